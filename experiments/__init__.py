@@ -1,0 +1,1 @@
+"""Experiments: self-contained training scripts, their search spaces and their data sets."""

@@ -1,0 +1,179 @@
+"""The experiments and data sets that this installation knows. Pure standard library.
+
+Server and agents both read this table: the server to offer experiments, to hash scripts and to
+know how many bytes an honest evaluation may count; the agents to find a script on their own disk
+and to place data sets where the script looks for them. The training scripts themselves import
+nothing from here (they must run alone), so the rules they share are held equal by tests.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+EXPERIMENTS_FOLDER: Final = Path(__file__).resolve().parent
+
+# train_char_lm.py evaluates on the last tenth of the data; see its section on evaluation.
+TRAIN_SHARE: Final = 0.9
+EVAL_SUBSET_BYTES: Final = 16_384
+
+
+class UnknownExperiment(LookupError):
+    """No experiment of this name is in the catalog."""
+
+    def __init__(self, name: str) -> None:
+        known = ", ".join(sorted(_EXPERIMENTS))
+        super().__init__(f"There is no experiment named {name!r}. Known experiments: {known}.")
+
+
+class UnknownDataset(LookupError):
+    """No data set of this name is in the catalog."""
+
+    def __init__(self, name: str) -> None:
+        known = ", ".join(sorted(_DATASETS))
+        super().__init__(f"There is no data set named {name!r}. Known data sets: {known}.")
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """One text file, identified by its hash.
+
+    ``ngram_anchors`` maps "bigram", "trigram" and "5-gram" to the bits per byte of count models
+    fitted on the training part and scored on the validation part: marks for reading val_bpb.
+    ``benchmarks/ngram_anchors.py`` computes them. Without ``urls`` the file cannot be downloaded.
+    """
+
+    name: str
+    title: str
+    size_bytes: int
+    sha256: str
+    urls: tuple[str, ...]
+    ngram_anchors: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One training script with its metric and its default search space (plain JSON data)."""
+
+    name: str
+    title: str
+    description: str
+    script_path: Path
+    default_search_space: dict[str, Any]
+    datasets: tuple[str, ...]
+    metric: str = "val_bpb"
+    direction: str = "minimize"
+
+    def eval_bytes_allowed(self, dataset_bytes: int) -> dict[str, int]:
+        """Return the values that an honest ``eval_bytes`` can have, for a data set of this size.
+
+        "full" predicts every byte of the validation split but its first; "subset" is the fixed
+        sample that the script falls back to when the whole split does not fit in the budget.
+        """
+        full = max(0, dataset_bytes - int(TRAIN_SHARE * dataset_bytes) - 1)
+        return {"full": full, "subset": min(EVAL_SUBSET_BYTES, full)}
+
+
+_EXPERIMENTS: Final = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment(
+            name="train_char_lm",
+            title="Character-level language model",
+            description=(
+                "A small decoder-only transformer learns to predict the next byte of a text "
+                "within a fixed time budget. Lower validation bits per byte are better."
+            ),
+            script_path=EXPERIMENTS_FOLDER / "train_char_lm.py",
+            # The draws of config_generators.CharLMConfigGenerator, in the same order.
+            default_search_space={
+                "parameters": {
+                    "lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True, "decimals": 6},
+                    "d_model": {"type": "choice", "values": [64, 128, 256]},
+                    "n_heads": {"type": "choice", "values": [2, 4]},
+                    "lr_schedule": {
+                        "type": "choice",
+                        "values": ["cosine", "linear", "step_decay"],
+                    },
+                    "n_layers": {"type": "choice", "values": [2, 4, 6]},
+                    "d_ff": {"type": "choice", "values": [256, 512]},
+                    "batch_size": {"type": "choice", "values": [32, 64, 128]},
+                    "context_length": {"type": "choice", "values": [128, 256]},
+                },
+                "constraints": ["d_model % n_heads == 0"],
+            },
+            datasets=("tinyshakespeare", "english_like"),
+        ),
+    )
+}
+
+_DATASETS: Final = {
+    dataset.name: dataset
+    for dataset in (
+        DatasetInfo(
+            name="tinyshakespeare",
+            title="TinyShakespeare",
+            size_bytes=1_115_394,
+            sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+            urls=(
+                "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+                "https://storage.googleapis.com/download.tensorflow.org/data/shakespeare.txt",
+                "https://cdn.jsdelivr.net/gh/karpathy/char-rnn@master/data/tinyshakespeare/input.txt",
+            ),
+            ngram_anchors={"bigram": 3.58, "trigram": 2.96, "5-gram": 2.41},
+        ),
+        DatasetInfo(
+            name="english_like",
+            title="English-like generated text",
+            size_bytes=1_000_000,
+            sha256="2462ca7e44d6cbb54af7f287d1652a36fdbd54a292a475f1939e4f3fc65bfccd",
+            # Made on the spot by experiments/english_like_corpus.py.
+            urls=(),
+            ngram_anchors={"bigram": 3.22, "trigram": 2.19, "5-gram": 1.25},
+        ),
+    )
+}
+
+
+def get(name: str) -> Experiment:
+    """Return the experiment of this name. Raises ``UnknownExperiment``."""
+    try:
+        return _EXPERIMENTS[name]
+    except KeyError:
+        raise UnknownExperiment(name) from None
+
+
+def all() -> tuple[Experiment, ...]:  # noqa: A001 (read as catalog.all())
+    """Return every experiment, in catalog order."""
+    return tuple(_EXPERIMENTS.values())
+
+
+def get_dataset(name: str) -> DatasetInfo:
+    """Return the data set of this name. Raises ``UnknownDataset``."""
+    try:
+        return _DATASETS[name]
+    except KeyError:
+        raise UnknownDataset(name) from None
+
+
+def all_datasets() -> tuple[DatasetInfo, ...]:
+    """Return every data set, in catalog order."""
+    return tuple(_DATASETS.values())
+
+
+def script_source(name: str) -> bytes:
+    """Return the bytes of the experiment's script. Raises ``UnknownExperiment``."""
+    return get(name).script_path.read_bytes()
+
+
+def script_sha256(name: str) -> str:
+    """Return the hex sha256 of the experiment's script. Raises ``UnknownExperiment``."""
+    return hashlib.sha256(script_source(name)).hexdigest()
+
+
+def dataset_cache_name(name: str, sha256: str) -> str:
+    """Return the file name under which a script looks for a data set in XEENET_DATA_DIR.
+
+    The hash is part of the name, so that two data sets of one name never take each other's place.
+    """
+    return f"{name}-{sha256[:12]}.txt"
