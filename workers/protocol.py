@@ -1,0 +1,293 @@
+"""The wire vocabulary between server and agent: paths, words, shapes and the checks both sides make.
+
+Pure standard library. The server imports it and the agent imports it, so neither can drift
+from the other. Only durations travel, never instants: no clock but the database's decides.
+
+The way of one task over the wire:
+
+1. ``POST leases/claim``        -> leases, each with config, code and dataset references, durations
+2. ``POST heartbeat``           -> per lease: continue, cancel or lost (one call for all leases)
+3. ``PUT leases/<id>/result``   -> a `Verdict`; the same body again gets the same answer
+   or ``POST leases/<id>/release`` when the agent gives the task back unrun
+
+Errors are ``{"code": ErrorCode, "message": one sentence, "fields": {...} (only for 400)}``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final, NotRequired, TypedDict
+
+API_PREFIX: Final = "/api/v1/"
+
+# Paths below API_PREFIX. The two with a placeholder are used with str.format.
+ENROL_PATH: Final = "workers/enrol"
+ME_PATH: Final = "workers/me"
+CLAIM_PATH: Final = "leases/claim"
+HEARTBEAT_PATH: Final = "heartbeat"
+RESULT_PATH: Final = "leases/{lease_id}/result"
+RELEASE_PATH: Final = "leases/{lease_id}/release"
+PACKAGE_PATH: Final = "packages/{sha256}"
+DATASET_PATH: Final = "datasets/{sha256}"
+
+MAX_LEASES_PER_CLAIM: Final = 64
+MAX_STDERR_TAIL_BYTES: Final = 16 * 1024
+MAX_PROGRESS_POINTS_PER_HEARTBEAT: Final = 200
+MAX_METRICS_BYTES: Final = 64 * 1024
+# val_bpb as printed against val_bpb recomputed from the counters: room for rounding, not for error.
+VAL_BPB_TOLERANCE: Final = 1e-4
+NATS_PER_BIT: Final = math.log(2.0)
+STOP_BUDGET_TOO_SMALL: Final = "budget_too_small"  # a result's stop_reason: not one step fitted
+
+
+class Outcome(StrEnum):
+    """What the agent says of its run in a submission."""
+
+    COMPLETED = "completed"  # the script ended with a result line (a diverged loss included)
+    FAILED = "failed"  # anything else; `failure_class` says what
+
+
+class FailureClass(StrEnum):
+    """Why an attempt brought no result. The retry budget depends on it (see `campaigns.lifecycle`)."""
+
+    LOST = "lost"  # the lease ran out or the worker went away: nobody's fault
+    SCRIPT_ERROR = "script_error"  # the script exited non-zero
+    NO_JSON = "no_json"  # exit 0, but no complete JSON line on stdout
+    INVALID_RESULT = "invalid_result"  # a result line that breaks the contract
+    TIMEOUT = "timeout"  # killed at budget + grace
+    OOM = "oom"  # out of memory, on the host or the GPU
+    DISK_FULL = "disk_full"  # no space left for the task folder
+    OUTPUT_FLOOD = "output_flood"  # more stdout or stderr than the reader's bound
+    ENV_ERROR = "env_error"  # the worker cannot run the task: no torch, no script, no dataset
+    REFUSED = "refused"  # the worker's owner does not allow this code
+
+
+# Never held against the config: the machine or the network was at fault.
+INFRASTRUCTURE_FAILURES: Final = frozenset(
+    {FailureClass.LOST, FailureClass.ENV_ERROR, FailureClass.REFUSED}
+)
+
+
+class HeartbeatAnswer(StrEnum):
+    """What an agent has to do with a lease it just reported."""
+
+    CONTINUE = "continue"
+    CANCEL = "cancel"  # a person cancelled: stop the script, send nothing
+    LOST = "lost"  # the lease is gone: stop the script; a finished result may still be sent
+
+
+class Verdict(StrEnum):
+    """What the server did with a submission."""
+
+    ACCEPTED = "accepted"  # the task is completed with this result
+    LATE = "late"  # kept on the attempt, but another attempt decides the task
+    REFUSED = "refused"  # the metrics contradict themselves or the campaign (HTTP 422)
+    RETRY = "retry"  # failure recorded, the task will run again
+    FAILED = "failed"  # failure recorded, the task has no tries left
+    RELEASED = "released"  # the task is pending again
+
+
+class ErrorCode(StrEnum):
+    """The `code` of an error answer; the HTTP status beside each."""
+
+    INVALID = "invalid"  # 400: the body's shape
+    NOT_AUTHENTICATED = "not_authenticated"  # 401
+    PERMISSION_DENIED = "permission_denied"  # 403
+    ENROLMENT_REFUSED = "enrolment_refused"  # 403: unknown, used or expired enrolment token
+    NOT_FOUND = "not_found"  # 404
+    METHOD_NOT_ALLOWED = "method_not_allowed"  # 405
+    LEASE_LOST = "lease_lost"  # 409
+    WRONG_STATE = "wrong_state"  # 409
+    RESULT_CONFLICT = "result_conflict"  # 409: another result was stored for this lease
+    PAYLOAD_TOO_LARGE = "payload_too_large"  # 413
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"  # 415
+    METRICS_REFUSED = "metrics_refused"  # 422
+    THROTTLED = "throttled"  # 429 with Retry-After
+    DATABASE_UNAVAILABLE = "database_unavailable"  # 503 with Retry-After
+
+
+class Hardware(TypedDict, total=False):
+    """What an agent tells of its machine. Every key is optional: unknown stays absent."""
+
+    platform: str
+    python_version: str
+    cpu_model: str
+    cpu_count: int
+    ram_bytes: int
+    torch_version: str
+    devices: list[str]  # usable torch devices, best first: ["cuda", "cpu"]
+    gpu_name: str
+    gpu_memory_bytes: int
+    notes: list[str]  # why something is missing: "cuda: driver too old"
+
+
+class EnrolRequest(TypedDict):
+    enrolment_token: str
+    name: NotRequired[str]
+    hardware: NotRequired[Hardware]
+    agent_version: NotRequired[str]
+
+
+class EnrolReply(TypedDict):
+    worker_id: int
+    name: str
+    token: str  # shown once; the server keeps only its hash
+
+
+class ClaimRequest(TypedDict):
+    claim_id: str  # UUID; the same id again returns the same leases
+    boot_id: str  # UUID, new at every agent start
+    count: int
+    simulate: bool  # the agent has no torch and would return simulated metrics
+    hardware: NotRequired[Hardware]
+    agent_version: NotRequired[str]
+
+
+class DatasetReference(TypedDict):
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+class Lease(TypedDict):
+    """One claimed task as the agent sees it. All durations count from the reply's arrival."""
+
+    lease_id: str
+    task_id: int
+    task_number: int
+    campaign_id: int
+    campaign_name: str
+    code_package_ref: str  # the experiment's name in the catalog
+    code_sha256: str
+    dataset: DatasetReference
+    config: dict[str, Any]  # what the script reads, seed and time_budget_seconds included
+    time_budget_seconds: float
+    kill_grace_seconds: float  # SIGTERM at the budget, SIGKILL of the tree this much later
+    lease_seconds: float  # without a heartbeat the lease ends after this long
+    deadline_seconds: float  # the attempt's hard end, never extended
+
+
+class ClaimReply(TypedDict):
+    leases: list[Lease]
+    heartbeat_seconds: float
+    wait_seconds: float  # before the next claim when there was too little to do; jittered
+    reason: str  # why fewer leases than asked, in one sentence; "" when all were granted
+
+
+class ProgressPoint(TypedDict):
+    """One progress line of the script, numbered by the agent from 0."""
+
+    seq: int
+    elapsed_seconds: float
+    step: int
+    tokens: NotRequired[int | None]
+    train_loss: NotRequired[float | None]
+    val_bpb: NotRequired[float | None]
+
+
+class HeartbeatLease(TypedDict):
+    lease_id: str
+    progress: NotRequired[list[ProgressPoint]]
+
+
+class HeartbeatRequest(TypedDict):
+    boot_id: str
+    leases: list[HeartbeatLease]
+
+
+class LeaseAnswer(TypedDict):
+    lease_id: str
+    answer: HeartbeatAnswer
+    reason: str
+
+
+class HeartbeatReply(TypedDict):
+    leases: list[LeaseAnswer]
+    heartbeat_seconds: float
+    worker_state: str  # "active", "draining" or "disabled": draining claims no more
+
+
+class Submission(TypedDict):
+    """Body of ``PUT leases/<id>/result``."""
+
+    outcome: Outcome
+    metrics: NotRequired[dict[str, Any] | None]  # the script's result line, for COMPLETED
+    failure_class: NotRequired[FailureClass | None]  # for FAILED
+    message: NotRequired[str]  # one sentence for people
+    exit_code: NotRequired[int | None]
+    stderr_tail: NotRequired[str]
+    wall_time_seconds: NotRequired[float | None]  # spawn to exit, by the agent's monotonic clock
+    simulated: NotRequired[bool]
+    code_sha256: NotRequired[str]
+
+
+class SubmissionReply(TypedDict):
+    verdict: Verdict
+    message: str
+
+
+def bits_per_byte(eval_nll_nats: float, eval_bytes: int) -> float:
+    """Return validation bits per byte from the summed loss in nats and the number of predicted bytes."""
+    return eval_nll_nats / (eval_bytes * NATS_PER_BIT)
+
+
+def canonical_digest(body: Mapping[str, Any]) -> str:
+    """Return a hex SHA-256 that is equal for equal JSON bodies, whatever their key order."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_REQUIRED_NUMBERS: Final = ("steps_completed", "wall_time_seconds", "model_params", "seed")
+_REQUIRED_COUNTERS: Final = ("eval_bytes", "eval_tokens", "tokens_trained")
+_REQUIRED_TEXTS: Final = ("device_used", "dataset_sha256", "stop_reason")
+
+
+def is_number(value: object) -> bool:
+    """Return whether `value` is a finite JSON number; a bool is not one, whatever Python thinks."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def metrics_problems(metrics: object) -> list[str]:
+    """Return what breaks the result-line contract in `metrics`, one sentence each; [] when sound.
+
+    Judges shape and inner agreement only. Whether dataset, seed and denominator fit the campaign
+    is the server's to judge.
+    """
+    if not isinstance(metrics, dict):
+        return ["the result must be a JSON object"]
+    problems = [f"{key} is missing" for key in ("val_bpb", "train_loss") if key not in metrics]
+    for key in _REQUIRED_NUMBERS + _REQUIRED_COUNTERS:
+        if not is_number(metrics.get(key)) or (key != "seed" and metrics[key] < 0):
+            problems.append(f"{key} must be a number of at least 0")
+    for key in ("steps_completed", "model_params", "seed", *_REQUIRED_COUNTERS):
+        if is_number(metrics.get(key)) and not isinstance(metrics[key], int):
+            problems.append(f"{key} must be a whole number")
+    for key in _REQUIRED_TEXTS:
+        if not isinstance(metrics.get(key), str) or not metrics[key]:
+            problems.append(f"{key} must be a text")
+    if problems or is_finding_without_value(metrics):
+        return problems
+    return _value_problems(metrics)
+
+
+def is_finding_without_value(metrics: Mapping[str, Any]) -> bool:
+    """Return whether a result honestly has no val_bpb: the loss diverged, or no step fitted the budget."""
+    too_small = metrics.get("stop_reason") == STOP_BUDGET_TOO_SMALL
+    return metrics.get("val_bpb") is None and (metrics.get("diverged") is True or too_small)
+
+
+def _value_problems(metrics: dict[str, Any]) -> list[str]:
+    """Judge val_bpb where there must be one: present, positive, equal to its counters."""
+    value, nats = metrics["val_bpb"], metrics.get("eval_nll_nats")
+    if not is_number(value) or value <= 0:
+        return ['val_bpb must be a finite number above 0 (or the run says "diverged": true)']
+    if not is_number(nats) or not metrics["eval_bytes"]:
+        return ["eval_nll_nats and eval_bytes must be the counters val_bpb comes from"]
+    recomputed = bits_per_byte(nats, metrics["eval_bytes"])  # type: ignore[arg-type]
+    if abs(recomputed - value) > VAL_BPB_TOLERANCE:
+        return [f"val_bpb {value:.6f} does not follow from its counters ({recomputed:.6f})"]
+    return []
