@@ -1,0 +1,1 @@
+"""The test suite: flat, one file per verb, endpoint, page or module."""

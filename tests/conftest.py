@@ -1,0 +1,139 @@
+"""The harness: which tests run on which database, what CI forbids, processes and browsers.
+
+Fixtures that make domain objects live in ``tests/factories.py``, not here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.db import connection
+from django.test import TransactionTestCase
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).resolve().parent.parent
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_FLAGS = (
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+)
+
+
+def pytest_report_header() -> str:
+    """Name the database, so that a log tells which pass it shows."""
+    return f"database: {connection.vendor}"
+
+
+# First of all plugins: pytest-xdist's workers must agree on what is left before they share it out.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark as ``once`` each test without a database, and leave out what this pass need not run.
+
+    ``XEENET_TEST_SKIP_ONCE`` (set for the second database by ``dev.py test``) leaves out the tests
+    marked ``once``: a second run could not tell anything new.
+    """
+    other = {"sqlite": "postgresql_only", "postgresql": "sqlite_only"}[connection.vendor]
+    skip_once = bool(os.environ.get("XEENET_TEST_SKIP_ONCE"))
+    kept, left_out = [], []
+    for item in items:
+        if not _uses_database(item):
+            item.add_marker("once")
+        unwanted = item.get_closest_marker(other) or (skip_once and item.get_closest_marker("once"))
+        (left_out if unwanted else kept).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+def _uses_database(item: pytest.Item) -> bool:
+    if item.get_closest_marker("django_db"):
+        return True
+    test_class = getattr(item, "cls", None)
+    if test_class is not None and issubclass(test_class, TransactionTestCase):
+        return True
+    return bool(DATABASE_FIXTURES & set(getattr(item, "fixturenames", ())))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    """In CI turn a skipped browser or PostgreSQL test into a failure: nobody reads skips there."""
+    report = yield
+    must_run = item.get_closest_marker("browser") or connection.vendor == "postgresql"
+    if IN_CI and must_run and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and with CI=true that is a failure: {report.longrepr}"
+    return report
+
+
+@pytest.fixture
+def process_environment(transactional_db: None, tmp_path: Path) -> dict[str, str]:
+    """Return the environment in which another process works on this test's database.
+
+    For real servers, q-clusters and management commands started with ``subprocess``: the product's
+    own settings, an own ``XEENET_HOME``, the secret key of this process.
+    """
+    from django.conf import settings
+
+    name = str(connection.settings_dict["NAME"])
+    if connection.vendor == "sqlite":
+        url = f"sqlite:///{name}"
+    else:
+        url = urlsplit(os.environ["XEENET_TEST_DATABASE_URL"])._replace(path=f"/{name}").geturl()
+    return os.environ | {
+        "DJANGO_SETTINGS_MODULE": "xeenet_site.settings",
+        "DATABASE_URL": url,
+        "XEENET_HOME": str(tmp_path / "home"),
+        "SECRET_KEY": settings.SECRET_KEY,
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def find_chromium() -> str | None:
+    """Return the path of a Chromium: ``XEENET_CHROMIUM``, else the first one on PATH."""
+    if named := os.environ.get("XEENET_CHROMIUM"):
+        return named
+    return next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Yield one headless Chromium for the session; skip loudly where none is installed."""
+    path = find_chromium()
+    if path is None:
+        pytest.skip(
+            "browser tests not run: no chromium found. Install it (Debian: apt-get install "
+            "chromium) or set XEENET_CHROMIUM to the program's path."
+        )
+    from playwright.sync_api import sync_playwright
+
+    is_root = hasattr(os, "getuid") and os.getuid() == 0
+    # Chromium's own sandbox refuses to run as root.
+    flags = [*CHROMIUM_FLAGS, *(["--no-sandbox"] if is_root else [])]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browser_page(chromium: Browser, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    """Yield a page of an own, empty browser profile. Mark the test ``browser``."""
+    # Playwright keeps an event loop in this thread, which Django takes for asynchronous code.
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    yield context.new_page()
+    context.close()
