@@ -1,0 +1,1 @@
+"""Campaigns: what is asked, what runs, and what was found."""

@@ -1,0 +1,8 @@
+"""App configuration of the workers app."""
+
+from django.apps import AppConfig
+
+
+class WorkersConfig(AppConfig):
+    name = "workers"
+    verbose_name = "Workers"

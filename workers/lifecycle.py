@@ -1,0 +1,201 @@
+"""Every change of a worker's state or presence, one function per verb.
+
+| verb    | from               | to       | effect                                               |
+|---------|--------------------|----------|------------------------------------------------------|
+| invite  | –                  | –        | a single-use enrolment token is made                 |
+| enrol   | –                  | active   | the invitation is used up, a worker token is made    |
+| see     | active, draining   | same     | presence is noted (any authenticated call)           |
+| pause   | active             | active   | no claims until an instant, doubled each time        |
+| drain   | active             | draining | finishes what it holds, claims nothing               |
+| resume  | draining, disabled | active   | claims again; a pause is lifted                      |
+| disable | active, draining   | disabled | the token opens nothing from the next request on     |
+| rotate  | active, draining   | same     | a new token; the old one opens nothing               |
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.db.models import F, QuerySet
+
+from workers.models import EnrolmentToken, Worker, WorkerSession, WorkerState
+from workers.tokens import ENROLMENT_PREFIX, WORKER_PREFIX, hash_token, new_token
+
+MAX_PAUSE = dt.timedelta(hours=1)
+
+
+class WorkerError(Exception):
+    """Base of what the verbs of a worker can refuse."""
+
+
+class EnrolmentRefused(WorkerError):
+    """The enrolment token is unknown, used or expired; ask the operator for a new one."""
+
+
+class WorkerNameTaken(WorkerError):
+    """A worker of this name is already enrolled; choose another name."""
+
+
+class WrongWorkerState(WorkerError):
+    """The worker is not in a state that allows this."""
+
+
+def invite(
+    *, now: dt.datetime, label: str = "", created_by: AbstractBaseUser | None = None
+) -> tuple[EnrolmentToken, str]:
+    """Make a single-use enrolment token; return it with the secret, which is not stored."""
+    secret = new_token(ENROLMENT_PREFIX)
+    lifetime = dt.timedelta(hours=settings.XEENET["ENROLMENT_TOKEN_HOURS"])
+    token = EnrolmentToken.objects.create(
+        token_hash=hash_token(secret),
+        label=label,
+        created_by=created_by,
+        created_at=now,
+        expires_at=now + lifetime,
+    )
+    return token, secret
+
+
+def enrol(
+    secret: str,
+    *,
+    now: dt.datetime,
+    name: str = "",
+    hardware: dict[str, Any] | None = None,
+    agent_version: str = "",
+) -> tuple[Worker, str]:
+    """Turn an invitation into a worker; return it with its token, which is not stored.
+
+    Raises EnrolmentRefused, and WorkerNameTaken (the invitation then stays usable).
+    """
+    worker_secret = new_token(WORKER_PREFIX)
+    # One transaction: the invitation must not be used up when the name is refused.
+    with transaction.atomic():
+        invitation = EnrolmentToken.objects.filter(token_hash=hash_token(secret)).first()
+        # Guarded by used_at: of two that race for one invitation only one changes a row.
+        used = (
+            invitation is not None
+            and EnrolmentToken.objects.filter(
+                pk=invitation.pk, used_at=None, expires_at__gt=now
+            ).update(used_at=now)
+        )
+        if invitation is None or not used:
+            raise EnrolmentRefused
+        try:
+            with transaction.atomic():
+                worker = Worker.objects.create(
+                    name=name or f"worker-{invitation.pk}",
+                    token_hash=hash_token(worker_secret),
+                    hardware=hardware or {},
+                    agent_version=agent_version,
+                    enrolled_at=now,
+                )
+        except IntegrityError as error:
+            raise WorkerNameTaken from error
+        EnrolmentToken.objects.filter(pk=invitation.pk).update(worker=worker)
+    return worker, worker_secret
+
+
+def register(
+    name: str, *, now: dt.datetime, hardware: dict[str, Any] | None = None
+) -> tuple[Worker, str]:
+    """Make a worker directly, for the command line on the server; return it with its token.
+
+    Raises WorkerNameTaken.
+    """
+    _, invitation = invite(now=now, label=name)
+    return enrol(invitation, now=now, name=name, hardware=hardware)
+
+
+def see(worker: Worker, *, now: dt.datetime, boot_id: uuid.UUID | None = None) -> None:
+    """Note that the worker was heard of, and in which session of its agent."""
+    Worker.objects.filter(pk=worker.pk).update(last_seen_at=now)
+    if boot_id is None:
+        return
+    renewed = WorkerSession.objects.filter(worker=worker, boot_id=boot_id).update(
+        last_seen_at=now, ended_at=None
+    )
+    if not renewed:
+        # ignore_conflicts: heartbeat and claim of one agent may both be the first.
+        WorkerSession.objects.bulk_create(
+            [WorkerSession(worker=worker, boot_id=boot_id, started_at=now, last_seen_at=now)],
+            ignore_conflicts=True,
+        )
+
+
+def describe(worker: Worker, *, hardware: dict[str, Any], simulates: bool, version: str) -> None:
+    """Keep what the agent says of its machine now; it may have changed since enrolment."""
+    Worker.objects.filter(pk=worker.pk).update(
+        hardware=hardware or F("hardware"), simulates=simulates, agent_version=version
+    )
+
+
+def close_silent_sessions(*, now: dt.datetime, limit: int = 500) -> int:
+    """End the sessions of workers silent for the lease time; return how many."""
+    since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
+    silent = WorkerSession.objects.filter(ended_at=None, last_seen_at__lt=since)
+    batch = list(silent.order_by("last_seen_at").values_list("pk", flat=True)[:limit])
+    # The guard again: a worker that came back in between keeps its session.
+    return silent.filter(pk__in=batch).update(ended_at=F("last_seen_at"))
+
+
+def pause_after_env_error(worker: Worker, reason: str, *, now: dt.datetime) -> None:
+    """Give the worker nothing for a while, twice as long each time in a row, one hour at most."""
+    first = dt.timedelta(seconds=settings.XEENET["WORKER_PAUSE_SECONDS"])
+    pause = min(MAX_PAUSE, first * 2 ** min(worker.consecutive_env_errors, 10))
+    Worker.objects.filter(pk=worker.pk).update(
+        paused_until=now + pause,
+        pause_reason=reason[:500],
+        consecutive_env_errors=F("consecutive_env_errors") + 1,
+    )
+
+
+def note_good_result(worker: Worker) -> None:
+    """A worker that brought a result is well: the next pause starts short again."""
+    Worker.objects.filter(pk=worker.pk).exclude(consecutive_env_errors=0).update(
+        consecutive_env_errors=0, paused_until=None, pause_reason=""
+    )
+
+
+def drain(worker: Worker) -> None:
+    """Let the worker finish what it holds and claim nothing. Raises WrongWorkerState."""
+    _move(worker, {WorkerState.ACTIVE}, WorkerState.DRAINING)
+
+
+def resume(worker: Worker) -> None:
+    """Let the worker claim again. Raises WrongWorkerState unless draining, disabled or paused."""
+    paused = Worker.objects.filter(pk=worker.pk, state=WorkerState.ACTIVE).exclude(
+        paused_until=None
+    )
+    if not paused.update(paused_until=None, pause_reason="", consecutive_env_errors=0):
+        _move(worker, {WorkerState.DRAINING, WorkerState.DISABLED}, WorkerState.ACTIVE)
+
+
+def disable(worker: Worker) -> None:
+    """Shut the worker out from its next request on. Raises WrongWorkerState."""
+    _move(worker, {WorkerState.ACTIVE, WorkerState.DRAINING}, WorkerState.DISABLED)
+
+
+def rotate_token(worker: Worker) -> str:
+    """Replace the worker's token; return the new one. Raises WrongWorkerState when disabled."""
+    secret = new_token(WORKER_PREFIX)
+    usable = _in_states(worker, {WorkerState.ACTIVE, WorkerState.DRAINING})
+    if not usable.update(token_hash=hash_token(secret)):
+        raise WrongWorkerState(f"{worker} is disabled; resume it first.")
+    return secret
+
+
+def _in_states(worker: Worker, states: set[WorkerState]) -> QuerySet[Worker]:
+    return Worker.objects.filter(pk=worker.pk, state__in=states)
+
+
+def _move(worker: Worker, allowed: set[WorkerState], to: WorkerState) -> None:
+    if not _in_states(worker, allowed).update(state=to, paused_until=None, pause_reason=""):
+        wanted = " or ".join(sorted(allowed))
+        raise WrongWorkerState(f"{worker} is not {wanted}, so it cannot become {to}.")
+    worker.state = to

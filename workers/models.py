@@ -1,0 +1,128 @@
+"""Workers, the tokens that let them in, and the times they were here. Fields and reads only.
+
+Every write to `Worker.state` is in `workers/lifecycle.py`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class WorkerState(models.TextChoices):
+    """Whether a worker may claim tasks."""
+
+    # Claims and runs tasks.
+    ACTIVE = "active"
+    # Finishes what it holds, claims nothing new.
+    DRAINING = "draining"
+    # Its token opens nothing any more; leases it held expire.
+    DISABLED = "disabled"
+
+
+class WorkerQuerySet(models.QuerySet["Worker"]):
+    """Reads that more than one page needs."""
+
+    def online(self, now: dt.datetime) -> WorkerQuerySet:
+        """Workers heard of within the lease time: the others' tasks are being handed on."""
+        since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
+        return self.filter(last_seen_at__gte=since).exclude(state=WorkerState.DISABLED)
+
+
+class Worker(models.Model):
+    """One registered agent identity: a name, a token, and what its machine is."""
+
+    name = models.CharField(max_length=100, unique=True)
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    state = models.CharField(max_length=16, choices=WorkerState, default=WorkerState.ACTIVE)
+    # env_error makes a worker pause itself: it claims nothing before this instant.
+    paused_until = models.DateTimeField(null=True, blank=True)
+    pause_reason = models.CharField(max_length=500, blank=True)
+    # Environment failures in a row; each doubles the next pause. A good result resets it.
+    consecutive_env_errors = models.PositiveSmallIntegerField(default=0)
+    hardware = models.JSONField(default=dict, blank=True)
+    # No torch on the machine: what it returns is simulated and never ranked.
+    simulates = models.BooleanField(default=False)
+    agent_version = models.CharField(max_length=50, blank=True)
+    enrolled_at = models.DateTimeField(default=timezone.now)
+    last_seen_at = models.DateTimeField(null=True, blank=True, db_index=True)
+
+    objects = WorkerQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="worker_state_known", condition=Q(state__in=WorkerState.values)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def device(self) -> str:
+        """The torch device it would train on: "cuda", "mps", "cpu", or "" when it has no torch."""
+        devices = self.hardware.get("devices") or [""]
+        return str(devices[0])
+
+    def is_online(self, now: dt.datetime) -> bool:
+        """Whether it was heard of within the lease time. Same rule as `WorkerQuerySet.online`."""
+        limit = dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
+        return (
+            self.state != WorkerState.DISABLED
+            and self.last_seen_at is not None
+            and now - self.last_seen_at <= limit
+        )
+
+
+class WorkerSession(models.Model):
+    """One start of an agent, from its first call to its last: the presence of a worker."""
+
+    worker = models.ForeignKey(Worker, on_delete=models.CASCADE, related_name="sessions")
+    boot_id = models.UUIDField()
+    started_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    # Set by the sweep once the worker has been silent for the lease time; cleared if it returns.
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-started_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["worker", "boot_id"], name="worker_session_once"),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["last_seen_at"], name="worker_session_open", condition=Q(ended_at=None)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.worker} since {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class EnrolmentToken(models.Model):
+    """A single-use invitation: whoever presents it in time becomes a worker."""
+
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    label = models.CharField(max_length=100, blank=True, help_text="For whom or what it is.")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+    worker = models.OneToOneField(
+        Worker, null=True, blank=True, on_delete=models.SET_NULL, related_name="enrolment"
+    )
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.label or f"enrolment token {self.pk}"

