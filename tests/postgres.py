@@ -247,10 +247,12 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run ``command`` to its end and return its status; signals wait for it, then are obeyed."""
     child = subprocess.Popen(command, env=dict(environment))
     try:
-        return child.wait()
-    except KeyboardInterrupt:
-        # The terminal sent the same Ctrl-C to the child: let it report and clean up.
-        return child.wait()
+        try:
+            status = child.wait()
+        except KeyboardInterrupt:
+            # The terminal sent the same Ctrl-C to the child: let it report and clean up.
+            status = child.wait()
+        return status if status >= 0 else 128 - status
     except SystemExit:
         child.terminate()
         child.wait()

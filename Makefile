@@ -1,0 +1,12 @@
+# Every target is `python dev.py TARGET`, which also works where make is missing.
+# Arguments: make demo ARGS="--exit --tasks 4". Another Python: make test PYTHON=python3.12
+PYTHON ?= python3
+ARGS ?=
+
+COMMANDS := demo test serve worker lint types check format bench lock setup help
+
+.DEFAULT_GOAL := help
+.PHONY: $(COMMANDS)
+
+$(COMMANDS):
+	@$(PYTHON) dev.py $@ $(ARGS)

@@ -1,0 +1,174 @@
+"""The commands of ``dev.py``: each a function of its arguments that returns an exit status."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from devtools import locks, suite
+from devtools.environment import (
+    LEVELS,
+    Environment,
+    SetupError,
+    child_variables,
+    replace_process,
+    run,
+)
+
+Arguments = Sequence[str]
+# A production that exists nowhere: check --deploy shall see what a careful operator would set.
+PRODUCTION = {
+    "DEBUG": "false",
+    "ALLOWED_HOSTS": "xeenet.example.org",
+    "CSRF_TRUSTED_ORIGINS": "https://xeenet.example.org",
+    "DATABASE_URL": "postgresql://xeenet@localhost/xeenet",
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """One word after ``dev.py``; ``level`` is what must be installed first (None: nothing)."""
+
+    name: str
+    summary: str
+    action: Callable[[Environment, Arguments], int]
+    level: str | None
+
+
+def demo(environment: Environment, arguments: Arguments) -> int:
+    """Become the demo: server, q-cluster, agents, one campaign."""
+    replace_process([environment.python, "manage.py", "demo", *arguments])
+
+
+def serve(environment: Environment, arguments: Arguments) -> int:
+    """Become the server and its q-cluster."""
+    replace_process([environment.python, "manage.py", "serve", *arguments])
+
+
+def worker(environment: Environment, arguments: Arguments) -> int:
+    """Become a worker agent."""
+    replace_process([environment.python, "-m", "workers.agent", *arguments])
+
+
+def bench(environment: Environment, arguments: Arguments) -> int:
+    """Become the training benchmark."""
+    replace_process([environment.python, "-m", "benchmarks.bench_train", *arguments])
+
+
+def test(environment: Environment, arguments: Arguments) -> int:
+    """Run the suite on both databases."""
+    return suite.run_suite(environment, arguments)
+
+
+def lint(environment: Environment, arguments: Arguments) -> int:
+    """Check style, formatting and the import borders."""
+    paths = arguments or ["."]
+    return _all_of(
+        environment,
+        ["-m", "ruff", "check", *paths],
+        ["-m", "ruff", "format", "--check", *paths],
+        ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
+    )
+
+
+def format_code(environment: Environment, arguments: Arguments) -> int:
+    """Format, and mend what ruff can mend."""
+    paths = arguments or ["."]
+    return _all_of(
+        environment, ["-m", "ruff", "check", "--fix", *paths], ["-m", "ruff", "format", *paths]
+    )
+
+
+def types(environment: Environment, arguments: Arguments) -> int:
+    """Check types; without arguments, those of every package."""
+    return _all_of(environment, ["-m", "mypy", *arguments])
+
+
+def check(environment: Environment, arguments: Arguments) -> int:
+    """Look for missing migrations, and for settings unfit for production."""
+    if arguments:
+        raise SetupError("check takes no arguments.")
+    missing = run([environment.python, "manage.py", "makemigrations", "--check", "--dry-run"])
+    variables = child_variables(PRODUCTION | {"SECRET_KEY": secrets.token_urlsafe(64)})
+    deploy = run(
+        [environment.python, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        variables=variables,
+    )
+    return max(missing, deploy)
+
+
+def lock(environment: Environment, arguments: Arguments) -> int:
+    """Pin anew; ``--upgrade`` moves every pin to the newest release in its range."""
+    if not set(arguments) <= {"--upgrade"}:
+        raise SetupError("lock takes only --upgrade.")
+    return locks.write_locks(environment, upgrade="--upgrade" in arguments)
+
+
+def setup(environment: Environment, arguments: Arguments) -> int:
+    """Set up only; the level is the argument, ``dev`` without one."""
+    level = arguments[0] if arguments else "dev"
+    if level not in LEVELS or len(arguments) > 1:
+        raise SetupError(f"setup takes one level: {', '.join(LEVELS)}.")
+    environment.ensure(level)
+    return 0
+
+
+def show_help(_environment: Environment, _arguments: Arguments) -> int:
+    """List the commands."""
+    width = max(map(len, COMMANDS))
+    print("python dev.py COMMAND [ARGUMENT…]    or    make COMMAND ARGS='…'\n")
+    for command in COMMANDS.values():
+        print(f"  {command.name:<{width}}  {command.summary}")
+    return 0
+
+
+def _all_of(environment: Environment, *commands: Sequence[str | Path]) -> int:
+    """Run each command with the environment's Python, all of them, and return the worst status."""
+    return max([run([environment.python, *command]) for command in commands])
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command(
+            "demo", "a real campaign, server to leaderboard (--exit: then stop)", demo, "runtime"
+        ),
+        Command("test", "the suite on SQLite and PostgreSQL (ARGS go to pytest)", test, "dev"),
+        Command("serve", "web server and q-cluster, until Ctrl-C", serve, "runtime"),
+        Command("worker", "a worker agent (--server URL --token TOKEN)", worker, "worker"),
+        Command("lint", "ruff and the import borders", lint, "dev"),
+        Command("types", "mypy, strict", types, "dev"),
+        Command("check", "missing migrations, production settings", check, "runtime"),
+        Command("format", "ruff format, and fix what ruff can fix", format_code, "dev"),
+        Command("bench", "measure the training script against its bar", bench, "worker"),
+        Command("lock", "pin all packages anew (--upgrade: newest in range)", lock, "dev"),
+        Command("setup", "environment and packages only (worker, runtime, dev)", setup, None),
+        Command("help", "this list", show_help, None),
+    )
+}
+
+
+def main(arguments: Arguments) -> int:
+    """Do what the command line says; errors of ours are one line on stderr and status 2."""
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        arguments = ["help"]
+    command = COMMANDS.get(arguments[0])
+    if command is None:
+        print(
+            f"dev.py: no command {arguments[0]!r}; there are {', '.join(COMMANDS)}.",
+            file=sys.stderr,
+        )
+        return 2
+    environment = Environment()
+    try:
+        if command.level is not None:
+            environment.ensure(command.level)
+        return command.action(environment, arguments[1:])
+    except SetupError as error:
+        print(f"dev.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,71 @@
+"""``dev.py lock``: pin every package that the ranges in ``pyproject.toml`` lead to.
+
+The locks hold no hashes, because the same release comes as different files: torch from PyPI on
+one machine, from a local CPU-only build on the next. They hold no index either: where packages
+come from is the machine's affair (pip's own configuration).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from devtools.environment import LEVELS, Environment, SetupError, child_variables, run, say
+
+EXTRAS = {
+    "worker": ("worker",),
+    "runtime": ("worker", "server"),
+    "dev": ("worker", "server", "dev"),
+}
+HEADER = """\
+# Pinned for `{level}`: made by `python dev.py lock` from pyproject.toml, not edited by hand.
+# No hashes: one release may come as different files (torch from PyPI or as a CPU-only build).
+"""
+FORBIDDEN = re.compile(r"^\s*(--|-[a-z] )|^(nvidia-(?!ml-py)|cuda|triton)|://", re.MULTILINE)
+
+
+def tidy(text: str, level: str) -> str:
+    """Return pip-compile's output with our header and without local version labels.
+
+    ``torch==2.13.0+cpu`` exists on this machine only; ``torch==2.13.0`` matches it and PyPI's.
+    Raises SetupError when something of this machine would be left in the lock.
+    """
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    body = "\n".join(re.sub(r"^(\S+==[^+\s]+)\+\S+", r"\1", line) for line in lines if line)
+    if found := FORBIDDEN.search(body):
+        line = body[body.rfind("\n", 0, found.start()) + 1 :].lstrip("\n").splitlines()[0]
+        raise SetupError(
+            f"the {level} lock would hold {line!r}, which belongs to this machine only. "
+            "Resolve where pip finds a CPU build of torch."
+        )
+    return HEADER.format(level=level) + body + "\n"
+
+
+def write_locks(environment: Environment, upgrade: bool) -> int:
+    """Resolve all levels and replace ``requirements/*.txt``; return pip-compile's status.
+
+    The highest level is resolved first and binds the others, so that all agree on versions.
+    ``upgrade`` lets every pin move to the newest release in its range.
+    """
+    binding = environment.lock_file("dev")
+    for level in reversed(LEVELS):
+        path = environment.lock_file(level)
+        say(f"resolving {path.relative_to(environment.root)}")
+        command = _pip_compile(environment.python, path, level)
+        if upgrade:
+            command.append("--upgrade")
+        if path != binding:
+            command += ["--constraint", str(binding.relative_to(environment.root))]
+        code = run(command, cwd=environment.root, variables=child_variables())
+        if code != 0:
+            return code
+        path.write_text(tidy(path.read_text(), level))
+    return 0
+
+
+def _pip_compile(python: Path, output: Path, level: str) -> list[str | Path]:
+    command: list[str | Path] = [python, "-m", "piptools", "compile", "--quiet", "--strip-extras"]
+    command += ["--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host"]
+    command += ["--no-annotate", "--no-header", "--allow-unsafe", f"--output-file={output}"]
+    command += [f"--extra={extra}" for extra in EXTRAS[level]]
+    return [*command, "pyproject.toml"]
