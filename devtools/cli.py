@@ -21,6 +21,7 @@ from devtools.environment import (
 Arguments = Sequence[str]
 # A production that exists nowhere: check --deploy shall see what a careful operator would set.
 PRODUCTION = {
+    "XEENET_ENV": "production",
     "DEBUG": "false",
     "ALLOWED_HOSTS": "xeenet.example.org",
     "CSRF_TRUSTED_ORIGINS": "https://xeenet.example.org",

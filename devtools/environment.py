@@ -139,12 +139,12 @@ class Environment:
     def _install(self, level: str) -> None:
         lock = self.lock_file(level).relative_to(self.root)
         say(f"installing {lock} (the first time this downloads PyTorch and takes minutes)")
-        command = [self.python, "-m", "pip", "install", "--disable-pip-version-check"]
-        code = run([*command, "--requirement", lock], cwd=self.root)
+        pip_install = (self.python, "-m", "pip", "install", "--disable-pip-version-check")
+        code = run([*pip_install, "--requirement", lock], cwd=self.root)
         if code != 0:
             raise SetupError(
                 f"pip could not install {lock} (status {code}, its reason is above). "
-                "Nothing is half done: run this again when the cause is gone."
+                "Run this again when the cause is gone."
             )
 
     @contextlib.contextmanager
@@ -159,7 +159,7 @@ class Environment:
                 f"cannot write in {self.root}: {error.strerror}. Use a folder that you own."
             ) from error
         with handle:
-            if os.name == "nt":
+            if sys.platform == "win32":
                 import msvcrt
 
                 msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)

@@ -109,9 +109,13 @@ def find_chromium() -> str | None:
     return next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Yield one headless Chromium for the session; skip loudly where none is installed."""
+    """Yield one headless Chromium for a test file; skip loudly where none is installed.
+
+    Not longer than the file: as long as it lives, Playwright keeps an event loop in this thread,
+    which Django takes for asynchronous code and ``asyncio.run`` refuses.
+    """
     path = find_chromium()
     if path is None:
         pytest.skip(
@@ -123,17 +127,16 @@ def chromium() -> Iterator[Browser]:
     is_root = hasattr(os, "getuid") and os.getuid() == 0
     # Chromium's own sandbox refuses to run as root.
     flags = [*CHROMIUM_FLAGS, *(["--no-sandbox"] if is_root else [])]
-    with sync_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         browser = playwright.chromium.launch(executable_path=path, headless=True, args=flags)
         yield browser
         browser.close()
 
 
 @pytest.fixture
-def browser_page(chromium: Browser, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+def browser_page(chromium: Browser) -> Iterator[Page]:
     """Yield a page of an own, empty browser profile. Mark the test ``browser``."""
-    # Playwright keeps an event loop in this thread, which Django takes for asynchronous code.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     context = chromium.new_context(viewport={"width": 1280, "height": 800})
     yield context.new_page()
     context.close()

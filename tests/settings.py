@@ -14,14 +14,19 @@ from pathlib import Path
 _HOME = Path(tempfile.mkdtemp(prefix="xeenet-test-"))
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 
-# Before the import below: the product's settings read the environment once.
+# Before the import below: the product's settings read the environment once. What is set here wins
+# over a developer's .env file.
+os.environ["XEENET_ENV"] = "development"
+os.environ["DEBUG"] = "false"
 os.environ["XEENET_HOME"] = str(_HOME)
 os.environ["DATABASE_URL"] = os.environ.get(
     "XEENET_TEST_DATABASE_URL", f"sqlite:///{_HOME / 'development.sqlite3'}"
 )
 
 from xeenet_site.settings import *  # noqa: E402, F403
-from xeenet_site.settings import DATABASES, STORAGES  # noqa: E402
+from xeenet_site.settings import DATABASES, STATIC_ROOT, STORAGES  # noqa: E402
+
+STATIC_ROOT.mkdir()  # WhiteNoise warns about a missing folder, and warnings are errors
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # Without a name Django would take a database in memory, which locks unlike a file.
