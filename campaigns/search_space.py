@@ -1,0 +1,371 @@
+"""The typed search space: parse, validate, draw, contain. Pure standard library.
+
+As JSON::
+
+    {"parameters": [{"name": "lr", "type": "float", "low": 1e-4, "high": 1e-2, "log": true},
+                    {"name": "layers", "type": "int", "low": 2, "high": 8, "step": 2},
+                    {"name": "d_model", "type": "choice", "values": [64, 128, 256]}],
+     "constraints": ["d_model % layers == 0"]}
+
+Parameters are drawn in the order written; a list, because JSON objects have no order and
+PostgreSQL keeps none. A float may carry ``decimals`` (rounding after the draw). Errors name the
+field by its path: ``parameters.lr.low``.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from campaigns.constraints import Constraint, InvalidConstraint
+
+MAX_PARAMETERS: Final = 64
+MAX_CHOICES: Final = 256
+MAX_CONSTRAINTS: Final = 32
+# Draws per point before a space counts as impossible to satisfy.
+MAX_REJECTIONS: Final = 10_000
+# What the server adds to the params to make a config.
+RESERVED_NAMES: Final = frozenset(
+    {"seed", "time_budget_seconds", "dataset", "dataset_sha256", "dataset_urls"}
+)
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+
+Value = int | float | str | bool
+
+
+class InvalidSearchSpace(ValueError):
+    """The space breaks its form; `errors` maps each field's path to its sentences."""
+
+    def __init__(self, errors: dict[str, list[str]]) -> None:
+        self.errors = errors
+        super().__init__("; ".join(f"{path}: {' '.join(e)}" for path, e in errors.items()))
+
+
+class UnsatisfiableSpace(ValueError):
+    """The constraints rejected every draw."""
+
+
+@dataclass(frozen=True)
+class FloatParameter:
+    """A real number in [low, high], uniform or log-uniform."""
+
+    low: float
+    high: float
+    log: bool = False
+    decimals: int | None = None
+
+    def draw(self, rng: random.Random) -> float:
+        if self.log:
+            value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        else:
+            value = rng.uniform(self.low, self.high)
+        if self.decimals is not None:
+            value = round(value, self.decimals)
+        return value
+
+    def contains(self, value: object) -> bool:
+        return _is_number(value) and self.low <= value <= self.high  # type: ignore[operator]
+
+    def to_json(self) -> dict[str, Any]:
+        body: dict[str, Any] = {"type": "float", "low": self.low, "high": self.high}
+        if self.log:
+            body["log"] = True
+        if self.decimals is not None:
+            body["decimals"] = self.decimals
+        return body
+
+
+@dataclass(frozen=True)
+class IntParameter:
+    """A whole number low, low + step, … up to high; uniform, or log-uniform with step 1."""
+
+    low: int
+    high: int
+    step: int = 1
+    log: bool = False
+
+    def draw(self, rng: random.Random) -> int:
+        if self.log:
+            # Half a unit on both sides, so that the ends get their share.
+            value = math.exp(rng.uniform(math.log(self.low - 0.5), math.log(self.high + 0.5)))
+            return min(self.high, max(self.low, round(value)))
+        return self.low + self.step * rng.randrange((self.high - self.low) // self.step + 1)
+
+    def contains(self, value: object) -> bool:
+        return (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and self.low <= value <= self.high
+            and (value - self.low) % self.step == 0
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        body: dict[str, Any] = {"type": "int", "low": self.low, "high": self.high}
+        if self.step != 1:
+            body["step"] = self.step
+        if self.log:
+            body["log"] = True
+        return body
+
+
+@dataclass(frozen=True)
+class ChoiceParameter:
+    """One of the listed values, each as likely."""
+
+    values: tuple[Value, ...]
+
+    def draw(self, rng: random.Random) -> Value:
+        return rng.choice(self.values)
+
+    def contains(self, value: object) -> bool:
+        # By type too: 1, 1.0 and true are equal in Python and three configs to a script.
+        return any(type(value) is type(one) and value == one for one in self.values)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"type": "choice", "values": list(self.values)}
+
+
+Parameter = FloatParameter | IntParameter | ChoiceParameter
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Parameters in drawing order and the constraints between them."""
+
+    parameters: dict[str, Parameter]
+    constraints: tuple[Constraint, ...] = field(default=())
+
+    @classmethod
+    def parse(cls, body: object) -> SearchSpace:
+        """Read a space from JSON data. Raises InvalidSearchSpace with every error found."""
+        return _Parser().parse(body)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON data that `parse` reads back to an equal space."""
+        return {
+            "parameters": [
+                {"name": name, **one.to_json()} for name, one in self.parameters.items()
+            ],
+            "constraints": [constraint.text for constraint in self.constraints],
+        }
+
+    def problems(self, params: Mapping[str, Any]) -> list[str]:
+        """Return why `params` are not a point of this space, one sentence each; [] when they are."""
+        found = [f"{name} is missing" for name in self.parameters if name not in params]
+        found += [f"{name} is not a parameter" for name in params if name not in self.parameters]
+        found += [
+            f"{name} = {params[name]!r} is outside its range"
+            for name, one in self.parameters.items()
+            if name in params and not one.contains(params[name])
+        ]
+        if not found:
+            found = [f"breaks {one.text}" for one in self.constraints if not one.holds(params)]
+        return found
+
+    def contains(self, params: Mapping[str, Any]) -> bool:
+        """Return whether `params` are a point of this space."""
+        return not self.problems(params)
+
+    def size(self) -> int | None:
+        """Return the number of grid points before constraints; None with any float parameter."""
+        total = 1
+        for one in self.parameters.values():
+            if isinstance(one, FloatParameter):
+                return None
+            if isinstance(one, IntParameter):
+                total *= (one.high - one.low) // one.step + 1
+            else:
+                total *= len(one.values)
+        return total
+
+    def draw(self, rng: random.Random) -> dict[str, Value]:
+        """Draw one point. Raises UnsatisfiableSpace when the constraints reject every draw.
+
+        A choice is drawn among the values that the constraints leave, given what is drawn
+        already; only what remains is sorted out by drawing the whole point again.
+        """
+        for _ in range(MAX_REJECTIONS):
+            params = self._draw_once(rng)
+            if params is not None and all(one.holds(params) for one in self.constraints):
+                return params
+        raise UnsatisfiableSpace(
+            f"{MAX_REJECTIONS} draws in a row broke a constraint: {self._constraint_texts()}. "
+            "Loosen the constraints or the ranges."
+        )
+
+    def _draw_once(self, rng: random.Random) -> dict[str, Value] | None:
+        params: dict[str, Value] = {}
+        for name, one in self.parameters.items():
+            if isinstance(one, ChoiceParameter):
+                left = self._values_left(name, one, params)
+                if not left:
+                    return None
+                params[name] = rng.choice(left)
+            else:
+                params[name] = one.draw(rng)
+        return params
+
+    def _values_left(
+        self, name: str, one: ChoiceParameter, drawn: Mapping[str, Value]
+    ) -> tuple[Value, ...]:
+        decidable = [
+            constraint
+            for constraint in self.constraints
+            if name in constraint.names and constraint.names <= {*drawn, name}
+        ]
+        if not decidable:
+            return one.values
+        return tuple(
+            value
+            for value in one.values
+            if all(constraint.holds({**drawn, name: value}) for constraint in decidable)
+        )
+
+    def _constraint_texts(self) -> str:
+        return ", ".join(constraint.text for constraint in self.constraints)
+
+
+class _Parser:
+    """Collects every error of a space instead of stopping at the first."""
+
+    def __init__(self) -> None:
+        self.errors: dict[str, list[str]] = {}
+
+    def parse(self, body: object) -> SearchSpace:
+        if not isinstance(body, dict):
+            raise InvalidSearchSpace({"": ['must be an object like {"parameters": […]}']})
+        for key in body.keys() - {"parameters", "constraints"}:
+            self._error(str(key), "is not known; use parameters and constraints")
+        parameters = self._parameters(body.get("parameters"))
+        constraints = self._constraints(body.get("constraints", []), set(parameters))
+        if not self.errors:
+            space = SearchSpace(parameters, constraints)
+            try:
+                space.draw(random.Random(0))
+            except UnsatisfiableSpace as error:
+                self._error("constraints", str(error))
+            else:
+                return space
+        raise InvalidSearchSpace(self.errors)
+
+    def _error(self, path: str, sentence: str) -> None:
+        self.errors.setdefault(path, []).append(sentence)
+
+    def _parameters(self, body: object) -> dict[str, Parameter]:
+        if not isinstance(body, list) or not 1 <= len(body) <= MAX_PARAMETERS:
+            self._error("parameters", f"must be a list of 1 to {MAX_PARAMETERS} parameters")
+            return {}
+        parsed: dict[str, Parameter] = {}
+        for index, one in enumerate(body):
+            name = one.get("name") if isinstance(one, dict) else None
+            if not isinstance(name, str) or not _NAME.match(name):
+                self._error(f"parameters.{index}.name", "must be letters, digits and _, at most 64")
+            elif name in parsed:
+                self._error(f"parameters.{name}.name", "stands in the list twice")
+            elif name in RESERVED_NAMES:
+                self._error(f"parameters.{name}.name", "is set by the server; choose another")
+            elif (parameter := self._parameter(f"parameters.{name}", one)) is not None:
+                parsed[name] = parameter
+        return parsed
+
+    def _parameter(self, path: str, body: dict[str, Any]) -> Parameter | None:
+        match body.get("type"):
+            case "float":
+                return self._float(path, body)
+            case "int":
+                return self._int(path, body)
+            case "choice":
+                return self._choice(path, body)
+        self._error(f"{path}.type", "must be float, int or choice")
+        return None
+
+    def _known_keys(self, path: str, body: dict[str, Any], known: set[str]) -> None:
+        for key in body.keys() - known - {"name", "type"}:
+            self._error(f"{path}.{key}", f"is not known; use {', '.join(sorted(known))}")
+
+    def _range(self, path: str, body: dict[str, Any], kind: type) -> bool:
+        """Check low, high and log; return whether they are usable."""
+        before = len(self.errors)
+        what = "a whole number" if kind is int else "a finite number"
+        for key in ("low", "high"):
+            value = body.get(key)
+            if not _is_number(value) or (kind is int and not isinstance(value, int)):
+                self._error(f"{path}.{key}", f"must be {what}")
+            elif abs(value) > 2**53:  # type: ignore[arg-type]
+                self._error(f"{path}.{key}", "must be within ±2^53, where numbers are exact")
+        if not isinstance(body.get("log", False), bool):
+            self._error(f"{path}.log", "must be true or false")
+        if len(self.errors) > before:
+            return False
+        if body["low"] > body["high"]:
+            self._error(f"{path}.low", f"must not be above high ({body['high']})")
+        if body.get("log") and body["low"] <= 0:
+            self._error(f"{path}.low", "must be above 0 on a log scale")
+        return len(self.errors) == before
+
+    def _float(self, path: str, body: dict[str, Any]) -> FloatParameter | None:
+        self._known_keys(path, body, {"low", "high", "log", "decimals"})
+        decimals = body.get("decimals")
+        if decimals is not None and not (type(decimals) is int and 0 <= decimals <= 15):
+            self._error(f"{path}.decimals", "must be a whole number from 0 to 15")
+            return None
+        if not self._range(path, body, float):
+            return None
+        if decimals is not None and any(
+            round(body[key], decimals) != body[key] for key in ("low", "high")
+        ):
+            # Else rounding could carry a draw outside its own range.
+            self._error(f"{path}.decimals", "must be enough to write low and high exactly")
+            return None
+        return FloatParameter(
+            float(body["low"]), float(body["high"]), body.get("log", False), decimals
+        )
+
+    def _int(self, path: str, body: dict[str, Any]) -> IntParameter | None:
+        self._known_keys(path, body, {"low", "high", "log", "step"})
+        step, log = body.get("step", 1), body.get("log", False)
+        if type(step) is not int or step < 1:
+            self._error(f"{path}.step", "must be a whole number of at least 1")
+        elif log is True and step != 1:
+            self._error(f"{path}.step", "must be 1 on a log scale")
+        elif self._range(path, body, int):
+            return IntParameter(body["low"], body["high"], step, log)
+        return None
+
+    def _choice(self, path: str, body: dict[str, Any]) -> ChoiceParameter | None:
+        self._known_keys(path, body, {"values"})
+        values = body.get("values")
+        if not isinstance(values, list) or not 1 <= len(values) <= MAX_CHOICES:
+            self._error(f"{path}.values", f"must be a list of 1 to {MAX_CHOICES} values")
+        elif not all(isinstance(one, str | bool) or _is_number(one) for one in values):
+            self._error(f"{path}.values", "may hold numbers, texts, true and false")
+        elif len({(type(one), one) for one in values}) < len(values):
+            self._error(f"{path}.values", "holds a value twice")
+        else:
+            return ChoiceParameter(tuple(values))
+        return None
+
+    def _constraints(self, body: object, names: set[str]) -> tuple[Constraint, ...]:
+        if not isinstance(body, list) or len(body) > MAX_CONSTRAINTS:
+            self._error("constraints", f"must be a list of at most {MAX_CONSTRAINTS} texts")
+            return ()
+        parsed = []
+        for index, text in enumerate(body):
+            try:
+                constraint = Constraint.parse(text)
+            except InvalidConstraint as error:
+                self._error(f"constraints.{index}", str(error))
+                continue
+            # With errors above, a parameter may be missing only because it could not be read.
+            for name in [] if self.errors else sorted(constraint.names - names):
+                self._error(f"constraints.{index}", f"speaks of {name}, which is no parameter")
+            parsed.append(constraint)
+        return tuple(parsed)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
