@@ -87,19 +87,27 @@ _EXPERIMENTS: Final = {
             script_path=EXPERIMENTS_FOLDER / "train_char_lm.py",
             # The draws of config_generators.CharLMConfigGenerator, in the same order.
             default_search_space={
-                "parameters": {
-                    "lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True, "decimals": 6},
-                    "d_model": {"type": "choice", "values": [64, 128, 256]},
-                    "n_heads": {"type": "choice", "values": [2, 4]},
-                    "lr_schedule": {
+                "parameters": [
+                    {
+                        "name": "lr",
+                        "type": "float",
+                        "low": 1e-4,
+                        "high": 1e-2,
+                        "log": True,
+                        "decimals": 6,
+                    },
+                    {"name": "d_model", "type": "choice", "values": [64, 128, 256]},
+                    {"name": "n_heads", "type": "choice", "values": [2, 4]},
+                    {
+                        "name": "lr_schedule",
                         "type": "choice",
                         "values": ["cosine", "linear", "step_decay"],
                     },
-                    "n_layers": {"type": "choice", "values": [2, 4, 6]},
-                    "d_ff": {"type": "choice", "values": [256, 512]},
-                    "batch_size": {"type": "choice", "values": [32, 64, 128]},
-                    "context_length": {"type": "choice", "values": [128, 256]},
-                },
+                    {"name": "n_layers", "type": "choice", "values": [2, 4, 6]},
+                    {"name": "d_ff", "type": "choice", "values": [256, 512]},
+                    {"name": "batch_size", "type": "choice", "values": [32, 64, 128]},
+                    {"name": "context_length", "type": "choice", "values": [128, 256]},
+                ],
                 "constraints": ["d_model % n_heads == 0"],
             },
             datasets=("tinyshakespeare", "english_like"),
@@ -143,7 +151,7 @@ def get(name: str) -> Experiment:
         raise UnknownExperiment(name) from None
 
 
-def all() -> tuple[Experiment, ...]:  # noqa: A001 (read as catalog.all())
+def all() -> tuple[Experiment, ...]:
     """Return every experiment, in catalog order."""
     return tuple(_EXPERIMENTS.values())
 

@@ -19,8 +19,13 @@ SIZE_BYTES = 1_000_000
 SHA256 = "2462ca7e44d6cbb54af7f287d1652a36fdbd54a292a475f1939e4f3fc65bfccd"
 SEED = 20_240_229
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 # The order matters: earlier words are drawn more often (see ``Generator.pick``).
-NOUNS = (
+NOUNS = _words(
     "day house river man woman child road night door field garden letter stone tree window "
     "hand voice table horse boat bridge winter summer village market friend story lamp fire wind "
     "shadow teacher baker sailor farmer doctor kitchen candle ladder basket wheel harbour forest "
@@ -28,18 +33,18 @@ NOUNS = (
     "meadow pigeon kettle blanket lantern chimney ribbon parcel pocket corner cousin neighbour "
     "widow captain soldier painter miller shepherd traveller stranger mountain cloud island "
     "anchor engine journal pencil question answer promise secret bargain quarrel festival"
-).split()
-VERBS = (
+)
+VERBS = _words(
     "walk call look wait open turn follow remember answer carry watch listen reach pass visit "
     "help ask want need start finish gather paint mend plant climb cross measure borrow return "
     "wander whisper polish discover deliver examine repair welcome"
-).split()
-LINKING = "seemed looked felt remained became was was was".split()
-ADJECTIVES = (
+)
+LINKING = _words("seemed looked felt remained became was was was")
+ADJECTIVES = _words(
     "old small quiet long cold warm dark bright empty green heavy narrow gentle broken distant "
     "patient honest foolish silver wooden hollow crooked bitter sudden careful curious ancient "
     "golden lonely cheerful weary clever stubborn splendid ordinary"
-).split()
+)
 ADVERB_PHRASES = (
     "slowly",
     "again",
@@ -54,7 +59,7 @@ ADVERB_PHRASES = (
     "very early",
     "as before",
 )
-PREPOSITIONS = "in near behind under beside across above beyond towards".split()
+PREPOSITIONS = _words("in near behind under beside across above beyond towards")
 TIMES = (
     "in the morning",
     "that evening",
@@ -78,9 +83,9 @@ SAYINGS = (
     "you may keep it",
     "that is all I know",
 )
-ONSETS = "b br c cl d dr f g gr h j k l m n p r s st t th tr v w".split()
-NUCLEI = "a e i o u ai ea io ou".split()
-CODAS = "n r l s m nd rt ck th st ll w x".split()
+ONSETS = _words("b br c cl d dr f g gr h j k l m n p r s st t th tr v w")
+NUCLEI = _words("a e i o u ai ea io ou")
+CODAS = _words("n r l s m nd rt ck th st ll w x")
 PRONOUNS = (("he", "him", "his"), ("she", "her", "her"))
 
 
