@@ -78,12 +78,9 @@ def enrol(
     with transaction.atomic():
         invitation = EnrolmentToken.objects.filter(token_hash=hash_token(secret)).first()
         # Guarded by used_at: of two that race for one invitation only one changes a row.
-        used = (
-            invitation is not None
-            and EnrolmentToken.objects.filter(
-                pk=invitation.pk, used_at=None, expires_at__gt=now
-            ).update(used_at=now)
-        )
+        used = invitation is not None and EnrolmentToken.objects.filter(
+            pk=invitation.pk, used_at=None, expires_at__gt=now
+        ).update(used_at=now)
         if invitation is None or not used:
             raise EnrolmentRefused
         try:

@@ -1,0 +1,151 @@
+"""The one place where an exception becomes an HTTP answer.
+
+Every error of the API has the shape ``{"code": ErrorCode, "message": sentence}``, and for a body
+that is wrong ``"fields": {path: [sentences]}``. What is not listed here is a bug and stays a 500.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any, Final
+
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
+from django.db import InterfaceError, OperationalError
+from django.http import Http404
+from django.http.request import UnreadablePostError
+from rest_framework import exceptions, permissions, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from campaigns.api.parsers import MAX_BODY_BYTES, AlwaysJSON, PayloadTooLarge
+from campaigns.lifecycle.errors import (
+    InvalidCampaign,
+    LeaseLost,
+    LeaseUnknown,
+    ResultConflict,
+    WrongState,
+)
+from workers.lifecycle import EnrolmentRefused, WorkerNameTaken, WrongWorkerState
+from workers.protocol import ErrorCode
+
+# A restarting database is back within seconds; agents add their own jitter.
+RETRY_AFTER_SECONDS: Final = 2
+
+# Looked up in this order by isinstance.
+_ANSWERS: Final[tuple[tuple[type[Exception], int, ErrorCode], ...]] = (
+    (InvalidCampaign, 400, ErrorCode.INVALID),
+    (WorkerNameTaken, 400, ErrorCode.INVALID),
+    (EnrolmentRefused, 403, ErrorCode.ENROLMENT_REFUSED),
+    (LeaseUnknown, 404, ErrorCode.NOT_FOUND),
+    (LeaseLost, 409, ErrorCode.LEASE_LOST),
+    (WrongState, 409, ErrorCode.WRONG_STATE),
+    (WrongWorkerState, 409, ErrorCode.WRONG_STATE),
+    (ResultConflict, 409, ErrorCode.RESULT_CONFLICT),
+    (OperationalError, 503, ErrorCode.DATABASE_UNAVAILABLE),
+    (InterfaceError, 503, ErrorCode.DATABASE_UNAVAILABLE),
+    (PayloadTooLarge, 413, ErrorCode.PAYLOAD_TOO_LARGE),
+    (exceptions.UnsupportedMediaType, 415, ErrorCode.UNSUPPORTED_MEDIA_TYPE),
+    (exceptions.MethodNotAllowed, 405, ErrorCode.METHOD_NOT_ALLOWED),
+    (exceptions.NotAuthenticated, 401, ErrorCode.NOT_AUTHENTICATED),
+    (exceptions.AuthenticationFailed, 401, ErrorCode.NOT_AUTHENTICATED),
+    (exceptions.PermissionDenied, 403, ErrorCode.PERMISSION_DENIED),
+    (exceptions.NotFound, 404, ErrorCode.NOT_FOUND),
+    (exceptions.Throttled, 429, ErrorCode.THROTTLED),
+    # ParseError and ValidationError.
+    (exceptions.APIException, 400, ErrorCode.INVALID),
+)
+
+
+class UnknownPathView(APIView):
+    """Answer any path that the API does not have, so that clients get JSON there too."""
+
+    authentication_classes = ()
+    permission_classes = (permissions.AllowAny,)
+    content_negotiation_class = AlwaysJSON
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise exceptions.NotFound(f"The API has nothing at {request.path[:200]}.")
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Return the answer for `error`, or None for what is no answer but a bug."""
+    error = _as_api_exception(error)
+    for kind, http_status, code in _ANSWERS:
+        if isinstance(error, kind):
+            body: dict[str, Any] = {"code": code, "message": _message(error)}
+            if http_status == status.HTTP_400_BAD_REQUEST and (fields := _fields(error)):
+                body["fields"] = fields
+            return Response(body, status=http_status, headers=_headers(error, http_status))
+    return None
+
+
+def _as_api_exception(error: Exception) -> Exception:
+    """Replace what Django raises by the exception of REST framework that means the same."""
+    if isinstance(error, Http404):
+        return exceptions.NotFound("There is nothing here; check the address.")
+    if isinstance(error, PermissionDenied):
+        return exceptions.PermissionDenied()
+    if isinstance(error, RequestDataTooBig):
+        return PayloadTooLarge()
+    if isinstance(error, SuspiciousOperation | UnreadablePostError):
+        return exceptions.ParseError("The request could not be read.")
+    return error
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OperationalError | InterfaceError):
+        # The driver's own text names hosts and users.
+        return "The database is not available; try again in a moment."
+    if isinstance(error, PayloadTooLarge):
+        return f"The body is larger than {MAX_BODY_BYTES} bytes; send less at once."
+    if isinstance(error, exceptions.ValidationError):
+        path, sentence = next(_sentences(error.detail), ("", "The body is not valid."))
+        return f"{path}: {sentence}" if path else sentence
+    if isinstance(error, exceptions.APIException):
+        return str(error.detail)
+    # The tree of lifecycle errors carries its default sentence as docstring.
+    return str(error) or inspect.getdoc(error) or type(error).__name__
+
+
+def _fields(error: Exception) -> dict[str, list[str]]:
+    if isinstance(error, InvalidCampaign):
+        return error.errors
+    if isinstance(error, WorkerNameTaken):
+        return {"name": [_message(error)]}
+    fields: dict[str, list[str]] = {}
+    if isinstance(error, exceptions.ValidationError):
+        for path, sentence in _sentences(error.detail):
+            fields.setdefault(path, []).append(sentence)
+    return fields
+
+
+def _sentences(detail: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Flatten REST framework's nested errors: ("leases.0.lease_id", "Must be a valid UUID.")."""
+    if isinstance(detail, dict):
+        for key, inner in detail.items():
+            own = "" if key == "non_field_errors" else str(key)
+            yield from _sentences(inner, ".".join(filter(None, (path, own))))
+    elif isinstance(detail, list):
+        for index, inner in enumerate(detail):
+            nested = isinstance(inner, dict | list)
+            yield from _sentences(inner, f"{path}.{index}" if nested and path else path)
+    else:
+        yield path, str(detail)
+
+
+def _headers(error: Exception, http_status: int) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if challenge := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    if http_status == status.HTTP_503_SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    elif http_status == status.HTTP_429_TOO_MANY_REQUESTS:
+        headers["Retry-After"] = str(int(getattr(error, "wait", None) or RETRY_AFTER_SECONDS))
+    return headers

@@ -1,0 +1,35 @@
+"""Researchers' keys to the API."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Final
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import Q
+from rest_framework.exceptions import AuthenticationFailed
+
+from campaigns.clock import database_now
+from campaigns.models import PersonalToken
+from workers.authentication import BearerAuthentication
+from workers.tokens import PERSONAL_PREFIX
+
+# `last_used_at` is for people; a write with every read would cost more than it tells.
+LAST_USED_PRECISION: Final = dt.timedelta(minutes=1)
+
+
+class PersonalTokenAuthentication(BearerAuthentication):
+    """A person's token: the request's user is its owner, its `auth` the PersonalToken."""
+
+    prefix = PERSONAL_PREFIX
+
+    def look_up(self, token_hash: str) -> tuple[AbstractBaseUser, PersonalToken]:
+        token = PersonalToken.objects.select_related("user").filter(token_hash=token_hash).first()
+        if token is None or not token.user.is_active:
+            raise AuthenticationFailed(
+                "This personal token is unknown or its owner may no longer sign in."
+            )
+        now = database_now()
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USED_PRECISION)
+        PersonalToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
+        return token.user, token

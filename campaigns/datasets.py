@@ -1,0 +1,71 @@
+"""Data sets the server knows: by name from the catalog, or stored as a file by hash."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from django.core.files.base import ContentFile
+
+from campaigns.models import Dataset
+from experiments import catalog
+
+
+class UnknownDataset(LookupError):
+    """No data set of this name or hash is stored or in the catalog."""
+
+
+class AmbiguousDataset(UnknownDataset):
+    """Several stored data sets carry this name."""
+
+
+def known_dataset(name_or_sha256: str) -> Dataset:
+    """Return the data set of this name or sha256, making the row for one of the catalog.
+
+    Raises UnknownDataset, AmbiguousDataset.
+    """
+    stored = Dataset.objects.filter(sha256=name_or_sha256).first()
+    if stored is not None:
+        return stored
+    try:
+        info = catalog.get_dataset(name_or_sha256)
+    except catalog.UnknownDataset as error:
+        found = list(Dataset.objects.filter(name=name_or_sha256)[:2])
+        if len(found) > 1:
+            raise AmbiguousDataset(
+                f"Several stored data sets are named {name_or_sha256!r}; give the sha256."
+            ) from error
+        if not found:
+            raise UnknownDataset(str(error)) from error
+        return found[0]
+    dataset, _ = Dataset.objects.get_or_create(
+        sha256=info.sha256, defaults={"name": info.name, "size_bytes": info.size_bytes}
+    )
+    return dataset
+
+
+def store_dataset(name: str, data: bytes) -> Dataset:
+    """Keep the bytes so that agents can fetch them by hash; the same bytes again change nothing.
+
+    Raises ValueError for data too small to split.
+    """
+    if len(data) < 2:
+        raise ValueError("The data set is empty; it needs at least 2 bytes.")
+    sha256 = hashlib.sha256(data).hexdigest()
+    dataset, _ = Dataset.objects.get_or_create(
+        sha256=sha256, defaults={"name": name, "size_bytes": len(data)}
+    )
+    if not dataset.file or not dataset.file.storage.exists(dataset.file.name):
+        dataset.file.save(f"{sha256}.txt", ContentFile(data))
+    return dataset
+
+
+def store_dataset_file(path: Path, name: str = "") -> Dataset:
+    """Keep a file as a data set, under the catalog's name when the hash is a known one.
+
+    Raises OSError, ValueError.
+    """
+    data = path.read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    known = next((info.name for info in catalog.all_datasets() if info.sha256 == sha256), "")
+    return store_dataset(known or name or path.stem, data)

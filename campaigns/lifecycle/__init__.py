@@ -1,0 +1,89 @@
+"""Every change of a campaign's, task's or attempt's state: one function per verb.
+
+Campaigns
+
+| verb                 | from                  | to        | refuses with                 |
+|----------------------|-----------------------|-----------|------------------------------|
+| create_campaign      | –                     | draft     | InvalidCampaign              |
+| launch               | draft                 | active    | WrongState, InvalidCampaign  |
+| pause                | active                | paused    | WrongState                   |
+| resume               | paused                | active    | WrongState                   |
+| cancel               | draft, active, paused | cancelled | WrongState                   |
+| finish_done_campaigns| active, paused        | completed | – (only when no task is open)|
+| retry_task           | completed, …          | active    | WrongState when cancelled    |
+
+Tasks (with their attempt)
+
+| verb        | task from             | task to                        | attempt                   |
+|-------------|-----------------------|--------------------------------|---------------------------|
+| claim       | pending               | leased                         | – → running               |
+| renew       | leased                | leased                         | running                   |
+| release     | leased                | pending                        | running → released        |
+| expire      | leased, overdue       | pending; failed, losses spent  | running → lost            |
+| submit ok   | leased by this lease; | completed                      | running, lost → completed |
+|             | pending after a loss  |                                | or diverged               |
+| submit ok   | anything else         | same                           | → late                    |
+| submit fail | leased by this lease  | pending; failed, tries spent   | running → failed          |
+| submit fail | anything else         | same                           | → late                    |
+| cancel_task | pending, leased       | cancelled                      | running → cancelled       |
+| retry_task  | failed                | pending                        | –                         |
+
+Each verb is one guarded UPDATE on (id, expected state, lease id); zero rows is an answer, not a
+bug. `now` is the database's time, read once by the caller (`campaigns.clock.database_now`).
+Lease = the agent is alive (short, renewed). Deadline = the run may not outstay its budget (hard).
+"""
+
+from campaigns.lifecycle.campaigns import (
+    CampaignSpec,
+    cancel,
+    create_campaign,
+    finish_done_campaigns,
+    finish_if_done,
+    launch,
+    pause,
+    resume,
+)
+from campaigns.lifecycle.errors import (
+    InvalidCampaign,
+    LeaseLost,
+    LeaseUnknown,
+    LifecycleError,
+    ResultConflict,
+    WrongState,
+)
+from campaigns.lifecycle.leases import (
+    Claim,
+    cancel_task,
+    claim,
+    expire,
+    release,
+    renew,
+    retry_task,
+)
+from campaigns.lifecycle.submissions import Answer, submit
+
+__all__ = [
+    "Answer",
+    "CampaignSpec",
+    "Claim",
+    "InvalidCampaign",
+    "LeaseLost",
+    "LeaseUnknown",
+    "LifecycleError",
+    "ResultConflict",
+    "WrongState",
+    "cancel",
+    "cancel_task",
+    "claim",
+    "create_campaign",
+    "expire",
+    "finish_done_campaigns",
+    "finish_if_done",
+    "launch",
+    "pause",
+    "release",
+    "renew",
+    "resume",
+    "retry_task",
+    "submit",
+]

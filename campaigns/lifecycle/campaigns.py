@@ -1,0 +1,237 @@
+"""The verbs of a campaign: create, launch, pause, resume, cancel, finish."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+
+from campaigns import samplers
+from campaigns.datasets import UnknownDataset, known_dataset
+from campaigns.lifecycle.errors import InvalidCampaign, WrongState
+from campaigns.models import (
+    MAX_SEED,
+    Attempt,
+    AttemptOutcome,
+    Campaign,
+    CampaignState,
+    Package,
+    Task,
+    TaskQuerySet,
+    TaskState,
+)
+from campaigns.search_space import InvalidSearchSpace, SearchSpace, UnsatisfiableSpace
+from experiments import catalog
+
+MAX_TASKS: Final = 100_000
+CREATE_BATCH: Final = 1_000
+
+
+@dataclass(frozen=True)
+class CampaignSpec:
+    """What a researcher says of a campaign; empty fields take the experiment's defaults."""
+
+    name: str
+    experiment: str
+    task_count: int
+    time_budget_seconds: float
+    base_seed: int = 42
+    search_space: dict[str, Any] | None = None
+    sampler: str = "random"
+    dataset: str = ""  # a name in the catalog or of a stored data set, or a sha256
+    description: str = ""
+    allow_simulated: bool = False
+    max_failed_attempts: int = 2
+    max_lost_attempts: int = 5
+
+
+def create_campaign(
+    spec: CampaignSpec, *, owner: AbstractBaseUser | None, now: dt.datetime
+) -> Campaign:
+    """Check a description and store it as a draft, its script and data set pinned by hash.
+
+    Raises InvalidCampaign with every error found, by field.
+    """
+    errors: dict[str, list[str]] = {}
+    try:
+        experiment = catalog.get(spec.experiment)
+    except catalog.UnknownExperiment as error:
+        raise InvalidCampaign({"experiment": [str(error)]}) from error
+    try:
+        dataset = known_dataset(spec.dataset or experiment.datasets[0])
+    except UnknownDataset as error:
+        errors["dataset"] = [str(error)]
+    body = experiment.default_search_space if spec.search_space is None else spec.search_space
+    try:
+        space = SearchSpace.parse(body)
+    except InvalidSearchSpace as error:
+        errors["search_space"] = [
+            f"{path or 'search space'} {text}"
+            for path, texts in error.errors.items()
+            for text in texts
+        ]
+    if spec.sampler not in samplers.SAMPLERS:
+        errors["sampler"] = [str(samplers.UnknownSampler(spec.sampler))]
+    if not 1 <= spec.task_count <= MAX_TASKS:
+        errors["task_count"] = [f"must be from 1 to {MAX_TASKS:,}"]
+    elif not 0 <= spec.base_seed <= MAX_SEED - spec.task_count:
+        errors["base_seed"] = [f"must be from 0, and with the task numbers at most {MAX_SEED}"]
+    if errors:
+        raise InvalidCampaign(errors)
+    source = catalog.script_source(experiment.name)
+    campaign = Campaign(
+        name=spec.name.strip(),
+        description=spec.description,
+        owner=owner,
+        experiment=experiment.name,
+        dataset=dataset,
+        search_space=space.to_json(),
+        sampler=spec.sampler,
+        base_seed=spec.base_seed,
+        task_count=spec.task_count,
+        time_budget_seconds=spec.time_budget_seconds,
+        allow_simulated=spec.allow_simulated,
+        max_failed_attempts=spec.max_failed_attempts,
+        max_lost_attempts=spec.max_lost_attempts,
+        created_at=now,
+    )
+    with transaction.atomic():
+        campaign.package, _ = Package.objects.get_or_create(
+            sha256=hashlib.sha256(source).hexdigest(),
+            defaults={"name": experiment.name, "source": source, "created_at": now},
+        )
+        try:
+            campaign.full_clean()
+        except ValidationError as error:
+            raise InvalidCampaign(error.message_dict) from error
+        campaign.save()
+    return campaign
+
+
+def launch(campaign: Campaign, *, now: dt.datetime) -> None:
+    """draft → active; all tasks are made in the same transaction.
+
+    Raises WrongState unless draft, InvalidCampaign when the space has too few distinct points.
+    """
+    # One transaction: an active campaign without its tasks would look finished.
+    with transaction.atomic():
+        _move(campaign, {CampaignState.DRAFT}, CampaignState.ACTIVE, launched_at=now)
+        tasks = _new_tasks(campaign, now)
+        while batch := list(islice(tasks, CREATE_BATCH)):
+            Task.objects.bulk_create(batch)
+
+
+def _new_tasks(campaign: Campaign, now: dt.datetime) -> Iterator[Task]:
+    space = SearchSpace.parse(campaign.search_space)
+    for number in range(campaign.task_count):
+        try:
+            seed, params = samplers.sample_task(space, campaign.sampler, campaign.base_seed, number)
+        except UnsatisfiableSpace as error:
+            raise InvalidCampaign({"search_space": [str(error)]}) from error
+        canonical = json.dumps(params, sort_keys=True, separators=(",", ":"))
+        yield Task(
+            campaign=campaign,
+            number=number,
+            params=params,
+            params_sha256=hashlib.sha256(canonical.encode()).hexdigest(),
+            seed=seed,
+            available_at=now,
+            created_at=now,
+            max_failed_attempts=campaign.max_failed_attempts,
+            max_lost_attempts=campaign.max_lost_attempts,
+        )
+
+
+def pause(campaign: Campaign, *, now: dt.datetime, reason: str = "") -> None:
+    """active → paused: nothing new is handed out, what runs may finish. Raises WrongState."""
+    _move(campaign, {CampaignState.ACTIVE}, CampaignState.PAUSED, state_reason=reason[:500])
+
+
+def resume(campaign: Campaign, *, now: dt.datetime) -> None:
+    """paused → active. Raises WrongState."""
+    _move(campaign, {CampaignState.PAUSED}, CampaignState.ACTIVE, state_reason="", resumed_at=now)
+
+
+def cancel(campaign: Campaign, *, now: dt.datetime, reason: str = "") -> None:
+    """draft, active or paused → cancelled, its open tasks with it. Raises WrongState.
+
+    Workers learn at their next heartbeat. Results that exist stay.
+    """
+    open_states = {CampaignState.DRAFT, CampaignState.ACTIVE, CampaignState.PAUSED}
+    # One transaction: no task may be claimable in a cancelled campaign.
+    with transaction.atomic():
+        _move(
+            campaign,
+            open_states,
+            CampaignState.CANCELLED,
+            state_reason=reason[:500],
+            finished_at=now,
+        )
+        cancel_open_tasks(Task.objects.filter(campaign=campaign), now=now)
+
+
+def cancel_open_tasks(tasks: TaskQuerySet, *, now: dt.datetime) -> int:
+    """pending or leased → cancelled for a queryset of tasks; return how many. In a transaction.
+
+    Tasks before attempts, like every verb: the same lock order everywhere, so none deadlocks.
+    """
+    chosen = list(tasks.open().order_by("pk").select_for_update().values_list("pk", flat=True))
+    cancelled = (
+        Task.objects.filter(pk__in=chosen)
+        .open()
+        .update(
+            state=TaskState.CANCELLED,
+            finished_at=now,
+            lease_id=None,
+            worker=None,
+            lease_expires_at=None,
+            deadline_at=None,
+        )
+    )
+    Attempt.objects.filter(task__in=chosen, outcome=AttemptOutcome.RUNNING).update(
+        outcome=AttemptOutcome.CANCELLED, ended_at=now, message="Cancelled by a person."
+    )
+    return cancelled
+
+
+def finish_if_done(campaign_id: int, *, now: dt.datetime) -> bool:
+    """active or paused → completed when no task is open; return whether this call did it.
+
+    Called after the commit that ended a task: the last of two that commit at once sees both.
+    """
+    return bool(_finish(Campaign.objects.filter(pk=campaign_id), now))
+
+
+def finish_done_campaigns(*, now: dt.datetime) -> int:
+    """Sweep for campaigns whose last task ended in a process that died before `finish_if_done`."""
+    return _finish(Campaign.objects.all(), now)
+
+
+def _finish(campaigns: QuerySet[Campaign], now: dt.datetime) -> int:
+    still_open = Task.objects.filter(campaign=OuterRef("pk")).open()
+    running = campaigns.filter(state__in=[CampaignState.ACTIVE, CampaignState.PAUSED])
+    done = running.filter(~Exists(still_open))
+    return done.update(state=CampaignState.COMPLETED, finished_at=now)
+
+
+def _move(
+    campaign: Campaign, allowed: set[CampaignState], to: CampaignState, **fields: Any
+) -> None:
+    """One guarded UPDATE; zero rows means that another state came first."""
+    moved = Campaign.objects.filter(pk=campaign.pk, state__in=allowed).update(state=to, **fields)
+    if not moved:
+        campaign.refresh_from_db(fields=["state"])
+        wanted = " or ".join(sorted(allowed))
+        raise WrongState(f"The campaign is {campaign.state}, not {wanted}.")
+    campaign.state = to
+    for name, value in fields.items():
+        setattr(campaign, name, value)

@@ -1,0 +1,301 @@
+"""The verbs of a lease: claim, renew, release, expire, and what a person may do to one task.
+
+Lock order everywhere: campaign, task, attempt.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, transaction
+from django.db.models import F, Max, Value
+from django.db.models.functions import Greatest, Least
+
+from campaigns.lifecycle.campaigns import cancel_open_tasks, finish_if_done
+from campaigns.lifecycle.errors import LeaseLost, LeaseUnknown, WrongState
+from campaigns.models import (
+    Attempt,
+    AttemptOutcome,
+    Campaign,
+    CampaignState,
+    FailureClass,
+    ProgressPoint,
+    Task,
+    TaskState,
+)
+from workers.models import Worker, WorkerState
+from workers.protocol import HeartbeatAnswer
+from workers.protocol import ProgressPoint as WireProgressPoint
+
+logger = logging.getLogger(__name__)
+
+# Columns a task has only while it is leased.
+NO_LEASE: dict[str, Any] = {
+    "lease_id": None,
+    "worker": None,
+    "lease_expires_at": None,
+    "deadline_at": None,
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a claim got: attempts with task, campaign, data set and package loaded; else why not."""
+
+    attempts: list[Attempt]
+    reason: str
+
+
+def claim(worker: Worker, *, claim_id: uuid.UUID, count: int, now: dt.datetime) -> Claim:
+    """pending → leased for up to `count` tasks; a repeated `claim_id` returns the same attempts.
+
+    Expired leases are taken back first, so nothing waits for a reaper. Raises nothing: a worker
+    that may not claim gets an empty claim and the reason.
+    """
+    expire(now=now, limit=max(count, 20))
+    # One transaction: task and attempt must agree, and the row lock on the worker makes a claim
+    # and its repetition (sent because the answer was lost) follow one another.
+    with transaction.atomic():
+        worker = Worker.objects.select_for_update(no_key=True).get(pk=worker.pk)
+        repeated = _attempts(worker, claim_id)
+        if repeated:
+            return Claim(repeated, "")
+        if reason := _why_nothing(worker, now):
+            return Claim([], reason)
+        tasks = (
+            Task.objects.claimable(worker, now)
+            .select_related("campaign")
+            .select_for_update(skip_locked=True, of=("self",))[:count]
+        )
+        for task in tasks:
+            _lease(task, worker, claim_id, now)
+        attempts = _attempts(worker, claim_id)
+    reason = "" if len(attempts) == count else _why_fewer(worker, now)
+    return Claim(attempts, reason)
+
+
+def _attempts(worker: Worker, claim_id: uuid.UUID) -> list[Attempt]:
+    attempts = Attempt.objects.filter(worker=worker, claim_id=claim_id)
+    related = "task__campaign__dataset", "task__campaign__package"
+    # The script's source is fetched by hash; the lease only names it.
+    return list(
+        attempts.select_related(*related).defer("task__campaign__package__source").order_by("pk")
+    )
+
+
+def _why_nothing(worker: Worker, now: dt.datetime) -> str:
+    if worker.state != WorkerState.ACTIVE:
+        return f"This worker is {worker.state}; an operator can resume it."
+    if worker.paused_until is not None and worker.paused_until > now:
+        seconds = (worker.paused_until - now).total_seconds()
+        return f"This worker is paused for {seconds:.0f} s more: {worker.pause_reason}"
+    return ""
+
+
+def _why_fewer(worker: Worker, now: dt.datetime) -> str:
+    waiting = Task.objects.filter(
+        state=TaskState.PENDING, campaign__state=CampaignState.ACTIVE
+    ).select_related("campaign")
+    if worker.simulates and waiting.filter(campaign__allow_simulated=False).exists():
+        return "The tasks that wait need real training; this worker has no torch and simulates."
+    if waiting.exists():
+        return "The tasks that wait are to be tried a little later or by another worker first."
+    return "No task waits."
+
+
+def _lease(task: Task, worker: Worker, claim_id: uuid.UUID, now: dt.datetime) -> None:
+    times = settings.XEENET
+    longest = (
+        times["SETUP_GRACE_SECONDS"]
+        + task.campaign.time_budget_seconds
+        + times["KILL_GRACE_SECONDS"]
+        + times["SUBMIT_GRACE_SECONDS"]
+    )
+    deadline = now + dt.timedelta(seconds=longest)
+    lease_id = uuid.uuid4()
+    leased = Task.objects.filter(pk=task.pk, state=TaskState.PENDING).update(
+        state=TaskState.LEASED,
+        lease_id=lease_id,
+        worker=worker,
+        lease_expires_at=min(now + dt.timedelta(seconds=times["LEASE_SECONDS"]), deadline),
+        deadline_at=deadline,
+    )
+    # Zero rows: another process took it between our look and our update (SQLite has no row lock,
+    # but one writer; PostgreSQL skipped it). The claim then brings one lease less.
+    if leased:
+        last = task.attempts.aggregate(last=Max("number"))["last"] or 0
+        Attempt.objects.create(
+            task=task,
+            number=last + 1,
+            lease_id=lease_id,
+            claim_id=claim_id,
+            worker=worker,
+            started_at=now,
+        )
+
+
+def renew(
+    worker: Worker,
+    lease_id: uuid.UUID,
+    *,
+    now: dt.datetime,
+    progress: Iterable[WireProgressPoint] = (),
+) -> tuple[HeartbeatAnswer, str]:
+    """Move the lease's end, never past the deadline; return what the agent has to do, and why.
+
+    A lease that ran out but was not taken back yet is renewed: nobody else has the task.
+    """
+    attempt = Attempt.objects.filter(worker=worker, lease_id=lease_id).first()
+    if attempt is None:
+        return HeartbeatAnswer.LOST, str(LeaseUnknown())
+    _store_progress(attempt, progress)
+    lease = dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
+    renewed = Task.objects.filter(
+        pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id, deadline_at__gt=now
+    ).update(
+        lease_expires_at=Least(
+            F("deadline_at"), Greatest(F("lease_expires_at"), Value(now + lease))
+        )
+    )
+    if renewed:
+        return HeartbeatAnswer.CONTINUE, ""
+    attempt.refresh_from_db(fields=["outcome", "message"])
+    if attempt.outcome == AttemptOutcome.CANCELLED:
+        return HeartbeatAnswer.CANCEL, attempt.message
+    return HeartbeatAnswer.LOST, str(LeaseLost())
+
+
+def _store_progress(attempt: Attempt, progress: Iterable[WireProgressPoint]) -> None:
+    """Keep the points; one that comes again (the answer was lost) changes nothing."""
+    points = [ProgressPoint(attempt=attempt, **point) for point in progress]
+    if points:
+        ProgressPoint.objects.bulk_create(points, ignore_conflicts=True)
+
+
+def release(worker: Worker, lease_id: uuid.UUID, *, now: dt.datetime, reason: str = "") -> None:
+    """leased → pending at no charge: the worker gives the task back.
+
+    Releasing again changes nothing. Raises LeaseUnknown, LeaseLost.
+    """
+    attempt = find_attempt(worker, lease_id)
+    # One transaction: task and attempt must agree.
+    with transaction.atomic():
+        freed = Task.objects.filter(
+            pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id
+        ).update(state=TaskState.PENDING, available_at=now, **NO_LEASE)
+        if freed:
+            end_attempt(attempt, AttemptOutcome.RELEASED, now=now, message=reason)
+            return
+    attempt.refresh_from_db(fields=["outcome"])
+    if attempt.outcome != AttemptOutcome.RELEASED:
+        raise LeaseLost
+
+
+def expire(*, now: dt.datetime, limit: int = 500) -> int:
+    """leased → pending, or failed(lost) when the losses are spent, for overdue leases.
+
+    Returns how many this call took back. Each task in its own transaction: one that cannot be
+    written is logged and holds up no other.
+    """
+    overdue = Task.objects.overdue(now).order_by("lease_expires_at")
+    expired = 0
+    for task in overdue.only("pk", "lease_id", "campaign_id")[:limit]:
+        try:
+            expired += _expire_one(task, now)
+        except DatabaseError:
+            logger.exception("task %s: its expired lease could not be taken back", task.pk)
+    return expired
+
+
+def _expire_one(task: Task, now: dt.datetime) -> int:
+    with transaction.atomic():
+        # Guarded by the lease id and the expiry: a renewal or a result that came first wins.
+        guarded = Task.objects.overdue(now).filter(pk=task.pk, lease_id=task.lease_id)
+        failed = guarded.filter(lost_attempts__gte=F("max_lost_attempts") - 1).update(
+            state=TaskState.FAILED,
+            failure_class=FailureClass.LOST,
+            finished_at=now,
+            lost_attempts=F("lost_attempts") + 1,
+            **NO_LEASE,
+        )
+        moved = failed or guarded.update(
+            state=TaskState.PENDING,
+            available_at=now,
+            lost_attempts=F("lost_attempts") + 1,
+            **NO_LEASE,
+        )
+        if moved:
+            attempt = Attempt.objects.get(lease_id=task.lease_id)
+            end_attempt(
+                attempt,
+                AttemptOutcome.LOST,
+                now=now,
+                failure_class=FailureClass.LOST,
+                message="The worker was not heard of for the lease time.",
+            )
+    if failed:
+        finish_if_done(task.campaign_id, now=now)
+    return moved
+
+
+def find_attempt(worker: Worker, lease_id: uuid.UUID) -> Attempt:
+    """Return the attempt this worker made under this lease. Raises LeaseUnknown."""
+    found = Attempt.objects.filter(worker=worker, lease_id=lease_id).select_related(
+        "task__campaign__dataset"
+    )
+    attempt = found.first()
+    if attempt is None:
+        raise LeaseUnknown
+    return attempt
+
+
+def end_attempt(
+    attempt: Attempt, outcome: AttemptOutcome, *, now: dt.datetime, message: str = "", **fields: Any
+) -> None:
+    """Close an attempt; its end stays when it had one (lost earlier, come back late)."""
+    if attempt.ended_at is None:
+        fields["ended_at"] = now
+    Attempt.objects.filter(pk=attempt.pk).update(outcome=outcome, message=message[:1000], **fields)
+
+
+def cancel_task(task: Task, *, now: dt.datetime) -> None:
+    """pending or leased → cancelled. Raises WrongState."""
+    # One transaction: task and attempt must agree.
+    with transaction.atomic():
+        if not cancel_open_tasks(Task.objects.filter(pk=task.pk), now=now):
+            task.refresh_from_db(fields=["state"])
+            raise WrongState(
+                f"The task is {task.state}; only a pending or leased one can be cancelled."
+            )
+    finish_if_done(task.campaign_id, now=now)
+
+
+def retry_task(task: Task, *, now: dt.datetime) -> None:
+    """failed → pending with one more try; a completed campaign becomes active again.
+
+    Raises WrongState when the task did not fail or its campaign was cancelled.
+    """
+    # One transaction: an open task in a completed campaign would never be handed out.
+    with transaction.atomic():
+        campaign = Campaign.objects.select_for_update().get(pk=task.campaign_id)
+        if campaign.state == CampaignState.CANCELLED:
+            raise WrongState("The campaign was cancelled; clone it to run its tasks again.")
+        moved = Task.objects.filter(pk=task.pk, state=TaskState.FAILED).update(
+            state=TaskState.PENDING,
+            available_at=now,
+            finished_at=None,
+            max_failed_attempts=Greatest(F("max_failed_attempts"), F("failed_attempts") + 1),
+            max_lost_attempts=Greatest(F("max_lost_attempts"), F("lost_attempts") + 1),
+            failure_class="",
+        )
+        if not moved:
+            raise WrongState("Only a failed task can be run again.")
+        Campaign.objects.filter(pk=campaign.pk, state=CampaignState.COMPLETED).update(
+            state=CampaignState.ACTIVE, finished_at=None
+        )

@@ -1,0 +1,264 @@
+"""The one door for finished work: submit, which completes or fails a task.
+
+The accepted result is the one whose lease the task names, or that of a lost attempt while the
+task still waits for another worker. Everything else is kept on its attempt and moves nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+
+from campaigns.lifecycle.campaigns import finish_if_done, pause
+from campaigns.lifecycle.errors import ResultConflict, WrongState
+from campaigns.lifecycle.leases import NO_LEASE, end_attempt, find_attempt
+from campaigns.lifecycle.retry import (
+    BREAKER_FAILURES,
+    BREAKER_WINDOW,
+    CHARGES,
+    RETRY_DELAY,
+    Charge,
+)
+from campaigns.models import Attempt, AttemptOutcome, FailureClass, Result, Task, TaskState
+from experiments import catalog
+from workers import lifecycle as worker_lifecycle
+from workers.models import Worker
+from workers.protocol import (
+    Outcome,
+    Submission,
+    Verdict,
+    canonical_digest,
+    is_finding_without_value,
+    metrics_problems,
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the agent is told; stored, so that the same body again is told the same."""
+
+    verdict: Verdict
+    message: str
+
+
+def submit(worker: Worker, lease_id: uuid.UUID, body: Submission, *, now: dt.datetime) -> Answer:
+    """Record how an attempt ended and move its task; return once it is committed.
+
+    A result → completed (or REFUSED when its numbers contradict themselves or the campaign, which
+    fails the attempt); a failure → pending again, or failed when the tries are spent. The same
+    body again returns the stored answer. Raises LeaseUnknown, ResultConflict.
+    """
+    digest = canonical_digest(dict(body))
+    # One transaction: task, attempt and result must agree, and the answer is what was committed.
+    with transaction.atomic():
+        attempt = find_attempt(worker, lease_id)
+        # The row lock makes two equal submits follow one another (a proxy may repeat a PUT).
+        Task.objects.select_for_update().get(pk=attempt.task_id)
+        attempt.refresh_from_db(fields=["outcome", "submission_digest", "answer", "ended_at"])
+        if attempt.submission_digest:
+            return _stored_answer(attempt, digest)
+        if body["outcome"] == Outcome.COMPLETED:
+            answer = _complete(attempt, body, now)
+        else:
+            failure_class = FailureClass(body.get("failure_class") or FailureClass.SCRIPT_ERROR)
+            answer = _fail(attempt, failure_class, body.get("message", ""), body, now)
+        kept = {key: value for key, value in body.items() if key != "stderr_tail"}  # has a column
+        Attempt.objects.filter(pk=attempt.pk).update(
+            submission=kept, submission_digest=digest, answer=asdict(answer)
+        )
+    _afterwards(worker, attempt, body, answer, now)
+    return answer
+
+
+def _stored_answer(attempt: Attempt, digest: str) -> Answer:
+    if attempt.submission_digest != digest or attempt.answer is None:
+        raise ResultConflict
+    return Answer(Verdict(attempt.answer["verdict"]), attempt.answer["message"])
+
+
+def _owned(attempt: Attempt) -> Q:
+    """The guard: the task is this attempt's to decide.
+
+    Either it still names the attempt's lease, or the lease ran out and nobody has taken it since.
+    """
+    held = Q(state=TaskState.LEASED, lease_id=attempt.lease_id)
+    if attempt.outcome == AttemptOutcome.LOST:
+        return held | Q(state=TaskState.PENDING)
+    return held
+
+
+def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
+    metrics = body.get("metrics") or {}
+    problems = metrics_problems(metrics) or _contradictions(attempt.task, body, metrics)
+    if problems:
+        reason = "; ".join(problems)
+        _fail(attempt, FailureClass.INVALID_RESULT, reason, body, now)
+        return Answer(Verdict.REFUSED, f"The result was refused: {reason}.")
+    moved = Task.objects.filter(_owned(attempt), pk=attempt.task_id).update(
+        state=TaskState.COMPLETED, finished_at=now, failure_class="", **NO_LEASE
+    )
+    diverged = metrics.get("diverged") is True
+    if not moved:
+        end_attempt(attempt, AttemptOutcome.LATE, now=now, **_report(body))
+        return Answer(Verdict.LATE, "Kept, but another attempt or a person decided the task.")
+    outcome = AttemptOutcome.DIVERGED if diverged else AttemptOutcome.COMPLETED
+    end_attempt(attempt, outcome, now=now, failure_class="", **_report(body))
+    _store_result(attempt, metrics, simulated=body.get("simulated", False), now=now)
+    return Answer(Verdict.ACCEPTED, "The result is stored.")
+
+
+def _contradictions(task: Task, body: Submission, metrics: dict[str, Any]) -> list[str]:
+    """Return where a well-formed result does not belong to its task, one sentence each."""
+    campaign = task.campaign
+    found = []
+    if metrics["dataset_sha256"] != campaign.dataset_id:
+        found.append(
+            f"it was measured on data set {metrics['dataset_sha256'][:12]}, the campaign "
+            f"compares on {campaign.dataset_id[:12]}"
+        )
+    if metrics["seed"] != task.seed:
+        found.append(f"it ran seed {metrics['seed']}, the task's is {task.seed}")
+    code_sha256 = body.get("code_sha256")
+    if code_sha256 and code_sha256 != campaign.package_id:
+        found.append(
+            f"it ran script {code_sha256[:12]}, the campaign pins {campaign.package_id[:12]}"
+        )
+    longest = campaign.time_budget_seconds + settings.XEENET["KILL_GRACE_SECONDS"]
+    if metrics["wall_time_seconds"] > longest:
+        found.append(f"it ran {metrics['wall_time_seconds']:.0f} s, at most {longest:.0f} s count")
+    allowed = catalog.get(campaign.experiment).eval_bytes_allowed(campaign.dataset.size_bytes)
+    if metrics["val_bpb"] is not None and metrics["eval_bytes"] not in allowed.values():
+        known = " or ".join(f"{n} ({name})" for name, n in allowed.items())
+        found.append(f"eval_bytes is {metrics['eval_bytes']}, must be {known}")
+    if metrics["eval_tokens"] > metrics["eval_bytes"]:
+        found.append("eval_tokens exceeds eval_bytes")
+    return found
+
+
+def _store_result(
+    attempt: Attempt, metrics: dict[str, Any], *, simulated: bool, now: dt.datetime
+) -> None:
+    task = attempt.task
+    campaign = task.campaign
+    allowed = catalog.get(campaign.experiment).eval_bytes_allowed(campaign.dataset.size_bytes)
+    valueless = is_finding_without_value(metrics)
+    Result.objects.create(
+        task=task,
+        attempt=attempt,
+        campaign=campaign,
+        val_bpb=metrics["val_bpb"],
+        is_ranked=not (simulated or valueless or metrics.get("diverged") is True),
+        diverged=metrics.get("diverged") is True,
+        simulated=simulated,
+        train_loss=metrics["train_loss"],
+        eval_nll_nats=metrics.get("eval_nll_nats"),
+        eval_bytes=metrics["eval_bytes"],
+        eval_tokens=metrics["eval_tokens"],
+        eval_is_subset=not valueless and metrics["eval_bytes"] != allowed["full"],
+        steps_completed=metrics["steps_completed"],
+        tokens_trained=metrics["tokens_trained"],
+        model_params=metrics["model_params"],
+        wall_time_seconds=metrics["wall_time_seconds"],
+        device_used=metrics["device_used"][:100],
+        stop_reason=metrics["stop_reason"][:50],
+        metrics=metrics,
+        created_at=now,
+    )
+
+
+def _fail(
+    attempt: Attempt,
+    failure_class: FailureClass,
+    message: str,
+    body: Submission,
+    now: dt.datetime,
+) -> Answer:
+    """Charge the failure to whom it belongs; leased → pending, or failed when tries are spent."""
+    task, report = attempt.task, _report(body) | {"failure_class": failure_class}
+    counter, maximum = {
+        Charge.FAILURE: ("failed_attempts", "max_failed_attempts"),
+        Charge.LOSS: ("lost_attempts", "max_lost_attempts"),
+        Charge.FREE: (None, None),
+    }[CHARGES[failure_class]]
+    # A failure from a lease that is gone tells nothing: only the holder's moves the task.
+    held = Task.objects.filter(pk=task.pk, state=TaskState.LEASED, lease_id=attempt.lease_id)
+    charge: dict[str, Any] = {counter: F(counter) + 1} if counter else {}
+    failed = 0
+    if counter and maximum:
+        failed = held.filter(**{f"{counter}__gte": F(maximum) - 1}).update(
+            state=TaskState.FAILED,
+            failure_class=failure_class,
+            finished_at=now,
+            **charge,
+            **NO_LEASE,
+        )
+    retried = not failed and held.update(
+        state=TaskState.PENDING,
+        available_at=now + RETRY_DELAY,
+        last_failed_worker=attempt.worker_id,
+        **charge,
+        **NO_LEASE,
+    )
+    outcome = AttemptOutcome.FAILED if failed or retried else AttemptOutcome.LATE
+    end_attempt(attempt, outcome, now=now, message=message, **report)
+    if failed:
+        return Answer(Verdict.FAILED, "The failure is stored; the task has no tries left.")
+    if retried:
+        return Answer(Verdict.RETRY, "The failure is stored; the task will run again.")
+    return Answer(Verdict.LATE, "The failure is stored; the lease had ended, so it moves nothing.")
+
+
+def _report(body: Submission) -> dict[str, Any]:
+    """The agent's account of the run, as columns of the attempt."""
+    return {
+        "exit_code": body.get("exit_code"),
+        "stderr_tail": body.get("stderr_tail", ""),
+        "wall_time_seconds": body.get("wall_time_seconds"),
+    }
+
+
+def _afterwards(
+    worker: Worker, attempt: Attempt, body: Submission, answer: Answer, now: dt.datetime
+) -> None:
+    """What follows from a committed submission and may come late without harm."""
+    failure_class = body.get("failure_class")
+    if answer.verdict == Verdict.ACCEPTED:
+        worker_lifecycle.note_good_result(worker)
+    elif failure_class and CHARGES[failure_class] is Charge.FREE:
+        reason = body.get("message") or FailureClass(failure_class).label
+        worker_lifecycle.pause_after_env_error(worker, reason, now=now)
+    if answer.verdict in {Verdict.ACCEPTED, Verdict.FAILED, Verdict.REFUSED}:
+        finish_if_done(attempt.task.campaign_id, now=now)
+    if answer.verdict in {Verdict.FAILED, Verdict.RETRY, Verdict.REFUSED}:
+        _break_failing_campaign(attempt, now)
+
+
+def _break_failing_campaign(attempt: Attempt, now: dt.datetime) -> None:
+    """active → paused when half of the last 20 attempts failed for reasons of the campaign."""
+    campaign = attempt.task.campaign
+    ended = Attempt.objects.filter(task__campaign=campaign, ended_at__isnull=False)
+    if campaign.resumed_at is not None:
+        ended = ended.filter(started_at__gte=campaign.resumed_at)
+    last = list(
+        ended.order_by("-ended_at", "-pk").values_list("outcome", "failure_class")[:BREAKER_WINDOW]
+    )
+    failures = [
+        failure_class
+        for outcome, failure_class in last
+        if outcome == AttemptOutcome.FAILED and CHARGES[failure_class] is Charge.FAILURE
+    ]
+    if len(failures) < BREAKER_FAILURES:
+        return
+    top = FailureClass(max(set(failures), key=failures.count)).label
+    reason = f"{len(failures)} of the last {len(last)} attempts failed, most by {top}."
+    try:
+        pause(campaign, now=now, reason=reason)
+    except WrongState:
+        # A person or another submission was faster.
+        return

@@ -1,0 +1,176 @@
+"""Rows by life stage, made through the real verbs: what a test starts from is what can happen."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import uuid
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from campaigns import lifecycle
+from campaigns.lifecycle import CampaignSpec
+from campaigns.models import Attempt, Campaign, Dataset, Task
+from experiments import catalog
+from workers import lifecycle as worker_lifecycle
+from workers.models import Worker
+from workers.protocol import FailureClass, Outcome, Submission, bits_per_byte
+
+NOW = dt.datetime(2026, 1, 5, 12, 0, tzinfo=dt.UTC)
+_numbers = itertools.count(1)
+
+SMALL_SPACE: dict[str, Any] = {
+    "parameters": [
+        {"name": "lr", "type": "float", "low": 1e-4, "high": 1e-2, "log": True, "decimals": 6},
+        {"name": "d_model", "type": "choice", "values": [64, 128, 256]},
+    ],
+    "constraints": [],
+}
+
+
+def at(seconds: float) -> dt.datetime:
+    """The instant `seconds` after NOW."""
+    return NOW + dt.timedelta(seconds=seconds)
+
+
+def user(username: str = "", **fields: Any) -> User:
+    """A researcher who can sign in with the password "secret-for-tests"."""
+    name = username or f"user-{next(_numbers)}"
+    return User.objects.create_user(name, password="secret-for-tests", **fields)
+
+
+def worker_with_token(name: str = "", now: dt.datetime = NOW, **fields: Any) -> tuple[Worker, str]:
+    """An enrolled, active worker and its token."""
+    made, token = worker_lifecycle.register(name or f"worker-{next(_numbers)}", now=now)
+    if fields:
+        Worker.objects.filter(pk=made.pk).update(**fields)
+        made.refresh_from_db()
+    return made, token
+
+
+def worker(name: str = "", **fields: Any) -> Worker:
+    """An enrolled, active worker."""
+    return worker_with_token(name, **fields)[0]
+
+
+def campaign(*, owner: User | None = None, now: dt.datetime = NOW, **fields: Any) -> Campaign:
+    """A draft."""
+    spec = {
+        "name": f"campaign {next(_numbers)}",
+        "experiment": "train_char_lm",
+        "task_count": 3,
+        "time_budget_seconds": 10.0,
+        "search_space": SMALL_SPACE,
+        "dataset": "tinyshakespeare",
+    }
+    return lifecycle.create_campaign(CampaignSpec(**(spec | fields)), owner=owner, now=now)
+
+
+def active_campaign(tasks: int = 3, *, now: dt.datetime = NOW, **fields: Any) -> Campaign:
+    """A launched campaign with `tasks` pending tasks."""
+    made = campaign(task_count=tasks, now=now, **fields)
+    lifecycle.launch(made, now=now)
+    return made
+
+
+def pending_task(**fields: Any) -> Task:
+    """The only task of a launched campaign."""
+    return active_campaign(1, **fields).tasks.get()
+
+
+def claim_one(by: Worker, *, now: dt.datetime = NOW) -> Attempt:
+    """Claim one task of whatever waits."""
+    return lifecycle.claim(by, claim_id=uuid.uuid4(), count=1, now=now).attempts[0]
+
+
+def leased_task(by: Worker | None = None, *, now: dt.datetime = NOW, **fields: Any) -> Attempt:
+    """The live attempt of a task that `by` (or a new worker) holds."""
+    pending_task(now=now, **fields)
+    return claim_one(by or worker(), now=now)
+
+
+def metrics(task: Task, val_bpb: float = 3.0, **changes: Any) -> dict[str, Any]:
+    """A sound result line for this task, as the training script would print it."""
+    dataset: Dataset = task.campaign.dataset
+    experiment = catalog.get(task.campaign.experiment)
+    eval_bytes = experiment.eval_bytes_allowed(dataset.size_bytes)["full"]
+    nats = val_bpb * eval_bytes / bits_per_byte(1.0, 1)
+    return {
+        "val_bpb": val_bpb,
+        "train_loss": 2.0,
+        "steps_completed": 100,
+        "wall_time_seconds": 9.5,
+        "device_used": "cpu",
+        "model_params": 100_000,
+        "eval_nll_nats": nats,
+        "eval_bytes": eval_bytes,
+        "eval_tokens": eval_bytes,
+        "dataset": dataset.name,
+        "dataset_sha256": dataset.sha256,
+        "tokens_trained": 409_600,
+        "train_seconds": 7.5,
+        "eval_seconds": 0.5,
+        "setup_seconds": 1.5,
+        "stop_reason": "time",
+        "threads": 2,
+        "dtype": "bfloat16",
+        "torch_version": "2.13.0",
+        "seed": task.seed,
+        "peak_memory_mb": 300.0,
+    } | changes
+
+
+def completed(task: Task, val_bpb: float = 3.0, **changes: Any) -> Submission:
+    """The submission of a sound result."""
+    return Submission(
+        outcome=Outcome.COMPLETED,
+        metrics=metrics(task, val_bpb, **changes),
+        exit_code=0,
+        stderr_tail="done\n",
+        wall_time_seconds=9.6,
+        simulated=False,
+        code_sha256=task.campaign.package_id,
+    )
+
+
+def failure(
+    failure_class: FailureClass = FailureClass.SCRIPT_ERROR, message: str = "exit code 1"
+) -> Submission:
+    """The submission of a failed run."""
+    return Submission(
+        outcome=Outcome.FAILED,
+        failure_class=failure_class,
+        message=message,
+        exit_code=1,
+        stderr_tail="Traceback …\n",
+        wall_time_seconds=1.0,
+    )
+
+
+def completed_task(
+    val_bpb: float = 3.0, *, by: Worker | None = None, now: dt.datetime = NOW, **fields: Any
+) -> Task:
+    """A task with its result."""
+    attempt = leased_task(by, now=now, **fields)
+    finish(attempt, val_bpb, now=now)
+    attempt.task.refresh_from_db()
+    return attempt.task
+
+
+def finish(
+    attempt: Attempt, val_bpb: float = 3.0, *, now: dt.datetime = NOW, **changes: Any
+) -> lifecycle.Answer:
+    """Submit a sound result for a live attempt."""
+    body = completed(attempt.task, val_bpb, **changes)
+    return lifecycle.submit(attempt.worker, attempt.lease_id, body, now=now)
+
+
+def failed_task(
+    failure_class: FailureClass = FailureClass.SCRIPT_ERROR, *, now: dt.datetime = NOW
+) -> Task:
+    """A task that spent its tries."""
+    attempt = leased_task(now=now, max_failed_attempts=1)
+    lifecycle.submit(attempt.worker, attempt.lease_id, failure(failure_class), now=now)
+    attempt.task.refresh_from_db()
+    return attempt.task
