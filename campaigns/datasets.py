@@ -55,7 +55,7 @@ def store_dataset(name: str, data: bytes) -> Dataset:
     dataset, _ = Dataset.objects.get_or_create(
         sha256=sha256, defaults={"name": name, "size_bytes": len(data)}
     )
-    if not dataset.file or not dataset.file.storage.exists(dataset.file.name):
+    if not dataset.file.name or not dataset.file.storage.exists(dataset.file.name):
         dataset.file.save(f"{sha256}.txt", ContentFile(data))
     return dataset
 

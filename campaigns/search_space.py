@@ -154,7 +154,7 @@ class SearchSpace:
         }
 
     def problems(self, params: Mapping[str, Any]) -> list[str]:
-        """Return why `params` are not a point of this space, one sentence each; [] when they are."""
+        """Return why `params` are no point of this space, one sentence each; [] when they are."""
         found = [f"{name} is missing" for name in self.parameters if name not in params]
         found += [f"{name} is not a parameter" for name in params if name not in self.parameters]
         found += [
@@ -245,7 +245,7 @@ class _Parser:
         if not self.errors:
             space = SearchSpace(parameters, constraints)
             try:
-                space.draw(random.Random(0))
+                space.draw(random.Random(0))  # noqa: S311 - sampling, not secrecy
             except UnsatisfiableSpace as error:
                 self._error("constraints", str(error))
             else:

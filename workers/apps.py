@@ -4,5 +4,7 @@ from django.apps import AppConfig
 
 
 class WorkersConfig(AppConfig):
+    """The workers app."""
+
     name = "workers"
     verbose_name = "Workers"

@@ -19,7 +19,7 @@ import uuid
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import F, QuerySet
 
@@ -46,7 +46,7 @@ class WrongWorkerState(WorkerError):
 
 
 def invite(
-    *, now: dt.datetime, label: str = "", created_by: AbstractBaseUser | None = None
+    *, now: dt.datetime, label: str = "", created_by: User | None = None
 ) -> tuple[EnrolmentToken, str]:
     """Make a single-use enrolment token; return it with the secret, which is not stored."""
     secret = new_token(ENROLMENT_PREFIX)

@@ -1,4 +1,4 @@
-"""The wire vocabulary between server and agent: paths, words, shapes and the checks both sides make.
+"""The wire vocabulary of server and agent: paths, words, shapes and the checks both make.
 
 Pure standard library. The server imports it and the agent imports it, so neither can drift
 from the other. Only durations travel, never instants: no clock but the database's decides.
@@ -52,7 +52,7 @@ class Outcome(StrEnum):
 
 
 class FailureClass(StrEnum):
-    """Why an attempt brought no result. The retry budget depends on it (see `campaigns.lifecycle`)."""
+    """Why an attempt brought no result; `campaigns.lifecycle.retry` says who pays for it."""
 
     LOST = "lost"  # the lease ran out or the worker went away: nobody's fault
     SCRIPT_ERROR = "script_error"  # the script exited non-zero
@@ -231,7 +231,7 @@ class SubmissionReply(TypedDict):
 
 
 def bits_per_byte(eval_nll_nats: float, eval_bytes: int) -> float:
-    """Return validation bits per byte from the summed loss in nats and the number of predicted bytes."""
+    """Return validation bits per byte from the summed loss in nats and the predicted bytes."""
     return eval_nll_nats / (eval_bytes * NATS_PER_BIT)
 
 
@@ -275,7 +275,7 @@ def metrics_problems(metrics: object) -> list[str]:
 
 
 def is_finding_without_value(metrics: Mapping[str, Any]) -> bool:
-    """Return whether a result honestly has no val_bpb: the loss diverged, or no step fitted the budget."""
+    """Return whether a result honestly has no val_bpb: the loss diverged, or no step fitted."""
     too_small = metrics.get("stop_reason") == STOP_BUDGET_TOO_SMALL
     return metrics.get("val_bpb") is None and (metrics.get("diverged") is True or too_small)
 

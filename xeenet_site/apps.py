@@ -4,6 +4,8 @@ from django.apps import AppConfig
 
 
 class XeenetSiteConfig(AppConfig):
+    """Registers the system checks when Django is ready."""
+
     name = "xeenet_site"
     verbose_name = "XeeNet"
 

@@ -41,8 +41,9 @@ def _secret_key() -> str:
 
     Web server and q-cluster sign for each other, so both must read the same key.
     """
-    if "SECRET_KEY" in env.ENVIRON:
-        return env.str("SECRET_KEY")
+    given: str = env.str("SECRET_KEY", default="")
+    if given:
+        return given
     if PRODUCTION:
         raise ImproperlyConfigured(
             "SECRET_KEY is not set. In production set it to a long random text and keep it; "

@@ -6,11 +6,10 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
@@ -24,6 +23,7 @@ from campaigns.models import (
     AttemptOutcome,
     Campaign,
     CampaignState,
+    Dataset,
     Package,
     Task,
     TaskQuerySet,
@@ -54,25 +54,49 @@ class CampaignSpec:
     max_lost_attempts: int = 5
 
 
-def create_campaign(
-    spec: CampaignSpec, *, owner: AbstractBaseUser | None, now: dt.datetime
-) -> Campaign:
+def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime) -> Campaign:
     """Check a description and store it as a draft, its script and data set pinned by hash.
 
     Raises InvalidCampaign with every error found, by field.
     """
-    errors: dict[str, list[str]] = {}
+    experiment, dataset, space = _resolve(spec)
+    source = catalog.script_source(experiment.name)
+    fields = asdict(spec) | {
+        "name": spec.name.strip(),
+        "experiment": experiment.name,
+        "dataset": dataset,
+        "search_space": space.to_json(),
+    }
+    with transaction.atomic():
+        package, _ = Package.objects.get_or_create(
+            sha256=hashlib.sha256(source).hexdigest(),
+            defaults={"name": experiment.name, "source": source, "created_at": now},
+        )
+        campaign = Campaign(owner=owner, package=package, created_at=now, **fields)
+        try:
+            campaign.full_clean()
+        except ValidationError as error:
+            raise InvalidCampaign(error.message_dict) from error
+        campaign.save()
+    return campaign
+
+
+def _resolve(spec: CampaignSpec) -> tuple[catalog.Experiment, Dataset, SearchSpace]:
+    """Look up what the spec names and parse its space. Raises InvalidCampaign."""
     try:
         experiment = catalog.get(spec.experiment)
     except catalog.UnknownExperiment as error:
         raise InvalidCampaign({"experiment": [str(error)]}) from error
+    errors: dict[str, list[str]] = {}
+    dataset = space = None
     try:
         dataset = known_dataset(spec.dataset or experiment.datasets[0])
     except UnknownDataset as error:
         errors["dataset"] = [str(error)]
-    body = experiment.default_search_space if spec.search_space is None else spec.search_space
     try:
-        space = SearchSpace.parse(body)
+        space = SearchSpace.parse(
+            experiment.default_search_space if spec.search_space is None else spec.search_space
+        )
     except InvalidSearchSpace as error:
         errors["search_space"] = [
             f"{path or 'search space'} {text}"
@@ -85,49 +109,22 @@ def create_campaign(
         errors["task_count"] = [f"must be from 1 to {MAX_TASKS:,}"]
     elif not 0 <= spec.base_seed <= MAX_SEED - spec.task_count:
         errors["base_seed"] = [f"must be from 0, and with the task numbers at most {MAX_SEED}"]
-    if errors:
+    if errors or dataset is None or space is None:
         raise InvalidCampaign(errors)
-    source = catalog.script_source(experiment.name)
-    campaign = Campaign(
-        name=spec.name.strip(),
-        description=spec.description,
-        owner=owner,
-        experiment=experiment.name,
-        dataset=dataset,
-        search_space=space.to_json(),
-        sampler=spec.sampler,
-        base_seed=spec.base_seed,
-        task_count=spec.task_count,
-        time_budget_seconds=spec.time_budget_seconds,
-        allow_simulated=spec.allow_simulated,
-        max_failed_attempts=spec.max_failed_attempts,
-        max_lost_attempts=spec.max_lost_attempts,
-        created_at=now,
-    )
-    with transaction.atomic():
-        campaign.package, _ = Package.objects.get_or_create(
-            sha256=hashlib.sha256(source).hexdigest(),
-            defaults={"name": experiment.name, "source": source, "created_at": now},
-        )
-        try:
-            campaign.full_clean()
-        except ValidationError as error:
-            raise InvalidCampaign(error.message_dict) from error
-        campaign.save()
-    return campaign
+    return experiment, dataset, space
 
 
 def launch(campaign: Campaign, *, now: dt.datetime) -> None:
-    """draft → active; all tasks are made in the same transaction.
+    """Draft → active; all tasks are made in the same transaction.
 
-    Raises WrongState unless draft, InvalidCampaign when the space has too few distinct points.
+    Raises WrongState unless draft, InvalidCampaign when the constraints leave no point.
     """
+    # Drawn before the transaction: on SQLite it holds the only write lock.
+    tasks = list(_new_tasks(campaign, now))
     # One transaction: an active campaign without its tasks would look finished.
     with transaction.atomic():
         _move(campaign, {CampaignState.DRAFT}, CampaignState.ACTIVE, launched_at=now)
-        tasks = _new_tasks(campaign, now)
-        while batch := list(islice(tasks, CREATE_BATCH)):
-            Task.objects.bulk_create(batch)
+        Task.objects.bulk_create(tasks, batch_size=CREATE_BATCH)
 
 
 def _new_tasks(campaign: Campaign, now: dt.datetime) -> Iterator[Task]:
@@ -151,13 +148,13 @@ def _new_tasks(campaign: Campaign, now: dt.datetime) -> Iterator[Task]:
         )
 
 
-def pause(campaign: Campaign, *, now: dt.datetime, reason: str = "") -> None:
-    """active → paused: nothing new is handed out, what runs may finish. Raises WrongState."""
+def pause(campaign: Campaign, *, reason: str = "") -> None:
+    """Active → paused: nothing new is handed out, what runs may finish. Raises WrongState."""
     _move(campaign, {CampaignState.ACTIVE}, CampaignState.PAUSED, state_reason=reason[:500])
 
 
 def resume(campaign: Campaign, *, now: dt.datetime) -> None:
-    """paused → active. Raises WrongState."""
+    """Paused → active. Raises WrongState."""
     _move(campaign, {CampaignState.PAUSED}, CampaignState.ACTIVE, state_reason="", resumed_at=now)
 
 
@@ -180,7 +177,7 @@ def cancel(campaign: Campaign, *, now: dt.datetime, reason: str = "") -> None:
 
 
 def cancel_open_tasks(tasks: TaskQuerySet, *, now: dt.datetime) -> int:
-    """pending or leased → cancelled for a queryset of tasks; return how many. In a transaction.
+    """Pending or leased → cancelled for a queryset of tasks; return how many. In a transaction.
 
     Tasks before attempts, like every verb: the same lock order everywhere, so none deadlocks.
     """
@@ -204,7 +201,7 @@ def cancel_open_tasks(tasks: TaskQuerySet, *, now: dt.datetime) -> int:
 
 
 def finish_if_done(campaign_id: int, *, now: dt.datetime) -> bool:
-    """active or paused → completed when no task is open; return whether this call did it.
+    """Active or paused → completed when no task is open; return whether this call did it.
 
     Called after the commit that ended a task: the last of two that commit at once sees both.
     """

@@ -53,7 +53,7 @@ class Claim:
 
 
 def claim(worker: Worker, *, claim_id: uuid.UUID, count: int, now: dt.datetime) -> Claim:
-    """pending → leased for up to `count` tasks; a repeated `claim_id` returns the same attempts.
+    """Pending → leased for up to `count` tasks; a repeated `claim_id` returns the same attempts.
 
     Expired leases are taken back first, so nothing waits for a reaper. Raises nothing: a worker
     that may not claim gets an empty claim and the reason.
@@ -76,7 +76,7 @@ def claim(worker: Worker, *, claim_id: uuid.UUID, count: int, now: dt.datetime) 
         for task in tasks:
             _lease(task, worker, claim_id, now)
         attempts = _attempts(worker, claim_id)
-    reason = "" if len(attempts) == count else _why_fewer(worker, now)
+    reason = "" if len(attempts) == count else _why_fewer(worker)
     return Claim(attempts, reason)
 
 
@@ -98,7 +98,7 @@ def _why_nothing(worker: Worker, now: dt.datetime) -> str:
     return ""
 
 
-def _why_fewer(worker: Worker, now: dt.datetime) -> str:
+def _why_fewer(worker: Worker) -> str:
     waiting = Task.objects.filter(
         state=TaskState.PENDING, campaign__state=CampaignState.ACTIVE
     ).select_related("campaign")
@@ -179,7 +179,7 @@ def _store_progress(attempt: Attempt, progress: Iterable[WireProgressPoint]) -> 
 
 
 def release(worker: Worker, lease_id: uuid.UUID, *, now: dt.datetime, reason: str = "") -> None:
-    """leased → pending at no charge: the worker gives the task back.
+    """Leased → pending at no charge: the worker gives the task back.
 
     Releasing again changes nothing. Raises LeaseUnknown, LeaseLost.
     """
@@ -198,7 +198,7 @@ def release(worker: Worker, lease_id: uuid.UUID, *, now: dt.datetime, reason: st
 
 
 def expire(*, now: dt.datetime, limit: int = 500) -> int:
-    """leased → pending, or failed(lost) when the losses are spent, for overdue leases.
+    """Leased → pending, or failed(lost) when the losses are spent, for overdue leases.
 
     Returns how many this call took back. Each task in its own transaction: one that cannot be
     written is logged and holds up no other.
@@ -231,7 +231,7 @@ def _expire_one(task: Task, now: dt.datetime) -> int:
             **NO_LEASE,
         )
         if moved:
-            attempt = Attempt.objects.get(lease_id=task.lease_id)
+            attempt = Attempt.objects.get(task=task, outcome=AttemptOutcome.RUNNING)
             end_attempt(
                 attempt,
                 AttemptOutcome.LOST,
@@ -265,7 +265,7 @@ def end_attempt(
 
 
 def cancel_task(task: Task, *, now: dt.datetime) -> None:
-    """pending or leased → cancelled. Raises WrongState."""
+    """Pending or leased → cancelled. Raises WrongState."""
     # One transaction: task and attempt must agree.
     with transaction.atomic():
         if not cancel_open_tasks(Task.objects.filter(pk=task.pk), now=now):
@@ -277,7 +277,7 @@ def cancel_task(task: Task, *, now: dt.datetime) -> None:
 
 
 def retry_task(task: Task, *, now: dt.datetime) -> None:
-    """failed → pending with one more try; a completed campaign becomes active again.
+    """Failed → pending with one more try; a completed campaign becomes active again.
 
     Raises WrongState when the task did not fail or its campaign was cancelled.
     """
