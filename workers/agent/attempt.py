@@ -1,0 +1,90 @@
+"""One leased task on this machine, shared by the thread that runs it and the heartbeat."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from enum import StrEnum
+from typing import Any, Final
+
+from workers.agent.progress import ProgressBuffer
+from workers.protocol import Lease, is_number
+
+# Lease ids, data-set names and hashes become file names here: nothing that could leave a folder.
+SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class StopReason(StrEnum):
+    """Why the agent stops a running script."""
+
+    CANCEL = "cancel"  # a person cancelled the task
+    LOST = "lost"  # the server gave the lease up
+    DRAIN = "drain"  # the agent is going away
+
+
+class StopRequest:
+    """Asks a run to stop. The first reason stays. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.reason: StopReason | None = None
+        self._event = threading.Event()
+
+    def request(self, reason: StopReason) -> None:
+        """Ask the run to stop because of ``reason``."""
+        if self.reason is None:
+            self.reason = reason
+        self._event.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait up to ``seconds``; return at once with True when a stop is asked for."""
+        return self._event.wait(seconds)
+
+    @property
+    def requested(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._event.is_set()
+
+
+class Attempt:
+    """A lease with what belongs to it here: its arrival, its stop request and its progress."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.lease_id = lease["lease_id"]
+        self.stop = StopRequest()
+        self.progress = ProgressBuffer()
+        self._received_at = time.monotonic()
+
+    @property
+    def label(self) -> str:
+        """Short ids for the log."""
+        return f"task {self.lease['task_id']} lease {self.lease_id[:8]}"
+
+    def seconds_to_deadline(self) -> float:
+        """Return how long the server will still take a result of this attempt."""
+        return self.lease["deadline_seconds"] - (time.monotonic() - self._received_at)
+
+
+def lease_problem(lease: Any) -> str:
+    """Return what keeps a claimed lease from being run at all; "" when it is sound.
+
+    The server is trusted to choose the task, not to choose paths or endless durations.
+    """
+    if not isinstance(lease, dict) or not SAFE_NAME.fullmatch(str(lease.get("lease_id", ""))):
+        return "it has no usable lease_id"
+    for key in ("time_budget_seconds", "kill_grace_seconds", "deadline_seconds"):
+        if not is_number(lease.get(key)) or lease[key] <= 0:
+            return f"{key} must be a number above 0"
+    dataset, config = lease.get("dataset"), lease.get("config")
+    if not isinstance(config, dict) or not isinstance(dataset, dict):
+        return "config and dataset must be objects"
+    hashes = (lease.get("code_sha256"), dataset.get("sha256"))
+    if not all(isinstance(value, str) and SHA256_HEX.fullmatch(value) for value in hashes):
+        return "code_sha256 and dataset.sha256 must be sha256 in lower-case hex"
+    if not SAFE_NAME.fullmatch(str(dataset.get("name", ""))):
+        return "dataset.name must be a plain file name"
+    if not isinstance(lease.get("code_package_ref"), str):
+        return "code_package_ref must be a text"
+    return ""

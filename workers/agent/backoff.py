@@ -1,0 +1,25 @@
+"""Waiting between tries against a server that does not answer."""
+
+from __future__ import annotations
+
+import random
+
+
+class Backoff:
+    """Exponential waits with jitter, for loops that may be interrupted while they wait."""
+
+    def __init__(self, first_seconds: float = 1.0, most_seconds: float = 60.0) -> None:
+        self._first_seconds = first_seconds
+        self._most_seconds = most_seconds
+        self._failures = 0
+
+    def next_wait(self, retry_after_seconds: float | None = None) -> float:
+        """Return the seconds to wait after one more failure, at least what the server asked for."""
+        longest = min(self._most_seconds, self._first_seconds * 2.0 ** min(self._failures, 16))
+        self._failures += 1
+        wait = random.uniform(0.5, 1.0) * longest
+        return max(wait, (retry_after_seconds or 0.0) * random.uniform(1.0, 1.1))
+
+    def reset(self) -> None:
+        """Start over after a success."""
+        self._failures = 0

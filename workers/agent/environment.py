@@ -1,0 +1,56 @@
+"""The clean environment of every script: an allow-list, so that no secret of the agent leaks in."""
+
+from __future__ import annotations
+
+import os
+import site
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+DATA_DIR_VARIABLE: Final = "XEENET_DATA_DIR"
+
+_ALLOWED: Final = (
+    *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH"),
+    *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES"),
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS"),
+    *("SYSTEMROOT", "WINDIR", "COMSPEC", "PATHEXT", "NUMBER_OF_PROCESSORS"),  # Windows needs them
+)
+# Proxies may carry passwords: only for the step that downloads.
+_ALLOWED_FOR_DOWNLOADS: Final = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+
+
+def script_environment(
+    folder: Path,
+    data_folder: Path,
+    *,
+    threads: int | None = None,
+    downloads: bool = False,
+    extra: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return the environment for a script that works in ``folder``.
+
+    Home and temporary files stay in the folder, so that the clean-up takes everything along.
+    ``extra`` goes over all of it (what the hardware check found necessary).
+    """
+    names = _ALLOWED + (_ALLOWED_FOR_DOWNLOADS if downloads else ())
+    environment = {name: os.environ[name] for name in names if name in os.environ}
+    environment |= {
+        "HOME": str(folder),
+        "USERPROFILE": str(folder),
+        "TMPDIR": str(folder),
+        "TEMP": str(folder),
+        "TMP": str(folder),
+        DATA_DIR_VARIABLE: str(data_folder),
+        "PYTHONUTF8": "1",
+        "PYTHONHASHSEED": "0",  # the same order of sets on every machine
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    if site.ENABLE_USER_SITE:  # torch may be installed there, and HOME no longer tells where
+        environment["PYTHONUSERBASE"] = site.getuserbase()
+    if threads is not None:
+        environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    return environment | dict(extra or {})

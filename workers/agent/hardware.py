@@ -1,0 +1,127 @@
+"""What this machine is and whether it can train: found by doing, in a subprocess with a timeout."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from workers.agent.attempt import StopRequest
+from workers.agent.environment import script_environment
+from workers.agent.execution import Ending, Execution, Limits, execute
+from workers.protocol import Hardware
+
+TORCH_CHECK_SECONDS: Final = 60.0
+_PROBE: Final = Path(__file__).with_name("torch_probe.py")
+_PROBE_KEYS: Final = ("torch_version", "devices", "gpu_name", "gpu_memory_bytes")
+_CGROUP_LIMITS: Final = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The hardware profile, and the environment that scripts need because of it."""
+
+    hardware: Hardware
+    script_variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def can_train(self) -> bool:
+        """Whether torch computed something on at least one device."""
+        return bool(self.hardware.get("devices"))
+
+    @property
+    def why_not(self) -> str:
+        """Why the machine cannot train, in one line."""
+        return "; ".join(self.hardware.get("notes", [])) or "torch found no usable device"
+
+
+def inspect_machine(
+    tag: str, timeout_seconds: float = TORCH_CHECK_SECONDS, probe: Path = _PROBE
+) -> Machine:
+    """Return the machine's profile; takes the seconds that importing torch takes.
+
+    A GPU whose driver hangs is given up after ``timeout_seconds``: scripts then see the CPU only.
+    """
+    hardware: Hardware = {
+        "platform": platform.platform(),
+        "python_version": platform.python_version(),
+        "cpu_model": cpu_model(),
+        "cpu_count": usable_cpus(),
+        "ram_bytes": usable_memory_bytes(),
+    }
+    script_variables: dict[str, str] = {}
+    found, problem = _run_probe(probe, tag, timeout_seconds, script_variables)
+    if problem:
+        hidden = {"CUDA_VISIBLE_DEVICES": ""}
+        found, second_problem = _run_probe(probe, tag, timeout_seconds, hidden)
+        if second_problem:
+            found = {"notes": [problem, second_problem]}
+        else:
+            script_variables = hidden
+            found["notes"] = [f"cuda: {problem}; using the CPU only", *found.get("notes", [])]
+    for key in _PROBE_KEYS:
+        if found.get(key):
+            hardware[key] = found[key]
+    if found.get("notes"):
+        hardware["notes"] = [str(note)[:300] for note in found["notes"]]
+    return Machine(hardware, script_variables)
+
+
+def _run_probe(
+    probe: Path, tag: str, timeout_seconds: float, extra: dict[str, str]
+) -> tuple[dict[str, Any], str]:
+    """Return (what the probe printed, ""), or ({}, why it printed nothing)."""
+    with tempfile.TemporaryDirectory(prefix="xeenet-check-") as name:
+        folder = Path(name)
+        execution: Execution = execute(
+            [sys.executable, "-u", str(probe)],
+            tag=tag,
+            environment=script_environment(folder, folder, extra=extra),
+            folder=folder,
+            limits=Limits(timeout_seconds, 1.0, usable_memory_bytes()),
+            stop=StopRequest(),
+        )
+    if execution.ending is not Ending.EXITED:
+        return {}, f"the check of torch did not end within {timeout_seconds:g} s"
+    if execution.exit_code != 0 or execution.result is None:
+        words = execution.stderr_tail.strip().splitlines() or ["nothing on stderr"]
+        return {}, f"the check of torch ended with {execution.exit_code}: {words[-1]}"
+    return execution.result, ""
+
+
+def usable_cpus() -> int:
+    """Return the number of logical CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def usable_memory_bytes() -> int:
+    """Return the machine's memory, or the container's limit where that is smaller."""
+    total = int(psutil.virtual_memory().total)
+    for path in _CGROUP_LIMITS:
+        try:
+            total = min(total, int(path.read_text()))
+        except (OSError, ValueError):  # no such cgroup version, or "max"
+            continue
+    return total
+
+
+def cpu_model() -> str:
+    """Return the processor's name as people know it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,130 @@
+"""One heartbeat for all leases: renews them, carries progress, brings stop requests."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from typing import Final
+
+from workers.agent.attempt import Attempt, StopReason
+from workers.agent.client import Client, RequestRefused, ServerError
+from workers.agent.outbox import Outbox
+from workers.protocol import (
+    MAX_LEASES_PER_CLAIM,
+    HeartbeatAnswer,
+    HeartbeatLease,
+    HeartbeatReply,
+)
+
+_SHORTEST_SECONDS: Final = 0.1
+_JITTER: Final = 0.1
+
+log = logging.getLogger("xeenet.heartbeat")
+
+
+class Heartbeat(threading.Thread):
+    """Reports every ``interval_seconds``, with jitter, from its start until `stop`.
+
+    A lease is reported while its script runs and until the server has taken its result: a result
+    that waits in the outbox should not lose its lease to another worker.
+    """
+
+    def __init__(
+        self, client: Client, boot_id: str, outbox: Outbox, interval_seconds: float
+    ) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self.interval_seconds = interval_seconds
+        self.worker_state = "active"
+        self._client = client
+        self._boot_id = boot_id
+        self._outbox = outbox
+        self._lock = threading.Lock()
+        self._running: dict[str, Attempt] = {}
+        self._known_lease_ids: set[str] = set()  # of this start: the server knows boots apart
+        self._silent = False
+        self._stop_event = threading.Event()
+
+    def run(self) -> None:
+        """Beat until stopped."""
+        while not self._stop_event.wait(self._next_wait()):
+            self.beat()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop_event.set()
+
+    def add(self, attempt: Attempt) -> None:
+        """Report this attempt from now on."""
+        with self._lock:
+            self._running[attempt.lease_id] = attempt
+            self._known_lease_ids.add(attempt.lease_id)
+
+    def remove(self, attempt: Attempt) -> None:
+        """Stop reporting this attempt, unless its result waits in the outbox."""
+        with self._lock:
+            self._running.pop(attempt.lease_id, None)
+
+    def beat(self) -> None:
+        """Report all leases once; a failure is logged when it begins and when it ends."""
+        with self._lock:
+            attempts = list(self._running.values())
+            waiting = [
+                lease_id
+                for lease_id in self._outbox.pending_lease_ids()
+                if lease_id in self._known_lease_ids and lease_id not in self._running
+            ]
+        try:
+            reply = self._report(attempts, waiting)
+        except ServerError as error:
+            if isinstance(error, RequestRefused) and error.status == 400:
+                # A point that the server cannot read must not cost the leases their renewal.
+                for attempt in attempts:
+                    attempt.progress.delivered(attempt.progress.pending())
+            if not self._silent:
+                log.warning("no heartbeat possible, scripts go on: %s", error)
+            self._silent = True
+            return
+        if self._silent:
+            log.info("heartbeat is back")
+        self._silent = False
+        self.interval_seconds = reply["heartbeat_seconds"]
+        state = reply.get("worker_state", "active")
+        if state != self.worker_state:
+            log.warning("the server set this worker to %s", state)
+        self.worker_state = state
+
+    def flush(self, attempt: Attempt) -> None:
+        """Deliver the last progress of an ended run, once: short runs end between two beats."""
+        if attempt.progress.pending():
+            try:
+                self._report([attempt], [])
+            except ServerError as error:
+                log.info("%s: last progress not delivered: %s", attempt.label, error)
+
+    def _report(self, attempts: list[Attempt], waiting: list[str]) -> HeartbeatReply:
+        """Send one heartbeat and pass its answers on. Raises `ServerError`."""
+        points = {attempt.lease_id: attempt.progress.pending() for attempt in attempts}
+        leases: list[HeartbeatLease] = [
+            {"lease_id": lease_id, "progress": progress} for lease_id, progress in points.items()
+        ]
+        free = MAX_LEASES_PER_CLAIM - len(leases)  # a heartbeat carries no more than a claim
+        leases += [{"lease_id": lease_id} for lease_id in waiting[:free]]
+        reply = self._client.heartbeat({"boot_id": self._boot_id, "leases": leases})
+        by_id = {attempt.lease_id: attempt for attempt in attempts}
+        for attempt in attempts:
+            attempt.progress.delivered(points[attempt.lease_id])
+        for answer in reply["leases"]:
+            attempt_or_none = by_id.get(answer["lease_id"])
+            if attempt_or_none is None or answer["answer"] == HeartbeatAnswer.CONTINUE:
+                continue
+            log.warning(
+                "%s: %s. %s", attempt_or_none.label, answer["answer"], answer.get("reason", "")
+            )
+            cancelled = answer["answer"] == HeartbeatAnswer.CANCEL
+            attempt_or_none.stop.request(StopReason.CANCEL if cancelled else StopReason.LOST)
+        return reply
+
+    def _next_wait(self) -> float:
+        interval = max(_SHORTEST_SECONDS, self.interval_seconds)
+        return interval * random.uniform(1 - _JITTER, 1 + _JITTER)

@@ -1,0 +1,34 @@
+"""Start a command so that it dies with the agent. Linux only; runs as a plain file.
+
+``python -I -S launch.py PARENT_PID COMMAND…`` asks the kernel to send SIGKILL to this process when
+its parent ends, then becomes the command. A separate step instead of ``preexec_fn``, which may
+deadlock in an agent with several threads.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+# The kernel's out-of-memory killer should take the script, not the agent or its neighbours.
+OOM_SCORE_ADJUSTMENT = b"500"
+
+
+def main() -> None:
+    """Bind the own life to the parent's and exec the command."""
+    parent_pid, command = int(sys.argv[1]), sys.argv[2:]
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent_pid:  # the agent ended before the request above
+        os.kill(os.getpid(), signal.SIGKILL)
+    with contextlib.suppress(OSError):  # a courtesy only; some containers forbid it
+        Path("/proc/self/oom_score_adj").write_bytes(OOM_SCORE_ADJUSTMENT)
+    # Python ignores SIGPIPE, and an ignored signal would survive exec.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+"""The agent's main loop: claim, run, hand in; and how to stop without leaving anything behind."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Final
+
+import stamina
+
+from workers.agent import AGENT_VERSION
+from workers.agent.attempt import Attempt, StopReason, lease_problem
+from workers.agent.backoff import Backoff
+from workers.agent.client import (
+    Client,
+    NotAuthenticated,
+    RequestRefused,
+    ServerError,
+    ServerUnavailable,
+)
+from workers.agent.heartbeat import Heartbeat
+from workers.agent.outbox import Outbox
+from workers.agent.process_tree import kill_tagged
+from workers.agent.runner import Runner, RunOutcome
+from workers.protocol import MAX_LEASES_PER_CLAIM, ClaimReply, ClaimRequest, Hardware
+
+EXIT_OK: Final = 0
+EXIT_NOT_AUTHENTICATED: Final = 4
+EXIT_CANNOT_RUN: Final = 5
+_TICK_SECONDS: Final = 0.2  # how soon a signal is noticed
+_DEFAULT_HEARTBEAT_SECONDS: Final = 10.0  # until the first claim brings the server's
+_REFUSED_WAIT_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 20.0  # for threads to kill, clean up and release
+_DELIVERY_SECONDS: Final = 10.0  # for the outbox at the end; the rest stays on disk
+
+log = logging.getLogger("xeenet.agent")
+
+
+@dataclass(frozen=True)
+class AgentOptions:
+    """How long and how wide the agent works."""
+
+    parallel: int = 1
+    once: bool = False  # end when there is nothing to claim
+    max_tasks: int | None = None
+    drain_seconds: float = 0.0  # after SIGTERM, how long running scripts may go on
+    simulate: bool = False
+
+
+class Agent:
+    """Claims as many tasks as there are free places, each run in a thread of its own."""
+
+    def __init__(
+        self,
+        client: Client,
+        outbox: Outbox,
+        runner: Runner,
+        hardware: Hardware,
+        options: AgentOptions,
+    ) -> None:
+        self._client = client
+        self._outbox = outbox
+        self._runner = runner
+        self._hardware = hardware
+        self._options = options
+        self._boot_id = str(uuid.uuid4())
+        self._claim_id = str(uuid.uuid4())
+        self._heartbeat = Heartbeat(client, self._boot_id, outbox, _DEFAULT_HEARTBEAT_SECONDS)
+        self._threads: dict[Attempt, threading.Thread] = {}
+        self._changed = threading.Event()
+        self._claim_backoff = Backoff()
+        self._pause_backoff = Backoff(first_seconds=30.0, most_seconds=600.0)
+        self._next_claim_at = 0.0
+        self._last_reason = ""
+        self._stuck_tags: set[str] = set()
+        self._claimed_tasks = 0
+        self._exit_code: int | None = None
+        # Written by signal handlers, which must not touch locks: plain numbers, read every tick.
+        self._terminations = 0
+        self._interruptions = 0
+
+    def on_sigterm(self) -> None:
+        """Stop claiming; running scripts get ``drain_seconds``."""
+        self._terminations += 1
+
+    def on_interrupt(self) -> None:
+        """Stop claiming and finish what runs; the second time stop at once."""
+        self._interruptions += 1
+
+    def run(self) -> int:
+        """Work until told to stop or nothing is left to do; return the exit code."""
+        delivery_stop = threading.Event()
+        delivery = threading.Thread(
+            target=self._outbox.deliver_until,
+            args=(self._client, delivery_stop),
+            name="delivery",
+            daemon=True,
+        )
+        delivery.start()
+        self._heartbeat.start()
+        try:
+            while not self._is_done():
+                if self._may_claim():
+                    self._claim()
+                self._changed.wait(_TICK_SECONDS)
+                self._changed.clear()
+                self._collect_threads()
+            self._finish_running()
+            self._wait_for_delivery()
+        finally:
+            self._heartbeat.stop()
+            delivery_stop.set()
+            self._outbox.wake()
+        delivery.join(_TICK_SECONDS)
+        return EXIT_OK if self._exit_code is None else self._exit_code
+
+    def _is_done(self) -> bool:
+        if self._is_draining() or self._exit_code is not None:
+            return True
+        return self._is_at_max_tasks() and not self._threads
+
+    def _is_draining(self) -> bool:
+        return self._terminations + self._interruptions > 0
+
+    def _is_at_max_tasks(self) -> bool:
+        maximum = self._options.max_tasks
+        return maximum is not None and self._claimed_tasks >= maximum
+
+    def _may_claim(self) -> bool:
+        if len(self._threads) >= self._options.parallel or self._is_at_max_tasks():
+            return False
+        if time.monotonic() < self._next_claim_at or self._heartbeat.worker_state != "active":
+            return False
+        if self._outbox.is_full():
+            self._say_once("the outbox is full: no new tasks until the server takes results")
+            return False
+        return self._stuck_processes_are_gone()
+
+    def _claim(self) -> None:
+        """Ask for tasks for the free places and start what is granted."""
+        count = min(self._options.parallel - len(self._threads), MAX_LEASES_PER_CLAIM)
+        if self._options.max_tasks is not None:
+            count = min(count, self._options.max_tasks - self._claimed_tasks)
+        request: ClaimRequest = {
+            "claim_id": self._claim_id,
+            "boot_id": self._boot_id,
+            "count": count,
+            "simulate": self._options.simulate,
+            "hardware": self._hardware,
+            "agent_version": AGENT_VERSION,
+        }
+        try:
+            reply = self._client.claim(request)
+        except ServerUnavailable as error:
+            # The same claim_id next time: if only the answer was lost, the leases are not.
+            wait = self._claim_backoff.next_wait(error.retry_after_seconds)
+            self._next_claim_at = time.monotonic() + wait
+            self._say_once(f"no answer from {self._client.server_url}, trying on: {error}")
+        except RequestRefused as refused:
+            self._claim_id = str(uuid.uuid4())
+            self._act_on_refusal(refused)
+        else:
+            self._claim_id = str(uuid.uuid4())
+            self._claim_backoff.reset()
+            self._start_granted(reply, count)
+
+    def _start_granted(self, reply: ClaimReply, asked: int) -> None:
+        self._heartbeat.interval_seconds = reply["heartbeat_seconds"]
+        leases = reply["leases"]
+        if len(leases) < asked:
+            self._next_claim_at = time.monotonic() + reply["wait_seconds"]
+        self._say_once(reply.get("reason", "") if not leases else "")
+        for lease in leases:
+            problem = lease_problem(lease)
+            if problem:
+                log.error("a lease of the server cannot be run: %s", problem)
+                continue
+            self._claimed_tasks += 1
+            self._start(Attempt(lease))
+        if self._options.once and not leases and not self._threads:
+            log.info("nothing to claim: done")
+            self._exit_code = EXIT_OK
+
+    def _start(self, attempt: Attempt) -> None:
+        lease = attempt.lease
+        log.info(
+            "%s: claimed number %d of campaign %d %r",
+            attempt.label,
+            lease["task_number"],
+            lease["campaign_id"],
+            lease["campaign_name"],
+        )
+        self._heartbeat.add(attempt)
+        # The thread lives as long as the run: the script's death signal is bound to it.
+        thread = threading.Thread(
+            target=self._work, args=(attempt,), name=attempt.label, daemon=True
+        )
+        self._threads[attempt] = thread
+        thread.start()
+
+    def _work(self, attempt: Attempt) -> None:
+        """Run one attempt and hand in what came of it. The body of a task's thread."""
+        outcome = self._runner.run(attempt)
+        if outcome.submission is not None:
+            self._outbox.put(attempt.lease_id, outcome.submission)
+            self._heartbeat.flush(attempt)
+        self._heartbeat.remove(attempt)
+        self._outbox.wake()
+        if outcome.release:
+            self._release(attempt)
+        self._note_machine_trouble(outcome)
+        self._changed.set()
+
+    def _note_machine_trouble(self, outcome: RunOutcome) -> None:
+        """Pause after a failure that is this machine's fault, longer each time in a row."""
+        if outcome.stuck_tag:
+            self._stuck_tags.add(outcome.stuck_tag)
+        if not outcome.pause_reason:
+            if outcome.submission is not None:
+                self._pause_backoff.reset()
+            return
+        if self._options.once:
+            log.error("this machine cannot run its tasks: %s", outcome.pause_reason)
+            self._exit_code = EXIT_CANNOT_RUN
+            return
+        wait = self._pause_backoff.next_wait()
+        log.error("claiming paused for %.0f s: %s", wait, outcome.pause_reason)
+        self._next_claim_at = time.monotonic() + wait
+
+    def _stuck_processes_are_gone(self) -> bool:
+        for tag in list(self._stuck_tags):
+            _, survivors = kill_tagged(tag, patience_seconds=0.5)
+            if survivors:
+                self._say_once(f"no new tasks: processes {survivors} cannot be killed")
+                self._next_claim_at = time.monotonic() + _REFUSED_WAIT_SECONDS
+                return False
+            self._stuck_tags.discard(tag)
+        return True
+
+    def _act_on_refusal(self, refused: RequestRefused) -> None:
+        self._next_claim_at = time.monotonic() + _REFUSED_WAIT_SECONDS
+        if isinstance(refused, NotAuthenticated):
+            log.error(
+                "the server does not know this worker's token (%s). Enrol this machine again: "
+                "make an enrolment token on the server and start with --enrol.",
+                refused,
+            )
+            self._exit_code = EXIT_NOT_AUTHENTICATED
+        elif refused.status == 403 and self._options.once:
+            log.error("the server lets this worker claim nothing: %s", refused)
+            self._exit_code = EXIT_NOT_AUTHENTICATED
+        elif refused.status == 403:
+            self._say_once(f"the server lets this worker claim nothing, asking on: {refused}")
+        else:
+            self._say_once(f"the server refused the claim ({refused.status}): {refused}")
+
+    def _finish_running(self) -> None:
+        """Wait for running tasks as the kind of stop allows, then stop and release the rest."""
+        if self._threads:
+            log.info("no new tasks; %d still running", len(self._threads))
+        terminated_at: float | None = None
+        while self._threads:
+            if self._terminations and terminated_at is None:
+                terminated_at = time.monotonic()
+            drained = (
+                terminated_at is not None
+                and time.monotonic() - terminated_at >= self._options.drain_seconds
+            )
+            if drained or self._terminations + self._interruptions >= 2:
+                self._stop_running()
+                return
+            self._changed.wait(_TICK_SECONDS)
+            self._changed.clear()
+            self._collect_threads()
+
+    def _stop_running(self) -> None:
+        log.info("stopping %d script(s), their tasks go back to the server", len(self._threads))
+        for attempt in self._threads:
+            attempt.stop.request(StopReason.DRAIN)
+        end = time.monotonic() + _STOP_SECONDS
+        for thread in self._threads.values():
+            thread.join(max(0.0, end - time.monotonic()))
+        self._collect_threads()
+
+    def _wait_for_delivery(self) -> None:
+        end = time.monotonic() + _DELIVERY_SECONDS
+        while self._outbox.pending_lease_ids() and time.monotonic() < end:
+            if self._terminations + self._interruptions >= 2:
+                break
+            time.sleep(_TICK_SECONDS / 4)
+        if waiting := len(self._outbox.pending_lease_ids()):
+            log.warning("%d result(s) stay on disk and are sent at the next start", waiting)
+
+    def _release(self, attempt: Attempt) -> None:
+        try:
+            for try_ in stamina.retry_context(on=ServerUnavailable, attempts=3, timeout=5.0):
+                with try_:
+                    self._client.release(attempt.lease_id)
+            log.info("%s: released", attempt.label)
+        except ServerError as error:
+            log.warning("%s: not released, its lease will run out: %s", attempt.label, error)
+
+    def _collect_threads(self) -> None:
+        self._threads = {a: thread for a, thread in self._threads.items() if thread.is_alive()}
+
+    def _say_once(self, reason: str) -> None:
+        """Log why nothing is claimed when that changes; "" when work goes on."""
+        if reason and reason != self._last_reason:
+            log.warning("%s", reason)
+        self._last_reason = reason

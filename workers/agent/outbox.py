@@ -1,0 +1,240 @@
+"""Finished results on disk until the server has taken them: nothing measured gets lost.
+
+Each submission is one file, written and synced before it is first sent. A thread delivers them,
+oldest first; the files of a former start are delivered like new ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from workers.agent.attempt import SAFE_NAME
+from workers.agent.backoff import Backoff
+from workers.agent.client import (
+    Client,
+    NotAuthenticated,
+    RequestRefused,
+    ServerError,
+    ServerUnavailable,
+)
+from workers.agent.judgement import failure
+from workers.protocol import FailureClass, Submission
+
+MAX_ENTRIES: Final = 1_000
+MAX_BYTES: Final = 256 * 1024 * 1024
+MAX_AGE_SECONDS: Final = 14 * 24 * 3600.0
+_TOKEN_RETRY_SECONDS: Final = 60.0
+
+log = logging.getLogger("xeenet.outbox")
+
+
+@dataclass
+class _Entry:
+    lease_id: str
+    submission: Submission
+    stored_at: float  # Unix time: has to survive restarts
+    corrected: bool  # already replaced once because the server did not accept its shape
+    size_bytes: int = 0
+
+
+class Outbox:
+    """Submissions under way, in ``folder``. Thread-safe; one agent per folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rejected = folder / "rejected"
+        self._lock = threading.Lock()
+        self._entries: dict[str, _Entry] = {}
+        self._changed = threading.Event()
+        self._load()
+
+    def put(self, lease_id: str, submission: Submission) -> None:
+        """Store a submission durably and wake the delivery.
+
+        A disk that cannot take it is logged; the submission is then still sent from memory.
+        """
+        entry = _Entry(lease_id, submission, time.time(), corrected=False)
+        self._store(entry)
+        with self._lock:
+            self._entries[lease_id] = entry
+        self._changed.set()
+
+    def pending_lease_ids(self) -> list[str]:
+        """Return the leases whose submissions the server has not taken yet, oldest first."""
+        with self._lock:
+            return list(self._entries)
+
+    def is_full(self) -> bool:
+        """Return whether so much waits that no new task should be claimed."""
+        with self._lock:
+            size_bytes = sum(entry.size_bytes for entry in self._entries.values())
+            return len(self._entries) >= MAX_ENTRIES or size_bytes >= MAX_BYTES
+
+    def deliver_until(self, client: Client, stop: threading.Event) -> None:
+        """Deliver whatever is and comes in, until ``stop`` is set. The delivery thread's body."""
+        backoff = Backoff()
+        while not stop.is_set():
+            self._changed.clear()
+            wait = self._deliver_pending(client, stop, backoff)
+            if wait is None:
+                self._changed.wait()
+            else:
+                stop.wait(wait)
+
+    def wake(self) -> None:
+        """Let the delivery thread look at its stop event."""
+        self._changed.set()
+
+    def _deliver_pending(
+        self, client: Client, stop: threading.Event, backoff: Backoff
+    ) -> float | None:
+        """Send all entries once; return the seconds until the next try, None when all are gone."""
+        for lease_id in self.pending_lease_ids():
+            if stop.is_set():
+                return 0.0
+            entry = self._entries[lease_id]
+            if time.time() - entry.stored_at > MAX_AGE_SECONDS:
+                log.error("lease %s: result dropped, undelivered for 14 days", lease_id[:8])
+                self._remove(entry)
+                continue
+            try:
+                self._deliver(client, entry)
+                backoff.reset()
+            except ServerUnavailable as error:
+                wait = backoff.next_wait(error.retry_after_seconds)
+                waiting = len(self.pending_lease_ids())
+                log.warning("%d result(s) wait: %s; next try in %.0f s", waiting, error, wait)
+                return wait
+            except ServerError as error:  # 401 and 403: kept until a person has acted
+                log.error("results kept, this worker is refused: %s", error)  # noqa: TRY400 (for people)
+                return _TOKEN_RETRY_SECONDS
+        return None
+
+    def _deliver(self, client: Client, entry: _Entry) -> None:
+        """Send one entry and act on the answer. Raises what makes waiting sensible."""
+        label = f"lease {entry.lease_id[:8]}"
+        while True:
+            try:
+                reply = client.submit(entry.lease_id, entry.submission)
+            except NotAuthenticated:
+                raise
+            except RequestRefused as refused:
+                if refused.status == 403:
+                    raise
+                if refused.status in (404, 409, 422):
+                    log.warning(
+                        "%s: not taken (%s %s): %s", label, refused.status, refused.code, refused
+                    )
+                    self._remove(entry)
+                    return
+                if entry.corrected:
+                    log.warning("%s: refused twice, set aside: %s", label, refused)
+                    self._set_aside(entry)
+                    return
+                log.warning("%s: the server cannot read this result: %s", label, refused)
+                self._correct(entry, str(refused))
+            else:
+                log.info("%s: submitted, %s. %s", label, reply["verdict"], reply.get("message", ""))
+                self._remove(entry)
+                return
+
+    def _correct(self, entry: _Entry, reason: str) -> None:
+        """Replace a submission that the server cannot read by the report that it could not."""
+        self._copy_to_rejected(entry)
+        message = f"the server could not read the result: {reason}"
+        entry.submission = failure(FailureClass.INVALID_RESULT, message)
+        entry.corrected = True
+        self._store(entry)
+
+    def _set_aside(self, entry: _Entry) -> None:
+        self._copy_to_rejected(entry)
+        self._remove(entry)
+
+    def _copy_to_rejected(self, entry: _Entry) -> None:
+        with contextlib.suppress(OSError):
+            self._rejected.mkdir(parents=True, exist_ok=True)
+            (self._rejected / f"{entry.lease_id}.json").write_text(_encode(entry))
+
+    def _store(self, entry: _Entry) -> None:
+        """Write the entry so that it is on disk, whole, when this returns."""
+        text = _encode(entry)
+        entry.size_bytes = len(text)
+        path = self._path(entry)
+        temporary = path.with_suffix(".tmp")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with temporary.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            _sync_folder(self._folder)
+        except OSError as error:
+            log.error("result not stored on disk: %s", error)  # noqa: TRY400 (for people)
+
+    def _remove(self, entry: _Entry) -> None:
+        with self._lock:
+            self._entries.pop(entry.lease_id, None)
+        with contextlib.suppress(OSError):
+            self._path(entry).unlink(missing_ok=True)
+
+    def _path(self, entry: _Entry) -> Path:
+        return self._folder / f"{entry.lease_id}.json"
+
+    def _load(self) -> None:
+        """Read the entries of a former start, oldest first; unreadable files are set aside."""
+        found = []
+        for path in self._folder.glob("*.json"):
+            try:
+                found.append(_decode(path.read_text()))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                log.error("%s set aside: %s", path.name, error)  # noqa: TRY400 (for people)
+                self._rejected.mkdir(parents=True, exist_ok=True)
+                path.replace(self._rejected / path.name)
+        for entry in sorted(found, key=lambda entry: entry.stored_at):
+            self._entries[entry.lease_id] = entry
+        if found:
+            log.info("%d result(s) of a former start wait for delivery", len(found))
+
+
+def _encode(entry: _Entry) -> str:
+    return json.dumps(
+        {
+            "lease_id": entry.lease_id,
+            "stored_at": entry.stored_at,
+            "corrected": entry.corrected,
+            "submission": entry.submission,
+        }
+    )
+
+
+def _decode(text: str) -> _Entry:
+    """Return the entry in ``text``. Raises ValueError, KeyError or TypeError for anything else."""
+    data: dict[str, Any] = json.loads(text)
+    if not SAFE_NAME.fullmatch(data["lease_id"]) or not isinstance(data["submission"], dict):
+        raise ValueError("not an outbox entry")
+    return _Entry(
+        lease_id=data["lease_id"],
+        submission=cast(Submission, data["submission"]),
+        stored_at=float(data["stored_at"]),
+        corrected=bool(data["corrected"]),
+        size_bytes=len(text),
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` durable; Windows cannot open folders and needs no such call."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,305 @@
+"""The seven steps of one task, each a line in the log.
+
+1 resolve the script · 2 check torch · 3 write the config (and place the data set) · 4 spawn ·
+5 wait under two deadlines · 6 read the last JSON line · 7 clean up
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from workers.agent.attempt import Attempt, StopReason
+from workers.agent.client import Client, ServerError
+from workers.agent.datasets import cached_dataset, fetch_dataset
+from workers.agent.environment import script_environment
+from workers.agent.execution import Ending, Execution, Limits, execute
+from workers.agent.hardware import Machine
+from workers.agent.judgement import failure, judge
+from workers.agent.scripts import ScriptUnavailable, resolve_script
+from workers.agent.simulate import simulated_metrics, simulated_seconds
+from workers.agent.state import StateFolder, remove_folder
+from workers.protocol import FailureClass, Outcome, Submission
+
+PREPARE_SECONDS: Final = 120.0
+_PREPARE_GRACE_SECONDS: Final = 5.0
+
+log = logging.getLogger("xeenet.runner")
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What is to be done after a task: submit, or release, or neither (cancelled, lease lost).
+
+    ``pause_reason`` is set when this machine, not the task, was at fault; ``stuck_tag`` names the
+    run whose processes could not be killed.
+    """
+
+    submission: Submission | None = None
+    release: bool = False
+    pause_reason: str = ""
+    stuck_tag: str = ""
+
+
+@dataclass(frozen=True)
+class RunnerSettings:
+    """How this machine's owner wants tasks to be run."""
+
+    simulate: bool = False
+    allow_server_code: bool = False
+    keep_failed: bool = False
+    threads: int | None = None
+    memory_bytes: int = sys.maxsize  # per task
+    data_folder: Path | None = None  # default: below the state folder
+
+
+class _CannotRun(Exception):
+    """A step before the spawn failed."""
+
+    def __init__(self, message: str, failure_class: FailureClass) -> None:
+        super().__init__(message)
+        self.failure_class = failure_class
+
+
+class Runner:
+    """Runs attempts, one per calling thread."""
+
+    def __init__(
+        self, state: StateFolder, client: Client, machine: Machine, settings: RunnerSettings
+    ) -> None:
+        self._state = state
+        self._client = client
+        self._machine = machine
+        self._settings = settings
+        self._data_folder = settings.data_folder or state.data
+
+    def run(self, attempt: Attempt) -> RunOutcome:
+        """Run one attempt to its end. Never raises: what goes wrong here is env_error."""
+        folder = self._state.work / attempt.lease_id
+        outcome = RunOutcome()
+        try:
+            if self._settings.simulate:
+                outcome = self._simulate(attempt)
+            else:
+                outcome = self._train(attempt, folder)
+        except _CannotRun as problem:
+            outcome = _env_failure(problem.failure_class, str(problem))
+        except Exception as error:  # a bug or a broken disk must not take the agent down
+            log.exception("%s: the agent failed", attempt.label)
+            problem_text = f"the agent failed: {type(error).__name__}: {error}"
+            outcome = _env_failure(FailureClass.ENV_ERROR, problem_text)
+        finally:
+            self._clean_up(attempt, folder, outcome)
+        if outcome.submission is not None:
+            outcome.submission["code_sha256"] = attempt.lease["code_sha256"]
+        return outcome
+
+    def _train(self, attempt: Attempt, folder: Path) -> RunOutcome:
+        lease = attempt.lease
+        name, sha256 = lease["code_package_ref"], lease["code_sha256"]
+        _step(attempt, 1, "resolve script %s (sha256 %s)", name, sha256[:12])
+        try:
+            source = resolve_script(
+                name,
+                sha256,
+                client=self._client,
+                cache_folder=self._state.packages,
+                allow_server_code=self._settings.allow_server_code,
+            )
+        except ScriptUnavailable as problem:
+            raise _CannotRun(str(problem), problem.failure_class) from problem
+        hardware = self._machine.hardware
+        if not self._machine.can_train:
+            raise _CannotRun(f"no torch: {self._machine.why_not}", FailureClass.ENV_ERROR)
+        _step(
+            attempt,
+            2,
+            "torch %s works on %s",
+            hardware.get("torch_version", "?"),
+            ", ".join(hardware.get("devices", [])),
+        )
+        script, config = self._write_inputs(attempt, folder, source)
+        self._place_dataset(attempt, folder, script, config)
+        if attempt.stop.requested:
+            return _stopped(attempt)
+        if attempt.seconds_to_deadline() < lease["time_budget_seconds"]:
+            log.warning("%s: set-up took too long for the deadline, released", attempt.label)
+            return RunOutcome(release=True)
+        return self._spawn_and_judge(attempt, folder, script, config)
+
+    def _write_inputs(self, attempt: Attempt, folder: Path, source: bytes) -> tuple[Path, Path]:
+        """Write the verified script and its config into the task folder; return both paths."""
+        config = run_config(attempt)
+        _step(
+            attempt,
+            3,
+            "config: seed %s, budget %g s, data set %s",
+            config.get("seed"),
+            config["time_budget_seconds"],
+            config["dataset"],
+        )
+        folder.mkdir(parents=True)
+        script, config_file = folder / "script.py", folder / "config.json"
+        script.write_bytes(source)  # these very bytes were verified: no second look at the disk
+        config_file.write_text(json.dumps(config))
+        return script, config_file
+
+    def _place_dataset(self, attempt: Attempt, folder: Path, script: Path, config: Path) -> None:
+        """Have the data set in the cache before the clock starts. Raises `_CannotRun`."""
+        dataset = attempt.lease["dataset"]
+        if cached_dataset(self._data_folder, dataset) is not None:
+            return
+        self._data_folder.mkdir(parents=True, exist_ok=True)
+        log.info("%s: fetching data set %s", attempt.label, dataset["name"])
+        try:
+            if fetch_dataset(self._data_folder, dataset, self._client):
+                return
+            reason = "the server does not hold it"
+        except (ServerError, OSError) as error:
+            reason = f"the server did not deliver it: {error}"
+        log.info("%s: %s; the script fetches it", attempt.label, reason)
+        execution = execute(
+            [sys.executable, "-u", str(script), "--prepare", "--config-file", str(config)],
+            tag=self._tag(attempt),
+            environment=self._environment(folder, downloads=True),
+            folder=folder,
+            limits=Limits(PREPARE_SECONDS, _PREPARE_GRACE_SECONDS, self._settings.memory_bytes),
+            stop=attempt.stop,
+        )
+        if attempt.stop.requested or cached_dataset(self._data_folder, dataset) is not None:
+            return
+        said = (execution.stderr_tail.strip().splitlines() or ["nothing on stderr"])[-1]
+        message = (
+            f"data set {dataset['name']} ({dataset['sha256'][:12]}) is not here: {reason}; "
+            f"the script's own fetch exited with {execution.exit_code}: {said}"
+        )
+        raise _CannotRun(message, FailureClass.ENV_ERROR)
+
+    def _spawn_and_judge(
+        self, attempt: Attempt, folder: Path, script: Path, config: Path
+    ) -> RunOutcome:
+        lease = attempt.lease
+        limits = Limits(
+            time_budget_seconds=lease["time_budget_seconds"],
+            kill_grace_seconds=lease["kill_grace_seconds"],
+            memory_bytes=self._settings.memory_bytes,
+        )
+        _step(attempt, 4, "spawn the script in its own session, with a clean environment")
+        _step(
+            attempt,
+            5,
+            "wait: SIGTERM at %g s, SIGKILL of the tree at %g s",
+            limits.time_budget_seconds,
+            limits.time_budget_seconds + limits.kill_grace_seconds,
+        )
+        execution = execute(
+            [sys.executable, "-u", str(script), "--config-file", str(config)],
+            tag=self._tag(attempt),
+            environment=self._environment(folder),
+            folder=folder,
+            limits=limits,
+            stop=attempt.stop,
+            progress=attempt.progress,
+        )
+        if execution.ending is Ending.STOPPED and not execution.survivors:
+            return _stopped(attempt)
+        submission = judge(execution, limits)
+        _step(attempt, 6, "%s", _summary(submission, execution))
+        return RunOutcome(
+            submission=submission,
+            pause_reason=_pause_reason(submission),
+            stuck_tag=self._tag(attempt) if execution.survivors else "",
+        )
+
+    def _simulate(self, attempt: Attempt) -> RunOutcome:
+        """Make a result up, for machines without torch."""
+        budget = attempt.lease["time_budget_seconds"]
+        log.warning("%s: SIMULATED, nothing is trained (no torch)", attempt.label)
+        started_at = time.monotonic()
+        if attempt.stop.wait(simulated_seconds(budget)):
+            return _stopped(attempt)
+        return RunOutcome(
+            submission={
+                "outcome": Outcome.COMPLETED,
+                "metrics": simulated_metrics(attempt.lease),
+                "simulated": True,
+                "wall_time_seconds": round(time.monotonic() - started_at, 3),
+                "message": "simulated: this worker has no torch",
+            }
+        )
+
+    def _clean_up(self, attempt: Attempt, folder: Path, outcome: RunOutcome) -> None:
+        if not folder.exists():
+            return
+        submission = outcome.submission
+        failed = submission is not None and submission["outcome"] == Outcome.FAILED
+        if failed and self._settings.keep_failed:
+            self._state.kept.mkdir(exist_ok=True)
+            kept = self._state.kept / attempt.lease_id
+            shutil.move(folder, kept)
+            _step(attempt, 7, "clean up: task folder kept in %s", kept)
+        elif remove_folder(folder):
+            _step(attempt, 7, "clean up: task folder removed")
+        else:
+            log.warning("%s: task folder not removed, the next start will", attempt.label)
+
+    def _environment(self, folder: Path, *, downloads: bool = False) -> dict[str, str]:
+        return script_environment(
+            folder,
+            self._data_folder,
+            threads=self._settings.threads,
+            downloads=downloads,
+            extra=self._machine.script_variables,
+        )
+
+    def _tag(self, attempt: Attempt) -> str:
+        return f"{self._state.tag_prefix}{attempt.lease_id}"
+
+
+def run_config(attempt: Attempt) -> dict[str, Any]:
+    """Return the flat config the script reads: the lease's, with its budget and data set."""
+    lease = attempt.lease
+    pinned: Mapping[str, Any] = {
+        "time_budget_seconds": lease["time_budget_seconds"],
+        "dataset": lease["dataset"]["name"],
+        "dataset_sha256": lease["dataset"]["sha256"],
+    }
+    return {**lease["config"], **pinned}
+
+
+def _step(attempt: Attempt, number: int, text: str, *arguments: object) -> None:
+    log.info("%s [%d/7] %s", attempt.label, number, text % arguments)
+
+
+def _stopped(attempt: Attempt) -> RunOutcome:
+    log.info("%s: stopped (%s)", attempt.label, attempt.stop.reason)
+    return RunOutcome(release=attempt.stop.reason is StopReason.DRAIN)
+
+
+def _env_failure(failure_class: FailureClass, message: str) -> RunOutcome:
+    log.error("cannot run this task: %s", message)
+    return RunOutcome(submission=failure(failure_class, message), pause_reason=message)
+
+
+def _pause_reason(submission: Submission) -> str:
+    if submission.get("failure_class") == FailureClass.ENV_ERROR:
+        return submission.get("message", "")
+    return ""
+
+
+def _summary(submission: Submission, execution: Execution) -> str:
+    """Return one line on how the run ended, for the log."""
+    seconds = execution.wall_time_seconds
+    metrics = submission.get("metrics")
+    if metrics is None:
+        return f"{submission.get('failure_class')} after {seconds:.2f} s: {submission['message']}"
+    if metrics["val_bpb"] is None:
+        return f"no value after {seconds:.2f} s ({metrics['stop_reason']})"
+    return f"val_bpb {metrics['val_bpb']:.4f} after {seconds:.2f} s"

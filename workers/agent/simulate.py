@@ -1,0 +1,65 @@
+"""Metrics for machines without torch: made up, marked so, and good for nothing but plumbing.
+
+Every submission made from them says ``simulated: true``; the server never ranks one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from typing import Any, Final
+
+from experiments import catalog
+from workers.protocol import Lease, bits_per_byte
+
+MAX_SIMULATED_SECONDS: Final = 1.0
+_BUDGET_SHARE: Final = 1 / 20
+_NATS_AT_START: Final = 4.2  # about ln(65): an untrained model over TinyShakespeare's characters
+
+
+def simulated_seconds(time_budget_seconds: float) -> float:
+    """Return how long a simulated run takes: short, but not so short that nobody sees it run."""
+    return min(MAX_SIMULATED_SECONDS, time_budget_seconds * _BUDGET_SHARE)
+
+
+def simulated_metrics(lease: Lease) -> dict[str, Any]:
+    """Return a result line that fits the lease's contract; the same lease config, the same line."""
+    config = lease["config"]
+    text = json.dumps(config, sort_keys=True, default=str)
+    rng = random.Random(hashlib.sha256(text.encode()).digest())
+    eval_bytes = _eval_bytes(lease)
+    eval_nll_nats = rng.uniform(1.7, 2.6) * eval_bytes
+    layers, width = _count(config, "n_layers", 2), _count(config, "d_model", 64)
+    steps = rng.randrange(200, 2_000)
+    batch_tokens = _count(config, "batch_size", 32) * _count(config, "context_length", 128)
+    return {
+        "val_bpb": round(bits_per_byte(eval_nll_nats, eval_bytes), 6),
+        "train_loss": round(min(_NATS_AT_START, eval_nll_nats / eval_bytes * 0.97), 6),
+        "steps_completed": steps,
+        "wall_time_seconds": simulated_seconds(lease["time_budget_seconds"]),
+        "device_used": "simulated",
+        "model_params": layers * (4 * width * width + 2 * width * _count(config, "d_ff", 256)),
+        "eval_nll_nats": eval_nll_nats,
+        "eval_bytes": eval_bytes,
+        "eval_tokens": eval_bytes,
+        "tokens_trained": steps * batch_tokens,
+        "dataset": lease["dataset"]["name"],
+        "dataset_sha256": lease["dataset"]["sha256"],
+        "seed": _count(config, "seed", 0),
+        "stop_reason": "simulated",
+    }
+
+
+def _eval_bytes(lease: Lease) -> int:
+    """Return the denominator that an honest run over this data set would have."""
+    size_bytes = lease["dataset"]["size_bytes"]
+    try:
+        return max(1, catalog.get(lease["code_package_ref"]).eval_bytes_allowed(size_bytes)["full"])
+    except catalog.UnknownExperiment:
+        return max(1, size_bytes // 10)
+
+
+def _count(config: dict[str, Any], key: str, default: int) -> int:
+    value = config.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else default

@@ -1,0 +1,156 @@
+"""The agent's folder on disk: identity, credentials, outbox, task folders, caches, and its lock."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import stat
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+HOME_VARIABLE: Final = "XEENET_WORKER_HOME"
+_APP_NAME: Final = "xeenet-worker"
+
+
+class StateFolderError(Exception):
+    """The state folder cannot be used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What enrolment brought. The token is only ever sent to the server it came from."""
+
+    server_url: str
+    token: str
+    name: str
+
+
+def default_state_folder() -> Path:
+    """Return the platform's place for a program's state, or what XEENET_WORKER_HOME says."""
+    if override := os.environ.get(HOME_VARIABLE):
+        return Path(override)
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / _APP_NAME
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / _APP_NAME
+    xdg = os.environ.get("XDG_STATE_HOME")
+    return (Path(xdg) if xdg else Path.home() / ".local" / "state") / _APP_NAME
+
+
+class StateFolder:
+    """Paths below ``root``, which is made private to the user. Raises `StateFolderError`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().absolute()
+        self.outbox = self.root / "outbox"
+        self.work = self.root / "work"  # one folder per running task
+        self.kept = self.root / "kept"  # task folders of failed runs, with --keep-failed
+        self.data = self.root / "data"
+        self.packages = self.root / "packages"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            if os.name == "posix":
+                self.root.chmod(0o700)
+            for folder in (self.outbox, self.work, self.data, self.packages):
+                folder.mkdir(exist_ok=True)
+            self.agent_id = self._read_or_make_id()
+        except OSError as error:
+            raise StateFolderError(
+                f"The state folder {self.root} cannot be written: {error}. "
+                f"Choose another with --state-dir or {HOME_VARIABLE}."
+            ) from error
+
+    @property
+    def tag_prefix(self) -> str:
+        """What the run tags of this folder's agent start with, across restarts."""
+        return f"{self.agent_id}/"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one agent. Raises `StateFolderError` when another one has it."""
+        path = self.root / "lock"
+        with path.open("a+") as file:
+            try:
+                _lock(file.fileno())
+            except OSError:
+                raise StateFolderError(
+                    f"Another agent is already running on {self.root}. "
+                    "Stop it, or give this one its own --state-dir."
+                ) from None
+            yield  # closing the file gives the lock back, also when the agent is killed
+
+    def load_credentials(self) -> Credentials | None:
+        """Return what enrolment stored, or None."""
+        try:
+            return Credentials(**json.loads(self._credentials_path.read_text()))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError) as error:
+            raise StateFolderError(
+                f"{self._credentials_path} is unreadable: {error}. "
+                "Delete it and enrol this worker again."
+            ) from error
+
+    def store_credentials(self, credentials: Credentials) -> None:
+        """Store the credentials, readable for the user only."""
+        temporary = self._credentials_path.with_suffix(".tmp")
+        temporary.unlink(missing_ok=True)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            json.dump(asdict(credentials), file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._credentials_path)
+
+    def remove_stale_folders(self) -> int:
+        """Remove the task folders that a killed agent left; return how many."""
+        stale = list(self.work.iterdir())
+        return sum(remove_folder(folder) for folder in stale)
+
+    @property
+    def _credentials_path(self) -> Path:
+        return self.root / "credentials.json"
+
+    def _read_or_make_id(self) -> str:
+        path = self.root / "agent-id"
+        if not path.exists():
+            path.write_text(uuid.uuid4().hex)
+        return path.read_text().strip()
+
+
+def remove_folder(folder: Path) -> bool:
+    """Remove ``folder`` whatever a script did to its permissions; return whether it is gone."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink(missing_ok=True)
+        return True
+    for name, _, _ in os.walk(folder):  # top-down: a folder is opened before it is listed
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(_opened(name)):
+                if entry.is_dir(follow_symlinks=False):
+                    _opened(entry.path)
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
+def _opened(folder: str) -> str:
+    Path(folder).chmod(stat.S_IRWXU)
+    return folder
+
+
+def _lock(handle: int) -> None:
+    """Lock an open file against other processes. Raises OSError when it is taken."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
