@@ -1,8 +1,16 @@
 """URL table: pages, admin, REST API and its documentation."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from campaigns.api.errors import UnknownPathView
+from workers.protocol import API_PREFIX
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path(API_PREFIX.lstrip("/"), include("campaigns.api.urls")),
+    path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    re_path("^api/", UnknownPathView.as_view(), name="api-nothing"),
 ]

@@ -93,9 +93,7 @@ class ProgressPointSerializer(serializers.Serializer[dict[str, Any]]):
     seq = StrictIntegerField(min_value=0, max_value=MAX_INT32)
     elapsed_seconds = StrictFloatField(min_value=0)
     step = StrictIntegerField(min_value=0, max_value=MAX_BIGINT)
-    tokens = StrictIntegerField(
-        required=False, allow_null=True, min_value=0, max_value=MAX_BIGINT
-    )
+    tokens = StrictIntegerField(required=False, allow_null=True, min_value=0, max_value=MAX_BIGINT)
     train_loss = StrictFloatField(required=False, allow_null=True)
     val_bpb = StrictFloatField(required=False, allow_null=True)
 
@@ -144,9 +142,7 @@ class SubmissionSerializer(serializers.Serializer[dict[str, Any]]):
     failure_class = StrictChoiceField(
         required=False, allow_null=True, choices=[(c.value, c.value) for c in FailureClass]
     )
-    message = StrictCharField(
-        required=False, allow_blank=True, max_length=MAX_MESSAGE_CHARACTERS
-    )
+    message = StrictCharField(required=False, allow_blank=True, max_length=MAX_MESSAGE_CHARACTERS)
     exit_code = StrictIntegerField(
         required=False, allow_null=True, min_value=-MAX_INT32 - 1, max_value=MAX_INT32
     )
@@ -207,6 +203,6 @@ def lease_of(attempt: Attempt, now: dt.datetime) -> Lease:
 
 
 def idle_wait_seconds() -> float:
-    """Return the pause before the next claim, ±50 %: a thousand idle agents must not fall in step."""
+    """Return the pause before the next claim, ±50 %: idle agents must not fall in step."""
     idle: float = settings.XEENET["IDLE_WAIT_SECONDS"]
     return idle * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, keeps no secret

@@ -1,0 +1,255 @@
+"""What worker agents call: enrolment, leases, and the files a lease names.
+
+The paths and shapes are those of `workers.protocol`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, cast
+
+from django.conf import settings
+from django.http import FileResponse, HttpResponse
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import status
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import NotFound
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
+
+from campaigns import lifecycle
+from campaigns.api.openapi import ErrorSerializer, errors
+from campaigns.api.parsers import AlwaysJSON
+from campaigns.api.permissions import IsSignedInOrWorker, IsWorker
+from campaigns.api.serializers_agent import (
+    ClaimReplySerializer,
+    ClaimRequestSerializer,
+    HeartbeatReplySerializer,
+    HeartbeatRequestSerializer,
+    ReleaseRequestSerializer,
+    SubmissionReplySerializer,
+    SubmissionSerializer,
+    idle_wait_seconds,
+    lease_of,
+)
+from campaigns.authentication import PersonalTokenAuthentication
+from campaigns.clock import database_now
+from campaigns.models import Dataset, Package
+from workers import lifecycle as worker_lifecycle
+from workers.api.serializers import (
+    EnrolReplySerializer,
+    EnrolRequestSerializer,
+    WorkerSerializer,
+)
+from workers.authentication import WorkerTokenAuthentication
+from workers.models import Worker
+from workers.protocol import ErrorCode, Submission, Verdict
+
+
+class AgentView(APIView):
+    """Base of the calls a worker makes with its token; nobody else may make them."""
+
+    authentication_classes: Any = (WorkerTokenAuthentication,)
+    permission_classes: Any = (IsWorker,)
+    content_negotiation_class = AlwaysJSON
+
+    @property
+    def worker(self) -> Worker:
+        return cast(Worker, self.request.auth)
+
+
+class EnrolView(APIView):
+    """Turn a single-use enrolment token into a worker."""
+
+    authentication_classes: Any = ()
+    permission_classes: Any = (AllowAny,)
+    content_negotiation_class = AlwaysJSON
+
+    @extend_schema(
+        operation_id="enrol_worker",
+        tags=["agents"],
+        auth=[],
+        request=EnrolRequestSerializer,
+        responses={201: EnrolReplySerializer, 400: ErrorSerializer, 403: ErrorSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        data = _validated(EnrolRequestSerializer, request)
+        worker, token = worker_lifecycle.enrol(
+            data["enrolment_token"],
+            now=database_now(),
+            name=data.get("name", ""),
+            hardware=data.get("hardware"),
+            agent_version=data.get("agent_version", ""),
+        )
+        reply = {"worker_id": worker.pk, "name": worker.name, "token": token}
+        return Response(reply, status=status.HTTP_201_CREATED)
+
+
+class MeView(AgentView):
+    """What the server knows of the worker that asks."""
+
+    @extend_schema(
+        operation_id="me", tags=["agents"], responses={200: WorkerSerializer, **errors(403)}
+    )
+    def get(self, request: Request) -> Response:
+        worker_lifecycle.see(self.worker, now=database_now())
+        return Response(WorkerSerializer(self.worker).data)
+
+
+class ClaimView(AgentView):
+    """Lease up to `count` tasks; the same `claim_id` again returns the same leases."""
+
+    @extend_schema(
+        operation_id="claim_leases",
+        tags=["agents"],
+        request=ClaimRequestSerializer,
+        responses={200: ClaimReplySerializer, **errors(400, 403)},
+    )
+    def post(self, request: Request) -> Response:
+        data, now = _validated(ClaimRequestSerializer, request), database_now()
+        worker_lifecycle.see(self.worker, now=now, boot_id=data["boot_id"])
+        worker_lifecycle.describe(
+            self.worker,
+            hardware=data.get("hardware", {}),
+            simulates=data["simulate"],
+            version=data.get("agent_version", self.worker.agent_version),
+        )
+        claim = lifecycle.claim(
+            self.worker, claim_id=data["claim_id"], count=data["count"], now=now
+        )
+        # A repeated claim may find leases that have ended meanwhile; there is nothing to run.
+        leases = [lease_of(a, now) for a in claim.attempts if a.task.lease_id == a.lease_id]
+        reply = {
+            "leases": leases,
+            "heartbeat_seconds": settings.XEENET["HEARTBEAT_SECONDS"],
+            "wait_seconds": 0.0 if len(leases) == data["count"] else idle_wait_seconds(),
+            "reason": claim.reason,
+        }
+        return Response(reply)
+
+
+class HeartbeatView(AgentView):
+    """Renew all leases of a worker and take their progress; say per lease what to do."""
+
+    @extend_schema(
+        operation_id="heartbeat",
+        tags=["agents"],
+        request=HeartbeatRequestSerializer,
+        responses={200: HeartbeatReplySerializer, **errors(400, 403)},
+    )
+    def post(self, request: Request) -> Response:
+        data, now = _validated(HeartbeatRequestSerializer, request), database_now()
+        worker_lifecycle.see(self.worker, now=now, boot_id=data["boot_id"])
+        answers = []
+        for lease in data["leases"]:
+            lease_id, progress = lease["lease_id"], lease.get("progress", [])
+            answer, reason = lifecycle.renew(self.worker, lease_id, now=now, progress=progress)
+            answers.append({"lease_id": str(lease_id), "answer": answer, "reason": reason})
+        reply = {
+            "leases": answers,
+            "heartbeat_seconds": settings.XEENET["HEARTBEAT_SECONDS"],
+            "worker_state": self.worker.state,
+        }
+        return Response(reply)
+
+
+class ResultView(AgentView):
+    """Hand in how a run ended; the same body again gets the same answer."""
+
+    @extend_schema(
+        operation_id="submit_result",
+        tags=["agents"],
+        request=SubmissionSerializer,
+        responses={
+            200: SubmissionReplySerializer,
+            422: OpenApiResponse(ErrorSerializer, "The metrics contradict themselves or the task."),
+            **errors(400, 403, 404, 409),
+        },
+    )
+    def put(self, request: Request, lease_id: uuid.UUID) -> Response:
+        data, now = _validated(SubmissionSerializer, request), database_now()
+        worker_lifecycle.see(self.worker, now=now)
+        answer = lifecycle.submit(self.worker, lease_id, cast(Submission, data), now=now)
+        reply: dict[str, Any] = {"verdict": answer.verdict, "message": answer.message}
+        if answer.verdict == Verdict.REFUSED:
+            reply["code"] = ErrorCode.METRICS_REFUSED
+            return Response(reply, status=status.HTTP_422_UNPROCESSABLE_ENTITY)
+        return Response(reply)
+
+
+class ReleaseView(AgentView):
+    """Give a task back unrun, at no charge; again changes nothing."""
+
+    @extend_schema(
+        operation_id="release_lease",
+        tags=["agents"],
+        request=ReleaseRequestSerializer,
+        responses={200: SubmissionReplySerializer, **errors(400, 403, 404, 409)},
+    )
+    def post(self, request: Request, lease_id: uuid.UUID) -> Response:
+        data, now = _validated(ReleaseRequestSerializer, request), database_now()
+        worker_lifecycle.see(self.worker, now=now)
+        lifecycle.release(self.worker, lease_id, now=now, reason=data.get("reason", ""))
+        return Response({"verdict": Verdict.RELEASED, "message": "The task is pending again."})
+
+
+class DownloadView(APIView):
+    """Base of the files that leases name by hash, for workers and people."""
+
+    authentication_classes: Any = (
+        WorkerTokenAuthentication,
+        PersonalTokenAuthentication,
+        SessionAuthentication,
+    )
+    permission_classes: Any = (IsSignedInOrWorker,)
+    # The file's own type is no choice, and errors are JSON.
+    content_negotiation_class = AlwaysJSON
+
+
+class PackageView(DownloadView):
+    """The source of a training script, by its hash."""
+
+    @extend_schema(
+        operation_id="download_package",
+        tags=["agents"],
+        responses={
+            (200, "application/octet-stream"): OpenApiTypes.BINARY,
+            **errors(403, 404),
+        },
+    )
+    def get(self, request: Request, sha256: str) -> HttpResponse:
+        package = get_object_or_404(Package, pk=sha256)
+        return HttpResponse(bytes(package.source), content_type="application/octet-stream")
+
+
+class DatasetView(DownloadView):
+    """The bytes of a data set, by their hash, where the server has them."""
+
+    @extend_schema(
+        operation_id="download_dataset",
+        tags=["agents"],
+        responses={
+            (200, "application/octet-stream"): OpenApiTypes.BINARY,
+            **errors(403, 404),
+        },
+    )
+    def get(self, request: Request, sha256: str) -> FileResponse:
+        dataset = get_object_or_404(Dataset, pk=sha256)
+        if not dataset.file or not dataset.file.storage.exists(str(dataset.file.name)):
+            raise NotFound(
+                f"This server does not store the data set {dataset}; fetch it elsewhere."
+            )
+        return FileResponse(dataset.file.open("rb"), content_type="application/octet-stream")
+
+
+def _validated(serializer_class: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
+    """Return the request's body in the serializer's shape. Raises ValidationError."""
+    serializer = serializer_class(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    data: dict[str, Any] = serializer.validated_data
+    return data

@@ -1,0 +1,33 @@
+"""Clients of the REST API, one per role."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from campaigns.models import PersonalToken
+from tests import factories
+from workers.models import Worker
+from workers.tokens import PERSONAL_PREFIX, hash_token, new_token
+
+
+def bearer(token: str) -> APIClient:
+    """A client that sends this token."""
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    return client
+
+
+def agent_client(name: str = "") -> tuple[APIClient, Worker]:
+    """A new worker and a client with its token."""
+    worker, token = factories.worker_with_token(name, now=timezone.now())
+    return bearer(token), worker
+
+
+def researcher_client(user: User | None = None) -> tuple[APIClient, User]:
+    """A person (a new one by default) and a client with a personal token."""
+    owner = user or factories.user()
+    token = new_token(PERSONAL_PREFIX)
+    PersonalToken.objects.create(user=owner, name="tests", token_hash=hash_token(token))
+    return bearer(token), owner

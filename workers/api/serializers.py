@@ -1,0 +1,81 @@
+"""The shapes of what agents say about themselves, as in `workers.protocol`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rest_framework import serializers
+
+from workers.api.fields import StrictCharField, StrictIntegerField
+from workers.models import Worker, WorkerState
+
+MAX_BIGINT: Final = 2**63 - 1
+
+
+def _text(max_length: int) -> StrictCharField:
+    return StrictCharField(required=False, allow_blank=True, max_length=max_length)
+
+
+def _count() -> StrictIntegerField:
+    return StrictIntegerField(required=False, min_value=0, max_value=MAX_BIGINT)
+
+
+def _texts(max_texts: int, max_length: int) -> serializers.ListField:
+    return serializers.ListField(
+        child=StrictCharField(allow_blank=True, max_length=max_length),
+        required=False,
+        max_length=max_texts,
+    )
+
+
+class HardwareSerializer(serializers.Serializer[dict[str, Any]]):
+    """`protocol.Hardware`: every key optional, keys of newer agents passed over."""
+
+    platform = _text(300)
+    python_version = _text(100)
+    cpu_model = _text(300)
+    cpu_count = _count()
+    ram_bytes = _count()
+    torch_version = _text(100)
+    devices = _texts(16, 100)
+    gpu_name = _text(300)
+    gpu_memory_bytes = _count()
+    notes = _texts(50, 500)
+
+
+class EnrolRequestSerializer(serializers.Serializer[dict[str, Any]]):
+    """`protocol.EnrolRequest`."""
+
+    enrolment_token = StrictCharField(max_length=200)
+    name = _text(100)
+    hardware = HardwareSerializer(required=False)
+    agent_version = _text(50)
+
+
+class EnrolReplySerializer(serializers.Serializer[dict[str, Any]]):
+    """`protocol.EnrolReply`."""
+
+    worker_id = serializers.IntegerField()
+    name = serializers.CharField()
+    token = serializers.CharField(help_text="Shown this once; the server keeps only its hash.")
+
+
+class WorkerSerializer(serializers.ModelSerializer[Worker]):
+    """What the server knows of the worker that asks."""
+
+    worker_id = serializers.IntegerField(source="pk")
+    state = serializers.ChoiceField(choices=WorkerState.choices)
+    hardware = HardwareSerializer()
+
+    class Meta:
+        model = Worker
+        fields = (
+            "worker_id",
+            "name",
+            "state",
+            "pause_reason",
+            "simulates",
+            "agent_version",
+            "hardware",
+        )
+        read_only_fields = fields

@@ -1,0 +1,61 @@
+"""Who is calling with a bearer token: the common reading of the header, and the workers' tokens."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AnonymousUser
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.request import Request
+
+from workers.models import Worker, WorkerState
+from workers.tokens import PERSONAL_PREFIX, WORKER_PREFIX, hash_token
+
+
+class BearerAuthentication(BaseAuthentication):
+    """Reads ``Authorization: Bearer <token>``; a subclass knows one kind of token by its prefix."""
+
+    prefix: ClassVar[str]
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        """Return (user, auth); None for a token of another kind, which another class may know.
+
+        Raises AuthenticationFailed for a header that no class can know, or an unknown token.
+        """
+        header = get_authorization_header(request).split()
+        if not header:
+            return None
+        if len(header) != 2 or header[0].lower() != b"bearer":
+            raise AuthenticationFailed("The Authorization header must read: Bearer <token>.")
+        token = header[1].decode("latin-1")
+        if token.startswith(self.prefix):
+            return self.look_up(hash_token(token))
+        if token.startswith((WORKER_PREFIX, PERSONAL_PREFIX)):
+            return None
+        raise AuthenticationFailed("This is not a token of this server.")
+
+    def look_up(self, token_hash: str) -> tuple[Any, Any]:
+        """Return (user, auth) for a token of this kind. Raises AuthenticationFailed."""
+        raise NotImplementedError
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class WorkerTokenAuthentication(BearerAuthentication):
+    """A worker's token: the request's `auth` is the Worker, its user stays anonymous."""
+
+    prefix = WORKER_PREFIX
+
+    def look_up(self, token_hash: str) -> tuple[AnonymousUser, Worker]:
+        worker = Worker.objects.filter(token_hash=token_hash).first()
+        if worker is None:
+            raise AuthenticationFailed(
+                "This worker token is unknown; it may have been replaced. Enrol the worker again."
+            )
+        if worker.state == WorkerState.DISABLED:
+            raise PermissionDenied(
+                f"The worker {worker} is disabled. Ask the operator of this server to resume it."
+            )
+        return AnonymousUser(), worker
