@@ -148,14 +148,27 @@ def _new_tasks(campaign: Campaign, now: dt.datetime) -> Iterator[Task]:
         )
 
 
-def pause(campaign: Campaign, *, reason: str = "") -> None:
-    """Active → paused: nothing new is handed out, what runs may finish. Raises WrongState."""
-    _move(campaign, {CampaignState.ACTIVE}, CampaignState.PAUSED, state_reason=reason[:500])
+def pause(campaign: Campaign, *, now: dt.datetime, reason: str = "") -> None:
+    """active → paused: nothing new is handed out, what runs may finish. Raises WrongState."""
+    _move(
+        campaign,
+        {CampaignState.ACTIVE},
+        CampaignState.PAUSED,
+        state_reason=reason[:500],
+        paused_at=now,
+    )
 
 
 def resume(campaign: Campaign, *, now: dt.datetime) -> None:
-    """Paused → active. Raises WrongState."""
-    _move(campaign, {CampaignState.PAUSED}, CampaignState.ACTIVE, state_reason="", resumed_at=now)
+    """paused → active. Raises WrongState."""
+    _move(
+        campaign,
+        {CampaignState.PAUSED},
+        CampaignState.ACTIVE,
+        state_reason="",
+        paused_at=None,
+        resumed_at=now,
+    )
 
 
 def cancel(campaign: Campaign, *, now: dt.datetime, reason: str = "") -> None:

@@ -236,10 +236,10 @@ def _afterwards(
     if answer.verdict in {Verdict.ACCEPTED, Verdict.FAILED, Verdict.REFUSED}:
         finish_if_done(attempt.task.campaign_id, now=now)
     if answer.verdict in {Verdict.FAILED, Verdict.RETRY, Verdict.REFUSED}:
-        _break_failing_campaign(attempt)
+        _break_failing_campaign(attempt, now)
 
 
-def _break_failing_campaign(attempt: Attempt) -> None:
+def _break_failing_campaign(attempt: Attempt, now: dt.datetime) -> None:
     """Active → paused when half of the last 20 attempts failed for reasons of the campaign."""
     campaign = attempt.task.campaign
     ended = Attempt.objects.filter(task__campaign=campaign, ended_at__isnull=False)
@@ -258,7 +258,7 @@ def _break_failing_campaign(attempt: Attempt) -> None:
     top = FailureClass(max(set(failures), key=failures.count)).label
     reason = f"{len(failures)} of the last {len(last)} attempts failed, most by {top}."
     try:
-        pause(campaign, reason=reason)
+        pause(campaign, now=now, reason=reason)
     except WrongState:
         # A person or another submission was faster.
         return
