@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,11 @@ CHROMIUM_FLAGS = (
     "--disable-sync",
     "--disable-quic",
 )
+
+
+def pytest_configure() -> None:
+    """Take SIGTERM for Ctrl-C: fixtures stop their processes and temporary folders go away."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
