@@ -17,6 +17,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from campaigns import samplers
 from campaigns.datasets import UnknownDataset, known_dataset
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
+from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import (
     MAX_SEED,
     Attempt,
@@ -123,7 +124,7 @@ def launch(campaign: Campaign, *, now: dt.datetime) -> None:
     tasks = list(_new_tasks(campaign, now))
     # One transaction: an active campaign without its tasks would look finished.
     with transaction.atomic():
-        _move(campaign, {CampaignState.DRAFT}, CampaignState.ACTIVE, launched_at=now)
+        _move(campaign, "launch", launched_at=now)
         Task.objects.bulk_create(tasks, batch_size=CREATE_BATCH)
 
 
@@ -150,25 +151,12 @@ def _new_tasks(campaign: Campaign, now: dt.datetime) -> Iterator[Task]:
 
 def pause(campaign: Campaign, *, now: dt.datetime, reason: str = "") -> None:
     """active → paused: nothing new is handed out, what runs may finish. Raises WrongState."""
-    _move(
-        campaign,
-        {CampaignState.ACTIVE},
-        CampaignState.PAUSED,
-        state_reason=reason[:500],
-        paused_at=now,
-    )
+    _move(campaign, "pause", state_reason=reason[:500], paused_at=now)
 
 
 def resume(campaign: Campaign, *, now: dt.datetime) -> None:
     """paused → active. Raises WrongState."""
-    _move(
-        campaign,
-        {CampaignState.PAUSED},
-        CampaignState.ACTIVE,
-        state_reason="",
-        paused_at=None,
-        resumed_at=now,
-    )
+    _move(campaign, "resume", state_reason="", paused_at=None, resumed_at=now)
 
 
 def cancel(campaign: Campaign, *, now: dt.datetime, reason: str = "") -> None:
@@ -176,16 +164,9 @@ def cancel(campaign: Campaign, *, now: dt.datetime, reason: str = "") -> None:
 
     Workers learn at their next heartbeat. Results that exist stay.
     """
-    open_states = {CampaignState.DRAFT, CampaignState.ACTIVE, CampaignState.PAUSED}
     # One transaction: no task may be claimable in a cancelled campaign.
     with transaction.atomic():
-        _move(
-            campaign,
-            open_states,
-            CampaignState.CANCELLED,
-            state_reason=reason[:500],
-            finished_at=now,
-        )
+        _move(campaign, "cancel", state_reason=reason[:500], finished_at=now)
         cancel_open_tasks(Task.objects.filter(campaign=campaign), now=now)
 
 
@@ -228,20 +209,22 @@ def finish_done_campaigns(*, now: dt.datetime) -> int:
 
 def _finish(campaigns: QuerySet[Campaign], now: dt.datetime) -> int:
     still_open = Task.objects.filter(campaign=OuterRef("pk")).open()
-    running = campaigns.filter(state__in=[CampaignState.ACTIVE, CampaignState.PAUSED])
+    running = campaigns.filter(state__in=CAMPAIGN_TRANSITIONS["finish"].sources)
     done = running.filter(~Exists(still_open))
     return done.update(state=CampaignState.COMPLETED, finished_at=now)
 
 
-def _move(
-    campaign: Campaign, allowed: set[CampaignState], to: CampaignState, **fields: Any
-) -> None:
+def _move(campaign: Campaign, verb: str, **fields: Any) -> None:
     """One guarded UPDATE; zero rows means that another state came first."""
-    moved = Campaign.objects.filter(pk=campaign.pk, state__in=allowed).update(state=to, **fields)
+    transition = CAMPAIGN_TRANSITIONS[verb]
+    (target,) = transition.targets
+    moved = Campaign.objects.filter(pk=campaign.pk, state__in=transition.sources).update(
+        state=target, **fields
+    )
     if not moved:
         campaign.refresh_from_db(fields=["state"])
-        wanted = " or ".join(sorted(allowed))
-        raise WrongState(f"The campaign is {campaign.state}, not {wanted}.")
-    campaign.state = to
+        wanted = " or ".join(sorted(transition.sources))
+        raise WrongState(f"The campaign is {campaign.state}; only {wanted} can {verb}.")
+    campaign.state = target
     for name, value in fields.items():
         setattr(campaign, name, value)

@@ -1,0 +1,49 @@
+"""The transition tables as data: what each verb may leave and where it may lead.
+
+The verbs of a campaign move by their row here; those of a task carry their guards in their own
+UPDATE (they also guard the lease), and a test walks every pair of state and verb against the row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from campaigns.models import CampaignState, TaskState
+
+
+@dataclass(frozen=True)
+class Transition:
+    """From any of `sources` to one of `targets`; anything else is refused."""
+
+    sources: frozenset[str]
+    targets: frozenset[str]
+
+
+def _transition(sources: set[str], *targets: str) -> Transition:
+    return Transition(frozenset(sources), frozenset(targets))
+
+
+_DRAFT, _ACTIVE, _PAUSED = CampaignState.DRAFT, CampaignState.ACTIVE, CampaignState.PAUSED
+_PENDING, _LEASED = TaskState.PENDING, TaskState.LEASED
+
+CAMPAIGN_TRANSITIONS: Final = {
+    "launch": _transition({_DRAFT}, _ACTIVE),
+    "pause": _transition({_ACTIVE}, _PAUSED),
+    "resume": _transition({_PAUSED}, _ACTIVE),
+    "cancel": _transition({_DRAFT, _ACTIVE, _PAUSED}, CampaignState.CANCELLED),
+    # Only when no task is open.
+    "finish": _transition({_ACTIVE, _PAUSED}, CampaignState.COMPLETED),
+}
+
+TASK_TRANSITIONS: Final = {
+    "claim": _transition({_PENDING}, _LEASED),
+    "renew": _transition({_LEASED}, _LEASED),
+    "release": _transition({_LEASED}, _PENDING),
+    "expire": _transition({_LEASED}, _PENDING, TaskState.FAILED),
+    # Pending too: the lease ran out, and nobody has taken the task since.
+    "submit_result": _transition({_LEASED, _PENDING}, TaskState.COMPLETED),
+    "submit_failure": _transition({_LEASED}, _PENDING, TaskState.FAILED),
+    "cancel_task": _transition({_PENDING, _LEASED}, TaskState.CANCELLED),
+    "retry_task": _transition({TaskState.FAILED}, _PENDING),
+}
