@@ -156,7 +156,8 @@ def _decide_simulation(options: argparse.Namespace, machine: Machine) -> bool:
     log.warning("=" * 78)
     log.warning("SIMULATED RESULTS ONLY: %s", reason)
     log.warning("Nothing is trained here. Simulated results are marked and never ranked.")
-    log.warning("%s", _how_to_get_torch())
+    if not machine.can_train:
+        log.warning("%s", _how_to_get_torch())
     log.warning("=" * 78)
     return True
 

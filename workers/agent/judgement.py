@@ -100,15 +100,7 @@ def _cleaned(value: Any) -> Any:
 
 def _judge_result(result: dict[str, Any], execution: Execution) -> Submission:
     metrics = without_non_finite(result)
-    try:
-        size = len(json.dumps(metrics, ensure_ascii=False).encode())
-    except UnicodeEncodeError:
-        message = "the result line holds a lone surrogate, which is not text"
-        return failure(FailureClass.INVALID_RESULT, message, execution)
-    if size > MAX_METRICS_BYTES:
-        message = f"the result line has {size:,} bytes, with {MAX_METRICS_BYTES:,} allowed"
-        return failure(FailureClass.INVALID_RESULT, message, execution)
-    problems = metrics_problems(metrics)
+    problems = _unstorable(metrics) or metrics_problems(metrics)
     if problems:
         return failure(FailureClass.INVALID_RESULT, "; ".join(problems), execution)
     return {
@@ -118,6 +110,24 @@ def _judge_result(result: dict[str, Any], execution: Execution) -> Submission:
         "stderr_tail": execution.stderr_tail,
         "wall_time_seconds": round(execution.wall_time_seconds, 3),
     }
+
+
+def _unstorable(metrics: dict[str, Any]) -> list[str]:
+    """Return what a database could not take, whatever the metrics mean."""
+    try:
+        text = json.dumps(metrics, ensure_ascii=False)
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        return ["the result line holds a lone surrogate, which is not text"]
+    except RecursionError:
+        return ["the result line is nested too deep"]
+    if size > MAX_METRICS_BYTES:
+        return [f"the result line has {size:,} bytes, with {MAX_METRICS_BYTES:,} allowed"]
+    if "\\u0000" in text:
+        return ["the result line holds a NUL character"]
+    if any(isinstance(value, int) and abs(value) >= 2**63 for value in metrics.values()):
+        return ["the result line holds a whole number of more than 64 bits"]
+    return []
 
 
 def _nonzero_exit(execution: Execution, limits: Limits) -> Submission:

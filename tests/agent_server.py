@@ -1,0 +1,211 @@
+"""A small real HTTP server that speaks the agent's side of the protocol, for the agent's tests.
+
+It keeps no rules of its own: a test says which leases there are and how to answer, and reads
+afterwards what arrived. The real server has its own tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from workers.protocol import (
+    API_PREFIX,
+    CLAIM_PATH,
+    ENROL_PATH,
+    HEARTBEAT_PATH,
+    ErrorCode,
+    HeartbeatAnswer,
+    Lease,
+    Verdict,
+)
+
+TEXT = b"To be, or not to be, that is the question.\n" * 50
+WORKER_TOKEN = "xw_test"
+
+
+@dataclass
+class Reply:
+    """One answer: status, JSON body or raw bytes, headers; ``cut`` drops the connection instead."""
+
+    status: int = 200
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: bool = False
+
+
+def error(status: int, code: str, message: str = "no", **headers: str) -> Reply:
+    """Return an error answer in the API's format; Retry_After becomes a header."""
+    named = {key.replace("_", "-"): value for key, value in headers.items()}
+    return Reply(status, {"code": code, "message": message}, named)
+
+
+class AgentServer:
+    """What the tests set (``leases``, ``answers``, ``scripted``) and read (``requests``, …)."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.heartbeat_seconds = 0.2
+        self.wait_seconds = 0.2
+        self.worker_state = "active"
+        self.leases: list[Lease] = []
+        self.answers: dict[str, HeartbeatAnswer] = {}
+        # Answers for the next requests whose path contains the key, before the normal ones.
+        self.scripted: dict[str, list[Reply]] = defaultdict(list)
+        self.files: dict[str, bytes] = {hashlib.sha256(TEXT).hexdigest(): TEXT}
+        self.requests: list[tuple[str, str, Any]] = []
+        self.results: dict[str, Any] = {}
+        self.released: list[str] = []
+        self.progress: dict[str, list[Any]] = defaultdict(list)
+        self._granted: dict[str, list[Lease]] = {}
+        self._lock = threading.Lock()
+
+    def calls(self, path_part: str) -> list[Any]:
+        """Return the bodies of the requests whose path contains ``path_part``."""
+        with self._lock:
+            return [body for _, path, body in self.requests if path_part in path]
+
+    def handle(self, method: str, path: str, body: Any, authorization: str) -> Reply:
+        """Return the answer to one request, and keep what it brought."""
+        with self._lock:
+            self.requests.append((method, path, body))
+            for part, replies in self.scripted.items():
+                if part in path and replies:
+                    reply = replies.pop(0)
+                    if not reply.cut:
+                        return reply
+                    self._normal(path, body)  # done, but the answer is lost
+                    return reply
+            if path != ENROL_PATH and authorization != f"Bearer {WORKER_TOKEN}":
+                return error(401, ErrorCode.NOT_AUTHENTICATED, "Unknown token.")
+            return self._normal(path, body)
+
+    def _normal(self, path: str, body: Any) -> Reply:
+        head, _, last = path.rpartition("/")
+        if path == ENROL_PATH:
+            return Reply(201, {"worker_id": 1, "name": body["name"], "token": WORKER_TOKEN})
+        if path == CLAIM_PATH:
+            return self._claim(body)
+        if path == HEARTBEAT_PATH:
+            return self._heartbeat(body)
+        if last == "result":
+            self.results[head.rpartition("/")[2]] = body
+            return Reply(200, {"verdict": Verdict.ACCEPTED, "message": "thanks"})
+        if last == "release":
+            self.released.append(head.rpartition("/")[2])
+            return Reply(200, {"verdict": Verdict.RELEASED, "message": ""})
+        if last in self.files:
+            return Reply(200, self.files[last])
+        return error(404, ErrorCode.NOT_FOUND, "There is nothing here.")
+
+    def _claim(self, body: Any) -> Reply:
+        if body["claim_id"] not in self._granted:
+            self._granted[body["claim_id"]] = self.leases[: body["count"]]
+            del self.leases[: body["count"]]
+        granted = self._granted[body["claim_id"]]
+        reply = {
+            "leases": granted,
+            "heartbeat_seconds": self.heartbeat_seconds,
+            "wait_seconds": self.wait_seconds,
+            "reason": "" if granted else "There is nothing to do.",
+        }
+        return Reply(200, reply)
+
+    def _heartbeat(self, body: Any) -> Reply:
+        answers = []
+        for lease in body["leases"]:
+            self.progress[lease["lease_id"]] += lease.get("progress", [])
+            answer = self.answers.get(lease["lease_id"], HeartbeatAnswer.CONTINUE)
+            answers.append({"lease_id": lease["lease_id"], "answer": answer, "reason": "test"})
+        reply = {
+            "leases": answers,
+            "heartbeat_seconds": self.heartbeat_seconds,
+            "worker_state": self.worker_state,
+        }
+        return Reply(200, reply)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    state: AgentServer
+
+    def _respond(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else None
+        path = self.path.removeprefix(API_PREFIX)
+        authorization = self.headers.get("Authorization", "")
+        reply = self.state.handle(self.command, path, body, authorization)
+        if reply.cut:
+            self.close_connection = True
+            self.connection.close()
+            return
+        content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+        self.send_response(reply.status)
+        for name, value in {"Content-Length": str(len(content)), **reply.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = _respond  # noqa: N815
+
+    def log_message(self, *arguments: object) -> None:
+        """Keep the test output quiet."""
+
+
+@contextmanager
+def running_server() -> Iterator[AgentServer]:
+    """Serve on a free port of the loopback address until the block ends."""
+    state = AgentServer()
+    handler = type("Handler", (_Handler,), {"state": state})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def make_lease(source: bytes, **changes: Any) -> Lease:
+    """Return a lease on the script ``source`` with a budget of one second and as much grace."""
+    lease: dict[str, Any] = {
+        "lease_id": str(uuid.uuid4()),
+        "task_id": 7,
+        "task_number": 0,
+        "campaign_id": 1,
+        "campaign_name": "test",
+        "code_package_ref": "script_of_a_test",
+        "code_sha256": hashlib.sha256(source).hexdigest(),
+        "dataset": {
+            "name": "hamlet",
+            "sha256": hashlib.sha256(TEXT).hexdigest(),
+            "size_bytes": len(TEXT),
+        },
+        "config": {"seed": 42, "lr": 0.001},
+        "time_budget_seconds": 1.0,
+        "kill_grace_seconds": 1.0,
+        "lease_seconds": 45.0,
+        "deadline_seconds": 120.0,
+    }
+    return lease | changes  # type: ignore[return-value]
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    """Return as soon as ``condition`` holds; fail when it does not within ``seconds``."""
+    pause, waited = threading.Event(), 0.0
+    while not condition():
+        assert waited < seconds, "the condition did not come true in time"
+        pause.wait(0.02)
+        waited += 0.02

@@ -1,0 +1,315 @@
+"""The agent's runs against hostile scripts: both deadlines hold and no process is left behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+import pytest
+
+from workers.agent.attempt import StopReason, StopRequest
+from workers.agent.environment import script_environment
+from workers.agent.execution import Ending, Execution, Limits, execute
+from workers.agent.process_tree import TAG_VARIABLE
+from workers.agent.progress import ProgressBuffer
+
+ROOT = Path(__file__).resolve().parent.parent
+BUDGET_SECONDS = 0.6
+GRACE_SECONDS = 0.6
+SLACK_SECONDS = 1.5  # for a busy machine; the contract allows 2 s
+MIB = 1024 * 1024
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux adopts orphans")
+
+
+class Run:
+    """One script, executed in a folder of its own under a tag of its own."""
+
+    def __init__(self, folder: Path, source: str) -> None:
+        self.folder = folder
+        self.tag = f"test/{uuid.uuid4()}"
+        self.stop = StopRequest()
+        self.progress = ProgressBuffer()
+        self.script = folder / "script.py"
+        self.script.write_text(textwrap.dedent(source))
+
+    def execute(self, **limits: Any) -> Execution:
+        settings = {
+            "time_budget_seconds": BUDGET_SECONDS,
+            "kill_grace_seconds": GRACE_SECONDS,
+            "memory_bytes": 4096 * MIB,
+        }
+        return execute(
+            [sys.executable, "-u", str(self.script)],
+            tag=self.tag,
+            environment=script_environment(self.folder, self.folder),
+            folder=self.folder,
+            limits=Limits(**(settings | limits)),
+            stop=self.stop,
+            progress=self.progress,
+        )
+
+    def leftovers(self) -> list[psutil.Process]:
+        """Return living processes with this run's tag or a pid that the script announced."""
+        found = []
+        pids = {int(path.name) for path in self.folder.glob("[0-9]*")}
+        for process in psutil.process_iter():
+            try:
+                tagged = process.environ().get(TAG_VARIABLE) == self.tag
+                if process.status() != psutil.STATUS_ZOMBIE and (tagged or process.pid in pids):
+                    found.append(process)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+
+# Descendants announce themselves by a file, so that the test knows they really ran.
+ANNOUNCE = """
+import os, pathlib, signal, sys, time
+def announce():
+    pathlib.Path(str(os.getpid())).touch()
+"""
+IGNORE_SIGTERM = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+DETACH = """
+def detach(command=None):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            if command is not None:
+                os.execve(command[0], command, {})
+            announce()
+            time.sleep(60)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def script(*parts: str) -> str:
+    return "".join(textwrap.dedent(part) for part in (ANNOUNCE, *parts))
+
+
+def test_a_script_that_ends_in_time_is_left_alone(tmp_path: Path) -> None:
+    run = Run(tmp_path, 'print("{\\"a\\": 1}")')
+    execution = run.execute(time_budget_seconds=20.0)
+    assert execution.ending is Ending.EXITED
+    assert execution.exit_code == 0
+    assert execution.result == {"a": 1}
+    assert execution.wall_time_seconds < 10
+
+
+def test_a_script_that_hangs_gets_sigterm_at_its_budget(tmp_path: Path) -> None:
+    execution = Run(tmp_path, "import time; time.sleep(60)").execute()
+    assert execution.ending is Ending.EXITED_AFTER_SIGTERM
+    assert execution.exit_code == -15
+    assert BUDGET_SECONDS <= execution.wall_time_seconds < BUDGET_SECONDS + GRACE_SECONDS
+
+
+def test_a_script_that_ignores_sigterm_is_killed_at_budget_plus_grace(tmp_path: Path) -> None:
+    run = Run(tmp_path, script(IGNORE_SIGTERM, "announce(); time.sleep(60)"))
+    execution = run.execute()
+    deadline = BUDGET_SECONDS + GRACE_SECONDS
+    assert execution.ending is Ending.TIMEOUT
+    assert execution.exit_code == -9
+    assert deadline <= execution.wall_time_seconds < deadline + SLACK_SECONDS
+    assert run.leftovers() == []
+
+
+def test_a_script_that_answers_sigterm_with_its_result_has_one(tmp_path: Path) -> None:
+    source = """
+        def finish(*_):
+            print('{"a": 1}', flush=True)
+            os._exit(0)
+        signal.signal(signal.SIGTERM, finish)
+        time.sleep(60)
+        """
+    execution = Run(tmp_path, script(source)).execute()
+    assert execution.ending is Ending.EXITED_AFTER_SIGTERM
+    assert (execution.exit_code, execution.result) == (0, {"a": 1})
+
+
+def test_forked_children_that_ignore_sigterm_die_with_the_script(tmp_path: Path) -> None:
+    source = """
+        for _ in range(5):
+            if os.fork() == 0:
+                break
+        announce()
+        time.sleep(60)
+        """
+    run = Run(tmp_path, script(IGNORE_SIGTERM, source))
+    execution = run.execute()
+    assert execution.ending is Ending.TIMEOUT
+    assert len(list(tmp_path.glob("[0-9]*"))) == 6
+    assert run.leftovers() == []
+
+
+def test_a_detached_grandchild_dies_with_the_script(tmp_path: Path) -> None:
+    run = Run(tmp_path, script(IGNORE_SIGTERM, DETACH, "detach(); announce(); time.sleep(60)"))
+    started_at = time.monotonic()
+    execution = run.execute()
+    assert execution.ending is Ending.TIMEOUT
+    assert time.monotonic() - started_at < BUDGET_SECONDS + GRACE_SECONDS + 2.0
+    assert len(list(tmp_path.glob("[0-9]*"))) == 2
+    assert run.leftovers() == []
+
+
+def test_what_a_script_leaves_running_after_its_result_is_killed_without_delay(
+    tmp_path: Path,
+) -> None:
+    # The detached process holds the pipe open: reading to its end would take a minute.
+    source = """
+        detach()
+        while len(list(pathlib.Path().glob("[0-9]*"))) < 1:
+            time.sleep(0.01)
+        print('{"a": 1}')
+        """
+    run = Run(tmp_path, script(DETACH, source))
+    started_at = time.monotonic()
+    execution = run.execute(time_budget_seconds=20.0)
+    assert time.monotonic() - started_at < 5
+    assert (execution.ending, execution.result) == (Ending.EXITED, {"a": 1})
+    assert run.leftovers() == []
+
+
+@linux_only
+def test_a_detached_process_that_strips_its_environment_is_found_by_adoption(
+    tmp_path: Path,
+) -> None:
+    # In a process of its own, because the test process should not adopt anything.
+    source = script(
+        IGNORE_SIGTERM, DETACH, 'detach(["/bin/sleep", "54321.5"]); announce(); time.sleep(60)'
+    )
+    program = f"""
+        import sys
+        from pathlib import Path
+        from tests.test_agent_execution import Run
+        from workers.agent.process_tree import adopt_orphans
+        assert adopt_orphans()
+        print(Run(Path({str(tmp_path)!r}), {source!r}).execute().ending)
+        """
+    answer = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**script_environment(tmp_path, tmp_path), "DJANGO_SETTINGS_MODULE": "tests.settings"},
+    )
+    assert answer.stdout.strip() == "timeout", answer.stderr
+    assert not [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "54321.5" in (process.info["cmdline"] or ())
+    ]
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_an_endless_output_is_cut_off_and_costs_the_agent_little_memory(
+    tmp_path: Path, stream: str
+) -> None:
+    run = Run(tmp_path, f"import sys\nwhile True: sys.{stream}.buffer.write(b'\\xff' * 65536)")
+    sampler = MemorySampler()
+    with sampler:
+        execution = run.execute(time_budget_seconds=30.0)
+    assert execution.ending is Ending.OUTPUT_FLOOD
+    assert len(execution.stderr_tail.encode()) <= 16 * 1024
+    assert sampler.growth_bytes < 20 * MIB
+    assert run.leftovers() == []
+
+
+def test_an_output_of_short_lines_costs_the_agent_little_memory(tmp_path: Path) -> None:
+    run = Run(tmp_path, "import sys\nwhile True: sys.stdout.write('{}\\n' * 20_000)")
+    sampler = MemorySampler()
+    with sampler:
+        execution = run.execute(time_budget_seconds=30.0, output_bytes=16 * MIB)
+    assert execution.ending is Ending.OUTPUT_FLOOD
+    assert sampler.growth_bytes < 20 * MIB
+
+
+class MemorySampler:
+    """Measures by how much this process grows at most while the block runs."""
+
+    def __init__(self) -> None:
+        self.growth_bytes = 0
+        self._stop = threading.Event()
+        self._process = psutil.Process()
+        self._before = 0
+        self._thread = threading.Thread(target=self._sample)
+
+    def __enter__(self) -> Self:
+        self._before = self._process.memory_info().rss
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._stop.wait(0.01):
+            growth = self._process.memory_info().rss - self._before
+            self.growth_bytes = max(self.growth_bytes, growth)
+
+
+def test_a_script_that_takes_more_memory_than_allowed_is_killed(tmp_path: Path) -> None:
+    run = Run(tmp_path, "import time; held = b'x' * 300_000_000; time.sleep(60)")
+    execution = run.execute(time_budget_seconds=30.0, memory_bytes=150 * MIB)
+    assert execution.ending is Ending.MEMORY
+    assert execution.peak_memory_bytes > 150 * MIB
+    assert execution.wall_time_seconds < 10
+
+
+def test_a_stop_request_ends_the_whole_tree_at_once(tmp_path: Path) -> None:
+    run = Run(tmp_path, script(IGNORE_SIGTERM, DETACH, "detach(); announce(); time.sleep(60)"))
+
+    def cancel_when_running() -> None:
+        while len(list(tmp_path.glob("[0-9]*"))) < 2:
+            time.sleep(0.02)
+        run.stop.request(StopReason.CANCEL)
+
+    canceller = threading.Thread(target=cancel_when_running)
+    canceller.start()
+    execution = run.execute(time_budget_seconds=30.0)
+    canceller.join()
+    assert execution.ending is Ending.STOPPED
+    assert execution.wall_time_seconds < 10
+    assert run.leftovers() == []
+
+
+def test_progress_lines_arrive_while_the_script_runs(tmp_path: Path) -> None:
+    line = json.dumps({"event": "progress", "elapsed_seconds": 0.1, "step": 3})
+    run = Run(tmp_path, f"import sys, time; print({line!r}, file=sys.stderr); time.sleep(60)")
+    run.execute()
+    assert [point["step"] for point in run.progress.pending()] == [3]
+
+
+@linux_only
+def test_the_script_dies_when_the_agent_is_killed(tmp_path: Path) -> None:
+    program = f"""
+        from pathlib import Path
+        from tests.test_agent_execution import ANNOUNCE, Run
+        source = ANNOUNCE + "announce(); time.sleep(60)"
+        Run(Path({str(tmp_path)!r}), source).execute(time_budget_seconds=60.0)
+        """
+    agent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=ROOT,
+        env={**script_environment(tmp_path, tmp_path), "DJANGO_SETTINGS_MODULE": "tests.settings"},
+    )
+    end = time.monotonic() + 20
+    while not (pids := list(tmp_path.glob("[0-9]*"))) and time.monotonic() < end:
+        time.sleep(0.02)
+    (pid,) = (int(path.name) for path in pids)
+    script_process = psutil.Process(pid)
+    agent.kill()
+    agent.wait()
+    gone, _ = psutil.wait_procs([script_process], timeout=5)
+    assert gone or script_process.status() == psutil.STATUS_ZOMBIE

@@ -1,0 +1,166 @@
+"""The agent's readers: bounded whatever a script prints, and the last whole JSON line wins."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from workers.agent.progress import ProgressBuffer
+from workers.agent.readers import (
+    MAX_RESULT_LINE_BYTES,
+    LineSplitter,
+    ResultCollector,
+    StderrCollector,
+    parse_json_object,
+)
+from workers.protocol import MAX_PROGRESS_POINTS_PER_HEARTBEAT, MAX_STDERR_TAIL_BYTES
+
+
+def collected(*chunks: bytes) -> dict[str, object] | None:
+    collector = ResultCollector()
+    for chunk in chunks:
+        collector.feed(chunk)
+    return collector.result()
+
+
+def progress_line(**changes: object) -> bytes:
+    line = {"event": "progress", "elapsed_seconds": 1.5, "step": 10, "tokens": 99} | changes
+    return json.dumps(line).encode() + b"\n"
+
+
+def points_of(*lines: bytes) -> list[object]:
+    progress = ProgressBuffer()
+    collector = StderrCollector(progress)
+    for line in lines:
+        collector.feed(line)
+    return list(progress.pending())
+
+
+def test_a_line_cut_into_chunks_is_put_together() -> None:
+    assert collected(b'{"val', b'_bpb": ', b"1.5}", b"\n") == {"val_bpb": 1.5}
+
+
+def test_the_last_of_two_whole_lines_wins() -> None:
+    assert collected(b'{"a": 1}\n{"a": 2}\n') == {"a": 2}
+
+
+def test_text_after_the_result_does_not_hide_it() -> None:
+    assert collected(b'{"a": 1}\ndone\n{broken}\n\n') == {"a": 1}
+
+
+def test_half_a_line_is_no_result() -> None:
+    assert collected(b'{"val_bpb": 1.') is None
+
+
+def test_half_a_line_after_a_whole_one_leaves_the_whole_one() -> None:
+    assert collected(b'{"a": 1}\n{"a": 2') == {"a": 1}
+
+
+def test_a_whole_object_without_a_newline_counts() -> None:
+    assert collected(b'{"a": 1}') == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[1, 2]",
+        b"42",
+        b'"text"',
+        b"{" * 100_000 + b"}",
+        b'{"a": ' + b"9" * 5_000 + b"}",
+        b"\xff{}",
+    ],
+    ids=["list", "number", "text", "deep", "5,000 digits", "binary"],
+)
+def test_what_is_not_a_json_object_is_no_result(line: bytes) -> None:
+    assert collected(line + b"\n") is None
+
+
+def test_a_deeply_nested_object_is_no_result() -> None:
+    assert parse_json_object(b'{"a":' * 100_000 + b"1" + b"}" * 100_000) is None
+
+
+def test_an_endless_line_is_dropped_and_the_next_line_is_read() -> None:
+    endless = b"x" * (MAX_RESULT_LINE_BYTES + 1)
+    assert collected(endless, endless, b"\n", b'{"a": 1}\n') == {"a": 1}
+
+
+def test_a_splitter_never_holds_more_than_its_limit() -> None:
+    splitter = LineSplitter(limit_bytes=10)
+    for _ in range(100):
+        assert splitter.feed(b"123456789") == []
+        assert len(splitter.rest()) <= 10
+    assert splitter.feed(b"\nshort\n") == [b"short"]
+
+
+def test_the_stderr_tail_is_the_end_and_at_most_16_kib() -> None:
+    collector = StderrCollector(ProgressBuffer())
+    collector.feed(b"begin" + b"x" * 100_000)
+    collector.feed(b"the end")
+    assert collector.tail().endswith("the end")
+    assert len(collector.tail().encode()) == MAX_STDERR_TAIL_BYTES
+
+
+def test_the_stderr_tail_of_binary_output_is_text_a_database_accepts() -> None:
+    collector = StderrCollector(ProgressBuffer())
+    collector.feed(b"\xff\x00" * MAX_STDERR_TAIL_BYTES)
+    tail = collector.tail()
+    assert "\0" not in tail
+    assert len(tail.encode()) <= MAX_STDERR_TAIL_BYTES
+
+
+def test_progress_lines_become_numbered_points() -> None:
+    first, second = points_of(progress_line(), b"free text\n", progress_line(step=20, val_bpb=2.5))
+    assert first == {
+        "seq": 0,
+        "elapsed_seconds": 1.5,
+        "step": 10,
+        "tokens": 99,
+        "train_loss": None,
+        "val_bpb": None,
+    }
+    assert second["seq"] == 1  # type: ignore[index]
+    assert second["val_bpb"] == 2.5  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"event": "other"},
+        {"elapsed_seconds": -1},
+        {"elapsed_seconds": "1.5"},
+        {"elapsed_seconds": float("nan")},
+        {"step": 1.5},
+        {"step": True},
+        {"step": -1},
+        {"step": 2**63},
+        {"step": None},
+    ],
+)
+def test_a_progress_line_that_breaks_the_contract_is_passed_over(
+    changes: dict[str, object],
+) -> None:
+    assert points_of(progress_line(**changes)) == []
+
+
+@pytest.mark.parametrize("value", [float("inf"), "2.5", True, 10**400])
+def test_a_progress_value_that_is_no_number_becomes_null(value: object) -> None:
+    (point,) = points_of(progress_line(val_bpb=value))
+    assert point["val_bpb"] is None  # type: ignore[index]
+
+
+def test_a_flood_of_progress_keeps_the_newest_points_under_their_numbers() -> None:
+    count = MAX_PROGRESS_POINTS_PER_HEARTBEAT + 50
+    points = points_of(*(progress_line(step=step) for step in range(count)))
+    assert len(points) == MAX_PROGRESS_POINTS_PER_HEARTBEAT
+    assert points[-1]["seq"] == count - 1  # type: ignore[index]
+
+
+def test_delivered_points_are_forgotten_and_later_ones_stay() -> None:
+    progress = ProgressBuffer()
+    progress.add_line({"event": "progress", "elapsed_seconds": 1, "step": 1})
+    sent = progress.pending()
+    progress.add_line({"event": "progress", "elapsed_seconds": 2, "step": 2})
+    progress.delivered(sent)
+    assert [point["step"] for point in progress.pending()] == [2]
