@@ -233,6 +233,13 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    # Several models have a field of this name; each gets a name of its own in the document.
+    "ENUM_NAME_OVERRIDES": {
+        "CampaignStateEnum": "campaigns.models.CampaignState",
+        "TaskStateEnum": "campaigns.models.TaskState",
+        "FailureClassEnum": "campaigns.models.FailureClass",
+        "WorkerStateEnum": "workers.models.WorkerState",
+    },
 }
 
 # --- Accounts -------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from campaigns.models import Campaign
+from campaigns.views.permissions import may_change
 from workers.models import Worker
 
 
@@ -44,6 +45,4 @@ class MayChangeCampaign(BasePermission):
     message = "Only the owner of this campaign or staff may change it."
 
     def has_object_permission(self, request: Request, view: APIView, obj: Campaign) -> bool:
-        return request.user.is_staff or (
-            obj.owner_id is not None and obj.owner_id == request.user.pk
-        )
+        return may_change(request.user, obj)

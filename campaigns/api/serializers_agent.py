@@ -13,7 +13,7 @@ from typing import Any, Final
 from django.conf import settings
 from rest_framework import serializers
 
-from campaigns.models import Attempt
+from campaigns.models import Attempt, FailureClass
 from workers.api.fields import (
     JSONObjectField,
     StrictBooleanField,
@@ -30,7 +30,6 @@ from workers.protocol import (
     MAX_METRICS_BYTES,
     MAX_PROGRESS_POINTS_PER_HEARTBEAT,
     MAX_STDERR_TAIL_BYTES,
-    FailureClass,
     HeartbeatAnswer,
     Lease,
     Outcome,
@@ -139,9 +138,7 @@ class SubmissionSerializer(serializers.Serializer[dict[str, Any]]):
 
     outcome = StrictChoiceField(choices=[(o.value, o.value) for o in Outcome])
     metrics = JSONObjectField(required=False, allow_null=True, max_bytes=MAX_METRICS_BYTES)
-    failure_class = StrictChoiceField(
-        required=False, allow_null=True, choices=[(c.value, c.value) for c in FailureClass]
-    )
+    failure_class = StrictChoiceField(required=False, allow_null=True, choices=FailureClass.choices)
     message = StrictCharField(required=False, allow_blank=True, max_length=MAX_MESSAGE_CHARACTERS)
     exit_code = StrictIntegerField(
         required=False, allow_null=True, min_value=-MAX_INT32 - 1, max_value=MAX_INT32

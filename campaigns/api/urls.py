@@ -2,6 +2,7 @@
 
 from django.urls import path, register_converter
 
+from campaigns.api import views as research
 from campaigns.api import views_agent as agent
 from workers import protocol
 
@@ -46,4 +47,18 @@ urlpatterns = [
         agent.DatasetView.as_view(),
         name="api-dataset",
     ),
+    path("campaigns", research.CampaignsView.as_view(), name="api-campaigns"),
+    path("campaigns/<int:pk>", research.CampaignView.as_view(), name="api-campaign"),
+    path("campaigns/<int:pk>/launch", research.LaunchView.as_view(), name="api-launch"),
+    path("campaigns/<int:pk>/pause", research.PauseView.as_view(), name="api-pause"),
+    path("campaigns/<int:pk>/resume", research.ResumeView.as_view(), name="api-resume"),
+    path("campaigns/<int:pk>/cancel", research.CancelView.as_view(), name="api-cancel"),
+    path("campaigns/<int:pk>/tasks", research.TasksView.as_view(), name="api-tasks"),
+    path("campaigns/<int:pk>/results", research.ResultsView.as_view(), name="api-results"),
+    path(
+        "campaigns/<int:pk>/leaderboard",
+        research.LeaderboardView.as_view(),
+        name="api-leaderboard",
+    ),
+    path("tasks/<int:pk>", research.TaskView.as_view(), name="api-task"),
 ]

@@ -1,0 +1,264 @@
+"""What researchers send and get: campaigns, tasks with their attempts, results, the leaderboard."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rest_framework import serializers
+
+from campaigns.api.serializers_agent import DatasetReferenceSerializer
+from campaigns.lifecycle import CampaignSpec
+from campaigns.models import MAX_SEED, Attempt, Campaign, Result, Task
+from workers.api.fields import (
+    JSONObjectField,
+    StrictBooleanField,
+    StrictCharField,
+    StrictFloatField,
+    StrictIntegerField,
+)
+
+MAX_SEARCH_SPACE_BYTES: Final = 64 * 1024
+MAX_BUDGET_SECONDS: Final = 7 * 86_400
+MIN_BUDGET_SECONDS: Final = 0.1
+MAX_ATTEMPTS: Final = 100
+MAX_LEADERBOARD_ROWS: Final = 500
+
+
+class CampaignSpecSerializer(serializers.Serializer[CampaignSpec]):
+    """`lifecycle.CampaignSpec`: shape only; whether it makes sense is judged there.
+
+    A key that is not known is refused: a misspelt setting must not run as its default.
+    """
+
+    name = StrictCharField(max_length=200)
+    experiment = StrictCharField(max_length=100)
+    task_count = StrictIntegerField(min_value=1)
+    time_budget_seconds = StrictFloatField(
+        min_value=MIN_BUDGET_SECONDS, max_value=MAX_BUDGET_SECONDS
+    )
+    base_seed = StrictIntegerField(required=False, min_value=0, max_value=MAX_SEED)
+    search_space = JSONObjectField(
+        required=False,
+        allow_null=True,
+        max_bytes=MAX_SEARCH_SPACE_BYTES,
+        help_text="Parameters and constraints; null or absent takes the experiment's.",
+    )
+    sampler = StrictCharField(required=False, max_length=50)
+    dataset = StrictCharField(
+        required=False,
+        allow_blank=True,
+        max_length=100,
+        help_text="A name or a sha256; empty takes the experiment's first.",
+    )
+    description = StrictCharField(required=False, allow_blank=True, max_length=10_000)
+    allow_simulated = StrictBooleanField(required=False)
+    max_failed_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_ATTEMPTS)
+    max_lost_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_ATTEMPTS)
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, dict) else []
+        if unknown:
+            known = ", ".join(self.fields)
+            raise serializers.ValidationError(
+                {name[:100]: [f"There is no such field; known are: {known}."] for name in unknown}
+            )
+        return CampaignSpec(**super().to_internal_value(data))
+
+
+class ReasonSerializer(serializers.Serializer[dict[str, Any]]):
+    """Why a person does it, for the others to read."""
+
+    reason = StrictCharField(required=False, allow_blank=True, max_length=500)
+
+
+class CampaignSerializer(serializers.ModelSerializer[Campaign]):
+    """One campaign of a list."""
+
+    owner = serializers.CharField(source="owner.username", default=None, allow_null=True)
+    code_sha256 = serializers.CharField(source="package_id")
+    dataset = DatasetReferenceSerializer()
+    best_val_bpb = serializers.FloatField(
+        allow_null=True, help_text="The best measured value; null while there is none."
+    )
+
+    class Meta:
+        model = Campaign
+        fields: Any = (
+            "id",
+            "name",
+            "description",
+            "owner",
+            "state",
+            "state_reason",
+            "experiment",
+            "code_sha256",
+            "dataset",
+            "sampler",
+            "base_seed",
+            "task_count",
+            "time_budget_seconds",
+            "allow_simulated",
+            "max_failed_attempts",
+            "max_lost_attempts",
+            "best_val_bpb",
+            "created_at",
+            "launched_at",
+            "finished_at",
+        )
+        read_only_fields = fields
+
+
+class ProgressSerializer(serializers.Serializer[Any]):
+    """`leaderboard.CampaignProgress`."""
+
+    pending = serializers.IntegerField()
+    leased = serializers.IntegerField()
+    completed = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    cancelled = serializers.IntegerField()
+    total = serializers.IntegerField()
+    done = serializers.IntegerField()
+    fraction = serializers.FloatField()
+    simulated = serializers.IntegerField()
+    diverged = serializers.IntegerField()
+    compute_seconds = serializers.FloatField()
+    tasks_per_hour = serializers.FloatField(allow_null=True)
+    eta_seconds = serializers.FloatField(allow_null=True)
+    failure_classes = serializers.DictField(child=serializers.IntegerField())
+
+
+class CampaignDetailSerializer(CampaignSerializer):
+    """One campaign with its search space and how far it is."""
+
+    search_space = serializers.DictField()
+    progress = ProgressSerializer()
+
+    class Meta(CampaignSerializer.Meta):
+        fields = (*CampaignSerializer.Meta.fields, "search_space", "progress")
+        read_only_fields = fields
+
+
+class ResultSerializer(serializers.ModelSerializer[Result]):
+    """The accepted metrics of a task."""
+
+    task_id = serializers.IntegerField()
+    task_number = serializers.IntegerField(source="task.number")
+    params = serializers.DictField(source="task.params")
+    seed = serializers.IntegerField(source="task.seed")
+    worker = serializers.CharField(source="attempt.worker.name")
+    metrics = serializers.DictField(help_text="The script's whole result line.")
+
+    class Meta:
+        model = Result
+        fields = (
+            "task_id",
+            "task_number",
+            "params",
+            "seed",
+            "val_bpb",
+            "is_ranked",
+            "diverged",
+            "simulated",
+            "train_loss",
+            "eval_nll_nats",
+            "eval_bytes",
+            "eval_tokens",
+            "eval_is_subset",
+            "steps_completed",
+            "tokens_trained",
+            "model_params",
+            "wall_time_seconds",
+            "device_used",
+            "stop_reason",
+            "worker",
+            "created_at",
+            "metrics",
+        )
+        read_only_fields = fields
+
+
+class TaskSerializer(serializers.ModelSerializer[Task]):
+    """One task of a list."""
+
+    campaign_id = serializers.IntegerField()
+    params = serializers.DictField()
+    worker = serializers.CharField(source="worker.name", default=None, allow_null=True)
+    val_bpb = serializers.FloatField(source="result.val_bpb", default=None, allow_null=True)
+
+    class Meta:
+        model = Task
+        fields: Any = (
+            "id",
+            "campaign_id",
+            "number",
+            "params",
+            "seed",
+            "state",
+            "failure_class",
+            "failed_attempts",
+            "lost_attempts",
+            "worker",
+            "val_bpb",
+            "created_at",
+            "finished_at",
+        )
+        read_only_fields = fields
+
+
+class AttemptSerializer(serializers.ModelSerializer[Attempt]):
+    """One worker's try at a task."""
+
+    worker = serializers.CharField(source="worker.name")
+
+    class Meta:
+        model = Attempt
+        fields = (
+            "number",
+            "worker",
+            "outcome",
+            "failure_class",
+            "message",
+            "exit_code",
+            "started_at",
+            "ended_at",
+            "wall_time_seconds",
+            "stderr_tail",
+        )
+        read_only_fields = fields
+
+
+class TaskDetailSerializer(TaskSerializer):
+    """One task with its config, its attempts and its result."""
+
+    config = serializers.DictField(help_text="What the script reads.")
+    attempts = AttemptSerializer(many=True)
+    result = ResultSerializer(default=None, allow_null=True)
+
+    class Meta(TaskSerializer.Meta):
+        fields = (*TaskSerializer.Meta.fields, "config", "attempts", "result")
+        read_only_fields = fields
+
+
+class LeaderboardQuerySerializer(serializers.Serializer[dict[str, Any]]):
+    """Which part of the leaderboard."""
+
+    limit = serializers.IntegerField(default=50, min_value=1, max_value=MAX_LEADERBOARD_ROWS)
+    offset = serializers.IntegerField(default=0, min_value=0, max_value=10_000_000)
+    device = serializers.CharField(
+        default="", max_length=100, help_text="Rank only what was measured on it, among itself."
+    )
+
+
+class LeaderboardRowSerializer(serializers.Serializer[Any]):
+    """`leaderboard.Row`."""
+
+    rank = serializers.IntegerField()
+    result = ResultSerializer()
+
+
+class LeaderboardSerializer(serializers.Serializer[Any]):
+    """The ranked results, and which params tell them apart."""
+
+    rows = LeaderboardRowSerializer(many=True)
+    varying_params = serializers.ListField(child=serializers.CharField())
+    constant_params = serializers.DictField()
