@@ -120,7 +120,7 @@ def _run_pass(
         report = Path(folder) / "junit.xml"
         processes = min(os.cpu_count() or 1, MAX_PROCESSES)
         command: list[str | Path] = [python, "-m", "pytest", f"--junitxml={report}"]
-        command += ["-q", f"--numprocesses={processes}", *arguments]
+        command += ["-q", f"--numprocesses={processes}", "--dist=loadgroup", *arguments]
         variables = child_variables()
         if skip_once:
             variables["XEENET_TEST_SKIP_ONCE"] = "1"

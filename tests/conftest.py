@@ -44,13 +44,15 @@ def pytest_report_header() -> str:
     return f"database: {connection.vendor}"
 
 
-# First of all plugins: pytest-xdist's workers must agree on what is left before they share it out.
-@pytest.hookimpl(tryfirst=True)
+# After pytest-django, which puts the tests of each kind of database fixture together.
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark as ``once`` each test without a database, and leave out what this pass need not run.
 
     ``XEENET_TEST_SKIP_ONCE`` (set for the second database by ``dev.py test``) leaves out the tests
-    marked ``once``: a second run could not tell anything new.
+    marked ``once``: a second run could not tell anything new. Tests of an ``xdist_group`` run one
+    after the other in one process; the long ones without a database start first, so that no
+    process waits for them at the end.
     """
     other = {"sqlite": "postgresql_only", "postgresql": "sqlite_only"}[connection.vendor]
     skip_once = bool(os.environ.get("XEENET_TEST_SKIP_ONCE"))
@@ -62,7 +64,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (left_out if unwanted else kept).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = kept
+    items[:] = sorted(
+        kept,
+        key=lambda item: (
+            not (item.get_closest_marker("once") and item.get_closest_marker("xdist_group"))
+        ),
+    )
 
 
 def _uses_database(item: pytest.Item) -> bool:
