@@ -1,6 +1,7 @@
 """URL table: pages, admin, REST API and its documentation."""
 
 from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
@@ -8,6 +9,10 @@ from campaigns.api.errors import UnknownPathView
 from workers.protocol import API_PREFIX
 
 urlpatterns = [
+    path("", include("campaigns.urls")),
+    path("", include("workers.urls")),
+    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
     path(API_PREFIX.lstrip("/"), include("campaigns.api.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),

@@ -14,6 +14,8 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from campaigns.models import FailureClass
+
 register = template.Library()
 
 # Narrow, and no line break inside a number.
@@ -46,7 +48,7 @@ _CHIPS: Final[dict[str, tuple[str, str]]] = {
 
 # Paths in a box of 10 × 10, drawn as lines.
 _SHAPES: Final[dict[str, str]] = {
-    "dashed": "M5 1A4 4 0 0 1 8.5 3M9 5.5A4 4 0 0 1 7 8.5M4.5 9A4 4 0 0 1 1.5 7M1 4.5A4 4 0 0 1 3 1.5",
+    "dashed": "M5 1A4 4 0 0 1 8 2M9 5A4 4 0 0 1 7 8M4 9A4 4 0 0 1 1 7M1 4A4 4 0 0 1 3 2",
     "ring": "M5 1.2A3.8 3.8 0 1 1 4.99 1.2",
     "disc": "M5 3A2 2 0 1 1 4.99 3M5 4A1 1 0 1 1 4.99 4",
     "play": "M3 1.5L8.2 5L3 8.5Z",
@@ -180,6 +182,6 @@ def chip(state: str, text: str = "", title: str = "") -> SafeString:
 
 
 @register.filter
-def share(part: float, whole: float) -> float:
-    """Return 100 · part / whole, 0 for an empty whole: the width of a piece of a bar."""
-    return 100 * part / whole if whole else 0.0
+def failure_label(failure_class: str) -> str:
+    """Write a failure class in words: "oom" -> "out of memory"."""
+    return str(FailureClass(failure_class).label)

@@ -1,0 +1,37 @@
+"""Pages of campaigns and tasks."""
+
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
+
+from campaigns.views import campaigns, overview, tasks
+
+
+class CampaignVerb(StringConverter):
+    """One of the verbs that a button of the campaign page sends."""
+
+    regex = "|".join(campaigns.VERBS)
+
+
+class TaskVerb(StringConverter):
+    """One of the verbs that a button of the task page sends."""
+
+    regex = "|".join(tasks.TASK_VERBS)
+
+
+register_converter(CampaignVerb, "campaign_verb")
+register_converter(TaskVerb, "task_verb")
+
+urlpatterns = [
+    path("", overview.overview, name="overview"),
+    path("campaigns/", campaigns.campaign_list, name="campaigns"),
+    path("campaigns/new/", campaigns.new_campaign, name="campaign-new"),
+    path("campaigns/<int:pk>/", campaigns.campaign, name="campaign"),
+    path("campaigns/<int:pk>/tasks/", tasks.task_list, name="campaign-tasks"),
+    path(
+        "campaigns/<int:pk>/<campaign_verb:verb>/",
+        campaigns.change_campaign,
+        name="campaign-change",
+    ),
+    path("tasks/<int:pk>/", tasks.task, name="task"),
+    path("tasks/<int:pk>/<task_verb:verb>/", tasks.change_task, name="task-change"),
+]

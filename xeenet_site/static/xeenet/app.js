@@ -1,0 +1,109 @@
+// What the pages need beyond HTML and htmx: theme switch, copying, dialogs, calm refreshes.
+
+"use strict";
+
+// --- Theme ---------------------------------------------------------------------------------------
+
+const themes = ["system", "light", "dark"];
+
+function currentTheme() {
+  return document.documentElement.dataset.theme || "system";
+}
+
+function labelThemeSwitch() {
+  for (const button of document.querySelectorAll("[data-theme-switch]")) {
+    button.textContent = `Theme: ${currentTheme()}`;
+    button.hidden = false;
+  }
+}
+
+function switchTheme() {
+  const theme = themes[(themes.indexOf(currentTheme()) + 1) % themes.length];
+  if (theme === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  try {
+    localStorage.setItem("theme", theme);
+  } catch {
+    // Not remembered then; it still holds for this page.
+  }
+  labelThemeSwitch();
+  document.dispatchEvent(new CustomEvent("xeenet:theme"));
+}
+
+// --- Clicks --------------------------------------------------------------------------------------
+
+async function copyText(button) {
+  const text = document.getElementById(button.dataset.copy).textContent;
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    // Without HTTPS browsers refuse the clipboard: select the text instead.
+    getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
+    button.textContent = "Selected: press Ctrl+C";
+  }
+  setTimeout(() => (button.textContent = label), 1500);
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if ("themeSwitch" in button.dataset) switchTheme();
+  if (button.dataset.copy) copyText(button);
+  if (button.dataset.opens) document.getElementById(button.dataset.opens).showModal();
+  if ("closes" in button.dataset) button.closest("dialog").close();
+});
+
+document.addEventListener("change", (event) => {
+  if ("submits" in event.target.dataset) event.target.form.requestSubmit();
+});
+
+// --- Refreshes that do not disturb ---------------------------------------------------------------
+
+// A poll waits while nobody looks, while a question is open, and while text is being selected.
+function wouldDisturb() {
+  const selected = getSelection();
+  const selecting = !selected.isCollapsed && document.querySelector(".live")?.contains(selected.anchorNode);
+  return document.hidden || document.querySelector("dialog[open]") !== null || selecting;
+}
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const poller = event.detail.elt;
+  if (poller.matches("[data-poll]") && event.detail.requestConfig.triggeringEvent?.type !== "refresh"
+      && wouldDisturb()) {
+    event.preventDefault();
+  }
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  for (const poller of document.querySelectorAll("[data-poll]")) htmx.trigger(poller, "refresh");
+});
+
+// htmx gives focus back by id. Open details and scrolled tables are ours to restore.
+let kept = { open: new Set(), closed: new Set(), scroll: new Map() };
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const target = event.detail.target;
+  kept = { open: new Set(), closed: new Set(), scroll: new Map() };
+  for (const details of target.querySelectorAll("details[id]")) {
+    (details.open ? kept.open : kept.closed).add(details.id);
+  }
+  for (const frame of target.querySelectorAll(".table-frame[id], pre[id]")) {
+    kept.scroll.set(frame.id, [frame.scrollLeft, frame.scrollTop]);
+  }
+});
+
+document.addEventListener("htmx:afterSwap", () => {
+  for (const id of kept.open) document.getElementById(id)?.setAttribute("open", "");
+  for (const id of kept.closed) document.getElementById(id)?.removeAttribute("open");
+  for (const [id, [left, top]] of kept.scroll) document.getElementById(id)?.scrollTo(left, top);
+});
+
+for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
+  document.addEventListener(failure, () => document.body.classList.add("connection-lost"));
+}
+document.addEventListener("htmx:afterSwap", () => document.body.classList.remove("connection-lost"));
+
+labelThemeSwitch();

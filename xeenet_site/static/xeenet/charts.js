@@ -1,0 +1,94 @@
+// Draws every chart of the pages with one look. The server sends {data, layout} as JSON beside each
+// .chart element; a colour there is the name of a CSS variable ("var(--accent)"), so light and dark
+// come from the style sheet alone.
+
+"use strict";
+
+// The browser resolves variables and light-dark() for us: set the colour, read what it became.
+function resolver() {
+  const probe = document.body.appendChild(document.createElement("span"));
+  const known = new Map();
+  const resolve = (value) => {
+    if (typeof value === "string" && value.startsWith("var(")) {
+      if (!known.has(value)) {
+        probe.style.color = value;
+        known.set(value, getComputedStyle(probe).color);
+      }
+      return known.get(value);
+    }
+    if (Array.isArray(value)) return value.map(resolve);
+    if (value !== null && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, resolve(inner)]));
+    }
+    return value;
+  };
+  return { resolve, done: () => probe.remove() };
+}
+
+const axis = {
+  color: "var(--text-soft)",
+  gridcolor: "var(--line)",
+  linecolor: "var(--line)",
+  zeroline: false,
+  automargin: true,
+  fixedrange: true,
+  title: { standoff: 8, font: { size: 12 } },
+};
+
+function merged(base, own) {
+  const result = { ...base };
+  for (const [key, value] of Object.entries(own ?? {})) {
+    const both = value !== null && typeof value === "object" && !Array.isArray(value) && base[key];
+    result[key] = both ? merged(base[key], value) : value;
+  }
+  return result;
+}
+
+function themed(figure) {
+  const layout = {
+    ...figure.layout,
+    xaxis: merged(axis, figure.layout.xaxis),
+    yaxis: merged(axis, figure.layout.yaxis),
+    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: "var(--text)" },
+    hoverlabel: {
+      align: "left",
+      bgcolor: "var(--surface)",
+      bordercolor: "var(--line-strong)",
+      font: { color: "var(--text)" },
+    },
+    paper_bgcolor: "transparent",
+    plot_bgcolor: "transparent",
+    margin: { l: 48, r: 16, t: 8, b: 40, ...figure.layout.margin },
+    showlegend: false,
+    hovermode: "closest",
+    autosize: true,
+  };
+  const colours = resolver();
+  const resolved = colours.resolve({ data: figure.data, layout });
+  colours.done();
+  return resolved;
+}
+
+function draw(element, again = false) {
+  const source = document.getElementById(element.dataset.figure);
+  if (!source || (!again && element.drawn === source.textContent)) return;
+  element.drawn = source.textContent;
+  const { data, layout } = themed(JSON.parse(source.textContent));
+  Plotly.react(element, data, layout, { displayModeBar: false, responsive: true }).then(() => {
+    if (element.opensPoints) return;
+    element.opensPoints = true;
+    element.on("plotly_click", ({ points }) => {
+      const url = points[0].customdata?.url;
+      if (url) location.assign(url);
+    });
+  });
+}
+
+function drawAll(again) {
+  for (const element of document.querySelectorAll(".chart[data-figure]")) draw(element, again);
+}
+
+document.addEventListener("htmx:afterSettle", () => drawAll(false));
+document.addEventListener("xeenet:theme", () => drawAll(true));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(true));
+drawAll(false);
