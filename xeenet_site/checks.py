@@ -1,0 +1,128 @@
+"""Combinations of settings that would run, and then fail in a way nobody expects.
+
+Django runs these before every command, so a wrong installation does not start.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+
+MIN_SECRET_LENGTH: Final = 50
+MIN_SECRET_CHARACTERS: Final = 5
+# Below three a single lost heartbeat and a slow one cost a healthy worker its task.
+HEARTBEATS_PER_LEASE: Final = 3
+
+
+@register()
+def check_durations(**_: Any) -> list[CheckMessage]:
+    """Every duration is positive, and a lease outlives two missed heartbeats."""
+    times: dict[str, Any] = settings.XEENET
+    found: list[CheckMessage] = [
+        Error(
+            f"XEENET[{name!r}] is {times[name]}, but must be above 0.",
+            hint=f"Set XEENET_{name} to a positive number, or unset it for the default.",
+            id="xeenet.E001",
+        )
+        for name in times
+        if name.endswith(("_SECONDS", "_HOURS")) and not times[name] > 0
+    ]
+    if times["LEASE_SECONDS"] < HEARTBEATS_PER_LEASE * times["HEARTBEAT_SECONDS"]:
+        found.append(
+            Error(
+                f"A lease of {times['LEASE_SECONDS']:g} s is shorter than {HEARTBEATS_PER_LEASE} "
+                f"heartbeats of {times['HEARTBEAT_SECONDS']:g} s: healthy workers would lose "
+                "their tasks.",
+                hint="Raise XEENET_LEASE_SECONDS or lower XEENET_HEARTBEAT_SECONDS.",
+                id="xeenet.E002",
+            )
+        )
+    return found
+
+
+@register()
+def check_q_cluster(**_: Any) -> list[CheckMessage]:
+    """A job that still runs must not be started a second time, nor one that failed for ever."""
+    cluster: dict[str, Any] = settings.Q_CLUSTER
+    found: list[CheckMessage] = []
+    if not cluster.get("timeout") or cluster.get("retry", 0) <= cluster["timeout"]:
+        found.append(
+            Error(
+                f"Q_CLUSTER: retry ({cluster.get('retry')}) does not exceed timeout "
+                f"({cluster.get('timeout')}): a job that is still running would start again.",
+                hint='Give a "timeout", and a "retry" well above it.',
+                id="xeenet.E003",
+            )
+        )
+    if not cluster.get("ack_failures") or cluster.get("max_attempts", 0) < 1:
+        found.append(
+            Error(
+                "Q_CLUSTER: a job that fails would be repeated without end.",
+                hint='Set "ack_failures": True and "max_attempts": 1; the next minute\'s run '
+                "repeats the work anyway.",
+                id="xeenet.E004",
+            )
+        )
+    return found
+
+
+@register()
+def check_databases(**_: Any) -> list[CheckMessage]:
+    """SQLite takes its write lock at BEGIN; connections that are kept are checked before use."""
+    found: list[CheckMessage] = []
+    for alias, config in settings.DATABASES.items():
+        if config["ENGINE"] == "django.db.backends.sqlite3":
+            if config.get("OPTIONS", {}).get("transaction_mode", "").upper() != "IMMEDIATE":
+                found.append(
+                    Error(
+                        f"DATABASES[{alias!r}] is SQLite without transaction_mode IMMEDIATE: "
+                        'claims would fail with "database is locked" under load.',
+                        hint='Set OPTIONS["transaction_mode"] = "IMMEDIATE".',
+                        id="xeenet.E005",
+                    )
+                )
+        elif config.get("CONN_MAX_AGE", 0) != 0 and not config.get("CONN_HEALTH_CHECKS"):
+            found.append(
+                Error(
+                    f"DATABASES[{alias!r}] keeps connections (CONN_MAX_AGE) without "
+                    "CONN_HEALTH_CHECKS: the first request after a database restart would fail.",
+                    hint="Set CONN_HEALTH_CHECKS = True.",
+                    id="xeenet.E006",
+                )
+            )
+    return found
+
+
+@register(Tags.security)
+def check_secret_key(**_: Any) -> list[CheckMessage]:
+    """With DEBUG off the secret is a real one: it signs sessions and the q-cluster's jobs."""
+    secret = settings.SECRET_KEY
+    weak = (
+        len(secret) < MIN_SECRET_LENGTH
+        or len(set(secret)) < MIN_SECRET_CHARACTERS
+        or secret.startswith("django-insecure-")
+    )
+    if settings.DEBUG or not weak:
+        return []
+    return [
+        Error(
+            "SECRET_KEY is short or a placeholder, and DEBUG is off: sessions could be forged.",
+            hint=f"Set SECRET_KEY to at least {MIN_SECRET_LENGTH} random characters.",
+            id="xeenet.E007",
+        )
+    ]
+
+
+@register()
+def check_time_zone(**_: Any) -> list[CheckMessage]:
+    """Instants are stored and compared in UTC."""
+    if settings.USE_TZ and settings.TIME_ZONE == "UTC":
+        return []
+    return [
+        Error(
+            "USE_TZ must be True and TIME_ZONE 'UTC': leases and deadlines are compared in UTC.",
+            id="xeenet.E008",
+        )
+    ]

@@ -1,0 +1,98 @@
+"""The system checks: each wrong combination of settings is found, the shipped ones are sound."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+
+SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "x"}
+POSTGRESQL = {"ENGINE": "django.db.backends.postgresql", "NAME": "x"}
+
+
+def found() -> list[str]:
+    return [message.id for message in run_checks() if str(message.id).startswith("xeenet.")]
+
+
+def test_the_shipped_settings_are_sound() -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"LEASE_SECONDS": 29.9}, ["xeenet.E002"]),
+        ({"LEASE_SECONDS": 30.0}, []),
+        ({"HEARTBEAT_SECONDS": 15.1}, ["xeenet.E002"]),
+        ({"HEARTBEAT_SECONDS": 0.0}, ["xeenet.E001"]),
+        ({"KILL_GRACE_SECONDS": -1.0}, ["xeenet.E001"]),
+        ({"IDLE_WAIT_SECONDS": float("nan")}, ["xeenet.E001"]),
+        ({"ENROLMENT_TOKEN_HOURS": 0}, ["xeenet.E001"]),
+    ],
+)
+def test_durations_must_be_positive_and_a_lease_three_heartbeats_long(
+    settings: Any, changes: dict[str, float], expected: list[str]
+) -> None:
+    settings.XEENET = settings.XEENET | changes
+    assert found() == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"retry": 50}, ["xeenet.E003"]),
+        ({"retry": 51}, []),
+        ({"timeout": None}, ["xeenet.E003"]),
+        ({"ack_failures": False}, ["xeenet.E004"]),
+        ({"max_attempts": 0}, ["xeenet.E004"]),
+    ],
+)
+def test_the_q_cluster_must_not_repeat_a_running_or_a_failed_job(
+    settings: Any, changes: dict[str, Any], expected: list[str]
+) -> None:
+    settings.Q_CLUSTER = settings.Q_CLUSTER | changes
+    assert found() == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (SQLITE, ["xeenet.E005"]),
+        (SQLITE | {"OPTIONS": {"transaction_mode": "DEFERRED"}}, ["xeenet.E005"]),
+        (SQLITE | {"OPTIONS": {"transaction_mode": "immediate"}}, []),
+        (POSTGRESQL, []),
+        (POSTGRESQL | {"CONN_MAX_AGE": 60}, ["xeenet.E006"]),
+        (POSTGRESQL | {"CONN_MAX_AGE": None}, ["xeenet.E006"]),
+        (POSTGRESQL | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}, []),
+    ],
+)
+def test_a_database_must_neither_lock_nor_keep_dead_connections(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, config: dict[str, Any], expected: list[str]
+) -> None:
+    # Not settings.DATABASES = …: Django warns that it cannot take that back.
+    monkeypatch.setitem(settings.DATABASES, "default", config)
+    assert found() == expected
+
+
+@pytest.mark.parametrize(
+    ("secret", "debug", "expected"),
+    [
+        ("django-insecure-" + "abcdefghij" * 6, False, ["xeenet.E007"]),
+        ("changeme", False, ["xeenet.E007"]),
+        ("x" * 60, False, ["xeenet.E007"]),
+        ("changeme", True, []),
+        ("abcdefghij" * 6, False, []),
+    ],
+)
+def test_without_debug_the_secret_must_be_a_real_one(
+    settings: Any, secret: str, debug: bool, expected: list[str]
+) -> None:
+    settings.SECRET_KEY = secret
+    settings.DEBUG = debug
+    assert found() == expected
+
+
+def test_the_time_zone_must_be_utc(settings: Any) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"
+    assert found() == ["xeenet.E008"]
