@@ -27,7 +27,7 @@ _OUT_OF_MEMORY = re.compile(
     r"Cannot allocate memory|not enough memory|MPS backend out of memory"
 )
 _DISK_FULL = re.compile(r"No space left on device|\[Errno 28\]|Disk quota exceeded")
-_NO_TORCH = re.compile(r"No module named '?torch'?")
+_NO_TORCH = re.compile(r"No module named 'torch'")
 
 
 def failure(
