@@ -120,7 +120,10 @@ def _run_pass(
         report = Path(folder) / "junit.xml"
         processes = min(os.cpu_count() or 1, MAX_PROCESSES)
         command: list[str | Path] = [python, "-m", "pytest", f"--junitxml={report}"]
-        command += ["-q", f"--numprocesses={processes}", "--dist=loadgroup", *arguments]
+        command += ["-q", f"--numprocesses={processes}"]
+        # Whole files, in the order of tests/conftest.py: what shares a file does not compete for
+        # the cores. (xdist's loadgroup does nothing under pytest 9.2: pytest-xdist issue 1386.)
+        command += ["--dist=loadfile", "--no-loadscope-reorder", *arguments]
         variables = child_variables()
         if skip_once:
             variables["XEENET_TEST_SKIP_ONCE"] = "1"
