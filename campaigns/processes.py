@@ -119,9 +119,8 @@ class Supervisor:
     second one makes the stopping impatient.
     """
 
-    def __init__(self, environment: Mapping[str, str], log_folder: Path | None = None) -> None:
+    def __init__(self, log_folder: Path | None = None) -> None:
         self.children: list[Child] = []
-        self._environment = dict(environment)
         self._log_folder = log_folder
         self._signals = 0
         self._wake = threading.Event()
@@ -153,12 +152,10 @@ class Supervisor:
         self._signals += 1
         self._wake.set()
 
-    def start(
-        self, name: str, command: Sequence[str], extra: Mapping[str, str] | None = None
-    ) -> Child:
-        """Start a command, `extra` over the common environment. Raises OSError."""
+    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
+        """Start a command; with a log folder its output goes to a file there. Raises OSError."""
         log = self._log_folder / f"{name.replace(' ', '-')}.log" if self._log_folder else None
-        child = Child(name, command, self._environment | dict(extra or {}), log)
+        child = Child(name, command, environment, log)
         self.children.append(child)
         return child
 

@@ -8,7 +8,6 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -94,14 +93,13 @@ def _static_state() -> str:
     return digest.hexdigest()
 
 
-def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of the server's own processes."""
+def server_environment() -> dict[str, str]:
+    """Return the environment of web server and q-cluster: ours, and where to find the code."""
     return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "xeenet_site.settings",
         "PYTHONPATH": str(settings.BASE_DIR),
         "PYTHONUNBUFFERED": "1",  # what a child says last must be in its log when it dies
-        **(extra or {}),
     }
 
 

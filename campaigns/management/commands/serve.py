@@ -33,11 +33,11 @@ class Command(BaseCommand):
         if not options["no_migrate"]:
             serving.migrate()
         serving.collect_static_files()
-        with Supervisor(serving.child_environment()) as supervisor:
-            supervisor.start(
-                "web server", serving.web_command(host, port, workers=options["workers"])
-            )
-            supervisor.start("q-cluster", serving.cluster_command())
+        environment = serving.server_environment()
+        with Supervisor() as supervisor:
+            web = serving.web_command(host, port, workers=options["workers"])
+            supervisor.start("web server", web, environment)
+            supervisor.start("q-cluster", serving.cluster_command(), environment)
             self.stdout.write(f"XeeNet serves {serving.url_of(host, port)} (Ctrl-C ends)")
             self.stdout.flush()
             while not supervisor.wait(POLL_SECONDS):

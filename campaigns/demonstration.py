@@ -1,0 +1,213 @@
+"""What the demo sets up, which data set it takes, and when it may call itself a success."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import re
+import secrets
+import sys
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx2
+from django.contrib.auth.models import User
+from django.core.management.base import CommandError
+
+from campaigns import lifecycle
+from campaigns.datasets import store_dataset, store_dataset_file
+from campaigns.lifecycle import CampaignSpec
+from campaigns.models import Campaign, CampaignState, Dataset, TaskState
+from experiments import catalog, english_like_corpus
+from workers import lifecycle as worker_lifecycle
+from workers.models import Worker, WorkerState
+
+USERNAME: Final = "demo"
+EXPERIMENT: Final = "train_char_lm"
+DATASET: Final = "tinyshakespeare"
+STAND_IN: Final = "english_like"
+# However many addresses there are and however they hang: the demo goes on after this long.
+DOWNLOAD_SECONDS: Final = 8.0
+_CONNECT_SECONDS: Final = 3.0
+
+
+@dataclass(frozen=True)
+class DatasetChoice:
+    """The data set of a demo and the sentence that says why it is this one."""
+
+    dataset: Dataset
+    sentence: str
+
+
+def store_file(path: Path) -> Dataset:
+    """Keep a file as a data set under a name that a script accepts. Raises CommandError."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).lstrip("_.-") or "text"
+    try:
+        return store_dataset_file(path, name)
+    except OSError as error:
+        raise CommandError(
+            f"Cannot read the data set {path}: {error.strerror}. Give a readable text file."
+        ) from error
+    except ValueError as error:
+        raise CommandError(f"Cannot use {path}: {error}") from error
+
+
+def choose_dataset(
+    file: Path | None, cache_folder: Path, *, download_seconds: float = DOWNLOAD_SECONDS
+) -> DatasetChoice:
+    """Return TinyShakespeare when it is given, stored, cached or reachable, else generated text.
+
+    Whatever is chosen is stored on the server, so that agents need no other source. Raises
+    CommandError for a file that cannot be read.
+    """
+    info = catalog.get_dataset(DATASET)
+    if file is not None:
+        dataset = store_file(file)
+        return DatasetChoice(
+            dataset, f"Data set: {dataset.name}, {dataset.size_bytes:,} bytes from {file.name}."
+        )
+    stored = Dataset.objects.filter(sha256=info.sha256).exclude(file="").first()
+    if stored is not None and stored.file.storage.exists(str(stored.file.name)):
+        return DatasetChoice(stored, f"Data set: {info.title}, stored on this server before.")
+    cached = cache_folder / catalog.dataset_cache_name(info.name, info.sha256)
+    if cached.is_file() and _has_sha256(cached.read_bytes(), info.sha256):
+        return DatasetChoice(store_file(cached), f"Data set: {info.title}, found in the cache.")
+    data, source = _download(info, download_seconds)
+    if data is not None:
+        return DatasetChoice(
+            store_dataset(info.name, data), f"Data set: {info.title}, downloaded from {source}."
+        )
+    stand_in = store_dataset(STAND_IN, english_like_corpus.generate())
+    return DatasetChoice(
+        stand_in,
+        f"Data set: generated English-like text, because {info.title} is neither stored, cached "
+        f"nor reachable ({source}). Values on it cannot be compared with values on "
+        f"{info.title}; give a copy with --dataset-file.",
+    )
+
+
+def default_cache_folder() -> Path:
+    """Return where training scripts started by hand on this machine keep their data sets."""
+    if folder := os.environ.get("XEENET_DATA_DIR"):
+        return Path(folder)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "xeenet"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "xeenet"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xeenet"
+
+
+def _has_sha256(data: bytes, sha256: str) -> bool:
+    return hashlib.sha256(data).hexdigest() == sha256
+
+
+def _download(info: catalog.DatasetInfo, seconds: float) -> tuple[bytes | None, str]:
+    """Return the verified bytes and the host they came from, or None and why not.
+
+    In a thread that may be left behind: no timeout of a socket bounds the look-up of a name.
+    """
+    found: list[tuple[bytes, str]] = []
+    problems: list[str] = []
+
+    def fetch() -> None:
+        for url in info.urls:
+            host = urlsplit(url).hostname or url
+            try:
+                reply = httpx2.get(url, timeout=_CONNECT_SECONDS, follow_redirects=True)
+                reply.raise_for_status()
+            except httpx2.HTTPError as error:
+                problems.append(f"{host}: {type(error).__name__}")
+                continue
+            if _has_sha256(reply.content, info.sha256):
+                found.append((reply.content, host))
+                return
+            problems.append(f"{host}: other content")
+
+    thread = threading.Thread(target=fetch, name="data-set-download", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if found:
+        return found[0]
+    if thread.is_alive():
+        problems.append(f"given up after {seconds:g} s")
+    return None, ", ".join(problems)
+
+
+def ensure_user() -> tuple[User, str]:
+    """Return the demo's administrator with a new random password, of which a hash is stored."""
+    password = secrets.token_urlsafe(9)
+    user, _ = User.objects.get_or_create(
+        username=USERNAME, defaults={"is_staff": True, "is_superuser": True}
+    )
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    return user, password
+
+
+def ensure_worker(name: str, *, now: dt.datetime) -> str:
+    """Return a fresh token of the worker of this name, fit to claim."""
+    worker = Worker.objects.filter(name=name).first()
+    if worker is None:
+        return worker_lifecycle.register(name, now=now)[1]
+    if worker.state != WorkerState.ACTIVE or worker.paused_until is not None:
+        worker_lifecycle.resume(worker)
+    return worker_lifecycle.rotate_token(worker)
+
+
+def pause_leftovers(owner: User, *, now: dt.datetime) -> int:
+    """Pause campaigns that an interrupted demo left running; return how many.
+
+    Their tasks are older, so the agents would take them before those of the new campaign.
+    """
+    leftovers = list(Campaign.objects.filter(owner=owner, state=CampaignState.ACTIVE))
+    for campaign in leftovers:
+        lifecycle.pause(
+            campaign, now=now, reason="Paused when a new demo started; resume any time."
+        )
+    return len(leftovers)
+
+
+def launch_campaign(
+    choice: DatasetChoice, *, owner: User, tasks: int, budget_seconds: float, now: dt.datetime
+) -> Campaign:
+    """Create and launch the demo's campaign. Raises CommandError for impossible numbers."""
+    number = Campaign.objects.filter(owner=owner, name__startswith="Demo ").count() + 1
+    spec = CampaignSpec(
+        name=f"Demo {number}",
+        description=f"Made by the demo command. {choice.sentence}",
+        experiment=EXPERIMENT,
+        dataset=choice.dataset.sha256,
+        task_count=tasks,
+        time_budget_seconds=budget_seconds,
+        base_seed=42,
+    )
+    try:
+        campaign = lifecycle.create_campaign(spec, owner=owner, now=now)
+        lifecycle.launch(campaign, now=now)
+    except lifecycle.InvalidCampaign as error:
+        raise CommandError(f"The campaign cannot be made: {error}") from error
+    return campaign
+
+
+def shortcomings(campaign: Campaign) -> list[str]:
+    """Return what keeps a campaign from "every task completed with a real, distinct result"."""
+    problems = []
+    states = Counter(campaign.tasks.values_list("state", flat=True))
+    completed = states.pop(TaskState.COMPLETED, 0)
+    if states:
+        others = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+        problems.append(f"{completed} of {campaign.task_count} tasks completed ({others})")
+    results = list(campaign.results.values_list("is_ranked", "simulated", "val_bpb"))
+    if simulated := sum(one[1] for one in results):
+        problems.append(f"{simulated} results are simulated, not measured")
+    if unranked := sum(not one[0] and not one[1] for one in results):
+        problems.append(f"{unranked} results have no value (diverged, or no step fitted)")
+    values = Counter(value for is_ranked, _, value in results if is_ranked)
+    if repeated := sum(number - 1 for number in values.values()):
+        problems.append(f"{repeated} results repeat the val_bpb of another one")
+    return problems

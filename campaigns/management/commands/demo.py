@@ -1,0 +1,276 @@
+"""The demo: server, q-cluster and agents as real processes, and one real campaign to watch."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+import webbrowser
+from argparse import ArgumentParser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+import psutil
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from campaigns import demonstration, leaderboard, lifecycle, serving
+from campaigns.clock import database_now
+from campaigns.models import Campaign, CampaignState
+from campaigns.processes import Child, Supervisor
+from campaigns.terminal import ProgressLine, leaderboard_text
+
+HOST: Final = "127.0.0.1"
+POLL_SECONDS: Final = 0.5
+SERVER_START_SECONDS: Final = 60.0
+ROWS_SHOWN: Final = 5
+# Short, so that a viewer who kills an agent sees its task run again. The environment goes first.
+DEMO_DURATIONS: Final = {"XEENET_HEARTBEAT_SECONDS": "3", "XEENET_LEASE_SECONDS": "12"}
+# What the agents' machines would not have either.
+SERVER_ONLY_VARIABLES: Final = ("SECRET_KEY", "DATABASE_URL", "DJANGO_SETTINGS_MODULE")
+# With --exit: how long a run of the whole campaign may take beyond its budgets before we give up.
+OVERHEAD_SECONDS_PER_TASK: Final = 45.0
+START_UP_SECONDS: Final = 120.0
+CHROMIUM_NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
+
+
+class Command(BaseCommand):
+    """`manage.py demo`."""
+
+    help = "Run a real campaign on this machine: web server, q-cluster, agents, leaderboard."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--tasks", type=int, default=10, help="training runs (default 10)")
+        add("--budget", type=float, default=10.0, help="seconds per run (default 10)")
+        add("--workers", type=int, default=2, help="agents (default 2)")
+        add("--port", type=int, default=8000)
+        add("--dataset-file", type=Path, help="text to train on (default: TinyShakespeare)")
+        add("--exit", action="store_true", help="end with the campaign; 0 if all went well")
+        add("--no-open", action="store_true", help="open no browser")
+        add("--screenshot", type=Path, metavar="PNG", help="picture of the page at the end")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        self._check(options)
+        # Its line per request would tear the progress line apart.
+        logging.getLogger("httpx2").setLevel(logging.WARNING)
+        self._say("Preparing database and static files…")
+        serving.migrate()
+        serving.collect_static_files()
+        choice = demonstration.choose_dataset(
+            options["dataset_file"], demonstration.default_cache_folder()
+        )
+        self._say(choice.sentence)
+        os.environ.update({k: v for k, v in DEMO_DURATIONS.items() if k not in os.environ})
+        logs = Path(settings.XEENET_HOME) / "logs"
+        logs.mkdir(exist_ok=True)
+        with Supervisor(logs) as supervisor:
+            demo = _Demo(supervisor, options, self._say)
+            demo.start_server()
+            campaign = demo.launch(choice)
+            demo.run(campaign)
+        self._say("Stopped: no process of the demo is left.")
+
+    def _check(self, options: dict[str, Any]) -> None:
+        if settings.PRODUCTION:
+            raise CommandError(
+                "The demo makes an administrator and a campaign: it runs only in development. "
+                "Unset XEENET_ENV, or use serve."
+            )
+        for name in ("tasks", "workers", "budget"):
+            if options[name] <= 0:
+                raise CommandError(f"--{name} must be above 0.")
+        if options["screenshot"] and _chromium() is None:
+            raise CommandError("--screenshot needs a chromium on the PATH, or XEENET_CHROMIUM.")
+        serving.check_home_writable()
+        serving.check_port(HOST, options["port"])
+
+    def _say(self, message: str) -> None:
+        self.stdout.write(message)
+        self.stdout.flush()
+
+
+class _Demo:
+    """One run of the demo on a supervisor that stops everything at its end."""
+
+    def __init__(
+        self, supervisor: Supervisor, options: dict[str, Any], say: Callable[[str], None]
+    ) -> None:
+        self._supervisor = supervisor
+        self._options = options
+        self._say = say
+        self._agents: list[Child] = []
+        self._vital: list[Child] = []
+        self._url = serving.url_of(HOST, options["port"])
+
+    def start_server(self) -> None:
+        """Start web server and q-cluster and wait until pages are served."""
+        environment = serving.server_environment()
+        web = serving.web_command(HOST, self._options["port"])
+        self._vital.append(self._supervisor.start("web server", web, environment))
+        cluster = serving.cluster_command()
+        self._vital.append(self._supervisor.start("q-cluster", cluster, environment))
+        end = time.monotonic() + SERVER_START_SECONDS
+        while not _answers(self._url):
+            self._look_after_children(self._say)
+            if time.monotonic() > end:
+                raise CommandError(
+                    f"No page at {self._url} after {SERVER_START_SECONDS:g} s. The web server "
+                    f"said last:\n{self._vital[0].log_tail()}"
+                )
+            if self._supervisor.wait(POLL_SECONDS):
+                return
+
+    def launch(self, choice: demonstration.DatasetChoice) -> Campaign:
+        """Make user, workers and campaign, start the agents, show the page."""
+        now = database_now()
+        user, password = demonstration.ensure_user()
+        if leftovers := demonstration.pause_leftovers(user, now=now):
+            self._say(f"Paused {leftovers} campaign(s) that an interrupted demo left running.")
+        campaign = demonstration.launch_campaign(
+            choice,
+            owner=user,
+            tasks=self._options["tasks"],
+            budget_seconds=self._options["budget"],
+            now=now,
+        )
+        for index in range(1, self._options["workers"] + 1):
+            self._start_agent(index)
+        page = self._url + campaign.get_absolute_url()
+        self._say(f"Page:    {page}")
+        self._say(f"Sign in: {self._url}/login/ as {user.get_username()} with {password}")
+        self._say(f"Logs:    {Path(settings.XEENET_HOME) / 'logs'}")
+        if not self._options["exit"] and not self._options["no_open"] and _has_display():
+            webbrowser.open(page)
+        return campaign
+
+    def _start_agent(self, index: int) -> None:
+        name = f"demo-agent-{index}"
+        token = demonstration.ensure_worker(name, now=database_now())
+        environment = {k: v for k, v in os.environ.items() if k not in SERVER_ONLY_VARIABLES}
+        environment |= {
+            "PYTHONPATH": str(settings.BASE_DIR),
+            "PYTHONUNBUFFERED": "1",
+            "XEENET_WORKER_TOKEN": token,  # ps shows arguments to everybody, not environments
+        }
+        state = Path(settings.XEENET_HOME) / "agents" / name
+        command = [sys.executable, "-m", "workers.agent", "--server", self._url, "--no-simulate"]
+        command += ["--state-dir", str(state), "--threads", str(self._threads_per_agent())]
+        self._agents.append(self._supervisor.start(f"agent {index}", command, environment))
+
+    def _threads_per_agent(self) -> int:
+        """Share the cores: agents that train at once must not fight for them."""
+        affinity = getattr(os, "sched_getaffinity", None)
+        cores = len(affinity(0)) if affinity else (psutil.cpu_count() or 1)
+        return max(1, cores // int(self._options["workers"]))
+
+    def run(self, campaign: Campaign) -> None:
+        """Watch the campaign to its end; then keep serving, or judge it with --exit."""
+        self._watch(campaign)
+        if self._supervisor.stop_requested:
+            self._interrupted(campaign)
+            return
+        rows = leaderboard.rank(campaign, limit=ROWS_SHOWN)
+        self._say("\n" + leaderboard_text(campaign, rows, colour=sys.stdout.isatty()) + "\n")
+        problems = demonstration.shortcomings(campaign)
+        for problem in problems:
+            self._say(f"Not as it should be: {problem}.")
+        if path := self._options["screenshot"]:
+            _take_screenshot(self._url + campaign.get_absolute_url(), path)
+            self._say(f"Picture: {path}")
+        if not self._options["exit"]:
+            self._say(f"Still serving {self._url}, the agents wait for work. Ctrl-C ends.")
+            while not self._supervisor.wait(POLL_SECONDS):
+                self._look_after_children(self._say)
+        elif problems:
+            raise CommandError(f"The demo's campaign did not go well: {'; '.join(problems)}.")
+        # The agents first: what they hand back needs a server that is still there.
+        self._supervisor.stop(self._agents)
+
+    def _watch(self, campaign: Campaign) -> None:
+        """Show progress until the campaign ends or somebody asks to stop. Raises CommandError."""
+        allowed = START_UP_SECONDS + campaign.task_count * (
+            campaign.time_budget_seconds + OVERHEAD_SECONDS_PER_TASK
+        )
+        end = time.monotonic() + allowed
+        terminal = {CampaignState.COMPLETED, CampaignState.CANCELLED}
+        with ProgressLine(campaign.task_count) as line:
+            while True:
+                self._look_after_children(line.say)
+                campaign.refresh_from_db()
+                progress = leaderboard.progress(campaign, now=database_now())
+                line.show(progress, leaderboard.best(campaign))
+                if campaign.state in terminal or self._supervisor.wait(POLL_SECONDS):
+                    return
+                if not self._options["exit"]:
+                    continue
+                if not any(agent in self._supervisor.children for agent in self._agents):
+                    raise CommandError("Every agent has ended before the campaign was done.")
+                if campaign.state == CampaignState.PAUSED:
+                    raise CommandError(f"The campaign was paused: {campaign.state_reason}")
+                if time.monotonic() > end:
+                    raise CommandError(f"The campaign was not done after {allowed:.0f} s.")
+
+    def _look_after_children(self, say: Callable[[str], None]) -> None:
+        """Tell of an agent that ended; end the demo when web server or q-cluster did."""
+        for child in self._supervisor.newly_ended():
+            if child in self._vital:
+                raise CommandError(
+                    f"The {child.name} ended by itself ({child.how_it_ended()}). It said last:\n"
+                    f"{child.log_tail()}\nEverything was stopped. Whole log: {child.log}"
+                )
+            say(
+                f"{child.name} ended ({child.how_it_ended()}); a task it held runs again when "
+                f"its lease is over. Log: {child.log}"
+            )
+
+    def _interrupted(self, campaign: Campaign) -> None:
+        """Ctrl-C before the end: leave a campaign that says so and can be resumed."""
+        self._say("Stopping…")
+        if campaign.state == CampaignState.ACTIVE:
+            lifecycle.pause(campaign, now=database_now(), reason="The demo was stopped.")
+        self._supervisor.stop(self._agents)
+        if self._options["exit"]:
+            raise CommandError("Stopped before the campaign was done.", returncode=130)
+
+
+def _answers(url: str) -> bool:
+    """Return whether a page comes back; an error page or no connection is no."""
+    try:
+        return httpx2.get(url, timeout=10.0, follow_redirects=True).status_code < 400
+    except httpx2.HTTPError:
+        return False
+
+
+def _has_display() -> bool:
+    """Return whether a browser could show up here, and not a text browser in our terminal."""
+    if sys.platform in {"darwin", "win32"}:
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _chromium() -> str | None:
+    named = os.environ.get("XEENET_CHROMIUM")
+    return named or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+def _take_screenshot(url: str, path: Path) -> None:
+    """Let a headless chromium paint the page into a PNG file. Raises CommandError."""
+    command = [str(_chromium()), "--headless", "--disable-gpu", "--hide-scrollbars"]
+    if hasattr(os, "getuid") and os.getuid() == 0:
+        command.append("--no-sandbox")  # chromium's own sandbox refuses to run as root
+    command += ["--window-size=1280,900", "--virtual-time-budget=5000"]
+    try:
+        subprocess.run(
+            [*command, f"--screenshot={path.absolute()}", url],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise CommandError(f"The picture could not be made: {error}") from error

@@ -1,0 +1,141 @@
+"""How campaigns are written to a terminal: tables, a progress line, text that does no harm."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from campaigns import leaderboard
+from campaigns.leaderboard import CampaignProgress, Row
+from campaigns.models import Campaign, Result
+from campaigns.templatetags.xeenet import duration
+
+_WIDTH_WITHOUT_TERMINAL: Final = 160
+_PLAIN_EVERY_POLLS: Final = 30
+
+
+def plain(value: object) -> str:
+    """Return text with every control character replaced: no value may steer the terminal."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(value))
+
+
+def number(value: Any) -> str:
+    """Write a parameter: floats short, everything else as it is."""
+    return f"{value:g}" if isinstance(value, float) else plain(value)
+
+
+def leaderboard_text(campaign: Campaign, rows: Sequence[Row], *, colour: bool) -> str:
+    """Return leaderboard rows as a table, with the params that are the same for all above it."""
+    varying, constant = leaderboard.varying_params(campaign)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for head in ("rank", "val_bpb"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for name in varying:
+        table.add_column(plain(name), justify="right")
+    for head in ("seed", "model params", "steps", "time"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for head in ("device", "worker"):
+        table.add_column(head, no_wrap=True)
+    for row in rows:
+        table.add_row(*_cells(row, varying), style="bold green" if row.rank == 1 else None)
+    heading = f"{plain(campaign.name)}: val_bpb in bits per byte, lower is better"
+    if constant:
+        fixed = ", ".join(f"{plain(name)} {number(value)}" for name, value in constant.items())
+        heading += f"; the same for all: {fixed}"
+    return f"{heading}\n{_rendered(table, colour=colour)}"
+
+
+def _cells(row: Row, varying: Sequence[str]) -> list[Text]:
+    result, task = row.result, row.task
+    return [
+        Text(text)
+        for text in (
+            str(row.rank),
+            f"{result.val_bpb:.4f}",
+            *(number(task.params.get(name, "")) for name in varying),
+            str(task.seed),
+            f"{result.model_params:,}",
+            f"{result.steps_completed:,}",
+            duration(result.wall_time_seconds),
+            plain(result.device_used),
+            plain(result.attempt.worker.name),
+        )
+    ]
+
+
+def _rendered(table: Table, *, colour: bool) -> str:
+    """Return the table as text: as wide as the terminal, or wide enough when there is none."""
+    width = shutil.get_terminal_size().columns if colour else _WIDTH_WITHOUT_TERMINAL
+    console = Console(file=io.StringIO(), width=width, force_terminal=colour, legacy_windows=False)
+    with console.capture() as capture:
+        console.print(table)
+    lines = capture.get().splitlines()
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def progress_sentence(progress: CampaignProgress, best: Result | None) -> str:
+    """Return "6/10 done, 2 running, best val_bpb 3.2187, about 24 s left"."""
+    parts = [f"{progress.done}/{progress.total} done", f"{progress.leased} running"]
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    if best is not None:
+        parts.append(f"best val_bpb {best.val_bpb:.4f}")
+    if progress.eta_seconds is not None:
+        parts.append(f"about {duration(progress.eta_seconds)} left")
+    return ", ".join(parts)
+
+
+class ProgressLine:
+    """A line that lives in a terminal; elsewhere a new line when there is news.
+
+    Use as a context manager. `say` writes a message above the line.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._console = Console(highlight=False, markup=False)
+        self._is_live = self._console.is_terminal
+        self._progress = Progress(
+            BarColumn(bar_width=24),
+            TextColumn("{task.description}", markup=False),
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+        )
+        self._task = self._progress.add_task("starting", total=total)
+        self._last: tuple[int, int] | None = None
+        self._polls = 0
+
+    def __enter__(self) -> Self:
+        if self._is_live:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_live:
+            self._progress.stop()
+
+    def say(self, message: str) -> None:
+        """Write a message that stays."""
+        self._console.print(message, soft_wrap=True)
+        sys.stdout.flush()
+
+    def show(self, progress: CampaignProgress, best: Result | None) -> None:
+        """Show how far the campaign is."""
+        sentence = progress_sentence(progress, best)
+        if self._is_live:
+            self._progress.update(self._task, completed=progress.done, description=sentence)
+            self._progress.refresh()
+            return
+        news = (progress.done, progress.leased)
+        if news != self._last or self._polls >= _PLAIN_EVERY_POLLS:
+            self.say(sentence)
+            self._last, self._polls = news, 0
+        self._polls += 1
