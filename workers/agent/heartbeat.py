@@ -24,7 +24,7 @@ log = logging.getLogger("xeenet.heartbeat")
 
 
 class Heartbeat(threading.Thread):
-    """Reports every ``interval_seconds``, with jitter, from its start until `stop`.
+    """Reports at the server's interval, with jitter, from its start until `stop`.
 
     A lease is reported while its script runs and until the server has taken its result: a result
     that waits in the outbox should not lose its lease to another worker.
@@ -34,7 +34,7 @@ class Heartbeat(threading.Thread):
         self, client: Client, boot_id: str, outbox: Outbox, interval_seconds: float
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
-        self.interval_seconds = interval_seconds
+        self._interval_seconds = interval_seconds
         self.worker_state = "active"
         self._client = client
         self._boot_id = boot_id
@@ -43,16 +43,27 @@ class Heartbeat(threading.Thread):
         self._running: dict[str, Attempt] = {}
         self._known_lease_ids: set[str] = set()  # of this start: the server knows boots apart
         self._silent = False
-        self._stop_event = threading.Event()
+        self._stopping = False
+        self._wake = threading.Event()
 
     def run(self) -> None:
         """Beat until stopped."""
-        while not self._stop_event.wait(self._next_wait()):
-            self.beat()
+        while not self._stopping:
+            if self._wake.wait(self._next_wait()):
+                self._wake.clear()  # stopped, or another interval: wait anew
+            else:
+                self.beat()
 
     def stop(self) -> None:
         """End the thread."""
-        self._stop_event.set()
+        self._stopping = True
+        self._wake.set()
+
+    def set_interval(self, seconds: float) -> None:
+        """Beat at the server's pace from now on, not only after the wait under way."""
+        if seconds != self._interval_seconds:
+            self._interval_seconds = seconds
+            self._wake.set()
 
     def add(self, attempt: Attempt) -> None:
         """Report this attempt from now on."""
@@ -88,7 +99,7 @@ class Heartbeat(threading.Thread):
         if self._silent:
             log.info("heartbeat is back")
         self._silent = False
-        self.interval_seconds = reply["heartbeat_seconds"]
+        self.set_interval(reply["heartbeat_seconds"])
         state = reply.get("worker_state", "active")
         if state != self.worker_state:
             log.warning("the server set this worker to %s", state)
@@ -126,5 +137,5 @@ class Heartbeat(threading.Thread):
         return reply
 
     def _next_wait(self) -> float:
-        interval = max(_SHORTEST_SECONDS, self.interval_seconds)
+        interval = max(_SHORTEST_SECONDS, self._interval_seconds)
         return interval * random.uniform(1 - _JITTER, 1 + _JITTER)

@@ -34,6 +34,7 @@ _TICK_SECONDS: Final = 0.2  # how soon a signal is noticed
 _DEFAULT_HEARTBEAT_SECONDS: Final = 10.0  # until the first claim brings the server's
 _REFUSED_WAIT_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 20.0  # for threads to kill, clean up and release
+_LAST_REQUEST_SECONDS: Final = 2.0  # for a request under way when everything else has ended
 _DELIVERY_SECONDS: Final = 10.0  # for the outbox at the end; the rest stays on disk
 
 log = logging.getLogger("xeenet.agent")
@@ -114,7 +115,8 @@ class Agent:
             self._heartbeat.stop()
             delivery_stop.set()
             self._outbox.wake()
-        delivery.join(_TICK_SECONDS)
+        for thread in (delivery, self._heartbeat):
+            thread.join(_LAST_REQUEST_SECONDS)
         return EXIT_OK if self._exit_code is None else self._exit_code
 
     def _is_done(self) -> bool:
@@ -168,7 +170,7 @@ class Agent:
             self._start_granted(reply, count)
 
     def _start_granted(self, reply: ClaimReply, asked: int) -> None:
-        self._heartbeat.interval_seconds = reply["heartbeat_seconds"]
+        self._heartbeat.set_interval(reply["heartbeat_seconds"])
         leases = reply["leases"]
         if len(leases) < asked:
             self._next_claim_at = time.monotonic() + reply["wait_seconds"]

@@ -81,8 +81,10 @@ class Outbox:
     def deliver_until(self, client: Client, stop: threading.Event) -> None:
         """Deliver whatever is and comes in, until ``stop`` is set. The delivery thread's body."""
         backoff = Backoff()
-        while not stop.is_set():
+        while True:
             self._changed.clear()
+            if stop.is_set():  # looked at after the clear: a wake in between is not lost
+                return
             wait = self._deliver_pending(client, stop, backoff)
             if wait is None:
                 self._changed.wait()
