@@ -242,6 +242,33 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
+# --- Admin ----------------------------------------------------------------------------------------
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "XeeNet admin",
+    "SITE_HEADER": "XeeNet",
+    "SITE_SUBHEADER": "Admin",
+    "SITE_URL": reverse_lazy("overview"),
+    "SITE_SYMBOL": "labs",
+    "SHOW_HISTORY": True,
+    "COLORS": {
+        # The accent of the pages.
+        "primary": {
+            "50": "#eef5fc",
+            "100": "#e3effb",
+            "200": "#c3ddf6",
+            "300": "#8fc5f9",
+            "400": "#6cb2f5",
+            "500": "#2f7fd0",
+            "600": "#0b5cad",
+            "700": "#084a8c",
+            "800": "#0a3c6f",
+            "900": "#0d335c",
+            "950": "#0a2039",
+        },
+    },
+}
+
 # --- Accounts -------------------------------------------------------------------------------------
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -1,0 +1,130 @@
+"""Workers, their sessions and their invitations in the admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Model, QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.admin import TabularInline
+
+from workers import lifecycle
+from workers.admin_base import HistoryAdmin, apply_to_each
+from workers.models import EnrolmentToken, Worker, WorkerSession
+
+
+class WorkerSessionInline(TabularInline):
+    """When the worker's agent was here, newest first."""
+
+    model = WorkerSession
+    fields = readonly_fields = ("started_at", "last_seen_at", "ended_at", "boot_id")
+    extra = 0
+    can_delete = False
+    per_page = 10
+
+    def has_add_permission(self, request: HttpRequest, obj: Worker | None = None) -> bool:  # noqa: ARG002
+        return False
+
+
+@admin.register(Worker)
+class WorkerAdmin(HistoryAdmin):
+    """The fleet: drain, resume, disable, and new tokens."""
+
+    editable = ("name",)
+    list_display = (
+        "name",
+        "state",
+        "is_online",
+        "device",
+        "simulates",
+        "paused_until",
+        "agent_version",
+        "last_seen_at",
+    )
+    list_filter = ("state", "simulates", "last_seen_at")
+    search_fields = ("name", "pause_reason")
+    inlines = (WorkerSessionInline,)
+    actions = ("drain", "resume", "disable", "rotate_token")
+
+    @admin.display(boolean=True, description="online", ordering="last_seen_at")
+    def is_online(self, worker: Worker) -> bool:
+        return worker.is_online(timezone.now())
+
+    @admin.action(permissions=["change"], description="Drain: finish what runs, claim nothing")
+    def drain(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
+        _apply(request, workers, lifecycle.drain, "draining")
+
+    @admin.action(permissions=["change"], description="Resume: claim again")
+    def resume(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
+        _apply(request, workers, lifecycle.resume, "resumed")
+
+    @admin.action(permissions=["change"], description="Disable: shut out at once")
+    def disable(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
+        _apply(request, workers, lifecycle.disable, "disabled")
+
+    @admin.action(permissions=["change"], description="New token: the old one stops working")
+    def rotate_token(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
+        def rotate(worker: Worker) -> None:
+            secret = lifecycle.rotate_token(worker)
+            messages.warning(request, f"Token of {worker}, shown this once: {secret}")
+
+        _apply(request, workers, rotate, "given a new token")
+
+
+def _apply(request: HttpRequest, workers: QuerySet[Worker], verb: Any, done: str) -> None:
+    apply_to_each(request, workers, verb, f"worker(s) {done}", lifecycle.WorkerError)
+
+
+@admin.register(WorkerSession)
+class WorkerSessionAdmin(HistoryAdmin):
+    """Presence of all workers."""
+
+    list_display = ("worker", "started_at", "last_seen_at", "ended_at")
+    list_filter = ("started_at", ("ended_at", admin.EmptyFieldListFilter))
+    search_fields = ("worker__name",)
+    list_select_related = ("worker",)
+
+
+@admin.register(EnrolmentToken)
+class EnrolmentTokenAdmin(HistoryAdmin):
+    """Invitations: adding one shows its secret once; deleting an unused one withdraws it."""
+
+    list_display = ("__str__", "created_by", "created_at", "expires_at", "used_at", "worker")
+    list_filter = (("used_at", admin.EmptyFieldListFilter), "expires_at")
+    search_fields = ("label", "worker__name")
+    list_select_related = ("created_by", "worker")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("workers.add_enrolmenttoken")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        allowed = request.user.has_perm("workers.delete_enrolmenttoken")
+        return allowed and isinstance(obj, EnrolmentToken) and obj.used_at is None
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        return ["label"] if obj is None else super().get_fields(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        return [] if obj is None else super().get_readonly_fields(request, obj)
+
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: EnrolmentToken,
+        form: ModelForm[EnrolmentToken],  # noqa: ARG002
+        change: bool,
+    ) -> None:
+        if change:
+            return
+        made, secret = lifecycle.invite(
+            now=timezone.now(), label=obj.label, created_by=cast(User, request.user)
+        )
+        obj.pk, obj.expires_at = made.pk, made.expires_at
+        messages.warning(
+            request,
+            f"Shown this once, for one worker: xeenet-worker --server "
+            f"{request.build_absolute_uri('/').rstrip('/')} --enrol {secret}",
+        )
