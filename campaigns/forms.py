@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 
@@ -45,7 +45,7 @@ class CampaignForm(forms.Form):
     )
     sampler = forms.ChoiceField()
     search_space = forms.CharField(
-        widget=forms.Textarea(attrs={"rows": 14, "class": "code", "spellcheck": "false"}),
+        widget=forms.Textarea(attrs={"rows": 20, "class": "code", "spellcheck": "false"}),
         help_text="JSON: parameters in drawing order (float, int, choice) and constraints.",
     )
     description = forms.CharField(
@@ -56,9 +56,6 @@ class CampaignForm(forms.Form):
         label="Also hand tasks to workers without torch",
         help_text="They return invented numbers: badged, and never ranked.",
     )
-
-    # For the template: what stands side by side.
-    number_fields: ClassVar = ["task_count", "time_budget_seconds", "base_seed", "sampler"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -56,7 +56,7 @@ def to_login(request: HttpRequest) -> HttpResponse:
 
 def wants_fragment(request: HttpRequest) -> bool:
     """Return whether htmx asked, for a part of the page that it already shows."""
-    htmx = request.htmx  # type: ignore[attr-defined] - set by HtmxMiddleware
+    htmx = request.htmx  # type: ignore[attr-defined]  # set by HtmxMiddleware
     # Back and forward: htmx asks for the page anew, and wants all of it.
     return bool(htmx) and not htmx.history_restore_request
 

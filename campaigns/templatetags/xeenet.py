@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, Final
 
 from django import template
@@ -69,26 +71,36 @@ def unknown(why: str) -> SafeString:
     return format_html('<abbr class="soft" title="{}">—</abbr>', why)
 
 
-@register.filter
-def bpb(value: float | None, why: str = "not known yet") -> str:
-    """Write bits per byte with 4 decimals: 3.21870 -> "3.2187"."""
-    return unknown(why) if value is None else f"{value:.4f}"
+def _number_filter(write: Callable[[Any], str]) -> Callable[..., str]:
+    """Register a filter that takes the reason to show where there is no number."""
+
+    @register.filter(name=write.__name__)
+    @wraps(write)
+    def filtered(number: float | str | None, why: str = "not known yet") -> str:
+        # A template resolves what is missing along the way to "".
+        return unknown(why) if number is None or number == "" else write(number)
+
+    return filtered
 
 
-@register.filter
-def count(value: int | None, why: str = "not known yet") -> str:
-    """Write a whole number with thin spaces: 1115394 -> "1 115 394"."""
-    return unknown(why) if value is None else f"{value:,}".replace(",", THIN_SPACE)
+@_number_filter
+def bpb(number: float) -> str:
+    """Write bits per byte with 4 decimals: 3.2187."""
+    return f"{number:.4f}"
 
 
-@register.filter
-def duration(seconds: float | None, why: str = "not known yet") -> str:
+@_number_filter
+def count(number: int) -> str:
+    """Write a whole number with thin spaces: 1 115 394."""
+    return f"{number:,}".replace(",", THIN_SPACE)
+
+
+@_number_filter
+def duration(seconds: float) -> str:
     """Write seconds in the two largest units: 0.42 s, 9.8 s, 1 m 12 s, 3 h 05 m, 2 d 4 h."""
-    if seconds is None:
-        return unknown(why)
     if seconds < 1:
         return f"{seconds:.2g} s"
-    # Rounded first: 59.97 s must not come out as "60.0 s".
+    # Rounded first: 59.97 s must not come out as "60 s".
     if round(seconds, 1) < MINUTE:
         return f"{round(seconds, 1):g} s"
     whole = round(seconds)
@@ -99,28 +111,21 @@ def duration(seconds: float | None, why: str = "not known yet") -> str:
     return f"{whole // DAY} d {whole % DAY // HOUR} h"
 
 
-@register.filter
-def rate(per_hour: float | None, why: str = "not known yet") -> str:
+@_number_filter
+def rate(per_hour: float) -> str:
     """Write a rate per hour: 0.42, 7.5, 312."""
-    if per_hour is None:
-        return unknown(why)
-    if per_hour < 10:
-        return f"{per_hour:.2g}"
-    return count(round(per_hour))
+    return f"{per_hour:.2g}" if per_hour < 10 else count(round(per_hour))
 
 
-@register.filter
-def decimals(value: float | None, why: str = "not known") -> str:
-    """Write a loss or the like with 4 significant digits: 2.345678 -> "2.346"."""
-    return unknown(why) if value is None else f"{value:.4g}"
+@_number_filter
+def decimals(number: float) -> str:
+    """Write a loss or the like with 4 significant digits: 2.346."""
+    return f"{number:.4g}"
 
 
-@register.filter
-def size(value: int | None, why: str = "not known") -> str:
-    """Write bytes in decimal units: 1115394 -> "1.1 MB"."""
-    if value is None:
-        return unknown(why)
-    amount = float(value)
+@_number_filter
+def size(amount: float) -> str:
+    """Write bytes in decimal units: 1.12 MB."""
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000:
             return f"{amount:.3g} {unit}"
