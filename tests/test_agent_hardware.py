@@ -18,9 +18,9 @@ def probe(folder: Path, source: str) -> Path:
     return path
 
 
-def test_this_machine_computes_something_with_torch() -> None:
+def test_this_machine_computes_something_with_torch(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="this installation has no torch")
-    machine = inspect_machine(TAG)
+    machine = inspect_machine(tmp_path, TAG)
     assert machine.can_train
     assert machine.hardware["devices"][-1] == "cpu"
     assert machine.hardware["torch_version"]
@@ -28,7 +28,7 @@ def test_this_machine_computes_something_with_torch() -> None:
 
 
 def test_the_profile_names_processor_memory_and_platform(tmp_path: Path) -> None:
-    hardware = inspect_machine(TAG, probe=probe(tmp_path, "print('{}')")).hardware
+    hardware = inspect_machine(tmp_path, TAG, probe=probe(tmp_path, "print('{}')")).hardware
     assert hardware["cpu_model"]
     assert 0 < hardware["cpu_count"] <= (os.cpu_count() or 1)
     assert hardware["ram_bytes"] == usable_memory_bytes() > 0
@@ -38,7 +38,7 @@ def test_the_profile_names_processor_memory_and_platform(tmp_path: Path) -> None
 
 def test_a_machine_without_torch_says_why_it_cannot_train(tmp_path: Path) -> None:
     notes = "print(json.dumps({'notes': ['torch: not here']}))"
-    machine = inspect_machine(TAG, probe=probe(tmp_path, notes))
+    machine = inspect_machine(tmp_path, TAG, probe=probe(tmp_path, notes))
     assert not machine.can_train
     assert machine.why_not == "torch: not here"
     assert "devices" not in machine.hardware
@@ -50,7 +50,7 @@ if os.environ.get("CUDA_VISIBLE_DEVICES") != "":
     time.sleep(60)
 print(json.dumps({"torch_version": "2", "devices": ["cpu"]}))
 """
-    machine = inspect_machine(TAG, timeout_seconds=0.5, probe=probe(tmp_path, source))
+    machine = inspect_machine(tmp_path, TAG, timeout_seconds=0.5, probe=probe(tmp_path, source))
     assert machine.hardware["devices"] == ["cpu"]
     assert machine.script_variables == {"CUDA_VISIBLE_DEVICES": ""}
     assert "did not end within 0.5 s" in machine.hardware["notes"][0]
@@ -60,6 +60,6 @@ print(json.dumps({"torch_version": "2", "devices": ["cpu"]}))
 def test_a_torch_that_hangs_crashes_or_babbles_means_no_training(
     tmp_path: Path, source: str
 ) -> None:
-    machine = inspect_machine(TAG, timeout_seconds=0.5, probe=probe(tmp_path, source))
+    machine = inspect_machine(tmp_path, TAG, timeout_seconds=0.5, probe=probe(tmp_path, source))
     assert not machine.can_train
     assert machine.why_not

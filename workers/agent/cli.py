@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, state: StateFolder) -> int:
     adopt_orphans()
     _sweep(state)
-    machine = inspect_machine(state.tag_prefix + "torch-check")
+    machine = inspect_machine(state.work, state.tag_prefix + "torch-check")
     if options.check:
         return _print_check(machine)
     simulate = _decide_simulation(options, machine)

@@ -45,10 +45,11 @@ class Machine:
 
 
 def inspect_machine(
-    tag: str, timeout_seconds: float = TORCH_CHECK_SECONDS, probe: Path = _PROBE
+    folder: Path, tag: str, timeout_seconds: float = TORCH_CHECK_SECONDS, probe: Path = _PROBE
 ) -> Machine:
     """Return the machine's profile; takes the seconds that importing torch takes.
 
+    The check works in a temporary folder inside ``folder``.
     A GPU whose driver hangs is given up after ``timeout_seconds``: scripts then see the CPU only.
     """
     hardware: Hardware = {
@@ -59,10 +60,10 @@ def inspect_machine(
         "ram_bytes": usable_memory_bytes(),
     }
     script_variables: dict[str, str] = {}
-    found, problem = _run_probe(probe, tag, timeout_seconds, script_variables)
+    found, problem = _run_probe(folder, probe, tag, timeout_seconds, script_variables)
     if problem:
         hidden = {"CUDA_VISIBLE_DEVICES": ""}
-        found, second_problem = _run_probe(probe, tag, timeout_seconds, hidden)
+        found, second_problem = _run_probe(folder, probe, tag, timeout_seconds, hidden)
         if second_problem:
             found = {"notes": [problem, second_problem]}
         else:
@@ -77,10 +78,10 @@ def inspect_machine(
 
 
 def _run_probe(
-    probe: Path, tag: str, timeout_seconds: float, extra: dict[str, str]
+    parent: Path, probe: Path, tag: str, timeout_seconds: float, extra: dict[str, str]
 ) -> tuple[dict[str, Any], str]:
     """Return (what the probe printed, ""), or ({}, why it printed nothing)."""
-    with tempfile.TemporaryDirectory(prefix="xeenet-check-") as name:
+    with tempfile.TemporaryDirectory(prefix="torch-check-", dir=parent) as name:
         folder = Path(name)
         execution: Execution = execute(
             [sys.executable, "-u", str(probe)],
