@@ -82,6 +82,10 @@ def test_without_a_search_space_the_experiments_own_is_taken() -> None:
         ({"search_space": []}, "search_space"),
         ({"search_space": {}}, "search_space"),
         ({"search_space": {"parameters": [{"name": "lr"}]}}, "search_space"),
+        (
+            {"search_space": factories.SMALL_SPACE | {"constraints": ["d_model > 1000"]}},
+            "search_space",
+        ),
         ({"task_cuont": 3}, "task_cuont"),
         ({"state": "active"}, "state"),
     ],

@@ -1,0 +1,199 @@
+"""Hostile bodies against every endpoint that takes one: refused, never a 5xx, nothing stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.db.models import Model
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from campaigns.models import Attempt, Campaign, ProgressPoint, Result, Task
+from tests import factories
+from tests.api import agent_client, researcher_client
+from tests.hostile import HOSTILE_BODIES
+from workers.models import EnrolmentToken, Worker
+
+pytestmark = pytest.mark.django_db
+STORED: tuple[type[Model], ...] = (
+    Attempt,
+    Campaign,
+    EnrolmentToken,
+    ProgressPoint,
+    Result,
+    Task,
+    Worker,
+)
+# What stands in for each value of a body that is fine otherwise.
+HOSTILE_VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    "",
+    "1.5",
+    -1.5,
+    1e308,
+    2**31,
+    2**63 - 1,
+    [],
+    [None],
+    {"": None},
+    "x" * 20_000,
+    "\u202e<script>{{ 1 }}{% x %}'; DROP TABLE--\x1b[31m",
+)
+
+Endpoint = Callable[[], tuple[APIClient, str, str, dict[str, Any]]]
+
+
+def enrol() -> tuple[APIClient, str, str, dict[str, Any]]:
+    body = {
+        "enrolment_token": "xe_unknown",
+        "name": "n",
+        "hardware": {"devices": ["cpu"], "cpu_count": 1},
+        "agent_version": "1",
+    }
+    return APIClient(), "post", "/api/v1/workers/enrol", body
+
+
+def claim() -> tuple[APIClient, str, str, dict[str, Any]]:
+    body = {
+        "claim_id": "3f2b8c1e-8d4a-4b6e-9c57-0a1b2c3d4e5f",
+        "boot_id": "3f2b8c1e-8d4a-4b6e-9c57-0a1b2c3d4e5f",
+        "count": 1,
+        "simulate": False,
+        "hardware": {"devices": ["cpu"], "ram_bytes": 1, "notes": ["n"]},
+        "agent_version": "1",
+    }
+    return agent_client()[0], "post", "/api/v1/leases/claim", body
+
+
+def heartbeat() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, worker = agent_client()
+    attempt = factories.leased_task(worker, now=timezone.now())
+    point = {"seq": 0, "elapsed_seconds": 1.0, "step": 1, "tokens": 1, "train_loss": 1.0}
+    lease = {"lease_id": str(attempt.lease_id), "progress": [point | {"val_bpb": 3.0}]}
+    body = {"boot_id": "3f2b8c1e-8d4a-4b6e-9c57-0a1b2c3d4e5f", "leases": [lease]}
+    return client, "post", "/api/v1/heartbeat", body
+
+
+def result() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, worker = agent_client()
+    attempt = factories.leased_task(worker, now=timezone.now())
+    body = {**factories.completed(attempt.task), "failure_class": None, "message": ""}
+    return client, "put", f"/api/v1/leases/{attempt.lease_id}/result", body
+
+
+def release() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, worker = agent_client()
+    attempt = factories.leased_task(worker, now=timezone.now())
+    return client, "post", f"/api/v1/leases/{attempt.lease_id}/release", {"reason": "r"}
+
+
+def create() -> tuple[APIClient, str, str, dict[str, Any]]:
+    body = {
+        "name": "n",
+        "experiment": "train_char_lm",
+        "task_count": 1,
+        "time_budget_seconds": 1.5,
+        "base_seed": 1,
+        "search_space": {
+            "parameters": [
+                {"name": "lr", "type": "float", "low": 0.1, "high": 1.0, "log": True},
+                {"name": "layers", "type": "int", "low": 1, "high": 9, "step": 2},
+                {"name": "schedule", "type": "choice", "values": ["cosine", 1]},
+            ],
+            "constraints": ["layers > 1"],
+        },
+        "sampler": "random",
+        "dataset": "",
+        "description": "d",
+        "allow_simulated": False,
+        "max_failed_attempts": 1,
+        "max_lost_attempts": 1,
+    }
+    return researcher_client()[0], "post", "/api/v1/campaigns", body
+
+
+def pause() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, owner = researcher_client()
+    campaign = factories.active_campaign(1, owner=owner)
+    return client, "post", f"/api/v1/campaigns/{campaign.pk}/pause", {"reason": "r"}
+
+
+def cancel() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, owner = researcher_client()
+    campaign = factories.active_campaign(1, owner=owner)
+    return client, "post", f"/api/v1/campaigns/{campaign.pk}/cancel", {"reason": "r"}
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    enrol,
+    claim,
+    heartbeat,
+    result,
+    release,
+    create,
+    pause,
+    cancel,
+)
+
+
+def stored() -> list[Any]:
+    """Every row that a body could make or change, presence aside."""
+    rows: list[Any] = []
+    for model in STORED:
+        fields = [f.name for f in model._meta.fields if f.name != "last_seen_at"]
+        rows.append(list(model._default_manager.order_by("pk").values(*fields)))
+    return rows
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_a_hostile_body_is_refused_and_nothing_is_stored(endpoint: Endpoint) -> None:
+    client, method, url, _ = endpoint()
+    before = stored()
+
+    for name, (body, _) in HOSTILE_BODIES.items():
+        answer = client.generic(method.upper(), url, body, content_type="application/json")
+
+        assert answer.status_code in {400, 413}, name
+        assert answer.json()["code"] in {"invalid", "payload_too_large"}, name
+    assert stored() == before
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_no_value_anywhere_in_a_good_body_makes_the_server_fail(endpoint: Endpoint) -> None:
+    client, method, url, good = endpoint()
+
+    for path in paths(good):
+        for value in HOSTILE_VALUES:
+            body = json.loads(json.dumps(good))
+            replace(body, path, value)
+            # Undone each time: the first body that is taken must not answer for the others.
+            savepoint = transaction.savepoint()
+            answer = getattr(client, method)(url, body)
+            transaction.savepoint_rollback(savepoint)
+
+            where = f"{'.'.join(map(str, path))} = {str(value)[:30]!r}"
+            assert answer.status_code < 500, where
+            if answer.status_code >= 400:
+                assert answer.json()["message"], where
+
+
+def paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where a value stands in a body, at every depth."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    found = []
+    for key, inner in items:
+        found.append((*above, key))
+        if isinstance(inner, dict | list):
+            found.extend(paths(inner, (*above, key)))
+    return found
+
+
+def replace(body: Any, path: tuple[Any, ...], value: Any) -> None:
+    for key in path[:-1]:
+        body = body[key]
+    body[path[-1]] = value

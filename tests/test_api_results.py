@@ -1,0 +1,111 @@
+"""campaigns/<id>/results and its leaderboard: what was measured, and who leads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pytest_django import DjangoAssertNumQueries
+from rest_framework.test import APIClient
+
+from campaigns import lifecycle
+from campaigns.models import Campaign
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def campaign_with(*values: float, simulated: tuple[float, ...] = ()) -> Campaign:
+    campaign = factories.active_campaign(len(values) + len(simulated), allow_simulated=True)
+    for number, value in enumerate((*values, *simulated)):
+        attempt = factories.claim_one(factories.worker())
+        body = factories.completed(attempt.task, value)
+        body["simulated"] = number >= len(values)
+        lifecycle.submit(attempt.worker, attempt.lease_id, body, now=factories.at(number))
+    return campaign
+
+
+def get(campaign: Campaign, path: str, **query: Any) -> Any:
+    answer = APIClient().get(f"/api/v1/campaigns/{campaign.pk}/{path}", query)
+    assert answer.status_code == 200, answer.json()
+    return answer.json()
+
+
+def test_results_come_newest_first_without_what_nobody_measured() -> None:
+    campaign = campaign_with(3.0, 2.5, simulated=(1.0,))
+
+    reply = get(campaign, "results")
+
+    assert [one["val_bpb"] for one in reply["results"]] == [2.5, 3.0]
+    first = reply["results"][0]
+    assert first["task_number"] == 1
+    assert first["params"] == campaign.tasks.get(number=1).params
+    assert first["metrics"]["dtype"] == "bfloat16"
+    assert not first["simulated"]
+    assert first["is_ranked"]
+
+
+def test_simulated_results_come_on_request_and_say_so() -> None:
+    campaign = campaign_with(3.0, simulated=(1.0,))
+
+    reply = get(campaign, "results", simulated="true")
+
+    assert [(one["val_bpb"], one["simulated"]) for one in reply["results"]] == [
+        (1.0, True),
+        (3.0, False),
+    ]
+    assert get(campaign, "results", simulated="false")["count"] == 1
+
+
+def test_the_results_cost_three_queries_however_many_they_are(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    campaign = campaign_with(3.0, 2.5, 2.75)
+
+    with django_assert_num_queries(3):  # campaign, count, page
+        get(campaign, "results")
+
+
+def test_the_leaderboard_ranks_measured_results_best_first() -> None:
+    campaign = campaign_with(3.0, 2.5, 2.75, simulated=(1.0,))
+
+    reply = get(campaign, "leaderboard")
+
+    assert [(row["rank"], row["result"]["val_bpb"]) for row in reply["rows"]] == [
+        (1, 2.5),
+        (2, 2.75),
+        (3, 3.0),
+    ]
+    assert reply["varying_params"] == ["lr", "d_model"]
+    assert reply["constant_params"] == {}
+
+
+def test_the_leaderboard_is_cut_by_limit_and_offset_and_narrowed_by_device() -> None:
+    campaign = campaign_with(3.0, 2.5, 2.75)
+
+    part = get(campaign, "leaderboard", limit=1, offset=1)
+    other_device = get(campaign, "leaderboard", device="cuda")
+
+    assert [(row["rank"], row["result"]["val_bpb"]) for row in part["rows"]] == [(2, 2.75)]
+    assert other_device["rows"] == []
+
+
+@pytest.mark.parametrize(
+    "query", [{"limit": "0"}, {"limit": "501"}, {"offset": "-1"}, {"limit": "x"}]
+)
+def test_a_part_of_the_leaderboard_that_makes_no_sense_is_refused(query: dict[str, str]) -> None:
+    campaign = factories.campaign()
+
+    answer = APIClient().get(f"/api/v1/campaigns/{campaign.pk}/leaderboard", query)
+
+    assert answer.status_code == 400
+    assert list(answer.json()["fields"]) == list(query)
+
+
+def test_the_leaderboard_costs_two_queries_however_long_it_is(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    campaign = campaign_with(3.0, 2.5, 2.75)
+
+    with django_assert_num_queries(2):  # campaign, rows
+        get(campaign, "leaderboard")
