@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable
-from functools import wraps
 from typing import Any, Final
 
 from django import template
@@ -74,12 +73,13 @@ def unknown(why: str) -> SafeString:
 def _number_filter(write: Callable[[Any], str]) -> Callable[..., str]:
     """Register a filter that takes the reason to show where there is no number."""
 
+    # Not functools.wraps: templates would then count the arguments of `write`.
     @register.filter(name=write.__name__)
-    @wraps(write)
     def filtered(number: float | str | None, why: str = "not known yet") -> str:
         # A template resolves what is missing along the way to "".
         return unknown(why) if number is None or number == "" else write(number)
 
+    filtered.__doc__ = write.__doc__
     return filtered
 
 
