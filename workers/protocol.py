@@ -40,6 +40,10 @@ MAX_PROGRESS_POINTS_PER_HEARTBEAT: Final = 200
 MAX_METRICS_BYTES: Final = 64 * 1024
 # val_bpb as printed against val_bpb recomputed from the counters: room for rounding, not for error.
 VAL_BPB_TOLERANCE: Final = 1e-4
+# Guessing among 256 bytes costs 8. A loss this far beyond it is diverged, whatever it is finite by.
+MAX_VAL_BPB: Final = 1e6
+# What the databases keep as a whole number.
+MAX_COUNTER: Final = 2**63 - 1
 NATS_PER_BIT: Final = math.log(2.0)
 STOP_BUDGET_TOO_SMALL: Final = "budget_too_small"  # a result's stop_reason: not one step fitted
 
@@ -241,14 +245,25 @@ def canonical_digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_REQUIRED_NUMBERS: Final = ("steps_completed", "wall_time_seconds", "model_params", "seed")
-_REQUIRED_COUNTERS: Final = ("eval_bytes", "eval_tokens", "tokens_trained")
+_REQUIRED_COUNTERS: Final = (
+    "steps_completed",
+    "model_params",
+    "eval_bytes",
+    "eval_tokens",
+    "tokens_trained",
+)
+_NUMBERS_OR_NULL: Final = ("val_bpb", "train_loss", "eval_nll_nats")
 _REQUIRED_TEXTS: Final = ("device_used", "dataset_sha256", "stop_reason")
 
 
 def is_number(value: object) -> bool:
     """Return whether `value` is a finite JSON number; a bool is not one, whatever Python thinks."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def metrics_problems(metrics: object) -> list[str]:
@@ -260,15 +275,24 @@ def metrics_problems(metrics: object) -> list[str]:
     if not isinstance(metrics, dict):
         return ["the result must be a JSON object"]
     problems = [f"{key} is missing" for key in ("val_bpb", "train_loss") if key not in metrics]
-    for key in _REQUIRED_NUMBERS + _REQUIRED_COUNTERS:
-        if not is_number(metrics.get(key)) or (key != "seed" and metrics[key] < 0):
-            problems.append(f"{key} must be a number of at least 0")
-    for key in ("steps_completed", "model_params", "seed", *_REQUIRED_COUNTERS):
-        if is_number(metrics.get(key)) and not isinstance(metrics[key], int):
-            problems.append(f"{key} must be a whole number")
+    for key in _REQUIRED_COUNTERS:
+        if type(metrics.get(key)) is not int or not 0 <= metrics[key] <= MAX_COUNTER:
+            problems.append(f"{key} must be a whole number from 0 to 2^63 - 1")
+    if type(metrics.get("seed")) is not int or abs(metrics["seed"]) > MAX_COUNTER:
+        problems.append("seed must be a whole number")
+    if (
+        not is_number(metrics.get("wall_time_seconds"))
+        or not 0 <= metrics["wall_time_seconds"] <= MAX_COUNTER
+    ):
+        problems.append("wall_time_seconds must be a number of at least 0")
+    for key in _NUMBERS_OR_NULL:
+        if metrics.get(key) is not None and not is_number(metrics[key]):
+            problems.append(f"{key} must be a finite number or null")
     for key in _REQUIRED_TEXTS:
         if not isinstance(metrics.get(key), str) or not metrics[key]:
             problems.append(f"{key} must be a text")
+    if not isinstance(metrics.get("diverged", False), bool):
+        problems.append("diverged must be true or false")
     if problems or is_finding_without_value(metrics):
         return problems
     return _value_problems(metrics)
@@ -283,9 +307,13 @@ def is_finding_without_value(metrics: Mapping[str, Any]) -> bool:
 def _value_problems(metrics: dict[str, Any]) -> list[str]:
     """Judge val_bpb where there must be one: present, positive, equal to its counters."""
     value, nats = metrics["val_bpb"], metrics.get("eval_nll_nats")
+    if metrics.get("diverged") is True or metrics["stop_reason"] == STOP_BUDGET_TOO_SMALL:
+        return ["val_bpb must be null in a run that diverged or fitted no step in its budget"]
     if not is_number(value) or value <= 0:
         return ['val_bpb must be a finite number above 0 (or the run says "diverged": true)']
-    if not is_number(nats) or not metrics["eval_bytes"]:
+    if value >= MAX_VAL_BPB:
+        return [f"val_bpb {value:.0f} is not below {MAX_VAL_BPB:.0f}; such a run diverged"]
+    if not is_number(nats) or nats <= 0 or not metrics["eval_bytes"]:
         return ["eval_nll_nats and eval_bytes must be the counters val_bpb comes from"]
     recomputed = bits_per_byte(nats, metrics["eval_bytes"])  # type: ignore[arg-type]
     if abs(recomputed - value) > VAL_BPB_TOLERANCE:
