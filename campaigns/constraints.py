@@ -22,6 +22,11 @@ _BINARY: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
 }
+_UNARY: Final[dict[type[ast.unaryop], Callable[[Any], Any]]] = {
+    ast.UAdd: operator.pos,
+    ast.USub: operator.neg,
+    ast.Not: operator.not_,
+}
 _COMPARE: Final[dict[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -83,6 +88,9 @@ def _refuse_unless_allowed(node: ast.AST) -> None:
     elif isinstance(node, ast.BinOp):
         if type(node.op) not in _BINARY:
             raise InvalidConstraint("only + - * / // % can be computed with")
+    elif isinstance(node, ast.UnaryOp):
+        if type(node.op) not in _UNARY:
+            raise InvalidConstraint("only + - and not may stand before a value")
     elif isinstance(node, ast.Compare):
         if any(type(op) not in _COMPARE for op in node.ops):
             raise InvalidConstraint("only == != < <= > >= in, not in can compare")
@@ -92,7 +100,6 @@ def _refuse_unless_allowed(node: ast.AST) -> None:
         | ast.Load
         | ast.BoolOp
         | ast.boolop
-        | ast.UnaryOp
         | ast.unaryop
         | ast.operator
         | ast.cmpop
@@ -118,8 +125,7 @@ def _evaluate(node: ast.expr, params: Mapping[str, Any]) -> Any:
                 raise TypeError("arithmetic on a text")
             return _BINARY[type(node.op)](left, right)
         case ast.UnaryOp():
-            value = _evaluate(node.operand, params)
-            return not value if isinstance(node.op, ast.Not) else -value
+            return _UNARY[type(node.op)](_evaluate(node.operand, params))
         case ast.BoolOp():
             values = (_evaluate(value, params) for value in node.values)
             return all(values) if isinstance(node.op, ast.And) else any(values)
