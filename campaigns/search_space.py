@@ -26,6 +26,8 @@ from campaigns.constraints import Constraint, InvalidConstraint
 MAX_PARAMETERS: Final = 64
 MAX_CHOICES: Final = 256
 MAX_CONSTRAINTS: Final = 32
+# Beyond it floats skip whole numbers, and scripts in other languages would read another value.
+MAX_MAGNITUDE: Final = 2**53
 # Draws per point before a space counts as impossible to satisfy.
 MAX_REJECTIONS: Final = 10_000
 # What the server adds to the params to make a config.
@@ -63,6 +65,8 @@ class FloatParameter:
             value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
         else:
             value = rng.uniform(self.low, self.high)
+        # exp(log(x)) is not always x: an end of the range may come out just beyond it.
+        value = min(self.high, max(self.low, value))
         if self.decimals is not None:
             value = round(value, self.decimals)
         return value
@@ -234,6 +238,8 @@ class _Parser:
 
     def __init__(self) -> None:
         self.errors: dict[str, list[str]] = {}
+        # Counted apart: a name that stands twice puts two errors under one path.
+        self.error_count = 0
 
     def parse(self, body: object) -> SearchSpace:
         if not isinstance(body, dict):
@@ -254,6 +260,7 @@ class _Parser:
 
     def _error(self, path: str, sentence: str) -> None:
         self.errors.setdefault(path, []).append(sentence)
+        self.error_count += 1
 
     def _parameters(self, body: object) -> dict[str, Parameter]:
         if not isinstance(body, list) or not 1 <= len(body) <= MAX_PARAMETERS:
@@ -289,23 +296,23 @@ class _Parser:
 
     def _range(self, path: str, body: dict[str, Any], kind: type) -> bool:
         """Check low, high and log; return whether they are usable."""
-        before = len(self.errors)
+        before = self.error_count
         what = "a whole number" if kind is int else "a finite number"
         for key in ("low", "high"):
             value = body.get(key)
             if not _is_number(value) or (kind is int and not isinstance(value, int)):
                 self._error(f"{path}.{key}", f"must be {what}")
-            elif abs(value) > 2**53:  # type: ignore[arg-type]
+            elif abs(value) > MAX_MAGNITUDE:  # type: ignore[arg-type]
                 self._error(f"{path}.{key}", "must be within ±2^53, where numbers are exact")
         if not isinstance(body.get("log", False), bool):
             self._error(f"{path}.log", "must be true or false")
-        if len(self.errors) > before:
+        if self.error_count > before:
             return False
         if body["low"] > body["high"]:
             self._error(f"{path}.low", f"must not be above high ({body['high']})")
         if body.get("log") and body["low"] <= 0:
             self._error(f"{path}.low", "must be above 0 on a log scale")
-        return len(self.errors) == before
+        return self.error_count == before
 
     def _float(self, path: str, body: dict[str, Any]) -> FloatParameter | None:
         self._known_keys(path, body, {"low", "high", "log", "decimals"})
@@ -341,8 +348,11 @@ class _Parser:
         values = body.get("values")
         if not isinstance(values, list) or not 1 <= len(values) <= MAX_CHOICES:
             self._error(f"{path}.values", f"must be a list of 1 to {MAX_CHOICES} values")
-        elif not all(isinstance(one, str | bool) or _is_number(one) for one in values):
-            self._error(f"{path}.values", "may hold numbers, texts, true and false")
+        elif not all(_is_storable(one) for one in values):
+            self._error(
+                f"{path}.values",
+                "may hold numbers within ±2^53, true, false and texts of whole characters",
+            )
         elif len({(type(one), one) for one in values}) < len(values):
             self._error(f"{path}.values", "holds a value twice")
         else:
@@ -368,4 +378,14 @@ class _Parser:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_storable(value: object) -> bool:
+    """Whether a choice can be kept by every database and read back the same by every script."""
+    if isinstance(value, str):
+        # PostgreSQL's JSON takes neither NUL nor half of a surrogate pair.
+        return not re.search("[\x00\ud800-\udfff]", value)
+    return isinstance(value, bool) or (_is_number(value) and abs(value) <= MAX_MAGNITUDE)  # type: ignore[arg-type]
