@@ -47,7 +47,6 @@ def script_environment(
         DATA_DIR_VARIABLE: str(data_folder),
         "PYTHONUTF8": "1",
         "PYTHONHASHSEED": "0",  # the same order of sets on every machine
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
     if site.ENABLE_USER_SITE:  # torch may be installed there, and HOME no longer tells where
         environment["PYTHONUSERBASE"] = site.getuserbase()

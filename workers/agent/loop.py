@@ -74,7 +74,8 @@ class Agent:
         self._changed = threading.Event()
         self._claim_backoff = Backoff()
         self._pause_backoff = Backoff(first_seconds=30.0, most_seconds=600.0)
-        self._next_claim_at = 0.0
+        self._next_claim_at = 0.0  # as the server wants it
+        self._paused_until = 0.0  # as this machine's troubles want it; set by the tasks' threads
         self._last_reason = ""
         self._stuck_tags: set[str] = set()
         self._claimed_tasks = 0
@@ -134,7 +135,9 @@ class Agent:
     def _may_claim(self) -> bool:
         if len(self._threads) >= self._options.parallel or self._is_at_max_tasks():
             return False
-        if time.monotonic() < self._next_claim_at or self._heartbeat.worker_state != "active":
+        if time.monotonic() < max(self._next_claim_at, self._paused_until):
+            return False
+        if self._heartbeat.worker_state != "active":
             return False
         if self._outbox.is_full():
             self._say_once("the outbox is full: no new tasks until the server takes results")
@@ -230,7 +233,7 @@ class Agent:
             return
         wait = self._pause_backoff.next_wait()
         log.error("claiming paused for %.0f s: %s", wait, outcome.pause_reason)
-        self._next_claim_at = time.monotonic() + wait
+        self._paused_until = time.monotonic() + wait
 
     def _stuck_processes_are_gone(self) -> bool:
         for tag in list(self._stuck_tags):
