@@ -1,0 +1,173 @@
+"""Every route of the API by every kind of caller: the table says who gets in.
+
+A new route without a row fails. Where a caller gets in, the answer may still be a refusal of the
+body (400); what counts is that it is not 401, 403 or 404.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pytest
+from django.urls import URLPattern
+from django.utils import timezone
+from rest_framework.test import APIClient
+from rest_framework.views import APIView
+
+from campaigns.api import urls as api_urls
+from campaigns.models import Attempt, Campaign
+from tests import factories
+from tests.api import agent_client, researcher_client
+from workers import lifecycle as worker_lifecycle
+from workers.protocol import API_PREFIX
+
+pytestmark = pytest.mark.django_db
+
+
+@dataclass
+class World:
+    """A campaign of one owner, with a task that one worker holds; and everybody who may call."""
+
+    campaign: Campaign
+    attempt: Attempt
+    callers: dict[str, APIClient]
+
+
+ROLES: Final = (
+    "nobody",
+    "worker",
+    "foreign worker",
+    "disabled worker",
+    "owner",
+    "researcher",
+    "staff",
+)
+
+
+@pytest.fixture
+def world() -> World:
+    owner_client, owner = researcher_client()
+    worker_client, worker = agent_client()
+    disabled_client, disabled = agent_client()
+    worker_lifecycle.disable(disabled)
+    attempt = factories.leased_task(worker, now=timezone.now(), owner=owner)
+    callers = {
+        "nobody": APIClient(),
+        "worker": worker_client,
+        "foreign worker": agent_client()[0],
+        "disabled worker": disabled_client,
+        "owner": owner_client,
+        "researcher": researcher_client()[0],
+        "staff": researcher_client(factories.user(is_staff=True))[0],
+    }
+    return World(attempt.task.campaign, attempt, callers)
+
+
+IN: Final = "in"
+# One answer per role, in the order of ROLES.
+EVERYBODY: Final = (IN, IN, IN, IN, IN, IN, IN)
+WORKERS: Final = (401, IN, IN, 403, 401, 401, 401)
+HOLDER: Final = (401, IN, 404, 403, 401, 401, 401)
+KNOWN: Final = (401, IN, IN, 403, IN, IN, IN)
+READERS: Final = (IN, 401, 401, 401, IN, IN, IN)
+SIGNED_IN: Final = (401, 401, 401, 401, IN, IN, IN)
+OWNERS: Final = (401, 401, 401, 401, IN, 403, IN)
+
+TABLE: Final[dict[tuple[str, str], tuple[int | str, ...]]] = {
+    ("POST", "workers/enrol"): EVERYBODY,
+    ("GET", "workers/me"): WORKERS,
+    ("POST", "leases/claim"): WORKERS,
+    ("POST", "heartbeat"): WORKERS,
+    ("PUT", "leases/<uuid:lease_id>/result"): HOLDER,
+    ("POST", "leases/<uuid:lease_id>/release"): HOLDER,
+    ("GET", "packages/<sha256:sha256>"): KNOWN,
+    ("GET", "datasets/<sha256:sha256>"): KNOWN,
+    ("GET", "campaigns"): READERS,
+    ("POST", "campaigns"): SIGNED_IN,
+    ("GET", "campaigns/<int:pk>"): READERS,
+    ("POST", "campaigns/<int:pk>/launch"): OWNERS,
+    ("POST", "campaigns/<int:pk>/pause"): OWNERS,
+    ("POST", "campaigns/<int:pk>/resume"): OWNERS,
+    ("POST", "campaigns/<int:pk>/cancel"): OWNERS,
+    ("GET", "campaigns/<int:pk>/tasks"): READERS,
+    ("GET", "campaigns/<int:pk>/results"): READERS,
+    ("GET", "campaigns/<int:pk>/leaderboard"): READERS,
+    ("GET", "tasks/<int:pk>"): READERS,
+}
+
+
+def routes() -> set[tuple[str, str]]:
+    """(method, path) of every operation, from the URL table itself."""
+    found = set()
+    for route in api_urls.urlpatterns:
+        assert isinstance(route, URLPattern)
+        view: type[APIView] = route.callback.view_class  # type: ignore[attr-defined]
+        methods = [m for m in ("get", "post", "put", "patch", "delete") if hasattr(view, m)]
+        found.update((method.upper(), str(route.pattern)) for method in methods)
+    return found
+
+
+def test_the_table_has_every_route_and_no_other() -> None:
+    assert set(TABLE) == routes()
+
+
+def address(path: str, world: World) -> str:
+    sha256 = world.campaign.package_id if "packages" in path else world.campaign.dataset_id
+    pk = world.attempt.task_id if path.startswith("tasks") else world.campaign.pk
+    filled = path.replace("<uuid:lease_id>", str(world.attempt.lease_id))
+    filled = filled.replace("<sha256:sha256>", sha256).replace("<int:pk>", str(pk))
+    return API_PREFIX + filled
+
+
+def body(path: str, world: World) -> dict[str, Any]:
+    """A body that reaches the look-up behind it where that decides; an empty one elsewhere."""
+    return dict(factories.completed(world.attempt.task)) if path.endswith("result") else {}
+
+
+@pytest.mark.parametrize(("method", "path"), TABLE, ids=[" ".join(one) for one in TABLE])
+def test_who_gets_in_is_what_the_table_says(
+    method: str, path: str, world: World, tmp_path: Any, settings: Any
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    if path.startswith("datasets"):
+        store_its_bytes(world.campaign)
+    answers: dict[str, int | str] = {}
+    # The one who may change something comes last, so that it is still there for the others.
+    for role in sorted(ROLES, key=lambda role: role in {"worker", "owner", "staff"}):
+        send: Callable[..., Any] = getattr(world.callers[role], method.lower())
+        given = body(path, world) if method != "GET" else None
+        answer = send(address(path, world), given)
+        answer.close()  # a file stays open else
+        status = answer.status_code
+        answers[role] = status if status in {401, 403, 404} else IN
+
+    assert answers == dict(zip(ROLES, TABLE[method, path], strict=True))
+
+
+def test_where_strangers_may_not_read_every_read_needs_a_person(
+    world: World, settings: Any
+) -> None:
+    settings.XEENET = settings.XEENET | {"ANONYMOUS_READ": False}
+
+    for (method, path), row in TABLE.items():
+        if row is READERS:
+            assert world.callers["nobody"].get(address(path, world)).status_code == 401, path
+            assert world.callers["researcher"].get(address(path, world)).status_code == 200, path
+        assert method == "GET" or row is not READERS
+
+
+def test_a_person_who_may_no_longer_sign_in_is_shut_out_with_the_token(world: World) -> None:
+    client, user = researcher_client()
+    user.is_active = False
+    user.save()
+
+    assert client.get("/api/v1/campaigns").status_code == 401
+
+
+def store_its_bytes(campaign: Campaign) -> None:
+    """Give the campaign's data set a file; which bytes are in it matters to no permission."""
+    from django.core.files.base import ContentFile
+
+    campaign.dataset.file.save("data.txt", ContentFile(b"to be"))
