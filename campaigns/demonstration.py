@@ -206,7 +206,10 @@ def shortcomings(campaign: Campaign) -> list[str]:
     if simulated := sum(one[1] for one in results):
         problems.append(f"{simulated} results are simulated, not measured")
     if unranked := sum(not one[0] and not one[1] for one in results):
-        problems.append(f"{unranked} results have no value (diverged, or no step fitted)")
+        problems.append(
+            f"{unranked} results have no value: the loss diverged, or the machine was too slow or "
+            "too busy for one training step (then try a larger --budget)"
+        )
     values = Counter(value for is_ranked, _, value in results if is_ranked)
     if repeated := sum(number - 1 for number in values.values()):
         problems.append(f"{repeated} results repeat the val_bpb of another one")

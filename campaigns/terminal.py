@@ -19,7 +19,7 @@ from campaigns.models import Campaign, Result
 from campaigns.templatetags.xeenet import duration
 
 _WIDTH_WITHOUT_TERMINAL: Final = 160
-_PLAIN_EVERY_POLLS: Final = 30
+_PLAIN_EVERY_POLLS: Final = 15
 
 
 def plain(value: object) -> str:

@@ -26,7 +26,7 @@ from campaigns.processes import Child, Supervisor
 from campaigns.terminal import ProgressLine, leaderboard_text
 
 HOST: Final = "127.0.0.1"
-POLL_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 1.0
 SERVER_START_SECONDS: Final = 60.0
 ROWS_SHOWN: Final = 5
 # Short, so that a viewer who kills an agent sees its task run again. The environment goes first.
@@ -116,12 +116,12 @@ class _Demo:
         cluster = serving.cluster_command()
         self._vital.append(self._supervisor.start("q-cluster", cluster, environment))
         end = time.monotonic() + SERVER_START_SECONDS
-        while not _answers(self._url):
+        while problem := _page_problem(self._url):
             self._look_after_children(self._say)
-            if time.monotonic() > end:
+            if time.monotonic() > end or problem.startswith("HTTP"):
                 raise CommandError(
-                    f"No page at {self._url} after {SERVER_START_SECONDS:g} s. The web server "
-                    f"said last:\n{self._vital[0].log_tail()}"
+                    f"No page at {self._url}: {problem}. The web server said last:\n"
+                    f"{self._vital[0].log_tail()}"
                 )
             if self._supervisor.wait(POLL_SECONDS):
                 return
@@ -239,12 +239,13 @@ class _Demo:
             raise CommandError("Stopped before the campaign was done.", returncode=130)
 
 
-def _answers(url: str) -> bool:
-    """Return whether a page comes back; an error page or no connection is no."""
+def _page_problem(url: str) -> str:
+    """Return why no page comes back, "" when one does."""
     try:
-        return httpx2.get(url, timeout=10.0, follow_redirects=True).status_code < 400
-    except httpx2.HTTPError:
-        return False
+        reply = httpx2.get(url, timeout=10.0, follow_redirects=True)
+    except httpx2.HTTPError as error:
+        return str(error) or type(error).__name__
+    return "" if reply.status_code < 400 else f"HTTP {reply.status_code}"
 
 
 def _has_display() -> bool:
