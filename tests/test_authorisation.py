@@ -147,6 +147,18 @@ def test_who_gets_in_is_what_the_table_says(
     assert answers == dict(zip(ROLES, TABLE[method, path], strict=True))
 
 
+def test_a_method_without_a_row_is_not_allowed_to_anybody(world: World) -> None:
+    for path in {path for _, path in TABLE}:
+        for method in ("get", "post", "put", "patch", "delete", "options"):
+            if (method.upper(), path) in TABLE:
+                continue
+            for role, client in world.callers.items():
+                answer = getattr(client, method)(address(path, world))
+                assert answer.status_code in {401, 403, 405}, f"{method} {path} as {role}"
+                if role in {"staff", "worker"}:
+                    assert answer.json()["message"]
+
+
 def test_where_strangers_may_not_read_every_read_needs_a_person(
     world: World, settings: Any
 ) -> None:

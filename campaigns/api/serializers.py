@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from campaigns.api.serializers_agent import DatasetReferenceSerializer
 from campaigns.lifecycle import CampaignSpec
-from campaigns.models import MAX_SEED, Attempt, Campaign, Result, Task
+from campaigns.models import MAX_BUDGET_SECONDS, MAX_SEED, Attempt, Campaign, Result, Task
 from workers.api.fields import (
     JSONObjectField,
     StrictBooleanField,
@@ -18,7 +18,6 @@ from workers.api.fields import (
 )
 
 MAX_SEARCH_SPACE_BYTES: Final = 64 * 1024
-MAX_BUDGET_SECONDS: Final = 7 * 86_400
 MIN_BUDGET_SECONDS: Final = 0.1
 MAX_ATTEMPTS: Final = 100
 MAX_LEADERBOARD_ROWS: Final = 500
