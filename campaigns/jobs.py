@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
+from django.apps import apps as global_apps
 from django.apps.registry import Apps
 
 logger = logging.getLogger(__name__)
@@ -52,11 +53,11 @@ def finish_campaigns() -> int:
     return _counted("campaigns finished", lifecycle.finish_done_campaigns(now=database_now()))
 
 
-def install_schedules(using: str, apps: Apps, **_: Any) -> None:
+def install_schedules(using: str, apps: Apps = global_apps, **_: Any) -> None:
     """Make the schedules that are missing and point the others at their function.
 
     Connected to post_migrate, so every migrated database has them and no command can be forgotten.
-    When a schedule runs next is left alone.
+    When a schedule runs next is left alone. `flush` sends the signal too, without `apps`.
     """
     from django_q.models import Schedule
 
