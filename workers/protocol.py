@@ -306,7 +306,8 @@ def is_finding_without_value(metrics: Mapping[str, Any]) -> bool:
 
 def _value_problems(metrics: dict[str, Any]) -> list[str]:
     """Judge val_bpb where there must be one: present, positive, equal to its counters."""
-    value, nats = metrics["val_bpb"], metrics.get("eval_nll_nats")
+    value: Any = metrics["val_bpb"]
+    nats: Any = metrics.get("eval_nll_nats")
     if metrics.get("diverged") is True or metrics["stop_reason"] == STOP_BUDGET_TOO_SMALL:
         return ["val_bpb must be null in a run that diverged or fitted no step in its budget"]
     if not is_number(value) or value <= 0:
@@ -315,7 +316,7 @@ def _value_problems(metrics: dict[str, Any]) -> list[str]:
         return [f"val_bpb {value:.0f} is not below {MAX_VAL_BPB:.0f}; such a run diverged"]
     if not is_number(nats) or nats <= 0 or not metrics["eval_bytes"]:
         return ["eval_nll_nats and eval_bytes must be the counters val_bpb comes from"]
-    recomputed = bits_per_byte(nats, metrics["eval_bytes"])  # type: ignore[arg-type]
+    recomputed = bits_per_byte(nats, metrics["eval_bytes"])
     if abs(recomputed - value) > VAL_BPB_TOLERANCE:
         return [f"val_bpb {value:.6f} does not follow from its counters ({recomputed:.6f})"]
     return []
