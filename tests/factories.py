@@ -174,3 +174,30 @@ def failed_task(
     lifecycle.submit(attempt.worker, attempt.lease_id, failure(failure_class), now=now)
     attempt.task.refresh_from_db()
     return attempt.task
+
+
+def fail(
+    attempt: Attempt,
+    failure_class: FailureClass = FailureClass.SCRIPT_ERROR,
+    *,
+    now: dt.datetime = NOW,
+) -> lifecycle.Answer:
+    """Submit a failed run for an attempt."""
+    return lifecycle.submit(attempt.worker, attempt.lease_id, failure(failure_class), now=now)
+
+
+def lost_attempt(*, now: dt.datetime = NOW, **fields: Any) -> Attempt:
+    """The attempt of a task whose lease ran out; the task waits again, from 60 s later on."""
+    attempt = leased_task(now=now, **fields)
+    lifecycle.expire(now=now + dt.timedelta(seconds=60))
+    attempt.refresh_from_db()
+    attempt.task.refresh_from_db()
+    return attempt
+
+
+def cancelled_task(*, now: dt.datetime = NOW) -> Task:
+    """A task that a person cancelled before anybody had it."""
+    task = pending_task(now=now)
+    lifecycle.cancel_task(task, now=now)
+    task.refresh_from_db()
+    return task

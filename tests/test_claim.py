@@ -1,0 +1,208 @@
+"""lifecycle.claim: who gets which tasks, with which times, and why fewer."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+import pytest
+
+from campaigns import lifecycle
+from campaigns.models import Attempt, AttemptOutcome, Campaign, Task, TaskState
+from tests.factories import (
+    NOW,
+    active_campaign,
+    at,
+    campaign,
+    fail,
+    finish,
+    leased_task,
+    pending_task,
+    worker,
+)
+from workers import lifecycle as worker_lifecycle
+from workers.models import Worker
+from workers.protocol import FailureClass
+
+pytestmark = pytest.mark.django_db
+
+
+def claim(by: Worker, count: int = 1, now: dt.datetime = NOW) -> lifecycle.Claim:
+    return lifecycle.claim(by, claim_id=uuid.uuid4(), count=count, now=now)
+
+
+def test_a_claim_leases_the_oldest_tasks_in_order() -> None:
+    active_campaign(3, now=at(10))
+    older = active_campaign(2, now=NOW)
+
+    got = claim(worker(), 3, now=at(20))
+
+    first, second, third = (attempt.task for attempt in got.attempts)
+    assert [(first.campaign, first.number), (second.campaign, second.number)] == [
+        (older, 0),
+        (older, 1),
+    ]
+    assert third.number == 0
+    assert third.campaign != older
+    assert got.reason == ""
+
+
+def test_a_leased_task_names_its_attempt_its_worker_and_both_ends() -> None:
+    active_campaign(1, time_budget_seconds=10.0)
+    holder = worker()
+
+    (attempt,) = claim(holder).attempts
+
+    task = Task.objects.get()
+    assert (task.state, task.worker, task.lease_id) == (TaskState.LEASED, holder, attempt.lease_id)
+    assert task.lease_expires_at == at(45)
+    assert task.deadline_at == at(60 + 10 + 15 + 60)
+    assert (attempt.number, attempt.outcome, attempt.started_at, attempt.ended_at) == (
+        1,
+        AttemptOutcome.RUNNING,
+        NOW,
+        None,
+    )
+
+
+def test_a_lease_never_outlasts_the_deadline(settings: Any) -> None:
+    settings.XEENET = settings.XEENET | {"LEASE_SECONDS": 1000.0}
+    task = leased_task(time_budget_seconds=10.0).task
+    assert task.lease_expires_at == task.deadline_at == at(145)
+
+
+def test_a_claim_brings_at_most_what_was_asked_and_what_is_there() -> None:
+    active_campaign(3)
+    assert len(claim(worker(), 2).attempts) == 2
+    rest = claim(worker(), 2)
+    assert len(rest.attempts) == 1
+    assert rest.reason == "No task waits."
+
+
+def test_the_same_claim_again_brings_the_same_leases() -> None:
+    active_campaign(5)
+    holder, claim_id = worker(), uuid.uuid4()
+    first = lifecycle.claim(holder, claim_id=claim_id, count=2, now=NOW)
+    again = lifecycle.claim(holder, claim_id=claim_id, count=4, now=at(5))
+    assert [a.lease_id for a in again.attempts] == [a.lease_id for a in first.attempts]
+    assert Attempt.objects.count() == 2
+    assert Task.objects.filter(lease_expires_at=at(45)).count() == 2
+
+
+def test_the_same_claim_id_of_another_worker_is_another_claim() -> None:
+    active_campaign(2)
+    claim_id = uuid.uuid4()
+    one, other = worker(), worker()
+    (first,) = lifecycle.claim(one, claim_id=claim_id, count=1, now=NOW).attempts
+    (second,) = lifecycle.claim(other, claim_id=claim_id, count=1, now=NOW).attempts
+    assert first.task_id != second.task_id
+    assert (first.worker, second.worker) == (one, other)
+
+
+def test_an_empty_claim_asked_again_may_find_what_came_meanwhile() -> None:
+    holder, claim_id = worker(), uuid.uuid4()
+    assert lifecycle.claim(holder, claim_id=claim_id, count=1, now=NOW).attempts == []
+    pending_task()
+    assert len(lifecycle.claim(holder, claim_id=claim_id, count=1, now=NOW).attempts) == 1
+
+
+def end(one: Campaign, verb: str) -> None:
+    getattr(lifecycle, verb)(one, now=NOW)
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel"])
+def test_a_campaign_that_is_not_active_hands_out_nothing(verb: str) -> None:
+    end(active_campaign(2), verb)
+    campaign()
+    assert claim(worker()).attempts == []
+
+
+def test_a_task_is_not_handed_out_before_it_is_available() -> None:
+    task = pending_task(now=at(10))
+    assert claim(worker(), now=at(9)).attempts == []
+    assert claim(worker(), now=at(10)).attempts[0].task == task
+
+
+@pytest.mark.parametrize(("verb", "word"), [("drain", "draining"), ("disable", "disabled")])
+def test_a_worker_that_is_not_active_gets_nothing_and_the_reason(verb: str, word: str) -> None:
+    pending_task()
+    one = worker()
+    getattr(worker_lifecycle, verb)(one)
+    assert claim(one) == lifecycle.Claim([], f"This worker is {word}; an operator can resume it.")
+
+
+def test_a_paused_worker_gets_nothing_until_its_pause_is_over() -> None:
+    pending_task()
+    one = worker()
+    worker_lifecycle.pause_after_env_error(one, "no torch", now=NOW)
+    early = claim(one, now=at(59))
+    assert early.attempts == []
+    assert early.reason == "This worker is paused for 1 s more: no torch"
+    assert len(claim(one, now=at(60)).attempts) == 1
+
+
+def test_a_simulating_worker_gets_only_tasks_that_may_be_simulated() -> None:
+    active_campaign(1)
+    one = worker(simulates=True)
+    refused = claim(one)
+    assert refused.attempts == []
+    assert "this worker has no torch and simulates" in refused.reason
+
+    allowed = active_campaign(1, allow_simulated=True)
+    (attempt,) = claim(one).attempts
+    assert attempt.task.campaign == allowed
+
+
+def test_a_failed_task_goes_to_another_worker_first(settings: Any) -> None:
+    head_start = settings.XEENET["OTHER_WORKER_FIRST_SECONDS"]
+    clumsy, other = worker(), worker()
+    attempt = leased_task(clumsy)
+    fail(attempt)
+
+    refused = claim(clumsy, now=at(5))
+    assert refused.attempts == []
+    assert refused.reason == (
+        "The tasks that wait are to be tried a little later or by another worker first."
+    )
+    (second,) = claim(other, now=at(5)).attempts
+    assert (second.task, second.number) == (attempt.task, 2)
+    lifecycle.release(other, second.lease_id, now=at(6))
+    # Nobody else came: better this worker than none.
+    assert len(claim(clumsy, now=at(6 + head_start)).attempts) == 1
+
+
+def test_a_failed_task_waits_a_moment_before_anybody_gets_it() -> None:
+    fail(leased_task())
+    assert claim(worker(), now=at(0.5)).attempts == []
+    assert len(claim(worker(), now=at(1)).attempts) == 1
+
+
+def test_a_worker_that_lost_a_task_may_have_it_again_at_once() -> None:
+    attempt = leased_task()
+    (again,) = claim(attempt.worker, now=at(46)).attempts
+    assert again.task == attempt.task
+    assert again.lease_id != attempt.lease_id
+
+
+def test_a_claim_takes_back_expired_leases_itself() -> None:
+    attempt = leased_task()
+    (again,) = claim(worker(), now=at(46)).attempts
+    assert (again.task, again.number) == (attempt.task, 2)
+    attempt.refresh_from_db()
+    assert (attempt.outcome, attempt.failure_class) == (AttemptOutcome.LOST, FailureClass.LOST)
+
+
+def test_a_finished_task_is_never_handed_out_again() -> None:
+    finish(leased_task())
+    assert claim(worker(), 5, now=at(1000)).attempts == []
+
+
+def test_a_claim_of_eight_costs_few_queries(django_assert_max_num_queries: Any) -> None:
+    active_campaign(10)
+    one = worker()
+    # 8 times look up the attempt's number, lease the task, insert the attempt; and 8 around them.
+    with django_assert_max_num_queries(3 * 8 + 8):
+        attempts = claim(one, 8).attempts
+        # What the answer is made of is loaded already.
+        assert len({str(attempt.task.config | {"n": attempt.number}) for attempt in attempts}) == 8

@@ -1,0 +1,480 @@
+"""lifecycle.submit: the one door for finished work, on time, late, twice and contradictory."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from campaigns import leaderboard, lifecycle
+from campaigns.lifecycle import LeaseUnknown, ResultConflict
+from campaigns.lifecycle.retry import CHARGES, Charge
+from campaigns.models import (
+    Attempt,
+    AttemptOutcome,
+    Campaign,
+    CampaignState,
+    FailureClass,
+    Result,
+    Task,
+    TaskState,
+)
+from tests.factories import (
+    NOW,
+    active_campaign,
+    at,
+    claim_one,
+    completed,
+    fail,
+    failure,
+    finish,
+    leased_task,
+    lost_attempt,
+    worker,
+)
+from workers.models import Worker
+from workers.protocol import INFRASTRUCTURE_FAILURES, Submission, Verdict
+from workers.protocol import FailureClass as WireFailureClass
+
+pytestmark = pytest.mark.django_db
+
+
+def submit(attempt: Attempt, body: Submission, seconds: float = 10) -> lifecycle.Answer:
+    return lifecycle.submit(attempt.worker, attempt.lease_id, body, now=at(seconds))
+
+
+def outcome(attempt: Attempt) -> str:
+    return Attempt.objects.get(pk=attempt.pk).outcome
+
+
+def test_a_sound_result_completes_task_attempt_and_campaign() -> None:
+    attempt = leased_task()
+
+    answer = submit(attempt, completed(attempt.task, 2.75))
+
+    assert answer == lifecycle.Answer(Verdict.ACCEPTED, "The result is stored.")
+    task = Task.objects.get()
+    assert (task.state, task.finished_at, task.lease_id) == (TaskState.COMPLETED, at(10), None)
+    attempt.refresh_from_db()
+    assert (attempt.outcome, attempt.ended_at, attempt.exit_code, attempt.stderr_tail) == (
+        AttemptOutcome.COMPLETED,
+        at(10),
+        0,
+        "done\n",
+    )
+    assert attempt.submission["metrics"]["val_bpb"] == 2.75
+    assert "stderr_tail" not in attempt.submission
+    result = Result.objects.get()
+    assert (result.task, result.attempt, result.campaign) == (task, attempt, task.campaign)
+    assert (result.val_bpb, result.is_ranked, result.eval_is_subset) == (2.75, True, False)
+    finished = Campaign.objects.get()
+    assert (finished.state, finished.finished_at) == (CampaignState.COMPLETED, at(10))
+
+
+def test_the_same_body_again_gets_the_same_answer_and_is_stored_once() -> None:
+    attempt = leased_task()
+    body = completed(attempt.task)
+    first = submit(attempt, body)
+    assert submit(attempt, Submission(**dict(reversed(body.items()))), 99) == first
+    assert Result.objects.count() == 1
+    assert Task.objects.get().finished_at == at(10)
+
+
+@pytest.mark.parametrize("change", ["another value", "a failure", "one more key"])
+def test_another_body_for_the_same_lease_conflicts_and_the_first_stays(change: str) -> None:
+    attempt = leased_task()
+    submit(attempt, completed(attempt.task, 2.75))
+    other = {
+        "another value": completed(attempt.task, 2.5),
+        "a failure": failure(),
+        "one more key": completed(attempt.task, 2.75, note="again"),
+    }[change]
+    with pytest.raises(ResultConflict, match="A different result is stored"):
+        submit(attempt, other, 20)
+    assert Result.objects.get().val_bpb == 2.75
+    assert outcome(attempt) == AttemptOutcome.COMPLETED
+
+
+def test_an_unknown_lease_and_one_of_another_worker_are_refused() -> None:
+    attempt = leased_task()
+    body = completed(attempt.task)
+    for who, lease_id in ((attempt.worker, uuid.uuid4()), (worker(), attempt.lease_id)):
+        with pytest.raises(LeaseUnknown):
+            lifecycle.submit(who, lease_id, body, now=at(10))
+    assert Task.objects.get().state == TaskState.LEASED
+
+
+# --- late -----------------------------------------------------------------------------------------
+
+
+def test_the_four_steps_that_break_naive_guards_leave_the_later_holder_in_charge() -> None:
+    active_campaign(1)
+    slow, quick = worker(), worker()
+    first = claim_one(slow, now=NOW)
+    second = claim_one(quick, now=at(46))
+
+    late = submit(first, completed(first.task, 1.5), 50)
+
+    assert late.verdict is Verdict.LATE
+    assert Task.objects.get().lease_id == second.lease_id
+    assert submit(second, completed(second.task, 2.5), 60).verdict is Verdict.ACCEPTED
+    (row,) = leaderboard.rank(first.task.campaign)
+    assert (row.result.attempt, row.result.val_bpb) == (second, 2.5)
+    kept = Attempt.objects.get(pk=first.pk)
+    assert (kept.outcome, kept.ended_at) == (AttemptOutcome.LATE, at(46))
+    assert kept.submission["metrics"]["val_bpb"] == 1.5
+
+
+def test_the_former_holders_result_after_the_later_one_is_kept_as_late() -> None:
+    first = lost_attempt()
+    second = claim_one(worker(), now=at(60))
+    submit(second, completed(second.task, 2.5), 70)
+    assert submit(first, completed(first.task, 1.5), 80).verdict is Verdict.LATE
+    assert Result.objects.get().val_bpb == 2.5
+    assert Task.objects.get().finished_at == at(70)
+
+
+def test_a_late_result_is_accepted_while_nobody_else_has_the_task() -> None:
+    attempt = lost_attempt()
+    assert submit(attempt, completed(attempt.task), 61).verdict is Verdict.ACCEPTED
+    attempt.refresh_from_db()
+    assert (attempt.outcome, attempt.failure_class, attempt.ended_at) == (
+        AttemptOutcome.COMPLETED,
+        "",
+        at(60),
+    )
+    assert Task.objects.get().state == TaskState.COMPLETED
+
+
+def test_a_lease_that_ran_out_but_was_not_taken_back_still_decides() -> None:
+    attempt = leased_task()
+    assert submit(attempt, completed(attempt.task), 1000).verdict is Verdict.ACCEPTED
+
+
+def test_a_late_failure_moves_nothing() -> None:
+    attempt = lost_attempt()
+    assert submit(attempt, failure(), 61).verdict is Verdict.LATE
+    task = Task.objects.get()
+    assert (task.state, task.failed_attempts, task.lost_attempts) == (TaskState.PENDING, 0, 1)
+    second = claim_one(worker(), now=at(62))
+    assert outcome(second) == AttemptOutcome.RUNNING
+
+
+@pytest.mark.parametrize("body", ["result", "failure"])
+def test_what_comes_after_a_person_cancelled_is_kept_as_late(body: str) -> None:
+    attempt = leased_task()
+    lifecycle.cancel(attempt.task.campaign, now=at(5))
+    sent = completed(attempt.task) if body == "result" else failure()
+    assert submit(attempt, sent).verdict is Verdict.LATE
+    assert Task.objects.get().state == TaskState.CANCELLED
+    assert Campaign.objects.get().state == CampaignState.CANCELLED
+    assert Result.objects.count() == 0
+    assert outcome(attempt) == AttemptOutcome.LATE
+
+
+def test_a_result_for_a_released_lease_is_kept_as_late() -> None:
+    attempt = leased_task()
+    lifecycle.release(attempt.worker, attempt.lease_id, now=at(5))
+    assert submit(attempt, completed(attempt.task)).verdict is Verdict.LATE
+    assert Task.objects.get().state == TaskState.PENDING
+
+
+def test_a_late_answer_too_is_repeated_for_the_same_body() -> None:
+    first = lost_attempt()
+    claim_one(worker(), now=at(60))
+    body = completed(first.task)
+    late = submit(first, body, 61)
+    # Meanwhile the task is free again, but what was answered stays answered.
+    lifecycle.expire(now=at(500))
+    assert submit(first, body, 501) == late
+
+
+# --- findings without a value ---------------------------------------------------------------------
+
+
+def test_a_diverged_run_is_a_finding_completed_unranked_and_not_retried() -> None:
+    attempt = leased_task()
+    body = _without_value(attempt.task, diverged=True, stop_reason="diverged")
+    assert submit(attempt, body).verdict is Verdict.ACCEPTED
+    result = Result.objects.get()
+    assert (result.val_bpb, result.diverged, result.is_ranked) == (None, True, False)
+    assert outcome(attempt) == AttemptOutcome.DIVERGED
+    assert Task.objects.get().state == TaskState.COMPLETED
+    assert leaderboard.rank(attempt.task.campaign) == []
+
+
+def test_a_budget_too_small_for_one_step_is_a_finding_too() -> None:
+    attempt = leased_task()
+    body = _without_value(attempt.task, stop_reason="budget_too_small", steps_completed=0)
+    assert submit(attempt, body).verdict is Verdict.ACCEPTED
+    result = Result.objects.get()
+    assert (result.val_bpb, result.diverged, result.is_ranked) == (None, False, False)
+    assert outcome(attempt) == AttemptOutcome.COMPLETED
+
+
+def _without_value(task: Task, **changes: Any) -> Submission:
+    body = completed(task)
+    nothing = {"val_bpb": None, "train_loss": None, "eval_nll_nats": None, "eval_bytes": 0}
+    body["metrics"] = (body["metrics"] or {}) | nothing | {"eval_tokens": 0} | changes
+    return body
+
+
+def test_a_simulated_result_is_stored_and_not_ranked() -> None:
+    attempt = leased_task()
+    body = completed(attempt.task)
+    body["simulated"] = True
+    assert submit(attempt, body).verdict is Verdict.ACCEPTED
+    result = Result.objects.get()
+    assert (result.simulated, result.is_ranked, result.val_bpb) == (True, False, 3.0)
+
+
+def test_a_result_measured_on_the_fixed_subset_says_so() -> None:
+    attempt = leased_task()
+    nats = 3.0 * 16_384 * 0.6931471805599453
+    body = completed(attempt.task, eval_bytes=16_384, eval_tokens=16_384, eval_nll_nats=nats)
+    assert submit(attempt, body).verdict is Verdict.ACCEPTED
+    assert Result.objects.get().eval_is_subset is True
+
+
+# --- contradictions -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"seed": 7}, "it ran seed 7, the task's is 42"),
+        ({"dataset_sha256": "0" * 64}, "it was measured on data set 000000000000"),
+        ({"wall_time_seconds": 25.1}, "it ran 25 s, at most 25 s count"),
+        ({"val_bpb": 2.9}, "val_bpb 2.900000 does not follow from its counters (3.000000)"),
+        ({"eval_tokens": 111_540}, "eval_tokens exceeds eval_bytes"),
+        ({"val_bpb": None}, "val_bpb must be a finite number above 0"),
+        ({"val_bpb": None, "diverged": "yes"}, "diverged must be true or false"),
+        ({"diverged": True}, "val_bpb must be null in a run that diverged"),
+        ({"stop_reason": "budget_too_small"}, "val_bpb must be null in a run that"),
+        ({"train_loss": "low"}, "train_loss must be a finite number or null"),
+        ({"train_loss": True}, "train_loss must be a finite number or null"),
+        ({"train_loss": 10**400}, "train_loss must be a finite number or null"),
+        ({"steps_completed": 2**63}, "steps_completed must be a whole number from 0 to 2^63 - 1"),
+        ({"steps_completed": 10.0}, "steps_completed must be a whole number from 0 to 2^63 - 1"),
+        ({"seed": 42.0}, "seed must be a whole number"),
+        ({"device_used": ""}, "device_used must be a text"),
+        ({"wall_time_seconds": -1}, "wall_time_seconds must be a number of at least 0"),
+    ],
+    ids=str,
+)
+def test_numbers_that_contradict_themselves_or_the_task_fail_the_attempt(
+    changes: dict[str, Any], reason: str
+) -> None:
+    attempt = leased_task()
+    body = completed(attempt.task)
+    body["metrics"] = (body["metrics"] or {}) | changes
+
+    answer = submit(attempt, body)
+
+    assert answer.verdict is Verdict.REFUSED
+    assert reason in answer.message
+    assert Result.objects.count() == 0
+    task = Task.objects.get()
+    assert (task.state, task.failed_attempts) == (TaskState.PENDING, 1)
+    attempt.refresh_from_db()
+    assert (attempt.outcome, attempt.failure_class) == (
+        AttemptOutcome.FAILED,
+        FailureClass.INVALID_RESULT,
+    )
+    assert reason in attempt.message
+    assert submit(attempt, body, 30) == answer
+
+
+def test_a_finite_but_absurd_value_is_refused_and_does_not_break_the_server() -> None:
+    attempt = leased_task()
+    body = completed(attempt.task, 1.5e6)
+    answer = submit(attempt, body)
+    assert answer.verdict is Verdict.REFUSED
+    assert "val_bpb 1500000 is not below 1000000; such a run diverged" in answer.message
+
+
+def test_a_denominator_that_no_honest_evaluation_has_is_refused() -> None:
+    attempt = leased_task()
+    nats = 3.0 * 1000 * 0.6931471805599453
+    body = completed(attempt.task, eval_bytes=1000, eval_tokens=1000, eval_nll_nats=nats)
+    answer = submit(attempt, body)
+    assert answer.verdict is Verdict.REFUSED
+    assert "eval_bytes is 1000, must be 111539 (full) or 16384 (subset)" in answer.message
+
+
+def test_a_result_of_another_script_is_refused() -> None:
+    attempt = leased_task()
+    body = completed(attempt.task)
+    body["code_sha256"] = "f" * 64
+    answer = submit(attempt, body)
+    assert answer.verdict is Verdict.REFUSED
+    assert "it ran script ffffffffffff, the campaign pins" in answer.message
+
+
+def test_a_result_that_is_refused_twice_fails_the_task_and_ends_the_campaign() -> None:
+    first = leased_task()
+    submit(first, completed(first.task, seed=1))
+    second = claim_one(worker(), now=at(20))
+    submit(second, completed(second.task, seed=2), 30)
+    task = Task.objects.get()
+    assert (task.state, task.failure_class) == (TaskState.FAILED, FailureClass.INVALID_RESULT)
+    assert Campaign.objects.get().state == CampaignState.COMPLETED
+
+
+# --- failures and who pays ------------------------------------------------------------------------
+
+
+def test_every_failure_class_has_somebody_who_pays() -> None:
+    assert {str(one) for one in CHARGES} == {str(one) for one in WireFailureClass}
+    free = {str(one) for one, charge in CHARGES.items() if charge is not Charge.FAILURE}
+    assert free == {str(one) for one in INFRASTRUCTURE_FAILURES}
+
+
+@pytest.mark.parametrize(
+    ("failure_class", "counters"),
+    [
+        ("script_error", (1, 0)),
+        ("no_json", (1, 0)),
+        ("invalid_result", (1, 0)),
+        ("timeout", (1, 0)),
+        ("oom", (1, 0)),
+        ("disk_full", (1, 0)),
+        ("output_flood", (1, 0)),
+        ("lost", (0, 1)),
+        ("env_error", (0, 0)),
+        ("refused", (0, 0)),
+    ],
+)
+def test_a_failure_is_charged_to_whom_it_belongs(
+    failure_class: str, counters: tuple[int, int]
+) -> None:
+    attempt = leased_task()
+    answer = fail(attempt, WireFailureClass(failure_class), now=at(10))
+    assert answer.verdict is Verdict.RETRY
+    task = Task.objects.get()
+    assert (task.failed_attempts, task.lost_attempts) == counters
+    assert (task.state, task.available_at, task.last_failed_worker) == (
+        TaskState.PENDING,
+        at(11),
+        attempt.worker,
+    )
+    attempt.refresh_from_db()
+    assert (attempt.outcome, attempt.failure_class, attempt.message, attempt.exit_code) == (
+        AttemptOutcome.FAILED,
+        failure_class,
+        "exit code 1",
+        1,
+    )
+
+
+@pytest.mark.parametrize("failure_class", ["script_error", "timeout", "oom"])
+def test_the_second_failure_fails_the_task_for_good(failure_class: str) -> None:
+    fail(leased_task(), WireFailureClass(failure_class))
+    second = claim_one(worker(), now=at(20))
+    answer = fail(second, WireFailureClass(failure_class), now=at(30))
+    assert answer.verdict is Verdict.FAILED
+    task = Task.objects.get()
+    assert (task.state, task.failure_class, task.finished_at) == (
+        TaskState.FAILED,
+        failure_class,
+        at(30),
+    )
+    assert Campaign.objects.get().state == CampaignState.COMPLETED
+
+
+def test_what_the_worker_is_to_blame_for_never_uses_up_the_task() -> None:
+    active_campaign(1)
+    for number in range(8):
+        fail(claim_one(worker(), now=at(number * 60)), WireFailureClass.ENV_ERROR)
+    task = Task.objects.get()
+    assert (task.state, task.failed_attempts, task.lost_attempts) == (TaskState.PENDING, 0, 0)
+
+
+def test_an_environment_error_pauses_the_worker_and_a_good_result_ends_its_row() -> None:
+    active_campaign(2)
+    one = worker()
+    fail(claim_one(one), WireFailureClass.ENV_ERROR, now=at(1))
+    one.refresh_from_db()
+    assert (one.paused_until, one.pause_reason) == (at(61), "exit code 1")
+    assert one.consecutive_env_errors == 1
+    finish(claim_one(one, now=at(61)), now=at(70))
+    one.refresh_from_db()
+    assert (one.paused_until, one.pause_reason, one.consecutive_env_errors) == (None, "", 0)
+
+
+def test_the_same_environment_error_sent_twice_pauses_the_worker_once() -> None:
+    attempt = leased_task()
+    for seconds in (1, 30):
+        fail(attempt, WireFailureClass.ENV_ERROR, now=at(seconds))
+    assert Worker.objects.get().paused_until == at(61)
+
+
+# --- the breaker ----------------------------------------------------------------------------------
+
+
+def spend(failures: int, start: float, failure_class: str = "script_error") -> None:
+    for number in range(failures):
+        seconds = start + number * 2
+        fail(claim_one(worker(), now=at(seconds)), WireFailureClass(failure_class), now=at(seconds))
+
+
+def test_half_of_the_last_twenty_attempts_failing_pauses_the_campaign_with_the_reason() -> None:
+    one = active_campaign(30)
+    spend(9, 0)
+    one.refresh_from_db()
+    assert one.state == CampaignState.ACTIVE
+    spend(1, 100)
+    one.refresh_from_db()
+    assert (one.state, one.paused_at) == (CampaignState.PAUSED, at(100))
+    assert one.state_reason == "10 of the last 10 attempts failed, most by script error."
+
+
+def test_failures_among_enough_good_results_do_not_pause() -> None:
+    one = active_campaign(40)
+    for number in range(22):
+        seconds = number * 2
+        attempt = claim_one(worker(), now=at(seconds))
+        (fail if number % 3 == 0 else finish)(attempt, now=at(seconds))
+    one.refresh_from_db()
+    assert one.state == CampaignState.ACTIVE
+
+
+@pytest.mark.parametrize("failure_class", ["lost", "env_error", "refused"])
+def test_failures_of_machines_and_networks_never_pause_a_campaign(failure_class: str) -> None:
+    one = active_campaign(15)
+    spend(12, 0, failure_class)
+    one.refresh_from_db()
+    assert one.state == CampaignState.ACTIVE
+
+
+def test_a_resumed_campaign_is_judged_by_new_attempts_alone() -> None:
+    one = active_campaign(40)
+    spend(10, 0)
+    lifecycle.resume(one, now=at(100))
+    spend(9, 101)
+    one.refresh_from_db()
+    assert one.state == CampaignState.ACTIVE
+    spend(1, 200)
+    one.refresh_from_db()
+    assert one.state == CampaignState.PAUSED
+
+
+def test_a_failing_campaign_hinders_no_other() -> None:
+    spend_on = active_campaign(20)
+    spend(10, 0)
+    other = active_campaign(1, now=at(50))
+    assert claim_one(worker(), now=at(60)).task.campaign == other
+    spend_on.refresh_from_db()
+    assert spend_on.state == CampaignState.PAUSED
+
+
+def test_a_submission_costs_few_queries(django_assert_max_num_queries: Any) -> None:
+    active_campaign(2)
+    holder = worker()
+    attempt = claim_one(holder)
+    attempt.worker = holder
+    body = completed(attempt.task)
+    # Find and lock, move task and attempt, store result and answer, finish the campaign.
+    with django_assert_max_num_queries(16):
+        submit(attempt, body)
