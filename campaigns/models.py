@@ -22,6 +22,7 @@ from workers.protocol import FailureClass as WireFailureClass
 HEX_SHA256_LENGTH = 64
 # Keeps base_seed + number inside what every database and torch take as an integer.
 MAX_SEED = 2**31 - 1
+MAX_BUDGET_SECONDS = 7 * 86_400
 
 
 class CampaignState(models.TextChoices):
@@ -161,7 +162,7 @@ class Campaign(models.Model):
             models.CheckConstraint(name="campaign_has_tasks", condition=Q(task_count__gt=0)),
             models.CheckConstraint(
                 name="campaign_budget_positive",
-                condition=Q(time_budget_seconds__gt=0, time_budget_seconds__lte=86_400 * 7),
+                condition=Q(time_budget_seconds__gt=0, time_budget_seconds__lte=MAX_BUDGET_SECONDS),
             ),
             models.CheckConstraint(
                 name="campaign_seeds_in_range", condition=Q(base_seed__lte=MAX_SEED)

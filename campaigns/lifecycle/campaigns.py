@@ -19,6 +19,7 @@ from campaigns.datasets import UnknownDataset, known_dataset
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import (
+    MAX_BUDGET_SECONDS,
     MAX_SEED,
     Attempt,
     AttemptOutcome,
@@ -34,6 +35,7 @@ from campaigns.search_space import InvalidSearchSpace, SearchSpace, Unsatisfiabl
 from experiments import catalog
 
 MAX_TASKS: Final = 100_000
+MAX_TRIES: Final = 100
 CREATE_BATCH: Final = 1_000
 
 
@@ -110,6 +112,12 @@ def _resolve(spec: CampaignSpec) -> tuple[catalog.Experiment, Dataset, SearchSpa
         errors["task_count"] = [f"must be from 1 to {MAX_TASKS:,}"]
     elif not 0 <= spec.base_seed <= MAX_SEED - spec.task_count:
         errors["base_seed"] = [f"must be from 0, and with the task numbers at most {MAX_SEED}"]
+    # Not left to the constraint: it names no field, and SQLite takes NaN for "unknown" there.
+    if not 0 < spec.time_budget_seconds <= MAX_BUDGET_SECONDS:
+        errors["time_budget_seconds"] = [f"must be above 0 and at most {MAX_BUDGET_SECONDS:,}"]
+    for name in ("max_failed_attempts", "max_lost_attempts"):
+        if not 1 <= getattr(spec, name) <= MAX_TRIES:
+            errors[name] = [f"must be from 1 to {MAX_TRIES}"]
     if errors or dataset is None or space is None:
         raise InvalidCampaign(errors)
     return experiment, dataset, space
@@ -175,20 +183,19 @@ def cancel_open_tasks(tasks: TaskQuerySet, *, now: dt.datetime) -> int:
 
     Tasks before attempts, like every verb: the same lock order everywhere, so none deadlocks.
     """
-    chosen = list(tasks.open().order_by("pk").select_for_update().values_list("pk", flat=True))
-    cancelled = (
-        Task.objects.filter(pk__in=chosen)
-        .open()
-        .update(
-            state=TaskState.CANCELLED,
-            finished_at=now,
-            lease_id=None,
-            worker=None,
-            lease_expires_at=None,
-            deadline_at=None,
-        )
+    # Read for the locks alone, always in one order. The updates name the tasks by query: a list of
+    # 100,000 ids is more than a statement may hold.
+    list(tasks.open().order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
+    cancelled = tasks.open().update(
+        state=TaskState.CANCELLED,
+        finished_at=now,
+        lease_id=None,
+        worker=None,
+        lease_expires_at=None,
+        deadline_at=None,
     )
-    Attempt.objects.filter(task__in=chosen, outcome=AttemptOutcome.RUNNING).update(
+    running = Attempt.objects.filter(task__in=tasks, outcome=AttemptOutcome.RUNNING)
+    running.filter(task__state=TaskState.CANCELLED).update(
         outcome=AttemptOutcome.CANCELLED, ended_at=now, message="Cancelled by a person."
     )
     return cancelled
@@ -211,7 +218,16 @@ def _finish(campaigns: QuerySet[Campaign], now: dt.datetime) -> int:
     still_open = Task.objects.filter(campaign=OuterRef("pk")).open()
     running = campaigns.filter(state__in=CAMPAIGN_TRANSITIONS["finish"].sources)
     done = running.filter(~Exists(still_open))
-    return done.update(state=CampaignState.COMPLETED, finished_at=now)
+    # Locked, then judged again: one statement would see the tasks as they were before it waited
+    # for a `retry_task`, and would complete a campaign whose task just became pending.
+    with transaction.atomic():
+        chosen = list(
+            done.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True)
+        )
+        if not chosen:
+            return 0
+        again = done.filter(pk__in=chosen)
+        return again.update(state=CampaignState.COMPLETED, finished_at=now)
 
 
 def _move(campaign: Campaign, verb: str, **fields: Any) -> None:

@@ -281,9 +281,10 @@ def retry_task(task: Task, *, now: dt.datetime) -> None:
 
     Raises WrongState when the task did not fail or its campaign was cancelled.
     """
-    # One transaction: an open task in a completed campaign would never be handed out.
+    # One transaction: an open task in a completed campaign would never be handed out. The lock
+    # makes `finish_if_done` wait and then see the pending task.
     with transaction.atomic():
-        campaign = Campaign.objects.select_for_update().get(pk=task.campaign_id)
+        campaign = Campaign.objects.select_for_update(no_key=True).get(pk=task.campaign_id)
         if campaign.state == CampaignState.CANCELLED:
             raise WrongState("The campaign was cancelled; clone it to run its tasks again.")
         moved = Task.objects.filter(pk=task.pk, state=TaskState.FAILED).update(
@@ -297,5 +298,8 @@ def retry_task(task: Task, *, now: dt.datetime) -> None:
         if not moved:
             raise WrongState("Only a failed task can be run again.")
         Campaign.objects.filter(pk=campaign.pk, state=CampaignState.COMPLETED).update(
-            state=CampaignState.ACTIVE, finished_at=None
+            # Resumed: else the failures that ended it would pause it again at the first new one.
+            state=CampaignState.ACTIVE,
+            finished_at=None,
+            resumed_at=now,
         )

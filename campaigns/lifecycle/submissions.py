@@ -85,7 +85,7 @@ def _stored_answer(attempt: Attempt, digest: str) -> Answer:
 def _owned(attempt: Attempt) -> Q:
     """The guard: the task is this attempt's to decide.
 
-    Either it still names the attempt's lease, or the lease ran out and nobody has taken it since.
+    Either it still names the attempt's lease, or the lease ran out and nobody holds the task now.
     """
     held = Q(state=TaskState.LEASED, lease_id=attempt.lease_id)
     if attempt.outcome == AttemptOutcome.LOST:

@@ -1,0 +1,377 @@
+"""The verbs under real concurrency: threads with own connections, on whichever database."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+
+from campaigns import lifecycle
+from campaigns.lifecycle import LeaseLost, LifecycleError, ResultConflict, WrongState
+from campaigns.models import (
+    Attempt,
+    AttemptOutcome,
+    Campaign,
+    CampaignState,
+    Result,
+    Task,
+    TaskState,
+)
+from tests.factories import (
+    active_campaign,
+    at,
+    campaign,
+    claim_one,
+    completed,
+    fail,
+    failed_task,
+    failure,
+    finish,
+    leased_task,
+    worker,
+)
+from workers import lifecycle as worker_lifecycle
+from workers.models import Worker
+from workers.protocol import HeartbeatAnswer, Verdict
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Call = Callable[[], Any]
+
+
+def in_parallel(calls: Sequence[Call]) -> list[Any]:
+    """Run the calls at once, each in a thread with its own connection; return what each returned.
+
+    A refusal of the lifecycle is returned, not raised; anything else is raised.
+    """
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Call) -> Any:
+        try:
+            connection.ensure_connection()
+            barrier.wait(timeout=60)
+            return call()
+        except LifecycleError as refusal:
+            return refusal
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [future.result(timeout=60) for future in [pool.submit(run, one) for one in calls]]
+
+
+def assert_consistent() -> None:
+    """What must hold of every task after any race."""
+    for task in Task.objects.prefetch_related("attempts"):
+        running = [one for one in task.attempts.all() if one.outcome == AttemptOutcome.RUNNING]
+        held = [task.lease_id] if task.state == TaskState.LEASED else []
+        assert [one.lease_id for one in running] == held
+        assert Result.objects.filter(task=task).exists() == (task.state == TaskState.COMPLETED)
+
+
+def test_threads_that_claim_all_at_once_never_get_the_same_task() -> None:
+    active_campaign(40)
+    workers = [worker() for _ in range(10)]
+
+    def claim_until_empty(one: Worker) -> list[int]:
+        mine: list[int] = []
+        while True:
+            got = lifecycle.claim(one, claim_id=uuid.uuid4(), count=3, now=at(1)).attempts
+            if not got:
+                return mine
+            mine += [attempt.task_id for attempt in got]
+
+    claimed = in_parallel([lambda one=one: claim_until_empty(one) for one in workers])
+
+    counts = Counter(task for mine in claimed for task in mine)
+    # On PostgreSQL a claim skips what another has locked just now and may come back empty early;
+    # what it left is claimable.
+    left = lifecycle.claim(worker(), claim_id=uuid.uuid4(), count=40, now=at(1)).attempts
+    counts.update(attempt.task_id for attempt in left)
+    assert len(counts) == 40
+    assert set(counts.values()) == {1}
+    assert Attempt.objects.count() == 40
+    assert_consistent()
+
+
+def test_parallel_repetitions_of_one_claim_bring_the_same_leases() -> None:
+    active_campaign(20)
+    one, claim_id = worker(), uuid.uuid4()
+
+    def claim() -> set[uuid.UUID]:
+        got = lifecycle.claim(one, claim_id=claim_id, count=3, now=at(1))
+        return {attempt.lease_id for attempt in got.attempts}
+
+    first, *others = in_parallel([claim] * 8)
+
+    assert len(first) == 3
+    assert all(other == first for other in others)
+    assert Attempt.objects.count() == 3
+
+
+def test_fifty_equal_submissions_are_stored_once_and_all_get_the_same_answer() -> None:
+    attempt = leased_task()
+    body = completed(attempt.task)
+
+    def submit() -> lifecycle.Answer:
+        return lifecycle.submit(attempt.worker, attempt.lease_id, body, now=at(10))
+
+    answers = in_parallel([submit] * 50)
+
+    assert {answer.verdict for answer in answers} == {Verdict.ACCEPTED}
+    assert len(set(answers)) == 1
+    assert Result.objects.count() == 1
+    assert_consistent()
+
+
+def test_of_conflicting_submissions_one_is_stored_and_the_others_refused() -> None:
+    attempt = leased_task()
+    bodies = [completed(attempt.task, 2.0 + number / 10) for number in range(10)]
+
+    answers = in_parallel(
+        [
+            lambda body=body: lifecycle.submit(attempt.worker, attempt.lease_id, body, now=at(10))
+            for body in bodies
+        ]
+    )
+
+    (stored,) = [n for n, answer in enumerate(answers) if isinstance(answer, lifecycle.Answer)]
+    assert all(isinstance(one, ResultConflict) for n, one in enumerate(answers) if n != stored)
+    assert Result.objects.get().val_bpb == bodies[stored]["metrics"]["val_bpb"]  # type: ignore[index]
+    assert_consistent()
+
+
+def test_the_last_of_submissions_that_finish_at_once_completes_the_campaign() -> None:
+    one = active_campaign(6)
+    attempts = [claim_one(worker()) for _ in range(6)]
+    in_parallel(
+        [
+            lambda mine=mine: (fail if mine.task.number % 2 else finish)(mine, now=at(10))
+            for mine in attempts
+        ]
+    )
+    again = [claim_one(worker(), now=at(20)) for _ in range(3)]
+    in_parallel([lambda mine=mine: finish(mine, now=at(30)) for mine in again])
+    one.refresh_from_db()
+    assert one.state == CampaignState.COMPLETED
+    assert_consistent()
+
+
+@pytest.mark.parametrize("attempt_number", range(3))
+def test_no_task_is_left_leased_when_a_campaign_is_cancelled_while_it_is_claimed(
+    attempt_number: int,
+) -> None:
+    one = active_campaign(12)
+    claims: list[Call] = [
+        lambda by=by: lifecycle.claim(by, claim_id=uuid.uuid4(), count=3, now=at(1))
+        for by in [worker() for _ in range(5)]
+    ]
+    cancel: Call = lambda: lifecycle.cancel(one, now=at(1))  # noqa: E731
+    in_parallel([*claims[:3], cancel, *claims[3:]])
+    assert set(Task.objects.values_list("state", flat=True)) == {TaskState.CANCELLED}
+    assert set(Attempt.objects.values_list("outcome", flat=True)) <= {AttemptOutcome.CANCELLED}
+    assert_consistent()
+
+
+def test_cancelling_and_submitting_at_once_end_in_one_of_the_two() -> None:
+    one = active_campaign(8)
+    attempts = [claim_one(worker()) for _ in range(8)]
+    submits: list[Call] = [lambda mine=mine: finish(mine, now=at(10)) for mine in attempts]
+    cancel: Call = lambda: lifecycle.cancel(one, now=at(10))  # noqa: E731
+    *answers, cancelled = in_parallel([*submits, cancel])
+    states = Counter(Task.objects.values_list("state", flat=True))
+    accepted = sum(answer.verdict is Verdict.ACCEPTED for answer in answers)
+    assert states[TaskState.COMPLETED] == accepted
+    assert states[TaskState.CANCELLED] == 8 - accepted
+    one.refresh_from_db()
+    assert one.state == (
+        CampaignState.COMPLETED if isinstance(cancelled, WrongState) else CampaignState.CANCELLED
+    )
+    assert_consistent()
+
+
+@pytest.mark.parametrize("losses", [5, 1], ids=["it waits again", "it has failed"])
+def test_expiring_and_submitting_at_once_lose_no_result_and_count_no_loss_twice(
+    losses: int,
+) -> None:
+    attempts = [leased_task(max_lost_attempts=losses) for _ in range(4)]
+    submits: list[Call] = [lambda mine=mine: finish(mine, now=at(60)) for mine in attempts]
+    sweeps: list[Call] = [lambda: lifecycle.expire(now=at(60))] * 4
+    answers = in_parallel([*submits, *sweeps])
+
+    expired = sum(answers[4:])
+    tasks = list(Task.objects.order_by("pk"))
+    assert sum(task.lost_attempts for task in tasks) == expired
+    for task, answer in zip(tasks, answers[:4], strict=True):
+        if losses == 1 and task.lost_attempts:
+            assert (task.state, answer.verdict) == (TaskState.FAILED, Verdict.LATE)
+        else:
+            # Before the sweep or after it: nobody else had the task.
+            assert (task.state, answer.verdict) == (TaskState.COMPLETED, Verdict.ACCEPTED)
+    assert_consistent()
+
+
+def test_expiring_and_renewing_at_once_end_in_one_of_the_two() -> None:
+    attempts = [leased_task() for _ in range(6)]
+    renewals: list[Call] = [
+        lambda mine=mine: lifecycle.renew(mine.worker, mine.lease_id, now=at(46))[0]
+        for mine in attempts
+    ]
+    sweeps: list[Call] = [lambda: lifecycle.expire(now=at(46))] * 2
+    answers = in_parallel([*renewals, *sweeps])
+    states = list(Task.objects.order_by("pk").values_list("state", flat=True))
+    for state, answer in zip(states, answers[:6], strict=True):
+        assert (state, answer) in {
+            (TaskState.LEASED, HeartbeatAnswer.CONTINUE),
+            # Renewed first, then judged by the sweep by its new end; or swept first.
+            (TaskState.PENDING, HeartbeatAnswer.LOST),
+        }
+    assert sum(answers[6:]) == states.count(TaskState.PENDING)
+    assert_consistent()
+
+
+def test_sweeps_at_once_take_each_lease_back_once() -> None:
+    for _ in range(6):
+        leased_task()
+    assert sum(in_parallel([lambda: lifecycle.expire(now=at(46))] * 6)) == 6
+    assert set(Task.objects.values_list("lost_attempts", flat=True)) == {1}
+    assert_consistent()
+
+
+def test_releasing_and_submitting_at_once_end_in_one_of_the_two() -> None:
+    attempt = leased_task()
+
+    def release() -> None:
+        lifecycle.release(attempt.worker, attempt.lease_id, now=at(10))
+
+    def submit() -> lifecycle.Answer:
+        return lifecycle.submit(
+            attempt.worker, attempt.lease_id, completed(attempt.task), now=at(10)
+        )
+
+    released, answer = in_parallel([release, submit])
+    assert (released is None) == (answer.verdict is Verdict.LATE)
+    assert (released is None) or isinstance(released, LeaseLost)
+    assert_consistent()
+
+
+def test_a_draft_launched_twice_at_once_gets_its_tasks_once() -> None:
+    draft = campaign(task_count=20)
+
+    def launch() -> None:
+        lifecycle.launch(Campaign.objects.get(pk=draft.pk), now=at(1))
+
+    outcomes = in_parallel([launch] * 4)
+    assert sum(one is None for one in outcomes) == 1
+    assert Task.objects.count() == 20
+
+
+def test_one_invitation_used_by_many_at_once_makes_one_worker() -> None:
+    _, secret = worker_lifecycle.invite(now=at(0))
+
+    def enrol(number: int) -> Any:
+        try:
+            return worker_lifecycle.enrol(secret, now=at(1), name=f"w{number}")
+        except worker_lifecycle.EnrolmentRefused as refusal:
+            return refusal
+
+    outcomes = in_parallel([lambda n=n: enrol(n) for n in range(6)])
+    assert sum(isinstance(one, tuple) for one in outcomes) == 1
+    assert Worker.objects.count() == 1
+
+
+def test_a_worker_heard_of_twice_at_once_has_one_session() -> None:
+    one, boot_id = worker(), uuid.uuid4()
+    in_parallel([lambda: worker_lifecycle.see(one, now=at(1), boot_id=boot_id)] * 6)
+    assert one.sessions.count() == 1
+
+
+@pytest.mark.postgresql_only
+def test_a_campaign_is_not_completed_while_one_of_its_tasks_is_being_retried() -> None:
+    failed = failed_task()
+    # As if the process had died before it finished the campaign.
+    Campaign.objects.update(state=CampaignState.ACTIVE, finished_at=None)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            lifecycle.retry_task(failed, now=at(10))
+            sweep = pool.submit(_closing(lambda: lifecycle.finish_done_campaigns(now=at(10))))
+            _wait_until_blocked(sweep)
+        assert sweep.result(timeout=30) == 0
+
+    assert Task.objects.get().state == TaskState.PENDING
+    assert Campaign.objects.get().state == CampaignState.ACTIVE
+
+
+@pytest.mark.postgresql_only
+def test_a_submission_that_waited_for_a_cancellation_is_late() -> None:
+    attempt = leased_task()
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            lifecycle.cancel(attempt.task.campaign, now=at(10))
+            submission = pool.submit(_closing(lambda: fail(attempt, now=at(11))))
+            _wait_until_blocked(submission)
+        assert submission.result(timeout=30).verdict is Verdict.LATE
+    assert_consistent()
+
+
+@pytest.mark.postgresql_only
+def test_a_claim_does_not_wait_for_tasks_that_another_is_about_to_take() -> None:
+    active_campaign(4)
+    one, other = worker(), worker()
+
+    def claim() -> lifecycle.Claim:
+        return lifecycle.claim(other, claim_id=uuid.uuid4(), count=2, now=at(1))
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        lifecycle.claim(one, claim_id=uuid.uuid4(), count=2, now=at(1))
+        pool.submit(_closing(claim)).result(timeout=30)
+    assert Task.objects.filter(worker=one).count() == 2
+    assert Task.objects.filter(worker=other).count() == 2
+
+
+def _closing(call: Call) -> Call:
+    def run() -> Any:
+        try:
+            return call()
+        finally:
+            connections.close_all()
+
+    return run
+
+
+def _wait_until_blocked(future: Future[Any]) -> None:
+    """Return once another connection waits for a lock of ours; fail when none does in time."""
+    give_up_at = time.monotonic() + 20
+    while time.monotonic() < give_up_at:
+        if future.done():
+            raise AssertionError(f"it did not wait: {future.result()}")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks "
+                "WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+            )
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.01)
+    raise AssertionError("nobody waited for the lock within 20 s")
+
+
+def test_failures_at_once_are_each_charged_once() -> None:
+    attempts = [leased_task() for _ in range(5)]
+    calls: list[Call] = [
+        lambda mine=mine: lifecycle.submit(mine.worker, mine.lease_id, failure(), now=at(5))
+        for mine in attempts
+        for _ in range(3)
+    ]
+    answers = in_parallel(calls)
+    assert {answer.verdict for answer in answers} == {Verdict.RETRY}
+    assert set(Task.objects.values_list("failed_attempts", flat=True)) == {1}
+    assert_consistent()
