@@ -24,6 +24,12 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        # A form without a field to change needs no Save button; the list keeps its actions.
+        if obj is not None and not self.editable:
+            return False
+        return bool(super().has_change_permission(request, obj))
+
     def has_delete_permission(
         self,
         request: HttpRequest,  # noqa: ARG002

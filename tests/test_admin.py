@@ -1,0 +1,219 @@
+"""The admin: every model is there, history is read-only, and buttons call the verbs."""
+
+import re
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.messages import get_messages
+from django.db import models
+from django.test import Client
+from django.urls import reverse
+
+from campaigns.models import PersonalToken, ProgressPoint
+from tests import factories
+from workers.models import EnrolmentToken
+from workers.tokens import hash_token
+
+pytestmark = pytest.mark.django_db
+
+OURS = [m for m in admin.site._registry if m._meta.app_label in {"campaigns", "workers"}]
+
+
+@pytest.fixture
+def operator(client: Client) -> Client:
+    client.force_login(factories.user("operator", is_staff=True, is_superuser=True))
+    return client
+
+
+def path_to(model: type[models.Model], page: str, *args: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def act(client: Client, action: str, *rows: models.Model) -> str:
+    """Choose rows in their list and run an action; return the page with its messages."""
+    data = {"action": action, "_selected_action": [row.pk for row in rows]}
+    return client.post(path_to(type(rows[0]), "changelist"), data, follow=True).text
+
+
+def populate(times: int = 1) -> None:
+    """Put rows into every table of ours, `times` over."""
+    for _ in range(times):
+        worker = factories.worker()
+        task = factories.completed_task(by=worker, owner=factories.user())
+        factories.failed_task()
+        attempt = task.attempts.get()
+        ProgressPoint.objects.create(attempt=attempt, seq=0, elapsed_seconds=1, step=1)
+        PersonalToken.objects.create(
+            user=factories.user(), name="laptop", token_hash=hash_token(worker.name)
+        )
+        worker.sessions.create(
+            boot_id=attempt.lease_id, started_at=factories.NOW, last_seen_at=factories.NOW
+        )
+
+
+def test_every_model_of_ours_is_in_the_admin() -> None:
+    for label in ("campaigns", "workers"):
+        assert set(apps.get_app_config(label).get_models()) <= set(OURS)
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
+def test_every_list_and_row_opens_and_shows_no_token_hash(
+    operator: Client, model: type[models.Model]
+) -> None:
+    populate()
+    hashes = list(EnrolmentToken.objects.values_list("token_hash", flat=True))
+    hashes += list(PersonalToken.objects.values_list("token_hash", flat=True))
+    row = model._default_manager.first()
+    assert row is not None
+    for path in (path_to(model, "changelist"), path_to(model, "change", row.pk)):
+        response = operator.get(path)
+        assert response.status_code == 200
+        assert not [one for one in hashes if one in response.text]
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
+def test_every_list_can_be_searched(operator: Client, model: type[models.Model]) -> None:
+    populate()
+    if admin.site.get_model_admin(model).search_fields:
+        assert operator.get(path_to(model, "changelist"), {"q": "1"}).status_code == 200
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
+def test_the_queries_of_a_list_do_not_grow_with_its_rows(
+    operator: Client, model: type[models.Model], django_assert_max_num_queries
+) -> None:
+    populate()
+    with django_assert_max_num_queries(20) as few:
+        operator.get(path_to(model, "changelist"))
+    populate(4)
+    with django_assert_max_num_queries(len(few)):
+        operator.get(path_to(model, "changelist"))
+
+
+def test_a_campaigns_state_cannot_be_written_but_its_name_can(operator: Client) -> None:
+    campaign = factories.active_campaign()
+    path = path_to(type(campaign), "change", campaign.pk)
+    changes = {"name": "clearer", "state": "completed", "task_count": 1, "description": ""}
+    assert operator.post(path, changes).status_code == 302
+    campaign.refresh_from_db()
+    assert (campaign.name, campaign.state, campaign.task_count) == ("clearer", "active", 3)
+
+
+def test_a_tasks_row_cannot_be_written(operator: Client) -> None:
+    task = factories.pending_task()
+    response = operator.post(path_to(type(task), "change", task.pk), {"state": "completed"})
+    assert response.status_code == 403
+    task.refresh_from_db()
+    assert task.state == "pending"
+
+
+def test_only_a_draft_can_be_deleted(operator: Client) -> None:
+    draft, launched = factories.campaign(), factories.active_campaign()
+    assert (
+        operator.post(path_to(type(draft), "delete", draft.pk), {"post": "yes"}).status_code == 302
+    )
+    assert not type(draft).objects.filter(pk=draft.pk).exists()
+    assert (
+        operator.post(path_to(type(draft), "delete", launched.pk), {"post": "yes"}).status_code
+        == 403
+    )
+
+
+@pytest.mark.parametrize(
+    ("actions", "state"),
+    [
+        (["launch"], "active"),
+        (["launch", "pause"], "paused"),
+        (["launch", "pause", "resume"], "active"),
+        (["cancel"], "cancelled"),
+    ],
+    ids=["launch", "pause", "resume", "cancel"],
+)
+def test_actions_move_a_campaign(operator: Client, actions: list[str], state: str) -> None:
+    campaign = factories.campaign()
+    for action in actions:
+        page = act(operator, action, campaign)
+        assert "1 campaign(s)" in page
+    campaign.refresh_from_db()
+    assert campaign.state == state
+
+
+def test_an_action_says_which_rows_it_refused_and_does_the_others(operator: Client) -> None:
+    ready, started = factories.campaign(), factories.active_campaign(name="started before")
+    page = act(operator, "launch", ready, started)
+    assert "1 campaign(s) launched." in page
+    assert "started before: The campaign is active" in page
+
+
+def test_failed_tasks_are_retried_and_open_ones_cancelled(operator: Client) -> None:
+    failed, pending = factories.failed_task(), factories.pending_task()
+    act(operator, "retry", failed)
+    act(operator, "cancel", pending)
+    failed.refresh_from_db()
+    pending.refresh_from_db()
+    assert (failed.state, pending.state) == ("pending", "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("actions", "state"),
+    [(["drain"], "draining"), (["drain", "resume"], "active"), (["disable"], "disabled")],
+    ids=["drain", "resume", "disable"],
+)
+def test_actions_move_a_worker(operator: Client, actions: list[str], state: str) -> None:
+    worker = factories.worker()
+    for action in actions:
+        act(operator, action, worker)
+    worker.refresh_from_db()
+    assert worker.state == state
+
+
+def test_a_new_worker_token_is_shown_once_and_stored_as_a_hash(operator: Client) -> None:
+    worker = factories.worker()
+    found = re.search(r"xw_[\w-]+", act(operator, "rotate_token", worker))
+    assert found
+    worker.refresh_from_db()
+    assert worker.token_hash == hash_token(found[0])
+    assert "xw_" not in operator.get(path_to(type(worker), "changelist")).text
+
+
+def test_an_enrolment_token_is_shown_once_and_stored_as_a_hash(operator: Client) -> None:
+    response = operator.post(path_to(EnrolmentToken, "add"), {"label": "for the lab"})
+    shown = " ".join(str(message) for message in get_messages(response.wsgi_request))
+    found = re.search(r"xe_[\w-]+", shown)
+    assert found
+    token = EnrolmentToken.objects.get()
+    assert (token.label, token.token_hash) == ("for the lab", hash_token(found[0]))
+    assert token.created_by is not None
+    assert token.created_by.username == "operator"
+
+
+def test_a_personal_token_is_shown_once_and_stored_as_a_hash(operator: Client) -> None:
+    owner = factories.user("ada")
+    page = operator.post(
+        path_to(PersonalToken, "add"), {"user": owner.pk, "name": "laptop"}, follow=True
+    ).text
+    found = re.search(r"xp_[\w-]+", page)
+    assert found
+    made = PersonalToken.objects.get()
+    assert (made.user, made.token_hash) == (owner, hash_token(found[0]))
+
+
+def test_an_unused_invitation_is_withdrawn_by_deleting_it(operator: Client) -> None:
+    operator.post(path_to(EnrolmentToken, "add"), {"label": "mistake"})
+    token = EnrolmentToken.objects.get()
+    operator.post(path_to(EnrolmentToken, "delete", token.pk), {"post": "yes"})
+    assert not EnrolmentToken.objects.exists()
+
+
+def test_a_used_invitation_stays(operator: Client) -> None:
+    factories.worker()
+    used = EnrolmentToken.objects.get()
+    response = operator.post(path_to(EnrolmentToken, "delete", used.pk), {"post": "yes"})
+    assert response.status_code == 403
+
+
+def test_researchers_do_not_get_in(client: Client) -> None:
+    client.force_login(factories.user())
+    assert client.get(reverse("admin:index")).status_code == 302

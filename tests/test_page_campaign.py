@@ -1,0 +1,260 @@
+"""The page of one campaign: head, figures, chart, leaderboard, and what refreshes."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from campaigns import lifecycle
+from campaigns.models import Campaign
+from tests import factories
+from workers.models import Worker
+from workers.protocol import FailureClass
+
+pytestmark = pytest.mark.django_db
+
+FRAGMENT = {"HX-Request": "true"}
+
+
+def page_of(client: Client, campaign: Campaign, **query: Any) -> str:
+    return client.get(campaign.get_absolute_url(), query).text
+
+
+def run_all(campaign: Campaign, *values: float, by: Worker | None = None, **changes: Any) -> None:
+    """Let a worker bring these values for the campaign's next tasks."""
+    worker = by or factories.worker()
+    for second, value in enumerate(values, start=1):
+        attempt = factories.claim_one(worker, now=factories.at(second))
+        factories.finish(attempt, value, now=factories.at(second), **changes)
+    campaign.refresh_from_db()
+
+
+def simulate(worker: Worker, val_bpb: float) -> None:
+    attempt = factories.claim_one(worker)
+    body = factories.completed(attempt.task, val_bpb)
+    body["simulated"] = True
+    lifecycle.submit(worker, attempt.lease_id, body, now=factories.NOW)
+
+
+def ranked_values(page: str) -> list[str]:
+    return re.findall(r'id="row-\d+"[^>]*>([\d.]+)</a>', page)
+
+
+def figure(page: str) -> dict[str, Any]:
+    found = re.search(r'<script id="best-so-far-figure"[^>]*>(.*?)</script>', page)
+    assert found
+    return json.loads(found[1])
+
+
+def test_a_draft_shows_what_would_run_and_what_it_costs(client: Client) -> None:
+    owner = factories.user()
+    campaign = factories.campaign(owner=owner, task_count=20)
+    client.force_login(owner)
+    page = page_of(client, campaign)
+    assert "The first 5 of 20 configs" in page
+    assert "20 tasks of 10 s, 3 m 20 s of worker time" in page
+    assert "Launch campaign" in page
+    assert "Pause campaign" not in page
+
+
+def test_a_campaign_without_a_result_says_what_to_wait_for(client: Client) -> None:
+    page = page_of(client, factories.active_campaign())
+    assert "No task has ended yet. No worker has taken a task" in page
+    assert "No measured result yet" in page
+
+
+def test_the_leaderboard_ranks_by_val_bpb(client: Client) -> None:
+    campaign = factories.active_campaign(3)
+    run_all(campaign, 3.3, 3.1, 3.2)
+    assert ranked_values(page_of(client, campaign)) == ["3.1000", "3.2000", "3.3000"]
+
+
+def test_the_leaderboard_is_sorted_by_any_column_both_ways(client: Client) -> None:
+    campaign = factories.active_campaign(3)
+    run_all(campaign, 3.3, 3.1, 3.2)
+    # Seeds rise with the task's number, so they follow the order of the results.
+    assert ranked_values(page_of(client, campaign, sort="seed")) == ["3.3000", "3.1000", "3.2000"]
+    assert ranked_values(page_of(client, campaign, sort="-seed")) == ["3.2000", "3.1000", "3.3000"]
+    by_lr = page_of(client, campaign, sort="param.lr")
+    lrs = [float(x) for x in re.findall(r'<td class="mono">(0\.\d+)</td>', by_lr)]
+    assert len(lrs) == 3
+    assert lrs == sorted(lrs)
+    assert 'aria-sort="ascending"' in by_lr
+
+
+def test_an_unknown_sort_is_the_order_of_rank(client: Client) -> None:
+    campaign = factories.active_campaign(2)
+    run_all(campaign, 3.3, 3.1)
+    page = page_of(client, campaign, sort="password", device="\0")
+    assert "3.1000" in page
+
+
+def test_params_that_do_not_vary_stand_once_above_the_table(client: Client) -> None:
+    space = {
+        "parameters": [
+            *factories.SMALL_SPACE["parameters"],
+            {"name": "n_layers", "type": "choice", "values": [4]},
+        ],
+        "constraints": [],
+    }
+    campaign = factories.active_campaign(2, search_space=space)
+    run_all(campaign, 3.1)
+    page = page_of(client, campaign)
+    assert page.count("<dt>n_layers</dt>") == 1
+    assert "param.n_layers" not in page
+
+
+def test_results_of_several_devices_can_be_ranked_apart(client: Client) -> None:
+    campaign = factories.active_campaign(2)
+    run_all(campaign, 3.3)
+    run_all(campaign, 3.1, device_used="cuda")
+    page = page_of(client, campaign)
+    assert "a time budget compares only like hardware" in page
+    assert ranked_values(page_of(client, campaign, device="cpu")) == ["3.3000"]
+
+
+def test_the_figures_tell_progress_failures_and_the_best(client: Client) -> None:
+    campaign = factories.active_campaign(4, max_failed_attempts=1)
+    worker = factories.worker("lab-1")
+    run_all(campaign, 3.25, by=worker)
+    factories.fail(factories.claim_one(worker), FailureClass.OOM)
+    page = page_of(client, campaign)
+    assert "3.2500" in page
+    assert "on <bdi>cpu</bdi> by <bdi>lab-1</bdi>" in page
+    assert "1 × out of memory" in page
+    assert "2 pending" in page
+
+
+def test_the_chart_has_every_result_the_best_line_and_the_failures(client: Client) -> None:
+    campaign = factories.active_campaign(4, max_failed_attempts=1)
+    run_all(campaign, 3.3, 3.1, 3.2)
+    factories.fail(
+        factories.claim_one(factories.worker(), now=factories.at(9)), now=factories.at(9)
+    )
+    line, dots, failures = figure(page_of(client, campaign))["data"]
+    assert line["y"] == [3.3, 3.1, 3.1, 3.1]
+    assert dots["x"] == [1.0, 2.0, 3.0]
+    assert dots["y"] == [3.3, 3.1, 3.2]
+    assert failures["x"] == [9.0]
+    by_order = figure(page_of(client, campaign, x="number"))
+    assert by_order["data"][1]["x"] == [1, 2, 3]
+
+
+def test_the_chart_marks_the_ngram_values_near_the_data(client: Client) -> None:
+    campaign = factories.active_campaign(2)
+    run_all(campaign, 3.5, 3.7)
+    labels = [one["text"] for one in figure(page_of(client, campaign))["layout"]["annotations"]]
+    assert labels == ["bigram 3.58"]
+
+
+def test_simulated_results_are_badged_and_shown_only_on_request(client: Client) -> None:
+    campaign = factories.active_campaign(2, allow_simulated=True)
+    simulate(factories.worker(simulates=True), 1.2345)
+    page = page_of(client, campaign)
+    assert "SIMULATED" in page
+    assert "1.2345" not in page
+    asked = page_of(client, campaign, simulated=1)
+    assert "1.2345" in asked
+    assert ranked_values(asked) == []
+    assert figure(asked)["data"][0]["marker"]["symbol"] == "diamond-open"
+
+
+def test_the_offline_stand_in_is_named_as_such(client: Client) -> None:
+    page = page_of(client, factories.active_campaign(dataset="english_like"))
+    assert "the offline stand-in for TinyShakespeare" in page
+    assert "stand-in" not in page_of(client, factories.active_campaign())
+
+
+def test_it_polls_while_it_runs_and_stops_when_it_has_ended(client: Client) -> None:
+    campaign = factories.active_campaign(1)
+    assert 'hx-trigger="every 3s' in page_of(client, campaign)
+    run_all(campaign, 3.3)
+    assert campaign.state == "completed"
+    response = client.get(campaign.get_absolute_url(), headers=FRAGMENT)
+    assert "data-poll" not in response.text
+    assert "<html" not in response.text
+
+
+def test_the_fragment_keeps_what_the_address_line_asks_for(client: Client) -> None:
+    campaign = factories.active_campaign(2)
+    run_all(campaign, 3.3)
+    page = client.get(campaign.get_absolute_url() + "?sort=-seed&x=number", headers=FRAGMENT).text
+    assert f'hx-get="{campaign.get_absolute_url()}?sort=-seed&amp;x=number"' in page
+
+
+def test_cancelling_says_what_will_be_lost(client: Client) -> None:
+    owner = factories.user()
+    campaign = factories.active_campaign(3, owner=owner)
+    factories.claim_one(factories.worker())
+    client.force_login(owner)
+    page = page_of(client, campaign)
+    assert "1 running task will be stopped" in page
+    assert "2 pending tasks will never run" in page
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "state"),
+    [
+        ("pause", "Paused. Running tasks may finish", "paused"),
+        ("cancel", "Cancelled. Results that exist stay", "cancelled"),
+    ],
+)
+def test_a_verb_changes_the_campaign_and_says_so(
+    client: Client, verb: str, words: str, state: str
+) -> None:
+    owner = factories.user()
+    campaign = factories.active_campaign(owner=owner)
+    client.force_login(owner)
+    path = reverse("campaign-change", args=[campaign.pk, verb])
+    page = client.post(path, follow=True).text
+    assert words in page
+    campaign.refresh_from_db()
+    assert campaign.state == state
+
+
+def test_a_verb_that_came_too_late_says_why(client: Client) -> None:
+    owner = factories.user()
+    campaign = factories.campaign(owner=owner)
+    client.force_login(owner)
+    page = client.post(reverse("campaign-change", args=[campaign.pk, "pause"]), follow=True).text
+    assert "The campaign is draft; only" in page
+
+
+def test_a_paused_campaign_says_why_it_is_paused(client: Client) -> None:
+    campaign = factories.active_campaign()
+    lifecycle.pause(campaign, now=factories.NOW, reason="Half of the last 20 attempts failed.")
+    assert "Half of the last 20 attempts failed." in page_of(client, campaign)
+
+
+def test_its_queries_do_not_grow_with_the_results(
+    client: Client, django_assert_max_num_queries
+) -> None:
+    campaign = factories.active_campaign(12)
+    run_all(campaign, *[3 + n / 100 for n in range(12)])
+    with django_assert_max_num_queries(12):
+        page_of(client, campaign)
+
+
+def test_the_tasks_are_listed_by_state(client: Client) -> None:
+    campaign = factories.active_campaign(3, max_failed_attempts=1)
+    worker = factories.worker()
+    run_all(campaign, 3.25, by=worker)
+    factories.fail(factories.claim_one(worker), FailureClass.TIMEOUT)
+    path = reverse("campaign-tasks", args=[campaign.pk])
+    everything = client.get(path).text
+    assert everything.count("row-link") == 3
+    failed = client.get(path, {"state": "failed"}).text
+    assert failed.count("row-link") == 1
+    assert "timeout" in failed
+
+
+def test_the_queries_of_the_task_list_do_not_grow(
+    client: Client, django_assert_num_queries
+) -> None:
+    campaign = factories.active_campaign(8)
+    run_all(campaign, *[3 + n / 100 for n in range(6)])
+    with django_assert_num_queries(3):
+        client.get(reverse("campaign-tasks", args=[campaign.pk]))

@@ -1,0 +1,127 @@
+"""The page of one task: params, config, attempts, result and learning curve."""
+
+import json
+import re
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from campaigns import lifecycle
+from campaigns.models import Attempt, ProgressPoint, Task
+from tests import factories
+from workers.protocol import FailureClass
+
+pytestmark = pytest.mark.django_db
+
+
+def page_of(client: Client, task: Task) -> str:
+    return client.get(task.get_absolute_url()).text
+
+
+def with_progress(attempt: Attempt, points: int) -> Attempt:
+    ProgressPoint.objects.bulk_create(
+        ProgressPoint(
+            attempt=attempt,
+            seq=n,
+            elapsed_seconds=n,
+            step=10 * n,
+            train_loss=2.0,
+            val_bpb=4 - n / 10,
+        )
+        for n in range(points)
+    )
+    return attempt
+
+
+def test_it_shows_params_config_and_the_raw_result(client: Client) -> None:
+    task = factories.completed_task(3.1234)
+    page = page_of(client, task)
+    assert "3.1234" in page
+    for name in task.params:
+        assert f"<dt>{name}</dt>" in page
+    assert "&quot;time_budget_seconds&quot;: 10.0" in page
+    assert "&quot;torch_version&quot;: &quot;2.13.0&quot;" in page
+
+
+def test_a_failed_task_shows_why_and_opens_the_end_of_stderr(client: Client) -> None:
+    task = factories.failed_task(FailureClass.SCRIPT_ERROR)
+    page = page_of(client, task)
+    assert "script error: <bdi>exit code 1</bdi>" in page
+    assert re.search(r'<details id="stderr-1" open>.*Traceback …', page, re.DOTALL)
+    assert "every try failed" in page
+
+
+def test_every_attempt_stands_with_its_worker_and_outcome(client: Client) -> None:
+    lost = factories.lost_attempt()
+    again = factories.claim_one(factories.worker("second-try"), now=factories.at(3600))
+    page = page_of(client, again.task)
+    assert "second-try" in page
+    assert lost.worker.name in page
+    assert "</svg>lost</span>" in page
+    assert "</svg>running</span>" in page
+
+
+def test_the_learning_curve_is_drawn_from_the_progress_points(client: Client) -> None:
+    attempt = with_progress(factories.leased_task(), 5)
+    found = re.search(
+        r'<script id="learning-curve-figure"[^>]*>(.*?)</script>', page_of(client, attempt.task)
+    )
+    assert found
+    training, validation = json.loads(found[1])["data"]
+    assert validation["y"] == [4.0, 3.9, 3.8, 3.7, 3.6]
+    # 2 nats are 2.885 bits.
+    assert training["y"][0] == pytest.approx(2.88539, abs=1e-5)
+
+
+def test_too_few_points_are_said_instead_of_drawn(client: Client) -> None:
+    attempt = with_progress(factories.leased_task(), 1)
+    factories.finish(attempt)
+    page = page_of(client, attempt.task)
+    assert "Fewer than two progress points were reported." in page
+    assert "learning-curve-figure" not in page
+
+
+def test_it_polls_until_the_task_has_ended(client: Client) -> None:
+    attempt = factories.leased_task()
+    assert "data-poll" in page_of(client, attempt.task)
+    factories.finish(attempt)
+    assert "data-poll" not in page_of(client, attempt.task)
+
+
+def test_a_diverged_result_is_shown_as_such(client: Client) -> None:
+    attempt = factories.leased_task()
+    body = factories.completed(attempt.task)
+    body["metrics"] = body["metrics"] | {
+        "val_bpb": None,
+        "diverged": True,
+        "train_loss": None,
+        "eval_nll_nats": None,
+    }
+    lifecycle.submit(attempt.worker, attempt.lease_id, body, now=factories.NOW)
+    assert "</svg>diverged</span>" in page_of(client, attempt.task)
+
+
+def test_the_owner_retries_a_failed_task(client: Client) -> None:
+    task = factories.failed_task()
+    client.force_login(factories.user(is_staff=True))
+    assert "Retry task" in page_of(client, task)
+    page = client.post(reverse("task-change", args=[task.pk, "retry"]), follow=True).text
+    assert "Task 0 is pending again." in page
+
+
+def test_cancelling_a_running_task_says_what_is_lost(client: Client) -> None:
+    attempt = factories.leased_task()
+    client.force_login(factories.user(is_staff=True))
+    assert "Its running attempt will be stopped" in page_of(client, attempt.task)
+    path = reverse("task-change", args=[attempt.task_id, "cancel"])
+    assert "Task 0 is cancelled." in client.post(path, follow=True).text
+
+
+def test_its_queries_do_not_grow_with_the_attempts(
+    client: Client, django_assert_max_num_queries
+) -> None:
+    factories.lost_attempt()
+    attempt = with_progress(factories.claim_one(factories.worker(), now=factories.at(3600)), 30)
+    with django_assert_max_num_queries(3):
+        page_of(client, attempt.task)
