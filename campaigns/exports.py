@@ -1,0 +1,99 @@
+"""Results as rows for spreadsheets (CSV) and programs (JSON lines), streamed from the database."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from campaigns.models import Campaign, Result
+
+CHUNK_ROWS: Final = 1_000
+# A spreadsheet runs a cell that starts so as a formula.
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+_PARAM_PREFIX: Final = "param."
+# Of the script's own line: what says how a value came about and has no column of its own.
+_METRIC_NAMES: Final = (
+    "dataset_sha256",
+    "train_seconds",
+    "eval_seconds",
+    "setup_seconds",
+    "threads",
+    "dtype",
+    "torch_version",
+    "peak_memory_mb",
+)
+
+
+_FIELDS: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
+    "campaign": lambda campaign, _: campaign.name,
+    "experiment": lambda campaign, _: campaign.experiment,
+    "script_sha256": lambda campaign, _: campaign.package_id,
+    "task": lambda _, result: result.task_id,
+    "number": lambda _, result: result.task.number,
+    "seed": lambda _, result: result.task.seed,
+    "time_budget_seconds": lambda campaign, _: campaign.time_budget_seconds,
+    "val_bpb": lambda _, result: result.val_bpb,
+    "is_ranked": lambda _, result: result.is_ranked,
+    "diverged": lambda _, result: result.diverged,
+    "simulated": lambda _, result: result.simulated,
+    "train_loss": lambda _, result: result.train_loss,
+    "eval_nll_nats": lambda _, result: result.eval_nll_nats,
+    "eval_bytes": lambda _, result: result.eval_bytes,
+    "eval_tokens": lambda _, result: result.eval_tokens,
+    "eval_is_subset": lambda _, result: result.eval_is_subset,
+    "steps_completed": lambda _, result: result.steps_completed,
+    "tokens_trained": lambda _, result: result.tokens_trained,
+    "model_params": lambda _, result: result.model_params,
+    "wall_time_seconds": lambda _, result: result.wall_time_seconds,
+    "device_used": lambda _, result: result.device_used,
+    "stop_reason": lambda _, result: result.stop_reason,
+    "worker": lambda _, result: result.attempt.worker.name,
+    "created_at": lambda _, result: result.created_at.isoformat(),
+}
+
+
+class _Line:
+    """A file for the csv module that hands each written line back."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def _results(campaign: Campaign, *, simulated: bool) -> Iterator[Result]:
+    """Yield results by task number, a chunk in memory at most; simulated ones only if asked for."""
+    results = campaign.results.select_related("task", "attempt__worker").order_by("task__number")
+    if not simulated:
+        results = results.filter(simulated=False)
+    return results.iterator(chunk_size=CHUNK_ROWS)
+
+
+def _record(campaign: Campaign, result: Result) -> dict[str, Any]:
+    """Return a result's own fields and what the script said of the conditions."""
+    fields = {name: value(campaign, result) for name, value in _FIELDS.items()}
+    return fields | {name: result.metrics.get(name) for name in _METRIC_NAMES}
+
+
+def json_lines(campaign: Campaign, *, simulated: bool = False) -> Iterator[str]:
+    """Yield one JSON object per result, its params as an object, each ending in a line break."""
+    for result in _results(campaign, simulated=simulated):
+        yield json.dumps(_record(campaign, result) | {"params": result.task.params}) + "\n"
+
+
+def csv_lines(campaign: Campaign, *, simulated: bool = False) -> Iterator[str]:
+    """Yield a head and one line per result; each param of the search space has a column."""
+    params = [one["name"] for one in campaign.search_space["parameters"]]
+    writer = csv.writer(_Line())
+    yield writer.writerow([*_FIELDS, *_METRIC_NAMES, *(_PARAM_PREFIX + name for name in params)])
+    for result in _results(campaign, simulated=simulated):
+        values = result.task.params
+        cells = [*_record(campaign, result).values(), *(values.get(name) for name in params)]
+        yield writer.writerow([_cell(cell) for cell in cells])
+
+
+def _cell(value: Any) -> Any:
+    """Return a value that a spreadsheet only shows: text that looks like a formula is quoted."""
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return f"'{value}"
+    return value

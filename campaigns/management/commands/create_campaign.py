@@ -1,0 +1,106 @@
+"""Create a campaign from the command line, and launch it if asked to."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from campaigns import lifecycle
+from campaigns.clock import database_now
+from campaigns.demonstration import store_file
+from campaigns.lifecycle import CampaignSpec
+
+
+class Command(BaseCommand):
+    """`manage.py create_campaign`."""
+
+    help = "Create a campaign as a draft; with --launch its tasks are handed out at once."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("name")
+        add("--experiment", default="train_char_lm", help="a name in the catalog")
+        add("--tasks", type=int, default=10, help="number of runs (default 10)")
+        add("--budget", type=float, default=60.0, help="seconds per run (default 60)")
+        add("--seed", type=int, default=42, help="task k gets seed + k (default 42)")
+        add("--space", type=Path, metavar="JSON", help="search space (default: the experiment's)")
+        add("--sampler", default="random")
+        add("--dataset", default="", help="name or sha256 (default: the experiment's first)")
+        add("--dataset-file", type=Path, help="store this file on the server and train on it")
+        add("--description", default="")
+        add("--owner", default="", metavar="USERNAME")
+        add("--allow-simulated", action="store_true", help="let workers without torch take part")
+        add("--max-failed-attempts", type=int, default=2)
+        add("--max-lost-attempts", type=int, default=5)
+        add("--launch", action="store_true")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        if options["dataset"] and options["dataset_file"]:
+            raise CommandError("Give --dataset or --dataset-file, not both.")
+        owner = _user(options["owner"])
+        space = _read_space(options["space"])
+        dataset = options["dataset"]
+        if options["dataset_file"]:
+            dataset = store_file(options["dataset_file"]).sha256
+        spec = CampaignSpec(
+            name=options["name"],
+            experiment=options["experiment"],
+            task_count=options["tasks"],
+            time_budget_seconds=options["budget"],
+            base_seed=options["seed"],
+            search_space=space,
+            sampler=options["sampler"],
+            dataset=dataset,
+            description=options["description"],
+            allow_simulated=options["allow_simulated"],
+            max_failed_attempts=options["max_failed_attempts"],
+            max_lost_attempts=options["max_lost_attempts"],
+        )
+        now = database_now()
+        try:
+            # One transaction: a space that turns out too small at launch leaves no draft behind.
+            with transaction.atomic():
+                campaign = lifecycle.create_campaign(spec, owner=owner, now=now)
+                if options["launch"]:
+                    lifecycle.launch(campaign, now=now)
+        except lifecycle.InvalidCampaign as error:
+            lines = [f"  {field}: {' '.join(texts)}" for field, texts in error.errors.items()]
+            raise CommandError("The campaign was refused:\n" + "\n".join(lines)) from error
+        self.stdout.write(
+            f"Campaign {campaign.pk} is {campaign.state}: {campaign.task_count} tasks of "
+            f"{campaign.time_budget_seconds:g} s on {campaign.dataset}. "
+            f"Page: {campaign.get_absolute_url()}"
+        )
+
+
+def _user(username: str) -> User | None:
+    """Return the user of this name, None for "". Raises CommandError."""
+    if not username:
+        return None
+    try:
+        return User.objects.get(username=username)
+    except User.DoesNotExist as error:
+        raise CommandError(
+            f"There is no user {username!r}; make one with: manage.py createsuperuser"
+        ) from error
+
+
+def _read_space(path: Path | None) -> dict[str, Any] | None:
+    """Return the JSON object in a file, None without one. Raises CommandError."""
+    if path is None:
+        return None
+    try:
+        space = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CommandError(f"Cannot read the search space {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise CommandError(f"{path} is not JSON: {error}") from error
+    if not isinstance(space, dict):
+        raise CommandError(f'{path} must hold a JSON object with "parameters".')
+    return space

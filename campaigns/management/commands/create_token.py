@@ -1,0 +1,34 @@
+"""Make a personal token, a researcher's key to the REST API."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError
+
+from campaigns.models import PersonalToken
+from workers.tokens import PERSONAL_PREFIX, hash_token, new_token
+
+
+class Command(BaseCommand):
+    """`manage.py create_token`."""
+
+    help = "Make a personal API token for a user. It is shown once; only its hash is stored."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("username")
+        parser.add_argument("--name", default="command line", help="what the token is for")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        user = User.objects.filter(username=options["username"]).first()
+        if user is None:
+            raise CommandError(
+                f"There is no user {options['username']!r}; make one with: "
+                "manage.py createsuperuser"
+            )
+        secret = new_token(PERSONAL_PREFIX)
+        PersonalToken.objects.create(user=user, name=options["name"], token_hash=hash_token(secret))
+        self.stdout.write(secret)
+        self.stderr.write("Keep it: it is not shown again. Use: Authorization: Bearer <token>")

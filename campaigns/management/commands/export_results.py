@@ -1,0 +1,52 @@
+"""Write a campaign's results as CSV or JSON lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from campaigns import exports
+from campaigns.lookup import campaign_or_error
+
+WRITERS = {"csv": exports.csv_lines, "jsonl": exports.json_lines}
+
+
+class Command(BaseCommand):
+    """`manage.py export_results`."""
+
+    help = "Export results with everything they were measured with; simulated ones only if asked."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("campaign", nargs="?", type=int, help="its number (default: the newest)")
+        add("--format", choices=sorted(WRITERS), default="csv")
+        add("--simulated", action="store_true", help="also results that were not measured")
+        add("--out", type=Path, help="file to write (default: standard output)")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        campaign = campaign_or_error(options["campaign"])
+        lines = WRITERS[options["format"]](campaign, simulated=options["simulated"])
+        if options["out"] is None:
+            self._print(lines)
+            return
+        try:
+            # newline="": the csv module writes its own line ends.
+            with options["out"].open("w", encoding="utf-8", newline="") as file:
+                file.writelines(lines)
+        except OSError as error:
+            raise CommandError(f"Cannot write {options['out']}: {error.strerror}") from error
+        self.stderr.write(f"Written: {options['out']}")
+
+    def _print(self, lines: Iterator[str]) -> None:
+        try:
+            for line in lines:
+                self.stdout.write(line, ending="")
+        except BrokenPipeError:
+            # `| head` has read enough; Python would complain once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

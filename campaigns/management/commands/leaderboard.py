@@ -1,0 +1,59 @@
+"""Print the leaderboard of a campaign, as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from campaigns import leaderboard
+from campaigns.clock import database_now
+from campaigns.lookup import campaign_or_error
+from campaigns.terminal import leaderboard_text, progress_sentence
+
+
+class Command(BaseCommand):
+    """`manage.py leaderboard`."""
+
+    help = "Print the measured results of a campaign, best first (simulated ones never rank)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("campaign", nargs="?", type=int, help="its number (default: the newest)")
+        add("--limit", type=int, default=20, help="rows (default 20)")
+        add("--device", default="", help="only results measured on this device")
+        add("--json", action="store_true", help="one JSON array instead of a table")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        campaign = campaign_or_error(options["campaign"])
+        limit = max(1, options["limit"])
+        rows = leaderboard.rank(campaign, limit=limit, device=options["device"])
+        if options["json"]:
+            self.stdout.write(json.dumps([_as_json(row) for row in rows], indent=2))
+            return
+        colour = self.stdout.isatty() and sys.stdout.isatty()
+        self.stdout.write(leaderboard_text(campaign, rows, colour=colour))
+        progress = leaderboard.progress(campaign, now=database_now())
+        self.stdout.write(
+            f"{campaign.state}: {progress_sentence(progress, leaderboard.best(campaign))}"
+        )
+
+
+def _as_json(row: leaderboard.Row) -> dict[str, Any]:
+    result, task = row.result, row.task
+    return {
+        "rank": row.rank,
+        "val_bpb": result.val_bpb,
+        "task": task.pk,
+        "number": task.number,
+        "seed": task.seed,
+        "params": task.params,
+        "model_params": result.model_params,
+        "steps_completed": result.steps_completed,
+        "wall_time_seconds": result.wall_time_seconds,
+        "device_used": result.device_used,
+        "worker": result.attempt.worker.name,
+    }

@@ -1,0 +1,43 @@
+"""Invite a machine to become a worker."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from workers import lifecycle
+
+
+class Command(BaseCommand):
+    """`manage.py enroll_worker`."""
+
+    help = "Make a single-use enrolment token (or, with --direct, a worker and its token)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--name", default="", help="of the worker (default: the machine's own name)")
+        add("--server", default="http://127.0.0.1:8000", help="address that the machine can reach")
+        add("--direct", action="store_true", help="make worker and token now; needs --name")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        name, server, now = options["name"], options["server"], timezone.now()
+        if not options["direct"]:
+            _, secret = lifecycle.invite(now=now, label=name)
+            named = f" --name {name}" if name else ""
+            hours = settings.XEENET["ENROLMENT_TOKEN_HOURS"]
+            self.stdout.write(f"On the new machine, once, within {hours:g} hours:\n")
+            self.stdout.write(f"  xeenet-worker --server {server} --enrol {secret}{named}")
+            self.stdout.write("\nLater starts need no token: xeenet-worker")
+            return
+        if not name:
+            raise CommandError("--direct needs --name.")
+        try:
+            worker, secret = lifecycle.register(name, now=now)
+        except lifecycle.WorkerNameTaken as error:
+            raise CommandError(f"A worker named {name!r} exists; choose another name.") from error
+        self.stdout.write(f"Worker {worker.pk}, {worker.name}. Its token is shown only now:\n")
+        self.stdout.write(f"  XEENET_WORKER_TOKEN={secret} xeenet-worker --server {server}")
