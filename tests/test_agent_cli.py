@@ -194,6 +194,22 @@ def test_a_refused_enrolment_says_what_to_do(server: AgentServer, tmp_path: Path
     assert raised.value.exit_code == cli.EXIT_NOT_AUTHENTICATED
 
 
+def test_a_host_whose_name_is_taken_enrols_under_another(
+    server: AgentServer, tmp_path: Path
+) -> None:
+    server.scripted["enrol"] = [error(400, ErrorCode.INVALID, "The name is taken.")]
+    state = StateFolder(tmp_path)
+    enrolled = credentials(state, "--server", server.url, "--enrol", "xe_once")
+    assert enrolled.name.endswith(state.agent_id[:6])
+
+
+def test_a_chosen_name_that_is_taken_is_not_changed(server: AgentServer, tmp_path: Path) -> None:
+    server.scripted["enrol"] = [error(400, ErrorCode.INVALID, "The name is taken.")]
+    arguments = ("--server", server.url, "--enrol", "xe_once", "--name", "bench")
+    with pytest.raises(cli.StartError, match="--name"):
+        credentials(StateFolder(tmp_path), *arguments)
+
+
 def test_a_stored_token_is_never_sent_to_another_server(
     server: AgentServer, tmp_path: Path
 ) -> None:

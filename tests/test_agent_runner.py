@@ -245,15 +245,19 @@ def test_the_folder_of_a_completed_run_is_never_kept(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "released"),
-    [(StopReason.CANCEL, False), (StopReason.LOST, False), (StopReason.DRAIN, True)],
+    ("reason", "release_reason"),
+    [
+        (StopReason.CANCEL, ""),
+        (StopReason.LOST, ""),
+        (StopReason.DRAIN, "the agent was stopped"),
+    ],
 )
 def test_a_stopped_run_submits_nothing_and_only_a_drained_one_is_released(
-    bench: Bench, reason: StopReason, released: bool
+    bench: Bench, reason: StopReason, release_reason: str
 ) -> None:
     attempt = bench.attempt()
     attempt.stop.request(reason)
-    assert bench.run(attempt) == RunOutcome(release=released)
+    assert bench.run(attempt) == RunOutcome(release_reason=release_reason)
     assert list(bench.state.work.iterdir()) == []
 
 
@@ -261,7 +265,8 @@ def test_a_task_whose_set_up_ate_its_deadline_is_released_instead_of_run_in_vain
     bench: Bench,
 ) -> None:
     attempt = bench.attempt(time_budget_seconds=20.0, deadline_seconds=19.0)
-    assert bench.run(attempt) == RunOutcome(release=True)
+    reason = "the set-up took too long for the deadline"
+    assert bench.run(attempt) == RunOutcome(release_reason=reason)
 
 
 def test_a_broken_work_folder_is_an_env_error_and_no_crash(bench: Bench) -> None:

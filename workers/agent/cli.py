@@ -194,18 +194,25 @@ def _credentials(options: argparse.Namespace, state: StateFolder, machine: Machi
         )
     if not server_url:
         raise StartError("Enrolment needs a server: add --server URL.", EXIT_USAGE)
-    credentials = _enrol(server_url, options.enrol, options.name or socket.gethostname(), machine)
+    host = socket.gethostname()[:64]
+    names = [options.name] if options.name else [host, f"{host}-{state.agent_id[:6]}"]
+    credentials = _enrol(server_url, options.enrol, names, machine)
     state.store_credentials(credentials)
     log.info("enrolled as %r; the next start needs no token", credentials.name)
     return credentials
 
 
-def _enrol(server_url: str, enrolment_token: str, name: str, machine: Machine) -> Credentials:
-    """Exchange the enrolment token, waiting for the server as long as it takes."""
+def _enrol(
+    server_url: str, enrolment_token: str, names: list[str], machine: Machine
+) -> Credentials:
+    """Exchange the enrolment token, waiting for the server as long as it takes.
+
+    The first of ``names`` that is free becomes the worker's.
+    """
     client, backoff = Client(server_url), Backoff()
     request: EnrolRequest = {
         "enrolment_token": enrolment_token,
-        "name": name,
+        "name": names[0],
         "hardware": machine.hardware,
         "agent_version": AGENT_VERSION,
     }
@@ -221,9 +228,17 @@ def _enrol(server_url: str, enrolment_token: str, name: str, machine: Machine) -
                 announced = True
                 time.sleep(backoff.next_wait(error.retry_after_seconds))
             except RequestRefused as refused:
+                if refused.status == 400 and request["name"] != names[-1]:
+                    request["name"] = names[names.index(request["name"]) + 1]
+                    continue
+                advice = (
+                    "Choose another with --name."
+                    if refused.status == 400
+                    else "Enrolment tokens work once; make a new one on the server's page for "
+                    "workers."
+                )
                 raise StartError(
-                    f"The server refused the enrolment: {refused} Enrolment tokens work once; "
-                    "make a new one on the server's page for workers.",
+                    f"The server refused the enrolment: {refused} {advice}",
                     EXIT_NOT_AUTHENTICATED,
                 ) from refused
     finally:

@@ -106,9 +106,9 @@ class Client:
         path = RESULT_PATH.format(lease_id=lease_id)
         return cast(SubmissionReply, self._call("PUT", path, submission, needs=("verdict",)))
 
-    def release(self, lease_id: str) -> None:
-        """Give a task back unrun."""
-        self._call("POST", RELEASE_PATH.format(lease_id=lease_id), {})
+    def release(self, lease_id: str, reason: str) -> None:
+        """Give a task back unrun; ``reason`` is for people."""
+        self._call("POST", RELEASE_PATH.format(lease_id=lease_id), {"reason": reason})
 
     def download(self, path: str, target: Path, *, sha256: str, max_bytes: int) -> None:
         """Stream the file at ``path`` to ``target``: complete and verified, or not at all.

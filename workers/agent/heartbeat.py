@@ -15,6 +15,7 @@ from workers.protocol import (
     HeartbeatAnswer,
     HeartbeatLease,
     HeartbeatReply,
+    LeaseAnswer,
 )
 
 _SHORTEST_SECONDS: Final = 0.1
@@ -127,14 +128,20 @@ class Heartbeat(threading.Thread):
             attempt.progress.delivered(points[attempt.lease_id])
         for answer in reply["leases"]:
             attempt_or_none = by_id.get(answer["lease_id"])
-            if attempt_or_none is None or answer["answer"] == HeartbeatAnswer.CONTINUE:
-                continue
-            log.warning(
-                "%s: %s. %s", attempt_or_none.label, answer["answer"], answer.get("reason", "")
-            )
-            cancelled = answer["answer"] == HeartbeatAnswer.CANCEL
-            attempt_or_none.stop.request(StopReason.CANCEL if cancelled else StopReason.LOST)
+            if attempt_or_none is not None:
+                self._pass_on(attempt_or_none, answer)
         return reply
+
+    def _pass_on(self, attempt: Attempt, answer: LeaseAnswer) -> None:
+        """Ask the attempt to stop when the answer says so and its script still runs."""
+        with self._lock:
+            # Its result may have been taken while the heartbeat was under way.
+            running = attempt.lease_id in self._running
+        if not running or answer["answer"] == HeartbeatAnswer.CONTINUE:
+            return
+        log.warning("%s: %s. %s", attempt.label, answer["answer"], answer.get("reason", ""))
+        cancelled = answer["answer"] == HeartbeatAnswer.CANCEL
+        attempt.stop.request(StopReason.CANCEL if cancelled else StopReason.LOST)
 
     def _next_wait(self) -> float:
         interval = max(_SHORTEST_SECONDS, self._interval_seconds)

@@ -177,7 +177,7 @@ class Agent:
         leases = reply["leases"]
         if len(leases) < asked:
             self._next_claim_at = time.monotonic() + reply["wait_seconds"]
-        self._say_once(reply.get("reason", "") if not leases else "")
+        self._say_once("" if leases else reply.get("reason", ""), logging.INFO)
         for lease in leases:
             problem = lease_problem(lease)
             if problem:
@@ -214,8 +214,8 @@ class Agent:
             self._heartbeat.flush(attempt)
         self._heartbeat.remove(attempt)
         self._outbox.wake()
-        if outcome.release:
-            self._release(attempt)
+        if outcome.release_reason:
+            self._release(attempt, outcome.release_reason)
         self._note_machine_trouble(outcome)
         self._changed.set()
 
@@ -299,11 +299,11 @@ class Agent:
         if waiting := len(self._outbox.pending_lease_ids()):
             log.warning("%d result(s) stay on disk and are sent at the next start", waiting)
 
-    def _release(self, attempt: Attempt) -> None:
+    def _release(self, attempt: Attempt, reason: str) -> None:
         try:
             for try_ in stamina.retry_context(on=ServerUnavailable, attempts=3, timeout=5.0):
                 with try_:
-                    self._client.release(attempt.lease_id)
+                    self._client.release(attempt.lease_id, reason)
             log.info("%s: released", attempt.label)
         except ServerError as error:
             log.warning("%s: not released, its lease will run out: %s", attempt.label, error)
@@ -311,8 +311,8 @@ class Agent:
     def _collect_threads(self) -> None:
         self._threads = {a: thread for a, thread in self._threads.items() if thread.is_alive()}
 
-    def _say_once(self, reason: str) -> None:
+    def _say_once(self, reason: str, level: int = logging.WARNING) -> None:
         """Log why nothing is claimed when that changes; "" when work goes on."""
         if reason and reason != self._last_reason:
-            log.warning("%s", reason)
+            log.log(level, "%s", reason)
         self._last_reason = reason

@@ -38,12 +38,13 @@ log = logging.getLogger("xeenet.runner")
 class RunOutcome:
     """What is to be done after a task: submit, or release, or neither (cancelled, lease lost).
 
+    ``release_reason`` says why the task goes back unrun, and is empty when it does not.
     ``pause_reason`` is set when this machine, not the task, was at fault; ``stuck_tag`` names the
     run whose processes could not be killed.
     """
 
     submission: Submission | None = None
-    release: bool = False
+    release_reason: str = ""
     pause_reason: str = ""
     stuck_tag: str = ""
 
@@ -131,7 +132,7 @@ class Runner:
             return _stopped(attempt)
         if attempt.seconds_to_deadline() < lease["time_budget_seconds"]:
             log.warning("%s: set-up took too long for the deadline, released", attempt.label)
-            return RunOutcome(release=True)
+            return RunOutcome(release_reason="the set-up took too long for the deadline")
         return self._spawn_and_judge(attempt, folder, script, config)
 
     def _write_inputs(self, attempt: Attempt, folder: Path, source: bytes) -> tuple[Path, Path]:
@@ -280,7 +281,8 @@ def _step(attempt: Attempt, number: int, text: str, *arguments: object) -> None:
 
 def _stopped(attempt: Attempt) -> RunOutcome:
     log.info("%s: stopped (%s)", attempt.label, attempt.stop.reason)
-    return RunOutcome(release=attempt.stop.reason is StopReason.DRAIN)
+    drained = attempt.stop.reason is StopReason.DRAIN
+    return RunOutcome(release_reason="the agent was stopped" if drained else "")
 
 
 def _env_failure(failure_class: FailureClass, message: str) -> RunOutcome:
