@@ -27,6 +27,7 @@ HOSTILE_BODIES: Final[dict[str, tuple[bytes, str]]] = {
     "100,000 levels": (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested deeper than 32"),
     "100,000 objects": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested deeper than 32"),
     "100,000 levels never closed": (b"[" * 100_000, "nested deeper than 32"),
+    "350,000 lists": (b'{"a":[' + b"[]," * 349_000 + b"[]]}", "more than 50000 objects"),
     "one byte too many": (b'{"a": "' + b"x" * (MAX_BODY_BYTES - 8) + b'"}', "larger than"),
     "bad UTF-8": (b'{"a": "\xff"}', "not UTF-8: byte 7"),
     "a surrogate as UTF-8": (b'{"a": "\xed\xa0\x80"}', "not UTF-8"),

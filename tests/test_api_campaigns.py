@@ -206,3 +206,12 @@ def test_a_cancelled_campaign_stays_in_the_list_with_its_reason() -> None:
     (listed,) = APIClient().get(URL).json()["results"]
 
     assert (listed["state"], listed["state_reason"]) == ("cancelled", "wrong data set")
+
+
+def test_a_hundred_thousand_unknown_fields_get_a_short_answer() -> None:
+    client, _ = researcher_client()
+
+    answer = client.post(URL, {str(number): 1 for number in range(90_000)})
+
+    assert answer.status_code == 400
+    assert len(answer.content) < 10_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 import uuid
 from typing import Any
 
@@ -165,3 +166,18 @@ def test_a_renewal_costs_two_queries_per_lease(
     clock = 1 if connection.vendor == "postgresql" else 0
     with django_assert_num_queries(1 + clock + 2 + 2 * 3):  # token, clock, presence, leases
         client.post(URL, beat)
+
+
+@pytest.mark.parametrize("place", ["leases", "progress"])
+def test_a_list_far_too_long_is_refused_by_its_length_alone(place: str) -> None:
+    client, _ = agent_client()
+    long = [1] * 400_000
+    beat = body() | {"leases": long} if place == "leases" else body(uuid.uuid4(), progress=long)
+
+    started = time.process_time()
+    answer = client.post(URL, beat)
+
+    assert answer.status_code == 400
+    assert len(answer.content) < 1000
+    # Judged one by one they would take many seconds.
+    assert time.process_time() - started < 2

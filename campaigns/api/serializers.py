@@ -21,6 +21,8 @@ MAX_SEARCH_SPACE_BYTES: Final = 64 * 1024
 MIN_BUDGET_SECONDS: Final = 0.1
 MAX_ATTEMPTS: Final = 100
 MAX_LEADERBOARD_ROWS: Final = 500
+# An answer names this many misspelt fields; a body may hold a hundred thousand.
+MAX_UNKNOWN_FIELDS: Final = 10
 
 
 class CampaignSpecSerializer(serializers.Serializer[CampaignSpec]):
@@ -59,7 +61,10 @@ class CampaignSpecSerializer(serializers.Serializer[CampaignSpec]):
         if unknown:
             known = ", ".join(self.fields)
             raise serializers.ValidationError(
-                {name[:100]: [f"There is no such field; known are: {known}."] for name in unknown}
+                {
+                    name[:100]: [f"There is no such field; known are: {known}."]
+                    for name in unknown[:MAX_UNKNOWN_FIELDS]
+                }
             )
         return CampaignSpec(**super().to_internal_value(data))
 

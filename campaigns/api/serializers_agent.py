@@ -15,6 +15,7 @@ from rest_framework import serializers
 
 from campaigns.models import Attempt, FailureClass
 from workers.api.fields import (
+    BoundedListField,
     JSONObjectField,
     StrictBooleanField,
     StrictCharField,
@@ -101,7 +102,7 @@ class HeartbeatLeaseSerializer(serializers.Serializer[dict[str, Any]]):
     """`protocol.HeartbeatLease`."""
 
     lease_id = StrictUUIDField()
-    progress = serializers.ListField(
+    progress = BoundedListField(
         child=ProgressPointSerializer(),
         required=False,
         max_length=MAX_PROGRESS_POINTS_PER_HEARTBEAT,
@@ -112,9 +113,7 @@ class HeartbeatRequestSerializer(serializers.Serializer[dict[str, Any]]):
     """`protocol.HeartbeatRequest`."""
 
     boot_id = StrictUUIDField()
-    leases = serializers.ListField(
-        child=HeartbeatLeaseSerializer(), max_length=MAX_LEASES_PER_CLAIM
-    )
+    leases = BoundedListField(child=HeartbeatLeaseSerializer(), max_length=MAX_LEASES_PER_CLAIM)
 
 
 class LeaseAnswerSerializer(serializers.Serializer[dict[str, Any]]):

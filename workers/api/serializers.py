@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from workers.api.fields import StrictCharField, StrictIntegerField
+from workers.api.fields import BoundedListField, StrictCharField, StrictIntegerField
 from workers.models import Worker, WorkerState
 
 MAX_BIGINT: Final = 2**63 - 1
@@ -20,8 +20,8 @@ def _count() -> StrictIntegerField:
     return StrictIntegerField(required=False, min_value=0, max_value=MAX_BIGINT)
 
 
-def _texts(max_texts: int, max_length: int) -> serializers.ListField:
-    return serializers.ListField(
+def _texts(max_texts: int, max_length: int) -> BoundedListField:
+    return BoundedListField(
         child=StrictCharField(allow_blank=True, max_length=max_length),
         required=False,
         max_length=max_texts,
