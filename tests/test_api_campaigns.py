@@ -115,8 +115,9 @@ def test_describing_a_campaign_needs_somebody_signed_in() -> None:
 def test_a_worker_cannot_describe_or_list_campaigns() -> None:
     client, _ = agent_client()
 
-    assert client.post(URL, spec()).status_code == 401
-    assert client.get(URL).status_code == 401
+    for answer in (client.post(URL, spec()), client.get(URL)):
+        assert answer.status_code == 401
+        assert "personal token (xp_…)" in answer.json()["message"]
 
 
 def test_the_list_shows_the_newest_first_with_the_best_measured_value() -> None:

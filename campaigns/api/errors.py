@@ -105,6 +105,11 @@ def _message(error: Exception) -> str:
         return "The database is not available; try again in a moment."
     if isinstance(error, PayloadTooLarge):
         return f"The body is larger than {MAX_BODY_BYTES} bytes; send less at once."
+    if isinstance(error, exceptions.NotAuthenticated):
+        return (
+            "This needs somebody this server knows: people sign in or send a personal token "
+            "(xp_…), agents a worker token (xw_…)."
+        )
     if isinstance(error, exceptions.ValidationError):
         path, sentence = next(_sentences(error.detail), ("", "The body is not valid."))
         return f"{path}: {sentence}" if path else sentence
