@@ -34,6 +34,8 @@ def number(value: Any) -> str:
 
 def leaderboard_text(campaign: Campaign, rows: Sequence[Row], *, colour: bool) -> str:
     """Return leaderboard rows as a table, with the params that are the same for all above it."""
+    if not rows:
+        return f"{plain(campaign.name)}: no measured result yet"
     varying, constant = leaderboard.varying_params(campaign)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for head in ("rank", "val_bpb"):

@@ -1,0 +1,115 @@
+"""``manage.py create_campaign``."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from campaigns.models import Campaign, CampaignState, Dataset
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def create(*arguments: Any, **options: Any) -> str:
+    output = StringIO()
+    call_command("create_campaign", *arguments, stdout=output, **options)
+    return output.getvalue()
+
+
+def test_a_draft_is_made_with_the_defaults_of_its_experiment() -> None:
+    output = create("first question")
+    campaign = Campaign.objects.get()
+    assert campaign.state == CampaignState.DRAFT
+    assert campaign.dataset.name == "tinyshakespeare"
+    assert (campaign.task_count, campaign.time_budget_seconds, campaign.base_seed) == (10, 60, 42)
+    assert campaign.owner is None
+    assert f"Campaign {campaign.pk} is draft" in output
+    assert campaign.get_absolute_url() in output
+
+
+def test_every_argument_reaches_the_campaign_and_launch_makes_the_tasks(tmp_path: Path) -> None:
+    owner = factories.user("ada")
+    space = tmp_path / "space.json"
+    space.write_text(json.dumps(factories.SMALL_SPACE))
+    create(
+        "second",
+        *("--tasks", "4", "--budget", "7.5", "--seed", "100", "--space", str(space)),
+        *("--dataset", "english_like", "--owner", "ada", "--description", "why"),
+        *("--allow-simulated", "--max-failed-attempts", "3", "--max-lost-attempts", "6"),
+        "--launch",
+    )
+    campaign = Campaign.objects.get()
+    assert campaign.state == CampaignState.ACTIVE
+    assert campaign.owner == owner
+    assert campaign.search_space == factories.SMALL_SPACE
+    assert campaign.dataset.name == "english_like"
+    assert campaign.allow_simulated
+    assert (campaign.max_failed_attempts, campaign.max_lost_attempts) == (3, 6)
+    assert campaign.description == "why"
+    assert list(campaign.tasks.values_list("seed", flat=True)) == [100, 101, 102, 103]
+
+
+def test_a_file_becomes_the_data_set_under_a_name_scripts_accept(
+    tmp_path: Path, settings: Any
+) -> None:
+    settings.MEDIA_ROOT = tmp_path / "media"
+    file = tmp_path / ".my notes (old).txt"
+    file.write_text("all that I ever wrote " * 100)
+    create("on my notes", "--dataset-file", str(file))
+    dataset = Campaign.objects.get().dataset
+    assert dataset.name == "my-notes-old-"
+    assert Path(dataset.file.path).read_bytes() == file.read_bytes()
+
+
+def test_all_that_is_wrong_is_said_by_field_and_nothing_is_made() -> None:
+    with pytest.raises(CommandError) as info:
+        create("wrong", "--tasks", "0", "--dataset", "nothing", "--launch")
+    assert "task_count: " in str(info.value)
+    assert "dataset: " in str(info.value)
+    assert not Campaign.objects.exists()
+
+
+def test_a_space_with_too_few_points_leaves_no_draft_behind(tmp_path: Path) -> None:
+    space = tmp_path / "space.json"
+    one_point = {"name": "d_model", "type": "choice", "values": [6]}
+    divisor = {"name": "n_heads", "type": "choice", "values": [4]}
+    space.write_text(
+        json.dumps({"parameters": [one_point, divisor], "constraints": ["d_model % n_heads == 0"]})
+    )
+    with pytest.raises(CommandError, match="search_space"):
+        create("empty", "--space", str(space), "--launch")
+    assert not Campaign.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [(None, "Cannot read"), ("{", "is not JSON"), ("[]", "JSON object")]
+)
+def test_a_space_file_that_is_none_is_refused(text: str | None, words: str, tmp_path: Path) -> None:
+    space = tmp_path / "space.json"
+    if text is not None:
+        space.write_text(text)
+    with pytest.raises(CommandError, match=words):
+        create("no space", "--space", str(space))
+
+
+def test_an_unknown_owner_is_refused() -> None:
+    with pytest.raises(CommandError, match=r"no user 'nobody'.*createsuperuser"):
+        create("whose", "--owner", "nobody")
+
+
+def test_a_data_set_is_named_or_given_but_not_both(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="not both"):
+        create("two", "--dataset", "english_like", "--dataset-file", str(tmp_path))
+    assert not Dataset.objects.exists()
+
+
+def test_a_data_set_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"Cannot read the data set .*missing\.txt"):
+        create("gone", "--dataset-file", str(tmp_path / "missing.txt"))

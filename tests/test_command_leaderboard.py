@@ -1,0 +1,86 @@
+"""``manage.py leaderboard``."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from campaigns.models import Campaign
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def board(*arguments: Any, **options: Any) -> str:
+    output = StringIO()
+    call_command("leaderboard", *arguments, stdout=output, **options)
+    return output.getvalue()
+
+
+@pytest.fixture
+def campaign() -> Campaign:
+    """Three measured results and one simulated one that looks best."""
+    made = factories.active_campaign(4, allow_simulated=True)
+    for value in (3.2, 3.1, 3.3):
+        factories.finish(factories.claim_one(factories.worker()), value)
+    dreamer = factories.worker("dreamer", simulates=True)
+    attempt = factories.claim_one(dreamer)
+    body = factories.completed(attempt.task, 1.5)
+    body["simulated"] = True
+    factories.lifecycle.submit(dreamer, attempt.lease_id, body, now=factories.NOW)
+    return made
+
+
+def test_measured_results_are_listed_best_first_and_simulated_ones_are_not(
+    campaign: Campaign,
+) -> None:
+    lines = board(campaign.pk).splitlines()
+    assert [line.split()[:2] for line in lines[2:5]] == [
+        ["1", "3.1000"],
+        ["2", "3.2000"],
+        ["3", "3.3000"],
+    ]
+    assert "1.5000" not in "".join(lines)
+    assert "4/4 done" in lines[5]
+
+
+def test_without_a_number_the_newest_campaign_is_shown(campaign: Campaign) -> None:
+    newest = factories.campaign(now=factories.at(60))
+    assert f"{newest.name}: no measured result yet" in board()
+
+
+def test_the_limit_cuts_the_list(campaign: Campaign) -> None:
+    assert len(json.loads(board(campaign.pk, "--json", "--limit", "2"))) == 2
+
+
+def test_json_holds_params_and_conditions(campaign: Campaign) -> None:
+    first = json.loads(board(campaign.pk, "--json"))[0]
+    assert first["rank"] == 1
+    assert first["val_bpb"] == pytest.approx(3.1)
+    assert set(first["params"]) == {"lr", "d_model"}
+    assert first["device_used"] == "cpu"
+
+
+def test_only_results_of_the_device_asked_for_are_ranked(campaign: Campaign) -> None:
+    assert json.loads(board(campaign.pk, "--json", "--device", "cuda")) == []
+
+
+def test_no_name_can_steer_the_terminal() -> None:
+    name = "\x1b[31mred[bold]\x07"
+    factories.completed_task(by=factories.worker("\x1b]0;title\x07"), name=name)
+    output = board()
+    assert "\x1b" not in output
+    assert "\x07" not in output
+    assert "red[bold]" in output
+
+
+def test_a_campaign_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(CommandError, match="no campaign 99"):
+        board(99)
+    with pytest.raises(CommandError, match="no campaign yet"):
+        board()

@@ -1,0 +1,90 @@
+"""``manage.py serve``: what it checks first, and that Ctrl-C leaves nothing behind.
+
+The server at work is shown in test_end_to_end.py.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from campaigns import serving
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_a_port_in_use_is_refused_with_a_free_one_to_take(taken_port: int) -> None:
+    with pytest.raises(CommandError, match=rf"Port {taken_port} .* in use .* --port (\d+)") as info:
+        call_command("serve", port=taken_port)
+    proposed = int(str(info.value).partition("--port ")[2].split(",")[0])
+    serving.check_port("127.0.0.1", proposed)
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(CommandError, match=r"Cannot listen on 192\.0\.2\.1"):
+        serving.check_port("192.0.2.1", 8000)
+
+
+@pytest.mark.parametrize("port", [0, 65536])
+def test_a_port_that_does_not_exist_is_refused(port: int) -> None:
+    with pytest.raises(CommandError, match=f"Port {port} does not exist"):
+        serving.check_port("127.0.0.1", port)
+
+
+def test_a_home_that_cannot_be_written_is_refused(settings: Any, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    settings.XEENET_HOME = file / "home"
+    with pytest.raises(CommandError, match=r"Cannot write to .*XEENET_HOME"):
+        serving.check_home_writable()
+
+
+def test_less_than_one_web_worker_is_refused() -> None:
+    with pytest.raises(CommandError, match="--workers must be at least 1"):
+        call_command("serve", workers=0)
+
+
+def test_static_files_are_collected_once_and_again_after_a_change(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "one.css").write_text("body {}")
+    settings.STATIC_ROOT = tmp_path / "collected"
+    settings.STATICFILES_DIRS = [source]
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}
+    }
+    assert serving.collect_static_files()
+    assert not serving.collect_static_files()
+    (source / "two.css").write_text("p {}")
+    assert serving.collect_static_files()
+    assert list((tmp_path / "collected").glob("two.*.css"))
+
+
+def test_the_addresses_that_mean_everywhere_are_reached_locally() -> None:
+    assert serving.url_of("0.0.0.0", 8000) == "http://127.0.0.1:8000"
+    assert serving.url_of("::", 8000) == "http://[::1]:8000"
+    assert serving.url_of("xeenet.example.org", 80) == "http://xeenet.example.org:80"
+
+
+def test_the_web_server_is_granian_with_the_wsgi_application() -> None:
+    command = serving.web_command("127.0.0.1", 8000, workers=3)
+    assert command[1:3] == ["-m", "granian"]
+    assert command[-1] == "xeenet_site.wsgi:application"
+    assert command[command.index("--workers") + 1] == "3"
+    assert serving.server_environment()["PATH"] == os.environ["PATH"]
