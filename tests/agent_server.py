@@ -202,10 +202,10 @@ def make_lease(source: bytes, **changes: Any) -> Lease:
     return lease | changes  # type: ignore[return-value]
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
     """Return as soon as ``condition`` holds; fail when it does not within ``seconds``."""
     pause, waited = threading.Event(), 0.0
     while not condition():
         assert waited < seconds, "the condition did not come true in time"
-        pause.wait(0.02)
-        waited += 0.02
+        pause.wait(0.05)
+        waited += 0.05

@@ -116,11 +116,12 @@ def test_the_second_ctrl_c_stops_at_once_and_leaves_no_process(
 
 
 @linux_only
-def test_after_a_sudden_death_the_next_start_removes_every_process_and_folder(
+def test_after_a_sudden_death_the_next_start_leaves_no_process_and_delivers_what_was_finished(
     server: AgentServer, tmp_path: Path, started: Any
 ) -> None:
-    source = ANNOUNCE + DETACH + "detach(); announce(); time.sleep(60)"
-    give(server, source.encode())
+    server.scripted["result"] = [error(503, "oops", Retry_After="60")]
+    finished = give(server, b"print('no result')")
+    unfinished = give(server, (ANNOUNCE + DETACH + "detach(); announce(); time.sleep(60)").encode())
     bench = Bench(tmp_path, server)
     agent = started()
     wait_until(lambda: len(list(bench.state.work.glob("*/[0-9]*"))) == 2, 30)
@@ -130,19 +131,8 @@ def test_after_a_sudden_death_the_next_start_removes_every_process_and_folder(
     assert started("--once").wait(30) == 0
     assert bench.scripts() == []
     assert list(bench.state.work.iterdir()) == []
-
-
-def test_a_result_finished_before_a_sudden_death_is_delivered_by_the_next_start(
-    server: AgentServer, tmp_path: Path, started: Any
-) -> None:
-    server.scripted["result"] = [error(503, "oops", Retry_After="60")]
-    lease_id = give(server, b"print('no result')")
-    agent = started()
-    wait_until(lambda: server.calls("result"), 30)
-    agent.kill()
-    agent.wait()
-    assert started("--once").wait(30) == 0
-    assert server.results[lease_id]["outcome"] == Outcome.FAILED
+    assert server.results[finished]["outcome"] == Outcome.FAILED
+    assert unfinished not in server.results
 
 
 def test_a_second_agent_on_the_same_folder_ends_with_its_own_exit_code(
@@ -151,15 +141,6 @@ def test_a_second_agent_on_the_same_folder_ends_with_its_own_exit_code(
     with StateFolder(tmp_path / "state").locked():
         assert started().wait(20) == cli.EXIT_STATE_FOLDER
     assert "already running" in (tmp_path / "log").read_text()
-
-
-def test_check_prints_the_profile_and_says_whether_tasks_can_run(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="this installation has no torch")
-    command = [sys.executable, "-m", "workers.agent", "--check", "--state-dir", str(tmp_path)]
-    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    profile, _, sentence = answer.stdout.rpartition("}\n")
-    assert json.loads(profile + "}")["devices"]
-    assert sentence.startswith("This machine can run tasks on:")
 
 
 # Its decisions, one by one.
@@ -246,6 +227,17 @@ def test_the_token_may_come_from_the_environment(
     monkeypatch.setenv(cli.TOKEN_VARIABLE, "xw_from_environment")
     found = credentials(StateFolder(tmp_path), "--server", "http://localhost:8000/")
     assert (found.server_url, found.token) == ("http://localhost:8000", "xw_from_environment")
+
+
+def test_check_prints_the_profile_and_says_whether_tasks_can_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli._print_check(ABLE) == 0
+    profile, _, sentence = capsys.readouterr().out.rpartition("}\n")
+    assert json.loads(profile + "}") == ABLE.hardware
+    assert sentence == "This machine can run tasks on: cpu.\n"
+    assert cli._print_check(UNABLE) == cli.EXIT_CANNOT_RUN
+    assert "No module named 'torch'. Install torch" in capsys.readouterr().out
 
 
 def test_a_machine_with_torch_trains() -> None:

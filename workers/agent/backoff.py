@@ -8,7 +8,7 @@ import random
 class Backoff:
     """Exponential waits with jitter, for loops that may be interrupted while they wait."""
 
-    def __init__(self, first_seconds: float = 1.0, most_seconds: float = 60.0) -> None:
+    def __init__(self, first_seconds: float = 1.0, most_seconds: float = 30.0) -> None:
         self._first_seconds = first_seconds
         self._most_seconds = most_seconds
         self._failures = 0

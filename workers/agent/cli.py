@@ -111,6 +111,9 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     )
     signal.signal(signal.SIGTERM, lambda *_: agent.on_sigterm())
     signal.signal(signal.SIGINT, lambda *_: agent.on_interrupt())
+    hangup = getattr(signal, "SIGHUP", None)  # a closed terminal; nohup asks to ignore it
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        signal.signal(hangup, lambda *_: agent.on_sigterm())
     log.info("XeeNet worker %s, server %s", AGENT_VERSION, client.server_url)
     try:
         return agent.run()

@@ -177,13 +177,15 @@ class ProcessTree:
 
     def _members(self) -> set[psutil.Process]:
         """Return the known processes, the walk from them, and the adopted ones."""
-        roots = set(self._known) | self._adopted()
-        if self._root is not None:
-            roots.add(self._root)
-        found = set(roots)
+        roots = [] if self._root is None else [self._root]
+        roots += [*self._known, *self._adopted()]
+        found: set[psutil.Process] = set()
         for process in roots:
-            with contextlib.suppress(psutil.Error):
-                found.update(process.children(recursive=True))
+            # A walk reads the whole process table: only for those whom no walk has met yet.
+            if process not in found:
+                found.add(process)
+                with contextlib.suppress(psutil.Error):
+                    found.update(process.children(recursive=True))
         self._known = set(_alive(found))
         return set(self._known)
 
@@ -202,9 +204,9 @@ class ProcessTree:
         """Return our children that we did not start and that are younger than this run."""
         if not _own.adopts_orphans:
             return []
-        with _own.lock:
+        children = psutil.Process().children()
+        with _own.lock:  # after the look: whoever was being started by then is registered now
             own = set(_own.pids)
-            children = psutil.Process().children()
         return [
             child
             for child in children
