@@ -1,6 +1,11 @@
 """The overview: first steps on an empty installation, then what runs and what came in."""
 
+import html
+import re
+import shlex
+
 import pytest
+from django.core.management import get_commands, load_command_class
 from django.test import Client
 from django.urls import reverse
 
@@ -15,6 +20,17 @@ def test_an_empty_installation_shows_three_steps_with_commands(client: Client) -
         assert words in page
     assert "python manage.py create_campaign" in page
     assert "xeenet-worker --server http://testserver" in page
+
+
+def test_every_command_shown_is_one_that_the_server_knows(client: Client) -> None:
+    page = html.unescape(client.get(reverse("overview")).text)
+    shown = re.findall(r">python manage.py ([^<]+)<", page)
+    names = {shlex.split(line)[0] for line in shown}
+    assert names == {"create_campaign", "enroll_worker", "leaderboard"}
+    for line in shown:
+        name, *arguments = shlex.split(line)
+        parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
+        parser.parse_args(arguments)
 
 
 def test_a_step_that_was_taken_is_ticked(client: Client) -> None:
