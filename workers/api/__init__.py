@@ -1,1 +1,1 @@
-"""The REST endpoints of a worker's identity: enrolment and "who am I"."""
+"""How agents describe themselves: strict serializer fields, and the shapes made of them."""
