@@ -1,0 +1,201 @@
+"""``manage.py check_experiment``: each rule of the contract, and small scripts that break it."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from campaigns import script_contract
+from campaigns.script_contract import Run
+from experiments import catalog
+from workers.protocol import bits_per_byte
+
+DATASET = catalog.get_dataset("english_like")
+
+# Keeps every rule without torch, so that the rules are shown in seconds.
+HONEST = """
+import argparse, json, math, signal, sys, time
+KNOWN = {"lr", "seed", "time_budget_seconds", "max_steps", "dataset", "dataset_sha256"}
+parser = argparse.ArgumentParser()
+parser.add_argument("--config-file", required=True)
+config = json.load(open(parser.parse_args().config_file))
+if unknown := set(config) - KNOWN:
+    sys.exit(print("unknown keys:", unknown, file=sys.stderr) or 2)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+if "max_steps" not in config:
+    time.sleep(0.5 * config["time_budget_seconds"])
+nats = 200_000.0 + config["seed"]
+print("working", file=sys.stderr)
+print(json.dumps({
+    "val_bpb": nats / (99_999 * math.log(2)), "train_loss": 2.0, "eval_nll_nats": nats,
+    "eval_bytes": 99_999, "eval_tokens": 99_999, "steps_completed": config.get("max_steps", 9),
+    "tokens_trained": 9, "wall_time_seconds": 0.1, "model_params": 1, "device_used": "cpu",
+    "seed": config["seed"], "dataset_sha256": config["dataset_sha256"], "stop_reason": "time",
+}))
+"""
+
+
+def ended(stdout: str = "", exit_code: int | None = 0, wall_seconds: float = 1.0) -> Run:
+    return Run(exit_code, stdout, "last words\n", wall_seconds)
+
+
+def line(**changes: Any) -> str:
+    eval_bytes = 99_999
+    metrics = {
+        "val_bpb": bits_per_byte(200_000.0, eval_bytes),
+        "train_loss": 2.0,
+        "eval_nll_nats": 200_000.0,
+        "eval_bytes": eval_bytes,
+        "eval_tokens": eval_bytes,
+        "steps_completed": 3,
+        "tokens_trained": 9,
+        "wall_time_seconds": 0.1,
+        "model_params": 1,
+        "device_used": "cpu",
+        "seed": 42,
+        "dataset_sha256": DATASET.sha256,
+        "stop_reason": "time",
+    }
+    return json.dumps(metrics | changes) + "\n"
+
+
+def check(source: str, tmp_path: Path, budget: float = 2.0) -> str:
+    """Run the command on a script; return what it printed, refused or not."""
+    script, params = tmp_path / "script.py", tmp_path / "params.json"
+    script.write_text(source)
+    params.write_text('{"lr": 0.1}')
+    output = StringIO()
+    try:
+        call_command(
+            "check_experiment", str(script), "--params", str(params), budget=budget, stdout=output
+        )
+    except CommandError as error:
+        output.write(str(error))
+    return output.getvalue()
+
+
+def test_a_script_that_keeps_the_contract_is_told_so(tmp_path: Path) -> None:
+    output = check(HONEST, tmp_path)
+    assert "BROKEN" not in output
+    assert output.count("kept") == 9
+    assert "keeps every rule" in output
+
+
+def test_each_broken_rule_is_named(tmp_path: Path) -> None:
+    loud = HONEST.replace('print("working", file=sys.stderr)', 'print("working")')
+    fickle = loud.replace("nats = 200_000.0", "nats = 200_000.0 + time.time() % 1")
+    output = check(fickle, tmp_path)
+    broken = [text for text in output.splitlines() if text.startswith("BROKEN")]
+    assert [text.split()[1] for text in broken] == [
+        "one",
+        "result",
+        "names",
+        "evaluates",
+        "replays:",
+    ]
+    assert "breaks 5 rule(s)" in output
+
+
+def test_a_script_that_cannot_even_start_breaks_nearly_everything(tmp_path: Path) -> None:
+    output = check("import no_such_package\n", tmp_path)
+    assert "imports no_such_package" in output
+    assert "ModuleNotFoundError" in output
+    assert "breaks 8 rule(s)" in output
+
+
+def test_a_path_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="Cannot read"):
+        call_command("check_experiment", str(tmp_path / "gone.py"))
+
+
+def test_imports_beyond_the_standard_library_and_torch_are_named() -> None:
+    verdict = script_contract.judge_imports(b"import os, torch.nn\nfrom numpy import array\n")
+    assert not verdict.kept
+    assert verdict.detail == "imports numpy"
+    assert not script_contract.judge_imports(b"from . import helper\n").kept
+    assert not script_contract.judge_imports(b"def broken(\n").kept
+    assert script_contract.judge_imports(b"import json, torch\n").kept
+
+
+@pytest.mark.parametrize(
+    ("run", "kept"),
+    [
+        (ended(exit_code=2), True),
+        (ended(exit_code=1), False),
+        (ended(exit_code=0), False),
+        (ended(line(), exit_code=2), False),
+        (Run(2, "", "", 1.0), False),
+    ],
+)
+def test_an_unknown_key_must_be_a_config_error(run: Run, kept: bool) -> None:
+    assert script_contract.judge_unknown_key(run).kept is kept
+
+
+@pytest.mark.parametrize(
+    ("run", "kept"),
+    [
+        (ended(line(), wall_seconds=7.9), True),
+        (ended(line(), wall_seconds=8.1), False),
+        (ended(line(), exit_code=1), False),
+        (ended(exit_code=None, wall_seconds=23.0), False),
+    ],
+)
+def test_the_budget_is_kept_by_ending_well_and_in_time(run: Run, kept: bool) -> None:
+    assert script_contract.judge_budget(run, 8.0).kept is kept
+
+
+@pytest.mark.parametrize(
+    ("stdout", "kept"),
+    [
+        (line(), True),
+        (line().rstrip("\n"), False),
+        (line() + line(), False),
+        ("hello\n" + line(), False),
+        ("[1]\n", False),
+        ("", False),
+    ],
+)
+def test_stdout_is_one_whole_json_object(stdout: str, kept: bool) -> None:
+    assert script_contract.judge_stdout(ended(stdout)).kept is kept
+
+
+def test_a_value_that_does_not_follow_from_its_counters_is_caught() -> None:
+    assert script_contract.judge_keys(ended(line())).kept
+    wrong = script_contract.judge_keys(ended(line(val_bpb=1.0)))
+    assert not wrong.kept
+    assert "does not follow" in wrong.detail
+
+
+def test_no_value_at_all_does_not_show_that_the_rule_is_kept() -> None:
+    small = line(val_bpb=None, stop_reason="budget_too_small", eval_bytes=0, eval_tokens=0)
+    verdict = script_contract.judge_keys(ended(small))
+    assert not verdict.kept
+    assert "larger --budget" in verdict.detail
+
+
+def test_another_seed_another_data_set_or_another_share_of_it_is_caught() -> None:
+    assert script_contract.judge_identity(ended(line()), DATASET.sha256).kept
+    assert not script_contract.judge_identity(ended(line(seed=1)), DATASET.sha256).kept
+    assert not script_contract.judge_identity(ended(line(dataset_sha256="0")), DATASET.sha256).kept
+    assert script_contract.judge_denominator(ended(line()), DATASET.size_bytes).kept
+    assert not script_contract.judge_denominator(ended(line(eval_bytes=5)), DATASET.size_bytes).kept
+
+
+def test_a_replay_must_agree_in_every_bit_after_the_asked_steps() -> None:
+    same = ended(line())
+    assert script_contract.judge_replay(same, ended(line())).kept
+    assert not script_contract.judge_replay(same, ended(line(val_bpb=2.8854))).kept
+    short = ended(line(steps_completed=2))
+    assert not script_contract.judge_replay(short, short).kept
+    assert not script_contract.judge_replay(ended(exit_code=2), same).kept
+
+
+def test_a_run_that_outlives_sigterm_is_caught() -> None:
+    assert script_contract.judge_sigterm(ended(line(), exit_code=-15)).kept
+    assert not script_contract.judge_sigterm(ended(exit_code=None)).kept
