@@ -28,8 +28,8 @@ START = time.monotonic()
 import os
 
 # Threads that wait must sleep, not spin: on a machine with other work, spinning OpenMP threads
-# made steps up to twenty times as slow. libgomp reads this when torch is imported.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+# made steps up to forty times as slow. libgomp reads this when torch is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import argparse
 import hashlib
@@ -50,7 +50,7 @@ Check = tuple[Callable[[Any], bool], str]  # a test of one value, and the words 
 
 # --- Constants: times in seconds, sizes in bytes ---------------------------------------------
 SOFT_STOP_SHARE = 0.9  # of the budget: no training after it
-PRINT_SECONDS = 0.25  # kept free at the end for printing and leaving
+PRINT_SECONDS, PRINT_SHARE = 0.25, 0.02  # kept free at the end: fixed, and of the budget
 EVAL_SAFETY = 1.5  # the final evaluation is expected to take so many times its estimate
 MAX_EVAL_SHARE = 0.25  # of the budget: where the whole split would cost more, the subset is used
 PROGRESS_EVAL_SHARE = 0.02  # of the budget, for all evaluations during training together
@@ -359,6 +359,7 @@ class Run:
         torch.manual_seed(config["seed"])
         torch.set_num_threads(config.get("threads") or torch.get_num_threads())
         self.config, self.started, self.budget = config, started, config["time_budget_seconds"]
+        self.deadline = (1 - PRINT_SHARE) * self.budget - PRINT_SECONDS
         self.device = choose_device(config["device"])
         self.dtype = choose_dtype(self.device)
         self.fused = self.device != "cpu" or self.dtype == torch.float32
@@ -426,7 +427,8 @@ class Run:
         for first, length in segments:
             for start in range(first, first + length, context):
                 by_length.setdefault(min(context, first + length - start), []).append(start)
-        nats, count, began, longest = 0.0, 0, self.elapsed(), 0.0
+        nats, count, began = 0.0, 0, self.elapsed()
+        longest = self.eval_rate * self.piece * context
         for length, starts in by_length.items():
             offsets = torch.arange(length + 1, device=self.device)
             for piece in torch.split(torch.tensor(starts, device=self.device), self.piece):
@@ -442,15 +444,15 @@ class Run:
         return nats, count
 
     def reserve(self) -> float:
-        """Return the seconds to keep for final evaluation and printing."""
+        """Return the seconds to keep for the final evaluation."""
         whole = len(self.val_tokens) - 1
         subset = min(EVAL_SUBSET_BYTES, whole) * self.eval_rate * EVAL_SAFETY
         both = subset + whole * self.eval_rate * EVAL_SAFETY
         affordable = both <= MAX_EVAL_SHARE * self.budget
-        return PRINT_SECONDS + (both if affordable else subset)
+        return both if affordable else subset
 
     def soft_stop(self) -> float:
-        return float(min(SOFT_STOP_SHARE * self.budget, self.budget - self.reserve()))
+        return float(min(SOFT_STOP_SHARE * self.budget, self.deadline - self.reserve()))
 
     def gradient(self) -> tuple[Tensor, float] | None:
         """Return gradient and mean loss of a fresh batch, or None when there is no time for it."""
@@ -464,9 +466,11 @@ class Run:
             total += torch.autograd.grad(mean, self.weights)[0]
             loss += mean.item()
             seconds = self.elapsed() - before
-            # Until it is measured: an evaluation costs less than half of what training costs.
-            self.eval_rate = self.eval_rate or 0.5 * seconds / (len(piece) * context)
-            late = self.elapsed() + seconds * (len(pieces) - done) > self.budget - self.reserve()
+            if self.eval_rate == 0:  # the very first piece also warms up: the next are faster
+                seconds *= 0.5
+            if self.eval_bytes == 0:  # not measured yet: about a third of what training costs
+                self.eval_rate = 0.4 * seconds / (len(piece) * context)
+            late = self.elapsed() + seconds * (len(pieces) - done) > self.deadline - self.reserve()
             if self.terminated or (done < len(pieces) and late):
                 return None
         return total, loss
@@ -524,7 +528,7 @@ class Run:
 
     def final_evaluation(self) -> tuple[float, int]:
         """Return (nats, bytes) of the whole split, else of the subset, else (nan, 0)."""
-        deadline = self.budget - PRINT_SECONDS
+        deadline = self.deadline
         if self.terminated:
             deadline = max(deadline, self.elapsed() + SIGTERM_GRACE)
         small = self.evaluate(self.subset(), deadline)
