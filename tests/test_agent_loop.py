@@ -187,6 +187,9 @@ def test_progress_reaches_the_server_even_when_the_run_ends_between_two_heartbea
     lease_id = bench.give(REPORTING)
     bench.run(once=True)
     assert [point["seq"] for point in bench.server.progress[lease_id]] == [0, 1, 2]
+    # The result ends the lease, so the last progress has to come before it.
+    paths = [path for _, path, _ in bench.server.requests]
+    assert paths.index("heartbeat") < paths.index(f"leases/{lease_id}/result")
 
 
 def test_a_progress_point_is_delivered_once(bench: Bench) -> None:

@@ -211,7 +211,7 @@ class Agent:
         outcome = self._runner.run(attempt)
         if outcome.submission is not None:
             self._outbox.put(attempt.lease_id, outcome.submission)
-            self._heartbeat.flush(attempt)
+            self._heartbeat.flush(attempt)  # before the result, which ends the lease
         self._heartbeat.remove(attempt)
         self._outbox.wake()
         if outcome.release_reason:

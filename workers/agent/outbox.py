@@ -57,7 +57,7 @@ class Outbox:
         self._load()
 
     def put(self, lease_id: str, submission: Submission) -> None:
-        """Store a submission durably and wake the delivery.
+        """Store a submission durably; it is sent after the next `wake`.
 
         A disk that cannot take it is logged; the submission is then still sent from memory.
         """
@@ -65,7 +65,6 @@ class Outbox:
         self._store(entry)
         with self._lock:
             self._entries[lease_id] = entry
-        self._changed.set()
 
     def pending_lease_ids(self) -> list[str]:
         """Return the leases whose submissions the server has not taken yet, oldest first."""
@@ -92,7 +91,7 @@ class Outbox:
                 stop.wait(wait)
 
     def wake(self) -> None:
-        """Let the delivery thread look at its stop event."""
+        """Let the delivery thread look for new submissions and at its stop event."""
         self._changed.set()
 
     def _deliver_pending(
