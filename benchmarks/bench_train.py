@@ -1,6 +1,6 @@
 """Measure the training script against its bar: quality, speed and use of the budget.
 
-    python benchmarks/bench_train.py --dataset-file tinyshakespeare.txt [--repeats 3] [--case 10s-step]
+    python benchmarks/bench_train.py --dataset-file tinyshakespeare.txt [--case 10s-step]
 
 Each case is a process of its own, as an agent starts it, two threads, seed 48, on TinyShakespeare.
 The bar was set on a quiet 2-core machine with AVX512-BF16; on another or a busy one the numbers
