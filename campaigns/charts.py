@@ -148,7 +148,7 @@ def _hover(point: Point) -> str:
     if point.failure_class:
         what = f"failed: {FailureClass(point.failure_class).label}"
     elif point.val_bpb is None:
-        what = "no value"
+        what = "no value: the loss diverged, or not one training step fitted"
     else:
         what = f"{point.val_bpb:.4f} bits/byte"
     if point.simulated:

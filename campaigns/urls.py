@@ -27,6 +27,7 @@ urlpatterns = [
     path("campaigns/new/", campaigns.new_campaign, name="campaign-new"),
     path("campaigns/<int:pk>/", campaigns.campaign, name="campaign"),
     path("campaigns/<int:pk>/tasks/", tasks.task_list, name="campaign-tasks"),
+    path("campaigns/<int:pk>/results.csv", campaigns.results_csv, name="campaign-csv"),
     path(
         "campaigns/<int:pk>/<campaign_verb:verb>/",
         campaigns.change_campaign,

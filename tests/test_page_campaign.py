@@ -258,3 +258,17 @@ def test_the_queries_of_the_task_list_do_not_grow(
     run_all(campaign, *[3 + n / 100 for n in range(6)])
     with django_assert_num_queries(3):
         client.get(reverse("campaign-tasks", args=[campaign.pk]))
+
+
+def test_the_results_are_downloaded_as_csv_without_the_simulated_ones(client: Client) -> None:
+    campaign = factories.active_campaign(2, allow_simulated=True)
+    run_all(campaign, 3.3125)
+    simulate(factories.worker(simulates=True), 1.2345)
+    path = reverse("campaign-csv", args=[campaign.pk])
+    assert path in page_of(client, campaign)
+    response = client.get(path)
+    assert response["Content-Type"].startswith("text/csv")
+    text = response.getvalue().decode()
+    assert "3.3125" in text
+    assert "1.2345" not in text
+    assert "1.2345" in client.get(path, {"simulated": 1}).getvalue().decode()

@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -32,6 +33,13 @@ def with_progress(attempt: Attempt, points: int) -> Attempt:
         for n in range(points)
     )
     return attempt
+
+
+def submit_without_value(attempt: Attempt, **metrics: Any) -> None:
+    body = factories.completed(attempt.task)
+    nothing = {"val_bpb": None, "train_loss": None, "eval_nll_nats": None}
+    body["metrics"] = body["metrics"] | nothing | metrics
+    lifecycle.submit(attempt.worker, attempt.lease_id, body, now=factories.NOW)
 
 
 def test_it_shows_params_config_and_the_raw_result(client: Client) -> None:
@@ -91,15 +99,18 @@ def test_it_polls_until_the_task_has_ended(client: Client) -> None:
 
 def test_a_diverged_result_is_shown_as_such(client: Client) -> None:
     attempt = factories.leased_task()
-    body = factories.completed(attempt.task)
-    body["metrics"] = body["metrics"] | {
-        "val_bpb": None,
-        "diverged": True,
-        "train_loss": None,
-        "eval_nll_nats": None,
-    }
-    lifecycle.submit(attempt.worker, attempt.lease_id, body, now=factories.NOW)
+    submit_without_value(attempt, diverged=True)
     assert "</svg>diverged</span>" in page_of(client, attempt.task)
+
+
+def test_a_budget_too_small_for_one_step_is_told(client: Client) -> None:
+    attempt = factories.leased_task()
+    submit_without_value(
+        attempt, steps_completed=0, stop_reason="budget_too_small", eval_bytes=0, eval_tokens=0
+    )
+    assert "not one training step fitted in the budget" in page_of(client, attempt.task)
+    page = client.get(attempt.task.campaign.get_absolute_url()).text
+    assert "1 without a value" in page
 
 
 def test_the_owner_retries_a_failed_task(client: Client) -> None:

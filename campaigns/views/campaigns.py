@@ -12,11 +12,11 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from campaigns import leaderboard, lifecycle
+from campaigns import exports, leaderboard, lifecycle
 from campaigns.charts import best_so_far
 from campaigns.clock import database_now
 from campaigns.forms import CampaignForm
@@ -193,6 +193,7 @@ def _findings(request: HttpRequest, shown: Campaign, now: dt.datetime) -> dict[s
         "bar": progress_bar(_counts(progress), progress.total),
         "top_failure": next(iter(progress.failure_classes.items()), None),
         "best": leaderboard.best(shown),
+        "without_value": Result.objects.filter(campaign=shown, val_bpb=None).count(),
         "figure": best_so_far(
             points, since=shown.launched_at, by_time=by_time, anchors=_anchors(shown)
         ),
@@ -233,6 +234,15 @@ def _anchors(shown: Campaign) -> dict[str, float]:
         if known.sha256 == shown.dataset_id:
             return known.ngram_anchors
     return {}
+
+
+@reading_page
+def results_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """Send the campaign's results as a CSV file; simulated ones only with ?simulated."""
+    exported = get_object_or_404(Campaign, pk=pk)
+    lines = exports.csv_lines(exported, simulated="simulated" in request.GET)
+    headers = {"Content-Disposition": f'attachment; filename="campaign-{pk}-results.csv"'}
+    return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
 
 
 @signed_in
