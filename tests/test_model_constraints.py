@@ -1,0 +1,201 @@
+"""What must never be true: each named constraint is broken once on purpose, and refuses."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import IntegrityError, transaction
+from django.db.models import Model
+
+from campaigns.models import Attempt, Campaign, ProgressPoint, Result, Task
+from tests.factories import (
+    active_campaign,
+    at,
+    claim_one,
+    completed_task,
+    failed_task,
+    leased_task,
+    pending_task,
+    worker,
+)
+from workers import lifecycle as worker_lifecycle
+from workers.models import Worker, WorkerSession
+
+pytestmark = pytest.mark.django_db
+
+
+def change(row: Model, **fields: Any) -> None:
+    """A raw UPDATE, past every check in code."""
+    type(row)._default_manager.filter(pk=row.pk).update(**fields)
+
+
+def copy(row: Model, **fields: Any) -> None:
+    """A raw INSERT of the same row under another id."""
+    row.pk = None
+    row._state.adding = True
+    for name, value in fields.items():
+        setattr(row, name, value)
+    row.save(force_insert=True)
+
+
+def two_tasks() -> tuple[Task, Task]:
+    first, second = active_campaign(2).tasks.all()
+    return first, second
+
+
+def twice_one_number() -> None:
+    first, second = two_tasks()
+    change(second, number=first.number)
+
+
+def twice_one_point() -> None:
+    first, second = two_tasks()
+    change(second, seed=first.seed, params_sha256=first.params_sha256)
+
+
+def two_live_attempts() -> None:
+    copy(leased_task(), number=2, lease_id=uuid.uuid4())
+
+
+def twice_one_attempt_number() -> None:
+    copy(Attempt.objects.get(task=completed_task()), lease_id=uuid.uuid4())
+
+
+def twice_one_progress_point() -> None:
+    attempt = leased_task()
+    for _ in range(2):
+        ProgressPoint.objects.create(attempt=attempt, seq=0, elapsed_seconds=1.0, step=1)
+
+
+def twice_one_session() -> None:
+    one, boot_id = worker(), uuid.uuid4()
+    worker_lifecycle.see(one, now=at(0), boot_id=boot_id)
+    copy(WorkerSession.objects.get())
+
+
+def ranked(**fields: Any) -> None:
+    change(Result.objects.get(task=completed_task()), **fields)
+
+
+CASES: list[tuple[str, Callable[[], None]]] = [
+    ("campaign_state_known", lambda: change(active_campaign(1), state="running")),
+    ("campaign_has_tasks", lambda: change(active_campaign(1), task_count=0)),
+    ("campaign_budget_positive", lambda: change(active_campaign(1), time_budget_seconds=0.0)),
+    ("campaign_budget_positive", lambda: change(active_campaign(1), time_budget_seconds=604_801.0)),
+    ("campaign_seeds_in_range", lambda: change(active_campaign(1), base_seed=2**31)),
+    ("campaign_may_try", lambda: change(active_campaign(1), max_failed_attempts=0)),
+    ("campaign_may_try", lambda: change(active_campaign(1), max_lost_attempts=0)),
+    ("task_state_known", lambda: change(pending_task(), state="waiting")),
+    ("task_leased_has_lease", lambda: change(pending_task(), state="leased")),
+    ("task_leased_has_lease", lambda: change(pending_task(), lease_id=uuid.uuid4())),
+    ("task_leased_has_lease", lambda: change(pending_task(), worker=worker())),
+    ("task_leased_has_lease", lambda: change(pending_task(), deadline_at=at(5))),
+    ("task_leased_has_lease", lambda: change(leased_task().task, lease_id=None)),
+    ("task_leased_has_lease", lambda: change(leased_task().task, worker=None)),
+    ("task_leased_has_lease", lambda: change(leased_task().task, lease_expires_at=None)),
+    ("task_leased_has_lease", lambda: change(leased_task().task, deadline_at=None)),
+    ("task_leased_has_lease", lambda: change(leased_task().task, state="pending")),
+    ("task_tries_bounded", lambda: change(pending_task(), failed_attempts=3)),
+    ("task_tries_bounded", lambda: change(pending_task(), lost_attempts=6)),
+    ("task_failed_has_class", lambda: change(failed_task(), failure_class="")),
+    ("task_finished_when_terminal", lambda: change(completed_task(), finished_at=None)),
+    ("task_finished_when_terminal", lambda: change(pending_task(), finished_at=at(5))),
+    ("task_number_once", twice_one_number),
+    ("task_point_once", twice_one_point),
+    ("attempt_outcome_known", lambda: change(leased_task(), outcome="won", ended_at=at(5))),
+    ("attempt_ended_unless_running", lambda: change(leased_task(), ended_at=at(5))),
+    ("attempt_ended_unless_running", lambda: change(leased_task(), outcome="completed")),
+    ("attempt_one_live_per_task", two_live_attempts),
+    ("attempt_number_once", twice_one_attempt_number),
+    ("progress_point_once", twice_one_progress_point),
+    ("result_val_bpb_finite_positive", lambda: ranked(val_bpb=0.0)),
+    ("result_val_bpb_finite_positive", lambda: ranked(val_bpb=-1.0)),
+    ("result_val_bpb_finite_positive", lambda: ranked(val_bpb=float("inf"))),
+    ("result_ranked_was_measured", lambda: ranked(val_bpb=None)),
+    ("result_ranked_was_measured", lambda: ranked(simulated=True)),
+    ("result_ranked_was_measured", lambda: ranked(diverged=True)),
+    ("worker_state_known", lambda: change(worker(), state="gone")),
+    ("worker_session_once", twice_one_session),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "breach"), CASES, ids=[f"{number}-{name}" for number, (name, _) in enumerate(CASES)]
+)
+def test_the_database_refuses_what_must_never_be_true(
+    name: str, breach: Callable[[], None]
+) -> None:
+    with pytest.raises(IntegrityError) as refused, transaction.atomic():
+        breach()
+    assert _names(str(refused.value), name)
+
+
+def _names(message: str, name: str) -> bool:
+    if name in message:
+        return True
+    # SQLite names the columns of a unique constraint in place of the constraint.
+    fields = {
+        "task_number_once": "campaigns_task.campaign_id, campaigns_task.number",
+        "task_point_once": "campaigns_task.params_sha256",
+        "attempt_one_live_per_task": "campaigns_attempt.task_id",
+        "attempt_number_once": "campaigns_attempt.task_id, campaigns_attempt.number",
+        "progress_point_once": "campaigns_progresspoint.attempt_id, campaigns_progresspoint.seq",
+        "worker_session_once": "workers_workersession.worker_id, workers_workersession.boot_id",
+    }
+    return fields.get(name, "no such constraint") in message
+
+
+def test_a_value_that_is_not_a_number_is_never_ranked() -> None:
+    # PostgreSQL refuses it as too large; SQLite stores NULL, which no ranked result may have.
+    with pytest.raises(IntegrityError, match="result_"), transaction.atomic():
+        ranked(val_bpb=float("nan"))
+
+
+def test_every_named_constraint_is_broken_here() -> None:
+    named = {
+        constraint.name
+        for label in ("campaigns", "workers")
+        for model in apps.get_app_config(label).get_models()
+        for constraint in model._meta.constraints
+    }
+    assert {name for name, _ in CASES} == named
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        lambda: copy(claim_one_twice(), number=2, outcome="failed", ended_at=at(1)),
+        lambda: copy(Result.objects.get(task=completed_task())),
+        lambda: copy(worker(), name="another"),
+        lambda: copy(worker(), token_hash="0" * 64),
+    ],
+    ids=["one lease id", "one result per task", "one token", "one name"],
+)
+def test_what_is_unique_stays_unique(breach: Callable[[], None]) -> None:
+    with pytest.raises(IntegrityError, match=r"(?i)unique"), transaction.atomic():
+        breach()
+
+
+def claim_one_twice() -> Attempt:
+    pending_task()
+    return claim_one(worker())
+
+
+@pytest.mark.parametrize("row", [Worker, Campaign, Task])
+def test_what_results_hang_on_cannot_be_lost_by_accident(row: type[Model]) -> None:
+    from django.db.models import ProtectedError
+
+    task = completed_task()
+    if row is Worker:
+        with pytest.raises(ProtectedError):
+            Worker.objects.all().delete()
+        assert Result.objects.filter(task=task).exists()
+    else:
+        # Deleted on purpose, a campaign takes its own with it and nothing is left dangling.
+        row._default_manager.all().delete()
+        assert not Result.objects.exists()
+        assert not Attempt.objects.exists()

@@ -1,0 +1,237 @@
+"""Every pair of state and verb, walked against the transition tables."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from campaigns import lifecycle
+from campaigns.lifecycle import LeaseLost, WrongState
+from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS, TASK_TRANSITIONS
+from campaigns.models import Attempt, Campaign, CampaignState, Task, TaskState
+from tests.factories import (
+    at,
+    campaign,
+    completed,
+    fail,
+    failure,
+    finish,
+    leased_task,
+    lost_attempt,
+    pending_task,
+    worker,
+)
+from workers.protocol import HeartbeatAnswer, Verdict
+
+pytestmark = pytest.mark.django_db
+
+# --- tasks ----------------------------------------------------------------------------------------
+
+LATER = at(100)
+
+
+def attempt_of_a_task_in(state: str) -> Attempt:
+    """An attempt whose task is in `state` now; the pending one waits after this attempt's loss."""
+    if state == TaskState.PENDING:
+        return lost_attempt()
+    attempt = leased_task(max_failed_attempts=1)
+    if state == TaskState.COMPLETED:
+        finish(attempt)
+    elif state == TaskState.FAILED:
+        fail(attempt)
+    elif state == TaskState.CANCELLED:
+        lifecycle.cancel_task(attempt.task, now=at(1))
+    return attempt
+
+
+def claim(attempt: Attempt) -> bool:
+    got = lifecycle.claim(worker(), claim_id=uuid.uuid4(), count=9, now=at(30))
+    if attempt.outcome == "lost":  # its task waits from 60 s on
+        got = lifecycle.claim(worker(), claim_id=uuid.uuid4(), count=9, now=LATER)
+    return bool(got.attempts)
+
+
+def renew(attempt: Attempt) -> bool:
+    answer, _ = lifecycle.renew(attempt.worker, attempt.lease_id, now=LATER)
+    return answer is HeartbeatAnswer.CONTINUE
+
+
+def release(attempt: Attempt) -> bool:
+    try:
+        lifecycle.release(attempt.worker, attempt.lease_id, now=LATER)
+    except LeaseLost:
+        return False
+    return True
+
+
+def expire(attempt: Attempt) -> bool:
+    return lifecycle.expire(now=LATER) == 1
+
+
+def submit_result(attempt: Attempt) -> bool:
+    return _submit_anew(attempt, result=True) is Verdict.ACCEPTED
+
+
+def submit_failure(attempt: Attempt) -> bool:
+    return _submit_anew(attempt, result=False) in {Verdict.RETRY, Verdict.FAILED}
+
+
+def _submit_anew(attempt: Attempt, *, result: bool) -> Verdict:
+    # What was sent before would only be answered again.
+    Attempt.objects.filter(pk=attempt.pk).update(submission_digest="")
+    body = completed(attempt.task) if result else failure()
+    return lifecycle.submit(attempt.worker, attempt.lease_id, body, now=LATER).verdict
+
+
+def cancel_task(attempt: Attempt) -> bool:
+    return _unless_wrong_state(lambda: lifecycle.cancel_task(attempt.task, now=LATER))
+
+
+def retry_task(attempt: Attempt) -> bool:
+    return _unless_wrong_state(lambda: lifecycle.retry_task(attempt.task, now=LATER))
+
+
+def _unless_wrong_state(verb: Callable[[], None]) -> bool:
+    try:
+        verb()
+    except WrongState:
+        return False
+    return True
+
+
+TASK_VERBS: dict[str, Callable[[Attempt], bool]] = {
+    "claim": claim,
+    "renew": renew,
+    "release": release,
+    "expire": expire,
+    "submit_result": submit_result,
+    "submit_failure": submit_failure,
+    "cancel_task": cancel_task,
+    "retry_task": retry_task,
+}
+
+
+def test_every_verb_of_a_task_is_walked() -> None:
+    assert set(TASK_VERBS) == set(TASK_TRANSITIONS)
+
+
+@pytest.mark.parametrize("state", TaskState.values)
+@pytest.mark.parametrize("verb", sorted(TASK_VERBS))
+def test_a_verb_moves_a_task_as_its_row_says_or_not_at_all(verb: str, state: str) -> None:
+    attempt = attempt_of_a_task_in(state)
+    before = Task.objects.values().get()
+    assert before["state"] == state
+    row = TASK_TRANSITIONS[verb]
+
+    done = TASK_VERBS[verb](attempt)
+
+    after = Task.objects.values().get()
+    assert done == (state in row.sources)
+    if done:
+        assert after["state"] in row.targets
+    else:
+        assert after == before
+
+
+@pytest.mark.parametrize(
+    ("verb", "maximum"),
+    [("expire", "max_lost_attempts"), ("submit_failure", "max_failed_attempts")],
+)
+def test_a_verb_with_two_targets_reaches_both(verb: str, maximum: str) -> None:
+    reached = set()
+    for tries in (1, 2):
+        task = TASK_VERBS[verb](leased_task(**{maximum: tries})) and Task.objects.latest("pk")
+        assert isinstance(task, Task)
+        reached.add(task.state)
+        Task.objects.update(available_at=at(10_000))
+    assert reached == TASK_TRANSITIONS[verb].targets
+
+
+def test_what_waits_but_not_after_a_loss_takes_no_result_of_a_former_holder() -> None:
+    attempt = leased_task()
+    lifecycle.release(attempt.worker, attempt.lease_id, now=at(1))
+    assert not submit_result(attempt)
+    assert Task.objects.get().state == TaskState.PENDING
+
+
+# --- campaigns ------------------------------------------------------------------------------------
+
+
+def campaign_in(state: str) -> Campaign:
+    if state == CampaignState.DRAFT:
+        return campaign()
+    one = pending_task().campaign
+    if state == CampaignState.PAUSED:
+        lifecycle.pause(one, now=at(1))
+    elif state == CampaignState.CANCELLED:
+        lifecycle.cancel(one, now=at(1))
+    elif state == CampaignState.COMPLETED:
+        lifecycle.cancel_task(one.tasks.get(), now=at(1))
+    one.refresh_from_db()
+    return one
+
+
+def finish_campaign(one: Campaign) -> bool:
+    # As if the process that ended the last task had died before it finished the campaign.
+    Task.objects.filter(state=TaskState.PENDING).update(
+        state=TaskState.CANCELLED, finished_at=at(1)
+    )
+    return lifecycle.finish_done_campaigns(now=LATER) == 1
+
+
+CAMPAIGN_VERBS: dict[str, Callable[[Campaign], bool]] = {
+    "launch": lambda one: _unless_wrong_state(lambda: lifecycle.launch(one, now=LATER)),
+    "pause": lambda one: _unless_wrong_state(lambda: lifecycle.pause(one, now=LATER)),
+    "resume": lambda one: _unless_wrong_state(lambda: lifecycle.resume(one, now=LATER)),
+    "cancel": lambda one: _unless_wrong_state(lambda: lifecycle.cancel(one, now=LATER)),
+    "finish": finish_campaign,
+}
+
+
+def test_every_verb_of_a_campaign_is_walked() -> None:
+    assert set(CAMPAIGN_VERBS) == set(CAMPAIGN_TRANSITIONS)
+
+
+@pytest.mark.parametrize("state", CampaignState.values)
+@pytest.mark.parametrize("verb", sorted(CAMPAIGN_VERBS))
+def test_a_verb_moves_a_campaign_as_its_row_says_or_not_at_all(verb: str, state: str) -> None:
+    one = campaign_in(state)
+    before = Campaign.objects.values().get()
+    assert before["state"] == state
+    row = CAMPAIGN_TRANSITIONS[verb]
+
+    done = CAMPAIGN_VERBS[verb](one)
+
+    after = Campaign.objects.values().get()
+    assert done == (state in row.sources)
+    if done:
+        assert {after["state"]} == row.targets
+    else:
+        assert after == before
+        one.refresh_from_db()
+        assert one.state == state
+
+
+@pytest.mark.parametrize(
+    ("state", "then"),
+    [
+        (CampaignState.ACTIVE, CampaignState.ACTIVE),
+        (CampaignState.PAUSED, CampaignState.PAUSED),
+        (CampaignState.COMPLETED, CampaignState.ACTIVE),
+        (CampaignState.CANCELLED, None),
+    ],
+)
+def test_retrying_a_task_leaves_its_campaign_able_to_run_it(state: str, then: Any) -> None:
+    task = attempt_of_a_task_in(TaskState.FAILED).task
+    Campaign.objects.update(state=state, finished_at=at(1))
+    if then is None:
+        with pytest.raises(WrongState, match="The campaign was cancelled; clone it"):
+            lifecycle.retry_task(task, now=LATER)
+        assert Task.objects.get().state == TaskState.FAILED
+    else:
+        lifecycle.retry_task(task, now=LATER)
+        assert Campaign.objects.get().state == then
+        assert Task.objects.get().state == TaskState.PENDING
