@@ -87,6 +87,7 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
         return _print_check(machine)
     simulate = _decide_simulation(options, machine)
     credentials = _credentials(options, state, machine)
+    _warn_if_readable_on_the_way(credentials.server_url)
     client = Client(credentials.server_url, credentials.token)
     runner_settings = RunnerSettings(
         simulate=simulate,
@@ -166,13 +167,13 @@ def _decide_simulation(options: argparse.Namespace, machine: Machine) -> bool:
 
 
 def _how_to_get_torch() -> str:
-    return f'Install torch for {sys.executable}: pip install "xeenet[worker]".'
+    return f"Install torch: {sys.executable} -m pip install torch"
 
 
 def _credentials(options: argparse.Namespace, state: StateFolder, machine: Machine) -> Credentials:
     """Return server and token from the options, the environment, the state folder or enrolment."""
     stored = state.load_credentials()
-    server_url = _checked_url(options.server) if options.server else ""
+    server_url = options.server or ""
     token = options.token or os.environ.get(TOKEN_VARIABLE, "")
     if token:
         _check_token_kind(token)
@@ -248,18 +249,21 @@ def _enrol(
         client.close()
 
 
-def _checked_url(url: str) -> str:
-    """Return the server's address without a trailing slash. Raises `StartError`."""
-    parts = urlsplit(url)
+def _server_url(text: str) -> str:
+    """Return a server's address without a trailing slash, or tell argparse what is wrong."""
+    parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise StartError(
-            f"--server {url!r} is no web address. Write it like https://xeenet.example.org "
-            "or http://127.0.0.1:8000.",
-            EXIT_USAGE,
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no web address. Write it like https://xeenet.example.org "
+            "or http://127.0.0.1:8000."
         )
+    return text.rstrip("/")
+
+
+def _warn_if_readable_on_the_way(server_url: str) -> None:
+    parts = urlsplit(server_url)
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        log.warning("%s is not encrypted: the worker's token travels in the clear", url)
-    return url.rstrip("/")
+        log.warning("%s is not encrypted: the worker's token travels in the clear", server_url)
 
 
 def _check_token_kind(token: str) -> None:
@@ -305,7 +309,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Claim training tasks from a XeeNet server and run them on this machine.",
     )
     add = parser.add_argument
-    add("--server", metavar="URL", help="the server's address; remembered after enrolment")
+    help_text = "the server's address; remembered after enrolment"
+    add("--server", metavar="URL", type=_server_url, help=help_text)
     add("--token", help=f"worker token; better in {TOKEN_VARIABLE}, where ps does not show it")
     add("--enrol", metavar="TOKEN", help="exchange a single-use enrolment token, then work")
     add("--name", help="the worker's name at enrolment (default: the host name)")
