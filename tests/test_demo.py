@@ -1,0 +1,380 @@
+"""``manage.py demo``: what it sets up, which data it takes, when it is content, how it ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import http.server
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.test import Client
+
+from campaigns import demonstration, lifecycle
+from campaigns.models import Campaign, CampaignState, Dataset
+from experiments import catalog, english_like_corpus
+from tests import factories
+from tests.processes import ROOT, free_port, processes_mentioning, product_environment, wait_until
+from workers import lifecycle as worker_lifecycle
+from workers.models import Worker
+from workers.tokens import hash_token
+
+TEXT = b"It was the best of times, it was the worst of times. " * 40
+
+
+# --- Which data set ----------------------------------------------------------------------------
+
+
+class _TextHandler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/text" else 404)
+        self.end_headers()
+        self.wfile.write(TEXT)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def web() -> Iterator[str]:
+    """The address of a server that holds TEXT under /text."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _TextHandler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def sources(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> Iterator[list[str]]:
+    """A list that stands for TinyShakespeare's addresses; TEXT stands for its content."""
+    settings.MEDIA_ROOT = tmp_path / "media"
+    urls: list[str] = []
+    real = catalog.get_dataset
+
+    def with_test_sources(name: str) -> catalog.DatasetInfo:
+        if name != demonstration.DATASET:
+            return real(name)
+        sha256 = hashlib.sha256(TEXT).hexdigest()
+        return dataclasses.replace(
+            real(name), sha256=sha256, size_bytes=len(TEXT), urls=tuple(urls)
+        )
+
+    monkeypatch.setattr(catalog, "get_dataset", with_test_sources)
+    return urls
+
+
+def stored_bytes(dataset: Dataset) -> bytes:
+    return Path(dataset.file.path).read_bytes()
+
+
+@pytest.mark.django_db
+def test_a_file_given_goes_before_everything(sources: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_bytes(b"my own words " * 100)
+    choice = demonstration.choose_dataset(file, tmp_path)
+    assert stored_bytes(choice.dataset) == file.read_bytes()
+    assert "mine.txt" in choice.sentence
+
+
+@pytest.mark.django_db
+def test_a_cached_copy_is_stored_and_found_the_next_time(
+    sources: list[str], tmp_path: Path
+) -> None:
+    cache_name = catalog.dataset_cache_name("tinyshakespeare", hashlib.sha256(TEXT).hexdigest())
+    (tmp_path / cache_name).write_bytes(TEXT)
+    choice = demonstration.choose_dataset(None, tmp_path)
+    assert stored_bytes(choice.dataset) == TEXT
+    assert "cache" in choice.sentence
+    (tmp_path / cache_name).unlink()
+    again = demonstration.choose_dataset(None, tmp_path)
+    assert again.dataset == choice.dataset
+    assert "stored on this server" in again.sentence
+
+
+@pytest.mark.django_db
+def test_a_copy_with_another_hash_in_the_cache_is_not_taken(
+    sources: list[str], tmp_path: Path
+) -> None:
+    cache_name = catalog.dataset_cache_name("tinyshakespeare", hashlib.sha256(TEXT).hexdigest())
+    (tmp_path / cache_name).write_bytes(TEXT + b"spoilt")
+    assert demonstration.choose_dataset(None, tmp_path).dataset.name == "english_like"
+
+
+@pytest.mark.django_db
+def test_the_first_address_that_has_the_right_bytes_is_taken(
+    sources: list[str], web: str, tmp_path: Path
+) -> None:
+    sources += [f"http://127.0.0.1:{free_port()}/text", f"{web}/missing", f"{web}/text"]
+    choice = demonstration.choose_dataset(None, tmp_path)
+    assert stored_bytes(choice.dataset) == TEXT
+    assert choice.dataset.name == "tinyshakespeare"
+    assert "downloaded from 127.0.0.1" in choice.sentence
+
+
+@pytest.mark.django_db
+def test_offline_the_generated_text_takes_its_place_and_says_so(
+    sources: list[str], tmp_path: Path
+) -> None:
+    sources += [f"http://127.0.0.1:{free_port()}/text"]
+    choice = demonstration.choose_dataset(None, tmp_path)
+    assert choice.dataset.sha256 == english_like_corpus.SHA256
+    assert stored_bytes(choice.dataset) == english_like_corpus.generate()
+    assert "ConnectError" in choice.sentence
+    assert "cannot be compared" in choice.sentence
+
+
+@pytest.mark.django_db
+def test_an_address_that_never_answers_costs_only_the_time_allowed(
+    sources: list[str], tmp_path: Path
+) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        sources += [f"http://127.0.0.1:{silent.getsockname()[1]}/text"]
+        began = time.monotonic()
+        choice = demonstration.choose_dataset(None, tmp_path, download_seconds=0.3)
+        assert time.monotonic() - began < 2.5
+    assert "given up after 0.3 s" in choice.sentence
+
+
+# --- User, workers, campaign -------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_the_password_shown_signs_in_and_only_its_hash_is_stored() -> None:
+    user, password = demonstration.ensure_user()
+    assert Client().login(username=user.username, password=password)
+    assert password not in user.password
+    again, new_password = demonstration.ensure_user()
+    assert again == user
+    assert not Client().login(username=user.username, password=password)
+    assert Client().login(username=user.username, password=new_password)
+
+
+@pytest.mark.django_db
+def test_a_worker_of_an_earlier_demo_gets_a_new_token_and_may_claim_again() -> None:
+    first = demonstration.ensure_worker("demo-agent-1", now=factories.NOW)
+    worker = Worker.objects.get()
+    worker_lifecycle.pause_after_env_error(worker, "no torch", now=factories.NOW)
+    second = demonstration.ensure_worker("demo-agent-1", now=factories.NOW)
+    worker.refresh_from_db()
+    assert worker.token_hash == hash_token(second) != hash_token(first)
+    assert worker.paused_until is None
+    worker_lifecycle.disable(worker)
+    demonstration.ensure_worker("demo-agent-1", now=factories.NOW)
+    worker.refresh_from_db()
+    assert worker.state == "active"
+
+
+@pytest.fixture
+def choice() -> demonstration.DatasetChoice:
+    dataset = Dataset.objects.create(sha256="ab" * 32, name="text", size_bytes=1000)
+    return demonstration.DatasetChoice(dataset, "Data set: a test's.")
+
+
+@pytest.mark.django_db
+def test_each_demo_has_a_campaign_of_its_own_and_pauses_what_was_left_running(
+    choice: demonstration.DatasetChoice,
+) -> None:
+    user, _ = demonstration.ensure_user()
+    others = factories.active_campaign()
+    for _ in range(2):
+        demonstration.pause_leftovers(user, now=factories.NOW)
+        demonstration.launch_campaign(
+            choice, owner=user, tasks=10, budget_seconds=10.0, now=factories.NOW
+        )
+    first, second = Campaign.objects.filter(owner=user).order_by("pk")
+    assert (first.name, second.name) == ("Demo 1", "Demo 2")
+    assert (first.state, second.state) == (CampaignState.PAUSED, CampaignState.ACTIVE)
+    assert "a test's" in second.description
+    assert (second.base_seed, second.tasks.count()) == (42, 10)
+    others.refresh_from_db()
+    assert others.state == CampaignState.ACTIVE
+
+
+@pytest.mark.django_db
+def test_impossible_numbers_are_refused(choice: demonstration.DatasetChoice) -> None:
+    user, _ = demonstration.ensure_user()
+    with pytest.raises(CommandError, match="time_budget_seconds"):
+        demonstration.launch_campaign(
+            choice, owner=user, tasks=1, budget_seconds=1e9, now=factories.NOW
+        )
+
+
+# --- The verdict -------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_completed_measured_and_distinct_results_leave_nothing_to_say() -> None:
+    campaign = factories.active_campaign(2)
+    for value in (3.1, 3.2):
+        factories.finish(factories.claim_one(factories.worker()), value)
+    assert demonstration.shortcomings(campaign) == []
+
+
+@pytest.mark.django_db
+def test_each_shortcoming_is_named() -> None:
+    campaign = factories.active_campaign(5, allow_simulated=True)
+    for _ in range(2):
+        factories.finish(factories.claim_one(factories.worker()), 3.1)
+    diverged = factories.claim_one(factories.worker())
+    body = factories.completed(diverged.task, diverged=True)
+    assert body["metrics"] is not None
+    body["metrics"] |= {"val_bpb": None, "eval_nll_nats": None}
+    lifecycle.submit(diverged.worker, diverged.lease_id, body, now=factories.NOW)
+    dreamer = factories.claim_one(factories.worker(simulates=True))
+    body = factories.completed(dreamer.task, 1.0)
+    body["simulated"] = True
+    lifecycle.submit(dreamer.worker, dreamer.lease_id, body, now=factories.NOW)
+    problems = demonstration.shortcomings(campaign)
+    assert len(problems) == 4
+    assert problems[0] == "4 of 5 tasks completed (1 pending)"
+    assert problems[1].startswith("1 results are simulated")
+    assert problems[2].startswith("1 results have no value")
+    assert problems[3].startswith("1 results repeat")
+
+
+# --- The command -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option", ["tasks", "workers", "budget"])
+def test_a_number_of_nothing_is_refused(option: str) -> None:
+    with pytest.raises(CommandError, match=f"--{option} must be above 0"):
+        call_command("demo", **{option: 0})
+
+
+def test_production_is_left_alone(settings: Any) -> None:
+    settings.PRODUCTION = True
+    with pytest.raises(CommandError, match="only in development"):
+        call_command("demo")
+
+
+def test_a_port_in_use_is_refused_before_anything_is_made() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with pytest.raises(CommandError, match="in use"):
+            call_command("demo", port=listener.getsockname()[1])
+
+
+class Demo:
+    """The command as a process of its own, in an installation of its own."""
+
+    def __init__(self, home: Path, static: Path, *arguments: str) -> None:
+        self.home = home
+        # The static files are the same for all: collected once for this file of tests.
+        environment = product_environment(home, XEENET_STATIC_ROOT=str(static))
+        self.port = free_port()
+        self.log = home / "demo.out"
+        home.mkdir()
+        data = home / "small.txt"
+        data.write_bytes(english_like_corpus.generate()[:100_000])
+        command = [sys.executable, "manage.py", "demo", "--no-open", "--port", str(self.port)]
+        command += ["--dataset-file", str(data), *arguments]
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def wait_for(self, words: str, seconds: float = 90.0) -> None:
+        def seen() -> bool:
+            return words in self.output or self.process.poll() is not None
+
+        wait_until(seen, f"{words!r} in the demo's output", seconds)
+        assert words in self.output, self.output
+
+    def rest(self) -> list[str]:
+        """What still runs of this installation."""
+        return processes_mentioning(self.home)
+
+    def database(self) -> Any:
+        return closing(sqlite3.connect(self.home / "xeenet.sqlite3"))
+
+
+@pytest.fixture(scope="module")
+def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("static") / "root"
+
+
+@pytest.fixture
+def demos(tmp_path: Path, static_root: Path) -> Iterator[Any]:
+    """Return a function that starts a demo; none outlives the test."""
+    started: list[Demo] = []
+
+    def start(*arguments: str) -> Demo:
+        started.append(Demo(tmp_path / "home", static_root, *arguments))
+        return started[-1]
+
+    yield start
+    for demo in started:
+        if demo.process.poll() is None:
+            demo.process.send_signal(signal.SIGTERM)
+            demo.process.wait(30)
+
+
+@pytest.mark.timeout(240)
+def test_the_demo_trains_ranks_and_ends_with_zero_and_without_a_rest(demos: Any) -> None:
+    # One small task with a generous budget: this machine may be busy with other tests.
+    demo = demos("--exit", "--tasks", "1", "--budget", "15", "--workers", "2")
+    assert demo.process.wait(200) == 0, demo.output
+    assert "1/1 done" in demo.output
+    assert re.search(r"^ +1 +\d\.\d{4} ", demo.output, re.MULTILINE), demo.output
+    assert "as demo with" in demo.output
+    assert demo.rest() == []
+    with demo.database() as database:
+        simulated = database.execute("SELECT simulated FROM campaigns_result").fetchall()
+    assert simulated == [(0,)]
+
+
+@pytest.mark.timeout(240)
+def test_ctrl_c_stops_everything_and_leaves_a_campaign_that_says_so(demos: Any) -> None:
+    demo = demos("--tasks", "5", "--budget", "60", "--workers", "2")
+    demo.wait_for(", 2 running")
+    for part in ("granian", "qcluster", "workers.agent", "script.py"):
+        assert any(part in line for line in demo.rest()), f"{part} is not among {demo.rest()}"
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.process.wait(60) == 0, demo.output
+    assert "Stopped: no process of the demo is left." in demo.output
+    assert demo.rest() == []
+    with demo.database() as database:
+        campaign = database.execute("SELECT state, state_reason FROM campaigns_campaign").fetchone()
+        outcomes = database.execute("SELECT DISTINCT outcome FROM campaigns_attempt").fetchall()
+        states = database.execute("SELECT DISTINCT state FROM campaigns_task").fetchall()
+    assert campaign == ("paused", "The demo was stopped.")
+    assert outcomes == [("released",)]
+    assert states == [("pending",)]
+
+
+@pytest.mark.timeout(240)
+def test_a_web_server_that_dies_ends_the_demo_with_its_last_words(demos: Any) -> None:
+    demo = demos("--tasks", "5", "--budget", "60", "--workers", "1")
+    demo.wait_for("Page:")
+    [server] = [
+        process
+        for process in psutil.Process(demo.process.pid).children()
+        if "granian" in " ".join(process.cmdline())
+    ]
+    server.kill()
+    assert demo.process.wait(60) == 1, demo.output
+    assert "The web server ended by itself (killed by signal 9)" in demo.output
+    assert demo.rest() == []
