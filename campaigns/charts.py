@@ -117,7 +117,7 @@ def _dots(measured: Sequence[Point], at: Mapping[int, float]) -> Figure:
         "marker": {
             "color": MEASURED,
             "size": [8 if record else 6 for record in records],
-            "opacity": [1 if record else 0.45 for record in records],
+            "opacity": [1 if record else 0.6 for record in records],
             # A list of sizes makes Plotly outline the dots in white.
             "line": {"width": 0},
         }

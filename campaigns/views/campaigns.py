@@ -184,6 +184,7 @@ def _findings(request: HttpRequest, shown: Campaign, now: dt.datetime) -> dict[s
     progress = leaderboard.progress(shown, now=now)
     varying, constant = leaderboard.varying_params(shown)
     device = request.GET.get("device", "").replace("\0", "")
+    best = leaderboard.best(shown)
     rows = leaderboard.rank(shown, limit=LEADERBOARD_ROWS, device=device)
     show_simulated = "simulated" in request.GET
     by_time = request.GET.get("x") != "number"
@@ -192,7 +193,8 @@ def _findings(request: HttpRequest, shown: Campaign, now: dt.datetime) -> dict[s
         "progress": progress,
         "bar": progress_bar(_counts(progress), progress.total),
         "top_failure": next(iter(progress.failure_classes.items()), None),
-        "best": leaderboard.best(shown),
+        "best": best,
+        "best_params": [(name, best.task.params.get(name)) for name in varying] if best else [],
         "without_value": Result.objects.filter(campaign=shown, val_bpb=None).count(),
         "figure": best_so_far(
             points, since=shown.launched_at, by_time=by_time, anchors=_anchors(shown)
