@@ -1,0 +1,40 @@
+"""Campaigns, tasks, attempts and results: fields, constraints, indexes and reads.
+
+No state changes here: every write to a `state` or `outcome` column is in `campaigns/lifecycle/`.
+What must never be true is a named constraint, beside the check in code.
+"""
+
+from campaigns.models.accounts import PersonalToken
+from campaigns.models.campaign import Campaign
+from campaigns.models.result import Result, ResultQuerySet
+from campaigns.models.sources import Dataset, Package
+from campaigns.models.states import (
+    HEX_SHA256_LENGTH,
+    MAX_BUDGET_SECONDS,
+    MAX_SEED,
+    AttemptOutcome,
+    CampaignState,
+    FailureClass,
+    TaskState,
+)
+from campaigns.models.task import Attempt, ProgressPoint, Task, TaskQuerySet
+
+__all__ = [
+    "HEX_SHA256_LENGTH",
+    "MAX_BUDGET_SECONDS",
+    "MAX_SEED",
+    "Attempt",
+    "AttemptOutcome",
+    "Campaign",
+    "CampaignState",
+    "Dataset",
+    "FailureClass",
+    "Package",
+    "PersonalToken",
+    "ProgressPoint",
+    "Result",
+    "ResultQuerySet",
+    "Task",
+    "TaskQuerySet",
+    "TaskState",
+]

@@ -1,0 +1,78 @@
+"""The campaign."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
+
+from campaigns.models.sources import Dataset, Package
+from campaigns.models.states import MAX_BUDGET_SECONDS, MAX_SEED, CampaignState
+
+
+class Campaign(models.Model):
+    """One question: an experiment, a search space, a sampler, a budget per run and a base seed."""
+
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="campaigns",
+    )
+    experiment = models.CharField(max_length=100)
+    package = models.ForeignKey(Package, on_delete=models.PROTECT, related_name="campaigns")
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="campaigns")
+    search_space = models.JSONField()
+    sampler = models.CharField(max_length=50, default="random")
+    base_seed = models.PositiveBigIntegerField(default=42)
+    task_count = models.PositiveIntegerField()
+    time_budget_seconds = models.FloatField()
+    # A worker without torch returns invented numbers. Off: such workers get none of these tasks.
+    allow_simulated = models.BooleanField(default=False)
+    max_failed_attempts = models.PositiveSmallIntegerField(default=2)
+    max_lost_attempts = models.PositiveSmallIntegerField(default=5)
+
+    state = models.CharField(max_length=16, choices=CampaignState, default=CampaignState.DRAFT)
+    state_reason = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    launched_at = models.DateTimeField(null=True, blank=True)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    # The failure breaker looks no further back: a resumed campaign starts with a clean slate.
+    resumed_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at", "-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["state", "-created_at"], name="campaign_by_state"),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="campaign_state_known", condition=Q(state__in=CampaignState.values)
+            ),
+            models.CheckConstraint(name="campaign_has_tasks", condition=Q(task_count__gt=0)),
+            models.CheckConstraint(
+                name="campaign_budget_positive",
+                condition=Q(time_budget_seconds__gt=0, time_budget_seconds__lte=MAX_BUDGET_SECONDS),
+            ),
+            models.CheckConstraint(
+                name="campaign_seeds_in_range", condition=Q(base_seed__lte=MAX_SEED)
+            ),
+            models.CheckConstraint(
+                name="campaign_may_try",
+                condition=Q(max_failed_attempts__gte=1, max_lost_attempts__gte=1),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("campaign", args=[self.pk])

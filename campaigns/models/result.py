@@ -1,0 +1,78 @@
+"""The result of a task."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from campaigns.models.campaign import Campaign
+from campaigns.models.task import Attempt, Task
+
+
+class ResultQuerySet(models.QuerySet["Result"]):
+    """What may be ranked, and in which order."""
+
+    def ranked(self) -> ResultQuerySet:
+        """Measured results with a value, best first: a total order, so pages never overlap."""
+        return self.filter(is_ranked=True).order_by("val_bpb", "created_at", "id")
+
+
+class Result(models.Model):
+    """The accepted metrics of a task: the one number and what it was measured with."""
+
+    task = models.OneToOneField(Task, on_delete=models.CASCADE, related_name="result")
+    attempt = models.OneToOneField(Attempt, on_delete=models.CASCADE, related_name="result")
+    # Repeats task.campaign: the leaderboard reads one index.
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="results")
+    val_bpb = models.FloatField(null=True, blank=True)
+    # False for what was not measured (simulated) or has no value (diverged, budget too small).
+    is_ranked = models.BooleanField()
+    diverged = models.BooleanField(default=False)
+    simulated = models.BooleanField(default=False)
+    train_loss = models.FloatField(null=True, blank=True)
+    eval_nll_nats = models.FloatField(null=True, blank=True)
+    eval_bytes = models.PositiveBigIntegerField()
+    eval_tokens = models.PositiveBigIntegerField()
+    # The whole validation split did not fit in the budget; a fixed subset was evaluated.
+    eval_is_subset = models.BooleanField(default=False)
+    steps_completed = models.PositiveBigIntegerField()
+    tokens_trained = models.PositiveBigIntegerField()
+    model_params = models.PositiveBigIntegerField()
+    wall_time_seconds = models.FloatField()
+    device_used = models.CharField(max_length=100)
+    stop_reason = models.CharField(max_length=50)
+    # The script's whole line: threads, dtype, torch version, memory and what later scripts add.
+    metrics = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = ResultQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-created_at", "-id"]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["campaign", "val_bpb", "created_at", "id"],
+                name="result_ranked",
+                condition=Q(is_ranked=True),
+            ),
+            models.Index(fields=["campaign", "created_at", "id"], name="result_by_time"),
+        ]
+        constraints: ClassVar = [
+            # The upper bound also keeps infinity out, and NaN: PostgreSQL sorts it above all
+            # numbers, SQLite stores it as NULL.
+            models.CheckConstraint(
+                name="result_val_bpb_finite_positive",
+                condition=Q(val_bpb__isnull=True) | Q(val_bpb__gt=0, val_bpb__lt=1e6),
+            ),
+            models.CheckConstraint(
+                name="result_ranked_was_measured",
+                condition=Q(is_ranked=False)
+                | Q(val_bpb__isnull=False, simulated=False, diverged=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task}: {self.val_bpb}"

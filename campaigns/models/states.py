@@ -1,0 +1,78 @@
+"""The words for states and outcomes, and the limits of numbers; one comment per member."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from workers.protocol import FailureClass as WireFailureClass
+
+HEX_SHA256_LENGTH = 64
+# Keeps base_seed + number inside what every database and torch take as an integer.
+MAX_SEED = 2**31 - 1
+MAX_BUDGET_SECONDS = 7 * 86_400
+
+
+class CampaignState(models.TextChoices):
+    """Where a campaign is. Terminal: completed, cancelled."""
+
+    # Described, not started; may still be changed or deleted.
+    DRAFT = "draft"
+    # Its tasks are handed out.
+    ACTIVE = "active"
+    # Hands out nothing; what runs may finish. `state_reason` says who or what paused it.
+    PAUSED = "paused"
+    # Every task has ended.
+    COMPLETED = "completed"
+    # A person ended it; open tasks were cancelled with it.
+    CANCELLED = "cancelled"
+
+
+class TaskState(models.TextChoices):
+    """Where a task is. Terminal: completed, failed, cancelled."""
+
+    # Waits for a worker, from `available_at` on.
+    PENDING = "pending"
+    # A worker holds the lease `lease_id` until `lease_expires_at`.
+    LEASED = "leased"
+    # Has its one result.
+    COMPLETED = "completed"
+    # Out of tries; `failure_class` says why.
+    FAILED = "failed"
+    # Ended by a person.
+    CANCELLED = "cancelled"
+
+
+class AttemptOutcome(models.TextChoices):
+    """How an attempt ended."""
+
+    # Has not ended.
+    RUNNING = "running"
+    # Brought the task's result.
+    COMPLETED = "completed"
+    # Brought the task's result, which is that the loss became NaN or infinite.
+    DIVERGED = "diverged"
+    # Brought no usable result; `failure_class` says why.
+    FAILED = "failed"
+    # The lease ran out; the worker may still come back with a result.
+    LOST = "lost"
+    # The worker gave the task back unrun.
+    RELEASED = "released"
+    # A person cancelled the task while it ran.
+    CANCELLED = "cancelled"
+    # Came back with a result after another attempt or a person had decided the task.
+    LATE = "late"
+
+
+class FailureClass(models.TextChoices):
+    """Why an attempt failed; the words of the wire protocol, with labels for pages."""
+
+    LOST = WireFailureClass.LOST, "worker lost"
+    SCRIPT_ERROR = WireFailureClass.SCRIPT_ERROR, "script error"
+    NO_JSON = WireFailureClass.NO_JSON, "no result line"
+    INVALID_RESULT = WireFailureClass.INVALID_RESULT, "invalid result"
+    TIMEOUT = WireFailureClass.TIMEOUT, "timeout"
+    OOM = WireFailureClass.OOM, "out of memory"
+    DISK_FULL = WireFailureClass.DISK_FULL, "disk full"
+    OUTPUT_FLOOD = WireFailureClass.OUTPUT_FLOOD, "output flood"
+    ENV_ERROR = WireFailureClass.ENV_ERROR, "worker environment"
+    REFUSED = WireFailureClass.REFUSED, "refused by the worker"

@@ -1,0 +1,229 @@
+"""Tasks, the attempts at them, and the learning curve of an attempt."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.urls import reverse
+from django.utils import timezone
+
+from campaigns.models.campaign import Campaign
+from campaigns.models.states import (
+    HEX_SHA256_LENGTH,
+    AttemptOutcome,
+    CampaignState,
+    FailureClass,
+    TaskState,
+)
+from workers.models import Worker
+
+
+class TaskQuerySet(models.QuerySet["Task"]):
+    """The predicates that lifecycle and pages share."""
+
+    def claimable(self, worker: Worker, now: dt.datetime) -> TaskQuerySet:
+        """Pending tasks this worker may have now, in the order they are handed out."""
+        head_start = dt.timedelta(seconds=settings.XEENET["OTHER_WORKER_FIRST_SECONDS"])
+        tasks = self.filter(
+            state=TaskState.PENDING,
+            available_at__lte=now,
+            campaign__state=CampaignState.ACTIVE,
+        ).exclude(last_failed_worker=worker, available_at__gt=now - head_start)
+        if worker.simulates:
+            tasks = tasks.filter(campaign__allow_simulated=True)
+        return tasks.order_by("available_at", "id")
+
+    def overdue(self, now: dt.datetime) -> TaskQuerySet:
+        """Leased tasks whose lease has run out; the hard deadline bounds every renewal."""
+        return self.filter(state=TaskState.LEASED, lease_expires_at__lt=now)
+
+    def open(self) -> TaskQuerySet:
+        """Tasks that may still run."""
+        return self.filter(state__in=[TaskState.PENDING, TaskState.LEASED])
+
+
+class Task(models.Model):
+    """One point of the search space with one seed, to be evaluated once."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="tasks")
+    number = models.PositiveIntegerField(help_text="From 0; the seed is base seed + number.")
+    params = models.JSONField()
+    params_sha256 = models.CharField(max_length=HEX_SHA256_LENGTH)
+    seed = models.PositiveBigIntegerField()
+
+    state = models.CharField(max_length=16, choices=TaskState, default=TaskState.PENDING)
+    available_at = models.DateTimeField(default=timezone.now)
+    # Fencing token of the attempt that may decide this task.
+    lease_id = models.UUIDField(null=True, blank=True, unique=True)
+    worker = models.ForeignKey(
+        Worker, null=True, blank=True, on_delete=models.PROTECT, related_name="leased_tasks"
+    )
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    # Hard end of the attempt; a renewal never moves the lease beyond it.
+    deadline_at = models.DateTimeField(null=True, blank=True)
+    # Tries that count: failures of the task itself, and losses nobody is to blame for.
+    failed_attempts = models.PositiveSmallIntegerField(default=0)
+    lost_attempts = models.PositiveSmallIntegerField(default=0)
+    max_failed_attempts = models.PositiveSmallIntegerField()
+    max_lost_attempts = models.PositiveSmallIntegerField()
+    last_failed_worker = models.ForeignKey(
+        Worker, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    failure_class = models.CharField(max_length=20, choices=FailureClass, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TaskQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["campaign_id", "number"]
+        indexes: ClassVar = [
+            models.Index(fields=["campaign", "state"], name="task_by_state"),
+            # "What next?" and "who is late?" are each one range over a small index.
+            models.Index(
+                fields=["available_at", "id"],
+                name="task_pending",
+                condition=Q(state="pending"),
+            ),
+            models.Index(
+                fields=["lease_expires_at"], name="task_leased", condition=Q(state="leased")
+            ),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="task_state_known", condition=Q(state__in=TaskState.values)
+            ),
+            models.CheckConstraint(
+                name="task_leased_has_lease",
+                condition=Q(
+                    state="leased",
+                    lease_id__isnull=False,
+                    worker__isnull=False,
+                    lease_expires_at__isnull=False,
+                    deadline_at__isnull=False,
+                )
+                | (
+                    ~Q(state="leased")
+                    & Q(
+                        lease_id__isnull=True,
+                        worker__isnull=True,
+                        lease_expires_at__isnull=True,
+                        deadline_at__isnull=True,
+                    )
+                ),
+            ),
+            models.CheckConstraint(
+                name="task_tries_bounded",
+                condition=Q(
+                    failed_attempts__lte=F("max_failed_attempts"),
+                    lost_attempts__lte=F("max_lost_attempts"),
+                ),
+            ),
+            models.CheckConstraint(
+                name="task_failed_has_class",
+                condition=~Q(state="failed") | ~Q(failure_class=""),
+            ),
+            models.CheckConstraint(
+                name="task_finished_when_terminal",
+                condition=Q(
+                    state__in=["completed", "failed", "cancelled"], finished_at__isnull=False
+                )
+                | Q(state__in=["pending", "leased"], finished_at__isnull=True),
+            ),
+            models.UniqueConstraint(fields=["campaign", "number"], name="task_number_once"),
+            models.UniqueConstraint(
+                fields=["campaign", "params_sha256", "seed"], name="task_point_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.campaign} #{self.number}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("task", args=[self.pk])
+
+    @property
+    def config(self) -> dict[str, object]:
+        """What the script reads: params, seed, budget and data set as one flat object."""
+        campaign = self.campaign
+        return {
+            **self.params,
+            "seed": self.seed,
+            "time_budget_seconds": campaign.time_budget_seconds,
+            "dataset": campaign.dataset.name,
+            "dataset_sha256": campaign.dataset_id,
+        }
+
+
+class Attempt(models.Model):
+    """One worker's try at a task: one row per lease."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveSmallIntegerField(help_text="From 1.")
+    lease_id = models.UUIDField(unique=True)
+    claim_id = models.UUIDField(help_text="The agent's id of the claim; a repeat finds it.")
+    worker = models.ForeignKey(Worker, on_delete=models.PROTECT, related_name="attempts")
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(
+        max_length=16, choices=AttemptOutcome, default=AttemptOutcome.RUNNING
+    )
+    failure_class = models.CharField(max_length=20, choices=FailureClass, blank=True)
+    message = models.CharField(max_length=1000, blank=True)
+    exit_code = models.IntegerField(null=True, blank=True)
+    stderr_tail = models.TextField(blank=True)
+    wall_time_seconds = models.FloatField(null=True, blank=True)
+    # The submission as it came, and its digest: the same body again gets `answer` again.
+    submission = models.JSONField(null=True, blank=True)
+    submission_digest = models.CharField(max_length=HEX_SHA256_LENGTH, blank=True)
+    answer = models.JSONField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["task_id", "number"]
+        indexes: ClassVar = [
+            models.Index(fields=["worker", "claim_id"], name="attempt_by_claim"),
+            models.Index(fields=["worker", "-started_at"], name="attempt_by_worker"),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="attempt_outcome_known", condition=Q(outcome__in=AttemptOutcome.values)
+            ),
+            models.CheckConstraint(
+                name="attempt_ended_unless_running",
+                condition=Q(outcome="running", ended_at__isnull=True)
+                | (~Q(outcome="running") & Q(ended_at__isnull=False)),
+            ),
+            models.UniqueConstraint(
+                fields=["task"], condition=Q(outcome="running"), name="attempt_one_live_per_task"
+            ),
+            models.UniqueConstraint(fields=["task", "number"], name="attempt_number_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.task_id} by {self.worker}"
+
+
+class ProgressPoint(models.Model):
+    """One progress line of a running script: a point of the learning curve."""
+
+    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="progress")
+    seq = models.PositiveIntegerField()
+    elapsed_seconds = models.FloatField()
+    step = models.PositiveBigIntegerField()
+    tokens = models.PositiveBigIntegerField(null=True, blank=True)
+    train_loss = models.FloatField(null=True, blank=True)
+    # Estimated on a small sample while training; the result's value is the one that counts.
+    val_bpb = models.FloatField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["attempt_id", "seq"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["attempt", "seq"], name="progress_point_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"step {self.step}: {self.val_bpb}"
