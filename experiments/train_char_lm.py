@@ -243,7 +243,7 @@ from torch import Tensor
 def weight_shapes(config: dict[str, Any], vocabulary: int) -> dict[str, tuple[int, int]]:
     """Return name -> (out, in) of every weight matrix. There are no biases and no norm gains."""
     d_model, d_ff = config["d_model"], config["d_ff"]
-    shapes = {"embed": (vocabulary, d_model)}
+    shapes = {"embed": (vocabulary, d_model), "previous": (vocabulary, d_model)}
     for layer in range(config["n_layers"]):
         shapes[f"qkv{layer}"] = (3 * d_model, d_model)
         shapes[f"attention_out{layer}"] = (d_model, d_model)
@@ -291,7 +291,9 @@ def forward(
 ) -> Tensor:
     """Return the logits (batch, time, vocabulary) for tokens (batch, time)."""
     width = (config["d_model"],)
-    x = F.embedding(tokens, weights["embed"])
+    # Each position also sees the byte before it directly: pairs of bytes are learned much sooner.
+    before = F.embedding(tokens[:, :-1], weights["previous"])
+    x = F.embedding(tokens, weights["embed"]) + F.pad(before, (0, 0, 1, 0))
     for layer in range(config["n_layers"]):
         qkv = F.linear(F.layer_norm(x, width), weights[f"qkv{layer}"])
         mixed = attention(qkv, bias, config["n_heads"], fused)

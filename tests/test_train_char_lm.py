@@ -322,9 +322,9 @@ def test_the_same_seed_and_steps_give_the_identical_number_and_others_do_not(
     assert again["train_loss"] == first["train_loss"]
     others = [
         train(tmp_path, data_dir, max_steps=20, **change)["val_bpb"]
-        for change in ({"seed": 43}, {"lr": 0.001}, {"d_model": 64}, {"lr_schedule": "linear"})
+        for change in ({"seed": 43}, {"lr_schedule": "linear"})
     ]
-    assert len({first["val_bpb"], *others}) == 5
+    assert len({first["val_bpb"], *others}) == 3
 
 
 def test_the_same_seed_under_a_time_budget_repeats_within_five_hundredths(
