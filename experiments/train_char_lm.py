@@ -50,11 +50,13 @@ Check = tuple[Callable[[Any], bool], str]  # a test of one value, and the words 
 
 # --- Constants: times in seconds, sizes in bytes ---------------------------------------------
 SOFT_STOP_SHARE = 0.9  # of the budget: no training after it
-PRINT_SECONDS, PRINT_SHARE = 0.25, 0.02  # kept free at the end: fixed, and of the budget
-EVAL_SAFETY = 1.5  # the final evaluation is expected to take so many times its estimate
+PRINT_SECONDS, PRINT_SHARE = 0.25, 0.01  # kept free at the end: fixed, and of the budget
+# The final evaluation is given so many times its estimate. The whole split is tried after the
+# subset: when it comes too late after all, there is a result nevertheless.
+SUBSET_SAFETY, WHOLE_SAFETY = 1.5, 1.1
 MAX_EVAL_SHARE = 0.25  # of the budget: where the whole split would cost more, the subset is used
 PROGRESS_EVAL_SHARE = 0.02  # of the budget, for all evaluations during training together
-PROGRESS_POINTS = 20  # progress lines over the training time
+PROGRESS_POINTS = 10  # progress lines over the training time
 SIGTERM_GRACE = 4.0  # after SIGTERM: time to evaluate and print, even past the budget
 TRAIN_SHARE = 0.9  # of the data set
 EVAL_SUBSET_BYTES, EVAL_SEGMENT_BYTES = 16_384, 256
@@ -449,8 +451,8 @@ class Run:
     def reserve(self) -> float:
         """Return the seconds to keep for the final evaluation."""
         whole = len(self.val_tokens) - 1
-        subset = min(EVAL_SUBSET_BYTES, whole) * self.eval_rate * EVAL_SAFETY
-        both = subset + whole * self.eval_rate * EVAL_SAFETY
+        subset = min(EVAL_SUBSET_BYTES, whole) * self.eval_rate * SUBSET_SAFETY
+        both = subset + whole * self.eval_rate * WHOLE_SAFETY
         affordable = both <= MAX_EVAL_SHARE * self.budget
         return both if affordable else subset
 
@@ -536,7 +538,7 @@ class Run:
             deadline = max(deadline, self.elapsed() + SIGTERM_GRACE)
         small = self.evaluate(self.subset(), deadline)
         whole = len(self.val_tokens) - 1
-        if small[1] and self.elapsed() + 1.1 * whole * self.eval_rate < deadline:
+        if small[1] and self.elapsed() + WHOLE_SAFETY * whole * self.eval_rate < deadline:
             large = self.evaluate(self.whole_split(), deadline)
             return large if large[1] else small
         return small
