@@ -134,5 +134,5 @@ def test_its_queries_do_not_grow_with_the_attempts(
 ) -> None:
     factories.lost_attempt()
     attempt = with_progress(factories.claim_one(factories.worker(), now=factories.at(3600)), 30)
-    with django_assert_max_num_queries(3):
+    with django_assert_max_num_queries(4):
         page_of(client, attempt.task)
