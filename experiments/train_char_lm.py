@@ -33,6 +33,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import argparse
 import hashlib
+import http.client
 import json
 import math
 import random
@@ -199,7 +200,7 @@ def load_text(config: dict[str, Any]) -> bytes:
     for source in [str(path), *config.get("dataset_urls", [])]:
         try:
             data = read_source(source)
-        except (OSError, ValueError) as error:  # ValueError: an address that is none
+        except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: no address
             tried.append(f"{source} ({error})")
             continue
         if hashlib.sha256(data).hexdigest() == config["dataset_sha256"]:
@@ -223,12 +224,15 @@ def prepare() -> tuple[dict[str, Any], bytes, float]:
     arguments = parser.parse_args()
     config = read_config(arguments.config_file)
     before = time.monotonic()
-    cached = (cache_folder() / cache_name(config["dataset"], config["dataset_sha256"])).exists()
+    path = cache_folder() / cache_name(config["dataset"], config["dataset_sha256"])
+    cached = path.exists()
     text = load_text(config)
     if len(text) - int(TRAIN_SHARE * len(text)) < 2 or len(text) < 2 * config["context_length"]:
         fail(2, f"{config['dataset']} is too short for context_length {config['context_length']}")
+    if arguments.prepare and not path.exists():
+        fail(3, f"{config['dataset']} was found but could not be stored at {path}")
     if arguments.prepare:
-        print(f"train_char_lm: {config['dataset']} is ready in {cache_folder()}", file=sys.stderr)
+        print(f"train_char_lm: {config['dataset']} is ready at {path}", file=sys.stderr)
         raise SystemExit(0)
     return config, text, START if cached else START + time.monotonic() - before
 
