@@ -66,12 +66,22 @@ def varying_params(campaign: Campaign) -> tuple[list[str], dict[str, Any]]:
     """
     varying, constant = [], {}
     for one in campaign.search_space["parameters"]:
-        values = one.get("values") or [one["low"], one["high"]]
-        if all(value == values[0] for value in values):
-            constant[one["name"]] = values[0]
-        else:
+        first, varies = _first_value(one)
+        if varies:
             varying.append(one["name"])
+        else:
+            constant[one["name"]] = first
     return varying, constant
+
+
+def _first_value(parameter: dict[str, Any]) -> tuple[Any, bool]:
+    """Return a parameter's first value and whether there is another."""
+    if parameter["type"] == "choice":
+        return parameter["values"][0], len(parameter["values"]) > 1
+    # From 2 to 3 in steps of 2 there is only the 2.
+    smallest = parameter.get("step", 1) if parameter["type"] == "int" else 0
+    low, high = parameter["low"], parameter["high"]
+    return low, high > low and high - low >= smallest
 
 
 @dataclass(frozen=True)
@@ -137,16 +147,19 @@ def progress(campaign: Campaign, *, now: dt.datetime) -> CampaignProgress:
 
 
 def _tasks_per_hour(campaign: Campaign, now: dt.datetime) -> float | None:
-    """Tasks ended per hour over the last `RATE_WINDOW`; None before the second one."""
-    ended = campaign.tasks.exclude(finished_at=None).order_by("-finished_at")
-    times = [at for at in ended.values_list("finished_at", flat=True)[:RATE_WINDOW] if at]
+    """Tasks run to their end per hour over the last `RATE_WINDOW`; None before the second one."""
+    # What a person cancelled in one click says nothing of the fleet's speed.
+    ran = campaign.tasks.filter(state__in=[TaskState.COMPLETED, TaskState.FAILED])
+    ended = ran.order_by("-finished_at").values_list("finished_at", flat=True)
+    # One more than the window: its end is where the window's time begins.
+    times = [at for at in ended[: RATE_WINDOW + 1] if at]
     if len(times) < 2:
         return None
     # Up to now while it runs, so that a fleet that stopped is seen to slow down.
     until = campaign.finished_at or now
-    since = times[-1] if len(times) == RATE_WINDOW else campaign.launched_at or times[-1]
+    since = times[RATE_WINDOW] if len(times) > RATE_WINDOW else campaign.launched_at or times[-1]
     seconds = (until - since).total_seconds()
-    return len(times) / seconds * 3600 if seconds > 0 else None
+    return min(len(times), RATE_WINDOW) / seconds * 3600 if seconds > 0 else None
 
 
 @dataclass(frozen=True)
