@@ -202,7 +202,7 @@ def make_lease(source: bytes, **changes: Any) -> Lease:
     return lease | changes  # type: ignore[return-value]
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
     """Return as soon as ``condition`` holds; fail when it does not within ``seconds``."""
     pause, waited = threading.Event(), 0.0
     while not condition():

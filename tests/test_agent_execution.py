@@ -198,7 +198,7 @@ def test_a_detached_process_that_strips_its_environment_is_found_by_adoption(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
         env={**script_environment(tmp_path, tmp_path), "DJANGO_SETTINGS_MODULE": "tests.settings"},
     )
@@ -300,7 +300,7 @@ def test_the_script_dies_when_the_agent_is_killed(tmp_path: Path) -> None:
         cwd=ROOT,
         env={**script_environment(tmp_path, tmp_path), "DJANGO_SETTINGS_MODULE": "tests.settings"},
     )
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not (pids := list(tmp_path.glob("[0-9]*"))) and time.monotonic() < end:
         time.sleep(0.02)
     (pid,) = (int(path.name) for path in pids)

@@ -86,7 +86,7 @@ class Bench:
             run.agent.on_sigterm()
             raise
         finally:
-            run.thread.join(20)
+            run.thread.join(60)
             client.close()
         assert not run.thread.is_alive()
 
