@@ -160,7 +160,9 @@ class _Demo:
         }
         state = Path(settings.XEENET_HOME) / "agents" / name
         command = [sys.executable, "-m", "workers.agent", "--server", self._url, "--no-simulate"]
-        command += ["--state-dir", str(state), "--threads", str(self._threads_per_agent())]
+        # They may run what this server pins: it is the same owner on the same machine.
+        command += ["--state-dir", str(state), "--allow-server-code"]
+        command += ["--threads", str(self._threads_per_agent())]
         self._agents.append(self._supervisor.start(f"agent {index}", command, environment))
 
     def _threads_per_agent(self) -> int:
