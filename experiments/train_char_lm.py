@@ -61,7 +61,8 @@ PROGRESS_POINTS = 10  # progress lines over the training time
 SIGTERM_GRACE = 4.0  # after SIGTERM: time to evaluate and print, even past the budget
 TRAIN_SHARE = 0.9  # of the data set
 EVAL_SUBSET_BYTES, EVAL_SEGMENT_BYTES = 16_384, 256
-PIECE_TOKENS = 4096  # on CPU a batch goes through the model in pieces that fit the caches
+# Large batches go through the model in pieces: on CPU small enough for its caches.
+CPU_PIECE_TOKENS, GPU_PIECE_TOKENS = 4096, 65_536
 WARMUP_SHARE = 0.05  # of the training time
 BETA1, BETA2, EPSILON, WEIGHT_DECAY, MAX_GRAD_NORM = 0.9, 0.95, 1e-8, 0.1, 1.0
 INIT_STD = 0.02
@@ -381,9 +382,10 @@ class Run:
         self.shapes = weight_shapes(config, len(vocabulary))
         self.weights = initial_weights(self.shapes).to(self.device).requires_grad_()
         self.optimiser = AdamW(self.weights.detach())
-        self.piece = config["batch_size"]  # windows that go through the model together
-        if self.device == "cpu":
-            self.piece = max(1, min(self.piece, PIECE_TOKENS // config["context_length"]))
+        # Windows that go through the model together, in evaluation and in training.
+        tokens_at_once = CPU_PIECE_TOKENS if self.device == "cpu" else GPU_PIECE_TOKENS
+        self.eval_piece = max(1, tokens_at_once // config["context_length"])
+        self.train_piece = min(self.eval_piece, config["batch_size"])
         self.biases: dict[tuple[int, int], Tensor] = {}
         self.losses: deque[float] = deque(maxlen=10)
         self.terminated = False
@@ -437,10 +439,10 @@ class Run:
             for start in range(first, first + length, context):
                 by_length.setdefault(min(context, first + length - start), []).append(start)
         nats, count, began = 0.0, 0, self.elapsed()
-        longest = self.eval_rate * self.piece * context
+        longest = self.eval_rate * self.eval_piece * context
         for length, starts in by_length.items():
             offsets = torch.arange(length + 1, device=self.device)
-            for piece in torch.split(torch.tensor(starts, device=self.device), self.piece):
+            for piece in torch.split(torch.tensor(starts, device=self.device), self.eval_piece):
                 before = self.elapsed()
                 if before + longest > deadline:
                     return math.nan, 0
@@ -468,7 +470,11 @@ class Run:
         context, batch = self.config["context_length"], self.config["batch_size"]
         starts = torch.randint(len(self.train_tokens) - context, (batch, 1))
         windows = self.train_tokens[(starts + torch.arange(context + 1)).to(self.device)]
-        total, loss, pieces = torch.zeros_like(self.weights), 0.0, torch.split(windows, self.piece)
+        total, loss, pieces = (
+            torch.zeros_like(self.weights),
+            0.0,
+            torch.split(windows, self.train_piece),
+        )
         for done, piece in enumerate(pieces, start=1):
             before = self.elapsed()
             mean = self.nll(piece) / (batch * context)
