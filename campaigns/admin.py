@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from campaigns import lifecycle
+from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.models import (
     Attempt,
@@ -64,19 +64,19 @@ class CampaignAdmin(HistoryAdmin):
 
     @admin.action(permissions=["change"], description="Launch: hand out the tasks")
     def launch(self, request: HttpRequest, campaigns: QuerySet[Campaign]) -> None:
-        _apply(request, campaigns, lifecycle.launch, "campaign(s) launched")
+        _apply(request, campaigns, steering.launch, "campaign(s) launched")
 
     @admin.action(permissions=["change"], description="Pause: hand out nothing new")
     def pause(self, request: HttpRequest, campaigns: QuerySet[Campaign]) -> None:
-        _apply(request, campaigns, lifecycle.pause, "campaign(s) paused")
+        _apply(request, campaigns, steering.pause, "campaign(s) paused")
 
     @admin.action(permissions=["change"], description="Resume: hand out tasks again")
     def resume(self, request: HttpRequest, campaigns: QuerySet[Campaign]) -> None:
-        _apply(request, campaigns, lifecycle.resume, "campaign(s) resumed")
+        _apply(request, campaigns, steering.resume, "campaign(s) resumed")
 
     @admin.action(permissions=["change"], description="Cancel: stop running tasks, for good")
     def cancel(self, request: HttpRequest, campaigns: QuerySet[Campaign]) -> None:
-        _apply(request, campaigns, lifecycle.cancel, "campaign(s) cancelled")
+        _apply(request, campaigns, steering.cancel, "campaign(s) cancelled")
 
 
 class AttemptInline(TabularInline):
@@ -127,11 +127,11 @@ class TaskAdmin(HistoryAdmin):
 
     @admin.action(permissions=["change"], description="Retry failed tasks once more")
     def retry(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
-        _apply(request, tasks, lifecycle.retry_task, "task(s) pending again")
+        _apply(request, tasks, steering.retry_task, "task(s) pending again")
 
     @admin.action(permissions=["change"], description="Cancel: stop or never run, for good")
     def cancel(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
-        _apply(request, tasks, lifecycle.cancel_task, "task(s) cancelled")
+        _apply(request, tasks, steering.cancel_task, "task(s) cancelled")
 
 
 @admin.register(Attempt)

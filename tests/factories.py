@@ -14,6 +14,7 @@ from campaigns.lifecycle import CampaignSpec
 from campaigns.models import Attempt, Campaign, Dataset, Task
 from experiments import catalog
 from workers import lifecycle as worker_lifecycle
+from workers import roles
 from workers.models import Worker
 from workers.protocol import FailureClass, Outcome, Submission, bits_per_byte
 
@@ -34,10 +35,12 @@ def at(seconds: float) -> dt.datetime:
     return NOW + dt.timedelta(seconds=seconds)
 
 
-def user(username: str = "", **fields: Any) -> User:
-    """A researcher who can sign in with the password "secret-for-tests"."""
+def user(username: str = "", *, role: str = roles.RESEARCHER, **fields: Any) -> User:
+    """A person with a role who can sign in with the password "secret-for-tests"."""
     name = username or f"user-{next(_numbers)}"
-    return User.objects.create_user(name, password="secret-for-tests", **fields)
+    made = User.objects.create_user(name, password="secret-for-tests", **fields)
+    roles.give_role(made, role)
+    return made
 
 
 def worker_with_token(name: str = "", now: dt.datetime = NOW, **fields: Any) -> tuple[Worker, str]:

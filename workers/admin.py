@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, cast
 
 from django.contrib import admin, messages
@@ -12,7 +13,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import TabularInline
 
-from workers import lifecycle
+from workers import lifecycle, steering
 from workers.admin_base import HistoryAdmin, apply_to_each
 from workers.models import EnrolmentToken, Worker, WorkerSession
 
@@ -56,27 +57,29 @@ class WorkerAdmin(HistoryAdmin):
 
     @admin.action(permissions=["change"], description="Drain: finish what runs, claim nothing")
     def drain(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
-        _apply(request, workers, lifecycle.drain, "draining")
+        _apply(request, workers, steering.drain, "draining")
 
     @admin.action(permissions=["change"], description="Resume: claim again")
     def resume(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
-        _apply(request, workers, lifecycle.resume, "resumed")
+        _apply(request, workers, steering.resume, "resumed")
 
     @admin.action(permissions=["change"], description="Disable: shut out at once")
     def disable(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
-        _apply(request, workers, lifecycle.disable, "disabled")
+        _apply(request, workers, steering.disable, "disabled")
 
     @admin.action(permissions=["change"], description="New token: the old one stops working")
     def rotate_token(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
-        def rotate(worker: Worker) -> None:
-            secret = lifecycle.rotate_token(worker)
+        def rotate(actor: User, worker: Worker, *, now: dt.datetime) -> None:
+            secret = steering.rotate_token(actor, worker, now=now)
             messages.warning(request, f"Token of {worker}, shown this once: {secret}")
 
         _apply(request, workers, rotate, "given a new token")
 
 
 def _apply(request: HttpRequest, workers: QuerySet[Worker], verb: Any, done: str) -> None:
-    apply_to_each(request, workers, verb, f"worker(s) {done}", lifecycle.WorkerError)
+    apply_to_each(
+        request, workers, verb, f"worker(s) {done}", lifecycle.WorkerError, now=timezone.now()
+    )
 
 
 @admin.register(WorkerSession)
@@ -120,8 +123,8 @@ class EnrolmentTokenAdmin(HistoryAdmin):
     ) -> None:
         if change:
             return
-        made, secret = lifecycle.invite(
-            now=timezone.now(), label=obj.label, created_by=cast(User, request.user)
+        made, secret = steering.invite(
+            cast(User, request.user), now=timezone.now(), label=obj.label
         )
         obj.pk, obj.expires_at = made.pk, made.expires_at
         messages.warning(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
@@ -58,12 +60,12 @@ def apply_to_each(
     refusals: type[Exception],
     **arguments: Any,
 ) -> None:
-    """Call a verb on each chosen row; say how many it changed, and why it refused the others."""
+    """Do a steering verb to each chosen row; say how many it changed, and why it refused others."""
     changed = 0
     for row in rows:
         try:
-            verb(row, **arguments)
-        except refusals as error:
+            verb(cast(User, request.user), row, **arguments)
+        except (refusals, PermissionDenied) as error:
             messages.error(request, f"{row}: {error}")
         else:
             changed += 1

@@ -1,10 +1,16 @@
 """App configuration of the workers app."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class WorkersConfig(AppConfig):
-    """The workers app."""
+    """The workers app; makes the groups that are people's roles."""
 
     name = "workers"
     verbose_name = "Workers"
+
+    def ready(self) -> None:
+        from workers.roles import install_roles
+
+        post_migrate.connect(install_roles, sender=self)

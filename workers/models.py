@@ -126,3 +126,29 @@ class EnrolmentToken(models.Model):
 
     def __str__(self) -> str:
         return self.label or f"enrolment token {self.pk}"
+
+
+class AuditEntry(models.Model):
+    """One thing a person did: who, what, to what, when. Only ever added to."""
+
+    at = models.DateTimeField(db_index=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL
+    )
+    # Stays readable when the account is gone.
+    actor_name = models.CharField(max_length=150)
+    verb = models.CharField(max_length=50)
+    target_kind = models.CharField(max_length=50)
+    target_id = models.PositiveBigIntegerField(null=True, blank=True)
+    target_name = models.CharField(max_length=250)
+    detail = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-at", "-id"]
+        verbose_name_plural = "audit entries"
+        indexes: ClassVar = [
+            models.Index(fields=["target_kind", "target_id", "-at"], name="audit_by_target"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor_name}: {self.verb} {self.target_kind} {self.target_name}"

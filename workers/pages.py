@@ -9,13 +9,15 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
-from django.conf import settings
+from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django_htmx.http import HttpResponseClientRedirect
+
+from workers import roles
 
 P = ParamSpec("P")
 PageView = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -26,7 +28,7 @@ def reading_page(view: PageView[P]) -> PageView[P]:
 
     @wraps(view)
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-        if settings.XEENET["ANONYMOUS_READ"] or request.user.is_authenticated:
+        if roles.may_read(request.user):
             return view(request, *args, **kwargs)
         return to_login(request)
 
@@ -43,6 +45,18 @@ def signed_in(view: PageView[P]) -> PageView[P]:
         return to_login(request)
 
     return guarded
+
+
+def signed_in_user(request: HttpRequest) -> User:
+    """Return the person behind a `signed_in` view."""
+    assert isinstance(request.user, User)  # noqa: S101 - the decorator has seen to it
+    return request.user
+
+
+def roles_context(request: HttpRequest) -> dict[str, bool]:
+    """Context processor: what the person may do, for buttons and links."""
+    user = getattr(request, "user", None)
+    return {"may_create": roles.may_create(user), "may_operate": roles.may_operate(user)}
 
 
 def to_login(request: HttpRequest) -> HttpResponse:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
@@ -12,9 +10,9 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from workers import lifecycle
+from workers import steering
 from workers.models import Worker, WorkerState
-from workers.pages import page_or_fragment, reading_page, signed_in
+from workers.pages import page_or_fragment, reading_page, signed_in, signed_in_user
 
 WORKERS_PER_PAGE = 50
 ATTEMPTS_PER_PAGE = 30
@@ -67,11 +65,8 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @never_cache
 def invite(request: HttpRequest) -> HttpResponse:
-    """Make an enrolment token for staff and show it, this once, inside the command to type."""
-    user = request.user
-    if not (isinstance(user, User) and user.is_staff):
-        raise PermissionDenied("Only staff may invite workers.")
-    token, secret = lifecycle.invite(now=timezone.now(), created_by=user)
+    """Make an enrolment token and show it, this once, inside the command to type."""
+    token, secret = steering.invite(signed_in_user(request), now=timezone.now())
     context = {
         "token": token,
         "secret": secret,

@@ -91,7 +91,7 @@ def _as_api_exception(error: Exception) -> Exception:
     if isinstance(error, Http404):
         return exceptions.NotFound("There is nothing here; check the address.")
     if isinstance(error, PermissionDenied):
-        return exceptions.PermissionDenied()
+        return exceptions.PermissionDenied(str(error) or None)
     if isinstance(error, RequestDataTooBig):
         return PayloadTooLarge()
     if isinstance(error, SuspiciousOperation | UnreadablePostError):

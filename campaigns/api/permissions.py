@@ -7,8 +7,6 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from campaigns.models import Campaign
-from campaigns.views.permissions import may_change
 from workers.models import Worker
 
 
@@ -37,12 +35,3 @@ class IsSignedInOrWorker(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return request.user.is_authenticated or isinstance(request.auth, Worker)
-
-
-class MayChangeCampaign(BasePermission):
-    """The campaign's owner, or staff."""
-
-    message = "Only the owner of this campaign or staff may change it."
-
-    def has_object_permission(self, request: Request, view: APIView, obj: Campaign) -> bool:
-        return may_change(request.user, obj)

@@ -10,6 +10,9 @@ Campaigns
 | resume               | paused                | active    | WrongState                   |
 | cancel               | draft, active, paused | cancelled | WrongState                   |
 | finish_done_campaigns| active, paused        | completed | – (only when no task is open)|
+| add_tasks, enqueue   | active, paused        | same      | WrongState, InvalidCampaign  |
+|                      | completed             | active    |                              |
+| raise_attempts       | active, paused, …     | same      | WrongState when cancelled    |
 | retry_task           | completed, …          | active    | WrongState when cancelled    |
 
 Tasks (with their attempt)
@@ -51,6 +54,7 @@ from campaigns.lifecycle.errors import (
     ResultConflict,
     WrongState,
 )
+from campaigns.lifecycle.growth import add_tasks, enqueue, raise_attempts
 from campaigns.lifecycle.leases import (
     Claim,
     cancel_task,
@@ -72,15 +76,18 @@ __all__ = [
     "LifecycleError",
     "ResultConflict",
     "WrongState",
+    "add_tasks",
     "cancel",
     "cancel_task",
     "claim",
     "create_campaign",
+    "enqueue",
     "expire",
     "finish_done_campaigns",
     "finish_if_done",
     "launch",
     "pause",
+    "raise_attempts",
     "release",
     "renew",
     "resume",

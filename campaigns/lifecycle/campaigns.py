@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from campaigns import samplers
 from campaigns.datasets import UnknownDataset, known_dataset
@@ -28,6 +28,7 @@ from campaigns.models import (
     Dataset,
     Package,
     Task,
+    TaskOrigin,
     TaskQuerySet,
     TaskState,
 )
@@ -129,32 +130,49 @@ def launch(campaign: Campaign, *, now: dt.datetime) -> None:
     Raises WrongState unless draft, InvalidCampaign when the constraints leave no point.
     """
     # Drawn before the transaction: on SQLite it holds the only write lock.
-    tasks = list(_new_tasks(campaign, now))
+    tasks = list(sampled_tasks(campaign, range(campaign.task_count), now=now))
     # One transaction: an active campaign without its tasks would look finished.
     with transaction.atomic():
         _move(campaign, "launch", launched_at=now)
         Task.objects.bulk_create(tasks, batch_size=CREATE_BATCH)
 
 
-def _new_tasks(campaign: Campaign, now: dt.datetime) -> Iterator[Task]:
+def sampled_tasks(
+    campaign: Campaign, numbers: Iterable[int], *, now: dt.datetime
+) -> Iterator[Task]:
+    """Yield the unsaved tasks of these numbers. Raises InvalidCampaign."""
     space = SearchSpace.parse(campaign.search_space)
-    for number in range(campaign.task_count):
+    for number in numbers:
         try:
             seed, params = samplers.sample_task(space, campaign.sampler, campaign.base_seed, number)
         except UnsatisfiableSpace as error:
             raise InvalidCampaign({"search_space": [str(error)]}) from error
-        canonical = json.dumps(params, sort_keys=True, separators=(",", ":"))
-        yield Task(
-            campaign=campaign,
-            number=number,
-            params=params,
-            params_sha256=hashlib.sha256(canonical.encode()).hexdigest(),
-            seed=seed,
-            available_at=now,
-            created_at=now,
-            max_failed_attempts=campaign.max_failed_attempts,
-            max_lost_attempts=campaign.max_lost_attempts,
-        )
+        yield new_task(campaign, number, seed, params, TaskOrigin.SAMPLED, now=now)
+
+
+def new_task(
+    campaign: Campaign,
+    number: int,
+    seed: int,
+    params: samplers.Params,
+    origin: TaskOrigin,
+    *,
+    now: dt.datetime,
+) -> Task:
+    """Return an unsaved pending task."""
+    canonical = json.dumps(params, sort_keys=True, separators=(",", ":"))
+    return Task(
+        campaign=campaign,
+        number=number,
+        params=params,
+        params_sha256=hashlib.sha256(canonical.encode()).hexdigest(),
+        seed=seed,
+        origin=origin,
+        available_at=now,
+        created_at=now,
+        max_failed_attempts=campaign.max_failed_attempts,
+        max_lost_attempts=campaign.max_lost_attempts,
+    )
 
 
 def pause(campaign: Campaign, *, now: dt.datetime, reason: str = "") -> None:
@@ -201,6 +219,16 @@ def cancel_open_tasks(tasks: TaskQuerySet, *, now: dt.datetime) -> int:
     return cancelled
 
 
+def note_ended_task(campaign_id: int, *, now: dt.datetime) -> None:
+    """Make charts of the campaign anew, and complete it when this was its last open task.
+
+    Called after the commit that ended a task, on its own: the campaign's row is locked for no
+    longer than this takes, and never while a task is.
+    """
+    Campaign.objects.filter(pk=campaign_id).update(revision=F("revision") + 1)
+    finish_if_done(campaign_id, now=now)
+
+
 def finish_if_done(campaign_id: int, *, now: dt.datetime) -> bool:
     """Active or paused → completed when no task is open; return whether this call did it.
 
@@ -235,7 +263,7 @@ def _move(campaign: Campaign, verb: str, **fields: Any) -> None:
     transition = CAMPAIGN_TRANSITIONS[verb]
     (target,) = transition.targets
     moved = Campaign.objects.filter(pk=campaign.pk, state__in=transition.sources).update(
-        state=target, **fields
+        state=target, revision=F("revision") + 1, **fields
     )
     if not moved:
         campaign.refresh_from_db(fields=["state"])

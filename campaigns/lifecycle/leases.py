@@ -17,7 +17,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import F, Max, Value
 from django.db.models.functions import Greatest, Least
 
-from campaigns.lifecycle.campaigns import cancel_open_tasks, finish_if_done
+from campaigns.lifecycle.campaigns import cancel_open_tasks, note_ended_task
 from campaigns.lifecycle.errors import LeaseLost, LeaseUnknown, WrongState
 from campaigns.models import (
     Attempt,
@@ -240,7 +240,7 @@ def _expire_one(task: Task, now: dt.datetime) -> int:
                 message="The worker was not heard of for the lease time.",
             )
     if failed:
-        finish_if_done(task.campaign_id, now=now)
+        note_ended_task(task.campaign_id, now=now)
     return moved
 
 
@@ -273,7 +273,7 @@ def cancel_task(task: Task, *, now: dt.datetime) -> None:
             raise WrongState(
                 f"The task is {task.state}; only a pending or leased one can be cancelled."
             )
-    finish_if_done(task.campaign_id, now=now)
+    note_ended_task(task.campaign_id, now=now)
 
 
 def retry_task(task: Task, *, now: dt.datetime) -> None:

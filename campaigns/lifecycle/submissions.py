@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 
-from campaigns.lifecycle.campaigns import finish_if_done, pause
+from campaigns.lifecycle.campaigns import note_ended_task, pause
 from campaigns.lifecycle.errors import ResultConflict, WrongState
 from campaigns.lifecycle.leases import NO_LEASE, end_attempt, find_attempt
 from campaigns.lifecycle.retry import (
@@ -234,7 +234,7 @@ def _afterwards(
         reason = body.get("message") or FailureClass(failure_class).label
         worker_lifecycle.pause_after_env_error(worker, reason, now=now)
     if answer.verdict in {Verdict.ACCEPTED, Verdict.FAILED, Verdict.REFUSED}:
-        finish_if_done(attempt.task.campaign_id, now=now)
+        note_ended_task(attempt.task.campaign_id, now=now)
     if answer.verdict in {Verdict.FAILED, Verdict.RETRY, Verdict.REFUSED}:
         _break_failing_campaign(attempt, now)
 

@@ -32,6 +32,8 @@ CAMPAIGN_TRANSITIONS: Final = {
     "pause": _transition({_ACTIVE}, _PAUSED),
     "resume": _transition({_PAUSED}, _ACTIVE),
     "cancel": _transition({_DRAFT, _ACTIVE, _PAUSED}, CampaignState.CANCELLED),
+    # More tasks: a completed campaign runs again.
+    "grow": _transition({_ACTIVE, _PAUSED, CampaignState.COMPLETED}, _ACTIVE, _PAUSED),
     # Only when no task is open.
     "finish": _transition({_ACTIVE, _PAUSED}, CampaignState.COMPLETED),
 }

@@ -8,286 +8,628 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('workers', '0001_workers_and_enrolment'),
+        ("workers", "0001_workers_and_enrolment"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Dataset',
+            name="Dataset",
             fields=[
-                ('sha256', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100)),
-                ('size_bytes', models.PositiveBigIntegerField(validators=[django.core.validators.MinValueValidator(2)])),
-                ('file', models.FileField(blank=True, upload_to='datasets/')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ("sha256", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=100)),
+                (
+                    "size_bytes",
+                    models.PositiveBigIntegerField(
+                        validators=[django.core.validators.MinValueValidator(2)]
+                    ),
+                ),
+                ("file", models.FileField(blank=True, upload_to="datasets/")),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='Package',
+            name="Package",
             fields=[
-                ('sha256', models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100)),
-                ('source', models.BinaryField()),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ("sha256", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=100)),
+                ("source", models.BinaryField()),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveSmallIntegerField(help_text='From 1.')),
-                ('lease_id', models.UUIDField(unique=True)),
-                ('claim_id', models.UUIDField(help_text="The agent's id of the claim; a repeat finds it.")),
-                ('started_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(blank=True, null=True)),
-                ('outcome', models.CharField(choices=[('running', 'Running'), ('completed', 'Completed'), ('diverged', 'Diverged'), ('failed', 'Failed'), ('lost', 'Lost'), ('released', 'Released'), ('cancelled', 'Cancelled'), ('late', 'Late')], default='running', max_length=16)),
-                ('failure_class', models.CharField(blank=True, choices=[('lost', 'worker lost'), ('script_error', 'script error'), ('no_json', 'no result line'), ('invalid_result', 'invalid result'), ('timeout', 'timeout'), ('oom', 'out of memory'), ('disk_full', 'disk full'), ('output_flood', 'output flood'), ('env_error', 'worker environment'), ('refused', 'refused by the worker')], max_length=20)),
-                ('message', models.CharField(blank=True, max_length=1000)),
-                ('exit_code', models.IntegerField(blank=True, null=True)),
-                ('stderr_tail', models.TextField(blank=True)),
-                ('wall_time_seconds', models.FloatField(blank=True, null=True)),
-                ('submission', models.JSONField(blank=True, null=True)),
-                ('submission_digest', models.CharField(blank=True, max_length=64)),
-                ('answer', models.JSONField(blank=True, null=True)),
-                ('worker', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='attempts', to='workers.worker')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveSmallIntegerField(help_text="From 1.")),
+                ("lease_id", models.UUIDField(unique=True)),
+                (
+                    "claim_id",
+                    models.UUIDField(help_text="The agent's id of the claim; a repeat finds it."),
+                ),
+                ("started_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("running", "Running"),
+                            ("completed", "Completed"),
+                            ("diverged", "Diverged"),
+                            ("failed", "Failed"),
+                            ("lost", "Lost"),
+                            ("released", "Released"),
+                            ("cancelled", "Cancelled"),
+                            ("late", "Late"),
+                        ],
+                        default="running",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "failure_class",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("lost", "worker lost"),
+                            ("script_error", "script error"),
+                            ("no_json", "no result line"),
+                            ("invalid_result", "invalid result"),
+                            ("timeout", "timeout"),
+                            ("oom", "out of memory"),
+                            ("disk_full", "disk full"),
+                            ("output_flood", "output flood"),
+                            ("env_error", "worker environment"),
+                            ("refused", "refused by the worker"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("message", models.CharField(blank=True, max_length=1000)),
+                ("exit_code", models.IntegerField(blank=True, null=True)),
+                ("stderr_tail", models.TextField(blank=True)),
+                ("wall_time_seconds", models.FloatField(blank=True, null=True)),
+                ("submission", models.JSONField(blank=True, null=True)),
+                ("submission_digest", models.CharField(blank=True, max_length=64)),
+                ("answer", models.JSONField(blank=True, null=True)),
+                (
+                    "worker",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="attempts",
+                        to="workers.worker",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['task_id', 'number'],
+                "ordering": ["task_id", "number"],
             },
         ),
         migrations.CreateModel(
-            name='Campaign',
+            name="Campaign",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200)),
-                ('description', models.TextField(blank=True)),
-                ('experiment', models.CharField(max_length=100)),
-                ('search_space', models.JSONField()),
-                ('sampler', models.CharField(default='random', max_length=50)),
-                ('base_seed', models.PositiveBigIntegerField(default=42)),
-                ('task_count', models.PositiveIntegerField()),
-                ('time_budget_seconds', models.FloatField()),
-                ('allow_simulated', models.BooleanField(default=False)),
-                ('max_failed_attempts', models.PositiveSmallIntegerField(default=2)),
-                ('max_lost_attempts', models.PositiveSmallIntegerField(default=5)),
-                ('state', models.CharField(choices=[('draft', 'Draft'), ('active', 'Active'), ('paused', 'Paused'), ('completed', 'Completed'), ('cancelled', 'Cancelled')], default='draft', max_length=16)),
-                ('state_reason', models.CharField(blank=True, max_length=500)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('launched_at', models.DateTimeField(blank=True, null=True)),
-                ('paused_at', models.DateTimeField(blank=True, null=True)),
-                ('resumed_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='campaigns', to=settings.AUTH_USER_MODEL)),
-                ('dataset', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='campaigns', to='campaigns.dataset')),
-                ('package', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='campaigns', to='campaigns.package')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                ("description", models.TextField(blank=True)),
+                ("experiment", models.CharField(max_length=100)),
+                ("search_space", models.JSONField()),
+                ("sampler", models.CharField(default="random", max_length=50)),
+                ("base_seed", models.PositiveBigIntegerField(default=42)),
+                ("task_count", models.PositiveIntegerField()),
+                ("time_budget_seconds", models.FloatField()),
+                ("allow_simulated", models.BooleanField(default=False)),
+                ("max_failed_attempts", models.PositiveSmallIntegerField(default=2)),
+                ("max_lost_attempts", models.PositiveSmallIntegerField(default=5)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("draft", "Draft"),
+                            ("active", "Active"),
+                            ("paused", "Paused"),
+                            ("completed", "Completed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="draft",
+                        max_length=16,
+                    ),
+                ),
+                ("state_reason", models.CharField(blank=True, max_length=500)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("launched_at", models.DateTimeField(blank=True, null=True)),
+                ("paused_at", models.DateTimeField(blank=True, null=True)),
+                ("resumed_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="campaigns",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "dataset",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="campaigns",
+                        to="campaigns.dataset",
+                    ),
+                ),
+                (
+                    "package",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="campaigns",
+                        to="campaigns.package",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-id'],
+                "ordering": ["-created_at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='PersonalToken',
+            name="PersonalToken",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100)),
-                ('token_hash', models.CharField(editable=False, max_length=64, unique=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('last_used_at', models.DateTimeField(blank=True, null=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='personal_tokens', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100)),
+                ("token_hash", models.CharField(editable=False, max_length=64, unique=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("last_used_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="personal_tokens",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='ProgressPoint',
+            name="ProgressPoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('seq', models.PositiveIntegerField()),
-                ('elapsed_seconds', models.FloatField()),
-                ('step', models.PositiveBigIntegerField()),
-                ('tokens', models.PositiveBigIntegerField(blank=True, null=True)),
-                ('train_loss', models.FloatField(blank=True, null=True)),
-                ('val_bpb', models.FloatField(blank=True, null=True)),
-                ('attempt', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='progress', to='campaigns.attempt')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("seq", models.PositiveIntegerField()),
+                ("elapsed_seconds", models.FloatField()),
+                ("step", models.PositiveBigIntegerField()),
+                ("tokens", models.PositiveBigIntegerField(blank=True, null=True)),
+                ("train_loss", models.FloatField(blank=True, null=True)),
+                ("val_bpb", models.FloatField(blank=True, null=True)),
+                (
+                    "attempt",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="progress",
+                        to="campaigns.attempt",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['attempt_id', 'seq'],
+                "ordering": ["attempt_id", "seq"],
             },
         ),
         migrations.CreateModel(
-            name='Task',
+            name="Task",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField(help_text='From 0; the seed is base seed + number.')),
-                ('params', models.JSONField()),
-                ('params_sha256', models.CharField(max_length=64)),
-                ('seed', models.PositiveBigIntegerField()),
-                ('state', models.CharField(choices=[('pending', 'Pending'), ('leased', 'Leased'), ('completed', 'Completed'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='pending', max_length=16)),
-                ('available_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('lease_id', models.UUIDField(blank=True, null=True, unique=True)),
-                ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
-                ('deadline_at', models.DateTimeField(blank=True, null=True)),
-                ('failed_attempts', models.PositiveSmallIntegerField(default=0)),
-                ('lost_attempts', models.PositiveSmallIntegerField(default=0)),
-                ('max_failed_attempts', models.PositiveSmallIntegerField()),
-                ('max_lost_attempts', models.PositiveSmallIntegerField()),
-                ('failure_class', models.CharField(blank=True, choices=[('lost', 'worker lost'), ('script_error', 'script error'), ('no_json', 'no result line'), ('invalid_result', 'invalid result'), ('timeout', 'timeout'), ('oom', 'out of memory'), ('disk_full', 'disk full'), ('output_flood', 'output flood'), ('env_error', 'worker environment'), ('refused', 'refused by the worker')], max_length=20)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('campaign', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tasks', to='campaigns.campaign')),
-                ('last_failed_worker', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='workers.worker')),
-                ('worker', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='leased_tasks', to='workers.worker')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "number",
+                    models.PositiveIntegerField(
+                        help_text="From 0; the seed is base seed + number."
+                    ),
+                ),
+                ("params", models.JSONField()),
+                ("params_sha256", models.CharField(max_length=64)),
+                ("seed", models.PositiveBigIntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("leased", "Leased"),
+                            ("completed", "Completed"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="pending",
+                        max_length=16,
+                    ),
+                ),
+                ("available_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("lease_id", models.UUIDField(blank=True, null=True, unique=True)),
+                ("lease_expires_at", models.DateTimeField(blank=True, null=True)),
+                ("deadline_at", models.DateTimeField(blank=True, null=True)),
+                ("failed_attempts", models.PositiveSmallIntegerField(default=0)),
+                ("lost_attempts", models.PositiveSmallIntegerField(default=0)),
+                ("max_failed_attempts", models.PositiveSmallIntegerField()),
+                ("max_lost_attempts", models.PositiveSmallIntegerField()),
+                (
+                    "failure_class",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("lost", "worker lost"),
+                            ("script_error", "script error"),
+                            ("no_json", "no result line"),
+                            ("invalid_result", "invalid result"),
+                            ("timeout", "timeout"),
+                            ("oom", "out of memory"),
+                            ("disk_full", "disk full"),
+                            ("output_flood", "output flood"),
+                            ("env_error", "worker environment"),
+                            ("refused", "refused by the worker"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "campaign",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="tasks",
+                        to="campaigns.campaign",
+                    ),
+                ),
+                (
+                    "last_failed_worker",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="workers.worker",
+                    ),
+                ),
+                (
+                    "worker",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="leased_tasks",
+                        to="workers.worker",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['campaign_id', 'number'],
+                "ordering": ["campaign_id", "number"],
             },
         ),
         migrations.CreateModel(
-            name='Result',
+            name="Result",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('val_bpb', models.FloatField(blank=True, null=True)),
-                ('is_ranked', models.BooleanField()),
-                ('diverged', models.BooleanField(default=False)),
-                ('simulated', models.BooleanField(default=False)),
-                ('train_loss', models.FloatField(blank=True, null=True)),
-                ('eval_nll_nats', models.FloatField(blank=True, null=True)),
-                ('eval_bytes', models.PositiveBigIntegerField()),
-                ('eval_tokens', models.PositiveBigIntegerField()),
-                ('eval_is_subset', models.BooleanField(default=False)),
-                ('steps_completed', models.PositiveBigIntegerField()),
-                ('tokens_trained', models.PositiveBigIntegerField()),
-                ('model_params', models.PositiveBigIntegerField()),
-                ('wall_time_seconds', models.FloatField()),
-                ('device_used', models.CharField(max_length=100)),
-                ('stop_reason', models.CharField(max_length=50)),
-                ('metrics', models.JSONField()),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('attempt', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='result', to='campaigns.attempt')),
-                ('campaign', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='results', to='campaigns.campaign')),
-                ('task', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='result', to='campaigns.task')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("val_bpb", models.FloatField(blank=True, null=True)),
+                ("is_ranked", models.BooleanField()),
+                ("diverged", models.BooleanField(default=False)),
+                ("simulated", models.BooleanField(default=False)),
+                ("train_loss", models.FloatField(blank=True, null=True)),
+                ("eval_nll_nats", models.FloatField(blank=True, null=True)),
+                ("eval_bytes", models.PositiveBigIntegerField()),
+                ("eval_tokens", models.PositiveBigIntegerField()),
+                ("eval_is_subset", models.BooleanField(default=False)),
+                ("steps_completed", models.PositiveBigIntegerField()),
+                ("tokens_trained", models.PositiveBigIntegerField()),
+                ("model_params", models.PositiveBigIntegerField()),
+                ("wall_time_seconds", models.FloatField()),
+                ("device_used", models.CharField(max_length=100)),
+                ("stop_reason", models.CharField(max_length=50)),
+                ("metrics", models.JSONField()),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "attempt",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="result",
+                        to="campaigns.attempt",
+                    ),
+                ),
+                (
+                    "campaign",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="results",
+                        to="campaigns.campaign",
+                    ),
+                ),
+                (
+                    "task",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="result",
+                        to="campaigns.task",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-id'],
+                "ordering": ["-created_at", "-id"],
             },
         ),
         migrations.AddField(
-            model_name='attempt',
-            name='task',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='campaigns.task'),
+            model_name="attempt",
+            name="task",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="attempts",
+                to="campaigns.task",
+            ),
         ),
         migrations.AddIndex(
-            model_name='campaign',
-            index=models.Index(fields=['state', '-created_at'], name='campaign_by_state'),
+            model_name="campaign",
+            index=models.Index(fields=["state", "-created_at"], name="campaign_by_state"),
         ),
         migrations.AddConstraint(
-            model_name='campaign',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['draft', 'active', 'paused', 'completed', 'cancelled'])), name='campaign_state_known'),
+            model_name="campaign",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state__in", ["draft", "active", "paused", "completed", "cancelled"])
+                ),
+                name="campaign_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='campaign',
-            constraint=models.CheckConstraint(condition=models.Q(('task_count__gt', 0)), name='campaign_has_tasks'),
+            model_name="campaign",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("task_count__gt", 0)), name="campaign_has_tasks"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='campaign',
-            constraint=models.CheckConstraint(condition=models.Q(('time_budget_seconds__gt', 0), ('time_budget_seconds__lte', 604800)), name='campaign_budget_positive'),
+            model_name="campaign",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("time_budget_seconds__gt", 0), ("time_budget_seconds__lte", 604800)
+                ),
+                name="campaign_budget_positive",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='campaign',
-            constraint=models.CheckConstraint(condition=models.Q(('base_seed__lte', 2147483647)), name='campaign_seeds_in_range'),
+            model_name="campaign",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("base_seed__lte", 2147483647)), name="campaign_seeds_in_range"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='campaign',
-            constraint=models.CheckConstraint(condition=models.Q(('max_failed_attempts__gte', 1), ('max_lost_attempts__gte', 1)), name='campaign_may_try'),
+            model_name="campaign",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("max_failed_attempts__gte", 1), ("max_lost_attempts__gte", 1)),
+                name="campaign_may_try",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='progresspoint',
-            constraint=models.UniqueConstraint(fields=('attempt', 'seq'), name='progress_point_once'),
+            model_name="progresspoint",
+            constraint=models.UniqueConstraint(
+                fields=("attempt", "seq"), name="progress_point_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(fields=['campaign', 'state'], name='task_by_state'),
+            model_name="task",
+            index=models.Index(fields=["campaign", "state"], name="task_by_state"),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['available_at', 'id'], name='task_pending'),
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("state", "pending")),
+                fields=["available_at", "id"],
+                name="task_pending",
+            ),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(condition=models.Q(('state', 'leased')), fields=['lease_expires_at'], name='task_leased'),
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("state", "leased")),
+                fields=["lease_expires_at"],
+                name="task_leased",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'leased', 'completed', 'failed', 'cancelled'])), name='task_state_known'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state__in", ["pending", "leased", "completed", "failed", "cancelled"])
+                ),
+                name="task_state_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('deadline_at__isnull', False), ('lease_expires_at__isnull', False), ('lease_id__isnull', False), ('state', 'leased'), ('worker__isnull', False)), models.Q(models.Q(('state', 'leased'), _negated=True), ('deadline_at__isnull', True), ('lease_expires_at__isnull', True), ('lease_id__isnull', True), ('worker__isnull', True)), _connector='OR'), name='task_leased_has_lease'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("deadline_at__isnull", False),
+                        ("lease_expires_at__isnull", False),
+                        ("lease_id__isnull", False),
+                        ("state", "leased"),
+                        ("worker__isnull", False),
+                    ),
+                    models.Q(
+                        models.Q(("state", "leased"), _negated=True),
+                        ("deadline_at__isnull", True),
+                        ("lease_expires_at__isnull", True),
+                        ("lease_id__isnull", True),
+                        ("worker__isnull", True),
+                    ),
+                    _connector="OR",
+                ),
+                name="task_leased_has_lease",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(('failed_attempts__lte', models.F('max_failed_attempts')), ('lost_attempts__lte', models.F('max_lost_attempts'))), name='task_tries_bounded'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("failed_attempts__lte", models.F("max_failed_attempts")),
+                    ("lost_attempts__lte", models.F("max_lost_attempts")),
+                ),
+                name="task_tries_bounded",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'failed'), _negated=True), models.Q(('failure_class', ''), _negated=True), _connector='OR'), name='task_failed_has_class'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "failed"), _negated=True),
+                    models.Q(("failure_class", ""), _negated=True),
+                    _connector="OR",
+                ),
+                name="task_failed_has_class",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', False), ('state__in', ['completed', 'failed', 'cancelled'])), models.Q(('finished_at__isnull', True), ('state__in', ['pending', 'leased'])), _connector='OR'), name='task_finished_when_terminal'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("finished_at__isnull", False),
+                        ("state__in", ["completed", "failed", "cancelled"]),
+                    ),
+                    models.Q(("finished_at__isnull", True), ("state__in", ["pending", "leased"])),
+                    _connector="OR",
+                ),
+                name="task_finished_when_terminal",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.UniqueConstraint(fields=('campaign', 'number'), name='task_number_once'),
+            model_name="task",
+            constraint=models.UniqueConstraint(
+                fields=("campaign", "number"), name="task_number_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.UniqueConstraint(fields=('campaign', 'params_sha256', 'seed'), name='task_point_once'),
+            model_name="task",
+            constraint=models.UniqueConstraint(
+                fields=("campaign", "params_sha256", "seed"), name="task_point_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='result',
-            index=models.Index(condition=models.Q(('is_ranked', True)), fields=['campaign', 'val_bpb', 'created_at', 'id'], name='result_ranked'),
+            model_name="result",
+            index=models.Index(
+                condition=models.Q(("is_ranked", True)),
+                fields=["campaign", "val_bpb", "created_at", "id"],
+                name="result_ranked",
+            ),
         ),
         migrations.AddIndex(
-            model_name='result',
-            index=models.Index(fields=['campaign', 'created_at', 'id'], name='result_by_time'),
+            model_name="result",
+            index=models.Index(fields=["campaign", "created_at", "id"], name="result_by_time"),
         ),
         migrations.AddConstraint(
-            model_name='result',
-            constraint=models.CheckConstraint(condition=models.Q(('val_bpb__isnull', True), models.Q(('val_bpb__gt', 0), ('val_bpb__lt', 1000000.0)), _connector='OR'), name='result_val_bpb_finite_positive'),
+            model_name="result",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("val_bpb__isnull", True),
+                    models.Q(("val_bpb__gt", 0), ("val_bpb__lt", 1000000.0)),
+                    _connector="OR",
+                ),
+                name="result_val_bpb_finite_positive",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='result',
-            constraint=models.CheckConstraint(condition=models.Q(('is_ranked', False), models.Q(('diverged', False), ('simulated', False), ('val_bpb__isnull', False)), _connector='OR'), name='result_ranked_was_measured'),
+            model_name="result",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("is_ranked", False),
+                    models.Q(("diverged", False), ("simulated", False), ("val_bpb__isnull", False)),
+                    _connector="OR",
+                ),
+                name="result_ranked_was_measured",
+            ),
         ),
         migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(fields=['worker', 'claim_id'], name='attempt_by_claim'),
+            model_name="attempt",
+            index=models.Index(fields=["worker", "claim_id"], name="attempt_by_claim"),
         ),
         migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(fields=['worker', '-started_at'], name='attempt_by_worker'),
+            model_name="attempt",
+            index=models.Index(fields=["worker", "-started_at"], name="attempt_by_worker"),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.CheckConstraint(condition=models.Q(('outcome__in', ['running', 'completed', 'diverged', 'failed', 'lost', 'released', 'cancelled', 'late'])), name='attempt_outcome_known'),
+            model_name="attempt",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "outcome__in",
+                        [
+                            "running",
+                            "completed",
+                            "diverged",
+                            "failed",
+                            "lost",
+                            "released",
+                            "cancelled",
+                            "late",
+                        ],
+                    )
+                ),
+                name="attempt_outcome_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', True), ('outcome', 'running')), models.Q(models.Q(('outcome', 'running'), _negated=True), ('ended_at__isnull', False)), _connector='OR'), name='attempt_ended_unless_running'),
+            model_name="attempt",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("ended_at__isnull", True), ("outcome", "running")),
+                    models.Q(
+                        models.Q(("outcome", "running"), _negated=True), ("ended_at__isnull", False)
+                    ),
+                    _connector="OR",
+                ),
+                name="attempt_ended_unless_running",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.UniqueConstraint(condition=models.Q(('outcome', 'running')), fields=('task',), name='attempt_one_live_per_task'),
+            model_name="attempt",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("outcome", "running")),
+                fields=("task",),
+                name="attempt_one_live_per_task",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.UniqueConstraint(fields=('task', 'number'), name='attempt_number_once'),
+            model_name="attempt",
+            constraint=models.UniqueConstraint(
+                fields=("task", "number"), name="attempt_number_once"
+            ),
         ),
     ]

@@ -15,9 +15,11 @@ from campaigns.models.states import (
     AttemptOutcome,
     CampaignState,
     FailureClass,
+    TaskOrigin,
     TaskState,
 )
 from campaigns.models.task import Attempt, ProgressPoint, Task, TaskQuerySet
+from campaigns.models.webhooks import DeliveryState, Webhook, WebhookDelivery, WebhookEvent
 
 __all__ = [
     "HEX_SHA256_LENGTH",
@@ -28,6 +30,7 @@ __all__ = [
     "Campaign",
     "CampaignState",
     "Dataset",
+    "DeliveryState",
     "FailureClass",
     "Package",
     "PersonalToken",
@@ -35,6 +38,10 @@ __all__ = [
     "Result",
     "ResultQuerySet",
     "Task",
+    "TaskOrigin",
     "TaskQuerySet",
     "TaskState",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookEvent",
 ]

@@ -43,6 +43,8 @@ class Campaign(models.Model):
     state_reason = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     launched_at = models.DateTimeField(null=True, blank=True)
+    # Counts what pages draw: ended tasks, results, added tasks. Charts are cached by it.
+    revision = models.PositiveBigIntegerField(default=0)
     paused_at = models.DateTimeField(null=True, blank=True)
     # The failure breaker looks no further back: a resumed campaign starts with a clean slate.
     resumed_at = models.DateTimeField(null=True, blank=True)

@@ -42,6 +42,15 @@ class TaskState(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+class TaskOrigin(models.TextChoices):
+    """Who chose a task's params."""
+
+    # The campaign's sampler, from its seed.
+    SAMPLED = "sampled"
+    # A person or an outside optimiser gave them.
+    ENQUEUED = "enqueued"
+
+
 class AttemptOutcome(models.TextChoices):
     """How an attempt ended."""
 

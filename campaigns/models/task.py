@@ -17,6 +17,7 @@ from campaigns.models.states import (
     AttemptOutcome,
     CampaignState,
     FailureClass,
+    TaskOrigin,
     TaskState,
 )
 from workers.models import Worker
@@ -54,6 +55,8 @@ class Task(models.Model):
     params = models.JSONField()
     params_sha256 = models.CharField(max_length=HEX_SHA256_LENGTH)
     seed = models.PositiveBigIntegerField()
+
+    origin = models.CharField(max_length=16, choices=TaskOrigin, default=TaskOrigin.SAMPLED)
 
     state = models.CharField(max_length=16, choices=TaskState, default=TaskState.PENDING)
     available_at = models.DateTimeField(default=timezone.now)

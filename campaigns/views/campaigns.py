@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from campaigns import exports, leaderboard, lifecycle
+from campaigns import exports, leaderboard, lifecycle, steering
 from campaigns.charts import best_so_far
 from campaigns.clock import database_now
 from campaigns.forms import CampaignForm
@@ -25,9 +23,14 @@ from campaigns.samplers import sample_task
 from campaigns.search_space import SearchSpace, UnsatisfiableSpace
 from campaigns.summaries import progress_bar, summarise
 from campaigns.tables import leaderboard_table
-from campaigns.views.permissions import may_change
 from experiments import catalog
-from workers.pages import page_or_fragment, reading_page, signed_in, wants_fragment
+from workers.pages import (
+    page_or_fragment,
+    reading_page,
+    signed_in,
+    signed_in_user,
+    wants_fragment,
+)
 
 CAMPAIGNS_PER_PAGE = 20
 LEADERBOARD_ROWS = 100
@@ -45,17 +48,17 @@ class Verb:
 
 
 VERBS = {
-    "launch": Verb(lifecycle.launch, frozenset({CampaignState.DRAFT}), "Launched."),
+    "launch": Verb(steering.launch, frozenset({CampaignState.DRAFT}), "Launched."),
     "pause": Verb(
-        lifecycle.pause,
+        steering.pause,
         frozenset({CampaignState.ACTIVE}),
         "Paused. Running tasks may finish; nothing new is handed out.",
     ),
     "resume": Verb(
-        lifecycle.resume, frozenset({CampaignState.PAUSED}), "Resumed: tasks are handed out again."
+        steering.resume, frozenset({CampaignState.PAUSED}), "Resumed: tasks are handed out again."
     ),
     "cancel": Verb(
-        lifecycle.cancel,
+        steering.cancel,
         frozenset({CampaignState.DRAFT, CampaignState.ACTIVE, CampaignState.PAUSED}),
         "Cancelled. Results that exist stay.",
     ),
@@ -98,8 +101,8 @@ def new_campaign(request: HttpRequest) -> HttpResponse:
         return render(request, "campaigns/_preview.html", _preview_of_form(form))
     if request.method == "POST" and form.is_valid():
         try:
-            campaign = lifecycle.create_campaign(
-                form.spec(), owner=_user(request), now=database_now()
+            campaign = steering.create_campaign(
+                signed_in_user(request), form.spec(), now=database_now()
             )
         except lifecycle.InvalidCampaign as error:
             for name, sentences in error.errors.items():
@@ -109,11 +112,6 @@ def new_campaign(request: HttpRequest) -> HttpResponse:
             return redirect(campaign)
     context = {"form": form, **_preview_of_form(form if form.is_bound else CampaignForm())}
     return render(request, "campaigns/new.html", context, status=422 if form.is_bound else 200)
-
-
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # noqa: S101 - @signed_in has seen to it
-    return request.user
 
 
 def _preview_of_form(form: CampaignForm) -> dict[str, Any]:
@@ -168,7 +166,7 @@ def campaign(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _head(request: HttpRequest, shown: Campaign, now: dt.datetime) -> dict[str, Any]:
     """Return what the page's head and controls need."""
-    allowed = may_change(request.user, shown)
+    allowed = steering.may_change(request.user, shown)
     return {
         "campaign": shown,
         "verbs": [name for name, verb in VERBS.items() if allowed and shown.state in verb.states],
@@ -250,12 +248,10 @@ def results_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
 @signed_in
 @require_POST
 def change_campaign(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
-    """Launch, pause, resume or cancel a campaign for its owner or staff, and show it."""
+    """Launch, pause, resume or cancel a campaign for its owner or an operator, and show it."""
     changed = get_object_or_404(Campaign, pk=pk)
-    if not may_change(request.user, changed):
-        raise PermissionDenied("Only the campaign's owner and staff may change it.")
     try:
-        VERBS[verb].run(changed, now=database_now())
+        VERBS[verb].run(signed_in_user(request), changed, now=database_now())
     except lifecycle.LifecycleError as error:
         messages.error(request, str(error))
     else:

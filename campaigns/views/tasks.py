@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from campaigns import lifecycle
+from campaigns import lifecycle, steering
 from campaigns.charts import learning_curve
 from campaigns.clock import database_now
 from campaigns.models import Attempt, Campaign, ProgressPoint, Task, TaskState
-from campaigns.views.permissions import may_change
-from workers.pages import page_or_fragment, reading_page, signed_in
+from workers.pages import page_or_fragment, reading_page, signed_in, signed_in_user
 
 TASKS_PER_PAGE = 50
-TASK_VERBS = {"retry": lifecycle.retry_task, "cancel": lifecycle.cancel_task}
+TASK_VERBS = {"retry": steering.retry_task, "cancel": steering.cancel_task}
 VERB_DONE = {"retry": "is pending again", "cancel": "is cancelled"}
 
 
@@ -65,7 +63,7 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
         "params": [(name, shown.params[name]) for name in _names(shown)],
         "curve": learning_curve(attempts),
         "is_open": shown.state in {TaskState.PENDING, TaskState.LEASED},
-        "may_change": may_change(request.user, shown.campaign),
+        "may_change": steering.may_change(request.user, shown.campaign),
         "now": database_now(),
     }
     return page_or_fragment(request, "campaigns/task.html", "campaigns/_task.html", context)
@@ -79,12 +77,10 @@ def _names(shown: Task) -> list[str]:
 @signed_in
 @require_POST
 def change_task(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
-    """Retry or cancel a task for the campaign's owner or staff, and show it."""
+    """Retry or cancel a task for the campaign's owner or an operator, and show it."""
     changed = get_object_or_404(Task.objects.select_related("campaign"), pk=pk)
-    if not may_change(request.user, changed.campaign):
-        raise PermissionDenied("Only the campaign's owner and staff may change its tasks.")
     try:
-        TASK_VERBS[verb](changed, now=database_now())
+        TASK_VERBS[verb](signed_in_user(request), changed, now=database_now())
     except lifecycle.LifecycleError as error:
         messages.error(request, str(error))
     else:

@@ -1,0 +1,114 @@
+"""The verbs that give a launched campaign more: tasks, params of one's own, tries."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Max
+from django.db.models.functions import Greatest
+
+from campaigns.lifecycle.campaigns import (
+    CREATE_BATCH,
+    MAX_TASKS,
+    MAX_TRIES,
+    new_task,
+    sampled_tasks,
+)
+from campaigns.lifecycle.errors import InvalidCampaign, WrongState
+from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
+from campaigns.models import MAX_SEED, Campaign, CampaignState, Task, TaskOrigin
+from campaigns.samplers import Params
+from campaigns.search_space import SearchSpace
+
+
+def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime) -> None:
+    """Sample `count` more tasks, seeds and numbers going on where they ended.
+
+    active or paused stay, completed → active. Raises WrongState, InvalidCampaign.
+    """
+    # One transaction, the campaign locked: two that add at once must not use a number twice.
+    with transaction.atomic():
+        locked = _growing(campaign)
+        first = _next_number(locked)
+        if not 1 <= count <= MAX_TASKS - first:
+            raise InvalidCampaign({"count": [f"must be from 1 to {MAX_TASKS - first:,}"]})
+        if locked.base_seed + first + count > MAX_SEED:
+            raise InvalidCampaign({"count": ["would pass the largest seed"]})
+        tasks = sampled_tasks(locked, range(first, first + count), now=now)
+        Task.objects.bulk_create(tasks, batch_size=CREATE_BATCH)
+        _grown(campaign, first + count)
+
+
+def enqueue(
+    campaign: Campaign, params: Params, *, now: dt.datetime, seed: int | None = None
+) -> Task:
+    """Add one task with given params; its seed goes on with the campaign's unless given.
+
+    active or paused stay, completed → active. Raises WrongState, and InvalidCampaign for params
+    outside the search space or a point that is there already.
+    """
+    problems = SearchSpace.parse(campaign.search_space).problems(params)
+    if problems:
+        raise InvalidCampaign({"params": problems})
+    with transaction.atomic():
+        locked = _growing(campaign)
+        number = _next_number(locked)
+        chosen = locked.base_seed + number if seed is None else seed
+        if not 0 <= chosen <= MAX_SEED or number >= MAX_TASKS:
+            raise InvalidCampaign({"seed": [f"must be from 0 to {MAX_SEED}"]})
+        task = new_task(locked, number, chosen, params, TaskOrigin.ENQUEUED, now=now)
+        try:
+            with transaction.atomic():
+                task.save()
+        except IntegrityError as error:
+            raise InvalidCampaign(
+                {"params": ["this point with this seed is in the campaign already"]}
+            ) from error
+        _grown(campaign, number + 1)
+    return task
+
+
+def raise_attempts(campaign: Campaign, *, max_failed_attempts: int, max_lost_attempts: int) -> None:
+    """Allow each task at least so many tries; failed tasks are run again by `retry_task`.
+
+    Raises WrongState when cancelled, InvalidCampaign for numbers below today's.
+    """
+    wanted = {"max_failed_attempts": max_failed_attempts, "max_lost_attempts": max_lost_attempts}
+    errors = {
+        name: [f"must be from {getattr(campaign, name)} (today's) to {MAX_TRIES}"]
+        for name, value in wanted.items()
+        if not getattr(campaign, name) <= value <= MAX_TRIES
+    }
+    if errors:
+        raise InvalidCampaign(errors)
+    # One transaction: tasks added later must get what today's tasks get.
+    with transaction.atomic():
+        changed = Campaign.objects.filter(pk=campaign.pk).exclude(state=CampaignState.CANCELLED)
+        if not changed.update(revision=F("revision") + 1, **wanted):
+            raise WrongState("The campaign was cancelled; clone it to run it again.")
+        Task.objects.filter(campaign=campaign).update(
+            max_failed_attempts=Greatest(F("max_failed_attempts"), max_failed_attempts),
+            max_lost_attempts=Greatest(F("max_lost_attempts"), max_lost_attempts),
+        )
+    campaign.refresh_from_db()
+
+
+def _growing(campaign: Campaign) -> Campaign:
+    """Return the campaign, locked. Raises WrongState."""
+    locked = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
+    if locked.state not in CAMPAIGN_TRANSITIONS["grow"].sources:
+        raise WrongState(f"The campaign is {locked.state}; launch it first, or clone it.")
+    return locked
+
+
+def _next_number(campaign: Campaign) -> int:
+    last: int | None = campaign.tasks.aggregate(last=Max("number"))["last"]
+    return 0 if last is None else last + 1
+
+
+def _grown(campaign: Campaign, task_count: int) -> None:
+    rows = Campaign.objects.filter(pk=campaign.pk)
+    rows.update(task_count=task_count, revision=F("revision") + 1)
+    rows.filter(state=CampaignState.COMPLETED).update(state=CampaignState.ACTIVE, finished_at=None)
+    campaign.refresh_from_db()

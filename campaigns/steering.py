@@ -1,0 +1,132 @@
+"""What people do to campaigns and tasks: may they, do it, write it down.
+
+Views, admin, API and commands call this for people's acts, never `lifecycle` directly. Every verb
+raises PermissionDenied (with a sentence) for who may not, and what its `lifecycle` verb raises.
+An actor of None is the command line on the server, which may everything.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+
+from campaigns import lifecycle
+from campaigns.lifecycle import CampaignSpec
+from campaigns.models import Campaign, Task
+from campaigns.samplers import Params
+from workers import audit, roles
+
+
+def may_change(user: roles.Person, campaign: Campaign) -> bool:
+    """Return whether this person may change the campaign and its tasks."""
+    return roles.may_change(user, campaign.owner_id)
+
+
+def create_campaign(actor: User | None, spec: CampaignSpec, *, now: dt.datetime) -> Campaign:
+    """Store a draft that belongs to the actor."""
+    if actor is not None and not roles.may_create(actor):
+        raise PermissionDenied("Only researchers and operators may create campaigns.")
+    # One transaction in every verb here: no act without its entry.
+    with transaction.atomic():
+        campaign = lifecycle.create_campaign(spec, owner=actor, now=now)
+        audit.record(actor, "create", campaign, now=now)
+    return campaign
+
+
+def launch(actor: User | None, campaign: Campaign, *, now: dt.datetime) -> None:
+    """Make the campaign's tasks and hand them out."""
+    _steer(actor, campaign, "launch", now)
+
+
+def pause(actor: User | None, campaign: Campaign, *, now: dt.datetime, reason: str = "") -> None:
+    """Hand out nothing new."""
+    _steer(actor, campaign, "pause", now, detail=reason, reason=reason)
+
+
+def resume(actor: User | None, campaign: Campaign, *, now: dt.datetime) -> None:
+    """Hand out tasks again."""
+    _steer(actor, campaign, "resume", now)
+
+
+def cancel(actor: User | None, campaign: Campaign, *, now: dt.datetime, reason: str = "") -> None:
+    """End the campaign and its open tasks."""
+    _steer(actor, campaign, "cancel", now, detail=reason, reason=reason)
+
+
+def add_tasks(actor: User | None, campaign: Campaign, count: int, *, now: dt.datetime) -> None:
+    """Sample more tasks."""
+    _steer(actor, campaign, "add_tasks", now, detail=f"{count} tasks", count=count)
+
+
+def raise_attempts(
+    actor: User | None,
+    campaign: Campaign,
+    *,
+    max_failed_attempts: int,
+    max_lost_attempts: int,
+    now: dt.datetime,
+) -> None:
+    """Allow more tries for each task."""
+    _must_change(actor, campaign)
+    tries = {"max_failed_attempts": max_failed_attempts, "max_lost_attempts": max_lost_attempts}
+    detail = f"{max_failed_attempts} failures, {max_lost_attempts} losses"
+    with transaction.atomic():
+        lifecycle.raise_attempts(campaign, **tries)
+        audit.record(actor, "raise_attempts", campaign, now=now, detail=detail)
+
+
+def enqueue(
+    actor: User | None,
+    campaign: Campaign,
+    params: Params,
+    *,
+    now: dt.datetime,
+    seed: int | None = None,
+) -> Task:
+    """Add one task with given params."""
+    _must_change(actor, campaign)
+    with transaction.atomic():
+        task = lifecycle.enqueue(campaign, params, seed=seed, now=now)
+        audit.record(actor, "enqueue", task, now=now)
+    return task
+
+
+def retry_task(actor: User | None, task: Task, *, now: dt.datetime) -> None:
+    """Give a failed task one more try."""
+    _steer_task(actor, task, "retry_task", now)
+
+
+def cancel_task(actor: User | None, task: Task, *, now: dt.datetime) -> None:
+    """End a task that may still run."""
+    _steer_task(actor, task, "cancel_task", now)
+
+
+def _steer(
+    actor: User | None,
+    campaign: Campaign,
+    verb: str,
+    now: dt.datetime,
+    *,
+    detail: str = "",
+    **arguments: Any,
+) -> None:
+    _must_change(actor, campaign)
+    with transaction.atomic():
+        getattr(lifecycle, verb)(campaign, now=now, **arguments)
+        audit.record(actor, verb, campaign, now=now, detail=detail)
+
+
+def _steer_task(actor: User | None, task: Task, verb: str, now: dt.datetime) -> None:
+    _must_change(actor, task.campaign)
+    with transaction.atomic():
+        getattr(lifecycle, verb)(task, now=now)
+        audit.record(actor, verb, task, now=now)
+
+
+def _must_change(actor: User | None, campaign: Campaign) -> None:
+    if actor is not None and not may_change(actor, campaign):
+        raise PermissionDenied("Only the campaign's owner and operators may change it.")

@@ -1,0 +1,26 @@
+"""The log of what people did. Written in the transaction of the act itself."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.contrib.auth.models import User
+from django.db.models import Model
+
+from workers.models import AuditEntry
+
+
+def record(
+    actor: User | None, verb: str, target: Model, *, now: dt.datetime, detail: str = ""
+) -> None:
+    """Add an entry; without an actor it was the command line on the server."""
+    AuditEntry.objects.create(
+        at=now,
+        actor=actor,
+        actor_name=actor.get_username() if actor else "command line",
+        verb=verb,
+        target_kind=target._meta.model_name or "",  # noqa: SLF001 - public by its docs
+        target_id=target.pk,
+        target_name=str(target)[:250],
+        detail=detail[:500],
+    )

@@ -1,0 +1,74 @@
+"""What a person may do, by role. Roles are Django groups; each includes the one before.
+
+| role       | may                                                                        |
+|------------|----------------------------------------------------------------------------|
+| (nobody)   | read, where XEENET["ANONYMOUS_READ"] is on                                 |
+| viewer     | read; every account is at least a viewer                                   |
+| researcher | create campaigns, and change their own                                     |
+| operator   | change every campaign, invite and steer workers, read the audit log        |
+
+Staff and superusers are operators.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, User
+
+VIEWER: Final = "viewer"
+RESEARCHER: Final = "researcher"
+OPERATOR: Final = "operator"
+ROLES: Final = (VIEWER, RESEARCHER, OPERATOR)
+
+Person = AbstractBaseUser | AnonymousUser | None
+
+
+def role_of(user: Person) -> str:
+    """Return the person's highest role, "" for nobody. Asks the database once per user object."""
+    if not isinstance(user, User) or not user.is_active:
+        return ""
+    if user.is_staff or user.is_superuser:
+        return OPERATOR
+    known: str | None = getattr(user, "_xeenet_role", None)
+    if known is None:
+        groups = set(user.groups.filter(name__in=ROLES).values_list("name", flat=True))
+        known = next((role for role in reversed(ROLES) if role in groups), VIEWER)
+        user._xeenet_role = known  # type: ignore[attr-defined]  # noqa: SLF001
+    return known
+
+
+def may_read(user: Person) -> bool:
+    """Return whether the person may see campaigns, tasks, results and workers."""
+    return bool(settings.XEENET["ANONYMOUS_READ"]) or role_of(user) != ""
+
+
+def may_create(user: Person) -> bool:
+    """Return whether the person may make campaigns of their own."""
+    return role_of(user) in {RESEARCHER, OPERATOR}
+
+
+def may_operate(user: Person) -> bool:
+    """Return whether the person may steer workers and everybody's campaigns."""
+    return role_of(user) == OPERATOR
+
+
+def may_change(user: Person, owner_id: int | None) -> bool:
+    """Return whether the person may change what `owner_id` owns: the owner, and operators."""
+    if may_operate(user):
+        return True
+    return may_create(user) and isinstance(user, User) and user.pk == owner_id
+
+
+def install_roles(**_: Any) -> None:
+    """Make the groups after every migrate, and after a flush; those that exist stay as they are."""
+    for role in ROLES:
+        Group.objects.get_or_create(name=role)
+
+
+def give_role(user: User, role: str) -> None:
+    """Put the person in the group of this role, out of those of the others."""
+    user.groups.remove(*Group.objects.filter(name__in=ROLES).exclude(name=role))
+    user.groups.add(Group.objects.get_or_create(name=role)[0])
+    user._xeenet_role = None  # type: ignore[attr-defined]  # noqa: SLF001

@@ -1,0 +1,62 @@
+"""What people do to workers: may they, do it, write it down. Views and admin call this.
+
+Every verb raises PermissionDenied for who may not, and what `workers.lifecycle` raises.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+
+from workers import audit, lifecycle, roles
+from workers.models import EnrolmentToken, Worker
+
+T = TypeVar("T")
+
+
+def invite(actor: User, *, now: dt.datetime, label: str = "") -> tuple[EnrolmentToken, str]:
+    """Make a single-use enrolment token; return it with its secret."""
+    _must_operate(actor)
+    # One transaction: no act without its entry.
+    with transaction.atomic():
+        token, secret = lifecycle.invite(now=now, label=label, created_by=actor)
+        audit.record(actor, "invite", token, now=now)
+    return token, secret
+
+
+def drain(actor: User, worker: Worker, *, now: dt.datetime) -> None:
+    """Let the worker finish what it holds and claim nothing."""
+    _act(actor, lifecycle.drain, worker, now)
+
+
+def resume(actor: User, worker: Worker, *, now: dt.datetime) -> None:
+    """Let the worker claim again."""
+    _act(actor, lifecycle.resume, worker, now)
+
+
+def disable(actor: User, worker: Worker, *, now: dt.datetime) -> None:
+    """Shut the worker out from its next request on."""
+    _act(actor, lifecycle.disable, worker, now)
+
+
+def rotate_token(actor: User, worker: Worker, *, now: dt.datetime) -> str:
+    """Replace the worker's token, revoking the old one; return the new one."""
+    return _act(actor, lifecycle.rotate_token, worker, now)
+
+
+def _act(actor: User, verb: Callable[[Worker], T], worker: Worker, now: dt.datetime) -> T:
+    _must_operate(actor)
+    with transaction.atomic():
+        answer = verb(worker)
+        audit.record(actor, verb.__name__, worker, now=now)
+    return answer
+
+
+def _must_operate(actor: User) -> None:
+    if not roles.may_operate(actor):
+        raise PermissionDenied("Only operators may invite and steer workers.")
