@@ -49,7 +49,7 @@ VERBS = {
     "claim": 4,
     "fall_silent_and_let_another_claim": 4,
     "renew": 3,
-    "release": 2,
+    "release": 3,
     "expire": 2,
     "submit_result": 6,
     "submit_failure": 5,
