@@ -15,6 +15,7 @@ from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import OperationalError
 
 # Requests wait for the database most of the time, so a few more threads than cores pay.
 THREADS_PER_WEB_WORKER: Final = min(8, 2 * (os.cpu_count() or 1))
@@ -67,8 +68,14 @@ def check_home_writable() -> None:
 
 
 def migrate() -> None:
-    """Bring the database's tables up to date."""
-    call_command("migrate", interactive=False, verbosity=0)
+    """Bring the database's tables up to date. Raises CommandError when it cannot be reached."""
+    try:
+        call_command("migrate", interactive=False, verbosity=0)
+    except OperationalError as error:
+        raise CommandError(
+            f"Cannot use the database: {str(error).strip()}\nIs it running, does it exist, and "
+            "is DATABASE_URL right?"
+        ) from error
 
 
 def collect_static_files() -> bool:

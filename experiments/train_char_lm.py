@@ -449,9 +449,12 @@ class Run:
                 nats += self.nll(self.val_tokens[piece[:, None] + offsets]).item()
                 count += len(piece) * length
                 longest = max(longest, self.elapsed() - before)
-        self.eval_seconds += self.elapsed() - began
+        seconds = self.elapsed() - began
+        # The best rate seen: one stall of a busy machine must not end the training early.
+        best = self.eval_rate if self.eval_bytes else math.inf
+        self.eval_rate = min(best, seconds / count)
+        self.eval_seconds += seconds
         self.eval_bytes += count
-        self.eval_rate = self.eval_seconds / self.eval_bytes
         return nats, count
 
     def reserve(self) -> float:
@@ -484,7 +487,8 @@ class Run:
             if self.eval_rate == 0:  # the very first piece also warms up: the next are faster
                 seconds *= 0.5
             if self.eval_bytes == 0:  # not measured yet: about a third of what training costs
-                self.eval_rate = 0.4 * seconds / (len(piece) * context)
+                estimate = 0.4 * seconds / (len(piece) * context)
+                self.eval_rate = min(self.eval_rate or estimate, estimate)
             late = self.elapsed() + seconds * (len(pieces) - done) > self.deadline - self.reserve()
             if self.terminated or (done < len(pieces) and late):
                 return None
@@ -493,7 +497,7 @@ class Run:
     def train(self) -> str:
         """Train until time or max_steps are over; return the stop reason."""
         began, step_seconds, max_steps = self.elapsed(), 0.0, self.config.get("max_steps")
-        progress, next_report = 0.0, 0.0
+        progress, next_report = 0.0, 1 / PROGRESS_POINTS
         while not self.terminated:
             if max_steps is not None:
                 progress = self.optimiser.steps / max_steps

@@ -30,8 +30,10 @@ class Command(BaseCommand):
             named = f" --name {name}" if name else ""
             hours = settings.XEENET["ENROLMENT_TOKEN_HOURS"]
             self.stdout.write(f"On the new machine, once, within {hours:g} hours:\n")
-            self.stdout.write(f"  xeenet-worker --server {server} --enrol {secret}{named}")
-            self.stdout.write("\nLater starts need no token: xeenet-worker")
+            arguments = f"--server {server} --enrol {secret}{named}"
+            self.stdout.write(f"  xeenet-worker {arguments}")
+            self.stdout.write(f"\nIn a checkout:\n\n  python3 dev.py worker {arguments}")
+            self.stdout.write("\nLater starts need neither server nor token.")
             return
         if not name:
             raise CommandError("--direct needs --name.")
