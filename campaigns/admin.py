@@ -26,6 +26,8 @@ from campaigns.models import (
     ProgressPoint,
     Result,
     Task,
+    Webhook,
+    WebhookDelivery,
 )
 from workers.admin_base import HistoryAdmin, apply_to_each
 from workers.tokens import PERSONAL_PREFIX, hash_token, new_token
@@ -251,3 +253,25 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     """Groups of people with the same permissions."""
+
+
+@admin.register(Webhook)
+class WebhookAdmin(HistoryAdmin):
+    """Who is told of what; made and changed on the pages."""
+
+    exclude = ("secret",)
+    list_display = ("url", "owner", "campaign", "is_active", "created_at")
+    list_filter = ("is_active", "created_at")
+    search_fields = ("url", "owner__username")
+    list_select_related = ("owner", "campaign")
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(HistoryAdmin):
+    """What became of each notification."""
+
+    list_display = ("event", "webhook", "state", "attempts", "last_status", "created_at")
+    list_filter = ("state", "event", "created_at")
+    search_fields = ("webhook__url", "last_error")
+    list_select_related = ("webhook",)
+    date_hierarchy = "created_at"

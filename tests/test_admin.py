@@ -11,8 +11,9 @@ from django.db import models
 from django.test import Client
 from django.urls import reverse
 
-from campaigns.models import PersonalToken, ProgressPoint
+from campaigns.models import PersonalToken, ProgressPoint, Webhook
 from tests import factories
+from workers import audit
 from workers.models import EnrolmentToken
 from workers.tokens import hash_token
 
@@ -48,6 +49,11 @@ def populate(times: int = 1) -> None:
         PersonalToken.objects.create(
             user=factories.user(), name="laptop", token_hash=hash_token(worker.name)
         )
+        hook = Webhook.objects.create(
+            owner=factories.user(), url="https://example.org/hook", secret="whsec-visible-nowhere"
+        )
+        hook.deliveries.create(event="new_best", event_key=worker.name, payload={})
+        audit.record(hook.owner, "create", hook, now=factories.NOW)
         worker.sessions.create(
             boot_id=attempt.lease_id, started_at=factories.NOW, last_seen_at=factories.NOW
         )
@@ -65,6 +71,7 @@ def test_every_list_and_row_opens_and_shows_no_token_hash(
     populate()
     hashes = list(EnrolmentToken.objects.values_list("token_hash", flat=True))
     hashes += list(PersonalToken.objects.values_list("token_hash", flat=True))
+    hashes += list(Webhook.objects.values_list("secret", flat=True))
     row = model._default_manager.first()
     assert row is not None
     for path in (path_to(model, "changelist"), path_to(model, "change", row.pk)):

@@ -25,7 +25,6 @@ from experiments import catalog
 from experiments.config_generators import CharLMConfigGenerator
 from tests.factories import (
     NOW,
-    SMALL_SPACE,
     active_campaign,
     at,
     campaign,

@@ -221,12 +221,22 @@ def _without_value(task: Task, **changes: Any) -> Submission:
 
 
 def test_a_simulated_result_is_stored_and_not_ranked() -> None:
-    attempt = leased_task()
+    attempt = leased_task(allow_simulated=True)
     body = completed(attempt.task)
     body["simulated"] = True
     assert submit(attempt, body).verdict is Verdict.ACCEPTED
     result = Result.objects.get()
     assert (result.simulated, result.is_ranked, result.val_bpb) == (True, False, 3.0)
+
+
+def test_a_simulated_result_is_refused_where_only_measured_ones_count() -> None:
+    attempt = leased_task(allow_simulated=False)
+    body = completed(attempt.task)
+    body["simulated"] = True
+    answer = submit(attempt, body)
+    assert answer.verdict is Verdict.REFUSED
+    assert "takes measured results only" in answer.message
+    assert not Result.objects.exists()
 
 
 def test_a_result_measured_on_the_fixed_subset_says_so() -> None:

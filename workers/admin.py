@@ -15,7 +15,7 @@ from unfold.admin import TabularInline
 
 from workers import lifecycle, steering
 from workers.admin_base import HistoryAdmin, apply_to_each
-from workers.models import EnrolmentToken, Worker, WorkerSession
+from workers.models import AuditEntry, EnrolmentToken, Worker, WorkerSession
 
 
 class WorkerSessionInline(TabularInline):
@@ -132,3 +132,13 @@ class EnrolmentTokenAdmin(HistoryAdmin):
             f"Shown this once, for one worker: xeenet-worker --server "
             f"{request.build_absolute_uri('/').rstrip('/')} --enrol {secret}",
         )
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(HistoryAdmin):
+    """What people did, newest first."""
+
+    list_display = ("at", "actor_name", "verb", "target_kind", "target_name", "detail")
+    list_filter = ("verb", "target_kind", "at")
+    search_fields = ("actor_name", "target_name", "detail")
+    date_hierarchy = "at"

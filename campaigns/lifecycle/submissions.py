@@ -117,6 +117,8 @@ def _contradictions(task: Task, body: Submission, metrics: dict[str, Any]) -> li
     """Return where a well-formed result does not belong to its task, one sentence each."""
     campaign = task.campaign
     found = []
+    if body.get("simulated") and not campaign.allow_simulated:
+        found.append("it is simulated, and the campaign takes measured results only")
     if metrics["dataset_sha256"] != campaign.dataset_id:
         found.append(
             f"it was measured on data set {metrics['dataset_sha256'][:12]}, the campaign "

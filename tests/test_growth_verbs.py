@@ -1,0 +1,103 @@
+"""More for a launched campaign: sampled tasks, given params, more tries."""
+
+from __future__ import annotations
+
+import pytest
+
+from campaigns import lifecycle
+from campaigns.lifecycle import InvalidCampaign, WrongState
+from campaigns.models import Campaign, CampaignState, TaskOrigin, TaskState
+from tests.factories import NOW, active_campaign, at, campaign, completed_task, failed_task
+
+pytestmark = pytest.mark.django_db
+
+POINT = {"lr": 0.001, "d_model": 128}
+
+
+def test_added_tasks_go_on_with_numbers_and_seeds_as_if_asked_for_at_once() -> None:
+    grown, whole = active_campaign(2, base_seed=7), active_campaign(5, base_seed=7)
+    lifecycle.add_tasks(grown, 3, now=at(5))
+    columns = "number", "seed", "params", "origin"
+    assert list(grown.tasks.values_list(*columns)) == list(whole.tasks.values_list(*columns))
+    assert (grown.task_count, grown.state) == (5, CampaignState.ACTIVE)
+
+
+def test_a_completed_campaign_runs_again_with_more_tasks() -> None:
+    done = completed_task().campaign
+    done.refresh_from_db()
+    assert done.state == CampaignState.COMPLETED
+    lifecycle.add_tasks(done, 1, now=at(5))
+    assert (done.state, done.finished_at) == (CampaignState.ACTIVE, None)
+
+
+def test_a_draft_and_a_cancelled_campaign_do_not_grow() -> None:
+    draft, cancelled = campaign(), active_campaign()
+    lifecycle.cancel(cancelled, now=NOW)
+    for one in (draft, cancelled):
+        before = one.tasks.count()
+        with pytest.raises(WrongState, match="launch it first, or clone it"):
+            lifecycle.add_tasks(one, 1, now=NOW)
+        with pytest.raises(WrongState):
+            lifecycle.enqueue(one, POINT, now=NOW)
+        assert one.tasks.count() == before
+
+
+@pytest.mark.parametrize("count", [0, -1, 100_001])
+def test_a_senseless_number_of_tasks_is_refused(count: int) -> None:
+    with pytest.raises(InvalidCampaign, match="must be from 1 to"):
+        lifecycle.add_tasks(active_campaign(), count, now=NOW)
+
+
+def test_given_params_become_a_task_of_the_next_seed() -> None:
+    asked = active_campaign(2, base_seed=7)
+    task = lifecycle.enqueue(asked, POINT, now=at(5))
+    assert (task.number, task.seed, task.params) == (2, 9, POINT)
+    assert (task.origin, task.state) == (TaskOrigin.ENQUEUED, TaskState.PENDING)
+    assert Campaign.objects.get().task_count == 3
+
+
+def test_the_same_point_with_the_same_seed_is_refused_and_with_another_is_a_replicate() -> None:
+    asked = active_campaign(1)
+    lifecycle.enqueue(asked, POINT, seed=1, now=NOW)
+    with pytest.raises(InvalidCampaign, match="in the campaign already"):
+        lifecycle.enqueue(asked, POINT, seed=1, now=NOW)
+    assert lifecycle.enqueue(asked, POINT, seed=2, now=NOW).seed == 2
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"lr": 0.001}, "d_model is missing"),
+        ({**POINT, "d_model": 100}, "outside its range"),
+        ({**POINT, "width": 1}, "width is not a parameter"),
+    ],
+)
+def test_params_outside_the_space_are_refused(params: dict[str, object], sentence: str) -> None:
+    asked = active_campaign(1)
+    with pytest.raises(InvalidCampaign, match=sentence):
+        lifecycle.enqueue(asked, params, now=NOW)  # type: ignore[arg-type]
+    assert asked.tasks.count() == 1
+
+
+def test_raised_tries_reach_the_tasks_there_are() -> None:
+    task = failed_task()
+    lifecycle.raise_attempts(task.campaign, max_failed_attempts=4, max_lost_attempts=9)
+    task.refresh_from_db()
+    assert (task.max_failed_attempts, task.max_lost_attempts) == (4, 9)
+    with pytest.raises(InvalidCampaign, match=r"must be from 4 \(today's\)"):
+        lifecycle.raise_attempts(task.campaign, max_failed_attempts=3, max_lost_attempts=9)
+
+
+def test_each_change_that_pages_draw_moves_the_revision() -> None:
+    seen = []
+
+    def look(one: Campaign) -> None:
+        seen.append(Campaign.objects.get(pk=one.pk).revision)
+
+    task = completed_task()
+    look(task.campaign)
+    lifecycle.add_tasks(task.campaign, 1, now=NOW)
+    look(task.campaign)
+    lifecycle.cancel_task(task.campaign.tasks.get(number=1), now=NOW)
+    look(task.campaign)
+    assert seen[0] < seen[1] < seen[2]
