@@ -9,13 +9,18 @@ def main() -> None:
     """Run one management command with the project's settings."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "xeenet_site.settings")
     try:
+        from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
     except ImportError as error:
         raise SystemExit(
             "Django is not installed for this Python. Run `python dev.py setup` once, "
             "then use .venv/bin/python (on Windows .venv\\Scripts\\python)."
         ) from error
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        # Settings that cannot be: the sentence says what to do, a traceback would bury it.
+        raise SystemExit(f"Configuration: {error}") from error
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from campaigns.models import Campaign, Result
 from campaigns.templatetags.xeenet import duration
 
 _WIDTH_WITHOUT_TERMINAL: Final = 160
+# A narrower one has no room for a column per param: they stand together in the last one.
+_WIDE_TERMINAL: Final = 140
 _PLAIN_EVERY_POLLS: Final = 15
 
 
@@ -37,50 +39,51 @@ def leaderboard_text(campaign: Campaign, rows: Sequence[Row], *, colour: bool) -
     if not rows:
         return f"{plain(campaign.name)}: no measured result yet"
     varying, constant = leaderboard.varying_params(campaign)
+    width = shutil.get_terminal_size().columns if colour else _WIDTH_WITHOUT_TERMINAL
+    is_wide = width >= _WIDE_TERMINAL
     table = Table(box=None, header_style="bold", pad_edge=False)
     for head in ("rank", "val_bpb"):
         table.add_column(head, justify="right", no_wrap=True)
-    for name in varying:
+    for name in varying if is_wide else ():
         table.add_column(plain(name), justify="right")
-    for head in ("seed", "model params", "steps", "time"):
+    for head in ("seed", "model params", "steps", "time", "device"):
         table.add_column(head, justify="right", no_wrap=True)
-    for head in ("device", "worker"):
-        table.add_column(head, no_wrap=True)
+    table.add_column("worker" if is_wide else "params", no_wrap=is_wide, overflow="fold")
     for row in rows:
-        table.add_row(*_cells(row, varying), style="bold green" if row.rank == 1 else None)
+        params = [(name, number(row.task.params.get(name, ""))) for name in varying]
+        if is_wide:
+            middle, last = [value for _, value in params], plain(row.result.attempt.worker.name)
+        else:
+            middle, last = [], ", ".join(f"{plain(name)} {value}" for name, value in params)
+        cells = [*_cells(row, middle), last]
+        table.add_row(*map(Text, cells), style="bold green" if row.rank == 1 else None)
     heading = f"{plain(campaign.name)}: val_bpb in bits per byte, lower is better"
     if constant:
         fixed = ", ".join(f"{plain(name)} {number(value)}" for name, value in constant.items())
         heading += f"; the same for all: {fixed}"
-    return f"{heading}\n{_rendered(table, colour=colour)}"
+    return f"{heading}\n{_rendered(table, width, colour=colour)}"
 
 
-def _cells(row: Row, varying: Sequence[str]) -> list[Text]:
-    result, task = row.result, row.task
+def _cells(row: Row, middle: Sequence[str]) -> list[str]:
+    result = row.result
     return [
-        Text(text)
-        for text in (
-            str(row.rank),
-            f"{result.val_bpb:.4f}",
-            *(number(task.params.get(name, "")) for name in varying),
-            str(task.seed),
-            f"{result.model_params:,}",
-            f"{result.steps_completed:,}",
-            duration(result.wall_time_seconds),
-            plain(result.device_used),
-            plain(result.attempt.worker.name),
-        )
+        str(row.rank),
+        f"{result.val_bpb:.4f}",
+        *middle,
+        str(row.task.seed),
+        f"{result.model_params:,}",
+        f"{result.steps_completed:,}",
+        duration(result.wall_time_seconds),
+        plain(result.device_used),
     ]
 
 
-def _rendered(table: Table, *, colour: bool) -> str:
-    """Return the table as text: as wide as the terminal, or wide enough when there is none."""
-    width = shutil.get_terminal_size().columns if colour else _WIDTH_WITHOUT_TERMINAL
+def _rendered(table: Table, width: int, *, colour: bool) -> str:
+    """Return the table as text, a number of columns wide at most."""
     console = Console(file=io.StringIO(), width=width, force_terminal=colour, legacy_windows=False)
     with console.capture() as capture:
         console.print(table)
-    lines = capture.get().splitlines()
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def progress_sentence(progress: CampaignProgress, best: Result | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from io import StringIO
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from campaigns import leaderboard
 from campaigns.models import Campaign
+from campaigns.terminal import leaderboard_text
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -77,6 +80,18 @@ def test_no_name_can_steer_the_terminal() -> None:
     assert "\x1b" not in output
     assert "\x07" not in output
     assert "red[bold]" in output
+
+
+def test_a_narrow_terminal_shows_every_param_and_keeps_to_its_width(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = leaderboard_text(campaign, leaderboard.rank(campaign), colour=True)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[2].split()[:2] == ["1", "3.1000"]
+    assert "d_model" in text
+    assert "lr 0." in text
 
 
 def test_a_campaign_that_does_not_exist_is_refused() -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from campaigns import serving
+from tests.processes import ROOT, product_environment
 
 
 @pytest.fixture
@@ -50,6 +53,25 @@ def test_a_home_that_cannot_be_written_is_refused(settings: Any, tmp_path: Path)
     settings.XEENET_HOME = file / "home"
     with pytest.raises(CommandError, match=r"Cannot write to .*XEENET_HOME"):
         serving.check_home_writable()
+
+
+def test_a_home_that_cannot_hold_the_secret_key_is_one_line_and_no_traceback(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    environment = product_environment(tmp_path / "file" / "home")
+    environment.pop("SECRET_KEY", None)
+    answer = subprocess.run(
+        [sys.executable, "manage.py", "serve"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("Configuration: Cannot write ")
+    assert len(answer.stderr.splitlines()) == 1
 
 
 def test_less_than_one_web_worker_is_refused() -> None:
