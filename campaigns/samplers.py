@@ -1,15 +1,28 @@
-"""Samplers: (space, seed) -> params. Pure, so the same campaign gives the same tasks anywhere."""
+"""Samplers: (space, seed, number) -> params. Pure, so the same campaign gives the same tasks."""
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
-from campaigns.search_space import SearchSpace, Value
+from campaigns.search_space import (
+    ChoiceParameter,
+    FloatParameter,
+    IntParameter,
+    Parameter,
+    SearchSpace,
+    UnsatisfiableSpace,
+    Value,
+)
 
 Params = dict[str, Value]
-Sampler = Callable[[SearchSpace, int], Params]
+Sampler = Callable[[SearchSpace, int, int], Params]
+
+# Every point is looked at once to leave out those that break a constraint.
+MAX_GRID_POINTS: Final = 20_000
 
 
 class UnknownSampler(LookupError):
@@ -21,8 +34,8 @@ class UnknownSampler(LookupError):
         )
 
 
-def random_sampler(space: SearchSpace, seed: int) -> Params:
-    """Draw one point with ``random.Random(seed)``.
+def random_sampler(space: SearchSpace, seed: int, _number: int = 0) -> Params:
+    """Draw one point with ``random.Random(seed)``, whatever the task's number.
 
     With the char-LM space this gives exactly the configs of
     `experiments.config_generators.CharLMConfigGenerator`. Raises UnsatisfiableSpace.
@@ -30,7 +43,17 @@ def random_sampler(space: SearchSpace, seed: int) -> Params:
     return space.draw(random.Random(seed))
 
 
-SAMPLERS: Final[dict[str, Sampler]] = {"random": random_sampler}
+def grid_sampler(space: SearchSpace, _seed: int, number: int) -> Params:
+    """Return the grid's point of this number, the last parameter changing fastest.
+
+    After the last point it starts again: the repeats differ in their seeds, so a campaign of three
+    times the grid's size has three runs of every point. Raises UnsatisfiableSpace.
+    """
+    points = grid_points(space)
+    return point_at(grid_levels(space), points[number % len(points)])
+
+
+SAMPLERS: Final[dict[str, Sampler]] = {"random": random_sampler, "grid": grid_sampler}
 
 
 def get_sampler(name: str) -> Sampler:
@@ -46,4 +69,79 @@ def sample_task(
 ) -> tuple[int, Params]:
     """Return seed and params of task `number` (from 0): its seed is base_seed + number."""
     seed = base_seed + number
-    return seed, get_sampler(sampler)(space, seed)
+    return seed, get_sampler(sampler)(space, seed, number)
+
+
+def grid_levels(space: SearchSpace) -> dict[str, list[Value]]:
+    """Return each parameter's values on the grid, in order. Raises UnsatisfiableSpace."""
+    count = 1
+    for name, one in space.parameters.items():
+        count *= level_count(name, one)
+        if count > MAX_GRID_POINTS:
+            raise UnsatisfiableSpace(
+                f"The grid has more than {MAX_GRID_POINTS:,} points; use fewer levels, "
+                "or the random sampler."
+            )
+    return {name: _levels(one) for name, one in space.parameters.items()}
+
+
+def level_count(name: str, one: Parameter) -> int:
+    """Return how many values a parameter has on a grid. Raises UnsatisfiableSpace if endless."""
+    match one:
+        case ChoiceParameter():
+            return len(one.values)
+        case IntParameter():
+            return (one.high - one.low) // one.step + 1
+        case FloatParameter(log=False, decimals=int(decimals)):
+            return round((one.high - one.low) * 10.0**decimals) + 1
+    raise UnsatisfiableSpace(
+        f"A grid cannot count the values of {name}: make it a choice, give it decimals on a "
+        "linear scale, or use the random sampler."
+    )
+
+
+def _levels(one: Parameter) -> list[Value]:
+    match one:
+        case ChoiceParameter():
+            return list(one.values)
+        case IntParameter():
+            return list(range(one.low, one.high + 1, one.step))
+    # A float with decimals: level_count has refused the others.
+    decimals = one.decimals or 0
+    count = round((one.high - one.low) * 10.0**decimals) + 1
+    return [round(one.low + step / 10.0**decimals, decimals) for step in range(count)]
+
+
+def point_at(levels: dict[str, list[Value]], index: int) -> Params:
+    """Return the point of this index of the whole grid, the last parameter changing fastest."""
+    params: Params = {}
+    for name, values in reversed(levels.items()):
+        index, level = divmod(index, len(values))
+        params[name] = values[level]
+    return {name: params[name] for name in levels}
+
+
+def grid_points(space: SearchSpace) -> tuple[int, ...]:
+    """Return the indices of the grid's points that keep every constraint.
+
+    Raises UnsatisfiableSpace for a space without a grid, or when no point is left.
+    """
+    return _grid_points(json.dumps(space.to_json()))
+
+
+# Each task of a campaign asks for one point of the same grid.
+@lru_cache(maxsize=8)
+def _grid_points(space_json: str) -> tuple[int, ...]:
+    space = SearchSpace.parse(json.loads(space_json))
+    levels = grid_levels(space)
+    count = 1
+    for values in levels.values():
+        count *= len(values)
+    kept = tuple(
+        index
+        for index in range(count)
+        if all(one.holds(point_at(levels, index)) for one in space.constraints)
+    )
+    if not kept:
+        raise UnsatisfiableSpace("No point of the grid keeps every constraint; loosen them.")
+    return kept

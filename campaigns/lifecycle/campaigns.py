@@ -109,6 +109,12 @@ def _resolve(spec: CampaignSpec) -> tuple[catalog.Experiment, Dataset, SearchSpa
         ]
     if spec.sampler not in samplers.SAMPLERS:
         errors["sampler"] = [str(samplers.UnknownSampler(spec.sampler))]
+    elif space is not None:
+        try:
+            # Told now, not at launch: a grid refuses what it cannot count.
+            samplers.sample_task(space, spec.sampler, 0, 0)
+        except UnsatisfiableSpace as error:
+            errors["sampler"] = [str(error)]
     if not 1 <= spec.task_count <= MAX_TASKS:
         errors["task_count"] = [f"must be from 1 to {MAX_TASKS:,}"]
     elif not 0 <= spec.base_seed <= MAX_SEED - spec.task_count:
