@@ -1,0 +1,133 @@
+"""What workers did: when each attempt ran and how it ended, and why attempts came to nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Final
+
+from django.db.models import Count, Q
+
+from campaigns.models import Attempt, AttemptOutcome, Campaign, FailureClass, Result
+
+MAX_ATTEMPTS: Final = 2_000
+MAX_WORKERS: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One attempt on the timeline; a running one ends at the time of reading."""
+
+    task_id: int
+    task_number: int
+    attempt: int
+    worker_id: int
+    worker: str
+    started_at: dt.datetime
+    ended_at: dt.datetime
+    outcome: str
+    failure_class: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The latest attempts in the order they started; `total` counts all there were."""
+
+    spans: list[Span]
+    total: int
+
+
+def timeline(campaign: Campaign, *, now: dt.datetime) -> Timeline:
+    """Read the latest attempts of a campaign's busiest workers, at most `MAX_ATTEMPTS`."""
+    attempts = Attempt.objects.filter(task__campaign=campaign)
+    by_worker = list(
+        attempts.order_by()
+        .values_list("worker_id")
+        .annotate(number=Count("pk"))
+        .order_by("-number")
+    )
+    shown = [worker_id for worker_id, _ in by_worker[:MAX_WORKERS]]
+    rows = (
+        attempts.filter(worker__in=shown)
+        .order_by("-started_at", "-pk")
+        .values_list(
+            "task_id",
+            "task__number",
+            "number",
+            "worker_id",
+            "worker__name",
+            "started_at",
+            "ended_at",
+            "outcome",
+            "failure_class",
+        )[:MAX_ATTEMPTS]
+    )
+    spans = [
+        Span(task, number, attempt, worker, name, start, max(start, end or now), outcome, failure)
+        for task, number, attempt, worker, name, start, end, outcome, failure in rows
+    ]
+    return Timeline(spans[::-1], sum(number for _, number in by_worker))
+
+
+@dataclass(frozen=True)
+class Ending:
+    """One way in which attempts brought no ranked result."""
+
+    label: str
+    kind: str
+    attempts: int
+    tasks: int
+
+
+@dataclass(frozen=True)
+class Endings:
+    """Why attempts brought no ranked result, most frequent first; `total` counts all that ended."""
+
+    endings: list[Ending]
+    total: int
+
+
+_OUTCOME_WORDS: Final = {
+    AttemptOutcome.LOST: "worker lost",
+    AttemptOutcome.RELEASED: "given back unrun",
+    AttemptOutcome.CANCELLED: "cancelled by a person",
+    AttemptOutcome.LATE: "came late",
+}
+
+
+def endings(campaign: Campaign) -> Endings:
+    """Count attempts by how they ended without a ranked result, diverged losses among them.
+
+    `kind` is the attempt's outcome, or "no value" and "simulated" for results that are not ranked.
+    """
+    ended = Attempt.objects.filter(task__campaign=campaign).exclude(outcome=AttemptOutcome.RUNNING)
+    rows = (
+        ended.exclude(outcome=AttemptOutcome.COMPLETED)
+        .order_by()
+        .values_list("outcome", "failure_class")
+        .annotate(attempts=Count("pk"), tasks=Count("task", distinct=True))
+    )
+    found = [
+        Ending(_ending_label(outcome, failure_class), outcome, attempts, tasks)
+        for outcome, failure_class, attempts, tasks in rows
+    ]
+    unranked = Result.objects.filter(campaign=campaign, diverged=False).aggregate(
+        simulated=Count("pk", filter=Q(simulated=True)),
+        without_value=Count("pk", filter=Q(simulated=False, val_bpb=None)),
+    )
+    for number, kind, label in (
+        (unranked["without_value"], "no value", "no value: not one training step fitted"),
+        (unranked["simulated"], "simulated", "simulated, not measured"),
+    ):
+        if number:
+            found.append(Ending(label, kind, number, number))
+    found.sort(key=lambda one: (-one.attempts, one.label))
+    return Endings(found, ended.count())
+
+
+def _ending_label(outcome: str, failure_class: str) -> str:
+    if outcome == AttemptOutcome.DIVERGED:
+        return "diverged: the loss became NaN or infinite"
+    if outcome == AttemptOutcome.FAILED and failure_class:
+        return f"failed: {FailureClass(failure_class).label}"
+    return _OUTCOME_WORDS.get(AttemptOutcome(outcome), outcome)

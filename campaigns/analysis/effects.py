@@ -1,0 +1,76 @@
+"""The marginal effect of each parameter: val_bpb by level or bin, and how much it accounts for."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from campaigns.analysis.axes import Axis
+from campaigns.analysis.runs import Run
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The runs of one level or bin. `error` is the standard error of the mean, None below 2."""
+
+    label: str
+    centre: float
+    count: int
+    mean: float | None
+    error: float | None
+    median: float | None
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One parameter with the others averaged over.
+
+    `explained` is the share of the variance of val_bpb between its levels or bins, corrected for
+    their number (epsilon squared, never below 0); None with too few runs to tell.
+    """
+
+    axis: Axis
+    cells: list[Cell]
+    explained: float | None
+
+
+def effect_of(axis: Axis, runs: Sequence[Run]) -> Effect:
+    """Return val_bpb by level or bin of one parameter."""
+    values: list[list[float]] = [[] for _ in range(axis.cell_count)]
+    for run in runs:
+        position = axis.position(run.params.get(axis.name))
+        if position is not None:
+            values[axis.cell(position)].append(run.val_bpb)
+    cells = [_cell(axis, number, inside) for number, inside in enumerate(values)]
+    return Effect(axis, cells, _explained([inside for inside in values if inside]))
+
+
+def _cell(axis: Axis, number: int, values: Sequence[float]) -> Cell:
+    count = len(values)
+    return Cell(
+        label=axis.cell_label(number),
+        centre=axis.cell_centre(number),
+        count=count,
+        mean=statistics.fmean(values) if values else None,
+        error=statistics.stdev(values) / sqrt(count) if count > 1 else None,
+        median=statistics.median(values) if values else None,
+    )
+
+
+def _explained(groups: Sequence[Sequence[float]]) -> float | None:
+    count = sum(map(len, groups))
+    # Each group takes one degree of freedom; what is left must be enough to know the noise.
+    free = count - len(groups)
+    if len(groups) < 2 or free < len(groups):
+        return None
+    overall = statistics.fmean([value for group in groups for value in group])
+    total = sum((value - overall) ** 2 for group in groups for value in group)
+    means = [statistics.fmean(group) for group in groups]
+    within = sum(
+        (value - mean) ** 2 for group, mean in zip(groups, means, strict=True) for value in group
+    )
+    if total <= 0:
+        return 0.0
+    return max(0.0, 1 - (within / free) / (total / (count - 1)))
