@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from django.db.models import Count, FloatField, Q, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Count, F, FloatField, Q, QuerySet, Sum, Window
+from django.db.models.expressions import Combinable, OrderBy
+from django.db.models.fields.json import KeyTransform
+from django.db.models.functions import Coalesce, RowNumber
 
 from campaigns.models import (
     Attempt,
@@ -23,7 +25,18 @@ from campaigns.models import (
 )
 
 # The rate is taken over this many of the last results, so that it follows the fleet of today.
-RATE_WINDOW = 50
+RATE_WINDOW: Final = 50
+PARAM_PREFIX: Final = "param."
+# What the leaderboard is sorted by, besides the params. "place" is the rank.
+SORTS: Final = {
+    "rank": "place",
+    "val_bpb": "val_bpb",
+    "seed": "task__seed",
+    "steps": "steps_completed",
+    "tokens": "tokens_trained",
+    "device": "device_used",
+    "time": "wall_time_seconds",
+}
 
 
 @dataclass(frozen=True)
@@ -39,18 +52,60 @@ class Row:
 
 
 def rank(
-    campaign: Campaign, *, limit: int | None = None, offset: int = 0, device: str = ""
+    campaign: Campaign,
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+    device: str = "",
+    evaluation: str = "",
+    sort: str = "rank",
 ) -> list[Row]:
     """Return the measured results of a campaign, best first, with task and worker loaded.
 
-    The order is total (val_bpb, then earlier, then id), so pages never overlap. With `device`
-    only results measured on it are ranked, among themselves.
+    The order is total (val_bpb, then earlier, then id), so pages never overlap. With `device` or
+    `evaluation` ("full", "subset") only such results are ranked, among themselves. `sort` is
+    "rank", one of `SORTS` or "param." and a name, "-" before it for descending: another order of
+    the same ranks, ties by rank. Raises ValueError for any other sort.
     """
-    results = campaign.results.ranked().select_related("task", "attempt__worker")
+    results = ranked_results(campaign, device=device, evaluation=evaluation)
+    end = None if limit is None else offset + limit
+    loaded = results.select_related("task", "attempt__worker")
+    if sort == "rank":
+        # The order of the index: no other row is read.
+        page = enumerate(loaded[offset:end], start=offset + 1)
+        return [Row(number, one) for number, one in page]
+    place = Window(RowNumber(), order_by=[F("val_bpb"), F("created_at"), F("pk")])
+    placed = results.annotate(place=place).order_by(_order(sort), "place")
+    places = dict(placed.values_list("pk", "place")[offset:end])
+    found = loaded.in_bulk(list(places))
+    return [Row(number, found[pk]) for pk, number in places.items() if pk in found]
+
+
+def ranked_results(
+    campaign: Campaign, *, device: str = "", evaluation: str = ""
+) -> QuerySet[Result]:
+    """Return the measured results, best first: all, or those of a device or kind of evaluation."""
+    results = campaign.results.ranked()
     if device:
         results = results.filter(device_used=device)
-    end = None if limit is None else offset + limit
-    return [Row(number, one) for number, one in enumerate(results[offset:end], start=offset + 1)]
+    if evaluation:
+        results = results.filter(eval_is_subset=evaluation == "subset")
+    return results
+
+
+def _order(sort: str) -> OrderBy:
+    key = sort.removeprefix("-")
+    expression: Combinable
+    if key.startswith(PARAM_PREFIX):
+        expression = KeyTransform(key.removeprefix(PARAM_PREFIX), "task__params")
+    elif key in SORTS:
+        expression = F(SORTS[key])
+    else:
+        raise ValueError(f"{sort!r} is no column to sort by")
+    # A value that is missing comes last either way.
+    if sort.startswith("-"):
+        return OrderBy(expression, descending=True, nulls_last=True)
+    return OrderBy(expression, nulls_last=True)
 
 
 def best(campaign: Campaign) -> Result | None:

@@ -3,13 +3,13 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from campaigns.views import campaigns, overview, tasks
+from campaigns.views import bundle, campaigns, head, overview, tabs, tasks, verbs
 
 
 class CampaignVerb(StringConverter):
     """One of the verbs that a button of the campaign page sends."""
 
-    regex = "|".join(campaigns.VERBS)
+    regex = "|".join(head.VERBS)
 
 
 class TaskVerb(StringConverter):
@@ -26,13 +26,18 @@ urlpatterns = [
     path("campaigns/", campaigns.campaign_list, name="campaigns"),
     path("campaigns/new/", campaigns.new_campaign, name="campaign-new"),
     path("campaigns/<int:pk>/", campaigns.campaign, name="campaign"),
-    path("campaigns/<int:pk>/tasks/", tasks.task_list, name="campaign-tasks"),
+    path("campaigns/<int:pk>/tasks/", tabs.tasks, name="campaign-tasks"),
+    path("campaigns/<int:pk>/workers/", tabs.workers, name="campaign-workers"),
+    path("campaigns/<int:pk>/log/", tabs.log, name="campaign-log"),
     path("campaigns/<int:pk>/results.csv", campaigns.results_csv, name="campaign-csv"),
     path(
         "campaigns/<int:pk>/<campaign_verb:verb>/",
-        campaigns.change_campaign,
+        verbs.change_campaign,
         name="campaign-change",
     ),
     path("tasks/<int:pk>/", tasks.task, name="task"),
+    path("tasks/<int:pk>/again/", tasks.run_again, name="task-again"),
+    path("tasks/<int:pk>/bundle.zip", bundle.task_zip, name="task-bundle"),
+    path("tasks/<int:pk>/curve.csv", bundle.curve_csv, name="task-curve"),
     path("tasks/<int:pk>/<task_verb:verb>/", tasks.change_task, name="task-change"),
 ]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test import TransactionTestCase
 
@@ -88,6 +89,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
         report.outcome = "failed"
         report.longrepr = f"skipped, and with CI=true that is a failure: {report.longrepr}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache() -> None:
+    """Forget what an earlier test cached: a rolled back database gives the same ids out again."""
+    cache.clear()
 
 
 @pytest.fixture

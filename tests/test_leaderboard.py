@@ -65,7 +65,7 @@ def test_equal_values_at_the_same_instant_have_one_order_so_pages_never_overlap(
 
 
 def test_what_was_not_measured_is_never_ranked() -> None:
-    one = active_campaign(4)
+    one = active_campaign(4, allow_simulated=True)
     run(1.0, simulated=True)
     run(None)
     fail(claim_one(worker(), now=at(10)), now=at(10))
@@ -130,7 +130,7 @@ def test_a_campaign_that_has_not_begun_knows_nothing_yet() -> None:
 
 
 def test_progress_counts_tasks_by_state_and_failures_by_class() -> None:
-    one = active_campaign(7, max_failed_attempts=1)
+    one = active_campaign(7, max_failed_attempts=1, allow_simulated=True)
     run(3.0, seconds=1)
     run(None, seconds=2)
     run(3.0, seconds=3, simulated=True)
@@ -204,7 +204,7 @@ def test_progress_costs_five_queries_however_many_tasks(django_assert_num_querie
 
 
 def test_points_come_in_order_of_time_each_with_the_best_measured_so_far() -> None:
-    one = active_campaign(7, max_failed_attempts=1)
+    one = active_campaign(7, max_failed_attempts=1, allow_simulated=True)
     run(3.0, seconds=1)
     run(1.0, seconds=2, simulated=True)
     run(3.5, seconds=3)
@@ -230,7 +230,7 @@ def test_points_come_in_order_of_time_each_with_the_best_measured_so_far() -> No
 
 
 def test_before_the_first_measured_result_there_is_no_best() -> None:
-    one = active_campaign(2)
+    one = active_campaign(2, allow_simulated=True)
     run(1.0, simulated=True)
     assert [point.best_so_far for point in leaderboard.points(one)] == [None]
 

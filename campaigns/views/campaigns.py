@@ -1,10 +1,8 @@
-"""The pages of campaigns: the list, the form, one campaign, and its verbs."""
+"""The pages of campaigns: the list, the form, and the results of one campaign."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -12,7 +10,6 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST
 
 from campaigns import exports, leaderboard, lifecycle, steering
 from campaigns.charts import best_so_far
@@ -22,7 +19,8 @@ from campaigns.models import Campaign, CampaignState, Result
 from campaigns.samplers import sample_task
 from campaigns.search_space import SearchSpace, UnsatisfiableSpace
 from campaigns.summaries import progress_bar, summarise
-from campaigns.tables import leaderboard_table
+from campaigns.tables import columns, known_sort, leaderboard_heads
+from campaigns.views.head import head_context, shown_campaign
 from experiments import catalog
 from workers.pages import (
     page_or_fragment,
@@ -36,33 +34,6 @@ CAMPAIGNS_PER_PAGE = 20
 LEADERBOARD_ROWS = 100
 PREVIEWED_CONFIGS = 5
 LARGE_CAMPAIGN = 2000
-
-
-@dataclass(frozen=True)
-class Verb:
-    """A button of the campaign page: from which states it works, and what it says afterwards."""
-
-    run: Callable[..., None]
-    states: frozenset[str]
-    done: str
-
-
-VERBS = {
-    "launch": Verb(steering.launch, frozenset({CampaignState.DRAFT}), "Launched."),
-    "pause": Verb(
-        steering.pause,
-        frozenset({CampaignState.ACTIVE}),
-        "Paused. Running tasks may finish; nothing new is handed out.",
-    ),
-    "resume": Verb(
-        steering.resume, frozenset({CampaignState.PAUSED}), "Resumed: tasks are handed out again."
-    ),
-    "cancel": Verb(
-        steering.cancel,
-        frozenset({CampaignState.DRAFT, CampaignState.ACTIVE, CampaignState.PAUSED}),
-        "Cancelled. Results that exist stay.",
-    ),
-}
 
 
 @reading_page
@@ -154,9 +125,9 @@ def preview(
 @reading_page
 def campaign(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one campaign; with htmx the part that changes while it runs."""
-    shown = get_object_or_404(Campaign.objects.select_related("owner", "dataset", "package"), pk=pk)
+    shown = shown_campaign(pk)
     now = database_now()
-    context = _head(request, shown, now) | (
+    context = head_context(request, shown, now) | (
         preview(shown.search_space, shown.sampler, shown.base_seed, shown.task_count)
         if shown.state == CampaignState.DRAFT
         else _findings(request, shown, now)
@@ -164,26 +135,15 @@ def campaign(request: HttpRequest, pk: int) -> HttpResponse:
     return page_or_fragment(request, "campaigns/campaign.html", "campaigns/_campaign.html", context)
 
 
-def _head(request: HttpRequest, shown: Campaign, now: dt.datetime) -> dict[str, Any]:
-    """Return what the page's head and controls need."""
-    allowed = steering.may_change(request.user, shown)
-    return {
-        "campaign": shown,
-        "verbs": [name for name, verb in VERBS.items() if allowed and shown.state in verb.states],
-        "is_live": shown.state in {CampaignState.ACTIVE, CampaignState.PAUSED},
-        "is_stand_in": shown.dataset.name == "english_like",
-        "worker_seconds": shown.task_count * shown.time_budget_seconds,
-        "now": now,
-    }
-
-
 def _findings(request: HttpRequest, shown: Campaign, now: dt.datetime) -> dict[str, Any]:
     """Return figures, chart and leaderboard, as the address line wants them."""
     progress = leaderboard.progress(shown, now=now)
     varying, constant = leaderboard.varying_params(shown)
+    heads = leaderboard_heads(varying)
+    sort = known_sort(heads, request.GET.get("sort", ""), "rank")
     device = request.GET.get("device", "").replace("\0", "")
     best = leaderboard.best(shown)
-    rows = leaderboard.rank(shown, limit=LEADERBOARD_ROWS, device=device)
+    rows = leaderboard.rank(shown, limit=LEADERBOARD_ROWS, device=device, sort=sort)
     show_simulated = "simulated" in request.GET
     by_time = request.GET.get("x") != "number"
     points = [p for p in leaderboard.points(shown) if show_simulated or not p.simulated]
@@ -198,7 +158,8 @@ def _findings(request: HttpRequest, shown: Campaign, now: dt.datetime) -> dict[s
             points, since=shown.launched_at, by_time=by_time, anchors=_anchors(shown)
         ),
         "by_time": by_time,
-        "table": leaderboard_table(rows, varying, request.GET.get("sort", "")),
+        "columns": columns(heads, sort),
+        "rows": [(row, [row.task.params.get(name) for name in varying]) for row in rows],
         "constant": constant,
         "device": device,
         "devices": _devices(shown),
@@ -243,17 +204,3 @@ def results_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     lines = exports.csv_lines(exported, simulated="simulated" in request.GET)
     headers = {"Content-Disposition": f'attachment; filename="campaign-{pk}-results.csv"'}
     return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
-
-
-@signed_in
-@require_POST
-def change_campaign(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
-    """Launch, pause, resume or cancel a campaign for its owner or an operator, and show it."""
-    changed = get_object_or_404(Campaign, pk=pk)
-    try:
-        VERBS[verb].run(signed_in_user(request), changed, now=database_now())
-    except lifecycle.LifecycleError as error:
-        messages.error(request, str(error))
-    else:
-        messages.success(request, VERBS[verb].done)
-    return redirect(changed)

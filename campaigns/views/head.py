@@ -1,0 +1,70 @@
+"""What the tabs of a campaign share: its head, its state, and the buttons a person may press."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+
+from campaigns import steering
+from campaigns.models import Campaign, CampaignState, TaskState
+
+LIVE_STATES = frozenset({CampaignState.ACTIVE, CampaignState.PAUSED})
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A button of the campaign page: from which states it works, and what it says afterwards."""
+
+    run: Callable[..., None]
+    states: frozenset[str]
+    done: str
+
+
+VERBS = {
+    "launch": Verb(steering.launch, frozenset({CampaignState.DRAFT}), "Launched."),
+    "pause": Verb(
+        steering.pause,
+        frozenset({CampaignState.ACTIVE}),
+        "Paused. Running tasks may finish; nothing new is handed out.",
+    ),
+    "resume": Verb(
+        steering.resume, frozenset({CampaignState.PAUSED}), "Resumed: tasks are handed out again."
+    ),
+    "cancel": Verb(
+        steering.cancel,
+        frozenset({CampaignState.DRAFT, CampaignState.ACTIVE, CampaignState.PAUSED}),
+        "Cancelled. Results that exist stay.",
+    ),
+}
+
+
+def shown_campaign(pk: int) -> Campaign:
+    """Return the campaign with what its head names loaded, or answer 404."""
+    campaigns = Campaign.objects.select_related("owner", "dataset", "package")
+    return get_object_or_404(campaigns, pk=pk)
+
+
+def head_context(request: HttpRequest, shown: Campaign, now: dt.datetime) -> dict[str, Any]:
+    """Return what `_head.html` and `_tabs.html` need; one query, for who may change the campaign."""
+    allowed = steering.may_change(request.user, shown)
+    return {
+        "campaign": shown,
+        "verbs": [name for name, verb in VERBS.items() if allowed and shown.state in verb.states],
+        # Only the question before cancelling tells them.
+        "tasks_by_state": _tasks_by_state(shown) if allowed else {},
+        "is_live": shown.state in LIVE_STATES,
+        "is_stand_in": shown.dataset.name == "english_like",
+        "worker_seconds": shown.task_count * shown.time_budget_seconds,
+        "now": now,
+    }
+
+
+def _tasks_by_state(shown: Campaign) -> dict[str, int]:
+    counted = shown.tasks.order_by().values_list("state").annotate(number=Count("pk"))
+    return dict.fromkeys(TaskState.values, 0) | dict(counted)

@@ -1,0 +1,131 @@
+"""The tabs of a campaign beside its results: tasks, workers, log."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.core.paginator import Paginator
+from django.db.models import Count, F, QuerySet
+from django.http import HttpRequest, HttpResponse
+
+from campaigns import contributions, history
+from campaigns.clock import database_now
+from campaigns.models import Campaign, FailureClass, Task, TaskState
+from campaigns.tables import Head, columns, known_sort
+from campaigns.views.head import head_context, shown_campaign
+from workers.pages import page_or_fragment, reading_page
+
+TASKS_PER_PAGE: Final = 50
+EVENTS_PER_PAGE: Final = 50
+
+TASK_HEADS: Final = (
+    Head("number", "Task", is_number=True),
+    Head("state", "State"),
+    Head("val_bpb", "val_bpb", "bits/byte", is_number=True),
+    Head("failure", "Failure"),
+    Head("worker", "Runs on", wide_only=True, sortable=False),
+    Head("seed", "Seed", is_number=True, wide_only=True),
+    Head("failures", "Failures", is_number=True, wide_only=True),
+    Head("losses", "Losses", is_number=True, wide_only=True),
+    Head("ended", "Ended", wide_only=True),
+)
+_TASK_FIELDS: Final = {
+    "number": "number",
+    "state": "state",
+    "val_bpb": "result__val_bpb",
+    "failure": "failure_class",
+    "seed": "seed",
+    "failures": "failed_attempts",
+    "losses": "lost_attempts",
+    "ended": "finished_at",
+}
+
+
+@reading_page
+def tasks(request: HttpRequest, pk: int) -> HttpResponse:
+    """List a campaign's tasks, of one state and failure class if asked for, in any order."""
+    shown = shown_campaign(pk)
+    now = database_now()
+    state = _known(request.GET.get("state", ""), TaskState.values)
+    failure = _known(request.GET.get("failure", ""), FailureClass.values)
+    sort = known_sort(TASK_HEADS, request.GET.get("sort", ""), "number")
+    by_state, failures = _task_counts(shown)
+    found = _sorted(_filtered(shown, state, failure), sort)
+    paginator = Paginator(found, TASKS_PER_PAGE)
+    # What the filters say they hold is counted already.
+    paginator.count = failures.get(failure, 0) if failure else _total(by_state, state)
+    context = head_context(request, shown, now) | {
+        "states": [(one, by_state.get(one, 0)) for one in TaskState.values],
+        "state": state,
+        "failures": failures,
+        "failure": failure,
+        "columns": columns(TASK_HEADS, sort),
+        "page": paginator.get_page(request.GET.get("page")),
+    }
+    return _tab(request, "Tasks", "campaigns/_tasks.html", context)
+
+
+def _known(asked: str, words: list[str]) -> str:
+    return asked if asked in words else ""
+
+
+def _task_counts(shown: Campaign) -> tuple[dict[str, int], dict[str, int]]:
+    """Count the tasks by state, and the failed ones by class, most frequent first."""
+    everything = shown.tasks.order_by()
+    by_state = everything.values_list("state").annotate(number=Count("pk"))
+    failed = everything.filter(state=TaskState.FAILED).values_list("failure_class")
+    by_class = failed.annotate(number=Count("pk")).order_by("-number", "failure_class")
+    return dict(by_state), dict(by_class)
+
+
+def _total(by_state: dict[str, int], state: str) -> int:
+    return by_state.get(state, 0) if state else sum(by_state.values())
+
+
+def _filtered(shown: Campaign, state: str, failure: str) -> QuerySet[Task]:
+    found = shown.tasks.select_related("worker", "result")
+    if failure:
+        return found.filter(state=TaskState.FAILED, failure_class=failure)
+    return found.filter(state=state) if state else found
+
+
+def _sorted(found: QuerySet[Task], sort: str) -> QuerySet[Task]:
+    """Sort by a column; what has no value comes last either way."""
+    field = F(_TASK_FIELDS[sort.removeprefix("-")])
+    if sort in {"number", "-number"}:
+        # Plain, so that the index of unique numbers gives the order.
+        return found.order_by(sort)
+    descending = sort.startswith("-")
+    first = field.desc(nulls_last=True) if descending else field.asc(nulls_last=True)
+    return found.order_by(first, "number")
+
+
+@reading_page
+def workers(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show what each worker did for this campaign."""
+    shown = shown_campaign(pk)
+    now = database_now()
+    context = head_context(request, shown, now) | {
+        "rows": contributions.of_workers(shown, now=now),
+    }
+    return _tab(request, "Workers", "campaigns/_workers.html", context)
+
+
+@reading_page
+def log(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show what happened to this campaign, newest first, a page at a time."""
+    shown = shown_campaign(pk)
+    now = database_now()
+    before = history.Position.parse(request.GET.get("before", ""))
+    events = history.events(shown, before=before, limit=EVENTS_PER_PAGE + 1)
+    context = head_context(request, shown, now) | {
+        "events": events[:EVENTS_PER_PAGE],
+        "older": events[EVENTS_PER_PAGE - 1].position if len(events) > EVENTS_PER_PAGE else None,
+        "is_newest": before is None,
+    }
+    return _tab(request, "Log", "campaigns/_log.html", context)
+
+
+def _tab(request: HttpRequest, title: str, fragment: str, context: dict[str, Any]) -> HttpResponse:
+    context |= {"tab_title": title, "fragment": fragment}
+    return page_or_fragment(request, "campaigns/tab.html", fragment, context)
