@@ -1,5 +1,6 @@
-"""The pages of workers: the fleet, one worker, and the invitation of a new one."""
+"""The pages of workers: the fleet, one worker, and what operators do to them."""
 
+import json
 import re
 import uuid
 
@@ -8,9 +9,10 @@ import time_machine
 from django.test import Client
 from django.urls import reverse
 
+from campaigns import lifecycle as campaign_lifecycle
 from tests import factories
-from workers import lifecycle
-from workers.models import EnrolmentToken
+from workers import fleet, lifecycle
+from workers.models import AuditEntry, EnrolmentToken
 from workers.protocol import FailureClass
 from workers.tokens import hash_token
 
@@ -38,7 +40,8 @@ def test_the_fleet_shows_presence_machine_and_current_task(client: Client) -> No
     factories.leased_task(busy, name="width study")
     factories.worker("never-came")
     page = client.get(reverse("workers")).text
-    assert "1 of 2 online" in page
+    assert '>1<span class="unit"> of 2</span>' in page
+    assert '>1<span class="unit"> of 1 online</span>' in page
     assert "EPYC 9R14" in page
     assert "<bdi>width study</bdi> #0" in page
     assert ">10 s ago</time>" in page
@@ -87,6 +90,143 @@ def test_an_invitation_shows_its_secret_once_in_the_command_to_type(client: Clie
     assert "no-store" in response["Cache-Control"]
 
 
+@time_machine.travel(factories.at(60), tick=False)
+def test_the_fleet_counts_what_came_and_what_failed(client: Client) -> None:
+    worker = factories.worker()
+    for _ in range(3):
+        factories.completed_task(by=worker, now=factories.at(30))
+    factories.completed_task(by=worker, now=factories.at(-2 * 3600))
+    factories.fail(factories.leased_task(worker), FailureClass.OOM)
+    factories.fail(factories.leased_task(worker), FailureClass.OOM)
+    factories.fail(factories.leased_task(worker), FailureClass.TIMEOUT)
+    row = fleet.fleet_rows([worker], now=factories.at(60))[0]
+    assert row.results_per_hour == 3
+    assert row.failures == {"oom": 2, "timeout": 1}
+    assert row.attempts == 7
+    page = client.get(reverse("workers")).text
+    assert "3 of 7" in page
+    assert re.search(r"out of memory 2,\s+timeout 1", page)
+
+
+def test_speed_is_drawn_in_the_measure_asked_for(client: Client) -> None:
+    worker = factories.worker()
+    for minute in (0, 1):
+        factories.completed_task(by=worker, now=factories.at(60 * minute))
+    path = reverse("worker", args=[worker.pk])
+    speeds = {}
+    for measure in ("tokens", "steps", "compute"):
+        found = re.search(
+            r'<script id="speed-figure"[^>]*>(.*?)</script>',
+            client.get(f"{path}?speed={measure}").text,
+        )
+        assert found
+        speeds[measure] = json.loads(found[1])["data"][1]["y"]
+    # 409,600 tokens and 100 steps of 100,000 parameters in 7.5 s of training.
+    assert speeds == {
+        "tokens": [54610.0, 54610.0],
+        "steps": [13.33, 13.33],
+        "compute": [32.77, 32.77],
+    }
+
+
+def test_a_simulated_attempt_has_no_speed(client: Client) -> None:
+    worker = factories.worker(simulates=True)
+    for _ in range(2):
+        attempt = factories.leased_task(worker, allow_simulated=True)
+        body = factories.completed(attempt.task) | {"simulated": True}
+        campaign_lifecycle.submit(worker, attempt.lease_id, body, now=factories.NOW)
+    page = client.get(reverse("worker", args=[worker.pk])).text
+    assert "Simulated attempts have no speed." in page
+    assert "speed-figure" not in page
+
+
+def test_attempts_are_filtered_by_outcome_and_come_as_csv(client: Client) -> None:
+    worker = factories.worker()
+    factories.completed_task(3.1234, by=worker, name="=width()")
+    factories.fail(factories.leased_task(worker, name="depth study"))
+    path = reverse("worker", args=[worker.pk])
+    page = client.get(f"{path}?outcome=failed").text
+    assert "depth study" in page
+    assert "=width()" not in page
+    assert "No attempt was late." in client.get(f"{path}?outcome=late").text
+    csv = b"".join(client.get(reverse("worker-csv", args=[worker.pk]))).decode()
+    assert csv.splitlines()[0].startswith("campaign,task,number,attempt,outcome")
+    assert len(csv.splitlines()) == 3
+    # A spreadsheet must not run it.
+    assert "'=width()" in csv
+
+
+@pytest.mark.parametrize(
+    ("verb", "state"), [("drain", "draining"), ("disable", "disabled"), ("resume", "active")]
+)
+def test_an_operator_steers_a_worker_and_it_is_written_down(
+    client: Client, verb: str, state: str
+) -> None:
+    worker = factories.worker()
+    if verb == "resume":
+        lifecycle.disable(worker)
+    operator = factories.user("op", role="operator")
+    client.force_login(operator)
+    path = reverse("worker", args=[worker.pk])
+    assert f'id="{verb}-button"' in client.get(path).text
+    client.post(reverse("worker-change", args=[worker.pk, verb]))
+    worker.refresh_from_db()
+    assert worker.state == state
+    entry = AuditEntry.objects.get()
+    assert (entry.actor, entry.verb, entry.target_id) == (operator, verb, worker.pk)
+
+
+def test_a_verb_that_does_not_fit_is_refused_in_a_sentence(client: Client) -> None:
+    worker = factories.worker()
+    client.force_login(factories.user(role="operator"))
+    page = client.post(reverse("worker-change", args=[worker.pk, "resume"]), follow=True).text
+    assert "is not disabled or draining, so it cannot become active." in page
+
+
+def test_a_new_token_is_shown_once_and_revokes_the_old_one(client: Client) -> None:
+    worker = factories.worker()
+    client.force_login(factories.user(role="operator"))
+    old = worker.token_hash
+    response = client.post(reverse("worker-token", args=[worker.pk]))
+    found = re.search(
+        r"XEENET_WORKER_TOKEN=(xw_[\w-]+) xeenet-worker --server http://testserver", response.text
+    )
+    assert found
+    worker.refresh_from_db()
+    assert worker.token_hash == hash_token(found[1]) != old
+    assert "no-store" in response["Cache-Control"]
+    assert found[1] not in client.get(reverse("worker", args=[worker.pk])).text
+
+
+@pytest.mark.parametrize("role", ["", "viewer", "researcher"])
+def test_only_operators_steer_workers(client: Client, role: str) -> None:
+    worker = factories.worker()
+    old = worker.token_hash
+    if role:
+        client.force_login(factories.user(role=role))
+    page = client.get(reverse("worker", args=[worker.pk])).text
+    assert "Drain worker" not in page
+    assert "New token" not in page
+    for path in (
+        reverse("worker-change", args=[worker.pk, "disable"]),
+        reverse("worker-token", args=[worker.pk]),
+        reverse("worker-invite"),
+    ):
+        assert client.post(path).status_code == (403 if role else 302)
+        assert client.get(path).status_code == (405 if role else 302)
+    worker.refresh_from_db()
+    assert (worker.state, worker.token_hash) == ("active", old)
+    assert not AuditEntry.objects.exists()
+
+
+def test_disabling_says_which_tasks_are_lost(client: Client) -> None:
+    worker = factories.worker()
+    factories.leased_task(worker)
+    client.force_login(factories.user(role="operator"))
+    page = client.get(reverse("worker", args=[worker.pk])).text
+    assert "The 1 task it holds will be lost to it" in page
+
+
 def test_no_page_shows_a_token_hash(client: Client) -> None:
     worker = factories.worker()
     client.force_login(factories.user(is_staff=True, is_superuser=True))
@@ -97,7 +237,7 @@ def test_no_page_shows_a_token_hash(client: Client) -> None:
 def test_the_queries_of_the_fleet_do_not_grow(client: Client, django_assert_num_queries) -> None:
     for _ in range(6):
         factories.leased_task()
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         client.get(reverse("workers"))
 
 
@@ -105,5 +245,5 @@ def test_the_queries_of_a_worker_do_not_grow(client: Client, django_assert_num_q
     worker = factories.worker()
     for _ in range(6):
         factories.completed_task(by=worker)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         client.get(reverse("worker", args=[worker.pk]))

@@ -1,11 +1,24 @@
 """Pages of workers."""
 
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from workers import views
+
+
+class WorkerVerb(StringConverter):
+    """One of the verbs that a button of the worker's page sends."""
+
+    regex = "|".join(views.VERBS)
+
+
+register_converter(WorkerVerb, "worker_verb")
 
 urlpatterns = [
     path("workers/", views.worker_list, name="workers"),
     path("workers/invite/", views.invite, name="worker-invite"),
     path("workers/<int:pk>/", views.worker, name="worker"),
+    path("workers/<int:pk>/attempts.csv", views.worker_csv, name="worker-csv"),
+    path("workers/<int:pk>/token/", views.rotate_token, name="worker-token"),
+    path("workers/<int:pk>/<worker_verb:verb>/", views.change_worker, name="worker-change"),
 ]

@@ -1,22 +1,59 @@
-"""The pages of workers: the fleet, one worker, and the invitation of a new one."""
+"""The pages of workers: the fleet, one worker, and what operators do to them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from workers import steering
+from workers import fleet, steering
+from workers.charts import MEASURES, median_speed, speed_over_time
+from workers.csv_text import csv_lines
+from workers.lifecycle import WorkerError
 from workers.models import Worker, WorkerState
 from workers.pages import page_or_fragment, reading_page, signed_in, signed_in_user
 
 WORKERS_PER_PAGE = 50
 ATTEMPTS_PER_PAGE = 30
 SESSIONS_SHOWN = 5
+SPEEDS_SHOWN = 500
+OUTCOMES = ("running", "completed", "diverged", "failed", "lost", "released", "cancelled", "late")
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A button of the worker's page: from which states it works, and what it says afterwards."""
+
+    run: Callable[..., None]
+    states: frozenset[str]
+    done: str
+
+
+VERBS = {
+    "drain": Verb(
+        steering.drain,
+        frozenset({WorkerState.ACTIVE}),
+        "Draining: it finishes what it holds and claims nothing new.",
+    ),
+    "resume": Verb(
+        steering.resume,
+        frozenset({WorkerState.DRAINING, WorkerState.DISABLED}),
+        "Resumed: it may claim tasks again.",
+    ),
+    "disable": Verb(
+        steering.disable,
+        frozenset({WorkerState.ACTIVE, WorkerState.DRAINING}),
+        "Disabled: its token opens nothing from its next request on.",
+    ),
+}
 
 
 @reading_page
@@ -29,9 +66,9 @@ def worker_list(request: HttpRequest) -> HttpResponse:
     page = Paginator(workers, WORKERS_PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
-        "rows": [(worker, worker.is_online(now)) for worker in page.object_list],
-        "online": Worker.objects.online(now).count(),
-        "server_url": request.build_absolute_uri("/").rstrip("/"),
+        "rows": fleet.fleet_rows(page.object_list, now=now),
+        "totals": fleet.fleet_totals(now=now),
+        "server_url": _server_url(request),
         "now": now,
     }
     return page_or_fragment(request, "workers/list.html", "workers/_list.html", context)
@@ -39,26 +76,109 @@ def worker_list(request: HttpRequest) -> HttpResponse:
 
 @reading_page
 def worker(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show one worker: its machine, what it holds, when it was here and all its attempts."""
+    """Show one worker: its machine, its speed, when it was here and all its attempts."""
     now = timezone.now()
     shown = get_object_or_404(Worker, pk=pk)
+    outcome = request.GET.get("outcome", "")
     attempts = shown.attempts.select_related("task__campaign", "result").order_by("-started_at")
+    if outcome in OUTCOMES:
+        attempts = attempts.filter(outcome=outcome)
+    measure = request.GET.get("speed", "")
+    if measure not in MEASURES:
+        measure = "tokens"
+    speeds = fleet.speeds(shown, limit=SPEEDS_SHOWN)
+    is_paused = shown.paused_until is not None and shown.paused_until > now
     context = {
         "worker": shown,
         "is_online": shown.is_online(now),
-        "is_paused": shown.paused_until is not None and shown.paused_until > now,
+        "is_paused": is_paused,
+        "verbs": [
+            name
+            for name, verb in VERBS.items()
+            if shown.state in verb.states or (name == "resume" and is_paused)
+        ],
         "tasks": shown.leased_tasks.select_related("campaign"),
         "totals": shown.attempts.aggregate(
             attempts=Count("pk"),
-            completed=Count("pk", filter=Q(outcome="completed")),
+            completed=Count("pk", filter=Q(outcome__in=["completed", "diverged"])),
             failed=Count("pk", filter=Q(outcome__in=["failed", "lost"])),
         ),
+        "figure": speed_over_time(speeds, measure),
+        "median_speed": median_speed(speeds, measure),
+        "measure": measure,
+        "unit": MEASURES[measure][2],
+        "measures": [(name, words) for name, (_, words, _) in MEASURES.items()],
+        "speeds_are_latest": len(speeds) == SPEEDS_SHOWN,
+        "speeds_limit": SPEEDS_SHOWN,
         "sessions": shown.sessions.all()[:SESSIONS_SHOWN],
+        "outcome": outcome,
+        "outcomes": OUTCOMES,
         "page": Paginator(attempts, ATTEMPTS_PER_PAGE).get_page(request.GET.get("page")),
-        "disabled": shown.state == WorkerState.DISABLED,
         "now": now,
     }
-    return render(request, "workers/worker.html", context)
+    return page_or_fragment(request, "workers/worker.html", "workers/_worker.html", context)
+
+
+@reading_page
+def worker_csv(_request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """Send the worker's attempts as a CSV file, oldest first."""
+    shown = get_object_or_404(Worker, pk=pk)
+    attempts = shown.attempts.order_by("started_at").values_list(*_CSV_COLUMNS.values())
+    return StreamingHttpResponse(
+        csv_lines(list(_CSV_COLUMNS), attempts.iterator()),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="worker-{pk}-attempts.csv"'},
+    )
+
+
+# Column -> what is read from an attempt.
+_CSV_COLUMNS = {
+    "campaign": "task__campaign__name",
+    "task": "task_id",
+    "number": "task__number",
+    "attempt": "number",
+    "outcome": "outcome",
+    "failure_class": "failure_class",
+    "started_at": "started_at",
+    "ended_at": "ended_at",
+    "wall_time_seconds": "wall_time_seconds",
+    "val_bpb": "result__val_bpb",
+    "simulated": "result__simulated",
+    "steps_completed": "result__steps_completed",
+    "tokens_trained": "result__tokens_trained",
+    "model_params": "result__model_params",
+    "train_seconds": "result__metrics__train_seconds",
+    "device_used": "result__device_used",
+}
+
+
+@signed_in
+@require_POST
+def change_worker(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
+    """Drain, resume or disable a worker for an operator, and show it."""
+    changed = get_object_or_404(Worker, pk=pk)
+    try:
+        VERBS[verb].run(signed_in_user(request), changed, now=timezone.now())
+    except WorkerError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, VERBS[verb].done)
+    return redirect("worker", pk=pk)
+
+
+@signed_in
+@require_POST
+@never_cache
+def rotate_token(request: HttpRequest, pk: int) -> HttpResponse:
+    """Replace a worker's token and show the new one, this once, in the command to type."""
+    changed = get_object_or_404(Worker, pk=pk)
+    try:
+        secret = steering.rotate_token(signed_in_user(request), changed, now=timezone.now())
+    except WorkerError as error:
+        messages.error(request, str(error))
+        return redirect("worker", pk=pk)
+    context = {"worker": changed, "secret": secret, "server_url": _server_url(request)}
+    return render(request, "workers/rotated.html", context)
 
 
 @signed_in
@@ -66,11 +186,16 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
 @never_cache
 def invite(request: HttpRequest) -> HttpResponse:
     """Make an enrolment token and show it, this once, inside the command to type."""
-    token, secret = steering.invite(signed_in_user(request), now=timezone.now())
+    now = timezone.now()
+    token, secret = steering.invite(signed_in_user(request), now=now)
     context = {
         "token": token,
         "secret": secret,
-        "server_url": request.build_absolute_uri("/").rstrip("/"),
-        "now": timezone.now(),
+        "server_url": _server_url(request),
+        "now": now,
     }
     return render(request, "workers/invited.html", context)
+
+
+def _server_url(request: HttpRequest) -> str:
+    return request.build_absolute_uri("/").rstrip("/")

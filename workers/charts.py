@@ -1,0 +1,75 @@
+"""The chart of a worker's speed, as a Plotly figure without colours of its own (see charts.js)."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from html import escape
+from typing import Any, Final
+
+from django.urls import reverse
+
+from workers.fleet import Speed
+
+# What ?speed= may ask for: attribute of Speed, words, unit.
+MEASURES: Final[dict[str, tuple[str, str, str]]] = {
+    "tokens": ("tokens_per_second", "tokens", "tokens/s"),
+    "steps": ("steps_per_second", "steps", "steps/s"),
+    "compute": ("gflops", "compute", "GFLOP/s"),
+}
+# Values that differ by more need a logarithmic axis.
+_LINEAR_UP_TO: Final = 10.0
+
+
+def median_speed(speeds: Sequence[Speed], measure: str) -> float | None:
+    """Return the median of a measure of `MEASURES`, None without speeds."""
+    attribute = MEASURES[measure][0]
+    return statistics.median(getattr(one, attribute) for one in speeds) if speeds else None
+
+
+def speed_over_time(speeds: Sequence[Speed], measure: str) -> dict[str, Any] | None:
+    """Draw one dot per attempt and the median as a line; None with fewer than two attempts."""
+    attribute, _, unit = MEASURES[measure]
+    values = [getattr(one, attribute) for one in speeds]
+    if len(values) < 2:
+        return None
+    median = statistics.median(values)
+    logarithmic = min(values) > 0 and max(values) > _LINEAR_UP_TO * min(values)
+    times = [one.started_at.isoformat() for one in speeds]
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": [times[0], times[-1]],
+                "y": [median, median],
+                "line": {"color": "var(--text-soft)", "width": 1, "dash": "dot"},
+                "hoverinfo": "skip",
+            },
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "x": times,
+                "y": [float(f"{value:.4g}") for value in values],
+                "marker": {"color": "var(--accent)", "size": 7, "opacity": 0.7},
+                "customdata": [
+                    {
+                        # Plotly reads a few HTML tags in hover texts; names come from people.
+                        "text": f"<b>{value:,.4g} {unit}</b><br>{escape(one.task)}",
+                        "url": reverse("task", args=[one.task_id]),
+                    }
+                    for one, value in zip(speeds, values, strict=True)
+                ],
+                "hovertemplate": "%{customdata.text}<extra></extra>",
+            },
+        ],
+        "layout": {
+            "xaxis": {"title": {"text": "Attempt started (UTC)"}, "showgrid": False, "nticks": 8},
+            "yaxis": {
+                "title": {"text": unit},
+                "type": "log" if logarithmic else "linear",
+                "rangemode": "tozero",
+                "nticks": 6,
+            },
+        },
+    }

@@ -1,0 +1,132 @@
+"""The read side of workers: how the fleet does, and how fast one worker is.
+
+Reaches attempts and results through the relations that `campaigns` declares: it is above this app.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.db.models import Count, Q
+
+from workers.models import Worker
+
+RATE_WINDOW: Final = dt.timedelta(hours=1)
+MIX_WINDOW: Final = dt.timedelta(hours=24)
+# Training floating-point operations per parameter and token: the usual estimate.
+OPERATIONS_PER_PARAMETER_AND_TOKEN: Final = 6
+
+
+@dataclass
+class FleetRow:
+    """One worker as the fleet's table shows it."""
+
+    worker: Worker
+    is_online: bool
+    # Results within the last `RATE_WINDOW`.
+    results_per_hour: int = 0
+    # Attempts started within the last `MIX_WINDOW`, and the classes of those that failed or were
+    # lost, most frequent first.
+    attempts: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> int:
+        """Attempts that failed or were lost."""
+        return sum(self.failures.values())
+
+
+def fleet_rows(workers: Sequence[Worker], *, now: dt.datetime) -> list[FleetRow]:
+    """Return a row per worker, in the order given. One query."""
+    rows = {worker.pk: FleetRow(worker, worker.is_online(now)) for worker in workers}
+    counted = (
+        Worker.objects.filter(pk__in=rows, attempts__started_at__gte=now - MIX_WINDOW)
+        .order_by()
+        .values_list("pk", "attempts__outcome", "attempts__failure_class")
+        .annotate(
+            number=Count("attempts"),
+            recent=Count("attempts", filter=Q(attempts__ended_at__gte=now - RATE_WINDOW)),
+        )
+        .order_by("-number", "attempts__failure_class")
+    )
+    for pk, outcome, failure_class, number, recent in counted:
+        row = rows[pk]
+        row.attempts += number
+        if outcome in {"completed", "diverged"}:
+            row.results_per_hour += recent
+        elif outcome in {"failed", "lost"} and failure_class:
+            row.failures[failure_class] = row.failures.get(failure_class, 0) + number
+    return list(rows.values())
+
+
+def fleet_totals(*, now: dt.datetime) -> dict[str, int]:
+    """Return how many workers are online, and of these busy, and without torch. One query."""
+    totals: dict[str, int] = Worker.objects.online(now).aggregate(
+        online=Count("pk", distinct=True),
+        busy=Count("pk", filter=Q(leased_tasks__isnull=False), distinct=True),
+        simulating=Count("pk", filter=Q(simulates=True), distinct=True),
+    )
+    return totals
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast one measured attempt trained."""
+
+    started_at: dt.datetime
+    task_id: int
+    task: str
+    tokens_per_second: float
+    steps_per_second: float
+    # Estimated floating-point operations: what compares models of different sizes.
+    gflops: float
+
+
+_SPEED_FIELDS: Final = (
+    "started_at",
+    "task_id",
+    "task__number",
+    "task__campaign__name",
+    "result__tokens_trained",
+    "result__steps_completed",
+    "result__model_params",
+    "result__wall_time_seconds",
+    "result__metrics__train_seconds",
+)
+
+
+def speeds(worker: Worker, *, limit: int) -> list[Speed]:
+    """Return the speeds of the worker's latest measured attempts, oldest first. One query."""
+    measured = worker.attempts.filter(result__simulated=False, result__steps_completed__gt=0)
+    rows = measured.order_by("-started_at").values_list(*_SPEED_FIELDS)[:limit]
+    return [speed for row in reversed(rows) if (speed := _speed(*row))]
+
+
+def _speed(
+    started_at: dt.datetime,
+    task_id: int,
+    number: int,
+    campaign: str,
+    tokens: int,
+    steps: int,
+    model_params: int,
+    wall_seconds: float,
+    train_seconds: Any,
+) -> Speed | None:
+    # The script's own line: whatever it put there. Without it set-up and evaluation count too.
+    told = isinstance(train_seconds, int | float) and train_seconds > 0
+    seconds = float(train_seconds) if told else wall_seconds
+    if seconds <= 0:
+        return None
+    operations = OPERATIONS_PER_PARAMETER_AND_TOKEN * model_params * tokens
+    return Speed(
+        started_at=started_at,
+        task_id=task_id,
+        task=f"{campaign} #{number}",
+        tokens_per_second=tokens / seconds,
+        steps_per_second=steps / seconds,
+        gflops=operations / seconds / 1e9,
+    )
