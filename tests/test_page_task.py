@@ -2,6 +2,7 @@
 
 import json
 import re
+import uuid
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.urls import reverse
 from campaigns import lifecycle
 from campaigns.models import Attempt, ProgressPoint, Task
 from tests import factories
+from workers.models import AuditEntry
 from workers.protocol import FailureClass
 
 pytestmark = pytest.mark.django_db
@@ -116,9 +118,119 @@ def test_a_budget_too_small_for_one_step_is_told(client: Client) -> None:
 def test_the_owner_retries_a_failed_task(client: Client) -> None:
     task = factories.failed_task()
     client.force_login(factories.user(is_staff=True))
-    assert "Retry task" in page_of(client, task)
+    assert "Run again" in page_of(client, task)
     page = client.post(reverse("task-change", args=[task.pk, "retry"]), follow=True).text
     assert "Task 0 is pending again." in page
+
+
+def test_a_completed_task_is_run_again_with_a_new_seed(client: Client) -> None:
+    task = factories.completed_task(3.0, owner=(owner := factories.user()))
+    client.force_login(owner)
+    assert "Run again with a new seed" in page_of(client, task)
+    response = client.post(reverse("task-again", args=[task.pk]), follow=True)
+    added = Task.objects.get(campaign=task.campaign, number=1)
+    assert response.request["PATH_INFO"] == added.get_absolute_url()
+    assert (added.params, added.state, added.origin) == (task.params, "pending", "enqueued")
+    assert added.seed != task.seed
+    assert "Task 1 is added: the params of task 0, a new seed." in response.text
+    assert AuditEntry.objects.filter(verb="enqueue", actor=owner, target_id=added.pk).exists()
+
+
+def test_running_again_is_for_the_owner_and_not_for_cancelled_campaigns(client: Client) -> None:
+    owner = factories.user()
+    task = factories.completed_task(3.0, owner=owner)
+    path = reverse("task-again", args=[task.pk])
+    assert client.post(path).status_code == 302
+    client.force_login(factories.user())
+    assert "Run again" not in page_of(client, task)
+    assert client.post(path).status_code == 403
+    client.force_login(owner)
+    assert client.get(path).status_code == 405
+    cancelled = factories.active_campaign(2, owner=owner)
+    attempt = factories.claim_one(factories.worker())
+    factories.finish(attempt)
+    lifecycle.cancel(cancelled, now=factories.NOW)
+    assert "Run again" not in page_of(client, attempt.task)
+    page = client.post(reverse("task-again", args=[attempt.task_id]), follow=True).text
+    assert "The campaign is cancelled; launch it first, or clone it." in page
+    assert Task.objects.filter(origin="enqueued").count() == 0
+
+
+def test_values_of_other_seeds_are_shown_with_their_spread(client: Client) -> None:
+    task = factories.completed_task(3.0)
+    worker = factories.worker()
+    for value in (3.2, 3.1):
+        lifecycle.enqueue(task.campaign, task.params, now=factories.NOW)
+        factories.finish(factories.claim_one(worker, now=factories.at(60)), value)
+    page = page_of(client, task)
+    assert "The same params with 3 seeds: 3.1000 ± 0.1000 bits/byte" in page
+    assert "mean ± standard deviation of 3 measured values" in page
+
+
+def test_one_other_seed_that_waits_makes_no_spread(client: Client) -> None:
+    task = factories.completed_task(3.0)
+    lifecycle.enqueue(task.campaign, task.params, now=factories.NOW)
+    page = page_of(client, task)
+    assert "a spread needs two measured values" in page
+    assert "±" not in page
+
+
+def test_a_killed_attempt_shows_how_far_it_came_as_partial(client: Client) -> None:
+    attempt = with_progress(factories.leased_task(), 5)
+    factories.fail(attempt, FailureClass.TIMEOUT)
+    page = page_of(client, attempt.task)
+    assert "Partial, not ranked: step 40 after 4 s, val_bpb about 3.6000" in page
+
+
+def test_a_completed_attempt_has_no_partial_value(client: Client) -> None:
+    attempt = with_progress(factories.leased_task(), 5)
+    factories.finish(attempt)
+    assert "Partial" not in page_of(client, attempt.task)
+
+
+def test_the_points_of_the_curve_are_a_table_and_a_csv_file(client: Client) -> None:
+    attempt = with_progress(factories.leased_task(), 5)
+    page = page_of(client, attempt.task)
+    assert "Points of attempt 1 as a table" in page
+    response = client.get(reverse("task-curve", args=[attempt.task_id]))
+    lines = b"".join(response).decode().splitlines()
+    assert lines[0] == "attempt,seq,elapsed_seconds,step,tokens,train_loss,val_bpb"
+    assert lines[5] == "1,4,4.0,40,,2.0,3.6"
+
+
+def test_a_long_curve_is_drawn_as_a_sample_that_keeps_its_end(client: Client) -> None:
+    attempt = factories.leased_task()
+    ProgressPoint.objects.bulk_create(
+        ProgressPoint(attempt=attempt, seq=n, elapsed_seconds=n, step=n, val_bpb=4.0)
+        for n in range(4505)
+    )
+    page = page_of(client, attempt.task)
+    assert "A sample of the points is drawn" in page
+    found = re.search(r'<script id="learning-curve-figure"[^>]*>(.*?)</script>', page)
+    assert found
+    drawn = json.loads(found[1])["data"][0]["x"]
+    assert (len(drawn), drawn[0], drawn[-1]) == (1503, 0, 4504)
+
+
+def test_only_the_latest_attempts_are_shown_and_it_is_said(client: Client) -> None:
+    task = factories.pending_task()
+    worker = factories.worker()
+    Attempt.objects.bulk_create(
+        Attempt(
+            task=task,
+            number=n,
+            lease_id=uuid.uuid4(),
+            claim_id=uuid.uuid4(),
+            worker=worker,
+            started_at=factories.NOW,
+            ended_at=factories.NOW,
+            outcome="released",
+        )
+        for n in range(1, 61)
+    )
+    page = page_of(client, task)
+    assert "The latest 50 attempts are shown." in page
+    assert page.count("</svg>released</span>") == 50
 
 
 def test_cancelling_a_running_task_says_what_is_lost(client: Client) -> None:
@@ -134,5 +246,5 @@ def test_its_queries_do_not_grow_with_the_attempts(
 ) -> None:
     factories.lost_attempt()
     attempt = with_progress(factories.claim_one(factories.worker(), now=factories.at(3600)), 30)
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(6):
         page_of(client, attempt.task)

@@ -66,7 +66,7 @@ def worker_list(request: HttpRequest) -> HttpResponse:
     page = Paginator(workers, WORKERS_PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
-        "rows": fleet.fleet_rows(page.object_list, now=now),
+        "rows": fleet.fleet_rows(list(page.object_list), now=now),
         "totals": fleet.fleet_totals(now=now),
         "server_url": _server_url(request),
         "now": now,

@@ -1,41 +1,32 @@
-"""The page of one task, its verbs, and the list of a campaign's tasks."""
+"""The page of one task, and its verbs."""
 
 from __future__ import annotations
 
 from django.contrib import messages
-from django.core.paginator import Paginator
-from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
-from campaigns import lifecycle, steering
+from campaigns import lifecycle, spread, steering
 from campaigns.charts import learning_curve
 from campaigns.clock import database_now
-from campaigns.models import Attempt, Campaign, ProgressPoint, Task, TaskState
+from campaigns.curves import load_progress
+from campaigns.models import (
+    Attempt,
+    AttemptOutcome,
+    CampaignState,
+    ProgressPoint,
+    Task,
+    TaskState,
+)
 from workers.pages import page_or_fragment, reading_page, signed_in, signed_in_user
 
-TASKS_PER_PAGE = 50
+# Failures of the worker are free for the task, so it may have any number of attempts.
+ATTEMPTS_SHOWN = 50
+WITHOUT_PARTIAL = {AttemptOutcome.RUNNING, AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED}
+RUN_AGAIN_STATES = {CampaignState.ACTIVE, CampaignState.PAUSED, CampaignState.COMPLETED}
 TASK_VERBS = {"retry": steering.retry_task, "cancel": steering.cancel_task}
 VERB_DONE = {"retry": "is pending again", "cancel": "is cancelled"}
-
-
-@reading_page
-def task_list(request: HttpRequest, pk: int) -> HttpResponse:
-    """List a campaign's tasks by number, of one state when `state` is given."""
-    campaign = get_object_or_404(Campaign, pk=pk)
-    tasks = campaign.tasks.select_related("worker", "result").order_by("number")
-    state = request.GET.get("state", "")
-    if state in TaskState.values:
-        tasks = tasks.filter(state=state)
-    context = {
-        "campaign": campaign,
-        "states": TaskState.values,
-        "state": state,
-        "page": Paginator(tasks, TASKS_PER_PAGE).get_page(request.GET.get("page")),
-        "now": database_now(),
-    }
-    return render(request, "campaigns/task_list.html", context)
 
 
 @reading_page
@@ -45,33 +36,60 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
         Task.objects.select_related("campaign__owner", "campaign__dataset", "worker", "result"),
         pk=pk,
     )
-    points = Prefetch("progress", ProgressPoint.objects.order_by("seq"))
-    attempts = list(
-        Attempt.objects.filter(task=shown)
-        .select_related("worker")
-        .prefetch_related(points)
-        .order_by("-number")
-    )
+    latest = Attempt.objects.filter(task=shown).select_related("worker").order_by("-number")
+    attempts = list(latest[:ATTEMPTS_SHOWN])
+    is_sample = load_progress(attempts)
     result = getattr(shown, "result", None)
     context = {
         "task": shown,
         "campaign": shown.campaign,
-        "attempts": attempts,
+        "attempts": [(one, _partial(one)) for one in attempts],
+        "attempts_limit": ATTEMPTS_SHOWN,
         "result": result,
         # Loaded with the attempts; result.attempt would ask the database again.
         "result_attempt": next((a for a in attempts if result and a.pk == result.attempt_id), None),
         "params": [(name, shown.params[name]) for name in _names(shown)],
         "curve": learning_curve(attempts),
+        "curve_is_sample": is_sample,
+        "curve_points": attempts[0].progress.all() if attempts else [],
+        "replicates": spread.of_points([shown])[shown.pk],
         "is_open": shown.state in {TaskState.PENDING, TaskState.LEASED},
         "may_change": steering.may_change(request.user, shown.campaign),
+        "may_run_again": shown.state in {TaskState.COMPLETED, TaskState.CANCELLED}
+        and shown.campaign.state in RUN_AGAIN_STATES,
         "now": database_now(),
     }
     return page_or_fragment(request, "campaigns/task.html", "campaigns/_task.html", context)
 
 
+def _partial(attempt: Attempt) -> ProgressPoint | None:
+    """Return how far an attempt without a result came: its last point."""
+    if attempt.outcome in WITHOUT_PARTIAL:
+        return None
+    points = list(attempt.progress.all())
+    return points[-1] if points else None
+
+
 def _names(shown: Task) -> list[str]:
     """Return the params' names in the search space's order; JSON columns keep none."""
     return [one["name"] for one in shown.campaign.search_space["parameters"]]
+
+
+@signed_in
+@require_POST
+def run_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """Add a task with the same params and a new seed, and show that one."""
+    shown = get_object_or_404(Task.objects.select_related("campaign"), pk=pk)
+    actor = signed_in_user(request)
+    try:
+        added = steering.enqueue(actor, shown.campaign, shown.params, now=database_now())
+    except lifecycle.LifecycleError as error:
+        messages.error(request, str(error))
+        return redirect(shown)
+    messages.success(
+        request, f"Task {added.number} is added: the params of task {shown.number}, a new seed."
+    )
+    return redirect(added)
 
 
 @signed_in
