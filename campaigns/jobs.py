@@ -25,6 +25,8 @@ SCHEDULES: Final = {
     "Expire leases": "campaigns.jobs.expire_leases",
     "Close presence": "campaigns.jobs.close_presence",
     "Finish campaigns": "campaigns.jobs.finish_campaigns",
+    "Watch the fleet": "campaigns.jobs.watch_fleet",
+    "Deliver webhooks": "campaigns.jobs.deliver_webhooks",
 }
 
 
@@ -51,6 +53,25 @@ def finish_campaigns() -> int:
     from campaigns.clock import database_now
 
     return _counted("campaigns finished", lifecycle.finish_done_campaigns(now=database_now()))
+
+
+def watch_fleet() -> int:
+    """Tell webhooks when tasks wait and no worker is heard of; return the messages written."""
+    from campaigns.clock import database_now
+    from campaigns.notifications import events
+
+    return _counted("silent fleet told", events.note_silent_fleet(now=database_now()))
+
+
+def deliver_webhooks() -> int:
+    """Send the notifications that are due, for 20 s or so; return how many arrived."""
+    from campaigns.clock import database_now
+    from campaigns.notifications import delivery, events
+
+    now = database_now()
+    events.note_missed_bests(now=now)
+    delivery.prune_log(now=now)
+    return _counted("webhooks delivered", delivery.deliver_due(now=now))
 
 
 def install_schedules(using: str, apps: Apps = global_apps, **_: Any) -> None:

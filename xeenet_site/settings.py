@@ -186,6 +186,12 @@ XEENET: dict[str, Any] = {
     # A worker that reported env_error gets nothing for this long; doubled each time in a row.
     "WORKER_PAUSE_SECONDS": env.float("XEENET_WORKER_PAUSE_SECONDS", default=60.0),
     "ENROLMENT_TOKEN_HOURS": env.float("XEENET_ENROLMENT_TOKEN_HOURS", default=24.0),
+    # Webhooks may call private networks: only where everybody who may make one is trusted.
+    "WEBHOOK_ALLOW_PRIVATE": env.bool("XEENET_WEBHOOK_ALLOW_PRIVATE", default=False),
+    # For one whole exchange with a receiver.
+    "WEBHOOK_TIMEOUT_SECONDS": env.float("XEENET_WEBHOOK_TIMEOUT_SECONDS", default=10.0),
+    # Tasks that wait so long while no worker calls are worth a notification.
+    "SILENT_FLEET_SECONDS": env.float("XEENET_SILENT_FLEET_SECONDS", default=300.0),
     # Whether people who are not signed in may read campaigns, tasks and workers.
     "ANONYMOUS_READ": env.bool("XEENET_ANONYMOUS_READ", default=not PRODUCTION),
 }
@@ -240,6 +246,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "CampaignStateEnum": "campaigns.models.CampaignState",
         "TaskStateEnum": "campaigns.models.TaskState",
+        "AttemptOutcomeEnum": "campaigns.models.AttemptOutcome",
         "FailureClassEnum": "campaigns.models.FailureClass",
         "WorkerStateEnum": "workers.models.WorkerState",
     },

@@ -32,6 +32,7 @@ from campaigns.models import (
     TaskQuerySet,
     TaskState,
 )
+from campaigns.notifications import events
 from campaigns.search_space import InvalidSearchSpace, SearchSpace, UnsatisfiableSpace
 from experiments import catalog
 
@@ -261,7 +262,13 @@ def _finish(campaigns: QuerySet[Campaign], now: dt.datetime) -> int:
         if not chosen:
             return 0
         again = done.filter(pk__in=chosen)
-        return again.update(state=CampaignState.COMPLETED, finished_at=now)
+        finished = again.update(
+            state=CampaignState.COMPLETED, finished_at=now, revision=F("revision") + 1
+        )
+        moved = Campaign.objects.filter(pk__in=chosen, state=CampaignState.COMPLETED)
+        for campaign in moved:
+            events.note_finished(campaign, now=now)
+        return finished
 
 
 def _move(campaign: Campaign, verb: str, **fields: Any) -> None:

@@ -26,6 +26,7 @@ from campaigns.lifecycle.retry import (
     Charge,
 )
 from campaigns.models import Attempt, AttemptOutcome, FailureClass, Result, Task, TaskState
+from campaigns.notifications import events
 from experiments import catalog
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
@@ -237,6 +238,9 @@ def _afterwards(
         worker_lifecycle.pause_after_env_error(worker, reason, now=now)
     if answer.verdict in {Verdict.ACCEPTED, Verdict.FAILED, Verdict.REFUSED}:
         note_ended_task(attempt.task.campaign_id, now=now)
+    if answer.verdict == Verdict.ACCEPTED:
+        # Last, and after the commit: nothing about a notification may cost a result.
+        events.note_new_best(attempt.task.campaign_id, now=now)
     if answer.verdict in {Verdict.FAILED, Verdict.RETRY, Verdict.REFUSED}:
         _break_failing_campaign(attempt, now)
 
@@ -260,7 +264,10 @@ def _break_failing_campaign(attempt: Attempt, now: dt.datetime) -> None:
     top = FailureClass(max(set(failures), key=failures.count)).label
     reason = f"{len(failures)} of the last {len(last)} attempts failed, most by {top}."
     try:
-        pause(campaign, now=now, reason=reason)
+        # One transaction: paused without a word, it would stay so till somebody looks.
+        with transaction.atomic():
+            pause(campaign, now=now, reason=reason)
+            events.note_failure_burst(campaign, reason, now=now)
     except WrongState:
         # A person or another submission was faster.
         return

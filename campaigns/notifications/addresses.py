@@ -1,0 +1,105 @@
+"""Where a webhook may point: public addresses only, unless the operator says otherwise.
+
+A name is looked up once per try, every address it has is judged, and the connection goes to an
+address that was judged: a name that changes its mind between check and connect gains nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.utils.encoding import iri_to_uri
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+# How a machine without IPv4 sees all of IPv4: the address stands in the last 32 bits.
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+class AddressRefused(Exception):
+    """The address may not be called; the text says why, for people."""
+
+
+class NameUnknown(Exception):
+    """The host's name has no address now."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A judged address: what to connect to, and what to ask for there."""
+
+    host: str
+    port: int
+    is_tls: bool
+    # Path and query, percent-encoded.
+    path: str
+    # All were judged; in the resolver's order.
+    addresses: tuple[IPAddress, ...]
+
+
+def find_target(url: str) -> Target:
+    """Parse an address, look its host up and judge it.
+
+    Raises AddressRefused (malformed, or in a network that is not public) and NameUnknown.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = (parts.hostname or "").encode("idna").decode()
+    except ValueError as error:  # bad port, bad brackets, a name that IDNA refuses
+        raise AddressRefused(f"This is not an address: {error}.") from error
+    if parts.scheme not in DEFAULT_PORTS or not host:
+        raise AddressRefused("The address must begin with https:// or http:// and name a host.")
+    if parts.username is not None or parts.password is not None:
+        raise AddressRefused("Leave user name and password out of the address: it is no secret.")
+    if port == 0:
+        raise AddressRefused("Port 0 cannot be called.")
+    port = port or DEFAULT_PORTS[parts.scheme]
+    addresses = _look_up(host, port)
+    if not settings.XEENET["WEBHOOK_ALLOW_PRIVATE"]:
+        for address in addresses:
+            if not is_public(address):
+                raise AddressRefused(
+                    f"{host} is at {address}, which is not on the public internet; webhooks to "
+                    "private networks are switched off on this server."
+                )
+    path = iri_to_uri(parts.path or "/") + (f"?{iri_to_uri(parts.query)}" if parts.query else "")
+    return Target(host, port, parts.scheme == "https", path, addresses)
+
+
+def _look_up(host: str, port: int) -> tuple[IPAddress, ...]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise NameUnknown(f"{host} has no address; check the spelling.") from error
+    # An IPv6 address may carry "%interface", which is part of it.
+    return tuple(dict.fromkeys(ipaddress.ip_address(one[4][0]) for one in found))
+
+
+def is_public(address: IPAddress) -> bool:
+    """Return whether an address is one that anybody on the internet can reach, and no group's.
+
+    An IPv6 address that stands for an IPv4 address is judged as that one.
+    """
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        if address in _NAT64:
+            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+        # A 6to4 relay would hand the packet to the IPv4 address inside.
+        if address.sixtofour is not None and not is_public(address.sixtofour):
+            return False
+        if address.is_site_local:
+            return False
+    return (
+        address.is_global
+        and not address.is_multicast
+        and not address.is_reserved
+        and not address.is_unspecified
+    )

@@ -1,0 +1,202 @@
+"""What webhooks are told: one row per event and webhook, written when its cause is seen.
+
+Every function may be called again for the same cause: the event's key makes it told once. Nothing
+here touches the network; `delivery` sends the rows.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any, Final
+
+from django.conf import settings
+from django.db.models import Count, Exists, Max, OuterRef, Q
+
+from campaigns.models import (
+    Campaign,
+    CampaignState,
+    Result,
+    Task,
+    TaskState,
+    Webhook,
+    WebhookDelivery,
+    WebhookEvent,
+)
+from workers.models import Worker, WorkerState
+
+# Campaigns that ended longer ago have told what they had to tell.
+MISSED_FOR: Final = dt.timedelta(hours=1)
+MISSED_CAMPAIGNS: Final = 200
+CAMPAIGNS_NAMED: Final = 20
+
+
+def note_new_best(campaign_id: int, *, now: dt.datetime) -> int:
+    """Tell of the leading result, if it came since the webhook was made; return rows written."""
+    hooks = _listening(WebhookEvent.NEW_BEST, campaign_id)
+    if not hooks:
+        return 0
+    ranked = Result.objects.filter(campaign_id=campaign_id).ranked()
+    leading = list(ranked.select_related("task", "campaign", "attempt__worker")[:2])
+    if not leading:
+        return 0
+    first = leading[0]
+    hooks = [hook for hook in hooks if hook.created_at <= first.created_at]
+    previous = leading[1].val_bpb if len(leading) > 1 else None
+    was = f" (was {previous:.4f})" if previous is not None else ""
+    payload = _about(first.campaign) | {
+        "text": f"{first.campaign}: new best val_bpb {first.val_bpb:.4f}{was}, "
+        f"task {first.task.number} on {first.device_used}.",
+        "result": _about_result(first),
+        "previous_best": previous,
+    }
+    return _write(hooks, WebhookEvent.NEW_BEST, f"new_best:{first.pk}", payload, now)
+
+
+def note_missed_bests(*, now: dt.datetime) -> int:
+    """Sweep for leading results whose process died before it could tell; return rows written."""
+    wanted = [hook for hook in _active_hooks() if WebhookEvent.NEW_BEST in hook.events]
+    if not wanted:
+        return 0
+    campaigns = Campaign.objects.filter(
+        Q(state__in=[CampaignState.ACTIVE, CampaignState.PAUSED])
+        | Q(finished_at__gte=now - MISSED_FOR)
+    )
+    if all(hook.campaign_id for hook in wanted):
+        campaigns = campaigns.filter(pk__in={hook.campaign_id for hook in wanted})
+    chosen = campaigns.values_list("pk", flat=True)[:MISSED_CAMPAIGNS]
+    return sum(note_new_best(pk, now=now) for pk in chosen)
+
+
+def note_finished(campaign: Campaign, *, now: dt.datetime) -> int:
+    """Tell that a campaign has completed; return rows written."""
+    hooks = _listening(WebhookEvent.CAMPAIGN_FINISHED, campaign.pk)
+    if not hooks:
+        return 0
+    best = campaign.results.ranked().select_related("task", "attempt__worker").first()
+    by_state = campaign.tasks.order_by().values_list("state").annotate(tasks=Count("pk"))
+    counts = dict(by_state)
+    found = f"best val_bpb {best.val_bpb:.4f}" if best is not None else "nothing was measured"
+    payload = _about(campaign) | {
+        "text": f"{campaign} has finished: {counts.get(TaskState.COMPLETED, 0)} of "
+        f"{campaign.task_count} tasks completed, {found}.",
+        "tasks": counts,
+        "result": _about_result(best) if best else None,
+    }
+    # A campaign that grows may finish again.
+    ended = campaign.finished_at.isoformat() if campaign.finished_at else ""
+    key = f"campaign_finished:{campaign.pk}:{ended}"
+    return _write(hooks, WebhookEvent.CAMPAIGN_FINISHED, key, payload, now)
+
+
+def note_failure_burst(campaign: Campaign, reason: str, *, now: dt.datetime) -> int:
+    """Tell that the breaker paused a campaign, and why; return rows written."""
+    hooks = _listening(WebhookEvent.FAILURE_BURST, campaign.pk)
+    payload = _about(campaign) | {"text": f"{campaign} was paused: {reason}", "reason": reason}
+    key = f"failure_burst:{campaign.pk}:{now.isoformat()}"
+    return _write(hooks, WebhookEvent.FAILURE_BURST, key, payload, now)
+
+
+def note_silent_fleet(*, now: dt.datetime) -> int:
+    """Tell, once per silence, that tasks wait and no worker was heard of; return rows written.
+
+    Both for SILENT_FLEET_SECONDS, so a campaign launched this minute gives workers time to come.
+    """
+    since = now - dt.timedelta(seconds=settings.XEENET["SILENT_FLEET_SECONDS"])
+    wanted = [hook for hook in _active_hooks() if WebhookEvent.SILENT_FLEET in hook.events]
+    if not wanted:
+        return 0
+    fleet = Worker.objects.exclude(state=WorkerState.DISABLED)
+    heard: dt.datetime | None = fleet.aggregate(last=Max("last_seen_at"))["last"]
+    if heard is not None and heard > since:
+        return 0
+    waiting_tasks = Task.objects.filter(
+        campaign=OuterRef("pk"), state=TaskState.PENDING, available_at__lte=since
+    )
+    active = Campaign.objects.filter(state=CampaignState.ACTIVE)
+    waiting = list(active.filter(Exists(waiting_tasks)).order_by("pk"))
+    last = heard.isoformat() if heard else "never"
+    silence = (
+        f"No worker was heard of since {heard:%Y-%m-%d %H:%M} UTC"
+        if heard
+        else ("No worker has ever joined")
+    )
+    written = 0
+    for hook in wanted:
+        campaigns = [one for one in waiting if hook.campaign_id in {None, one.pk}]
+        if not campaigns:
+            continue
+        names = ", ".join(one.name for one in campaigns[:3])
+        more = f" and {len(campaigns) - 3} more" if len(campaigns) > 3 else ""
+        payload = {
+            "text": f"{silence}, and tasks wait in {names}{more}.",
+            "last_seen_at": heard.isoformat() if heard else None,
+            "campaigns": [_about(one)["campaign"] for one in campaigns[:CAMPAIGNS_NAMED]],
+        }
+        written += _write([hook], WebhookEvent.SILENT_FLEET, f"silent_fleet:{last}", payload, now)
+    return written
+
+
+def _active_hooks() -> list[Webhook]:
+    return list(Webhook.objects.filter(is_active=True, owner__is_active=True))
+
+
+def _listening(event: WebhookEvent, campaign_id: int) -> list[Webhook]:
+    """Return the webhooks that want this event of this campaign."""
+    # Sorted out here: SQLite cannot look into a JSON list.
+    hooks = Webhook.objects.filter(is_active=True, owner__is_active=True)
+    of_campaign = hooks.filter(Q(campaign=None) | Q(campaign_id=campaign_id))
+    return [hook for hook in of_campaign if event in hook.events]
+
+
+def _write(
+    hooks: Iterable[Webhook],
+    event: WebhookEvent,
+    key: str,
+    payload: dict[str, Any],
+    now: dt.datetime,
+) -> int:
+    known = set(
+        WebhookDelivery.objects.filter(webhook__in=hooks, event_key=key).values_list(
+            "webhook_id", flat=True
+        )
+    )
+    rows = [
+        WebhookDelivery(
+            webhook=hook,
+            event=event,
+            event_key=key,
+            payload=payload,
+            created_at=now,
+            next_attempt_at=now,
+        )
+        for hook in hooks
+        if hook.pk not in known
+    ]
+    # Another process may have been faster since the look above.
+    WebhookDelivery.objects.bulk_create(rows, ignore_conflicts=True)
+    return len(rows)
+
+
+def _about(campaign: Campaign) -> dict[str, Any]:
+    return {
+        "campaign": {
+            "id": campaign.pk,
+            "name": campaign.name,
+            "path": campaign.get_absolute_url(),
+        }
+    }
+
+
+def _about_result(result: Result) -> dict[str, Any]:
+    return {
+        "val_bpb": result.val_bpb,
+        "task": result.task_id,
+        "number": result.task.number,
+        "path": result.task.get_absolute_url(),
+        "params": result.task.params,
+        "seed": result.task.seed,
+        "device": result.device_used,
+        "worker": result.attempt.worker.name,
+        "eval_is_subset": result.eval_is_subset,
+    }

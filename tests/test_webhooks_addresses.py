@@ -1,0 +1,132 @@
+"""Where a webhook may point: public addresses only, at save and at connect."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import pytest
+
+from campaigns.notifications.addresses import (
+    AddressRefused,
+    NameUnknown,
+    find_target,
+    is_public,
+)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "127.8.9.10",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "100.64.0.1",  # behind a provider's address translation
+        "169.254.169.254",  # cloud metadata
+        "192.0.2.1",  # documentation
+        "198.18.0.1",  # benchmarks
+        "224.0.0.1",
+        "239.255.255.250",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::7f00:1",  # IPv4-compatible
+        "::ffff:127.0.0.1",  # IPv4-mapped
+        "::ffff:10.0.0.1",
+        "::ffff:169.254.169.254",
+        "64:ff9b::7f00:1",  # NAT64 of 127.0.0.1
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::808:808",  # NAT64 for local use
+        "2002:7f00:1::",  # 6to4 of 127.0.0.1
+        "2002:c0a8:101::1",
+        "2001:0:7f00:1::",  # Teredo
+        "2001:db8::1",
+        "fc00::1",
+        "fd12:3456::1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fec0::1",
+        "ff02::1",
+        "ff0e::1",
+    ],
+)
+def test_an_address_that_is_not_public_is_told(address: str) -> None:
+    assert not is_public(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"],
+)
+def test_a_public_address_is_told(address: str) -> None:
+    assert is_public(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/hook",
+        "http://127.1/hook",
+        "http://2130706433/hook",
+        "http://0x7f000001/hook",
+        "http://0177.0.0.1/hook",
+        "http://0/hook",
+        "http://localhost:8000/",
+        "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "https://169.254.169.254/latest/meta-data/",
+        "http://10.0.0.1:8080/",
+    ],
+)
+def test_every_way_to_write_a_private_address_is_refused(url: str) -> None:
+    with pytest.raises(AddressRefused, match="not on the public internet"):
+        find_target(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("ftp://8.8.8.8/", "must begin with https:// or http://"),
+        ("file:///etc/passwd", "must begin with"),
+        ("https:///path", "name a host"),
+        ("hook", "must begin with"),
+        ("https://ada:secret@8.8.8.8/", "user name and password"),
+        ("https://8.8.8.8:0/", "Port 0"),
+        ("https://8.8.8.8:99999/", "not an address"),
+        ("https://[8.8.8.8/", "not an address"),
+        (f"https://{'a' * 64}.example/", "not an address"),
+    ],
+)
+def test_what_is_no_address_of_a_receiver_is_refused(url: str, sentence: str) -> None:
+    with pytest.raises(AddressRefused, match=sentence):
+        find_target(url)
+
+
+def test_a_name_without_an_address_is_told_apart() -> None:
+    with pytest.raises(NameUnknown, match=r"nowhere\.invalid has no address"):
+        find_target("https://nowhere.invalid/")
+
+
+def test_a_public_address_is_taken_apart_for_the_connection() -> None:
+    target = find_target("https://8.8.8.8/höok/a b?q=ü&x=%20")
+    assert (target.host, target.port, target.is_tls) == ("8.8.8.8", 443, True)
+    assert target.path == "/h%C3%B6ok/a%20b?q=%C3%BC&x=%20"
+    assert [str(one) for one in target.addresses] == ["8.8.8.8"]
+
+
+def test_one_private_address_among_public_ones_refuses_the_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = [(2, 1, 6, "", ("8.8.8.8", 443)), (2, 1, 6, "", ("10.0.0.1", 443))]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: answer)
+    with pytest.raises(AddressRefused, match=r"10\.0\.0\.1"):
+        find_target("https://mixed.example/")
+
+
+def test_an_operator_may_allow_private_networks(settings: Any) -> None:
+    settings.XEENET = settings.XEENET | {"WEBHOOK_ALLOW_PRIVATE": True}
+    assert find_target("http://127.0.0.1:8000/").port == 8000
