@@ -59,6 +59,11 @@ def bench(environment: Environment, arguments: Arguments) -> int:
     replace_process([environment.python, "-m", "benchmarks.bench_train", *arguments])
 
 
+def bench_pages(environment: Environment, arguments: Arguments) -> int:
+    """Become the benchmark of the pages."""
+    replace_process([environment.python, "-m", "benchmarks.bench_pages", *arguments])
+
+
 def test(environment: Environment, arguments: Arguments) -> int:
     """Run the suite on both databases."""
     return suite.run_suite(environment, arguments)
@@ -145,6 +150,7 @@ COMMANDS = {
         Command("check", "missing migrations, production settings", check, "runtime"),
         Command("format", "ruff format, and fix what ruff can fix", format_code, "dev"),
         Command("bench", "measure the training script against its bar", bench, "worker"),
+        Command("bench-pages", "measure the pages with up to 100,000 results", bench_pages, "dev"),
         Command("lock", "pin all packages anew (--upgrade: newest in range)", lock, "dev"),
         Command("setup", "environment and packages only (worker, runtime, dev)", setup, None),
         Command("help", "this list", show_help, None),

@@ -1,0 +1,86 @@
+"""Times answers over HTTP, one request after the other, as one browser would ask for them."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import httpx2
+
+from benchmarks.pages_stopwatch import QUERIES_HEADER, SERVER_MS_HEADER
+
+WARM_UPS = 3
+# However slow an answer is: p50 needs a few of them, and the whole run an end.
+FEWEST_REQUESTS = 5
+MOST_SECONDS = 25.0
+ANSWER_TIMEOUT_SECONDS = 120.0
+
+
+@dataclass
+class Timing:
+    """What was seen of one address. Times in milliseconds; server time is that inside Django."""
+
+    wall_ms: list[float] = field(default_factory=list)
+    server_ms: list[float] = field(default_factory=list)
+    queries: int | None = None
+    size_bytes: int = 0
+
+    @property
+    def size_kb(self) -> float:
+        return self.size_bytes / 1000
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Return the smallest value that at least `share` of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def measure(
+    client: httpx2.Client,
+    path: str,
+    *,
+    requests: int,
+    headers: Mapping[str, str] | None = None,
+    before_each: Callable[[], object] | None = None,
+) -> Timing:
+    """Ask for `path` again and again; the time covers connection, headers and whole body.
+
+    `before_each` runs before every request, outside the time. Queries and size are the largest
+    seen. Raises httpx2.HTTPStatusError for any answer that is not a success.
+    """
+    timing = Timing()
+    give_up_at = time.monotonic() + MOST_SECONDS
+    for number in range(-WARM_UPS, requests):
+        if number >= FEWEST_REQUESTS and time.monotonic() > give_up_at:
+            break
+        if before_each:
+            before_each()
+        began = time.perf_counter()
+        response = client.get(path, headers=headers)
+        took = 1000 * (time.perf_counter() - began)
+        if response.status_code != httpx2.codes.OK:
+            raise RuntimeError(f"{path} answered {response.status_code}, which is no page to time.")
+        if number < 0:
+            continue
+        timing.wall_ms.append(took)
+        timing.size_bytes = max(timing.size_bytes, len(response.content))
+        if SERVER_MS_HEADER in response.headers:
+            timing.server_ms.append(float(response.headers[SERVER_MS_HEADER]))
+            timing.queries = max(timing.queries or 0, int(response.headers[QUERIES_HEADER]))
+    return timing
+
+
+def wait_until_up(base_url: str, path: str, *, seconds: float, alive: Callable[[], bool]) -> None:
+    """Return once the server answers at all. Raises RuntimeError when it ended or stays silent."""
+    give_up_at = time.monotonic() + seconds
+    while time.monotonic() < give_up_at and alive():
+        try:
+            httpx2.get(base_url + path, timeout=ANSWER_TIMEOUT_SECONDS)
+        except httpx2.TransportError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(
+        f"The server at {base_url} did not come up; the last lines of its log are above."
+    )

@@ -1,0 +1,161 @@
+"""Which pages `bench_pages` asks for, the bars they are held to, and the table of figures."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import unescape
+
+import httpx2
+from django.db.models import F
+from django.urls import reverse
+
+from benchmarks.pages_client import Timing, measure, percentile
+from campaigns.models import Campaign
+
+# Bars up to this many results; above it they are wider by LARGE_FACTOR.
+LARGE_FROM = 10_001
+LARGE_FACTOR = 1.3
+MAX_QUERIES = 15
+# Charts are many and alike: fewer requests each keep the run short.
+CHART_REQUESTS = 15
+HTMX = {"HX-Request": "true"}
+
+
+@dataclass(frozen=True)
+class Page:
+    """One thing to ask for, with its bars: p95 in ms and size in kB (None: told, not judged)."""
+
+    name: str
+    path: str
+    headers: Mapping[str, str]
+    max_ms: float | None = None
+    max_kb: float | None = None
+    # A result came in between: nothing that is kept per revision can be used.
+    after_result: bool = False
+    # Every visitor pays for these; a fragment or a page must stay a handful of queries.
+    max_queries: int = MAX_QUERIES
+
+
+@dataclass(frozen=True)
+class Row:
+    """One page of one campaign as it was measured."""
+
+    size: int
+    page: Page
+    timing: Timing
+
+    @property
+    def factor(self) -> float:
+        return LARGE_FACTOR if self.size >= LARGE_FROM else 1.0
+
+    @property
+    def misses(self) -> list[str]:
+        """Return in words which bars were missed."""
+        page, timing = self.page, self.timing
+        found = []
+        if page.max_ms is not None and percentile(timing.wall_ms, 0.95) > page.max_ms * self.factor:
+            found.append(f"p95 above {page.max_ms * self.factor:.0f} ms")
+        if page.max_kb is not None and timing.size_kb > page.max_kb * self.factor:
+            found.append(f"above {page.max_kb * self.factor:.0f} kB")
+        if timing.queries is not None and timing.queries > page.max_queries:
+            found.append(f"more than {page.max_queries} queries")
+        return found
+
+    @property
+    def holds(self) -> bool:
+        return not self.misses
+
+
+def measure_campaign(
+    client: httpx2.Client, campaign: Campaign, size: int, *, requests: int
+) -> list[Row]:
+    """Ask for every page of one campaign; return what was seen."""
+
+    def one_more_result() -> None:
+        Campaign.objects.filter(pk=campaign.pk).update(revision=F("revision") + 1)
+
+    rows = []
+    for page in pages(client, campaign):
+        is_chart = page.name.startswith("chart")
+        timing = measure(
+            client,
+            page.path,
+            requests=min(requests, CHART_REQUESTS) if is_chart else requests,
+            headers=page.headers,
+            before_each=one_more_result if page.after_result else None,
+        )
+        rows.append(Row(size, page, timing))
+    return rows
+
+
+def pages(client: httpx2.Client, campaign: Campaign) -> list[Page]:
+    """Return what to ask for; the charts are those that the analysis tab itself asks for."""
+    shown = reverse("campaign", args=[campaign.pk])
+    analysis = reverse("campaign-analysis", args=[campaign.pk])
+    board = reverse("api-leaderboard", args=[campaign.pk])
+    found = [
+        Page("campaign page", shown, {}, max_ms=100, max_kb=300),
+        Page("… after a new result", shown, {}, after_result=True),
+        Page("refreshing fragment", shown, HTMX, max_ms=100, max_kb=300),
+        Page("… after a new result", shown, HTMX, after_result=True),
+        Page("leaderboard API, 100 rows", f"{board}?limit=100", {}),
+        Page("analysis tab", analysis, {}, max_ms=150),
+        Page("… after a new result", analysis, {}, after_result=True),
+    ]
+    for path in chart_paths(client.get(analysis).text, analysis):
+        name = path.removeprefix(analysis).strip("/").partition("?")[0].strip("/")
+        found.append(Page(f"chart {name}", path, HTMX, max_ms=150))
+        found.append(Page("… after a new result", path, HTMX, after_result=True))
+    return found
+
+
+def chart_paths(html: str, below: str) -> list[str]:
+    """Return the addresses below a page's own that it fetches by htmx, each once, in order."""
+    fetched = (unescape(path) for path in re.findall(r'hx-get="([^"]*)"', html))
+    return list(dict.fromkeys(path for path in fetched if path.startswith(below) and path != below))
+
+
+def table(rows: list[Row], beside: Mapping[int, Timing]) -> str:
+    """Return the figures as text, per size, with optuna-dashboard's call under its own."""
+    lines = []
+    for size in dict.fromkeys(row.size for row in rows):
+        lines += [
+            "",
+            f"{size:,} results",
+            f"{'':34}{'p50 ms':>9}{'p95 ms':>9}{'server p95':>11}{'queries':>9}{'kB':>10}   bar",
+        ]
+        own = [row for row in rows if row.size == size]
+        lines += [_line(row.page.name, row.timing, _verdict(row)) for row in own]
+        if size in beside:
+            other = beside[size]
+            lines.append(_line("optuna-dashboard study detail", other, ""))
+            slower = percentile(other.wall_ms, 0.5) / percentile(own[0].timing.wall_ms, 0.5)
+            larger = other.size_bytes / own[0].timing.size_bytes
+            lines.append(
+                f"  that is {slower:,.0f} times the time and {larger:,.0f} times the bytes "
+                "of the campaign page"
+            )
+    missed = sum(not row.holds for row in rows)
+    lines += ["", f"{missed} missed" if missed else "Every bar is held."]
+    return "\n".join(lines)
+
+
+def _verdict(row: Row) -> str:
+    """Return the page's bars and whether they hold."""
+    bars = [
+        f"{limit * row.factor:.0f} {unit}"
+        for limit, unit in ((row.page.max_ms, "ms"), (row.page.max_kb, "kB"))
+        if limit is not None
+    ]
+    if row.misses:
+        return f"MISSED: {', '.join(row.misses)}"
+    return f"held: {', '.join([*bars, f'{row.page.max_queries} queries'])}"
+
+
+def _line(name: str, timing: Timing, verdict: str) -> str:
+    server = f"{percentile(timing.server_ms, 0.95):.1f}" if timing.server_ms else ""
+    queries = "" if timing.queries is None else str(timing.queries)
+    return (
+        f"  {name:32}{percentile(timing.wall_ms, 0.5):9.1f}{percentile(timing.wall_ms, 0.95):9.1f}"
+        f"{server:>11}{queries:>9}{timing.size_kb:10.1f}   {verdict}"
+    ).rstrip()

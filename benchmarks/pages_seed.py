@@ -1,0 +1,284 @@
+"""Rows for `bench_pages`: campaigns that look as if a fleet had worked on them for a while.
+
+Written in bulk, because a hundred thousand runs through the real verbs would take an hour; the
+database's constraints hold them to what the verbs could have made. The same numbers always give
+the same campaign.
+"""
+
+import datetime as dt
+import hashlib
+import itertools
+import math
+import random
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import connection
+
+from campaigns import lifecycle
+from campaigns.lifecycle import CampaignSpec
+from campaigns.lifecycle.campaigns import sampled_tasks
+from campaigns.models import (
+    Attempt,
+    AttemptOutcome,
+    Campaign,
+    CampaignState,
+    FailureClass,
+    ProgressPoint,
+    Result,
+    Task,
+    TaskState,
+)
+from experiments import catalog
+from workers.models import Worker
+from workers.protocol import bits_per_byte
+
+EXPERIMENT = "train_char_lm"
+DATASET = "tinyshakespeare"
+BUDGET_SECONDS = 10.0
+# Of each thousand tasks; the others have a measured value.
+FAILED, DIVERGED, SIMULATED, LOST_ONCE = 40, 15, 25, 20
+PENDING_TASKS = 50
+CURVES = 50
+POINTS_PER_CURVE = 20
+BATCH = 1_000
+FLEET = (
+    ("cpu", "Xeon 8 cores", 0.25),
+    ("cpu", "Ryzen 16 cores", 0.2),
+    ("cpu", "laptop, 4 cores", 0.35),
+    ("cuda", "RTX 3060", 0.02),
+    ("cuda", "RTX 4090", 0.0),
+    ("mps", "Apple M2", 0.08),
+)
+MACHINES_PER_KIND = 4
+
+
+def make_fleet(now: dt.datetime) -> list[Worker]:
+    """Return new workers of several kinds; tokens of theirs open nothing."""
+    workers = [
+        Worker(
+            name=f"{title} {number}",
+            token_hash=hashlib.sha256(f"bench {title} {number}".encode()).hexdigest(),
+            hardware={"devices": [device], "machine": title, "torch": "2.13.0"},
+            agent_version="0.1.0",
+            enrolled_at=now - dt.timedelta(days=30),
+            last_seen_at=now,
+        )
+        for device, title, _ in FLEET
+        for number in range(1, MACHINES_PER_KIND + 1)
+    ]
+    return Worker.objects.bulk_create(workers)
+
+
+def make_campaign(
+    results: int, *, owner: User, workers: list[Worker], now: dt.datetime
+) -> Campaign:
+    """Return an active campaign with exactly `results` results, and failed and waiting tasks."""
+    spec = CampaignSpec(
+        name=f"{results:,} results",
+        experiment=EXPERIMENT,
+        dataset=DATASET,
+        task_count=results,
+        time_budget_seconds=BUDGET_SECONDS,
+        allow_simulated=True,
+        base_seed=results * 7,
+    )
+    campaign = lifecycle.create_campaign(spec, owner=owner, now=now)
+    failed = results * FAILED // 1000
+    total = results + failed + PENDING_TASKS
+    seconds_each = BUDGET_SECONDS + 2.0
+    launched_at = now - dt.timedelta(seconds=seconds_each * (total / len(workers) + 2))
+    Campaign.objects.filter(pk=campaign.pk).update(
+        state=CampaignState.ACTIVE, launched_at=launched_at, task_count=total, revision=results
+    )
+    campaign.refresh_from_db()
+    chance = random.Random(results)  # noqa: S311 - the same campaign every time
+    failing = set(chance.sample(range(results + failed), failed))
+    runs = _Runs(campaign, workers, chance, launched_at, seconds_each)
+    numbers = iter(range(total))
+    while batch := list(itertools.islice(numbers, BATCH)):
+        runs.store(sampled_tasks(campaign, batch, now=launched_at), failing, results + failed)
+    _store_curves(campaign, chance)
+    return campaign
+
+
+def settle() -> None:
+    """Do at once what autovacuum does within minutes: statistics, and the visibility map."""
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+
+
+class _Runs:
+    """Turns sampled tasks into ended ones, each with its attempts and its result."""
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        workers: list[Worker],
+        chance: random.Random,
+        launched_at: dt.datetime,
+        seconds_each: float,
+    ) -> None:
+        self.campaign = campaign
+        self.workers = workers
+        self.chance = chance
+        self.launched_at = launched_at
+        self.seconds_each = seconds_each
+        sizes = catalog.get(EXPERIMENT).eval_bytes_allowed(campaign.dataset.size_bytes)
+        self.eval_bytes = sizes["full"]
+
+    def store(self, tasks: Iterable[Task], failing: set[int], run: int) -> None:
+        """Store one batch: tasks below number `run` have ended, as failed ones where told so."""
+        batch = list(tasks)
+        attempts: list[Attempt] = []
+        results: list[Result] = []
+        for task in batch:
+            if task.number < run:
+                attempts.extend(self._attempts(task, fails=task.number in failing))
+        Task.objects.bulk_create(batch)
+        Attempt.objects.bulk_create(attempts)
+        for attempt in attempts:
+            if attempt.outcome in {AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED}:
+                results.append(self._result(attempt))
+        Result.objects.bulk_create(results)
+
+    def _attempts(self, task: Task, *, fails: bool) -> Iterator[Attempt]:
+        """Yield what happened to a task, and set the task to how it ended."""
+        turn, place = divmod(task.number, len(self.workers))
+        worker = self.workers[place]
+        started = self.launched_at + dt.timedelta(
+            seconds=turn * self.seconds_each + place * 0.4 + self.chance.random()
+        )
+        ended = started + dt.timedelta(seconds=BUDGET_SECONDS + self.chance.random())
+        number = 1
+        if not fails and self.chance.randrange(1000) < LOST_ONCE:
+            yield self._attempt(task, 1, worker, started, ended, AttemptOutcome.LOST)
+            task.lost_attempts, number = 1, 2
+        task.finished_at = ended
+        if fails:
+            task.state = TaskState.FAILED
+            task.failed_attempts = task.max_failed_attempts
+            task.failure_class = self.chance.choice(
+                [
+                    FailureClass.OOM,
+                    FailureClass.OOM,
+                    FailureClass.TIMEOUT,
+                    FailureClass.SCRIPT_ERROR,
+                ]
+            )
+            for tried in range(1, task.max_failed_attempts + 1):
+                yield self._attempt(task, tried, worker, started, ended, AttemptOutcome.FAILED)
+            return
+        task.state = TaskState.COMPLETED
+        diverges = self.chance.randrange(1000) < DIVERGED
+        outcome = AttemptOutcome.DIVERGED if diverges else AttemptOutcome.COMPLETED
+        yield self._attempt(task, number, worker, started, ended, outcome)
+
+    def _attempt(
+        self,
+        task: Task,
+        number: int,
+        worker: Worker,
+        started: dt.datetime,
+        ended: dt.datetime,
+        outcome: AttemptOutcome,
+    ) -> Attempt:
+        failed = outcome == AttemptOutcome.FAILED
+        return Attempt(
+            task=task,
+            number=number,
+            lease_id=uuid.UUID(int=self.chance.getrandbits(128)),
+            claim_id=uuid.UUID(int=self.chance.getrandbits(128)),
+            worker=worker,
+            started_at=started,
+            ended_at=ended,
+            outcome=outcome,
+            failure_class=FailureClass.LOST
+            if outcome == AttemptOutcome.LOST
+            else (task.failure_class if failed else ""),
+            message="exit code 1" if failed else "",
+            exit_code=1 if failed else 0,
+            stderr_tail="step 100: train loss 2.41, 9.3 s left\n" * 12,
+            wall_time_seconds=(ended - started).total_seconds(),
+        )
+
+    def _result(self, attempt: Attempt) -> Result:
+        """Return a result whose value depends on the params as it does in life, plus noise."""
+        task, chance = attempt.task, self.chance
+        device = attempt.worker.device
+        slower = next(
+            cost for _, title, cost in FLEET if title == attempt.worker.hardware["machine"]
+        )
+        diverged = attempt.outcome == AttemptOutcome.DIVERGED
+        simulated = not diverged and chance.randrange(1000) < SIMULATED
+        value = None if diverged else _value(task.params) + slower + chance.gauss(0, 0.05)
+        nats = None if value is None else value * self.eval_bytes / bits_per_byte(1.0, 1)
+        steps = int(400 / (1 + slower) * 64 / task.params["batch_size"])
+        tokens = steps * task.params["batch_size"] * task.params["context_length"]
+        wall = attempt.wall_time_seconds or BUDGET_SECONDS
+        columns: dict[str, Any] = {
+            "val_bpb": value,
+            "train_loss": None if diverged else 0.7 * (value or 0.0),
+            "eval_nll_nats": nats,
+            "eval_bytes": self.eval_bytes,
+            "eval_tokens": self.eval_bytes,
+            "steps_completed": steps,
+            "tokens_trained": tokens,
+            "model_params": 12 * task.params["n_layers"] * task.params["d_model"] ** 2,
+            "wall_time_seconds": wall,
+            "device_used": device,
+            "stop_reason": "diverged" if diverged else "time",
+        }
+        said = {
+            "dataset": DATASET,
+            "dataset_sha256": self.campaign.dataset_id,
+            "train_seconds": wall - 2,
+            "eval_seconds": 0.5,
+            "setup_seconds": 1.5,
+            "threads": 2,
+            "dtype": "bfloat16",
+            "torch_version": "2.13.0",
+            "seed": task.seed,
+            "peak_memory_mb": 300.0,
+        }
+        return Result(
+            task=task,
+            attempt=attempt,
+            campaign=self.campaign,
+            is_ranked=not diverged and not simulated,
+            diverged=diverged,
+            simulated=simulated,
+            eval_is_subset=slower > 0.3 and chance.random() < 0.3,
+            metrics=columns | said,
+            created_at=attempt.ended_at,
+            **columns,
+        )
+
+
+def _value(params: dict[str, Any]) -> float:
+    """Return bits per byte with one good learning rate, and larger models somewhat better."""
+    off_best = math.log10(params["lr"]) + 2.3
+    schedule = {"cosine": 0.0, "linear": 0.03, "step_decay": 0.15}[params["lr_schedule"]]
+    size = 0.08 * math.log2(params["d_model"] / 64) + 0.02 * params["n_layers"]
+    return 2.6 + 0.5 * off_best**2 + schedule - size + 0.002 * params["batch_size"]
+
+
+def _store_curves(campaign: Campaign, chance: random.Random) -> None:
+    """Give the last attempts a learning curve each."""
+    attempts = Attempt.objects.filter(task__campaign=campaign, outcome=AttemptOutcome.COMPLETED)
+    points = [
+        ProgressPoint(
+            attempt_id=pk,
+            seq=seq,
+            elapsed_seconds=0.4 * seq,
+            step=20 * seq,
+            tokens=20 * seq * 8192,
+            train_loss=4.0 / math.sqrt(seq) + chance.gauss(0, 0.02),
+            val_bpb=5.5 / math.sqrt(seq) + chance.gauss(0, 0.02),
+        )
+        for pk in attempts.order_by("-pk").values_list("pk", flat=True)[:CURVES]
+        for seq in range(1, POINTS_PER_CURVE + 1)
+    ]
+    ProgressPoint.objects.bulk_create(points)
