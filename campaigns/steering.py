@@ -8,6 +8,7 @@ An actor of None is the command line on the server, which may everything.
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -15,10 +16,12 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 
 from campaigns import lifecycle
-from campaigns.lifecycle import CampaignSpec
+from campaigns.lifecycle import CampaignSpec, Claim
 from campaigns.models import Campaign, Task
 from campaigns.samplers import Params
 from workers import audit, roles
+from workers import lifecycle as worker_lifecycle
+from workers.models import WorkerState
 
 
 def may_change(user: roles.Person, campaign: Campaign) -> bool:
@@ -93,6 +96,39 @@ def enqueue(
         task = lifecycle.enqueue(campaign, params, seed=seed, now=now)
         audit.record(actor, "enqueue", task, now=now)
     return task
+
+
+def ask(
+    actor: User,
+    campaign: Campaign,
+    *,
+    claim_id: uuid.UUID,
+    now: dt.datetime,
+    count: int = 1,
+    params: Params | None = None,
+    seed: int | None = None,
+) -> Claim:
+    """Lease tasks of the campaign to the person's own program; see `lifecycle.ask`."""
+    _must_change(actor, campaign)
+    lifecycle.expire(now=now)
+    with transaction.atomic():
+        worker, is_new = worker_lifecycle.identity_of(actor, now=now)
+        if worker.state == WorkerState.DISABLED:
+            raise PermissionDenied(f"{worker} is disabled. Ask the operator of this server.")
+        worker_lifecycle.see(worker, now=now)
+        if is_new:
+            audit.record(actor, "enrol", worker, now=now)
+        asked: dict[str, Any] = {
+            "claim_id": claim_id,
+            "count": count,
+            "params": params,
+            "seed": seed,
+        }
+        claim = lifecycle.ask(worker, campaign, now=now, **asked)
+        # An earlier start means a repetition, whose task was written down then.
+        if params is not None and claim.attempts and claim.attempts[0].started_at == now:
+            audit.record(actor, "enqueue", claim.attempts[0].task, now=now)
+    return claim
 
 
 def retry_task(actor: User | None, task: Task, *, now: dt.datetime) -> None:

@@ -4,6 +4,7 @@
 |---------|--------------------|----------|------------------------------------------------------|
 | invite  | –                  | –        | a single-use enrolment token is made                 |
 | enrol   | –                  | active   | the invitation is used up, a worker token is made    |
+| identity_of | –              | active   | a person's own program gets a worker, without token  |
 | see     | active, draining   | same     | presence is noted (any authenticated call)           |
 | pause   | active             | active   | no claims until an instant, doubled each time        |
 | drain   | active             | draining | finishes what it holds, claims nothing               |
@@ -27,6 +28,7 @@ from workers.models import EnrolmentToken, Worker, WorkerSession, WorkerState
 from workers.tokens import ENROLMENT_PREFIX, WORKER_PREFIX, hash_token, new_token
 
 MAX_PAUSE = dt.timedelta(hours=1)
+MAX_NAME_LENGTH = 100
 
 
 class WorkerError(Exception):
@@ -107,6 +109,28 @@ def register(
     """
     _, invitation = invite(now=now, label=name)
     return enrol(invitation, now=now, name=name, hardware=hardware)
+
+
+def identity_of(person: User, *, now: dt.datetime) -> tuple[Worker, bool]:
+    """Return the worker under which the person's own program holds leases, and whether it is new.
+
+    Nobody has its token: the person is known by their own.
+    """
+    found = Worker.objects.filter(person=person).first()
+    if found is not None:
+        return found, False
+    name = f"ask:{person.get_username()}"[:MAX_NAME_LENGTH]
+    if Worker.objects.filter(name=name).exists():
+        # Taken by an agent, or by who had this user name before.
+        name = f"ask:{person.pk}:{person.get_username()}"[:MAX_NAME_LENGTH]
+    return Worker.objects.get_or_create(
+        person=person,
+        defaults={
+            "name": name,
+            "token_hash": hash_token(new_token(WORKER_PREFIX)),
+            "enrolled_at": now,
+        },
+    )
 
 
 def see(worker: Worker, *, now: dt.datetime, boot_id: uuid.UUID | None = None) -> None:

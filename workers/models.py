@@ -39,6 +39,14 @@ class Worker(models.Model):
 
     name = models.CharField(max_length=100, unique=True)
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    # Set: no agent, but what a person's own program asks and tells under, by the person's token.
+    person = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="asking_worker",
+    )
     state = models.CharField(max_length=16, choices=WorkerState, default=WorkerState.ACTIVE)
     # env_error makes a worker pause itself: it claims nothing before this instant.
     paused_until = models.DateTimeField(null=True, blank=True)

@@ -20,6 +20,7 @@ Tasks (with their attempt)
 | verb        | task from             | task to                        | attempt                   |
 |-------------|-----------------------|--------------------------------|---------------------------|
 | claim       | pending               | leased                         | – → running               |
+| ask         | pending (of one campaign, or made for it): as claim                        |
 | renew       | leased                | leased                         | running                   |
 | release     | leased                | pending                        | running → released        |
 | expire      | leased, overdue       | pending; failed, losses spent  | running → lost            |
@@ -36,6 +37,7 @@ bug. `now` is the database's time, read once by the caller (`campaigns.clock.dat
 Lease = the agent is alive (short, renewed). Deadline = the run may not outstay its budget (hard).
 """
 
+from campaigns.lifecycle.asking import ask
 from campaigns.lifecycle.campaigns import (
     CampaignSpec,
     cancel,
@@ -77,6 +79,7 @@ __all__ = [
     "ResultConflict",
     "WrongState",
     "add_tasks",
+    "ask",
     "cancel",
     "cancel_task",
     "claim",

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
-from django.db.models import F, Max, Value
+from django.db.models import F, Max, Q, Value
 from django.db.models.functions import Greatest, Least
 
 from campaigns.lifecycle.campaigns import cancel_open_tasks, note_ended_task
@@ -59,28 +59,38 @@ def claim(worker: Worker, *, claim_id: uuid.UUID, count: int, now: dt.datetime) 
     that may not claim gets an empty claim and the reason.
     """
     expire(now=now, limit=max(count, 20))
+    return lease_waiting(worker, claim_id=claim_id, count=count, now=now)
+
+
+def lease_waiting(
+    worker: Worker, *, claim_id: uuid.UUID, count: int, now: dt.datetime, among: Q | None = None
+) -> Claim:
+    """`claim` without its sweep, among all tasks or those of a condition."""
     # One transaction: task and attempt must agree, and the row lock on the worker makes a claim
     # and its repetition (sent because the answer was lost) follow one another.
     with transaction.atomic():
         worker = Worker.objects.select_for_update(no_key=True).get(pk=worker.pk)
-        repeated = _attempts(worker, claim_id)
+        repeated = attempts_of_claim(worker, claim_id)
         if repeated:
             return Claim(repeated, "")
-        if reason := _why_nothing(worker, now):
+        if reason := why_nothing(worker, now):
             return Claim([], reason)
+        among = among or Q()
         tasks = (
             Task.objects.claimable(worker, now)
+            .filter(among)
             .select_related("campaign")
             .select_for_update(skip_locked=True, of=("self",))[:count]
         )
         for task in tasks:
             _lease(task, worker, claim_id, now)
-        attempts = _attempts(worker, claim_id)
-    reason = "" if len(attempts) == count else _why_fewer(worker)
+        attempts = attempts_of_claim(worker, claim_id)
+    reason = "" if len(attempts) == count else _why_fewer(worker, among)
     return Claim(attempts, reason)
 
 
-def _attempts(worker: Worker, claim_id: uuid.UUID) -> list[Attempt]:
+def attempts_of_claim(worker: Worker, claim_id: uuid.UUID) -> list[Attempt]:
+    """Return what this claim of the worker was given; [] before it."""
     attempts = Attempt.objects.filter(worker=worker, claim_id=claim_id)
     related = "task__campaign__dataset", "task__campaign__package"
     # The script's source is fetched by hash; the lease only names it.
@@ -89,7 +99,8 @@ def _attempts(worker: Worker, claim_id: uuid.UUID) -> list[Attempt]:
     )
 
 
-def _why_nothing(worker: Worker, now: dt.datetime) -> str:
+def why_nothing(worker: Worker, now: dt.datetime) -> str:
+    """Return why this worker is given no task whatever waits; "" when it may claim."""
     if worker.state != WorkerState.ACTIVE:
         return f"This worker is {worker.state}; an operator can resume it."
     if worker.paused_until is not None and worker.paused_until > now:
@@ -98,9 +109,9 @@ def _why_nothing(worker: Worker, now: dt.datetime) -> str:
     return ""
 
 
-def _why_fewer(worker: Worker) -> str:
+def _why_fewer(worker: Worker, among: Q) -> str:
     waiting = Task.objects.filter(
-        state=TaskState.PENDING, campaign__state=CampaignState.ACTIVE
+        among, state=TaskState.PENDING, campaign__state=CampaignState.ACTIVE
     ).select_related("campaign")
     if worker.simulates and waiting.filter(campaign__allow_simulated=False).exists():
         return "The tasks that wait need real training; this worker has no torch and simulates."
@@ -297,7 +308,9 @@ def retry_task(task: Task, *, now: dt.datetime) -> None:
         )
         if not moved:
             raise WrongState("Only a failed task can be run again.")
-        Campaign.objects.filter(pk=campaign.pk, state=CampaignState.COMPLETED).update(
+        rows = Campaign.objects.filter(pk=campaign.pk)
+        rows.update(revision=F("revision") + 1)
+        rows.filter(state=CampaignState.COMPLETED).update(
             # Resumed: else the failures that ended it would pause it again at the first new one.
             state=CampaignState.ACTIVE,
             finished_at=None,

@@ -1,0 +1,61 @@
+"""The verb of an outside optimiser: ask, which leases it tasks of one campaign."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from django.db import transaction
+from django.db.models import Q
+
+from campaigns.lifecycle.errors import WrongState
+from campaigns.lifecycle.growth import enqueue
+from campaigns.lifecycle.leases import Claim, attempts_of_claim, lease_waiting, why_nothing
+from campaigns.models import Campaign, CampaignState
+from campaigns.samplers import Params
+from workers.models import Worker
+
+
+def ask(
+    worker: Worker,
+    campaign: Campaign,
+    *,
+    claim_id: uuid.UUID,
+    now: dt.datetime,
+    count: int = 1,
+    params: Params | None = None,
+    seed: int | None = None,
+) -> Claim:
+    """Lease up to `count` waiting tasks of the campaign, or one new task with the given params.
+
+    The same `claim_id` again returns the same leases and adds no second task. Overdue leases are
+    not taken back here: call `expire` before, in a transaction of its own. Raises WrongState when
+    the campaign hands out nothing, and for params what `enqueue` raises.
+    """
+    # One transaction: a task with the asker's params goes to the asker, or is not made.
+    with transaction.atomic():
+        # Locks the worker first, as `claim` does; then campaign, task, attempt.
+        worker = Worker.objects.select_for_update(no_key=True).get(pk=worker.pk)
+        if repeated := attempts_of_claim(worker, claim_id):
+            return Claim(repeated, "")
+        if reason := why_nothing(worker, now) or _why_no_task(campaign, params):
+            return Claim([], reason)
+        if params is None:
+            among = Q(campaign=campaign)
+        else:
+            count = 1
+            among = Q(pk=enqueue(campaign, params, seed=seed, now=now).pk)
+        claim = lease_waiting(worker, claim_id=claim_id, count=count, now=now, among=among)
+        if params is not None and not claim.attempts:
+            raise WrongState(f"The campaign hands out nothing now. {claim.reason}")
+    return claim
+
+
+def _why_no_task(campaign: Campaign, params: Params | None) -> str:
+    """Return why a campaign has nothing left to lease; "" when it may. Raises WrongState."""
+    campaign.refresh_from_db(fields=["state"])
+    if campaign.state == CampaignState.COMPLETED and params is None:
+        return "The campaign is completed: no task waits. Ask with params, or add tasks."
+    if campaign.state not in {CampaignState.ACTIVE, CampaignState.COMPLETED}:
+        raise WrongState(f"The campaign is {campaign.state}; only an active one hands out tasks.")
+    return ""
