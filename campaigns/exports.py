@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from campaigns.models import Campaign, Result
 
@@ -52,6 +52,13 @@ _FIELDS: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
     "worker": lambda _, result: result.attempt.worker.name,
     "created_at": lambda _, result: result.created_at.isoformat(),
 }
+
+
+class Writer(Protocol):
+    """`csv_lines` and `json_lines`."""
+
+    def __call__(self, campaign: Campaign, *, simulated: bool = False) -> Iterator[str]:
+        """Yield the file piece by piece."""
 
 
 class _Line:

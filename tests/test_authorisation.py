@@ -69,7 +69,7 @@ IN: Final = "in"
 # One answer per role, in the order of ROLES.
 EVERYBODY: Final = (IN, IN, IN, IN, IN, IN, IN)
 WORKERS: Final = (401, IN, IN, 403, 401, 401, 401)
-HOLDER: Final = (401, IN, 404, 403, 401, 401, 401)
+HOLDER: Final = (401, IN, 404, 403, 404, 404, 404)
 KNOWN: Final = (401, IN, IN, 403, IN, IN, IN)
 READERS: Final = (IN, 401, 401, 401, IN, IN, IN)
 SIGNED_IN: Final = (401, 401, 401, 401, IN, IN, IN)
@@ -79,7 +79,7 @@ TABLE: Final[dict[tuple[str, str], tuple[int | str, ...]]] = {
     ("POST", "workers/enrol"): EVERYBODY,
     ("GET", "workers/me"): WORKERS,
     ("POST", "leases/claim"): WORKERS,
-    ("POST", "heartbeat"): WORKERS,
+    ("POST", "heartbeat"): KNOWN,
     ("PUT", "leases/<uuid:lease_id>/result"): HOLDER,
     ("POST", "leases/<uuid:lease_id>/release"): HOLDER,
     ("GET", "packages/<sha256:sha256>"): KNOWN,
@@ -91,10 +91,19 @@ TABLE: Final[dict[tuple[str, str], tuple[int | str, ...]]] = {
     ("POST", "campaigns/<int:pk>/pause"): OWNERS,
     ("POST", "campaigns/<int:pk>/resume"): OWNERS,
     ("POST", "campaigns/<int:pk>/cancel"): OWNERS,
+    ("POST", "campaigns/<int:pk>/add-tasks"): OWNERS,
+    ("POST", "campaigns/<int:pk>/raise-attempts"): OWNERS,
+    ("POST", "campaigns/<int:pk>/ask"): OWNERS,
     ("GET", "campaigns/<int:pk>/tasks"): READERS,
+    ("POST", "campaigns/<int:pk>/tasks"): OWNERS,
+    ("GET", "campaigns/<int:pk>/attempts"): READERS,
     ("GET", "campaigns/<int:pk>/results"): READERS,
+    ("GET", "campaigns/<int:pk>/results.csv"): READERS,
+    ("GET", "campaigns/<int:pk>/results.jsonl"): READERS,
     ("GET", "campaigns/<int:pk>/leaderboard"): READERS,
     ("GET", "tasks/<int:pk>"): READERS,
+    ("POST", "tasks/<int:pk>/retry"): OWNERS,
+    ("POST", "tasks/<int:pk>/cancel"): OWNERS,
 }
 
 
@@ -123,6 +132,10 @@ def address(path: str, world: World) -> str:
 
 def body(path: str, world: World) -> dict[str, Any]:
     """A body that reaches the look-up behind it where that decides; an empty one elsewhere."""
+    if path.endswith("/tasks"):
+        return {"params": world.attempt.task.params}
+    if path.endswith("add-tasks"):
+        return {"count": 1}
     return dict(factories.completed(world.attempt.task)) if path.endswith("result") else {}
 
 

@@ -1,4 +1,4 @@
-"""What researchers send and get: campaigns, tasks with their attempts, results, the leaderboard."""
+"""What researchers get: campaigns, tasks with their attempts, results, the leaderboard."""
 
 from __future__ import annotations
 
@@ -7,72 +7,9 @@ from typing import Any, Final
 from rest_framework import serializers
 
 from campaigns.api.serializers_agent import DatasetReferenceSerializer
-from campaigns.lifecycle import CampaignSpec
-from campaigns.models import MAX_BUDGET_SECONDS, MAX_SEED, Attempt, Campaign, Result, Task
-from workers.api.fields import (
-    JSONObjectField,
-    StrictBooleanField,
-    StrictCharField,
-    StrictFloatField,
-    StrictIntegerField,
-)
+from campaigns.models import Attempt, Campaign, Result, Task
 
-MAX_SEARCH_SPACE_BYTES: Final = 64 * 1024
-MIN_BUDGET_SECONDS: Final = 0.1
-MAX_ATTEMPTS: Final = 100
 MAX_LEADERBOARD_ROWS: Final = 500
-# An answer names this many misspelt fields; a body may hold a hundred thousand.
-MAX_UNKNOWN_FIELDS: Final = 10
-
-
-class CampaignSpecSerializer(serializers.Serializer[CampaignSpec]):
-    """`lifecycle.CampaignSpec`: shape only; whether it makes sense is judged there.
-
-    A key that is not known is refused: a misspelt setting must not run as its default.
-    """
-
-    name = StrictCharField(max_length=200)
-    experiment = StrictCharField(max_length=100)
-    task_count = StrictIntegerField(min_value=1)
-    time_budget_seconds = StrictFloatField(
-        min_value=MIN_BUDGET_SECONDS, max_value=MAX_BUDGET_SECONDS
-    )
-    base_seed = StrictIntegerField(required=False, min_value=0, max_value=MAX_SEED)
-    search_space = JSONObjectField(
-        required=False,
-        allow_null=True,
-        max_bytes=MAX_SEARCH_SPACE_BYTES,
-        help_text="Parameters and constraints; null or absent takes the experiment's.",
-    )
-    sampler = StrictCharField(required=False, max_length=50)
-    dataset = StrictCharField(
-        required=False,
-        allow_blank=True,
-        max_length=100,
-        help_text="A name or a sha256; empty takes the experiment's first.",
-    )
-    description = StrictCharField(required=False, allow_blank=True, max_length=10_000)
-    allow_simulated = StrictBooleanField(required=False)
-    max_failed_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_ATTEMPTS)
-    max_lost_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_ATTEMPTS)
-
-    def to_internal_value(self, data: Any) -> Any:
-        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, dict) else []
-        if unknown:
-            known = ", ".join(self.fields)
-            raise serializers.ValidationError(
-                {
-                    name[:100]: [f"There is no such field; known are: {known}."]
-                    for name in unknown[:MAX_UNKNOWN_FIELDS]
-                }
-            )
-        return CampaignSpec(**super().to_internal_value(data))
-
-
-class ReasonSerializer(serializers.Serializer[dict[str, Any]]):
-    """Why a person does it, for the others to read."""
-
-    reason = StrictCharField(required=False, allow_blank=True, max_length=500)
 
 
 class CampaignSerializer(serializers.ModelSerializer[Campaign]):
@@ -113,7 +50,7 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
 
 
 class ProgressSerializer(serializers.Serializer[Any]):
-    """`leaderboard.CampaignProgress`."""
+    """`progress.CampaignProgress`."""
 
     pending = serializers.IntegerField()
     leased = serializers.IntegerField()
@@ -197,6 +134,7 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
             "number",
             "params",
             "seed",
+            "origin",
             "state",
             "failure_class",
             "failed_attempts",
@@ -216,7 +154,7 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
 
     class Meta:
         model = Attempt
-        fields = (
+        fields: Any = (
             "number",
             "worker",
             "outcome",
@@ -227,6 +165,21 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
             "ended_at",
             "wall_time_seconds",
             "stderr_tail",
+        )
+        read_only_fields = fields
+
+
+class AttemptOfCampaignSerializer(AttemptSerializer):
+    """One attempt of a campaign's list; its stderr is with the task."""
+
+    task_id = serializers.IntegerField()
+    task_number = serializers.IntegerField(source="task.number")
+
+    class Meta(AttemptSerializer.Meta):
+        fields = (
+            "task_id",
+            "task_number",
+            *(name for name in AttemptSerializer.Meta.fields if name != "stderr_tail"),
         )
         read_only_fields = fields
 
@@ -250,6 +203,14 @@ class LeaderboardQuerySerializer(serializers.Serializer[dict[str, Any]]):
     offset = serializers.IntegerField(default=0, min_value=0, max_value=10_000_000)
     device = serializers.CharField(
         default="", max_length=100, help_text="Rank only what was measured on it, among itself."
+    )
+
+
+class ExportQuerySerializer(serializers.Serializer[dict[str, Any]]):
+    """What goes into the file."""
+
+    simulated = serializers.BooleanField(
+        default=False, help_text="Also results that nobody measured; each says so."
     )
 
 

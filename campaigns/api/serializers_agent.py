@@ -13,6 +13,7 @@ from typing import Any, Final
 from django.conf import settings
 from rest_framework import serializers
 
+from campaigns.lifecycle import Claim
 from campaigns.models import Attempt, FailureClass
 from workers.api.fields import (
     BoundedListField,
@@ -31,6 +32,7 @@ from workers.protocol import (
     MAX_METRICS_BYTES,
     MAX_PROGRESS_POINTS_PER_HEARTBEAT,
     MAX_STDERR_TAIL_BYTES,
+    ClaimReply,
     HeartbeatAnswer,
     Lease,
     Outcome,
@@ -195,6 +197,18 @@ def lease_of(attempt: Attempt, now: dt.datetime) -> Lease:
         "lease_seconds": times["LEASE_SECONDS"],
         # What is left of it: the claim may be a repetition.
         "deadline_seconds": max(0.0, (deadline - now).total_seconds()),
+    }
+
+
+def claim_reply(claim: Claim, count: int, now: dt.datetime) -> ClaimReply:
+    """Return what an agent or a person is told that asked for `count` tasks."""
+    # A repeated claim may find leases that have ended meanwhile; there is nothing to run.
+    leases = [lease_of(a, now) for a in claim.attempts if a.task.lease_id == a.lease_id]
+    return {
+        "leases": leases,
+        "heartbeat_seconds": settings.XEENET["HEARTBEAT_SECONDS"],
+        "wait_seconds": 0.0 if len(leases) == count else idle_wait_seconds(),
+        "reason": claim.reason,
     }
 
 

@@ -4,6 +4,8 @@ from django.urls import path, register_converter
 
 from campaigns.api import views as research
 from campaigns.api import views_agent as agent
+from campaigns.api import views_results as results
+from campaigns.api import views_tasks as tasks
 from workers import protocol
 
 
@@ -53,12 +55,30 @@ urlpatterns = [
     path("campaigns/<int:pk>/pause", research.PauseView.as_view(), name="api-pause"),
     path("campaigns/<int:pk>/resume", research.ResumeView.as_view(), name="api-resume"),
     path("campaigns/<int:pk>/cancel", research.CancelView.as_view(), name="api-cancel"),
-    path("campaigns/<int:pk>/tasks", research.TasksView.as_view(), name="api-tasks"),
-    path("campaigns/<int:pk>/results", research.ResultsView.as_view(), name="api-results"),
+    path("campaigns/<int:pk>/add-tasks", research.AddTasksView.as_view(), name="api-add-tasks"),
+    path(
+        "campaigns/<int:pk>/raise-attempts",
+        research.RaiseAttemptsView.as_view(),
+        name="api-raise-attempts",
+    ),
+    path("campaigns/<int:pk>/ask", research.AskView.as_view(), name="api-ask"),
+    path("campaigns/<int:pk>/tasks", tasks.TasksView.as_view(), name="api-tasks"),
+    path("campaigns/<int:pk>/attempts", tasks.AttemptsView.as_view(), name="api-attempts"),
+    path("campaigns/<int:pk>/results", results.ResultsView.as_view(), name="api-results"),
+    path(
+        "campaigns/<int:pk>/results.csv", results.ResultsCSVView.as_view(), name="api-results-csv"
+    ),
+    path(
+        "campaigns/<int:pk>/results.jsonl",
+        results.ResultsJSONLinesView.as_view(),
+        name="api-results-jsonl",
+    ),
     path(
         "campaigns/<int:pk>/leaderboard",
-        research.LeaderboardView.as_view(),
+        results.LeaderboardView.as_view(),
         name="api-leaderboard",
     ),
-    path("tasks/<int:pk>", research.TaskView.as_view(), name="api-task"),
+    path("tasks/<int:pk>", tasks.TaskView.as_view(), name="api-task"),
+    path("tasks/<int:pk>/retry", tasks.RetryTaskView.as_view(), name="api-retry-task"),
+    path("tasks/<int:pk>/cancel", tasks.CancelTaskView.as_view(), name="api-cancel-task"),
 ]

@@ -1,7 +1,8 @@
-"""What researchers call: campaigns and their verbs, tasks, results, the leaderboard."""
+"""What researchers call: campaigns and their verbs."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -15,25 +16,25 @@ from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
-from campaigns import leaderboard, steering
-from campaigns.api.filters import CampaignFilter, Pages, ResultFilter, TaskFilter
+from campaigns import steering
+from campaigns.api.filters import CampaignFilter, Pages
 from campaigns.api.openapi import errors
 from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
-from campaigns.api.serializers import (
-    CampaignDetailSerializer,
-    CampaignSerializer,
+from campaigns.api.serializers import CampaignDetailSerializer, CampaignSerializer
+from campaigns.api.serializers_agent import ClaimReplySerializer, claim_reply
+from campaigns.api.serializers_requests import (
+    AddTasksSerializer,
+    AskSerializer,
     CampaignSpecSerializer,
-    LeaderboardQuerySerializer,
-    LeaderboardSerializer,
+    RaiseAttemptsSerializer,
     ReasonSerializer,
-    ResultSerializer,
-    TaskDetailSerializer,
-    TaskSerializer,
 )
 from campaigns.clock import database_now
-from campaigns.models import Campaign, Result, Task
+from campaigns.models import Campaign, Result
+from campaigns.progress import campaign_progress
 
 
 class CampaignsView(ListAPIView[Campaign]):
@@ -90,7 +91,7 @@ class CampaignView(GenericAPIView[Campaign]):
         return Response(_detail(pk))
 
 
-class _VerbView(GenericAPIView[Campaign]):
+class VerbView(GenericAPIView[Campaign]):
     """Base of what the owner of a campaign (or staff) does with it."""
 
     queryset = Campaign.objects.all()
@@ -103,17 +104,22 @@ class _VerbView(GenericAPIView[Campaign]):
         verb(cast(User, self.request.user), campaign, now=database_now(), **arguments)
         return Response(_detail(campaign.pk))
 
-    def reason(self) -> str:
-        serializer = ReasonSerializer(data=self.request.data)
+    def body(self, serializer_class: type[BaseSerializer[Any]]) -> dict[str, Any]:
+        """Return what was sent, in the serializer's shape. Raises ValidationError."""
+        serializer = serializer_class(data=self.request.data)
         serializer.is_valid(raise_exception=True)
-        reason: str = serializer.validated_data.get("reason", "")
+        data: dict[str, Any] = serializer.validated_data
+        return data
+
+    def reason(self) -> str:
+        reason: str = self.body(ReasonSerializer).get("reason", "")
         return reason
 
 
 _CHANGED: dict[int, Any] = {200: CampaignDetailSerializer, **errors(400, 403, 404, 409)}
 
 
-class LaunchView(_VerbView):
+class LaunchView(VerbView):
     """Make the tasks of a draft and hand them out."""
 
     @extend_schema(
@@ -123,7 +129,7 @@ class LaunchView(_VerbView):
         return self.change(steering.launch)
 
 
-class PauseView(_VerbView):
+class PauseView(VerbView):
     """Hand out nothing new; what runs may finish."""
 
     @extend_schema(
@@ -136,7 +142,7 @@ class PauseView(_VerbView):
         return self.change(steering.pause, reason=self.reason())
 
 
-class ResumeView(_VerbView):
+class ResumeView(VerbView):
     """Hand out tasks again."""
 
     @extend_schema(
@@ -146,7 +152,7 @@ class ResumeView(_VerbView):
         return self.change(steering.resume)
 
 
-class CancelView(_VerbView):
+class CancelView(VerbView):
     """End it: open tasks are cancelled, running ones stopped; results stay."""
 
     @extend_schema(
@@ -159,96 +165,56 @@ class CancelView(_VerbView):
         return self.change(steering.cancel, reason=self.reason())
 
 
-class TasksView(ListAPIView[Task]):
-    """The tasks of a campaign, by number."""
-
-    queryset = Task.objects.none()
-    permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    serializer_class = TaskSerializer
-    filterset_class = TaskFilter
-    pagination_class = Pages
-
-    def get_queryset(self) -> QuerySet[Task]:
-        campaign = get_object_or_404(Campaign, pk=self.kwargs["pk"])
-        return campaign.tasks.select_related("worker", "result").order_by("number")
+class AddTasksView(VerbView):
+    """Sample more tasks; a completed campaign runs again."""
 
     @extend_schema(
-        operation_id="list_tasks",
-        tags=["tasks"],
-        responses={200: TaskSerializer(many=True), **errors(400, 404)},
+        operation_id="add_tasks",
+        tags=["campaigns"],
+        request=AddTasksSerializer,
+        responses=_CHANGED,
     )
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().get(request, *args, **kwargs)
+    def post(self, request: Request, pk: int) -> Response:
+        return self.change(steering.add_tasks, **self.body(AddTasksSerializer))
 
 
-class ResultsView(ListAPIView[Result]):
-    """The results of a campaign, newest first; simulated ones only on request."""
-
-    queryset = Result.objects.none()
-    permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    serializer_class = ResultSerializer
-    filterset_class = ResultFilter
-    pagination_class = Pages
-
-    def get_queryset(self) -> QuerySet[Result]:
-        campaign = get_object_or_404(Campaign, pk=self.kwargs["pk"])
-        return campaign.results.select_related("task", "attempt__worker")
+class RaiseAttemptsView(VerbView):
+    """Let each task be tried more often; failed tasks run again by their own retry."""
 
     @extend_schema(
-        operation_id="list_results",
-        tags=["results"],
-        responses={200: ResultSerializer(many=True), **errors(400, 404)},
+        operation_id="raise_attempts",
+        tags=["campaigns"],
+        request=RaiseAttemptsSerializer,
+        responses=_CHANGED,
     )
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().get(request, *args, **kwargs)
-
-
-class LeaderboardView(GenericAPIView[Campaign]):
-    """The measured results of a campaign, best first."""
-
-    queryset = Campaign.objects.all()
-    permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
-
-    @extend_schema(
-        operation_id="get_leaderboard",
-        tags=["results"],
-        parameters=[LeaderboardQuerySerializer],
-        responses={200: LeaderboardSerializer, **errors(400, 404)},
-    )
-    def get(self, request: Request, pk: int) -> Response:
-        query = LeaderboardQuerySerializer(data=request.query_params)
-        query.is_valid(raise_exception=True)
+    def post(self, request: Request, pk: int) -> Response:
         campaign = self.get_object()
-        varying, constant = leaderboard.varying_params(campaign)
-        reply = {
-            "rows": leaderboard.rank(campaign, **query.validated_data),
-            "varying_params": varying,
-            "constant_params": constant,
+        today = {
+            "max_failed_attempts": campaign.max_failed_attempts,
+            "max_lost_attempts": campaign.max_lost_attempts,
         }
-        return Response(LeaderboardSerializer(reply).data)
+        return self.change(steering.raise_attempts, **today | self.body(RaiseAttemptsSerializer))
 
 
-class TaskView(GenericAPIView[Task]):
-    """One task: its config, every attempt at it, and its result."""
+class AskView(VerbView):
+    """Lease tasks to your own program: an outside optimiser, a notebook, an agent of another kind.
 
-    queryset = Task.objects.select_related(
-        "campaign__dataset", "worker", "result__attempt__worker"
-    ).prefetch_related("attempts__worker")
-    permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
+    Train, renew the leases by `POST heartbeat`, and tell by `PUT leases/{lease_id}/result`; all
+    with the same personal token. Without a heartbeat a lease ends after `lease_seconds`, and the
+    task goes to somebody else; `deadline_seconds` after the ask it ends in any case.
+    """
 
     @extend_schema(
-        operation_id="get_task",
-        tags=["tasks"],
-        responses={200: TaskDetailSerializer, **errors(404)},
+        operation_id="ask",
+        tags=["ask and tell"],
+        request=AskSerializer,
+        responses={200: ClaimReplySerializer, **errors(400, 403, 404, 409)},
     )
-    def get(self, request: Request, pk: int) -> Response:
-        return Response(TaskDetailSerializer(self.get_object()).data)
+    def post(self, request: Request, pk: int) -> Response:
+        campaign, now = self.get_object(), database_now()
+        asked = {"claim_id": uuid.uuid4()} | self.body(AskSerializer)
+        claim = steering.ask(cast(User, request.user), campaign, now=now, **asked)
+        return Response(claim_reply(claim, asked["count"], now))
 
 
 def _campaigns() -> QuerySet[Campaign]:
@@ -262,6 +228,6 @@ def _campaigns() -> QuerySet[Campaign]:
 def _detail(pk: int) -> dict[str, Any]:
     """Return a campaign as answers show it. Raises Http404."""
     campaign: Any = get_object_or_404(_campaigns(), pk=pk)
-    campaign.progress = leaderboard.progress(campaign, now=database_now())
+    campaign.progress = campaign_progress(campaign, now=database_now())
     data: dict[str, Any] = CampaignDetailSerializer(campaign).data
     return data

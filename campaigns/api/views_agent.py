@@ -15,7 +15,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.authentication import SessionAuthentication
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -34,8 +34,7 @@ from campaigns.api.serializers_agent import (
     ReleaseRequestSerializer,
     SubmissionReplySerializer,
     SubmissionSerializer,
-    idle_wait_seconds,
-    lease_of,
+    claim_reply,
 )
 from campaigns.authentication import PersonalTokenAuthentication
 from campaigns.clock import database_now
@@ -47,7 +46,7 @@ from workers.api.serializers import (
     WorkerSerializer,
 )
 from workers.authentication import WorkerTokenAuthentication
-from workers.models import Worker
+from workers.models import Worker, WorkerState
 from workers.protocol import ErrorCode, Submission, Verdict
 
 
@@ -61,6 +60,29 @@ class AgentView(APIView):
     @property
     def worker(self) -> Worker:
         return cast(Worker, self.request.auth)
+
+
+class LeaseHolderView(AgentView):
+    """Base of the calls for leases held: by a worker, or by a person who asked for them."""
+
+    authentication_classes: Any = (
+        WorkerTokenAuthentication,
+        PersonalTokenAuthentication,
+        SessionAuthentication,
+    )
+    permission_classes: Any = (IsSignedInOrWorker,)
+
+    @property
+    def worker(self) -> Worker:
+        """The worker that calls, or the identity of the person. Raises LeaseUnknown for none."""
+        if isinstance(self.request.auth, Worker):
+            return self.request.auth
+        identity = Worker.objects.filter(person_id=self.request.user.pk).first()
+        if identity is None:
+            raise lifecycle.LeaseUnknown
+        if identity.state == WorkerState.DISABLED:
+            raise PermissionDenied(f"{identity} is disabled. Ask the operator of this server.")
+        return identity
 
 
 class EnrolView(APIView):
@@ -122,18 +144,10 @@ class ClaimView(AgentView):
         claim = lifecycle.claim(
             self.worker, claim_id=data["claim_id"], count=data["count"], now=now
         )
-        # A repeated claim may find leases that have ended meanwhile; there is nothing to run.
-        leases = [lease_of(a, now) for a in claim.attempts if a.task.lease_id == a.lease_id]
-        reply = {
-            "leases": leases,
-            "heartbeat_seconds": settings.XEENET["HEARTBEAT_SECONDS"],
-            "wait_seconds": 0.0 if len(leases) == data["count"] else idle_wait_seconds(),
-            "reason": claim.reason,
-        }
-        return Response(reply)
+        return Response(claim_reply(claim, data["count"], now))
 
 
-class HeartbeatView(AgentView):
+class HeartbeatView(LeaseHolderView):
     """Renew all leases of a worker and take their progress; say per lease what to do."""
 
     @extend_schema(
@@ -144,21 +158,22 @@ class HeartbeatView(AgentView):
     )
     def post(self, request: Request) -> Response:
         data, now = _validated(HeartbeatRequestSerializer, request), database_now()
-        worker_lifecycle.see(self.worker, now=now, boot_id=data["boot_id"])
+        worker = self.worker
+        worker_lifecycle.see(worker, now=now, boot_id=data["boot_id"])
         answers = []
         for lease in data["leases"]:
             lease_id, progress = lease["lease_id"], lease.get("progress", [])
-            answer, reason = lifecycle.renew(self.worker, lease_id, now=now, progress=progress)
+            answer, reason = lifecycle.renew(worker, lease_id, now=now, progress=progress)
             answers.append({"lease_id": str(lease_id), "answer": answer, "reason": reason})
         reply = {
             "leases": answers,
             "heartbeat_seconds": settings.XEENET["HEARTBEAT_SECONDS"],
-            "worker_state": self.worker.state,
+            "worker_state": worker.state,
         }
         return Response(reply)
 
 
-class ResultView(AgentView):
+class ResultView(LeaseHolderView):
     """Hand in how a run ended; the same body again gets the same answer."""
 
     @extend_schema(
@@ -173,8 +188,9 @@ class ResultView(AgentView):
     )
     def put(self, request: Request, lease_id: uuid.UUID) -> Response:
         data, now = _validated(SubmissionSerializer, request), database_now()
-        worker_lifecycle.see(self.worker, now=now)
-        answer = lifecycle.submit(self.worker, lease_id, cast(Submission, data), now=now)
+        worker = self.worker
+        worker_lifecycle.see(worker, now=now)
+        answer = lifecycle.submit(worker, lease_id, cast(Submission, data), now=now)
         reply: dict[str, Any] = {"verdict": answer.verdict, "message": answer.message}
         if answer.verdict == Verdict.REFUSED:
             reply["code"] = ErrorCode.METRICS_REFUSED
@@ -182,7 +198,7 @@ class ResultView(AgentView):
         return Response(reply)
 
 
-class ReleaseView(AgentView):
+class ReleaseView(LeaseHolderView):
     """Give a task back unrun, at no charge; again changes nothing."""
 
     @extend_schema(
@@ -193,8 +209,9 @@ class ReleaseView(AgentView):
     )
     def post(self, request: Request, lease_id: uuid.UUID) -> Response:
         data, now = _validated(ReleaseRequestSerializer, request), database_now()
-        worker_lifecycle.see(self.worker, now=now)
-        lifecycle.release(self.worker, lease_id, now=now, reason=data.get("reason", ""))
+        worker = self.worker
+        worker_lifecycle.see(worker, now=now)
+        lifecycle.release(worker, lease_id, now=now, reason=data.get("reason", ""))
         return Response({"verdict": Verdict.RELEASED, "message": "The task is pending again."})
 
 

@@ -1,0 +1,125 @@
+"""What researchers call for results: the list, the leaderboard, and the files to take away."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from campaigns import exports, leaderboard
+from campaigns.api.filters import Cursor, ResultFilter
+from campaigns.api.openapi import errors
+from campaigns.api.parsers import AlwaysJSON
+from campaigns.api.permissions import IsSignedInOrMayRead
+from campaigns.api.serializers import (
+    ExportQuerySerializer,
+    LeaderboardQuerySerializer,
+    LeaderboardSerializer,
+    ResultSerializer,
+)
+from campaigns.models import Campaign, Result
+
+
+class ResultsView(ListAPIView[Result]):
+    """The results of a campaign, last accepted first; simulated ones only on request."""
+
+    queryset = Result.objects.none()
+    permission_classes: Any = (IsSignedInOrMayRead,)
+    content_negotiation_class = AlwaysJSON
+    serializer_class = ResultSerializer
+    filterset_class = ResultFilter
+    pagination_class = Cursor
+    cursor_ordering: ClassVar = ("-id",)
+
+    def get_queryset(self) -> QuerySet[Result]:
+        campaign = get_object_or_404(Campaign, pk=self.kwargs["pk"])
+        return campaign.results.select_related("task", "attempt__worker")
+
+    @extend_schema(
+        operation_id="list_results",
+        tags=["results"],
+        responses={200: ResultSerializer(many=True), **errors(400, 404)},
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class LeaderboardView(GenericAPIView[Campaign]):
+    """The measured results of a campaign, best first."""
+
+    queryset = Campaign.objects.all()
+    permission_classes: Any = (IsSignedInOrMayRead,)
+    content_negotiation_class = AlwaysJSON
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="get_leaderboard",
+        tags=["results"],
+        parameters=[LeaderboardQuerySerializer],
+        responses={200: LeaderboardSerializer, **errors(400, 404)},
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        query = LeaderboardQuerySerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        campaign = self.get_object()
+        varying, constant = leaderboard.varying_params(campaign)
+        reply = {
+            "rows": leaderboard.rank(campaign, **query.validated_data),
+            "varying_params": varying,
+            "constant_params": constant,
+        }
+        return Response(LeaderboardSerializer(reply).data)
+
+
+class ExportView(GenericAPIView[Campaign]):
+    """Base of the files that hold all results of a campaign, sent as they are read."""
+
+    queryset = Campaign.objects.all()
+    permission_classes: Any = (IsSignedInOrMayRead,)
+    # The file's own type is no choice, and errors are JSON.
+    content_negotiation_class = AlwaysJSON
+    filter_backends = ()
+
+    def file(self, writer: exports.Writer, content_type: str, suffix: str) -> StreamingHttpResponse:
+        query = ExportQuerySerializer(data=self.request.query_params)
+        query.is_valid(raise_exception=True)
+        campaign = self.get_object()
+        name = f"campaign-{campaign.pk}-results.{suffix}"
+        return StreamingHttpResponse(
+            writer(campaign, **query.validated_data),
+            content_type=f"{content_type}; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
+
+
+class ResultsCSVView(ExportView):
+    """All results as CSV, by task number; a column for each param."""
+
+    @extend_schema(
+        operation_id="export_results_csv",
+        tags=["results"],
+        parameters=[ExportQuerySerializer],
+        responses={(200, "text/csv"): OpenApiTypes.STR, **errors(400, 404)},
+    )
+    def get(self, request: Request, pk: int) -> StreamingHttpResponse:
+        return self.file(exports.csv_lines, "text/csv", "csv")
+
+
+class ResultsJSONLinesView(ExportView):
+    """All results as JSON lines, by task number; the params of each as an object."""
+
+    @extend_schema(
+        operation_id="export_results_jsonl",
+        tags=["results"],
+        parameters=[ExportQuerySerializer],
+        responses={(200, "application/jsonl"): OpenApiTypes.STR, **errors(400, 404)},
+    )
+    def get(self, request: Request, pk: int) -> StreamingHttpResponse:
+        return self.file(exports.json_lines, "application/jsonl", "jsonl")

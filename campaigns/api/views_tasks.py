@@ -1,0 +1,154 @@
+"""What researchers call for tasks: the list, one task, its verbs, a campaign's attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
+
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from campaigns import steering
+from campaigns.api.filters import AttemptFilter, Cursor, TaskFilter
+from campaigns.api.openapi import errors
+from campaigns.api.parsers import AlwaysJSON
+from campaigns.api.permissions import IsSignedInOrMayRead
+from campaigns.api.serializers import (
+    AttemptOfCampaignSerializer,
+    TaskDetailSerializer,
+    TaskSerializer,
+)
+from campaigns.api.serializers_requests import PointSerializer
+from campaigns.clock import database_now
+from campaigns.models import Attempt, Campaign, Task
+
+
+class TasksView(ListAPIView[Task]):
+    """The tasks of a campaign, by number; a POST adds one with given params."""
+
+    queryset = Task.objects.none()
+    permission_classes: Any = (IsSignedInOrMayRead,)
+    content_negotiation_class = AlwaysJSON
+    serializer_class = TaskSerializer
+    filterset_class = TaskFilter
+    pagination_class = Cursor
+    cursor_ordering: ClassVar = ("number",)
+
+    def get_queryset(self) -> QuerySet[Task]:
+        campaign = get_object_or_404(Campaign, pk=self.kwargs["pk"])
+        return campaign.tasks.select_related("worker", "result")
+
+    @extend_schema(
+        operation_id="list_tasks",
+        tags=["tasks"],
+        responses={200: TaskSerializer(many=True), **errors(400, 404)},
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(
+        operation_id="enqueue_task",
+        tags=["tasks"],
+        request=PointSerializer,
+        responses={201: TaskDetailSerializer, **errors(400, 403, 404, 409)},
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        campaign = get_object_or_404(Campaign, pk=pk)
+        serializer = PointSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        task = steering.enqueue(
+            cast(User, request.user), campaign, now=database_now(), **serializer.validated_data
+        )
+        location = {"Location": reverse("api-task", args=[task.pk])}
+        return Response(_detail(task.pk), status=status.HTTP_201_CREATED, headers=location)
+
+
+class TaskView(GenericAPIView[Task]):
+    """One task: its config, every attempt at it, and its result."""
+
+    queryset = Task.objects.none()
+    permission_classes: Any = (IsSignedInOrMayRead,)
+    content_negotiation_class = AlwaysJSON
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="get_task",
+        tags=["tasks"],
+        responses={200: TaskDetailSerializer, **errors(404)},
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(_detail(pk))
+
+
+class TaskVerbView(GenericAPIView[Task]):
+    """Base of what the owner of a campaign (or an operator) does with one task."""
+
+    queryset = Task.objects.select_related("campaign")
+    permission_classes: Any = (IsAuthenticated,)
+    content_negotiation_class = AlwaysJSON
+    filter_backends = ()
+
+    def change(self, verb: Callable[..., None]) -> Response:
+        task = self.get_object()
+        verb(cast(User, self.request.user), task, now=database_now())
+        return Response(_detail(task.pk))
+
+
+_CHANGED: dict[int, Any] = {200: TaskDetailSerializer, **errors(403, 404, 409)}
+
+
+class RetryTaskView(TaskVerbView):
+    """Give a failed task one more try; a completed campaign runs again."""
+
+    @extend_schema(operation_id="retry_task", tags=["tasks"], request=None, responses=_CHANGED)
+    def post(self, request: Request, pk: int) -> Response:
+        return self.change(steering.retry_task)
+
+
+class CancelTaskView(TaskVerbView):
+    """End a task that waits or runs."""
+
+    @extend_schema(operation_id="cancel_task", tags=["tasks"], request=None, responses=_CHANGED)
+    def post(self, request: Request, pk: int) -> Response:
+        return self.change(steering.cancel_task)
+
+
+class AttemptsView(ListAPIView[Attempt]):
+    """Every try at every task of a campaign, the last begun first."""
+
+    queryset = Attempt.objects.none()
+    permission_classes: Any = (IsSignedInOrMayRead,)
+    content_negotiation_class = AlwaysJSON
+    serializer_class = AttemptOfCampaignSerializer
+    filterset_class = AttemptFilter
+    pagination_class = Cursor
+    cursor_ordering: ClassVar = ("-id",)
+
+    def get_queryset(self) -> QuerySet[Attempt]:
+        campaign = get_object_or_404(Campaign, pk=self.kwargs["pk"])
+        attempts = Attempt.objects.filter(task__campaign=campaign)
+        return attempts.select_related("task", "worker").defer("stderr_tail", "submission")
+
+    @extend_schema(
+        operation_id="list_attempts",
+        tags=["tasks"],
+        responses={200: AttemptOfCampaignSerializer(many=True), **errors(400, 404)},
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+def _detail(pk: int) -> dict[str, Any]:
+    """Return a task as answers show it. Raises Http404."""
+    tasks = Task.objects.select_related("campaign__dataset", "worker", "result__attempt__worker")
+    task = get_object_or_404(tasks.prefetch_related("attempts__worker"), pk=pk)
+    data: dict[str, Any] = TaskDetailSerializer(task).data
+    return data

@@ -1,0 +1,77 @@
+"""campaigns/<id>/results.csv and results.jsonl: every result as a file, streamed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+
+from campaigns import exports, lifecycle
+from campaigns.models import Campaign
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def campaign() -> Campaign:
+    """Two measured results and a simulated one."""
+    made = factories.active_campaign(3, allow_simulated=True)
+    for value, simulated in ((3.0, False), (2.5, False), (1.0, True)):
+        attempt = factories.claim_one(factories.worker())
+        body = factories.completed(attempt.task, value)
+        body["simulated"] = simulated
+        lifecycle.submit(attempt.worker, attempt.lease_id, body, now=factories.NOW)
+    return made
+
+
+def fetch(client: Client, campaign: Campaign, path: str) -> tuple[Any, str]:
+    answer: Any = client.get(f"/api/v1/campaigns/{campaign.pk}/{path}")
+    assert answer.streaming
+    return answer, answer.getvalue().decode()
+
+
+def test_the_csv_file_is_that_of_the_command_and_leaves_out_what_nobody_measured(
+    client: Client, campaign: Campaign
+) -> None:
+    answer, text = fetch(client, campaign, "results.csv")
+
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert f"campaign-{campaign.pk}-results.csv" in answer["Content-Disposition"]
+    assert text == "".join(exports.csv_lines(campaign))
+    assert [row["val_bpb"] for row in csv.DictReader(StringIO(text))] == ["3.0", "2.5"]
+
+
+def test_the_lines_of_json_hold_the_simulated_result_when_asked_for(
+    client: Client, campaign: Campaign
+) -> None:
+    answer, text = fetch(client, campaign, "results.jsonl?simulated=true")
+
+    assert answer["Content-Type"] == "application/jsonl; charset=utf-8"
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert [(row["val_bpb"], row["simulated"]) for row in rows] == [
+        (3.0, False),
+        (2.5, False),
+        (1.0, True),
+    ]
+    assert rows[0]["params"] == campaign.tasks.get(number=0).params
+
+
+def test_a_file_costs_two_queries_however_long_it_is(
+    client: Client, campaign: Campaign, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_num_queries(2):  # campaign, results
+        fetch(client, campaign, "results.csv?simulated=true")
+
+
+def test_a_wish_that_is_no_yes_or_no_is_refused(client: Client, campaign: Campaign) -> None:
+    answer = client.get(f"/api/v1/campaigns/{campaign.pk}/results.csv?simulated=perhaps")
+
+    assert answer.status_code == 400
+    assert list(answer.json()["fields"]) == ["simulated"]
+    assert client.get("/api/v1/campaigns/999/results.csv").status_code == 404
