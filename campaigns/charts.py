@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
 from django.urls import reverse
 
-from campaigns.leaderboard import Point
+from campaigns.chart_points import ChartPoints, Point
 from campaigns.models import Attempt, FailureClass, ProgressPoint
 from campaigns.templatetags.xeenet import DAY, HOUR, MINUTE, bpb, duration
 
@@ -25,45 +25,45 @@ MEASURED: Final = "var(--accent)"
 FAILED: Final = "var(--failed)"
 SIMULATED: Final = "var(--simulated)"
 SOFT: Final = "var(--text-soft)"
-# From this many dots on, Plotly draws with WebGL: SVG slows the page down.
-MANY_POINTS: Final = 3000
+NEAR_TOP: Final = 0.97
 NATS_PER_BIT: Final = math.log(2)
 
 
 def best_so_far(
-    points: Sequence[Point],
+    shown: ChartPoints,
     *,
     since: dt.datetime | None,
     by_time: bool,
     anchors: Mapping[str, float],
 ) -> Figure | None:
-    """Draw every ended task and the best value so far; None while nothing has ended.
+    """Draw the ended tasks and the best value so far; None while nothing has ended.
 
     The x axis is the time since `since` (the launch) or the order in which tasks ended. Measured
     results are dots, simulated ones open diamonds, tasks without a value ticks at the top.
     `anchors` are thin labelled lines, drawn where they are near the data.
     """
+    points = shown.points
     if not points or since is None:
         return None
     unit_seconds, unit = _time_unit((points[-1].finished_at - since).total_seconds())
-    at: dict[int, float] = {
-        point.task_id: round((point.finished_at - since).total_seconds() / unit_seconds, 3)
-        if by_time
-        else order
-        for order, point in enumerate(points, start=1)
-    }
-    measured = [p for p in points if p.is_ranked]
+
+    def at(point: Point) -> float:
+        seconds = (point.finished_at - since).total_seconds()
+        return round(seconds / unit_seconds, 3) if by_time else point.order
+
+    records = [p for p in points if p.is_record]
     simulated = [p for p in points if p.simulated and p.val_bpb is not None]
-    without_value = [p for p in points if p.val_bpb is None]
     data = [
-        _best_line(measured, at, end=max(at.values())),
-        _dots(measured, at),
-        _marks(simulated, at, SIMULATED, "diamond-open", y=[p.val_bpb for p in simulated]),
-        # On the second y axis, whose top is the top of the chart whatever the values are.
-        _marks(without_value, at, FAILED, "line-ns-open", y=[0.97] * len(without_value))
+        _best_line(records, at, end=at(points[-1])),
+        _marks([p for p in points if p.is_ranked and not p.is_record], at, MEASURED, "circle")
+        | {"opacity": 0.6},
+        _marks(records, at, MEASURED, "circle", size=8),
+        _marks(simulated, at, SIMULATED, "diamond-open", size=8),
+        # On an axis of its own, whose top is the top of the chart whatever the values are.
+        _marks([p for p in points if p.val_bpb is None], at, FAILED, "line-ns-open", size=8)
         | {"yaxis": "y2"},
     ]
-    values = [p.val_bpb for p in (*measured, *simulated) if p.val_bpb is not None]
+    values = [p.val_bpb for p in points if p.val_bpb is not None]
     low, high = _value_range(values)
     near = {name: value for name, value in anchors.items() if low <= value <= high}
     return {
@@ -98,63 +98,59 @@ def _time_unit(seconds: float) -> tuple[int, str]:
     return (HOUR, "Hours") if seconds < 3 * DAY else (DAY, "Days")
 
 
-def _best_line(measured: Sequence[Point], at: Mapping[int, float], end: float) -> Figure:
+def _best_line(records: Sequence[Point], at: Callable[[Point], float], end: float) -> Figure:
     # Its own last value once more, so that the line reaches the newest task.
-    best = [p.best_so_far for p in measured]
+    best = [_short(p.val_bpb) for p in records]
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": [*(at[p.task_id] for p in measured), end] if measured else [],
+        "x": [*map(at, records), end] if records else [],
         "y": [*best, *best[-1:]],
         "line": {"shape": "hv", "width": 2, "color": MEASURED},
         "hoverinfo": "skip",
     }
 
 
-def _dots(measured: Sequence[Point], at: Mapping[int, float]) -> Figure:
-    records = [p.val_bpb == p.best_so_far for p in measured]
-    return _marks(measured, at, MEASURED, "circle", y=[p.val_bpb for p in measured]) | {
-        "marker": {
-            "color": MEASURED,
-            "size": [8 if record else 6 for record in records],
-            "opacity": [1 if record else 0.6 for record in records],
-            # A list of sizes makes Plotly outline the dots in white.
-            "line": {"width": 0},
-        }
-    }
-
-
 def _marks(
     points: Sequence[Point],
-    at: Mapping[int, float],
+    at: Callable[[Point], float],
     colour: str,
     symbol: str,
-    y: Sequence[float | None],
+    size: int = 6,
 ) -> Figure:
+    """Draw points as marks that open their task; those without a value near the top of y2.
+
+    Every byte counts here: thousands of points are sent at each refresh.
+    """
+    with_value = bool(points) and points[0].val_bpb is not None
+    value = "%{y:.4f} bits/byte<br>" if with_value else ""
+    # A ring or tick is all edge; a dot has none, or Plotly outlines it in white.
+    edge = 2 if symbol.endswith("-open") else 0
     return {
-        "type": "scattergl" if len(points) > MANY_POINTS else "scatter",
+        "type": "scatter",
         "mode": "markers",
-        "x": [at[p.task_id] for p in points],
-        "y": list(y),
-        "marker": {"color": colour, "symbol": symbol, "size": 8, "line": {"width": 2}},
-        "customdata": [
-            {"text": _hover(p), "url": reverse("task", args=[p.task_id])} for p in points
-        ],
-        "hovertemplate": "%{customdata.text}<extra></extra>",
+        "x": [at(p) for p in points],
+        "y": [_short(p.val_bpb) or NEAR_TOP for p in points],
+        "marker": {"color": colour, "symbol": symbol, "size": size, "line": {"width": edge}},
+        "customdata": [[p.task_id, p.number, _what(p)] for p in points],
+        "hovertemplate": f"<b>Task %{{customdata[1]}}</b><br>{value}%{{customdata[2]}}"
+        "<extra></extra>",
+        # The page's script puts the point's task_id for the 0.
+        "meta": {"url": reverse("task", args=[0])},
     }
 
 
-def _hover(point: Point) -> str:
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _what(point: Point) -> str:
     if point.failure_class:
-        what = f"failed: {FailureClass(point.failure_class).label}"
-    elif point.val_bpb is None:
-        what = "no value: the loss diverged, or not one training step fitted"
-    else:
-        what = f"{point.val_bpb:.4f} bits/byte"
-    if point.simulated:
-        what += " (simulated, not ranked)"
-    device = f"<br>{escape(point.device)}" if point.device else ""
-    return f"<b>Task {point.number}</b><br>{what}{device}"
+        return f"failed: {FailureClass(point.failure_class).label}"
+    device = escape(point.device)
+    if point.val_bpb is None:
+        return f"no value: the loss diverged, or not one training step fitted<br>{device}"
+    return f"simulated, not ranked<br>{device}" if point.simulated else device
 
 
 def _value_range(values: Sequence[float]) -> tuple[float, float]:

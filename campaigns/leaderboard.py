@@ -1,4 +1,4 @@
-"""The read side: who leads, how far a campaign is, and the points of its chart.
+"""Who leads: the measured results of a campaign, ranked, filtered and sorted.
 
 Only measured results are ranked; simulated and diverged ones are shown elsewhere, never here.
 A campaign pins one data set and one script, so its rows are comparable by construction; what may
@@ -7,25 +7,17 @@ differ (device, steps, a subset evaluation) stands beside the value.
 
 from __future__ import annotations
 
-import datetime as dt
-from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
-from django.db.models import Count, F, FloatField, Q, QuerySet, Sum, Window
+from django.db.models import Count, F, QuerySet, Window
 from django.db.models.expressions import Combinable, OrderBy
 from django.db.models.fields.json import KeyTransform
-from django.db.models.functions import Coalesce, RowNumber
+from django.db.models.functions import RowNumber
 
-from campaigns.models import (
-    Attempt,
-    Campaign,
-    Result,
-    Task,
-    TaskState,
-)
+from campaigns.caching import cached_roughly
+from campaigns.models import Campaign, Result, Task
 
-# The rate is taken over this many of the last results, so that it follows the fleet of today.
-RATE_WINDOW: Final = 50
 PARAM_PREFIX: Final = "param."
 # What the leaderboard is sorted by, besides the params. "place" is the rank.
 SORTS: Final = {
@@ -37,6 +29,31 @@ SORTS: Final = {
     "device": "device_used",
     "time": "wall_time_seconds",
 }
+
+
+class Kind(NamedTuple):
+    """Results alike in what they can be filtered by, and how many they are."""
+
+    device: str
+    is_subset: bool
+    is_ranked: bool
+    simulated: bool
+    diverged: bool
+    number: int
+    # Of these, how many have a val_bpb.
+    valued: int
+
+
+def kinds(campaign: Campaign) -> list[Kind]:
+    """Count a campaign's results by kind, in one pass over them per revision."""
+    return cached_roughly(campaign, "kinds", lambda: _kinds(campaign))
+
+
+def _kinds(campaign: Campaign) -> list[Kind]:
+    grouped = campaign.results.order_by("device_used").values_list(
+        "device_used", "eval_is_subset", "is_ranked", "simulated", "diverged"
+    )
+    return [Kind(*row) for row in grouped.annotate(number=Count("pk"), valued=Count("val_bpb"))]
 
 
 @dataclass(frozen=True)
@@ -137,137 +154,3 @@ def _first_value(parameter: dict[str, Any]) -> tuple[Any, bool]:
     smallest = parameter.get("step", 1) if parameter["type"] == "int" else 0
     low, high = parameter["low"], parameter["high"]
     return low, high > low and high - low >= smallest
-
-
-@dataclass(frozen=True)
-class CampaignProgress:
-    """How far a campaign is. Durations in seconds; None where nothing is known yet."""
-
-    pending: int
-    leased: int
-    completed: int
-    failed: int
-    cancelled: int
-    simulated: int
-    diverged: int
-    compute_seconds: float
-    tasks_per_hour: float | None
-    eta_seconds: float | None
-    # Of tasks that failed for good, most frequent first.
-    failure_classes: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def total(self) -> int:
-        return self.pending + self.leased + self.completed + self.failed + self.cancelled
-
-    @property
-    def done(self) -> int:
-        """Tasks that have ended, however."""
-        return self.completed + self.failed + self.cancelled
-
-    @property
-    def fraction(self) -> float:
-        """Share of tasks that have ended, 0.0 to 1.0."""
-        return self.done / self.total if self.total else 0.0
-
-
-def progress(campaign: Campaign, *, now: dt.datetime) -> CampaignProgress:
-    """Count a campaign's tasks by state and estimate when the open ones are done."""
-    counts = campaign.tasks.aggregate(
-        **{state.value: Count("pk", filter=Q(state=state)) for state in TaskState}
-    )
-    results = campaign.results.aggregate(
-        simulated=Count("pk", filter=Q(simulated=True)),
-        diverged=Count("pk", filter=Q(diverged=True)),
-    )
-    compute = Attempt.objects.filter(task__campaign=campaign).aggregate(
-        seconds=Coalesce(Sum("wall_time_seconds"), 0.0, output_field=FloatField())
-    )
-    failures = (
-        campaign.tasks.filter(state=TaskState.FAILED)
-        .values_list("failure_class")
-        .annotate(number=Count("pk"))
-        .order_by("-number", "failure_class")
-    )
-    rate = _tasks_per_hour(campaign, now)
-    still_open = counts["pending"] + counts["leased"]
-    return CampaignProgress(
-        **counts,
-        **results,
-        compute_seconds=compute["seconds"],
-        tasks_per_hour=rate,
-        eta_seconds=still_open / rate * 3600 if rate and still_open else None,
-        failure_classes=dict(failures),
-    )
-
-
-def _tasks_per_hour(campaign: Campaign, now: dt.datetime) -> float | None:
-    """Tasks run to their end per hour over the last `RATE_WINDOW`; None before the second one."""
-    # What a person cancelled in one click says nothing of the fleet's speed.
-    ran = campaign.tasks.filter(state__in=[TaskState.COMPLETED, TaskState.FAILED])
-    ended = ran.order_by("-finished_at").values_list("finished_at", flat=True)
-    # One more than the window: its end is where the window's time begins.
-    times = [at for at in ended[: RATE_WINDOW + 1] if at]
-    if len(times) < 2:
-        return None
-    # Up to now while it runs, so that a fleet that stopped is seen to slow down.
-    until = campaign.finished_at or now
-    since = times[RATE_WINDOW] if len(times) > RATE_WINDOW else campaign.launched_at or times[-1]
-    seconds = (until - since).total_seconds()
-    return min(len(times), RATE_WINDOW) / seconds * 3600 if seconds > 0 else None
-
-
-@dataclass(frozen=True)
-class Point:
-    """One ended task on the best-so-far chart."""
-
-    task_id: int
-    number: int
-    finished_at: dt.datetime
-    state: str
-    failure_class: str
-    val_bpb: float | None
-    device: str
-    is_ranked: bool
-    simulated: bool
-    best_so_far: float | None
-
-
-def points(campaign: Campaign) -> list[Point]:
-    """Return the ended tasks in the order they ended, each with the best measured value so far."""
-    ended = (
-        campaign.tasks.exclude(finished_at=None)
-        .exclude(state=TaskState.CANCELLED)
-        .order_by("finished_at", "pk")
-        .values_list(
-            "pk",
-            "number",
-            "finished_at",
-            "state",
-            "failure_class",
-            "result__val_bpb",
-            "result__device_used",
-            "result__is_ranked",
-            "result__simulated",
-        )
-    )
-    found: list[Point] = []
-    leading: float | None = None
-    for pk, number, at, state, failure_class, value, device, is_ranked, simulated in ended:
-        if is_ranked and value is not None and (leading is None or value < leading):
-            leading = value
-        found.append(
-            Point(
-                task_id=pk,
-                number=number,
-                finished_at=cast("dt.datetime", at),  # None is excluded above
-                state=state,
-                failure_class=failure_class,
-                val_bpb=value,
-                device=device or "",
-                is_ranked=bool(is_ranked),
-                simulated=bool(simulated),
-                best_so_far=leading,
-            )
-        )
-    return found

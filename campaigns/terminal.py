@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from campaigns import leaderboard
-from campaigns.leaderboard import CampaignProgress, Row
+from campaigns.leaderboard import Row
 from campaigns.models import Campaign, Result
+from campaigns.progress import CampaignProgress
 from campaigns.templatetags.xeenet import duration
 
 _WIDTH_WITHOUT_TERMINAL: Final = 160

@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from campaigns.views import bundle, campaigns, head, overview, tabs, tasks, verbs
+from campaigns.views import bundle, campaigns, head, overview, results, tabs, tasks, verbs
 
 
 class CampaignVerb(StringConverter):
@@ -25,11 +25,11 @@ urlpatterns = [
     path("", overview.overview, name="overview"),
     path("campaigns/", campaigns.campaign_list, name="campaigns"),
     path("campaigns/new/", campaigns.new_campaign, name="campaign-new"),
-    path("campaigns/<int:pk>/", campaigns.campaign, name="campaign"),
+    path("campaigns/<int:pk>/", results.campaign, name="campaign"),
     path("campaigns/<int:pk>/tasks/", tabs.tasks, name="campaign-tasks"),
     path("campaigns/<int:pk>/workers/", tabs.workers, name="campaign-workers"),
     path("campaigns/<int:pk>/log/", tabs.log, name="campaign-log"),
-    path("campaigns/<int:pk>/results.csv", campaigns.results_csv, name="campaign-csv"),
+    path("campaigns/<int:pk>/results.csv", results.results_csv, name="campaign-csv"),
     path(
         "campaigns/<int:pk>/<campaign_verb:verb>/",
         verbs.change_campaign,

@@ -169,6 +169,22 @@ def finish(
     return lifecycle.submit(attempt.worker, attempt.lease_id, body, now=now)
 
 
+def run(
+    val_bpb: float | None = 3.0, *, seconds: float = 10, simulated: bool = False, **changes: Any
+) -> None:
+    """Let a new worker bring the next task's result; None is a run that diverged."""
+    attempt = claim_one(worker(), now=at(seconds))
+    if val_bpb is None:
+        nothing = {"val_bpb": None, "diverged": True, "eval_nll_nats": None, "train_loss": None}
+        body = completed(attempt.task, **changes)
+        body["metrics"] = (body["metrics"] or {}) | nothing
+    else:
+        body = completed(attempt.task, val_bpb, **changes)
+    body["simulated"] = simulated
+    answer = lifecycle.submit(attempt.worker, attempt.lease_id, body, now=at(seconds))
+    assert answer.verdict == "accepted", answer.message
+
+
 def failed_task(
     failure_class: FailureClass = FailureClass.SCRIPT_ERROR, *, now: dt.datetime = NOW
 ) -> Task:

@@ -134,13 +134,13 @@ def test_the_chart_has_every_result_the_best_line_and_the_failures(client: Clien
     factories.fail(
         factories.claim_one(factories.worker(), now=factories.at(9)), now=factories.at(9)
     )
-    line, dots, failures = figure(page_of(client, campaign))["data"]
-    assert line["y"] == [3.3, 3.1, 3.1, 3.1]
-    assert dots["x"] == [1.0, 2.0, 3.0]
-    assert dots["y"] == [3.3, 3.1, 3.2]
+    line, others, records, failures = figure(page_of(client, campaign))["data"]
+    assert (line["x"], line["y"]) == ([1.0, 2.0, 9.0], [3.3, 3.1, 3.1])
+    assert (records["x"], records["y"]) == ([1.0, 2.0], [3.3, 3.1])
+    assert (others["x"], others["y"]) == ([3.0], [3.2])
     assert failures["x"] == [9.0]
     by_order = figure(page_of(client, campaign, x="number"))
-    assert by_order["data"][1]["x"] == [1, 2, 3]
+    assert by_order["data"][0]["x"] == [1, 2, 4]
 
 
 def test_the_chart_marks_the_ngram_values_near_the_data(client: Client) -> None:

@@ -50,14 +50,26 @@ def shown_campaign(pk: int) -> Campaign:
     return get_object_or_404(campaigns, pk=pk)
 
 
-def head_context(request: HttpRequest, shown: Campaign, now: dt.datetime) -> dict[str, Any]:
-    """Return what `_head.html` and `_tabs.html` need; one query, for who may change the campaign."""
+def head_context(
+    request: HttpRequest,
+    shown: Campaign,
+    now: dt.datetime,
+    *,
+    by_state: dict[str, int] | None = None,
+) -> dict[str, Any]:
+    """Return what `_head.html` and `_tabs.html` need.
+
+    `by_state` are the tasks counted by state; without it they are counted here, with one query,
+    for who may change the campaign.
+    """
     allowed = steering.may_change(request.user, shown)
+    if by_state is None:
+        by_state = _tasks_by_state(shown) if allowed else {}
     return {
         "campaign": shown,
         "verbs": [name for name, verb in VERBS.items() if allowed and shown.state in verb.states],
-        # Only the question before cancelling tells them.
-        "tasks_by_state": _tasks_by_state(shown) if allowed else {},
+        # The question before cancelling tells what would be lost.
+        "tasks_by_state": by_state,
         "is_live": shown.state in LIVE_STATES,
         "is_stand_in": shown.dataset.name == "english_like",
         "worker_seconds": shown.task_count * shown.time_budget_seconds,

@@ -54,8 +54,8 @@ def tasks(request: HttpRequest, pk: int) -> HttpResponse:
     paginator = Paginator(found, TASKS_PER_PAGE)
     # What the filters say they hold is counted already.
     paginator.count = failures.get(failure, 0) if failure else _total(by_state, state)
-    context = head_context(request, shown, now) | {
-        "states": [(one, by_state.get(one, 0)) for one in TaskState.values],
+    context = head_context(request, shown, now, by_state=by_state) | {
+        "states": list(by_state.items()),
         "state": state,
         "failures": failures,
         "failure": failure,
@@ -75,11 +75,11 @@ def _task_counts(shown: Campaign) -> tuple[dict[str, int], dict[str, int]]:
     by_state = everything.values_list("state").annotate(number=Count("pk"))
     failed = everything.filter(state=TaskState.FAILED).values_list("failure_class")
     by_class = failed.annotate(number=Count("pk")).order_by("-number", "failure_class")
-    return dict(by_state), dict(by_class)
+    return dict.fromkeys(TaskState.values, 0) | dict(by_state), dict(by_class)
 
 
 def _total(by_state: dict[str, int], state: str) -> int:
-    return by_state.get(state, 0) if state else sum(by_state.values())
+    return by_state[state] if state else sum(by_state.values())
 
 
 def _filtered(shown: Campaign, state: str, failure: str) -> QuerySet[Task]:

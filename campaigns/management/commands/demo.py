@@ -23,6 +23,7 @@ from campaigns import demonstration, leaderboard, lifecycle, serving
 from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignState
 from campaigns.processes import Child, Supervisor
+from campaigns.progress import campaign_progress
 from campaigns.terminal import ProgressLine, leaderboard_text
 
 HOST: Final = "127.0.0.1"
@@ -205,7 +206,7 @@ class _Demo:
             while True:
                 self._look_after_children(line.say)
                 campaign.refresh_from_db()
-                progress = leaderboard.progress(campaign, now=database_now())
+                progress = campaign_progress(campaign, now=database_now())
                 line.show(progress, leaderboard.best(campaign))
                 if campaign.state in terminal or self._supervisor.wait(POLL_SECONDS):
                     return

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand
 from campaigns import leaderboard
 from campaigns.clock import database_now
 from campaigns.lookup import campaign_or_error
+from campaigns.progress import campaign_progress
 from campaigns.terminal import leaderboard_text, progress_sentence
 
 
@@ -36,7 +37,7 @@ class Command(BaseCommand):
             return
         colour = self.stdout.isatty() and sys.stdout.isatty()
         self.stdout.write(leaderboard_text(campaign, rows, colour=colour))
-        progress = leaderboard.progress(campaign, now=database_now())
+        progress = campaign_progress(campaign, now=database_now())
         self.stdout.write(
             f"{campaign.state}: {progress_sentence(progress, leaderboard.best(campaign))}"
         )

@@ -31,7 +31,6 @@ const axis = {
   linecolor: "var(--line)",
   zeroline: false,
   automargin: true,
-  fixedrange: true,
   title: { standoff: 8, font: { size: 12 } },
 };
 
@@ -45,10 +44,12 @@ function merged(base, own) {
 }
 
 function themed(figure) {
+  // Dragging zooms where a chart asks for it; a finger on it must still scroll the page.
+  const fixedrange = !(figure.layout.meta?.zooms && matchMedia("(pointer: fine)").matches);
   const layout = {
     ...figure.layout,
-    xaxis: merged(axis, figure.layout.xaxis),
-    yaxis: merged(axis, figure.layout.yaxis),
+    xaxis: merged({ ...axis, fixedrange }, figure.layout.xaxis),
+    yaxis: merged({ ...axis, fixedrange }, figure.layout.yaxis),
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: "var(--text)" },
     hoverlabel: {
       align: "left",
@@ -78,7 +79,9 @@ function draw(element, again = false) {
     if (element.opensPoints) return;
     element.opensPoints = true;
     element.on("plotly_click", ({ points }) => {
-      const url = points[0].customdata?.url;
+      const { customdata, data } = points[0];
+      // Thousands of points do not carry an address each: the trace has it, for an id of 0.
+      const url = data.meta?.url?.replace("/0/", `/${customdata[0]}/`) ?? customdata?.url;
       if (url) location.assign(url);
     });
   });

@@ -1,0 +1,109 @@
+"""How far a campaign is, and when the rest will be done."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.db.models import Count, FloatField, Sum
+from django.db.models.functions import Coalesce
+
+from campaigns import leaderboard
+from campaigns.caching import cached_roughly
+from campaigns.models import Attempt, Campaign, TaskState
+
+# The rate is taken over this many of the last tasks, so that it follows the fleet of today.
+RATE_WINDOW: Final = 50
+
+
+@dataclass(frozen=True)
+class CampaignProgress:
+    """How far a campaign is. Durations in seconds; None where nothing is known yet."""
+
+    pending: int
+    leased: int
+    completed: int
+    failed: int
+    cancelled: int
+    simulated: int
+    diverged: int
+    # Completed without a value: diverged, or not one training step fitted in the budget.
+    without_value: int
+    compute_seconds: float
+    tasks_per_hour: float | None
+    eta_seconds: float | None
+    # Of tasks that failed for good, most frequent first.
+    failure_classes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return self.pending + self.leased + self.completed + self.failed + self.cancelled
+
+    @property
+    def done(self) -> int:
+        """Tasks that have ended, however."""
+        return self.completed + self.failed + self.cancelled
+
+    @property
+    def fraction(self) -> float:
+        """Share of tasks that have ended, 0.0 to 1.0."""
+        return self.done / self.total if self.total else 0.0
+
+
+def campaign_progress(campaign: Campaign, *, now: dt.datetime) -> CampaignProgress:
+    """Count a campaign's tasks by state and estimate when the open ones are done.
+
+    Counts and rate are read anew, off indexes; what takes a pass over all results and attempts is
+    cached by the campaign's revision, so the campaign must be freshly loaded.
+    """
+    counted = campaign.tasks.order_by().values_list("state").annotate(number=Count("pk"))
+    counts: dict[str, Any] = dict.fromkeys(TaskState.values, 0) | dict(counted)
+    rate = _tasks_per_hour(campaign, now)
+    still_open = counts["pending"] + counts["leased"]
+    return CampaignProgress(
+        **counts,
+        **cached_roughly(campaign, "progress", lambda: _totals(campaign)),
+        tasks_per_hour=rate,
+        eta_seconds=still_open / rate * 3600 if rate and still_open else None,
+    )
+
+
+def _totals(campaign: Campaign) -> dict[str, Any]:
+    """Return the sums over all results, attempts and failed tasks."""
+    kinds = leaderboard.kinds(campaign)
+    compute = Attempt.objects.filter(task__campaign=campaign).aggregate(
+        seconds=Coalesce(Sum("wall_time_seconds"), 0.0, output_field=FloatField())
+    )
+    failures = (
+        campaign.tasks.filter(state=TaskState.FAILED)
+        .values_list("failure_class")
+        .annotate(number=Count("pk"))
+        .order_by("-number", "failure_class")
+    )
+    return {
+        "simulated": sum(kind.number for kind in kinds if kind.simulated),
+        "diverged": sum(kind.number for kind in kinds if kind.diverged),
+        "without_value": sum(kind.number - kind.valued for kind in kinds),
+        "compute_seconds": compute["seconds"],
+        "failure_classes": dict(failures),
+    }
+
+
+def _tasks_per_hour(campaign: Campaign, now: dt.datetime) -> float | None:
+    """Tasks run to their end per hour over the last `RATE_WINDOW`; None before the second one."""
+    # One more than the window: its end is where the window's time begins.
+    wanted = RATE_WINDOW + 1
+    # A result comes with the end of its task, and its index has the order. What a person cancelled
+    # in one click says nothing of the fleet's speed.
+    brought = campaign.results.order_by("-created_at", "-pk").values_list("created_at", flat=True)
+    failed = campaign.tasks.filter(state=TaskState.FAILED).order_by("-finished_at")
+    ended = failed.values_list("finished_at", flat=True)
+    times = sorted([*brought[:wanted], *(at for at in ended[:wanted] if at)], reverse=True)[:wanted]
+    if len(times) < 2:
+        return None
+    # Up to now while it runs, so that a fleet that stopped is seen to slow down.
+    until = campaign.finished_at or now
+    since = times[RATE_WINDOW] if len(times) > RATE_WINDOW else campaign.launched_at or times[-1]
+    seconds = (until - since).total_seconds()
+    return min(len(times), RATE_WINDOW) / seconds * 3600 if seconds > 0 else None
