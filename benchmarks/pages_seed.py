@@ -252,17 +252,18 @@ class _Runs:
             simulated=simulated,
             eval_is_subset=slower > 0.3 and chance.random() < 0.3,
             metrics=columns | said,
-            created_at=attempt.ended_at,
+            created_at=attempt.ended_at or self.launched_at,
             **columns,
         )
 
 
 def _value(params: dict[str, Any]) -> float:
     """Return bits per byte with one good learning rate, and larger models somewhat better."""
-    off_best = math.log10(params["lr"]) + 2.3
-    schedule = {"cosine": 0.0, "linear": 0.03, "step_decay": 0.15}[params["lr_schedule"]]
-    size = 0.08 * math.log2(params["d_model"] / 64) + 0.02 * params["n_layers"]
-    return 2.6 + 0.5 * off_best**2 + schedule - size + 0.002 * params["batch_size"]
+    off_best: float = math.log10(params["lr"]) + 2.3
+    schedule: float = {"cosine": 0.0, "linear": 0.03, "step_decay": 0.15}[params["lr_schedule"]]
+    size: float = 0.08 * math.log2(params["d_model"] / 64) + 0.02 * params["n_layers"]
+    batch: float = 0.002 * params["batch_size"]
+    return 2.6 + 0.5 * off_best * off_best + schedule - size + batch
 
 
 def _store_curves(campaign: Campaign, chance: random.Random) -> None:
