@@ -12,9 +12,12 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from campaigns import steering
+from campaigns.lifecycle.campaigns import MAX_TASKS, MAX_TRIES
+from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import Campaign, CampaignState, TaskState
 
 LIVE_STATES = frozenset({CampaignState.ACTIVE, CampaignState.PAUSED})
+GROWING_STATES = CAMPAIGN_TRANSITIONS["grow"].sources
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,10 @@ def head_context(
     return {
         "campaign": shown,
         "verbs": [name for name, verb in VERBS.items() if allowed and shown.state in verb.states],
+        "may_grow": allowed and shown.state in GROWING_STATES,
+        "may_raise": allowed and shown.state != CampaignState.CANCELLED,
+        "most_new_tasks": MAX_TASKS - shown.task_count,
+        "most_tries": MAX_TRIES,
         # The question before cancelling tells what would be lost.
         "tasks_by_state": by_state,
         "is_live": shown.state in LIVE_STATES,

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
-from campaigns import lifecycle
+from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.models import Campaign
 from campaigns.views.head import VERBS
 from workers.pages import signed_in, signed_in_user
+
+TRIES: Final = ("max_failed_attempts", "max_lost_attempts")
+# What the dialogs call their fields.
+FIELDS: Final = {
+    "count": "the number of tasks",
+    "max_failed_attempts": "the tries that may fail",
+    "max_lost_attempts": "the tries that may be lost",
+}
 
 
 @signed_in
@@ -26,3 +36,57 @@ def change_campaign(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     else:
         messages.success(request, VERBS[verb].done)
     return redirect(changed)
+
+
+@signed_in
+@require_POST
+def add_tasks(request: HttpRequest, pk: int) -> HttpResponse:
+    """Sample more tasks for a launched campaign, and show it."""
+    grown = get_object_or_404(Campaign, pk=pk)
+    try:
+        count = _whole_number(request, "count")
+        steering.add_tasks(signed_in_user(request), grown, count, now=database_now())
+    except lifecycle.LifecycleError as error:
+        messages.error(request, f"No task was added. {_sentence(error)}")
+    else:
+        messages.success(request, f"Added {count:,} task{'' if count == 1 else 's'}.")
+    return redirect(grown)
+
+
+@signed_in
+@require_POST
+def raise_attempts(request: HttpRequest, pk: int) -> HttpResponse:
+    """Allow each task of a campaign more tries, and show it."""
+    changed = get_object_or_404(Campaign, pk=pk)
+    try:
+        tries = {name: _whole_number(request, name) for name in TRIES}
+        steering.raise_attempts(
+            signed_in_user(request),
+            changed,
+            max_failed_attempts=tries["max_failed_attempts"],
+            max_lost_attempts=tries["max_lost_attempts"],
+            now=database_now(),
+        )
+    except lifecycle.LifecycleError as error:
+        messages.error(request, f"The tries stay as they were. {_sentence(error)}")
+    else:
+        messages.success(
+            request, "Each task may try so often now. Run failed tasks again from their pages."
+        )
+    return redirect(changed)
+
+
+def _whole_number(request: HttpRequest, name: str) -> int:
+    """Read a field of a form. Raises InvalidCampaign."""
+    try:
+        return int(request.POST.get(name, ""))
+    except ValueError as error:
+        raise lifecycle.InvalidCampaign({name: ["must be a whole number"]}) from error
+
+
+def _sentence(error: lifecycle.LifecycleError) -> str:
+    """Write an error with the words that the dialogs use for its fields."""
+    if not isinstance(error, lifecycle.InvalidCampaign):
+        return str(error)
+    parts = [f"{FIELDS.get(name, name)} {' '.join(texts)}" for name, texts in error.errors.items()]
+    return "; ".join(parts).capitalize() + "."
