@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 
 from campaigns.lifecycle import CampaignSpec
-from campaigns.models import MAX_SEED, Dataset
+from campaigns.models import MAX_SEED, Campaign, Dataset
 from campaigns.samplers import SAMPLERS
 from campaigns.search_space import InvalidSearchSpace, SearchSpace
+from campaigns.space_editor import SpaceEditor
+from campaigns.space_import import UnreadableSpace, read_json
 from experiments import catalog
 
 MAX_BUDGET_SECONDS = 7 * 86_400
+SAMPLER_TITLES = {"random": "random: independent draws", "grid": "grid: every combination"}
 
 
 class CampaignForm(forms.Form):
-    """A campaign as a researcher describes it; the search space as JSON text."""
+    """A campaign as a researcher describes it, its fields named as those of `CampaignSpec`.
+
+    The search space is either rows (`editor`), or with `as_json` the text of `search_space`.
+    """
 
     name = forms.CharField(
         max_length=200, help_text="What you want to know, in a few words.", strip=True
@@ -44,7 +51,21 @@ class CampaignForm(forms.Form):
         help_text="Task k gets seed base + k. The same seed samples the same configs.",
     )
     sampler = forms.ChoiceField()
+    max_failed_attempts = forms.IntegerField(
+        label="Failures per task",
+        min_value=1,
+        initial=2,
+        help_text="After so many failed runs a task has failed.",
+    )
+    max_lost_attempts = forms.IntegerField(
+        label="Losses per task",
+        min_value=1,
+        initial=5,
+        help_text="Runs whose worker fell silent; they count apart.",
+    )
     search_space = forms.CharField(
+        required=False,
+        label="Search space as JSON",
         widget=forms.Textarea(attrs={"rows": 20, "class": "code", "spellcheck": "false"}),
         help_text="JSON: parameters in drawing order (float, int, choice) and constraints.",
     )
@@ -57,17 +78,47 @@ class CampaignForm(forms.Form):
         help_text="They return invented numbers: badged, and never ranked.",
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        editor: SpaceEditor | None = None,
+        as_json: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data, **kwargs)
         experiments = catalog.all()
         first = experiments[0]
+        self.editor = editor or SpaceEditor()
+        self.as_json = as_json
         self._choices("experiment", [(one.name, one.title) for one in experiments])
         self._choices("dataset", _dataset_choices())
-        self._choices("sampler", [(name, name) for name in SAMPLERS])
+        self._choices("sampler", [(name, SAMPLER_TITLES.get(name, name)) for name in SAMPLERS])
+        self.fields["experiment"].initial = first.name
         self.fields["dataset"].initial = first.datasets[0]
+        self.fields["sampler"].initial = "random"
         self.fields["search_space"].initial = space_text(first.default_search_space)
         for name, field in self.fields.items():
             field.widget.attrs["aria-describedby"] = f"help_{name}"
+
+    @classmethod
+    def from_post(cls, data: Any) -> CampaignForm:
+        """Read a posted form. Without rows the space is JSON, as scripts post it."""
+        if data.get("space_mode") != "rows":
+            return cls(data)
+        return cls(data, editor=SpaceEditor.from_post(data), as_json=False)
+
+    @classmethod
+    def starting_with(cls, values: dict[str, Any]) -> CampaignForm:
+        """Return a form to fill in; `values` replace the defaults, the space as JSON data."""
+        space = values.pop("search_space", catalog.all()[0].default_search_space)
+        editor = SpaceEditor.from_space(space)
+        values["search_space"] = space_text(space)
+        return cls(initial=values, editor=editor, as_json=False)
+
+    def typed(self) -> dict[str, Any]:
+        """Return what stands in the fields, right or wrong."""
+        return {name: self[name].value() for name in self.fields}
 
     def _choices(self, name: str, choices: list[tuple[str, str]]) -> None:
         field = self.fields[name]
@@ -76,27 +127,39 @@ class CampaignForm(forms.Form):
 
     def clean_search_space(self) -> dict[str, Any]:
         try:
-            body = json.loads(self.cleaned_data["search_space"])
-        except json.JSONDecodeError as error:
-            raise forms.ValidationError(
-                f"Line {error.lineno}, column {error.colno}: this is not JSON ({error.msg})."
-            ) from error
-        except RecursionError as error:
-            raise forms.ValidationError("This JSON is nested too deeply.") from error
+            text = self.cleaned_data["search_space"]
+            body = read_json(text) if self.as_json else self.editor.to_json()
+        except UnreadableSpace as error:
+            raise forms.ValidationError(str(error)) from error
         try:
             return SearchSpace.parse(body).to_json()
         except InvalidSearchSpace as error:
+            if self.as_json:
+                raise forms.ValidationError(
+                    [
+                        f"{path or 'The search space'} {sentence}."
+                        for path, sentences in error.errors.items()
+                        for sentence in sentences
+                    ]
+                ) from error
+            self.editor.place_errors(error.errors)
             raise forms.ValidationError(
-                [
-                    f"{path or 'The search space'} {sentence}."
-                    for path, sentences in error.errors.items()
-                    for sentence in sentences
-                ]
+                "The search space is not complete: see the rows marked in it."
             ) from error
 
     def spec(self) -> CampaignSpec:
         """Return what a valid form says. The form's field names are the spec's."""
         return CampaignSpec(**self.cleaned_data)
+
+
+def values_of(campaign: Campaign) -> dict[str, Any]:
+    """Return what the form says of a campaign that is to be made again."""
+    names = [name for name in CampaignForm.base_fields if name not in {"name", "dataset"}]
+    known = {one.sha256: one.name for one in catalog.all_datasets()}
+    return {name: getattr(campaign, name) for name in names} | {
+        "name": f"{campaign.name[:193]} (copy)",
+        "dataset": known.get(campaign.dataset_id, campaign.dataset_id),
+    }
 
 
 def space_text(space: dict[str, Any]) -> str:

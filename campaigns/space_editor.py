@@ -47,9 +47,19 @@ class ParameterRow:
     errors: dict[str, list[str]] = field(default_factory=dict)
 
     @property
+    def html_id(self) -> str:
+        """The start of the names and ids of its fields."""
+        return f"p{self.key}"
+
+    @property
     def sentences(self) -> list[str]:
         """What is wrong with the row, each with its field."""
         return [f"{name} {text}" for name, texts in self.errors.items() for text in texts]
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing has been typed yet."""
+        return not (self.name or self.low or self.high or self.values)
 
     def to_json(self) -> dict[str, Any]:
         """Return the parameter as JSON data, readable or not: `SearchSpace.parse` judges it."""
@@ -84,7 +94,12 @@ class ConstraintRow:
 
     key: int
     text: str = ""
-    errors: list[str] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
+
+    @property
+    def html_id(self) -> str:
+        """The start of the names and ids of its fields."""
+        return f"c{self.key}"
 
 
 class _Keyed(Protocol):
@@ -135,19 +150,27 @@ class SpaceEditor:
             "constraints": [row.text for row in self.constraints if row.text],
         }
 
-    def apply(self, verb: str, key: int) -> None:
-        """Do what a button says; a verb or key that is not there changes nothing."""
+    def apply(self, verb: str, key: int) -> str:
+        """Do what a button says and return the html_id or button to go on at, "" for the same.
+
+        A verb or key that is not there changes nothing.
+        """
         match verb:
             case "add-parameter":
                 self.parameters.append(ParameterRow(_next_key(self.parameters)))
+                return self.parameters[-1].html_id
             case "add-constraint":
                 self.constraints.append(ConstraintRow(_next_key(self.constraints)))
+                return self.constraints[-1].html_id
             case "remove-parameter":
                 self.parameters = [row for row in self.parameters if row.key != key]
+                return "add-parameter"
             case "remove-constraint":
                 self.constraints = [row for row in self.constraints if row.key != key]
+                return "add-constraint"
             case "up" | "down":
                 self._move(key, -1 if verb == "up" else 1)
+        return ""
 
     def _move(self, key: int, by: int) -> None:
         rows = self.parameters
@@ -165,9 +188,15 @@ class SpaceEditor:
                 for row in self._rows_named(name):
                     row.errors.setdefault(key, []).extend(sentences)
             elif kind == "constraints" and name.isdigit() and int(name) < len(filled):
-                filled[int(name)].errors.extend(sentences)
+                filled[int(name)].sentences.extend(sentences)
             else:
                 self.errors += [f"{path or 'The search space'} {one}." for one in sentences]
+
+    def forgive_blank_rows(self) -> None:
+        """Take the errors off rows that somebody has only just added."""
+        for row in self.parameters:
+            if row.is_blank:
+                row.errors.clear()
 
     def _rows_named(self, name: str) -> list[ParameterRow]:
         """Return the rows of this name; the parser counts those whose name it cannot use."""

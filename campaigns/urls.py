@@ -3,7 +3,17 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from campaigns.views import bundle, campaigns, head, overview, results, tabs, tasks, verbs
+from campaigns.views import (
+    bundle,
+    campaigns,
+    head,
+    new_campaign,
+    overview,
+    results,
+    tabs,
+    tasks,
+    verbs,
+)
 
 
 class CampaignVerb(StringConverter):
@@ -24,7 +34,9 @@ register_converter(TaskVerb, "task_verb")
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("campaigns/", campaigns.campaign_list, name="campaigns"),
-    path("campaigns/new/", campaigns.new_campaign, name="campaign-new"),
+    path("campaigns/new/", new_campaign.new_campaign, name="campaign-new"),
+    path("campaigns/new/space.json", new_campaign.export_typed_space, name="campaign-new-space"),
+    path("campaigns/<int:pk>/space.json", new_campaign.export_space, name="campaign-space"),
     path("campaigns/<int:pk>/", results.campaign, name="campaign"),
     path("campaigns/<int:pk>/tasks/", tabs.tasks, name="campaign-tasks"),
     path("campaigns/<int:pk>/workers/", tabs.workers, name="campaign-workers"),

@@ -41,7 +41,8 @@ def posted(client: Client, headers: dict[str, str] | None = None, **changes: Any
 
 def test_the_form_comes_filled_and_shows_what_would_run(researcher: Client) -> None:
     page = researcher.get(reverse("campaign-new")).text
-    assert "&quot;parameters&quot;" in page
+    assert 'value="n_heads"' in page
+    assert 'value="cosine, linear, step_decay"' in page
     assert str(CharLMConfigGenerator().generate(42)["lr"]) in page
 
 
@@ -103,4 +104,4 @@ def test_htmx_previews_the_configs_of_the_form_as_it_stands(researcher: Client) 
 
 
 def test_the_preview_says_why_there_is_none(researcher: Client) -> None:
-    assert "No preview: Line 1" in posted(researcher, FRAGMENT, search_space="{").text
+    assert "Search space as JSON: Line 1" in posted(researcher, FRAGMENT, search_space="{").text

@@ -132,8 +132,8 @@ def test_errors_stand_at_the_rows_they_speak_of() -> None:
     assert lr.sentences == ["low must be a finite number"]
     assert layers.sentences == ["name must be letters, digits and _, at most 64"]
     assert width.sentences == ["high must be a whole number"]
-    assert editor.constraints[0].errors == []
-    assert editor.constraints[1].errors == ["cannot be read: 'lr <'"]
+    assert editor.constraints[0].sentences == []
+    assert editor.constraints[1].sentences == ["cannot be read: 'lr <'"]
 
 
 def test_an_error_of_no_row_stands_at_the_space() -> None:

@@ -108,14 +108,8 @@ def _resolve(spec: CampaignSpec) -> tuple[catalog.Experiment, Dataset, SearchSpa
             for path, texts in error.errors.items()
             for text in texts
         ]
-    if spec.sampler not in samplers.SAMPLERS:
-        errors["sampler"] = [str(samplers.UnknownSampler(spec.sampler))]
-    elif space is not None:
-        try:
-            # Told now, not at launch: a grid refuses what it cannot count.
-            samplers.sample_task(space, spec.sampler, 0, 0)
-        except UnsatisfiableSpace as error:
-            errors["sampler"] = [str(error)]
+    if sentences := _sampler_problems(spec.sampler, space):
+        errors["sampler"] = sentences
     if not 1 <= spec.task_count <= MAX_TASKS:
         errors["task_count"] = [f"must be from 1 to {MAX_TASKS:,}"]
     elif not 0 <= spec.base_seed <= MAX_SEED - spec.task_count:
@@ -129,6 +123,18 @@ def _resolve(spec: CampaignSpec) -> tuple[catalog.Experiment, Dataset, SearchSpa
     if errors or dataset is None or space is None:
         raise InvalidCampaign(errors)
     return experiment, dataset, space
+
+
+def _sampler_problems(name: str, space: SearchSpace | None) -> list[str]:
+    """Return why this sampler cannot sample this space: told now, not at launch."""
+    if name not in samplers.SAMPLERS:
+        return [str(samplers.UnknownSampler(name))]
+    try:
+        if space is not None:
+            samplers.sample_task(space, name, 0, 0)
+    except UnsatisfiableSpace as error:
+        return [str(error)]
+    return []
 
 
 def launch(campaign: Campaign, *, now: dt.datetime) -> None:

@@ -118,6 +118,21 @@ def rate(per_hour: float) -> str:
 
 
 @_number_filter
+def percent(share: float) -> str:
+    """Write a share in percent: 0.4 %, 12 %; what is not all is never 100 %."""
+    whole = 100 * share
+    if 0 < whole < 10 or 99 < whole < 100:
+        return f"{min(max(whole, 0.1), 99.9):.1f} %"
+    return f"{whole:.0f} %"
+
+
+@_number_filter
+def over_or_under(seconds: float) -> str:
+    """Write a difference between durations: 1.8 s over, 0.9 s under."""
+    return f"{duration(abs(seconds))} {'over' if seconds >= 0 else 'under'}"
+
+
+@_number_filter
 def decimals(number: float) -> str:
     """Write a loss or the like with 4 significant digits: 2.346."""
     return f"{number:.4g}"

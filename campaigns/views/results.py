@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
+from django.forms.models import model_to_dict
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 
@@ -18,10 +19,10 @@ from campaigns.charts import Figure, best_so_far
 from campaigns.clock import database_now
 from campaigns.leaderboard import Kind, Row
 from campaigns.models import Campaign, CampaignState, Result
+from campaigns.previews import preview
 from campaigns.progress import CampaignProgress, campaign_progress
 from campaigns.summaries import progress_bar
 from campaigns.tables import columns, known_sort, leaderboard_heads
-from campaigns.views.campaigns import preview
 from campaigns.views.head import head_context, shown_campaign
 from experiments import catalog
 from workers.pages import page_or_fragment, reading_page
@@ -38,9 +39,8 @@ def campaign(request: HttpRequest, pk: int) -> HttpResponse:
     shown = shown_campaign(pk)
     now = database_now()
     if shown.state == CampaignState.DRAFT:
-        context = head_context(request, shown, now) | preview(
-            shown.search_space, shown.sampler, shown.base_seed, shown.task_count
-        )
+        context = head_context(request, shown, now)
+        context["preview"] = preview(model_to_dict(shown), now=now)
     else:
         context = _findings(request, shown, now)
     return page_or_fragment(request, "campaigns/campaign.html", "campaigns/_campaign.html", context)

@@ -1,0 +1,85 @@
+"""What a campaign would run, before it runs: first configs, size of the space, and its cost."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from campaigns.forecasts import Forecast, forecast
+from campaigns.samplers import grid_points, sample_task
+from campaigns.search_space import SearchSpace, UnsatisfiableSpace
+from campaigns.space_survey import Survey, survey
+from experiments import catalog
+
+PREVIEWED_CONFIGS: Final = 5
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The first tasks with their seeds, one row of values a parameter, and what is behind them."""
+
+    task_count: int
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
+    rows: list[tuple[str, list[Any]]] = field(default_factory=list)
+    survey: Survey | None = None
+    forecast: Forecast | None = None
+
+
+def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
+    """Preview a campaign from the checked fields of a `CampaignSpec`."""
+    space = SearchSpace.parse(values["search_space"])
+    count, sampler = values["task_count"], values["sampler"]
+    numbers = range(min(PREVIEWED_CONFIGS, count))
+    warnings = _about_parameters(space, values["experiment"])
+    try:
+        sampled = [sample_task(space, sampler, values["base_seed"], k) for k in numbers]
+        if sampler == "grid":
+            warnings += _about_grid(len(grid_points(space)), count)
+    except UnsatisfiableSpace as error:
+        return Preview(count, errors=[str(error)], survey=survey(space))
+    return Preview(
+        count,
+        warnings=warnings,
+        seeds=[seed for seed, _ in sampled],
+        rows=[(name, [params[name] for _, params in sampled]) for name in space.parameters],
+        survey=survey(space),
+        forecast=forecast(
+            experiment=values["experiment"],
+            task_count=count,
+            time_budget_seconds=values["time_budget_seconds"],
+            allow_simulated=values["allow_simulated"],
+            now=now,
+        ),
+    )
+
+
+def _about_parameters(space: SearchSpace, experiment: str) -> list[str]:
+    """Compare with the experiment's own space: its script refuses what it does not know."""
+    try:
+        own = catalog.get(experiment).default_search_space["parameters"]
+    except catalog.UnknownExperiment:
+        # A draft may outlive its experiment's place in the catalog.
+        return []
+    known = [one["name"] for one in own]
+    unknown = [name for name in space.parameters if name not in known]
+    missing = [name for name in known if name not in space.parameters]
+    said = []
+    if missing:
+        said.append(f"Missing from the experiment's own space: {', '.join(missing)}.")
+    if unknown:
+        said.append(f"Not in the experiment's own space: {', '.join(unknown)}.")
+    if said:
+        said.append("A script may refuse to run without what it needs, or with what it lacks.")
+    return said
+
+
+def _about_grid(points: int, tasks: int) -> list[str]:
+    if tasks < points:
+        return [f"{tasks:,} tasks are the first part of a grid of {points:,} points."]
+    if tasks % points:
+        return [f"{tasks:,} tasks are no multiple of the grid's {points:,} points."]
+    return []

@@ -1,0 +1,165 @@
+"""The form of a new campaign: its rows, its preview while one types, import, export, saving."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
+
+from campaigns import lifecycle, steering
+from campaigns.clock import database_now
+from campaigns.forms import CampaignForm, space_text, values_of
+from campaigns.models import Campaign
+from campaigns.previews import Preview, preview
+from campaigns.space_editor import SCALES, TYPES, SpaceEditor
+from campaigns.space_import import MAX_TEXT_CHARACTERS, UnreadableSpace, read_space
+from workers import roles
+from workers.pages import reading_page, signed_in, signed_in_user, wants_fragment
+
+
+@signed_in
+def new_campaign(request: HttpRequest) -> HttpResponse:
+    """Show the form, filled in from ?clone= where given; POST saves a draft.
+
+    A POST with `edit` changes rows and saves nothing; one by htmx without it asks for the preview.
+    """
+    _must_create(request)
+    if request.method != "POST":
+        return _page(request, CampaignForm.starting_with(_cloned(request.GET.get("clone", ""))))
+    form = CampaignForm.from_post(request.POST)
+    if edit := request.POST.get("edit"):
+        return _edited(request, form, edit)
+    if wants_fragment(request):
+        form.is_valid()
+        form.editor.forgive_blank_rows()
+        context = {"form": form, "preview": _preview(form), "is_update": True}
+        return render(request, "campaigns/_new_preview.html", context)
+    return _saved(request, form)
+
+
+@signed_in
+@require_POST
+def export_typed_space(request: HttpRequest) -> HttpResponse:
+    """Send the space of the form as a JSON file, or the form with what is wrong in it."""
+    _must_create(request)
+    form = CampaignForm.from_post(request.POST)
+    form.is_valid()
+    if "search_space" not in form.cleaned_data:
+        return _page(request, form, status=422)
+    return _json_file(form.cleaned_data["search_space"], "search-space.json")
+
+
+@reading_page
+def export_space(_request: HttpRequest, pk: int) -> HttpResponse:
+    """Send a campaign's search space as a JSON file; the form and the command read it back."""
+    exported = get_object_or_404(Campaign, pk=pk)
+    return _json_file(exported.search_space, f"campaign-{pk}-space.json")
+
+
+def _json_file(space: dict[str, Any], name: str) -> HttpResponse:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(space_text(space), content_type="application/json", headers=headers)
+
+
+def _must_create(request: HttpRequest) -> None:
+    if not roles.may_create(request.user):
+        raise PermissionDenied(
+            "Only researchers and operators may create campaigns. An operator can give you "
+            "the role."
+        )
+
+
+def _cloned(pk: str) -> dict[str, Any]:
+    """Return the values of the campaign to clone, none for "". Raises Http404."""
+    if not pk:
+        return {}
+    # Nothing but digits can be a key, and no database takes a number of any length.
+    number = int(pk) if pk.isdecimal() and len(pk) < 12 else 0
+    return values_of(get_object_or_404(Campaign, pk=number))
+
+
+def _saved(request: HttpRequest, form: CampaignForm) -> HttpResponse:
+    if form.is_valid():
+        try:
+            campaign = steering.create_campaign(
+                signed_in_user(request), form.spec(), now=database_now()
+            )
+        except lifecycle.InvalidCampaign as error:
+            for name, sentences in error.errors.items():
+                form.add_error(name if name in form.fields else None, sentences)
+        else:
+            messages.success(request, "The draft is saved. Launch it to hand out its tasks.")
+            return redirect(campaign)
+    return _page(request, form, status=422)
+
+
+def _edited(request: HttpRequest, form: CampaignForm, edit: str) -> HttpResponse:
+    """Do what a button of the search space says, and show the form again."""
+    verb, _, key = edit.partition(":")
+    values, editor, as_json = form.typed(), form.editor, form.as_json
+    said: dict[str, Any] = {}
+    match verb:
+        case "json":
+            values["search_space"], as_json = space_text(editor.to_json()), True
+        case "rows" | "import":
+            text = values["search_space"] if verb == "rows" else _import_text(request)
+            try:
+                imported = read_space(text or "")
+            except UnreadableSpace as error:
+                said = {f"{verb}_error": str(error), "import_text": text}
+            else:
+                values |= imported.suggested
+                editor, as_json = SpaceEditor.from_space(imported.space), False
+                said = {"imported": verb == "import", "notes": imported.notes}
+        case _:
+            number = int(key) if key.isdecimal() and len(key) < 7 else -1
+            said = {"focus": editor.apply(verb, number)}
+    return _page(request, CampaignForm(initial=values, editor=editor, as_json=as_json), **said)
+
+
+def _import_text(request: HttpRequest) -> str:
+    """Return the text of the file chosen, else the pasted one."""
+    if file := request.FILES.get("import_file"):
+        # A byte more than allowed tells a file that is too long from one that just fits.
+        body: bytes = file.read(4 * MAX_TEXT_CHARACTERS + 1)
+        return body.decode("utf-8-sig", errors="replace")
+    return str(request.POST.get("import_text", ""))
+
+
+def _page(
+    request: HttpRequest, form: CampaignForm, *, status: int = 200, **said: Any
+) -> HttpResponse:
+    """Render the form; with htmx without the page around it."""
+    judged = form
+    if not form.is_bound:
+        # Shown without complaints about fields not reached yet, previewed as it stands.
+        judged = CampaignForm(form.typed(), editor=form.editor, as_json=form.as_json)
+        judged.is_valid()
+        form.editor.forgive_blank_rows()
+    context = {
+        "form": form,
+        "preview": _preview(judged),
+        "types": TYPES,
+        "scales": SCALES,
+        **said,
+    }
+    template = "campaigns/_new_form.html" if wants_fragment(request) else "campaigns/new.html"
+    return render(request, template, context, status=status)
+
+
+def _preview(form: CampaignForm) -> Preview:
+    """Return what the form as it stands would run, or why that cannot be said."""
+    needed = {
+        *("search_space", "sampler", "base_seed", "task_count"),
+        *("experiment", "time_budget_seconds", "allow_simulated"),
+    }
+    if needed <= form.cleaned_data.keys():
+        return preview(form.cleaned_data, now=database_now())
+    wrong = [name for name in form.fields if name in needed and name in form.errors]
+    return Preview(
+        0, errors=[f"{form[name].label}: {text}" for name in wrong for text in form.errors[name]]
+    )
