@@ -39,7 +39,7 @@ EXPERIMENT = "train_char_lm"
 DATASET = "tinyshakespeare"
 BUDGET_SECONDS = 10.0
 # Of each thousand tasks; the others have a measured value.
-FAILED, DIVERGED, SIMULATED, LOST_ONCE = 40, 15, 25, 20
+FAILED, DIVERGED, SIMULATED, LOST_ONCE, SUBSETS = 40, 15, 25, 20, 50
 PENDING_TASKS = 50
 CURVES = 50
 POINTS_PER_CURVE = 20
@@ -133,16 +133,19 @@ class _Runs:
         """Store one batch: tasks below number `run` have ended, as failed ones where told so."""
         batch = list(tasks)
         attempts: list[Attempt] = []
-        results: list[Result] = []
         for task in batch:
             if task.number < run:
                 attempts.extend(self._attempts(task, fails=task.number in failing))
         Task.objects.bulk_create(batch)
+        measured = [
+            (attempt, self._measure(attempt))
+            for attempt in attempts
+            if attempt.outcome in {AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED}
+        ]
+        for attempt, columns in measured:
+            self._submit(attempt, columns)
         Attempt.objects.bulk_create(attempts)
-        for attempt in attempts:
-            if attempt.outcome in {AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED}:
-                results.append(self._result(attempt))
-        Result.objects.bulk_create(results)
+        Result.objects.bulk_create(self._result(attempt, columns) for attempt, columns in measured)
 
     def _attempts(self, task: Task, *, fails: bool) -> Iterator[Attempt]:
         """Yield what happened to a task, and set the task to how it ended."""
@@ -204,37 +207,48 @@ class _Runs:
             wall_time_seconds=(ended - started).total_seconds(),
         )
 
-    def _result(self, attempt: Attempt) -> Result:
-        """Return a result whose value depends on the params as it does in life, plus noise."""
+    def _measure(self, attempt: Attempt) -> dict[str, Any]:
+        """Return columns of a result that depend on the params as they do in life, plus noise."""
         task, chance = attempt.task, self.chance
-        device = attempt.worker.device
         slower = next(
             cost for _, title, cost in FLEET if title == attempt.worker.hardware["machine"]
         )
         diverged = attempt.outcome == AttemptOutcome.DIVERGED
-        simulated = not diverged and chance.randrange(1000) < SIMULATED
         value = None if diverged else _value(task.params) + slower + chance.gauss(0, 0.05)
-        nats = None if value is None else value * self.eval_bytes / bits_per_byte(1.0, 1)
         steps = int(400 / (1 + slower) * 64 / task.params["batch_size"])
-        tokens = steps * task.params["batch_size"] * task.params["context_length"]
-        wall = attempt.wall_time_seconds or BUDGET_SECONDS
-        columns: dict[str, Any] = {
+        return {
             "val_bpb": value,
-            "train_loss": None if diverged else 0.7 * (value or 0.0),
-            "eval_nll_nats": nats,
+            "train_loss": None if value is None else 0.7 * value,
+            "eval_nll_nats": value and value * self.eval_bytes / bits_per_byte(1.0, 1),
             "eval_bytes": self.eval_bytes,
             "eval_tokens": self.eval_bytes,
             "steps_completed": steps,
-            "tokens_trained": tokens,
+            "tokens_trained": steps * task.params["batch_size"] * task.params["context_length"],
             "model_params": 12 * task.params["n_layers"] * task.params["d_model"] ** 2,
-            "wall_time_seconds": wall,
-            "device_used": device,
+            "wall_time_seconds": attempt.wall_time_seconds or BUDGET_SECONDS,
+            "device_used": attempt.worker.device,
             "stop_reason": "diverged" if diverged else "time",
         }
-        said = {
+
+    def _submit(self, attempt: Attempt, columns: dict[str, Any]) -> None:
+        """Note the submission that brought a result, as the agent sent it."""
+        attempt.submission = {
+            "outcome": "completed",
+            "metrics": self._metrics(attempt.task, columns),
+            "exit_code": 0,
+            "wall_time_seconds": attempt.wall_time_seconds,
+            "simulated": False,
+            "code_sha256": self.campaign.package_id,
+        }
+        attempt.submission_digest = hashlib.sha256(attempt.lease_id.bytes).hexdigest()
+        attempt.answer = {"verdict": "accepted", "message": ""}
+
+    def _metrics(self, task: Task, columns: dict[str, Any]) -> dict[str, Any]:
+        """Return the script's whole line."""
+        return columns | {
             "dataset": DATASET,
             "dataset_sha256": self.campaign.dataset_id,
-            "train_seconds": wall - 2,
+            "train_seconds": 8.0,
             "eval_seconds": 0.5,
             "setup_seconds": 1.5,
             "threads": 2,
@@ -243,15 +257,20 @@ class _Runs:
             "seed": task.seed,
             "peak_memory_mb": 300.0,
         }
+
+    def _result(self, attempt: Attempt, columns: dict[str, Any]) -> Result:
+        """Return the result of a stored attempt."""
+        diverged = attempt.outcome == AttemptOutcome.DIVERGED
+        simulated = not diverged and self.chance.randrange(1000) < SIMULATED
         return Result(
-            task=task,
+            task=attempt.task,
             attempt=attempt,
             campaign=self.campaign,
             is_ranked=not diverged and not simulated,
             diverged=diverged,
             simulated=simulated,
-            eval_is_subset=slower > 0.3 and chance.random() < 0.3,
-            metrics=columns | said,
+            eval_is_subset=self.chance.randrange(1000) < SUBSETS,
+            metrics=self._metrics(attempt.task, columns),
             created_at=attempt.ended_at or self.launched_at,
             **columns,
         )
