@@ -6,6 +6,7 @@ from django.urls.converters import StringConverter
 from campaigns.views import (
     bundle,
     campaigns,
+    compare,
     head,
     new_campaign,
     overview,
@@ -13,6 +14,7 @@ from campaigns.views import (
     tabs,
     tasks,
     verbs,
+    webhooks,
 )
 
 
@@ -28,8 +30,15 @@ class TaskVerb(StringConverter):
     regex = "|".join(tasks.TASK_VERBS)
 
 
+class WebhookVerb(StringConverter):
+    """One of the verbs that a button of the webhook's page sends."""
+
+    regex = "|".join(webhooks.WEBHOOK_VERBS)
+
+
 register_converter(CampaignVerb, "campaign_verb")
 register_converter(TaskVerb, "task_verb")
+register_converter(WebhookVerb, "webhook_verb")
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -42,14 +51,23 @@ urlpatterns = [
     path("campaigns/<int:pk>/workers/", tabs.workers, name="campaign-workers"),
     path("campaigns/<int:pk>/log/", tabs.log, name="campaign-log"),
     path("campaigns/<int:pk>/results.csv", results.results_csv, name="campaign-csv"),
+    path("campaigns/<int:pk>/add-tasks/", verbs.add_tasks, name="campaign-add-tasks"),
+    path("campaigns/<int:pk>/more-tries/", verbs.raise_attempts, name="campaign-more-tries"),
     path(
         "campaigns/<int:pk>/<campaign_verb:verb>/",
         verbs.change_campaign,
         name="campaign-change",
     ),
+    path("compare/", compare.compare, name="compare"),
+    path("compare/curves.csv", compare.compare_csv, name="compare-csv"),
     path("tasks/<int:pk>/", tasks.task, name="task"),
     path("tasks/<int:pk>/again/", tasks.run_again, name="task-again"),
     path("tasks/<int:pk>/bundle.zip", bundle.task_zip, name="task-bundle"),
     path("tasks/<int:pk>/curve.csv", bundle.curve_csv, name="task-curve"),
     path("tasks/<int:pk>/<task_verb:verb>/", tasks.change_task, name="task-change"),
+    path("campaigns/<int:pk>/webhooks/", webhooks.webhook_list, name="campaign-webhooks"),
+    path("webhooks/", webhooks.webhook_list, name="webhooks"),
+    path("webhooks/<int:pk>/", webhooks.webhook, name="webhook"),
+    path("webhooks/<int:pk>/<webhook_verb:verb>/", webhooks.change_webhook, name="webhook-change"),
+    path("webhooks/deliveries/<int:pk>/again/", webhooks.send_again, name="webhook-again"),
 ]
