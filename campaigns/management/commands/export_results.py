@@ -1,4 +1,4 @@
-"""Write a campaign's results as CSV or JSON lines."""
+"""Write a campaign's results as CSV, JSON lines or an Optuna study."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from campaigns import exports
+from campaigns import exports, optuna_export
 from campaigns.lookup import campaign_or_error
+from campaigns.models import Campaign
 
 WRITERS = {"csv": exports.csv_lines, "jsonl": exports.json_lines}
+OPTUNA = "optuna"
 
 
 class Command(BaseCommand):
@@ -25,12 +27,20 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
         add("campaign", nargs="?", type=int, help="its number (default: the newest)")
-        add("--format", choices=sorted(WRITERS), default="csv")
+        add(
+            "--format",
+            choices=[*sorted(WRITERS), OPTUNA],
+            default="csv",
+            help="optuna writes an SQLite file with all tasks as trials, for optuna-dashboard",
+        )
         add("--simulated", action="store_true", help="also results that were not measured")
         add("--out", type=Path, help="file to write (default: standard output)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         campaign = campaign_or_error(options["campaign"])
+        if options["format"] == OPTUNA:
+            self._write_study(campaign, options["out"], simulated=options["simulated"])
+            return
         lines = WRITERS[options["format"]](campaign, simulated=options["simulated"])
         if options["out"] is None:
             self._print(lines)
@@ -42,6 +52,18 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"Cannot write {options['out']}: {error.strerror}") from error
         self.stderr.write(f"Written: {options['out']}")
+
+    def _write_study(self, campaign: Campaign, out: Path | None, *, simulated: bool) -> None:
+        if out is None:
+            raise CommandError("An Optuna study is a file: say which with --out study.db")
+        try:
+            trials = optuna_export.write_study(campaign, out, simulated=simulated)
+        except OSError as error:
+            raise CommandError(f"Cannot write {out}: {error.strerror}") from error
+        self.stderr.write(
+            f"Written: {out} with {trials} trials. Look at it with: "
+            f"optuna-dashboard sqlite:///{out}"
+        )
 
     def _print(self, lines: Iterator[str]) -> None:
         try:
