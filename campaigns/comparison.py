@@ -1,0 +1,353 @@
+"""Two to five tasks or campaigns side by side: what differs, and what each reached.
+
+A comparison is data for a table; the figure is in `campaigns.charts_compare`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.db.models import Count, Max
+
+from campaigns import spread
+from campaigns.caching import cached_roughly
+from campaigns.curves import load_progress
+from campaigns.models import Attempt, Campaign, Result, Task
+from campaigns.spread import Spread
+from campaigns.templatetags.xeenet import bpb, count, duration, value
+
+LETTERS: Final = "ABCDE"
+MOST: Final = len(LETTERS)
+MAX_RECORDS: Final = 400
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a name, and what each column has there ("" for nothing)."""
+
+    name: str
+    unit: str
+    cells: Sequence[str]
+
+    @property
+    def differs(self) -> bool:
+        return len(set(self.cells)) > 1
+
+
+@dataclass
+class TaskColumn:
+    """A task with the attempt whose curve stands for it."""
+
+    letter: str
+    task: Task
+    result: Result | None
+    spread: Spread
+    attempt: Attempt | None = None
+
+    @property
+    def best(self) -> float | None:
+        """The measured value, None where there is none that counts."""
+        return self.result.val_bpb if self.result and self.result.is_ranked else None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A measured result better than all before it: the how-manieth it was, when, and its value."""
+
+    order: int
+    at: dt.datetime
+    val_bpb: float
+
+
+@dataclass(frozen=True)
+class Digest:
+    """What a comparison needs of all of a campaign's measured results."""
+
+    measured: int
+    median: float | None
+    best_task: int | None
+    records: Sequence[Record]
+    last_at: dt.datetime | None
+    devices: Sequence[str]
+
+
+@dataclass
+class CampaignColumn:
+    """A campaign with its best task."""
+
+    letter: str
+    campaign: Campaign
+    digest: Digest
+    states: dict[str, int] = field(default_factory=dict)
+    best_task: Task | None = None
+    spread: Spread | None = None
+
+    @property
+    def best(self) -> float | None:
+        """The best measured value so far."""
+        return self.digest.records[-1].val_bpb if self.digest.records else None
+
+
+def task_columns(pks: Sequence[int]) -> tuple[list[TaskColumn], bool]:
+    """Return the tasks that exist, in the order given, and whether curves are samples."""
+    related = Task.objects.select_related("campaign__dataset", "result")
+    found = related.annotate(latest=Max("attempts__pk")).in_bulk(pks)
+    tasks = [found[pk] for pk in pks if pk in found]
+    spreads = spread.of_points(tasks)
+    columns = [
+        TaskColumn(letter, task, getattr(task, "result", None), spreads[task.pk])
+        for letter, task in zip(LETTERS, tasks, strict=False)
+    ]
+    chosen = [c.result.attempt_id if c.result else c.task.latest for c in columns]  # type: ignore[attr-defined]
+    attempts = (
+        Attempt.objects.filter(pk__in=[pk for pk in chosen if pk])
+        .select_related("worker")
+        .defer("stderr_tail", "submission", "answer")
+    )
+    by_pk = {attempt.pk: attempt for attempt in attempts}
+    for column, pk in zip(columns, chosen, strict=True):
+        column.attempt = by_pk.get(pk)
+    return columns, load_progress(list(by_pk.values()))
+
+
+def campaign_columns(pks: Sequence[int]) -> list[CampaignColumn]:
+    """Return the campaigns that exist, in the order given."""
+    found = Campaign.objects.select_related("owner", "dataset").in_bulk(pks)
+    columns = [
+        CampaignColumn(letter, found[pk], _digest_of(found[pk]))
+        for letter, pk in zip(LETTERS, [pk for pk in pks if pk in found], strict=False)
+    ]
+    counted = Task.objects.filter(campaign__in=found).order_by().values_list("campaign_id", "state")
+    states = {(pk, state): number for pk, state, number in counted.annotate(number=Count("pk"))}
+    best_pks = [column.digest.best_task for column in columns if column.digest.best_task]
+    best = Task.objects.select_related("result", "campaign").in_bulk(best_pks) if best_pks else {}
+    spreads = spread.of_points(best.values()) if best else {}
+    for column in columns:
+        pk = column.campaign.pk
+        column.states = {state: n for (campaign, state), n in states.items() if campaign == pk}
+        column.best_task = best.get(column.digest.best_task or 0)
+        column.spread = spreads.get(column.digest.best_task or 0)
+    return columns
+
+
+def _digest_of(campaign: Campaign) -> Digest:
+    return cached_roughly(campaign, "comparison", lambda: digest(campaign))
+
+
+def digest(campaign: Campaign) -> Digest:
+    """Pass once over the campaign's measured results; call it through the cache."""
+    rows = Result.objects.filter(campaign=campaign, is_ranked=True).order_by("created_at", "id")
+    values: list[float] = []
+    records: list[Record] = []
+    devices: set[str] = set()
+    best_task = last_at = None
+    fields = ("val_bpb", "created_at", "task_id", "device_used")
+    for val_bpb, created_at, task_id, device in rows.values_list(*fields).iterator():
+        assert val_bpb is not None  # noqa: S101 - a constraint of the database: ranked has a value
+        values.append(val_bpb)
+        devices.add(device)
+        last_at = created_at
+        if not records or val_bpb < records[-1].val_bpb:
+            records.append(Record(len(values), created_at, val_bpb))
+            best_task = task_id
+    # Records are few, unless somebody feeds ever better values on purpose.
+    step = -(-len(records) // MAX_RECORDS) or 1
+    return Digest(
+        measured=len(values),
+        median=statistics.median(values) if values else None,
+        best_task=best_task,
+        records=records[::-1][::step][::-1],
+        last_at=last_at,
+        devices=sorted(devices),
+    )
+
+
+# --- Rows ----------------------------------------------------------------------------------------
+
+
+def _row(columns: Sequence[Any], name: str, read: Callable[[Any], Any], unit: str = "") -> Row:
+    return Row(name, unit, ["" if (cell := read(c)) is None else str(cell) for c in columns])
+
+
+def _spread_words(found: Spread | None) -> str:
+    if found is None or not found.values:
+        return ""
+    if found.deviation is None:
+        return "one seed"
+    return f"{bpb(found.mean)} ± {bpb(found.deviation)}, {len(found.values)} seeds"
+
+
+def _behind(columns: Sequence[Any]) -> Row:
+    known = [c.best for c in columns if c.best is not None]
+    ahead = min(known) if len(known) > 1 else None
+    cells = [
+        ""
+        if c.best is None or ahead is None
+        else "best"
+        if c.best == ahead
+        else f"+{c.best - ahead:.4f}"
+        for c in columns
+    ]
+    return Row("behind the best", "bits/byte", cells)
+
+
+def task_findings(columns: Sequence[TaskColumn]) -> list[Row]:
+    """Return what the tasks reached."""
+    return [
+        _row(columns, "val_bpb", lambda c: c.best and bpb(c.best), "bits/byte"),
+        _behind(columns),
+        _row(columns, "same params, all seeds", lambda c: _spread_words(c.spread), "bits/byte"),
+        _row(columns, "steps", lambda c: c.result and count(c.result.steps_completed)),
+        _row(columns, "tokens", lambda c: c.result and count(c.result.tokens_trained)),
+        _row(columns, "model parameters", lambda c: c.result and count(c.result.model_params)),
+        _row(columns, "wall time", lambda c: c.result and duration(c.result.wall_time_seconds)),
+    ]
+
+
+def campaign_findings(columns: Sequence[CampaignColumn]) -> list[Row]:
+    """Return what the campaigns reached."""
+    return [
+        _row(columns, "best val_bpb", lambda c: c.best and bpb(c.best), "bits/byte"),
+        _behind(columns),
+        _row(columns, "best params, all seeds", lambda c: _spread_words(c.spread), "bits/byte"),
+        _row(
+            columns,
+            "median val_bpb",
+            lambda c: c.digest.median and bpb(c.digest.median),
+            "bits/byte",
+        ),
+        _row(columns, "measured results", lambda c: count(c.digest.measured)),
+        _row(columns, "failed tasks", lambda c: count(c.states.get("failed", 0))),
+        _row(columns, "tasks still open", lambda c: count(_open(c.states))),
+    ]
+
+
+def _open(states: dict[str, int]) -> int:
+    return states.get("pending", 0) + states.get("leased", 0)
+
+
+def task_params(columns: Sequence[TaskColumn]) -> list[Row]:
+    """Return a row per param, in the order of the first task's search space."""
+    return _params([column.task for column in columns])
+
+
+def best_params(columns: Sequence[CampaignColumn]) -> list[Row]:
+    """Return a row per param of the campaigns' best tasks."""
+    return _params([column.best_task for column in columns])
+
+
+def _params(tasks: Sequence[Task | None]) -> list[Row]:
+    names: dict[str, None] = {}
+    for task in tasks:
+        if task is not None:
+            names |= {one["name"]: None for one in task.campaign.search_space["parameters"]}
+    return [
+        Row(
+            name,
+            "",
+            [value(task.params[name]) if task and name in task.params else "" for task in tasks],
+        )
+        for name in names
+    ]
+
+
+def spaces(columns: Sequence[CampaignColumn]) -> list[Row]:
+    """Return a row per searched param: from where each campaign draws it."""
+    described = [
+        {one["name"]: _domain(one) for one in c.campaign.search_space["parameters"]}
+        for c in columns
+    ]
+    names = {name: None for one in described for name in one}
+    return [Row(name, "", [one.get(name, "") for one in described]) for name in names]
+
+
+def _domain(parameter: dict[str, Any]) -> str:
+    if parameter["type"] == "choice":
+        return ", ".join(value(one) for one in parameter["values"])
+    scale = ", log" if parameter.get("log") else ""
+    return f"{value(parameter['low'])} to {value(parameter['high'])}{scale}"
+
+
+def conditions(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> list[Row]:
+    """Return under which conditions each was measured."""
+
+    def of(column: Any) -> Campaign:
+        campaign: Campaign = getattr(column, "campaign", None) or column.task.campaign
+        return campaign
+
+    rows = [
+        _row(columns, "experiment", lambda c: of(c).experiment),
+        _row(columns, "script", lambda c: of(c).package_id[:12]),
+        _row(columns, "data set", lambda c: f"{of(c).dataset.name} {of(c).dataset_id[:12]}"),
+        _row(columns, "budget", lambda c: duration(of(c).time_budget_seconds)),
+    ]
+    if columns and isinstance(columns[0], TaskColumn):
+        return [
+            *rows,
+            _row(columns, "evaluated on", _evaluated),
+            _row(columns, "device", lambda c: c.result and c.result.device_used),
+            _row(columns, "worker", lambda c: c.attempt and c.attempt.worker.name),
+            _row(columns, "threads", lambda c: c.result and c.result.metrics.get("threads")),
+            _row(columns, "torch", lambda c: c.result and c.result.metrics.get("torch_version")),
+            _row(columns, "seed", lambda c: c.task.seed),
+        ]
+    return [
+        *rows,
+        _row(columns, "device", lambda c: ", ".join(c.digest.devices)),
+        _row(columns, "sampler", lambda c: of(c).sampler),
+        _row(columns, "base seed", lambda c: of(c).base_seed),
+    ]
+
+
+def _evaluated(column: TaskColumn) -> str:
+    if column.result is None:
+        return ""
+    return "a fixed subset" if column.result.eval_is_subset else "the whole validation split"
+
+
+# What makes values incomparable, and what makes the comparison unfair.
+_OTHER_MEASURE: Final = ("experiment", "script", "data set", "evaluated on")
+_OTHER_MEANS: Final = ("budget", "device")
+
+
+def warnings(rows: Iterable[Row]) -> list[str]:
+    """Return sentences on conditions that differ where there is a value at all."""
+    differing = {row.name for row in rows if len({cell for cell in row.cells if cell}) > 1}
+    measures = [name for name in _OTHER_MEASURE if name in differing]
+    means = [name for name in _OTHER_MEANS if name in differing]
+    sentences = []
+    if measures:
+        sentences.append(f"These values do not measure the same thing: {_differ(measures)}.")
+    if means:
+        sentences.append(f"A time budget compares only like with like: {_differ(means)}.")
+    return sentences
+
+
+def _differ(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"{names[0]} differs"
+    return f"{', '.join(names[:-1])} and {names[-1]} differ"
+
+
+def verdict(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> str:
+    """Return in one or two sentences who is ahead, and whether chance may explain it."""
+    ranked = sorted((c for c in columns if c.best is not None), key=lambda c: c.best or 0.0)
+    if len(ranked) < 2:
+        return ""
+    first, second = ranked[0], ranked[1]
+    assert first.best is not None  # noqa: S101 - filtered above
+    assert second.best is not None  # noqa: S101
+    gap = second.best - first.best
+    head = f"{first.letter} is ahead of {second.letter} by {gap:.4f} bits/byte."
+    noise = [c.spread.deviation for c in (first, second) if c.spread and c.spread.deviation]
+    if not noise:
+        return f"{head} One seed each: how much of that is chance cannot be told; run them again."
+    if gap <= max(noise):
+        return (
+            f"{head} That is within what seeds change (±{max(noise):.4f}): no difference is shown."
+        )
+    return f"{head} Seeds change a value by ±{max(noise):.4f}."

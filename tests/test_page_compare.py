@@ -1,0 +1,232 @@
+"""The page that puts tasks or campaigns side by side."""
+
+import datetime as dt
+import json
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils.html import escape
+
+from campaigns import lifecycle
+from campaigns.models import Campaign, ProgressPoint, Task
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+HOSTILE = '<script>alert(1)</script> {{ 7*7 }} \' onload="x"'
+
+
+def compare(client: Client, **query: str) -> str:
+    response = client.get(reverse("compare"), query)
+    assert response.status_code == 200
+    return response.text
+
+
+def figure(page: str) -> dict[str, Any]:
+    found = re.search(r'<script id="compare-figure"[^>]*>(.*?)</script>', page)
+    assert found
+    drawn: dict[str, Any] = json.loads(found[1])
+    return drawn
+
+
+def task_with_curve(val_bpb: float, **fields: Any) -> Task:
+    attempt = factories.leased_task(**fields)
+    ProgressPoint.objects.bulk_create(
+        ProgressPoint(
+            attempt=attempt,
+            seq=n,
+            elapsed_seconds=2 * n,
+            step=10 * n,
+            tokens=1000 * n,
+            val_bpb=val_bpb + 1 - n / 5,
+        )
+        for n in range(5)
+    )
+    factories.finish(attempt, val_bpb)
+    return Task.objects.get(pk=attempt.task_id)
+
+
+def campaign_with(*values: float, **fields: Any) -> Campaign:
+    campaign = factories.active_campaign(len(values), **fields)
+    worker = factories.worker()
+    for minute, value in enumerate(values):
+        now = factories.NOW + dt.timedelta(minutes=minute)
+        factories.finish(factories.claim_one(worker, now=now), value, now=now)
+    campaign.refresh_from_db()
+    return campaign
+
+
+def row(page: str, name: str) -> list[str]:
+    """Return the cells of the table's row of this name, without their markup."""
+    found = re.search(rf'<th scope="row">{name}\b.*?</th>(.*?)</tr>', page)
+    assert found, name
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", found[1])
+    return [re.sub(r"<[^>]+>", "", cell) for cell in cells]
+
+
+def test_nothing_to_compare_says_what_to_do(client: Client) -> None:
+    for query in ({}, {"tasks": ""}, {"tasks": "x,-1,1e3,²"}, {"campaigns": "9" * 30}):
+        assert "Nothing to compare yet." in compare(client, **query)
+
+
+def test_tasks_stand_side_by_side_with_what_differs(client: Client) -> None:
+    campaign = factories.active_campaign(1)
+    first = campaign.tasks.get()
+    params = first.params | {"lr": 0.0042}
+    lifecycle.enqueue(campaign, params, now=factories.NOW)
+    worker = factories.worker()
+    factories.finish(factories.claim_one(worker), 3.0)
+    second = factories.claim_one(worker, now=factories.at(1))
+    factories.finish(second, 3.25)
+    page = compare(client, tasks=f"{first.pk},{second.task_id}")
+    assert "A is ahead of B by 0.2500 bits/byte. One seed each" in page
+    assert row(page, "val_bpb") == ["3.0000", "3.2500"]
+    assert row(page, "behind the best") == ["best", "+0.2500"]
+    assert row(page, "lr") == [str(first.params["lr"]), "0.0042"]
+    # The same for both: in the line below the table, in no row.
+    assert not re.search(r'<th scope="row">d_model', page)
+    assert f"<dt>d_model</dt><dd>{first.params['d_model']}</dd>" in page
+
+
+def test_a_difference_within_the_spread_of_seeds_is_no_difference(client: Client) -> None:
+    one, other = (factories.completed_task(3.0), factories.completed_task(3.05))
+    worker = factories.worker()
+    for task, value in ((one, 3.2), (other, 3.15)):
+        lifecycle.enqueue(task.campaign, task.params, now=factories.NOW)
+        factories.finish(factories.claim_one(worker, now=factories.at(60)), value)
+    page = compare(client, tasks=f"{one.pk},{other.pk}")
+    assert row(page, "same params, all seeds") == [
+        "3.1000 ± 0.1414, 2 seeds",
+        "3.1000 ± 0.0707, 2 seeds",
+    ]
+    assert "That is within what seeds change (±0.1414): no difference is shown." in page
+
+
+def test_the_curves_of_tasks_share_one_chart_over_the_axis_asked_for(client: Client) -> None:
+    first, second = task_with_curve(3.0), task_with_curve(3.1)
+    tasks = f"{first.pk},{second.pk}"
+    drawn = figure(compare(client, tasks=tasks))
+    curves = [one for one in drawn["data"] if one["mode"] == "lines+markers"]
+    assert [curve["x"] for curve in curves] == [[0, 2, 4, 6, 8]] * 2
+    assert curves[0]["y"] == [4.0, 3.8, 3.6, 3.4, 3.2]
+    assert len({curve["line"]["dash"] for curve in curves}) == 2
+    assert [one["text"] for one in drawn["layout"]["annotations"]] == ["<b>A</b>", "<b>B</b>"]
+    assert figure(compare(client, tasks=tasks, x="tokens"))["data"][0]["x"][-1] == 4000
+
+
+def test_conditions_that_forbid_comparing_are_told(client: Client) -> None:
+    one = factories.completed_task(3.0)
+    attempt = factories.leased_task(dataset="english_like", time_budget_seconds=20.0)
+    factories.finish(attempt, 2.0)
+    page = compare(client, tasks=f"{one.pk},{attempt.task_id}")
+    assert "These values do not measure the same thing: data set differs." in page
+    assert "A time budget compares only like with like: budget differs." in page
+
+
+def test_a_task_without_value_is_shown_and_leads_nobody(client: Client) -> None:
+    done, waits = factories.completed_task(3.0), factories.pending_task()
+    page = compare(client, tasks=f"{done.pk},{waits.pk}")
+    assert row(page, "val_bpb") == ["3.0000", "—"]
+    assert "is ahead of" not in page
+    assert "data-poll" in page
+
+
+def test_simulated_values_are_badged_and_not_compared(client: Client) -> None:
+    worker = factories.worker(simulates=True)
+    attempt = factories.leased_task(worker, allow_simulated=True)
+    body = factories.completed(attempt.task, 1.0) | {"simulated": True}
+    lifecycle.submit(worker, attempt.lease_id, body, now=factories.NOW)
+    page = compare(client, tasks=f"{attempt.task_id},{factories.completed_task(3.0).pk}")
+    assert "SIMULATED" in page
+    assert row(page, "val_bpb") == ["—", "3.0000"]
+
+
+def test_campaigns_stand_side_by_side(client: Client) -> None:
+    narrow = {
+        "parameters": [
+            {"name": "lr", "type": "float", "low": 1e-4, "high": 1e-2, "log": True, "decimals": 6},
+            {"name": "d_model", "type": "choice", "values": [64]},
+        ],
+        "constraints": [],
+    }
+    first = campaign_with(3.4, 3.5, 3.1, name="wide")
+    second = campaign_with(3.3, name="narrow", search_space=narrow)
+    page = compare(client, campaigns=f"{first.pk},{second.pk}")
+    assert row(page, "best val_bpb") == ["3.1000", "3.3000"]
+    assert row(page, "median val_bpb") == ["3.4000", "3.3000"]
+    assert row(page, "measured results") == ["3", "1"]
+    assert "64, 128, 256" in page
+    drawn = figure(page)["data"]
+    # Records only, and the last value once more up to the newest result.
+    assert (drawn[0]["x"], drawn[0]["y"]) == ([1, 3, 3], [3.4, 3.1, 3.1])
+    in_hours = figure(compare(client, campaigns=f"{first.pk},{second.pk}", x="hours"))
+    assert in_hours["data"][0]["x"] == [0.0, 0.0333, 0.0333]
+
+
+def test_a_campaign_of_drafts_has_no_curve(client: Client) -> None:
+    page = compare(client, campaigns=f"{factories.campaign().pk},{factories.campaign().pk}")
+    assert "None of them has a measured result yet." in page
+
+
+def test_checkboxes_and_commas_ask_for_the_same(client: Client) -> None:
+    one, other = factories.completed_task(3.0), factories.completed_task(3.1)
+    page = client.get(f"{reverse('compare')}?tasks={one.pk}&tasks={other.pk}").text
+    assert "Compare 2 tasks" in page
+
+
+def test_more_than_five_are_cut_and_what_is_gone_is_named(client: Client) -> None:
+    pks = [factories.completed_task(3.0).pk for _ in range(6)]
+    page = compare(client, tasks=",".join(map(str, pks)))
+    assert "Only the first 5 are shown" in page
+    assert "Compare 5 tasks" in page
+    assert "There is no task with the id 99999" in compare(client, tasks=f"{pks[0]},99999")
+
+
+def test_the_points_come_as_csv(client: Client) -> None:
+    task = task_with_curve(3.0, name="=cmd()")
+    response = client.get(reverse("compare-csv"), {"tasks": str(task.pk), "x": "steps"})
+    lines = b"".join(response).decode().splitlines()
+    assert lines[:2] == ["letter,name,steps,val_bpb", f"A,Task {task.number},0,4.0"]
+    assert lines[-1] == f"A,Task {task.number},100.0,3.0"
+    campaign = client.get(reverse("compare-csv"), {"campaigns": str(task.campaign_id)})
+    assert "'=cmd()" in b"".join(campaign).decode()
+
+
+def test_hostile_names_are_shown_as_text(client: Client) -> None:
+    task = task_with_curve(3.0, name=HOSTILE)
+    for query in ({"tasks": str(task.pk)}, {"campaigns": str(task.campaign_id)}):
+        page = compare(client, **query)
+        assert escape(HOSTILE) in page
+        assert "<script>alert" not in page
+
+
+def test_htmx_gets_the_fragment_alone(client: Client) -> None:
+    task = factories.completed_task()
+    path = f"{reverse('compare')}?tasks={task.pk}"
+    page = client.get(path, headers={"HX-Request": "true"}).text
+    assert page.lstrip().startswith('<div class="live" id="compare"')
+
+
+@pytest.mark.parametrize("role", ["viewer", "researcher", "operator"])
+def test_everybody_who_may_read_may_compare(client: Client, settings, role: str) -> None:
+    settings.XEENET = settings.XEENET | {"ANONYMOUS_READ": False}
+    for name in ("compare", "compare-csv"):
+        assert client.get(reverse(name)).status_code == 302
+    client.force_login(factories.user(role=role))
+    for name in ("compare", "compare-csv"):
+        assert client.get(reverse(name)).status_code == 200
+
+
+def test_the_queries_do_not_grow_with_the_columns(
+    client: Client, django_assert_max_num_queries
+) -> None:
+    tasks = ",".join(str(task_with_curve(3.0).pk) for _ in range(5))
+    with django_assert_max_num_queries(6):
+        compare(client, tasks=tasks)
+    pks = ",".join(str(campaign_with(3.0, 2.9).pk) for _ in range(5))
+    compare(client, campaigns=pks)
+    with django_assert_max_num_queries(5):
+        compare(client, campaigns=pks)
