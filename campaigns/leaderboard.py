@@ -86,7 +86,10 @@ def rank(
     """
     results = ranked_results(campaign, device=device, evaluation=evaluation)
     end = None if limit is None else offset + limit
-    loaded = results.select_related("task", "attempt__worker")
+    # An attempt's long texts are for the task page.
+    loaded = results.select_related("task", "attempt__worker").defer(
+        "attempt__stderr_tail", "attempt__submission", "attempt__answer"
+    )
     if sort == "rank":
         # The order of the index: no other row is read.
         page = enumerate(loaded[offset:end], start=offset + 1)

@@ -85,5 +85,5 @@ def head_context(
 
 
 def _tasks_by_state(shown: Campaign) -> dict[str, int]:
-    counted = shown.tasks.order_by().values_list("state").annotate(number=Count("pk"))
+    counted = shown.tasks.order_by().values_list("state").annotate(number=Count("*"))
     return dict.fromkeys(TaskState.values, 0) | dict(counted)

@@ -72,7 +72,7 @@ def _known(asked: str, words: list[str]) -> str:
 def _task_counts(shown: Campaign) -> tuple[dict[str, int], dict[str, int]]:
     """Count the tasks by state, and the failed ones by class, most frequent first."""
     everything = shown.tasks.order_by()
-    by_state = everything.values_list("state").annotate(number=Count("pk"))
+    by_state = everything.values_list("state").annotate(number=Count("*"))
     failed = everything.filter(state=TaskState.FAILED).values_list("failure_class")
     by_class = failed.annotate(number=Count("pk")).order_by("-number", "failure_class")
     return dict.fromkeys(TaskState.values, 0) | dict(by_state), dict(by_class)
