@@ -168,15 +168,14 @@ def measure_optuna(
 
     file = folder / f"study-{campaign.pk}.sqlite3"
     began = time.monotonic()
-    written = pages_optuna.write_study(campaign, file)
-    print(f"wrote {written:,} trials in {time.monotonic() - began:.0f} s", flush=True)
-    program = str(Path(sys.executable).with_name("optuna-dashboard"))
+    written = pages_optuna.export(campaign, file)
+    print(f"exported {written:,} trials in {time.monotonic() - began:.0f} s", flush=True)
 
     def command(port: int) -> list[str]:
-        return [program, f"sqlite:///{file}", "--host", HOST, "--port", str(port), "--quiet"]
+        return pages_optuna.dashboard_command(file, HOST, port)
 
     with (
-        running(supervisor, "optuna-dashboard", command, "/api/meta") as url,
+        running(supervisor, "optuna-dashboard", command, pages_optuna.READY_PATH) as url,
         httpx2.Client(base_url=url, timeout=pages_client.ANSWER_TIMEOUT_SECONDS) as client,
     ):
         return pages_client.measure(client, pages_optuna.STUDY_PATH, requests=requests)
@@ -193,7 +192,7 @@ def parse_arguments() -> argparse.Namespace:
         "--optuna-sizes",
         type=_numbers,
         default=list(OPTUNA_SIZES),
-        help="of --sizes, those to show in optuna-dashboard too; 100000 takes many minutes",
+        help="of --sizes, those to show in optuna-dashboard too; 100000 takes minutes",
     )
     parser.add_argument("--no-optuna", action="store_true", help="leave optuna-dashboard out")
     parser.add_argument(
