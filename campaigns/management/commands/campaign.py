@@ -1,0 +1,178 @@
+"""What a researcher does to campaigns and tasks, one verb each, as the API has them."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.core.management.base import BaseCommand, CommandError
+from django.db.models import OuterRef, Subquery
+
+from campaigns import leaderboard, lifecycle, steering
+from campaigns.clock import database_now
+from campaigns.lookup import campaign_or_error
+from campaigns.models import Campaign, CampaignState, Result, Task
+from campaigns.progress import campaign_progress
+from campaigns.terminal import plain, progress_sentence
+
+
+class Command(BaseCommand):
+    """`manage.py campaign VERB`."""
+
+    help = (
+        "List campaigns, and launch, pause, resume, cancel or grow one. Made by create_campaign, "
+        "read by leaderboard and export_results."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        one = verbs.add_parser("list", help="all campaigns, newest first")
+        one.add_argument("--state", choices=CampaignState.values)
+        one.add_argument("--experiment")
+        one.add_argument("--owner", metavar="USERNAME")
+        one.add_argument("--search", metavar="TEXT", help="a part of the name")
+        for verb, text in (
+            ("show", "its state and how far it is"),
+            ("launch", "make the tasks of a draft and hand them out"),
+            ("resume", "hand out tasks again"),
+        ):
+            _campaign(verbs.add_parser(verb, help=text))
+        for verb, text in (
+            ("pause", "hand out nothing new; what runs may finish"),
+            ("cancel", "end it and its open tasks; results stay"),
+        ):
+            one = _campaign(verbs.add_parser(verb, help=text))
+            one.add_argument("--reason", default="", help="for the others to read")
+        one = _campaign(verbs.add_parser("add-tasks", help="sample more tasks"))
+        one.add_argument("count", type=int)
+        one = _campaign(verbs.add_parser("enqueue", help="add one task with given params"))
+        one.add_argument("params", metavar="JSON", help='such as {"lr": 0.001, "d_model": 64}')
+        one.add_argument("--seed", type=int, help="default: the campaign's seeds go on")
+        one = _campaign(verbs.add_parser("raise-attempts", help="let each task try more often"))
+        one.add_argument("--failed", type=int, metavar="N", help="tries that may fail")
+        one.add_argument("--lost", type=int, metavar="N", help="tries that may be lost")
+        for verb, text in (
+            ("retry-task", "give a failed task one more try"),
+            ("cancel-task", "end a task that waits or runs"),
+        ):
+            one = verbs.add_parser(verb, help=text)
+            one.add_argument("task", type=int, help="the number in the task's address")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        try:
+            getattr(self, options["verb"].replace("-", "_"))(options)
+        except lifecycle.InvalidCampaign as error:
+            lines = [f"  {field}: {' '.join(texts)}" for field, texts in error.errors.items()]
+            raise CommandError("It was refused:\n" + "\n".join(lines)) from error
+        except lifecycle.LifecycleError as error:
+            raise CommandError(str(error)) from error
+
+    def list(self, options: dict[str, Any]) -> None:
+        """Print a line for each campaign; --state and the others narrow."""
+        look_ups = {
+            "state": "state",
+            "experiment": "experiment",
+            "owner": "owner__username",
+            "search": "name__icontains",
+        }
+        wanted = {look_ups[name]: options[name] for name in look_ups if options[name]}
+        best = Result.objects.ranked().filter(campaign=OuterRef("pk")).values("val_bpb")
+        campaigns = Campaign.objects.filter(**wanted).annotate(best=Subquery(best[:1]))
+        if not campaigns:
+            self.stdout.write("No campaign. Make one with: manage.py create_campaign")
+            return
+        self.stdout.write(f"{'number':>6}  {'state':9}  {'tasks':>7}  {'val_bpb':>8}  name")
+        for one in campaigns:
+            value = "–" if one.best is None else f"{one.best:.4f}"
+            self.stdout.write(
+                f"{one.pk:6}  {one.state:9}  {one.task_count:7,}  {value:>8}  {plain(one.name)}"
+            )
+
+    def show(self, options: dict[str, Any]) -> None:
+        """Print where a campaign is."""
+        self._say(campaign_or_error(options["campaign"]))
+
+    def launch(self, options: dict[str, Any]) -> None:
+        """Draft → active."""
+        self._change(steering.launch, options)
+
+    def resume(self, options: dict[str, Any]) -> None:
+        """Paused → active."""
+        self._change(steering.resume, options)
+
+    def pause(self, options: dict[str, Any]) -> None:
+        """Active → paused."""
+        self._change(steering.pause, options, reason=options["reason"])
+
+    def cancel(self, options: dict[str, Any]) -> None:
+        """Draft, active or paused → cancelled."""
+        self._change(steering.cancel, options, reason=options["reason"])
+
+    def add_tasks(self, options: dict[str, Any]) -> None:
+        """Sample more tasks."""
+        self._change(steering.add_tasks, options, count=options["count"])
+
+    def raise_attempts(self, options: dict[str, Any]) -> None:
+        """Allow more tries; what is not named stays."""
+        campaign = campaign_or_error(options["campaign"])
+        failed, lost = options["failed"], options["lost"]
+        self._change(
+            steering.raise_attempts,
+            options,
+            max_failed_attempts=campaign.max_failed_attempts if failed is None else failed,
+            max_lost_attempts=campaign.max_lost_attempts if lost is None else lost,
+        )
+
+    def enqueue(self, options: dict[str, Any]) -> None:
+        """Add one task with given params."""
+        campaign = campaign_or_error(options["campaign"])
+        try:
+            params = json.loads(options["params"])
+        except ValueError as error:
+            raise CommandError(f"The params are not JSON: {error}") from error
+        if not isinstance(params, dict):
+            raise CommandError('The params must be a JSON object like {"lr": 0.001}.')
+        task = steering.enqueue(None, campaign, params, seed=options["seed"], now=database_now())
+        self.stdout.write(
+            f"Task {task.pk} is {task.state}: number {task.number}, seed {task.seed}."
+        )
+
+    def retry_task(self, options: dict[str, Any]) -> None:
+        """Failed → pending."""
+        self._change_task(steering.retry_task, options["task"])
+
+    def cancel_task(self, options: dict[str, Any]) -> None:
+        """Pending or leased → cancelled."""
+        self._change_task(steering.cancel_task, options["task"])
+
+    def _change(self, verb: Any, options: dict[str, Any], **arguments: Any) -> None:
+        campaign = campaign_or_error(options["campaign"])
+        verb(None, campaign, now=database_now(), **arguments)
+        self._say(campaign)
+
+    def _change_task(self, verb: Any, number: int) -> None:
+        try:
+            task = Task.objects.select_related("campaign").get(pk=number)
+        except ObjectDoesNotExist as error:
+            raise CommandError(f"There is no task {number}.") from error
+        verb(None, task, now=database_now())
+        task.refresh_from_db(fields=["state"])
+        self.stdout.write(f"Task {task.pk} is {task.state}.")
+
+    def _say(self, campaign: Campaign) -> None:
+        campaign.refresh_from_db()
+        progress = campaign_progress(campaign, now=database_now())
+        reason = f" ({plain(campaign.state_reason)})" if campaign.state_reason else ""
+        self.stdout.write(
+            f"Campaign {campaign.pk} {plain(campaign.name)} is {campaign.state}{reason}: "
+            f"{progress_sentence(progress, leaderboard.best(campaign))}. "
+            f"Page: {campaign.get_absolute_url()}"
+        )
+
+
+def _campaign(parser: ArgumentParser) -> ArgumentParser:
+    """Let the verb take a campaign's number. Required: a verb must not hit the wrong one."""
+    parser.add_argument("campaign", type=int, help="its number")
+    return parser

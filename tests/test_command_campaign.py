@@ -1,0 +1,118 @@
+"""``manage.py campaign VERB``: what the API does to campaigns and tasks, on the command line."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from tests import factories
+from workers.models import AuditEntry
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: Any) -> str:
+    output = StringIO()
+    call_command("campaign", *map(str, arguments), stdout=output)
+    return output.getvalue()
+
+
+def test_a_campaign_goes_through_its_life_and_each_act_is_in_the_log() -> None:
+    campaign = factories.campaign(name="night run")
+
+    said = [
+        run("launch", campaign.pk),
+        run("pause", campaign.pk, "--reason", "too hot"),
+        run("resume", campaign.pk),
+        run("cancel", campaign.pk),
+    ]
+
+    assert [line.split(":")[0] for line in said] == [
+        f"Campaign {campaign.pk} night run is active",
+        f"Campaign {campaign.pk} night run is paused (too hot)",
+        f"Campaign {campaign.pk} night run is active",
+        f"Campaign {campaign.pk} night run is cancelled",
+    ]
+    assert "0/3 done" in said[0]
+    assert campaign.get_absolute_url() in said[0]
+    acts = AuditEntry.objects.order_by("pk").values_list("verb", "actor_name", "detail")
+    assert list(acts) == [
+        ("launch", "command line", ""),
+        ("pause", "command line", "too hot"),
+        ("resume", "command line", ""),
+        ("cancel", "command line", ""),
+    ]
+
+
+def test_a_launched_campaign_grows_by_tasks_points_and_tries() -> None:
+    campaign = factories.active_campaign(2)
+
+    added = run("add-tasks", campaign.pk, 3)
+    point = run("enqueue", campaign.pk, json.dumps({"lr": 0.001, "d_model": 64}), "--seed", 7)
+    run("raise-attempts", campaign.pk, "--failed", 6)
+
+    campaign.refresh_from_db()
+    assert "0/5 done" in added
+    task = campaign.tasks.get(number=5)
+    assert point == f"Task {task.pk} is pending: number 5, seed 7.\n"
+    assert (campaign.max_failed_attempts, campaign.max_lost_attempts) == (6, 5)
+    assert (task.params, task.origin) == ({"lr": 0.001, "d_model": 64}, "enqueued")
+
+
+def test_a_failed_task_is_retried_and_a_waiting_one_cancelled() -> None:
+    task = factories.failed_task()
+
+    assert run("retry-task", task.pk) == f"Task {task.pk} is pending.\n"
+    assert run("cancel-task", task.pk) == f"Task {task.pk} is cancelled.\n"
+
+
+def test_the_list_shows_the_best_value_and_is_narrowed() -> None:
+    done = factories.completed_task(2.5, name="first look").campaign
+    factories.campaign(owner=factories.user("ada"), name="night\x1b[2J run")
+
+    lines = run("list").splitlines()
+    assert lines[0].split() == ["number", "state", "tasks", "val_bpb", "name"]
+    assert lines[2].split() == [str(done.pk), "completed", "1", "2.5000", "first", "look"]
+    assert "\x1b" not in lines[1]
+    assert len(run("list", "--owner", "ada").splitlines()) == 2
+    assert "first look" in run("list", "--search", "LOOK", "--state", "completed")
+    assert "create_campaign" in run("list", "--experiment", "no_such")
+
+
+def test_show_says_how_far_a_campaign_is() -> None:
+    campaign = factories.completed_task(2.5).campaign
+
+    assert "is completed: 1/1 done" in run("show", campaign.pk)
+    assert "best val_bpb 2.5000" in run("show", campaign.pk)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["launch", "{campaign}"], "only draft can launch"),
+        (["launch", "999"], "There is no campaign 999"),
+        (["add-tasks", "{campaign}", "0"], "count: must be from 1"),
+        (["enqueue", "{campaign}", "{{"], "not JSON"),
+        (["enqueue", "{campaign}", "[1]"], "must be a JSON object"),
+        (["enqueue", "{campaign}", '{{"lr": 5}}'], "d_model is missing"),
+        (["raise-attempts", "{campaign}", "--failed", "1"], "max_failed_attempts: must be from 2"),
+        (["retry-task", "{task}"], "Only a failed task"),
+        (["retry-task", "999"], "There is no task 999"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence(arguments: list[str], sentence: str) -> None:
+    task = factories.pending_task()
+    filled = [one.format(campaign=task.campaign_id, task=task.pk) for one in arguments]
+
+    with pytest.raises(CommandError, match=sentence):
+        run(*filled)
+
+
+def test_a_verb_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(CommandError, match="raise-attempts"):
+        run("destroy", "1")
