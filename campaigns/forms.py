@@ -65,7 +65,7 @@ class CampaignForm(forms.Form):
     )
     search_space = forms.CharField(
         required=False,
-        label="Search space as JSON",
+        label="Search space",
         widget=forms.Textarea(attrs={"rows": 20, "class": "code", "spellcheck": "false"}),
         help_text="JSON: parameters in drawing order (float, int, choice) and constraints.",
     )

@@ -89,14 +89,61 @@ def test_a_space_with_too_few_points_leaves_no_draft_behind(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [(None, "Cannot read"), ("{", "is not JSON"), ("[]", "JSON object")]
+    ("text", "words"),
+    [
+        (None, "Cannot read"),
+        (b"{", "this is not JSON"),
+        (b"a: [", "this is not YAML"),
+        (b"[]", "no search space"),
+        (b"\xff", "no text in UTF-8"),
+    ],
 )
-def test_a_space_file_that_is_none_is_refused(text: str | None, words: str, tmp_path: Path) -> None:
+def test_a_space_file_that_is_none_is_refused(
+    text: bytes | None, words: str, tmp_path: Path
+) -> None:
     space = tmp_path / "space.json"
     if text is not None:
-        space.write_text(text)
+        space.write_bytes(text)
     with pytest.raises(CommandError, match=words):
         create("no space", "--space", str(space))
+
+
+SWEEP = """
+method: grid
+run_cap: 6
+description: which width
+program: train.py
+parameters:
+  d_model: {values: [64, 128, 256]}
+  n_layers: {min: 2, max: 3}
+"""
+
+
+def test_a_sweep_of_w_and_b_is_a_search_space_too(tmp_path: Path) -> None:
+    space, notes = tmp_path / "sweep.yaml", StringIO()
+    space.write_text(SWEEP)
+    create("from a sweep", "--space", str(space), "--launch", stderr=notes)
+    campaign = Campaign.objects.get()
+    assert (campaign.sampler, campaign.task_count) == ("grid", 6)
+    assert campaign.description == "which width"
+    assert [tuple(one.values()) for one in campaign.tasks.values_list("params", flat=True)] == [
+        (width, layers) for width in (64, 128, 256) for layers in (2, 3)
+    ]
+    assert "no use for it: program" in notes.getvalue()
+
+
+def test_what_is_said_on_the_command_line_goes_before_the_sweep(tmp_path: Path) -> None:
+    space = tmp_path / "sweep.yaml"
+    space.write_text(SWEEP)
+    create("mine", "--space", str(space), "--tasks", "4", "--sampler", "random", stderr=StringIO())
+    campaign = Campaign.objects.get()
+    assert (campaign.sampler, campaign.task_count) == ("random", 4)
+
+
+def test_a_space_that_no_grid_can_count_is_refused_before_it_is_stored() -> None:
+    with pytest.raises(CommandError, match="sampler: A grid cannot count the values of lr"):
+        create("endless", "--sampler", "grid")
+    assert not Campaign.objects.exists()
 
 
 def test_an_unknown_owner_is_refused() -> None:

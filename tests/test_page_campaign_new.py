@@ -104,4 +104,4 @@ def test_htmx_previews_the_configs_of_the_form_as_it_stands(researcher: Client) 
 
 
 def test_the_preview_says_why_there_is_none(researcher: Client) -> None:
-    assert "Search space as JSON: Line 1" in posted(researcher, FRAGMENT, search_space="{").text
+    assert "Search space: Line 1" in posted(researcher, FRAGMENT, search_space="{").text

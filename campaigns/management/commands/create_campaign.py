@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from campaigns import lifecycle
 from campaigns.clock import database_now
 from campaigns.demonstration import store_file
 from campaigns.lifecycle import CampaignSpec
+from campaigns.space_import import ImportedSpace, UnreadableSpace, read_space
 
 
 class Command(BaseCommand):
@@ -26,11 +26,16 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("name")
         add("--experiment", default="train_char_lm", help="a name in the catalog")
-        add("--tasks", type=int, default=10, help="number of runs (default 10)")
+        add("--tasks", type=int, help="number of runs (default: the sweep's run_cap, or 10)")
         add("--budget", type=float, default=60.0, help="seconds per run (default 60)")
         add("--seed", type=int, default=42, help="task k gets seed + k (default 42)")
-        add("--space", type=Path, metavar="JSON", help="search space (default: the experiment's)")
-        add("--sampler", default="random")
+        add(
+            "--space",
+            type=Path,
+            metavar="FILE",
+            help="search space as JSON, or a W&B sweep as YAML (default: the experiment's)",
+        )
+        add("--sampler", help="random or grid (default: the sweep's method, or random)")
         add("--dataset", default="", help="name or sha256 (default: the experiment's first)")
         add("--dataset-file", type=Path, help="store this file on the server and train on it")
         add("--description", default="")
@@ -44,20 +49,21 @@ class Command(BaseCommand):
         if options["dataset"] and options["dataset_file"]:
             raise CommandError("Give --dataset or --dataset-file, not both.")
         owner = _user(options["owner"])
-        space = _read_space(options["space"])
+        imported = _read_space(options["space"])
+        suggested = imported.suggested if imported else {}
         dataset = options["dataset"]
         if options["dataset_file"]:
             dataset = store_file(options["dataset_file"]).sha256
         spec = CampaignSpec(
             name=options["name"],
             experiment=options["experiment"],
-            task_count=options["tasks"],
+            task_count=_first_given(options["tasks"], suggested.get("task_count"), 10),
             time_budget_seconds=options["budget"],
             base_seed=options["seed"],
-            search_space=space,
-            sampler=options["sampler"],
+            search_space=imported.space if imported else None,
+            sampler=_first_given(options["sampler"], suggested.get("sampler"), "random"),
             dataset=dataset,
-            description=options["description"],
+            description=options["description"] or suggested.get("description", ""),
             allow_simulated=options["allow_simulated"],
             max_failed_attempts=options["max_failed_attempts"],
             max_lost_attempts=options["max_lost_attempts"],
@@ -72,6 +78,8 @@ class Command(BaseCommand):
         except lifecycle.InvalidCampaign as error:
             lines = [f"  {field}: {' '.join(texts)}" for field, texts in error.errors.items()]
             raise CommandError("The campaign was refused:\n" + "\n".join(lines)) from error
+        for note in imported.notes if imported else []:
+            self.stderr.write(note)
         self.stdout.write(
             f"Campaign {campaign.pk} is {campaign.state}: {campaign.task_count} tasks of "
             f"{campaign.time_budget_seconds:g} s on {campaign.dataset}. "
@@ -91,16 +99,20 @@ def _user(username: str) -> User | None:
         ) from error
 
 
-def _read_space(path: Path | None) -> dict[str, Any] | None:
-    """Return the JSON object in a file, None without one. Raises CommandError."""
+def _first_given(*values: Any) -> Any:
+    """Return the first value that is not None."""
+    return next(value for value in values if value is not None)
+
+
+def _read_space(path: Path | None) -> ImportedSpace | None:
+    """Return the search space in a file, None without one. Raises CommandError."""
     if path is None:
         return None
     try:
-        space = json.loads(path.read_bytes())
+        return read_space(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise CommandError(f"Cannot read the search space {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise CommandError(f"{path} is not JSON: {error}") from error
-    if not isinstance(space, dict):
-        raise CommandError(f'{path} must hold a JSON object with "parameters".')
-    return space
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{path} is no text in UTF-8.") from error
+    except UnreadableSpace as error:
+        raise CommandError(f"{path}: {error}") from error
