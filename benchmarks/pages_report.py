@@ -9,7 +9,7 @@ import httpx2
 from django.db.models import F
 from django.urls import reverse
 
-from benchmarks.pages_client import Timing, measure, percentile
+from benchmarks.pages_client import WARM_UPS, Timing, measure, percentile
 from campaigns.models import Campaign
 
 # Bars up to this many results; above it they are wider by LARGE_FACTOR.
@@ -86,6 +86,8 @@ def measure_campaign(
             client,
             page.path,
             requests=min(requests, COLD_REQUESTS if page.forgets else most),
+            # What finds nothing kept is as slow the first time as ever.
+            warm_ups=0 if page.forgets else WARM_UPS,
             headers=page.headers,
             before_each=_move_on(campaign, page.revisions_between),
         )
