@@ -32,6 +32,7 @@ import hashlib
 import http.client
 import json
 import math
+import random
 import re
 import signal
 import sys
@@ -45,7 +46,7 @@ SOFT_STOP_SHARE = 0.9  # no training after it
 PRINT_SECONDS, PRINT_SHARE = 0.25, 0.01  # kept free at the end, together
 # The final evaluation is given so many times its estimate. The whole split is tried after the
 # subset: when it comes too late after all, there is a result nevertheless.
-SUBSET_SAFETY, WHOLE_SAFETY = 1.5, 1.1
+SUBSET_SAFETY, WHOLE_SAFETY, UNMEASURED_SAFETY = 1.5, 1.1, 1.3
 MAX_EVAL_SHARE = 0.25  # where the whole split would cost more, the subset is used
 PROGRESS_EVAL_SHARE, PROGRESS_POINTS = 0.02, 10  # evaluations during training; progress lines
 SIGTERM_GRACE = 4.0  # after SIGTERM: time to evaluate and print, even past the budget
@@ -323,6 +324,7 @@ class Run:
     """One training run: data, weights and the clock. All clock values count from `started`."""
 
     def __init__(self, config: dict[str, Any], text: bytes, started: float) -> None:
+        random.seed(config["seed"])
         torch.manual_seed(config["seed"])
         torch.set_num_threads(config.get("threads") or torch.get_num_threads())
         self.config, self.started = config, started
@@ -348,6 +350,7 @@ class Run:
         tokens_at_once = CPU_PIECE_TOKENS if self.device == "cpu" else GPU_PIECE_TOKENS
         self.windows_at_once = max(1, tokens_at_once // config["context_length"])
         self.tokens_per_step = config["batch_size"] * config["context_length"]
+        self.tokens_trained = 0
         self.eval_seconds = 0.0  # of all evaluations so far
         self.eval_rate = 0.0  # seconds per evaluated byte, estimated until there was one
         self.terminated = False
@@ -378,6 +381,7 @@ class Run:
             for piece in torch.tensor(starts, device=self.device).split(self.windows_at_once):
                 before = self.elapsed()
                 if before + longest > deadline:
+                    self.eval_seconds += before - began
                     return math.nan, 0
                 nats += self.nll(self.val_tokens[piece[:, None] + offsets]).item()
                 count += len(piece) * length
@@ -393,7 +397,9 @@ class Run:
 
     def eval_start(self) -> float:
         """Return when the final evaluation must begin to be over in time."""
-        subset = SUBSET_SAFETY * self.eval_cost(self.subset)
+        # What was never measured is estimated from training steps, the first of them cold.
+        doubt = 1.0 if self.eval_seconds else UNMEASURED_SAFETY
+        subset = doubt * SUBSET_SAFETY * self.eval_cost(self.subset)
         both = subset + WHOLE_SAFETY * self.eval_cost(self.whole_split)
         return self.deadline - (both if both <= MAX_EVAL_SHARE * self.budget else subset)
 
@@ -411,7 +417,11 @@ class Run:
         return whole if whole[1] else subset
 
     def gradient(self) -> tuple[Tensor, float] | None:
-        """Return gradient and mean loss of a fresh batch, or None when there is no time for it."""
+        """Return gradient and mean loss of a fresh batch, or None when there is no time for it.
+
+        The first batch is cut short rather than given up: on a slow machine one step from fewer
+        windows is worth more than none. `tokens_trained` tells.
+        """
         context, batch = self.config["context_length"], self.config["batch_size"]
         starts = torch.randint(len(self.train_tokens) - context, (batch, 1))
         windows = self.train_tokens[(starts + torch.arange(context + 1)).to(self.device)]
@@ -428,10 +438,15 @@ class Run:
             if self.eval_seconds == 0:  # not measured yet: about a third of what training costs
                 estimate = 0.4 * seconds / (len(piece) * context)
                 self.eval_rate = min(self.eval_rate or estimate, estimate)
-            late = self.elapsed() + seconds * (len(pieces) - done) > self.eval_start()
-            if self.terminated or (done < len(pieces) and late):
+            left = len(pieces) - done if self.optimiser.steps else min(1, len(pieces) - done)
+            late = left and self.elapsed() + seconds * left > self.eval_start()
+            if self.terminated or (late and self.optimiser.steps):
                 return None
-        return total, loss
+            if late:
+                break
+        share = done * len(pieces[0]) / len(windows) if done < len(pieces) else 1.0
+        self.tokens_trained += round(share * self.tokens_per_step)
+        return total / share, loss / share
 
     def train(self) -> str:
         """Train until time or max_steps are over; return the stop reason."""
@@ -468,7 +483,7 @@ class Run:
             nats, count = self.evaluate(segments, self.soft_stop())
             val_bpb = round(nats / count / math.log(2), 4) if math.isfinite(nats) else None
         line = {"event": "progress", "elapsed_seconds": round(self.elapsed(), 3), "step": steps}
-        line |= {"tokens": steps * self.tokens_per_step, "val_bpb": val_bpb}
+        line |= {"tokens": self.tokens_trained, "val_bpb": val_bpb}
         line |= {"train_loss": round(sum(self.losses) / len(self.losses), 4)}
         print(json.dumps(line), file=sys.stderr, flush=True)
 
@@ -493,7 +508,7 @@ class Run:
             "wall_time_seconds": round(self.elapsed(), 3), "device_used": self.device,
             "model_params": self.weights.numel(), "peak_memory_mb": peak_memory_mb(self.device),
             "eval_nll_nats": nll, "eval_bytes": count, "eval_tokens": count,  # a byte is a token
-            "tokens_trained": steps * self.tokens_per_step, "seed": self.config["seed"],
+            "tokens_trained": self.tokens_trained, "seed": self.config["seed"],
             "dataset": self.config["dataset"], "dataset_sha256": self.config["dataset_sha256"],
             "setup_seconds": round(setup_seconds, 3), "train_seconds": round(train_seconds, 3),
             "eval_seconds": round(self.eval_seconds, 3), "threads": torch.get_num_threads(),

@@ -137,13 +137,13 @@ def test_a_run_learns_and_prints_one_honest_line_inside_its_budget(
     tmp_path: Path, data_dir: Path
 ) -> None:
     began = time.monotonic()
-    run = finish(start(tmp_path, data_dir, SMALL | {"time_budget_seconds": 6}))
+    run = finish(start(tmp_path, data_dir, SMALL | {"time_budget_seconds": 8}))
     seconds = time.monotonic() - began
     result = result_of(run)
 
     assert metrics_problems(result) == []
-    assert result["wall_time_seconds"] < 6
-    assert seconds < 7  # the interpreter starts before the script's clock
+    assert result["wall_time_seconds"] < 8
+    assert seconds < 9  # the interpreter starts before the script's clock
     assert result["stop_reason"] == "time_budget"
     assert result["val_bpb"] == pytest.approx(
         bits_per_byte(result["eval_nll_nats"], result["eval_bytes"])
@@ -158,7 +158,7 @@ def test_a_run_learns_and_prints_one_honest_line_inside_its_budget(
     assert (result["threads"], result["seed"], result["device_used"]) == (1, 42, "cpu")
     assert not result["diverged"]
     parts = result["setup_seconds"] + result["train_seconds"] + result["eval_seconds"]
-    assert parts == pytest.approx(result["wall_time_seconds"], abs=0.2)
+    assert parts == pytest.approx(result["wall_time_seconds"], abs=0.3)
     assert result["peak_memory_mb"] is None or 50 < result["peak_memory_mb"] < 2_000
 
 
@@ -364,16 +364,28 @@ def test_the_largest_shape_answers_inside_ten_seconds_on_a_busy_machine(
     assert seconds < budget + 1.0  # the interpreter starts before the script's clock
     assert metrics_problems(result) == []
     allowed = catalog.get("train_char_lm").eval_bytes_allowed(CORPUS.size_bytes)
-    if result["steps_completed"]:
-        assert result["eval_bytes"] in allowed.values()
+    if result["val_bpb"] is None:  # not a step, or no time to evaluate it
+        assert (result["stop_reason"], result["eval_bytes"]) == ("budget_too_small", 0)
     else:
-        assert (result["stop_reason"], result["val_bpb"]) == ("budget_too_small", None)
+        assert result["eval_bytes"] in allowed.values()
+
+
+def test_a_first_batch_that_does_not_fit_is_cut_short_and_counted(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    huge = SMALL | {"batch_size": 500_000, "time_budget_seconds": 8.0}
+    result = train(tmp_path, data_dir, **huge)
+    assert result["stop_reason"] == "time_budget"
+    assert result["steps_completed"] == 1
+    assert 0 < result["tokens_trained"] < 500_000 * SMALL["context_length"]
+    assert result["wall_time_seconds"] < max(8.0, result["setup_seconds"] + 0.5)
+    assert metrics_problems(result) == []
 
 
 def test_a_budget_without_room_for_a_step_is_answered_honestly(
     tmp_path: Path, data_dir: Path
 ) -> None:
-    result = train(tmp_path, data_dir, **LARGEST, time_budget_seconds=2.5)
+    result = train(tmp_path, data_dir, **LARGEST, time_budget_seconds=1.0)
     assert result["stop_reason"] == "budget_too_small"
     assert result["val_bpb"] is None
     assert (result["steps_completed"], result["eval_bytes"], result["diverged"]) == (0, 0, False)
