@@ -3,7 +3,9 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
+from campaigns.panels import PANELS
 from campaigns.views import (
+    analysis,
     bundle,
     campaigns,
     compare,
@@ -30,6 +32,12 @@ class TaskVerb(StringConverter):
     regex = "|".join(tasks.TASK_VERBS)
 
 
+class AnalysisPanel(StringConverter):
+    """One of the panels of the analysis tab."""
+
+    regex = "|".join(PANELS)
+
+
 class WebhookVerb(StringConverter):
     """One of the verbs that a button of the webhook's page sends."""
 
@@ -37,6 +45,7 @@ class WebhookVerb(StringConverter):
 
 
 register_converter(CampaignVerb, "campaign_verb")
+register_converter(AnalysisPanel, "analysis_panel")
 register_converter(TaskVerb, "task_verb")
 register_converter(WebhookVerb, "webhook_verb")
 
@@ -47,6 +56,17 @@ urlpatterns = [
     path("campaigns/new/space.json", new_campaign.export_typed_space, name="campaign-new-space"),
     path("campaigns/<int:pk>/space.json", new_campaign.export_space, name="campaign-space"),
     path("campaigns/<int:pk>/", results.campaign, name="campaign"),
+    path("campaigns/<int:pk>/analysis/", analysis.analysis, name="campaign-analysis"),
+    path(
+        "campaigns/<int:pk>/analysis/<analysis_panel:key>/",
+        analysis.analysis_panel,
+        name="campaign-analysis-panel",
+    ),
+    path(
+        "campaigns/<int:pk>/analysis/<analysis_panel:key>.csv",
+        analysis.analysis_csv,
+        name="campaign-analysis-csv",
+    ),
     path("campaigns/<int:pk>/tasks/", tabs.tasks, name="campaign-tasks"),
     path("campaigns/<int:pk>/workers/", tabs.workers, name="campaign-workers"),
     path("campaigns/<int:pk>/log/", tabs.log, name="campaign-log"),

@@ -112,12 +112,12 @@ def endings(campaign: Campaign) -> Endings:
         for outcome, failure_class, attempts, tasks in rows
     ]
     unranked = Result.objects.filter(campaign=campaign, diverged=False).aggregate(
-        simulated=Count("pk", filter=Q(simulated=True)),
+        invented=Count("pk", filter=Q(simulated=True)),
         without_value=Count("pk", filter=Q(simulated=False, val_bpb=None)),
     )
     for number, kind, label in (
         (unranked["without_value"], "no value", "no value: not one training step fitted"),
-        (unranked["simulated"], "simulated", "simulated, not measured"),
+        (unranked["invented"], "simulated", "simulated, not measured"),
     ):
         if number:
             found.append(Ending(label, kind, number, number))
@@ -127,7 +127,7 @@ def endings(campaign: Campaign) -> Endings:
 
 def _ending_label(outcome: str, failure_class: str) -> str:
     if outcome == AttemptOutcome.DIVERGED:
-        return "diverged: the loss became NaN or infinite"
+        return "diverged loss"
     if outcome == AttemptOutcome.FAILED and failure_class:
         return f"failed: {FailureClass(failure_class).label}"
     return _OUTCOME_WORDS.get(AttemptOutcome(outcome), outcome)

@@ -6,9 +6,13 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Final
 
 from campaigns.analysis.axes import Axis
 from campaigns.analysis.runs import Run
+
+# With fewer runs a share of the spread says more about luck than about the parameter.
+MIN_RUNS: Final = 20
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def _explained(groups: Sequence[Sequence[float]]) -> float | None:
     count = sum(map(len, groups))
     # Each group takes one degree of freedom; what is left must be enough to know the noise.
     free = count - len(groups)
-    if len(groups) < 2 or free < len(groups):
+    if count < MIN_RUNS or len(groups) < 2 or free < len(groups):
         return None
     overall = statistics.fmean([value for group in groups for value in group])
     total = sum((value - overall) ** 2 for group in groups for value in group)

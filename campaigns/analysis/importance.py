@@ -1,8 +1,8 @@
 """Which parameters tell the best runs from the others, and how far that can be believed.
 
-The estimate is Optuna's PED-ANOVA. Its shares always sum to 1, also when nothing matters, so two
-things stand beside each: the middle 90 % of what resampled results give (bootstrap), and what
-shuffled results give (chance).
+The estimate is Optuna's PED-ANOVA. Its shares sum to 1, also when nothing matters, so two things
+stand beside each: the middle 90 % of what resampled results give (bootstrap), and what shuffled
+results give (chance, on the scale of the estimate: it may sum to more than 1).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from campaigns.analysis.runs import Run
 MIN_RESULTS: Final = 20
 MIN_PER_LEVEL: Final = 3
 RESAMPLES: Final = 40
-# The highest of 19 shuffles is beaten by chance once in 20 times.
-SHUFFLES: Final = 19
+# Chance beats the highest of them once in a hundred times, for each parameter.
+SHUFFLES: Final = 99
 # More runs narrow the intervals little, and cost time with each resample.
-MAX_RUNS: Final = 1_000
+MAX_RUNS: Final = 800
 # PED-ANOVA compares the best tenth with all, and wants at least five runs in it.
 TARGET_QUANTILE: Final = 0.1
 MIN_BEST: Final = 5
@@ -39,8 +39,8 @@ class ParameterImportance:
 
     @property
     def stands_out(self) -> bool:
-        """Whether even the low end is above what shuffled results give."""
-        return self.low > self.by_chance
+        """Whether the estimate is above what any shuffle of the results gave."""
+        return self.share > self.by_chance
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,9 @@ def importance(axes: Sequence[Axis], runs: Sequence[Run], *, seed: int = 0) -> I
     The same runs and seed give the same answer. Runs with a value outside the search space are
     left out.
     """
-    warnings = thin_levels(axes, runs)
     quantile = max(TARGET_QUANTILE, min(0.5, MIN_BEST / max(1, len(runs))))
     if len(runs) < MIN_RESULTS or not axes:
-        return Importance([], len(runs), 0, quantile, warnings)
+        return Importance([], len(runs), 0, quantile)
     from campaigns.analysis import ped_anova
 
     rng = random.Random(seed)  # noqa: S311 - resampling, not secrecy
@@ -79,31 +78,36 @@ def importance(axes: Sequence[Axis], runs: Sequence[Run], *, seed: int = 0) -> I
         if (params := ped_anova.encoded(axes, run)) is not None
     ]
     if len(rows) < MIN_RESULTS:
-        return Importance([], len(rows), 0, quantile, warnings)
+        return Importance([], len(rows), 0, quantile)
     points, values = [row[0] for row in rows], [row[1] for row in rows]
-    estimate = ped_anova.shares(space, points, values, quantile)
+    estimate = ped_anova.importances(space, points, values, quantile)
+    total = sum(estimate.values()) or 1.0
     resampled = []
     for _ in range(RESAMPLES):
         drawn = rng.choices(rows, k=len(rows))
-        resampled.append(
-            ped_anova.shares(space, [r[0] for r in drawn], [r[1] for r in drawn], quantile)
-        )
+        one = ped_anova.importances(space, [r[0] for r in drawn], [r[1] for r in drawn], quantile)
+        resampled.append(_normalised(one))
     shuffled = [
-        ped_anova.shares(space, points, rng.sample(values, len(values)), quantile)
+        ped_anova.importances(space, points, rng.sample(values, len(values)), quantile)
         for _ in range(SHUFFLES)
     ]
     parameters = [
         ParameterImportance(
             name=name,
-            share=share,
+            share=found / total,
             low=_quantile([one[name] for one in resampled], 0.05),
             high=_quantile([one[name] for one in resampled], 0.95),
-            by_chance=max(one[name] for one in shuffled),
+            by_chance=max(one[name] for one in shuffled) / total,
         )
-        for name, share in estimate.items()
+        for name, found in estimate.items()
     ]
     parameters.sort(key=lambda one: -one.share)
-    return Importance(parameters, len(runs), len(rows), quantile, warnings)
+    return Importance(parameters, len(runs), len(rows), quantile, thin_levels(axes, runs))
+
+
+def _normalised(importances: dict[str, float]) -> dict[str, float]:
+    total = sum(importances.values()) or 1.0
+    return {name: one / total for name, one in importances.items()}
 
 
 def thin_levels(axes: Sequence[Axis], runs: Sequence[Run]) -> list[str]:

@@ -14,7 +14,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
@@ -70,14 +70,15 @@ def encoded(axes: Sequence[Axis], run: Run) -> Params | None:
     return params
 
 
-def shares(
+def importances(
     space: dict[str, BaseDistribution],
     points: Sequence[Params],
     values: Sequence[float],
     target_quantile: float,
 ) -> dict[str, float]:
-    """Return each parameter's share (they sum to 1) in what tells the best runs from the others.
+    """Return how much each parameter tells the best runs from all, 0 upwards.
 
+    Not normalised: numbers of shuffled values can be held against those of the real ones.
     `points` and `values` belong together by position; repeats count as often as they stand there.
     """
     trials = [
@@ -97,5 +98,5 @@ def shares(
         for number, (params, value) in enumerate(zip(points, values, strict=True))
     ]
     evaluator = PedAnovaImportanceEvaluator(target_quantile=target_quantile)
-    found = get_param_importances(_GivenStudy(trials), evaluator=evaluator)
+    found = evaluator.evaluate(_GivenStudy(trials))
     return {name: found[name] for name in space}

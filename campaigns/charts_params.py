@@ -1,0 +1,347 @@
+"""Charts of results against params: importance, effects, slice, parallel coordinates, contour.
+
+Figures as in `campaigns.charts`: plain JSON, colours as names of CSS variables, texts escaped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import Any, Final
+
+from django.urls import reverse
+
+from campaigns.analysis.axes import Axis, level_label
+from campaigns.analysis.effects import Cell, Effect
+from campaigns.analysis.importance import MIN_PER_LEVEL, Importance
+from campaigns.analysis.runs import Run
+from campaigns.analysis.surface import Surface
+from campaigns.charts import MEASURED, SOFT, Figure
+
+MAX_LABEL: Final = 18
+HEIGHT_OF_A_ROW: Final = 34
+VALUE_TITLE: Final = "val_bpb (bits/byte)"
+# Best to worst; the ends stand out from the ground in light and in dark.
+VALUE_SCALE: Final = [[stop / 4, f"var(--scale-{stop})"] for stop in range(5)]
+
+
+def importance_figure(found: Importance) -> Figure:
+    """Draw each parameter's share as a dot, the middle of resamples as a line, chance as a tick."""
+    rows = found.parameters[::-1]
+    names = [escape(one.name) for one in rows]
+    ends: list[float | None] = []
+    for one in rows:
+        ends += [one.low, one.high, None]
+    texts = [
+        {
+            "text": f"<b>{escape(one.name)}</b> {one.share:.0%}"
+            f"<br>{one.low:.0%} to {one.high:.0%} in 90 % of resamples"
+            f"<br>chance alone reaches {one.by_chance:.0%}"
+        }
+        for one in rows
+    ]
+    hover = {"customdata": texts, "hovertemplate": "%{customdata.text}<extra></extra>"}
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": ends,
+            "y": [name for name in names for _ in range(3)],
+            "line": {"color": MEASURED, "width": 4},
+            "opacity": 0.45,
+            "hoverinfo": "skip",
+        },
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [one.by_chance for one in rows],
+            "y": names,
+            "marker": {"color": SOFT, "symbol": "line-ns-open", "size": 14, "line": {"width": 2}},
+            **hover,
+        },
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [one.share for one in rows],
+            "y": names,
+            "marker": {"color": MEASURED, "size": 11},
+            **hover,
+        },
+    ]
+    xaxis = {"tickformat": ".0%", "rangemode": "tozero", "nticks": 6}
+    return {
+        "data": data,
+        "layout": {
+            "height": 56 + HEIGHT_OF_A_ROW * len(rows),
+            "xaxis": {"title": {"text": "Share of the importance"}, **xaxis},
+            "yaxis": {"type": "category", "showgrid": False, "range": [-0.6, len(rows) - 0.4]},
+        },
+    }
+
+
+def effect_figure(effect: Effect, value_range: tuple[float, float]) -> Figure:
+    """Draw mean val_bpb per level or bin with its standard error, and how many runs each has."""
+    cells = [cell for cell in effect.cells if cell.mean is not None]
+    is_ordered = not any(isinstance(level, str | bool) for level in effect.axis.levels)
+    enough = [cell.count >= MIN_PER_LEVEL for cell in cells]
+    means = {
+        "type": "scatter",
+        "mode": "lines+markers" if is_ordered else "markers",
+        "x": [cell.centre for cell in cells],
+        "y": [cell.mean for cell in cells],
+        "error_y": {
+            "type": "data",
+            "array": [cell.error for cell in cells],
+            "color": MEASURED,
+            "thickness": 1.5,
+            "width": 4,
+        },
+        "line": {"color": MEASURED, "width": 1},
+        "marker": {
+            "color": MEASURED,
+            "size": 9,
+            "symbol": ["circle" if one else "circle-open" for one in enough],
+        },
+        "customdata": [{"text": _effect_hover(effect.axis, cell)} for cell in cells],
+        "hovertemplate": "%{customdata.text}<extra></extra>",
+    }
+    counts = {
+        "type": "scatter",
+        "mode": "text",
+        "x": [cell.centre for cell in cells],
+        "y": [0.04] * len(cells),
+        "yaxis": "y2",
+        "text": [f"n {cell.count}" if len(cells) <= 4 else str(cell.count) for cell in cells],
+        "textfont": {"color": SOFT, "size": 11},
+        "hoverinfo": "skip",
+    }
+    return {
+        "data": [means, counts],
+        "layout": {
+            "xaxis": _param_axis(effect.axis),
+            "yaxis": {"range": list(value_range), "tickformat": ".2f", "nticks": 5},
+            "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
+            "margin": {"b": 32},
+        },
+    }
+
+
+def _effect_hover(axis: Axis, cell: Cell) -> str:
+    error = f" ± {cell.error:.4f} (s.e.)" if cell.error is not None else ""
+    return (
+        f"<b>{escape(axis.name)} {escape(cell.label)}</b><br>mean {cell.mean:.4f}{error}"
+        f"<br>median {cell.median:.4f}, {cell.count} run{'s' if cell.count != 1 else ''}"
+    )
+
+
+def slice_figure(axis: Axis, runs: Sequence[Run]) -> Figure:
+    """Draw every run's val_bpb against one parameter; runs of one level stand side by side."""
+    placed = _placed(axis, runs)
+    return {
+        "data": [_dots([x for x, _ in placed], [run for _, run in placed])],
+        "layout": {
+            "meta": {"zooms": True},
+            "xaxis": _param_axis(axis) | {"title": {"text": escape(axis.name)}},
+            "yaxis": {"title": {"text": VALUE_TITLE}, "tickformat": ".2f", "nticks": 7},
+        },
+    }
+
+
+def dots_against(xs: Sequence[float], runs: Sequence[Run], title: str) -> Figure:
+    """Draw every run's val_bpb against a positive quantity, on a log scale where it spans one."""
+    is_wide = min(xs) > 0 and max(xs) / min(xs) > 5
+    xaxis: dict[str, Any] = {"title": {"text": title}, "nticks": 6, "tickformat": "~s"}
+    if is_wide:
+        xaxis |= {"type": "log", "dtick": "D2" if max(xs) / min(xs) < 50 else 1}
+    return {
+        "data": [_dots(xs, runs)],
+        "layout": {
+            "meta": {"zooms": True},
+            "xaxis": xaxis,
+            "yaxis": {"title": {"text": VALUE_TITLE}, "tickformat": ".2f", "nticks": 6},
+        },
+    }
+
+
+def _dots(xs: Sequence[float], runs: Sequence[Run]) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [_short(x) for x in xs],
+        "y": [_short(run.val_bpb) for run in runs],
+        "marker": {"color": MEASURED, "size": 7, "opacity": 0.55, "line": {"width": 0}},
+        "customdata": [
+            {"number": run.number, "url": reverse("task", args=[run.task_id])} for run in runs
+        ],
+        "hovertemplate": "<b>Task %{customdata.number}</b><br>%{y:.4f} bits/byte<extra></extra>",
+    }
+
+
+def _placed(axis: Axis, runs: Sequence[Run]) -> list[tuple[float, Run]]:
+    """Return positions with their runs; within a level they are spread a little by number."""
+    placed = []
+    for run in runs:
+        position = axis.position(run.params.get(axis.name))
+        if position is not None:
+            # The golden ratio puts neighbours far from each other, the same way each time.
+            aside = (run.number * 0.618034 % 1 - 0.5) * 0.5 if axis.levels else 0.0
+            placed.append((position + aside, run))
+    return placed
+
+
+def parallel_figure(axes: Sequence[Axis], runs: Sequence[Run]) -> Figure:
+    """Draw each run as a line through its params to its val_bpb, the best drawn last."""
+    drawn = sorted(
+        (
+            run
+            for run in runs
+            if all(axis.position(run.params.get(axis.name)) is not None for axis in axes)
+        ),
+        key=lambda run: -run.val_bpb,
+    )
+    values = [_short(run.val_bpb) for run in drawn]
+    dimensions = [_dimension(axis, drawn) for axis in axes]
+    dimensions.append({"label": "val_bpb", "values": values, "tickformat": ".3f"})
+    text = {"color": "var(--text)", "size": 12}
+    return {
+        "data": [
+            {
+                "type": "parcoords",
+                "dimensions": dimensions,
+                "line": {"color": values, "colorscale": VALUE_SCALE},
+                "labelfont": text,
+                "tickfont": {"color": SOFT, "size": 11},
+                "rangefont": {"color": SOFT, "size": 1},
+                "unselected": {"line": {"color": "var(--line)", "opacity": 0.3}},
+            }
+        ],
+        "layout": {"margin": {"l": 56, "r": 56, "t": 40, "b": 16}},
+    }
+
+
+def _dimension(axis: Axis, runs: Sequence[Run]) -> Figure:
+    positions = [axis.position(run.params[axis.name]) or 0.0 for run in runs]
+    label = _shortened(axis.name)
+    if axis.levels:
+        ticks = {
+            "tickvals": list(range(len(axis.levels))),
+            "ticktext": [_shortened(level_label(level)) for level in axis.levels],
+        }
+        # Apart, like strands: else the lines of a level hide each other.
+        apart = [
+            round(place + 0.6 * _aside(axis, run, 0.618034), 3)
+            for place, run in zip(positions, runs, strict=True)
+        ]
+        return {"label": label, "values": apart, "range": [-0.2, len(axis.levels) - 0.8], **ticks}
+    if not axis.log:
+        return {"label": label, "values": positions, "range": [axis.low, axis.high]}
+    ends = [math.log10(axis.low), math.log10(axis.high)]
+    marks = [axis.low, *_powers_of_ten(axis.low, axis.high), axis.high]
+    return {
+        "label": label,
+        "values": [_short(math.log10(one)) for one in positions],
+        "range": ends,
+        "tickvals": [math.log10(mark) for mark in marks],
+        "ticktext": [f"{mark:g}" for mark in marks],
+    }
+
+
+def _powers_of_ten(low: float, high: float) -> list[float]:
+    """Return the powers of ten between two numbers, clear of both."""
+    powers = range(math.ceil(math.log10(low) + 0.15), math.floor(math.log10(high) - 0.15) + 1)
+    return [10.0**power for power in powers]
+
+
+def surface_figure(found: Surface, points: Sequence[tuple[float, float, Run]]) -> Figure:
+    """Draw mean val_bpb over two params: contours over two ranges, else cells; dots are runs."""
+    x_axis, y_axis = found.x_axis, found.y_axis
+    both_ranges = not x_axis.levels and not y_axis.levels
+    means = [[None if one is None else _short(one) for one in row] for row in found.means]
+    field: Figure = {
+        "type": "contour" if both_ranges else "heatmap",
+        "x": found.xs,
+        "y": found.ys,
+        "z": means,
+        "colorscale": VALUE_SCALE,
+        "colorbar": {
+            "title": {"text": "val_bpb", "side": "right"},
+            "thickness": 12,
+            "outlinewidth": 0,
+            "tickformat": ".2f",
+            "nticks": 6,
+            "tickfont": {"color": SOFT, "size": 11},
+        },
+        "hovertemplate": "mean %{z:.4f} bits/byte<extra></extra>",
+    }
+    if both_ranges:
+        field |= {"ncontours": 12, "line": {"width": 0.5, "color": SOFT}, "connectgaps": False}
+    else:
+        field |= {"xgap": 2, "ygap": 2}
+    at = [
+        (x + _aside(x_axis, run, 0.618034), y + _aside(y_axis, run, 0.754878), run)
+        for x, y, run in points
+    ]
+    dots = _dots([x for x, _, _ in at], [run for _, _, run in at]) | {
+        "y": [_short(y) for _, y, _ in at],
+        "marker": {
+            "color": "var(--surface)",
+            "size": 6,
+            "line": {"width": 1, "color": "var(--text)"},
+        },
+        "hovertemplate": "<b>Task %{customdata.number}</b><br>%{text} bits/byte<extra></extra>",
+        "text": [f"{run.val_bpb:.4f}" for _, _, run in at],
+    }
+    return {
+        "data": [field, dots],
+        "layout": {
+            "xaxis": _param_axis(x_axis)
+            | {"title": {"text": escape(x_axis.name)}, "showgrid": False},
+            "yaxis": _param_axis(y_axis)
+            | {"title": {"text": escape(y_axis.name)}, "showgrid": False},
+        },
+    }
+
+
+def _aside(axis: Axis, run: Run, ratio: float) -> float:
+    return (run.number * ratio % 1 - 0.5) * 0.5 if axis.levels else 0.0
+
+
+def _param_axis(axis: Axis) -> dict[str, Any]:
+    if axis.levels:
+        return {
+            "tickvals": list(range(len(axis.levels))),
+            "ticktext": [_shortened(level_label(level)) for level in axis.levels],
+            "range": [-0.5, len(axis.levels) - 0.5],
+            "showgrid": False,
+        }
+    if axis.log:
+        low, high = math.log10(axis.low), math.log10(axis.high)
+        room = 0.03 * (high - low)
+        marks = _log_marks(axis.low, axis.high)
+        return {
+            "type": "log",
+            "range": [low - room, high + room],
+            "tickvals": marks,
+            "ticktext": [f"{mark:g}" for mark in marks],
+            "showgrid": False,
+        }
+    room = 0.03 * (axis.high - axis.low)
+    return {"range": [axis.low - room, axis.high + room], "nticks": 6, "showgrid": False}
+
+
+def _log_marks(low: float, high: float) -> list[float]:
+    """Return round numbers for an axis: powers of ten, and three times each while they are few."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    steps = (1, 3) if last - first <= 3 else (1,)
+    marks = [float(f"{step}e{power}") for power in range(first, last + 1) for step in steps]
+    return [mark for mark in marks if low <= mark <= high] or [low, high]
+
+
+def _shortened(text: str) -> str:
+    return escape(text if len(text) <= MAX_LABEL else text[: MAX_LABEL - 1] + "…")
+
+
+def _short(number: float) -> float:
+    """Return the number with the 6 digits that a chart can show: shorter on the wire."""
+    return float(f"{number:.6g}")

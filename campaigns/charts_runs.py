@@ -1,0 +1,235 @@
+"""Charts of runs and attempts: distribution, repeats, timeline, endings. See `campaigns.charts`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Final
+
+from django.urls import reverse
+
+from campaigns.analysis.attempts import Ending, Span
+from campaigns.analysis.spread import Replicates
+from campaigns.charts import FAILED, MEASURED, SIMULATED, SOFT, Figure
+from campaigns.charts_params import HEIGHT_OF_A_ROW, VALUE_TITLE
+from campaigns.models import AttemptOutcome, FailureClass
+from campaigns.templatetags.xeenet import duration
+
+# One look per device, told apart by the dash too.
+_LINES: Final = (
+    (MEASURED, "solid"),
+    ("var(--late)", "dash"),
+    ("var(--completed)", "dot"),
+    (SIMULATED, "dashdot"),
+)
+MAX_DEVICES: Final = len(_LINES)
+OUTCOME_COLOURS: Final = {
+    AttemptOutcome.COMPLETED: "var(--completed)",
+    AttemptOutcome.RUNNING: "var(--running)",
+    AttemptOutcome.DIVERGED: FAILED,
+    AttemptOutcome.FAILED: FAILED,
+    AttemptOutcome.LOST: "var(--late)",
+    AttemptOutcome.LATE: "var(--late)",
+    AttemptOutcome.RELEASED: "var(--late)",
+    AttemptOutcome.CANCELLED: "var(--pending)",
+}
+
+_COLOURS_BY_WORD: Final[dict[str, str]] = {
+    str(outcome): colour for outcome, colour in OUTCOME_COLOURS.items()
+}
+# Outcomes that share a colour differ by the hatching of their bars.
+_HATCHES: Final = {
+    AttemptOutcome.DIVERGED: "/",
+    AttemptOutcome.LATE: "/",
+    AttemptOutcome.RELEASED: "x",
+}
+
+
+def distribution_figure(curves: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
+    """Draw the share of runs at or below each val_bpb, one line per device, labelled at it."""
+    data, annotations = [], []
+    for number, (device, curve) in enumerate(curves.items()):
+        colour, dash = _LINES[number]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": [round(value, 5) for value, _ in curve],
+                "y": [round(share, 4) for _, share in curve],
+                "line": {"shape": "hv", "color": colour, "dash": dash, "width": 2},
+                "hovertemplate": "%{y:.1%} of runs are at or below %{x:.4f}<extra></extra>",
+            }
+        )
+        if len(curves) > 1:
+            # Lower for each line, so that labels of close lines stand apart.
+            value, share = curve[int((len(curve) - 1) * (0.9 - 0.2 * number))]
+            label = {"text": escape(device), "x": value, "y": share, "xanchor": "left"}
+            # Below and right of a rising line there is room.
+            look = {"yanchor": "top", "showarrow": False, "font": {"color": colour, "size": 12}}
+            annotations.append(label | look)
+    return {
+        "data": data,
+        "layout": {
+            "xaxis": {"title": {"text": VALUE_TITLE}, "tickformat": ".2f", "nticks": 7},
+            "yaxis": {
+                "title": {"text": "Share of runs"},
+                "tickformat": ".0%",
+                "range": [0, 1.03],
+                "nticks": 6,
+            },
+            "annotations": annotations,
+        },
+    }
+
+
+def replicates_figure(groups: Sequence[Replicates]) -> Figure:
+    """Draw each repeated config: every seed a dot, mean ± standard deviation beside them."""
+    places = list(range(1, len(groups) + 1))
+    means = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": places,
+        "y": [group.mean for group in groups],
+        "error_y": {
+            "type": "data",
+            "array": [group.deviation for group in groups],
+            "color": MEASURED,
+            "thickness": 1.5,
+            "width": 5,
+        },
+        "marker": {"color": MEASURED, "size": 9},
+        "customdata": [
+            {"text": f"<b>Config {place}</b><br>{_mean_text(group)}"}
+            for place, group in zip(places, groups, strict=True)
+        ],
+        "hovertemplate": "%{customdata.text}<extra></extra>",
+    }
+    seeds = [
+        (place + 0.22, value, task)
+        for place, group in zip(places, groups, strict=True)
+        for value, task in zip(group.values, group.task_ids, strict=True)
+    ]
+    each = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [x for x, _, _ in seeds],
+        "y": [value for _, value, _ in seeds],
+        "marker": {"color": SOFT, "size": 5, "opacity": 0.7},
+        "customdata": [{"url": reverse("task", args=[task])} for _, _, task in seeds],
+        "hovertemplate": "one seed: %{y:.4f} bits/byte<extra></extra>",
+    }
+    return {
+        "data": [each, means],
+        "layout": {
+            "xaxis": {
+                "title": {"text": "Config, best mean first"},
+                "tickformat": "d",
+                "dtick": max(1, len(groups) // 12),
+                "range": [0.5, len(groups) + 0.5],
+                "showgrid": False,
+            },
+            "yaxis": {"title": {"text": VALUE_TITLE}, "tickformat": ".3f", "nticks": 6},
+        },
+    }
+
+
+def _mean_text(group: Replicates) -> str:
+    return f"{group.mean:.4f} ± {group.deviation:.4f} (s.d., {group.count} seeds)"
+
+
+def timeline_figure(spans: Sequence[Span]) -> Figure:
+    """Draw each attempt as a bar from its start to its end in its worker's row."""
+    # Rows by id: two workers may look alike once a name is shortened.
+    names = dict(sorted({span.worker_id: span.worker for span in spans}.items(), reverse=True))
+    data = []
+    for outcome, colour in OUTCOME_COLOURS.items():
+        those = [span for span in spans if span.outcome == outcome]
+        if those:
+            data.append(_bars(those, colour))
+    return {
+        "data": data,
+        "layout": {
+            "height": 72 + HEIGHT_OF_A_ROW * len(names),
+            "meta": {"zooms": True},
+            "bargap": 0.3,
+            "barmode": "overlay",
+            "xaxis": {"type": "date", "title": {"text": "UTC"}, "nticks": 6},
+            "yaxis": {
+                "type": "category",
+                "categoryorder": "array",
+                "categoryarray": [str(pk) for pk in names],
+                "tickvals": [str(pk) for pk in names],
+                "ticktext": [escape(_cut(name)) for name in names.values()],
+                "showgrid": False,
+                "fixedrange": True,
+            },
+        },
+    }
+
+
+def _bars(spans: Sequence[Span], colour: str) -> Figure:
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "y": [str(span.worker_id) for span in spans],
+        "base": [f"{span.started_at:%Y-%m-%d %H:%M:%S.%f}"[:-3] for span in spans],
+        # Plotly counts lengths on a time axis in milliseconds.
+        "x": [round((span.ended_at - span.started_at).total_seconds() * 1000) for span in spans],
+        "marker": {
+            "color": colour,
+            "pattern": {
+                "shape": _HATCHES.get(AttemptOutcome(spans[0].outcome), ""),
+                "fillmode": "replace",
+            },
+            "line": {"width": 0.5, "color": "var(--surface)"},
+        },
+        "customdata": [
+            {"text": _span_text(span), "url": reverse("task", args=[span.task_id])}
+            for span in spans
+        ],
+        "hovertemplate": "%{customdata.text}<extra></extra>",
+    }
+
+
+def _span_text(span: Span) -> str:
+    why = f": {FailureClass(span.failure_class).label}" if span.failure_class else ""
+    took = duration((span.ended_at - span.started_at).total_seconds())
+    return (
+        f"<b>Task {span.task_number}</b>, attempt {span.attempt}<br>{span.outcome}{why}"
+        f"<br>{took} on {escape(span.worker)}"
+    )
+
+
+def endings_figure(endings: Sequence[Ending]) -> Figure:
+    """Draw how many attempts ended in each way without a ranked result."""
+    rows = endings[::-1]
+    labels = [escape(one.label) for one in rows]
+    colours = [
+        SIMULATED if one.kind == "simulated" else _COLOURS_BY_WORD.get(one.kind, FAILED)
+        for one in rows
+    ]
+    return {
+        "data": [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "x": [one.attempts for one in rows],
+                "y": labels,
+                "marker": {"color": colours},
+                "text": [str(one.attempts) for one in rows],
+                "textposition": "outside",
+                "cliponaxis": False,
+                "hovertemplate": "%{y}: %{x}<extra></extra>",
+            }
+        ],
+        "layout": {
+            "height": 56 + HEIGHT_OF_A_ROW * len(rows),
+            "margin": {"r": 40},
+            "xaxis": {"title": {"text": "Attempts"}, "tickformat": "d", "nticks": 5},
+            "yaxis": {"type": "category", "showgrid": False},
+        },
+    }
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 22 else name[:21] + "…"

@@ -1,0 +1,54 @@
+"""The panels of the analysis tab: each has a title that says what was found, charts, and a table.
+
+A panel is computed once per campaign revision and choice of what to look at, then kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from campaigns.caching import cached_roughly
+from campaigns.panels import params, runs
+from campaigns.panels.base import Chart, Panel, Subject
+from campaigns.panels.params import importance_of
+
+__all__ = ["ATTEMPT_PANELS", "PANELS", "Chart", "Panel", "Subject", "importance_of", "panel"]
+
+
+@dataclass(frozen=True)
+class PanelKind:
+    """A panel before it is computed: its name for people, and what computes it."""
+
+    name: str
+    build: Callable[[Subject], Panel]
+
+
+# In the order of the page.
+PANELS: Final[dict[str, PanelKind]] = {
+    "importance": PanelKind("Parameter importance", params.importance_panel),
+    "effects": PanelKind("Effect of each parameter", params.effects_panel),
+    "slice": PanelKind("One parameter at a time", params.slice_panel),
+    "contour": PanelKind("Two parameters together", params.contour_panel),
+    "parallel": PanelKind("Parallel coordinates", params.parallel_panel),
+    "distribution": PanelKind("Distribution of val_bpb", runs.distribution_panel),
+    "seeds": PanelKind("Spread over seeds", runs.seeds_panel),
+    "cost": PanelKind("val_bpb against steps, tokens and model size", runs.cost_panel),
+    "timeline": PanelKind("Timeline of attempts", runs.timeline_panel),
+    "failures": PanelKind("What went wrong", runs.failures_panel),
+}
+# What can be shown before the first measured result.
+ATTEMPT_PANELS: Final = ("timeline", "failures")
+
+
+def panel(name: str, subject: Subject) -> Panel:
+    """Return the panel of this name (a key of PANELS), computed or as it was kept."""
+    return cached_roughly(
+        subject.campaign,
+        f"panel.{name}",
+        lambda: PANELS[name].build(subject),
+        device=subject.device,
+        x=subject.x,
+        y=subject.y,
+    )
