@@ -5,6 +5,7 @@ from django.urls.converters import StringConverter
 
 from campaigns.panels import PANELS
 from campaigns.views import (
+    account,
     analysis,
     bundle,
     campaigns,
@@ -78,6 +79,10 @@ urlpatterns = [
         verbs.change_campaign,
         name="campaign-change",
     ),
+    path("account/", account.account, name="account"),
+    path("account/tokens/", account.create_token, name="account-token"),
+    path("account/tokens/<int:pk>/revoke/", account.revoke_token, name="account-token-revoke"),
+    path("audit/", account.audit_log, name="audit"),
     path("compare/", compare.compare, name="compare"),
     path("compare/curves.csv", compare.compare_csv, name="compare-csv"),
     path("tasks/<int:pk>/", tasks.task, name="task"),

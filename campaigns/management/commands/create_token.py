@@ -8,8 +8,8 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 
-from campaigns.models import PersonalToken
-from workers.tokens import PERSONAL_PREFIX, hash_token, new_token
+from campaigns import personal_tokens
+from campaigns.clock import database_now
 
 
 class Command(BaseCommand):
@@ -28,7 +28,9 @@ class Command(BaseCommand):
                 f"There is no user {options['username']!r}; make one with: "
                 "manage.py createsuperuser"
             )
-        secret = new_token(PERSONAL_PREFIX)
-        PersonalToken.objects.create(user=user, name=options["name"], token_hash=hash_token(secret))
+        try:
+            _, secret = personal_tokens.create(user, options["name"], now=database_now())
+        except personal_tokens.TokenRefused as error:
+            raise CommandError(str(error)) from error
         self.stdout.write(secret)
         self.stderr.write("Keep it: it is not shown again. Use: Authorization: Bearer <token>")

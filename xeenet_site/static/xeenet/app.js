@@ -15,10 +15,13 @@ function labelThemeSwitch() {
     button.textContent = `Theme: ${currentTheme()}`;
     button.hidden = false;
   }
+  for (const choices of document.querySelectorAll("[data-theme-choices]")) {
+    choices.disabled = false;
+    choices.querySelector(`[value=${currentTheme()}]`).checked = true;
+  }
 }
 
-function switchTheme() {
-  const theme = themes[(themes.indexOf(currentTheme()) + 1) % themes.length];
+function setTheme(theme) {
   if (theme === "system") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
   try {
@@ -49,7 +52,7 @@ async function copyText(button) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  if ("themeSwitch" in button.dataset) switchTheme();
+  if ("themeSwitch" in button.dataset) setTheme(themes[(themes.indexOf(currentTheme()) + 1) % themes.length]);
   if (button.dataset.copy) copyText(button);
   if (button.dataset.opens) document.getElementById(button.dataset.opens).showModal();
   if ("closes" in button.dataset) button.closest("dialog").close();
@@ -57,6 +60,7 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("change", (event) => {
   if ("submits" in event.target.dataset) event.target.form.requestSubmit();
+  if (event.target.closest("[data-theme-choices]")) setTheme(event.target.value);
 });
 
 // --- Refreshes that do not disturb ---------------------------------------------------------------
@@ -81,12 +85,13 @@ document.addEventListener("visibilitychange", () => {
   for (const poller of document.querySelectorAll("[data-poll]")) htmx.trigger(poller, "refresh");
 });
 
-// htmx gives focus back by id. Open details and scrolled tables are ours to restore.
-let kept = { open: new Set(), closed: new Set(), scroll: new Map() };
+// htmx gives focus back by id. Open details, scrolled tables and ticked rows are ours to restore.
+let kept = { open: new Set(), closed: new Set(), scroll: new Map(), picked: new Set() };
 
 document.addEventListener("htmx:beforeSwap", (event) => {
   const target = event.detail.target;
-  kept = { open: new Set(), closed: new Set(), scroll: new Map() };
+  kept = { open: new Set(), closed: new Set(), scroll: new Map(), picked: new Set() };
+  for (const box of target.querySelectorAll(".pick:checked")) kept.picked.add(box.id);
   for (const details of target.querySelectorAll("details[id]")) {
     (details.open ? kept.open : kept.closed).add(details.id);
   }
@@ -98,6 +103,10 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 document.addEventListener("htmx:afterSwap", () => {
   for (const id of kept.open) document.getElementById(id)?.setAttribute("open", "");
   for (const id of kept.closed) document.getElementById(id)?.removeAttribute("open");
+  for (const id of kept.picked) {
+    const box = document.getElementById(id);
+    if (box) box.checked = true;
+  }
   for (const [id, [left, top]] of kept.scroll) document.getElementById(id)?.scrollTo(left, top);
 });
 
