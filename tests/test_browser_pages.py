@@ -188,20 +188,6 @@ def test_an_open_question_is_not_swept_away_by_a_refresh(
     assert polls
 
 
-def test_the_form_previews_what_is_typed(
-    browser_page: Page, live_server: LiveServer, problems: list[str]
-) -> None:
-    factories.user("ada")
-    page = browser_page
-    sign_in(page, live_server, "ada")
-    page.goto(live_server.url + "/campaigns/new/")
-    page.fill("[name=base_seed]", "48")
-    page.wait_for_function("document.querySelector('#preview').innerText.includes('0.001248')")
-    page.fill("[name=search_space]", "{")
-    page.wait_for_function("document.querySelector('#preview').innerText.includes('not JSON')")
-    assert problems == []
-
-
 def test_the_theme_is_switched_and_remembered(
     browser_page: Page, live_server: LiveServer, problems: list[str]
 ) -> None:

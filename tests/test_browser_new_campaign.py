@@ -1,0 +1,152 @@
+"""The form of a new campaign in a real Chromium: rows by mouse and by keyboard, as one types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.contrib.auth import get_user_model
+from django.test import Client
+from pytest_django.live_server_helper import LiveServer
+
+from campaigns.models import Campaign
+from tests import factories
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+SWEEP = """
+method: grid
+parameters:
+  d_model: {values: [64, 128]}
+  n_heads: {min: 2, max: 4}
+"""
+
+
+@pytest.fixture
+def page(browser_page: Page, live_server: LiveServer) -> Page:
+    """The form, opened by a researcher."""
+    browser_page.set_default_timeout(60_000)
+    client = Client()
+    factories.user("ada")
+    client.force_login(get_user_model().objects.get(username="ada"))
+    session = client.cookies["sessionid"].value
+    browser_page.context.add_cookies(
+        [{"name": "sessionid", "value": session, "url": live_server.url}]
+    )
+    browser_page.goto(live_server.url + "/campaigns/new/")
+    return browser_page
+
+
+@pytest.fixture(autouse=True)
+def problems(browser_page: Page) -> list[str]:
+    """Errors on the console; every test ends with none."""
+    found: list[str] = []
+    browser_page.on("pageerror", lambda error: found.append(str(error)))
+    browser_page.on(
+        "console", lambda line: found.append(line.text) if line.type == "error" else None
+    )
+    return found
+
+
+def names(page: Page) -> list[str]:
+    return [one.input_value() for one in page.locator(".space-row input[id$=-name]").all()]
+
+
+def previewed(page: Page, text: str) -> None:
+    """Wait until the preview shows this text."""
+    page.locator("#preview").get_by_text(text).first.wait_for()
+
+
+def test_the_form_previews_what_is_typed_and_marks_mistakes_at_their_row(
+    page: Page, problems: list[str]
+) -> None:
+    page.fill("[name=base_seed]", "48")
+    previewed(page, "0.001248")
+    page.fill("#p1-values", "100, 128")
+    page.fill("#c0-text", "d_model % 8 == 0")
+    previewed(page, "d_model=100")
+    page.fill("#p0-low", "much")
+    page.locator("#p0-errors li").wait_for()
+    assert page.locator("#p0-errors").inner_text() == "low must be a finite number"
+    # What is typed stays, and so does the cursor.
+    assert page.evaluate("document.activeElement.id") == "p0-low"
+    page.fill("#p0-low", "0.001")
+    page.wait_for_function("!document.querySelector('#p0-errors li')")
+    assert problems == []
+
+
+def test_a_campaign_is_made_with_the_keyboard_alone(page: Page, problems: list[str]) -> None:
+    page.focus("[name=name]")
+    page.keyboard.type("by keyboard")
+    page.focus("#p1-up")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('.space-row').id === 'p1'")
+    # The focus goes with the row: pressing again would move it on.
+    assert page.evaluate("document.activeElement.id") == "p1-up"
+    page.focus("#add-parameter")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.id === 'p8-name'")
+    page.keyboard.type("warmup")
+    page.keyboard.press("Tab")
+    page.keyboard.type("int")
+    page.locator("#p8-step").wait_for()
+    page.wait_for_function("document.activeElement.id === 'p8-type'")
+    page.keyboard.press("Tab")
+    page.keyboard.type("10")
+    page.keyboard.press("Tab")
+    page.keyboard.type("20")
+    page.focus("#p7-remove")
+    page.keyboard.press("Enter")
+    page.locator("#p7").wait_for(state="detached")
+    page.focus("[name=name]")
+    page.keyboard.press("Enter")
+    page.locator(".notice.success").wait_for()
+    space = Campaign.objects.get().search_space
+    assert [one["name"] for one in space["parameters"]][:2] == ["d_model", "lr"]
+    assert space["parameters"][-1] == {"name": "warmup", "type": "int", "low": 10, "high": 20}
+    assert "context_length" not in [one["name"] for one in space["parameters"]]
+    assert problems == []
+
+
+def test_a_sweep_file_is_imported_and_comes_out_as_json(
+    page: Page, problems: list[str], tmp_path: Path
+) -> None:
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(SWEEP)
+    page.click("#import-space summary")
+    page.set_input_files("#import-file", sweep)
+    page.click("#import-button")
+    page.get_by_text("everything in it is taken over").wait_for()
+    assert names(page) == ["d_model", "n_heads"]
+    assert page.locator("[name=sampler]").input_value() == "grid"
+    previewed(page, "Grid points")
+    with page.expect_download() as download:
+        page.click("#export-space")
+    assert '"n_heads", "type": "int", "low": 2' in download.value.path().read_text()
+    page.click("#edit-json")
+    page.locator("#id_search_space").wait_for()
+    page.fill("#id_search_space", "{")
+    previewed(page, "this is not JSON")
+    assert problems == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_the_form_on_a_phone_or_a_desk(
+    page: Page, scheme: str
+) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.fill("#p0-low", "much")
+    page.locator("#p0-errors li").wait_for()
+    page.fill("#p0-low", "0.001")
+    page.locator("#preview-frame").wait_for()
+    page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        found = Axe().run(page).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
