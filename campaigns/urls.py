@@ -6,6 +6,7 @@ from django.urls.converters import StringConverter
 from campaigns.panels import PANELS
 from campaigns.views import (
     account,
+    agents,
     analysis,
     bundle,
     campaigns,
@@ -52,6 +53,7 @@ register_converter(WebhookVerb, "webhook_verb")
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
+    path("agents/", agents.agents, name="agents"),
     path("campaigns/", campaigns.campaign_list, name="campaigns"),
     path("campaigns/new/", new_campaign.new_campaign, name="campaign-new"),
     path("campaigns/new/space.json", new_campaign.export_typed_space, name="campaign-new-space"),

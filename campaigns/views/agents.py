@@ -1,0 +1,55 @@
+"""The page "For agents": the loop ask, run, tell, to copy and paste."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+
+from campaigns.models import Campaign, CampaignState
+from workers.pages import reading_page
+
+# What the examples name while there is no campaign yet.
+NO_CAMPAIGN = 1
+
+
+@reading_page
+def agents(request: HttpRequest) -> HttpResponse:
+    """Show how a program asks and tells, with this server's address and a campaign's number.
+
+    That of ?campaign= if there is such a one, else the person's newest active one, else the newest.
+    """
+    campaign = _campaign(request)
+    times = settings.XEENET
+    values = {
+        # The browser's Host header, which Django has checked against ALLOWED_HOSTS.
+        "server_url": request.build_absolute_uri("/").rstrip("/"),
+        "campaign": campaign.pk if campaign else NO_CAMPAIGN,
+        "heartbeat_seconds": f"{times['HEARTBEAT_SECONDS']:g}",
+    }
+    user_name = request.user.get_username() or "USERNAME"
+    context = {
+        "loop": render_to_string("agents/loop.py.txt", values),
+        "ask": render_to_string("agents/ask.sh.txt", values),
+        "token_command": f"python manage.py create_token {user_name}",
+        "about_campaign": f"It works on campaign {campaign.pk}, “{campaign.name}”."
+        if campaign
+        else "There is no campaign yet: make one, and put its number in.",
+        "times": times,
+        "grace_seconds": sum(
+            times[f"{name}_GRACE_SECONDS"] for name in ("SETUP", "KILL", "SUBMIT")
+        ),
+    }
+    return render(request, "agents.html", context)
+
+
+def _campaign(request: HttpRequest) -> Campaign | None:
+    number = request.GET.get("campaign", "")
+    # Longer ones are no numbers of campaigns, and beyond what databases compare.
+    if number.isascii() and number.isdigit() and len(number) < 19:
+        named = Campaign.objects.filter(pk=int(number)).first()
+        if named is not None:
+            return named
+    own = Campaign.objects.filter(owner__isnull=False, owner_id=request.user.pk)
+    return own.filter(state=CampaignState.ACTIVE).first() or Campaign.objects.first()
