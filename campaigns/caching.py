@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.core.cache import cache
@@ -46,10 +46,31 @@ def cached_roughly(campaign: Campaign, name: str, compute: Callable[[], T], **ar
     return _cached(campaign, f"{campaign.revision // step}x{step}", name, compute, arguments)
 
 
+def cached_for_each(
+    campaigns: Sequence[Campaign],
+    name: str,
+    compute: Callable[[Sequence[Campaign]], Mapping[int, T]],
+) -> dict[int, T]:
+    """Return a value for each campaign's id; `compute` is asked once, for those not cached."""
+    keys = {_key(one, str(one.revision), name, {}): one for one in campaigns}
+    found: dict[str, T] = cache.get_many(keys)
+    missing = {key: one for key, one in keys.items() if key not in found}
+    if missing:
+        computed = compute(list(missing.values()))
+        fresh = {key: computed[one.pk] for key, one in missing.items()}
+        cache.set_many(fresh, KEEP_SECONDS)
+        found |= fresh
+    return {one.pk: found[key] for key, one in keys.items()}
+
+
 def _cached(
     campaign: Campaign, version: str, name: str, compute: Callable[[], T], arguments: dict[str, Any]
 ) -> T:
-    detail = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()[:16]
-    key = f"xeenet:{campaign.pk}:{version}:{name}:{detail}"
+    key = _key(campaign, version, name, arguments)
     found: T = cache.get_or_set(key, compute, KEEP_SECONDS)  # type: ignore[assignment]
     return found
+
+
+def _key(campaign: Campaign, version: str, name: str, arguments: dict[str, Any]) -> str:
+    detail = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()[:16]
+    return f"xeenet:{campaign.pk}:{version}:{name}:{detail}"

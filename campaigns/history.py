@@ -150,24 +150,23 @@ _TONES: Final = {
 
 def _server(campaign: Campaign, before: Position | None) -> list[Event]:
     """Return the changes of state that the campaign's times tell and no person's entry does."""
-    times: list[tuple[dt.datetime | None, str, str, str]] = [
-        (campaign.created_at, "draft", "created the campaign", ""),
-        (campaign.launched_at, "active", "launched the campaign", ""),
-        (campaign.paused_at, "paused", "paused the campaign", campaign.state_reason),
-        (campaign.resumed_at, "active", "the campaign ran again", ""),
-        (campaign.finished_at, campaign.state, f"the campaign is {campaign.state}", ""),
+    times: list[tuple[dt.datetime | None, str, str, str, str]] = [
+        (campaign.created_at, "create", "draft", "created the campaign", ""),
+        (campaign.launched_at, "launch", "active", "launched the campaign", ""),
+        (campaign.paused_at, "pause", "paused", "paused the campaign", campaign.state_reason),
+        (campaign.resumed_at, "resume", "active", "the campaign ran again", ""),
+        (campaign.finished_at, "cancel", campaign.state, f"the campaign is {campaign.state}", ""),
     ]
-    known = [(at, tone, what, detail) for at, tone, what, detail in times if at is not None]
+    known = [
+        (at, verb, tone, what, detail) for at, verb, tone, what, detail in times if at is not None
+    ]
+    entries = AuditEntry.objects.filter(_of_campaign(campaign), at__in=[at for at, *_ in known])
     # A person's act carries the very instant that it wrote on the campaign.
-    told = set(
-        AuditEntry.objects.filter(
-            _of_campaign(campaign), at__in=[at for at, *_ in known]
-        ).values_list("at", flat=True)
-    )
+    told = set(entries.order_by().values_list("at", "verb"))
     found = [
         Event(Position(at, SERVER, number), tone, "", what, detail)
-        for number, (at, tone, what, detail) in enumerate(known)
-        if at not in told
+        for number, (at, verb, tone, what, detail) in enumerate(known)
+        if (at, verb) not in told
     ]
     return sorted(
         (one for one in found if before is None or one.position < before),

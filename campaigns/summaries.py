@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import Count, Min
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 
+from campaigns.caching import cached_for_each
 from campaigns.models import Campaign, Result, Task, TaskState
+
+_ENDED = (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED)
 
 
 @dataclass(frozen=True)
@@ -16,14 +19,14 @@ class CampaignSummary:
     """One campaign with its tasks counted by state and its best measured value."""
 
     campaign: Campaign
+    # Of the tasks that are not pending.
     counts: dict[str, int]
     best: float | None
 
     @property
     def done(self) -> int:
         """Tasks that have ended, however they ended."""
-        ended = (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED)
-        return sum(self.counts.get(state, 0) for state in ended)
+        return sum(self.counts.get(state, 0) for state in _ENDED)
 
     @property
     def running(self) -> int:
@@ -62,17 +65,49 @@ def progress_bar(counts: dict[str, int], total: int) -> list[BarPiece]:
     return pieces
 
 
+def with_best(campaigns: QuerySet[Campaign]) -> QuerySet[Any]:
+    """Annotate the best measured value and its result: `best`, `best_id`, None without one."""
+    # Each is the first entry of an index; a minimum over the rows would read them all.
+    first = Result.objects.filter(campaign=OuterRef("pk")).ranked()
+    return campaigns.annotate(
+        best=Subquery(first.values("val_bpb")[:1]), best_id=Subquery(first.values("pk")[:1])
+    )
+
+
 def summarise(campaigns: Iterable[Campaign]) -> list[CampaignSummary]:
-    """Summarise campaigns in the order given, with two queries."""
+    """Summarise campaigns in the order given, with three queries.
+
+    Ended tasks are counted once per revision, so the campaigns must be freshly loaded.
+    """
     listed = list(campaigns)
-    counts: defaultdict[int, dict[str, int]] = defaultdict(dict)
-    # order_by() drops the default ordering, which would otherwise join the grouping.
-    by_state = Task.objects.filter(campaign__in=listed).order_by().values("campaign_id", "state")
-    for row in by_state.annotate(tasks=Count("pk")):
-        counts[row["campaign_id"]][row["state"]] = row["tasks"]
-    ranked = Result.objects.filter(campaign__in=listed, is_ranked=True).order_by()
-    best = dict(ranked.values_list("campaign_id").annotate(Min("val_bpb")))
+    ended = ended_tasks(listed)
+    leased = Task.objects.filter(campaign__in=listed, state=TaskState.LEASED).order_by()
+    running = dict(leased.values_list("campaign_id").annotate(tasks=Count("pk")))
+    best = dict(
+        with_best(Campaign.objects.filter(pk__in=[one.pk for one in listed]))
+        .order_by()
+        .values_list("pk", "best")
+    )
     return [
-        CampaignSummary(campaign, dict(counts[campaign.pk]), best.get(campaign.pk))
-        for campaign in listed
+        CampaignSummary(
+            one,
+            {TaskState.LEASED.value: running.get(one.pk, 0), **ended[one.pk]},
+            best.get(one.pk),
+        )
+        for one in listed
     ]
+
+
+def ended_tasks(campaigns: Sequence[Campaign]) -> dict[int, dict[str, int]]:
+    """Count the ended tasks of campaigns by state; one query for those that changed."""
+    return cached_for_each(campaigns, "ended-tasks", _count_ended)
+
+
+def _count_ended(campaigns: Sequence[Campaign]) -> dict[int, dict[str, int]]:
+    counts: dict[int, dict[str, int]] = {one.pk: {} for one in campaigns}
+    # order_by() drops the default ordering, which would otherwise join the grouping.
+    ended = Task.objects.filter(campaign__in=campaigns, state__in=_ENDED).order_by()
+    by_state = ended.values_list("campaign_id", "state").annotate(tasks=Count("pk"))
+    for campaign_id, state, tasks in by_state:
+        counts[campaign_id][state] = tasks
+    return counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from campaigns.leaderboard import PARAM_PREFIX
 
@@ -40,7 +41,10 @@ class Column:
 
 
 def columns(heads: Iterable[Head], sort: str) -> list[Column]:
-    """Return the heads for a table sorted by `sort`: a key, "-" before it for descending."""
+    """Return the heads for a table sorted by `sort`: a key, "-" before it for descending.
+
+    With "" the table has one order, and no head asks for another.
+    """
     return [_column(head, sort) for head in heads]
 
 
@@ -51,7 +55,7 @@ def _column(head: Head, sort: str) -> Column:
         head.key,
         head.label,
         head.unit,
-        asks_for if head.sortable else "",
+        asks_for if head.sortable and sort else "",
         direction,
         head.is_number,
         head.is_param,
@@ -63,6 +67,20 @@ def known_sort(heads: Iterable[Head], asked: str, default: str) -> str:
     """Return what the address line asks for when a column sorts by it, else the default."""
     keys = {head.key for head in heads if head.sortable}
     return asked if asked.removeprefix("-") in keys else default
+
+
+CAMPAIGN_HEADS: Final = (
+    Head("name", "Campaign"),
+    Head("state", "State", wide_only=True),
+    Head("best", "Best val_bpb", "bits/byte", is_number=True),
+    Head("tasks", "Tasks ended"),
+    Head("running", "Running", is_number=True, wide_only=True, sortable=False),
+    Head("failed", "Failed", is_number=True, wide_only=True, sortable=False),
+    Head("experiment", "Experiment", wide_only=True),
+    Head("budget", "Budget", is_number=True, wide_only=True),
+    Head("owner", "Owner", wide_only=True),
+    Head("created", "Created", wide_only=True),
+)
 
 
 def leaderboard_heads(varying: Sequence[str]) -> list[Head]:

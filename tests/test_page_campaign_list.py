@@ -1,5 +1,7 @@
 """The list of campaigns: found by name and state, in pages, each with its best value."""
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -78,11 +80,49 @@ def test_a_page_number_that_makes_no_sense_still_shows_campaigns(client: Client,
 def test_its_queries_do_not_grow_with_the_campaigns(
     client: Client, django_assert_max_num_queries
 ) -> None:
+    client.force_login(factories.user())
     for _ in range(3):
         factories.active_campaign(owner=factories.user())
-    with django_assert_max_num_queries(5) as few:
+    with django_assert_max_num_queries(12) as few:
         client.get(reverse("campaigns"))
     for _ in range(7):
         factories.completed_task(owner=factories.user())
     with django_assert_max_num_queries(len(few)):
         client.get(reverse("campaigns"))
+
+
+def test_it_is_filtered_by_owner_and_experiment(client: Client) -> None:
+    factories.campaign(name="hers", owner=factories.user("ada"))
+    factories.campaign(name="his", owner=factories.user("bob"))
+    page = listed(client, owner="ada")
+    assert "hers" in page
+    assert "his<" not in page
+    assert '<option value="ada" selected>' in page
+    assert "hers" in listed(client, experiment="train_char_lm")
+    assert "No campaign matches" in listed(client, experiment="another")
+
+
+def names(page: str) -> list[str]:
+    return re.findall(r'id="campaign-\d+"[^>]*><bdi>(.*?)</bdi>', page)
+
+
+def test_it_is_sorted_by_any_column_and_what_is_unknown_comes_last(client: Client) -> None:
+    worker = factories.worker()
+    for number, value in enumerate((3.2, None, 3.1)):
+        factories.active_campaign(1, name=f"study {number}", now=factories.at(number))
+        attempt = factories.claim_one(worker, now=factories.at(number))
+        if value:
+            factories.finish(attempt, value)
+    assert names(listed(client)) == ["study 2", "study 1", "study 0"]
+    assert names(listed(client, sort="name")) == ["study 0", "study 1", "study 2"]
+    assert names(listed(client, sort="best")) == ["study 2", "study 0", "study 1"]
+    assert names(listed(client, sort="-best")) == ["study 0", "study 2", "study 1"]
+    assert 'aria-sort="descending"' in listed(client, sort="-best")
+    assert names(listed(client, sort="owner__password")) == names(listed(client))
+
+
+def test_a_list_without_running_campaigns_does_not_poll(client: Client) -> None:
+    factories.campaign()
+    assert "data-poll" not in listed(client)
+    factories.active_campaign()
+    assert "data-poll" in listed(client)

@@ -1,15 +1,23 @@
 """The overview: first steps on an empty installation, then what runs and what came in."""
 
+import datetime as dt
 import html
 import re
 import shlex
+from typing import Any
 
 import pytest
 from django.core.management import get_commands, load_command_class
 from django.test import Client
 from django.urls import reverse
+from django_q.models import Schedule
 
+from campaigns import lifecycle
+from campaigns.clock import database_now
+from campaigns.models import Campaign
 from tests import factories
+from workers.models import Worker
+from workers.protocol import FailureClass
 
 pytestmark = pytest.mark.django_db
 
@@ -67,11 +75,98 @@ def test_back_and_forward_get_the_whole_page(client: Client) -> None:
 
 
 def test_its_queries_do_not_grow_with_what_it_lists(
-    client: Client, django_assert_max_num_queries
+    client: Client, django_assert_max_num_queries: Any
 ) -> None:
+    client.force_login(factories.user())
+    silent = factories.worker(last_seen_at=database_now() - dt.timedelta(hours=1))
     for _ in range(6):
-        factories.completed_task()
+        factories.completed_task(by=silent)
+    failing_campaign(by=silent)
     factories.active_campaign(owner=factories.user())
-    factories.active_campaign(owner=factories.user())
-    with django_assert_max_num_queries(12):
-        client.get(reverse("overview"))
+    paused = factories.active_campaign(owner=factories.user())
+    lifecycle.pause(paused, now=factories.NOW, reason="looks odd")
+    Schedule.objects.update(next_run=database_now() - dt.timedelta(hours=1))
+    with django_assert_max_num_queries(15):
+        page = client.get(reverse("overview")).text
+    assert page.count("<li><bdi>") == 4
+
+
+def failing_campaign(*, by: Worker) -> None:
+    factories.active_campaign(10, name="too wide", max_failed_attempts=1)
+    for second in range(8):
+        factories.fail(factories.claim_one(by, now=factories.at(second)), FailureClass.OOM)
+
+
+def test_it_names_the_latest_champions_with_their_config(client: Client) -> None:
+    worker = factories.worker("lab-1")
+    factories.active_campaign(2, name="lr and width")
+    factories.finish(factories.claim_one(worker), 3.25)
+    factories.finish(factories.claim_one(worker), 3.5)
+    page = client.get(reverse("overview")).text
+    assert "Latest champions" in page
+    assert "3.2500" in page
+    assert "3.5000" not in page
+    assert re.search(r"lr 0\.\d+ · d_model \d+", page)
+
+
+def test_it_counts_the_fleet_and_what_it_does(client: Client) -> None:
+    now = database_now()
+    busy = factories.worker(last_seen_at=now)
+    factories.worker(last_seen_at=now, simulates=True)
+    factories.worker(last_seen_at=now - dt.timedelta(days=9))
+    factories.completed_task(by=busy, now=now)
+    factories.active_campaign(3, now=now)
+    factories.claim_one(busy, now=now)
+    page = " ".join(re.sub("<[^>]+>", " ", client.get(reverse("overview")).text).split())
+    assert "Tasks running 1 2 waiting" in page
+    assert "Tasks per hour 1 in the last hour" in page
+    assert "Workers online 2 of 3 1 busy · 1 simulating only" in page
+
+
+def concerns_of(client: Client) -> str:
+    page = html.unescape(client.get(reverse("overview")).text)
+    return page.split("Needs attention")[1].split("</section>")[0]
+
+
+def test_nothing_is_said_while_all_is_well(client: Client) -> None:
+    worker = factories.worker(last_seen_at=database_now())
+    factories.completed_task(by=worker)
+    assert "Needs attention" not in client.get(reverse("overview")).text
+
+
+def test_it_says_that_the_q_cluster_does_not_run(client: Client) -> None:
+    Schedule.objects.update(next_run=database_now() - dt.timedelta(minutes=20))
+    assert "The background jobs have not run for 20 m" in concerns_of(client)
+    Schedule.objects.all().delete()
+    assert "The background jobs have not run: the q-cluster" in concerns_of(client)
+
+
+def test_it_says_that_tasks_wait_for_workers_that_fell_silent(client: Client) -> None:
+    now = database_now()
+    factories.worker("lab-1", last_seen_at=now - dt.timedelta(minutes=10))
+    factories.active_campaign(2)
+    assert "2 tasks wait and no worker is online. Silent: lab-1." in concerns_of(client)
+    factories.worker("lab-2", last_seen_at=now)
+    assert "lab-1 has fallen silent while 2 tasks wait." in concerns_of(client)
+
+
+def test_it_says_that_only_simulating_workers_are_there(client: Client) -> None:
+    factories.worker(last_seen_at=database_now(), simulates=True)
+    factories.active_campaign(2)
+    assert "Only workers without torch are online" in concerns_of(client)
+
+
+def test_it_says_which_campaign_fails_and_by_what(client: Client) -> None:
+    failing_campaign(by=factories.worker(last_seen_at=database_now()))
+    campaign = Campaign.objects.get()
+    # The breaker needs more attempts than the share of failures does.
+    assert campaign.state == "active"
+    said = concerns_of(client)
+    assert "“too wide” is failing: 8 of 8 tasks that ended failed, most by out of memory." in said
+    assert reverse("campaign-tasks", args=[campaign.pk]) + "?state=failed" in said
+
+
+def test_it_says_why_a_campaign_was_paused(client: Client) -> None:
+    campaign = factories.active_campaign(name="wide")
+    lifecycle.pause(campaign, now=factories.NOW, reason="11 of the last 20 attempts failed.")
+    assert "“wide” is paused: 11 of the last 20 attempts failed." in concerns_of(client)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from django.db.models import Count, Q
 
-from workers.models import Worker
+from workers.models import Worker, WorkerState
 
 RATE_WINDOW: Final = dt.timedelta(hours=1)
 MIX_WINDOW: Final = dt.timedelta(hours=24)
@@ -63,11 +63,16 @@ def fleet_rows(workers: Sequence[Worker], *, now: dt.datetime) -> list[FleetRow]
 
 
 def fleet_totals(*, now: dt.datetime) -> dict[str, int]:
-    """Return how many workers are online, and of these busy, and without torch. One query."""
-    totals: dict[str, int] = Worker.objects.online(now).aggregate(
-        online=Count("pk", distinct=True),
-        busy=Count("pk", filter=Q(leased_tasks__isnull=False), distinct=True),
-        simulating=Count("pk", filter=Q(simulates=True), distinct=True),
+    """Return how many workers are not disabled, online, of these busy, and without torch.
+
+    One query.
+    """
+    online = Q(pk__in=Worker.objects.online(now).order_by().values("pk"))
+    totals: dict[str, int] = Worker.objects.exclude(state=WorkerState.DISABLED).aggregate(
+        workers=Count("pk", distinct=True),
+        online=Count("pk", filter=online, distinct=True),
+        busy=Count("pk", filter=online & Q(leased_tasks__isnull=False), distinct=True),
+        simulating=Count("pk", filter=online & Q(simulates=True), distinct=True),
     )
     return totals
 

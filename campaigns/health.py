@@ -1,0 +1,182 @@
+"""How the installation does: its figures, and what needs a person's attention, in plain words.
+
+The overview and the admin's first page show the same.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from django.db.models import Count, Min
+from django.urls import reverse
+
+from campaigns.models import Campaign, CampaignState, FailureClass, Result, Task, TaskState
+from campaigns.summaries import ended_tasks
+from campaigns.templatetags.xeenet import count, duration
+from workers.fleet import fleet_totals
+from workers.models import Worker, WorkerState
+
+RATE_WINDOW: Final = dt.timedelta(hours=1)
+# A campaign of which this share of the ended tasks failed is failing; not before so many ended.
+FAILING_SHARE: Final = 0.25
+FAILING_FROM: Final = 8
+# The schedules are due each minute, and the q-cluster looks every 30 s.
+OVERDUE_SCHEDULE: Final = dt.timedelta(minutes=3)
+# Who was here so recently is missed; who left long ago is not.
+MISSED_FOR: Final = dt.timedelta(hours=24)
+MOST_NAMED: Final = 3
+
+
+@dataclass(frozen=True)
+class Health:
+    """The figures of the installation at one instant."""
+
+    active_campaigns: int
+    running: int
+    # Pending tasks of active campaigns, and of these that take measured results only.
+    waiting: int
+    waiting_for_measured: int
+    # Tasks that ended by themselves within `RATE_WINDOW`.
+    tasks_per_hour: int
+    # Not disabled.
+    workers: int
+    online: int
+    busy: int
+    # Online without torch: their results are invented, and only some campaigns take them.
+    simulating: int
+
+
+@dataclass(frozen=True)
+class Concern:
+    """One thing that needs a person: what, why, and where to act."""
+
+    text: str
+    url: str
+    link: str
+
+
+def live_campaigns() -> list[Campaign]:
+    """Return the active and the paused campaigns, in this order, the newest first of each."""
+    campaigns = Campaign.objects.filter(state__in=[CampaignState.ACTIVE, CampaignState.PAUSED])
+    found = campaigns.select_related("owner", "dataset")
+    return list(found.order_by("state", "-created_at", "-pk"))
+
+
+def health(live: Sequence[Campaign], *, now: dt.datetime) -> Health:
+    """Count what runs, what waits and who is there. Three queries."""
+    active = [one for one in live if one.state == CampaignState.ACTIVE]
+    open_tasks = Task.objects.filter(campaign__in=live).open().order_by()
+    counted = open_tasks.values_list("campaign_id", "state").annotate(number=Count("pk"))
+    by_state = {(campaign_id, state): number for campaign_id, state, number in counted}
+    waiting = {one.pk: by_state.get((one.pk, TaskState.PENDING.value), 0) for one in active}
+    return Health(
+        active_campaigns=len(active),
+        running=sum(n for (_, state), n in by_state.items() if state == TaskState.LEASED),
+        waiting=sum(waiting.values()),
+        waiting_for_measured=sum(waiting[one.pk] for one in active if not one.allow_simulated),
+        tasks_per_hour=_ended_since(now - RATE_WINDOW),
+        **fleet_totals(now=now),
+    )
+
+
+def _ended_since(since: dt.datetime) -> int:
+    """Count the tasks that ended by themselves since an instant."""
+    recent = Campaign.objects.filter(launched_at__isnull=False).exclude(finished_at__lt=since)
+    # By campaign, so that an index finds the newest results of each.
+    brought = Result.objects.filter(campaign__in=recent, created_at__gte=since).order_by()
+    failed = Task.objects.filter(
+        campaign__in=recent, state=TaskState.FAILED, finished_at__gte=since
+    ).order_by()
+    return brought.values("pk").union(failed.values("pk"), all=True).count()
+
+
+def concerns(found: Health, live: Sequence[Campaign], *, now: dt.datetime) -> list[Concern]:
+    """Return what needs attention, the most urgent first. At most four queries."""
+    return [*_background_jobs(now), *_workers(found, now), *_paused(live), *_failing(live)]
+
+
+def _background_jobs(now: dt.datetime) -> Iterator[Concern]:
+    # django-q2 reads its settings at import, and the q-cluster forks.
+    from django_q.models import Schedule
+
+    from campaigns.jobs import SCHEDULES
+
+    ours = Schedule.objects.filter(func__in=SCHEDULES.values())
+    due = ours.aggregate(due=Min("next_run"))["due"]
+    if due is None or now - due > OVERDUE_SCHEDULE:
+        since = f" for {duration((now - due).total_seconds())}" if due else ""
+        yield Concern(
+            f"The background jobs have not run{since}: the q-cluster is not running. Start it "
+            "with “python manage.py qcluster”. Until then webhooks are not sent, and lost workers "
+            "are noticed only when another worker asks for tasks.",
+            "",
+            "",
+        )
+
+
+def _workers(found: Health, now: dt.datetime) -> Iterator[Concern]:
+    if not found.waiting:
+        return
+    wait = f"{count(found.waiting)} task{' waits' if found.waiting == 1 else 's wait'}"
+    url = reverse("workers")
+    gone = Worker.objects.filter(state=WorkerState.ACTIVE, last_seen_at__gte=now - MISSED_FOR)
+    silent = [one for one in gone.order_by("-last_seen_at") if not one.is_online(now)]
+    names = ", ".join(one.name for one in silent[:MOST_NAMED])
+    more = f" and {len(silent) - MOST_NAMED} more" if len(silent) > MOST_NAMED else ""
+    if not found.online:
+        who = f" Silent: {names}{more}." if silent else ""
+        yield Concern(f"{wait} and no worker is online.{who}", url, "See the workers")
+    elif silent:
+        fell = "fell" if len(silent) > 1 else "has fallen"
+        yield Concern(f"{names}{more} {fell} silent while {wait}.", url, "See the workers")
+    if found.online and found.simulating == found.online and found.waiting_for_measured:
+        yield Concern(
+            "Only workers without torch are online, and campaigns that want measured results wait.",
+            url,
+            "See the workers",
+        )
+
+
+def _paused(live: Sequence[Campaign]) -> Iterator[Concern]:
+    for campaign in live:
+        if campaign.state == CampaignState.PAUSED and campaign.state_reason:
+            yield Concern(
+                f"“{campaign.name}” is paused: {campaign.state_reason}",
+                campaign.get_absolute_url(),
+                "Look at it",
+            )
+
+
+def _failing(live: Sequence[Campaign]) -> Iterator[Concern]:
+    ended = ended_tasks(live)
+    suspects = [
+        one for one in live if one.state == CampaignState.ACTIVE and _is_failing(ended[one.pk])
+    ]
+    if not suspects:
+        return
+    failed = Task.objects.filter(campaign__in=suspects, state=TaskState.FAILED).order_by()
+    counted = failed.values_list("campaign_id", "failure_class").annotate(number=Count("pk"))
+    # The most frequent last, so that it stays.
+    top = {pk: name for pk, name, _ in sorted(counted, key=lambda row: row[2])}
+    for campaign in suspects:
+        counts = ended[campaign.pk]
+        yield Concern(
+            f"“{campaign.name}” is failing: {count(counts[TaskState.FAILED])} of "
+            f"{count(_ran(counts))} tasks that ended failed, most by "
+            f"{FailureClass(top[campaign.pk]).label}.",
+            reverse("campaign-tasks", args=[campaign.pk]) + "?state=failed",
+            "See the failed tasks",
+        )
+
+
+def _is_failing(counts: dict[str, int]) -> bool:
+    ran = _ran(counts)
+    return ran >= FAILING_FROM and counts.get(TaskState.FAILED, 0) > FAILING_SHARE * ran
+
+
+def _ran(counts: dict[str, int]) -> int:
+    # What a person cancelled in one click says nothing of the campaign.
+    return counts.get(TaskState.COMPLETED, 0) + counts.get(TaskState.FAILED, 0)
