@@ -95,7 +95,6 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   for (const details of target.querySelectorAll("details[id]")) {
     (details.open ? kept.open : kept.closed).add(details.id);
   }
-  for (const box of target.querySelectorAll("input.pick:checked")) kept.ticked.add(box.id);
   for (const frame of target.querySelectorAll(".table-frame[id], pre[id]")) {
     kept.scroll.set(frame.id, [frame.scrollLeft, frame.scrollTop]);
   }
@@ -108,7 +107,6 @@ document.addEventListener("htmx:afterSwap", () => {
     const box = document.getElementById(id);
     if (box) box.checked = true;
   }
-  for (const id of kept.ticked) document.getElementById(id)?.setAttribute("checked", "");
   for (const [id, [left, top]] of kept.scroll) document.getElementById(id)?.scrollTo(left, top);
 });
 
