@@ -8,13 +8,16 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import Model, QuerySet
+from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
 from django.forms import ModelForm
 from django.http import HttpRequest
+from import_export.admin import ExportMixin
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.import_export.forms import ExportForm
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from campaigns import lifecycle, steering
+from campaigns.admin_export import FORMATS, RELATED, ResultResource
 from campaigns.clock import database_now
 from campaigns.models import (
     Attempt,
@@ -26,9 +29,11 @@ from campaigns.models import (
     ProgressPoint,
     Result,
     Task,
+    TaskState,
     Webhook,
     WebhookDelivery,
 )
+from campaigns.notifications import hooks
 from workers.admin_base import HistoryAdmin, apply_to_each
 from workers.tokens import PERSONAL_PREFIX, hash_token, new_token
 
@@ -48,16 +53,41 @@ class CampaignAdmin(HistoryAdmin):
         "state",
         "owner",
         "experiment",
-        "dataset",
         "task_count",
-        "time_budget_seconds",
+        "completed",
+        "failed",
+        "best",
         "created_at",
     )
     list_filter = ("state", "experiment", "sampler", "allow_simulated", "created_at")
     search_fields = ("name", "description", "owner__username")
-    list_select_related = ("owner", "dataset")
+    list_select_related = ("owner",)
     date_hierarchy = "created_at"
     actions = ("launch", "pause", "resume", "cancel")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Campaign]:
+        tasks = Task.objects.filter(campaign=OuterRef("pk")).order_by().values("campaign")
+        number = tasks.annotate(number=Count("pk")).values("number")
+        results = Result.objects.filter(campaign=OuterRef("pk")).ranked()
+        campaigns: QuerySet[Campaign] = super().get_queryset(request)
+        return campaigns.annotate(
+            completed_tasks=Subquery(number.filter(state=TaskState.COMPLETED)),
+            failed_tasks=Subquery(number.filter(state=TaskState.FAILED)),
+            best_value=Subquery(results.values("val_bpb")[:1]),
+        )
+
+    @admin.display(ordering="completed_tasks")
+    def completed(self, campaign: Any) -> int:
+        return campaign.completed_tasks or 0
+
+    @admin.display(ordering="failed_tasks")
+    def failed(self, campaign: Any) -> int:
+        return campaign.failed_tasks or 0
+
+    @admin.display(description="best val_bpb", ordering="best_value")
+    def best(self, campaign: Any) -> str | None:
+        value: float | None = campaign.best_value
+        return None if value is None else f"{value:.4f}"
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         # What has run stays: its results may be cited.
@@ -124,6 +154,7 @@ class TaskAdmin(HistoryAdmin):
     search_fields = ("campaign__name", "=number", "worker__name")
     list_select_related = ("campaign", "worker")
     ordering = ("-campaign", "number")
+    date_hierarchy = "created_at"
     inlines = (AttemptInline,)
     actions = ("retry", "cancel")
 
@@ -151,6 +182,7 @@ class AttemptAdmin(HistoryAdmin):
     list_filter = ("outcome", "failure_class", "started_at")
     search_fields = ("task__campaign__name", "worker__name", "message", "=lease_id")
     list_select_related = ("task", "worker")
+    date_hierarchy = "started_at"
 
 
 @admin.register(ProgressPoint)
@@ -164,9 +196,12 @@ class ProgressPointAdmin(HistoryAdmin):
 
 
 @admin.register(Result)
-class ResultAdmin(HistoryAdmin):
-    """Accepted results, newest first."""
+class ResultAdmin(ExportMixin, HistoryAdmin):
+    """Accepted results, newest first; the list as it is filtered can be taken as a file."""
 
+    resource_classes = (ResultResource,)
+    formats = FORMATS
+    export_form_class = ExportForm
     list_display = (
         "task",
         "val_bpb",
@@ -179,7 +214,8 @@ class ResultAdmin(HistoryAdmin):
     )
     list_filter = ("is_ranked", "simulated", "diverged", "eval_is_subset", "created_at")
     search_fields = ("campaign__name", "device_used")
-    list_select_related = ("task__campaign",)
+    list_select_related = RELATED
+    date_hierarchy = "created_at"
 
 
 @admin.register(Package)
@@ -264,6 +300,15 @@ class WebhookAdmin(HistoryAdmin):
     list_filter = ("is_active", "created_at")
     search_fields = ("url", "owner__username")
     list_select_related = ("owner", "campaign")
+    actions = ("enable", "disable")
+
+    @admin.action(permissions=["change"], description="Enable: tell it of events again")
+    def enable(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> None:
+        _apply(request, webhooks, hooks.enable, "webhook(s) enabled")
+
+    @admin.action(permissions=["change"], description="Disable: send it nothing")
+    def disable(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> None:
+        _apply(request, webhooks, hooks.disable, "webhook(s) disabled")
 
 
 @admin.register(WebhookDelivery)
@@ -275,3 +320,8 @@ class WebhookDeliveryAdmin(HistoryAdmin):
     search_fields = ("webhook__url", "last_error")
     list_select_related = ("webhook",)
     date_hierarchy = "created_at"
+    actions = ("send_again",)
+
+    @admin.action(permissions=["change"], description="Send again, with all tries")
+    def send_again(self, request: HttpRequest, rows: QuerySet[WebhookDelivery]) -> None:
+        _apply(request, rows, hooks.send_again, "delivery(s) due now")

@@ -176,6 +176,32 @@ def test_actions_move_a_worker(operator: Client, actions: list[str], state: str)
     assert worker.state == state
 
 
+def test_actions_switch_a_webhook_and_send_a_delivery_again(operator: Client) -> None:
+    hook = Webhook.objects.create(owner=factories.user(), url="https://example.org/")
+    row = hook.deliveries.create(
+        event="new_best", event_key="one", payload={}, state="failed", attempts=8
+    )
+    act(operator, "disable", hook)
+    hook.refresh_from_db()
+    assert not hook.is_active
+    act(operator, "enable", hook)
+    hook.refresh_from_db()
+    assert hook.is_active
+    assert "1 delivery(s) due now." in act(operator, "send_again", row)
+    row.refresh_from_db()
+    assert (row.state, row.attempts) == ("pending", 0)
+
+
+def test_the_list_of_campaigns_counts_tasks_and_shows_the_best(operator: Client) -> None:
+    campaign = factories.active_campaign(3, max_failed_attempts=1)
+    worker = factories.worker()
+    for value in (3.25, 3.125):
+        factories.finish(factories.claim_one(worker), value)
+    factories.fail(factories.claim_one(worker))
+    (row,) = operator.get(path_to(type(campaign), "changelist")).context["cl"].result_list
+    assert (row.completed_tasks, row.failed_tasks, row.best_value) == (2, 1, 3.125)
+
+
 def test_a_new_worker_token_is_shown_once_and_stored_as_a_hash(operator: Client) -> None:
     worker = factories.worker()
     found = re.search(r"xw_[\w-]+", act(operator, "rotate_token", worker))

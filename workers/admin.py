@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
-from django.db.models import Model, QuerySet
+from django.db.models import Count, Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
@@ -40,6 +40,7 @@ class WorkerAdmin(HistoryAdmin):
         "name",
         "state",
         "is_online",
+        "running",
         "device",
         "simulates",
         "paused_until",
@@ -50,6 +51,15 @@ class WorkerAdmin(HistoryAdmin):
     search_fields = ("name", "pause_reason")
     inlines = (WorkerSessionInline,)
     actions = ("drain", "resume", "disable", "rotate_token")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
+        workers: QuerySet[Worker] = super().get_queryset(request)
+        return workers.annotate(leased=Count("leased_tasks"))
+
+    @admin.display(description="running tasks", ordering="leased")
+    def running(self, worker: Any) -> int:
+        leased: int = worker.leased
+        return leased
 
     @admin.display(boolean=True, description="online", ordering="last_seen_at")
     def is_online(self, worker: Worker) -> bool:
@@ -88,6 +98,7 @@ class WorkerSessionAdmin(HistoryAdmin):
 
     list_display = ("worker", "started_at", "last_seen_at", "ended_at")
     list_filter = ("started_at", ("ended_at", admin.EmptyFieldListFilter))
+    date_hierarchy = "started_at"
     search_fields = ("worker__name",)
     list_select_related = ("worker",)
 
@@ -98,6 +109,7 @@ class EnrolmentTokenAdmin(HistoryAdmin):
 
     list_display = ("__str__", "created_by", "created_at", "expires_at", "used_at", "worker")
     list_filter = (("used_at", admin.EmptyFieldListFilter), "expires_at")
+    date_hierarchy = "created_at"
     search_fields = ("label", "worker__name")
     list_select_related = ("created_by", "worker")
 

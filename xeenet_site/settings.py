@@ -19,6 +19,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from django.urls import reverse_lazy
 
+from xeenet_site import admin_look
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
@@ -89,6 +91,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.import_export",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -103,6 +106,7 @@ INSTALLED_APPS = [
     "django_filters",
     "django_htmx",
     "django_q",
+    "import_export",
     "workers",
     "campaigns",
     "xeenet_site",
@@ -254,30 +258,9 @@ SPECTACULAR_SETTINGS = {
 
 # --- Admin ----------------------------------------------------------------------------------------
 
-UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": "XeeNet admin",
-    "SITE_HEADER": "XeeNet",
-    "SITE_SUBHEADER": "Admin",
-    "SITE_URL": reverse_lazy("overview"),
-    "SITE_SYMBOL": "labs",
-    "SHOW_HISTORY": True,
-    "COLORS": {
-        # The accent of the pages.
-        "primary": {
-            "50": "#eef5fc",
-            "100": "#e3effb",
-            "200": "#c3ddf6",
-            "300": "#8fc5f9",
-            "400": "#6cb2f5",
-            "500": "#2f7fd0",
-            "600": "#0b5cad",
-            "700": "#084a8c",
-            "800": "#0a3c6f",
-            "900": "#0d335c",
-            "950": "#0a2039",
-        },
-    },
-}
+# An export holds what its list shows: who may see the one may have the other.
+IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "view"
+UNFOLD = admin_look.UNFOLD
 
 # --- Accounts -------------------------------------------------------------------------------------
 

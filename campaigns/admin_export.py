@@ -1,0 +1,78 @@
+"""Results as a file out of the admin's list: what the filters and the search leave of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from django.db.models import QuerySet
+from import_export.fields import Field
+from import_export.formats.base_formats import CSV, JSON
+from import_export.resources import ModelResource
+from tablib import Dataset
+
+from campaigns.models import Result
+from workers.csv_text import csv_lines
+
+RELATED: Final = ("task__campaign", "attempt__worker")
+
+
+class ResultResource(ModelResource):
+    """One row per result: where it came from, what was measured, and its params."""
+
+    campaign = Field(attribute="task__campaign__name", column_name="campaign")
+    experiment = Field(attribute="task__campaign__experiment", column_name="experiment")
+    number = Field(attribute="task__number", column_name="number")
+    seed = Field(attribute="task__seed", column_name="seed")
+    params = Field(attribute="task__params", column_name="params")
+    worker = Field(attribute="attempt__worker__name", column_name="worker")
+
+    class Meta:
+        model = Result
+        fields = export_order = (
+            "campaign",
+            "experiment",
+            "number",
+            "seed",
+            "params",
+            "val_bpb",
+            "is_ranked",
+            "diverged",
+            "simulated",
+            "train_loss",
+            "eval_bytes",
+            "eval_is_subset",
+            "steps_completed",
+            "tokens_trained",
+            "model_params",
+            "wall_time_seconds",
+            "device_used",
+            "stop_reason",
+            "worker",
+            "created_at",
+        )
+
+    def filter_export(self, queryset: QuerySet[Result], **_: Any) -> QuerySet[Result]:
+        # The script's whole line is the widest column, and no part of the file.
+        return queryset.select_related(*RELATED).defer("metrics", "task__campaign__search_space")
+
+    def export_field(self, field: Field, instance: Result, **_: Any) -> Any:
+        """Return the value as it is: import-export would make a text of every number."""
+        return field.get_value(instance)
+
+
+class SafeCSV(CSV):
+    """CSV in which no spreadsheet finds a formula to run."""
+
+    def export_data(self, dataset: Dataset, **_: Any) -> str:
+        rows = ([_plain(cell) for cell in row] for row in dataset)
+        return "".join(csv_lines(dataset.headers, rows))
+
+
+def _plain(cell: Any) -> Any:
+    if isinstance(cell, dict):
+        return json.dumps(cell)
+    return cell.isoformat() if hasattr(cell, "isoformat") else cell
+
+
+FORMATS: Final = (SafeCSV, JSON)
