@@ -101,6 +101,7 @@ TABLE: Final[dict[tuple[str, str], tuple[int | str, ...]]] = {
     ("GET", "campaigns/<int:pk>/results.csv"): READERS,
     ("GET", "campaigns/<int:pk>/results.jsonl"): READERS,
     ("GET", "campaigns/<int:pk>/leaderboard"): READERS,
+    ("GET", "campaigns/<int:pk>/importance"): READERS,
     ("GET", "tasks/<int:pk>"): READERS,
     ("POST", "tasks/<int:pk>/retry"): OWNERS,
     ("POST", "tasks/<int:pk>/cancel"): OWNERS,

@@ -4,6 +4,7 @@ from django.urls import path, register_converter
 
 from campaigns.api import views as research
 from campaigns.api import views_agent as agent
+from campaigns.api import views_analysis as analysis
 from campaigns.api import views_results as results
 from campaigns.api import views_tasks as tasks
 from workers import protocol
@@ -77,6 +78,11 @@ urlpatterns = [
         "campaigns/<int:pk>/leaderboard",
         results.LeaderboardView.as_view(),
         name="api-leaderboard",
+    ),
+    path(
+        "campaigns/<int:pk>/importance",
+        analysis.ImportanceView.as_view(),
+        name="api-importance",
     ),
     path("tasks/<int:pk>", tasks.TaskView.as_view(), name="api-task"),
     path("tasks/<int:pk>/retry", tasks.RetryTaskView.as_view(), name="api-retry-task"),
