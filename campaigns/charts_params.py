@@ -211,7 +211,7 @@ def parallel_figure(axes: Sequence[Axis], runs: Sequence[Run]) -> Figure:
                 "dimensions": dimensions,
                 "line": {"color": values, "colorscale": VALUE_SCALE},
                 "labelfont": text,
-                "tickfont": {"color": SOFT, "size": 11},
+                "tickfont": text,
                 "rangefont": {"color": SOFT, "size": 1},
                 "unselected": {"line": {"color": "var(--line)", "opacity": 0.3}},
             }

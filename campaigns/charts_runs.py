@@ -65,7 +65,12 @@ def distribution_figure(curves: Mapping[str, Sequence[tuple[float, float]]]) -> 
             value, share = curve[int((len(curve) - 1) * (0.9 - 0.2 * number))]
             label = {"text": escape(device), "x": value, "y": share, "xanchor": "left"}
             # Below and right of a rising line there is room.
-            look = {"yanchor": "top", "showarrow": False, "font": {"color": colour, "size": 12}}
+            look = {
+                "yanchor": "top",
+                "bgcolor": "var(--surface)",
+                "showarrow": False,
+                "font": {"color": colour, "size": 12},
+            }
             annotations.append(label | look)
     return {
         "data": data,

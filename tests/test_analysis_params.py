@@ -1,0 +1,167 @@
+"""Importance, effects and surfaces on runs whose truth is known."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from campaigns.analysis.axes import Axis, axes_of
+from campaigns.analysis.effects import effect_of
+from campaigns.analysis.importance import MIN_RESULTS, importance
+from campaigns.analysis.runs import Run
+from campaigns.analysis.surface import surface
+
+SPACE: dict[str, Any] = {
+    "parameters": [
+        {"name": "lr", "type": "float", "low": 1e-4, "high": 1e-2, "log": True},
+        {"name": "width", "type": "choice", "values": [64, 128, 256]},
+        {"name": "schedule", "type": "choice", "values": ["cosine", "1", 1, True]},
+        {"name": "warmup", "type": "int", "low": 0, "high": 1000},
+        {"name": "depth", "type": "int", "low": 2, "high": 6, "step": 2},
+        {"name": "fixed", "type": "choice", "values": [7]},
+    ],
+    "constraints": [],
+}
+
+
+def run(number: int, params: dict[str, Any], val_bpb: float) -> Run:
+    return Run(number, number, number, params, str(params), val_bpb, 100, 1000, 5000, "cpu")
+
+
+def runs_of(value: Callable[[dict[str, Any], random.Random], float], count: int) -> list[Run]:
+    rng = random.Random(7)
+    runs = []
+    for number in range(count):
+        params = {
+            "lr": math.exp(rng.uniform(math.log(1e-4), math.log(1e-2))),
+            "width": rng.choice([64, 128, 256]),
+            "schedule": rng.choice(["cosine", "1", 1, True]),
+            "warmup": rng.randint(0, 1000),
+            "depth": rng.choice([2, 4, 6]),
+            "fixed": 7,
+        }
+        runs.append(run(number, params, value(params, rng)))
+    return runs
+
+
+def only_lr_matters(params: dict[str, Any], rng: random.Random) -> float:
+    return 3 + math.log10(params["lr"] / 1e-3) ** 2 + rng.gauss(0, 0.05)
+
+
+def nothing_matters(params: dict[str, Any], rng: random.Random) -> float:
+    return 3 + rng.gauss(0, 0.1)
+
+
+def axis_named(name: str) -> Axis:
+    return next(axis for axis in axes_of(SPACE) if axis.name == name)
+
+
+def test_params_that_cannot_differ_are_no_axes() -> None:
+    assert [axis.name for axis in axes_of(SPACE)] == ["lr", "width", "schedule", "warmup", "depth"]
+
+
+def test_a_level_is_told_by_type_too() -> None:
+    schedule = axis_named("schedule")
+    assert [schedule.position(one) for one in ("cosine", "1", 1, True, 1.0)] == [0, 1, 2, 3, None]
+
+
+def test_bins_of_a_log_parameter_are_even_in_the_logarithm() -> None:
+    lr = axis_named("lr")
+    assert lr.edges[3] == pytest.approx(1e-3)
+    assert lr.cell(1e-4) == 0
+    assert lr.cell(1e-2) == 7
+    assert lr.cell_label(0) == "0.0001 – 0.000178"
+    assert lr.at(lr.unit(3e-4)) == pytest.approx(3e-4)
+
+
+def test_whole_numbers_are_levels_while_they_are_few() -> None:
+    assert axis_named("depth").levels == (2, 4, 6)
+    assert not axis_named("warmup").levels
+
+
+def test_the_parameter_that_matters_comes_first_and_stands_out() -> None:
+    found = importance(axes_of(SPACE), runs_of(only_lr_matters, 200))
+    first = found.parameters[0]
+    assert first.name == "lr"
+    assert first.stands_out
+    assert first.share > 0.6
+    assert first.low > max(one.high for one in found.parameters[1:])
+    assert sum(one.share for one in found.parameters) == pytest.approx(1)
+    assert all(one.low <= one.high for one in found.parameters)
+
+
+def test_where_nothing_matters_no_parameter_stands_out() -> None:
+    found = importance(axes_of(SPACE), runs_of(nothing_matters, 120))
+    assert len(found.parameters) == 5
+    assert not [one.name for one in found.parameters if one.stands_out]
+
+
+def test_importance_is_the_same_each_time() -> None:
+    runs = runs_of(only_lr_matters, 40)
+    assert importance(axes_of(SPACE), runs) == importance(axes_of(SPACE), runs)
+
+
+def test_importance_waits_for_enough_results() -> None:
+    found = importance(axes_of(SPACE), runs_of(only_lr_matters, MIN_RESULTS - 1))
+    assert found.parameters == []
+    assert not found.is_enough
+
+
+def test_importance_uses_a_sample_of_many_results() -> None:
+    found = importance([axis_named("lr"), axis_named("width")], runs_of(only_lr_matters, 1200))
+    assert (found.results, found.used) == (1200, 800)
+    assert found.parameters[0].name == "lr"
+
+
+def test_levels_with_few_runs_are_named() -> None:
+    runs = runs_of(nothing_matters, 30)
+    rare = [one for one in runs if one.params["width"] != 256]
+    rare += [one for one in runs if one.params["width"] == 256][:2]
+    found = importance(axes_of(SPACE), rare)
+    assert any("width has levels with fewer than 3 runs: 256 (2)" in one for one in found.warnings)
+
+
+def test_an_effect_has_mean_error_and_count_per_level() -> None:
+    values = {64: [3.0, 3.2, 3.4], 128: [2.0], 256: []}
+    runs = [run(0, {"width": width}, one) for width, many in values.items() for one in many]
+    cells = effect_of(axis_named("width"), runs).cells
+    assert [cell.count for cell in cells] == [3, 1, 0]
+    assert cells[0].mean == pytest.approx(3.2)
+    assert cells[0].error == pytest.approx(0.2 / math.sqrt(3))
+    assert cells[1].error is None
+    assert cells[2].mean is None
+
+
+def test_the_explained_spread_is_near_all_nothing_or_unknown() -> None:
+    width, lr = axis_named("width"), axis_named("lr")
+    all_of_it = runs_of(lambda params, _: params["width"] / 100, 60)
+    assert effect_of(width, all_of_it).explained == pytest.approx(1)
+    assert (effect_of(lr, all_of_it).explained or 0) < 0.2
+    assert (effect_of(width, runs_of(nothing_matters, 200)).explained or 0) < 0.05
+    assert effect_of(width, all_of_it[:19]).explained is None
+
+
+def test_a_surface_finds_the_valley_and_stays_open_where_no_runs_are() -> None:
+    lr, warmup = axis_named("lr"), axis_named("warmup")
+    half = [one for one in runs_of(only_lr_matters, 300) if one.params["warmup"] < 400]
+    found = surface(lr, warmup, half)
+    assert found.means[-1] == [None] * len(found.xs)
+    lowest = min((mean, x) for mean, x in zip(found.means[0], found.xs, strict=True) if mean)
+    assert 5e-4 < lowest[1] < 2e-3
+
+
+def test_a_surface_over_levels_is_the_mean_of_each_cell() -> None:
+    runs = [
+        run(0, {"width": 64, "depth": 2}, 3.0),
+        run(1, {"width": 64, "depth": 2}, 3.2),
+        run(2, {"width": 256, "depth": 6}, 2.0),
+    ]
+    found = surface(axis_named("width"), axis_named("depth"), runs)
+    assert found.means[0][0] == pytest.approx(3.1)
+    assert found.means[2][2] == pytest.approx(2.0)
+    assert found.means[1][1] is None
+    assert found.support[0][0] == 2
