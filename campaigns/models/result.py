@@ -59,6 +59,8 @@ class Result(models.Model):
                 condition=Q(is_ranked=True),
             ),
             models.Index(fields=["campaign", "created_at", "id"], name="result_by_time"),
+            # The default order, of all campaigns together: the admin's first page.
+            models.Index(fields=["-created_at", "-id"], name="result_newest"),
         ]
         constraints: ClassVar = [
             # The upper bound also keeps infinity out, and NaN: PostgreSQL sorts it above all

@@ -190,6 +190,12 @@ class Attempt(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["worker", "claim_id"], name="attempt_by_claim"),
             models.Index(fields=["worker", "-started_at"], name="attempt_by_worker"),
+            # The newest lines of a campaign's log, without reading what went well.
+            models.Index(
+                fields=["-ended_at", "-id"],
+                name="attempt_went_wrong",
+                condition=Q(outcome__in=["failed", "lost"]),
+            ),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(
