@@ -1,0 +1,181 @@
+"""Campaign, its tabs, the list and the overview in a real Chromium, by mouse, keyboard and axe."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.contrib.auth import get_user_model
+from django.test import Client
+from pytest_django.live_server_helper import LiveServer
+
+from campaigns import steering
+from campaigns.clock import database_now
+from campaigns.models import Campaign
+from tests import factories
+from workers.protocol import FailureClass
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+# A folder for a picture of each page; none is taken without it.
+PICTURES = os.environ.get("XEENET_SCREENSHOTS")
+
+
+@pytest.fixture(autouse=True)
+def patience(browser_page: Page) -> None:
+    """A loaded machine needs its time to draw; the test's own timeout still ends it."""
+    browser_page.set_default_timeout(60_000)
+
+
+def sign_in(page: Page, server: LiveServer, username: str) -> None:
+    client = Client()
+    client.force_login(get_user_model().objects.get(username=username))
+    value = client.cookies["sessionid"].value
+    page.context.add_cookies([{"name": "sessionid", "value": value, "url": server.url}])
+
+
+def study(results: int = 6) -> Campaign:
+    """A running campaign of "ada" with results on two devices, failures, a loss and open tasks."""
+    now = database_now()
+    owner = factories.user("ada")
+    campaign = factories.active_campaign(
+        results + 12,
+        name="Learning rate and width",
+        description="Does a wider model want a smaller step?",
+        owner=owner,
+        now=now,
+        max_failed_attempts=1,
+    )
+    first, second = factories.worker("lab-1", last_seen_at=now), factories.worker("lab-2")
+    for number in range(results):
+        attempt = factories.claim_one((first, second)[number % 2], now=now)
+        device = ("cpu", "cuda")[number % 2]
+        value = 3.4 - 0.03 * number + 0.05 * (number % 3)
+        factories.finish(attempt, value, now=database_now(), device_used=device)
+    for failure_class in (FailureClass.OOM, FailureClass.TIMEOUT):
+        attempt = factories.claim_one(second, now=now)
+        factories.fail(attempt, failure_class, now=database_now())
+    factories.claim_one(first, now=now)
+    steering.add_tasks(owner, campaign, 5, now=database_now())
+    return campaign
+
+
+def serious(page: Page) -> list[str]:
+    """Return the serious and critical findings of axe on the page as it stands."""
+    return [
+        f"{one['id']}: {one['help']} {[node['html'] for node in one['nodes'][:3]]}"
+        for one in Axe().run(page).response["violations"]
+        if one["impact"] in {"serious", "critical"}
+    ]
+
+
+def picture(page: Page, name: str) -> None:
+    if PICTURES:
+        page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
+
+
+def test_axe_finds_nothing_serious_in_light_dark_and_on_a_phone(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    campaign = study()
+    page = browser_page
+    base = campaign.get_absolute_url()
+    paths = {
+        "overview": "/",
+        "campaigns": "/campaigns/",
+        "campaign": base,
+        "tasks": f"{base}tasks/",
+        "workers": f"{base}workers/",
+        "log": f"{base}log/",
+    }
+    page.goto(live_server.url)
+    picture(page, "overview-anonymous")
+    sign_in(page, live_server, "ada")
+    for scheme, width in (("light", 1280), ("dark", 1280), ("light", 390)):
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        page.set_viewport_size({"width": width, "height": 800})
+        for name, path in paths.items():
+            page.goto(live_server.url + path)
+            if name == "campaign":
+                page.wait_for_selector("#best-so-far .main-svg")
+            picture(page, f"{name}-{scheme}-{width}")
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            # The phone's pages are the same markup: axe looks at each scheme once.
+            assert width == 390 or serious(page) == [], path
+
+
+def test_the_leaderboard_is_sorted_and_filtered_in_place(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    campaign = study()
+    page = browser_page
+    page.goto(live_server.url + campaign.get_absolute_url())
+    page.evaluate("window.samePage = true")
+    page.click("#leaderboard th:has-text('Steps') a")
+    page.wait_for_url("**sort=steps")
+    page.wait_for_selector("#leaderboard th[aria-sort=ascending]:has-text('Steps')")
+    page.click("#device-2")
+    page.wait_for_url("**device=cuda")
+    page.wait_for_function("document.querySelectorAll('#leaderboard tbody tr').length === 3")
+    assert page.evaluate("window.samePage")
+
+
+def test_the_tabs_and_their_filters_work_by_keyboard(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    campaign = study()
+    page = browser_page
+    page.goto(live_server.url + campaign.get_absolute_url())
+    page.focus("#tab-tasks")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/tasks/")
+    page.focus("#failure-oom")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelectorAll('#tasks tbody tr').length === 1")
+    assert "out of memory" in page.locator("#tasks tbody").inner_text()
+    page.focus("#tab-log")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/log/")
+    assert "added tasks" in page.locator("#log tbody").inner_text()
+
+
+def test_adding_tasks_asks_how_many_and_a_no_adds_none(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    campaign = study()
+    page = browser_page
+    sign_in(page, live_server, "ada")
+    page.goto(live_server.url + campaign.get_absolute_url())
+    page.click("#add-button")
+    picture(page, "add-dialog")
+    page.keyboard.press("Escape")
+    assert not page.locator("#add-dialog").is_visible()
+    page.click("#add-button")
+    page.fill("#add-count", "7")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".notice.success:has-text('Added 7 tasks.')")
+    before = campaign.task_count
+    campaign.refresh_from_db()
+    assert campaign.task_count == before + 7
+
+
+def test_the_list_is_searched_while_typing_and_keeps_its_order(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    study()
+    factories.campaign(name="Depth alone")
+    page = browser_page
+    page.goto(live_server.url + "/campaigns/")
+    page.click("th:has-text('Campaign') a")
+    page.wait_for_url("**sort=name")
+    page.fill("#search-q", "depth")
+    page.wait_for_function("document.querySelectorAll('#campaign-list tbody tr').length === 1")
+    page.wait_for_url("**q=depth**sort=name")
+    page.select_option("#search-state", "active")
+    page.wait_for_selector("#campaign-list :text('No campaign matches.')")
