@@ -158,6 +158,7 @@ def values_of(campaign: Campaign) -> dict[str, Any]:
     known = {one.sha256: one.name for one in catalog.all_datasets()}
     return {name: getattr(campaign, name) for name in names} | {
         "name": f"{campaign.name[:193]} (copy)",
+        "time_budget_seconds": f"{campaign.time_budget_seconds:.12g}",
         "dataset": known.get(campaign.dataset_id, campaign.dataset_id),
     }
 

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import product
 from typing import Final
 
 from campaigns.search_space import (
@@ -49,8 +50,8 @@ def grid_sampler(space: SearchSpace, _seed: int, number: int) -> Params:
     After the last point it starts again: the repeats differ in their seeds, so a campaign of three
     times the grid's size has three runs of every point. Raises UnsatisfiableSpace.
     """
-    points = grid_points(space)
-    return point_at(grid_levels(space), points[number % len(points)])
+    levels, points = _grid(json.dumps(space.to_json()))
+    return point_at(levels, points[number % len(points)])
 
 
 SAMPLERS: Final[dict[str, Sampler]] = {"random": random_sampler, "grid": grid_sampler}
@@ -126,22 +127,21 @@ def grid_points(space: SearchSpace) -> tuple[int, ...]:
 
     Raises UnsatisfiableSpace for a space without a grid, or when no point is left.
     """
-    return _grid_points(json.dumps(space.to_json()))
+    return _grid(json.dumps(space.to_json()))[1]
 
 
 # Each task of a campaign asks for one point of the same grid.
 @lru_cache(maxsize=8)
-def _grid_points(space_json: str) -> tuple[int, ...]:
+def _grid(space_json: str) -> tuple[dict[str, list[Value]], tuple[int, ...]]:
+    """Return the levels of a space's grid, and the indices that `grid_points` tells of."""
     space = SearchSpace.parse(json.loads(space_json))
     levels = grid_levels(space)
-    count = 1
-    for values in levels.values():
-        count *= len(values)
+    points = (dict(zip(levels, values, strict=True)) for values in product(*levels.values()))
     kept = tuple(
         index
-        for index in range(count)
-        if all(one.holds(point_at(levels, index)) for one in space.constraints)
+        for index, point in enumerate(points)
+        if all(one.holds(point) for one in space.constraints)
     )
     if not kept:
         raise UnsatisfiableSpace("No point of the grid keeps every constraint; loosen them.")
-    return kept
+    return levels, kept
