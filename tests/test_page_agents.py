@@ -79,7 +79,7 @@ def campaign(transactional_db: None, settings: Any, tmp_path: Path) -> Campaign:
         1,
         owner=factories.user("ada"),
         now=timezone.now(),
-        time_budget_seconds=6.0,
+        time_budget_seconds=15.0,  # room on a busy machine
         search_space=TINY_SPACE,
         dataset=dataset.sha256,
     )

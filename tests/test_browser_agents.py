@@ -1,0 +1,46 @@
+"""The page "For agents" in a real Chromium: readable by all, and its program can be copied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from pytest_django.live_server_helper import LiveServer
+
+from tests import factories
+
+if TYPE_CHECKING:
+    from playwright.sync_api import ColorScheme, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_finds_nothing_serious_and_nothing_runs_off_the_side(
+    browser_page: Page, live_server: LiveServer, scheme: ColorScheme, width: int
+) -> None:
+    factories.active_campaign(1)
+    browser_page.emulate_media(color_scheme=scheme)
+    browser_page.set_viewport_size({"width": width, "height": 800})
+    browser_page.goto(f"{live_server.url}/agents/")
+
+    found = Axe().run(browser_page).response["violations"]
+
+    serious = [one["id"] for one in found if one["impact"] in {"serious", "critical"}]
+    assert serious == []
+    assert browser_page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_copy_button_gives_the_whole_program(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    browser_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    browser_page.goto(f"{live_server.url}/agents/")
+
+    browser_page.locator("[data-copy=agents-loop]").click()
+    browser_page.locator("[data-copy=agents-loop]", has_text="Copied").wait_for()
+
+    copied = browser_page.evaluate("navigator.clipboard.readText()")
+    assert copied.strip() == browser_page.locator("#agents-loop").inner_text().strip()
+    assert f'SERVER = "{live_server.url}"' in copied
