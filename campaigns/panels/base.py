@@ -79,24 +79,25 @@ class Subject:
         effects = [effect_of(axis, self.found.runs) for axis in self.axes]
         return sorted(effects, key=lambda one: -(one.explained or 0.0))
 
-    def shown_runs(self, limit: int = MAX_POINTS) -> tuple[list[Run], list[str]]:
-        """Return the runs to draw, and a note where they are not all."""
-        shown = evenly(self.found.runs, limit)
+    def shown_runs(self, share: int = 1) -> tuple[list[Run], list[str]]:
+        """Return the runs to draw in `share` charts, and a note where they are not all."""
+        shown = evenly(self.found.runs, MAX_POINTS // share)
         if len(shown) == self.found.total:
             return shown, []
         return shown, [f"A sample: {len(shown):,} of {self.found.total:,} results are drawn."]
 
 
-def not_enough(subject: Subject) -> str:
-    """Say why nothing about params can be drawn; "" where it can."""
+def too_few_runs(subject: Subject) -> str:
+    """Say why no chart of runs can be drawn; "" where it can."""
     count = len(subject.found.runs)
-    if not subject.axes:
-        return one_point()
     if not count:
         return _NO_RUNS
-    if count < MIN_RUNS:
-        return f"Too few results to draw: {count} of at least {MIN_RUNS}."
-    return ""
+    return f"Too few results to draw: {count} of at least {MIN_RUNS}." if count < MIN_RUNS else ""
+
+
+def nothing_to_compare(subject: Subject) -> str:
+    """Say why no chart of params can be drawn; "" where it can."""
+    return too_few_runs(subject) if subject.axes else one_point()
 
 
 def one_point() -> str:

@@ -25,7 +25,7 @@ from campaigns.panels.base import (
     Panel,
     Select,
     Subject,
-    not_enough,
+    nothing_to_compare,
     one_point,
 )
 
@@ -89,7 +89,7 @@ def importance_panel(subject: Subject) -> Panel:
 def effects_panel(subject: Subject) -> Panel:
     """Show mean val_bpb by level or bin of each parameter."""
     shown = subject.effects[:MAX_PARAMETERS]
-    if problem := not_enough(subject):
+    if problem := nothing_to_compare(subject):
         return Panel("Effect of each parameter", empty=problem)
     strongest = shown[0]
     title = "Effect of each parameter: too few results to say how much each accounts for"
@@ -146,7 +146,7 @@ def _range_of(effects: Sequence[Effect]) -> tuple[float, float]:
 
 def parallel_panel(subject: Subject) -> Panel:
     """Show every run as a line through all its parameters."""
-    if problem := not_enough(subject):
+    if problem := nothing_to_compare(subject):
         return Panel("Every run through all its parameters", empty=problem)
     kept = {one.axis.name for one in subject.effects[:MAX_PARAMETERS]}
     axes = [axis for axis in subject.axes if axis.name in kept]
@@ -166,7 +166,7 @@ def parallel_panel(subject: Subject) -> Panel:
 
 def slice_panel(subject: Subject) -> Panel:
     """Show every run against one parameter."""
-    if problem := not_enough(subject):
+    if problem := nothing_to_compare(subject):
         return Panel("One parameter at a time", empty=problem)
     effect = _chosen(subject, subject.x, 0)
     axis = effect.axis
@@ -182,7 +182,7 @@ def slice_panel(subject: Subject) -> Panel:
 
 def contour_panel(subject: Subject) -> Panel:
     """Show mean val_bpb over two parameters."""
-    if problem := not_enough(subject):
+    if problem := nothing_to_compare(subject):
         return Panel("Two parameters together", empty=problem)
     if len(subject.axes) < 2:
         return Panel("Two parameters together", empty="Only one parameter varies here.")

@@ -8,14 +8,14 @@ from typing import Final
 from campaigns import charts_params, charts_runs
 from campaigns.analysis import attempts, spread
 from campaigns.analysis.runs import Run, evenly
-from campaigns.panels.base import MAX_POINTS, Chart, Panel, Subject, not_enough
+from campaigns.panels.base import MAX_POINTS, Chart, Panel, Subject, too_few_runs
 
 MAX_CONFIGS: Final = 100
 
 
 def distribution_panel(subject: Subject) -> Panel:
     """Show how val_bpb is distributed, per device."""
-    if problem := not_enough(subject):
+    if problem := too_few_runs(subject):
         return Panel("Distribution of val_bpb", empty=problem)
     values = sorted(subject.found.values)
     median, tenth = values[(len(values) - 1) // 2], values[(len(values) - 1) // 10]
@@ -89,9 +89,9 @@ _COSTS: Final[tuple[tuple[str, str, Callable[[Run], int]], ...]] = (
 
 def cost_panel(subject: Subject) -> Panel:
     """Show val_bpb against steps, tokens and model size."""
-    if problem := not_enough(subject):
+    if problem := too_few_runs(subject):
         return Panel("val_bpb against steps, tokens and model size", empty=problem)
-    runs, notes = subject.shown_runs(MAX_POINTS // 2)
+    runs, notes = subject.shown_runs(share=len(_COSTS))
     values = subject.found.values
     charts, found = [], []
     for title, word, cost in _COSTS:
