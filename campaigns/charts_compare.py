@@ -13,6 +13,8 @@ from campaigns.comparison import CampaignColumn, TaskColumn
 _DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
 _CHART_PIXELS: Final = 260
 _LABEL_PIXELS: Final = 16
+# Labels nearer to each other than this share of the x axis may overlap.
+_NEAR_SHARE: Final = 0.05
 HOUR: Final = 3600
 
 # What ?x= may ask for: words, axis title.
@@ -112,7 +114,7 @@ def comparison_figure(series: Sequence[Series], *, x_title: str, steps: bool) ->
             data.append(
                 {
                     "type": "scatter",
-                    "mode": "lines" if steps else "lines+markers",
+                    "mode": "lines+markers",
                     "x": [round(x, 4) for x in one.x],
                     "y": [round(y, 5) for y in one.y],
                     "line": line,
@@ -153,14 +155,19 @@ def _labels(series: Sequence[Series], low: float, high: float) -> list[Figure]:
         ((one.end or (one.x[-1], one.y[-1]), one) for one in series), key=lambda end: end[0][1]
     )
     gap = (high - low) * _LABEL_PIXELS / _CHART_PIXELS
-    labels, below = [], low
+    near = max(x for (x, _), _ in ends) * _NEAR_SHARE
+    placed: list[tuple[float, float]] = []
+    labels = []
     for (x, y), one in ends:
-        below = max(y, below + gap)
+        # From below upwards, so only what is placed already may be in the way.
+        beside = [other_y for other_x, other_y in placed if abs(other_x - x) <= near]
+        place = max([y, *(other_y + gap for other_y in beside)])
+        placed.append((x, place))
         labels.append(
             {
                 "text": f"<b>{one.letter}</b>",
                 "x": round(x, 4),
-                "y": below,
+                "y": round(place, 5),
                 "xanchor": "left",
                 "xshift": 8,
                 "showarrow": False,

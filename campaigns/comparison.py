@@ -23,6 +23,8 @@ from campaigns.templatetags.xeenet import bpb, count, duration, value
 LETTERS: Final = "ABCDE"
 MOST: Final = len(LETTERS)
 MAX_RECORDS: Final = 400
+# The best of so many times as many draws is better by luck alone.
+MORE_DRAWS: Final = 1.5
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,13 @@ class Row:
 
     @property
     def differs(self) -> bool:
+        """Whether the columns are not all alike; what is missing somewhere differs too."""
         return len(set(self.cells)) > 1
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether columns that have something there have different things."""
+        return len({cell for cell in self.cells if cell}) > 1
 
 
 @dataclass
@@ -316,7 +324,7 @@ _OTHER_MEANS: Final = ("budget", "device")
 
 def warnings(rows: Iterable[Row]) -> list[str]:
     """Return sentences on conditions that differ where there is a value at all."""
-    differing = {row.name for row in rows if len({cell for cell in row.cells if cell}) > 1}
+    differing = {row.name for row in rows if row.is_mixed}
     measures = [name for name in _OTHER_MEASURE if name in differing]
     means = [name for name in _OTHER_MEANS if name in differing]
     sentences = []
@@ -334,7 +342,7 @@ def _differ(names: Sequence[str]) -> str:
 
 
 def verdict(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> str:
-    """Return in one or two sentences who is ahead, and whether chance may explain it."""
+    """Return in a few sentences who is ahead, and whether chance may explain it."""
     ranked = sorted((c for c in columns if c.best is not None), key=lambda c: c.best or 0.0)
     if len(ranked) < 2:
         return ""
@@ -343,6 +351,10 @@ def verdict(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> str:
     assert second.best is not None  # noqa: S101
     gap = second.best - first.best
     head = f"{first.letter} is ahead of {second.letter} by {gap:.4f} bits/byte."
+    if isinstance(first, CampaignColumn) and isinstance(second, CampaignColumn):
+        tried, less = first.digest.measured, second.digest.measured
+        if tried >= MORE_DRAWS * less:
+            head += f" It tried more, {count(tried)} against {count(less)}: that alone helps."
     noise = [c.spread.deviation for c in (first, second) if c.spread and c.spread.deviation]
     if not noise:
         return f"{head} One seed each: how much of that is chance cannot be told; run them again."

@@ -158,6 +158,7 @@ def test_campaigns_stand_side_by_side(client: Client) -> None:
     assert row(page, "best val_bpb") == ["3.1000", "3.3000"]
     assert row(page, "median val_bpb") == ["3.4000", "3.3000"]
     assert row(page, "measured results") == ["3", "1"]
+    assert "It tried more, 3 against 1: that alone helps." in page
     assert "64, 128, 256" in page
     drawn = figure(page)["data"]
     # Records only, and the last value once more up to the newest result.

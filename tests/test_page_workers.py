@@ -247,3 +247,12 @@ def test_the_queries_of_a_worker_do_not_grow(client: Client, django_assert_num_q
         factories.completed_task(by=worker)
     with django_assert_num_queries(7):
         client.get(reverse("worker", args=[worker.pk]))
+
+
+def test_a_persons_own_program_is_marked_and_has_no_token_to_replace(client: Client) -> None:
+    worker, _ = lifecycle.identity_of(factories.user("ada"), now=factories.NOW)
+    client.force_login(factories.user(role="operator"))
+    for path in (reverse("workers"), reverse("worker", args=[worker.pk])):
+        page = client.get(path).text
+        assert "ask and tell" in page
+        assert "New token" not in page

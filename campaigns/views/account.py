@@ -24,6 +24,7 @@ from workers.pages import page_or_fragment, signed_in, signed_in_user
 ENTRIES_PER_PAGE = 50
 # What an entry's target is called in AuditEntry.target_kind, and the page that shows it.
 TARGET_PAGES = {"campaign": "campaign", "task": "task", "worker": "worker"}
+KIND_WORDS = {"personaltoken": "personal token", "enrolmenttoken": "enrolment token"}
 
 
 @signed_in
@@ -86,11 +87,19 @@ def audit_log(request: HttpRequest) -> HttpResponse:
     entries = AuditEntry.objects.order_by()
     context = {
         "page": page,
-        "entries": [(entry, _target_url(entry)) for entry in page.object_list],
+        "entries": [
+            (entry, KIND_WORDS.get(entry.target_kind, entry.target_kind), _target_url(entry))
+            for entry in page.object_list
+        ],
         "search": search,
         "filtered": any(search.values()),
         "verbs": entries.order_by("verb").values_list("verb", flat=True).distinct(),
-        "kinds": entries.order_by("target_kind").values_list("target_kind", flat=True).distinct(),
+        "kinds": [
+            (kind, KIND_WORDS.get(kind, kind))
+            for kind in entries.order_by("target_kind")
+            .values_list("target_kind", flat=True)
+            .distinct()
+        ],
         "now": database_now(),
     }
     return page_or_fragment(request, "account/audit.html", "account/_audit.html", context)
