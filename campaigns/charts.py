@@ -84,7 +84,10 @@ def best_so_far(
             },
             "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
             "shapes": [_level_line(value) for value in near.values()],
-            "annotations": [_level_label(name, value) for name, value in near.items()],
+            "annotations": [
+                _level_label(name, value, below=value > high - 0.1 * (high - low))
+                for name, value in near.items()
+            ],
         },
     }
 
@@ -174,14 +177,15 @@ def _level_line(value: float) -> Figure:
     }
 
 
-def _level_label(name: str, value: float) -> Figure:
+def _level_label(name: str, value: float, *, below: bool) -> Figure:
+    """Label a level above its line, or below it where the chart ends above."""
     return {
         "text": f"{name} {value:.2f}",
         "xref": "paper",
         "x": 0,
         "y": value,
         "xanchor": "left",
-        "yanchor": "bottom",
+        "yanchor": "top" if below else "bottom",
         "showarrow": False,
         "font": {"size": 11, "color": SOFT},
     }
