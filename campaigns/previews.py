@@ -73,7 +73,9 @@ def _about_parameters(space: SearchSpace, experiment: str) -> list[str]:
     if unknown:
         said.append(f"Not in the experiment's own space: {', '.join(unknown)}.")
     if said:
-        said.append("A script may refuse to run without what it needs, or with what it does not know.")
+        said.append(
+            "A script may refuse to run without what it needs, or with what it does not know."
+        )
     return said
 
 
