@@ -91,14 +91,22 @@ def rank(
         "attempt__stderr_tail", "attempt__submission", "attempt__answer"
     )
     if sort == "rank":
-        # The order of the index: no other row is read.
-        page = enumerate(loaded[offset:end], start=offset + 1)
-        return [Row(number, one) for number, one in page]
+        # The order of the index: no other row is read. Later pages skip ahead in the index alone,
+        # before anything is loaded: joined rows would be fetched only to be thrown away.
+        page = loaded[:end] if not offset else _in_order(loaded, results[offset:end])
+        return [Row(number, one) for number, one in enumerate(page, start=offset + 1)]
     place = Window(RowNumber(), order_by=[F("val_bpb"), F("created_at"), F("pk")])
     placed = results.annotate(place=place).order_by(_order(sort), "place")
     places = dict(placed.values_list("pk", "place")[offset:end])
     found = loaded.in_bulk(list(places))
     return [Row(number, found[pk]) for pk, number in places.items() if pk in found]
+
+
+def _in_order(loaded: QuerySet[Result], page: QuerySet[Result]) -> list[Result]:
+    """Return the results of a page in its order, with what `loaded` brings along."""
+    keys = list(page.values_list("pk", flat=True))
+    found = loaded.in_bulk(keys)
+    return [found[pk] for pk in keys if pk in found]
 
 
 def ranked_results(
