@@ -231,6 +231,7 @@ def bench(arguments: argparse.Namespace, folder: Path) -> bool:
                 # Each call takes seconds there: a few say enough.
                 few = min(10, arguments.requests)
                 beside[size] = measure_optuna(supervisor, campaigns[size], folder, few)
+    print(f"\n{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
     print(pages_report.table(rows, beside))
     if arguments.explain:
         pages_explain.explain(campaigns[max(campaigns)], "researcher")

@@ -20,7 +20,7 @@ MAX_QUERIES = 15
 CHART_REQUESTS = 15
 # What is kept may serve several revisions of a large campaign, but never this many.
 FORGETTING_REVISIONS = 1 << 16
-COLD_REQUESTS = 7
+COLD_REQUESTS = 2
 AFTER_RESULT = "… after each new result"
 NOTHING_KEPT = "… with nothing kept"
 HTMX = {"HX-Request": "true"}
@@ -80,12 +80,12 @@ def measure_campaign(
     """Ask for every page of one campaign; return what was seen."""
     rows = []
     for page in pages(client, campaign):
-        is_chart = page.name.startswith("chart")
-        most = CHART_REQUESTS if is_chart else requests
+        if page.name.startswith("chart"):
+            requests = min(requests, CHART_REQUESTS)
         timing = measure(
             client,
             page.path,
-            requests=min(requests, COLD_REQUESTS if page.forgets else most),
+            requests=min(requests, COLD_REQUESTS) if page.forgets else requests,
             # What finds nothing kept is as slow the first time as ever.
             warm_ups=0 if page.forgets else WARM_UPS,
             headers=page.headers,
