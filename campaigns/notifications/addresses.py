@@ -65,9 +65,10 @@ def find_target(url: str) -> Target:
     if not settings.XEENET["WEBHOOK_ALLOW_PRIVATE"]:
         for address in addresses:
             if not is_public(address):
+                where = host if host == str(address) else f"{host} ({address})"
                 raise AddressRefused(
-                    f"{host} is at {address}, which is not on the public internet; webhooks to "
-                    "private networks are switched off on this server."
+                    f"{where} is not on the public internet; webhooks to private networks are "
+                    "switched off on this server."
                 )
     path = iri_to_uri(parts.path or "/") + (f"?{iri_to_uri(parts.query)}" if parts.query else "")
     return Target(host, port, parts.scheme == "https", path, addresses)
