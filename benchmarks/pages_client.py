@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import httpx2
 
-from benchmarks.pages_stopwatch import QUERIES_HEADER, SERVER_MS_HEADER
+from benchmarks.pages_stopwatch import CPU_MS_HEADER, QUERIES_HEADER, SERVER_MS_HEADER
 
 WARM_UPS = 3
 # However slow an answer is: a figure needs two of them, and the whole run an end.
@@ -18,10 +18,11 @@ ANSWER_TIMEOUT_SECONDS = 120.0
 
 @dataclass
 class Timing:
-    """What was seen of one address. Times in milliseconds; server time is that inside Django."""
+    """What was seen of one address. Times in ms; server and CPU time are those inside Django."""
 
     wall_ms: list[float] = field(default_factory=list)
     server_ms: list[float] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
     queries: int | None = None
     size_bytes: int = 0
 
@@ -68,6 +69,7 @@ def measure(
         timing.size_bytes = max(timing.size_bytes, len(response.content))
         if SERVER_MS_HEADER in response.headers:
             timing.server_ms.append(float(response.headers[SERVER_MS_HEADER]))
+            timing.cpu_ms.append(float(response.headers[CPU_MS_HEADER]))
             timing.queries = max(timing.queries or 0, int(response.headers[QUERIES_HEADER]))
     return timing
 

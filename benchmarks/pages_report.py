@@ -23,6 +23,12 @@ FORGETTING_REVISIONS = 1 << 16
 COLD_REQUESTS = 2
 AFTER_RESULT = "… after each new result"
 NOTHING_KEPT = "… with nothing kept"
+HEADS = "".join(
+    [
+        *(" " * 34, f"{'p50 ms':>9}", f"{'p95 ms':>9}", f"{'server p95':>11}"),
+        *(f"{'cpu p50':>9}", f"{'queries':>9}", f"{'kB':>10}", "   bar"),
+    ]
+)
 HTMX = {"HX-Request": "true"}
 
 
@@ -80,12 +86,11 @@ def measure_campaign(
     """Ask for every page of one campaign; return what was seen."""
     rows = []
     for page in pages(client, campaign):
-        if page.name.startswith("chart"):
-            requests = min(requests, CHART_REQUESTS)
+        most = CHART_REQUESTS if page.name.startswith("chart") else requests
         timing = measure(
             client,
             page.path,
-            requests=min(requests, COLD_REQUESTS) if page.forgets else requests,
+            requests=min(requests, COLD_REQUESTS if page.forgets else most),
             # What finds nothing kept is as slow the first time as ever.
             warm_ups=0 if page.forgets else WARM_UPS,
             headers=page.headers,
@@ -138,7 +143,7 @@ def table(rows: list[Row], beside: Mapping[int, Timing]) -> str:
         lines += [
             "",
             f"{size:,} results",
-            f"{'':34}{'p50 ms':>9}{'p95 ms':>9}{'server p95':>11}{'queries':>9}{'kB':>10}   bar",
+            HEADS,
         ]
         own = [row for row in rows if row.size == size]
         lines += [_line(row.page.name, row.timing, _verdict(row)) for row in own]
@@ -170,8 +175,9 @@ def _verdict(row: Row) -> str:
 
 def _line(name: str, timing: Timing, verdict: str) -> str:
     server = f"{percentile(timing.server_ms, 0.95):.1f}" if timing.server_ms else ""
+    cpu = f"{percentile(timing.cpu_ms, 0.5):.1f}" if timing.cpu_ms else ""
     queries = "" if timing.queries is None else str(timing.queries)
     return (
         f"  {name:32}{percentile(timing.wall_ms, 0.5):9.1f}{percentile(timing.wall_ms, 0.95):9.1f}"
-        f"{server:>11}{queries:>9}{timing.size_kb:10.1f}   {verdict}"
+        f"{server:>11}{cpu:>9}{queries:>9}{timing.size_kb:10.1f}   {verdict}"
     ).rstrip()

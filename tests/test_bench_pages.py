@@ -17,7 +17,7 @@ PAGE = Page("campaign page", "/campaigns/1/", {}, max_ms=100, max_kb=300)
 
 
 def timing(*wall_ms: float, queries: int = 10, size_bytes: int = 1_000) -> Timing:
-    return Timing(list(wall_ms), list(wall_ms), queries, size_bytes)
+    return Timing(list(wall_ms), list(wall_ms), list(wall_ms), queries, size_bytes)
 
 
 def test_a_percentile_is_a_value_that_was_seen() -> None:
@@ -63,7 +63,7 @@ def test_charts_are_found_where_the_analysis_tab_fetches_them() -> None:
 def test_the_table_compares_with_the_other_call_and_says_what_was_missed() -> None:
     rows = [Row(1_000, PAGE, timing(200.0, size_bytes=100_000))]
 
-    text = table(rows, {1_000: Timing([4_000.0], [], None, 3_000_000)})
+    text = table(rows, {1_000: Timing([4_000.0], [], [], None, 3_000_000)})
 
     assert "MISSED: p95 above 100 ms" in text
     assert "20 times the time and 30 times the bytes" in text
