@@ -216,6 +216,10 @@ def learning_curve(attempts: Iterable[Attempt]) -> Figure | None:
                 annotations.append(_end_label(label, colour, series[-1][0], series[-1][1]))
     if not data:
         return None
+    # The two curves often end close to each other: half a line up and down keeps both readable.
+    ends = sorted(annotations, key=lambda one: float(one["y"]))
+    for end, shift in zip(ends, (-7, 7), strict=False):
+        end["yshift"] = shift
     return {
         "data": data,
         "layout": {

@@ -1,0 +1,202 @@
+"""Task, comparison, workers, settings and audit pages in a real Chromium, and by axe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+from pytest_django.live_server_helper import LiveServer
+
+from campaigns import lifecycle, steering
+from campaigns.clock import database_now
+from campaigns.models import Attempt, Campaign, ProgressPoint
+from tests import factories
+from workers.models import Worker
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+HARDWARE = {
+    "cpu_model": "AMD EPYC 9R14",
+    "cpu_count": 16,
+    "ram_bytes": 64_000_000_000,
+    "torch_version": "2.13.0",
+    "devices": ["cpu"],
+}
+
+
+@pytest.fixture(autouse=True)
+def patience(browser_page: Page) -> None:
+    """A loaded machine needs its time to draw; the test's own timeout still ends it."""
+    browser_page.set_default_timeout(60_000)
+
+
+@pytest.fixture
+def problems(browser_page: Page) -> list[str]:
+    """What must stay empty: errors of scripts and on the console."""
+    found: list[str] = []
+    browser_page.on("pageerror", lambda error: found.append(str(error)))
+    browser_page.on(
+        "console", lambda line: found.append(line.text) if line.type == "error" else None
+    )
+    return found
+
+
+def sign_in(page: Page, live_server: LiveServer, role: str = "operator") -> None:
+    user = factories.user("ada", role=role)
+    client = Client()
+    client.force_login(get_user_model().objects.get(pk=user.pk))
+    page.context.add_cookies(
+        [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
+    )
+
+
+def with_curve(attempt: Attempt, end: float) -> Attempt:
+    ProgressPoint.objects.bulk_create(
+        ProgressPoint(
+            attempt=attempt,
+            seq=n,
+            elapsed_seconds=n,
+            step=10 * n,
+            tokens=40_960 * n,
+            train_loss=(end + 2 / (n + 1)) * 0.7,
+            val_bpb=end + 2 / (n + 1),
+        )
+        for n in range(10)
+    )
+    return attempt
+
+
+def study(worker: Worker, values: tuple[float, ...] = (3.4, 3.3, 3.1)) -> Campaign:
+    """A running campaign with measured tasks that have curves, and one failure."""
+    now = database_now()
+    campaign = factories.active_campaign(len(values) + 2, now=now, max_failed_attempts=1)
+    for value in values:
+        attempt = with_curve(factories.claim_one(worker, now=now), value)
+        factories.finish(attempt, value, now=database_now())
+    factories.fail(with_curve(factories.claim_one(worker, now=now), 3.2), now=database_now())
+    best = campaign.tasks.get(number=len(values) - 1)
+    lifecycle.enqueue(campaign, best.params, now=now)
+    return campaign
+
+
+def serious(page: Page) -> list[str]:
+    """Return the serious and critical findings of axe on the page as it stands."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {one['help']} {[node['html'] for node in one['nodes'][:3]]}"
+        for one in found
+        if one["impact"] in {"serious", "critical"}
+    ]
+
+
+def test_ticked_rows_survive_a_refresh_and_lead_to_the_comparison(
+    browser_page: Page, live_server: LiveServer, problems: list[str]
+) -> None:
+    worker = factories.worker()
+    campaign = study(worker)
+    first, second = campaign.tasks.order_by("number")[:2]
+    page = browser_page
+    page.goto(live_server.url + campaign.get_absolute_url())
+    page.check(f"#pick-{first.pk}")
+    page.focus(f"#pick-{second.pk}")
+    page.keyboard.press("Space")
+    page.evaluate(
+        """() => new Promise((done) => {
+            document.addEventListener("htmx:afterSettle", () => done(), { once: true });
+            htmx.trigger("[data-poll]", "refresh");
+        })"""
+    )
+    page.click("#compare-button")
+    page.wait_for_url("**/compare/?*")
+    page.wait_for_selector("#compare-chart .scatterlayer .trace")
+    assert page.locator("h1").inner_text() == "Compare 2 tasks"
+    page.click("#x-tokens")
+    page.wait_for_function(
+        "document.querySelector('#compare-chart .xtitle')?.textContent === 'Tokens trained'"
+    )
+    assert problems == []
+
+
+def test_disabling_a_worker_asks_first(
+    browser_page: Page, live_server: LiveServer, problems: list[str]
+) -> None:
+    worker = factories.worker(hardware=HARDWARE)
+    factories.leased_task(worker, now=database_now())
+    page = browser_page
+    sign_in(page, live_server)
+    page.goto(f"{live_server.url}/workers/{worker.pk}/")
+    page.click("#disable-button")
+    assert "The 1 task it holds will be lost to it" in page.locator("#disable-dialog").inner_text()
+    page.keyboard.press("Escape")
+    worker.refresh_from_db()
+    assert worker.state == "active"
+    page.click("#disable-button")
+    page.click("#disable-dialog .button.danger")
+    page.wait_for_selector(".notice.success")
+    worker.refresh_from_db()
+    assert worker.state == "disabled"
+    assert problems == []
+
+
+def test_the_settings_choose_the_theme_and_make_a_token(
+    browser_page: Page, live_server: LiveServer, problems: list[str]
+) -> None:
+    page = browser_page
+    sign_in(page, live_server, role="researcher")
+    page.goto(live_server.url + "/account/")
+    page.check("input[value=dark]")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.reload()
+    assert page.is_checked("input[value=dark]")
+    page.fill("#token-name", "notebook")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#token-secret")
+    assert page.locator("#token-secret").inner_text().startswith("xp_")
+    assert problems == []
+
+
+@pytest.mark.parametrize("part", ["study", "fleet and people"])
+def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
+    browser_page: Page, live_server: LiveServer, problems: list[str], part: str
+) -> None:
+    worker = factories.worker("a-worker-with-quite-a-long-name-on-some-machine", hardware=HARDWARE)
+    campaign = study(worker)
+    other = study(worker, (3.2, 3.15))
+    first, second = campaign.tasks.order_by("number")[:2]
+    failed = campaign.tasks.get(state="failed")
+    page = browser_page
+    sign_in(page, live_server)
+    operator = get_user_model().objects.get(username="ada")
+    steering.pause(operator, other, now=database_now(), reason="a look at the curves first")
+    study_pages = {
+        first.get_absolute_url(): "#learning-curve .trace",
+        failed.get_absolute_url(): "#stderr-text-1",
+        f"/compare/?tasks={first.pk},{second.pk},{failed.pk}": "#compare-chart .trace",
+        f"/compare/?campaigns={campaign.pk},{other.pk}": "#compare-chart .trace",
+        "/compare/": ".empty",
+    }
+    other_pages = {
+        "/workers/": "#workers-frame",
+        f"/workers/{worker.pk}/": "#speed path.point",
+        "/account/": "#token-name",
+        "/audit/": "#audit-frame",
+    }
+    paths = study_pages if part == "study" else other_pages
+    for path, drawn in paths.items():
+        page.goto(live_server.url + path)
+        page.wait_for_selector(drawn)
+        assert serious(page) == [], path
+        for width in (390, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            # Waits: a chart takes its new width a moment after the window.
+            page.wait_for_function(
+                "document.documentElement.scrollWidth <= innerWidth", timeout=10_000
+            )
+    assert problems == []
