@@ -1,6 +1,5 @@
 """The form of a new campaign: prefilled, with a preview, and errors at the field they are about."""
 
-import datetime as dt
 import json
 from typing import Any
 
@@ -11,19 +10,17 @@ from django.urls import reverse
 from django.utils.html import escape
 from pytest_django.fixtures import DjangoAssertNumQueries
 
-from campaigns.clock import database_now
-from campaigns.forms import CampaignForm
 from campaigns.models import Campaign, CampaignState
 from campaigns.space_import import MAX_TEXT_CHARACTERS
 from experiments.config_generators import CharLMConfigGenerator
 from tests import factories
+from tests.campaign_form import FRAGMENT, HEADS, LR, WIDTH, edited, filled, names, posted, rows
 from workers import roles
 
 pytestmark = pytest.mark.django_db
 
 UPSIDE_DOWN = {"parameters": [{"name": "lr", "type": "float", "low": 2, "high": 1}]}
 IMPOSSIBLE = factories.SMALL_SPACE | {"constraints": ["d_model < 1"]}
-FRAGMENT = {"HX-Request": "true"}
 HOSTILE = '<script>alert(1)</script> {{ 7*7 }} \u202egnp.exe \' " onload="x"'
 
 
@@ -31,20 +28,6 @@ HOSTILE = '<script>alert(1)</script> {{ 7*7 }} \u202egnp.exe \' " onload="x"'
 def researcher(client: Client) -> Client:
     client.force_login(factories.user("ada"))
     return client
-
-
-def filled(**changes: Any) -> dict[str, Any]:
-    form = CampaignForm()
-    values = {name: field.initial for name, field in form.fields.items() if field.initial}
-    return (
-        values
-        | {"name": "What does width buy?", "experiment": "train_char_lm", "sampler": "random"}
-        | changes
-    )
-
-
-def posted(client: Client, headers: dict[str, str] | None = None, **changes: Any) -> Any:
-    return client.post(reverse("campaign-new"), filled(**changes), headers=headers or {})
 
 
 def test_the_form_comes_filled_and_shows_what_would_run(researcher: Client) -> None:
@@ -118,24 +101,6 @@ def test_the_preview_says_why_there_is_none(researcher: Client) -> None:
 # --- Rows of the search space --------------------------------------------------------------------
 
 
-def rows(*parameters: dict[str, str], constraints: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What the browser sends of the rows of a search space."""
-    data: dict[str, Any] = {
-        "space_mode": "rows",
-        "search_space": "",
-        "parameter": [str(key) for key in range(len(parameters))],
-        "constraint": [str(key) for key in range(len(constraints))],
-    }
-    for key, parameter in enumerate(parameters):
-        data |= {f"p{key}-{name}": text for name, text in parameter.items()}
-    return data | {f"c{key}-text": text for key, text in enumerate(constraints)}
-
-
-LR = {"name": "lr", "type": "float", "low": "1e-4", "high": "1e-2", "scale": "log"}
-WIDTH = {"name": "d_model", "type": "choice", "values": "64, 128, 256"}
-HEADS = {"name": "n_heads", "type": "int", "low": "1", "high": "5", "step": "1"}
-
-
 def test_rows_become_the_search_space_of_the_draft(researcher: Client) -> None:
     posted(researcher, **rows(LR, WIDTH, HEADS, constraints=("d_model % n_heads == 0", "")))
     assert Campaign.objects.get().search_space == {
@@ -185,18 +150,6 @@ def test_no_parameter_at_all_is_said_so(researcher: Client) -> None:
     page = posted(researcher, **rows()).text
     assert "parameters must be a list of 1 to 64 parameters" in page
     assert "No parameter yet. Add one, or import a space below." in page
-
-
-def edited(client: Client, edit: str, headers: dict[str, str] | None = None, **data: Any) -> str:
-    response = posted(client, headers or FRAGMENT, edit=edit, **data)
-    assert response.status_code == 200
-    assert not Campaign.objects.exists()
-    return str(response.text)
-
-
-def names(page: str) -> list[str]:
-    """The names of the parameters' rows, in order."""
-    return [piece.split('"')[0] for piece in page.split('-name" value="')[1:]]
 
 
 def test_rows_are_added_moved_and_removed(researcher: Client) -> None:
@@ -339,71 +292,6 @@ def test_a_clone_starts_with_everything_the_campaign_has(researcher: Client) -> 
 @pytest.mark.parametrize("pk", ["0", "-1", "one", "9" * 30, "٣"])
 def test_what_is_no_campaign_cannot_be_cloned(researcher: Client, pk: str) -> None:
     assert researcher.get(reverse("campaign-new"), {"clone": pk}).status_code == 404
-
-
-# --- What would run ------------------------------------------------------------------------------
-
-
-def test_the_preview_counts_the_grid_and_what_constraints_reject(researcher: Client) -> None:
-    data = rows(WIDTH, HEADS, constraints=("d_model % n_heads == 0",))
-    page = posted(researcher, FRAGMENT, sampler="grid", **data).text
-    assert '<dd class="value">15</dd>' in page
-    assert "9 keep the constraints" in page
-    assert "rejects 40 %" in page
-    assert "d_model=64 n_heads=3" in page
-    assert "10 tasks are no multiple of the grid&#x27;s 9 points." in page
-
-
-def test_the_preview_measures_a_continuous_space(researcher: Client) -> None:
-    page = posted(researcher, FRAGMENT, **rows(LR, WIDTH, constraints=("lr < 0.001",))).text
-    assert "times lr over 2 decades" in page
-    assert "of 1\u202f000 points drawn at random" in page
-
-
-def test_a_grid_without_end_is_told_at_the_preview_and_at_the_field(researcher: Client) -> None:
-    data = rows(LR, WIDTH) | {"sampler": "grid"}
-    sentence = "A grid cannot count the values of lr"
-    assert sentence in posted(researcher, FRAGMENT, **data).text
-    response = posted(researcher, **data)
-    assert response.status_code == 422
-    assert sentence in response.text.split('id="id_sampler"')[1].split("</ul>")[0]
-
-
-def test_parameters_that_the_script_lacks_are_pointed_out(researcher: Client) -> None:
-    page = posted(researcher, FRAGMENT, **rows(LR, HEADS | {"name": "dropout"})).text
-    assert "Not in the experiment&#x27;s own space: dropout." in page
-    assert "Missing from the experiment&#x27;s own space: d_model, n_heads" in page
-
-
-def test_cost_is_told_for_the_workers_that_are_here(researcher: Client) -> None:
-    now = database_now()
-    attempt = factories.leased_task(factories.worker("slow"), now=now, time_budget_seconds=10.0)
-    factories.finish(attempt, now=now + dt.timedelta(seconds=12.5))
-    for name in ("slow", "second"):
-        worker = attempt.worker if name == "slow" else factories.worker(name)
-        worker.last_seen_at = now
-        worker.save()
-    factories.worker("no torch", simulates=True, last_seen_at=now)
-    factories.worker("resting", last_seen_at=now, paused_until=now + dt.timedelta(hours=1))
-    factories.worker("gone", last_seen_at=now - dt.timedelta(days=1))
-    page = posted(researcher, FRAGMENT, task_count=11, time_budget_seconds=20).text
-    # Eleven tasks of 20 s and the 2.5 s that runs took beyond their budget; six each.
-    assert "4 m 08 s" in page
-    assert "2 m 15 s" in page
-    assert "each 2.5 s over its budget (median of 1)" in page
-    assert "2 workers online" in page
-
-
-def test_without_workers_and_results_the_preview_says_so(researcher: Client) -> None:
-    page = posted(researcher, FRAGMENT).text
-    assert "overhead not measured yet" in page
-    assert "no worker online" in page
-
-
-def test_a_draft_shows_the_same_preview_on_its_own_page(client: Client) -> None:
-    page = client.get(factories.campaign(task_count=3).get_absolute_url()).text
-    assert "The first 3 of 3 configs" in page
-    assert "Total compute" in page
 
 
 # --- Who, how many queries, and hostile text -----------------------------------------------------
