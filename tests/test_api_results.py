@@ -121,10 +121,13 @@ def test_the_leaderboard_is_cut_by_limit_and_offset_and_narrowed_by_device() -> 
 
     assert [(row["rank"], row["result"]["val_bpb"]) for row in part["rows"]] == [(2, 2.75)]
     assert other_device["rows"] == []
+    assert len(get(campaign, "leaderboard", evaluation="full")["rows"]) == 3
+    assert get(campaign, "leaderboard", evaluation="subset")["rows"] == []
 
 
 @pytest.mark.parametrize(
-    "query", [{"limit": "0"}, {"limit": "501"}, {"offset": "-1"}, {"limit": "x"}]
+    "query",
+    [{"evaluation": "half"}, {"limit": "0"}, {"limit": "501"}, {"offset": "-1"}, {"limit": "x"}],
 )
 def test_a_part_of_the_leaderboard_that_makes_no_sense_is_refused(query: dict[str, str]) -> None:
     campaign = factories.campaign()

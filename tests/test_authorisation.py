@@ -74,6 +74,7 @@ KNOWN: Final = (401, IN, IN, 403, IN, IN, IN)
 READERS: Final = (IN, 401, 401, 401, IN, IN, IN)
 SIGNED_IN: Final = (401, 401, 401, 401, IN, IN, IN)
 OWNERS: Final = (401, 401, 401, 401, IN, 403, IN)
+OPERATORS: Final = (401, 401, 401, 401, 403, 403, IN)
 
 TABLE: Final[dict[tuple[str, str], tuple[int | str, ...]]] = {
     ("POST", "workers/enrol"): EVERYBODY,
@@ -105,6 +106,10 @@ TABLE: Final[dict[tuple[str, str], tuple[int | str, ...]]] = {
     ("GET", "tasks/<int:pk>"): READERS,
     ("POST", "tasks/<int:pk>/retry"): OWNERS,
     ("POST", "tasks/<int:pk>/cancel"): OWNERS,
+    ("GET", "workers"): READERS,
+    ("POST", "workers/<int:pk>/drain"): OPERATORS,
+    ("POST", "workers/<int:pk>/resume"): OPERATORS,
+    ("POST", "workers/<int:pk>/disable"): OPERATORS,
 }
 
 
@@ -125,7 +130,8 @@ def test_the_table_has_every_route_and_no_other() -> None:
 
 def address(path: str, world: World) -> str:
     sha256 = world.campaign.package_id if "packages" in path else world.campaign.dataset_id
-    pk = world.attempt.task_id if path.startswith("tasks") else world.campaign.pk
+    numbers = {"tasks": world.attempt.task_id, "workers": world.attempt.worker_id}
+    pk = numbers.get(path.split("/", maxsplit=1)[0], world.campaign.pk)
     filled = path.replace("<uuid:lease_id>", str(world.attempt.lease_id))
     filled = filled.replace("<sha256:sha256>", sha256).replace("<int:pk>", str(pk))
     return API_PREFIX + filled

@@ -204,6 +204,11 @@ class LeaderboardQuerySerializer(serializers.Serializer[dict[str, Any]]):
     device = serializers.CharField(
         default="", max_length=100, help_text="Rank only what was measured on it, among itself."
     )
+    evaluation = serializers.ChoiceField(
+        choices=["full", "subset"],
+        required=False,
+        help_text="Rank only what was evaluated on the whole validation split, or on a part of it.",
+    )
 
 
 class ExportQuerySerializer(serializers.Serializer[dict[str, Any]]):

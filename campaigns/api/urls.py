@@ -7,6 +7,7 @@ from campaigns.api import views_agent as agent
 from campaigns.api import views_analysis as analysis
 from campaigns.api import views_results as results
 from campaigns.api import views_tasks as tasks
+from campaigns.api import views_workers as fleet
 from workers import protocol
 
 
@@ -87,4 +88,8 @@ urlpatterns = [
     path("tasks/<int:pk>", tasks.TaskView.as_view(), name="api-task"),
     path("tasks/<int:pk>/retry", tasks.RetryTaskView.as_view(), name="api-retry-task"),
     path("tasks/<int:pk>/cancel", tasks.CancelTaskView.as_view(), name="api-cancel-task"),
+    path("workers", fleet.WorkersView.as_view(), name="api-workers"),
+    path("workers/<int:pk>/drain", fleet.DrainWorkerView.as_view(), name="api-drain-worker"),
+    path("workers/<int:pk>/resume", fleet.ResumeWorkerView.as_view(), name="api-resume-worker"),
+    path("workers/<int:pk>/disable", fleet.DisableWorkerView.as_view(), name="api-disable-worker"),
 ]
