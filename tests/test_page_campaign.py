@@ -256,7 +256,7 @@ def test_the_queries_of_the_task_list_do_not_grow(
 ) -> None:
     campaign = factories.active_campaign(8)
     run_all(campaign, *[3 + n / 100 for n in range(6)])
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(5):
         client.get(reverse("campaign-tasks", args=[campaign.pk]))
 
 

@@ -65,9 +65,9 @@ class Champion:
 
 
 def _champions() -> list[Champion]:
-    """Return the leaders of the newest campaigns, who led last first. Two queries."""
-    newest = with_best(Campaign.objects.exclude(state=CampaignState.DRAFT))[:CHAMPIONS_AMONG]
-    leaders = [pk for pk in newest.values_list("best_id", flat=True) if pk is not None]
+    """Return the leaders of the newest campaigns, who led last first. One query."""
+    newest = with_best(Campaign.objects.exclude(state=CampaignState.DRAFT))
+    leaders = newest.order_by("-created_at", "-pk").values("best_id")[:CHAMPIONS_AMONG]
     results = Result.objects.filter(pk__in=leaders).order_by("-created_at", "-pk")
     found = results.select_related("task", "campaign", "attempt__worker")[:CHAMPIONS_SHOWN]
     return [Champion(result, _params(result)) for result in found]
