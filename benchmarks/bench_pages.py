@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import os
 import secrets
+import signal
 import socket
 import sys
 import tempfile
@@ -207,6 +208,15 @@ def _numbers(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
 
+def obey_signals() -> None:
+    """Let Ctrl-C and SIGTERM end the run where it is; what was started is stopped on the way out.
+
+    A Supervisor would keep them for a loop that waits, and here is none.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
 def bench(arguments: argparse.Namespace, folder: Path) -> bool:
     """Seed, measure and print; return whether every bar was held."""
     from benchmarks import pages_explain, pages_report
@@ -217,6 +227,7 @@ def bench(arguments: argparse.Namespace, folder: Path) -> bool:
     rows: list[pages_report.Row] = []
     beside: dict[int, Any] = {}
     with Supervisor(folder) as supervisor:
+        obey_signals()
         with running(
             supervisor, "web server", lambda port: serving.web_command(HOST, port), "/login/"
         ) as url:
@@ -241,6 +252,7 @@ def bench(arguments: argparse.Namespace, folder: Path) -> bool:
 def main() -> int:
     """Return 0 when every bar was held, 1 when not, 69 without a PostgreSQL server."""
     arguments = parse_arguments()
+    obey_signals()
     try:
         with tempfile.TemporaryDirectory(prefix="bench-pages-") as folder, own_database() as url:
             set_up_product(url, Path(folder))
@@ -251,6 +263,9 @@ def main() -> int:
     except PostgresUnavailable as error:
         print(f"bench_pages: {error}", file=sys.stderr)
         return EXIT_UNAVAILABLE
+    except KeyboardInterrupt:
+        print("bench_pages: stopped; nothing is left behind.", file=sys.stderr)
+        return 130
     return 0 if held else 1
 
 
