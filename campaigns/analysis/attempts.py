@@ -10,7 +10,7 @@ from django.db.models import Count, Q
 
 from campaigns.models import Attempt, AttemptOutcome, Campaign, FailureClass, Result
 
-MAX_ATTEMPTS: Final = 2_000
+MAX_ATTEMPTS: Final = 1_000
 MAX_WORKERS: Final = 40
 
 
