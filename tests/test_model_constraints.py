@@ -11,7 +11,15 @@ from django.apps import apps
 from django.db import IntegrityError, transaction
 from django.db.models import Model
 
-from campaigns.models import Attempt, Campaign, ProgressPoint, Result, Task
+from campaigns.models import (
+    Attempt,
+    Campaign,
+    ProgressPoint,
+    Result,
+    Task,
+    Webhook,
+    WebhookDelivery,
+)
 from tests.factories import (
     active_campaign,
     at,
@@ -20,6 +28,7 @@ from tests.factories import (
     failed_task,
     leased_task,
     pending_task,
+    user,
     worker,
 )
 from workers import lifecycle as worker_lifecycle
@@ -77,6 +86,11 @@ def twice_one_session() -> None:
     copy(WorkerSession.objects.get())
 
 
+def delivery() -> WebhookDelivery:
+    hook = Webhook.objects.create(owner=user(), url="https://example.org/", secret="for-tests")
+    return hook.deliveries.create(event="new_best", event_key="1", payload={})
+
+
 def ranked(**fields: Any) -> None:
     change(Result.objects.get(task=completed_task()), **fields)
 
@@ -120,6 +134,8 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("result_ranked_was_measured", lambda: ranked(diverged=True)),
     ("worker_state_known", lambda: change(worker(), state="gone")),
     ("worker_session_once", twice_one_session),
+    ("delivery_state_known", lambda: change(delivery(), state="lost")),
+    ("delivery_once", lambda: copy(delivery())),
 ]
 
 
@@ -147,6 +163,7 @@ def _names(message: str, name: str) -> bool:
         "attempt_one_live_per_task": "campaigns_attempt.task_id",
         "attempt_number_once": "campaigns_attempt.task_id, campaigns_attempt.number",
         "progress_point_once": "campaigns_progresspoint.attempt_id, campaigns_progresspoint.seq",
+        "delivery_once": "campaigns_webhookdelivery.webhook_id, campaigns_webhookdelivery.event_key",
         "worker_session_once": "workers_workersession.worker_id, workers_workersession.boot_id",
     }
     return fields.get(name, "no such constraint") in message
