@@ -163,7 +163,7 @@ def _names(message: str, name: str) -> bool:
         "attempt_one_live_per_task": "campaigns_attempt.task_id",
         "attempt_number_once": "campaigns_attempt.task_id, campaigns_attempt.number",
         "progress_point_once": "campaigns_progresspoint.attempt_id, campaigns_progresspoint.seq",
-        "delivery_once": "campaigns_webhookdelivery.webhook_id, campaigns_webhookdelivery.event_key",
+        "delivery_once": "campaigns_webhookdelivery.event_key",
         "worker_session_once": "workers_workersession.worker_id, workers_workersession.boot_id",
     }
     return fields.get(name, "no such constraint") in message
