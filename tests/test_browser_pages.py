@@ -179,6 +179,8 @@ def test_an_open_question_is_not_swept_away_by_a_refresh(
     browser_page.clock.install()
     browser_page.goto(live_server.url + campaign.get_absolute_url())
     browser_page.click("#cancel-button")
+    browser_page.wait_for_selector("#cancel-dialog[open]")
+    browser_page.wait_for_load_state("networkidle")  # a poll from just before it opened
     polls: list[str] = []
     browser_page.on("request", lambda request: polls.append(request.url))
     browser_page.clock.run_for(10_000)
