@@ -82,7 +82,8 @@ def test_panels_come_when_seen_fit_a_phone_and_are_accessible(
 
     page.set_viewport_size({"width": 390, "height": 800})
     page.emulate_media(color_scheme="dark")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    # Charts follow the new width a moment later.
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
     assert serious_findings(page) == []
     assert problems == []
 

@@ -277,7 +277,7 @@ def test_values_are_told_apart_by_type() -> None:
         (choice(["a", False, 2.5]), {"a", False, 2.5}),
         (number(0.0, 0.3, decimals=1), {0.0, 0.1, 0.2, 0.3}),
     ],
-    ids=str,
+    ids=["step 2", "step 3", "log", "choice", "decimals"],
 )
 def test_every_value_of_a_small_range_is_drawn(parameter: Any, seen: set[Any]) -> None:
     one, rng = SearchSpace.parse(space(parameter)), random.Random(1)
