@@ -48,7 +48,7 @@ def pytest_report_header() -> str:
 # After pytest-django, which puts the tests of each kind of database fixture together.
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark as ``once`` each test without a database, and leave out what this pass need not run.
+    """Mark as ``once`` what one database suffices for; leave out what this pass need not run.
 
     ``XEENET_TEST_SKIP_ONCE`` (set for the second database by ``dev.py test``) leaves out the tests
     marked ``once``: a second run could not tell anything new. A file with a
@@ -58,7 +58,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     skip_once = bool(os.environ.get("XEENET_TEST_SKIP_ONCE"))
     kept, left_out = [], []
     for item in items:
-        if not _uses_database(item):
+        # A browser sees the pages, not the database: their reads are tested on both elsewhere.
+        if item.get_closest_marker("browser") or not _uses_database(item):
             item.add_marker("once")
         unwanted = item.get_closest_marker(other) or (skip_once and item.get_closest_marker("once"))
         (left_out if unwanted else kept).append(item)
