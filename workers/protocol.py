@@ -27,6 +27,7 @@ API_PREFIX: Final = "/api/v1/"
 # Paths below API_PREFIX. The two with a placeholder are used with str.format.
 ENROL_PATH: Final = "workers/enrol"
 ME_PATH: Final = "workers/me"
+TOKEN_PATH: Final = "workers/me/token"
 CLAIM_PATH: Final = "leases/claim"
 HEARTBEAT_PATH: Final = "heartbeat"
 RESULT_PATH: Final = "leases/{lease_id}/result"
@@ -114,6 +115,20 @@ class ErrorCode(StrEnum):
     DATABASE_UNAVAILABLE = "database_unavailable"  # 503 with Retry-After
 
 
+class IsolationTier(StrEnum):
+    """How well a worker holds a script back, weakest first: the values compare in this order."""
+
+    T0 = "T0"  # own session, clean environment, bounded readers, watchdogs, kill of the tree
+    T1 = "T1"  # and bubblewrap: no network, nothing writable but the task folder, own process ids
+
+
+class ScriptOrigin(StrEnum):
+    """Where a lease's script comes from."""
+
+    BUILTIN = "builtin"  # the catalog's: it came with the server
+    UPLOADED = "uploaded"  # a researcher sent it and an operator approved its hash
+
+
 class Hardware(TypedDict, total=False):
     """What an agent tells of its machine. Every key is optional: unknown stays absent."""
 
@@ -142,6 +157,12 @@ class EnrolReply(TypedDict):
     token: str  # shown once; the server keeps only its hash
 
 
+class TokenReply(TypedDict):
+    """Answer to ``POST workers/me/token``, an empty object sent under the old token."""
+
+    token: str  # shown once; the old one opens nothing from the next request on
+
+
 class ClaimRequest(TypedDict):
     claim_id: str  # UUID; the same id again returns the same leases
     boot_id: str  # UUID, new at every agent start
@@ -149,6 +170,8 @@ class ClaimRequest(TypedDict):
     simulate: bool  # the agent has no torch and would return simulated metrics
     hardware: NotRequired[Hardware]
     agent_version: NotRequired[str]
+    isolation: NotRequired[IsolationTier]  # probed at the agent's start; not said counts as T0
+    accepts_uploaded_scripts: NotRequired[bool]  # the owner opted in; not said means no
 
 
 class DatasetReference(TypedDict):
@@ -173,6 +196,8 @@ class Lease(TypedDict):
     kill_grace_seconds: float  # SIGTERM at the budget, SIGKILL of the tree this much later
     lease_seconds: float  # without a heartbeat the lease ends after this long
     deadline_seconds: float  # the attempt's hard end, never extended
+    required_isolation: NotRequired[IsolationTier]  # absent from older servers: T0
+    script_origin: NotRequired[ScriptOrigin]  # absent from older servers: builtin
 
 
 class ClaimReply(TypedDict):
