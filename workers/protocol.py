@@ -27,7 +27,7 @@ API_PREFIX: Final = "/api/v1/"
 # Paths below API_PREFIX. The two with a placeholder are used with str.format.
 ENROL_PATH: Final = "workers/enrol"
 ME_PATH: Final = "workers/me"
-TOKEN_PATH: Final = "workers/me/token"
+TOKEN_PATH: Final = "workers/me/token"  # noqa: S105 - a path, no secret
 CLAIM_PATH: Final = "leases/claim"
 HEARTBEAT_PATH: Final = "heartbeat"
 RESULT_PATH: Final = "leases/{lease_id}/result"
