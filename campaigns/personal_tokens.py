@@ -46,8 +46,11 @@ def create(
     return token, secret
 
 
-def revoke(token: PersonalToken, *, actor: User, now: dt.datetime) -> None:
-    """Delete the token: it opens nothing from the next request on."""
+def revoke(token: PersonalToken, *, actor: User | None, now: dt.datetime) -> None:
+    """Delete the token: it opens nothing from the next request on.
+
+    Without an actor it was the command line on the server.
+    """
     with transaction.atomic():
         audit.record(actor, "revoke_token", token, now=now)
         token.delete()

@@ -29,14 +29,21 @@ def may_change(user: roles.Person, campaign: Campaign) -> bool:
     return roles.may_change(user, campaign.owner_id)
 
 
-def create_campaign(actor: User | None, spec: CampaignSpec, *, now: dt.datetime) -> Campaign:
-    """Store a draft that belongs to the actor."""
+def create_campaign(
+    actor: User | None,
+    spec: CampaignSpec,
+    *,
+    now: dt.datetime,
+    owner: User | None = None,
+    detail: str = "",
+) -> Campaign:
+    """Store a draft that belongs to the actor; the command line may name another owner."""
     if actor is not None and not roles.may_create(actor):
         raise PermissionDenied("Only researchers and operators may create campaigns.")
     # One transaction in every verb here: no act without its entry.
     with transaction.atomic():
-        campaign = lifecycle.create_campaign(spec, owner=actor, now=now)
-        audit.record(actor, "create", campaign, now=now)
+        campaign = lifecycle.create_campaign(spec, owner=actor or owner, now=now)
+        audit.record(actor, "create", campaign, now=now, detail=detail)
     return campaign
 
 

@@ -3,6 +3,7 @@
 | verb    | from               | to       | effect                                               |
 |---------|--------------------|----------|------------------------------------------------------|
 | invite  | –                  | –        | a single-use enrolment token is made                 |
+| withdraw | –                 | –        | an unused invitation is deleted                      |
 | enrol   | –                  | active   | the invitation is used up, a worker token is made    |
 | identity_of | –              | active   | a person's own program gets a worker, without token  |
 | see     | active, draining   | same     | presence is noted (any authenticated call)           |
@@ -39,6 +40,10 @@ class EnrolmentRefused(WorkerError):
     """The enrolment token is unknown, used or expired; ask the operator for a new one."""
 
 
+class InvitationUsed(WorkerError):
+    """A worker has joined with this invitation; disable the worker instead."""
+
+
 class WorkerNameTaken(WorkerError):
     """A worker of this name is already enrolled; choose another name."""
 
@@ -61,6 +66,13 @@ def invite(
         expires_at=now + lifetime,
     )
     return token, secret
+
+
+def withdraw(token: EnrolmentToken) -> None:
+    """Delete an invitation, so that nobody can join with it. Raises InvitationUsed."""
+    # Guarded by used_at: of a worker that joins and a person that withdraws only one wins.
+    if not EnrolmentToken.objects.filter(pk=token.pk, used_at=None).delete()[0]:
+        raise InvitationUsed(f"A worker has joined with {token}: disable the worker instead.")
 
 
 def enrol(

@@ -1,6 +1,8 @@
-"""What people do to workers: may they, do it, write it down. Views and admin call this.
+"""What people do to workers: may they, do it, write it down.
 
-Every verb raises PermissionDenied for who may not, and what `workers.lifecycle` raises.
+Views, admin, API and commands call this. Every verb raises PermissionDenied for who may not, and
+what `workers.lifecycle` raises. An actor of None is the command line on the server, which may
+everything.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from workers.models import EnrolmentToken, Worker
 T = TypeVar("T")
 
 
-def invite(actor: User, *, now: dt.datetime, label: str = "") -> tuple[EnrolmentToken, str]:
+def invite(actor: User | None, *, now: dt.datetime, label: str = "") -> tuple[EnrolmentToken, str]:
     """Make a single-use enrolment token; return it with its secret."""
     _must_operate(actor)
     # One transaction: no act without its entry.
@@ -29,27 +31,44 @@ def invite(actor: User, *, now: dt.datetime, label: str = "") -> tuple[Enrolment
     return token, secret
 
 
-def drain(actor: User, worker: Worker, *, now: dt.datetime) -> None:
+def withdraw(actor: User | None, token: EnrolmentToken, *, now: dt.datetime) -> None:
+    """Make an unused invitation worthless. Raises InvitationUsed."""
+    _must_operate(actor)
+    with transaction.atomic():
+        lifecycle.withdraw(token)
+        audit.record(actor, "withdraw", token, now=now)
+
+
+def register(actor: User | None, name: str, *, now: dt.datetime) -> tuple[Worker, str]:
+    """Make a worker without an invitation; return it with its token."""
+    _must_operate(actor)
+    with transaction.atomic():
+        worker, secret = lifecycle.register(name, now=now)
+        audit.record(actor, "enrol", worker, now=now)
+    return worker, secret
+
+
+def drain(actor: User | None, worker: Worker, *, now: dt.datetime) -> None:
     """Let the worker finish what it holds and claim nothing."""
     _act(actor, lifecycle.drain, worker, now)
 
 
-def resume(actor: User, worker: Worker, *, now: dt.datetime) -> None:
+def resume(actor: User | None, worker: Worker, *, now: dt.datetime) -> None:
     """Let the worker claim again."""
     _act(actor, lifecycle.resume, worker, now)
 
 
-def disable(actor: User, worker: Worker, *, now: dt.datetime) -> None:
+def disable(actor: User | None, worker: Worker, *, now: dt.datetime) -> None:
     """Shut the worker out from its next request on."""
     _act(actor, lifecycle.disable, worker, now)
 
 
-def rotate_token(actor: User, worker: Worker, *, now: dt.datetime) -> str:
+def rotate_token(actor: User | None, worker: Worker, *, now: dt.datetime) -> str:
     """Replace the worker's token, revoking the old one; return the new one."""
     return _act(actor, lifecycle.rotate_token, worker, now)
 
 
-def _act(actor: User, verb: Callable[[Worker], T], worker: Worker, now: dt.datetime) -> T:
+def _act(actor: User | None, verb: Callable[[Worker], T], worker: Worker, now: dt.datetime) -> T:
     _must_operate(actor)
     with transaction.atomic():
         answer = verb(worker)
@@ -57,6 +76,6 @@ def _act(actor: User, verb: Callable[[Worker], T], worker: Worker, now: dt.datet
     return answer
 
 
-def _must_operate(actor: User) -> None:
-    if not roles.may_operate(actor):
+def _must_operate(actor: User | None) -> None:
+    if actor is not None and not roles.may_operate(actor):
         raise PermissionDenied("Only operators may invite and steer workers.")

@@ -1,6 +1,7 @@
-"""What people do to webhooks: may they, do it, write it down. Pages call this.
+"""What people do to webhooks: may they, do it, write it down.
 
-Every verb raises PermissionDenied (with a sentence) for who may not.
+Pages, API and commands call this. Every verb raises PermissionDenied (with a sentence) for who may
+not. An actor of None is the command line on the server, which may everything.
 """
 
 from __future__ import annotations
@@ -32,48 +33,78 @@ def may_change(user: roles.Person, hook: Webhook) -> bool:
 
 
 def create(
-    actor: User,
+    owner: User,
     url: str,
     events: Collection[WebhookEvent],
     *,
     campaign: Campaign | None,
     now: dt.datetime,
+    by_command_line: bool = False,
 ) -> Webhook:
-    """Store a webhook with a new secret; without a campaign it hears of all.
+    """Store a webhook of this person with a new secret; without a campaign it hears of all.
 
     Raises AddressRefused, NameUnknown and TooManyWebhooks.
     """
-    if not roles.may_create(actor):
+    if not roles.may_create(owner):
         raise PermissionDenied("Only researchers and operators may make webhooks.")
     find_target(url)
-    if Webhook.objects.filter(owner=actor).count() >= MAX_PER_OWNER:
-        raise TooManyWebhooks(f"You have {MAX_PER_OWNER} webhooks; delete one first.")
+    if Webhook.objects.filter(owner=owner).count() >= MAX_PER_OWNER:
+        raise TooManyWebhooks(
+            f"{owner} has {MAX_PER_OWNER} webhooks, as many as one may have; delete one first."
+        )
     # One transaction in every verb here: no act without its entry.
     with transaction.atomic():
         hook = Webhook.objects.create(
-            owner=actor,
+            owner=owner,
             campaign=campaign,
             url=url,
             secret=f"xs_{secrets.token_urlsafe(32)}",
-            # In the order of the events, whatever was ticked first.
-            events=[event.value for event in WebhookEvent if event in events],
+            events=_in_order(events),
             created_at=now,
         )
-        audit.record(actor, "create", hook, now=now)
+        audit.record(None if by_command_line else owner, "create", hook, now=now)
     return hook
 
 
-def enable(actor: User, hook: Webhook, *, now: dt.datetime) -> None:
+def edit(
+    actor: User | None,
+    hook: Webhook,
+    *,
+    url: str,
+    events: Collection[WebhookEvent],
+    campaign: Campaign | None,
+    now: dt.datetime,
+) -> None:
+    """Point the webhook elsewhere or let it hear of other things; its secret and log stay.
+
+    Raises AddressRefused and NameUnknown.
+    """
+    _must_change(actor, hook)
+    if url != hook.url:
+        # An address that stays was judged, and is again before each delivery.
+        find_target(url)
+    with transaction.atomic():
+        hook.url, hook.events, hook.campaign = url, _in_order(events), campaign
+        hook.save(update_fields=["url", "events", "campaign"])
+        audit.record(actor, "edit", hook, now=now)
+
+
+def _in_order(events: Collection[WebhookEvent]) -> list[str]:
+    """Return the events in their own order, whatever was named first."""
+    return [event.value for event in WebhookEvent if event in events]
+
+
+def enable(actor: User | None, hook: Webhook, *, now: dt.datetime) -> None:
     """Tell it of events again; what waited is sent."""
     _switch(actor, hook, "enable", now, is_active=True)
 
 
-def disable(actor: User, hook: Webhook, *, now: dt.datetime) -> None:
+def disable(actor: User | None, hook: Webhook, *, now: dt.datetime) -> None:
     """Send it nothing until it is enabled."""
     _switch(actor, hook, "disable", now, is_active=False)
 
 
-def delete(actor: User, hook: Webhook, *, now: dt.datetime) -> None:
+def delete(actor: User | None, hook: Webhook, *, now: dt.datetime) -> None:
     """Remove it with its log."""
     _must_change(actor, hook)
     with transaction.atomic():
@@ -81,7 +112,7 @@ def delete(actor: User, hook: Webhook, *, now: dt.datetime) -> None:
         hook.delete()
 
 
-def send_test(actor: User, hook: Webhook, *, now: dt.datetime) -> None:
+def send_test(actor: User | None, hook: Webhook, *, now: dt.datetime) -> None:
     """Write a delivery that carries no news: the first event it wants, marked as a test."""
     _must_change(actor, hook)
     with transaction.atomic():
@@ -96,7 +127,7 @@ def send_test(actor: User, hook: Webhook, *, now: dt.datetime) -> None:
         audit.record(actor, "send_test", hook, now=now)
 
 
-def send_again(actor: User, delivery: WebhookDelivery, *, now: dt.datetime) -> None:
+def send_again(actor: User | None, delivery: WebhookDelivery, *, now: dt.datetime) -> None:
     """Make a delivery due now, with all its tries."""
     _must_change(actor, delivery.webhook)
     with transaction.atomic():
@@ -106,13 +137,13 @@ def send_again(actor: User, delivery: WebhookDelivery, *, now: dt.datetime) -> N
         audit.record(actor, "send_again", delivery, now=now)
 
 
-def _switch(actor: User, hook: Webhook, verb: str, now: dt.datetime, *, is_active: bool) -> None:
+def _switch(actor: User | None, hook: Webhook, verb: str, now: dt.datetime, *, is_active: bool) -> None:
     _must_change(actor, hook)
     with transaction.atomic():
         Webhook.objects.filter(pk=hook.pk).update(is_active=is_active)
         audit.record(actor, verb, hook, now=now)
 
 
-def _must_change(actor: User, hook: Webhook) -> None:
-    if not may_change(actor, hook):
+def _must_change(actor: User | None, hook: Webhook) -> None:
+    if actor is not None and not may_change(actor, hook):
         raise PermissionDenied("Only the webhook's owner and operators may change it.")
