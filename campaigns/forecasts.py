@@ -55,7 +55,7 @@ def forecast(
 
 def _workers(allow_simulated: bool, now: dt.datetime) -> int:
     """Count the workers that would be handed tasks of this campaign now."""
-    ready = Worker.objects.online(now).filter(
+    ready = Worker.objects.machines().online(now).filter(
         Q(paused_until=None) | Q(paused_until__lte=now), state=WorkerState.ACTIVE
     )
     return (ready if allow_simulated else ready.filter(simulates=False)).count()

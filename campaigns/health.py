@@ -122,7 +122,9 @@ def _workers(found: Health, now: dt.datetime) -> Iterator[Concern]:
         return
     wait = f"{count(found.waiting)} task{' waits' if found.waiting == 1 else 's wait'}"
     url = reverse("workers")
-    gone = Worker.objects.filter(state=WorkerState.ACTIVE, last_seen_at__gte=now - MISSED_FOR)
+    # A person's own program comes and goes as the person likes.
+    machines = Worker.objects.machines().filter(state=WorkerState.ACTIVE)
+    gone = machines.filter(last_seen_at__gte=now - MISSED_FOR)
     silent = [one for one in gone.order_by("-last_seen_at") if not one.is_online(now)]
     names = ", ".join(one.name for one in silent[:MOST_NAMED])
     more = f" and {len(silent) - MOST_NAMED} more" if len(silent) > MOST_NAMED else ""

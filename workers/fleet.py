@@ -63,12 +63,13 @@ def fleet_rows(workers: Sequence[Worker], *, now: dt.datetime) -> list[FleetRow]
 
 
 def fleet_totals(*, now: dt.datetime) -> dict[str, int]:
-    """Return how many workers are not disabled, online, of these busy, and without torch.
+    """Return how many machines are not disabled, online, of these busy, and without torch.
 
     One query.
     """
     online = Q(pk__in=Worker.objects.online(now).order_by().values("pk"))
-    totals: dict[str, int] = Worker.objects.exclude(state=WorkerState.DISABLED).aggregate(
+    machines = Worker.objects.machines().exclude(state=WorkerState.DISABLED)
+    totals: dict[str, int] = machines.aggregate(
         workers=Count("pk", distinct=True),
         online=Count("pk", filter=online, distinct=True),
         busy=Count("pk", filter=online & Q(leased_tasks__isnull=False), distinct=True),

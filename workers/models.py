@@ -33,6 +33,10 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
         since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
         return self.filter(last_seen_at__gte=since).exclude(state=WorkerState.DISABLED)
 
+    def machines(self) -> WorkerQuerySet:
+        """Workers that an agent runs: without the identities of people's own programs."""
+        return self.filter(person=None)
+
 
 class Worker(models.Model):
     """One registered agent identity: a name, a token, and what its machine is."""

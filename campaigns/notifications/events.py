@@ -106,7 +106,7 @@ def note_silent_fleet(*, now: dt.datetime) -> int:
     wanted = [hook for hook in _active_hooks() if WebhookEvent.SILENT_FLEET in hook.events]
     if not wanted:
         return 0
-    fleet = Worker.objects.exclude(state=WorkerState.DISABLED)
+    fleet = Worker.objects.machines().exclude(state=WorkerState.DISABLED)
     heard: dt.datetime | None = fleet.aggregate(last=Max("last_seen_at"))["last"]
     if heard is not None and heard > since:
         return 0
