@@ -161,10 +161,26 @@ def see(worker: Worker, *, now: dt.datetime, boot_id: uuid.UUID | None = None) -
         )
 
 
-def describe(worker: Worker, *, hardware: dict[str, Any], simulates: bool, version: str) -> None:
-    """Keep what the agent says of its machine now; it may have changed since enrolment."""
+def describe(
+    worker: Worker,
+    *,
+    hardware: dict[str, Any],
+    simulates: bool,
+    version: str,
+    isolation: str = "",
+    accepts_uploaded_scripts: bool = False,
+) -> None:
+    """Keep what the agent says of its machine now; it may have changed since enrolment.
+
+    What it does not say of isolation and uploaded scripts counts as the least: an older agent may
+    have taken the place of a newer one.
+    """
     Worker.objects.filter(pk=worker.pk).update(
-        hardware=hardware or F("hardware"), simulates=simulates, agent_version=version
+        hardware=hardware or F("hardware"),
+        simulates=simulates,
+        agent_version=version,
+        isolation=isolation,
+        accepts_uploaded_scripts=accepts_uploaded_scripts,
     )
 
 

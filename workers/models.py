@@ -13,6 +13,11 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from workers.protocol import IsolationTier
+
+# Stored by their wire names, which sort from weak to strong.
+ISOLATION_CHOICES = [(tier.value, tier.value) for tier in IsolationTier]
+
 
 class WorkerState(models.TextChoices):
     """Whether a worker may claim tasks."""
@@ -60,6 +65,10 @@ class Worker(models.Model):
     hardware = models.JSONField(default=dict, blank=True)
     # No torch on the machine: what it returns is simulated and never ranked.
     simulates = models.BooleanField(default=False)
+    # How its last claim said it holds scripts back; "" from agents that do not say.
+    isolation = models.CharField(max_length=8, choices=ISOLATION_CHOICES, blank=True)
+    # Its owner lets it run scripts that people uploaded and operators approved.
+    accepts_uploaded_scripts = models.BooleanField(default=False)
     agent_version = models.CharField(max_length=50, blank=True)
     enrolled_at = models.DateTimeField(default=timezone.now)
     last_seen_at = models.DateTimeField(null=True, blank=True, db_index=True)
@@ -72,6 +81,10 @@ class Worker(models.Model):
             models.CheckConstraint(
                 name="worker_state_known", condition=Q(state__in=WorkerState.values)
             ),
+            models.CheckConstraint(
+                name="worker_isolation_known",
+                condition=Q(isolation__in=["", *(tier.value for tier in IsolationTier)]),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -82,6 +95,11 @@ class Worker(models.Model):
         """The torch device it would train on: "cuda", "mps", "cpu", or "" when it has no torch."""
         devices = self.hardware.get("devices") or [""]
         return str(devices[0])
+
+    @property
+    def tier(self) -> IsolationTier:
+        """How well it holds scripts back; what did not say counts as the weakest."""
+        return IsolationTier(self.isolation or IsolationTier.T0)
 
     def is_online(self, now: dt.datetime) -> bool:
         """Whether it was heard of within the lease time. Same rule as `WorkerQuerySet.online`."""

@@ -140,6 +140,8 @@ class ClaimView(AgentView):
             hardware=data.get("hardware", {}),
             simulates=data["simulate"],
             version=data.get("agent_version", self.worker.agent_version),
+            isolation=data.get("isolation", ""),
+            accepts_uploaded_scripts=data.get("accepts_uploaded_scripts", False),
         )
         claim = lifecycle.claim(
             self.worker, claim_id=data["claim_id"], count=data["count"], now=now

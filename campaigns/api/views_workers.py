@@ -45,6 +45,8 @@ class FleetWorkerSerializer(serializers.ModelSerializer[Worker]):
             "paused_until",
             "pause_reason",
             "simulates",
+            "isolation",
+            "accepts_uploaded_scripts",
             "agent_version",
             "hardware",
             "enrolled_at",

@@ -75,7 +75,15 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
             "state",
             "pause_reason",
             "simulates",
+            "isolation",
+            "accepts_uploaded_scripts",
             "agent_version",
             "hardware",
         )
         read_only_fields = fields
+
+
+class TokenReplySerializer(serializers.Serializer[dict[str, Any]]):
+    """`protocol.TokenReply`."""
+
+    token = serializers.CharField(help_text="Shown this once; the old one opens nothing more.")
