@@ -6,15 +6,19 @@ What must never be true is a named constraint, beside the check in code.
 
 from campaigns.models.accounts import PersonalToken
 from campaigns.models.campaign import Campaign
+from campaigns.models.journal import StateChange
 from campaigns.models.result import Result, ResultQuerySet
 from campaigns.models.sources import Dataset, Package
 from campaigns.models.states import (
     HEX_SHA256_LENGTH,
     MAX_BUDGET_SECONDS,
     MAX_SEED,
+    ActorKind,
     AttemptOutcome,
     CampaignState,
+    ChangeSubject,
     FailureClass,
+    PackageOrigin,
     TaskOrigin,
     TaskState,
 )
@@ -25,18 +29,22 @@ __all__ = [
     "HEX_SHA256_LENGTH",
     "MAX_BUDGET_SECONDS",
     "MAX_SEED",
+    "ActorKind",
     "Attempt",
     "AttemptOutcome",
     "Campaign",
     "CampaignState",
+    "ChangeSubject",
     "Dataset",
     "DeliveryState",
     "FailureClass",
     "Package",
+    "PackageOrigin",
     "PersonalToken",
     "ProgressPoint",
     "Result",
     "ResultQuerySet",
+    "StateChange",
     "Task",
     "TaskOrigin",
     "TaskQuerySet",

@@ -51,6 +51,15 @@ class TaskOrigin(models.TextChoices):
     ENQUEUED = "enqueued"
 
 
+class PackageOrigin(models.TextChoices):
+    """Where a training script comes from."""
+
+    # The catalog's: it came with this installation.
+    BUILTIN = "builtin"
+    # A researcher sent it; no worker gets it before an operator approved its hash.
+    UPLOADED = "uploaded"
+
+
 class AttemptOutcome(models.TextChoices):
     """How an attempt ended."""
 
@@ -70,6 +79,25 @@ class AttemptOutcome(models.TextChoices):
     CANCELLED = "cancelled"
     # Came back with a result after another attempt or a person had decided the task.
     LATE = "late"
+
+
+class ChangeSubject(models.TextChoices):
+    """What a row of the journal tells of."""
+
+    CAMPAIGN = "campaign"
+    TASK = "task"
+    ATTEMPT = "attempt"
+
+
+class ActorKind(models.TextChoices):
+    """Who changed a state."""
+
+    # Somebody with an account, or at the server's command line.
+    PERSON = "person"
+    # An agent, or a person's own program that asks for tasks.
+    WORKER = "worker"
+    # The server itself: a sweep, a breaker.
+    SYSTEM = "system"
 
 
 class FailureClass(models.TextChoices):

@@ -1,0 +1,81 @@
+"""The journal: what changed state, who did it, from where to where, when. Only ever added to."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from campaigns.models.campaign import Campaign
+from campaigns.models.states import ActorKind, ChangeSubject
+from campaigns.models.task import Attempt, Task
+
+
+class StateChange(models.Model):
+    """One change of a campaign's, a task's or an attempt's state; rows are written once.
+
+    `campaigns.lifecycle` writes it in the transaction of the change itself, so that the journal
+    and the states it tells of never differ. A task waits from its making on: a task that never
+    moved has no row.
+    """
+
+    subject = models.CharField(max_length=10, choices=ChangeSubject)
+    # No indexes of their own: each read has one below.
+    campaign = models.ForeignKey(
+        Campaign, on_delete=models.CASCADE, related_name="changes", db_index=False
+    )
+    task = models.ForeignKey(
+        Task,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="changes",
+        db_index=False,
+    )
+    # A task's change names the attempt that caused it, when one did.
+    attempt = models.ForeignKey(
+        Attempt,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="changes",
+        db_index=False,
+    )
+    actor_kind = models.CharField(max_length=10, choices=ActorKind)
+    # A name, not a key: it stays readable when the account or the worker is gone.
+    actor_name = models.CharField(max_length=150)
+    # A state of the subject: campaign state, task state or attempt outcome; "" before its making.
+    from_state = models.CharField(max_length=16, blank=True)
+    to_state = models.CharField(max_length=16)
+    reason = models.CharField(max_length=500, blank=True)
+    # The database's time, as the verb read it.
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["-at", "-id"]
+        indexes: ClassVar = [
+            # The order of ids is the order in which a task's changes happened: its row is locked.
+            models.Index(
+                fields=["task", "id"], name="change_by_task", condition=Q(task__isnull=False)
+            ),
+            models.Index(
+                fields=["attempt"], name="change_by_attempt", condition=Q(attempt__isnull=False)
+            ),
+            models.Index(fields=["campaign", "-at", "-id"], name="change_by_campaign"),
+            models.Index(fields=["-at", "-id"], name="change_newest"),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="change_names_its_subject",
+                condition=Q(subject="campaign", task__isnull=True, attempt__isnull=True)
+                | Q(subject="task", task__isnull=False)
+                | Q(subject="attempt", task__isnull=False, attempt__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="change_actor_known", condition=Q(actor_kind__in=ActorKind.values)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.from_state or '–'} → {self.to_state}"
