@@ -1,12 +1,14 @@
-"""The log of what people did. Written in the transaction of the act itself."""
+"""The log of what people did. Written in the transaction of the act itself, read by operators."""
 
 from __future__ import annotations
 
 import datetime as dt
 
 from django.contrib.auth.models import User
-from django.db.models import Model
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
 
+from workers import roles
 from workers.models import AuditEntry
 
 
@@ -24,3 +26,10 @@ def record(
         target_name=str(target)[:250],
         detail=detail[:500],
     )
+
+
+def readable_by(user: roles.Person) -> QuerySet[AuditEntry]:
+    """Return all entries, newest first, for an operator. Raises PermissionDenied for others."""
+    if not roles.may_operate(user):
+        raise PermissionDenied("Only operators may read the audit log.")
+    return AuditEntry.objects.all()

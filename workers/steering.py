@@ -14,6 +14,7 @@ from typing import TypeVar
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import QuerySet
 
 from workers import audit, lifecycle, roles
 from workers.models import EnrolmentToken, Worker
@@ -29,6 +30,12 @@ def invite(actor: User | None, *, now: dt.datetime, label: str = "") -> tuple[En
         token, secret = lifecycle.invite(now=now, label=label, created_by=actor)
         audit.record(actor, "invite", token, now=now)
     return token, secret
+
+
+def invitations(actor: User | None) -> QuerySet[EnrolmentToken]:
+    """Return every invitation, newest first; who made it and who joined with it loaded."""
+    _must_operate(actor)
+    return EnrolmentToken.objects.select_related("created_by", "worker")
 
 
 def withdraw(actor: User | None, token: EnrolmentToken, *, now: dt.datetime) -> None:

@@ -41,6 +41,7 @@ from campaigns.lifecycle.asking import ask
 from campaigns.lifecycle.campaigns import (
     CampaignSpec,
     cancel,
+    check_campaign,
     create_campaign,
     finish_done_campaigns,
     finish_if_done,
@@ -82,6 +83,7 @@ __all__ = [
     "ask",
     "cancel",
     "cancel_task",
+    "check_campaign",
     "claim",
     "create_campaign",
     "enqueue",

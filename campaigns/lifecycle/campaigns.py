@@ -86,6 +86,15 @@ def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime)
     return campaign
 
 
+def check_campaign(spec: CampaignSpec) -> SearchSpace:
+    """Judge a description as `create_campaign` does, without storing it; return its space.
+
+    Raises InvalidCampaign with every error found, by field.
+    """
+    _, _, space = _resolve(spec)
+    return space
+
+
 def _resolve(spec: CampaignSpec) -> tuple[catalog.Experiment, Dataset, SearchSpace]:
     """Look up what the spec names and parse its space. Raises InvalidCampaign."""
     try:

@@ -15,6 +15,7 @@ from typing import Final
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import QuerySet
 
 from campaigns.models import Campaign, DeliveryState, Webhook, WebhookDelivery, WebhookEvent
 from campaigns.notifications.addresses import find_target
@@ -30,6 +31,12 @@ class TooManyWebhooks(Exception):
 def may_change(user: roles.Person, hook: Webhook) -> bool:
     """Return whether this person may see the webhook's log and change it."""
     return roles.may_change(user, hook.owner_id)
+
+
+def visible_to(user: roles.Person) -> QuerySet[Webhook]:
+    """Return the webhooks this person may see and change: their own, operators all."""
+    found = Webhook.objects.select_related("owner", "campaign")
+    return found if roles.may_operate(user) else found.filter(owner_id=getattr(user, "pk", None))
 
 
 def create(
