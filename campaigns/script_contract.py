@@ -6,7 +6,6 @@ the generated corpus. Each rule is one function over what those runs brought.
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import json
 import os
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from campaigns.script_source import source_problems
 from experiments import catalog, english_like_corpus
 from workers.protocol import metrics_problems
 
@@ -169,7 +169,7 @@ def check_script(
 
     `budget` is in seconds; `params` replaces the small char-LM config the script is tried with.
     """
-    yield judge_imports(script)
+    yield judge_source(script)
     with tempfile.TemporaryDirectory(prefix="xeenet-check-") as folder:
         bench = Workbench(script, Path(folder), dict(params or DEFAULT_CONFIG))
         yield judge_unknown_key(bench.run(budget, no_script_knows_this_key=1))
@@ -185,22 +185,11 @@ def check_script(
         yield judge_sigterm(bench.run(10 * budget, terminate_after=budget / 2))
 
 
-def judge_imports(script: bytes) -> Verdict:
-    """The file imports the standard library and torch alone."""
-    rule = "self-contained: standard library and torch only"
-    try:
-        tree = ast.parse(script)
-    except SyntaxError as error:
-        return Verdict(rule, kept=False, detail=f"line {error.lineno} is not Python: {error.msg}")
-    imported: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imported |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            imported.add("." if node.level else str(node.module).partition(".")[0])
-    foreign = sorted(imported - set(sys.stdlib_module_names) - {"torch"})
-    detail = f"imports {', '.join(foreign)}" if foreign else f"{len(imported)} packages, all known"
-    return Verdict(rule, not foreign, detail)
+def judge_source(script: bytes) -> Verdict:
+    """The file is plain readable Python that imports the standard library and torch alone."""
+    problems = source_problems(script)
+    detail = " ".join(problems) or "plain Python text"
+    return Verdict("self-contained: standard library and torch only", not problems, detail)
 
 
 def judge_unknown_key(run: Run) -> Verdict:

@@ -14,7 +14,7 @@ from django.conf import settings
 from rest_framework import serializers
 
 from campaigns.lifecycle import Claim
-from campaigns.models import Attempt, FailureClass
+from campaigns.models import Attempt, FailureClass, PackageOrigin
 from workers.api.fields import (
     BoundedListField,
     JSONObjectField,
@@ -26,7 +26,7 @@ from workers.api.fields import (
     StrictUUIDField,
 )
 from workers.api.serializers import MAX_BIGINT, HardwareSerializer
-from workers.models import WorkerState
+from workers.models import ISOLATION_CHOICES, WorkerState
 from workers.protocol import (
     MAX_LEASES_PER_CLAIM,
     MAX_METRICS_BYTES,
@@ -34,8 +34,10 @@ from workers.protocol import (
     MAX_STDERR_TAIL_BYTES,
     ClaimReply,
     HeartbeatAnswer,
+    IsolationTier,
     Lease,
     Outcome,
+    ScriptOrigin,
     Verdict,
 )
 
@@ -52,6 +54,14 @@ class ClaimRequestSerializer(serializers.Serializer[dict[str, Any]]):
     simulate = StrictBooleanField()
     hardware = HardwareSerializer(required=False)
     agent_version = StrictCharField(required=False, allow_blank=True, max_length=50)
+    isolation = StrictChoiceField(
+        required=False,
+        choices=ISOLATION_CHOICES,
+        help_text="How the agent holds scripts back; not said counts as the weakest.",
+    )
+    accepts_uploaded_scripts = StrictBooleanField(
+        required=False, help_text="Its owner lets it run scripts that people uploaded."
+    )
 
 
 class DatasetReferenceSerializer(serializers.Serializer[dict[str, Any]]):
@@ -78,6 +88,8 @@ class LeaseSerializer(serializers.Serializer[dict[str, Any]]):
     kill_grace_seconds = serializers.FloatField()
     lease_seconds = serializers.FloatField()
     deadline_seconds = serializers.FloatField()
+    required_isolation = serializers.ChoiceField(choices=ISOLATION_CHOICES)
+    script_origin = serializers.ChoiceField(choices=PackageOrigin.choices)
 
 
 class ClaimReplySerializer(serializers.Serializer[dict[str, Any]]):
@@ -197,6 +209,8 @@ def lease_of(attempt: Attempt, now: dt.datetime) -> Lease:
         "lease_seconds": times["LEASE_SECONDS"],
         # What is left of it: the claim may be a repetition.
         "deadline_seconds": max(0.0, (deadline - now).total_seconds()),
+        "required_isolation": IsolationTier(campaign.required_isolation),
+        "script_origin": ScriptOrigin(campaign.package.origin),
     }
 
 

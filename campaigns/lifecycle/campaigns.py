@@ -27,6 +27,7 @@ from campaigns.models import (
     CampaignState,
     Dataset,
     Package,
+    PackageOrigin,
     Task,
     TaskOrigin,
     TaskQuerySet,
@@ -35,6 +36,7 @@ from campaigns.models import (
 from campaigns.notifications import events
 from campaigns.search_space import InvalidSearchSpace, SearchSpace, UnsatisfiableSpace
 from experiments import catalog
+from workers.protocol import IsolationTier
 
 MAX_TASKS: Final = 100_000
 MAX_TRIES: Final = 100
@@ -57,6 +59,8 @@ class CampaignSpec:
     allow_simulated: bool = False
     max_failed_attempts: int = 2
     max_lost_attempts: int = 5
+    script: str = ""  # the sha256 of an uploaded script; "" is the experiment's own
+    required_isolation: str = IsolationTier.T0
 
 
 def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime) -> Campaign:
@@ -65,17 +69,17 @@ def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime)
     Raises InvalidCampaign with every error found, by field.
     """
     experiment, dataset, space = _resolve(spec)
-    source = catalog.script_source(experiment.name)
-    fields = asdict(spec) | {
+    told = asdict(spec)
+    script: str = told.pop("script")
+    fields = told | {
         "name": spec.name.strip(),
         "experiment": experiment.name,
         "dataset": dataset,
         "search_space": space.to_json(),
     }
     with transaction.atomic():
-        package, _ = Package.objects.get_or_create(
-            sha256=hashlib.sha256(source).hexdigest(),
-            defaults={"name": experiment.name, "source": source, "created_at": now},
+        package = (
+            Package.objects.get(pk=script) if script else _built_in_script(experiment, now=now)
         )
         campaign = Campaign(owner=owner, package=package, created_at=now, **fields)
         try:
@@ -102,6 +106,8 @@ def _resolve(spec: CampaignSpec) -> tuple[catalog.Experiment, Dataset, SearchSpa
     except catalog.UnknownExperiment as error:
         raise InvalidCampaign({"experiment": [str(error)]}) from error
     errors: dict[str, list[str]] = {}
+    if problem := _script_problem(spec.script, experiment):
+        errors["script"] = [problem]
     dataset = space = None
     try:
         dataset = known_dataset(spec.dataset or experiment.datasets[0])
@@ -119,6 +125,17 @@ def _resolve(spec: CampaignSpec) -> tuple[catalog.Experiment, Dataset, SearchSpa
         ]
     if sentences := _sampler_problems(spec.sampler, space):
         errors["sampler"] = sentences
+    errors |= _limit_problems(spec)
+    if errors or dataset is None or space is None:
+        raise InvalidCampaign(errors)
+    return experiment, dataset, space
+
+
+def _limit_problems(spec: CampaignSpec) -> dict[str, list[str]]:
+    """Return what is out of its bounds, by field."""
+    errors: dict[str, list[str]] = {}
+    if spec.required_isolation not in set(IsolationTier):
+        errors["required_isolation"] = [f"must be one of {', '.join(IsolationTier)}"]
     if not 1 <= spec.task_count <= MAX_TASKS:
         errors["task_count"] = [f"must be from 1 to {MAX_TASKS:,}"]
     elif not 0 <= spec.base_seed <= MAX_SEED - spec.task_count:
@@ -129,9 +146,33 @@ def _resolve(spec: CampaignSpec) -> tuple[catalog.Experiment, Dataset, SearchSpa
     for name in ("max_failed_attempts", "max_lost_attempts"):
         if not 1 <= getattr(spec, name) <= MAX_TRIES:
             errors[name] = [f"must be from 1 to {MAX_TRIES}"]
-    if errors or dataset is None or space is None:
-        raise InvalidCampaign(errors)
-    return experiment, dataset, space
+    return errors
+
+
+def _built_in_script(experiment: catalog.Experiment, *, now: dt.datetime) -> Package:
+    """Pin the experiment's own script as it is today."""
+    source = catalog.script_source(experiment.name)
+    own = {"name": experiment.name, "source": source}
+    package, _ = Package.objects.get_or_create(
+        sha256=hashlib.sha256(source).hexdigest(), defaults=own | {"created_at": now}
+    )
+    if package.is_uploaded:
+        # These bytes came with this installation after somebody had uploaded them.
+        package.origin = PackageOrigin.BUILTIN
+        package.save(update_fields=["origin"])
+    return package
+
+
+def _script_problem(sha256: str, experiment: catalog.Experiment) -> str:
+    """Return why a campaign of this experiment cannot run this script; "" when it can."""
+    if not sha256:
+        return ""
+    found = Package.objects.filter(pk=sha256).defer("source").first()
+    if found is None:
+        return "No script of this sha256 is stored here; upload it first."
+    if (own := found.experiment or found.name) != experiment.name:
+        return f"This script is a variation of {own}; choose that experiment."
+    return ""
 
 
 def _sampler_problems(name: str, space: SearchSpace | None) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
-from django.db.models import F, Max, Q, Value
+from django.db.models import Exists, F, Max, OuterRef, Q, Value
 from django.db.models.functions import Greatest, Least
 
 from campaigns.lifecycle.campaigns import cancel_open_tasks, note_ended_task
@@ -75,13 +75,12 @@ def lease_waiting(
             return Claim(repeated, "")
         if reason := why_nothing(worker, now):
             return Claim([], reason)
-        among = among or Q()
-        tasks = (
-            Task.objects.claimable(worker, now)
-            .filter(among)
-            .select_related("campaign")
-            .select_for_update(skip_locked=True, of=("self",))[:count]
-        )
+        waiting = Task.objects.claimable(worker, now)
+        # Who asks for tasks of one's own campaign runs what one will, on a machine of one's own.
+        waiting = waiting.runnable_by(worker) if among is None else waiting.filter(among)
+        tasks = waiting.select_related("campaign").select_for_update(
+            skip_locked=True, of=("self",)
+        )[:count]
         for task in tasks:
             _lease(task, worker, claim_id, now)
         attempts = attempts_of_claim(worker, claim_id)
@@ -109,15 +108,39 @@ def why_nothing(worker: Worker, now: dt.datetime) -> str:
     return ""
 
 
-def _why_fewer(worker: Worker, among: Q) -> str:
-    waiting = Task.objects.filter(
-        among, state=TaskState.PENDING, campaign__state=CampaignState.ACTIVE
-    ).select_related("campaign")
-    if worker.simulates and waiting.filter(campaign__allow_simulated=False).exists():
+def _why_fewer(worker: Worker, among: Q | None) -> str:
+    """Say in one sentence why not all was granted. One query, over campaigns: few, unlike tasks."""
+    pending = Task.objects.filter(among or Q(), campaign=OuterRef("pk"), state=TaskState.PENDING)
+    campaigns = Campaign.objects.filter(Exists(pending), state=CampaignState.ACTIVE)
+    waiting = list(campaigns.select_related("package").defer("package__source", "search_space"))
+    if not waiting:
+        return "No task waits."
+    if worker.simulates and not all(one.allow_simulated for one in waiting):
         return "The tasks that wait need real training; this worker has no torch and simulates."
-    if waiting.exists():
-        return "The tasks that wait are to be tried a little later or by another worker first."
-    return "No task waits."
+    if among is None and (sentence := _why_not_run(worker, waiting)):
+        return sentence
+    return "The tasks that wait are to be tried a little later or by another worker first."
+
+
+def _why_not_run(worker: Worker, waiting: list[Campaign]) -> str:
+    """Say why the script of one of these campaigns may not run on the worker; "" when all may."""
+    for campaign in waiting:
+        if campaign.required_isolation > worker.tier:
+            return (
+                f"The tasks that wait need isolation {campaign.required_isolation}; this worker "
+                f"holds scripts back by {worker.tier}."
+            )
+        if not campaign.package.may_run:
+            return (
+                f"The tasks that wait run the uploaded script {campaign.package}, which no "
+                "operator has approved."
+            )
+        if campaign.package.is_uploaded and not worker.accepts_uploaded_scripts:
+            return (
+                "The tasks that wait run an uploaded script; the owner of this worker has not "
+                "allowed such (--allow-uploaded-scripts)."
+            )
+    return ""
 
 
 def _lease(task: Task, worker: Worker, claim_id: uuid.UUID, now: dt.datetime) -> None:

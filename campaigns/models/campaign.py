@@ -12,6 +12,8 @@ from django.utils import timezone
 
 from campaigns.models.sources import Dataset, Package
 from campaigns.models.states import MAX_BUDGET_SECONDS, MAX_SEED, CampaignState
+from workers.models import ISOLATION_CHOICES
+from workers.protocol import IsolationTier
 
 
 class Campaign(models.Model):
@@ -36,6 +38,10 @@ class Campaign(models.Model):
     time_budget_seconds = models.FloatField()
     # A worker without torch returns invented numbers. Off: such workers get none of these tasks.
     allow_simulated = models.BooleanField(default=False)
+    # Workers that hold scripts back less well get none of these tasks.
+    required_isolation = models.CharField(
+        max_length=8, choices=ISOLATION_CHOICES, default=IsolationTier.T0
+    )
     max_failed_attempts = models.PositiveSmallIntegerField(default=2)
     max_lost_attempts = models.PositiveSmallIntegerField(default=5)
 
@@ -59,6 +65,10 @@ class Campaign(models.Model):
             models.CheckConstraint(
                 name="campaign_state_known", condition=Q(state__in=CampaignState.values)
             ),
+            models.CheckConstraint(
+                name="campaign_isolation_known",
+                condition=Q(required_isolation__in=[tier.value for tier in IsolationTier]),
+            ),
             models.CheckConstraint(name="campaign_has_tasks", condition=Q(task_count__gt=0)),
             models.CheckConstraint(
                 name="campaign_budget_positive",
@@ -78,3 +88,8 @@ class Campaign(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("campaign", args=[self.pk])
+
+    @property
+    def script(self) -> str:
+        """The sha256 of the uploaded script it runs, "" for the experiment's own."""
+        return self.package_id if self.package.is_uploaded else ""

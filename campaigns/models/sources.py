@@ -2,23 +2,62 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
+from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 
-from campaigns.models.states import HEX_SHA256_LENGTH
+from campaigns.models.states import HEX_SHA256_LENGTH, PackageOrigin
 
 
 class Package(models.Model):
-    """A training script as it was when a campaign pinned it, found by its hash."""
+    """A training script by its hash: as a campaign pinned it, or as a researcher uploaded it."""
 
     sha256 = models.CharField(primary_key=True, max_length=HEX_SHA256_LENGTH)
     name = models.CharField(max_length=100)
     source = models.BinaryField()
     created_at = models.DateTimeField(default=timezone.now)
 
+    origin = models.CharField(
+        max_length=16, choices=PackageOrigin, default=PackageOrigin.BUILTIN, editable=False
+    )
+    # The catalog's experiment that an uploaded script is a variation of; "" for the catalog's own.
+    experiment = models.CharField(max_length=100, blank=True)
+    uploaded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    # The approval is of these bytes: they are the key, and nothing changes them.
+    approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    approved_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="package_origin_known", condition=Q(origin__in=PackageOrigin.values)
+            ),
+        ]
+
     def __str__(self) -> str:
         return f"{self.name} {self.sha256[:12]}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("script", args=[self.sha256])
+
+    @property
+    def is_uploaded(self) -> bool:
+        """Whether a person sent it; the catalog's scripts need no approval."""
+        return self.origin == PackageOrigin.UPLOADED
+
+    @property
+    def may_run(self) -> bool:
+        """Whether workers may be given it."""
+        return not self.is_uploaded or self.approved_at is not None
 
 
 class Dataset(models.Model):

@@ -17,10 +17,12 @@ from campaigns.models.states import (
     AttemptOutcome,
     CampaignState,
     FailureClass,
+    PackageOrigin,
     TaskOrigin,
     TaskState,
 )
 from workers.models import Worker
+from workers.protocol import IsolationTier
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -37,6 +39,14 @@ class TaskQuerySet(models.QuerySet["Task"]):
         if worker.simulates:
             tasks = tasks.filter(campaign__allow_simulated=True)
         return tasks.order_by("available_at", "id")
+
+    def runnable_by(self, worker: Worker) -> TaskQuerySet:
+        """Tasks whose script the worker's machine may run: held back enough, and allowed there."""
+        kept = [tier for tier in IsolationTier if tier <= worker.tier]
+        allowed = Q(campaign__package__origin=PackageOrigin.BUILTIN)
+        if worker.accepts_uploaded_scripts:
+            allowed |= Q(campaign__package__approved_at__isnull=False)
+        return self.filter(allowed, campaign__required_isolation__in=kept)
 
     def overdue(self, now: dt.datetime) -> TaskQuerySet:
         """Leased tasks whose lease has run out; the hard deadline bounds every renewal."""
