@@ -60,13 +60,35 @@ class PostgresUnavailable(Exception):
     """No PostgreSQL server can be had here; the message says what to do."""
 
 
-@dataclass(frozen=True)
+# What a server has that must keep its word when it is killed: the defaults of PostgreSQL.
+DURABLE_OPTIONS = {
+    "listen_addresses": "",
+    "max_connections": "200",
+    "timezone": "UTC",
+}
+
+
+@dataclass
 class Cluster:
-    """A running private server."""
+    """A running private server, in a folder of its own."""
 
     url: str
     version: str
     start_seconds: float
+    binaries: Path
+    folder: Path
+    options: Mapping[str, str]
+    server: subprocess.Popen[bytes]
+
+    def crash(self) -> None:
+        """End the server at once, without a checkpoint: every session is cut where it is."""
+        self.server.send_signal(signal.SIGQUIT)  # "immediate shutdown"
+        self.server.wait(STOP_TIMEOUT_SECONDS)
+
+    def start_again(self) -> None:
+        """Start the server after a `crash` and wait until it has recovered."""
+        self.server = _start(self.binaries, self.folder, self.options)
+        _wait_until_ready(self.server, self.folder)
 
 
 def binary_folders(
@@ -158,7 +180,7 @@ def _usable_binaries(home: Path) -> tuple[Path, str]:
 
 
 @contextlib.contextmanager
-def private_cluster() -> Iterator[Cluster]:
+def private_cluster(options: Mapping[str, str] = SERVER_OPTIONS) -> Iterator[Cluster]:
     """Make a cluster in a temporary folder, yield it running, then stop and delete it.
 
     Raises PostgresUnavailable when there are no usable binaries or the server does not start.
@@ -177,14 +199,16 @@ def private_cluster() -> Iterator[Cluster]:
             os.chown(folder, account.pw_uid, account.pw_gid)
         binaries, version = _usable_binaries(folder)
         _initialise(binaries, folder)
-        server = _start(binaries, folder)
+        # The socket goes in the query: django-environ does not decode it in the host's place.
+        url = f"postgresql://{SUPERUSER}@/xeenet?host={quote(str(folder))}"
+        server = _start(binaries, folder, options)
+        cluster = Cluster(url, version, 0.0, binaries, folder, options, server)
         try:
             _wait_until_ready(server, folder)
-            # The socket goes in the query: django-environ does not decode it in the host's place.
-            url = f"postgresql://{SUPERUSER}@/xeenet?host={quote(str(folder))}"
-            yield Cluster(url, version, time.monotonic() - started_at)
+            cluster.start_seconds = time.monotonic() - started_at
+            yield cluster
         finally:
-            _stop(server)
+            _stop(cluster.server)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -204,11 +228,11 @@ def _initialise(binaries: Path, folder: Path) -> None:
         raise PostgresUnavailable(f"initdb failed: {answer.stderr.strip()}")
 
 
-def _start(binaries: Path, folder: Path) -> subprocess.Popen[bytes]:
+def _start(binaries: Path, folder: Path, options: Mapping[str, str]) -> subprocess.Popen[bytes]:
     command: list[str | Path] = [binaries / "postgres", "-D", folder / "data", "-k", folder]
-    for name, value in SERVER_OPTIONS.items():
+    for name, value in options.items():
         command += ["-c", f"{name}={value}"]
-    with (folder / "server.log").open("wb") as log:
+    with (folder / "server.log").open("ab") as log:
         # Its own session: Ctrl-C must reach the tests first, and the server only from _stop.
         return subprocess.Popen(
             command,

@@ -1,0 +1,70 @@
+"""Several real agents in one process: ``python -m tests.chaos.fleet CONFIG.json``.
+
+Loop, heartbeat, runner and outbox are the product's, one state folder per agent. What is left out
+is what `workers.agent.cli` does once per machine: to import torch (the scripts of these tests do
+not need it) and to enrol. SIGTERM drains all of them.
+
+The config: ``server``, ``folder`` (of the state folders), ``workers`` (name and token of each),
+``simulate`` (default false), ``parallel`` (default 1).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from workers.agent.client import Client
+from workers.agent.hardware import Machine
+from workers.agent.loop import Agent, AgentOptions
+from workers.agent.outbox import Outbox
+from workers.agent.process_tree import adopt_orphans, kill_tagged
+from workers.agent.runner import Runner, RunnerSettings
+from workers.agent.state import StateFolder
+
+# Believed by the runner: the stand-in script runs on it without torch.
+MACHINE = Machine({"torch_version": "0", "devices": ["cpu"]})
+
+
+def main(config: dict[str, Any]) -> int:
+    """Run the agents until they are told to stop; return the worst exit code."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    adopt_orphans()
+    with contextlib.ExitStack() as stack:
+        agents = [_agent(config, worker, stack) for worker in config["workers"]]
+        signal.signal(signal.SIGTERM, lambda *_: [agent.on_sigterm() for agent in agents])
+        codes: list[int] = []
+        threads = [
+            threading.Thread(target=lambda agent=agent: codes.append(agent.run()))
+            for agent in agents
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return max(codes)
+
+
+def _agent(config: dict[str, Any], worker: dict[str, str], stack: contextlib.ExitStack) -> Agent:
+    """Make one agent on its state folder, swept as the worker program sweeps it at its start."""
+    state = StateFolder(Path(config["folder"]) / worker["name"])
+    stack.enter_context(state.locked())
+    kill_tagged(state.tag_prefix)
+    state.remove_stale_folders()
+    client = Client(config["server"], worker["token"])
+    stack.callback(client.close)
+    simulate = config.get("simulate", False)
+    settings = RunnerSettings(simulate=simulate, allow_server_code=True, threads=1)
+    options = AgentOptions(simulate=simulate, parallel=config.get("parallel", 1))
+    runner = Runner(state, client, MACHINE, settings)
+    return Agent(client, Outbox(state.outbox), runner, MACHINE.hardware, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(Path(sys.argv[1]).read_text())))

@@ -1,0 +1,129 @@
+"""The offline check: what web servers acknowledged, against what the database holds.
+
+- **lost**: a result was acknowledged, and the database does not have it as it was acknowledged.
+- **doubled**: more than one result decided a task, or a task counts more than once.
+- **broken**: any other thing that must never be (see `tests.invariants`).
+
+Needs Django set up; reads the default database.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from django.db.models import Count, F, Q
+
+from campaigns import leaderboard
+from campaigns.clock import database_now
+from campaigns.models import Attempt, AttemptOutcome, Campaign, Result, Task, TaskState
+from campaigns.progress import campaign_progress
+from tests.chaos.proxy import Acknowledged
+from workers.protocol import Verdict
+
+DECIDED = (AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED)
+
+
+@dataclass
+class Findings:
+    """What the check found; one sentence each. All empty: it holds."""
+
+    acknowledged: int = 0  # results, each lease counted once
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was found."""
+        return not (self.lost or self.doubled or self.broken)
+
+
+def check(acks: Iterable[Acknowledged]) -> Findings:
+    """Compare the acknowledgements with the database; servers and agents should have ended."""
+    findings = Findings()
+    by_lease: dict[str, set[str]] = defaultdict(set)
+    for ack in acks:
+        by_lease[ack.lease_id].add(ack.verdict)
+    findings.acknowledged = len(by_lease)
+    _check_acknowledged(by_lease, findings)
+    _check_decisions(findings)
+    _check_counts(findings)
+    _check_attempts(findings)
+    return findings
+
+
+def _check_acknowledged(by_lease: dict[str, set[str]], findings: Findings) -> None:
+    """Each acknowledged result is there, and every time it was handed in it got one answer."""
+    attempts = {
+        str(attempt.lease_id): attempt
+        for attempt in Attempt.objects.select_related("task", "task__result").defer("submission")
+    }
+    accepted: dict[int, list[str]] = defaultdict(list)
+    for lease_id, verdicts in by_lease.items():
+        attempt = attempts.get(lease_id)
+        if attempt is None:
+            findings.lost.append(f"lease {lease_id}: acknowledged, but there is no such attempt")
+            continue
+        stored = (attempt.answer or {}).get("verdict")
+        if not attempt.submission_digest or {stored} != verdicts:
+            told = ", ".join(sorted(verdicts))
+            findings.lost.append(f"lease {lease_id}: the agent was told {told}, stored is {stored}")
+        if Verdict.ACCEPTED not in verdicts:
+            continue
+        accepted[attempt.task_id].append(lease_id)
+        result = getattr(attempt.task, "result", None)
+        if attempt.task.state != TaskState.COMPLETED or result is None:
+            findings.lost.append(f"lease {lease_id}: accepted, but its task has no result")
+        elif result.attempt_id != attempt.pk:
+            findings.lost.append(f"lease {lease_id}: accepted, but the result is another's")
+    for task_id, leases in accepted.items():
+        if len(leases) > 1:
+            findings.doubled.append(f"task {task_id}: accepted from {len(leases)} leases")
+
+
+def _check_decisions(findings: Findings) -> None:
+    """A completed task has one result, of the one attempt that decided it; others have none."""
+    tasks = Task.objects.annotate(
+        results=Count("result", distinct=True),
+        deciders=Count("attempts", filter=Q(attempts__outcome__in=DECIDED), distinct=True),
+        live=Count("attempts", filter=Q(attempts__outcome=AttemptOutcome.RUNNING), distinct=True),
+    )
+    for task in tasks.filter(state=TaskState.COMPLETED).exclude(results=1, deciders=1):
+        findings.doubled.append(f"task {task.pk}: {task.results} results, {task.deciders} deciders")
+    for task in tasks.exclude(state=TaskState.COMPLETED).exclude(results=0, deciders=0):
+        findings.doubled.append(f"task {task.pk}: {task.state}, and {task.results} results")
+    for task in tasks.exclude(live=0).exclude(live=1, state=TaskState.LEASED):
+        findings.broken.append(f"task {task.pk}: {task.state} with {task.live} live attempts")
+    for result in Result.objects.exclude(attempt__task=F("task")):
+        findings.broken.append(f"result {result.pk}: of an attempt at another task")
+
+
+def _check_counts(findings: Findings) -> None:
+    """What pages and API count is what there is: each task once."""
+    now = database_now()
+    for campaign in Campaign.objects.all():
+        counted = campaign_progress(campaign, now=now)
+        completed = campaign.tasks.filter(state=TaskState.COMPLETED).count()
+        if (counted.total, counted.completed) != (campaign.tasks.count(), completed):
+            findings.doubled.append(f"campaign {campaign.pk}: its progress counts {counted}")
+        ranked = [row.task.pk for row in leaderboard.rank(campaign)]
+        if len(ranked) != len(set(ranked)):
+            findings.doubled.append(f"campaign {campaign.pk}: its leaderboard names a task twice")
+
+
+def _check_attempts(findings: Findings) -> None:
+    """Every loss was charged once: never more losses than attempts that could have been lost."""
+    ended = Q(attempts__outcome__in=[AttemptOutcome.LOST, AttemptOutcome.LATE, *DECIDED])
+    tasks = Task.objects.annotate(
+        attempts_ended=Count("attempts", filter=ended),
+        attempts_lost=Count("attempts", filter=Q(attempts__outcome=AttemptOutcome.LOST)),
+    )
+    for task in tasks.filter(
+        Q(lost_attempts__lt=F("attempts_lost")) | Q(lost_attempts__gt=F("attempts_ended"))
+    ):
+        findings.broken.append(
+            f"task {task.pk}: charged for {task.lost_attempts} losses, "
+            f"{task.attempts_lost} of its attempts are lost"
+        )

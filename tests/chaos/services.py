@@ -1,0 +1,194 @@
+"""Web servers, q-clusters and agents as processes that a fault may kill, stop and start again."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from campaigns.processes import Child
+from campaigns.serving import cluster_command, web_command
+from tests.processes import ROOT
+from workers.protocol import API_PREFIX, ME_PATH
+
+START_SECONDS = 60.0  # importing Django takes its time on a busy machine
+# Durations of a test: a lost worker is noticed within seconds.
+SHORT_TIMES = {
+    "XEENET_HEARTBEAT_SECONDS": "0.5",
+    "XEENET_LEASE_SECONDS": "3",
+    "XEENET_IDLE_WAIT_SECONDS": "0.5",
+    "XEENET_OTHER_WORKER_FIRST_SECONDS": "0.5",
+    "XEENET_SETUP_GRACE_SECONDS": "20",
+    "XEENET_KILL_GRACE_SECONDS": "2",
+    "XEENET_SUBMIT_GRACE_SECONDS": "60",
+    "XEENET_WORKER_PAUSE_SECONDS": "1",
+}
+
+
+class Service:
+    """One command that can be started more than once; each start has a log file of its own.
+
+    Starts in a session of its own: `kill` and `freeze` reach the whole group, so nothing of a
+    q-cluster goes on beside the next one.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path
+    ) -> None:
+        self.name = name
+        self.environment = dict(environment)
+        self._command = list(command)
+        self._folder = folder
+        self._starts = 0
+        self._child: Child | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process that leads the group; None when it does not run."""
+        return self._child.pid if self._child and self._child.is_running else None
+
+    def start(self) -> None:
+        """Start the command unless it runs."""
+        if self.pid is not None:
+            return
+        self._collect()
+        self._starts += 1
+        log = self._folder / f"{self.name}-{self._starts}.log"
+        self._child = Child(self.name, self._command, self.environment, log)
+
+    def kill(self) -> None:
+        """SIGKILL for the whole group at once, and for whatever descends from it."""
+        self._collect()
+
+    def freeze(self) -> None:
+        """SIGSTOP for the whole group."""
+        self._signal_group(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT for the whole group."""
+        self._signal_group(signal.SIGCONT)
+
+    def stop(self, patience_seconds: float = 20.0) -> bool:
+        """Ask the command to end; return whether it did. It is gone afterwards in any case."""
+        if self._child is None:
+            return True
+        self.thaw()
+        self._child.terminate()
+        end = time.monotonic() + patience_seconds
+        while (still := self._child.is_running) and time.monotonic() < end:
+            time.sleep(0.05)
+        self._collect()
+        return not still
+
+    def log_text(self) -> str:
+        """Return what all starts of the command wrote."""
+        files = sorted(
+            self._folder.glob(f"{self.name}-*.log"), key=lambda path: path.stat().st_mtime
+        )
+        return "".join(path.read_text(errors="replace") for path in files)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
+    def _collect(self) -> None:
+        if self._child is not None:
+            self._child.kill_and_collect()
+            self._child = None
+
+
+class WebServer(Service):
+    """granian with the site, on a port of the loopback address."""
+
+    def __init__(self, name: str, port: int, environment: Mapping[str, str], folder: Path) -> None:
+        super().__init__(name, web_command("127.0.0.1", port), environment, folder)
+        self.port = port
+
+    def answers(self) -> bool:
+        """Whether the API answers anything at all."""
+        return ask_status(self.port) is not None
+
+    def wait_until_it_answers(self) -> None:
+        """Return as soon as it does; raise AssertionError with its log when it does not."""
+        end = time.monotonic() + START_SECONDS
+        while not self.answers():
+            assert self.pid is not None, f"{self.name} ended:\n{self.log_text()}"
+            assert time.monotonic() < end, f"{self.name} does not answer:\n{self.log_text()}"
+            time.sleep(0.05)
+
+
+class QCluster(Service):
+    """The background jobs: the master and all its children."""
+
+    def __init__(self, name: str, environment: Mapping[str, str], folder: Path) -> None:
+        super().__init__(name, cluster_command(), environment, folder)
+
+
+class Fleet(Service):
+    """Several agents in one process, see `tests.chaos.fleet`."""
+
+    def __init__(
+        self,
+        name: str,
+        server_url: str,
+        workers: Sequence[tuple[str, str]],
+        folder: Path,
+        **options: Any,
+    ) -> None:
+        self.worker_names = [worker for worker, _ in workers]
+        self.state_folders = [folder / "agents" / worker for worker in self.worker_names]
+        config = folder / f"{name}.json"
+        config.write_text(
+            json.dumps(
+                {
+                    "server": server_url,
+                    "folder": str(folder / "agents"),
+                    "workers": [{"name": worker, "token": token} for worker, token in workers],
+                    **options,
+                }
+            )
+        )
+        command = [sys.executable, "-m", "tests.chaos.fleet", str(config)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        super().__init__(name, command, environment, folder)
+
+    def waiting_results(self) -> int:
+        """Return how many results the outboxes of its agents hold on disk."""
+        return sum(len(list(state.glob("outbox/*.json"))) for state in self.state_folders)
+
+
+class WorkerProgram(Fleet):
+    """The worker program as a volunteer starts it, with real subprocess scripts."""
+
+    def __init__(self, name: str, server_url: str, token: str, folder: Path) -> None:
+        super().__init__(name, server_url, [(name, token)], folder)
+        state_folder = self.state_folders[0]
+        state_folder.mkdir(parents=True, exist_ok=True)
+        self._command = [sys.executable, "-m", "workers.agent", "--server", server_url]
+        self._command += ["--state-dir", str(state_folder), "--allow-server-code"]
+        self._command += ["--threads", "1", "--no-simulate"]
+        self.environment["XEENET_WORKER_TOKEN"] = token
+
+
+def ask_status(port: int, token: str = "", timeout_seconds: float = 2.0) -> int | None:
+    """Return the HTTP status of one cheap request that reads and writes the database, or None.
+
+    Without a token the server refuses it before it asks the database.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_seconds)
+    headers = {"Connection": "close"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    try:
+        connection.request("GET", API_PREFIX + ME_PATH, headers=headers)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()

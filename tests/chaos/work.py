@@ -1,0 +1,68 @@
+"""Work for agents under faults: workers with tokens, a small data set, the stand-in script.
+
+Needs Django set up; writes to the default database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from campaigns import lifecycle
+from campaigns.clock import database_now
+from campaigns.datasets import store_dataset
+from campaigns.lifecycle import CampaignSpec
+from campaigns.models import Campaign, Package
+from workers import lifecycle as worker_lifecycle
+
+SCRIPT = Path(__file__).with_name("script.py")
+TEXT = b"All happy families are alike; each unhappy family is unhappy in its own way.\n" * 100
+
+
+def make_workers(prefix: str, count: int) -> list[tuple[str, str]]:
+    """Enrol `count` workers; return the name and token of each."""
+    names = [f"{prefix}-{number}" for number in range(count)]
+    now = database_now()
+    return [(name, worker_lifecycle.register(name, now=now)[1]) for name in names]
+
+
+def make_campaign(
+    tasks: int, name: str = "work", *, params: dict[str, Any] | None = None, **fields: Any
+) -> Campaign:
+    """Launch a campaign whose tasks all have `params`, to be run by the stand-in script.
+
+    Losses are what these tests cause: a task may be lost as often as it takes.
+    """
+    now = database_now()
+    values = {"behaviour": "good", **(params or {})}
+    spec: dict[str, Any] = {
+        "time_budget_seconds": 10.0,
+        "allow_simulated": True,
+        "max_lost_attempts": 100,
+        "search_space": {
+            "parameters": [
+                {"name": key, "type": "choice", "values": [value]} for key, value in values.items()
+            ],
+            "constraints": [],
+        },
+    }
+    campaign = lifecycle.create_campaign(
+        CampaignSpec(
+            name=name,
+            experiment="train_char_lm",
+            task_count=tasks,
+            dataset=store_dataset("families", TEXT).sha256,
+            **(spec | fields),
+        ),
+        owner=None,
+        now=now,
+    )
+    source = SCRIPT.read_bytes()
+    campaign.package, _ = Package.objects.get_or_create(
+        sha256=hashlib.sha256(source).hexdigest(),
+        defaults={"name": campaign.experiment, "source": source, "created_at": now},
+    )
+    campaign.save(update_fields=["package"])
+    lifecycle.launch(campaign, now=now)
+    return campaign
