@@ -11,12 +11,13 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db import connection
 from django.test import TransactionTestCase
+
+from tests.processes import database_environment
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -95,30 +96,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
 @pytest.fixture(autouse=True)
 def _empty_cache() -> None:
     """Forget what an earlier test cached: a rolled back database gives the same ids out again."""
-    cache.clear()
+    for cache in caches.all(initialized_only=True):
+        cache.clear()
 
 
 @pytest.fixture
 def process_environment(transactional_db: None, tmp_path: Path) -> dict[str, str]:
-    """Return the environment in which another process works on this test's database.
-
-    For real servers, q-clusters and management commands started with ``subprocess``: the product's
-    own settings, an own ``XEENET_HOME``, the secret key of this process.
-    """
-    from django.conf import settings
-
-    name = str(connection.settings_dict["NAME"])
-    if connection.vendor == "sqlite":
-        url = f"sqlite:///{name}"
-    else:
-        url = urlsplit(os.environ["XEENET_TEST_DATABASE_URL"])._replace(path=f"/{name}").geturl()
-    return os.environ | {
-        "DJANGO_SETTINGS_MODULE": "xeenet_site.settings",
-        "DATABASE_URL": url,
-        "XEENET_HOME": str(tmp_path / "home"),
-        "SECRET_KEY": settings.SECRET_KEY,
-        "PYTHONPATH": str(ROOT),
-    }
+    """Return the environment in which another process works on this test's database."""
+    return database_environment(tmp_path / "home")
 
 
 def find_chromium() -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, ProgrammingError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.test import APIClient
@@ -81,7 +81,7 @@ def test_a_database_that_is_away_asks_to_come_again_and_keeps_its_secrets(
 
 
 def test_a_bug_is_not_dressed_up_as_an_answer() -> None:
-    for bug in (KeyError("x"), IntegrityError("x"), ValueError("x")):
+    for bug in (KeyError("x"), ProgrammingError("x"), ValueError("x")):
         assert exception_handler(bug, {}) is None
 
 

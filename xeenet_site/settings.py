@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from django.urls import reverse_lazy
 
-from xeenet_site import admin_look
+from xeenet_site import admin_look, databases, logs, security
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -113,6 +113,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "xeenet_site.middleware.RequestMiddleware",
+    "xeenet_site.middleware.SecurityHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -145,26 +147,16 @@ TEMPLATES = [
 
 # --- Database -------------------------------------------------------------------------------------
 
-SQLITE_OPTIONS: dict[str, Any] = {
-    # Select-then-update in a deferred transaction ends in "database is locked" under load: take
-    # the write lock at BEGIN, where the busy timeout can wait for it.
-    "transaction_mode": "IMMEDIATE",
-    "timeout": 20,
-    # FULL and not NORMAL: an acknowledged result must survive a power cut.
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
-}
-
 
 def database_config(url: str) -> dict[str, Any]:
     """Return Django's settings for one database URL (sqlite:///… or postgresql://…)."""
     config: dict[str, Any] = env.db_url_config(url)
-    if config["ENGINE"] == "django.db.backends.sqlite3":
-        config["OPTIONS"] = SQLITE_OPTIONS
-    else:
-        config["CONN_MAX_AGE"] = 60
-        # Without it the first request after a database restart is a 500.
-        config["CONN_HEALTH_CHECKS"] = True
-    return config
+    return databases.with_limits(
+        config,
+        statement_seconds=env.float("XEENET_STATEMENT_TIMEOUT_SECONDS", default=30.0),
+        lock_seconds=env.float("XEENET_LOCK_TIMEOUT_SECONDS", default=10.0),
+        idle_seconds=env.float("XEENET_IDLE_TRANSACTION_SECONDS", default=60.0),
+    )
 
 
 DATABASES = {
@@ -173,6 +165,17 @@ DATABASES = {
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Per process. "default" holds what is found by a campaign's revision, so no process is out of date.
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    # Of its own: the default's 300 entries would push counters out.
+    "throttles": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "throttles",
+        "OPTIONS": {"MAX_ENTRIES": 50_000},
+    },
+}
 
 # --- What XeeNet itself can be told ---------------------------------------------------------------
 
@@ -196,6 +199,19 @@ XEENET: dict[str, Any] = {
     "WEBHOOK_TIMEOUT_SECONDS": env.float("XEENET_WEBHOOK_TIMEOUT_SECONDS", default=10.0),
     # Tasks that wait so long while no worker calls are worth a notification.
     "SILENT_FLEET_SECONDS": env.float("XEENET_SILENT_FLEET_SECONDS", default=300.0),
+    # Requests of one caller in each web server process; 0 for no limit.
+    "CLAIMS_PER_MINUTE": env.int("XEENET_CLAIMS_PER_MINUTE", default=600),
+    "HEARTBEATS_PER_MINUTE": env.int("XEENET_HEARTBEATS_PER_MINUTE", default=600),
+    "SUBMITS_PER_MINUTE": env.int("XEENET_SUBMITS_PER_MINUTE", default=1200),
+    "ENROLMENTS_PER_MINUTE": env.int("XEENET_ENROLMENTS_PER_MINUTE", default=120),
+    "ANONYMOUS_REQUESTS_PER_MINUTE": env.int("XEENET_ANONYMOUS_REQUESTS_PER_MINUTE", default=600),
+    # Wrong passwords for one name from one address, before both have to wait.
+    "SIGN_IN_TRIES": env.int("XEENET_SIGN_IN_TRIES", default=5),
+    "SIGN_IN_LOCK_SECONDS": env.float("XEENET_SIGN_IN_LOCK_SECONDS", default=900.0),
+    # How many proxies in front add to X-Forwarded-For; what came before them is not believed.
+    "TRUSTED_PROXIES": env.int("XEENET_TRUSTED_PROXIES", default=1 if PRODUCTION else 0),
+    # Opens /metrics; empty: only to this machine, and in production to nobody.
+    "METRICS_TOKEN": env.str("XEENET_METRICS_TOKEN", default=""),
     # Whether people who are not signed in may read campaigns, tasks and workers.
     "ANONYMOUS_READ": env.bool("XEENET_ANONYMOUS_READ", default=not PRODUCTION),
 }
@@ -230,6 +246,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_THROTTLE_CLASSES": ["campaigns.api.throttling.CallerThrottle"],
     "EXCEPTION_HANDLER": "campaigns.api.errors.exception_handler",
     # The OpenAPI document describes the endpoints; OPTIONS has nothing to add.
     "DEFAULT_METADATA_CLASS": None,
@@ -303,7 +320,13 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_CSP = security.PAGES_POLICY
+SECURE_CSP_BY_PREFIX = security.POLICY_BY_PREFIX
+PERMISSIONS_POLICY = security.PERMISSIONS_POLICY
 if PRODUCTION:
+    # Whoever probes and scrapes comes past the proxy, by plain HTTP.
+    SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
     SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
@@ -314,16 +337,6 @@ if PRODUCTION:
 
 # --- Logging --------------------------------------------------------------------------------------
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
-    "loggers": {
-        "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
-        "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
-    },
-}
+LOGGING = logs.logging_config(
+    production=PRODUCTION, level=env.str("LOG_LEVEL", default="INFO").upper()
+)

@@ -7,6 +7,8 @@ that is wrong ``"fields": {path: [sentences]}``. What is not listed here is a bu
 from __future__ import annotations
 
 import inspect
+import logging
+import secrets
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -15,7 +17,14 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
-from django.db import InterfaceError, OperationalError
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+)
 from django.http import Http404
 from django.http.request import UnreadablePostError
 from rest_framework import exceptions, permissions, status
@@ -32,10 +41,18 @@ from campaigns.lifecycle.errors import (
     WrongState,
 )
 from workers.lifecycle import EnrolmentRefused, WorkerNameTaken, WrongWorkerState
+from workers.models import Worker
 from workers.protocol import ErrorCode
 
-# A restarting database is back within seconds; agents add their own jitter.
+logger = logging.getLogger(__name__)
+
+# A restarting database is back within seconds. Spread, so that not all come back at once.
 RETRY_AFTER_SECONDS: Final = 2
+RETRY_AFTER_SPREAD_SECONDS: Final = 3
+# What PostgreSQL's own limits answer (see xeenet_site.databases), by SQLSTATE.
+_CONTENDED: Final = frozenset({"40001", "40P01", "55P03"})
+_TOO_SLOW: Final = frozenset({"57014"})
+_IDLE_IN_TRANSACTION: Final = frozenset({"25P03"})
 
 # Looked up in this order by isinstance.
 _ANSWERS: Final[tuple[tuple[type[Exception], int, ErrorCode], ...]] = (
@@ -49,6 +66,8 @@ _ANSWERS: Final[tuple[tuple[type[Exception], int, ErrorCode], ...]] = (
     (ResultConflict, 409, ErrorCode.RESULT_CONFLICT),
     (OperationalError, 503, ErrorCode.DATABASE_UNAVAILABLE),
     (InterfaceError, 503, ErrorCode.DATABASE_UNAVAILABLE),
+    (IntegrityError, 409, ErrorCode.WRONG_STATE),
+    (DataError, 400, ErrorCode.INVALID),
     (PayloadTooLarge, 413, ErrorCode.PAYLOAD_TOO_LARGE),
     (exceptions.UnsupportedMediaType, 415, ErrorCode.UNSUPPORTED_MEDIA_TYPE),
     (exceptions.MethodNotAllowed, 405, ErrorCode.METHOD_NOT_ALLOWED),
@@ -77,6 +96,11 @@ class UnknownPathView(APIView):
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Return the answer for `error`, or None for what is no answer but a bug."""
     error = _as_api_exception(error)
+    if isinstance(error, DatabaseError | InterfaceError):
+        log_database_error(error)
+        if isinstance(error, IntegrityError) and _is_agent(context):
+            # An agent takes a 409 for the last word and drops its result; a race is none.
+            error = OperationalError("Somebody else was quicker.")
     for kind, http_status, code in _ANSWERS:
         if isinstance(error, kind):
             body: dict[str, Any] = {"code": code, "message": _message(error)}
@@ -96,13 +120,56 @@ def _as_api_exception(error: Exception) -> Exception:
         return PayloadTooLarge()
     if isinstance(error, SuspiciousOperation | UnreadablePostError):
         return exceptions.ParseError("The request could not be read.")
+    if isinstance(error, InternalError) and _sqlstate(error) in _IDLE_IN_TRANSACTION:
+        return OperationalError(str(error))
     return error
 
 
-def _message(error: Exception) -> str:
+def _is_agent(context: dict[str, Any]) -> bool:
+    return isinstance(getattr(context.get("request"), "auth", None), Worker)
+
+
+def _sqlstate(error: BaseException) -> str:
+    """Return PostgreSQL's code of an error that Django wrapped, "" for another database's."""
+    return str(getattr(error.__cause__, "sqlstate", None) or "")
+
+
+def log_database_error(error: Exception) -> None:
+    """Write what the database said: the answer hides it, as it names hosts, users and values."""
+    text = str(error).strip().partition("\n")[0]
     if isinstance(error, OperationalError | InterfaceError):
-        # The driver's own text names hosts and users.
-        return "The database is not available; try again in a moment."
+        # While the database is away every request comes here: one line each, no traceback.
+        logger.error("database: %s %s: %s", type(error).__name__, _sqlstate(error), text)
+    else:
+        logger.error("database: %s", text, exc_info=error)
+
+
+def database_message(error: Exception) -> str:
+    """Return for people what a database error means for what they asked."""
+    state = _sqlstate(error)
+    if isinstance(error, IntegrityError):
+        return "Somebody changed the same thing at the same moment; look at it and try again."
+    if isinstance(error, DataError):
+        return "A value does not fit into the database."
+    if state in _CONTENDED or "database is locked" in str(error):
+        return "Others are changing the same thing; try again in a moment."
+    if state in _TOO_SLOW:
+        return "This took the database too long and was stopped; ask for less, or try again later."
+    # The driver's own text names hosts and users.
+    return "The database is not available; try again in a moment."
+
+
+def retry_after() -> int:
+    """Return the seconds after which who found the database away may come again; spread."""
+    return RETRY_AFTER_SECONDS + secrets.randbelow(RETRY_AFTER_SPREAD_SECONDS)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, DatabaseError | InterfaceError):
+        return database_message(error)
+    if isinstance(error, exceptions.Throttled):
+        wait = int(error.wait or RETRY_AFTER_SECONDS)
+        return f"You ask too often; the next such request is answered in {wait} s."
     if isinstance(error, PayloadTooLarge):
         return f"The body is larger than {MAX_BODY_BYTES} bytes; send less at once."
     if isinstance(error, exceptions.NotAuthenticated):
@@ -150,7 +217,7 @@ def _headers(error: Exception, http_status: int) -> dict[str, str]:
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
     if http_status == status.HTTP_503_SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        headers["Retry-After"] = str(retry_after())
     elif http_status == status.HTTP_429_TOO_MANY_REQUESTS:
         headers["Retry-After"] = str(int(getattr(error, "wait", None) or RETRY_AFTER_SECONDS))
     return headers

@@ -1,0 +1,171 @@
+"""Figures for Prometheus: the state of the work out of the database, requests out of the process.
+
+The database's figures are read when somebody scrapes, so two web servers tell the same. Requests
+are counted in memory; with several processes per server Prometheus needs them added up, for which
+its client keeps a file per process in the folder that PROMETHEUS_MULTIPROC_DIR names.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hmac
+import ipaddress
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from django.conf import settings
+from django.db.models import Count, Min
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from campaigns.clock import database_now
+from campaigns.models import (
+    Attempt,
+    AttemptOutcome,
+    CampaignState,
+    DeliveryState,
+    Result,
+    Task,
+    TaskState,
+    WebhookDelivery,
+)
+from workers.models import Worker, WorkerState
+
+MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+REQUESTS: Final = Counter("xeenet_requests", "Requests answered.", ["method", "route", "status"])
+SECONDS: Final = Histogram(
+    "xeenet_request_seconds", "Time to answer, streaming aside.", ["route"], buckets=_BUCKETS
+)
+
+
+def count_request(request: HttpRequest, status: int, seconds: float) -> None:
+    """Count one request; labels hold no value that a caller can invent."""
+    match = request.resolver_match
+    route = match.route if match is not None else "(none)"
+    method = request.method if request.method in _METHODS else "(other)"
+    REQUESTS.labels(method, route, str(status)).inc()
+    SECONDS.labels(route).observe(seconds)
+
+
+class DatabaseFigures(Collector):
+    """The state of campaigns, fleet and jobs at the moment of the scrape."""
+
+    def describe(self) -> list[Metric]:
+        """Nothing in advance: the registry would scrape the database to learn it."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        now = database_now()
+        yield from _work(now)
+        yield from _fleet(now)
+        yield from _jobs(now)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"xeenet_{name}", text, value=value)
+
+
+def _counted(name: str, text: str, label: str, counts: dict[str, int]) -> Metric:
+    family = GaugeMetricFamily(f"xeenet_{name}", text, labels=[label])
+    for value, number in counts.items():
+        family.add_metric([value], number)
+    return family
+
+
+def _work(now: dt.datetime) -> Iterator[Metric]:
+    tasks = dict(Task.objects.order_by().values_list("state").annotate(number=Count("*")))
+    yield _counted("tasks", "Tasks by state.", "state", dict.fromkeys(TaskState.values, 0) | tasks)
+    attempts = dict(Attempt.objects.order_by().values_list("outcome").annotate(number=Count("*")))
+    known = dict.fromkeys(AttemptOutcome.values, 0)
+    yield _counted("attempts", "Attempts by outcome.", "outcome", known | attempts)
+    overdue = Task.objects.overdue(now).count()
+    leases = {"live": tasks.get(TaskState.LEASED.value, 0) - overdue, "overdue": overdue}
+    yield _counted("leases", "Leases, and those that ran out unswept.", "state", leases)
+    waiting = Task.objects.filter(
+        state=TaskState.PENDING, campaign__state=CampaignState.ACTIVE, available_at__lte=now
+    )
+    since = waiting.aggregate(since=Min("available_at"))["since"]
+    age = (now - since).total_seconds() if since else 0.0
+    yield _gauge("oldest_pending_seconds", "How long the oldest task of those due waits.", age)
+    simulated = dict(Result.objects.order_by().values_list("simulated").annotate(number=Count("*")))
+    kinds = {"measured": simulated.get(False, 0), "simulated": simulated.get(True, 0)}
+    yield _counted("results", "Accepted results.", "kind", kinds)
+
+
+def _fleet(now: dt.datetime) -> Iterator[Metric]:
+    workers = Worker.objects.machines()
+    states = dict(workers.order_by().values_list("state").annotate(number=Count("*")))
+    known = dict.fromkeys(WorkerState.values, 0)
+    yield _counted("workers", "Workers by state.", "state", known | states)
+    yield _gauge("workers_online", "Workers heard of lately.", workers.online(now).count())
+
+
+def _jobs(now: dt.datetime) -> Iterator[Metric]:
+    # django-q2 reads the settings when it is imported.
+    from django_q.models import OrmQ, Schedule
+
+    from campaigns.jobs import SCHEDULES
+
+    pending = WebhookDelivery.objects.filter(state=DeliveryState.PENDING).count()
+    yield _gauge("webhooks_pending", "Webhook deliveries not yet made.", pending)
+    yield _gauge("jobs_waiting", "Background jobs in the queue.", OrmQ.objects.count())
+    ours = Schedule.objects.filter(func__in=SCHEDULES.values())
+    due = ours.aggregate(due=Min("next_run"))["due"]
+    overdue = max(0.0, (now - due).total_seconds()) if due else float("inf")
+    text = "How long the oldest schedule is overdue: more than 180 says that no q-cluster runs."
+    yield _gauge("jobs_overdue_seconds", text, overdue)
+
+
+@never_cache
+@require_safe
+def metrics_page(request: HttpRequest) -> HttpResponse:
+    """Answer a scrape, for whoever has the token; without a token for this machine only."""
+    if not _may_scrape(request):
+        return HttpResponse(
+            "Metrics need the token of XEENET_METRICS_TOKEN as “Authorization: Bearer …”. Where "
+            "none is set, only a development server tells them, and only to its own machine.\n",
+            status=403,
+            content_type="text/plain; charset=utf-8",
+        )
+    database = CollectorRegistry()
+    database.register(DatabaseFigures())
+    text = generate_latest(database) + generate_latest(_process_registry())
+    return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)
+
+
+def _process_registry() -> CollectorRegistry:
+    if not os.environ.get(MULTIPROCESS_VARIABLE):
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return registry
+
+
+def _may_scrape(request: HttpRequest) -> bool:
+    token: str = settings.XEENET["METRICS_TOKEN"]
+    if token:
+        given = request.headers.get("Authorization", "")
+        return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+    # Behind a proxy everybody comes from this machine, so production has no such door.
+    if settings.PRODUCTION:
+        return False
+    try:
+        return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False
