@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -30,6 +31,29 @@ def product_environment(home: Path, **more: str) -> dict[str, str]:
         "XEENET_DATA_DIR": str(home / "cache"),
         "PYTHONPATH": str(ROOT),
         **more,
+    }
+
+
+def database_environment(home: Path) -> dict[str, str]:
+    """The environment in which another process works on the database of the running tests.
+
+    For real servers, q-clusters and management commands started with ``subprocess``: the product's
+    own settings, `home` as its folder, the secret key of this process.
+    """
+    from django.conf import settings
+    from django.db import connection
+
+    name = str(connection.settings_dict["NAME"])
+    if connection.vendor == "sqlite":
+        url = f"sqlite:///{name}"
+    else:
+        url = urlsplit(os.environ["XEENET_TEST_DATABASE_URL"])._replace(path=f"/{name}").geturl()
+    return os.environ | {
+        "DJANGO_SETTINGS_MODULE": "xeenet_site.settings",
+        "DATABASE_URL": url,
+        "XEENET_HOME": str(home),
+        "SECRET_KEY": settings.SECRET_KEY,
+        "PYTHONPATH": str(ROOT),
     }
 
 

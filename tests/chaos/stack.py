@@ -1,0 +1,110 @@
+"""Web servers behind the proxy and agents, on the database of the test that asks for them."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.chaos import history
+from tests.chaos.proxy import Proxy, read_acks
+from tests.chaos.services import SHORT_TIMES, Fleet, Service, WebServer
+from tests.chaos.work import make_workers
+from tests.processes import database_environment, free_port, processes_mentioning
+from workers.agent.client import Client
+from workers.agent.simulate import simulated_metrics
+from workers.protocol import Lease, Outcome, Submission
+
+
+class Stack:
+    """What a fault test works with; made by `running_stack`."""
+
+    def __init__(self, folder: Path, web_servers: int) -> None:
+        self.folder = folder
+        self.environment = database_environment(folder / "home") | SHORT_TIMES
+        self.media = folder / "home" / "media"
+        ports = [free_port() for _ in range(web_servers)]
+        self.webs = [
+            WebServer(f"web-{number}", port, self.environment, folder)
+            for number, port in enumerate(ports)
+        ]
+        self.acks = folder / "acks.jsonl"
+        self.proxy = Proxy(ports, self.acks)
+        self._fleets: list[Service] = []
+        self._clients: list[Client] = []
+
+    def start_webs(self) -> None:
+        """Start the web servers that do not run, all at once, and wait until they answer."""
+        for web in self.webs:
+            web.start()
+        for web in self.webs:
+            web.wait_until_it_answers()
+
+    def client(self, name: str) -> Client:
+        """Enrol a worker and return its way to the server, without an agent."""
+        ((_, token),) = make_workers(name, 1)
+        client = Client(self.proxy.url, token)
+        self._clients.append(client)
+        return client
+
+    def start_fleet(self, name: str, agents: int = 1, **options: Any) -> Fleet:
+        """Enrol workers and start an agent for each, all in one process."""
+        fleet = Fleet(name, self.proxy.url, make_workers(name, agents), self.folder, **options)
+        self._fleets.append(fleet)
+        fleet.start()
+        return fleet
+
+    def tidy(self) -> history.Findings:
+        """End the agents of a test, mend what it broke, and check what was acknowledged."""
+        self.proxy.heal()
+        for client in self._clients:
+            client.close()
+        ended = [fleet.stop() for fleet in self._fleets]
+        assert all(ended), "an agent did not end when it was asked to"
+        assert processes_mentioning(self.folder / "agents") == []
+        self._fleets, self._clients = [], []
+        acks = read_acks(self.acks)
+        self.acks.write_text("")
+        return history.check(acks)
+
+    def stop(self) -> None:
+        """End everything."""
+        for service in [*self._fleets, *self.webs]:
+            service.stop()
+
+
+@contextlib.contextmanager
+def running_stack(folder: Path, web_servers: int) -> Iterator[Stack]:
+    """Start web servers behind a proxy; nothing of them is left when the block ends."""
+    stack = Stack(folder, web_servers)
+    try:
+        with stack.proxy:
+            stack.start_webs()
+            yield stack
+    finally:
+        stack.stop()
+
+
+def claim(client: Client, count: int = 1, claim_id: str = "") -> list[Lease]:
+    """Claim up to `count` tasks."""
+    return client.claim(
+        {
+            "claim_id": claim_id or str(uuid.uuid4()),
+            "boot_id": str(uuid.uuid4()),
+            "count": count,
+            "simulate": False,
+        }
+    )["leases"]
+
+
+def result_of(lease: Lease, **changes: Any) -> Submission:
+    """Return a sound result for a lease, that counts as measured."""
+    metrics = simulated_metrics(lease) | {"device_used": "cpu", **changes}
+    return {
+        "outcome": Outcome.COMPLETED,
+        "metrics": metrics,
+        "wall_time_seconds": 0.1,
+        "code_sha256": lease["code_sha256"],
+    }
