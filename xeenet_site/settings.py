@@ -270,6 +270,9 @@ SPECTACULAR_SETTINGS = {
         "AttemptOutcomeEnum": "campaigns.models.AttemptOutcome",
         "FailureClassEnum": "campaigns.models.FailureClass",
         "WorkerStateEnum": "workers.models.WorkerState",
+        "TaskOriginEnum": "campaigns.models.TaskOrigin",
+        "PackageOriginEnum": "campaigns.models.PackageOrigin",
+        "IsolationTierEnum": "workers.models.ISOLATION_CHOICES",
     },
 }
 

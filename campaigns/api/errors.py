@@ -40,7 +40,12 @@ from campaigns.lifecycle.errors import (
     ResultConflict,
     WrongState,
 )
-from workers.lifecycle import EnrolmentRefused, WorkerNameTaken, WrongWorkerState
+from workers.lifecycle import (
+    EnrolmentRefused,
+    InvitationUsed,
+    WorkerNameTaken,
+    WrongWorkerState,
+)
 from workers.models import Worker
 from workers.protocol import ErrorCode
 
@@ -63,6 +68,7 @@ _ANSWERS: Final[tuple[tuple[type[Exception], int, ErrorCode], ...]] = (
     (LeaseLost, 409, ErrorCode.LEASE_LOST),
     (WrongState, 409, ErrorCode.WRONG_STATE),
     (WrongWorkerState, 409, ErrorCode.WRONG_STATE),
+    (InvitationUsed, 409, ErrorCode.WRONG_STATE),
     (ResultConflict, 409, ErrorCode.RESULT_CONFLICT),
     (OperationalError, 503, ErrorCode.DATABASE_UNAVAILABLE),
     (InterfaceError, 503, ErrorCode.DATABASE_UNAVAILABLE),
