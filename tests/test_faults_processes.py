@@ -1,0 +1,141 @@
+"""Processes die or misbehave at chosen moments: a web server in a request, scripts that crash.
+
+The moments are pause points, not sleeps: a row lock that a request waits for, an answer that the
+proxy holds. PostgreSQL, as in production.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from campaigns.lifecycle.retry import BREAKER_FAILURES
+from campaigns.models import (
+    Attempt,
+    AttemptOutcome,
+    Campaign,
+    CampaignState,
+    FailureClass,
+    Result,
+    Task,
+    TaskState,
+)
+from tests.chaos.proxy import Fault
+from tests.chaos.stack import Stack, claim, result_of, running_stack
+from tests.chaos.work import make_campaign
+from tests.processes import wait_until
+from workers.agent.client import RequestRefused, ServerUnavailable
+from workers.protocol import ErrorCode, Verdict
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql_only]
+
+ENOUGH_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def running(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running_stack(tmp_path_factory.mktemp("stack"), web_servers=1) as stack:
+        yield stack
+
+
+@pytest.fixture
+def stack(running: Stack, transactional_db: None, settings: Any) -> Iterator[Stack]:
+    """The server; after each test every acknowledged result must be in the database once."""
+    settings.MEDIA_ROOT = running.media
+    yield running
+    findings = running.tidy()
+    assert findings.holds, findings
+    assert running.proxy.bad_answers == []
+
+
+def sessions(waiting_for_lock: bool) -> int:
+    """Count the other sessions on this database that wait for a lock, or that do anything."""
+    condition = "wait_event_type = 'Lock'" if waiting_for_lock else "state <> 'idle'"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            f"AND pid <> pg_backend_pid() AND {condition}"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def test_a_server_killed_within_a_submission_has_stored_nothing_and_the_next_takes_it(
+    stack: Stack,
+) -> None:
+    make_campaign(1)
+    client = stack.client("steady")
+    (lease,) = claim(client)
+    body = result_of(lease)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Task.objects.select_for_update().get()  # the submission waits for this row
+            submission = pool.submit(client.submit, lease["lease_id"], body)
+            wait_until(lambda: sessions(waiting_for_lock=True) == 1, "the request", ENOUGH_SECONDS)
+            stack.webs[0].kill()
+            assert isinstance(submission.exception(ENOUGH_SECONDS), ServerUnavailable)
+        wait_until(lambda: sessions(waiting_for_lock=False) == 0, "its session", ENOUGH_SECONDS)
+    assert Result.objects.count() == 0
+    assert Attempt.objects.get().submission_digest == ""
+    stack.start_webs()
+    assert client.submit(lease["lease_id"], body)["verdict"] == Verdict.ACCEPTED
+
+
+def test_a_server_killed_between_commit_and_answer_has_stored_the_result_for_the_next(
+    stack: Stack,
+) -> None:
+    make_campaign(1)
+    client = stack.client("steady")
+    (lease,) = claim(client)
+    body = result_of(lease)
+    hold = stack.proxy.hold_next("/result", Fault.HOLD_REPLY)
+    with ThreadPoolExecutor(1) as pool:
+        submission = pool.submit(client.submit, lease["lease_id"], body)
+        assert hold.reached.wait(ENOUGH_SECONDS)
+        stack.webs[0].kill()
+        hold.drop()
+        assert isinstance(submission.exception(ENOUGH_SECONDS), ServerUnavailable)
+    assert Result.objects.count() == 1
+    stack.start_webs()
+    assert client.submit(lease["lease_id"], body)["verdict"] == Verdict.ACCEPTED
+    with pytest.raises(RequestRefused) as refused:
+        client.submit(lease["lease_id"], result_of(lease, train_loss=1.25))
+    assert refused.value.code == ErrorCode.RESULT_CONFLICT
+    assert Result.objects.get().train_loss != 1.25
+
+
+def test_crashing_scripts_end_their_own_task_and_campaign_and_hinder_no_other(
+    stack: Stack,
+) -> None:
+    crash = {"behaviour": "crash"}
+    poison = make_campaign(1, "poison", params=crash)
+    failing = make_campaign(BREAKER_FAILURES + 2, "failing", params=crash)
+    sound = make_campaign(4, "sound")
+    stack.start_fleet("busy", agents=2, parallel=2)
+    wait_until(has_ended(sound), "the sound campaign", ENOUGH_SECONDS)
+    wait_until(has_ended(poison), "the poison task", ENOUGH_SECONDS)
+    wait_until(has_ended(failing), "the breaker", ENOUGH_SECONDS)
+
+    assert sound.state == CampaignState.COMPLETED
+    assert sound.tasks.filter(state=TaskState.COMPLETED).count() == 4
+    assert not Attempt.objects.filter(task__campaign=sound, outcome=AttemptOutcome.FAILED).exists()
+    assert poison.state == CampaignState.COMPLETED
+    task = poison.tasks.get()
+    assert (task.state, task.failure_class) == (TaskState.FAILED, FailureClass.SCRIPT_ERROR)
+    assert task.attempts.count() == 2  # its tries, and no more
+    assert failing.state == CampaignState.PAUSED
+    assert "script error" in failing.state_reason
+    assert failing.tasks.filter(state=TaskState.PENDING).exists()
+
+
+def has_ended(campaign: Campaign) -> Callable[[], bool]:
+    """Whether its tasks have all ended, or the breaker has paused it."""
+
+    def ended() -> bool:
+        campaign.refresh_from_db()
+        return campaign.state in {CampaignState.COMPLETED, CampaignState.PAUSED}
+
+    return ended
