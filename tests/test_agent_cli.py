@@ -26,8 +26,11 @@ from tests.agent_server import (
 )
 from tests.test_agent_execution import ANNOUNCE, DETACH, linux_only
 from tests.test_agent_loop import HANGING, Bench
-from workers.agent import cli
+from workers.agent import cli, exits
+from workers.agent.enrolment import find_credentials
 from workers.agent.hardware import Machine
+from workers.agent.isolation import Containment
+from workers.agent.secrecy import TOKEN_VARIABLE
 from workers.agent.state import StateFolder
 from workers.protocol import ErrorCode, Outcome
 
@@ -45,7 +48,7 @@ def server() -> Iterator[AgentServer]:
 
 @pytest.fixture(autouse=True)
 def no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(cli.TOKEN_VARIABLE, raising=False)
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
     monkeypatch.delenv("XEENET_WORKER_HOME", raising=False)
 
 
@@ -57,7 +60,7 @@ def started(server: AgentServer, tmp_path: Path) -> Iterator[Any]:
     def start(*arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "workers.agent", "--server", server.url]
         command += ["--state-dir", str(tmp_path / "state"), "--allow-server-code", *arguments]
-        environment = {**os.environ, cli.TOKEN_VARIABLE: WORKER_TOKEN}
+        environment = {**os.environ, TOKEN_VARIABLE: WORKER_TOKEN}
         with (tmp_path / "log").open("ab") as log:
             agent = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log)
         agents.append(agent)
@@ -81,7 +84,7 @@ def options(*arguments: str) -> argparse.Namespace:
 
 
 def credentials(state: StateFolder, *arguments: str) -> Any:
-    return cli._credentials(options(*arguments), state, ABLE)
+    return find_credentials(options(*arguments), state, ABLE)
 
 
 # The program as a process.
@@ -124,7 +127,7 @@ def test_after_a_sudden_death_the_next_start_leaves_no_process_and_delivers_what
     finished = give(server, b"print('no result')")
     unfinished = give(server, (ANNOUNCE + DETACH + "detach(); announce(); time.sleep(60)").encode())
     bench = Bench(tmp_path, server)
-    agent = started()
+    agent = started("--isolation", "T0")  # in a sandbox nothing would be left to sweep
     wait_until(lambda: len(list(bench.state.work.glob("*/[0-9]*"))) == 2, START_SECONDS)
     agent.kill()
     agent.wait()
@@ -140,7 +143,7 @@ def test_a_second_agent_on_the_same_folder_ends_with_its_own_exit_code(
     server: AgentServer, tmp_path: Path, started: Any
 ) -> None:
     with StateFolder(tmp_path / "state").locked():
-        assert started().wait(START_SECONDS) == cli.EXIT_STATE_FOLDER
+        assert started().wait(START_SECONDS) == exits.EXIT_STATE_FOLDER
     assert "already running" in (tmp_path / "log").read_text()
 
 
@@ -171,9 +174,9 @@ def test_enrolment_waits_for_a_server_that_is_not_up_yet(
 
 def test_a_refused_enrolment_says_what_to_do(server: AgentServer, tmp_path: Path) -> None:
     server.scripted["enrol"] = [error(403, ErrorCode.ENROLMENT_REFUSED, "Used already.")]
-    with pytest.raises(cli.StartError, match=r"Used already.*make a new one") as raised:
+    with pytest.raises(exits.StartError, match=r"Used already.*make a new one") as raised:
         credentials(StateFolder(tmp_path), "--server", server.url, "--enrol", "xe_once")
-    assert raised.value.exit_code == cli.EXIT_NOT_AUTHENTICATED
+    assert raised.value.exit_code == exits.EXIT_NOT_AUTHENTICATED
 
 
 def test_a_host_whose_name_is_taken_enrols_under_another(
@@ -188,7 +191,7 @@ def test_a_host_whose_name_is_taken_enrols_under_another(
 def test_a_chosen_name_that_is_taken_is_not_changed(server: AgentServer, tmp_path: Path) -> None:
     server.scripted["enrol"] = [error(400, ErrorCode.INVALID, "The name is taken.")]
     arguments = ("--server", server.url, "--enrol", "xe_once", "--name", "bench")
-    with pytest.raises(cli.StartError, match="--name"):
+    with pytest.raises(exits.StartError, match="--name"):
         credentials(StateFolder(tmp_path), *arguments)
 
 
@@ -197,7 +200,7 @@ def test_a_stored_token_is_never_sent_to_another_server(
 ) -> None:
     state = StateFolder(tmp_path)
     credentials(state, "--server", server.url, "--enrol", "xe_once")
-    with pytest.raises(cli.StartError, match="--state-dir"):
+    with pytest.raises(exits.StartError, match="--state-dir"):
         credentials(state, "--server", "http://127.0.0.1:1")
 
 
@@ -214,15 +217,15 @@ def test_a_stored_token_is_never_sent_to_another_server(
 def test_wrong_options_get_a_sentence_that_says_what_to_do(
     tmp_path: Path, arguments: tuple[str, ...], advice: str
 ) -> None:
-    with pytest.raises(cli.StartError, match=advice) as raised:
+    with pytest.raises(exits.StartError, match=advice) as raised:
         credentials(StateFolder(tmp_path), *arguments)
-    assert raised.value.exit_code == cli.EXIT_USAGE
+    assert raised.value.exit_code == exits.EXIT_USAGE
 
 
 def test_the_token_may_come_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(cli.TOKEN_VARIABLE, "xw_from_environment")
+    monkeypatch.setenv(TOKEN_VARIABLE, "xw_from_environment")
     found = credentials(StateFolder(tmp_path), "--server", "http://localhost:8000/")
     assert (found.server_url, found.token) == ("http://localhost:8000", "xw_from_environment")
 
@@ -230,11 +233,11 @@ def test_the_token_may_come_from_the_environment(
 def test_check_prints_the_profile_and_says_whether_tasks_can_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert cli._print_check(ABLE) == 0
+    assert cli._print_check(Containment(ABLE)) == 0
     profile, _, sentence = capsys.readouterr().out.rpartition("}\n")
     assert json.loads(profile + "}") == ABLE.hardware
-    assert sentence == "This machine can run tasks on: cpu.\n"
-    assert cli._print_check(UNABLE) == cli.EXIT_CANNOT_RUN
+    assert sentence == ("Scripts run in isolation tier T0.\nThis machine can run tasks on: cpu.\n")
+    assert cli._print_check(Containment(UNABLE)) == exits.EXIT_CANNOT_RUN
     assert "No module named 'torch'. Install torch" in capsys.readouterr().out
 
 
@@ -250,9 +253,9 @@ def test_a_machine_without_torch_simulates_and_says_so_loudly(
 
 
 def test_no_simulate_refuses_to_start_and_says_what_to_install() -> None:
-    with pytest.raises(cli.StartError, match="pip install") as raised:
+    with pytest.raises(exits.StartError, match="pip install") as raised:
         cli._decide_simulation(options("--no-simulate"), UNABLE)
-    assert raised.value.exit_code == cli.EXIT_CANNOT_RUN
+    assert raised.value.exit_code == exits.EXIT_CANNOT_RUN
 
 
 def test_parallel_scripts_share_processors_and_memory() -> None:
@@ -276,5 +279,5 @@ def test_impossible_values_are_refused_before_anything_starts(
 ) -> None:
     with pytest.raises(SystemExit) as raised:
         options(argument)
-    assert raised.value.code == cli.EXIT_USAGE
+    assert raised.value.code == exits.EXIT_USAGE
     assert argument.partition("=")[0] in capsys.readouterr().err

@@ -22,15 +22,10 @@ from tests.agent_server import (
     running_server,
     wait_until,
 )
-from tests.test_agent_runner import MACHINE, SCRIPT
+from tests.test_agent_runner import MACHINE, SCRIPT, SERVER_CODE
 from workers.agent.client import Client
-from workers.agent.loop import (
-    EXIT_CANNOT_RUN,
-    EXIT_NOT_AUTHENTICATED,
-    EXIT_OK,
-    Agent,
-    AgentOptions,
-)
+from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_NOT_AUTHENTICATED, EXIT_OK
+from workers.agent.loop import Agent, AgentOptions
 from workers.agent.outbox import Outbox
 from workers.agent.process_tree import TAG_VARIABLE
 from workers.agent.runner import Runner, RunnerSettings
@@ -63,7 +58,7 @@ class Bench:
         return lease["lease_id"]
 
     def agent(self, client: Client, **options: Any) -> Agent:
-        settings = RunnerSettings(allow_server_code=True, memory_bytes=2**32)
+        settings = RunnerSettings(policy=SERVER_CODE, memory_bytes=2**32)
         runner = Runner(self.state, client, MACHINE, settings)
         hardware = MACHINE.hardware
         return Agent(client, self.outbox, runner, hardware, AgentOptions(**options))

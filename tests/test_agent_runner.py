@@ -23,10 +23,12 @@ from workers.agent.attempt import Attempt, StopReason
 from workers.agent.client import Client
 from workers.agent.hardware import Machine
 from workers.agent.runner import Runner, RunnerSettings, RunOutcome
+from workers.agent.scripts import CodePolicy
 from workers.agent.state import StateFolder
 from workers.protocol import FailureClass, Outcome, metrics_problems
 
 MACHINE = Machine({"torch_version": "2.13.0", "devices": ["cpu"]})
+SERVER_CODE = CodePolicy(server_code=True)
 TEXT_SHA256 = hashlib.sha256(TEXT).hexdigest()
 
 # Prints a sound result line that also tells what the script saw.
@@ -66,7 +68,7 @@ class Bench:
         self.client = Client(server.url, WORKER_TOKEN)
 
     def run(self, attempt: Attempt, machine: Machine = MACHINE, **settings: Any) -> RunOutcome:
-        settings = {"allow_server_code": True, "memory_bytes": 2**32} | settings
+        settings = {"policy": SERVER_CODE, "memory_bytes": 2**32} | settings
         runner = Runner(self.state, self.client, machine, RunnerSettings(**settings))
         return runner.run(attempt)
 
@@ -138,14 +140,14 @@ def test_the_environment_is_clean_and_stays_in_the_task_folder(
 def test_the_script_of_this_installation_needs_no_server(bench: Bench) -> None:
     name, sha256 = "train_char_lm", catalog.script_sha256("train_char_lm")
     attempt = bench.attempt(code_package_ref=name, code_sha256=sha256)
-    bench.run(attempt, allow_server_code=False)
+    bench.run(attempt, policy=CodePolicy())
     assert bench.server.calls("packages") == []
 
 
 @pytest.mark.parametrize("name", ["train_char_lm", "script_of_a_test"])
 def test_other_code_than_this_installations_is_refused(bench: Bench, name: str) -> None:
     attempt = bench.attempt(code_package_ref=name)
-    outcome = bench.run(attempt, allow_server_code=False)
+    outcome = bench.run(attempt, policy=CodePolicy())
     failure_class, message = failure_of(outcome)
     assert failure_class is FailureClass.REFUSED
     assert "--allow-server-code" in message

@@ -1,7 +1,6 @@
 """``xeenet-worker``: options, start-up, signals and exit codes.
 
-Exit codes: 0 done or drained; 2 wrong options; 3 the state folder cannot be used; 4 the server
-does not accept this worker; 5 this machine cannot run tasks.
+The exit codes are in `workers.agent.exits`.
 """
 
 from __future__ import annotations
@@ -9,11 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import signal
-import socket
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -22,47 +18,38 @@ from urllib.parse import urlsplit
 import stamina.instrumentation
 
 from workers.agent import AGENT_VERSION
-from workers.agent.backoff import Backoff
-from workers.agent.client import Client, RequestRefused, ServerUnavailable
-from workers.agent.hardware import Machine, inspect_machine, usable_cpus, usable_memory_bytes
-from workers.agent.loop import (
-    EXIT_CANNOT_RUN,
-    EXIT_NOT_AUTHENTICATED,
-    EXIT_OK,
-    Agent,
-    AgentOptions,
-)
+from workers.agent.client import Client
+from workers.agent.enrolment import find_credentials, rotate_token
+from workers.agent.execution import MAX_DISK_BYTES
+from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_STATE_FOLDER, StartError
+from workers.agent.hardware import Machine, usable_cpus, usable_memory_bytes
+from workers.agent.isolation import AUTO, CHOICES, Containment, choose_containment
+from workers.agent.loop import Agent, AgentOptions
 from workers.agent.outbox import Outbox
 from workers.agent.process_tree import adopt_orphans, kill_tagged
 from workers.agent.runner import Runner, RunnerSettings
-from workers.agent.state import (
-    HOME_VARIABLE,
-    Credentials,
-    StateFolder,
-    StateFolderError,
-    default_state_folder,
+from workers.agent.scripts import CodePolicy
+from workers.agent.secrecy import (
+    TOKEN_VARIABLE,
+    close_own_process,
+    move_secrets_out_of_the_arguments,
 )
-from workers.protocol import MAX_LEASES_PER_CLAIM, EnrolRequest
+from workers.agent.state import HOME_VARIABLE, StateFolder, StateFolderError, default_state_folder
+from workers.protocol import MAX_LEASES_PER_CLAIM, Hardware, IsolationTier
 
-TOKEN_VARIABLE: Final = "XEENET_WORKER_TOKEN"  # noqa: S105 (a name, not a secret)
-EXIT_USAGE: Final = 2
-EXIT_STATE_FOLDER: Final = 3
+_MIB: Final = 1024 * 1024
 _MEMORY_SHARE: Final = 0.9
+_MAX_NOTE_CHARACTERS: Final = 300
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 log = logging.getLogger("xeenet.agent")
 
 
-class StartError(Exception):
-    """The agent cannot start; the message says why and what to do."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the agent; return its exit code."""
+    if arguments is None:  # the program itself, not a call of the management command
+        move_secrets_out_of_the_arguments()
+    close_own_process()
     options = _parser().parse_args(arguments)
     _set_up_logging(options.log_level)
     try:
@@ -80,34 +67,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, state: StateFolder) -> int:
+    if options.rotate_token:
+        return rotate_token(state)
     adopt_orphans()
     _sweep(state)
-    machine = inspect_machine(state.work, state.tag_prefix + "torch-check")
+    containment = choose_containment(options.isolation, state)
+    machine = containment.machine
     if options.check:
-        return _print_check(machine)
+        return _print_check(containment)
     simulate = _decide_simulation(options, machine)
-    credentials = _credentials(options, state, machine)
+    credentials = find_credentials(options, state, machine)
     _warn_if_readable_on_the_way(credentials.server_url)
     client = Client(credentials.server_url, credentials.token)
     runner_settings = RunnerSettings(
         simulate=simulate,
-        allow_server_code=options.allow_server_code,
+        policy=CodePolicy(options.allow_server_code, _accepts_uploads(options, containment)),
+        sandbox=containment.sandbox,
         keep_failed=options.keep_failed,
         threads=_threads(options),
         memory_bytes=_memory_bytes(options),
+        disk_bytes=int(options.disk_limit * _MIB),
         data_folder=options.data_dir.absolute() if options.data_dir else None,
     )
     agent = Agent(
         client,
         Outbox(state.outbox),
         Runner(state, client, machine, runner_settings),
-        machine.hardware,
+        _hardware_to_tell(containment),
         AgentOptions(
             parallel=options.parallel,
             once=options.once,
             max_tasks=options.max_tasks,
             drain_seconds=options.drain_seconds,
             simulate=simulate,
+            isolation=containment.tier,
+            accepts_uploaded_scripts=runner_settings.policy.uploaded_scripts,
         ),
     )
     signal.signal(signal.SIGTERM, lambda *_: agent.on_sigterm())
@@ -115,7 +109,10 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     hangup = getattr(signal, "SIGHUP", None)  # a closed terminal; nohup asks to ignore it
     if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
         signal.signal(hangup, lambda *_: agent.on_sigterm())
-    log.info("XeeNet worker %s, server %s", AGENT_VERSION, client.server_url)
+    log.info(
+        "XeeNet worker %s, server %s, isolation %s",
+        *(AGENT_VERSION, client.server_url, containment.tier),
+    )
     try:
         return agent.run()
     finally:
@@ -137,8 +134,33 @@ def _sweep(state: StateFolder) -> None:
         log.warning("removed %d task folder(s) of a former start", removed)
 
 
-def _print_check(machine: Machine) -> int:
-    print(json.dumps(machine.hardware, indent=2))
+def _accepts_uploads(options: argparse.Namespace, containment: Containment) -> bool:
+    """Return whether uploaded scripts may run: never unprotected without the owner's own word."""
+    if not options.allow_uploaded_scripts:
+        return False
+    if containment.tier is IsolationTier.T1 or options.isolation == IsolationTier.T0:
+        return True
+    log.warning(
+        "uploaded scripts are not accepted: T1 does not work here (%s). --isolation T0 would run "
+        "them with everything that this user may read and reach",
+        containment.why_not_t1,
+    )
+    return False
+
+
+def _hardware_to_tell(containment: Containment) -> Hardware:
+    """Return the machine's profile, with the reason when the better tier does not work on it."""
+    hardware = containment.machine.hardware
+    if not containment.why_not_t1:
+        return hardware
+    note = f"isolation T1: {containment.why_not_t1}"[:_MAX_NOTE_CHARACTERS]
+    return {**hardware, "notes": [*hardware.get("notes", []), note]}
+
+
+def _print_check(containment: Containment) -> int:
+    machine = containment.machine
+    print(json.dumps(_hardware_to_tell(containment), indent=2))
+    print(f"Scripts run in isolation tier {containment.tier}.")
     if machine.can_train:
         print(f"This machine can run tasks on: {', '.join(machine.hardware['devices'])}.")
         return EXIT_OK
@@ -170,85 +192,6 @@ def _how_to_get_torch() -> str:
     return f"Install torch: {sys.executable} -m pip install torch"
 
 
-def _credentials(options: argparse.Namespace, state: StateFolder, machine: Machine) -> Credentials:
-    """Return server and token from the options, the environment, the state folder or enrolment."""
-    stored = state.load_credentials()
-    server_url = options.server or ""
-    token = options.token or os.environ.get(TOKEN_VARIABLE, "")
-    if token:
-        _check_token_kind(token)
-        if not server_url:
-            raise StartError("A token needs its server: add --server URL.", EXIT_USAGE)
-        return Credentials(server_url, token, name="")
-    if stored is not None:
-        if server_url and server_url != stored.server_url:
-            raise StartError(
-                f"This worker is enrolled at {stored.server_url}, not at {server_url}. "
-                "Give the other server its own --state-dir.",
-                EXIT_USAGE,
-            )
-        if options.enrol:
-            log.info("already enrolled as %r, the enrolment token is not used", stored.name)
-        return stored
-    if not options.enrol:
-        raise StartError(
-            "This worker is not enrolled. Make an enrolment token on the server's page for "
-            "workers, then start with --server URL --enrol TOKEN.",
-            EXIT_USAGE,
-        )
-    if not server_url:
-        raise StartError("Enrolment needs a server: add --server URL.", EXIT_USAGE)
-    host = socket.gethostname()[:64]
-    names = [options.name] if options.name else [host, f"{host}-{state.agent_id[:6]}"]
-    credentials = _enrol(server_url, options.enrol, names, machine)
-    state.store_credentials(credentials)
-    log.info("enrolled as %r; the next start needs no token", credentials.name)
-    return credentials
-
-
-def _enrol(
-    server_url: str, enrolment_token: str, names: list[str], machine: Machine
-) -> Credentials:
-    """Exchange the enrolment token, waiting for the server as long as it takes.
-
-    The first of ``names`` that is free becomes the worker's.
-    """
-    client, backoff = Client(server_url), Backoff()
-    request: EnrolRequest = {
-        "enrolment_token": enrolment_token,
-        "name": names[0],
-        "hardware": machine.hardware,
-        "agent_version": AGENT_VERSION,
-    }
-    announced = False
-    try:
-        while True:
-            try:
-                reply = client.enrol(request)
-                return Credentials(server_url, reply["token"], reply["name"])
-            except ServerUnavailable as error:
-                if not announced:
-                    log.warning("no answer from %s, trying on: %s", server_url, error)
-                announced = True
-                time.sleep(backoff.next_wait(error.retry_after_seconds))
-            except RequestRefused as refused:
-                if refused.status == 400 and request["name"] != names[-1]:
-                    request["name"] = names[names.index(request["name"]) + 1]
-                    continue
-                advice = (
-                    "Choose another with --name."
-                    if refused.status == 400
-                    else "Enrolment tokens work once; make a new one on the server's page for "
-                    "workers."
-                )
-                raise StartError(
-                    f"The server refused the enrolment: {refused} {advice}",
-                    EXIT_NOT_AUTHENTICATED,
-                ) from refused
-    finally:
-        client.close()
-
-
 def _server_url(text: str) -> str:
     """Return a server's address without a trailing slash, or tell argparse what is wrong."""
     parts = urlsplit(text)
@@ -266,16 +209,6 @@ def _warn_if_readable_on_the_way(server_url: str) -> None:
         log.warning("%s is not encrypted: the worker's token travels in the clear", server_url)
 
 
-def _check_token_kind(token: str) -> None:
-    if token.startswith("xe_"):
-        raise StartError("This is an enrolment token: use it with --enrol.", EXIT_USAGE)
-    if token.startswith("xp_"):
-        raise StartError(
-            "This is a personal token, which cannot claim tasks. Enrol this machine as a worker.",
-            EXIT_USAGE,
-        )
-
-
 def _threads(options: argparse.Namespace) -> int | None:
     """Return the CPU threads per script; parallel scripts share the cores instead of fighting."""
     if options.threads is not None or options.parallel == 1:
@@ -287,7 +220,7 @@ def _threads(options: argparse.Namespace) -> int | None:
 def _memory_bytes(options: argparse.Namespace) -> int:
     """Return the memory one script's tree may use."""
     if options.memory_limit is not None:
-        return int(options.memory_limit * 1024 * 1024)
+        return int(options.memory_limit * _MIB)
     return int(usable_memory_bytes() * _MEMORY_SHARE / int(options.parallel))
 
 
@@ -306,6 +239,7 @@ def _set_up_logging(level: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="xeenet-worker",
+        allow_abbrev=False,  # a token must be recognised by its option's whole name
         description="Claim training tasks from a XeeNet server and run them on this machine.",
     )
     add = parser.add_argument
@@ -337,7 +271,31 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MIB",
         help="per task (default: 90 %% of RAM)",
     )
-    add("--allow-server-code", action="store_true", help="run scripts that the server sends")
+    add(
+        "--disk-limit",
+        type=_positive_float,
+        default=MAX_DISK_BYTES / _MIB,
+        metavar="MIB",
+        help="per task folder (default: %(default).0f)",
+    )
+    add(
+        "--isolation",
+        choices=CHOICES,
+        default=AUTO,
+        help="how scripts are held back: T1 in a bubblewrap sandbox without network, T0 without "
+        "one (default: T1 where it works)",
+    )
+    add(
+        "--allow-server-code",
+        action="store_true",
+        help="run other versions of the built-in scripts, as the server sends them",
+    )
+    add(
+        "--allow-uploaded-scripts",
+        action="store_true",
+        help="run researchers' scripts that an operator of the server approved; only in T1, or "
+        "with --isolation T0 said besides",
+    )
     add("--keep-failed", action="store_true", help="keep the task folders of failed runs")
     add("--once", action="store_true", help="end when there is nothing to claim")
     add("--max-tasks", type=_positive_int, metavar="N", help="end after N tasks")
@@ -349,6 +307,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--no-simulate", action="store_true", help="without torch, refuse to start")
     add("--simulate", action="store_true", help=argparse.SUPPRESS)  # for demonstrations and tests
+    add("--rotate-token", action="store_true", help="exchange the stored token, and end")
     add("--check", action="store_true", help="say what this machine can do, and end")
     levels = ("debug", "info", "warning", "error")
     add("--log-level", choices=levels, default="info", help="how much to log (default info)")

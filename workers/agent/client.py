@@ -13,6 +13,7 @@ import httpx2
 import stamina
 
 from workers.agent import AGENT_VERSION
+from workers.agent.disk import TEMPORARY_PREFIX
 from workers.protocol import (
     API_PREFIX,
     CLAIM_PATH,
@@ -21,6 +22,7 @@ from workers.protocol import (
     ME_PATH,
     RELEASE_PATH,
     RESULT_PATH,
+    TOKEN_PATH,
     ClaimReply,
     ClaimRequest,
     EnrolReply,
@@ -29,6 +31,7 @@ from workers.protocol import (
     HeartbeatRequest,
     Submission,
     SubmissionReply,
+    TokenReply,
 )
 
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
@@ -91,6 +94,10 @@ class Client:
         """Return what the server knows of this worker."""
         return self._call("GET", ME_PATH)
 
+    def rotate_token(self) -> TokenReply:
+        """Exchange this worker's token; the old one is dead when this returns."""
+        return cast(TokenReply, self._call("POST", TOKEN_PATH, {}, needs=("token",)))
+
     def claim(self, request: ClaimRequest) -> ClaimReply:
         """Ask for leases; safe to repeat with the same claim_id."""
         needs = ("leases", "heartbeat_seconds", "wait_seconds")
@@ -122,7 +129,7 @@ class Client:
     def _download_once(self, path: str, target: Path, sha256: str, max_bytes: int) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         digest, size = hashlib.sha256(), 0
-        handle, name = tempfile.mkstemp(prefix=".download-", dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=target.parent)
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file, self._http.stream("GET", path) as response:

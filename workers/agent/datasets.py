@@ -12,12 +12,17 @@ from workers.protocol import DATASET_PATH, DatasetReference
 _CHUNK_BYTES = 1024 * 1024
 
 
+def cached_dataset_path(folder: Path, dataset: DatasetReference) -> Path:
+    """Return where in ``folder`` the data set's file belongs."""
+    return folder / dataset_cache_name(dataset["name"], dataset["sha256"])
+
+
 def cached_dataset(folder: Path, dataset: DatasetReference) -> Path | None:
     """Return the data set's file when it is in ``folder`` and its hash is right.
 
     Hashed before every run: scripts may write to the cache, and a changed file means wrong results.
     """
-    path = folder / dataset_cache_name(dataset["name"], dataset["sha256"])
+    path = cached_dataset_path(folder, dataset)
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -36,7 +41,7 @@ def fetch_dataset(folder: Path, dataset: DatasetReference, client: Client) -> bo
 
     Raises `ServerError` when the server cannot be reached or sends something else.
     """
-    target = folder / dataset_cache_name(dataset["name"], dataset["sha256"])
+    target = cached_dataset_path(folder, dataset)
     path = DATASET_PATH.format(sha256=dataset["sha256"])
     try:
         client.download(

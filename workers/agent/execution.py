@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from workers.agent.attempt import StopRequest
+from workers.agent.disk import MIN_FREE_BYTES, folder_usage, free_bytes
 from workers.agent.process_tree import ProcessTree
 from workers.agent.progress import ProgressBuffer
 from workers.agent.readers import PipeReader, ResultCollector, StderrCollector
 
+MAX_DISK_BYTES: Final = 4 * 1024**3
 MAX_OUTPUT_BYTES: Final = 64 * 1024 * 1024  # per stream; an honest script prints a few kilobytes
 _POLL_SECONDS: Final = 0.05
-_MEMORY_CHECK_SECONDS: Final = 1.0
+_CHECK_SECONDS: Final = 1.0  # of memory and disk
 _DRAIN_SECONDS: Final = 1.0
 
 
@@ -28,6 +30,7 @@ class Ending(StrEnum):
     TIMEOUT = "timeout"  # killed at budget + grace
     OUTPUT_FLOOD = "output_flood"  # killed for printing too much
     MEMORY = "memory"  # killed for its memory
+    DISK = "disk"  # killed for what it wrote into its folder, or because the disk ran full
     STOPPED = "stopped"  # killed because the agent was told to
 
 
@@ -39,6 +42,7 @@ class Limits:
     kill_grace_seconds: float  # SIGKILL to the whole tree this much later
     memory_bytes: int  # resident memory, summed over the tree
     output_bytes: int = MAX_OUTPUT_BYTES  # each of stdout and stderr
+    disk_bytes: int = MAX_DISK_BYTES  # of the task folder
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Execution:
     result: dict[str, Any] | None
     stderr_tail: str
     peak_memory_bytes: int = 0
+    disk_bytes: int = 0  # of the task folder when it was last looked at
     survivors: list[int] = field(default_factory=list)
 
 
@@ -63,23 +68,31 @@ def execute(
     limits: Limits,
     stop: StopRequest,
     progress: ProgressBuffer | None = None,
+    sandboxed: bool = False,
 ) -> Execution:
     """Run ``command`` in ``folder`` until it ends or has to; no process of it is left afterwards.
 
-    Raises OSError when the command cannot be started at all.
+    ``sandboxed`` says that the command is bubblewrap's. Raises OSError when it cannot be started.
     """
     stdout = ResultCollector()
     stderr = StderrCollector(progress or ProgressBuffer())
-    tree = ProcessTree(command, tag=tag, environment=environment, folder=folder)
+    tree = ProcessTree(
+        command,
+        tag=tag,
+        environment=environment,
+        folder=folder,
+        file_bytes=limits.disk_bytes,
+        sandboxed=sandboxed,
+    )
     readers = [
         PipeReader(tree.stdout, stdout.feed, limits.output_bytes),
         PipeReader(tree.stderr, stderr.feed, limits.output_bytes),
     ]
     for reader in readers:
         reader.start()
-    peak_memory_bytes = 0
+    watch = _Watch(tree, folder, limits)
     try:
-        ending, peak_memory_bytes = _supervise(tree, readers, limits, stop)
+        ending = _supervise(tree, readers, watch, limits, stop)
         wall_time_seconds = time.monotonic() - tree.started_at
     finally:
         # Also after a clean exit: children the script left would go on using the machine.
@@ -95,7 +108,8 @@ def execute(
         wall_time_seconds=wall_time_seconds,
         result=stdout.result(),
         stderr_tail=stderr.tail(),
-        peak_memory_bytes=peak_memory_bytes,
+        peak_memory_bytes=watch.peak_memory_bytes,
+        disk_bytes=watch.disk_bytes,
         survivors=survivors,
     )
 
@@ -105,29 +119,51 @@ def _signed(exit_code: int | None) -> int | None:
     return exit_code - 2**32 if exit_code is not None and exit_code >= 2**31 else exit_code
 
 
+class _Watch:
+    """Looks once a second at the memory and the disk that a run takes."""
+
+    def __init__(self, tree: ProcessTree, folder: Path, limits: Limits) -> None:
+        self.peak_memory_bytes = 0
+        self.disk_bytes = 0
+        self._tree = tree
+        self._folder = folder
+        self._limits = limits
+        self._next_at = tree.started_at + _CHECK_SECONDS
+
+    def look(self) -> Ending | None:
+        """Return why the run has to end now, or None."""
+        if time.monotonic() < self._next_at:
+            return None
+        self.peak_memory_bytes = max(self.peak_memory_bytes, self._tree.resident_bytes())
+        if self.peak_memory_bytes > self._limits.memory_bytes:
+            return Ending.MEMORY
+        self.disk_bytes, too_many = folder_usage(self._folder, self._limits.disk_bytes)
+        # A file that was unlinked while open is in no folder, but it does use up the disk.
+        if too_many or free_bytes(self._folder) < MIN_FREE_BYTES:
+            return Ending.DISK
+        self._next_at = time.monotonic() + _CHECK_SECONDS
+        return None
+
+
 def _supervise(
-    tree: ProcessTree, readers: list[PipeReader], limits: Limits, stop: StopRequest
-) -> tuple[Ending, int]:
-    """Wait until the script ends or must be killed; return why, and the peak memory in bytes."""
+    tree: ProcessTree, readers: list[PipeReader], watch: _Watch, limits: Limits, stop: StopRequest
+) -> Ending:
+    """Wait until the script ends or must be killed; return why."""
     soft_deadline = tree.started_at + limits.time_budget_seconds
     hard_deadline = soft_deadline + limits.kill_grace_seconds
-    next_memory_check = tree.started_at + _MEMORY_CHECK_SECONDS
-    asked_to_end, peak = False, 0
+    asked_to_end = False
     while not tree.has_exited():
         now = time.monotonic()
         if stop.wait(max(0.0, min(_POLL_SECONDS, hard_deadline - now))):
-            return Ending.STOPPED, peak
+            return Ending.STOPPED
         now = time.monotonic()
         if any(reader.flooded for reader in readers):
-            return Ending.OUTPUT_FLOOD, peak
+            return Ending.OUTPUT_FLOOD
         if now >= hard_deadline:
-            return Ending.TIMEOUT, peak
+            return Ending.TIMEOUT
         if now >= soft_deadline and not asked_to_end:
             tree.terminate()
             asked_to_end = True
-        if now >= next_memory_check:
-            peak = max(peak, tree.resident_bytes())
-            next_memory_check = now + _MEMORY_CHECK_SECONDS
-            if peak > limits.memory_bytes:
-                return Ending.MEMORY, peak
-    return Ending.EXITED_AFTER_SIGTERM if asked_to_end else Ending.EXITED, peak
+        if ending := watch.look():
+            return ending
+    return Ending.EXITED_AFTER_SIGTERM if asked_to_end else Ending.EXITED

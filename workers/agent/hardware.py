@@ -15,6 +15,7 @@ import psutil
 from workers.agent.attempt import StopRequest
 from workers.agent.environment import script_environment
 from workers.agent.execution import Ending, Execution, Limits, execute
+from workers.agent.sandbox import Sandbox
 from workers.protocol import Hardware
 
 TORCH_CHECK_SECONDS: Final = 60.0
@@ -45,11 +46,15 @@ class Machine:
 
 
 def inspect_machine(
-    folder: Path, tag: str, timeout_seconds: float = TORCH_CHECK_SECONDS, probe: Path = _PROBE
+    folder: Path,
+    tag: str,
+    timeout_seconds: float = TORCH_CHECK_SECONDS,
+    probe: Path = _PROBE,
+    sandbox: Sandbox | None = None,
 ) -> Machine:
     """Return the machine's profile; takes the seconds that importing torch takes.
 
-    The check works in a temporary folder inside ``folder``.
+    The check works in a temporary folder inside ``folder``, and in ``sandbox`` where there is one.
     A GPU whose driver hangs is given up after ``timeout_seconds``: scripts then see the CPU only.
     """
     hardware: Hardware = {
@@ -60,10 +65,14 @@ def inspect_machine(
         "ram_bytes": usable_memory_bytes(),
     }
     script_variables: dict[str, str] = {}
-    found, problem = _run_probe(folder, probe, tag, timeout_seconds, script_variables)
+
+    def look(variables: dict[str, str]) -> tuple[dict[str, Any], str]:
+        return _run_probe(folder, probe, tag, timeout_seconds, variables, sandbox)
+
+    found, problem = look(script_variables)
     if problem:
         hidden = {"CUDA_VISIBLE_DEVICES": ""}
-        found, second_problem = _run_probe(folder, probe, tag, timeout_seconds, hidden)
+        found, second_problem = look(hidden)
         if second_problem:
             found = {"notes": [problem, second_problem]}
         else:
@@ -78,18 +87,27 @@ def inspect_machine(
 
 
 def _run_probe(
-    parent: Path, probe: Path, tag: str, timeout_seconds: float, extra: dict[str, str]
+    parent: Path,
+    probe: Path,
+    tag: str,
+    timeout_seconds: float,
+    extra: dict[str, str],
+    sandbox: Sandbox | None,
 ) -> tuple[dict[str, Any], str]:
     """Return (what the probe printed, ""), or ({}, why it printed nothing)."""
     with tempfile.TemporaryDirectory(prefix="torch-check-", dir=parent) as name:
         folder = Path(name)
+        command = [sys.executable, "-u", str(probe)]
+        if sandbox is not None:
+            command = sandbox.wrap(command, folder=folder, readable=[probe])
         execution: Execution = execute(
-            [sys.executable, "-u", str(probe)],
+            command,
             tag=tag,
             environment=script_environment(folder, folder, extra=extra),
             folder=folder,
             limits=Limits(timeout_seconds, 1.0, usable_memory_bytes()),
             stop=StopRequest(),
+            sandboxed=sandbox is not None,
         )
     if execution.ending is not Ending.EXITED:
         return {}, f"the check of torch did not end within {timeout_seconds:g} s"

@@ -26,7 +26,9 @@ _OUT_OF_MEMORY = re.compile(
     r"MemoryError|OutOfMemoryError|CUDA out of memory|can't allocate memory|"
     r"Cannot allocate memory|not enough memory|MPS backend out of memory"
 )
-_DISK_FULL = re.compile(r"No space left on device|\[Errno 28\]|Disk quota exceeded")
+_DISK_FULL = re.compile(
+    r"No space left on device|\[Errno 28\]|Disk quota exceeded|\[Errno 27\]|File too large"
+)
 _NO_TORCH = re.compile(r"No module named 'torch'")
 
 
@@ -60,6 +62,13 @@ def judge(execution: Execution, limits: Limits) -> Submission:
             used, allowed = execution.peak_memory_bytes, limits.memory_bytes
             message = f"killed for using {used:,} bytes of memory, with {allowed:,} allowed"
             return failure(FailureClass.OOM, message, execution)
+        case Ending.DISK:
+            used, allowed = execution.disk_bytes, limits.disk_bytes
+            message = (
+                f"killed for its use of the disk: {used:,} bytes in the task folder, with "
+                f"{allowed:,} allowed, or the disk running full"
+            )
+            return failure(FailureClass.DISK_FULL, message, execution)
         case Ending.TIMEOUT:
             message = (
                 f"killed {limits.kill_grace_seconds:g} s after its budget of "

@@ -21,15 +21,20 @@ from workers.agent.client import (
     ServerError,
     ServerUnavailable,
 )
+from workers.agent.disk import MIN_FREE_BYTES
+from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_NOT_AUTHENTICATED, EXIT_OK
 from workers.agent.heartbeat import Heartbeat
 from workers.agent.outbox import Outbox
 from workers.agent.process_tree import kill_tagged
 from workers.agent.runner import Runner, RunOutcome
-from workers.protocol import MAX_LEASES_PER_CLAIM, ClaimReply, ClaimRequest, Hardware
+from workers.protocol import (
+    MAX_LEASES_PER_CLAIM,
+    ClaimReply,
+    ClaimRequest,
+    Hardware,
+    IsolationTier,
+)
 
-EXIT_OK: Final = 0
-EXIT_NOT_AUTHENTICATED: Final = 4
-EXIT_CANNOT_RUN: Final = 5
 _TICK_SECONDS: Final = 0.2  # how soon a signal is noticed
 _DEFAULT_HEARTBEAT_SECONDS: Final = 10.0  # until the first claim brings the server's
 _REFUSED_WAIT_SECONDS: Final = 60.0
@@ -49,6 +54,8 @@ class AgentOptions:
     max_tasks: int | None = None
     drain_seconds: float = 0.0  # after SIGTERM, how long running scripts may go on
     simulate: bool = False
+    isolation: IsolationTier = IsolationTier.T0
+    accepts_uploaded_scripts: bool = False
 
 
 class Agent:
@@ -142,6 +149,10 @@ class Agent:
         if self._outbox.is_full():
             self._say_once("the outbox is full: no new tasks until the server takes results")
             return False
+        if self._runner.free_bytes() < 2 * MIN_FREE_BYTES:
+            self._say_once("the disk is nearly full: no new tasks")
+            self._next_claim_at = time.monotonic() + _REFUSED_WAIT_SECONDS
+            return False
         return self._stuck_processes_are_gone()
 
     def _claim(self) -> None:
@@ -156,6 +167,8 @@ class Agent:
             "simulate": self._options.simulate,
             "hardware": self._hardware,
             "agent_version": AGENT_VERSION,
+            "isolation": self._options.isolation,
+            "accepts_uploaded_scripts": self._options.accepts_uploaded_scripts,
         }
         try:
             reply = self._client.claim(request)

@@ -29,6 +29,7 @@ import psutil
 
 TAG_VARIABLE: Final = "XEENET_RUN_TAG"
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_SIGNALLED: Final = 128
 _KILL_PAUSE_SECONDS: Final = 0.02
 _IS_LINUX: Final = sys.platform.startswith("linux")
 _LAUNCHER: Final = Path(__file__).with_name("launch.py")
@@ -77,16 +78,26 @@ class ProcessTree:
 
     ``tag`` identifies the run; it must be unique among running runs on this machine. Start it
     from a thread that outlives the run: the kernel sends the death signal when the *thread* ends.
+    No file of it may grow beyond ``file_bytes`` (Linux). ``sandboxed`` says that the command is
+    bubblewrap with the script inside.
     """
 
     def __init__(
-        self, command: Sequence[str], *, tag: str, environment: Mapping[str, str], folder: Path
+        self,
+        command: Sequence[str],
+        *,
+        tag: str,
+        environment: Mapping[str, str],
+        folder: Path,
+        file_bytes: int = sys.maxsize,
+        sandboxed: bool = False,
     ) -> None:
         self.tag = tag
+        self._sandboxed = sandboxed
         self.started_at = time.monotonic()
         if _IS_LINUX:
-            launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid())]
-            command = [*launcher, *command]
+            launcher = [sys.executable, "-I", "-S", str(_LAUNCHER)]
+            command = [*launcher, str(os.getpid()), str(file_bytes), *command]
         with _own.lock:
             self._popen = subprocess.Popen(
                 command,
@@ -119,8 +130,11 @@ class ProcessTree:
 
     @property
     def exit_code(self) -> int | None:
-        """Exit code of the direct child, negative for a signal; None until `kill` collected it."""
-        return self._popen.returncode
+        """Exit code of the script, negative for a signal; None until `kill` collected it."""
+        code = self._popen.returncode
+        if self._sandboxed and code is not None and code > _SIGNALLED:
+            return _SIGNALLED - code  # bubblewrap passes signals on as shells do
+        return code
 
     def has_exited(self) -> bool:
         """Return whether the direct child has ended, without collecting it.
@@ -137,11 +151,25 @@ class ProcessTree:
 
     def terminate(self) -> None:
         """Ask the whole group to end (SIGTERM; Ctrl-Break on Windows)."""
-        if hasattr(os, "killpg"):
+        if self._sandboxed:
+            self._terminate_inside()
+        elif hasattr(os, "killpg"):
             self._signal_group(signal.SIGTERM)
         else:
             with contextlib.suppress(OSError, ValueError):
                 self._popen.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM))
+
+    def _terminate_inside(self) -> None:
+        """Ask all in the sandbox to end, but not its first two processes.
+
+        Bubblewrap, which waits outside, and the first process inside die of SIGTERM, and their
+        death kills the script before it could print a result.
+        """
+        with contextlib.suppress(psutil.Error):
+            sandbox = psutil.Process(self.pid)
+            for process in set(sandbox.children(recursive=True)) - set(sandbox.children()):
+                with contextlib.suppress(psutil.Error):
+                    process.terminate()
 
     def resident_bytes(self) -> int:
         """Return the summed resident memory of the tree, and remember who belongs to it."""

@@ -6,30 +6,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import shutil
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from workers.agent.attempt import Attempt, StopReason
 from workers.agent.client import Client, ServerError
-from workers.agent.datasets import cached_dataset, fetch_dataset
+from workers.agent.datasets import cached_dataset, cached_dataset_path, fetch_dataset
+from workers.agent.disk import free_bytes, trim_folder
 from workers.agent.environment import script_environment
-from workers.agent.execution import Ending, Execution, Limits, execute
+from workers.agent.execution import MAX_DISK_BYTES, Ending, Execution, Limits, execute
 from workers.agent.hardware import Machine
 from workers.agent.judgement import failure, judge
-from workers.agent.scripts import ScriptUnavailable, resolve_script
+from workers.agent.sandbox import Sandbox
+from workers.agent.scripts import CodePolicy, ScriptUnavailable, is_uploaded, resolve_script
 from workers.agent.simulate import simulated_metrics, simulated_seconds
 from workers.agent.state import StateFolder, remove_folder
-from workers.protocol import FailureClass, Outcome, Submission
+from workers.protocol import FailureClass, IsolationTier, Outcome, Submission
 
 PREPARE_SECONDS: Final = 120.0
 _PREPARE_GRACE_SECONDS: Final = 5.0
+_MAX_CACHE_BYTES: Final = 20 * 1024**3
+_MAX_CACHED_FILES: Final = 1_000
+_MAX_KEPT_FOLDERS: Final = 20
+_MAX_KEPT_BYTES: Final = 2 * 1024**3
 
 log = logging.getLogger("xeenet.runner")
 
@@ -54,11 +62,18 @@ class RunnerSettings:
     """How this machine's owner wants tasks to be run."""
 
     simulate: bool = False
-    allow_server_code: bool = False
+    policy: CodePolicy = field(default_factory=CodePolicy)
+    sandbox: Sandbox | None = None  # tier T1; without one, T0
     keep_failed: bool = False
     threads: int | None = None
     memory_bytes: int = sys.maxsize  # per task
+    disk_bytes: int = MAX_DISK_BYTES  # per task folder
     data_folder: Path | None = None  # default: below the state folder
+
+    @property
+    def isolation(self) -> IsolationTier:
+        """The tier in which scripts run here."""
+        return IsolationTier.T0 if self.sandbox is None else IsolationTier.T1
 
 
 class _CannotRun(Exception):
@@ -102,17 +117,24 @@ class Runner:
             outcome.submission["code_sha256"] = attempt.lease["code_sha256"]
         return outcome
 
+    def free_bytes(self) -> int:
+        """Return what is left on the disk of the task folders."""
+        return free_bytes(self._state.work)
+
     def _train(self, attempt: Attempt, folder: Path) -> RunOutcome:
         lease = attempt.lease
         name, sha256 = lease["code_package_ref"], lease["code_sha256"]
         _step(attempt, 1, "resolve script %s (sha256 %s)", name, sha256[:12])
+        required = lease.get("required_isolation", IsolationTier.T0)
+        if required > self._settings.isolation:
+            message = f"the task needs isolation {required}, here is {self._settings.isolation}"
+            raise _CannotRun(message, FailureClass.ENV_ERROR)
         try:
             source = resolve_script(
-                name,
-                sha256,
+                lease,
                 client=self._client,
                 cache_folder=self._state.packages,
-                allow_server_code=self._settings.allow_server_code,
+                policy=self._settings.policy,
             )
         except ScriptUnavailable as problem:
             raise _CannotRun(str(problem), problem.failure_class) from problem
@@ -155,8 +177,13 @@ class Runner:
     def _place_dataset(self, attempt: Attempt, folder: Path, script: Path, config: Path) -> None:
         """Have the data set in the cache before the clock starts. Raises `_CannotRun`."""
         dataset = attempt.lease["dataset"]
-        if cached_dataset(self._data_folder, dataset) is not None:
+        if (cached := cached_dataset(self._data_folder, dataset)) is not None:
+            with contextlib.suppress(OSError):  # the owner's folder may be read-only
+                os.utime(cached)  # the cache gives up first what was not used for longest
             return
+        if self._settings.data_folder is None:  # never the owner's own folder
+            room = _MAX_CACHE_BYTES - int(dataset["size_bytes"])
+            trim_folder(self._data_folder, most_bytes=room, most_entries=_MAX_CACHED_FILES)
         self._data_folder.mkdir(parents=True, exist_ok=True)
         log.info("%s: fetching data set %s", attempt.label, dataset["name"])
         try:
@@ -165,14 +192,22 @@ class Runner:
             reason = "the server does not hold it"
         except (ServerError, OSError) as error:
             reason = f"the server did not deliver it: {error}"
+        if is_uploaded(attempt.lease):  # foreign code gets no network and no say over the cache
+            message = f"data set {dataset['name']} ({dataset['sha256'][:12]}) is not here: {reason}"
+            raise _CannotRun(message, FailureClass.ENV_ERROR)
         log.info("%s: %s; the script fetches it", attempt.label, reason)
+        command = [sys.executable, "-u", str(script), "--prepare", "--config-file", str(config)]
+        sandbox = self._settings.sandbox
+        if sandbox is not None:
+            command = sandbox.wrap(command, folder=folder, downloads_to=self._data_folder)
         execution = execute(
-            [sys.executable, "-u", str(script), "--prepare", "--config-file", str(config)],
+            command,
             tag=self._tag(attempt),
             environment=self._environment(folder, downloads=True),
             folder=folder,
-            limits=Limits(PREPARE_SECONDS, _PREPARE_GRACE_SECONDS, self._settings.memory_bytes),
+            limits=self._limits(PREPARE_SECONDS, _PREPARE_GRACE_SECONDS),
             stop=attempt.stop,
+            sandboxed=sandbox is not None,
         )
         if attempt.stop.requested or cached_dataset(self._data_folder, dataset) is not None:
             return
@@ -187,12 +222,15 @@ class Runner:
         self, attempt: Attempt, folder: Path, script: Path, config: Path
     ) -> RunOutcome:
         lease = attempt.lease
-        limits = Limits(
-            time_budget_seconds=lease["time_budget_seconds"],
-            kill_grace_seconds=lease["kill_grace_seconds"],
-            memory_bytes=self._settings.memory_bytes,
-        )
-        _step(attempt, 4, "spawn the script in its own session, with a clean environment")
+        limits = self._limits(lease["time_budget_seconds"], lease["kill_grace_seconds"])
+        command = [sys.executable, "-u", str(script), "--config-file", str(config)]
+        sandbox = self._settings.sandbox
+        if sandbox is None:
+            _step(attempt, 4, "spawn the script in its own session, with a clean environment (T0)")
+        else:
+            _step(attempt, 4, "spawn the script in a sandbox, with a clean environment (T1)")
+            data = cached_dataset_path(self._data_folder, lease["dataset"])
+            command = sandbox.wrap(command, folder=folder, readable=[data])
         _step(
             attempt,
             5,
@@ -201,13 +239,14 @@ class Runner:
             limits.time_budget_seconds + limits.kill_grace_seconds,
         )
         execution = execute(
-            [sys.executable, "-u", str(script), "--config-file", str(config)],
+            command,
             tag=self._tag(attempt),
             environment=self._environment(folder),
             folder=folder,
             limits=limits,
             stop=attempt.stop,
             progress=attempt.progress,
+            sandboxed=sandbox is not None,
         )
         if execution.ending is Ending.STOPPED and not execution.survivors:
             return _stopped(attempt)
@@ -245,11 +284,22 @@ class Runner:
             self._state.kept.mkdir(exist_ok=True)
             kept = self._state.kept / attempt.lease_id
             shutil.move(folder, kept)
+            trim_folder(
+                self._state.kept, most_bytes=_MAX_KEPT_BYTES, most_entries=_MAX_KEPT_FOLDERS
+            )
             _step(attempt, 7, "clean up: task folder kept in %s", kept)
         elif remove_folder(folder):
             _step(attempt, 7, "clean up: task folder removed")
         else:
             log.warning("%s: task folder not removed, the next start will", attempt.label)
+
+    def _limits(self, time_budget_seconds: float, kill_grace_seconds: float) -> Limits:
+        return Limits(
+            time_budget_seconds=time_budget_seconds,
+            kill_grace_seconds=kill_grace_seconds,
+            memory_bytes=self._settings.memory_bytes,
+            disk_bytes=self._settings.disk_bytes,
+        )
 
     def _environment(self, folder: Path, *, downloads: bool = False) -> dict[str, str]:
         return script_environment(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from experiments import catalog
 from workers.agent.client import Client, ServerError
-from workers.protocol import PACKAGE_PATH, FailureClass
+from workers.agent.disk import trim_folder
+from workers.protocol import PACKAGE_PATH, FailureClass, Lease, ScriptOrigin
 
 _MAX_SCRIPT_BYTES = 4 * 1024 * 1024
+_MAX_CACHE_BYTES = 64 * 1024 * 1024
+_MAX_CACHED_SCRIPTS = 200
 
 
 class ScriptUnavailable(Exception):
@@ -20,14 +24,34 @@ class ScriptUnavailable(Exception):
         self.failure_class = failure_class
 
 
+@dataclass(frozen=True)
+class CodePolicy:
+    """Which scripts that are not in this installation its owner lets run."""
+
+    server_code: bool = False  # other versions of the catalog's scripts, as the server has them
+    uploaded_scripts: bool = False  # researchers' own, approved by an operator of the server
+
+
+def is_uploaded(lease: Lease) -> bool:
+    """Return whether the lease's script is a researcher's and not the catalog's."""
+    return lease.get("script_origin", ScriptOrigin.BUILTIN) != ScriptOrigin.BUILTIN
+
+
 def resolve_script(
-    name: str, sha256: str, *, client: Client, cache_folder: Path, allow_server_code: bool
+    lease: Lease, *, client: Client, cache_folder: Path, policy: CodePolicy
 ) -> bytes:
-    """Return the source of experiment ``name`` whose SHA-256 is ``sha256``.
+    """Return the source of the lease's script, whose SHA-256 is the one the lease pins.
 
     The catalog of this installation comes first. Another hash is fetched from the server only
-    when the machine's owner allows to run what the server sends. Raises `ScriptUnavailable`.
+    when the machine's owner allows to run such scripts. Raises `ScriptUnavailable`.
     """
+    name, sha256 = lease["code_package_ref"], lease["code_sha256"]
+    if is_uploaded(lease):
+        difference = f"{name} ({sha256[:12]}) is an uploaded script"
+        if not policy.uploaded_scripts:
+            message = f"{difference}; this worker's owner allows none (--allow-uploaded-scripts)"
+            raise ScriptUnavailable(message, FailureClass.REFUSED)
+        return _from_server(sha256, difference, client, cache_folder)
     try:
         source = catalog.script_source(name)
         local = hashlib.sha256(source).hexdigest()
@@ -36,17 +60,23 @@ def resolve_script(
             return source
     except catalog.UnknownExperiment:
         difference = f"this worker knows no experiment {name!r}"
-    if not allow_server_code:
+    if not policy.server_code:
         message = (
             f"{difference}; update the worker, or start it with --allow-server-code to run what "
             "the server sends"
         )
         raise ScriptUnavailable(message, FailureClass.REFUSED)
+    return _from_server(sha256, difference, client, cache_folder)
+
+
+def _from_server(sha256: str, difference: str, client: Client, cache_folder: Path) -> bytes:
+    """Return the script with this hash from the cache or the server. Raises `ScriptUnavailable`."""
     target = cache_folder / f"{sha256}.py"
     try:
         if not target.exists():
             path = PACKAGE_PATH.format(sha256=sha256)
             client.download(path, target, sha256=sha256, max_bytes=_MAX_SCRIPT_BYTES)
+            trim_folder(cache_folder, most_bytes=_MAX_CACHE_BYTES, most_entries=_MAX_CACHED_SCRIPTS)
         source = target.read_bytes()
     except (ServerError, OSError) as error:
         message = f"{difference}; fetching it from the server failed: {error}"

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from workers.agent.disk import TEMPORARY_PREFIX
+
 HOME_VARIABLE: Final = "XEENET_WORKER_HOME"
 _APP_NAME: Final = "xeenet-worker"
 
@@ -110,8 +112,11 @@ class StateFolder:
         temporary.replace(self._credentials_path)
 
     def remove_stale_folders(self) -> int:
-        """Remove the task folders that a killed agent left; return how many."""
+        """Remove the task folders that a killed agent left, and half files; return how many."""
         stale = list(self.work.iterdir())
+        for folder in (self.data, self.packages):
+            stale += folder.glob(f"{TEMPORARY_PREFIX}*")
+        stale += [*self.outbox.glob("*.tmp"), *self.root.glob("*.tmp")]
         return sum(remove_folder(folder) for folder in stale)
 
     @property

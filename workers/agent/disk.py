@@ -1,0 +1,76 @@
+"""Room on the disk: what a task folder takes, what is left, and bounds for growing folders."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+# A run that leaves less than this is killed; no task is claimed below twice as much.
+MIN_FREE_BYTES: Final = 128 * 1024 * 1024
+MAX_FILES: Final = 100_000  # in one task folder
+_BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system's own is
+TEMPORARY_PREFIX: Final = ".download-"  # of files that are not whole yet
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free space of the disk that holds ``folder``, for this user."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:  # the folder is gone: nothing more can be written there
+        return MIN_FREE_BYTES
+
+
+def folder_usage(folder: Path, most_bytes: int) -> tuple[int, bool]:
+    """Return the bytes that ``folder`` takes on disk, and whether that is too much.
+
+    Too much is more than ``most_bytes`` or more than `MAX_FILES` entries; the count stops there,
+    so that a folder of a million files cannot keep the agent busy.
+    """
+    used, entries, waiting = 0, 0, [str(folder)]
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as listing:
+            for entry in listing:
+                entries += 1
+                used += _bytes_on_disk(entry)
+                if used > most_bytes or entries > MAX_FILES:
+                    return used, True
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+    return used, False
+
+
+def trim_folder(folder: Path, *, most_bytes: int, most_entries: int) -> None:
+    """Remove the oldest entries of ``folder`` until the rest keeps both bounds.
+
+    The newest entry stays, however large it is.
+    """
+    entries = []
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            with contextlib.suppress(OSError):
+                is_folder = path.is_dir() and not path.is_symlink()
+                size = folder_usage(path, most_bytes)[0] if is_folder else path.lstat().st_size
+                entries.append((path.lstat().st_mtime, path, size))
+    entries.sort(reverse=True)
+    total = 0
+    for place, (_, path, size) in enumerate(entries):
+        total += size
+        if place > 0 and (total > most_bytes or place >= most_entries):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
+def _bytes_on_disk(entry: os.DirEntry[str]) -> int:
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except OSError:
+        return 0
+    # A sparse file's length says little about the disk; Windows knows no blocks.
+    blocks = getattr(status, "st_blocks", None)
+    return status.st_size if blocks is None else blocks * _BLOCK_BYTES

@@ -1,0 +1,155 @@
+"""Who this worker is at the server: credentials from options, environment, disk or enrolment."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import socket
+import time
+
+from workers.agent import AGENT_VERSION
+from workers.agent.backoff import Backoff
+from workers.agent.client import (
+    Client,
+    NotAuthenticated,
+    RequestRefused,
+    ServerError,
+    ServerUnavailable,
+)
+from workers.agent.exits import (
+    EXIT_CANNOT_RUN,
+    EXIT_NOT_AUTHENTICATED,
+    EXIT_OK,
+    EXIT_USAGE,
+    StartError,
+)
+from workers.agent.hardware import Machine
+from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE, take_secret
+from workers.agent.state import Credentials, StateFolder
+from workers.protocol import EnrolRequest
+
+log = logging.getLogger("xeenet.agent")
+
+
+def find_credentials(
+    options: argparse.Namespace, state: StateFolder, machine: Machine
+) -> Credentials:
+    """Return server and token from the options, the environment, the state folder or enrolment."""
+    stored = state.load_credentials()
+    server_url = options.server or ""
+    from_environment = take_secret(TOKEN_VARIABLE), take_secret(ENROLMENT_VARIABLE)
+    token = options.token or from_environment[0]
+    enrolment_token = options.enrol or from_environment[1]
+    if token:
+        _check_token_kind(token)
+        if not server_url:
+            raise StartError("A token needs its server: add --server URL.", EXIT_USAGE)
+        return Credentials(server_url, token, name="")
+    if stored is not None:
+        if server_url and server_url != stored.server_url:
+            raise StartError(
+                f"This worker is enrolled at {stored.server_url}, not at {server_url}. "
+                "Give the other server its own --state-dir.",
+                EXIT_USAGE,
+            )
+        if enrolment_token:
+            log.info("already enrolled as %r, the enrolment token is not used", stored.name)
+        return stored
+    if not enrolment_token:
+        raise StartError(
+            "This worker is not enrolled. Make an enrolment token on the server's page for "
+            "workers, then start with --server URL --enrol TOKEN.",
+            EXIT_USAGE,
+        )
+    if not server_url:
+        raise StartError("Enrolment needs a server: add --server URL.", EXIT_USAGE)
+    host = socket.gethostname()[:64]
+    names = [options.name] if options.name else [host, f"{host}-{state.agent_id[:6]}"]
+    credentials = _enrol(server_url, enrolment_token, names, machine)
+    state.store_credentials(credentials)
+    log.info("enrolled as %r; the next start needs no token", credentials.name)
+    return credentials
+
+
+def rotate_token(state: StateFolder) -> int:
+    """Exchange the stored token for a new one; return the exit code.
+
+    Raises `StartError` when there is none to exchange or the server does not do it.
+    """
+    stored = state.load_credentials()
+    if stored is None:
+        raise StartError(
+            "There is no stored token to exchange: only an enrolled worker has one.", EXIT_USAGE
+        )
+    client = Client(stored.server_url, stored.token)
+    try:
+        token = client.rotate_token()["token"]
+    except NotAuthenticated as refused:
+        raise StartError(
+            f"The server does not know the stored token ({refused}). Enrol this worker again.",
+            EXIT_NOT_AUTHENTICATED,
+        ) from refused
+    except ServerError as error:
+        raise StartError(
+            f"No new token: {error}. Try again; should the server then not know this worker any "
+            "more, the answer was lost on its way: enrol this worker again.",
+            EXIT_CANNOT_RUN,
+        ) from error
+    finally:
+        client.close()
+    state.store_credentials(Credentials(stored.server_url, token, stored.name))
+    log.info("worker %r has a new token; the old one is dead", stored.name)
+    return EXIT_OK
+
+
+def _enrol(
+    server_url: str, enrolment_token: str, names: list[str], machine: Machine
+) -> Credentials:
+    """Exchange the enrolment token, waiting for the server as long as it takes.
+
+    The first of ``names`` that is free becomes the worker's.
+    """
+    client, backoff = Client(server_url), Backoff()
+    request: EnrolRequest = {
+        "enrolment_token": enrolment_token,
+        "name": names[0],
+        "hardware": machine.hardware,
+        "agent_version": AGENT_VERSION,
+    }
+    announced = False
+    try:
+        while True:
+            try:
+                reply = client.enrol(request)
+                return Credentials(server_url, reply["token"], reply["name"])
+            except ServerUnavailable as error:
+                if not announced:
+                    log.warning("no answer from %s, trying on: %s", server_url, error)
+                announced = True
+                time.sleep(backoff.next_wait(error.retry_after_seconds))
+            except RequestRefused as refused:
+                if refused.status == 400 and request["name"] != names[-1]:
+                    request["name"] = names[names.index(request["name"]) + 1]
+                    continue
+                advice = (
+                    "Choose another with --name."
+                    if refused.status == 400
+                    else "Enrolment tokens work once; make a new one on the server's page for "
+                    "workers."
+                )
+                raise StartError(
+                    f"The server refused the enrolment: {refused} {advice}",
+                    EXIT_NOT_AUTHENTICATED,
+                ) from refused
+    finally:
+        client.close()
+
+
+def _check_token_kind(token: str) -> None:
+    if token.startswith("xe_"):
+        raise StartError("This is an enrolment token: use it with --enrol.", EXIT_USAGE)
+    if token.startswith("xp_"):
+        raise StartError(
+            "This is a personal token, which cannot claim tasks. Enrol this machine as a worker.",
+            EXIT_USAGE,
+        )

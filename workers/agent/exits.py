@@ -1,0 +1,19 @@
+"""The agent's exit codes, and the error that ends a start with one of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EXIT_OK: Final = 0  # done or drained
+EXIT_USAGE: Final = 2  # wrong options
+EXIT_STATE_FOLDER: Final = 3  # the state folder cannot be used
+EXIT_NOT_AUTHENTICATED: Final = 4  # the server does not accept this worker
+EXIT_CANNOT_RUN: Final = 5  # this machine cannot run tasks
+
+
+class StartError(Exception):
+    """The agent cannot start; the message says why and what to do."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

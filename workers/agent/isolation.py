@@ -1,0 +1,80 @@
+"""Which isolation tier this machine offers: found out at the start by really running in it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from workers.agent.exits import EXIT_CANNOT_RUN, StartError
+from workers.agent.hardware import Machine, inspect_machine
+from workers.agent.sandbox import Sandbox, SandboxUnavailable, find_sandbox, gpu_devices
+from workers.agent.state import StateFolder
+from workers.protocol import IsolationTier
+
+AUTO: Final = "auto"
+CHOICES: Final = (AUTO, *IsolationTier)
+_INSTALL: Final = "Install bubblewrap 0.8 or newer (Debian and Ubuntu: apt-get install bubblewrap)"
+
+Inspect = Callable[[Sandbox | None], Machine]
+
+log = logging.getLogger("xeenet.agent")
+
+
+@dataclass(frozen=True)
+class Containment:
+    """How scripts run here, and what the machine can do that way.
+
+    ``why_not_t1`` is empty when there is a sandbox and when the owner wants none.
+    """
+
+    machine: Machine
+    sandbox: Sandbox | None = None
+    why_not_t1: str = ""
+
+    @property
+    def tier(self) -> IsolationTier:
+        """The tier to tell the server."""
+        return IsolationTier.T0 if self.sandbox is None else IsolationTier.T1
+
+
+def choose_containment(wanted: str, state: StateFolder) -> Containment:
+    """Return the best tier that works when ``wanted`` is "auto", else the wanted one.
+
+    Raises `StartError` when T1 is wanted and does not work.
+    """
+
+    def inspect(sandbox: Sandbox | None) -> Machine:
+        tag = state.tag_prefix + "torch-check"
+        return inspect_machine(state.work, tag, sandbox=sandbox)
+
+    if wanted == IsolationTier.T0:
+        return Containment(inspect(None))
+    try:
+        sandbox = find_sandbox(state.root, state.work, state.tag_prefix + "sandbox-check")
+        return _contained(sandbox, inspect, bool(gpu_devices()))
+    except SandboxUnavailable as problem:
+        if wanted == IsolationTier.T1:
+            message = f"Isolation T1 does not work here: {problem}. {_INSTALL}, or use T0."
+            raise StartError(message, EXIT_CANNOT_RUN) from problem
+        return Containment(inspect(None), why_not_t1=str(problem))
+
+
+def _contained(sandbox: Sandbox, inspect: Inspect, has_gpu: bool) -> Containment:
+    """Return T1 with what the machine can do in it. Raises `SandboxUnavailable` for a loss.
+
+    A sandbox in which torch or the GPU cannot be found would cost more than it protects. The
+    look outside, which takes seconds, is only taken where something might be missing inside.
+    """
+    inside = inspect(sandbox)
+    devices = inside.hardware.get("devices", [])
+    if devices and (not has_gpu or len(devices) > 1):
+        return Containment(inside, sandbox)
+    outside = inspect(None)
+    missing = [name for name in outside.hardware.get("devices", []) if name not in devices]
+    if missing:
+        raise SandboxUnavailable(
+            f"torch finds no {' or '.join(missing)} in the sandbox: {inside.why_not}"
+        )
+    return Containment(inside, sandbox)

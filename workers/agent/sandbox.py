@@ -1,0 +1,182 @@
+"""Isolation tier T1: a script in a bubblewrap sandbox (Linux with bubblewrap 0.8 or newer).
+
+Inside there is no network, no process but the script's own, and a file system made of what a
+script needs and nothing else: the system's libraries, this Python with torch, the GPU's devices,
+the data set, all read-only; only the task folder and a small /dev/shm can be written. What was not
+put in is not there: the agent's token, its outbox, other tasks, the owner's home.
+
+Everything inside ends with the agent, because the kernel ends a process-id namespace with its
+first process, and bubblewrap binds that one to its parent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import site
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from workers.agent.attempt import StopRequest
+from workers.agent.environment import script_environment
+from workers.agent.execution import Ending, Limits, execute
+
+# Its pages count in no process's memory until they are mapped, so it has to be small by itself.
+SHARED_MEMORY_BYTES: Final = 256 * 1024 * 1024
+_PROGRAM: Final = "bwrap"
+_PROBE: Final = Path(__file__).with_name("sandbox_probe.py")
+_PROBE_SECONDS: Final = 20.0
+_PROBE_MEMORY_BYTES: Final = 512 * 1024 * 1024
+
+_SYSTEM: Final = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/opt/rocm"),
+    *("/sys/devices/system/cpu", "/sys/devices/system/node", "/run/opengl-driver"),
+    *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives"),
+    *("/etc/localtime", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf"),
+)
+_FOR_DOWNLOADS: Final = (
+    *("/etc/resolv.conf", "/etc/hosts", "/etc/ssl", "/etc/pki", "/etc/ca-certificates"),
+    "/run/systemd/resolve",  # where resolv.conf often points to
+)
+_GPU_DEVICES: Final = ("nvidia*", "dri", "kfd", "dxg")
+
+
+class SandboxUnavailable(Exception):
+    """T1 does not work on this machine; the message says why."""
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A bubblewrap that was seen to work here."""
+
+    program: str
+
+    def wrap(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        readable: Sequence[Path] = (),
+        downloads_to: Path | None = None,
+    ) -> list[str]:
+        """Return ``command`` to be run inside, in ``folder``, which it may write.
+
+        ``readable`` are files and folders it may read besides. With ``downloads_to`` it has the
+        network and may write that folder too: for code that came with this installation.
+        """
+        arguments = [self.program, *_namespaces(network=downloads_to is not None)]
+        for path in _readable_paths(network=downloads_to is not None):
+            arguments += ["--ro-bind-try", path, path]
+        arguments += ["--proc", "/proc", "--dev", "/dev"]
+        arguments += ["--size", str(SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"]  # noqa: S108
+        devices = gpu_devices()
+        for device in devices:
+            arguments += ["--dev-bind", device, device]
+        if devices:  # the drivers' libraries look their hardware up there
+            arguments += ["--ro-bind", "/sys", "/sys"]
+        arguments += ["--remount-ro", "/dev", "--dir", "/tmp"]  # noqa: S108
+        for file in readable:
+            arguments += ["--ro-bind", str(file), str(file)]
+        for writable in (folder, downloads_to):
+            if writable is not None:
+                arguments += ["--bind", str(writable), str(writable)]
+        return [*arguments, "--chdir", str(folder), "--remount-ro", "/", "--", *command]
+
+
+def find_sandbox(state_root: Path, work: Path, tag: str) -> Sandbox:
+    """Return the sandbox after a run in it showed that it holds. Raises `SandboxUnavailable`.
+
+    ``state_root`` is what scripts must not see, ``work`` a folder for the trial's own.
+    """
+    if not sys.platform.startswith("linux"):
+        raise SandboxUnavailable("bubblewrap exists on Linux only")
+    program = shutil.which(_PROGRAM)
+    if program is None:
+        raise SandboxUnavailable("bubblewrap is not installed (the program bwrap)")
+    _check_nothing_private_is_readable(state_root)
+    sandbox = Sandbox(program)
+    with tempfile.TemporaryDirectory(prefix="sandbox-check-", dir=work) as name:
+        problem = _trial(sandbox, Path(name), state_root, tag)
+    if problem:
+        raise SandboxUnavailable(problem)
+    return sandbox
+
+
+def gpu_devices() -> list[str]:
+    """Return the device files through which scripts reach this machine's GPUs."""
+    return sorted(str(path) for pattern in _GPU_DEVICES for path in Path("/dev").glob(pattern))
+
+
+def _namespaces(*, network: bool) -> list[str]:
+    options = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts"]
+    options += ["--unshare-cgroup-try", "--hostname", "sandbox"]
+    if not network:
+        options.append("--unshare-net")
+    # No further user namespaces inside: most ways out of a sandbox begin with one.
+    return [*options, "--disable-userns", "--cap-drop", "ALL", "--die-with-parent"]
+
+
+def _readable_paths(*, network: bool) -> list[str]:
+    """Return what every script may read: the system, this Python, and torch's libraries."""
+    paths = [*_SYSTEM, *map(str, _python_folders()), *_library_folders()]
+    return paths + list(_FOR_DOWNLOADS if network else ())
+
+
+def _python_folders() -> list[Path]:
+    """Return the folders of this interpreter and its packages that the system's do not hold."""
+    folders = [Path(sys.prefix), Path(sys.exec_prefix), Path(sys.base_prefix)]
+    folders.append(Path(sys.executable).resolve().parent.parent)
+    folders += map(Path, site.getsitepackages())
+    if site.ENABLE_USER_SITE:
+        folders.append(Path(site.getusersitepackages()))
+    kept: list[Path] = []
+    for folder in sorted(set(folders), key=lambda folder: len(folder.parts)):
+        if not any(folder.is_relative_to(other) for other in (Path("/usr"), *kept)):
+            kept.append(folder)
+    return kept
+
+
+def _library_folders() -> list[str]:
+    """Return the owner's LD_LIBRARY_PATH, which scripts inherit."""
+    entries = os.environ.get("LD_LIBRARY_PATH", "").split(":")
+    return [entry for entry in entries if entry.startswith("/") and entry != "/"]
+
+
+def _check_nothing_private_is_readable(state_root: Path) -> None:
+    """Raise `SandboxUnavailable` when a folder that scripts need holds what they must not see."""
+    private = [state_root.resolve()]
+    for path in _readable_paths(network=False):
+        folder = Path(path).resolve()
+        home = [] if folder.is_relative_to("/usr") else [Path.home().resolve()]
+        for secret in [*private, *home]:
+            if secret.is_relative_to(folder):
+                raise SandboxUnavailable(
+                    f"scripts need to read {folder}, and {secret} lies in it; "
+                    "use a Python environment and a state folder apart from each other"
+                )
+
+
+def _trial(sandbox: Sandbox, folder: Path, state_root: Path, tag: str) -> str:
+    """Run the probe inside; return what is not as it should be, "" when the sandbox holds."""
+    command = [sys.executable, "-I", "-S", str(_PROBE), str(state_root)]
+    execution = execute(
+        sandbox.wrap(command, folder=folder, readable=[_PROBE]),
+        tag=tag,
+        environment=script_environment(folder, folder),
+        folder=folder,
+        limits=Limits(_PROBE_SECONDS, 1.0, _PROBE_MEMORY_BYTES),
+        stop=StopRequest(),
+        sandboxed=True,
+    )
+    if execution.ending is not Ending.EXITED:
+        return f"bwrap was not done after {_PROBE_SECONDS:g} s"
+    if execution.exit_code != 0 or execution.result is None:
+        words = execution.stderr_tail.strip().splitlines() or ["nothing on stderr"]
+        return f"bwrap ended with {execution.exit_code}: {words[-1]}"
+    problems = execution.result.get("problems")
+    return "" if problems == [] else f"the sandbox does not hold: {json.dumps(problems)}"
