@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from django.http import FileResponse
+from django.utils import timezone
 from rest_framework.test import APIClient
 
+from campaigns import lifecycle
 from campaigns.datasets import known_dataset, store_dataset
 from experiments import catalog
 from tests import factories
@@ -25,8 +27,8 @@ def own_media_folder(settings: Any, tmp_path: Path) -> None:
 
 
 def test_a_worker_gets_the_script_as_the_campaign_pinned_it() -> None:
-    campaign = factories.campaign()
-    client, _ = agent_client()
+    client, worker = agent_client()
+    campaign = factories.leased_task(worker, now=timezone.now()).task.campaign
 
     # As a download tool would ask; errors and files come whatever it accepts.
     answer = client.get(
@@ -37,11 +39,13 @@ def test_a_worker_gets_the_script_as_the_campaign_pinned_it() -> None:
     assert answer.headers["Content-Type"] == "application/octet-stream"
     assert answer.content == catalog.script_source("train_char_lm")
     assert hashlib.sha256(answer.content).hexdigest() == campaign.package_id
+    assert answer.headers["ETag"] == f'"{campaign.package_id}"'
 
 
 def test_a_worker_gets_the_bytes_of_a_stored_data_set() -> None:
     dataset = store_dataset("bard", TEXT)
-    client, _ = agent_client()
+    client, worker = agent_client()
+    factories.leased_task(worker, now=timezone.now(), dataset="bard")
 
     answer = client.get(f"/api/v1/datasets/{dataset.sha256}")
 
@@ -54,7 +58,8 @@ def test_a_worker_gets_the_bytes_of_a_stored_data_set() -> None:
 
 def test_a_data_set_that_is_known_but_not_stored_is_not_found_and_says_so() -> None:
     dataset = known_dataset("tinyshakespeare")
-    client, _ = agent_client()
+    client, worker = agent_client()
+    factories.leased_task(worker, now=timezone.now())
 
     answer = client.get(f"/api/v1/datasets/{dataset.sha256}")
 
@@ -66,9 +71,48 @@ def test_a_data_set_that_is_known_but_not_stored_is_not_found_and_says_so() -> N
 def test_a_data_set_whose_file_is_gone_is_not_found() -> None:
     dataset = store_dataset("bard", TEXT)
     Path(dataset.file.path).unlink()
-    client, _ = agent_client()
 
-    assert client.get(f"/api/v1/datasets/{dataset.sha256}").status_code == 404
+    answer = researcher_client()[0].get(f"/api/v1/datasets/{dataset.sha256}")
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_a_worker_gets_no_file_that_no_task_of_its_own_needs() -> None:
+    store_dataset("bard", TEXT)
+    client, worker = agent_client()
+    attempt = factories.leased_task(factories.worker(), now=timezone.now(), dataset="bard")
+    campaign = attempt.task.campaign
+    addresses = [
+        f"/api/v1/packages/{campaign.package_id}",
+        f"/api/v1/datasets/{campaign.dataset_id}",
+    ]
+
+    refused = [client.get(address) for address in addresses]
+
+    assert [answer.status_code for answer in refused] == [404, 404]
+    assert "holds no task that needs" in refused[0].json()["message"]
+    lifecycle.release(attempt.worker, attempt.lease_id, now=timezone.now())
+    own = factories.claim_one(worker, now=timezone.now())
+    assert [client.get(address).status_code for address in addresses] == [200, 200]
+    lifecycle.release(worker, own.lease_id, now=timezone.now())
+    assert client.get(addresses[0]).status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["packages", "datasets"])
+def test_who_has_the_bytes_already_is_told_so_by_their_hash(kind: str) -> None:
+    sha256 = (
+        factories.campaign().package_id
+        if kind == "packages"
+        else store_dataset("bard", TEXT).sha256
+    )
+    client = researcher_client()[0]
+
+    same = client.get(f"/api/v1/{kind}/{sha256}", headers={"if-none-match": f'"{sha256}"'})
+    other = client.get(f"/api/v1/{kind}/{sha256}", headers={"if-none-match": '"another"'})
+
+    assert (same.status_code, same.content) == (304, b"")
+    assert (other.status_code, other.headers["ETag"]) == (200, f'"{sha256}"')
+    other.close()
 
 
 @pytest.mark.parametrize("kind", ["packages", "datasets"])

@@ -12,17 +12,23 @@ from workers import roles
 from workers.models import AuditEntry
 
 
+def name_of(actor: User | None) -> str:
+    """Return what the logs call an actor; None is the command line on the server."""
+    return actor.get_username() if actor else "command line"
+
+
 def record(
     actor: User | None, verb: str, target: Model, *, now: dt.datetime, detail: str = ""
 ) -> None:
-    """Add an entry; without an actor it was the command line on the server."""
+    """Add an entry of what the actor did."""
     AuditEntry.objects.create(
         at=now,
         actor=actor,
-        actor_name=actor.get_username() if actor else "command line",
+        actor_name=name_of(actor),
         verb=verb,
         target_kind=target._meta.model_name or "",  # noqa: SLF001 - public by its docs
-        target_id=target.pk,
+        # A script's key is its hash; the entry's detail has it.
+        target_id=target.pk if isinstance(target.pk, int) else None,
         target_name=str(target)[:250],
         detail=detail[:500],
     )

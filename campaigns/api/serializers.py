@@ -7,7 +7,8 @@ from typing import Any, Final
 from rest_framework import serializers
 
 from campaigns.api.serializers_agent import DatasetReferenceSerializer
-from campaigns.models import Attempt, Campaign, Result, Task
+from campaigns.models import Attempt, Campaign, PackageOrigin, Result, Task
+from workers.models import ISOLATION_CHOICES
 
 MAX_LEADERBOARD_ROWS: Final = 500
 
@@ -17,6 +18,12 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
 
     owner = serializers.CharField(source="owner.username", default=None, allow_null=True)
     code_sha256 = serializers.CharField(source="package_id")
+    script_origin = serializers.ChoiceField(source="package.origin", choices=PackageOrigin.choices)
+    script_may_run = serializers.BooleanField(
+        source="package.may_run",
+        help_text="False while an uploaded script waits for an operator: no task is handed out.",
+    )
+    required_isolation = serializers.ChoiceField(choices=ISOLATION_CHOICES)
     dataset = DatasetReferenceSerializer()
     best_val_bpb = serializers.FloatField(
         allow_null=True, help_text="The best measured value; null while there is none."
@@ -33,6 +40,9 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
             "state_reason",
             "experiment",
             "code_sha256",
+            "script_origin",
+            "script_may_run",
+            "required_isolation",
             "dataset",
             "sampler",
             "base_seed",
@@ -184,15 +194,26 @@ class AttemptOfCampaignSerializer(AttemptSerializer):
         read_only_fields = fields
 
 
+class SpreadSerializer(serializers.Serializer[Any]):
+    """`spread.Spread`: what one point of the search space reached with its seeds."""
+
+    mean = serializers.FloatField(allow_null=True)
+    deviation = serializers.FloatField(
+        allow_null=True, help_text="Sample standard deviation; null with fewer than two values."
+    )
+    values = serializers.ListField(child=serializers.FloatField())
+
+
 class TaskDetailSerializer(TaskSerializer):
     """One task with its config, its attempts and its result."""
 
     config = serializers.DictField(help_text="What the script reads.")
     attempts = AttemptSerializer(many=True)
     result = ResultSerializer(default=None, allow_null=True)
+    replicates = SpreadSerializer(help_text="The measured values of these params, all seeds.")
 
     class Meta(TaskSerializer.Meta):
-        fields = (*TaskSerializer.Meta.fields, "config", "attempts", "result")
+        fields = (*TaskSerializer.Meta.fields, "config", "attempts", "result", "replicates")
         read_only_fields = fields
 
 
@@ -209,6 +230,22 @@ class LeaderboardQuerySerializer(serializers.Serializer[dict[str, Any]]):
         required=False,
         help_text="Rank only what was evaluated on the whole validation split, or on a part of it.",
     )
+    sort = serializers.CharField(
+        default="rank",
+        max_length=250,
+        help_text="Another order of the same ranks: rank, val_bpb, seed, steps, tokens, device, "
+        "time, or param. and a name, such as param.lr; with - before it descending.",
+    )
+    order = serializers.ChoiceField(
+        choices=["asc", "desc"], required=False, help_text="The same as - before sort."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        order = attrs.pop("order", None)
+        if order is not None:
+            key = attrs["sort"].removeprefix("-")
+            attrs["sort"] = key if order == "asc" else f"-{key}"
+        return attrs
 
 
 class ExportQuerySerializer(serializers.Serializer[dict[str, Any]]):

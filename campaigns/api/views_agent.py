@@ -9,8 +9,9 @@ import uuid
 from typing import Any, cast
 
 from django.conf import settings
-from django.http import FileResponse, HttpResponse
+from django.http import FileResponse, HttpResponse, HttpResponseBase, HttpResponseNotModified
 from django.shortcuts import get_object_or_404
+from django.utils.http import parse_etags
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
@@ -43,6 +44,7 @@ from workers import lifecycle as worker_lifecycle
 from workers.api.serializers import (
     EnrolReplySerializer,
     EnrolRequestSerializer,
+    TokenReplySerializer,
     WorkerSerializer,
 )
 from workers.authentication import WorkerTokenAuthentication
@@ -121,6 +123,25 @@ class MeView(AgentView):
     def get(self, request: Request) -> Response:
         worker_lifecycle.see(self.worker, now=database_now())
         return Response(WorkerSerializer(self.worker).data)
+
+
+class TokenView(AgentView):
+    """A worker changes its own token: as often as its owner likes, and once it may be known."""
+
+    @extend_schema(
+        operation_id="rotate_own_token",
+        tags=["agents"],
+        request=None,
+        responses={200: TokenReplySerializer, **errors(403, 409)},
+        description=(
+            "Replace the token this is asked with. The new one is shown this once; the old one "
+            "opens nothing from the next request on."
+        ),
+    )
+    def post(self, request: Request) -> Response:
+        secret = worker_lifecycle.rotate_token(self.worker)
+        # No cache on the way may keep a secret.
+        return Response({"token": secret}, headers={"Cache-Control": "no-store"})
 
 
 class ClaimView(AgentView):
@@ -218,7 +239,10 @@ class ReleaseView(LeaseHolderView):
 
 
 class DownloadView(APIView):
-    """Base of the files that leases name by hash, for workers and people."""
+    """Base of the files that leases name by hash: for people, and for workers that need them.
+
+    The bytes of a hash never change, so the hash is the ETag.
+    """
 
     authentication_classes: Any = (
         WorkerTokenAuthentication,
@@ -229,41 +253,80 @@ class DownloadView(APIView):
     # The file's own type is no choice, and errors are JSON.
     content_negotiation_class = AlwaysJSON
 
+    def check_need(self, request: Request, what: str, **of_campaign: str) -> None:
+        """Let a worker have only what a task needs that it holds now. Raises NotFound."""
+        if isinstance(request.auth, Worker):
+            wanted = {f"campaign__{name}": value for name, value in of_campaign.items()}
+            if not request.auth.leased_tasks.filter(**wanted).exists():
+                raise NotFound(f"This worker holds no task that needs this {what}.")
+
+    def unchanged(self, request: Request, sha256: str) -> HttpResponse | None:
+        """Return 304 for who has these bytes already."""
+        known = parse_etags(request.headers.get("If-None-Match", ""))
+        if f'"{sha256}"' not in known:
+            return None
+        return HttpResponseNotModified(headers=_file_headers(sha256))
+
+
+def _file_headers(sha256: str) -> dict[str, str]:
+    # Asked for again each time: whether the caller may have it can change, the bytes cannot.
+    return {"ETag": f'"{sha256}"', "Cache-Control": "private, no-cache"}
+
 
 class PackageView(DownloadView):
-    """The source of a training script, by its hash."""
+    """The source of a training script, by its hash.
+
+    A worker gets the scripts of the tasks it holds, uploaded ones only while they are approved.
+    """
 
     @extend_schema(
         operation_id="download_package",
         tags=["agents"],
         responses={
             (200, "application/octet-stream"): OpenApiTypes.BINARY,
+            304: OpenApiResponse(description="The copy with this ETag is the same."),
             **errors(403, 404),
         },
     )
     def get(self, request: Request, sha256: str) -> HttpResponse:
+        self.check_need(request, "script", package=sha256)
         package = get_object_or_404(Package, pk=sha256)
-        return HttpResponse(bytes(package.source), content_type="application/octet-stream")
+        if isinstance(request.auth, Worker) and not package.may_run:
+            raise PermissionDenied(f"The approval of the script {package} was withdrawn.")
+        return self.unchanged(request, sha256) or HttpResponse(
+            bytes(package.source),
+            content_type="application/octet-stream",
+            headers=_file_headers(sha256),
+        )
 
 
 class DatasetView(DownloadView):
-    """The bytes of a data set, by their hash, where the server has them."""
+    """The bytes of a data set, by their hash, where the server has them.
+
+    A worker gets the data sets of the tasks it holds.
+    """
 
     @extend_schema(
         operation_id="download_dataset",
         tags=["agents"],
         responses={
             (200, "application/octet-stream"): OpenApiTypes.BINARY,
+            304: OpenApiResponse(description="The copy with this ETag is the same."),
             **errors(403, 404),
         },
     )
-    def get(self, request: Request, sha256: str) -> FileResponse:
+    def get(self, request: Request, sha256: str) -> HttpResponseBase:
+        self.check_need(request, "data set", dataset=sha256)
         dataset = get_object_or_404(Dataset, pk=sha256)
         if not dataset.file or not dataset.file.storage.exists(str(dataset.file.name)):
             raise NotFound(
                 f"This server does not store the data set {dataset}; fetch it elsewhere."
             )
-        return FileResponse(dataset.file.open("rb"), content_type="application/octet-stream")
+        return self.unchanged(request, sha256) or FileResponse(
+            dataset.file.open("rb"),
+            content_type="application/octet-stream",
+            headers=_file_headers(sha256),
+        )
 
 
 def _validated(serializer_class: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
