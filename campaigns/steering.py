@@ -29,6 +29,12 @@ def may_change(user: roles.Person, campaign: Campaign) -> bool:
     return roles.may_change(user, campaign.owner_id)
 
 
+def must_create(actor: User | None) -> None:
+    """Raise PermissionDenied for who may not create campaigns, nor try out what one would be."""
+    if actor is not None and not roles.may_create(actor):
+        raise PermissionDenied("Only researchers and operators may create campaigns.")
+
+
 def create_campaign(
     actor: User | None,
     spec: CampaignSpec,
@@ -38,11 +44,12 @@ def create_campaign(
     detail: str = "",
 ) -> Campaign:
     """Store a draft that belongs to the actor; the command line may name another owner."""
-    if actor is not None and not roles.may_create(actor):
-        raise PermissionDenied("Only researchers and operators may create campaigns.")
+    must_create(actor)
     # One transaction in every verb here: no act without its entry.
     with transaction.atomic():
-        campaign = lifecycle.create_campaign(spec, owner=actor or owner, now=now)
+        campaign = lifecycle.create_campaign(
+            spec, owner=actor or owner, now=now, actor=lifecycle.person(actor)
+        )
         audit.record(actor, "create", campaign, now=now, detail=detail)
     return campaign
 
@@ -100,7 +107,8 @@ def enqueue(
     """Add one task with given params."""
     _must_change(actor, campaign)
     with transaction.atomic():
-        task = lifecycle.enqueue(campaign, params, seed=seed, now=now)
+        by = lifecycle.person(actor)
+        task = lifecycle.enqueue(campaign, params, seed=seed, now=now, actor=by)
         audit.record(actor, "enqueue", task, now=now)
     return task
 
@@ -159,14 +167,14 @@ def _steer(
 ) -> None:
     _must_change(actor, campaign)
     with transaction.atomic():
-        getattr(lifecycle, verb)(campaign, now=now, **arguments)
+        getattr(lifecycle, verb)(campaign, now=now, actor=lifecycle.person(actor), **arguments)
         audit.record(actor, verb, campaign, now=now, detail=detail)
 
 
 def _steer_task(actor: User | None, task: Task, verb: str, now: dt.datetime) -> None:
     _must_change(actor, task.campaign)
     with transaction.atomic():
-        getattr(lifecycle, verb)(task, now=now)
+        getattr(lifecycle, verb)(task, now=now, actor=lifecycle.person(actor))
         audit.record(actor, verb, task, now=now)
 
 

@@ -58,6 +58,7 @@ from campaigns.lifecycle.errors import (
     WrongState,
 )
 from campaigns.lifecycle.growth import add_tasks, enqueue, raise_attempts
+from campaigns.lifecycle.journal import SERVER, Actor, person
 from campaigns.lifecycle.leases import (
     Claim,
     cancel_task,
@@ -70,6 +71,8 @@ from campaigns.lifecycle.leases import (
 from campaigns.lifecycle.submissions import Answer, submit
 
 __all__ = [
+    "SERVER",
+    "Actor",
     "Answer",
     "CampaignSpec",
     "Claim",
@@ -92,6 +95,7 @@ __all__ = [
     "finish_if_done",
     "launch",
     "pause",
+    "person",
     "raise_attempts",
     "release",
     "renew",

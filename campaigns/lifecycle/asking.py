@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from campaigns.lifecycle.errors import WrongState
 from campaigns.lifecycle.growth import enqueue
+from campaigns.lifecycle.journal import agent
 from campaigns.lifecycle.leases import Claim, attempts_of_claim, lease_waiting, why_nothing
 from campaigns.models import Campaign, CampaignState
 from campaigns.samplers import Params
@@ -44,7 +45,7 @@ def ask(
             among = Q(campaign=campaign)
         else:
             count = 1
-            among = Q(pk=enqueue(campaign, params, seed=seed, now=now).pk)
+            among = Q(pk=enqueue(campaign, params, seed=seed, now=now, actor=agent(worker)).pk)
         claim = lease_waiting(worker, claim_id=claim_id, count=count, now=now, among=among)
         if params is not None and not claim.attempts:
             raise WrongState(f"The campaign hands out nothing now. {claim.reason}")

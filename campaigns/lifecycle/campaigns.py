@@ -16,7 +16,9 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 
 from campaigns import samplers
 from campaigns.datasets import UnknownDataset, known_dataset
+from campaigns.lifecycle import journal
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
+from campaigns.lifecycle.journal import SERVER, Actor, Change
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import (
     MAX_BUDGET_SECONDS,
@@ -63,7 +65,9 @@ class CampaignSpec:
     required_isolation: str = IsolationTier.T0
 
 
-def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime) -> Campaign:
+def create_campaign(
+    spec: CampaignSpec, *, owner: User | None, now: dt.datetime, actor: Actor = SERVER
+) -> Campaign:
     """Check a description and store it as a draft, its script and data set pinned by hash.
 
     Raises InvalidCampaign with every error found, by field.
@@ -87,6 +91,7 @@ def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime)
         except ValidationError as error:
             raise InvalidCampaign(error.message_dict) from error
         campaign.save()
+        journal.record(actor, Change(campaign, "", CampaignState.DRAFT), now=now)
     return campaign
 
 
@@ -187,7 +192,7 @@ def _sampler_problems(name: str, space: SearchSpace | None) -> list[str]:
     return []
 
 
-def launch(campaign: Campaign, *, now: dt.datetime) -> None:
+def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> None:
     """Draft → active; all tasks are made in the same transaction.
 
     Raises WrongState unless draft, InvalidCampaign when the constraints leave no point.
@@ -196,7 +201,7 @@ def launch(campaign: Campaign, *, now: dt.datetime) -> None:
     tasks = list(sampled_tasks(campaign, range(campaign.task_count), now=now))
     # One transaction: an active campaign without its tasks would look finished.
     with transaction.atomic():
-        _move(campaign, "launch", launched_at=now)
+        _move(campaign, "launch", actor, now, f"{len(tasks)} tasks", launched_at=now)
         Task.objects.bulk_create(tasks, batch_size=CREATE_BATCH)
 
 
@@ -238,28 +243,30 @@ def new_task(
     )
 
 
-def pause(campaign: Campaign, *, now: dt.datetime, reason: str = "") -> None:
+def pause(campaign: Campaign, *, now: dt.datetime, reason: str = "", actor: Actor = SERVER) -> None:
     """active → paused: nothing new is handed out, what runs may finish. Raises WrongState."""
-    _move(campaign, "pause", state_reason=reason[:500], paused_at=now)
+    _move(campaign, "pause", actor, now, reason, state_reason=reason[:500], paused_at=now)
 
 
-def resume(campaign: Campaign, *, now: dt.datetime) -> None:
+def resume(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> None:
     """paused → active. Raises WrongState."""
-    _move(campaign, "resume", state_reason="", paused_at=None, resumed_at=now)
+    _move(campaign, "resume", actor, now, state_reason="", paused_at=None, resumed_at=now)
 
 
-def cancel(campaign: Campaign, *, now: dt.datetime, reason: str = "") -> None:
+def cancel(
+    campaign: Campaign, *, now: dt.datetime, reason: str = "", actor: Actor = SERVER
+) -> None:
     """draft, active or paused → cancelled, its open tasks with it. Raises WrongState.
 
     Workers learn at their next heartbeat. Results that exist stay.
     """
     # One transaction: no task may be claimable in a cancelled campaign.
     with transaction.atomic():
-        _move(campaign, "cancel", state_reason=reason[:500], finished_at=now)
-        cancel_open_tasks(Task.objects.filter(campaign=campaign), now=now)
+        _move(campaign, "cancel", actor, now, reason, state_reason=reason[:500], finished_at=now)
+        cancel_open_tasks(Task.objects.filter(campaign=campaign), now=now, actor=actor)
 
 
-def cancel_open_tasks(tasks: TaskQuerySet, *, now: dt.datetime) -> int:
+def cancel_open_tasks(tasks: TaskQuerySet, *, now: dt.datetime, actor: Actor) -> int:
     """Pending or leased → cancelled for a queryset of tasks; return how many. In a transaction.
 
     Tasks before attempts, like every verb: the same lock order everywhere, so none deadlocks.
@@ -267,6 +274,11 @@ def cancel_open_tasks(tasks: TaskQuerySet, *, now: dt.datetime) -> int:
     # Read for the locks alone, always in one order. The updates name the tasks by query: a list of
     # 100,000 ids is more than a statement may hold.
     list(tasks.open().order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
+    running = Attempt.objects.filter(task__in=tasks, outcome=AttemptOutcome.RUNNING)
+    reason = "Cancelled by a person."
+    # Before they move: the journal reads from the rows where each stood.
+    journal.record_tasks(actor, tasks.open(), TaskState.CANCELLED, now=now, reason=reason)
+    journal.record_attempts(actor, running, AttemptOutcome.CANCELLED, now=now, reason=reason)
     cancelled = tasks.open().update(
         state=TaskState.CANCELLED,
         finished_at=now,
@@ -275,9 +287,8 @@ def cancel_open_tasks(tasks: TaskQuerySet, *, now: dt.datetime) -> int:
         lease_expires_at=None,
         deadline_at=None,
     )
-    running = Attempt.objects.filter(task__in=tasks, outcome=AttemptOutcome.RUNNING)
     running.filter(task__state=TaskState.CANCELLED).update(
-        outcome=AttemptOutcome.CANCELLED, ended_at=now, message="Cancelled by a person."
+        outcome=AttemptOutcome.CANCELLED, ended_at=now, message=reason
     )
     return cancelled
 
@@ -312,32 +323,58 @@ def _finish(campaigns: QuerySet[Campaign], now: dt.datetime) -> int:
     # Locked, then judged again: one statement would see the tasks as they were before it waited
     # for a `retry_task`, and would complete a campaign whose task just became pending.
     with transaction.atomic():
-        chosen = list(
-            done.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True)
-        )
-        if not chosen:
+        before = dict(done.order_by("pk").select_for_update(no_key=True).values_list("pk", "state"))
+        if not before:
             return 0
-        again = done.filter(pk__in=chosen)
+        again = done.filter(pk__in=before)
         finished = again.update(
             state=CampaignState.COMPLETED, finished_at=now, revision=F("revision") + 1
         )
-        moved = Campaign.objects.filter(pk__in=chosen, state=CampaignState.COMPLETED)
+        moved = list(Campaign.objects.filter(pk__in=before, state=CampaignState.COMPLETED))
+        changes = [Change(one, before[one.pk], CampaignState.COMPLETED) for one in moved]
+        journal.record(SERVER, *changes, now=now, reason="No task is open.")
         for campaign in moved:
             events.note_finished(campaign, now=now)
         return finished
 
 
-def _move(campaign: Campaign, verb: str, **fields: Any) -> None:
+def reactivate(
+    campaign: Campaign, actor: Actor, now: dt.datetime, reason: str, **fields: dt.datetime
+) -> None:
+    """completed → active for a campaign that got an open task; any other stays. In a transaction.
+
+    The caller holds the campaign's lock.
+    """
+    completed = Campaign.objects.filter(pk=campaign.pk, state=CampaignState.COMPLETED)
+    if completed.update(state=CampaignState.ACTIVE, finished_at=None, **fields):
+        change = Change(campaign, CampaignState.COMPLETED, CampaignState.ACTIVE)
+        journal.record(actor, change, now=now, reason=reason)
+
+
+def _move(
+    campaign: Campaign,
+    verb: str,
+    actor: Actor,
+    now: dt.datetime,
+    reason: str = "",
+    **fields: Any,
+) -> None:
     """One guarded UPDATE; zero rows means that another state came first."""
     transition = CAMPAIGN_TRANSITIONS[verb]
     (target,) = transition.targets
-    moved = Campaign.objects.filter(pk=campaign.pk, state__in=transition.sources).update(
-        state=target, revision=F("revision") + 1, **fields
-    )
+    rows = Campaign.objects.filter(pk=campaign.pk)
+    # One transaction: no change without its line in the journal, which names the state left.
+    with transaction.atomic():
+        before = rows.select_for_update(no_key=True).values_list("state", flat=True).get()
+        moved = rows.filter(state__in=transition.sources).update(
+            state=target, revision=F("revision") + 1, **fields
+        )
+        if moved:
+            journal.record(actor, Change(campaign, before, target), now=now, reason=reason)
     if not moved:
-        campaign.refresh_from_db(fields=["state"])
+        campaign.state = before
         wanted = " or ".join(sorted(transition.sources))
-        raise WrongState(f"The campaign is {campaign.state}; only {wanted} can {verb}.")
+        raise WrongState(f"The campaign is {before}; only {wanted} can {verb}.")
     campaign.state = target
     for name, value in fields.items():
         setattr(campaign, name, value)

@@ -13,16 +13,18 @@ from campaigns.lifecycle.campaigns import (
     MAX_TASKS,
     MAX_TRIES,
     new_task,
+    reactivate,
     sampled_tasks,
 )
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
+from campaigns.lifecycle.journal import SERVER, Actor
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import MAX_SEED, Campaign, CampaignState, Task, TaskOrigin
 from campaigns.samplers import Params
 from campaigns.search_space import SearchSpace
 
 
-def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime) -> None:
+def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime, actor: Actor = SERVER) -> None:
     """Sample `count` more tasks, seeds and numbers going on where they ended.
 
     active or paused stay, completed → active. Raises WrongState, InvalidCampaign.
@@ -37,11 +39,16 @@ def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime) -> None:
             raise InvalidCampaign({"count": ["would pass the largest seed"]})
         tasks = sampled_tasks(locked, range(first, first + count), now=now)
         Task.objects.bulk_create(tasks, batch_size=CREATE_BATCH)
-        _grown(campaign, first + count)
+        _grown(campaign, locked, first + count, actor, now)
 
 
 def enqueue(
-    campaign: Campaign, params: Params, *, now: dt.datetime, seed: int | None = None
+    campaign: Campaign,
+    params: Params,
+    *,
+    now: dt.datetime,
+    seed: int | None = None,
+    actor: Actor = SERVER,
 ) -> Task:
     """Add one task with given params; its seed goes on with the campaign's unless given.
 
@@ -65,7 +72,7 @@ def enqueue(
             raise InvalidCampaign(
                 {"params": ["this point with this seed is in the campaign already"]}
             ) from error
-        _grown(campaign, number + 1)
+        _grown(campaign, locked, number + 1, actor, now)
     return task
 
 
@@ -107,8 +114,10 @@ def _next_number(campaign: Campaign) -> int:
     return 0 if last is None else last + 1
 
 
-def _grown(campaign: Campaign, task_count: int) -> None:
+def _grown(
+    campaign: Campaign, locked: Campaign, task_count: int, actor: Actor, now: dt.datetime
+) -> None:
     rows = Campaign.objects.filter(pk=campaign.pk)
     rows.update(task_count=task_count, revision=F("revision") + 1)
-    rows.filter(state=CampaignState.COMPLETED).update(state=CampaignState.ACTIVE, finished_at=None)
+    reactivate(locked, actor, now, "Tasks were added.")
     campaign.refresh_from_db()

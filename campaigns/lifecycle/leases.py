@@ -17,8 +17,10 @@ from django.db import DatabaseError, transaction
 from django.db.models import Exists, F, Max, OuterRef, Q, Value
 from django.db.models.functions import Greatest, Least
 
-from campaigns.lifecycle.campaigns import cancel_open_tasks, note_ended_task
+from campaigns.lifecycle import journal
+from campaigns.lifecycle.campaigns import cancel_open_tasks, note_ended_task, reactivate
 from campaigns.lifecycle.errors import LeaseLost, LeaseUnknown, WrongState
+from campaigns.lifecycle.journal import LEASE_SWEEP, SERVER, Actor, Change
 from campaigns.models import (
     Attempt,
     AttemptOutcome,
@@ -81,8 +83,7 @@ def lease_waiting(
         tasks = waiting.select_related("campaign").select_for_update(
             skip_locked=True, of=("self",)
         )[:count]
-        for task in tasks:
-            _lease(task, worker, claim_id, now)
+        _lease(list(tasks), worker, claim_id, now)
         attempts = attempts_of_claim(worker, claim_id)
     reason = "" if len(attempts) == count else _why_fewer(worker, among)
     return Claim(attempts, reason)
@@ -143,35 +144,60 @@ def _why_not_run(worker: Worker, waiting: list[Campaign]) -> str:
     return ""
 
 
-def _lease(task: Task, worker: Worker, claim_id: uuid.UUID, now: dt.datetime) -> None:
+def _lease(tasks: list[Task], worker: Worker, claim_id: uuid.UUID, now: dt.datetime) -> None:
+    """Pending → leased for tasks that this transaction has locked: four statements for any number.
+
+    Raises WrongState, and changes nothing, should one of them not be pending after all.
+    """
+    if not tasks:
+        return
     times = settings.XEENET
-    longest = (
-        times["SETUP_GRACE_SECONDS"]
-        + task.campaign.time_budget_seconds
-        + times["KILL_GRACE_SECONDS"]
-        + times["SUBMIT_GRACE_SECONDS"]
+    lease = dt.timedelta(seconds=times["LEASE_SECONDS"])
+    around_the_run = (
+        times["SETUP_GRACE_SECONDS"] + times["KILL_GRACE_SECONDS"] + times["SUBMIT_GRACE_SECONDS"]
     )
-    deadline = now + dt.timedelta(seconds=longest)
-    lease_id = uuid.uuid4()
-    leased = Task.objects.filter(pk=task.pk, state=TaskState.PENDING).update(
-        state=TaskState.LEASED,
-        lease_id=lease_id,
-        worker=worker,
-        lease_expires_at=min(now + dt.timedelta(seconds=times["LEASE_SECONDS"]), deadline),
-        deadline_at=deadline,
-    )
-    # Zero rows: another process took it between our look and our update (SQLite has no row lock,
-    # but one writer; PostgreSQL skipped it). The claim then brings one lease less.
-    if leased:
-        last = task.attempts.aggregate(last=Max("number"))["last"] or 0
-        Attempt.objects.create(
+    attempts = _new_attempts(tasks, worker, claim_id, now)
+    for attempt, task in zip(attempts, tasks, strict=True):
+        longest = around_the_run + task.campaign.time_budget_seconds
+        task.state = TaskState.LEASED
+        task.lease_id = attempt.lease_id
+        task.worker = worker
+        task.deadline_at = now + dt.timedelta(seconds=longest)
+        task.lease_expires_at = min(now + lease, task.deadline_at)
+    columns = ["state", "lease_id", "worker", "deadline_at", "lease_expires_at"]
+    leased = Task.objects.filter(state=TaskState.PENDING).bulk_update(tasks, columns)
+    if leased != len(tasks):
+        raise WrongState("A task that waited was taken meanwhile; claim again.")
+    Attempt.objects.bulk_create(attempts)
+    changes = [
+        change
+        for attempt, task in zip(attempts, tasks, strict=True)
+        for change in (
+            Change(task, TaskState.PENDING, TaskState.LEASED, attempt),
+            Change(attempt, "", AttemptOutcome.RUNNING),
+        )
+    ]
+    journal.record(journal.agent(worker), *changes, now=now)
+
+
+def _new_attempts(
+    tasks: list[Task], worker: Worker, claim_id: uuid.UUID, now: dt.datetime
+) -> list[Attempt]:
+    """Return the tasks' next attempts, unsaved."""
+    # Not in the query that locked the tasks: it sees attempts as they were before it waited.
+    made = Attempt.objects.filter(task__in=tasks).order_by().values("task")
+    last = dict(made.annotate(last=Max("number")).values_list("task", "last"))
+    return [
+        Attempt(
             task=task,
-            number=last + 1,
-            lease_id=lease_id,
+            number=last.get(task.pk, 0) + 1,
+            lease_id=uuid.uuid4(),
             claim_id=claim_id,
             worker=worker,
             started_at=now,
         )
+        for task in tasks
+    ]
 
 
 def renew(
@@ -224,7 +250,8 @@ def release(worker: Worker, lease_id: uuid.UUID, *, now: dt.datetime, reason: st
             pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id
         ).update(state=TaskState.PENDING, available_at=now, **NO_LEASE)
         if freed:
-            end_attempt(attempt, AttemptOutcome.RELEASED, now=now, message=reason)
+            moved = Change(attempt.task, TaskState.LEASED, TaskState.PENDING, attempt)
+            end_attempt(attempt, AttemptOutcome.RELEASED, moved, now=now, message=reason)
             return
     attempt.refresh_from_db(fields=["outcome"])
     if attempt.outcome != AttemptOutcome.RELEASED:
@@ -266,9 +293,13 @@ def _expire_one(task: Task, now: dt.datetime) -> int:
         )
         if moved:
             attempt = Attempt.objects.get(task=task, outcome=AttemptOutcome.RUNNING)
+            attempt.task = task
+            to = TaskState.FAILED if failed else TaskState.PENDING
             end_attempt(
                 attempt,
                 AttemptOutcome.LOST,
+                Change(task, TaskState.LEASED, to, attempt),
+                actor=LEASE_SWEEP,
                 now=now,
                 failure_class=FailureClass.LOST,
                 message="The worker was not heard of for the lease time.",
@@ -286,23 +317,40 @@ def find_attempt(worker: Worker, lease_id: uuid.UUID) -> Attempt:
     attempt = found.first()
     if attempt is None:
         raise LeaseUnknown
+    attempt.worker = worker
     return attempt
 
 
 def end_attempt(
-    attempt: Attempt, outcome: AttemptOutcome, *, now: dt.datetime, message: str = "", **fields: Any
+    attempt: Attempt,
+    outcome: AttemptOutcome,
+    moved: Change | None = None,
+    *,
+    now: dt.datetime,
+    actor: Actor | None = None,
+    message: str = "",
+    **fields: Any,
 ) -> None:
-    """Close an attempt; its end stays when it had one (lost earlier, come back late)."""
+    """Close an attempt and write down how its task `moved`; without an actor its worker did it.
+
+    Its end stays when it had one (lost earlier, come back late).
+    """
     if attempt.ended_at is None:
         fields["ended_at"] = now
     Attempt.objects.filter(pk=attempt.pk).update(outcome=outcome, message=message[:1000], **fields)
+    changes = [moved] if moved else []
+    changes.append(Change(attempt, attempt.outcome, outcome))
+    journal.record(actor or journal.agent(attempt.worker), *changes, now=now, reason=message)
 
 
-def cancel_task(task: Task, *, now: dt.datetime) -> None:
+def cancel_task(task: Task, *, now: dt.datetime, actor: Actor = SERVER) -> None:
     """Pending or leased → cancelled. Raises WrongState."""
+    rows = Task.objects.filter(pk=task.pk)
     # One transaction: task and attempt must agree.
     with transaction.atomic():
-        if not cancel_open_tasks(Task.objects.filter(pk=task.pk), now=now):
+        # Locked in any state: else it could be retried and claimed between the statements.
+        rows.select_for_update(no_key=True).get()
+        if not cancel_open_tasks(rows, now=now, actor=actor):
             task.refresh_from_db(fields=["state"])
             raise WrongState(
                 f"The task is {task.state}; only a pending or leased one can be cancelled."
@@ -310,7 +358,7 @@ def cancel_task(task: Task, *, now: dt.datetime) -> None:
     note_ended_task(task.campaign_id, now=now)
 
 
-def retry_task(task: Task, *, now: dt.datetime) -> None:
+def retry_task(task: Task, *, now: dt.datetime, actor: Actor = SERVER) -> None:
     """Failed → pending with one more try; a completed campaign becomes active again.
 
     Raises WrongState when the task did not fail or its campaign was cancelled.
@@ -331,11 +379,8 @@ def retry_task(task: Task, *, now: dt.datetime) -> None:
         )
         if not moved:
             raise WrongState("Only a failed task can be run again.")
-        rows = Campaign.objects.filter(pk=campaign.pk)
-        rows.update(revision=F("revision") + 1)
-        rows.filter(state=CampaignState.COMPLETED).update(
-            # Resumed: else the failures that ended it would pause it again at the first new one.
-            state=CampaignState.ACTIVE,
-            finished_at=None,
-            resumed_at=now,
-        )
+        moved_to = Change(task, TaskState.FAILED, TaskState.PENDING)
+        journal.record(actor, moved_to, now=now, reason="One more try.")
+        Campaign.objects.filter(pk=campaign.pk).update(revision=F("revision") + 1)
+        # Resumed: else the failures that ended it would pause it again at the first new one.
+        reactivate(campaign, actor, now, "A task was given one more try.", resumed_at=now)

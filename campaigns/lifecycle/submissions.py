@@ -17,6 +17,7 @@ from django.db.models import F, Q
 
 from campaigns.lifecycle.campaigns import note_ended_task, pause
 from campaigns.lifecycle.errors import ResultConflict, WrongState
+from campaigns.lifecycle.journal import FAILURE_BREAKER, Change
 from campaigns.lifecycle.leases import NO_LEASE, end_attempt, find_attempt
 from campaigns.lifecycle.retry import (
     BREAKER_FAILURES,
@@ -60,7 +61,8 @@ def submit(worker: Worker, lease_id: uuid.UUID, body: Submission, *, now: dt.dat
     with transaction.atomic():
         attempt = find_attempt(worker, lease_id)
         # The row lock makes two equal submits follow one another (a proxy may repeat a PUT).
-        Task.objects.select_for_update().get(pk=attempt.task_id)
+        rows = Task.objects.select_for_update().filter(pk=attempt.task_id)
+        attempt.task.state = rows.values_list("state", flat=True).get()
         attempt.refresh_from_db(fields=["outcome", "submission_digest", "answer", "ended_at"])
         if attempt.submission_digest:
             return _stored_answer(attempt, digest)
@@ -101,15 +103,17 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
         reason = "; ".join(problems)
         _fail(attempt, FailureClass.INVALID_RESULT, reason, body, now)
         return Answer(Verdict.REFUSED, f"The result was refused: {reason}.")
-    moved = Task.objects.filter(_owned(attempt), pk=attempt.task_id).update(
+    task = attempt.task
+    completed = Task.objects.filter(_owned(attempt), pk=task.pk).update(
         state=TaskState.COMPLETED, finished_at=now, failure_class="", **NO_LEASE
     )
     diverged = metrics.get("diverged") is True
-    if not moved:
+    if not completed:
         end_attempt(attempt, AttemptOutcome.LATE, now=now, **_report(body))
         return Answer(Verdict.LATE, "Kept, but another attempt or a person decided the task.")
     outcome = AttemptOutcome.DIVERGED if diverged else AttemptOutcome.COMPLETED
-    end_attempt(attempt, outcome, now=now, failure_class="", **_report(body))
+    moved = Change(task, task.state, TaskState.COMPLETED, attempt)
+    end_attempt(attempt, outcome, moved, now=now, failure_class="", **_report(body))
     _store_result(attempt, metrics, simulated=body.get("simulated", False), now=now)
     return Answer(Verdict.ACCEPTED, "The result is stored.")
 
@@ -208,13 +212,17 @@ def _fail(
         **charge,
         **NO_LEASE,
     )
-    outcome = AttemptOutcome.FAILED if failed or retried else AttemptOutcome.LATE
-    end_attempt(attempt, outcome, now=now, message=message, **report)
+    if not failed and not retried:
+        end_attempt(attempt, AttemptOutcome.LATE, now=now, message=message, **report)
+        return Answer(
+            Verdict.LATE, "The failure is stored; the lease had ended, so it moves nothing."
+        )
+    to = TaskState.FAILED if failed else TaskState.PENDING
+    moved = Change(task, TaskState.LEASED, to, attempt)
+    end_attempt(attempt, AttemptOutcome.FAILED, moved, now=now, message=message, **report)
     if failed:
         return Answer(Verdict.FAILED, "The failure is stored; the task has no tries left.")
-    if retried:
-        return Answer(Verdict.RETRY, "The failure is stored; the task will run again.")
-    return Answer(Verdict.LATE, "The failure is stored; the lease had ended, so it moves nothing.")
+    return Answer(Verdict.RETRY, "The failure is stored; the task will run again.")
 
 
 def _report(body: Submission) -> dict[str, Any]:
@@ -266,7 +274,7 @@ def _break_failing_campaign(attempt: Attempt, now: dt.datetime) -> None:
     try:
         # One transaction: paused without a word, it would stay so till somebody looks.
         with transaction.atomic():
-            pause(campaign, now=now, reason=reason)
+            pause(campaign, now=now, reason=reason, actor=FAILURE_BREAKER)
             events.note_failure_burst(campaign, reason, now=now)
     except WrongState:
         # A person or another submission was faster.
