@@ -1,0 +1,263 @@
+"""Uploading, approving and withdrawing scripts: who may, what it changes for workers, the log."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from django.core.exceptions import PermissionDenied
+
+from campaigns import lifecycle, scripts
+from campaigns.models import Campaign, Package, PackageOrigin
+from campaigns.scripts import InvalidScript
+from experiments import catalog
+from tests import factories
+from tests.factories import NOW, at
+from workers import roles
+from workers.models import AuditEntry, Worker
+
+pytestmark = pytest.mark.django_db
+OWN = catalog.script_source("train_char_lm")
+VARIATION = OWN + b"\n# a variation\n"
+
+
+def uploaded(source: bytes = VARIATION, *, approved: bool = False, name: str = "wider") -> Package:
+    package, _ = scripts.upload(None, name=name, experiment="train_char_lm", source=source, now=NOW)
+    if approved:
+        scripts.approve(None, package, now=NOW)
+    return package
+
+
+def open_worker(**fields: Any) -> Worker:
+    """A worker whose owner allows uploaded scripts."""
+    return factories.worker(**({"accepts_uploaded_scripts": True} | fields))
+
+
+def claim(worker: Worker, seconds: float = 0) -> lifecycle.Claim:
+    return lifecycle.claim(worker, claim_id=uuid.uuid4(), count=1, now=at(seconds))
+
+
+def test_an_upload_is_kept_by_its_hash_with_who_sent_it_and_waits() -> None:
+    ada = factories.user("ada")
+
+    package, is_new = scripts.upload(
+        ada, name="wider.py", experiment="train_char_lm", source=VARIATION, now=NOW
+    )
+
+    assert is_new
+    assert (package.name, package.experiment) == ("wider", "train_char_lm")
+    assert (package.origin, package.uploaded_by) == (PackageOrigin.UPLOADED, ada)
+    assert not package.may_run
+    assert bytes(Package.objects.get(pk=package.sha256).source) == VARIATION
+
+
+def test_the_same_bytes_again_change_nothing_whoever_sends_them() -> None:
+    first = uploaded(approved=True)
+
+    again, is_new = scripts.upload(
+        factories.user(), name="mine now", experiment="train_char_lm", source=VARIATION, now=at(9)
+    )
+
+    assert (again, is_new) == (first, False)
+    kept = Package.objects.get(pk=first.pk)
+    assert (kept.name, kept.uploaded_by, kept.may_run) == ("wider", None, True)
+    assert AuditEntry.objects.filter(verb="upload_script").count() == 1
+
+
+def test_what_is_wrong_with_an_upload_is_told_field_by_field() -> None:
+    with pytest.raises(InvalidScript) as refused:
+        scripts.upload(None, name="../x", experiment="nothing", source=b"PK\x03\x04", now=NOW)
+
+    assert set(refused.value.errors) == {"name", "experiment", "source"}
+    assert not Package.objects.filter(origin=PackageOrigin.UPLOADED).exists()
+
+
+def test_the_experiments_own_script_is_not_taken_for_an_upload() -> None:
+    with pytest.raises(InvalidScript, match="choose that experiment"):
+        uploaded(OWN)
+
+
+def test_a_script_that_comes_with_a_later_version_needs_no_approval_any_more() -> None:
+    # As after an update of this installation that brought the very bytes.
+    package, _ = Package.objects.get_or_create(
+        sha256=catalog.script_sha256("train_char_lm"),
+        defaults={
+            "name": "early",
+            "experiment": "train_char_lm",
+            "source": OWN,
+            "origin": PackageOrigin.UPLOADED,
+        },
+    )
+
+    made = factories.campaign()
+
+    assert made.package == package
+    assert made.package.may_run
+    assert not Package.objects.get(pk=package.pk).is_uploaded
+
+
+def test_a_viewer_may_not_upload_and_a_researcher_may_not_approve() -> None:
+    viewer, researcher = factories.user(role=roles.VIEWER), factories.user()
+    package = uploaded()
+
+    with pytest.raises(PermissionDenied, match="researchers and operators"):
+        scripts.upload(
+            viewer, name="a", experiment="train_char_lm", source=VARIATION + b"#", now=NOW
+        )
+    for verb in (scripts.approve, scripts.withdraw):
+        with pytest.raises(PermissionDenied, match="Only operators"):
+            verb(researcher, package, now=NOW)
+
+    assert not Package.objects.get(pk=package.pk).may_run
+
+
+def test_every_act_is_in_the_log_with_the_whole_hash() -> None:
+    operator = factories.user("grace", role=roles.OPERATOR)
+    package, _ = scripts.upload(
+        operator, name="wider", experiment="train_char_lm", source=VARIATION, now=NOW
+    )
+
+    scripts.approve(operator, package, now=NOW)
+    assert (package.approved_by, package.approved_at) == (operator, NOW)
+    scripts.withdraw(operator, package, now=NOW)
+
+    entries = AuditEntry.objects.order_by("pk").values_list("actor_name", "verb", "detail")
+    acts = ("upload_script", "approve_script", "withdraw_script")
+    assert list(entries) == [("grace", act, package.sha256) for act in acts]
+
+
+def test_a_script_is_approved_once_and_withdrawn_once() -> None:
+    package = uploaded(approved=True)
+
+    with pytest.raises(lifecycle.WrongState, match="approved already"):
+        scripts.approve(None, package, now=NOW)
+    scripts.withdraw(None, package, now=NOW)
+    with pytest.raises(lifecycle.WrongState, match="not approved"):
+        scripts.withdraw(None, package, now=NOW)
+
+
+def test_the_catalogs_own_script_takes_no_approval() -> None:
+    with pytest.raises(lifecycle.WrongState, match="needs no approval"):
+        scripts.approve(None, factories.campaign().package, now=NOW)
+
+
+def test_bytes_that_were_changed_in_the_database_are_not_approved() -> None:
+    package = uploaded()
+    Package.objects.filter(pk=package.pk).update(source=VARIATION + b"import os\n")
+    package.refresh_from_db()
+
+    with pytest.raises(lifecycle.WrongState, match="not what was uploaded"):
+        scripts.approve(None, package, now=NOW)
+
+
+def test_no_worker_gets_a_script_that_nobody_approved() -> None:
+    package = uploaded()
+    factories.active_campaign(1, script=package.sha256)
+    worker = open_worker()
+
+    refused = claim(worker)
+    scripts.approve(None, package, now=NOW)
+    granted = claim(worker)
+
+    assert refused.attempts == []
+    assert f"uploaded script {package}, which no operator has approved" in refused.reason
+    assert [one.task.campaign.package for one in granted.attempts] == [package]
+
+
+def test_a_worker_whose_owner_did_not_allow_it_gets_no_uploaded_script() -> None:
+    factories.active_campaign(1, script=uploaded(approved=True).sha256)
+
+    refused = claim(factories.worker())
+
+    assert refused.attempts == []
+    assert "--allow-uploaded-scripts" in refused.reason
+
+
+def test_a_withdrawn_approval_stops_new_claims_and_lets_what_runs_finish() -> None:
+    package = uploaded(approved=True)
+    factories.active_campaign(2, script=package.sha256)
+    running = factories.claim_one(open_worker())
+
+    scripts.withdraw(None, package, now=at(1))
+
+    assert claim(open_worker(), 2).attempts == []
+    assert factories.finish(running, now=at(9)).verdict == "accepted"
+
+
+def test_built_in_scripts_go_to_every_worker_beside_an_uploaded_one_that_waits() -> None:
+    factories.active_campaign(1, script=uploaded().sha256)
+    plain = factories.active_campaign(1, now=at(1))
+
+    granted = claim(factories.worker(), 2)
+
+    assert [one.task.campaign for one in granted.attempts] == [plain]
+
+
+@pytest.mark.parametrize(
+    ("required", "told", "granted"),
+    [("T0", "", 1), ("T0", "T1", 1), ("T1", "", 0), ("T1", "T0", 0), ("T1", "T1", 1)],
+)
+def test_a_task_goes_to_workers_that_hold_its_script_back_well_enough(
+    required: str, told: str, granted: int
+) -> None:
+    factories.active_campaign(1, required_isolation=required)
+
+    answer = claim(factories.worker(isolation=told))
+
+    assert len(answer.attempts) == granted
+    if not granted:
+        expected = "need isolation T1; this worker holds scripts back by T0."
+        assert answer.reason.endswith(expected)
+
+
+def test_a_person_who_asks_for_tasks_of_their_own_campaign_gets_them_all_the_same() -> None:
+    made = factories.active_campaign(1, script=uploaded().sha256, required_isolation="T1")
+
+    # The program that asks is the person's own, on a machine of theirs.
+    asked = lifecycle.ask(factories.worker(), made, claim_id=uuid.uuid4(), now=NOW)
+
+    assert len(asked.attempts) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "said"),
+    [
+        ({"script": "0" * 64}, "script", "upload it first"),
+        ({"script": "../../etc/passwd"}, "script", "upload it first"),
+        ({"required_isolation": "T9"}, "required_isolation", "one of T0, T1"),
+    ],
+)
+def test_a_campaign_names_a_stored_script_and_a_known_tier(
+    fields: dict[str, str], field: str, said: str
+) -> None:
+    with pytest.raises(lifecycle.InvalidCampaign) as refused:
+        factories.campaign(**fields)
+
+    assert said in refused.value.errors[field][0]
+    assert not Campaign.objects.exists()
+
+
+def test_a_script_belongs_to_the_experiment_it_is_a_variation_of() -> None:
+    package = uploaded()
+    Package.objects.filter(pk=package.pk).update(experiment="another")
+
+    with pytest.raises(lifecycle.InvalidCampaign, match="a variation of another"):
+        factories.campaign(script=package.sha256)
+
+
+def test_the_difference_is_what_was_changed_and_nothing_else() -> None:
+    changed = [line for line in scripts.difference(uploaded()) if line.startswith(("+", "-"))]
+
+    assert changed[2:] == ["+", "+# a variation"]
+    assert "uploaded" in changed[1]
+    assert scripts.difference(factories.campaign().package) == []
+
+
+def test_who_could_approve_is_named_without_those_who_left() -> None:
+    factories.user("grace", role=roles.OPERATOR)
+    factories.user("root", is_staff=True)
+    factories.user("gone", role=roles.OPERATOR, is_active=False)
+    factories.user("ada")
+
+    assert scripts.operator_names() == ["grace", "root"]
