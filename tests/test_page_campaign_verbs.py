@@ -52,6 +52,31 @@ def test_a_cancelled_campaign_does_not_grow(client: Client) -> None:
     assert "tries-dialog" not in page
 
 
+@pytest.mark.parametrize(("verb", "state"), [("pause", "Paused"), ("cancel", "Cancelled")])
+def test_who_stops_a_campaign_may_say_why_and_others_read_it(
+    client: Client, verb: str, state: str
+) -> None:
+    campaign = own(client, factories.active_campaign(2))
+    assert f'id="{verb}-reason"' in client.get(campaign.get_absolute_url()).text
+    path = reverse("campaign-change", args=[campaign.pk, verb])
+    # No database stores a NUL.
+    why = "the <b>class</b> needs the machines\0 "
+    client.post(path, {"reason": why})
+    client.logout()
+    page = client.get(campaign.get_absolute_url()).text
+    said = "the &lt;b&gt;class&lt;/b&gt; needs the machines"
+    assert f"{state}: <bdi>{said}" in page
+    assert said in client.get(reverse("campaign-log", args=[campaign.pk])).text
+    assert AuditEntry.objects.get().detail == "the <b>class</b> needs the machines\ufffd"
+
+
+def test_a_reason_is_cut_to_what_a_campaign_keeps(client: Client) -> None:
+    campaign = own(client, factories.active_campaign(1))
+    client.post(reverse("campaign-change", args=[campaign.pk, "pause"]), {"reason": "x" * 501})
+    campaign.refresh_from_db()
+    assert campaign.state_reason == "x" * 500
+
+
 def test_each_task_may_try_more_often(client: Client) -> None:
     campaign = own(client, factories.active_campaign(1))
     page = send(client, "campaign-more-tries", campaign, max_failed_attempts=4, max_lost_attempts=9)

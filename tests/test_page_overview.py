@@ -16,6 +16,7 @@ from campaigns import lifecycle
 from campaigns.clock import database_now
 from campaigns.models import Campaign
 from tests import factories
+from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
 from workers.protocol import FailureClass
 
@@ -148,6 +149,22 @@ def test_it_says_that_tasks_wait_for_workers_that_fell_silent(client: Client) ->
     assert "2 tasks wait and no worker is online. Silent: lab-1." in concerns_of(client)
     factories.worker("lab-2", last_seen_at=now)
     assert "lab-1 has fallen silent while 2 tasks wait." in concerns_of(client)
+
+
+def test_a_persons_own_program_is_no_machine_and_nobody_misses_it(client: Client) -> None:
+    now = database_now()
+    program, _ = worker_lifecycle.identity_of(factories.user("ada"), now=now)
+    worker_lifecycle.see(program, now=now - dt.timedelta(minutes=10))
+    factories.worker(last_seen_at=now)
+    factories.active_campaign(2)
+    page = client.get(reverse("overview")).text
+    assert "Needs attention" not in page
+    words = " ".join(re.sub("<[^>]+>", " ", page).split())
+    assert "Workers online 1 of 1 0 busy" in words
+    # Nor does it count as somebody who does the work.
+    worker_lifecycle.see(program, now=now)
+    Worker.objects.machines().delete()
+    assert "2 tasks wait and no worker is online." in concerns_of(client)
 
 
 def test_it_says_that_only_simulating_workers_are_there(client: Client) -> None:

@@ -81,12 +81,15 @@ def test_a_worker_that_paused_itself_says_why(client: Client) -> None:
 
 def test_an_invitation_shows_its_secret_once_in_the_command_to_type(client: Client) -> None:
     client.force_login(factories.user(is_staff=True))
-    response = client.post(reverse("worker-invite"))
+    response = client.post(reverse("worker-invite"), {"label": "the attic"})
     found = re.search(
         r"xeenet-worker --server http://testserver --enrol (xe_[\w-]+)", response.text
     )
     assert found
-    assert EnrolmentToken.objects.get().token_hash == hash_token(found[1])
+    made = EnrolmentToken.objects.get()
+    assert (made.token_hash, made.label) == (hash_token(found[1]), "the attic")
+    # In a checkout nothing is installed yet.
+    assert f"python3 dev.py worker --server http://testserver --enrol {found[1]}" in response.text
     assert "no-store" in response["Cache-Control"]
 
 
@@ -201,6 +204,7 @@ def test_a_new_token_is_shown_once_and_revokes_the_old_one(client: Client) -> No
 @pytest.mark.parametrize("role", ["", "viewer", "researcher"])
 def test_only_operators_steer_workers(client: Client, role: str) -> None:
     worker = factories.worker()
+    invitation, _ = lifecycle.invite(now=factories.NOW)
     old = worker.token_hash
     if role:
         client.force_login(factories.user(role=role))
@@ -211,11 +215,13 @@ def test_only_operators_steer_workers(client: Client, role: str) -> None:
         reverse("worker-change", args=[worker.pk, "disable"]),
         reverse("worker-token", args=[worker.pk]),
         reverse("worker-invite"),
+        reverse("worker-invitation-withdraw", args=[invitation.pk]),
     ):
         assert client.post(path).status_code == (403 if role else 302)
         assert client.get(path).status_code == (405 if role else 302)
     worker.refresh_from_db()
     assert (worker.state, worker.token_hash) == ("active", old)
+    assert EnrolmentToken.objects.filter(pk=invitation.pk).exists()
     assert not AuditEntry.objects.exists()
 
 
@@ -237,7 +243,9 @@ def test_no_page_shows_a_token_hash(client: Client) -> None:
 def test_the_queries_of_the_fleet_do_not_grow(client: Client, django_assert_num_queries) -> None:
     for _ in range(6):
         factories.leased_task()
-    with django_assert_num_queries(6):
+    for name in ("ada", "grace"):
+        lifecycle.identity_of(factories.user(name), now=factories.NOW)
+    with django_assert_num_queries(8):
         client.get(reverse("workers"))
 
 
@@ -249,10 +257,59 @@ def test_the_queries_of_a_worker_do_not_grow(client: Client, django_assert_num_q
         client.get(reverse("worker", args=[worker.pk]))
 
 
-def test_a_persons_own_program_is_marked_and_has_no_token_to_replace(client: Client) -> None:
-    worker, _ = lifecycle.identity_of(factories.user("ada"), now=factories.NOW)
+def test_a_persons_own_program_stands_apart_and_has_no_token_to_replace(client: Client) -> None:
+    factories.worker("lab-1")
+    program, _ = lifecycle.identity_of(factories.user("ada"), now=factories.NOW)
     client.force_login(factories.user(role="operator"))
-    for path in (reverse("workers"), reverse("worker", args=[worker.pk])):
-        page = client.get(path).text
-        assert "ask and tell" in page
-        assert "New token" not in page
+    fleet_page = client.get(reverse("workers")).text
+    machines, programs = fleet_page.split("People’s own programs", 1)
+    assert "lab-1" in machines
+    assert "ada" not in machines
+    assert "<bdi>ada</bdi>" in programs
+    # One machine, whatever people's programs do.
+    assert '>0<span class="unit"> of 1</span>' in machines
+    page = client.get(reverse("worker", args=[program.pk])).text
+    assert "ask and tell" in page
+    for of_machines in ("New token", "Latest sessions", "processor"):
+        assert of_machines not in page
+
+
+@time_machine.travel(factories.at(60), tick=False)
+def test_open_invitations_are_listed_for_operators_alone(client: Client) -> None:
+    operator = factories.user("grace", role="operator")
+    lifecycle.invite(now=factories.NOW, label="<b>attic</b>", created_by=operator)
+    _, used = lifecycle.invite(now=factories.NOW, label="the cellar")
+    lifecycle.enrol(used, now=factories.NOW)
+    assert "attic" not in client.get(reverse("workers")).text
+    client.force_login(operator)
+    page = client.get(reverse("workers")).text
+    assert "&lt;b&gt;attic&lt;/b&gt;" in page
+    assert "in 23 h" in page
+    assert "the cellar" not in page
+    client.force_login(factories.user(role="researcher"))
+    assert "Open invitations" not in client.get(reverse("workers")).text
+
+
+def test_an_operator_withdraws_an_invitation_and_nobody_joins_with_it(client: Client) -> None:
+    operator = factories.user(role="operator")
+    token, secret = lifecycle.invite(now=factories.NOW, label="attic", created_by=operator)
+    client.force_login(operator)
+    path = reverse("worker-invitation-withdraw", args=[token.pk])
+    page = client.post(path, follow=True).text
+    assert "The invitation is withdrawn" in page
+    with pytest.raises(lifecycle.EnrolmentRefused):
+        lifecycle.enrol(secret, now=factories.NOW)
+    entry = AuditEntry.objects.get()
+    assert (entry.actor, entry.verb, entry.target_name) == (operator, "withdraw", "attic")
+    assert client.post(path).status_code == 404
+
+
+def test_a_used_invitation_is_not_withdrawn(client: Client) -> None:
+    token, secret = lifecycle.invite(now=factories.NOW, label="attic")
+    lifecycle.enrol(secret, now=factories.NOW)
+    client.force_login(factories.user(role="operator"))
+    path = reverse("worker-invitation-withdraw", args=[token.pk])
+    page = client.post(path, follow=True).text
+    assert "A worker has joined with attic: disable the worker instead." in page
+    assert EnrolmentToken.objects.filter(pk=token.pk).exists()
+    assert not AuditEntry.objects.exists()

@@ -70,6 +70,8 @@ def speed_over_time(speeds: Sequence[Speed], measure: str) -> dict[str, Any] | N
                 "type": "log" if logarithmic else "linear",
                 "rangemode": "tozero",
                 "nticks": 6,
+                # 1, 2 and 5 of each power of ten: all nine digits run into each other.
+                **({"dtick": "D2"} if logarithmic else {}),
             },
         },
     }

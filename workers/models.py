@@ -155,7 +155,7 @@ class EnrolmentToken(models.Model):
         ordering: ClassVar = ["-created_at"]
 
     def __str__(self) -> str:
-        return self.label or f"enrolment token {self.pk}"
+        return self.label or f"no. {self.pk}"
 
 
 class AuditEntry(models.Model):

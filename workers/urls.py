@@ -17,6 +17,11 @@ register_converter(WorkerVerb, "worker_verb")
 urlpatterns = [
     path("workers/", views.worker_list, name="workers"),
     path("workers/invite/", views.invite, name="worker-invite"),
+    path(
+        "workers/invitations/<int:pk>/withdraw/",
+        views.withdraw_invitation,
+        name="worker-invitation-withdraw",
+    ),
     path("workers/<int:pk>/", views.worker, name="worker"),
     path("workers/<int:pk>/attempts.csv", views.worker_csv, name="worker-csv"),
     path("workers/<int:pk>/token/", views.rotate_token, name="worker-token"),

@@ -14,14 +14,17 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from workers import fleet, steering
+from workers import fleet, roles, steering
 from workers.charts import MEASURES, median_speed, speed_over_time
 from workers.csv_text import csv_lines
 from workers.lifecycle import WorkerError
-from workers.models import Worker, WorkerState
+from workers.models import EnrolmentToken, Worker, WorkerState
 from workers.pages import page_or_fragment, reading_page, signed_in, signed_in_user
 
 WORKERS_PER_PAGE = 50
+PROGRAMS_SHOWN = 50
+INVITATIONS_SHOWN = 50
+MAX_LABEL_LENGTH = 100
 ATTEMPTS_PER_PAGE = 30
 SESSIONS_SHOWN = 5
 SPEEDS_SHOWN = 500
@@ -58,20 +61,37 @@ VERBS = {
 
 @reading_page
 def worker_list(request: HttpRequest) -> HttpResponse:
-    """Show the fleet, the workers heard of last first; with htmx the table alone."""
+    """Show the fleet, the workers heard of last first; with htmx the part that changes.
+
+    People's own programs stand apart: they are no machines, and are here when somebody asks.
+    """
     now = timezone.now()
-    workers = Worker.objects.order_by("-last_seen_at", "name").prefetch_related(
+    everybody = Worker.objects.order_by("-last_seen_at", "name").prefetch_related(
         "leased_tasks__campaign"
     )
-    page = Paginator(workers, WORKERS_PER_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(everybody.machines(), WORKERS_PER_PAGE).get_page(request.GET.get("page"))
+    machines = list(page.object_list)
+    programs = list(everybody.exclude(person=None).select_related("person")[:PROGRAMS_SHOWN])
+    rows = fleet.fleet_rows([*machines, *programs], now=now)
     context = {
         "page": page,
-        "rows": fleet.fleet_rows(list(page.object_list), now=now),
+        "rows": rows[: len(machines)],
+        "programs": rows[len(machines) :],
+        "programs_limit": PROGRAMS_SHOWN,
         "totals": fleet.fleet_totals(now=now),
+        "invitations": _open_invitations(request),
         "server_url": _server_url(request),
         "now": now,
     }
     return page_or_fragment(request, "workers/list.html", "workers/_list.html", context)
+
+
+def _open_invitations(request: HttpRequest) -> list[EnrolmentToken]:
+    """Return for operators the invitations that no worker has used, the newest first."""
+    if not roles.may_operate(request.user):
+        return []
+    unused = EnrolmentToken.objects.filter(used_at=None).select_related("created_by")
+    return list(unused.order_by("-created_at", "-pk")[:INVITATIONS_SHOWN])
 
 
 @reading_page
@@ -187,7 +207,9 @@ def rotate_token(request: HttpRequest, pk: int) -> HttpResponse:
 def invite(request: HttpRequest) -> HttpResponse:
     """Make an enrolment token and show it, this once, inside the command to type."""
     now = timezone.now()
-    token, secret = steering.invite(signed_in_user(request), now=now)
+    # No database stores a NUL.
+    label = request.POST.get("label", "").replace("\0", "\ufffd").strip()[:MAX_LABEL_LENGTH]
+    token, secret = steering.invite(signed_in_user(request), now=now, label=label)
     context = {
         "token": token,
         "secret": secret,
@@ -195,6 +217,20 @@ def invite(request: HttpRequest) -> HttpResponse:
         "now": now,
     }
     return render(request, "workers/invited.html", context)
+
+
+@signed_in
+@require_POST
+def withdraw_invitation(request: HttpRequest, pk: int) -> HttpResponse:
+    """Withdraw an unused invitation for an operator, and show the fleet."""
+    invitation = get_object_or_404(EnrolmentToken, pk=pk)
+    try:
+        steering.withdraw(signed_in_user(request), invitation, now=timezone.now())
+    except WorkerError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, "The invitation is withdrawn: nobody can join with it.")
+    return redirect("workers")
 
 
 def _server_url(request: HttpRequest) -> str:

@@ -24,7 +24,7 @@ from workers.pages import page_or_fragment, signed_in, signed_in_user
 ENTRIES_PER_PAGE = 50
 # What an entry's target is called in AuditEntry.target_kind, and the page that shows it.
 TARGET_PAGES = {"campaign": "campaign", "task": "task", "worker": "worker"}
-KIND_WORDS = {"personaltoken": "personal token", "enrolmenttoken": "enrolment token"}
+KIND_WORDS = {"personaltoken": "personal token", "enrolmenttoken": "invitation"}
 
 
 @signed_in

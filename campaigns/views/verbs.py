@@ -15,6 +15,9 @@ from campaigns.models import Campaign
 from campaigns.views.head import VERBS
 from workers.pages import signed_in, signed_in_user
 
+# The verbs whose dialogs ask why, and as many characters as a campaign keeps of the answer.
+ASK_WHY: Final = frozenset({"pause", "cancel"})
+MAX_REASON: Final = 500
 TRIES: Final = ("max_failed_attempts", "max_lost_attempts")
 # What the dialogs call their fields.
 FIELDS: Final = {
@@ -29,8 +32,9 @@ FIELDS: Final = {
 def change_campaign(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     """Launch, pause, resume or cancel a campaign for its owner or an operator, and show it."""
     changed = get_object_or_404(Campaign, pk=pk)
+    asked = {"reason": _reason(request)} if verb in ASK_WHY else {}
     try:
-        VERBS[verb].run(signed_in_user(request), changed, now=database_now())
+        VERBS[verb].run(signed_in_user(request), changed, now=database_now(), **asked)
     except lifecycle.LifecycleError as error:
         messages.error(request, str(error))
     else:
@@ -74,6 +78,11 @@ def raise_attempts(request: HttpRequest, pk: int) -> HttpResponse:
             request, "Each task may try so often now. Run failed tasks again from their pages."
         )
     return redirect(changed)
+
+
+def _reason(request: HttpRequest) -> str:
+    # No database stores a NUL.
+    return request.POST.get("reason", "").replace("\0", "\ufffd").strip()[:MAX_REASON]
 
 
 def _whole_number(request: HttpRequest, name: str) -> int:
