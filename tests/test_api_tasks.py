@@ -212,7 +212,7 @@ def test_a_task_costs_the_same_however_often_it_was_tried() -> None:
         )
         attempt = factories.claim_one(factories.worker(), now=factories.at(60 * minute + 59))
 
-    assert queries(attempt.task_id) == once == 3  # task, attempts, their workers
+    assert queries(attempt.task_id) == once == 4  # task, attempts, their workers, the other seeds
 
 
 def test_a_task_or_campaign_that_is_not_there_is_not_found() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
-from django.db.models import QuerySet
+from django.core.exceptions import ValidationError
+from django.db.models import F, FloatField, QuerySet, Value
+from django.db.models.functions import Coalesce
 from django_filters import rest_framework as filters
-from rest_framework.pagination import CursorPagination, PageNumberPagination
+from rest_framework.exceptions import NotFound, ParseError
+from rest_framework.pagination import Cursor as Position
+from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
 from campaigns.models import (
@@ -15,20 +19,18 @@ from campaigns.models import (
     AttemptOutcome,
     Campaign,
     CampaignState,
+    DeliveryState,
     FailureClass,
+    ProgressPoint,
     Result,
     Task,
     TaskOrigin,
     TaskState,
+    Webhook,
+    WebhookDelivery,
+    WebhookEvent,
 )
-
-
-class Pages(PageNumberPagination):
-    """Numbered pages of a bounded size."""
-
-    page_size = 50
-    page_size_query_param = "page_size"
-    max_page_size = 200
+from workers.models import AuditEntry, EnrolmentToken
 
 
 class Cursor(CursorPagination):
@@ -41,14 +43,51 @@ class Cursor(CursorPagination):
     page_size = 100
     page_size_query_param = "page_size"
     max_page_size = 1000
+    # Of rows with equals so many can be passed over.
+    offset_cutoff = 100_000
 
     def get_ordering(self, request: Request, queryset: QuerySet[Any], view: Any) -> tuple[str, ...]:
         ordering: tuple[str, ...] = view.cursor_ordering
         return ordering
 
+    def decode_cursor(self, request: Request) -> Position | None:
+        """Read the cursor of the address; no database takes a NUL. Raises NotFound."""
+        position: Position | None = super().decode_cursor(request)
+        if position is not None and "\0" in str(position.position or ""):
+            raise NotFound(self.invalid_cursor_message)
+        return position
+
+    def paginate_queryset(
+        self, queryset: Any, request: Request, view: Any = None
+    ) -> list[Any] | None:
+        try:
+            page: list[Any] | None = super().paginate_queryset(queryset, request, view)
+        except (ValueError, ValidationError, OverflowError) as error:
+            if self.cursor is None:
+                raise ParseError("A value in the address is beyond all that is stored.") from error
+            # Made up by hand: its position is no value of the column.
+            raise NotFound(self.invalid_cursor_message) from error
+        return page
+
+
+# What a list of campaigns is sorted by; the page has the same columns.
+CAMPAIGN_SORTS: Final = {
+    "created": "id",
+    "name": "name",
+    "state": "state",
+    "best": "",
+    "tasks": "task_count",
+    "experiment": "experiment",
+    "budget": "time_budget_seconds",
+    "owner": "",
+}
+MAX_ID: Final = 2**63 - 1
+# Beyond every val_bpb.
+NO_VALUE: Final = 1e300
+
 
 class CampaignFilter(filters.FilterSet):
-    """Campaigns by state, experiment, owner and a part of their name."""
+    """Campaigns by state, experiment, owner and a part of their name; in the order asked for."""
 
     state = filters.ChoiceFilter(choices=CampaignState.choices)
     experiment = filters.CharFilter()
@@ -57,9 +96,26 @@ class CampaignFilter(filters.FilterSet):
         field_name="name", lookup_expr="icontains", help_text="A part of the name."
     )
 
+    sort = filters.ChoiceFilter(
+        choices=[(sort, sort) for key in CAMPAIGN_SORTS for sort in (key, f"-{key}")],
+        method="sorted_by",
+        help_text="Default -created, the newest first. What has no value comes last either way.",
+    )
+
     class Meta:
         model = Campaign
-        fields: ClassVar = ["state", "experiment", "owner", "search"]
+        fields: ClassVar = ["state", "experiment", "owner", "search", "sort"]
+
+    def sorted_by(self, queryset: QuerySet[Campaign], name: str, sort: str) -> QuerySet[Any]:
+        """Annotate `sort_key`; the pages follow its order."""
+        key = sort.removeprefix("-")
+        if key == "best":
+            # Coalesced, for a page cannot begin at a null.
+            worst = Value(-NO_VALUE if sort.startswith("-") else NO_VALUE, FloatField())
+            return queryset.annotate(sort_key=Coalesce("best_val_bpb", worst))
+        if key == "owner":
+            return queryset.annotate(sort_key=Coalesce("owner__username", Value("")))
+        return queryset.annotate(sort_key=F(CAMPAIGN_SORTS[key]))
 
 
 class TaskFilter(filters.FilterSet):
@@ -88,6 +144,23 @@ class AttemptFilter(filters.FilterSet):
     class Meta:
         model = Attempt
         fields: ClassVar = ["outcome", "failure_class", "worker"]
+
+
+class WorkerAttemptFilter(filters.FilterSet):
+    """Attempts of one worker by outcome, failure class and campaign."""
+
+    outcome = filters.ChoiceFilter(choices=AttemptOutcome.choices)
+    failure_class = filters.ChoiceFilter(choices=FailureClass.choices)
+    campaign = filters.NumberFilter(
+        field_name="task__campaign_id",
+        min_value=1,
+        max_value=MAX_ID,
+        help_text="A campaign's number.",
+    )
+
+    class Meta:
+        model = Attempt
+        fields: ClassVar = ["outcome", "failure_class", "campaign"]
 
 
 class ResultFilter(filters.FilterSet):
@@ -120,3 +193,73 @@ class ResultFilter(filters.FilterSet):
         simulated = wanted.pop("simulated")
         narrowed: QuerySet[Result] = super().filter_queryset(queryset)
         return narrowed if simulated else narrowed.filter(simulated=False)
+
+
+class WebhookFilter(filters.FilterSet):
+    """Webhooks by campaign, and whether they are switched on."""
+
+    campaign = filters.NumberFilter(
+        field_name="campaign_id", min_value=1, max_value=MAX_ID, help_text="A campaign's number."
+    )
+    is_active = filters.BooleanFilter()
+
+    class Meta:
+        model = Webhook
+        fields: ClassVar = ["campaign", "is_active"]
+
+
+class DeliveryFilter(filters.FilterSet):
+    """Deliveries by state and event."""
+
+    state = filters.ChoiceFilter(choices=DeliveryState.choices)
+    event = filters.ChoiceFilter(choices=WebhookEvent.choices)
+
+    class Meta:
+        model = WebhookDelivery
+        fields: ClassVar = ["state", "event"]
+
+
+class InvitationFilter(filters.FilterSet):
+    """Invitations that a machine has joined with, or those that nobody has used."""
+
+    used = filters.BooleanFilter(field_name="used_at", lookup_expr="isnull", exclude=True)
+
+    class Meta:
+        model = EnrolmentToken
+        fields: ClassVar = ["used"]
+
+
+class AuditFilter(filters.FilterSet):
+    """Entries of the audit log by person, verb, target and time."""
+
+    person = filters.CharFilter(
+        field_name="actor_name", lookup_expr="icontains", help_text="A part of the user name."
+    )
+    verb = filters.CharFilter(help_text='Such as "launch".')
+    kind = filters.CharFilter(
+        field_name="target_kind", help_text='Such as "campaign", "task" or "worker".'
+    )
+    target = filters.NumberFilter(
+        field_name="target_id", min_value=0, max_value=MAX_ID, help_text="The target's number."
+    )
+    search = filters.CharFilter(
+        field_name="target_name", lookup_expr="icontains", help_text="A part of the target's name."
+    )
+    since = filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+    until = filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+
+    class Meta:
+        model = AuditEntry
+        fields: ClassVar = ["person", "verb", "kind", "target", "search", "since", "until"]
+
+
+class ProgressFilter(filters.FilterSet):
+    """Points of the learning curves of one attempt."""
+
+    attempt = filters.NumberFilter(
+        field_name="attempt__number", min_value=1, max_value=MAX_ID, help_text="From 1."
+    )
+
+    class Meta:
+        model = ProgressPoint
+        fields: ClassVar = ["attempt"]

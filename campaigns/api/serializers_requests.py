@@ -7,15 +7,17 @@ from typing import Any, Final, TypeVar
 from rest_framework import serializers
 
 from campaigns.lifecycle import CampaignSpec
-from campaigns.models import MAX_BUDGET_SECONDS, MAX_SEED
+from campaigns.models import HEX_SHA256_LENGTH, MAX_BUDGET_SECONDS, MAX_SEED
 from workers.api.fields import (
     JSONObjectField,
     StrictBooleanField,
     StrictCharField,
+    StrictChoiceField,
     StrictFloatField,
     StrictIntegerField,
     StrictUUIDField,
 )
+from workers.models import ISOLATION_CHOICES
 from workers.protocol import MAX_LEASES_PER_CLAIM
 
 T = TypeVar("T")
@@ -47,8 +49,11 @@ class KnownFieldsSerializer(serializers.Serializer[T]):
         return super().to_internal_value(data)
 
 
-class CampaignSpecSerializer(KnownFieldsSerializer[CampaignSpec]):
-    """`lifecycle.CampaignSpec`: shape only; whether it makes sense is judged there."""
+class CampaignChangesSerializer(KnownFieldsSerializer[dict[str, Any]]):
+    """The fields of `lifecycle.CampaignSpec`: shape only; whether they make sense is judged there.
+
+    With ``partial=True`` those that make a clone differ from its original.
+    """
 
     name = StrictCharField(max_length=200)
     experiment = StrictCharField(max_length=100)
@@ -74,6 +79,21 @@ class CampaignSpecSerializer(KnownFieldsSerializer[CampaignSpec]):
     allow_simulated = StrictBooleanField(required=False)
     max_failed_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_ATTEMPTS)
     max_lost_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_ATTEMPTS)
+    script = StrictCharField(
+        required=False,
+        allow_blank=True,
+        max_length=HEX_SHA256_LENGTH,
+        help_text="The sha256 of an uploaded script; empty takes the experiment's own.",
+    )
+    required_isolation = StrictChoiceField(
+        required=False,
+        choices=ISOLATION_CHOICES,
+        help_text="Only workers that hold scripts back so well get its tasks.",
+    )
+
+
+class CampaignSpecSerializer(CampaignChangesSerializer):
+    """A whole description: what is sent becomes a `lifecycle.CampaignSpec`."""
 
     def to_internal_value(self, data: Any) -> Any:
         return CampaignSpec(**super().to_internal_value(data))

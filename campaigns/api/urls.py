@@ -1,13 +1,24 @@
 """The paths below /api/v1/: the agents' as `workers.protocol` names them, and the researchers'."""
 
 from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from campaigns.api import views as research
+from campaigns.api import views_account as account
 from campaigns.api import views_agent as agent
 from campaigns.api import views_analysis as analysis
+from campaigns.api import views_compare as compare
+from campaigns.api import views_design as design
+from campaigns.api import views_invitations as invitations
+from campaigns.api import views_overview as overview
 from campaigns.api import views_results as results
+from campaigns.api import views_runs as runs
+from campaigns.api import views_scripts as scripts
 from campaigns.api import views_tasks as tasks
+from campaigns.api import views_webhooks as webhooks
+from campaigns.api import views_worker as worker
 from campaigns.api import views_workers as fleet
+from campaigns.panels import PANELS
 from workers import protocol
 
 
@@ -23,7 +34,14 @@ class Sha256Converter:
         return value
 
 
+class PanelConverter(StringConverter):
+    """One of the panels of the analysis."""
+
+    regex = "|".join(PANELS)
+
+
 register_converter(Sha256Converter, "sha256")
+register_converter(PanelConverter, "panel_key")
 
 LEASE = "<uuid:lease_id>"
 SHA256 = "<sha256:sha256>"
@@ -31,6 +49,7 @@ SHA256 = "<sha256:sha256>"
 urlpatterns = [
     path(protocol.ENROL_PATH, agent.EnrolView.as_view(), name="api-enrol"),
     path(protocol.ME_PATH, agent.MeView.as_view(), name="api-me"),
+    path(protocol.TOKEN_PATH, agent.TokenView.as_view(), name="api-token"),
     path(protocol.CLAIM_PATH, agent.ClaimView.as_view(), name="api-claim"),
     path(protocol.HEARTBEAT_PATH, agent.HeartbeatView.as_view(), name="api-heartbeat"),
     path(
@@ -51,6 +70,10 @@ urlpatterns = [
         agent.DatasetView.as_view(),
         name="api-dataset",
     ),
+    path("overview", overview.OverviewView.as_view(), name="api-overview"),
+    path("catalog", design.CatalogView.as_view(), name="api-catalog"),
+    path("search-spaces/read", design.ReadSpaceView.as_view(), name="api-read-space"),
+    path("campaigns/preview", design.PreviewView.as_view(), name="api-preview"),
     path("campaigns", research.CampaignsView.as_view(), name="api-campaigns"),
     path("campaigns/<int:pk>", research.CampaignView.as_view(), name="api-campaign"),
     path("campaigns/<int:pk>/launch", research.LaunchView.as_view(), name="api-launch"),
@@ -64,6 +87,13 @@ urlpatterns = [
         name="api-raise-attempts",
     ),
     path("campaigns/<int:pk>/ask", research.AskView.as_view(), name="api-ask"),
+    path("campaigns/<int:pk>/clone", design.CloneView.as_view(), name="api-clone"),
+    path(
+        "campaigns/<int:pk>/workers",
+        overview.ContributionsView.as_view(),
+        name="api-contributions",
+    ),
+    path("campaigns/<int:pk>/log", overview.LogView.as_view(), name="api-log"),
     path("campaigns/<int:pk>/tasks", tasks.TasksView.as_view(), name="api-tasks"),
     path("campaigns/<int:pk>/attempts", tasks.AttemptsView.as_view(), name="api-attempts"),
     path("campaigns/<int:pk>/results", results.ResultsView.as_view(), name="api-results"),
@@ -85,11 +115,65 @@ urlpatterns = [
         analysis.ImportanceView.as_view(),
         name="api-importance",
     ),
+    path("campaigns/<int:pk>/analysis", analysis.AnalysisView.as_view(), name="api-analysis"),
+    path(
+        "campaigns/<int:pk>/analysis/<panel_key:key>",
+        analysis.PanelView.as_view(),
+        name="api-panel",
+    ),
+    path("compare", compare.CompareView.as_view(), name="api-compare"),
     path("tasks/<int:pk>", tasks.TaskView.as_view(), name="api-task"),
     path("tasks/<int:pk>/retry", tasks.RetryTaskView.as_view(), name="api-retry-task"),
     path("tasks/<int:pk>/cancel", tasks.CancelTaskView.as_view(), name="api-cancel-task"),
+    path("tasks/<int:pk>/run-again", runs.RunAgainView.as_view(), name="api-run-again"),
+    path("tasks/<int:pk>/progress", runs.TaskProgressView.as_view(), name="api-task-progress"),
+    path("tasks/<int:pk>/bundle.zip", runs.TaskBundleView.as_view(), name="api-task-bundle"),
+    path("scripts", scripts.ScriptsView.as_view(), name="api-scripts"),
+    path(f"scripts/{SHA256}", scripts.ScriptView.as_view(), name="api-script"),
+    path(
+        f"scripts/{SHA256}/approve",
+        scripts.ApproveScriptView.as_view(),
+        name="api-approve-script",
+    ),
+    path(
+        f"scripts/{SHA256}/withdraw",
+        scripts.WithdrawScriptView.as_view(),
+        name="api-withdraw-script",
+    ),
+    path("invitations", invitations.InvitationsView.as_view(), name="api-invitations"),
+    path("invitations/<int:pk>", invitations.InvitationView.as_view(), name="api-invitation"),
+    path("workers/<int:pk>", worker.WorkerView.as_view(), name="api-worker"),
+    path(
+        "workers/<int:pk>/attempts",
+        worker.WorkerAttemptsView.as_view(),
+        name="api-worker-attempts",
+    ),
+    path(
+        "workers/<int:pk>/token",
+        invitations.RotateWorkerTokenView.as_view(),
+        name="api-rotate-token",
+    ),
     path("workers", fleet.WorkersView.as_view(), name="api-workers"),
     path("workers/<int:pk>/drain", fleet.DrainWorkerView.as_view(), name="api-drain-worker"),
     path("workers/<int:pk>/resume", fleet.ResumeWorkerView.as_view(), name="api-resume-worker"),
     path("workers/<int:pk>/disable", fleet.DisableWorkerView.as_view(), name="api-disable-worker"),
+    path("webhooks", webhooks.WebhooksView.as_view(), name="api-webhooks"),
+    path("webhooks/<int:pk>", webhooks.WebhookView.as_view(), name="api-webhook"),
+    path(
+        "webhooks/<int:pk>/enable",
+        webhooks.EnableWebhookView.as_view(),
+        name="api-enable-webhook",
+    ),
+    path(
+        "webhooks/<int:pk>/disable",
+        webhooks.DisableWebhookView.as_view(),
+        name="api-disable-webhook",
+    ),
+    path("webhooks/<int:pk>/test", webhooks.TestWebhookView.as_view(), name="api-test-webhook"),
+    path("webhooks/<int:pk>/deliveries", webhooks.DeliveriesView.as_view(), name="api-deliveries"),
+    path("deliveries/<int:pk>/again", webhooks.SendAgainView.as_view(), name="api-send-again"),
+    path("account", account.AccountView.as_view(), name="api-account"),
+    path("account/tokens", account.TokensView.as_view(), name="api-account-tokens"),
+    path("account/tokens/<int:pk>", account.TokenView.as_view(), name="api-account-token"),
+    path("audit", account.AuditView.as_view(), name="api-audit"),
 ]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-from django.contrib.auth.models import User
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -16,13 +15,13 @@ from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
 
 from campaigns import steering
-from campaigns.api.filters import CampaignFilter, Pages
+from campaigns.api.filters import CampaignFilter, Cursor
 from campaigns.api.openapi import errors
 from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
+from campaigns.api.requests import body, person
 from campaigns.api.serializers import CampaignDetailSerializer, CampaignSerializer
 from campaigns.api.serializers_agent import ClaimReplySerializer, claim_reply
 from campaigns.api.serializers_requests import (
@@ -38,14 +37,22 @@ from campaigns.progress import campaign_progress
 
 
 class CampaignsView(ListAPIView[Campaign]):
-    """The campaigns, newest first; a POST describes a new one."""
+    """The campaigns, newest first unless asked otherwise; a POST describes a new one."""
 
     queryset = Campaign.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
     content_negotiation_class = AlwaysJSON
     serializer_class = CampaignSerializer
     filterset_class = CampaignFilter
-    pagination_class = Pages
+    pagination_class = Cursor
+
+    @property
+    def cursor_ordering(self) -> tuple[str, ...]:
+        """The order asked for; the filter has judged it and made the key."""
+        sort = self.request.query_params.get("sort") or "-created"
+        if sort in {"created", "-created"}:
+            return (sort.replace("created", "id"),)
+        return (f"{'-' if sort.startswith('-') else ''}sort_key", "-id")
 
     def get_queryset(self) -> QuerySet[Campaign]:
         return _campaigns()
@@ -65,13 +72,12 @@ class CampaignsView(ListAPIView[Campaign]):
         responses={201: CampaignDetailSerializer, **errors(400, 403)},
     )
     def post(self, request: Request) -> Response:
-        serializer = CampaignSpecSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        campaign = steering.create_campaign(
-            cast(User, request.user), serializer.validated_data, now=database_now()
-        )
+        spec = body(CampaignSpecSerializer, request)
+        campaign = steering.create_campaign(person(request), spec, now=database_now())
         location = {"Location": reverse("api-campaign", args=[campaign.pk])}
-        return Response(_detail(campaign.pk), status=status.HTTP_201_CREATED, headers=location)
+        return Response(
+            campaign_detail(campaign.pk), status=status.HTTP_201_CREATED, headers=location
+        )
 
 
 class CampaignView(GenericAPIView[Campaign]):
@@ -88,7 +94,7 @@ class CampaignView(GenericAPIView[Campaign]):
         responses={200: CampaignDetailSerializer, **errors(404)},
     )
     def get(self, request: Request, pk: int) -> Response:
-        return Response(_detail(pk))
+        return Response(campaign_detail(pk))
 
 
 class VerbView(GenericAPIView[Campaign]):
@@ -101,18 +107,11 @@ class VerbView(GenericAPIView[Campaign]):
 
     def change(self, verb: Callable[..., None], **arguments: Any) -> Response:
         campaign = self.get_object()
-        verb(cast(User, self.request.user), campaign, now=database_now(), **arguments)
-        return Response(_detail(campaign.pk))
-
-    def body(self, serializer_class: type[BaseSerializer[Any]]) -> dict[str, Any]:
-        """Return what was sent, in the serializer's shape. Raises ValidationError."""
-        serializer = serializer_class(data=self.request.data)
-        serializer.is_valid(raise_exception=True)
-        data: dict[str, Any] = serializer.validated_data
-        return data
+        verb(person(self.request), campaign, now=database_now(), **arguments)
+        return Response(campaign_detail(campaign.pk))
 
     def reason(self) -> str:
-        reason: str = self.body(ReasonSerializer).get("reason", "")
+        reason: str = body(ReasonSerializer, self.request).get("reason", "")
         return reason
 
 
@@ -175,7 +174,7 @@ class AddTasksView(VerbView):
         responses=_CHANGED,
     )
     def post(self, request: Request, pk: int) -> Response:
-        return self.change(steering.add_tasks, **self.body(AddTasksSerializer))
+        return self.change(steering.add_tasks, **body(AddTasksSerializer, request))
 
 
 class RaiseAttemptsView(VerbView):
@@ -193,7 +192,9 @@ class RaiseAttemptsView(VerbView):
             "max_failed_attempts": campaign.max_failed_attempts,
             "max_lost_attempts": campaign.max_lost_attempts,
         }
-        return self.change(steering.raise_attempts, **today | self.body(RaiseAttemptsSerializer))
+        return self.change(
+            steering.raise_attempts, **today | body(RaiseAttemptsSerializer, request)
+        )
 
 
 class AskView(VerbView):
@@ -212,20 +213,22 @@ class AskView(VerbView):
     )
     def post(self, request: Request, pk: int) -> Response:
         campaign, now = self.get_object(), database_now()
-        asked = {"claim_id": uuid.uuid4()} | self.body(AskSerializer)
-        claim = steering.ask(cast(User, request.user), campaign, now=now, **asked)
+        asked = {"claim_id": uuid.uuid4()} | body(AskSerializer, request)
+        claim = steering.ask(person(request), campaign, now=now, **asked)
         return Response(claim_reply(claim, asked["count"], now))
 
 
 def _campaigns() -> QuerySet[Campaign]:
     """Campaigns as the serializers want them: in one query, with the best value of each."""
     ranked = Result.objects.ranked().filter(campaign=OuterRef("pk")).values("val_bpb")
-    return Campaign.objects.select_related("owner", "dataset").annotate(
-        best_val_bpb=Subquery(ranked[:1])
+    return (
+        Campaign.objects.select_related("owner", "dataset", "package")
+        .defer("package__source")
+        .annotate(best_val_bpb=Subquery(ranked[:1]))
     )
 
 
-def _detail(pk: int) -> dict[str, Any]:
+def campaign_detail(pk: int) -> dict[str, Any]:
     """Return a campaign as answers show it. Raises Http404."""
     campaign: Any = get_object_or_404(_campaigns(), pk=pk)
     campaign.progress = campaign_progress(campaign, now=database_now())

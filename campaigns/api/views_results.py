@@ -9,6 +9,7 @@ from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import ValidationError
 from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,6 +19,7 @@ from campaigns.api.filters import Cursor, ResultFilter
 from campaigns.api.openapi import errors
 from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
+from campaigns.api.requests import query
 from campaigns.api.serializers import (
     ExportQuerySerializer,
     LeaderboardQuerySerializer,
@@ -52,7 +54,7 @@ class ResultsView(ListAPIView[Result]):
 
 
 class LeaderboardView(GenericAPIView[Campaign]):
-    """The measured results of a campaign, best first."""
+    """The measured results of a campaign: best first, or by another column with the same ranks."""
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -66,12 +68,14 @@ class LeaderboardView(GenericAPIView[Campaign]):
         responses={200: LeaderboardSerializer, **errors(400, 404)},
     )
     def get(self, request: Request, pk: int) -> Response:
-        query = LeaderboardQuerySerializer(data=request.query_params)
-        query.is_valid(raise_exception=True)
+        asked = query(LeaderboardQuerySerializer, request)
         campaign = self.get_object()
         varying, constant = leaderboard.varying_params(campaign)
+        sorts = [*leaderboard.SORTS, *(leaderboard.PARAM_PREFIX + name for name in varying)]
+        if asked["sort"].removeprefix("-") not in sorts:
+            raise ValidationError({"sort": [f"Must be one of: {', '.join(sorts)}."]})
         reply = {
-            "rows": leaderboard.rank(campaign, **query.validated_data),
+            "rows": leaderboard.rank(campaign, **asked),
             "varying_params": varying,
             "constant_params": constant,
         }
@@ -88,12 +92,11 @@ class ExportView(GenericAPIView[Campaign]):
     filter_backends = ()
 
     def file(self, writer: exports.Writer, content_type: str, suffix: str) -> StreamingHttpResponse:
-        query = ExportQuerySerializer(data=self.request.query_params)
-        query.is_valid(raise_exception=True)
+        asked = query(ExportQuerySerializer, self.request)
         campaign = self.get_object()
         name = f"campaign-{campaign.pk}-results.{suffix}"
         return StreamingHttpResponse(
-            writer(campaign, **query.validated_data),
+            writer(campaign, **asked),
             content_type=f"{content_type}; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )

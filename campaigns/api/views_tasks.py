@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
-from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -16,11 +15,12 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import steering
+from campaigns import spread, steering
 from campaigns.api.filters import AttemptFilter, Cursor, TaskFilter
 from campaigns.api.openapi import errors
 from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
+from campaigns.api.requests import body, person
 from campaigns.api.serializers import (
     AttemptOfCampaignSerializer,
     TaskDetailSerializer,
@@ -62,13 +62,10 @@ class TasksView(ListAPIView[Task]):
     )
     def post(self, request: Request, pk: int) -> Response:
         campaign = get_object_or_404(Campaign, pk=pk)
-        serializer = PointSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        task = steering.enqueue(
-            cast(User, request.user), campaign, now=database_now(), **serializer.validated_data
-        )
+        point = body(PointSerializer, request)
+        task = steering.enqueue(person(request), campaign, now=database_now(), **point)
         location = {"Location": reverse("api-task", args=[task.pk])}
-        return Response(_detail(task.pk), status=status.HTTP_201_CREATED, headers=location)
+        return Response(task_detail(task.pk), status=status.HTTP_201_CREATED, headers=location)
 
 
 class TaskView(GenericAPIView[Task]):
@@ -85,7 +82,7 @@ class TaskView(GenericAPIView[Task]):
         responses={200: TaskDetailSerializer, **errors(404)},
     )
     def get(self, request: Request, pk: int) -> Response:
-        return Response(_detail(pk))
+        return Response(task_detail(pk))
 
 
 class TaskVerbView(GenericAPIView[Task]):
@@ -98,8 +95,8 @@ class TaskVerbView(GenericAPIView[Task]):
 
     def change(self, verb: Callable[..., None]) -> Response:
         task = self.get_object()
-        verb(cast(User, self.request.user), task, now=database_now())
-        return Response(_detail(task.pk))
+        verb(person(self.request), task, now=database_now())
+        return Response(task_detail(task.pk))
 
 
 _CHANGED: dict[int, Any] = {200: TaskDetailSerializer, **errors(403, 404, 409)}
@@ -146,9 +143,10 @@ class AttemptsView(ListAPIView[Attempt]):
         return super().get(request, *args, **kwargs)
 
 
-def _detail(pk: int) -> dict[str, Any]:
+def task_detail(pk: int) -> dict[str, Any]:
     """Return a task as answers show it. Raises Http404."""
     tasks = Task.objects.select_related("campaign__dataset", "worker", "result__attempt__worker")
-    task = get_object_or_404(tasks.prefetch_related("attempts__worker"), pk=pk)
+    task: Any = get_object_or_404(tasks.prefetch_related("attempts__worker"), pk=pk)
+    task.replicates = spread.of_points([task])[task.pk]
     data: dict[str, Any] = TaskDetailSerializer(task).data
     return data

@@ -14,7 +14,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns.api.filters import Pages
+from campaigns.api.filters import Cursor
 from campaigns.api.openapi import errors
 from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
@@ -36,7 +36,7 @@ class FleetWorkerSerializer(serializers.ModelSerializer[Worker]):
 
     class Meta:
         model = Worker
-        fields = (
+        fields: Any = (
             "id",
             "name",
             "state",
@@ -82,7 +82,8 @@ class WorkersView(ListAPIView[Worker]):
     content_negotiation_class = AlwaysJSON
     serializer_class = FleetWorkerSerializer
     filterset_class = WorkerFilter
-    pagination_class = Pages
+    pagination_class = Cursor
+    cursor_ordering: ClassVar = ("name",)
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "now": database_now()}

@@ -1,0 +1,181 @@
+"""What belongs to a person: who one is, personal tokens; and the log of what people did."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.exceptions import ValidationError
+from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from campaigns import personal_tokens
+from campaigns.api.filters import AuditFilter, Cursor
+from campaigns.api.openapi import errors
+from campaigns.api.parsers import AlwaysJSON
+from campaigns.api.requests import body, made_with_secret, person
+from campaigns.api.serializers_requests import KnownFieldsSerializer
+from campaigns.clock import database_now
+from campaigns.models import PersonalToken
+from workers import audit, roles
+from workers.api.fields import StrictCharField
+from workers.models import AuditEntry
+
+
+class AccountSerializer(serializers.Serializer[Any]):
+    """Who calls, and what they may."""
+
+    username = serializers.CharField()
+    role = serializers.ChoiceField(choices=[(role, role) for role in roles.ROLES])
+    may_create = serializers.BooleanField(help_text="Campaigns and webhooks of their own.")
+    may_operate = serializers.BooleanField(
+        help_text="Everybody's campaigns, workers, the audit log."
+    )
+
+
+class TokenSerializer(serializers.ModelSerializer[PersonalToken]):
+    """One personal token; only its hash is stored."""
+
+    class Meta:
+        model = PersonalToken
+        fields: Any = ("id", "name", "created_at", "last_used_at")
+        read_only_fields = fields
+
+
+class NewTokenSerializer(TokenSerializer):
+    """A token that was just made."""
+
+    token = serializers.CharField(help_text="Shown this once.")
+
+    class Meta(TokenSerializer.Meta):
+        fields = (*TokenSerializer.Meta.fields, "token")
+        read_only_fields = fields
+
+
+class TokenRequestSerializer(KnownFieldsSerializer[dict[str, Any]]):
+    """What the token is for."""
+
+    name = StrictCharField(max_length=personal_tokens.MAX_NAME_LENGTH)
+
+
+class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
+    """One thing a person did."""
+
+    class Meta:
+        model = AuditEntry
+        fields = (
+            "id",
+            "at",
+            "actor_name",
+            "verb",
+            "target_kind",
+            "target_id",
+            "target_name",
+            "detail",
+        )
+        read_only_fields = fields
+
+
+class AccountView(GenericAPIView[Any]):
+    """Who the token belongs to, and what it may."""
+
+    permission_classes: Any = (IsAuthenticated,)
+    content_negotiation_class = AlwaysJSON
+    filter_backends = ()
+    serializer_class = AccountSerializer
+
+    @extend_schema(
+        operation_id="get_account", tags=["account"], responses={200: AccountSerializer, **errors()}
+    )
+    def get(self, request: Request) -> Response:
+        user = person(request)
+        answer = {
+            "username": user.get_username(),
+            "role": roles.role_of(user),
+            "may_create": roles.may_create(user),
+            "may_operate": roles.may_operate(user),
+        }
+        return Response(AccountSerializer(answer).data)
+
+
+class TokensView(ListAPIView[PersonalToken]):
+    """The caller's own tokens, the last made first; a POST makes one."""
+
+    queryset = PersonalToken.objects.none()
+    permission_classes: Any = (IsAuthenticated,)
+    content_negotiation_class = AlwaysJSON
+    serializer_class = TokenSerializer
+    pagination_class = Cursor
+    filter_backends = ()
+    cursor_ordering: ClassVar = ("-id",)
+
+    def get_queryset(self) -> QuerySet[PersonalToken]:
+        return PersonalToken.objects.filter(user=person(self.request))
+
+    @extend_schema(
+        operation_id="list_tokens",
+        tags=["account"],
+        responses={200: TokenSerializer(many=True), **errors(404)},
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(
+        operation_id="create_token",
+        tags=["account"],
+        request=TokenRequestSerializer,
+        responses={201: NewTokenSerializer, **errors(400)},
+    )
+    def post(self, request: Request) -> Response:
+        user, name = person(request), body(TokenRequestSerializer, request)["name"]
+        try:
+            made, secret = personal_tokens.create(user, name, now=database_now(), actor=user)
+        except personal_tokens.TokenRefused as error:
+            raise ValidationError({"name": [str(error)]}) from error
+        return made_with_secret(TokenSerializer(made).data | {"token": secret})
+
+
+class TokenView(GenericAPIView[PersonalToken]):
+    """One of the caller's own tokens: a DELETE revokes it."""
+
+    queryset = PersonalToken.objects.none()
+    permission_classes: Any = (IsAuthenticated,)
+    content_negotiation_class = AlwaysJSON
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="revoke_token", tags=["account"], responses={204: None, **errors(404)}
+    )
+    def delete(self, request: Request, pk: int) -> Response:
+        user = person(request)
+        token = get_object_or_404(PersonalToken, pk=pk, user=user)
+        personal_tokens.revoke(token, actor=user, now=database_now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class AuditView(ListAPIView[AuditEntry]):
+    """What people did, the last first; for operators."""
+
+    queryset = AuditEntry.objects.none()
+    permission_classes: Any = (IsAuthenticated,)
+    content_negotiation_class = AlwaysJSON
+    serializer_class = AuditEntrySerializer
+    filterset_class = AuditFilter
+    pagination_class = Cursor
+    cursor_ordering: ClassVar = ("-id",)
+
+    def get_queryset(self) -> QuerySet[AuditEntry]:
+        return audit.readable_by(person(self.request))
+
+    @extend_schema(
+        operation_id="list_audit_entries",
+        tags=["account"],
+        responses={200: AuditEntrySerializer(many=True), **errors(400, 403, 404)},
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)

@@ -1,0 +1,158 @@
+"""What operators call to let machines in: invitations, and new tokens for workers."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from campaigns.api.filters import Cursor, InvitationFilter
+from campaigns.api.openapi import errors
+from campaigns.api.parsers import AlwaysJSON
+from campaigns.api.requests import body, made_with_secret, person
+from campaigns.api.serializers_requests import KnownFieldsSerializer
+from campaigns.clock import database_now
+from workers import steering
+from workers.api.fields import StrictCharField
+from workers.models import EnrolmentToken, Worker
+
+
+class InvitationSerializer(serializers.ModelSerializer[EnrolmentToken]):
+    """One invitation; only the hash of its token is stored."""
+
+    created_by = serializers.CharField(
+        source="created_by.username",
+        default=None,
+        allow_null=True,
+        help_text="Null: the command line on the server.",
+    )
+    worker = serializers.CharField(
+        source="worker.name", default=None, allow_null=True, help_text="Who joined with it."
+    )
+
+    class Meta:
+        model = EnrolmentToken
+        fields: Any = (
+            "id",
+            "label",
+            "created_by",
+            "created_at",
+            "expires_at",
+            "used_at",
+            "worker",
+        )
+        read_only_fields = fields
+
+
+class NewInvitationSerializer(InvitationSerializer):
+    """An invitation that was just made."""
+
+    enrolment_token = serializers.CharField(help_text="Shown this once; good for one machine.")
+    command = serializers.CharField(help_text="What to type on the machine.")
+
+    class Meta(InvitationSerializer.Meta):
+        fields = (*InvitationSerializer.Meta.fields, "enrolment_token", "command")
+        read_only_fields = fields
+
+
+class InvitationRequestSerializer(KnownFieldsSerializer[dict[str, Any]]):
+    """For whom or what it is."""
+
+    label = StrictCharField(  # type: ignore[assignment]
+        required=False, allow_blank=True, max_length=100, default=""
+    )
+
+
+class NewWorkerTokenSerializer(serializers.Serializer[Any]):
+    """A worker's new token."""
+
+    worker_id = serializers.IntegerField()
+    name = serializers.CharField()
+    token = serializers.CharField(help_text="Shown this once; the old one opens nothing any more.")
+
+
+class InvitationsView(ListAPIView[EnrolmentToken]):
+    """The invitations, the last made first; a POST makes one. For operators."""
+
+    queryset = EnrolmentToken.objects.none()
+    permission_classes: Any = (IsAuthenticated,)
+    content_negotiation_class = AlwaysJSON
+    serializer_class = InvitationSerializer
+    filterset_class = InvitationFilter
+    pagination_class = Cursor
+    cursor_ordering: ClassVar = ("-id",)
+
+    def get_queryset(self) -> QuerySet[EnrolmentToken]:
+        return steering.invitations(person(self.request))
+
+    @extend_schema(
+        operation_id="list_invitations",
+        tags=["workers"],
+        responses={200: InvitationSerializer(many=True), **errors(400, 403, 404)},
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(
+        operation_id="create_invitation",
+        tags=["workers"],
+        request=InvitationRequestSerializer,
+        responses={201: NewInvitationSerializer, **errors(400, 403)},
+    )
+    def post(self, request: Request) -> Response:
+        label = body(InvitationRequestSerializer, request)["label"]
+        made, secret = steering.invite(person(request), now=database_now(), label=label)
+        server = request.build_absolute_uri("/").rstrip("/")
+        shown = {
+            "enrolment_token": secret,
+            "command": f"xeenet-worker --server {server} --enrol {secret}",
+        }
+        return made_with_secret(InvitationSerializer(made).data | shown)
+
+
+class InvitationView(GenericAPIView[EnrolmentToken]):
+    """One invitation: a DELETE withdraws it while nobody has used it. For operators."""
+
+    queryset = EnrolmentToken.objects.none()
+    permission_classes: Any = (IsAuthenticated,)
+    content_negotiation_class = AlwaysJSON
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="withdraw_invitation",
+        tags=["workers"],
+        responses={204: None, **errors(403, 404, 409)},
+    )
+    def delete(self, request: Request, pk: int) -> Response:
+        actor = person(request)
+        invitation = get_object_or_404(steering.invitations(actor), pk=pk)
+        steering.withdraw(actor, invitation, now=database_now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class RotateWorkerTokenView(GenericAPIView[Worker]):
+    """Replace a worker's token; the old one opens nothing from its next request on."""
+
+    queryset = Worker.objects.all()
+    permission_classes: Any = (IsAuthenticated,)
+    content_negotiation_class = AlwaysJSON
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="rotate_worker_token",
+        tags=["workers"],
+        request=None,
+        responses={201: NewWorkerTokenSerializer, **errors(403, 404, 409)},
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        worker = self.get_object()
+        secret = steering.rotate_token(person(request), worker, now=database_now())
+        answer = {"worker_id": worker.pk, "name": worker.name, "token": secret}
+        return made_with_secret(NewWorkerTokenSerializer(answer).data)

@@ -1,0 +1,338 @@
+"""What people call for webhooks: make, edit, switch, try and delete them; what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from django.core.validators import URLValidator
+from django.db.models import Count, Q, QuerySet
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.exceptions import ValidationError
+from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from campaigns.api.filters import Cursor, DeliveryFilter, WebhookFilter
+from campaigns.api.openapi import errors
+from campaigns.api.parsers import AlwaysJSON
+from campaigns.api.requests import body, made_with_secret, person
+from campaigns.api.serializers_requests import KnownFieldsSerializer
+from campaigns.clock import database_now
+from campaigns.lifecycle import WrongState
+from campaigns.models import Campaign, DeliveryState, Webhook, WebhookDelivery, WebhookEvent
+from campaigns.notifications import hooks
+from campaigns.notifications.addresses import AddressRefused, NameUnknown
+from workers.api.fields import (
+    BoundedListField,
+    StrictCharField,
+    StrictChoiceField,
+    StrictIntegerField,
+)
+
+
+class WebhookSerializer(serializers.ModelSerializer[Webhook]):
+    """One webhook; its secret was shown when it was made."""
+
+    owner = serializers.CharField(source="owner.username")
+    campaign_id = serializers.IntegerField(
+        allow_null=True, help_text="Null: it hears of every campaign."
+    )
+    events = serializers.ListField(child=serializers.ChoiceField(choices=WebhookEvent.choices))
+    waiting = serializers.IntegerField(help_text="Deliveries that are still tried.")
+    failed = serializers.IntegerField(help_text="Deliveries that were given up.")
+
+    class Meta:
+        model = Webhook
+        fields: Any = (
+            "id",
+            "owner",
+            "campaign_id",
+            "url",
+            "events",
+            "is_active",
+            "created_at",
+            "waiting",
+            "failed",
+        )
+        read_only_fields = fields
+
+
+class NewWebhookSerializer(WebhookSerializer):
+    """A webhook that was just made."""
+
+    secret = serializers.CharField(help_text="Signs each delivery. Shown this once.")
+
+    class Meta(WebhookSerializer.Meta):
+        fields = (*WebhookSerializer.Meta.fields, "secret")
+        read_only_fields = fields
+
+
+class WebhookRequestSerializer(KnownFieldsSerializer[dict[str, Any]]):
+    """Where to, of what, and of which campaign."""
+
+    url = StrictCharField(
+        max_length=500,
+        validators=[URLValidator(schemes=["http", "https"])],
+        help_text="Gets a POST with a JSON body for each event.",
+    )
+    events = BoundedListField(
+        child=StrictChoiceField(choices=WebhookEvent.choices),
+        min_length=1,
+        max_length=len(WebhookEvent),
+    )
+    campaign_id = StrictIntegerField(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=2**63 - 1,
+        help_text="Null or absent: of every campaign.",
+    )
+
+
+class DeliverySerializer(serializers.ModelSerializer[WebhookDelivery]):
+    """One event on its way to a webhook."""
+
+    webhook_id = serializers.IntegerField()
+    event = serializers.ChoiceField(choices=WebhookEvent.choices)
+    state = serializers.ChoiceField(choices=DeliveryState.choices)
+    payload = serializers.DictField(help_text="The body that is sent.")
+
+    class Meta:
+        model = WebhookDelivery
+        fields = (
+            "id",
+            "webhook_id",
+            "event",
+            "state",
+            "attempts",
+            "next_attempt_at",
+            "last_status",
+            "last_error",
+            "created_at",
+            "delivered_at",
+            "payload",
+        )
+        read_only_fields = fields
+
+
+class WebhooksView(ListAPIView[Webhook]):
+    """The webhooks one may change, the last made first; a POST makes one."""
+
+    queryset = Webhook.objects.none()
+    permission_classes: Any = (IsAuthenticated,)
+    content_negotiation_class = AlwaysJSON
+    serializer_class = WebhookSerializer
+    filterset_class = WebhookFilter
+    pagination_class = Cursor
+    cursor_ordering: ClassVar = ("-id",)
+
+    def get_queryset(self) -> QuerySet[Webhook]:
+        return _visible(self.request)
+
+    @extend_schema(
+        operation_id="list_webhooks",
+        tags=["webhooks"],
+        responses={200: WebhookSerializer(many=True), **errors(400, 404)},
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(
+        operation_id="create_webhook",
+        tags=["webhooks"],
+        request=WebhookRequestSerializer,
+        responses={201: NewWebhookSerializer, **errors(400, 403, 409)},
+    )
+    def post(self, request: Request) -> Response:
+        asked = body(WebhookRequestSerializer, request)
+        with _address_errors():
+            made = hooks.create(
+                person(request),
+                asked["url"],
+                [WebhookEvent(event) for event in asked["events"]],
+                campaign=_campaign(asked.get("campaign_id")),
+                now=database_now(),
+            )
+        answer = made_with_secret(NewWebhookSerializer(_shown(request, made.pk)).data)
+        answer["Location"] = reverse("api-webhook", args=[made.pk])
+        return answer
+
+
+class WebhookView(GenericAPIView[Webhook]):
+    """One webhook: read, edit, delete."""
+
+    queryset = Webhook.objects.none()
+    permission_classes: Any = (IsAuthenticated,)
+    content_negotiation_class = AlwaysJSON
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="get_webhook",
+        tags=["webhooks"],
+        responses={200: WebhookSerializer, **errors(404)},
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(WebhookSerializer(_shown(request, pk)).data)
+
+    @extend_schema(
+        operation_id="edit_webhook",
+        tags=["webhooks"],
+        request=WebhookRequestSerializer(partial=True),
+        responses={200: WebhookSerializer, **errors(400, 403, 404)},
+    )
+    def patch(self, request: Request, pk: int) -> Response:
+        hook = _shown(request, pk)
+        serializer = WebhookRequestSerializer(data=request.data, partial=True)
+        serializer.is_valid(raise_exception=True)
+        asked = serializer.validated_data
+        told = {"url": hook.url, "events": hook.events, "campaign_id": hook.campaign_id} | asked
+        with _address_errors():
+            hooks.edit(
+                person(request),
+                hook,
+                url=told["url"],
+                events=[WebhookEvent(event) for event in told["events"]],
+                campaign=_campaign(told["campaign_id"]),
+                now=database_now(),
+            )
+        return Response(WebhookSerializer(_shown(request, pk)).data)
+
+    @extend_schema(
+        operation_id="delete_webhook",
+        tags=["webhooks"],
+        responses={204: None, **errors(403, 404)},
+    )
+    def delete(self, request: Request, pk: int) -> Response:
+        hooks.delete(person(request), _shown(request, pk), now=database_now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class WebhookVerbView(GenericAPIView[Webhook]):
+    """Base of what the owner of a webhook (or an operator) does with it."""
+
+    queryset = Webhook.objects.none()
+    permission_classes: Any = (IsAuthenticated,)
+    content_negotiation_class = AlwaysJSON
+    filter_backends = ()
+
+    def change(self, verb: Callable[..., None]) -> Response:
+        pk = self.kwargs["pk"]
+        verb(person(self.request), _shown(self.request, pk), now=database_now())
+        return Response(WebhookSerializer(_shown(self.request, pk)).data)
+
+
+_CHANGED: dict[int, Any] = {200: WebhookSerializer, **errors(403, 404)}
+
+
+class EnableWebhookView(WebhookVerbView):
+    """Tell it of events again; what waited is sent."""
+
+    @extend_schema(
+        operation_id="enable_webhook", tags=["webhooks"], request=None, responses=_CHANGED
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        return self.change(hooks.enable)
+
+
+class DisableWebhookView(WebhookVerbView):
+    """Send it nothing until it is enabled."""
+
+    @extend_schema(
+        operation_id="disable_webhook", tags=["webhooks"], request=None, responses=_CHANGED
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        return self.change(hooks.disable)
+
+
+class TestWebhookView(WebhookVerbView):
+    """Send it a delivery without news, within a minute; its deliveries say what became of it."""
+
+    @extend_schema(operation_id="test_webhook", tags=["webhooks"], request=None, responses=_CHANGED)
+    def post(self, request: Request, pk: int) -> Response:
+        return self.change(hooks.send_test)
+
+
+class DeliveriesView(ListAPIView[WebhookDelivery]):
+    """What was sent to a webhook, or is on its way; the last first."""
+
+    queryset = WebhookDelivery.objects.none()
+    permission_classes: Any = (IsAuthenticated,)
+    content_negotiation_class = AlwaysJSON
+    serializer_class = DeliverySerializer
+    filterset_class = DeliveryFilter
+    pagination_class = Cursor
+    cursor_ordering: ClassVar = ("-id",)
+
+    def get_queryset(self) -> QuerySet[WebhookDelivery]:
+        hook = get_object_or_404(hooks.visible_to(self.request.user), pk=self.kwargs["pk"])
+        return hook.deliveries.all()
+
+    @extend_schema(
+        operation_id="list_deliveries",
+        tags=["webhooks"],
+        responses={200: DeliverySerializer(many=True), **errors(400, 404)},
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class SendAgainView(GenericAPIView[WebhookDelivery]):
+    """Make a delivery due now, with all its tries."""
+
+    queryset = WebhookDelivery.objects.none()
+    permission_classes: Any = (IsAuthenticated,)
+    content_negotiation_class = AlwaysJSON
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="send_delivery_again",
+        tags=["webhooks"],
+        request=None,
+        responses={200: DeliverySerializer, **errors(403, 404)},
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        theirs = WebhookDelivery.objects.filter(webhook__in=hooks.visible_to(request.user))
+        delivery = get_object_or_404(theirs.select_related("webhook"), pk=pk)
+        hooks.send_again(person(request), delivery, now=database_now())
+        delivery.refresh_from_db()
+        return Response(DeliverySerializer(delivery).data)
+
+
+def _visible(request: Request) -> QuerySet[Webhook]:
+    """Return the webhooks this person may see, their deliveries counted. One query."""
+    deliveries = {
+        "waiting": Count("deliveries", filter=Q(deliveries__state=DeliveryState.PENDING)),
+        "failed": Count("deliveries", filter=Q(deliveries__state=DeliveryState.FAILED)),
+    }
+    return hooks.visible_to(request.user).annotate(**deliveries)
+
+
+def _shown(request: Request, pk: int) -> Webhook:
+    """Return one of them. Raises Http404: others' are not told from those that do not exist."""
+    return get_object_or_404(_visible(request), pk=pk)
+
+
+def _campaign(pk: int | None) -> Campaign | None:
+    if pk is None:
+        return None
+    found = Campaign.objects.filter(pk=pk).first()
+    if found is None:
+        raise ValidationError({"campaign_id": [f"There is no campaign {pk}."]})
+    return found
+
+
+@contextmanager
+def _address_errors() -> Iterator[None]:
+    """Say at its field what is wrong with an address, and that there are too many as a conflict."""
+    try:
+        yield
+    except (AddressRefused, NameUnknown) as error:
+        raise ValidationError({"url": [str(error)]}) from error
+    except hooks.TooManyWebhooks as error:
+        raise WrongState(str(error)) from error
