@@ -270,6 +270,8 @@ SPECTACULAR_SETTINGS = {
         "AttemptOutcomeEnum": "campaigns.models.AttemptOutcome",
         "FailureClassEnum": "campaigns.models.FailureClass",
         "WorkerStateEnum": "workers.models.WorkerState",
+        "WebhookEventEnum": "campaigns.models.WebhookEvent",
+        "DeliveryStateEnum": "campaigns.models.DeliveryState",
         "TaskOriginEnum": "campaigns.models.TaskOrigin",
         "PackageOriginEnum": "campaigns.models.PackageOrigin",
         "IsolationTierEnum": "workers.models.ISOLATION_CHOICES",
