@@ -16,7 +16,11 @@ from django.core.cache import cache
 from campaigns.models import Campaign, CampaignState
 
 T = TypeVar("T")
+# A query of keys: its slices are read one by one.
+Keys = Callable[[int, int], list[T]]
 KEEP_SECONDS = 3600
+# As many keys of an order are kept as anybody pages through; who wants more asks the database.
+KEPT_KEYS = 2_000
 # A running campaign of this many revisions is read anew at each; a larger one every so often.
 EXACT_REVISIONS = 1_000
 
@@ -44,6 +48,20 @@ def cached_roughly(campaign: Campaign, name: str, compute: Callable[[], T], **ar
     # The step grows with the revision; by its binary order, so that the steps do not drift.
     step = 1 << (step.bit_length() - 1)
     return _cached(campaign, f"{campaign.revision // step}x{step}", name, compute, arguments)
+
+
+def cached_keys(
+    campaign: Campaign, name: str, read: Keys[T], start: int, end: int, **arguments: Any
+) -> list[T]:
+    """Return the keys from `start` to `end` of an order that takes a pass over all rows to make.
+
+    `read(start, end)` asks the database for a part of it. The first `KEPT_KEYS` are read at once
+    and kept as by `cached_roughly`, so that paging back and forth sorts once.
+    """
+    if end > KEPT_KEYS:
+        return read(start, end)
+    head = cached_roughly(campaign, f"keys.{name}", lambda: read(0, KEPT_KEYS), **arguments)
+    return head[start:end]
 
 
 def cached_for_each(

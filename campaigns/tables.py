@@ -8,7 +8,8 @@ from typing import Final
 
 from campaigns.leaderboard import PARAM_PREFIX
 
-_PARAMS_ON_A_PHONE = 2
+# More columns of params are hidden on a phone.
+PARAMS_ON_A_PHONE: Final = 2
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ CAMPAIGN_HEADS: Final = (
 def leaderboard_heads(varying: Sequence[str]) -> list[Head]:
     """Return the leaderboard's columns; their keys are the sorts of `leaderboard.rank`."""
     params = [
-        Head(PARAM_PREFIX + name, name, is_param=True, wide_only=number >= _PARAMS_ON_A_PHONE)
+        Head(PARAM_PREFIX + name, name, is_param=True, wide_only=number >= PARAMS_ON_A_PHONE)
         for number, name in enumerate(varying)
     ]
     return [

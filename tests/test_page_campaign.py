@@ -155,11 +155,50 @@ def test_simulated_results_are_badged_and_shown_only_on_request(client: Client) 
     simulate(factories.worker(simulates=True), 1.2345)
     page = page_of(client, campaign)
     assert "SIMULATED" in page
+    assert "1 result nobody measured is not in this table" in page
     assert "1.2345" not in page
-    asked = page_of(client, campaign, simulated=1)
-    assert "1.2345" in asked
-    assert ranked_values(asked) == []
+    asked = page_of(client, campaign, state="simulated")
+    assert ranked_values(asked) == ["1.2345"]
+    assert "no rank: simulated" in asked
     assert figure(asked)["data"][0]["marker"]["symbol"] == "diamond-open"
+
+
+def test_the_leaderboard_is_filtered_by_how_tasks_ended(client: Client) -> None:
+    campaign = factories.active_campaign(3, max_failed_attempts=1)
+    assert 'id="state-completed"' not in page_of(client, campaign)
+    factories.run(3.5, seconds=1)
+    factories.run(None, seconds=2)
+    factories.fail(
+        factories.claim_one(factories.worker(), now=factories.at(3)),
+        FailureClass.TIMEOUT,
+        now=factories.at(3),
+    )
+    usual = page_of(client, campaign)
+    assert ranked_values(usual) == ["3.5000"]
+    links = re.findall(r'id="state-(\w+)" href="([^"]*)"', usual)
+    assert links == [
+        ("completed", ""),
+        ("diverged", "?state=diverged"),
+        ("failed", "?state=failed"),
+        ("all", "?state=all"),
+    ]
+    everything = page_of(client, campaign, state="all")
+    assert everything.count("row-link") == 3
+    assert everything.index("3.5000</a>") < everything.index("no rank: diverged")
+    failed = page_of(client, campaign, state="failed")
+    assert failed.count("row-link") == 1
+    assert "no rank: failed: timeout" in failed
+    assert ranked_values(page_of(client, campaign, state="password")) == ["3.5000"]
+
+
+def test_the_leaderboard_says_how_many_rows_a_page_has(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("campaigns.views.results.ROWS_PER_PAGE", 2)
+    campaign = factories.active_campaign(3)
+    run_all(campaign, 3.3, 3.1, 3.2)
+    assert ranked_values(page_of(client, campaign, page=2)) == ["3.3000"]
+    assert "Rows 3 to 3 of 3, 2 on a page" in page_of(client, campaign, page=2)
 
 
 def test_the_offline_stand_in_is_named_as_such(client: Client) -> None:

@@ -7,29 +7,37 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.core.paginator import Page, Paginator
-from django.db.models import QuerySet
 from django.forms.models import model_to_dict
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.html import json_script
 
-from campaigns import exports, leaderboard
+from campaigns import board, exports, leaderboard
+from campaigns.board import Asked, Standing
+from campaigns.board_cells import Cells, cells
 from campaigns.caching import cached_roughly
 from campaigns.chart_points import chart_points
-from campaigns.charts import Figure, best_so_far
+from campaigns.charts import best_so_far
 from campaigns.clock import database_now
-from campaigns.leaderboard import Kind, Row
-from campaigns.models import Campaign, CampaignState, Result
+from campaigns.models import Campaign, CampaignState
 from campaigns.previews import preview
 from campaigns.progress import CampaignProgress, campaign_progress
 from campaigns.summaries import progress_bar
-from campaigns.tables import columns, known_sort, leaderboard_heads
+from campaigns.tables import Head, columns, known_sort, leaderboard_heads
 from campaigns.views.head import head_context, shown_campaign
 from experiments import catalog
 from workers.pages import page_or_fragment, reading_page
 
-ROWS_PER_PAGE: Final = 100
-SIMULATED_SHOWN: Final = 100
+# A screen or two; drawing twice as many rows takes nearly twice the time.
+ROWS_PER_PAGE: Final = 50
 EVALUATIONS: Final = ("full", "subset")
+STATE_LABELS: Final[dict[str, str]] = {
+    Standing.COMPLETED: "with a value",
+    Standing.DIVERGED: "diverged",
+    Standing.BUDGET_TOO_SMALL: "budget too small",
+    Standing.FAILED: "failed",
+    Standing.SIMULATED: "simulated",
+}
 LARGE_CAMPAIGN: Final = 2_000
 
 
@@ -50,13 +58,13 @@ def _findings(request: HttpRequest, shown: Campaign, now: dt.datetime) -> dict[s
     """Return head, figures, chart and leaderboard, as the address line wants them."""
     progress = campaign_progress(shown, now=now)
     by_state = _by_state(progress)
-    show_simulated = "simulated" in request.GET
+    show_simulated = request.GET.get("state") == Standing.SIMULATED
     by_time = request.GET.get("x") != "number"
     best = leaderboard.best(shown)
     varying, constant = leaderboard.varying_params(shown)
     return {
         **head_context(request, shown, now, by_state=by_state),
-        **_leaderboard(request, shown, varying),
+        **_leaderboard(request, shown, varying, progress),
         "progress": progress,
         "bar": progress_bar(by_state, progress.total),
         "top_failure": next(iter(progress.failure_classes.items()), None),
@@ -72,7 +80,6 @@ def _findings(request: HttpRequest, shown: Campaign, now: dt.datetime) -> dict[s
         ),
         "by_time": by_time,
         "show_simulated": show_simulated,
-        "simulated": _simulated(shown) if show_simulated else [],
         # A large campaign is dear to draw: look at it less often.
         "poll_seconds": 3 if progress.total <= LARGE_CAMPAIGN else 15,
     }
@@ -90,9 +97,13 @@ def _by_state(progress: CampaignProgress) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure and how much of the campaign it draws."""
+    """A figure and how much of the campaign it draws.
 
-    figure: Figure | None
+    `markup` is the figure as the page holds it, "" for none: writing thousands of points as JSON
+    at each look would cost more than all the rest of the chart.
+    """
+
+    markup: str
     drawn: int
     total: int
 
@@ -100,7 +111,8 @@ class Chart:
 def _chart(shown: Campaign, *, by_time: bool, simulated: bool) -> Chart:
     points = chart_points(shown, simulated=simulated)
     figure = best_so_far(points, since=shown.launched_at, by_time=by_time, anchors=_anchors(shown))
-    return Chart(figure, len(points.points), points.total)
+    markup = json_script(figure, "best-so-far-figure") if figure else ""
+    return Chart(markup, len(points.points), points.total)
 
 
 def _anchors(shown: Campaign) -> dict[str, float]:
@@ -111,47 +123,69 @@ def _anchors(shown: Campaign) -> dict[str, float]:
     return {}
 
 
-def _simulated(shown: Campaign) -> QuerySet[Result]:
-    results = shown.results.filter(simulated=True).select_related("task", "attempt__worker")
-    return results[:SIMULATED_SHOWN]
-
-
-def _leaderboard(request: HttpRequest, shown: Campaign, varying: list[str]) -> dict[str, Any]:
+def _leaderboard(
+    request: HttpRequest, shown: Campaign, varying: list[str], progress: CampaignProgress
+) -> dict[str, Any]:
     """Return the asked-for page of the leaderboard, in the order and of the kinds asked for."""
-    ranked = [kind for kind in leaderboard.kinds(shown) if kind.is_ranked]
-    # No database stores a NUL; PostgreSQL refuses even to look for one.
-    device = request.GET.get("device", "").replace("\0", "")
-    evaluation = request.GET.get("evaluation", "")
-    evaluation = evaluation if evaluation in EVALUATIONS else ""
     heads = leaderboard_heads(varying)
-    sort = known_sort(heads, request.GET.get("sort", ""), "rank")
-    wanted = [kind for kind in ranked if _is_wanted(kind, device, evaluation)]
-    paginator: Paginator[Row] = Paginator((), ROWS_PER_PAGE)
-    paginator.count = sum(kind.number for kind in wanted)
-    page: Page[Row] = paginator.get_page(request.GET.get("page"))
-    rows = leaderboard.rank(
-        shown,
-        limit=ROWS_PER_PAGE,
-        offset=(page.number - 1) * ROWS_PER_PAGE,
-        device=device,
-        evaluation=evaluation,
-        sort=sort,
-    )
+    asked = _asked(request, heads)
+    counted = board.counts(shown, asked, failed=progress.failed)
+    paginator: Paginator[Cells] = Paginator((), ROWS_PER_PAGE)
+    paginator.count = board.total(counted, asked)
+    page: Page[Cells] = paginator.get_page(request.GET.get("page"))
+    offset = (page.number - 1) * ROWS_PER_PAGE
+    lines = board.lines(shown, asked, counted, limit=ROWS_PER_PAGE, offset=offset)
+    ranked = [kind for kind in leaderboard.kinds(shown) if kind.is_ranked]
     return {
-        "columns": columns(heads, sort),
-        "rows": [(row, [row.task.params.get(name) for name in varying]) for row in rows],
+        "columns": columns(heads, asked.sort),
+        "rows": cells(lines, varying),
         "page": page,
-        "device": device,
+        "asked": asked,
+        "states": _states(counted, asked),
         "devices": sorted({kind.device for kind in ranked}),
-        "evaluation": evaluation,
         "evaluations": EVALUATIONS if len({kind.is_subset for kind in ranked}) > 1 else (),
     }
 
 
-def _is_wanted(kind: Kind, device: str, evaluation: str) -> bool:
-    return (not device or kind.device == device) and (
-        not evaluation or kind.is_subset == (evaluation == "subset")
+def _asked(request: HttpRequest, heads: list[Head]) -> Asked:
+    """Return what the address line asks for; what it may not ask for counts as not asked."""
+    state = request.GET.get("state", "")
+    evaluation = request.GET.get("evaluation", "")
+    return Asked(
+        state=state if state in board.STATES else Standing.COMPLETED,
+        # No database stores a NUL; PostgreSQL refuses even to look for one.
+        device=request.GET.get("device", "").replace("\0", ""),
+        evaluation=evaluation if evaluation in EVALUATIONS else "",
+        sort=known_sort(heads, request.GET.get("sort", ""), "rank"),
     )
+
+
+@dataclass(frozen=True)
+class State:
+    """One choice of the filter by how tasks ended; `key` is "" for the usual one."""
+
+    key: str
+    label: str
+    number: int
+    is_chosen: bool
+
+
+def _states(counted: dict[Standing, int], asked: Asked) -> list[State]:
+    """Return the choices that hold anything, or nothing where there is no choice."""
+    labels = STATE_LABELS | {board.EVERYTHING: "all measured"}
+    found = [
+        State(
+            "" if key == Standing.COMPLETED else key,
+            label,
+            board.total(counted, Asked(state=key)),
+            key == asked.state,
+        )
+        for key, label in labels.items()
+    ]
+    held = [one for one in found if one.number or one.is_chosen or not one.key]
+    # "All" beside one other choice is the same as that choice.
+    others = [one for one in held if one.key not in {"", board.EVERYTHING}]
+    return held if others else []
 
 
 @reading_page

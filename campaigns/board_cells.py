@@ -1,0 +1,119 @@
+"""The leaderboard's rows as the page writes them: every cell is text before the template runs.
+
+A page has some thousand cells. A template that looks up, filters and escapes each of them took
+most of the page's time; here each is one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from django.urls import reverse
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from campaigns.board import Line, Standing
+from campaigns.tables import PARAMS_ON_A_PHONE
+from campaigns.templatetags.xeenet import bpb, chip, count, duration, unknown, value
+
+_SUBSET: Final = mark_safe(
+    ' <abbr title="Evaluated on a fixed subset: the whole validation split did not fit in the '
+    'budget">*</abbr>'
+)
+_NOTHING: Final = mark_safe("")
+# The state that a chip draws, and its word.
+_CHIPS: Final = {
+    Standing.DIVERGED: ("diverged", "diverged"),
+    Standing.BUDGET_TOO_SMALL: ("late", "budget too small"),
+    Standing.FAILED: ("failed", "failed"),
+    Standing.SIMULATED: ("simulated", "SIMULATED"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """One row: everything is markup already, or safe as it is."""
+
+    task_id: SafeString
+    number: SafeString
+    url: str
+    rank: SafeString
+    val_bpb: SafeString
+    # After the value: a badge, a mark, a reason.
+    note: SafeString
+    params: SafeString
+    seed: SafeString
+    steps: SafeString
+    tokens: SafeString
+    device: SafeString
+    time: SafeString
+
+
+def cells(lines: Iterable[Line], varying: Sequence[str]) -> list[Cells]:
+    """Return the cells of each line; `varying` names the params that have a column."""
+    # Every address differs in its number alone.
+    url = reverse("task", args=[0])
+    return [_cells(line, varying, url) for line in lines]
+
+
+def _cells(line: Line, varying: Sequence[str], url: str) -> Cells:
+    task_id = str(line.task_id)
+    return Cells(
+        task_id=_plain(task_id),
+        number=_plain(str(line.number)),
+        url=url.replace("/0/", f"/{task_id}/"),
+        rank=_rank(line),
+        val_bpb=unknown(line.reason) if line.val_bpb is None else _plain(bpb(line.val_bpb)),
+        note=_note(line),
+        params=_params(line, varying),
+        seed=_plain(str(line.seed)),
+        steps=_number(line.steps),
+        tokens=_number(line.tokens),
+        device=escape(line.device) if line.device else unknown("no device was told"),
+        time=_time(line.seconds),
+    )
+
+
+def _rank(line: Line) -> SafeString:
+    if line.rank is None:
+        return unknown(f"no rank: {line.reason}")
+    return _plain(str(line.rank))
+
+
+def _note(line: Line) -> SafeString:
+    if line.rank is not None:
+        return _SUBSET if line.is_subset else _NOTHING
+    return _why(line.standing, line.reason)
+
+
+@cache
+def _why(standing: Standing, reason: str) -> SafeString:
+    state, word = _CHIPS[standing]
+    # A chip that says "failed" alone says too little.
+    detail = reason.partition(": ")[2] if standing == Standing.FAILED else ""
+    return format_html(" {} {}", chip(state, word, reason), detail)
+
+
+def _params(line: Line, varying: Sequence[str]) -> SafeString:
+    written = [
+        f'<td class="mono{" wide-only" if place >= PARAMS_ON_A_PHONE else ""}">'
+        f"{escape(value(line.params.get(name)))}</td>"
+        for place, name in enumerate(varying)
+    ]
+    return mark_safe("".join(written))  # noqa: S308 - each value is escaped
+
+
+def _number(number: int | None) -> SafeString:
+    return unknown("no result") if number is None else _plain(count(number))
+
+
+def _time(seconds: float | None) -> SafeString:
+    return unknown("no result") if seconds is None else _plain(duration(seconds))
+
+
+def _plain(written: str) -> SafeString:
+    """Mark a written number, in which there is nothing to escape."""
+    return mark_safe(written)  # noqa: S308 - digits, letters of units, spaces
