@@ -1,0 +1,202 @@
+"""What people call for training scripts of their own: upload, read, approve, withdraw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.generics import GenericAPIView, ListAPIView
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from campaigns import scripts
+from campaigns.api.filters import Cursor
+from campaigns.api.openapi import errors
+from campaigns.api.parsers import AlwaysJSON
+from campaigns.api.permissions import IsSignedInOrMayRead
+from campaigns.api.requests import body, person
+from campaigns.api.serializers_requests import KnownFieldsSerializer
+from campaigns.clock import database_now
+from campaigns.models import Package, PackageOrigin
+from campaigns.script_source import MAX_NAME_CHARACTERS, MAX_SCRIPT_BYTES
+from workers.api.fields import StrictCharField
+
+
+class ScriptSerializer(serializers.ModelSerializer[Package]):
+    """One uploaded script of a list."""
+
+    uploaded_by = serializers.CharField(
+        source="uploaded_by.username", default=None, allow_null=True
+    )
+    approved_by = serializers.CharField(
+        source="approved_by.username", default=None, allow_null=True
+    )
+    may_run = serializers.BooleanField(help_text="Whether workers may be given it.")
+    # Not editable, so the generated field would be a plain text.
+    origin = serializers.ChoiceField(choices=PackageOrigin.choices)
+
+    class Meta:
+        model = Package
+        fields: Any = (
+            "sha256",
+            "name",
+            "experiment",
+            "origin",
+            "may_run",
+            "uploaded_by",
+            "created_at",
+            "approved_by",
+            "approved_at",
+        )
+        read_only_fields = fields
+
+
+class ScriptDetailSerializer(ScriptSerializer):
+    """One script with its text, and how it differs from the experiment's own."""
+
+    source = serializers.SerializerMethodField(help_text="The script as text.")
+    difference = serializers.SerializerMethodField(
+        help_text="Lines of a unified diff from the experiment's own script; none for itself."
+    )
+
+    class Meta(ScriptSerializer.Meta):
+        fields = (*ScriptSerializer.Meta.fields, "source", "difference")
+        read_only_fields = fields
+
+    def get_source(self, package: Package) -> str:
+        return scripts.text_of(package)
+
+    def get_difference(self, package: Package) -> list[str]:
+        return scripts.difference(package)
+
+
+class UploadSerializer(KnownFieldsSerializer[dict[str, Any]]):
+    """A script to upload: the text of one .py file. Its rules are in `campaigns.script_source`."""
+
+    name = StrictCharField(max_length=MAX_NAME_CHARACTERS, trim_whitespace=False)
+    experiment = StrictCharField(
+        max_length=100, help_text="The catalog's experiment that it is a variation of."
+    )
+    # `trim_whitespace` off: the hash is of the text as it was sent.
+    source = StrictCharField(max_length=MAX_SCRIPT_BYTES, trim_whitespace=False)
+
+
+class ScriptFilter(filters.FilterSet):
+    """Scripts by whether they are approved, their experiment and a part of their name."""
+
+    approved = filters.BooleanFilter(field_name="approved_at", lookup_expr="isnull", exclude=True)
+    experiment = filters.CharFilter()
+    search = filters.CharFilter(
+        field_name="name", lookup_expr="icontains", help_text="A part of the name."
+    )
+
+    class Meta:
+        model = Package
+        fields: ClassVar = ["approved", "experiment", "search"]
+
+
+class ScriptsView(ListAPIView[Package]):
+    """The uploaded scripts, newest first; a POST uploads one."""
+
+    queryset = Package.objects.none()
+    permission_classes: Any = (IsSignedInOrMayRead,)
+    content_negotiation_class = AlwaysJSON
+    serializer_class = ScriptSerializer
+    filterset_class = ScriptFilter
+    pagination_class = Cursor
+    cursor_ordering = ("-created_at", "sha256")
+
+    def get_queryset(self) -> QuerySet[Package]:
+        return scripts.uploaded()
+
+    @extend_schema(
+        operation_id="list_scripts",
+        tags=["scripts"],
+        responses={200: ScriptSerializer(many=True), **errors(400, 404)},
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(
+        operation_id="upload_script",
+        tags=["scripts"],
+        request=UploadSerializer,
+        responses={
+            200: ScriptSerializer,
+            201: ScriptSerializer,
+            **errors(400, 403, 413),
+        },
+        description="Store a script for an operator to read. The same text again answers 200.",
+    )
+    def post(self, request: Request) -> Response:
+        sent = body(UploadSerializer, request)
+        package, is_new = scripts.upload(
+            person(request),
+            name=sent["name"],
+            experiment=sent["experiment"],
+            source=sent["source"].encode(),
+            now=database_now(),
+        )
+        made = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
+        return Response(ScriptSerializer(package).data, status=made)
+
+
+class ScriptView(GenericAPIView[Package]):
+    """One script by its hash, uploaded or pinned by a campaign, with its text."""
+
+    queryset = Package.objects.select_related("uploaded_by", "approved_by")
+    permission_classes: Any = (IsSignedInOrMayRead,)
+    content_negotiation_class = AlwaysJSON
+    filter_backends = ()
+
+    @extend_schema(
+        operation_id="get_script",
+        tags=["scripts"],
+        responses={200: ScriptDetailSerializer, **errors(404)},
+    )
+    def get(self, request: Request, sha256: str) -> Response:
+        package = get_object_or_404(self.get_queryset(), pk=sha256)
+        return Response(ScriptDetailSerializer(package).data)
+
+
+class ScriptVerbView(GenericAPIView[Package]):
+    """Base of what an operator does with a script."""
+
+    queryset = Package.objects.all()
+    permission_classes: Any = (IsAuthenticated,)
+    content_negotiation_class = AlwaysJSON
+    filter_backends = ()
+
+    def change(self, verb: Callable[..., None], sha256: str) -> Response:
+        package = get_object_or_404(self.get_queryset(), pk=sha256)
+        verb(person(self.request), package, now=database_now())
+        return Response(ScriptSerializer(package).data)
+
+
+_CHANGED: dict[int, Any] = {200: ScriptSerializer, **errors(403, 404, 409)}
+
+
+class ApproveScriptView(ScriptVerbView):
+    """Let workers be given this script, byte for byte."""
+
+    @extend_schema(
+        operation_id="approve_script", tags=["scripts"], request=None, responses=_CHANGED
+    )
+    def post(self, request: Request, sha256: str) -> Response:
+        return self.change(scripts.approve, sha256)
+
+
+class WithdrawScriptView(ScriptVerbView):
+    """Give the script to no worker from now on; what runs may finish."""
+
+    @extend_schema(
+        operation_id="withdraw_script", tags=["scripts"], request=None, responses=_CHANGED
+    )
+    def post(self, request: Request, sha256: str) -> Response:
+        return self.change(scripts.withdraw, sha256)
