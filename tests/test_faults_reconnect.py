@@ -1,0 +1,46 @@
+"""A thousand agents come back at once: server-sent waits with jitter keep them apart.
+
+In virtual time, with the agents' own waiting and the server's own waits; `make chaos` does the
+same to real servers.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from campaigns.api.serializers_agent import idle_wait_seconds
+from tests.chaos.herd import Wave, arrivals_in_theory, wave
+
+AGENTS = 1_000
+PEAK = 3.0
+SEED = int(os.environ.get("XEENET_CHAOS_SEED", "") or random.randrange(10_000))
+
+
+def wave_after(outage_seconds: float, idle_seconds: float, idle_wait: Callable[[], float]) -> Wave:
+    """Play one outage, after the agents have had ten waits to find their steady pace."""
+    random.seed(SEED)  # the jitter of agents and server
+    outage = (10 * idle_seconds, 10 * idle_seconds + outage_seconds)
+    end = outage[1] + 100.0
+    arrivals = arrivals_in_theory(AGENTS, outage, end, idle_wait, random.Random(SEED))
+    return wave(AGENTS, arrivals, outage, since=5 * idle_seconds, moment_seconds=0.5)
+
+
+@pytest.mark.parametrize("outage_seconds", [2.0, 10.0, 60.0, 600.0])
+def test_after_an_outage_the_busiest_moment_has_at_most_three_times_the_steady_load(
+    outage_seconds: float, settings: Any
+) -> None:
+    came_back = wave_after(outage_seconds, settings.XEENET["IDLE_WAIT_SECONDS"], idle_wait_seconds)
+    assert came_back.ratio <= PEAK, f"XEENET_CHAOS_SEED={SEED}: {came_back}"
+
+
+def test_agents_started_in_step_fall_out_of_it_by_the_jitter_of_the_servers_waits(
+    settings: Any,
+) -> None:
+    idle_seconds = settings.XEENET["IDLE_WAIT_SECONDS"]
+    assert wave_after(0.0, idle_seconds, idle_wait_seconds).ratio <= PEAK / 2
+    assert wave_after(0.0, idle_seconds, lambda: idle_seconds).ratio > PEAK
