@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.agent_runs import ANNOUNCE, DETACH, linux_only
 from tests.agent_server import (
     WORKER_TOKEN,
     AgentServer,
@@ -24,7 +25,6 @@ from tests.agent_server import (
     running_server,
     wait_until,
 )
-from tests.test_agent_execution import ANNOUNCE, DETACH, linux_only
 from tests.test_agent_loop import HANGING, Bench
 from workers.agent import cli, exits
 from workers.agent.enrolment import find_credentials

@@ -8,92 +8,30 @@ import sys
 import textwrap
 import threading
 import time
-import uuid
 from pathlib import Path
-from typing import Any, Self
 
 import psutil
 import pytest
 
-from workers.agent.attempt import StopReason, StopRequest
+from tests.agent_runs import (
+    BUDGET_SECONDS,
+    DETACH,
+    GRACE_SECONDS,
+    IGNORE_SIGTERM,
+    MIB,
+    MemorySampler,
+    Run,
+    in_both_tiers,
+    linux_only,
+    script,
+)
+from workers.agent.attempt import StopReason
 from workers.agent.environment import script_environment
-from workers.agent.execution import Ending, Execution, Limits, execute
-from workers.agent.process_tree import TAG_VARIABLE
-from workers.agent.progress import ProgressBuffer
+from workers.agent.execution import Ending
+from workers.protocol import IsolationTier
 
 ROOT = Path(__file__).resolve().parent.parent
-BUDGET_SECONDS = 0.6
-GRACE_SECONDS = 0.6
 SLACK_SECONDS = 2.0  # what the contract allows
-MIB = 1024 * 1024
-
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux adopts orphans")
-
-
-class Run:
-    """One script, executed in a folder of its own under a tag of its own."""
-
-    def __init__(self, folder: Path, source: str) -> None:
-        self.folder = folder
-        self.tag = f"test/{uuid.uuid4()}"
-        self.stop = StopRequest()
-        self.progress = ProgressBuffer()
-        self.script = folder / "script.py"
-        self.script.write_text(textwrap.dedent(source))
-
-    def execute(self, **limits: Any) -> Execution:
-        settings = {
-            "time_budget_seconds": BUDGET_SECONDS,
-            "kill_grace_seconds": GRACE_SECONDS,
-            "memory_bytes": 4096 * MIB,
-        }
-        return execute(
-            [sys.executable, "-u", str(self.script)],
-            tag=self.tag,
-            environment=script_environment(self.folder, self.folder),
-            folder=self.folder,
-            limits=Limits(**(settings | limits)),
-            stop=self.stop,
-            progress=self.progress,
-        )
-
-    def leftovers(self) -> list[psutil.Process]:
-        """Return living processes with this run's tag or a pid that the script announced."""
-        found = []
-        pids = {int(path.name) for path in self.folder.glob("[0-9]*")}
-        for process in psutil.process_iter():
-            try:
-                tagged = process.environ().get(TAG_VARIABLE) == self.tag
-                if process.status() != psutil.STATUS_ZOMBIE and (tagged or process.pid in pids):
-                    found.append(process)
-            except (psutil.Error, OSError):
-                continue
-        return found
-
-
-# Descendants announce themselves by a file, so that the test knows they really ran.
-ANNOUNCE = """
-import os, pathlib, signal, sys, time
-def announce():
-    pathlib.Path(str(os.getpid())).touch()
-"""
-IGNORE_SIGTERM = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-DETACH = """
-def detach(command=None):
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork() == 0:
-            announce()
-            if command is not None:
-                os.execve(command[0], command, {})
-            time.sleep(60)
-        os._exit(0)
-    os.wait()
-"""
-
-
-def script(*parts: str) -> str:
-    return "".join(textwrap.dedent(part) for part in (ANNOUNCE, *parts))
 
 
 def test_a_script_that_ends_in_time_is_left_alone(tmp_path: Path) -> None:
@@ -105,15 +43,21 @@ def test_a_script_that_ends_in_time_is_left_alone(tmp_path: Path) -> None:
     assert execution.wall_time_seconds < 10
 
 
-def test_a_script_that_hangs_gets_sigterm_at_its_budget(tmp_path: Path) -> None:
-    execution = Run(tmp_path, "import time; time.sleep(60)").execute()
+@in_both_tiers
+def test_a_script_that_hangs_gets_sigterm_at_its_budget(
+    tmp_path: Path, tier: IsolationTier
+) -> None:
+    execution = Run(tmp_path, "import time; time.sleep(60)", tier).execute()
     assert execution.ending is Ending.EXITED_AFTER_SIGTERM
     assert execution.exit_code == -15
     assert BUDGET_SECONDS <= execution.wall_time_seconds < BUDGET_SECONDS + GRACE_SECONDS
 
 
-def test_a_script_that_ignores_sigterm_is_killed_at_budget_plus_grace(tmp_path: Path) -> None:
-    run = Run(tmp_path, script(IGNORE_SIGTERM, "announce(); time.sleep(60)"))
+@in_both_tiers
+def test_a_script_that_ignores_sigterm_is_killed_at_budget_plus_grace(
+    tmp_path: Path, tier: IsolationTier
+) -> None:
+    run = Run(tmp_path, script(IGNORE_SIGTERM, "announce(); time.sleep(60)"), tier)
     execution = run.execute()
     deadline = BUDGET_SECONDS + GRACE_SECONDS
     assert execution.ending is Ending.TIMEOUT
@@ -122,7 +66,10 @@ def test_a_script_that_ignores_sigterm_is_killed_at_budget_plus_grace(tmp_path: 
     assert run.leftovers() == []
 
 
-def test_a_script_that_answers_sigterm_with_its_result_has_one(tmp_path: Path) -> None:
+@in_both_tiers
+def test_a_script_that_answers_sigterm_with_its_result_has_one(
+    tmp_path: Path, tier: IsolationTier
+) -> None:
     source = """
         def finish(*_):
             print('{"a": 1}', flush=True)
@@ -130,12 +77,15 @@ def test_a_script_that_answers_sigterm_with_its_result_has_one(tmp_path: Path) -
         signal.signal(signal.SIGTERM, finish)
         time.sleep(60)
         """
-    execution = Run(tmp_path, script(source)).execute()
+    execution = Run(tmp_path, script(source), tier).execute()
     assert execution.ending is Ending.EXITED_AFTER_SIGTERM
     assert (execution.exit_code, execution.result) == (0, {"a": 1})
 
 
-def test_forked_children_that_ignore_sigterm_die_with_the_script(tmp_path: Path) -> None:
+@in_both_tiers
+def test_forked_children_that_ignore_sigterm_die_with_the_script(
+    tmp_path: Path, tier: IsolationTier
+) -> None:
     source = """
         for _ in range(5):
             if os.fork() == 0:
@@ -143,20 +93,23 @@ def test_forked_children_that_ignore_sigterm_die_with_the_script(tmp_path: Path)
         announce()
         time.sleep(60)
         """
-    run = Run(tmp_path, script(IGNORE_SIGTERM, source))
+    run = Run(tmp_path, script(IGNORE_SIGTERM, source), tier)
     execution = run.execute()
     assert execution.ending is Ending.TIMEOUT
-    assert len(list(tmp_path.glob("[0-9]*"))) == 6
+    assert run.announced() == 6
     assert run.leftovers() == []
 
 
-def test_a_detached_grandchild_dies_with_the_script(tmp_path: Path) -> None:
-    run = Run(tmp_path, script(IGNORE_SIGTERM, DETACH, "detach(); announce(); time.sleep(60)"))
+@in_both_tiers
+def test_a_detached_grandchild_dies_with_the_script(tmp_path: Path, tier: IsolationTier) -> None:
+    run = Run(
+        tmp_path, script(IGNORE_SIGTERM, DETACH, "detach(); announce(); time.sleep(60)"), tier
+    )
     started_at = time.monotonic()
     execution = run.execute()
     assert execution.ending is Ending.TIMEOUT
     assert time.monotonic() - started_at < BUDGET_SECONDS + GRACE_SECONDS + 2.0
-    assert len(list(tmp_path.glob("[0-9]*"))) == 2
+    assert run.announced() == 2
     assert run.leftovers() == []
 
 
@@ -188,7 +141,7 @@ def test_a_detached_process_that_strips_its_environment_is_found_by_adoption(
     )
     program = f"""
         from pathlib import Path
-        from tests.test_agent_execution import Run
+        from tests.agent_runs import Run
         from workers.agent.process_tree import adopt_orphans
         assert adopt_orphans()
         print(Run(Path({str(tmp_path)!r}), {source!r}).execute().ending)
@@ -203,8 +156,9 @@ def test_a_detached_process_that_strips_its_environment_is_found_by_adoption(
         env={**script_environment(tmp_path, tmp_path), "DJANGO_SETTINGS_MODULE": "tests.settings"},
     )
     assert answer.stdout.strip() == "timeout", answer.stderr
-    assert len(list(tmp_path.glob("[0-9]*"))) == 2
-    assert Run(tmp_path, "").leftovers() == []
+    run = Run(tmp_path, "")
+    assert run.announced() == 2
+    assert run.leftovers() == []
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
@@ -230,31 +184,6 @@ def test_an_output_of_short_lines_costs_the_agent_little_memory(tmp_path: Path) 
     assert sampler.growth_bytes < 20 * MIB
 
 
-class MemorySampler:
-    """Measures by how much this process grows at most while the block runs."""
-
-    def __init__(self) -> None:
-        self.growth_bytes = 0
-        self._stop = threading.Event()
-        self._process = psutil.Process()
-        self._before = 0
-        self._thread = threading.Thread(target=self._sample)
-
-    def __enter__(self) -> Self:
-        self._before = self._process.memory_info().rss
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _sample(self) -> None:
-        while not self._stop.wait(0.01):
-            growth = self._process.memory_info().rss - self._before
-            self.growth_bytes = max(self.growth_bytes, growth)
-
-
 def test_a_script_that_takes_more_memory_than_allowed_is_killed(tmp_path: Path) -> None:
     run = Run(tmp_path, "import time; held = b'x' * 300_000_000; time.sleep(60)")
     execution = run.execute(time_budget_seconds=30.0, memory_bytes=150 * MIB)
@@ -263,11 +192,14 @@ def test_a_script_that_takes_more_memory_than_allowed_is_killed(tmp_path: Path) 
     assert execution.wall_time_seconds < 10
 
 
-def test_a_stop_request_ends_the_whole_tree_at_once(tmp_path: Path) -> None:
-    run = Run(tmp_path, script(IGNORE_SIGTERM, DETACH, "detach(); announce(); time.sleep(60)"))
+@in_both_tiers
+def test_a_stop_request_ends_the_whole_tree_at_once(tmp_path: Path, tier: IsolationTier) -> None:
+    run = Run(
+        tmp_path, script(IGNORE_SIGTERM, DETACH, "detach(); announce(); time.sleep(60)"), tier
+    )
 
     def cancel_when_running() -> None:
-        while len(list(tmp_path.glob("[0-9]*"))) < 2:
+        while run.announced() < 2:
             time.sleep(0.02)
         run.stop.request(StopReason.CANCEL)
 
@@ -291,7 +223,7 @@ def test_progress_lines_arrive_while_the_script_runs(tmp_path: Path) -> None:
 def test_the_script_dies_when_the_agent_is_killed(tmp_path: Path) -> None:
     program = f"""
         from pathlib import Path
-        from tests.test_agent_execution import ANNOUNCE, Run
+        from tests.agent_runs import ANNOUNCE, Run
         source = ANNOUNCE + "announce(); time.sleep(60)"
         Run(Path({str(tmp_path)!r}), source).execute(time_budget_seconds=60.0)
         """

@@ -1,0 +1,153 @@
+"""Hostile scripts and what the agent's tests need to run them: at T0, and in the T1 sandbox."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import tempfile
+import textwrap
+import threading
+import uuid
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+import pytest
+
+from workers.agent.attempt import StopRequest
+from workers.agent.environment import script_environment
+from workers.agent.execution import Execution, Limits, execute
+from workers.agent.process_tree import TAG_VARIABLE
+from workers.agent.progress import ProgressBuffer
+from workers.agent.sandbox import Sandbox, SandboxUnavailable, find_sandbox
+from workers.protocol import IsolationTier
+
+BUDGET_SECONDS = 0.6
+GRACE_SECONDS = 0.6
+MIB = 1024 * 1024
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux adopts orphans")
+in_both_tiers = pytest.mark.parametrize("tier", list(IsolationTier))
+
+# Descendants announce themselves by a file, so that the test knows they really ran.
+ANNOUNCE = """
+import os, pathlib, signal, sys, time
+def announce():
+    pathlib.Path(str(os.getpid())).touch()
+"""
+IGNORE_SIGTERM = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+DETACH = """
+def detach(command=None):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            announce()
+            if command is not None:
+                os.execve(command[0], command, {})
+            time.sleep(60)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def script(*parts: str) -> str:
+    return "".join(textwrap.dedent(part) for part in (ANNOUNCE, *parts))
+
+
+@functools.cache
+def _sandbox() -> Sandbox | str:
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            return find_sandbox(Path(name), Path(name), "test/sandbox-check")
+        except SandboxUnavailable as problem:
+            return str(problem)
+
+
+def working_sandbox() -> Sandbox:
+    """Return this machine's sandbox; skip the test where it has none that works."""
+    found = _sandbox()
+    if isinstance(found, str):
+        pytest.skip(f"isolation T1 not tested: {found}")
+    return found
+
+
+class Run:
+    """One script, executed in a folder of its own under a tag of its own."""
+
+    def __init__(self, folder: Path, source: str, tier: IsolationTier = IsolationTier.T0) -> None:
+        self.folder = folder
+        self.tag = f"test/{uuid.uuid4()}"
+        self.stop = StopRequest()
+        self.progress = ProgressBuffer()
+        self.script = folder / "script.py"
+        self.script.write_text(textwrap.dedent(source))
+        self.sandbox = None if tier is IsolationTier.T0 else working_sandbox()
+
+    def execute(self, **limits: Any) -> Execution:
+        settings = {
+            "time_budget_seconds": BUDGET_SECONDS,
+            "kill_grace_seconds": GRACE_SECONDS,
+            "memory_bytes": 4096 * MIB,
+        }
+        command = [sys.executable, "-u", str(self.script)]
+        if self.sandbox is not None:
+            command = self.sandbox.wrap(command, folder=self.folder)
+        return execute(
+            command,
+            tag=self.tag,
+            environment=script_environment(self.folder, self.folder),
+            folder=self.folder,
+            limits=Limits(**(settings | limits)),
+            stop=self.stop,
+            progress=self.progress,
+            sandboxed=self.sandbox is not None,
+        )
+
+    def announced(self) -> int:
+        """Return how many processes of the script said that they run."""
+        return len(list(self.folder.glob("[0-9]*")))
+
+    def leftovers(self) -> list[psutil.Process]:
+        """Return the living processes of this run: tagged, announced, or in its sandbox.
+
+        A process id that was announced inside a sandbox says nothing outside; there the mounts
+        do, which all processes of the sandbox share.
+        """
+        pids = set() if self.sandbox else {int(path.name) for path in self.folder.glob("[0-9]*")}
+        found = []
+        for process in psutil.process_iter():
+            try:
+                belongs = process.environ().get(TAG_VARIABLE) == self.tag or process.pid in pids
+                if self.sandbox and not belongs:
+                    mounts = Path(f"/proc/{process.pid}/mountinfo").read_text()
+                    belongs = str(self.folder) in mounts
+                if belongs and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+
+class MemorySampler:
+    """Measures by how much this process grows at most while the block runs."""
+
+    def __init__(self) -> None:
+        self.growth_bytes = 0
+        self._stop = threading.Event()
+        self._process = psutil.Process()
+        self._before = 0
+        self._thread = threading.Thread(target=self._sample)
+
+    def __enter__(self) -> Self:
+        self._before = self._process.memory_info().rss
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._stop.wait(0.01):
+            growth = self._process.memory_info().rss - self._before
+            self.growth_bytes = max(self.growth_bytes, growth)
