@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from campaigns.models import Result
 from workers.models import Worker, WorkerState
+from workers.protocol import IsolationTier
 
 # The newest results: their overhead is what the next runs will have.
 RECENT_RESULTS: Final = 100
@@ -36,10 +37,20 @@ def forecast(
     task_count: int,
     time_budget_seconds: float,
     allow_simulated: bool,
+    required_isolation: str = IsolationTier.T0,
+    is_uploaded: bool = False,
     now: dt.datetime,
 ) -> Forecast:
     """Estimate compute and duration from the online workers and the newest measured results."""
-    workers = _workers(allow_simulated, now)
+    takers = Q()
+    # The weakest asks for nothing: workers that have not said what they do are as good.
+    if required_isolation != IsolationTier.T0:
+        takers &= Q(isolation__gte=required_isolation)
+    if not allow_simulated:
+        takers &= Q(simulates=False)
+    if is_uploaded:
+        takers &= Q(accepts_uploaded_scripts=True)
+    workers = _workers(takers, now)
     overheads = _overheads(experiment)
     overhead = median(overheads) if overheads else None
     each = max(0.0, time_budget_seconds + (overhead or 0.0))
@@ -53,12 +64,14 @@ def forecast(
     )
 
 
-def _workers(allow_simulated: bool, now: dt.datetime) -> int:
-    """Count the workers that would be handed tasks of this campaign now."""
-    ready = Worker.objects.machines().online(now).filter(
-        Q(paused_until=None) | Q(paused_until__lte=now), state=WorkerState.ACTIVE
+def _workers(takers: Q, now: dt.datetime) -> int:
+    """Count the workers of a condition that would be handed tasks now."""
+    ready = (
+        Worker.objects.machines()
+        .online(now)
+        .filter(Q(paused_until=None) | Q(paused_until__lte=now), state=WorkerState.ACTIVE)
     )
-    return (ready if allow_simulated else ready.filter(simulates=False)).count()
+    return ready.filter(takers).count()
 
 
 def _overheads(experiment: str) -> list[float]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 
+from campaigns import scripts
 from campaigns.lifecycle import CampaignSpec
 from campaigns.models import MAX_SEED, Campaign, Dataset
 from campaigns.samplers import SAMPLERS
@@ -15,8 +16,13 @@ from campaigns.search_space import InvalidSearchSpace, SearchSpace
 from campaigns.space_editor import SpaceEditor
 from campaigns.space_import import UnreadableSpace, read_json
 from experiments import catalog
+from workers.protocol import IsolationTier
 
 MAX_BUDGET_SECONDS = 7 * 86_400
+ISOLATION_TITLES = {
+    IsolationTier.T0: "T0: any worker",
+    IsolationTier.T1: "T1: without network, in a sandbox",
+}
 SAMPLER_TITLES = {"random": "random: independent draws", "grid": "grid: every combination"}
 
 
@@ -78,6 +84,18 @@ class CampaignForm(forms.Form):
         help_text="They return invented numbers: badged, and never ranked.",
     )
 
+    script = forms.ChoiceField(
+        required=False,
+        help_text="An uploaded one waits until an operator has approved it.",
+    )
+    required_isolation = forms.ChoiceField(
+        required=False,
+        label="Isolation",
+        choices=[(tier.value, ISOLATION_TITLES[tier]) for tier in IsolationTier],
+        initial=IsolationTier.T0.value,
+        help_text="Workers that hold scripts back less well get none of these tasks.",
+    )
+
     def __init__(
         self,
         data: Mapping[str, Any] | None = None,
@@ -93,6 +111,7 @@ class CampaignForm(forms.Form):
         self.as_json = as_json
         self._choices("experiment", [(one.name, one.title) for one in experiments])
         self._choices("dataset", _dataset_choices())
+        self._choices("script", _script_choices())
         self._choices("sampler", [(name, SAMPLER_TITLES.get(name, name)) for name in SAMPLERS])
         self.fields["experiment"].initial = first.name
         self.fields["dataset"].initial = first.datasets[0]
@@ -124,6 +143,9 @@ class CampaignForm(forms.Form):
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101 - tells the type checker
         field.choices = choices
+
+    def clean_required_isolation(self) -> str:
+        return self.cleaned_data["required_isolation"] or IsolationTier.T0.value
 
     def clean_search_space(self) -> dict[str, Any]:
         try:
@@ -176,3 +198,9 @@ def _dataset_choices() -> list[tuple[str, str]]:
     stored = Dataset.objects.exclude(sha256__in=hashes).order_by("name")
     # By hash: several stored data sets may carry one name.
     return known + [(one.sha256, str(one)) for one in stored]
+
+
+def _script_choices() -> list[tuple[str, str]]:
+    waits = {True: "", False: ", waits for approval"}
+    stored = [(one.sha256, f"{one}{waits[one.may_run]}") for one in scripts.uploaded()]
+    return [("", "the experiment's own"), *stored]

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from campaigns.forecasts import Forecast, forecast
+from campaigns.models import Package
 from campaigns.samplers import grid_points, sample_task
 from campaigns.search_space import SearchSpace, UnsatisfiableSpace
 from campaigns.space_survey import Survey, survey
 from experiments import catalog
+from workers.protocol import IsolationTier
 
 PREVIEWED_CONFIGS: Final = 5
 
@@ -35,6 +37,7 @@ def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
     count, sampler = values["task_count"], values["sampler"]
     numbers = range(min(PREVIEWED_CONFIGS, count))
     warnings = _about_parameters(space, values["experiment"])
+    warnings += _about_script(values.get("script", ""))
     try:
         sampled = [sample_task(space, sampler, values["base_seed"], k) for k in numbers]
         if sampler == "grid":
@@ -52,6 +55,8 @@ def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
             task_count=count,
             time_budget_seconds=values["time_budget_seconds"],
             allow_simulated=values["allow_simulated"],
+            required_isolation=values.get("required_isolation") or IsolationTier.T0,
+            is_uploaded=bool(values.get("script")),
             now=now,
         ),
     )
@@ -77,6 +82,13 @@ def _about_parameters(space: SearchSpace, experiment: str) -> list[str]:
             "A script may refuse to run without what it needs, or with what it does not know."
         )
     return said
+
+
+def _about_script(sha256: str) -> list[str]:
+    script = Package.objects.filter(pk=sha256).defer("source").first() if sha256 else None
+    if script is None or script.may_run:
+        return []
+    return [f"No worker gets the script {script} before an operator has approved it."]
 
 
 def _about_grid(points: int, tasks: int) -> list[str]:

@@ -3,6 +3,7 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
+from campaigns.converters import SHA256
 from campaigns.panels import PANELS
 from campaigns.views import (
     account,
@@ -15,6 +16,7 @@ from campaigns.views import (
     new_campaign,
     overview,
     results,
+    scripts,
     tabs,
     tasks,
     verbs,
@@ -40,6 +42,12 @@ class AnalysisPanel(StringConverter):
     regex = "|".join(PANELS)
 
 
+class ScriptVerb(StringConverter):
+    """One of the verbs that a button of the script's page sends."""
+
+    regex = "|".join(scripts.SCRIPT_VERBS)
+
+
 class WebhookVerb(StringConverter):
     """One of the verbs that a button of the webhook's page sends."""
 
@@ -50,6 +58,7 @@ register_converter(CampaignVerb, "campaign_verb")
 register_converter(AnalysisPanel, "analysis_panel")
 register_converter(TaskVerb, "task_verb")
 register_converter(WebhookVerb, "webhook_verb")
+register_converter(ScriptVerb, "script_verb")
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -93,6 +102,10 @@ urlpatterns = [
     path("tasks/<int:pk>/curve.csv", bundle.curve_csv, name="task-curve"),
     path("tasks/<int:pk>/<task_verb:verb>/", tasks.change_task, name="task-change"),
     path("campaigns/<int:pk>/webhooks/", webhooks.webhook_list, name="campaign-webhooks"),
+    path("scripts/", scripts.script_list, name="scripts"),
+    path("scripts/upload/", scripts.upload_script, name="script-upload"),
+    path(f"scripts/{SHA256}/", scripts.script, name="script"),
+    path(f"scripts/{SHA256}/<script_verb:verb>/", scripts.change_script, name="script-change"),
     path("webhooks/", webhooks.webhook_list, name="webhooks"),
     path("webhooks/<int:pk>/", webhooks.webhook, name="webhook"),
     path("webhooks/<int:pk>/<webhook_verb:verb>/", webhooks.change_webhook, name="webhook-change"),

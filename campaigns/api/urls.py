@@ -18,20 +18,9 @@ from campaigns.api import views_tasks as tasks
 from campaigns.api import views_webhooks as webhooks
 from campaigns.api import views_worker as worker
 from campaigns.api import views_workers as fleet
+from campaigns.converters import SHA256
 from campaigns.panels import PANELS
 from workers import protocol
-
-
-class Sha256Converter:
-    """Lets only hashes through, so that nothing else reaches a query."""
-
-    regex = "[0-9a-f]{64}"
-
-    def to_python(self, value: str) -> str:
-        return value
-
-    def to_url(self, value: str) -> str:
-        return value
 
 
 class PanelConverter(StringConverter):
@@ -40,11 +29,9 @@ class PanelConverter(StringConverter):
     regex = "|".join(PANELS)
 
 
-register_converter(Sha256Converter, "sha256")
 register_converter(PanelConverter, "panel_key")
 
 LEASE = "<uuid:lease_id>"
-SHA256 = "<sha256:sha256>"
 
 urlpatterns = [
     path(protocol.ENROL_PATH, agent.EnrolView.as_view(), name="api-enrol"),

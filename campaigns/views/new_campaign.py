@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from campaigns import lifecycle, steering
+from campaigns import lifecycle, scripts, steering
 from campaigns.clock import database_now
 from campaigns.forms import CampaignForm, space_text, values_of
 from campaigns.models import Campaign
@@ -29,7 +29,10 @@ def new_campaign(request: HttpRequest) -> HttpResponse:
     """
     _must_create(request)
     if request.method != "POST":
-        return _page(request, CampaignForm.starting_with(_cloned(request.GET.get("clone", ""))))
+        values = _cloned(request.GET.get("clone", ""))
+        if script := request.GET.get("script"):
+            values |= {"script": script, "experiment": _varied(script)}
+        return _page(request, CampaignForm.starting_with(values))
     form = CampaignForm.from_post(request.POST)
     if edit := request.POST.get("edit"):
         return _edited(request, form, edit)
@@ -80,6 +83,12 @@ def _cloned(pk: str) -> dict[str, Any]:
     # Nothing but digits can be a key, and no database takes a number of any length.
     number = int(pk) if pk.isdecimal() and len(pk) < 12 else 0
     return values_of(get_object_or_404(Campaign, pk=number))
+
+
+def _varied(sha256: str) -> str:
+    """Return the experiment that a script is a variation of. Raises Http404."""
+    # No database stores a NUL; PostgreSQL refuses even to look for one.
+    return get_object_or_404(scripts.uploaded(), pk=sha256.replace("\0", "")).experiment
 
 
 def _saved(request: HttpRequest, form: CampaignForm) -> HttpResponse:

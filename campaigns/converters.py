@@ -1,0 +1,21 @@
+"""What a part of an address may be, beyond Django's own kinds. Shared by pages and API."""
+
+from __future__ import annotations
+
+from django.urls import register_converter
+
+
+class Sha256Converter:
+    """Lets only hashes through, so that nothing else reaches a query."""
+
+    regex = "[0-9a-f]{64}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(Sha256Converter, "sha256")
+SHA256 = "<sha256:sha256>"

@@ -1,0 +1,151 @@
+"""The pages of uploaded scripts: the list with its form, one script with its text, its verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import UploadedFile
+from django.core.paginator import Paginator
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
+
+from campaigns import lifecycle, scripts
+from campaigns.clock import database_now
+from campaigns.models import Package
+from campaigns.script_source import MAX_NAME_CHARACTERS, MAX_SCRIPT_BYTES
+from experiments import catalog
+from workers import roles
+from workers.pages import reading_page, signed_in, signed_in_user
+
+SCRIPTS_PER_PAGE = 30
+CAMPAIGNS_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A button of the script's page, and what it says afterwards."""
+
+    run: Callable[..., None]
+    done: str
+
+
+SCRIPT_VERBS = {
+    "approve": Verb(
+        scripts.approve, "Approved: workers whose owners allow uploaded scripts may run it."
+    ),
+    "withdraw": Verb(
+        scripts.withdraw, "Withdrawn: no worker is given it any more. What runs may finish."
+    ),
+}
+
+
+class ScriptForm(forms.Form):
+    """One .py file; what may be in it is for `scripts.upload` to judge."""
+
+    source = forms.FileField(
+        label="File",
+        help_text=(
+            f"One .py file, UTF-8, at most {MAX_SCRIPT_BYTES // 1024} KiB, that imports the "
+            "standard library and torch alone."
+        ),
+        widget=forms.ClearableFileInput(attrs={"accept": ".py,text/x-python"}),
+        allow_empty_file=True,
+    )
+    experiment = forms.ChoiceField(
+        label="Variation of",
+        help_text="Same search space, data sets and result line as this experiment.",
+    )
+    name = forms.CharField(
+        max_length=MAX_NAME_CHARACTERS, required=False, help_text="Empty takes the file's name."
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        experiment = self.fields["experiment"]
+        assert isinstance(experiment, forms.ChoiceField)  # noqa: S101 - tells the type checker
+        experiment.choices = [(one.name, one.title) for one in catalog.all()]
+        for name, field in self.fields.items():
+            field.widget.attrs["aria-describedby"] = f"help_{name}"
+
+
+@reading_page
+def script_list(request: HttpRequest) -> HttpResponse:
+    """Show the uploaded scripts, newest first, and to researchers the form of a new one."""
+    return _page(request, ScriptForm())
+
+
+@signed_in
+@require_POST
+def upload_script(request: HttpRequest) -> HttpResponse:
+    """Store a script for an operator to read, and show it."""
+    form = ScriptForm(request.POST, request.FILES)
+    if not roles.may_create(request.user):
+        raise PermissionDenied("Only researchers and operators may upload scripts.")
+    if form.is_valid():
+        file: UploadedFile = form.cleaned_data["source"]
+        try:
+            package, is_new = scripts.upload(
+                signed_in_user(request),
+                name=form.cleaned_data["name"] or scripts.name_of_file(file.name or ""),
+                experiment=form.cleaned_data["experiment"],
+                # A byte more than allowed tells a file that is too large from one that just fits.
+                source=file.read(MAX_SCRIPT_BYTES + 1),
+                now=database_now(),
+            )
+        except lifecycle.InvalidCampaign as error:
+            for name, sentences in error.errors.items():
+                form.add_error(name, sentences)
+        else:
+            done = "Uploaded: an operator has to read and approve it before any worker gets it."
+            messages.success(request, done if is_new else "These very bytes are here already.")
+            return redirect(package)
+    return _page(request, form, status=422)
+
+
+@reading_page
+def script(request: HttpRequest, sha256: str) -> HttpResponse:
+    """Show a script as text, how it differs from the experiment's own, and who may do what."""
+    people = Package.objects.select_related("uploaded_by", "approved_by")
+    shown = get_object_or_404(people, pk=sha256)
+    campaigns = shown.campaigns.order_by("-created_at", "-pk")
+    context = {
+        "script": shown,
+        "text": scripts.text_of(shown),
+        "difference": scripts.difference(shown),
+        "campaigns": campaigns[:CAMPAIGNS_SHOWN],
+        "campaign_count": campaigns.count(),
+        "now": database_now(),
+    }
+    return render(request, "campaigns/script.html", context)
+
+
+@signed_in
+@require_POST
+def change_script(request: HttpRequest, sha256: str, verb: str) -> HttpResponse:
+    """Approve a script for an operator, or withdraw the approval, and show it."""
+    changed = get_object_or_404(Package, pk=sha256)
+    try:
+        SCRIPT_VERBS[verb].run(signed_in_user(request), changed, now=database_now())
+    except lifecycle.LifecycleError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, SCRIPT_VERBS[verb].done)
+    return redirect(changed)
+
+
+def _page(request: HttpRequest, form: ScriptForm, *, status: int = 200) -> HttpResponse:
+    found = scripts.uploaded().annotate(campaign_count=Count("campaigns"))
+    context = {
+        "page": Paginator(found, SCRIPTS_PER_PAGE).get_page(request.GET.get("page")),
+        "built_in": [(one, catalog.script_sha256(one.name)) for one in catalog.all()],
+        "form": form,
+        "now": database_now(),
+    }
+    return render(request, "campaigns/scripts.html", context, status=status)
