@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
@@ -28,6 +29,13 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": "Admin",
     "SITE_URL": reverse_lazy("overview"),
     "SITE_SYMBOL": "labs",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda _request: static("xeenet/favicon.svg"),
+        },
+    ],
     "SHOW_HISTORY": True,
     "DASHBOARD_CALLBACK": "xeenet_site.dashboard.dashboard",
     "COLORS": {
@@ -56,6 +64,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Tasks", "checklist", "campaigns", "task"),
                     _item("Attempts", "replay", "campaigns", "attempt"),
                     _item("Results", "leaderboard", "campaigns", "result"),
+                    _item("Journal", "history", "campaigns", "statechange"),
                     _item("Progress points", "show_chart", "campaigns", "progresspoint"),
                     _item("Scripts", "code", "campaigns", "package"),
                     _item("Data sets", "database", "campaigns", "dataset"),

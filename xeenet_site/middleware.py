@@ -99,19 +99,19 @@ class SecurityHeadersMiddleware:
     """Set the Content-Security-Policy and its companions on every answer, static files included.
 
     The policy is settings.SECURE_CSP, written as Django 6.0 wants it: with Django 6 its own
-    middleware takes over. `SECURE_CSP_BY_PREFIX` names the paths that need another one.
+    middleware takes over. `SECURE_CSP_BY_PATH` names the paths that need another one.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
         self.policy = csp_text(settings.SECURE_CSP)
-        by_prefix = settings.SECURE_CSP_BY_PREFIX.items()
-        self.by_prefix = [(prefix, csp_text(policy)) for prefix, policy in by_prefix]
+        by_path = settings.SECURE_CSP_BY_PATH.items()
+        self.by_path = [(re.compile(path), csp_text(policy)) for path, policy in by_path]
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         policy = next(
-            (text for prefix, text in self.by_prefix if request.path.startswith(prefix)),
+            (text for path, text in self.by_path if path.match(request.path)),
             self.policy,
         )
         response.headers.setdefault("Content-Security-Policy", policy)
