@@ -6,7 +6,7 @@ light rows that a page shows: plain values, because making models of them costs 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -215,7 +215,7 @@ def _unranked_line(row: tuple[Any, ...]) -> Line | None:
     )
 
 
-def _standing_of(state: str, flags: list[bool | None]) -> Standing | None:
+def _standing_of(state: str, flags: Sequence[bool | None]) -> Standing | None:
     """`flags`: simulated, diverged, is_ranked of its result; None each without one."""
     if state == TaskState.FAILED:
         return Standing.FAILED

@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, cast
+from typing import Final
+
+from django.db.models import Case, Count, F, Min, Q, QuerySet, RowRange, When, Window
+from django.db.models.functions import Mod, RowNumber
 
 from campaigns.models import Campaign, Task, TaskState
 
@@ -42,83 +45,66 @@ class ChartPoints:
         return len(self.points) < self.total
 
 
-class _Ended(NamedTuple):
-    task_id: int
-    finished_at: dt.datetime
-    val_bpb: float | None
-    is_ranked: bool | None
-    simulated: bool | None
-
-
 def chart_points(campaign: Campaign, *, simulated: bool, most: int = MOST_POINTS) -> ChartPoints:
     """Return every record and, evenly spaced, as many of the other ended tasks as fit in `most`.
 
-    Simulated results are left out unless asked for. One pass over the ended tasks, then one query
-    for the details of those kept; call it through the cache.
+    Simulated results are left out unless asked for. One query passes over the ended tasks and
+    brings those to draw; call it through the cache.
     """
-    ended = _ended(campaign, simulated=simulated)
-    records = _records(ended)
-    kept_records = _evenly(records, most // 2)
-    known = set(records)
-    others = [index for index in range(len(ended)) if index not in known]
-    kept = sorted([*kept_records, *_evenly(others, most - len(kept_records))])
-    details = _details([ended[index].task_id for index in kept])
-    points = []
-    for index in kept:
-        one = ended[index]
-        number, failure_class, device = details[one.task_id]
-        points.append(
-            Point(
-                task_id=one.task_id,
-                number=number,
-                order=index + 1,
-                finished_at=one.finished_at,
-                failure_class=failure_class,
-                val_bpb=one.val_bpb,
-                device=device or "",
-                is_ranked=bool(one.is_ranked),
-                simulated=bool(one.simulated),
-                is_record=index in known,
-            )
-        )
-    return ChartPoints(points, len(ended))
-
-
-def _ended(campaign: Campaign, *, simulated: bool) -> list[_Ended]:
     tasks = campaign.tasks.filter(state__in=[TaskState.COMPLETED, TaskState.FAILED])
-    rows = tasks.order_by("finished_at", "pk").values_list(
-        "pk", "finished_at", "result__val_bpb", "result__is_ranked", "result__simulated"
+    if not simulated:
+        # Failed tasks have no result, and must stay.
+        tasks = tasks.filter(Q(result__isnull=True) | Q(result__simulated=False))
+    # Twice as many as wanted: what is evenly thinned once more stays even.
+    rows = list(_drawn(tasks, 2 * most).values_list(*_FIELDS, "total"))
+    points = [
+        Point(*fixed, device or "", bool(is_ranked), bool(is_simulated), bool(is_record))
+        for *fixed, device, is_ranked, is_simulated, is_record, _ in rows
+    ]
+    records = _evenly([one for one in points if one.is_record], most // 2)
+    others = _evenly([one for one in points if not one.is_record], most - len(records))
+    drawn = sorted([*records, *others], key=lambda point: point.order)
+    return ChartPoints(drawn, rows[0][-1] if rows else 0)
+
+
+# In the order of `Point`.
+_FIELDS: Final = (
+    "pk",
+    "number",
+    "order",
+    "finished_at",
+    "failure_class",
+    "result__val_bpb",
+    "result__device_used",
+    "result__is_ranked",
+    "result__simulated",
+    "is_record",
+)
+
+
+def _drawn(tasks: QuerySet[Task], most: int) -> QuerySet[Task]:
+    """Keep the records and about `most` others, evenly spaced, the last one among them."""
+    in_order = [F("finished_at"), F("pk")]
+    ranked_value = Case(When(result__is_ranked=True, then="result__val_bpb"))
+    numbered = tasks.order_by(*in_order).annotate(
+        order=Window(RowNumber(), order_by=in_order),
+        total=Window(Count("*")),
+        ranked_value=ranked_value,
+        best_before=Window(
+            Min(ranked_value), order_by=in_order, frame=RowRange(start=None, end=-1)
+        ),
     )
-    every = (
-        _Ended(pk, cast("dt.datetime", at), value, is_ranked, is_simulated)
-        for pk, at, value, is_ranked, is_simulated in rows.iterator()
+    is_record = Q(ranked_value__isnull=False) & (
+        Q(best_before__isnull=True) | Q(ranked_value__lt=F("best_before"))
     )
-    # Not excluded in the query: failed tasks have no result, and would go with it.
-    return [one for one in every if simulated or not one.simulated]
+    # Each time `order * most / total` passes a whole number.
+    step = Mod(F("order") * most, F("total"))
+    marked = numbered.annotate(is_record=Case(When(is_record, then=True), default=False), step=step)
+    return marked.filter(Q(is_record=True) | Q(step__lt=most))
 
 
-def _records(ended: Sequence[_Ended]) -> list[int]:
-    """Return the indexes of the measured results that were the best when they came."""
-    found: list[int] = []
-    leading: float | None = None
-    for index, one in enumerate(ended):
-        if not one.is_ranked or one.val_bpb is None:
-            continue
-        if leading is None or one.val_bpb < leading:
-            leading = one.val_bpb
-            found.append(index)
-    return found
-
-
-def _evenly(indexes: Sequence[int], most: int) -> list[int]:
-    """Return at most `most` of the indexes, evenly spaced, the last one among them."""
-    if len(indexes) <= most:
-        return list(indexes)
-    return [indexes[len(indexes) * (one + 1) // most - 1] for one in range(most)]
-
-
-def _details(tasks: Sequence[int]) -> dict[int, tuple[int, str, str | None]]:
-    """Return number, failure class and device of tasks, by id."""
-    rows = Task.objects.filter(pk__in=tasks).order_by()
-    named = rows.values_list("pk", "number", "failure_class", "result__device_used")
-    return {pk: (number, failure, device) for pk, number, failure, device in named}
+def _evenly(points: Sequence[Point], most: int) -> list[Point]:
+    """Return at most `most` of the points, evenly spaced, the last one among them."""
+    if len(points) <= most:
+        return list(points)
+    return [points[len(points) * (one + 1) // most - 1] for one in range(most)]

@@ -72,9 +72,9 @@ def test_a_campaign_that_only_gets_better_is_still_bounded() -> None:
     assert drawn.points[-1].val_bpb == pytest.approx(3.81)
 
 
-def test_two_queries_however_many_tasks(django_assert_num_queries: Any) -> None:
+def test_one_query_however_many_tasks(django_assert_num_queries: Any) -> None:
     one = active_campaign(9)
     for second in range(6):
         run(seconds=second)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(1):
         assert len(chart_points(one, simulated=False, most=4).points) == 4
