@@ -144,7 +144,9 @@ def send_again(actor: User | None, delivery: WebhookDelivery, *, now: dt.datetim
         audit.record(actor, "send_again", delivery, now=now)
 
 
-def _switch(actor: User | None, hook: Webhook, verb: str, now: dt.datetime, *, is_active: bool) -> None:
+def _switch(
+    actor: User | None, hook: Webhook, verb: str, now: dt.datetime, *, is_active: bool
+) -> None:
     _must_change(actor, hook)
     with transaction.atomic():
         Webhook.objects.filter(pk=hook.pk).update(is_active=is_active)
