@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib import admin
 from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
-from django.forms import ModelForm
 from django.http import HttpRequest
 from import_export.admin import ExportMixin
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.contrib.import_export.forms import ExportForm
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.decorators import display
 
-from campaigns import lifecycle, steering
+from campaigns import (
+    admin_people,  # noqa: F401 - registers its pages
+    admin_scripts,  # noqa: F401 - registers its pages
+    lifecycle,
+    steering,
+)
 from campaigns.admin_export import FORMATS, RELATED, ResultResource
 from campaigns.clock import database_now
 from campaigns.models import (
     Attempt,
+    AttemptOutcome,
     Campaign,
     CampaignState,
     Dataset,
-    Package,
-    PersonalToken,
     ProgressPoint,
     Result,
+    StateChange,
     Task,
     TaskState,
     Webhook,
     WebhookDelivery,
 )
 from campaigns.notifications import hooks
-from workers.admin_base import HistoryAdmin, apply_to_each
-from workers.tokens import PERSONAL_PREFIX, hash_token, new_token
+from workers.admin_base import STATE_LOOKS, HistoryAdmin, apply_to_each, state_label
 
 
 def _apply(request: HttpRequest, rows: QuerySet[Any], verb: Any, done: str) -> None:
@@ -47,12 +47,14 @@ class CampaignAdmin(HistoryAdmin):
     """Campaigns are made with the form on the pages; here they are steered."""
 
     editable = ("name", "description", "owner")
+    shown_state = state_label("state")
     autocomplete_fields = ("owner",)
     list_display = (
         "name",
-        "state",
+        "shown_state",
         "owner",
         "experiment",
+        "required_isolation",
         "task_count",
         "completed",
         "failed",
@@ -140,9 +142,10 @@ class AttemptInline(TabularInline):
 class TaskAdmin(HistoryAdmin):
     """Tasks of all campaigns: retry what failed, cancel what is open."""
 
+    shown_state = state_label("state")
     list_display = (
         "__str__",
-        "state",
+        "shown_state",
         "worker",
         "failure_class",
         "failed_attempts",
@@ -153,7 +156,8 @@ class TaskAdmin(HistoryAdmin):
     list_filter = ("state", "failure_class", "campaign__state", "finished_at")
     search_fields = ("campaign__name", "=number", "worker__name")
     list_select_related = ("campaign", "worker")
-    ordering = ("-campaign", "number")
+    # By the id: the campaign's own order, turned round, would put the oldest first.
+    ordering = ("-campaign_id", "number")
     date_hierarchy = "created_at"
     inlines = (AttemptInline,)
     actions = ("retry", "cancel")
@@ -171,9 +175,10 @@ class TaskAdmin(HistoryAdmin):
 class AttemptAdmin(HistoryAdmin):
     """Every try, with what the script wrote last."""
 
+    shown_outcome = state_label("outcome")
     list_display = (
         "__str__",
-        "outcome",
+        "shown_outcome",
         "failure_class",
         "message",
         "wall_time_seconds",
@@ -183,6 +188,49 @@ class AttemptAdmin(HistoryAdmin):
     search_fields = ("task__campaign__name", "worker__name", "message", "=lease_id")
     list_select_related = ("task", "worker")
     date_hierarchy = "started_at"
+
+
+class LedToFilter(admin.SimpleListFilter):
+    """By the state reached, without asking the table which there are."""
+
+    title = "state reached"
+    parameter_name = "to_state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        words = {*CampaignState.values, *TaskState.values, *AttemptOutcome.values}
+        return [(word, word) for word in sorted(words)]
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        return rows.filter(to_state=self.value()) if self.value() else rows
+
+
+@admin.register(StateChange)
+class StateChangeAdmin(HistoryAdmin):
+    """The journal: every change of state, newest first; nobody writes here."""
+
+    list_display = (
+        "at",
+        "subject",
+        "campaign",
+        "task_number",
+        "attempt_number",
+        "from_state",
+        "to_state",
+        "actor_name",
+        "reason",
+    )
+    list_filter = ("subject", LedToFilter, "actor_kind", "at")
+    search_fields = ("campaign__name", "=task__number", "actor_name", "reason")
+    list_select_related = ("campaign", "task", "attempt")
+    date_hierarchy = "at"
+
+    @admin.display(description="task", empty_value="")
+    def task_number(self, change: StateChange) -> int | None:
+        return change.task.number if change.task else None
+
+    @admin.display(description="attempt", empty_value="")
+    def attempt_number(self, change: StateChange) -> int | None:
+        return change.attempt.number if change.attempt else None
 
 
 @admin.register(ProgressPoint)
@@ -204,10 +252,8 @@ class ResultAdmin(ExportMixin, HistoryAdmin):
     export_form_class = ExportForm
     list_display = (
         "task",
-        "val_bpb",
-        "is_ranked",
-        "simulated",
-        "diverged",
+        "value",
+        "standing",
         "steps_completed",
         "device_used",
         "created_at",
@@ -217,14 +263,17 @@ class ResultAdmin(ExportMixin, HistoryAdmin):
     list_select_related = RELATED
     date_hierarchy = "created_at"
 
+    @admin.display(description="val_bpb", ordering="val_bpb")
+    def value(self, result: Result) -> str | None:
+        return None if result.val_bpb is None else f"{result.val_bpb:.4f}"
 
-@admin.register(Package)
-class PackageAdmin(HistoryAdmin):
-    """Pinned training scripts."""
-
-    exclude = ("source",)
-    list_display = ("name", "sha256", "created_at")
-    search_fields = ("name", "sha256")
+    @display(description="standing", ordering="is_ranked", label=STATE_LOOKS)
+    def standing(self, result: Result) -> str:
+        if result.simulated:
+            return "simulated"
+        if result.diverged:
+            return "diverged"
+        return "ranked" if result.is_ranked else "not ranked"
 
 
 @admin.register(Dataset)
@@ -236,61 +285,6 @@ class DatasetAdmin(HistoryAdmin):
     search_fields = ("name", "sha256")
 
 
-@admin.register(PersonalToken)
-class PersonalTokenAdmin(HistoryAdmin):
-    """Keys to the API: adding one shows it once; deleting one shuts it out."""
-
-    list_display = ("name", "user", "created_at", "last_used_at")
-    list_filter = ("created_at", "last_used_at")
-    search_fields = ("name", "user__username")
-    list_select_related = ("user",)
-    autocomplete_fields = ("user",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("campaigns.add_personaltoken")
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002
-        return request.user.has_perm("campaigns.delete_personaltoken")
-
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        return ["user", "name"] if obj is None else super().get_fields(request, obj)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        return [] if obj is None else super().get_readonly_fields(request, obj)
-
-    def save_model(
-        self,
-        request: HttpRequest,
-        obj: PersonalToken,
-        form: ModelForm[PersonalToken],
-        change: bool,
-    ) -> None:
-        if not change:
-            secret = new_token(PERSONAL_PREFIX)
-            obj.token_hash = hash_token(secret)
-            messages.warning(request, f"Token of {obj.user}, shown this once: {secret}")
-        super().save_model(request, obj, form, change)
-
-
-# Django registered these with its own look; unfold needs its own classes.
-admin.site.unregister(User)
-admin.site.unregister(Group)
-
-
-@admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
-    """People."""
-
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    """Groups of people with the same permissions."""
-
-
 @admin.register(Webhook)
 class WebhookAdmin(HistoryAdmin):
     """Who is told of what; made and changed on the pages."""
@@ -298,7 +292,8 @@ class WebhookAdmin(HistoryAdmin):
     exclude = ("secret",)
     list_display = ("url", "owner", "campaign", "is_active", "created_at")
     list_filter = ("is_active", "created_at")
-    search_fields = ("url", "owner__username")
+    search_fields = ("url", "owner__username", "campaign__name")
+    date_hierarchy = "created_at"
     list_select_related = ("owner", "campaign")
     actions = ("enable", "disable")
 
@@ -315,7 +310,8 @@ class WebhookAdmin(HistoryAdmin):
 class WebhookDeliveryAdmin(HistoryAdmin):
     """What became of each notification."""
 
-    list_display = ("event", "webhook", "state", "attempts", "last_status", "created_at")
+    shown_state = state_label("state")
+    list_display = ("event", "webhook", "shown_state", "attempts", "last_status", "created_at")
     list_filter = ("state", "event", "created_at")
     search_fields = ("webhook__url", "last_error")
     list_select_related = ("webhook",)

@@ -47,9 +47,7 @@ def create_campaign(
     must_create(actor)
     # One transaction in every verb here: no act without its entry.
     with transaction.atomic():
-        campaign = lifecycle.create_campaign(
-            spec, owner=actor or owner, now=now, actor=lifecycle.person(actor)
-        )
+        campaign = lifecycle.create_campaign(spec, owner=actor or owner, now=now)
         audit.record(actor, "create", campaign, now=now, detail=detail)
     return campaign
 

@@ -17,6 +17,7 @@ from campaigns.models import (
     Attempt,
     AttemptOutcome,
     Campaign,
+    CampaignState,
     ChangeSubject,
     Result,
     StateChange,
@@ -26,6 +27,12 @@ from campaigns.models import (
 from workers.protocol import Verdict
 
 NOTHING: Final[Mapping[UUID, str]] = {}
+# Where each is from its making on, which is no change of its own.
+FIRST_STATES: Final[dict[str, str]] = {
+    ChangeSubject.CAMPAIGN: CampaignState.DRAFT,
+    ChangeSubject.TASK: TaskState.PENDING,
+    ChangeSubject.ATTEMPT: "",
+}
 BROUGHT_THE_RESULT: Final = {AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED}
 OUTCOMES: Final[dict[str, set[str]]] = {
     Verdict.ACCEPTED: {AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED},
@@ -151,18 +158,18 @@ def _journal(using: str) -> Iterator[str]:
     ):
         ids = {"campaign": campaign_id, "task": task_id, "attempt": attempt_id}
         which = (subject, ids[subject])
-        # A task waits from its making on, which is no change of its own.
-        at = reached.get(which, TaskState.PENDING if subject == ChangeSubject.TASK else "")
+        at = reached.get(which, FIRST_STATES[subject])
+        # From nothing: what the migration that began the journal found there.
         if before != at and (which in reached or before):
             yield f"journal {pk}: {subject} {which[1]} left {before!r}, but was {at!r}"
         reached[which] = after
     states = (
-        (ChangeSubject.CAMPAIGN, Campaign.objects, "state", ""),
-        (ChangeSubject.TASK, Task.objects, "state", TaskState.PENDING),
-        (ChangeSubject.ATTEMPT, Attempt.objects, "outcome", ""),
+        (ChangeSubject.CAMPAIGN, Campaign.objects, "state"),
+        (ChangeSubject.TASK, Task.objects, "state"),
+        (ChangeSubject.ATTEMPT, Attempt.objects, "outcome"),
     )
-    for subject, manager, column, untold in states:
-        yield from _where_they_are(subject, _states(manager, using, column), reached, untold)
+    for subject, manager, column in states:
+        yield from _where_they_are(subject, _states(manager, using, column), reached)
 
 
 def _states(manager: Any, using: str, column: str) -> Iterable[tuple[int, str]]:
@@ -171,9 +178,9 @@ def _states(manager: Any, using: str, column: str) -> Iterable[tuple[int, str]]:
 
 
 def _where_they_are(
-    subject: str, rows: Iterable[tuple[int, str]], reached: dict[tuple[str, int], str], untold: str
+    subject: str, rows: Iterable[tuple[int, str]], reached: dict[tuple[str, int], str]
 ) -> Iterator[str]:
     for pk, state in rows:
-        told = reached.get((subject, pk), untold)
+        told = reached.get((subject, pk), FIRST_STATES[subject])
         if told != state:
             yield f"{subject} {pk}: is {state!r}, and its journal leads to {told!r}"

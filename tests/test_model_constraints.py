@@ -16,6 +16,7 @@ from campaigns.models import (
     Campaign,
     ProgressPoint,
     Result,
+    StateChange,
     Task,
     Webhook,
     WebhookDelivery,
@@ -91,12 +92,19 @@ def delivery() -> WebhookDelivery:
     return hook.deliveries.create(event="new_best", event_key="1", payload={})
 
 
+def journalled(**fields: Any) -> None:
+    leased_task()
+    change(StateChange.objects.get(subject="attempt"), **fields)
+
+
 def ranked(**fields: Any) -> None:
     change(Result.objects.get(task=completed_task()), **fields)
 
 
 CASES: list[tuple[str, Callable[[], None]]] = [
     ("campaign_state_known", lambda: change(active_campaign(1), state="running")),
+    ("campaign_isolation_known", lambda: change(active_campaign(1), required_isolation="")),
+    ("package_origin_known", lambda: change(active_campaign(1).package, origin="sent")),
     ("campaign_has_tasks", lambda: change(active_campaign(1), task_count=0)),
     ("campaign_budget_positive", lambda: change(active_campaign(1), time_budget_seconds=0.0)),
     ("campaign_budget_positive", lambda: change(active_campaign(1), time_budget_seconds=604_801.0)),
@@ -132,7 +140,12 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("result_ranked_was_measured", lambda: ranked(val_bpb=None)),
     ("result_ranked_was_measured", lambda: ranked(simulated=True)),
     ("result_ranked_was_measured", lambda: ranked(diverged=True)),
+    ("change_names_its_subject", lambda: journalled(attempt=None)),
+    ("change_names_its_subject", lambda: journalled(subject="task", task=None)),
+    ("change_names_its_subject", lambda: journalled(subject="campaign")),
+    ("change_actor_known", lambda: journalled(actor_kind="nobody")),
     ("worker_state_known", lambda: change(worker(), state="gone")),
+    ("worker_isolation_known", lambda: change(worker(), isolation="T9")),
     ("worker_session_once", twice_one_session),
     ("delivery_state_known", lambda: change(delivery(), state="lost")),
     ("delivery_once", lambda: copy(delivery())),

@@ -1,4 +1,4 @@
-"""Every pair of state and verb, walked against the transition tables."""
+"""Every pair of state and verb, walked against the transition tables and the journal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from campaigns import lifecycle
 from campaigns.lifecycle import LeaseLost, WrongState
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS, TASK_TRANSITIONS
-from campaigns.models import Attempt, Campaign, CampaignState, Task, TaskState
+from campaigns.models import Attempt, Campaign, CampaignState, StateChange, Task, TaskState
+from tests import invariants
 from tests.factories import (
     at,
     campaign,
@@ -27,6 +28,40 @@ from tests.factories import (
 from workers.protocol import HeartbeatAnswer, Verdict
 
 pytestmark = pytest.mark.django_db
+
+# --- the journal ----------------------------------------------------------------------------------
+
+Where = dict[tuple[str, int], str]
+
+
+def where_everything_is() -> Where:
+    found: Where = {
+        ("campaign", pk): state for pk, state in Campaign.objects.values_list("pk", "state")
+    }
+    found |= {("task", pk): state for pk, state in Task.objects.values_list("pk", "state")}
+    outcomes = Attempt.objects.values_list("pk", "outcome")
+    return found | {("attempt", pk): outcome for pk, outcome in outcomes}
+
+
+def assert_journal_tells(before: Where, last: int) -> None:
+    """The lines after `last` tell each change that was made, once, and no other."""
+    after = where_everything_is()
+    made = {
+        (*key, before.get(key, invariants.FIRST_STATES[key[0]]), state)
+        for key, state in after.items()
+        if before.get(key, invariants.FIRST_STATES[key[0]]) != state
+    }
+    lines = [
+        (one.subject, getattr(one, f"{one.subject}_id"), one.from_state, one.to_state)
+        for one in StateChange.objects.filter(pk__gt=last)
+    ]
+    assert sorted(lines) == sorted(made)
+
+
+def last_line() -> int:
+    newest = StateChange.objects.order_by("pk").last()
+    return newest.pk if newest else 0
+
 
 # --- tasks ----------------------------------------------------------------------------------------
 
@@ -125,6 +160,7 @@ def test_a_verb_moves_a_task_as_its_row_says_or_not_at_all(verb: str, state: str
     before = Task.objects.values().get()
     assert before["state"] == state
     row = TASK_TRANSITIONS[verb]
+    stood, last = where_everything_is(), last_line()
 
     done = TASK_VERBS[verb](attempt)
 
@@ -134,6 +170,9 @@ def test_a_verb_moves_a_task_as_its_row_says_or_not_at_all(verb: str, state: str
         assert after["state"] in row.targets
     else:
         assert after == before
+    assert_journal_tells(stood, last)
+    if not (verb.startswith("submit") and state == TaskState.COMPLETED):  # see `_submit_anew`
+        invariants.check()
 
 
 @pytest.mark.parametrize(
@@ -174,12 +213,11 @@ def campaign_in(state: str) -> Campaign:
     return one
 
 
-def finish_campaign(one: Campaign) -> bool:
-    # As if the process that ended the last task had died before it finished the campaign.
+def end_tasks_by_hand() -> None:
+    """As if the process that ended the last task had died before it finished the campaign."""
     Task.objects.filter(state=TaskState.PENDING).update(
         state=TaskState.CANCELLED, finished_at=at(1)
     )
-    return lifecycle.finish_done_campaigns(now=LATER) == 1
 
 
 CAMPAIGN_VERBS: dict[str, Callable[[Campaign], bool]] = {
@@ -188,7 +226,7 @@ CAMPAIGN_VERBS: dict[str, Callable[[Campaign], bool]] = {
     "resume": lambda one: _unless_wrong_state(lambda: lifecycle.resume(one, now=LATER)),
     "cancel": lambda one: _unless_wrong_state(lambda: lifecycle.cancel(one, now=LATER)),
     "grow": lambda one: _unless_wrong_state(lambda: lifecycle.add_tasks(one, 1, now=LATER)),
-    "finish": finish_campaign,
+    "finish": lambda one: lifecycle.finish_done_campaigns(now=LATER) == 1,
 }
 
 
@@ -200,9 +238,12 @@ def test_every_verb_of_a_campaign_is_walked() -> None:
 @pytest.mark.parametrize("verb", sorted(CAMPAIGN_VERBS))
 def test_a_verb_moves_a_campaign_as_its_row_says_or_not_at_all(verb: str, state: str) -> None:
     one = campaign_in(state)
+    if verb == "finish":
+        end_tasks_by_hand()
     before = Campaign.objects.values().get()
     assert before["state"] == state
     row = CAMPAIGN_TRANSITIONS[verb]
+    stood, last = where_everything_is(), last_line()
 
     done = CAMPAIGN_VERBS[verb](one)
 
@@ -214,6 +255,7 @@ def test_a_verb_moves_a_campaign_as_its_row_says_or_not_at_all(verb: str, state:
         assert after == before
         one.refresh_from_db()
         assert one.state == state
+    assert_journal_tells(stood, last)
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,7 @@ class CampaignSpec:
     required_isolation: str = IsolationTier.T0
 
 
-def create_campaign(
-    spec: CampaignSpec, *, owner: User | None, now: dt.datetime, actor: Actor = SERVER
-) -> Campaign:
+def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime) -> Campaign:
     """Check a description and store it as a draft, its script and data set pinned by hash.
 
     Raises InvalidCampaign with every error found, by field.
@@ -91,7 +89,6 @@ def create_campaign(
         except ValidationError as error:
             raise InvalidCampaign(error.message_dict) from error
         campaign.save()
-        journal.record(actor, Change(campaign, "", CampaignState.DRAFT), now=now)
     return campaign
 
 

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 # What is known of the states from before the journal was kept: how each row came to where it is,
 # not every step. In SQL, because 100,000 tasks must not pass through Python; the same on both
-# databases. A task that waits and never moved needs no row.
+# databases. A draft, and a task that waits, needs no row.
 INSERT = """
     INSERT INTO campaigns_statechange (
         subject, campaign_id, task_id, attempt_id, from_state, to_state, at,
@@ -14,11 +14,6 @@ INSERT = """
 IN_ORDER = ") known ORDER BY campaign_id, task_id, attempt_id"
 
 KNOWN = [
-    """
-    SELECT 'campaign', id AS campaign_id, CAST(NULL AS bigint) AS task_id,
-        CAST(NULL AS bigint) AS attempt_id, '', 'draft', created_at
-    FROM campaigns_campaign
-    """,
     """
     SELECT 'campaign', id AS campaign_id, CAST(NULL AS bigint) AS task_id,
         CAST(NULL AS bigint) AS attempt_id, 'draft', state,

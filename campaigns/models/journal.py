@@ -16,8 +16,8 @@ class StateChange(models.Model):
     """One change of a campaign's, a task's or an attempt's state; rows are written once.
 
     `campaigns.lifecycle` writes it in the transaction of the change itself, so that the journal
-    and the states it tells of never differ. A task waits from its making on: a task that never
-    moved has no row.
+    and the states it tells of never differ. A campaign is a draft and a task waits from its making
+    on: what never moved has no row.
     """
 
     subject = models.CharField(max_length=10, choices=ChangeSubject)
@@ -45,7 +45,7 @@ class StateChange(models.Model):
     actor_kind = models.CharField(max_length=10, choices=ActorKind)
     # A name, not a key: it stays readable when the account or the worker is gone.
     actor_name = models.CharField(max_length=150)
-    # A state of the subject: campaign state, task state or attempt outcome; "" before its making.
+    # A state of the subject: campaign state, task state or attempt outcome; "" before an attempt.
     from_state = models.CharField(max_length=16, blank=True)
     to_state = models.CharField(max_length=16)
     reason = models.CharField(max_length=500, blank=True)
