@@ -56,18 +56,28 @@ def chart_points(campaign: Campaign, *, simulated: bool, most: int = MOST_POINTS
         # Failed tasks have no result, and must stay.
         tasks = tasks.filter(Q(result__isnull=True) | Q(result__simulated=False))
     # Twice as many as wanted: what is evenly thinned once more stays even.
-    rows = list(_drawn(tasks, 2 * most).values_list(*_FIELDS, "total"))
+    rows = list(_drawn(tasks, 2 * most).values(*_FIELDS, "total"))
     points = [
-        Point(*fixed, device or "", bool(is_ranked), bool(is_simulated), bool(is_record))
-        for *fixed, device, is_ranked, is_simulated, is_record, _ in rows
+        Point(
+            task_id=row["pk"],
+            number=row["number"],
+            order=row["order"],
+            finished_at=row["finished_at"],
+            failure_class=row["failure_class"],
+            val_bpb=row["result__val_bpb"],
+            device=row["result__device_used"] or "",
+            is_ranked=bool(row["result__is_ranked"]),
+            simulated=bool(row["result__simulated"]),
+            is_record=bool(row["is_record"]),
+        )
+        for row in rows
     ]
     records = _evenly([one for one in points if one.is_record], most // 2)
     others = _evenly([one for one in points if not one.is_record], most - len(records))
     drawn = sorted([*records, *others], key=lambda point: point.order)
-    return ChartPoints(drawn, rows[0][-1] if rows else 0)
+    return ChartPoints(drawn, rows[0]["total"] if rows else 0)
 
 
-# In the order of `Point`.
 _FIELDS: Final = (
     "pk",
     "number",

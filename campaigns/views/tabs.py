@@ -9,6 +9,7 @@ from django.db.models import Count, F, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from campaigns import contributions, history
+from campaigns.caching import cached_keys
 from campaigns.clock import database_now
 from campaigns.models import Campaign, FailureClass, Task, TaskState
 from campaigns.tables import Head, columns, known_sort
@@ -39,6 +40,10 @@ _TASK_FIELDS: Final = {
     "losses": "lost_attempts",
     "ended": "finished_at",
 }
+# Orders that change only as tasks end or are added: with the campaign's revision. The others
+# follow the leases.
+_SETTLED_FIELDS: Final = frozenset({"number", "val_bpb", "failure", "seed", "ended"})
+_OPEN_STATES: Final = frozenset({TaskState.PENDING, TaskState.LEASED})
 
 
 @reading_page
@@ -50,17 +55,18 @@ def tasks(request: HttpRequest, pk: int) -> HttpResponse:
     failure = _known(request.GET.get("failure", ""), FailureClass.values)
     sort = known_sort(TASK_HEADS, request.GET.get("sort", ""), "number")
     by_state, failures = _task_counts(shown)
-    found = _sorted(_filtered(shown, state, failure), sort)
-    paginator = Paginator(found, TASKS_PER_PAGE)
+    paginator: Paginator[Task] = Paginator((), TASKS_PER_PAGE)
     # What the filters say they hold is counted already.
     paginator.count = failures.get(failure, 0) if failure else _total(by_state, state)
+    page = paginator.get_page(request.GET.get("page"))
+    page.object_list = _part(shown, state, failure, sort, (page.number - 1) * TASKS_PER_PAGE)
     context = head_context(request, shown, now, by_state=by_state) | {
         "states": list(by_state.items()),
         "state": state,
         "failures": failures,
         "failure": failure,
         "columns": columns(TASK_HEADS, sort),
-        "page": paginator.get_page(request.GET.get("page")),
+        "page": page,
     }
     return _tab(request, "Tasks", "campaigns/_tasks.html", context)
 
@@ -82,11 +88,31 @@ def _total(by_state: dict[str, int], state: str) -> int:
     return by_state[state] if state else sum(by_state.values())
 
 
+def _part(shown: Campaign, state: str, failure: str, sort: str, start: int) -> list[Task]:
+    """Return the tasks of one page, from `start` on, with worker and result loaded.
+
+    Their keys are found first: the rows before them would be loaded only to be thrown away.
+    """
+
+    def read(first: int, last: int) -> list[int]:
+        keys = _sorted(_filtered(shown, state, failure), sort).values_list("number", flat=True)
+        return list(keys[first:last])
+
+    end = start + TASKS_PER_PAGE
+    asked = {"state": state, "failure": failure, "sort": sort}
+    is_kept = sort.removeprefix("-") in _SETTLED_FIELDS and state not in _OPEN_STATES
+    numbers = (
+        cached_keys(shown, "tasks", read, start, end, **asked) if is_kept else read(start, end)
+    )
+    loaded = shown.tasks.filter(number__in=numbers).select_related("worker", "result")
+    by_number = {task.number: task for task in loaded.order_by()}
+    return [by_number[number] for number in numbers if number in by_number]
+
+
 def _filtered(shown: Campaign, state: str, failure: str) -> QuerySet[Task]:
-    found = shown.tasks.select_related("worker", "result")
     if failure:
-        return found.filter(state=TaskState.FAILED, failure_class=failure)
-    return found.filter(state=state) if state else found
+        return shown.tasks.filter(state=TaskState.FAILED, failure_class=failure)
+    return shown.tasks.filter(state=state) if state else shown.tasks.all()
 
 
 def _sorted(found: QuerySet[Task], sort: str) -> QuerySet[Task]:
