@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 
 from campaigns.clock import database_now
+from workers import audit
 from workers.admin_base import HistoryAdmin
 
 # django-q2 registered them with Django's own look, and lets people edit what the code decides.
@@ -47,7 +50,12 @@ class ScheduleAdmin(HistoryAdmin):
 
     @admin.action(permissions=["change"], description="Run now: when the q-cluster looks next")
     def run_now(self, request: HttpRequest, schedules: QuerySet[Schedule]) -> None:
-        due = schedules.update(next_run=database_now())
+        now = database_now()
+        # One transaction: no act without its entry.
+        with transaction.atomic():
+            due = schedules.update(next_run=now)
+            for schedule in schedules:
+                audit.record(cast(User, request.user), "run_now", schedule, now=now)
         messages.success(request, f"{due} schedule(s) due now.")
 
 

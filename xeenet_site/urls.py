@@ -1,7 +1,11 @@
 """URL table: pages, admin, REST API and its documentation."""
 
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import (
+    LogoutView,
+    PasswordChangeDoneView,
+    PasswordChangeView,
+)
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
@@ -9,6 +13,7 @@ from campaigns.api.errors import UnknownPathView
 from workers.protocol import API_PREFIX
 from xeenet_site.health import healthz, readyz
 from xeenet_site.metrics import metrics_page
+from xeenet_site.sign_in import SignInView, admin_sign_in
 
 handler400 = "xeenet_site.errors.bad_request"
 handler500 = "xeenet_site.errors.server_error"
@@ -19,8 +24,11 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
     path("metrics", metrics_page, name="metrics"),
-    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/", SignInView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("password/", PasswordChangeView.as_view(), name="password_change"),
+    path("password/changed/", PasswordChangeDoneView.as_view(), name="password_change_done"),
+    path("admin/login/", admin_sign_in),
     path("admin/", admin.site.urls),
     path(API_PREFIX.lstrip("/"), include("campaigns.api.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),

@@ -1,0 +1,139 @@
+"""Signing in, with a bound on guessing: after some wrong passwords both name and address wait.
+
+A try is written down before the password is looked at, so tries at the same moment, on whichever
+web server, count each other. The lock is on the pair of name and address: who guesses from
+elsewhere cannot lock the owner out. One address that tries many names is bounded, too.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import logging
+from math import ceil
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.models import User
+from django.contrib.auth.views import LoginView, redirect_to_login
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from campaigns.client_address import client_address
+from campaigns.clock import database_now
+from workers.models import AuditEntry
+from xeenet_site.models import SignInTry
+
+logger = logging.getLogger(__name__)
+
+LOCKED_CODE: Final = "locked"
+# Tries for any names from one address, as a multiple of those for one name: a team behind one
+# address mistypes, too.
+NAMES_PER_ADDRESS: Final = 10
+
+
+class SignInLocked(Exception):
+    """Too many wrong passwords; `wait_seconds` until the next try is looked at."""
+
+    def __init__(self, wait_seconds: float) -> None:
+        super().__init__(wait_seconds)
+        self.wait_seconds = wait_seconds
+
+
+def begin_try(name: str, address: str, *, now: dt.datetime) -> SignInTry:
+    """Write a try down. Raises SignInLocked when there were too many; then it does not count."""
+    lock = dt.timedelta(seconds=settings.XEENET["SIGN_IN_LOCK_SECONDS"])
+    most: int = settings.XEENET["SIGN_IN_TRIES"]
+    SignInTry.objects.filter(at__lt=now - lock).delete()
+    hashed = hashlib.sha256(name.casefold().encode()).hexdigest()
+    this = SignInTry.objects.create(name_sha256=hashed, address=address, at=now)
+    from_here = SignInTry.objects.filter(address=address, at__gte=now - lock)
+    earlier = from_here.exclude(pk=this.pk).order_by("-at")
+    for tries, limit in (
+        (earlier.filter(name_sha256=hashed), most),
+        (earlier, NAMES_PER_ADDRESS * most),
+    ):
+        # Places are free again once the oldest of the last `limit` tries is old.
+        decisive = tries.values_list("at", flat=True)[limit - 1 : limit].first()
+        if decisive is not None:
+            this.delete()
+            raise SignInLocked((decisive + lock - now).total_seconds())
+    return this
+
+
+def note_failure(name: str, address: str, *, now: dt.datetime) -> None:
+    """Write the try that closed the door into the audit log, for an account that exists."""
+    hashed = hashlib.sha256(name.casefold().encode()).hexdigest()
+    if (
+        SignInTry.objects.filter(address=address, name_sha256=hashed).count()
+        != settings.XEENET["SIGN_IN_TRIES"]
+    ):
+        return
+    logger.warning("sign-in locked after too many wrong passwords, for %s", address)
+    user = User.objects.filter(username=name).first()
+    if user is not None:
+        AuditEntry.objects.create(
+            at=now,
+            actor_name="somebody",
+            verb="lock_sign_in",
+            target_kind="user",
+            target_id=user.pk,
+            target_name=user.get_username(),
+            detail=f"{settings.XEENET['SIGN_IN_TRIES']} wrong passwords from {address}",
+        )
+
+
+class SignInForm(AuthenticationForm):
+    """Name and password; looks at the password only while there are tries left."""
+
+    def clean(self) -> dict[str, Any]:
+        name = self.cleaned_data.get("username", "")
+        assert self.request is not None  # noqa: S101 - the view below gives it
+        address, now = client_address(self.request), database_now()
+        try:
+            this = begin_try(name, address, now=now)
+        except SignInLocked as locked:
+            minutes = ceil(locked.wait_seconds / 60)
+            raise ValidationError(
+                f"Too many wrong passwords for this name from your address. Try again in {minutes} "
+                f"minute{'' if minutes == 1 else 's'}.",
+                code=LOCKED_CODE,
+                params={"wait": ceil(locked.wait_seconds)},
+            ) from locked
+        try:
+            cleaned = super().clean()
+        except ValidationError:
+            note_failure(name, address, now=now)
+            raise
+        SignInTry.objects.filter(name_sha256=this.name_sha256, address=address).delete()
+        return cleaned
+
+
+class SignInView(LoginView):
+    """The one sign-in page, for pages and admin."""
+
+    form_class = SignInForm
+    redirect_authenticated_user = True
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        response = super().form_invalid(form)
+        for error in form.non_field_errors().as_data():
+            if error.code == LOCKED_CODE and error.params:
+                response.status_code = 429
+                response.headers["Retry-After"] = str(error.params["wait"])
+        return response
+
+
+def admin_sign_in(request: HttpRequest) -> HttpResponseBase:
+    """Send who wants to see the admin to the sign-in page, and who is no staff away."""
+    asked = request.GET.get(REDIRECT_FIELD_NAME, "")
+    back = asked if url_has_allowed_host_and_scheme(asked, allowed_hosts=None) else "/admin/"
+    if not request.user.is_authenticated:
+        return redirect_to_login(back)
+    if not getattr(request.user, "is_staff", False):
+        raise PermissionDenied("The admin is for staff; your account is none.")
+    return redirect(back)
