@@ -23,6 +23,8 @@ from tests.agent_server import (
     wait_until,
 )
 from tests.test_agent_runner import MACHINE, SCRIPT, SERVER_CODE
+from workers.agent import loop as loop_module
+from workers.agent import outbox as outbox_module
 from workers.agent.client import Client
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_NOT_AUTHENTICATED, EXIT_OK
 from workers.agent.loop import Agent, AgentOptions
@@ -129,6 +131,7 @@ def test_a_claim_tells_boot_count_and_hardware(bench: Bench) -> None:
     assert claim["count"] == 3
     assert claim["simulate"] is False
     assert claim["hardware"] == MACHINE.hardware
+    assert (claim["isolation"], claim["accepts_uploaded_scripts"]) == ("T0", False)
     assert claim["boot_id"] != claim["claim_id"]
 
 
@@ -303,6 +306,29 @@ def test_a_draining_worker_claims_no_more(bench: Bench) -> None:
         time.sleep(0.6)
         run.agent.on_sigterm()
     assert len(bench.server.leases) == 1
+
+
+@pytest.mark.parametrize("lack", ["outbox", "disk"])
+def test_an_agent_without_room_for_results_claims_nothing(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    lack: str,
+) -> None:
+    lease_id = bench.give()
+    if lack == "outbox":
+        monkeypatch.setattr(outbox_module, "MAX_ENTRIES", 1)
+        bench.server.scripted["result"] = [error(503, "away", Retry_After="60")]
+        bench.outbox.put("full", {"outcome": Outcome.FAILED})
+    else:
+        monkeypatch.setattr(loop_module, "MIN_FREE_BYTES", 2**60)
+    with bench.running() as run:
+        wait_until(lambda: "no new tasks" in caplog.text)
+        time.sleep(0.5)  # some more ticks of the loop
+        run.agent.on_interrupt()
+        run.agent.on_interrupt()
+    assert bench.server.calls("claim") == []
+    assert [lease["lease_id"] for lease in bench.server.leases] == [lease_id]
 
 
 def test_a_machine_at_fault_pauses_instead_of_burning_tasks(bench: Bench) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -164,8 +166,19 @@ def test_a_submission_of_more_than_fourteen_days_is_dropped(
     path = tmp_path / f"{LEASE_ID}.json"
     entry = json.loads(path.read_text())
     path.write_text(json.dumps(entry | {"stored_at": time.time() - MAX_AGE_SECONDS - 1}))
+    server.scripted["result"] = [error(503, ErrorCode.DATABASE_UNAVAILABLE)]
     deliver(Outbox(tmp_path), server)
-    assert server.calls("result") == []
+    assert server.results == {}
+
+
+def test_a_submission_stored_by_a_wrong_clock_is_delivered(
+    tmp_path: Path, server: AgentServer
+) -> None:
+    Outbox(tmp_path).put(LEASE_ID, SUBMISSION)
+    path = tmp_path / f"{LEASE_ID}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"stored_at": 0.0}))
+    deliver(Outbox(tmp_path), server)
+    assert server.results == {LEASE_ID: SUBMISSION}
 
 
 def test_a_damaged_file_is_set_aside_and_the_others_are_delivered(
@@ -191,6 +204,60 @@ def test_a_full_outbox_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not outbox.is_full()
     outbox.put("two", SUBMISSION)
     assert outbox.is_full()
+
+
+def test_an_outbox_of_too_many_bytes_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "MAX_BYTES", 1_000)
+    Outbox(tmp_path).put(LEASE_ID, {**SUBMISSION, "stderr_tail": "x" * 1_000})
+    assert Outbox(tmp_path).is_full()  # and so it is after a restart
+
+
+def test_what_was_set_aside_cannot_fill_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "MAX_REJECTED_ENTRIES", 3)
+    for number in range(9):
+        (tmp_path / f"broken-{number}.json").write_text("{")
+    Outbox(tmp_path)
+    assert len(list((tmp_path / "rejected").iterdir())) == 3
+
+
+def test_a_submission_is_synced_before_it_takes_its_name_and_the_name_before_it_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def recorded_fsync(handle: int) -> None:
+        events.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    def recorded_replace(self: Path, target: Path) -> Path:
+        events.append("name")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(Path, "replace", recorded_replace)
+    outbox = Outbox(tmp_path)
+    outbox.put(LEASE_ID, SUBMISSION)
+    assert outbox.pending_lease_ids() == [LEASE_ID]  # only now the delivery can see it
+    assert events == ["file", "name", "folder"]
+
+
+def test_a_submission_that_no_disk_took_keeps_the_agent_from_claiming_until_one_does(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "outbox"
+    outbox = Outbox(folder)
+    folder.write_text("a file where the folder should be")
+    outbox.put(LEASE_ID, SUBMISSION)
+    assert outbox.is_full()
+    folder.unlink()
+    with delivering(outbox, "http://127.0.0.1:1"):
+        wait_until(lambda: not outbox.is_full())
+    assert Outbox(folder).pending_lease_ids() == [LEASE_ID]
 
 
 def test_a_disk_that_takes_nothing_does_not_keep_the_result_from_the_server(

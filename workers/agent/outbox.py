@@ -1,7 +1,9 @@
 """Finished results on disk until the server has taken them: nothing measured gets lost.
 
 Each submission is one file, written and synced before it is first sent. A thread delivers them,
-oldest first; the files of a former start are delivered like new ones.
+oldest first; the files of a former start are delivered like new ones. What the server does not
+take within 14 days is given up. The outbox is full, and the agent claims nothing, at 1,000
+submissions or 256 MiB, and as long as the disk does not take a submission.
 """
 
 from __future__ import annotations
@@ -25,11 +27,14 @@ from workers.agent.client import (
     ServerError,
     ServerUnavailable,
 )
+from workers.agent.disk import trim_folder
 from workers.agent.judgement import failure
 from workers.protocol import FailureClass, Submission
 
 MAX_ENTRIES: Final = 1_000
 MAX_BYTES: Final = 256 * 1024 * 1024
+MAX_REJECTED_ENTRIES: Final = 200
+MAX_REJECTED_BYTES: Final = 16 * 1024 * 1024
 MAX_AGE_SECONDS: Final = 14 * 24 * 3600.0
 _TOKEN_RETRY_SECONDS: Final = 60.0
 
@@ -43,6 +48,7 @@ class _Entry:
     stored_at: float  # Unix time: has to survive restarts
     corrected: bool  # already replaced once because the server did not accept its shape
     size_bytes: int = 0
+    on_disk: bool = True
 
 
 class Outbox:
@@ -74,8 +80,11 @@ class Outbox:
     def is_full(self) -> bool:
         """Return whether so much waits that no new task should be claimed."""
         with self._lock:
-            size_bytes = sum(entry.size_bytes for entry in self._entries.values())
-            return len(self._entries) >= MAX_ENTRIES or size_bytes >= MAX_BYTES
+            entries = list(self._entries.values())
+        size_bytes = sum(entry.size_bytes for entry in entries)
+        if len(entries) >= MAX_ENTRIES or size_bytes >= MAX_BYTES:
+            return True
+        return not all(entry.on_disk for entry in entries)
 
     def deliver_until(self, client: Client, stop: threading.Event) -> None:
         """Deliver whatever is and comes in, until ``stop`` is set. The delivery thread's body."""
@@ -102,21 +111,24 @@ class Outbox:
             if stop.is_set():
                 return 0.0
             entry = self._entries[lease_id]
-            if time.time() - entry.stored_at > MAX_AGE_SECONDS:
-                log.error("lease %s: result dropped, undelivered for 14 days", lease_id[:8])
-                self._remove(entry)
-                continue
+            if not entry.on_disk:
+                self._store(entry)
             try:
                 self._deliver(client, entry)
                 backoff.reset()
-            except ServerUnavailable as error:
+            except ServerError as error:
+                # Judged after a try: a clock that was wrong back then must cost no result.
+                if time.time() - entry.stored_at > MAX_AGE_SECONDS:
+                    log.error("lease %s: result dropped, undelivered for 14 days", lease_id[:8])  # noqa: TRY400 (for people)
+                    self._remove(entry)
+                    continue
+                if not isinstance(error, ServerUnavailable):  # 401 and 403: until a person acts
+                    log.error("results kept, this worker is refused: %s", error)  # noqa: TRY400 (for people)
+                    return _TOKEN_RETRY_SECONDS
                 wait = backoff.next_wait(error.retry_after_seconds)
                 waiting = len(self.pending_lease_ids())
                 log.warning("%d result(s) wait: %s; next try in %.0f s", waiting, error, wait)
                 return wait
-            except ServerError as error:  # 401 and 403: kept until a person has acted
-                log.error("results kept, this worker is refused: %s", error)  # noqa: TRY400 (for people)
-                return _TOKEN_RETRY_SECONDS
         return None
 
     def _deliver(self, client: Client, entry: _Entry) -> None:
@@ -163,6 +175,12 @@ class Outbox:
         with contextlib.suppress(OSError):
             self._rejected.mkdir(parents=True, exist_ok=True)
             (self._rejected / f"{entry.lease_id}.json").write_text(_encode(entry))
+        self._trim_rejected()
+
+    def _trim_rejected(self) -> None:
+        trim_folder(
+            self._rejected, most_bytes=MAX_REJECTED_BYTES, most_entries=MAX_REJECTED_ENTRIES
+        )
 
     def _store(self, entry: _Entry) -> None:
         """Write the entry so that it is on disk, whole, when this returns."""
@@ -178,7 +196,9 @@ class Outbox:
                 os.fsync(file.fileno())
             temporary.replace(path)
             _sync_folder(self._folder)
+            entry.on_disk = True
         except OSError as error:
+            entry.on_disk = False
             log.error("result not stored on disk: %s", error)  # noqa: TRY400 (for people)
 
     def _remove(self, entry: _Entry) -> None:
@@ -200,6 +220,7 @@ class Outbox:
                 log.error("%s set aside: %s", path.name, error)  # noqa: TRY400 (for people)
                 self._rejected.mkdir(parents=True, exist_ok=True)
                 path.replace(self._rejected / path.name)
+                self._trim_rejected()
         for entry in sorted(found, key=lambda entry: entry.stored_at):
             self._entries[entry.lease_id] = entry
         if found:
