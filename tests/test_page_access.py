@@ -20,6 +20,8 @@ def reading_pages() -> list[str]:
         reverse("campaign", args=[task.campaign_id]),
         reverse("campaign-tasks", args=[task.campaign_id]),
         reverse("task", args=[task.pk]),
+        reverse("scripts"),
+        reverse("script", args=[task.campaign.package_id]),
         reverse("workers"),
         reverse("worker", args=[task.result.attempt.worker_id]),
     ]

@@ -314,11 +314,11 @@ def test_only_researchers_and_operators_see_the_form(client: Client) -> None:
 def test_the_page_and_its_fragments_need_few_queries(
     researcher: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         researcher.get(reverse("campaign-new"))
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         posted(researcher, FRAGMENT, **rows(LR, WIDTH))
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(12):
         edited(researcher, "add-parameter", **rows(LR, WIDTH))
 
 

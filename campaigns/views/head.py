@@ -11,7 +11,7 @@ from django.db.models import Count
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
-from campaigns import steering
+from campaigns import scripts, steering
 from campaigns.lifecycle.campaigns import MAX_TASKS, MAX_TRIES
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import Campaign, CampaignState, TaskState
@@ -50,6 +50,8 @@ VERBS = {
 def shown_campaign(pk: int) -> Campaign:
     """Return the campaign with what its head names loaded, or answer 404."""
     campaigns = Campaign.objects.select_related("owner", "dataset", "package")
+    # The script's text is as long as the rest of the page.
+    campaigns = campaigns.defer("package__source")
     return get_object_or_404(campaigns, pk=pk)
 
 
@@ -78,10 +80,18 @@ def head_context(
         # The question before cancelling tells what would be lost.
         "tasks_by_state": by_state,
         "is_live": shown.state in LIVE_STATES,
+        "operators": _who_could_approve(request, shown),
         "is_stand_in": shown.dataset.name == "english_like",
         "worker_seconds": shown.task_count * shown.time_budget_seconds,
         "now": now,
     }
+
+
+def _who_could_approve(request: HttpRequest, shown: Campaign) -> list[str]:
+    """Name operators to people signed in, where a script waits for one of them."""
+    if shown.package.may_run or not request.user.is_authenticated:
+        return []
+    return scripts.operator_names()
 
 
 def _tasks_by_state(shown: Campaign) -> dict[str, int]:

@@ -1,0 +1,56 @@
+"""Training scripts in the admin: who sent them, who approved them. Their text is on the pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from campaigns import lifecycle, scripts
+from campaigns.clock import database_now
+from campaigns.models import Package
+from workers.admin_base import HistoryAdmin, apply_to_each
+
+
+@admin.register(Package)
+class PackageAdmin(HistoryAdmin):
+    """Scripts that campaigns pinned or people uploaded."""
+
+    verbs_write_entries = True
+    exclude = ("source",)
+    list_display = (
+        "name",
+        "short_sha256",
+        "origin",
+        "may_run",
+        "uploaded_by",
+        "approved_by",
+        "created_at",
+    )
+    list_filter = ("origin", ("approved_at", admin.EmptyFieldListFilter), "created_at")
+    search_fields = ("name", "sha256", "uploaded_by__username")
+    list_select_related = ("uploaded_by", "approved_by")
+    date_hierarchy = "created_at"
+    actions = ("approve", "withdraw")
+
+    @admin.display(description="hash", ordering="sha256")
+    def short_sha256(self, package: Package) -> str:
+        return package.sha256[:12]
+
+    @admin.display(boolean=True, description="may run", ordering="approved_at")
+    def may_run(self, package: Package) -> bool:
+        return package.may_run
+
+    @admin.action(permissions=["change"], description="Approve: workers may be given it")
+    def approve(self, request: HttpRequest, packages: QuerySet[Package]) -> None:
+        _apply(request, packages, scripts.approve, "script(s) approved")
+
+    @admin.action(permissions=["change"], description="Withdraw: no worker is given it any more")
+    def withdraw(self, request: HttpRequest, packages: QuerySet[Package]) -> None:
+        _apply(request, packages, scripts.withdraw, "approval(s) withdrawn")
+
+
+def _apply(request: HttpRequest, packages: QuerySet[Package], verb: Any, done: str) -> None:
+    apply_to_each(request, packages, verb, done, lifecycle.LifecycleError, now=database_now())
