@@ -111,6 +111,15 @@ def test_the_fleet_counts_what_came_and_what_failed(client: Client) -> None:
     assert re.search(r"out of memory 2,\s+timeout 1", page)
 
 
+def test_the_fleet_is_counted_once_for_many_looks(django_assert_num_queries) -> None:
+    worker = factories.worker()
+    factories.completed_task(by=worker, now=factories.at(30))
+    with django_assert_num_queries(1):
+        looks = [fleet.fleet_rows([worker], now=factories.at(60)) for _ in range(3)]
+    assert [rows[0].attempts for rows in looks] == [1, 1, 1]
+    assert fleet.fleet_rows([factories.worker()], now=factories.at(60))[0].attempts == 0
+
+
 def test_speed_is_drawn_in_the_measure_asked_for(client: Client) -> None:
     worker = factories.worker()
     for minute in (0, 1):

@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from django.core.cache import cache
 from django.db.models import Count, Q
 
 from workers.models import Worker, WorkerState
 
 RATE_WINDOW: Final = dt.timedelta(hours=1)
 MIX_WINDOW: Final = dt.timedelta(hours=24)
+# Each process counts for itself.
+COUNTS_KEPT_SECONDS: Final = 15
 # Training floating-point operations per parameter and token: the usual estimate.
 OPERATIONS_PER_PARAMETER_AND_TOKEN: Final = 6
 
@@ -40,10 +43,29 @@ class FleetRow:
 
 
 def fleet_rows(workers: Sequence[Worker], *, now: dt.datetime) -> list[FleetRow]:
-    """Return a row per worker, in the order given. One query."""
+    """Return a row per worker, in the order given. At most one query.
+
+    What is counted may be `COUNTS_KEPT_SECONDS` old: a fleet that runs 100,000 tasks a day is
+    looked at more often than its counts move.
+    """
     rows = {worker.pk: FleetRow(worker, worker.is_online(now)) for worker in workers}
+    counted = cache.get_or_set("xeenet:fleet-counts", lambda: _counts(now), COUNTS_KEPT_SECONDS)
+    for pk, outcome, failure_class, number, recent in counted or ():
+        row = rows.get(pk)
+        if row is None:
+            continue
+        row.attempts += number
+        if outcome in {"completed", "diverged"}:
+            row.results_per_hour += recent
+        elif outcome in {"failed", "lost"} and failure_class:
+            row.failures[failure_class] = row.failures.get(failure_class, 0) + number
+    return list(rows.values())
+
+
+def _counts(now: dt.datetime) -> list[tuple[int, str, str, int, int]]:
+    """Count the attempts of each worker: (id, outcome, failure class, number, ended lately)."""
     counted = (
-        Worker.objects.filter(pk__in=rows, attempts__started_at__gte=now - MIX_WINDOW)
+        Worker.objects.filter(attempts__started_at__gte=now - MIX_WINDOW)
         .order_by()
         .values_list("pk", "attempts__outcome", "attempts__failure_class")
         .annotate(
@@ -52,14 +74,7 @@ def fleet_rows(workers: Sequence[Worker], *, now: dt.datetime) -> list[FleetRow]
         )
         .order_by("-number", "attempts__failure_class")
     )
-    for pk, outcome, failure_class, number, recent in counted:
-        row = rows[pk]
-        row.attempts += number
-        if outcome in {"completed", "diverged"}:
-            row.results_per_hour += recent
-        elif outcome in {"failed", "lost"} and failure_class:
-            row.failures[failure_class] = row.failures.get(failure_class, 0) + number
-    return list(rows.values())
+    return list(counted)
 
 
 def fleet_totals(*, now: dt.datetime) -> dict[str, int]:
