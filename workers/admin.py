@@ -14,7 +14,7 @@ from django.utils import timezone
 from unfold.admin import TabularInline
 
 from workers import lifecycle, steering
-from workers.admin_base import HistoryAdmin, apply_to_each
+from workers.admin_base import HistoryAdmin, apply_to_each, state_label
 from workers.models import AuditEntry, EnrolmentToken, Worker, WorkerSession
 
 
@@ -36,18 +36,28 @@ class WorkerAdmin(HistoryAdmin):
     """The fleet: drain, resume, disable, and new tokens."""
 
     editable = ("name",)
+    shown_state = state_label("state")
+    date_hierarchy = "enrolled_at"
     list_display = (
         "name",
-        "state",
+        "shown_state",
         "is_online",
         "running",
         "device",
         "simulates",
+        "isolation",
+        "accepts_uploaded_scripts",
         "paused_until",
         "agent_version",
         "last_seen_at",
     )
-    list_filter = ("state", "simulates", "last_seen_at")
+    list_filter = (
+        "state",
+        "simulates",
+        "isolation",
+        "accepts_uploaded_scripts",
+        "last_seen_at",
+    )
     search_fields = ("name", "pause_reason")
     inlines = (WorkerSessionInline,)
     actions = ("drain", "resume", "disable", "rotate_token")
@@ -107,6 +117,8 @@ class WorkerSessionAdmin(HistoryAdmin):
 class EnrolmentTokenAdmin(HistoryAdmin):
     """Invitations: adding one shows its secret once; deleting an unused one withdraws it."""
 
+    verbs_write_entries = True
+
     list_display = ("__str__", "created_by", "created_at", "expires_at", "used_at", "worker")
     list_filter = (("used_at", admin.EmptyFieldListFilter), "expires_at")
     date_hierarchy = "created_at"
@@ -125,6 +137,9 @@ class EnrolmentTokenAdmin(HistoryAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         return [] if obj is None else super().get_readonly_fields(request, obj)
+
+    def delete_model(self, request: HttpRequest, obj: EnrolmentToken) -> None:
+        steering.withdraw(cast(User, request.user), obj, now=timezone.now())
 
     def save_model(
         self,

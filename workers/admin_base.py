@@ -3,17 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from workers import audit
 
 
-class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
+class AuditedAdmin:
+    """What people add, change and delete with the admin's own forms stands in the audit log.
+
+    Django calls these after each such act, in its transaction. Where `verbs_write_entries`, what a
+    form saves goes through a verb that writes its own entry.
+    """
+
+    verbs_write_entries = False
+
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        self._write_down(request, "add", obj, self.audit_detail(obj))
+        return super().log_addition(request, obj, message)  # type: ignore[misc]
+
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        changed = ", ".join(filter(None, [_fields_changed(message), self.audit_detail(obj)]))
+        self._write_down(request, "change", obj, changed)
+        return super().log_change(request, obj, message)  # type: ignore[misc]
+
+    def log_deletions(self, request: HttpRequest, queryset: Iterable[Model]) -> Any:
+        for obj in queryset:
+            self._write_down(request, "delete", obj, "")
+        return super().log_deletions(request, queryset)  # type: ignore[misc]
+
+    def audit_detail(self, obj: Model) -> str:  # noqa: ARG002
+        """Return what else the entry should say of the row as it is now."""
+        return ""
+
+    def _write_down(self, request: HttpRequest, verb: str, obj: Model, detail: str) -> None:
+        if not self.verbs_write_entries:
+            actor = cast(User, request.user)
+            audit.record(actor, verb, obj, now=timezone.now(), detail=detail)
+
+
+def _fields_changed(message: Any) -> str:
+    """Return the names of the fields in a change message of Django: a list, or a sentence."""
+    if isinstance(message, str):
+        return message
+    names = [name for part in message for name in part.get("changed", {}).get("fields", [])]
+    return ", ".join(names)
+
+
+class HistoryAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # unfold has no types
     """Rows that only the verbs write: to look at and to search, not to change.
 
     A subclass may name fields that people may change in `editable`.
@@ -45,6 +90,35 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         return [name for name in self.get_fields(request, obj) if name not in self.editable]
+
+
+# How a state or outcome looks in a list: the colours that the pages give it.
+STATE_LOOKS: Final = {
+    "active": "info",
+    "leased": "info",
+    "running": "info",
+    "completed": "success",
+    "delivered": "success",
+    "ranked": "success",
+    "failed": "danger",
+    "diverged": "danger",
+    "paused": "warning",
+    "draining": "warning",
+    "lost": "warning",
+    "late": "warning",
+    "released": "warning",
+    "simulated": "warning",
+}
+
+
+def state_label(field: str) -> Callable[[Any, Any], str]:
+    """Return a column of a list that shows a field's state as a coloured word."""
+
+    @display(description=field.replace("_", " "), ordering=field, label=STATE_LOOKS)
+    def shown(_: Any, row: Any) -> str:
+        return str(getattr(row, field))
+
+    return shown  # type: ignore[no-any-return]  # unfold has no types
 
 
 def field_names(model: type[Model]) -> list[str]:

@@ -90,7 +90,7 @@ def _open_invitations(request: HttpRequest) -> list[EnrolmentToken]:
     """Return for operators the invitations that no worker has used, the newest first."""
     if not roles.may_operate(request.user):
         return []
-    unused = EnrolmentToken.objects.filter(used_at=None).select_related("created_by")
+    unused = steering.invitations(signed_in_user(request)).filter(used_at=None)
     return list(unused.order_by("-created_at", "-pk")[:INVITATIONS_SHOWN])
 
 

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 
 from campaigns import personal_tokens
 from campaigns.clock import database_now
-from campaigns.models import PersonalToken
+from campaigns.models import HEX_SHA256_LENGTH, PersonalToken
 from workers import roles
 from workers.models import AuditEntry
 from workers.pages import page_or_fragment, signed_in, signed_in_user
@@ -24,7 +24,15 @@ from workers.pages import page_or_fragment, signed_in, signed_in_user
 ENTRIES_PER_PAGE = 50
 # What an entry's target is called in AuditEntry.target_kind, and the page that shows it.
 TARGET_PAGES = {"campaign": "campaign", "task": "task", "worker": "worker"}
-KIND_WORDS = {"personaltoken": "personal token", "enrolmenttoken": "invitation"}
+KIND_WORDS = {
+    "dataset": "data set",
+    "enrolmenttoken": "invitation",
+    "group": "role",
+    "package": "script",
+    "personaltoken": "personal token",
+    "user": "account",
+    "webhookdelivery": "delivery",
+}
 
 
 @signed_in
@@ -118,5 +126,7 @@ def _found(search: dict[str, str]) -> QuerySet[AuditEntry]:
 
 
 def _target_url(entry: AuditEntry) -> str:
+    if entry.target_kind == "package" and len(entry.detail) == HEX_SHA256_LENGTH:
+        return reverse("script", args=[entry.detail])
     page = TARGET_PAGES.get(entry.target_kind)
     return reverse(page, args=[entry.target_id]) if page and entry.target_id else ""
