@@ -1,0 +1,98 @@
+"""The figures for Prometheus: read from the database, counted per route, and not for everybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from prometheus_client.parser import text_string_to_metric_families
+
+from campaigns.clock import database_now
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+TOKEN = "scrape-me-with-this-token"
+
+
+def scrape(client: Client | None = None, **headers: str) -> dict[tuple[str, ...], float]:
+    """Every sample: (name, label value, …) -> value."""
+    answer = (client or Client()).get("/metrics", headers=headers)
+    assert answer.status_code == 200
+    assert answer["Content-Type"].startswith("text/plain")
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_an_empty_installation_tells_zeros_for_every_state() -> None:
+    found = scrape()
+    for state in ("pending", "leased", "completed", "failed", "cancelled"):
+        assert found["xeenet_tasks", state] == 0
+    assert found["xeenet_results", "measured"] == 0
+    assert found["xeenet_oldest_pending_seconds",] == 0
+    assert found["xeenet_jobs_overdue_seconds",] < 180
+
+
+def test_the_figures_are_those_of_the_database() -> None:
+    now = database_now()
+    worker = factories.worker(last_seen_at=now)
+    factories.active_campaign(5, now=now, max_failed_attempts=1)
+    factories.finish(factories.claim_one(worker, now=now), now=now)
+    factories.fail(factories.claim_one(worker, now=now), now=now)
+    factories.claim_one(worker, now=now)
+    overdue = factories.claim_one(worker, now=now)
+    type(overdue.task).objects.filter(pk=overdue.task_id).update(lease_expires_at=factories.NOW)
+    found = scrape()
+    assert found["xeenet_tasks", "completed"] == found["xeenet_tasks", "failed"] == 1
+    assert (found["xeenet_tasks", "leased"], found["xeenet_tasks", "pending"]) == (2, 1)
+    assert (found["xeenet_leases", "live"], found["xeenet_leases", "overdue"]) == (1, 1)
+    assert (found["xeenet_attempts", "running"], found["xeenet_attempts", "failed"]) == (2, 1)
+    assert found["xeenet_results", "measured"] == 1
+    assert (found["xeenet_workers", "active"], found["xeenet_workers_online",]) == (1, 1)
+    assert 0 <= found["xeenet_oldest_pending_seconds",] < 60
+
+
+def test_requests_are_counted_by_route_never_by_what_a_caller_invents() -> None:
+    client = Client()
+    route = ("GET", "campaigns/<int:pk>/")
+    before = scrape()
+    client.get("/campaigns/987654321/")
+    client.get("/nothing/here-987654321")
+    client.generic("INVENTED", "/healthz")
+    after = scrape()
+    key = ("xeenet_requests_total", *route, "404")
+    assert after[key] == before.get(key, 0) + 1
+    assert after["xeenet_request_seconds_count", route[1]] >= 1
+    assert ("xeenet_requests_total", "GET", "(none)", "404") in after
+    assert ("xeenet_requests_total", "(other)", "healthz", "405") in after
+    assert not any("987654321" in label for name in after for label in name)
+
+
+def test_with_a_token_only_who_has_it_may_look(settings: Any) -> None:
+    settings.XEENET = settings.XEENET | {"METRICS_TOKEN": TOKEN}
+    assert Client().get("/metrics").status_code == 403
+    wrong = {"Authorization": "Bearer wrong"}
+    assert Client().get("/metrics", headers=wrong).status_code == 403
+    assert scrape(Client(REMOTE_ADDR="203.0.113.5"), Authorization=f"Bearer {TOKEN}")
+
+
+def test_without_a_token_only_this_machine_may_look_and_in_production_nobody(
+    settings: Any,
+) -> None:
+    assert Client(REMOTE_ADDR="203.0.113.5").get("/metrics").status_code == 403
+    assert scrape(Client(REMOTE_ADDR="::1"))
+    settings.PRODUCTION = True
+    answer = Client(REMOTE_ADDR="127.0.0.1").get("/metrics")
+    assert answer.status_code == 403
+    assert "XEENET_METRICS_TOKEN" in answer.text
+
+
+def test_a_scrape_asks_a_bounded_number_of_queries(
+    django_assert_max_num_queries: Any,
+) -> None:
+    factories.active_campaign(5)
+    with django_assert_max_num_queries(12):
+        scrape()
