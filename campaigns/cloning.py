@@ -15,7 +15,7 @@ _COPY: Final = " (copy)"
 def spec_of(campaign: Campaign, **changes: Any) -> CampaignSpec:
     """Return the description that makes this campaign again, with some fields changed.
 
-    The data set is named by its hash. The script is the experiment's of today.
+    Data set and uploaded script are named by their hash; a script of the catalog is today's.
     """
     told = {
         one.name: getattr(campaign, one.name)
@@ -23,4 +23,8 @@ def spec_of(campaign: Campaign, **changes: Any) -> CampaignSpec:
         if hasattr(campaign, one.name)
     }
     name = f"{campaign.name[: MAX_NAME_LENGTH - len(_COPY)]}{_COPY}"
-    return CampaignSpec(**told | {"name": name, "dataset": campaign.dataset_id} | changes)
+    pinned = {
+        "dataset": campaign.dataset_id,
+        "script": campaign.package_id if campaign.package.is_uploaded else "",
+    }
+    return CampaignSpec(**told | pinned | {"name": name} | changes)

@@ -127,7 +127,8 @@ def test_the_leaderboard_is_cut_by_limit_and_offset_and_narrowed_by_device() -> 
 
 @pytest.mark.parametrize(
     "query",
-    [{"evaluation": "half"}, {"limit": "0"}, {"limit": "501"}, {"offset": "-1"}, {"limit": "x"}],
+    [{"sort": "luck"}, {"sort": "param.luck"}, {"sort": "--rank"}, {"order": "up"}]
+    + [{"evaluation": "half"}, {"limit": "0"}, {"limit": "501"}, {"offset": "-1"}, {"limit": "x"}],
 )
 def test_a_part_of_the_leaderboard_that_makes_no_sense_is_refused(query: dict[str, str]) -> None:
     campaign = factories.campaign()
@@ -136,6 +137,21 @@ def test_a_part_of_the_leaderboard_that_makes_no_sense_is_refused(query: dict[st
 
     assert answer.status_code == 400
     assert list(answer.json()["fields"]) == list(query)
+
+
+def test_the_leaderboard_is_sorted_by_any_column_of_the_page_and_keeps_its_ranks() -> None:
+    campaign = campaign_with(3.0, 2.5, 2.75)
+    params = {row["rank"]: row["result"]["params"] for row in get(campaign, "leaderboard")["rows"]}
+
+    def ranks(**query: str) -> list[int]:
+        return [row["rank"] for row in get(campaign, "leaderboard", **query)["rows"]]
+
+    by_lr = sorted(params, key=lambda rank: params[rank]["lr"])
+    assert ranks(sort="param.lr") == by_lr
+    assert ranks(sort="-param.lr") == ranks(sort="param.lr", order="desc") == by_lr[::-1]
+    assert ranks(sort="-rank") == ranks(order="desc") == [3, 2, 1]
+    assert ranks(sort="-seed", order="asc") == ranks(sort="seed") == [3, 1, 2]
+    assert ranks(sort="-rank", limit="1", offset="1") == [2]
 
 
 def test_the_leaderboard_costs_two_queries_however_long_it_is(

@@ -295,7 +295,7 @@ def preview_json(found: previews.Preview) -> dict[str, Any]:
 class CloneView(GenericAPIView[Campaign]):
     """Make a draft like another campaign; what the body names is changed. It is the caller's."""
 
-    queryset = Campaign.objects.all()
+    queryset = Campaign.objects.select_related("package").defer("package__source")
     permission_classes: Any = (IsAuthenticated,)
     content_negotiation_class = AlwaysJSON
     filter_backends = ()
