@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import hashlib
+import io
 import re
 
 from django.contrib.auth.models import User
@@ -101,6 +102,11 @@ def text_of(package: Package) -> str:
     return bytes(package.source).decode("utf-8", errors="replace")
 
 
+def lines_of(package: Package) -> list[str]:
+    """Return the lines of a script without their ends, cut where Python cuts them."""
+    return [line.rstrip("\n") for line in io.StringIO(text_of(package), newline=None)]
+
+
 def difference(package: Package) -> list[str]:
     """Return the lines of a unified diff from the experiment's own script to an uploaded one.
 
@@ -113,7 +119,7 @@ def difference(package: Package) -> list[str]:
     return list(
         difflib.unified_diff(
             own.splitlines(),
-            text_of(package).splitlines(),
+            lines_of(package),
             f"{package.experiment}.py (this installation's)",
             f"{package.name}.py (uploaded)",
             lineterm="",

@@ -15,6 +15,7 @@ from campaigns.clock import database_now
 from campaigns.demonstration import store_file
 from campaigns.lifecycle import CampaignSpec
 from campaigns.space_import import ImportedSpace, UnreadableSpace, read_space
+from workers.protocol import IsolationTier
 
 
 class Command(BaseCommand):
@@ -38,6 +39,13 @@ class Command(BaseCommand):
         add("--sampler", help="random or grid (default: the sweep's method, or random)")
         add("--dataset", default="", help="name or sha256 (default: the experiment's first)")
         add("--dataset-file", type=Path, help="store this file on the server and train on it")
+        add("--script", default="", metavar="SHA256", help="an uploaded one (see: script list)")
+        add(
+            "--isolation",
+            choices=list(IsolationTier),
+            default=IsolationTier.T0,
+            help="only workers that hold scripts back so well get its tasks (default T0)",
+        )
         add("--description", default="")
         add("--owner", default="", metavar="USERNAME")
         add("--allow-simulated", action="store_true", help="let workers without torch take part")
@@ -67,6 +75,8 @@ class Command(BaseCommand):
             allow_simulated=options["allow_simulated"],
             max_failed_attempts=options["max_failed_attempts"],
             max_lost_attempts=options["max_lost_attempts"],
+            script=options["script"],
+            required_isolation=options["isolation"],
         )
         now = database_now()
         try:
@@ -80,9 +90,10 @@ class Command(BaseCommand):
             raise CommandError("The campaign was refused:\n" + "\n".join(lines)) from error
         for note in imported.notes if imported else []:
             self.stderr.write(note)
+        waits = "" if campaign.package.may_run else " Its script waits for an operator's approval."
         self.stdout.write(
             f"Campaign {campaign.pk} is {campaign.state}: {campaign.task_count} tasks of "
-            f"{campaign.time_budget_seconds:g} s on {campaign.dataset}. "
+            f"{campaign.time_budget_seconds:g} s on {campaign.dataset}.{waits} "
             f"Page: {campaign.get_absolute_url()}"
         )
 

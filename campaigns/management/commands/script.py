@@ -1,0 +1,120 @@
+"""What people do with uploaded training scripts, one verb each, as the pages and the API have."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from campaigns import lifecycle, scripts
+from campaigns.clock import database_now
+from campaigns.models import HEX_SHA256_LENGTH, Package
+from campaigns.script_source import MAX_SCRIPT_BYTES
+from campaigns.terminal import plain
+
+# Fewer letters than these are easily two scripts'.
+_FEWEST_LETTERS = 8
+
+
+class Command(BaseCommand):
+    """`manage.py script VERB`."""
+
+    help = (
+        "Upload a variation of an experiment's training script; list, read, approve and withdraw "
+        "what was uploaded. No worker gets an uploaded script before its hash is approved."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        verbs.add_parser("list", help="the uploaded scripts, newest first")
+        one = verbs.add_parser("upload", help="store one .py file for an operator to read")
+        one.add_argument("path", type=Path)
+        one.add_argument("--experiment", default="train_char_lm", help="what it is a variation of")
+        one.add_argument("--name", default="", help="default: the file's name")
+        for verb, text in (
+            ("show", "its text; with --diff what it changes in the experiment's own"),
+            ("approve", "let workers be given it, byte for byte"),
+            ("withdraw", "give it to no worker from now on; what runs may finish"),
+        ):
+            one = verbs.add_parser(verb, help=text)
+            one.add_argument("sha256", help="its hash, or the first letters of it")
+            if verb == "show":
+                one.add_argument("--diff", action="store_true")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        try:
+            getattr(self, options["verb"])(options)
+        except lifecycle.InvalidCampaign as error:
+            lines = [f"  {field}: {' '.join(texts)}" for field, texts in error.errors.items()]
+            raise CommandError("It was refused:\n" + "\n".join(lines)) from error
+        except lifecycle.LifecycleError as error:
+            raise CommandError(str(error)) from error
+
+    def list(self, _options: dict[str, Any]) -> None:
+        """Print a line for each uploaded script."""
+        for one in scripts.uploaded():
+            sender = plain(one.uploaded_by.get_username()) if one.uploaded_by else "–"
+            state = "approved" if one.may_run else "waits"
+            self.stdout.write(
+                f"{one.sha256[:12]}  {state:8}  {one.experiment}  {sender}  {plain(one.name)}"
+            )
+
+    def upload(self, options: dict[str, Any]) -> None:
+        """Store a script."""
+        path: Path = options["path"]
+        try:
+            with path.open("rb") as file:
+                # A byte more than allowed tells a file that is too large from one that just fits.
+                source = file.read(MAX_SCRIPT_BYTES + 1)
+        except OSError as error:
+            raise CommandError(f"Cannot read {path}: {error.strerror}.") from error
+        package, is_new = scripts.upload(
+            None,
+            name=options["name"] or scripts.name_of_file(path.name),
+            experiment=options["experiment"],
+            source=source,
+            now=database_now(),
+        )
+        if not is_new:
+            self.stderr.write("These very bytes are here already.")
+        self._say(package)
+
+    def show(self, options: dict[str, Any]) -> None:
+        """Print a script, or its difference to the experiment's own."""
+        package = _script(options["sha256"])
+        lines = scripts.difference(package) if options["diff"] else scripts.lines_of(package)
+        for line in lines:
+            # Judged at the upload; the catalog's own scripts and old rows were not.
+            self.stdout.write("\t".join(map(plain, line.split("\t"))))
+
+    def approve(self, options: dict[str, Any]) -> None:
+        """Let workers be given it."""
+        package = _script(options["sha256"])
+        scripts.approve(None, package, now=database_now())
+        self._say(package)
+
+    def withdraw(self, options: dict[str, Any]) -> None:
+        """Give it to no worker any more."""
+        package = _script(options["sha256"])
+        scripts.withdraw(None, package, now=database_now())
+        self._say(package)
+
+    def _say(self, package: Package) -> None:
+        state = "is approved" if package.may_run else "waits for approval"
+        self.stdout.write(
+            f"The script {plain(package.name)} {state}: sha256 {package.sha256}. "
+            f"Page: {package.get_absolute_url()}"
+        )
+
+
+def _script(sha256: str) -> Package:
+    """Return the script whose hash begins so. Raises CommandError."""
+    if not _FEWEST_LETTERS <= len(sha256) <= HEX_SHA256_LENGTH:
+        raise CommandError(f"Give the script's hash, or at least its first {_FEWEST_LETTERS}.")
+    found = list(Package.objects.filter(sha256__startswith=sha256.lower())[:2])
+    if len(found) != 1:
+        how = "More than one script begins" if found else "There is no script whose hash begins"
+        raise CommandError(f"{how} with {plain(sha256)}.")
+    return found[0]
