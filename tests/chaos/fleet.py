@@ -25,6 +25,7 @@ from workers.agent.loop import Agent, AgentOptions
 from workers.agent.outbox import Outbox
 from workers.agent.process_tree import adopt_orphans, kill_tagged
 from workers.agent.runner import Runner, RunnerSettings
+from workers.agent.scripts import CodePolicy
 from workers.agent.state import StateFolder
 
 # Believed by the runner: the stand-in script runs on it without torch.
@@ -60,7 +61,7 @@ def _agent(config: dict[str, Any], worker: dict[str, str], stack: contextlib.Exi
     client = Client(config["server"], worker["token"])
     stack.callback(client.close)
     simulate = config.get("simulate", False)
-    settings = RunnerSettings(simulate=simulate, allow_server_code=True, threads=1)
+    settings = RunnerSettings(simulate=simulate, policy=CodePolicy(server_code=True), threads=1)
     options = AgentOptions(simulate=simulate, parallel=config.get("parallel", 1))
     runner = Runner(state, client, MACHINE, settings)
     return Agent(client, Outbox(state.outbox), runner, MACHINE.hardware, options)

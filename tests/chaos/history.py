@@ -13,12 +13,21 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from django.db.models import Count, F, Q
+from django.db.models import Count, Q
 
 from campaigns import leaderboard
 from campaigns.clock import database_now
-from campaigns.models import Attempt, AttemptOutcome, Campaign, Result, Task, TaskState
+from campaigns.models import (
+    Attempt,
+    AttemptOutcome,
+    Campaign,
+    ChangeSubject,
+    StateChange,
+    Task,
+    TaskState,
+)
 from campaigns.progress import campaign_progress
+from tests import invariants
 from tests.chaos.proxy import Acknowledged
 from workers.protocol import Verdict
 
@@ -50,7 +59,8 @@ def check(acks: Iterable[Acknowledged]) -> Findings:
     _check_acknowledged(by_lease, findings)
     _check_decisions(findings)
     _check_counts(findings)
-    _check_attempts(findings)
+    _check_losses(findings)
+    findings.broken += invariants.violations()
     return findings
 
 
@@ -88,16 +98,11 @@ def _check_decisions(findings: Findings) -> None:
     tasks = Task.objects.annotate(
         results=Count("result", distinct=True),
         deciders=Count("attempts", filter=Q(attempts__outcome__in=DECIDED), distinct=True),
-        live=Count("attempts", filter=Q(attempts__outcome=AttemptOutcome.RUNNING), distinct=True),
     )
     for task in tasks.filter(state=TaskState.COMPLETED).exclude(results=1, deciders=1):
         findings.doubled.append(f"task {task.pk}: {task.results} results, {task.deciders} deciders")
     for task in tasks.exclude(state=TaskState.COMPLETED).exclude(results=0, deciders=0):
         findings.doubled.append(f"task {task.pk}: {task.state}, and {task.results} results")
-    for task in tasks.exclude(live=0).exclude(live=1, state=TaskState.LEASED):
-        findings.broken.append(f"task {task.pk}: {task.state} with {task.live} live attempts")
-    for result in Result.objects.exclude(attempt__task=F("task")):
-        findings.broken.append(f"result {result.pk}: of an attempt at another task")
 
 
 def _check_counts(findings: Findings) -> None:
@@ -113,17 +118,18 @@ def _check_counts(findings: Findings) -> None:
             findings.doubled.append(f"campaign {campaign.pk}: its leaderboard names a task twice")
 
 
-def _check_attempts(findings: Findings) -> None:
-    """Every loss was charged once: never more losses than attempts that could have been lost."""
-    ended = Q(attempts__outcome__in=[AttemptOutcome.LOST, AttemptOutcome.LATE, *DECIDED])
-    tasks = Task.objects.annotate(
-        attempts_ended=Count("attempts", filter=ended),
-        attempts_lost=Count("attempts", filter=Q(attempts__outcome=AttemptOutcome.LOST)),
+def _check_losses(findings: Findings) -> None:
+    """Every lease that ran out was taken back once, whoever noticed it."""
+    lost = (
+        StateChange.objects.filter(subject=ChangeSubject.ATTEMPT, to_state=AttemptOutcome.LOST)
+        .values_list("task")
+        .annotate(times=Count("pk"))
+        .order_by()
     )
-    for task in tasks.filter(
-        Q(lost_attempts__lt=F("attempts_lost")) | Q(lost_attempts__gt=F("attempts_ended"))
-    ):
-        findings.broken.append(
-            f"task {task.pk}: charged for {task.lost_attempts} losses, "
-            f"{task.attempts_lost} of its attempts are lost"
-        )
+    times = dict(lost.values_list("task", "times"))
+    for task in Task.objects.filter(Q(lost_attempts__gt=0) | Q(pk__in=times)):
+        if task.lost_attempts != times.get(task.pk, 0):
+            findings.broken.append(
+                f"task {task.pk}: charged for {task.lost_attempts} losses, "
+                f"and {times.get(task.pk, 0)} leases were taken back"
+            )

@@ -1,0 +1,122 @@
+"""``make chaos``: break everything for some minutes and prove that nothing was lost or doubled.
+
+Exit status: 0 when everything held, 1 when anything did not, `EXIT_UNAVAILABLE` without a
+PostgreSQL to run on. Only processes started here are ended, each by its own id.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psycopg
+
+from tests.chaos.services import SHORT_TIMES
+from tests.postgres import DURABLE_OPTIONS, EXIT_UNAVAILABLE, PostgresUnavailable, private_cluster
+from tests.processes import ROOT
+
+SEED_VARIABLE = "XEENET_CHAOS_SEED"
+DOCUMENT = ROOT / "docs" / "reliability.md"
+# A worker without a task asks every other second: thirty of them would else keep servers busy.
+IDLE_WAIT_SECONDS = "2"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the lab as the command line says; return the exit status."""
+    options = _parser().parse_args(arguments)
+    seed = options.seed
+    if seed is None:
+        seed = int(os.environ.get(SEED_VARIABLE) or random.randrange(1_000_000))
+    _say(f"seed {seed}; the same again: make chaos ARGS='--seed {seed}' or {SEED_VARIABLE}={seed}")
+    folder = Path(tempfile.mkdtemp(prefix="xeenet-chaos-"))
+    try:
+        return _run(options, seed, folder)
+    except PostgresUnavailable as error:
+        print(f"PostgreSQL: {error}", file=sys.stderr)
+        return EXIT_UNAVAILABLE
+    finally:
+        if options.keep:
+            _say(f"logs and states are in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(options: argparse.Namespace, seed: int, folder: Path) -> int:
+    with private_cluster(DURABLE_OPTIONS) as cluster:
+        _make_site(cluster.url, folder)
+        # Django is set up: only now its models can be imported.
+        from tests.chaos.lab import Lab, Plan
+        from tests.chaos.report import write_between_marks
+
+        plan = Plan(
+            seed=seed,
+            seconds=0.0 if options.each_once else options.minutes * 60.0,
+            period_seconds=options.period,
+            fleets=options.fleets,
+            agents_per_fleet=options.agents // options.fleets,
+            worker_programs=options.programs,
+            tasks_per_second=options.pace,
+            herd=options.herd,
+        )
+        report = Lab(plan, cluster, folder, _say).run()
+    print("\n".join(["", *report.lines()]), flush=True)
+    if options.report:
+        report.write_json(options.report)
+    if options.write_docs:
+        write_between_marks(DOCUMENT, f"On {time.strftime('%Y-%m-%d')}:\n\n{report.markdown()}")
+    return 0 if report.holds else 1
+
+
+def _make_site(url: str, folder: Path) -> None:
+    """Point this process and its children at a new database, and make the tables."""
+    with psycopg.connect(url, dbname="postgres", autocommit=True) as connection:
+        connection.execute("CREATE DATABASE xeenet")
+    os.environ |= SHORT_TIMES | {
+        "DJANGO_SETTINGS_MODULE": "xeenet_site.settings",
+        "XEENET_ENV": "development",
+        "DATABASE_URL": url,
+        "XEENET_HOME": str(folder / "home"),
+        "XEENET_IDLE_WAIT_SECONDS": IDLE_WAIT_SECONDS,
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "LOG_LEVEL": "WARNING",
+        "PYTHONPATH": str(ROOT),
+    }
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
+    add = parser.add_argument
+    add("--minutes", type=float, default=10.0, help="how long faults are injected (default 10)")
+    add("--each-once", action="store_true", help="every kind of fault once instead")
+    add("--seed", type=int, help="which faults when (default: drawn, and printed)")
+    add("--period", type=float, default=5.0, help="seconds between two faults (default 5)")
+    add("--agents", type=int, default=30, help="agents in all fleets (default 30)")
+    add("--fleets", type=int, default=3, help="processes they share (default 3)")
+    add("--programs", type=int, default=2, help="worker programs besides (default 2)")
+    add("--pace", type=float, default=6.0, help="new tasks per second (default 6)")
+    add("--herd", type=int, default=0, help="agents that come back at once at the end (1000)")
+    add("--report", type=Path, help="write the figures to this file, as JSON")
+    add("--write-docs", action="store_true", help="write the tables into docs/reliability.md")
+    add("--keep", action="store_true", help="keep logs and state folders, and say where")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""The faults a run injects, and how long the service takes to be back after each.
+
+Every fault is a method of `Nemesis` with its name in `FAULTS`. What it breaks it mends itself, at
+once or by `later`, so that a run goes on; which victim and how long is drawn from the run's seed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from django.db import connections
+
+from campaigns.clock import database_now
+from campaigns.models import Task, TaskState
+from tests.chaos.proxy import Fault, Proxy
+from tests.chaos.services import START_SECONDS, Fleet, QCluster, WebServer, ask_status
+from tests.postgres import Cluster
+
+BACK_AFTER_DATABASE_SECONDS = 5.0  # the bar, from the moment the database takes connections again
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Injected:
+    """One fault that happened: when (seconds from the start), and until the service was back."""
+
+    kind: str
+    at: float
+    back_after_seconds: float | None  # None: the service was never away
+
+
+@dataclass(frozen=True)
+class Killed:
+    """Leases whose agent died, with the database's time of its death."""
+
+    lease_ids: frozenset[str]
+    at: float  # seconds since the epoch
+
+
+@dataclass
+class Targets:
+    """What can be broken."""
+
+    proxy: Proxy
+    webs: Sequence[WebServer]
+    clusters: Sequence[QCluster]
+    fleets: Sequence[Fleet]
+    database: Cluster
+    probe_token: str
+    lease_seconds: float
+
+
+class Nemesis:
+    """Injects faults one after another; `tick` mends what is due."""
+
+    def __init__(self, targets: Targets, seed: int) -> None:
+        self.injected: list[Injected] = []
+        self.killed: list[Killed] = []
+        self.missed: list[str] = []  # bars that were not held
+        self._targets = targets
+        self._random = random.Random(seed)
+        self._started_at = time.monotonic()
+        self._repairs: list[tuple[float, Callable[[], None]]] = []
+
+    def inject(self, kind: str) -> Injected:
+        """Let one fault happen and return what came of it."""
+        at = time.monotonic() - self._started_at
+        back_after = FAULTS[kind](self)
+        self.injected.append(Injected(kind, at, back_after))
+        return self.injected[-1]
+
+    def draw(self) -> str:
+        """Return the next kind of fault."""
+        return self._random.choice(list(FAULTS))
+
+    def in_some_order(self) -> list[str]:
+        """Return every kind once."""
+        kinds = list(FAULTS)
+        self._random.shuffle(kinds)
+        return kinds
+
+    def tick(self) -> None:
+        """Do the repairs that are due."""
+        now = time.monotonic()
+        due = [repair for at, repair in self._repairs if at <= now]
+        self._repairs = [(at, repair) for at, repair in self._repairs if at > now]
+        for repair in due:
+            repair()
+
+    def heal(self) -> None:
+        """Mend everything and wait until the service answers."""
+        for _, repair in self._repairs:
+            repair()
+        self._repairs = []
+        everything = [*self._targets.webs, *self._targets.clusters, *self._targets.fleets]
+        for service in everything:
+            service.thaw()
+            service.start()
+        self._targets.proxy.heal()
+        self._seconds_until_back(time.monotonic())
+
+    def _later(self, seconds: float, repair: Callable[[], None]) -> None:
+        self._repairs.append((time.monotonic() + seconds, repair))
+
+    def _seconds_until_back(self, since: float) -> float:
+        """Wait until each web server in turn has worked with the database; return the seconds."""
+        in_a_row, end = 0, time.monotonic() + START_SECONDS
+        while in_a_row < len(self._targets.webs):
+            answered = ask_status(self._targets.proxy.port, self._targets.probe_token) == 200
+            in_a_row = in_a_row + 1 if answered else 0
+            if not answered:
+                assert time.monotonic() < end, "the service did not come back"
+                time.sleep(_POLL_SECONDS)
+        return time.monotonic() - since
+
+    # The faults. Each returns the seconds until the service was back, None where it never was away.
+
+    def _agents_killed(self) -> None:
+        fleet = self._random.choice(self._targets.fleets)
+        fleet.kill()
+        held = Task.objects.filter(state=TaskState.LEASED, worker__name__in=fleet.worker_names)
+        leases = frozenset(str(lease) for lease in held.values_list("lease_id", flat=True))
+        self.killed.append(Killed(leases, database_now().timestamp()))
+        # Sometimes back before its leases ran out, sometimes after.
+        self._later(self._random.uniform(0.2, 2.0 * self._targets.lease_seconds), fleet.start)
+
+    def _agents_frozen(self) -> None:
+        fleet = self._random.choice(self._targets.fleets)
+        fleet.freeze()
+        self._later(self._random.uniform(0.5, 2.0) * self._targets.lease_seconds, fleet.thaw)
+
+    def _web_server_killed(self) -> float:
+        web, since = self._random.choice(self._targets.webs), time.monotonic()
+        web.kill()
+        seconds = self._seconds_until_back(since)
+        self._later(self._random.uniform(0.0, 2.0), web.start)
+        return seconds
+
+    def _all_web_servers_killed(self) -> float:
+        since = time.monotonic()
+        for web in self._targets.webs:
+            web.kill()
+        for web in self._targets.webs:
+            web.start()
+        return self._seconds_until_back(since)
+
+    def _web_server_frozen(self) -> float:
+        web, since = self._random.choice(self._targets.webs), time.monotonic()
+        web.freeze()
+        time.sleep(self._random.uniform(0.5, 2.0))
+        web.thaw()
+        return self._seconds_until_back(since)
+
+    def _q_cluster_killed(self) -> None:
+        cluster = self._random.choice(self._targets.clusters)
+        cluster.kill()
+        self._later(self._random.uniform(0.2, 4.0), cluster.start)
+
+    def _postgresql_restarted(self) -> float:
+        connections.close_all()
+        self._targets.database.crash()
+        time.sleep(self._random.uniform(0.0, 1.0))
+        self._targets.database.start_again()
+        seconds = self._seconds_until_back(time.monotonic())
+        if seconds > BACK_AFTER_DATABASE_SECONDS:
+            self.missed.append(f"back {seconds:.1f} s after PostgreSQL; the bar is 5 s")
+        return seconds
+
+    def _connections_cut(self) -> float:
+        since = time.monotonic()
+        self._targets.proxy.cut()
+        return self._seconds_until_back(since)
+
+    def _server_unreachable(self) -> float:
+        since = time.monotonic()
+        self._targets.proxy.refuse()
+        time.sleep(self._random.uniform(0.5, 3.0))
+        self._targets.proxy.accept()
+        return self._seconds_until_back(since)
+
+    def _answers_lost(self) -> None:
+        for _ in range(10):
+            path = self._random.choice(["/result", "/leases/claim", "/heartbeat"])
+            fault = self._random.choice([Fault.DROP_REQUEST, Fault.CUT_REPLY, Fault.HALF_REPLY])
+            self._targets.proxy.break_next(path, fault)
+
+    def _network_slow(self) -> None:
+        self._targets.proxy.delay_seconds = self._random.uniform(0.1, 0.5)
+        self._later(3.0, self._network_fast)
+
+    def _network_fast(self) -> None:
+        self._targets.proxy.delay_seconds = 0.0
+
+
+FAULTS: dict[str, Callable[[Nemesis], float | None]] = {
+    "agents killed": Nemesis._agents_killed,
+    "agents frozen": Nemesis._agents_frozen,
+    "a web server killed": Nemesis._web_server_killed,
+    "all web servers killed": Nemesis._all_web_servers_killed,
+    "a web server frozen": Nemesis._web_server_frozen,
+    "a q-cluster killed": Nemesis._q_cluster_killed,
+    "PostgreSQL restarted": Nemesis._postgresql_restarted,
+    "connections cut": Nemesis._connections_cut,
+    "server unreachable": Nemesis._server_unreachable,
+    "answers lost": Nemesis._answers_lost,
+    "network slow": Nemesis._network_slow,
+}

@@ -1,0 +1,308 @@
+"""One run: servers, agents and work on a PostgreSQL of their own, faults, and the check afterwards.
+
+Needs Django set up on the database of `Lab`'s cluster, with its tables made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from django.db import connections
+from django_q.tasks import async_task
+
+from campaigns.models import Attempt, AttemptOutcome, ChangeSubject, StateChange, Task, TaskState
+from tests.chaos import history
+from tests.chaos.faults import Injected, Nemesis, Targets
+from tests.chaos.herd import Herd, Wave, wave
+from tests.chaos.proxy import Proxy, read_acks
+from tests.chaos.report import Report, median_and_worst, recoveries
+from tests.chaos.services import (
+    SHORT_TIMES,
+    START_SECONDS,
+    Fleet,
+    QCluster,
+    Service,
+    WebServer,
+    WorkerProgram,
+)
+from tests.chaos.work import make_campaign, make_workers
+from tests.postgres import Cluster
+from tests.processes import free_port, processes_mentioning, wait_until
+
+CAMPAIGN_TASKS = 50
+MOST_OPEN_TASKS = 300
+FINISH_SECONDS = 180.0
+HERD_IDLE_SECONDS = 30.0  # what a worker is told to wait, on average
+HERD_OUTAGE_SECONDS = 20.0
+_TICK_SECONDS = 0.25
+_JOBS_SECONDS = 2.0
+_MEMORY_SECONDS = 1.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, how much, how often."""
+
+    seed: int
+    seconds: float  # of faults; 0: every kind once, one after another
+    period_seconds: float = 5.0
+    fleets: int = 3
+    agents_per_fleet: int = 10
+    worker_programs: int = 2
+    tasks_per_second: float = 6.0
+    herd: int = 0
+
+
+class Lab:
+    """Everything of one run, in one folder."""
+
+    def __init__(self, plan: Plan, database: Cluster, folder: Path, say: Say) -> None:
+        self._plan = plan
+        self._say = say
+        self._folder = folder
+        ports = [free_port(), free_port()]
+        self._acks = folder / "acks.jsonl"
+        self._proxy = Proxy(ports, self._acks)
+        environment = dict(os.environ)
+        self._webs = [
+            WebServer(f"web-{n}", port, environment, folder) for n, port in enumerate(ports)
+        ]
+        self._clusters = [QCluster(f"jobs-{n}", environment, folder) for n in range(2)]
+        self._fleets: list[Fleet] = []
+        self._programs: list[WorkerProgram] = []
+        self._database = database
+        self._first_megabytes: dict[int, float] = {}
+        self._most_megabytes = 0.0
+        self._most_grown = 0.0
+        self._made_tasks = 0
+        self._due: dict[str, float] = {}
+
+    def run(self) -> Report:
+        """Start everything, break it, mend it, wait for the end of all tasks, check, report."""
+        try:
+            with self._proxy:
+                nemesis = self._set_up()
+                started_at = time.monotonic()
+                self._break_things(nemesis)
+                seconds = time.monotonic() - started_at
+                self._say(f"{seconds:6.1f} s  mending everything, waiting for the last tasks")
+                nemesis.heal()
+                unfinished = self._finish(nemesis)
+                dead = [f"{one.name} ended by itself" for one in self._services() if not one.pid]
+                waves = [self._let_a_herd_return()] if self._plan.herd else []
+                unended = self._stop()
+            return self._report(nemesis, seconds, [*unfinished, *dead, *unended], waves)
+        finally:
+            for service in self._services():
+                service.kill()
+
+    def _services(self) -> list[Service]:
+        return [*self._webs, *self._clusters, *self._fleets, *self._programs]
+
+    def _set_up(self) -> Nemesis:
+        plan = self._plan
+        ((_, probe_token),) = make_workers("probe", 1)
+        for service in [*self._webs, *self._clusters]:
+            service.start()
+        self._feed(0.0)
+        for web in self._webs:
+            web.wait_until_it_answers()
+        for number in range(plan.fleets):
+            workers = make_workers(f"fleet-{number}", plan.agents_per_fleet)
+            simulate = number > 0  # the agents of the first run real scripts
+            name = f"fleet-{number}"
+            self._fleets.append(
+                Fleet(name, self._proxy.url, workers, self._folder, simulate=simulate)
+            )
+        for number in range(plan.worker_programs):
+            ((name, token),) = make_workers(f"program-{number}", 1)
+            self._programs.append(WorkerProgram(name, self._proxy.url, token, self._folder))
+        agents = [*self._fleets, *self._programs]
+        for service in agents:
+            service.start()
+        working = (
+            Attempt.objects.exclude(outcome=AttemptOutcome.RUNNING).values("worker").distinct()
+        )
+        busy = plan.fleets * plan.agents_per_fleet // 2
+        wait_until(lambda: working.count() >= busy, "agents at work", START_SECONDS)
+        targets = Targets(
+            proxy=self._proxy,
+            webs=self._webs,
+            clusters=self._clusters,
+            fleets=[*self._fleets, *self._programs],
+            database=self._database,
+            probe_token=probe_token,
+            lease_seconds=float(SHORT_TIMES["XEENET_LEASE_SECONDS"]),
+        )
+        return Nemesis(targets, plan.seed)
+
+    def _break_things(self, nemesis: Nemesis) -> None:
+        plan, started_at = self._plan, time.monotonic()
+        once_each = [] if plan.seconds else nemesis.in_some_order()
+        next_fault = plan.period_seconds
+        while True:
+            elapsed = time.monotonic() - started_at
+            if (plan.seconds and elapsed >= plan.seconds) or (not plan.seconds and not once_each):
+                return
+            self._work(elapsed)
+            nemesis.tick()
+            if elapsed >= next_fault:
+                next_fault = elapsed + plan.period_seconds
+                kind = once_each.pop() if once_each else nemesis.draw()
+                self._tell(elapsed, nemesis.inject(kind))
+            time.sleep(_TICK_SECONDS)
+
+    def _tell(self, elapsed: float, fault: Injected) -> None:
+        done = Task.objects.exclude(state__in=[TaskState.PENDING, TaskState.LEASED]).count()
+        back = ""
+        if fault.back_after_seconds is not None:
+            back = f", back after {fault.back_after_seconds:.2f} s"
+        self._say(f"{elapsed:6.1f} s  {done:>5} of {self._made_tasks} tasks  {fault.kind}{back}")
+
+    def _work(self, elapsed: float) -> None:
+        """What goes on beside the faults: new campaigns, jobs, a look at the agents' memory."""
+        self._feed(elapsed)
+        if self._is_due("jobs", _JOBS_SECONDS):
+            # More often than their schedules would, and both clusters at once.
+            for _ in self._clusters:
+                async_task("campaigns.jobs.expire_leases")
+            async_task("campaigns.jobs.finish_campaigns")
+        if self._is_due("memory", _MEMORY_SECONDS):
+            self._look_at_memory()
+
+    def _is_due(self, what: str, seconds: float) -> bool:
+        now = time.monotonic()
+        if now < self._due.get(what, 0.0):
+            return False
+        self._due[what] = now + seconds
+        return True
+
+    def _feed(self, elapsed: float) -> None:
+        """Launch the next campaign when its time has come and not too much waits."""
+        if self._made_tasks > elapsed * self._plan.tasks_per_second:
+            return
+        if Task.objects.open().count() > MOST_OPEN_TASKS:
+            return
+        make_campaign(CAMPAIGN_TASKS, f"campaign at {elapsed:.0f} s", params={"work_seconds": 0.2})
+        self._made_tasks += CAMPAIGN_TASKS
+
+    def _look_at_memory(self) -> None:
+        for service in self._programs or self._fleets[:1]:
+            if (pid := service.pid) is None:
+                continue
+            try:
+                megabytes = psutil.Process(pid).memory_info().rss / 1e6
+            except psutil.Error:
+                continue
+            if self._proxy_has_heard_of(service):
+                first = self._first_megabytes.setdefault(pid, megabytes)
+                self._most_grown = max(self._most_grown, megabytes - first)
+            self._most_megabytes = max(self._most_megabytes, megabytes)
+
+    @staticmethod
+    def _proxy_has_heard_of(service: Fleet) -> bool:
+        """Whether its present start has got so far that it works on tasks."""
+        return "[7/7]" in service.log_text()
+
+    def _finish(self, nemesis: Nemesis) -> list[str]:
+        """Wait until every task has ended and every outbox is empty; return what did not."""
+        end = time.monotonic() + FINISH_SECONDS
+        agents = [*self._fleets, *self._programs]
+        while time.monotonic() < end:
+            open_tasks = Task.objects.open().count()
+            waiting = sum(agent.waiting_results() for agent in agents)
+            if not open_tasks and not waiting:
+                return []
+            nemesis.tick()
+            time.sleep(_TICK_SECONDS)
+        problem = f"{FINISH_SECONDS:.0f} s after the last fault {open_tasks} tasks are open"
+        return [f"{problem}, and {waiting} results wait in outboxes"]
+
+    def _let_a_herd_return(self) -> Wave:
+        """Let a thousand agents without work poll, take the server away, and bring it back."""
+        for service in [*self._fleets, *self._programs]:
+            service.stop()
+        self._say(f"         {self._plan.herd} agents poll, lose the server and come back")
+        for web in self._webs:
+            web.stop()
+            web.environment["XEENET_IDLE_WAIT_SECONDS"] = str(HERD_IDLE_SECONDS)
+            web.start()
+        tokens = [token for _, token in make_workers("herd", self._plan.herd)]
+        for web in self._webs:
+            web.wait_until_it_answers()
+        self._proxy.arrivals.clear()
+        herd = Herd(self._proxy.port, tokens, HERD_IDLE_SECONDS)
+        began, steady_seconds = time.monotonic(), 2 * HERD_IDLE_SECONDS
+        seconds = steady_seconds + HERD_OUTAGE_SECONDS + 2 * HERD_IDLE_SECONDS
+        running = threading.Thread(target=lambda: asyncio.run(herd.run(seconds)))
+        running.start()
+        time.sleep(steady_seconds)
+        refused_at = time.monotonic()
+        self._proxy.refuse()
+        time.sleep(HERD_OUTAGE_SECONDS)
+        self._proxy.accept()
+        outage = (refused_at - began, time.monotonic() - began)
+        running.join()
+        arrivals = [at - began for at in self._proxy.arrivals]
+        return wave(self._plan.herd, arrivals, outage, since=HERD_IDLE_SECONDS, moment_seconds=1.0)
+
+    def _stop(self) -> list[str]:
+        """End agents, jobs and servers in this order; return what did not end by itself."""
+        connections.close_all()
+        order: list[Service] = [*self._fleets, *self._programs, *self._clusters, *self._webs]
+        stubborn = [f"{service.name} had to be killed" for service in order if not service.stop()]
+        left = [f"a process is left: {line}" for line in processes_mentioning(self._folder)]
+        stale = [
+            f"a stale task folder is left: {folder}"
+            for agent in [*self._fleets, *self._programs]
+            for state in agent.state_folders
+            for folder in state.glob("work/*")
+        ]
+        return stubborn + left + stale
+
+    def _report(
+        self, nemesis: Nemesis, seconds: float, problems: list[str], waves: list[Wave]
+    ) -> Report:
+        findings = history.check(read_acks(self._acks))
+        lost = StateChange.objects.filter(
+            subject=ChangeSubject.ATTEMPT, to_state=AttemptOutcome.LOST
+        )
+        given_back = dict(lost.values_list("attempt__lease_id", "at"))
+        handed_over = [
+            (given_back[lease_id].timestamp() - killed.at)
+            for killed in nemesis.killed
+            for lease_id in killed.lease_ids
+            if lease_id in given_back
+        ]
+        median, worst = median_and_worst([span.total_seconds() for span in handed_over])
+        return Report(
+            seed=self._plan.seed,
+            machine=f"{os.cpu_count()} cores, {platform.system()}, {self._database.version}",
+            seconds=seconds,
+            agents=self._plan.fleets * self._plan.agents_per_fleet + self._plan.worker_programs,
+            tasks=Task.objects.count(),
+            attempts=Attempt.objects.count(),
+            acknowledged=findings.acknowledged,
+            expiries=lost.count(),
+            late=Attempt.objects.filter(outcome=AttemptOutcome.LATE).count(),
+            requests=sum(self._proxy.statuses.values()),
+            lost=findings.lost,
+            doubled=findings.doubled,
+            violations=[*problems, *nemesis.missed, *findings.broken, *self._proxy.bad_answers],
+            recoveries=recoveries([(f.kind, f.back_after_seconds) for f in nemesis.injected]),
+            handed_over_median_seconds=median,
+            handed_over_worst_seconds=worst,
+            agent_megabytes=self._most_megabytes,
+            agent_megabytes_grown=self._most_grown,
+            waves=waves,
+        )

@@ -1,0 +1,140 @@
+"""What a run found: as lines, as JSON, and as the table in ``docs/reliability.md``."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tests.chaos.herd import Wave
+
+BEGIN = "<!-- written by `make chaos ARGS=--write-docs` -->"
+END = "<!-- end of what was written -->"
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """One kind of fault: how often, and the seconds until the service was back."""
+
+    kind: str
+    times: int
+    median_seconds: float | None
+    worst_seconds: float | None
+
+
+@dataclass
+class Report:
+    """The figures of one run; `violations` is empty when everything held."""
+
+    seed: int
+    machine: str
+    seconds: float
+    agents: int
+    tasks: int
+    attempts: int
+    acknowledged: int
+    expiries: int
+    late: int
+    requests: int
+    lost: list[str]
+    doubled: list[str]
+    violations: list[str]
+    recoveries: list[Recovery]
+    handed_over_median_seconds: float | None
+    handed_over_worst_seconds: float | None
+    agent_megabytes: float
+    agent_megabytes_grown: float
+    waves: list[Wave] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was lost, doubled or otherwise wrong."""
+        return not (self.lost or self.doubled or self.violations)
+
+    def write_json(self, path: Path) -> None:
+        """Keep everything for a program to read."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    def lines(self) -> list[str]:
+        """Return it for a terminal."""
+        lines = [f"{name:<40} {value}" for name, value in self._figures()]
+        lines += ["", f"{'fault':<26} {'times':>5} {'median back':>12} {'worst back':>12}"]
+        for one in self.recoveries:
+            median, worst = _seconds(one.median_seconds), _seconds(one.worst_seconds)
+            lines.append(f"{one.kind:<26} {one.times:>5} {median:>12} {worst:>12}")
+        problems = [*self.lost, *self.doubled, *self.violations]
+        lines += ["", *(f"VIOLATION: {problem}" for problem in problems)]
+        lines.append("everything held" if self.holds else f"{len(problems)} violations")
+        return lines
+
+    def markdown(self) -> str:
+        """Return it for the documentation."""
+        rows = ["| figure | value |", "|---|---|"]
+        rows += [f"| {name} | {value} |" for name, value in self._figures()]
+        rows += ["", "| fault | times | service back, median | worst |", "|---|---:|---:|---:|"]
+        for one in self.recoveries:
+            median, worst = _seconds(one.median_seconds), _seconds(one.worst_seconds)
+            rows.append(f"| {one.kind} | {one.times} | {median} | {worst} |")
+        return "\n".join(rows)
+
+    def _figures(self) -> Sequence[tuple[str, str]]:
+        figures = [
+            ("seed", str(self.seed)),
+            ("machine", self.machine),
+            ("seconds of faults", f"{self.seconds:.0f}"),
+            ("agents", str(self.agents)),
+            ("tasks, all ended", f"{self.tasks:,}"),
+            ("attempts", f"{self.attempts:,}"),
+            ("leases that ran out", f"{self.expiries:,}"),
+            ("results that came late", f"{self.late:,}"),
+            ("faults injected", str(sum(one.times for one in self.recoveries))),
+            ("requests", f"{self.requests:,}"),
+            ("results acknowledged", f"{self.acknowledged:,}"),
+            ("acknowledged results lost", str(len(self.lost))),
+            ("results that count twice", str(len(self.doubled))),
+            ("other violations", str(len(self.violations))),
+            ("dead agent's task waits again, median", _seconds(self.handed_over_median_seconds)),
+            ("dead agent's task waits again, worst", _seconds(self.handed_over_worst_seconds)),
+            ("memory of the worker program", f"{self.agent_megabytes:.0f} MB at most"),
+            ("… grown while it worked", f"{self.agent_megabytes_grown:.1f} MB"),
+        ]
+        for wave in self.waves:
+            back = f"{wave.agents:,} agents back after {wave.outage_seconds:.0f} s"
+            figures += [
+                (f"{back}: before", f"{wave.steady_per_second:.0f} requests/s"),
+                (f"{back}: busiest second", f"{wave.peak_per_second:.0f}, {wave.ratio:.1f}×"),
+            ]
+        return figures
+
+
+def recoveries(pairs: Sequence[tuple[str, float | None]]) -> list[Recovery]:
+    """Summarise (kind, seconds until back) by kind, most frequent first."""
+    kinds: dict[str, list[float | None]] = {}
+    for kind, seconds in pairs:
+        kinds.setdefault(kind, []).append(seconds)
+    found = []
+    for kind, all_seconds in sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])):
+        known = [seconds for seconds in all_seconds if seconds is not None]
+        found.append(Recovery(kind, len(all_seconds), *median_and_worst(known)))
+    return found
+
+
+def median_and_worst(seconds: Sequence[float]) -> tuple[float | None, float | None]:
+    """Return both, or None for both of nothing."""
+    return (statistics.median(seconds), max(seconds)) if seconds else (None, None)
+
+
+def write_between_marks(path: Path, text: str) -> None:
+    """Put `text` between the two marks of a document. Raises ValueError when it has none."""
+    document = path.read_text()
+    before, found, rest = document.partition(BEGIN)
+    _, closed, after = rest.partition(END)
+    if not (found and closed):
+        raise ValueError(f"{path} lacks the lines {BEGIN} and {END} around what is written.")
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f} s"
