@@ -19,7 +19,7 @@ import psutil
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from campaigns import demonstration, leaderboard, lifecycle, serving
+from campaigns import demonstration, leaderboard, serving, steering
 from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignState
 from campaigns.processes import Child, Supervisor
@@ -236,7 +236,7 @@ class _Demo:
         """Ctrl-C before the end: leave a campaign that says so and can be resumed."""
         self._say("Stopping…")
         if campaign.state == CampaignState.ACTIVE:
-            lifecycle.pause(campaign, now=database_now(), reason="The demo was stopped.")
+            steering.pause(None, campaign, now=database_now(), reason="The demo was stopped.")
         self._supervisor.stop(self._agents)
         if self._options["exit"]:
             raise CommandError("Stopped before the campaign was done.", returncode=130)

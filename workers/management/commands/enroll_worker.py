@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from workers import lifecycle
+from workers import lifecycle, steering
 
 
 class Command(BaseCommand):
@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         name, server, now = options["name"], options["server"], timezone.now()
         if not options["direct"]:
-            _, secret = lifecycle.invite(now=now, label=name)
+            _, secret = steering.invite(None, now=now, label=name)
             named = f" --name {name}" if name else ""
             hours = settings.XEENET["ENROLMENT_TOKEN_HOURS"]
             self.stdout.write(f"On the new machine, once, within {hours:g} hours:\n")
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         if not name:
             raise CommandError("--direct needs --name.")
         try:
-            worker, secret = lifecycle.register(name, now=now)
+            worker, secret = steering.register(None, name, now=now)
         except lifecycle.WorkerNameTaken as error:
             raise CommandError(f"A worker named {name!r} exists; choose another name.") from error
         self.stdout.write(f"Worker {worker.pk}, {worker.name}. Its token is shown only now:\n")

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from workers import lifecycle
+from workers import steering
 from workers.agent import cli
 from workers.agent.state import StateFolder, StateFolderError
 
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         except StateFolderError as error:
             raise CommandError(str(error)) from error
         if not enrolled:
-            _, secret = lifecycle.invite(now=timezone.now(), label=name)
+            _, secret = steering.invite(None, now=timezone.now(), label=name)
             arguments += ["--enrol", secret]
         extra = [word for word in options["agent_arguments"] if word != "--"]
         if status := cli.main([*arguments, *extra]):
