@@ -1,7 +1,7 @@
 """What happened to a campaign: what people did, what the server did, and which attempts went wrong.
 
 Three sources, each read newest first from a position on, merged and cut: a page costs the same
-however long the history is.
+however long the history is. Beside it the journal itself, with every change of state.
 """
 
 from __future__ import annotations
@@ -14,7 +14,17 @@ from typing import Any, Final
 
 from django.db.models import Model, Q, QuerySet
 
-from campaigns.models import Attempt, AttemptOutcome, Campaign, FailureClass, Task
+from campaigns.models import (
+    ActorKind,
+    Attempt,
+    AttemptOutcome,
+    Campaign,
+    CampaignState,
+    ChangeSubject,
+    FailureClass,
+    StateChange,
+    Task,
+)
 from workers.models import AuditEntry
 
 # The order of the sources among events of one instant, newest first.
@@ -34,6 +44,16 @@ _VERB_WORDS: Final = {
     "enqueue": "enqueued a task",
     "retry_task": "gave a task another try",
     "cancel_task": "cancelled a task",
+}
+
+# What the server itself did to a campaign, by the states it left and reached.
+_CHANGE_WORDS: Final = {
+    (CampaignState.DRAFT, CampaignState.ACTIVE): "launched the campaign",
+    (CampaignState.ACTIVE, CampaignState.PAUSED): "paused the campaign",
+    (CampaignState.PAUSED, CampaignState.ACTIVE): "resumed the campaign",
+    (CampaignState.COMPLETED, CampaignState.ACTIVE): "the campaign runs again",
+    (CampaignState.ACTIVE, CampaignState.COMPLETED): "the campaign is completed",
+    (CampaignState.PAUSED, CampaignState.COMPLETED): "the campaign is completed",
 }
 
 
@@ -81,7 +101,7 @@ def events(campaign: Campaign, *, before: Position | None, limit: int) -> list[E
     sources: list[Iterable[Event]] = [
         _attempts(campaign, before, limit),
         _people(campaign, before, limit),
-        _server(campaign, before),
+        _server(campaign, before, limit),
     ]
     merged = heapq.merge(*sources, key=lambda event: event.position, reverse=True)
     return [event for event, _ in zip(merged, range(limit), strict=False)]
@@ -148,31 +168,55 @@ _TONES: Final = {
 }
 
 
-def _server(campaign: Campaign, before: Position | None) -> list[Event]:
-    """Return the changes of state that the campaign's times tell and no person's entry does."""
-    times: list[tuple[dt.datetime | None, str, str, str, str]] = [
-        (campaign.created_at, "create", "draft", "created the campaign", ""),
-        (campaign.launched_at, "launch", "active", "launched the campaign", ""),
-        (campaign.paused_at, "pause", "paused", "paused the campaign", campaign.state_reason),
-        (campaign.resumed_at, "resume", "active", "the campaign ran again", ""),
-        (campaign.finished_at, "cancel", campaign.state, f"the campaign is {campaign.state}", ""),
-    ]
-    known = [
-        (at, verb, tone, what, detail) for at, verb, tone, what, detail in times if at is not None
-    ]
-    entries = AuditEntry.objects.filter(_of_campaign(campaign), at__in=[at for at, *_ in known])
-    # A person's act carries the very instant that it wrote on the campaign.
-    told = set(entries.order_by().values_list("at", "verb"))
-    found = [
-        Event(Position(at, SERVER, number), tone, "", what, detail)
-        for number, (at, verb, tone, what, detail) in enumerate(known)
-        if (at, verb) not in told
-    ]
-    return sorted(
-        (one for one in found if before is None or one.position < before),
-        key=lambda one: one.position,
-        reverse=True,
+def _server(campaign: Campaign, before: Position | None, limit: int) -> list[Event]:
+    """Return what the server did to the campaign by itself, and its making if nobody's is told."""
+    changes = StateChange.objects.filter(
+        campaign=campaign, subject=ChangeSubject.CAMPAIGN, actor_kind=ActorKind.SYSTEM
     )
+    found = [
+        Event(
+            Position(one.at, SERVER, one.pk),
+            tone=one.to_state,
+            who="",
+            what=_CHANGE_WORDS.get((one.from_state, one.to_state), f"{one.to_state} now"),
+            detail=one.reason,
+        )
+        for one in _older(changes, "at", SERVER, before)[:limit]
+    ]
+    # The journal begins with the first change.
+    made = Event(Position(campaign.created_at, SERVER, 0), "draft", "", "created the campaign")
+    is_older = before is None or made.position < before
+    told = AuditEntry.objects.filter(_of_campaign(campaign), verb="create")
+    return [*found, made] if is_older and not told.exists() else found
+
+
+def every_change(campaign: Campaign, *, before: Position | None, limit: int) -> list[Event]:
+    """Return at most `limit` changes of state of the campaign, its tasks and their attempts.
+
+    Newest first, in the order in which they were written; `before` is the last one's position.
+    """
+    changes = StateChange.objects.filter(campaign=campaign).select_related("task", "attempt")
+    if before is not None:
+        changes = changes.filter(pk__lt=before.pk)
+    return [
+        Event(
+            Position(one.at, SERVER, one.pk),
+            tone=one.to_state,
+            who=one.actor_name,
+            what=_subject_words(one),
+            detail=one.reason,
+            task=one.task,
+        )
+        for one in changes.order_by("-pk")[:limit]
+    ]
+
+
+def _subject_words(change: StateChange) -> str:
+    moved = f"{change.from_state or 'claimed'} → {change.to_state}"
+    attempt = f"attempt {change.attempt.number}" if change.attempt else ""
+    if change.subject == ChangeSubject.ATTEMPT:
+        return f"{attempt}: {moved}"
+    return f"{moved} by {attempt}" if attempt else moved
 
 
 def _of_campaign(campaign: Campaign) -> Q:

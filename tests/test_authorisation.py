@@ -134,6 +134,8 @@ TABLE: Final[dict[tuple[str, str], tuple[int | str, ...]]] = {
     ("GET", "campaigns/<int:pk>/tasks"): READERS,
     ("POST", "campaigns/<int:pk>/tasks"): OWNERS,
     ("GET", "campaigns/<int:pk>/attempts"): READERS,
+    ("GET", "campaigns/<int:pk>/journal"): READERS,
+    ("GET", "tasks/<int:pk>/journal"): READERS,
     ("GET", "campaigns/<int:pk>/results"): READERS,
     ("GET", "campaigns/<int:pk>/results.csv"): READERS,
     ("GET", "campaigns/<int:pk>/results.jsonl"): READERS,

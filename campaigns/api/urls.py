@@ -10,6 +10,7 @@ from campaigns.api import views_analysis as analysis
 from campaigns.api import views_compare as compare
 from campaigns.api import views_design as design
 from campaigns.api import views_invitations as invitations
+from campaigns.api import views_journal as journal
 from campaigns.api import views_overview as overview
 from campaigns.api import views_results as results
 from campaigns.api import views_runs as runs
@@ -81,6 +82,11 @@ urlpatterns = [
         name="api-contributions",
     ),
     path("campaigns/<int:pk>/log", overview.LogView.as_view(), name="api-log"),
+    path(
+        "campaigns/<int:pk>/journal",
+        journal.CampaignJournalView.as_view(),
+        name="api-campaign-journal",
+    ),
     path("campaigns/<int:pk>/tasks", tasks.TasksView.as_view(), name="api-tasks"),
     path("campaigns/<int:pk>/attempts", tasks.AttemptsView.as_view(), name="api-attempts"),
     path("campaigns/<int:pk>/results", results.ResultsView.as_view(), name="api-results"),
@@ -110,6 +116,7 @@ urlpatterns = [
     ),
     path("compare", compare.CompareView.as_view(), name="api-compare"),
     path("tasks/<int:pk>", tasks.TaskView.as_view(), name="api-task"),
+    path("tasks/<int:pk>/journal", journal.TaskJournalView.as_view(), name="api-task-journal"),
     path("tasks/<int:pk>/retry", tasks.RetryTaskView.as_view(), name="api-retry-task"),
     path("tasks/<int:pk>/cancel", tasks.CancelTaskView.as_view(), name="api-cancel-task"),
     path("tasks/<int:pk>/run-again", runs.RunAgainView.as_view(), name="api-run-again"),

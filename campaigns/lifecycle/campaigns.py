@@ -198,7 +198,7 @@ def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> No
     tasks = list(sampled_tasks(campaign, range(campaign.task_count), now=now))
     # One transaction: an active campaign without its tasks would look finished.
     with transaction.atomic():
-        _move(campaign, "launch", actor, now, f"{len(tasks)} tasks", launched_at=now)
+        _move(campaign, "launch", actor, now, f"Tasks made: {len(tasks):,}.", launched_at=now)
         Task.objects.bulk_create(tasks, batch_size=CREATE_BATCH)
 
 

@@ -128,7 +128,12 @@ class Migration(migrations.Migration):
                         fields=["attempt"],
                         name="change_by_attempt",
                     ),
-                    models.Index(fields=["campaign", "-at", "-id"], name="change_by_campaign"),
+                    models.Index(fields=["campaign", "id"], name="change_by_campaign"),
+                    models.Index(
+                        condition=models.Q(("subject", "campaign")),
+                        fields=["campaign", "-at", "-id"],
+                        name="change_of_campaign",
+                    ),
                     models.Index(fields=["-at", "-id"], name="change_newest"),
                 ],
                 "constraints": [

@@ -62,7 +62,13 @@ class StateChange(models.Model):
             models.Index(
                 fields=["attempt"], name="change_by_attempt", condition=Q(attempt__isnull=False)
             ),
-            models.Index(fields=["campaign", "-at", "-id"], name="change_by_campaign"),
+            models.Index(fields=["campaign", "id"], name="change_by_campaign"),
+            # A campaign's own changes are few among those of its tasks.
+            models.Index(
+                fields=["campaign", "-at", "-id"],
+                name="change_of_campaign",
+                condition=Q(subject="campaign"),
+            ),
             models.Index(fields=["-at", "-id"], name="change_newest"),
         ]
         constraints: ClassVar = [

@@ -139,15 +139,18 @@ def workers(request: HttpRequest, pk: int) -> HttpResponse:
 
 @reading_page
 def log(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show what happened to this campaign, newest first, a page at a time."""
+    """Show what happened to this campaign, or every change of state, newest first, by pages."""
     shown = shown_campaign(pk)
     now = database_now()
     before = history.Position.parse(request.GET.get("before", ""))
-    events = history.events(shown, before=before, limit=EVENTS_PER_PAGE + 1)
+    every = request.GET.get("every") == "1"
+    read = history.every_change if every else history.events
+    events = read(shown, before=before, limit=EVENTS_PER_PAGE + 1)
     context = head_context(request, shown, now) | {
         "events": events[:EVENTS_PER_PAGE],
         "older": events[EVENTS_PER_PAGE - 1].position if len(events) > EVENTS_PER_PAGE else None,
         "is_newest": before is None,
+        "every": every,
     }
     return _tab(request, "Log", "campaigns/_log.html", context)
 

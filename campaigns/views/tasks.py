@@ -23,6 +23,7 @@ from workers.pages import page_or_fragment, reading_page, signed_in, signed_in_u
 
 # Failures of the worker are free for the task, so it may have any number of attempts.
 ATTEMPTS_SHOWN = 50
+CHANGES_SHOWN = 100
 WITHOUT_PARTIAL = {AttemptOutcome.RUNNING, AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED}
 RUN_AGAIN_STATES = {CampaignState.ACTIVE, CampaignState.PAUSED, CampaignState.COMPLETED}
 TASK_VERBS = {"retry": steering.retry_task, "cancel": steering.cancel_task}
@@ -45,6 +46,8 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
         "campaign": shown.campaign,
         "attempts": [(one, _partial(one)) for one in attempts],
         "attempts_limit": ATTEMPTS_SHOWN,
+        "changes": shown.changes.select_related("attempt").order_by("-pk")[:CHANGES_SHOWN],
+        "changes_limit": CHANGES_SHOWN,
         "result": result,
         # Loaded with the attempts; result.attempt would ask the database again.
         "result_attempt": next((a for a in attempts if result and a.pk == result.attempt_id), None),

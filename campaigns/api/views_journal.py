@@ -1,0 +1,111 @@
+"""The journal over the API: each change of state of a campaign, its tasks and their attempts."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from campaigns.api.filters import Cursor
+from campaigns.api.openapi import errors
+from campaigns.api.parsers import AlwaysJSON
+from campaigns.api.permissions import IsSignedInOrMayRead
+from campaigns.models import ActorKind, Campaign, ChangeSubject, StateChange, Task
+
+
+class StateChangeSerializer(serializers.ModelSerializer[StateChange]):
+    """One line of the journal."""
+
+    task = serializers.IntegerField(source="task_id", allow_null=True)
+    attempt = serializers.IntegerField(
+        source="attempt.number", allow_null=True, default=None, help_text="Its number, from 1."
+    )
+    worker = serializers.CharField(
+        source="attempt.worker.name", allow_null=True, default=None, help_text="The attempt's."
+    )
+
+    class Meta:
+        model = StateChange
+        fields: ClassVar = [
+            "id",
+            "at",
+            "subject",
+            "task",
+            "attempt",
+            "worker",
+            "from_state",
+            "to_state",
+            "actor_kind",
+            "actor_name",
+            "reason",
+        ]
+        read_only_fields = fields
+
+
+class JournalFilter(filters.FilterSet):
+    """Lines of one kind of subject or actor, or to one state."""
+
+    subject = filters.ChoiceFilter(choices=ChangeSubject.choices)
+    actor_kind = filters.ChoiceFilter(choices=ActorKind.choices)
+    to_state = filters.CharFilter(help_text="A campaign's or task's state, or an outcome.")
+
+    class Meta:
+        model = StateChange
+        fields: ClassVar = ["subject", "actor_kind", "to_state"]
+
+
+class JournalView(ListAPIView[StateChange]):
+    """Base: lines of the journal, a page at a time."""
+
+    queryset = StateChange.objects.none()
+    permission_classes: Any = (IsSignedInOrMayRead,)
+    content_negotiation_class = AlwaysJSON
+    serializer_class = StateChangeSerializer
+    filterset_class = JournalFilter
+    pagination_class = Cursor
+
+    def lines(self, **which: Any) -> QuerySet[StateChange]:
+        return StateChange.objects.filter(**which).select_related("attempt__worker")
+
+
+class TaskJournalView(JournalView):
+    """What happened to a task and its attempts, the first change first."""
+
+    # The order of ids: a task's changes follow one another, for its row is locked.
+    cursor_ordering: ClassVar = ("id",)
+
+    def get_queryset(self) -> QuerySet[StateChange]:
+        return self.lines(task=get_object_or_404(Task, pk=self.kwargs["pk"]))
+
+    @extend_schema(
+        operation_id="list_task_journal",
+        tags=["tasks"],
+        responses={200: StateChangeSerializer(many=True), **errors(400, 404)},
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class CampaignJournalView(JournalView):
+    """Every change of a campaign, its tasks and their attempts, the newest first."""
+
+    # Not the instants: a cancelled campaign has as many lines of one instant as it had open tasks.
+    cursor_ordering: ClassVar = ("-id",)
+
+    def get_queryset(self) -> QuerySet[StateChange]:
+        return self.lines(campaign=get_object_or_404(Campaign, pk=self.kwargs["pk"]))
+
+    @extend_schema(
+        operation_id="list_campaign_journal",
+        tags=["campaigns"],
+        responses={200: StateChangeSerializer(many=True), **errors(400, 404)},
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
