@@ -175,6 +175,20 @@ def test_an_endless_output_is_cut_off_and_costs_the_agent_little_memory(
     assert run.leftovers() == []
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_gibibyte_without_a_newline_that_is_read_to_its_end_costs_little_memory(
+    tmp_path: Path, stream: str
+) -> None:
+    source = f"import sys\nfor _ in range(1024): sys.{stream}.buffer.write(b'\\x80' * 2**20)"
+    run = Run(tmp_path, source)
+    sampler = MemorySampler()
+    with sampler:
+        execution = run.execute(time_budget_seconds=60.0, output_bytes=2**31)
+    assert (execution.ending, execution.exit_code, execution.result) == (Ending.EXITED, 0, None)
+    assert len(execution.stderr_tail.encode()) == (16 * 1024 // 3 * 3 if stream == "stderr" else 0)
+    assert sampler.growth_bytes < 20 * MIB
+
+
 def test_an_output_of_short_lines_costs_the_agent_little_memory(tmp_path: Path) -> None:
     run = Run(tmp_path, "import sys\nwhile True: sys.stdout.write('{}\\n' * 20_000)")
     sampler = MemorySampler()
