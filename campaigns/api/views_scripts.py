@@ -60,7 +60,9 @@ class ScriptSerializer(serializers.ModelSerializer[Package]):
 class ScriptDetailSerializer(ScriptSerializer):
     """One script with its text, and how it differs from the experiment's own."""
 
-    source = serializers.SerializerMethodField(help_text="The script as text.")
+    source = serializers.SerializerMethodField(  # type: ignore[assignment]
+        help_text="The script as text."
+    )
     difference = serializers.SerializerMethodField(
         help_text="Lines of a unified diff from the experiment's own script; none for itself."
     )
@@ -84,7 +86,9 @@ class UploadSerializer(KnownFieldsSerializer[dict[str, Any]]):
         max_length=100, help_text="The catalog's experiment that it is a variation of."
     )
     # `trim_whitespace` off: the hash is of the text as it was sent.
-    source = StrictCharField(max_length=MAX_SCRIPT_BYTES, trim_whitespace=False)
+    source = StrictCharField(  # type: ignore[assignment]
+        max_length=MAX_SCRIPT_BYTES, trim_whitespace=False
+    )
 
 
 class ScriptFilter(filters.FilterSet):

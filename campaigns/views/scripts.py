@@ -89,7 +89,7 @@ def upload_script(request: HttpRequest) -> HttpResponse:
     if not roles.may_create(request.user):
         raise PermissionDenied("Only researchers and operators may upload scripts.")
     if form.is_valid():
-        file: UploadedFile = form.cleaned_data["source"]
+        file: UploadedFile[bytes] = form.cleaned_data["source"]
         try:
             package, is_new = scripts.upload(
                 signed_in_user(request),
