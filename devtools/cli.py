@@ -64,6 +64,11 @@ def bench_pages(environment: Environment, arguments: Arguments) -> int:
     replace_process([environment.python, "-m", "benchmarks.bench_pages", *arguments])
 
 
+def chaos(environment: Environment, arguments: Arguments) -> int:
+    """Become the run that breaks everything and checks that nothing was lost."""
+    replace_process([environment.python, "-m", "tests.chaos", *arguments])
+
+
 def test(environment: Environment, arguments: Arguments) -> int:
     """Run the suite on both databases."""
     return suite.run_suite(environment, arguments)
@@ -151,6 +156,7 @@ COMMANDS = {
         Command("format", "ruff format, and fix what ruff can fix", format_code, "dev"),
         Command("bench", "measure the training script against its bar", bench, "worker"),
         Command("bench-pages", "measure the pages with up to 100,000 results", bench_pages, "dev"),
+        Command("chaos", "break everything for 10 minutes, prove nothing is lost", chaos, "dev"),
         Command("lock", "pin all packages anew (--upgrade: newest in range)", lock, "dev"),
         Command("setup", "environment and packages only (worker, runtime, dev)", setup, None),
         Command("help", "this list", show_help, None),

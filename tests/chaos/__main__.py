@@ -59,6 +59,7 @@ def _run(options: argparse.Namespace, seed: int, folder: Path) -> int:
         plan = Plan(
             seed=seed,
             seconds=0.0 if options.each_once else options.minutes * 60.0,
+            kinds=options.faults,
             period_seconds=options.period,
             fleets=options.fleets,
             agents_per_fleet=options.agents // options.fleets,
@@ -100,18 +101,23 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
+def _kinds(text: str) -> tuple[str, ...]:
+    return tuple(kind.strip() for kind in text.split(","))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     add = parser.add_argument
     add("--minutes", type=float, default=10.0, help="how long faults are injected (default 10)")
     add("--each-once", action="store_true", help="every kind of fault once instead")
+    add("--faults", type=_kinds, default=(), help="only these kinds, separated by commas")
     add("--seed", type=int, help="which faults when (default: drawn, and printed)")
     add("--period", type=float, default=5.0, help="seconds between two faults (default 5)")
     add("--agents", type=int, default=30, help="agents in all fleets (default 30)")
     add("--fleets", type=int, default=3, help="processes they share (default 3)")
     add("--programs", type=int, default=2, help="worker programs besides (default 2)")
     add("--pace", type=float, default=6.0, help="new tasks per second (default 6)")
-    add("--herd", type=int, default=0, help="agents that come back at once at the end (1000)")
+    add("--herd", type=int, default=1000, help="agents that come back at once at the end (1000)")
     add("--report", type=Path, help="write the figures to this file, as JSON")
     add("--write-docs", action="store_true", help="write the tables into docs/reliability.md")
     add("--keep", action="store_true", help="keep logs and state folders, and say where")

@@ -56,11 +56,13 @@ class Targets:
 class Nemesis:
     """Injects faults one after another; `tick` mends what is due."""
 
-    def __init__(self, targets: Targets, seed: int) -> None:
+    def __init__(self, targets: Targets, seed: int, kinds: Sequence[str] = ()) -> None:
+        """Choose among `kinds`, or all. Raises KeyError for a kind that does not exist."""
         self.injected: list[Injected] = []
         self.killed: list[Killed] = []
         self.missed: list[str] = []  # bars that were not held
         self._targets = targets
+        self._kinds = [kind for kind in kinds if FAULTS[kind]] or list(FAULTS)
         self._random = random.Random(seed)
         self._started_at = time.monotonic()
         self._repairs: list[tuple[float, Callable[[], None]]] = []
@@ -74,13 +76,11 @@ class Nemesis:
 
     def draw(self) -> str:
         """Return the next kind of fault."""
-        return self._random.choice(list(FAULTS))
+        return self._random.choice(self._kinds)
 
     def in_some_order(self) -> list[str]:
         """Return every kind once."""
-        kinds = list(FAULTS)
-        self._random.shuffle(kinds)
-        return kinds
+        return self._random.sample(self._kinds, len(self._kinds))
 
     def tick(self) -> None:
         """Do the repairs that are due."""

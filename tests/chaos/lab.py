@@ -55,6 +55,7 @@ class Plan:
 
     seed: int
     seconds: float  # of faults; 0: every kind once, one after another
+    kinds: tuple[str, ...] = ()  # of faults; none named: all there are
     period_seconds: float = 5.0
     fleets: int = 3
     agents_per_fleet: int = 10
@@ -144,7 +145,7 @@ class Lab:
             probe_token=probe_token,
             lease_seconds=float(SHORT_TIMES["XEENET_LEASE_SECONDS"]),
         )
-        return Nemesis(targets, plan.seed)
+        return Nemesis(targets, plan.seed, plan.kinds)
 
     def _break_things(self, nemesis: Nemesis) -> None:
         plan, started_at = self._plan, time.monotonic()
