@@ -21,6 +21,13 @@ pytestmark = pytest.mark.django_db
 TEXT = b"to be, or not to be \x00\xff" * 1000
 
 
+def read(answer: Any) -> Any:
+    """Read an answer to its end: the file behind it is closed then."""
+    if answer.streaming:
+        list(answer.streaming_content)
+    return answer
+
+
 @pytest.fixture(autouse=True)
 def own_media_folder(settings: Any, tmp_path: Path) -> None:
     settings.MEDIA_ROOT = tmp_path
@@ -88,10 +95,7 @@ def test_a_worker_gets_no_file_that_no_task_of_its_own_needs() -> None:
     ]
 
     def statuses() -> list[int]:
-        answers = [client.get(address) for address in addresses]
-        for answer in answers:
-            answer.close()  # the file behind it
-        return [answer.status_code for answer in answers]
+        return [read(client.get(address)).status_code for address in addresses]
 
     refused = client.get(addresses[0])
 
@@ -114,11 +118,10 @@ def test_who_has_the_bytes_already_is_told_so_by_their_hash(kind: str) -> None:
     client = researcher_client()[0]
 
     same = client.get(f"/api/v1/{kind}/{sha256}", headers={"if-none-match": f'"{sha256}"'})
-    other = client.get(f"/api/v1/{kind}/{sha256}", headers={"if-none-match": '"another"'})
+    other = read(client.get(f"/api/v1/{kind}/{sha256}", headers={"if-none-match": '"another"'}))
 
     assert (same.status_code, same.content) == (304, b"")
     assert (other.status_code, other.headers["ETag"]) == (200, f'"{sha256}"')
-    other.close()
 
 
 @pytest.mark.parametrize("kind", ["packages", "datasets"])

@@ -96,7 +96,7 @@ def test_what_is_no_plain_script_is_refused_at_its_field(
 def test_an_archive_or_another_kind_of_body_is_refused(content_type: str, status: int) -> None:
     client, _ = researcher_client()
 
-    answer = client.generic("POST", "/api/v1/scripts", b"PK\x03\x04", content_type=content_type)
+    answer = client.generic("POST", "/api/v1/scripts", "PK\x03\x04", content_type=content_type)
 
     assert (answer.status_code, answer.json()["code"]) == (status, "unsupported_media_type")
 

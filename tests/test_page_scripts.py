@@ -54,7 +54,7 @@ def test_an_upload_is_named_after_its_file_and_shown_as_waiting(researcher: Clie
 
     package = Package.objects.get(origin=PackageOrigin.UPLOADED)
     assert answer["Location"] == package.get_absolute_url()
-    assert (package.name, package.uploaded_by.username) == ("wider", "ada")
+    assert (package.name, str(package.uploaded_by)) == ("wider", "ada")
     page = researcher.get(package.get_absolute_url()).text
     assert "No worker gets this script" in page
     assert package.sha256 in page
@@ -234,5 +234,5 @@ def test_the_admin_approves_by_the_same_door(client: Client) -> None:
 
     assert "1 script(s) approved" in answer.text
     package.refresh_from_db()
-    assert package.approved_by.username == "root"
+    assert str(package.approved_by) == "root"
     assert AuditEntry.objects.filter(verb="approve_script", actor_name="root").exists()

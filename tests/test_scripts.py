@@ -229,7 +229,7 @@ def test_a_person_who_asks_for_tasks_of_their_own_campaign_gets_them_all_the_sam
     ],
 )
 def test_a_campaign_names_a_stored_script_and_a_known_tier(
-    fields: dict[str, str], field: str, said: str
+    fields: dict[str, Any], field: str, said: str
 ) -> None:
     with pytest.raises(lifecycle.InvalidCampaign) as refused:
         factories.campaign(**fields)
