@@ -11,6 +11,7 @@ is never imported here.
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Final
 
 from django.apps import apps as global_apps
@@ -27,7 +28,10 @@ SCHEDULES: Final = {
     "Finish campaigns": "campaigns.jobs.finish_campaigns",
     "Watch the fleet": "campaigns.jobs.watch_fleet",
     "Deliver webhooks": "campaigns.jobs.deliver_webhooks",
+    "Keep importance": "campaigns.jobs.keep_importance",
 }
+# The other jobs wait meanwhile, where one process runs them all.
+IMPORTANCE_SECONDS: Final = 15.0
 
 
 def expire_leases() -> int:
@@ -72,6 +76,38 @@ def deliver_webhooks() -> int:
     events.note_missed_bests(now=now)
     delivery.prune_log(now=now)
     return _counted("webhooks delivered", delivery.deliver_due(now=now))
+
+
+def compute_importance(campaign_id: int, device: str) -> int:
+    """Compute what a request asked for; return 1, or 0 where the campaign is gone."""
+    from campaigns import estimates
+    from campaigns.models import Campaign
+
+    campaign = Campaign.objects.filter(pk=campaign_id).first()
+    if campaign is None:
+        return 0
+    estimates.importance_now(campaign, device)
+    return _counted("importance computed", 1)
+
+
+def keep_importance() -> int:
+    """Compute importance where newer results came in, for 15 s or so; return how often."""
+    from campaigns import estimates
+    from campaigns.clock import database_now
+
+    give_up_at = time.monotonic() + IMPORTANCE_SECONDS
+    done = 0
+    for campaign, device in estimates.behind(now=database_now(), limit=BATCH):
+        if time.monotonic() > give_up_at:
+            break
+        try:
+            estimates.importance_now(campaign, device)
+        except Exception:
+            # One campaign that cannot be analysed must not keep the others from it.
+            logger.exception("importance of campaign %s was not computed", campaign.pk)
+        else:
+            done += 1
+    return _counted("importance computed ahead", done)
 
 
 def install_schedules(using: str, apps: Apps = global_apps, **_: Any) -> None:

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db.models import F
+from django_q.models import OrmQ
 from rest_framework.test import APIClient
 
+from campaigns import jobs
 from campaigns.models import Campaign
 from tests import factories
 
@@ -37,7 +40,11 @@ def get(campaign: Campaign, status: int = 200, **query: Any) -> Any:
 
 
 def test_parameters_come_most_important_first_with_their_uncertainty() -> None:
-    reply = get(campaign_with(40))
+    campaign = campaign_with(40)
+    assert jobs.keep_importance() == 1
+    reply = get(campaign)
+    assert reply["status"] == "current"
+    assert reply["computed_at"]
     assert reply["results"] == reply["used"] == 40
     assert reply["target_quantile"] == 5 / 40
     lr, d_model = reply["parameters"]
@@ -59,3 +66,28 @@ def test_results_of_one_device_are_analysed_alone() -> None:
 
 def test_a_device_too_long_is_refused() -> None:
     assert "device" in get(campaign_with(1), 400, device="x" * 101)["fields"]
+
+
+def test_what_no_job_has_computed_yet_is_pending_and_asked_for_once() -> None:
+    campaign = campaign_with(20)
+    path = f"/api/v1/campaigns/{campaign.pk}/importance"
+    answers = [APIClient().get(path) for _ in range(3)]
+    assert {answer.json()["status"] for answer in answers} == {"pending"}
+    assert answers[0].json()["parameters"] == []
+    assert answers[0].json()["computed_at"] is None
+    assert int(answers[0]["Retry-After"]) > 0
+    (queued,) = OrmQ.objects.all()
+    assert queued.task["func"] == "campaigns.jobs.compute_importance"
+    assert queued.task["args"] == (campaign.pk, "")
+    jobs.compute_importance(*queued.task["args"])
+    assert get(campaign)["status"] == "current"
+
+
+def test_an_older_estimate_is_shown_as_such_while_a_newer_one_is_asked_for() -> None:
+    campaign = campaign_with(20)
+    jobs.keep_importance()
+    Campaign.objects.filter(pk=campaign.pk).update(revision=F("revision") + 1)
+    reply = get(campaign)
+    assert reply["status"] == "behind"
+    assert len(reply["parameters"]) == 2
+    assert OrmQ.objects.count() == 1

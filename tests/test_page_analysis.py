@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import json
 import math
 import re
 from typing import Any
 
 import pytest
+import time_machine
 from django.core.cache import cache
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import escape
 from pytest_django import DjangoAssertNumQueries
 
-from campaigns import lifecycle
-from campaigns.models import Campaign
+from campaigns import jobs, lifecycle
+from campaigns.models import Campaign, ImportanceEstimate
 from campaigns.panels import PANELS
 from tests import factories
 from workers import roles
@@ -103,12 +107,38 @@ def test_a_new_result_changes_the_panel(client: Client) -> None:
 
 
 def test_importance_says_which_parameter_matters(client: Client) -> None:
-    page = fragment(client, campaign_with(40), "importance")
+    campaign = campaign_with(40)
+    jobs.compute_importance(campaign.pk, "")
+    page = fragment(client, campaign, "importance")
     assert title(page) == "lr matters most for a low val_bpb: " + title(page).split(": ")[1]
     line, chance, dots = figures(page)[0]["data"]
     assert dots["y"] == ["d_model", "lr"]
     assert dots["x"][1] > chance["x"][1]
     assert line["x"][2] is None
+
+
+def test_importance_is_computed_by_a_job_and_never_by_the_page(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = campaign_with(24)
+    with monkeypatch.context() as patch:
+        patch.setattr("campaigns.estimates.importance", None)
+        page = fragment(client, campaign, "importance")
+    assert title(page) == "Importance is being computed"
+    assert 'hx-trigger="every 3s"' in page
+    assert figures(page) == []
+    later = timezone.now() + dt.timedelta(minutes=2)
+    with time_machine.travel(later, tick=False):
+        ImportanceEstimate.objects.update(asked_at=later - dt.timedelta(seconds=45))
+        assert "Asked for 45 s ago and not computed yet" in fragment(client, campaign, "importance")
+    jobs.compute_importance(campaign.pk, "")
+    page = fragment(client, campaign, "importance")
+    assert "every 3s" not in page
+    assert "Computed 1 s ago by a background job." in page
+    Campaign.objects.filter(pk=campaign.pk).update(revision=F("revision") + 1)
+    page = fragment(client, campaign, "importance")
+    assert "Newer results came in since; it is being computed anew." in page
+    assert len(figures(page)) == 1
 
 
 def test_importance_waits_for_enough_results(client: Client) -> None:
@@ -136,6 +166,7 @@ def test_a_thin_level_is_warned_of(client: Client) -> None:
             factories.fail(attempts[0], now=factories.at(9999))
         else:
             factories.finish(attempts[0], 3.3, now=factories.at(9999))
+    jobs.compute_importance(campaign.pk, "")
     campaign.refresh_from_db()
     assert "d_model has levels with fewer than 3 runs: 256" in fragment(
         client, campaign, "importance"

@@ -12,15 +12,18 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import leaderboard
-from campaigns.analysis.importance import MIN_RESULTS, RESAMPLES, SHUFFLES
+from campaigns import estimates, leaderboard
+from campaigns.analysis.importance import MIN_RESULTS, RESAMPLES, SHUFFLES, Importance
 from campaigns.api.openapi import errors
 from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
 from campaigns.clock import database_now
 from campaigns.models import Campaign
-from campaigns.panels import PANELS, Subject, importance_of, panel
+from campaigns.panels import PANELS, Subject, panel
+
+# What a pending answer tells: a job needs a few seconds.
+ASK_AGAIN_SECONDS = "5"
 
 
 class ImportanceQuerySerializer(serializers.Serializer[dict[str, Any]]):
@@ -56,6 +59,14 @@ class ImportanceSerializer(serializers.Serializer[Any]):
     shuffles = serializers.IntegerField()
     warnings = serializers.ListField(child=serializers.CharField())
     parameters = ParameterImportanceSerializer(many=True)
+    status = serializers.ChoiceField(
+        choices=["current", "behind", "pending"],
+        help_text="A background job computes it. pending: not yet, ask again; behind: newer "
+        "results came in since, and it is being computed anew.",
+    )
+    computed_at = serializers.DateTimeField(
+        allow_null=True, help_text="null while nothing had to be computed."
+    )
 
 
 class ImportanceView(GenericAPIView[Campaign]):
@@ -74,8 +85,12 @@ class ImportanceView(GenericAPIView[Campaign]):
     )
     def get(self, request: Request, pk: int) -> Response:
         device = query(ImportanceQuerySerializer, request)["device"]
-        subject = Subject(self.get_object(), database_now(), device=device)
-        found = importance_of(subject)
+        campaign = self.get_object()
+        known = estimates.estimate(campaign, device)
+        if known.is_behind:
+            estimates.ask(campaign, device)
+        found = known.importance or Importance([], known.total, 0, 0.0)
+        status = "pending" if known.is_pending else "behind" if known.is_behind else "current"
         reply = {
             "method": "PED-ANOVA",
             "results": found.results,
@@ -86,8 +101,11 @@ class ImportanceView(GenericAPIView[Campaign]):
             "shuffles": SHUFFLES,
             "warnings": found.warnings,
             "parameters": found.parameters,
+            "status": status,
+            "computed_at": known.computed_at,
         }
-        return Response(ImportanceSerializer(reply).data)
+        headers = {"Retry-After": ASK_AGAIN_SECONDS} if known.is_pending else None
+        return Response(ImportanceSerializer(reply).data, headers=headers)
 
 
 class PanelEntrySerializer(serializers.Serializer[Any]):
@@ -189,23 +207,29 @@ class PanelView(GenericAPIView[Campaign]):
         responses={200: PanelSerializer, **errors(400, 404)},
     )
     def get(self, request: Request, pk: int, key: str) -> Response:
-        campaign = self.get_object()
-        asked = query(PanelQuerySerializer, request)
-        _must_be_one_of("device", asked["device"], _devices(campaign))
-        for name in ("x", "y"):
-            _must_be_one_of(name, asked[name], _parameters(campaign))
-        found = panel(key, Subject(campaign, database_now(), **asked))
-        answer = {
-            "key": key,
-            "title": found.title,
-            "empty": found.empty,
-            "columns": found.heads,
-            "rows": found.rows,
-            "notes": found.notes,
-            "warnings": found.warnings,
-            "choices": found.selects,
-        }
-        return Response(PanelSerializer(answer).data)
+        return Response(panel_data(self.get_object(), key, **query(PanelQuerySerializer, request)))
+
+
+def panel_data(
+    campaign: Campaign, key: str, *, device: str = "", x: str = "", y: str = ""
+) -> dict[str, Any]:
+    """Return the data of a panel (a key of PANELS) as JSON data. Raises ValidationError."""
+    _must_be_one_of("device", device, _devices(campaign))
+    for name, asked in (("x", x), ("y", y)):
+        _must_be_one_of(name, asked, _parameters(campaign))
+    found = panel(key, Subject(campaign, database_now(), device=device, x=x, y=y))
+    answer = {
+        "key": key,
+        "title": found.title,
+        "empty": found.empty,
+        "columns": found.heads,
+        "rows": found.rows,
+        "notes": found.notes,
+        "warnings": found.warnings,
+        "choices": found.selects,
+    }
+    data: dict[str, Any] = PanelSerializer(answer).data
+    return data
 
 
 def _devices(campaign: Campaign) -> list[str]:

@@ -6,6 +6,7 @@ What must never be true is a named constraint, beside the check in code.
 
 from campaigns.models.accounts import PersonalToken
 from campaigns.models.campaign import Campaign
+from campaigns.models.estimates import ImportanceEstimate
 from campaigns.models.journal import StateChange
 from campaigns.models.result import Result, ResultQuerySet
 from campaigns.models.sources import Dataset, Package
@@ -38,6 +39,7 @@ __all__ = [
     "Dataset",
     "DeliveryState",
     "FailureClass",
+    "ImportanceEstimate",
     "Package",
     "PackageOrigin",
     "PersonalToken",

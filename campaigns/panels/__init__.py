@@ -12,9 +12,8 @@ from typing import Final
 from campaigns.caching import cached_roughly
 from campaigns.panels import params, runs
 from campaigns.panels.base import Chart, Panel, Subject
-from campaigns.panels.params import importance_of
 
-__all__ = ["ATTEMPT_PANELS", "PANELS", "Chart", "Panel", "Subject", "importance_of", "panel"]
+__all__ = ["ATTEMPT_PANELS", "PANELS", "Chart", "Panel", "Subject", "panel"]
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,13 @@ class PanelKind:
 
     name: str
     build: Callable[[Subject], Panel]
+    # False for what jobs keep: reading it costs nothing, and an answer of "not yet" must not stay.
+    is_cached: bool = True
 
 
 # In the order of the page.
 PANELS: Final[dict[str, PanelKind]] = {
-    "importance": PanelKind("Parameter importance", params.importance_panel),
+    "importance": PanelKind("Parameter importance", params.importance_panel, is_cached=False),
     "effects": PanelKind("Effect of each parameter", params.effects_panel),
     "slice": PanelKind("One parameter at a time", params.slice_panel),
     "contour": PanelKind("Two parameters together", params.contour_panel),
@@ -44,10 +45,13 @@ ATTEMPT_PANELS: Final = ("timeline", "failures")
 
 def panel(name: str, subject: Subject) -> Panel:
     """Return the panel of this name (a key of PANELS), computed or as it was kept."""
+    kind = PANELS[name]
+    if not kind.is_cached:
+        return kind.build(subject)
     return cached_roughly(
         subject.campaign,
         f"panel.{name}",
-        lambda: PANELS[name].build(subject),
+        lambda: kind.build(subject),
         device=subject.device,
         x=subject.x,
         y=subject.y,

@@ -53,6 +53,8 @@ class Panel:
     # States that the colours stand for, written beside the chart.
     states: list[str] = field(default_factory=list)
     empty: str = ""
+    # Another process computes it: the page asks again until it is there.
+    is_pending: bool = False
 
 
 @dataclass

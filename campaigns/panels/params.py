@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Final
 
-from campaigns import charts_params
+from campaigns import charts_params, estimates
 from campaigns.analysis.axes import Axis
 from campaigns.analysis.effects import Effect
-from campaigns.analysis.importance import (
-    MAX_RUNS,
-    MIN_RESULTS,
-    RESAMPLES,
-    SHUFFLES,
-    Importance,
-    importance,
-)
+from campaigns.analysis.importance import MAX_RUNS, MIN_RESULTS, RESAMPLES, SHUFFLES
 from campaigns.analysis.runs import Run, evenly
 from campaigns.analysis.surface import surface
-from campaigns.caching import cached_roughly
+from campaigns.estimates import Estimate
 from campaigns.panels.base import (
     MAX_POINTS,
     Chart,
@@ -28,25 +22,28 @@ from campaigns.panels.base import (
     nothing_to_compare,
     one_point,
 )
+from campaigns.templatetags.xeenet import duration
 
 MAX_PARAMETERS: Final = 12
-
-
-def importance_of(subject: Subject) -> Importance:
-    """Return the importance of each parameter, computed or as it was kept."""
-    return cached_roughly(
-        subject.campaign,
-        "importance",
-        lambda: importance(subject.axes, subject.found.runs),
-        device=subject.device,
-    )
+# A job that has not answered by then needs an explanation.
+SLOW_SECONDS: Final = 30
 
 
 def importance_panel(subject: Subject) -> Panel:
-    """Say which parameters matter for a low val_bpb, and whether chance could say so too."""
-    found = importance_of(subject)
+    """Say which parameters matter for a low val_bpb, and whether chance could say so too.
+
+    Reads what a background job computed, and asks for it where it is missing or behind.
+    """
     if not subject.axes:
         return Panel("Parameter importance", empty=one_point())
+    known = estimates.estimate(subject.campaign, subject.device)
+    if known.is_behind:
+        estimates.ask(subject.campaign, subject.device)
+    found = known.importance
+    if found is None:
+        return Panel(
+            "Importance is being computed", empty=_pending(known, subject), is_pending=True
+        )
     if not found.parameters:
         return Panel(
             f"Too few results for importance: {found.results} of at least {MIN_RESULTS}",
@@ -69,7 +66,9 @@ def importance_panel(subject: Subject) -> Panel:
         ),
     ]
     if found.results > found.used == MAX_RUNS:
-        notes.append(f"Computed on a random {MAX_RUNS:,} of {subject.found.total:,} results.")
+        notes.append(f"Computed on a random {MAX_RUNS:,} of {known.total:,} results.")
+    if known.computed_at is not None:
+        notes.append(_age(known.computed_at, subject.now, is_behind=known.is_behind))
     return Panel(
         title,
         [
@@ -84,6 +83,25 @@ def importance_panel(subject: Subject) -> Panel:
         notes,
         found.warnings,
     )
+
+
+def _pending(known: Estimate, subject: Subject) -> str:
+    """Say that it is being computed, and since when where that is long."""
+    text = "A background job computes it; it appears here by itself, usually within seconds."
+    waited = (subject.now - known.asked_at).total_seconds() if known.asked_at else 0.0
+    if waited < SLOW_SECONDS:
+        return text
+    return (
+        f"Asked for {duration(waited)} ago and not computed yet. The background jobs are busy, or "
+        "the q-cluster is not running: the overview tells."
+    )
+
+
+def _age(computed_at: dt.datetime, now: dt.datetime, *, is_behind: bool) -> str:
+    """Say how old the estimate is, and whether a newer one is on its way."""
+    age = duration(max(1.0, round((now - computed_at).total_seconds())))
+    newer = " Newer results came in since; it is being computed anew." if is_behind else ""
+    return f"Computed {age} ago by a background job.{newer}"
 
 
 def effects_panel(subject: Subject) -> Panel:
