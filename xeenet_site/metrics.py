@@ -153,7 +153,7 @@ def _process_registry() -> CollectorRegistry:
     if not os.environ.get(MULTIPROCESS_VARIABLE):
         return REGISTRY
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return registry
 
 

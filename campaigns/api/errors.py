@@ -109,7 +109,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
             error = OperationalError("Somebody else was quicker.")
     for kind, http_status, code in _ANSWERS:
         if isinstance(error, kind):
-            body: dict[str, Any] = {"code": code, "message": _message(error)}
+            body: dict[str, Any] = {"code": code, "message": error_text(error)}
             if http_status == status.HTTP_400_BAD_REQUEST and (fields := _fields(error)):
                 body["fields"] = fields
             return Response(body, status=http_status, headers=_headers(error, http_status))
@@ -170,11 +170,12 @@ def retry_after() -> int:
     return RETRY_AFTER_SECONDS + secrets.randbelow(RETRY_AFTER_SPREAD_SECONDS)
 
 
-def _message(error: Exception) -> str:
+def error_text(error: Exception) -> str:
+    """Return what the error says to people, in one sentence."""
     if isinstance(error, DatabaseError | InterfaceError):
         return database_message(error)
     if isinstance(error, exceptions.Throttled):
-        wait = int(error.wait or RETRY_AFTER_SECONDS)
+        wait = int(getattr(error, "wait", None) or RETRY_AFTER_SECONDS)
         return f"You ask too often; the next such request is answered in {wait} s."
     if isinstance(error, PayloadTooLarge):
         return f"The body is larger than {MAX_BODY_BYTES} bytes; send less at once."
@@ -196,7 +197,7 @@ def _fields(error: Exception) -> dict[str, list[str]]:
     if isinstance(error, InvalidCampaign):
         return error.errors
     if isinstance(error, WorkerNameTaken):
-        return {"name": [_message(error)]}
+        return {"name": [error_text(error)]}
     fields: dict[str, list[str]] = {}
     if isinstance(error, exceptions.ValidationError):
         for path, sentence in _sentences(error.detail):
