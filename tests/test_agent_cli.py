@@ -27,11 +27,11 @@ from tests.agent_server import (
 )
 from tests.test_agent_loop import HANGING, Bench
 from workers.agent import cli, exits
-from workers.agent.enrolment import find_credentials
+from workers.agent.enrolment import find_credentials, rotate_token
 from workers.agent.hardware import Machine
 from workers.agent.isolation import Containment
 from workers.agent.secrecy import TOKEN_VARIABLE
-from workers.agent.state import StateFolder
+from workers.agent.state import Credentials, StateFolder
 from workers.protocol import ErrorCode, Outcome
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,7 +58,7 @@ def started(server: AgentServer, tmp_path: Path) -> Iterator[Any]:
     agents: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "workers.agent", "--server", server.url]
+        command = [sys.executable, "-m", "tests.agent_program", "--server", server.url]
         command += ["--state-dir", str(tmp_path / "state"), "--allow-server-code", *arguments]
         environment = {**os.environ, TOKEN_VARIABLE: WORKER_TOKEN}
         with (tmp_path / "log").open("ab") as log:
@@ -228,6 +228,42 @@ def test_the_token_may_come_from_the_environment(
     monkeypatch.setenv(TOKEN_VARIABLE, "xw_from_environment")
     found = credentials(StateFolder(tmp_path), "--server", "http://localhost:8000/")
     assert (found.server_url, found.token) == ("http://localhost:8000", "xw_from_environment")
+
+
+def test_a_token_is_exchanged_for_a_new_one_that_later_starts_use(
+    server: AgentServer, tmp_path: Path
+) -> None:
+    state = StateFolder(tmp_path)
+    state.store_credentials(Credentials(server.url, WORKER_TOKEN, "bench"))
+    server.scripted["workers/me/token"] = [Reply(200, {"token": "xw_new"})]
+    assert rotate_token(state) == exits.EXIT_OK
+    assert state.load_credentials() == Credentials(server.url, "xw_new", "bench")
+
+
+@pytest.mark.parametrize(
+    ("reply", "advice", "exit_code"),
+    [
+        (error(401, ErrorCode.NOT_AUTHENTICATED), "Enrol this", exits.EXIT_NOT_AUTHENTICATED),
+        (error(403, ErrorCode.PERMISSION_DENIED), "No new token", exits.EXIT_CANNOT_RUN),
+        (Reply(cut=True), "lost on its way", exits.EXIT_CANNOT_RUN),
+    ],
+)
+def test_an_exchange_that_fails_keeps_the_stored_token_and_says_what_to_do(
+    server: AgentServer, tmp_path: Path, reply: Reply, advice: str, exit_code: int
+) -> None:
+    state = StateFolder(tmp_path)
+    stored = Credentials(server.url, WORKER_TOKEN, "bench")
+    state.store_credentials(stored)
+    server.scripted["workers/me/token"] = [reply]
+    with pytest.raises(exits.StartError, match=advice) as raised:
+        rotate_token(state)
+    assert raised.value.exit_code == exit_code
+    assert state.load_credentials() == stored
+
+
+def test_a_worker_that_is_not_enrolled_has_no_token_to_exchange(tmp_path: Path) -> None:
+    with pytest.raises(exits.StartError, match="only an enrolled worker"):
+        rotate_token(StateFolder(tmp_path))
 
 
 def test_check_prints_the_profile_and_says_whether_tasks_can_run(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -75,6 +76,7 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     machine = containment.machine
     if options.check:
         return _print_check(containment)
+    _warn_of_rights(containment)
     simulate = _decide_simulation(options, machine)
     credentials = find_credentials(options, state, machine)
     _warn_if_readable_on_the_way(credentials.server_url)
@@ -132,6 +134,13 @@ def _sweep(state: StateFolder) -> None:
         )
     if removed := state.remove_stale_folders():
         log.warning("removed %d task folder(s) of a former start", removed)
+
+
+def _warn_of_rights(containment: Containment) -> None:
+    """Say it when scripts may do everything on this machine."""
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if is_root and containment.sandbox is None:
+        log.warning("scripts run as root and unprotected: give the agent an account of its own")
 
 
 def _accepts_uploads(options: argparse.Namespace, containment: Containment) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 # A run that leaves less than this is killed; no task is claimed below twice as much.
 MIN_FREE_BYTES: Final = 128 * 1024 * 1024
-MAX_FILES: Final = 100_000  # in one task folder
+MAX_FILES: Final = 20_000  # in one task folder; looked through once a second
 _BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system's own is
 TEMPORARY_PREFIX: Final = ".download-"  # of files that are not whole yet
 
@@ -27,7 +27,7 @@ def folder_usage(folder: Path, most_bytes: int) -> tuple[int, bool]:
     """Return the bytes that ``folder`` takes on disk, and whether that is too much.
 
     Too much is more than ``most_bytes`` or more than `MAX_FILES` entries; the count stops there,
-    so that a folder of a million files cannot keep the agent busy.
+    so that no number of files can keep the agent busy.
     """
     used, entries, waiting = 0, 0, [str(folder)]
     while waiting:

@@ -149,12 +149,14 @@ def _library_folders() -> list[str]:
 
 def _check_nothing_private_is_readable(state_root: Path) -> None:
     """Raise `SandboxUnavailable` when a folder that scripts need holds what they must not see."""
-    private = [state_root.resolve()]
+    home = os.path.expanduser("~")  # noqa: PTH111 (Path raises for a user without a home)
     for path in _readable_paths(network=False):
         folder = Path(path).resolve()
-        home = [] if folder.is_relative_to("/usr") else [Path.home().resolve()]
-        for secret in [*private, *home]:
-            if secret.is_relative_to(folder):
+        private = [state_root]
+        if home.startswith("/") and not folder.is_relative_to("/usr"):
+            private.append(Path(home))
+        for secret in private:
+            if secret.resolve().is_relative_to(folder):
                 raise SandboxUnavailable(
                     f"scripts need to read {folder}, and {secret} lies in it; "
                     "use a Python environment and a state folder apart from each other"
