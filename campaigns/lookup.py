@@ -1,8 +1,9 @@
-"""Finding the campaign that a command line means."""
+"""Finding the campaign, the task and the person that a command line means."""
 
+from django.contrib.auth.models import User
 from django.core.management.base import CommandError
 
-from campaigns.models import Campaign
+from campaigns.models import Campaign, Task
 
 
 def campaign_or_error(number: int | None) -> Campaign:
@@ -14,3 +15,21 @@ def campaign_or_error(number: int | None) -> Campaign:
     if campaign is None:
         raise CommandError("There is no campaign yet; make one with: manage.py create_campaign")
     return campaign
+
+
+def task_or_error(number: int) -> Task:
+    """Return the task whose address has this number. Raises CommandError."""
+    task = Task.objects.select_related("campaign").filter(pk=number).first()
+    if task is None:
+        raise CommandError(f"There is no task {number}.")
+    return task
+
+
+def user_or_error(username: str) -> User:
+    """Return the person of this name. Raises CommandError."""
+    user = User.objects.filter(username=username).first()
+    if user is None:
+        raise CommandError(
+            f"There is no user {username!r}; make one with: manage.py createsuperuser"
+        )
+    return user

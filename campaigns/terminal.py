@@ -18,16 +18,12 @@ from campaigns.leaderboard import Row
 from campaigns.models import Campaign, Result
 from campaigns.progress import CampaignProgress
 from campaigns.templatetags.xeenet import duration
+from workers.plain_text import plain
 
 _WIDTH_WITHOUT_TERMINAL: Final = 160
 # A narrower one has no room for a column per param: they stand together in the last one.
 _WIDE_TERMINAL: Final = 140
 _PLAIN_EVERY_POLLS: Final = 15
-
-
-def plain(value: object) -> str:
-    """Return text with every control character replaced: no value may steer the terminal."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(value))
 
 
 def number(value: Any) -> str:

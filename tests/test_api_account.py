@@ -125,6 +125,8 @@ def test_operators_read_the_log_narrowed_by_person_verb_target_and_time() -> Non
         ("target", "1e999999999"),
         ("target", "-1"),
         ("since", "yesterday"),
+        ("since", "0001-01-01T00:00:00+23:59"),
+        ("until", "9999-12-31T23:59:59-23:59"),
         ("verb", "a\0b"),
     ],
 )
@@ -134,13 +136,6 @@ def test_a_filter_that_is_wrong_is_refused_by_field(name: str, value: str) -> No
     answer = operator.get(AUDIT, {name: value})
 
     assert (answer.status_code, list(answer.json()["fields"])) == (400, [name])
-
-
-def test_an_instant_before_all_calendars_is_no_error_of_the_server() -> None:
-    operator, _ = researcher_client(factories.user(role=roles.OPERATOR))
-
-    for instant in ("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"):
-        assert operator.get(AUDIT, {"since": instant}).status_code in {200, 400}
 
 
 def test_the_log_comes_in_pages_that_overlap_nowhere() -> None:

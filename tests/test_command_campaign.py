@@ -116,3 +116,41 @@ def test_what_cannot_be_done_is_said_in_one_sentence(arguments: list[str], sente
 def test_a_verb_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(CommandError, match="raise-attempts"):
         run("destroy", "1")
+
+
+def test_a_clone_is_a_draft_that_differs_in_what_was_named() -> None:
+    owner = factories.user("ada")
+    original = factories.active_campaign(2, name="Depth", base_seed=5)
+
+    said = run("clone", original.pk, "--seed", 99, "--name", "Depth again", "--owner", "ada")
+
+    made = owner.campaigns.get()
+    assert said.startswith(f"Campaign {made.pk} Depth again is draft")
+    assert (made.base_seed, made.task_count, made.search_space) == (99, 2, original.search_space)
+    assert AuditEntry.objects.get().detail == f"clone of campaign {original.pk}"
+    with pytest.raises(CommandError, match="task_count: must be from 1"):
+        run("clone", original.pk, "--tasks", 0)
+
+
+def test_its_space_tasks_workers_and_log_are_printed() -> None:
+    task = factories.completed_task(2.5, by=factories.worker("lab-7"))
+    number = task.campaign_id
+
+    assert json.loads(run("export-space", number)) == task.campaign.search_space
+    assert f"{task.pk:8}  #0      completed    2.5000  seed 42" in run("tasks", number)
+    assert run("tasks", number, "--state", "failed") == ""
+    assert run("workers", number) == "lab-7: 1 results, best 2.5000, 0 running, 0 lost\n"
+    assert "created the campaign" in run("log", number)
+    told = json.loads(run("show-task", task.pk))
+    assert (told["id"], told["result"]["val_bpb"]) == (task.pk, 2.5)
+
+
+def test_a_task_runs_again_with_a_new_seed() -> None:
+    task = factories.completed_task(2.5)
+
+    said = run("run-again", task.pk)
+
+    assert "is pending: number 1, seed 43" in said
+    assert task.campaign.tasks.get(number=1).params == task.params
+    with pytest.raises(CommandError, match="There is no task 999"):
+        run("run-again", 999)

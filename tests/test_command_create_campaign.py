@@ -160,3 +160,17 @@ def test_a_data_set_is_named_or_given_but_not_both(tmp_path: Path) -> None:
 def test_a_data_set_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"Cannot read the data set .*missing\.txt"):
         create("gone", "--dataset-file", str(tmp_path / "missing.txt"))
+
+
+def test_a_preview_tells_what_would_run_and_stores_nothing(tmp_path: Path) -> None:
+    space = tmp_path / "space.json"
+    space.write_text(json.dumps(factories.SMALL_SPACE))
+
+    told = json.loads(create("x", "--preview", "--space", str(space), "--tasks", "3"))
+
+    assert [one["seed"] for one in told["configs"]] == [42, 43, 44]
+    assert told["survey"]["combinations"] == 3
+    assert told["forecast"]["compute_seconds"] == 180
+    assert not Campaign.objects.exists()
+    with pytest.raises(CommandError, match="sampler"):
+        create("x", "--preview", "--sampler", "luck")

@@ -99,3 +99,15 @@ def test_a_campaign_that_does_not_exist_is_refused() -> None:
         board(99)
     with pytest.raises(CommandError, match="no campaign yet"):
         board()
+
+
+def test_another_order_keeps_the_ranks(campaign: Campaign) -> None:
+    def ranks(*arguments: str) -> list[int]:
+        return [row["rank"] for row in json.loads(board(campaign.pk, "--json", *arguments))]
+
+    assert ranks("--sort=-rank") == [3, 2, 1]
+    assert ranks("--sort", "seed") == [2, 1, 3]
+    assert ranks("--offset", "1", "--limit", "1") == [2]
+    assert ranks("--evaluation", "subset") == []
+    with pytest.raises(CommandError, match="sort: Must be one of: rank, val_bpb"):
+        board(campaign.pk, "--sort", "luck")

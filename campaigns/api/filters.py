@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, ClassVar, Final
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import F, FloatField, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django_filters import rest_framework as filters
@@ -82,6 +84,11 @@ CAMPAIGN_SORTS: Final = {
     "owner": "",
 }
 MAX_ID: Final = 2**63 - 1
+# What databases hold in every time zone.
+IN_CALENDAR: Final = (
+    MinValueValidator(dt.datetime(1970, 1, 1, tzinfo=dt.UTC)),
+    MaxValueValidator(dt.datetime(9000, 1, 1, tzinfo=dt.UTC)),
+)
 # Beyond every val_bpb.
 NO_VALUE: Final = 1e300
 
@@ -245,8 +252,8 @@ class AuditFilter(filters.FilterSet):
     search = filters.CharFilter(
         field_name="target_name", lookup_expr="icontains", help_text="A part of the target's name."
     )
-    since = filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
-    until = filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+    since = filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte", validators=IN_CALENDAR)
+    until = filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt", validators=IN_CALENDAR)
 
     class Meta:
         model = AuditEntry

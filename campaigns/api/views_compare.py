@@ -141,10 +141,20 @@ class CompareView(GenericAPIView[Any]):
         responses={200: ComparisonSerializer, **errors(400, 404)},
     )
     def get(self, request: Request) -> Response:
-        asked = query(CompareQuerySerializer, request)
-        compared = _tasks if "tasks" in asked else _campaigns
-        pks = asked.get("tasks") or asked["campaigns"]
-        return Response(ComparisonSerializer(compared(pks, asked["x"])).data)
+        return Response(compared(query(CompareQuerySerializer, request)))
+
+
+def compared(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return a comparison as JSON data, for what `CompareQuerySerializer` let through.
+
+    Raises NotFound.
+    """
+    if "tasks" in asked:
+        found = _tasks(asked["tasks"], asked["x"])
+    else:
+        found = _campaigns(asked["campaigns"], asked["x"])
+    data: dict[str, Any] = ComparisonSerializer(found).data
+    return data
 
 
 def _tasks(pks: Sequence[int], axis: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import asdict
 from typing import Any
 
@@ -254,14 +255,19 @@ class PreviewView(GenericAPIView[Any]):
     )
     def post(self, request: Request) -> Response:
         steering.must_create(person(request))
-        spec: CampaignSpec = body(CampaignSpecSerializer, request)
-        space = check_campaign(spec).to_json()
-        found = previews.preview(asdict(spec) | {"search_space": space}, now=database_now())
-        return Response(PreviewSerializer(preview_json(found)).data)
+        return Response(previewed(body(CampaignSpecSerializer, request), now=database_now()))
 
 
-def preview_json(found: previews.Preview) -> dict[str, Any]:
-    """Return a preview as the API tells it: each config as an object."""
+def previewed(spec: CampaignSpec, *, now: dt.datetime) -> dict[str, Any]:
+    """Return what a campaign would run, as JSON data. Raises InvalidCampaign."""
+    space = check_campaign(spec).to_json()
+    found = previews.preview(asdict(spec) | {"search_space": space}, now=now)
+    data: dict[str, Any] = PreviewSerializer(_preview_data(found)).data
+    return data
+
+
+def _preview_data(found: previews.Preview) -> dict[str, Any]:
+    """Return a preview with each config as an object."""
     survey = found.survey
     configs = [
         {"seed": seed, "params": {name: values[number] for name, values in found.rows}}

@@ -14,7 +14,7 @@ from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import exports, leaderboard
+from campaigns import board, exports, leaderboard
 from campaigns.api.filters import Cursor, ResultFilter
 from campaigns.api.openapi import errors
 from campaigns.api.parsers import AlwaysJSON
@@ -54,7 +54,10 @@ class ResultsView(ListAPIView[Result]):
 
 
 class LeaderboardView(GenericAPIView[Campaign]):
-    """The measured results of a campaign: best first, or by another column with the same ranks."""
+    """The measured results of a campaign: best first, or by another column with the same ranks.
+
+    With `state` also, or only, the tasks that ended without a rank, below the ranked ones.
+    """
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -71,15 +74,32 @@ class LeaderboardView(GenericAPIView[Campaign]):
         asked = query(LeaderboardQuerySerializer, request)
         campaign = self.get_object()
         varying, constant = leaderboard.varying_params(campaign)
-        sorts = [*leaderboard.SORTS, *(leaderboard.PARAM_PREFIX + name for name in varying)]
-        if asked["sort"].removeprefix("-") not in sorts:
-            raise ValidationError({"sort": [f"Must be one of: {', '.join(sorts)}."]})
         reply = {
-            "rows": leaderboard.rank(campaign, **asked),
+            "rows": rows_of(campaign, asked),
             "varying_params": varying,
             "constant_params": constant,
         }
         return Response(LeaderboardSerializer(reply).data)
+
+
+def ranked(campaign: Campaign, asked: dict[str, Any]) -> list[leaderboard.Row]:
+    """Return the rows that `LeaderboardQuerySerializer` let through. Raises ValidationError."""
+    _check_sort(campaign, asked["sort"])
+    return leaderboard.rank(campaign, **asked)
+
+
+def rows_of(campaign: Campaign, asked: dict[str, Any]) -> list[board.Entry]:
+    """Return the rows, of the state asked for. Raises ValidationError."""
+    _check_sort(campaign, asked["sort"])
+    limit, offset, chosen = asked.pop("limit"), asked.pop("offset"), board.Asked(**asked)
+    return board.entries(campaign, chosen, limit=limit, offset=offset)
+
+
+def _check_sort(campaign: Campaign, sort: str) -> None:
+    varying, _ = leaderboard.varying_params(campaign)
+    sorts = [*leaderboard.SORTS, *(leaderboard.PARAM_PREFIX + name for name in varying)]
+    if sort.removeprefix("-") not in sorts:
+        raise ValidationError({"sort": [f"Must be one of: {', '.join(sorts)}."]})
 
 
 class ExportView(GenericAPIView[Campaign]):

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, Final
 
-from django.core.exceptions import ObjectDoesNotExist
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import OuterRef, Subquery
+from rest_framework.utils.encoders import JSONEncoder
 
-from campaigns import leaderboard, lifecycle, steering
+from campaigns import contributions, history, leaderboard, lifecycle, steering
+from campaigns.api.views_tasks import task_detail
 from campaigns.clock import database_now
-from campaigns.lookup import campaign_or_error
-from campaigns.models import Campaign, CampaignState, Result, Task
+from campaigns.cloning import spec_of
+from campaigns.lookup import campaign_or_error, task_or_error, user_or_error
+from campaigns.models import (
+    Campaign,
+    CampaignState,
+    FailureClass,
+    Result,
+    Task,
+    TaskState,
+)
 from campaigns.progress import campaign_progress
-from campaigns.terminal import plain, progress_sentence
+from campaigns.terminal import progress_sentence
+from workers.plain_text import plain
+
+EVENTS: Final = 100
 
 
 class Command(BaseCommand):
     """`manage.py campaign VERB`."""
 
     help = (
-        "List campaigns, and launch, pause, resume, cancel or grow one. Made by create_campaign, "
-        "read by leaderboard and export_results."
+        "List campaigns, and launch, pause, resume, cancel, clone or grow one. Made by "
+        "create_campaign, read by leaderboard, analysis, compare and export_results."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -37,6 +49,9 @@ class Command(BaseCommand):
             ("show", "its state and how far it is"),
             ("launch", "make the tasks of a draft and hand them out"),
             ("resume", "hand out tasks again"),
+            ("export-space", "print its search space as JSON, for create_campaign --space"),
+            ("workers", "what each worker did for it"),
+            ("log", "what happened to it, the latest first"),
         ):
             _campaign(verbs.add_parser(verb, help=text))
         for verb, text in (
@@ -53,7 +68,19 @@ class Command(BaseCommand):
         one = _campaign(verbs.add_parser("raise-attempts", help="let each task try more often"))
         one.add_argument("--failed", type=int, metavar="N", help="tries that may fail")
         one.add_argument("--lost", type=int, metavar="N", help="tries that may be lost")
+        one = _campaign(verbs.add_parser("clone", help="make a draft like it"))
+        one.add_argument("--name", help='default: its name and "(copy)"')
+        one.add_argument("--tasks", type=int, dest="task_count")
+        one.add_argument("--budget", type=float, dest="time_budget_seconds", metavar="SECONDS")
+        one.add_argument("--seed", type=int, dest="base_seed")
+        one.add_argument("--sampler")
+        one.add_argument("--owner", metavar="USERNAME")
+        one = _campaign(verbs.add_parser("tasks", help="its tasks, by number"))
+        one.add_argument("--state", choices=TaskState.values)
+        one.add_argument("--failure-class", choices=FailureClass.values)
         for verb, text in (
+            ("show-task", "everything about a task, as JSON"),
+            ("run-again", "add a task with the same params and a new seed"),
             ("retry-task", "give a failed task one more try"),
             ("cancel-task", "end a task that waits or runs"),
         ):
@@ -135,9 +162,7 @@ class Command(BaseCommand):
         if not isinstance(params, dict):
             raise CommandError('The params must be a JSON object like {"lr": 0.001}.')
         task = steering.enqueue(None, campaign, params, seed=options["seed"], now=database_now())
-        self.stdout.write(
-            f"Task {task.pk} is {task.state}: number {task.number}, seed {task.seed}."
-        )
+        self._say_added(task)
 
     def retry_task(self, options: dict[str, Any]) -> None:
         """Failed → pending."""
@@ -147,16 +172,80 @@ class Command(BaseCommand):
         """Pending or leased → cancelled."""
         self._change_task(steering.cancel_task, options["task"])
 
+    def clone(self, options: dict[str, Any]) -> None:
+        """Make a draft like it; what is named differs."""
+        cloned = campaign_or_error(options["campaign"])
+        names = ("name", "task_count", "time_budget_seconds", "base_seed", "sampler")
+        changes = {name: options[name] for name in names if options[name] is not None}
+        made = steering.create_campaign(
+            None,
+            spec_of(cloned, **changes),
+            owner=user_or_error(options["owner"]) if options["owner"] else None,
+            now=database_now(),
+            detail=f"clone of campaign {cloned.pk}",
+        )
+        self._say(made)
+
+    def export_space(self, options: dict[str, Any]) -> None:
+        """Print the search space."""
+        self.stdout.write(json.dumps(campaign_or_error(options["campaign"]).search_space, indent=2))
+
+    def tasks(self, options: dict[str, Any]) -> None:
+        """Print a line for each task."""
+        campaign = campaign_or_error(options["campaign"])
+        wanted = {name: options[name] for name in ("state", "failure_class") if options[name]}
+        tasks = campaign.tasks.filter(**wanted).select_related("result").order_by("number")
+        for task in tasks.iterator(chunk_size=1_000):
+            result = getattr(task, "result", None)
+            value = f"{result.val_bpb:.4f}" if result and result.val_bpb is not None else "–"
+            self.stdout.write(
+                f"{task.pk:8}  #{task.number:<6} {task.state:9}  {value:>8}  seed {task.seed}  "
+                f"{task.failure_class:14} {plain(json.dumps(task.params))}"
+            )
+
+    def workers(self, options: dict[str, Any]) -> None:
+        """Print a line for each worker that took a task."""
+        campaign = campaign_or_error(options["campaign"])
+        for row in contributions.of_workers(campaign, now=database_now()):
+            value = "–" if row.best is None else f"{row.best:.4f}"
+            failed = ", ".join(f"{number} {name}" for name, number in row.failures.items())
+            self.stdout.write(
+                f"{plain(row.worker.name)}: {row.completed:,} results, best {value}, "
+                f"{row.running} running, {row.lost} lost{f', {failed}' if failed else ''}"
+            )
+
+    def log(self, options: dict[str, Any]) -> None:
+        """Print the latest events."""
+        campaign = campaign_or_error(options["campaign"])
+        for event in history.events(campaign, before=None, limit=EVENTS):
+            about = f" (task {event.task.pk})" if event.task else ""
+            detail = f": {event.detail}" if event.detail else ""
+            line = f"{event.who or 'server'} {event.what}{about}{detail}"
+            self.stdout.write(f"{event.at:%Y-%m-%d %H:%M:%S}  {plain(line)}")
+
+    def show_task(self, options: dict[str, Any]) -> None:
+        """Print what the API tells of a task."""
+        task = task_or_error(options["task"])
+        self.stdout.write(json.dumps(task_detail(task.pk), indent=2, cls=JSONEncoder))
+
+    def run_again(self, options: dict[str, Any]) -> None:
+        """The same params, a new seed."""
+        task = task_or_error(options["task"])
+        added = steering.enqueue(None, task.campaign, task.params, now=database_now())
+        self._say_added(added)
+
     def _change(self, verb: Any, options: dict[str, Any], **arguments: Any) -> None:
         campaign = campaign_or_error(options["campaign"])
         verb(None, campaign, now=database_now(), **arguments)
         self._say(campaign)
 
+    def _say_added(self, task: Task) -> None:
+        self.stdout.write(
+            f"Task {task.pk} is {task.state}: number {task.number}, seed {task.seed}."
+        )
+
     def _change_task(self, verb: Any, number: int) -> None:
-        try:
-            task = Task.objects.select_related("campaign").get(pk=number)
-        except ObjectDoesNotExist as error:
-            raise CommandError(f"There is no task {number}.") from error
+        task = task_or_error(number)
         verb(None, task, now=database_now())
         task.refresh_from_db(fields=["state"])
         self.stdout.write(f"Task {task.pk} is {task.state}.")

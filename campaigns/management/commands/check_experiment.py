@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from campaigns.script_contract import check_script
-from campaigns.terminal import plain
+from workers.plain_text import plain
 
 
 class Command(BaseCommand):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from campaigns import lifecycle
+from campaigns import lifecycle, steering
+from campaigns.api.views_design import previewed
 from campaigns.clock import database_now
 from campaigns.demonstration import store_file
 from campaigns.lifecycle import CampaignSpec
+from campaigns.lookup import user_or_error
 from campaigns.space_import import ImportedSpace, UnreadableSpace, read_space
 from workers.protocol import IsolationTier
 
@@ -52,11 +54,16 @@ class Command(BaseCommand):
         add("--max-failed-attempts", type=int, default=2)
         add("--max-lost-attempts", type=int, default=5)
         add("--launch", action="store_true")
+        add(
+            "--preview",
+            action="store_true",
+            help="store nothing; print as JSON what it would run, how large its space is, its cost",
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         if options["dataset"] and options["dataset_file"]:
             raise CommandError("Give --dataset or --dataset-file, not both.")
-        owner = _user(options["owner"])
+        owner = user_or_error(options["owner"]) if options["owner"] else None
         imported = _read_space(options["space"])
         suggested = imported.suggested if imported else {}
         dataset = options["dataset"]
@@ -80,11 +87,14 @@ class Command(BaseCommand):
         )
         now = database_now()
         try:
+            if options["preview"]:
+                self.stdout.write(json.dumps(previewed(spec, now=now), indent=2))
+                return
             # One transaction: a space that turns out too small at launch leaves no draft behind.
             with transaction.atomic():
-                campaign = lifecycle.create_campaign(spec, owner=owner, now=now)
+                campaign = steering.create_campaign(None, spec, owner=owner, now=now)
                 if options["launch"]:
-                    lifecycle.launch(campaign, now=now)
+                    steering.launch(None, campaign, now=now)
         except lifecycle.InvalidCampaign as error:
             lines = [f"  {field}: {' '.join(texts)}" for field, texts in error.errors.items()]
             raise CommandError("The campaign was refused:\n" + "\n".join(lines)) from error
@@ -96,18 +106,6 @@ class Command(BaseCommand):
             f"{campaign.time_budget_seconds:g} s on {campaign.dataset}.{waits} "
             f"Page: {campaign.get_absolute_url()}"
         )
-
-
-def _user(username: str) -> User | None:
-    """Return the user of this name, None for "". Raises CommandError."""
-    if not username:
-        return None
-    try:
-        return User.objects.get(username=username)
-    except User.DoesNotExist as error:
-        raise CommandError(
-            f"There is no user {username!r}; make one with: manage.py createsuperuser"
-        ) from error
 
 
 def _first_given(*values: Any) -> Any:

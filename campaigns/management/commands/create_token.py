@@ -5,11 +5,11 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 
 from campaigns import personal_tokens
 from campaigns.clock import database_now
+from campaigns.lookup import user_or_error
 
 
 class Command(BaseCommand):
@@ -22,12 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="command line", help="what the token is for")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        user = User.objects.filter(username=options["username"]).first()
-        if user is None:
-            raise CommandError(
-                f"There is no user {options['username']!r}; make one with: "
-                "manage.py createsuperuser"
-            )
+        user = user_or_error(options["username"])
         try:
             _, secret = personal_tokens.create(user, options["name"], now=database_now())
         except personal_tokens.TokenRefused as error:

@@ -7,9 +7,12 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from rest_framework.exceptions import ValidationError
 
 from campaigns import leaderboard
+from campaigns.api.errors import error_text
+from campaigns.api.views_results import ranked
 from campaigns.clock import database_now
 from campaigns.lookup import campaign_or_error
 from campaigns.progress import campaign_progress
@@ -25,13 +28,25 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("campaign", nargs="?", type=int, help="its number (default: the newest)")
         add("--limit", type=int, default=20, help="rows (default 20)")
+        add("--offset", type=int, default=0, help="ranks to pass over")
         add("--device", default="", help="only results measured on this device")
+        add("--evaluation", choices=["full", "subset"], default="", help="only those on so much")
+        add(
+            "--sort",
+            default="rank",
+            help="rank, val_bpb, seed, steps, tokens, device, time or param.NAME; with - before "
+            "it (--sort=-time) descending",
+        )
         add("--json", action="store_true", help="one JSON array instead of a table")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         campaign = campaign_or_error(options["campaign"])
-        limit = max(1, options["limit"])
-        rows = leaderboard.rank(campaign, limit=limit, device=options["device"])
+        asked = {name: options[name] for name in ("offset", "device", "evaluation", "sort")}
+        asked["limit"] = max(1, options["limit"])
+        try:
+            rows = ranked(campaign, asked)
+        except ValidationError as error:
+            raise CommandError(error_text(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps([_as_json(row) for row in rows], indent=2))
             return

@@ -1,0 +1,37 @@
+"""Print two to five tasks or campaigns side by side."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from rest_framework.exceptions import APIException
+
+from campaigns.api.errors import error_text
+from campaigns.api.views_compare import CompareQuerySerializer, compared
+
+
+class Command(BaseCommand):
+    """`manage.py compare`."""
+
+    help = "Print tasks or campaigns side by side as JSON: params, values, spread, curves."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--tasks", metavar="N,N", help="numbers of 2 to 5 tasks, with commas between them")
+        add("--campaigns", metavar="N,N", help="numbers of 2 to 5 campaigns")
+        add("--x", help="what the curves go over: seconds, steps, tokens; or results, hours")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        names = ("tasks", "campaigns", "x")
+        query = CompareQuerySerializer(
+            data={name: options[name] for name in names if options[name] is not None}
+        )
+        try:
+            query.is_valid(raise_exception=True)
+            found = compared(query.validated_data)
+        except APIException as error:
+            raise CommandError(error_text(error)) from error
+        self.stdout.write(json.dumps(found, indent=2))

@@ -1,0 +1,46 @@
+"""List and revoke personal tokens; `create_token` makes them."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from campaigns import personal_tokens
+from campaigns.clock import database_now
+from campaigns.lookup import user_or_error
+from campaigns.models import PersonalToken
+from workers.plain_text import plain
+
+
+class Command(BaseCommand):
+    """`manage.py token VERB`."""
+
+    help = "List a person's API tokens, or revoke one. Made by create_token."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        one = verbs.add_parser("list", help="a person's tokens, the last made first")
+        one.add_argument("username")
+        one = verbs.add_parser("revoke", help="it opens nothing from the next request on")
+        one.add_argument("token", type=int, help="its number, from list")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        getattr(self, options["verb"])(options)
+
+    def list(self, options: dict[str, Any]) -> None:
+        """Print a line for each."""
+        user = user_or_error(options["username"])
+        for token in user.personal_tokens.order_by("-pk"):
+            used = f"{token.last_used_at:%Y-%m-%d %H:%M}" if token.last_used_at else "never"
+            self.stdout.write(f"{token.pk:6}  {plain(token.name)}, last used: {used}")
+
+    def revoke(self, options: dict[str, Any]) -> None:
+        """Delete it."""
+        token = PersonalToken.objects.select_related("user").filter(pk=options["token"]).first()
+        if token is None:
+            raise CommandError(f"There is no token {options['token']}.")
+        said = f"The token {plain(token.name)} of {token.user} is revoked."
+        personal_tokens.revoke(token, actor=None, now=database_now())
+        self.stdout.write(said)
