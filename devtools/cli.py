@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devtools import locks, suite
+from devtools import audit, locks, suite
 from devtools.environment import (
     LEVELS,
     Environment,
@@ -118,6 +118,13 @@ def lock(environment: Environment, arguments: Arguments) -> int:
     return locks.write_locks(environment, upgrade="--upgrade" in arguments)
 
 
+def audit_packages(environment: Environment, arguments: Arguments) -> int:
+    """Look the pinned packages up in the public advisories."""
+    if not set(arguments) <= {"--required"}:
+        raise SetupError("audit takes only --required: no answer is then a failure, too.")
+    return audit.audit_locks(environment, required="--required" in arguments)
+
+
 def setup(environment: Environment, arguments: Arguments) -> int:
     """Set up only; the level is the argument, ``dev`` without one."""
     level = arguments[0] if arguments else "dev"
@@ -158,6 +165,12 @@ COMMANDS = {
         Command("bench-pages", "measure the pages with up to 100,000 results", bench_pages, "dev"),
         Command("chaos", "break everything for 10 minutes, prove nothing is lost", chaos, "dev"),
         Command("lock", "pin all packages anew (--upgrade: newest in range)", lock, "dev"),
+        Command(
+            "audit",
+            "known flaws of the pinned packages (needs the internet)",
+            audit_packages,
+            "dev",
+        ),
         Command("setup", "environment and packages only (worker, runtime, dev)", setup, None),
         Command("help", "this list", show_help, None),
     )
