@@ -12,7 +12,7 @@ from campaigns import lifecycle, scripts
 from campaigns.clock import database_now
 from campaigns.models import HEX_SHA256_LENGTH, Package
 from campaigns.script_source import MAX_SCRIPT_BYTES
-from campaigns.terminal import plain
+from workers.plain_text import plain
 
 # Fewer letters than these are easily two scripts'.
 _FEWEST_LETTERS = 8
