@@ -9,8 +9,9 @@ from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from campaigns import lifecycle
-from campaigns.models import Campaign
+from campaigns.models import Campaign, Task
 from tests import factories
+from workers.protocol import FailureClass
 
 pytestmark = pytest.mark.django_db
 
@@ -125,10 +126,40 @@ def test_the_leaderboard_is_cut_by_limit_and_offset_and_narrowed_by_device() -> 
     assert get(campaign, "leaderboard", evaluation="subset")["rows"] == []
 
 
+def test_the_leaderboard_is_filtered_by_how_tasks_ended() -> None:
+    campaign = campaign_with(3.0, 2.5, simulated=(1.0,))
+    lifecycle.enqueue(campaign, {"lr": 0.001, "d_model": 64}, now=factories.NOW)
+    attempt = factories.claim_one(factories.worker(), now=factories.at(60))
+    Task.objects.filter(pk=attempt.task_id).update(max_failed_attempts=1)
+    factories.fail(attempt, FailureClass.OOM, now=factories.at(61))
+
+    usual = get(campaign, "leaderboard")["rows"]
+    everything = get(campaign, "leaderboard", state="all")["rows"]
+    (failed,) = get(campaign, "leaderboard", state="failed")["rows"]
+    (simulated,) = get(campaign, "leaderboard", state="simulated", sort="-val_bpb")["rows"]
+
+    assert [row["rank"] for row in usual] == [1, 2]
+    assert [row["rank"] for row in everything] == [1, 2, None]
+    assert everything[2] == failed
+    assert failed["result"] is None
+    assert (failed["state"], failed["reason"]) == ("failed", "failed: out of memory")
+    assert (failed["task_id"], failed["params"]["d_model"]) == (attempt.task_id, 64)
+    assert (simulated["rank"], simulated["result"]["val_bpb"]) == (None, 1.0)
+
+
 @pytest.mark.parametrize(
     "query",
-    [{"sort": "luck"}, {"sort": "param.luck"}, {"sort": "--rank"}, {"order": "up"}]
-    + [{"evaluation": "half"}, {"limit": "0"}, {"limit": "501"}, {"offset": "-1"}, {"limit": "x"}],
+    [
+        *({"sort": "luck"}, {"sort": "param.luck"}, {"sort": "--rank"}, {"order": "up"}),
+        *(
+            {"state": "pending"},
+            {"evaluation": "half"},
+            {"limit": "0"},
+            {"limit": "501"},
+            {"offset": "-1"},
+            {"limit": "x"},
+        ),
+    ],
 )
 def test_a_part_of_the_leaderboard_that_makes_no_sense_is_refused(query: dict[str, str]) -> None:
     campaign = factories.campaign()

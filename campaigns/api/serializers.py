@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
+from campaigns import board
 from campaigns.api.serializers_agent import DatasetReferenceSerializer
 from campaigns.models import Attempt, Campaign, PackageOrigin, Result, Task
 from workers.models import ISOLATION_CHOICES
@@ -222,6 +223,13 @@ class LeaderboardQuerySerializer(serializers.Serializer[dict[str, Any]]):
 
     limit = serializers.IntegerField(default=50, min_value=1, max_value=MAX_LEADERBOARD_ROWS)
     offset = serializers.IntegerField(default=0, min_value=0, max_value=10_000_000)
+    state = serializers.ChoiceField(
+        choices=board.STATES,
+        default=str(board.Standing.COMPLETED),
+        help_text="How the tasks ended: with a measured value (the only ones with a rank), or "
+        "without one and why; all: the ranked ones, below them the others. Simulated results "
+        "only by their own word.",
+    )
     device = serializers.CharField(
         default="", max_length=100, help_text="Rank only what was measured on it, among itself."
     )
@@ -257,14 +265,20 @@ class ExportQuerySerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class LeaderboardRowSerializer(serializers.Serializer[Any]):
-    """`leaderboard.Row`."""
+    """`board.Entry`."""
 
-    rank = serializers.IntegerField()
-    result = ResultSerializer()
+    rank = serializers.IntegerField(allow_null=True, help_text="null for what has no rank.")
+    state = serializers.ChoiceField(source="standing", choices=[str(one) for one in board.Standing])
+    reason = serializers.CharField(help_text="Why it has no rank; empty for what has.")
+    task_id = serializers.IntegerField(source="task.pk")
+    task_number = serializers.IntegerField(source="task.number")
+    params = serializers.DictField(source="task.params")
+    seed = serializers.IntegerField(source="task.seed")
+    result = ResultSerializer(allow_null=True, help_text="null for a task that failed.")
 
 
 class LeaderboardSerializer(serializers.Serializer[Any]):
-    """The ranked results, and which params tell them apart."""
+    """The rows that were asked for, and which params tell them apart."""
 
     rows = LeaderboardRowSerializer(many=True)
     varying_params = serializers.ListField(child=serializers.CharField())
