@@ -6,9 +6,9 @@ snapshot, so the servers and agents under test may go on working. Reads only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db import connections, transaction
@@ -55,132 +55,168 @@ def violations(using: str = "default", *, acknowledged: Mapping[UUID, str] = NOT
 
     `acknowledged` maps the lease ids of submits that were answered with 2xx to the verdict told.
     """
-    with _snapshot(using):
-        return [
-            *_leases(using),
-            *_results(using),
-            *_answers(using, acknowledged),
-            *_journal(using),
-        ]
+    rows = _read(using)
+    return [*_leases(rows), *_results(rows), *_answers(rows, acknowledged), *_journal(rows)]
 
 
-@contextmanager
-def _snapshot(using: str) -> Iterator[None]:
+class TaskRow(NamedTuple):
+    """Columns of a task."""
+
+    campaign_id: int
+    state: str
+    lease_id: UUID | None
+    worker_id: int | None
+
+
+class AttemptRow(NamedTuple):
+    """Columns of an attempt."""
+
+    task_id: int
+    outcome: str
+    lease_id: UUID
+    worker_id: int
+    submission_digest: str
+    answer: Any
+
+
+class ResultRow(NamedTuple):
+    """Columns of a result."""
+
+    task_id: int
+    attempt_id: int
+    campaign_id: int
+
+
+class ChangeRow(NamedTuple):
+    """Columns of a line of the journal."""
+
+    pk: int
+    subject: str
+    campaign_id: int
+    task_id: int
+    attempt_id: int
+    from_state: str
+    to_state: str
+
+    @property
+    def subject_id(self) -> int:
+        """The number of the campaign, task or attempt it tells of."""
+        number: int = getattr(self, f"{self.subject}_id")
+        return number
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What stood in the tables at one moment, by number."""
+
+    campaigns: dict[int, str]
+    tasks: dict[int, TaskRow]
+    attempts: dict[int, AttemptRow]
+    results: list[ResultRow]
+    changes: list[ChangeRow]
+
+
+def _read(using: str) -> Rows:
+    """Read everything in one snapshot."""
     connection = connections[using]
     outermost = not connection.in_atomic_block
     with transaction.atomic(using=using):
         if outermost and connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        yield
+        tasks = Task.objects.using(using).order_by().values_list("pk", *TaskRow._fields)
+        attempts = Attempt.objects.using(using).order_by().values_list("pk", *AttemptRow._fields)
+        results = Result.objects.using(using).order_by().values_list(*ResultRow._fields)
+        changes = StateChange.objects.using(using).order_by("pk")
+        return Rows(
+            campaigns=dict(Campaign.objects.using(using).order_by().values_list("pk", "state")),
+            tasks={pk: TaskRow(*columns) for pk, *columns in tasks},
+            attempts={pk: AttemptRow(*columns) for pk, *columns in attempts},
+            results=[ResultRow(*columns) for columns in results],
+            changes=[ChangeRow(*c) for c in changes.values_list(*ChangeRow._fields)],
+        )
 
 
-def _leases(using: str) -> Iterator[str]:
+def _leases(rows: Rows) -> Iterator[str]:
     """At most one live attempt per task; leased exactly when it is the attempt of that lease."""
     running: dict[int, list[tuple[UUID, int]]] = {}
-    live = Attempt.objects.using(using).filter(outcome=AttemptOutcome.RUNNING)
-    for task_id, lease_id, worker_id in live.values_list("task_id", "lease_id", "worker_id"):
-        running.setdefault(task_id, []).append((lease_id, worker_id))
-    leased = Task.objects.using(using).filter(state=TaskState.LEASED)
-    held = {
-        pk: (lease_id, worker_id)
-        for pk, lease_id, worker_id in leased.values_list("pk", "lease_id", "worker_id")
-    }
-    for task_id, attempts in running.items():
-        if len(attempts) > 1:
-            yield f"task {task_id}: {len(attempts)} attempts run at once"
-        if task_id not in held:
-            yield f"task {task_id}: an attempt runs, and the task is not leased"
-    for task_id, lease in held.items():
-        if lease not in running.get(task_id, []):
-            yield f"task {task_id}: leased, but no attempt runs under its lease {lease[0]}"
+    for attempt in rows.attempts.values():
+        if attempt.outcome == AttemptOutcome.RUNNING:
+            lease = attempt.lease_id, attempt.worker_id
+            running.setdefault(attempt.task_id, []).append(lease)
+    for task_id, leases in running.items():
+        if len(leases) > 1:
+            yield f"task {task_id}: {len(leases)} attempts run at once"
+        if rows.tasks[task_id].state != TaskState.LEASED:
+            yield f"task {task_id}: an attempt runs, and the task is {rows.tasks[task_id].state}"
+    for task_id, task in rows.tasks.items():
+        held = task.lease_id, task.worker_id
+        if task.state == TaskState.LEASED and held not in running.get(task_id, []):
+            yield f"task {task_id}: leased, but no attempt runs under its lease {task.lease_id}"
 
 
-def _results(using: str) -> Iterator[str]:
+def _results(rows: Rows) -> Iterator[str]:
     """Each completed task has one result, of the attempt its journal names; no other task has."""
-    completed = Task.objects.using(using).filter(state=TaskState.COMPLETED)
-    without = set(completed.values_list("pk", flat=True))
-    named = dict(
-        StateChange.objects.using(using)
-        .filter(subject=ChangeSubject.TASK, to_state=TaskState.COMPLETED)
-        .order_by("pk")
-        .values_list("task_id", "attempt_id")
-    )
-    winners = set()
-    rows = Result.objects.using(using).values_list(
-        "task_id",
-        "attempt_id",
-        "attempt__task_id",
-        "attempt__outcome",
-        "campaign_id",
-        "task__campaign_id",
-    )
-    for task_id, attempt_id, attempt_task_id, outcome, campaign_id, task_campaign_id in rows:
-        winners.add(attempt_id)
-        if task_id not in without:
+    completed = {pk for pk, task in rows.tasks.items() if task.state == TaskState.COMPLETED}
+    named = {
+        change.task_id: change.attempt_id
+        for change in rows.changes
+        if (change.subject, change.to_state) == (ChangeSubject.TASK, TaskState.COMPLETED)
+    }
+    told = set()
+    for task_id, attempt_id, campaign_id in rows.results:
+        if task_id in told:
+            yield f"task {task_id}: has two results"
+        told.add(task_id)
+        attempt = rows.attempts[attempt_id]
+        if task_id not in completed:
             yield f"task {task_id}: has a result, and is not completed"
-        without.discard(task_id)
-        if (attempt_task_id, task_campaign_id) != (task_id, campaign_id):
+        if (attempt.task_id, rows.tasks[task_id].campaign_id) != (task_id, campaign_id):
             yield f"task {task_id}: its result is of another task or campaign"
-        if outcome not in BROUGHT_THE_RESULT:
-            yield f"task {task_id}: its result is of attempt {attempt_id}, which is {outcome}"
+        if attempt.outcome not in BROUGHT_THE_RESULT:
+            yield f"task {task_id}: its result is of an attempt that is {attempt.outcome}"
         if named.get(task_id) != attempt_id:
             yield f"task {task_id}: attempt {named.get(task_id)} completed it, not {attempt_id}"
-    for task_id in without:
+    for task_id in completed - told:
         yield f"task {task_id}: completed without a result"
-    brought = Attempt.objects.using(using).filter(outcome__in=BROUGHT_THE_RESULT)
-    for attempt_id in set(brought.values_list("pk", flat=True)) - winners:
-        yield f"attempt {attempt_id}: said to have brought a result, and there is none"
+    winners = {result.attempt_id for result in rows.results}
+    for attempt_id, attempt in rows.attempts.items():
+        if attempt.outcome in BROUGHT_THE_RESULT and attempt_id not in winners:
+            yield f"attempt {attempt_id}: said to have brought a result, and there is none"
 
 
-def _answers(using: str, acknowledged: Mapping[UUID, str]) -> Iterator[str]:
+def _answers(rows: Rows, acknowledged: Mapping[UUID, str]) -> Iterator[str]:
     """What an agent was told is what is stored, and what was stored was told."""
-    rows = Attempt.objects.using(using).exclude(submission_digest="")
     stored: dict[UUID, str] = {}
-    for pk, lease_id, outcome, answer in rows.values_list("pk", "lease_id", "outcome", "answer"):
-        verdict = answer["verdict"] if answer else "nothing"
-        stored[lease_id] = verdict
-        if outcome not in OUTCOMES.get(verdict, set()):
-            yield f"attempt {pk}: answered {verdict!r}, and is {outcome}"
+    for pk, attempt in rows.attempts.items():
+        if not attempt.submission_digest:
+            continue
+        verdict = attempt.answer["verdict"] if attempt.answer else "nothing"
+        stored[attempt.lease_id] = verdict
+        if attempt.outcome not in OUTCOMES.get(verdict, set()):
+            yield f"attempt {pk}: answered {verdict!r}, and is {attempt.outcome}"
     for lease_id, verdict in acknowledged.items():
         if stored.get(lease_id) != verdict:
             kept = stored.get(lease_id, "nothing")
             yield f"lease {lease_id}: the agent was told {verdict!r}, stored is {kept!r}"
 
 
-def _journal(using: str) -> Iterator[str]:
+def _journal(rows: Rows) -> Iterator[str]:
     """Each change begins where the one before ended, and the last led to the state of now."""
     reached: dict[tuple[str, int], str] = {}
-    changes = StateChange.objects.using(using).order_by("pk")
-    columns = "pk", "subject", "campaign_id", "task_id", "attempt_id", "from_state", "to_state"
-    for pk, subject, campaign_id, task_id, attempt_id, before, after in changes.values_list(
-        *columns
-    ):
-        ids = {"campaign": campaign_id, "task": task_id, "attempt": attempt_id}
-        which = (subject, ids[subject])
-        at = reached.get(which, FIRST_STATES[subject])
+    for change in rows.changes:
+        which = change.subject, change.subject_id
+        before, at = change.from_state, reached.get(which, FIRST_STATES[change.subject])
         # From nothing: what the migration that began the journal found there.
         if before != at and (which in reached or before):
-            yield f"journal {pk}: {subject} {which[1]} left {before!r}, but was {at!r}"
-        reached[which] = after
-    states = (
-        (ChangeSubject.CAMPAIGN, Campaign.objects, "state"),
-        (ChangeSubject.TASK, Task.objects, "state"),
-        (ChangeSubject.ATTEMPT, Attempt.objects, "outcome"),
-    )
-    for subject, manager, column in states:
-        yield from _where_they_are(subject, _states(manager, using, column), reached)
-
-
-def _states(manager: Any, using: str, column: str) -> Iterable[tuple[int, str]]:
-    rows: Iterable[tuple[int, str]] = manager.using(using).values_list("pk", column)
-    return rows
-
-
-def _where_they_are(
-    subject: str, rows: Iterable[tuple[int, str]], reached: dict[tuple[str, int], str]
-) -> Iterator[str]:
-    for pk, state in rows:
+            yield f"journal {change.pk}: {' '.join(map(str, which))} left {before!r}, was {at!r}"
+        reached[which] = change.to_state
+    now: dict[tuple[str, int], str] = {
+        **{(ChangeSubject.CAMPAIGN, pk): state for pk, state in rows.campaigns.items()},
+        **{(ChangeSubject.TASK, pk): task.state for pk, task in rows.tasks.items()},
+        **{(ChangeSubject.ATTEMPT, pk): one.outcome for pk, one in rows.attempts.items()},
+    }
+    for (subject, pk), state in now.items():
         told = reached.get((subject, pk), FIRST_STATES[subject])
         if told != state:
             yield f"{subject} {pk}: is {state!r}, and its journal leads to {told!r}"

@@ -23,10 +23,19 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from campaigns import leaderboard, lifecycle
+from campaigns import lifecycle
 from campaigns.lifecycle import LeaseLost, ResultConflict, WrongState
-from campaigns.models import Attempt, AttemptOutcome, Campaign, CampaignState, Task, TaskState
-from tests import factories
+from campaigns.models import (
+    Attempt,
+    AttemptOutcome,
+    Campaign,
+    CampaignState,
+    Result,
+    Task,
+    TaskState,
+)
+from tests import factories, invariants
+from workers import lifecycle as worker_lifecycle
 from workers.protocol import FailureClass, HeartbeatAnswer, Submission, Verdict
 
 pytestmark = pytest.mark.django_db
@@ -49,7 +58,9 @@ VERBS = {
     "claim": 4,
     "fall_silent_and_let_another_claim": 4,
     "renew": 3,
+    "renew_around_the_deadline": 3,
     "release": 3,
+    "release_what_another_holds": 2,
     "expire": 2,
     "submit_result": 6,
     "submit_failure": 5,
@@ -58,10 +69,11 @@ VERBS = {
     "cancel": 1,
     "cancel_task": 1,
     "retry_task": 2,
+    "disable_or_resume_a_worker": 2,
 }
 
 
-@dataclass
+@dataclass(eq=False)  # one lease is not another that looks the same
 class ModelLease:
     """What the model knows of one lease, in seconds from the start."""
 
@@ -105,6 +117,7 @@ class Histories(RuleBasedStateMachine):
         self.state: str = CampaignState.ACTIVE
         self.seconds = 0.0
         self.failures = 0
+        self.disabled: set[int] = set()
 
     def teardown(self) -> None:
         transaction.set_rollback(True)
@@ -123,6 +136,10 @@ class Histories(RuleBasedStateMachine):
     @property
     def unsent(self) -> list[ModelLease]:
         return [lease for lease in self.leases if lease.sent is None]
+
+    @property
+    def holders(self) -> list[ModelLease]:
+        return [task.holder for task in self.tasks.values() if task.holder is not None]
 
     @property
     def sent(self) -> list[ModelLease]:
@@ -170,9 +187,9 @@ class Histories(RuleBasedStateMachine):
         self.seconds += TICKS[number % len(TICKS)]
 
     def fall_silent_and_let_another_claim(self, number: int) -> None:
-        holders = [task.holder for task in self.tasks.values() if task.holder is not None]
-        if holders:
-            self.seconds = max(self.seconds, holders[number % len(holders)].expires + 0.5)
+        if self.holders:
+            silent = self.holders[number % len(self.holders)]
+            self.seconds = max(self.seconds, silent.expires + 0.5)
         self.claim(number)
 
     def claim(self, number: int) -> None:
@@ -180,6 +197,7 @@ class Histories(RuleBasedStateMachine):
         claim_id = uuid.uuid4()
         got = lifecycle.claim(worker, claim_id=claim_id, count=count, now=self.now)
         self.lose_overdue()
+        assert not (got.attempts and worker.pk in self.disabled)
         for attempt in got.attempts:
             task = self.tasks[attempt.task_id]
             assert self.state == CampaignState.ACTIVE
@@ -192,9 +210,17 @@ class Histories(RuleBasedStateMachine):
             assert again.attempts == got.attempts
 
     def renew(self, number: int) -> None:
-        if not self.leases:
+        if self.leases:
+            self.renew_lease(self.leases[number % len(self.leases)])
+
+    def renew_around_the_deadline(self, number: int) -> None:
+        if not self.holders:
             return
-        lease = self.leases[number % len(self.leases)]
+        lease = self.holders[number % len(self.holders)]
+        self.seconds = max(self.seconds, lease.deadline + (-10.0, 0.0, 0.5)[number // TASKS % 3])
+        self.renew_lease(lease)
+
+    def renew_lease(self, lease: ModelLease) -> None:
         answer, _ = lifecycle.renew(lease.attempt.worker, lease.attempt.lease_id, now=self.now)
         if lease is self.task_of(lease).holder and lease.deadline > self.seconds:
             assert answer is HeartbeatAnswer.CONTINUE
@@ -205,9 +231,16 @@ class Histories(RuleBasedStateMachine):
             assert answer is HeartbeatAnswer.LOST
 
     def release(self, number: int) -> None:
-        if not self.leases:
-            return
-        lease = self.leases[number % len(self.leases)]
+        if self.leases:
+            self.release_lease(self.leases[number % len(self.leases)])
+
+    def release_what_another_holds(self, number: int) -> None:
+        """A worker that comes back from sleep gives back what was taken from it."""
+        stale = [lease for lease in self.leases if self.task_of(lease).holder not in {None, lease}]
+        if stale:
+            self.release_lease(stale[number % len(stale)])
+
+    def release_lease(self, lease: ModelLease) -> None:
         task = self.task_of(lease)
         try:
             lifecycle.release(lease.attempt.worker, lease.attempt.lease_id, now=self.now)
@@ -342,7 +375,21 @@ class Histories(RuleBasedStateMachine):
         if self.state == CampaignState.COMPLETED:
             self.state = CampaignState.ACTIVE
 
+    def disable_or_resume_a_worker(self, number: int) -> None:
+        worker = self.workers[number % WORKERS]
+        if worker.pk in self.disabled:
+            worker_lifecycle.resume(worker)
+            self.disabled.discard(worker.pk)
+        elif number % 2:
+            worker_lifecycle.disable(worker)
+            self.disabled.add(worker.pk)
+
     # --- what must hold after every step ----------------------------------------------------------
+
+    @invariant()
+    def leases_results_answers_and_journal_agree(self) -> None:
+        told = {lease.attempt.lease_id: lease.answer.verdict for lease in self.sent if lease.answer}
+        invariants.check(acknowledged=told)
 
     @invariant()
     def the_campaign_is_where_the_model_says(self) -> None:
@@ -372,9 +419,12 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def each_completed_task_has_the_result_of_its_winner_and_no_other_is_ranked(self) -> None:
+        results = Result.objects.filter(campaign=self.campaign, is_ranked=True)
         ranked = {
-            row.result.task_id: (row.result.attempt_id, row.result.val_bpb)
-            for row in leaderboard.rank(self.campaign)
+            task_id: (attempt_id, val_bpb)
+            for task_id, attempt_id, val_bpb in results.values_list(
+                "task_id", "attempt_id", "val_bpb"
+            )
         }
         assert ranked == {
             pk: (task.winner.attempt.pk, _val_bpb(task.winner))
