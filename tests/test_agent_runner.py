@@ -25,7 +25,7 @@ from workers.agent.hardware import Machine
 from workers.agent.runner import Runner, RunnerSettings, RunOutcome
 from workers.agent.scripts import CodePolicy
 from workers.agent.state import StateFolder
-from workers.protocol import FailureClass, Outcome, metrics_problems
+from workers.protocol import ErrorCode, FailureClass, Outcome, metrics_problems
 
 MACHINE = Machine({"torch_version": "2.13.0", "devices": ["cpu"]})
 SERVER_CODE = CodePolicy(server_code=True)
@@ -181,6 +181,15 @@ def test_a_machine_without_torch_gives_the_task_back_as_env_error(bench: Bench) 
     outcome = bench.run(bench.attempt(), machine)
     assert failure_of(outcome)[0] is FailureClass.ENV_ERROR
     assert outcome.pause_reason
+
+
+@pytest.mark.parametrize("what", ["packages", "datasets"])
+def test_a_lease_that_ran_out_before_its_files_were_fetched_is_nobodys_fault(
+    bench: Bench, what: str
+) -> None:
+    bench.server.scripted[what] = [error(409, ErrorCode.LEASE_LOST)]
+    outcome = bench.run(bench.attempt())
+    assert (outcome.submission, outcome.pause_reason, outcome.release_reason) == (None, "", "")
 
 
 def test_the_data_set_is_fetched_from_the_server_once(bench: Bench) -> None:

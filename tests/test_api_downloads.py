@@ -99,13 +99,14 @@ def test_a_worker_gets_no_file_that_no_task_of_its_own_needs() -> None:
 
     refused = client.get(addresses[0])
 
-    assert statuses() == [404, 404]
+    assert statuses() == [409, 409]
+    assert refused.json()["code"] == "lease_lost"
     assert "holds no task that needs" in refused.json()["message"]
     lifecycle.release(attempt.worker, attempt.lease_id, now=timezone.now())
     own = factories.claim_one(worker, now=timezone.now())
     assert statuses() == [200, 200]
     lifecycle.release(worker, own.lease_id, now=timezone.now())
-    assert statuses() == [404, 404]
+    assert statuses() == [409, 409]
 
 
 @pytest.mark.parametrize("kind", ["packages", "datasets"])
@@ -127,7 +128,7 @@ def test_who_has_the_bytes_already_is_told_so_by_their_hash(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["packages", "datasets"])
 @pytest.mark.parametrize("name", ["0" * 64, "A" * 64, "0" * 63, "x%00", "../../etc/passwd"])
 def test_what_is_no_known_hash_is_not_found(kind: str, name: str) -> None:
-    client, _ = agent_client()
+    client, _ = researcher_client()
 
     answer = client.get(f"/api/v1/{kind}/{name}")
 

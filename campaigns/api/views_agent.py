@@ -254,11 +254,12 @@ class DownloadView(APIView):
     content_negotiation_class = AlwaysJSON
 
     def check_need(self, request: Request, what: str, **of_campaign: str) -> None:
-        """Let a worker have only what a task needs that it holds now. Raises NotFound."""
+        """Let a worker have only what a task needs that it holds now. Raises LeaseLost."""
         if isinstance(request.auth, Worker):
             wanted = {f"campaign__{name}": value for name, value in of_campaign.items()}
             if not request.auth.leased_tasks.filter(**wanted).exists():
-                raise NotFound(f"This worker holds no task that needs this {what}.")
+                # Most likely it held one, and its lease ran out before it came to ask.
+                raise lifecycle.LeaseLost(f"This worker holds no task that needs this {what}.")
 
     def unchanged(self, request: Request, sha256: str) -> HttpResponse | None:
         """Return 304 for who has these bytes already."""
@@ -285,7 +286,7 @@ class PackageView(DownloadView):
         responses={
             (200, "application/octet-stream"): OpenApiTypes.BINARY,
             304: OpenApiResponse(description="The copy with this ETag is the same."),
-            **errors(403, 404),
+            **errors(403, 404, 409),
         },
     )
     def get(self, request: Request, sha256: str) -> HttpResponse:
@@ -312,7 +313,7 @@ class DatasetView(DownloadView):
         responses={
             (200, "application/octet-stream"): OpenApiTypes.BINARY,
             304: OpenApiResponse(description="The copy with this ETag is the same."),
-            **errors(403, 404),
+            **errors(403, 404, 409),
         },
     )
     def get(self, request: Request, sha256: str) -> HttpResponseBase:

@@ -29,8 +29,10 @@ class LeaseUnknown(LifecycleError):
 class LeaseLost(LifecycleError):
     """The lease was this worker's, and is no more: it ran out, or the task was decided."""
 
-    def __init__(self) -> None:
-        super().__init__("The lease has ended; stop the script. A finished result may be sent.")
+    def __init__(
+        self, message: str = "The lease has ended; stop the script. A finished result may be sent."
+    ) -> None:
+        super().__init__(message)
 
 
 class ResultConflict(LifecycleError):

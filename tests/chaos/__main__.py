@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--agents", type=int, default=30, help="agents in all fleets (default 30)")
     add("--fleets", type=int, default=3, help="processes they share (default 3)")
     add("--programs", type=int, default=2, help="worker programs besides (default 2)")
-    add("--pace", type=float, default=6.0, help="new tasks per second (default 6)")
+    add("--pace", type=float, default=5.0, help="new tasks per second (default 5)")
     add("--herd", type=int, default=1000, help="agents that come back at once at the end (1000)")
     add("--report", type=Path, help="write the figures to this file, as JSON")
     add("--write-docs", action="store_true", help="write the tables into docs/reliability.md")

@@ -60,7 +60,7 @@ class Plan:
     fleets: int = 3
     agents_per_fleet: int = 10
     worker_programs: int = 2
-    tasks_per_second: float = 6.0
+    tasks_per_second: float = 5.0
     herd: int = 0
 
 

@@ -27,6 +27,7 @@ from workers.protocol import (
     ClaimRequest,
     EnrolReply,
     EnrolRequest,
+    ErrorCode,
     HeartbeatReply,
     HeartbeatRequest,
     Submission,
@@ -64,6 +65,10 @@ class RequestRefused(ServerError):
 
 class NotAuthenticated(RequestRefused):
     """The token is unknown or revoked (401)."""
+
+
+class LeaseLost(RequestRefused):
+    """The lease that the request is about has ended (409 lease_lost)."""
 
 
 class ContentMismatch(ServerError):
@@ -180,7 +185,8 @@ def _refusal(response: httpx2.Response) -> ServerError:
         message = f"{message} {fields}"
     if status == 404 and "code" not in reply:  # a proxy's or another program's 404, not ours
         return ServerUnavailable("the address answers 404 without XeeNet's error format")
-    return RequestRefused(status, str(reply.get("code", "")), message)
+    kind = LeaseLost if reply.get("code") == ErrorCode.LEASE_LOST else RequestRefused
+    return kind(status, str(reply.get("code", "")), message)
 
 
 def _json_object(response: httpx2.Response) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from workers.agent.attempt import Attempt, StopReason
-from workers.agent.client import Client, ServerError
+from workers.agent.client import Client, LeaseLost, ServerError
 from workers.agent.datasets import cached_dataset, cached_dataset_path, fetch_dataset
 from workers.agent.disk import free_bytes, trim_folder
 from workers.agent.environment import script_environment
@@ -107,6 +107,8 @@ class Runner:
                 outcome = self._train(attempt, folder)
         except _CannotRun as problem:
             outcome = _env_failure(problem.failure_class, str(problem))
+        except LeaseLost as lost:  # while the set-up went on: nobody's fault, nothing to hand in
+            log.warning("%s: dropped: %s", attempt.label, lost)
         except Exception as error:  # a bug or a broken disk must not take the agent down
             log.exception("%s: the agent failed", attempt.label)
             problem_text = f"the agent failed: {type(error).__name__}: {error}"
@@ -175,7 +177,10 @@ class Runner:
         return script, config_file
 
     def _place_dataset(self, attempt: Attempt, folder: Path, script: Path, config: Path) -> None:
-        """Have the data set in the cache before the clock starts. Raises `_CannotRun`."""
+        """Have the data set in the cache before the clock starts.
+
+        Raises `_CannotRun`, `LeaseLost`.
+        """
         dataset = attempt.lease["dataset"]
         if (cached := cached_dataset(self._data_folder, dataset)) is not None:
             with contextlib.suppress(OSError):  # the owner's folder may be read-only
@@ -190,6 +195,8 @@ class Runner:
             if fetch_dataset(self._data_folder, dataset, self._client):
                 return
             reason = "the server does not hold it"
+        except LeaseLost:
+            raise
         except (ServerError, OSError) as error:
             reason = f"the server did not deliver it: {error}"
         if is_uploaded(attempt.lease):  # foreign code gets no network and no say over the cache

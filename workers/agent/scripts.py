@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments import catalog
-from workers.agent.client import Client, ServerError
+from workers.agent.client import Client, LeaseLost, ServerError
 from workers.agent.disk import trim_folder
 from workers.protocol import PACKAGE_PATH, FailureClass, Lease, ScriptOrigin
 
@@ -43,7 +43,7 @@ def resolve_script(
     """Return the source of the lease's script, whose SHA-256 is the one the lease pins.
 
     The catalog of this installation comes first. Another hash is fetched from the server only
-    when the machine's owner allows to run such scripts. Raises `ScriptUnavailable`.
+    when the machine's owner allows to run such scripts. Raises `ScriptUnavailable`, `LeaseLost`.
     """
     name, sha256 = lease["code_package_ref"], lease["code_sha256"]
     if is_uploaded(lease):
@@ -70,7 +70,7 @@ def resolve_script(
 
 
 def _from_server(sha256: str, difference: str, client: Client, cache_folder: Path) -> bytes:
-    """Return the script with this hash from the cache or the server. Raises `ScriptUnavailable`."""
+    """Return the script with this hash from the cache or the server. Raises as `resolve_script`."""
     target = cache_folder / f"{sha256}.py"
     try:
         if not target.exists():
@@ -78,6 +78,8 @@ def _from_server(sha256: str, difference: str, client: Client, cache_folder: Pat
             client.download(path, target, sha256=sha256, max_bytes=_MAX_SCRIPT_BYTES)
             trim_folder(cache_folder, most_bytes=_MAX_CACHE_BYTES, most_entries=_MAX_CACHED_SCRIPTS)
         source = target.read_bytes()
+    except LeaseLost:
+        raise
     except (ServerError, OSError) as error:
         message = f"{difference}; fetching it from the server failed: {error}"
         raise ScriptUnavailable(message, FailureClass.ENV_ERROR) from error
