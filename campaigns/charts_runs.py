@@ -144,13 +144,14 @@ def _mean_text(group: Replicates) -> str:
 
 def timeline_figure(spans: Sequence[Span]) -> Figure:
     """Draw each attempt as a bar from its start to its end in its worker's row."""
-    # Rows by id: two workers may look alike once a name is shortened.
-    names = dict(sorted({span.worker_id: span.worker for span in spans}.items(), reverse=True))
+    # Whole names make the rows: two workers may look alike once a name is shortened.
+    names = sorted({span.worker for span in spans}, reverse=True)
     data = []
     for outcome, colour in OUTCOME_COLOURS.items():
         those = [span for span in spans if span.outcome == outcome]
         if those:
             data.append(_bars(those, colour))
+    rows = [escape(name) for name in names]
     return {
         "data": data,
         "layout": {
@@ -162,9 +163,9 @@ def timeline_figure(spans: Sequence[Span]) -> Figure:
             "yaxis": {
                 "type": "category",
                 "categoryorder": "array",
-                "categoryarray": [str(pk) for pk in names],
-                "tickvals": [str(pk) for pk in names],
-                "ticktext": [escape(_cut(name)) for name in names.values()],
+                "categoryarray": rows,
+                "tickvals": rows,
+                "ticktext": [escape(_cut(name)) for name in names],
                 "showgrid": False,
                 "fixedrange": True,
             },
@@ -173,11 +174,15 @@ def timeline_figure(spans: Sequence[Span]) -> Figure:
 
 
 def _bars(spans: Sequence[Span], colour: str) -> Figure:
+    """Draw the attempts of one outcome. Every byte counts: there are a thousand of them."""
+    some_failed = any(span.failure_class for span in spans)
+    why = "%{customdata[4]}<br>" if some_failed else ""
     return {
         "type": "bar",
         "orientation": "h",
-        "y": [str(span.worker_id) for span in spans],
-        "base": [f"{span.started_at:%Y-%m-%d %H:%M:%S.%f}"[:-3] for span in spans],
+        "y": [escape(span.worker) for span in spans],
+        # As text: Plotly takes a number for a time of the reader's own zone.
+        "base": [f"{span.started_at:%Y-%m-%d %H:%M:%S.%f}"[:-5] for span in spans],
         # Plotly counts lengths on a time axis in milliseconds.
         "x": [round((span.ended_at - span.started_at).total_seconds() * 1000) for span in spans],
         "marker": {
@@ -188,21 +193,21 @@ def _bars(spans: Sequence[Span], colour: str) -> Figure:
             },
             "line": {"width": 0.5, "color": "var(--surface)"},
         },
-        "customdata": [
-            {"text": _span_text(span), "url": reverse("task", args=[span.task_id])}
-            for span in spans
-        ],
-        "hovertemplate": "%{customdata.text}<extra></extra>",
+        "customdata": [_span_data(span, with_failure=some_failed) for span in spans],
+        "hovertemplate": "<b>Task %{customdata[1]}</b>, attempt %{customdata[2]}<br>"
+        f"{spans[0].outcome}<br>{why}%{{customdata[3]}} on %{{y}}<extra></extra>",
+        # The page's script puts the first of the span's data for the 0.
+        "meta": {"url": reverse("task", args=[0])},
     }
 
 
-def _span_text(span: Span) -> str:
-    why = f": {FailureClass(span.failure_class).label}" if span.failure_class else ""
+def _span_data(span: Span, *, with_failure: bool) -> list[int | str]:
     took = duration((span.ended_at - span.started_at).total_seconds())
-    return (
-        f"<b>Task {span.task_number}</b>, attempt {span.attempt}<br>{span.outcome}{why}"
-        f"<br>{took} on {escape(span.worker)}"
-    )
+    data: list[int | str] = [span.task_id, span.task_number, span.attempt, took]
+    if with_failure:
+        why = span.failure_class
+        data.append(str(FailureClass(why).label) if why else "")
+    return data
 
 
 def endings_figure(endings: Sequence[Ending]) -> Figure:

@@ -278,10 +278,25 @@ def test_the_timeline_and_the_failures_show_attempts(client: Client) -> None:
     assert title(page).startswith("2 workers, busy")
     completed, failed = figures(page)[0]["data"]
     assert completed["x"] == [1000, 1000, 1000]
-    assert completed["base"][1] == "2026-01-05 12:00:01.000"
+    assert completed["base"][1] == "2026-01-05 12:00:01.0"
     assert failed["marker"]["color"] == "var(--failed)"
+    assert failed["customdata"][0][1:] == [3, 1, "0 s", "script error"]
+    assert completed["y"] == ["lab-1"] * 3
     page = fragment(client, campaign, "failures")
     assert title(page) == "25% of attempts brought no ranked result; mostly failed: script error"
+
+
+def test_the_timeline_draws_the_latest_attempts_and_its_csv_has_all(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("campaigns.analysis.attempts.MAX_ATTEMPTS", 2)
+    campaign = campaign_with(5)
+    page = fragment(client, campaign, "timeline")
+    assert len(figures(page)[0]["data"][0]["x"]) == 2
+    assert "The latest 2 of 5 attempts; the CSV has all of them." in page
+    heads, *rows = rows_of(client, campaign, "timeline")
+    assert heads[:3] == ["worker", "task", "attempt"]
+    assert [row[1] for row in rows] == ["0", "1", "2", "3", "4"]
 
 
 def test_a_chart_of_many_runs_is_thinned_and_says_so(
@@ -319,7 +334,8 @@ def test_an_empty_campaign_says_what_will_appear(client: Client) -> None:
     assert re.findall(r'id="panel-(\w+)" aria', page) == ["timeline", "failures"]
     for key in PANELS:
         assert 'class="chart-empty"' in fragment(client, waiting, key)
-        assert rows_of(client, waiting, key) == [[]]
+        # The heads at most.
+        assert len(rows_of(client, waiting, key)) == 1
 
 
 def test_a_space_of_one_point_has_nothing_to_compare(client: Client) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from django.db.models import Count, Q
 
@@ -47,26 +48,37 @@ def timeline(campaign: Campaign, *, now: dt.datetime) -> Timeline:
         .order_by("-number")
     )
     shown = [worker_id for worker_id, _ in by_worker[:MAX_WORKERS]]
-    rows = (
-        attempts.filter(worker__in=shown)
-        .order_by("-started_at", "-pk")
-        .values_list(
-            "task_id",
-            "task__number",
-            "number",
-            "worker_id",
-            "worker__name",
-            "started_at",
-            "ended_at",
-            "outcome",
-            "failure_class",
-        )[:MAX_ATTEMPTS]
-    )
-    spans = [
-        Span(task, number, attempt, worker, name, start, max(start, end or now), outcome, failure)
-        for task, number, attempt, worker, name, start, end, outcome, failure in rows
-    ]
+    latest = attempts.filter(worker__in=shown).order_by("-started_at", "-pk")
+    rows = latest.values_list(*_SPAN_FIELDS)[:MAX_ATTEMPTS]
+    spans = [_span(row, now) for row in rows]
     return Timeline(spans[::-1], sum(number for _, number in by_worker))
+
+
+def every_span(campaign: Campaign, *, now: dt.datetime) -> Iterator[Span]:
+    """Yield every attempt of a campaign in the order they started, as they are read."""
+    attempts = Attempt.objects.filter(task__campaign=campaign).order_by("started_at", "pk")
+    for row in attempts.values_list(*_SPAN_FIELDS).iterator():
+        yield _span(row, now)
+
+
+_SPAN_FIELDS: Final = (
+    "task_id",
+    "task__number",
+    "number",
+    "worker_id",
+    "worker__name",
+    "started_at",
+    "ended_at",
+    "outcome",
+    "failure_class",
+)
+
+
+def _span(row: tuple[Any, ...], now: dt.datetime) -> Span:
+    task, number, attempt, worker, name, start, end, outcome, failure = row
+    return Span(
+        task, number, attempt, worker, name, start, max(start, end or now), outcome, failure
+    )
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import Final
 
 from campaigns.caching import cached_roughly
 from campaigns.panels import params, runs
-from campaigns.panels.base import Chart, Panel, Subject
+from campaigns.panels.base import Chart, Panel, Subject, Table
 
-__all__ = ["ATTEMPT_PANELS", "PANELS", "Chart", "Panel", "Subject", "panel"]
+__all__ = ["ATTEMPT_PANELS", "PANELS", "Chart", "Panel", "Subject", "panel", "table"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class PanelKind:
     build: Callable[[Subject], Panel]
     # False for what jobs keep: reading it costs nothing, and an answer of "not yet" must not stay.
     is_cached: bool = True
+    # Everything behind the panel, where its own rows are only what is drawn.
+    table: Callable[[Subject], Table] | None = None
 
 
 # In the order of the page.
@@ -36,7 +38,7 @@ PANELS: Final[dict[str, PanelKind]] = {
     "distribution": PanelKind("Distribution of val_bpb", runs.distribution_panel),
     "seeds": PanelKind("Spread over seeds", runs.seeds_panel),
     "cost": PanelKind("val_bpb against steps, tokens and model size", runs.cost_panel),
-    "timeline": PanelKind("Timeline of attempts", runs.timeline_panel),
+    "timeline": PanelKind("Timeline of attempts", runs.timeline_panel, table=runs.timeline_table),
     "failures": PanelKind("What went wrong", runs.failures_panel),
 }
 # What can be shown before the first measured result.
@@ -56,3 +58,12 @@ def panel(name: str, subject: Subject) -> Panel:
         x=subject.x,
         y=subject.y,
     )
+
+
+def table(name: str, subject: Subject) -> Table:
+    """Return the data of the panel of this name, to take away: all of it."""
+    kind = PANELS[name]
+    if kind.table:
+        return kind.table(subject)
+    computed = panel(name, subject)
+    return computed.heads, computed.rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -14,6 +15,8 @@ from campaigns.charts import Figure
 from campaigns.models import Campaign
 
 MAX_POINTS: Final = 2_000
+# The heads of a table and its rows, which may be read only as they are asked for.
+Table = tuple[list[str], Iterable[list[Any]]]
 # Fewer runs make noise, not a finding.
 MIN_RUNS: Final = 3
 _NO_RUNS: Final = "No measured result yet. Charts appear as tasks complete."

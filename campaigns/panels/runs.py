@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from campaigns import charts_params, charts_runs
 from campaigns.analysis import attempts, spread
 from campaigns.analysis.runs import Run, evenly
-from campaigns.panels.base import MAX_POINTS, Chart, Panel, Subject, too_few_runs
+from campaigns.panels.base import MAX_POINTS, Chart, Panel, Subject, Table, too_few_runs
 
 MAX_CONFIGS: Final = 100
 
@@ -135,27 +135,46 @@ def timeline_panel(subject: Subject) -> Panel:
     seen = {span.outcome for span in found.spans}
     notes = [f"As of {subject.now:%H:%M:%S} UTC. Diverged and late attempts are hatched."]
     if len(found.spans) < found.total:
-        notes.append(f"The latest {len(found.spans):,} of {found.total:,} attempts.")
+        notes.append(
+            f"The latest {len(found.spans):,} of {found.total:,} attempts; the CSV has all of them."
+        )
     chart = Chart(
         "Each attempt as a bar from start to end, one row per worker",
         charts_runs.timeline_figure(found.spans),
         shape="fitted",
     )
-    heads = ["worker", "task", "attempt", "started (UTC)", "ended (UTC)", "outcome", "failure"]
-    rows = [
-        [
-            span.worker,
-            span.task_number,
-            span.attempt,
-            f"{span.started_at:%Y-%m-%d %H:%M:%S}",
-            "" if span.outcome == "running" else f"{span.ended_at:%Y-%m-%d %H:%M:%S}",
-            span.outcome,
-            span.failure_class,
-        ]
-        for span in found.spans
-    ]
+    rows = [_span_row(span) for span in found.spans]
     states = [str(outcome) for outcome in charts_runs.OUTCOME_COLOURS if outcome in seen]
-    return Panel(title, [chart], heads, rows, notes, states=states)
+    return Panel(title, [chart], list(TIMELINE_HEADS), rows, notes, states=states)
+
+
+TIMELINE_HEADS: Final = (
+    "worker",
+    "task",
+    "attempt",
+    "started (UTC)",
+    "ended (UTC)",
+    "outcome",
+    "failure",
+)
+
+
+def timeline_table(subject: Subject) -> Table:
+    """Return every attempt there was, as it is read; the chart draws the latest."""
+    spans = attempts.every_span(subject.campaign, now=subject.now)
+    return list(TIMELINE_HEADS), (_span_row(span) for span in spans)
+
+
+def _span_row(span: attempts.Span) -> list[Any]:
+    return [
+        span.worker,
+        span.task_number,
+        span.attempt,
+        f"{span.started_at:%Y-%m-%d %H:%M:%S}",
+        "" if span.outcome == "running" else f"{span.ended_at:%Y-%m-%d %H:%M:%S}",
+        span.outcome,
+        span.failure_class,
+    ]
 
 
 def failures_panel(subject: Subject) -> Panel:

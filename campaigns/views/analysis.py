@@ -16,7 +16,7 @@ from campaigns.analysis.axes import level_label
 from campaigns.caching import cached_roughly
 from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignState, Result
-from campaigns.panels import ATTEMPT_PANELS, PANELS, Chart, Panel, Subject, panel
+from campaigns.panels import ATTEMPT_PANELS, PANELS, Chart, Panel, Subject, panel, table
 from campaigns.views.head import head_context, shown_campaign
 from workers.csv_text import csv_lines
 from workers.pages import reading_page, wants_fragment
@@ -102,12 +102,12 @@ def analysis_panel(request: HttpRequest, pk: int, key: str) -> HttpResponse:
 
 @reading_page
 def analysis_csv(request: HttpRequest, pk: int, key: str) -> StreamingHttpResponse:
-    """Send what a panel draws as a CSV file."""
+    """Send what stands behind a panel as a CSV file."""
     subject = _subject(request, shown_campaign(pk), database_now())
-    computed = panel(key, subject)
+    heads, rows = table(key, subject)
     headers = {"Content-Disposition": f'attachment; filename="campaign-{pk}-{key}.csv"'}
     return StreamingHttpResponse(
-        csv_lines(computed.heads, computed.rows),
+        csv_lines(heads, rows),
         content_type="text/csv; charset=utf-8",
         headers=headers,
     )
