@@ -10,11 +10,12 @@ from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils.functional import LazyObject
 
 from campaigns.client_address import client_address
 from workers.models import Worker
+from workers.protocol import ErrorCode
 from xeenet_site import logs, metrics
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
@@ -93,6 +94,20 @@ def _leases(request: HttpRequest, response: HttpResponseBase) -> list[str]:
         return []
     named = [one for one in listed if isinstance(one, dict) and "lease_id" in one]
     return [str(one["lease_id"]) for one in named[:_MOST_LEASES_NAMED]]
+
+
+class LengthRequiredMiddleware:
+    """Refuse a body that comes in chunks: without its length Django takes it for an empty one."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        in_chunks = "Transfer-Encoding" in request.headers
+        if in_chunks and not request.META.get("CONTENT_LENGTH"):
+            message = "Send the body whole, with a Content-Length; chunks are not read here."
+            return JsonResponse({"code": ErrorCode.INVALID, "message": message}, status=411)
+        return self.get_response(request)
 
 
 class SecurityHeadersMiddleware:
