@@ -1,0 +1,30 @@
+"""docs/reliability.md names tests: each of them exists."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.chaos.report import BEGIN, END
+from tests.processes import ROOT
+
+DOCUMENT = (ROOT / "docs" / "reliability.md").read_text()
+ROWS = [line for line in DOCUMENT.splitlines() if line.startswith("|") and "`test_" in line]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("|")[1].strip()[:40])
+def test_the_tests_that_a_row_names_exist(row: str) -> None:
+    words = re.findall(r"`(test_\w+(?:\.py)?)`", row)
+    source = ""
+    for word in words:
+        if word.endswith(".py"):
+            source = (ROOT / "tests" / word).read_text()
+        else:
+            assert f"def {word}(" in source, word
+
+
+def test_the_page_has_rows_and_the_marks_between_which_the_long_run_writes() -> None:
+
+    assert len(ROWS) > 20
+    assert DOCUMENT.index(BEGIN) < DOCUMENT.index(END)
