@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 from campaigns.models import Campaign, Result
+from campaigns.statements import long_statement
 
 CHUNK_ROWS: Final = 1_000
 # A spreadsheet runs a cell that starts so as a formula.
@@ -73,7 +74,12 @@ def _results(campaign: Campaign, *, simulated: bool) -> Iterator[Result]:
     results = campaign.results.select_related("task", "attempt__worker").order_by("task__number")
     if not simulated:
         results = results.filter(simulated=False)
-    return results.iterator(chunk_size=CHUNK_ROWS)
+    rows = results.iterator(chunk_size=CHUNK_ROWS)
+    with long_statement():  # the database makes the whole answer before it gives the first row
+        first = next(rows, None)
+    if first is not None:
+        yield first
+    yield from rows
 
 
 def _record(campaign: Campaign, result: Result) -> dict[str, Any]:

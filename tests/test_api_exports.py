@@ -8,6 +8,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
@@ -62,10 +63,11 @@ def test_the_lines_of_json_hold_the_simulated_result_when_asked_for(
     assert rows[0]["params"] == campaign.tasks.get(number=0).params
 
 
-def test_a_file_costs_two_queries_however_long_it_is(
+def test_a_file_costs_the_same_queries_however_long_it_is(
     client: Client, campaign: Campaign, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with django_assert_num_queries(2):  # campaign, results
+    # Campaign and results; PostgreSQL is told to be patient, and not to be any more.
+    with django_assert_num_queries(4 if connection.vendor == "postgresql" else 2):
         fetch(client, campaign, "results.csv?simulated=true")
 
 

@@ -22,6 +22,7 @@ from django.db import (
 from django.test import Client
 from rest_framework.test import APIClient
 
+from campaigns import exports
 from campaigns.api import views
 from campaigns.models import Campaign
 from tests import factories
@@ -299,6 +300,35 @@ def test_the_servers_connections_carry_the_limits() -> None:
         "lock_timeout": 10_000,
         "idle_in_transaction_session_timeout": 60_000,
     }
+
+
+@pytest.mark.postgresql_only
+@pytest.mark.django_db(transaction=True)
+def test_an_export_may_take_longer_than_a_page_and_leaves_the_limit_as_it_was(
+    settings: Any,
+) -> None:
+    settings.XEENET = settings.XEENET | {"EXPORT_STATEMENT_SECONDS": 123.0}
+    connection.close()
+    limits: list[tuple[str, str]] = []
+
+    def look(execute: Any, statement: str, *arguments: Any) -> Any:
+        if "campaigns_result" in statement or statement == "SELECT 1":
+            with psycopg_cursor() as cursor:
+                limits.append(
+                    (statement[:6], cursor.execute("SHOW statement_timeout").fetchone()[0])
+                )
+        return execute(statement, *arguments)
+
+    campaign = factories.completed_task().campaign
+    with connection.execute_wrapper(look):
+        assert len(list(exports.csv_lines(campaign))) == 2
+        sql("SELECT 1")
+    assert [limit for _, limit in limits] == ["123s", "30s"]
+
+
+def psycopg_cursor() -> Any:
+    assert connection.connection is not None
+    return connection.connection.cursor()
 
 
 def test_options_of_the_address_are_kept_beside_the_limits() -> None:

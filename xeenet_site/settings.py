@@ -200,6 +200,8 @@ XEENET: dict[str, Any] = {
     "WEBHOOK_TIMEOUT_SECONDS": env.float("XEENET_WEBHOOK_TIMEOUT_SECONDS", default=10.0),
     # Tasks that wait so long while no worker calls are worth a notification.
     "SILENT_FLEET_SECONDS": env.float("XEENET_SILENT_FLEET_SECONDS", default=300.0),
+    # For the first row of an export; statements of pages and API have the database's own limit.
+    "EXPORT_STATEMENT_SECONDS": env.float("XEENET_EXPORT_STATEMENT_SECONDS", default=300.0),
     # Requests of one caller in each web server process; 0 for no limit.
     "CLAIMS_PER_MINUTE": env.int("XEENET_CLAIMS_PER_MINUTE", default=600),
     "HEARTBEATS_PER_MINUTE": env.int("XEENET_HEARTBEATS_PER_MINUTE", default=600),
