@@ -44,7 +44,7 @@ def detach(command=None):
             announce()
             if command is not None:
                 os.execve(command[0], command, {})
-            time.sleep(60)
+            time.sleep(20)
         os._exit(0)
     os.wait()
 """

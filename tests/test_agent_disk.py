@@ -30,7 +30,7 @@ def failure_class(execution: Execution) -> FailureClass | None:
 @in_both_tiers
 def test_a_script_that_fills_its_folder_is_killed(tmp_path: Path, tier: IsolationTier) -> None:
     run = Run(tmp_path, WRITE_FOREVER, tier)
-    execution = run.execute(time_budget_seconds=60.0, disk_bytes=20 * MIB)
+    execution = run.execute(time_budget_seconds=20.0, disk_bytes=20 * MIB)
     assert execution.ending is Ending.DISK
     assert execution.wall_time_seconds < 30
     assert failure_class(execution) is FailureClass.DISK_FULL
@@ -60,7 +60,7 @@ def test_a_script_that_runs_while_the_disk_runs_full_is_killed(
 ) -> None:
     # As with files that were unlinked while open: in no folder, but on the disk.
     monkeypatch.setattr(execution_module, "MIN_FREE_BYTES", 2**60)
-    execution = Run(tmp_path, "import time; time.sleep(60)").execute(time_budget_seconds=60.0)
+    execution = Run(tmp_path, "import time; time.sleep(30)").execute(time_budget_seconds=15.0)
     assert execution.ending is Ending.DISK
     assert execution.wall_time_seconds < 30
 
