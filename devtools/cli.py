@@ -69,6 +69,11 @@ def chaos(environment: Environment, arguments: Arguments) -> int:
     replace_process([environment.python, "-m", "tests.chaos", *arguments])
 
 
+def mutants(environment: Environment, arguments: Arguments) -> int:
+    """Become the run that takes guards out of copies of the tree and names the test that saw it."""
+    replace_process([environment.python, "-m", "tests.mutants", *arguments])
+
+
 def test(environment: Environment, arguments: Arguments) -> int:
     """Run the suite on both databases."""
     return suite.run_suite(environment, arguments)
@@ -164,6 +169,7 @@ COMMANDS = {
         Command("bench", "measure the training script against its bar", bench, "worker"),
         Command("bench-pages", "measure the pages with up to 100,000 results", bench_pages, "dev"),
         Command("chaos", "break everything for 10 minutes, prove nothing is lost", chaos, "dev"),
+        Command("mutants", "take guards out one by one; a test must notice", mutants, "dev"),
         Command("lock", "pin all packages anew (--upgrade: newest in range)", lock, "dev"),
         Command(
             "audit",

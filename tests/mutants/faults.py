@@ -1,0 +1,58 @@
+"""Guards that faults of processes and networks lean on, taken out under real servers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+NETWORK: Final = "tests/test_faults_network.py"
+RECONNECT: Final = ("tests/test_faults_reconnect.py",)
+
+FAULTS: Final = (
+    Mutant(
+        "faults: a result whose answer was lost conflicts with itself",
+        "campaigns/lifecycle/submissions.py",
+        "    if attempt.submission_digest != digest or attempt.answer is None:",
+        "    if attempt.answer is not None:",
+        (f"{NETWORK}::test_a_hundred_results_whose_first_answer_is_lost_are_each_accepted_once",),
+        "postgresql",
+    ),
+    Mutant(
+        "faults: two servers take one result at the same moment",
+        "campaigns/lifecycle/submissions.py",
+        "        Task.objects.select_for_update().get(pk=attempt.task_id)\n",
+        "",
+        (NETWORK, "-k", "of_fifty_submissions_at_once"),
+        "postgresql",
+    ),
+    Mutant(
+        "faults: without a q-cluster nobody takes a dead agent's task back",
+        "campaigns/lifecycle/leases.py",
+        "    expire(now=now, limit=max(count, 20))\n",
+        "",
+        (f"{NETWORK}::test_a_killed_agents_task_is_had_by_the_first_who_asks_after_its_lease",),
+        "postgresql",
+    ),
+    Mutant(
+        "faults: the server tells all idle agents to wait equally long",
+        "campaigns/api/serializers_agent.py",
+        "    return idle * random.uniform(0.5, 1.5)",
+        "    return idle",
+        RECONNECT,
+    ),
+    Mutant(
+        "faults: agents without a server try again in step",
+        "workers/agent/backoff.py",
+        "        wait = random.uniform(0.5, 1.0) * longest",
+        "        wait = longest",
+        RECONNECT,
+    ),
+    Mutant(
+        "faults: a lease that ran out during the set-up is the machine's fault",
+        "workers/agent/scripts.py",
+        "    except LeaseLost:\n        raise\n",
+        "",
+        ("tests/test_agent_runner.py", "-k", "lease_that_ran_out"),
+    ),
+)

@@ -1,0 +1,147 @@
+"""Applies each mutant to a copy of the tree, runs its tests, and says which one caught it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.mutants.agent import AGENT
+from tests.mutants.mutant import Mutant
+from tests.mutants.server import SERVER
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+MUTANTS: Final = (*SERVER, *AGENT)
+LIMIT_SECONDS: Final = 60.0
+MAX_PROCESSES: Final = 4
+# So that a mutant meets the same histories at each run.
+SEED: Final = "1"
+TESTS_FAILED: Final = 1  # pytest's status
+IGNORED: Final = shutil.ignore_patterns(".*", "__pycache__", "*.sqlite3")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a mutant; `caught_by` is "" when it survived."""
+
+    mutant: Mutant
+    caught_by: str
+    seconds: float
+    problem: str = ""
+
+    def line(self) -> str:
+        """Return the row of the table."""
+        end = self.caught_by or f"SURVIVED {self.problem}".rstrip()
+        return f"{self.seconds:5.0f} s  {self.mutant.name:<64}  {end}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the chosen mutants and print the table; return 1 when one survived, 2 without any."""
+    parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
+    parser.add_argument("words", nargs="*", help="only mutants whose names hold one of these")
+    parser.add_argument(
+        "--limit", type=float, default=LIMIT_SECONDS, help="seconds for each (60); more when busy"
+    )
+    asked = parser.parse_args(arguments)
+    chosen = [m for m in MUTANTS if not asked.words or any(word in m.name for word in asked.words)]
+    if not chosen:
+        print(f"no mutant's name holds one of: {', '.join(asked.words)}", file=sys.stderr)
+        return 2
+    verdicts = run_all(chosen, asked.limit)
+    survived = [verdict for verdict in verdicts if not verdict.caught_by]
+    slowest = max(verdict.seconds for verdict in verdicts)
+    print(
+        f"\n{len(verdicts)} mutants, {len(verdicts) - len(survived)} caught, "
+        f"{len(survived)} survived; the slowest took {slowest:.0f} s"
+    )
+    for verdict in survived:
+        print(f"  survived: {verdict.mutant.name}")
+    return 1 if survived else 0
+
+
+def run_all(mutants: Sequence[Mutant], limit_seconds: float) -> list[Verdict]:
+    """Try each mutant, one per core at a time (4 at most); print the rows as they come."""
+    processes = min(os.cpu_count() or 1, MAX_PROCESSES, len(mutants))
+    trees: queue.Queue[Path] = queue.Queue()
+    with ExitStack() as stack:
+        for _ in range(processes):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xeenet-mutant-")))
+            trees.put(Path(shutil.copytree(ROOT, folder / "tree", ignore=IGNORED)))
+
+        def run_one(mutant: Mutant) -> Verdict:
+            tree = trees.get()
+            try:
+                verdict = try_mutant(mutant, tree, limit_seconds)
+            finally:
+                trees.put(tree)
+            print(verdict.line(), flush=True)
+            return verdict
+
+        pool = stack.enter_context(ThreadPoolExecutor(processes))
+        return list(pool.map(run_one, mutants))
+
+
+def try_mutant(mutant: Mutant, tree: Path, limit_seconds: float) -> Verdict:
+    """Patch the copy, run the mutant's tests, and mend the copy. Raises ValueError."""
+    original = mutant.apply(tree)
+    report = tree.parent / "junit.xml"
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", *mutant.tests, "-x", "-q", "--no-header"]
+    command += [f"--junitxml={report}", f"--timeout={limit_seconds:.0f}"]
+    command += ["-p", "no:cacheprovider", f"--hypothesis-seed={SEED}"]
+    variables = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(tree)}
+    variables.pop("XEENET_TEST_DATABASE_URL", None)
+    if mutant.database == "postgresql":
+        command = [sys.executable, "-m", "tests.postgres", *command]
+    started_at = time.monotonic()
+    try:
+        problem = _run(command, tree, variables, limit_seconds)
+    finally:
+        (tree / mutant.path).write_text(original)
+    seconds = time.monotonic() - started_at
+    return Verdict(mutant, "" if problem else _first_failure(report), seconds, problem)
+
+
+def _run(
+    command: Sequence[str], tree: Path, variables: dict[str, str], limit_seconds: float
+) -> str:
+    """Run the tests; return why this tells nothing, or "" when one of them failed."""
+    with subprocess.Popen(
+        command,
+        cwd=tree,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=limit_seconds)
+        except subprocess.TimeoutExpired:
+            # SIGTERM, so that a database server that it started is stopped, too.
+            process.terminate()
+            process.communicate()
+            return f"(no answer within {limit_seconds:.0f} s)"
+    if process.returncode in {0, TESTS_FAILED}:
+        return "" if process.returncode else "(its tests pass)"
+    print(output, file=sys.stderr)
+    return f"(pytest ended with status {process.returncode})"
+
+
+def _first_failure(report: Path) -> str:
+    for case in ET.parse(report).getroot().iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            return f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}"
+    return ""
