@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -44,3 +45,11 @@ def test_agents_started_in_step_fall_out_of_it_by_the_jitter_of_the_servers_wait
     idle_seconds = settings.XEENET["IDLE_WAIT_SECONDS"]
     assert wave_after(0.0, idle_seconds, idle_wait_seconds).ratio <= PEAK / 2
     assert wave_after(0.0, idle_seconds, lambda: idle_seconds).ratio > PEAK
+
+
+def test_agents_started_in_step_without_a_server_come_back_apart(settings: Any) -> None:
+    random.seed(SEED)
+    arrivals = arrivals_in_theory(AGENTS, (0.0, 20.0), 60.0, idle_wait_seconds, random.Random(SEED))
+    after = Counter(int(2 * at) for at in arrivals if at >= 20.0)
+    steady_per_second = AGENTS / settings.XEENET["IDLE_WAIT_SECONDS"]
+    assert 2 * max(after.values()) <= PEAK * steady_per_second, f"XEENET_CHAOS_SEED={SEED}"
