@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Final
 
 from tests.mutants.agent import AGENT
+from tests.mutants.containment import CONTAINMENT
 from tests.mutants.mutant import Mutant
 from tests.mutants.server import SERVER
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-MUTANTS: Final = (*SERVER, *AGENT)
+MUTANTS: Final = (*SERVER, *AGENT, *CONTAINMENT)
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4
 # So that a mutant meets the same histories at each run.
