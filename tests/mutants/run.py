@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.mutants.agent import AGENT
+from tests.mutants.faults import FAULTS
 from tests.mutants.containment import CONTAINMENT
 from tests.mutants.mutant import Mutant
 from tests.mutants.server import SERVER
