@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Final
 
 from tests.mutants.agent import AGENT
-from tests.mutants.faults import FAULTS
 from tests.mutants.containment import CONTAINMENT
+from tests.mutants.faults import FAULTS
 from tests.mutants.mutant import Mutant
 from tests.mutants.server import SERVER
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-MUTANTS: Final = (*SERVER, *AGENT, *CONTAINMENT)
+MUTANTS: Final = (*SERVER, *AGENT, *CONTAINMENT, *FAULTS)
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4
 # So that a mutant meets the same histories at each run.
