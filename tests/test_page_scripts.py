@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from campaigns import scripts
+from campaigns import lifecycle, scripts
 from campaigns.models import Campaign, Package, PackageOrigin
 from experiments import catalog
 from tests import factories
@@ -208,6 +208,9 @@ def test_the_campaign_page_says_what_it_waits_for_and_who_can_help(client: Clien
     assert "grace" not in stranger
     assert "approve it: <bdi>grace</bdi>" in reader
     assert "No worker gets tasks" not in approved
+    scripts.withdraw(None, package, now=NOW)
+    lifecycle.cancel(made, now=NOW)
+    assert "No worker gets tasks" not in client.get(address).text
     assert "T1</abbr> or better" in approved
 
 

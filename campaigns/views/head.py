@@ -17,6 +17,7 @@ from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import Campaign, CampaignState, TaskState
 
 LIVE_STATES = frozenset({CampaignState.ACTIVE, CampaignState.PAUSED})
+ENDED_STATES = frozenset({CampaignState.COMPLETED, CampaignState.CANCELLED})
 GROWING_STATES = CAMPAIGN_TRANSITIONS["grow"].sources
 
 
@@ -70,6 +71,7 @@ def head_context(
     allowed = steering.may_change(request.user, shown)
     if by_state is None:
         by_state = _tasks_by_state(shown) if allowed else {}
+    waits = not shown.package.may_run and shown.state not in ENDED_STATES
     return {
         "campaign": shown,
         "verbs": [name for name, verb in VERBS.items() if allowed and shown.state in verb.states],
@@ -80,18 +82,13 @@ def head_context(
         # The question before cancelling tells what would be lost.
         "tasks_by_state": by_state,
         "is_live": shown.state in LIVE_STATES,
-        "operators": _who_could_approve(request, shown),
+        "waits_for_approval": waits,
+        # Named to people signed in alone.
+        "operators": scripts.operator_names() if waits and request.user.is_authenticated else [],
         "is_stand_in": shown.dataset.name == "english_like",
         "worker_seconds": shown.task_count * shown.time_budget_seconds,
         "now": now,
     }
-
-
-def _who_could_approve(request: HttpRequest, shown: Campaign) -> list[str]:
-    """Name operators to people signed in, where a script waits for one of them."""
-    if shown.package.may_run or not request.user.is_authenticated:
-        return []
-    return scripts.operator_names()
 
 
 def _tasks_by_state(shown: Campaign) -> dict[str, int]:
