@@ -1,6 +1,6 @@
 """Measure the pages of a campaign with 1,000, 10,000 and 100,000 results against their bars.
 
-    python -m benchmarks.bench_pages [--sizes 1000,10000] [--requests 40] [--explain]
+    python -m benchmarks.bench_pages [--sizes 1000,10000] [--requests 40] [--write-docs] [--explain]
 
 On a private PostgreSQL (or the server in XEENET_TEST_DATABASE_URL, in a database of its own) it
 writes campaigns, starts the real web server with production settings, and asks for each page over
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from campaigns.processes import Supervisor
 
 SIZES = (1_000, 10_000, 100_000)
-OPTUNA_SIZES = (1_000, 10_000)
+# Calls of optuna-dashboard, each of which takes seconds; of a large study a minute.
+OPTUNA_REQUESTS, OPTUNA_REQUESTS_LARGE = 5, 1
 START_SECONDS = 60.0
 HOST = "127.0.0.1"
 
@@ -129,6 +130,16 @@ def seed(sizes: list[int]) -> dict[int, "Campaign"]:
     return made
 
 
+def compute_importance(campaign: "Campaign", size: int) -> None:
+    """Do what the background job does after results came in, so that its panel has a chart."""
+    from campaigns import jobs
+
+    began = time.process_time()
+    jobs.compute_importance(campaign.pk, "")
+    took = time.process_time() - began
+    print(f"a job computes importance of {size:,} results in {took:.1f} s of CPU", flush=True)
+
+
 def free_port() -> int:
     """Return a port that nobody listens on now."""
     with socket.socket() as probe:
@@ -162,9 +173,12 @@ def running(
 
 
 def measure_optuna(
-    supervisor: "Supervisor", campaign: "Campaign", folder: Path, requests: int
+    supervisor: "Supervisor", campaign: "Campaign", folder: Path, *, is_large: bool
 ) -> "Timing":
-    """Time `optuna-dashboard`'s study detail call on the campaign's results."""
+    """Time `optuna-dashboard`'s study detail call on the campaign's results.
+
+    The first call of a large study is timed too: warming up would take a minute more.
+    """
     from benchmarks import pages_client, pages_optuna
 
     file = folder / f"study-{campaign.pk}.sqlite3"
@@ -179,7 +193,12 @@ def measure_optuna(
         running(supervisor, "optuna-dashboard", command, pages_optuna.READY_PATH) as url,
         httpx2.Client(base_url=url, timeout=pages_client.ANSWER_TIMEOUT_SECONDS) as client,
     ):
-        return pages_client.measure(client, pages_optuna.STUDY_PATH, requests=requests)
+        return pages_client.measure(
+            client,
+            pages_optuna.STUDY_PATH,
+            requests=OPTUNA_REQUESTS_LARGE if is_large else OPTUNA_REQUESTS,
+            warm_ups=0 if is_large else 1,
+        )
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -192,10 +211,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--optuna-sizes",
         type=_numbers,
-        default=list(OPTUNA_SIZES),
+        default=list(SIZES),
         help="of --sizes, those to show in optuna-dashboard too; 100000 takes minutes",
     )
     parser.add_argument("--no-optuna", action="store_true", help="leave optuna-dashboard out")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="put the table into docs/performance.md"
+    )
     parser.add_argument(
         "--explain",
         action="store_true",
@@ -219,7 +241,7 @@ def obey_signals() -> None:
 
 def bench(arguments: argparse.Namespace, folder: Path) -> bool:
     """Seed, measure and print; return whether every bar was held."""
-    from benchmarks import pages_explain, pages_report
+    from benchmarks import pages_docs, pages_explain, pages_report
     from campaigns import serving
     from campaigns.processes import Supervisor
 
@@ -232,18 +254,31 @@ def bench(arguments: argparse.Namespace, folder: Path) -> bool:
             supervisor, "web server", lambda port: serving.web_command(HOST, port), "/login/"
         ) as url:
             for size, campaign in campaigns.items():
+                compute_importance(campaign, size)
+                began = time.monotonic()
                 cookie = session_cookie("researcher")
                 with httpx2.Client(base_url=url, headers=cookie, timeout=120.0) as client:
                     rows += pages_report.measure_campaign(
                         client, campaign, size, requests=arguments.requests
                     )
+                took = time.monotonic() - began
+                print(f"measured the pages of {size:,} results in {took:.0f} s", flush=True)
         if not arguments.no_optuna:
             for size in sorted(set(arguments.optuna_sizes) & set(campaigns)):
-                # Each call takes seconds there: a few say enough.
-                few = min(10, arguments.requests)
-                beside[size] = measure_optuna(supervisor, campaigns[size], folder, few)
-    print(f"\n{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
-    print(pages_report.table(rows, beside))
+                is_large = size >= pages_report.LARGE_FROM
+                try:
+                    beside[size] = measure_optuna(
+                        supervisor, campaigns[size], folder, is_large=is_large
+                    )
+                except httpx2.TransportError as error:
+                    # Our own figures are worth printing all the same.
+                    print(f"optuna-dashboard with {size:,} results gave no answer: {error!r}")
+    rows = pages_report.beside_smaller(rows)
+    machine = f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end"
+    print(f"\n{machine}\n{pages_report.table(rows, beside)}")
+    if arguments.write_docs:
+        told = f"{machine}, {arguments.requests} requests for each judged page."
+        pages_docs.write(pages_docs.markdown(rows, beside, machine=told))
     if arguments.explain:
         pages_explain.explain(campaigns[max(campaigns)], "researcher")
     return all(row.holds for row in rows)

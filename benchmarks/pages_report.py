@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import unescape
 
 import httpx2
@@ -15,9 +15,12 @@ from campaigns.models import Campaign
 # Bars up to this many results; above it they are wider by LARGE_FACTOR.
 LARGE_FROM = 10_001
 LARGE_FACTOR = 1.3
+# A page of a few ms is not held to fractions of one.
+LARGE_SLACK_MS = 5.0
 MAX_QUERIES = 15
-# Charts are many and alike: fewer requests each keep the run short.
-CHART_REQUESTS = 15
+# The others are many: fewer requests each keep the run short.
+JUDGED = ("campaign page", "refreshing fragment", "analysis tab")
+FEW_REQUESTS = 15
 # What is kept may serve several revisions of a large campaign, but never this many.
 FORGETTING_REVISIONS = 1 << 16
 COLD_REQUESTS = 2
@@ -57,6 +60,23 @@ class Row:
     size: int
     page: Page
     timing: Timing
+    # The same page of a campaign of at most 10,000 results, for what grows with them.
+    smaller: Timing | None = None
+
+    @property
+    def p50_ms(self) -> float:
+        return percentile(self.timing.wall_ms, 0.5)
+
+    @property
+    def p95_ms(self) -> float:
+        return percentile(self.timing.wall_ms, 0.95)
+
+    @property
+    def growth(self) -> float | None:
+        """How many times the p50 of the smaller campaign this one's is; None where not judged."""
+        if self.smaller is None or self.page.max_ms is None:
+            return None
+        return self.p50_ms / percentile(self.smaller.wall_ms, 0.5)
 
     @property
     def factor(self) -> float:
@@ -67,8 +87,12 @@ class Row:
         """Return in words which bars were missed."""
         page, timing = self.page, self.timing
         found = []
-        if page.max_ms is not None and percentile(timing.wall_ms, 0.95) > page.max_ms * self.factor:
+        if page.max_ms is not None and self.p95_ms > page.max_ms * self.factor:
             found.append(f"p95 above {page.max_ms * self.factor:.0f} ms")
+        if self.smaller is not None and self.growth is not None:
+            most = LARGE_FACTOR * percentile(self.smaller.wall_ms, 0.5) + LARGE_SLACK_MS
+            if self.p50_ms > most:
+                found.append(f"p50 above {LARGE_FACTOR} × that of fewer results")
         if page.max_kb is not None and timing.size_kb > page.max_kb * self.factor:
             found.append(f"above {page.max_kb * self.factor:.0f} kB")
         if timing.queries is not None and timing.queries > MAX_QUERIES:
@@ -86,7 +110,7 @@ def measure_campaign(
     """Ask for every page of one campaign; return what was seen."""
     rows = []
     for page in pages(client, campaign):
-        most = CHART_REQUESTS if page.name.startswith("chart") else requests
+        most = requests if page.name in JUDGED else FEW_REQUESTS
         timing = measure(
             client,
             page.path,
@@ -98,6 +122,20 @@ def measure_campaign(
         )
         rows.append(Row(size, page, timing))
     return rows
+
+
+def beside_smaller(rows: list[Row]) -> list[Row]:
+    """Return the rows, those of large campaigns with the same page of the largest other one."""
+    small = [row for row in rows if row.size < LARGE_FROM]
+    if not small:
+        return rows
+    reference = max(row.size for row in small)
+    # Names of judged pages are unique within a campaign.
+    timings = {row.page.name: row.timing for row in small if row.size == reference}
+    return [
+        replace(row, smaller=timings.get(row.page.name)) if row.size >= LARGE_FROM else row
+        for row in rows
+    ]
 
 
 def _move_on(campaign: Campaign, revisions: int) -> Callable[[], object] | None:
@@ -113,13 +151,23 @@ def pages(client: httpx2.Client, campaign: Campaign) -> list[Page]:
     shown = reverse("campaign", args=[campaign.pk])
     analysis = reverse("campaign-analysis", args=[campaign.pk])
     board = reverse("api-leaderboard", args=[campaign.pk])
+    tasks = reverse("campaign-tasks", args=[campaign.pk])
     found = [
         Page("campaign page", shown, {}, max_ms=100, max_kb=300),
         Page(AFTER_RESULT, shown, {}, revisions_between=1),
         Page(NOTHING_KEPT, shown, {}, revisions_between=FORGETTING_REVISIONS),
         Page("refreshing fragment", shown, HTMX, max_ms=100, max_kb=300),
         Page(AFTER_RESULT, shown, HTMX, revisions_between=1),
+        Page("leaderboard by steps", f"{shown}?sort=steps", {}),
+        Page("leaderboard, failed tasks", f"{shown}?state=failed", {}),
+        Page("leaderboard, last page", f"{shown}?page=1000000", {}),
         Page("leaderboard API, 100 rows", f"{board}?limit=100", {}),
+        Page("tasks, last page", f"{tasks}?page=1000000", {}),
+        Page("tasks by val_bpb", f"{tasks}?sort=val_bpb", {}),
+        Page("log", reverse("campaign-log", args=[campaign.pk]), {}),
+        Page("workers of the campaign", reverse("campaign-workers", args=[campaign.pk]), {}),
+        Page("fleet", reverse("workers"), {}),
+        Page("overview", reverse("overview"), {}),
         Page("analysis tab", analysis, {}, max_ms=150),
         Page(NOTHING_KEPT, analysis, {}, revisions_between=FORGETTING_REVISIONS),
     ]
@@ -146,11 +194,11 @@ def table(rows: list[Row], beside: Mapping[int, Timing]) -> str:
             HEADS,
         ]
         own = [row for row in rows if row.size == size]
-        lines += [_line(row.page.name, row.timing, _verdict(row)) for row in own]
+        lines += [_line(row.page.name, row.timing, verdict(row)) for row in own]
         if size in beside:
             other = beside[size]
             lines.append(_line("optuna-dashboard study detail", other, ""))
-            slower = percentile(other.wall_ms, 0.5) / percentile(own[0].timing.wall_ms, 0.5)
+            slower = percentile(other.wall_ms, 0.5) / own[0].p50_ms
             larger = other.size_bytes / own[0].timing.size_bytes
             lines.append(
                 f"  that is {slower:,.0f} times the time and {larger:,.0f} times the bytes "
@@ -161,13 +209,15 @@ def table(rows: list[Row], beside: Mapping[int, Timing]) -> str:
     return "\n".join(lines)
 
 
-def _verdict(row: Row) -> str:
+def verdict(row: Row) -> str:
     """Return the page's bars and whether they hold."""
     bars = [
         f"{limit * row.factor:.0f} {unit}"
         for limit, unit in ((row.page.max_ms, "ms"), (row.page.max_kb, "kB"))
         if limit is not None
     ]
+    if row.growth is not None:
+        bars.append(f"{row.growth:.2f} × fewer results")
     if row.misses:
         return f"MISSED: {', '.join(row.misses)}"
     return f"held: {', '.join([*bars, f'{MAX_QUERIES} queries'])}"

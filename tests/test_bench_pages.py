@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.pages_client import Timing, percentile
-from benchmarks.pages_report import Page, Row, chart_paths, table
+from benchmarks.pages_docs import BEGIN, DOCUMENT, END, markdown, write
+from benchmarks.pages_report import Page, Row, beside_smaller, chart_paths, table
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = Page("campaign page", "/campaigns/1/", {}, max_ms=100, max_kb=300)
@@ -46,6 +48,59 @@ def test_a_hundred_thousand_results_may_take_1_3_times_as_much() -> None:
     assert Row(100_000, PAGE, timing(130.0)).holds
     assert not Row(100_000, PAGE, timing(131.0)).holds
     assert not Row(10_000, PAGE, timing(130.0)).holds
+
+
+def test_a_page_of_many_results_is_held_to_1_3_times_that_of_fewer_too() -> None:
+    few = Row(10_000, PAGE, timing(40.0))
+    free = Page("log", "/campaigns/1/log/", {})
+
+    rows = beside_smaller(
+        [
+            Row(1_000, PAGE, timing(10.0)),
+            few,
+            Row(10_000, free, timing(1.0)),
+            Row(100_000, PAGE, timing(57.0)),
+            Row(100_000, free, timing(90.0)),
+        ]
+    )
+
+    assert [row.smaller for row in rows[:3]] == [None] * 3
+    assert rows[3].growth == 57 / 40
+    # 1.3 × 40 ms, and 5 ms that no page is held to.
+    assert rows[3].holds
+    assert replace(rows[3], timing=timing(57.1)).misses == ["p50 above 1.3 × that of fewer results"]
+    assert rows[4].holds
+    assert beside_smaller([Row(100_000, PAGE, timing(57.0))])[0].smaller is None
+
+
+def test_the_figures_are_written_between_the_marks_of_the_document(tmp_path: Path) -> None:
+    document = tmp_path / "performance.md"
+    document.write_text(f"# Before\n{BEGIN}\nfrom before\n{END}\nAfter\n")
+    rows = [Row(1_000, PAGE, timing(200.0)), Row(10_000, PAGE, timing(50.0))]
+
+    text = markdown(rows, {1_000: Timing([4_000.0], [], [], None, 3_000_000)}, machine="2 cores")
+    write(text, document)
+    write(text, document)
+
+    found = document.read_text()
+    assert found.startswith(f"# Before\n{BEGIN}\n\n2 cores\n\n| results | page |")
+    assert found.endswith(f"\n\n{END}\nAfter\n")
+    assert "from before" not in found
+    lines = found.splitlines()[7:10]
+    assert lines[0].startswith(
+        "| 1,000 | campaign page | 200.0 | 200.0 | 200.0 | 10 | 1.0 | MISSED"
+    )
+    assert lines[1].startswith("| 1,000 | `optuna-dashboard`, study detail | 4000.0 |")
+    assert lines[2].startswith("| 10,000 | campaign page | 50.0 |")
+    document.write_text("# No marks\n")
+    with pytest.raises(ValueError, match="has no lines"):
+        write(text, document)
+
+
+def test_the_document_of_the_figures_has_the_marks() -> None:
+    text = DOCUMENT.read_text()
+    assert text.count(BEGIN) == text.count(END) == 1
+    assert text.index(BEGIN) < text.index(END)
 
 
 def test_charts_are_found_where_the_analysis_tab_fetches_them() -> None:
@@ -87,7 +142,14 @@ def test_a_small_run_measures_every_page_and_the_other_dashboard() -> None:
 
     # Whether a bar is held is the machine's matter here: 1 says that one was missed.
     assert answer.returncode in {0, 1}, answer.stderr
-    for page in ("campaign page", "refreshing fragment", "leaderboard API", "analysis tab"):
+    for page in (
+        "campaign page",
+        "refreshing fragment",
+        "leaderboard by steps",
+        "leaderboard API",
+        "tasks by val_bpb",
+        "analysis tab",
+    ):
         assert page in answer.stdout
     assert "chart importance" in answer.stdout
     assert "optuna-dashboard study detail" in answer.stdout
