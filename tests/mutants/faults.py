@@ -21,8 +21,8 @@ FAULTS: Final = (
     Mutant(
         "faults: two servers take one result at the same moment",
         "campaigns/lifecycle/submissions.py",
-        "        Task.objects.select_for_update().get(pk=attempt.task_id)\n",
-        "",
+        "rows = Task.objects.select_for_update().filter(pk=attempt.task_id)",
+        "rows = Task.objects.filter(pk=attempt.task_id)",
         (NETWORK, "-k", "of_fifty_submissions_at_once"),
         "postgresql",
     ),
