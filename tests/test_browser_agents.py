@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from pytest_django.live_server_helper import LiveServer
 
 from tests import factories
+from tests.browser import fits, serious
 
 if TYPE_CHECKING:
     from playwright.sync_api import ColorScheme, Page
@@ -25,11 +25,8 @@ def test_axe_finds_nothing_serious_and_nothing_runs_off_the_side(
     browser_page.set_viewport_size({"width": width, "height": 800})
     browser_page.goto(f"{live_server.url}/agents/")
 
-    found = Axe().run(browser_page).response["violations"]
-
-    serious = [one["id"] for one in found if one["impact"] in {"serious", "critical"}]
-    assert serious == []
-    assert browser_page.evaluate("document.documentElement.scrollWidth") <= width
+    assert serious(browser_page) == []
+    assert fits(browser_page)
 
 
 def test_the_copy_button_gives_the_whole_program(

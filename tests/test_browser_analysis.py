@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.core.cache import cache
 from django.urls import reverse
 from pytest_django.live_server_helper import LiveServer
@@ -14,6 +13,7 @@ from campaigns import jobs, lifecycle
 from campaigns.models import Campaign
 from campaigns.panels import PANELS
 from tests import factories
+from tests.browser import serious, wait_until, watch
 from workers.protocol import FailureClass
 
 if TYPE_CHECKING:
@@ -53,24 +53,17 @@ def show_everything(page: Page) -> None:
         # The panel may be replaced while it is scrolled to, so by its id each time.
         page.evaluate(f"document.getElementById('panel-{key}').scrollIntoView()")
         page.wait_for_selector(f"#panel-{key}:not(.waiting)", state="attached")
-    page.wait_for_function(
-        "[...document.querySelectorAll('.chart')].every((one) => one.querySelector('.main-svg'))"
+    wait_until(
+        page,
+        "[...document.querySelectorAll('.chart')].every((one) => one.querySelector('.main-svg'))",
     )
-
-
-def serious_findings(page: Page) -> list[str]:
-    findings = Axe().run(page).response["violations"]
-    return [one["id"] for one in findings if one["impact"] in {"serious", "critical"}]
 
 
 def test_panels_come_when_seen_fit_a_phone_and_are_accessible(
     browser_page: Page, live_server: LiveServer
 ) -> None:
     page = browser_page
-    page.set_default_timeout(60_000)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
+    problems = watch(page, live_server)
     campaign = analysed_campaign()
     page.goto(live_server.url + reverse("campaign-analysis", args=[campaign.pk]))
     page.wait_for_selector("#panel-importance h2:has-text('Importance is being computed')")
@@ -81,13 +74,13 @@ def test_panels_come_when_seen_fit_a_phone_and_are_accessible(
     assert page.locator("#panel-failures.waiting").count() == 1
     show_everything(page)
     assert page.locator(".chart").count() == 13
-    assert serious_findings(page) == []
+    assert serious(page) == []
 
     page.set_viewport_size({"width": 390, "height": 800})
     page.emulate_media(color_scheme="dark")
     # Charts follow the new width a moment later.
-    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
-    assert serious_findings(page) == []
+    wait_until(page, "document.documentElement.scrollWidth <= innerWidth")
+    assert serious(page) == []
     assert problems == []
 
 
@@ -95,7 +88,6 @@ def test_choices_change_a_panel_in_place_and_keep_the_focus(
     browser_page: Page, live_server: LiveServer
 ) -> None:
     page = browser_page
-    page.set_default_timeout(60_000)
     campaign = analysed_campaign()
     page.goto(live_server.url + reverse("campaign-analysis", args=[campaign.pk]))
     page.locator("#panel-slice").scroll_into_view_if_needed()
@@ -104,12 +96,10 @@ def test_choices_change_a_panel_in_place_and_keep_the_focus(
     other = "lr" if chosen == "d_model" else "d_model"
     page.focus("#slice-x")
     page.keyboard.press("ArrowUp" if other == "lr" else "ArrowDown")
-    page.wait_for_function(
-        f"document.querySelector('#panel-slice h2').textContent.startsWith('{other}:')"
+    wait_until(
+        page, f"document.querySelector('#panel-slice h2').textContent.startsWith('{other}:')"
     )
-    page.wait_for_function(
-        f"document.querySelector('#panel-slice .xtitle')?.textContent === '{other}'"
-    )
+    wait_until(page, f"document.querySelector('#panel-slice .xtitle')?.textContent === '{other}'")
     assert page.evaluate("document.activeElement.id") == "slice-x"
     page.select_option("#analysis-device", "cpu")
     page.wait_for_url("**?device=cpu")

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from django.contrib.auth import get_user_model
-from django.test import Client
+from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 
 from campaigns import steering
 from campaigns.clock import database_now
 from campaigns.models import Campaign
 from tests import factories
+from tests.browser import fits, picture, serious, sign_in, wait_until
 from workers.protocol import FailureClass
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-# A folder for a picture of each page; none is taken without it.
-PICTURES = os.environ.get("XEENET_SCREENSHOTS")
-
-
-@pytest.fixture(autouse=True)
-def patience(browser_page: Page) -> None:
-    """A loaded machine needs its time to draw; the test's own timeout still ends it."""
-    browser_page.set_default_timeout(60_000)
-
-
-def sign_in(page: Page, server: LiveServer, username: str) -> None:
-    client = Client()
-    client.force_login(get_user_model().objects.get(username=username))
-    value = client.cookies["sessionid"].value
-    page.context.add_cookies([{"name": "sessionid", "value": value, "url": server.url}])
 
 
 def study(results: int = 6) -> Campaign:
@@ -66,18 +47,9 @@ def study(results: int = 6) -> Campaign:
     return campaign
 
 
-def serious(page: Page) -> list[str]:
-    """Return the serious and critical findings of axe on the page as it stands."""
-    return [
-        f"{one['id']}: {one['help']} {[node['html'] for node in one['nodes'][:3]]}"
-        for one in Axe().run(page).response["violations"]
-        if one["impact"] in {"serious", "critical"}
-    ]
-
-
-def picture(page: Page, name: str) -> None:
-    if PICTURES:
-        page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
+def owner_of(campaign: Campaign) -> User:
+    assert campaign.owner is not None
+    return campaign.owner
 
 
 def test_axe_finds_nothing_serious_in_light_dark_and_on_a_phone(
@@ -96,7 +68,7 @@ def test_axe_finds_nothing_serious_in_light_dark_and_on_a_phone(
     }
     page.goto(live_server.url)
     picture(page, "overview-anonymous")
-    sign_in(page, live_server, "ada")
+    sign_in(page, live_server, owner_of(campaign))
     for scheme, width in (("light", 1280), ("dark", 1280), ("light", 390)):
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         page.set_viewport_size({"width": width, "height": 800})
@@ -105,7 +77,7 @@ def test_axe_finds_nothing_serious_in_light_dark_and_on_a_phone(
             if name == "campaign":
                 page.wait_for_selector("#best-so-far .main-svg")
             picture(page, f"{name}-{scheme}-{width}")
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            assert fits(page), path
             # The phone's pages are the same markup: axe looks at each scheme once.
             assert width == 390 or serious(page) == [], path
 
@@ -122,7 +94,7 @@ def test_the_leaderboard_is_sorted_and_filtered_in_place(
     page.wait_for_selector("#leaderboard th[aria-sort=ascending]:has-text('Steps')")
     page.click("#device-2")
     page.wait_for_url("**device=cuda")
-    page.wait_for_function("document.querySelectorAll('#leaderboard tbody tr').length === 3")
+    wait_until(page, "document.querySelectorAll('#leaderboard tbody tr').length === 3")
     assert page.evaluate("window.samePage")
 
 
@@ -137,7 +109,7 @@ def test_the_tabs_and_their_filters_work_by_keyboard(
     page.wait_for_url("**/tasks/")
     page.focus("#failure-oom")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelectorAll('#tasks tbody tr').length === 1")
+    wait_until(page, "document.querySelectorAll('#tasks tbody tr').length === 1")
     assert "out of memory" in page.locator("#tasks tbody").inner_text()
     page.focus("#tab-log")
     page.keyboard.press("Enter")
@@ -150,7 +122,7 @@ def test_adding_tasks_asks_how_many_and_a_no_adds_none(
 ) -> None:
     campaign = study()
     page = browser_page
-    sign_in(page, live_server, "ada")
+    sign_in(page, live_server, owner_of(campaign))
     page.goto(live_server.url + campaign.get_absolute_url())
     page.click("#add-button")
     picture(page, "add-dialog")
@@ -175,7 +147,7 @@ def test_the_list_is_searched_while_typing_and_keeps_its_order(
     page.click("th:has-text('Campaign') a")
     page.wait_for_url("**sort=name")
     page.fill("#search-q", "depth")
-    page.wait_for_function("document.querySelectorAll('#campaign-list tbody tr').length === 1")
+    wait_until(page, "document.querySelectorAll('#campaign-list tbody tr').length === 1")
     page.wait_for_url("**q=depth**sort=name")
     page.select_option("#search-state", "active")
     page.wait_for_selector("#campaign-list :text('No campaign matches.')")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from django.contrib.auth import get_user_model
-from django.test import Client
 from pytest_django.live_server_helper import LiveServer
 
 from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.models import Attempt, Campaign, ProgressPoint
 from tests import factories
+from tests.browser import refresh, serious, sign_in, wait_until, watch
 from workers.models import Worker
 
 if TYPE_CHECKING:
@@ -29,30 +28,10 @@ HARDWARE = {
 }
 
 
-@pytest.fixture(autouse=True)
-def patience(browser_page: Page) -> None:
-    """A loaded machine needs its time to draw; the test's own timeout still ends it."""
-    browser_page.set_default_timeout(60_000)
-
-
 @pytest.fixture
-def problems(browser_page: Page) -> list[str]:
-    """What must stay empty: errors of scripts and on the console."""
-    found: list[str] = []
-    browser_page.on("pageerror", lambda error: found.append(str(error)))
-    browser_page.on(
-        "console", lambda line: found.append(line.text) if line.type == "error" else None
-    )
-    return found
-
-
-def sign_in(page: Page, live_server: LiveServer, role: str = "operator") -> None:
-    user = factories.user("ada", role=role)
-    client = Client()
-    client.force_login(get_user_model().objects.get(pk=user.pk))
-    page.context.add_cookies(
-        [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
-    )
+def problems(browser_page: Page, live_server: LiveServer) -> list[str]:
+    """What must stay empty."""
+    return watch(browser_page, live_server)
 
 
 def with_curve(attempt: Attempt, end: float) -> Attempt:
@@ -84,18 +63,6 @@ def study(worker: Worker, values: tuple[float, ...] = (3.4, 3.3, 3.1)) -> Campai
     return campaign
 
 
-def serious(page: Page) -> list[str]:
-    """Return the serious and critical findings of axe on the page as it stands."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{one['id']}: {one['help']} {[node['html'] for node in one['nodes'][:3]]}"
-        for one in found
-        if one["impact"] in {"serious", "critical"}
-    ]
-
-
 def test_ticked_rows_survive_a_refresh_and_lead_to_the_comparison(
     browser_page: Page, live_server: LiveServer, problems: list[str]
 ) -> None:
@@ -107,19 +74,14 @@ def test_ticked_rows_survive_a_refresh_and_lead_to_the_comparison(
     page.check(f"#pick-{first.pk}")
     page.focus(f"#pick-{second.pk}")
     page.keyboard.press("Space")
-    page.evaluate(
-        """() => new Promise((done) => {
-            document.addEventListener("htmx:afterSettle", () => done(), { once: true });
-            htmx.trigger("[data-poll]", "refresh");
-        })"""
-    )
+    refresh(page)
     page.click("#compare-button")
     page.wait_for_url("**/compare/?*")
     page.wait_for_selector("#compare-chart .scatterlayer .trace")
     assert page.locator("h1").inner_text() == "Compare 2 tasks"
     page.click("#x-tokens")
-    page.wait_for_function(
-        "document.querySelector('#compare-chart .xtitle')?.textContent === 'Tokens trained'"
+    wait_until(
+        page, "document.querySelector('#compare-chart .xtitle')?.textContent === 'Tokens trained'"
     )
     assert problems == []
 
@@ -130,7 +92,7 @@ def test_disabling_a_worker_asks_first(
     worker = factories.worker(hardware=HARDWARE)
     factories.leased_task(worker, now=database_now())
     page = browser_page
-    sign_in(page, live_server)
+    sign_in(page, live_server, factories.user("ada", role="operator"))
     page.goto(f"{live_server.url}/workers/{worker.pk}/")
     page.click("#disable-button")
     assert "The 1 task it holds will be lost to it" in page.locator("#disable-dialog").inner_text()
@@ -149,7 +111,7 @@ def test_the_settings_choose_the_theme_and_make_a_token(
     browser_page: Page, live_server: LiveServer, problems: list[str]
 ) -> None:
     page = browser_page
-    sign_in(page, live_server, role="researcher")
+    sign_in(page, live_server, factories.user("ada"))
     page.goto(live_server.url + "/account/")
     page.check("input[value=dark]")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
@@ -172,8 +134,8 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
     first, second = campaign.tasks.order_by("number")[:2]
     failed = campaign.tasks.get(state="failed")
     page = browser_page
-    sign_in(page, live_server)
-    operator = get_user_model().objects.get(username="ada")
+    operator = factories.user("ada", role="operator")
+    sign_in(page, live_server, operator)
     steering.pause(operator, other, now=database_now(), reason="a look at the curves first")
     study_pages = {
         first.get_absolute_url(): "#learning-curve .trace",
@@ -196,7 +158,8 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
         for width in (390, 1280):
             page.set_viewport_size({"width": width, "height": 800})
             # Waits: a chart takes its new width a moment after the window.
-            page.wait_for_function(
-                "document.documentElement.scrollWidth <= innerWidth", timeout=10_000
+            wait_until(
+                page,
+                "document.documentElement.scrollWidth <= innerWidth",
             )
     assert problems == []

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from django.contrib.auth import get_user_model
-from django.test import Client
 from pytest_django.live_server_helper import LiveServer
 
 from campaigns.models import Campaign
 from tests import factories
+from tests.browser import fits, sign_in, wait_until, watch
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -30,27 +29,15 @@ parameters:
 @pytest.fixture
 def page(browser_page: Page, live_server: LiveServer) -> Page:
     """The form, opened by a researcher."""
-    browser_page.set_default_timeout(60_000)
-    client = Client()
-    factories.user("ada")
-    client.force_login(get_user_model().objects.get(username="ada"))
-    session = client.cookies["sessionid"].value
-    browser_page.context.add_cookies(
-        [{"name": "sessionid", "value": session, "url": live_server.url}]
-    )
+    sign_in(browser_page, live_server, factories.user("ada"))
     browser_page.goto(live_server.url + "/campaigns/new/")
     return browser_page
 
 
 @pytest.fixture(autouse=True)
-def problems(browser_page: Page) -> list[str]:
-    """Errors on the console; every test ends with none."""
-    found: list[str] = []
-    browser_page.on("pageerror", lambda error: found.append(str(error)))
-    browser_page.on(
-        "console", lambda line: found.append(line.text) if line.type == "error" else None
-    )
-    return found
+def problems(browser_page: Page, live_server: LiveServer) -> list[str]:
+    """What must stay empty."""
+    return watch(browser_page, live_server)
 
 
 def names(page: Page) -> list[str]:
@@ -76,7 +63,7 @@ def test_the_form_previews_what_is_typed_and_marks_mistakes_at_their_row(
     # What is typed stays, and so does the cursor.
     assert page.evaluate("document.activeElement.id") == "p0-low"
     page.fill("#p0-low", "0.001")
-    page.wait_for_function("!document.querySelector('#p0-errors li')")
+    wait_until(page, "!document.querySelector('#p0-errors li')")
     assert problems == []
 
 
@@ -85,17 +72,17 @@ def test_a_campaign_is_made_with_the_keyboard_alone(page: Page, problems: list[s
     page.keyboard.type("by keyboard")
     page.focus("#p1-up")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('.space-row').id === 'p1'")
+    wait_until(page, "document.querySelector('.space-row').id === 'p1'")
     # The focus goes with the row: pressing again would move it on.
     assert page.evaluate("document.activeElement.id") == "p1-up"
     page.focus("#add-parameter")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.activeElement.id === 'p8-name'")
+    wait_until(page, "document.activeElement.id === 'p8-name'")
     page.keyboard.type("warmup")
     page.keyboard.press("Tab")
     page.keyboard.type("int")
     page.locator("#p8-step").wait_for()
-    page.wait_for_function("document.activeElement.id === 'p8-type'")
+    wait_until(page, "document.activeElement.id === 'p8-type'")
     page.keyboard.press("Tab")
     page.keyboard.type("10")
     page.keyboard.press("Tab")
@@ -147,6 +134,6 @@ def test_axe_finds_nothing_serious_on_the_form_on_a_phone_or_a_desk(
     page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert fits(page)
         found = Axe().run(page).response["violations"]
         assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []

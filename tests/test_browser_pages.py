@@ -6,13 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.contrib.auth import get_user_model
-from django.test import Client
 from pytest_django.live_server_helper import LiveServer
 
 from campaigns.clock import database_now
 from campaigns.models import Campaign
 from tests import factories
+from tests.browser import fits, refresh, sign_in, wait_until, watch
 from workers.models import Worker
 
 if TYPE_CHECKING:
@@ -23,29 +22,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 HOSTILE = "<img src=x onerror=document.title='bro'+'ken'> {{ 7*7 }} \u202egnp.exe"
 
 
-@pytest.fixture(autouse=True)
-def patience(browser_page: Page) -> None:
-    """A loaded machine needs its time to draw; the test's own timeout still ends it."""
-    browser_page.set_default_timeout(60_000)
-
-
 @pytest.fixture
 def problems(browser_page: Page, live_server: LiveServer) -> list[str]:
-    """What must stay empty: errors on the console, and requests that leave this server."""
-    found: list[str] = []
-    browser_page.on("pageerror", lambda error: found.append(str(error)))
-    browser_page.on(
-        "console", lambda line: found.append(line.text) if line.type == "error" else None
-    )
-    browser_page.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith((live_server.url, "data:", "blob:"))
-            else found.append(request.url)
-        ),
-    )
-    return found
+    """What must stay empty."""
+    return watch(browser_page, live_server)
 
 
 def running_campaign(worker: Worker, tasks: int = 12, **fields: Any) -> Campaign:
@@ -63,24 +43,6 @@ def bring(worker: Worker, value: float) -> None:
     factories.finish(factories.claim_one(worker, now=now), value, now=now)
 
 
-def sign_in(page: Page, live_server: LiveServer, username: str) -> None:
-    client = Client()
-    client.force_login(get_user_model().objects.get(username=username))
-    page.context.add_cookies(
-        [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
-    )
-
-
-def refreshed(page: Page) -> None:
-    """Make the page's own poll happen now instead of in three seconds."""
-    page.evaluate(
-        """() => new Promise((done) => {
-            document.addEventListener("htmx:afterSettle", () => done(), { once: true });
-            htmx.trigger("[data-poll]", "refresh");
-        })"""
-    )
-
-
 def test_a_running_campaign_refreshes_in_place(
     browser_page: Page, live_server: LiveServer, problems: list[str]
 ) -> None:
@@ -96,13 +58,11 @@ def test_a_running_campaign_refreshes_in_place(
     page.evaluate("scrollTo(0, 120)")
 
     bring(worker, 3.1)
-    refreshed(page)
+    refresh(page)
 
     assert page.locator(".figure.main .value").first.inner_text().startswith("3.1000")
     assert page.locator("#leaderboard tbody tr").count() == 3
-    page.wait_for_function(
-        "document.querySelectorAll('#best-so-far .points path.point').length === 4"
-    )
+    wait_until(page, "document.querySelectorAll('#best-so-far .points path.point').length === 4")
     # The chart is the same one, brought up to date; what was open, focused, scrolled still is.
     assert page.evaluate("document.querySelector('#best-so-far .main-svg') === window.chartBefore")
     assert page.evaluate("document.querySelector('#search-space').open")
@@ -112,19 +72,21 @@ def test_a_running_campaign_refreshes_in_place(
 
 
 def test_polling_happens_by_itself_and_ends_with_the_campaign(
-    browser_page: Page, live_server: LiveServer, problems: list[str]
+    clock_page: Page, live_server: LiveServer
 ) -> None:
+    problems = watch(clock_page, live_server)
     worker = factories.worker()
     campaign = running_campaign(worker, tasks=4)
-    browser_page.clock.install()
-    browser_page.goto(live_server.url + campaign.get_absolute_url())
-    assert browser_page.locator("[data-poll]").count() == 1
+    clock_page.clock.install()
+    clock_page.goto(live_server.url + campaign.get_absolute_url())
+    assert clock_page.locator("[data-poll]").count() == 1
     bring(worker, 3.2)
-    browser_page.clock.run_for(3100)
-    browser_page.wait_for_function(
+    clock_page.clock.run_for(3100)
+    wait_until(
+        clock_page,
         "!document.querySelector('[data-poll]') && document.body.innerText.includes('3.2000')",
     )
-    assert browser_page.locator("h1 .chip").inner_text() == "completed"
+    assert clock_page.locator("h1 .chip").inner_text() == "completed"
     assert problems == []
 
 
@@ -136,8 +98,8 @@ def test_sorting_and_the_time_axis_change_the_page_and_its_address(
     page.goto(live_server.url + campaign.get_absolute_url())
     page.click("#x-number")
     page.wait_for_url("**?x=number")
-    page.wait_for_function(
-        "document.querySelector('#best-so-far .xtitle')?.textContent === 'Tasks ended'"
+    wait_until(
+        page, "document.querySelector('#best-so-far .xtitle')?.textContent === 'Tasks ended'"
     )
     page.click("#leaderboard th:has-text('Seed') a")
     page.wait_for_url("**sort=seed")
@@ -151,12 +113,12 @@ def test_sorting_and_the_time_axis_change_the_page_and_its_address(
 def test_cancelling_asks_first_and_says_what_is_lost(
     browser_page: Page, live_server: LiveServer, problems: list[str]
 ) -> None:
-    factories.user("ada")
+    owner = factories.user("ada")
     worker = factories.worker()
-    campaign = running_campaign(worker, owner=get_user_model().objects.get(username="ada"))
+    campaign = running_campaign(worker, owner=owner)
     factories.claim_one(worker, now=database_now())
     page = browser_page
-    sign_in(page, live_server, "ada")
+    sign_in(page, live_server, owner)
     page.goto(live_server.url + campaign.get_absolute_url())
     page.click("#cancel-button")
     assert "1 running task will be stopped" in page.locator("#cancel-dialog").inner_text()
@@ -171,22 +133,22 @@ def test_cancelling_asks_first_and_says_what_is_lost(
 
 
 def test_an_open_question_is_not_swept_away_by_a_refresh(
-    browser_page: Page, live_server: LiveServer
+    clock_page: Page, live_server: LiveServer
 ) -> None:
     owner = factories.user("ada")
     campaign = running_campaign(factories.worker(), owner=owner)
-    sign_in(browser_page, live_server, "ada")
-    browser_page.clock.install()
-    browser_page.goto(live_server.url + campaign.get_absolute_url())
-    browser_page.click("#cancel-button")
-    browser_page.wait_for_selector("#cancel-dialog[open]")
-    browser_page.wait_for_load_state("networkidle")  # a poll from just before it opened
+    sign_in(clock_page, live_server, owner)
+    clock_page.clock.install()
+    clock_page.goto(live_server.url + campaign.get_absolute_url())
+    clock_page.click("#cancel-button")
+    clock_page.wait_for_selector("#cancel-dialog[open]")
+    clock_page.wait_for_load_state("networkidle")  # a poll from just before it opened
     polls: list[str] = []
-    browser_page.on("request", lambda request: polls.append(request.url))
-    browser_page.clock.run_for(10_000)
+    clock_page.on("request", lambda request: polls.append(request.url))
+    clock_page.clock.run_for(10_000)
     assert polls == []
-    browser_page.keyboard.press("Escape")
-    browser_page.clock.run_for(4000)
+    clock_page.keyboard.press("Escape")
+    clock_page.clock.run_for(4000)
     assert polls
 
 
@@ -211,13 +173,12 @@ def test_the_theme_is_switched_and_remembered(
 def test_no_page_is_wider_than_the_screen(
     browser_page: Page, live_server: LiveServer, problems: list[str], width: int
 ) -> None:
-    factories.user("ada")
     worker = factories.worker("a-worker-with-quite-a-long-name-on-some-machine")
     campaign = running_campaign(worker, name=HOSTILE * 3)
     task = campaign.tasks.first()
     assert task is not None
     page = browser_page
-    sign_in(page, live_server, "ada")
+    sign_in(page, live_server, factories.user("ada"))
     page.set_viewport_size({"width": width, "height": 800})
     for path in (
         "/",
@@ -231,7 +192,7 @@ def test_no_page_is_wider_than_the_screen(
         "/login/",
     ):
         page.goto(live_server.url + path)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        assert fits(page), path
         assert "broken" not in page.title()
     assert problems == []
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from django.test import Client
 from django.urls import reverse
 from pytest_django.live_server_helper import LiveServer
 
 from campaigns import jobs
 from campaigns.models import Webhook
 from tests import factories
+from tests.browser import fits, picture, serious, sign_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -30,13 +27,7 @@ HOSTILE = "<img src=x onerror=document.title='bro'+'ken'> {{ 7*7 }}"
 @pytest.fixture
 def page(browser_page: Page, live_server: LiveServer) -> Page:
     """A page of a researcher who is signed in."""
-    browser_page.set_default_timeout(60_000)
-    client = Client()
-    client.force_login(factories.user("ada"))
-    session = client.cookies["sessionid"].value
-    browser_page.context.add_cookies(
-        [{"name": "sessionid", "value": session, "url": live_server.url}]
-    )
+    sign_in(browser_page, live_server, factories.user("ada"))
     return browser_page
 
 
@@ -61,22 +52,6 @@ def receiver(settings: Any) -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-def picture(page: Page, name: str) -> None:
-    """Keep a screenshot where the environment names a folder for them."""
-    if folder := os.environ.get("XEENET_TEST_SCREENSHOTS"):
-        page.screenshot(path=Path(folder) / f"webhooks-{name}.png", full_page=True)
-
-
-def serious(page: Page) -> list[str]:
-    """What axe finds serious or critical on the page as it stands."""
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{one['id']}: {one['nodes'][0]['html']}"
-        for one in found
-        if one["impact"] in {"serious", "critical"}
-    ]
 
 
 def test_a_webhook_is_made_by_keyboard_and_its_test_arrives_without_a_reload(
@@ -137,9 +112,9 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
 
 
 def look_at(page: Page, name: str) -> None:
-    picture(page, name)
+    picture(page, f"webhooks-{name}")
     assert serious(page) == [], name
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    assert fits(page), name
 
 
 def full_log() -> Webhook:

@@ -14,6 +14,8 @@ NONE: Final = "'none'"
 # else gets in; that of the maps changes with Plotly's release, and tests/test_browser_csp.py tells.
 _EMPTY_STYLE: Final = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
 _PLOTLY_MAP_STYLE: Final = "'sha256-ji27qzEtxXZW+7dun6UwjHXJ18e6WAin1VvNtkzIE/o='"
+# "font-weight:bold", as Plotly writes the <b> of a hover text and of a label.
+_BOLD: Final = "'sha256-wkY2X5hecQzbhnFCqvTpwrUJ1f4X8LH5WFjYUzv1wmU='"
 
 # No inline script, no other style attribute, no other host.
 PAGES_POLICY: Final[Policy] = {
@@ -21,7 +23,7 @@ PAGES_POLICY: Final[Policy] = {
     "script-src": [SELF],
     "style-src": [SELF],
     "style-src-elem": [SELF, _EMPTY_STYLE, _PLOTLY_MAP_STYLE],
-    "style-src-attr": ["'unsafe-hashes'", _EMPTY_STYLE],
+    "style-src-attr": ["'unsafe-hashes'", _EMPTY_STYLE, _BOLD],
     "img-src": [SELF, "data:"],
     "font-src": [SELF],
     "connect-src": [SELF],
