@@ -41,6 +41,24 @@ def test_durations_must_be_positive_and_a_lease_three_heartbeats_long(
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
+        ({"SIGN_IN_TRIES": 0}, ["xeenet.E009"]),
+        ({"CLAIMS_PER_MINUTE": -1}, ["xeenet.E009"]),
+        ({"CLAIMS_PER_MINUTE": 0, "SIGN_IN_TRIES": 1}, []),
+        ({"TRUSTED_PROXIES": -1}, ["xeenet.E009"]),
+        ({"METRICS_TOKEN": "short"}, ["xeenet.E010"]),
+        ({"METRICS_TOKEN": "x" * 20}, []),
+    ],
+)
+def test_limits_must_mean_something_and_the_metrics_key_be_long(
+    settings: Any, changes: dict[str, Any], expected: list[str]
+) -> None:
+    settings.XEENET = settings.XEENET | changes
+    assert found() == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
         ({"retry": 50}, ["xeenet.E003"]),
         ({"retry": 51}, []),
         ({"timeout": None}, ["xeenet.E003"]),

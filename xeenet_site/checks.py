@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 
 MIN_SECRET_LENGTH: Final = 50
 MIN_SECRET_CHARACTERS: Final = 5
+MIN_METRICS_TOKEN_LENGTH: Final = 20
 # Below three a single lost heartbeat and a slow one cost a healthy worker its task.
 HEARTBEATS_PER_LEASE: Final = 3
 
@@ -37,6 +38,33 @@ def check_durations(**_: Any) -> list[CheckMessage]:
                 "their tasks.",
                 hint="Raise XEENET_LEASE_SECONDS or lower XEENET_HEARTBEAT_SECONDS.",
                 id="xeenet.E002",
+            )
+        )
+    return found
+
+
+@register()
+def check_limits(**_: Any) -> list[CheckMessage]:
+    """Limits are numbers that mean something; the key to the metrics is not to be guessed."""
+    limits: dict[str, Any] = settings.XEENET
+    least = {name: 0 for name in limits if name.endswith("_PER_MINUTE")}
+    least |= {"SIGN_IN_TRIES": 1, "TRUSTED_PROXIES": 0}
+    found: list[CheckMessage] = [
+        Error(
+            f"XEENET[{name!r}] is {limits[name]}, but must be at least {smallest}.",
+            hint=f"Set XEENET_{name} to a whole number, or unset it for the default.",
+            id="xeenet.E009",
+        )
+        for name, smallest in least.items()
+        if limits[name] < smallest
+    ]
+    if 0 < len(limits["METRICS_TOKEN"]) < MIN_METRICS_TOKEN_LENGTH:
+        found.append(
+            Error(
+                "XEENET['METRICS_TOKEN'] is short enough to be guessed.",
+                hint=f"Set XEENET_METRICS_TOKEN to {MIN_METRICS_TOKEN_LENGTH} random characters "
+                "or more, or unset it.",
+                id="xeenet.E010",
             )
         )
     return found
