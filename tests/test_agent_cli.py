@@ -30,7 +30,7 @@ from workers.agent import cli, exits
 from workers.agent.enrolment import find_credentials, rotate_token
 from workers.agent.hardware import Machine
 from workers.agent.isolation import Containment
-from workers.agent.secrecy import TOKEN_VARIABLE
+from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE
 from workers.agent.state import Credentials, StateFolder
 from workers.protocol import ErrorCode, Outcome
 
@@ -264,6 +264,16 @@ def test_an_exchange_that_fails_keeps_the_stored_token_and_says_what_to_do(
 def test_a_worker_that_is_not_enrolled_has_no_token_to_exchange(tmp_path: Path) -> None:
     with pytest.raises(exits.StartError, match="only an enrolled worker"):
         rotate_token(StateFolder(tmp_path))
+
+
+def test_the_enrolment_token_may_come_from_the_environment(
+    server: AgentServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENROLMENT_VARIABLE, "xe_from_environment")
+    credentials(StateFolder(tmp_path), "--server", server.url)
+    (request,) = server.calls("enrol")
+    assert request["enrolment_token"] == "xe_from_environment"
+    assert ENROLMENT_VARIABLE not in os.environ
 
 
 def test_check_prints_the_profile_and_says_whether_tasks_can_run(

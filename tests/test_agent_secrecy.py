@@ -49,7 +49,7 @@ def test_a_token_given_as_an_argument_leaves_the_command_line_before_anything_ru
         command += ["--state-dir", str(tmp_path), "--token", "xw_secret", "--isolation", "T0"]
         agent = psutil.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
         try:
-            wait_until(lambda: "xw_secret" not in agent.cmdline(), 30)
+            wait_until(lambda: "xw_secret" not in agent.cmdline(), 20)
             assert agent.is_running()
             assert "--isolation" in agent.cmdline()
         finally:
