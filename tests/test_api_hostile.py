@@ -10,13 +10,16 @@ import pytest
 from django.db import transaction
 from django.db.models import Model
 from django.utils import timezone
+from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
-from campaigns.models import Attempt, Campaign, ProgressPoint, Result, Task
+from campaigns.models import Attempt, Campaign, ProgressPoint, Result, Task, Webhook
 from tests import factories
 from tests.api import agent_client, researcher_client
 from tests.hostile import HOSTILE_BODIES
+from workers import roles
 from workers.models import EnrolmentToken, Worker
+from workers.protocol import API_PREFIX
 
 pytestmark = pytest.mark.django_db
 STORED: tuple[type[Model], ...] = (
@@ -26,6 +29,7 @@ STORED: tuple[type[Model], ...] = (
     ProgressPoint,
     Result,
     Task,
+    Webhook,
     Worker,
 )
 # What stands in for each value of a body that is fine otherwise.
@@ -126,6 +130,57 @@ def cancel() -> tuple[APIClient, str, str, dict[str, Any]]:
     return client, "post", f"/api/v1/campaigns/{campaign.pk}/cancel", {"reason": "r"}
 
 
+def preview() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, method, url, body = create()
+    # What differs from creating: samples and a forecast are computed.
+    body["search_space"] = {"parameters": body["search_space"]["parameters"][:1]}
+    kept = ("name", "experiment", "task_count", "time_budget_seconds", "search_space")
+    return client, method, f"{url}/preview", {name: body[name] for name in kept}
+
+
+def clone() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, method, url, _ = create()
+    return client, method, f"{url}/{factories.campaign().pk}/clone", {"name": "n", "base_seed": 1}
+
+
+def enqueue() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, owner = researcher_client()
+    campaign = factories.active_campaign(1, owner=owner)
+    body = {"params": {"lr": 0.001, "d_model": 64}, "seed": 7}
+    return client, "post", f"/api/v1/campaigns/{campaign.pk}/tasks", body
+
+
+def ask() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, method, url, body = enqueue()
+    claim_id = "3f2b8c1e-8d4a-4b6e-9c57-0a1b2c3d4e5f"
+    url = url.replace("/tasks", "/ask")
+    return client, method, url, body | {"claim_id": claim_id, "count": 1}
+
+
+def read_space() -> tuple[APIClient, str, str, dict[str, Any]]:
+    return researcher_client()[0], "post", "/api/v1/search-spaces/read", {"text": "a: 1"}
+
+
+def create_webhook() -> tuple[APIClient, str, str, dict[str, Any]]:
+    body = {"url": "https://8.8.8.8/", "events": ["new_best"], "campaign_id": None}
+    return researcher_client()[0], "post", "/api/v1/webhooks", body
+
+
+def edit_webhook() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, _, url, body = create_webhook()
+    made = client.post(url, body).json()
+    return client, "patch", f"{url}/{made['id']}", body
+
+
+def create_token() -> tuple[APIClient, str, str, dict[str, Any]]:
+    return researcher_client()[0], "post", "/api/v1/account/tokens", {"name": "n"}
+
+
+def invite() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, _ = researcher_client(factories.user(role=roles.OPERATOR))
+    return client, "post", "/api/v1/invitations", {"label": "l"}
+
+
 ENDPOINTS: tuple[Endpoint, ...] = (
     enrol,
     claim,
@@ -135,6 +190,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     create,
     pause,
     cancel,
+    preview,
+    clone,
+    enqueue,
+    ask,
+    read_space,
+    create_webhook,
+    edit_webhook,
+    create_token,
+    invite,
 )
 
 
@@ -194,3 +258,45 @@ def replace(body: Any, path: tuple[Any, ...], value: Any) -> None:
     for key in path[:-1]:
         body = body[key]
     body[path[-1]] = value
+
+
+# What may stand in an address: each is looked for in turn in every query of the API.
+HOSTILE_QUERIES: tuple[str, ...] = (
+    "\0",
+    "1e999999999",
+    "9" * 5_000,
+    "é\u202e'; DROP TABLE--",
+    "0001-01-01T00:00:00+23:59",
+)
+HOSTILE_CURSORS: tuple[str, ...] = (
+    "é",
+    "cD14",  # its position is "x"
+    "cD0lMDA=",  # … a NUL
+    "bz05OTk5OTk5OTk5OTk5OTk5OTk5OTk5",  # so many rows to pass over
+)
+
+
+def test_no_query_of_the_api_makes_the_server_fail() -> None:
+    client, owner = researcher_client(factories.user(role=roles.OPERATOR))
+    task = factories.completed_task(3.0, owner=owner)
+    numbers = {"campaigns": task.campaign_id, "tasks": task.pk, "workers": 1, "webhooks": 1}
+    document = SchemaGenerator().get_schema(request=None, public=True)
+    asked = 0
+    for template, operations in document["paths"].items():
+        names = [
+            one["name"]
+            for one in operations.get("get", {}).get("parameters", [])
+            if one["in"] == "query"
+        ]
+        word = template.removeprefix(f"{API_PREFIX}").split("/")[0]
+        path = template.replace("{id}", str(numbers.get(word, 1))).replace("{key}", "slice")
+        for name in names:
+            for value in HOSTILE_CURSORS if name == "cursor" else HOSTILE_QUERIES:
+                # Undone each time: an error of the database must not answer for the others.
+                savepoint = transaction.savepoint()
+                answer = client.get(path, {name: value})
+                transaction.savepoint_rollback(savepoint)
+                asked += 1
+                assert answer.status_code < 500, f"{path}?{name}={value[:40]!r}"
+
+    assert asked > 300
