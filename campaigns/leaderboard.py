@@ -86,10 +86,7 @@ def rank(
     """
     results = ranked_results(campaign, device=device, evaluation=evaluation)
     end = None if limit is None else offset + limit
-    # An attempt's long texts are for the task page.
-    loaded = results.select_related("task", "attempt__worker").defer(
-        "attempt__stderr_tail", "attempt__submission", "attempt__answer"
-    )
+    loaded = _loaded(results)
     if sort == "rank":
         page = ranked_part(loaded, offset, end)
         return [Row(number, one) for number, one in enumerate(page, start=offset + 1)]
@@ -168,7 +165,14 @@ def _order(sort: str) -> OrderBy:
 
 def best(campaign: Campaign) -> Result | None:
     """Return the leading result, or None while nothing was measured."""
-    return campaign.results.ranked().select_related("task", "attempt__worker").first()
+    return _loaded(campaign.results.ranked()).first()
+
+
+def _loaded(results: QuerySet[Result]) -> QuerySet[Result]:
+    """Bring task, attempt and worker along; an attempt's long texts are for the task page."""
+    return results.select_related("task", "attempt__worker").defer(
+        "attempt__stderr_tail", "attempt__submission", "attempt__answer"
+    )
 
 
 def varying_params(campaign: Campaign) -> tuple[list[str], dict[str, Any]]:
