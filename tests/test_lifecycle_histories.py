@@ -52,11 +52,12 @@ MAX_FAILURES = 9
 
 TICKS = (0.5, 5.0, 20.0, 44.0, 46.0, 300.0)
 # How often each happens. Rules of their own would be too even: Hypothesis leaves some out of each
-# history, and most histories would then only claim, or only sweep.
+# history, and most histories would then only claim, or only sweep. Claims stand first, because the
+# first is drawn far more often than its share.
 VERBS = {
-    "tick": 3,
     "claim": 4,
     "fall_silent_and_let_another_claim": 4,
+    "tick": 3,
     "renew": 3,
     "renew_around_the_deadline": 3,
     "release": 3,
@@ -380,7 +381,7 @@ class Histories(RuleBasedStateMachine):
         if worker.pk in self.disabled:
             worker_lifecycle.resume(worker)
             self.disabled.discard(worker.pk)
-        elif number % 2:
+        elif len(self.disabled) < WORKERS - 1:
             worker_lifecycle.disable(worker)
             self.disabled.add(worker.pk)
 
