@@ -13,7 +13,17 @@ from typing import Final
 from django.db.models import Count, Min
 from django.urls import reverse
 
-from campaigns.models import Campaign, CampaignState, FailureClass, Result, Task, TaskState
+from campaigns.models import (
+    ActorKind,
+    Campaign,
+    CampaignState,
+    ChangeSubject,
+    FailureClass,
+    Result,
+    StateChange,
+    Task,
+    TaskState,
+)
 from campaigns.summaries import ended_tasks
 from campaigns.templatetags.xeenet import count, duration
 from workers.fleet import fleet_totals
@@ -94,7 +104,7 @@ def _ended_since(since: dt.datetime) -> int:
 
 
 def concerns(found: Health, live: Sequence[Campaign], *, now: dt.datetime) -> list[Concern]:
-    """Return what needs attention, the most urgent first. At most four queries."""
+    """Return what needs attention, the most urgent first. At most five queries."""
     return [*_background_jobs(now), *_workers(found, now), *_paused(live), *_failing(live)]
 
 
@@ -143,13 +153,26 @@ def _workers(found: Health, now: dt.datetime) -> Iterator[Concern]:
 
 
 def _paused(live: Sequence[Campaign]) -> Iterator[Concern]:
-    for campaign in live:
-        if campaign.state == CampaignState.PAUSED and campaign.state_reason:
+    paused = [one for one in live if one.state == CampaignState.PAUSED and one.state_reason]
+    by_people = _paused_by_people(paused) if paused else set()
+    for campaign in paused:
+        # Whoever paused it knows; the server's own pause waits for somebody to notice.
+        if campaign.pk not in by_people:
             yield Concern(
                 f"“{campaign.name}” is paused: {campaign.state_reason}",
                 campaign.get_absolute_url(),
                 "Look at it",
             )
+
+
+def _paused_by_people(paused: Sequence[Campaign]) -> set[int]:
+    """Return the campaigns whose latest pause the journal gives to a person. One query."""
+    pauses = StateChange.objects.filter(
+        campaign__in=paused, subject=ChangeSubject.CAMPAIGN, to_state=CampaignState.PAUSED
+    )
+    rows = pauses.order_by("at", "id").values_list("campaign_id", "actor_kind")
+    # The latest last, so that it stays.
+    return {pk for pk, kind in dict(rows).items() if kind == ActorKind.PERSON}
 
 
 def _failing(live: Sequence[Campaign]) -> Iterator[Concern]:

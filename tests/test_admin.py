@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+import time_machine
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.messages import get_messages
@@ -11,7 +12,7 @@ from django.db import models
 from django.test import Client
 from django.urls import reverse
 
-from campaigns.models import PersonalToken, ProgressPoint, Webhook
+from campaigns.models import Dataset, Package, PersonalToken, ProgressPoint, Result, Webhook
 from tests import factories
 from workers import audit
 from workers.models import EnrolmentToken
@@ -250,3 +251,34 @@ def test_a_used_invitation_stays(operator: Client) -> None:
 def test_researchers_do_not_get_in(client: Client) -> None:
     client.force_login(factories.user())
     assert client.get(reverse("admin:index")).status_code == 302
+
+
+@time_machine.travel(factories.at(0), tick=False)
+def test_lists_write_instants_so_that_they_sort_and_values_as_the_pages_do(
+    operator: Client,
+) -> None:
+    task = factories.completed_task(3.123456789)
+    page = operator.get(path_to(Result, "changelist")).text
+    assert "2026-01-05 12:00:00" in page
+    assert "3.1235" in page
+    assert "3.123456789" not in page
+    assert "ranked" in page
+    assert "2026-01-05 12:00:00" in operator.get(path_to(type(task), "changelist")).text
+
+
+def test_the_newest_campaigns_tasks_come_first(operator: Client) -> None:
+    old, new = (
+        factories.pending_task(now=factories.at(0)),
+        factories.pending_task(now=factories.at(9)),
+    )
+    found = operator.get(path_to(type(old), "changelist")).context["cl"].result_list
+    assert [task.pk for task in found] == [new.pk, old.pk]
+
+
+def test_every_list_has_search_filters_and_dates_to_go_through() -> None:
+    for model in OURS:
+        shown = admin.site.get_model_admin(model)
+        assert shown.search_fields, model
+        assert shown.list_filter or model in {ProgressPoint, Package, Dataset}, model
+        instants = [one.name for one in model._meta.fields if one.name in {"at", "created_at"}]
+        assert shown.date_hierarchy or not instants or model in {Package, Dataset}, model

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django_q.models import Schedule
 
-from campaigns import lifecycle
+from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.models import Campaign
 from tests import factories
@@ -187,3 +187,15 @@ def test_it_says_why_a_campaign_was_paused(client: Client) -> None:
     campaign = factories.active_campaign(name="wide")
     lifecycle.pause(campaign, now=factories.NOW, reason="11 of the last 20 attempts failed.")
     assert "“wide” is paused: 11 of the last 20 attempts failed." in concerns_of(client)
+
+
+def test_a_pause_by_a_person_needs_nobodys_attention_until_the_server_pauses_too(
+    client: Client,
+) -> None:
+    owner = factories.user()
+    campaign = factories.active_campaign(owner=owner)
+    steering.pause(owner, campaign, now=factories.at(1), reason="the class needs the machines")
+    assert "Needs attention" not in client.get(reverse("overview")).text
+    steering.resume(owner, campaign, now=factories.at(2))
+    lifecycle.pause(campaign, now=factories.at(3), reason="half of it failed")
+    assert "is paused: half of it failed" in concerns_of(client)

@@ -82,6 +82,7 @@ def test_no_policy_lets_inline_scripts_or_other_hosts_in() -> None:
             assert set(sources) <= {
                 *("'self'", "'none'", "data:", "'unsafe-eval'", "'unsafe-hashes'"),
                 *PAGES_POLICY["style-src-elem"],
+                *PAGES_POLICY["style-src-attr"],
                 "'unsafe-inline'",
             }
         assert "'unsafe-inline'" not in policy_of(Client().get(path))["script-src"]

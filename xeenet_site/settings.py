@@ -305,6 +305,7 @@ LOGOUT_REDIRECT_URL = reverse_lazy("overview")
 # --- Language, time, files ------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"
+FORMAT_MODULE_PATH = "xeenet_site.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False

@@ -1,0 +1,1 @@
+"""English, with dates that sort and hours of a day."""
