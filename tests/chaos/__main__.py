@@ -27,6 +27,7 @@ SEED_VARIABLE = "XEENET_CHAOS_SEED"
 DOCUMENT = ROOT / "docs" / "reliability.md"
 # A worker without a task asks every other second: thirty of them would else keep servers busy.
 IDLE_WAIT_SECONDS = "2"
+LEAST_TASKS_PER_MINUTE = 200
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,6 +66,7 @@ def _run(options: argparse.Namespace, seed: int, folder: Path) -> int:
             agents_per_fleet=options.agents // options.fleets,
             worker_programs=options.programs,
             tasks_per_second=options.pace,
+            least_tasks=round(options.minutes * LEAST_TASKS_PER_MINUTE),
             herd=options.herd,
         )
         report = Lab(plan, cluster, folder, _say).run()

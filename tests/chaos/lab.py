@@ -61,6 +61,7 @@ class Plan:
     agents_per_fleet: int = 10
     worker_programs: int = 2
     tasks_per_second: float = 5.0
+    least_tasks: int = 0  # a slow machine gets up to as long again to be given so many
     herd: int = 0
 
 
@@ -153,7 +154,7 @@ class Lab:
         next_fault = plan.period_seconds
         while True:
             elapsed = time.monotonic() - started_at
-            if (plan.seconds and elapsed >= plan.seconds) or (not plan.seconds and not once_each):
+            if self._is_over(elapsed) if plan.seconds else not once_each:
                 return
             self._work(elapsed)
             nemesis.tick()
@@ -162,6 +163,10 @@ class Lab:
                 kind = once_each.pop() if once_each else nemesis.draw()
                 self._tell(elapsed, nemesis.inject(kind))
             time.sleep(_TICK_SECONDS)
+
+    def _is_over(self, elapsed: float) -> bool:
+        enough = self._made_tasks >= self._plan.least_tasks or elapsed >= 2 * self._plan.seconds
+        return elapsed >= self._plan.seconds and enough
 
     def _tell(self, elapsed: float, fault: Injected) -> None:
         done = Task.objects.exclude(state__in=[TaskState.PENDING, TaskState.LEASED]).count()
