@@ -94,7 +94,7 @@ def _why(standing: Standing, reason: str) -> SafeString:
     state, word = _CHIPS[standing]
     # A chip that says "failed" alone says too little.
     detail = reason.partition(": ")[2] if standing == Standing.FAILED else ""
-    return format_html(" {} {}", chip(state, word, reason), detail)
+    return format_html(' {} <span class="soft small">{}</span>', chip(state, word, reason), detail)
 
 
 def _params(line: Line, varying: Sequence[str]) -> SafeString:
