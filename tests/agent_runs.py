@@ -22,7 +22,7 @@ from workers.agent.progress import ProgressBuffer
 from workers.agent.sandbox import Sandbox, SandboxUnavailable, find_sandbox
 from workers.protocol import IsolationTier
 
-BUDGET_SECONDS = 0.6
+BUDGET_SECONDS = 0.9
 GRACE_SECONDS = 0.6
 MIB = 1024 * 1024
 

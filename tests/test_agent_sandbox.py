@@ -73,6 +73,7 @@ attempt("write beside the interpreter", lambda: os.access(os.path.dirname(sys.ex
 attempt("write to /tmp", lambda: pathlib.Path("/tmp/xeenet-spy").write_text("x"))
 attempt("write here", lambda: pathlib.Path("x").write_text("x"))
 attempt("fill shared memory", lambda: pathlib.Path("/dev/shm/x").write_bytes(bytes(300 << 20)))
+attempt("open files", lambda: len(os.listdir("/proc/self/fd")) - 1)  # less the listing's own
 attempt("processes", lambda: sum(name.isdigit() for name in os.listdir("/proc")))
 os.environ["SPY"] = json.dumps(found)
 """
@@ -109,6 +110,7 @@ def test_a_script_in_the_sandbox_finds_no_token_no_network_and_nothing_to_write_
         "write to /tmp": "OSError",
         "write here": 1,
         "fill shared memory": "OSError",
+        "open files": 3,
         "processes": 2,
     }
     assert list(bench.state.work.iterdir()) == []
@@ -120,6 +122,7 @@ def test_without_a_sandbox_the_same_script_reads_the_token_file_and_reaches_the_
     found = seen_by_the_spy(bench)
     # Not its own environment or arguments: only the file, which belongs to the same user.
     assert found["secrets"] == [str(bench.state.root / "credentials.json")]
+    assert found["open files"] == 3
     assert found["connect"] is None
     Path("/tmp/xeenet-spy").unlink()
 

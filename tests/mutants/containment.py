@@ -38,15 +38,15 @@ CONTAINMENT: Final = (
     Mutant(
         "limits: no SIGTERM at the budget",
         "workers/agent/execution.py",
-        "            tree.terminate()\n",
-        "            pass\n",
+        "            asked_to_end = tree.terminate()\n",
+        "            asked_to_end = True\n",
         ("tests/test_agent_execution.py", "-k", "sigterm"),
     ),
     Mutant(
         "kill: SIGTERM to bubblewrap itself",
         "workers/agent/process_tree.py",
-        "        if self._sandboxed:\n            self._terminate_inside()\n        elif",
-        "        if",
+        "        if self._sandboxed:\n            return self._terminate_inside()\n",
+        "",
         ("tests/test_agent_execution.py", "-k", "answers_sigterm"),
     ),
     Mutant(

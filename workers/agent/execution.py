@@ -162,8 +162,7 @@ def _supervise(
         if now >= hard_deadline:
             return Ending.TIMEOUT
         if now >= soft_deadline and not asked_to_end:
-            tree.terminate()
-            asked_to_end = True
+            asked_to_end = tree.terminate()
         if ending := watch.look():
             return ending
     return Ending.EXITED_AFTER_SIGTERM if asked_to_end else Ending.EXITED

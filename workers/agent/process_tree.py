@@ -149,27 +149,35 @@ class ProcessTree:
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.pid, flags) is not None
 
-    def terminate(self) -> None:
-        """Ask the whole group to end (SIGTERM; Ctrl-Break on Windows)."""
+    def terminate(self) -> bool:
+        """Ask the whole group to end (SIGTERM; Ctrl-Break on Windows); False when none is there.
+
+        That is so for a moment in a sandbox whose script has not started yet.
+        """
         if self._sandboxed:
-            self._terminate_inside()
-        elif hasattr(os, "killpg"):
+            return self._terminate_inside()
+        if hasattr(os, "killpg"):
             self._signal_group(signal.SIGTERM)
         else:
             with contextlib.suppress(OSError, ValueError):
                 self._popen.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM))
+        return True
 
-    def _terminate_inside(self) -> None:
-        """Ask all in the sandbox to end, but not its first two processes.
+    def _terminate_inside(self) -> bool:
+        """Ask all in the sandbox to end, but not its first two processes; say if there are others.
 
         Bubblewrap, which waits outside, and the first process inside die of SIGTERM, and their
         death kills the script before it could print a result.
         """
-        with contextlib.suppress(psutil.Error):
+        try:
             sandbox = psutil.Process(self.pid)
-            for process in set(sandbox.children(recursive=True)) - set(sandbox.children()):
-                with contextlib.suppress(psutil.Error):
-                    process.terminate()
+            inside = set(sandbox.children(recursive=True)) - set(sandbox.children())
+        except psutil.Error:
+            return False
+        for process in inside:
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+        return bool(inside)
 
     def resident_bytes(self) -> int:
         """Return the summed resident memory of the tree, and remember who belongs to it."""
