@@ -25,7 +25,6 @@ from tests.chaos.herd import Herd, Wave, wave
 from tests.chaos.proxy import Proxy, read_acks
 from tests.chaos.report import Report, median_and_worst, recoveries
 from tests.chaos.services import (
-    SHORT_TIMES,
     START_SECONDS,
     Fleet,
     QCluster,
@@ -39,6 +38,7 @@ from tests.processes import free_port, processes_mentioning, wait_until
 
 CAMPAIGN_TASKS = 50
 MOST_OPEN_TASKS = 300
+STOP_SECONDS = 60.0
 STUCK_SECONDS = 120.0  # without a task that ends or a result that arrives
 HERD_IDLE_SECONDS = 30.0  # what a worker is told to wait, on average
 HERD_OUTAGE_SECONDS = 20.0
@@ -144,7 +144,7 @@ class Lab:
             fleets=[*self._fleets, *self._programs],
             database=self._database,
             probe_token=probe_token,
-            lease_seconds=float(SHORT_TIMES["XEENET_LEASE_SECONDS"]),
+            lease_seconds=float(os.environ["XEENET_LEASE_SECONDS"]),
         )
         return Nemesis(targets, plan.seed, plan.kinds)
 
@@ -210,15 +210,10 @@ class Lab:
                 megabytes = psutil.Process(pid).memory_info().rss / 1e6
             except psutil.Error:
                 continue
-            if self._proxy_has_heard_of(service):
+            if "[7/7]" in service.last_log():  # it has had a task: all it needs is loaded
                 first = self._first_megabytes.setdefault(pid, megabytes)
                 self._most_grown = max(self._most_grown, megabytes - first)
             self._most_megabytes = max(self._most_megabytes, megabytes)
-
-    @staticmethod
-    def _proxy_has_heard_of(service: Fleet) -> bool:
-        """Whether its present start has got so far that it works on tasks."""
-        return "[7/7]" in service.log_text()
 
     def _finish(self, nemesis: Nemesis) -> list[str]:
         """Wait until every task has ended and every outbox is empty; return what did not.
@@ -271,7 +266,7 @@ class Lab:
         """End agents, jobs and servers in this order; return what did not end by itself."""
         connections.close_all()
         order: list[Service] = [*self._fleets, *self._programs, *self._clusters, *self._webs]
-        stubborn = [f"{service.name} had to be killed" for service in order if not service.stop()]
+        stubborn = [f"{one.name} had to be killed" for one in order if not one.stop(STOP_SECONDS)]
         left = [f"a process is left: {line}" for line in processes_mentioning(self._folder)]
         stale = [
             f"a stale task folder is left: {folder}"
@@ -288,7 +283,9 @@ class Lab:
         lost = StateChange.objects.filter(
             subject=ChangeSubject.ATTEMPT, to_state=AttemptOutcome.LOST
         )
-        given_back = dict(lost.values_list("attempt__lease_id", "at"))
+        given_back = {
+            str(lease_id): at for lease_id, at in lost.values_list("attempt__lease_id", "at")
+        }
         handed_over = [
             (given_back[lease_id].timestamp() - killed.at)
             for killed in nemesis.killed

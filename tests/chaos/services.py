@@ -87,6 +87,10 @@ class Service:
         self._collect()
         return not still
 
+    def last_log(self) -> str:
+        """Return what its latest start wrote."""
+        return (self._folder / f"{self.name}-{self._starts}.log").read_text(errors="replace")
+
     def log_text(self) -> str:
         """Return what all starts of the command wrote."""
         files = sorted(
