@@ -79,13 +79,13 @@ def test_two_attempts_that_decided_one_task_are_doubled() -> None:
     lifecycle.expire(now=at(60))
     finish(claim_one(worker(), now=at(61)), now=at(62))
     Attempt.objects.filter(pk=first.pk).update(outcome=AttemptOutcome.COMPLETED)
-    assert "1 results, 2 deciders" in history.check([]).doubled[0]
+    assert "with 1 results and 2 deciders" in history.check([]).doubled[0]
 
 
 def test_a_result_of_a_task_that_still_waits_is_doubled() -> None:
     task = completed_task()
     Task.objects.filter(pk=task.pk).update(state=TaskState.PENDING, finished_at=None)
-    assert any("pending, and 1 results" in line for line in history.check([]).doubled)
+    assert any("pending, with 1 results" in line for line in history.check([]).doubled)
 
 
 def test_a_lease_taken_back_twice_is_a_violation() -> None:

@@ -63,7 +63,7 @@ class Nemesis:
         self.killed: list[Killed] = []
         self.missed: list[str] = []  # bars that were not held
         self._targets = targets
-        self._kinds = [kind for kind in kinds if FAULTS[kind]] or list(FAULTS)
+        self._faults = {kind: FAULTS[kind] for kind in kinds or FAULTS}
         self._random = random.Random(seed)
         self._started_at = time.monotonic()
         self._repairs: list[tuple[float, Callable[[], None]]] = []
@@ -71,17 +71,17 @@ class Nemesis:
     def inject(self, kind: str) -> Injected:
         """Let one fault happen and return what came of it."""
         at = time.monotonic() - self._started_at
-        back_after = FAULTS[kind](self)
+        back_after = self._faults[kind](self)
         self.injected.append(Injected(kind, at, back_after))
         return self.injected[-1]
 
     def draw(self) -> str:
         """Return the next kind of fault."""
-        return self._random.choice(self._kinds)
+        return self._random.choice(list(self._faults))
 
     def in_some_order(self) -> list[str]:
         """Return every kind once."""
-        return self._random.sample(self._kinds, len(self._kinds))
+        return self._random.sample(list(self._faults), len(self._faults))
 
     def tick(self) -> None:
         """Do the repairs that are due."""

@@ -39,7 +39,12 @@ def main(config: dict[str, Any]) -> int:
     adopt_orphans()
     with contextlib.ExitStack() as stack:
         agents = [_agent(config, worker, stack) for worker in config["workers"]]
-        signal.signal(signal.SIGTERM, lambda *_: [agent.on_sigterm() for agent in agents])
+
+        def drain_all(*_: object) -> None:
+            for agent in agents:
+                agent.on_sigterm()
+
+        signal.signal(signal.SIGTERM, drain_all)
         codes: list[int] = []
         threads = [
             threading.Thread(target=lambda agent=agent: codes.append(agent.run()))

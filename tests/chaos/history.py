@@ -99,10 +99,13 @@ def _check_decisions(findings: Findings) -> None:
         results=Count("result", distinct=True),
         deciders=Count("attempts", filter=Q(attempts__outcome__in=DECIDED), distinct=True),
     )
-    for task in tasks.filter(state=TaskState.COMPLETED).exclude(results=1, deciders=1):
-        findings.doubled.append(f"task {task.pk}: {task.results} results, {task.deciders} deciders")
-    for task in tasks.exclude(state=TaskState.COMPLETED).exclude(results=0, deciders=0):
-        findings.doubled.append(f"task {task.pk}: {task.state}, and {task.results} results")
+    columns = "pk", "state", "results", "deciders"
+    for pk, state, results, deciders in tasks.values_list(*columns):
+        due = 1 if state == TaskState.COMPLETED else 0
+        if (results, deciders) != (due, due):
+            findings.doubled.append(
+                f"task {pk}: {state}, with {results} results and {deciders} deciders"
+            )
 
 
 def _check_counts(findings: Findings) -> None:
