@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import call_command, get_commands
 from django.urls import URLPattern, get_resolver
 from rest_framework.test import APIClient
 from yaml import safe_load
 
+from campaigns import urls as pages
 from campaigns.api import urls as api_urls
+from workers import urls as worker_pages
 from workers.protocol import API_PREFIX
 
 
@@ -93,3 +97,38 @@ def test_the_names_of_the_routes_begin_with_api() -> None:
 
     assert len(names) == len(api_urls.urlpatterns)
     assert all(name.startswith("api-") for name in names)
+
+
+def _as_documented(route: object) -> str:
+    """A route as docs/api.md writes it: campaigns/N/analysis/PANEL."""
+    path = re.sub(r"<int:\w+>", "N", str(route))
+    path = re.sub(r"<\w+_verb:verb>", "VERB", path)
+    path = re.sub(r"<(analysis_panel|panel_key):key>", "PANEL", path)
+    return re.sub(r"<\w+:\w+>", "ID", path)
+
+
+def test_the_guide_names_every_page_and_every_path_of_the_api() -> None:
+    guide = (Path(__file__).parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"[\w/.-]+", guide))
+    # "`POST tasks/N/retry`, `cancel`" names both.
+    starts = {path.rpartition("/")[0] for path in named}
+
+    for route in (*pages.urlpatterns, *worker_pages.urlpatterns):
+        page = f"/{_as_documented(route.pattern)}"
+        assert f"`{page}`" in guide, page
+    for route in api_urls.urlpatterns:
+        path = _as_documented(route.pattern)
+        before, _, last = path.rpartition("/")
+        assert path in named or (before in starts and f"`{last}`" in guide), path
+
+
+def test_every_command_that_the_guide_names_exists() -> None:
+    guide = (Path(__file__).parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
+    rows = [line for line in guide.splitlines() if line.startswith("|")][2:]
+    cells = [re.findall(r"`(\w+)([ \w-]*)", row.split("|")[-2]) for row in rows]
+
+    known = get_commands()
+    named = {commands[0][0] for commands in cells if commands}
+
+    assert len(named) > 10
+    assert named <= set(known)

@@ -11,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from campaigns import lifecycle, steering
+from campaigns.api.filters import TASK_SORTS
 from tests import factories
 from tests.api import researcher_client
 from workers.models import AuditEntry
@@ -218,3 +219,31 @@ def test_a_task_costs_the_same_however_often_it_was_tried() -> None:
 def test_a_task_or_campaign_that_is_not_there_is_not_found() -> None:
     for path in ("tasks/999", "campaigns/999/tasks", "campaigns/999/tasks?state=asleep"):
         assert APIClient().get(f"/api/v1/{path}").status_code == 404
+
+
+def test_the_tasks_are_sorted_by_any_column_of_the_page_and_none_is_passed_over() -> None:
+    campaign = factories.active_campaign(5)
+    for minute, value in enumerate((3.0, 2.5, 3.5)):
+        now = factories.at(60 * minute)
+        factories.finish(factories.claim_one(factories.worker(), now=now), value, now=now)
+
+    def pages(sort: str) -> list[list[int]]:
+        found = []
+        address = f"/api/v1/campaigns/{campaign.pk}/tasks?page_size=2&sort={sort}"
+        while address:
+            reply = APIClient().get(address).json()
+            found.append([one["number"] for one in reply["results"]])
+            address = reply["next"]
+        return found
+
+    assert pages("") == pages("number") == [[0, 1], [2, 3], [4]]
+    assert pages("-number") == [[4, 3], [2, 1], [0]]
+    # What has no value comes last either way, by number.
+    assert pages("val_bpb") == [[1, 0], [2, 3], [4]]
+    assert pages("-val_bpb") == [[2, 0], [1, 3], [4]]
+    assert pages("-ended") == [[2, 1], [0, 3], [4]]
+    assert pages("state") == [[0, 1], [2, 3], [4]]
+    for sort in TASK_SORTS:
+        assert sorted(number for page in pages(f"-{sort}") for number in page) == [0, 1, 2, 3, 4]
+    answer = APIClient().get(f"/api/v1/campaigns/{campaign.pk}/tasks", {"sort": "luck"})
+    assert (answer.status_code, list(answer.json()["fields"])) == (400, ["sort"])

@@ -143,6 +143,17 @@ def test_one_more_than_a_person_may_have_is_a_conflict() -> None:
     assert "delete one first" in answer.json()["message"]
 
 
+def test_the_list_is_narrowed_to_what_hears_of_a_campaign() -> None:
+    client, _ = researcher_client()
+    mine, other = factories.campaign(), factories.campaign()
+    of_all, of_mine = made(client), made(client, campaign_id=mine.pk)
+    made(client, campaign_id=other.pk)
+
+    found = client.get(URL, {"campaign": mine.pk}).json()["results"]
+
+    assert [one["id"] for one in found] == [of_mine["id"], of_all["id"]]
+
+
 def test_deliveries_are_narrowed_by_state_and_event_and_sent_again() -> None:
     client, _ = researcher_client()
     hook = Webhook.objects.get(pk=made(client)["id"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db.models import F, FloatField, QuerySet, Value
+from django.db.models import F, FloatField, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django_filters import rest_framework as filters
 from rest_framework.exceptions import NotFound, ParseError
@@ -85,12 +87,55 @@ CAMPAIGN_SORTS: Final = {
 }
 MAX_ID: Final = 2**63 - 1
 # What databases hold in every time zone.
-IN_CALENDAR: Final = (
-    MinValueValidator(dt.datetime(1970, 1, 1, tzinfo=dt.UTC)),
-    MaxValueValidator(dt.datetime(9000, 1, 1, tzinfo=dt.UTC)),
-)
+BEFORE_ALL: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+AFTER_ALL: Final = dt.datetime(9000, 1, 1, tzinfo=dt.UTC)
+IN_CALENDAR: Final = (MinValueValidator(BEFORE_ALL), MaxValueValidator(AFTER_ALL))
 # Beyond every val_bpb.
 NO_VALUE: Final = 1e300
+
+
+# What the tasks of a campaign are sorted by.
+TASK_SORTS: Final = {
+    "number": "number",
+    "state": "state",
+    "val_bpb": "",
+    "failure": "failure_class",
+    "seed": "seed",
+    "failures": "failed_attempts",
+    "losses": "lost_attempts",
+    "ended": "",
+}
+
+
+class SortedList:
+    """Mixin of a list whose `sort` filter annotates `sort_key`: pages follow its order."""
+
+    request: Any
+    # The sorts that are an order of a column without equals, which needs no key.
+    column_sorts: ClassVar[dict[str, str]]
+    default_sort: ClassVar[str]
+    # Among equals.
+    last_order: ClassVar[str]
+
+    @property
+    def cursor_ordering(self) -> tuple[str, ...]:
+        """The order asked for; the filter has judged it."""
+        sort = self.request.query_params.get("sort") or self.default_sort
+        sign, key = ("-", sort[1:]) if sort.startswith("-") else ("", sort)
+        if key in self.column_sorts:
+            return (sign + self.column_sorts[key],)
+        return (f"{sign}sort_key", self.last_order)
+
+
+def _sorts(keys: Iterable[str]) -> list[tuple[str, str]]:
+    return [(sort, sort) for key in keys for sort in (key, f"-{key}")]
+
+
+def _or_worst(expression: str, sort: str) -> Coalesce:
+    """Return a number, and for none one that comes last: a page cannot begin at a null."""
+    return Coalesce(
+        expression, Value(-NO_VALUE if sort.startswith("-") else NO_VALUE, FloatField())
+    )
 
 
 class CampaignFilter(filters.FilterSet):
@@ -104,7 +149,7 @@ class CampaignFilter(filters.FilterSet):
     )
 
     sort = filters.ChoiceFilter(
-        choices=[(sort, sort) for key in CAMPAIGN_SORTS for sort in (key, f"-{key}")],
+        choices=_sorts(CAMPAIGN_SORTS),
         method="sorted_by",
         help_text="Default -created, the newest first. What has no value comes last either way.",
     )
@@ -117,16 +162,14 @@ class CampaignFilter(filters.FilterSet):
         """Annotate `sort_key`; the pages follow its order."""
         key = sort.removeprefix("-")
         if key == "best":
-            # Coalesced, for a page cannot begin at a null.
-            worst = Value(-NO_VALUE if sort.startswith("-") else NO_VALUE, FloatField())
-            return queryset.annotate(sort_key=Coalesce("best_val_bpb", worst))
+            return queryset.annotate(sort_key=_or_worst("best_val_bpb", sort))
         if key == "owner":
             return queryset.annotate(sort_key=Coalesce("owner__username", Value("")))
         return queryset.annotate(sort_key=F(CAMPAIGN_SORTS[key]))
 
 
 class TaskFilter(filters.FilterSet):
-    """Tasks by state, failure class, origin, seed, and the worker that holds them."""
+    """Tasks by state, failure class, origin, seed, and the worker; in the order asked for."""
 
     state = filters.ChoiceFilter(choices=TaskState.choices)
     failure_class = filters.ChoiceFilter(choices=FailureClass.choices)
@@ -135,10 +178,25 @@ class TaskFilter(filters.FilterSet):
     worker = filters.CharFilter(
         field_name="worker__name", help_text="The name of the worker that holds it now."
     )
+    sort = filters.ChoiceFilter(
+        choices=_sorts(TASK_SORTS),
+        method="sorted_by",
+        help_text="Default number. What has no value comes last either way.",
+    )
 
     class Meta:
         model = Task
-        fields: ClassVar = ["state", "failure_class", "origin", "seed", "worker"]
+        fields: ClassVar = ["state", "failure_class", "origin", "seed", "worker", "sort"]
+
+    def sorted_by(self, queryset: QuerySet[Task], name: str, sort: str) -> QuerySet[Any]:
+        """Annotate `sort_key`; the pages follow its order."""
+        key = sort.removeprefix("-")
+        if key == "val_bpb":
+            return queryset.annotate(sort_key=_or_worst("result__val_bpb", sort))
+        if key == "ended":
+            never = BEFORE_ALL if sort.startswith("-") else AFTER_ALL
+            return queryset.annotate(sort_key=Coalesce("finished_at", Value(never)))
+        return queryset.annotate(sort_key=F(TASK_SORTS[key]))
 
 
 class AttemptFilter(filters.FilterSet):
@@ -206,13 +264,21 @@ class WebhookFilter(filters.FilterSet):
     """Webhooks by campaign, and whether they are switched on."""
 
     campaign = filters.NumberFilter(
-        field_name="campaign_id", min_value=1, max_value=MAX_ID, help_text="A campaign's number."
+        method="hears_of",
+        min_value=1,
+        max_value=MAX_ID,
+        help_text="Those that hear of this campaign: its own, and those of every campaign.",
     )
     is_active = filters.BooleanFilter()
 
     class Meta:
         model = Webhook
         fields: ClassVar = ["campaign", "is_active"]
+
+    def hears_of(
+        self, queryset: QuerySet[Webhook], name: str, number: Decimal
+    ) -> QuerySet[Webhook]:
+        return queryset.filter(Q(campaign=None) | Q(campaign=int(number)))
 
 
 class DeliveryFilter(filters.FilterSet):

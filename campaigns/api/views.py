@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.shortcuts import get_object_or_404
@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns import steering
-from campaigns.api.filters import CampaignFilter, Cursor
+from campaigns.api.filters import CampaignFilter, Cursor, SortedList
 from campaigns.api.openapi import errors
 from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
@@ -36,7 +36,7 @@ from campaigns.models import Campaign, Result
 from campaigns.progress import campaign_progress
 
 
-class CampaignsView(ListAPIView[Campaign]):
+class CampaignsView(SortedList, ListAPIView[Campaign]):
     """The campaigns, newest first unless asked otherwise; a POST describes a new one."""
 
     queryset = Campaign.objects.none()
@@ -46,13 +46,9 @@ class CampaignsView(ListAPIView[Campaign]):
     filterset_class = CampaignFilter
     pagination_class = Cursor
 
-    @property
-    def cursor_ordering(self) -> tuple[str, ...]:
-        """The order asked for; the filter has judged it and made the key."""
-        sort = self.request.query_params.get("sort") or "-created"
-        if sort in {"created", "-created"}:
-            return (sort.replace("created", "id"),)
-        return (f"{'-' if sort.startswith('-') else ''}sort_key", "-id")
+    column_sorts: ClassVar = {"created": "id"}
+    default_sort: ClassVar = "-created"
+    last_order: ClassVar = "-id"
 
     def get_queryset(self) -> QuerySet[Campaign]:
         return _campaigns()

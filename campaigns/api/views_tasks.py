@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns import spread, steering
-from campaigns.api.filters import AttemptFilter, Cursor, TaskFilter
+from campaigns.api.filters import AttemptFilter, Cursor, SortedList, TaskFilter
 from campaigns.api.openapi import errors
 from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
@@ -31,8 +31,8 @@ from campaigns.clock import database_now
 from campaigns.models import Attempt, Campaign, Task
 
 
-class TasksView(ListAPIView[Task]):
-    """The tasks of a campaign, by number; a POST adds one with given params."""
+class TasksView(SortedList, ListAPIView[Task]):
+    """The tasks of a campaign, by number unless asked otherwise; a POST adds one of your own."""
 
     queryset = Task.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -40,7 +40,9 @@ class TasksView(ListAPIView[Task]):
     serializer_class = TaskSerializer
     filterset_class = TaskFilter
     pagination_class = Cursor
-    cursor_ordering: ClassVar = ("number",)
+    column_sorts: ClassVar = {"number": "number"}
+    default_sort: ClassVar = "number"
+    last_order: ClassVar = "number"
 
     def get_queryset(self) -> QuerySet[Task]:
         campaign = get_object_or_404(Campaign, pk=self.kwargs["pk"])
