@@ -195,3 +195,18 @@ def test_the_pages_of_the_log_hold_every_event_once(client: Client) -> None:
 def test_a_position_that_makes_no_sense_shows_the_newest(client: Client, before: str) -> None:
     page = tab(client, "campaign-log", factories.active_campaign(), before=before)
     assert "launched the campaign" in page
+
+
+def test_an_order_that_follows_the_leases_is_never_an_old_one(client: Client) -> None:
+    campaign = factories.active_campaign(3)
+    path = reverse("campaign-tasks", args=[campaign.pk])
+    numbers = re.compile(r'id="task-\d+"[^>]*>(\d+)</a>')
+    assert numbers.findall(client.get(path, {"sort": "state"}).text) == ["0", "1", "2"]
+    assert numbers.findall(client.get(path, {"state": "leased", "sort": "-number"}).text) == []
+    # A claim does not move the campaign's revision.
+    taken = factories.claim_one(factories.worker()).task
+    others = [str(number) for number in range(3) if number != taken.number]
+    by_state = numbers.findall(client.get(path, {"sort": "state"}).text)
+    assert by_state == [str(taken.number), *others]
+    leased = client.get(path, {"state": "leased", "sort": "-number"}).text
+    assert numbers.findall(leased) == [str(taken.number)]
