@@ -23,9 +23,10 @@ from tests.mutants.containment import CONTAINMENT
 from tests.mutants.faults import FAULTS
 from tests.mutants.mutant import Mutant
 from tests.mutants.server import SERVER
+from tests.mutants.uploads import UPLOADS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-MUTANTS: Final = (*SERVER, *AGENT, *CONTAINMENT, *FAULTS)
+MUTANTS: Final = (*SERVER, *UPLOADS, *AGENT, *CONTAINMENT, *FAULTS)
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4
 # So that a mutant meets the same histories at each run.

@@ -1,0 +1,97 @@
+"""Guards of uploaded scripts and of what workers may fetch: approval, opt-in, tier, reading."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+_CLAIMS: Final = ("tests/test_scripts.py", "-k", "worker")
+_SOURCES: Final = ("tests/test_script_source.py",)
+
+UPLOADS: Final = (
+    Mutant(
+        "claim: approval and tier are not looked at",
+        "campaigns/lifecycle/leases.py",
+        "waiting.runnable_by(worker) if among is None else waiting.filter(among)",
+        "waiting if among is None else waiting.filter(among)",
+        _CLAIMS,
+    ),
+    Mutant(
+        "claim: an uploaded script needs no approval",
+        "campaigns/models/task.py",
+        "Q(campaign__package__approved_at__isnull=False)",
+        "Q()",
+        _CLAIMS,
+    ),
+    Mutant(
+        "claim: the worker's owner is not asked",
+        "campaigns/models/task.py",
+        "        if worker.accepts_uploaded_scripts:\n",
+        "        if True:\n",
+        _CLAIMS,
+    ),
+    Mutant(
+        "claim: a weaker tier will do",
+        "campaigns/models/task.py",
+        "        return self.filter(allowed, campaign__required_isolation__in=kept)\n",
+        "        return self.filter(allowed)\n",
+        _CLAIMS,
+    ),
+    Mutant(
+        "approval: a researcher approves",
+        "campaigns/scripts.py",
+        "    if actor is not None and not roles.may_operate(actor):\n",
+        "    if actor is not None and not roles.may_create(actor):\n",
+        ("tests/test_scripts.py", "-k", "may_not"),
+    ),
+    Mutant(
+        "approval: the stored bytes are not hashed again",
+        "campaigns/scripts.py",
+        "    if hashlib.sha256(source).hexdigest() != package.sha256 or source_problems(source):\n",
+        "    if source_problems(source):\n",
+        ("tests/test_scripts.py", "-k", "changed_in_the_database"),
+    ),
+    Mutant(
+        "approval: without its entry in the log",
+        "campaigns/scripts.py",
+        '        audit.record(actor, "approve_script", package, now=now, detail=package.sha256)\n',
+        "",
+        ("tests/test_scripts.py", "-k", "in_the_log"),
+    ),
+    Mutant(
+        "upload: hidden characters pass",
+        "campaigns/script_source.py",
+        "    return _text_problems(text) or _python_problems(text)\n",
+        "    return _python_problems(text)\n",
+        _SOURCES,
+    ),
+    Mutant(
+        "upload: another encoding passes",
+        "campaigns/script_source.py",
+        '    if encoding != "utf-8":\n',
+        "    if False:\n",
+        _SOURCES,
+    ),
+    Mutant(
+        "upload: names that look alike pass",
+        "campaigns/script_source.py",
+        "not one.string.isascii()",
+        "False",
+        _SOURCES,
+    ),
+    Mutant(
+        "download: a worker fetches what no task of its own needs",
+        "campaigns/api/views_agent.py",
+        "            if not request.auth.leased_tasks.filter(**wanted).exists():\n",
+        "            if not wanted:\n",
+        ("tests/test_api_downloads.py", "-k", "no_task_of_its_own"),
+    ),
+    Mutant(
+        "download: a withdrawn script is still sent",
+        "campaigns/api/views_agent.py",
+        "        if isinstance(request.auth, Worker) and not package.may_run:\n",
+        "        if False:\n",
+        ("tests/test_api_scripts.py", "-k", "withdrawn"),
+    ),
+)
