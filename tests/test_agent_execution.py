@@ -198,8 +198,11 @@ def test_an_output_of_short_lines_costs_the_agent_little_memory(tmp_path: Path) 
     assert sampler.growth_bytes < 20 * MIB
 
 
-def test_a_script_that_takes_more_memory_than_allowed_is_killed(tmp_path: Path) -> None:
-    run = Run(tmp_path, "import time; held = b'x' * 300_000_000; time.sleep(20)")
+@in_both_tiers
+def test_a_script_that_takes_more_memory_than_allowed_is_killed(
+    tmp_path: Path, tier: IsolationTier
+) -> None:
+    run = Run(tmp_path, "import time; held = b'x' * 300_000_000; time.sleep(20)", tier)
     execution = run.execute(time_budget_seconds=20.0, memory_bytes=150 * MIB)
     assert execution.ending is Ending.MEMORY
     assert execution.peak_memory_bytes > 150 * MIB
