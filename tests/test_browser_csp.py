@@ -100,6 +100,7 @@ def shape(path: str) -> str:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)  # some twenty pages with their charts, on a machine that may be busy
 def test_no_page_breaks_the_policy_whatever_text_it_shows(
     page: Page, console: list[str], world: None, live_server: LiveServer
 ) -> None:
