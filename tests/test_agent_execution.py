@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -32,6 +33,8 @@ from workers.protocol import IsolationTier
 
 ROOT = Path(__file__).resolve().parent.parent
 SLACK_SECONDS = 2.0  # what the contract allows
+# 1024 for the whole row of the fault matrix: under a second, but half a minute where others work.
+FLOOD_MIB = int(os.environ.get("XEENET_TEST_FLOOD_MIB", "128"))
 
 
 def test_a_script_that_ends_in_time_is_left_alone(tmp_path: Path) -> None:
@@ -176,14 +179,14 @@ def test_an_endless_output_is_cut_off_and_costs_the_agent_little_memory(
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_a_gibibyte_without_a_newline_that_is_read_to_its_end_costs_little_memory(
+def test_a_flood_without_a_newline_that_is_read_to_its_end_costs_little_memory(
     tmp_path: Path, stream: str
 ) -> None:
-    source = f"import sys\nfor _ in range(1024): sys.{stream}.buffer.write(b'\\x80' * 2**20)"
+    source = f"import sys\nfor _ in range({FLOOD_MIB}): sys.{stream}.buffer.write(b'\\x80' * 2**20)"
     run = Run(tmp_path, source)
     sampler = MemorySampler()
     with sampler:
-        execution = run.execute(time_budget_seconds=60.0, output_bytes=2**31)
+        execution = run.execute(time_budget_seconds=100.0, output_bytes=2**31)
     assert (execution.ending, execution.exit_code, execution.result) == (Ending.EXITED, 0, None)
     assert len(execution.stderr_tail.encode()) == (16 * 1024 // 3 * 3 if stream == "stderr" else 0)
     assert sampler.growth_bytes < 20 * MIB
