@@ -147,7 +147,7 @@ def test_the_way_of_an_uploaded_script_to_a_worker_that_takes_such() -> None:
     assert "no operator has approved" in waits["reason"]
     assert "--allow-uploaded-scripts" in shy["reason"]
     assert "need isolation T1" in weak["reason"]
-    assert hidden.status_code == 404
+    assert hidden.status_code == 409
     (lease,) = reply["leases"]
     assert (lease["code_package_ref"], lease["code_sha256"]) == ("train_char_lm", sha256)
     assert (lease["script_origin"], lease["required_isolation"]) == ("uploaded", "T1")
