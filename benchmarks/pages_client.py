@@ -9,7 +9,8 @@ import httpx2
 
 from benchmarks.pages_stopwatch import CPU_MS_HEADER, QUERIES_HEADER, SERVER_MS_HEADER
 
-WARM_UPS = 3
+# More than the server has threads: each opens a connection of its own.
+WARM_UPS = 8
 # However slow an answer is: a figure needs two of them, and the whole run an end.
 FEWEST_REQUESTS = 2
 MOST_SECONDS = 20.0
