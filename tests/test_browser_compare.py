@@ -12,6 +12,8 @@ from campaigns.clock import database_now
 from campaigns.models import Attempt, Campaign, ProgressPoint
 from tests import factories
 from tests.browser import refresh, serious, sign_in, wait_until, watch
+from workers import lifecycle as worker_lifecycle
+from workers import steering as worker_steering
 from workers.models import Worker
 
 if TYPE_CHECKING:
@@ -131,11 +133,14 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
     worker = factories.worker("a-worker-with-quite-a-long-name-on-some-machine", hardware=HARDWARE)
     campaign = study(worker)
     other = study(worker, (3.2, 3.15))
+    running = factories.active_campaign(1, now=database_now())
     first, second = campaign.tasks.order_by("number")[:2]
     failed = campaign.tasks.get(state="failed")
     page = browser_page
     operator = factories.user("ada", role="operator")
     sign_in(page, live_server, operator)
+    worker_steering.invite(operator, now=database_now(), label="the attic")
+    worker_lifecycle.identity_of(operator, now=database_now())
     steering.pause(operator, other, now=database_now(), reason="a look at the curves first")
     study_pages = {
         first.get_absolute_url(): "#learning-curve .trace",
@@ -143,18 +148,24 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
         f"/compare/?tasks={first.pk},{second.pk},{failed.pk}": "#compare-chart .trace",
         f"/compare/?campaigns={campaign.pk},{other.pk}": "#compare-chart .trace",
         "/compare/": ".empty",
+        running.get_absolute_url(): "#pause-button",
     }
     other_pages = {
-        "/workers/": "#workers-frame",
+        "/workers/": "#workers-frame, #programs-frame, #invitations-frame",
         f"/workers/{worker.pk}/": "#speed path.point",
         "/account/": "#token-name",
         "/audit/": "#audit-frame",
     }
+    dialogs = {"/workers/": "#invite-button", running.get_absolute_url(): "#pause-button"}
     paths = study_pages if part == "study" else other_pages
     for path, drawn in paths.items():
         page.goto(live_server.url + path)
         page.wait_for_selector(drawn)
         assert serious(page) == [], path
+        if path in dialogs:
+            page.click(dialogs[path])
+            assert serious(page) == [], f"the dialog of {path}"
+            page.keyboard.press("Escape")
         for width in (390, 1280):
             page.set_viewport_size({"width": width, "height": 800})
             # Waits: a chart takes its new width a moment after the window.

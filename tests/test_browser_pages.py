@@ -125,8 +125,10 @@ def test_cancelling_asks_first_and_says_what_is_lost(
     page.keyboard.press("Escape")
     assert not page.locator("#cancel-dialog").is_visible()
     page.click("#cancel-button")
+    page.fill("#cancel-reason", "the wrong data set")
     page.click("#cancel-dialog .button.danger")
     page.wait_for_selector(".notice.success")
+    assert page.locator(".notice.warning").inner_text() == "Cancelled: the wrong data set"
     campaign.refresh_from_db()
     assert campaign.state == "cancelled"
     assert problems == []
