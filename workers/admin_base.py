@@ -114,7 +114,7 @@ STATE_LOOKS: Final = {
 def state_label(field: str) -> Callable[[Any, Any], str]:
     """Return a column of a list that shows a field's state as a coloured word."""
 
-    @display(description=field.replace("_", " "), ordering=field, label=STATE_LOOKS)
+    @display(description=field.replace("_", " "), ordering=field, label=STATE_LOOKS)  # type: ignore[untyped-decorator]
     def shown(_: Any, row: Any) -> str:
         return str(getattr(row, field))
 
