@@ -65,6 +65,7 @@ VERBS = {
     "expire": 2,
     "submit_result": 6,
     "submit_failure": 5,
+    "submit_what_another_holds": 3,
     "submit_again": 2,
     "pause_or_resume": 2,
     "cancel": 1,
@@ -141,6 +142,11 @@ class Histories(RuleBasedStateMachine):
     @property
     def holders(self) -> list[ModelLease]:
         return [task.holder for task in self.tasks.values() if task.holder is not None]
+
+    @property
+    def stale(self) -> list[ModelLease]:
+        """The leases whose task another lease holds."""
+        return [one for one in self.leases if self.task_of(one).holder not in {None, one}]
 
     @property
     def sent(self) -> list[ModelLease]:
@@ -237,9 +243,8 @@ class Histories(RuleBasedStateMachine):
 
     def release_what_another_holds(self, number: int) -> None:
         """A worker that comes back from sleep gives back what was taken from it."""
-        stale = [lease for lease in self.leases if self.task_of(lease).holder not in {None, lease}]
-        if stale:
-            self.release_lease(stale[number % len(stale)])
+        if self.stale:
+            self.release_lease(self.stale[number % len(self.stale)])
 
     def release_lease(self, lease: ModelLease) -> None:
         task = self.task_of(lease)
@@ -260,9 +265,10 @@ class Histories(RuleBasedStateMachine):
     # --- submissions ------------------------------------------------------------------------------
 
     def submit_result(self, number: int) -> None:
-        if not self.unsent:
-            return
-        lease = self.unsent[number % len(self.unsent)]
+        if self.unsent:
+            self.complete_lease(self.unsent[number % len(self.unsent)], number)
+
+    def complete_lease(self, lease: ModelLease, number: int) -> None:
         task = self.task_of(lease)
         answer = self.send(lease, factories.completed(lease.attempt.task, 2.0 + number % 3))
         waits_after_loss = lease.outcome == AttemptOutcome.LOST and task.state == TaskState.PENDING
@@ -276,10 +282,11 @@ class Histories(RuleBasedStateMachine):
             lease.outcome = AttemptOutcome.LATE
 
     def submit_failure(self, number: int) -> None:
-        if not self.unsent or self.failures == MAX_FAILURES:
-            return
+        if self.unsent and self.failures < MAX_FAILURES:
+            self.fail_lease(self.unsent[number // 3 % len(self.unsent)], number)
+
+    def fail_lease(self, lease: ModelLease, number: int) -> None:
         failure_class = ("script_error", "lost", "env_error")[number % 3]
-        lease = self.unsent[number // 3 % len(self.unsent)]
         task = self.task_of(lease)
         answer = self.send(lease, factories.failure(FailureClass(failure_class)))
         if lease is not task.holder:
@@ -294,6 +301,14 @@ class Histories(RuleBasedStateMachine):
         )
         assert answer.verdict is (Verdict.FAILED if spent else Verdict.RETRY)
         self.end(task, TaskState.FAILED if spent else TaskState.PENDING, AttemptOutcome.FAILED)
+
+    def submit_what_another_holds(self, number: int) -> None:
+        """A worker that comes back from sleep tells of a run that another does over."""
+        stale = [lease for lease in self.stale if lease.sent is None]
+        if stale and number % 2:
+            self.complete_lease(stale[number // 2 % len(stale)], number)
+        elif stale:
+            self.fail_lease(stale[number // 2 % len(stale)], number)
 
     def send(self, lease: ModelLease, body: Submission) -> lifecycle.Answer:
         attempt = lease.attempt

@@ -282,7 +282,7 @@ SUBMITS: Final = (
         SUBMISSIONS,
         'held.filter(**{f"{counter}__gte": F(maximum) - 1})',
         'held.filter(**{f"{counter}__gte": F(maximum)})',
-        HISTORIES,
+        ("tests/test_submit.py", "-k", "second_failure"),
     ),
     Mutant(
         "failure: the worker's fault is charged to the task",
@@ -341,7 +341,7 @@ ENDS: Final = (
         LEASES,
         "        if campaign.state == CampaignState.CANCELLED:",
         "        if campaign.state == CampaignState.DRAFT:",
-        HISTORIES,
+        ("tests/test_transition_table.py", "-k", "retrying_a_task"),
     ),
     Mutant(
         "finish: with tasks that are open",
