@@ -8,7 +8,7 @@ from pathlib import Path
 from django.core.files.base import ContentFile
 
 from campaigns.models import Dataset
-from experiments import catalog
+from experiments import catalog, english_like_corpus
 
 
 class UnknownDataset(LookupError):
@@ -22,7 +22,8 @@ class AmbiguousDataset(UnknownDataset):
 def known_dataset(name_or_sha256: str) -> Dataset:
     """Return the data set of this name or sha256, making the row for one of the catalog.
 
-    Raises UnknownDataset, AmbiguousDataset.
+    The generated text is stored with its row: it can be downloaded nowhere else, and an agent
+    without it could not run a single task. Raises UnknownDataset, AmbiguousDataset.
     """
     stored = Dataset.objects.filter(sha256=name_or_sha256).first()
     if stored is not None:
@@ -38,6 +39,8 @@ def known_dataset(name_or_sha256: str) -> Dataset:
         if not found:
             raise UnknownDataset(str(error)) from error
         return found[0]
+    if not info.urls and not Dataset.objects.filter(sha256=info.sha256).exclude(file="").exists():
+        return store_dataset(info.name, english_like_corpus.generate())
     dataset, _ = Dataset.objects.get_or_create(
         sha256=info.sha256, defaults={"name": info.name, "size_bytes": info.size_bytes}
     )

@@ -50,6 +50,13 @@ def test_every_data_set_of_the_catalog_is_known_by_name_and_then_by_hash(name: s
     assert Dataset.objects.count() == 1
 
 
+def test_the_generated_text_is_stored_when_first_named_since_no_agent_could_download_it() -> None:
+    info = catalog.get_dataset("english_like")
+    Dataset.objects.create(sha256=info.sha256, name=info.name, size_bytes=info.size_bytes)
+
+    assert hashlib.sha256(content(known_dataset("english_like"))).hexdigest() == info.sha256
+
+
 def test_stored_bytes_are_known_by_hash_and_name_and_come_back_the_same() -> None:
     dataset = store_dataset("hamlet", TEXT)
     assert (dataset.sha256, dataset.name, dataset.size_bytes) == (SHA256, "hamlet", len(TEXT))
