@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from django.core.files.base import ContentFile
 
 from campaigns.models import Dataset
 from experiments import catalog, english_like_corpus
+
+
+# Data sets of the catalog that are made, not downloaded.
+_GENERATORS: Final[dict[str, Callable[[], bytes]]] = {"english_like": english_like_corpus.generate}
 
 
 class UnknownDataset(LookupError):
@@ -39,8 +45,9 @@ def known_dataset(name_or_sha256: str) -> Dataset:
         if not found:
             raise UnknownDataset(str(error)) from error
         return found[0]
-    if not info.urls and not Dataset.objects.filter(sha256=info.sha256).exclude(file="").exists():
-        return store_dataset(info.name, english_like_corpus.generate())
+    held = Dataset.objects.filter(sha256=info.sha256).exclude(file="")
+    if info.name in _GENERATORS and not held.exists():
+        return store_dataset(info.name, _GENERATORS[info.name]())
     dataset, _ = Dataset.objects.get_or_create(
         sha256=info.sha256, defaults={"name": info.name, "size_bytes": info.size_bytes}
     )
