@@ -454,6 +454,7 @@ def _val_bpb(lease: ModelLease) -> Any:
     return (lease.sent["metrics"] or {})["val_bpb"]
 
 
+@pytest.mark.timeout(400)  # 10 s of computing, which a busy machine spreads over minutes
 def test_no_history_breaks_what_must_hold() -> None:
     run_state_machine_as_test(
         Histories,
