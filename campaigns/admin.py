@@ -26,6 +26,7 @@ from campaigns.models import (
     Campaign,
     CampaignState,
     Dataset,
+    ImportanceEstimate,
     ProgressPoint,
     Result,
     StateChange,
@@ -274,6 +275,17 @@ class ResultAdmin(ExportMixin, HistoryAdmin):
         if result.diverged:
             return "diverged"
         return "ranked" if result.is_ranked else "not ranked"
+
+
+@admin.register(ImportanceEstimate)
+class ImportanceEstimateAdmin(HistoryAdmin):
+    """What the background job computed for the analysis tab, and when it was asked to."""
+
+    list_display = ("campaign", "device", "revision", "asked_at", "computed_at")
+    list_filter = ("asked_at", "computed_at")
+    search_fields = ("campaign__name", "device")
+    list_select_related = ("campaign",)
+    date_hierarchy = "asked_at"
 
 
 @admin.register(Dataset)

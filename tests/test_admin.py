@@ -54,6 +54,7 @@ def populate(times: int = 1) -> None:
             owner=factories.user(), url="https://example.org/hook", secret="whsec-visible-nowhere"
         )
         hook.deliveries.create(event="new_best", event_key=worker.name, payload={})
+        task.campaign.importance_estimates.create(asked_at=factories.NOW)
         audit.record(hook.owner, "create", hook, now=factories.NOW)
         worker.sessions.create(
             boot_id=attempt.lease_id, started_at=factories.NOW, last_seen_at=factories.NOW

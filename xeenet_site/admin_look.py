@@ -65,6 +65,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Attempts", "replay", "campaigns", "attempt"),
                     _item("Results", "leaderboard", "campaigns", "result"),
                     _item("Journal", "history", "campaigns", "statechange"),
+                    _item("Importance", "tune", "campaigns", "importanceestimate"),
                     _item("Progress points", "show_chart", "campaigns", "progresspoint"),
                     _item("Scripts", "code", "campaigns", "package"),
                     _item("Data sets", "database", "campaigns", "dataset"),
