@@ -108,6 +108,7 @@ urlpatterns = [
     path(f"scripts/{SHA256}/<script_verb:verb>/", scripts.change_script, name="script-change"),
     path("webhooks/", webhooks.webhook_list, name="webhooks"),
     path("webhooks/<int:pk>/", webhooks.webhook, name="webhook"),
+    path("webhooks/<int:pk>/edit/", webhooks.edit_webhook, name="webhook-edit"),
     path("webhooks/<int:pk>/<webhook_verb:verb>/", webhooks.change_webhook, name="webhook-change"),
     path("webhooks/deliveries/<int:pk>/again/", webhooks.send_again, name="webhook-again"),
 ]

@@ -107,6 +107,48 @@ def test_what_is_wrong_is_said_at_its_field(
     assert sentence in html.unescape(response.text)
     assert not Webhook.objects.exists()
 
+    made = hook(ada, url="https://8.8.4.4/before")
+    path = reverse("webhook-edit", args=[made.pk])
+    edited = client.post(path, FORM | changes)
+    assert edited.status_code == 422
+    assert sentence in html.unescape(edited.text)
+    made.refresh_from_db()
+    assert (made.url, made.events) == ("https://8.8.4.4/before", ["new_best"])
+    assert not AuditEntry.objects.filter(verb="edit").exists()
+
+
+def test_the_owner_edits_where_it_goes_and_what_it_hears_and_its_secret_stays(
+    client: Client, ada: Any
+) -> None:
+    campaign = factories.campaign(name="width study")
+    made = hook(ada)
+    path = reverse("webhook-edit", args=[made.pk])
+    assert path in client.get(reverse("webhook", args=[made.pk])).text
+    page = client.get(path).text
+    assert 'value="https://8.8.8.8/hook"' in page
+    assert re.findall(r'value="(\w+)" checked', page) == ["new_best"]
+    assert "xs_hidden" not in page
+
+    changes = {"url": "https://8.8.4.4/else", "events": ["silent_fleet"], "campaign": campaign.pk}
+    assert client.post(path, changes)["Location"] == reverse("webhook", args=[made.pk])
+
+    made.refresh_from_db()
+    assert (made.url, made.events) == ("https://8.8.4.4/else", ["silent_fleet"])
+    assert (made.campaign, made.secret, made.owner) == (campaign, "xs_hidden", ada)
+    assert f'value="{campaign.pk}"' in client.get(path).text
+    entry = AuditEntry.objects.get()
+    assert (entry.actor_name, entry.verb, entry.target_kind) == ("ada", "edit", "webhook")
+    client.post(path, changes | {"campaign": ""})
+    made.refresh_from_db()
+    assert made.campaign is None
+
+
+def test_a_campaign_that_is_not_there_is_said_at_its_field(client: Client, ada: Any) -> None:
+    made = hook(ada)
+    response = client.post(reverse("webhook-edit", args=[made.pk]), FORM | {"campaign": "987"})
+    assert response.status_code == 422
+    assert "There is no campaign 987." in response.text
+
 
 def test_nobody_has_more_than_a_handful(client: Client, ada: Any) -> None:
     for _ in range(hooks.MAX_PER_OWNER):
@@ -145,6 +187,7 @@ def requests_about(made: Webhook, row: WebhookDelivery) -> list[tuple[str, str]]
     ]
     return [
         ("get", reverse("webhook", args=[made.pk])),
+        ("get", reverse("webhook-edit", args=[made.pk])),
         *changes,
         ("post", reverse("webhook-again", args=[row.pk])),
         ("post", reverse("webhook-change", args=[made.pk, "delete"])),

@@ -1,4 +1,4 @@
-"""The pages of webhooks: the list with its form, one webhook with its log, and its verbs."""
+"""The pages of webhooks: the list with its form, one webhook with its log, its form, its verbs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ WEBHOOK_VERBS = {
 
 
 class WebhookForm(forms.Form):
-    """Where to, and what; whether the address is allowed is for `hooks.create` to judge."""
+    """Where to, and what; whether the address is allowed is for `hooks` to judge."""
 
     url = forms.URLField(
         label="Address",
@@ -84,6 +84,19 @@ class WebhookForm(forms.Form):
             (event.value, label, text, event.value in ticked)
             for event, (label, text) in EVENTS.items()
         ]
+
+
+class EditWebhookForm(WebhookForm):
+    """What may differ later: also of which campaign it hears."""
+
+    # A number: there may be thousands to choose from.
+    campaign = forms.ModelChoiceField(
+        Campaign.objects,
+        required=False,
+        widget=forms.NumberInput(attrs={"aria-describedby": "help_campaign", "min": 1}),
+        help_text="The number of the one campaign it hears of; empty: it hears of all.",
+        error_messages={"invalid_choice": "There is no campaign %(value)s."},
+    )
 
 
 @signed_in
@@ -155,6 +168,32 @@ def webhook(request: HttpRequest, pk: int) -> HttpResponse:
         "now": database_now(),
     }
     return page_or_fragment(request, "campaigns/webhook.html", "campaigns/_webhook.html", context)
+
+
+@signed_in
+def edit_webhook(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the form with what is stored; POST points the webhook elsewhere. Secret and log stay."""
+    edited = _changeable(request, pk)
+    told = {"url": edited.url, "events": edited.events, "campaign": edited.campaign_id}
+    form = EditWebhookForm(request.POST or None, initial=told)
+    if form.is_valid():
+        try:
+            hooks.edit(
+                signed_in_user(request),
+                edited,
+                url=form.cleaned_data["url"],
+                events=[WebhookEvent(event) for event in form.cleaned_data["events"]],
+                campaign=form.cleaned_data["campaign"],
+                now=database_now(),
+            )
+        except (AddressRefused, NameUnknown) as error:
+            form.add_error("url", str(error))
+        else:
+            messages.success(request, "Saved: the next delivery goes there.")
+            return redirect("webhook", pk)
+    status = 422 if form.is_bound else 200
+    context = {"form": form, "webhook": edited}
+    return render(request, "campaigns/webhook_edit.html", context, status=status)
 
 
 @signed_in
