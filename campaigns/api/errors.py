@@ -109,7 +109,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
             error = OperationalError("Somebody else was quicker.")
     for kind, http_status, code in _ANSWERS:
         if isinstance(error, kind):
-            body: dict[str, Any] = {"code": code, "message": error_text(error)}
+            # Its value: the YAML of the OpenAPI document's own errors knows no enumerations.
+            body: dict[str, Any] = {"code": code.value, "message": error_text(error)}
             if http_status == status.HTTP_400_BAD_REQUEST and (fields := _fields(error)):
                 body["fields"] = fields
             return Response(body, status=http_status, headers=_headers(error, http_status))

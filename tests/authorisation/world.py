@@ -1,0 +1,154 @@
+"""Something of everything that an address can name, and everybody who may call.
+
+What has an owner belongs to ``owner``; the task is held by ``worker``. For ``researcher`` and
+``other worker`` the same addresses name what is not theirs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.contrib.admin import site
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.core.files.base import ContentFile
+from django.test import Client
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from campaigns.models import Attempt, Campaign, PersonalToken, Webhook
+from tests import factories
+from tests.api import agent_client, researcher_client
+from workers import lifecycle as worker_lifecycle
+from workers import roles
+
+PEOPLE: Final = ("viewer", "researcher", "owner", "operator", "staff", "superuser")
+WORKERS: Final = ("worker", "other worker", "disabled worker")
+ROLES: Final = ("nobody", *PEOPLE, *WORKERS)
+
+# By the end of the path.
+_BODIES: Final[dict[str, dict[str, Any]]] = {
+    "/add-tasks": {"count": 1},
+    "/add-tasks/": {"count": 1},
+    "/more-tries/": {"max_failed_attempts": 9, "max_lost_attempts": 9},
+    "webhooks": {"url": "https://8.8.8.8/", "events": ["new_best"]},
+    "webhooks/": {"url": "https://8.8.8.8/", "events": ["new_best"]},
+    "v1/scripts": {"name": "n", "experiment": "train_char_lm", "source": "import json\n"},
+    "v1/campaigns": {
+        "name": "n",
+        "experiment": "train_char_lm",
+        "task_count": 1,
+        "time_budget_seconds": 10,
+        "search_space": factories.SMALL_SPACE,
+    },
+}
+
+
+@dataclass
+class World:
+    """The rows, and a client per role: a token for the API, a signed-in browser for the pages."""
+
+    attempt: Attempt
+    over_the_api: dict[str, Any]
+    in_the_browser: dict[str, Any]
+    # The beginning of a path -> what its number names.
+    numbers: dict[str, int]
+    other_campaign: Campaign
+
+    @property
+    def campaign(self) -> Campaign:
+        """The owner's campaign."""
+        return self.attempt.task.campaign
+
+    def address(self, path: str) -> str:
+        """Return an address that the route of this path answers."""
+        if path.startswith("admin/"):
+            return "/" + _admin_address(path, self.campaign)
+        sha256 = self.campaign.dataset_id if "datasets" in path else self.campaign.package_id
+        filled = path.replace("<uuid:lease_id>", str(self.attempt.lease_id))
+        filled = filled.replace("<sha256:sha256>", sha256)
+        filled = re.sub(r"<\w+:key>", "failures", filled)
+        filled = filled.replace("<int:pk>", str(self._number(path))).replace("^api/", "api/nothing")
+        if "compare" in path:
+            filled += f"?campaigns={self.campaign.pk},{self.other_campaign.pk}"
+        return "/" + filled
+
+    def body(self, path: str) -> dict[str, Any]:
+        """A body that reaches the decision behind it where bodies are read before; else none."""
+        if path.endswith("/result"):
+            return dict(factories.completed(self.attempt.task))
+        if path.endswith("api/v1/campaigns/<int:pk>/tasks"):
+            return {"params": self.attempt.task.params}
+        return next((body for end, body in _BODIES.items() if path.endswith(end)), {})
+
+    def _number(self, path: str) -> int:
+        """The longest beginning that is known decides."""
+        inside = path.removeprefix("api/v1/")
+        known = [start for start in self.numbers if inside.startswith(start)]
+        return self.numbers[max(known, key=len)] if known else 1
+
+
+def make_world() -> World:
+    """Make the rows and the callers. Data files are written to ``settings.MEDIA_ROOT``."""
+    people = _people()
+    over_the_api: dict[str, Any] = {"nobody": APIClient()}
+    in_the_browser: dict[str, Any] = {"nobody": Client()}
+    for role, person in people.items():
+        over_the_api[role], _ = researcher_client(person)
+        in_the_browser[role] = Client()
+        in_the_browser[role].force_login(person)
+    workers = {}
+    for role in WORKERS:
+        over_the_api[role], workers[role] = agent_client(role)
+        # What an agent sends, sent to a page.
+        in_the_browser[role] = over_the_api[role]
+    worker_lifecycle.disable(workers["disabled worker"])
+
+    owner, now = people["owner"], timezone.now()
+    attempt = factories.leased_task(workers["worker"], now=now, owner=owner)
+    # Which bytes are in it matters to no permission.
+    attempt.task.campaign.dataset.file.save("data.txt", ContentFile(b"to be"))
+    webhook = Webhook.objects.create(owner=owner, url="https://8.8.8.8/", events=["new_best"])
+    delivery = webhook.deliveries.create(event="new_best", event_key="once", payload={})
+    invitation, _ = worker_lifecycle.invite(now=now)
+    numbers = {
+        "campaigns": attempt.task.campaign_id,
+        "tasks": attempt.task_id,
+        "workers": attempt.worker_id,
+        "workers/invitations": invitation.pk,
+        "invitations": invitation.pk,
+        "webhooks": webhook.pk,
+        "webhooks/deliveries": delivery.pk,
+        "deliveries": delivery.pk,
+        "account": PersonalToken.objects.create(user=owner, name="another").pk,
+    }
+    return World(attempt, over_the_api, in_the_browser, numbers, factories.campaign())
+
+
+def _people() -> dict[str, User]:
+    return {
+        "viewer": factories.user("viewer", role=roles.VIEWER),
+        "researcher": factories.user("researcher"),
+        "owner": factories.user("owner"),
+        "operator": factories.user("operator", role=roles.OPERATOR),
+        # May open the admin and has none of its permissions.
+        "staff": factories.user("staff", role=roles.VIEWER, is_staff=True),
+        "superuser": factories.user(
+            "superuser", role=roles.VIEWER, is_staff=True, is_superuser=True
+        ),
+    }
+
+
+def _admin_address(path: str, campaign: Campaign) -> str:
+    """Name a row of the model that the path speaks of; where there is none, one that is not."""
+    kind = ContentType.objects.get_for_model(Campaign)
+    path = path.replace("<path:content_type_id>", str(kind.pk))
+    path = path.replace("^(?P<app_label>workers|campaigns|auth|django_q)/$", "campaigns/")
+    path = path.replace("(?P<url>.*)$", "nothing/")
+    named = {f"admin/{m._meta.app_label}/{m._meta.model_name}/": m for m in site._registry}
+    model = next((m for start, m in named.items() if path.startswith(start)), Campaign)
+    row = model._default_manager.order_by("pk").first() if model is not Campaign else campaign
+    key = str(row.pk) if row is not None else "1"
+    return path.replace("<path:object_id>", key).replace("<id>", key)
