@@ -28,7 +28,14 @@ def wave_after(outage_seconds: float, idle_seconds: float, idle_wait: Callable[[
     outage = (10 * idle_seconds, 10 * idle_seconds + outage_seconds)
     end = outage[1] + 100.0
     arrivals = arrivals_in_theory(AGENTS, outage, end, idle_wait, random.Random(SEED))
-    return wave(AGENTS, arrivals, outage, since=5 * idle_seconds, moment_seconds=0.5)
+    return wave(
+        AGENTS,
+        arrivals,
+        outage,
+        since=5 * idle_seconds,
+        idle_seconds=idle_seconds,
+        moment_seconds=0.5,
+    )
 
 
 @pytest.mark.parametrize("outage_seconds", [2.0, 10.0, 60.0, 600.0])

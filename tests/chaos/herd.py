@@ -28,6 +28,7 @@ class Wave:
     """The load before an outage and in the busiest moment after it, both per second."""
 
     agents: int
+    idle_seconds: float  # what the server tells each to wait, on average
     outage_seconds: float
     steady_per_second: float
     peak_per_second: float
@@ -36,6 +37,11 @@ class Wave:
     def ratio(self) -> float:
         """How many times the steady load the busiest moment has."""
         return self.peak_per_second / self.steady_per_second
+
+    @property
+    def kept_up(self) -> bool:
+        """Whether the servers answered as fast as the agents asked; else a peak tells nothing."""
+        return self.steady_per_second > 0.9 * self.agents / self.idle_seconds
 
 
 def arrivals_in_theory(
@@ -71,6 +77,7 @@ def wave(
     outage: tuple[float, float],
     *,
     since: float,
+    idle_seconds: float,
     moment_seconds: float,
 ) -> Wave:
     """Judge arrivals: steady is the mean from `since` to the outage, the peak is after it.
@@ -81,6 +88,7 @@ def wave(
     after = Counter(int((at - outage[1]) / moment_seconds) for at in arrivals if at >= outage[1])
     return Wave(
         agents=agents,
+        idle_seconds=idle_seconds,
         outage_seconds=outage[1] - outage[0],
         steady_per_second=len(steady) / (outage[0] - since),
         peak_per_second=max(after.values()) / moment_seconds,

@@ -261,12 +261,14 @@ class Lab:
         outage = (refused_at - began, time.monotonic() - began)
         running.join()
         arrivals = [at - began for at in self._proxy.arrivals]
-        return wave(self._plan.herd, arrivals, outage, since=HERD_IDLE_SECONDS, moment_seconds=1.0)
-
-    def _is_too_high(self, wave: Wave) -> bool:
-        """Whether the return of the herd broke the bar; not judged where servers lag behind it."""
-        asked_for = wave.agents / HERD_IDLE_SECONDS
-        return wave.ratio > MOST_TIMES_STEADY and wave.steady_per_second > 0.9 * asked_for
+        return wave(
+            self._plan.herd,
+            arrivals,
+            outage,
+            since=HERD_IDLE_SECONDS,
+            idle_seconds=HERD_IDLE_SECONDS,
+            moment_seconds=1.0,
+        )
 
     def _stop(self) -> list[str]:
         """End agents, jobs and servers in this order; return what did not end by itself."""
@@ -302,6 +304,7 @@ class Lab:
         return Report(
             seed=self._plan.seed,
             machine=f"{os.cpu_count()} cores, {platform.system()}, {self._database.version}",
+            load=os.getloadavg()[2],
             seconds=seconds,
             agents=self._plan.fleets * self._plan.agents_per_fleet + self._plan.worker_programs,
             tasks=Task.objects.count(),
@@ -315,7 +318,7 @@ class Lab:
             violations=[
                 *problems,
                 *nemesis.missed,
-                *[str(wave) for wave in waves if self._is_too_high(wave)],
+                *[str(one) for one in waves if one.kept_up and one.ratio > MOST_TIMES_STEADY],
                 *findings.broken,
                 *self._proxy.bad_answers,
             ],

@@ -30,6 +30,7 @@ class Report:
 
     seed: int
     machine: str
+    load: float  # average of the last 15 minutes, this run included
     seconds: float
     agents: int
     tasks: int
@@ -83,6 +84,7 @@ class Report:
         figures = [
             ("seed", str(self.seed)),
             ("machine", self.machine),
+            ("load average", f"{self.load:.0f}"),
             ("seconds of faults", f"{self.seconds:.0f}"),
             ("agents", str(self.agents)),
             ("tasks, all ended", f"{self.tasks:,}"),
@@ -101,10 +103,14 @@ class Report:
             ("… grown while it worked", f"{self.agent_megabytes_grown:.1f} MB"),
         ]
         for wave in self.waves:
+            aside = "" if wave.kept_up else " (the servers lagged behind before: not judged)"
             back = f"{wave.agents:,} agents back after {wave.outage_seconds:.0f} s"
             figures += [
                 (f"{back}: before", f"{wave.steady_per_second:.0f} requests/s"),
-                (f"{back}: busiest second", f"{wave.peak_per_second:.0f}, {wave.ratio:.1f}×"),
+                (
+                    f"{back}: busiest second",
+                    f"{wave.peak_per_second:.0f}, {wave.ratio:.1f}×{aside}",
+                ),
             ]
         return figures
 
