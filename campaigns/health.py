@@ -13,6 +13,7 @@ from typing import Final
 from django.db.models import Count, Min
 from django.urls import reverse
 
+from campaigns import scripts
 from campaigns.models import (
     ActorKind,
     Campaign,
@@ -26,6 +27,7 @@ from campaigns.models import (
 )
 from campaigns.summaries import ended_tasks
 from campaigns.templatetags.xeenet import count, duration
+from workers import roles
 from workers.fleet import fleet_totals
 from workers.models import Worker, WorkerState
 
@@ -38,6 +40,8 @@ OVERDUE_SCHEDULE: Final = dt.timedelta(minutes=3)
 # Who was here so recently is missed; who left long ago is not.
 MISSED_FOR: Final = dt.timedelta(hours=24)
 MOST_NAMED: Final = 3
+# What no operator approved in so long was turned down; whoever still wants it can say so.
+APPROVAL_EXPECTED_WITHIN: Final = dt.timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -103,9 +107,20 @@ def _ended_since(since: dt.datetime) -> int:
     return brought.values("pk").union(failed.values("pk"), all=True).count()
 
 
-def concerns(found: Health, live: Sequence[Campaign], *, now: dt.datetime) -> list[Concern]:
-    """Return what needs attention, the most urgent first. At most five queries."""
-    return [*_background_jobs(now), *_workers(found, now), *_paused(live), *_failing(live)]
+def concerns(
+    found: Health, live: Sequence[Campaign], *, now: dt.datetime, reader: roles.Person | None
+) -> list[Concern]:
+    """Return what needs attention, the most urgent first. At most six queries.
+
+    A reader of None is the command line on the server, which sees what an operator does.
+    """
+    return [
+        *_background_jobs(now),
+        *_workers(found, now),
+        *_paused(live),
+        *_failing(live),
+        *_scripts(reader, now),
+    ]
 
 
 def _background_jobs(now: dt.datetime) -> Iterator[Concern]:
@@ -195,6 +210,28 @@ def _failing(live: Sequence[Campaign]) -> Iterator[Concern]:
             reverse("campaign-tasks", args=[campaign.pk]) + "?state=failed",
             "See the failed tasks",
         )
+
+
+def _scripts(reader: roles.Person | None, now: dt.datetime) -> Iterator[Concern]:
+    """Tell operators which uploaded scripts wait for them, and uploaders that theirs do."""
+    waiting = scripts.waiting(since=now - APPROVAL_EXPECTED_WITHIN)
+    if reader is not None and not roles.may_operate(reader):
+        if not reader.is_authenticated:
+            return
+        waiting = waiting.filter(uploaded_by_id=reader.pk)
+    found = list(waiting)
+    if not found:
+        return
+    names = ", ".join(f"“{one.name}”" for one in found[:MOST_NAMED])
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    many = len(found) > 1
+    yield Concern(
+        f"Uploaded script{'s' if many else ''} {names}{more} wait{'' if many else 's'} for an "
+        "operator’s approval; until then no worker gets "
+        f"{'them' if many else 'it'}.",
+        reverse("scripts"),
+        "See the scripts",
+    )
 
 
 def _is_failing(counts: dict[str, int]) -> bool:

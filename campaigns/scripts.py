@@ -18,13 +18,14 @@ import re
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from campaigns.lifecycle import InvalidCampaign, WrongState
 from campaigns.models import Package, PackageOrigin
 from campaigns.script_source import MAX_NAME_CHARACTERS, name_problem, source_problems
 from experiments import catalog
 from workers import audit, roles
+from workers.models import AuditEntry
 
 _PYTHON_SUFFIX = re.compile(r"\.py\Z", re.IGNORECASE)
 
@@ -95,6 +96,16 @@ def uploaded() -> QuerySet[Package]:
     """Return the uploaded scripts without their text, newest first."""
     found = Package.objects.filter(origin=PackageOrigin.UPLOADED).defer("source")
     return found.select_related("uploaded_by", "approved_by").order_by("-created_at", "sha256")
+
+
+def waiting(*, since: dt.datetime) -> QuerySet[Package]:
+    """Return the scripts uploaded since then that no operator has judged yet, the newest first."""
+    # Without its approval a withdrawn script looks like a new one; the log tells them apart.
+    withdrawn = AuditEntry.objects.filter(
+        target_kind="package", verb="withdraw_script", detail=OuterRef("sha256")
+    )
+    unapproved = uploaded().filter(approved_at=None, created_at__gte=since)
+    return unapproved.filter(~Exists(withdrawn))
 
 
 def text_of(package: Package) -> str:

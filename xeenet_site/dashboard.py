@@ -13,7 +13,7 @@ from campaigns.health import concerns, health, live_campaigns
 FAILED_WITHIN: Final = dt.timedelta(hours=24)
 
 
-def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add to the context of the first page what `templates/admin/index.html` shows."""
     # django-q2 reads the settings when it is imported, and this module is named in them.
     from django_q.models import Failure, OrmQ
@@ -27,7 +27,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]: 
     failed = WebhookDelivery.objects.filter(state=DeliveryState.FAILED)
     return context | {
         "health": found,
-        "concerns": concerns(found, live, now=now),
+        "concerns": concerns(found, live, now=now, reader=request.user),
         "jobs_failed": Failure.objects.filter(stopped__gte=now - FAILED_WITHIN).count(),
         "jobs_waiting": OrmQ.objects.count(),
         "webhooks_waiting": pending.count(),

@@ -93,7 +93,7 @@ class OverviewView(GenericAPIView[Any]):
         figures = health(live, now=now)
         answer = {
             "figures": figures,
-            "concerns": concerns(figures, live, now=now),
+            "concerns": concerns(figures, live, now=now, reader=request.user),
             "live_campaigns": [one.pk for one in live],
             "champions": latest_champions(),
         }

@@ -26,7 +26,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     latest = Campaign.objects.select_related("owner", "dataset")[:CAMPAIGNS_SHOWN]
     shown = live[:CAMPAIGNS_SHOWN] or list(latest)
     figures = health(live, now=now)
-    needs = concerns(figures, live, now=now)
+    needs = concerns(figures, live, now=now, reader=request.user)
     champions = latest_champions()
     steps_done = {
         "campaign": bool(shown),

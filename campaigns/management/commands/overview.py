@@ -34,5 +34,5 @@ class Command(BaseCommand):
                 f"{result.val_bpb:.4f} leads {plain(result.campaign.name)} "
                 f"(task {result.task_id}, {plain(result.device_used)})"
             )
-        for concern in concerns(found, live, now=now):
+        for concern in concerns(found, live, now=now, reader=None):
             self.stdout.write(self.style.WARNING(f"! {plain(concern.text)}"))
