@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from campaigns import leaderboard
-from campaigns.leaderboard import Row
+from campaigns.board import Entry
 from campaigns.models import Campaign, Result
 from campaigns.progress import CampaignProgress
 from campaigns.templatetags.xeenet import duration
@@ -24,6 +24,7 @@ _WIDTH_WITHOUT_TERMINAL: Final = 160
 # A narrower one has no room for a column per param: they stand together in the last one.
 _WIDE_TERMINAL: Final = 140
 _PLAIN_EVERY_POLLS: Final = 15
+_NOTHING: Final = "-"
 
 
 def number(value: Any) -> str:
@@ -31,10 +32,19 @@ def number(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else plain(value)
 
 
-def leaderboard_text(campaign: Campaign, rows: Sequence[Row], *, colour: bool) -> str:
-    """Return leaderboard rows as a table, with the params that are the same for all above it."""
+def leaderboard_text(
+    campaign: Campaign,
+    rows: Sequence[Entry],
+    *,
+    colour: bool,
+    empty: str = "no measured result yet",
+) -> str:
+    """Return leaderboard rows as a table, with the params that are the same for all above it.
+
+    Where one has no rank, a column says why; without any row, `empty` does.
+    """
     if not rows:
-        return f"{plain(campaign.name)}: no measured result yet"
+        return f"{plain(campaign.name)}: {empty}"
     varying, constant = leaderboard.varying_params(campaign)
     width = shutil.get_terminal_size().columns if colour else _WIDTH_WITHOUT_TERMINAL
     is_wide = width >= _WIDE_TERMINAL
@@ -46,13 +56,17 @@ def leaderboard_text(campaign: Campaign, rows: Sequence[Row], *, colour: bool) -
     for head in ("seed", "model params", "steps", "time", "device"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("worker" if is_wide else "params", no_wrap=is_wide, overflow="fold")
+    has_reasons = any(row.reason for row in rows)
+    if has_reasons:
+        table.add_column("no rank because", overflow="fold")
     for row in rows:
         params = [(name, number(row.task.params.get(name, ""))) for name in varying]
         if is_wide:
-            middle, last = [value for _, value in params], plain(row.result.attempt.worker.name)
+            worker = plain(row.result.attempt.worker.name) if row.result else _NOTHING
+            middle, last = [value for _, value in params], worker
         else:
             middle, last = [], ", ".join(f"{plain(name)} {value}" for name, value in params)
-        cells = [*_cells(row, middle), last]
+        cells = [*_cells(row, middle), last, *([plain(row.reason)] if has_reasons else [])]
         table.add_row(*map(Text, cells), style="bold green" if row.rank == 1 else None)
     heading = f"{plain(campaign.name)}: val_bpb in bits per byte, lower is better"
     if constant:
@@ -61,11 +75,13 @@ def leaderboard_text(campaign: Campaign, rows: Sequence[Row], *, colour: bool) -
     return f"{heading}\n{_rendered(table, width, colour=colour)}"
 
 
-def _cells(row: Row, middle: Sequence[str]) -> list[str]:
+def _cells(row: Entry, middle: Sequence[str]) -> list[str]:
     result = row.result
+    if result is None:
+        return [_NOTHING, _NOTHING, *middle, str(row.task.seed), *[_NOTHING] * 4]
     return [
-        str(row.rank),
-        f"{result.val_bpb:.4f}",
+        _NOTHING if row.rank is None else str(row.rank),
+        _NOTHING if result.val_bpb is None else f"{result.val_bpb:.4f}",
         *middle,
         str(row.task.seed),
         f"{result.model_params:,}",

@@ -11,10 +11,11 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from campaigns import leaderboard
+from campaigns.board import Asked, entries
 from campaigns.models import Campaign
 from campaigns.terminal import leaderboard_text
 from tests import factories
+from workers.protocol import FailureClass
 
 pytestmark = pytest.mark.django_db
 
@@ -86,7 +87,8 @@ def test_a_narrow_terminal_shows_every_param_and_keeps_to_its_width(
     campaign: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    text = leaderboard_text(campaign, leaderboard.rank(campaign), colour=True)
+    rows = entries(campaign, Asked(), limit=9, offset=0)
+    text = leaderboard_text(campaign, rows, colour=True)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[2].split()[:2] == ["1", "3.1000"]
@@ -111,3 +113,32 @@ def test_another_order_keeps_the_ranks(campaign: Campaign) -> None:
     assert ranks("--evaluation", "subset") == []
     with pytest.raises(CommandError, match="sort: Must be one of: rank, val_bpb"):
         board(campaign.pk, "--sort", "luck")
+
+
+def test_what_ended_without_a_rank_is_shown_on_request_with_the_reason() -> None:
+    campaign = factories.active_campaign(2, max_failed_attempts=1)
+    worker = factories.worker("lab-1")
+    factories.fail(factories.claim_one(worker), FailureClass.OOM)
+    factories.finish(factories.claim_one(worker), 3.1)
+
+    def rows(*arguments: str) -> list[Any]:
+        shown = json.loads(board(campaign.pk, "--json", *arguments))
+        return [(one["rank"], one["state"], one["val_bpb"], one["worker"]) for one in shown]
+
+    ranked, failed = (1, "completed", 3.1, "lab-1"), (None, "failed", None, None)
+    assert rows() == [ranked]
+    assert rows("--state", "failed") == [failed]
+    assert rows("--state", "all") == [ranked, failed]
+    text = board(campaign.pk, "--state", "all")
+    assert "no rank because" in text
+    assert "failed: out of memory" in text
+    assert "no rank because" not in board(campaign.pk)
+    assert "no row of state diverged" in board(campaign.pk, "--state", "diverged")
+    with pytest.raises(CommandError, match="invalid choice: 'lucky'"):
+        board(campaign.pk, "--state", "lucky")
+
+
+def test_a_simulated_result_is_shown_by_its_own_word_alone(campaign: Campaign) -> None:
+    (row,) = json.loads(board(campaign.pk, "--json", "--state", "simulated"))
+    assert (row["rank"], row["val_bpb"], row["worker"]) == (None, 1.5, "dreamer")
+    assert "1.5000" not in board(campaign.pk, "--state", "all")

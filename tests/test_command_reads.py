@@ -12,7 +12,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from rest_framework.test import APIClient
 
-from campaigns.models import Campaign
+from campaigns.analysis.importance import MIN_RESULTS
+from campaigns.models import Campaign, ImportanceEstimate
 from campaigns.panels import PANELS
 from tests import factories
 
@@ -41,6 +42,21 @@ def test_a_panel_prints_as_csv_and_as_the_apis_json() -> None:
         assert json.loads(run("analysis", panel, campaign.pk, "--json")) == told, panel
         rows = list(csv.reader(run("analysis", panel, campaign.pk).splitlines()))
         assert [len(rows) - 1, rows[0]] == [len(told["rows"]), told["columns"]], panel
+
+
+def test_importance_is_computed_where_no_job_did_and_the_kept_one_is_printed_after() -> None:
+    campaign = campaign_with(*(2 + n / 100 for n in range(MIN_RESULTS)))
+
+    printed = json.loads(run("analysis", "importance", campaign.pk, "--json"))
+
+    assert {row[0] for row in printed["rows"]} == {"lr", "d_model"}
+    kept = ImportanceEstimate.objects.get()
+    campaign.refresh_from_db()
+    assert (kept.device, kept.revision) == ("", campaign.revision)
+    run("analysis", "importance", campaign.pk)
+    assert ImportanceEstimate.objects.get().computed_at == kept.computed_at
+    run("analysis", "importance", campaign.pk, "--device", "cpu")
+    assert ImportanceEstimate.objects.filter(device="cpu", revision__isnull=False).exists()
 
 
 def test_a_panel_says_what_it_cannot_show() -> None:

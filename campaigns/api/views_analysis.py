@@ -214,9 +214,7 @@ def panel_data(
     campaign: Campaign, key: str, *, device: str = "", x: str = "", y: str = ""
 ) -> dict[str, Any]:
     """Return the data of a panel (a key of PANELS) as JSON data. Raises ValidationError."""
-    _must_be_one_of("device", device, _devices(campaign))
-    for name, asked in (("x", x), ("y", y)):
-        _must_be_one_of(name, asked, _parameters(campaign))
+    check_subject(campaign, device=device, x=x, y=y)
     found = panel(key, Subject(campaign, database_now(), device=device, x=x, y=y))
     answer = {
         "key": key,
@@ -230,6 +228,13 @@ def panel_data(
     }
     data: dict[str, Any] = PanelSerializer(answer).data
     return data
+
+
+def check_subject(campaign: Campaign, *, device: str, x: str, y: str) -> None:
+    """Raise ValidationError unless the campaign has such a device and such parameters; "" fits."""
+    _must_be_one_of("device", device, _devices(campaign))
+    for name, asked in (("x", x), ("y", y)):
+        _must_be_one_of(name, asked, _parameters(campaign))
 
 
 def _devices(campaign: Campaign) -> list[str]:

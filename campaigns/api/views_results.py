@@ -82,14 +82,8 @@ class LeaderboardView(GenericAPIView[Campaign]):
         return Response(LeaderboardSerializer(reply).data)
 
 
-def ranked(campaign: Campaign, asked: dict[str, Any]) -> list[leaderboard.Row]:
-    """Return the rows that `LeaderboardQuerySerializer` let through. Raises ValidationError."""
-    _check_sort(campaign, asked["sort"])
-    return leaderboard.rank(campaign, **asked)
-
-
 def rows_of(campaign: Campaign, asked: dict[str, Any]) -> list[board.Entry]:
-    """Return the rows, of the state asked for. Raises ValidationError."""
+    """Return the rows that `LeaderboardQuerySerializer` let through. Raises ValidationError."""
     _check_sort(campaign, asked["sort"])
     limit, offset, chosen = asked.pop("limit"), asked.pop("offset"), board.Asked(**asked)
     return board.entries(campaign, chosen, limit=limit, offset=offset)

@@ -9,9 +9,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from rest_framework.exceptions import ValidationError
 
+from campaigns import estimates
 from campaigns.api.errors import error_text
-from campaigns.api.views_analysis import panel_data
+from campaigns.api.views_analysis import check_subject, panel_data
 from campaigns.lookup import campaign_or_error
+from campaigns.models import Campaign
 from campaigns.panels import PANELS
 from workers.csv_text import csv_lines
 from workers.plain_text import plain
@@ -38,6 +40,9 @@ class Command(BaseCommand):
         campaign = campaign_or_error(options["campaign"])
         asked = {name: options[name] for name in ("device", "x", "y")}
         try:
+            check_subject(campaign, **asked)
+            if options["panel"] == "importance":
+                _compute_missing(campaign, options["device"])
             found = panel_data(campaign, options["panel"], **asked)
         except ValidationError as error:
             raise CommandError(error_text(error)) from error
@@ -49,3 +54,9 @@ class Command(BaseCommand):
                 self.stderr.write(plain(line))
         for line in csv_lines(found["columns"], found["rows"]):
             self.stdout.write(line, ending="")
+
+
+def _compute_missing(campaign: Campaign, device: str) -> None:
+    """Compute the importance where none is kept: here nobody waits for a page."""
+    if estimates.estimate(campaign, device).is_pending:
+        estimates.importance_now(campaign, device)

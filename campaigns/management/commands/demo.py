@@ -19,7 +19,7 @@ import psutil
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from campaigns import demonstration, leaderboard, serving, steering
+from campaigns import board, demonstration, leaderboard, serving, steering
 from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignState
 from campaigns.processes import Child, Supervisor
@@ -178,7 +178,7 @@ class _Demo:
         if self._supervisor.stop_requested:
             self._interrupted(campaign)
             return
-        rows = leaderboard.rank(campaign, limit=ROWS_SHOWN)
+        rows = board.entries(campaign, board.Asked(), limit=ROWS_SHOWN, offset=0)
         self._say("\n" + leaderboard_text(campaign, rows, colour=sys.stdout.isatty()) + "\n")
         problems = demonstration.shortcomings(campaign)
         for problem in problems:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 from rest_framework.exceptions import ValidationError
 
-from campaigns import leaderboard
+from campaigns import board, leaderboard
 from campaigns.api.errors import error_text
-from campaigns.api.views_results import ranked
+from campaigns.api.views_results import rows_of
 from campaigns.clock import database_now
 from campaigns.lookup import campaign_or_error
 from campaigns.progress import campaign_progress
@@ -22,13 +22,22 @@ from campaigns.terminal import leaderboard_text, progress_sentence
 class Command(BaseCommand):
     """`manage.py leaderboard`."""
 
-    help = "Print the measured results of a campaign, best first (simulated ones never rank)."
+    help = (
+        "Print the measured results of a campaign, best first (simulated ones never rank); with "
+        "--state also, or only, the tasks that ended without a rank, and why."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
         add("campaign", nargs="?", type=int, help="its number (default: the newest)")
         add("--limit", type=int, default=20, help="rows (default 20)")
         add("--offset", type=int, default=0, help="ranks to pass over")
+        add(
+            "--state",
+            choices=board.STATES,
+            default=str(board.Standing.COMPLETED),
+            help="how the tasks ended; all: the ranked ones, below them the others but simulated",
+        )
         add("--device", default="", help="only results measured on this device")
         add("--evaluation", choices=["full", "subset"], default="", help="only those on so much")
         add(
@@ -41,35 +50,46 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         campaign = campaign_or_error(options["campaign"])
-        asked = {name: options[name] for name in ("offset", "device", "evaluation", "sort")}
+        asked = {
+            name: options[name] for name in ("offset", "state", "device", "evaluation", "sort")
+        }
         asked["limit"] = max(1, options["limit"])
         try:
-            rows = ranked(campaign, asked)
+            rows = rows_of(campaign, asked)
         except ValidationError as error:
             raise CommandError(error_text(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps([_as_json(row) for row in rows], indent=2))
             return
         colour = self.stdout.isatty() and sys.stdout.isatty()
-        self.stdout.write(leaderboard_text(campaign, rows, colour=colour))
+        is_default = options["state"] == board.Standing.COMPLETED
+        empty = "no measured result yet" if is_default else f"no row of state {options['state']}"
+        self.stdout.write(leaderboard_text(campaign, rows, colour=colour, empty=empty))
         progress = campaign_progress(campaign, now=database_now())
         self.stdout.write(
             f"{campaign.state}: {progress_sentence(progress, leaderboard.best(campaign))}"
         )
 
 
-def _as_json(row: leaderboard.Row) -> dict[str, Any]:
+_OF_RESULT: Final = (
+    "val_bpb",
+    "model_params",
+    "steps_completed",
+    "wall_time_seconds",
+    "device_used",
+)
+
+
+def _as_json(row: board.Entry) -> dict[str, Any]:
     result, task = row.result, row.task
     return {
         "rank": row.rank,
-        "val_bpb": result.val_bpb,
+        "state": str(row.standing),
+        "reason": row.reason,
         "task": task.pk,
         "number": task.number,
         "seed": task.seed,
         "params": task.params,
-        "model_params": result.model_params,
-        "steps_completed": result.steps_completed,
-        "wall_time_seconds": result.wall_time_seconds,
-        "device_used": result.device_used,
-        "worker": result.attempt.worker.name,
+        **{name: getattr(result, name) if result else None for name in _OF_RESULT},
+        "worker": result.attempt.worker.name if result else None,
     }
