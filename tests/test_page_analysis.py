@@ -10,16 +10,15 @@ import re
 from typing import Any
 
 import pytest
-import time_machine
 from django.core.cache import cache
 from django.db.models import F
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import escape
 from pytest_django import DjangoAssertNumQueries
 
 from campaigns import jobs, lifecycle
+from campaigns.clock import database_now
 from campaigns.models import Campaign, ImportanceEstimate
 from campaigns.panels import PANELS
 from tests import factories
@@ -127,14 +126,13 @@ def test_importance_is_computed_by_a_job_and_never_by_the_page(
     assert title(page) == "Importance is being computed"
     assert 'hx-trigger="every 3s"' in page
     assert figures(page) == []
-    later = timezone.now() + dt.timedelta(minutes=2)
-    with time_machine.travel(later, tick=False):
-        ImportanceEstimate.objects.update(asked_at=later - dt.timedelta(seconds=45))
-        assert "Asked for 45 s ago and not computed yet" in fragment(client, campaign, "importance")
+    ImportanceEstimate.objects.update(asked_at=database_now() - dt.timedelta(seconds=45))
+    page = fragment(client, campaign, "importance")
+    assert re.search(r"Asked for [45]\d s ago and not computed yet", page)
     jobs.compute_importance(campaign.pk, "")
     page = fragment(client, campaign, "importance")
     assert "every 3s" not in page
-    assert "Computed 1 s ago by a background job." in page
+    assert re.search(r"Computed \d+ s ago by a background job\.", page)
     Campaign.objects.filter(pk=campaign.pk).update(revision=F("revision") + 1)
     page = fragment(client, campaign, "importance")
     assert "Newer results came in since; it is being computed anew." in page

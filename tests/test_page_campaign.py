@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -295,7 +296,8 @@ def test_the_queries_of_the_task_list_do_not_grow(
 ) -> None:
     campaign = factories.active_campaign(8)
     run_all(campaign, *[3 + n / 100 for n in range(6)])
-    with django_assert_max_num_queries(5):
+    clock = connection.vendor == "postgresql"  # one asks the database what time it is
+    with django_assert_max_num_queries(5 + clock):
         client.get(reverse("campaign-tasks", args=[campaign.pk]))
 
 

@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -246,5 +247,6 @@ def test_its_queries_do_not_grow_with_the_attempts(
 ) -> None:
     factories.lost_attempt()
     attempt = with_progress(factories.claim_one(factories.worker(), now=factories.at(3600)), 30)
-    with django_assert_max_num_queries(6):
+    clock = connection.vendor == "postgresql"  # one asks the database what time it is
+    with django_assert_max_num_queries(6 + clock):
         page_of(client, attempt.task)
