@@ -45,6 +45,16 @@ def test_a_new_token_replaces_the_old_one() -> None:
     assert bearer(secret).get("/api/v1/workers/me").status_code == 200
 
 
+def test_a_persons_own_program_is_listed_as_such() -> None:
+    ada = factories.user("ada")
+    lifecycle.identity_of(ada, now=timezone.now())
+
+    assert "ask:ada  active, offline, program of ada: 0 attempts" in run("list")
+
+    ada.delete()
+    assert "program of an account that is gone" in run("list")
+
+
 def test_the_fleet_is_listed_by_state_and_one_worker_with_its_hardware() -> None:
     factories.worker("lab-7", hardware={"cpu_model": "fast \x1b[2J", "devices": ["cuda"]})
     lifecycle.drain(factories.worker("attic"))

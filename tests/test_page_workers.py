@@ -1,18 +1,20 @@
 """The pages of workers: the fleet, one worker, and what operators do to them."""
 
+import importlib
 import json
 import re
 import uuid
 
 import pytest
 import time_machine
+from django.apps import apps
 from django.test import Client
 from django.urls import reverse
 
 from campaigns import lifecycle as campaign_lifecycle
 from tests import factories
 from workers import fleet, lifecycle
-from workers.models import AuditEntry, EnrolmentToken
+from workers.models import AuditEntry, EnrolmentToken, Worker
 from workers.protocol import FailureClass
 from workers.tokens import hash_token
 
@@ -281,6 +283,35 @@ def test_a_persons_own_program_stands_apart_and_has_no_token_to_replace(client: 
     assert "ask and tell" in page
     for of_machines in ("New token", "Latest sessions", "processor"):
         assert of_machines not in page
+
+
+def test_a_program_whose_account_is_gone_is_still_no_machine(client: Client) -> None:
+    person = factories.user("ada")
+    program, _ = lifecycle.identity_of(person, now=factories.NOW)
+    person.delete()
+    assert not Worker.objects.machines().exists()
+    machines, programs = client.get(reverse("workers")).text.split("People’s own programs", 1)
+    assert "No worker has joined yet" in machines
+    assert "an account that is gone" in programs
+    page = client.get(reverse("worker", args=[program.pk])).text
+    assert "ask and tell" in page
+    assert "processor" not in page
+
+
+def test_the_migration_knows_programs_from_machines_by_who_enrolled_them() -> None:
+    person = factories.user("ada")
+    lifecycle.identity_of(person, now=factories.NOW)
+    person.delete()
+    lifecycle.identity_of(factories.user("grace"), now=factories.NOW)
+    lifecycle.register("ask:me-too", now=factories.NOW)
+    factories.worker("lab-1")
+    Worker.objects.update(is_program=False)
+    name = "workers.migrations.0005_programs_without_their_person"
+    importlib.import_module(name).mark_programs(apps, None)
+    assert sorted(Worker.objects.programs().values_list("name", flat=True)) == [
+        "ask:ada",
+        "ask:grace",
+    ]
 
 
 @time_machine.travel(factories.at(60), tick=False)

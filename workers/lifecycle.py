@@ -139,6 +139,7 @@ def identity_of(person: User, *, now: dt.datetime) -> tuple[Worker, bool]:
         person=person,
         defaults={
             "name": name,
+            "is_program": True,
             "token_hash": hash_token(new_token(WORKER_PREFIX)),
             "enrolled_at": now,
         },

@@ -40,7 +40,11 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
 
     def machines(self) -> WorkerQuerySet:
         """Workers that an agent runs: without the identities of people's own programs."""
-        return self.filter(person=None)
+        return self.filter(is_program=False)
+
+    def programs(self) -> WorkerQuerySet:
+        """The identities under which people's own programs ask and tell, with the person."""
+        return self.filter(is_program=True).select_related("person")
 
 
 class Worker(models.Model):
@@ -48,7 +52,9 @@ class Worker(models.Model):
 
     name = models.CharField(max_length=100, unique=True)
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
-    # Set: no agent, but what a person's own program asks and tells under, by the person's token.
+    # No agent, but what a person's own program asks and tells under, by the person's token.
+    is_program = models.BooleanField(default=False, editable=False)
+    # Whose program; None for a machine, and once the account is gone.
     person = models.OneToOneField(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -89,6 +95,13 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def program_of(self) -> str:
+        """Whose program it is, as the pages and commands call it; "" for a machine."""
+        if not self.is_program:
+            return ""
+        return self.person.get_username() if self.person else "an account that is gone"
 
     @property
     def device(self) -> str:

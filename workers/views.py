@@ -71,7 +71,7 @@ def worker_list(request: HttpRequest) -> HttpResponse:
     )
     page = Paginator(everybody.machines(), WORKERS_PER_PAGE).get_page(request.GET.get("page"))
     machines = list(page.object_list)
-    programs = list(everybody.exclude(person=None).select_related("person")[:PROGRAMS_SHOWN])
+    programs = list(everybody.programs()[:PROGRAMS_SHOWN])
     rows = fleet.fleet_rows([*machines, *programs], now=now)
     context = {
         "page": page,

@@ -21,7 +21,7 @@ from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.clock import database_now
 from workers import steering
 from workers.api.serializers import HardwareSerializer
-from workers.models import Worker, WorkerState
+from workers.models import ISOLATION_CHOICES, Worker, WorkerState
 
 
 class FleetWorkerSerializer(serializers.ModelSerializer[Worker]):
@@ -32,6 +32,9 @@ class FleetWorkerSerializer(serializers.ModelSerializer[Worker]):
         help_text="No agent, but what a person's own program asks and tells under."
     )
     state = serializers.ChoiceField(choices=WorkerState.choices)
+    isolation = serializers.ChoiceField(
+        choices=ISOLATION_CHOICES, allow_blank=True, help_text="Empty until its agent has said."
+    )
     hardware = HardwareSerializer()
 
     class Meta:
@@ -58,7 +61,7 @@ class FleetWorkerSerializer(serializers.ModelSerializer[Worker]):
         return worker.is_online(self.context["now"])
 
     def get_is_person(self, worker: Worker) -> bool:
-        return worker.person_id is not None
+        return worker.is_program
 
 
 class WorkerFilter(filters.FilterSet):

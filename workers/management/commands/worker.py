@@ -45,7 +45,7 @@ class Command(BaseCommand):
 
     def list(self, options: dict[str, Any]) -> None:
         """Print a line for each."""
-        workers = Worker.objects.order_by("name")
+        workers = Worker.objects.select_related("person").order_by("name")
         if options["state"]:
             workers = workers.filter(state=options["state"])
         for row in fleet.fleet_rows(list(workers), now=timezone.now()):
@@ -107,9 +107,12 @@ class Command(BaseCommand):
     def _say(self, row: fleet.FleetRow) -> None:
         worker = row.worker
         presence = "online" if row.is_online else "offline"
+        what = plain(worker.device) or "no torch"
+        if worker.is_program:
+            what = f"program of {plain(worker.program_of)}"
         self.stdout.write(
             f"{worker.pk:6}  {plain(worker.name)}  {worker.state}, {presence}, "
-            f"{plain(worker.device) or 'no torch'}: {row.attempts} attempts within a day, "
+            f"{what}: {row.attempts} attempts within a day, "
             f"{row.failed} failed"
         )
 
