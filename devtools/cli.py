@@ -74,6 +74,11 @@ def mutants(environment: Environment, arguments: Arguments) -> int:
     replace_process([environment.python, "-m", "tests.mutants", *arguments])
 
 
+def fuzz(environment: Environment, arguments: Arguments) -> int:
+    """Become the run that sends the API what its document allows, and what it does not."""
+    replace_process([environment.python, "-m", "tests.fuzz", *arguments])
+
+
 def test(environment: Environment, arguments: Arguments) -> int:
     """Run the suite on both databases."""
     return suite.run_suite(environment, arguments)
@@ -170,6 +175,7 @@ COMMANDS = {
         Command("bench-pages", "measure the pages with up to 100,000 results", bench_pages, "dev"),
         Command("chaos", "break everything for 10 minutes, prove nothing is lost", chaos, "dev"),
         Command("mutants", "take guards out one by one; a test must notice", mutants, "dev"),
+        Command("fuzz", "many requests from the OpenAPI document (--examples N)", fuzz, "dev"),
         Command("lock", "pin all packages anew (--upgrade: newest in range)", lock, "dev"),
         Command(
             "audit",

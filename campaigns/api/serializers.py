@@ -8,10 +8,20 @@ from rest_framework import serializers
 
 from campaigns import board
 from campaigns.api.serializers_agent import DatasetReferenceSerializer
-from campaigns.models import Attempt, Campaign, PackageOrigin, Result, Task
+from campaigns.models import Attempt, Campaign, FailureClass, PackageOrigin, Result, Task
 from workers.models import ISOLATION_CHOICES
 
 MAX_LEADERBOARD_ROWS: Final = 500
+
+
+def _failure_class() -> serializers.ChoiceField:
+    """A model's own field, read-only, would keep from the document that it may be empty."""
+    return serializers.ChoiceField(
+        choices=FailureClass.choices,
+        allow_blank=True,
+        read_only=True,
+        help_text="Empty where nothing failed.",
+    )
 
 
 class CampaignSerializer(serializers.ModelSerializer[Campaign]):
@@ -136,6 +146,7 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
     params = serializers.DictField()
     worker = serializers.CharField(source="worker.name", default=None, allow_null=True)
     val_bpb = serializers.FloatField(source="result.val_bpb", default=None, allow_null=True)
+    failure_class = _failure_class()
 
     class Meta:
         model = Task
@@ -162,6 +173,7 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
     """One worker's try at a task."""
 
     worker = serializers.CharField(source="worker.name")
+    failure_class = _failure_class()
 
     class Meta:
         model = Attempt

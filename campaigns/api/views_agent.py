@@ -177,7 +177,8 @@ class HeartbeatView(LeaseHolderView):
         operation_id="heartbeat",
         tags=["agents"],
         request=HeartbeatRequestSerializer,
-        responses={200: HeartbeatReplySerializer, **errors(400, 403)},
+        # A person who has no identity as a worker yet gets the 404.
+        responses={200: HeartbeatReplySerializer, **errors(400, 403, 404)},
     )
     def post(self, request: Request) -> Response:
         data, now = _validated(HeartbeatRequestSerializer, request), database_now()

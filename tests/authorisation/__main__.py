@@ -5,24 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 django.setup()
 
-from django.conf import settings  # noqa: E402
-from django.db import transaction  # noqa: E402
-from django.test.utils import (  # noqa: E402
-    setup_databases,
-    setup_test_environment,
-    teardown_databases,
-)
-
 from tests.authorisation import table  # noqa: E402
 from tests.authorisation.routes import AREAS  # noqa: E402
 from tests.authorisation.world import make_world  # noqa: E402
+from tests.own_database import own_database  # noqa: E402
 
 
 def main() -> int:
@@ -31,14 +23,9 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="replace the table")
     arguments = parser.parse_args()
 
-    setup_test_environment()
-    databases = setup_databases(verbosity=0, interactive=False)
-    with tempfile.TemporaryDirectory() as folder, transaction.atomic():
-        settings.MEDIA_ROOT = folder
+    with own_database():
         world = make_world()
         found = {area: table.measure(area, world) for area in AREAS}
-        transaction.set_rollback(True)
-    teardown_databases(databases, verbosity=0)
     if arguments.write:
         table.write(found)
         print(f"{table.PATH.name}: {sum(map(len, found.values()))} rows")

@@ -70,7 +70,7 @@ class World:
         filled = path.replace("<uuid:lease_id>", str(self.attempt.lease_id))
         filled = filled.replace("<sha256:sha256>", sha256)
         filled = re.sub(r"<\w+:key>", "failures", filled)
-        filled = filled.replace("<int:pk>", str(self._number(path))).replace("^api/", "api/nothing")
+        filled = filled.replace("<int:pk>", str(self.number(path))).replace("^api/", "api/nothing")
         if "compare" in path:
             filled += f"?campaigns={self.campaign.pk},{self.other_campaign.pk}"
         return "/" + filled
@@ -83,8 +83,8 @@ class World:
             return {"params": self.attempt.task.params}
         return next((body for end, body in _BODIES.items() if path.endswith(end)), {})
 
-    def _number(self, path: str) -> int:
-        """The longest beginning that is known decides."""
+    def number(self, path: str) -> int:
+        """Return what stands for the number in a path; the longest known beginning decides."""
         inside = path.removeprefix("api/v1/")
         known = [start for start in self.numbers if inside.startswith(start)]
         return self.numbers[max(known, key=len)] if known else 1

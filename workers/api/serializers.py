@@ -7,7 +7,7 @@ from typing import Any, Final
 from rest_framework import serializers
 
 from workers.api.fields import BoundedListField, StrictCharField, StrictIntegerField
-from workers.models import Worker, WorkerState
+from workers.models import ISOLATION_CHOICES, Worker, WorkerState
 
 MAX_BIGINT: Final = 2**63 - 1
 
@@ -65,6 +65,9 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
 
     worker_id = serializers.IntegerField(source="pk")
     state = serializers.ChoiceField(choices=WorkerState.choices)
+    isolation = serializers.ChoiceField(
+        choices=ISOLATION_CHOICES, allow_blank=True, help_text="Empty until the agent has said."
+    )
     hardware = HardwareSerializer()
 
     class Meta:
