@@ -8,6 +8,8 @@ import os
 import socket
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -108,6 +110,23 @@ def server_environment() -> dict[str, str]:
         "PYTHONPATH": str(settings.BASE_DIR),
         "PYTHONUNBUFFERED": "1",  # what a child says last must be in its log when it dies
     }
+
+
+@contextmanager
+def metrics_environment(workers: int) -> Iterator[dict[str, str]]:
+    """Return what lets several web server processes add their counts of requests up.
+
+    The name is that of prometheus_client. The folder is new and private, and gone afterwards: what
+    processes of an earlier start counted is not counted again. One process needs none, and a folder
+    that the environment names already stays the one.
+    """
+    if workers == 1 or os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(
+        prefix="xeenet-metrics-", ignore_cleanup_errors=True
+    ) as folder:
+        yield {"PROMETHEUS_MULTIPROC_DIR": folder}
 
 
 def web_command(host: str, port: int, *, workers: int = 1) -> list[str]:

@@ -104,6 +104,23 @@ def test_the_addresses_that_mean_everywhere_are_reached_locally() -> None:
     assert serving.url_of("xeenet.example.org", 80) == "http://xeenet.example.org:80"
 
 
+def test_several_processes_add_their_counts_up_in_a_private_folder_that_goes_with_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    with serving.metrics_environment(1) as alone:
+        assert alone == {}
+    with serving.metrics_environment(2) as several:
+        folder = Path(several["PROMETHEUS_MULTIPROC_DIR"])
+        assert list(folder.iterdir()) == []
+        if os.name == "posix":
+            assert folder.stat().st_mode & 0o077 == 0
+    assert not folder.exists()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/run/xeenet-web")
+    with serving.metrics_environment(2) as chosen:
+        assert chosen == {}
+
+
 def test_the_web_server_is_granian_with_the_wsgi_application() -> None:
     command = serving.web_command("127.0.0.1", 8000, workers=3)
     assert command[1:3] == ["-m", "granian"]

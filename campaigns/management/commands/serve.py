@@ -34,9 +34,10 @@ class Command(BaseCommand):
             serving.migrate()
         serving.collect_static_files()
         environment = serving.server_environment()
-        with Supervisor() as supervisor:
+        # The folder of the counts outlives the processes that write into it.
+        with serving.metrics_environment(options["workers"]) as counted, Supervisor() as supervisor:
             web = serving.web_command(host, port, workers=options["workers"])
-            supervisor.start("web server", web, environment)
+            supervisor.start("web server", web, environment | counted)
             supervisor.start("q-cluster", serving.cluster_command(), environment)
             self.stdout.write(f"XeeNet serves {serving.url_of(host, port)} (Ctrl-C ends)")
             self.stdout.flush()
