@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 import pytest
 import time_machine
+from django.core.exceptions import PermissionDenied
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -13,7 +17,7 @@ from django.urls import reverse
 from tests import factories
 from workers.models import AuditEntry
 from xeenet_site.models import SignInTry
-from xeenet_site.sign_in import NAMES_PER_ADDRESS
+from xeenet_site.sign_in import NAMES_PER_ADDRESS, end_lock
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "secret-for-tests"
@@ -158,3 +162,48 @@ def test_a_new_password_ends_the_sessions_elsewhere_and_keeps_this_one() -> None
     assert here.get(reverse("account")).status_code == 200
     assert elsewhere.get(reverse("account")).status_code == 302
     assert sign_in("ada", new).status_code == 302
+
+
+def test_the_command_ends_a_lock_early_and_the_log_tells(settings: Any) -> None:
+    user = factories.user("ada")
+    for address in ("192.0.2.7", "192.0.2.8"):
+        use_up_tries(settings, address=address)
+    use_up_tries(settings, "bob")
+    output = StringIO()
+    tries = 2 * settings.XEENET["SIGN_IN_TRIES"]
+
+    call_command("unlock_sign_in", "ada", stdout=output)
+
+    assert output.getvalue() == f"ada may sign in again; wrong passwords forgotten: {tries}.\n"
+    assert sign_in("ada").status_code == sign_in("ada", address="192.0.2.8").status_code == 302
+    assert sign_in("bob").status_code == 429
+    entry = AuditEntry.objects.get(verb="unlock_sign_in")
+    assert (entry.actor_name, entry.target_kind, entry.target_id) == (
+        "command line",
+        "user",
+        user.pk,
+    )
+    with pytest.raises(CommandError, match="There is no user 'eve'"):
+        call_command("unlock_sign_in", "eve")
+
+
+def test_the_admin_ends_a_lock_early_and_the_log_tells_who(client: Client, settings: Any) -> None:
+    user = factories.user("ada")
+    use_up_tries(settings)
+    client.force_login(factories.user("grace", is_staff=True, is_superuser=True))
+    chosen = {"action": "unlock_sign_in", "_selected_action": [user.pk]}
+
+    page = client.post(reverse("admin:auth_user_changelist"), chosen, follow=True).text
+
+    assert "1 may sign in again." in page
+    assert sign_in("ada").status_code == 302
+    entry = AuditEntry.objects.get(verb="unlock_sign_in")
+    assert (entry.actor_name, entry.target_name) == ("grace", "ada")
+
+
+def test_only_operators_end_locks(settings: Any) -> None:
+    user = factories.user("ada")
+    use_up_tries(settings)
+    with pytest.raises(PermissionDenied):
+        end_lock(user, user, now=factories.NOW)
+    assert sign_in("ada").status_code == 429

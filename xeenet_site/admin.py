@@ -1,4 +1,8 @@
-"""The background jobs in the admin, in its look: schedules, what ran, what failed, what waits."""
+"""What the admin has of the site itself.
+
+The background jobs in its look (schedules, what ran, what failed, what waits), and the end of a
+sign-in lock among the actions on people.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,37 @@ from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 
+from campaigns.admin_people import UserAdmin
 from campaigns.clock import database_now
 from workers import audit
-from workers.admin_base import HistoryAdmin
+from workers.admin_base import HistoryAdmin, apply_to_each
+from xeenet_site.sign_in import end_lock
 
 # django-q2 registered them with Django's own look, and lets people edit what the code decides.
 for model in (Schedule, Success, Failure, OrmQ):
     admin.site.unregister(model)
+
+
+# The lock belongs to the site, which `campaigns` does not know.
+admin.site.unregister(User)
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin):
+    """People, and a way back in for who mistyped too often."""
+
+    actions = ("unlock_sign_in",)
+
+    @admin.action(permissions=["change"], description="End the sign-in lock of wrong passwords")
+    def unlock_sign_in(self, request: HttpRequest, people: QuerySet[User]) -> None:
+        done = "may sign in again"
+        apply_to_each(request, people, end_lock, done, PermissionDenied, now=database_now())
 
 
 @admin.register(Schedule)

@@ -19,12 +19,14 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, redirect_to_login
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from campaigns.client_address import client_address
 from campaigns.clock import database_now
+from workers import audit, roles
 from workers.models import AuditEntry
 from xeenet_site.models import SignInTry
 
@@ -49,7 +51,7 @@ def begin_try(name: str, address: str, *, now: dt.datetime) -> SignInTry:
     lock = dt.timedelta(seconds=settings.XEENET["SIGN_IN_LOCK_SECONDS"])
     most: int = settings.XEENET["SIGN_IN_TRIES"]
     SignInTry.objects.filter(at__lt=now - lock).delete()
-    hashed = hashlib.sha256(name.casefold().encode()).hexdigest()
+    hashed = _hashed(name)
     this = SignInTry.objects.create(name_sha256=hashed, address=address, at=now)
     from_here = SignInTry.objects.filter(address=address, at__gte=now - lock)
     earlier = from_here.exclude(pk=this.pk).order_by("-at")
@@ -67,7 +69,7 @@ def begin_try(name: str, address: str, *, now: dt.datetime) -> SignInTry:
 
 def note_failure(name: str, address: str, *, now: dt.datetime) -> None:
     """Write the try that closed the door into the audit log, for an account that exists."""
-    hashed = hashlib.sha256(name.casefold().encode()).hexdigest()
+    hashed = _hashed(name)
     if (
         SignInTry.objects.filter(address=address, name_sha256=hashed).count()
         != settings.XEENET["SIGN_IN_TRIES"]
@@ -85,6 +87,32 @@ def note_failure(name: str, address: str, *, now: dt.datetime) -> None:
             target_name=user.get_username(),
             detail=f"{settings.XEENET['SIGN_IN_TRIES']} wrong passwords from {address}",
         )
+
+
+def end_lock(actor: User | None, person: User, *, now: dt.datetime) -> int:
+    """Forget the wrong passwords for a person's name, from wherever; return how many there were.
+
+    An actor of None is the command line on the server. What one address may try with other names
+    stays bounded. Raises PermissionDenied.
+    """
+    if actor is not None and not roles.may_operate(actor):
+        raise PermissionDenied("Only operators may end a sign-in lock.")
+    # One transaction: no act without its entry.
+    with transaction.atomic():
+        tries = SignInTry.objects.filter(name_sha256=_hashed(person.get_username()))
+        forgotten, _ = tries.delete()
+        audit.record(
+            actor,
+            "unlock_sign_in",
+            person,
+            now=now,
+            detail=f"{forgotten} wrong passwords forgotten",
+        )
+    return forgotten
+
+
+def _hashed(name: str) -> str:
+    return hashlib.sha256(name.casefold().encode()).hexdigest()
 
 
 class SignInForm(AuthenticationForm):
