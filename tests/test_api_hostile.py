@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +16,16 @@ from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
-from campaigns.models import Attempt, Campaign, ProgressPoint, Result, Task, Webhook
+from campaigns.models import (
+    Attempt,
+    Campaign,
+    Package,
+    PersonalToken,
+    ProgressPoint,
+    Result,
+    Task,
+    Webhook,
+)
 from tests import factories
 from tests.api import agent_client, researcher_client
 from tests.hostile import HOSTILE_BODIES
@@ -26,12 +38,16 @@ STORED: tuple[type[Model], ...] = (
     Attempt,
     Campaign,
     EnrolmentToken,
+    Package,
+    PersonalToken,
     ProgressPoint,
     Result,
     Task,
     Webhook,
     Worker,
 )
+# That a caller came is noted whatever it brought.
+SEEN = {"last_seen_at", "last_used_at"}
 # What stands in for each value of a body that is fine otherwise.
 HOSTILE_VALUES: tuple[Any, ...] = (
     None,
@@ -45,6 +61,16 @@ HOSTILE_VALUES: tuple[Any, ...] = (
     "x" * 20_000,
     "\u202e<script>{{ 1 }}{% x %}'; DROP TABLE--\x1b[31m",
 )
+
+# What a careless client sends instead of application/json, with a body that fits it.
+WRONG_TYPES: dict[str, bytes] = {
+    "text/plain": b'{"name": "n"}',
+    "application/x-www-form-urlencoded": b"name=n",
+    "multipart/form-data; boundary=b": b'--b\r\nContent-Disposition: form-data; name="n"\r\n\r\nn',
+    "application/xml": b"<n/>",
+    "application/json; charset=utf-16": '{"name": "n"}'.encode("utf-16"),
+}
+MAX_CPU_SECONDS = 0.1
 
 Endpoint = Callable[[], tuple[APIClient, str, str, dict[str, Any]]]
 
@@ -161,6 +187,22 @@ def read_space() -> tuple[APIClient, str, str, dict[str, Any]]:
     return researcher_client()[0], "post", "/api/v1/search-spaces/read", {"text": "a: 1"}
 
 
+def add_tasks() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, method, url, _ = enqueue()
+    return client, method, url.replace("/tasks", "/add-tasks"), {"count": 1}
+
+
+def raise_attempts() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, method, url, _ = enqueue()
+    body = {"max_failed_attempts": 9, "max_lost_attempts": 9}
+    return client, method, url.replace("/tasks", "/raise-attempts"), body
+
+
+def upload() -> tuple[APIClient, str, str, dict[str, Any]]:
+    body = {"name": "n", "experiment": "train_char_lm", "source": "import json\n"}
+    return researcher_client()[0], "post", "/api/v1/scripts", body
+
+
 def create_webhook() -> tuple[APIClient, str, str, dict[str, Any]]:
     body = {"url": "https://8.8.8.8/", "events": ["new_best"], "campaign_id": None}
     return researcher_client()[0], "post", "/api/v1/webhooks", body
@@ -194,6 +236,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     clone,
     enqueue,
     ask,
+    add_tasks,
+    raise_attempts,
+    upload,
     read_space,
     create_webhook,
     edit_webhook,
@@ -203,12 +248,40 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 
 def stored() -> list[Any]:
-    """Every row that a body could make or change, presence aside."""
+    """Every row that a body could make or change."""
     rows: list[Any] = []
     for model in STORED:
-        fields = [f.name for f in model._meta.fields if f.name != "last_seen_at"]
+        fields = [f.name for f in model._meta.fields if f.name not in SEEN]
         rows.append(list(model._default_manager.order_by("pk").values(*fields)))
     return rows
+
+
+@pytest.fixture(autouse=True)
+def _without_a_log() -> Iterator[None]:
+    """A line for each of some thousand refusals costs as much as the refusals."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def test_every_operation_that_takes_a_body_is_among_the_endpoints() -> None:
+    document = SchemaGenerator().get_schema(request=None, public=True)
+    taken = {
+        (method, _without_numbers(path))
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if "requestBody" in operation
+    }
+
+    sent = set()
+    for endpoint in ENDPOINTS:
+        _, method, url, _ = endpoint()
+        sent.add((method, _without_numbers(url)))
+    assert sent == taken
+
+
+def _without_numbers(path: str) -> str:
+    return re.sub(r"/({\w+}|[0-9a-f-]{36}|\d+)(?=/|$)", "/*", path)
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
@@ -221,7 +294,23 @@ def test_a_hostile_body_is_refused_and_nothing_is_stored(endpoint: Endpoint) -> 
 
         assert answer.status_code in {400, 413}, name
         assert answer.json()["code"] in {"invalid", "payload_too_large"}, name
+    for content_type, body in WRONG_TYPES.items():
+        answer = client.generic(method.upper(), url, body, content_type=content_type)
+
+        assert answer.status_code in {400, 415}, content_type
     assert stored() == before
+
+
+def test_no_hostile_body_costs_much_of_the_processor() -> None:
+    client, method, url, _ = heartbeat()
+    for name, (body, _) in HOSTILE_BODIES.items():
+        # The best of three: of the processor's time, too, a full machine makes more.
+        spent = []
+        for _ in range(3):
+            started_at = time.thread_time()
+            client.generic(method.upper(), url, body, content_type="application/json")
+            spent.append(time.thread_time() - started_at)
+        assert min(spent) < MAX_CPU_SECONDS, f"{name}: {spent}"
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
