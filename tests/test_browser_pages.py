@@ -12,6 +12,7 @@ from campaigns.clock import database_now
 from campaigns.models import Campaign
 from tests import factories
 from tests.browser import fits, refresh, sign_in, wait_until, watch
+from workers import roles
 from workers.models import Worker
 
 if TYPE_CHECKING:
@@ -180,7 +181,8 @@ def test_no_page_is_wider_than_the_screen(
     task = campaign.tasks.first()
     assert task is not None
     page = browser_page
-    sign_in(page, live_server, factories.user("ada"))
+    # An operator's navigation is the longest.
+    sign_in(page, live_server, factories.user("ada", role=roles.OPERATOR))
     page.set_viewport_size({"width": width, "height": 800})
     for path in (
         "/",
@@ -196,6 +198,13 @@ def test_no_page_is_wider_than_the_screen(
         page.goto(live_server.url + path)
         assert fits(page), path
         assert "broken" not in page.title()
+    for narrower in (width, 360):
+        page.set_viewport_size({"width": narrower, "height": 800})
+        # Nothing of the navigation has to be found by scrolling.
+        for link in page.locator(".site-nav a").all():
+            box = link.bounding_box()
+            assert box is not None
+            assert box["x"] + box["width"] <= narrower
     assert problems == []
 
 
