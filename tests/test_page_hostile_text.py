@@ -1,12 +1,22 @@
 """What people, scripts and machines write is shown as text, whatever it is."""
 
+import csv
+import io
+import logging
+from typing import Any
+
 import pytest
+from django.apps import apps
+from django.contrib.auth.models import User
+from django.db.models import CharField, TextField
 from django.test import Client
 from django.urls import reverse
 from django.utils.html import escape
 
 from campaigns import lifecycle
 from tests import factories
+from tests.authorisation import table
+from tests.authorisation.world import World, make_world
 from workers.models import Worker
 
 pytestmark = pytest.mark.django_db
@@ -62,3 +72,78 @@ def test_a_device_name_cannot_bring_html_into_the_chart(client: Client) -> None:
     page = client.get(attempt.task.campaign.get_absolute_url()).text
     assert "\\u003Ca href" not in page
     assert "\\u0026lt;a href" in page
+
+
+# What begins a file's cell so is a formula to a spreadsheet; an escape moves a terminal's cursor.
+FORMULA = "=cmd()|'/C calc'!A0 \x1b[2J '; DROP TABLE campaigns_task; --" + HOSTILE
+# Of these the server's own code knows every value; what it does not know is no row of its.
+OWN_WORDS = {
+    "event_key",
+    "experiment",
+    "from_state",
+    "params_sha256",
+    "password",
+    "sampler",
+    "secret",
+    "submission_digest",
+    "to_state",
+    "token_hash",
+    "url",
+}
+
+
+@pytest.fixture
+def hostile_world(settings: Any, tmp_path: Any) -> World:
+    """Every text that any row holds is hostile."""
+    settings.MEDIA_ROOT = tmp_path
+    world = make_world()
+    factories.completed_task(by=world.attempt.worker, owner=world.campaign.owner, name="n")
+    models = [*apps.get_app_config("campaigns").get_models(), User]
+    for model in [*models, *apps.get_app_config("workers").get_models()]:
+        texts = [
+            field
+            for field in model._meta.fields
+            if isinstance(field, CharField | TextField)
+            and not (field.choices or field.primary_key or field.name in OWN_WORDS)
+        ]
+        for row in model._default_manager.all() if texts else ():
+            for field in texts:
+                # Names are unique; the number comes last, where shortening would take it off.
+                end = f" {row.pk}" if field.unique else ""
+                length = (field.max_length or 1_000) - len(end)
+                setattr(row, field.attname, FORMULA[:length] + end)
+            model._default_manager.bulk_update([row], [f.name for f in texts])
+    return world
+
+
+@pytest.mark.once
+@pytest.mark.timeout(300)
+def test_no_page_no_file_and_no_view_of_the_admin_runs_a_text(hostile_world: World) -> None:
+    client = hostile_world.in_the_browser["superuser"]
+    shown = files = 0
+    logging.disable(logging.CRITICAL)
+    try:
+        for area in ("pages", "admin"):
+            for (method, path), row in table.read()[area].items():
+                if (
+                    method != "GET"
+                    or row["superuser"] != table.IN
+                    or path.endswith(("login/", "logout/"))
+                ):
+                    continue
+                answer = client.get(hostile_world.address(path), follow=True)
+                kind = answer.headers.get("Content-Type", "")
+                text = answer.getvalue().decode() if "text" in kind else ""
+                if "text/html" in kind:
+                    assert "<script>alert" not in text, path
+                    assert 'onload="x"' not in text, path
+                    shown += "&lt;script&gt;alert" in text
+                elif "text/csv" in kind:
+                    cells = [cell for line in csv.reader(io.StringIO(text)) for cell in line]
+                    assert not [cell for cell in cells if cell.startswith("=")], path
+                    files += 1
+    finally:
+        logging.disable(logging.NOTSET)
+    # The hostile text did come as far as to the reader.
+    assert shown > 30
+    assert files >= 4
