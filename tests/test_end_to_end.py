@@ -174,6 +174,7 @@ def test_three_trainings_arrive_on_the_leaderboard_while_the_q_cluster_does_its_
     wait_until(lambda: set(done.all()) == jobs, "the scheduled jobs", 75.0)
 
 
+@pytest.mark.once  # on PostgreSQL tests/test_faults_processes.py kills agents, too
 @pytest.mark.timeout(400)
 def test_a_killed_agents_task_runs_again_on_another_one(
     start_agent: Callable[[str], subprocess.Popen[bytes]],

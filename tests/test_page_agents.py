@@ -86,6 +86,7 @@ def campaign(transactional_db: None, settings: Any, tmp_path: Path) -> Campaign:
 
 
 @pytest.mark.long
+@pytest.mark.once  # it is about the program on the page, which meets no database
 @pytest.mark.django_db(transaction=True)
 def test_the_python_of_the_page_trains_and_its_result_is_ranked(
     campaign: Campaign, live_server: LiveServer, client: Client, tmp_path: Path

@@ -136,6 +136,7 @@ def test_a_stranger_is_sent_to_sign_in(client: Client) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.once  # the bundle runs without a server
 def test_it_runs_alone_and_twice_gives_the_same_value(client: Client, tmp_path: Path) -> None:
     task = measured_task(steps=3, dataset="english_like", search_space=TINY_SPACE)
     for name, content in bundle(client, task).items():
