@@ -14,6 +14,7 @@ from django.db.models import Model
 from campaigns.models import (
     Attempt,
     Campaign,
+    ImportanceEstimate,
     ProgressPoint,
     Result,
     StateChange,
@@ -149,6 +150,10 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("worker_session_once", twice_one_session),
     ("delivery_state_known", lambda: change(delivery(), state="lost")),
     ("delivery_once", lambda: copy(delivery())),
+    (
+        "importance_once_per_device",
+        lambda: copy(ImportanceEstimate.objects.create(campaign=active_campaign(), device="cpu")),
+    ),
 ]
 
 
@@ -176,6 +181,7 @@ def _names(message: str, name: str) -> bool:
         "attempt_one_live_per_task": "campaigns_attempt.task_id",
         "attempt_number_once": "campaigns_attempt.task_id, campaigns_attempt.number",
         "progress_point_once": "campaigns_progresspoint.attempt_id, campaigns_progresspoint.seq",
+        "importance_once_per_device": "campaigns_importanceestimate.campaign_id",
         "delivery_once": "campaigns_webhookdelivery.event_key",
         "worker_session_once": "workers_workersession.worker_id, workers_workersession.boot_id",
     }
