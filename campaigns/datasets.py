@@ -12,7 +12,6 @@ from django.core.files.base import ContentFile
 from campaigns.models import Dataset
 from experiments import catalog, english_like_corpus
 
-
 # Data sets of the catalog that are made, not downloaded.
 _GENERATORS: Final[dict[str, Callable[[], bytes]]] = {"english_like": english_like_corpus.generate}
 

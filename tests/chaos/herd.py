@@ -65,8 +65,8 @@ def arrivals_in_theory(
         if outage[0] <= now < outage[1]:
             wait = backoffs[number].next_wait()
         else:
-            backoffs[number].reset()
             wait = idle_wait()
+            backoffs[number].reset(wait)
         heapq.heappush(queue, (now + wait, number))
     return arrivals
 
@@ -123,8 +123,8 @@ class Herd:
                 continue
             self.answered[status] += 1
             if status == 200:
-                backoff.reset()
                 wait = reply["wait_seconds"]
+                backoff.reset(wait)
             else:
                 wait = backoff.next_wait(retry_after)
 

@@ -182,14 +182,14 @@ class Agent:
             self._act_on_refusal(refused)
         else:
             self._claim_id = str(uuid.uuid4())
-            self._claim_backoff.reset()
             self._start_granted(reply, count)
 
     def _start_granted(self, reply: ClaimReply, asked: int) -> None:
         self._heartbeat.set_interval(reply["heartbeat_seconds"])
         leases = reply["leases"]
-        if len(leases) < asked:
-            self._next_claim_at = time.monotonic() + reply["wait_seconds"]
+        wait = reply["wait_seconds"] if len(leases) < asked else 0.0
+        self._claim_backoff.reset(wait)
+        self._next_claim_at = time.monotonic() + wait
         self._say_once("" if leases else reply.get("reason", ""), logging.INFO)
         for lease in leases:
             problem = lease_problem(lease)
