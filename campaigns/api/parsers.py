@@ -34,8 +34,8 @@ _TEXT: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _STORABLE_ESCAPE: Final = re.compile(
     r"\\(?:[^u]|u(?!0000|[dD][89a-fA-F])....|u[dD][89abAB]..\\u[dD][c-fC-F]..)", re.DOTALL
 )
-_STEPS: Final = {"[": 1, "{": 1, "]": -1, "}": -1}
-_NO_BRACKETS: Final = re.compile(r"[^\[\]{}]+")
+_STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(_STEPS))
 
 
 class PayloadTooLarge(APIException):
@@ -107,8 +107,11 @@ def parse_strict_json(body: bytes) -> dict[str, Any]:
 
 def _check_nesting(text: str) -> None:
     """Refuse what is deep or has too many parts, by its brackets: parsing it first costs more."""
-    brackets = _NO_BRACKETS.sub("", _TEXT.sub("", text))
-    if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > MAX_DEPTH:
+    # As bytes: of a full body that takes a tenth of the time. No byte of UTF-8 beyond ASCII is one.
+    brackets = _TEXT.sub("", text).encode().translate(None, _NO_BRACKETS)
+    # What comes after as many as are allowed need not be followed: it is refused below.
+    followed = brackets[: 2 * MAX_CONTAINERS]
+    if max(accumulate(map(_STEPS.__getitem__, followed)), default=0) > MAX_DEPTH:
         raise ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.")
     if len(brackets) > 2 * MAX_CONTAINERS:
         raise ParseError(f"The body has more than {MAX_CONTAINERS} objects and lists.")
