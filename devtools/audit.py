@@ -17,7 +17,7 @@ from typing import Any
 
 from devtools.environment import Environment, child_variables, say
 
-# pip-audit's names for PyPI's own advisories and for osv.dev, asked in this order.
+# pip-audit's names of the advisory services, asked in this order.
 SERVICES = ("pypi", "osv")
 TIMEOUT_SECONDS = 300
 
@@ -51,7 +51,7 @@ def conclude(audit: Audit | None, *, required: bool) -> tuple[str, int]:
     if audit is None or audit.audited == 0:
         words = (
             "NOT AUDITED: no advisory service can be reached from here, so nothing is known about "
-            "the pinned packages. Run this again where pypi.org or osv.dev can be reached."
+            "the pinned packages. Run this again on a machine with internet."
         )
         return words, 1 if required else 0
     looked = f"{audit.audited} packages looked up at {audit.service}"
