@@ -71,6 +71,8 @@ class Stack:
 
     def stop(self) -> None:
         """End everything."""
+        for client in self._clients:
+            client.close()
         for service in [*self._fleets, *self.webs]:
             service.stop()
 
