@@ -1,5 +1,6 @@
 """WSGI entry point."""
 
+import gc
 import os
 
 from django.core.wsgi import get_wsgi_application
@@ -7,3 +8,8 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "xeenet_site.settings")
 
 application = get_wsgi_application()
+
+# What is loaded now stays: without this every full collection looks through all modules again,
+# and one page in some dozens takes a tenth of a second longer.
+gc.collect()
+gc.freeze()
