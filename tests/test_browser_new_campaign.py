@@ -122,6 +122,24 @@ def test_a_sweep_file_is_imported_and_comes_out_as_json(
     assert problems == []
 
 
+def test_what_is_typed_the_moment_a_field_appears_is_previewed(
+    page: Page, problems: list[str]
+) -> None:
+    # A microtask: it runs as soon as the script that put the field there is done.
+    page.evaluate(
+        """() => new MutationObserver((_, observer) => {
+            const field = document.getElementById("id_search_space");
+            if (!field) return;
+            observer.disconnect();
+            field.value = "{";
+            field.dispatchEvent(new Event("input", { bubbles: true }));
+        }).observe(document.body, { childList: true, subtree: true })"""
+    )
+    page.click("#edit-json")
+    previewed(page, "this is not JSON")
+    assert problems == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_on_the_form_on_a_phone_or_a_desk(
     page: Page, scheme: str
