@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpRequest
 from django.templatetags.static import static
@@ -22,6 +22,42 @@ def _item(title: str, icon: str, app: str, model: str) -> dict[str, Any]:
         "permission": _may_view(app, model),
     }
 
+
+# What the sidebar lists: under each heading the title, icon, app and model of each list.
+_LISTS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
+    "Research": [
+        ("Campaigns", "science", "campaigns", "campaign"),
+        ("Tasks", "checklist", "campaigns", "task"),
+        ("Attempts", "replay", "campaigns", "attempt"),
+        ("Results", "leaderboard", "campaigns", "result"),
+        ("Journal", "history", "campaigns", "statechange"),
+        ("Importance", "tune", "campaigns", "importanceestimate"),
+        ("Progress points", "show_chart", "campaigns", "progresspoint"),
+        ("Scripts", "code", "campaigns", "package"),
+        ("Data sets", "database", "campaigns", "dataset"),
+    ],
+    "Fleet": [
+        ("Workers", "memory", "workers", "worker"),
+        ("Sessions", "schedule", "workers", "workersession"),
+        ("Invitations", "mail", "workers", "enrolmenttoken"),
+    ],
+    "Background jobs": [
+        ("Schedules", "event_repeat", "django_q", "schedule"),
+        ("Failed", "error", "django_q", "failure"),
+        ("Succeeded", "check_circle", "django_q", "success"),
+        ("Waiting", "hourglass", "django_q", "ormq"),
+    ],
+    "Notifications": [
+        ("Webhooks", "webhook", "campaigns", "webhook"),
+        ("Deliveries", "outbox", "campaigns", "webhookdelivery"),
+    ],
+    "People": [
+        ("Accounts", "person", "auth", "user"),
+        ("Roles", "group", "auth", "group"),
+        ("Personal tokens", "key", "campaigns", "personaltoken"),
+        ("Audit log", "history", "workers", "auditentry"),
+    ],
+}
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "XeeNet admin",
@@ -57,53 +93,8 @@ UNFOLD: dict[str, Any] = {
     "SIDEBAR": {
         "show_search": True,
         "navigation": [
-            {
-                "title": "Research",
-                "items": [
-                    _item("Campaigns", "science", "campaigns", "campaign"),
-                    _item("Tasks", "checklist", "campaigns", "task"),
-                    _item("Attempts", "replay", "campaigns", "attempt"),
-                    _item("Results", "leaderboard", "campaigns", "result"),
-                    _item("Journal", "history", "campaigns", "statechange"),
-                    _item("Importance", "tune", "campaigns", "importanceestimate"),
-                    _item("Progress points", "show_chart", "campaigns", "progresspoint"),
-                    _item("Scripts", "code", "campaigns", "package"),
-                    _item("Data sets", "database", "campaigns", "dataset"),
-                ],
-            },
-            {
-                "title": "Fleet",
-                "items": [
-                    _item("Workers", "memory", "workers", "worker"),
-                    _item("Sessions", "schedule", "workers", "workersession"),
-                    _item("Invitations", "mail", "workers", "enrolmenttoken"),
-                ],
-            },
-            {
-                "title": "Background jobs",
-                "items": [
-                    _item("Schedules", "event_repeat", "django_q", "schedule"),
-                    _item("Failed", "error", "django_q", "failure"),
-                    _item("Succeeded", "check_circle", "django_q", "success"),
-                    _item("Waiting", "hourglass", "django_q", "ormq"),
-                ],
-            },
-            {
-                "title": "Notifications",
-                "items": [
-                    _item("Webhooks", "webhook", "campaigns", "webhook"),
-                    _item("Deliveries", "outbox", "campaigns", "webhookdelivery"),
-                ],
-            },
-            {
-                "title": "People",
-                "items": [
-                    _item("Accounts", "person", "auth", "user"),
-                    _item("Roles", "group", "auth", "group"),
-                    _item("Personal tokens", "key", "campaigns", "personaltoken"),
-                    _item("Audit log", "history", "workers", "auditentry"),
-                ],
-            },
+            {"title": heading, "items": [_item(*one) for one in lists]}
+            for heading, lists in _LISTS.items()
         ],
     },
 }
