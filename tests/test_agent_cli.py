@@ -103,6 +103,24 @@ def test_sigterm_drains_releases_and_leaves_no_process(
     assert bench.scripts() == []
 
 
+def test_sigterm_before_the_first_claim_leaves_no_folder_and_no_process(
+    server: AgentServer, tmp_path: Path
+) -> None:
+    # The program as it is, torch tried out: that is what the signal interrupts.
+    bench = Bench(tmp_path, server)
+    command = [sys.executable, "-m", "workers.agent", "--server", server.url]
+    command += ["--state-dir", str(tmp_path / "state")]
+    agent = subprocess.Popen(command, cwd=ROOT, env={**os.environ, TOKEN_VARIABLE: WORKER_TOKEN})
+    try:
+        wait_until(lambda: list(bench.state.work.glob("torch-check-*")), START_SECONDS)
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(START_SECONDS) == 0
+    finally:
+        agent.kill()
+    assert list(bench.state.work.iterdir()) == []
+    assert bench.scripts() == []
+
+
 def test_the_second_ctrl_c_stops_at_once_and_leaves_no_process(
     server: AgentServer, tmp_path: Path, started: Any
 ) -> None:
