@@ -55,7 +55,8 @@ def script(*parts: str) -> str:
 
 
 @functools.cache
-def _sandbox() -> Sandbox | str:
+def find_working_sandbox() -> Sandbox | str:
+    """Return this machine's sandbox, or why it has none."""
     with tempfile.TemporaryDirectory() as name:
         try:
             return find_sandbox(Path(name), Path(name), "test/sandbox-check")
@@ -65,7 +66,7 @@ def _sandbox() -> Sandbox | str:
 
 def working_sandbox() -> Sandbox:
     """Return this machine's sandbox; skip the test where it has none that works."""
-    found = _sandbox()
+    found = find_working_sandbox()
     if isinstance(found, str):
         assert "does not hold" not in found, found  # it works, but with a hole in it
         pytest.skip(f"isolation T1 not tested: {found}")

@@ -60,6 +60,7 @@ def _run(options: argparse.Namespace, seed: int, folder: Path) -> int:
         _make_site(cluster.url, folder)
         # Django is set up: only now its models can be imported.
         from tests.chaos.lab import Lab, Plan
+        from tests.chaos.misbehaviour import misbehave
         from tests.chaos.report import write_between_marks
 
         plan = Plan(
@@ -75,6 +76,8 @@ def _run(options: argparse.Namespace, seed: int, folder: Path) -> int:
             herd=options.herd,
         )
         report = Lab(plan, cluster, folder, _say).run()
+        if not options.no_scripts:
+            report.scripts = misbehave(_say)
     print("\n".join(["", *report.lines()]), flush=True)
     if options.report:
         report.write_json(options.report)
@@ -124,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--programs", type=int, default=2, help="worker programs besides (default 2)")
     add("--pace", type=float, default=5.0, help="new tasks per second (default 5)")
     add("--herd", type=int, default=1000, help="agents that come back at once at the end (1000)")
+    add("--no-scripts", action="store_true", help="leave out the scripts that flood and cling")
     add("--report", type=Path, help="write the figures to this file, as JSON")
     add("--write-docs", action="store_true", help="write the tables into docs/reliability.md")
     add("--keep", action="store_true", help="keep logs and state folders, and say where")

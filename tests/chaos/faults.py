@@ -26,11 +26,16 @@ _POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Injected:
-    """One fault that happened: when (seconds from the start), and until the service was back."""
+    """One fault that happened: when (seconds since the epoch), and until the service was back."""
 
     kind: str
-    at: float
+    began_at: float
+    ended_at: float
     back_after_seconds: float | None  # None: the service was never away
+
+    def overlap(self, since: float, until: float) -> float:
+        """Return for how many seconds of this span it lasted."""
+        return max(min(until, self.ended_at) - max(since, self.began_at), 0.0)
 
 
 @dataclass(frozen=True)
@@ -65,14 +70,13 @@ class Nemesis:
         self._targets = targets
         self._faults = {kind: FAULTS[kind] for kind in kinds or FAULTS}
         self._random = random.Random(seed)
-        self._started_at = time.monotonic()
         self._repairs: list[tuple[float, Callable[[], None]]] = []
 
     def inject(self, kind: str) -> Injected:
         """Let one fault happen and return what came of it."""
-        at = time.monotonic() - self._started_at
+        began_at = time.time()
         back_after = self._faults[kind](self)
-        self.injected.append(Injected(kind, at, back_after))
+        self.injected.append(Injected(kind, began_at, time.time(), back_after))
         return self.injected[-1]
 
     def draw(self) -> str:

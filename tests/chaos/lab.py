@@ -109,6 +109,12 @@ class Lab:
             for service in self._services():
                 service.kill()
 
+    @property
+    def _most_seconds_to_hand_over(self) -> float:
+        """One lease and one poll."""
+        times = ("XEENET_LEASE_SECONDS", "XEENET_IDLE_WAIT_SECONDS")
+        return sum(float(os.environ[name]) for name in times)
+
     def _services(self) -> list[Service]:
         return [*self._webs, *self._clusters, *self._fleets, *self._programs]
 
@@ -294,12 +300,17 @@ class Lab:
         given_back = {
             str(lease_id): at for lease_id, at in lost.values_list("attempt__lease_id", "at")
         }
-        handed_over = [
-            given_back[lease_id].timestamp() - killed.at
-            for killed in nemesis.killed
-            for lease_id in killed.lease_ids
-            if lease_id in given_back
-        ]
+        handed_over, slow = [], []
+        for killed in nemesis.killed:
+            for lease_id in killed.lease_ids & given_back.keys():
+                again_at = given_back[lease_id].timestamp()
+                handed_over.append(again_at - killed.at)
+                away = sum(fault.overlap(killed.at, again_at) for fault in nemesis.injected)
+                if handed_over[-1] > self._most_seconds_to_hand_over + away:
+                    slow.append(
+                        f"lease {lease_id}: {handed_over[-1]:.1f} s after its agent's death, of "
+                        f"which the service was away for {away:.1f} s"
+                    )
         median, worst = median_and_worst(handed_over)
         return Report(
             seed=self._plan.seed,
@@ -318,6 +329,7 @@ class Lab:
             violations=[
                 *problems,
                 *nemesis.missed,
+                *slow,
                 *[str(one) for one in waves if one.kept_up and one.ratio > MOST_TIMES_STEADY],
                 *findings.broken,
                 *self._proxy.bad_answers,

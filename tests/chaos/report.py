@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.chaos.herd import Wave
+from tests.chaos.misbehaviour import Misbehaved
 
 BEGIN = "<!-- written by `make chaos ARGS=--write-docs` -->"
 END = "<!-- end of what was written -->"
@@ -48,11 +49,18 @@ class Report:
     agent_megabytes: float
     agent_megabytes_grown: float
     waves: list[Wave] = field(default_factory=list)
+    scripts: list[Misbehaved] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[str]:
+        """Return everything that was lost, doubled or otherwise wrong."""
+        of_scripts = [problem for one in self.scripts for problem in one.problems]
+        return [*self.lost, *self.doubled, *self.violations, *of_scripts]
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was lost, doubled or otherwise wrong."""
-        return not (self.lost or self.doubled or self.violations)
+        """Whether there was no problem."""
+        return not self.problems
 
     def write_json(self, path: Path) -> None:
         """Keep everything for a program to read."""
@@ -65,9 +73,13 @@ class Report:
         for one in self.recoveries:
             median, worst = _seconds(one.median_seconds), _seconds(one.worst_seconds)
             lines.append(f"{one.kind:<26} {one.times:>5} {median:>12} {worst:>12}")
-        problems = [*self.lost, *self.doubled, *self.violations]
-        lines += ["", *(f"VIOLATION: {problem}" for problem in problems)]
-        lines.append("everything held" if self.holds else f"{len(problems)} violations")
+        if self.scripts:
+            lines += ["", f"{'script':<36} {'tier':>4} {'over deadline':>14} {'agent grew':>11}"]
+        for script in self.scripts:
+            over, grown = _seconds(script.seconds_over), f"{script.grown_mib:.1f} MiB"
+            lines.append(f"{script.script:<36} {script.tier:>4} {over:>14} {grown:>11}")
+        lines += ["", *(f"VIOLATION: {problem}" for problem in self.problems)]
+        lines.append("everything held" if self.holds else f"{len(self.problems)} violations")
         return lines
 
     def markdown(self) -> str:
@@ -78,6 +90,12 @@ class Report:
         for one in self.recoveries:
             median, worst = _seconds(one.median_seconds), _seconds(one.worst_seconds)
             rows.append(f"| {one.kind} | {one.times} | {median} | {worst} |")
+        if self.scripts:
+            rows += ["", "| script | tier | gone after budget + 15 s + | agent's memory grew by |"]
+            rows += ["|---|---|---:|---:|"]
+        for script in self.scripts:
+            over, grown = _seconds(script.seconds_over), f"{script.grown_mib:.1f} MiB"
+            rows.append(f"| {script.script} | {script.tier} | {over} | {grown} |")
         return "\n".join(rows)
 
     def _figures(self) -> Sequence[tuple[str, str]]:
@@ -96,7 +114,7 @@ class Report:
             ("results acknowledged", f"{self.acknowledged:,}"),
             ("acknowledged results lost", str(len(self.lost))),
             ("results that count twice", str(len(self.doubled))),
-            ("other violations", str(len(self.violations))),
+            ("other violations", str(len(self.problems) - len(self.lost) - len(self.doubled))),
             ("dead agent's task waits again, median", _seconds(self.handed_over_median_seconds)),
             ("dead agent's task waits again, worst", _seconds(self.handed_over_worst_seconds)),
             ("memory of the worker program", f"{self.agent_megabytes:.0f} MB at most"),
