@@ -25,7 +25,7 @@ from campaigns.models import (
     Task,
     TaskState,
 )
-from campaigns.summaries import ended_tasks
+from campaigns.task_counts import ended_tasks
 from campaigns.templatetags.xeenet import count, duration
 from workers import roles
 from workers.fleet import fleet_totals

@@ -6,12 +6,13 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from django.db.models import Count, FloatField, Sum
+from django.db.models import FloatField, Sum
 from django.db.models.functions import Coalesce
 
 from campaigns import leaderboard
 from campaigns.caching import cached_roughly
 from campaigns.models import Attempt, Campaign, TaskState
+from campaigns.task_counts import failed_by_class, tasks_by_state
 
 # The rate is taken over this many of the last tasks, so that it follows the fleet of today.
 RATE_WINDOW: Final = 50
@@ -54,14 +55,12 @@ class CampaignProgress:
 def campaign_progress(campaign: Campaign, *, now: dt.datetime) -> CampaignProgress:
     """Count a campaign's tasks by state and estimate when the open ones are done.
 
-    Counts and rate are read anew, off indexes; what takes a pass over all results and attempts is
-    cached by the campaign's revision, so the campaign must be freshly loaded.
+    Counts and rate are as of now; what takes a pass over all results and attempts is cached by the
+    campaign's revision, so the campaign must be freshly loaded.
     """
-    # Rows, not keys: the index by state has no keys, and would be left for the whole table.
-    counted = campaign.tasks.order_by().values_list("state").annotate(number=Count("*"))
-    counts: dict[str, Any] = dict.fromkeys(TaskState.values, 0) | dict(counted)
+    counts: dict[str, Any] = tasks_by_state(campaign)
     rate = _tasks_per_hour(campaign, now)
-    still_open = counts["pending"] + counts["leased"]
+    still_open = counts[TaskState.PENDING] + counts[TaskState.LEASED]
     return CampaignProgress(
         **counts,
         **cached_roughly(campaign, "progress", lambda: _totals(campaign)),
@@ -76,18 +75,12 @@ def _totals(campaign: Campaign) -> dict[str, Any]:
     compute = Attempt.objects.filter(task__campaign=campaign).aggregate(
         seconds=Coalesce(Sum("wall_time_seconds"), 0.0, output_field=FloatField())
     )
-    failures = (
-        campaign.tasks.filter(state=TaskState.FAILED)
-        .values_list("failure_class")
-        .annotate(number=Count("pk"))
-        .order_by("-number", "failure_class")
-    )
     return {
         "simulated": sum(kind.number for kind in kinds if kind.simulated),
         "diverged": sum(kind.number for kind in kinds if kind.diverged),
         "without_value": sum(kind.number - kind.valued for kind in kinds),
         "compute_seconds": compute["seconds"],
-        "failure_classes": dict(failures),
+        "failure_classes": failed_by_class(campaign),
     }
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
-from campaigns.caching import cached_for_each
 from campaigns.models import Campaign, Result, Task, TaskState
-
-_ENDED = (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED)
+from campaigns.task_counts import ENDED, ended_tasks
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class CampaignSummary:
     @property
     def done(self) -> int:
         """Tasks that have ended, however they ended."""
-        return sum(self.counts.get(state, 0) for state in _ENDED)
+        return sum(self.counts.get(state, 0) for state in ENDED)
 
     @property
     def running(self) -> int:
@@ -57,7 +55,7 @@ class BarPiece:
 def progress_bar(counts: dict[str, int], total: int) -> list[BarPiece]:
     """Lay the states that are not pending side by side; what is left of the bar is pending."""
     pieces, start = [], 0.0
-    for state in (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED, TaskState.LEASED):
+    for state in (*ENDED, TaskState.LEASED):
         width = 100 * counts.get(state, 0) / total if total else 0.0
         if width:
             pieces.append(BarPiece(state, start, width))
@@ -82,7 +80,7 @@ def summarise(campaigns: Iterable[Campaign]) -> list[CampaignSummary]:
     listed = list(campaigns)
     ended = ended_tasks(listed)
     leased = Task.objects.filter(campaign__in=listed, state=TaskState.LEASED).order_by()
-    running = dict(leased.values_list("campaign_id").annotate(tasks=Count("pk")))
+    running = dict(leased.values_list("campaign_id").annotate(tasks=Count("*")))
     best = dict(
         with_best(Campaign.objects.filter(pk__in=[one.pk for one in listed]))
         .order_by()
@@ -96,18 +94,3 @@ def summarise(campaigns: Iterable[Campaign]) -> list[CampaignSummary]:
         )
         for one in listed
     ]
-
-
-def ended_tasks(campaigns: Sequence[Campaign]) -> dict[int, dict[str, int]]:
-    """Count the ended tasks of campaigns by state; one query for those that changed."""
-    return cached_for_each(campaigns, "ended-tasks", _count_ended)
-
-
-def _count_ended(campaigns: Sequence[Campaign]) -> dict[int, dict[str, int]]:
-    counts: dict[int, dict[str, int]] = {one.pk: {} for one in campaigns}
-    # order_by() drops the default ordering, which would otherwise join the grouping.
-    ended = Task.objects.filter(campaign__in=campaigns, state__in=_ENDED).order_by()
-    by_state = ended.values_list("campaign_id", "state").annotate(tasks=Count("pk"))
-    for campaign_id, state, tasks in by_state:
-        counts[campaign_id][state] = tasks
-    return counts

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from campaigns import scripts, steering
 from campaigns.lifecycle.campaigns import MAX_TASKS, MAX_TRIES
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
-from campaigns.models import Campaign, CampaignState, TaskState
+from campaigns.models import Campaign, CampaignState
+from campaigns.task_counts import tasks_by_state
 
 LIVE_STATES = frozenset({CampaignState.ACTIVE, CampaignState.PAUSED})
 ENDED_STATES = frozenset({CampaignState.COMPLETED, CampaignState.CANCELLED})
@@ -65,12 +65,12 @@ def head_context(
 ) -> dict[str, Any]:
     """Return what `_head.html` and `_tabs.html` need.
 
-    `by_state` are the tasks counted by state; without it they are counted here, with one query,
-    for who may change the campaign.
+    `by_state` are the tasks counted by state; without it they are counted here, for who may change
+    the campaign.
     """
     allowed = steering.may_change(request.user, shown)
     if by_state is None:
-        by_state = _tasks_by_state(shown) if allowed else {}
+        by_state = tasks_by_state(shown) if allowed else {}
     waits = not shown.package.may_run and shown.state not in ENDED_STATES
     return {
         "campaign": shown,
@@ -89,8 +89,3 @@ def head_context(
         "worker_seconds": shown.task_count * shown.time_budget_seconds,
         "now": now,
     }
-
-
-def _tasks_by_state(shown: Campaign) -> dict[str, int]:
-    counted = shown.tasks.order_by().values_list("state").annotate(number=Count("*"))
-    return dict.fromkeys(TaskState.values, 0) | dict(counted)

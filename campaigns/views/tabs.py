@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.core.paginator import Paginator
-from django.db.models import Count, F, QuerySet
+from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from campaigns import contributions, history
@@ -13,6 +13,7 @@ from campaigns.caching import cached_keys
 from campaigns.clock import database_now
 from campaigns.models import Campaign, FailureClass, Task, TaskState
 from campaigns.tables import Head, columns, known_sort
+from campaigns.task_counts import failed_by_class, tasks_by_state
 from campaigns.views.head import head_context, shown_campaign
 from workers.pages import page_or_fragment, reading_page
 
@@ -54,7 +55,7 @@ def tasks(request: HttpRequest, pk: int) -> HttpResponse:
     state = _known(request.GET.get("state", ""), TaskState.values)
     failure = _known(request.GET.get("failure", ""), FailureClass.values)
     sort = known_sort(TASK_HEADS, request.GET.get("sort", ""), "number")
-    by_state, failures = _task_counts(shown)
+    by_state, failures = tasks_by_state(shown), failed_by_class(shown)
     paginator: Paginator[Task] = Paginator((), TASKS_PER_PAGE)
     # What the filters say they hold is counted already.
     paginator.count = failures.get(failure, 0) if failure else _total(by_state, state)
@@ -73,15 +74,6 @@ def tasks(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _known(asked: str, words: list[str]) -> str:
     return asked if asked in words else ""
-
-
-def _task_counts(shown: Campaign) -> tuple[dict[str, int], dict[str, int]]:
-    """Count the tasks by state, and the failed ones by class, most frequent first."""
-    everything = shown.tasks.order_by()
-    by_state = everything.values_list("state").annotate(number=Count("*"))
-    failed = everything.filter(state=TaskState.FAILED).values_list("failure_class")
-    by_class = failed.annotate(number=Count("pk")).order_by("-number", "failure_class")
-    return dict.fromkeys(TaskState.values, 0) | dict(by_state), dict(by_class)
 
 
 def _total(by_state: dict[str, int], state: str) -> int:

@@ -1,0 +1,84 @@
+"""campaigns.task_counts: counting only what can have changed gives what counting all gives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from campaigns import lifecycle
+from campaigns.models import Campaign, TaskState
+from campaigns.task_counts import failed_by_class, tasks_by_state
+from tests.factories import active_campaign, at, campaign, claim_one, fail, run, worker
+from workers.protocol import FailureClass
+
+pytestmark = pytest.mark.django_db
+
+
+def _counted_one_by_one(one: Campaign) -> dict[str, int]:
+    return dict.fromkeys(TaskState.values, 0) | Counter(one.tasks.values_list("state", flat=True))
+
+
+def _counted(one: Campaign) -> dict[str, int]:
+    return tasks_by_state(Campaign.objects.get(pk=one.pk))
+
+
+def test_counts_follow_every_change_of_state() -> None:
+    one = campaign(task_count=6, max_failed_attempts=1)
+    assert set(_counted(one).values()) == {0}
+    lifecycle.launch(one, now=at(0))
+    by = worker()
+
+    def claim_and_wait_for_its_end() -> None:
+        claim_one(by, now=at(10))
+        assert _counted(one) == _counted_one_by_one(one)
+        lifecycle.expire(now=at(10_000))
+
+    changes = [
+        lambda: run(3.0, seconds=1),
+        lambda: fail(claim_one(worker(), now=at(2)), FailureClass.TIMEOUT, now=at(3)),
+        lambda: lifecycle.retry_task(one.tasks.filter(state="failed")[0], now=at(4)),
+        lambda: lifecycle.cancel_task(one.tasks.filter(state="pending")[0], now=at(5)),
+        claim_and_wait_for_its_end,
+        lambda: lifecycle.add_tasks(one, 3, now=at(10_001)),
+        lambda: lifecycle.release(by, claim_one(by, now=at(10_002)).lease_id, now=at(10_003)),
+        lambda: lifecycle.cancel(one, now=at(10_004)),
+    ]
+    for change in changes:
+        change()
+        # Twice: what the first look keeps serves the second.
+        assert _counted(one) == _counted_one_by_one(one)
+        assert _counted(one) == _counted_one_by_one(one)
+
+
+def test_an_end_is_seen_though_its_process_died_before_moving_the_revision() -> None:
+    one = active_campaign(3)
+    run(3.0, seconds=1)
+    before = Campaign.objects.get(pk=one.pk).revision
+    assert _counted(one)["completed"] == 1
+    run(3.1, seconds=2)
+    Campaign.objects.filter(pk=one.pk).update(revision=before)
+
+    assert _counted(one) == _counted_one_by_one(one)
+    assert _counted(one)["completed"] == 2
+
+
+def test_ended_tasks_are_not_counted_again_at_the_next_look(
+    django_assert_num_queries: Any,
+) -> None:
+    active_campaign(3)
+    run(3.0, seconds=1)
+    one = Campaign.objects.get()
+    first = tasks_by_state(one)
+    with django_assert_num_queries(1) as captured:
+        assert tasks_by_state(one) == first
+    (query,) = captured.captured_queries
+    assert "completed" not in query["sql"]
+
+
+def test_failed_tasks_are_counted_by_class_most_frequent_first() -> None:
+    one = active_campaign(4, max_failed_attempts=1)
+    for number, kind in enumerate([FailureClass.OOM, FailureClass.TIMEOUT, FailureClass.TIMEOUT]):
+        fail(claim_one(worker(), now=at(number)), kind, now=at(number))
+    assert list(failed_by_class(one).items()) == [("timeout", 2), ("oom", 1)]
