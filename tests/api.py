@@ -19,6 +19,13 @@ def bearer(token: str) -> APIClient:
     return client
 
 
+def signed_in_client(user: User | None = None) -> tuple[APIClient, User]:
+    """A person (a new one by default) and a client that is signed in as on the pages."""
+    client, person = APIClient(), user or factories.user()
+    client.force_login(person)
+    return client, person
+
+
 def agent_client(name: str = "") -> tuple[APIClient, Worker]:
     """A new worker and a client with its token."""
     worker, token = factories.worker_with_token(name, now=timezone.now())

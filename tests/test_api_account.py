@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 from campaigns import personal_tokens
 from campaigns.models import PersonalToken
 from tests import factories
-from tests.api import bearer, researcher_client
+from tests.api import bearer, researcher_client, signed_in_client
 from workers import roles
 from workers.models import AuditEntry
 
@@ -35,7 +35,7 @@ def test_a_token_tells_whose_it_is_and_what_it_may(
 
 
 def test_a_new_token_is_shown_once_and_opens_the_api_as_its_owner() -> None:
-    client, user = researcher_client()
+    client, user = signed_in_client()
 
     answer = client.post(TOKENS, {"name": "notebook"})
 
@@ -44,13 +44,24 @@ def test_a_new_token_is_shown_once_and_opens_the_api_as_its_owner() -> None:
     assert answer.headers["Cache-Control"] == "no-store"
     assert bearer(secret).get("/api/v1/account").json()["username"] == user.username
     listed = client.get(TOKENS)
-    assert [one["name"] for one in listed.json()["results"]] == ["notebook", "tests"]
+    assert [one["name"] for one in listed.json()["results"]] == ["notebook"]
     assert secret not in listed.content.decode()
     assert AuditEntry.objects.get().verb == "create_token"
 
 
-def test_a_token_made_by_a_viewers_token_may_no_more_than_the_viewer() -> None:
-    client, _ = researcher_client(factories.user(role=roles.VIEWER))
+def test_a_token_makes_no_further_token_that_would_outlive_it() -> None:
+    client, user = researcher_client(factories.user(role=roles.OPERATOR))
+
+    answer = client.post(TOKENS, {"name": "more"})
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+    assert "settings page" in answer.json()["message"]
+    assert [token.name for token in user.personal_tokens.all()] == ["tests"]
+    assert not AuditEntry.objects.exists()
+
+
+def test_a_viewers_token_may_no_more_than_the_viewer() -> None:
+    client, _ = signed_in_client(factories.user(role=roles.VIEWER))
     made = bearer(client.post(TOKENS, {"name": "more"}).json()["token"])
 
     spec = {"name": "x", "experiment": "train_char_lm", "task_count": 1, "time_budget_seconds": 9}
@@ -62,19 +73,19 @@ def test_a_token_made_by_a_viewers_token_may_no_more_than_the_viewer() -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "n" * 101, 5, None])
 def test_a_token_needs_a_name_that_says_what_it_is_for(name: object) -> None:
-    client, _ = researcher_client()
+    client, _ = signed_in_client()
 
     answer = client.post(TOKENS, {"name": name})
 
     assert (answer.status_code, list(answer.json()["fields"])) == (400, ["name"])
-    assert PersonalToken.objects.count() == 1
+    assert not PersonalToken.objects.exists()
 
 
 def test_nobody_has_more_tokens_than_allowed() -> None:
-    client, user = researcher_client()
+    client, user = signed_in_client()
     PersonalToken.objects.bulk_create(
         PersonalToken(user=user, name="old", token_hash=str(number))
-        for number in range(personal_tokens.MAX_TOKENS - 1)
+        for number in range(personal_tokens.MAX_TOKENS)
     )
 
     answer = client.post(TOKENS, {"name": "one more"})
@@ -84,7 +95,7 @@ def test_nobody_has_more_tokens_than_allowed() -> None:
 
 
 def test_a_revoked_token_opens_nothing_from_the_next_request_on() -> None:
-    client, _ = researcher_client()
+    client, _ = signed_in_client()
     made = client.post(TOKENS, {"name": "lost laptop"}).json()
 
     assert client.delete(f"{TOKENS}/{made['id']}").status_code == 204

@@ -27,7 +27,7 @@ from campaigns.models import (
     Webhook,
 )
 from tests import factories
-from tests.api import agent_client, researcher_client
+from tests.api import agent_client, researcher_client, signed_in_client
 from tests.hostile import HOSTILE_BODIES
 from workers import roles
 from workers.models import EnrolmentToken, Worker
@@ -215,7 +215,7 @@ def edit_webhook() -> tuple[APIClient, str, str, dict[str, Any]]:
 
 
 def create_token() -> tuple[APIClient, str, str, dict[str, Any]]:
-    return researcher_client()[0], "post", "/api/v1/account/tokens", {"name": "n"}
+    return signed_in_client()[0], "post", "/api/v1/account/tokens", {"name": "n"}
 
 
 def invite() -> tuple[APIClient, str, str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -104,7 +104,7 @@ class AccountView(GenericAPIView[Any]):
 
 
 class TokensView(ListAPIView[PersonalToken]):
-    """The caller's own tokens, the last made first; a POST makes one."""
+    """The caller's own tokens, the last made first; a POST by who is signed in makes one."""
 
     queryset = PersonalToken.objects.none()
     permission_classes: Any = (IsAuthenticated,)
@@ -129,9 +129,16 @@ class TokensView(ListAPIView[PersonalToken]):
         operation_id="create_token",
         tags=["account"],
         request=TokenRequestSerializer,
-        responses={201: NewTokenSerializer, **errors(400)},
+        responses={201: NewTokenSerializer, **errors(400, 403)},
+        description="Make a token, in a session of the pages. A token itself may not: 403.",
     )
     def post(self, request: Request) -> Response:
+        # Else a stolen one would live on in those made with it after its owner revoked it.
+        if isinstance(request.auth, PersonalToken):
+            raise PermissionDenied(
+                "A token makes no further tokens: make it on the settings page (/account/) or with "
+                "manage.py create_token."
+            )
         user, name = person(request), body(TokenRequestSerializer, request)["name"]
         try:
             made, secret = personal_tokens.create(user, name, now=database_now(), actor=user)
