@@ -10,7 +10,7 @@ from django.db.models import FloatField, Sum
 from django.db.models.functions import Coalesce
 
 from campaigns import leaderboard
-from campaigns.caching import cached_roughly
+from campaigns.caching import cached_by_revision, cached_roughly
 from campaigns.models import Attempt, Campaign, TaskState
 from campaigns.task_counts import failed_by_class, tasks_by_state
 
@@ -55,8 +55,8 @@ class CampaignProgress:
 def campaign_progress(campaign: Campaign, *, now: dt.datetime) -> CampaignProgress:
     """Count a campaign's tasks by state and estimate when the open ones are done.
 
-    Counts and rate are as of now; what takes a pass over all results and attempts is cached by the
-    campaign's revision, so the campaign must be freshly loaded.
+    Counts are as of now; the rest is cached by the campaign's revision, so the campaign must be
+    freshly loaded.
     """
     counts: dict[str, Any] = tasks_by_state(campaign)
     rate = _tasks_per_hour(campaign, now)
@@ -86,14 +86,7 @@ def _totals(campaign: Campaign) -> dict[str, Any]:
 
 def _tasks_per_hour(campaign: Campaign, now: dt.datetime) -> float | None:
     """Tasks run to their end per hour over the last `RATE_WINDOW`; None before the second one."""
-    # One more than the window: its end is where the window's time begins.
-    wanted = RATE_WINDOW + 1
-    # A result comes with the end of its task, and its index has the order. What a person cancelled
-    # in one click says nothing of the fleet's speed.
-    brought = campaign.results.order_by("-created_at", "-pk").values_list("created_at", flat=True)
-    failed = campaign.tasks.filter(state=TaskState.FAILED).order_by("-finished_at")
-    ended = failed.values_list("finished_at", flat=True)
-    times = sorted([*brought[:wanted], *(at for at in ended[:wanted] if at)], reverse=True)[:wanted]
+    times = cached_by_revision(campaign, "last-ends", lambda: _last_ends(campaign))
     if len(times) < 2:
         return None
     # Up to now while it runs, so that a fleet that stopped is seen to slow down.
@@ -101,3 +94,16 @@ def _tasks_per_hour(campaign: Campaign, now: dt.datetime) -> float | None:
     since = times[RATE_WINDOW] if len(times) > RATE_WINDOW else campaign.launched_at or times[-1]
     seconds = (until - since).total_seconds()
     return min(len(times), RATE_WINDOW) / seconds * 3600 if seconds > 0 else None
+
+
+def _last_ends(campaign: Campaign) -> list[dt.datetime]:
+    """Return when the last tasks ran to their end, newest first."""
+    # One more than the window: its end is where the window's time begins.
+    wanted = RATE_WINDOW + 1
+    # A result comes with the end of its task, and its index has the order. What a person cancelled
+    # in one click says nothing of the fleet's speed.
+    brought = campaign.results.order_by("-created_at", "-pk").values_list("created_at", flat=True)
+    failed = campaign.tasks.filter(state=TaskState.FAILED).order_by("-finished_at")
+    ended = failed.values_list("finished_at", flat=True)
+    times = [*brought[:wanted], *(at for at in ended[:wanted] if at)]
+    return sorted(times, reverse=True)[:wanted]
