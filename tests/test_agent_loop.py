@@ -343,6 +343,22 @@ def test_a_machine_at_fault_pauses_instead_of_burning_tasks(bench: Bench) -> Non
     assert result["failure_class"] == FailureClass.ENV_ERROR
 
 
+def test_a_task_whose_files_the_server_does_not_deliver_goes_back_and_claiming_waits(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    lease_id = bench.give()
+    bench.give()
+    bench.server.scripted["packages"] = [error(503, "away", Retry_After="30")]
+    with bench.running() as run:
+        wait_until(lambda: "claiming paused for 3" in caplog.text)
+        time.sleep(0.6)  # some more ticks of the loop
+        run.agent.on_sigterm()
+    assert run.exit_code == EXIT_OK
+    assert bench.server.released == [lease_id]
+    assert bench.server.results == {}
+    assert len(bench.server.leases) == 1
+
+
 def test_a_machine_at_fault_ends_a_single_pass_with_its_own_exit_code(bench: Bench) -> None:
     bench.give(b"import sys; sys.exit(3)")
     assert bench.run(once=True) == EXIT_CANNOT_RUN

@@ -192,6 +192,39 @@ def test_a_lease_that_ran_out_before_its_files_were_fetched_is_nobodys_fault(
     assert (outcome.submission, outcome.pause_reason, outcome.release_reason) == (None, "", "")
 
 
+@pytest.mark.parametrize("what", ["packages", "datasets"])
+def test_a_server_that_does_not_deliver_a_tasks_files_gets_it_back_and_nobody_is_blamed(
+    bench: Bench, what: str
+) -> None:
+    bench.server.scripted[what] = [error(503, "away", Retry_After="0") for _ in range(4)]
+    outcome = bench.run(bench.attempt())
+    assert (outcome.submission, outcome.pause_reason) == (None, "")
+    assert outcome.release_reason == "the server did not deliver the task's files: no (HTTP 503)"
+    assert outcome.unavailable is not None
+    assert list(bench.state.work.iterdir()) == []
+
+
+def test_no_task_is_held_for_as_long_as_a_server_asks_to_be_left_alone(bench: Bench) -> None:
+    bench.server.scripted["packages"] = [error(503, "away", Retry_After="3600")]
+    outcome = bench.run(bench.attempt())
+    assert outcome.unavailable is not None
+    assert outcome.unavailable.retry_after_seconds == 3600.0
+    assert len(bench.server.calls("packages")) == 1
+
+
+def test_a_script_that_fetches_its_data_set_by_itself_needs_no_server_for_it(bench: Bench) -> None:
+    bench.server.scripted["datasets"] = [error(503, "away", Retry_After="3600")]
+    assert metrics_of(bench.run(bench.attempt(PREPARING_SCRIPT)))
+
+
+@pytest.mark.parametrize("what", ["packages", "datasets"])
+def test_files_that_the_server_refuses_are_this_machines_trouble(bench: Bench, what: str) -> None:
+    bench.server.scripted[what] = [error(403, ErrorCode.PERMISSION_DENIED)]
+    outcome = bench.run(bench.attempt())
+    assert failure_of(outcome)[0] is FailureClass.ENV_ERROR
+    assert outcome.pause_reason
+
+
 def test_the_data_set_is_fetched_from_the_server_once(bench: Bench) -> None:
     for _ in range(2):
         metrics_of(bench.run(bench.attempt()))

@@ -197,6 +197,24 @@ def test_a_killed_agents_task_is_had_by_the_first_who_asks_after_its_lease(stack
     assert Attempt.objects.get(number=1).outcome == AttemptOutcome.LOST
 
 
+@pytest.mark.parametrize("what", ["packages", "datasets"])
+def test_a_task_whose_files_cannot_be_fetched_goes_back_and_its_worker_is_not_blamed(
+    stack: Stack, what: str
+) -> None:
+    make_campaign(1)
+    stack.proxy.break_next(f"/{what}/", Fault.DROP_REQUEST, times=4)  # all tries of a download
+    stack.start_fleet(f"without-{what}")
+    done = Task.objects.filter(state=TaskState.COMPLETED)
+    wait_until(done.exists, "the result of the next attempt", ENOUGH_SECONDS)
+    first, second = Attempt.objects.order_by("number")
+    assert (first.outcome, second.outcome) == (AttemptOutcome.RELEASED, AttemptOutcome.COMPLETED)
+    assert first.message.startswith("the server did not deliver the task's files: ")
+    worker = first.worker
+    assert (worker.paused_until, worker.consecutive_env_errors) == (None, 0)
+    task = Task.objects.get()
+    assert (task.failed_attempts, task.lost_attempts) == (0, 0)
+
+
 def ask(client: Client) -> Any:
     """One poll of a worker with a free place."""
     return client.claim(

@@ -185,8 +185,8 @@ CONTAINMENT: Final = (
     Mutant(
         "runner: uploaded scripts prepare with the network",
         "workers/agent/runner.py",
-        "if is_uploaded(attempt.lease):",
-        "if False:",
+        "if not is_uploaded(attempt.lease):",
+        "if True:",
         ("tests/test_agent_sandbox.py", "-k", "uploaded"),
     ),
     Mutant(

@@ -60,8 +60,30 @@ FAULTS: Final = (
     Mutant(
         "faults: a lease that ran out during the set-up is the machine's fault",
         "workers/agent/scripts.py",
-        "    except LeaseLost:\n        raise\n",
-        "",
+        "    except (LeaseLost, ServerUnavailable):",
+        "    except ServerUnavailable:",
         ("tests/test_agent_runner.py", "-k", "lease_that_ran_out"),
+    ),
+    Mutant(
+        "faults: a script that the server does not deliver is the machine's fault",
+        "workers/agent/scripts.py",
+        "    except (LeaseLost, ServerUnavailable):",
+        "    except LeaseLost:",
+        ("tests/test_agent_runner.py", "-k", "nobody_is_blamed"),
+    ),
+    Mutant(
+        "faults: a data set that the server does not deliver is the machine's fault",
+        "workers/agent/runner.py",
+        "        if away is not None:\n            raise away\n",
+        "",
+        ("tests/test_agent_runner.py", "-k", "nobody_is_blamed"),
+    ),
+    Mutant(
+        "faults: an agent that gets no files claims on at once",
+        "workers/agent/loop.py",
+        "            self._paused_until = time.monotonic() + wait\n            return\n"
+        "        if not outcome.pause_reason:\n",
+        "            return\n        if not outcome.pause_reason:\n",
+        ("tests/test_agent_loop.py", "-k", "files_the_server_does_not_deliver"),
     ),
 )

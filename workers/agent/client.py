@@ -37,6 +37,7 @@ from workers.protocol import (
 
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
 _MAX_RETRY_AFTER_SECONDS: Final = 3600.0
+_MAX_DOWNLOAD_WAIT_SECONDS: Final = 10.0  # a leased task waits for its files no longer at a time
 
 
 class ServerError(Exception):
@@ -210,7 +211,10 @@ def _retry_wait(error: Exception) -> bool | float:
     """Tell stamina whether to try again, and when the server said so."""
     if not isinstance(error, ServerUnavailable):
         return False
-    return True if error.retry_after_seconds is None else error.retry_after_seconds
+    wait = error.retry_after_seconds
+    if wait is None:
+        return True
+    return wait if wait <= _MAX_DOWNLOAD_WAIT_SECONDS else False
 
 
 def _network_message(error: httpx2.HTTPError) -> str:

@@ -81,8 +81,9 @@ class Agent:
         self._changed = threading.Event()
         self._claim_backoff = Backoff()
         self._pause_backoff = Backoff(first_seconds=30.0, most_seconds=600.0)
+        self._files_backoff = Backoff()
         self._next_claim_at = 0.0  # as the server wants it
-        self._paused_until = 0.0  # as this machine's troubles want it; set by the tasks' threads
+        self._paused_until = 0.0  # as troubles with tasks want it; set by the tasks' threads
         self._last_reason = ""
         self._stuck_tags: set[str] = set()
         self._claimed_tasks = 0
@@ -229,16 +230,26 @@ class Agent:
         self._outbox.wake()
         if outcome.release_reason:
             self._release(attempt, outcome.release_reason)
-        self._note_machine_trouble(outcome)
+        self._note_trouble(outcome)
         self._changed.set()
 
-    def _note_machine_trouble(self, outcome: RunOutcome) -> None:
-        """Pause after a failure that is this machine's fault, longer each time in a row."""
+    def _note_trouble(self, outcome: RunOutcome) -> None:
+        """Pause after a failure that is not the task's fault, longer each time in a row.
+
+        The waits for a machine that needs a person are longer than those for a server that will
+        be back.
+        """
         if outcome.stuck_tag:
             self._stuck_tags.add(outcome.stuck_tag)
+        if outcome.unavailable is not None:
+            wait = self._files_backoff.next_wait(outcome.unavailable.retry_after_seconds)
+            log.warning("claiming paused for %.0f s: %s", wait, outcome.release_reason)
+            self._paused_until = time.monotonic() + wait
+            return
         if not outcome.pause_reason:
             if outcome.submission is not None:
                 self._pause_backoff.reset()
+                self._files_backoff.reset()
             return
         if self._options.once:
             log.error("this machine cannot run its tasks: %s", outcome.pause_reason)

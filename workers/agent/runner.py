@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from workers.agent.attempt import Attempt, StopReason
-from workers.agent.client import Client, LeaseLost, ServerError
+from workers.agent.client import Client, LeaseLost, ServerError, ServerUnavailable
 from workers.agent.datasets import cached_dataset, cached_dataset_path, fetch_dataset
 from workers.agent.disk import free_bytes, trim_folder
 from workers.agent.environment import script_environment
 from workers.agent.execution import MAX_DISK_BYTES, Ending, Execution, Limits, execute
 from workers.agent.hardware import Machine
-from workers.agent.judgement import failure, judge
+from workers.agent.judgement import MAX_MESSAGE_CHARACTERS, failure, judge
 from workers.agent.sandbox import Sandbox
 from workers.agent.scripts import CodePolicy, ScriptUnavailable, is_uploaded, resolve_script
 from workers.agent.simulate import simulated_metrics, simulated_seconds
@@ -46,13 +46,15 @@ log = logging.getLogger("xeenet.runner")
 class RunOutcome:
     """What is to be done after a task: submit, or release, or neither (cancelled, lease lost).
 
-    ``release_reason`` says why the task goes back unrun, and is empty when it does not.
+    ``release_reason`` says why the task goes back unrun, and is empty when it does not;
+    ``unavailable`` is set when that is because the server did not deliver the task's files.
     ``pause_reason`` is set when this machine, not the task, was at fault; ``stuck_tag`` names the
     run whose processes could not be killed.
     """
 
     submission: Submission | None = None
     release_reason: str = ""
+    unavailable: ServerUnavailable | None = None
     pause_reason: str = ""
     stuck_tag: str = ""
 
@@ -109,6 +111,8 @@ class Runner:
             outcome = _env_failure(problem.failure_class, str(problem))
         except LeaseLost as lost:  # while the set-up went on: nobody's fault, nothing to hand in
             log.warning("%s: dropped: %s", attempt.label, lost)
+        except ServerUnavailable as away:
+            outcome = _without_server(attempt, away)
         except Exception as error:  # a bug or a broken disk must not take the agent down
             log.exception("%s: the agent failed", attempt.label)
             problem_text = f"the agent failed: {type(error).__name__}: {error}"
@@ -179,7 +183,7 @@ class Runner:
     def _place_dataset(self, attempt: Attempt, folder: Path, script: Path, config: Path) -> None:
         """Have the data set in the cache before the clock starts.
 
-        Raises `_CannotRun`, `LeaseLost`.
+        Raises `_CannotRun`, `LeaseLost`, `ServerUnavailable`.
         """
         dataset = attempt.lease["dataset"]
         if (cached := cached_dataset(self._data_folder, dataset)) is not None:
@@ -191,6 +195,7 @@ class Runner:
             trim_folder(self._data_folder, most_bytes=room, most_entries=_MAX_CACHED_FILES)
         self._data_folder.mkdir(parents=True, exist_ok=True)
         log.info("%s: fetching data set %s", attempt.label, dataset["name"])
+        away: ServerUnavailable | None = None
         try:
             if fetch_dataset(self._data_folder, dataset, self._client):
                 return
@@ -199,10 +204,20 @@ class Runner:
             raise
         except (ServerError, OSError) as error:
             reason = f"the server did not deliver it: {error}"
-        if is_uploaded(attempt.lease):  # foreign code gets no network and no say over the cache
-            message = f"data set {dataset['name']} ({dataset['sha256'][:12]}) is not here: {reason}"
-            raise _CannotRun(message, FailureClass.ENV_ERROR)
-        log.info("%s: %s; the script fetches it", attempt.label, reason)
+            away = error if isinstance(error, ServerUnavailable) else None
+        if not is_uploaded(attempt.lease):  # foreign code gets no network and no say over the cache
+            log.info("%s: %s; the script fetches it", attempt.label, reason)
+            said = self._prepare(attempt, folder, script, config)
+            if attempt.stop.requested or cached_dataset(self._data_folder, dataset) is not None:
+                return
+            reason = f"{reason}; {said}"
+        if away is not None:
+            raise away
+        message = f"data set {dataset['name']} ({dataset['sha256'][:12]}) is not here: {reason}"
+        raise _CannotRun(message, FailureClass.ENV_ERROR)
+
+    def _prepare(self, attempt: Attempt, folder: Path, script: Path, config: Path) -> str:
+        """Let the script fetch its data set by itself; return how that ended, for people."""
         command = [sys.executable, "-u", str(script), "--prepare", "--config-file", str(config)]
         sandbox = self._settings.sandbox
         if sandbox is not None:
@@ -216,14 +231,8 @@ class Runner:
             stop=attempt.stop,
             sandboxed=sandbox is not None,
         )
-        if attempt.stop.requested or cached_dataset(self._data_folder, dataset) is not None:
-            return
         said = (execution.stderr_tail.strip().splitlines() or ["nothing on stderr"])[-1]
-        message = (
-            f"data set {dataset['name']} ({dataset['sha256'][:12]}) is not here: {reason}; "
-            f"the script's own fetch exited with {execution.exit_code}: {said}"
-        )
-        raise _CannotRun(message, FailureClass.ENV_ERROR)
+        return f"the script's own fetch exited with {execution.exit_code}: {said}"
 
     def _spawn_and_judge(
         self, attempt: Attempt, folder: Path, script: Path, config: Path
@@ -340,6 +349,12 @@ def _stopped(attempt: Attempt) -> RunOutcome:
     log.info("%s: stopped (%s)", attempt.label, attempt.stop.reason)
     drained = attempt.stop.reason is StopReason.DRAIN
     return RunOutcome(release_reason="the agent was stopped" if drained else "")
+
+
+def _without_server(attempt: Attempt, away: ServerUnavailable) -> RunOutcome:
+    reason = f"the server did not deliver the task's files: {away}"
+    log.warning("%s: released: %s", attempt.label, reason)
+    return RunOutcome(release_reason=reason[:MAX_MESSAGE_CHARACTERS], unavailable=away)
 
 
 def _env_failure(failure_class: FailureClass, message: str) -> RunOutcome:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments import catalog
-from workers.agent.client import Client, LeaseLost, ServerError
+from workers.agent.client import Client, LeaseLost, ServerError, ServerUnavailable
 from workers.agent.disk import trim_folder
 from workers.protocol import PACKAGE_PATH, FailureClass, Lease, ScriptOrigin
 
@@ -43,7 +43,8 @@ def resolve_script(
     """Return the source of the lease's script, whose SHA-256 is the one the lease pins.
 
     The catalog of this installation comes first. Another hash is fetched from the server only
-    when the machine's owner allows to run such scripts. Raises `ScriptUnavailable`, `LeaseLost`.
+    when the machine's owner allows to run such scripts. Raises `ScriptUnavailable`, `LeaseLost`,
+    `ServerUnavailable`.
     """
     name, sha256 = lease["code_package_ref"], lease["code_sha256"]
     if is_uploaded(lease):
@@ -78,7 +79,7 @@ def _from_server(sha256: str, difference: str, client: Client, cache_folder: Pat
             client.download(path, target, sha256=sha256, max_bytes=_MAX_SCRIPT_BYTES)
             trim_folder(cache_folder, most_bytes=_MAX_CACHE_BYTES, most_entries=_MAX_CACHED_SCRIPTS)
         source = target.read_bytes()
-    except LeaseLost:
+    except (LeaseLost, ServerUnavailable):  # not this machine's fault
         raise
     except (ServerError, OSError) as error:
         message = f"{difference}; fetching it from the server failed: {error}"
