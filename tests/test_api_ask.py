@@ -173,15 +173,17 @@ def test_only_who_may_change_the_campaign_asks() -> None:
     assert not Worker.objects.exists()
 
 
-def test_an_agent_that_took_the_name_first_takes_no_leases_by_it() -> None:
-    impostor = factories.worker("ask:ada")
+def test_the_identity_of_who_had_the_user_name_before_is_not_taken_over() -> None:
+    before = factories.user("ada")
+    theirs, _ = worker_lifecycle.identity_of(before, now=factories.NOW)
+    before.delete()
     client, owner = researcher_client(factories.user("ada"))
     campaign = factories.active_campaign(1, owner=owner)
 
     (lease,) = asked(client, campaign)["leases"]
 
     holder = Attempt.objects.get(lease_id=lease["lease_id"]).worker
-    assert holder != impostor
+    assert holder != theirs
     assert holder.name == f"ask:{owner.pk}:ada"
 
 

@@ -106,6 +106,20 @@ def test_a_name_that_is_taken_is_refused_and_the_invitation_stays_good() -> None
     assert taken.status_code == 201
 
 
+@pytest.mark.parametrize("name", ["ask:ada", "Ask:ada", "ask:", " ask:ada"])
+def test_a_machine_cannot_enrol_under_the_name_of_a_persons_program(name: str) -> None:
+    secret = invitation()
+
+    refused = APIClient().post(URL, {"enrolment_token": secret, "name": name})
+
+    assert refused.status_code == 400
+    assert refused.json()["fields"] == {"name": [refused.json()["message"]]}
+    assert "kept for people's own programs" in refused.json()["message"]
+    assert not Worker.objects.exists()
+    renamed = APIClient().post(URL, {"enrolment_token": secret, "name": "asks-much"})
+    assert renamed.status_code == 201
+
+
 def test_a_worker_that_enrols_anew_need_not_have_a_good_token() -> None:
     client = bearer("xw_long-forgotten")
 

@@ -62,6 +62,14 @@ def test_direct_needs_a_name_that_is_free() -> None:
         run("enroll_worker", "--direct", "--name", "taken")
 
 
+@pytest.mark.parametrize("direct", [[], ["--direct"]])
+def test_a_name_of_peoples_own_programs_is_refused(direct: list[str]) -> None:
+    with pytest.raises(CommandError, match="kept for people's own programs"):
+        run("enroll_worker", "--name", "ask:ada", *direct)
+    assert not Worker.objects.exists()
+    assert not EnrolmentToken.objects.exists()
+
+
 @pytest.fixture
 def agent_calls(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> list[list[str]]:
     """Record what the agent is called with; the agent at work is in test_end_to_end.py."""

@@ -303,7 +303,8 @@ def test_the_migration_knows_programs_from_machines_by_who_enrolled_them() -> No
     lifecycle.identity_of(person, now=factories.NOW)
     person.delete()
     lifecycle.identity_of(factories.user("grace"), now=factories.NOW)
-    lifecycle.register("ask:me-too", now=factories.NOW)
+    # An agent's, of the time when such a name was not refused.
+    Worker.objects.filter(pk=factories.worker().pk).update(name="ask:me-too")
     factories.worker("lab-1")
     Worker.objects.update(is_program=False)
     name = "workers.migrations.0005_programs_without_their_person"

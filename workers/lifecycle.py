@@ -30,6 +30,8 @@ from workers.tokens import ENROLMENT_PREFIX, WORKER_PREFIX, hash_token, new_toke
 
 MAX_PAUSE = dt.timedelta(hours=1)
 MAX_NAME_LENGTH = 100
+# Begins the names of people's own programs.
+PROGRAM_PREFIX = "ask:"
 
 
 class WorkerError(Exception):
@@ -44,8 +46,16 @@ class InvitationUsed(WorkerError):
     """A worker has joined with this invitation; disable the worker instead."""
 
 
-class WorkerNameTaken(WorkerError):
+class WorkerNameRefused(WorkerError):
+    """A machine cannot have this name; choose another."""
+
+
+class WorkerNameTaken(WorkerNameRefused):
     """A worker of this name is already enrolled; choose another name."""
+
+
+class WorkerNameReserved(WorkerNameRefused):
+    """A machine would pass for a person's own program under this name."""
 
 
 class WrongWorkerState(WorkerError):
@@ -85,7 +95,7 @@ def enrol(
 ) -> tuple[Worker, str]:
     """Turn an invitation into a worker; return it with its token, which is not stored.
 
-    Raises EnrolmentRefused, and WorkerNameTaken (the invitation then stays usable).
+    Raises EnrolmentRefused, and WorkerNameRefused (the invitation then stays usable).
     """
     worker_secret = new_token(WORKER_PREFIX)
     # One transaction: the invitation must not be used up when the name is refused.
@@ -97,6 +107,7 @@ def enrol(
         ).update(used_at=now)
         if invitation is None or not used:
             raise EnrolmentRefused
+        check_name(name)
         try:
             with transaction.atomic():
                 worker = Worker.objects.create(
@@ -112,12 +123,21 @@ def enrol(
     return worker, worker_secret
 
 
+def check_name(name: str) -> None:
+    """Raise WorkerNameReserved for a name that looks like that of a person's own program."""
+    if name.casefold().startswith(PROGRAM_PREFIX):
+        raise WorkerNameReserved(
+            f"Names that begin with {PROGRAM_PREFIX} are kept for people's own programs; choose "
+            "another name."
+        )
+
+
 def register(
     name: str, *, now: dt.datetime, hardware: dict[str, Any] | None = None
 ) -> tuple[Worker, str]:
     """Make a worker directly, for the command line on the server; return it with its token.
 
-    Raises WorkerNameTaken.
+    Raises WorkerNameRefused.
     """
     _, invitation = invite(now=now, label=name)
     return enrol(invitation, now=now, name=name, hardware=hardware)
@@ -131,10 +151,10 @@ def identity_of(person: User, *, now: dt.datetime) -> tuple[Worker, bool]:
     found = Worker.objects.filter(person=person).first()
     if found is not None:
         return found, False
-    name = f"ask:{person.get_username()}"[:MAX_NAME_LENGTH]
+    name = f"{PROGRAM_PREFIX}{person.get_username()}"[:MAX_NAME_LENGTH]
     if Worker.objects.filter(name=name).exists():
-        # Taken by an agent, or by who had this user name before.
-        name = f"ask:{person.pk}:{person.get_username()}"[:MAX_NAME_LENGTH]
+        # Taken by who had this user name before.
+        name = f"{PROGRAM_PREFIX}{person.pk}:{person.get_username()}"[:MAX_NAME_LENGTH]
     return Worker.objects.get_or_create(
         person=person,
         defaults={

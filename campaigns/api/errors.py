@@ -43,7 +43,7 @@ from campaigns.lifecycle.errors import (
 from workers.lifecycle import (
     EnrolmentRefused,
     InvitationUsed,
-    WorkerNameTaken,
+    WorkerNameRefused,
     WrongWorkerState,
 )
 from workers.models import Worker
@@ -62,7 +62,7 @@ _IDLE_IN_TRANSACTION: Final = frozenset({"25P03"})
 # Looked up in this order by isinstance.
 _ANSWERS: Final[tuple[tuple[type[Exception], int, ErrorCode], ...]] = (
     (InvalidCampaign, 400, ErrorCode.INVALID),
-    (WorkerNameTaken, 400, ErrorCode.INVALID),
+    (WorkerNameRefused, 400, ErrorCode.INVALID),
     (EnrolmentRefused, 403, ErrorCode.ENROLMENT_REFUSED),
     (LeaseUnknown, 404, ErrorCode.NOT_FOUND),
     (LeaseLost, 409, ErrorCode.LEASE_LOST),
@@ -197,7 +197,7 @@ def error_text(error: Exception) -> str:
 def _fields(error: Exception) -> dict[str, list[str]]:
     if isinstance(error, InvalidCampaign):
         return error.errors
-    if isinstance(error, WorkerNameTaken):
+    if isinstance(error, WorkerNameRefused):
         return {"name": [error_text(error)]}
     fields: dict[str, list[str]] = {}
     if isinstance(error, exceptions.ValidationError):

@@ -25,6 +25,10 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         name, server, now = options["name"], options["server"], timezone.now()
+        try:
+            lifecycle.check_name(name)
+        except lifecycle.WorkerNameReserved as error:
+            raise CommandError(str(error)) from error
         if not options["direct"]:
             _, secret = steering.invite(None, now=now, label=name)
             named = f" --name {name}" if name else ""
