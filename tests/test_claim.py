@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import uuid
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from campaigns import lifecycle
 from campaigns.models import Attempt, AttemptOutcome, Campaign, Task, TaskState
@@ -211,3 +213,31 @@ def test_a_claim_costs_the_same_queries_for_one_task_and_for_eight(
         attempts = claim(one, 8).attempts
         # What the answer is made of is loaded already.
         assert len({str(attempt.task.config | {"n": attempt.number}) for attempt in attempts}) == 8
+
+
+def rows_read(plan: dict[str, Any]) -> int:
+    """The most rows that one step of an analysed plan took or threw away."""
+    here = sum(
+        int(plan.get(name, 0)) * int(plan["Actual Loops"])
+        for name in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
+    )
+    return max([here, *map(rows_read, plan.get("Plans", []))])
+
+
+@pytest.mark.postgresql_only
+@pytest.mark.parametrize("why", ["paused", "needs a sandbox"])
+def test_a_claim_reads_none_of_the_many_older_tasks_that_it_may_not_give(why: str) -> None:
+    older = active_campaign(3_000, required_isolation="T1" if why == "needs a sandbox" else "T0")
+    if why == "paused":
+        lifecycle.pause(older, now=NOW)
+    newer = active_campaign(30, now=at(1))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE campaigns_task")
+    one = worker()
+
+    campaigns = Campaign.objects.handing_out_to(one).runnable_by(one)
+    first = Task.objects.claimable(one, at(2), campaigns)[:1]
+    plan = json.loads(first.explain(format="json", analyze=True))[0]["Plan"]
+
+    assert rows_read(plan) < 100
+    assert [task.campaign for task in first] == [newer]

@@ -77,9 +77,11 @@ def lease_waiting(
             return Claim(repeated, "")
         if reason := why_nothing(worker, now):
             return Claim([], reason)
-        waiting = Task.objects.claimable(worker, now)
-        # Who asks for tasks of one's own campaign runs what one will, on a machine of one's own.
-        waiting = waiting.runnable_by(worker) if among is None else waiting.filter(among)
+        campaigns = Campaign.objects.handing_out_to(worker)
+        if among is None:
+            # Who asks for tasks of one's own campaign runs what one will, on one's own machine.
+            campaigns = campaigns.runnable_by(worker)
+        waiting = Task.objects.filter(among or Q()).claimable(worker, now, campaigns)
         tasks = waiting.select_related("campaign").select_for_update(
             skip_locked=True, of=("self",)
         )[:count]

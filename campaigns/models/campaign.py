@@ -11,9 +11,33 @@ from django.urls import reverse
 from django.utils import timezone
 
 from campaigns.models.sources import Dataset, Package
-from campaigns.models.states import MAX_BUDGET_SECONDS, MAX_SEED, CampaignState
-from workers.models import ISOLATION_CHOICES
+from campaigns.models.states import (
+    MAX_BUDGET_SECONDS,
+    MAX_SEED,
+    CampaignState,
+    PackageOrigin,
+)
+from workers.models import ISOLATION_CHOICES, Worker
 from workers.protocol import IsolationTier
+
+
+class CampaignQuerySet(models.QuerySet["Campaign"]):
+    """Which campaigns hand out tasks to whom; lifecycle builds its claims of these."""
+
+    def handing_out_to(self, worker: Worker) -> CampaignQuerySet:
+        """Active campaigns that take what the worker returns."""
+        campaigns = self.filter(state=CampaignState.ACTIVE)
+        if worker.simulates:
+            campaigns = campaigns.filter(allow_simulated=True)
+        return campaigns
+
+    def runnable_by(self, worker: Worker) -> CampaignQuerySet:
+        """Campaigns whose script the worker's machine may run: held back enough, allowed there."""
+        kept = [tier for tier in IsolationTier if tier <= worker.tier]
+        allowed = Q(package__origin=PackageOrigin.BUILTIN)
+        if worker.accepts_uploaded_scripts:
+            allowed |= Q(package__approved_at__isnull=False)
+        return self.filter(allowed, required_isolation__in=kept)
 
 
 class Campaign(models.Model):
@@ -55,6 +79,8 @@ class Campaign(models.Model):
     # The failure breaker looks no further back: a resumed campaign starts with a clean slate.
     resumed_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = CampaignQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["-created_at", "-id"]

@@ -7,46 +7,42 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, OuterRef, Q, Subquery
 from django.urls import reverse
 from django.utils import timezone
 
-from campaigns.models.campaign import Campaign
+from campaigns.models.campaign import Campaign, CampaignQuerySet
 from campaigns.models.states import (
     HEX_SHA256_LENGTH,
     AttemptOutcome,
-    CampaignState,
     FailureClass,
-    PackageOrigin,
     TaskOrigin,
     TaskState,
 )
 from workers.models import Worker
-from workers.protocol import IsolationTier
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
     """The predicates that lifecycle and pages share."""
 
-    def claimable(self, worker: Worker, now: dt.datetime) -> TaskQuerySet:
-        """Pending tasks this worker may have now, in the order they are handed out."""
-        head_start = dt.timedelta(seconds=settings.XEENET["OTHER_WORKER_FIRST_SECONDS"])
-        tasks = self.filter(
-            state=TaskState.PENDING,
-            available_at__lte=now,
-            campaign__state=CampaignState.ACTIVE,
-        ).exclude(last_failed_worker=worker, available_at__gt=now - head_start)
-        if worker.simulates:
-            tasks = tasks.filter(campaign__allow_simulated=True)
-        return tasks.order_by("available_at", "id")
+    def claimable(
+        self, worker: Worker, now: dt.datetime, campaigns: CampaignQuerySet
+    ) -> TaskQuerySet:
+        """Pending tasks of these campaigns that this worker may have now, as they are handed out.
 
-    def runnable_by(self, worker: Worker) -> TaskQuerySet:
-        """Tasks whose script the worker's machine may run: held back enough, and allowed there."""
-        kept = [tier for tier in IsolationTier if tier <= worker.tier]
-        allowed = Q(campaign__package__origin=PackageOrigin.BUILTIN)
-        if worker.accepts_uploaded_scripts:
-            allowed |= Q(campaign__package__approved_at__isnull=False)
-        return self.filter(allowed, campaign__required_isolation__in=kept)
+        The search begins at the oldest of them: of the older ones that other campaigns may have,
+        paused or not for this worker, there can be 100,000.
+        """
+        head_start = dt.timedelta(seconds=settings.XEENET["OTHER_WORKER_FIRST_SECONDS"])
+        due = self.filter(state=TaskState.PENDING, available_at__lte=now).exclude(
+            last_failed_worker=worker, available_at__gt=now - head_start
+        )
+        # One probe of an index for each campaign, and campaigns are few.
+        first = due.filter(campaign=OuterRef("pk")).order_by("available_at")
+        firsts = campaigns.annotate(first=Subquery(first.values("available_at")[:1]))
+        oldest = firsts.order_by(F("first").asc(nulls_last=True)).values("first")[:1]
+        tasks = due.filter(campaign__in=campaigns, available_at__gte=Subquery(oldest))
+        return tasks.order_by("available_at", "id")
 
     def overdue(self, now: dt.datetime) -> TaskQuerySet:
         """Leased tasks whose lease has run out; the hard deadline bounds every renewal."""
@@ -100,6 +96,12 @@ class Task(models.Model):
             models.Index(
                 fields=["available_at", "id"],
                 name="task_pending",
+                condition=Q(state="pending"),
+            ),
+            # And the oldest of one campaign, past however many that others have.
+            models.Index(
+                fields=["campaign", "available_at", "id"],
+                name="task_pending_of_campaign",
                 condition=Q(state="pending"),
             ),
             models.Index(

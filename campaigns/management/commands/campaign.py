@@ -7,7 +7,6 @@ from argparse import ArgumentParser
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import OuterRef, Subquery
 from rest_framework.utils.encoders import JSONEncoder
 
 from campaigns import contributions, history, leaderboard, lifecycle, steering
@@ -19,11 +18,11 @@ from campaigns.models import (
     Campaign,
     CampaignState,
     FailureClass,
-    Result,
     Task,
     TaskState,
 )
 from campaigns.progress import campaign_progress
+from campaigns.summaries import with_best
 from campaigns.terminal import progress_sentence
 from workers.plain_text import plain
 
@@ -105,8 +104,7 @@ class Command(BaseCommand):
             "search": "name__icontains",
         }
         wanted = {look_ups[name]: options[name] for name in look_ups if options[name]}
-        best = Result.objects.ranked().filter(campaign=OuterRef("pk")).values("val_bpb")
-        campaigns = Campaign.objects.filter(**wanted).annotate(best=Subquery(best[:1]))
+        campaigns = with_best(Campaign.objects.filter(**wanted))
         if not campaigns:
             self.stdout.write("No campaign. Make one with: manage.py create_campaign")
             return
