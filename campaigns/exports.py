@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 from campaigns.models import Campaign, Result
 from campaigns.statements import long_statement
+from workers import csv_text
 
 CHUNK_ROWS: Final = 1_000
-# A spreadsheet runs a cell that starts so as a formula.
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 _PARAM_PREFIX: Final = "param."
 # Of the script's own line: what says how a value came about and has no column of its own.
 _METRIC_NAMES: Final = (
@@ -62,13 +60,6 @@ class Writer(Protocol):
         """Yield the file piece by piece."""
 
 
-class _Line:
-    """A file for the csv module that hands each written line back."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
 def _results(campaign: Campaign, *, simulated: bool) -> Iterator[Result]:
     """Yield results by task number, a chunk in memory at most; simulated ones only if asked for."""
     results = campaign.results.select_related("task", "attempt__worker").order_by("task__number")
@@ -97,16 +88,9 @@ def json_lines(campaign: Campaign, *, simulated: bool = False) -> Iterator[str]:
 def csv_lines(campaign: Campaign, *, simulated: bool = False) -> Iterator[str]:
     """Yield a head and one line per result; each param of the search space has a column."""
     params = [one["name"] for one in campaign.search_space["parameters"]]
-    writer = csv.writer(_Line())
-    yield writer.writerow([*_FIELDS, *_METRIC_NAMES, *(_PARAM_PREFIX + name for name in params)])
-    for result in _results(campaign, simulated=simulated):
-        values = result.task.params
-        cells = [*_record(campaign, result).values(), *(values.get(name) for name in params)]
-        yield writer.writerow([_cell(cell) for cell in cells])
-
-
-def _cell(value: Any) -> Any:
-    """Return a value that a spreadsheet only shows: text that looks like a formula is quoted."""
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return f"'{value}"
-    return value
+    head = [*_FIELDS, *_METRIC_NAMES, *(_PARAM_PREFIX + name for name in params)]
+    rows = (
+        [*_record(campaign, result).values(), *(result.task.params.get(name) for name in params)]
+        for result in _results(campaign, simulated=simulated)
+    )
+    return csv_text.csv_lines(head, rows)

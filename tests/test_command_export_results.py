@@ -16,6 +16,7 @@ from django.db import connection
 from campaigns import exports
 from campaigns.models import Campaign
 from tests import factories
+from workers.csv_text import csv_lines
 
 pytestmark = pytest.mark.django_db
 
@@ -65,8 +66,7 @@ def test_cells_that_a_spreadsheet_would_run_are_quoted(campaign: Campaign) -> No
 
 
 def test_numbers_below_zero_stay_numbers() -> None:
-    assert exports._cell(-1.5) == -1.5
-    assert exports._cell("-1.5") == "'-1.5"
+    assert list(csv_lines(["a"], [[-1.5], ["-1.5"]])) == ["a\r\n", "-1.5\r\n", "'-1.5\r\n"]
 
 
 def test_json_lines_keep_texts_as_they_are_and_params_together(campaign: Campaign) -> None:
