@@ -1,16 +1,21 @@
-"""Finding the campaign, the task and the person that a command line means."""
+"""Finding the campaign, the task, the script and the person that a command line means."""
 
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError
 
-from campaigns.models import Campaign, Task
+from campaigns.models import HEX_SHA256_LENGTH, Campaign, Package, Task
+from workers.plain_text import plain
+
+# Fewer letters of a hash than these are easily two scripts'.
+_FEWEST_LETTERS = 8
 
 
 def campaign_or_error(number: int | None) -> Campaign:
     """Return the campaign of this number, the newest without one. Raises CommandError."""
     campaigns = Campaign.objects.select_related("dataset")
-    campaign = campaigns.filter(pk=number).first() if number else campaigns.first()
-    if campaign is None and number:
+    # 0 is a number as well: no verb may fall on the newest where somebody named another.
+    campaign = campaigns.first() if number is None else campaigns.filter(pk=number).first()
+    if campaign is None and number is not None:
         raise CommandError(f"There is no campaign {number}.")
     if campaign is None:
         raise CommandError("There is no campaign yet; make one with: manage.py create_campaign")
@@ -23,6 +28,17 @@ def task_or_error(number: int) -> Task:
     if task is None:
         raise CommandError(f"There is no task {number}.")
     return task
+
+
+def script_or_error(sha256: str) -> Package:
+    """Return the script whose hash begins so. Raises CommandError."""
+    if not _FEWEST_LETTERS <= len(sha256) <= HEX_SHA256_LENGTH:
+        raise CommandError(f"Give the script's hash, or at least its first {_FEWEST_LETTERS}.")
+    found = list(Package.objects.filter(sha256__startswith=sha256.lower())[:2])
+    if len(found) != 1:
+        how = "More than one script begins" if found else "There is no script whose hash begins"
+        raise CommandError(f"{how} with {plain(sha256)}. Upload it first, or see: script list")
+    return found[0]
 
 
 def user_or_error(username: str) -> User:

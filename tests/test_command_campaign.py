@@ -96,6 +96,7 @@ def test_show_says_how_far_a_campaign_is() -> None:
     [
         (["launch", "{campaign}"], "only draft can launch"),
         (["launch", "999"], "There is no campaign 999"),
+        (["cancel", "0"], "There is no campaign 0"),
         (["add-tasks", "{campaign}", "0"], "count: must be from 1"),
         (["enqueue", "{campaign}", "{{"], "not JSON"),
         (["enqueue", "{campaign}", "[1]"], "must be a JSON object"),
