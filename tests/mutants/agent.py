@@ -1,4 +1,4 @@
-"""Guards of the agent: results on disk, bounded readers, nothing left alive."""
+"""Guards of the agent: what a script prints, what it means, results on disk, and stops."""
 
 from __future__ import annotations
 
@@ -7,6 +7,48 @@ from typing import Final
 from tests.mutants.mutant import Mutant
 
 AGENT: Final = (
+    Mutant(
+        "readers: an endless line is kept",
+        "workers/agent/readers.py",
+        "        if not self._dropping and len(self._partial) + len(piece) <= self._limit_bytes:",
+        "        if not self._dropping:",
+        ("tests/test_agent_readers.py",),
+    ),
+    Mutant(
+        "readers: reader without a bound",
+        "workers/agent/readers.py",
+        "if total > self._limit_bytes:",
+        "if False:",
+        ("tests/test_agent_execution.py", "-k", "endless or short_lines"),
+    ),
+    Mutant(
+        "readers: stderr tail without a bound",
+        "workers/agent/readers.py",
+        "        del self._tail[:-MAX_STDERR_TAIL_BYTES]\n",
+        "",
+        ("tests/test_agent_execution.py", "-k", "without_a_newline or endless"),
+    ),
+    Mutant(
+        "readers: the first JSON line wins",
+        "workers/agent/readers.py",
+        "for line in reversed(self._candidates):",
+        "for line in self._candidates:",
+        ("tests/test_agent_judgement.py", "-k", "sound_result_line"),
+    ),
+    Mutant(
+        "judgement: JSON counts after exit 1",
+        "workers/agent/judgement.py",
+        "    if execution.exit_code != 0:\n",
+        "    if execution.exit_code != 0 and execution.result is None:\n",
+        ("tests/test_agent_judgement.py", "-k", "class"),
+    ),
+    Mutant(
+        "judgement: NaN is sent",
+        "workers/agent/judgement.py",
+        "        return None\n    if isinstance(value, dict):",
+        "        return value\n    if isinstance(value, dict):",
+        ("tests/test_agent_judgement.py", "-k", "nan"),
+    ),
     Mutant(
         "outbox: a result is sent before it is on disk",
         "workers/agent/outbox.py",
@@ -33,21 +75,38 @@ AGENT: Final = (
         ("tests/test_agent_outbox.py",),
     ),
     Mutant(
-        "readers: an endless line is kept",
-        "workers/agent/readers.py",
-        "        if not self._dropping and len(self._partial) + len(piece) <= self._limit_bytes:",
-        "        if not self._dropping:",
-        ("tests/test_agent_readers.py",),
+        "outbox: outbox without the folder's fsync",
+        "workers/agent/outbox.py",
+        "            _sync_folder(self._folder)\n",
+        "",
+        ("tests/test_agent_outbox.py", "-k", "synced"),
     ),
     Mutant(
-        "kill: without the walk, the sweep of tags and adoption",
-        "workers/agent/process_tree.py",
-        "            alive = _alive(self._members() | self._tagged_members())",
-        "            alive = _alive([] if self._root is None else [self._root])",
-        (
-            "tests/test_agent_execution.py",
-            "-k",
-            "detached_grandchild or leaves_running",
-        ),
+        "outbox: outbox forgets at a busy server",
+        "workers/agent/outbox.py",
+        "                # Judged after",
+        "                self._remove(entry)\n                # Judged after",
+        ("tests/test_agent_outbox.py", "-k", "keeps or busy"),
+    ),
+    Mutant(
+        "heartbeat: a cancel is not passed on",
+        "workers/agent/heartbeat.py",
+        "if not running or answer",
+        "if True or answer",
+        ("tests/test_agent_loop.py", "-k", "cancel_and_lost"),
+    ),
+    Mutant(
+        "loop: a full outbox goes on claiming",
+        "workers/agent/loop.py",
+        "if self._outbox.is_full():",
+        "if False:",
+        ("tests/test_agent_loop.py", "-k", "without_room"),
+    ),
+    Mutant(
+        "loop: SIGTERM does not release",
+        "workers/agent/loop.py",
+        "        if outcome.release_reason:\n",
+        "        if False:\n",
+        ("tests/test_agent_loop.py", "-k", "sigterm_stops"),
     ),
 )

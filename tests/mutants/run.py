@@ -19,14 +19,19 @@ from pathlib import Path
 from typing import Final
 
 from tests.mutants.agent import AGENT
+from tests.mutants.campaigns import ENDS, LINES
 from tests.mutants.containment import CONTAINMENT
 from tests.mutants.faults import FAULTS
+from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.mutant import Mutant
-from tests.mutants.server import SERVER
+from tests.mutants.results import SUBMITS
 from tests.mutants.uploads import UPLOADS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-MUTANTS: Final = (*SERVER, *UPLOADS, *AGENT, *CONTAINMENT, *FAULTS)
+MUTANTS: Final = (
+    *(*CLAIMS, *HELD, *SUBMITS, *ENDS, *LINES),
+    *(*UPLOADS, *AGENT, *CONTAINMENT, *FAULTS),
+)
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4
 # So that a mutant meets the same histories at each run.

@@ -1,0 +1,112 @@
+"""Guards of campaigns: how tasks and campaigns end, by whom, and what the journal tells of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.leases import HISTORIES, LEASES
+from tests.mutants.mutant import Mutant
+
+SUBMISSIONS: Final = "campaigns/lifecycle/submissions.py"
+CAMPAIGNS: Final = "campaigns/lifecycle/campaigns.py"
+
+ENDS: Final = (
+    Mutant(
+        "cancel: what runs goes on",
+        CAMPAIGNS,
+        "    running.filter(task__state=TaskState.CANCELLED).update(",
+        "    running.filter(task__state=TaskState.COMPLETED).update(",
+        ("tests/test_campaign_verbs.py", "-k", "cancelling_ends"),
+    ),
+    Mutant(
+        "cancel: a cancelled campaign can be resumed by its tasks",
+        LEASES,
+        "        if campaign.state == CampaignState.CANCELLED:",
+        "        if campaign.state == CampaignState.DRAFT:",
+        ("tests/test_transition_table.py", "-k", "retrying_a_task"),
+    ),
+    Mutant(
+        "finish: with tasks that are open",
+        CAMPAIGNS,
+        "    done = running.filter(~Exists(still_open))",
+        "    done = running.filter(Exists(still_open) | ~Exists(still_open))",
+        HISTORIES,
+    ),
+    Mutant(
+        "finish: never",
+        CAMPAIGNS,
+        "    finish_if_done(campaign_id, now=now)\n",
+        "",
+        HISTORIES,
+    ),
+    Mutant(
+        "pause: from any state",
+        CAMPAIGNS,
+        "        moved = rows.filter(state__in=transition.sources).update(",
+        "        moved = rows.update(",
+        HISTORIES,
+    ),
+    Mutant(
+        "retry: a task that did not fail",
+        LEASES,
+        "Task.objects.filter(pk=task.pk, state=TaskState.FAILED).update(",
+        "Task.objects.filter(pk=task.pk).exclude(state=TaskState.LEASED).update(",
+        HISTORIES,
+    ),
+    Mutant(
+        "steering: anybody may change any campaign",
+        "campaigns/steering.py",
+        "    if actor is not None and not may_change(actor, campaign):",
+        "    if actor is not None and not roles.may_create(actor):",
+        ("tests/test_roles.py::test_a_researcher_changes_only_campaigns_of_their_own",),
+    ),
+)
+
+LINES: Final = (
+    Mutant(
+        "journal: ends are not written",
+        LEASES,
+        "    journal.record(actor or journal.agent(attempt.worker), *changes, now=now, "
+        "reason=message)\n",
+        "",
+        HISTORIES,
+    ),
+    Mutant(
+        "journal: claims are not written",
+        LEASES,
+        "    journal.record(journal.agent(worker), *changes, now=now)\n",
+        "",
+        HISTORIES,
+    ),
+    Mutant(
+        "journal: cancelled tasks are not written",
+        CAMPAIGNS,
+        "    journal.record_tasks(actor, tasks.open(), TaskState.CANCELLED, now=now, "
+        "reason=reason)\n",
+        "",
+        HISTORIES,
+    ),
+    Mutant(
+        "journal: a campaign's changes are not written",
+        CAMPAIGNS,
+        "            journal.record(actor, Change(campaign, before, target), now=now, "
+        "reason=reason)\n",
+        "            pass\n",
+        HISTORIES,
+    ),
+    Mutant(
+        "journal: a retry is not written",
+        LEASES,
+        '        journal.record(actor, moved_to, now=now, reason="One more try.")\n',
+        "",
+        ("tests/test_transition_table.py", "-k", "retry_task"),
+    ),
+    Mutant(
+        "journal: the end is written outside of the transaction",
+        SUBMISSIONS,
+        "    # One transaction: task, attempt and result must agree, and the answer is what was "
+        "committed.\n    with transaction.atomic():",
+        "    if True:",
+        ("tests/test_journal.py", "-k", "cannot_be_written"),
+    ),
+)

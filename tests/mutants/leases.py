@@ -1,0 +1,196 @@
+"""Guards of leases: who is handed a task, who may keep it, and who loses it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+LEASES: Final = "campaigns/lifecycle/leases.py"
+TASK: Final = "campaigns/models/task.py"
+HISTORIES: Final = ("tests/test_lifecycle_histories.py",)
+RACES: Final = "tests/test_claim_races.py"
+
+CLAIMS: Final = (
+    Mutant(
+        "claim: a task that is leased is leased again",
+        LEASES,
+        "leased = Task.objects.filter(state=TaskState.PENDING).bulk_update(tasks, columns)",
+        "leased = Task.objects.bulk_update(tasks, columns)",
+        ("tests/test_journal.py::test_a_lease_of_a_task_that_is_not_pending_after_all_is_refused",),
+    ),
+    Mutant(
+        "claim: a task that was not leased gets an attempt",
+        LEASES,
+        "    if leased != len(tasks):",
+        "    if leased > len(tasks):",
+        ("tests/test_journal.py::test_a_lease_of_a_task_that_is_not_pending_after_all_is_refused",),
+    ),
+    Mutant(
+        "claim: a repetition gets other leases",
+        LEASES,
+        "        repeated = attempts_of_claim(worker, claim_id)\n        if repeated:",
+        "        repeated = attempts_of_claim(worker, claim_id)\n        if False:",
+        HISTORIES,
+    ),
+    Mutant(
+        "claim: two repetitions at once do not wait for each other",
+        LEASES,
+        "        worker = Worker.objects.select_for_update(no_key=True).get(pk=worker.pk)\n"
+        "        repeated",
+        "        worker = Worker.objects.get(pk=worker.pk)\n        repeated",
+        (f"{RACES}::test_parallel_repetitions_of_one_claim_bring_the_same_leases",),
+        "postgresql",
+    ),
+    Mutant(
+        "claim: two claims at once do not skip each other's tasks",
+        LEASES,
+        'tasks = waiting.select_related("campaign").select_for_update(\n'
+        '            skip_locked=True, of=("self",)\n'
+        "        )[:count]",
+        'tasks = waiting.select_related("campaign")[:count]',
+        (f"{RACES}::test_threads_that_claim_all_at_once_never_get_the_same_task",),
+        "postgresql",
+    ),
+    Mutant(
+        "claim: leases that ran out are not taken back",
+        LEASES,
+        "    expire(now=now, limit=max(count, 20))\n",
+        "",
+        HISTORIES,
+    ),
+    Mutant(
+        "claim: a worker that is shut out gets tasks",
+        LEASES,
+        "    if worker.state != WorkerState.ACTIVE:",
+        "    if worker.state == WorkerState.DRAINING:",
+        HISTORIES,
+    ),
+    Mutant(
+        "claim: a paused worker gets tasks",
+        LEASES,
+        "    if worker.paused_until is not None and worker.paused_until > now:",
+        "    if worker.paused_until is not None and worker.paused_until < now:",
+        ("tests/test_claim.py::test_a_paused_worker_gets_nothing_until_its_pause_is_over",),
+    ),
+    Mutant(
+        "claim: a paused campaign hands out tasks",
+        "campaigns/models/campaign.py",
+        "        campaigns = self.filter(state=CampaignState.ACTIVE)\n",
+        "        campaigns = self.all()\n",
+        HISTORIES,
+    ),
+    Mutant(
+        "claim: a task is handed out before its time",
+        TASK,
+        "self.filter(state=TaskState.PENDING, available_at__lte=now)",
+        "self.filter(state=TaskState.PENDING)",
+        ("tests/test_claim.py::test_a_task_is_not_handed_out_before_it_is_available",),
+    ),
+    Mutant(
+        "claim: a simulating worker gets tasks to be measured",
+        "campaigns/models/campaign.py",
+        "            campaigns = campaigns.filter(allow_simulated=True)\n",
+        "            pass\n",
+        ("tests/test_claim.py::test_a_simulating_worker_gets_only_tasks_that_may_be_simulated",),
+    ),
+    Mutant(
+        "claim: the lease outlasts the deadline",
+        LEASES,
+        "task.lease_expires_at = min(now + lease, task.deadline_at)",
+        "task.lease_expires_at = now + lease",
+        ("tests/test_claim.py::test_a_lease_never_outlasts_the_deadline",),
+    ),
+)
+
+HELD: Final = (
+    Mutant(
+        "renew: any lease of the task will do",
+        LEASES,
+        "pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id, deadline_at__gt=now",
+        "pk=attempt.task_id, state=TaskState.LEASED, deadline_at__gt=now",
+        HISTORIES,
+    ),
+    Mutant(
+        "renew: after the deadline, too",
+        LEASES,
+        "pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id, deadline_at__gt=now",
+        "pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id",
+        HISTORIES,
+    ),
+    Mutant(
+        "renew: past the deadline",
+        LEASES,
+        'lease_expires_at=Least(\n            F("deadline_at"), '
+        'Greatest(F("lease_expires_at"), Value(now + lease))\n        )',
+        'lease_expires_at=Greatest(F("lease_expires_at"), Value(now + lease))',
+        HISTORIES,
+    ),
+    Mutant(
+        "renew: a heartbeat that was overtaken shortens the lease",
+        LEASES,
+        'Greatest(F("lease_expires_at"), Value(now + lease))',
+        "Value(now + lease)",
+        ("tests/test_renew.py::test_a_heartbeat_that_was_overtaken_does_not_shorten_the_lease",),
+    ),
+    Mutant(
+        "release: any lease of the task will do",
+        LEASES,
+        "            pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id\n"
+        "        ).update(state=TaskState.PENDING",
+        "            pk=attempt.task_id, state=TaskState.LEASED\n"
+        "        ).update(state=TaskState.PENDING",
+        HISTORIES,
+        "postgresql",
+    ),
+    Mutant(
+        "release: a lost lease is released without a word",
+        LEASES,
+        "    if attempt.outcome != AttemptOutcome.RELEASED:\n        raise LeaseLost",
+        "    if attempt.outcome == AttemptOutcome.RUNNING:\n        raise LeaseLost",
+        HISTORIES,
+    ),
+    Mutant(
+        "find: the lease of another worker will do",
+        LEASES,
+        "    found = Attempt.objects.filter(worker=worker, lease_id=lease_id).select_related(",
+        "    found = Attempt.objects.filter(lease_id=lease_id).select_related(",
+        ("tests/test_submit.py::test_an_unknown_lease_and_one_of_another_worker_are_refused",),
+    ),
+    Mutant(
+        "expire: leases that are not over",
+        TASK,
+        "return self.filter(state=TaskState.LEASED, lease_expires_at__lt=now)",
+        "return self.filter(state=TaskState.LEASED, deadline_at__gt=now)",
+        HISTORIES,
+    ),
+    Mutant(
+        "expire: only after the deadline",
+        TASK,
+        "return self.filter(state=TaskState.LEASED, lease_expires_at__lt=now)",
+        "return self.filter(state=TaskState.LEASED, deadline_at__lt=now)",
+        HISTORIES,
+    ),
+    Mutant(
+        "expire: a renewal that came first does not count",
+        LEASES,
+        "guarded = Task.objects.overdue(now).filter(pk=task.pk, lease_id=task.lease_id)",
+        "guarded = Task.objects.filter(pk=task.pk, state=TaskState.LEASED)",
+        (f"{RACES}::test_expiring_and_renewing_at_once_end_in_one_of_the_two",),
+        "postgresql",
+    ),
+    Mutant(
+        "expire: a task can be lost for ever",
+        LEASES,
+        'lost_attempts__gte=F("max_lost_attempts") - 1',
+        'lost_attempts__gte=F("max_lost_attempts")',
+        HISTORIES,
+    ),
+    Mutant(
+        "expire: the attempt stays alive",
+        LEASES,
+        "                AttemptOutcome.LOST,\n                Change(task,",
+        "                AttemptOutcome.RELEASED,\n                Change(task,",
+        HISTORIES,
+    ),
+)

@@ -1,0 +1,139 @@
+"""Guards of results: what decides a task, what counts as a try, and who is paused."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.leases import HISTORIES, RACES
+from tests.mutants.mutant import Mutant
+
+SUBMISSIONS: Final = "campaigns/lifecycle/submissions.py"
+RETRY: Final = "campaigns/lifecycle/retry.py"
+
+SUBMITS: Final = (
+    Mutant(
+        "result: any lease of the task will do",
+        SUBMISSIONS,
+        "    held = Q(state=TaskState.LEASED, lease_id=attempt.lease_id)\n",
+        "    held = Q(state=TaskState.LEASED)\n",
+        HISTORIES,
+    ),
+    Mutant(
+        "result: of a released lease decides a task that waits",
+        SUBMISSIONS,
+        "    if attempt.outcome == AttemptOutcome.LOST:\n        return held",
+        "    if attempt.outcome != AttemptOutcome.LATE:\n        return held",
+        HISTORIES,
+    ),
+    Mutant(
+        "result: late, though nobody else has the task, is thrown away",
+        SUBMISSIONS,
+        "        return held | Q(state=TaskState.PENDING)\n",
+        "        return held\n",
+        HISTORIES,
+    ),
+    Mutant(
+        "result: a finished task is decided again",
+        SUBMISSIONS,
+        "        return held | Q(state=TaskState.PENDING)\n",
+        "        return ~Q(state=TaskState.CANCELLED)\n",
+        HISTORIES,
+    ),
+    Mutant(
+        "result: another body for the same lease passes for the first",
+        SUBMISSIONS,
+        "    if attempt.submission_digest != digest or attempt.answer is None:",
+        "    if attempt.answer is None:",
+        HISTORIES,
+    ),
+    Mutant(
+        "result: the same body again is taken for a new one",
+        SUBMISSIONS,
+        "        if attempt.submission_digest:\n",
+        "        if attempt.submission_digest == 0:\n",
+        HISTORIES,
+    ),
+    Mutant(
+        "result: equal ones at once do not wait for each other",
+        SUBMISSIONS,
+        "rows = Task.objects.select_for_update().filter(pk=attempt.task_id)",
+        "rows = Task.objects.filter(pk=attempt.task_id)",
+        (
+            f"{RACES}::test_fifty_equal_submissions_are_stored_once_and_all_get_the_same_answer",
+            f"{RACES}::test_of_conflicting_submissions_one_is_stored_and_the_others_refused",
+        ),
+        "postgresql",
+    ),
+    Mutant(
+        "result: numbers that do not belong to the task are believed",
+        SUBMISSIONS,
+        "problems = metrics_problems(metrics) or _contradictions(attempt.task, body, metrics)",
+        "problems = metrics_problems(metrics)",
+        ("tests/test_submit.py", "-k", "contradict"),
+    ),
+    Mutant(
+        "result: an invented one is ranked",
+        SUBMISSIONS,
+        "is_ranked=not (simulated or valueless or",
+        "is_ranked=not (valueless or",
+        ("tests/test_submit.py::test_a_simulated_result_is_stored_and_not_ranked",),
+    ),
+    Mutant(
+        "failure: any lease of the task will do",
+        SUBMISSIONS,
+        "    held = Task.objects.filter(pk=task.pk, state=TaskState.LEASED, "
+        "lease_id=attempt.lease_id)",
+        "    held = Task.objects.filter(pk=task.pk, state=TaskState.LEASED)",
+        HISTORIES,
+        "postgresql",
+    ),
+    Mutant(
+        "failure: a task can fail for ever",
+        SUBMISSIONS,
+        'held.filter(**{f"{counter}__gte": F(maximum) - 1})',
+        'held.filter(**{f"{counter}__gte": F(maximum)})',
+        ("tests/test_submit.py", "-k", "second_failure"),
+    ),
+    Mutant(
+        "failure: the worker's fault is charged to the task",
+        RETRY,
+        "    FailureClass.ENV_ERROR: Charge.FREE,",
+        "    FailureClass.ENV_ERROR: Charge.FAILURE,",
+        HISTORIES,
+    ),
+    Mutant(
+        "failure: nobody's fault is charged to the task",
+        RETRY,
+        "    FailureClass.LOST: Charge.LOSS,",
+        "    FailureClass.LOST: Charge.FAILURE,",
+        HISTORIES,
+    ),
+    Mutant(
+        "breaker: a failing campaign goes on",
+        SUBMISSIONS,
+        "    if len(failures) < BREAKER_FAILURES:",
+        "    if len(failures) <= BREAKER_WINDOW:",
+        ("tests/test_journal.py::test_what_the_server_does_by_itself_is_told_with_its_reason",),
+    ),
+    Mutant(
+        "breaker: failures of machines pause a campaign",
+        SUBMISSIONS,
+        "        if outcome == AttemptOutcome.FAILED and CHARGES[failure_class] is Charge.FAILURE",
+        "        if outcome == AttemptOutcome.FAILED",
+        ("tests/test_submit.py", "-k", "failures_of_machines_and_networks"),
+    ),
+    Mutant(
+        "breaker: what failed before it was resumed pauses a campaign again",
+        SUBMISSIONS,
+        "    if campaign.resumed_at is not None:",
+        "    if campaign.resumed_at is None and campaign.paused_at:",
+        ("tests/test_submit.py::test_a_resumed_campaign_is_judged_by_new_attempts_alone",),
+    ),
+    Mutant(
+        "breaker: a worker with a broken environment goes on",
+        SUBMISSIONS,
+        "        worker_lifecycle.pause_after_env_error(worker, reason, now=now)\n",
+        "        worker_lifecycle.see(worker, now=now)\n",
+        ("tests/test_submit.py", "-k", "environment_error"),
+    ),
+)
