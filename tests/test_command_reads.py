@@ -86,7 +86,7 @@ def test_the_overview_prints_figures_champions_and_concerns() -> None:
 
     printed = run("overview")
 
-    assert "1 active campaigns: 0 tasks run, 2 wait" in printed
+    assert "Active campaigns: 1; tasks: 0 run, 2 wait" in printed
     assert f"2.5000 leads {campaign.name}" in printed
     assert "! 2 tasks wait and no worker is online." in printed
 

@@ -78,10 +78,10 @@ def test_what_is_no_script_is_refused_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_a_campaign_is_made_with_a_script_and_a_tier(script: Package) -> None:
-    output = said("create_campaign", "wide", "--script", script.sha256, "--isolation", "T1")
+    output = said("create_campaign", "wide", "--script", script.sha256[:12], "--isolation", "T1")
 
     made = Campaign.objects.get()
     assert (made.package, made.required_isolation) == (script, "T1")
     assert "waits for an operator's approval" in output
-    with pytest.raises(CommandError, match="upload it first"):
+    with pytest.raises(CommandError, match="Upload it first"):
         said("create_campaign", "wide", "--script", "0" * 64)

@@ -15,7 +15,7 @@ from campaigns.api.views_design import previewed
 from campaigns.clock import database_now
 from campaigns.demonstration import store_file
 from campaigns.lifecycle import CampaignSpec
-from campaigns.lookup import user_or_error
+from campaigns.lookup import script_or_error, user_or_error
 from campaigns.space_import import ImportedSpace, UnreadableSpace, read_space
 from workers.protocol import IsolationTier
 
@@ -41,7 +41,12 @@ class Command(BaseCommand):
         add("--sampler", help="random or grid (default: the sweep's method, or random)")
         add("--dataset", default="", help="name or sha256 (default: the experiment's first)")
         add("--dataset-file", type=Path, help="store this file on the server and train on it")
-        add("--script", default="", metavar="SHA256", help="an uploaded one (see: script list)")
+        add(
+            "--script",
+            default="",
+            metavar="SHA256",
+            help="an uploaded one; its first letters will do (see: script list)",
+        )
         add(
             "--isolation",
             choices=list(IsolationTier),
@@ -82,7 +87,7 @@ class Command(BaseCommand):
             allow_simulated=options["allow_simulated"],
             max_failed_attempts=options["max_failed_attempts"],
             max_lost_attempts=options["max_lost_attempts"],
-            script=options["script"],
+            script=script_or_error(options["script"]).sha256 if options["script"] else "",
             required_isolation=options["isolation"],
         )
         now = database_now()

@@ -21,11 +21,11 @@ class Command(BaseCommand):
         now, live = database_now(), live_campaigns()
         found = health(live, now=now)
         self.stdout.write(
-            f"{found.active_campaigns} active campaigns: {found.running:,} tasks run, "
+            f"Active campaigns: {found.active_campaigns}; tasks: {found.running:,} run, "
             f"{found.waiting:,} wait, {found.tasks_per_hour:,} ended in the last hour"
         )
         self.stdout.write(
-            f"{found.workers} workers: {found.online} online, {found.busy} of them busy, "
+            f"Workers: {found.workers}; {found.online} online, {found.busy} of them busy, "
             f"{found.simulating} without torch"
         )
         for champion in latest_champions():

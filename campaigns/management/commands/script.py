@@ -10,12 +10,10 @@ from django.core.management.base import BaseCommand, CommandError
 
 from campaigns import lifecycle, scripts
 from campaigns.clock import database_now
-from campaigns.models import HEX_SHA256_LENGTH, Package
+from campaigns.lookup import script_or_error
+from campaigns.models import Package
 from campaigns.script_source import MAX_SCRIPT_BYTES
 from workers.plain_text import plain
-
-# Fewer letters than these are easily two scripts'.
-_FEWEST_LETTERS = 8
 
 
 class Command(BaseCommand):
@@ -83,7 +81,7 @@ class Command(BaseCommand):
 
     def show(self, options: dict[str, Any]) -> None:
         """Print a script, or its difference to the experiment's own."""
-        package = _script(options["sha256"])
+        package = script_or_error(options["sha256"])
         lines = scripts.difference(package) if options["diff"] else scripts.lines_of(package)
         for line in lines:
             # Judged at the upload; the catalog's own scripts and old rows were not.
@@ -91,13 +89,13 @@ class Command(BaseCommand):
 
     def approve(self, options: dict[str, Any]) -> None:
         """Let workers be given it."""
-        package = _script(options["sha256"])
+        package = script_or_error(options["sha256"])
         scripts.approve(None, package, now=database_now())
         self._say(package)
 
     def withdraw(self, options: dict[str, Any]) -> None:
         """Give it to no worker any more."""
-        package = _script(options["sha256"])
+        package = script_or_error(options["sha256"])
         scripts.withdraw(None, package, now=database_now())
         self._say(package)
 
@@ -107,14 +105,3 @@ class Command(BaseCommand):
             f"The script {plain(package.name)} {state}: sha256 {package.sha256}. "
             f"Page: {package.get_absolute_url()}"
         )
-
-
-def _script(sha256: str) -> Package:
-    """Return the script whose hash begins so. Raises CommandError."""
-    if not _FEWEST_LETTERS <= len(sha256) <= HEX_SHA256_LENGTH:
-        raise CommandError(f"Give the script's hash, or at least its first {_FEWEST_LETTERS}.")
-    found = list(Package.objects.filter(sha256__startswith=sha256.lower())[:2])
-    if len(found) != 1:
-        how = "More than one script begins" if found else "There is no script whose hash begins"
-        raise CommandError(f"{how} with {plain(sha256)}.")
-    return found[0]
