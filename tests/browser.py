@@ -73,11 +73,25 @@ def wait_until(page: Page, condition: str) -> None:
 
 
 def refresh(page: Page) -> None:
-    """Make the page's own poll happen now, and wait for what it brings."""
+    """Make the page's own poll happen now, and wait for what it brings.
+
+    A poll that is under way was answered earlier than now, and takes the one asked for with it:
+    then it is asked for once more.
+    """
     page.evaluate(
         """() => new Promise((done) => {
-            document.addEventListener("htmx:afterSettle", () => done(), { once: true });
-            htmx.trigger("[data-poll]", "refresh");
+            const listening = new AbortController();
+            let own;
+            const ask = () => htmx.trigger("[data-poll]", "refresh");
+            document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+                if (detail.requestConfig.triggeringEvent?.type === "refresh") own = detail.xhr;
+            }, listening);
+            document.addEventListener("htmx:afterSettle", ({ detail }) => {
+                if (detail.xhr !== own) return ask();
+                listening.abort();
+                done();
+            }, listening);
+            ask();
         })"""
     )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from pytest_django.live_server_helper import LiveServer
@@ -11,12 +13,12 @@ from pytest_django.live_server_helper import LiveServer
 from campaigns.clock import database_now
 from campaigns.models import Campaign
 from tests import factories
-from tests.browser import fits, refresh, sign_in, wait_until, watch
+from tests.browser import PATIENCE_SECONDS, fits, refresh, sign_in, wait_until, watch
 from workers import roles
 from workers.models import Worker
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -153,6 +155,64 @@ def test_an_open_question_is_not_swept_away_by_a_refresh(
     clock_page.keyboard.press("Escape")
     clock_page.clock.run_for(4000)
     assert polls
+
+
+def hold(page: Page, address: str) -> list[Route]:
+    """Return a list that fills with the page's requests to this address, to answer by hand."""
+    held: list[Route] = []
+
+    def keep(route: Route) -> None:
+        held.append(route)
+
+    page.route(lambda url: urlsplit(url).path == address, keep)
+    return held
+
+
+def wait_for_held(page: Page, held: list[Route], number: int) -> None:
+    """Wait until so many requests are held back."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while len(held) < number:
+        assert time.monotonic() < end, f"{len(held)} of {number} requests came"
+        page.wait_for_timeout(20)
+
+
+def test_a_question_opened_while_a_poll_was_under_way_stays_open(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    owner = factories.user("ada")
+    campaign = running_campaign(factories.worker(), owner=owner)
+    page = browser_page
+    sign_in(page, live_server, owner)
+    page.goto(live_server.url + campaign.get_absolute_url())
+    held = hold(page, campaign.get_absolute_url())
+    page.evaluate("htmx.trigger('[data-poll]', 'refresh')")
+    wait_for_held(page, held, 1)
+    page.click("#cancel-button")
+    page.wait_for_selector("#cancel-dialog[open]")
+    held[0].continue_()
+    wait_until(page, "!document.querySelector('.htmx-request')")
+    assert page.locator("#cancel-dialog").is_visible()
+
+
+def test_a_click_is_not_lost_to_a_poll_that_was_under_way(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    campaign = running_campaign(factories.worker())
+    page = browser_page
+    page.goto(live_server.url + campaign.get_absolute_url())
+    held = hold(page, campaign.get_absolute_url())
+    page.evaluate("htmx.trigger('[data-poll]', 'refresh')")
+    wait_for_held(page, held, 1)
+    page.click("#leaderboard th:has-text('Seed') a")
+    wait_for_held(page, held, 2)
+    poll, click = held
+    assert "sort=seed" in click.request.url
+    # The poll's answer comes first, and would take away what the click is to replace.
+    poll.continue_()
+    wait_until(page, "!document.querySelector('[data-poll].htmx-request')")
+    click.continue_()
+    page.wait_for_selector("th[aria-sort=ascending]:has-text('Seed')")
+    assert page.url.endswith("sort=seed")
 
 
 def test_the_theme_is_switched_and_remembered(

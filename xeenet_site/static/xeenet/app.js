@@ -65,20 +65,22 @@ document.addEventListener("change", (event) => {
 
 // --- Refreshes that do not disturb ---------------------------------------------------------------
 
-// A poll waits while nobody looks, while a question is open, and while text is being selected.
+// A poll waits while nobody looks, while a question is open, while text is being selected or a
+// button is held down, and while the answer to a click is on its way: it would swap away what the
+// click is about.
 function wouldDisturb() {
   const selected = getSelection();
   const selecting = !selected.isCollapsed && document.querySelector(".live")?.contains(selected.anchorNode);
-  return document.hidden || document.querySelector("dialog[open]") !== null || selecting;
+  const busy = document.querySelector("dialog[open], .live :active, .htmx-request:not([data-poll])");
+  return document.hidden || busy !== null || selecting;
 }
 
-document.addEventListener("htmx:beforeRequest", (event) => {
-  const poller = event.detail.elt;
-  if (poller.matches("[data-poll]") && event.detail.requestConfig.triggeringEvent?.type !== "refresh"
-      && wouldDisturb()) {
-    event.preventDefault();
-  }
-});
+// Asked again when its answer comes: the reader may have begun something meanwhile.
+for (const step of ["htmx:beforeRequest", "htmx:beforeSwap"]) {
+  document.addEventListener(step, (event) => {
+    if (event.detail.requestConfig.elt.matches("[data-poll]") && wouldDisturb()) event.preventDefault();
+  });
+}
 
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) return;
@@ -89,6 +91,7 @@ document.addEventListener("visibilitychange", () => {
 let kept = { open: new Set(), closed: new Set(), scroll: new Map(), picked: new Set() };
 
 document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.defaultPrevented) return;
   const target = event.detail.target;
   kept = { open: new Set(), closed: new Set(), scroll: new Map(), picked: new Set() };
   for (const box of target.querySelectorAll(".pick:checked")) kept.picked.add(box.id);
