@@ -8,7 +8,7 @@ import pytest
 from pytest_django.live_server_helper import LiveServer
 
 from tests import factories
-from tests.browser import fits, serious
+from tests.browser import fits, serious, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import ColorScheme, Page
@@ -35,8 +35,16 @@ def test_the_copy_button_gives_the_whole_program(
     browser_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     browser_page.goto(f"{live_server.url}/agents/")
 
+    # The word stands there for a moment only.
+    browser_page.evaluate(
+        """() => {
+            const button = document.querySelector("[data-copy=agents-loop]");
+            const remember = () => (window.words = [...(window.words ?? []), button.textContent]);
+            new MutationObserver(remember).observe(button, { childList: true });
+        }"""
+    )
     browser_page.locator("[data-copy=agents-loop]").click()
-    browser_page.locator("[data-copy=agents-loop]", has_text="Copied").wait_for()
+    wait_until(browser_page, "window.words?.includes('Copied') ?? false")
 
     copied = browser_page.evaluate("navigator.clipboard.readText()")
     assert copied.strip() == browser_page.locator("#agents-loop").inner_text().strip()
