@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from django.test import Client
 from django.urls import reverse
 from pytest_django.live_server_helper import LiveServer
 
 from campaigns.clock import database_now
 from tests import factories
+from tests.browser import sign_in, wait_until, watch
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -34,28 +33,18 @@ RECORD = """
 
 
 @pytest.fixture
-def page(chromium: Browser, live_server: LiveServer) -> Iterator[Page]:
+def page(browser_page: Page, live_server: LiveServer) -> Page:
     """A page of an operator that writes down what the policy stops."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    browser_page.add_init_script(RECORD)
     operator = factories.user("otto", role="operator", is_staff=True, is_superuser=True)
-    client = Client()
-    client.force_login(operator)
-    context.add_cookies(
-        [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
-    )
-    context.set_default_timeout(60_000)
-    context.add_init_script(RECORD)
-    yield context.new_page()
-    context.close()
+    sign_in(browser_page, live_server, operator)
+    return browser_page
 
 
 @pytest.fixture
-def console(page: Page) -> list[str]:
-    """Errors that pages write to the console, policy breaches among them."""
-    lines: list[str] = []
-    page.on("pageerror", lambda error: lines.append(str(error)))
-    page.on("console", lambda line: lines.append(line.text) if line.type == "error" else None)
-    return lines
+def problems(page: Page, live_server: LiveServer) -> list[str]:
+    """What must stay empty; the console tells of policy breaches, too."""
+    return watch(page, live_server)
 
 
 @pytest.fixture
@@ -77,21 +66,12 @@ def breaches(page: Page) -> list[str]:
 
 def settle(page: Page) -> None:
     """Wait until htmx has brought what the page asked for, and the charts are drawn."""
-    wait_for(
+    wait_until(
         page,
         "!document.querySelector('.htmx-request')"
         " && [...document.querySelectorAll('.chart[data-figure]')].every((chart) =>"
         " chart.offsetParent === null || chart.querySelector('.main-svg'))",
     )
-
-
-def wait_for(page: Page, condition: str) -> None:
-    """Playwright's own wait_for_function would need eval, which the policy stops."""
-    for _ in range(600):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(100)
-    pytest.fail(f"did not come to be within 60 s: {condition}")
 
 
 def shape(path: str) -> str:
@@ -102,7 +82,7 @@ def shape(path: str) -> str:
 @pytest.mark.long
 @pytest.mark.timeout(300)  # some twenty pages with their charts, on a machine that may be busy
 def test_no_page_breaks_the_policy_whatever_text_it_shows(
-    page: Page, console: list[str], world: None, live_server: LiveServer
+    page: Page, problems: list[str], world: None, live_server: LiveServer
 ) -> None:
     waiting, seen = [reverse("overview"), reverse("campaign-new")], set[str]()
     while waiting:
@@ -115,7 +95,7 @@ def test_no_page_breaks_the_policy_whatever_text_it_shows(
         # Panels of the analysis come when they are seen.
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
         settle(page)
-        assert (path, breaches(page), console) == (path, [], [])
+        assert (path, breaches(page), problems) == (path, [], [])
         hrefs: list[str] = page.eval_on_selector_all(
             "a[href^='/']:not([download])",
             "links => links.map((link) => link.getAttribute('href'))",
@@ -136,12 +116,12 @@ def test_an_inline_script_is_stopped_and_the_test_would_notice(
             document.body.append(script);
         }"""
     )
-    wait_for(page, "window.violations.length === 1")
+    wait_until(page, "window.violations.length === 1")
     assert page.evaluate("window.ran") is None
 
 
 def test_the_admin_and_the_api_document_work_under_their_own_policies(
-    page: Page, console: list[str], world: None, live_server: LiveServer
+    page: Page, problems: list[str], world: None, live_server: LiveServer
 ) -> None:
     for path in (
         "/admin/",
@@ -151,8 +131,8 @@ def test_the_admin_and_the_api_document_work_under_their_own_policies(
         reverse("admin:auth_user_add"),
     ):
         page.goto(live_server.url + path)
-        assert (path, breaches(page), console) == (path, [], [])
+        assert (path, breaches(page), problems) == (path, [], [])
     page.goto(live_server.url + reverse("api-docs"))
     page.wait_for_selector(".opblock-summary-path")
     assert breaches(page) == []
-    assert console == []
+    assert problems == []
