@@ -111,12 +111,8 @@ def task_columns(pks: Sequence[int]) -> tuple[list[TaskColumn], bool]:
         for letter, task in zip(LETTERS, tasks, strict=False)
     ]
     chosen = [c.result.attempt_id if c.result else c.task.latest for c in columns]  # type: ignore[attr-defined]
-    attempts = (
-        Attempt.objects.filter(pk__in=[pk for pk in chosen if pk])
-        .select_related("worker")
-        .defer("stderr_tail", "submission", "answer")
-    )
-    by_pk = {attempt.pk: attempt for attempt in attempts}
+    attempts = Attempt.objects.brief().filter(pk__in=[pk for pk in chosen if pk])
+    by_pk = {attempt.pk: attempt for attempt in attempts.select_related("worker")}
     for column, pk in zip(columns, chosen, strict=True):
         column.attempt = by_pk.get(pk)
     return columns, load_progress(list(by_pk.values()))

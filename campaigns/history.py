@@ -123,7 +123,7 @@ def _attempts(campaign: Campaign, before: Position | None, limit: int) -> list[E
     bad = Attempt.objects.filter(
         task__campaign=campaign, outcome__in=[AttemptOutcome.FAILED, AttemptOutcome.LOST]
     ).select_related("task", "worker")
-    found = _older(bad.defer("stderr_tail", "submission", "answer"), "ended_at", ATTEMPT, before)
+    found = _older(bad.brief(), "ended_at", ATTEMPT, before)
     return [
         Event(
             Position(one.ended_at, ATTEMPT, one.pk),

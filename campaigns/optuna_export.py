@@ -99,7 +99,7 @@ def trials(campaign: Campaign, *, simulated: bool = False) -> Iterator[FrozenTri
 
 
 def _tasks(campaign: Campaign) -> Iterator[Task]:
-    attempts = Attempt.objects.select_related("worker").defer("stderr_tail", "submission")
+    attempts = Attempt.objects.brief().select_related("worker")
     tasks = campaign.tasks.select_related("result").prefetch_related(
         Prefetch("attempts", attempts.order_by("number")),
         Prefetch("attempts__progress", ProgressPoint.objects.order_by("seq")),

@@ -133,8 +133,8 @@ class AttemptsView(ListAPIView[Attempt]):
 
     def get_queryset(self) -> QuerySet[Attempt]:
         campaign = get_object_or_404(Campaign, pk=self.kwargs["pk"])
-        attempts = Attempt.objects.filter(task__campaign=campaign)
-        return attempts.select_related("task", "worker").defer("stderr_tail", "submission")
+        attempts = Attempt.objects.brief().filter(task__campaign=campaign)
+        return attempts.select_related("task", "worker")
 
     @extend_schema(
         operation_id="list_attempts",

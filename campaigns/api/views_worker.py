@@ -119,8 +119,7 @@ class WorkerAttemptsView(ListAPIView[Attempt]):
 
     def get_queryset(self) -> QuerySet[Attempt]:
         worker = get_object_or_404(Worker, pk=self.kwargs["pk"])
-        attempts = Attempt.objects.filter(worker=worker).select_related("task", "worker")
-        return attempts.defer("stderr_tail", "submission", "answer")
+        return Attempt.objects.brief().filter(worker=worker).select_related("task", "worker")
 
     @extend_schema(
         operation_id="list_worker_attempts",

@@ -174,6 +174,14 @@ class Task(models.Model):
         }
 
 
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    """Reads that more than one list needs."""
+
+    def brief(self) -> AttemptQuerySet:
+        """Without what a script wrote and an agent sent: it is wide, and no list shows it."""
+        return self.defer("stderr_tail", "submission", "answer")
+
+
 class Attempt(models.Model):
     """One worker's try at a task: one row per lease."""
 
@@ -196,6 +204,8 @@ class Attempt(models.Model):
     submission = models.JSONField(null=True, blank=True)
     submission_digest = models.CharField(max_length=HEX_SHA256_LENGTH, blank=True)
     answer = models.JSONField(null=True, blank=True)
+
+    objects = AttemptQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["task_id", "number"]
