@@ -1,15 +1,29 @@
-"""Learning curves in bounded size: which progress points of some attempts are loaded."""
+"""Learning curves: in bounded size for a chart, and whole as a file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from django.db.models import Count, F, Max, Prefetch, Q, prefetch_related_objects
 
-from campaigns.models import Attempt, ProgressPoint
+from campaigns.models import Attempt, ProgressPoint, Task
+from workers.csv_text import csv_lines
 
 MAX_CURVE_POINTS: Final = 2000
+_COLUMNS: Final = ("seq", "elapsed_seconds", "step", "tokens", "train_loss", "val_bpb")
+
+
+def csv_of(task: Task, *, attempt: int | None = None) -> Iterator[str]:
+    """Yield every progress point of every attempt, or of one, as the lines of a CSV file.
+
+    Losses are in nats per byte, as reported.
+    """
+    points = ProgressPoint.objects.filter(attempt__task=task).order_by("attempt__number", "seq")
+    if attempt is not None:
+        points = points.filter(attempt__number=attempt)
+    rows = points.values_list("attempt__number", *_COLUMNS).iterator()
+    return csv_lines(("attempt", *_COLUMNS), rows)
 
 
 def load_progress(attempts: Sequence[Attempt], *, limit: int = MAX_CURVE_POINTS) -> bool:

@@ -1,13 +1,31 @@
-"""Finding the campaign, the task, the script and the person that a command line means."""
+"""What commands share: finding what a command line means, and saying what was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError
 
+from campaigns.lifecycle import InvalidCampaign, LifecycleError
 from campaigns.models import HEX_SHA256_LENGTH, Campaign, Package, Task
 from workers.plain_text import plain
 
 # Fewer letters of a hash than these are easily two scripts'.
 _FEWEST_LETTERS = 8
+
+
+@contextmanager
+def say_what_is_refused() -> Iterator[None]:
+    """End the command with what a verb of `lifecycle` refuses, a line per field that is wrong."""
+    try:
+        yield
+    except InvalidCampaign as error:
+        lines = [f"  {field}: {' '.join(texts)}" for field, texts in error.errors.items()]
+        raise CommandError("It was refused:\n" + "\n".join(lines)) from error
+    except LifecycleError as error:
+        raise CommandError(str(error)) from error
 
 
 def campaign_or_error(number: int | None) -> Campaign:

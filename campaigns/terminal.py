@@ -15,7 +15,7 @@ from rich.text import Text
 
 from campaigns import leaderboard
 from campaigns.board import Entry
-from campaigns.models import Campaign, Result
+from campaigns.models import Attempt, Campaign, ChangeSubject, Result, StateChange, Task
 from campaigns.progress import CampaignProgress
 from campaigns.templatetags.xeenet import duration
 from workers.plain_text import plain
@@ -109,6 +109,35 @@ def progress_sentence(progress: CampaignProgress, best: Result | None) -> str:
     if progress.eta_seconds is not None:
         parts.append(f"about {duration(progress.eta_seconds)} left")
     return ", ".join(parts)
+
+
+def task_sentence(task: Task) -> str:
+    """Return "Task 7 is pending: number 5, seed 42."."""
+    return f"Task {task.pk} is {task.state}: number {task.number}, seed {task.seed}."
+
+
+def attempt_line(attempt: Attempt) -> str:
+    """Return which task's attempt it is, when it began, how and why it ended, and whose it was."""
+    why = ": ".join(filter(None, (attempt.failure_class, attempt.message)))
+    took = _NOTHING if attempt.wall_time_seconds is None else duration(attempt.wall_time_seconds)
+    return plain(
+        f"{attempt.started_at:%Y-%m-%d %H:%M:%S}  task {attempt.task_id} attempt {attempt.number}  "
+        f"{attempt.outcome:9}  {took:>8}  {attempt.worker.name}  {why}".rstrip()
+    )
+
+
+def change_line(change: StateChange) -> str:
+    """Return a line of the journal: when, of what, from where to where, by whom and why."""
+    subject: str = change.subject
+    if change.subject == ChangeSubject.TASK:
+        subject = f"task {change.task_id}"
+    elif change.subject == ChangeSubject.ATTEMPT and change.attempt is not None:
+        subject = f"task {change.task_id} attempt {change.attempt.number}"
+    reason = f": {change.reason}" if change.reason else ""
+    return plain(
+        f"{change.at:%Y-%m-%d %H:%M:%S}  {subject} {change.from_state or 'new'} → "
+        f"{change.to_state} by {change.actor_name}{reason}"
+    )
 
 
 class ProgressLine:

@@ -64,13 +64,6 @@ def test_a_launched_campaign_grows_by_tasks_points_and_tries() -> None:
     assert (task.params, task.origin) == ({"lr": 0.001, "d_model": 64}, "enqueued")
 
 
-def test_a_failed_task_is_retried_and_a_waiting_one_cancelled() -> None:
-    task = factories.failed_task()
-
-    assert run("retry-task", task.pk) == f"Task {task.pk} is pending.\n"
-    assert run("cancel-task", task.pk) == f"Task {task.pk} is cancelled.\n"
-
-
 def test_the_list_shows_the_best_value_and_is_narrowed() -> None:
     done = factories.completed_task(2.5, name="first look").campaign
     factories.campaign(owner=factories.user("ada"), name="night\x1b[2J run")
@@ -102,13 +95,11 @@ def test_show_says_how_far_a_campaign_is() -> None:
         (["enqueue", "{campaign}", "[1]"], "must be a JSON object"),
         (["enqueue", "{campaign}", '{{"lr": 5}}'], "d_model is missing"),
         (["raise-attempts", "{campaign}", "--failed", "1"], "max_failed_attempts: must be from 2"),
-        (["retry-task", "{task}"], "Only a failed task"),
-        (["retry-task", "999"], "There is no task 999"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_sentence(arguments: list[str], sentence: str) -> None:
     task = factories.pending_task()
-    filled = [one.format(campaign=task.campaign_id, task=task.pk) for one in arguments]
+    filled = [one.format(campaign=task.campaign_id) for one in arguments]
 
     with pytest.raises(CommandError, match=sentence):
         run(*filled)
@@ -142,16 +133,21 @@ def test_its_space_tasks_workers_and_log_are_printed() -> None:
     assert run("tasks", number, "--state", "failed") == ""
     assert run("workers", number) == "lab-7: 1 results, best 2.5000, 0 running, 0 lost\n"
     assert "created the campaign" in run("log", number)
-    told = json.loads(run("show-task", task.pk))
-    assert (told["id"], told["result"]["val_bpb"]) == (task.pk, 2.5)
 
 
-def test_a_task_runs_again_with_a_new_seed() -> None:
-    task = factories.completed_task(2.5)
+def test_the_attempts_and_changes_of_all_its_tasks_are_printed_the_latest_first() -> None:
+    attempt = factories.leased_task(factories.worker("lab-\x1b7"), max_failed_attempts=1)
+    factories.fail(attempt)
+    number = attempt.task.campaign_id
 
-    said = run("run-again", task.pk)
-
-    assert "is pending: number 1, seed 43" in said
-    assert task.campaign.tasks.get(number=1).params == task.params
-    with pytest.raises(CommandError, match="There is no task 999"):
-        run("run-again", 999)
+    [line] = run("attempts", number).splitlines()
+    assert f"task {attempt.task_id} attempt 1" in line
+    assert line.endswith("lab-\ufffd7  script_error: exit code 1")
+    assert run("attempts", number, "--outcome", "lost") == ""
+    assert (
+        run("attempts", number, "--worker", "lab-\x1b7", "--failure-class", "script_error")
+        == line + "\n"
+    )
+    journal = run("journal", number).splitlines()
+    assert journal[0].endswith("  campaign active → completed by server: No task is open.")
+    assert journal[-1].endswith("  campaign draft → active by server: Tasks made: 1.")

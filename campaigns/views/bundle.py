@@ -7,11 +7,9 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 
 from campaigns.bundles import bundle_name, task_bundle
-from campaigns.models import ProgressPoint, Task
-from workers.csv_text import csv_lines
+from campaigns.curves import csv_of
+from campaigns.models import Task
 from workers.pages import reading_page, signed_in
-
-CURVE_COLUMNS = ("seq", "elapsed_seconds", "step", "tokens", "train_loss", "val_bpb")
 
 
 def _with_campaign() -> QuerySet[Task]:
@@ -33,13 +31,11 @@ def task_zip(request: HttpRequest, pk: int) -> HttpResponse:
 
 @reading_page
 def curve_csv(_request: HttpRequest, pk: int) -> StreamingHttpResponse:
-    """Send every progress point of every attempt; losses in nats per byte, as reported."""
+    """Send every progress point of every attempt."""
     task = get_object_or_404(Task.objects.select_related("campaign"), pk=pk)
-    points = ProgressPoint.objects.filter(attempt__task=task).order_by("attempt__number", "seq")
-    rows = points.values_list("attempt__number", *CURVE_COLUMNS).iterator()
     name = f"{bundle_name(task)}-curve.csv"
     return StreamingHttpResponse(
-        csv_lines(("attempt", *CURVE_COLUMNS), rows),
+        csv_of(task),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

@@ -1,4 +1,4 @@
-"""What a researcher does to campaigns and tasks, one verb each, as the API has them."""
+"""What a researcher does to campaigns, one verb each, as the API has them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from argparse import ArgumentParser
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
-from rest_framework.utils.encoders import JSONEncoder
 
-from campaigns import contributions, history, leaderboard, lifecycle, steering
-from campaigns.api.views_tasks import task_detail
+from campaigns import contributions, history, leaderboard, steering
 from campaigns.clock import database_now
 from campaigns.cloning import spec_of
-from campaigns.lookup import campaign_or_error, task_or_error, user_or_error
+from campaigns.lookup import campaign_or_error, say_what_is_refused, user_or_error
 from campaigns.models import (
+    Attempt,
+    AttemptOutcome,
     Campaign,
     CampaignState,
     FailureClass,
-    Task,
     TaskState,
 )
 from campaigns.progress import campaign_progress
 from campaigns.summaries import with_best
-from campaigns.terminal import progress_sentence
+from campaigns.terminal import attempt_line, change_line, progress_sentence, task_sentence
 from workers.plain_text import plain
 
 EVENTS: Final = 100
@@ -34,7 +33,8 @@ class Command(BaseCommand):
 
     help = (
         "List campaigns, and launch, pause, resume, cancel, clone or grow one. Made by "
-        "create_campaign, read by leaderboard, analysis, compare and export_results."
+        "create_campaign, read by leaderboard, analysis, compare and export_results; its tasks are "
+        "steered by task."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -51,6 +51,7 @@ class Command(BaseCommand):
             ("export-space", "print its search space as JSON, for create_campaign --space"),
             ("workers", "what each worker did for it"),
             ("log", "what happened to it, the latest first"),
+            ("journal", "every change of state of it, its tasks and attempts, the latest first"),
         ):
             _campaign(verbs.add_parser(verb, help=text))
         for verb, text in (
@@ -77,23 +78,14 @@ class Command(BaseCommand):
         one = _campaign(verbs.add_parser("tasks", help="its tasks, by number"))
         one.add_argument("--state", choices=TaskState.values)
         one.add_argument("--failure-class", choices=FailureClass.values)
-        for verb, text in (
-            ("show-task", "everything about a task, as JSON"),
-            ("run-again", "add a task with the same params and a new seed"),
-            ("retry-task", "give a failed task one more try"),
-            ("cancel-task", "end a task that waits or runs"),
-        ):
-            one = verbs.add_parser(verb, help=text)
-            one.add_argument("task", type=int, help="the number in the task's address")
+        one = _campaign(verbs.add_parser("attempts", help="every try at its tasks, latest first"))
+        one.add_argument("--outcome", choices=AttemptOutcome.values)
+        one.add_argument("--failure-class", choices=FailureClass.values)
+        one.add_argument("--worker", metavar="NAME")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        try:
+        with say_what_is_refused():
             getattr(self, options["verb"].replace("-", "_"))(options)
-        except lifecycle.InvalidCampaign as error:
-            lines = [f"  {field}: {' '.join(texts)}" for field, texts in error.errors.items()]
-            raise CommandError("It was refused:\n" + "\n".join(lines)) from error
-        except lifecycle.LifecycleError as error:
-            raise CommandError(str(error)) from error
 
     def list(self, options: dict[str, Any]) -> None:
         """Print a line for each campaign; --state and the others narrow."""
@@ -160,15 +152,7 @@ class Command(BaseCommand):
         if not isinstance(params, dict):
             raise CommandError('The params must be a JSON object like {"lr": 0.001}.')
         task = steering.enqueue(None, campaign, params, seed=options["seed"], now=database_now())
-        self._say_added(task)
-
-    def retry_task(self, options: dict[str, Any]) -> None:
-        """Failed → pending."""
-        self._change_task(steering.retry_task, options["task"])
-
-    def cancel_task(self, options: dict[str, Any]) -> None:
-        """Pending or leased → cancelled."""
-        self._change_task(steering.cancel_task, options["task"])
+        self.stdout.write(task_sentence(task))
 
     def clone(self, options: dict[str, Any]) -> None:
         """Make a draft like it; what is named differs."""
@@ -201,6 +185,19 @@ class Command(BaseCommand):
                 f"{task.failure_class:14} {plain(json.dumps(task.params))}"
             )
 
+    def attempts(self, options: dict[str, Any]) -> None:
+        """Print a line for each try."""
+        campaign = campaign_or_error(options["campaign"])
+        look_ups = {
+            "outcome": "outcome",
+            "failure_class": "failure_class",
+            "worker": "worker__name",
+        }
+        wanted = {look_ups[name]: options[name] for name in look_ups if options[name]}
+        attempts = Attempt.objects.brief().filter(task__campaign=campaign, **wanted)
+        for attempt in attempts.select_related("worker").order_by("-pk").iterator():
+            self.stdout.write(attempt_line(attempt))
+
     def workers(self, options: dict[str, Any]) -> None:
         """Print a line for each worker that took a task."""
         campaign = campaign_or_error(options["campaign"])
@@ -221,32 +218,16 @@ class Command(BaseCommand):
             line = f"{event.who or 'server'} {event.what}{about}{detail}"
             self.stdout.write(f"{event.at:%Y-%m-%d %H:%M:%S}  {plain(line)}")
 
-    def show_task(self, options: dict[str, Any]) -> None:
-        """Print what the API tells of a task."""
-        task = task_or_error(options["task"])
-        self.stdout.write(json.dumps(task_detail(task.pk), indent=2, cls=JSONEncoder))
-
-    def run_again(self, options: dict[str, Any]) -> None:
-        """The same params, a new seed."""
-        task = task_or_error(options["task"])
-        added = steering.enqueue(None, task.campaign, task.params, now=database_now())
-        self._say_added(added)
+    def journal(self, options: dict[str, Any]) -> None:
+        """Print every change."""
+        changes = campaign_or_error(options["campaign"]).changes.select_related("attempt")
+        for change in changes.order_by("-pk").iterator():
+            self.stdout.write(change_line(change))
 
     def _change(self, verb: Any, options: dict[str, Any], **arguments: Any) -> None:
         campaign = campaign_or_error(options["campaign"])
         verb(None, campaign, now=database_now(), **arguments)
         self._say(campaign)
-
-    def _say_added(self, task: Task) -> None:
-        self.stdout.write(
-            f"Task {task.pk} is {task.state}: number {task.number}, seed {task.seed}."
-        )
-
-    def _change_task(self, verb: Any, number: int) -> None:
-        task = task_or_error(number)
-        verb(None, task, now=database_now())
-        task.refresh_from_db(fields=["state"])
-        self.stdout.write(f"Task {task.pk} is {task.state}.")
 
     def _say(self, campaign: Campaign) -> None:
         campaign.refresh_from_db()

@@ -1,0 +1,107 @@
+"""What a researcher does to one task and reads of it, one verb each, as the API has them."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from rest_framework.utils.encoders import JSONEncoder
+
+from campaigns import curves, steering
+from campaigns.api.views_tasks import task_detail
+from campaigns.bundles import bundle_name, task_bundle
+from campaigns.clock import database_now
+from campaigns.lookup import say_what_is_refused, task_or_error
+from campaigns.models import Task
+from campaigns.terminal import attempt_line, change_line, task_sentence
+
+
+class Command(BaseCommand):
+    """`manage.py task VERB`."""
+
+    help = (
+        "Show one task, its attempts, journal, learning curve or bundle; retry it, cancel it, or "
+        "run it again. Listed by campaign tasks, added by campaign enqueue."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        for verb, text in (
+            ("show", "everything about it, as JSON"),
+            ("attempts", "every try at it, the first first"),
+            ("journal", "every change of its state and its attempts', the first first"),
+            ("run-again", "add a task with the same params and a new seed"),
+            ("retry", "give a failed task one more try"),
+            ("cancel", "end a task that waits or runs"),
+        ):
+            _task(verbs.add_parser(verb, help=text))
+        one = _task(verbs.add_parser("curve", help="the progress points of its attempts, as CSV"))
+        one.add_argument("--attempt", type=int, metavar="N", help="only of this one, from 1")
+        one = _task(verbs.add_parser("bundle", help="write the zip file that repeats its run"))
+        one.add_argument("--out", type=Path, help="file to write (default: named by the task)")
+        one.add_argument(
+            "--server",
+            default="http://127.0.0.1:8000",
+            help="the address from which the bundle fetches data that only this server has",
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        task = task_or_error(options["task"])
+        with say_what_is_refused():
+            getattr(self, options["verb"].replace("-", "_"))(task, options)
+
+    def show(self, task: Task, _options: dict[str, Any]) -> None:
+        """Print what the API tells of it."""
+        self.stdout.write(json.dumps(task_detail(task.pk), indent=2, cls=JSONEncoder))
+
+    def attempts(self, task: Task, _options: dict[str, Any]) -> None:
+        """Print a line for each attempt."""
+        for attempt in task.attempts.select_related("worker").order_by("number"):
+            self.stdout.write(attempt_line(attempt))
+
+    def journal(self, task: Task, _options: dict[str, Any]) -> None:
+        """Print a line for each change."""
+        for change in task.changes.select_related("attempt").order_by("pk"):
+            self.stdout.write(change_line(change))
+
+    def curve(self, task: Task, options: dict[str, Any]) -> None:
+        """Print the progress points."""
+        for line in curves.csv_of(task, attempt=options["attempt"]):
+            self.stdout.write(line, ending="")
+
+    def bundle(self, task: Task, options: dict[str, Any]) -> None:
+        """Write the zip file."""
+        out: Path = options["out"] or Path(f"{bundle_name(task)}.zip")
+        server_url = options["server"].rstrip("/")
+        content = task_bundle(task, getattr(task, "result", None), server_url=server_url)
+        try:
+            out.write_bytes(content)
+        except OSError as error:
+            raise CommandError(f"Cannot write {out}: {error.strerror}") from error
+        self.stderr.write(f"Written: {out}")
+
+    def retry(self, task: Task, _options: dict[str, Any]) -> None:
+        """Failed → pending."""
+        self._change(steering.retry_task, task)
+
+    def cancel(self, task: Task, _options: dict[str, Any]) -> None:
+        """Pending or leased → cancelled."""
+        self._change(steering.cancel_task, task)
+
+    def run_again(self, task: Task, _options: dict[str, Any]) -> None:
+        """The same params, a new seed."""
+        added = steering.enqueue(None, task.campaign, task.params, now=database_now())
+        self.stdout.write(task_sentence(added))
+
+    def _change(self, verb: Any, task: Task) -> None:
+        verb(None, task, now=database_now())
+        task.refresh_from_db(fields=["state"])
+        self.stdout.write(task_sentence(task))
+
+
+def _task(parser: ArgumentParser) -> ArgumentParser:
+    parser.add_argument("task", type=int, help="the number in the task's address")
+    return parser

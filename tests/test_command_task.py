@@ -1,0 +1,122 @@
+"""``manage.py task VERB``: what the API does to one task and tells of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.test import Client
+from django.urls import reverse
+
+from campaigns.models import ProgressPoint, Task
+from tests import factories
+from workers.models import AuditEntry
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: Any) -> str:
+    output = StringIO()
+    call_command("task", *map(str, arguments), stdout=output, stderr=StringIO())
+    return output.getvalue()
+
+
+def test_a_failed_task_is_retried_and_a_waiting_one_cancelled_as_the_log_says() -> None:
+    task = factories.failed_task()
+
+    assert run("retry", task.pk) == f"Task {task.pk} is pending: number 0, seed 42.\n"
+    assert run("cancel", task.pk) == f"Task {task.pk} is cancelled: number 0, seed 42.\n"
+    acts = AuditEntry.objects.order_by("pk").values_list("verb", "actor_name")
+    assert list(acts) == [("retry_task", "command line"), ("cancel_task", "command line")]
+
+
+def test_a_task_runs_again_with_a_new_seed() -> None:
+    task = factories.completed_task(2.5)
+
+    added = run("run-again", task.pk)
+
+    again = task.campaign.tasks.get(number=1)
+    assert added == f"Task {again.pk} is pending: number 1, seed 43.\n"
+    assert again.params == task.params
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["retry", "{task}"], "Only a failed task"),
+        (["retry", "999"], "There is no task 999"),
+        (["show", "0"], "There is no task 0"),
+        (["bundle", "{task}", "--out", "/dev/null/nowhere.zip"], "Cannot write /dev/null/nowhere"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence(arguments: list[str], sentence: str) -> None:
+    task = factories.pending_task()
+
+    with pytest.raises(CommandError, match=sentence):
+        run(*[one.format(task=task.pk) for one in arguments])
+
+
+def test_a_task_is_shown_as_the_api_tells_it() -> None:
+    task = factories.completed_task(2.5)
+
+    told = json.loads(run("show", task.pk))
+
+    assert told == Client().get(f"/api/v1/tasks/{task.pk}").json()
+    assert (told["id"], told["result"]["val_bpb"]) == (task.pk, 2.5)
+
+
+def test_its_attempts_and_the_changes_of_its_state_are_printed_in_their_order() -> None:
+    attempt = factories.leased_task(factories.worker("lab-7"), max_failed_attempts=1)
+    factories.fail(attempt)
+    task = attempt.task
+
+    [tried] = run("attempts", task.pk).splitlines()
+    journal = run("journal", task.pk).splitlines()
+
+    assert f"task {task.pk} attempt 1  failed" in tried
+    assert "lab-7" in tried
+    assert [line.partition("  ")[2] for line in journal] == [
+        f"task {task.pk} pending → leased by lab-7",
+        f"task {task.pk} attempt 1 new → running by lab-7",
+        f"task {task.pk} leased → failed by lab-7: exit code 1",
+        f"task {task.pk} attempt 1 running → failed by lab-7: exit code 1",
+    ]
+
+
+def test_the_learning_curve_is_printed_as_the_page_sends_it_and_of_one_attempt() -> None:
+    attempt = factories.leased_task()
+    ProgressPoint.objects.bulk_create(
+        ProgressPoint(attempt=attempt, seq=n, elapsed_seconds=n, step=10 * n, train_loss=3.0)
+        for n in range(3)
+    )
+
+    printed = run("curve", attempt.task_id)
+
+    page = Client().get(reverse("task-curve", args=[attempt.task_id]))
+    assert printed == page.getvalue().decode()
+    assert [row["step"] for row in csv.DictReader(printed.splitlines())] == ["0", "10", "20"]
+    assert run("curve", attempt.task_id, "--attempt", 1) == printed
+    assert len(run("curve", attempt.task_id, "--attempt", 2).splitlines()) == 1
+
+
+def test_the_bundle_is_written_under_the_name_of_the_task_or_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = factories.completed_task(2.5)
+    monkeypatch.chdir(tmp_path)
+
+    run("bundle", task.pk, "--server", "https://lab.example.org/")
+    run("bundle", task.pk, "--server", "https://lab.example.org", "--out", "again.zip")
+
+    name = f"campaign-{task.campaign_id}-task-{task.number}"
+    assert Path(f"{name}.zip").read_bytes() == Path("again.zip").read_bytes()
+    with zipfile.ZipFile("again.zip") as archive:
+        config = json.loads(archive.read(f"{name}/config-original.json"))
+    assert config == Task.objects.get(pk=task.pk).config
