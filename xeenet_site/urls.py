@@ -8,6 +8,7 @@ from django.contrib.auth.views import (
 )
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.negotiation import DefaultContentNegotiation
 
 from campaigns.api.errors import UnknownPathView
 from workers.protocol import API_PREFIX
@@ -31,7 +32,12 @@ urlpatterns = [
     path("admin/login/", admin_sign_in),
     path("admin/", admin.site.urls),
     path(API_PREFIX.lstrip("/"), include("campaigns.api.urls")),
-    path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
+    path(
+        "api/schema/",
+        # As YAML or JSON, whatever is asked for; all else of the API is JSON.
+        SpectacularAPIView.as_view(content_negotiation_class=DefaultContentNegotiation),
+        name="api-schema",
+    ),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
     re_path("^api/", UnknownPathView.as_view(), name="api-nothing"),
 ]

@@ -32,7 +32,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from campaigns.api.parsers import MAX_BODY_BYTES, AlwaysJSON, PayloadTooLarge
+from campaigns.api.parsers import MAX_BODY_BYTES, PayloadTooLarge
 from campaigns.lifecycle.errors import (
     InvalidCampaign,
     LeaseLost,
@@ -92,7 +92,6 @@ class UnknownPathView(APIView):
 
     authentication_classes = ()
     permission_classes = (permissions.AllowAny,)
-    content_negotiation_class = AlwaysJSON
     schema = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

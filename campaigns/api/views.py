@@ -19,7 +19,6 @@ from rest_framework.response import Response
 from campaigns import steering
 from campaigns.api.filters import CampaignFilter, Cursor, SortedList
 from campaigns.api.openapi import errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import body, person
 from campaigns.api.serializers import CampaignDetailSerializer, CampaignSerializer
@@ -41,7 +40,6 @@ class CampaignsView(SortedList, ListAPIView[Campaign]):
 
     queryset = Campaign.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
     serializer_class = CampaignSerializer
     filterset_class = CampaignFilter
     pagination_class = Cursor
@@ -81,8 +79,6 @@ class CampaignView(GenericAPIView[Campaign]):
 
     queryset = Campaign.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="get_campaign",
@@ -98,8 +94,6 @@ class VerbView(GenericAPIView[Campaign]):
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     def change(self, verb: Callable[..., None], **arguments: Any) -> Response:
         campaign = self.get_object()

@@ -17,7 +17,6 @@ from rest_framework.response import Response
 from campaigns import personal_tokens
 from campaigns.api.filters import AuditFilter, Cursor
 from campaigns.api.openapi import errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.requests import body, made_with_secret, person
 from campaigns.api.serializers_requests import KnownFieldsSerializer
 from campaigns.clock import database_now
@@ -85,8 +84,6 @@ class AccountView(GenericAPIView[Any]):
     """Who the token belongs to, and what it may."""
 
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
     serializer_class = AccountSerializer
 
     @extend_schema(
@@ -108,10 +105,8 @@ class TokensView(ListAPIView[PersonalToken]):
 
     queryset = PersonalToken.objects.none()
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
     serializer_class = TokenSerializer
     pagination_class = Cursor
-    filter_backends = ()
     cursor_ordering: ClassVar = ("-id",)
 
     def get_queryset(self) -> QuerySet[PersonalToken]:
@@ -152,8 +147,6 @@ class TokenView(GenericAPIView[PersonalToken]):
 
     queryset = PersonalToken.objects.none()
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="revoke_token", tags=["account"], responses={204: None, **errors(404)}
@@ -170,7 +163,6 @@ class AuditView(ListAPIView[AuditEntry]):
 
     queryset = AuditEntry.objects.none()
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
     serializer_class = AuditEntrySerializer
     filterset_class = AuditFilter
     pagination_class = Cursor

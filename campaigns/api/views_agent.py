@@ -25,7 +25,6 @@ from rest_framework.views import APIView
 
 from campaigns import lifecycle
 from campaigns.api.openapi import ErrorSerializer, errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrWorker, IsWorker
 from campaigns.api.serializers_agent import (
     ClaimReplySerializer,
@@ -57,7 +56,6 @@ class AgentView(APIView):
 
     authentication_classes: Any = (WorkerTokenAuthentication,)
     permission_classes: Any = (IsWorker,)
-    content_negotiation_class = AlwaysJSON
 
     @property
     def worker(self) -> Worker:
@@ -92,7 +90,6 @@ class EnrolView(APIView):
 
     authentication_classes: Any = ()
     permission_classes: Any = (AllowAny,)
-    content_negotiation_class = AlwaysJSON
 
     @extend_schema(
         operation_id="enrol_worker",
@@ -251,8 +248,6 @@ class DownloadView(APIView):
         SessionAuthentication,
     )
     permission_classes: Any = (IsSignedInOrWorker,)
-    # The file's own type is no choice, and errors are JSON.
-    content_negotiation_class = AlwaysJSON
 
     def check_need(self, request: Request, what: str, **of_campaign: str) -> None:
         """Let a worker have only what a task needs that it holds now. Raises LeaseLost."""

@@ -15,7 +15,6 @@ from rest_framework.response import Response
 from campaigns import estimates, leaderboard
 from campaigns.analysis.importance import MIN_RESULTS, RESAMPLES, SHUFFLES, Importance
 from campaigns.api.openapi import errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
 from campaigns.clock import database_now
@@ -74,8 +73,6 @@ class ImportanceView(GenericAPIView[Campaign]):
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="get_importance",
@@ -129,8 +126,6 @@ class AnalysisView(GenericAPIView[Campaign]):
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="list_panels",
@@ -197,8 +192,6 @@ class PanelView(GenericAPIView[Campaign]):
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="get_panel",

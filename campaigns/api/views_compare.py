@@ -14,7 +14,6 @@ from rest_framework.response import Response
 
 from campaigns import comparison
 from campaigns.api.openapi import errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
 from campaigns.api.serializers import SpreadSerializer
@@ -130,8 +129,6 @@ class CompareView(GenericAPIView[Any]):
     """Two to five tasks or campaigns: params that differ, values with their spread, curves."""
 
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
     serializer_class = ComparisonSerializer
 
     @extend_schema(

@@ -17,7 +17,6 @@ from rest_framework.response import Response
 
 from campaigns import previews, steering
 from campaigns.api.openapi import errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import body, person
 from campaigns.api.serializers import CampaignDetailSerializer
@@ -72,8 +71,6 @@ class CatalogView(GenericAPIView[Any]):
     """The experiments with their search spaces, the data sets and the samplers."""
 
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
     serializer_class = CatalogSerializer
 
     @extend_schema(
@@ -147,8 +144,6 @@ class ReadSpaceView(GenericAPIView[Any]):
     """Read a search space from a text; nothing is stored."""
 
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
     serializer_class = ReadSpaceSerializer
 
     @extend_schema(
@@ -243,8 +238,6 @@ class PreviewView(GenericAPIView[Any]):
     """Say what a campaign would run, how large its space is, and what it would cost."""
 
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
     serializer_class = PreviewSerializer
 
     @extend_schema(
@@ -303,8 +296,6 @@ class CloneView(GenericAPIView[Campaign]):
 
     queryset = Campaign.objects.select_related("package").defer("package__source")
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="clone_campaign",

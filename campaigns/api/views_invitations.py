@@ -15,7 +15,6 @@ from rest_framework.response import Response
 
 from campaigns.api.filters import Cursor, InvitationFilter
 from campaigns.api.openapi import errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.requests import body, made_with_secret, person
 from campaigns.api.serializers_requests import KnownFieldsSerializer
 from campaigns.clock import database_now
@@ -83,7 +82,6 @@ class InvitationsView(ListAPIView[EnrolmentToken]):
 
     queryset = EnrolmentToken.objects.none()
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
     serializer_class = InvitationSerializer
     filterset_class = InvitationFilter
     pagination_class = Cursor
@@ -122,8 +120,6 @@ class InvitationView(GenericAPIView[EnrolmentToken]):
 
     queryset = EnrolmentToken.objects.none()
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="withdraw_invitation",
@@ -142,8 +138,6 @@ class RotateWorkerTokenView(GenericAPIView[Worker]):
 
     queryset = Worker.objects.all()
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="rotate_worker_token",

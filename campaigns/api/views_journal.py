@@ -15,7 +15,6 @@ from rest_framework.response import Response
 
 from campaigns.api.filters import Cursor
 from campaigns.api.openapi import errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.models import ActorKind, Campaign, ChangeSubject, StateChange, Task
 
@@ -66,7 +65,6 @@ class JournalView(ListAPIView[StateChange]):
 
     queryset = StateChange.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
     serializer_class = StateChangeSerializer
     filterset_class = JournalFilter
     pagination_class = Cursor

@@ -14,7 +14,6 @@ from rest_framework.response import Response
 
 from campaigns import contributions, history
 from campaigns.api.openapi import errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
 from campaigns.champions import latest_champions
@@ -79,8 +78,6 @@ class OverviewView(GenericAPIView[Any]):
     """What runs, what was found last, and what needs a person."""
 
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
     serializer_class = OverviewSerializer
 
     @extend_schema(
@@ -128,8 +125,6 @@ class ContributionsView(GenericAPIView[Campaign]):
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="list_contributions",
@@ -180,8 +175,6 @@ class LogView(GenericAPIView[Campaign]):
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="get_log",

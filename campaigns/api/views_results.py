@@ -17,7 +17,6 @@ from rest_framework.response import Response
 from campaigns import board, exports, leaderboard
 from campaigns.api.filters import Cursor, ResultFilter
 from campaigns.api.openapi import errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
 from campaigns.api.serializers import (
@@ -34,7 +33,6 @@ class ResultsView(ListAPIView[Result]):
 
     queryset = Result.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
     serializer_class = ResultSerializer
     filterset_class = ResultFilter
     pagination_class = Cursor
@@ -61,8 +59,6 @@ class LeaderboardView(GenericAPIView[Campaign]):
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="get_leaderboard",
@@ -101,9 +97,6 @@ class ExportView(GenericAPIView[Campaign]):
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    # The file's own type is no choice, and errors are JSON.
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     def file(self, writer: exports.Writer, content_type: str, suffix: str) -> StreamingHttpResponse:
         asked = query(ExportQuerySerializer, self.request)

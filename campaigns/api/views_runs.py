@@ -19,7 +19,6 @@ from rest_framework.response import Response
 from campaigns import steering
 from campaigns.api.filters import Cursor, ProgressFilter
 from campaigns.api.openapi import errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import person
 from campaigns.api.serializers import TaskDetailSerializer
@@ -53,7 +52,6 @@ class TaskProgressView(ListAPIView[ProgressPoint]):
 
     queryset = ProgressPoint.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
     serializer_class = ProgressPointSerializer
     filterset_class = ProgressFilter
     pagination_class = Cursor
@@ -78,8 +76,6 @@ class TaskBundleView(GenericAPIView[Task]):
     queryset = Task.objects.select_related("campaign__dataset", "campaign__package", "result")
     # As scripts are everywhere: for people who are signed in.
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="download_bundle",

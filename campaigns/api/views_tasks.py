@@ -18,7 +18,6 @@ from rest_framework.response import Response
 from campaigns import spread, steering
 from campaigns.api.filters import AttemptFilter, Cursor, SortedList, TaskFilter
 from campaigns.api.openapi import errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import body, person
 from campaigns.api.serializers import (
@@ -36,7 +35,6 @@ class TasksView(SortedList, ListAPIView[Task]):
 
     queryset = Task.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
     serializer_class = TaskSerializer
     filterset_class = TaskFilter
     pagination_class = Cursor
@@ -75,8 +73,6 @@ class TaskView(GenericAPIView[Task]):
 
     queryset = Task.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="get_task",
@@ -92,8 +88,6 @@ class TaskVerbView(GenericAPIView[Task]):
 
     queryset = Task.objects.select_related("campaign")
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     def change(self, verb: Callable[..., None]) -> Response:
         task = self.get_object()
@@ -125,7 +119,6 @@ class AttemptsView(ListAPIView[Attempt]):
 
     queryset = Attempt.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
     serializer_class = AttemptOfCampaignSerializer
     filterset_class = AttemptFilter
     pagination_class = Cursor

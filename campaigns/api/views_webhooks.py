@@ -20,7 +20,6 @@ from rest_framework.response import Response
 
 from campaigns.api.filters import Cursor, DeliveryFilter, WebhookFilter
 from campaigns.api.openapi import errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.requests import body, made_with_secret, person
 from campaigns.api.serializers_requests import KnownFieldsSerializer
 from campaigns.clock import database_now
@@ -126,7 +125,6 @@ class WebhooksView(ListAPIView[Webhook]):
 
     queryset = Webhook.objects.none()
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
     serializer_class = WebhookSerializer
     filterset_class = WebhookFilter
     pagination_class = Cursor
@@ -169,8 +167,6 @@ class WebhookView(GenericAPIView[Webhook]):
 
     queryset = Webhook.objects.none()
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="get_webhook",
@@ -218,8 +214,6 @@ class WebhookVerbView(GenericAPIView[Webhook]):
 
     queryset = Webhook.objects.none()
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     def change(self, verb: Callable[..., None]) -> Response:
         pk = self.kwargs["pk"]
@@ -263,7 +257,6 @@ class DeliveriesView(ListAPIView[WebhookDelivery]):
 
     queryset = WebhookDelivery.objects.none()
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
     serializer_class = DeliverySerializer
     filterset_class = DeliveryFilter
     pagination_class = Cursor
@@ -287,8 +280,6 @@ class SendAgainView(GenericAPIView[WebhookDelivery]):
 
     queryset = WebhookDelivery.objects.none()
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="send_delivery_again",

@@ -14,7 +14,6 @@ from rest_framework.response import Response
 
 from campaigns.api.filters import Cursor, WorkerAttemptFilter
 from campaigns.api.openapi import errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.serializers import AttemptOfCampaignSerializer
 from campaigns.api.views_workers import FleetWorkerSerializer
@@ -80,8 +79,6 @@ class WorkerView(GenericAPIView[Worker]):
 
     queryset = Worker.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="get_worker",
@@ -111,7 +108,6 @@ class WorkerAttemptsView(ListAPIView[Attempt]):
 
     queryset = Attempt.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
     serializer_class = AttemptOfCampaignSerializer
     filterset_class = WorkerAttemptFilter
     pagination_class = Cursor

@@ -16,7 +16,6 @@ from rest_framework.response import Response
 
 from campaigns.api.filters import Cursor
 from campaigns.api.openapi import errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.clock import database_now
 from workers import steering
@@ -82,7 +81,6 @@ class WorkersView(ListAPIView[Worker]):
 
     queryset = Worker.objects.order_by("name")
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
     serializer_class = FleetWorkerSerializer
     filterset_class = WorkerFilter
     pagination_class = Cursor
@@ -105,8 +103,6 @@ class WorkerVerbView(GenericAPIView[Worker]):
 
     queryset = Worker.objects.all()
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     def change(self, verb: Callable[..., None]) -> Response:
         worker, now = self.get_object(), database_now()
