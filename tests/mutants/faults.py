@@ -44,6 +44,23 @@ FAULTS: Final = (
         "postgresql",
     ),
     Mutant(
+        "faults: what a frozen agent hands in is not kept as late",
+        "campaigns/lifecycle/submissions.py",
+        "        end_attempt(attempt, AttemptOutcome.LATE, now=now, **_report(body))\n",
+        "",
+        (NETWORK, "-k", "what_a_frozen_agent_hands_in"),
+        "postgresql",
+    ),
+    Mutant(
+        "faults: a submission leaves its mark before its transaction",
+        "campaigns/lifecycle/submissions.py",
+        "    with transaction.atomic():\n        attempt = find_attempt(worker, lease_id)\n",
+        "    Attempt.objects.filter(lease_id=lease_id).update(submission_digest=digest)\n"
+        "    with transaction.atomic():\n        attempt = find_attempt(worker, lease_id)\n",
+        ("tests/test_faults_processes.py", "-k", "killed_within_a_submission"),
+        "postgresql",
+    ),
+    Mutant(
         "faults: the server tells all idle agents to wait equally long",
         "campaigns/api/serializers_agent.py",
         "    return idle * random.uniform(0.5, 1.5)",
@@ -55,6 +72,13 @@ FAULTS: Final = (
         "workers/agent/backoff.py",
         "        wait = random.uniform(0.5, 1.0) * longest",
         "        wait = longest",
+        RECONNECT,
+    ),
+    Mutant(
+        "faults: agents without a server ask more often than it told them to",
+        "workers/agent/backoff.py",
+        "        self._first_seconds = max(self._usual_first_seconds, pace_seconds)",
+        "        self._first_seconds = self._usual_first_seconds",
         RECONNECT,
     ),
     Mutant(

@@ -172,6 +172,13 @@ HELD: Final = (
         HISTORIES,
     ),
     Mutant(
+        "expire: the longest overdue comes last",
+        LEASES,
+        'overdue = Task.objects.overdue(now).order_by("lease_expires_at")',
+        'overdue = Task.objects.overdue(now).order_by("-lease_expires_at")',
+        ("tests/test_expire.py",),
+    ),
+    Mutant(
         "expire: a renewal that came first does not count",
         LEASES,
         "guarded = Task.objects.overdue(now).filter(pk=task.pk, lease_id=task.lease_id)",

@@ -21,6 +21,7 @@ from typing import Final
 from tests.mutants.agent import AGENT
 from tests.mutants.campaigns import ENDS, LINES
 from tests.mutants.containment import CONTAINMENT
+from tests.mutants.doors import DOORS
 from tests.mutants.faults import FAULTS
 from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.mutant import Mutant
@@ -30,7 +31,7 @@ from tests.mutants.uploads import UPLOADS
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *ENDS, *LINES),
-    *(*UPLOADS, *AGENT, *CONTAINMENT, *FAULTS),
+    *(*DOORS, *UPLOADS, *AGENT, *CONTAINMENT, *FAULTS),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4

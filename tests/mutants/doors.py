@@ -1,0 +1,173 @@
+"""Guards at the server's doors: bodies, callers, strangers' texts, and a database that is away."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+PARSER: Final = "campaigns/api/parsers.py"
+ERRORS: Final = "campaigns/api/errors.py"
+PERMISSIONS: Final = "campaigns/api/permissions.py"
+BODIES: Final = ("tests/test_parsers.py",)
+DATABASE: Final = ("tests/test_database_errors.py",)
+FUZZ: Final = ("tests/test_api_fuzz.py",)
+WHO_MAY: Final = ("tests/test_authorisation.py", "-k", "who_gets_in and api")
+
+DOORS: Final = (
+    Mutant(
+        "body: the framework's own parser reads it",
+        "xeenet_site/settings.py",
+        '["campaigns.api.parsers.StrictJSONParser"]',
+        '["rest_framework.parsers.JSONParser"]',
+        ("tests/test_api_hostile.py", "-k", "hostile_body_is_refused"),
+    ),
+    Mutant(
+        "body: NaN passes",
+        PARSER,
+        "            parse_constant=_refuse_constant,\n",
+        "",
+        BODIES,
+    ),
+    Mutant(
+        "body: a number beyond double passes",
+        PARSER,
+        "    if not math.isfinite(number):",
+        "    if False:",
+        BODIES,
+    ),
+    Mutant(
+        "body: a number beyond 64 bits passes",
+        PARSER,
+        "    if not -MAX_INTEGER - 1 <= number <= MAX_INTEGER:",
+        "    if False:",
+        BODIES,
+    ),
+    Mutant(
+        "body: a number of any length is read",
+        PARSER,
+        '    if len(literal.lstrip("-")) > MAX_INTEGER_DIGITS:',
+        "    if False:",
+        BODIES,
+    ),
+    Mutant(
+        "body: NUL and half surrogates pass",
+        PARSER,
+        "    _check_escapes(text)\n",
+        "",
+        BODIES,
+    ),
+    Mutant(
+        "body: the second of two equal keys wins",
+        PARSER,
+        "    if len(result) < len(pairs):",
+        "    if False:",
+        BODIES,
+    ),
+    Mutant(
+        "body: any depth is followed",
+        PARSER,
+        "    _check_nesting(text)\n",
+        "",
+        BODIES,
+    ),
+    Mutant(
+        "body: any size is read",
+        PARSER,
+        "        if len(body) > MAX_BODY_BYTES:",
+        "        if False:",
+        BODIES,
+    ),
+    Mutant(
+        "body: bad UTF-8 is replaced",
+        PARSER,
+        'body.decode("utf-8")',
+        'body.decode("utf-8", "replace")',
+        BODIES,
+    ),
+    Mutant(
+        "body: true passes for a number",
+        "workers/api/fields.py",
+        "        if type(data) not in {int, float} or not math.isfinite(data):",
+        "        if not isinstance(data, int | float):",
+        ("tests/test_api_heartbeat.py",),
+    ),
+    Mutant(
+        "fuzz: a lease that nobody knows is an error of the server",
+        ERRORS,
+        "    (LeaseUnknown, 404, ErrorCode.NOT_FOUND),\n",
+        "",
+        FUZZ,
+    ),
+    Mutant(
+        "fuzz: an answer that the document does not tell of",
+        "campaigns/api/serializers_agent.py",
+        '        "reason": claim.reason,\n',
+        '        "reason": len(claim.reason),\n',
+        FUZZ,
+    ),
+    Mutant(
+        "database: its absence is an error of the server",
+        ERRORS,
+        "    (OperationalError, 503, ErrorCode.DATABASE_UNAVAILABLE),\n",
+        "",
+        DATABASE,
+    ),
+    Mutant(
+        "database: its absence without when to come again",
+        ERRORS,
+        '        headers["Retry-After"] = str(retry_after())\n',
+        "        pass\n",
+        DATABASE,
+    ),
+    Mutant(
+        "database: a kept connection that it ended is used once more",
+        "xeenet_site/databases.py",
+        '        "CONN_HEALTH_CHECKS": True,\n',
+        "",
+        ("tests/test_security_headers.py", "-k", "production_passes_every_check"),
+    ),
+    Mutant(
+        "callers: a disabled worker works on",
+        "workers/authentication.py",
+        "        if worker.state == WorkerState.DISABLED:",
+        "        if False:",
+        WHO_MAY,
+    ),
+    Mutant(
+        "callers: strangers who may read may write",
+        PERMISSIONS,
+        "        return request.method in SAFE_METHODS and anonymous and settings",
+        "        return anonymous and settings",
+        WHO_MAY,
+    ),
+    Mutant(
+        "callers: a new route without a row",
+        "campaigns/api/urls.py",
+        '    path("audit", account.AuditView.as_view(), name="api-audit"),\n',
+        '    path("audit", account.AuditView.as_view(), name="api-audit"),\n'
+        '    path("also/audit", account.AuditView.as_view(), name="api-also-audit"),\n',
+        WHO_MAY,
+    ),
+    Mutant(
+        "texts: pages show HTML that somebody wrote",
+        "xeenet_site/settings.py",
+        '        "APP_DIRS": True,\n        "OPTIONS": {\n',
+        '        "APP_DIRS": True,\n        "OPTIONS": {\n            "autoescape": False,\n',
+        ("tests/test_page_hostile_text.py", "-k", "verbatim"),
+    ),
+    Mutant(
+        "texts: a spreadsheet runs what a cell says",
+        "workers/csv_text.py",
+        "    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):",
+        "    if False:",
+        ("tests/test_command_export_results.py", "-k", "spreadsheet_would_run"),
+    ),
+    Mutant(
+        "texts: pages may hold scripts",
+        "xeenet_site/security.py",
+        '    "script-src": [SELF],\n',
+        '    "script-src": [SELF, "\'unsafe-inline\'"],\n',
+        ("tests/test_security_headers.py", "-k", "no_policy_lets"),
+    ),
+)
