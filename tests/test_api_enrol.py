@@ -38,6 +38,7 @@ def test_an_invitation_becomes_a_worker_whose_token_is_shown_once_and_stored_as_
     )
 
     assert answer.status_code == 201, answer.json()
+    assert answer.headers["Cache-Control"] == "no-store"
     worker = Worker.objects.get()
     reply = answer.json()
     assert (reply["worker_id"], reply["name"]) == (worker.pk, "lab-7")

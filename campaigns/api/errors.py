@@ -32,7 +32,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from campaigns.api.parsers import MAX_BODY_BYTES, PayloadTooLarge
+from campaigns.api.parsers import PayloadTooLarge
 from campaigns.lifecycle.errors import (
     InvalidCampaign,
     LeaseLost,
@@ -177,8 +177,6 @@ def error_text(error: Exception) -> str:
     if isinstance(error, exceptions.Throttled):
         wait = int(getattr(error, "wait", None) or RETRY_AFTER_SECONDS)
         return f"You ask too often; the next such request is answered in {wait} s."
-    if isinstance(error, PayloadTooLarge):
-        return f"The body is larger than {MAX_BODY_BYTES} bytes; send less at once."
     if isinstance(error, exceptions.NotAuthenticated):
         return (
             "This needs somebody this server knows: people sign in or send a personal token "

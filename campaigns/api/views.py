@@ -10,7 +10,6 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
-from rest_framework import status
 from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -20,7 +19,7 @@ from campaigns import steering
 from campaigns.api.filters import CampaignFilter, Cursor, SortedList
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
-from campaigns.api.requests import body, person
+from campaigns.api.requests import body, made, person
 from campaigns.api.serializers import CampaignDetailSerializer, CampaignSerializer
 from campaigns.api.serializers_agent import ClaimReplySerializer, claim_reply
 from campaigns.api.serializers_requests import (
@@ -68,10 +67,7 @@ class CampaignsView(SortedList, ListAPIView[Campaign]):
     def post(self, request: Request) -> Response:
         spec = body(CampaignSpecSerializer, request)
         campaign = steering.create_campaign(person(request), spec, now=database_now())
-        location = {"Location": reverse("api-campaign", args=[campaign.pk])}
-        return Response(
-            campaign_detail(campaign.pk), status=status.HTTP_201_CREATED, headers=location
-        )
+        return made(campaign_detail(campaign.pk), at=reverse("api-campaign", args=[campaign.pk]))
 
 
 class CampaignView(GenericAPIView[Campaign]):

@@ -20,12 +20,12 @@ from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from campaigns import lifecycle
 from campaigns.api.openapi import ErrorSerializer, errors
 from campaigns.api.permissions import IsSignedInOrWorker, IsWorker
+from campaigns.api.requests import body, made_with_secret
 from campaigns.api.serializers_agent import (
     ClaimReplySerializer,
     ClaimRequestSerializer,
@@ -99,7 +99,7 @@ class EnrolView(APIView):
         responses={201: EnrolReplySerializer, 400: ErrorSerializer, 403: ErrorSerializer},
     )
     def post(self, request: Request) -> Response:
-        data = _validated(EnrolRequestSerializer, request)
+        data = body(EnrolRequestSerializer, request)
         worker, token = worker_lifecycle.enrol(
             data["enrolment_token"],
             now=database_now(),
@@ -107,8 +107,7 @@ class EnrolView(APIView):
             hardware=data.get("hardware"),
             agent_version=data.get("agent_version", ""),
         )
-        reply = {"worker_id": worker.pk, "name": worker.name, "token": token}
-        return Response(reply, status=status.HTTP_201_CREATED)
+        return made_with_secret({"worker_id": worker.pk, "name": worker.name, "token": token})
 
 
 class MeView(AgentView):
@@ -151,7 +150,7 @@ class ClaimView(AgentView):
         responses={200: ClaimReplySerializer, **errors(400, 403)},
     )
     def post(self, request: Request) -> Response:
-        data, now = _validated(ClaimRequestSerializer, request), database_now()
+        data, now = body(ClaimRequestSerializer, request), database_now()
         worker_lifecycle.see(self.worker, now=now, boot_id=data["boot_id"])
         worker_lifecycle.describe(
             self.worker,
@@ -178,7 +177,7 @@ class HeartbeatView(LeaseHolderView):
         responses={200: HeartbeatReplySerializer, **errors(400, 403, 404)},
     )
     def post(self, request: Request) -> Response:
-        data, now = _validated(HeartbeatRequestSerializer, request), database_now()
+        data, now = body(HeartbeatRequestSerializer, request), database_now()
         worker = self.worker
         worker_lifecycle.see(worker, now=now, boot_id=data["boot_id"])
         answers = []
@@ -208,7 +207,7 @@ class ResultView(LeaseHolderView):
         },
     )
     def put(self, request: Request, lease_id: uuid.UUID) -> Response:
-        data, now = _validated(SubmissionSerializer, request), database_now()
+        data, now = body(SubmissionSerializer, request), database_now()
         worker = self.worker
         worker_lifecycle.see(worker, now=now)
         answer = lifecycle.submit(worker, lease_id, cast(Submission, data), now=now)
@@ -229,7 +228,7 @@ class ReleaseView(LeaseHolderView):
         responses={200: SubmissionReplySerializer, **errors(400, 403, 404, 409)},
     )
     def post(self, request: Request, lease_id: uuid.UUID) -> Response:
-        data, now = _validated(ReleaseRequestSerializer, request), database_now()
+        data, now = body(ReleaseRequestSerializer, request), database_now()
         worker = self.worker
         worker_lifecycle.see(worker, now=now)
         lifecycle.release(worker, lease_id, now=now, reason=data.get("reason", ""))
@@ -324,11 +323,3 @@ class DatasetView(DownloadView):
             content_type="application/octet-stream",
             headers=_file_headers(sha256),
         )
-
-
-def _validated(serializer_class: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
-    """Return the request's body in the serializer's shape. Raises ValidationError."""
-    serializer = serializer_class(data=request.data)
-    serializer.is_valid(raise_exception=True)
-    data: dict[str, Any] = serializer.validated_data
-    return data

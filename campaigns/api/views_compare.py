@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns import comparison
+from campaigns.api.filters import MAX_ID
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
@@ -26,7 +27,6 @@ from campaigns.charts_compare import (
 from campaigns.models import Task
 
 FEWEST: Final = 2
-MAX_ID: Final = 2**63 - 1
 
 
 class NumbersField(serializers.CharField):

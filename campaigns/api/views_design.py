@@ -8,7 +8,7 @@ from typing import Any
 
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, status
+from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import IsAuthenticated
@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from campaigns import previews, steering
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
-from campaigns.api.requests import body, person
+from campaigns.api.requests import body, made, person
 from campaigns.api.serializers import CampaignDetailSerializer
 from campaigns.api.serializers_requests import (
     CampaignChangesSerializer,
@@ -103,18 +103,16 @@ class CatalogView(GenericAPIView[Any]):
 def _datasets() -> list[dict[str, Any]]:
     """Return the catalog's data sets, then the others that are stored, by name."""
     stored = {one.sha256: one for one in Dataset.objects.order_by("name")}
-    known = {
-        one.sha256: {"name": one.name, "sha256": one.sha256, "size_bytes": one.size_bytes}
-        for one in catalog.all_datasets()
-    }
-    others = {
-        one.sha256: {"name": one.name, "sha256": one.sha256, "size_bytes": one.size_bytes}
-        for one in stored.values()
-        if one.sha256 not in known
-    }
+    known = {one.sha256: one for one in catalog.all_datasets()}
     return [
-        one | {"is_stored": sha256 in stored and bool(stored[sha256].file)}
-        for sha256, one in (known | others).items()
+        {
+            "name": one.name,
+            "sha256": sha256,
+            "size_bytes": one.size_bytes,
+            "is_stored": sha256 in stored and bool(stored[sha256].file),
+        }
+        # First the catalog's, so that it begins; again, so that its names win.
+        for sha256, one in (known | stored | known).items()
     ]
 
 
@@ -305,13 +303,11 @@ class CloneView(GenericAPIView[Campaign]):
     )
     def post(self, request: Request, pk: int) -> Response:
         cloned = self.get_object()
-        serializer = CampaignChangesSerializer(data=request.data, partial=True)
-        serializer.is_valid(raise_exception=True)
+        changes = body(CampaignChangesSerializer, request, partial=True)
         campaign = steering.create_campaign(
             person(request),
-            spec_of(cloned, **serializer.validated_data),
+            spec_of(cloned, **changes),
             now=database_now(),
             detail=f"clone of campaign {cloned.pk}",
         )
-        location = {"Location": reverse("api-campaign", args=[campaign.pk])}
-        return Response(campaign_detail(campaign.pk), status.HTTP_201_CREATED, headers=location)
+        return made(campaign_detail(campaign.pk), at=reverse("api-campaign", args=[campaign.pk]))

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, status
+from rest_framework import serializers
 from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -20,7 +20,7 @@ from campaigns import steering
 from campaigns.api.filters import Cursor, ProgressFilter
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
-from campaigns.api.requests import person
+from campaigns.api.requests import made, person
 from campaigns.api.serializers import TaskDetailSerializer
 from campaigns.api.views_tasks import TaskVerbView, task_detail
 from campaigns.bundles import bundle_name, task_bundle
@@ -104,5 +104,4 @@ class RunAgainView(TaskVerbView):
     def post(self, request: Request, pk: int) -> Response:
         task = self.get_object()
         added = steering.enqueue(person(request), task.campaign, task.params, now=database_now())
-        location = {"Location": reverse("api-task", args=[added.pk])}
-        return Response(task_detail(added.pk), status=status.HTTP_201_CREATED, headers=location)
+        return made(task_detail(added.pk), at=reverse("api-task", args=[added.pk]))

@@ -9,7 +9,6 @@ from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
-from rest_framework import status
 from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -19,7 +18,7 @@ from campaigns import spread, steering
 from campaigns.api.filters import AttemptFilter, Cursor, SortedList, TaskFilter
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
-from campaigns.api.requests import body, person
+from campaigns.api.requests import body, made, person
 from campaigns.api.serializers import (
     AttemptOfCampaignSerializer,
     TaskDetailSerializer,
@@ -64,8 +63,7 @@ class TasksView(SortedList, ListAPIView[Task]):
         campaign = get_object_or_404(Campaign, pk=pk)
         point = body(PointSerializer, request)
         task = steering.enqueue(person(request), campaign, now=database_now(), **point)
-        location = {"Location": reverse("api-task", args=[task.pk])}
-        return Response(task_detail(task.pk), status=status.HTTP_201_CREATED, headers=location)
+        return made(task_detail(task.pk), at=reverse("api-task", args=[task.pk]))
 
 
 class TaskView(GenericAPIView[Task]):

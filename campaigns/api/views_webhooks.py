@@ -18,7 +18,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns.api.filters import Cursor, DeliveryFilter, WebhookFilter
+from campaigns.api.filters import MAX_ID, Cursor, DeliveryFilter, WebhookFilter
 from campaigns.api.openapi import errors
 from campaigns.api.requests import body, made_with_secret, person
 from campaigns.api.serializers_requests import KnownFieldsSerializer
@@ -89,7 +89,7 @@ class WebhookRequestSerializer(KnownFieldsSerializer[dict[str, Any]]):
         required=False,
         allow_null=True,
         min_value=1,
-        max_value=2**63 - 1,
+        max_value=MAX_ID,
         help_text="Null or absent: of every campaign.",
     )
 
@@ -184,9 +184,7 @@ class WebhookView(GenericAPIView[Webhook]):
     )
     def patch(self, request: Request, pk: int) -> Response:
         hook = _shown(request, pk)
-        serializer = WebhookRequestSerializer(data=request.data, partial=True)
-        serializer.is_valid(raise_exception=True)
-        asked = serializer.validated_data
+        asked = body(WebhookRequestSerializer, request, partial=True)
         told = {"url": hook.url, "events": hook.events, "campaign_id": hook.campaign_id} | asked
         with _address_errors():
             hooks.edit(

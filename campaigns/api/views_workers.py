@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
-from django.contrib.auth.models import User
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -17,6 +16,7 @@ from rest_framework.response import Response
 from campaigns.api.filters import Cursor
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
+from campaigns.api.requests import person
 from campaigns.clock import database_now
 from workers import steering
 from workers.api.serializers import HardwareSerializer
@@ -106,7 +106,7 @@ class WorkerVerbView(GenericAPIView[Worker]):
 
     def change(self, verb: Callable[..., None]) -> Response:
         worker, now = self.get_object(), database_now()
-        verb(cast(User, self.request.user), worker, now=now)
+        verb(person(self.request), worker, now=now)
         worker.refresh_from_db()
         return Response(FleetWorkerSerializer(worker, context={"now": now}).data)
 
