@@ -117,6 +117,19 @@ def test_the_tabs_and_their_filters_work_by_keyboard(
     assert "added tasks" in page.locator("#log tbody").inner_text()
 
 
+def test_the_whole_hash_is_copied_where_its_first_letters_stand(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    campaign = study()
+    page = browser_page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(live_server.url + campaign.get_absolute_url())
+    for what, sha256 in (("script", campaign.package_id), ("dataset", campaign.dataset_id)):
+        page.click(f"[data-copy={what}-sha256]")
+        page.wait_for_selector(f"[data-copy={what}-sha256]:has-text('Copied')")
+        assert page.evaluate("navigator.clipboard.readText()") == sha256
+
+
 def test_adding_tasks_asks_how_many_and_a_no_adds_none(
     browser_page: Page, live_server: LiveServer
 ) -> None:
