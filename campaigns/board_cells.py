@@ -6,7 +6,7 @@ most of the page's time; here each is one call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -52,14 +52,23 @@ class Cells:
     time: SafeString
 
 
-def cells(lines: Iterable[Line], varying: Sequence[str]) -> list[Cells]:
-    """Return the cells of each line; `varying` names the params that have a column."""
+def cells(lines: Iterable[Line], varying: Sequence[str], whole: Collection[str]) -> list[Cells]:
+    """Return the cells of each line.
+
+    `varying` names the params that have a column, `whole` those among them aligned as numbers.
+    """
     # Every address differs in its number alone.
     url = reverse("task", args=[0])
-    return [_cells(line, varying, url) for line in lines]
+    tags = [
+        f'<td class="{"number " if name in whole else ""}mono'
+        f'{" wide-only" if place >= PARAMS_ON_A_PHONE else ""}">'
+        for place, name in enumerate(varying)
+    ]
+    params = list(zip(varying, tags, strict=True))
+    return [_cells(line, params, url) for line in lines]
 
 
-def _cells(line: Line, varying: Sequence[str], url: str) -> Cells:
+def _cells(line: Line, params: Sequence[tuple[str, str]], url: str) -> Cells:
     task_id = str(line.task_id)
     return Cells(
         task_id=_plain(task_id),
@@ -68,7 +77,7 @@ def _cells(line: Line, varying: Sequence[str], url: str) -> Cells:
         rank=_rank(line),
         val_bpb=unknown(line.reason) if line.val_bpb is None else _plain(bpb(line.val_bpb)),
         note=_note(line),
-        params=_params(line, varying),
+        params=_params(line, params),
         seed=_plain(str(line.seed)),
         steps=_number(line.steps),
         tokens=_number(line.tokens),
@@ -97,12 +106,9 @@ def _why(standing: Standing, reason: str) -> SafeString:
     return format_html(' {} <span class="soft small">{}</span>', chip(state, word, reason), detail)
 
 
-def _params(line: Line, varying: Sequence[str]) -> SafeString:
-    written = [
-        f'<td class="mono{" wide-only" if place >= PARAMS_ON_A_PHONE else ""}">'
-        f"{escape(value(line.params.get(name)))}</td>"
-        for place, name in enumerate(varying)
-    ]
+def _params(line: Line, params: Sequence[tuple[str, str]]) -> SafeString:
+    """Write a cell for each param: its name, and the tag that opens its cell."""
+    written = [f"{tag}{escape(value(line.params.get(name)))}</td>" for name, tag in params]
     return mark_safe("".join(written))  # noqa: S308 - each value is escaped
 
 

@@ -66,6 +66,8 @@ def importance_figure(found: Importance) -> Figure:
             "x": [one.share for one in rows],
             "y": names,
             "marker": {"color": MEASURED, "size": 11},
+            # A dot at 0 stands on the axis, whole.
+            "cliponaxis": False,
             **hover,
         },
     ]

@@ -191,6 +191,21 @@ def varying_params(campaign: Campaign) -> tuple[list[str], dict[str, Any]]:
     return varying, constant
 
 
+def whole_params(campaign: Campaign) -> set[str]:
+    """Return the names of the params that are whole numbers wherever they are sampled.
+
+    Only such line up by their last digit; fractions of many lengths line up by their first.
+    """
+    return {one["name"] for one in campaign.search_space["parameters"] if _is_whole(one)}
+
+
+def _is_whole(parameter: dict[str, Any]) -> bool:
+    if parameter["type"] == "choice":
+        # A bool is an int to Python alone.
+        return all(type(value) is int for value in parameter["values"])
+    return bool(parameter["type"] == "int")
+
+
 def _first_value(parameter: dict[str, Any]) -> tuple[Any, bool]:
     """Return a parameter's first value and whether there is another."""
     if parameter["type"] == "choice":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +20,6 @@ class Head:
     label: str
     unit: str = ""
     is_number: bool = False
-    is_param: bool = False
     # Hidden on a phone.
     wide_only: bool = False
     sortable: bool = True
@@ -37,7 +36,6 @@ class Column:
     # "ascending", "descending", or "" when the table is sorted by another column.
     direction: str
     is_number: bool
-    is_param: bool
     wide_only: bool
 
 
@@ -59,7 +57,6 @@ def _column(head: Head, sort: str) -> Column:
         asks_for if head.sortable and sort else "",
         direction,
         head.is_number,
-        head.is_param,
         head.wide_only,
     )
 
@@ -84,10 +81,18 @@ CAMPAIGN_HEADS: Final = (
 )
 
 
-def leaderboard_heads(varying: Sequence[str]) -> list[Head]:
-    """Return the leaderboard's columns; their keys are the sorts of `leaderboard.rank`."""
+def leaderboard_heads(varying: Sequence[str], whole: Collection[str]) -> list[Head]:
+    """Return the leaderboard's columns; their keys are the sorts of `leaderboard.rank`.
+
+    Of the params in `varying`, those in `whole` are aligned as numbers.
+    """
     params = [
-        Head(PARAM_PREFIX + name, name, is_param=True, wide_only=number >= PARAMS_ON_A_PHONE)
+        Head(
+            PARAM_PREFIX + name,
+            name,
+            is_number=name in whole,
+            wide_only=number >= PARAMS_ON_A_PHONE,
+        )
         for number, name in enumerate(varying)
     ]
     return [

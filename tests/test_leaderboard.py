@@ -92,6 +92,20 @@ def test_varying_params_are_those_that_can_differ_in_the_order_of_the_space() ->
     assert constant == {"fixed": 0.5, "one_step": 2, "kind": "adam"}
 
 
+def test_whole_params_are_those_that_never_have_a_fraction_or_a_word() -> None:
+    space = {
+        "parameters": [
+            {"name": "lr", "type": "float", "low": 1, "high": 2},
+            {"name": "layers", "type": "int", "low": 2, "high": 4},
+            {"name": "width", "type": "choice", "values": [64, 128]},
+            {"name": "scale", "type": "choice", "values": [1, 0.5]},
+            {"name": "kind", "type": "choice", "values": [1, "adam"]},
+            {"name": "flag", "type": "choice", "values": [True, False]},
+        ]
+    }
+    assert leaderboard.whole_params(campaign(search_space=space)) == {"layers", "width"}
+
+
 def test_any_column_sorts_the_same_ranks_in_the_database() -> None:
     one = active_campaign(4)
     for value, steps in ((3.0, 40), (2.5, 10), (2.0, 30), (3.5, 10)):

@@ -70,6 +70,12 @@ def unknown(why: str) -> SafeString:
     return format_html('<abbr class="soft" title="{}">—</abbr>', why)
 
 
+@register.filter
+def told(text: str | None) -> str:
+    """Write what an agent told about its machine."""
+    return text or unknown("its agent did not tell")
+
+
 def _number_filter(write: Callable[[Any], str]) -> Callable[..., str]:
     """Register a filter that takes the reason to show where there is no number."""
 

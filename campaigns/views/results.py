@@ -127,7 +127,8 @@ def _leaderboard(
     request: HttpRequest, shown: Campaign, varying: list[str], progress: CampaignProgress
 ) -> dict[str, Any]:
     """Return the asked-for page of the leaderboard, in the order and of the kinds asked for."""
-    heads = leaderboard_heads(varying)
+    whole = leaderboard.whole_params(shown)
+    heads = leaderboard_heads(varying, whole)
     asked = _asked(request, heads)
     counted = board.counts(shown, asked, failed=progress.failed)
     paginator: Paginator[Cells] = Paginator((), ROWS_PER_PAGE)
@@ -138,7 +139,7 @@ def _leaderboard(
     ranked = [kind for kind in leaderboard.kinds(shown) if kind.is_ranked]
     return {
         "columns": columns(heads, asked.sort),
-        "rows": cells(lines, varying),
+        "rows": cells(lines, varying, whole),
         "page": page,
         "asked": asked,
         "states": _states(counted, asked),
