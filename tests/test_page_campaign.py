@@ -67,6 +67,17 @@ def test_a_campaign_without_a_result_says_what_to_wait_for(client: Client) -> No
     assert "No measured result yet" in page
 
 
+def test_the_mark_of_a_subset_is_explained_below_the_table_where_one_stands(
+    client: Client,
+) -> None:
+    campaign = factories.active_campaign(2)
+    run_all(campaign, 3.0)
+    assert "subset-note" not in page_of(client, campaign)
+    nats = 2.0 * 16_384 * 0.6931471805599453
+    run_all(campaign, 2.0, eval_bytes=16_384, eval_tokens=16_384, eval_nll_nats=nats)
+    assert "* evaluated on a fixed subset" in page_of(client, campaign)
+
+
 def test_the_leaderboard_ranks_by_val_bpb(client: Client) -> None:
     campaign = factories.active_campaign(3)
     run_all(campaign, 3.3, 3.1, 3.2)

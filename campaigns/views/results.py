@@ -145,6 +145,7 @@ def _leaderboard(
         "states": _states(counted, asked),
         "devices": sorted({kind.device for kind in ranked}),
         "evaluations": EVALUATIONS if len({kind.is_subset for kind in ranked}) > 1 else (),
+        "has_subsets": any(kind.is_subset for kind in ranked),
     }
 
 
