@@ -11,6 +11,7 @@ from import_export.formats.base_formats import CSV, JSON
 from import_export.resources import ModelResource
 from tablib import Dataset
 
+from campaigns.exports import MEASURED
 from campaigns.models import Result
 from workers.csv_text import csv_lines
 
@@ -35,19 +36,7 @@ class ResultResource(ModelResource):
             "number",
             "seed",
             "params",
-            "val_bpb",
-            "is_ranked",
-            "diverged",
-            "simulated",
-            "train_loss",
-            "eval_bytes",
-            "eval_is_subset",
-            "steps_completed",
-            "tokens_trained",
-            "model_params",
-            "wall_time_seconds",
-            "device_used",
-            "stop_reason",
+            *MEASURED,
             "worker",
             "created_at",
         )

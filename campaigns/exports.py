@@ -11,6 +11,24 @@ from campaigns.statements import long_statement
 from workers import csv_text
 
 CHUNK_ROWS: Final = 1_000
+# What a result says itself, under the names and in the order of every file and answer.
+MEASURED: Final = (
+    "val_bpb",
+    "is_ranked",
+    "diverged",
+    "simulated",
+    "train_loss",
+    "eval_nll_nats",
+    "eval_bytes",
+    "eval_tokens",
+    "eval_is_subset",
+    "steps_completed",
+    "tokens_trained",
+    "model_params",
+    "wall_time_seconds",
+    "device_used",
+    "stop_reason",
+)
 _PARAM_PREFIX: Final = "param."
 # Of the script's own line: what says how a value came about and has no column of its own.
 _METRIC_NAMES: Final = (
@@ -25,6 +43,10 @@ _METRIC_NAMES: Final = (
 )
 
 
+def _measured(name: str) -> Callable[[Campaign, Result], Any]:
+    return lambda _, result: getattr(result, name)
+
+
 _FIELDS: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
     "campaign": lambda campaign, _: campaign.name,
     "experiment": lambda campaign, _: campaign.experiment,
@@ -33,21 +55,7 @@ _FIELDS: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
     "number": lambda _, result: result.task.number,
     "seed": lambda _, result: result.task.seed,
     "time_budget_seconds": lambda campaign, _: campaign.time_budget_seconds,
-    "val_bpb": lambda _, result: result.val_bpb,
-    "is_ranked": lambda _, result: result.is_ranked,
-    "diverged": lambda _, result: result.diverged,
-    "simulated": lambda _, result: result.simulated,
-    "train_loss": lambda _, result: result.train_loss,
-    "eval_nll_nats": lambda _, result: result.eval_nll_nats,
-    "eval_bytes": lambda _, result: result.eval_bytes,
-    "eval_tokens": lambda _, result: result.eval_tokens,
-    "eval_is_subset": lambda _, result: result.eval_is_subset,
-    "steps_completed": lambda _, result: result.steps_completed,
-    "tokens_trained": lambda _, result: result.tokens_trained,
-    "model_params": lambda _, result: result.model_params,
-    "wall_time_seconds": lambda _, result: result.wall_time_seconds,
-    "device_used": lambda _, result: result.device_used,
-    "stop_reason": lambda _, result: result.stop_reason,
+    **{name: _measured(name) for name in MEASURED},
     "worker": lambda _, result: result.attempt.worker.name,
     "created_at": lambda _, result: result.created_at.isoformat(),
 }

@@ -59,6 +59,11 @@ def test_a_json_file_keeps_numbers_as_numbers_and_params_as_an_object(operator: 
     (row,) = exported(operator, JSON).json()
     assert (row["val_bpb"], row["seed"], row["simulated"]) == (3.125, task.seed, False)
     assert row["params"] == task.params
+    # From these two the value follows.
+    assert (row["eval_nll_nats"], row["eval_bytes"]) == (
+        task.result.eval_nll_nats,
+        task.result.eval_bytes,
+    )
 
 
 def test_no_cell_is_a_formula(operator: Client) -> None:

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from campaigns import board
 from campaigns.api.serializers_agent import DatasetReferenceSerializer
+from campaigns.exports import MEASURED
 from campaigns.models import Attempt, Campaign, FailureClass, PackageOrigin, Result, Task
 from workers.models import ISOLATION_CHOICES
 
@@ -117,21 +118,7 @@ class ResultSerializer(serializers.ModelSerializer[Result]):
             "task_number",
             "params",
             "seed",
-            "val_bpb",
-            "is_ranked",
-            "diverged",
-            "simulated",
-            "train_loss",
-            "eval_nll_nats",
-            "eval_bytes",
-            "eval_tokens",
-            "eval_is_subset",
-            "steps_completed",
-            "tokens_trained",
-            "model_params",
-            "wall_time_seconds",
-            "device_used",
-            "stop_reason",
+            *MEASURED,
             "worker",
             "created_at",
             "metrics",
