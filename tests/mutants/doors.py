@@ -121,6 +121,14 @@ DOORS: Final = (
         DATABASE,
     ),
     Mutant(
+        "database: statements, locks and forgotten transactions take as long as they like",
+        "xeenet_site/databases.py",
+        'filter(None, (flags, given.get("options")))',
+        'filter(None, ("", given.get("options")))',
+        (*DATABASE, "-k", "servers_connections_carry_the_limits"),
+        "postgresql",
+    ),
+    Mutant(
         "database: a kept connection that it ended is used once more",
         "xeenet_site/databases.py",
         '        "CONN_HEALTH_CHECKS": True,\n',

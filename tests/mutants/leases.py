@@ -187,6 +187,14 @@ HELD: Final = (
         "postgresql",
     ),
     Mutant(
+        "expire: two who look at once each take a lease back",
+        LEASES,
+        "guarded = Task.objects.overdue(now).filter(pk=task.pk, lease_id=task.lease_id)",
+        "guarded = Task.objects.filter(pk=task.pk)",
+        (f"{RACES}::test_sweeps_at_once_take_each_lease_back_once",),
+        "postgresql",
+    ),
+    Mutant(
         "expire: a task can be lost for ever",
         LEASES,
         'lost_attempts__gte=F("max_lost_attempts") - 1',
