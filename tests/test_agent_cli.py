@@ -334,7 +334,8 @@ def test_parallel_scripts_share_processors_and_memory() -> None:
 @pytest.mark.parametrize(
     "argument",
     [
-        *("--parallel=0", "--parallel=65", "--max-tasks=0", "--memory-limit=-1"),
+        *("--parallel=0", "--parallel=65", "--max-tasks=0"),
+        *("--memory-limit=-1", "--disk-limit=inf"),
         *("--server=localhost:8000", "--server=ftp://localhost", "--server=http://"),
     ],
 )

@@ -283,6 +283,12 @@ def test_the_folder_of_a_failed_run_is_kept_when_asked_for(bench: Bench) -> None
     assert (bench.state.kept / attempt.lease_id / "config.json").exists()
 
 
+def test_a_folder_that_cannot_be_kept_does_not_cost_the_result(bench: Bench) -> None:
+    bench.state.kept.write_text("a file where the folder should be")
+    outcome = bench.run(bench.attempt(b"import sys; sys.exit(1)"), keep_failed=True)
+    assert failure_of(outcome)[0] is FailureClass.SCRIPT_ERROR
+
+
 def test_the_folder_of_a_completed_run_is_never_kept(bench: Bench) -> None:
     bench.run(bench.attempt(), keep_failed=True)
     assert not bench.state.kept.exists()

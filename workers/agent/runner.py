@@ -117,8 +117,10 @@ class Runner:
             log.exception("%s: the agent failed", attempt.label)
             problem_text = f"the agent failed: {type(error).__name__}: {error}"
             outcome = _env_failure(FailureClass.ENV_ERROR, problem_text)
-        finally:
+        try:
             self._clean_up(attempt, folder, outcome)
+        except OSError as error:  # must not cost the result
+            log.warning("%s: task folder left, the next start removes it: %s", attempt.label, error)
         if outcome.submission is not None:
             outcome.submission["code_sha256"] = attempt.lease["code_sha256"]
         return outcome
