@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from campaigns.models import (
     ActorKind,
@@ -138,9 +138,16 @@ def _attempts(campaign: Campaign, before: Position | None, limit: int) -> list[E
 
 
 def _people(campaign: Campaign, before: Position | None, limit: int) -> list[Event]:
-    of_tasks = Q(target_kind=_kind(Task), target_id__in=campaign.tasks.order_by().values("pk"))
-    entries = AuditEntry.objects.filter(_of_campaign(campaign) | of_tasks)
-    found = list(_older(entries, "at", PERSON, before)[:limit])
+    # Two questions: in one with an "or", PostgreSQL reads all tasks of the campaign.
+    own_task = Exists(Task.objects.filter(pk=OuterRef("target_id"), campaign=campaign))
+    of_tasks = AuditEntry.objects.filter(own_task, target_kind=_kind(Task))
+    of_campaign = AuditEntry.objects.filter(_of_campaign(campaign))
+    found = [
+        entry
+        for entries in (of_campaign, of_tasks)
+        for entry in _older(entries, "at", PERSON, before)[:limit]
+    ]
+    found = sorted(found, key=lambda one: (one.at, one.pk), reverse=True)[:limit]
     named = [one.target_id for one in found if one.target_kind == _kind(Task)]
     tasks = Task.objects.in_bulk(named) if named else {}
     return [
