@@ -10,7 +10,6 @@ import re
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.db.models import F
 from django.test import Client
 from django.urls import reverse
@@ -28,12 +27,6 @@ pytestmark = pytest.mark.django_db
 
 FRAGMENT = {"HX-Request": "true"}
 HOSTILE = '<script>alert(1)</script> {{ 7*7 }} <b>x</b> \u202egnp.exe \' onload="x" </script>'
-
-
-@pytest.fixture(autouse=True)
-def empty_cache() -> None:
-    """Each test's campaign may have the number of an earlier one."""
-    cache.clear()
 
 
 def campaign_with(results: int, **fields: Any) -> Campaign:

@@ -92,7 +92,7 @@ SUBMITS: Final = (
         SUBMISSIONS,
         'held.filter(**{f"{counter}__gte": F(maximum) - 1})',
         'held.filter(**{f"{counter}__gte": F(maximum)})',
-        ("tests/test_submit.py", "-k", "second_failure"),
+        ("tests/test_submit_failures.py", "-k", "second_failure"),
     ),
     Mutant(
         "failure: the worker's fault is charged to the task",
@@ -120,20 +120,20 @@ SUBMITS: Final = (
         SUBMISSIONS,
         "        if outcome == AttemptOutcome.FAILED and CHARGES[failure_class] is Charge.FAILURE",
         "        if outcome == AttemptOutcome.FAILED",
-        ("tests/test_submit.py", "-k", "failures_of_machines_and_networks"),
+        ("tests/test_submit_failures.py", "-k", "failures_of_machines_and_networks"),
     ),
     Mutant(
         "breaker: what failed before it was resumed pauses a campaign again",
         SUBMISSIONS,
         "    if campaign.resumed_at is not None:",
         "    if campaign.resumed_at is None and campaign.paused_at:",
-        ("tests/test_submit.py::test_a_resumed_campaign_is_judged_by_new_attempts_alone",),
+        ("tests/test_submit_failures.py::test_a_resumed_campaign_is_judged_by_new_attempts_alone",),
     ),
     Mutant(
         "breaker: a worker with a broken environment goes on",
         SUBMISSIONS,
         "        worker_lifecycle.pause_after_env_error(worker, reason, now=now)\n",
         "        worker_lifecycle.see(worker, now=now)\n",
-        ("tests/test_submit.py", "-k", "environment_error"),
+        ("tests/test_submit_failures.py", "-k", "environment_error"),
     ),
 )
