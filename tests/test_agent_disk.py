@@ -10,7 +10,7 @@ import pytest
 from tests.agent_runs import MIB, Run, in_both_tiers, linux_only
 from workers.agent import disk as disk_module
 from workers.agent import execution as execution_module
-from workers.agent.disk import folder_usage, trim_folder
+from workers.agent.disk import folder_usage, remove_folder, trim_folder
 from workers.agent.execution import Ending, Execution, Limits
 from workers.agent.judgement import judge
 from workers.protocol import FailureClass, IsolationTier
@@ -98,3 +98,16 @@ def test_the_oldest_entries_give_way_to_the_bounds(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"newest", "middle"}
     trim_folder(tmp_path, most_bytes=0, most_entries=3)
     assert {path.name for path in tmp_path.iterdir()} == {"newest"}
+
+
+def test_a_folder_without_permissions_is_removed_and_a_link_out_of_it_is_not_followed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "precious").mkdir()
+    folder = tmp_path / "task"
+    (folder / "closed" / "inner").mkdir(parents=True)
+    (folder / "link").symlink_to(tmp_path / "precious")
+    (folder / "closed").chmod(0)
+    assert remove_folder(folder)
+    assert not folder.exists()
+    assert (tmp_path / "precious").exists()

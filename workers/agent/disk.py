@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -59,11 +60,25 @@ def trim_folder(folder: Path, *, most_bytes: int, most_entries: int) -> None:
     for place, (_, path, size) in enumerate(entries):
         total += size
         if place > 0 and (total > most_bytes or place >= most_entries):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):
-                    path.unlink()
+            with contextlib.suppress(OSError):
+                remove_folder(path)
+
+
+def remove_folder(folder: Path) -> bool:
+    """Remove ``folder`` whatever a script did to its permissions; return whether it is gone."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink(missing_ok=True)
+        return True
+    with contextlib.suppress(OSError):
+        folder.chmod(stat.S_IRWXU)
+    for name, subfolders, _ in os.walk(folder):  # top-down: each is opened before it is listed
+        for subfolder in subfolders:
+            path = Path(name, subfolder)
+            with contextlib.suppress(OSError):
+                if not path.is_symlink():
+                    path.chmod(stat.S_IRWXU)
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def _bytes_on_disk(entry: os.DirEntry[str]) -> int:

@@ -58,6 +58,14 @@ class Execution:
     disk_bytes: int = 0  # of the task folder when it was last looked at
     survivors: list[int] = field(default_factory=list)
 
+    @property
+    def last_words(self) -> str:
+        """The last line of stderr that is no progress line, for people."""
+        for line in reversed(self.stderr_tail.splitlines()):
+            if line.strip() and not line.startswith("{"):
+                return line.strip()
+        return "nothing on stderr"
+
 
 def execute(
     command: Sequence[str],

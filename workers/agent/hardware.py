@@ -112,8 +112,8 @@ def _run_probe(
     if execution.ending is not Ending.EXITED:
         return {}, f"the check of torch did not end within {timeout_seconds:g} s"
     if execution.exit_code != 0 or execution.result is None:
-        words = execution.stderr_tail.strip().splitlines() or ["nothing on stderr"]
-        return {}, f"the check of torch ended with {execution.exit_code}: {words[-1]}"
+        said = execution.last_words
+        return {}, f"the check of torch ended with {execution.exit_code}: {said}"
     return execution.result, ""
 
 

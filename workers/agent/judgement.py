@@ -141,7 +141,7 @@ def _unstorable(metrics: dict[str, Any]) -> list[str]:
 
 def _nonzero_exit(execution: Execution, limits: Limits) -> Submission:
     tail, code = execution.stderr_tail, execution.exit_code
-    said = _last_words(tail)
+    said = execution.last_words
     if code == _SIGKILLED:
         message = "the script was killed from outside, most likely by the system for its memory"
         return failure(FailureClass.OOM, message, execution)
@@ -166,11 +166,3 @@ def _no_result_at_budget(limits: Limits) -> str:
         f"told to end at its budget of {limits.time_budget_seconds:g} s, "
         "the script ended without a result"
     )
-
-
-def _last_words(stderr_tail: str) -> str:
-    """Return the last line of stderr that is not a progress line."""
-    for line in reversed(stderr_tail.splitlines()):
-        if line.strip() and not line.startswith("{"):
-            return line.strip()
-    return "nothing on stderr"

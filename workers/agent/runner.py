@@ -21,7 +21,7 @@ from typing import Any, Final
 from workers.agent.attempt import Attempt, StopReason
 from workers.agent.client import Client, LeaseLost, ServerError, ServerUnavailable
 from workers.agent.datasets import cached_dataset, cached_dataset_path, fetch_dataset
-from workers.agent.disk import free_bytes, trim_folder
+from workers.agent.disk import free_bytes, remove_folder, trim_folder
 from workers.agent.environment import script_environment
 from workers.agent.execution import MAX_DISK_BYTES, Ending, Execution, Limits, execute
 from workers.agent.hardware import Machine
@@ -29,7 +29,7 @@ from workers.agent.judgement import MAX_MESSAGE_CHARACTERS, failure, judge
 from workers.agent.sandbox import Sandbox
 from workers.agent.scripts import CodePolicy, ScriptUnavailable, is_uploaded, resolve_script
 from workers.agent.simulate import simulated_metrics, simulated_seconds
-from workers.agent.state import StateFolder, remove_folder
+from workers.agent.state import StateFolder
 from workers.protocol import FailureClass, IsolationTier, Outcome, Submission
 
 PREPARE_SECONDS: Final = 120.0
@@ -233,8 +233,7 @@ class Runner:
             stop=attempt.stop,
             sandboxed=sandbox is not None,
         )
-        said = (execution.stderr_tail.strip().splitlines() or ["nothing on stderr"])[-1]
-        return f"the script's own fetch exited with {execution.exit_code}: {said}"
+        return f"the script's own fetch exited with {execution.exit_code}: {execution.last_words}"
 
     def _spawn_and_judge(
         self, attempt: Attempt, folder: Path, script: Path, config: Path

@@ -178,7 +178,6 @@ def _trial(sandbox: Sandbox, folder: Path, state_root: Path, tag: str) -> str:
     if execution.ending is not Ending.EXITED:
         return f"bwrap was not done after {_PROBE_SECONDS:g} s"
     if execution.exit_code != 0 or execution.result is None:
-        words = execution.stderr_tail.strip().splitlines() or ["nothing on stderr"]
-        return f"bwrap ended with {execution.exit_code}: {words[-1]}"
+        return f"bwrap ended with {execution.exit_code}: {execution.last_words}"
     problems = execution.result.get("problems")
     return "" if problems == [] else f"the sandbox does not hold: {json.dumps(problems)}"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-import stat
 import sys
 import uuid
 from collections.abc import Iterator
@@ -14,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from workers.agent.disk import TEMPORARY_PREFIX
+from workers.agent.disk import TEMPORARY_PREFIX, remove_folder
 
 HOME_VARIABLE: Final = "XEENET_WORKER_HOME"
 _APP_NAME: Final = "xeenet-worker"
@@ -128,25 +126,6 @@ class StateFolder:
         if not path.exists():
             path.write_text(uuid.uuid4().hex)
         return path.read_text().strip()
-
-
-def remove_folder(folder: Path) -> bool:
-    """Remove ``folder`` whatever a script did to its permissions; return whether it is gone."""
-    if folder.is_symlink() or not folder.is_dir():
-        folder.unlink(missing_ok=True)
-        return True
-    for name, _, _ in os.walk(folder):  # top-down: a folder is opened before it is listed
-        with contextlib.suppress(OSError):
-            for entry in os.scandir(_opened(name)):
-                if entry.is_dir(follow_symlinks=False):
-                    _opened(entry.path)
-    shutil.rmtree(folder, ignore_errors=True)
-    return not folder.exists()
-
-
-def _opened(folder: str) -> str:
-    Path(folder).chmod(stat.S_IRWXU)
-    return folder
 
 
 def _lock(handle: int) -> None:
