@@ -8,7 +8,7 @@ import pytest
 from pytest_django.live_server_helper import LiveServer
 
 from tests import factories
-from tests.browser import fits, serious, wait_until
+from tests.browser import fits, picture, serious, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import ColorScheme, Page
@@ -25,6 +25,7 @@ def test_axe_finds_nothing_serious_and_nothing_runs_off_the_side(
     browser_page.set_viewport_size({"width": width, "height": 800})
     browser_page.goto(f"{live_server.url}/agents/")
 
+    picture(browser_page, f"agents-{scheme}-{width}")
     assert serious(browser_page) == []
     assert fits(browser_page)
 

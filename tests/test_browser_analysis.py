@@ -13,7 +13,7 @@ from campaigns import jobs, lifecycle
 from campaigns.models import Campaign
 from campaigns.panels import PANELS
 from tests import factories
-from tests.browser import serious, wait_until, watch
+from tests.browser import picture, serious, wait_until, watch
 from workers.protocol import FailureClass
 
 if TYPE_CHECKING:
@@ -74,12 +74,14 @@ def test_panels_come_when_seen_fit_a_phone_and_are_accessible(
     assert page.locator("#panel-failures.waiting").count() == 1
     show_everything(page)
     assert page.locator(".chart").count() == 13
+    picture(page, "analysis-light-1280")
     assert serious(page) == []
 
     page.set_viewport_size({"width": 390, "height": 800})
     page.emulate_media(color_scheme="dark")
     # Charts follow the new width a moment later.
     wait_until(page, "document.documentElement.scrollWidth <= innerWidth")
+    picture(page, "analysis-dark-390")
     assert serious(page) == []
     assert problems == []
 

@@ -1,17 +1,19 @@
-"""Task, comparison, workers, settings and audit pages in a real Chromium, and by axe."""
+"""Task, comparison, workers, scripts, settings and audit in a real Chromium, and by axe."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 from pytest_django.live_server_helper import LiveServer
 
-from campaigns import lifecycle, steering
+from campaigns import lifecycle, scripts, steering
 from campaigns.clock import database_now
 from campaigns.models import Attempt, Campaign, ProgressPoint
+from experiments import catalog
 from tests import factories
-from tests.browser import refresh, serious, sign_in, wait_until, watch
+from tests.browser import picture, refresh, serious, sign_in, wait_until, watch
 from workers import lifecycle as worker_lifecycle
 from workers import steering as worker_steering
 from workers.models import Worker
@@ -142,6 +144,10 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
     worker_steering.invite(operator, now=database_now(), label="the attic")
     worker_lifecycle.identity_of(operator, now=database_now())
     steering.pause(operator, other, now=database_now(), reason="a look at the curves first")
+    source = catalog.script_source("train_char_lm") + b"\n# a variation\n"
+    upload, _ = scripts.upload(
+        operator, name="wider", experiment="train_char_lm", source=source, now=database_now()
+    )
     study_pages = {
         first.get_absolute_url(): "#learning-curve .trace",
         failed.get_absolute_url(): "#stderr-text-1",
@@ -153,6 +159,8 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
     other_pages = {
         "/workers/": "#workers-frame, #programs-frame, #invitations-frame",
         f"/workers/{worker.pk}/": "#speed path.point",
+        "/scripts/": "table",
+        upload.get_absolute_url(): "pre",
         "/account/": "#token-name",
         "/audit/": "#audit-frame",
     }
@@ -166,11 +174,15 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
             page.click(dialogs[path])
             assert serious(page) == [], f"the dialog of {path}"
             page.keyboard.press("Escape")
-        for width in (390, 1280):
-            page.set_viewport_size({"width": width, "height": 800})
-            # Waits: a chart takes its new width a moment after the window.
-            wait_until(
-                page,
-                "document.documentElement.scrollWidth <= innerWidth",
-            )
+        name = re.sub(r"\W+", "-", path).strip("-")
+        picture(page, f"{name}-light-1280")
+        page.set_viewport_size({"width": 390, "height": 800})
+        page.emulate_media(color_scheme="dark")
+        # Waits: a chart takes its new width a moment after the window.
+        wait_until(page, "document.documentElement.scrollWidth <= innerWidth")
+        assert serious(page) == [], f"{path}, dark"
+        picture(page, f"{name}-dark-390")
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size({"width": 1280, "height": 800})
+        wait_until(page, "document.documentElement.scrollWidth <= innerWidth")
     assert problems == []

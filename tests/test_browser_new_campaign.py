@@ -11,7 +11,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from campaigns.models import Campaign
 from tests import factories
-from tests.browser import fits, sign_in, wait_until, watch
+from tests.browser import fits, picture, sign_in, wait_until, watch
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -153,5 +153,6 @@ def test_axe_finds_nothing_serious_on_the_form_on_a_phone_or_a_desk(
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 800})
         assert fits(page)
+        picture(page, f"new-campaign-{scheme}-{width}")
         found = Axe().run(page).response["violations"]
         assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
