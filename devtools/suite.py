@@ -17,6 +17,8 @@ DATABASES = ("sqlite", "postgresql")
 TITLES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 PYTEST_INTERRUPTED = 2  # Ctrl-C, or test files that cannot be imported
 PYTEST_NOTHING_COLLECTED = 5
+# One more than there are cores: a third of the time tests wait for processes of their own.
+SPARE_PROCESSES = 1
 MAX_PROCESSES = 4  # more would mostly wait for each other's child processes
 
 
@@ -118,7 +120,7 @@ def _run_pass(
     python = environment.python
     with tempfile.TemporaryDirectory(prefix="xeenet-report-") as folder:
         report = Path(folder) / "junit.xml"
-        processes = min(os.cpu_count() or 1, MAX_PROCESSES)
+        processes = min((os.cpu_count() or 1) + SPARE_PROCESSES, MAX_PROCESSES)
         command: list[str | Path] = [python, "-m", "pytest", f"--junitxml={report}"]
         command += ["-q", f"--numprocesses={processes}"]
         # Whole files, in the order of tests/conftest.py: what shares a file does not compete for

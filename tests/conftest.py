@@ -54,8 +54,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark as ``once`` what one database suffices for; leave out what this pass need not run.
 
     ``XEENET_TEST_SKIP_ONCE`` (set for the second database by ``dev.py test``) leaves out the tests
-    marked ``once``: a second run could not tell anything new. A file with a
-    ``long`` test without a database starts first, so that no process waits for it at the end.
+    marked ``once``: a second run could not tell anything new. A file with a ``long`` test starts
+    first, so that no process waits for it at the end.
     """
     other = {"sqlite": "postgresql_only", "postgresql": "sqlite_only"}[connection.vendor]
     skip_once = bool(os.environ.get("XEENET_TEST_SKIP_ONCE"))
@@ -68,11 +68,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (left_out if unwanted else kept).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-    items[:] = sorted(kept, key=lambda item: not _starts_first(item))
-
-
-def _starts_first(item: pytest.Item) -> bool:
-    return bool(item.get_closest_marker("once") and item.get_closest_marker("long"))
+    items[:] = sorted(kept, key=lambda item: item.get_closest_marker("long") is None)
 
 
 def _uses_database(item: pytest.Item) -> bool:

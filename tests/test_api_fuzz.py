@@ -13,6 +13,7 @@ SEED = 20_261_122
 EXAMPLES = 3
 
 
+@pytest.mark.long
 @pytest.mark.once  # the parser and the serializers refuse before a database is asked
 @pytest.mark.timeout(300)
 @pytest.mark.django_db

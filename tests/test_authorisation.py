@@ -61,6 +61,7 @@ def world(db: None, settings: Any, tmp_path: Any) -> World:
     return make_world()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("area", AREAS)
 def test_who_gets_in_is_what_the_table_says(area: str, world: World) -> None:

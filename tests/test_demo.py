@@ -332,6 +332,7 @@ def demos(tmp_path: Path, static_root: Path) -> Iterator[Any]:
             demo.process.wait(30)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_the_demo_trains_ranks_and_ends_with_zero_and_without_a_rest(demos: Any) -> None:
     # One small task with a generous budget: this machine may be busy with other tests.
@@ -346,6 +347,7 @@ def test_the_demo_trains_ranks_and_ends_with_zero_and_without_a_rest(demos: Any)
     assert simulated == [(0,)]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_ctrl_c_stops_everything_and_leaves_a_campaign_that_says_so(demos: Any) -> None:
     demo = demos("--tasks", "5", "--budget", "60", "--workers", "2")
@@ -365,6 +367,7 @@ def test_ctrl_c_stops_everything_and_leaves_a_campaign_that_says_so(demos: Any) 
     assert states == [("pending",)]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_web_server_that_dies_ends_the_demo_with_its_last_words(demos: Any) -> None:
     demo = demos("--tasks", "5", "--budget", "60", "--workers", "1")

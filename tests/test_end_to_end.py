@@ -136,6 +136,7 @@ def is_completed(campaign: Campaign) -> bool:
     return campaign.state == CampaignState.COMPLETED
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_three_trainings_arrive_on_the_leaderboard_while_the_q_cluster_does_its_jobs(
     server: str,
@@ -175,6 +176,7 @@ def test_three_trainings_arrive_on_the_leaderboard_while_the_q_cluster_does_its_
 
 
 @pytest.mark.once  # on PostgreSQL tests/test_faults_processes.py kills agents, too
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_a_killed_agents_task_runs_again_on_another_one(
     start_agent: Callable[[str], subprocess.Popen[bytes]],

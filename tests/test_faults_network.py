@@ -25,7 +25,11 @@ from tests.processes import wait_until
 from workers.agent.client import Client, RequestRefused, ServerUnavailable
 from workers.protocol import ErrorCode, Verdict
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql_only]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.postgresql_only,
+    pytest.mark.long,
+]
 
 LEASE_SECONDS = float(SHORT_TIMES["XEENET_LEASE_SECONDS"])
 LOST_ON_THE_WAY = [Fault.DROP_REQUEST, Fault.CUT_REPLY, Fault.HALF_REPLY]

@@ -31,7 +31,11 @@ from tests.processes import wait_until
 from workers.agent.client import RequestRefused, ServerUnavailable
 from workers.protocol import ErrorCode, Verdict
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql_only]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.postgresql_only,
+    pytest.mark.long,
+]
 
 ENOUGH_SECONDS = 60.0
 

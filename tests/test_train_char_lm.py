@@ -53,6 +53,8 @@ LARGEST = {
 }
 SLOW_SECONDS = 2.0
 
+pytestmark = pytest.mark.long
+
 Run = subprocess.CompletedProcess[str]
 
 
