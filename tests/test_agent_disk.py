@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,25 @@ for number in itertools.count():
     pathlib.Path(f"part-{number}").write_bytes(bytes(1 << 20))
     time.sleep(0.01)
 """
+
+
+NOBODY = 65534
+posix_only = pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+
+
+@contextlib.contextmanager
+def ordinary_user() -> Iterator[Path]:
+    """Give up root's right to read everything, and a folder of one's own, within the block."""
+    with tempfile.TemporaryDirectory() as name:
+        if os.geteuid() != 0:
+            yield Path(name)
+            return
+        os.chown(name, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            yield Path(name)
+        finally:
+            os.seteuid(0)
 
 
 def failure_class(execution: Execution) -> FailureClass | None:
@@ -100,14 +122,40 @@ def test_the_oldest_entries_give_way_to_the_bounds(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"newest"}
 
 
-def test_a_folder_without_permissions_is_removed_and_a_link_out_of_it_is_not_followed(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "precious").mkdir()
-    folder = tmp_path / "task"
-    (folder / "closed" / "inner").mkdir(parents=True)
-    (folder / "link").symlink_to(tmp_path / "precious")
-    (folder / "closed").chmod(0)
-    assert remove_folder(folder)
-    assert not folder.exists()
-    assert (tmp_path / "precious").exists()
+@posix_only
+@pytest.mark.parametrize("mode", [0o000, 0o300, 0o400], ids=oct)
+def test_what_a_script_closed_is_looked_into_all_the_same(mode: int) -> None:
+    with ordinary_user() as folder:
+        (folder / "closed").mkdir()
+        (folder / "closed" / "file").write_bytes(bytes(2 * MIB))
+        (folder / "closed").chmod(mode)
+        assert not folder_usage(folder, 10 * MIB)[1]
+        (folder / "closed").chmod(mode)
+        folder.chmod(mode)
+        used, too_much = folder_usage(folder, MIB)
+    assert used > MIB
+    assert too_much
+
+
+@posix_only
+def test_what_cannot_be_looked_into_is_too_much(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("takes root, to have a folder of somebody else")
+    tmp_path.chmod(0o700)
+    with ordinary_user() as folder:
+        (folder / "closed").symlink_to(tmp_path)
+        assert folder_usage(folder / "closed", MIB) == (0, True)
+
+
+@posix_only
+def test_a_closed_folder_is_removed_and_a_link_out_of_it_is_not_followed() -> None:
+    with ordinary_user() as parent:
+        (parent / "precious").mkdir(mode=0o500)
+        folder = parent / "task"
+        (folder / "closed" / "inner").mkdir(parents=True)
+        (folder / "link").symlink_to(parent / "precious")
+        (folder / "closed").chmod(0)
+        folder.chmod(0)
+        assert remove_folder(folder)
+        assert not folder.exists()
+        assert (parent / "precious").stat().st_mode & 0o777 == 0o500

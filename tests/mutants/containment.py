@@ -75,6 +75,13 @@ CONTAINMENT: Final = (
         ("tests/test_agent_disk.py", "-k", "fills_its_folder"),
     ),
     Mutant(
+        "limits: what a script closed is not looked into",
+        "workers/agent/disk.py",
+        '            if os.name != "posix":',
+        "            if True:",
+        ("tests/test_agent_disk.py", "-k", "script_closed"),
+    ),
+    Mutant(
         "limits: no floor of free space",
         "workers/agent/execution.py",
         "if too_many or free_bytes(self._folder) < MIN_FREE_BYTES:",

@@ -28,18 +28,32 @@ def folder_usage(folder: Path, most_bytes: int) -> tuple[int, bool]:
     """Return the bytes that ``folder`` takes on disk, and whether that is too much.
 
     Too much is more than ``most_bytes`` or more than `MAX_FILES` entries; the count stops there,
-    so that no number of files can keep the agent busy.
+    so that no number of files can keep the agent busy. What a script closed is opened; what it
+    closes again at once is too much, too.
     """
-    used, entries, waiting = 0, 0, [str(folder)]
+    used, entries, waiting, opened = 0, 0, [str(folder)], set[str]()
     while waiting:
-        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as listing:
-            for entry in listing:
-                entries += 1
-                used += _bytes_on_disk(entry)
-                if used > most_bytes or entries > MAX_FILES:
-                    return used, True
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
+        current = waiting.pop()
+        try:
+            with os.scandir(current) as listing:
+                for entry in listing:
+                    used += _bytes_on_disk(entry)
+                    entries += 1
+                    if used > most_bytes or entries > MAX_FILES:
+                        return used, True
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except PermissionError:
+            if os.name != "posix":  # Windows says so of folders that are being deleted
+                continue
+            if current in opened:
+                return used, True
+            with contextlib.suppress(OSError):
+                Path(current).chmod(stat.S_IRWXU)
+            opened.add(current)
+            waiting.append(current)
+        except OSError:  # gone meanwhile
+            continue
     return used, False
 
 
@@ -84,7 +98,7 @@ def remove_folder(folder: Path) -> bool:
 def _bytes_on_disk(entry: os.DirEntry[str]) -> int:
     try:
         status = entry.stat(follow_symlinks=False)
-    except OSError:
+    except FileNotFoundError:
         return 0
     # A sparse file's length says little about the disk; Windows knows no blocks.
     blocks = getattr(status, "st_blocks", None)
