@@ -36,6 +36,7 @@ from campaigns.models import (
     WebhookDelivery,
 )
 from campaigns.notifications import hooks
+from campaigns.summaries import with_best
 from workers.admin_base import STATE_LOOKS, HistoryAdmin, apply_to_each, state_label
 
 
@@ -71,13 +72,11 @@ class CampaignAdmin(HistoryAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Campaign]:
         tasks = Task.objects.filter(campaign=OuterRef("pk")).order_by().values("campaign")
         number = tasks.annotate(number=Count("pk")).values("number")
-        results = Result.objects.filter(campaign=OuterRef("pk")).ranked()
-        campaigns: QuerySet[Campaign] = super().get_queryset(request)
-        return campaigns.annotate(
+        campaigns: QuerySet[Campaign] = with_best(super().get_queryset(request)).annotate(
             completed_tasks=Subquery(number.filter(state=TaskState.COMPLETED)),
             failed_tasks=Subquery(number.filter(state=TaskState.FAILED)),
-            best_value=Subquery(results.values("val_bpb")[:1]),
         )
+        return campaigns
 
     @admin.display(ordering="completed_tasks")
     def completed(self, campaign: Any) -> int:
@@ -87,10 +86,9 @@ class CampaignAdmin(HistoryAdmin):
     def failed(self, campaign: Any) -> int:
         return campaign.failed_tasks or 0
 
-    @admin.display(description="best val_bpb", ordering="best_value")
+    @admin.display(description="best val_bpb", ordering="best")
     def best(self, campaign: Any) -> str | None:
-        value: float | None = campaign.best_value
-        return None if value is None else f"{value:.4f}"
+        return None if campaign.best is None else f"{campaign.best:.4f}"
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         # What has run stays: its results may be cited.

@@ -201,7 +201,7 @@ def test_the_list_of_campaigns_counts_tasks_and_shows_the_best(operator: Client)
         factories.finish(factories.claim_one(worker), value)
     factories.fail(factories.claim_one(worker))
     (row,) = operator.get(path_to(type(campaign), "changelist")).context["cl"].result_list
-    assert (row.completed_tasks, row.failed_tasks, row.best_value) == (2, 1, 3.125)
+    assert (row.completed_tasks, row.failed_tasks, row.best) == (2, 1, 3.125)
 
 
 def test_a_new_worker_token_is_shown_once_and_stored_as_a_hash(operator: Client) -> None:

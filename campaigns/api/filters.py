@@ -162,7 +162,7 @@ class CampaignFilter(filters.FilterSet):
         """Annotate `sort_key`; the pages follow its order."""
         key = sort.removeprefix("-")
         if key == "best":
-            return queryset.annotate(sort_key=_or_worst("best_val_bpb", sort))
+            return queryset.annotate(sort_key=_or_worst("best", sort))
         if key == "owner":
             return queryset.annotate(sort_key=Coalesce("owner__username", Value("")))
         return queryset.annotate(sort_key=F(CAMPAIGN_SORTS[key]))

@@ -38,7 +38,9 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
     required_isolation = serializers.ChoiceField(choices=ISOLATION_CHOICES)
     dataset = DatasetReferenceSerializer()
     best_val_bpb = serializers.FloatField(
-        allow_null=True, help_text="The best measured value; null while there is none."
+        source="best",
+        allow_null=True,
+        help_text="The best measured value; null while there is none.",
     )
 
     class Meta:

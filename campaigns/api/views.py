@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
@@ -30,8 +30,9 @@ from campaigns.api.serializers_requests import (
     ReasonSerializer,
 )
 from campaigns.clock import database_now
-from campaigns.models import Campaign, Result
+from campaigns.models import Campaign
 from campaigns.progress import campaign_progress
+from campaigns.summaries import with_best
 
 
 class CampaignsView(SortedList, ListAPIView[Campaign]):
@@ -206,12 +207,8 @@ class AskView(VerbView):
 
 def _campaigns() -> QuerySet[Campaign]:
     """Campaigns as the serializers want them: in one query, with the best value of each."""
-    ranked = Result.objects.ranked().filter(campaign=OuterRef("pk")).values("val_bpb")
-    return (
-        Campaign.objects.select_related("owner", "dataset", "package")
-        .defer("package__source")
-        .annotate(best_val_bpb=Subquery(ranked[:1]))
-    )
+    campaigns = Campaign.objects.select_related("owner", "dataset", "package")
+    return with_best(campaigns.defer("package__source"))
 
 
 def campaign_detail(pk: int) -> dict[str, Any]:
