@@ -193,12 +193,13 @@ def measure_optuna(
         running(supervisor, "optuna-dashboard", command, pages_optuna.READY_PATH) as url,
         httpx2.Client(base_url=url, timeout=pages_client.ANSWER_TIMEOUT_SECONDS) as client,
     ):
-        return pages_client.measure(
+        (timing,) = pages_client.measure(
             client,
             pages_optuna.STUDY_PATH,
             requests=OPTUNA_REQUESTS_LARGE if is_large else OPTUNA_REQUESTS,
             warm_ups=0 if is_large else 1,
         )
+    return timing
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -259,7 +260,11 @@ def bench(arguments: argparse.Namespace, folder: Path) -> bool:
                 cookie = session_cookie("researcher")
                 with httpx2.Client(base_url=url, headers=cookie, timeout=120.0) as client:
                     rows += pages_report.measure_campaign(
-                        client, campaign, size, requests=arguments.requests
+                        client,
+                        campaign,
+                        size,
+                        requests=arguments.requests,
+                        smaller=pages_report.reference(campaigns, size),
                     )
                 took = time.monotonic() - began
                 print(f"measured the pages of {size:,} results in {took:.0f} s", flush=True)
@@ -273,7 +278,6 @@ def bench(arguments: argparse.Namespace, folder: Path) -> bool:
                 except httpx2.TransportError as error:
                     # Our own figures are worth printing all the same.
                     print(f"optuna-dashboard with {size:,} results gave no answer: {error!r}")
-    rows = pages_report.beside_smaller(rows)
     machine = f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end"
     print(f"\n{machine}\n{pages_report.table(rows, beside)}")
     if arguments.write_docs:

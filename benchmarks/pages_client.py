@@ -32,6 +32,15 @@ class Timing:
     def size_kb(self) -> float:
         return self.size_bytes / 1000
 
+    def note(self, response: httpx2.Response, wall_ms: float) -> None:
+        """Add one answer that took so long."""
+        self.wall_ms.append(wall_ms)
+        self.size_bytes = max(self.size_bytes, len(response.content))
+        if SERVER_MS_HEADER in response.headers:
+            self.server_ms.append(float(response.headers[SERVER_MS_HEADER]))
+            self.cpu_ms.append(float(response.headers[CPU_MS_HEADER]))
+            self.queries = max(self.queries or 0, int(response.headers[QUERIES_HEADER]))
+
 
 def percentile(values: list[float], share: float) -> float:
     """Return the smallest value that at least `share` of the values do not exceed."""
@@ -41,39 +50,36 @@ def percentile(values: list[float], share: float) -> float:
 
 def measure(
     client: httpx2.Client,
-    path: str,
-    *,
+    *paths: str,
     requests: int,
     warm_ups: int = WARM_UPS,
     headers: Mapping[str, str] | None = None,
     before_each: Callable[[], object] | None = None,
-) -> Timing:
-    """Ask for `path` again and again; the time covers connection, headers and whole body.
+) -> list[Timing]:
+    """Ask for each path again and again, in turn; a time covers connection, headers, whole body.
 
-    `before_each` runs before every request, outside the time. Queries and size are the largest
-    seen. Raises httpx2.HTTPStatusError for any answer that is not a success.
+    What is asked in turn meets the same machine: one that is slower now than a minute ago is so for
+    all of them. `before_each` runs before every request, outside the time. Queries and size are the
+    largest seen. Raises RuntimeError for any answer that is not a success.
     """
-    timing = Timing()
-    give_up_at = time.monotonic() + MOST_SECONDS
+    timings = [Timing() for _ in paths]
+    give_up_at = time.monotonic() + MOST_SECONDS * len(paths)
     for number in range(-warm_ups, requests):
         if number >= FEWEST_REQUESTS and time.monotonic() > give_up_at:
             break
-        if before_each:
-            before_each()
-        began = time.perf_counter()
-        response = client.get(path, headers=headers)
-        took = 1000 * (time.perf_counter() - began)
-        if response.status_code != httpx2.codes.OK:
-            raise RuntimeError(f"{path} answered {response.status_code}, which is no page to time.")
-        if number < 0:
-            continue
-        timing.wall_ms.append(took)
-        timing.size_bytes = max(timing.size_bytes, len(response.content))
-        if SERVER_MS_HEADER in response.headers:
-            timing.server_ms.append(float(response.headers[SERVER_MS_HEADER]))
-            timing.cpu_ms.append(float(response.headers[CPU_MS_HEADER]))
-            timing.queries = max(timing.queries or 0, int(response.headers[QUERIES_HEADER]))
-    return timing
+        for path, timing in zip(paths, timings, strict=True):
+            if before_each:
+                before_each()
+            began = time.perf_counter()
+            response = client.get(path, headers=headers)
+            took = 1000 * (time.perf_counter() - began)
+            if response.status_code != httpx2.codes.OK:
+                raise RuntimeError(
+                    f"{path} answered {response.status_code}, which is no page to time."
+                )
+            if number >= 0:
+                timing.note(response, took)
+    return timings
 
 
 def wait_until_up(base_url: str, path: str, *, seconds: float, alive: Callable[[], bool]) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import unescape
 
 import httpx2
@@ -60,7 +60,7 @@ class Row:
     size: int
     page: Page
     timing: Timing
-    # The same page of a campaign of at most 10,000 results, for what grows with them.
+    # The same page of a campaign of at most 10,000 results, asked for in turn with this one.
     smaller: Timing | None = None
 
     @property
@@ -105,37 +105,40 @@ class Row:
 
 
 def measure_campaign(
-    client: httpx2.Client, campaign: Campaign, size: int, *, requests: int
+    client: httpx2.Client,
+    campaign: Campaign,
+    size: int,
+    *,
+    requests: int,
+    smaller: Campaign | None = None,
 ) -> list[Row]:
-    """Ask for every page of one campaign; return what was seen."""
+    """Ask for every page of one campaign; return what was seen.
+
+    With a `smaller` campaign each judged page is asked for in turn with the same page of that one.
+    """
+    others = {page.name: page for page in pages(client, smaller)} if smaller else {}
     rows = []
     for page in pages(client, campaign):
         most = requests if page.name in JUDGED else FEW_REQUESTS
-        timing = measure(
+        # Names of judged pages are unique within a campaign.
+        other = others.get(page.name) if page.max_ms is not None else None
+        timing, *beside = measure(
             client,
-            page.path,
+            *[page.path, *([other.path] if other else [])],
             requests=min(requests, COLD_REQUESTS if page.forgets else most),
             # What finds nothing kept is as slow the first time as ever.
             warm_ups=0 if page.forgets else WARM_UPS,
             headers=page.headers,
             before_each=_move_on(campaign, page.revisions_between),
         )
-        rows.append(Row(size, page, timing))
+        rows.append(Row(size, page, timing, *beside))
     return rows
 
 
-def beside_smaller(rows: list[Row]) -> list[Row]:
-    """Return the rows, those of large campaigns with the same page of the largest other one."""
-    small = [row for row in rows if row.size < LARGE_FROM]
-    if not small:
-        return rows
-    reference = max(row.size for row in small)
-    # Names of judged pages are unique within a campaign.
-    timings = {row.page.name: row.timing for row in small if row.size == reference}
-    return [
-        replace(row, smaller=timings.get(row.page.name)) if row.size >= LARGE_FROM else row
-        for row in rows
-    ]
+def reference(campaigns: Mapping[int, Campaign], size: int) -> Campaign | None:
+    """Return the campaign that one of this size is compared with, by sizes; None for none."""
+    small = [one for one in campaigns if one < LARGE_FROM]
+    return campaigns[max(small)] if small and size >= LARGE_FROM else None
 
 
 def _move_on(campaign: Campaign, revisions: int) -> Callable[[], object] | None:

@@ -7,12 +7,15 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 
-from benchmarks.pages_client import Timing, percentile
+from benchmarks.pages_client import Timing, measure, percentile
 from benchmarks.pages_docs import BEGIN, DOCUMENT, END, markdown, write
-from benchmarks.pages_report import Page, Row, beside_smaller, chart_paths, table
+from benchmarks.pages_report import Page, Row, chart_paths, reference, table
+from campaigns.models import Campaign
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = Page("campaign page", "/campaigns/1/", {}, max_ms=100, max_kb=300)
@@ -51,26 +54,38 @@ def test_a_hundred_thousand_results_may_take_1_3_times_as_much() -> None:
 
 
 def test_a_page_of_many_results_is_held_to_1_3_times_that_of_fewer_too() -> None:
-    few = Row(10_000, PAGE, timing(40.0))
+    row = Row(100_000, PAGE, timing(57.0), smaller=timing(40.0))
     free = Page("log", "/campaigns/1/log/", {})
 
-    rows = beside_smaller(
-        [
-            Row(1_000, PAGE, timing(10.0)),
-            few,
-            Row(10_000, free, timing(1.0)),
-            Row(100_000, PAGE, timing(57.0)),
-            Row(100_000, free, timing(90.0)),
-        ]
-    )
-
-    assert [row.smaller for row in rows[:3]] == [None] * 3
-    assert rows[3].growth == 57 / 40
+    assert row.growth == 57 / 40
     # 1.3 × 40 ms, and 5 ms that no page is held to.
-    assert rows[3].holds
-    assert replace(rows[3], timing=timing(57.1)).misses == ["p50 above 1.3 × that of fewer results"]
-    assert rows[4].holds
-    assert beside_smaller([Row(100_000, PAGE, timing(57.0))])[0].smaller is None
+    assert row.holds
+    assert replace(row, timing=timing(57.1)).misses == ["p50 above 1.3 × that of fewer results"]
+    assert Row(100_000, free, timing(90.0), smaller=timing(1.0)).holds
+
+
+def test_a_large_campaign_is_compared_with_the_largest_of_the_others() -> None:
+    sizes = {size: Campaign(name=str(size)) for size in (1_000, 10_000, 100_000, 200_000)}
+
+    assert reference(sizes, 100_000) is reference(sizes, 200_000) is sizes[10_000]
+    assert reference(sizes, 10_000) is None
+    assert reference({100_000: sizes[100_000]}, 100_000) is None
+
+
+def test_pages_that_are_compared_are_asked_for_in_turn() -> None:
+    asked: list[str] = []
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        asked.append(environ["PATH_INFO"])
+        start_response("200 OK", [])
+        return [b"x" * len(asked)]
+
+    with httpx2.Client(base_url="http://bench", transport=httpx2.WSGITransport(app)) as client:
+        large, small = measure(client, "/large/", "/small/", requests=2, warm_ups=1)
+
+    assert asked == ["/large/", "/small/"] * 3
+    assert (len(large.wall_ms), len(small.wall_ms)) == (2, 2)
+    assert (large.size_bytes, small.size_bytes) == (5, 6)
 
 
 def test_the_figures_are_written_between_the_marks_of_the_document(tmp_path: Path) -> None:
