@@ -24,7 +24,8 @@ from campaigns.charts_compare import (
     campaign_series,
     task_series,
 )
-from campaigns.models import Task
+from campaigns.comparison import CampaignColumn, TaskColumn
+from campaigns.models import Campaign, Task
 
 FEWEST: Final = 2
 
@@ -160,17 +161,8 @@ def _tasks(pks: Sequence[int], axis: str) -> dict[str, Any]:
     names = [row.name for row in comparison.task_params(columns)]
     best = _best(columns)
     told = [
-        {
-            "letter": one.letter,
-            "id": one.task.pk,
-            "name": f"{one.task.campaign.name} #{one.task.number}",
-            "state": one.task.state,
-            "val_bpb": one.best,
-            "behind": _behind(one.best, best),
-            "spread": one.spread,
-            "task_id": one.task.pk,
-            "measured": int(one.best is not None),
-        }
+        _column(one, one.task, best)
+        | {"task_id": one.task.pk, "measured": int(one.best is not None)}
         for one in columns
     ]
     return _told(columns, told) | {
@@ -187,17 +179,8 @@ def _campaigns(pks: Sequence[int], axis: str) -> dict[str, Any]:
     names = [row.name for row in comparison.best_params(columns)]
     best = _best(columns)
     told = [
-        {
-            "letter": one.letter,
-            "id": one.campaign.pk,
-            "name": one.campaign.name,
-            "state": one.campaign.state,
-            "val_bpb": one.best,
-            "behind": _behind(one.best, best),
-            "spread": one.spread,
-            "task_id": one.digest.best_task,
-            "measured": one.digest.measured,
-        }
+        _column(one, one.campaign, best)
+        | {"task_id": one.digest.best_task, "measured": one.digest.measured}
         for one in columns
     ]
     return _told(columns, told) | {
@@ -205,6 +188,20 @@ def _campaigns(pks: Sequence[int], axis: str) -> dict[str, Any]:
         "spaces": comparison.spaces(columns),
         "x": axis,
         "curves": campaign_series(columns, axis),
+    }
+
+
+def _column(
+    column: TaskColumn | CampaignColumn, shown: Task | Campaign, best: float | None
+) -> dict[str, Any]:
+    return {
+        "letter": column.letter,
+        "id": shown.pk,
+        "name": str(shown),
+        "state": shown.state,
+        "val_bpb": column.best,
+        "behind": None if column.best is None or best is None else column.best - best,
+        "spread": column.spread,
     }
 
 
@@ -220,10 +217,6 @@ def _told(columns: Sequence[Any], told: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _best(columns: Sequence[Any]) -> float | None:
     return min((column.best for column in columns if column.best is not None), default=None)
-
-
-def _behind(value: float | None, best: float | None) -> float | None:
-    return None if value is None or best is None else value - best
 
 
 def _params(names: Sequence[str], tasks: Sequence[Task | None]) -> list[dict[str, Any]]:
