@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from rest_framework.test import APIClient
 
+from campaigns import scripts
 from campaigns.analysis.importance import MIN_RESULTS
 from campaigns.models import Campaign, ImportanceEstimate
 from campaigns.panels import PANELS
@@ -105,3 +106,15 @@ def test_the_audit_log_prints_what_was_done_and_no_control_character() -> None:
     assert "launch" not in run("audit_log", "--verb", "pause")
     assert run("audit_log", "--search", "blue") == ""
     assert len(run("audit_log", "--limit", 1).splitlines()) == 1
+    assert run("audit_log", "--since", "2999-01-01") == ""
+    assert len(run("audit_log", "--until", "2999-01-01T12:00+02:00").splitlines()) == 2
+    with pytest.raises(CommandError, match="--since"):
+        run("audit_log", "--since", "yesterday")
+
+
+def test_the_audit_log_names_a_script_which_has_no_number() -> None:
+    script = scripts.upload(
+        None, name="wider", experiment="train_char_lm", source=b"import json\n", now=factories.NOW
+    )[0]
+
+    assert f"upload_script  package {script}: {script.sha256}" in run("audit_log")
