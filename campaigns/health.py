@@ -12,6 +12,7 @@ from typing import Final
 
 from django.db.models import Count, Min
 from django.urls import reverse
+from django.utils.text import Truncator
 
 from campaigns import scripts
 from campaigns.models import (
@@ -40,6 +41,7 @@ OVERDUE_SCHEDULE: Final = dt.timedelta(minutes=3)
 # Who was here so recently is missed; who left long ago is not.
 MISSED_FOR: Final = dt.timedelta(hours=24)
 MOST_NAMED: Final = 3
+MOST_OF_A_REASON: Final = 200
 # What no operator approved in so long was turned down; whoever still wants it can say so.
 APPROVAL_EXPECTED_WITHIN: Final = dt.timedelta(days=14)
 
@@ -149,22 +151,33 @@ def _workers(found: Health, now: dt.datetime) -> Iterator[Concern]:
     url = reverse("workers")
     # A person's own program comes and goes as the person likes.
     machines = Worker.objects.machines().filter(state=WorkerState.ACTIVE)
-    gone = machines.filter(last_seen_at__gte=now - MISSED_FOR)
-    silent = [one for one in gone.order_by("-last_seen_at") if not one.is_online(now)]
-    names = ", ".join(one.name for one in silent[:MOST_NAMED])
-    more = f" and {len(silent) - MOST_NAMED} more" if len(silent) > MOST_NAMED else ""
+    known = machines.filter(last_seen_at__gte=now - MISSED_FOR).order_by("-last_seen_at")
+    online = [one for one in known if one.is_online(now)]
+    silent = [one for one in known if not one.is_online(now)]
+    names = _names(silent)
     if not found.online:
-        who = f" Silent: {names}{more}." if silent else ""
+        who = f" Silent: {names}." if silent else ""
         yield Concern(f"{wait} and no worker is online.{who}", url, "See the workers")
     elif silent:
         fell = "fell" if len(silent) > 1 else "has fallen"
-        yield Concern(f"{names}{more} {fell} silent while {wait}.", url, "See the workers")
+        yield Concern(f"{names} {fell} silent while {wait}.", url, "See the workers")
+    if paused := [one for one in online if one.paused_until and one.paused_until > now]:
+        itself = "themselves" if len(paused) > 1 else "itself"
+        reason = Truncator(paused[0].pause_reason).chars(MOST_OF_A_REASON)
+        yield Concern(
+            f"{_names(paused)} paused {itself} while {wait}: {reason}", url, "See the workers"
+        )
     if found.online and found.simulating == found.online and found.waiting_for_measured:
         yield Concern(
             "Only workers without torch are online, and campaigns that want measured results wait.",
             url,
             "See the workers",
         )
+
+
+def _names(workers: Sequence[Worker]) -> str:
+    names = ", ".join(one.name for one in workers[:MOST_NAMED])
+    return names + (f" and {len(workers) - MOST_NAMED} more" if len(workers) > MOST_NAMED else "")
 
 
 def _paused(live: Sequence[Campaign]) -> Iterator[Concern]:

@@ -203,6 +203,18 @@ def test_it_says_that_tasks_wait_for_workers_that_fell_silent(client: Client) ->
     assert "lab-1 has fallen silent while 2 tasks wait." in concerns_of(client)
 
 
+def test_it_says_that_workers_paused_themselves_and_why(client: Client) -> None:
+    now = database_now()
+    worker = factories.worker("lab-1", last_seen_at=now)
+    factories.active_campaign(2)
+    worker_lifecycle.pause_after_env_error(worker, "data set books is not here", now=now)
+    said = concerns_of(client)
+    assert "lab-1 paused itself while 2 tasks wait: data set books is not here" in said
+    worker.refresh_from_db()
+    worker_lifecycle.pause_after_env_error(worker, "gone", now=now - dt.timedelta(hours=9))
+    assert "Needs attention" not in client.get(reverse("overview")).text
+
+
 def test_a_persons_own_program_is_no_machine_and_nobody_misses_it(client: Client) -> None:
     now = database_now()
     program, _ = worker_lifecycle.identity_of(factories.user("ada"), now=now)
