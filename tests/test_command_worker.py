@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.test import Client
 from django.utils import timezone
 
 from tests import factories
@@ -62,11 +64,23 @@ def test_the_fleet_is_listed_by_state_and_one_worker_with_its_hardware() -> None
     assert [line.split()[1] for line in run("list").splitlines()] == ["attic", "lab-7"]
     assert "attic" in run("list", "--state", "draining")
     assert "lab-7" not in run("list", "--state", "draining")
+    assert [line.split()[1] for line in run("list", "--search", "TTI").splitlines()] == ["attic"]
     shown = run("show", "lab-7")
     assert "active, offline, cuda" in shown
     assert "cpu_model: fast \ufffd[2J" in shown
     with pytest.raises(CommandError, match="There is no worker named 'cellar'"):
         run("show", "cellar")
+
+
+def test_its_attempts_are_printed_as_its_page_sends_them() -> None:
+    worker = factories.worker("lab-7")
+    factories.completed_task(2.5, by=worker)
+    factories.completed_task(2.0)
+
+    printed = run("attempts", "lab-7")
+
+    assert [row["val_bpb"] for row in csv.DictReader(printed.splitlines())] == ["2.5"]
+    assert printed == Client().get(f"/workers/{worker.pk}/attempts.csv").getvalue().decode()
 
 
 def test_invitations_are_listed_and_withdrawn_while_nobody_used_them() -> None:

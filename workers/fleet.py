@@ -6,13 +6,14 @@ Reaches attempts and results through the relations that `campaigns` declares: it
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.core.cache import cache
 from django.db.models import Count, Q
 
+from workers.csv_text import csv_lines
 from workers.models import Worker, WorkerState
 
 RATE_WINDOW: Final = dt.timedelta(hours=1)
@@ -21,6 +22,26 @@ MIX_WINDOW: Final = dt.timedelta(hours=24)
 COUNTS_KEPT_SECONDS: Final = 15
 # Training floating-point operations per parameter and token: the usual estimate.
 OPERATIONS_PER_PARAMETER_AND_TOKEN: Final = 6
+
+# Column of the file -> what is read from an attempt.
+_ATTEMPT_COLUMNS: Final = {
+    "campaign": "task__campaign__name",
+    "task": "task_id",
+    "number": "task__number",
+    "attempt": "number",
+    "outcome": "outcome",
+    "failure_class": "failure_class",
+    "started_at": "started_at",
+    "ended_at": "ended_at",
+    "wall_time_seconds": "wall_time_seconds",
+    "val_bpb": "result__val_bpb",
+    "simulated": "result__simulated",
+    "steps_completed": "result__steps_completed",
+    "tokens_trained": "result__tokens_trained",
+    "model_params": "result__model_params",
+    "train_seconds": "result__metrics__train_seconds",
+    "device_used": "result__device_used",
+}
 
 
 @dataclass
@@ -151,3 +172,9 @@ def _speed(
         steps_per_second=steps / seconds,
         gflops=operations / seconds / 1e9,
     )
+
+
+def attempts_csv(worker: Worker) -> Iterator[str]:
+    """Yield the worker's attempts, the oldest first, as the lines of a CSV file."""
+    attempts = worker.attempts.order_by("started_at").values_list(*_ATTEMPT_COLUMNS.values())
+    return csv_lines(list(_ATTEMPT_COLUMNS), attempts.iterator())

@@ -16,7 +16,6 @@ from django.views.decorators.http import require_POST
 
 from workers import fleet, roles, steering
 from workers.charts import MEASURES, median_speed, speed_over_time
-from workers.csv_text import csv_lines
 from workers.lifecycle import WorkerError
 from workers.models import EnrolmentToken, Worker, WorkerState
 from workers.pages import page_or_fragment, reading_page, signed_in, signed_in_user
@@ -143,33 +142,11 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
 def worker_csv(_request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """Send the worker's attempts as a CSV file, oldest first."""
     shown = get_object_or_404(Worker, pk=pk)
-    attempts = shown.attempts.order_by("started_at").values_list(*_CSV_COLUMNS.values())
     return StreamingHttpResponse(
-        csv_lines(list(_CSV_COLUMNS), attempts.iterator()),
+        fleet.attempts_csv(shown),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="worker-{pk}-attempts.csv"'},
     )
-
-
-# Column -> what is read from an attempt.
-_CSV_COLUMNS = {
-    "campaign": "task__campaign__name",
-    "task": "task_id",
-    "number": "task__number",
-    "attempt": "number",
-    "outcome": "outcome",
-    "failure_class": "failure_class",
-    "started_at": "started_at",
-    "ended_at": "ended_at",
-    "wall_time_seconds": "wall_time_seconds",
-    "val_bpb": "result__val_bpb",
-    "simulated": "result__simulated",
-    "steps_completed": "result__steps_completed",
-    "tokens_trained": "result__tokens_trained",
-    "model_params": "result__model_params",
-    "train_seconds": "result__metrics__train_seconds",
-    "device_used": "result__device_used",
-}
 
 
 @signed_in

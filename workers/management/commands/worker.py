@@ -25,8 +25,10 @@ class Command(BaseCommand):
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
         one = verbs.add_parser("list", help="the fleet, by name")
         one.add_argument("--state", choices=WorkerState.values)
+        one.add_argument("--search", default="", metavar="TEXT", help="a part of the name")
         for verb, text in (
             ("show", "what it is and what became of its attempts"),
+            ("attempts", "everything it ran, as CSV, the oldest first"),
             ("drain", "let it finish what it holds and claim nothing new"),
             ("resume", "let it claim again"),
             ("disable", "shut it out from its next request on"),
@@ -45,7 +47,8 @@ class Command(BaseCommand):
 
     def list(self, options: dict[str, Any]) -> None:
         """Print a line for each."""
-        workers = Worker.objects.select_related("person").order_by("name")
+        found = Worker.objects.filter(name__icontains=options["search"])
+        workers = found.select_related("person").order_by("name")
         if options["state"]:
             workers = workers.filter(state=options["state"])
         for row in fleet.fleet_rows(list(workers), now=timezone.now()):
@@ -58,6 +61,11 @@ class Command(BaseCommand):
         self._say(row)
         for name, value in worker.hardware.items():
             self.stdout.write(f"  {plain(name)}: {plain(value)}")
+
+    def attempts(self, options: dict[str, Any]) -> None:
+        """Print what its page sends as a file."""
+        for line in fleet.attempts_csv(_found(options["worker"])):
+            self.stdout.write(line, ending="")
 
     def drain(self, options: dict[str, Any]) -> None:
         """Active → draining."""
