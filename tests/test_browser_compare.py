@@ -13,7 +13,7 @@ from campaigns.clock import database_now
 from campaigns.models import Attempt, Campaign, ProgressPoint
 from experiments import catalog
 from tests import factories
-from tests.browser import picture, refresh, serious, sign_in, wait_until, watch
+from tests.browser import fits, picture, refresh, serious, sign_in, wait_until, watch
 from workers import lifecycle as worker_lifecycle
 from workers import steering as worker_steering
 from workers.models import Worker
@@ -128,6 +128,7 @@ def test_the_settings_choose_the_theme_and_make_a_token(
     assert problems == []
 
 
+@pytest.mark.timeout(300)  # ten pages, on a machine that may be busy
 @pytest.mark.parametrize("part", ["study", "fleet and people"])
 def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
     browser_page: Page, live_server: LiveServer, problems: list[str], part: str
@@ -186,3 +187,34 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
         page.set_viewport_size({"width": 1280, "height": 800})
         wait_until(page, "document.documentElement.scrollWidth <= innerWidth")
     assert problems == []
+
+
+def test_axe_finds_nothing_serious_where_one_signs_in_and_where_secrets_are_shown(
+    browser_page: Page, live_server: LiveServer, problems: list[str]
+) -> None:
+    page = browser_page
+    worker = factories.worker()
+    page.emulate_media(color_scheme="dark")
+    page.goto(live_server.url + "/login/")
+    look_at(page, "login")
+    page.emulate_media(color_scheme="light")
+    sign_in(page, live_server, factories.user("ada", role="operator"))
+    page.goto(live_server.url + "/password/")
+    look_at(page, "password")
+    page.goto(live_server.url + "/workers/")
+    page.click("#invite-button")
+    page.click("#invite-send")
+    page.wait_for_selector("#command-join")
+    look_at(page, "invited")
+    page.goto(f"{live_server.url}/workers/{worker.pk}/")
+    page.click("#token-button")
+    page.click("#token-dialog .button.danger")
+    page.wait_for_selector("#command-token")
+    look_at(page, "rotated")
+    assert problems == []
+
+
+def look_at(page: Page, name: str) -> None:
+    picture(page, name)
+    assert serious(page) == [], name
+    assert fits(page), name
