@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.authorisation.world import make_world
-from tests.fuzz.run import CALLERS, fuzz
 
 SEED = 20_261_122
 EXAMPLES = 3
@@ -18,6 +17,9 @@ EXAMPLES = 3
 @pytest.mark.timeout(300)
 @pytest.mark.django_db
 def test_every_answer_is_one_that_the_document_tells_of(settings: Any, tmp_path: Any) -> None:
+    # Not at the top: Schemathesis costs each start of the tests a second.
+    from tests.fuzz.run import CALLERS, fuzz
+
     settings.MEDIA_ROOT = tmp_path
     print(f"seed {SEED}")  # pytest shows it beside a failure
 
