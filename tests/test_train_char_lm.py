@@ -1,48 +1,25 @@
-"""The training script, really run: contract, clock, data, reproducibility.
+"""The training script, really run: its contract, reproducibility, the clock.
 
-Every run is a process of its own, as an agent starts it. The data is the generated corpus, so
-nothing is fetched from outside.
+What is timed stays in one file: its tests do not compete with each other for the cores.
 """
 
-import hashlib
-import http.server
+from __future__ import annotations
+
 import json
-import math
-import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from experiments import catalog, english_like_corpus
+from experiments import catalog
 from experiments.config_generators import CharLMConfigGenerator
+from tests.training_runs import CORPUS, SCRIPT, SMALL, fill_cache, finish, result_of, start, train
 from workers.protocol import bits_per_byte, metrics_problems
 
-SCRIPT = catalog.get("train_char_lm").script_path
-CORPUS = catalog.get_dataset("english_like")
-SMALL: dict[str, Any] = {
-    "lr": 0.01,
-    "lr_schedule": "cosine",
-    "n_layers": 1,
-    "n_heads": 2,
-    "d_model": 32,
-    "d_ff": 64,
-    "batch_size": 16,
-    "context_length": 32,
-    "seed": 42,
-    "time_budget_seconds": 30,
-    "threads": 1,
-    "device": "cpu",
-    "dataset": CORPUS.name,
-    "dataset_sha256": CORPUS.sha256,
-}
 LARGEST = {
     "n_layers": 6,
     "n_heads": 4,
@@ -51,85 +28,14 @@ LARGEST = {
     "batch_size": 128,
     "context_length": 256,
 }
-SLOW_SECONDS = 2.0
 
 pytestmark = pytest.mark.long
-
-Run = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder that already holds the corpus."""
-    folder = tmp_path_factory.mktemp("data")
-    name = catalog.dataset_cache_name(CORPUS.name, CORPUS.sha256)
-    (folder / name).write_bytes(english_like_corpus.generate())
-    return folder
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """A local web server of one file, /corpus.txt (slow with ?slow); yields its address."""
-    folder = tmp_path / "www"
-    folder.mkdir()
-    (folder / "corpus.txt").write_bytes(english_like_corpus.generate())
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args, directory=str(folder))
-
-        def do_GET(self) -> None:
-            if self.path.endswith("?slow"):
-                time.sleep(SLOW_SECONDS)  # a slow line is what is shown here
-            super().do_GET()
-
-        def log_message(self, *args: Any) -> None:
-            """Keep the test output quiet."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{httpd.server_address[1]}"
-        httpd.shutdown()
-
-
-def start(
-    folder: Path, data: Path, config: dict[str, Any], *options: str, script: Path = SCRIPT
-) -> subprocess.Popen[str]:
-    """Start the script on a config, with nothing else in its environment than the data folder."""
-    folder.mkdir(exist_ok=True)
-    config_file = folder / "config.json"
-    config_file.write_text(json.dumps(config))
-    return subprocess.Popen(
-        [sys.executable, str(script), "--config-file", str(config_file), *options],
-        env={"XEENET_DATA_DIR": str(data), "PATH": ""},
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> Run:
-    """Wait for the script and return exit code, stdout and stderr."""
-    try:
-        stdout, stderr = process.communicate(timeout=100)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
-
-
-def result_of(run: Run) -> dict[str, Any]:
-    """Return the result line; asserts exit code 0 and exactly one line on stdout."""
-    assert run.returncode == 0, run.stderr
-    (line,) = run.stdout.splitlines()
-    result: dict[str, Any] = json.loads(line)
-    return result
-
-
-def train(folder: Path, data: Path, **changes: Any) -> dict[str, Any]:
-    """Run the small config with some changes and return its result."""
-    return result_of(finish(start(folder, data, SMALL | changes)))
+    return fill_cache(tmp_path_factory.mktemp("data"))
 
 
 # --- The contract ------------------------------------------------------------------------------
@@ -191,125 +97,6 @@ def test_every_config_of_the_generator_is_understood(tmp_path: Path, data_dir: P
         config = SMALL | CharLMConfigGenerator().generate(seed) | {"seed": seed}
         run = finish(start(tmp_path, data_dir, config, "--prepare"))
         assert (run.returncode, run.stdout) == (0, "")
-
-
-# --- Wrong configs -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"lr": None}, "lr must be a finite number above 0"),
-        ({"lr": True}, "lr must be"),
-        ({"lr": 0}, "lr must be"),
-        ({"lr": float("nan")}, "lr must be"),
-        ({"lr": "0.1"}, "lr must be"),
-        ({"time_budget_seconds": float("inf")}, "time_budget_seconds must be"),
-        ({"n_layers": 2.0}, "n_layers must be a whole number above 0"),
-        ({"batch_size": True}, "batch_size must be"),
-        ({"max_steps": 0}, "max_steps must be"),
-        ({"threads": -1}, "threads must be"),
-        ({"seed": -1}, "seed must be a whole number"),
-        ({"lr_schedule": "sine"}, "lr_schedule must be of the form cosine|linear"),
-        ({"device": "tpu"}, "device must be of the form auto|cpu|cuda|mps"),
-        ({"dataset": "../secret"}, "dataset must be"),
-        ({"dataset_sha256": "ABC"}, "dataset_sha256 must be"),
-        ({"dataset_urls": "http://x"}, "dataset_urls must be a list"),
-        ({"n_heads": 3}, "d_model must be divisible by n_heads"),
-        ({"warmup": 5}, "warmup is unknown"),
-        ({"context_length": 900_000}, "too short for context_length"),
-    ],
-)
-def test_a_wrong_value_ends_with_code_2_and_one_line(
-    tmp_path: Path, data_dir: Path, changes: dict[str, Any], words: str
-) -> None:
-    run = finish(start(tmp_path, data_dir, SMALL | changes))
-    assert (run.returncode, run.stdout) == (2, "")
-    (line,) = run.stderr.splitlines()
-    assert words in line
-
-
-def test_all_missing_keys_are_named_at_once(tmp_path: Path, data_dir: Path) -> None:
-    run = finish(start(tmp_path, data_dir, {"n_heads": 2}))
-    assert run.returncode == 2
-    for key in SMALL.keys() - {"n_heads", "threads", "device", "dataset", "dataset_sha256"}:
-        assert f"{key} is missing" in run.stderr
-
-
-@pytest.mark.parametrize("text", ["", "{", "[1, 2]", '"text"', "\x00"])
-def test_a_config_file_that_is_no_json_object_ends_with_code_2(tmp_path: Path, text: str) -> None:
-    config_file = tmp_path / "config.json"
-    config_file.write_text(text)
-    command = [sys.executable, str(SCRIPT), "--config-file", str(config_file)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert run.returncode == 2
-    assert str(config_file) in run.stderr
-
-
-def test_a_device_that_is_not_here_ends_with_code_2(tmp_path: Path, data_dir: Path) -> None:
-    absent = "cuda" if sys.platform == "darwin" else "mps"
-    run = finish(start(tmp_path, data_dir, SMALL | {"device": absent}))
-    assert run.returncode == 2
-    assert f"device {absent} is not available" in run.stderr
-
-
-# --- The data ----------------------------------------------------------------------------------
-
-
-def cached_file(folder: Path) -> Path:
-    return folder / catalog.dataset_cache_name(CORPUS.name, CORPUS.sha256)
-
-
-def test_two_processes_at_once_download_and_leave_one_whole_file(
-    tmp_path: Path, server: str
-) -> None:
-    data = tmp_path / "cache"
-    config = SMALL | {"dataset_urls": [f"{server}/absent.txt", f"{server}/corpus.txt"]}
-    both = [start(tmp_path / name, data, config, "--prepare") for name in ("a", "b")]
-    for process in both:
-        run = finish(process)
-        assert (run.returncode, run.stdout) == (0, ""), run.stderr
-    assert list(data.iterdir()) == [cached_file(data)]
-    assert hashlib.sha256(cached_file(data).read_bytes()).hexdigest() == CORPUS.sha256
-
-
-def test_a_spoilt_cache_file_is_replaced_from_a_file_path(tmp_path: Path) -> None:
-    source = tmp_path / "source.txt"
-    source.write_bytes(english_like_corpus.generate())
-    cached_file(tmp_path).write_bytes(b"half a file")
-    config = SMALL | {"dataset_urls": [str(source)]}
-    assert finish(start(tmp_path, tmp_path, config, "--prepare")).returncode == 0
-    assert cached_file(tmp_path).read_bytes() == source.read_bytes()
-
-
-def test_wrong_content_is_refused_with_code_3_and_never_cached(tmp_path: Path) -> None:
-    source = tmp_path / "source.txt"
-    source.write_bytes(english_like_corpus.generate() + b"!")
-    data = tmp_path / "cache"
-    run = finish(start(tmp_path, data, SMALL | {"dataset_urls": [str(source)]}))
-    assert (run.returncode, run.stdout) == (3, "")
-    assert "sha256 differs" in run.stderr
-    assert not data.exists()
-
-
-def test_unreachable_data_ends_with_code_3_saying_what_was_tried_and_what_to_do(
-    tmp_path: Path,
-) -> None:
-    data = tmp_path / "cache"
-    # Port 9 (discard) of this machine: refused at once.
-    config = SMALL | {"dataset_urls": ["http://127.0.0.1:9/corpus.txt", "http://[bad"]}
-    run = finish(start(tmp_path, data, config))
-    assert (run.returncode, run.stdout) == (3, "")
-    for words in ("http://127.0.0.1:9/corpus.txt", "http://[bad", str(cached_file(data))):
-        assert words in run.stderr
-    assert "XEENET_DATA_DIR" in run.stderr
-
-
-def test_a_download_is_not_charged_to_the_budget(tmp_path: Path, server: str) -> None:
-    config = SMALL | {"dataset_urls": [f"{server}/corpus.txt?slow"], "max_steps": 2}
-    began = time.monotonic()
-    result = result_of(finish(start(tmp_path, tmp_path / "cache", config)))
-    assert time.monotonic() - began > result["wall_time_seconds"] + SLOW_SECONDS
 
 
 # --- Reproducibility ---------------------------------------------------------------------------
@@ -419,119 +206,3 @@ def test_sigterm_ends_the_training_and_the_result_is_still_printed(
     assert result["stop_reason"] == "terminated"
     assert result["steps_completed"] > 0
     assert metrics_problems(result) == []
-
-
-# --- Inside the script -------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def script() -> Any:
-    """The script as a module (torch remarks that numpy is absent; the script needs none)."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from experiments import train_char_lm
-    return train_char_lm
-
-
-def test_script_and_catalog_share_their_rules(script: Any) -> None:
-    info = catalog.get_dataset("tinyshakespeare")
-    assert info.sha256 == script.TINYSHAKESPEARE_SHA256
-    assert list(info.urls) == script.TINYSHAKESPEARE_URLS
-    path = script.cache_path("some", "0123456789abcdef")
-    assert path.name == catalog.dataset_cache_name("some", "0123456789abcdef")
-    parameters = catalog.get("train_char_lm").default_search_space["parameters"]
-    names = {parameter["name"] for parameter in parameters}
-    assert names | {"seed", "time_budget_seconds"} == script.REQUIRED
-
-
-@pytest.mark.parametrize("size", [200, 5_000, 163_840, 163_860, 1_000_000])
-@pytest.mark.parametrize("context", [32, 100, 256])
-def test_what_is_evaluated_does_not_depend_on_the_context_length(
-    script: Any, size: int, context: int
-) -> None:
-    text = english_like_corpus.generate()[:size]
-    run = script.Run(SMALL | {"context_length": context}, text, time.monotonic())
-    allowed = catalog.get("train_char_lm").eval_bytes_allowed(size)
-    predicted = {
-        name: [byte for first, length in part for byte in range(first, first + length)]
-        for name, part in (("full", run.whole_split), ("subset", run.subset))
-    }
-    assert {name: len(part) for name, part in predicted.items()} == allowed
-    assert all(len(set(part)) == len(part) for part in predicted.values())
-    assert all(0 <= byte < len(run.val_tokens) - 1 for byte in predicted["subset"])
-
-
-def test_an_untrained_model_scores_about_the_logarithm_of_the_vocabulary(script: Any) -> None:
-    text = english_like_corpus.generate()
-    run = script.Run(SMALL, text, time.monotonic())
-    nats, count = run.evaluate(run.subset, deadline=math.inf)
-    assert nats / count == pytest.approx(math.log(len(set(text))), abs=0.05)
-
-
-def test_an_evaluation_that_would_pass_its_deadline_gives_nothing(script: Any) -> None:
-    run = script.Run(SMALL, english_like_corpus.generate(), time.monotonic())
-    nats, count = run.evaluate(run.whole_split, deadline=-1.0)
-    assert math.isnan(nats)
-    assert count == 0
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])  # each has its own attention
-def test_the_model_cannot_see_the_future(script: Any, dtype: str) -> None:
-    torch = script.torch
-    config = SMALL | {"n_layers": 2}
-    weights = {
-        name: (torch.randn(matrix.shape) * 0.3).to(getattr(torch, dtype))
-        for name, matrix in script.initial_weights(config, 20).items()
-    }
-    tokens = torch.randint(20, (1, 32))
-    changed = tokens.clone()
-    changed[0, 20:] = (changed[0, 20:] + 1) % 20
-    one, two = (script.forward(weights, t, config) for t in (tokens, changed))
-    assert torch.allclose(one[0, :20], two[0, :20], atol=1e-5)
-    assert not torch.allclose(one[0, 20], two[0, 20], atol=1e-3)
-
-
-def test_both_ways_of_attention_agree_to_the_precision_of_bfloat16(script: Any) -> None:
-    torch = script.torch
-    torch.manual_seed(1)
-    qkv = torch.randn(3, 16, 3 * 32).bfloat16()
-    plain = script.attention(qkv, 4).float()
-    fused = script.attention(qkv.float(), 4)
-    assert torch.allclose(fused, plain, atol=0.03)
-
-
-@pytest.mark.parametrize("schedule", ["cosine", "linear", "step_decay"])
-def test_the_learning_rate_warms_up_and_then_only_falls(script: Any, schedule: str) -> None:
-    config = {"lr": 1.0, "lr_schedule": schedule}
-    rates = [script.learning_rate(config, step / 100) for step in range(101)]
-    assert rates[0] < 0.1
-    assert max(rates) > 0.9
-    peak = rates.index(max(rates))
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert rates[-1] <= 0.1
-
-
-def test_adamw_takes_the_textbook_step(script: Any) -> None:
-    torch = script.torch
-    weights = torch.tensor([1.0, -2.0])
-    optimiser = script.AdamW(weights)
-    optimiser.step(torch.tensor([0.3, -0.4]), lr=0.1)
-    # First step: mean and square are unbiased to g and g*g, so each weight moves by lr * sign(g).
-    decayed = torch.tensor([1.0, -2.0]) * (1 - 0.1 * script.WEIGHT_DECAY)
-    assert torch.allclose(weights, decayed - 0.1 * torch.tensor([1.0, -1.0]), atol=1e-4)
-
-
-def test_the_gradient_is_clipped_to_norm_one(script: Any) -> None:
-    torch = script.torch
-    optimiser = script.AdamW(torch.zeros(2))
-    optimiser.step(torch.tensor([300.0, -400.0]), lr=0.1)
-    expected = (1 - script.BETA1) * torch.tensor([0.6, -0.8])
-    assert torch.allclose(optimiser.mean, expected, atol=1e-6)
-
-
-def test_the_script_imports_the_standard_library_and_torch_alone() -> None:
-    source = SCRIPT.read_text(encoding="utf-8")
-    names = re.findall(r"^\s*(?:import|from) (\w+)", source, flags=re.MULTILINE)
-    assert set(names) - sys.stdlib_module_names == {"torch"}

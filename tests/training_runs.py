@@ -1,0 +1,86 @@
+"""The training script as a process of its own, as an agent starts it.
+
+The data is the generated corpus, so nothing is fetched from outside.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from experiments import catalog, english_like_corpus
+
+SCRIPT = catalog.get("train_char_lm").script_path
+CORPUS = catalog.get_dataset("english_like")
+SMALL: dict[str, Any] = {
+    "lr": 0.01,
+    "lr_schedule": "cosine",
+    "n_layers": 1,
+    "n_heads": 2,
+    "d_model": 32,
+    "d_ff": 64,
+    "batch_size": 16,
+    "context_length": 32,
+    "seed": 42,
+    "time_budget_seconds": 30,
+    "threads": 1,
+    "device": "cpu",
+    "dataset": CORPUS.name,
+    "dataset_sha256": CORPUS.sha256,
+}
+
+Run = subprocess.CompletedProcess[str]
+
+
+def fill_cache(folder: Path) -> Path:
+    """Put the corpus into a cache folder; return the folder."""
+    cached_file(folder).write_bytes(english_like_corpus.generate())
+    return folder
+
+
+def cached_file(folder: Path) -> Path:
+    """Return where a cache folder has the corpus."""
+    return folder / catalog.dataset_cache_name(CORPUS.name, CORPUS.sha256)
+
+
+def start(
+    folder: Path, data: Path, config: dict[str, Any], *options: str, script: Path = SCRIPT
+) -> subprocess.Popen[str]:
+    """Start the script on a config, with nothing else in its environment than the data folder."""
+    folder.mkdir(exist_ok=True)
+    config_file = folder / "config.json"
+    config_file.write_text(json.dumps(config))
+    return subprocess.Popen(
+        [sys.executable, str(script), "--config-file", str(config_file), *options],
+        env={"XEENET_DATA_DIR": str(data), "PATH": ""},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> Run:
+    """Wait for the script and return exit code, stdout and stderr."""
+    try:
+        stdout, stderr = process.communicate(timeout=100)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def result_of(run: Run) -> dict[str, Any]:
+    """Return the result line; asserts exit code 0 and exactly one line on stdout."""
+    assert run.returncode == 0, run.stderr
+    (line,) = run.stdout.splitlines()
+    result: dict[str, Any] = json.loads(line)
+    return result
+
+
+def train(folder: Path, data: Path, **changes: Any) -> dict[str, Any]:
+    """Run the small config with some changes and return its result."""
+    return result_of(finish(start(folder, data, SMALL | changes)))
