@@ -55,12 +55,14 @@ def create(
     if not roles.may_create(owner):
         raise PermissionDenied("Only researchers and operators may make webhooks.")
     find_target(url)
-    if Webhook.objects.filter(owner=owner).count() >= MAX_PER_OWNER:
-        raise TooManyWebhooks(
-            f"{owner} has {MAX_PER_OWNER} webhooks, as many as one may have; delete one first."
-        )
-    # One transaction in every verb here: no act without its entry.
+    # One transaction in every verb here: no act without its entry. The person locked: no webhook
+    # too many.
     with transaction.atomic():
+        User.objects.select_for_update().get(pk=owner.pk)
+        if Webhook.objects.filter(owner=owner).count() >= MAX_PER_OWNER:
+            raise TooManyWebhooks(
+                f"{owner} has {MAX_PER_OWNER} webhooks, as many as one may have; delete one first."
+            )
         hook = Webhook.objects.create(
             owner=owner,
             campaign=campaign,
