@@ -29,9 +29,14 @@ class PackageAdmin(HistoryAdmin):
         "approved_by",
         "created_at",
     )
-    list_filter = ("origin", ("approved_at", admin.EmptyFieldListFilter), "created_at")
+    list_filter = (
+        "origin",
+        ("approved_at", admin.EmptyFieldListFilter),
+        ("declined_at", admin.EmptyFieldListFilter),
+        "created_at",
+    )
     search_fields = ("name", "sha256", "uploaded_by__username")
-    list_select_related = ("uploaded_by", "approved_by")
+    list_select_related = scripts.JUDGES
     date_hierarchy = "created_at"
     actions = ("approve", "withdraw")
 

@@ -201,6 +201,8 @@ def _dataset_choices() -> list[tuple[str, str]]:
 
 
 def _script_choices() -> list[tuple[str, str]]:
-    waits = {True: "", False: ", waits for approval"}
-    stored = [(one.sha256, f"{one}{waits[one.may_run]}") for one in scripts.uploaded()]
+    stored = [
+        (one.sha256, str(one) if one.may_run else f"{one}, {one.standing}")
+        for one in scripts.uploaded()
+    ]
     return [("", "the experiment's own"), *stored]

@@ -88,7 +88,10 @@ def _about_script(sha256: str) -> list[str]:
     script = Package.objects.filter(pk=sha256).defer("source").first() if sha256 else None
     if script is None or script.may_run:
         return []
-    return [f"No worker gets the script {script} before an operator has approved it."]
+    said = [f"No worker gets the script {script} before an operator has approved it."]
+    if script.declined_reason:
+        said.append(f"One has declined it: {script.declined_reason}")
+    return said
 
 
 def _about_grid(points: int, tasks: int) -> list[str]:

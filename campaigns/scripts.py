@@ -1,10 +1,10 @@
-"""What people do with uploaded training scripts: upload, approve, withdraw; and how they read them.
+"""What people do with uploaded training scripts: upload, approve, decline, delete; and read them.
 
 A researcher uploads a variation of a catalog experiment. Its hash names it for ever; an operator
 approves that hash after reading it, and only then do workers get it - those whose owners allow
-uploaded scripts. Views, admin, API and the command line come through here: every verb raises
-PermissionDenied (with a sentence) for who may not. An actor of None is the command line on the
-server, which may everything.
+uploaded scripts - or declines it with a reason. Views, admin, API and the command line come through
+here: every verb raises PermissionDenied (with a sentence) for who may not. An actor of None is the
+command line on the server, which may everything.
 """
 
 from __future__ import annotations
@@ -14,20 +14,28 @@ import difflib
 import hashlib
 import io
 import re
+from typing import Any, Final
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from campaigns.lifecycle import InvalidCampaign, WrongState
-from campaigns.models import Package, PackageOrigin
+from campaigns.models import MAX_REASON_LENGTH, Package, PackageOrigin
 from campaigns.script_source import MAX_NAME_CHARACTERS, name_problem, source_problems
 from experiments import catalog
 from workers import audit, roles
-from workers.models import AuditEntry
 
 _PYTHON_SUFFIX = re.compile(r"\.py\Z", re.IGNORECASE)
+# Who sent a script and who judged it, to be loaded with it.
+JUDGES: Final = ("uploaded_by", "approved_by", "declined_by")
+_NOT_DECLINED: Final[dict[str, Any]] = {
+    "declined_at": None,
+    "declined_by": None,
+    "declined_reason": "",
+}
+_JUDGEMENT: Final = ("approved_at", "approved_by", *_NOT_DECLINED)
 
 
 class InvalidScript(InvalidCampaign):
@@ -74,11 +82,31 @@ def approve(actor: User | None, package: Package, *, now: dt.datetime) -> None:
         raise WrongState("What is stored is not what was uploaded; upload the script again.")
     with transaction.atomic():
         # Guarded: of two operators one approves, and the log has one entry.
-        approved = Package.objects.filter(pk=package.pk, approved_at=None)
-        if not approved.update(approved_at=now, approved_by=actor):
+        unapproved = Package.objects.filter(pk=package.pk, approved_at=None)
+        if not unapproved.update(**_NOT_DECLINED, approved_at=now, approved_by=actor):
             raise WrongState("The script is approved already.")
         audit.record(actor, "approve_script", package, now=now, detail=package.sha256)
-    package.refresh_from_db(fields=["approved_at", "approved_by"])
+    package.refresh_from_db(fields=_JUDGEMENT)
+
+
+def decline(actor: User | None, package: Package, *, reason: str, now: dt.datetime) -> None:
+    """Say that the script is not approved, and why, for its uploader to read.
+
+    An operator may approve it later all the same. Raises InvalidScript without a reason, and
+    WrongState unless the script waits.
+    """
+    _must_operate(actor)
+    if not package.is_uploaded:
+        raise WrongState("The script came with this installation; it waits for no approval.")
+    if not (reason := reason.strip()):
+        raise InvalidScript({"reason": ["must say why: who uploaded the script reads it"]})
+    with transaction.atomic():
+        waiting = Package.objects.filter(pk=package.pk, approved_at=None, declined_at=None)
+        if not waiting.update(**_declined(actor, reason, now)):
+            raise WrongState("The script is approved or declined already.")
+        detail = f"{package.sha256} {reason}"
+        audit.record(actor, "decline_script", package, now=now, detail=detail)
+    package.refresh_from_db(fields=_JUDGEMENT)
 
 
 def withdraw(actor: User | None, package: Package, *, now: dt.datetime) -> None:
@@ -86,26 +114,47 @@ def withdraw(actor: User | None, package: Package, *, now: dt.datetime) -> None:
     _must_operate(actor)
     with transaction.atomic():
         approved = Package.objects.filter(pk=package.pk, approved_at__isnull=False)
-        if not approved.update(approved_at=None, approved_by=None):
+        declined = _declined(actor, "The approval was withdrawn.", now)
+        if not approved.update(**declined, approved_at=None, approved_by=None):
             raise WrongState("The script is not approved, so no approval can be withdrawn.")
         audit.record(actor, "withdraw_script", package, now=now, detail=package.sha256)
-    package.refresh_from_db(fields=["approved_at", "approved_by"])
+    package.refresh_from_db(fields=_JUDGEMENT)
+
+
+def delete(actor: User | None, package: Package, *, now: dt.datetime) -> None:
+    """Forget an uploaded script that no campaign uses; the log keeps its hash.
+
+    Raises WrongState.
+    """
+    if actor is not None and not may_delete(actor, package):
+        raise PermissionDenied("Only who uploaded the script and operators may delete it.")
+    if not package.is_uploaded:
+        raise WrongState("The script came with this installation; it is not deleted.")
+    with transaction.atomic():
+        # Locked: a campaign that is being made of it is seen here, or finds it gone.
+        locked = Package.objects.select_for_update().defer("source").filter(pk=package.pk).first()
+        if locked is None:
+            raise WrongState("The script is deleted already.")
+        if locked.campaigns.exists():
+            raise WrongState("A campaign uses the script; what it measured would name nothing.")
+        audit.record(actor, "delete_script", package, now=now, detail=package.sha256)
+        locked.delete()
+
+
+def may_delete(user: roles.Person, package: Package) -> bool:
+    """Return whether this person may delete the script, should no campaign use it."""
+    return roles.may_change(user, package.uploaded_by_id)
 
 
 def uploaded() -> QuerySet[Package]:
     """Return the uploaded scripts without their text, newest first."""
     found = Package.objects.filter(origin=PackageOrigin.UPLOADED).defer("source")
-    return found.select_related("uploaded_by", "approved_by").order_by("-created_at", "sha256")
+    return found.select_related(*JUDGES).order_by("-created_at", "sha256")
 
 
 def waiting(*, since: dt.datetime) -> QuerySet[Package]:
     """Return the scripts uploaded since then that no operator has judged yet, the newest first."""
-    # Without its approval a withdrawn script looks like a new one; the log tells them apart.
-    withdrawn = AuditEntry.objects.filter(
-        target_kind="package", verb="withdraw_script", detail=OuterRef("sha256")
-    )
-    unapproved = uploaded().filter(approved_at=None, created_at__gte=since)
-    return unapproved.filter(~Exists(withdrawn))
+    return uploaded().filter(approved_at=None, declined_at=None, created_at__gte=since)
 
 
 def text_of(package: Package) -> str:
@@ -171,4 +220,12 @@ def name_of_file(path: str) -> str:
 
 def _must_operate(actor: User | None) -> None:
     if actor is not None and not roles.may_operate(actor):
-        raise PermissionDenied("Only operators may approve scripts and withdraw the approval.")
+        raise PermissionDenied("Only operators may approve and decline scripts.")
+
+
+def _declined(actor: User | None, reason: str, now: dt.datetime) -> dict[str, Any]:
+    return {
+        "declined_at": now,
+        "declined_by": actor,
+        "declined_reason": reason[:MAX_REASON_LENGTH],
+    }

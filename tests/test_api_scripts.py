@@ -1,4 +1,4 @@
-"""scripts: upload, list, read, approve and withdraw over the API; what a worker then gets."""
+"""scripts: upload, list, read, judge and delete over the API; what a worker then gets."""
 
 from __future__ import annotations
 
@@ -117,6 +117,37 @@ def test_an_operator_approves_by_hash_and_withdraws_and_twice_is_told() -> None:
     assert answers("approve") == [(200, True), (409, None)]
     assert answers("withdraw") == [(200, False), (409, None)]
     assert client.post(f"/api/v1/scripts/{'0' * 64}/approve").status_code == 404
+
+
+def test_an_operator_declines_with_a_reason_that_the_list_shows() -> None:
+    client, sha256 = operator_client(), uploaded()
+    address = f"/api/v1/scripts/{sha256}/decline"
+
+    for body in ({}, {"reason": " "}, {"reason": "x" * 501}):
+        refused = client.post(address, body)
+        assert (refused.status_code, list(refused.json()["fields"])) == (400, ["reason"])
+    declined = client.post(address, {"reason": "It reads /etc."})
+
+    assert (declined.status_code, declined.json()["may_run"]) == (200, False)
+    assert declined.json()["declined_reason"] == "It reads /etc."
+    assert client.post(address, {"reason": "again"}).status_code == 409
+    listed = client.get("/api/v1/scripts", {"declined": "true"}).json()["results"]
+    assert listed == [declined.json()]
+    assert client.get("/api/v1/scripts", {"declined": "false"}).json()["results"] == []
+
+
+def test_a_script_is_deleted_by_its_uploader_once_no_campaign_uses_it() -> None:
+    client, _ = researcher_client()
+    sha256 = client.post("/api/v1/scripts", BODY).json()["sha256"]
+    address = f"/api/v1/scripts/{sha256}"
+    made = factories.campaign(script=sha256)
+
+    assert researcher_client()[0].delete(address).status_code == 403
+    assert client.delete(address).status_code == 409
+    made.delete()
+    assert client.delete(address).status_code == 204
+    assert client.delete(address).status_code == 404
+    assert not Package.objects.filter(pk=sha256).exists()
 
 
 def test_the_way_of_an_uploaded_script_to_a_worker_that_takes_such() -> None:

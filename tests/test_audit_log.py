@@ -174,6 +174,10 @@ ACTS: dict[str, Act] = {
         who, name="mine", experiment="train_char_lm", source=variation(), now=NOW
     ),
     "campaigns.scripts.approve": lambda who: scripts.approve(who, waiting_script(), now=NOW),
+    "campaigns.scripts.decline": lambda who: scripts.decline(
+        who, waiting_script(), reason="no", now=NOW
+    ),
+    "campaigns.scripts.delete": lambda who: scripts.delete(who, waiting_script(), now=NOW),
     "campaigns.scripts.withdraw": lambda who: scripts.withdraw(who, approved_script(), now=NOW),
 }
 # Everybody may have tokens; that a token is one's own is for the page and the API to see to.

@@ -1,4 +1,4 @@
-"""``manage.py script``: upload, list, show, approve, withdraw; and create_campaign --script."""
+"""``manage.py script``: upload, list, show, judge, delete; and create_campaign --script."""
 
 from __future__ import annotations
 
@@ -46,11 +46,29 @@ def test_the_first_letters_of_a_hash_approve_and_withdraw(script: Package) -> No
     assert "approved" in said("script", "list")
     with pytest.raises(CommandError, match="approved already"):
         said("script", "approve", script.sha256)
-    assert "waits" in said("script", "withdraw", script.sha256)
+    withdrawn = said("script", "withdraw", script.sha256)
+    assert "wider is declined (The approval was withdrawn.): sha256" in withdrawn
 
     acts = AuditEntry.objects.order_by("pk").values_list("actor_name", "verb")
     verbs = ("upload_script", "approve_script", "withdraw_script")
     assert list(acts) == [("command line", verb) for verb in verbs]
+
+
+def test_a_script_is_declined_with_a_reason_and_deleted(script: Package) -> None:
+    with pytest.raises(CommandError, match="--reason"):
+        said("script", "decline", script.sha256)
+    declined = said("script", "decline", script.sha256[:8], "--reason", "It reads\x1b /etc.")
+    assert "is declined (It reads" in declined
+    assert "\x1b" not in declined
+    assert "declined" in said("script", "list")
+    wide = said("create_campaign", "wide", "--script", script.sha256)
+    assert "declined its script: It reads" in wide
+
+    with pytest.raises(CommandError, match="A campaign uses the script"):
+        said("script", "delete", script.sha256)
+    Campaign.objects.all().delete()
+    assert f"is deleted: sha256 {script.sha256}" in said("script", "delete", script.sha256)
+    assert not Package.objects.exists()
 
 
 def test_it_shows_the_text_and_what_was_changed(script: Package) -> None:

@@ -23,6 +23,7 @@ from campaigns.models import (
     WebhookDelivery,
 )
 from tests.factories import (
+    NOW,
     active_campaign,
     at,
     claim_one,
@@ -106,6 +107,10 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("campaign_state_known", lambda: change(active_campaign(1), state="running")),
     ("campaign_isolation_known", lambda: change(active_campaign(1), required_isolation="")),
     ("package_origin_known", lambda: change(active_campaign(1).package, origin="sent")),
+    (
+        "package_judged_one_way",
+        lambda: change(active_campaign(1).package, approved_at=NOW, declined_at=NOW),
+    ),
     ("campaign_has_tasks", lambda: change(active_campaign(1), task_count=0)),
     ("campaign_budget_positive", lambda: change(active_campaign(1), time_budget_seconds=0.0)),
     ("campaign_budget_positive", lambda: change(active_campaign(1), time_budget_seconds=604_801.0)),

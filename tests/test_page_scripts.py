@@ -147,6 +147,57 @@ def test_an_operator_approves_and_withdraws_and_the_audit_page_leads_back(
     assert list(verbs) == ["upload_script", "approve_script", "withdraw_script"]
 
 
+def test_an_operator_declines_with_a_reason_that_the_uploader_reads(client: Client) -> None:
+    ada = factories.user("ada")
+    client.force_login(ada)
+    package = Package.objects.get(pk=upload(client)["Location"].split("/")[-2])
+    client.force_login(factories.user("grace", role=roles.OPERATOR))
+    address = reverse("script-change", args=[package.sha256, "decline"])
+
+    assert "must say why" in client.post(address, follow=True).text
+    answer = client.post(address, {"reason": "It <b>reads</b> /etc\0."}, follow=True).text
+
+    assert "Declined: who uploaded it reads why" in answer
+    assert 'id="decline-button"' not in answer
+    assert 'id="approve-button"' in answer
+    assert reverse("script", args=[package.sha256]) in client.get(reverse("audit")).text
+    client.force_login(ada)
+    page = client.get(package.get_absolute_url()).text
+    assert "declined it: <bdi>It &lt;b&gt;reads&lt;/b&gt; /etc\ufffd.</bdi>" in page
+    assert "by <bdi>grace</bdi>" in page
+    assert ">declined</span>" in client.get(reverse("scripts")).text
+    assert f"{package}, declined" in client.get(reverse("campaign-new")).text
+
+
+def test_the_uploader_deletes_a_script_while_no_campaign_uses_it(researcher: Client) -> None:
+    upload(researcher)
+    package = Package.objects.get(origin=PackageOrigin.UPLOADED)
+    address = reverse("script-change", args=[package.sha256, "delete"])
+    made = factories.campaign(script=package.sha256)
+
+    assert 'id="delete-button"' not in researcher.get(package.get_absolute_url()).text
+    assert "A campaign uses the script" in researcher.post(address, follow=True).text
+    made.delete()
+    assert 'id="delete-button"' in researcher.get(package.get_absolute_url()).text
+    answer = researcher.post(address, follow=True)
+
+    assert answer.redirect_chain == [(reverse("scripts"), 302)]
+    assert "Deleted: the audit log keeps its hash." in answer.text
+    assert not Package.objects.filter(origin=PackageOrigin.UPLOADED).exists()
+
+
+def test_nobody_but_its_uploader_and_operators_is_offered_to_delete_a_script(
+    researcher: Client,
+) -> None:
+    package = uploaded()
+
+    assert 'id="delete-button"' not in researcher.get(package.get_absolute_url()).text
+    answer = researcher.post(reverse("script-change", args=[package.sha256, "delete"]))
+
+    assert answer.status_code == 403
+    assert Package.objects.filter(pk=package.pk).exists()
+
+
 def test_approving_twice_is_told_and_changes_nothing(operator: Client) -> None:
     address = reverse("script-change", args=[uploaded().sha256, "approve"])
     operator.post(address)

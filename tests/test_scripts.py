@@ -1,12 +1,15 @@
-"""Uploading, approving and withdrawing scripts: who may, what it changes for workers, the log."""
+"""Uploading, judging and deleting scripts: who may, what it changes for workers, the log."""
 
 from __future__ import annotations
 
+import importlib
 import uuid
 from typing import Any
 
 import pytest
+from django.apps import apps as global_apps
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 
 from campaigns import lifecycle, scripts
 from campaigns.models import Campaign, Package, PackageOrigin
@@ -108,6 +111,8 @@ def test_a_viewer_may_not_upload_and_a_researcher_may_not_approve() -> None:
     for verb in (scripts.approve, scripts.withdraw):
         with pytest.raises(PermissionDenied, match="Only operators"):
             verb(researcher, package, now=NOW)
+    with pytest.raises(PermissionDenied, match="Only operators"):
+        scripts.decline(researcher, package, reason="no", now=NOW)
 
     assert not Package.objects.get(pk=package.pk).may_run
 
@@ -137,9 +142,106 @@ def test_a_script_is_approved_once_and_withdrawn_once() -> None:
         scripts.withdraw(None, package, now=NOW)
 
 
+def test_a_declined_script_says_why_and_waits_no_more_until_somebody_approves_it() -> None:
+    operator = factories.user("grace", role=roles.OPERATOR)
+    package = uploaded()
+
+    scripts.decline(operator, package, reason=" It reads /etc. ", now=at(1))
+
+    assert (package.declined_by, package.declined_at) == (operator, at(1))
+    assert (package.declined_reason, package.standing) == ("It reads /etc.", "declined")
+    assert not scripts.waiting(since=NOW).exists()
+    entry = AuditEntry.objects.get(verb="decline_script")
+    assert entry.detail == f"{package.sha256} It reads /etc."
+    scripts.approve(operator, package, now=at(2))
+    assert (package.declined_at, package.declined_reason, package.may_run) == (None, "", True)
+
+
+def test_a_script_is_declined_once_with_a_reason_and_never_while_it_is_approved() -> None:
+    package = uploaded()
+
+    with pytest.raises(InvalidScript, match="must say why"):
+        scripts.decline(None, package, reason=" ", now=NOW)
+    assert package.standing == "waits for approval"
+    scripts.decline(None, package, reason="x" * 600, now=NOW)
+    assert package.declined_reason == "x" * 500
+    with pytest.raises(lifecycle.WrongState, match="declined already"):
+        scripts.decline(None, package, reason="again", now=NOW)
+    scripts.approve(None, package, now=NOW)
+    with pytest.raises(lifecycle.WrongState, match="approved or declined already"):
+        scripts.decline(None, package, reason="now not", now=NOW)
+    assert Package.objects.get(pk=package.pk).may_run
+
+
+def test_a_withdrawn_approval_is_shown_as_a_no() -> None:
+    package = uploaded(approved=True)
+
+    scripts.withdraw(None, package, now=at(1))
+
+    assert (package.standing, package.declined_at) == ("declined", at(1))
+    assert package.declined_reason == "The approval was withdrawn."
+
+
+def test_withdrawals_from_before_declining_are_written_on_their_scripts() -> None:
+    waits, withdrawn, again = (uploaded(VARIATION + b"#" * n) for n in range(3))
+    for package in (withdrawn, again):
+        scripts.approve(None, package, now=NOW)
+        scripts.withdraw(None, package, now=at(1))
+    scripts.approve(None, again, now=at(2))
+    Package.objects.update(declined_at=None, declined_by=None, declined_reason="")
+    migration: Any = importlib.import_module("campaigns.migrations.0008_declined_scripts")
+
+    migration.decline_withdrawn(global_apps, connection.schema_editor())
+
+    packages = Package.objects.in_bulk()
+    assert packages[waits.pk].standing == "waits for approval"
+    assert (packages[withdrawn.pk].standing, packages[withdrawn.pk].declined_at) == (
+        "declined",
+        at(1),
+    )
+    assert packages[again.pk].standing == "approved"
+
+
+def test_who_uploaded_a_script_and_operators_delete_it_and_nobody_else() -> None:
+    ada, operator = factories.user("ada"), factories.user(role=roles.OPERATOR)
+    hers, nobodys = (
+        scripts.upload(who, name="s", experiment="train_char_lm", source=text, now=NOW)[0]
+        for who, text in ((ada, VARIATION), (None, VARIATION + b"#"))
+    )
+
+    with pytest.raises(PermissionDenied, match="who uploaded the script"):
+        scripts.delete(factories.user(), hers, now=NOW)
+    with pytest.raises(PermissionDenied, match="who uploaded the script"):
+        scripts.delete(ada, nobodys, now=NOW)
+    assert Package.objects.count() == 2
+    scripts.delete(ada, hers, now=NOW)
+    scripts.delete(operator, nobodys, now=NOW)
+
+    assert not Package.objects.exists()
+    deleted = AuditEntry.objects.filter(verb="delete_script").values_list("actor_name", "detail")
+    assert set(deleted) == {("ada", hers.sha256), (operator.username, nobodys.sha256)}
+    with pytest.raises(lifecycle.WrongState, match="deleted already"):
+        scripts.delete(operator, hers, now=NOW)
+
+
+def test_a_script_that_a_campaign_names_is_not_deleted_nor_is_the_catalogs_own() -> None:
+    package = uploaded()
+    draft, own = factories.campaign(script=package.sha256), factories.campaign()
+
+    with pytest.raises(lifecycle.WrongState, match="A campaign uses the script"):
+        scripts.delete(None, package, now=NOW)
+    with pytest.raises(lifecycle.WrongState, match="came with this installation"):
+        scripts.delete(None, own.package, now=NOW)
+
+    assert Package.objects.filter(pk__in=[draft.package_id, own.package_id]).count() == 2
+    assert not AuditEntry.objects.filter(verb="delete_script").exists()
+
+
 def test_the_catalogs_own_script_takes_no_approval() -> None:
     with pytest.raises(lifecycle.WrongState, match="needs no approval"):
         scripts.approve(None, factories.campaign().package, now=NOW)
+    with pytest.raises(lifecycle.WrongState, match="waits for no approval"):
+        scripts.decline(None, factories.campaign().package, reason="no", now=NOW)
 
 
 def test_bytes_that_were_changed_in_the_database_are_not_approved() -> None:

@@ -130,6 +130,11 @@ urlpatterns = [
         name="api-approve-script",
     ),
     path(
+        f"scripts/{SHA256}/decline",
+        scripts.DeclineScriptView.as_view(),
+        name="api-decline-script",
+    ),
+    path(
         f"scripts/{SHA256}/withdraw",
         scripts.WithdrawScriptView.as_view(),
         name="api-withdraw-script",

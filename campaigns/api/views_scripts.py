@@ -1,4 +1,4 @@
-"""What people call for training scripts of their own: upload, read, approve, withdraw."""
+"""What people call for training scripts of their own: upload, read, judge, delete."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import body, person
 from campaigns.api.serializers_requests import KnownFieldsSerializer
 from campaigns.clock import database_now
-from campaigns.models import Package, PackageOrigin
+from campaigns.models import MAX_REASON_LENGTH, Package, PackageOrigin
 from campaigns.script_source import MAX_NAME_CHARACTERS, MAX_SCRIPT_BYTES
 from workers.api.fields import StrictCharField
 
@@ -36,6 +36,9 @@ class ScriptSerializer(serializers.ModelSerializer[Package]):
     )
     approved_by = serializers.CharField(
         source="approved_by.username", default=None, allow_null=True
+    )
+    declined_by = serializers.CharField(
+        source="declined_by.username", default=None, allow_null=True
     )
     may_run = serializers.BooleanField(help_text="Whether workers may be given it.")
     # Not editable, so the generated field would be a plain text.
@@ -53,6 +56,9 @@ class ScriptSerializer(serializers.ModelSerializer[Package]):
             "created_at",
             "approved_by",
             "approved_at",
+            "declined_by",
+            "declined_at",
+            "declined_reason",
         )
         read_only_fields = fields
 
@@ -91,10 +97,19 @@ class UploadSerializer(KnownFieldsSerializer[dict[str, Any]]):
     )
 
 
+class DeclineSerializer(KnownFieldsSerializer[dict[str, Any]]):
+    """Why an operator does not approve a script."""
+
+    reason = StrictCharField(
+        max_length=MAX_REASON_LENGTH, help_text="Who uploaded the script reads it."
+    )
+
+
 class ScriptFilter(filters.FilterSet):
-    """Scripts by whether they are approved, their experiment and a part of their name."""
+    """Scripts by what operators said of them, their experiment and a part of their name."""
 
     approved = filters.BooleanFilter(field_name="approved_at", lookup_expr="isnull", exclude=True)
+    declined = filters.BooleanFilter(field_name="declined_at", lookup_expr="isnull", exclude=True)
     experiment = filters.CharFilter()
     search = filters.CharFilter(
         field_name="name", lookup_expr="icontains", help_text="A part of the name."
@@ -102,7 +117,7 @@ class ScriptFilter(filters.FilterSet):
 
     class Meta:
         model = Package
-        fields: ClassVar = ["approved", "experiment", "search"]
+        fields: ClassVar = ["approved", "declined", "experiment", "search"]
 
 
 class ScriptsView(ListAPIView[Package]):
@@ -154,7 +169,7 @@ class ScriptsView(ListAPIView[Package]):
 class ScriptView(GenericAPIView[Package]):
     """One script by its hash, uploaded or pinned by a campaign, with its text."""
 
-    queryset = Package.objects.select_related("uploaded_by", "approved_by")
+    queryset = Package.objects.select_related(*scripts.JUDGES)
     permission_classes: Any = (IsSignedInOrMayRead,)
     content_negotiation_class = AlwaysJSON
     filter_backends = ()
@@ -168,6 +183,17 @@ class ScriptView(GenericAPIView[Package]):
         package = get_object_or_404(self.get_queryset(), pk=sha256)
         return Response(ScriptDetailSerializer(package).data)
 
+    @extend_schema(
+        operation_id="delete_script",
+        tags=["scripts"],
+        responses={204: None, **errors(403, 404, 409)},
+        description="Forget an uploaded script that no campaign uses: its uploader, and operators.",
+    )
+    def delete(self, request: Request, sha256: str) -> Response:
+        package = get_object_or_404(Package, pk=sha256)
+        scripts.delete(person(request), package, now=database_now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
 
 class ScriptVerbView(GenericAPIView[Package]):
     """Base of what an operator does with a script."""
@@ -177,9 +203,9 @@ class ScriptVerbView(GenericAPIView[Package]):
     content_negotiation_class = AlwaysJSON
     filter_backends = ()
 
-    def change(self, verb: Callable[..., None], sha256: str) -> Response:
+    def change(self, verb: Callable[..., None], sha256: str, **arguments: Any) -> Response:
         package = get_object_or_404(self.get_queryset(), pk=sha256)
-        verb(person(self.request), package, now=database_now())
+        verb(person(self.request), package, now=database_now(), **arguments)
         return Response(ScriptSerializer(package).data)
 
 
@@ -194,6 +220,20 @@ class ApproveScriptView(ScriptVerbView):
     )
     def post(self, request: Request, sha256: str) -> Response:
         return self.change(scripts.approve, sha256)
+
+
+class DeclineScriptView(ScriptVerbView):
+    """Say that a script is not approved, and why; it may be approved later all the same."""
+
+    @extend_schema(
+        operation_id="decline_script",
+        tags=["scripts"],
+        request=DeclineSerializer,
+        responses=_CHANGED | errors(400),
+    )
+    def post(self, request: Request, sha256: str) -> Response:
+        reason = body(DeclineSerializer, request)["reason"]
+        return self.change(scripts.decline, sha256, reason=reason)
 
 
 class WithdrawScriptView(ScriptVerbView):

@@ -13,11 +13,17 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import BigIntegerField, DateTimeField, F, QuerySet, Value
 
-from campaigns.models import ActorKind, Attempt, Campaign, ChangeSubject, StateChange, Task
+from campaigns.models import (
+    MAX_REASON_LENGTH,
+    ActorKind,
+    Attempt,
+    Campaign,
+    ChangeSubject,
+    StateChange,
+    Task,
+)
 from workers import audit
 from workers.models import Worker
-
-MAX_REASON_LENGTH: Final = 500
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from campaigns.models.sources import Dataset, Package
 from campaigns.models.states import (
     HEX_SHA256_LENGTH,
     MAX_BUDGET_SECONDS,
+    MAX_REASON_LENGTH,
     MAX_SEED,
     ActorKind,
     AttemptOutcome,
@@ -29,6 +30,7 @@ from campaigns.models.webhooks import DeliveryState, Webhook, WebhookDelivery, W
 __all__ = [
     "HEX_SHA256_LENGTH",
     "MAX_BUDGET_SECONDS",
+    "MAX_REASON_LENGTH",
     "MAX_SEED",
     "ActorKind",
     "Attempt",

@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
-from campaigns.models.states import HEX_SHA256_LENGTH, PackageOrigin
+from campaigns.models.states import HEX_SHA256_LENGTH, MAX_REASON_LENGTH, PackageOrigin
 
 
 class Package(models.Model):
@@ -35,9 +35,19 @@ class Package(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     approved_at = models.DateTimeField(null=True, blank=True)
+    # An operator's no, with the reason; an approval takes it back, a withdrawn approval is one.
+    declined_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    declined_at = models.DateTimeField(null=True, blank=True)
+    declined_reason = models.CharField(max_length=MAX_REASON_LENGTH, blank=True)
 
     class Meta:
         constraints: ClassVar = [
+            models.CheckConstraint(
+                name="package_judged_one_way",
+                condition=Q(approved_at__isnull=True) | Q(declined_at__isnull=True),
+            ),
             models.CheckConstraint(
                 name="package_origin_known", condition=Q(origin__in=PackageOrigin.values)
             ),
@@ -58,6 +68,13 @@ class Package(models.Model):
     def may_run(self) -> bool:
         """Whether workers may be given it."""
         return not self.is_uploaded or self.approved_at is not None
+
+    @property
+    def standing(self) -> str:
+        """Where it stands with the operators, in the words of pages and commands."""
+        if self.may_run:
+            return "approved"
+        return "declined" if self.declined_at is not None else "waits for approval"
 
 
 class Dataset(models.Model):

@@ -10,6 +10,8 @@ HEX_SHA256_LENGTH = 64
 # Keeps base_seed + number inside what every database and torch take as an integer.
 MAX_SEED = 2**31 - 1
 MAX_BUDGET_SECONDS = 7 * 86_400
+# Of why a person or the server did something, as it is kept and shown.
+MAX_REASON_LENGTH = 500
 
 
 class CampaignState(models.TextChoices):

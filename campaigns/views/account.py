@@ -126,7 +126,9 @@ def _found(search: dict[str, str]) -> QuerySet[AuditEntry]:
 
 
 def _target_url(entry: AuditEntry) -> str:
-    if entry.target_kind == "package" and len(entry.detail) == HEX_SHA256_LENGTH:
-        return reverse("script", args=[entry.detail])
+    if entry.target_kind == "package":
+        # The hash, and of a declined one the reason behind it.
+        sha256 = entry.detail.partition(" ")[0]
+        return reverse("script", args=[sha256]) if len(sha256) == HEX_SHA256_LENGTH else ""
     page = TARGET_PAGES.get(entry.target_kind)
     return reverse(page, args=[entry.target_id]) if page and entry.target_id else ""

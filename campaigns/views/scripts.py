@@ -20,6 +20,7 @@ from campaigns import lifecycle, scripts
 from campaigns.clock import database_now
 from campaigns.models import Package
 from campaigns.script_source import MAX_NAME_CHARACTERS, MAX_SCRIPT_BYTES
+from campaigns.views.verbs import reason_in
 from experiments import catalog
 from workers import roles
 from workers.pages import reading_page, signed_in, signed_in_user
@@ -43,6 +44,8 @@ SCRIPT_VERBS = {
     "withdraw": Verb(
         scripts.withdraw, "Withdrawn: no worker is given it any more. What runs may finish."
     ),
+    "decline": Verb(scripts.decline, "Declined: who uploaded it reads why on this page."),
+    "delete": Verb(scripts.delete, "Deleted: the audit log keeps its hash."),
 }
 
 
@@ -112,8 +115,7 @@ def upload_script(request: HttpRequest) -> HttpResponse:
 @reading_page
 def script(request: HttpRequest, sha256: str) -> HttpResponse:
     """Show a script as text, how it differs from the experiment's own, and who may do what."""
-    people = Package.objects.select_related("uploaded_by", "approved_by")
-    shown = get_object_or_404(people, pk=sha256)
+    shown = get_object_or_404(Package.objects.select_related(*scripts.JUDGES), pk=sha256)
     campaigns = shown.campaigns.order_by("-created_at", "-pk")
     context = {
         "script": shown,
@@ -121,6 +123,7 @@ def script(request: HttpRequest, sha256: str) -> HttpResponse:
         "difference": scripts.difference(shown),
         "campaigns": campaigns[:CAMPAIGNS_SHOWN],
         "campaign_count": campaigns.count(),
+        "may_delete": scripts.may_delete(request.user, shown),
         "now": database_now(),
     }
     return render(request, "campaigns/script.html", context)
@@ -129,14 +132,17 @@ def script(request: HttpRequest, sha256: str) -> HttpResponse:
 @signed_in
 @require_POST
 def change_script(request: HttpRequest, sha256: str, verb: str) -> HttpResponse:
-    """Approve a script for an operator, or withdraw the approval, and show it."""
+    """Do what a button of the script's page asks for, and show the script, or the others."""
     changed = get_object_or_404(Package, pk=sha256)
+    asked = {"reason": reason_in(request)} if verb == "decline" else {}
     try:
-        SCRIPT_VERBS[verb].run(signed_in_user(request), changed, now=database_now())
+        SCRIPT_VERBS[verb].run(signed_in_user(request), changed, now=database_now(), **asked)
     except lifecycle.LifecycleError as error:
         messages.error(request, str(error))
     else:
         messages.success(request, SCRIPT_VERBS[verb].done)
+        if verb == "delete":
+            return redirect("scripts")
     return redirect(changed)
 
 

@@ -11,13 +11,12 @@ from django.views.decorators.http import require_POST
 
 from campaigns import lifecycle, steering
 from campaigns.clock import database_now
-from campaigns.models import Campaign
+from campaigns.models import MAX_REASON_LENGTH, Campaign
 from campaigns.views.head import VERBS
 from workers.pages import signed_in, signed_in_user
 
-# The verbs whose dialogs ask why, and as many characters as a campaign keeps of the answer.
+# The verbs whose dialogs ask why.
 ASK_WHY: Final = frozenset({"pause", "cancel"})
-MAX_REASON: Final = 500
 TRIES: Final = ("max_failed_attempts", "max_lost_attempts")
 # What the dialogs call their fields.
 FIELDS: Final = {
@@ -32,7 +31,7 @@ FIELDS: Final = {
 def change_campaign(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     """Launch, pause, resume or cancel a campaign for its owner or an operator, and show it."""
     changed = get_object_or_404(Campaign, pk=pk)
-    asked = {"reason": _reason(request)} if verb in ASK_WHY else {}
+    asked = {"reason": reason_in(request)} if verb in ASK_WHY else {}
     try:
         VERBS[verb].run(signed_in_user(request), changed, now=database_now(), **asked)
     except lifecycle.LifecycleError as error:
@@ -80,9 +79,10 @@ def raise_attempts(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect(changed)
 
 
-def _reason(request: HttpRequest) -> str:
+def reason_in(request: HttpRequest) -> str:
+    """Return what a dialog's field of why says, fit to be stored."""
     # No database stores a NUL.
-    return request.POST.get("reason", "").replace("\0", "\ufffd").strip()[:MAX_REASON]
+    return request.POST.get("reason", "").replace("\0", "\ufffd").strip()[:MAX_REASON_LENGTH]
 
 
 def _whole_number(request: HttpRequest, name: str) -> int:

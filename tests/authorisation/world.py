@@ -18,7 +18,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from campaigns.models import Attempt, Campaign, PersonalToken, Webhook
+from campaigns.models import Attempt, Campaign, Package, PersonalToken, Webhook
 from tests import factories
 from tests.api import agent_client, researcher_client
 from workers import lifecycle as worker_lifecycle
@@ -35,6 +35,8 @@ _BODIES: Final[dict[str, dict[str, Any]]] = {
     "/more-tries/": {"max_failed_attempts": 9, "max_lost_attempts": 9},
     "webhooks": {"url": "https://8.8.8.8/", "events": ["new_best"]},
     "webhooks/": {"url": "https://8.8.8.8/", "events": ["new_best"]},
+    "/decline": {"reason": "no"},
+    "/decline/": {"reason": "no"},
     "v1/scripts": {"name": "n", "experiment": "train_char_lm", "source": "import json\n"},
     "v1/campaigns": {
         "name": "n",
@@ -110,6 +112,8 @@ def make_world() -> World:
     attempt = factories.leased_task(workers["worker"], now=now, owner=owner)
     # Which bytes are in it matters to no permission.
     attempt.task.campaign.dataset.file.save("data.txt", ContentFile(b"to be"))
+    # Nor where a script is from, but who sent it may delete it.
+    Package.objects.filter(pk=attempt.task.campaign.package_id).update(uploaded_by=owner)
     webhook = Webhook.objects.create(owner=owner, url="https://8.8.8.8/", events=["new_best"])
     delivery = webhook.deliveries.create(event="new_best", event_key="once", payload={})
     invitation, _ = worker_lifecycle.invite(now=now)

@@ -60,6 +60,20 @@ UPLOADS: Final = (
         ("tests/test_scripts.py", "-k", "in_the_log"),
     ),
     Mutant(
+        "deletion: of a script that a campaign names",
+        "campaigns/scripts.py",
+        "        if locked.campaigns.exists():\n",
+        "        if False:\n",
+        ("tests/test_scripts.py", "-k", "campaign_names"),
+    ),
+    Mutant(
+        "deletion: by anybody",
+        "campaigns/scripts.py",
+        "    if actor is not None and not may_delete(actor, package):\n",
+        "    if False:\n",
+        ("tests/test_scripts.py", "-k", "nobody_else"),
+    ),
+    Mutant(
         "upload: hidden characters pass",
         "campaigns/script_source.py",
         "    return _text_problems(text) or _python_problems(text)\n",

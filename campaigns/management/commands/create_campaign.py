@@ -17,6 +17,7 @@ from campaigns.demonstration import store_file
 from campaigns.lifecycle import CampaignSpec
 from campaigns.lookup import script_or_error, user_or_error
 from campaigns.space_import import ImportedSpace, UnreadableSpace, read_space
+from workers.plain_text import plain
 from workers.protocol import IsolationTier
 
 
@@ -106,6 +107,8 @@ class Command(BaseCommand):
         for note in imported.notes if imported else []:
             self.stderr.write(note)
         waits = "" if campaign.package.may_run else " Its script waits for an operator's approval."
+        if campaign.package.declined_reason:
+            waits = f" An operator declined its script: {plain(campaign.package.declined_reason)}"
         self.stdout.write(
             f"Campaign {campaign.pk} is {campaign.state}: {campaign.task_count} tasks of "
             f"{campaign.time_budget_seconds:g} s on {campaign.dataset}.{waits} "

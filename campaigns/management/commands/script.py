@@ -20,8 +20,9 @@ class Command(BaseCommand):
     """`manage.py script VERB`."""
 
     help = (
-        "Upload a variation of an experiment's training script; list, read, approve and withdraw "
-        "what was uploaded. No worker gets an uploaded script before its hash is approved."
+        "Upload a variation of an experiment's training script; list, read, approve, decline, "
+        "withdraw and delete what was uploaded. No worker gets an uploaded script before its hash "
+        "is approved."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -34,12 +35,16 @@ class Command(BaseCommand):
         for verb, text in (
             ("show", "its text; with --diff what it changes in the experiment's own"),
             ("approve", "let workers be given it, byte for byte"),
+            ("decline", "say that it is not approved, and why"),
             ("withdraw", "give it to no worker from now on; what runs may finish"),
+            ("delete", "forget it; only while no campaign uses it"),
         ):
             one = verbs.add_parser(verb, help=text)
             one.add_argument("sha256", help="its hash, or the first letters of it")
             if verb == "show":
                 one.add_argument("--diff", action="store_true")
+            elif verb == "decline":
+                one.add_argument("--reason", required=True, help="who uploaded it reads this")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
@@ -54,9 +59,9 @@ class Command(BaseCommand):
         """Print a line for each uploaded script."""
         for one in scripts.uploaded():
             sender = plain(one.uploaded_by.get_username()) if one.uploaded_by else "–"
-            state = "approved" if one.may_run else "waits"
+            standing = one.standing.partition(" ")[0]
             self.stdout.write(
-                f"{one.sha256[:12]}  {state:8}  {one.experiment}  {sender}  {plain(one.name)}"
+                f"{one.sha256[:12]}  {standing:8}  {one.experiment}  {sender}  {plain(one.name)}"
             )
 
     def upload(self, options: dict[str, Any]) -> None:
@@ -99,8 +104,23 @@ class Command(BaseCommand):
         scripts.withdraw(None, package, now=database_now())
         self._say(package)
 
+    def decline(self, options: dict[str, Any]) -> None:
+        """Say that it is not approved, and why."""
+        package = script_or_error(options["sha256"])
+        scripts.decline(None, package, reason=options["reason"], now=database_now())
+        self._say(package)
+
+    def delete(self, options: dict[str, Any]) -> None:
+        """Forget it."""
+        package = script_or_error(options["sha256"])
+        scripts.delete(None, package, now=database_now())
+        self.stdout.write(f"The script {plain(package.name)} is deleted: sha256 {package.sha256}.")
+
     def _say(self, package: Package) -> None:
-        state = "is approved" if package.may_run else "waits for approval"
+        is_judged = package.may_run or package.declined_at is not None
+        state = f"is {package.standing}" if is_judged else package.standing
+        if package.declined_reason:
+            state += f" ({plain(package.declined_reason)})"
         self.stdout.write(
             f"The script {plain(package.name)} {state}: sha256 {package.sha256}. "
             f"Page: {package.get_absolute_url()}"
