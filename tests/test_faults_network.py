@@ -44,12 +44,8 @@ def running(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def stack(running: Stack, transactional_db: None, settings: Any) -> Iterator[Stack]:
-    """The servers; after each test every acknowledged result must be in the database once."""
-    settings.MEDIA_ROOT = running.media
-    yield running
-    findings = running.tidy()
-    assert findings.holds, findings
-    assert running.proxy.bad_answers == []
+    with running.one_test(settings) as stack:
+        yield stack
 
 
 def until_answered(call: Callable[[], Any], tries: int = 2) -> Any:

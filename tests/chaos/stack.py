@@ -6,7 +6,7 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.chaos import history
 from tests.chaos.proxy import Proxy, read_acks
@@ -56,7 +56,16 @@ class Stack:
         fleet.start()
         return fleet
 
-    def tidy(self) -> history.Findings:
+    @contextlib.contextmanager
+    def one_test(self, settings: Any) -> Iterator[Self]:
+        """Yield itself for one test; afterwards every acknowledged result must be stored once."""
+        settings.MEDIA_ROOT = self.media
+        yield self
+        findings = self._tidy()
+        assert findings.holds, findings
+        assert self.proxy.bad_answers == []
+
+    def _tidy(self) -> history.Findings:
         """End the agents of a test, mend what it broke, and check what was acknowledged."""
         self.proxy.heal()
         for client in self._clients:
