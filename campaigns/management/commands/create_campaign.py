@@ -10,13 +10,15 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from campaigns import lifecycle, steering
+from campaigns import steering
 from campaigns.api.views_design import previewed
 from campaigns.clock import database_now
 from campaigns.demonstration import store_file
 from campaigns.lifecycle import CampaignSpec
-from campaigns.lookup import script_or_error, user_or_error
+from campaigns.lookup import say_what_is_refused, script_or_error, user_or_error
+from campaigns.samplers import SAMPLERS
 from campaigns.space_import import ImportedSpace, UnreadableSpace, read_space
+from experiments import catalog
 from workers.plain_text import plain
 from workers.protocol import IsolationTier
 
@@ -29,7 +31,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
         add("name")
-        add("--experiment", default="train_char_lm", help="a name in the catalog")
+        experiments = ", ".join(one.name for one in catalog.all())
+        add("--experiment", default="train_char_lm", help=f"one of the catalog: {experiments}")
         add("--tasks", type=int, help="number of runs (default: the sweep's run_cap, or 10)")
         add("--budget", type=float, default=60.0, help="seconds per run (default 60)")
         add("--seed", type=int, default=42, help="task k gets seed + k (default 42)")
@@ -39,8 +42,15 @@ class Command(BaseCommand):
             metavar="FILE",
             help="search space as JSON, or a W&B sweep as YAML (default: the experiment's)",
         )
-        add("--sampler", help="random or grid (default: the sweep's method, or random)")
-        add("--dataset", default="", help="name or sha256 (default: the experiment's first)")
+        samplers = " or ".join(SAMPLERS)
+        add("--sampler", help=f"{samplers} (default: the sweep's method, or random)")
+        datasets = ", ".join(one.name for one in catalog.all_datasets())
+        add(
+            "--dataset",
+            default="",
+            help=f"{datasets}, or the name or sha256 of a stored one (default: the experiment's "
+            "first)",
+        )
         add("--dataset-file", type=Path, help="store this file on the server and train on it")
         add(
             "--script",
@@ -92,7 +102,7 @@ class Command(BaseCommand):
             required_isolation=options["isolation"],
         )
         now = database_now()
-        try:
+        with say_what_is_refused():
             if options["preview"]:
                 self.stdout.write(json.dumps(previewed(spec, now=now), indent=2))
                 return
@@ -101,9 +111,6 @@ class Command(BaseCommand):
                 campaign = steering.create_campaign(None, spec, owner=owner, now=now)
                 if options["launch"]:
                     steering.launch(None, campaign, now=now)
-        except lifecycle.InvalidCampaign as error:
-            lines = [f"  {field}: {' '.join(texts)}" for field, texts in error.errors.items()]
-            raise CommandError("The campaign was refused:\n" + "\n".join(lines)) from error
         for note in imported.notes if imported else []:
             self.stderr.write(note)
         waits = "" if campaign.package.may_run else " Its script waits for an operator's approval."

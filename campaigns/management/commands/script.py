@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from campaigns import lifecycle, scripts
+from campaigns import scripts
 from campaigns.clock import database_now
-from campaigns.lookup import script_or_error
+from campaigns.lookup import say_what_is_refused, script_or_error
 from campaigns.models import Package
 from campaigns.script_source import MAX_SCRIPT_BYTES
 from workers.plain_text import plain
@@ -47,13 +47,8 @@ class Command(BaseCommand):
                 one.add_argument("--reason", required=True, help="who uploaded it reads this")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        try:
+        with say_what_is_refused():
             getattr(self, options["verb"])(options)
-        except lifecycle.InvalidCampaign as error:
-            lines = [f"  {field}: {' '.join(texts)}" for field, texts in error.errors.items()]
-            raise CommandError("It was refused:\n" + "\n".join(lines)) from error
-        except lifecycle.LifecycleError as error:
-            raise CommandError(str(error)) from error
 
     def list(self, _options: dict[str, Any]) -> None:
         """Print a line for each uploaded script."""
