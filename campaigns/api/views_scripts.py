@@ -18,7 +18,6 @@ from rest_framework.response import Response
 from campaigns import scripts
 from campaigns.api.filters import Cursor
 from campaigns.api.openapi import errors
-from campaigns.api.parsers import AlwaysJSON
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import body, person
 from campaigns.api.serializers_requests import KnownFieldsSerializer
@@ -125,7 +124,6 @@ class ScriptsView(ListAPIView[Package]):
 
     queryset = Package.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
     serializer_class = ScriptSerializer
     filterset_class = ScriptFilter
     pagination_class = Cursor
@@ -171,8 +169,6 @@ class ScriptView(GenericAPIView[Package]):
 
     queryset = Package.objects.select_related(*scripts.JUDGES)
     permission_classes: Any = (IsSignedInOrMayRead,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     @extend_schema(
         operation_id="get_script",
@@ -200,8 +196,6 @@ class ScriptVerbView(GenericAPIView[Package]):
 
     queryset = Package.objects.all()
     permission_classes: Any = (IsAuthenticated,)
-    content_negotiation_class = AlwaysJSON
-    filter_backends = ()
 
     def change(self, verb: Callable[..., None], sha256: str, **arguments: Any) -> Response:
         package = get_object_or_404(self.get_queryset(), pk=sha256)
