@@ -15,11 +15,10 @@ from unfold.decorators import display
 from campaigns import (
     admin_people,  # noqa: F401 - registers its pages
     admin_scripts,  # noqa: F401 - registers its pages
-    lifecycle,
     steering,
 )
 from campaigns.admin_export import FORMATS, RELATED, ResultResource
-from campaigns.clock import database_now
+from campaigns.admin_verbs import apply
 from campaigns.models import (
     Attempt,
     AttemptOutcome,
@@ -37,11 +36,7 @@ from campaigns.models import (
 )
 from campaigns.notifications import hooks
 from campaigns.summaries import with_best
-from workers.admin_base import STATE_LOOKS, HistoryAdmin, apply_to_each, state_label
-
-
-def _apply(request: HttpRequest, rows: QuerySet[Any], verb: Any, done: str) -> None:
-    apply_to_each(request, rows, verb, done, lifecycle.LifecycleError, now=database_now())
+from workers.admin_base import STATE_LOOKS, HistoryAdmin, state_label
 
 
 @admin.register(Campaign)
@@ -97,19 +92,19 @@ class CampaignAdmin(HistoryAdmin):
 
     @admin.action(permissions=["change"], description="Launch: hand out the tasks")
     def launch(self, request: HttpRequest, campaigns: QuerySet[Campaign]) -> None:
-        _apply(request, campaigns, steering.launch, "campaign(s) launched")
+        apply(request, campaigns, steering.launch, "campaign(s) launched")
 
     @admin.action(permissions=["change"], description="Pause: hand out nothing new")
     def pause(self, request: HttpRequest, campaigns: QuerySet[Campaign]) -> None:
-        _apply(request, campaigns, steering.pause, "campaign(s) paused")
+        apply(request, campaigns, steering.pause, "campaign(s) paused")
 
     @admin.action(permissions=["change"], description="Resume: hand out tasks again")
     def resume(self, request: HttpRequest, campaigns: QuerySet[Campaign]) -> None:
-        _apply(request, campaigns, steering.resume, "campaign(s) resumed")
+        apply(request, campaigns, steering.resume, "campaign(s) resumed")
 
     @admin.action(permissions=["change"], description="Cancel: stop running tasks, for good")
     def cancel(self, request: HttpRequest, campaigns: QuerySet[Campaign]) -> None:
-        _apply(request, campaigns, steering.cancel, "campaign(s) cancelled")
+        apply(request, campaigns, steering.cancel, "campaign(s) cancelled")
 
 
 class AttemptInline(TabularInline):
@@ -163,11 +158,11 @@ class TaskAdmin(HistoryAdmin):
 
     @admin.action(permissions=["change"], description="Retry failed tasks once more")
     def retry(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
-        _apply(request, tasks, steering.retry_task, "task(s) pending again")
+        apply(request, tasks, steering.retry_task, "task(s) pending again")
 
     @admin.action(permissions=["change"], description="Cancel: stop or never run, for good")
     def cancel(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
-        _apply(request, tasks, steering.cancel_task, "task(s) cancelled")
+        apply(request, tasks, steering.cancel_task, "task(s) cancelled")
 
 
 @admin.register(Attempt)
@@ -309,11 +304,11 @@ class WebhookAdmin(HistoryAdmin):
 
     @admin.action(permissions=["change"], description="Enable: tell it of events again")
     def enable(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> None:
-        _apply(request, webhooks, hooks.enable, "webhook(s) enabled")
+        apply(request, webhooks, hooks.enable, "webhook(s) enabled")
 
     @admin.action(permissions=["change"], description="Disable: send it nothing")
     def disable(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> None:
-        _apply(request, webhooks, hooks.disable, "webhook(s) disabled")
+        apply(request, webhooks, hooks.disable, "webhook(s) disabled")
 
 
 @admin.register(WebhookDelivery)
@@ -330,4 +325,4 @@ class WebhookDeliveryAdmin(HistoryAdmin):
 
     @admin.action(permissions=["change"], description="Send again, with all tries")
     def send_again(self, request: HttpRequest, rows: QuerySet[WebhookDelivery]) -> None:
-        _apply(request, rows, hooks.send_again, "delivery(s) due now")
+        apply(request, rows, hooks.send_again, "delivery(s) due now")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from campaigns import lifecycle, scripts
-from campaigns.clock import database_now
+from campaigns import scripts
+from campaigns.admin_verbs import apply
 from campaigns.models import Package
-from workers.admin_base import HistoryAdmin, apply_to_each
+from workers.admin_base import HistoryAdmin
 
 
 @admin.register(Package)
@@ -50,12 +48,8 @@ class PackageAdmin(HistoryAdmin):
 
     @admin.action(permissions=["change"], description="Approve: workers may be given it")
     def approve(self, request: HttpRequest, packages: QuerySet[Package]) -> None:
-        _apply(request, packages, scripts.approve, "script(s) approved")
+        apply(request, packages, scripts.approve, "script(s) approved")
 
     @admin.action(permissions=["change"], description="Withdraw: no worker is given it any more")
     def withdraw(self, request: HttpRequest, packages: QuerySet[Package]) -> None:
-        _apply(request, packages, scripts.withdraw, "approval(s) withdrawn")
-
-
-def _apply(request: HttpRequest, packages: QuerySet[Package], verb: Any, done: str) -> None:
-    apply_to_each(request, packages, verb, done, lifecycle.LifecycleError, now=database_now())
+        apply(request, packages, scripts.withdraw, "approval(s) withdrawn")
