@@ -59,6 +59,7 @@ def show_everything(page: Page) -> None:
     )
 
 
+@pytest.mark.timeout(300)  # thirteen charts, on a machine that may be busy
 def test_panels_come_when_seen_fit_a_phone_and_are_accessible(
     browser_page: Page, live_server: LiveServer
 ) -> None:
