@@ -241,3 +241,18 @@ def test_a_claim_reads_none_of_the_many_older_tasks_that_it_may_not_give(why: st
 
     assert rows_read(plan) < 100
     assert [task.campaign for task in first] == [newer]
+
+
+def test_who_could_not_begin_in_one_campaign_gets_others_first() -> None:
+    unfetchable = active_campaign(3, now=NOW)
+    other = active_campaign(1, now=at(1))
+    one = worker()
+    (attempt,) = claim(one, now=at(2)).attempts
+    assert attempt.task.campaign == unfetchable
+    fail(attempt, FailureClass.ENV_ERROR, now=at(3))
+
+    (attempt,) = claim(one, now=at(63)).attempts
+    assert attempt.task.campaign == other
+    # Nothing else waits: it tries again what may work by now.
+    (attempt,) = claim(one, now=at(64)).attempts
+    assert attempt.task.campaign == unfetchable

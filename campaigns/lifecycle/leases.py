@@ -31,6 +31,7 @@ from campaigns.models import (
     Task,
     TaskState,
 )
+from campaigns.models.campaign import CampaignQuerySet
 from workers.models import Worker, WorkerState
 from workers.protocol import HeartbeatAnswer
 from workers.protocol import ProgressPoint as WireProgressPoint
@@ -81,14 +82,31 @@ def lease_waiting(
         if among is None:
             # Who asks for tasks of one's own campaign runs what one will, on one's own machine.
             campaigns = campaigns.runnable_by(worker)
-        waiting = Task.objects.filter(among or Q()).claimable(worker, now, campaigns)
-        tasks = waiting.select_related("campaign").select_for_update(
-            skip_locked=True, of=("self",)
-        )[:count]
-        _lease(list(tasks), worker, claim_id, now)
+        tasks: list[Task] = []
+        for some in _most_promising_first(campaigns, worker):
+            waiting = Task.objects.filter(among or Q()).claimable(worker, now, some)
+            locked = waiting.select_related("campaign").select_for_update(
+                skip_locked=True, of=("self",)
+            )
+            if tasks := list(locked[:count]):
+                break
+        _lease(tasks, worker, claim_id, now)
         attempts = attempts_of_claim(worker, claim_id)
     reason = "" if len(attempts) == count else _why_fewer(worker, among)
     return Claim(attempts, reason)
+
+
+def _most_promising_first(campaigns: CampaignQuerySet, worker: Worker) -> list[CampaignQuerySet]:
+    """Return where to look for tasks: at first not where the worker could not even begin.
+
+    Else one campaign with a data set that nobody can fetch would keep the fleet from all others.
+    """
+    in_a_row = worker.consecutive_env_errors
+    if not in_a_row:
+        return [campaigns]
+    errors = Attempt.objects.filter(worker=worker, failure_class=FailureClass.ENV_ERROR)
+    latest = errors.order_by("-pk").values_list("task__campaign", flat=True)[:in_a_row]
+    return [campaigns.exclude(pk__in=set(latest)), campaigns]
 
 
 def attempts_of_claim(worker: Worker, claim_id: uuid.UUID) -> list[Attempt]:

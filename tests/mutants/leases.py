@@ -45,10 +45,10 @@ CLAIMS: Final = (
     Mutant(
         "claim: two claims at once do not skip each other's tasks",
         LEASES,
-        'tasks = waiting.select_related("campaign").select_for_update(\n'
-        '            skip_locked=True, of=("self",)\n'
-        "        )[:count]",
-        'tasks = waiting.select_related("campaign")[:count]',
+        'locked = waiting.select_related("campaign").select_for_update(\n'
+        '                skip_locked=True, of=("self",)\n'
+        "            )",
+        'locked = waiting.select_related("campaign")',
         (f"{RACES}::test_threads_that_claim_all_at_once_never_get_the_same_task",),
         "postgresql",
     ),
@@ -65,6 +65,13 @@ CLAIMS: Final = (
         "    if worker.state != WorkerState.ACTIVE:",
         "    if worker.state == WorkerState.DRAINING:",
         HISTORIES,
+    ),
+    Mutant(
+        "claim: a worker goes on where it could not begin",
+        LEASES,
+        "    if not in_a_row:\n",
+        "    if in_a_row is not None:\n",
+        ("tests/test_claim.py::test_who_could_not_begin_in_one_campaign_gets_others_first",),
     ),
     Mutant(
         "claim: a paused worker gets tasks",
