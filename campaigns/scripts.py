@@ -128,13 +128,13 @@ def delete(actor: User | None, package: Package, *, now: dt.datetime) -> None:
     """
     if actor is not None and not may_delete(actor, package):
         raise PermissionDenied("Only who uploaded the script and operators may delete it.")
-    if not package.is_uploaded:
-        raise WrongState("The script came with this installation; it is not deleted.")
     with transaction.atomic():
         # Locked: a campaign that is being made of it is seen here, or finds it gone.
         locked = Package.objects.select_for_update().defer("source").filter(pk=package.pk).first()
         if locked is None:
             raise WrongState("The script is deleted already.")
+        if not locked.is_uploaded:
+            raise WrongState("The script came with this installation; it is not deleted.")
         if locked.campaigns.exists():
             raise WrongState("A campaign uses the script; what it measured would name nothing.")
         audit.record(actor, "delete_script", package, now=now, detail=package.sha256)

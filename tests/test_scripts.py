@@ -90,6 +90,8 @@ def test_a_script_that_comes_with_a_later_version_needs_no_approval_any_more() -
             "experiment": "train_char_lm",
             "source": OWN,
             "origin": PackageOrigin.UPLOADED,
+            "declined_at": NOW,
+            "declined_reason": "as an upload",
         },
     )
 
@@ -97,7 +99,8 @@ def test_a_script_that_comes_with_a_later_version_needs_no_approval_any_more() -
 
     assert made.package == package
     assert made.package.may_run
-    assert not Package.objects.get(pk=package.pk).is_uploaded
+    stored = Package.objects.get(pk=package.pk)
+    assert (stored.is_uploaded, stored.declined_at, stored.declined_reason) == (False, None, "")
 
 
 def test_a_viewer_may_not_upload_and_a_researcher_may_not_approve() -> None:

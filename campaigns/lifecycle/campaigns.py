@@ -43,6 +43,7 @@ from workers.protocol import IsolationTier
 MAX_TASKS: Final = 100_000
 MAX_TRIES: Final = 100
 CREATE_BATCH: Final = 1_000
+NOT_STORED: Final = "No script of this sha256 is stored here; upload it first."
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,7 @@ def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime)
         "search_space": space.to_json(),
     }
     with transaction.atomic():
-        package = (
-            Package.objects.get(pk=script) if script else _built_in_script(experiment, now=now)
-        )
+        package = _stored_script(script) if script else _built_in_script(experiment, now=now)
         campaign = Campaign(owner=owner, package=package, created_at=now, **fields)
         try:
             campaign.full_clean()
@@ -151,6 +150,17 @@ def _limit_problems(spec: CampaignSpec) -> dict[str, list[str]]:
     return errors
 
 
+def _stored_script(sha256: str) -> Package:
+    """Return an uploaded script, which is not deleted before this transaction ends.
+
+    Raises InvalidCampaign for one that has just been deleted.
+    """
+    package = Package.objects.select_for_update(no_key=True).filter(pk=sha256).first()
+    if package is None:
+        raise InvalidCampaign({"script": [NOT_STORED]})
+    return package
+
+
 def _built_in_script(experiment: catalog.Experiment, *, now: dt.datetime) -> Package:
     """Pin the experiment's own script as it is today."""
     source = catalog.script_source(experiment.name)
@@ -161,7 +171,9 @@ def _built_in_script(experiment: catalog.Experiment, *, now: dt.datetime) -> Pac
     if package.is_uploaded:
         # These bytes came with this installation after somebody had uploaded them.
         package.origin = PackageOrigin.BUILTIN
-        package.save(update_fields=["origin"])
+        # What an operator said of them as an upload holds no more.
+        package.declined_at, package.declined_by, package.declined_reason = None, None, ""
+        package.save(update_fields=["origin", "declined_at", "declined_by", "declined_reason"])
     return package
 
 
@@ -171,7 +183,7 @@ def _script_problem(sha256: str, experiment: catalog.Experiment) -> str:
         return ""
     found = Package.objects.filter(pk=sha256).defer("source").first()
     if found is None:
-        return "No script of this sha256 is stored here; upload it first."
+        return NOT_STORED
     if (own := found.experiment or found.name) != experiment.name:
         return f"This script is a variation of {own}; choose that experiment."
     return ""

@@ -117,12 +117,14 @@ def script(request: HttpRequest, sha256: str) -> HttpResponse:
     """Show a script as text, how it differs from the experiment's own, and who may do what."""
     shown = get_object_or_404(Package.objects.select_related(*scripts.JUDGES), pk=sha256)
     campaigns = shown.campaigns.order_by("-created_at", "-pk")
+    campaign_count = campaigns.count()
     context = {
         "script": shown,
         "text": scripts.text_of(shown),
         "difference": scripts.difference(shown),
         "campaigns": campaigns[:CAMPAIGNS_SHOWN],
-        "campaign_count": campaigns.count(),
+        "campaign_count": campaign_count,
+        "more_campaigns": max(0, campaign_count - CAMPAIGNS_SHOWN),
         "may_delete": scripts.may_delete(request.user, shown),
         "now": database_now(),
     }
