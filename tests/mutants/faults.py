@@ -105,9 +105,8 @@ FAULTS: Final = (
     Mutant(
         "faults: an agent that gets no files claims on at once",
         "workers/agent/loop.py",
-        "            self._paused_until = time.monotonic() + wait\n            return\n"
-        "        if not outcome.pause_reason:\n",
-        "            return\n        if not outcome.pause_reason:\n",
+        "        self._paused_until = max(self._paused_until, time.monotonic() + seconds)\n",
+        "        pass\n",
         ("tests/test_agent_loop.py", "-k", "files_the_server_does_not_deliver"),
     ),
 )

@@ -81,7 +81,7 @@ class Agent:
         self._changed = threading.Event()
         self._claim_backoff = Backoff()
         self._pause_backoff = Backoff(first_seconds=30.0, most_seconds=600.0)
-        self._files_backoff = Backoff()
+        self._files_backoff = Backoff(most_seconds=600.0)
         self._next_claim_at = 0.0  # as the server wants it
         self._paused_until = 0.0  # as troubles with tasks want it; set by the tasks' threads
         self._last_reason = ""
@@ -228,23 +228,22 @@ class Agent:
             self._heartbeat.flush(attempt)  # before the result, which ends the lease
         self._heartbeat.remove(attempt)
         self._outbox.wake()
+        self._note_trouble(outcome)  # before the release, during which others may claim
         if outcome.release_reason:
             self._release(attempt, outcome.release_reason)
-        self._note_trouble(outcome)
         self._changed.set()
 
     def _note_trouble(self, outcome: RunOutcome) -> None:
         """Pause after a failure that is not the task's fault, longer each time in a row.
 
-        The waits for a machine that needs a person are longer than those for a server that will
-        be back.
+        A server that does not deliver files is most likely back soon, so those waits begin short; a
+        machine that needs a person does not get better within seconds.
         """
         if outcome.stuck_tag:
             self._stuck_tags.add(outcome.stuck_tag)
         if outcome.unavailable is not None:
             wait = self._files_backoff.next_wait(outcome.unavailable.retry_after_seconds)
-            log.warning("claiming paused for %.0f s: %s", wait, outcome.release_reason)
-            self._paused_until = time.monotonic() + wait
+            self._pause(wait, outcome.release_reason)
             return
         if not outcome.pause_reason:
             if outcome.submission is not None:
@@ -255,9 +254,12 @@ class Agent:
             log.error("this machine cannot run its tasks: %s", outcome.pause_reason)
             self._exit_code = EXIT_CANNOT_RUN
             return
-        wait = self._pause_backoff.next_wait()
-        log.error("claiming paused for %.0f s: %s", wait, outcome.pause_reason)
-        self._paused_until = time.monotonic() + wait
+        self._pause(self._pause_backoff.next_wait(), outcome.pause_reason)
+
+    def _pause(self, seconds: float, reason: str) -> None:
+        """Claim nothing for so long; a longer pause that another task asked for goes on."""
+        log.error("claiming paused for %.0f s: %s", seconds, reason)
+        self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
     def _stuck_processes_are_gone(self) -> bool:
         for tag in list(self._stuck_tags):
