@@ -165,7 +165,11 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
         "/account/": "#token-name",
         "/audit/": "#audit-frame",
     }
-    dialogs = {"/workers/": "#invite-button", running.get_absolute_url(): "#pause-button"}
+    dialogs = {
+        "/workers/": "#invite-button",
+        running.get_absolute_url(): "#pause-button",
+        upload.get_absolute_url(): "#decline-button",
+    }
     paths = study_pages if part == "study" else other_pages
     for path, drawn in paths.items():
         page.goto(live_server.url + path)
