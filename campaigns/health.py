@@ -136,9 +136,10 @@ def _background_jobs(now: dt.datetime) -> Iterator[Concern]:
     if due is None or now - due > OVERDUE_SCHEDULE:
         since = f" for {duration((now - due).total_seconds())}" if due else ""
         yield Concern(
-            f"The background jobs have not run{since}: the q-cluster is not running. Start it "
-            "with “python manage.py qcluster”. Until then webhooks are not sent, and lost workers "
-            "are noticed only when another worker asks for tasks.",
+            f"The background jobs have not run{since}: the q-cluster is not running, unless it "
+            "began in the last half minute. Start it with “python manage.py qcluster”. Until then "
+            "webhooks are not sent, and lost workers are noticed only when another worker asks for "
+            "tasks.",
             "",
             "",
         )
