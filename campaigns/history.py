@@ -98,10 +98,12 @@ class Event:
 
 def events(campaign: Campaign, *, before: Position | None, limit: int) -> list[Event]:
     """Return at most `limit` events older than `before` (None: than now), newest first."""
+    entries = _entries(campaign, before, limit)
     sources: list[Iterable[Event]] = [
         _attempts(campaign, before, limit),
-        _people(campaign, before, limit),
+        _people(entries),
         _server(campaign, before, limit),
+        _making(campaign, before, entries, are_all=before is None and len(entries) < limit),
     ]
     merged = heapq.merge(*sources, key=lambda event: event.position, reverse=True)
     return [event for event, _ in zip(merged, range(limit), strict=False)]
@@ -137,7 +139,8 @@ def _attempts(campaign: Campaign, before: Position | None, limit: int) -> list[E
     ]
 
 
-def _people(campaign: Campaign, before: Position | None, limit: int) -> list[Event]:
+def _entries(campaign: Campaign, before: Position | None, limit: int) -> list[AuditEntry]:
+    """Return what people did to the campaign and its tasks."""
     # Two questions: in one with an "or", PostgreSQL reads all tasks of the campaign.
     own_task = Exists(Task.objects.filter(pk=OuterRef("target_id"), campaign=campaign))
     of_tasks = AuditEntry.objects.filter(own_task, target_kind=_kind(Task))
@@ -147,7 +150,10 @@ def _people(campaign: Campaign, before: Position | None, limit: int) -> list[Eve
         for entries in (of_campaign, of_tasks)
         for entry in _older(entries, "at", PERSON, before)[:limit]
     ]
-    found = sorted(found, key=lambda one: (one.at, one.pk), reverse=True)[:limit]
+    return sorted(found, key=lambda one: (one.at, one.pk), reverse=True)[:limit]
+
+
+def _people(found: list[AuditEntry]) -> list[Event]:
     named = [one.target_id for one in found if one.target_kind == _kind(Task)]
     tasks = Task.objects.in_bulk(named) if named else {}
     return [
@@ -176,11 +182,11 @@ _TONES: Final = {
 
 
 def _server(campaign: Campaign, before: Position | None, limit: int) -> list[Event]:
-    """Return what the server did to the campaign by itself, and its making if nobody's is told."""
+    """Return what the server did to the campaign by itself."""
     changes = StateChange.objects.filter(
         campaign=campaign, subject=ChangeSubject.CAMPAIGN, actor_kind=ActorKind.SYSTEM
     )
-    found = [
+    return [
         Event(
             Position(one.at, SERVER, one.pk),
             tone=one.to_state,
@@ -190,11 +196,24 @@ def _server(campaign: Campaign, before: Position | None, limit: int) -> list[Eve
         )
         for one in _older(changes, "at", SERVER, before)[:limit]
     ]
-    # The journal begins with the first change.
+
+
+def _making(
+    campaign: Campaign, before: Position | None, entries: list[AuditEntry], *, are_all: bool
+) -> list[Event]:
+    """Return that the campaign was made, unless the audit log tells whose doing it was.
+
+    `are_all` says that `entries` are all that people ever did here. The journal begins later, with
+    the first change.
+    """
     made = Event(Position(campaign.created_at, SERVER, 0), "draft", "", "created the campaign")
-    is_older = before is None or made.position < before
-    told = AuditEntry.objects.filter(_of_campaign(campaign), verb="create")
-    return [*found, made] if is_older and not told.exists() else found
+    if before is not None and made.position >= before:
+        return []
+    if are_all:
+        told = any((one.target_kind, one.verb) == (_kind(Campaign), "create") for one in entries)
+    else:
+        told = AuditEntry.objects.filter(_of_campaign(campaign), verb="create").exists()
+    return [] if told else [made]
 
 
 def every_change(campaign: Campaign, *, before: Position | None, limit: int) -> list[Event]:
