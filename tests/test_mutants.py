@@ -34,11 +34,14 @@ def test_every_mutant_has_a_name_of_its_own() -> None:
     assert [name for name, times in Counter(m.name for m in MUTANTS).items() if times > 1] == []
 
 
-def test_a_row_that_no_longer_fits_says_so(tmp_path: Path) -> None:
+def test_a_row_that_no_longer_fits_says_so_and_counts_as_survived(tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text("answer = 42\nanswer = 42\n")
     mutant = Mutant("answer", "code.py", "answer = 42", "answer = 41", ())
     with pytest.raises(ValueError, match=r"is 2 times in code\.py, must be there once"):
         mutant.apply(tmp_path)
+    verdict = try_mutant(mutant, tmp_path, 60)
+    assert verdict.caught_by == ""
+    assert "SURVIVED (mutant 'answer': its text is 2 times in code.py" in verdict.line()
 
 
 @pytest.mark.parametrize(

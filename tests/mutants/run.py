@@ -103,8 +103,14 @@ def run_all(mutants: Sequence[Mutant], limit_seconds: float) -> list[Verdict]:
 
 
 def try_mutant(mutant: Mutant, tree: Path, limit_seconds: float) -> Verdict:
-    """Patch the copy, run the mutant's tests, and mend the copy. Raises ValueError."""
-    original = mutant.apply(tree)
+    """Patch the copy, run the mutant's tests, and mend the copy.
+
+    A row that no longer fits the code survives: it tells nothing of a guard.
+    """
+    try:
+        original = mutant.apply(tree)
+    except ValueError as error:
+        return Verdict(mutant, "", 0.0, f"({error})")
     report = tree.parent / "junit.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", *mutant.tests, "-x", "-q", "--no-header"]
