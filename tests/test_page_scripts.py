@@ -184,6 +184,10 @@ def test_the_uploader_deletes_a_script_while_no_campaign_uses_it(researcher: Cli
     assert answer.redirect_chain == [(reverse("scripts"), 302)]
     assert "Deleted: the audit log keeps its hash." in answer.text
     assert not Package.objects.filter(origin=PackageOrigin.UPLOADED).exists()
+    researcher.force_login(factories.user(role=roles.OPERATOR))
+    audit = researcher.get(reverse("audit")).text
+    assert package.sha256 in audit
+    assert package.get_absolute_url() not in audit
 
 
 def test_nobody_but_its_uploader_and_operators_is_offered_to_delete_a_script(

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 
 from campaigns import personal_tokens
 from campaigns.clock import database_now
-from campaigns.models import HEX_SHA256_LENGTH, PersonalToken
+from campaigns.models import Package, PersonalToken
 from workers import roles
 from workers.models import AuditEntry
 from workers.pages import page_or_fragment, signed_in, signed_in_user
@@ -92,12 +92,19 @@ def audit_log(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied("Only operators may read the audit log.")
     search = {name: request.GET.get(name, "").strip() for name in ("person", "verb", "kind", "q")}
     page = Paginator(_found(search), ENTRIES_PER_PAGE).get_page(request.GET.get("page"))
+    shown = list(page.object_list)
+    named = {_script_hash(entry) for entry in shown} - {""}
+    scripts = set(Package.objects.filter(pk__in=named).values_list("pk", flat=True))
     entries = AuditEntry.objects.order_by()
     context = {
         "page": page,
         "entries": [
-            (entry, KIND_WORDS.get(entry.target_kind, entry.target_kind), _target_url(entry))
-            for entry in page.object_list
+            (
+                entry,
+                KIND_WORDS.get(entry.target_kind, entry.target_kind),
+                _target_url(entry, scripts),
+            )
+            for entry in shown
         ],
         "search": search,
         "filtered": any(search.values()),
@@ -125,10 +132,15 @@ def _found(search: dict[str, str]) -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(**wanted)
 
 
-def _target_url(entry: AuditEntry) -> str:
-    if entry.target_kind == "package":
-        # The hash, and of a declined one the reason behind it.
-        sha256 = entry.detail.partition(" ")[0]
-        return reverse("script", args=[sha256]) if len(sha256) == HEX_SHA256_LENGTH else ""
+def _script_hash(entry: AuditEntry) -> str:
+    """Return the hash of the script that an entry is about; "" for what is none."""
+    # Of a declined one the reason stands behind it.
+    return entry.detail.partition(" ")[0] if entry.target_kind == "package" else ""
+
+
+def _target_url(entry: AuditEntry, scripts: set[str]) -> str:
+    """Return the page of an entry's target, "" without one; of scripts only these are stored."""
+    if (sha256 := _script_hash(entry)) in scripts:
+        return reverse("script", args=[sha256])
     page = TARGET_PAGES.get(entry.target_kind)
     return reverse(page, args=[entry.target_id]) if page and entry.target_id else ""
