@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -62,6 +63,7 @@ class AgentServer:
         self.scripted: dict[str, list[Reply]] = defaultdict(list)
         self.files: dict[str, bytes] = {hashlib.sha256(TEXT).hexdigest(): TEXT}
         self.requests: list[tuple[str, str, Any]] = []
+        self.arrivals: list[tuple[str, float]] = []  # path and monotonic time of each request
         self.results: dict[str, Any] = {}
         self.released: list[str] = []
         self.progress: dict[str, list[Any]] = defaultdict(list)
@@ -77,6 +79,7 @@ class AgentServer:
         """Return the answer to one request, and keep what it brought."""
         with self._lock:
             self.requests.append((method, path, body))
+            self.arrivals.append((path, time.monotonic()))
             for part, replies in self.scripted.items():
                 if part in path and replies:
                     reply = replies.pop(0)
