@@ -163,10 +163,11 @@ def test_three_trainings_arrive_on_the_leaderboard_while_the_q_cluster_does_its_
         assert worker.last_seen_at is not None
         assert worker.hardware["torch_version"].startswith("2.")
 
-    page = httpx2.get(server + campaign.get_absolute_url())
+    page = httpx2.get(server + campaign.get_absolute_url(), timeout=DONE_SECONDS)
     assert page.status_code == 200
     assert f"{values[0]:.4f}" in page.text
-    reply = httpx2.get(f"{server}/api/v1/campaigns/{campaign.pk}/leaderboard").json()
+    address = f"{server}/api/v1/campaigns/{campaign.pk}/leaderboard"
+    reply = httpx2.get(address, timeout=DONE_SECONDS).json()
     assert [row["result"]["val_bpb"] for row in reply["rows"]] == pytest.approx(values)
 
     # The q-cluster's scheduler looks every 30 seconds, so this comes last.

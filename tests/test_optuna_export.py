@@ -228,8 +228,9 @@ def _answers(address: str) -> bool:
 def test_the_real_optuna_dashboard_shows_the_same_trials(
     dashboard: str, campaign: Campaign
 ) -> None:
-    (summary,) = httpx2.get(f"{dashboard}/api/studies").json()["study_summaries"]
-    detail = httpx2.get(f"{dashboard}/api/studies/{summary['study_id']}", timeout=30.0).json()
+    with httpx2.Client(base_url=dashboard, timeout=60.0) as client:
+        (summary,) = client.get("/api/studies").json()["study_summaries"]
+        detail = client.get(f"/api/studies/{summary['study_id']}").json()
 
     assert summary["study_name"] == campaign.name
     states = [trial["state"] for trial in detail["trials"]]
