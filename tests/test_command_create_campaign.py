@@ -24,12 +24,14 @@ def create(*arguments: Any, **options: Any) -> str:
 
 
 def test_a_draft_is_made_with_the_defaults_of_its_experiment() -> None:
-    output = create("first question")
+    hints = StringIO()
+    output = create("first question", stderr=hints)
     campaign = Campaign.objects.get()
     assert campaign.state == CampaignState.DRAFT
     assert campaign.dataset.name == "tinyshakespeare"
     assert (campaign.task_count, campaign.time_budget_seconds, campaign.base_seed) == (10, 60, 42)
     assert campaign.owner is None
+    assert "each worker downloads it for itself" in hints.getvalue()
     assert f"Campaign {campaign.pk} is draft" in output
     assert campaign.get_absolute_url() in output
 
@@ -62,7 +64,9 @@ def test_a_file_becomes_the_data_set_under_a_name_scripts_accept(
     settings.MEDIA_ROOT = tmp_path / "media"
     file = tmp_path / ".my notes (old).txt"
     file.write_text("all that I ever wrote " * 100)
-    create("on my notes", "--dataset-file", str(file))
+    hints = StringIO()
+    create("on my notes", "--dataset-file", str(file), stderr=hints)
+    assert hints.getvalue() == ""
     dataset = Campaign.objects.get().dataset
     assert dataset.name == "my-notes-old-"
     assert Path(dataset.file.path).read_bytes() == file.read_bytes()

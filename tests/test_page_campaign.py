@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from campaigns import lifecycle
+from campaigns.datasets import store_dataset
 from campaigns.models import Campaign
 from tests import factories
 from workers.models import Worker
@@ -59,6 +61,16 @@ def test_a_draft_shows_what_would_run_and_what_it_costs(client: Client) -> None:
     assert "20 tasks of 10 s, 3 m 20 s of worker time" in page
     assert "Launch campaign" in page
     assert "Pause campaign" not in page
+
+
+def test_a_draft_says_when_each_worker_has_to_download_its_data_set(
+    client: Client, settings: Any, tmp_path: Path
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    assert "does not hold the data set" in page_of(client, factories.campaign())
+    stored = store_dataset("excerpt", b"All happy families are alike. " * 100)
+    held = factories.campaign(dataset=stored.sha256)
+    assert "does not hold the data set" not in page_of(client, held)
 
 
 def test_a_campaign_without_a_result_says_what_to_wait_for(client: Client) -> None:

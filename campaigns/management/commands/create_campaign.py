@@ -113,6 +113,11 @@ class Command(BaseCommand):
                     steering.launch(None, campaign, now=now)
         for note in imported.notes if imported else []:
             self.stderr.write(note)
+        if not campaign.dataset.file:
+            self.stderr.write(
+                "The server does not hold this data set: each worker downloads it for itself, and "
+                "one that cannot pauses. --dataset-file gives it to the server."
+            )
         waits = "" if campaign.package.may_run else " Its script waits for an operator's approval."
         if campaign.package.declined_reason:
             waits = f" An operator declined its script: {plain(campaign.package.declined_reason)}"
