@@ -203,6 +203,13 @@ def upload() -> tuple[APIClient, str, str, dict[str, Any]]:
     return researcher_client()[0], "post", "/api/v1/scripts", body
 
 
+def decline() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, method, url, body = upload()
+    sha256 = client.post(url, body).json()["sha256"]
+    operator, _ = researcher_client(factories.user(role=roles.OPERATOR))
+    return operator, method, f"{url}/{sha256}/decline", {"reason": "no"}
+
+
 def create_webhook() -> tuple[APIClient, str, str, dict[str, Any]]:
     body = {"url": "https://8.8.8.8/", "events": ["new_best"], "campaign_id": None}
     return researcher_client()[0], "post", "/api/v1/webhooks", body
@@ -239,6 +246,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     add_tasks,
     raise_attempts,
     upload,
+    decline,
     read_space,
     create_webhook,
     edit_webhook,
@@ -281,7 +289,7 @@ def test_every_operation_that_takes_a_body_is_among_the_endpoints() -> None:
 
 
 def _without_numbers(path: str) -> str:
-    return re.sub(r"/({\w+}|[0-9a-f-]{36}|\d+)(?=/|$)", "/*", path)
+    return re.sub(r"/({\w+}|[0-9a-f-]{36,64}|\d+)(?=/|$)", "/*", path)
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
