@@ -42,7 +42,7 @@ OVERDUE_SCHEDULE: Final = dt.timedelta(minutes=3)
 MISSED_FOR: Final = dt.timedelta(hours=24)
 MOST_NAMED: Final = 3
 MOST_OF_A_REASON: Final = 200
-# What no operator approved in so long was turned down; whoever still wants it can say so.
+# What no operator judged in so long is forgotten; whoever still wants it can say so.
 APPROVAL_EXPECTED_WITHIN: Final = dt.timedelta(days=14)
 
 
