@@ -18,7 +18,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.agent_runs import ANNOUNCE, DETACH, in_both_tiers, linux_only, working_sandbox
+from tests.agent_runs import (
+    ANNOUNCE,
+    BUDGET_SECONDS,
+    DETACH,
+    in_both_tiers,
+    linux_only,
+    working_sandbox,
+)
 from tests.agent_server import WORKER_TOKEN, error, running_server, wait_until
 from tests.test_agent_loop import Bench
 from workers.agent.outbox import Outbox
@@ -66,6 +73,14 @@ def start(bench: Bench) -> Iterator[Start]:
 def skip_without(tier: IsolationTier) -> None:
     if tier is IsolationTier.T1:
         working_sandbox()
+
+
+def announced(bench: Bench, lease_id: str) -> list[Path]:
+    """What the processes of a task wrote to say that they run.
+
+    Only its own folder: that of the sandbox's trial may vanish while it is looked into.
+    """
+    return list((bench.state.work / lease_id).glob("[0-9]*"))
 
 
 def stored(bench: Bench) -> list[str]:
@@ -124,12 +139,17 @@ def test_a_suspended_agent_goes_on_where_it_was(
     bench: Bench, start: Start, tier: IsolationTier
 ) -> None:
     skip_without(tier)
-    finishing = ANNOUNCE + "announce(); time.sleep(0.5); print('x'); pathlib.Path('end').touch()"
+    finishing = (
+        ANNOUNCE + "announce()\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)\n"
+        "print('x'); pathlib.Path('end').touch()"
+    )
     lease_id = bench.give(finishing.encode(), time_budget_seconds=60.0)
     agent = start(tier)
-    wait_until(lambda: list(bench.state.work.glob("*/[0-9]*")), END_SECONDS)
+    wait_until(lambda: announced(bench, lease_id), END_SECONDS)
     agent.send_signal(signal.SIGSTOP)
-    wait_until(lambda: list(bench.state.work.glob("*/end")))
+    folder = bench.state.work / lease_id
+    (folder / "go").touch()
+    wait_until((folder / "end").exists)
     assert bench.server.results == {}
     agent.send_signal(signal.SIGCONT)
     wait_until(lambda: lease_id in bench.server.results)
@@ -139,11 +159,11 @@ def test_a_suspended_agent_goes_on_where_it_was(
 def test_a_script_whose_time_ran_out_while_the_agent_was_suspended_is_killed_when_it_wakes(
     bench: Bench, start: Start
 ) -> None:
-    lease_id = bench.give(HANGING, time_budget_seconds=0.5, kill_grace_seconds=0.3)
+    lease_id = bench.give(HANGING, time_budget_seconds=BUDGET_SECONDS, kill_grace_seconds=0.3)
     agent = start(IsolationTier.T0)
-    wait_until(lambda: list(bench.state.work.glob("*/[0-9]*")), END_SECONDS)
+    wait_until(lambda: announced(bench, lease_id), END_SECONDS)
     agent.send_signal(signal.SIGSTOP)
-    time.sleep(1.0)  # past budget and grace
+    time.sleep(BUDGET_SECONDS + 0.5)  # past budget and grace
     agent.send_signal(signal.SIGCONT)
     wait_until(lambda: lease_id in bench.server.results)
     assert bench.server.results[lease_id]["outcome"] == Outcome.FAILED
@@ -158,7 +178,7 @@ def test_a_cancelled_task_ends_with_all_that_its_script_detached(
     skip_without(tier)
     lease_id = bench.give(HANGING)
     start(tier)
-    wait_until(lambda: len(list(bench.state.work.glob("*/[0-9]*"))) == 2, END_SECONDS)
+    wait_until(lambda: len(announced(bench, lease_id)) == 2, END_SECONDS)
     running = [psutil.Process(process.pid) for process in bench.scripts()]
     assert len(running) >= 2
     bench.server.answers[lease_id] = HeartbeatAnswer.CANCEL
