@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import uuid
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib.auth.models import User
 
 from campaigns import lifecycle
 from campaigns.lifecycle import CampaignSpec
-from campaigns.models import Attempt, Campaign, Dataset, Task
+from campaigns.models import Attempt, Campaign, Dataset, ProgressPoint, Task
 from experiments import catalog
 from workers import lifecycle as worker_lifecycle
 from workers import roles
@@ -183,6 +184,17 @@ def run(
     body["simulated"] = simulated
     answer = lifecycle.submit(attempt.worker, attempt.lease_id, body, now=at(seconds))
     assert answer.verdict == "accepted", answer.message
+
+
+def curve(attempt: Attempt, points: Iterable[Mapping[str, Any]]) -> Attempt:
+    """Store a learning curve, a second and ten steps between two points unless they say other."""
+    ProgressPoint.objects.bulk_create(
+        ProgressPoint(
+            **{"attempt": attempt, "seq": n, "elapsed_seconds": n, "step": 10 * n} | dict(point)
+        )
+        for n, point in enumerate(points)
+    )
+    return attempt
 
 
 def failed_task(

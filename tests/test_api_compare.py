@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from campaigns import lifecycle
-from campaigns.models import Campaign, ProgressPoint, Task
+from campaigns.models import Campaign, Task
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -25,12 +25,8 @@ def compare(status: int = 200, **query: object) -> Any:
 
 def task_with_curve(val_bpb: float, **fields: Any) -> Task:
     attempt = factories.leased_task(**fields)
-    ProgressPoint.objects.bulk_create(
-        ProgressPoint(
-            attempt=attempt, seq=n, elapsed_seconds=2 * n, step=10 * n, val_bpb=val_bpb + 1 - n / 5
-        )
-        for n in range(3)
-    )
+    points = ({"elapsed_seconds": 2 * n, "val_bpb": val_bpb + 1 - n / 5} for n in range(3))
+    factories.curve(attempt, points)
     factories.finish(attempt, val_bpb)
     return Task.objects.get(pk=attempt.task_id)
 

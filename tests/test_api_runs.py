@@ -11,7 +11,6 @@ from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from campaigns import lifecycle
-from campaigns.models import ProgressPoint
 from tests import factories
 from tests.api import researcher_client
 from workers.models import AuditEntry
@@ -21,12 +20,7 @@ pytestmark = pytest.mark.django_db
 
 def with_points(count: int) -> int:
     """A task whose attempt reported so many points; its id."""
-    attempt = factories.leased_task()
-    ProgressPoint.objects.bulk_create(
-        ProgressPoint(attempt=attempt, seq=n, elapsed_seconds=n, step=10 * n, train_loss=3.0)
-        for n in range(count)
-    )
-    return attempt.task_id
+    return factories.curve(factories.leased_task(), [{"train_loss": 3.0}] * count).task_id
 
 
 def test_the_learning_curve_comes_in_pages_by_attempt() -> None:

@@ -10,7 +10,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from campaigns import lifecycle, scripts, steering
 from campaigns.clock import database_now
-from campaigns.models import Attempt, Campaign, ProgressPoint
+from campaigns.models import Attempt, Campaign
 from experiments import catalog
 from tests import factories
 from tests.browser import fits, picture, refresh, serious, sign_in, wait_until, watch
@@ -39,19 +39,14 @@ def problems(browser_page: Page, live_server: LiveServer) -> list[str]:
 
 
 def with_curve(attempt: Attempt, end: float) -> Attempt:
-    ProgressPoint.objects.bulk_create(
-        ProgressPoint(
-            attempt=attempt,
-            seq=n,
-            elapsed_seconds=n,
-            step=10 * n,
-            tokens=40_960 * n,
-            train_loss=(end + 2 / (n + 1)) * 0.7,
-            val_bpb=end + 2 / (n + 1),
-        )
-        for n in range(10)
+    values = [end + 2 / (n + 1) for n in range(10)]
+    return factories.curve(
+        attempt,
+        (
+            {"tokens": 40_960 * n, "train_loss": value * 0.7, "val_bpb": value}
+            for n, value in enumerate(values)
+        ),
     )
-    return attempt
 
 
 def study(worker: Worker, values: tuple[float, ...] = (3.4, 3.3, 3.1)) -> Campaign:

@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 from django.test import Client
 from django.urls import reverse
 
-from campaigns.models import ProgressPoint, Task
+from campaigns.models import Task
 from tests import factories
 from workers.models import AuditEntry
 
@@ -91,11 +91,7 @@ def test_its_attempts_and_the_changes_of_its_state_are_printed_in_their_order() 
 
 
 def test_the_learning_curve_is_printed_as_the_page_sends_it_and_of_one_attempt() -> None:
-    attempt = factories.leased_task()
-    ProgressPoint.objects.bulk_create(
-        ProgressPoint(attempt=attempt, seq=n, elapsed_seconds=n, step=10 * n, train_loss=3.0)
-        for n in range(3)
-    )
+    attempt = factories.curve(factories.leased_task(), [{"train_loss": 3.0}] * 3)
 
     printed = run("curve", attempt.task_id)
 

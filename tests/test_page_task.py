@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from campaigns import lifecycle
-from campaigns.models import Attempt, ProgressPoint, Task
+from campaigns.models import Attempt, Task
 from tests import factories
 from workers.models import AuditEntry
 from workers.protocol import FailureClass
@@ -24,18 +24,8 @@ def page_of(client: Client, task: Task) -> str:
 
 
 def with_progress(attempt: Attempt, points: int) -> Attempt:
-    ProgressPoint.objects.bulk_create(
-        ProgressPoint(
-            attempt=attempt,
-            seq=n,
-            elapsed_seconds=n,
-            step=10 * n,
-            train_loss=2.0,
-            val_bpb=4 - n / 10,
-        )
-        for n in range(points)
-    )
-    return attempt
+    values = ({"train_loss": 2.0, "val_bpb": 4 - n / 10} for n in range(points))
+    return factories.curve(attempt, values)
 
 
 def submit_without_value(attempt: Attempt, **metrics: Any) -> None:
@@ -200,10 +190,8 @@ def test_the_points_of_the_curve_are_a_table_and_a_csv_file(client: Client) -> N
 
 
 def test_a_long_curve_is_drawn_as_a_sample_that_keeps_its_end(client: Client) -> None:
-    attempt = factories.leased_task()
-    ProgressPoint.objects.bulk_create(
-        ProgressPoint(attempt=attempt, seq=n, elapsed_seconds=n, step=n, val_bpb=4.0)
-        for n in range(4505)
+    attempt = factories.curve(
+        factories.leased_task(), ({"step": n, "val_bpb": 4.0} for n in range(4505))
     )
     page = page_of(client, attempt.task)
     assert "A sample of the points is drawn" in page
