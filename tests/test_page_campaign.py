@@ -46,6 +46,14 @@ def ranked_values(page: str) -> list[str]:
     return re.findall(r'id="row-\d+"[^>]*>([\d.]+)</a>', page)
 
 
+def records_of(page: str) -> list[list[str]]:
+    """Return the cells of the table below the chart, row by row."""
+    body = re.search(r'id="best-so-far-table".*?<tbody>(.*?)</tbody>', page, re.DOTALL)
+    assert body
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in body[1].split("<tr>")[1:]]
+    return [[re.sub(r"<[^>]*>", "", cell) for cell in row] for row in cells]
+
+
 def figure(page: str) -> dict[str, Any]:
     found = re.search(r'<script id="best-so-far-figure"[^>]*>(.*?)</script>', page)
     assert found
@@ -165,6 +173,23 @@ def test_the_chart_has_every_result_the_best_line_and_the_failures(client: Clien
     assert failures["x"] == [9.0]
     by_order = figure(page_of(client, campaign, x="number"))
     assert by_order["data"][0]["x"] == [1, 2, 4]
+
+
+def test_each_new_best_stands_in_a_table_too_the_last_ones_first(client: Client) -> None:
+    campaign = factories.active_campaign(3)
+    run_all(campaign, 3.3, 3.1, 3.2)
+    page = page_of(client, campaign)
+    first, second = records_of(page)
+    assert (first, second) == (
+        ["1", "3.1000", "2 s", "2", "cpu"],
+        ["0", "3.3000", "1 s", "1", "cpu"],
+    )
+    assert "came before" not in page
+    many = factories.active_campaign(23)
+    run_all(many, *(3.0 - 0.01 * n for n in range(23)))
+    page = page_of(client, many)
+    assert [row[1] for row in records_of(page)][::19] == ["2.7800", "2.9700"]
+    assert "The last 20; 3 came before." in page
 
 
 def test_the_chart_marks_the_ngram_values_near_the_data(client: Client) -> None:

@@ -30,6 +30,7 @@ from workers.pages import page_or_fragment, reading_page
 
 # A screen or two; drawing twice as many rows takes nearly twice the time.
 ROWS_PER_PAGE: Final = 50
+MOST_RECORDS: Final = 20
 EVALUATIONS: Final = ("full", "subset")
 STATE_LABELS: Final[dict[str, str]] = {
     Standing.COMPLETED: "with a value",
@@ -96,23 +97,53 @@ def _by_state(progress: CampaignProgress) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
+class Record:
+    """A value that was the best when it came, `seconds` after the launch."""
+
+    task_id: int
+    number: int
+    order: int
+    seconds: float
+    val_bpb: float | None
+    device: str
+
+
+@dataclass(frozen=True)
 class Chart:
     """A figure and how much of the campaign it draws.
 
     `markup` is the figure as the page holds it, "" for none: writing thousands of points as JSON
-    at each look would cost more than all the rest of the chart.
+    at each look would cost more than all the rest of the chart. `records` are the
+    latest of them, the best first.
     """
 
     markup: str
     drawn: int
     total: int
+    records: list[Record]
+    more_records: int
 
 
 def _chart(shown: Campaign, *, by_time: bool, simulated: bool) -> Chart:
     points = chart_points(shown, simulated=simulated)
     figure = best_so_far(points, since=shown.launched_at, by_time=by_time, anchors=_anchors(shown))
     markup = json_script(figure, "best-so-far-figure") if figure else ""
-    return Chart(markup, len(points.points), points.total)
+    records = [
+        Record(
+            task_id=point.task_id,
+            number=point.number,
+            order=point.order,
+            seconds=(point.finished_at - shown.launched_at).total_seconds(),
+            val_bpb=point.val_bpb,
+            device=point.device,
+        )
+        for point in reversed(points.points)
+        if point.is_record and shown.launched_at
+    ]
+    listed = records[:MOST_RECORDS]
+    return Chart(
+        markup, len(points.points), points.total, listed, more_records=len(records) - len(listed)
+    )
 
 
 def _anchors(shown: Campaign) -> dict[str, float]:
