@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -103,7 +104,7 @@ class Proxy:
         self._acks = acks.open("a", buffering=1) if acks else None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -169,17 +170,36 @@ class Proxy:
     def _call(self, coroutine: Any) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=30)
 
+    # Not asyncio.start_server: a connection that comes while its server is being closed is neither
+    # served nor closed there.
     async def _listen(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(
-                self._serve, "127.0.0.1", self.port, backlog=_BACKLOG, limit=LONGEST_HEAD_BYTES
-            )
-            self.port = self._server.sockets[0].getsockname()[1]
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=_BACKLOG)
+            self._listener.setblocking(False)
+            self.port = self._listener.getsockname()[1]
+            self._loop.add_reader(self._listener, self._take, self._listener)
 
     async def _stop_listening(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+
+    def _take(self, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # it went away while it waited
+        task = self._loop.create_task(self._open(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _open(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection, limit=LONGEST_HEAD_BYTES)
+        if self._listener is None:  # refused meanwhile
+            writer.transport.abort()
+            return
+        await self._serve(reader, writer)
 
     async def _abort_all(self) -> None:
         for writer in self._writers:
@@ -187,15 +207,13 @@ class Proxy:
 
     async def _close(self) -> None:
         await self._stop_listening()
+        await asyncio.sleep(0)  # what was just taken begins, so that it can end
         await self._abort_all()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         self._writers.add(writer)
         upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         try:
@@ -208,7 +226,6 @@ class Proxy:
         except (OSError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
             return  # either side went away: so does the other
         finally:
-            self._tasks.discard(task)
             self._writers.discard(writer)
             writer.close()
             if upstream is not None:
