@@ -113,8 +113,8 @@ class Chart:
     """A figure and how much of the campaign it draws.
 
     `markup` is the figure as the page holds it, "" for none: writing thousands of points as JSON
-    at each look would cost more than all the rest of the chart. `records` are the
-    latest of them, the best first.
+    at each look would cost more than all the rest of the chart. `records` are the latest new
+    bests, the best first; `more_records` came before them.
     """
 
     markup: str
