@@ -10,8 +10,10 @@ import pytest
 from django.apps import apps as global_apps
 from django.core.exceptions import PermissionDenied
 from django.db import connection
+from django.db.models import Q
 
 from campaigns import lifecycle, scripts
+from campaigns.lifecycle.leases import lease_waiting
 from campaigns.models import Campaign, Package, PackageOrigin
 from campaigns.scripts import InvalidScript
 from experiments import catalog
@@ -314,6 +316,24 @@ def test_a_task_goes_to_workers_that_hold_its_script_back_well_enough(
     if not granted:
         expected = "need isolation T1; this worker holds scripts back by T0."
         assert answer.reason.endswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("approved", "required", "said"),
+    [(False, "T0", "which no operator has approved."), (True, "T1", "need isolation T1")],
+)
+def test_a_worker_is_held_to_approval_and_tier_also_where_the_tasks_are_named(
+    approved: bool, required: str, said: str
+) -> None:
+    package = uploaded(approved=approved)
+    made = factories.active_campaign(1, script=package.sha256, required_isolation=required)
+
+    refused = lease_waiting(
+        open_worker(), claim_id=uuid.uuid4(), count=1, now=NOW, among=Q(campaign=made)
+    )
+
+    assert refused.attempts == []
+    assert said in refused.reason
 
 
 def test_a_person_who_asks_for_tasks_of_their_own_campaign_gets_them_all_the_same() -> None:

@@ -66,9 +66,19 @@ def claim(worker: Worker, *, claim_id: uuid.UUID, count: int, now: dt.datetime) 
 
 
 def lease_waiting(
-    worker: Worker, *, claim_id: uuid.UUID, count: int, now: dt.datetime, among: Q | None = None
+    worker: Worker,
+    *,
+    claim_id: uuid.UUID,
+    count: int,
+    now: dt.datetime,
+    among: Q | None = None,
+    runs_own_script: bool = False,
 ) -> Claim:
-    """`claim` without its sweep, among all tasks or those of a condition."""
+    """`claim` without its sweep, among all tasks or those of a condition.
+
+    With `runs_own_script` neither the approval of uploaded scripts nor the isolation tier is
+    looked at: a person's own program asks, and runs the tasks itself.
+    """
     # One transaction: task and attempt must agree, and the row lock on the worker makes a claim
     # and its repetition (sent because the answer was lost) follow one another.
     with transaction.atomic():
@@ -79,8 +89,7 @@ def lease_waiting(
         if reason := why_nothing(worker, now):
             return Claim([], reason)
         campaigns = Campaign.objects.handing_out_to(worker)
-        if among is None:
-            # Who asks for tasks of one's own campaign runs what one will, on one's own machine.
+        if not runs_own_script:
             campaigns = campaigns.runnable_by(worker)
         tasks: list[Task] = []
         for some in _most_promising_first(campaigns, worker):
@@ -92,7 +101,7 @@ def lease_waiting(
                 break
         _lease(tasks, worker, claim_id, now)
         attempts = attempts_of_claim(worker, claim_id)
-    reason = "" if len(attempts) == count else _why_fewer(worker, among)
+    reason = "" if len(attempts) == count else _why_fewer(worker, among, runs_own_script=runs_own_script)
     return Claim(attempts, reason)
 
 
@@ -129,7 +138,7 @@ def why_nothing(worker: Worker, now: dt.datetime) -> str:
     return ""
 
 
-def _why_fewer(worker: Worker, among: Q | None) -> str:
+def _why_fewer(worker: Worker, among: Q | None, *, runs_own_script: bool) -> str:
     """Say in one sentence why not all was granted. One query, over campaigns: few, unlike tasks."""
     pending = Task.objects.filter(among or Q(), campaign=OuterRef("pk"), state=TaskState.PENDING)
     campaigns = Campaign.objects.filter(Exists(pending), state=CampaignState.ACTIVE)
@@ -138,7 +147,7 @@ def _why_fewer(worker: Worker, among: Q | None) -> str:
         return "No task waits."
     if worker.simulates and not all(one.allow_simulated for one in waiting):
         return "The tasks that wait need real training; this worker has no torch and simulates."
-    if among is None and (sentence := _why_not_run(worker, waiting)):
+    if not runs_own_script and (sentence := _why_not_run(worker, waiting)):
         return sentence
     return "The tasks that wait are to be tried a little later or by another worker first."
 

@@ -18,6 +18,20 @@ UPLOADS: Final = (
         _CLAIMS,
     ),
     Mutant(
+        "claim: whoever names the tasks needs neither approval nor tier",
+        "campaigns/lifecycle/leases.py",
+        "        if not runs_own_script:\n",
+        "        if among is None:\n",
+        _CLAIMS,
+    ),
+    Mutant(
+        "claim: approval and tier are waived unless somebody asks for them",
+        "campaigns/lifecycle/leases.py",
+        "    runs_own_script: bool = False,\n",
+        "    runs_own_script: bool = True,\n",
+        _CLAIMS,
+    ),
+    Mutant(
         "claim: an uploaded script needs no approval",
         "campaigns/models/campaign.py",
         "Q(package__approved_at__isnull=False)",
