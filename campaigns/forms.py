@@ -11,10 +11,10 @@ from django import forms
 from campaigns import scripts
 from campaigns.lifecycle import CampaignSpec
 from campaigns.models import MAX_SEED, Campaign, Dataset
-from campaigns.samplers import SAMPLERS
-from campaigns.search_space import InvalidSearchSpace, SearchSpace
-from campaigns.space_editor import SpaceEditor
-from campaigns.space_import import UnreadableSpace, read_json
+from campaigns.search.editor import SpaceEditor
+from campaigns.search.samplers import SAMPLERS
+from campaigns.search.space import InvalidSearchSpace, SearchSpace
+from campaigns.search.sweep_files import UnreadableSpace, read_json
 from experiments import catalog
 from workers.protocol import IsolationTier
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.models import Prefetch
 
 from campaigns.models import Attempt, Campaign, ProgressPoint, Result, Task, TaskState
-from campaigns.search_space import (
+from campaigns.search.space import (
     ChoiceParameter,
     FloatParameter,
     IntParameter,

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from campaigns.forecasts import Forecast, forecast
 from campaigns.models import Package
-from campaigns.samplers import grid_points, sample_task
-from campaigns.search_space import SearchSpace, UnsatisfiableSpace
-from campaigns.space_survey import Survey, survey
+from campaigns.search.samplers import grid_points, sample_task
+from campaigns.search.space import SearchSpace, UnsatisfiableSpace
+from campaigns.search.survey import Survey, survey
 from experiments import catalog
 from workers.protocol import IsolationTier
 

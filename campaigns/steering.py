@@ -18,7 +18,7 @@ from django.db import transaction
 from campaigns import lifecycle
 from campaigns.lifecycle import CampaignSpec, Claim
 from campaigns.models import Campaign, Task
-from campaigns.samplers import Params
+from campaigns.search.samplers import Params
 from workers import audit, roles
 from workers import lifecycle as worker_lifecycle
 from workers.models import WorkerState

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from campaigns.search_space import SearchSpace
+from campaigns.search.space import SearchSpace
 from experiments import catalog
 from experiments.config_generators import CharLMConfigGenerator
 

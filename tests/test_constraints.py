@@ -1,4 +1,4 @@
-"""campaigns.constraints: small boolean expressions that compute and reach nothing."""
+"""campaigns.search.constraints: small boolean expressions that compute and reach nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from campaigns.constraints import MAX_EXPRESSION_LENGTH, Constraint, InvalidConstraint
+from campaigns.search.constraints import MAX_EXPRESSION_LENGTH, Constraint, InvalidConstraint
 
 PARAMS: dict[str, Any] = {"a": 4, "b": 2, "lr": 0.005, "kind": "adam", "on": True}
 

@@ -11,7 +11,7 @@ from django.utils.html import escape
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from campaigns.models import Campaign, CampaignState
-from campaigns.space_import import MAX_TEXT_CHARACTERS
+from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS
 from experiments.config_generators import CharLMConfigGenerator
 from tests import factories
 from tests.campaign_form import FRAGMENT, HEADS, LR, WIDTH, edited, filled, names, posted, rows

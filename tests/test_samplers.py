@@ -1,10 +1,10 @@
-"""campaigns.samplers: the same campaign gives the same tasks, the char-LM ones the generator's."""
+"""campaigns.search.samplers: the same campaign gives the same tasks as the generator."""
 
 from __future__ import annotations
 
 import pytest
 
-from campaigns.samplers import (
+from campaigns.search.samplers import (
     MAX_GRID_POINTS,
     SAMPLERS,
     UnknownSampler,
@@ -12,7 +12,7 @@ from campaigns.samplers import (
     random_sampler,
     sample_task,
 )
-from campaigns.search_space import SearchSpace, UnsatisfiableSpace
+from campaigns.search.space import SearchSpace, UnsatisfiableSpace
 from experiments import catalog
 from experiments.config_generators import CharLMConfigGenerator
 

@@ -1,4 +1,4 @@
-"""campaigns.search_space: bad spaces are told where and why; good ones draw only their points."""
+"""campaigns.search.space: bad spaces are told where and why; good ones draw only their points."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from campaigns.search_space import (
+from campaigns.search.space import (
     ChoiceParameter,
     FloatParameter,
     IntParameter,

@@ -1,4 +1,4 @@
-"""campaigns.space_editor: rows hold what a space holds, and what is typed wrong stays readable."""
+"""campaigns.search.editor: rows hold what a space holds, and what is typed wrong stays readable."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from django.http import QueryDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.search_space import InvalidSearchSpace, SearchSpace
-from campaigns.space_editor import SpaceEditor, parse_number, parse_values, values_text
+from campaigns.search.editor import SpaceEditor, parse_number, parse_values, values_text
+from campaigns.search.space import InvalidSearchSpace, SearchSpace
 from experiments import catalog
 
 CHAR_LM = catalog.get("train_char_lm").default_search_space

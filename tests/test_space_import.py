@@ -1,4 +1,4 @@
-"""campaigns.space_import: what is taken over from JSON and sweeps, and what is said of the rest."""
+"""campaigns.search.sweep_files: what is read from JSON and sweeps, and what is refused."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from campaigns.search_space import SearchSpace
-from campaigns.space_import import MAX_TEXT_CHARACTERS, UnreadableSpace, read_space
+from campaigns.search.space import SearchSpace
+from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS, UnreadableSpace, read_space
 from experiments import catalog
 
 SWEEP = """

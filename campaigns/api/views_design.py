@@ -30,9 +30,9 @@ from campaigns.clock import database_now
 from campaigns.cloning import spec_of
 from campaigns.lifecycle import CampaignSpec, check_campaign
 from campaigns.models import Campaign, Dataset
-from campaigns.samplers import SAMPLERS
-from campaigns.search_space import InvalidSearchSpace, SearchSpace
-from campaigns.space_import import MAX_TEXT_CHARACTERS, UnreadableSpace, read_space
+from campaigns.search.samplers import SAMPLERS
+from campaigns.search.space import InvalidSearchSpace, SearchSpace
+from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS, UnreadableSpace, read_space
 from experiments import catalog
 from workers.api.fields import StrictCharField
 

@@ -13,7 +13,7 @@ from campaigns.lifecycle.growth import enqueue
 from campaigns.lifecycle.journal import agent
 from campaigns.lifecycle.leases import Claim, attempts_of_claim, lease_waiting, why_nothing
 from campaigns.models import Campaign, CampaignState
-from campaigns.samplers import Params
+from campaigns.search.samplers import Params
 from workers.models import Worker
 
 

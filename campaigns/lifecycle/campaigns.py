@@ -14,7 +14,6 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 
-from campaigns import samplers
 from campaigns.datasets import UnknownDataset, known_dataset
 from campaigns.lifecycle import journal
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
@@ -36,7 +35,8 @@ from campaigns.models import (
     TaskState,
 )
 from campaigns.notifications import events
-from campaigns.search_space import InvalidSearchSpace, SearchSpace, UnsatisfiableSpace
+from campaigns.search import samplers
+from campaigns.search.space import InvalidSearchSpace, SearchSpace, UnsatisfiableSpace
 from experiments import catalog
 from workers.protocol import IsolationTier
 

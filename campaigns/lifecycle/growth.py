@@ -20,8 +20,8 @@ from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import MAX_SEED, Campaign, CampaignState, Task, TaskOrigin
-from campaigns.samplers import Params
-from campaigns.search_space import SearchSpace
+from campaigns.search.samplers import Params
+from campaigns.search.space import SearchSpace
 
 
 def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime, actor: Actor = SERVER) -> None:

@@ -101,7 +101,9 @@ def lease_waiting(
                 break
         _lease(tasks, worker, claim_id, now)
         attempts = attempts_of_claim(worker, claim_id)
-    reason = "" if len(attempts) == count else _why_fewer(worker, among, runs_own_script=runs_own_script)
+    reason = (
+        "" if len(attempts) == count else _why_fewer(worker, among, runs_own_script=runs_own_script)
+    )
     return Claim(attempts, reason)
 
 

@@ -15,8 +15,8 @@ from campaigns.clock import database_now
 from campaigns.forms import CampaignForm, space_text, values_of
 from campaigns.models import Campaign
 from campaigns.previews import Preview, preview
-from campaigns.space_editor import SCALES, TYPES, SpaceEditor
-from campaigns.space_import import MAX_TEXT_CHARACTERS, UnreadableSpace, read_space
+from campaigns.search.editor import SCALES, TYPES, SpaceEditor
+from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS, UnreadableSpace, read_space
 from workers import roles
 from workers.pages import reading_page, signed_in, signed_in_user, wants_fragment
 

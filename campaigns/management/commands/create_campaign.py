@@ -16,8 +16,8 @@ from campaigns.clock import database_now
 from campaigns.demonstration import store_file
 from campaigns.lifecycle import CampaignSpec
 from campaigns.lookup import say_what_is_refused, script_or_error, user_or_error
-from campaigns.samplers import SAMPLERS
-from campaigns.space_import import ImportedSpace, UnreadableSpace, read_space
+from campaigns.search.samplers import SAMPLERS
+from campaigns.search.sweep_files import ImportedSpace, UnreadableSpace, read_space
 from experiments import catalog
 from workers.plain_text import plain
 from workers.protocol import IsolationTier

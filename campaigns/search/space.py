@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from campaigns.constraints import Constraint, InvalidConstraint
+from campaigns.search.constraints import Constraint, InvalidConstraint
 
 MAX_PARAMETERS: Final = 64
 MAX_CHOICES: Final = 256

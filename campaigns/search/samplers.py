@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import product
 from typing import Final
 
-from campaigns.search_space import (
+from campaigns.search.space import (
     ChoiceParameter,
     FloatParameter,
     IntParameter,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
-from campaigns.search_space import MAX_CONSTRAINTS, MAX_PARAMETERS
+from campaigns.search.space import MAX_CONSTRAINTS, MAX_PARAMETERS
 
 TYPES: Final = ("float", "int", "choice")
 SCALES: Final = ("linear", "log")

@@ -11,9 +11,9 @@ import random
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from campaigns.constraints import Constraint
-from campaigns.samplers import Params, grid_levels, level_count, point_at
-from campaigns.search_space import FloatParameter, SearchSpace
+from campaigns.search.constraints import Constraint
+from campaigns.search.samplers import Params, grid_levels, level_count, point_at
+from campaigns.search.space import FloatParameter, SearchSpace
 
 # Up to so many points all are looked at; beyond, or with a float, a sample of this size.
 MAX_COUNTED: Final = 2_000

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from campaigns.search_space import MAX_CHOICES, MAX_PARAMETERS, RESERVED_NAMES
+from campaigns.search.space import MAX_CHOICES, MAX_PARAMETERS, RESERVED_NAMES
 
 MAX_TEXT_CHARACTERS: Final = 100_000
 # YAML 1.1 takes 1e-4 for a text: it wants a dot before the e.
