@@ -15,7 +15,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import previews, steering
+from campaigns import steering
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import body, made, person
@@ -27,7 +27,8 @@ from campaigns.api.serializers_requests import (
 )
 from campaigns.api.views import campaign_detail
 from campaigns.clock import database_now
-from campaigns.cloning import spec_of
+from campaigns.design import previews
+from campaigns.design.cloning import spec_of
 from campaigns.lifecycle import CampaignSpec, check_campaign
 from campaigns.models import Campaign, Dataset
 from campaigns.search.samplers import SAMPLERS

@@ -12,9 +12,9 @@ from django.views.decorators.http import require_POST
 
 from campaigns import lifecycle, scripts, steering
 from campaigns.clock import database_now
+from campaigns.design.previews import Preview, preview
 from campaigns.forms import CampaignForm, space_text, values_of
 from campaigns.models import Campaign
-from campaigns.previews import Preview, preview
 from campaigns.search.editor import SCALES, TYPES, SpaceEditor
 from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS, UnreadableSpace, read_space
 from workers import roles

@@ -19,8 +19,8 @@ from campaigns.caching import cached_roughly
 from campaigns.chart_points import chart_points
 from campaigns.charts import best_so_far
 from campaigns.clock import database_now
+from campaigns.design.previews import preview
 from campaigns.models import Campaign, CampaignState
-from campaigns.previews import preview
 from campaigns.progress import CampaignProgress, campaign_progress
 from campaigns.summaries import progress_bar
 from campaigns.tables import Head, columns, known_sort, leaderboard_heads

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from campaigns import contributions, history, leaderboard, steering
 from campaigns.clock import database_now
-from campaigns.cloning import spec_of
+from campaigns.design.cloning import spec_of
 from campaigns.lookup import campaign_or_error, say_what_is_refused, user_or_error
 from campaigns.models import (
     Attempt,

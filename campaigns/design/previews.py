@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from campaigns.forecasts import Forecast, forecast
+from campaigns.design.forecasts import Forecast, forecast
 from campaigns.models import Package
 from campaigns.search.samplers import grid_points, sample_task
 from campaigns.search.space import SearchSpace, UnsatisfiableSpace

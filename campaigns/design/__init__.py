@@ -1,0 +1,1 @@
+"""Before a campaign runs: its preview, its forecast, and cloning an earlier one."""
