@@ -35,7 +35,7 @@ from campaigns.models import (
     WebhookDelivery,
 )
 from campaigns.notifications import hooks
-from campaigns.summaries import with_best
+from campaigns.standings.summaries import with_best
 from workers.admin_base import STATE_LOOKS, HistoryAdmin, state_label
 
 

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from campaigns.board import Line, Standing
+from campaigns.standings.board import Line, Standing
 from campaigns.tables import PARAMS_ON_A_PHONE
 from campaigns.templatetags.xeenet import bpb, chip, count, duration, unknown, value
 

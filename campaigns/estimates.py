@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from django.db.models import Exists, F, OuterRef, Q
 
-from campaigns import leaderboard
 from campaigns.analysis.axes import axes_of
 from campaigns.analysis.importance import (
     MIN_RESULTS,
@@ -23,6 +22,7 @@ from campaigns.analysis.importance import (
 from campaigns.analysis.runs import read_runs
 from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignState, ImportanceEstimate
+from campaigns.standings import leaderboard
 
 # A running campaign is computed anew when its revision has grown by one part in so many.
 NEWS_SHARE: Final = 50

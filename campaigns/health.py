@@ -26,7 +26,7 @@ from campaigns.models import (
     Task,
     TaskState,
 )
-from campaigns.task_counts import ended_tasks
+from campaigns.standings.task_counts import ended_tasks
 from campaigns.templatetags.xeenet import count, duration
 from workers import roles
 from workers.fleet import fleet_totals

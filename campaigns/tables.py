@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from campaigns.leaderboard import PARAM_PREFIX
+from campaigns.standings.leaderboard import PARAM_PREFIX
 
 # More columns of params are hidden on a phone.
 PARAMS_ON_A_PHONE: Final = 2

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from campaigns import leaderboard
-from campaigns.board import Entry
 from campaigns.models import Attempt, Campaign, ChangeSubject, Result, StateChange, Task
-from campaigns.progress import CampaignProgress
+from campaigns.standings import leaderboard
+from campaigns.standings.board import Entry
+from campaigns.standings.progress import CampaignProgress
 from campaigns.templatetags.xeenet import duration
 from workers.plain_text import plain
 

@@ -1,4 +1,4 @@
-"""campaigns.board: the leaderboard's rows by how their tasks ended, ranked ones first."""
+"""campaigns.standings.board: the leaderboard's rows by how their tasks ended, ranked ones first."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from campaigns import board, leaderboard, lifecycle
-from campaigns.board import EVERYTHING, STATES, Asked, Standing
+from campaigns import lifecycle
 from campaigns.models import Campaign, TaskState
+from campaigns.standings import board, leaderboard
+from campaigns.standings.board import EVERYTHING, STATES, Asked, Standing
 from tests.factories import active_campaign, at, claim_one, completed, fail, run, worker
 from workers.protocol import FailureClass
 

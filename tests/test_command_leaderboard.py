@@ -11,8 +11,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from campaigns.board import Asked, entries
 from campaigns.models import Campaign
+from campaigns.standings.board import Asked, entries
 from campaigns.terminal import leaderboard_text
 from tests import factories
 from workers.protocol import FailureClass

@@ -15,7 +15,7 @@ import pytest
 from django.utils import timezone
 from django_q.models import Schedule, Success
 
-from campaigns import leaderboard, lifecycle
+from campaigns import lifecycle
 from campaigns.datasets import store_dataset
 from campaigns.lifecycle import CampaignSpec
 from campaigns.models import (
@@ -26,6 +26,7 @@ from campaigns.models import (
     FailureClass,
     ProgressPoint,
 )
+from campaigns.standings import leaderboard
 from experiments import english_like_corpus
 from tests.processes import ROOT, free_port, processes_mentioning, wait_until
 from workers import lifecycle as worker_lifecycle

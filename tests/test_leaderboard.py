@@ -1,4 +1,4 @@
-"""campaigns.leaderboard: who leads, among which results, sorted by what."""
+"""campaigns.standings.leaderboard: who leads, among which results, sorted by what."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from campaigns import leaderboard
 from campaigns.models import TaskState
+from campaigns.standings import leaderboard
 from tests.factories import active_campaign, at, campaign, claim_one, fail, run, worker
 
 pytestmark = pytest.mark.django_db

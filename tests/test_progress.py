@@ -1,4 +1,4 @@
-"""campaigns.progress: how far a campaign is, and when the rest will be done."""
+"""campaigns.standings.progress: how far a campaign is, and when the rest will be done."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from campaigns import lifecycle
-from campaigns import progress as progress_module
 from campaigns.models import Campaign, TaskState
-from campaigns.progress import campaign_progress
+from campaigns.standings import progress as progress_module
+from campaigns.standings.progress import campaign_progress
 from tests.factories import SMALL_SPACE, active_campaign, at, campaign, claim_one, fail, run, worker
 from workers.protocol import FailureClass
 

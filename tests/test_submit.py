@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from campaigns import leaderboard, lifecycle
+from campaigns import lifecycle
 from campaigns.lifecycle import LeaseUnknown, ResultConflict
 from campaigns.models import (
     Attempt,
@@ -19,6 +19,7 @@ from campaigns.models import (
     Task,
     TaskState,
 )
+from campaigns.standings import leaderboard
 from tests.factories import (
     NOW,
     active_campaign,

@@ -1,4 +1,4 @@
-"""campaigns.task_counts: counting only what can have changed gives what counting all gives."""
+"""campaigns.standings.task_counts: an incremental count equals a full count."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from campaigns import lifecycle
 from campaigns.models import Campaign, TaskState
-from campaigns.task_counts import failed_by_class, tasks_by_state
+from campaigns.standings.task_counts import failed_by_class, tasks_by_state
 from tests.factories import active_campaign, at, campaign, claim_one, fail, run, worker
 from workers.protocol import FailureClass
 

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from campaigns import board
 from campaigns.api.serializers_agent import DatasetReferenceSerializer
 from campaigns.exports import MEASURED
 from campaigns.models import Attempt, Campaign, FailureClass, PackageOrigin, Result, Task
+from campaigns.standings import board
 from workers.models import ISOLATION_CHOICES
 
 MAX_LEADERBOARD_ROWS: Final = 500

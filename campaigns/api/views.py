@@ -31,8 +31,8 @@ from campaigns.api.serializers_requests import (
 )
 from campaigns.clock import database_now
 from campaigns.models import Campaign
-from campaigns.progress import campaign_progress
-from campaigns.summaries import with_best
+from campaigns.standings.progress import campaign_progress
+from campaigns.standings.summaries import with_best
 
 
 class CampaignsView(SortedList, ListAPIView[Campaign]):

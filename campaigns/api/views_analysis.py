@@ -12,7 +12,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import estimates, leaderboard
+from campaigns import estimates
 from campaigns.analysis.importance import MIN_RESULTS, RESAMPLES, SHUFFLES, Importance
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
@@ -20,6 +20,7 @@ from campaigns.api.requests import query
 from campaigns.clock import database_now
 from campaigns.models import Campaign
 from campaigns.panels import PANELS, Subject, panel
+from campaigns.standings import leaderboard
 
 # What a pending answer tells: a job needs a few seconds.
 ASK_AGAIN_SECONDS = "5"

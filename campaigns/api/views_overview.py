@@ -12,14 +12,15 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import contributions, history
+from campaigns import history
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
-from campaigns.champions import latest_champions
 from campaigns.clock import database_now
 from campaigns.health import concerns, health, live_campaigns
 from campaigns.models import Campaign
+from campaigns.standings import contributions
+from campaigns.standings.champions import latest_champions
 
 EVENTS: Final = 100
 

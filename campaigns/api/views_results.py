@@ -14,7 +14,7 @@ from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import board, exports, leaderboard
+from campaigns import exports
 from campaigns.api.filters import Cursor, ResultFilter
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
@@ -26,6 +26,7 @@ from campaigns.api.serializers import (
     ResultSerializer,
 )
 from campaigns.models import Campaign, Result
+from campaigns.standings import board, leaderboard
 
 
 class ResultsView(ListAPIView[Result]):

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 
 from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignState
-from campaigns.summaries import summarise, with_best
+from campaigns.standings.summaries import summarise, with_best
 from campaigns.tables import CAMPAIGN_HEADS, columns, known_sort
 from campaigns.views.head import LIVE_STATES
 from workers.pages import page_or_fragment, reading_page

@@ -14,7 +14,7 @@ from campaigns import scripts, steering
 from campaigns.lifecycle.campaigns import MAX_TASKS, MAX_TRIES
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import Campaign, CampaignState
-from campaigns.task_counts import tasks_by_state
+from campaigns.standings.task_counts import tasks_by_state
 
 LIVE_STATES = frozenset({CampaignState.ACTIVE, CampaignState.PAUSED})
 ENDED_STATES = frozenset({CampaignState.COMPLETED, CampaignState.CANCELLED})

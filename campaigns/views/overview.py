@@ -6,11 +6,11 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse
 
-from campaigns.champions import latest_champions
 from campaigns.clock import database_now
 from campaigns.health import concerns, health, live_campaigns
 from campaigns.models import Campaign, Result
-from campaigns.summaries import summarise
+from campaigns.standings.champions import latest_champions
+from campaigns.standings.summaries import summarise
 from campaigns.tables import CAMPAIGN_HEADS, columns
 from workers.models import Worker
 from workers.pages import page_or_fragment, reading_page

@@ -12,8 +12,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.html import json_script
 
-from campaigns import board, exports, leaderboard
-from campaigns.board import Asked, Standing
+from campaigns import exports
 from campaigns.board_cells import Cells, cells
 from campaigns.caching import cached_roughly
 from campaigns.chart_points import chart_points
@@ -21,8 +20,10 @@ from campaigns.charts import best_so_far
 from campaigns.clock import database_now
 from campaigns.design.previews import preview
 from campaigns.models import Campaign, CampaignState
-from campaigns.progress import CampaignProgress, campaign_progress
-from campaigns.summaries import progress_bar
+from campaigns.standings import board, leaderboard
+from campaigns.standings.board import Asked, Standing
+from campaigns.standings.progress import CampaignProgress, campaign_progress
+from campaigns.standings.summaries import progress_bar
 from campaigns.tables import Head, columns, known_sort, leaderboard_heads
 from campaigns.views.head import head_context, shown_campaign
 from experiments import catalog

@@ -8,12 +8,13 @@ from django.core.paginator import Paginator
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from campaigns import contributions, history
+from campaigns import history
 from campaigns.caching import cached_keys
 from campaigns.clock import database_now
 from campaigns.models import Campaign, FailureClass, Task, TaskState
+from campaigns.standings import contributions
+from campaigns.standings.task_counts import failed_by_class, tasks_by_state
 from campaigns.tables import Head, columns, known_sort
-from campaigns.task_counts import failed_by_class, tasks_by_state
 from campaigns.views.head import head_context, shown_campaign
 from workers.pages import page_or_fragment, reading_page
 

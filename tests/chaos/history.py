@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 from django.db.models import Count, Q
 
-from campaigns import leaderboard
 from campaigns.clock import database_now
 from campaigns.models import (
     Attempt,
@@ -26,7 +25,8 @@ from campaigns.models import (
     Task,
     TaskState,
 )
-from campaigns.progress import campaign_progress
+from campaigns.standings import leaderboard
+from campaigns.standings.progress import campaign_progress
 from tests import invariants
 from tests.chaos.proxy import Acknowledged
 from workers.protocol import Verdict

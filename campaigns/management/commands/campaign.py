@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 
-from campaigns import contributions, history, leaderboard, steering
+from campaigns import history, steering
 from campaigns.clock import database_now
 from campaigns.design.cloning import spec_of
 from campaigns.lookup import campaign_or_error, say_what_is_refused, user_or_error
@@ -20,8 +20,9 @@ from campaigns.models import (
     FailureClass,
     TaskState,
 )
-from campaigns.progress import campaign_progress
-from campaigns.summaries import with_best
+from campaigns.standings import contributions, leaderboard
+from campaigns.standings.progress import campaign_progress
+from campaigns.standings.summaries import with_best
 from campaigns.terminal import attempt_line, change_line, progress_sentence, task_sentence
 from workers.plain_text import plain
 

@@ -10,12 +10,12 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError
 from rest_framework.exceptions import ValidationError
 
-from campaigns import board, leaderboard
 from campaigns.api.errors import error_text
 from campaigns.api.views_results import rows_of
 from campaigns.clock import database_now
 from campaigns.lookup import campaign_or_error
-from campaigns.progress import campaign_progress
+from campaigns.standings import board, leaderboard
+from campaigns.standings.progress import campaign_progress
 from campaigns.terminal import leaderboard_text, progress_sentence
 
 

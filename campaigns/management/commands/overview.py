@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from campaigns.champions import latest_champions
 from campaigns.clock import database_now
 from campaigns.health import concerns, health, live_campaigns
+from campaigns.standings.champions import latest_champions
 from workers.plain_text import plain
 
 

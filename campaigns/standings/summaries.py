@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
 from campaigns.models import Campaign, Result, Task, TaskState
-from campaigns.task_counts import ENDED, ended_tasks
+from campaigns.standings.task_counts import ENDED, ended_tasks
 
 
 @dataclass(frozen=True)

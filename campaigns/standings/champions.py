@@ -6,9 +6,9 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any, Final
 
-from campaigns import leaderboard
 from campaigns.models import Campaign, CampaignState, Result
-from campaigns.summaries import with_best
+from campaigns.standings import leaderboard
+from campaigns.standings.summaries import with_best
 
 CHAMPIONS_SHOWN: Final = 5
 # Among so many of the newest campaigns the latest champions are looked for.

@@ -9,10 +9,10 @@ from typing import Any, Final
 from django.db.models import FloatField, Sum
 from django.db.models.functions import Coalesce
 
-from campaigns import leaderboard
 from campaigns.caching import cached_by_revision, cached_roughly
 from campaigns.models import Attempt, Campaign, TaskState
-from campaigns.task_counts import failed_by_class, tasks_by_state
+from campaigns.standings import leaderboard
+from campaigns.standings.task_counts import failed_by_class, tasks_by_state
 
 # The rate is taken over this many of the last tasks, so that it follows the fleet of today.
 RATE_WINDOW: Final = 50

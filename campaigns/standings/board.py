@@ -1,7 +1,7 @@
 """The leaderboard as people ask for it: ranked results, and below them what ended without a rank.
 
-Who leads is `campaigns.leaderboard`'s to say. Here stand the filter by how a task ended, and the
-light rows that a page shows: plain values, because making models of them costs more than reading.
+`campaigns.standings.leaderboard` decides who leads. This module filters by how a task ended and
+gives the rows that a page shows: plain values, because building models costs more than reading.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.expressions import Combinable, OrderBy
 from django.db.models.fields.json import KeyTransform
 
-from campaigns import leaderboard
 from campaigns.caching import cached_keys
 from campaigns.models import Campaign, FailureClass, Result, Task, TaskState
+from campaigns.standings import leaderboard
 
 
 class Standing(StrEnum):
