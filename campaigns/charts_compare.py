@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 
+from campaigns.analysis.comparison import CampaignColumn, TaskColumn
 from campaigns.charts import Figure
-from campaigns.comparison import CampaignColumn, TaskColumn
 
 _DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
 _CHART_PIXELS: Final = 260

@@ -9,7 +9,7 @@ from typing import Final
 from django.urls import reverse
 
 from campaigns.analysis.attempts import Ending, Span
-from campaigns.analysis.spread import Replicates
+from campaigns.analysis.distribution import Replicates
 from campaigns.charts import FAILED, MEASURED, SIMULATED, SOFT, Figure
 from campaigns.charts_params import HEIGHT_OF_A_ROW, VALUE_TITLE
 from campaigns.models import AttemptOutcome, FailureClass

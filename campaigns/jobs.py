@@ -80,7 +80,7 @@ def deliver_webhooks() -> int:
 
 def compute_importance(campaign_id: int, device: str) -> int:
     """Compute what a request asked for; return 1, or 0 where the campaign is gone."""
-    from campaigns import estimates
+    from campaigns.analysis import estimates
     from campaigns.models import Campaign
 
     campaign = Campaign.objects.filter(pk=campaign_id).first()
@@ -92,7 +92,7 @@ def compute_importance(campaign_id: int, device: str) -> int:
 
 def keep_importance() -> int:
     """Compute importance where newer results came in, for 15 s or so; return how often."""
-    from campaigns import estimates
+    from campaigns.analysis import estimates
     from campaigns.clock import database_now
 
     give_up_at = time.monotonic() + IMPORTANCE_SECONDS

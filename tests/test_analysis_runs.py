@@ -6,13 +6,13 @@ import pytest
 
 from campaigns import lifecycle
 from campaigns.analysis.attempts import endings, timeline
-from campaigns.analysis.runs import Run, evenly, read_runs
-from campaigns.analysis.spread import (
+from campaigns.analysis.distribution import (
     distribution,
     pooled_deviation,
     rank_correlation,
     replicates,
 )
+from campaigns.analysis.runs import Run, evenly, read_runs
 from campaigns.models import Campaign
 from tests import factories
 from workers.protocol import FailureClass

@@ -1,4 +1,4 @@
-"""campaigns.estimates: which importance a job computes ahead of anybody asking."""
+"""campaigns.analysis.estimates: which importance a job computes ahead of anybody asking."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from campaigns import estimates, jobs
+from campaigns import jobs
+from campaigns.analysis import estimates
 from campaigns.models import Campaign, CampaignState, ImportanceEstimate
 from tests import factories
 

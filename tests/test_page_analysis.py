@@ -114,7 +114,7 @@ def test_importance_is_computed_by_a_job_and_never_by_the_page(
 ) -> None:
     campaign = campaign_with(24)
     with monkeypatch.context() as patch:
-        patch.setattr("campaigns.estimates.importance", None)
+        patch.setattr("campaigns.analysis.estimates.importance", None)
         page = fragment(client, campaign, "importance")
     assert title(page) == "Importance is being computed"
     assert 'hx-trigger="every 3s"' in page

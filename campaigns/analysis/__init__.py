@@ -1,4 +1,5 @@
-"""What a campaign's results say about its parameters: computed from plain rows, drawn elsewhere.
+"""What a campaign's results mean: which parameters matter, how values spread, what differs.
 
-`runs` and `attempts` read the database; the other modules are pure functions on what they return.
+`runs`, `attempts`, `comparison`, `curves`, `estimates` and `seeds_of_point` read the database; the
+other modules are pure functions on what those return.
 """

@@ -12,7 +12,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import estimates
+from campaigns.analysis import estimates
 from campaigns.analysis.importance import MIN_RESULTS, RESAMPLES, SHUFFLES, Importance
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead

@@ -12,7 +12,8 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import comparison
+from campaigns.analysis import comparison
+from campaigns.analysis.comparison import CampaignColumn, TaskColumn
 from campaigns.api.filters import MAX_ID
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
@@ -24,7 +25,6 @@ from campaigns.charts_compare import (
     campaign_series,
     task_series,
 )
-from campaigns.comparison import CampaignColumn, TaskColumn
 from campaigns.models import Campaign, Task
 
 FEWEST: Final = 2

@@ -14,7 +14,8 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import spread, steering
+from campaigns import steering
+from campaigns.analysis import seeds_of_point
 from campaigns.api.filters import AttemptFilter, Cursor, SortedList, TaskFilter
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
@@ -140,6 +141,6 @@ def task_detail(pk: int) -> dict[str, Any]:
     """Return a task as answers show it. Raises Http404."""
     tasks = Task.objects.select_related("campaign__dataset", "worker", "result__attempt__worker")
     task: Any = get_object_or_404(tasks.prefetch_related("attempts__worker"), pk=pk)
-    task.replicates = spread.of_points([task])[task.pk]
+    task.replicates = seeds_of_point.of_points([task])[task.pk]
     data: dict[str, Any] = TaskDetailSerializer(task).data
     return data

@@ -6,13 +6,14 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Final
 
-from campaigns import charts_params, estimates
+from campaigns import charts_params
+from campaigns.analysis import estimates
 from campaigns.analysis.axes import Axis
 from campaigns.analysis.effects import Effect
+from campaigns.analysis.estimates import Estimate
 from campaigns.analysis.importance import MAX_RUNS, MIN_RESULTS, RESAMPLES, SHUFFLES
 from campaigns.analysis.runs import Run, evenly
 from campaigns.analysis.surface import surface
-from campaigns.estimates import Estimate
 from campaigns.panels.base import (
     MAX_POINTS,
     Chart,

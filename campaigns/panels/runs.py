@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from campaigns import charts_params, charts_runs
-from campaigns.analysis import attempts, spread
+from campaigns.analysis import attempts, distribution
 from campaigns.analysis.runs import Run, evenly
 from campaigns.panels.base import MAX_POINTS, Chart, Panel, Subject, Table, too_few_runs
 
@@ -25,7 +25,9 @@ def distribution_panel(subject: Subject) -> Panel:
     most = sorted(by_device, key=lambda device: -len(by_device[device]))
     drawn = most[: charts_runs.MAX_DEVICES]
     points = MAX_POINTS // len(drawn)
-    curves = {device: evenly(spread.distribution(by_device[device]), points) for device in drawn}
+    curves = {
+        device: evenly(distribution.distribution(by_device[device]), points) for device in drawn
+    }
     notes = []
     if len(by_device) > 1:
         notes.append("One line per device: a time budget compares only like hardware.")
@@ -49,8 +51,8 @@ def distribution_panel(subject: Subject) -> Panel:
 
 def seeds_panel(subject: Subject) -> Panel:
     """Show how far runs of one config with several seeds differ."""
-    groups = spread.replicates(subject.found.runs)
-    deviation = spread.pooled_deviation(groups)
+    groups = distribution.replicates(subject.found.runs)
+    deviation = distribution.pooled_deviation(groups)
     if deviation is None:
         return Panel(
             "Noise between seeds is not known",
@@ -95,7 +97,7 @@ def cost_panel(subject: Subject) -> Panel:
     values = subject.found.values
     charts, found = [], []
     for title, word, cost in _COSTS:
-        rho = spread.rank_correlation([cost(run) for run in subject.found.runs], values)
+        rho = distribution.rank_correlation([cost(run) for run in subject.found.runs], values)
         heading = f"{title} · " + ("the same in all runs" if rho is None else f"ρ {rho:+.2f}")
         figure = charts_params.dots_against([cost(run) for run in runs], runs, title)
         charts.append(Chart(f"val_bpb against {word}", figure, heading))

@@ -6,8 +6,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 
+from campaigns.analysis.curves import csv_of
 from campaigns.bundles import bundle_name, task_bundle
-from campaigns.curves import csv_of
 from campaigns.models import Task
 from workers.pages import reading_page, signed_in
 

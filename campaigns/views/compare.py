@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-from campaigns import comparison
+from campaigns.analysis import comparison
 from campaigns.charts_compare import (
     CAMPAIGN_AXES,
     TASK_AXES,

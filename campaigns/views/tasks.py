@@ -7,10 +7,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
-from campaigns import lifecycle, spread, steering
+from campaigns import lifecycle, steering
+from campaigns.analysis import seeds_of_point
+from campaigns.analysis.curves import load_progress
 from campaigns.charts import learning_curve
 from campaigns.clock import database_now
-from campaigns.curves import load_progress
 from campaigns.models import (
     Attempt,
     AttemptOutcome,
@@ -55,7 +56,7 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
         "curve": learning_curve(attempts),
         "curve_is_sample": is_sample,
         "curve_points": attempts[0].progress.all() if attempts else [],
-        "replicates": spread.of_points([shown])[shown.pk],
+        "replicates": seeds_of_point.of_points([shown])[shown.pk],
         "is_open": shown.state in {TaskState.PENDING, TaskState.LEASED},
         "may_change": steering.may_change(request.user, shown.campaign),
         "may_run_again": shown.state in {TaskState.COMPLETED, TaskState.CANCELLED}

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from rest_framework.exceptions import ValidationError
 
-from campaigns import estimates
+from campaigns.analysis import estimates
 from campaigns.api.errors import error_text
 from campaigns.api.views_analysis import check_subject, panel_data
 from campaigns.lookup import campaign_or_error

@@ -10,7 +10,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from rest_framework.utils.encoders import JSONEncoder
 
-from campaigns import curves, steering
+from campaigns import steering
+from campaigns.analysis import curves
 from campaigns.api.views_tasks import task_detail
 from campaigns.bundles import bundle_name, task_bundle
 from campaigns.clock import database_now

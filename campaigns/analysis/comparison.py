@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from django.db.models import Count, Max
 
-from campaigns import spread
+from campaigns.analysis import seeds_of_point
+from campaigns.analysis.curves import load_progress
+from campaigns.analysis.seeds_of_point import Spread
 from campaigns.caching import cached_roughly
-from campaigns.curves import load_progress
 from campaigns.models import Attempt, Campaign, Result, Task
-from campaigns.spread import Spread
 from campaigns.templatetags.xeenet import bpb, count, duration, value
 
 LETTERS: Final = "ABCDE"
@@ -105,7 +105,7 @@ def task_columns(pks: Sequence[int]) -> tuple[list[TaskColumn], bool]:
     related = Task.objects.select_related("campaign__dataset", "result")
     found = related.annotate(latest=Max("attempts__pk")).in_bulk(pks)
     tasks = [found[pk] for pk in pks if pk in found]
-    spreads = spread.of_points(tasks)
+    spreads = seeds_of_point.of_points(tasks)
     columns = [
         TaskColumn(letter, task, getattr(task, "result", None), spreads[task.pk])
         for letter, task in zip(LETTERS, tasks, strict=False)
@@ -129,7 +129,7 @@ def campaign_columns(pks: Sequence[int]) -> list[CampaignColumn]:
     states = {(pk, state): number for pk, state, number in counted.annotate(number=Count("pk"))}
     best_pks = [column.digest.best_task for column in columns if column.digest.best_task]
     best = Task.objects.select_related("result", "campaign").in_bulk(best_pks) if best_pks else {}
-    spreads = spread.of_points(best.values()) if best else {}
+    spreads = seeds_of_point.of_points(best.values()) if best else {}
     for column in columns:
         pk = column.campaign.pk
         column.states = {state: n for (campaign, state), n in states.items() if campaign == pk}
