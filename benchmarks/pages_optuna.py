@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
+from campaigns.exports.optuna_study import write_study
 from campaigns.models import Campaign
-from campaigns.optuna_export import write_study
 
 STUDY_PATH = "/api/studies/1"  # SQLite numbers from 1, and each file holds one study
 READY_PATH = "/api/meta"

@@ -11,7 +11,7 @@ from import_export.formats.base_formats import CSV, JSON
 from import_export.resources import ModelResource
 from tablib import Dataset
 
-from campaigns.exports import MEASURED
+from campaigns.exports.rows import MEASURED
 from campaigns.models import Result
 from workers.csv_text import csv_lines
 

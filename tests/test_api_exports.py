@@ -12,7 +12,8 @@ from django.db import connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from campaigns import exports, lifecycle
+from campaigns import lifecycle
+from campaigns.exports import rows as export_rows
 from campaigns.models import Campaign
 from tests import factories
 
@@ -44,7 +45,7 @@ def test_the_csv_file_is_that_of_the_command_and_leaves_out_what_nobody_measured
 
     assert answer["Content-Type"] == "text/csv; charset=utf-8"
     assert f"campaign-{campaign.pk}-results.csv" in answer["Content-Disposition"]
-    assert text == "".join(exports.csv_lines(campaign))
+    assert text == "".join(export_rows.csv_lines(campaign))
     assert [row["val_bpb"] for row in csv.DictReader(StringIO(text))] == ["3.0", "2.5"]
 
 

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 
-from campaigns import exports
+from campaigns.exports import rows as export_rows
 from campaigns.models import Campaign
 from tests import factories
 from workers.csv_text import csv_lines
@@ -104,4 +104,4 @@ def test_the_number_of_queries_does_not_grow_with_the_results(
 ) -> None:
     # PostgreSQL is told to be patient, and not to be any more.
     with django_assert_num_queries(3 if connection.vendor == "postgresql" else 1):
-        assert len(list(exports.json_lines(campaign, simulated=True))) == 3
+        assert len(list(export_rows.json_lines(campaign, simulated=True))) == 3

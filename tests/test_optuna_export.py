@@ -19,7 +19,8 @@ from django.core.management.base import CommandError
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from campaigns import lifecycle, optuna_export
+from campaigns import lifecycle
+from campaigns.exports import optuna_study
 from campaigns.models import Campaign, ProgressPoint
 from tests import factories
 from tests.processes import free_port, wait_until
@@ -167,11 +168,11 @@ def test_optuna_goes_on_where_the_campaign_stands(campaign: Campaign, tmp_path: 
 def test_a_campaign_longer_than_a_chunk_keeps_its_order_and_costs_no_query_per_task(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
 ) -> None:
-    monkeypatch.setattr(optuna_export, "CHUNK_TASKS", 16)
+    monkeypatch.setattr(optuna_study, "CHUNK_TASKS", 16)
     campaign = factories.active_campaign(40)
 
     with django_assert_max_num_queries(8):  # tasks, data set, and the attempts of three chunks
-        assert optuna_export.write_study(campaign, tmp_path / "study.db") == 40
+        assert optuna_study.write_study(campaign, tmp_path / "study.db") == 40
 
     trials = load(tmp_path / "study.db").trials
     assert [trial.user_attrs["seed"] for trial in trials] == list(range(42, 82))
@@ -183,7 +184,7 @@ def test_an_older_file_is_replaced_and_nothing_half_is_left(
     file = tmp_path / "a study?.db"
     file.write_text("older")
 
-    optuna_export.write_study(campaign, file)
+    optuna_study.write_study(campaign, file)
 
     assert [one.name for one in tmp_path.iterdir()] == [file.name]
     assert file.read_bytes().startswith(b"SQLite format 3")

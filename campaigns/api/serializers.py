@@ -7,7 +7,7 @@ from typing import Any, Final
 from rest_framework import serializers
 
 from campaigns.api.serializers_agent import DatasetReferenceSerializer
-from campaigns.exports import MEASURED
+from campaigns.exports.rows import MEASURED
 from campaigns.models import Attempt, Campaign, FailureClass, PackageOrigin, Result, Task
 from campaigns.standings import board
 from workers.models import ISOLATION_CHOICES

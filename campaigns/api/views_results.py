@@ -14,7 +14,6 @@ from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import exports
 from campaigns.api.filters import Cursor, ResultFilter
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
@@ -25,6 +24,7 @@ from campaigns.api.serializers import (
     LeaderboardSerializer,
     ResultSerializer,
 )
+from campaigns.exports import rows as export_rows
 from campaigns.models import Campaign, Result
 from campaigns.standings import board, leaderboard
 
@@ -99,7 +99,9 @@ class ExportView(GenericAPIView[Campaign]):
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
 
-    def file(self, writer: exports.Writer, content_type: str, suffix: str) -> StreamingHttpResponse:
+    def file(
+        self, writer: export_rows.Writer, content_type: str, suffix: str
+    ) -> StreamingHttpResponse:
         asked = query(ExportQuerySerializer, self.request)
         campaign = self.get_object()
         name = f"campaign-{campaign.pk}-results.{suffix}"
@@ -120,7 +122,7 @@ class ResultsCSVView(ExportView):
         responses={(200, "text/csv"): OpenApiTypes.STR, **errors(400, 404)},
     )
     def get(self, request: Request, pk: int) -> StreamingHttpResponse:
-        return self.file(exports.csv_lines, "text/csv", "csv")
+        return self.file(export_rows.csv_lines, "text/csv", "csv")
 
 
 class ResultsJSONLinesView(ExportView):
@@ -133,4 +135,4 @@ class ResultsJSONLinesView(ExportView):
         responses={(200, "application/jsonl"): OpenApiTypes.STR, **errors(400, 404)},
     )
     def get(self, request: Request, pk: int) -> StreamingHttpResponse:
-        return self.file(exports.json_lines, "application/jsonl", "jsonl")
+        return self.file(export_rows.json_lines, "application/jsonl", "jsonl")

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 
 from campaigns.analysis.curves import csv_of
-from campaigns.bundles import bundle_name, task_bundle
+from campaigns.exports.bundles import bundle_name, task_bundle
 from campaigns.models import Task
 from workers.pages import reading_page, signed_in
 

@@ -12,13 +12,13 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.html import json_script
 
-from campaigns import exports
 from campaigns.board_cells import Cells, cells
 from campaigns.caching import cached_roughly
 from campaigns.chart_points import chart_points
 from campaigns.charts import best_so_far
 from campaigns.clock import database_now
 from campaigns.design.previews import preview
+from campaigns.exports import rows as export_rows
 from campaigns.models import Campaign, CampaignState
 from campaigns.standings import board, leaderboard
 from campaigns.standings.board import Asked, Standing
@@ -226,6 +226,6 @@ def _states(counted: dict[Standing, int], asked: Asked) -> list[State]:
 def results_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """Send the campaign's results as a CSV file; simulated ones only with ?simulated."""
     exported = get_object_or_404(Campaign, pk=pk)
-    lines = exports.csv_lines(exported, simulated="simulated" in request.GET)
+    lines = export_rows.csv_lines(exported, simulated="simulated" in request.GET)
     headers = {"Content-Disposition": f'attachment; filename="campaign-{pk}-results.csv"'}
     return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)

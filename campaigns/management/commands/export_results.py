@@ -11,11 +11,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from campaigns import exports, optuna_export
+from campaigns.exports import optuna_study
+from campaigns.exports import rows as export_rows
 from campaigns.lookup import campaign_or_error
 from campaigns.models import Campaign
 
-WRITERS = {"csv": exports.csv_lines, "jsonl": exports.json_lines}
+WRITERS = {"csv": export_rows.csv_lines, "jsonl": export_rows.json_lines}
 OPTUNA = "optuna"
 
 
@@ -57,7 +58,7 @@ class Command(BaseCommand):
         if out is None:
             raise CommandError("An Optuna study is a file: say which with --out study.db")
         try:
-            trials = optuna_export.write_study(campaign, out, simulated=simulated)
+            trials = optuna_study.write_study(campaign, out, simulated=simulated)
         except OSError as error:
             raise CommandError(f"Cannot write {out}: {error.strerror}") from error
         self.stderr.write(

@@ -13,8 +13,8 @@ from rest_framework.utils.encoders import JSONEncoder
 from campaigns import steering
 from campaigns.analysis import curves
 from campaigns.api.views_tasks import task_detail
-from campaigns.bundles import bundle_name, task_bundle
 from campaigns.clock import database_now
+from campaigns.exports.bundles import bundle_name, task_bundle
 from campaigns.lookup import say_what_is_refused, task_or_error
 from campaigns.models import Task
 from campaigns.terminal import attempt_line, change_line, task_sentence

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
+from campaigns.exports.statements import long_statement
 from campaigns.models import Campaign, Result
-from campaigns.statements import long_statement
 from workers import csv_text
 
 CHUNK_ROWS: Final = 1_000

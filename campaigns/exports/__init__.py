@@ -1,0 +1,1 @@
+"""What leaves the server as a file: result rows, Optuna storage, bundles of one task."""
