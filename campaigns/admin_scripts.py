@@ -6,9 +6,9 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from campaigns import scripts
 from campaigns.admin_verbs import apply
 from campaigns.models import Package
+from campaigns.scripts import steering as script_steering
 from workers.admin_base import HistoryAdmin
 
 
@@ -34,7 +34,7 @@ class PackageAdmin(HistoryAdmin):
         "created_at",
     )
     search_fields = ("name", "sha256", "uploaded_by__username")
-    list_select_related = scripts.JUDGES
+    list_select_related = script_steering.JUDGES
     date_hierarchy = "created_at"
     actions = ("approve", "withdraw")
 
@@ -48,8 +48,8 @@ class PackageAdmin(HistoryAdmin):
 
     @admin.action(permissions=["change"], description="Approve: workers may be given it")
     def approve(self, request: HttpRequest, packages: QuerySet[Package]) -> None:
-        apply(request, packages, scripts.approve, "script(s) approved")
+        apply(request, packages, script_steering.approve, "script(s) approved")
 
     @admin.action(permissions=["change"], description="Withdraw: no worker is given it any more")
     def withdraw(self, request: HttpRequest, packages: QuerySet[Package]) -> None:
-        apply(request, packages, scripts.withdraw, "approval(s) withdrawn")
+        apply(request, packages, script_steering.withdraw, "approval(s) withdrawn")

@@ -8,9 +8,9 @@ from typing import Any
 
 from django import forms
 
-from campaigns import scripts
 from campaigns.lifecycle import CampaignSpec
 from campaigns.models import MAX_SEED, Campaign, Dataset
+from campaigns.scripts import steering as script_steering
 from campaigns.search.editor import SpaceEditor
 from campaigns.search.samplers import SAMPLERS
 from campaigns.search.space import InvalidSearchSpace, SearchSpace
@@ -203,6 +203,6 @@ def _dataset_choices() -> list[tuple[str, str]]:
 def _script_choices() -> list[tuple[str, str]]:
     stored = [
         (one.sha256, str(one) if one.may_run else f"{one}, {one.standing}")
-        for one in scripts.uploaded()
+        for one in script_steering.uploaded()
     ]
     return [("", "the experiment's own"), *stored]

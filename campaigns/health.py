@@ -14,7 +14,6 @@ from django.db.models import Count, Min
 from django.urls import reverse
 from django.utils.text import Truncator
 
-from campaigns import scripts
 from campaigns.models import (
     ActorKind,
     Campaign,
@@ -26,6 +25,7 @@ from campaigns.models import (
     Task,
     TaskState,
 )
+from campaigns.scripts import steering as script_steering
 from campaigns.standings.task_counts import ended_tasks
 from campaigns.templatetags.xeenet import count, duration
 from workers import roles
@@ -228,7 +228,7 @@ def _failing(live: Sequence[Campaign]) -> Iterator[Concern]:
 
 def _scripts(reader: roles.Person | None, now: dt.datetime) -> Iterator[Concern]:
     """Tell operators which uploaded scripts wait for them, and uploaders that theirs do."""
-    waiting = scripts.waiting(since=now - APPROVAL_EXPECTED_WITHIN)
+    waiting = script_steering.waiting(since=now - APPROVAL_EXPECTED_WITHIN)
     if reader is not None and not roles.may_operate(reader):
         if not reader.is_authenticated:
             return

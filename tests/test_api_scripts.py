@@ -10,8 +10,8 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
-from campaigns import scripts
 from campaigns.models import Package
+from campaigns.scripts import steering as script_steering
 from experiments import catalog
 from tests import factories
 from tests.api import agent_client, researcher_client
@@ -28,7 +28,7 @@ def operator_client() -> APIClient:
 
 
 def uploaded(source: str = VARIATION) -> str:
-    package, _ = scripts.upload(
+    package, _ = script_steering.upload(
         None,
         name="wider",
         experiment="train_char_lm",
@@ -194,12 +194,12 @@ def test_a_script_whose_approval_was_withdrawn_is_not_handed_to_the_worker_that_
 ):
     sha256 = uploaded()
     package = Package.objects.get(pk=sha256)
-    scripts.approve(None, package, now=timezone.now())
+    script_steering.approve(None, package, now=timezone.now())
     factories.active_campaign(1, script=sha256, now=timezone.now())
     agent, _ = agent_client()
     claim(agent, accepts_uploaded_scripts=True)
 
-    scripts.withdraw(None, package, now=timezone.now())
+    script_steering.withdraw(None, package, now=timezone.now())
     answer = agent.get(f"/api/v1/packages/{sha256}")
 
     assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")

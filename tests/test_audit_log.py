@@ -17,10 +17,11 @@ from django.test import Client
 from django.urls import reverse
 from django_q.models import Schedule
 
-from campaigns import lifecycle, personal_tokens, scripts, steering
+from campaigns import lifecycle, personal_tokens, steering
 from campaigns.lifecycle import CampaignSpec
 from campaigns.models import Campaign, PersonalToken, Webhook, WebhookDelivery, WebhookEvent
 from campaigns.notifications import hooks
+from campaigns.scripts import steering as script_steering
 from experiments import catalog
 from tests.factories import NOW, active_campaign, campaign, failed_task, pending_task, user, worker
 from workers import lifecycle as worker_lifecycle
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.django_db
 
 ROOT = Path(__file__).resolve().parent.parent
 # The doors for people's acts. A function of theirs that takes the time changes something.
-DOORS: tuple[ModuleType, ...] = (steering, worker_steering, hooks, personal_tokens, scripts)
+DOORS: tuple[ModuleType, ...] = (steering, worker_steering, hooks, personal_tokens, script_steering)
 Act = Callable[[User], Any]
 SPEC = CampaignSpec("asked", "train_char_lm", task_count=1, time_budget_seconds=5)
 
@@ -90,12 +91,12 @@ def variation() -> bytes:
 
 def waiting_script() -> Any:
     asked = {"name": "mine", "experiment": "train_char_lm", "source": variation()}
-    return scripts.upload(None, **asked, now=NOW)[0]
+    return script_steering.upload(None, **asked, now=NOW)[0]
 
 
 def approved_script() -> Any:
     package = waiting_script()
-    scripts.approve(None, package, now=NOW)
+    script_steering.approve(None, package, now=NOW)
     return package
 
 
@@ -170,15 +171,21 @@ ACTS: dict[str, Act] = {
     "campaigns.personal_tokens.revoke": lambda who: personal_tokens.revoke(
         token(), actor=who, now=NOW
     ),
-    "campaigns.scripts.upload": lambda who: scripts.upload(
+    "campaigns.scripts.steering.upload": lambda who: script_steering.upload(
         who, name="mine", experiment="train_char_lm", source=variation(), now=NOW
     ),
-    "campaigns.scripts.approve": lambda who: scripts.approve(who, waiting_script(), now=NOW),
-    "campaigns.scripts.decline": lambda who: scripts.decline(
+    "campaigns.scripts.steering.approve": lambda who: script_steering.approve(
+        who, waiting_script(), now=NOW
+    ),
+    "campaigns.scripts.steering.decline": lambda who: script_steering.decline(
         who, waiting_script(), reason="no", now=NOW
     ),
-    "campaigns.scripts.delete": lambda who: scripts.delete(who, waiting_script(), now=NOW),
-    "campaigns.scripts.withdraw": lambda who: scripts.withdraw(who, approved_script(), now=NOW),
+    "campaigns.scripts.steering.delete": lambda who: script_steering.delete(
+        who, waiting_script(), now=NOW
+    ),
+    "campaigns.scripts.steering.withdraw": lambda who: script_steering.withdraw(
+        who, approved_script(), now=NOW
+    ),
 }
 # Everybody may have tokens; that a token is one's own is for the page and the API to see to.
 OPEN_TO_VIEWERS = {"campaigns.personal_tokens.create", "campaigns.personal_tokens.revoke"}

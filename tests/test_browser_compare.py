@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from pytest_django.live_server_helper import LiveServer
 
-from campaigns import lifecycle, scripts, steering
+from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.models import Attempt, Campaign
+from campaigns.scripts import steering as script_steering
 from experiments import catalog
 from tests import factories
 from tests.browser import fits, picture, refresh, serious, sign_in, wait_until, watch
@@ -141,7 +142,7 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
     worker_lifecycle.identity_of(operator, now=database_now())
     steering.pause(operator, other, now=database_now(), reason="a look at the curves first")
     source = catalog.script_source("train_char_lm") + b"\n# a variation\n"
-    upload, _ = scripts.upload(
+    upload, _ = script_steering.upload(
         operator, name="wider", experiment="train_char_lm", source=source, now=database_now()
     )
     study_pages = {

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pytest_django.live_server_helper import LiveServer
 
-from campaigns import scripts
 from campaigns.clock import database_now
 from campaigns.datasets import store_dataset
 from campaigns.models import Package, Task
+from campaigns.scripts import steering as script_steering
 from tests import factories
 from tests.browser import picture, sign_in, wait_until, watch
 from tests.processes import ROOT
@@ -35,10 +35,10 @@ SPACE = {"parameters": [{"name": "work_seconds", "type": "choice", "values": [0.
 def script() -> Package:
     """A script that an operator has approved."""
     now = database_now()
-    package, _ = scripts.upload(
+    package, _ = script_steering.upload(
         None, name="quick", experiment="train_char_lm", source=SOURCE, now=now
     )
-    scripts.approve(None, package, now=now)
+    script_steering.approve(None, package, now=now)
     return package
 
 

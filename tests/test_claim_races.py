@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
-from campaigns import lifecycle, scripts
+from campaigns import lifecycle
 from campaigns.lifecycle import LeaseLost, LifecycleError, ResultConflict, WrongState
 from campaigns.models import (
     Attempt,
@@ -24,6 +24,7 @@ from campaigns.models import (
     Task,
     TaskState,
 )
+from campaigns.scripts import steering as script_steering
 from experiments import catalog
 from tests.factories import (
     NOW,
@@ -342,14 +343,16 @@ def test_a_claim_does_not_wait_for_tasks_that_another_is_about_to_take() -> None
 @pytest.mark.postgresql_only
 def test_a_script_is_not_deleted_while_a_campaign_is_being_made_of_it() -> None:
     source = catalog.script_source("train_char_lm") + b"# mine"
-    package, _ = scripts.upload(
+    package, _ = script_steering.upload(
         None, name="mine", experiment="train_char_lm", source=source, now=NOW
     )
 
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             made = campaign(script=package.sha256)
-            deletion = pool.submit(_closing(lambda: scripts.delete(None, package, now=at(1))))
+            deletion = pool.submit(
+                _closing(lambda: script_steering.delete(None, package, now=at(1)))
+            )
             _wait_until_blocked(deletion)
         assert "A campaign uses the script" in str(deletion.exception(timeout=30))
     assert Campaign.objects.get().package == made.package == package

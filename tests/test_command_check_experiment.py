@@ -11,8 +11,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from campaigns import script_contract
-from campaigns.script_contract import Run
+from campaigns.scripts import contract
+from campaigns.scripts.contract import Run
 from experiments import catalog
 from workers.protocol import bits_per_byte
 
@@ -115,12 +115,12 @@ def test_a_path_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_imports_beyond_the_standard_library_and_torch_are_named() -> None:
-    verdict = script_contract.judge_source(b"import os, torch.nn\nfrom numpy import array\n")
+    verdict = contract.judge_source(b"import os, torch.nn\nfrom numpy import array\n")
     assert not verdict.kept
     assert "imports numpy;" in verdict.detail
-    assert not script_contract.judge_source(b"from . import helper\n").kept
-    assert not script_contract.judge_source(b"def broken(\n").kept
-    assert script_contract.judge_source(b"import json, torch\n").kept
+    assert not contract.judge_source(b"from . import helper\n").kept
+    assert not contract.judge_source(b"def broken(\n").kept
+    assert contract.judge_source(b"import json, torch\n").kept
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_imports_beyond_the_standard_library_and_torch_are_named() -> None:
     ],
 )
 def test_an_unknown_key_must_be_a_config_error(run: Run, kept: bool) -> None:
-    assert script_contract.judge_unknown_key(run).kept is kept
+    assert contract.judge_unknown_key(run).kept is kept
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_an_unknown_key_must_be_a_config_error(run: Run, kept: bool) -> None:
     ],
 )
 def test_the_budget_is_kept_by_ending_well_and_in_time(run: Run, kept: bool) -> None:
-    assert script_contract.judge_budget(run, 8.0).kept is kept
+    assert contract.judge_budget(run, 8.0).kept is kept
 
 
 @pytest.mark.parametrize(
@@ -162,40 +162,40 @@ def test_the_budget_is_kept_by_ending_well_and_in_time(run: Run, kept: bool) -> 
     ],
 )
 def test_stdout_is_one_whole_json_object(stdout: str, kept: bool) -> None:
-    assert script_contract.judge_stdout(ended(stdout)).kept is kept
+    assert contract.judge_stdout(ended(stdout)).kept is kept
 
 
 def test_a_value_that_does_not_follow_from_its_counters_is_caught() -> None:
-    assert script_contract.judge_keys(ended(line())).kept
-    wrong = script_contract.judge_keys(ended(line(val_bpb=1.0)))
+    assert contract.judge_keys(ended(line())).kept
+    wrong = contract.judge_keys(ended(line(val_bpb=1.0)))
     assert not wrong.kept
     assert "does not follow" in wrong.detail
 
 
 def test_no_value_at_all_does_not_show_that_the_rule_is_kept() -> None:
     small = line(val_bpb=None, stop_reason="budget_too_small", eval_bytes=0, eval_tokens=0)
-    verdict = script_contract.judge_keys(ended(small))
+    verdict = contract.judge_keys(ended(small))
     assert not verdict.kept
     assert "larger --budget" in verdict.detail
 
 
 def test_another_seed_another_data_set_or_another_share_of_it_is_caught() -> None:
-    assert script_contract.judge_identity(ended(line()), DATASET.sha256).kept
-    assert not script_contract.judge_identity(ended(line(seed=1)), DATASET.sha256).kept
-    assert not script_contract.judge_identity(ended(line(dataset_sha256="0")), DATASET.sha256).kept
-    assert script_contract.judge_denominator(ended(line()), DATASET.size_bytes).kept
-    assert not script_contract.judge_denominator(ended(line(eval_bytes=5)), DATASET.size_bytes).kept
+    assert contract.judge_identity(ended(line()), DATASET.sha256).kept
+    assert not contract.judge_identity(ended(line(seed=1)), DATASET.sha256).kept
+    assert not contract.judge_identity(ended(line(dataset_sha256="0")), DATASET.sha256).kept
+    assert contract.judge_denominator(ended(line()), DATASET.size_bytes).kept
+    assert not contract.judge_denominator(ended(line(eval_bytes=5)), DATASET.size_bytes).kept
 
 
 def test_a_replay_must_agree_in_every_bit_after_the_asked_steps() -> None:
     same = ended(line())
-    assert script_contract.judge_replay(same, ended(line())).kept
-    assert not script_contract.judge_replay(same, ended(line(val_bpb=2.8854))).kept
+    assert contract.judge_replay(same, ended(line())).kept
+    assert not contract.judge_replay(same, ended(line(val_bpb=2.8854))).kept
     short = ended(line(steps_completed=2))
-    assert not script_contract.judge_replay(short, short).kept
-    assert not script_contract.judge_replay(ended(exit_code=2), same).kept
+    assert not contract.judge_replay(short, short).kept
+    assert not contract.judge_replay(ended(exit_code=2), same).kept
 
 
 def test_a_run_that_outlives_sigterm_is_caught() -> None:
-    assert script_contract.judge_sigterm(ended(line(), exit_code=-15)).kept
-    assert not script_contract.judge_sigterm(ended(exit_code=None)).kept
+    assert contract.judge_sigterm(ended(line(), exit_code=-15)).kept
+    assert not contract.judge_sigterm(ended(exit_code=None)).kept

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # What of ours each module may bring along; everything else must be the standard library.
 PURE_MODULES = {
     "workers.protocol": {"workers"},
-    "campaigns.script_source": {"campaigns"},
+    "campaigns.scripts.source": {"campaigns"},
     "campaigns.search.space": {"campaigns"},
     "campaigns.search.samplers": {"campaigns"},
     "campaigns.search.editor": {"campaigns"},

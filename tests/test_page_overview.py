@@ -13,9 +13,10 @@ from django.test import Client
 from django.urls import reverse
 from django_q.models import Schedule
 
-from campaigns import lifecycle, scripts, steering
+from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.models import Campaign, Package
+from campaigns.scripts import steering as script_steering
 from experiments import catalog
 from tests import factories
 from workers import lifecycle as worker_lifecycle
@@ -107,7 +108,7 @@ def test_its_queries_do_not_grow_with_what_it_lists(
 def uploaded_script(name: str, **changes: Any) -> Package:
     source = catalog.script_source("train_char_lm") + f"\n# {name}\n".encode()
     given = {"name": name, "experiment": "train_char_lm", "source": source}
-    return scripts.upload(**({"actor": None, "now": database_now()} | given | changes))[0]
+    return script_steering.upload(**({"actor": None, "now": database_now()} | given | changes))[0]
 
 
 def test_a_script_that_waits_is_told_to_operators_and_to_who_uploaded_it(client: Client) -> None:
@@ -132,10 +133,10 @@ def test_scripts_that_an_operator_judged_and_forgotten_ones_need_no_attention(
 ) -> None:
     operator = factories.user(role=roles.OPERATOR)
     now = database_now()
-    scripts.approve(operator, uploaded_script("approved"), now=now)
+    script_steering.approve(operator, uploaded_script("approved"), now=now)
     withdrawn = uploaded_script("withdrawn")
-    scripts.approve(operator, withdrawn, now=now)
-    scripts.withdraw(operator, withdrawn, now=now)
+    script_steering.approve(operator, withdrawn, now=now)
+    script_steering.withdraw(operator, withdrawn, now=now)
     uploaded_script("forgotten", now=now - dt.timedelta(days=15))
     client.force_login(operator)
     assert "Uploaded script" not in client.get(reverse("overview")).text

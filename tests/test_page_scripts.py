@@ -9,8 +9,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from campaigns import lifecycle, scripts
+from campaigns import lifecycle
 from campaigns.models import Campaign, Package, PackageOrigin
+from campaigns.scripts import steering as script_steering
 from experiments import catalog
 from tests import factories
 from tests.campaign_form import posted
@@ -37,7 +38,9 @@ def operator(client: Client) -> Client:
 
 
 def uploaded(name: str = "wider", source: bytes = VARIATION) -> Package:
-    return scripts.upload(None, name=name, experiment="train_char_lm", source=source, now=NOW)[0]
+    return script_steering.upload(
+        None, name=name, experiment="train_char_lm", source=source, now=NOW
+    )[0]
 
 
 def upload(
@@ -256,14 +259,14 @@ def test_the_campaign_page_says_what_it_waits_for_and_who_can_help(client: Clien
     stranger = client.get(address).text
     client.force_login(factories.user("ada"))
     reader = client.get(address).text
-    scripts.approve(None, package, now=NOW)
+    script_steering.approve(None, package, now=NOW)
     approved = client.get(address).text
 
     assert "No worker gets tasks of this campaign" in stranger
     assert "grace" not in stranger
     assert "approve it: <bdi>grace</bdi>" in reader
     assert "No worker gets tasks" not in approved
-    scripts.withdraw(None, package, now=NOW)
+    script_steering.withdraw(None, package, now=NOW)
     lifecycle.cancel(made, now=NOW)
     assert "No worker gets tasks" not in client.get(address).text
     assert "T1</abbr> or better" in approved

@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from campaigns.script_source import MAX_SCRIPT_BYTES, name_problem, source_problems
+from campaigns.scripts.source import MAX_SCRIPT_BYTES, name_problem, source_problems
 from experiments import catalog
 
 SOUND = b'import json, torch\n\nprint(json.dumps({"val_bpb": 3.0}))  # K\xc3\xb6ln\n'

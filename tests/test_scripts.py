@@ -12,10 +12,11 @@ from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models import Q
 
-from campaigns import lifecycle, scripts
+from campaigns import lifecycle
 from campaigns.lifecycle.leases import lease_waiting
 from campaigns.models import Campaign, Package, PackageOrigin
-from campaigns.scripts import InvalidScript
+from campaigns.scripts import steering as script_steering
+from campaigns.scripts.steering import InvalidScript
 from experiments import catalog
 from tests import factories
 from tests.factories import NOW, at
@@ -28,9 +29,11 @@ VARIATION = OWN + b"\n# a variation\n"
 
 
 def uploaded(source: bytes = VARIATION, *, approved: bool = False, name: str = "wider") -> Package:
-    package, _ = scripts.upload(None, name=name, experiment="train_char_lm", source=source, now=NOW)
+    package, _ = script_steering.upload(
+        None, name=name, experiment="train_char_lm", source=source, now=NOW
+    )
     if approved:
-        scripts.approve(None, package, now=NOW)
+        script_steering.approve(None, package, now=NOW)
     return package
 
 
@@ -46,7 +49,7 @@ def claim(worker: Worker, seconds: float = 0) -> lifecycle.Claim:
 def test_an_upload_is_kept_by_its_hash_with_who_sent_it_and_waits() -> None:
     ada = factories.user("ada")
 
-    package, is_new = scripts.upload(
+    package, is_new = script_steering.upload(
         ada, name="wider.py", experiment="train_char_lm", source=VARIATION, now=NOW
     )
 
@@ -60,7 +63,7 @@ def test_an_upload_is_kept_by_its_hash_with_who_sent_it_and_waits() -> None:
 def test_the_same_bytes_again_change_nothing_whoever_sends_them() -> None:
     first = uploaded(approved=True)
 
-    again, is_new = scripts.upload(
+    again, is_new = script_steering.upload(
         factories.user(), name="mine now", experiment="train_char_lm", source=VARIATION, now=at(9)
     )
 
@@ -72,7 +75,9 @@ def test_the_same_bytes_again_change_nothing_whoever_sends_them() -> None:
 
 def test_what_is_wrong_with_an_upload_is_told_field_by_field() -> None:
     with pytest.raises(InvalidScript) as refused:
-        scripts.upload(None, name="../x", experiment="nothing", source=b"PK\x03\x04", now=NOW)
+        script_steering.upload(
+            None, name="../x", experiment="nothing", source=b"PK\x03\x04", now=NOW
+        )
 
     assert set(refused.value.errors) == {"name", "experiment", "source"}
     assert not Package.objects.filter(origin=PackageOrigin.UPLOADED).exists()
@@ -110,27 +115,27 @@ def test_a_viewer_may_not_upload_and_a_researcher_may_not_approve() -> None:
     package = uploaded()
 
     with pytest.raises(PermissionDenied, match="researchers and operators"):
-        scripts.upload(
+        script_steering.upload(
             viewer, name="a", experiment="train_char_lm", source=VARIATION + b"#", now=NOW
         )
-    for verb in (scripts.approve, scripts.withdraw):
+    for verb in (script_steering.approve, script_steering.withdraw):
         with pytest.raises(PermissionDenied, match="Only operators"):
             verb(researcher, package, now=NOW)
     with pytest.raises(PermissionDenied, match="Only operators"):
-        scripts.decline(researcher, package, reason="no", now=NOW)
+        script_steering.decline(researcher, package, reason="no", now=NOW)
 
     assert not Package.objects.get(pk=package.pk).may_run
 
 
 def test_every_act_is_in_the_log_with_the_whole_hash() -> None:
     operator = factories.user("grace", role=roles.OPERATOR)
-    package, _ = scripts.upload(
+    package, _ = script_steering.upload(
         operator, name="wider", experiment="train_char_lm", source=VARIATION, now=NOW
     )
 
-    scripts.approve(operator, package, now=NOW)
+    script_steering.approve(operator, package, now=NOW)
     assert (package.approved_by, package.approved_at) == (operator, NOW)
-    scripts.withdraw(operator, package, now=NOW)
+    script_steering.withdraw(operator, package, now=NOW)
 
     entries = AuditEntry.objects.order_by("pk").values_list("actor_name", "verb", "detail")
     acts = ("upload_script", "approve_script", "withdraw_script")
@@ -141,24 +146,24 @@ def test_a_script_is_approved_once_and_withdrawn_once() -> None:
     package = uploaded(approved=True)
 
     with pytest.raises(lifecycle.WrongState, match="approved already"):
-        scripts.approve(None, package, now=NOW)
-    scripts.withdraw(None, package, now=NOW)
+        script_steering.approve(None, package, now=NOW)
+    script_steering.withdraw(None, package, now=NOW)
     with pytest.raises(lifecycle.WrongState, match="not approved"):
-        scripts.withdraw(None, package, now=NOW)
+        script_steering.withdraw(None, package, now=NOW)
 
 
 def test_a_declined_script_says_why_and_waits_no_more_until_somebody_approves_it() -> None:
     operator = factories.user("grace", role=roles.OPERATOR)
     package = uploaded()
 
-    scripts.decline(operator, package, reason=" It reads /etc. ", now=at(1))
+    script_steering.decline(operator, package, reason=" It reads /etc. ", now=at(1))
 
     assert (package.declined_by, package.declined_at) == (operator, at(1))
     assert (package.declined_reason, package.standing) == ("It reads /etc.", "declined")
-    assert not scripts.waiting(since=NOW).exists()
+    assert not script_steering.waiting(since=NOW).exists()
     entry = AuditEntry.objects.get(verb="decline_script")
     assert entry.detail == f"{package.sha256} It reads /etc."
-    scripts.approve(operator, package, now=at(2))
+    script_steering.approve(operator, package, now=at(2))
     assert (package.declined_at, package.declined_reason, package.may_run) == (None, "", True)
 
 
@@ -166,22 +171,22 @@ def test_a_script_is_declined_once_with_a_reason_and_never_while_it_is_approved(
     package = uploaded()
 
     with pytest.raises(InvalidScript, match="must say why"):
-        scripts.decline(None, package, reason=" ", now=NOW)
+        script_steering.decline(None, package, reason=" ", now=NOW)
     assert package.standing == "waits for approval"
-    scripts.decline(None, package, reason="x" * 600, now=NOW)
+    script_steering.decline(None, package, reason="x" * 600, now=NOW)
     assert package.declined_reason == "x" * 500
     with pytest.raises(lifecycle.WrongState, match="declined already"):
-        scripts.decline(None, package, reason="again", now=NOW)
-    scripts.approve(None, package, now=NOW)
+        script_steering.decline(None, package, reason="again", now=NOW)
+    script_steering.approve(None, package, now=NOW)
     with pytest.raises(lifecycle.WrongState, match="approved or declined already"):
-        scripts.decline(None, package, reason="now not", now=NOW)
+        script_steering.decline(None, package, reason="now not", now=NOW)
     assert Package.objects.get(pk=package.pk).may_run
 
 
 def test_a_withdrawn_approval_is_shown_as_a_no() -> None:
     package = uploaded(approved=True)
 
-    scripts.withdraw(None, package, now=at(1))
+    script_steering.withdraw(None, package, now=at(1))
 
     assert (package.standing, package.declined_at) == ("declined", at(1))
     assert package.declined_reason == "The approval was withdrawn."
@@ -190,9 +195,9 @@ def test_a_withdrawn_approval_is_shown_as_a_no() -> None:
 def test_withdrawals_from_before_declining_are_written_on_their_scripts() -> None:
     waits, withdrawn, again = (uploaded(VARIATION + b"#" * n) for n in range(3))
     for package in (withdrawn, again):
-        scripts.approve(None, package, now=NOW)
-        scripts.withdraw(None, package, now=at(1))
-    scripts.approve(None, again, now=at(2))
+        script_steering.approve(None, package, now=NOW)
+        script_steering.withdraw(None, package, now=at(1))
+    script_steering.approve(None, again, now=at(2))
     Package.objects.update(declined_at=None, declined_by=None, declined_reason="")
     migration: Any = importlib.import_module("campaigns.migrations.0008_declined_scripts")
 
@@ -210,23 +215,23 @@ def test_withdrawals_from_before_declining_are_written_on_their_scripts() -> Non
 def test_who_uploaded_a_script_and_operators_delete_it_and_nobody_else() -> None:
     ada, operator = factories.user("ada"), factories.user(role=roles.OPERATOR)
     hers, nobodys = (
-        scripts.upload(who, name="s", experiment="train_char_lm", source=text, now=NOW)[0]
+        script_steering.upload(who, name="s", experiment="train_char_lm", source=text, now=NOW)[0]
         for who, text in ((ada, VARIATION), (None, VARIATION + b"#"))
     )
 
     with pytest.raises(PermissionDenied, match="who uploaded the script"):
-        scripts.delete(factories.user(), hers, now=NOW)
+        script_steering.delete(factories.user(), hers, now=NOW)
     with pytest.raises(PermissionDenied, match="who uploaded the script"):
-        scripts.delete(ada, nobodys, now=NOW)
+        script_steering.delete(ada, nobodys, now=NOW)
     assert Package.objects.count() == 2
-    scripts.delete(ada, hers, now=NOW)
-    scripts.delete(operator, nobodys, now=NOW)
+    script_steering.delete(ada, hers, now=NOW)
+    script_steering.delete(operator, nobodys, now=NOW)
 
     assert not Package.objects.exists()
     deleted = AuditEntry.objects.filter(verb="delete_script").values_list("actor_name", "detail")
     assert set(deleted) == {("ada", hers.sha256), (operator.username, nobodys.sha256)}
     with pytest.raises(lifecycle.WrongState, match="deleted already"):
-        scripts.delete(operator, hers, now=NOW)
+        script_steering.delete(operator, hers, now=NOW)
 
 
 def test_a_script_that_a_campaign_names_is_not_deleted_nor_is_the_catalogs_own() -> None:
@@ -234,9 +239,9 @@ def test_a_script_that_a_campaign_names_is_not_deleted_nor_is_the_catalogs_own()
     draft, own = factories.campaign(script=package.sha256), factories.campaign()
 
     with pytest.raises(lifecycle.WrongState, match="A campaign uses the script"):
-        scripts.delete(None, package, now=NOW)
+        script_steering.delete(None, package, now=NOW)
     with pytest.raises(lifecycle.WrongState, match="came with this installation"):
-        scripts.delete(None, own.package, now=NOW)
+        script_steering.delete(None, own.package, now=NOW)
 
     assert Package.objects.filter(pk__in=[draft.package_id, own.package_id]).count() == 2
     assert not AuditEntry.objects.filter(verb="delete_script").exists()
@@ -244,9 +249,9 @@ def test_a_script_that_a_campaign_names_is_not_deleted_nor_is_the_catalogs_own()
 
 def test_the_catalogs_own_script_takes_no_approval() -> None:
     with pytest.raises(lifecycle.WrongState, match="needs no approval"):
-        scripts.approve(None, factories.campaign().package, now=NOW)
+        script_steering.approve(None, factories.campaign().package, now=NOW)
     with pytest.raises(lifecycle.WrongState, match="waits for no approval"):
-        scripts.decline(None, factories.campaign().package, reason="no", now=NOW)
+        script_steering.decline(None, factories.campaign().package, reason="no", now=NOW)
 
 
 def test_bytes_that_were_changed_in_the_database_are_not_approved() -> None:
@@ -255,7 +260,7 @@ def test_bytes_that_were_changed_in_the_database_are_not_approved() -> None:
     package.refresh_from_db()
 
     with pytest.raises(lifecycle.WrongState, match="not what was uploaded"):
-        scripts.approve(None, package, now=NOW)
+        script_steering.approve(None, package, now=NOW)
 
 
 def test_no_worker_gets_a_script_that_nobody_approved() -> None:
@@ -264,7 +269,7 @@ def test_no_worker_gets_a_script_that_nobody_approved() -> None:
     worker = open_worker()
 
     refused = claim(worker)
-    scripts.approve(None, package, now=NOW)
+    script_steering.approve(None, package, now=NOW)
     granted = claim(worker)
 
     assert refused.attempts == []
@@ -286,7 +291,7 @@ def test_a_withdrawn_approval_stops_new_claims_and_lets_what_runs_finish() -> No
     factories.active_campaign(2, script=package.sha256)
     running = factories.claim_one(open_worker())
 
-    scripts.withdraw(None, package, now=at(1))
+    script_steering.withdraw(None, package, now=at(1))
 
     assert claim(open_worker(), 2).attempts == []
     assert factories.finish(running, now=at(9)).verdict == "accepted"
@@ -372,11 +377,13 @@ def test_a_script_belongs_to_the_experiment_it_is_a_variation_of() -> None:
 
 
 def test_the_difference_is_what_was_changed_and_nothing_else() -> None:
-    changed = [line for line in scripts.difference(uploaded()) if line.startswith(("+", "-"))]
+    changed = [
+        line for line in script_steering.difference(uploaded()) if line.startswith(("+", "-"))
+    ]
 
     assert changed[2:] == ["+", "+# a variation"]
     assert "uploaded" in changed[1]
-    assert scripts.difference(factories.campaign().package) == []
+    assert script_steering.difference(factories.campaign().package) == []
 
 
 def test_who_could_approve_is_named_without_those_who_left() -> None:
@@ -385,4 +392,4 @@ def test_who_could_approve_is_named_without_those_who_left() -> None:
     factories.user("gone", role=roles.OPERATOR, is_active=False)
     factories.user("ada")
 
-    assert scripts.operator_names() == ["grace", "root"]
+    assert script_steering.operator_names() == ["grace", "root"]

@@ -15,7 +15,6 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import scripts
 from campaigns.api.filters import Cursor
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
@@ -23,7 +22,8 @@ from campaigns.api.requests import body, person
 from campaigns.api.serializers_requests import KnownFieldsSerializer
 from campaigns.clock import database_now
 from campaigns.models import MAX_REASON_LENGTH, Package, PackageOrigin
-from campaigns.script_source import MAX_NAME_CHARACTERS, MAX_SCRIPT_BYTES
+from campaigns.scripts import steering as script_steering
+from campaigns.scripts.source import MAX_NAME_CHARACTERS, MAX_SCRIPT_BYTES
 from workers.api.fields import StrictCharField
 
 
@@ -77,14 +77,14 @@ class ScriptDetailSerializer(ScriptSerializer):
         read_only_fields = fields
 
     def get_source(self, package: Package) -> str:
-        return scripts.text_of(package)
+        return script_steering.text_of(package)
 
     def get_difference(self, package: Package) -> list[str]:
-        return scripts.difference(package)
+        return script_steering.difference(package)
 
 
 class UploadSerializer(KnownFieldsSerializer[dict[str, Any]]):
-    """A script to upload: the text of one .py file. Its rules are in `campaigns.script_source`."""
+    """A script to upload: the text of one .py file. Its rules are in `campaigns.scripts.source`."""
 
     name = StrictCharField(max_length=MAX_NAME_CHARACTERS, trim_whitespace=False)
     experiment = StrictCharField(
@@ -130,7 +130,7 @@ class ScriptsView(ListAPIView[Package]):
     cursor_ordering = ("-created_at", "sha256")
 
     def get_queryset(self) -> QuerySet[Package]:
-        return scripts.uploaded()
+        return script_steering.uploaded()
 
     @extend_schema(
         operation_id="list_scripts",
@@ -153,7 +153,7 @@ class ScriptsView(ListAPIView[Package]):
     )
     def post(self, request: Request) -> Response:
         sent = body(UploadSerializer, request)
-        package, is_new = scripts.upload(
+        package, is_new = script_steering.upload(
             person(request),
             name=sent["name"],
             experiment=sent["experiment"],
@@ -167,7 +167,7 @@ class ScriptsView(ListAPIView[Package]):
 class ScriptView(GenericAPIView[Package]):
     """One script by its hash, uploaded or pinned by a campaign, with its text."""
 
-    queryset = Package.objects.select_related(*scripts.JUDGES)
+    queryset = Package.objects.select_related(*script_steering.JUDGES)
     permission_classes: Any = (IsSignedInOrMayRead,)
 
     @extend_schema(
@@ -187,7 +187,7 @@ class ScriptView(GenericAPIView[Package]):
     )
     def delete(self, request: Request, sha256: str) -> Response:
         package = get_object_or_404(Package, pk=sha256)
-        scripts.delete(person(request), package, now=database_now())
+        script_steering.delete(person(request), package, now=database_now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -213,7 +213,7 @@ class ApproveScriptView(ScriptVerbView):
         operation_id="approve_script", tags=["scripts"], request=None, responses=_CHANGED
     )
     def post(self, request: Request, sha256: str) -> Response:
-        return self.change(scripts.approve, sha256)
+        return self.change(script_steering.approve, sha256)
 
 
 class DeclineScriptView(ScriptVerbView):
@@ -227,7 +227,7 @@ class DeclineScriptView(ScriptVerbView):
     )
     def post(self, request: Request, sha256: str) -> Response:
         reason = body(DeclineSerializer, request)["reason"]
-        return self.change(scripts.decline, sha256, reason=reason)
+        return self.change(script_steering.decline, sha256, reason=reason)
 
 
 class WithdrawScriptView(ScriptVerbView):
@@ -237,4 +237,4 @@ class WithdrawScriptView(ScriptVerbView):
         operation_id="withdraw_script", tags=["scripts"], request=None, responses=_CHANGED
     )
     def post(self, request: Request, sha256: str) -> Response:
-        return self.change(scripts.withdraw, sha256)
+        return self.change(script_steering.withdraw, sha256)

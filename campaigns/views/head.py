@@ -10,10 +10,11 @@ from typing import Any
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
-from campaigns import scripts, steering
+from campaigns import steering
 from campaigns.lifecycle.campaigns import MAX_TASKS, MAX_TRIES
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import Campaign, CampaignState
+from campaigns.scripts import steering as script_steering
 from campaigns.standings.task_counts import tasks_by_state
 
 LIVE_STATES = frozenset({CampaignState.ACTIVE, CampaignState.PAUSED})
@@ -84,7 +85,9 @@ def head_context(
         "is_live": shown.state in LIVE_STATES,
         "waits_for_approval": waits,
         # Named to people signed in alone.
-        "operators": scripts.operator_names() if waits and request.user.is_authenticated else [],
+        "operators": script_steering.operator_names()
+        if waits and request.user.is_authenticated
+        else [],
         "is_stand_in": shown.dataset.name == "english_like",
         "worker_seconds": shown.task_count * shown.time_budget_seconds,
         "now": now,

@@ -10,11 +10,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from campaigns import lifecycle, scripts, steering
+from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.design.previews import Preview, preview
 from campaigns.forms import CampaignForm, space_text, values_of
 from campaigns.models import Campaign
+from campaigns.scripts import steering as script_steering
 from campaigns.search.editor import SCALES, TYPES, SpaceEditor
 from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS, UnreadableSpace, read_space
 from workers import roles
@@ -88,7 +89,7 @@ def _cloned(pk: str) -> dict[str, Any]:
 def _varied(sha256: str) -> str:
     """Return the experiment that a script is a variation of. Raises Http404."""
     # No database stores a NUL; PostgreSQL refuses even to look for one.
-    return get_object_or_404(scripts.uploaded(), pk=sha256.replace("\0", "")).experiment
+    return get_object_or_404(script_steering.uploaded(), pk=sha256.replace("\0", "")).experiment
 
 
 def _saved(request: HttpRequest, form: CampaignForm) -> HttpResponse:

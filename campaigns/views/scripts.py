@@ -16,10 +16,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from campaigns import lifecycle, scripts
+from campaigns import lifecycle
 from campaigns.clock import database_now
 from campaigns.models import Package
-from campaigns.script_source import MAX_NAME_CHARACTERS, MAX_SCRIPT_BYTES
+from campaigns.scripts import steering as script_steering
+from campaigns.scripts.source import MAX_NAME_CHARACTERS, MAX_SCRIPT_BYTES
 from campaigns.views.verbs import reason_in
 from experiments import catalog
 from workers import roles
@@ -39,13 +40,13 @@ class Verb:
 
 SCRIPT_VERBS = {
     "approve": Verb(
-        scripts.approve, "Approved: workers whose owners allow uploaded scripts may run it."
+        script_steering.approve, "Approved: workers whose owners allow uploaded scripts may run it."
     ),
     "withdraw": Verb(
-        scripts.withdraw, "Withdrawn: no worker is given it any more. What runs may finish."
+        script_steering.withdraw, "Withdrawn: no worker is given it any more. What runs may finish."
     ),
-    "decline": Verb(scripts.decline, "Declined: who uploaded it reads why on this page."),
-    "delete": Verb(scripts.delete, "Deleted: the audit log keeps its hash."),
+    "decline": Verb(script_steering.decline, "Declined: who uploaded it reads why on this page."),
+    "delete": Verb(script_steering.delete, "Deleted: the audit log keeps its hash."),
 }
 
 
@@ -94,9 +95,9 @@ def upload_script(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         file: UploadedFile[bytes] = form.cleaned_data["source"]
         try:
-            package, is_new = scripts.upload(
+            package, is_new = script_steering.upload(
                 signed_in_user(request),
-                name=form.cleaned_data["name"] or scripts.name_of_file(file.name or ""),
+                name=form.cleaned_data["name"] or script_steering.name_of_file(file.name or ""),
                 experiment=form.cleaned_data["experiment"],
                 # A byte more than allowed tells a file that is too large from one that just fits.
                 source=file.read(MAX_SCRIPT_BYTES + 1),
@@ -115,17 +116,17 @@ def upload_script(request: HttpRequest) -> HttpResponse:
 @reading_page
 def script(request: HttpRequest, sha256: str) -> HttpResponse:
     """Show a script as text, how it differs from the experiment's own, and who may do what."""
-    shown = get_object_or_404(Package.objects.select_related(*scripts.JUDGES), pk=sha256)
+    shown = get_object_or_404(Package.objects.select_related(*script_steering.JUDGES), pk=sha256)
     campaigns = shown.campaigns.order_by("-created_at", "-pk")
     campaign_count = campaigns.count()
     context = {
         "script": shown,
-        "text": scripts.text_of(shown),
-        "difference": scripts.difference(shown),
+        "text": script_steering.text_of(shown),
+        "difference": script_steering.difference(shown),
         "campaigns": campaigns[:CAMPAIGNS_SHOWN],
         "campaign_count": campaign_count,
         "more_campaigns": max(0, campaign_count - CAMPAIGNS_SHOWN),
-        "may_delete": scripts.may_delete(request.user, shown),
+        "may_delete": script_steering.may_delete(request.user, shown),
         "now": database_now(),
     }
     return render(request, "campaigns/script.html", context)
@@ -149,7 +150,7 @@ def change_script(request: HttpRequest, sha256: str, verb: str) -> HttpResponse:
 
 
 def _page(request: HttpRequest, form: ScriptForm, *, status: int = 200) -> HttpResponse:
-    found = scripts.uploaded().annotate(campaign_count=Count("campaigns"))
+    found = script_steering.uploaded().annotate(campaign_count=Count("campaigns"))
     context = {
         "page": Paginator(found, SCRIPTS_PER_PAGE).get_page(request.GET.get("page")),
         "built_in": [(one, catalog.script_sha256(one.name)) for one in catalog.all()],

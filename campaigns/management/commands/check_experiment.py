@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from campaigns.script_contract import check_script
+from campaigns.scripts.contract import check_script
 from workers.plain_text import plain
 
 

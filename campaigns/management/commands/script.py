@@ -8,11 +8,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from campaigns import scripts
 from campaigns.clock import database_now
 from campaigns.lookup import say_what_is_refused, script_or_error
 from campaigns.models import Package
-from campaigns.script_source import MAX_SCRIPT_BYTES
+from campaigns.scripts import steering as script_steering
+from campaigns.scripts.source import MAX_SCRIPT_BYTES
 from workers.plain_text import plain
 
 
@@ -52,7 +52,7 @@ class Command(BaseCommand):
 
     def list(self, _options: dict[str, Any]) -> None:
         """Print a line for each uploaded script."""
-        for one in scripts.uploaded():
+        for one in script_steering.uploaded():
             sender = plain(one.uploaded_by.get_username()) if one.uploaded_by else "–"
             standing = one.standing.partition(" ")[0]
             self.stdout.write(
@@ -68,9 +68,9 @@ class Command(BaseCommand):
                 source = file.read(MAX_SCRIPT_BYTES + 1)
         except OSError as error:
             raise CommandError(f"Cannot read {path}: {error.strerror}.") from error
-        package, is_new = scripts.upload(
+        package, is_new = script_steering.upload(
             None,
-            name=options["name"] or scripts.name_of_file(path.name),
+            name=options["name"] or script_steering.name_of_file(path.name),
             experiment=options["experiment"],
             source=source,
             now=database_now(),
@@ -82,7 +82,11 @@ class Command(BaseCommand):
     def show(self, options: dict[str, Any]) -> None:
         """Print a script, or its difference to the experiment's own."""
         package = script_or_error(options["sha256"])
-        lines = scripts.difference(package) if options["diff"] else scripts.lines_of(package)
+        lines = (
+            script_steering.difference(package)
+            if options["diff"]
+            else script_steering.lines_of(package)
+        )
         for line in lines:
             # Judged at the upload; the catalog's own scripts and old rows were not.
             self.stdout.write("\t".join(map(plain, line.split("\t"))))
@@ -90,25 +94,25 @@ class Command(BaseCommand):
     def approve(self, options: dict[str, Any]) -> None:
         """Let workers be given it."""
         package = script_or_error(options["sha256"])
-        scripts.approve(None, package, now=database_now())
+        script_steering.approve(None, package, now=database_now())
         self._say(package)
 
     def withdraw(self, options: dict[str, Any]) -> None:
         """Give it to no worker any more."""
         package = script_or_error(options["sha256"])
-        scripts.withdraw(None, package, now=database_now())
+        script_steering.withdraw(None, package, now=database_now())
         self._say(package)
 
     def decline(self, options: dict[str, Any]) -> None:
         """Say that it is not approved, and why."""
         package = script_or_error(options["sha256"])
-        scripts.decline(None, package, reason=options["reason"], now=database_now())
+        script_steering.decline(None, package, reason=options["reason"], now=database_now())
         self._say(package)
 
     def delete(self, options: dict[str, Any]) -> None:
         """Forget it."""
         package = script_or_error(options["sha256"])
-        scripts.delete(None, package, now=database_now())
+        script_steering.delete(None, package, now=database_now())
         self.stdout.write(f"The script {plain(package.name)} is deleted: sha256 {package.sha256}.")
 
     def _say(self, package: Package) -> None:

@@ -23,7 +23,7 @@ from django.db.models import Q, QuerySet
 
 from campaigns.lifecycle import InvalidCampaign, WrongState
 from campaigns.models import MAX_REASON_LENGTH, Package, PackageOrigin
-from campaigns.script_source import MAX_NAME_CHARACTERS, name_problem, source_problems
+from campaigns.scripts.source import MAX_NAME_CHARACTERS, name_problem, source_problems
 from experiments import catalog
 from workers import audit, roles
 

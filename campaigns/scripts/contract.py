@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from campaigns.script_source import source_problems
+from campaigns.scripts.source import source_problems
 from experiments import catalog, english_like_corpus
 from workers.protocol import metrics_problems
 

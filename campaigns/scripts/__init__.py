@@ -1,0 +1,1 @@
+"""Training scripts that people upload: their source, their contract, who approves them."""
