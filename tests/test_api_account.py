@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from rest_framework.test import APIClient
 
-from campaigns import personal_tokens
 from campaigns.models import PersonalToken
+from campaigns.tokens import personal_tokens
 from tests import factories
 from tests.api import bearer, researcher_client, signed_in_client
 from workers import roles

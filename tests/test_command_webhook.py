@@ -9,8 +9,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from campaigns import personal_tokens
 from campaigns.models import PersonalToken, Webhook
+from campaigns.tokens import personal_tokens
 from tests import factories
 from workers import roles
 from workers.models import AuditEntry

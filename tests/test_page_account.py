@@ -8,8 +8,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.html import escape
 
-from campaigns import personal_tokens, steering
+from campaigns import steering
 from campaigns.models import PersonalToken
+from campaigns.tokens import personal_tokens
 from tests import factories
 from workers import audit
 from workers.models import AuditEntry

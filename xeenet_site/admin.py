@@ -17,7 +17,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 
-from campaigns.admin_people import UserAdmin
+from campaigns.admin.people import UserAdmin
 from campaigns.clock import database_now
 from workers import audit
 from workers.admin_base import HistoryAdmin, apply_to_each

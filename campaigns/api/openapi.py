@@ -46,6 +46,6 @@ class WorkerTokenScheme(_BearerScheme):  # type: ignore[no-untyped-call]
 class PersonalTokenScheme(_BearerScheme):  # type: ignore[no-untyped-call]
     """Names the researchers' tokens in the document."""
 
-    target_class = "campaigns.authentication.PersonalTokenAuthentication"
+    target_class = "campaigns.tokens.authentication.PersonalTokenAuthentication"
     name = "personalToken"
     description = "A person's token (xp_…)."

@@ -14,13 +14,13 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns import personal_tokens
 from campaigns.api.filters import AuditFilter, Cursor
 from campaigns.api.openapi import errors
 from campaigns.api.requests import body, made_with_secret, person
 from campaigns.api.serializers_requests import KnownFieldsSerializer
 from campaigns.clock import database_now
 from campaigns.models import PersonalToken
+from campaigns.tokens import personal_tokens
 from workers import audit, roles
 from workers.api.fields import StrictCharField
 from workers.models import AuditEntry

@@ -36,9 +36,9 @@ from campaigns.api.serializers_agent import (
     SubmissionSerializer,
     claim_reply,
 )
-from campaigns.authentication import PersonalTokenAuthentication
 from campaigns.clock import database_now
 from campaigns.models import Dataset, Package
+from campaigns.tokens.authentication import PersonalTokenAuthentication
 from workers import lifecycle as worker_lifecycle
 from workers.api.serializers import (
     EnrolReplySerializer,

@@ -14,9 +14,9 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from campaigns import personal_tokens
 from campaigns.clock import database_now
 from campaigns.models import Package, PersonalToken
+from campaigns.tokens import personal_tokens
 from workers import roles
 from workers.models import AuditEntry
 from workers.pages import page_or_fragment, signed_in, signed_in_user

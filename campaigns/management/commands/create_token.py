@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from campaigns import personal_tokens
 from campaigns.clock import database_now
 from campaigns.lookup import user_or_error
+from campaigns.tokens import personal_tokens
 
 
 class Command(BaseCommand):

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from campaigns import personal_tokens
 from campaigns.clock import database_now
 from campaigns.lookup import user_or_error
 from campaigns.models import PersonalToken
+from campaigns.tokens import personal_tokens
 from workers.plain_text import plain
 
 

@@ -12,13 +12,9 @@ from unfold.admin import TabularInline
 from unfold.contrib.import_export.forms import ExportForm
 from unfold.decorators import display
 
-from campaigns import (
-    admin_people,  # noqa: F401 - registers its pages
-    admin_scripts,  # noqa: F401 - registers its pages
-    steering,
-)
-from campaigns.admin_export import FORMATS, RELATED, ResultResource
-from campaigns.admin_verbs import apply
+from campaigns import steering
+from campaigns.admin.export import FORMATS, RELATED, ResultResource
+from campaigns.admin.verbs import apply
 from campaigns.models import (
     Attempt,
     AttemptOutcome,

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from campaigns.admin_verbs import apply
+from campaigns.admin.verbs import apply
 from campaigns.models import Package
 from campaigns.scripts import steering as script_steering
 from workers.admin_base import HistoryAdmin

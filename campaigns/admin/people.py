@@ -15,9 +15,9 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from campaigns import personal_tokens
 from campaigns.clock import database_now
 from campaigns.models import PersonalToken
+from campaigns.tokens import personal_tokens
 from workers import audit, roles
 from workers.admin_base import AuditedAdmin, HistoryAdmin
 from workers.tokens import PERSONAL_PREFIX, hash_token, new_token
@@ -99,5 +99,5 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
 
 
 @admin.register(Group)
-class GroupAdmin(AuditedAdmin, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
+class GroupAdmin(AuditedAdmin, DjangoGroupAdmin, ModelAdmin):
     """Groups of people with the same permissions; viewer, researcher and operator are roles."""

@@ -1,0 +1,1 @@
+"""People's personal tokens, and who a request with one comes from."""
