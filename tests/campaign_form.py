@@ -7,8 +7,8 @@ from typing import Any
 from django.test import Client
 from django.urls import reverse
 
-from campaigns.forms import CampaignForm
 from campaigns.models import Campaign
+from campaigns.views.new_campaign_form import CampaignForm
 
 FRAGMENT = {"HX-Request": "true"}
 

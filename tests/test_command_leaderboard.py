@@ -11,9 +11,9 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from campaigns.management.terminal import leaderboard_text
 from campaigns.models import Campaign
 from campaigns.standings.board import Asked, entries
-from campaigns.terminal import leaderboard_text
 from tests import factories
 from workers.protocol import FailureClass
 

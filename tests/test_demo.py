@@ -24,7 +24,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 
-from campaigns import demonstration, lifecycle
+from campaigns import lifecycle
+from campaigns.management import demonstration
 from campaigns.models import Campaign, CampaignState, Dataset
 from experiments import catalog, english_like_corpus
 from tests import factories

@@ -13,8 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignState
 from campaigns.standings.summaries import summarise, with_best
-from campaigns.tables import CAMPAIGN_HEADS, columns, known_sort
 from campaigns.views.head import LIVE_STATES
+from campaigns.views.table_heads import CAMPAIGN_HEADS, columns, known_sort
 from workers.pages import page_or_fragment, reading_page
 
 CAMPAIGNS_PER_PAGE: Final = 20

@@ -13,11 +13,11 @@ from django.views.decorators.http import require_POST
 from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.design.previews import Preview, preview
-from campaigns.forms import CampaignForm, space_text, values_of
 from campaigns.models import Campaign
 from campaigns.scripts import steering as script_steering
 from campaigns.search.editor import SCALES, TYPES, SpaceEditor
 from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS, UnreadableSpace, read_space
+from campaigns.views.new_campaign_form import CampaignForm, space_text, values_of
 from workers import roles
 from workers.pages import reading_page, signed_in, signed_in_user, wants_fragment
 

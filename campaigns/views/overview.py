@@ -11,7 +11,7 @@ from campaigns.health import concerns, health, live_campaigns
 from campaigns.models import Campaign, Result
 from campaigns.standings.champions import latest_champions
 from campaigns.standings.summaries import summarise
-from campaigns.tables import CAMPAIGN_HEADS, columns
+from campaigns.views.table_heads import CAMPAIGN_HEADS, columns
 from workers.models import Worker
 from workers.pages import page_or_fragment, reading_page
 

@@ -12,7 +12,6 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.html import json_script
 
-from campaigns.board_cells import Cells, cells
 from campaigns.caching import cached_roughly
 from campaigns.chart_points import chart_points
 from campaigns.charts import best_so_far
@@ -24,8 +23,9 @@ from campaigns.standings import board, leaderboard
 from campaigns.standings.board import Asked, Standing
 from campaigns.standings.progress import CampaignProgress, campaign_progress
 from campaigns.standings.summaries import progress_bar
-from campaigns.tables import Head, columns, known_sort, leaderboard_heads
 from campaigns.views.head import head_context, shown_campaign
+from campaigns.views.leaderboard_cells import Cells, cells
+from campaigns.views.table_heads import Head, columns, known_sort, leaderboard_heads
 from experiments import catalog
 from workers.pages import page_or_fragment, reading_page
 

@@ -14,8 +14,8 @@ from campaigns.clock import database_now
 from campaigns.models import Campaign, FailureClass, Task, TaskState
 from campaigns.standings import contributions
 from campaigns.standings.task_counts import failed_by_class, tasks_by_state
-from campaigns.tables import Head, columns, known_sort
 from campaigns.views.head import head_context, shown_campaign
+from campaigns.views.table_heads import Head, columns, known_sort
 from workers.pages import page_or_fragment, reading_page
 
 TASKS_PER_PAGE: Final = 50

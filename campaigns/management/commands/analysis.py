@@ -12,7 +12,7 @@ from rest_framework.exceptions import ValidationError
 from campaigns.analysis import estimates
 from campaigns.api.errors import error_text
 from campaigns.api.views_analysis import check_subject, panel_data
-from campaigns.lookup import campaign_or_error
+from campaigns.management.lookup import campaign_or_error
 from campaigns.models import Campaign
 from campaigns.panels import PANELS
 from workers.csv_text import csv_lines

@@ -11,7 +11,13 @@ from django.core.management.base import BaseCommand, CommandError
 from campaigns import history, steering
 from campaigns.clock import database_now
 from campaigns.design.cloning import spec_of
-from campaigns.lookup import campaign_or_error, say_what_is_refused, user_or_error
+from campaigns.management.lookup import campaign_or_error, say_what_is_refused, user_or_error
+from campaigns.management.terminal import (
+    attempt_line,
+    change_line,
+    progress_sentence,
+    task_sentence,
+)
 from campaigns.models import (
     Attempt,
     AttemptOutcome,
@@ -23,7 +29,6 @@ from campaigns.models import (
 from campaigns.standings import contributions, leaderboard
 from campaigns.standings.progress import campaign_progress
 from campaigns.standings.summaries import with_best
-from campaigns.terminal import attempt_line, change_line, progress_sentence, task_sentence
 from workers.plain_text import plain
 
 EVENTS: Final = 100

@@ -13,9 +13,9 @@ from django.db import transaction
 from campaigns import steering
 from campaigns.api.views_design import previewed
 from campaigns.clock import database_now
-from campaigns.demonstration import store_file
 from campaigns.lifecycle import CampaignSpec
-from campaigns.lookup import say_what_is_refused, script_or_error, user_or_error
+from campaigns.management.demonstration import store_file
+from campaigns.management.lookup import say_what_is_refused, script_or_error, user_or_error
 from campaigns.search.samplers import SAMPLERS
 from campaigns.search.sweep_files import ImportedSpace, UnreadableSpace, read_space
 from experiments import catalog

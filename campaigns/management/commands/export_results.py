@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from campaigns.exports import optuna_study
 from campaigns.exports import rows as export_rows
-from campaigns.lookup import campaign_or_error
+from campaigns.management.lookup import campaign_or_error
 from campaigns.models import Campaign
 
 WRITERS = {"csv": export_rows.csv_lines, "jsonl": export_rows.json_lines}

@@ -13,10 +13,10 @@ from rest_framework.exceptions import ValidationError
 from campaigns.api.errors import error_text
 from campaigns.api.views_results import rows_of
 from campaigns.clock import database_now
-from campaigns.lookup import campaign_or_error
+from campaigns.management.lookup import campaign_or_error
+from campaigns.management.terminal import leaderboard_text, progress_sentence
 from campaigns.standings import board, leaderboard
 from campaigns.standings.progress import campaign_progress
-from campaigns.terminal import leaderboard_text, progress_sentence
 
 
 class Command(BaseCommand):

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from campaigns.clock import database_now
-from campaigns.lookup import say_what_is_refused, script_or_error
+from campaigns.management.lookup import say_what_is_refused, script_or_error
 from campaigns.models import Package
 from campaigns.scripts import steering as script_steering
 from campaigns.scripts.source import MAX_SCRIPT_BYTES

@@ -15,9 +15,9 @@ from campaigns.analysis import curves
 from campaigns.api.views_tasks import task_detail
 from campaigns.clock import database_now
 from campaigns.exports.bundles import bundle_name, task_bundle
-from campaigns.lookup import say_what_is_refused, task_or_error
+from campaigns.management.lookup import say_what_is_refused, task_or_error
+from campaigns.management.terminal import attempt_line, change_line, task_sentence
 from campaigns.models import Task
-from campaigns.terminal import attempt_line, change_line, task_sentence
 
 
 class Command(BaseCommand):

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from campaigns.clock import database_now
-from campaigns.lookup import user_or_error
+from campaigns.management.lookup import user_or_error
 from campaigns.models import PersonalToken
 from campaigns.tokens import personal_tokens
 from workers.plain_text import plain

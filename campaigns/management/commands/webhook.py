@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError
 
 from campaigns.clock import database_now
-from campaigns.lookup import campaign_or_error, user_or_error
+from campaigns.management.lookup import campaign_or_error, user_or_error
 from campaigns.models import DeliveryState, Webhook, WebhookDelivery, WebhookEvent
 from campaigns.notifications import hooks
 from campaigns.notifications.addresses import AddressRefused, NameUnknown

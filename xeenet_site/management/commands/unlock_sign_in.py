@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from campaigns.clock import database_now
-from campaigns.lookup import user_or_error
+from campaigns.management.lookup import user_or_error
 from workers.plain_text import plain
 from xeenet_site.sign_in import end_lock
 
