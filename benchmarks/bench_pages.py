@@ -31,7 +31,7 @@ from tests.postgres import EXIT_UNAVAILABLE, PostgresUnavailable, private_cluste
 if TYPE_CHECKING:
     from benchmarks.pages_client import Timing
     from campaigns.models import Campaign
-    from campaigns.processes import Supervisor
+    from xeenet_site.running.processes import Supervisor
 
 SIZES = (1_000, 10_000, 100_000)
 # Calls of optuna-dashboard, each of which takes seconds; of a large study a minute.
@@ -86,7 +86,7 @@ def set_up_product(database_url: str, home: Path) -> None:
     import django
 
     django.setup()
-    from campaigns import serving
+    from xeenet_site.running import serving
 
     serving.migrate()
     serving.collect_static_files()
@@ -154,7 +154,7 @@ def running(
 ) -> Iterator[str]:
     """Start a web server, yield its address once it answers, and stop it."""
     from benchmarks.pages_client import wait_until_up
-    from campaigns import serving
+    from xeenet_site.running import serving
 
     port = free_port()
     environment = serving.server_environment() | {
@@ -243,8 +243,8 @@ def obey_signals() -> None:
 def bench(arguments: argparse.Namespace, folder: Path) -> bool:
     """Seed, measure and print; return whether every bar was held."""
     from benchmarks import pages_docs, pages_explain, pages_report
-    from campaigns import serving
-    from campaigns.processes import Supervisor
+    from xeenet_site.running import serving
+    from xeenet_site.running.processes import Supervisor
 
     campaigns = seed(sorted(arguments.sizes))
     rows: list[pages_report.Row] = []

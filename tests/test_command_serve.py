@@ -17,8 +17,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from campaigns import serving
 from tests.processes import ROOT, product_environment
+from xeenet_site.running import serving
 
 
 @pytest.fixture

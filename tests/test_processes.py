@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from campaigns.processes import Supervisor
+from xeenet_site.running.processes import Supervisor
 
 ROOT = Path(__file__).resolve().parent.parent
 posix_only = pytest.mark.skipif(os.name != "posix", reason="sessions and signals are POSIX")
@@ -128,7 +128,7 @@ def test_a_second_ctrl_c_ends_the_patience(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the death signal is a feature of Linux")
 def test_children_stop_by_themselves_when_their_supervisor_is_killed(tmp_path: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from campaigns.processes import Supervisor\n"
+        "import os, sys; from pathlib import Path; from xeenet_site.running.processes import Supervisor\n"
         f"with Supervisor(Path({str(tmp_path)!r})) as supervisor:\n"
         "    sleeper = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
         "    print(supervisor.start('sleeper', sleeper, os.environ).pid, flush=True)\n"

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from campaigns.processes import Child
-from campaigns.serving import cluster_command, web_command
 from tests.processes import ROOT
 from workers.protocol import API_PREFIX, ME_PATH
+from xeenet_site.running.processes import Child
+from xeenet_site.running.serving import cluster_command, web_command
 
 START_SECONDS = 60.0  # importing Django takes its time on a busy machine
 # Durations of a test: a lost worker is noticed within seconds.

@@ -19,14 +19,15 @@ import psutil
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from campaigns import serving, steering
+from campaigns import steering
 from campaigns.clock import database_now
 from campaigns.management import demonstration
 from campaigns.management.terminal import ProgressLine, leaderboard_text
 from campaigns.models import Campaign, CampaignState
-from campaigns.processes import Child, Supervisor
 from campaigns.standings import board, leaderboard
 from campaigns.standings.progress import campaign_progress
+from xeenet_site.running import serving
+from xeenet_site.running.processes import Child, Supervisor
 
 HOST: Final = "127.0.0.1"
 POLL_SECONDS: Final = 1.0

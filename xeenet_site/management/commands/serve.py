@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from campaigns import serving
-from campaigns.processes import Supervisor
+from xeenet_site.running import serving
+from xeenet_site.running.processes import Supervisor
 
 POLL_SECONDS = 0.5
 

@@ -1,0 +1,1 @@
+"""Running the server from the command line: child processes, ports, environments."""
