@@ -114,7 +114,7 @@ def seed(sizes: list[int]) -> dict[int, "Campaign"]:
 
     from benchmarks import pages_seed
     from campaigns.clock import database_now
-    from workers import roles
+    from xeenet_site.web import roles
 
     owner = User.objects.create_user("researcher")
     roles.give_role(owner, roles.RESEARCHER)

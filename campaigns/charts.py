@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from campaigns.chart_points import ChartPoints, Point
 from campaigns.models import Attempt, FailureClass, ProgressPoint
-from campaigns.templatetags.xeenet import DAY, HOUR, MINUTE, bpb, duration
+from xeenet_site.web.formats import DAY, HOUR, MINUTE, bpb, duration
 
 Figure = dict[str, Any]
 

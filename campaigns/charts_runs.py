@@ -13,7 +13,7 @@ from campaigns.analysis.distribution import Replicates
 from campaigns.charts import FAILED, MEASURED, SIMULATED, SOFT, Figure
 from campaigns.charts_params import HEIGHT_OF_A_ROW, VALUE_TITLE
 from campaigns.models import AttemptOutcome, FailureClass
-from campaigns.templatetags.xeenet import duration
+from xeenet_site.web.formats import duration
 
 # One look per device, told apart by the dash too.
 _LINES: Final = (

@@ -27,10 +27,10 @@ from campaigns.models import (
 )
 from campaigns.scripts import steering as script_steering
 from campaigns.standings.task_counts import ended_tasks
-from campaigns.templatetags.xeenet import count, duration
-from workers import roles
 from workers.fleet import fleet_totals
 from workers.models import Worker, WorkerState
+from xeenet_site.web import roles
+from xeenet_site.web.formats import count, duration
 
 RATE_WINDOW: Final = dt.timedelta(hours=1)
 # A campaign of which this share of the ended tasks failed is failing; not before so many ended.

@@ -19,9 +19,10 @@ from campaigns import lifecycle
 from campaigns.lifecycle import CampaignSpec, Claim
 from campaigns.models import Campaign, Task
 from campaigns.search.samplers import Params
-from workers import audit, roles
+from workers import audit
 from workers import lifecycle as worker_lifecycle
 from workers.models import WorkerState
+from xeenet_site.web import roles
 
 
 def may_change(user: roles.Person, campaign: Campaign) -> bool:

@@ -3,7 +3,6 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from campaigns.converters import SHA256
 from campaigns.panels import PANELS
 from campaigns.views import (
     account,
@@ -22,6 +21,7 @@ from campaigns.views import (
     verbs,
     webhooks,
 )
+from xeenet_site.web.converters import SHA256
 
 
 class CampaignVerb(StringConverter):

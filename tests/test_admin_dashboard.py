@@ -15,7 +15,7 @@ from django_q.models import Failure, Schedule
 from campaigns.models import Webhook, WebhookDelivery
 from tests import factories
 from workers import lifecycle as worker_lifecycle
-from workers import roles
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 

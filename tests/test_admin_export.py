@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests import factories
-from workers import roles
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 

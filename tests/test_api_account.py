@@ -9,8 +9,8 @@ from campaigns.models import PersonalToken
 from campaigns.tokens import personal_tokens
 from tests import factories
 from tests.api import bearer, researcher_client, signed_in_client
-from workers import roles
 from workers.models import AuditEntry
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 TOKENS = "/api/v1/account/tokens"

@@ -29,9 +29,9 @@ from campaigns.models import (
 from tests import factories
 from tests.api import agent_client, researcher_client, signed_in_client
 from tests.hostile import HOSTILE_BODIES
-from workers import roles
 from workers.models import EnrolmentToken, Worker
 from workers.protocol import API_PREFIX
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 STORED: tuple[type[Model], ...] = (

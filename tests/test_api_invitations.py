@@ -8,8 +8,9 @@ from rest_framework.test import APIClient
 
 from tests import factories
 from tests.api import agent_client, bearer, researcher_client
-from workers import lifecycle, roles
+from workers import lifecycle
 from workers.models import AuditEntry, EnrolmentToken
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/invitations"

@@ -15,7 +15,7 @@ from campaigns.scripts import steering as script_steering
 from experiments import catalog
 from tests import factories
 from tests.api import agent_client, researcher_client
-from workers import roles
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 VARIATION = catalog.script_source("train_char_lm").decode() + "\n# a variation\n"

@@ -12,8 +12,8 @@ from campaigns.models import Webhook, WebhookDelivery
 from campaigns.notifications import hooks
 from tests import factories
 from tests.api import researcher_client
-from workers import roles
 from workers.models import AuditEntry
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/webhooks"

@@ -11,9 +11,10 @@ from rest_framework.test import APIClient
 
 from tests import factories
 from tests.api import agent_client, bearer, researcher_client
-from workers import lifecycle, roles
+from workers import lifecycle
 from workers.models import Worker
 from workers.tokens import hash_token
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 TOKEN = "/api/v1/workers/me/token"

@@ -11,8 +11,9 @@ from rest_framework.test import APIClient
 
 from tests import factories
 from tests.api import agent_client, researcher_client
-from workers import lifecycle, roles
+from workers import lifecycle
 from workers.models import AuditEntry
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 

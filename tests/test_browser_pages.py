@@ -14,8 +14,8 @@ from campaigns.clock import database_now
 from campaigns.models import Campaign
 from tests import factories
 from tests.browser import PATIENCE_SECONDS, fits, refresh, sign_in, wait_until, watch
-from workers import roles
 from workers.models import Worker
+from xeenet_site.web import roles
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route

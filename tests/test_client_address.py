@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import RequestFactory
 
-from campaigns.client_address import client_address
+from xeenet_site.web.client_address import client_address
 
 
 @pytest.mark.parametrize(

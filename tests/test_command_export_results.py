@@ -16,7 +16,7 @@ from django.db import connection
 from campaigns.exports import rows as export_rows
 from campaigns.models import Campaign
 from tests import factories
-from workers.csv_text import csv_lines
+from xeenet_site.web.csv_text import csv_lines
 
 pytestmark = pytest.mark.django_db
 

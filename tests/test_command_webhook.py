@@ -12,8 +12,8 @@ from django.core.management.base import CommandError
 from campaigns.models import PersonalToken, Webhook
 from campaigns.tokens import personal_tokens
 from tests import factories
-from workers import roles
 from workers.models import AuditEntry
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 URL = "https://8.8.8.8/hook"

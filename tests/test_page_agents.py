@@ -22,8 +22,8 @@ from campaigns.datasets import store_dataset
 from campaigns.models import Attempt, Campaign, PersonalToken
 from experiments import english_like_corpus
 from tests import factories
-from workers import roles
 from workers.tokens import PERSONAL_PREFIX, hash_token, new_token
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 

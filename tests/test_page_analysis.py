@@ -21,7 +21,7 @@ from campaigns.clock import database_now
 from campaigns.models import Campaign, ImportanceEstimate
 from campaigns.panels import PANELS
 from tests import factories
-from workers import roles
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 

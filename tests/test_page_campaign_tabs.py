@@ -11,8 +11,8 @@ from django.utils.html import escape
 from campaigns import lifecycle, steering
 from campaigns.models import Campaign
 from tests import factories
-from workers import roles
 from workers.protocol import FailureClass
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 

@@ -7,8 +7,8 @@ from django.urls import reverse
 from campaigns import lifecycle
 from campaigns.models import Campaign
 from tests import factories
-from workers import roles
 from workers.models import AuditEntry
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 

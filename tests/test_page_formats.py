@@ -4,9 +4,9 @@ import pytest
 from django.template import Context, Template
 
 from campaigns.models import AttemptOutcome, CampaignState, TaskState
-from campaigns.templatetags import xeenet
 from tests.factories import NOW, at
 from workers.models import WorkerState
+from xeenet_site.web import formats
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from workers.models import WorkerState
     ],
 )
 def test_a_duration_is_written_in_its_two_largest_units(seconds: float, words: str) -> None:
-    assert xeenet.duration(seconds) == words
+    assert formats.duration(seconds) == words
 
 
 @pytest.mark.parametrize(
@@ -35,38 +35,38 @@ def test_a_duration_is_written_in_its_two_largest_units(seconds: float, words: s
 def test_an_instant_is_written_relative_to_now_with_the_exact_time_on_hover(
     seconds: float, words: str
 ) -> None:
-    written = xeenet.ago(NOW, at(seconds))
+    written = formats.ago(NOW, at(seconds))
     assert f">{words}</time>" in written
     assert 'title="2026-01-05 12:00:00 UTC"' in written
 
 
 def test_an_instant_to_come_is_written_as_such() -> None:
-    assert ">in 1 m</time>" in xeenet.ago(at(60), NOW)
+    assert ">in 1 m</time>" in formats.ago(at(60), NOW)
 
 
 def test_val_bpb_has_four_decimals() -> None:
-    assert xeenet.bpb(3.2) == "3.2000"
+    assert formats.bpb(3.2) == "3.2000"
 
 
 def test_counts_have_thin_spaces() -> None:
-    assert xeenet.count(1_115_394) == "1\u202f115\u202f394"
+    assert formats.count(1_115_394) == "1\u202f115\u202f394"
 
 
 @pytest.mark.parametrize(("rate", "words"), [(0.416, "0.42"), (7.5, "7.5"), (1312.4, "1\u202f312")])
 def test_a_rate_has_as_many_digits_as_it_is_worth(rate: float, words: str) -> None:
-    assert xeenet.rate(rate) == words
+    assert formats.rate(rate) == words
 
 
 @pytest.mark.parametrize(("amount", "words"), [(999, "999 B"), (1_115_394, "1.12 MB")])
 def test_bytes_are_written_in_decimal_units(amount: int, words: str) -> None:
-    assert xeenet.size(amount) == words
+    assert formats.size(amount) == words
 
 
 @pytest.mark.parametrize(
     ("param", "words"), [(0.001248, "0.001248"), ("cosine", "cosine"), (True, "true"), (64, "64")]
 )
 def test_a_param_is_written_as_the_config_file_has_it(param: object, words: str) -> None:
-    assert xeenet.value(param) == words
+    assert formats.value(param) == words
 
 
 @pytest.mark.parametrize("name", ["bpb", "count", "duration", "rate", "decimals", "size"])
@@ -83,10 +83,10 @@ WORDS = {*CampaignState.values, *TaskState.values, *AttemptOutcome.values, *Work
 
 @pytest.mark.parametrize("state", sorted(WORDS))
 def test_every_state_and_outcome_has_a_chip_with_a_shape_and_a_word(state: str) -> None:
-    written = xeenet.chip(state)
+    written = formats.chip(state)
     assert f"</svg>{state}</span>" in written
     assert "<path" in written
 
 
 def test_the_text_of_a_chip_is_escaped() -> None:
-    assert "<b>" not in xeenet.chip("paused", "<b>", '"><b>')
+    assert "<b>" not in formats.chip("paused", "<b>", '"><b>')

@@ -15,7 +15,7 @@ from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS
 from experiments.config_generators import CharLMConfigGenerator
 from tests import factories
 from tests.campaign_form import FRAGMENT, HEADS, LR, WIDTH, edited, filled, names, posted, rows
-from workers import roles
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 

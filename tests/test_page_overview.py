@@ -20,9 +20,9 @@ from campaigns.scripts import steering as script_steering
 from experiments import catalog
 from tests import factories
 from workers import lifecycle as worker_lifecycle
-from workers import roles
 from workers.models import Worker
 from workers.protocol import FailureClass
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 

@@ -16,8 +16,8 @@ from experiments import catalog
 from tests import factories
 from tests.campaign_form import posted
 from tests.factories import NOW
-from workers import roles
 from workers.models import AuditEntry
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 OWN = catalog.script_source("train_char_lm")

@@ -14,8 +14,8 @@ from django.urls import reverse
 from campaigns.models import Webhook, WebhookDelivery
 from campaigns.notifications import delivery, hooks
 from tests import factories
-from workers import roles
 from workers.models import AuditEntry
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 

@@ -128,7 +128,8 @@ def test_a_second_ctrl_c_ends_the_patience(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the death signal is a feature of Linux")
 def test_children_stop_by_themselves_when_their_supervisor_is_killed(tmp_path: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from xeenet_site.running.processes import Supervisor\n"
+        "import os, sys; from pathlib import Path\n"
+        "from xeenet_site.running.processes import Supervisor\n"
         f"with Supervisor(Path({str(tmp_path)!r})) as supervisor:\n"
         "    sleeper = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
         "    print(supervisor.start('sleeper', sleeper, os.environ).pid, flush=True)\n"

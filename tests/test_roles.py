@@ -10,9 +10,9 @@ from campaigns import steering
 from campaigns.lifecycle import CampaignSpec, WrongState
 from campaigns.models import CampaignState
 from tests.factories import NOW, active_campaign, failed_task, user, worker
-from workers import roles
 from workers import steering as worker_steering
 from workers.models import AuditEntry, WorkerState
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 

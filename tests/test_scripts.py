@@ -20,8 +20,8 @@ from campaigns.scripts.steering import InvalidScript
 from experiments import catalog
 from tests import factories
 from tests.factories import NOW, at
-from workers import roles
 from workers.models import AuditEntry, Worker
+from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 OWN = catalog.script_source("train_char_lm")

@@ -11,6 +11,6 @@ class WorkersConfig(AppConfig):
     verbose_name = "Workers"
 
     def ready(self) -> None:
-        from workers.roles import install_roles
+        from xeenet_site.web.roles import install_roles
 
         post_migrate.connect(install_roles, sender=self)

@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 
-from workers import roles
 from workers.models import AuditEntry
+from xeenet_site.web import roles
 
 
 def name_of(actor: User | None) -> str:

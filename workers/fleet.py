@@ -13,8 +13,8 @@ from typing import Any, Final
 from django.core.cache import cache
 from django.db.models import Count, Q
 
-from workers.csv_text import csv_lines
 from workers.models import Worker, WorkerState
+from xeenet_site.web.csv_text import csv_lines
 
 RATE_WINDOW: Final = dt.timedelta(hours=1)
 MIX_WINDOW: Final = dt.timedelta(hours=24)

@@ -16,8 +16,9 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 
-from workers import audit, lifecycle, roles
+from workers import audit, lifecycle
 from workers.models import EnrolmentToken, Worker
+from xeenet_site.web import roles
 
 T = TypeVar("T")
 

@@ -14,11 +14,12 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from workers import fleet, roles, steering
+from workers import fleet, steering
 from workers.charts import MEASURES, median_speed, speed_over_time
 from workers.lifecycle import WorkerError
 from workers.models import EnrolmentToken, Worker, WorkerState
-from workers.pages import page_or_fragment, reading_page, signed_in, signed_in_user
+from xeenet_site.web import roles
+from xeenet_site.web.pages import page_or_fragment, reading_page, signed_in, signed_in_user
 
 WORKERS_PER_PAGE = 50
 PROGRAMS_SHOWN = 50

@@ -13,10 +13,10 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils.functional import LazyObject
 
-from campaigns.client_address import client_address
 from workers.models import Worker
 from workers.protocol import ErrorCode
 from xeenet_site import logs, metrics
+from xeenet_site.web.client_address import client_address
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 # What a proxy in front may have chosen; anything else is replaced, so that no line is forged.

@@ -140,7 +140,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "workers.pages.roles_context",
+                "xeenet_site.web.pages.roles_context",
             ],
         },
     },

@@ -24,11 +24,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from campaigns.client_address import client_address
 from campaigns.clock import database_now
-from workers import audit, roles
+from workers import audit
 from workers.models import AuditEntry
 from xeenet_site.models import SignInTry
+from xeenet_site.web import roles
+from xeenet_site.web.client_address import client_address
 
 logger = logging.getLogger(__name__)
 

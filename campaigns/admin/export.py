@@ -13,7 +13,7 @@ from tablib import Dataset
 
 from campaigns.exports.rows import MEASURED
 from campaigns.models import Result
-from workers.csv_text import csv_lines
+from xeenet_site.web.csv_text import csv_lines
 
 RELATED: Final = ("task__campaign", "attempt__worker")
 

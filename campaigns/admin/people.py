@@ -18,9 +18,10 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from campaigns.clock import database_now
 from campaigns.models import PersonalToken
 from campaigns.tokens import personal_tokens
-from workers import audit, roles
+from workers import audit
 from workers.admin_base import AuditedAdmin, HistoryAdmin
 from workers.tokens import PERSONAL_PREFIX, hash_token, new_token
+from xeenet_site.web import roles
 
 
 @admin.register(PersonalToken)

@@ -18,7 +18,7 @@ from campaigns.analysis.curves import load_progress
 from campaigns.analysis.seeds_of_point import Spread
 from campaigns.caching import cached_roughly
 from campaigns.models import Attempt, Campaign, Result, Task
-from campaigns.templatetags.xeenet import bpb, count, duration, value
+from xeenet_site.web.formats import bpb, count, duration, value
 
 LETTERS: Final = "ABCDE"
 MOST: Final = len(LETTERS)

@@ -8,7 +8,7 @@ from typing import Final
 from django.db.models import Count, F, Max, Prefetch, Q, prefetch_related_objects
 
 from campaigns.models import Attempt, ProgressPoint, Task
-from workers.csv_text import csv_lines
+from xeenet_site.web.csv_text import csv_lines
 
 MAX_CURVE_POINTS: Final = 2000
 _COLUMNS: Final = ("seq", "elapsed_seconds", "step", "tokens", "train_loss", "val_bpb")

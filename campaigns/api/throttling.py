@@ -17,8 +17,8 @@ from django.core.cache import caches
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from campaigns.client_address import client_address
 from workers.models import Worker
+from xeenet_site.web.client_address import client_address
 
 if TYPE_CHECKING:  # the settings name this module, so it is loaded before the views are
     from rest_framework.views import APIView

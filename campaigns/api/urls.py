@@ -19,9 +19,9 @@ from campaigns.api import views_tasks as tasks
 from campaigns.api import views_webhooks as webhooks
 from campaigns.api import views_worker as worker
 from campaigns.api import views_workers as fleet
-from campaigns.converters import SHA256
 from campaigns.panels import PANELS
 from workers import protocol
+from xeenet_site.web.converters import SHA256
 
 
 class PanelConverter(StringConverter):

@@ -21,9 +21,10 @@ from campaigns.api.serializers_requests import KnownFieldsSerializer
 from campaigns.clock import database_now
 from campaigns.models import PersonalToken
 from campaigns.tokens import personal_tokens
-from workers import audit, roles
+from workers import audit
 from workers.api.fields import StrictCharField
 from workers.models import AuditEntry
+from xeenet_site.web import roles
 
 
 class AccountSerializer(serializers.Serializer[Any]):

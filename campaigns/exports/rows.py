@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from campaigns.exports.statements import long_statement
 from campaigns.models import Campaign, Result
-from workers import csv_text
+from xeenet_site.web import csv_text
 
 CHUNK_ROWS: Final = 1_000
 # What a result says itself, under the names and in the order of every file and answer.

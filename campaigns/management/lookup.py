@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 
 from campaigns.lifecycle import InvalidCampaign, LifecycleError
 from campaigns.models import HEX_SHA256_LENGTH, Campaign, Package, Task
-from workers.plain_text import plain
+from xeenet_site.web.plain_text import plain
 
 # Fewer letters of a hash than these are easily two scripts'.
 _FEWEST_LETTERS = 8

@@ -17,8 +17,8 @@ from campaigns.models import Attempt, Campaign, ChangeSubject, Result, StateChan
 from campaigns.standings import leaderboard
 from campaigns.standings.board import Entry
 from campaigns.standings.progress import CampaignProgress
-from campaigns.templatetags.xeenet import duration
-from workers.plain_text import plain
+from xeenet_site.web.formats import duration
+from xeenet_site.web.plain_text import plain
 
 _WIDTH_WITHOUT_TERMINAL: Final = 160
 # A narrower one has no room for a column per param: they stand together in the last one.

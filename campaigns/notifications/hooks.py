@@ -19,7 +19,8 @@ from django.db.models import QuerySet
 
 from campaigns.models import Campaign, DeliveryState, Webhook, WebhookDelivery, WebhookEvent
 from campaigns.notifications.addresses import find_target
-from workers import audit, roles
+from workers import audit
+from xeenet_site.web import roles
 
 MAX_PER_OWNER: Final = 20
 

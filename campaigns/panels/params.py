@@ -23,7 +23,7 @@ from campaigns.panels.base import (
     nothing_to_compare,
     one_point,
 )
-from campaigns.templatetags.xeenet import duration
+from xeenet_site.web.formats import duration
 
 MAX_PARAMETERS: Final = 12
 # A job that has not answered by then needs an explanation.

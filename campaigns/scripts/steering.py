@@ -25,7 +25,8 @@ from campaigns.lifecycle import InvalidCampaign, WrongState
 from campaigns.models import MAX_REASON_LENGTH, Package, PackageOrigin
 from campaigns.scripts.source import MAX_NAME_CHARACTERS, name_problem, source_problems
 from experiments import catalog
-from workers import audit, roles
+from workers import audit
+from xeenet_site.web import roles
 
 _PYTHON_SUFFIX = re.compile(r"\.py\Z", re.IGNORECASE)
 # Who sent a script and who judged it, to be loaded with it.

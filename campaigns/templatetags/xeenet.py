@@ -1,210 +1,31 @@
-"""How numbers, times and states are written on every page.
-
-An unknown value is an em dash whose tooltip says why it is unknown; the filters that may meet one
-take that reason as their argument.
-"""
+"""Registers the formats of `xeenet_site.web.formats` for templates: `{% load xeenet %}`."""
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-from collections.abc import Callable
-from typing import Any, Final
-
 from django import template
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 
 from campaigns.models import FailureClass
+from xeenet_site.web import formats
 
 register = template.Library()
 
-# Narrow, and no line break inside a number.
-THIN_SPACE: Final = "\u202f"
-MINUTE: Final = 60
-HOUR: Final = 60 * MINUTE
-DAY: Final = 24 * HOUR
+for write in (
+    formats.told,
+    formats.bpb,
+    formats.count,
+    formats.duration,
+    formats.rate,
+    formats.percent,
+    formats.over_or_under,
+    formats.decimals,
+    formats.size,
+    formats.value,
+    formats.pretty_json,
+):
+    register.filter(write.__name__, write)
 
-# What a state or outcome looks like: colour (a class of the style sheet) and shape.
-_CHIPS: Final[dict[str, tuple[str, str]]] = {
-    "draft": ("pending", "dashed"),
-    "pending": ("pending", "ring"),
-    "active": ("running", "play"),
-    "leased": ("running", "play"),
-    "running": ("running", "play"),
-    "paused": ("late", "bars"),
-    "draining": ("late", "bars"),
-    "completed": ("completed", "tick"),
-    "online": ("completed", "disc"),
-    "offline": ("pending", "ring"),
-    "failed": ("failed", "cross"),
-    "diverged": ("failed", "rise"),
-    "lost": ("late", "diamond"),
-    "late": ("late", "diamond"),
-    "released": ("late", "back"),
-    "cancelled": ("pending", "slash"),
-    "disabled": ("pending", "slash"),
-    "simulated": ("simulated", "wave"),
-}
-
-# Paths in a box of 10 × 10, drawn as lines.
-_SHAPES: Final[dict[str, str]] = {
-    "dashed": "M5 1A4 4 0 0 1 8 2M9 5A4 4 0 0 1 7 8M4 9A4 4 0 0 1 1 7M1 4A4 4 0 0 1 3 2",
-    "ring": "M5 1.2A3.8 3.8 0 1 1 4.99 1.2",
-    "disc": "M5 3A2 2 0 1 1 4.99 3M5 4A1 1 0 1 1 4.99 4",
-    "play": "M3 1.5L8.2 5L3 8.5Z",
-    "bars": "M3.2 1.5V8.5M6.8 1.5V8.5",
-    "tick": "M1.4 5.4L4 8L8.8 2.2",
-    "cross": "M2 2L8 8M8 2L2 8",
-    "rise": "M1 8.5C5 8.5 6.5 6.5 7.5 1.5M5.4 3.2L7.6 1.2L9 3.8",
-    "diamond": "M5 1L9 5L5 9L1 5Z",
-    "back": "M8.8 5H1.6M4.4 2L1.4 5L4.4 8",
-    "slash": "M5 1.2A3.8 3.8 0 1 1 4.99 1.2M2.4 7.6L7.6 2.4",
-    "wave": "M1 5C2.3 1.5 3.7 1.5 5 5S7.7 8.5 9 5",
-}
-
-
-@register.simple_tag
-def unknown(why: str) -> SafeString:
-    """Write an em dash that says on hover why there is no value."""
-    return format_html('<abbr class="soft" title="{}">—</abbr>', why)
-
-
-@register.filter
-def told(text: str | None) -> str:
-    """Write what an agent told about its machine."""
-    return text or unknown("its agent did not tell")
-
-
-def _number_filter(write: Callable[[Any], str]) -> Callable[..., str]:
-    """Register a filter that takes the reason to show where there is no number."""
-
-    # Not functools.wraps: templates would then count the arguments of `write`.
-    @register.filter(name=write.__name__)
-    def filtered(number: float | str | None, why: str = "not known yet") -> str:
-        # A template resolves what is missing along the way to "".
-        return unknown(why) if number is None or number == "" else write(number)
-
-    filtered.__doc__ = write.__doc__
-    return filtered
-
-
-@_number_filter
-def bpb(number: float) -> str:
-    """Write bits per byte with 4 decimals: 3.2187."""
-    return f"{number:.4f}"
-
-
-@_number_filter
-def count(number: int) -> str:
-    """Write a whole number with thin spaces: 1 115 394."""
-    return f"{number:,}".replace(",", THIN_SPACE)
-
-
-@_number_filter
-def duration(seconds: float) -> str:
-    """Write seconds in the two largest units: 0.42 s, 9.8 s, 1 m 12 s, 3 h 05 m, 2 d 4 h."""
-    if seconds < 1:
-        return f"{seconds:.2g} s"
-    # Rounded first: 59.97 s must not come out as "60 s".
-    if round(seconds, 1) < MINUTE:
-        return f"{round(seconds, 1):g} s"
-    whole = round(seconds)
-    if whole < HOUR:
-        return f"{whole // MINUTE} m {whole % MINUTE:02} s"
-    if whole < DAY:
-        return f"{whole // HOUR} h {whole % HOUR // MINUTE:02} m"
-    return f"{whole // DAY} d {whole % DAY // HOUR} h"
-
-
-@_number_filter
-def rate(per_hour: float) -> str:
-    """Write a rate per hour: 0.42, 7.5, 312."""
-    return f"{per_hour:.2g}" if per_hour < 10 else count(round(per_hour))
-
-
-@_number_filter
-def percent(share: float) -> str:
-    """Write a share in percent: 0.4 %, 12 %; what is not all is never 100 %."""
-    whole = 100 * share
-    if 0 < whole < 10 or 99 < whole < 100:
-        return f"{min(max(whole, 0.1), 99.9):.1f} %"
-    return f"{whole:.0f} %"
-
-
-@_number_filter
-def over_or_under(seconds: float) -> str:
-    """Write a difference between durations: 1.8 s over, 0.9 s under."""
-    return f"{duration(abs(seconds))} {'over' if seconds >= 0 else 'under'}"
-
-
-@_number_filter
-def decimals(number: float) -> str:
-    """Write a loss or the like with 4 significant digits: 2.346."""
-    return f"{number:.4g}"
-
-
-@_number_filter
-def size(amount: float) -> str:
-    """Write bytes in decimal units: 1.12 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.3g} {unit}"
-        amount /= 1000
-    return f"{amount:.3g} TB"
-
-
-@register.filter
-def value(param: Any) -> str:
-    """Write one sampled value as the config file would: 0.001248, cosine, true."""
-    return param if isinstance(param, str) else json.dumps(param)
-
-
-@register.filter
-def pretty_json(data: Any) -> str:
-    """Write JSON data with indents; the template escapes it."""
-    return json.dumps(data, indent=2, ensure_ascii=False)
-
-
-@register.simple_tag
-def ago(when: dt.datetime | None, now: dt.datetime, why: str = "never") -> SafeString:
-    """Write an instant relative to `now`, with the exact UTC time on hover."""
-    if when is None:
-        return unknown(why)
-    seconds = (now - when).total_seconds()
-    if abs(seconds) < 2:
-        words = "now"
-    else:
-        amount = _one_unit(abs(seconds))
-        words = f"{amount} ago" if seconds > 0 else f"in {amount}"
-    return format_html(
-        '<time class="nowrap" datetime="{}" title="{}">{}</time>',
-        when.isoformat(),
-        f"{when:%Y-%m-%d %H:%M:%S} UTC",
-        words,
-    )
-
-
-def _one_unit(seconds: float) -> str:
-    for unit, length in (("d", DAY), ("h", HOUR), ("m", MINUTE)):
-        if seconds >= length:
-            return f"{int(seconds // length)} {unit}"
-    return f"{int(seconds)} s"
-
-
-@register.simple_tag
-def chip(state: str, text: str = "", title: str = "") -> SafeString:
-    """Write a state or outcome as a coloured word with a shape: never colour alone."""
-    tone, shape = _CHIPS[state]
-    return format_html(
-        '<span class="chip {}" title="{}"><svg viewBox="0 0 10 10" aria-hidden="true" fill="none" '
-        'stroke="currentColor" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round">'
-        '<path d="{}"/></svg>{}</span>',
-        tone,
-        title,
-        _SHAPES[shape],
-        text or state,
-    )
+for tag in (formats.unknown, formats.ago, formats.chip):
+    register.simple_tag(tag)
 
 
 @register.filter

@@ -17,9 +17,9 @@ from django.views.decorators.http import require_POST
 from campaigns.clock import database_now
 from campaigns.models import Package, PersonalToken
 from campaigns.tokens import personal_tokens
-from workers import roles
 from workers.models import AuditEntry
-from workers.pages import page_or_fragment, signed_in, signed_in_user
+from xeenet_site.web import roles
+from xeenet_site.web.pages import page_or_fragment, signed_in, signed_in_user
 
 ENTRIES_PER_PAGE = 50
 # What an entry's target is called in AuditEntry.target_kind, and the page that shows it.

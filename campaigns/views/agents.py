@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from campaigns.models import Campaign, CampaignState
-from workers.pages import reading_page
+from xeenet_site.web.pages import reading_page
 
 # What the examples name while there is no campaign yet.
 NO_CAMPAIGN = 1

@@ -18,8 +18,8 @@ from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignState, Result
 from campaigns.panels import ATTEMPT_PANELS, PANELS, Chart, Panel, Subject, panel, table
 from campaigns.views.head import head_context, shown_campaign
-from workers.csv_text import csv_lines
-from workers.pages import reading_page, wants_fragment
+from xeenet_site.web.csv_text import csv_lines
+from xeenet_site.web.pages import reading_page, wants_fragment
 
 TABLE_ROWS: Final = 100
 

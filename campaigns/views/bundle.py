@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404
 from campaigns.analysis.curves import csv_of
 from campaigns.exports.bundles import bundle_name, task_bundle
 from campaigns.models import Task
-from workers.pages import reading_page, signed_in
+from xeenet_site.web.pages import reading_page, signed_in
 
 
 def _with_campaign() -> QuerySet[Task]:

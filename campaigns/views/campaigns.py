@@ -15,7 +15,7 @@ from campaigns.models import Campaign, CampaignState
 from campaigns.standings.summaries import summarise, with_best
 from campaigns.views.head import LIVE_STATES
 from campaigns.views.table_heads import CAMPAIGN_HEADS, columns, known_sort
-from workers.pages import page_or_fragment, reading_page
+from xeenet_site.web.pages import page_or_fragment, reading_page
 
 CAMPAIGNS_PER_PAGE: Final = 20
 _NEWEST_FIRST: Final = "-created"

@@ -18,8 +18,8 @@ from campaigns.charts_compare import (
 )
 from campaigns.clock import database_now
 from campaigns.models import CampaignState, TaskState
-from workers.csv_text import csv_lines
-from workers.pages import page_or_fragment, reading_page
+from xeenet_site.web.csv_text import csv_lines
+from xeenet_site.web.pages import page_or_fragment, reading_page
 
 MAX_ID = 2**63 - 1
 AXES = {"tasks": TASK_AXES, "campaigns": CAMPAIGN_AXES}

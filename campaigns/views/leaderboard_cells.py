@@ -16,8 +16,8 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from campaigns.standings.board import Line, Standing
-from campaigns.templatetags.xeenet import bpb, chip, count, duration, unknown, value
 from campaigns.views.table_heads import PARAMS_ON_A_PHONE
+from xeenet_site.web.formats import bpb, chip, count, duration, unknown, value
 
 _SUBSET: Final = mark_safe(
     ' <abbr title="Evaluated on a fixed subset: the whole validation split did not fit in the '

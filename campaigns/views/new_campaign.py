@@ -18,8 +18,8 @@ from campaigns.scripts import steering as script_steering
 from campaigns.search.editor import SCALES, TYPES, SpaceEditor
 from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS, UnreadableSpace, read_space
 from campaigns.views.new_campaign_form import CampaignForm, space_text, values_of
-from workers import roles
-from workers.pages import reading_page, signed_in, signed_in_user, wants_fragment
+from xeenet_site.web import roles
+from xeenet_site.web.pages import reading_page, signed_in, signed_in_user, wants_fragment
 
 
 @signed_in

@@ -13,7 +13,7 @@ from campaigns.standings.champions import latest_champions
 from campaigns.standings.summaries import summarise
 from campaigns.views.table_heads import CAMPAIGN_HEADS, columns
 from workers.models import Worker
-from workers.pages import page_or_fragment, reading_page
+from xeenet_site.web.pages import page_or_fragment, reading_page
 
 CAMPAIGNS_SHOWN: Final = 8
 

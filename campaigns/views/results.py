@@ -27,7 +27,7 @@ from campaigns.views.head import head_context, shown_campaign
 from campaigns.views.leaderboard_cells import Cells, cells
 from campaigns.views.table_heads import Head, columns, known_sort, leaderboard_heads
 from experiments import catalog
-from workers.pages import page_or_fragment, reading_page
+from xeenet_site.web.pages import page_or_fragment, reading_page
 
 # A screen or two; drawing twice as many rows takes nearly twice the time.
 ROWS_PER_PAGE: Final = 50

@@ -23,8 +23,8 @@ from campaigns.scripts import steering as script_steering
 from campaigns.scripts.source import MAX_NAME_CHARACTERS, MAX_SCRIPT_BYTES
 from campaigns.views.verbs import reason_in
 from experiments import catalog
-from workers import roles
-from workers.pages import reading_page, signed_in, signed_in_user
+from xeenet_site.web import roles
+from xeenet_site.web.pages import reading_page, signed_in, signed_in_user
 
 SCRIPTS_PER_PAGE = 30
 CAMPAIGNS_SHOWN = 20

@@ -16,7 +16,7 @@ from campaigns.standings import contributions
 from campaigns.standings.task_counts import failed_by_class, tasks_by_state
 from campaigns.views.head import head_context, shown_campaign
 from campaigns.views.table_heads import Head, columns, known_sort
-from workers.pages import page_or_fragment, reading_page
+from xeenet_site.web.pages import page_or_fragment, reading_page
 
 TASKS_PER_PAGE: Final = 50
 EVENTS_PER_PAGE: Final = 50

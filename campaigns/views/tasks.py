@@ -20,7 +20,7 @@ from campaigns.models import (
     Task,
     TaskState,
 )
-from workers.pages import page_or_fragment, reading_page, signed_in, signed_in_user
+from xeenet_site.web.pages import page_or_fragment, reading_page, signed_in, signed_in_user
 
 # Failures of the worker are free for the task, so it may have any number of attempts.
 ATTEMPTS_SHOWN = 50

@@ -13,7 +13,7 @@ from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.models import MAX_REASON_LENGTH, Campaign
 from campaigns.views.head import VERBS
-from workers.pages import signed_in, signed_in_user
+from xeenet_site.web.pages import signed_in, signed_in_user
 
 # The verbs whose dialogs ask why.
 ASK_WHY: Final = frozenset({"pause", "cancel"})

@@ -22,8 +22,8 @@ from campaigns.models import Campaign, DeliveryState, Webhook, WebhookDelivery, 
 from campaigns.notifications import hooks
 from campaigns.notifications.addresses import AddressRefused, NameUnknown
 from campaigns.notifications.delivery import MAX_TRIES, SIGNATURE_HEADER
-from workers import roles
-from workers.pages import page_or_fragment, signed_in, signed_in_user
+from xeenet_site.web import roles
+from xeenet_site.web.pages import page_or_fragment, signed_in, signed_in_user
 
 DELIVERIES_PER_PAGE = 30
 

@@ -22,7 +22,7 @@ from campaigns.models import Attempt, Campaign, Package, PersonalToken, Webhook
 from tests import factories
 from tests.api import agent_client, researcher_client
 from workers import lifecycle as worker_lifecycle
-from workers import roles
+from xeenet_site.web import roles
 
 PEOPLE: Final = ("viewer", "researcher", "owner", "operator", "staff", "superuser")
 WORKERS: Final = ("worker", "other worker", "disabled worker")

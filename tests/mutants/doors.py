@@ -166,7 +166,7 @@ DOORS: Final = (
     ),
     Mutant(
         "texts: a spreadsheet runs what a cell says",
-        "workers/csv_text.py",
+        "xeenet_site/web/csv_text.py",
         "    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):",
         "    if False:",
         ("tests/test_command_export_results.py", "-k", "spreadsheet_would_run"),

@@ -15,8 +15,8 @@ from campaigns.api.views_analysis import check_subject, panel_data
 from campaigns.management.lookup import campaign_or_error
 from campaigns.models import Campaign
 from campaigns.panels import PANELS
-from workers.csv_text import csv_lines
-from workers.plain_text import plain
+from xeenet_site.web.csv_text import csv_lines
+from xeenet_site.web.plain_text import plain
 
 
 class Command(BaseCommand):

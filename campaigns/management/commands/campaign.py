@@ -29,7 +29,7 @@ from campaigns.models import (
 from campaigns.standings import contributions, leaderboard
 from campaigns.standings.progress import campaign_progress
 from campaigns.standings.summaries import with_best
-from workers.plain_text import plain
+from xeenet_site.web.plain_text import plain
 
 EVENTS: Final = 100
 

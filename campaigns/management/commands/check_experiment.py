@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from campaigns.scripts.contract import check_script
-from workers.plain_text import plain
+from xeenet_site.web.plain_text import plain
 
 
 class Command(BaseCommand):

@@ -19,8 +19,8 @@ from campaigns.management.lookup import say_what_is_refused, script_or_error, us
 from campaigns.search.samplers import SAMPLERS
 from campaigns.search.sweep_files import ImportedSpace, UnreadableSpace, read_space
 from experiments import catalog
-from workers.plain_text import plain
 from workers.protocol import IsolationTier
+from xeenet_site.web.plain_text import plain
 
 
 class Command(BaseCommand):

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 from campaigns.clock import database_now
 from campaigns.health import concerns, health, live_campaigns
 from campaigns.standings.champions import latest_champions
-from workers.plain_text import plain
+from xeenet_site.web.plain_text import plain
 
 
 class Command(BaseCommand):

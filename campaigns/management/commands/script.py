@@ -13,7 +13,7 @@ from campaigns.management.lookup import say_what_is_refused, script_or_error
 from campaigns.models import Package
 from campaigns.scripts import steering as script_steering
 from campaigns.scripts.source import MAX_SCRIPT_BYTES
-from workers.plain_text import plain
+from xeenet_site.web.plain_text import plain
 
 
 class Command(BaseCommand):

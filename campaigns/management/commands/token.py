@@ -11,7 +11,7 @@ from campaigns.clock import database_now
 from campaigns.management.lookup import user_or_error
 from campaigns.models import PersonalToken
 from campaigns.tokens import personal_tokens
-from workers.plain_text import plain
+from xeenet_site.web.plain_text import plain
 
 
 class Command(BaseCommand):

@@ -13,7 +13,7 @@ from campaigns.management.lookup import campaign_or_error, user_or_error
 from campaigns.models import DeliveryState, Webhook, WebhookDelivery, WebhookEvent
 from campaigns.notifications import hooks
 from campaigns.notifications.addresses import AddressRefused, NameUnknown
-from workers.plain_text import plain
+from xeenet_site.web.plain_text import plain
 
 
 class Command(BaseCommand):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from workers import fleet, lifecycle, steering
 from workers.models import EnrolmentToken, Worker, WorkerState
-from workers.plain_text import plain
+from xeenet_site.web.plain_text import plain
 
 
 class Command(BaseCommand):

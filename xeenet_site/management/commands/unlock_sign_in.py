@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand
 
 from campaigns.clock import database_now
 from campaigns.management.lookup import user_or_error
-from workers.plain_text import plain
 from xeenet_site.sign_in import end_lock
+from xeenet_site.web.plain_text import plain
 
 
 class Command(BaseCommand):
