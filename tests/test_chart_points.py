@@ -1,4 +1,4 @@
-"""campaigns.chart_points: what the best-so-far chart draws of a campaign."""
+"""campaigns.charts.points: what the best-so-far chart draws of a campaign."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from campaigns import lifecycle
-from campaigns.chart_points import chart_points
+from campaigns.charts.points import chart_points
 from tests.factories import active_campaign, at, claim_one, fail, run, worker
 
 pytestmark = pytest.mark.django_db

@@ -1,6 +1,6 @@
 """Two to five tasks or campaigns side by side: what differs, and what each reached.
 
-A comparison is data for a table; the figure is in `campaigns.charts_compare`.
+A comparison is data for a table; the figure is in `campaigns.charts.compare`.
 """
 
 from __future__ import annotations

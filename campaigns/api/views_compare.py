@@ -19,12 +19,7 @@ from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
 from campaigns.api.serializers import SpreadSerializer
-from campaigns.charts_compare import (
-    CAMPAIGN_AXES,
-    TASK_AXES,
-    campaign_series,
-    task_series,
-)
+from campaigns.charts.compare import CAMPAIGN_AXES, TASK_AXES, campaign_series, task_series
 from campaigns.models import Campaign, Task
 
 FEWEST: Final = 2

@@ -11,7 +11,7 @@ from typing import Any, Final
 from campaigns.analysis.axes import Axis, axes_of
 from campaigns.analysis.effects import Effect, effect_of
 from campaigns.analysis.runs import Run, Runs, evenly, read_runs
-from campaigns.charts import Figure
+from campaigns.charts.figures import Figure
 from campaigns.models import Campaign
 
 MAX_POINTS: Final = 2_000

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Final
 
-from campaigns import charts_params
 from campaigns.analysis import estimates
 from campaigns.analysis.axes import Axis
 from campaigns.analysis.effects import Effect
@@ -14,6 +13,7 @@ from campaigns.analysis.estimates import Estimate
 from campaigns.analysis.importance import MAX_RUNS, MIN_RESULTS, RESAMPLES, SHUFFLES
 from campaigns.analysis.runs import Run, evenly
 from campaigns.analysis.surface import surface
+from campaigns.charts import params as charts_params
 from campaigns.panels.base import (
     MAX_POINTS,
     Chart,

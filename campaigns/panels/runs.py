@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from campaigns import charts_params, charts_runs
 from campaigns.analysis import attempts, distribution
 from campaigns.analysis.runs import Run, evenly
+from campaigns.charts import params as charts_params
+from campaigns.charts import runs as charts_runs
 from campaigns.panels.base import MAX_POINTS, Chart, Panel, Subject, Table, too_few_runs
 
 MAX_CONFIGS: Final = 100

@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from campaigns.analysis import comparison
-from campaigns.charts_compare import (
+from campaigns.charts.compare import (
     CAMPAIGN_AXES,
     TASK_AXES,
     Series,

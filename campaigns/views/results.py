@@ -13,8 +13,8 @@ from django.shortcuts import get_object_or_404
 from django.utils.html import json_script
 
 from campaigns.caching import cached_roughly
-from campaigns.chart_points import chart_points
-from campaigns.charts import best_so_far
+from campaigns.charts.best_so_far import best_so_far
+from campaigns.charts.points import chart_points
 from campaigns.clock import database_now
 from campaigns.design.previews import preview
 from campaigns.exports import rows as export_rows

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 from campaigns import lifecycle, steering
 from campaigns.analysis import seeds_of_point
 from campaigns.analysis.curves import load_progress
-from campaigns.charts import learning_curve
+from campaigns.charts.learning_curve import learning_curve
 from campaigns.clock import database_now
 from campaigns.models import (
     Attempt,

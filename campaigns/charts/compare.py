@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, Final
 
 from campaigns.analysis.comparison import CampaignColumn, TaskColumn
-from campaigns.charts import Figure
+from campaigns.charts.figures import Figure
 
 _DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
 _CHART_PIXELS: Final = 260

@@ -1,6 +1,6 @@
 """Charts of results against params: importance, effects, slice, parallel coordinates, contour.
 
-Figures as in `campaigns.charts`: plain JSON, colours as names of CSS variables, texts escaped.
+Figures as in `campaigns.charts.figures`: plain JSON, CSS variables as colours, escaped texts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from campaigns.analysis.effects import Cell, Effect
 from campaigns.analysis.importance import MIN_PER_LEVEL, Importance
 from campaigns.analysis.runs import Run
 from campaigns.analysis.surface import Surface
-from campaigns.charts import MEASURED, SOFT, Figure
+from campaigns.charts.figures import MEASURED, SOFT, Figure
 
 MAX_LABEL: Final = 18
 HEIGHT_OF_A_ROW: Final = 34

@@ -1,4 +1,4 @@
-"""Charts of runs and attempts: distribution, repeats, timeline, endings. See `campaigns.charts`."""
+"""Charts of runs and attempts: distribution, repeats, timeline, endings."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from django.urls import reverse
 
 from campaigns.analysis.attempts import Ending, Span
 from campaigns.analysis.distribution import Replicates
-from campaigns.charts import FAILED, MEASURED, SIMULATED, SOFT, Figure
-from campaigns.charts_params import HEIGHT_OF_A_ROW, VALUE_TITLE
+from campaigns.charts.figures import FAILED, MEASURED, SIMULATED, SOFT, Figure
+from campaigns.charts.params import HEIGHT_OF_A_ROW, VALUE_TITLE
 from campaigns.models import AttemptOutcome, FailureClass
 from xeenet_site.web.formats import duration
 

@@ -1,0 +1,95 @@
+"""The learning curve of a task: what its attempts reported while training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from campaigns.charts.figures import MEASURED, SOFT, Figure
+from campaigns.models import Attempt, ProgressPoint
+from xeenet_site.web.formats import bpb, duration
+
+NATS_PER_BIT: Final = math.log(2)
+
+
+def learning_curve(attempts: Iterable[Attempt]) -> Figure | None:
+    """Draw what the attempts reported while training; None with fewer than two points.
+
+    `attempts` come newest first with their progress loaded. The newest is drawn in full, older
+    ones pale. The training loss is converted from nats to bits per byte, to share the axis.
+    """
+    data: list[Figure] = []
+    annotations: list[Figure] = []
+    for attempt in attempts:
+        points = list(attempt.progress.all())
+        newest = not data
+        val = [(p.elapsed_seconds, p.val_bpb, p) for p in points if p.val_bpb is not None]
+        train = [
+            (p.elapsed_seconds, p.train_loss / NATS_PER_BIT, p)
+            for p in points
+            if p.train_loss is not None
+        ]
+        for label, series, colour in (("training", train, SOFT), ("validation", val, MEASURED)):
+            if len(series) < 2:
+                continue
+            data.append(_curve(series, label, colour, attempt.number, opacity=1 if newest else 0.3))
+            if newest:
+                annotations.append(_end_label(label, colour, series[-1][0], series[-1][1]))
+    if not data:
+        return None
+    # The two curves often end close to each other: half a line up and down keeps both readable.
+    ends = sorted(annotations, key=lambda one: float(one["y"]))
+    for end, shift in zip(ends, (-7, 7), strict=False):
+        end["yshift"] = shift
+    return {
+        "data": data,
+        "layout": {
+            "xaxis": {
+                "title": {"text": "Seconds since the script started"},
+                "rangemode": "tozero",
+                "showgrid": False,
+            },
+            "yaxis": {"title": {"text": "bits/byte"}, "tickformat": ".2f", "nticks": 7},
+            "annotations": annotations,
+            "margin": {"r": 80},
+        },
+    }
+
+
+def _curve(
+    series: Sequence[tuple[float, float, ProgressPoint]],
+    label: str,
+    colour: str,
+    attempt: int,
+    opacity: float,
+) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": [x for x, _, _ in series],
+        "y": [y for _, y, _ in series],
+        "line": {"color": colour, "width": 2 if label == "validation" else 1},
+        "marker": {"color": colour, "size": 5 if label == "validation" else 3},
+        "opacity": opacity,
+        "customdata": [
+            {
+                "text": f"<b>{label} {bpb(y)}</b><br>step {p.step}, {duration(x)}"
+                f"<br>attempt {attempt}"
+            }
+            for x, y, p in series
+        ],
+        "hovertemplate": "%{customdata.text}<extra></extra>",
+    }
+
+
+def _end_label(label: str, colour: str, x: float, y: float) -> Figure:
+    return {
+        "text": label,
+        "x": x,
+        "y": y,
+        "xanchor": "left",
+        "xshift": 6,
+        "showarrow": False,
+        "font": {"color": colour, "size": 12},
+    }
