@@ -12,8 +12,8 @@ from rest_framework import exceptions
 from rest_framework.test import APIClient
 
 from campaigns import lifecycle
-from campaigns.api import views
 from campaigns.api.errors import exception_handler
+from campaigns.api.views import campaigns
 from campaigns.lifecycle import errors as lifecycle_errors
 from tests.api import agent_client, researcher_client
 from workers import lifecycle as worker_lifecycle
@@ -71,7 +71,7 @@ def test_a_database_that_is_away_asks_to_come_again_and_keeps_its_secrets(
     def away() -> Any:
         raise error('connection to server at "10.0.0.5", user "xeenet" failed')
 
-    monkeypatch.setattr(views, "_campaigns", away)
+    monkeypatch.setattr(campaigns, "_campaigns", away)
 
     answer = APIClient().get("/api/v1/campaigns")
 

@@ -19,7 +19,7 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from campaigns.api import views
+from campaigns.api.views import campaigns
 from campaigns.models import PersonalToken, WebhookEvent
 from campaigns.notifications import hooks
 from tests import factories
@@ -143,7 +143,7 @@ def test_an_error_is_written_with_its_traceback_and_the_id(
     def broken() -> Any:
         raise KeyError("x")
 
-    monkeypatch.setattr(views, "_campaigns", broken)
+    monkeypatch.setattr(campaigns, "_campaigns", broken)
     answer = Client(raise_request_exception=False).get("/api/v1/campaigns")
     found = next(line for line in lines(log) if "exception" in line)
     assert found["request_id"] == answer["X-Request-ID"]
@@ -218,7 +218,7 @@ def test_no_secret_is_in_the_log_whatever_is_asked_and_whatever_fails(
     for token in (worker_token, personal, invitation, "xw_" + "unknown" * 6):
         drive(bearer(token), invitation)
     for error in (KeyError(personal), OperationalError(f"password={PASSWORD}x failed")):
-        monkeypatch.setattr(views, "_campaigns", raising(error))
+        monkeypatch.setattr(campaigns, "_campaigns", raising(error))
         Client(raise_request_exception=False).get(
             "/api/v1/campaigns", headers={"Authorization": f"Bearer {personal}"}
         )

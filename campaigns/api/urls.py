@@ -3,22 +3,24 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from campaigns.api import views as research
-from campaigns.api import views_account as account
-from campaigns.api import views_agent as agent
-from campaigns.api import views_analysis as analysis
-from campaigns.api import views_compare as compare
-from campaigns.api import views_design as design
-from campaigns.api import views_invitations as invitations
-from campaigns.api import views_journal as journal
-from campaigns.api import views_overview as overview
-from campaigns.api import views_results as results
-from campaigns.api import views_runs as runs
-from campaigns.api import views_scripts as scripts
-from campaigns.api import views_tasks as tasks
-from campaigns.api import views_webhooks as webhooks
-from campaigns.api import views_worker as worker
-from campaigns.api import views_workers as fleet
+from campaigns.api.views import (
+    account,
+    analysis,
+    compare,
+    invitations,
+    journal,
+    overview,
+    results,
+    runs,
+    scripts,
+    tasks,
+    webhooks,
+    worker,
+)
+from campaigns.api.views import agents as agent
+from campaigns.api.views import campaigns as research
+from campaigns.api.views import new_campaign as design
+from campaigns.api.views import workers as fleet
 from campaigns.panels import PANELS
 from workers import protocol
 from xeenet_site.web.converters import SHA256

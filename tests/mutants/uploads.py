@@ -110,14 +110,14 @@ UPLOADS: Final = (
     ),
     Mutant(
         "download: a worker fetches what no task of its own needs",
-        "campaigns/api/views_agent.py",
+        "campaigns/api/views/agents.py",
         "            if not request.auth.leased_tasks.filter(**wanted).exists():\n",
         "            if not wanted:\n",
         ("tests/test_api_downloads.py", "-k", "no_task_of_its_own"),
     ),
     Mutant(
         "download: a withdrawn script is still sent",
-        "campaigns/api/views_agent.py",
+        "campaigns/api/views/agents.py",
         "        if isinstance(request.auth, Worker) and not package.may_run:\n",
         "        if False:\n",
         ("tests/test_api_scripts.py", "-k", "withdrawn"),

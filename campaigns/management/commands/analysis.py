@@ -11,7 +11,7 @@ from rest_framework.exceptions import ValidationError
 
 from campaigns.analysis import estimates
 from campaigns.api.errors import error_text
-from campaigns.api.views_analysis import check_subject, panel_data
+from campaigns.api.views.analysis import check_subject, panel_data
 from campaigns.management.lookup import campaign_or_error
 from campaigns.models import Campaign
 from campaigns.panels import PANELS

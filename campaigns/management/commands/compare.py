@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rest_framework.exceptions import APIException
 
 from campaigns.api.errors import error_text
-from campaigns.api.views_compare import CompareQuerySerializer, compared
+from campaigns.api.views.compare import CompareQuerySerializer, compared
 
 
 class Command(BaseCommand):

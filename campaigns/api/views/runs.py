@@ -22,7 +22,7 @@ from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import made, person
 from campaigns.api.serializers import TaskDetailSerializer
-from campaigns.api.views_tasks import TaskVerbView, task_detail
+from campaigns.api.views.tasks import TaskVerbView, task_detail
 from campaigns.clock import database_now
 from campaigns.exports.bundles import bundle_name, task_bundle
 from campaigns.models import ProgressPoint, Task

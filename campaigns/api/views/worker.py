@@ -16,7 +16,7 @@ from campaigns.api.filters import Cursor, WorkerAttemptFilter
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.serializers import AttemptOfCampaignSerializer
-from campaigns.api.views_workers import FleetWorkerSerializer
+from campaigns.api.views.workers import FleetWorkerSerializer
 from campaigns.clock import database_now
 from campaigns.models import Attempt, AttemptOutcome
 from workers import fleet

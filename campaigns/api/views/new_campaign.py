@@ -25,7 +25,7 @@ from campaigns.api.serializers_requests import (
     CampaignSpecSerializer,
     KnownFieldsSerializer,
 )
-from campaigns.api.views import campaign_detail
+from campaigns.api.views.campaigns import campaign_detail
 from campaigns.clock import database_now
 from campaigns.design import previews
 from campaigns.design.cloning import spec_of
