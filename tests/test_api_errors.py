@@ -71,7 +71,7 @@ def test_a_database_that_is_away_asks_to_come_again_and_keeps_its_secrets(
     def away() -> Any:
         raise error('connection to server at "10.0.0.5", user "xeenet" failed')
 
-    monkeypatch.setattr(campaigns, "_campaigns", away)
+    monkeypatch.setattr(campaigns, "campaigns_with_best", away)
 
     answer = APIClient().get("/api/v1/campaigns")
 

@@ -87,7 +87,7 @@ def test_other_errors_of_the_database_are_the_requests_and_stand_in_the_log(
     status: int,
     words: str,
 ) -> None:
-    monkeypatch.setattr(campaigns, "_campaigns", failing_with(error))
+    monkeypatch.setattr(campaigns, "campaigns_with_best", failing_with(error))
     answer = APIClient().get("/api/v1/campaigns")
     assert answer.status_code == status
     assert words in answer.json()["message"]
@@ -112,7 +112,7 @@ def test_an_agent_that_lost_a_race_is_asked_to_try_again_and_keeps_its_result(
 def test_a_bug_stays_a_500_in_json_over_the_api_and_a_page_elsewhere(
     monkeypatch: pytest.MonkeyPatch, client: Client
 ) -> None:
-    monkeypatch.setattr(campaigns, "_campaigns", failing_with(KeyError("x")))
+    monkeypatch.setattr(campaigns, "campaigns_with_best", failing_with(KeyError("x")))
     answer = client.get("/api/v1/campaigns")
     assert (answer.status_code, answer.json()["code"]) == (500, "server_error")
     monkeypatch.setattr("campaigns.views.overview.page_or_fragment", failing_with(KeyError("x")))
@@ -158,7 +158,7 @@ def limited(transactional_db: None) -> Iterator[None]:
 
 def ask_while(monkeypatch: pytest.MonkeyPatch, do: Callable[[], Any]) -> Any:
     """The API's answer when its query is `do`."""
-    monkeypatch.setattr(campaigns, "_campaigns", do)
+    monkeypatch.setattr(campaigns, "campaigns_with_best", do)
     return APIClient().get("/api/v1/campaigns")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from campaigns.api.serializers_agent import idle_wait_seconds
+from campaigns.answers.leases import idle_wait_seconds
 from tests.chaos.herd import Wave, arrivals_in_theory, wave
 
 AGENTS = 1_000

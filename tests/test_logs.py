@@ -143,7 +143,7 @@ def test_an_error_is_written_with_its_traceback_and_the_id(
     def broken() -> Any:
         raise KeyError("x")
 
-    monkeypatch.setattr(campaigns, "_campaigns", broken)
+    monkeypatch.setattr(campaigns, "campaigns_with_best", broken)
     answer = Client(raise_request_exception=False).get("/api/v1/campaigns")
     found = next(line for line in lines(log) if "exception" in line)
     assert found["request_id"] == answer["X-Request-ID"]
@@ -218,7 +218,7 @@ def test_no_secret_is_in_the_log_whatever_is_asked_and_whatever_fails(
     for token in (worker_token, personal, invitation, "xw_" + "unknown" * 6):
         drive(bearer(token), invitation)
     for error in (KeyError(personal), OperationalError(f"password={PASSWORD}x failed")):
-        monkeypatch.setattr(campaigns, "_campaigns", raising(error))
+        monkeypatch.setattr(campaigns, "campaigns_with_best", raising(error))
         Client(raise_request_exception=False).get(
             "/api/v1/campaigns", headers={"Authorization": f"Bearer {personal}"}
         )

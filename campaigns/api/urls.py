@@ -5,22 +5,20 @@ from django.urls.converters import StringConverter
 
 from campaigns.api.views import (
     account,
+    agents,
     analysis,
+    campaigns,
     compare,
     invitations,
     journal,
+    new_campaign,
     overview,
     results,
-    runs,
     scripts,
     tasks,
     webhooks,
-    worker,
+    workers,
 )
-from campaigns.api.views import agents as agent
-from campaigns.api.views import campaigns as research
-from campaigns.api.views import new_campaign as design
-from campaigns.api.views import workers as fleet
 from campaigns.panels import PANELS
 from workers import protocol
 from xeenet_site.web.converters import SHA256
@@ -37,47 +35,47 @@ register_converter(PanelConverter, "panel_key")
 LEASE = "<uuid:lease_id>"
 
 urlpatterns = [
-    path(protocol.ENROL_PATH, agent.EnrolView.as_view(), name="api-enrol"),
-    path(protocol.ME_PATH, agent.MeView.as_view(), name="api-me"),
-    path(protocol.TOKEN_PATH, agent.TokenView.as_view(), name="api-token"),
-    path(protocol.CLAIM_PATH, agent.ClaimView.as_view(), name="api-claim"),
-    path(protocol.HEARTBEAT_PATH, agent.HeartbeatView.as_view(), name="api-heartbeat"),
+    path(protocol.ENROL_PATH, agents.EnrolView.as_view(), name="api-enrol"),
+    path(protocol.ME_PATH, agents.MeView.as_view(), name="api-me"),
+    path(protocol.TOKEN_PATH, agents.TokenView.as_view(), name="api-token"),
+    path(protocol.CLAIM_PATH, agents.ClaimView.as_view(), name="api-claim"),
+    path(protocol.HEARTBEAT_PATH, agents.HeartbeatView.as_view(), name="api-heartbeat"),
     path(
-        protocol.RESULT_PATH.format(lease_id=LEASE), agent.ResultView.as_view(), name="api-result"
+        protocol.RESULT_PATH.format(lease_id=LEASE), agents.ResultView.as_view(), name="api-result"
     ),
     path(
         protocol.RELEASE_PATH.format(lease_id=LEASE),
-        agent.ReleaseView.as_view(),
+        agents.ReleaseView.as_view(),
         name="api-release",
     ),
     path(
         protocol.PACKAGE_PATH.format(sha256=SHA256),
-        agent.PackageView.as_view(),
+        agents.PackageView.as_view(),
         name="api-package",
     ),
     path(
         protocol.DATASET_PATH.format(sha256=SHA256),
-        agent.DatasetView.as_view(),
+        agents.DatasetView.as_view(),
         name="api-dataset",
     ),
     path("overview", overview.OverviewView.as_view(), name="api-overview"),
-    path("catalog", design.CatalogView.as_view(), name="api-catalog"),
-    path("search-spaces/read", design.ReadSpaceView.as_view(), name="api-read-space"),
-    path("campaigns/preview", design.PreviewView.as_view(), name="api-preview"),
-    path("campaigns", research.CampaignsView.as_view(), name="api-campaigns"),
-    path("campaigns/<int:pk>", research.CampaignView.as_view(), name="api-campaign"),
-    path("campaigns/<int:pk>/launch", research.LaunchView.as_view(), name="api-launch"),
-    path("campaigns/<int:pk>/pause", research.PauseView.as_view(), name="api-pause"),
-    path("campaigns/<int:pk>/resume", research.ResumeView.as_view(), name="api-resume"),
-    path("campaigns/<int:pk>/cancel", research.CancelView.as_view(), name="api-cancel"),
-    path("campaigns/<int:pk>/add-tasks", research.AddTasksView.as_view(), name="api-add-tasks"),
+    path("catalog", new_campaign.CatalogView.as_view(), name="api-catalog"),
+    path("search-spaces/read", new_campaign.ReadSpaceView.as_view(), name="api-read-space"),
+    path("campaigns/preview", new_campaign.PreviewView.as_view(), name="api-preview"),
+    path("campaigns", campaigns.CampaignsView.as_view(), name="api-campaigns"),
+    path("campaigns/<int:pk>", campaigns.CampaignView.as_view(), name="api-campaign"),
+    path("campaigns/<int:pk>/launch", campaigns.LaunchView.as_view(), name="api-launch"),
+    path("campaigns/<int:pk>/pause", campaigns.PauseView.as_view(), name="api-pause"),
+    path("campaigns/<int:pk>/resume", campaigns.ResumeView.as_view(), name="api-resume"),
+    path("campaigns/<int:pk>/cancel", campaigns.CancelView.as_view(), name="api-cancel"),
+    path("campaigns/<int:pk>/add-tasks", campaigns.AddTasksView.as_view(), name="api-add-tasks"),
     path(
         "campaigns/<int:pk>/raise-attempts",
-        research.RaiseAttemptsView.as_view(),
+        campaigns.RaiseAttemptsView.as_view(),
         name="api-raise-attempts",
     ),
-    path("campaigns/<int:pk>/ask", research.AskView.as_view(), name="api-ask"),
-    path("campaigns/<int:pk>/clone", design.CloneView.as_view(), name="api-clone"),
+    path("campaigns/<int:pk>/ask", campaigns.AskView.as_view(), name="api-ask"),
+    path("campaigns/<int:pk>/clone", new_campaign.CloneView.as_view(), name="api-clone"),
     path(
         "campaigns/<int:pk>/workers",
         overview.ContributionsView.as_view(),
@@ -121,9 +119,9 @@ urlpatterns = [
     path("tasks/<int:pk>/journal", journal.TaskJournalView.as_view(), name="api-task-journal"),
     path("tasks/<int:pk>/retry", tasks.RetryTaskView.as_view(), name="api-retry-task"),
     path("tasks/<int:pk>/cancel", tasks.CancelTaskView.as_view(), name="api-cancel-task"),
-    path("tasks/<int:pk>/run-again", runs.RunAgainView.as_view(), name="api-run-again"),
-    path("tasks/<int:pk>/progress", runs.TaskProgressView.as_view(), name="api-task-progress"),
-    path("tasks/<int:pk>/bundle.zip", runs.TaskBundleView.as_view(), name="api-task-bundle"),
+    path("tasks/<int:pk>/run-again", tasks.RunAgainView.as_view(), name="api-run-again"),
+    path("tasks/<int:pk>/progress", tasks.TaskProgressView.as_view(), name="api-task-progress"),
+    path("tasks/<int:pk>/bundle.zip", tasks.TaskBundleView.as_view(), name="api-task-bundle"),
     path("scripts", scripts.ScriptsView.as_view(), name="api-scripts"),
     path(f"scripts/{SHA256}", scripts.ScriptView.as_view(), name="api-script"),
     path(
@@ -143,10 +141,10 @@ urlpatterns = [
     ),
     path("invitations", invitations.InvitationsView.as_view(), name="api-invitations"),
     path("invitations/<int:pk>", invitations.InvitationView.as_view(), name="api-invitation"),
-    path("workers/<int:pk>", worker.WorkerView.as_view(), name="api-worker"),
+    path("workers/<int:pk>", workers.WorkerView.as_view(), name="api-worker"),
     path(
         "workers/<int:pk>/attempts",
-        worker.WorkerAttemptsView.as_view(),
+        workers.WorkerAttemptsView.as_view(),
         name="api-worker-attempts",
     ),
     path(
@@ -154,10 +152,12 @@ urlpatterns = [
         invitations.RotateWorkerTokenView.as_view(),
         name="api-rotate-token",
     ),
-    path("workers", fleet.WorkersView.as_view(), name="api-workers"),
-    path("workers/<int:pk>/drain", fleet.DrainWorkerView.as_view(), name="api-drain-worker"),
-    path("workers/<int:pk>/resume", fleet.ResumeWorkerView.as_view(), name="api-resume-worker"),
-    path("workers/<int:pk>/disable", fleet.DisableWorkerView.as_view(), name="api-disable-worker"),
+    path("workers", workers.WorkersView.as_view(), name="api-workers"),
+    path("workers/<int:pk>/drain", workers.DrainWorkerView.as_view(), name="api-drain-worker"),
+    path("workers/<int:pk>/resume", workers.ResumeWorkerView.as_view(), name="api-resume-worker"),
+    path(
+        "workers/<int:pk>/disable", workers.DisableWorkerView.as_view(), name="api-disable-worker"
+    ),
     path("webhooks", webhooks.WebhooksView.as_view(), name="api-webhooks"),
     path("webhooks/<int:pk>", webhooks.WebhookView.as_view(), name="api-webhook"),
     path(

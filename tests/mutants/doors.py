@@ -101,7 +101,7 @@ DOORS: Final = (
     ),
     Mutant(
         "fuzz: an answer that the document does not tell of",
-        "campaigns/api/serializers_agent.py",
+        "campaigns/serializers/agents.py",
         '        "reason": claim.reason,\n',
         '        "reason": len(claim.reason),\n',
         FUZZ,

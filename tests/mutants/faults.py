@@ -62,7 +62,7 @@ FAULTS: Final = (
     ),
     Mutant(
         "faults: the server tells all idle agents to wait equally long",
-        "campaigns/api/serializers_agent.py",
+        "campaigns/serializers/agents.py",
         "    return idle * random.uniform(0.5, 1.5)",
         "    return idle",
         RECONNECT,

@@ -72,7 +72,7 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
 
     class Meta:
         model = Worker
-        fields = (
+        fields: Any = (
             "worker_id",
             "name",
             "state",

@@ -23,10 +23,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from campaigns import lifecycle
+from campaigns.answers.leases import claim_reply
 from campaigns.api.openapi import ErrorSerializer, errors
 from campaigns.api.permissions import IsSignedInOrWorker, IsWorker
 from campaigns.api.requests import body, made_with_secret
-from campaigns.api.serializers_agent import (
+from campaigns.clock import database_now
+from campaigns.models import Dataset, Package
+from campaigns.serializers.agents import (
     ClaimReplySerializer,
     ClaimRequestSerializer,
     HeartbeatReplySerializer,
@@ -34,10 +37,7 @@ from campaigns.api.serializers_agent import (
     ReleaseRequestSerializer,
     SubmissionReplySerializer,
     SubmissionSerializer,
-    claim_reply,
 )
-from campaigns.clock import database_now
-from campaigns.models import Dataset, Package
 from campaigns.tokens.authentication import PersonalTokenAuthentication
 from workers import lifecycle as worker_lifecycle
 from workers.api.serializers import (

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import GenericAPIView, ListAPIView
@@ -16,23 +15,24 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns import steering
+from campaigns.answers.campaign import campaign_detail, campaigns_with_best
+from campaigns.answers.leases import claim_reply
 from campaigns.api.filters import CampaignFilter, Cursor, SortedList
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import body, made, person
-from campaigns.api.serializers import CampaignDetailSerializer, CampaignSerializer
-from campaigns.api.serializers_agent import ClaimReplySerializer, claim_reply
-from campaigns.api.serializers_requests import (
+from campaigns.clock import database_now
+from campaigns.models import Campaign
+from campaigns.serializers.agents import ClaimReplySerializer
+from campaigns.serializers.campaigns import (
     AddTasksSerializer,
-    AskSerializer,
+    CampaignDetailSerializer,
+    CampaignSerializer,
     CampaignSpecSerializer,
     RaiseAttemptsSerializer,
     ReasonSerializer,
 )
-from campaigns.clock import database_now
-from campaigns.models import Campaign
-from campaigns.standings.progress import campaign_progress
-from campaigns.standings.summaries import with_best
+from campaigns.serializers.tasks import AskSerializer
 
 
 class CampaignsView(SortedList, ListAPIView[Campaign]):
@@ -49,7 +49,7 @@ class CampaignsView(SortedList, ListAPIView[Campaign]):
     last_order: ClassVar = "-id"
 
     def get_queryset(self) -> QuerySet[Campaign]:
-        return _campaigns()
+        return campaigns_with_best()
 
     @extend_schema(
         operation_id="list_campaigns",
@@ -203,17 +203,3 @@ class AskView(VerbView):
         asked = {"claim_id": uuid.uuid4()} | body(AskSerializer, request)
         claim = steering.ask(person(request), campaign, now=now, **asked)
         return Response(claim_reply(claim, asked["count"], now))
-
-
-def _campaigns() -> QuerySet[Campaign]:
-    """Campaigns as the serializers want them: in one query, with the best value of each."""
-    campaigns = Campaign.objects.select_related("owner", "dataset", "package")
-    return with_best(campaigns.defer("package__source"))
-
-
-def campaign_detail(pk: int) -> dict[str, Any]:
-    """Return a campaign as answers show it. Raises Http404."""
-    campaign: Any = get_object_or_404(_campaigns(), pk=pk)
-    campaign.progress = campaign_progress(campaign, now=database_now())
-    data: dict[str, Any] = CampaignDetailSerializer(campaign).data
-    return data

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, status
+from rest_framework import status
 from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -16,65 +16,15 @@ from rest_framework.response import Response
 from campaigns.api.filters import Cursor, InvitationFilter
 from campaigns.api.openapi import errors
 from campaigns.api.requests import body, made_with_secret, person
-from campaigns.api.serializers_requests import KnownFieldsSerializer
 from campaigns.clock import database_now
+from campaigns.serializers.invitations import (
+    InvitationRequestSerializer,
+    InvitationSerializer,
+    NewInvitationSerializer,
+    NewWorkerTokenSerializer,
+)
 from workers import steering
-from workers.api.fields import StrictCharField
 from workers.models import EnrolmentToken, Worker
-
-
-class InvitationSerializer(serializers.ModelSerializer[EnrolmentToken]):
-    """One invitation; only the hash of its token is stored."""
-
-    created_by = serializers.CharField(
-        source="created_by.username",
-        default=None,
-        allow_null=True,
-        help_text="Null: the command line on the server.",
-    )
-    worker = serializers.CharField(
-        source="worker.name", default=None, allow_null=True, help_text="Who joined with it."
-    )
-
-    class Meta:
-        model = EnrolmentToken
-        fields: Any = (
-            "id",
-            "label",
-            "created_by",
-            "created_at",
-            "expires_at",
-            "used_at",
-            "worker",
-        )
-        read_only_fields = fields
-
-
-class NewInvitationSerializer(InvitationSerializer):
-    """An invitation that was just made."""
-
-    enrolment_token = serializers.CharField(help_text="Shown this once; good for one machine.")
-    command = serializers.CharField(help_text="What to type on the machine.")
-
-    class Meta(InvitationSerializer.Meta):
-        fields = (*InvitationSerializer.Meta.fields, "enrolment_token", "command")
-        read_only_fields = fields
-
-
-class InvitationRequestSerializer(KnownFieldsSerializer[dict[str, Any]]):
-    """For whom or what it is."""
-
-    label = StrictCharField(  # type: ignore[assignment]
-        required=False, allow_blank=True, max_length=100, default=""
-    )
-
-
-class NewWorkerTokenSerializer(serializers.Serializer[Any]):
-    """A worker's new token."""
-
-    worker_id = serializers.IntegerField()
-    name = serializers.CharField()
-    token = serializers.CharField(help_text="Shown this once; the old one opens nothing any more.")
 
 
 class InvitationsView(ListAPIView[EnrolmentToken]):

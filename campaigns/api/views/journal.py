@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,35 +16,7 @@ from campaigns.api.filters import Cursor
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.models import ActorKind, Campaign, ChangeSubject, StateChange, Task
-
-
-class StateChangeSerializer(serializers.ModelSerializer[StateChange]):
-    """One line of the journal."""
-
-    task = serializers.IntegerField(source="task_id", allow_null=True)
-    attempt = serializers.IntegerField(
-        source="attempt.number", allow_null=True, default=None, help_text="Its number, from 1."
-    )
-    worker = serializers.CharField(
-        source="attempt.worker.name", allow_null=True, default=None, help_text="The attempt's."
-    )
-
-    class Meta:
-        model = StateChange
-        fields: ClassVar = [
-            "id",
-            "at",
-            "subject",
-            "task",
-            "attempt",
-            "worker",
-            "from_state",
-            "to_state",
-            "actor_kind",
-            "actor_name",
-            "reason",
-        ]
-        read_only_fields = fields
+from campaigns.serializers.journal import StateChangeSerializer
 
 
 class JournalFilter(filters.FilterSet):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from dataclasses import asdict
 from typing import Any
 
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import IsAuthenticated
@@ -16,56 +13,29 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns import steering
+from campaigns.answers.campaign import campaign_detail
+from campaigns.answers.preview import previewed
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import body, made, person
-from campaigns.api.serializers import CampaignDetailSerializer
-from campaigns.api.serializers_requests import (
-    CampaignChangesSerializer,
-    CampaignSpecSerializer,
-    KnownFieldsSerializer,
-)
-from campaigns.api.views.campaigns import campaign_detail
 from campaigns.clock import database_now
-from campaigns.design import previews
 from campaigns.design.cloning import spec_of
-from campaigns.lifecycle import CampaignSpec, check_campaign
 from campaigns.models import Campaign, Dataset
 from campaigns.search.samplers import SAMPLERS
 from campaigns.search.space import InvalidSearchSpace, SearchSpace
-from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS, UnreadableSpace, read_space
+from campaigns.search.sweep_files import UnreadableSpace, read_space
+from campaigns.serializers.campaigns import (
+    CampaignChangesSerializer,
+    CampaignDetailSerializer,
+    CampaignSpecSerializer,
+)
+from campaigns.serializers.new_campaign import (
+    CatalogSerializer,
+    PreviewSerializer,
+    ReadSpaceSerializer,
+    SpaceTextSerializer,
+)
 from experiments import catalog
-from workers.api.fields import StrictCharField
-
-
-class ExperimentSerializer(serializers.Serializer[Any]):
-    """A training script of the catalog."""
-
-    name = serializers.CharField()
-    title = serializers.CharField()
-    description = serializers.CharField()
-    metric = serializers.CharField()
-    direction = serializers.CharField()
-    code_sha256 = serializers.CharField()
-    datasets = serializers.ListField(child=serializers.CharField())
-    default_search_space = serializers.DictField()
-
-
-class DatasetSerializer(serializers.Serializer[Any]):
-    """A data set that a campaign may train on."""
-
-    name = serializers.CharField()
-    sha256 = serializers.CharField()
-    size_bytes = serializers.IntegerField()
-    is_stored = serializers.BooleanField(help_text="Whether this server gives out its bytes.")
-
-
-class CatalogSerializer(serializers.Serializer[Any]):
-    """What a new campaign can be made of."""
-
-    experiments = ExperimentSerializer(many=True)
-    datasets = DatasetSerializer(many=True)
-    samplers = serializers.ListField(child=serializers.CharField())
 
 
 class CatalogView(GenericAPIView[Any]):
@@ -117,28 +87,6 @@ def _datasets() -> list[dict[str, Any]]:
     ]
 
 
-class SpaceTextSerializer(KnownFieldsSerializer[dict[str, Any]]):
-    """A search space as somebody wrote it."""
-
-    text = StrictCharField(
-        max_length=MAX_TEXT_CHARACTERS,
-        trim_whitespace=False,
-        help_text="XeeNet's JSON, or a Weights & Biases sweep as YAML or JSON.",
-    )
-
-
-class ReadSpaceSerializer(serializers.Serializer[Any]):
-    """The space that was read, ready for a new campaign."""
-
-    search_space = serializers.DictField()
-    suggested = serializers.DictField(
-        help_text="What else a sweep says of a campaign: name, description, sampler, task_count."
-    )
-    notes = serializers.ListField(
-        child=serializers.CharField(), help_text="What was changed or left out."
-    )
-
-
 class ReadSpaceView(GenericAPIView[Any]):
     """Read a search space from a text; nothing is stored."""
 
@@ -173,66 +121,6 @@ class ReadSpaceView(GenericAPIView[Any]):
         return Response(ReadSpaceSerializer(answer).data)
 
 
-class PreviewedConfigSerializer(serializers.Serializer[Any]):
-    """One of the first tasks."""
-
-    seed = serializers.IntegerField()
-    params = serializers.DictField()
-
-
-class RangeSerializer(serializers.Serializer[Any]):
-    """A continuous parameter."""
-
-    name = serializers.CharField()
-    width = serializers.FloatField(help_text="In decades where the scale is logarithmic.")
-    log = serializers.BooleanField()
-
-
-class RejectionSerializer(serializers.Serializer[Any]):
-    """What one constraint rejects."""
-
-    constraint = serializers.CharField(source="text")
-    count = serializers.IntegerField()
-    share = serializers.FloatField()
-    examples = serializers.ListField(child=serializers.DictField())
-
-
-class SurveySerializer(serializers.Serializer[Any]):
-    """The size of the space, and the part of it that the constraints leave."""
-
-    combinations = serializers.IntegerField(
-        help_text="Points of what can be counted: the whole grid when there is no range."
-    )
-    ranges = RangeSerializer(many=True)
-    looked_at = serializers.IntegerField()
-    kept = serializers.IntegerField()
-    is_exact = serializers.BooleanField(help_text="Whether all points were looked at.")
-    kept_points = serializers.IntegerField()
-    rejected_share = serializers.FloatField()
-    rejections = RejectionSerializer(many=True)
-
-
-class ForecastSerializer(serializers.Serializer[Any]):
-    """What the tasks cost on the workers that are online now."""
-
-    workers = serializers.IntegerField()
-    overhead_seconds = serializers.FloatField(allow_null=True)
-    measured_on = serializers.IntegerField(help_text="Results that the overhead is taken from.")
-    compute_seconds = serializers.FloatField()
-    duration_seconds = serializers.FloatField(allow_null=True, help_text="Null without a worker.")
-
-
-class PreviewSerializer(serializers.Serializer[Any]):
-    """What a campaign would run."""
-
-    task_count = serializers.IntegerField()
-    errors = serializers.ListField(child=serializers.CharField())  # type: ignore[assignment]
-    warnings = serializers.ListField(child=serializers.CharField())
-    configs = PreviewedConfigSerializer(many=True)
-    survey = SurveySerializer()
-    forecast = ForecastSerializer(allow_null=True)
-
-
 class PreviewView(GenericAPIView[Any]):
     """Say what a campaign would run, how large its space is, and what it would cost."""
 
@@ -248,46 +136,6 @@ class PreviewView(GenericAPIView[Any]):
     def post(self, request: Request) -> Response:
         steering.must_create(person(request))
         return Response(previewed(body(CampaignSpecSerializer, request), now=database_now()))
-
-
-def previewed(spec: CampaignSpec, *, now: dt.datetime) -> dict[str, Any]:
-    """Return what a campaign would run, as JSON data. Raises InvalidCampaign."""
-    space = check_campaign(spec).to_json()
-    found = previews.preview(asdict(spec) | {"search_space": space}, now=now)
-    data: dict[str, Any] = PreviewSerializer(_preview_data(found)).data
-    return data
-
-
-def _preview_data(found: previews.Preview) -> dict[str, Any]:
-    """Return a preview with each config as an object."""
-    survey = found.survey
-    configs = [
-        {"seed": seed, "params": {name: values[number] for name, values in found.rows}}
-        for number, seed in enumerate(found.seeds)
-    ]
-    return {
-        "task_count": found.task_count,
-        "errors": found.errors,
-        "warnings": found.warnings,
-        "configs": configs,
-        "survey": survey
-        and {
-            "combinations": survey.combinations,
-            "ranges": [
-                dict(zip(("name", "width", "log"), one, strict=True)) for one in survey.ranges
-            ],
-            "looked_at": survey.looked_at,
-            "kept": survey.kept,
-            "is_exact": survey.is_exact,
-            "kept_points": survey.kept_points,
-            "rejected_share": survey.rejected_share,
-            "rejections": [
-                asdict(one) | {"examples": [dict(example) for example in one.examples]}
-                for one in survey.rejections
-            ],
-        },
-        "forecast": found.forecast,
-    }
 
 
 class CloneView(GenericAPIView[Campaign]):

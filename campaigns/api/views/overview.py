@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from django.urls import reverse
 from django.utils.http import urlencode
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,60 +18,15 @@ from campaigns.api.requests import query
 from campaigns.clock import database_now
 from campaigns.health import concerns, health, live_campaigns
 from campaigns.models import Campaign
+from campaigns.serializers.overview import (
+    EVENTS,
+    ContributionsSerializer,
+    LogQuerySerializer,
+    LogSerializer,
+    OverviewSerializer,
+)
 from campaigns.standings import contributions
 from campaigns.standings.champions import latest_champions
-
-EVENTS: Final = 100
-
-
-class HealthSerializer(serializers.Serializer[Any]):
-    """`health.Health`."""
-
-    active_campaigns = serializers.IntegerField()
-    running = serializers.IntegerField(help_text="Tasks that a worker holds.")
-    waiting = serializers.IntegerField(help_text="Pending tasks of active campaigns.")
-    waiting_for_measured = serializers.IntegerField(
-        help_text="Of these, those of campaigns that take measured results only."
-    )
-    tasks_per_hour = serializers.IntegerField()
-    workers = serializers.IntegerField()
-    online = serializers.IntegerField()
-    busy = serializers.IntegerField()
-    simulating = serializers.IntegerField(help_text="Online without torch.")
-
-
-class ConcernSerializer(serializers.Serializer[Any]):
-    """One thing that needs a person."""
-
-    text = serializers.CharField()
-    url = serializers.CharField(allow_blank=True, help_text="The page where to act.")
-
-
-class ChampionSerializer(serializers.Serializer[Any]):
-    """A campaign's leading result."""
-
-    campaign_id = serializers.IntegerField(source="result.campaign_id")
-    campaign = serializers.CharField(source="result.campaign.name")
-    task_id = serializers.IntegerField(source="result.task_id")
-    val_bpb = serializers.FloatField(source="result.val_bpb")
-    device_used = serializers.CharField(source="result.device_used")
-    worker = serializers.CharField(source="result.attempt.worker.name")
-    since = serializers.DateTimeField()
-    params = serializers.SerializerMethodField()
-
-    def get_params(self, champion: Any) -> dict[str, Any]:
-        return dict(champion.params)
-
-
-class OverviewSerializer(serializers.Serializer[Any]):
-    """The installation at a glance."""
-
-    figures = HealthSerializer()
-    concerns = ConcernSerializer(many=True)
-    live_campaigns = serializers.ListField(
-        child=serializers.IntegerField(), help_text="Numbers of the active and paused campaigns."
-    )
-    champions = ChampionSerializer(many=True)
 
 
 class OverviewView(GenericAPIView[Any]):
@@ -98,29 +52,6 @@ class OverviewView(GenericAPIView[Any]):
         return Response(OverviewSerializer(answer).data)
 
 
-class ContributionSerializer(serializers.Serializer[Any]):
-    """One worker's share of a campaign."""
-
-    worker_id = serializers.IntegerField(source="worker.pk")
-    worker = serializers.CharField(source="worker.name")
-    is_online = serializers.BooleanField()
-    running = serializers.IntegerField()
-    completed = serializers.IntegerField()
-    failures = serializers.DictField(
-        child=serializers.IntegerField(), help_text="By failure class, the most frequent first."
-    )
-    lost = serializers.IntegerField()
-    median_seconds = serializers.FloatField(allow_null=True)
-    compute_seconds = serializers.FloatField()
-    best_val_bpb = serializers.FloatField(source="best", allow_null=True)
-
-
-class ContributionsSerializer(serializers.Serializer[Any]):
-    """Every worker that took a task of the campaign, most results first."""
-
-    results = ContributionSerializer(many=True)
-
-
 class ContributionsView(GenericAPIView[Campaign]):
     """What each worker did for a campaign."""
 
@@ -135,40 +66,6 @@ class ContributionsView(GenericAPIView[Campaign]):
     def get(self, request: Request, pk: int) -> Response:
         rows = contributions.of_workers(self.get_object(), now=database_now())
         return Response(ContributionsSerializer({"results": rows}).data)
-
-
-class LogQuerySerializer(serializers.Serializer[dict[str, Any]]):
-    """Which part of the log."""
-
-    before = serializers.CharField(
-        required=False, max_length=100, help_text="From `next`: only what is older."
-    )
-
-    def validate_before(self, value: str) -> history.Position:
-        position = history.Position.parse(value)
-        if position is None:
-            raise serializers.ValidationError("Is no place in the log; follow `next`.")
-        return position
-
-
-class EventSerializer(serializers.Serializer[Any]):
-    """One line of a campaign's log."""
-
-    at = serializers.DateTimeField()
-    who = serializers.CharField(
-        allow_blank=True, help_text="A person or worker; empty: the server."
-    )
-    what = serializers.CharField()
-    detail = serializers.CharField(allow_blank=True)
-    task_id = serializers.IntegerField(source="task.pk", default=None, allow_null=True)
-    task_number = serializers.IntegerField(source="task.number", default=None, allow_null=True)
-
-
-class LogSerializer(serializers.Serializer[Any]):
-    """A page of the log, the latest first."""
-
-    next = serializers.CharField(allow_null=True, help_text="The address of what is older.")
-    results = EventSerializer(many=True)
 
 
 class LogView(GenericAPIView[Campaign]):

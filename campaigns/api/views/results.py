@@ -9,24 +9,24 @@ from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import ValidationError
 from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from campaigns.answers.leaderboard import rows_of
 from campaigns.api.filters import Cursor, ResultFilter
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
-from campaigns.api.serializers import (
+from campaigns.exports import rows as export_rows
+from campaigns.models import Campaign, Result
+from campaigns.serializers.results import (
     ExportQuerySerializer,
     LeaderboardQuerySerializer,
     LeaderboardSerializer,
     ResultSerializer,
 )
-from campaigns.exports import rows as export_rows
-from campaigns.models import Campaign, Result
-from campaigns.standings import board, leaderboard
+from campaigns.standings import leaderboard
 
 
 class ResultsView(ListAPIView[Result]):
@@ -77,20 +77,6 @@ class LeaderboardView(GenericAPIView[Campaign]):
             "constant_params": constant,
         }
         return Response(LeaderboardSerializer(reply).data)
-
-
-def rows_of(campaign: Campaign, asked: dict[str, Any]) -> list[board.Entry]:
-    """Return the rows that `LeaderboardQuerySerializer` let through. Raises ValidationError."""
-    _check_sort(campaign, asked["sort"])
-    limit, offset, chosen = asked.pop("limit"), asked.pop("offset"), board.Asked(**asked)
-    return board.entries(campaign, chosen, limit=limit, offset=offset)
-
-
-def _check_sort(campaign: Campaign, sort: str) -> None:
-    varying, _ = leaderboard.varying_params(campaign)
-    sorts = [*leaderboard.SORTS, *(leaderboard.PARAM_PREFIX + name for name in varying)]
-    if sort.removeprefix("-") not in sorts:
-        raise ValidationError({"sort": [f"Must be one of: {', '.join(sorts)}."]})
 
 
 class ExportView(GenericAPIView[Campaign]):

@@ -5,62 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from django.db.models import Count, Q, QuerySet
+from django.shortcuts import get_object_or_404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
 from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns.api.filters import Cursor
+from campaigns.api.filters import Cursor, WorkerAttemptFilter
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import person
 from campaigns.clock import database_now
-from workers import steering
-from workers.api.serializers import HardwareSerializer
-from workers.models import ISOLATION_CHOICES, Worker, WorkerState
-
-
-class FleetWorkerSerializer(serializers.ModelSerializer[Worker]):
-    """One worker of the fleet."""
-
-    is_online = serializers.SerializerMethodField(help_text="Heard of within the lease time.")
-    is_person = serializers.SerializerMethodField(
-        help_text="No agent, but what a person's own program asks and tells under."
-    )
-    state = serializers.ChoiceField(choices=WorkerState.choices)
-    isolation = serializers.ChoiceField(
-        choices=ISOLATION_CHOICES, allow_blank=True, help_text="Empty until its agent has said."
-    )
-    hardware = HardwareSerializer()
-
-    class Meta:
-        model = Worker
-        fields: Any = (
-            "id",
-            "name",
-            "state",
-            "is_online",
-            "is_person",
-            "paused_until",
-            "pause_reason",
-            "simulates",
-            "isolation",
-            "accepts_uploaded_scripts",
-            "agent_version",
-            "hardware",
-            "enrolled_at",
-            "last_seen_at",
-        )
-        read_only_fields = fields
-
-    def get_is_online(self, worker: Worker) -> bool:
-        return worker.is_online(self.context["now"])
-
-    def get_is_person(self, worker: Worker) -> bool:
-        return worker.is_program
+from campaigns.models import Attempt, AttemptOutcome
+from campaigns.serializers.tasks import AttemptOfCampaignSerializer
+from campaigns.serializers.workers import (
+    SESSIONS,
+    SPEEDS,
+    FleetWorkerSerializer,
+    WorkerDetailSerializer,
+    WorkerHistorySerializer,
+)
+from workers import fleet, steering
+from workers.models import Worker, WorkerState
 
 
 class WorkerFilter(filters.FilterSet):
@@ -138,3 +107,55 @@ class DisableWorkerView(WorkerVerbView):
     )
     def post(self, request: Request, pk: int) -> Response:
         return self.change(steering.disable)
+
+
+class WorkerView(GenericAPIView[Worker]):
+    """One worker: its machine, its speed, and when it was here."""
+
+    queryset = Worker.objects.none()
+    permission_classes: Any = (IsSignedInOrMayRead,)
+
+    @extend_schema(
+        operation_id="get_worker",
+        tags=["workers"],
+        responses={200: WorkerDetailSerializer, **errors(404)},
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        worker = get_object_or_404(Worker, pk=pk)
+        ended_well = [AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED]
+        counts = worker.attempts.aggregate(
+            attempts=Count("pk"),
+            completed=Count("pk", filter=Q(outcome__in=ended_well)),
+            failed=Count("pk", filter=Q(outcome__in=[AttemptOutcome.FAILED, AttemptOutcome.LOST])),
+        )
+        details = {
+            "task_ids": list(worker.leased_tasks.values_list("pk", flat=True)),
+            "speeds": fleet.speeds(worker, limit=SPEEDS),
+            "sessions": worker.sessions.all()[:SESSIONS],
+        }
+        context = {"now": database_now()}
+        about = FleetWorkerSerializer(worker, context=context).data
+        return Response(about | WorkerHistorySerializer(counts | details).data)
+
+
+class WorkerAttemptsView(ListAPIView[Attempt]):
+    """Everything a worker ran, the last begun first."""
+
+    queryset = Attempt.objects.none()
+    permission_classes: Any = (IsSignedInOrMayRead,)
+    serializer_class = AttemptOfCampaignSerializer
+    filterset_class = WorkerAttemptFilter
+    pagination_class = Cursor
+    cursor_ordering: ClassVar = ("-id",)
+
+    def get_queryset(self) -> QuerySet[Attempt]:
+        worker = get_object_or_404(Worker, pk=self.kwargs["pk"])
+        return Attempt.objects.brief().filter(worker=worker).select_related("task", "worker")
+
+    @extend_schema(
+        operation_id="list_worker_attempts",
+        tags=["workers"],
+        responses={200: AttemptOfCampaignSerializer(many=True), **errors(400, 404)},
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)

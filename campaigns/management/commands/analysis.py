@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from rest_framework.exceptions import ValidationError
 
 from campaigns.analysis import estimates
+from campaigns.answers.panel import check_subject, panel_data
 from campaigns.api.errors import error_text
-from campaigns.api.views.analysis import check_subject, panel_data
 from campaigns.management.lookup import campaign_or_error
 from campaigns.models import Campaign
 from campaigns.panels import PANELS

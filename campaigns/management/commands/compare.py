@@ -9,8 +9,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from rest_framework.exceptions import APIException
 
+from campaigns.answers.comparison import compared
 from campaigns.api.errors import error_text
-from campaigns.api.views.compare import CompareQuerySerializer, compared
+from campaigns.serializers.compare import CompareQuerySerializer
 
 
 class Command(BaseCommand):

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from campaigns import steering
-from campaigns.api.views.new_campaign import previewed
+from campaigns.answers.preview import previewed
 from campaigns.clock import database_now
 from campaigns.lifecycle import CampaignSpec
 from campaigns.management.demonstration import store_file

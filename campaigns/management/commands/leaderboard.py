@@ -10,8 +10,8 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError
 from rest_framework.exceptions import ValidationError
 
+from campaigns.answers.leaderboard import rows_of
 from campaigns.api.errors import error_text
-from campaigns.api.views.results import rows_of
 from campaigns.clock import database_now
 from campaigns.management.lookup import campaign_or_error
 from campaigns.management.terminal import leaderboard_text, progress_sentence

@@ -12,7 +12,7 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from campaigns import steering
 from campaigns.analysis import curves
-from campaigns.api.views.tasks import task_detail
+from campaigns.answers.task import task_detail
 from campaigns.clock import database_now
 from campaigns.exports.bundles import bundle_name, task_bundle
 from campaigns.management.lookup import say_what_is_refused, task_or_error

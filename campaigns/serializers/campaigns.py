@@ -1,13 +1,21 @@
-"""What researchers send: a campaign, more tasks, params of their own, an ask."""
+"""What researchers get: campaigns, tasks with their attempts, results, the leaderboard."""
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from rest_framework import serializers
 
 from campaigns.lifecycle import CampaignSpec
-from campaigns.models import HEX_SHA256_LENGTH, MAX_BUDGET_SECONDS, MAX_SEED
+from campaigns.models import (
+    HEX_SHA256_LENGTH,
+    MAX_BUDGET_SECONDS,
+    MAX_SEED,
+    Campaign,
+    PackageOrigin,
+)
+from campaigns.serializers.agents import DatasetReferenceSerializer
+from campaigns.serializers.known_fields import KnownFieldsSerializer
 from workers.api.fields import (
     JSONObjectField,
     StrictBooleanField,
@@ -15,38 +23,95 @@ from workers.api.fields import (
     StrictChoiceField,
     StrictFloatField,
     StrictIntegerField,
-    StrictUUIDField,
 )
 from workers.models import ISOLATION_CHOICES
-from workers.protocol import MAX_LEASES_PER_CLAIM
 
-T = TypeVar("T")
+
+class CampaignSerializer(serializers.ModelSerializer[Campaign]):
+    """One campaign of a list."""
+
+    owner = serializers.CharField(source="owner.username", default=None, allow_null=True)
+    code_sha256 = serializers.CharField(source="package_id")
+    script_origin = serializers.ChoiceField(source="package.origin", choices=PackageOrigin.choices)
+    script_may_run = serializers.BooleanField(
+        source="package.may_run",
+        help_text="False while an uploaded script waits for an operator: no task is handed out.",
+    )
+    required_isolation = serializers.ChoiceField(choices=ISOLATION_CHOICES)
+    dataset = DatasetReferenceSerializer()
+    best_val_bpb = serializers.FloatField(
+        source="best",
+        allow_null=True,
+        help_text="The best measured value; null while there is none.",
+    )
+
+    class Meta:
+        model = Campaign
+        fields: Any = (
+            "id",
+            "name",
+            "description",
+            "owner",
+            "state",
+            "state_reason",
+            "experiment",
+            "code_sha256",
+            "script_origin",
+            "script_may_run",
+            "required_isolation",
+            "dataset",
+            "sampler",
+            "base_seed",
+            "task_count",
+            "time_budget_seconds",
+            "allow_simulated",
+            "max_failed_attempts",
+            "max_lost_attempts",
+            "best_val_bpb",
+            "created_at",
+            "launched_at",
+            "finished_at",
+        )
+        read_only_fields = fields
+
+
+class ProgressSerializer(serializers.Serializer[Any]):
+    """`progress.CampaignProgress`."""
+
+    pending = serializers.IntegerField()
+    leased = serializers.IntegerField()
+    completed = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    cancelled = serializers.IntegerField()
+    total = serializers.IntegerField()
+    done = serializers.IntegerField()
+    fraction = serializers.FloatField()
+    simulated = serializers.IntegerField()
+    diverged = serializers.IntegerField()
+    compute_seconds = serializers.FloatField()
+    tasks_per_hour = serializers.FloatField(allow_null=True)
+    eta_seconds = serializers.FloatField(allow_null=True)
+    failure_classes = serializers.DictField(child=serializers.IntegerField())
+
+
+class CampaignDetailSerializer(CampaignSerializer):
+    """One campaign with its search space and how far it is."""
+
+    search_space = serializers.DictField()
+    progress = ProgressSerializer()
+
+    class Meta(CampaignSerializer.Meta):
+        fields = (*CampaignSerializer.Meta.fields, "search_space", "progress")
+        read_only_fields = fields
+
 
 MAX_SEARCH_SPACE_BYTES: Final = 64 * 1024
-MAX_PARAMS_BYTES: Final = 16 * 1024
+
+
 MIN_BUDGET_SECONDS: Final = 0.1
+
+
 MAX_ATTEMPTS: Final = 100
-# An answer names this many misspelt fields; a body may hold a hundred thousand.
-MAX_UNKNOWN_FIELDS: Final = 10
-
-
-class KnownFieldsSerializer(serializers.Serializer[T]):
-    """A body in which a key that is not known is refused.
-
-    A misspelt setting must not run as its default.
-    """
-
-    def to_internal_value(self, data: Any) -> Any:
-        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, dict) else []
-        if unknown:
-            known = ", ".join(self.fields)
-            raise serializers.ValidationError(
-                {
-                    name[:100]: [f"There is no such field; known are: {known}."]
-                    for name in unknown[:MAX_UNKNOWN_FIELDS]
-                }
-            )
-        return super().to_internal_value(data)
 
 
 class CampaignChangesSerializer(KnownFieldsSerializer[dict[str, Any]]):
@@ -116,38 +181,3 @@ class RaiseAttemptsSerializer(KnownFieldsSerializer[dict[str, Any]]):
 
     max_failed_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_ATTEMPTS)
     max_lost_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_ATTEMPTS)
-
-
-class PointSerializer(KnownFieldsSerializer[dict[str, Any]]):
-    """A point of the search space that a person or an outside optimiser chose."""
-
-    params = JSONObjectField(
-        max_bytes=MAX_PARAMS_BYTES, help_text="A value for each parameter of the search space."
-    )
-    seed = StrictIntegerField(
-        required=False,
-        min_value=0,
-        max_value=MAX_SEED,
-        help_text="Absent, the campaign's seeds go on.",
-    )
-
-
-class AskSerializer(PointSerializer):
-    """What is asked for: waiting tasks, or a new one with the asker's params."""
-
-    claim_id = StrictUUIDField(
-        required=False, help_text="Sent again, it brings the same leases; absent, it is made up."
-    )
-    count = StrictIntegerField(default=1, min_value=1, max_value=MAX_LEASES_PER_CLAIM)
-    params = JSONObjectField(
-        required=False,
-        max_bytes=MAX_PARAMS_BYTES,
-        help_text="Make a task with these params and lease it; absent, what waits is leased.",
-    )
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if "params" in attrs and attrs["count"] != 1:
-            raise serializers.ValidationError({"count": ["Given params make one task: ask for 1."]})
-        if "seed" in attrs and "params" not in attrs:
-            raise serializers.ValidationError({"seed": ["Waiting tasks have seeds; send params."]})
-        return attrs

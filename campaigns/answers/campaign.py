@@ -1,0 +1,30 @@
+"""One campaign with its progress and best value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+
+from campaigns.clock import database_now
+from campaigns.models import Campaign
+from campaigns.serializers.campaigns import (
+    CampaignDetailSerializer,
+)
+from campaigns.standings.progress import campaign_progress
+from campaigns.standings.summaries import with_best
+
+
+def campaigns_with_best() -> QuerySet[Campaign]:
+    """Campaigns as the serializers want them: in one query, with the best value of each."""
+    campaigns = Campaign.objects.select_related("owner", "dataset", "package")
+    return with_best(campaigns.defer("package__source"))
+
+
+def campaign_detail(pk: int) -> dict[str, Any]:
+    """Return a campaign as answers show it. Raises Http404."""
+    campaign: Any = get_object_or_404(campaigns_with_best(), pk=pk)
+    campaign.progress = campaign_progress(campaign, now=database_now())
+    data: dict[str, Any] = CampaignDetailSerializer(campaign).data
+    return data

@@ -1,0 +1,22 @@
+"""One task with its config, attempts and result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.shortcuts import get_object_or_404
+
+from campaigns.analysis import seeds_of_point
+from campaigns.models import Task
+from campaigns.serializers.tasks import (
+    TaskDetailSerializer,
+)
+
+
+def task_detail(pk: int) -> dict[str, Any]:
+    """Return a task as answers show it. Raises Http404."""
+    tasks = Task.objects.select_related("campaign__dataset", "worker", "result__attempt__worker")
+    task: Any = get_object_or_404(tasks.prefetch_related("attempts__worker"), pk=pk)
+    task.replicates = seeds_of_point.of_points([task])[task.pk]
+    data: dict[str, Any] = TaskDetailSerializer(task).data
+    return data

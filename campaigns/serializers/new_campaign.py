@@ -1,0 +1,123 @@
+"""What there is to choose from before a campaign runs, and the preview of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS
+from campaigns.serializers.known_fields import KnownFieldsSerializer
+from workers.api.fields import StrictCharField
+
+
+class ExperimentSerializer(serializers.Serializer[Any]):
+    """A training script of the catalog."""
+
+    name = serializers.CharField()
+    title = serializers.CharField()
+    description = serializers.CharField()
+    metric = serializers.CharField()
+    direction = serializers.CharField()
+    code_sha256 = serializers.CharField()
+    datasets = serializers.ListField(child=serializers.CharField())
+    default_search_space = serializers.DictField()
+
+
+class DatasetSerializer(serializers.Serializer[Any]):
+    """A data set that a campaign may train on."""
+
+    name = serializers.CharField()
+    sha256 = serializers.CharField()
+    size_bytes = serializers.IntegerField()
+    is_stored = serializers.BooleanField(help_text="Whether this server gives out its bytes.")
+
+
+class CatalogSerializer(serializers.Serializer[Any]):
+    """What a new campaign can be made of."""
+
+    experiments = ExperimentSerializer(many=True)
+    datasets = DatasetSerializer(many=True)
+    samplers = serializers.ListField(child=serializers.CharField())
+
+
+class SpaceTextSerializer(KnownFieldsSerializer[dict[str, Any]]):
+    """A search space as somebody wrote it."""
+
+    text = StrictCharField(
+        max_length=MAX_TEXT_CHARACTERS,
+        trim_whitespace=False,
+        help_text="XeeNet's JSON, or a Weights & Biases sweep as YAML or JSON.",
+    )
+
+
+class ReadSpaceSerializer(serializers.Serializer[Any]):
+    """The space that was read, ready for a new campaign."""
+
+    search_space = serializers.DictField()
+    suggested = serializers.DictField(
+        help_text="What else a sweep says of a campaign: name, description, sampler, task_count."
+    )
+    notes = serializers.ListField(
+        child=serializers.CharField(), help_text="What was changed or left out."
+    )
+
+
+class PreviewedConfigSerializer(serializers.Serializer[Any]):
+    """One of the first tasks."""
+
+    seed = serializers.IntegerField()
+    params = serializers.DictField()
+
+
+class RangeSerializer(serializers.Serializer[Any]):
+    """A continuous parameter."""
+
+    name = serializers.CharField()
+    width = serializers.FloatField(help_text="In decades where the scale is logarithmic.")
+    log = serializers.BooleanField()
+
+
+class RejectionSerializer(serializers.Serializer[Any]):
+    """What one constraint rejects."""
+
+    constraint = serializers.CharField(source="text")
+    count = serializers.IntegerField()
+    share = serializers.FloatField()
+    examples = serializers.ListField(child=serializers.DictField())
+
+
+class SurveySerializer(serializers.Serializer[Any]):
+    """The size of the space, and the part of it that the constraints leave."""
+
+    combinations = serializers.IntegerField(
+        help_text="Points of what can be counted: the whole grid when there is no range."
+    )
+    ranges = RangeSerializer(many=True)
+    looked_at = serializers.IntegerField()
+    kept = serializers.IntegerField()
+    is_exact = serializers.BooleanField(help_text="Whether all points were looked at.")
+    kept_points = serializers.IntegerField()
+    rejected_share = serializers.FloatField()
+    rejections = RejectionSerializer(many=True)
+
+
+class ForecastSerializer(serializers.Serializer[Any]):
+    """What the tasks cost on the workers that are online now."""
+
+    workers = serializers.IntegerField()
+    overhead_seconds = serializers.FloatField(allow_null=True)
+    measured_on = serializers.IntegerField(help_text="Results that the overhead is taken from.")
+    compute_seconds = serializers.FloatField()
+    duration_seconds = serializers.FloatField(allow_null=True, help_text="Null without a worker.")
+
+
+class PreviewSerializer(serializers.Serializer[Any]):
+    """What a campaign would run."""
+
+    task_count = serializers.IntegerField()
+    errors = serializers.ListField(child=serializers.CharField())  # type: ignore[assignment]
+    warnings = serializers.ListField(child=serializers.CharField())
+    configs = PreviewedConfigSerializer(many=True)
+    survey = SurveySerializer()
+    forecast = ForecastSerializer(allow_null=True)
