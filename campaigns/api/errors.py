@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import logging
 import secrets
-from collections.abc import Iterator
 from typing import Any, Final
 
 from django.core.exceptions import (
@@ -32,6 +31,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from campaigns.answers.refusals import refusal_text, sentences
 from campaigns.api.parsers import PayloadTooLarge
 from campaigns.lifecycle.errors import (
     InvalidCampaign,
@@ -182,11 +182,8 @@ def error_text(error: Exception) -> str:
             "This needs somebody this server knows: people sign in or send a personal token "
             "(xp_…), agents a worker token (xw_…)."
         )
-    if isinstance(error, exceptions.ValidationError):
-        path, sentence = next(_sentences(error.detail), ("", "The body is not valid."))
-        return f"{path}: {sentence}" if path else sentence
     if isinstance(error, exceptions.APIException):
-        return str(error.detail)
+        return refusal_text(error)
     # The tree of lifecycle errors carries its default sentence as docstring.
     return str(error) or inspect.getdoc(error) or type(error).__name__
 
@@ -198,23 +195,9 @@ def _fields(error: Exception) -> dict[str, list[str]]:
         return {"name": [error_text(error)]}
     fields: dict[str, list[str]] = {}
     if isinstance(error, exceptions.ValidationError):
-        for path, sentence in _sentences(error.detail):
+        for path, sentence in sentences(error.detail):
             fields.setdefault(path, []).append(sentence)
     return fields
-
-
-def _sentences(detail: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Flatten REST framework's nested errors: ("leases.0.lease_id", "Must be a valid UUID.")."""
-    if isinstance(detail, dict):
-        for key, inner in detail.items():
-            own = "" if key == "non_field_errors" else str(key)
-            yield from _sentences(inner, ".".join(filter(None, (path, own))))
-    elif isinstance(detail, list):
-        for index, inner in enumerate(detail):
-            nested = isinstance(inner, dict | list)
-            yield from _sentences(inner, f"{path}.{index}" if nested and path else path)
-    else:
-        yield path, str(detail)
 
 
 def _headers(error: Exception, http_status: int) -> dict[str, str]:

@@ -34,6 +34,7 @@ from campaigns.models import (
     WebhookDelivery,
     WebhookEvent,
 )
+from workers.api.fields import MAX_BIGINT
 from workers.models import AuditEntry, EnrolmentToken
 
 
@@ -85,7 +86,6 @@ CAMPAIGN_SORTS: Final = {
     "budget": "time_budget_seconds",
     "owner": "",
 }
-MAX_ID: Final = 2**63 - 1
 # What databases hold in every time zone.
 BEFORE_ALL: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 AFTER_ALL: Final = dt.datetime(9000, 1, 1, tzinfo=dt.UTC)
@@ -219,7 +219,7 @@ class WorkerAttemptFilter(filters.FilterSet):
     campaign = filters.NumberFilter(
         field_name="task__campaign_id",
         min_value=1,
-        max_value=MAX_ID,
+        max_value=MAX_BIGINT,
         help_text="A campaign's number.",
     )
 
@@ -266,7 +266,7 @@ class WebhookFilter(filters.FilterSet):
     campaign = filters.NumberFilter(
         method="hears_of",
         min_value=1,
-        max_value=MAX_ID,
+        max_value=MAX_BIGINT,
         help_text="Those that hear of this campaign: its own, and those of every campaign.",
     )
     is_active = filters.BooleanFilter()
@@ -313,7 +313,7 @@ class AuditFilter(filters.FilterSet):
         field_name="target_kind", help_text='Such as "campaign", "task" or "worker".'
     )
     target = filters.NumberFilter(
-        field_name="target_id", min_value=0, max_value=MAX_ID, help_text="The target's number."
+        field_name="target_id", min_value=0, max_value=MAX_BIGINT, help_text="The target's number."
     )
     search = filters.CharFilter(
         field_name="target_name", lookup_expr="icontains", help_text="A part of the target's name."
@@ -330,7 +330,7 @@ class ProgressFilter(filters.FilterSet):
     """Points of the learning curves of one attempt."""
 
     attempt = filters.NumberFilter(
-        field_name="attempt__number", min_value=1, max_value=MAX_ID, help_text="From 1."
+        field_name="attempt__number", min_value=1, max_value=MAX_BIGINT, help_text="From 1."
     )
 
     class Meta:

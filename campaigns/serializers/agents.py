@@ -12,6 +12,7 @@ from rest_framework import serializers
 
 from campaigns.models import FailureClass, PackageOrigin
 from workers.api.fields import (
+    MAX_BIGINT,
     BoundedListField,
     JSONObjectField,
     StrictBooleanField,
@@ -21,7 +22,7 @@ from workers.api.fields import (
     StrictIntegerField,
     StrictUUIDField,
 )
-from workers.api.serializers import MAX_BIGINT, HardwareSerializer
+from workers.api.serializers import HardwareSerializer
 from workers.models import ISOLATION_CHOICES, WorkerState
 from workers.protocol import (
     MAX_LEASES_PER_CLAIM,

@@ -7,9 +7,9 @@ from typing import Any, Final
 from rest_framework import serializers
 
 from campaigns.analysis import comparison
-from campaigns.api.filters import MAX_ID
 from campaigns.charts.compare import CAMPAIGN_AXES, TASK_AXES
 from campaigns.serializers.tasks import SpreadSerializer
+from workers.api.fields import MAX_BIGINT
 
 FEWEST: Final = 2
 
@@ -22,7 +22,7 @@ class NumbersField(serializers.CharField):
         if not all(word.isascii() and word.isdecimal() and len(word) < 20 for word in words):
             raise serializers.ValidationError("Must be numbers with commas between them.")
         numbers = list(dict.fromkeys(map(int, words)))
-        if not FEWEST <= len(numbers) <= comparison.MOST or max(numbers) > MAX_ID:
+        if not FEWEST <= len(numbers) <= comparison.MOST or max(numbers) > MAX_BIGINT:
             raise serializers.ValidationError(
                 f"Must be {FEWEST} to {comparison.MOST} different numbers."
             )

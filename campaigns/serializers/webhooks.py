@@ -7,10 +7,10 @@ from typing import Any
 from django.core.validators import URLValidator
 from rest_framework import serializers
 
-from campaigns.api.filters import MAX_ID
 from campaigns.models import DeliveryState, Webhook, WebhookDelivery, WebhookEvent
 from campaigns.serializers.known_fields import KnownFieldsSerializer
 from workers.api.fields import (
+    MAX_BIGINT,
     BoundedListField,
     StrictCharField,
     StrictChoiceField,
@@ -72,7 +72,7 @@ class WebhookRequestSerializer(KnownFieldsSerializer[dict[str, Any]]):
         required=False,
         allow_null=True,
         min_value=1,
-        max_value=MAX_ID,
+        max_value=MAX_BIGINT,
         help_text="Null or absent: of every campaign.",
     )
 

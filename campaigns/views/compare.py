@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.db.models import BigIntegerField
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from campaigns.analysis import comparison
@@ -21,7 +22,6 @@ from campaigns.models import CampaignState, TaskState
 from xeenet_site.web.csv_text import csv_lines
 from xeenet_site.web.pages import page_or_fragment, reading_page
 
-MAX_ID = 2**63 - 1
 AXES = {"tasks": TASK_AXES, "campaigns": CAMPAIGN_AXES}
 
 
@@ -82,7 +82,7 @@ def _asked(request: HttpRequest) -> tuple[str, list[int]]:
     numbers = [
         int(word) for word in words if word.isascii() and word.isdecimal() and len(word) < 20
     ]
-    return kind, [pk for pk in dict.fromkeys(numbers) if pk <= MAX_ID]
+    return kind, [pk for pk in dict.fromkeys(numbers) if pk <= BigIntegerField.MAX_BIGINT]
 
 
 def _axis(request: HttpRequest, kind: str) -> str:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+from django.db.models import BigIntegerField
 from rest_framework import serializers
+
+# The largest whole number that the database's columns hold.
+MAX_BIGINT: Final = BigIntegerField.MAX_BIGINT
 
 
 class StrictIntegerField(serializers.IntegerField):

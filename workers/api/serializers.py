@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from rest_framework import serializers
 
-from workers.api.fields import BoundedListField, StrictCharField, StrictIntegerField
+from workers.api.fields import MAX_BIGINT, BoundedListField, StrictCharField, StrictIntegerField
 from workers.models import ISOLATION_CHOICES, Worker, WorkerState
-
-MAX_BIGINT: Final = 2**63 - 1
 
 
 def _text(max_length: int) -> StrictCharField:

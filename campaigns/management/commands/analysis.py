@@ -11,7 +11,7 @@ from rest_framework.exceptions import ValidationError
 
 from campaigns.analysis import estimates
 from campaigns.answers.panel import check_subject, panel_data
-from campaigns.api.errors import error_text
+from campaigns.answers.refusals import refusal_text
 from campaigns.management.lookup import campaign_or_error
 from campaigns.models import Campaign
 from campaigns.panels import PANELS
@@ -45,7 +45,7 @@ class Command(BaseCommand):
                 _compute_missing(campaign, options["device"])
             found = panel_data(campaign, options["panel"], **asked)
         except ValidationError as error:
-            raise CommandError(error_text(error)) from error
+            raise CommandError(refusal_text(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps(found, indent=2))
             return

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rest_framework.exceptions import APIException
 
 from campaigns.answers.comparison import compared
-from campaigns.api.errors import error_text
+from campaigns.answers.refusals import refusal_text
 from campaigns.serializers.compare import CompareQuerySerializer
 
 
@@ -34,5 +34,5 @@ class Command(BaseCommand):
             query.is_valid(raise_exception=True)
             found = compared(query.validated_data)
         except APIException as error:
-            raise CommandError(error_text(error)) from error
+            raise CommandError(refusal_text(error)) from error
         self.stdout.write(json.dumps(found, indent=2))

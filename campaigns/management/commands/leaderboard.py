@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rest_framework.exceptions import ValidationError
 
 from campaigns.answers.leaderboard import rows_of
-from campaigns.api.errors import error_text
+from campaigns.answers.refusals import refusal_text
 from campaigns.clock import database_now
 from campaigns.management.lookup import campaign_or_error
 from campaigns.management.terminal import leaderboard_text, progress_sentence
@@ -57,7 +57,7 @@ class Command(BaseCommand):
         try:
             rows = rows_of(campaign, asked)
         except ValidationError as error:
-            raise CommandError(error_text(error)) from error
+            raise CommandError(refusal_text(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps([_as_json(row) for row in rows], indent=2))
             return
