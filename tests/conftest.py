@@ -18,7 +18,7 @@ from django.core.cache import caches
 from django.db import connection
 from django.test import TransactionTestCase
 
-from tests.browser import PATIENCE_SECONDS
+from tests.browser.driver import PATIENCE_SECONDS
 from tests.processes import database_environment
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ NONE: Final = "'none'"
 
 # Plotly makes two style elements: an empty one, whose rules it then sets by script, and one for
 # maps, which we do not draw; and it empties style attributes. Named by their hash, so that nothing
-# else gets in; that of the maps changes with Plotly's release, and tests/test_browser_csp.py tells.
+# else gets in; that of the maps changes with Plotly's release, and tests/browser/test_csp.py tells.
 _EMPTY_STYLE: Final = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
 _PLOTLY_MAP_STYLE: Final = "'sha256-ji27qzEtxXZW+7dun6UwjHXJ18e6WAin1VvNtkzIE/o='"
 # "font-weight:bold", as Plotly writes the <b> of a hover text and of a label.

@@ -20,7 +20,7 @@ from rest_framework.test import APIClient
 
 from campaigns.models import Attempt, Campaign, Package, PersonalToken, Webhook
 from tests import factories
-from tests.api import agent_client, researcher_client
+from tests.clients import agent_client, researcher_client
 from workers import lifecycle as worker_lifecycle
 from xeenet_site.web import roles
 

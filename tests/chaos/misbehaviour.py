@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.agent_runs import (
+from tests.agent.runs import (
     DETACH,
     IGNORE_SIGTERM,
     MIB,

@@ -16,14 +16,14 @@ ENDS: Final = (
         CAMPAIGNS,
         "    running.filter(task__state=TaskState.CANCELLED).update(",
         "    running.filter(task__state=TaskState.COMPLETED).update(",
-        ("tests/test_campaign_verbs.py", "-k", "cancelling_ends"),
+        ("tests/lifecycle/test_campaign_verbs.py", "-k", "cancelling_ends"),
     ),
     Mutant(
         "cancel: a cancelled campaign can be resumed by its tasks",
         LEASES,
         "        if campaign.state == CampaignState.CANCELLED:",
         "        if campaign.state == CampaignState.DRAFT:",
-        ("tests/test_transition_table.py", "-k", "retrying_a_task"),
+        ("tests/lifecycle/test_transition_table.py", "-k", "retrying_a_task"),
     ),
     Mutant(
         "finish: with tasks that are open",
@@ -58,7 +58,7 @@ ENDS: Final = (
         "campaigns/steering.py",
         "    if actor is not None and not may_change(actor, campaign):",
         "    if actor is not None and not roles.may_create(actor):",
-        ("tests/test_roles.py::test_a_researcher_changes_only_campaigns_of_their_own",),
+        ("tests/access/test_roles.py::test_a_researcher_changes_only_campaigns_of_their_own",),
     ),
 )
 
@@ -99,7 +99,7 @@ LINES: Final = (
         LEASES,
         '        journal.record(actor, moved_to, now=now, reason="One more try.")\n',
         "",
-        ("tests/test_transition_table.py", "-k", "retry_task"),
+        ("tests/lifecycle/test_transition_table.py", "-k", "retry_task"),
     ),
     Mutant(
         "journal: the end is written outside of the transaction",
@@ -107,6 +107,6 @@ LINES: Final = (
         "    # One transaction: task, attempt and result must agree, and the answer is what was "
         "committed.\n    with transaction.atomic():",
         "    if True:",
-        ("tests/test_journal.py", "-k", "cannot_be_written"),
+        ("tests/lifecycle/test_journal.py", "-k", "cannot_be_written"),
     ),
 )

@@ -9,10 +9,10 @@ from tests.mutants.mutant import Mutant
 PARSER: Final = "campaigns/api/parsers.py"
 ERRORS: Final = "campaigns/api/errors.py"
 PERMISSIONS: Final = "campaigns/api/permissions.py"
-BODIES: Final = ("tests/test_parsers.py",)
-DATABASE: Final = ("tests/test_database_errors.py",)
-FUZZ: Final = ("tests/test_api_fuzz.py",)
-WHO_MAY: Final = ("tests/test_authorisation.py", "-k", "who_gets_in and api")
+BODIES: Final = ("tests/api/test_parsers.py",)
+DATABASE: Final = ("tests/running/test_database_errors.py",)
+FUZZ: Final = ("tests/api/test_fuzz.py",)
+WHO_MAY: Final = ("tests/access/test_authorisation.py", "-k", "who_gets_in and api")
 
 DOORS: Final = (
     Mutant(
@@ -20,7 +20,7 @@ DOORS: Final = (
         "xeenet_site/settings.py",
         '["campaigns.api.parsers.StrictJSONParser"]',
         '["rest_framework.parsers.JSONParser"]',
-        ("tests/test_api_hostile.py", "-k", "hostile_body_is_refused"),
+        ("tests/api/test_hostile_bodies.py", "-k", "hostile_body_is_refused"),
     ),
     Mutant(
         "body: NaN passes",
@@ -90,7 +90,7 @@ DOORS: Final = (
         "workers/api/fields.py",
         "        if type(data) not in {int, float} or not math.isfinite(data):",
         "        if not isinstance(data, int | float):",
-        ("tests/test_api_heartbeat.py",),
+        ("tests/api/agents/test_heartbeat.py",),
     ),
     Mutant(
         "fuzz: a lease that nobody knows is an error of the server",
@@ -133,7 +133,7 @@ DOORS: Final = (
         "xeenet_site/databases.py",
         '        "CONN_HEALTH_CHECKS": True,\n',
         "",
-        ("tests/test_security_headers.py", "-k", "production_passes_every_check"),
+        ("tests/access/test_security_headers.py", "-k", "production_passes_every_check"),
     ),
     Mutant(
         "callers: a disabled worker works on",
@@ -162,20 +162,20 @@ DOORS: Final = (
         "xeenet_site/settings.py",
         '        "APP_DIRS": True,\n        "OPTIONS": {\n',
         '        "APP_DIRS": True,\n        "OPTIONS": {\n            "autoescape": False,\n',
-        ("tests/test_page_hostile_text.py", "-k", "verbatim"),
+        ("tests/pages/test_hostile_text.py", "-k", "verbatim"),
     ),
     Mutant(
         "texts: a spreadsheet runs what a cell says",
         "xeenet_site/web/csv_text.py",
         "    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):",
         "    if False:",
-        ("tests/test_command_export_results.py", "-k", "spreadsheet_would_run"),
+        ("tests/commands/test_export_results.py", "-k", "spreadsheet_would_run"),
     ),
     Mutant(
         "texts: pages may hold scripts",
         "xeenet_site/security.py",
         '    "script-src": [SELF],\n',
         '    "script-src": [SELF, "\'unsafe-inline\'"],\n',
-        ("tests/test_security_headers.py", "-k", "no_policy_lets"),
+        ("tests/access/test_security_headers.py", "-k", "no_policy_lets"),
     ),
 )

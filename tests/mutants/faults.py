@@ -6,8 +6,8 @@ from typing import Final
 
 from tests.mutants.mutant import Mutant
 
-NETWORK: Final = "tests/test_faults_network.py"
-RECONNECT: Final = ("tests/test_faults_reconnect.py",)
+NETWORK: Final = "tests/faults/test_network.py"
+RECONNECT: Final = ("tests/faults/test_reconnect.py",)
 
 FAULTS: Final = (
     Mutant(
@@ -57,7 +57,7 @@ FAULTS: Final = (
         "    with transaction.atomic():\n        attempt = find_attempt(worker, lease_id)\n",
         "    Attempt.objects.filter(lease_id=lease_id).update(submission_digest=digest)\n"
         "    with transaction.atomic():\n        attempt = find_attempt(worker, lease_id)\n",
-        ("tests/test_faults_processes.py", "-k", "killed_within_a_submission"),
+        ("tests/faults/test_processes.py", "-k", "killed_within_a_submission"),
         "postgresql",
     ),
     Mutant(
@@ -86,27 +86,27 @@ FAULTS: Final = (
         "workers/agent/scripts.py",
         "    except (LeaseLost, ServerUnavailable):",
         "    except ServerUnavailable:",
-        ("tests/test_agent_runner.py", "-k", "lease_that_ran_out"),
+        ("tests/agent/test_runner.py", "-k", "lease_that_ran_out"),
     ),
     Mutant(
         "faults: a script that the server does not deliver is the machine's fault",
         "workers/agent/scripts.py",
         "    except (LeaseLost, ServerUnavailable):",
         "    except LeaseLost:",
-        ("tests/test_agent_runner.py", "-k", "nobody_is_blamed"),
+        ("tests/agent/test_runner.py", "-k", "nobody_is_blamed"),
     ),
     Mutant(
         "faults: a data set that the server does not deliver is the machine's fault",
         "workers/agent/runner.py",
         "        if away is not None:\n            raise away\n",
         "",
-        ("tests/test_agent_runner.py", "-k", "nobody_is_blamed"),
+        ("tests/agent/test_runner.py", "-k", "nobody_is_blamed"),
     ),
     Mutant(
         "faults: an agent that gets no files claims on at once",
         "workers/agent/loop.py",
         "        self._paused_until = max(self._paused_until, time.monotonic() + seconds)\n",
         "        pass\n",
-        ("tests/test_agent_loop.py", "-k", "files_the_server_does_not_deliver"),
+        ("tests/agent/test_loop.py", "-k", "files_the_server_does_not_deliver"),
     ),
 )

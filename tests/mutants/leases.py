@@ -8,8 +8,8 @@ from tests.mutants.mutant import Mutant
 
 LEASES: Final = "campaigns/lifecycle/leases.py"
 TASK: Final = "campaigns/models/task.py"
-HISTORIES: Final = ("tests/test_lifecycle_histories.py",)
-RACES: Final = "tests/test_claim_races.py"
+HISTORIES: Final = ("tests/lifecycle/test_histories.py",)
+RACES: Final = "tests/lifecycle/test_claim_races.py"
 
 CLAIMS: Final = (
     Mutant(
@@ -17,14 +17,18 @@ CLAIMS: Final = (
         LEASES,
         "leased = Task.objects.filter(state=TaskState.PENDING).bulk_update(tasks, columns)",
         "leased = Task.objects.bulk_update(tasks, columns)",
-        ("tests/test_journal.py::test_a_lease_of_a_task_that_is_not_pending_after_all_is_refused",),
+        (
+            "tests/lifecycle/test_journal.py::test_a_lease_of_a_task_that_is_not_pending_after_all_is_refused",
+        ),
     ),
     Mutant(
         "claim: a task that was not leased gets an attempt",
         LEASES,
         "    if leased != len(tasks):",
         "    if leased > len(tasks):",
-        ("tests/test_journal.py::test_a_lease_of_a_task_that_is_not_pending_after_all_is_refused",),
+        (
+            "tests/lifecycle/test_journal.py::test_a_lease_of_a_task_that_is_not_pending_after_all_is_refused",
+        ),
     ),
     Mutant(
         "claim: a repetition gets other leases",
@@ -71,14 +75,18 @@ CLAIMS: Final = (
         LEASES,
         "    if not in_a_row:\n",
         "    if in_a_row is not None:\n",
-        ("tests/test_claim.py::test_who_could_not_begin_in_one_campaign_gets_others_first",),
+        (
+            "tests/lifecycle/test_claim.py::test_who_could_not_begin_in_one_campaign_gets_others_first",
+        ),
     ),
     Mutant(
         "claim: a paused worker gets tasks",
         LEASES,
         "    if worker.paused_until is not None and worker.paused_until > now:",
         "    if worker.paused_until is not None and worker.paused_until < now:",
-        ("tests/test_claim.py::test_a_paused_worker_gets_nothing_until_its_pause_is_over",),
+        (
+            "tests/lifecycle/test_claim.py::test_a_paused_worker_gets_nothing_until_its_pause_is_over",
+        ),
     ),
     Mutant(
         "claim: a paused campaign hands out tasks",
@@ -92,21 +100,23 @@ CLAIMS: Final = (
         TASK,
         "self.filter(state=TaskState.PENDING, available_at__lte=now)",
         "self.filter(state=TaskState.PENDING)",
-        ("tests/test_claim.py::test_a_task_is_not_handed_out_before_it_is_available",),
+        ("tests/lifecycle/test_claim.py::test_a_task_is_not_handed_out_before_it_is_available",),
     ),
     Mutant(
         "claim: a simulating worker gets tasks to be measured",
         "campaigns/models/campaign.py",
         "            campaigns = campaigns.filter(allow_simulated=True)\n",
         "            pass\n",
-        ("tests/test_claim.py::test_a_simulating_worker_gets_only_tasks_that_may_be_simulated",),
+        (
+            "tests/lifecycle/test_claim.py::test_a_simulating_worker_gets_only_tasks_that_may_be_simulated",
+        ),
     ),
     Mutant(
         "claim: the lease outlasts the deadline",
         LEASES,
         "task.lease_expires_at = min(now + lease, task.deadline_at)",
         "task.lease_expires_at = now + lease",
-        ("tests/test_claim.py::test_a_lease_never_outlasts_the_deadline",),
+        ("tests/lifecycle/test_claim.py::test_a_lease_never_outlasts_the_deadline",),
     ),
 )
 
@@ -138,7 +148,9 @@ HELD: Final = (
         LEASES,
         'Greatest(F("lease_expires_at"), Value(now + lease))',
         "Value(now + lease)",
-        ("tests/test_renew.py::test_a_heartbeat_that_was_overtaken_does_not_shorten_the_lease",),
+        (
+            "tests/lifecycle/test_renew.py::test_a_heartbeat_that_was_overtaken_does_not_shorten_the_lease",
+        ),
     ),
     Mutant(
         "release: any lease of the task will do",
@@ -162,7 +174,9 @@ HELD: Final = (
         LEASES,
         "    found = Attempt.objects.filter(worker=worker, lease_id=lease_id).select_related(",
         "    found = Attempt.objects.filter(lease_id=lease_id).select_related(",
-        ("tests/test_submit.py::test_an_unknown_lease_and_one_of_another_worker_are_refused",),
+        (
+            "tests/lifecycle/test_submit.py::test_an_unknown_lease_and_one_of_another_worker_are_refused",
+        ),
     ),
     Mutant(
         "expire: leases that are not over",
@@ -183,7 +197,7 @@ HELD: Final = (
         LEASES,
         'overdue = Task.objects.overdue(now).order_by("lease_expires_at")',
         'overdue = Task.objects.overdue(now).order_by("-lease_expires_at")',
-        ("tests/test_expire.py",),
+        ("tests/lifecycle/test_expire.py",),
     ),
     Mutant(
         "expire: a renewal that came first does not count",

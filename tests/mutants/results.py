@@ -69,14 +69,14 @@ SUBMITS: Final = (
         SUBMISSIONS,
         "problems = metrics_problems(metrics) or _contradictions(attempt.task, body, metrics)",
         "problems = metrics_problems(metrics)",
-        ("tests/test_submit.py", "-k", "contradict"),
+        ("tests/lifecycle/test_submit.py", "-k", "contradict"),
     ),
     Mutant(
         "result: an invented one is ranked",
         SUBMISSIONS,
         "is_ranked=not (simulated or valueless or",
         "is_ranked=not (valueless or",
-        ("tests/test_submit.py::test_a_simulated_result_is_stored_and_not_ranked",),
+        ("tests/lifecycle/test_submit.py::test_a_simulated_result_is_stored_and_not_ranked",),
     ),
     Mutant(
         "failure: any lease of the task will do",
@@ -92,7 +92,7 @@ SUBMITS: Final = (
         SUBMISSIONS,
         'held.filter(**{f"{counter}__gte": F(maximum) - 1})',
         'held.filter(**{f"{counter}__gte": F(maximum)})',
-        ("tests/test_submit_failures.py", "-k", "second_failure"),
+        ("tests/lifecycle/test_submit_failures.py", "-k", "second_failure"),
     ),
     Mutant(
         "failure: the worker's fault is charged to the task",
@@ -113,27 +113,31 @@ SUBMITS: Final = (
         SUBMISSIONS,
         "    if len(failures) < BREAKER_FAILURES:",
         "    if len(failures) <= BREAKER_WINDOW:",
-        ("tests/test_journal.py::test_what_the_server_does_by_itself_is_told_with_its_reason",),
+        (
+            "tests/lifecycle/test_journal.py::test_what_the_server_does_by_itself_is_told_with_its_reason",
+        ),
     ),
     Mutant(
         "breaker: failures of machines pause a campaign",
         SUBMISSIONS,
         "        if outcome == AttemptOutcome.FAILED and CHARGES[failure_class] is Charge.FAILURE",
         "        if outcome == AttemptOutcome.FAILED",
-        ("tests/test_submit_failures.py", "-k", "failures_of_machines_and_networks"),
+        ("tests/lifecycle/test_submit_failures.py", "-k", "failures_of_machines_and_networks"),
     ),
     Mutant(
         "breaker: what failed before it was resumed pauses a campaign again",
         SUBMISSIONS,
         "    if campaign.resumed_at is not None:",
         "    if campaign.resumed_at is None and campaign.paused_at:",
-        ("tests/test_submit_failures.py::test_a_resumed_campaign_is_judged_by_new_attempts_alone",),
+        (
+            "tests/lifecycle/test_submit_failures.py::test_a_resumed_campaign_is_judged_by_new_attempts_alone",
+        ),
     ),
     Mutant(
         "breaker: a worker with a broken environment goes on",
         SUBMISSIONS,
         "        worker_lifecycle.pause_after_env_error(worker, reason, now=now)\n",
         "        worker_lifecycle.see(worker, now=now)\n",
-        ("tests/test_submit_failures.py", "-k", "environment_error"),
+        ("tests/lifecycle/test_submit_failures.py", "-k", "environment_error"),
     ),
 )

@@ -6,8 +6,8 @@ from typing import Final
 
 from tests.mutants.mutant import Mutant
 
-_CLAIMS: Final = ("tests/test_scripts.py", "-k", "worker")
-_SOURCES: Final = ("tests/test_script_source.py",)
+_CLAIMS: Final = ("tests/scripts/test_steering.py", "-k", "worker")
+_SOURCES: Final = ("tests/scripts/test_source.py",)
 
 UPLOADS: Final = (
     Mutant(
@@ -57,35 +57,35 @@ UPLOADS: Final = (
         "campaigns/scripts/steering.py",
         "    if actor is not None and not roles.may_operate(actor):\n",
         "    if actor is not None and not roles.may_create(actor):\n",
-        ("tests/test_scripts.py", "-k", "may_not"),
+        ("tests/scripts/test_steering.py", "-k", "may_not"),
     ),
     Mutant(
         "approval: the stored bytes are not hashed again",
         "campaigns/scripts/steering.py",
         "    if hashlib.sha256(source).hexdigest() != package.sha256 or source_problems(source):\n",
         "    if source_problems(source):\n",
-        ("tests/test_scripts.py", "-k", "changed_in_the_database"),
+        ("tests/scripts/test_steering.py", "-k", "changed_in_the_database"),
     ),
     Mutant(
         "approval: without its entry in the log",
         "campaigns/scripts/steering.py",
         '        audit.record(actor, "approve_script", package, now=now, detail=package.sha256)\n',
         "",
-        ("tests/test_scripts.py", "-k", "in_the_log"),
+        ("tests/scripts/test_steering.py", "-k", "in_the_log"),
     ),
     Mutant(
         "deletion: of a script that a campaign names",
         "campaigns/scripts/steering.py",
         "        if locked.campaigns.exists():\n",
         "        if False:\n",
-        ("tests/test_scripts.py", "-k", "campaign_names"),
+        ("tests/scripts/test_steering.py", "-k", "campaign_names"),
     ),
     Mutant(
         "deletion: by anybody",
         "campaigns/scripts/steering.py",
         "    if actor is not None and not may_delete(actor, package):\n",
         "    if False:\n",
-        ("tests/test_scripts.py", "-k", "nobody_else"),
+        ("tests/scripts/test_steering.py", "-k", "nobody_else"),
     ),
     Mutant(
         "upload: hidden characters pass",
@@ -113,13 +113,13 @@ UPLOADS: Final = (
         "campaigns/api/views/agents.py",
         "            if not request.auth.leased_tasks.filter(**wanted).exists():\n",
         "            if not wanted:\n",
-        ("tests/test_api_downloads.py", "-k", "no_task_of_its_own"),
+        ("tests/api/agents/test_downloads.py", "-k", "no_task_of_its_own"),
     ),
     Mutant(
         "download: a withdrawn script is still sent",
         "campaigns/api/views/agents.py",
         "        if isinstance(request.auth, Worker) and not package.may_run:\n",
         "        if False:\n",
-        ("tests/test_api_scripts.py", "-k", "withdrawn"),
+        ("tests/api/test_scripts.py", "-k", "withdrawn"),
     ),
 )

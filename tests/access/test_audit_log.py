@@ -1,0 +1,313 @@
+"""Every act of a person leaves exactly one entry: proven over all verbs of all steering modules."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import uuid
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
+from django.test import Client
+from django.urls import reverse
+from django_q.models import Schedule
+
+from campaigns import lifecycle, steering
+from campaigns.lifecycle import CampaignSpec
+from campaigns.models import Campaign, PersonalToken, Webhook, WebhookDelivery, WebhookEvent
+from campaigns.notifications import hooks
+from campaigns.scripts import steering as script_steering
+from campaigns.tokens import personal_tokens
+from experiments import catalog
+from tests.factories import NOW, active_campaign, campaign, failed_task, pending_task, user, worker
+from tests.processes import ROOT
+from workers import lifecycle as worker_lifecycle
+from workers import steering as worker_steering
+from workers.models import AuditEntry, EnrolmentToken, Worker
+
+pytestmark = pytest.mark.django_db
+
+# The doors for people's acts. A function of theirs that takes the time changes something.
+DOORS: tuple[ModuleType, ...] = (steering, worker_steering, hooks, personal_tokens, script_steering)
+Act = Callable[[User], Any]
+SPEC = CampaignSpec("asked", "train_char_lm", task_count=1, time_budget_seconds=5)
+
+
+def verbs_of(door: ModuleType) -> set[str]:
+    """Name the public functions of a door that change something."""
+    return {
+        f"{door.__name__}.{name}"
+        for name, function in inspect.getmembers(door, inspect.isfunction)
+        if function.__module__ == door.__name__
+        and not name.startswith("_")
+        and "now" in inspect.signature(function).parameters
+    }
+
+
+def draft() -> Campaign:
+    return campaign(owner=user())
+
+
+def running() -> Campaign:
+    return active_campaign(owner=user())
+
+
+def paused() -> Campaign:
+    made = running()
+    lifecycle.pause(made, now=NOW)
+    return made
+
+
+def webhook(**fields: Any) -> Webhook:
+    url = "https://8.8.8.8/hook"
+    return Webhook.objects.create(owner=user(), url=url, events=["new_best"], **fields)
+
+
+def delivery() -> WebhookDelivery:
+    return webhook().deliveries.create(event="new_best", event_key="one", payload={})
+
+
+def invitation() -> EnrolmentToken:
+    return worker_lifecycle.invite(now=NOW)[0]
+
+
+def draining() -> Worker:
+    made = worker()
+    worker_lifecycle.drain(made)
+    return made
+
+
+def token() -> PersonalToken:
+    return personal_tokens.create(user(), "laptop", now=NOW, actor=None)[0]
+
+
+def variation() -> bytes:
+    return catalog.script_source("train_char_lm") + b"\n# mine\n"
+
+
+def waiting_script() -> Any:
+    asked = {"name": "mine", "experiment": "train_char_lm", "source": variation()}
+    return script_steering.upload(None, **asked, now=NOW)[0]
+
+
+def approved_script() -> Any:
+    package = waiting_script()
+    script_steering.approve(None, package, now=NOW)
+    return package
+
+
+def edit(who: User) -> None:
+    hook = webhook()
+    hooks.edit(who, hook, url=hook.url, events=[WebhookEvent.SILENT_FLEET], campaign=None, now=NOW)
+
+
+def ask(who: User) -> None:
+    asking = running()
+    # The person's first ask also makes their worker, which is an act of its own.
+    worker_lifecycle.identity_of(who, now=NOW)
+    space = lifecycle.enqueue(asking, _params(asking), now=NOW)
+    steering.ask(who, asking, claim_id=uuid.uuid4(), params=space.params, now=NOW)
+
+
+def _params(of: Campaign) -> dict[str, Any]:
+    task = of.tasks.first()
+    assert task is not None
+    return dict(task.params)
+
+
+def raise_attempts(who: User) -> None:
+    tries = {"max_failed_attempts": 5, "max_lost_attempts": 9}
+    steering.raise_attempts(who, running(), **tries, now=NOW)
+
+
+def enqueue(who: User) -> None:
+    asked = running()
+    steering.enqueue(who, asked, _params(asked), now=NOW)
+
+
+ACTS: dict[str, Act] = {
+    "campaigns.steering.create_campaign": lambda who: steering.create_campaign(who, SPEC, now=NOW),
+    "campaigns.steering.launch": lambda who: steering.launch(who, draft(), now=NOW),
+    "campaigns.steering.pause": lambda who: steering.pause(who, running(), now=NOW),
+    "campaigns.steering.resume": lambda who: steering.resume(who, paused(), now=NOW),
+    "campaigns.steering.cancel": lambda who: steering.cancel(who, running(), now=NOW),
+    "campaigns.steering.add_tasks": lambda who: steering.add_tasks(who, running(), 2, now=NOW),
+    "campaigns.steering.raise_attempts": raise_attempts,
+    "campaigns.steering.enqueue": enqueue,
+    "campaigns.steering.ask": ask,
+    "campaigns.steering.retry_task": lambda who: steering.retry_task(who, failed_task(), now=NOW),
+    "campaigns.steering.cancel_task": lambda who: steering.cancel_task(
+        who, pending_task(), now=NOW
+    ),
+    "workers.steering.invite": lambda who: worker_steering.invite(who, now=NOW),
+    "workers.steering.withdraw": lambda who: worker_steering.withdraw(who, invitation(), now=NOW),
+    "workers.steering.register": lambda who: worker_steering.register(who, "lab-9", now=NOW),
+    "workers.steering.drain": lambda who: worker_steering.drain(who, worker(), now=NOW),
+    "workers.steering.resume": lambda who: worker_steering.resume(who, draining(), now=NOW),
+    "workers.steering.disable": lambda who: worker_steering.disable(who, worker(), now=NOW),
+    "workers.steering.rotate_token": lambda who: worker_steering.rotate_token(
+        who, worker(), now=NOW
+    ),
+    "campaigns.notifications.hooks.create": lambda who: hooks.create(
+        who, "https://8.8.8.8/", [WebhookEvent.NEW_BEST], campaign=None, now=NOW
+    ),
+    "campaigns.notifications.hooks.edit": edit,
+    "campaigns.notifications.hooks.enable": lambda who: hooks.enable(
+        who, webhook(is_active=False), now=NOW
+    ),
+    "campaigns.notifications.hooks.disable": lambda who: hooks.disable(who, webhook(), now=NOW),
+    "campaigns.notifications.hooks.delete": lambda who: hooks.delete(who, webhook(), now=NOW),
+    "campaigns.notifications.hooks.send_test": lambda who: hooks.send_test(who, webhook(), now=NOW),
+    "campaigns.notifications.hooks.send_again": lambda who: hooks.send_again(
+        who, delivery(), now=NOW
+    ),
+    "campaigns.tokens.personal_tokens.create": lambda who: personal_tokens.create(
+        who, "laptop", now=NOW, actor=who
+    ),
+    "campaigns.tokens.personal_tokens.revoke": lambda who: personal_tokens.revoke(
+        token(), actor=who, now=NOW
+    ),
+    "campaigns.scripts.steering.upload": lambda who: script_steering.upload(
+        who, name="mine", experiment="train_char_lm", source=variation(), now=NOW
+    ),
+    "campaigns.scripts.steering.approve": lambda who: script_steering.approve(
+        who, waiting_script(), now=NOW
+    ),
+    "campaigns.scripts.steering.decline": lambda who: script_steering.decline(
+        who, waiting_script(), reason="no", now=NOW
+    ),
+    "campaigns.scripts.steering.delete": lambda who: script_steering.delete(
+        who, waiting_script(), now=NOW
+    ),
+    "campaigns.scripts.steering.withdraw": lambda who: script_steering.withdraw(
+        who, approved_script(), now=NOW
+    ),
+}
+# Everybody may have tokens; that a token is one's own is for the page and the API to see to.
+OPEN_TO_VIEWERS = {
+    "campaigns.tokens.personal_tokens.create",
+    "campaigns.tokens.personal_tokens.revoke",
+}
+
+
+def test_every_verb_of_every_door_is_tried_here() -> None:
+    assert set(ACTS) == set().union(*map(verbs_of, DOORS))
+
+
+@pytest.mark.parametrize("verb", sorted(ACTS))
+def test_an_act_leaves_one_entry_with_who_did_it_and_when(verb: str) -> None:
+    boss = user("boss", role="operator")
+    ACTS[verb](boss)
+    entry = AuditEntry.objects.get(actor=boss)
+    assert (entry.actor_name, entry.at) == ("boss", NOW)
+    assert entry.verb
+    assert entry.target_kind
+    assert entry.target_name
+
+
+@pytest.mark.parametrize("verb", sorted(set(ACTS) - OPEN_TO_VIEWERS))
+def test_a_viewer_is_refused_every_act_and_leaves_no_entry(verb: str) -> None:
+    viewer = user("vera", role="viewer")
+    with pytest.raises(PermissionDenied):
+        ACTS[verb](viewer)
+    assert not AuditEntry.objects.filter(actor=viewer).exists()
+
+
+def test_pages_api_admin_and_commands_change_states_through_the_doors_alone() -> None:
+    changing = {name.rpartition(".")[2] for name in verbs_of(steering) | verbs_of(worker_steering)}
+    surfaces = [
+        *ROOT.glob("campaigns/views/*.py"),
+        *ROOT.glob("campaigns/api/**/*.py"),
+        *ROOT.glob("campaigns/answers/*.py"),
+        *ROOT.glob("campaigns/admin/*.py"),
+        *ROOT.glob("workers/admin*.py"),
+        *ROOT.glob("campaigns/management/commands/*.py"),
+        *ROOT.glob("workers/management/commands/*.py"),
+        *ROOT.glob("xeenet_site/management/commands/*.py"),
+        ROOT / "workers/views.py",
+        ROOT / "xeenet_site/admin.py",
+    ]
+    assert len(surfaces) > 80
+    # What a worker does for itself is no person's act: the journal has it.
+    surfaces.remove(ROOT / "campaigns/api/views/agents.py")
+    past_the_doors = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path in surfaces
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and isinstance(call.func.value, ast.Name)
+        and call.func.value.id in {"lifecycle", "worker_lifecycle", "campaign_lifecycle"}
+        and call.func.attr in changing
+    ]
+    assert past_the_doors == []
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(user("root", is_staff=True, is_superuser=True))
+    return client
+
+
+def entries() -> list[tuple[str, str, str, str]]:
+    rows = AuditEntry.objects.order_by("id")
+    return list(rows.values_list("actor_name", "verb", "target_kind", "detail"))
+
+
+def test_a_role_given_in_the_admin_stands_in_the_log(staff: Client) -> None:
+    ada = user("ada", role="viewer")
+    fields = {
+        "username": "ada",
+        "is_active": "on",
+        "groups": [Group.objects.get(name="operator").pk],
+        "date_joined_0": "2026-01-05",
+        "date_joined_1": "12:00:00",
+    }
+    path = reverse("admin:auth_user_change", args=[ada.pk])
+    assert staff.post(path, fields).status_code == 302
+    (entry,) = entries()
+    assert entry[:3] == ("root", "change", "user")
+    assert "role: operator" in entry[3]
+
+
+def test_what_the_admins_forms_save_stands_in_the_log_once(staff: Client) -> None:
+    made, owner = draft(), user()
+    path = reverse("admin:campaigns_campaign_change", args=[made.pk])
+    staff.post(path, {"name": "clearer", "description": "", "owner": owner.pk})
+    staff.post(reverse("admin:campaigns_campaign_delete", args=[made.pk]), {"post": "yes"})
+    staff.post(reverse("admin:campaigns_personaltoken_add"), {"user": owner.pk, "name": "lab"})
+    mine = PersonalToken.objects.get()
+    staff.post(reverse("admin:campaigns_personaltoken_delete", args=[mine.pk]), {"post": "yes"})
+    staff.post(reverse("admin:workers_enrolmenttoken_add"), {"label": "attic"})
+    invited = EnrolmentToken.objects.get()
+    staff.post(reverse("admin:workers_enrolmenttoken_delete", args=[invited.pk]), {"post": "yes"})
+    found = entries()
+    assert [(verb, kind) for _, verb, kind, _ in found] == [
+        ("change", "campaign"),
+        ("delete", "campaign"),
+        ("create_token", "personaltoken"),
+        ("revoke_token", "personaltoken"),
+        ("invite", "enrolmenttoken"),
+        ("withdraw", "enrolmenttoken"),
+    ]
+    assert found[0][3] == "Name, Owner"
+
+
+def test_asking_for_a_job_now_stands_in_the_log(staff: Client) -> None:
+    job = Schedule.objects.earliest("pk")
+    data = {"action": "run_now", "_selected_action": [job.pk]}
+    staff.post(reverse("admin:django_q_schedule_changelist"), data)
+    assert entries() == [("root", "run_now", "schedule", "")]
+
+
+def test_the_log_itself_cannot_be_changed_or_deleted(staff: Client) -> None:
+    steering.pause(None, running(), now=NOW)
+    entry = AuditEntry.objects.get()
+    for page in ("change", "delete"):
+        path = reverse(f"admin:workers_auditentry_{page}", args=[entry.pk])
+        assert staff.post(path, {"post": "yes", "actor_name": "nobody"}).status_code == 403
+    assert AuditEntry.objects.get().actor_name == "command line"

@@ -1,0 +1,17 @@
+"""The agent as a program of its own, without the seconds in which it tries out torch.
+
+``python -m tests.agent.program OPTIONS`` is ``xeenet-worker OPTIONS`` otherwise: it sweeps, probes
+its sandbox, claims over HTTP and runs scripts. That torch is tried out has its own tests.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from workers.agent import cli, isolation
+from workers.agent.hardware import Machine
+
+if __name__ == "__main__":
+    machine = Machine({"torch_version": "2.13.0", "devices": ["cpu"]})
+    isolation.inspect_machine = lambda *_, **__: machine  # type: ignore[assignment]
+    sys.exit(cli.main(sys.argv[1:]))

@@ -1,0 +1,108 @@
+"""The agent's tokens stay its own: not in arguments, not in what other processes can read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.agent.runs import linux_only
+from tests.agent.server import running_server, wait_until
+from tests.processes import ROOT
+from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE, split_secrets, take_secret
+
+NOBODY = 65534
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept", "secrets"),
+    [
+        (["-m", "x", "--once"], ["-m", "x", "--once"], {}),
+        (["--token", "xw_1", "--once"], ["--once"], {TOKEN_VARIABLE: "xw_1"}),
+        (["--token=xw_1"], [], {TOKEN_VARIABLE: "xw_1"}),
+        (["--once", "--enrol", "xe_1"], ["--once"], {ENROLMENT_VARIABLE: "xe_1"}),
+        (["--token"], ["--token"], {}),  # argparse says what is missing
+    ],
+)
+def test_tokens_are_told_apart_from_the_other_arguments(
+    arguments: list[str], kept: list[str], secrets: dict[str, str]
+) -> None:
+    assert split_secrets(arguments) == (kept, secrets)
+
+
+def test_a_secret_is_taken_out_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, "xw_1")
+    assert take_secret(TOKEN_VARIABLE) == "xw_1"
+    assert take_secret(TOKEN_VARIABLE) == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps arguments to the user")
+def test_a_token_given_as_an_argument_leaves_the_command_line_before_anything_runs(
+    tmp_path: Path,
+) -> None:
+    with running_server() as server:
+        command = [sys.executable, "-m", "workers.agent", "--server", server.url]
+        command += ["--state-dir", str(tmp_path), "--token", "xw_secret", "--isolation", "T0"]
+        agent = psutil.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+        try:
+
+            def is_clean() -> bool:
+                line = agent.cmdline()  # in the moment of the new start it is empty
+                return "--isolation" in line and "xw_secret" not in line
+
+            wait_until(is_clean, 60)
+            assert agent.is_running()
+        finally:
+            agent.kill()
+            agent.wait()
+
+
+# Becomes somebody without rights, as an agent should be, and waits with a secret to be read.
+KEEPER = """
+import ctypes, os, sys, time
+from workers.agent.secrecy import close_own_process
+if os.getuid() == 0:
+    os.setuid({nobody})
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # as any program is that started as this user
+if {closed}:
+    assert close_own_process()
+print("ready", flush=True)
+time.sleep(60)
+"""
+READER = """
+import os
+if os.getuid() == 0:
+    os.setuid({nobody})
+try:
+    print("xw_secret" in open("/proc/{pid}/environ").read())
+except PermissionError:
+    print("refused")
+"""
+
+
+@linux_only
+@pytest.mark.parametrize(("closed", "answer"), [(True, "refused"), (False, "True")])
+def test_a_process_of_the_same_user_cannot_read_the_agents_environment(
+    closed: bool, answer: str
+) -> None:
+    keeper = subprocess.Popen(
+        [sys.executable, "-c", KEEPER.format(nobody=NOBODY, closed=closed)],
+        cwd=ROOT,
+        env={**os.environ, TOKEN_VARIABLE: "xw_secret"},
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert keeper.stdout is not None
+        assert keeper.stdout.readline() == b"ready\n"
+        reader = READER.format(nobody=NOBODY, pid=keeper.pid)
+        found = subprocess.run([sys.executable, "-c", reader], capture_output=True, check=True)
+        assert found.stdout.decode().strip() == answer
+    finally:
+        keeper.kill()
+        keeper.wait()
+        if keeper.stdout is not None:
+            keeper.stdout.close()

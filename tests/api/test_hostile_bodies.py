@@ -1,0 +1,399 @@
+"""Hostile bodies against every endpoint that takes one: refused, never a 5xx, nothing stored."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.db.models import Model
+from django.utils import timezone
+from drf_spectacular.generators import SchemaGenerator
+from rest_framework.test import APIClient
+
+from campaigns.models import (
+    Attempt,
+    Campaign,
+    Package,
+    PersonalToken,
+    ProgressPoint,
+    Result,
+    Task,
+    Webhook,
+)
+from tests import factories
+from tests.clients import agent_client, researcher_client, signed_in_client
+from tests.hostile import HOSTILE_BODIES
+from workers.models import EnrolmentToken, Worker
+from workers.protocol import API_PREFIX
+from xeenet_site.web import roles
+
+pytestmark = pytest.mark.django_db
+STORED: tuple[type[Model], ...] = (
+    Attempt,
+    Campaign,
+    EnrolmentToken,
+    Package,
+    PersonalToken,
+    ProgressPoint,
+    Result,
+    Task,
+    Webhook,
+    Worker,
+)
+# That a caller came is noted whatever it brought.
+SEEN = {"last_seen_at", "last_used_at"}
+# What stands in for each value of a body that is fine otherwise.
+HOSTILE_VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    "1.5",
+    -1.5,
+    1e308,
+    2**63 - 1,
+    [None],
+    {"": None},
+    "x" * 20_000,
+    "\u202e<script>{{ 1 }}{% x %}'; DROP TABLE--\x1b[31m",
+)
+
+# What a careless client sends instead of application/json, with a body that fits it.
+WRONG_TYPES: dict[str, bytes] = {
+    "text/plain": b'{"name": "n"}',
+    "application/x-www-form-urlencoded": b"name=n",
+    "multipart/form-data; boundary=b": b'--b\r\nContent-Disposition: form-data; name="n"\r\n\r\nn',
+    "application/xml": b"<n/>",
+    "application/json; charset=utf-16": '{"name": "n"}'.encode("utf-16"),
+}
+MAX_CPU_SECONDS = 0.1
+
+Endpoint = Callable[[], tuple[APIClient, str, str, dict[str, Any]]]
+
+
+def enrol() -> tuple[APIClient, str, str, dict[str, Any]]:
+    body = {
+        "enrolment_token": "xe_unknown",
+        "name": "n",
+        "hardware": {"devices": ["cpu"], "cpu_count": 1},
+        "agent_version": "1",
+    }
+    return APIClient(), "post", "/api/v1/workers/enrol", body
+
+
+def claim() -> tuple[APIClient, str, str, dict[str, Any]]:
+    body = {
+        "claim_id": "3f2b8c1e-8d4a-4b6e-9c57-0a1b2c3d4e5f",
+        "boot_id": "3f2b8c1e-8d4a-4b6e-9c57-0a1b2c3d4e5f",
+        "count": 1,
+        "simulate": False,
+        "hardware": {"devices": ["cpu"], "ram_bytes": 1, "notes": ["n"]},
+        "agent_version": "1",
+    }
+    return agent_client()[0], "post", "/api/v1/leases/claim", body
+
+
+def heartbeat() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, worker = agent_client()
+    attempt = factories.leased_task(worker, now=timezone.now())
+    point = {"seq": 0, "elapsed_seconds": 1.0, "step": 1, "tokens": 1, "train_loss": 1.0}
+    lease = {"lease_id": str(attempt.lease_id), "progress": [point | {"val_bpb": 3.0}]}
+    body = {"boot_id": "3f2b8c1e-8d4a-4b6e-9c57-0a1b2c3d4e5f", "leases": [lease]}
+    return client, "post", "/api/v1/heartbeat", body
+
+
+def result() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, worker = agent_client()
+    attempt = factories.leased_task(worker, now=timezone.now())
+    body = {**factories.completed(attempt.task), "failure_class": None, "message": ""}
+    return client, "put", f"/api/v1/leases/{attempt.lease_id}/result", body
+
+
+def release() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, worker = agent_client()
+    attempt = factories.leased_task(worker, now=timezone.now())
+    return client, "post", f"/api/v1/leases/{attempt.lease_id}/release", {"reason": "r"}
+
+
+def create() -> tuple[APIClient, str, str, dict[str, Any]]:
+    body = {
+        "name": "n",
+        "experiment": "train_char_lm",
+        "task_count": 1,
+        "time_budget_seconds": 1.5,
+        "base_seed": 1,
+        "search_space": {
+            "parameters": [
+                {"name": "lr", "type": "float", "low": 0.1, "high": 1.0, "log": True},
+                {"name": "layers", "type": "int", "low": 1, "high": 9, "step": 2},
+                {"name": "schedule", "type": "choice", "values": ["cosine", 1]},
+            ],
+            "constraints": ["layers > 1"],
+        },
+        "sampler": "random",
+        "dataset": "",
+        "description": "d",
+        "allow_simulated": False,
+        "max_failed_attempts": 1,
+        "max_lost_attempts": 1,
+    }
+    return researcher_client()[0], "post", "/api/v1/campaigns", body
+
+
+def pause() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, owner = researcher_client()
+    campaign = factories.active_campaign(1, owner=owner)
+    return client, "post", f"/api/v1/campaigns/{campaign.pk}/pause", {"reason": "r"}
+
+
+def cancel() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, owner = researcher_client()
+    campaign = factories.active_campaign(1, owner=owner)
+    return client, "post", f"/api/v1/campaigns/{campaign.pk}/cancel", {"reason": "r"}
+
+
+def preview() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, method, url, body = create()
+    # What differs from creating: samples and a forecast are computed.
+    body["search_space"] = {"parameters": body["search_space"]["parameters"][:1]}
+    kept = ("name", "experiment", "task_count", "time_budget_seconds", "search_space")
+    return client, method, f"{url}/preview", {name: body[name] for name in kept}
+
+
+def clone() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, method, url, _ = create()
+    return client, method, f"{url}/{factories.campaign().pk}/clone", {"name": "n", "base_seed": 1}
+
+
+def enqueue() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, owner = researcher_client()
+    campaign = factories.active_campaign(1, owner=owner)
+    body = {"params": {"lr": 0.001, "d_model": 64}, "seed": 7}
+    return client, "post", f"/api/v1/campaigns/{campaign.pk}/tasks", body
+
+
+def ask() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, method, url, body = enqueue()
+    claim_id = "3f2b8c1e-8d4a-4b6e-9c57-0a1b2c3d4e5f"
+    url = url.replace("/tasks", "/ask")
+    return client, method, url, body | {"claim_id": claim_id, "count": 1}
+
+
+def read_space() -> tuple[APIClient, str, str, dict[str, Any]]:
+    return researcher_client()[0], "post", "/api/v1/search-spaces/read", {"text": "a: 1"}
+
+
+def add_tasks() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, method, url, _ = enqueue()
+    return client, method, url.replace("/tasks", "/add-tasks"), {"count": 1}
+
+
+def raise_attempts() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, method, url, _ = enqueue()
+    body = {"max_failed_attempts": 9, "max_lost_attempts": 9}
+    return client, method, url.replace("/tasks", "/raise-attempts"), body
+
+
+def upload() -> tuple[APIClient, str, str, dict[str, Any]]:
+    body = {"name": "n", "experiment": "train_char_lm", "source": "import json\n"}
+    return researcher_client()[0], "post", "/api/v1/scripts", body
+
+
+def decline() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, method, url, body = upload()
+    sha256 = client.post(url, body).json()["sha256"]
+    operator, _ = researcher_client(factories.user(role=roles.OPERATOR))
+    return operator, method, f"{url}/{sha256}/decline", {"reason": "no"}
+
+
+def create_webhook() -> tuple[APIClient, str, str, dict[str, Any]]:
+    body = {"url": "https://8.8.8.8/", "events": ["new_best"], "campaign_id": None}
+    return researcher_client()[0], "post", "/api/v1/webhooks", body
+
+
+def edit_webhook() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, _, url, body = create_webhook()
+    made = client.post(url, body).json()
+    return client, "patch", f"{url}/{made['id']}", body
+
+
+def create_token() -> tuple[APIClient, str, str, dict[str, Any]]:
+    return signed_in_client()[0], "post", "/api/v1/account/tokens", {"name": "n"}
+
+
+def invite() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, _ = researcher_client(factories.user(role=roles.OPERATOR))
+    return client, "post", "/api/v1/invitations", {"label": "l"}
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    enrol,
+    claim,
+    heartbeat,
+    result,
+    release,
+    create,
+    pause,
+    cancel,
+    preview,
+    clone,
+    enqueue,
+    ask,
+    add_tasks,
+    raise_attempts,
+    upload,
+    decline,
+    read_space,
+    create_webhook,
+    edit_webhook,
+    create_token,
+    invite,
+)
+
+
+def stored() -> list[Any]:
+    """Every row that a body could make or change."""
+    rows: list[Any] = []
+    for model in STORED:
+        fields = [f.name for f in model._meta.fields if f.name not in SEEN]
+        rows.append(list(model._default_manager.order_by("pk").values(*fields)))
+    return rows
+
+
+@pytest.fixture(autouse=True)
+def _without_a_log() -> Iterator[None]:
+    """A line for each of some thousand refusals costs as much as the refusals."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def test_every_operation_that_takes_a_body_is_among_the_endpoints() -> None:
+    document = SchemaGenerator().get_schema(request=None, public=True)
+    taken = {
+        (method, _without_numbers(path))
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if "requestBody" in operation
+    }
+
+    sent = set()
+    for endpoint in ENDPOINTS:
+        _, method, url, _ = endpoint()
+        sent.add((method, _without_numbers(url)))
+    assert sent == taken
+
+
+def _without_numbers(path: str) -> str:
+    return re.sub(r"/({\w+}|[0-9a-f-]{36,64}|\d+)(?=/|$)", "/*", path)
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_a_hostile_body_is_refused_and_nothing_is_stored(endpoint: Endpoint) -> None:
+    client, method, url, _ = endpoint()
+    before = stored()
+
+    for name, (body, _) in HOSTILE_BODIES.items():
+        answer = client.generic(method.upper(), url, body, content_type="application/json")
+
+        assert answer.status_code in {400, 413}, name
+        assert answer.json()["code"] in {"invalid", "payload_too_large"}, name
+    for content_type, body in WRONG_TYPES.items():
+        answer = client.generic(method.upper(), url, body, content_type=content_type)
+
+        assert answer.status_code in {400, 415}, content_type
+    assert stored() == before
+
+
+def test_no_hostile_body_costs_much_of_the_processor() -> None:
+    client, method, url, _ = heartbeat()
+    for name, (body, _) in HOSTILE_BODIES.items():
+        # The best of three: of the processor's time, too, a full machine makes more.
+        spent = []
+        for _ in range(3):
+            started_at = time.thread_time()
+            client.generic(method.upper(), url, body, content_type="application/json")
+            spent.append(time.thread_time() - started_at)
+        assert min(spent) < MAX_CPU_SECONDS, f"{name}: {spent}"
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_no_value_anywhere_in_a_good_body_makes_the_server_fail(endpoint: Endpoint) -> None:
+    client, method, url, good = endpoint()
+
+    for path in paths(good):
+        for value in HOSTILE_VALUES:
+            body = json.loads(json.dumps(good))
+            replace(body, path, value)
+            # Undone each time: the first body that is taken must not answer for the others.
+            savepoint = transaction.savepoint()
+            answer = getattr(client, method)(url, body)
+            transaction.savepoint_rollback(savepoint)
+
+            where = f"{'.'.join(map(str, path))} = {str(value)[:30]!r}"
+            assert answer.status_code < 500, where
+            if answer.status_code >= 400:
+                assert answer.json()["message"], where
+
+
+def paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where a value stands in a body, at every depth."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    found = []
+    for key, inner in items:
+        found.append((*above, key))
+        if isinstance(inner, dict | list):
+            found.extend(paths(inner, (*above, key)))
+    return found
+
+
+def replace(body: Any, path: tuple[Any, ...], value: Any) -> None:
+    for key in path[:-1]:
+        body = body[key]
+    body[path[-1]] = value
+
+
+# What may stand in an address: each is looked for in turn in every query of the API.
+HOSTILE_QUERIES: tuple[str, ...] = (
+    "\0",
+    "1e999999999",
+    "9" * 5_000,
+    "é\u202e'; DROP TABLE--",
+    "0001-01-01T00:00:00+23:59",
+)
+HOSTILE_CURSORS: tuple[str, ...] = (
+    "é",
+    "cD14",  # its position is "x"
+    "cD0lMDA=",  # … a NUL
+    "bz05OTk5OTk5OTk5OTk5OTk5OTk5OTk5",  # so many rows to pass over
+)
+
+
+def test_no_query_of_the_api_makes_the_server_fail() -> None:
+    client, owner = researcher_client(factories.user(role=roles.OPERATOR))
+    task = factories.completed_task(3.0, owner=owner)
+    numbers = {"campaigns": task.campaign_id, "tasks": task.pk, "workers": 1, "webhooks": 1}
+    document = SchemaGenerator().get_schema(request=None, public=True)
+    asked = 0
+    for template, operations in document["paths"].items():
+        names = [
+            one["name"]
+            for one in operations.get("get", {}).get("parameters", [])
+            if one["in"] == "query"
+        ]
+        word = template.removeprefix(f"{API_PREFIX}").split("/")[0]
+        path = template.replace("{id}", str(numbers.get(word, 1))).replace("{key}", "slice")
+        for name in names:
+            for value in HOSTILE_CURSORS if name == "cursor" else HOSTILE_QUERIES:
+                # Undone each time: an error of the database must not answer for the others.
+                savepoint = transaction.savepoint()
+                answer = client.get(path, {name: value})
+                transaction.savepoint_rollback(savepoint)
+                asked += 1
+                assert answer.status_code < 500, f"{path}?{name}={value[:40]!r}"
+
+    assert asked > 300

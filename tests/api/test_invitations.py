@@ -1,0 +1,98 @@
+"""invitations and workers' new tokens: how operators let machines in over the API."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_django import DjangoAssertNumQueries
+from rest_framework.test import APIClient
+
+from tests import factories
+from tests.clients import agent_client, bearer, researcher_client
+from workers import lifecycle
+from workers.models import AuditEntry, EnrolmentToken
+from xeenet_site.web import roles
+
+pytestmark = pytest.mark.django_db
+URL = "/api/v1/invitations"
+
+
+@pytest.fixture
+def operator() -> APIClient:
+    return researcher_client(factories.user("olga", role=roles.OPERATOR))[0]
+
+
+def test_an_invitation_is_shown_once_with_the_command_and_lets_one_machine_in(
+    operator: APIClient,
+) -> None:
+    answer = operator.post(URL, {"label": "attic"})
+
+    reply = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["Cache-Control"] == "no-store"
+    secret = reply["enrolment_token"]
+    assert reply["command"] == f"xeenet-worker --server http://testserver --enrol {secret}"
+    enrol = {"enrolment_token": secret, "name": "attic-1"}
+    assert APIClient().post("/api/v1/workers/enrol", enrol).status_code == 201
+    assert APIClient().post("/api/v1/workers/enrol", enrol).status_code == 403
+    (listed,) = operator.get(URL).json()["results"]
+    assert (listed["label"], listed["created_by"], listed["worker"]) == ("attic", "olga", "attic-1")
+    assert secret not in operator.get(URL).content.decode()
+
+
+def test_one_that_is_withdrawn_lets_nobody_in(operator: APIClient) -> None:
+    made = operator.post(URL, {}).json()
+
+    assert operator.delete(f"{URL}/{made['id']}").status_code == 204
+
+    enrol = {"enrolment_token": made["enrolment_token"]}
+    assert APIClient().post("/api/v1/workers/enrol", enrol).status_code == 403
+    assert operator.delete(f"{URL}/{made['id']}").status_code == 404
+    assert list(AuditEntry.objects.order_by("pk").values_list("verb", flat=True)) == [
+        "invite",
+        "withdraw",
+    ]
+
+
+def test_one_that_was_used_stays(operator: APIClient) -> None:
+    made = operator.post(URL, {}).json()
+    lifecycle.enrol(made["enrolment_token"], now=EnrolmentToken.objects.get().created_at)
+
+    answer = operator.delete(f"{URL}/{made['id']}")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "wrong_state")
+    assert "disable the worker instead" in answer.json()["message"]
+    assert EnrolmentToken.objects.count() == 1
+
+
+def test_the_list_is_narrowed_to_those_that_wait(operator: APIClient) -> None:
+    factories.worker("joined")
+    operator.post(URL, {"label": "open"})
+
+    def labels(used: str) -> list[str]:
+        return [one["label"] for one in operator.get(URL, {"used": used}).json()["results"]]
+
+    assert labels("false") == ["open"]
+    assert labels("true") == ["joined"]
+
+
+def test_a_new_token_replaces_the_workers_old_one(operator: APIClient) -> None:
+    old, worker = agent_client()
+
+    answer = operator.post(f"/api/v1/workers/{worker.pk}/token")
+
+    assert answer.status_code == 201
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert old.get("/api/v1/workers/me").status_code == 401
+    assert bearer(answer.json()["token"]).get("/api/v1/workers/me").status_code == 200
+    lifecycle.disable(worker)
+    assert operator.post(f"/api/v1/workers/{worker.pk}/token").status_code == 409
+
+
+def test_the_list_costs_the_same_however_long_it_is(
+    operator: APIClient, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(5):
+        factories.worker()
+
+    with django_assert_max_num_queries(5):  # the token and its use, the role, the page, the time
+        assert len(operator.get(URL).json()["results"]) == 5

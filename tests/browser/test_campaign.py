@@ -1,0 +1,167 @@
+"""Campaign, its tabs, the list and the overview in a real Chromium, by mouse, keyboard and axe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django.live_server_helper import LiveServer
+
+from campaigns import steering
+from campaigns.clock import database_now
+from campaigns.models import Campaign
+from tests import factories
+from tests.browser.driver import fits, picture, serious, sign_in, wait_until
+from workers.protocol import FailureClass
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+def study(results: int = 6) -> Campaign:
+    """A running campaign of "ada" with results on two devices, failures, a loss and open tasks."""
+    now = database_now()
+    owner = factories.user("ada")
+    campaign = factories.active_campaign(
+        results + 12,
+        name="Learning rate and width",
+        description="Does a wider model want a smaller step?",
+        owner=owner,
+        now=now,
+        max_failed_attempts=1,
+    )
+    first, second = factories.worker("lab-1", last_seen_at=now), factories.worker("lab-2")
+    for number in range(results):
+        attempt = factories.claim_one((first, second)[number % 2], now=now)
+        device = ("cpu", "cuda")[number % 2]
+        value = 3.4 - 0.03 * number + 0.05 * (number % 3)
+        factories.finish(attempt, value, now=database_now(), device_used=device)
+    for failure_class in (FailureClass.OOM, FailureClass.TIMEOUT):
+        attempt = factories.claim_one(second, now=now)
+        factories.fail(attempt, failure_class, now=database_now())
+    factories.claim_one(first, now=now)
+    steering.add_tasks(owner, campaign, 5, now=database_now())
+    return campaign
+
+
+def owner_of(campaign: Campaign) -> User:
+    assert campaign.owner is not None
+    return campaign.owner
+
+
+@pytest.mark.timeout(300)  # eighteen pages, on a machine that may be busy
+def test_axe_finds_nothing_serious_in_light_dark_and_on_a_phone(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    campaign = study()
+    page = browser_page
+    base = campaign.get_absolute_url()
+    paths = {
+        "overview": "/",
+        "campaigns": "/campaigns/",
+        "campaign": base,
+        "tasks": f"{base}tasks/",
+        "workers": f"{base}workers/",
+        "log": f"{base}log/",
+    }
+    page.goto(live_server.url)
+    picture(page, "overview-anonymous")
+    sign_in(page, live_server, owner_of(campaign))
+    for scheme, width in (("light", 1280), ("dark", 1280), ("light", 390)):
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        page.set_viewport_size({"width": width, "height": 800})
+        for name, path in paths.items():
+            page.goto(live_server.url + path)
+            if name == "campaign":
+                page.wait_for_selector("#best-so-far .main-svg")
+            picture(page, f"{name}-{scheme}-{width}")
+            assert fits(page), path
+            # The phone's pages are the same markup: axe looks at each scheme once.
+            assert width == 390 or serious(page) == [], path
+
+
+def test_the_leaderboard_is_sorted_and_filtered_in_place(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    campaign = study()
+    page = browser_page
+    page.goto(live_server.url + campaign.get_absolute_url())
+    page.evaluate("window.samePage = true")
+    page.click("#leaderboard th:has-text('Steps') a")
+    page.wait_for_url("**sort=steps")
+    page.wait_for_selector("#leaderboard th[aria-sort=ascending]:has-text('Steps')")
+    page.click("#device-2")
+    page.wait_for_url("**device=cuda")
+    wait_until(page, "document.querySelectorAll('#leaderboard tbody tr').length === 3")
+    assert page.evaluate("window.samePage")
+
+
+def test_the_tabs_and_their_filters_work_by_keyboard(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    campaign = study()
+    page = browser_page
+    page.goto(live_server.url + campaign.get_absolute_url())
+    page.focus("#tab-tasks")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/tasks/")
+    page.focus("#failure-oom")
+    page.keyboard.press("Enter")
+    wait_until(page, "document.querySelectorAll('#tasks tbody tr').length === 1")
+    assert "out of memory" in page.locator("#tasks tbody").inner_text()
+    page.focus("#tab-log")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/log/")
+    assert "added tasks" in page.locator("#log tbody").inner_text()
+
+
+def test_the_whole_hash_is_copied_where_its_first_letters_stand(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    campaign = study()
+    page = browser_page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(live_server.url + campaign.get_absolute_url())
+    for what, sha256 in (("script", campaign.package_id), ("dataset", campaign.dataset_id)):
+        page.click(f"[data-copy={what}-sha256]")
+        page.wait_for_selector(f"[data-copy={what}-sha256]:has-text('Copied')")
+        assert page.evaluate("navigator.clipboard.readText()") == sha256
+
+
+def test_adding_tasks_asks_how_many_and_a_no_adds_none(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    campaign = study()
+    page = browser_page
+    sign_in(page, live_server, owner_of(campaign))
+    page.goto(live_server.url + campaign.get_absolute_url())
+    page.click("#add-button")
+    picture(page, "add-dialog")
+    page.keyboard.press("Escape")
+    assert not page.locator("#add-dialog").is_visible()
+    page.click("#add-button")
+    page.fill("#add-count", "7")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".notice.success:has-text('Added 7 tasks.')")
+    before = campaign.task_count
+    campaign.refresh_from_db()
+    assert campaign.task_count == before + 7
+
+
+def test_the_list_is_searched_while_typing_and_keeps_its_order(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    study()
+    factories.campaign(name="Depth alone")
+    page = browser_page
+    page.goto(live_server.url + "/campaigns/")
+    page.click("th:has-text('Campaign') a")
+    page.wait_for_url("**sort=name")
+    page.fill("#search-q", "depth")
+    wait_until(page, "document.querySelectorAll('#campaign-list tbody tr').length === 1")
+    page.wait_for_url("**q=depth**sort=name")
+    page.select_option("#search-state", "active")
+    page.wait_for_selector("#campaign-list :text('No campaign matches.')")

@@ -1,0 +1,129 @@
+"""Inside the training script: what is evaluated, the model, the optimiser, the schedule."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from experiments import catalog, english_like_corpus
+from tests.experiments.training_runs import SCRIPT, SMALL
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture(scope="module")
+def script() -> Any:
+    """The script as a module (torch remarks that numpy is absent; the script needs none)."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from experiments import train_char_lm
+    return train_char_lm
+
+
+def test_script_and_catalog_share_their_rules(script: Any) -> None:
+    info = catalog.get_dataset("tinyshakespeare")
+    assert info.sha256 == script.TINYSHAKESPEARE_SHA256
+    assert list(info.urls) == script.TINYSHAKESPEARE_URLS
+    path = script.cache_path("some", "0123456789abcdef")
+    assert path.name == catalog.dataset_cache_name("some", "0123456789abcdef")
+    parameters = catalog.get("train_char_lm").default_search_space["parameters"]
+    names = {parameter["name"] for parameter in parameters}
+    assert names | {"seed", "time_budget_seconds"} == script.REQUIRED
+
+
+@pytest.mark.parametrize("size", [200, 5_000, 163_840, 163_860, 1_000_000])
+@pytest.mark.parametrize("context", [32, 100, 256])
+def test_what_is_evaluated_does_not_depend_on_the_context_length(
+    script: Any, size: int, context: int
+) -> None:
+    text = english_like_corpus.generate()[:size]
+    run = script.Run(SMALL | {"context_length": context}, text, time.monotonic())
+    allowed = catalog.get("train_char_lm").eval_bytes_allowed(size)
+    predicted = {
+        name: [byte for first, length in part for byte in range(first, first + length)]
+        for name, part in (("full", run.whole_split), ("subset", run.subset))
+    }
+    assert {name: len(part) for name, part in predicted.items()} == allowed
+    assert all(len(set(part)) == len(part) for part in predicted.values())
+    assert all(0 <= byte < len(run.val_tokens) - 1 for byte in predicted["subset"])
+
+
+def test_an_untrained_model_scores_about_the_logarithm_of_the_vocabulary(script: Any) -> None:
+    text = english_like_corpus.generate()
+    run = script.Run(SMALL, text, time.monotonic())
+    nats, count = run.evaluate(run.subset, deadline=math.inf)
+    assert nats / count == pytest.approx(math.log(len(set(text))), abs=0.05)
+
+
+def test_an_evaluation_that_would_pass_its_deadline_gives_nothing(script: Any) -> None:
+    run = script.Run(SMALL, english_like_corpus.generate(), time.monotonic())
+    nats, count = run.evaluate(run.whole_split, deadline=-1.0)
+    assert math.isnan(nats)
+    assert count == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])  # each has its own attention
+def test_the_model_cannot_see_the_future(script: Any, dtype: str) -> None:
+    torch = script.torch
+    config = SMALL | {"n_layers": 2}
+    weights = {
+        name: (torch.randn(matrix.shape) * 0.3).to(getattr(torch, dtype))
+        for name, matrix in script.initial_weights(config, 20).items()
+    }
+    tokens = torch.randint(20, (1, 32))
+    changed = tokens.clone()
+    changed[0, 20:] = (changed[0, 20:] + 1) % 20
+    one, two = (script.forward(weights, t, config) for t in (tokens, changed))
+    assert torch.allclose(one[0, :20], two[0, :20], atol=1e-5)
+    assert not torch.allclose(one[0, 20], two[0, 20], atol=1e-3)
+
+
+def test_both_ways_of_attention_agree_to_the_precision_of_bfloat16(script: Any) -> None:
+    torch = script.torch
+    torch.manual_seed(1)
+    qkv = torch.randn(3, 16, 3 * 32).bfloat16()
+    plain = script.attention(qkv, 4).float()
+    fused = script.attention(qkv.float(), 4)
+    assert torch.allclose(fused, plain, atol=0.03)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "step_decay"])
+def test_the_learning_rate_warms_up_and_then_only_falls(script: Any, schedule: str) -> None:
+    config = {"lr": 1.0, "lr_schedule": schedule}
+    rates = [script.learning_rate(config, step / 100) for step in range(101)]
+    assert rates[0] < 0.1
+    assert max(rates) > 0.9
+    peak = rates.index(max(rates))
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert rates[-1] <= 0.1
+
+
+def test_adamw_takes_the_textbook_step(script: Any) -> None:
+    torch = script.torch
+    weights = torch.tensor([1.0, -2.0])
+    optimiser = script.AdamW(weights)
+    optimiser.step(torch.tensor([0.3, -0.4]), lr=0.1)
+    # First step: mean and square are unbiased to g and g*g, so each weight moves by lr * sign(g).
+    decayed = torch.tensor([1.0, -2.0]) * (1 - 0.1 * script.WEIGHT_DECAY)
+    assert torch.allclose(weights, decayed - 0.1 * torch.tensor([1.0, -1.0]), atol=1e-4)
+
+
+def test_the_gradient_is_clipped_to_norm_one(script: Any) -> None:
+    torch = script.torch
+    optimiser = script.AdamW(torch.zeros(2))
+    optimiser.step(torch.tensor([300.0, -400.0]), lr=0.1)
+    expected = (1 - script.BETA1) * torch.tensor([0.6, -0.8])
+    assert torch.allclose(optimiser.mean, expected, atol=1e-6)
+
+
+def test_the_script_imports_the_standard_library_and_torch_alone() -> None:
+    source = SCRIPT.read_text(encoding="utf-8")
+    names = re.findall(r"^\s*(?:import|from) (\w+)", source, flags=re.MULTILINE)
+    assert set(names) - sys.stdlib_module_names == {"torch"}

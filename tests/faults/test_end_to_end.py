@@ -1,0 +1,212 @@
+"""Real server, q-cluster, agents and training: a campaign from its launch to its leaderboard."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from django.utils import timezone
+from django_q.models import Schedule, Success
+
+from campaigns import lifecycle
+from campaigns.datasets import store_dataset
+from campaigns.lifecycle import CampaignSpec
+from campaigns.models import (
+    Attempt,
+    AttemptOutcome,
+    Campaign,
+    CampaignState,
+    FailureClass,
+    ProgressPoint,
+)
+from campaigns.standings import leaderboard
+from experiments import english_like_corpus
+from tests.processes import ROOT, free_port, processes_mentioning, wait_until
+from workers import lifecycle as worker_lifecycle
+from workers.models import Worker
+
+# Durations so short that a lost worker is noticed within the test.
+SHORT_LEASES = {"XEENET_HEARTBEAT_SECONDS": "1", "XEENET_LEASE_SECONDS": "4"}
+# Small models: a busy machine gets some steps done in a few seconds, too.
+SMALL_SPACE = {
+    "parameters": [
+        {"name": "lr", "type": "float", "low": 1e-3, "high": 1e-2, "log": True, "decimals": 6},
+        {"name": "d_model", "type": "choice", "values": [32, 64]},
+        {"name": "n_heads", "type": "choice", "values": [2]},
+        {"name": "lr_schedule", "type": "choice", "values": ["cosine", "linear"]},
+        {"name": "n_layers", "type": "choice", "values": [1, 2]},
+        {"name": "d_ff", "type": "choice", "values": [64, 128]},
+        {"name": "batch_size", "type": "choice", "values": [8, 16]},
+        {"name": "context_length", "type": "choice", "values": [64]},
+    ],
+    "constraints": ["d_model % n_heads == 0"],
+}
+BUDGET_SECONDS = 8.0
+DONE_SECONDS = 150.0
+
+
+@pytest.fixture(scope="module")
+def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("static") / "root"
+
+
+@pytest.fixture
+def environment(process_environment: dict[str, str], static_root: Path) -> dict[str, str]:
+    """The environment of the server's processes: this test's database, durations of a test."""
+    return process_environment | SHORT_LEASES | {"XEENET_STATIC_ROOT": str(static_root)}
+
+
+@pytest.fixture
+def server(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
+    """The address of `manage.py serve` at work; nothing of it is left afterwards."""
+    port = free_port()
+    log = tmp_path / "serve.log"
+    command = [sys.executable, "manage.py", "serve", "--no-migrate", "--port", str(port)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_until(lambda: answers(address) or process.poll() is not None, "a page", 180.0)
+        assert process.poll() is None, log.read_text()
+        yield address
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, log.read_text()
+        assert processes_mentioning(tmp_path / "home") == []
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx2.get(address, timeout=10.0).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+@pytest.fixture
+def start_agent(server: str, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    """Return a function that enrols a worker of a name and starts its agent."""
+    agents: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        _, token = worker_lifecycle.register(name, now=timezone.now())
+        command = [sys.executable, "-m", "workers.agent", "--server", server, "--no-simulate"]
+        command += ["--state-dir", str(tmp_path / name), "--threads", "1"]
+        with (tmp_path / f"{name}.log").open("wb") as output:
+            agent = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=os.environ | {"XEENET_WORKER_TOKEN": token},
+                stderr=output,
+            )
+        agents.append(agent)
+        return agent
+
+    yield start
+    for agent in agents:
+        if agent.poll() is None:
+            agent.send_signal(signal.SIGTERM)
+            agent.wait(30)
+
+
+@pytest.fixture
+def make_campaign(environment: dict[str, str], settings: Any) -> Callable[[int], Campaign]:
+    """Return a function that launches a campaign of n small runs on a small text."""
+    settings.MEDIA_ROOT = Path(environment["XEENET_HOME"]) / "media"
+
+    def make(tasks: int) -> Campaign:
+        dataset = store_dataset("english_excerpt", english_like_corpus.generate()[:100_000])
+        spec = CampaignSpec(
+            name="end to end",
+            experiment="train_char_lm",
+            task_count=tasks,
+            time_budget_seconds=BUDGET_SECONDS,
+            search_space=SMALL_SPACE,
+            dataset=dataset.sha256,
+        )
+        campaign = lifecycle.create_campaign(spec, owner=None, now=timezone.now())
+        lifecycle.launch(campaign, now=timezone.now())
+        return campaign
+
+    return make
+
+
+def is_completed(campaign: Campaign) -> bool:
+    campaign.refresh_from_db()
+    return campaign.state == CampaignState.COMPLETED
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_three_trainings_arrive_on_the_leaderboard_while_the_q_cluster_does_its_jobs(
+    server: str,
+    start_agent: Callable[[str], subprocess.Popen[bytes]],
+    make_campaign: Callable[[int], Campaign],
+) -> None:
+    jobs = set(Schedule.objects.values_list("func", flat=True))
+    Schedule.objects.update(next_run=timezone.now())
+    campaign = make_campaign(3)
+    start_agent("first")
+    start_agent("second")
+    wait_until(lambda: is_completed(campaign), "three results", DONE_SECONDS)
+
+    rows = leaderboard.rank(campaign)
+    values = [row.result.val_bpb for row in rows]
+    assert len(set(values)) == 3
+    assert all(value is not None and 1.0 < value < 8.0 for value in values)
+    assert values == sorted(values)
+    assert not any(row.result.simulated for row in rows)
+    assert all(row.result.wall_time_seconds <= BUDGET_SECONDS for row in rows)
+    assert all(row.result.steps_completed > 0 for row in rows)
+    assert [row.task.seed for row in sorted(rows, key=lambda row: row.task.number)] == [42, 43, 44]
+    for worker in Worker.objects.all():
+        assert worker.last_seen_at is not None
+        assert worker.hardware["torch_version"].startswith("2.")
+
+    page = httpx2.get(server + campaign.get_absolute_url(), timeout=DONE_SECONDS)
+    assert page.status_code == 200
+    assert f"{values[0]:.4f}" in page.text
+    address = f"{server}/api/v1/campaigns/{campaign.pk}/leaderboard"
+    reply = httpx2.get(address, timeout=DONE_SECONDS).json()
+    assert [row["result"]["val_bpb"] for row in reply["rows"]] == pytest.approx(values)
+
+    # The q-cluster's scheduler looks every 30 seconds, so this comes last.
+    assert jobs
+    done = Success.objects.filter(func__in=jobs).values_list("func", flat=True)
+    wait_until(lambda: set(done.all()) == jobs, "the scheduled jobs", 75.0)
+
+
+@pytest.mark.once  # on PostgreSQL tests/faults/test_processes.py kills agents, too
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_a_killed_agents_task_runs_again_on_another_one(
+    start_agent: Callable[[str], subprocess.Popen[bytes]],
+    make_campaign: Callable[[int], Campaign],
+    tmp_path: Path,
+) -> None:
+    campaign = make_campaign(1)
+    victim = start_agent("victim")
+    attempts = Attempt.objects.filter(task__campaign=campaign)
+    # In the middle of its training: while the sandbox is still being set up, bubblewrap does not
+    # follow its parent yet, and what is left then waits for the sweep of the agent's next start.
+    trains = ProgressPoint.objects.filter(attempt__in=attempts)
+    wait_until(trains.exists, "a script that trains", DONE_SECONDS)
+    victim.kill()
+    victim.wait()
+    start_agent("heir")
+    wait_until(lambda: is_completed(campaign), "the result", DONE_SECONDS)
+
+    first, second = attempts.order_by("number")
+    assert (first.worker.name, first.outcome) == ("victim", AttemptOutcome.LOST)
+    assert first.failure_class == FailureClass.LOST
+    assert (second.worker.name, second.outcome) == ("heir", AttemptOutcome.COMPLETED)
+    assert leaderboard.best(campaign) is not None
+    assert processes_mentioning(tmp_path / "victim") == []

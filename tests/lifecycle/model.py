@@ -1,0 +1,382 @@
+"""A model of the lifecycle that knows who may decide each task, and verbs that move both.
+
+``tests/lifecycle/test_histories.py`` says what must hold after each of them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass, field
+
+import pytest
+from django.db import transaction
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from campaigns import lifecycle
+from campaigns.lifecycle import LeaseLost, ResultConflict, WrongState
+from campaigns.models import Attempt, AttemptOutcome, CampaignState, Task, TaskState
+from tests import factories
+from workers import lifecycle as worker_lifecycle
+from workers.protocol import FailureClass, HeartbeatAnswer, Submission, Verdict
+
+TASKS, WORKERS = 4, 3
+MAX_LOST, MAX_FAILED = 3, 2
+LEASE, BUDGET = 45.0, 100.0
+DEADLINE = 60 + BUDGET + 15 + 60
+# Below the breaker's ten: it has tests of its own.
+MAX_FAILURES = 9
+
+TICKS = (0.5, 5.0, 20.0, 44.0, 46.0, 300.0)
+# How often each happens. Rules of their own would be too even: Hypothesis leaves some out of each
+# history, and most histories would then only claim, or only sweep. Claims stand first, because the
+# first is drawn far more often than its share.
+VERBS = {
+    "claim": 4,
+    "fall_silent_and_let_another_claim": 4,
+    "tick": 3,
+    "renew": 3,
+    "renew_around_the_deadline": 3,
+    "release": 3,
+    "release_what_another_holds": 2,
+    "expire": 2,
+    "submit_result": 6,
+    "submit_failure": 5,
+    "submit_what_another_holds": 3,
+    "submit_again": 2,
+    "pause_or_resume": 2,
+    "cancel": 1,
+    "cancel_task": 1,
+    "retry_task": 2,
+    "disable_or_resume_a_worker": 2,
+}
+
+
+@dataclass(eq=False)  # one lease is not another that looks the same
+class ModelLease:
+    """What the model knows of one lease, in seconds from the start."""
+
+    attempt: Attempt
+    expires: float
+    deadline: float
+    outcome: str = AttemptOutcome.RUNNING
+    sent: Submission | None = None
+    answer: lifecycle.Answer | None = None
+
+
+@dataclass
+class ModelTask:
+    """What the model knows of one task."""
+
+    state: str = TaskState.PENDING
+    holder: ModelLease | None = None
+    winner: ModelLease | None = None
+    lost: int = 0
+    failed: int = 0
+    max_lost: int = MAX_LOST
+    max_failed: int = MAX_FAILED
+    leases: list[ModelLease] = field(default_factory=list)
+
+
+class Verbs(RuleBasedStateMachine):
+    """The verbs in any order, with workers that vanish, come back late and repeat themselves.
+
+    Each is done for real and in the model, and its answer must be the one that the model gives.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rollback = transaction.atomic()
+        self.rollback.__enter__()
+        self.campaign = factories.active_campaign(
+            TASKS,
+            time_budget_seconds=BUDGET,
+            max_lost_attempts=MAX_LOST,
+            max_failed_attempts=MAX_FAILED,
+        )
+        self.workers = [factories.worker() for _ in range(WORKERS)]
+        self.tasks = {task.pk: ModelTask() for task in self.campaign.tasks.all()}
+        self.state: str = CampaignState.ACTIVE
+        self.seconds = 0.0
+        self.failures = 0
+        self.disabled: set[int] = set()
+
+    def teardown(self) -> None:
+        transaction.set_rollback(True)
+        self.rollback.__exit__(None, None, None)
+
+    # --- the model --------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> dt.datetime:
+        return factories.at(self.seconds)
+
+    @property
+    def leases(self) -> list[ModelLease]:
+        return [lease for task in self.tasks.values() for lease in task.leases]
+
+    @property
+    def unsent(self) -> list[ModelLease]:
+        return [lease for lease in self.leases if lease.sent is None]
+
+    @property
+    def holders(self) -> list[ModelLease]:
+        return [task.holder for task in self.tasks.values() if task.holder is not None]
+
+    @property
+    def stale(self) -> list[ModelLease]:
+        """The leases whose task another lease holds."""
+        return [one for one in self.leases if self.task_of(one).holder not in {None, one}]
+
+    @property
+    def sent(self) -> list[ModelLease]:
+        return [lease for lease in self.leases if lease.sent is not None]
+
+    def task_of(self, lease: ModelLease) -> ModelTask:
+        return self.tasks[lease.attempt.task_id]
+
+    def end(self, task: ModelTask, state: str, outcome: str) -> None:
+        """The holder's attempt ends with `outcome`, the task goes on to `state`."""
+        if task.holder is not None:
+            task.holder.outcome = outcome
+        task.state, task.holder = state, None
+        self.finish()
+
+    def finish(self) -> None:
+        still_open = {TaskState.PENDING, TaskState.LEASED}
+        running = self.state in {CampaignState.ACTIVE, CampaignState.PAUSED}
+        if running and not any(task.state in still_open for task in self.tasks.values()):
+            self.state = CampaignState.COMPLETED
+
+    def lose_overdue(self) -> int:
+        overdue = [
+            task
+            for task in self.tasks.values()
+            if task.holder is not None and task.holder.expires < self.seconds
+        ]
+        for task in overdue:
+            task.lost += 1
+            spent = task.lost >= task.max_lost
+            self.end(task, TaskState.FAILED if spent else TaskState.PENDING, AttemptOutcome.LOST)
+        return len(overdue)
+
+    # --- time and workers -------------------------------------------------------------------------
+
+    @rule(
+        verb=st.sampled_from([verb for verb, often in VERBS.items() for _ in range(often)]),
+        number=st.integers(0, 59),
+    )
+    def step(self, verb: str, number: int) -> None:
+        """One verb; `number` chooses on what and how."""
+        getattr(self, verb)(number)
+
+    def tick(self, number: int) -> None:
+        self.seconds += TICKS[number % len(TICKS)]
+
+    def fall_silent_and_let_another_claim(self, number: int) -> None:
+        if self.holders:
+            silent = self.holders[number % len(self.holders)]
+            self.seconds = max(self.seconds, silent.expires + 0.5)
+        self.claim(number)
+
+    def claim(self, number: int) -> None:
+        worker, count = self.workers[number % WORKERS], 1 + number // WORKERS % (TASKS + 1)
+        claim_id = uuid.uuid4()
+        got = lifecycle.claim(worker, claim_id=claim_id, count=count, now=self.now)
+        self.lose_overdue()
+        assert not (got.attempts and worker.pk in self.disabled)
+        for attempt in got.attempts:
+            task = self.tasks[attempt.task_id]
+            assert self.state == CampaignState.ACTIVE
+            assert task.state == TaskState.PENDING, "claimed a task that another holds"
+            lease = ModelLease(attempt, self.seconds + LEASE, self.seconds + DEADLINE)
+            task.leases.append(lease)
+            task.state, task.holder = TaskState.LEASED, lease
+        again = lifecycle.claim(worker, claim_id=claim_id, count=count, now=self.now)
+        if got.attempts:
+            assert again.attempts == got.attempts
+
+    def renew(self, number: int) -> None:
+        if self.leases:
+            self.renew_lease(self.leases[number % len(self.leases)])
+
+    def renew_around_the_deadline(self, number: int) -> None:
+        if not self.holders:
+            return
+        lease = self.holders[number % len(self.holders)]
+        self.seconds = max(self.seconds, lease.deadline + (-10.0, 0.0, 0.5)[number // TASKS % 3])
+        self.renew_lease(lease)
+
+    def renew_lease(self, lease: ModelLease) -> None:
+        answer, _ = lifecycle.renew(lease.attempt.worker, lease.attempt.lease_id, now=self.now)
+        if lease is self.task_of(lease).holder and lease.deadline > self.seconds:
+            assert answer is HeartbeatAnswer.CONTINUE
+            lease.expires = min(lease.deadline, max(lease.expires, self.seconds + LEASE))
+        elif lease.outcome == AttemptOutcome.CANCELLED:
+            assert answer is HeartbeatAnswer.CANCEL
+        else:
+            assert answer is HeartbeatAnswer.LOST
+
+    def release(self, number: int) -> None:
+        if self.leases:
+            self.release_lease(self.leases[number % len(self.leases)])
+
+    def release_what_another_holds(self, number: int) -> None:
+        """A worker that comes back from sleep gives back what was taken from it."""
+        if self.stale:
+            self.release_lease(self.stale[number % len(self.stale)])
+
+    def release_lease(self, lease: ModelLease) -> None:
+        task = self.task_of(lease)
+        try:
+            lifecycle.release(lease.attempt.worker, lease.attempt.lease_id, now=self.now)
+        except LeaseLost:
+            assert lease is not task.holder
+            assert lease.outcome != AttemptOutcome.RELEASED
+            return
+        if lease is task.holder:
+            self.end(task, TaskState.PENDING, AttemptOutcome.RELEASED)
+        else:
+            assert lease.outcome == AttemptOutcome.RELEASED
+
+    def expire(self, number: int) -> None:
+        assert lifecycle.expire(now=self.now) == self.lose_overdue()
+
+    # --- submissions ------------------------------------------------------------------------------
+
+    def submit_result(self, number: int) -> None:
+        if self.unsent:
+            self.complete_lease(self.unsent[number % len(self.unsent)], number)
+
+    def complete_lease(self, lease: ModelLease, number: int) -> None:
+        task = self.task_of(lease)
+        answer = self.send(lease, factories.completed(lease.attempt.task, 2.0 + number % 3))
+        waits_after_loss = lease.outcome == AttemptOutcome.LOST and task.state == TaskState.PENDING
+        if lease is task.holder or waits_after_loss:
+            assert answer.verdict is Verdict.ACCEPTED
+            task.winner = lease
+            lease.outcome = AttemptOutcome.COMPLETED
+            self.end(task, TaskState.COMPLETED, AttemptOutcome.COMPLETED)
+        else:
+            assert answer.verdict is Verdict.LATE, "a lease that is gone decided the task"
+            lease.outcome = AttemptOutcome.LATE
+
+    def submit_failure(self, number: int) -> None:
+        if self.unsent and self.failures < MAX_FAILURES:
+            self.fail_lease(self.unsent[number // 3 % len(self.unsent)], number)
+
+    def fail_lease(self, lease: ModelLease, number: int) -> None:
+        failure_class = ("script_error", "lost", "env_error")[number % 3]
+        task = self.task_of(lease)
+        answer = self.send(lease, factories.failure(FailureClass(failure_class)))
+        if lease is not task.holder:
+            assert answer.verdict is Verdict.LATE, "a lease that is gone failed the task"
+            lease.outcome = AttemptOutcome.LATE
+            return
+        self.failures += 1
+        task.failed += failure_class == "script_error"
+        task.lost += failure_class == "lost"
+        spent = (failure_class == "script_error" and task.failed >= task.max_failed) or (
+            failure_class == "lost" and task.lost >= task.max_lost
+        )
+        assert answer.verdict is (Verdict.FAILED if spent else Verdict.RETRY)
+        self.end(task, TaskState.FAILED if spent else TaskState.PENDING, AttemptOutcome.FAILED)
+
+    def submit_what_another_holds(self, number: int) -> None:
+        """A worker that comes back from sleep tells of a run that another does over."""
+        stale = [lease for lease in self.stale if lease.sent is None]
+        if stale and number % 2:
+            self.complete_lease(stale[number // 2 % len(stale)], number)
+        elif stale:
+            self.fail_lease(stale[number // 2 % len(stale)], number)
+
+    def send(self, lease: ModelLease, body: Submission) -> lifecycle.Answer:
+        attempt = lease.attempt
+        answer = lifecycle.submit(attempt.worker, attempt.lease_id, body, now=self.now)
+        lease.sent, lease.answer = body, answer
+        return answer
+
+    def submit_again(self, number: int) -> None:
+        if not self.sent:
+            return
+        lease = self.sent[number % len(self.sent)]
+        attempt = lease.attempt
+        assert lease.sent is not None
+        again = lifecycle.submit(attempt.worker, attempt.lease_id, lease.sent, now=self.now)
+        assert again == lease.answer
+        with pytest.raises(ResultConflict):
+            lifecycle.submit(
+                attempt.worker,
+                attempt.lease_id,
+                factories.completed(attempt.task, 1.0),
+                now=self.now,
+            )
+
+    # --- people -----------------------------------------------------------------------------------
+
+    def pause_or_resume(self, number: int) -> None:
+        verb = "pause" if number % 4 == 0 else "resume"
+        source, target = {
+            "pause": (CampaignState.ACTIVE, CampaignState.PAUSED),
+            "resume": (CampaignState.PAUSED, CampaignState.ACTIVE),
+        }[verb]
+        try:
+            getattr(lifecycle, verb)(self.campaign, now=self.now)
+        except WrongState:
+            assert self.state != source
+        else:
+            assert self.state == source
+            self.state = target
+
+    def cancel(self, number: int) -> None:
+        # It ends most of what a history can do: seldom, and late.
+        if self.seconds < 600:
+            return
+        try:
+            lifecycle.cancel(self.campaign, now=self.now)
+        except WrongState:
+            assert self.state in {CampaignState.COMPLETED, CampaignState.CANCELLED}
+            return
+        assert self.state in {CampaignState.ACTIVE, CampaignState.PAUSED}
+        self.state = CampaignState.CANCELLED
+        for task in self.tasks.values():
+            if task.state in {TaskState.PENDING, TaskState.LEASED}:
+                self.end(task, TaskState.CANCELLED, AttemptOutcome.CANCELLED)
+
+    def cancel_task(self, number: int) -> None:
+        pk = sorted(self.tasks)[number % TASKS]
+        task = self.tasks[pk]
+        open_before = task.state in {TaskState.PENDING, TaskState.LEASED}
+        try:
+            lifecycle.cancel_task(Task.objects.get(pk=pk), now=self.now)
+        except WrongState:
+            assert not open_before
+        else:
+            assert open_before
+            self.end(task, TaskState.CANCELLED, AttemptOutcome.CANCELLED)
+
+    def retry_task(self, number: int) -> None:
+        pk = sorted(self.tasks)[number % TASKS]
+        task = self.tasks[pk]
+        may = task.state == TaskState.FAILED and self.state != CampaignState.CANCELLED
+        try:
+            lifecycle.retry_task(Task.objects.get(pk=pk), now=self.now)
+        except WrongState:
+            assert not may
+            return
+        assert may
+        task.state = TaskState.PENDING
+        task.max_failed = max(task.max_failed, task.failed + 1)
+        task.max_lost = max(task.max_lost, task.lost + 1)
+        if self.state == CampaignState.COMPLETED:
+            self.state = CampaignState.ACTIVE
+
+    def disable_or_resume_a_worker(self, number: int) -> None:
+        worker = self.workers[number % WORKERS]
+        if worker.pk in self.disabled:
+            worker_lifecycle.resume(worker)
+            self.disabled.discard(worker.pk)
+        elif len(self.disabled) < WORKERS - 1:
+            worker_lifecycle.disable(worker)
+            self.disabled.add(worker.pk)

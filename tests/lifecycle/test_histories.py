@@ -1,0 +1,94 @@
+"""Random histories of the lifecycle against a model that knows who may decide each task.
+
+``XEENET_TEST_HISTORIES=1000`` runs that many instead of the few that fit in a normal run,
+and makes a failing one as short as it can be (add ``--timeout=0``: that takes minutes).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import invariant, run_state_machine_as_test
+
+from campaigns.models import Attempt, Campaign, Result
+from tests import factories, invariants
+from tests.lifecycle.model import ModelLease, Verbs
+
+pytestmark = pytest.mark.django_db
+
+ASKED = os.environ.get("XEENET_TEST_HISTORIES", "")
+HISTORIES = int(ASKED or 20)
+PHASES = [Phase.generate, Phase.shrink] if ASKED else [Phase.generate]
+
+
+class Histories(Verbs):
+    """What must hold after every step."""
+
+    @invariant()
+    def leases_results_answers_and_journal_agree(self) -> None:
+        told = {lease.attempt.lease_id: lease.answer.verdict for lease in self.sent if lease.answer}
+        invariants.check(acknowledged=told)
+
+    @invariant()
+    def the_campaign_is_where_the_model_says(self) -> None:
+        assert Campaign.objects.get(pk=self.campaign.pk).state == self.state
+
+    @invariant()
+    def every_task_is_where_the_model_says_with_its_counters(self) -> None:
+        for task in self.campaign.tasks.all():
+            model = self.tasks[task.pk]
+            held = model.holder.attempt.lease_id if model.holder else None
+            assert (task.state, task.lease_id) == (model.state, held)
+            assert (task.lost_attempts, task.failed_attempts) == (model.lost, model.failed)
+            if model.holder:
+                assert task.lease_expires_at == factories.at(model.holder.expires)
+                assert task.lease_expires_at <= factories.at(model.holder.deadline)
+
+    @invariant()
+    def every_attempt_ended_as_the_model_says_and_its_report_is_kept(self) -> None:
+        stored = {one.pk: one for one in Attempt.objects.filter(task__campaign=self.campaign)}
+        assert len(stored) == len(self.leases)
+        for lease in self.leases:
+            attempt = stored[lease.attempt.pk]
+            assert attempt.outcome == lease.outcome
+            if lease.sent is not None:
+                assert attempt.submission is not None
+                assert attempt.submission["outcome"] == lease.sent["outcome"]
+
+    @invariant()
+    def each_completed_task_has_the_result_of_its_winner_and_no_other_is_ranked(self) -> None:
+        results = Result.objects.filter(campaign=self.campaign, is_ranked=True)
+        ranked = {
+            task_id: (attempt_id, val_bpb)
+            for task_id, attempt_id, val_bpb in results.values_list(
+                "task_id", "attempt_id", "val_bpb"
+            )
+        }
+        assert ranked == {
+            pk: (task.winner.attempt.pk, _val_bpb(task.winner))
+            for pk, task in self.tasks.items()
+            if task.winner is not None
+        }
+
+
+def _val_bpb(lease: ModelLease) -> Any:
+    assert lease.sent is not None
+    return (lease.sent["metrics"] or {})["val_bpb"]
+
+
+@pytest.mark.timeout(400)  # 10 s of computing, which a busy machine spreads over minutes
+def test_no_history_breaks_what_must_hold() -> None:
+    run_state_machine_as_test(
+        Histories,
+        settings=settings(
+            max_examples=HISTORIES,
+            stateful_step_count=30,
+            deadline=None,
+            phases=PHASES,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

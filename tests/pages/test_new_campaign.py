@@ -1,0 +1,356 @@
+"""The form of a new campaign: prefilled, with a preview, and errors at the field they are about."""
+
+import json
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+from django.utils.html import escape
+from pytest_django.fixtures import DjangoAssertNumQueries
+
+from campaigns.models import Campaign, CampaignState
+from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS
+from experiments.config_generators import CharLMConfigGenerator
+from tests import factories
+from tests.pages.campaign_form import (
+    FRAGMENT,
+    HEADS,
+    LR,
+    WIDTH,
+    edited,
+    filled,
+    names,
+    posted,
+    rows,
+)
+from xeenet_site.web import roles
+
+pytestmark = pytest.mark.django_db
+
+UPSIDE_DOWN = {"parameters": [{"name": "lr", "type": "float", "low": 2, "high": 1}]}
+IMPOSSIBLE = factories.SMALL_SPACE | {"constraints": ["d_model < 1"]}
+HOSTILE = '<script>alert(1)</script> {{ 7*7 }} \u202egnp.exe \' " onload="x"'
+
+
+@pytest.fixture
+def researcher(client: Client) -> Client:
+    client.force_login(factories.user("ada"))
+    return client
+
+
+def test_the_form_comes_filled_and_shows_what_would_run(researcher: Client) -> None:
+    page = researcher.get(reverse("campaign-new")).text
+    assert 'value="n_heads"' in page
+    assert 'value="cosine, linear, step_decay"' in page
+    assert str(CharLMConfigGenerator().generate(42)["lr"]) in page
+
+
+def test_a_filled_form_makes_a_draft_of_its_author(researcher: Client) -> None:
+    response = posted(researcher, task_count=7, time_budget_seconds=2.5, base_seed=5)
+    campaign = Campaign.objects.get()
+    assert response["Location"] == campaign.get_absolute_url()
+    assert campaign.state == CampaignState.DRAFT
+    assert campaign.owner is not None
+    assert campaign.owner.username == "ada"
+    assert (campaign.task_count, campaign.time_budget_seconds, campaign.base_seed) == (7, 2.5, 5)
+    assert "The draft is saved" in researcher.get(response["Location"]).text
+
+
+def test_the_offline_corpus_can_be_chosen(researcher: Client) -> None:
+    posted(researcher, dataset="english_like")
+    assert Campaign.objects.get().dataset.name == "english_like"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"name": " "}, "This field is required."),
+        ({"task_count": 0}, "greater than or equal to 1"),
+        ({"task_count": 10**9}, "must be from 1 to 100,000"),
+        ({"time_budget_seconds": "nan"}, "Enter a number."),
+        ({"time_budget_seconds": -1}, "greater than or equal to 0.1"),
+        ({"base_seed": 2**31 - 2}, "with the task numbers"),
+        ({"dataset": "unheard-of"}, "Select a valid choice"),
+        ({"search_space": "{"}, "this is not JSON"),
+        ({"search_space": "[" * 100_000}, "nested too deeply"),
+        ({"search_space": "[]"}, "must be an object"),
+        ({"search_space": json.dumps(UPSIDE_DOWN)}, "parameters.lr.low must not be above high"),
+        ({"search_space": json.dumps(IMPOSSIBLE)}, "broke a constraint"),
+        ({"name": "nul \0 byte"}, "Null characters are not allowed"),
+    ],
+)
+def test_a_mistake_is_told_in_the_form_and_nothing_is_stored(
+    researcher: Client, changes: dict[str, Any], sentence: str
+) -> None:
+    response = posted(researcher, **changes)
+    assert response.status_code == 422
+    assert sentence in response.text
+    assert not Campaign.objects.exists()
+
+
+def test_what_was_typed_is_still_there_after_a_mistake(researcher: Client) -> None:
+    page = posted(researcher, search_space='{"mine": 1', name="My <name>").text
+    assert "{&quot;mine&quot;: 1" in page
+    assert "My &lt;name&gt;" in page
+
+
+def test_htmx_previews_the_configs_of_the_form_as_it_stands(researcher: Client) -> None:
+    page = posted(researcher, FRAGMENT, name="", base_seed=48).text
+    assert "<form" not in page
+    assert str(CharLMConfigGenerator().generate(48)["lr"]) in page
+    assert "The first 5 of" in page
+    assert not Campaign.objects.exists()
+
+
+def test_the_preview_says_why_there_is_none(researcher: Client) -> None:
+    assert "Search space: Line 1" in posted(researcher, FRAGMENT, search_space="{").text
+
+
+# --- Rows of the search space --------------------------------------------------------------------
+
+
+def test_rows_become_the_search_space_of_the_draft(researcher: Client) -> None:
+    posted(researcher, **rows(LR, WIDTH, HEADS, constraints=("d_model % n_heads == 0", "")))
+    assert Campaign.objects.get().search_space == {
+        "parameters": [
+            {"name": "lr", "type": "float", "low": 0.0001, "high": 0.01, "log": True},
+            {"name": "d_model", "type": "choice", "values": [64, 128, 256]},
+            {"name": "n_heads", "type": "int", "low": 1, "high": 5},
+        ],
+        "constraints": ["d_model % n_heads == 0"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "sentence"),
+    [
+        ({"low": "a little"}, "p0-errors", "low must be a finite number"),
+        ({"low": "1"}, "p0-errors", "low must not be above high (0.01)"),
+        ({"low": "0"}, "p0-errors", "low must be above 0 on a log scale"),
+        ({"name": "learning rate"}, "p0-errors", "name must be letters, digits and _"),
+        ({"name": "n_heads"}, "p0-errors", "name stands in the list twice"),
+        ({"type": "choice", "values": "", "was": "choice"}, "p0-errors", "values must be a list"),
+        ({"type": "int"}, "p0-errors", "low must be a whole number"),
+        ({"decimals": "-1"}, "p0-errors", "decimals must be a whole number from 0 to 15"),
+        ({"constraint": "lr <"}, "c0-errors", "cannot be read: &#x27;lr &lt;&#x27;"),
+        ({"constraint": "wd > 1"}, "c0-errors", "speaks of wd, which is no parameter"),
+        ({"constraint": "lr > 1"}, "space-errors", "broke a constraint: lr &gt; 1"),
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, FRAGMENT])
+def test_a_mistake_stands_at_its_row_when_saved_and_while_typed(
+    researcher: Client,
+    changes: dict[str, str],
+    place: str,
+    sentence: str,
+    headers: dict[str, str],
+) -> None:
+    constraints = tuple(text for name, text in changes.items() if name == "constraint")
+    data = rows(LR | changes, HEADS, constraints=constraints)
+    response = posted(researcher, headers, **data)
+    marked = response.text.split(f'id="{place}"')[1].split("</ul>")[0]
+    assert sentence in marked
+    assert response.status_code == (200 if headers else 422)
+    assert not Campaign.objects.exists()
+
+
+def test_no_parameter_at_all_is_said_so(researcher: Client) -> None:
+    page = posted(researcher, **rows()).text
+    assert "parameters must be a list of 1 to 64 parameters" in page
+    assert "No parameter yet. Add one, or import a space below." in page
+
+
+def test_rows_are_added_moved_and_removed(researcher: Client) -> None:
+    data = rows(LR, WIDTH, HEADS)
+    assert names(edited(researcher, "up:1", **data)) == ["d_model", "lr", "n_heads"]
+    assert names(edited(researcher, "down:0", **data)) == ["d_model", "lr", "n_heads"]
+    assert names(edited(researcher, "remove-parameter:1", **data)) == ["lr", "n_heads"]
+    assert names(edited(researcher, "add-parameter", **data)) == ["lr", "d_model", "n_heads", ""]
+    assert "c0-text" in edited(researcher, "add-constraint", **data)
+
+
+def test_a_new_row_is_not_scolded_before_anything_is_typed(researcher: Client) -> None:
+    page = edited(researcher, "add-parameter", **rows(LR))
+    assert "must be letters" not in page
+    assert "The search space is not complete" in page
+
+
+def test_what_else_was_typed_survives_an_edit_without_complaints(researcher: Client) -> None:
+    page = edited(researcher, "up:1", **rows(LR, WIDTH), name="", task_count="many")
+    assert 'value="many"' in page
+    assert "This field is required" not in page
+
+
+def test_without_javascript_an_edit_shows_the_whole_page(researcher: Client) -> None:
+    page = posted(researcher, edit="up:1", **rows(LR, WIDTH)).text
+    assert "<!doctype html>" in page
+    assert names(page) == ["d_model", "lr"]
+
+
+def test_rows_become_json_and_json_becomes_rows(researcher: Client) -> None:
+    page = edited(researcher, "json", **rows(LR, WIDTH))
+    assert (
+        escape('{"name": "lr", "type": "float", "low": 0.0001, "high": 0.01, "log": true}') in page
+    )
+    text = json.dumps(factories.SMALL_SPACE)
+    page = edited(researcher, "rows", space_mode="json", search_space=text)
+    assert names(page) == ["lr", "d_model"]
+
+
+def test_json_that_is_none_stays_as_it_was_typed(researcher: Client) -> None:
+    page = edited(researcher, "rows", space_mode="json", search_space='{"a": ')
+    assert "{&quot;a&quot;: " in page
+    assert "this is not JSON" in page
+
+
+def test_another_type_shows_its_own_fields(researcher: Client) -> None:
+    page = edited(researcher, "type", **rows(LR | {"type": "choice", "was": "float"}))
+    assert 'value="1e-4, 1e-2"' in page
+    assert "p0-low" not in page
+
+
+# --- Import, export, clone -----------------------------------------------------------------------
+
+SWEEP = """
+name: width against rate
+method: bayes
+run_cap: 12
+parameters:
+  lr: {distribution: log_uniform_values, min: 1e-4, max: 1e-2}
+  d_model: {values: [64, 128]}
+"""
+
+
+def test_a_pasted_sweep_becomes_rows_and_says_what_differs(researcher: Client) -> None:
+    page = edited(researcher, "import", **rows(HEADS), import_text=SWEEP)
+    assert names(page) == ["lr", "d_model"]
+    assert "width against rate" in page
+    assert 'value="12"' in page
+    assert "random takes its place" in page
+
+
+def test_a_file_is_read_before_the_pasted_text(researcher: Client) -> None:
+    file = SimpleUploadedFile("space.json", json.dumps(factories.SMALL_SPACE).encode())
+    page = edited(researcher, "import", **rows(HEADS), import_text=SWEEP, import_file=file)
+    assert names(page) == ["lr", "d_model"]
+    assert "everything in it is taken over" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "This is no search space"),
+        (b"\xff\xfe\x00", "what YAML does not allow"),
+        ("parameters: {opt: {parameters: {lr: {value: 1}}}}", "a space here is flat"),
+        (b"x" * (5 * MAX_TEXT_CHARACTERS), "longer than 100,000 characters"),
+    ],
+)
+def test_what_cannot_be_imported_is_told_and_the_rows_stay(
+    researcher: Client, text: str | bytes, sentence: str
+) -> None:
+    given: dict[str, Any] = (
+        {"import_text": text}
+        if isinstance(text, str)
+        else {"import_file": SimpleUploadedFile("space", text)}
+    )
+    page = edited(researcher, "import", **rows(LR), **given)
+    assert sentence in page
+    assert names(page) == ["lr"]
+
+
+def test_the_typed_space_is_downloaded_as_json(researcher: Client) -> None:
+    response = researcher.post(reverse("campaign-new-space"), filled(**rows(LR, WIDTH)))
+    assert response["Content-Disposition"] == 'attachment; filename="search-space.json"'
+    assert [one["name"] for one in response.json()["parameters"]] == ["lr", "d_model"]
+    broken = researcher.post(reverse("campaign-new-space"), filled(**rows(LR | {"low": ""})))
+    assert broken.status_code == 422
+    assert "low must be a finite number" in broken.text
+
+
+def test_the_space_of_a_campaign_is_downloaded_as_json(client: Client) -> None:
+    campaign = factories.campaign()
+    response = client.get(reverse("campaign-space", args=[campaign.pk]))
+    assert response.json() == factories.SMALL_SPACE
+    assert f"campaign-{campaign.pk}-space.json" in response["Content-Disposition"]
+
+
+def test_a_clone_starts_with_everything_the_campaign_has(researcher: Client) -> None:
+    original = factories.campaign(
+        name="first",
+        task_count=33,
+        time_budget_seconds=4.5,
+        base_seed=7,
+        dataset="english_like",
+        description="why",
+        max_failed_attempts=4,
+        max_lost_attempts=9,
+        allow_simulated=True,
+    )
+    page = researcher.get(reverse("campaign-new"), {"clone": original.pk})
+    form = page.context["form"]
+    posted(researcher, **form.typed())
+    clone = Campaign.objects.exclude(pk=original.pk).get()
+    assert clone.name == "first (copy)"
+    for field in ("task_count", "time_budget_seconds", "base_seed", "dataset", "description"):
+        assert getattr(clone, field) == getattr(original, field)
+    for field in ("max_failed_attempts", "max_lost_attempts", "allow_simulated", "search_space"):
+        assert getattr(clone, field) == getattr(original, field)
+
+
+@pytest.mark.parametrize("pk", ["0", "-1", "one", "9" * 30, "٣"])
+def test_what_is_no_campaign_cannot_be_cloned(researcher: Client, pk: str) -> None:
+    assert researcher.get(reverse("campaign-new"), {"clone": pk}).status_code == 404
+
+
+# --- Who, how many queries, and hostile text -----------------------------------------------------
+
+
+def test_only_researchers_and_operators_see_the_form(client: Client) -> None:
+    paths = [reverse("campaign-new"), reverse("campaign-new-space")]
+    for path in paths:
+        assert client.post(path, filled()).status_code == 302
+    client.force_login(factories.user(role=roles.VIEWER))
+    for path in paths:
+        response = client.post(path, filled(), headers=FRAGMENT)
+        assert response.status_code == 403
+        assert "Only researchers and operators may create campaigns" in response.text
+    assert client.get(reverse("campaign-new")).status_code == 403
+    client.force_login(factories.user(role=roles.OPERATOR))
+    assert client.get(reverse("campaign-new")).status_code == 200
+
+
+def test_the_page_and_its_fragments_need_few_queries(
+    researcher: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_max_num_queries(10):
+        researcher.get(reverse("campaign-new"))
+    with django_assert_max_num_queries(10):
+        posted(researcher, FRAGMENT, **rows(LR, WIDTH))
+    with django_assert_max_num_queries(12):
+        edited(researcher, "add-parameter", **rows(LR, WIDTH))
+
+
+def test_hostile_text_is_shown_verbatim_wherever_it_is_typed(researcher: Client) -> None:
+    row = {"name": HOSTILE, "type": "choice", "values": f"{HOSTILE}, 2"}
+    data = rows(row, LR | {"low": HOSTILE}, constraints=(HOSTILE,)) | {"name": HOSTILE}
+    sweep = f"parameters: [{HOSTILE}]"
+    pages = [
+        posted(researcher, **(data | {"task_count": HOSTILE})).text,
+        edited(researcher, "add-parameter", **data),
+        edited(researcher, "json", **data),
+        edited(researcher, "import", **data, import_text=sweep),
+        edited(researcher, "rows", space_mode="json", search_space=HOSTILE),
+    ]
+    for page in pages:
+        assert escape(HOSTILE) in page
+        assert "<script>alert" not in page
+        assert 'onload="x"' not in page
+
+
+def test_hostile_values_and_notes_are_shown_verbatim(researcher: Client) -> None:
+    text = json.dumps({"parameters": {"x": {"values": [HOSTILE]}}, HOSTILE: 1})
+    page = edited(researcher, "import", **rows(LR), import_text=text)
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt; {{ 7*7 }}") >= 3
+    assert "<script>alert" not in page

@@ -1,0 +1,80 @@
+"""What the form of a new campaign says it would run: points, rejections, warnings, cost."""
+
+import datetime as dt
+
+import pytest
+from django.test import Client
+
+from campaigns.clock import database_now
+from tests import factories
+from tests.pages.campaign_form import FRAGMENT, HEADS, LR, WIDTH, posted, rows
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def researcher(client: Client) -> Client:
+    client.force_login(factories.user("ada"))
+    return client
+
+
+def test_the_preview_counts_the_grid_and_what_constraints_reject(researcher: Client) -> None:
+    data = rows(WIDTH, HEADS, constraints=("d_model % n_heads == 0",))
+    page = posted(researcher, FRAGMENT, sampler="grid", **data).text
+    assert '<dd class="value">15</dd>' in page
+    assert "9 keep the constraints" in page
+    assert "rejects 40 %" in page
+    assert "d_model=64 n_heads=3" in page
+    assert "10 tasks are no multiple of the grid&#x27;s 9 points." in page
+
+
+def test_the_preview_measures_a_continuous_space(researcher: Client) -> None:
+    page = posted(researcher, FRAGMENT, **rows(LR, WIDTH, constraints=("lr < 0.001",))).text
+    assert "times lr over 2 decades" in page
+    assert "of 1\u202f000 points drawn at random" in page
+
+
+def test_a_grid_without_end_is_told_at_the_preview_and_at_the_field(researcher: Client) -> None:
+    data = rows(LR, WIDTH) | {"sampler": "grid"}
+    sentence = "A grid cannot count the values of lr"
+    assert sentence in posted(researcher, FRAGMENT, **data).text
+    response = posted(researcher, **data)
+    assert response.status_code == 422
+    assert sentence in response.text.split('id="id_sampler"')[1].split("</ul>")[0]
+
+
+def test_parameters_that_the_script_lacks_are_pointed_out(researcher: Client) -> None:
+    page = posted(researcher, FRAGMENT, **rows(LR, HEADS | {"name": "dropout"})).text
+    assert "Not in the experiment&#x27;s own space: dropout." in page
+    assert "Missing from the experiment&#x27;s own space: d_model, n_heads" in page
+
+
+def test_cost_is_told_for_the_workers_that_are_here(researcher: Client) -> None:
+    now = database_now()
+    attempt = factories.leased_task(factories.worker("slow"), now=now, time_budget_seconds=10.0)
+    factories.finish(attempt, now=now + dt.timedelta(seconds=12.5))
+    for name in ("slow", "second"):
+        worker = attempt.worker if name == "slow" else factories.worker(name)
+        worker.last_seen_at = now
+        worker.save()
+    factories.worker("no torch", simulates=True, last_seen_at=now)
+    factories.worker("resting", last_seen_at=now, paused_until=now + dt.timedelta(hours=1))
+    factories.worker("gone", last_seen_at=now - dt.timedelta(days=1))
+    page = posted(researcher, FRAGMENT, task_count=11, time_budget_seconds=20).text
+    # Eleven tasks of 20 s and the 2.5 s that runs took beyond their budget; six each.
+    assert "4 m 08 s" in page
+    assert "2 m 15 s" in page
+    assert "each 2.5 s over its budget (median of 1)" in page
+    assert "2 workers online" in page
+
+
+def test_without_workers_and_results_the_preview_says_so(researcher: Client) -> None:
+    page = posted(researcher, FRAGMENT).text
+    assert "overhead not measured yet" in page
+    assert "no worker online" in page
+
+
+def test_a_draft_shows_the_same_preview_on_its_own_page(client: Client) -> None:
+    page = client.get(factories.campaign(task_count=3).get_absolute_url()).text
+    assert "The first 3 of 3 configs" in page
+    assert "Total compute" in page
