@@ -19,7 +19,7 @@ from campaigns.analysis.importance import (
     ParameterImportance,
     importance,
 )
-from campaigns.analysis.runs import read_runs
+from campaigns.analysis.reading import read_runs
 from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignState, ImportanceEstimate
 from campaigns.standings import leaderboard

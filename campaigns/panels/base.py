@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from campaigns.analysis.axes import Axis, axes_of
 from campaigns.analysis.effects import Effect, effect_of
-from campaigns.analysis.runs import Run, Runs, evenly, read_runs
+from campaigns.analysis.reading import read_runs
+from campaigns.analysis.runs import Run, Runs, evenly
 from campaigns.charts.figures import Figure
 from campaigns.models import Campaign
 

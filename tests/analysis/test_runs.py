@@ -12,7 +12,8 @@ from campaigns.analysis.distribution import (
     rank_correlation,
     replicates,
 )
-from campaigns.analysis.runs import Run, evenly, read_runs
+from campaigns.analysis.reading import read_runs
+from campaigns.analysis.runs import Run, evenly
 from campaigns.models import Campaign
 from tests import factories
 from workers.protocol import FailureClass

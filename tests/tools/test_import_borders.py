@@ -14,6 +14,12 @@ from tests.processes import ROOT
 PURE_MODULES = {
     "workers.protocol": {"workers"},
     "campaigns.scripts.source": {"campaigns"},
+    "campaigns.analysis.axes": {"campaigns"},
+    "campaigns.analysis.distribution": {"campaigns"},
+    "campaigns.analysis.effects": {"campaigns"},
+    "campaigns.analysis.importance": {"campaigns"},
+    "campaigns.analysis.runs": {"campaigns"},
+    "campaigns.analysis.surface": {"campaigns"},
     "campaigns.search.space": {"campaigns"},
     "campaigns.search.samplers": {"campaigns"},
     "campaigns.search.editor": {"campaigns"},
