@@ -1,6 +1,6 @@
-"""A model of the lifecycle that knows who may decide each task, and verbs that move both.
+"""A model of the lifecycle: which lease may decide each task. Each verb moves model and database.
 
-``tests/lifecycle/test_histories.py`` says what must hold after each of them.
+``tests/lifecycle/test_histories.py`` states what must hold after each verb.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ TASKS, WORKERS = 4, 3
 MAX_LOST, MAX_FAILED = 3, 2
 LEASE, BUDGET = 45.0, 100.0
 DEADLINE = 60 + BUDGET + 15 + 60
-# Below the breaker's ten: it has tests of its own.
+# Stay below the ten failures that pause the campaign: the breaker has tests of its own.
 MAX_FAILURES = 9
 
 TICKS = (0.5, 5.0, 20.0, 44.0, 46.0, 300.0)
-# How often each happens. Rules of their own would be too even: Hypothesis leaves some out of each
-# history, and most histories would then only claim, or only sweep. Claims stand first, because the
-# first is drawn far more often than its share.
+# Verb -> weight. One Hypothesis rule per verb would not do: Hypothesis switches some rules off in
+# each history, and most histories would then only claim or only sweep. Claims stand first because
+# Hypothesis draws the first element far more often than its share.
 VERBS = {
     "claim": 4,
     "fall_silent_and_let_another_claim": 4,
@@ -39,11 +39,11 @@ VERBS = {
     "renew": 3,
     "renew_around_the_deadline": 3,
     "release": 3,
-    "release_what_another_holds": 2,
+    "release_stale_lease": 2,
     "expire": 2,
     "submit_result": 6,
     "submit_failure": 5,
-    "submit_what_another_holds": 3,
+    "submit_for_stale_lease": 3,
     "submit_again": 2,
     "pause_or_resume": 2,
     "cancel": 1,
@@ -53,9 +53,9 @@ VERBS = {
 }
 
 
-@dataclass(eq=False)  # one lease is not another that looks the same
+@dataclass(eq=False)  # compare by identity: two leases with equal fields are different leases
 class ModelLease:
-    """What the model knows of one lease, in seconds from the start."""
+    """What the model knows about a lease. Times are seconds from the start of the history."""
 
     attempt: Attempt
     expires: float
@@ -67,7 +67,7 @@ class ModelLease:
 
 @dataclass
 class ModelTask:
-    """What the model knows of one task."""
+    """What the model knows about a task."""
 
     state: str = TaskState.PENDING
     holder: ModelLease | None = None
@@ -80,9 +80,9 @@ class ModelTask:
 
 
 class Verbs(RuleBasedStateMachine):
-    """The verbs in any order, with workers that vanish, come back late and repeat themselves.
+    """The verbs in any order, with workers that vanish, return late and repeat requests.
 
-    Each is done for real and in the model, and its answer must be the one that the model gives.
+    Each verb is applied to the database and to the model, and both must give the same answer.
     """
 
     def __init__(self) -> None:
@@ -126,8 +126,8 @@ class Verbs(RuleBasedStateMachine):
 
     @property
     def stale(self) -> list[ModelLease]:
-        """The leases whose task another lease holds."""
-        return [one for one in self.leases if self.task_of(one).holder not in {None, one}]
+        """The leases whose task is held by another lease."""
+        return [lease for lease in self.leases if self.task_of(lease).holder not in {None, lease}]
 
     @property
     def sent(self) -> list[ModelLease]:
@@ -137,7 +137,7 @@ class Verbs(RuleBasedStateMachine):
         return self.tasks[lease.attempt.task_id]
 
     def end(self, task: ModelTask, state: str, outcome: str) -> None:
-        """The holder's attempt ends with `outcome`, the task goes on to `state`."""
+        """End the holder's attempt with `outcome` and move the task to `state`."""
         if task.holder is not None:
             task.holder.outcome = outcome
         task.state, task.holder = state, None
@@ -168,7 +168,7 @@ class Verbs(RuleBasedStateMachine):
         number=st.integers(0, 59),
     )
     def step(self, verb: str, number: int) -> None:
-        """One verb; `number` chooses on what and how."""
+        """Do one verb; `number` chooses its object and its arguments."""
         getattr(self, verb)(number)
 
     def tick(self, number: int) -> None:
@@ -183,19 +183,19 @@ class Verbs(RuleBasedStateMachine):
     def claim(self, number: int) -> None:
         worker, count = self.workers[number % WORKERS], 1 + number // WORKERS % (TASKS + 1)
         claim_id = uuid.uuid4()
-        got = lifecycle.claim(worker, claim_id=claim_id, count=count, now=self.now)
+        answer = lifecycle.claim(worker, claim_id=claim_id, count=count, now=self.now)
         self.lose_overdue()
-        assert not (got.attempts and worker.pk in self.disabled)
-        for attempt in got.attempts:
+        assert not (answer.attempts and worker.pk in self.disabled)
+        for attempt in answer.attempts:
             task = self.tasks[attempt.task_id]
             assert self.state == CampaignState.ACTIVE
-            assert task.state == TaskState.PENDING, "claimed a task that another holds"
+            assert task.state == TaskState.PENDING, "claimed a task that another lease holds"
             lease = ModelLease(attempt, self.seconds + LEASE, self.seconds + DEADLINE)
             task.leases.append(lease)
             task.state, task.holder = TaskState.LEASED, lease
         again = lifecycle.claim(worker, claim_id=claim_id, count=count, now=self.now)
-        if got.attempts:
-            assert again.attempts == got.attempts
+        if answer.attempts:
+            assert again.attempts == answer.attempts
 
     def renew(self, number: int) -> None:
         if self.leases:
@@ -222,8 +222,8 @@ class Verbs(RuleBasedStateMachine):
         if self.leases:
             self.release_lease(self.leases[number % len(self.leases)])
 
-    def release_what_another_holds(self, number: int) -> None:
-        """A worker that comes back from sleep gives back what was taken from it."""
+    def release_stale_lease(self, number: int) -> None:
+        """A worker wakes from sleep and releases a lease that was taken back meanwhile."""
         if self.stale:
             self.release_lease(self.stale[number % len(self.stale)])
 
@@ -283,8 +283,8 @@ class Verbs(RuleBasedStateMachine):
         assert answer.verdict is (Verdict.FAILED if spent else Verdict.RETRY)
         self.end(task, TaskState.FAILED if spent else TaskState.PENDING, AttemptOutcome.FAILED)
 
-    def submit_what_another_holds(self, number: int) -> None:
-        """A worker that comes back from sleep tells of a run that another does over."""
+    def submit_for_stale_lease(self, number: int) -> None:
+        """A worker wakes from sleep and reports a run that another worker is repeating."""
         stale = [lease for lease in self.stale if lease.sent is None]
         if stale and number % 2:
             self.complete_lease(stale[number // 2 % len(stale)], number)
@@ -330,7 +330,7 @@ class Verbs(RuleBasedStateMachine):
             self.state = target
 
     def cancel(self, number: int) -> None:
-        # It ends most of what a history can do: seldom, and late.
+        # After a cancellation a history can do little more: cancel seldom and late.
         if self.seconds < 600:
             return
         try:
@@ -359,13 +359,13 @@ class Verbs(RuleBasedStateMachine):
     def retry_task(self, number: int) -> None:
         pk = sorted(self.tasks)[number % TASKS]
         task = self.tasks[pk]
-        may = task.state == TaskState.FAILED and self.state != CampaignState.CANCELLED
+        allowed = task.state == TaskState.FAILED and self.state != CampaignState.CANCELLED
         try:
             lifecycle.retry_task(Task.objects.get(pk=pk), now=self.now)
         except WrongState:
-            assert not may
+            assert not allowed
             return
-        assert may
+        assert allowed
         task.state = TaskState.PENDING
         task.max_failed = max(task.max_failed, task.failed + 1)
         task.max_lost = max(task.max_lost, task.lost + 1)

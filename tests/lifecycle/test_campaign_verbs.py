@@ -47,22 +47,22 @@ def create(**changes: Any) -> Campaign:
 
 def test_a_campaign_starts_as_a_draft_with_the_experiments_defaults_and_pinned_script() -> None:
     owner = user()
-    one = lifecycle.create_campaign(replace(SPEC, name="  Learning rates "), owner=owner, now=NOW)
-    one.refresh_from_db()
+    draft = lifecycle.create_campaign(replace(SPEC, name="  Learning rates "), owner=owner, now=NOW)
+    draft.refresh_from_db()
     source = catalog.script_source("train_char_lm")
-    assert (one.state, one.name, one.owner, one.created_at) == (
+    assert (draft.state, draft.name, draft.owner, draft.created_at) == (
         CampaignState.DRAFT,
         "Learning rates",
         owner,
         NOW,
     )
-    assert one.search_space == catalog.get("train_char_lm").default_search_space
-    assert (one.sampler, one.base_seed, one.allow_simulated) == ("random", 42, False)
-    assert (one.max_failed_attempts, one.max_lost_attempts) == (2, 5)
-    assert one.dataset_id == catalog.get_dataset("tinyshakespeare").sha256
-    assert one.package_id == hashlib.sha256(source).hexdigest()
+    assert draft.search_space == catalog.get("train_char_lm").default_search_space
+    assert (draft.sampler, draft.base_seed, draft.allow_simulated) == ("random", 42, False)
+    assert (draft.max_failed_attempts, draft.max_lost_attempts) == (2, 5)
+    assert draft.dataset_id == catalog.get_dataset("tinyshakespeare").sha256
+    assert draft.package_id == hashlib.sha256(source).hexdigest()
     assert bytes(Package.objects.get().source) == source
-    assert one.tasks.count() == 0
+    assert draft.tasks.count() == 0
 
 
 def test_campaigns_of_one_script_share_its_package() -> None:
@@ -115,75 +115,75 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 
 def test_launching_makes_every_task_with_its_seed_and_the_generators_params() -> None:
-    one = create(task_count=5, base_seed=48)
-    lifecycle.launch(one, now=at(10))
+    launched = create(task_count=5, base_seed=48)
+    lifecycle.launch(launched, now=at(10))
     generator = CharLMConfigGenerator()
-    tasks = list(one.tasks.all())
+    tasks = list(launched.tasks.all())
     assert [(task.number, task.seed, task.params) for task in tasks] == [
         (number, 48 + number, generator.generate(48 + number)) for number in range(5)
     ]
     assert {(task.state, task.available_at) for task in tasks} == {(TaskState.PENDING, at(10))}
-    assert (one.state, one.launched_at) == (CampaignState.ACTIVE, at(10))
+    assert (launched.state, launched.launched_at) == (CampaignState.ACTIVE, at(10))
 
 
 def test_the_config_of_a_task_is_flat_and_complete() -> None:
-    one = create(task_count=1)
-    lifecycle.launch(one, now=NOW)
-    assert one.tasks.get().config == CharLMConfigGenerator().generate(42) | {
+    launched = create(task_count=1)
+    lifecycle.launch(launched, now=NOW)
+    assert launched.tasks.get().config == CharLMConfigGenerator().generate(42) | {
         "seed": 42,
         "time_budget_seconds": 10.0,
         "dataset": "tinyshakespeare",
-        "dataset_sha256": one.dataset_id,
+        "dataset_sha256": launched.dataset_id,
     }
 
 
 def test_the_same_campaign_gives_the_same_tasks() -> None:
     params = []
     for _ in range(2):
-        one = active_campaign(10)
-        params.append(list(one.tasks.values_list("params", "params_sha256", "seed")))
+        launched = active_campaign(10)
+        params.append(list(launched.tasks.values_list("params", "params_sha256", "seed")))
     assert params[0] == params[1]
 
 
 def test_a_space_whose_later_seeds_find_no_point_is_refused_at_launch() -> None:
-    # Parsing draws with seed 0, which comes this high once in 10,000 draws; seed 8 does not.
+    # Parsing draws with seed 0, which exceeds 0.9999 within 10,000 draws; seed 8 does not.
     space = {
         "parameters": [{"name": "x", "type": "float", "low": 0.0, "high": 1.0}],
         "constraints": ["x > 0.9999"],
     }
-    one = create(search_space=space, base_seed=8)
+    draft = create(search_space=space, base_seed=8)
     with pytest.raises(InvalidCampaign, match="search_space: 10000 draws in a row broke"):
-        lifecycle.launch(one, now=NOW)
-    one.refresh_from_db()
-    assert (one.state, one.tasks.count()) == (CampaignState.DRAFT, 0)
+        lifecycle.launch(draft, now=NOW)
+    draft.refresh_from_db()
+    assert (draft.state, draft.tasks.count()) == (CampaignState.DRAFT, 0)
 
 
 def test_a_launched_campaign_cannot_be_launched_again() -> None:
-    one = active_campaign(2)
+    launched = active_campaign(2)
     with pytest.raises(WrongState, match="The campaign is active; only draft can launch"):
-        lifecycle.launch(one, now=at(1))
-    assert one.tasks.count() == 2
+        lifecycle.launch(launched, now=at(1))
+    assert launched.tasks.count() == 2
 
 
 def test_a_stale_copy_of_a_campaign_decides_nothing() -> None:
-    one = campaign()
+    current = campaign()
     stale = Campaign.objects.get()
-    lifecycle.cancel(one, now=NOW)
+    lifecycle.cancel(current, now=NOW)
     with pytest.raises(WrongState, match="The campaign is cancelled; only draft can launch"):
         lifecycle.launch(stale, now=NOW)
     assert (stale.state, Task.objects.count()) == (CampaignState.CANCELLED, 0)
 
 
 def test_pausing_keeps_the_reason_and_the_time_and_resuming_clears_them() -> None:
-    one = active_campaign(1)
-    lifecycle.pause(one, now=at(5), reason="r" * 600)
+    in_hand = active_campaign(1)
+    lifecycle.pause(in_hand, now=at(5), reason="r" * 600)
     stored = Campaign.objects.get()
     assert (stored.state, stored.state_reason, stored.paused_at) == (
         CampaignState.PAUSED,
         "r" * 500,
         at(5),
     )
-    lifecycle.resume(one, now=at(9))
+    lifecycle.resume(in_hand, now=at(9))
     stored = Campaign.objects.get()
     assert (stored.state, stored.state_reason, stored.paused_at, stored.resumed_at) == (
         CampaignState.ACTIVE,
@@ -191,59 +191,63 @@ def test_pausing_keeps_the_reason_and_the_time_and_resuming_clears_them() -> Non
         None,
         at(9),
     )
-    # The object in hand tells the same.
-    assert (one.state, one.paused_at, one.resumed_at) == (CampaignState.ACTIVE, None, at(9))
+    # The caller's object is updated like the stored row.
+    assert (in_hand.state, in_hand.paused_at, in_hand.resumed_at) == (
+        CampaignState.ACTIVE,
+        None,
+        at(9),
+    )
 
 
 def test_what_runs_in_a_paused_campaign_finishes_and_may_complete_it() -> None:
-    one = active_campaign(1)
+    paused = active_campaign(1)
     attempt = claim_one(worker())
-    lifecycle.pause(one, now=at(5))
+    lifecycle.pause(paused, now=at(5))
     finish(attempt, now=at(9))
     assert Campaign.objects.get().state == CampaignState.COMPLETED
 
 
 def test_cancelling_ends_all_open_tasks_and_keeps_the_results_there_are() -> None:
-    one = active_campaign(3)
+    cancelled = active_campaign(3)
     done, running = claim_one(worker()), claim_one(worker())
     finish(done, now=at(5))
-    other = active_campaign(1)
+    untouched = active_campaign(1)
 
-    lifecycle.cancel(one, now=at(9), reason="not needed")
+    lifecycle.cancel(cancelled, now=at(9), reason="not needed")
 
-    states = list(one.tasks.order_by("number").values_list("state", "finished_at"))
+    states = list(cancelled.tasks.order_by("number").values_list("state", "finished_at"))
     assert states == [
         (TaskState.COMPLETED, at(5)),
         (TaskState.CANCELLED, at(9)),
         (TaskState.CANCELLED, at(9)),
     ]
-    assert one.results.count() == 1
+    assert cancelled.results.count() == 1
     running.refresh_from_db()
     assert (running.outcome, running.ended_at) == (AttemptOutcome.CANCELLED, at(9))
-    assert (one.state, one.state_reason, one.finished_at) == (
+    assert (cancelled.state, cancelled.state_reason, cancelled.finished_at) == (
         CampaignState.CANCELLED,
         "not needed",
         at(9),
     )
-    assert other.tasks.get().state == TaskState.PENDING
+    assert untouched.tasks.get().state == TaskState.PENDING
 
 
 def test_cancelling_a_large_campaign_costs_no_more_queries(
     django_assert_max_num_queries: Any,
 ) -> None:
-    one = active_campaign(300)
+    large = active_campaign(300)
     claim_one(worker())
     with django_assert_max_num_queries(12) as captured:
-        lifecycle.cancel(one, now=at(1))
-    assert one.tasks.filter(state=TaskState.CANCELLED).count() == 300
+        lifecycle.cancel(large, now=at(1))
+    assert large.tasks.filter(state=TaskState.CANCELLED).count() == 300
     assert Attempt.objects.get().outcome == AttemptOutcome.CANCELLED
-    # No statement names the tasks one by one: a database takes only so many values in one.
+    # No statement lists the ids of all tasks: databases limit the parameters of a statement.
     assert max(len(query["sql"]) for query in captured.captured_queries) < 2_000
 
 
 def test_a_draft_can_be_cancelled() -> None:
-    one = campaign()
-    lifecycle.cancel(one, now=at(1))
+    draft = campaign()
+    lifecycle.cancel(draft, now=at(1))
     assert Campaign.objects.get().state == CampaignState.CANCELLED
 
 
@@ -252,6 +256,7 @@ def test_the_sweep_finishes_only_campaigns_without_open_tasks() -> None:
     done.tasks.update(state=TaskState.CANCELLED, finished_at=at(1))
     assert lifecycle.finish_done_campaigns(now=at(5)) == 1
     assert lifecycle.finish_done_campaigns(now=at(6)) == 0
-    states = [Campaign.objects.get(pk=one.pk).state for one in (done, running, draft)]
+    campaigns = (done, running, draft)
+    states = [Campaign.objects.get(pk=campaign.pk).state for campaign in campaigns]
     assert states == [CampaignState.COMPLETED, CampaignState.ACTIVE, CampaignState.DRAFT]
     assert Campaign.objects.get(pk=done.pk).finished_at == at(5)

@@ -1,4 +1,4 @@
-"""lifecycle.claim: who gets which tasks, with which times, and why fewer."""
+"""lifecycle.claim: which tasks a worker gets, their lease times, and why it may get fewer."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def test_a_claim_leases_the_oldest_tasks_in_order() -> None:
     active_campaign(3, now=at(10))
     older = active_campaign(2, now=NOW)
 
-    got = claim(worker(), 3, now=at(20))
+    answer = claim(worker(), 3, now=at(20))
 
-    first, second, third = (attempt.task for attempt in got.attempts)
+    first, second, third = (attempt.task for attempt in answer.attempts)
     assert [(first.campaign, first.number), (second.campaign, second.number)] == [
         (older, 0),
         (older, 1),
     ]
     assert third.number == 0
     assert third.campaign != older
-    assert got.reason == ""
+    assert answer.reason == ""
 
 
 def test_a_leased_task_names_its_attempt_its_worker_and_both_ends() -> None:
@@ -77,9 +77,9 @@ def test_a_lease_never_outlasts_the_deadline(settings: Any) -> None:
 def test_a_claim_brings_at_most_what_was_asked_and_what_is_there() -> None:
     active_campaign(3)
     assert len(claim(worker(), 2).attempts) == 2
-    rest = claim(worker(), 2)
-    assert len(rest.attempts) == 1
-    assert rest.reason == "No task waits."
+    remainder = claim(worker(), 2)
+    assert len(remainder.attempts) == 1
+    assert remainder.reason == "No task waits."
 
 
 def test_the_same_claim_again_brings_the_same_leases() -> None:
@@ -95,11 +95,11 @@ def test_the_same_claim_again_brings_the_same_leases() -> None:
 def test_the_same_claim_id_of_another_worker_is_another_claim() -> None:
     active_campaign(2)
     claim_id = uuid.uuid4()
-    one, other = worker(), worker()
-    (first,) = lifecycle.claim(one, claim_id=claim_id, count=1, now=NOW).attempts
-    (second,) = lifecycle.claim(other, claim_id=claim_id, count=1, now=NOW).attempts
+    first_worker, second_worker = worker(), worker()
+    (first,) = lifecycle.claim(first_worker, claim_id=claim_id, count=1, now=NOW).attempts
+    (second,) = lifecycle.claim(second_worker, claim_id=claim_id, count=1, now=NOW).attempts
     assert first.task_id != second.task_id
-    assert (first.worker, second.worker) == (one, other)
+    assert (first.worker, second.worker) == (first_worker, second_worker)
 
 
 def test_an_empty_claim_asked_again_may_find_what_came_meanwhile() -> None:
@@ -109,8 +109,8 @@ def test_an_empty_claim_asked_again_may_find_what_came_meanwhile() -> None:
     assert len(lifecycle.claim(holder, claim_id=claim_id, count=1, now=NOW).attempts) == 1
 
 
-def end(one: Campaign, verb: str) -> None:
-    getattr(lifecycle, verb)(one, now=NOW)
+def end(running: Campaign, verb: str) -> None:
+    getattr(lifecycle, verb)(running, now=NOW)
 
 
 @pytest.mark.parametrize("verb", ["pause", "cancel"])
@@ -129,49 +129,51 @@ def test_a_task_is_not_handed_out_before_it_is_available() -> None:
 @pytest.mark.parametrize(("verb", "word"), [("drain", "draining"), ("disable", "disabled")])
 def test_a_worker_that_is_not_active_gets_nothing_and_the_reason(verb: str, word: str) -> None:
     pending_task()
-    one = worker()
-    getattr(worker_lifecycle, verb)(one)
-    assert claim(one) == lifecycle.Claim([], f"This worker is {word}; an operator can resume it.")
+    claimant = worker()
+    getattr(worker_lifecycle, verb)(claimant)
+    assert claim(claimant) == lifecycle.Claim(
+        [], f"This worker is {word}; an operator can resume it."
+    )
 
 
 def test_a_paused_worker_gets_nothing_until_its_pause_is_over() -> None:
     pending_task()
-    one = worker()
-    worker_lifecycle.pause_after_env_error(one, "no torch", now=NOW)
-    early = claim(one, now=at(59))
+    claimant = worker()
+    worker_lifecycle.pause_after_env_error(claimant, "no torch", now=NOW)
+    early = claim(claimant, now=at(59))
     assert early.attempts == []
     assert early.reason == "This worker is paused for 1 s more: no torch"
-    assert len(claim(one, now=at(60)).attempts) == 1
+    assert len(claim(claimant, now=at(60)).attempts) == 1
 
 
 def test_a_simulating_worker_gets_only_tasks_that_may_be_simulated() -> None:
     active_campaign(1)
-    one = worker(simulates=True)
-    refused = claim(one)
+    claimant = worker(simulates=True)
+    refused = claim(claimant)
     assert refused.attempts == []
     assert "this worker has no torch and simulates" in refused.reason
 
     allowed = active_campaign(1, allow_simulated=True)
-    (attempt,) = claim(one).attempts
+    (attempt,) = claim(claimant).attempts
     assert attempt.task.campaign == allowed
 
 
 def test_a_failed_task_goes_to_another_worker_first(settings: Any) -> None:
     head_start = settings.XEENET["OTHER_WORKER_FIRST_SECONDS"]
-    clumsy, other = worker(), worker()
-    attempt = leased_task(clumsy)
+    failing_worker, other_worker = worker(), worker()
+    attempt = leased_task(failing_worker)
     fail(attempt)
 
-    refused = claim(clumsy, now=at(5))
+    refused = claim(failing_worker, now=at(5))
     assert refused.attempts == []
     assert refused.reason == (
         "The tasks that wait are to be tried a little later or by another worker first."
     )
-    (second,) = claim(other, now=at(5)).attempts
+    (second,) = claim(other_worker, now=at(5)).attempts
     assert (second.task, second.number) == (attempt.task, 2)
-    lifecycle.release(other, second.lease_id, now=at(6))
-    # Nobody else came: better this worker than none.
-    assert len(claim(clumsy, now=at(6 + head_start)).attempts) == 1
+    lifecycle.release(other_worker, second.lease_id, now=at(6))
+    # No other worker came: the worker that failed may try again.
+    assert len(claim(failing_worker, now=at(6 + head_start)).attempts) == 1
 
 
 def test_a_failed_task_waits_a_moment_before_anybody_gets_it() -> None:
@@ -204,24 +206,24 @@ def test_a_claim_costs_the_same_queries_for_one_task_and_for_eight(
     django_assert_num_queries: Any,
 ) -> None:
     active_campaign(10)
-    one = worker()
-    # Overdue leases, worker, repetition?, tasks, their last attempts, leases, attempts, journal,
-    # and the answer; around them a savepoint.
+    claimant = worker()
+    # Read overdue leases, the worker, an earlier answer to this claim id, tasks and their last
+    # attempts; write leases, attempts and journal; read the answer; around them a savepoint.
     with django_assert_num_queries(9 + 2):
-        claim(one)
+        claim(claimant)
     with django_assert_num_queries(9 + 2):
-        attempts = claim(one, 8).attempts
-        # What the answer is made of is loaded already.
+        attempts = claim(claimant, 8).attempts
+        # Building the answer needs no further query.
         assert len({str(attempt.task.config | {"n": attempt.number}) for attempt in attempts}) == 8
 
 
 def rows_read(plan: dict[str, Any]) -> int:
-    """The most rows that one step of an analysed plan took or threw away."""
-    here = sum(
+    """The most rows that any step of an analysed plan read, counting those it filtered out."""
+    this_step = sum(
         int(plan.get(name, 0)) * int(plan["Actual Loops"])
         for name in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
     )
-    return max([here, *map(rows_read, plan.get("Plans", []))])
+    return max([this_step, *map(rows_read, plan.get("Plans", []))])
 
 
 @pytest.mark.postgresql_only
@@ -233,10 +235,10 @@ def test_a_claim_reads_none_of_the_many_older_tasks_that_it_may_not_give(why: st
     newer = active_campaign(30, now=at(1))
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE campaigns_task")
-    one = worker()
+    claimant = worker()
 
-    campaigns = Campaign.objects.handing_out_to(one).runnable_by(one)
-    first = Task.objects.claimable(one, at(2), campaigns)[:1]
+    campaigns = Campaign.objects.handing_out_to(claimant).runnable_by(claimant)
+    first = Task.objects.claimable(claimant, at(2), campaigns)[:1]
     plan = json.loads(first.explain(format="json", analyze=True))[0]["Plan"]
 
     assert rows_read(plan) < 100
@@ -245,14 +247,14 @@ def test_a_claim_reads_none_of_the_many_older_tasks_that_it_may_not_give(why: st
 
 def test_who_could_not_begin_in_one_campaign_gets_others_first() -> None:
     unfetchable = active_campaign(3, now=NOW)
-    other = active_campaign(1, now=at(1))
-    one = worker()
-    (attempt,) = claim(one, now=at(2)).attempts
+    other_campaign = active_campaign(1, now=at(1))
+    claimant = worker()
+    (attempt,) = claim(claimant, now=at(2)).attempts
     assert attempt.task.campaign == unfetchable
     fail(attempt, FailureClass.ENV_ERROR, now=at(3))
 
-    (attempt,) = claim(one, now=at(63)).attempts
-    assert attempt.task.campaign == other
-    # Nothing else waits: it tries again what may work by now.
-    (attempt,) = claim(one, now=at(64)).attempts
+    (attempt,) = claim(claimant, now=at(63)).attempts
+    assert attempt.task.campaign == other_campaign
+    # No other task waits: the claimant gets one of this campaign again, which may work by now.
+    (attempt,) = claim(claimant, now=at(64)).attempts
     assert attempt.task.campaign == unfetchable

@@ -1,4 +1,4 @@
-"""The verbs under real concurrency: threads with own connections, on whichever database."""
+"""The verbs of the lifecycle under real concurrency: each thread has its own connection."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ Call = Callable[[], Any]
 
 
 def in_parallel(calls: Sequence[Call]) -> list[Any]:
-    """Run the calls at once, each in a thread with its own connection; return what each returned.
+    """Run the calls at once, each in a thread with its own connection; return their results.
 
-    A refusal of the lifecycle is returned, not raised; anything else is raised.
+    A LifecycleError is returned as the result of its call; any other exception is raised.
     """
     barrier = threading.Barrier(len(calls))
 
@@ -67,15 +67,17 @@ def in_parallel(calls: Sequence[Call]) -> list[Any]:
             connections.close_all()
 
     with ThreadPoolExecutor(len(calls)) as pool:
-        return [future.result(timeout=60) for future in [pool.submit(run, one) for one in calls]]
+        return [future.result(timeout=60) for future in [pool.submit(run, call) for call in calls]]
 
 
 def assert_consistent() -> None:
-    """What must hold of every task after any race."""
+    """Check what must hold for every task after any race."""
     for task in Task.objects.prefetch_related("attempts"):
-        running = [one for one in task.attempts.all() if one.outcome == AttemptOutcome.RUNNING]
+        running = [
+            attempt for attempt in task.attempts.all() if attempt.outcome == AttemptOutcome.RUNNING
+        ]
         held = [task.lease_id] if task.state == TaskState.LEASED else []
-        assert [one.lease_id for one in running] == held
+        assert [attempt.lease_id for attempt in running] == held
         assert Result.objects.filter(task=task).exists() == (task.state == TaskState.COMPLETED)
 
 
@@ -83,21 +85,21 @@ def test_threads_that_claim_all_at_once_never_get_the_same_task() -> None:
     active_campaign(40)
     workers = [worker() for _ in range(10)]
 
-    def claim_until_empty(one: Worker) -> list[int]:
-        mine: list[int] = []
+    def claim_until_empty(claimant: Worker) -> list[int]:
+        task_ids: list[int] = []
         while True:
-            got = lifecycle.claim(one, claim_id=uuid.uuid4(), count=3, now=at(1)).attempts
-            if not got:
-                return mine
-            mine += [attempt.task_id for attempt in got]
+            attempts = lifecycle.claim(claimant, claim_id=uuid.uuid4(), count=3, now=at(1)).attempts
+            if not attempts:
+                return task_ids
+            task_ids += [attempt.task_id for attempt in attempts]
 
-    claimed = in_parallel([lambda one=one: claim_until_empty(one) for one in workers])
+    claimed = in_parallel([lambda by=by: claim_until_empty(by) for by in workers])
 
-    counts = Counter(task for mine in claimed for task in mine)
-    # On PostgreSQL a claim skips what another has locked just now and may come back empty early;
-    # what it left is claimable.
-    left = lifecycle.claim(worker(), claim_id=uuid.uuid4(), count=40, now=at(1)).attempts
-    counts.update(attempt.task_id for attempt in left)
+    counts = Counter(task_id for task_ids in claimed for task_id in task_ids)
+    # On PostgreSQL a claim skips rows that another transaction has locked and may come back empty
+    # too early; the skipped tasks can still be claimed.
+    remaining = lifecycle.claim(worker(), claim_id=uuid.uuid4(), count=40, now=at(1)).attempts
+    counts.update(attempt.task_id for attempt in remaining)
     assert len(counts) == 40
     assert set(counts.values()) == {1}
     assert Attempt.objects.count() == 40
@@ -106,16 +108,16 @@ def test_threads_that_claim_all_at_once_never_get_the_same_task() -> None:
 
 def test_parallel_repetitions_of_one_claim_bring_the_same_leases() -> None:
     active_campaign(20)
-    one, claim_id = worker(), uuid.uuid4()
+    claimant, claim_id = worker(), uuid.uuid4()
 
     def claim() -> set[uuid.UUID]:
-        got = lifecycle.claim(one, claim_id=claim_id, count=3, now=at(1))
-        return {attempt.lease_id for attempt in got.attempts}
+        answer = lifecycle.claim(claimant, claim_id=claim_id, count=3, now=at(1))
+        return {attempt.lease_id for attempt in answer.attempts}
 
-    first, *others = in_parallel([claim] * 8)
+    first, *repetitions = in_parallel([claim] * 8)
 
     assert len(first) == 3
-    assert all(other == first for other in others)
+    assert all(lease_ids == first for lease_ids in repetitions)
     assert Attempt.objects.count() == 3
 
 
@@ -146,24 +148,28 @@ def test_of_conflicting_submissions_one_is_stored_and_the_others_refused() -> No
     )
 
     (stored,) = [n for n, answer in enumerate(answers) if isinstance(answer, lifecycle.Answer)]
-    assert all(isinstance(one, ResultConflict) for n, one in enumerate(answers) if n != stored)
+    assert all(
+        isinstance(answer, ResultConflict) for n, answer in enumerate(answers) if n != stored
+    )
     assert Result.objects.get().val_bpb == bodies[stored]["metrics"]["val_bpb"]  # type: ignore[index]
     assert_consistent()
 
 
 def test_the_last_of_submissions_that_finish_at_once_completes_the_campaign() -> None:
-    one = active_campaign(6)
+    running = active_campaign(6)
     attempts = [claim_one(worker()) for _ in range(6)]
     in_parallel(
         [
-            lambda mine=mine: (fail if mine.task.number % 2 else finish)(mine, now=at(10))
-            for mine in attempts
+            lambda attempt=attempt: (fail if attempt.task.number % 2 else finish)(
+                attempt, now=at(10)
+            )
+            for attempt in attempts
         ]
     )
     again = [claim_one(worker(), now=at(20)) for _ in range(3)]
-    in_parallel([lambda mine=mine: finish(mine, now=at(30)) for mine in again])
-    one.refresh_from_db()
-    assert one.state == CampaignState.COMPLETED
+    in_parallel([lambda attempt=attempt: finish(attempt, now=at(30)) for attempt in again])
+    running.refresh_from_db()
+    assert running.state == CampaignState.COMPLETED
     assert_consistent()
 
 
@@ -171,12 +177,12 @@ def test_the_last_of_submissions_that_finish_at_once_completes_the_campaign() ->
 def test_no_task_is_left_leased_when_a_campaign_is_cancelled_while_it_is_claimed(
     attempt_number: int,
 ) -> None:
-    one = active_campaign(12)
+    running = active_campaign(12)
     claims: list[Call] = [
         lambda by=by: lifecycle.claim(by, claim_id=uuid.uuid4(), count=3, now=at(1))
         for by in [worker() for _ in range(5)]
     ]
-    cancel: Call = lambda: lifecycle.cancel(one, now=at(1))  # noqa: E731
+    cancel: Call = lambda: lifecycle.cancel(running, now=at(1))  # noqa: E731
     in_parallel([*claims[:3], cancel, *claims[3:]])
     assert set(Task.objects.values_list("state", flat=True)) == {TaskState.CANCELLED}
     assert set(Attempt.objects.values_list("outcome", flat=True)) <= {AttemptOutcome.CANCELLED}
@@ -184,17 +190,19 @@ def test_no_task_is_left_leased_when_a_campaign_is_cancelled_while_it_is_claimed
 
 
 def test_cancelling_and_submitting_at_once_end_in_one_of_the_two() -> None:
-    one = active_campaign(8)
+    running = active_campaign(8)
     attempts = [claim_one(worker()) for _ in range(8)]
-    submits: list[Call] = [lambda mine=mine: finish(mine, now=at(10)) for mine in attempts]
-    cancel: Call = lambda: lifecycle.cancel(one, now=at(10))  # noqa: E731
+    submits: list[Call] = [
+        lambda attempt=attempt: finish(attempt, now=at(10)) for attempt in attempts
+    ]
+    cancel: Call = lambda: lifecycle.cancel(running, now=at(10))  # noqa: E731
     *answers, cancelled = in_parallel([*submits, cancel])
     states = Counter(Task.objects.values_list("state", flat=True))
     accepted = sum(answer.verdict is Verdict.ACCEPTED for answer in answers)
     assert states[TaskState.COMPLETED] == accepted
     assert states[TaskState.CANCELLED] == 8 - accepted
-    one.refresh_from_db()
-    assert one.state == (
+    running.refresh_from_db()
+    assert running.state == (
         CampaignState.COMPLETED if isinstance(cancelled, WrongState) else CampaignState.CANCELLED
     )
     assert_consistent()
@@ -205,7 +213,9 @@ def test_expiring_and_submitting_at_once_lose_no_result_and_count_no_loss_twice(
     losses: int,
 ) -> None:
     attempts = [leased_task(max_lost_attempts=losses) for _ in range(4)]
-    submits: list[Call] = [lambda mine=mine: finish(mine, now=at(60)) for mine in attempts]
+    submits: list[Call] = [
+        lambda attempt=attempt: finish(attempt, now=at(60)) for attempt in attempts
+    ]
     sweeps: list[Call] = [lambda: lifecycle.expire(now=at(60))] * 4
     answers = in_parallel([*submits, *sweeps])
 
@@ -216,7 +226,7 @@ def test_expiring_and_submitting_at_once_lose_no_result_and_count_no_loss_twice(
         if losses == 1 and task.lost_attempts:
             assert (task.state, answer.verdict) == (TaskState.FAILED, Verdict.LATE)
         else:
-            # Before the sweep or after it: nobody else had the task.
+            # Accepted before the sweep or after it, because no other worker held the task.
             assert (task.state, answer.verdict) == (TaskState.COMPLETED, Verdict.ACCEPTED)
     assert_consistent()
 
@@ -224,16 +234,17 @@ def test_expiring_and_submitting_at_once_lose_no_result_and_count_no_loss_twice(
 def test_expiring_and_renewing_at_once_end_in_one_of_the_two() -> None:
     attempts = [leased_task() for _ in range(6)]
     renewals: list[Call] = [
-        lambda mine=mine: lifecycle.renew(mine.worker, mine.lease_id, now=at(46))[0]
-        for mine in attempts
+        lambda attempt=attempt: lifecycle.renew(attempt.worker, attempt.lease_id, now=at(46))[0]
+        for attempt in attempts
     ]
     sweeps: list[Call] = [lambda: lifecycle.expire(now=at(46))] * 2
     answers = in_parallel([*renewals, *sweeps])
     states = list(Task.objects.order_by("pk").values_list("state", flat=True))
     for state, answer in zip(states, answers[:6], strict=True):
         assert (state, answer) in {
+            # Renewed first: the sweep then saw the new end of the lease.
             (TaskState.LEASED, HeartbeatAnswer.CONTINUE),
-            # Renewed first, then judged by the sweep by its new end; or swept first.
+            # Swept first.
             (TaskState.PENDING, HeartbeatAnswer.LOST),
         }
     assert sum(answers[6:]) == states.count(TaskState.PENDING)
@@ -272,7 +283,7 @@ def test_a_draft_launched_twice_at_once_gets_its_tasks_once() -> None:
         lifecycle.launch(Campaign.objects.get(pk=draft.pk), now=at(1))
 
     outcomes = in_parallel([launch] * 4)
-    assert sum(one is None for one in outcomes) == 1
+    assert sum(outcome is None for outcome in outcomes) == 1
     assert Task.objects.count() == 20
 
 
@@ -286,20 +297,20 @@ def test_one_invitation_used_by_many_at_once_makes_one_worker() -> None:
             return refusal
 
     outcomes = in_parallel([lambda n=n: enrol(n) for n in range(6)])
-    assert sum(isinstance(one, tuple) for one in outcomes) == 1
+    assert sum(isinstance(outcome, tuple) for outcome in outcomes) == 1
     assert Worker.objects.count() == 1
 
 
 def test_a_worker_heard_of_twice_at_once_has_one_session() -> None:
-    one, boot_id = worker(), uuid.uuid4()
-    in_parallel([lambda: worker_lifecycle.see(one, now=at(1), boot_id=boot_id)] * 6)
-    assert one.sessions.count() == 1
+    agent, boot_id = worker(), uuid.uuid4()
+    in_parallel([lambda: worker_lifecycle.see(agent, now=at(1), boot_id=boot_id)] * 6)
+    assert agent.sessions.count() == 1
 
 
 @pytest.mark.postgresql_only
 def test_a_campaign_is_not_completed_while_one_of_its_tasks_is_being_retried() -> None:
     failed = failed_task()
-    # As if the process had died before it finished the campaign.
+    # The state after a process died between ending the task and finishing the campaign.
     Campaign.objects.update(state=CampaignState.ACTIVE, finished_at=None)
 
     with ThreadPoolExecutor(1) as pool:
@@ -328,16 +339,16 @@ def test_a_submission_that_waited_for_a_cancellation_is_late() -> None:
 @pytest.mark.postgresql_only
 def test_a_claim_does_not_wait_for_tasks_that_another_is_about_to_take() -> None:
     active_campaign(4)
-    one, other = worker(), worker()
+    first_worker, second_worker = worker(), worker()
 
     def claim() -> lifecycle.Claim:
-        return lifecycle.claim(other, claim_id=uuid.uuid4(), count=2, now=at(1))
+        return lifecycle.claim(second_worker, claim_id=uuid.uuid4(), count=2, now=at(1))
 
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
-        lifecycle.claim(one, claim_id=uuid.uuid4(), count=2, now=at(1))
+        lifecycle.claim(first_worker, claim_id=uuid.uuid4(), count=2, now=at(1))
         pool.submit(_closing(claim)).result(timeout=30)
-    assert Task.objects.filter(worker=one).count() == 2
-    assert Task.objects.filter(worker=other).count() == 2
+    assert Task.objects.filter(worker=first_worker).count() == 2
+    assert Task.objects.filter(worker=second_worker).count() == 2
 
 
 @pytest.mark.postgresql_only
@@ -349,13 +360,13 @@ def test_a_script_is_not_deleted_while_a_campaign_is_being_made_of_it() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
-            made = campaign(script=package.sha256)
+            draft = campaign(script=package.sha256)
             deletion = pool.submit(
                 _closing(lambda: script_steering.delete(None, package, now=at(1)))
             )
             _wait_until_blocked(deletion)
         assert "A campaign uses the script" in str(deletion.exception(timeout=30))
-    assert Campaign.objects.get().package == made.package == package
+    assert Campaign.objects.get().package == draft.package == package
 
 
 def _closing(call: Call) -> Call:
@@ -369,11 +380,11 @@ def _closing(call: Call) -> Call:
 
 
 def _wait_until_blocked(future: Future[Any]) -> None:
-    """Return once another connection waits for a lock of ours; fail when none does in time."""
+    """Return once another connection waits for a lock of this one; fail after 20 s without one."""
     give_up_at = time.monotonic() + 20
     while time.monotonic() < give_up_at:
         if future.done():
-            raise AssertionError(f"it did not wait: {future.result()}")
+            raise AssertionError(f"the call did not wait for the lock: {future.result()}")
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT count(*) FROM pg_locks "
@@ -388,8 +399,10 @@ def _wait_until_blocked(future: Future[Any]) -> None:
 def test_failures_at_once_are_each_charged_once() -> None:
     attempts = [leased_task() for _ in range(5)]
     calls: list[Call] = [
-        lambda mine=mine: lifecycle.submit(mine.worker, mine.lease_id, failure(), now=at(5))
-        for mine in attempts
+        lambda attempt=attempt: lifecycle.submit(
+            attempt.worker, attempt.lease_id, failure(), now=at(5)
+        )
+        for attempt in attempts
         for _ in range(3)
     ]
     answers = in_parallel(calls)

@@ -1,4 +1,4 @@
-"""campaigns.clock: the database's time, aware, and moving on inside a transaction."""
+"""campaigns.clock: the database's time, timezone-aware, which advances within a transaction."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def test_time_moves_on_inside_a_transaction() -> None:
 
 @pytest.mark.postgresql_only
 def test_a_web_server_whose_own_clock_is_wrong_still_tells_the_databases_time() -> None:
-    true = database_now()
+    before = database_now()
     with time_machine.travel("2001-01-01", tick=True):
-        told = database_now()
-    assert dt.timedelta(0) <= told - true < dt.timedelta(seconds=60)
+        meanwhile = database_now()
+    assert dt.timedelta(0) <= meanwhile - before < dt.timedelta(seconds=60)
 
 
 @pytest.mark.sqlite_only

@@ -1,4 +1,4 @@
-"""lifecycle.expire: overdue leases are taken back, once, and nobody's but those."""
+"""lifecycle.expire: takes back each overdue lease once, and no other lease."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def test_only_so_many_as_asked_are_taken_back_the_longest_overdue_first() -> Non
     active_campaign(3, now=at(0))
     attempts = [claim_one(worker(), now=at(seconds)) for seconds in (2, 0, 1)]
     assert lifecycle.expire(now=at(60), limit=2) == 2
-    (left,) = Task.objects.filter(state=TaskState.LEASED)
-    assert left == attempts[0].task
+    (still_leased,) = Task.objects.filter(state=TaskState.LEASED)
+    assert still_leased == attempts[0].task
 
 
 def test_leases_that_are_not_due_never_stand_before_due_ones() -> None:
@@ -103,7 +103,7 @@ def test_a_task_that_cannot_be_written_holds_up_no_other(
 ) -> None:
     poison, sound = leased_task(), leased_task()
     table = connection.ops.quote_name(Task._meta.db_table)
-    # A counter already at its maximum + 1 would break a constraint; so does one past its maximum.
+    # Taking this lease back would raise lost_attempts above its maximum and break a constraint.
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {table} SET lost_attempts = max_lost_attempts WHERE id = %s",

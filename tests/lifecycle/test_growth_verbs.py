@@ -1,4 +1,4 @@
-"""More for a launched campaign: sampled tasks, given params, more tries."""
+"""Growing a launched campaign: more sampled tasks, tasks with given params, more tries."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_a_completed_campaign_runs_again_with_more_tasks() -> None:
 def test_a_draft_and_a_cancelled_campaign_do_not_grow() -> None:
     draft, cancelled = campaign(), active_campaign()
     lifecycle.cancel(cancelled, now=NOW)
-    for one in (draft, cancelled):
-        before = one.tasks.count()
+    for closed in (draft, cancelled):
+        before = closed.tasks.count()
         with pytest.raises(WrongState, match="launch it first, or clone it"):
-            lifecycle.add_tasks(one, 1, now=NOW)
+            lifecycle.add_tasks(closed, 1, now=NOW)
         with pytest.raises(WrongState):
-            lifecycle.enqueue(one, POINT, now=NOW)
-        assert one.tasks.count() == before
+            lifecycle.enqueue(closed, POINT, now=NOW)
+        assert closed.tasks.count() == before
 
 
 @pytest.mark.parametrize("count", [0, -1, 100_001])
@@ -49,19 +49,19 @@ def test_a_senseless_number_of_tasks_is_refused(count: int) -> None:
 
 
 def test_given_params_become_a_task_of_the_next_seed() -> None:
-    asked = active_campaign(2, base_seed=7)
-    task = lifecycle.enqueue(asked, POINT, now=at(5))
+    running = active_campaign(2, base_seed=7)
+    task = lifecycle.enqueue(running, POINT, now=at(5))
     assert (task.number, task.seed, task.params) == (2, 9, POINT)
     assert (task.origin, task.state) == (TaskOrigin.ENQUEUED, TaskState.PENDING)
     assert Campaign.objects.get().task_count == 3
 
 
 def test_the_same_point_with_the_same_seed_is_refused_and_with_another_is_a_replicate() -> None:
-    asked = active_campaign(1)
-    lifecycle.enqueue(asked, POINT, seed=1, now=NOW)
+    running = active_campaign(1)
+    lifecycle.enqueue(running, POINT, seed=1, now=NOW)
     with pytest.raises(InvalidCampaign, match="in the campaign already"):
-        lifecycle.enqueue(asked, POINT, seed=1, now=NOW)
-    assert lifecycle.enqueue(asked, POINT, seed=2, now=NOW).seed == 2
+        lifecycle.enqueue(running, POINT, seed=1, now=NOW)
+    assert lifecycle.enqueue(running, POINT, seed=2, now=NOW).seed == 2
 
 
 @pytest.mark.parametrize(
@@ -73,10 +73,10 @@ def test_the_same_point_with_the_same_seed_is_refused_and_with_another_is_a_repl
     ],
 )
 def test_params_outside_the_space_are_refused(params: dict[str, object], sentence: str) -> None:
-    asked = active_campaign(1)
+    running = active_campaign(1)
     with pytest.raises(InvalidCampaign, match=sentence):
-        lifecycle.enqueue(asked, params, now=NOW)  # type: ignore[arg-type]
-    assert asked.tasks.count() == 1
+        lifecycle.enqueue(running, params, now=NOW)  # type: ignore[arg-type]
+    assert running.tasks.count() == 1
 
 
 def test_raised_tries_reach_the_tasks_there_are() -> None:
@@ -89,15 +89,15 @@ def test_raised_tries_reach_the_tasks_there_are() -> None:
 
 
 def test_each_change_that_pages_draw_moves_the_revision() -> None:
-    seen = []
+    revisions = []
 
-    def look(one: Campaign) -> None:
-        seen.append(Campaign.objects.get(pk=one.pk).revision)
+    def record(changed: Campaign) -> None:
+        revisions.append(Campaign.objects.get(pk=changed.pk).revision)
 
     task = completed_task()
-    look(task.campaign)
+    record(task.campaign)
     lifecycle.add_tasks(task.campaign, 1, now=NOW)
-    look(task.campaign)
+    record(task.campaign)
     lifecycle.cancel_task(task.campaign.tasks.get(number=1), now=NOW)
-    look(task.campaign)
-    assert seen[0] < seen[1] < seen[2]
+    record(task.campaign)
+    assert revisions[0] < revisions[1] < revisions[2]

@@ -1,7 +1,7 @@
-"""Random histories of the lifecycle against a model that knows who may decide each task.
+"""Random histories of the lifecycle, compared with a model that knows who may decide each task.
 
-``XEENET_TEST_HISTORIES=1000`` runs that many instead of the few that fit in a normal run,
-and makes a failing one as short as it can be (add ``--timeout=0``: that takes minutes).
+``XEENET_TEST_HISTORIES=1000`` runs 1,000 histories instead of the 20 of a normal run and shrinks
+a failing history (add ``--timeout=0``: that takes minutes).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from tests.lifecycle.model import ModelLease, Verbs
 
 pytestmark = pytest.mark.django_db
 
-ASKED = os.environ.get("XEENET_TEST_HISTORIES", "")
-HISTORIES = int(ASKED or 20)
-PHASES = [Phase.generate, Phase.shrink] if ASKED else [Phase.generate]
+REQUESTED = os.environ.get("XEENET_TEST_HISTORIES", "")
+HISTORIES = int(REQUESTED or 20)
+PHASES = [Phase.generate, Phase.shrink] if REQUESTED else [Phase.generate]
 
 
 class Histories(Verbs):
@@ -29,8 +29,10 @@ class Histories(Verbs):
 
     @invariant()
     def leases_results_answers_and_journal_agree(self) -> None:
-        told = {lease.attempt.lease_id: lease.answer.verdict for lease in self.sent if lease.answer}
-        invariants.check(acknowledged=told)
+        acknowledged = {
+            lease.attempt.lease_id: lease.answer.verdict for lease in self.sent if lease.answer
+        }
+        invariants.check(acknowledged=acknowledged)
 
     @invariant()
     def the_campaign_is_where_the_model_says(self) -> None:
@@ -49,7 +51,8 @@ class Histories(Verbs):
 
     @invariant()
     def every_attempt_ended_as_the_model_says_and_its_report_is_kept(self) -> None:
-        stored = {one.pk: one for one in Attempt.objects.filter(task__campaign=self.campaign)}
+        attempts = Attempt.objects.filter(task__campaign=self.campaign)
+        stored = {attempt.pk: attempt for attempt in attempts}
         assert len(stored) == len(self.leases)
         for lease in self.leases:
             attempt = stored[lease.attempt.pk]

@@ -27,7 +27,7 @@ def test_expired_leases_are_taken_back_and_counted_and_live_ones_are_left(
 ) -> None:
     now = timezone.now()
     live = factories.leased_task(now=now)
-    # Second, because a later claim would take it back itself.
+    # Made last, because any later claim would take the overdue lease back itself.
     overdue = factories.leased_task(now=now - dt.timedelta(seconds=60))
 
     with caplog.at_level(logging.INFO, logger="campaigns.jobs"):
@@ -57,7 +57,7 @@ def test_the_presence_of_silent_workers_is_closed_at_the_last_word_heard() -> No
 
 def test_a_campaign_whose_tasks_have_ended_is_finished() -> None:
     done = factories.completed_task().campaign
-    # As if the process had died between the task's commit and the campaign's.
+    # The state after a process died between ending the task and finishing the campaign.
     Campaign.objects.filter(pk=done.pk).update(state=CampaignState.ACTIVE, finished_at=None)
     running = factories.active_campaign(1)
 

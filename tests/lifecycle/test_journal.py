@@ -1,4 +1,4 @@
-"""The journal: who did it and why, never apart from the change, and where it can be read."""
+"""The journal: who changed a state and why, written with the change, and where it is read."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from workers.protocol import FailureClass
 
 pytestmark = pytest.mark.django_db
 
-Told = tuple[str, str, str, str, str, str]
+Line = tuple[str, str, str, str, str, str]
 
 
-def told(**which: Any) -> list[Told]:
-    """The lines, oldest first: subject, from, to, kind of actor, actor, reason."""
+def lines_of(**filters: Any) -> list[Line]:
+    """The journal's lines, oldest first: subject, from, to, kind of actor, actor, reason."""
     columns = "subject", "from_state", "to_state", "actor_kind", "actor_name", "reason"
-    lines: Any = StateChange.objects.filter(**which).order_by("pk").values_list(*columns)
+    lines: Any = StateChange.objects.filter(**filters).order_by("pk").values_list(*columns)
     return list(lines)
 
 
@@ -39,10 +39,10 @@ def test_a_task_is_followed_from_worker_to_worker_to_its_end() -> None:
     lifecycle.expire(now=factories.at(60))
     again = factories.claim_one(second, now=factories.at(61))
     factories.finish(again, now=factories.at(70))
-    factories.finish(attempt, now=factories.at(80))  # the first one, late
+    factories.finish(attempt, now=factories.at(80))  # the first attempt's result, late
 
     silent = "The worker was not heard of for the lease time."
-    assert told(task=attempt.task) == [
+    assert lines_of(task=attempt.task) == [
         ("task", "pending", "leased", "worker", "lab-1", ""),
         ("attempt", "", "running", "worker", "lab-1", ""),
         ("task", "leased", "pending", "system", "lease sweep", silent),
@@ -68,13 +68,13 @@ def test_what_people_do_is_told_with_their_names_and_reasons() -> None:
     attempt = factories.claim_one(factories.worker("lab-1"), now=factories.at(2))
     steering.pause(owner, campaign, now=factories.at(3), reason="the data set is wrong")
     steering.cancel(None, campaign, now=factories.at(4))
-    assert told(subject="campaign") == [
+    assert lines_of(subject="campaign") == [
         ("campaign", "draft", "active", "person", "ada", "Tasks made: 1."),
         ("campaign", "active", "paused", "person", "ada", "the data set is wrong"),
         ("campaign", "paused", "cancelled", "person", "command line", ""),
     ]
     by_hand = ("person", "command line", "Cancelled by a person.")
-    assert told(task=attempt.task)[2:] == [
+    assert lines_of(task=attempt.task)[2:] == [
         ("task", "leased", "cancelled", *by_hand),
         ("attempt", "running", "cancelled", *by_hand),
     ]
@@ -82,14 +82,14 @@ def test_what_people_do_is_told_with_their_names_and_reasons() -> None:
 
 def test_what_the_server_does_by_itself_is_told_with_its_reason() -> None:
     campaign = factories.active_campaign(20)
-    one = factories.worker()
+    agent = factories.worker()
     for _ in range(10):
-        factories.fail(factories.claim_one(one, now=factories.at(1)), now=factories.at(1))
-    (_, paused) = told(subject="campaign")
+        factories.fail(factories.claim_one(agent, now=factories.at(1)), now=factories.at(1))
+    (_, paused) = lines_of(subject="campaign")
     assert paused[:5] == ("campaign", "active", "paused", "system", "failure breaker")
     assert paused[5] == Campaign.objects.get(pk=campaign.pk).state_reason
     factories.completed_task()
-    assert told(subject="campaign", to_state="completed") == [
+    assert lines_of(subject="campaign", to_state="completed") == [
         ("campaign", "active", "completed", "system", "server", "No task is open.")
     ]
 
@@ -99,7 +99,7 @@ def test_a_retry_runs_a_completed_campaign_again_in_the_persons_name() -> None:
     task = factories.failed_task()
     Campaign.objects.update(owner=owner)
     steering.retry_task(owner, Task.objects.get(), now=factories.at(9))
-    assert told(at=factories.at(9)) == [
+    assert lines_of(at=factories.at(9)) == [
         ("task", "failed", "pending", "person", "ada", "One more try."),
         ("campaign", "completed", "active", "person", "ada", "A task was given one more try."),
     ]
@@ -113,16 +113,18 @@ def test_a_renewal_is_no_change() -> None:
     assert StateChange.objects.count() == before
 
 
-# --- never apart ----------------------------------------------------------------------------------
+# --- written with the change ----------------------------------------------------------------------
 
 ATTEMPT_VERBS: dict[str, Callable[[Attempt], Any]] = {
-    "claim": lambda one: factories.claim_one(one.worker, now=factories.at(9)),
-    "release": lambda one: lifecycle.release(one.worker, one.lease_id, now=factories.at(9)),
-    "submit a result": lambda one: factories.finish(one, now=factories.at(9)),
-    "submit a failure": lambda one: factories.fail(one, now=factories.at(9)),
-    "cancel_task": lambda one: lifecycle.cancel_task(one.task, now=factories.at(9)),
-    "pause": lambda one: lifecycle.pause(one.task.campaign, now=factories.at(9)),
-    "cancel": lambda one: lifecycle.cancel(one.task.campaign, now=factories.at(9)),
+    "claim": lambda attempt: factories.claim_one(attempt.worker, now=factories.at(9)),
+    "release": lambda attempt: lifecycle.release(
+        attempt.worker, attempt.lease_id, now=factories.at(9)
+    ),
+    "submit a result": lambda attempt: factories.finish(attempt, now=factories.at(9)),
+    "submit a failure": lambda attempt: factories.fail(attempt, now=factories.at(9)),
+    "cancel_task": lambda attempt: lifecycle.cancel_task(attempt.task, now=factories.at(9)),
+    "pause": lambda attempt: lifecycle.pause(attempt.task.campaign, now=factories.at(9)),
+    "cancel": lambda attempt: lifecycle.cancel(attempt.task.campaign, now=factories.at(9)),
 }
 
 
@@ -174,11 +176,11 @@ def test_the_journal_begins_with_where_everything_stands() -> None:
     factories.cancelled_task()
     factories.campaign()
     factories.leased_task()
-    StateChange.objects.all().delete()  # as before the migration
+    StateChange.objects.all().delete()  # a database from before the journal
     migration: Any = importlib.import_module("campaigns.migrations.0004_journal_of_state_changes")
     with connection.cursor() as cursor:
-        for known in migration.KNOWN:
-            cursor.execute(migration.INSERT + known + migration.IN_ORDER)
+        for select in migration.KNOWN:
+            cursor.execute(migration.INSERT + select + migration.IN_ORDER)
     assert StateChange.objects.count() == 5 + 7 + 4  # campaigns, attempts, tasks
     invariants.check()
 
@@ -214,7 +216,7 @@ def test_the_log_of_a_campaign_shows_every_change_when_asked(client: Client) -> 
 
 def test_the_pages_of_every_change_hold_each_once(client: Client) -> None:
     campaign = factories.active_campaign(60)
-    lifecycle.cancel(campaign, now=factories.at(1))  # 61 lines of one instant, and the launch
+    lifecycle.cancel(campaign, now=factories.at(1))  # 61 lines of the same instant, and the launch
     path = reverse("campaign-log", args=[campaign.pk])
     newest = client.get(path, {"every": "1"})
     older = newest.context["older"]
@@ -231,7 +233,7 @@ def test_the_journal_of_a_task_comes_over_the_api_oldest_first(
     factories.completed_task()
     with django_assert_num_queries(2):  # task, page
         reply = APIClient().get(f"/api/v1/tasks/{task.pk}/journal").json()
-    lines = [(one["subject"], one["to_state"], one["attempt"]) for one in reply["results"]]
+    lines = [(line["subject"], line["to_state"], line["attempt"]) for line in reply["results"]]
     assert lines == [
         ("task", "leased", 1),
         ("attempt", "running", 1),
@@ -259,7 +261,7 @@ def test_the_journal_of_a_campaign_comes_in_pages_newest_first_and_can_be_narrow
     path = f"/api/v1/campaigns/{campaign.pk}/journal"
     first = APIClient().get(path, {"page_size": 3}).json()
     second = APIClient().get(first["next"]).json()
-    ids = [one["id"] for one in first["results"] + second["results"]]
+    ids = [line["id"] for line in first["results"] + second["results"]]
     assert ids == sorted(StateChange.objects.values_list("pk", flat=True), reverse=True)
     assert second["next"] is None
     narrowed = APIClient().get(path, {"subject": "task", "to_state": "cancelled"}).json()

@@ -1,4 +1,4 @@
-"""What must never be true: each named constraint is broken once on purpose, and refuses."""
+"""Every named database constraint refuses a row that breaks it."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def two_tasks() -> tuple[Task, Task]:
     return first, second
 
 
-def twice_one_number() -> None:
+def duplicate_number() -> None:
     first, second = two_tasks()
     change(second, number=first.number)
 
 
-def twice_one_point() -> None:
+def duplicate_point() -> None:
     first, second = two_tasks()
     change(second, seed=first.seed, params_sha256=first.params_sha256)
 
@@ -73,19 +73,19 @@ def two_live_attempts() -> None:
     copy(leased_task(), number=2, lease_id=uuid.uuid4())
 
 
-def twice_one_attempt_number() -> None:
+def duplicate_attempt_number() -> None:
     copy(Attempt.objects.get(task=completed_task()), lease_id=uuid.uuid4())
 
 
-def twice_one_progress_point() -> None:
+def duplicate_progress_point() -> None:
     attempt = leased_task()
     for _ in range(2):
         ProgressPoint.objects.create(attempt=attempt, seq=0, elapsed_seconds=1.0, step=1)
 
 
-def twice_one_session() -> None:
-    one, boot_id = worker(), uuid.uuid4()
-    worker_lifecycle.see(one, now=at(0), boot_id=boot_id)
+def duplicate_session() -> None:
+    agent, boot_id = worker(), uuid.uuid4()
+    worker_lifecycle.see(agent, now=at(0), boot_id=boot_id)
     copy(WorkerSession.objects.get())
 
 
@@ -132,14 +132,14 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("task_failed_has_class", lambda: change(failed_task(), failure_class="")),
     ("task_finished_when_terminal", lambda: change(completed_task(), finished_at=None)),
     ("task_finished_when_terminal", lambda: change(pending_task(), finished_at=at(5))),
-    ("task_number_once", twice_one_number),
-    ("task_point_once", twice_one_point),
+    ("task_number_once", duplicate_number),
+    ("task_point_once", duplicate_point),
     ("attempt_outcome_known", lambda: change(leased_task(), outcome="won", ended_at=at(5))),
     ("attempt_ended_unless_running", lambda: change(leased_task(), ended_at=at(5))),
     ("attempt_ended_unless_running", lambda: change(leased_task(), outcome="completed")),
     ("attempt_one_live_per_task", two_live_attempts),
-    ("attempt_number_once", twice_one_attempt_number),
-    ("progress_point_once", twice_one_progress_point),
+    ("attempt_number_once", duplicate_attempt_number),
+    ("progress_point_once", duplicate_progress_point),
     ("result_val_bpb_finite_positive", lambda: ranked(val_bpb=0.0)),
     ("result_val_bpb_finite_positive", lambda: ranked(val_bpb=-1.0)),
     ("result_val_bpb_finite_positive", lambda: ranked(val_bpb=float("inf"))),
@@ -152,7 +152,7 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("change_actor_known", lambda: journalled(actor_kind="nobody")),
     ("worker_state_known", lambda: change(worker(), state="gone")),
     ("worker_isolation_known", lambda: change(worker(), isolation="T9")),
-    ("worker_session_once", twice_one_session),
+    ("worker_session_once", duplicate_session),
     ("delivery_state_known", lambda: change(delivery(), state="lost")),
     ("delivery_once", lambda: copy(delivery())),
     (
@@ -177,9 +177,9 @@ def _names(message: str, name: str) -> bool:
     if name in message:
         return True
     if name == "task_state_known":
-        # An unknown state breaks this one too, and PostgreSQL names the first by the alphabet.
+        # An unknown state breaks both, and PostgreSQL names the first in alphabetical order.
         return "task_finished_when_terminal" in message
-    # SQLite names the columns of a unique constraint in place of the constraint.
+    # For a unique constraint SQLite names the columns, not the constraint.
     fields = {
         "task_number_once": "campaigns_task.campaign_id, campaigns_task.number",
         "task_point_once": "campaigns_task.params_sha256",
@@ -194,7 +194,7 @@ def _names(message: str, name: str) -> bool:
 
 
 def test_a_value_that_is_not_a_number_is_never_ranked() -> None:
-    # PostgreSQL refuses it as too large; SQLite stores NULL, which no ranked result may have.
+    # PostgreSQL refuses NaN as too large; SQLite stores NULL, which a ranked result must not have.
     with pytest.raises(IntegrityError, match="result_"), transaction.atomic():
         ranked(val_bpb=float("nan"))
 
@@ -212,7 +212,7 @@ def test_every_named_constraint_is_broken_here() -> None:
 @pytest.mark.parametrize(
     "breach",
     [
-        lambda: copy(claim_one_twice(), number=2, outcome="failed", ended_at=at(1)),
+        lambda: copy(only_attempt(), number=2, outcome="failed", ended_at=at(1)),
         lambda: copy(Result.objects.get(task=completed_task())),
         lambda: copy(worker(), name="another"),
         lambda: copy(worker(), token_hash="0" * 64),
@@ -224,7 +224,7 @@ def test_what_is_unique_stays_unique(breach: Callable[[], None]) -> None:
         breach()
 
 
-def claim_one_twice() -> Attempt:
+def only_attempt() -> Attempt:
     pending_task()
     return claim_one(worker())
 
@@ -239,7 +239,7 @@ def test_what_results_hang_on_cannot_be_lost_by_accident(row: type[Model]) -> No
             Worker.objects.all().delete()
         assert Result.objects.filter(task=task).exists()
     else:
-        # Deleted on purpose, a campaign takes its own with it and nothing is left dangling.
+        # Deleting a campaign or a task on purpose deletes its attempts and results too.
         row._default_manager.all().delete()
         assert not Result.objects.exists()
         assert not Attempt.objects.exists()

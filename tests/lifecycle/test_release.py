@@ -1,4 +1,4 @@
-"""lifecycle.release: a worker gives a task back unrun, at no charge."""
+"""lifecycle.release: a worker gives a task back without running it, and no try is counted."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def test_what_is_no_longer_held_cannot_be_released() -> None:
 
 def test_an_unknown_lease_and_one_of_another_worker_cannot_be_released() -> None:
     attempt = leased_task()
-    for who, lease_id in ((attempt.worker, uuid.uuid4()), (worker(), attempt.lease_id)):
+    for agent, lease_id in ((attempt.worker, uuid.uuid4()), (worker(), attempt.lease_id)):
         with pytest.raises(LeaseUnknown, match="check the token and the id"):
-            lifecycle.release(who, lease_id, now=at(5))
+            lifecycle.release(agent, lease_id, now=at(5))
     assert Task.objects.get().state == TaskState.LEASED
 
 

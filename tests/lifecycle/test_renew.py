@@ -1,4 +1,4 @@
-"""lifecycle.renew: the lease moves while the agent lives, and the answer when it does not."""
+"""lifecycle.renew: a heartbeat extends a live lease; what it answers when the lease is gone."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ def test_the_renewal_of_a_former_holder_leaves_the_new_lease_alone() -> None:
 
 
 def test_a_cancelled_task_or_campaign_is_answered_with_cancel() -> None:
-    one, other = leased_task(), leased_task()
-    lifecycle.cancel_task(one.task, now=at(5))
-    lifecycle.cancel(other.task.campaign, now=at(5))
-    for attempt in (one, other):
+    of_cancelled_task, of_cancelled_campaign = leased_task(), leased_task()
+    lifecycle.cancel_task(of_cancelled_task.task, now=at(5))
+    lifecycle.cancel(of_cancelled_campaign.task.campaign, now=at(5))
+    for attempt in (of_cancelled_task, of_cancelled_campaign):
         assert lifecycle.renew(attempt.worker, attempt.lease_id, now=at(6)) == (
             HeartbeatAnswer.CANCEL,
             "Cancelled by a person.",
@@ -107,8 +107,8 @@ def test_a_lease_that_was_decided_is_lost(end: Any) -> None:
 
 def test_an_unknown_lease_and_one_of_another_worker_are_lost() -> None:
     attempt = leased_task()
-    for who, lease_id in ((attempt.worker, uuid.uuid4()), (worker(), attempt.lease_id)):
-        answer, reason = lifecycle.renew(who, lease_id, now=at(10))
+    for agent, lease_id in ((attempt.worker, uuid.uuid4()), (worker(), attempt.lease_id)):
+        answer, reason = lifecycle.renew(agent, lease_id, now=at(10))
         assert answer is HeartbeatAnswer.LOST
         assert reason == "This worker holds no lease of this id; check the token and the id."
     assert expiry(attempt) == at(45)
@@ -116,12 +116,12 @@ def test_an_unknown_lease_and_one_of_another_worker_are_lost() -> None:
 
 def test_progress_is_kept_once_however_often_it_is_sent() -> None:
     attempt = leased_task()
-    one = ProgressPoint(seq=0, elapsed_seconds=1.0, step=5, val_bpb=4.5)
-    two = ProgressPoint(seq=1, elapsed_seconds=2.0, step=9, tokens=99, train_loss=3.1)
-    renew(attempt, 10, progress=[one])
-    renew(attempt, 20, progress=[one, two])
-    kept = list(attempt.progress.values_list("seq", "step", "tokens", "train_loss", "val_bpb"))
-    assert kept == [(0, 5, None, None, 4.5), (1, 9, 99, 3.1, None)]
+    first = ProgressPoint(seq=0, elapsed_seconds=1.0, step=5, val_bpb=4.5)
+    second = ProgressPoint(seq=1, elapsed_seconds=2.0, step=9, tokens=99, train_loss=3.1)
+    renew(attempt, 10, progress=[first])
+    renew(attempt, 20, progress=[first, second])
+    stored = list(attempt.progress.values_list("seq", "step", "tokens", "train_loss", "val_bpb"))
+    assert stored == [(0, 5, None, None, 4.5), (1, 9, 99, 3.1, None)]
 
 
 def test_progress_of_a_lost_lease_is_kept_and_moves_nothing() -> None:
@@ -141,6 +141,6 @@ def test_a_renewal_costs_two_queries_and_with_progress_at_most_five(
     with django_assert_num_queries(2):
         renew(attempt, 10)
     points = [ProgressPoint(seq=n, elapsed_seconds=1.0, step=n) for n in range(50)]
-    # The insert stands between savepoints.
+    # The insert runs in a savepoint, which takes two more queries.
     with django_assert_max_num_queries(5):
         renew(attempt, 20, progress=points)

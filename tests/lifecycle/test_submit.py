@@ -1,4 +1,4 @@
-"""lifecycle.submit: the one door for finished work, on time, late, twice and contradictory."""
+"""lifecycle.submit: finished work on time, late, sent twice, and contradicting itself."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ def test_the_same_body_again_gets_the_same_answer_and_is_stored_once() -> None:
 def test_another_body_for_the_same_lease_conflicts_and_the_first_stays(change: str) -> None:
     attempt = leased_task()
     submit(attempt, completed(attempt.task, 2.75))
-    other = {
+    second_body = {
         "another value": completed(attempt.task, 2.5),
         "a failure": failure(),
         "one more key": completed(attempt.task, 2.75, note="again"),
     }[change]
     with pytest.raises(ResultConflict, match="A different result is stored"):
-        submit(attempt, other, 20)
+        submit(attempt, second_body, 20)
     assert Result.objects.get().val_bpb == 2.75
     assert outcome(attempt) == AttemptOutcome.COMPLETED
 
@@ -95,9 +95,9 @@ def test_another_body_for_the_same_lease_conflicts_and_the_first_stays(change: s
 def test_an_unknown_lease_and_one_of_another_worker_are_refused() -> None:
     attempt = leased_task()
     body = completed(attempt.task)
-    for who, lease_id in ((attempt.worker, uuid.uuid4()), (worker(), attempt.lease_id)):
+    for agent, lease_id in ((attempt.worker, uuid.uuid4()), (worker(), attempt.lease_id)):
         with pytest.raises(LeaseUnknown):
-            lifecycle.submit(who, lease_id, body, now=at(10))
+            lifecycle.submit(agent, lease_id, body, now=at(10))
     assert Task.objects.get().state == TaskState.LEASED
 
 
@@ -117,9 +117,9 @@ def test_the_four_steps_that_break_naive_guards_leave_the_later_holder_in_charge
     assert submit(second, completed(second.task, 2.5), 60).verdict is Verdict.ACCEPTED
     (row,) = leaderboard.rank(first.task.campaign)
     assert (row.result.attempt, row.result.val_bpb) == (second, 2.5)
-    kept = Attempt.objects.get(pk=first.pk)
-    assert (kept.outcome, kept.ended_at) == (AttemptOutcome.LATE, at(46))
-    assert kept.submission["metrics"]["val_bpb"] == 1.5
+    late_attempt = Attempt.objects.get(pk=first.pk)
+    assert (late_attempt.outcome, late_attempt.ended_at) == (AttemptOutcome.LATE, at(46))
+    assert late_attempt.submission["metrics"]["val_bpb"] == 1.5
 
 
 def test_the_former_holders_result_after_the_later_one_is_kept_as_late() -> None:
@@ -161,8 +161,8 @@ def test_a_late_failure_moves_nothing() -> None:
 def test_what_comes_after_a_person_cancelled_is_kept_as_late(body: str) -> None:
     attempt = leased_task()
     lifecycle.cancel(attempt.task.campaign, now=at(5))
-    sent = completed(attempt.task) if body == "result" else failure()
-    assert submit(attempt, sent).verdict is Verdict.LATE
+    submission = completed(attempt.task) if body == "result" else failure()
+    assert submit(attempt, submission).verdict is Verdict.LATE
     assert Task.objects.get().state == TaskState.CANCELLED
     assert Campaign.objects.get().state == CampaignState.CANCELLED
     assert Result.objects.count() == 0
@@ -181,7 +181,7 @@ def test_a_late_answer_too_is_repeated_for_the_same_body() -> None:
     claim_one(worker(), now=at(60))
     body = completed(first.task)
     late = submit(first, body, 61)
-    # Meanwhile the task is free again, but what was answered stays answered.
+    # Meanwhile the task is free again; the stored answer must not change.
     lifecycle.expire(now=at(500))
     assert submit(first, body, 501) == late
 
@@ -211,8 +211,8 @@ def test_a_budget_too_small_for_one_step_is_a_finding_too() -> None:
 
 def _without_value(task: Task, **changes: Any) -> Submission:
     body = completed(task)
-    nothing = {"val_bpb": None, "train_loss": None, "eval_nll_nats": None, "eval_bytes": 0}
-    body["metrics"] = (body["metrics"] or {}) | nothing | {"eval_tokens": 0} | changes
+    no_values = {"val_bpb": None, "train_loss": None, "eval_nll_nats": None, "eval_bytes": 0}
+    body["metrics"] = (body["metrics"] or {}) | no_values | {"eval_tokens": 0} | changes
     return body
 
 
@@ -334,6 +334,6 @@ def test_a_submission_costs_few_queries(django_assert_max_num_queries: Any) -> N
     attempt = claim_one(holder)
     attempt.worker = holder
     body = completed(attempt.task)
-    # Find and lock, move task and attempt, store result and answer, finish the campaign.
+    # Find and lock the lease, move task and attempt, store result and answer, finish the campaign.
     with django_assert_max_num_queries(16):
         submit(attempt, body)

@@ -1,4 +1,4 @@
-"""lifecycle.submit of a failure: who pays for it, and when it stops the campaign."""
+"""lifecycle.submit of a failure: which counter it raises, and when it pauses the campaign."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ pytestmark = pytest.mark.django_db
 
 
 def test_every_failure_class_has_somebody_who_pays() -> None:
-    assert {str(one) for one in CHARGES} == {str(one) for one in WireFailureClass}
-    free = {str(one) for one, charge in CHARGES.items() if charge is not Charge.FAILURE}
-    assert free == {str(one) for one in INFRASTRUCTURE_FAILURES}
+    assert set(map(str, CHARGES)) == set(map(str, WireFailureClass))
+    free = {str(failure) for failure, charge in CHARGES.items() if charge is not Charge.FAILURE}
+    assert free == set(map(str, INFRASTRUCTURE_FAILURES))
 
 
 @pytest.mark.parametrize(
@@ -83,14 +83,18 @@ def test_what_the_worker_is_to_blame_for_never_uses_up_the_task() -> None:
 
 def test_an_environment_error_pauses_the_worker_and_a_good_result_ends_its_row() -> None:
     active_campaign(2)
-    one = worker()
-    fail(claim_one(one), WireFailureClass.ENV_ERROR, now=at(1))
-    one.refresh_from_db()
-    assert (one.paused_until, one.pause_reason) == (at(61), "exit code 1")
-    assert one.consecutive_env_errors == 1
-    finish(claim_one(one, now=at(61)), now=at(70))
-    one.refresh_from_db()
-    assert (one.paused_until, one.pause_reason, one.consecutive_env_errors) == (None, "", 0)
+    holder = worker()
+    fail(claim_one(holder), WireFailureClass.ENV_ERROR, now=at(1))
+    holder.refresh_from_db()
+    assert (holder.paused_until, holder.pause_reason) == (at(61), "exit code 1")
+    assert holder.consecutive_env_errors == 1
+    finish(claim_one(holder, now=at(61)), now=at(70))
+    holder.refresh_from_db()
+    assert (holder.paused_until, holder.pause_reason, holder.consecutive_env_errors) == (
+        None,
+        "",
+        0,
+    )
 
 
 def test_the_same_environment_error_sent_twice_pauses_the_worker_once() -> None:
@@ -110,50 +114,50 @@ def spend(failures: int, start: float, failure_class: str = "script_error") -> N
 
 
 def test_half_of_the_last_twenty_attempts_failing_pauses_the_campaign_with_the_reason() -> None:
-    one = active_campaign(30)
+    running = active_campaign(30)
     spend(9, 0)
-    one.refresh_from_db()
-    assert one.state == CampaignState.ACTIVE
+    running.refresh_from_db()
+    assert running.state == CampaignState.ACTIVE
     spend(1, 100)
-    one.refresh_from_db()
-    assert (one.state, one.paused_at) == (CampaignState.PAUSED, at(100))
-    assert one.state_reason == "10 of the last 10 attempts failed, most by script error."
+    running.refresh_from_db()
+    assert (running.state, running.paused_at) == (CampaignState.PAUSED, at(100))
+    assert running.state_reason == "10 of the last 10 attempts failed, most by script error."
 
 
 def test_failures_among_enough_good_results_do_not_pause() -> None:
-    one = active_campaign(40)
+    running = active_campaign(40)
     for number in range(22):
         seconds = number * 2
         attempt = claim_one(worker(), now=at(seconds))
         (fail if number % 3 == 0 else finish)(attempt, now=at(seconds))
-    one.refresh_from_db()
-    assert one.state == CampaignState.ACTIVE
+    running.refresh_from_db()
+    assert running.state == CampaignState.ACTIVE
 
 
 @pytest.mark.parametrize("failure_class", ["lost", "env_error", "refused"])
 def test_failures_of_machines_and_networks_never_pause_a_campaign(failure_class: str) -> None:
-    one = active_campaign(15)
+    running = active_campaign(15)
     spend(12, 0, failure_class)
-    one.refresh_from_db()
-    assert one.state == CampaignState.ACTIVE
+    running.refresh_from_db()
+    assert running.state == CampaignState.ACTIVE
 
 
 def test_a_resumed_campaign_is_judged_by_new_attempts_alone() -> None:
-    one = active_campaign(40)
+    running = active_campaign(40)
     spend(10, 0)
-    lifecycle.resume(one, now=at(100))
+    lifecycle.resume(running, now=at(100))
     spend(9, 101)
-    one.refresh_from_db()
-    assert one.state == CampaignState.ACTIVE
+    running.refresh_from_db()
+    assert running.state == CampaignState.ACTIVE
     spend(1, 200)
-    one.refresh_from_db()
-    assert one.state == CampaignState.PAUSED
+    running.refresh_from_db()
+    assert running.state == CampaignState.PAUSED
 
 
 def test_a_failing_campaign_hinders_no_other() -> None:
-    spend_on = active_campaign(20)
+    failing = active_campaign(20)
     spend(10, 0)
-    other = active_campaign(1, now=at(50))
-    assert claim_one(worker(), now=at(60)).task.campaign == other
-    spend_on.refresh_from_db()
-    assert spend_on.state == CampaignState.PAUSED
+    healthy = active_campaign(1, now=at(50))
+    assert claim_one(worker(), now=at(60)).task.campaign == healthy
+    failing.refresh_from_db()
+    assert failing.state == CampaignState.PAUSED

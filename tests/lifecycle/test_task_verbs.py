@@ -1,4 +1,4 @@
-"""lifecycle.cancel_task and retry_task: what a person may do to one task."""
+"""lifecycle.cancel_task and retry_task: what a person may do to a single task."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_a_cancelled_leased_task_ends_its_attempt() -> None:
 
 
 def test_cancelling_the_last_open_task_completes_the_campaign_and_no_other_touches_it() -> None:
-    one = active_campaign(2)
-    first, second = one.tasks.all()
+    running = active_campaign(2)
+    first, second = running.tasks.all()
     lifecycle.cancel_task(first, now=at(5))
     assert Campaign.objects.get().state == CampaignState.ACTIVE
     assert Task.objects.get(pk=second.pk).state == TaskState.PENDING
@@ -125,11 +125,11 @@ def test_only_a_failed_task_can_be_retried() -> None:
 
 
 def test_the_failures_of_a_completed_campaign_do_not_pause_it_at_the_first_new_one() -> None:
-    one = active_campaign(10, max_failed_attempts=1)
+    retried = active_campaign(10, max_failed_attempts=1)
     for number in range(10):
         fail(claim_one(worker(), now=at(number * 2)), now=at(number * 2))
     assert Campaign.objects.get().state == CampaignState.COMPLETED
-    for task in one.tasks.all():
+    for task in retried.tasks.all():
         lifecycle.retry_task(task, now=at(100))
 
     fail(claim_one(worker(), now=at(101)), now=at(102))

@@ -1,4 +1,4 @@
-"""Every pair of state and verb, walked against the transition tables and the journal."""
+"""Every verb in every state does what the transition tables say, and the journal records it."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ pytestmark = pytest.mark.django_db
 
 # --- the journal ----------------------------------------------------------------------------------
 
-Where = dict[tuple[str, int], str]
+States = dict[tuple[str, int], str]
 
 
-def where_everything_is() -> Where:
-    found: Where = {
+def states_of_everything() -> States:
+    states: States = {
         ("campaign", pk): state for pk, state in Campaign.objects.values_list("pk", "state")
     }
-    found |= {("task", pk): state for pk, state in Task.objects.values_list("pk", "state")}
+    states |= {("task", pk): state for pk, state in Task.objects.values_list("pk", "state")}
     outcomes = Attempt.objects.values_list("pk", "outcome")
-    return found | {("attempt", pk): outcome for pk, outcome in outcomes}
+    return states | {("attempt", pk): outcome for pk, outcome in outcomes}
 
 
-def assert_journal_tells(before: Where, last: int) -> None:
-    """The lines after `last` tell each change that was made, once, and no other."""
-    after = where_everything_is()
-    made = {
+def assert_journal_holds(before: States, last: int) -> None:
+    """Check that the lines after `last` record each change since `before` once and nothing else."""
+    after = states_of_everything()
+    changes = {
         (*key, before.get(key, invariants.FIRST_STATES[key[0]]), state)
         for key, state in after.items()
         if before.get(key, invariants.FIRST_STATES[key[0]]) != state
     }
     lines = [
-        (one.subject, getattr(one, f"{one.subject}_id"), one.from_state, one.to_state)
-        for one in StateChange.objects.filter(pk__gt=last)
+        (line.subject, getattr(line, f"{line.subject}_id"), line.from_state, line.to_state)
+        for line in StateChange.objects.filter(pk__gt=last)
     ]
-    assert sorted(lines) == sorted(made)
+    assert sorted(lines) == sorted(changes)
 
 
 def last_line() -> int:
@@ -69,7 +69,7 @@ LATER = at(100)
 
 
 def attempt_of_a_task_in(state: str) -> Attempt:
-    """An attempt whose task is in `state` now; the pending one waits after this attempt's loss."""
+    """An attempt whose task is in `state`; a pending task waits because this attempt was lost."""
     if state == TaskState.PENDING:
         return lost_attempt()
     attempt = leased_task(max_failed_attempts=1)
@@ -83,10 +83,10 @@ def attempt_of_a_task_in(state: str) -> Attempt:
 
 
 def claim(attempt: Attempt) -> bool:
-    got = lifecycle.claim(worker(), claim_id=uuid.uuid4(), count=9, now=at(30))
+    answer = lifecycle.claim(worker(), claim_id=uuid.uuid4(), count=9, now=at(30))
     if attempt.outcome == "lost":  # its task waits from 60 s on
-        got = lifecycle.claim(worker(), claim_id=uuid.uuid4(), count=9, now=LATER)
-    return bool(got.attempts)
+        answer = lifecycle.claim(worker(), claim_id=uuid.uuid4(), count=9, now=LATER)
+    return bool(answer.attempts)
 
 
 def renew(attempt: Attempt) -> bool:
@@ -115,7 +115,7 @@ def submit_failure(attempt: Attempt) -> bool:
 
 
 def _submit_anew(attempt: Attempt, *, result: bool) -> Verdict:
-    # What was sent before would only be answered again.
+    # Forget an earlier submission, otherwise its stored answer is repeated.
     Attempt.objects.filter(pk=attempt.pk).update(submission_digest="")
     body = completed(attempt.task) if result else failure()
     return lifecycle.submit(attempt.worker, attempt.lease_id, body, now=LATER).verdict
@@ -160,7 +160,7 @@ def test_a_verb_moves_a_task_as_its_row_says_or_not_at_all(verb: str, state: str
     before = Task.objects.values().get()
     assert before["state"] == state
     row = TASK_TRANSITIONS[verb]
-    stood, last = where_everything_is(), last_line()
+    states_before, last = states_of_everything(), last_line()
 
     done = TASK_VERBS[verb](attempt)
 
@@ -170,7 +170,7 @@ def test_a_verb_moves_a_task_as_its_row_says_or_not_at_all(verb: str, state: str
         assert after["state"] in row.targets
     else:
         assert after == before
-    assert_journal_tells(stood, last)
+    assert_journal_holds(states_before, last)
     if not (verb.startswith("submit") and state == TaskState.COMPLETED):  # see `_submit_anew`
         invariants.check()
 
@@ -202,31 +202,31 @@ def test_what_waits_but_not_after_a_loss_takes_no_result_of_a_former_holder() ->
 def campaign_in(state: str) -> Campaign:
     if state == CampaignState.DRAFT:
         return campaign()
-    one = pending_task().campaign
+    launched = pending_task().campaign
     if state == CampaignState.PAUSED:
-        lifecycle.pause(one, now=at(1))
+        lifecycle.pause(launched, now=at(1))
     elif state == CampaignState.CANCELLED:
-        lifecycle.cancel(one, now=at(1))
+        lifecycle.cancel(launched, now=at(1))
     elif state == CampaignState.COMPLETED:
-        lifecycle.cancel_task(one.tasks.get(), now=at(1))
-    one.refresh_from_db()
-    return one
+        lifecycle.cancel_task(launched.tasks.get(), now=at(1))
+    launched.refresh_from_db()
+    return launched
 
 
 def end_tasks_by_hand() -> None:
-    """As if the process that ended the last task had died before it finished the campaign."""
+    """End the tasks but not the campaign, as a process does that dies in between."""
     Task.objects.filter(state=TaskState.PENDING).update(
         state=TaskState.CANCELLED, finished_at=at(1)
     )
 
 
 CAMPAIGN_VERBS: dict[str, Callable[[Campaign], bool]] = {
-    "launch": lambda one: _unless_wrong_state(lambda: lifecycle.launch(one, now=LATER)),
-    "pause": lambda one: _unless_wrong_state(lambda: lifecycle.pause(one, now=LATER)),
-    "resume": lambda one: _unless_wrong_state(lambda: lifecycle.resume(one, now=LATER)),
-    "cancel": lambda one: _unless_wrong_state(lambda: lifecycle.cancel(one, now=LATER)),
-    "grow": lambda one: _unless_wrong_state(lambda: lifecycle.add_tasks(one, 1, now=LATER)),
-    "finish": lambda one: lifecycle.finish_done_campaigns(now=LATER) == 1,
+    "launch": lambda moved: _unless_wrong_state(lambda: lifecycle.launch(moved, now=LATER)),
+    "pause": lambda moved: _unless_wrong_state(lambda: lifecycle.pause(moved, now=LATER)),
+    "resume": lambda moved: _unless_wrong_state(lambda: lifecycle.resume(moved, now=LATER)),
+    "cancel": lambda moved: _unless_wrong_state(lambda: lifecycle.cancel(moved, now=LATER)),
+    "grow": lambda moved: _unless_wrong_state(lambda: lifecycle.add_tasks(moved, 1, now=LATER)),
+    "finish": lambda _: lifecycle.finish_done_campaigns(now=LATER) == 1,
 }
 
 
@@ -237,15 +237,15 @@ def test_every_verb_of_a_campaign_is_walked() -> None:
 @pytest.mark.parametrize("state", CampaignState.values)
 @pytest.mark.parametrize("verb", sorted(CAMPAIGN_VERBS))
 def test_a_verb_moves_a_campaign_as_its_row_says_or_not_at_all(verb: str, state: str) -> None:
-    one = campaign_in(state)
+    moved = campaign_in(state)
     if verb == "finish":
         end_tasks_by_hand()
     before = Campaign.objects.values().get()
     assert before["state"] == state
     row = CAMPAIGN_TRANSITIONS[verb]
-    stood, last = where_everything_is(), last_line()
+    states_before, last = states_of_everything(), last_line()
 
-    done = CAMPAIGN_VERBS[verb](one)
+    done = CAMPAIGN_VERBS[verb](moved)
 
     after = Campaign.objects.values().get()
     assert done == (state in row.sources)
@@ -253,9 +253,9 @@ def test_a_verb_moves_a_campaign_as_its_row_says_or_not_at_all(verb: str, state:
         assert after["state"] in row.targets
     else:
         assert after == before
-        one.refresh_from_db()
-        assert one.state == state
-    assert_journal_tells(stood, last)
+        moved.refresh_from_db()
+        assert moved.state == state
+    assert_journal_holds(states_before, last)
 
 
 @pytest.mark.parametrize(
