@@ -19,7 +19,7 @@ from workers.models import AuditEntry, EnrolmentToken, Worker, WorkerSession
 
 
 class WorkerSessionInline(TabularInline):
-    """When the worker's agent was here, newest first."""
+    """The sessions of the worker's agent, newest first."""
 
     model = WorkerSession
     fields = readonly_fields = ("started_at", "last_seen_at", "ended_at", "boot_id")
@@ -33,7 +33,7 @@ class WorkerSessionInline(TabularInline):
 
 @admin.register(Worker)
 class WorkerAdmin(HistoryAdmin):
-    """The fleet: drain, resume, disable, and new tokens."""
+    """The fleet, with the actions drain, resume, disable and new token."""
 
     editable = ("name",)
     shown_state = state_label("state")
@@ -75,15 +75,15 @@ class WorkerAdmin(HistoryAdmin):
     def is_online(self, worker: Worker) -> bool:
         return worker.is_online(timezone.now())
 
-    @admin.action(permissions=["change"], description="Drain: finish what runs, claim nothing")
+    @admin.action(permissions=["change"], description="Drain: finish running tasks, claim no more")
     def drain(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
         _apply(request, workers, steering.drain, "draining")
 
-    @admin.action(permissions=["change"], description="Resume: claim again")
+    @admin.action(permissions=["change"], description="Resume: claim tasks again")
     def resume(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
         _apply(request, workers, steering.resume, "resumed")
 
-    @admin.action(permissions=["change"], description="Disable: shut out at once")
+    @admin.action(permissions=["change"], description="Disable: reject its token at once")
     def disable(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
         _apply(request, workers, steering.disable, "disabled")
 
@@ -91,7 +91,7 @@ class WorkerAdmin(HistoryAdmin):
     def rotate_token(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
         def rotate(actor: User, worker: Worker, *, now: dt.datetime) -> None:
             secret = steering.rotate_token(actor, worker, now=now)
-            messages.warning(request, f"Token of {worker}, shown this once: {secret}")
+            messages.warning(request, f"New token of {worker}, shown only once: {secret}")
 
         _apply(request, workers, rotate, "given a new token")
 
@@ -104,7 +104,7 @@ def _apply(request: HttpRequest, workers: QuerySet[Worker], verb: Any, done: str
 
 @admin.register(WorkerSession)
 class WorkerSessionAdmin(HistoryAdmin):
-    """Presence of all workers."""
+    """The sessions of all workers' agents."""
 
     list_display = ("worker", "started_at", "last_seen_at", "ended_at")
     list_filter = ("started_at", ("ended_at", admin.EmptyFieldListFilter))
@@ -115,7 +115,7 @@ class WorkerSessionAdmin(HistoryAdmin):
 
 @admin.register(EnrolmentToken)
 class EnrolmentTokenAdmin(HistoryAdmin):
-    """Invitations: adding one shows its secret once; deleting an unused one withdraws it."""
+    """Adding an invitation shows its secret once; deleting an unused invitation withdraws it."""
 
     verbs_write_entries = True
 
@@ -150,20 +150,20 @@ class EnrolmentTokenAdmin(HistoryAdmin):
     ) -> None:
         if change:
             return
-        made, secret = steering.invite(
+        token, secret = steering.invite(
             cast(User, request.user), now=timezone.now(), label=obj.label
         )
-        obj.pk, obj.expires_at = made.pk, made.expires_at
+        obj.pk, obj.expires_at = token.pk, token.expires_at
         messages.warning(
             request,
-            f"Shown this once, for one worker: xeenet-worker --server "
+            f"This command is shown only once and enrols one worker: xeenet-worker --server "
             f"{request.build_absolute_uri('/').rstrip('/')} --enrol {secret}",
         )
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(HistoryAdmin):
-    """What people did, newest first."""
+    """The audit log: what people did, newest first."""
 
     list_display = ("at", "actor_name", "verb", "target_kind", "target_name", "detail")
     list_filter = ("verb", "target_kind", "at")

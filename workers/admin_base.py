@@ -1,4 +1,4 @@
-"""What the admin pages of both apps share: rows that are history, and actions that call verbs."""
+"""Base classes shared by the admin pages: read-only history rows, and actions that call verbs."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from workers import audit
 
 
 class AuditedAdmin:
-    """What people add, change and delete with the admin's own forms stands in the audit log.
+    """Write an audit entry for everything people add, change or delete in the admin's own forms.
 
-    Django calls these after each such act, in its transaction. Where `verbs_write_entries`, what a
-    form saves goes through a verb that writes its own entry.
+    Django calls the `log_*` methods after each such change, in the same transaction. Set
+    `verbs_write_entries` when the form saves through a verb that already writes its own entry.
     """
 
     verbs_write_entries = False
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
-        self._write_down(request, "add", obj, self.audit_detail(obj))
+        self._record_entry(request, "add", obj, self.audit_detail(obj))
         return super().log_addition(request, obj, message)  # type: ignore[misc]
 
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         changed = ", ".join(filter(None, [_fields_changed(message), self.audit_detail(obj)]))
-        self._write_down(request, "change", obj, changed)
+        self._record_entry(request, "change", obj, changed)
         return super().log_change(request, obj, message)  # type: ignore[misc]
 
     def log_deletions(self, request: HttpRequest, queryset: Iterable[Model]) -> Any:
         for obj in queryset:
-            self._write_down(request, "delete", obj, "")
+            self._record_entry(request, "delete", obj, "")
         return super().log_deletions(request, queryset)  # type: ignore[misc]
 
     def audit_detail(self, obj: Model) -> str:  # noqa: ARG002
-        """Return what else the entry should say of the row as it is now."""
+        """Return more text for the entry about the current state of the row; "" for none."""
         return ""
 
-    def _write_down(self, request: HttpRequest, verb: str, obj: Model, detail: str) -> None:
+    def _record_entry(self, request: HttpRequest, verb: str, obj: Model, detail: str) -> None:
         if not self.verbs_write_entries:
             actor = cast(User, request.user)
             audit.record(actor, verb, obj, now=timezone.now(), detail=detail)
 
 
 def _fields_changed(message: Any) -> str:
-    """Return the names of the fields in a change message of Django: a list, or a sentence."""
+    """Return the names of the changed fields from Django's change message, a list or a sentence."""
     if isinstance(message, str):
         return message
     names = [name for part in message for name in part.get("changed", {}).get("fields", [])]
@@ -59,9 +59,9 @@ def _fields_changed(message: Any) -> str:
 
 
 class HistoryAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # unfold has no types
-    """Rows that only the verbs write: to look at and to search, not to change.
+    """Rows that only the verbs write: people can view and search them, but not change them.
 
-    A subclass may name fields that people may change in `editable`.
+    A subclass lists exceptions, the fields that people may change, in `editable`.
     """
 
     editable: tuple[str, ...] = ()
@@ -72,7 +72,8 @@ class HistoryAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # unfold ha
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        # A form without a field to change needs no Save button; the list keeps its actions.
+        # A form without editable fields needs no Save button. The list (obj is None) keeps its
+        # actions.
         if obj is not None and not self.editable:
             return False
         return bool(super().has_change_permission(request, obj))
@@ -92,7 +93,7 @@ class HistoryAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # unfold ha
         return [name for name in self.get_fields(request, obj) if name not in self.editable]
 
 
-# How a state or outcome looks in a list: the colours that the pages give it.
+# The colour of each state or outcome in a list, the same as on the pages.
 STATE_LOOKS: Final = {
     "active": "info",
     "leased": "info",
@@ -112,13 +113,13 @@ STATE_LOOKS: Final = {
 
 
 def state_label(field: str) -> Callable[[Any, Any], str]:
-    """Return a column of a list that shows a field's state as a coloured word."""
+    """Return a list column that shows the state in `field` as a coloured word."""
 
     @display(description=field.replace("_", " "), ordering=field, label=STATE_LOOKS)  # type: ignore[untyped-decorator]
-    def shown(_: Any, row: Any) -> str:
+    def state_text(_: Any, row: Any) -> str:
         return str(getattr(row, field))
 
-    return shown  # type: ignore[no-any-return]  # unfold has no types
+    return state_text  # type: ignore[no-any-return]  # unfold has no types
 
 
 def field_names(model: type[Model]) -> list[str]:
@@ -134,7 +135,7 @@ def apply_to_each(
     refusals: type[Exception],
     **arguments: Any,
 ) -> None:
-    """Do a steering verb to each chosen row; say how many it changed, and why it refused others."""
+    """Apply a steering verb to each chosen row; show how many changed, and each refusal."""
     changed = 0
     for row in rows:
         try:

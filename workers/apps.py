@@ -5,7 +5,7 @@ from django.db.models.signals import post_migrate
 
 
 class WorkersConfig(AppConfig):
-    """The workers app; makes the groups that are people's roles."""
+    """The workers app; after each migration it creates the groups that serve as people's roles."""
 
     name = "workers"
     verbose_name = "Workers"

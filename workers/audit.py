@@ -1,4 +1,4 @@
-"""The log of what people did. Written in the transaction of the act itself, read by operators."""
+"""The audit log of what people did: written in the transaction of the change, for operators."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from xeenet_site.web import roles
 
 
 def name_of(actor: User | None) -> str:
-    """Return what the logs call an actor; None is the command line on the server."""
+    """Return the actor's name for the logs; None means the command line on the server."""
     return actor.get_username() if actor else "command line"
 
 
 def record(
     actor: User | None, verb: str, target: Model, *, now: dt.datetime, detail: str = ""
 ) -> None:
-    """Add an entry of what the actor did."""
+    """Add an entry that says that `actor` applied `verb` to `target`. Call it in a transaction."""
     AuditEntry.objects.create(
         at=now,
         actor=actor,
         actor_name=name_of(actor),
         verb=verb,
         target_kind=target._meta.model_name or "",  # noqa: SLF001 - public by its docs
-        # A script's key is its hash; the entry's detail has it.
+        # The primary key of a script is its hash, which stands in the entry's detail instead.
         target_id=target.pk if isinstance(target.pk, int) else None,
         target_name=str(target)[:250],
         detail=detail[:500],

@@ -1,4 +1,4 @@
-"""Who is calling with a bearer token: the common reading of the header, and the workers' tokens."""
+"""Bearer-token authentication: shared parsing of the header, and the tokens of workers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from workers.tokens import PERSONAL_PREFIX, WORKER_PREFIX, hash_token
 
 
 class BearerAuthentication(BaseAuthentication):
-    """Reads ``Authorization: Bearer <token>``; a subclass knows one kind of token by its prefix."""
+    """Reads ``Authorization: Bearer <token>``; a subclass accepts the tokens with its `prefix`."""
 
     prefix: ClassVar[str]
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
-        """Return (user, auth); None for a token of another kind, which another class may know.
+        """Return (user, auth); None without a header, or for a token of another subclass.
 
-        Raises AuthenticationFailed for a header that no class can know, or an unknown token.
+        Raises AuthenticationFailed for a malformed header and for an unknown token.
         """
         header = get_authorization_header(request).split()
         if not header:
@@ -36,7 +36,7 @@ class BearerAuthentication(BaseAuthentication):
         raise AuthenticationFailed("This is not a token of this server.")
 
     def look_up(self, token_hash: str) -> tuple[Any, Any]:
-        """Return (user, auth) for a token of this kind. Raises AuthenticationFailed."""
+        """Return (user, auth) for the token with this hash. Raises AuthenticationFailed."""
         raise NotImplementedError
 
     def authenticate_header(self, request: Request) -> str:

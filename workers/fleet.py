@@ -1,6 +1,7 @@
-"""The read side of workers: how the fleet does, and how fast one worker is.
+"""The read side of workers: the state of the fleet, and the speed of one worker.
 
-Reaches attempts and results through the relations that `campaigns` declares: it is above this app.
+The app `campaigns` lies above this one, so nothing is imported from it: attempts and results are
+reached through the reverse relations that its models declare.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from xeenet_site.web.csv_text import csv_lines
 
 RATE_WINDOW: Final = dt.timedelta(hours=1)
 MIX_WINDOW: Final = dt.timedelta(hours=24)
-# Each process counts for itself.
+# Lifetime of cached counts; each server process has its own cache.
 COUNTS_KEPT_SECONDS: Final = 15
 # Training floating-point operations per parameter and token: the usual estimate.
 OPERATIONS_PER_PARAMETER_AND_TOKEN: Final = 6
 
-# Column of the file -> what is read from an attempt.
+# Column of the CSV file -> look-up on the attempt.
 _ATTEMPT_COLUMNS: Final = {
     "campaign": "task__campaign__name",
     "task": "task_id",
@@ -46,7 +47,7 @@ _ATTEMPT_COLUMNS: Final = {
 
 @dataclass
 class FleetRow:
-    """One worker as the fleet's table shows it."""
+    """One worker with the numbers that the fleet's table shows."""
 
     worker: Worker
     is_online: bool
@@ -66,12 +67,12 @@ class FleetRow:
 def fleet_rows(workers: Sequence[Worker], *, now: dt.datetime) -> list[FleetRow]:
     """Return a row per worker, in the order given. At most one query.
 
-    What is counted may be `COUNTS_KEPT_SECONDS` old: a fleet that runs 100,000 tasks a day is
-    looked at more often than its counts move.
+    The counts are cached for `COUNTS_KEPT_SECONDS`: counting the attempts of a fleet that runs
+    100,000 tasks a day is too slow for every view of the page.
     """
     rows = {worker.pk: FleetRow(worker, worker.is_online(now)) for worker in workers}
-    counted = cache.get_or_set("xeenet:fleet-counts", lambda: _counts(now), COUNTS_KEPT_SECONDS)
-    for pk, outcome, failure_class, number, recent in counted or ():
+    counts = cache.get_or_set("xeenet:fleet-counts", lambda: _counts(now), COUNTS_KEPT_SECONDS)
+    for pk, outcome, failure_class, number, recent in counts or ():
         row = rows.get(pk)
         if row is None:
             continue
@@ -84,8 +85,11 @@ def fleet_rows(workers: Sequence[Worker], *, now: dt.datetime) -> list[FleetRow]
 
 
 def _counts(now: dt.datetime) -> list[tuple[int, str, str, int, int]]:
-    """Count the attempts of each worker: (id, outcome, failure class, number, ended lately)."""
-    counted = (
+    """Count each worker's attempts that started within `MIX_WINDOW`, by outcome and failure class.
+
+    Return (worker id, outcome, failure class, number, number that ended within `RATE_WINDOW`).
+    """
+    groups = (
         Worker.objects.filter(attempts__started_at__gte=now - MIX_WINDOW)
         .order_by()
         .values_list("pk", "attempts__outcome", "attempts__failure_class")
@@ -95,11 +99,11 @@ def _counts(now: dt.datetime) -> list[tuple[int, str, str, int, int]]:
         )
         .order_by("-number", "attempts__failure_class")
     )
-    return list(counted)
+    return list(groups)
 
 
 def fleet_totals(*, now: dt.datetime) -> dict[str, int]:
-    """Return how many machines are not disabled, online, of these busy, and without torch.
+    """Return the numbers of enabled machines: all, online, online and busy, online without torch.
 
     One query.
     """
@@ -123,7 +127,7 @@ class Speed:
     task: str
     tokens_per_second: float
     steps_per_second: float
-    # Estimated floating-point operations: what compares models of different sizes.
+    # Estimated floating-point operations, in 10^9 per second: comparable across model sizes.
     gflops: float
 
 
@@ -158,9 +162,10 @@ def _speed(
     wall_seconds: float,
     train_seconds: Any,
 ) -> Speed | None:
-    # The script's own line: whatever it put there. Without it set-up and evaluation count too.
-    told = isinstance(train_seconds, int | float) and train_seconds > 0
-    seconds = float(train_seconds) if told else wall_seconds
+    # `train_seconds` comes from the script's result line and may be anything. Without a usable
+    # number fall back to the wall time, which includes set-up and evaluation.
+    has_train_time = isinstance(train_seconds, int | float) and train_seconds > 0
+    seconds = float(train_seconds) if has_train_time else wall_seconds
     if seconds <= 0:
         return None
     operations = OPERATIONS_PER_PARAMETER_AND_TOKEN * model_params * tokens

@@ -2,21 +2,22 @@
 
 | verb    | from               | to       | effect                                               |
 |---------|--------------------|----------|------------------------------------------------------|
-| invite  | –                  | –        | a single-use enrolment token is made                 |
-| withdraw | –                 | –        | an unused invitation is deleted                      |
-| enrol   | –                  | active   | the invitation is used up, a worker token is made    |
-| identity_of | –              | active   | a person's own program gets a worker, without token  |
-| see     | active, draining   | same     | presence is noted (any authenticated call)           |
-| pause   | active             | active   | no claims until an instant, doubled each time        |
-| drain   | active             | draining | finishes what it holds, claims nothing               |
-| resume  | draining, disabled | active   | claims again; a pause is lifted                      |
-| disable | active, draining   | disabled | the token opens nothing from the next request on     |
-| rotate  | active, draining   | same     | a new token; the old one opens nothing               |
+| invite  | –                  | –        | makes a single-use enrolment token                   |
+| withdraw | –                 | –        | deletes an unused invitation                         |
+| enrol   | –                  | active   | uses up the invitation, makes a worker token         |
+| identity_of | –              | active   | makes a worker without token for a person's program  |
+| see     | active, draining   | same     | records presence (at any authenticated call)         |
+| pause   | active             | active   | no claims for a while, twice as long each time       |
+| drain   | active             | draining | finishes the tasks it holds, claims no more          |
+| resume  | draining, disabled | active   | claims again; also lifts a pause                     |
+| disable | active, draining   | disabled | its token is rejected from the next request on       |
+| rotate  | active, draining   | same     | makes a new token; the old one is rejected           |
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 import uuid
 from typing import Any
 
@@ -30,12 +31,15 @@ from workers.tokens import ENROLMENT_PREFIX, WORKER_PREFIX, hash_token, new_toke
 
 MAX_PAUSE = dt.timedelta(hours=1)
 MAX_NAME_LENGTH = 100
-# Begins the names of people's own programs.
+# The worker names of people's own programs begin with this.
 PROGRAM_PREFIX = "ask:"
 
 
 class WorkerError(Exception):
-    """Base of what the verbs of a worker can refuse."""
+    """Base of every refusal of a worker verb; a subclass's docstring is its default message."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or inspect.getdoc(type(self)) or type(self).__name__)
 
 
 class EnrolmentRefused(WorkerError):
@@ -55,7 +59,7 @@ class WorkerNameTaken(WorkerNameRefused):
 
 
 class WorkerNameReserved(WorkerNameRefused):
-    """A machine would pass for a person's own program under this name."""
+    """This name is reserved for people's own programs; choose another name."""
 
 
 class WrongWorkerState(WorkerError):
@@ -80,7 +84,7 @@ def invite(
 
 def withdraw(token: EnrolmentToken) -> None:
     """Delete an invitation, so that nobody can join with it. Raises InvitationUsed."""
-    # Guarded by used_at: of a worker that joins and a person that withdraws only one wins.
+    # Guarded by used_at: when a worker joins while a person withdraws, only one of them succeeds.
     if not EnrolmentToken.objects.filter(pk=token.pk, used_at=None).delete()[0]:
         raise InvitationUsed(f"A worker has joined with {token}: disable the worker instead.")
 
@@ -93,7 +97,7 @@ def enrol(
     hardware: dict[str, Any] | None = None,
     agent_version: str = "",
 ) -> tuple[Worker, str]:
-    """Turn an invitation into a worker; return it with its token, which is not stored.
+    """Turn an invitation into a worker; return the worker with its token, which is not stored.
 
     Raises EnrolmentRefused, and WorkerNameRefused (the invitation then stays usable).
     """
@@ -101,7 +105,7 @@ def enrol(
     # One transaction: the invitation must not be used up when the name is refused.
     with transaction.atomic():
         invitation = EnrolmentToken.objects.filter(token_hash=hash_token(secret)).first()
-        # Guarded by used_at: of two that race for one invitation only one changes a row.
+        # Guarded by used_at: when two machines race for one invitation, only one update succeeds.
         used = invitation is not None and EnrolmentToken.objects.filter(
             pk=invitation.pk, used_at=None, expires_at__gt=now
         ).update(used_at=now)
@@ -135,7 +139,7 @@ def check_name(name: str) -> None:
 def register(
     name: str, *, now: dt.datetime, hardware: dict[str, Any] | None = None
 ) -> tuple[Worker, str]:
-    """Make a worker directly, for the command line on the server; return it with its token.
+    """Make a worker without an invitation, for the command line; return it with its token.
 
     Raises WorkerNameRefused.
     """
@@ -146,14 +150,14 @@ def register(
 def identity_of(person: User, *, now: dt.datetime) -> tuple[Worker, bool]:
     """Return the worker under which the person's own program holds leases, and whether it is new.
 
-    Nobody has its token: the person is known by their own.
+    Nobody holds this worker's token; the program authenticates with its owner's personal token.
     """
-    found = Worker.objects.filter(person=person).first()
-    if found is not None:
-        return found, False
+    worker = Worker.objects.filter(person=person).first()
+    if worker is not None:
+        return worker, False
     name = f"{PROGRAM_PREFIX}{person.get_username()}"[:MAX_NAME_LENGTH]
     if Worker.objects.filter(name=name).exists():
-        # Taken by who had this user name before.
+        # The name belongs to the program of an earlier account with the same user name.
         name = f"{PROGRAM_PREFIX}{person.pk}:{person.get_username()}"[:MAX_NAME_LENGTH]
     return Worker.objects.get_or_create(
         person=person,
@@ -167,7 +171,7 @@ def identity_of(person: User, *, now: dt.datetime) -> tuple[Worker, bool]:
 
 
 def see(worker: Worker, *, now: dt.datetime, boot_id: uuid.UUID | None = None) -> None:
-    """Note that the worker was heard of, and in which session of its agent."""
+    """Record that the worker called, and with `boot_id` the session of its agent."""
     Worker.objects.filter(pk=worker.pk).update(last_seen_at=now)
     if boot_id is None:
         return
@@ -175,7 +179,7 @@ def see(worker: Worker, *, now: dt.datetime, boot_id: uuid.UUID | None = None) -
         last_seen_at=now, ended_at=None
     )
     if not renewed:
-        # ignore_conflicts: heartbeat and claim of one agent may both be the first.
+        # ignore_conflicts: an agent's first heartbeat and first claim may arrive at once.
         WorkerSession.objects.bulk_create(
             [WorkerSession(worker=worker, boot_id=boot_id, started_at=now, last_seen_at=now)],
             ignore_conflicts=True,
@@ -191,10 +195,10 @@ def describe(
     isolation: str = "",
     accepts_uploaded_scripts: bool = False,
 ) -> None:
-    """Keep what the agent says of its machine now; it may have changed since enrolment.
+    """Store what the agent reports about its machine, which may have changed since enrolment.
 
-    What it does not say of isolation and uploaded scripts counts as the least: an older agent may
-    have taken the place of a newer one.
+    Empty `hardware` keeps the stored profile. Isolation and uploaded scripts fall back to the
+    weakest when they are not reported: an older agent may have replaced a newer one.
     """
     Worker.objects.filter(pk=worker.pk).update(
         hardware=hardware or F("hardware"),
@@ -206,16 +210,16 @@ def describe(
 
 
 def close_silent_sessions(*, now: dt.datetime, limit: int = 500) -> int:
-    """End the sessions of workers silent for the lease time; return how many."""
+    """End up to `limit` sessions that were silent for the lease time; return how many."""
     since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
     silent = WorkerSession.objects.filter(ended_at=None, last_seen_at__lt=since)
     batch = list(silent.order_by("last_seen_at").values_list("pk", flat=True)[:limit])
-    # The guard again: a worker that came back in between keeps its session.
+    # Filter again by silence: a worker that called after the select keeps its session.
     return silent.filter(pk__in=batch).update(ended_at=F("last_seen_at"))
 
 
 def pause_after_env_error(worker: Worker, reason: str, *, now: dt.datetime) -> None:
-    """Give the worker nothing for a while, twice as long each time in a row, one hour at most."""
+    """Pause the worker's claims, twice as long after each error in a row, one hour at most."""
     first = dt.timedelta(seconds=settings.XEENET["WORKER_PAUSE_SECONDS"])
     pause = min(MAX_PAUSE, first * 2 ** min(worker.consecutive_env_errors, 10))
     Worker.objects.filter(pk=worker.pk).update(
@@ -226,14 +230,14 @@ def pause_after_env_error(worker: Worker, reason: str, *, now: dt.datetime) -> N
 
 
 def note_good_result(worker: Worker) -> None:
-    """A worker that brought a result is well: the next pause starts short again."""
+    """Lift a pause after a good result, and let the next pause start short again."""
     Worker.objects.filter(pk=worker.pk).exclude(consecutive_env_errors=0).update(
         consecutive_env_errors=0, paused_until=None, pause_reason=""
     )
 
 
 def drain(worker: Worker) -> None:
-    """Let the worker finish what it holds and claim nothing. Raises WrongWorkerState."""
+    """Let the worker finish the tasks it holds and claim no more. Raises WrongWorkerState."""
     _move(worker, {WorkerState.ACTIVE}, WorkerState.DRAINING)
 
 
@@ -247,7 +251,7 @@ def resume(worker: Worker) -> None:
 
 
 def disable(worker: Worker) -> None:
-    """Shut the worker out from its next request on. Raises WrongWorkerState."""
+    """Reject the worker's token from its next request on. Raises WrongWorkerState."""
     _move(worker, {WorkerState.ACTIVE, WorkerState.DRAINING}, WorkerState.DISABLED)
 
 

@@ -1,4 +1,4 @@
-"""Workers, the tokens that let them in, and the times they were here. Fields and reads only.
+"""Workers, their enrolment tokens, their sessions and the audit log: fields and reads only.
 
 Every write to `Worker.state` is in `workers/lifecycle.py`.
 """
@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from workers.protocol import IsolationTier
 
-# Stored by their wire names, which sort from weak to strong.
+# Stored under their wire names, which sort from weak to strong.
 ISOLATION_CHOICES = [(tier.value, tier.value) for tier in IsolationTier]
 
 
@@ -24,26 +24,29 @@ class WorkerState(models.TextChoices):
 
     # Claims and runs tasks.
     ACTIVE = "active"
-    # Finishes what it holds, claims nothing new.
+    # Finishes the tasks it holds, claims no new ones.
     DRAINING = "draining"
-    # Its token opens nothing any more; leases it held expire.
+    # Its token is rejected; the leases it held expire.
     DISABLED = "disabled"
 
 
 class WorkerQuerySet(models.QuerySet["Worker"]):
-    """Reads that more than one page needs."""
+    """Queries that more than one page needs."""
 
     def online(self, now: dt.datetime) -> WorkerQuerySet:
-        """Workers heard of within the lease time: the others' tasks are being handed on."""
+        """Return the enabled workers that called within the lease time.
+
+        The tasks of workers that were silent for longer are handed to other workers.
+        """
         since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
         return self.filter(last_seen_at__gte=since).exclude(state=WorkerState.DISABLED)
 
     def machines(self) -> WorkerQuerySet:
-        """Workers that an agent runs: without the identities of people's own programs."""
+        """Return the workers with an agent, without the identities of people's own programs."""
         return self.filter(is_program=False)
 
     def programs(self) -> WorkerQuerySet:
-        """The identities under which people's own programs ask and tell, with the person."""
+        """Return the identities of people's own programs, with `person` loaded."""
         return self.filter(is_program=True).select_related("person")
 
 
@@ -52,9 +55,10 @@ class Worker(models.Model):
 
     name = models.CharField(max_length=100, unique=True)
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
-    # No agent, but what a person's own program asks and tells under, by the person's token.
+    # True for the identity of a person's own program: it has no agent, and asks for params and
+    # tells values with the person's token.
     is_program = models.BooleanField(default=False, editable=False)
-    # Whose program; None for a machine, and once the account is gone.
+    # The owner of the program. None for a machine, and after the account was deleted.
     person = models.OneToOneField(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -63,17 +67,17 @@ class Worker(models.Model):
         related_name="asking_worker",
     )
     state = models.CharField(max_length=16, choices=WorkerState, default=WorkerState.ACTIVE)
-    # env_error makes a worker pause itself: it claims nothing before this instant.
+    # Set after an env_error: the worker claims nothing before this instant.
     paused_until = models.DateTimeField(null=True, blank=True)
     pause_reason = models.CharField(max_length=500, blank=True)
     # Environment failures in a row; each doubles the next pause. A good result resets it.
     consecutive_env_errors = models.PositiveSmallIntegerField(default=0)
     hardware = models.JSONField(default=dict, blank=True)
-    # No torch on the machine: what it returns is simulated and never ranked.
+    # True without torch on the machine: its results are simulated and never ranked.
     simulates = models.BooleanField(default=False)
-    # How its last claim said it holds scripts back; "" from agents that do not say.
+    # The isolation tier that its last claim reported; "" from agents that report none.
     isolation = models.CharField(max_length=8, choices=ISOLATION_CHOICES, blank=True)
-    # Its owner lets it run scripts that people uploaded and operators approved.
+    # Whether its owner lets it run scripts that people uploaded and operators approved.
     accepts_uploaded_scripts = models.BooleanField(default=False)
     agent_version = models.CharField(max_length=50, blank=True)
     enrolled_at = models.DateTimeField(default=timezone.now)
@@ -98,24 +102,24 @@ class Worker(models.Model):
 
     @property
     def program_of(self) -> str:
-        """Whose program it is, as the pages and commands call it; "" for a machine."""
+        """The owner's name for pages and commands; "" for a machine."""
         if not self.is_program:
             return ""
         return self.person.get_username() if self.person else "an account that is gone"
 
     @property
     def device(self) -> str:
-        """The torch device it would train on: "cuda", "mps", "cpu", or "" when it has no torch."""
+        """The torch device it trains on: "cuda", "mps", "cpu", or "" without torch."""
         devices = self.hardware.get("devices") or [""]
         return str(devices[0])
 
     @property
     def tier(self) -> IsolationTier:
-        """How well it holds scripts back; what did not say counts as the weakest."""
+        """Its isolation tier; an agent that reports none counts as the weakest."""
         return IsolationTier(self.isolation or IsolationTier.T0)
 
     def is_online(self, now: dt.datetime) -> bool:
-        """Whether it was heard of within the lease time. Same rule as `WorkerQuerySet.online`."""
+        """Whether it called within the lease time. Same rule as `WorkerQuerySet.online`."""
         limit = dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
         return (
             self.state != WorkerState.DISABLED
@@ -125,7 +129,7 @@ class Worker(models.Model):
 
 
 class WorkerSession(models.Model):
-    """One start of an agent, from its first call to its last: the presence of a worker."""
+    """One start of a worker's agent, from its first call to its last."""
 
     worker = models.ForeignKey(Worker, on_delete=models.CASCADE, related_name="sessions")
     boot_id = models.UUIDField()
@@ -150,7 +154,7 @@ class WorkerSession(models.Model):
 
 
 class EnrolmentToken(models.Model):
-    """A single-use invitation: whoever presents it in time becomes a worker."""
+    """A single-use invitation: the machine that presents it before it expires becomes a worker."""
 
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
     label = models.CharField(max_length=100, blank=True, help_text="For whom or what it is.")
@@ -172,13 +176,13 @@ class EnrolmentToken(models.Model):
 
 
 class AuditEntry(models.Model):
-    """One thing a person did: who, what, to what, when. Only ever added to."""
+    """One action of a person: who did what to which target, and when. Entries never change."""
 
     at = models.DateTimeField(db_index=True)
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL
     )
-    # Stays readable when the account is gone.
+    # A copy, so that the name stays readable after the account was deleted.
     actor_name = models.CharField(max_length=150)
     verb = models.CharField(max_length=50)
     target_kind = models.CharField(max_length=50)

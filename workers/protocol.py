@@ -1,14 +1,15 @@
 """The wire vocabulary of server and agent: paths, words, shapes and the checks both make.
 
-Pure standard library. The server imports it and the agent imports it, so neither can drift
-from the other. Only durations travel, never instants: no clock but the database's decides.
+Pure standard library. Server and agent import the same module, so neither can drift from the
+other. Messages carry durations, never instants: the clocks of server and agents may differ, and
+only the database's clock decides.
 
-The way of one task over the wire:
+The calls for one task:
 
 1. ``POST leases/claim``        -> leases, each with config, code and dataset references, durations
 2. ``POST heartbeat``           -> per lease: continue, cancel or lost (one call for all leases)
 3. ``PUT leases/<id>/result``   -> a `Verdict`; the same body again gets the same answer
-   or ``POST leases/<id>/release`` when the agent gives the task back unrun
+   or ``POST leases/<id>/release`` when the agent gives the task back without a result
 
 Errors are ``{"code": ErrorCode, "message": one sentence, "fields": {...} (only for 400)}``.
 """
@@ -24,7 +25,7 @@ from typing import Any, Final, NotRequired, TypedDict
 
 API_PREFIX: Final = "/api/v1/"
 
-# Paths below API_PREFIX. The two with a placeholder are used with str.format.
+# Paths below API_PREFIX. Fill in placeholders with str.format.
 ENROL_PATH: Final = "workers/enrol"
 ME_PATH: Final = "workers/me"
 TOKEN_PATH: Final = "workers/me/token"  # noqa: S105 - a path, no secret
@@ -39,25 +40,27 @@ MAX_LEASES_PER_CLAIM: Final = 64
 MAX_STDERR_TAIL_BYTES: Final = 16 * 1024
 MAX_PROGRESS_POINTS_PER_HEARTBEAT: Final = 200
 MAX_METRICS_BYTES: Final = 64 * 1024
-# val_bpb as printed against val_bpb recomputed from the counters: room for rounding, not for error.
+# Allowed difference between the printed val_bpb and the one recomputed from its counters: enough
+# for rounding, not for errors.
 VAL_BPB_TOLERANCE: Final = 1e-4
-# Guessing among 256 bytes costs 8. A loss this far beyond it is diverged, whatever it is finite by.
+# Guessing among 256 byte values costs 8 bits per byte. A loss that is this far above it counts as
+# diverged, even when it is finite.
 MAX_VAL_BPB: Final = 1e6
-# What the databases keep as a whole number.
+# The largest whole number that the database columns hold.
 MAX_COUNTER: Final = 2**63 - 1
 NATS_PER_BIT: Final = math.log(2.0)
-STOP_BUDGET_TOO_SMALL: Final = "budget_too_small"  # a result's stop_reason: not one step fitted
+STOP_BUDGET_TOO_SMALL: Final = "budget_too_small"  # a result's stop_reason: no step fitted
 
 
 class Outcome(StrEnum):
-    """What the agent says of its run in a submission."""
+    """How the agent reports the end of a run in a submission."""
 
     COMPLETED = "completed"  # the script ended with a result line (a diverged loss included)
     FAILED = "failed"  # anything else; `failure_class` says what
 
 
 class FailureClass(StrEnum):
-    """Why an attempt brought no result; `campaigns.lifecycle.retry` says who pays for it."""
+    """Why an attempt has no result; `campaigns.lifecycle.retry` decides what is charged for it."""
 
     LOST = "lost"  # the lease ran out or the worker went away: nobody's fault
     SCRIPT_ERROR = "script_error"  # the script exited non-zero
@@ -66,22 +69,22 @@ class FailureClass(StrEnum):
     TIMEOUT = "timeout"  # killed at budget + grace
     OOM = "oom"  # out of memory, on the host or the GPU
     DISK_FULL = "disk_full"  # no space left for the task folder
-    OUTPUT_FLOOD = "output_flood"  # more stdout or stderr than the reader's bound
+    OUTPUT_FLOOD = "output_flood"  # more stdout or stderr than the reader accepts
     ENV_ERROR = "env_error"  # the worker cannot run the task: no torch, no script, no dataset
     REFUSED = "refused"  # the worker's owner does not allow this code
 
 
-# Never held against the config: the machine or the network was at fault.
+# Never counted against the config: the machine or the network was at fault.
 INFRASTRUCTURE_FAILURES: Final = frozenset(
     {FailureClass.LOST, FailureClass.ENV_ERROR, FailureClass.REFUSED}
 )
 
 
 class HeartbeatAnswer(StrEnum):
-    """What an agent has to do with a lease it just reported."""
+    """What an agent must do with a lease that it just reported."""
 
     CONTINUE = "continue"
-    CANCEL = "cancel"  # a person cancelled: stop the script, send nothing
+    CANCEL = "cancel"  # a person cancelled the task: stop the script, send nothing
     LOST = "lost"  # the lease is gone: stop the script; a finished result may still be sent
 
 
@@ -89,17 +92,17 @@ class Verdict(StrEnum):
     """What the server did with a submission."""
 
     ACCEPTED = "accepted"  # the task is completed with this result
-    LATE = "late"  # kept on the attempt, but another attempt decides the task
+    LATE = "late"  # stored on the attempt, but another attempt decides the task
     REFUSED = "refused"  # the metrics contradict themselves or the campaign (HTTP 422)
-    RETRY = "retry"  # failure recorded, the task will run again
-    FAILED = "failed"  # failure recorded, the task has no tries left
+    RETRY = "retry"  # failure recorded; the task will run again
+    FAILED = "failed"  # failure recorded; the task has no tries left
     RELEASED = "released"  # the task is pending again
 
 
 class ErrorCode(StrEnum):
-    """The `code` of an error answer; the HTTP status beside each."""
+    """The `code` of an error answer, each with its HTTP status."""
 
-    INVALID = "invalid"  # 400: the body's shape
+    INVALID = "invalid"  # 400: the body has the wrong shape
     NOT_AUTHENTICATED = "not_authenticated"  # 401
     PERMISSION_DENIED = "permission_denied"  # 403
     ENROLMENT_REFUSED = "enrolment_refused"  # 403: unknown, used or expired enrolment token
@@ -107,7 +110,7 @@ class ErrorCode(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"  # 405
     LEASE_LOST = "lease_lost"  # 409
     WRONG_STATE = "wrong_state"  # 409
-    RESULT_CONFLICT = "result_conflict"  # 409: another result was stored for this lease
+    RESULT_CONFLICT = "result_conflict"  # 409: a different result is already stored for this lease
     PAYLOAD_TOO_LARGE = "payload_too_large"  # 413
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"  # 415
     METRICS_REFUSED = "metrics_refused"  # 422
@@ -116,21 +119,21 @@ class ErrorCode(StrEnum):
 
 
 class IsolationTier(StrEnum):
-    """How well a worker holds a script back, weakest first: the values compare in this order."""
+    """How strongly a worker isolates scripts, weakest first; the values compare in this order."""
 
     T0 = "T0"  # own session, clean environment, bounded readers, watchdogs, kill of the tree
-    T1 = "T1"  # and bubblewrap: no network, nothing writable but the task folder, own process ids
+    T1 = "T1"  # T0 in bubblewrap: no network, only the task folder writable, own process ids
 
 
 class ScriptOrigin(StrEnum):
     """Where a lease's script comes from."""
 
-    BUILTIN = "builtin"  # the catalog's: it came with the server
-    UPLOADED = "uploaded"  # a researcher sent it and an operator approved its hash
+    BUILTIN = "builtin"  # from the catalog that came with the server
+    UPLOADED = "uploaded"  # uploaded by a researcher; an operator approved its hash
 
 
 class Hardware(TypedDict, total=False):
-    """What an agent tells of its machine. Every key is optional: unknown stays absent."""
+    """What an agent reports about its machine. Every key is optional; unknown values are absent."""
 
     platform: str
     python_version: str
@@ -158,20 +161,20 @@ class EnrolReply(TypedDict):
 
 
 class TokenReply(TypedDict):
-    """Answer to ``POST workers/me/token``, an empty object sent under the old token."""
+    """Answer to ``POST workers/me/token``, which sends an empty object with the old token."""
 
-    token: str  # shown once; the old one opens nothing from the next request on
+    token: str  # shown once; the old token is rejected from the next request on
 
 
 class ClaimRequest(TypedDict):
-    claim_id: str  # UUID; the same id again returns the same leases
+    claim_id: str  # UUID; a repeated id returns the same leases
     boot_id: str  # UUID, new at every agent start
     count: int
     simulate: bool  # the agent has no torch and would return simulated metrics
     hardware: NotRequired[Hardware]
     agent_version: NotRequired[str]
-    isolation: NotRequired[IsolationTier]  # probed at the agent's start; not said counts as T0
-    accepts_uploaded_scripts: NotRequired[bool]  # the owner opted in; not said means no
+    isolation: NotRequired[IsolationTier]  # probed at the agent's start; absent means T0
+    accepts_uploaded_scripts: NotRequired[bool]  # the owner opted in; absent means no
 
 
 class DatasetReference(TypedDict):
@@ -181,7 +184,7 @@ class DatasetReference(TypedDict):
 
 
 class Lease(TypedDict):
-    """One claimed task as the agent sees it. All durations count from the reply's arrival."""
+    """One claimed task as the agent sees it. Durations count from the arrival of the reply."""
 
     lease_id: str
     task_id: int
@@ -193,7 +196,7 @@ class Lease(TypedDict):
     dataset: DatasetReference
     config: dict[str, Any]  # what the script reads, seed and time_budget_seconds included
     time_budget_seconds: float
-    kill_grace_seconds: float  # SIGTERM at the budget, SIGKILL of the tree this much later
+    kill_grace_seconds: float  # from SIGTERM at the budget until SIGKILL of the tree
     lease_seconds: float  # without a heartbeat the lease ends after this long
     deadline_seconds: float  # the attempt's hard end, never extended
     required_isolation: NotRequired[IsolationTier]  # absent from older servers: T0
@@ -203,8 +206,8 @@ class Lease(TypedDict):
 class ClaimReply(TypedDict):
     leases: list[Lease]
     heartbeat_seconds: float
-    wait_seconds: float  # before the next claim when there was too little to do; jittered
-    reason: str  # why fewer leases than asked, in one sentence; "" when all were granted
+    wait_seconds: float  # until the next claim when fewer leases were granted; jittered
+    reason: str  # why fewer leases than requested, in one sentence; "" when all were granted
 
 
 class ProgressPoint(TypedDict):
@@ -237,7 +240,7 @@ class LeaseAnswer(TypedDict):
 class HeartbeatReply(TypedDict):
     leases: list[LeaseAnswer]
     heartbeat_seconds: float
-    worker_state: str  # "active", "draining" or "disabled": draining claims no more
+    worker_state: str  # "active", "draining" or "disabled"; only an active worker claims
 
 
 class Submission(TypedDict):
@@ -265,7 +268,7 @@ def bits_per_byte(eval_nll_nats: float, eval_bytes: int) -> float:
 
 
 def canonical_digest(body: Mapping[str, Any]) -> str:
-    """Return a hex SHA-256 that is equal for equal JSON bodies, whatever their key order."""
+    """Return the hex SHA-256 of a JSON body, independent of the order of its keys."""
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -282,20 +285,20 @@ _REQUIRED_TEXTS: Final = ("device_used", "dataset_sha256", "stop_reason")
 
 
 def is_number(value: object) -> bool:
-    """Return whether `value` is a finite JSON number; a bool is not one, whatever Python thinks."""
+    """Return whether `value` is a finite JSON number. A bool is not, although it is an int."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number that no float holds
+    except OverflowError:  # a whole number too large for a float
         return False
 
 
 def metrics_problems(metrics: object) -> list[str]:
-    """Return what breaks the result-line contract in `metrics`, one sentence each; [] when sound.
+    """Return how `metrics` breaks the result-line contract, a sentence per problem; [] when sound.
 
-    Judges shape and inner agreement only. Whether dataset, seed and denominator fit the campaign
-    is the server's to judge.
+    Checks only shape and internal consistency. The server checks whether dataset, seed and
+    denominator fit the campaign.
     """
     if not isinstance(metrics, dict):
         return ["the result must be a JSON object"]
@@ -324,13 +327,13 @@ def metrics_problems(metrics: object) -> list[str]:
 
 
 def is_finding_without_value(metrics: Mapping[str, Any]) -> bool:
-    """Return whether a result honestly has no val_bpb: the loss diverged, or no step fitted."""
+    """Return whether val_bpb is rightly absent: the loss diverged, or no step fitted the budget."""
     too_small = metrics.get("stop_reason") == STOP_BUDGET_TOO_SMALL
     return metrics.get("val_bpb") is None and (metrics.get("diverged") is True or too_small)
 
 
 def _value_problems(metrics: dict[str, Any]) -> list[str]:
-    """Judge val_bpb where there must be one: present, positive, equal to its counters."""
+    """Check a val_bpb that must exist: present, positive, and equal to its counters."""
     value: Any = metrics["val_bpb"]
     nats: Any = metrics.get("eval_nll_nats")
     if metrics.get("diverged") is True or metrics["stop_reason"] == STOP_BUDGET_TOO_SMALL:

@@ -1,8 +1,8 @@
-"""What people do to workers: may they, do it, write it down.
+"""What people do to workers: check the permission, apply the verb, write the audit entry.
 
-Views, admin, API and commands call this. Every verb raises PermissionDenied for who may not, and
-what `workers.lifecycle` raises. An actor of None is the command line on the server, which may
-everything.
+Views, admin, API and commands call this. Every verb raises PermissionDenied when the actor is not
+an operator, and the refusals of `workers.lifecycle`. An actor of None is the command line on the
+server, which may do everything.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ T = TypeVar("T")
 def invite(actor: User | None, *, now: dt.datetime, label: str = "") -> tuple[EnrolmentToken, str]:
     """Make a single-use enrolment token; return it with its secret."""
     _must_operate(actor)
-    # One transaction: no act without its entry.
+    # One transaction: a change must not be committed without its audit entry.
     with transaction.atomic():
         token, secret = lifecycle.invite(now=now, label=label, created_by=actor)
         audit.record(actor, "invite", token, now=now)
@@ -34,13 +34,13 @@ def invite(actor: User | None, *, now: dt.datetime, label: str = "") -> tuple[En
 
 
 def invitations(actor: User | None) -> QuerySet[EnrolmentToken]:
-    """Return every invitation, newest first; who made it and who joined with it loaded."""
+    """Return every invitation, newest first, with `created_by` and `worker` loaded."""
     _must_operate(actor)
     return EnrolmentToken.objects.select_related("created_by", "worker")
 
 
 def withdraw(actor: User | None, token: EnrolmentToken, *, now: dt.datetime) -> None:
-    """Make an unused invitation worthless. Raises InvitationUsed."""
+    """Delete an unused invitation, so that nobody can join with it. Raises InvitationUsed."""
     _must_operate(actor)
     with transaction.atomic():
         lifecycle.withdraw(token)
@@ -48,7 +48,7 @@ def withdraw(actor: User | None, token: EnrolmentToken, *, now: dt.datetime) -> 
 
 
 def register(actor: User | None, name: str, *, now: dt.datetime) -> tuple[Worker, str]:
-    """Make a worker without an invitation; return it with its token."""
+    """Make a worker without an invitation; return it with its token. Raises WorkerNameRefused."""
     _must_operate(actor)
     with transaction.atomic():
         worker, secret = lifecycle.register(name, now=now)
@@ -57,22 +57,22 @@ def register(actor: User | None, name: str, *, now: dt.datetime) -> tuple[Worker
 
 
 def drain(actor: User | None, worker: Worker, *, now: dt.datetime) -> None:
-    """Let the worker finish what it holds and claim nothing."""
+    """Let the worker finish the tasks it holds and claim no more. Raises WrongWorkerState."""
     _act(actor, lifecycle.drain, worker, now)
 
 
 def resume(actor: User | None, worker: Worker, *, now: dt.datetime) -> None:
-    """Let the worker claim again."""
+    """Let the worker claim again. Raises WrongWorkerState."""
     _act(actor, lifecycle.resume, worker, now)
 
 
 def disable(actor: User | None, worker: Worker, *, now: dt.datetime) -> None:
-    """Shut the worker out from its next request on."""
+    """Reject the worker's token from its next request on. Raises WrongWorkerState."""
     _act(actor, lifecycle.disable, worker, now)
 
 
 def rotate_token(actor: User | None, worker: Worker, *, now: dt.datetime) -> str:
-    """Replace the worker's token, revoking the old one; return the new one."""
+    """Replace the worker's token, revoking the old one; return the new. Raises WrongWorkerState."""
     return _act(actor, lifecycle.rotate_token, worker, now)
 
 

@@ -1,4 +1,4 @@
-"""Pages of workers."""
+"""URLs of the pages of workers."""
 
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
@@ -7,7 +7,7 @@ from workers import views
 
 
 class WorkerVerb(StringConverter):
-    """One of the verbs that a button of the worker's page sends."""
+    """Matches the verbs that the buttons of the worker's page send."""
 
     regex = "|".join(views.VERBS)
 

@@ -21,19 +21,23 @@ pytestmark = pytest.mark.django_db
 def test_an_invitation_makes_one_worker_with_a_token_that_is_stored_as_a_hash() -> None:
     ada = user("ada")
     invitation, secret = lifecycle.invite(now=NOW, label="the lab's big box", created_by=ada)
-    made, token = lifecycle.enrol(
+    enrolled, token = lifecycle.enrol(
         secret, now=at(60), name="big", hardware={"cpu_count": 2}, agent_version="1.2"
     )
-    made.refresh_from_db()
-    assert (made.name, made.state, made.enrolled_at) == ("big", WorkerState.ACTIVE, at(60))
-    assert (made.hardware, made.agent_version) == ({"cpu_count": 2}, "1.2")
+    enrolled.refresh_from_db()
+    assert (enrolled.name, enrolled.state, enrolled.enrolled_at) == (
+        "big",
+        WorkerState.ACTIVE,
+        at(60),
+    )
+    assert (enrolled.hardware, enrolled.agent_version) == ({"cpu_count": 2}, "1.2")
     assert secret.startswith(ENROLMENT_PREFIX)
     assert token.startswith(WORKER_PREFIX)
-    assert made.token_hash == hash_token(token)
+    assert enrolled.token_hash == hash_token(token)
     invitation.refresh_from_db()
-    assert (invitation.used_at, invitation.worker, invitation.created_by) == (at(60), made, ada)
+    assert (invitation.used_at, invitation.worker, invitation.created_by) == (at(60), enrolled, ada)
     assert secret not in str(vars(invitation))
-    assert token not in str(vars(made))
+    assert token not in str(vars(enrolled))
 
 
 def test_a_used_an_expired_and_an_unknown_invitation_make_no_worker() -> None:
@@ -67,8 +71,8 @@ def test_workers_enrolled_without_a_name_get_different_ones() -> None:
 
 
 def test_registering_makes_a_worker_and_uses_up_its_own_invitation() -> None:
-    made, token = lifecycle.register("local", now=NOW)
-    assert made.token_hash == hash_token(token)
+    enrolled, token = lifecycle.register("local", now=NOW)
+    assert enrolled.token_hash == hash_token(token)
     assert EnrolmentToken.objects.get().used_at == NOW
     with pytest.raises(WorkerNameTaken):
         lifecycle.register("local", now=NOW)
@@ -86,43 +90,43 @@ def test_tokens_are_long_random_and_told_apart_by_their_prefix() -> None:
 
 
 def test_a_worker_is_online_for_the_lease_time_after_its_last_word() -> None:
-    one = worker()
-    assert not one.is_online(NOW)
-    lifecycle.see(one, now=NOW)
-    one.refresh_from_db()
+    machine = worker()
+    assert not machine.is_online(NOW)
+    lifecycle.see(machine, now=NOW)
+    machine.refresh_from_db()
     for seconds, online in ((0, True), (45, True), (46, False)):
-        assert one.is_online(at(seconds)) is online
-        assert Worker.objects.online(at(seconds)).filter(pk=one.pk).exists() is online
+        assert machine.is_online(at(seconds)) is online
+        assert Worker.objects.online(at(seconds)).filter(pk=machine.pk).exists() is online
 
 
 def test_a_disabled_worker_is_not_online() -> None:
-    one = worker()
-    lifecycle.see(one, now=NOW)
-    lifecycle.disable(one)
-    one.refresh_from_db()
-    assert not one.is_online(NOW)
+    machine = worker()
+    lifecycle.see(machine, now=NOW)
+    lifecycle.disable(machine)
+    machine.refresh_from_db()
+    assert not machine.is_online(NOW)
     assert not Worker.objects.online(NOW).exists()
 
 
 def test_each_start_of_an_agent_is_one_session() -> None:
-    one, first, second = worker(), uuid.uuid4(), uuid.uuid4()
+    machine, first, second = worker(), uuid.uuid4(), uuid.uuid4()
     for seconds, boot_id in ((0, first), (10, first), (20, second), (30, second)):
-        lifecycle.see(one, now=at(seconds), boot_id=boot_id)
+        lifecycle.see(machine, now=at(seconds), boot_id=boot_id)
     sessions = WorkerSession.objects.order_by("started_at")
-    assert [(one.boot_id, one.started_at, one.last_seen_at) for one in sessions] == [
+    assert list(sessions.values_list("boot_id", "started_at", "last_seen_at")) == [
         (first, at(0), at(10)),
         (second, at(20), at(30)),
     ]
 
 
 def test_a_silent_session_ends_at_its_last_word_and_goes_on_when_the_worker_returns() -> None:
-    one, boot_id = worker(), uuid.uuid4()
-    lifecycle.see(one, now=NOW, boot_id=boot_id)
+    machine, boot_id = worker(), uuid.uuid4()
+    lifecycle.see(machine, now=NOW, boot_id=boot_id)
     assert lifecycle.close_silent_sessions(now=at(45)) == 0
     assert lifecycle.close_silent_sessions(now=at(46)) == 1
     assert lifecycle.close_silent_sessions(now=at(47)) == 0
     assert WorkerSession.objects.get().ended_at == NOW
-    lifecycle.see(one, now=at(50), boot_id=boot_id)
+    lifecycle.see(machine, now=at(50), boot_id=boot_id)
     assert WorkerSession.objects.get().ended_at is None
 
 
@@ -134,16 +138,16 @@ def test_sessions_are_closed_in_batches_the_longest_silent_first() -> None:
 
 
 def test_what_an_agent_says_of_its_machine_is_kept_and_an_empty_word_changes_no_hardware() -> None:
-    one = worker()
-    lifecycle.describe(one, hardware={"devices": ["cuda", "cpu"]}, simulates=False, version="2")
-    lifecycle.describe(one, hardware={}, simulates=True, version="3")
-    one.refresh_from_db()
-    assert (one.hardware, one.simulates, one.agent_version) == (
+    machine = worker()
+    lifecycle.describe(machine, hardware={"devices": ["cuda", "cpu"]}, simulates=False, version="2")
+    lifecycle.describe(machine, hardware={}, simulates=True, version="3")
+    machine.refresh_from_db()
+    assert (machine.hardware, machine.simulates, machine.agent_version) == (
         {"devices": ["cuda", "cpu"]},
         True,
         "3",
     )
-    assert one.device == "cuda"
+    assert machine.device == "cuda"
     assert worker().device == ""
 
 
@@ -151,35 +155,40 @@ def test_what_an_agent_says_of_its_machine_is_kept_and_an_empty_word_changes_no_
 
 
 def test_each_environment_error_in_a_row_doubles_the_pause_up_to_an_hour() -> None:
-    one, pauses = worker(), []
+    machine, pauses = worker(), []
     for _ in range(9):
-        lifecycle.pause_after_env_error(one, "no torch", now=NOW)
-        one.refresh_from_db()
-        assert one.paused_until is not None
-        pauses.append((one.paused_until - NOW).total_seconds())
+        lifecycle.pause_after_env_error(machine, "no torch", now=NOW)
+        machine.refresh_from_db()
+        assert machine.paused_until is not None
+        pauses.append((machine.paused_until - NOW).total_seconds())
     assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
-    assert (one.pause_reason, one.state) == ("no torch", WorkerState.ACTIVE)
+    assert (machine.pause_reason, machine.state) == ("no torch", WorkerState.ACTIVE)
 
 
 def test_a_good_result_makes_the_next_pause_short_again() -> None:
-    one = worker()
+    machine = worker()
     for _ in range(3):
-        lifecycle.pause_after_env_error(one, "no torch", now=NOW)
-        one.refresh_from_db()
-    lifecycle.note_good_result(one)
-    one.refresh_from_db()
-    assert (one.paused_until, one.pause_reason) == (None, "")
-    lifecycle.pause_after_env_error(one, "no torch", now=NOW)
-    one.refresh_from_db()
-    assert one.paused_until == at(60)
+        lifecycle.pause_after_env_error(machine, "no torch", now=NOW)
+        machine.refresh_from_db()
+    lifecycle.note_good_result(machine)
+    machine.refresh_from_db()
+    assert (machine.paused_until, machine.pause_reason) == (None, "")
+    lifecycle.pause_after_env_error(machine, "no torch", now=NOW)
+    machine.refresh_from_db()
+    assert machine.paused_until == at(60)
 
 
 def test_an_operator_lifts_a_pause() -> None:
-    one = worker()
-    lifecycle.pause_after_env_error(one, "x" * 900, now=NOW)
-    lifecycle.resume(one)
-    one.refresh_from_db()
-    assert (one.state, one.paused_until, one.pause_reason, one.consecutive_env_errors) == (
+    machine = worker()
+    lifecycle.pause_after_env_error(machine, "x" * 900, now=NOW)
+    lifecycle.resume(machine)
+    machine.refresh_from_db()
+    assert (
+        machine.state,
+        machine.paused_until,
+        machine.pause_reason,
+        machine.consecutive_env_errors,
+    ) == (
         WorkerState.ACTIVE,
         None,
         "",
@@ -200,21 +209,21 @@ VERBS: dict[str, tuple[Callable[[Worker], object], set[str], str]] = {
 @pytest.mark.parametrize("state", WorkerState.values)
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_a_verb_moves_a_worker_as_its_row_says_or_not_at_all(verb: str, state: str) -> None:
-    one = worker(state=state)
+    machine = worker(state=state)
     move, sources, target = VERBS[verb]
     if state in sources:
-        move(one)
-        one.refresh_from_db()
-        assert one.state == (target or state)
+        move(machine)
+        machine.refresh_from_db()
+        assert machine.state == (target or state)
     else:
-        with pytest.raises(WrongWorkerState, match=one.name):
-            move(one)
-        one.refresh_from_db()
-        assert one.state == state
+        with pytest.raises(WrongWorkerState, match=machine.name):
+            move(machine)
+        machine.refresh_from_db()
+        assert machine.state == state
 
 
 def test_a_rotated_token_replaces_the_old_one() -> None:
-    one, old = worker_with_token()
-    new = lifecycle.rotate_token(one)
+    machine, old = worker_with_token()
+    new = lifecycle.rotate_token(machine)
     assert not Worker.objects.filter(token_hash=hash_token(old)).exists()
-    assert Worker.objects.get(token_hash=hash_token(new)) == one
+    assert Worker.objects.get(token_hash=hash_token(new)) == machine

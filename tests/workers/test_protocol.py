@@ -85,8 +85,8 @@ def test_a_line_without_one_of_its_keys_is_told_which(key: str) -> None:
     ids=str,
 )
 def test_what_breaks_the_contract_is_said(changes: dict[str, Any], problem: str) -> None:
-    (found,) = metrics_problems(SOUND | changes)
-    assert problem in found
+    (sentence,) = metrics_problems(SOUND | changes)
+    assert problem in sentence
 
 
 @pytest.mark.parametrize("line", [None, [], "text", 3])
@@ -130,10 +130,10 @@ def test_eight_bits_per_byte_is_guessing_among_256() -> None:
 
 
 def test_the_digest_depends_on_content_and_not_on_key_order() -> None:
-    one = {"a": 1, "b": {"c": [1, 2], "d": None}}
-    assert canonical_digest(one) == canonical_digest({"b": {"d": None, "c": [1, 2]}, "a": 1})
-    for other in ({"a": 1}, one | {"a": 1.5}, one | {"a": "1"}, one | {"b": {"c": [2, 1]}}):
-        assert canonical_digest(one) != canonical_digest(other)
+    body = {"a": 1, "b": {"c": [1, 2], "d": None}}
+    assert canonical_digest(body) == canonical_digest({"b": {"d": None, "c": [1, 2]}, "a": 1})
+    for changed in ({"a": 1}, body | {"a": 1.5}, body | {"a": "1"}, body | {"b": {"c": [2, 1]}}):
+        assert canonical_digest(body) != canonical_digest(changed)
 
 
 def test_the_digest_takes_any_text_and_refuses_what_is_no_json() -> None:

@@ -1,1 +1,1 @@
-"""How agents describe themselves: strict serializer fields, and the shapes made of them."""
+"""Strict serializer fields, and the serializers of what agents report about themselves."""

@@ -1,6 +1,6 @@
-"""Serializer fields that take JSON types as they are: no "5" for 5, no true for 1, no 1 for true.
+"""Serializer fields that accept exact JSON types only: "5" is no 5, and true is no 1.
 
-REST framework's own fields convert, and a converted value is a guess at what was meant.
+REST framework's own fields convert values, and a conversion guesses what the sender meant.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_BIGINT: Final = BigIntegerField.MAX_BIGINT
 
 
 class StrictIntegerField(serializers.IntegerField):
-    """A JSON whole number; a bool, a text or 5.0 is none."""
+    """Accepts a JSON whole number; rejects a bool, a text and 5.0."""
 
     def to_internal_value(self, data: Any) -> int:
         if type(data) is not int:
@@ -26,7 +26,7 @@ class StrictIntegerField(serializers.IntegerField):
 
 
 class StrictFloatField(serializers.FloatField):
-    """A finite JSON number; a bool or a text is none."""
+    """Accepts a finite JSON number; rejects a bool and a text."""
 
     def to_internal_value(self, data: Any) -> float:
         if type(data) not in {int, float} or not math.isfinite(data):
@@ -35,7 +35,7 @@ class StrictFloatField(serializers.FloatField):
 
 
 class StrictBooleanField(serializers.BooleanField):
-    """true or false; 1, "yes" and "on" are not."""
+    """Accepts true and false; rejects 1, "yes" and "on"."""
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -44,7 +44,7 @@ class StrictBooleanField(serializers.BooleanField):
 
 
 class StrictCharField(serializers.CharField):
-    """A JSON text; numbers are not."""
+    """Accepts a JSON text; rejects a number."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -53,7 +53,7 @@ class StrictCharField(serializers.CharField):
 
 
 class StrictUUIDField(serializers.UUIDField):
-    """A UUID as text; a number is none."""
+    """Accepts a UUID as text; rejects a number."""
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):
@@ -62,7 +62,7 @@ class StrictUUIDField(serializers.UUIDField):
 
 
 class StrictChoiceField(serializers.ChoiceField):
-    """One of the texts given; a number that reads like one is not."""
+    """Accepts one of the given texts; rejects a number that reads like one of them."""
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):
@@ -71,7 +71,7 @@ class StrictChoiceField(serializers.ChoiceField):
 
 
 class BoundedListField(serializers.ListField):
-    """A list whose length is judged before its items are: a million of them cost nothing."""
+    """A list whose length is checked before its items, so that a million items cost nothing."""
 
     def to_internal_value(self, data: Any) -> list[Any]:
         if not isinstance(data, list):
@@ -82,7 +82,7 @@ class BoundedListField(serializers.ListField):
 
 
 class JSONObjectField(serializers.JSONField):
-    """A JSON object of at most `max_bytes`, kept as it is."""
+    """Accepts a JSON object of at most `max_bytes` bytes, without converting it."""
 
     default_error_messages: ClassVar = {
         "not_object": "Must be a JSON object.",

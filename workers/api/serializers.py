@@ -1,4 +1,4 @@
-"""The shapes of what agents say about themselves, as in `workers.protocol`."""
+"""Serializers of what agents report about themselves, as in `workers.protocol`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _texts(max_texts: int, max_length: int) -> BoundedListField:
 
 
 class HardwareSerializer(serializers.Serializer[dict[str, Any]]):
-    """`protocol.Hardware`: every key optional, keys of newer agents passed over."""
+    """`protocol.Hardware`: every key is optional, and unknown keys of newer agents are ignored."""
 
     platform = _text(300)
     python_version = _text(100)
@@ -55,16 +55,16 @@ class EnrolReplySerializer(serializers.Serializer[dict[str, Any]]):
 
     worker_id = serializers.IntegerField()
     name = serializers.CharField()
-    token = serializers.CharField(help_text="Shown this once; the server keeps only its hash.")
+    token = serializers.CharField(help_text="Shown only once; the server stores only its hash.")
 
 
 class WorkerSerializer(serializers.ModelSerializer[Worker]):
-    """What the server knows of the worker that asks."""
+    """What the server knows about the worker that sends the request."""
 
     worker_id = serializers.IntegerField(source="pk")
     state = serializers.ChoiceField(choices=WorkerState.choices)
     isolation = serializers.ChoiceField(
-        choices=ISOLATION_CHOICES, allow_blank=True, help_text="Empty until the agent has said."
+        choices=ISOLATION_CHOICES, allow_blank=True, help_text="Empty until the agent reports it."
     )
     hardware = HardwareSerializer()
 
@@ -87,4 +87,4 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
 class TokenReplySerializer(serializers.Serializer[dict[str, Any]]):
     """`protocol.TokenReply`."""
 
-    token = serializers.CharField(help_text="Shown this once; the old one opens nothing more.")
+    token = serializers.CharField(help_text="Shown only once; the old token no longer works.")

@@ -19,9 +19,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--name", default="", help="of the worker (default: the machine's own name)")
-        add("--server", default="http://127.0.0.1:8000", help="address that the machine can reach")
-        add("--direct", action="store_true", help="make worker and token now; needs --name")
+        add("--name", default="", help="the worker's name (default: the machine's host name)")
+        add(
+            "--server",
+            default="http://127.0.0.1:8000",
+            help="the server's address as the machine reaches it",
+        )
+        add("--direct", action="store_true", help="make the worker and its token now; needs --name")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         name, server, now = options["name"], options["server"], timezone.now()
@@ -31,10 +35,10 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if not options["direct"]:
             _, secret = steering.invite(None, now=now, label=name)
-            named = f" --name {name}" if name else ""
+            name_option = f" --name {name}" if name else ""
             hours = settings.XEENET["ENROLMENT_TOKEN_HOURS"]
             self.stdout.write(f"On the new machine, once, within {hours:g} hours:\n")
-            arguments = f"--server {server} --enrol {secret}{named}"
+            arguments = f"--server {server} --enrol {secret}{name_option}"
             self.stdout.write(f"  xeenet-worker {arguments}")
             self.stdout.write(f"\nIn a checkout:\n\n  python3 dev.py worker {arguments}")
             self.stdout.write("\nLater starts need neither server nor token.")

@@ -1,4 +1,4 @@
-"""Run a worker agent on the server's own machine, enrolled without a token by hand."""
+"""Run a worker agent on the server's own machine; it is enrolled automatically."""
 
 from __future__ import annotations
 
@@ -21,14 +21,18 @@ class Command(BaseCommand):
 
     help = (
         "Run the agent (the same as xeenet-worker) against the server on this machine. The first "
-        "start enrols it; what follows -- goes to the agent."
+        "start enrols it. Arguments after -- are passed to the agent."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
         add("--server", default="http://127.0.0.1:8000")
-        add("--name", default=socket.gethostname(), help="of the worker (default: the host name)")
-        add("agent_arguments", nargs=REMAINDER, help="-- and options of xeenet-worker")
+        add(
+            "--name",
+            default=socket.gethostname(),
+            help="the worker's name (default: the host name)",
+        )
+        add("agent_arguments", nargs=REMAINDER, help="-- followed by options of xeenet-worker")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         name = options["name"]

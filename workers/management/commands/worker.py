@@ -1,4 +1,4 @@
-"""What the API does with workers and invitations, on the command line."""
+"""List and change workers and invitations on the command line, as the API does."""
 
 from __future__ import annotations
 
@@ -17,27 +17,29 @@ class Command(BaseCommand):
     """`manage.py worker VERB`."""
 
     help = (
-        "List workers, drain, resume, disable one or give it a new token; list and withdraw "
-        "invitations. Made by enroll_worker."
+        "List workers; drain, resume or disable a worker, or replace its token; list and withdraw "
+        "invitations. New invitations are made by enroll_worker."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        one = verbs.add_parser("list", help="the fleet, by name")
-        one.add_argument("--state", choices=WorkerState.values)
-        one.add_argument("--search", default="", metavar="TEXT", help="a part of the name")
+        list_parser = verbs.add_parser("list", help="list the fleet by name")
+        list_parser.add_argument("--state", choices=WorkerState.values)
+        list_parser.add_argument("--search", default="", metavar="TEXT", help="part of the name")
         for verb, text in (
-            ("show", "what it is and what became of its attempts"),
-            ("attempts", "everything it ran, as CSV, the oldest first"),
-            ("drain", "let it finish what it holds and claim nothing new"),
-            ("resume", "let it claim again"),
-            ("disable", "shut it out from its next request on"),
-            ("rotate-token", "replace its token; the new one is shown once"),
+            ("show", "print a worker with its hardware and its recent attempts"),
+            ("attempts", "print all its attempts as CSV, oldest first"),
+            ("drain", "let it finish the tasks it holds and claim no new ones"),
+            ("resume", "let it claim tasks again"),
+            ("disable", "reject its token from its next request on"),
+            ("rotate-token", "replace its token; the new one is shown only once"),
         ):
-            verbs.add_parser(verb, help=text).add_argument("worker", help="its name")
-        verbs.add_parser("invitations", help="all of them, the last made first")
-        one = verbs.add_parser("withdraw", help="delete an invitation that nobody has used")
-        one.add_argument("invitation", type=int, help="its number, from invitations")
+            verbs.add_parser(verb, help=text).add_argument("worker", help="the worker's name")
+        verbs.add_parser("invitations", help="list all invitations, newest first")
+        withdraw_parser = verbs.add_parser("withdraw", help="delete an unused invitation")
+        withdraw_parser.add_argument(
+            "invitation", type=int, help="its number, as the list of invitations shows it"
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
@@ -46,25 +48,25 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def list(self, options: dict[str, Any]) -> None:
-        """Print a line for each."""
-        found = Worker.objects.filter(name__icontains=options["search"])
-        workers = found.select_related("person").order_by("name")
+        """Print a line for each worker."""
+        matches = Worker.objects.filter(name__icontains=options["search"])
+        workers = matches.select_related("person").order_by("name")
         if options["state"]:
             workers = workers.filter(state=options["state"])
         for row in fleet.fleet_rows(list(workers), now=timezone.now()):
-            self._say(row)
+            self._print_row(row)
 
     def show(self, options: dict[str, Any]) -> None:
         """Print a worker with its hardware."""
-        worker = _found(options["worker"])
+        worker = _find_worker(options["worker"])
         [row] = fleet.fleet_rows([worker], now=timezone.now())
-        self._say(row)
+        self._print_row(row)
         for name, value in worker.hardware.items():
             self.stdout.write(f"  {plain(name)}: {plain(value)}")
 
     def attempts(self, options: dict[str, Any]) -> None:
-        """Print what its page sends as a file."""
-        for line in fleet.attempts_csv(_found(options["worker"])):
+        """Print the same CSV that the worker's page sends as a file."""
+        for line in fleet.attempts_csv(_find_worker(options["worker"])):
             self.stdout.write(line, ending="")
 
     def drain(self, options: dict[str, Any]) -> None:
@@ -80,25 +82,25 @@ class Command(BaseCommand):
         self._change(steering.disable, options)
 
     def rotate_token(self, options: dict[str, Any]) -> None:
-        """A new token; the old one opens nothing."""
-        secret = steering.rotate_token(None, _found(options["worker"]), now=timezone.now())
-        self.stderr.write("Its new token, shown this once; the old one opens nothing any more:")
+        """Print a new token; the old one is rejected."""
+        secret = steering.rotate_token(None, _find_worker(options["worker"]), now=timezone.now())
+        self.stderr.write("The new token, shown only once; the old one no longer works:")
         self.stdout.write(secret)
 
     def invitations(self, _options: dict[str, Any]) -> None:
-        """Print a line for each."""
+        """Print a line for each invitation."""
         now = timezone.now()
-        for one in steering.invitations(None):
-            if one.used_at is not None:
-                state = f"used by {plain(one.worker)}"
+        for invitation in steering.invitations(None):
+            if invitation.used_at is not None:
+                state = f"used by {plain(invitation.worker)}"
             else:
-                state = "expired" if one.expires_at <= now else "open"
-            label = f" ({plain(one.label)})" if one.label else ""
-            until = f"until {one.expires_at:%Y-%m-%d %H:%M}"
-            self.stdout.write(f"{one.pk:6}{label}  {state}, {until}")
+                state = "expired" if invitation.expires_at <= now else "open"
+            label = f" ({plain(invitation.label)})" if invitation.label else ""
+            until = f"until {invitation.expires_at:%Y-%m-%d %H:%M}"
+            self.stdout.write(f"{invitation.pk:6}{label}  {state}, {until}")
 
     def withdraw(self, options: dict[str, Any]) -> None:
-        """Make an unused invitation worthless."""
+        """Delete an unused invitation, so that nobody can join with it."""
         number = options["invitation"]
         invitation = EnrolmentToken.objects.filter(pk=number).first()
         if invitation is None:
@@ -107,25 +109,25 @@ class Command(BaseCommand):
         self.stdout.write(f"Invitation {number} is withdrawn.")
 
     def _change(self, verb: Any, options: dict[str, Any]) -> None:
-        worker = _found(options["worker"])
+        worker = _find_worker(options["worker"])
         verb(None, worker, now=timezone.now())
         worker.refresh_from_db()
         self.stdout.write(f"Worker {plain(worker.name)} is {worker.state}.")
 
-    def _say(self, row: fleet.FleetRow) -> None:
+    def _print_row(self, row: fleet.FleetRow) -> None:
         worker = row.worker
         presence = "online" if row.is_online else "offline"
-        what = plain(worker.device) or "no torch"
+        machine = plain(worker.device) or "no torch"
         if worker.is_program:
-            what = f"program of {plain(worker.program_of)}"
+            machine = f"program of {plain(worker.program_of)}"
         self.stdout.write(
             f"{worker.pk:6}  {plain(worker.name)}  {worker.state}, {presence}, "
-            f"{what}: {row.attempts} attempts within a day, "
+            f"{machine}: {row.attempts} attempts within a day, "
             f"{row.failed} failed"
         )
 
 
-def _found(name: str) -> Worker:
+def _find_worker(name: str) -> Worker:
     worker = Worker.objects.filter(name=name).first()
     if worker is None:
         raise CommandError(f"There is no worker named {name!r}; see: manage.py worker list")
