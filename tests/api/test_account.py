@@ -1,4 +1,4 @@
-"""account, tokens and the audit log over the API."""
+"""/account, /account/tokens and /audit: the own account, its tokens and the audit log."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_new_token_is_shown_once_and_opens_the_api_as_its_owner() -> None:
     assert answer.headers["Cache-Control"] == "no-store"
     assert bearer(secret).get("/api/v1/account").json()["username"] == user.username
     listed = client.get(TOKENS)
-    assert [one["name"] for one in listed.json()["results"]] == ["notebook"]
+    assert [token["name"] for token in listed.json()["results"]] == ["notebook"]
     assert secret not in listed.content.decode()
     assert AuditEntry.objects.get().verb == "create_token"
 
@@ -62,13 +62,13 @@ def test_a_token_makes_no_further_token_that_would_outlive_it() -> None:
 
 def test_a_viewers_token_may_no_more_than_the_viewer() -> None:
     client, _ = signed_in_client(factories.user(role=roles.VIEWER))
-    made = bearer(client.post(TOKENS, {"name": "more"}).json()["token"])
+    with_token = bearer(client.post(TOKENS, {"name": "more"}).json()["token"])
 
     spec = {"name": "x", "experiment": "train_char_lm", "task_count": 1, "time_budget_seconds": 9}
-    assert made.post("/api/v1/campaigns", spec).status_code == 403
-    assert made.post("/api/v1/campaigns/preview", spec).status_code == 403
-    assert made.get(AUDIT).status_code == 403
-    assert made.post("/api/v1/invitations", {}).status_code == 403
+    assert with_token.post("/api/v1/campaigns", spec).status_code == 403
+    assert with_token.post("/api/v1/campaigns/preview", spec).status_code == 403
+    assert with_token.get(AUDIT).status_code == 403
+    assert with_token.post("/api/v1/invitations", {}).status_code == 403
 
 
 @pytest.mark.parametrize("name", ["", " ", "n" * 101, 5, None])
@@ -96,17 +96,20 @@ def test_nobody_has_more_tokens_than_allowed() -> None:
 
 def test_a_revoked_token_opens_nothing_from_the_next_request_on() -> None:
     client, _ = signed_in_client()
-    made = client.post(TOKENS, {"name": "lost laptop"}).json()
+    token = client.post(TOKENS, {"name": "lost laptop"}).json()
 
-    assert client.delete(f"{TOKENS}/{made['id']}").status_code == 204
+    assert client.delete(f"{TOKENS}/{token['id']}").status_code == 204
 
-    assert bearer(made["token"]).get("/api/v1/account").status_code == 401
+    assert bearer(token["token"]).get("/api/v1/account").status_code == 401
     assert client.get("/api/v1/account").status_code == 200
 
 
 def acts(client: APIClient, **query: object) -> list[str]:
     reply = client.get(AUDIT, query).json()
-    return [f"{one['actor_name']} {one['verb']} {one['target_name']}" for one in reply["results"]]
+    return [
+        f"{entry['actor_name']} {entry['verb']} {entry['target_name']}"
+        for entry in reply["results"]
+    ]
 
 
 def test_operators_read_the_log_narrowed_by_person_verb_target_and_time() -> None:
@@ -156,10 +159,10 @@ def test_the_log_comes_in_pages_that_overlap_nowhere() -> None:
         for number in range(5)
     )
 
-    seen = []
+    verbs = []
     reply = operator.get(AUDIT, {"page_size": 2}).json()
     while reply:
-        seen += [one["verb"] for one in reply["results"]]
+        verbs += [entry["verb"] for entry in reply["results"]]
         reply = operator.get(reply["next"]).json() if reply["next"] else None
 
-    assert seen == [f"verb {number}" for number in (4, 3, 2, 1, 0)]
+    assert verbs == [f"verb {number}" for number in (4, 3, 2, 1, 0)]

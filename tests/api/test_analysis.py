@@ -35,30 +35,30 @@ def get(campaign: Campaign, panel: str = "", status: int = 200, **query: Any) ->
 def test_the_analysis_names_its_panels_devices_and_parameters() -> None:
     reply = get(campaign_with(2))
 
-    assert [one["key"] for one in reply["panels"]] == list(PANELS)
+    assert [panel["key"] for panel in reply["panels"]] == list(PANELS)
     assert (reply["devices"], reply["parameters"]) == (["cpu", "cuda"], ["lr", "d_model"])
-    for one in reply["panels"]:
-        assert APIClient().get(one["url"]).json()["key"] == one["key"]
+    for panel in reply["panels"]:
+        assert APIClient().get(panel["url"]).json()["key"] == panel["key"]
 
 
 def test_each_panel_tells_its_finding_and_the_rows_behind_it() -> None:
     campaign = campaign_with(24)
-    found = {panel: get(campaign, panel) for panel in PANELS}
+    replies = {panel: get(campaign, panel) for panel in PANELS}
 
-    for panel, reply in found.items():
+    for panel, reply in replies.items():
         assert reply["title"], panel
         assert all(len(row) == len(reply["columns"]) for row in reply["rows"]), panel
         assert bool(reply["rows"]) != bool(reply["empty"]), panel
     # Each level of a parameter with its runs, mean and error.
-    assert found["effects"]["columns"][:4] == ["parameter", "level or bin", "runs", "mean"]
-    levels = [row for row in found["effects"]["rows"] if row[0] == "d_model"]
+    assert replies["effects"]["columns"][:4] == ["parameter", "level or bin", "runs", "mean"]
+    levels = [row for row in replies["effects"]["rows"] if row[0] == "d_model"]
     assert [row[1] for row in levels] == ["64", "128", "256"]
     assert sum(row[2] for row in levels) == 24
-    # A panel is about the device and the parameters asked for.
+    # A panel covers the requested device and parameters only.
     assert len(get(campaign, "slice", x="d_model")["rows"]) == 24
     assert len(get(campaign, "slice", x="d_model", device="cuda")["rows"]) == 12
     contour = get(campaign, "contour", x="d_model", y="lr")
-    assert [one["chosen"] for one in contour["choices"]] == ["d_model", "lr"]
+    assert [choice["chosen"] for choice in contour["choices"]] == ["d_model", "lr"]
 
 
 def test_the_timeline_has_each_attempt_with_its_worker_and_times() -> None:

@@ -1,4 +1,4 @@
-"""campaigns/<id>/ask, and telling by the leases it gives: an outside optimiser at work."""
+"""campaigns/<id>/ask: an optimiser outside the server gets leases and reports their results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 POINT = {"lr": 0.0012, "d_model": 128}
 
 
-def asked(client: APIClient, campaign: Campaign, **body: Any) -> dict[str, Any]:
+def ask(client: APIClient, campaign: Campaign, **body: Any) -> dict[str, Any]:
     answer = client.post(f"/api/v1/campaigns/{campaign.pk}/ask", body)
     assert answer.status_code == 200, answer.json()
     reply: dict[str, Any] = answer.json()
@@ -33,10 +33,10 @@ def result_url(lease: dict[str, Any]) -> str:
 
 def test_what_waits_is_leased_to_the_person_in_the_shape_agents_get() -> None:
     client, owner = researcher_client(factories.user("ada"))
-    factories.active_campaign(2)  # somebody else's, and older
+    factories.active_campaign(2)  # older, and of another owner
     campaign = factories.active_campaign(3, owner=owner)
 
-    reply = asked(client, campaign, count=2)
+    reply = ask(client, campaign, count=2)
 
     first, second = reply["leases"]
     assert set(first) == set(Lease.__annotations__)
@@ -53,7 +53,7 @@ def test_a_point_of_ones_own_is_made_and_leased_at_once() -> None:
     client, owner = researcher_client()
     campaign = factories.active_campaign(2, owner=owner)
 
-    (lease,) = asked(client, campaign, params=POINT, seed=7)["leases"]
+    (lease,) = ask(client, campaign, params=POINT, seed=7)["leases"]
 
     task = campaign.tasks.get(pk=lease["task_id"])
     assert (task.params, task.seed, task.number, task.state) == (POINT, 7, 2, "leased")
@@ -65,14 +65,14 @@ def test_a_point_of_ones_own_is_made_and_leased_at_once() -> None:
 def test_the_result_is_recomputed_and_ranked_like_an_agents() -> None:
     client, owner = researcher_client()
     campaign = factories.active_campaign(1, owner=owner)
-    (lease,) = asked(client, campaign)["leases"]
+    (lease,) = ask(client, campaign)["leases"]
     body = dict(factories.completed(campaign.tasks.get(), 2.5))
 
-    told = client.put(result_url(lease), body)
+    answer = client.put(result_url(lease), body)
     again = client.put(result_url(lease), body)
 
-    assert (told.status_code, told.json()["verdict"]) == (200, "accepted")
-    assert again.json() == told.json()
+    assert (answer.status_code, answer.json()["verdict"]) == (200, "accepted")
+    assert again.json() == answer.json()
     result = campaign.results.get()
     assert (result.val_bpb, result.is_ranked) == (2.5, True)
 
@@ -80,28 +80,28 @@ def test_the_result_is_recomputed_and_ranked_like_an_agents() -> None:
 def test_a_value_that_does_not_follow_from_its_counters_is_refused() -> None:
     client, owner = researcher_client()
     campaign = factories.active_campaign(1, owner=owner)
-    (lease,) = asked(client, campaign)["leases"]
+    (lease,) = ask(client, campaign)["leases"]
     task = campaign.tasks.get()
     body = dict(factories.completed(task, 2.5)) | {
         "metrics": factories.metrics(task, 2.5) | {"val_bpb": 1.0}
     }
 
-    told = client.put(result_url(lease), body)
+    answer = client.put(result_url(lease), body)
 
-    assert (told.status_code, told.json()["verdict"]) == (422, "refused")
+    assert (answer.status_code, answer.json()["verdict"]) == (422, "refused")
     assert not campaign.results.exists()
 
 
 def test_a_failure_told_sends_the_task_back_to_be_tried_again() -> None:
     client, owner = researcher_client()
     campaign = factories.active_campaign(1, owner=owner)
-    (lease,) = asked(client, campaign)["leases"]
+    (lease,) = ask(client, campaign)["leases"]
 
-    told = client.put(
+    answer = client.put(
         result_url(lease), {"outcome": "failed", "failure_class": "oom", "message": "too large"}
     )
 
-    assert told.json()["verdict"] == "retry"
+    assert answer.json()["verdict"] == "retry"
     task = campaign.tasks.get()
     assert (task.state, task.failed_attempts) == ("pending", 1)
 
@@ -109,7 +109,7 @@ def test_a_failure_told_sends_the_task_back_to_be_tried_again() -> None:
 def test_the_heartbeat_renews_the_persons_leases_and_keeps_their_curve() -> None:
     client, owner = researcher_client()
     campaign = factories.active_campaign(1, owner=owner)
-    (lease,) = asked(client, campaign)["leases"]
+    (lease,) = ask(client, campaign)["leases"]
     before = campaign.tasks.get().lease_expires_at
     point = {"seq": 0, "elapsed_seconds": 1.0, "step": 10, "val_bpb": 4.0}
     leases = [{"lease_id": lease["lease_id"], "progress": [point]}]
@@ -117,7 +117,7 @@ def test_the_heartbeat_renews_the_persons_leases_and_keeps_their_curve() -> None
     answer = client.post("/api/v1/heartbeat", {"boot_id": str(uuid.uuid4()), "leases": leases})
 
     assert answer.status_code == 200, answer.json()
-    assert [one["answer"] for one in answer.json()["leases"]] == ["continue"]
+    assert [lease_answer["answer"] for lease_answer in answer.json()["leases"]] == ["continue"]
     after = campaign.tasks.get().lease_expires_at
     assert before is not None
     assert after is not None
@@ -128,7 +128,7 @@ def test_the_heartbeat_renews_the_persons_leases_and_keeps_their_curve() -> None
 def test_a_lease_can_be_given_back_unrun() -> None:
     client, owner = researcher_client()
     campaign = factories.active_campaign(1, owner=owner)
-    (lease,) = asked(client, campaign)["leases"]
+    (lease,) = ask(client, campaign)["leases"]
 
     answer = client.post(f"/api/v1/leases/{lease['lease_id']}/release", {})
 
@@ -141,10 +141,12 @@ def test_an_ask_repeated_brings_the_same_lease_and_makes_no_second_task() -> Non
     campaign = factories.active_campaign(1, owner=owner)
     claim_id = str(uuid.uuid4())
 
-    first = asked(client, campaign, claim_id=claim_id, params=POINT)
-    second = asked(client, campaign, claim_id=claim_id, params=POINT)
+    first = ask(client, campaign, claim_id=claim_id, params=POINT)
+    second = ask(client, campaign, claim_id=claim_id, params=POINT)
 
-    assert [x["lease_id"] for x in first["leases"]] == [x["lease_id"] for x in second["leases"]]
+    assert [lease["lease_id"] for lease in first["leases"]] == [
+        lease["lease_id"] for lease in second["leases"]
+    ]
     assert campaign.tasks.count() == 2
     assert AuditEntry.objects.filter(verb="enqueue").count() == 1
 
@@ -152,12 +154,12 @@ def test_an_ask_repeated_brings_the_same_lease_and_makes_no_second_task() -> Non
 def test_nobody_tells_for_another_persons_lease() -> None:
     client, owner = researcher_client()
     campaign = factories.active_campaign(2, owner=owner)
-    (lease,) = asked(client, campaign)["leases"]
-    other, _ = researcher_client(factories.user(is_staff=True))
-    asked(other, campaign)
+    (lease,) = ask(client, campaign)["leases"]
+    other_person, _ = researcher_client(factories.user(is_staff=True))
+    ask(other_person, campaign)
     body = dict(factories.completed(campaign.tasks.get(number=0)))
 
-    for stranger in (other, researcher_client()[0], agent_client()[0]):
+    for stranger in (other_person, researcher_client()[0], agent_client()[0]):
         assert stranger.put(result_url(lease), body).status_code == 404
     assert client.put(result_url(lease), body).status_code == 200
 
@@ -174,41 +176,43 @@ def test_only_who_may_change_the_campaign_asks() -> None:
 
 
 def test_the_identity_of_who_had_the_user_name_before_is_not_taken_over() -> None:
-    before = factories.user("ada")
-    theirs, _ = worker_lifecycle.identity_of(before, now=factories.NOW)
-    before.delete()
+    former_user = factories.user("ada")
+    former_identity, _ = worker_lifecycle.identity_of(former_user, now=factories.NOW)
+    former_user.delete()
     client, owner = researcher_client(factories.user("ada"))
     campaign = factories.active_campaign(1, owner=owner)
 
-    (lease,) = asked(client, campaign)["leases"]
+    (lease,) = ask(client, campaign)["leases"]
 
     holder = Attempt.objects.get(lease_id=lease["lease_id"]).worker
-    assert holder != theirs
+    assert holder != former_identity
     assert holder.name == f"ask:{owner.pk}:ada"
 
 
 def test_an_identity_that_an_operator_disabled_asks_and_tells_nothing() -> None:
     client, owner = researcher_client()
     campaign = factories.active_campaign(2, owner=owner)
-    (lease,) = asked(client, campaign)["leases"]
+    (lease,) = ask(client, campaign)["leases"]
     worker_lifecycle.disable(Worker.objects.get(person=owner))
 
-    ask = client.post(f"/api/v1/campaigns/{campaign.pk}/ask", {})
-    tell = client.put(result_url(lease), dict(factories.completed(campaign.tasks.get(number=0))))
+    ask_answer = client.post(f"/api/v1/campaigns/{campaign.pk}/ask", {})
+    tell_answer = client.put(
+        result_url(lease), dict(factories.completed(campaign.tasks.get(number=0)))
+    )
 
-    assert (ask.status_code, tell.status_code) == (403, 403)
+    assert (ask_answer.status_code, tell_answer.status_code) == (403, 403)
 
 
 def test_a_completed_campaign_says_that_nothing_waits_and_takes_a_new_point() -> None:
     client, owner = researcher_client()
     campaign = factories.completed_task(owner=owner).campaign
 
-    nothing = asked(client, campaign)
-    (lease,) = asked(client, campaign, params=POINT)["leases"]
+    empty = ask(client, campaign)
+    (lease,) = ask(client, campaign, params=POINT)["leases"]
 
-    assert nothing["leases"] == []
-    assert "completed" in nothing["reason"]
-    assert nothing["wait_seconds"] > 0
+    assert empty["leases"] == []
+    assert "completed" in empty["reason"]
+    assert empty["wait_seconds"] > 0
     campaign.refresh_from_db()
     assert (campaign.state, lease["task_number"]) == ("active", 1)
 
@@ -260,11 +264,11 @@ def test_an_ask_that_makes_no_sense_is_refused_at_its_field(
 def test_a_lease_nobody_renewed_goes_to_the_next_who_asks() -> None:
     client, owner = researcher_client()
     campaign = factories.active_campaign(1, owner=owner)
-    asked(client, campaign)
+    ask(client, campaign)
     campaign.tasks.update(lease_expires_at=factories.NOW)
 
-    other, _ = researcher_client(factories.user(is_staff=True))
-    (lease,) = asked(other, campaign)["leases"]
+    other_person, _ = researcher_client(factories.user(is_staff=True))
+    (lease,) = ask(other_person, campaign)["leases"]
 
     outcomes = Attempt.objects.order_by("number").values_list("outcome", flat=True)
     assert list(outcomes) == ["lost", "running"]

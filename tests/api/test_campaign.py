@@ -1,4 +1,4 @@
-"""campaigns/<id>: one campaign and its verbs."""
+"""campaigns/<id>: a campaign and its verbs."""
 
 from __future__ import annotations
 

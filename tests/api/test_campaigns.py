@@ -1,4 +1,4 @@
-"""campaigns: the list, and the description of a new one."""
+"""campaigns: the list of campaigns, and creating a campaign from its description."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_without_a_search_space_the_experiments_own_is_taken() -> None:
 
     reply = client.post(URL, spec(search_space=None)).json()
 
-    names = [one["name"] for one in reply["search_space"]["parameters"]]
+    names = [parameter["name"] for parameter in reply["search_space"]["parameters"]]
     assert names[:2] == ["lr", "d_model"]
 
 
@@ -128,23 +128,23 @@ def test_the_list_shows_the_newest_first_with_the_best_measured_value() -> None:
 
     reply = APIClient().get(URL).json()
 
-    assert [(one["id"], one["best_val_bpb"]) for one in reply["results"]] == [
+    assert [(campaign["id"], campaign["best_val_bpb"]) for campaign in reply["results"]] == [
         (newer.pk, None),
         (older.pk, 3.25),
     ]
 
 
 def test_the_list_can_be_narrowed_by_state_experiment_owner_and_name() -> None:
-    mine = factories.campaign(owner=factories.user("ada"), name="Warm-up length")
+    warm_up = factories.campaign(owner=factories.user("ada"), name="Warm-up length")
     factories.active_campaign(1, owner=factories.user("bob"), name="Depth")
 
     def names(**query: str) -> list[str]:
-        return [one["name"] for one in APIClient().get(URL, query).json()["results"]]
+        return [campaign["name"] for campaign in APIClient().get(URL, query).json()["results"]]
 
     assert names(state="active") == ["Depth"]
     assert names(owner="ada") == ["Warm-up length"]
     assert names(search="WARM") == ["Warm-up length"]
-    assert names(experiment="train_char_lm", state="draft") == [mine.name]
+    assert names(experiment="train_char_lm", state="draft") == [warm_up.name]
     assert names(experiment="another") == []
 
 
@@ -157,13 +157,13 @@ def test_a_filter_that_is_wrong_is_refused_by_field(query: dict[str, str]) -> No
 
 
 def pages(**query: Any) -> list[list[str]]:
-    """The names on each page, following `next` to the end."""
-    found = []
+    """The names on each page of the list, following `next` to the last page."""
+    names = []
     reply = APIClient().get(URL, {"page_size": 2} | query).json()
     while True:
-        found.append([one["name"] for one in reply["results"]])
+        names.append([campaign["name"] for campaign in reply["results"]])
         if reply["next"] is None:
-            return found
+            return names
         reply = APIClient().get(reply["next"]).json()
 
 
@@ -185,7 +185,7 @@ def test_the_list_is_sorted_by_any_column_of_the_page_and_no_campaign_is_passed_
 
     assert pages(sort="name") == [["a", "b"], ["c", "d"], ["e"]]
     assert pages(sort="-name") == [["e", "d"], ["c", "b"], ["a"]]
-    # The newest first among equals; what has no value comes last either way.
+    # Equal values: newest first. Campaigns without a value come last in either direction.
     assert pages(sort="best") == [["d", "c"], ["b", "e"], ["a"]]
     assert pages(sort="-best") == [["c", "b"], ["d", "e"], ["a"]]
     assert pages(sort="-owner") == [["e", "a"], ["c", "d"], ["b"]]
@@ -206,7 +206,7 @@ def test_a_cursor_made_up_by_hand_is_no_error_of_the_server(sort: str, position:
     assert answer.status_code in {200, 404}, answer.content
 
 
-def test_a_cursor_that_is_none_is_not_found() -> None:
+def test_an_unreadable_cursor_is_not_found() -> None:
     for cursor in ("x", "9" * 5000, "é", b64encode(b"p=x").decode()):
         answer = APIClient().get(URL, {"cursor": cursor})
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -45,12 +45,12 @@ def test_tasks_stand_side_by_side_with_params_values_and_curves() -> None:
 
     reply = compare(tasks=f"{first.pk},{second.pk}", x="steps")
 
-    told = [(one["letter"], one["id"], one["val_bpb"], one["behind"]) for one in reply["columns"]]
-    assert told == [("A", first.pk, 2.5, 0.5), ("B", second.pk, 2.0, 0.0)]
-    params = {one["name"]: one for one in reply["params"]}
+    columns = [(c["letter"], c["id"], c["val_bpb"], c["behind"]) for c in reply["columns"]]
+    assert columns == [("A", first.pk, 2.5, 0.5), ("B", second.pk, 2.0, 0.0)]
+    params = {row["name"]: row for row in reply["params"]}
     assert params["lr"]["values"] == [first.params["lr"], second.params["lr"]]
     assert params["lr"]["differs"] is True
-    seed = next(one for one in reply["conditions"] if one["name"] == "seed")
+    seed = next(row for row in reply["conditions"] if row["name"] == "seed")
     assert (seed["values"], seed["differs"]) == (["42", "7"], True)
     a, b = reply["curves"]
     assert (a["x"], a["y"], a["end"]) == ([0, 10, 20], [3.5, 3.3, 3.1], [100, 2.5])
@@ -62,11 +62,11 @@ def test_values_come_with_their_spread_over_seeds() -> None:
     task = factories.completed_task(3.0)
     again = lifecycle.enqueue(task.campaign, task.params, now=factories.at(1))
     factories.finish(factories.claim_one(factories.worker(), now=factories.at(1)), 3.2)
-    other = factories.completed_task(2.0)
+    single_seed = factories.completed_task(2.0)
 
-    reply = compare(tasks=f"{task.pk},{again.pk},{other.pk}")
+    reply = compare(tasks=f"{task.pk},{again.pk},{single_seed.pk}")
 
-    spreads = [one["spread"] for one in reply["columns"]]
+    spreads = [column["spread"] for column in reply["columns"]]
     assert spreads[0] == spreads[1]
     assert spreads[0]["values"] == [3.0, 3.2]
     assert spreads[0]["mean"] == pytest.approx(3.1)
@@ -78,14 +78,14 @@ def test_campaigns_are_compared_by_their_best_so_far() -> None:
 
     reply = compare(campaigns=f"{first.pk}, {second.pk}")
 
-    told = [(one["name"], one["val_bpb"], one["measured"]) for one in reply["columns"]]
-    assert told == [(first.name, 2.5, 3), (second.name, 2.9, 1)]
+    columns = [(c["name"], c["val_bpb"], c["measured"]) for c in reply["columns"]]
+    assert columns == [(first.name, 2.5, 3), (second.name, 2.9, 1)]
     assert reply["x"] == "results"
     a, b = reply["curves"]
-    # The last value once more: a curve reaches the newest result.
+    # The last value is repeated, so that the curve reaches the newest result.
     assert (a["x"], a["y"], a["end"]) == ([1, 2, 3], [3.0, 2.5, 2.5], None)
     assert (b["x"], b["y"]) == ([1, 1], [2.9, 2.9])
-    assert {one["name"] for one in reply["spaces"]} == {"lr", "d_model"}
+    assert {row["name"] for row in reply["spaces"]} == {"lr", "d_model"}
 
 
 def test_what_has_no_value_is_shown_and_leads_nobody() -> None:
@@ -130,7 +130,7 @@ def test_the_queries_do_not_grow_with_the_columns() -> None:
 
     def queries(count: int) -> int:
         with CaptureQueriesContext(connection) as captured:
-            compare(tasks=",".join(str(one.pk) for one in tasks[:count]))
+            compare(tasks=",".join(str(task.pk) for task in tasks[:count]))
         return len(captured)
 
     assert queries(2) == queries(5)

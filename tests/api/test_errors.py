@@ -1,4 +1,4 @@
-"""Errors of the API: JSON with a code and a sentence, everywhere and for everything."""
+"""Errors of the API: every error on every path is JSON with a code and a sentence."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_every_refusal_of_the_verbs_has_an_answer_with_a_sentence() -> None:
 
 def _leaves(kind: type[Exception]) -> list[type[Exception]]:
     below = kind.__subclasses__()
-    return [leaf for one in below for leaf in _leaves(one)] if below else [kind]
+    return [leaf for subclass in below for leaf in _leaves(subclass)] if below else [kind]
 
 
 @pytest.mark.parametrize(

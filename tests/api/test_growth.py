@@ -1,4 +1,4 @@
-"""campaigns/<id>/add-tasks and raise-attempts: a launched campaign gets more."""
+"""campaigns/<id>/add-tasks and raise-attempts: more tasks and tries for a launched campaign."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hostile bodies against every endpoint that takes one: refused, never a 5xx, nothing stored."""
+"""Hostile bodies for every endpoint with a body: refused, never a 5xx, nothing stored."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ STORED: tuple[type[Model], ...] = (
     Webhook,
     Worker,
 )
-# That a caller came is noted whatever it brought.
-SEEN = {"last_seen_at", "last_used_at"}
-# What stands in for each value of a body that is fine otherwise.
+# Every authenticated request updates these fields, also when its body is refused.
+PRESENCE_FIELDS = {"last_seen_at", "last_used_at"}
+# Each of these replaces each value of a valid body.
 HOSTILE_VALUES: tuple[Any, ...] = (
     None,
     True,
@@ -62,7 +62,7 @@ HOSTILE_VALUES: tuple[Any, ...] = (
     "\u202e<script>{{ 1 }}{% x %}'; DROP TABLE--\x1b[31m",
 )
 
-# What a careless client sends instead of application/json, with a body that fits it.
+# Content types that a careless client sends, each with a body of its type.
 WRONG_TYPES: dict[str, bytes] = {
     "text/plain": b'{"name": "n"}',
     "application/x-www-form-urlencoded": b"name=n",
@@ -158,10 +158,10 @@ def cancel() -> tuple[APIClient, str, str, dict[str, Any]]:
 
 def preview() -> tuple[APIClient, str, str, dict[str, Any]]:
     client, method, url, body = create()
-    # What differs from creating: samples and a forecast are computed.
+    # Unlike creation, a preview computes samples and a forecast: keep its space small.
     body["search_space"] = {"parameters": body["search_space"]["parameters"][:1]}
-    kept = ("name", "experiment", "task_count", "time_budget_seconds", "search_space")
-    return client, method, f"{url}/preview", {name: body[name] for name in kept}
+    names = ("name", "experiment", "task_count", "time_budget_seconds", "search_space")
+    return client, method, f"{url}/preview", {name: body[name] for name in names}
 
 
 def clone() -> tuple[APIClient, str, str, dict[str, Any]]:
@@ -217,8 +217,8 @@ def create_webhook() -> tuple[APIClient, str, str, dict[str, Any]]:
 
 def edit_webhook() -> tuple[APIClient, str, str, dict[str, Any]]:
     client, _, url, body = create_webhook()
-    made = client.post(url, body).json()
-    return client, "patch", f"{url}/{made['id']}", body
+    webhook = client.post(url, body).json()
+    return client, "patch", f"{url}/{webhook['id']}", body
 
 
 def create_token() -> tuple[APIClient, str, str, dict[str, Any]]:
@@ -256,17 +256,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 
 def stored() -> list[Any]:
-    """Every row that a body could make or change."""
+    """Every row that a body could create or change."""
     rows: list[Any] = []
     for model in STORED:
-        fields = [f.name for f in model._meta.fields if f.name not in SEEN]
+        fields = [f.name for f in model._meta.fields if f.name not in PRESENCE_FIELDS]
         rows.append(list(model._default_manager.order_by("pk").values(*fields)))
     return rows
 
 
 @pytest.fixture(autouse=True)
 def _without_a_log() -> Iterator[None]:
-    """A line for each of some thousand refusals costs as much as the refusals."""
+    """Do not log: a line for each of thousands of refusals costs as much as the refusals."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
@@ -281,11 +281,11 @@ def test_every_operation_that_takes_a_body_is_among_the_endpoints() -> None:
         if "requestBody" in operation
     }
 
-    sent = set()
+    tested = set()
     for endpoint in ENDPOINTS:
         _, method, url, _ = endpoint()
-        sent.add((method, _without_numbers(url)))
-    assert sent == taken
+        tested.add((method, _without_numbers(url)))
+    assert tested == taken
 
 
 def _without_numbers(path: str) -> str:
@@ -312,7 +312,7 @@ def test_a_hostile_body_is_refused_and_nothing_is_stored(endpoint: Endpoint) -> 
 def test_no_hostile_body_costs_much_of_the_processor() -> None:
     client, method, url, _ = heartbeat()
     for name, (body, _) in HOSTILE_BODIES.items():
-        # The best of three: of the processor's time, too, a full machine makes more.
+        # The fastest of three, because on a loaded machine even CPU time grows.
         spent = []
         for _ in range(3):
             started_at = time.thread_time()
@@ -329,26 +329,26 @@ def test_no_value_anywhere_in_a_good_body_makes_the_server_fail(endpoint: Endpoi
         for value in HOSTILE_VALUES:
             body = json.loads(json.dumps(good))
             replace(body, path, value)
-            # Undone each time: the first body that is taken must not answer for the others.
+            # Roll back each time, so that an accepted body does not change the next answer.
             savepoint = transaction.savepoint()
             answer = getattr(client, method)(url, body)
             transaction.savepoint_rollback(savepoint)
 
-            where = f"{'.'.join(map(str, path))} = {str(value)[:30]!r}"
-            assert answer.status_code < 500, where
+            changed = f"{'.'.join(map(str, path))} = {str(value)[:30]!r}"
+            assert answer.status_code < 500, changed
             if answer.status_code >= 400:
-                assert answer.json()["message"], where
+                assert answer.json()["message"], changed
 
 
 def paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where a value stands in a body, at every depth."""
+    """The path of every value in a body, at every depth."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
-    found = []
+    all_paths = []
     for key, inner in items:
-        found.append((*above, key))
+        all_paths.append((*above, key))
         if isinstance(inner, dict | list):
-            found.extend(paths(inner, (*above, key)))
-    return found
+            all_paths.extend(paths(inner, (*above, key)))
+    return all_paths
 
 
 def replace(body: Any, path: tuple[Any, ...], value: Any) -> None:
@@ -357,7 +357,7 @@ def replace(body: Any, path: tuple[Any, ...], value: Any) -> None:
     body[path[-1]] = value
 
 
-# What may stand in an address: each is looked for in turn in every query of the API.
+# Each is sent as the value of every query parameter of the API.
 HOSTILE_QUERIES: tuple[str, ...] = (
     "\0",
     "1e999999999",
@@ -369,7 +369,7 @@ HOSTILE_CURSORS: tuple[str, ...] = (
     "é",
     "cD14",  # its position is "x"
     "cD0lMDA=",  # … a NUL
-    "bz05OTk5OTk5OTk5OTk5OTk5OTk5OTk5",  # so many rows to pass over
+    "bz05OTk5OTk5OTk5OTk5OTk5OTk5OTk5",  # … an offset of twenty-one digits
 )
 
 
@@ -378,22 +378,22 @@ def test_no_query_of_the_api_makes_the_server_fail() -> None:
     task = factories.completed_task(3.0, owner=owner)
     numbers = {"campaigns": task.campaign_id, "tasks": task.pk, "workers": 1, "webhooks": 1}
     document = SchemaGenerator().get_schema(request=None, public=True)
-    asked = 0
+    requests = 0
     for template, operations in document["paths"].items():
         names = [
-            one["name"]
-            for one in operations.get("get", {}).get("parameters", [])
-            if one["in"] == "query"
+            parameter["name"]
+            for parameter in operations.get("get", {}).get("parameters", [])
+            if parameter["in"] == "query"
         ]
         word = template.removeprefix(f"{API_PREFIX}").split("/")[0]
         path = template.replace("{id}", str(numbers.get(word, 1))).replace("{key}", "slice")
         for name in names:
             for value in HOSTILE_CURSORS if name == "cursor" else HOSTILE_QUERIES:
-                # Undone each time: an error of the database must not answer for the others.
+                # Roll back each time: after a database error every further query would fail.
                 savepoint = transaction.savepoint()
                 answer = client.get(path, {name: value})
                 transaction.savepoint_rollback(savepoint)
-                asked += 1
+                requests += 1
                 assert answer.status_code < 500, f"{path}?{name}={value[:40]!r}"
 
-    assert asked > 300
+    assert requests > 300

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.db.models import F
 from django_q.models import OrmQ
 from rest_framework.test import APIClient
@@ -16,11 +15,6 @@ from campaigns.models import Campaign
 from tests import factories
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def empty_cache() -> None:
-    cache.clear()
 
 
 def campaign_with(results: int) -> Campaign:

@@ -1,4 +1,4 @@
-"""invitations and workers' new tokens: how operators let machines in over the API."""
+"""invitations and workers/<id>/token: how operators admit machines over the API."""
 
 from __future__ import annotations
 
@@ -39,37 +39,37 @@ def test_an_invitation_is_shown_once_with_the_command_and_lets_one_machine_in(
     assert secret not in operator.get(URL).content.decode()
 
 
-def test_one_that_is_withdrawn_lets_nobody_in(operator: APIClient) -> None:
-    made = operator.post(URL, {}).json()
+def test_a_withdrawn_invitation_lets_nobody_in(operator: APIClient) -> None:
+    created = operator.post(URL, {}).json()
 
-    assert operator.delete(f"{URL}/{made['id']}").status_code == 204
+    assert operator.delete(f"{URL}/{created['id']}").status_code == 204
 
-    enrol = {"enrolment_token": made["enrolment_token"]}
+    enrol = {"enrolment_token": created["enrolment_token"]}
     assert APIClient().post("/api/v1/workers/enrol", enrol).status_code == 403
-    assert operator.delete(f"{URL}/{made['id']}").status_code == 404
+    assert operator.delete(f"{URL}/{created['id']}").status_code == 404
     assert list(AuditEntry.objects.order_by("pk").values_list("verb", flat=True)) == [
         "invite",
         "withdraw",
     ]
 
 
-def test_one_that_was_used_stays(operator: APIClient) -> None:
-    made = operator.post(URL, {}).json()
-    lifecycle.enrol(made["enrolment_token"], now=EnrolmentToken.objects.get().created_at)
+def test_a_used_invitation_stays(operator: APIClient) -> None:
+    created = operator.post(URL, {}).json()
+    lifecycle.enrol(created["enrolment_token"], now=EnrolmentToken.objects.get().created_at)
 
-    answer = operator.delete(f"{URL}/{made['id']}")
+    answer = operator.delete(f"{URL}/{created['id']}")
 
     assert (answer.status_code, answer.json()["code"]) == (409, "wrong_state")
     assert "disable the worker instead" in answer.json()["message"]
     assert EnrolmentToken.objects.count() == 1
 
 
-def test_the_list_is_narrowed_to_those_that_wait(operator: APIClient) -> None:
+def test_the_list_is_narrowed_to_open_invitations(operator: APIClient) -> None:
     factories.worker("joined")
     operator.post(URL, {"label": "open"})
 
     def labels(used: str) -> list[str]:
-        return [one["label"] for one in operator.get(URL, {"used": used}).json()["results"]]
+        return [row["label"] for row in operator.get(URL, {"used": used}).json()["results"]]
 
     assert labels("false") == ["open"]
     assert labels("true") == ["joined"]

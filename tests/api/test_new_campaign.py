@@ -1,4 +1,4 @@
-"""catalog, search-spaces/read, campaigns/preview and clone: what comes before a campaign runs."""
+"""catalog, search-spaces/read, campaigns/preview and clone: preparing a campaign."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_catalog_names_what_a_campaign_can_be_made_of(settings: Any, tmp_pat
 
     reply = APIClient().get("/api/v1/catalog").json()
 
-    experiment = next(one for one in reply["experiments"] if one["name"] == "train_char_lm")
+    experiment = next(entry for entry in reply["experiments"] if entry["name"] == "train_char_lm")
     assert experiment["datasets"][0] == "tinyshakespeare"
     assert len(experiment["code_sha256"]) == 64
     assert experiment["default_search_space"]["parameters"][0]["name"] == "lr"
@@ -70,11 +70,11 @@ def test_a_sweep_is_read_and_a_campaign_made_of_it() -> None:
 
     assert reply["suggested"] == {"name": "learning rates", "sampler": "grid", "task_count": 12}
     assert any("early_terminate" in note for note in reply["notes"])
-    names = [one["name"] for one in reply["search_space"]["parameters"]]
+    names = [parameter["name"] for parameter in reply["search_space"]["parameters"]]
     assert names == ["lr", "d_model"]
     spec = SPEC | {"search_space": reply["search_space"]}
-    made = client.post("/api/v1/campaigns", spec).json()
-    assert made["search_space"] == reply["search_space"]
+    campaign = client.post("/api/v1/campaigns", spec).json()
+    assert campaign["search_space"] == reply["search_space"]
 
 
 def test_an_exported_space_is_read_back_as_it_was() -> None:
@@ -125,7 +125,7 @@ def test_the_preview_tells_size_first_configs_what_is_rejected_and_the_cost() ->
     assert reply["configs"][0] == {"seed": 7, "params": {"d_model": 64, "n_heads": 1}}
     assert reply["forecast"]["workers"] == 1
     assert reply["forecast"]["duration_seconds"] == reply["forecast"]["compute_seconds"] == 40
-    assert any("first part of a grid of 8 points" in one for one in reply["warnings"])
+    assert any("first part of a grid of 8 points" in warning for warning in reply["warnings"])
     assert not Campaign.objects.exists()
 
 
@@ -133,11 +133,11 @@ def test_the_previewed_configs_are_those_that_run() -> None:
     client, _ = researcher_client()
 
     previewed = client.post("/api/v1/campaigns/preview", SPEC).json()["configs"]
-    made = client.post("/api/v1/campaigns", SPEC).json()
-    client.post(f"/api/v1/campaigns/{made['id']}/launch")
+    campaign = client.post("/api/v1/campaigns", SPEC).json()
+    client.post(f"/api/v1/campaigns/{campaign['id']}/launch")
 
-    tasks = client.get(f"/api/v1/campaigns/{made['id']}/tasks").json()["results"]
-    assert [{"seed": one["seed"], "params": one["params"]} for one in tasks] == previewed
+    tasks = client.get(f"/api/v1/campaigns/{campaign['id']}/tasks").json()["results"]
+    assert [{"seed": task["seed"], "params": task["params"]} for task in tasks] == previewed
 
 
 @pytest.mark.parametrize("path", ["campaigns/preview", "campaigns"])

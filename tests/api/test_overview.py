@@ -1,4 +1,4 @@
-"""overview, and a campaign's workers and log over the API."""
+"""overview, campaigns/<id>/workers and campaigns/<id>/log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def test_the_overview_tells_figures_concerns_and_champions() -> None:
     reply = APIClient().get("/api/v1/overview").json()
 
     assert reply["figures"]["waiting"] == 2
-    assert any("2 tasks wait and no worker is online" in one["text"] for one in reply["concerns"])
+    assert any(
+        "2 tasks wait and no worker is online" in concern["text"] for concern in reply["concerns"]
+    )
     (champion,) = reply["champions"]
     assert (champion["campaign"], champion["val_bpb"]) == ("Depth", 2.75)
     assert champion["params"] == task.params
@@ -67,9 +69,9 @@ def test_the_log_tells_who_did_what_and_goes_on_where_a_page_ends() -> None:
     address = f"/api/v1/campaigns/{campaign}/log"
 
     first = client.get(address).json()
-    rest = client.get(first["next"]).json()
+    second = client.get(first["next"]).json()
 
-    newest, oldest = first["results"][0], rest["results"][-1]
+    newest, oldest = first["results"][0], second["results"][-1]
     assert len(first["results"]) == 100
     assert (newest["who"], newest["what"], newest["task_number"]) == (
         owner.username,
@@ -77,5 +79,5 @@ def test_the_log_tells_who_did_what_and_goes_on_where_a_page_ends() -> None:
         1,
     )
     assert oldest["what"] == "created the campaign"
-    assert rest["next"] is None
+    assert second["next"] is None
     assert client.get(address, {"before": "yesterday"}).status_code == 400

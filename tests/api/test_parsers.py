@@ -1,4 +1,4 @@
-"""The strict JSON parser: what every database and number type can hold passes, nothing else."""
+"""The strict JSON parser accepts only values that both databases and their types can hold."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from campaigns.api.parsers import (
 from tests.hostile import HOSTILE_BODIES
 
 
-@pytest.mark.parametrize(("body", "says"), HOSTILE_BODIES.values(), ids=HOSTILE_BODIES.keys())
+@pytest.mark.parametrize(("body", "reason"), HOSTILE_BODIES.values(), ids=HOSTILE_BODIES.keys())
 def test_a_hostile_body_is_refused_in_time_with_a_sentence_that_says_why(
-    body: bytes, says: str
+    body: bytes, reason: str
 ) -> None:
     started = time.process_time()
     with pytest.raises((ParseError, PayloadTooLarge)) as refusal:
         StrictJSONParser().parse(io.BytesIO(body))
-    # The promise is 100 ms; a slow machine gets some more.
+    # The documented limit is 100 ms; slow machines get more.
     assert time.process_time() - started < 0.5
     sentence = str(refusal.value.detail)
-    assert says in sentence
+    assert reason in sentence
     assert len(sentence) < 300
-    sentence.encode()  # fit to be sent
+    sentence.encode()  # can be sent
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ storable = st.recursive(
 )
 
 
-# No deadline: a busy machine is no defect.
+# No deadline, so that a busy machine does not fail the test.
 @settings(deadline=None)
 @given(st.dictionaries(storable_text, storable, max_size=5), st.booleans())
 def test_whatever_can_be_stored_passes_however_it_is_escaped(

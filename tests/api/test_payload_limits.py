@@ -1,4 +1,4 @@
-"""Bodies that the real web server gets: too long, in chunks, cut off, or with a wrong length."""
+"""The real web server refuses bodies that are too long, chunked or cut off."""
 
 from __future__ import annotations
 
@@ -34,10 +34,13 @@ def web(process_environment: dict[str, str], tmp_path: Path) -> Iterator[WebServ
         server.stop()
 
 
-def ask(
+def post(
     web: WebServer, token: str, body: bytes | Iterator[bytes], *, chunked: bool
 ) -> tuple[int, dict[str, str]]:
-    """POST a heartbeat; a server that has answered may close before it has read everything."""
+    """POST a heartbeat; return the status and the body of the answer.
+
+    The server may answer and close the connection before it has read everything.
+    """
     caller = http.client.HTTPConnection("127.0.0.1", web.port, timeout=30)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     try:
@@ -56,7 +59,7 @@ def in_chunks(*chunks: bytes) -> Iterator[bytes]:
 
 
 def cut_off(web: WebServer, token: str) -> bytes:
-    """The answer to a request that promises 500 bytes, sends two and hangs up."""
+    """The answer to a request that announces 500 bytes, sends two and hangs up."""
     with socket.create_connection(("127.0.0.1", web.port), timeout=30) as raw:
         raw.sendall(
             b"POST /api/v1/heartbeat HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json"
@@ -71,17 +74,17 @@ def test_the_web_server_refuses_what_is_too_long_comes_in_chunks_or_is_cut_off(
 ) -> None:
     _, token = factories.worker_with_token()
     good = json.dumps({"boot_id": str(uuid.uuid4()), "leases": []}).encode()
-    many = [CHUNK] * (TWENTY_MEGABYTES // len(CHUNK))
+    chunks = [CHUNK] * (TWENTY_MEGABYTES // len(CHUNK))
     for body, chunked, status, words in (
         (good, False, 200, ""),
         (b"x" * (MAX_BODY_BYTES + 1), False, 413, "send less at once"),
         (b"x" * TWENTY_MEGABYTES, False, 413, "send less at once"),
         (in_chunks(good[:10], good[10:]), True, 411, "Content-Length"),
-        (in_chunks(*many), True, 411, "Content-Length"),
+        (in_chunks(*chunks), True, 411, "Content-Length"),
         (good, False, 200, ""),
     ):
-        answer = ask(web, token, body, chunked=chunked)
+        answer = post(web, token, body, chunked=chunked)
         assert answer[0] == status
         assert words in answer[1].get("message", "")
     assert cut_off(web, token).startswith(b"HTTP/1.1 400 ")
-    assert ask(web, token, good, chunked=False)[0] == 200
+    assert post(web, token, good, chunked=False)[0] == 200

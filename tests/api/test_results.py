@@ -1,4 +1,4 @@
-"""campaigns/<id>/results and its leaderboard: what was measured, and who leads."""
+"""campaigns/<id>/results and campaigns/<id>/leaderboard: the results and their ranking."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ pytestmark = pytest.mark.django_db
 def campaign_with(*values: float, simulated: tuple[float, ...] = ()) -> Campaign:
     campaign = factories.active_campaign(len(values) + len(simulated), allow_simulated=True)
     for number, value in enumerate((*values, *simulated)):
-        attempt = factories.claim_one(factories.worker())
-        body = factories.completed(attempt.task, value)
-        body["simulated"] = number >= len(values)
-        lifecycle.submit(attempt.worker, attempt.lease_id, body, now=factories.at(number))
+        factories.run(value, seconds=number, simulated=number >= len(values))
     return campaign
 
 
@@ -37,7 +34,7 @@ def test_results_come_newest_first_without_what_nobody_measured() -> None:
 
     reply = get(campaign, "results")
 
-    assert [one["val_bpb"] for one in reply["results"]] == [2.5, 3.0]
+    assert [result["val_bpb"] for result in reply["results"]] == [2.5, 3.0]
     first = reply["results"][0]
     assert first["task_number"] == 1
     assert first["params"] == campaign.tasks.get(number=1).params
@@ -51,7 +48,7 @@ def test_simulated_results_come_on_request_and_say_so() -> None:
 
     reply = get(campaign, "results", simulated="true")
 
-    assert [(one["val_bpb"], one["simulated"]) for one in reply["results"]] == [
+    assert [(result["val_bpb"], result["simulated"]) for result in reply["results"]] == [
         (1.0, True),
         (3.0, False),
     ]
@@ -63,7 +60,7 @@ def test_the_results_are_narrowed_by_device_worker_value_and_what_became_of_them
     leader = campaign.results.get(val_bpb=2.5)
 
     def values(**query: Any) -> list[float]:
-        return [one["val_bpb"] for one in get(campaign, "results", **query)["results"]]
+        return [result["val_bpb"] for result in get(campaign, "results", **query)["results"]]
 
     assert values(device="cpu") == [2.5, 3.0]
     assert values(device="cuda") == []
@@ -85,8 +82,8 @@ def test_pages_follow_one_another_without_a_gap_while_results_come_in() -> None:
     second = client.get(first["next"]).json()
     third = client.get(second["next"]).json()
 
-    seen = [one["val_bpb"] for page in (first, second, third) for one in page["results"]]
-    assert seen == [7.0, 6.0, 5.0, 4.0, 3.0]
+    values = [result["val_bpb"] for page in (first, second, third) for result in page["results"]]
+    assert values == [7.0, 6.0, 5.0, 4.0, 3.0]
     assert third["next"] is None
     assert client.get(third["previous"]).json()["results"] == second["results"]
 

@@ -1,4 +1,4 @@
-"""tasks/<id>/progress, bundle.zip and run-again."""
+"""tasks/<id>/progress, tasks/<id>/bundle.zip and tasks/<id>/run-again."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from workers.models import AuditEntry
 pytestmark = pytest.mark.django_db
 
 
-def with_points(count: int) -> int:
-    """A task whose attempt reported so many points; its id."""
+def task_with_points(count: int) -> int:
+    """The id of a task whose attempt reported `count` progress points."""
     return factories.curve(factories.leased_task(), [{"train_loss": 3.0}] * count).task_id
 
 
 def test_the_learning_curve_comes_in_pages_by_attempt() -> None:
-    task = with_points(3)
+    task = task_with_points(3)
     address = f"/api/v1/tasks/{task}/progress"
 
     first = APIClient().get(address, {"page_size": 2}).json()
     second = APIClient().get(first["next"]).json()
 
     points = first["results"] + second["results"]
-    assert [(one["attempt"], one["seq"], one["step"]) for one in points] == [
+    assert [(point["attempt"], point["seq"], point["step"]) for point in points] == [
         (1, 0, 0),
         (1, 1, 10),
         (1, 2, 20),
@@ -44,7 +44,7 @@ def test_the_learning_curve_comes_in_pages_by_attempt() -> None:
 def test_the_learning_curve_costs_two_queries(
     django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    task = with_points(20)
+    task = task_with_points(20)
 
     with django_assert_max_num_queries(2):  # the task, the page
         APIClient().get(f"/api/v1/tasks/{task}/progress")

@@ -1,4 +1,4 @@
-"""The OpenAPI document and its page: complete, without warnings, from this server alone."""
+"""The OpenAPI document is complete and without warnings; its page needs no other host."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_agents_and_people_are_shown_their_own_way_to_authenticate(
     assert schemes["workerToken"]["scheme"] == schemes["personalToken"]["scheme"] == "bearer"
 
     def security(path: str, method: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = document["paths"][API_PREFIX + path][method]["security"]
-        return found
+        schemes: list[dict[str, Any]] = document["paths"][API_PREFIX + path][method]["security"]
+        return schemes
 
     assert security("leases/claim", "post") == [{"workerToken": []}]
     assert security("campaigns", "post") == [{"personalToken": []}, {"cookieAuth": []}]
@@ -110,7 +110,7 @@ def _as_documented(route: object) -> str:
 def test_the_guide_names_every_page_and_every_path_of_the_api() -> None:
     guide = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     named = set(re.findall(r"[\w/.-]+", guide))
-    # "`POST tasks/N/retry`, `cancel`" names both.
+    # "`POST tasks/N/retry`, `cancel`" documents tasks/N/retry and tasks/N/cancel.
     starts = {path.rpartition("/")[0] for path in named}
 
     for route in (*pages.urlpatterns, *worker_pages.urlpatterns):
@@ -127,8 +127,8 @@ def test_every_command_that_the_guide_names_exists() -> None:
     rows = [line for line in guide.splitlines() if line.startswith("|")][2:]
     cells = [re.findall(r"`(\w+)([ \w-]*)", row.split("|")[-2]) for row in rows]
 
-    known = get_commands()
+    existing = get_commands()
     named = {commands[0][0] for commands in cells if commands}
 
     assert len(named) > 10
-    assert named <= set(known)
+    assert named <= set(existing)

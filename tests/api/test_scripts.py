@@ -1,4 +1,4 @@
-"""scripts: upload, list, read, judge and delete over the API; what a worker then gets."""
+"""scripts: upload, list, read, approve, decline and delete; which workers get an upload."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ def uploaded(source: str = VARIATION) -> str:
     return package.sha256
 
 
-def claim(agent: APIClient, **said: Any) -> dict[str, Any]:
+def claim(agent: APIClient, **changes: Any) -> dict[str, Any]:
     ids = {"claim_id": str(uuid.uuid4()), "boot_id": str(uuid.uuid4())}
-    reply: dict[str, Any] = agent.post("/api/v1/leases/claim", ids | CLAIM | said).json()
+    reply: dict[str, Any] = agent.post("/api/v1/leases/claim", ids | CLAIM | changes).json()
     return reply
 
 
 def test_an_upload_waits_is_listed_and_read_back_with_what_it_changes() -> None:
     client, ada = researcher_client()
 
-    made = client.post("/api/v1/scripts", BODY)
+    created = client.post("/api/v1/scripts", BODY)
     again = client.post("/api/v1/scripts", BODY)
 
-    assert (made.status_code, again.status_code) == (201, 200)
-    assert made.json() == again.json()
-    assert made.json()["uploaded_by"] == ada.username
-    assert (made.json()["origin"], made.json()["may_run"]) == ("uploaded", False)
+    assert (created.status_code, again.status_code) == (201, 200)
+    assert created.json() == again.json()
+    assert created.json()["uploaded_by"] == ada.username
+    assert (created.json()["origin"], created.json()["may_run"]) == ("uploaded", False)
     (listed,) = client.get("/api/v1/scripts", {"approved": "false"}).json()["results"]
-    assert listed == made.json()
+    assert listed == created.json()
     assert client.get("/api/v1/scripts", {"approved": "true"}).json()["results"] == []
     read = client.get(f"/api/v1/scripts/{listed['sha256']}").json()
     assert read["source"] == VARIATION
@@ -112,7 +112,7 @@ def test_an_operator_approves_by_hash_and_withdraws_and_twice_is_told() -> None:
 
     def answers(verb: str) -> list[tuple[int, Any]]:
         replies = [client.post(f"/api/v1/scripts/{sha256}/{verb}") for _ in range(2)]
-        return [(one.status_code, one.json().get("may_run")) for one in replies]
+        return [(reply.status_code, reply.json().get("may_run")) for reply in replies]
 
     assert answers("approve") == [(200, True), (409, None)]
     assert answers("withdraw") == [(200, False), (409, None)]
@@ -140,17 +140,17 @@ def test_a_script_is_deleted_by_its_uploader_once_no_campaign_uses_it() -> None:
     client, _ = researcher_client()
     sha256 = client.post("/api/v1/scripts", BODY).json()["sha256"]
     address = f"/api/v1/scripts/{sha256}"
-    made = factories.campaign(script=sha256)
+    campaign = factories.campaign(script=sha256)
 
     assert researcher_client()[0].delete(address).status_code == 403
     assert client.delete(address).status_code == 409
-    made.delete()
+    campaign.delete()
     assert client.delete(address).status_code == 204
     assert client.delete(address).status_code == 404
     assert not Package.objects.filter(pk=sha256).exists()
 
 
-def test_the_way_of_an_uploaded_script_to_a_worker_that_takes_such() -> None:
+def test_an_approved_upload_reaches_only_workers_that_accept_uploads_and_isolate_them() -> None:
     researcher, _ = researcher_client()
     sha256 = researcher.post("/api/v1/scripts", BODY).json()["sha256"]
     spec = {
@@ -161,23 +161,23 @@ def test_the_way_of_an_uploaded_script_to_a_worker_that_takes_such() -> None:
         "script": sha256,
         "required_isolation": "T1",
     }
-    made = researcher.post("/api/v1/campaigns", spec).json()
-    assert (made["script_origin"], made["script_may_run"]) == ("uploaded", False)
-    assert (made["code_sha256"], made["required_isolation"]) == (sha256, "T1")
-    researcher.post(f"/api/v1/campaigns/{made['id']}/launch")
+    campaign = researcher.post("/api/v1/campaigns", spec).json()
+    assert (campaign["script_origin"], campaign["script_may_run"]) == ("uploaded", False)
+    assert (campaign["code_sha256"], campaign["required_isolation"]) == (sha256, "T1")
+    researcher.post(f"/api/v1/campaigns/{campaign['id']}/launch")
     agent, worker = agent_client()
 
-    waits = claim(agent, isolation="T1", accepts_uploaded_scripts=True)
+    unapproved = claim(agent, isolation="T1", accepts_uploaded_scripts=True)
     hidden = agent.get(f"/api/v1/packages/{sha256}")
     operator_client().post(f"/api/v1/scripts/{sha256}/approve")
-    shy = claim(agent, isolation="T1")
-    weak = claim(agent, isolation="T0", accepts_uploaded_scripts=True)
+    not_accepting = claim(agent, isolation="T1")
+    not_isolated = claim(agent, isolation="T0", accepts_uploaded_scripts=True)
     reply = claim(agent, isolation="T1", accepts_uploaded_scripts=True)
 
-    assert (waits["leases"], shy["leases"], weak["leases"]) == ([], [], [])
-    assert "no operator has approved" in waits["reason"]
-    assert "--allow-uploaded-scripts" in shy["reason"]
-    assert "need isolation T1" in weak["reason"]
+    assert (unapproved["leases"], not_accepting["leases"], not_isolated["leases"]) == ([], [], [])
+    assert "no operator has approved" in unapproved["reason"]
+    assert "--allow-uploaded-scripts" in not_accepting["reason"]
+    assert "need isolation T1" in not_isolated["reason"]
     assert hidden.status_code == 409
     (lease,) = reply["leases"]
     assert (lease["code_package_ref"], lease["code_sha256"]) == ("train_char_lm", sha256)
@@ -185,8 +185,8 @@ def test_the_way_of_an_uploaded_script_to_a_worker_that_takes_such() -> None:
     assert agent.get(f"/api/v1/packages/{sha256}").content.decode() == VARIATION
     worker.refresh_from_db()
     assert (worker.isolation, worker.accepts_uploaded_scripts) == ("T1", True)
-    told = agent.get("/api/v1/workers/me").json()
-    assert (told["isolation"], told["accepts_uploaded_scripts"]) == ("T1", True)
+    reported = agent.get("/api/v1/workers/me").json()
+    assert (reported["isolation"], reported["accepts_uploaded_scripts"]) == ("T1", True)
 
 
 def test_a_script_whose_approval_was_withdrawn_is_not_handed_to_the_worker_that_claimed_it() -> (
@@ -217,7 +217,7 @@ def test_an_agent_that_stops_saying_what_it_does_counts_as_the_least() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "field"),
+    ("changes", "field"),
     [
         ({"isolation": "T2"}, "isolation"),
         ({"isolation": 1}, "isolation"),
@@ -226,8 +226,8 @@ def test_an_agent_that_stops_saying_what_it_does_counts_as_the_least() -> None:
         ({"accepts_uploaded_scripts": 1}, "accepts_uploaded_scripts"),
     ],
 )
-def test_a_claim_with_an_unknown_tier_is_refused(said: dict[str, Any], field: str) -> None:
-    reply = claim(agent_client()[0], **said)
+def test_a_claim_with_an_unknown_tier_is_refused(changes: dict[str, Any], field: str) -> None:
+    reply = claim(agent_client()[0], **changes)
 
     assert (reply["code"], list(reply["fields"])) == ("invalid", [field])
 

@@ -1,4 +1,4 @@
-"""campaigns/<id>/tasks and tasks/<id>: what was tried, by whom, and how it ended."""
+"""campaigns/<id>/tasks, campaigns/<id>/attempts and tasks/<id>: tasks and how they ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
-from campaigns import lifecycle, steering
+from campaigns import steering
 from campaigns.api.filters import TASK_SORTS
 from tests import factories
 from tests.clients import researcher_client
@@ -28,10 +28,11 @@ def test_the_tasks_come_by_number_with_worker_and_value() -> None:
     reply = APIClient().get(f"/api/v1/campaigns/{campaign.pk}/tasks").json()
 
     assert (reply["next"], reply["previous"]) == (None, None)
-    seen = [
-        (t["number"], t["seed"], t["state"], t["worker"], t["val_bpb"]) for t in reply["results"]
+    rows = [
+        (task["number"], task["seed"], task["state"], task["worker"], task["val_bpb"])
+        for task in reply["results"]
     ]
-    assert seen == [
+    assert rows == [
         (0, 42, "completed", None, 2.5),
         (1, 43, "leased", "lab-7", None),
         (2, 44, "pending", None, None),
@@ -45,7 +46,7 @@ def test_the_tasks_can_be_narrowed_by_state() -> None:
     url = f"/api/v1/campaigns/{campaign.pk}/tasks"
 
     leased = APIClient().get(url, {"state": "leased"}).json()["results"]
-    assert [one["number"] for one in leased] == [0]
+    assert [task["number"] for task in leased] == [0]
     assert APIClient().get(url, {"state": "asleep"}).status_code == 400
 
 
@@ -57,7 +58,7 @@ def test_the_tasks_can_be_narrowed_by_worker_seed_origin_and_failure_class() -> 
 
     def numbers(**query: str) -> list[int]:
         reply = APIClient().get(f"/api/v1/campaigns/{campaign.pk}/tasks", query).json()
-        return [one["number"] for one in reply["results"]]
+        return [task["number"] for task in reply["results"]]
 
     assert numbers(failure_class="oom") == [failed.number]
     assert numbers(worker="lab-7") == numbers(seed="7") == [attempt.task.number]
@@ -91,7 +92,7 @@ def test_a_point_of_ones_own_becomes_a_task_with_the_next_seed() -> None:
         ({"params": {"lr": 0.001, "d_model": 64}, "sed": 1}, "sed"),
     ],
 )
-def test_a_point_that_is_none_of_the_space_is_refused_at_its_field(
+def test_a_point_outside_the_space_is_refused_at_its_field(
     body: dict[str, Any], field: str
 ) -> None:
     client, owner = researcher_client()
@@ -137,8 +138,8 @@ def test_the_attempts_of_a_campaign_come_last_first_and_are_narrowed() -> None:
     def attempts(**query: str) -> list[tuple[int, str, str]]:
         answer = APIClient().get(f"/api/v1/campaigns/{campaign.pk}/attempts", query)
         assert answer.status_code == 200, answer.json()
-        found = answer.json()["results"]
-        return [(one["task_number"], one["worker"], one["outcome"]) for one in found]
+        rows = answer.json()["results"]
+        return [(attempt["task_number"], attempt["worker"], attempt["outcome"]) for attempt in rows]
 
     assert attempts() == [(1, "lab-8", "failed"), (0, "lab-7", "completed")]
     assert attempts(worker="lab-7") == attempts(outcome="completed") == [(0, "lab-7", "completed")]
@@ -170,10 +171,8 @@ def test_the_list_costs_two_queries_however_long_it_is(
 
 def test_a_task_shows_its_config_every_attempt_and_its_result() -> None:
     attempt = factories.leased_task(factories.worker("lab-7"))
-    lifecycle.submit(
-        attempt.worker, attempt.lease_id, factories.failure(FailureClass.OOM), now=factories.NOW
-    )
-    # Later, because a task that failed on one worker waits for the others a moment.
+    factories.fail(attempt, FailureClass.OOM)
+    # Later, because a failed task waits a moment before another worker gets it.
     second = factories.claim_one(factories.worker("lab-8"), now=factories.at(60))
     factories.finish(second, 2.5, now=factories.at(70))
 
@@ -208,9 +207,7 @@ def test_a_task_costs_the_same_however_often_it_was_tried() -> None:
     attempt = factories.leased_task(max_failed_attempts=9)
     once = queries(attempt.task_id)
     for minute in range(1, 5):
-        lifecycle.submit(
-            attempt.worker, attempt.lease_id, factories.failure(), now=factories.at(60 * minute)
-        )
+        factories.fail(attempt, now=factories.at(60 * minute))
         attempt = factories.claim_one(factories.worker(), now=factories.at(60 * minute + 59))
 
     assert queries(attempt.task_id) == once == 4  # task, attempts, their workers, the other seeds
@@ -228,17 +225,17 @@ def test_the_tasks_are_sorted_by_any_column_of_the_page_and_none_is_passed_over(
         factories.finish(factories.claim_one(factories.worker(), now=now), value, now=now)
 
     def pages(sort: str) -> list[list[int]]:
-        found = []
+        numbers = []
         address = f"/api/v1/campaigns/{campaign.pk}/tasks?page_size=2&sort={sort}"
         while address:
             reply = APIClient().get(address).json()
-            found.append([one["number"] for one in reply["results"]])
+            numbers.append([task["number"] for task in reply["results"]])
             address = reply["next"]
-        return found
+        return numbers
 
     assert pages("") == pages("number") == [[0, 1], [2, 3], [4]]
     assert pages("-number") == [[4, 3], [2, 1], [0]]
-    # What has no value comes last either way, by number.
+    # Tasks without a value come last in either direction, by number.
     assert pages("val_bpb") == [[1, 0], [2, 3], [4]]
     assert pages("-val_bpb") == [[2, 0], [1, 3], [4]]
     assert pages("-ended") == [[2, 1], [0, 3], [4]]

@@ -1,4 +1,4 @@
-"""webhooks: make, edit, switch, try, delete; and what became of each delivery."""
+"""webhooks: create, edit, enable, disable, test, delete; and the log of their deliveries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ URL = "/api/v1/webhooks"
 BODY = {"url": "https://8.8.8.8/hook", "events": ["silent_fleet", "new_best"]}
 
 
-def made(client: APIClient, **changes: Any) -> dict[str, Any]:
+def create(client: APIClient, **changes: Any) -> dict[str, Any]:
     answer = client.post(URL, BODY | changes)
     assert answer.status_code == 201, answer.json()
     reply: dict[str, Any] = answer.json()
@@ -86,7 +86,7 @@ def test_what_is_wrong_is_said_at_its_field_and_nothing_is_stored_or_changed(
 def test_an_edit_changes_what_it_names_and_keeps_secret_and_log() -> None:
     client, _ = researcher_client()
     campaign = factories.campaign()
-    first = made(client)
+    first = create(client)
     client.post(f"{URL}/{first['id']}/test")
 
     for change in ({"url": "https://8.8.4.4/"}, {"campaign_id": campaign.pk}):
@@ -102,7 +102,7 @@ def test_an_edit_changes_what_it_names_and_keeps_secret_and_log() -> None:
 
 def test_each_act_is_in_the_log_with_its_person() -> None:
     client, owner = researcher_client()
-    address = f"{URL}/{made(client)['id']}"
+    address = f"{URL}/{create(client)['id']}"
 
     client.patch(address, {"events": ["new_best"]})
     assert client.post(f"{address}/disable").json()["is_active"] is False
@@ -120,17 +120,17 @@ def test_each_act_is_in_the_log_with_its_person() -> None:
 
 
 def test_viewers_make_none_and_see_none_of_others_while_operators_see_all() -> None:
-    mine, _ = researcher_client()
+    owner, _ = researcher_client()
     viewer, _ = researcher_client(factories.user(role=roles.VIEWER))
     operator, _ = researcher_client(factories.user(role=roles.OPERATOR))
-    made(mine)
+    create(owner)
 
     assert viewer.post(URL, BODY).status_code == 403
-    seen = [len(client.get(URL).json()["results"]) for client in (mine, viewer, operator)]
-    assert seen == [1, 0, 1]
+    counts = [len(client.get(URL).json()["results"]) for client in (owner, viewer, operator)]
+    assert counts == [1, 0, 1]
 
 
-def test_one_more_than_a_person_may_have_is_a_conflict() -> None:
+def test_one_webhook_more_than_a_person_may_have_is_a_conflict() -> None:
     client, owner = researcher_client()
     Webhook.objects.bulk_create(
         Webhook(owner=owner, url=BODY["url"], events=["new_best"])
@@ -145,30 +145,30 @@ def test_one_more_than_a_person_may_have_is_a_conflict() -> None:
 
 def test_the_list_is_narrowed_to_what_hears_of_a_campaign() -> None:
     client, _ = researcher_client()
-    mine, other = factories.campaign(), factories.campaign()
-    of_all, of_mine = made(client), made(client, campaign_id=mine.pk)
-    made(client, campaign_id=other.pk)
+    campaign, other_campaign = factories.campaign(), factories.campaign()
+    of_all, of_campaign = create(client), create(client, campaign_id=campaign.pk)
+    create(client, campaign_id=other_campaign.pk)
 
-    found = client.get(URL, {"campaign": mine.pk}).json()["results"]
+    listed = client.get(URL, {"campaign": campaign.pk}).json()["results"]
 
-    assert [one["id"] for one in found] == [of_mine["id"], of_all["id"]]
+    assert [webhook["id"] for webhook in listed] == [of_campaign["id"], of_all["id"]]
 
 
 def test_deliveries_are_narrowed_by_state_and_event_and_sent_again() -> None:
     client, _ = researcher_client()
-    hook = Webhook.objects.get(pk=made(client)["id"])
+    hook = Webhook.objects.get(pk=create(client)["id"])
     for number, (event, state) in enumerate(
         [("new_best", "failed"), ("new_best", "delivered"), ("silent_fleet", "failed")]
     ):
         hook.deliveries.create(event=event, state=state, attempts=8, event_key=number, payload={})
     address = f"{URL}/{hook.pk}/deliveries"
 
-    def found(**query: str) -> list[tuple[str, str]]:
+    def deliveries(**query: str) -> list[tuple[str, str]]:
         reply = client.get(address, query).json()["results"]
-        return [(one["event"], one["state"]) for one in reply]
+        return [(delivery["event"], delivery["state"]) for delivery in reply]
 
-    assert found(state="failed") == [("silent_fleet", "failed"), ("new_best", "failed")]
-    assert found(state="failed", event="new_best") == [("new_best", "failed")]
+    assert deliveries(state="failed") == [("silent_fleet", "failed"), ("new_best", "failed")]
+    assert deliveries(state="failed", event="new_best") == [("new_best", "failed")]
     assert client.get(address, {"state": "odd"}).status_code == 400
     failed = client.get(address, {"state": "failed"}).json()["results"][0]
     again = client.post(f"/api/v1/deliveries/{failed['id']}/again").json()

@@ -1,4 +1,4 @@
-"""workers/<id>: one worker, its speed, its sessions and everything it ran."""
+"""workers/<id>: a worker with its speed, its sessions and its attempts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 
 def busy_worker() -> Worker:
-    """It brought two results, failed once and holds a task."""
+    """A worker with two results and a failed run that holds a fourth task."""
     worker = factories.worker("lab-7")
     factories.active_campaign(4)
     for minute, value in enumerate((3.0, 3.5)):
@@ -49,7 +49,7 @@ def test_its_attempts_are_narrowed_by_outcome_and_campaign() -> None:
     address = f"/api/v1/workers/{worker.pk}/attempts"
 
     def outcomes(**query: object) -> list[str]:
-        return [one["outcome"] for one in APIClient().get(address, query).json()["results"]]
+        return [attempt["outcome"] for attempt in APIClient().get(address, query).json()["results"]]
 
     assert outcomes() == ["running", "failed", "completed", "completed"]
     assert outcomes(outcome="completed") == ["completed"] * 2

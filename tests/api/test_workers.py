@@ -1,4 +1,4 @@
-"""workers, and what operators do with one: the fleet over the API."""
+"""workers: the list of the fleet, and how operators drain, resume and disable workers."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ def test_the_fleet_comes_by_name_with_who_is_online_and_who_is_a_person() -> Non
 
     reply = APIClient().get("/api/v1/workers").json()
 
-    seen = [(w["name"], w["state"], w["is_online"], w["is_person"]) for w in reply["results"]]
-    assert seen == [("ask:ada", "active", False, True), ("lab-7", "active", True, False)]
+    rows = [
+        (worker["name"], worker["state"], worker["is_online"], worker["is_person"])
+        for worker in reply["results"]
+    ]
+    assert rows == [("ask:ada", "active", False, True), ("lab-7", "active", True, False)]
     assert "token_hash" not in reply["results"][0]
 
 
@@ -65,5 +68,5 @@ def test_the_fleet_costs_three_queries_however_large_it_is(
     for _ in range(4):
         factories.worker()
 
-    with django_assert_max_num_queries(3):  # count, page, and PostgreSQL's own time
+    with django_assert_max_num_queries(3):  # count, page, and the database's clock on PostgreSQL
         APIClient().get("/api/v1/workers")

@@ -1,4 +1,4 @@
-"""POST leases/claim: what a worker is given to do, and why it gets less."""
+"""POST leases/claim: which leases a worker gets, and the reason when it gets fewer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""packages/<sha256> and datasets/<sha256>: what a lease names, by its hash."""
+"""packages/<sha256> and datasets/<sha256>: download of the files that a lease names."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.django_db
 TEXT = b"to be, or not to be \x00\xff" * 1000
 
 
-def read(answer: Any) -> Any:
-    """Read an answer to its end: the file behind it is closed then."""
+def read_to_the_end(answer: Any) -> Any:
+    """Read an answer to its end, which closes the file behind it."""
     if answer.streaming:
         list(answer.streaming_content)
     return answer
@@ -37,7 +37,7 @@ def test_a_worker_gets_the_script_as_the_campaign_pinned_it() -> None:
     client, worker = agent_client()
     campaign = factories.leased_task(worker, now=timezone.now()).task.campaign
 
-    # As a download tool would ask; errors and files come whatever it accepts.
+    # Download tools send such Accept headers; files and errors are served whatever they say.
     answer = client.get(
         f"/api/v1/packages/{campaign.package_id}", headers={"accept": "text/x-python"}
     )
@@ -95,7 +95,7 @@ def test_a_worker_gets_no_file_that_no_task_of_its_own_needs() -> None:
     ]
 
     def statuses() -> list[int]:
-        return [read(client.get(address)).status_code for address in addresses]
+        return [read_to_the_end(client.get(address)).status_code for address in addresses]
 
     refused = client.get(addresses[0])
 
@@ -110,7 +110,7 @@ def test_a_worker_gets_no_file_that_no_task_of_its_own_needs() -> None:
 
 
 @pytest.mark.parametrize("kind", ["packages", "datasets"])
-def test_who_has_the_bytes_already_is_told_so_by_their_hash(kind: str) -> None:
+def test_a_client_that_has_the_bytes_already_is_answered_with_304(kind: str) -> None:
     sha256 = (
         factories.campaign().package_id
         if kind == "packages"
@@ -119,10 +119,12 @@ def test_who_has_the_bytes_already_is_told_so_by_their_hash(kind: str) -> None:
     client = researcher_client()[0]
 
     same = client.get(f"/api/v1/{kind}/{sha256}", headers={"if-none-match": f'"{sha256}"'})
-    other = read(client.get(f"/api/v1/{kind}/{sha256}", headers={"if-none-match": '"another"'}))
+    changed = read_to_the_end(
+        client.get(f"/api/v1/{kind}/{sha256}", headers={"if-none-match": '"another"'})
+    )
 
     assert (same.status_code, same.content) == (304, b"")
-    assert (other.status_code, other.headers["ETag"]) == (200, f'"{sha256}"')
+    assert (changed.status_code, changed.headers["ETag"]) == (200, f'"{sha256}"')
 
 
 @pytest.mark.parametrize("kind", ["packages", "datasets"])

@@ -56,7 +56,7 @@ def test_an_invitation_becomes_a_worker_whose_token_is_shown_once_and_stored_as_
         "simulates": False,
         "agent_version": "0.1.0",
         "hardware": {"cpu_model": "Zuse Z3", "devices": ["cpu"]},
-        # It has not claimed yet, so it has not said.
+        # Agents report their isolation with their first claim.
         "isolation": "",
         "accepts_uploaded_scripts": False,
     }

@@ -1,4 +1,4 @@
-"""POST heartbeat: one call renews all leases of a worker and says what to do with each."""
+"""POST heartbeat: one call renews all leases of a worker and answers for each of them."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def test_each_lease_is_told_to_go_on_to_stop_or_that_it_is_lost() -> None:
     running = factories.leased_task(worker, now=now)
     cancelled = factories.leased_task(worker, now=now)
     lifecycle.cancel(cancelled.task.campaign, now=now)
-    others = factories.leased_task(now=now)
+    foreign = factories.leased_task(now=now)
 
-    answer = client.post(URL, body(running.lease_id, cancelled.lease_id, others.lease_id))
+    answer = client.post(URL, body(running.lease_id, cancelled.lease_id, foreign.lease_id))
 
     assert answer.status_code == 200, answer.json()
     reply = answer.json()
     assert [lease["answer"] for lease in reply["leases"]] == ["continue", "cancel", "lost"]
     assert [lease["lease_id"] for lease in reply["leases"]] == [
-        str(one.lease_id) for one in (running, cancelled, others)
+        str(attempt.lease_id) for attempt in (running, cancelled, foreign)
     ]
     assert [bool(lease["reason"]) for lease in reply["leases"]] == [False, True, True]
     assert reply["heartbeat_seconds"] == 10.0
@@ -58,8 +58,8 @@ def test_a_heartbeat_moves_the_end_of_the_lease() -> None:
 
     client.post(URL, body(attempt.lease_id))
 
-    left = Task.objects.get(pk=attempt.task_id).lease_expires_at - timezone.now()
-    assert dt.timedelta(seconds=40) < left <= dt.timedelta(seconds=45)
+    remaining = Task.objects.get(pk=attempt.task_id).lease_expires_at - timezone.now()
+    assert dt.timedelta(seconds=40) < remaining <= dt.timedelta(seconds=45)
 
 
 def test_progress_is_stored_and_points_that_come_again_change_nothing() -> None:
@@ -96,7 +96,7 @@ def test_a_heartbeat_without_leases_notes_the_presence_and_tells_a_draining_work
 
 
 @pytest.mark.parametrize(
-    ("bad", "field"),
+    ("changes", "field"),
     [
         ({"seq": -1}, "seq"),
         ({"seq": True}, "seq"),
@@ -112,12 +112,12 @@ def test_a_heartbeat_without_leases_notes_the_presence_and_tells_a_draining_work
     ],
 )
 def test_progress_of_the_wrong_shape_is_refused_with_its_place(
-    bad: dict[str, Any], field: str
+    changes: dict[str, Any], field: str
 ) -> None:
     client, worker = agent_client()
     attempt = factories.leased_task(worker, now=timezone.now())
 
-    answer = client.post(URL, body(attempt.lease_id, progress=[point(0), point(1) | bad]))
+    answer = client.post(URL, body(attempt.lease_id, progress=[point(0), point(1) | changes]))
 
     assert answer.status_code == 400
     assert list(answer.json()["fields"]) == [f"leases.0.progress.1.{field}"]
@@ -125,7 +125,7 @@ def test_progress_of_the_wrong_shape_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize(
-    ("bad", "field"),
+    ("changes", "field"),
     [
         ({"leases": None}, "leases"),
         ({"leases": {}}, "leases"),
@@ -135,10 +135,10 @@ def test_progress_of_the_wrong_shape_is_refused_with_its_place(
         ({"boot_id": "x"}, "boot_id"),
     ],
 )
-def test_a_heartbeat_of_the_wrong_shape_is_refused(bad: dict[str, Any], field: str) -> None:
+def test_a_heartbeat_of_the_wrong_shape_is_refused(changes: dict[str, Any], field: str) -> None:
     client, _ = agent_client()
 
-    answer = client.post(URL, body() | bad)
+    answer = client.post(URL, body() | changes)
 
     assert answer.status_code == 400
     assert list(answer.json()["fields"]) == [field]
@@ -161,7 +161,7 @@ def test_a_renewal_costs_two_queries_per_lease(
     now = timezone.now()
     leases = [factories.leased_task(worker, now=now).lease_id for _ in range(3)]
     beat = body(*leases)
-    client.post(URL, beat)  # the session of this boot_id is there now
+    client.post(URL, beat)  # creates the session of this boot_id
 
     clock = 1 if connection.vendor == "postgresql" else 0
     with django_assert_num_queries(1 + clock + 2 + 2 * 3):  # token, clock, presence, leases
@@ -179,5 +179,5 @@ def test_a_list_far_too_long_is_refused_by_its_length_alone(place: str) -> None:
 
     assert answer.status_code == 400
     assert len(answer.content) < 1000
-    # Judged one by one they would take many seconds.
+    # Validating the elements one by one would take many seconds.
     assert time.process_time() - started < 2

@@ -1,4 +1,4 @@
-"""POST leases/<id>/release: a worker gives its task back unrun."""
+"""POST leases/<id>/release: a worker gives its task back without running it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PUT leases/<id>/result: how a run ended, and what the agent is told about it."""
+"""PUT leases/<id>/result: an agent reports how a run ended and learns the verdict."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def test_the_same_body_again_gets_the_same_answer_and_another_body_a_conflict() 
     reordered = dict(reversed(list(body.items())))
 
     first, again = client.put(url(attempt), body), client.put(url(attempt), reordered)
-    other = client.put(url(attempt), factories.completed(attempt.task, 2.5))
+    conflict = client.put(url(attempt), factories.completed(attempt.task, 2.5))
 
     assert (again.status_code, again.json()) == (200, first.json())
-    assert (other.status_code, other.json()["code"]) == (409, "result_conflict")
+    assert (conflict.status_code, conflict.json()["code"]) == (409, "result_conflict")
     assert Result.objects.get().val_bpb == 2.75
 
 
@@ -181,9 +181,9 @@ def test_a_lease_of_another_worker_or_of_nobody_is_not_found() -> None:
     client, _ = agent_client()
     foreign = factories.leased_task(now=timezone.now())
 
-    others = client.put(url(foreign), factories.completed(foreign.task))
-    nobodys = client.put(f"/api/v1/leases/{uuid.uuid4()}/result", factories.failure())
+    of_another = client.put(url(foreign), factories.completed(foreign.task))
+    of_nobody = client.put(f"/api/v1/leases/{uuid.uuid4()}/result", factories.failure())
 
-    assert (others.status_code, others.json()["code"]) == (404, "not_found")
-    assert (nobodys.status_code, nobodys.json()["code"]) == (404, "not_found")
+    assert (of_another.status_code, of_another.json()["code"]) == (404, "not_found")
+    assert (of_nobody.status_code, of_nobody.json()["code"]) == (404, "not_found")
     assert Task.objects.get().state == TaskState.LEASED

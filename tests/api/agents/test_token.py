@@ -1,4 +1,4 @@
-"""workers/me/token: a worker changes its token, and a dead token opens nothing at once."""
+"""workers/me/token: a worker replaces its token, and a revoked token stops working at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOKEN = "/api/v1/workers/me/token"
 
 
 def every_call(client: APIClient, held: Any) -> set[int]:
-    """The answers to each call an agent makes, as statuses."""
+    """The statuses of the answers to every call that an agent makes."""
     lease = f"/api/v1/leases/{held.lease_id}"
     ids = {"claim_id": str(uuid.uuid4()), "boot_id": str(uuid.uuid4())}
     boot, leases = {"boot_id": ids["boot_id"]}, {"leases": [{"lease_id": str(held.lease_id)}]}
@@ -47,7 +47,7 @@ def test_the_new_token_works_at_once_and_the_old_one_opens_nothing() -> None:
     assert (reply.status_code, list(reply.json())) == (200, ["token"])
     assert reply.headers["Cache-Control"] == "no-store"
     assert every_call(client, held) == {401}
-    # The leases are the worker's, not the token's.
+    # Leases belong to the worker, so they survive the change of its token.
     submitted = renewed.put(
         f"/api/v1/leases/{held.lease_id}/result", dict(factories.completed(held.task))
     )
@@ -59,9 +59,9 @@ def test_the_server_keeps_the_hash_of_the_new_token_alone() -> None:
 
     secret = client.post(TOKEN, {}).json()["token"]
 
-    kept = Worker.objects.values().get(pk=worker.pk)
-    assert kept["token_hash"] == hash_token(secret)
-    assert secret not in map(str, kept.values())
+    stored = Worker.objects.values().get(pk=worker.pk)
+    assert stored["token_hash"] == hash_token(secret)
+    assert secret not in map(str, stored.values())
 
 
 def test_revoking_shuts_a_worker_out_from_its_next_request_on() -> None:
