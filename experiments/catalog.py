@@ -61,6 +61,7 @@ class Experiment:
     script_path: Path
     default_search_space: dict[str, Any]
     datasets: tuple[str, ...]
+    # Only the catalog of the API reads these two so far; every run reports val_bpb, to minimise.
     metric: str = "val_bpb"
     direction: str = "minimize"
 

@@ -1,4 +1,4 @@
-"""The chart of a worker's speed, as a Plotly figure without colours of its own (see charts.js)."""
+"""The chart of a worker's speed, as a Plotly figure; charts.js resolves its colour variables."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from django.urls import reverse
 
 from workers.fleet import Speed
 
-# What ?speed= may ask for: attribute of Speed, words, unit.
+# The values that ?speed= accepts -> attribute of `Speed`, label, unit.
 MEASURES: Final[dict[str, tuple[str, str, str]]] = {
     "tokens": ("tokens_per_second", "tokens", "tokens/s"),
     "steps": ("steps_per_second", "steps", "steps/s"),
     "compute": ("gflops", "compute", "GFLOP/s"),
 }
-# Values that differ by more need a logarithmic axis.
+# The axis is logarithmic when the largest value is more than this many times the smallest.
 _LINEAR_UP_TO: Final = 10.0
 
 
 def median_speed(speeds: Sequence[Speed], measure: str) -> float | None:
     """Return the median of a measure of `MEASURES`, None without speeds."""
     attribute = MEASURES[measure][0]
-    return statistics.median(getattr(one, attribute) for one in speeds) if speeds else None
+    return statistics.median(getattr(speed, attribute) for speed in speeds) if speeds else None
 
 
 def speed_over_time(speeds: Sequence[Speed], measure: str) -> dict[str, Any] | None:
     """Draw one dot per attempt and the median as a line; None with fewer than two attempts."""
     attribute, _, unit = MEASURES[measure]
-    values = [getattr(one, attribute) for one in speeds]
+    values = [getattr(speed, attribute) for speed in speeds]
     if len(values) < 2:
         return None
     median = statistics.median(values)
     logarithmic = min(values) > 0 and max(values) > _LINEAR_UP_TO * min(values)
-    times = [one.started_at.isoformat() for one in speeds]
+    times = [speed.started_at.isoformat() for speed in speeds]
     return {
         "data": [
             {
@@ -52,15 +52,14 @@ def speed_over_time(speeds: Sequence[Speed], measure: str) -> dict[str, Any] | N
                 "x": times,
                 "y": [float(f"{value:.4g}") for value in values],
                 "marker": {"color": "var(--accent)", "size": 7, "opacity": 0.7},
+                # As campaigns/charts/figures.py has it: the id of the task that a point opens, then
+                # its text. Plotly reads a few HTML tags in it, and names come from people.
                 "customdata": [
-                    {
-                        # Plotly reads a few HTML tags in hover texts; names come from people.
-                        "text": f"<b>{value:,.4g} {unit}</b><br>{escape(one.task)}",
-                        "url": reverse("task", args=[one.task_id]),
-                    }
-                    for one, value in zip(speeds, values, strict=True)
+                    [speed.task_id, f"<b>{value:,.4g} {unit}</b><br>{escape(speed.task)}"]
+                    for speed, value in zip(speeds, values, strict=True)
                 ],
-                "hovertemplate": "%{customdata.text}<extra></extra>",
+                "meta": {"url": reverse("task", args=[0])},
+                "hovertemplate": "%{customdata[1]}<extra></extra>",
             },
         ],
         "layout": {
@@ -70,7 +69,7 @@ def speed_over_time(speeds: Sequence[Speed], measure: str) -> dict[str, Any] | N
                 "type": "log" if logarithmic else "linear",
                 "rangemode": "tozero",
                 "nticks": 6,
-                # 1, 2 and 5 of each power of ten: all nine digits run into each other.
+                # Label only 1, 2 and 5 of each power of ten: all nine digits would overlap.
                 **({"dtick": "D2"} if logarithmic else {}),
             },
         },

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count, Q
@@ -20,6 +17,7 @@ from workers.lifecycle import WorkerError
 from workers.models import EnrolmentToken, Worker, WorkerState
 from xeenet_site.web import roles
 from xeenet_site.web.pages import page_or_fragment, reading_page, signed_in, signed_in_user
+from xeenet_site.web.verbs import Verb
 
 WORKERS_PER_PAGE = 50
 PROGRAMS_SHOWN = 50
@@ -31,47 +29,39 @@ SPEEDS_SHOWN = 500
 OUTCOMES = ("running", "completed", "diverged", "failed", "lost", "released", "cancelled", "late")
 
 
-@dataclass(frozen=True)
-class Verb:
-    """A button of the worker's page: from which states it works, and what it says afterwards."""
-
-    run: Callable[..., None]
-    states: frozenset[str]
-    done: str
-
-
 VERBS = {
     "drain": Verb(
         steering.drain,
+        "Draining: it finishes the tasks it holds and claims no new ones.",
         frozenset({WorkerState.ACTIVE}),
-        "Draining: it finishes what it holds and claims nothing new.",
     ),
     "resume": Verb(
         steering.resume,
-        frozenset({WorkerState.DRAINING, WorkerState.DISABLED}),
         "Resumed: it may claim tasks again.",
+        frozenset({WorkerState.DRAINING, WorkerState.DISABLED}),
     ),
     "disable": Verb(
         steering.disable,
+        "Disabled: its token is rejected from its next request on.",
         frozenset({WorkerState.ACTIVE, WorkerState.DRAINING}),
-        "Disabled: its token opens nothing from its next request on.",
     ),
 }
 
 
 @reading_page
 def worker_list(request: HttpRequest) -> HttpResponse:
-    """Show the fleet, the workers heard of last first; with htmx the part that changes.
+    """Show the fleet, the most recently seen worker first; to htmx, only the part that changes.
 
-    People's own programs stand apart: they are no machines, and are here when somebody asks.
+    People's own programs are listed separately: they are no machines, and they are present only
+    while their owner runs them.
     """
     now = timezone.now()
-    everybody = Worker.objects.order_by("-last_seen_at", "name").prefetch_related(
+    workers = Worker.objects.order_by("-last_seen_at", "name").prefetch_related(
         "leased_tasks__campaign"
     )
-    page = Paginator(everybody.machines(), WORKERS_PER_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(workers.machines(), WORKERS_PER_PAGE).get_page(request.GET.get("page"))
     machines = list(page.object_list)
-    programs = list(everybody.programs()[:PROGRAMS_SHOWN])
+    programs = list(workers.programs()[:PROGRAMS_SHOWN])
     rows = fleet.fleet_rows([*machines, *programs], now=now)
     context = {
         "page": page,
@@ -87,7 +77,7 @@ def worker_list(request: HttpRequest) -> HttpResponse:
 
 
 def _open_invitations(request: HttpRequest) -> list[EnrolmentToken]:
-    """Return for operators the invitations that no worker has used, the newest first."""
+    """Return the unused invitations, newest first, for operators; [] for everybody else."""
     if not roles.may_operate(request.user):
         return []
     unused = steering.invitations(signed_in_user(request)).filter(used_at=None)
@@ -96,29 +86,29 @@ def _open_invitations(request: HttpRequest) -> list[EnrolmentToken]:
 
 @reading_page
 def worker(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show one worker: its machine, its speed, when it was here and all its attempts."""
+    """Show one worker: its machine, its speed, its sessions and its attempts."""
     now = timezone.now()
-    shown = get_object_or_404(Worker, pk=pk)
+    worker = get_object_or_404(Worker, pk=pk)
     outcome = request.GET.get("outcome", "")
-    attempts = shown.attempts.select_related("task__campaign", "result").order_by("-started_at")
+    attempts = worker.attempts.select_related("task__campaign", "result").order_by("-started_at")
     if outcome in OUTCOMES:
         attempts = attempts.filter(outcome=outcome)
     measure = request.GET.get("speed", "")
     if measure not in MEASURES:
         measure = "tokens"
-    speeds = fleet.speeds(shown, limit=SPEEDS_SHOWN)
-    is_paused = shown.paused_until is not None and shown.paused_until > now
+    speeds = fleet.speeds(worker, limit=SPEEDS_SHOWN)
+    is_paused = worker.paused_until is not None and worker.paused_until > now
     context = {
-        "worker": shown,
-        "is_online": shown.is_online(now),
+        "worker": worker,
+        "is_online": worker.is_online(now),
         "is_paused": is_paused,
         "verbs": [
             name
             for name, verb in VERBS.items()
-            if shown.state in verb.states or (name == "resume" and is_paused)
+            if worker.state in verb.states or (name == "resume" and is_paused)
         ],
-        "tasks": shown.leased_tasks.select_related("campaign"),
-        "totals": shown.attempts.aggregate(
+        "tasks": worker.leased_tasks.select_related("campaign"),
+        "totals": worker.attempts.aggregate(
             attempts=Count("pk"),
             completed=Count("pk", filter=Q(outcome__in=["completed", "diverged"])),
             failed=Count("pk", filter=Q(outcome__in=["failed", "lost"])),
@@ -130,7 +120,7 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
         "measures": [(name, words) for name, (_, words, _) in MEASURES.items()],
         "speeds_are_latest": len(speeds) == SPEEDS_SHOWN,
         "speeds_limit": SPEEDS_SHOWN,
-        "sessions": shown.sessions.all()[:SESSIONS_SHOWN],
+        "sessions": worker.sessions.all()[:SESSIONS_SHOWN],
         "outcome": outcome,
         "outcomes": OUTCOMES,
         "page": Paginator(attempts, ATTEMPTS_PER_PAGE).get_page(request.GET.get("page")),
@@ -142,9 +132,9 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
 @reading_page
 def worker_csv(_request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """Send the worker's attempts as a CSV file, oldest first."""
-    shown = get_object_or_404(Worker, pk=pk)
+    worker = get_object_or_404(Worker, pk=pk)
     return StreamingHttpResponse(
-        fleet.attempts_csv(shown),
+        fleet.attempts_csv(worker),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="worker-{pk}-attempts.csv"'},
     )
@@ -153,10 +143,10 @@ def worker_csv(_request: HttpRequest, pk: int) -> StreamingHttpResponse:
 @signed_in
 @require_POST
 def change_worker(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
-    """Drain, resume or disable a worker for an operator, and show it."""
-    changed = get_object_or_404(Worker, pk=pk)
+    """Drain, resume or disable a worker for an operator, then show its page."""
+    worker = get_object_or_404(Worker, pk=pk)
     try:
-        VERBS[verb].run(signed_in_user(request), changed, now=timezone.now())
+        VERBS[verb].run(signed_in_user(request), worker, now=timezone.now())
     except WorkerError as error:
         messages.error(request, str(error))
     else:
@@ -168,14 +158,14 @@ def change_worker(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
 @require_POST
 @never_cache
 def rotate_token(request: HttpRequest, pk: int) -> HttpResponse:
-    """Replace a worker's token and show the new one, this once, in the command to type."""
-    changed = get_object_or_404(Worker, pk=pk)
+    """Replace a worker's token; show the new one, only once, in the command to type."""
+    worker = get_object_or_404(Worker, pk=pk)
     try:
-        secret = steering.rotate_token(signed_in_user(request), changed, now=timezone.now())
+        secret = steering.rotate_token(signed_in_user(request), worker, now=timezone.now())
     except WorkerError as error:
         messages.error(request, str(error))
         return redirect("worker", pk=pk)
-    context = {"worker": changed, "secret": secret, "server_url": _server_url(request)}
+    context = {"worker": worker, "secret": secret, "server_url": _server_url(request)}
     return render(request, "workers/rotated.html", context)
 
 
@@ -183,9 +173,9 @@ def rotate_token(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @never_cache
 def invite(request: HttpRequest) -> HttpResponse:
-    """Make an enrolment token and show it, this once, inside the command to type."""
+    """Make an enrolment token; show it, only once, in the command to type."""
     now = timezone.now()
-    # No database stores a NUL.
+    # PostgreSQL cannot store NUL characters.
     label = request.POST.get("label", "").replace("\0", "\ufffd").strip()[:MAX_LABEL_LENGTH]
     token, secret = steering.invite(signed_in_user(request), now=now, label=label)
     context = {
@@ -200,7 +190,7 @@ def invite(request: HttpRequest) -> HttpResponse:
 @signed_in
 @require_POST
 def withdraw_invitation(request: HttpRequest, pk: int) -> HttpResponse:
-    """Withdraw an unused invitation for an operator, and show the fleet."""
+    """Withdraw an unused invitation for an operator, then show the fleet."""
     invitation = get_object_or_404(EnrolmentToken, pk=pk)
     try:
         steering.withdraw(signed_in_user(request), invitation, now=timezone.now())

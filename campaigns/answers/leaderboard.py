@@ -8,12 +8,13 @@ from rest_framework.exceptions import ValidationError
 
 from campaigns.models import Campaign
 from campaigns.standings import board, leaderboard
+from campaigns.standings.rows import Row
 
 
-def rows_of(campaign: Campaign, asked: dict[str, Any]) -> list[board.Entry]:
+def rows_of(campaign: Campaign, asked: dict[str, Any]) -> list[Row]:
     """Return the rows that `LeaderboardQuerySerializer` let through. Raises ValidationError."""
     _check_sort(campaign, asked["sort"])
-    limit, offset, chosen = asked.pop("limit"), asked.pop("offset"), board.Asked(**asked)
+    limit, offset, chosen = asked.pop("limit"), asked.pop("offset"), board.LeaderboardQuery(**asked)
     return board.entries(campaign, chosen, limit=limit, offset=offset)
 
 

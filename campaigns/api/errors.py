@@ -6,7 +6,6 @@ that is wrong ``"fields": {path: [sentences]}``. What is not listed here is a bu
 
 from __future__ import annotations
 
-import inspect
 import logging
 import secrets
 from typing import Any, Final
@@ -184,8 +183,7 @@ def error_text(error: Exception) -> str:
         )
     if isinstance(error, exceptions.APIException):
         return refusal_text(error)
-    # The tree of lifecycle errors carries its default sentence as docstring.
-    return str(error) or inspect.getdoc(error) or type(error).__name__
+    return str(error) or type(error).__name__
 
 
 def _fields(error: Exception) -> dict[str, list[str]]:

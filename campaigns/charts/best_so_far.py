@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Final
 
-from django.urls import reverse
-
-from campaigns.charts.figures import FAILED, MEASURED, SIMULATED, SOFT, Figure
+from campaigns.charts.figures import FAILED, MEASURED, SIMULATED, SOFT, Figure, opens_tasks
 from campaigns.charts.points import ChartPoints, Point
 from campaigns.models import FailureClass
 from xeenet_site.web.formats import DAY, HOUR, MINUTE
@@ -123,11 +121,9 @@ def _marks(
         "x": [at(p) for p in points],
         "y": [_short(p.val_bpb) or NEAR_TOP for p in points],
         "marker": {"color": colour, "symbol": symbol, "size": size, "line": {"width": edge}},
-        "customdata": [[p.task_id, p.number, _what(p)] for p in points],
         "hovertemplate": f"<b>Task %{{customdata[1]}}</b><br>{value}%{{customdata[2]}}"
         "<extra></extra>",
-        # The page's script puts the point's task_id for the 0.
-        "meta": {"url": reverse("task", args=[0])},
+        **opens_tasks([p.task_id, p.number, _what(p)] for p in points),
     }
 
 

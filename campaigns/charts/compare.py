@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 
-from campaigns.analysis.comparison import CampaignColumn, TaskColumn
+from campaigns.analysis.comparison import LETTERS, CampaignColumn, TaskColumn
 from campaigns.charts.figures import Figure
+from xeenet_site.web.formats import HOUR
 
 _DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
 _CHART_PIXELS: Final = 260
 _LABEL_PIXELS: Final = 16
 # Labels nearer to each other than this share of the x axis may overlap.
 _NEAR_SHARE: Final = 0.05
-HOUR: Final = 3600
 
 # What ?x= may ask for: words, axis title.
 TASK_AXES: Final = {
@@ -104,7 +104,7 @@ def comparison_figure(series: Sequence[Series], *, x_title: str, steps: bool) ->
     low, high = min(values) - room, max(values) + room
     data: list[Figure] = []
     for one in series:
-        number = "ABCDE".index(one.letter)
+        number = LETTERS.index(one.letter)
         colour = f"var(--series-{number + 1})"
         hover = f"<b>{one.letter}: {escape(one.name)}</b><br>%{{y:.4f}} bits/byte at %{{x:.4~g}}"
         line = {"color": colour, "width": 2, "dash": _DASHES[number]}
@@ -171,7 +171,7 @@ def _labels(series: Sequence[Series], low: float, high: float) -> list[Figure]:
                 "xanchor": "left",
                 "xshift": 8,
                 "showarrow": False,
-                "font": {"color": f"var(--series-{'ABCDE'.index(one.letter) + 1})", "size": 13},
+                "font": {"color": f"var(--series-{LETTERS.index(one.letter) + 1})", "size": 13},
             }
         )
     return labels

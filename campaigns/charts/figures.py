@@ -7,7 +7,10 @@ by the charts: Plotly reads a few HTML tags in them, and names come from people 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
+
+from django.urls import reverse
 
 Figure = dict[str, Any]
 
@@ -15,3 +18,35 @@ MEASURED: Final = "var(--accent)"
 FAILED: Final = "var(--failed)"
 SIMULATED: Final = "var(--simulated)"
 SOFT: Final = "var(--text-soft)"
+# Two irrational numbers, so that two axes are not spread in step.
+GOLDEN_RATIO: Final = 0.618034
+PLASTIC_RATIO: Final = 0.754878
+
+
+def hover_texts(texts: Iterable[str]) -> Figure:
+    """Return the part of a trace that shows a text of its own at each point.
+
+    `customdata` has one list a point, with the text (HTML, names escaped) as its only element.
+    """
+    return {
+        "customdata": [[text] for text in texts],
+        "hovertemplate": "%{customdata[0]}<extra></extra>",
+    }
+
+
+def opens_tasks(points: Iterable[Sequence[int | str]]) -> Figure:
+    """Return the part of a trace whose points open the page of their task when clicked.
+
+    `customdata` has one list a point: first the task's id, then what the hover template shows. The
+    address stands once, in `meta.url`, where `charts.js` replaces its 0 by the id: an address for
+    each of thousands of points would double the figure.
+    """
+    return {"customdata": list(points), "meta": {"url": reverse("task", args=[0])}}
+
+
+def jitter(number: int, ratio: float = GOLDEN_RATIO) -> float:
+    """Return an offset from -0.25 to 0.25 for points of the same level, otherwise they overlap.
+
+    Multiples of the ratio put neighbouring numbers far from each other, the same way each time.
+    """
+    return (number * ratio % 1 - 0.5) * 0.5

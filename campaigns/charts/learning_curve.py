@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from campaigns.charts.figures import MEASURED, SOFT, Figure
+from campaigns.charts.figures import MEASURED, SOFT, Figure, hover_texts
 from campaigns.models import Attempt, ProgressPoint
 from xeenet_site.web.formats import bpb, duration
 
@@ -72,14 +72,10 @@ def _curve(
         "line": {"color": colour, "width": 2 if label == "validation" else 1},
         "marker": {"color": colour, "size": 5 if label == "validation" else 3},
         "opacity": opacity,
-        "customdata": [
-            {
-                "text": f"<b>{label} {bpb(y)}</b><br>step {p.step}, {duration(x)}"
-                f"<br>attempt {attempt}"
-            }
+        **hover_texts(
+            f"<b>{label} {bpb(y)}</b><br>step {p.step}, {duration(x)}<br>attempt {attempt}"
             for x, y, p in series
-        ],
-        "hovertemplate": "%{customdata.text}<extra></extra>",
+        ),
     }
 
 

@@ -10,14 +10,21 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, Final
 
-from django.urls import reverse
-
 from campaigns.analysis.axes import Axis, level_label
 from campaigns.analysis.effects import Cell, Effect
 from campaigns.analysis.importance import MIN_PER_LEVEL, Importance
 from campaigns.analysis.runs import Run
 from campaigns.analysis.surface import Surface
-from campaigns.charts.figures import MEASURED, SOFT, Figure
+from campaigns.charts.figures import (
+    GOLDEN_RATIO,
+    MEASURED,
+    PLASTIC_RATIO,
+    SOFT,
+    Figure,
+    hover_texts,
+    jitter,
+    opens_tasks,
+)
 
 MAX_LABEL: Final = 18
 HEIGHT_OF_A_ROW: Final = 34
@@ -33,15 +40,12 @@ def importance_figure(found: Importance) -> Figure:
     ends: list[float | None] = []
     for one in rows:
         ends += [one.low, one.high, None]
-    texts = [
-        {
-            "text": f"<b>{escape(one.name)}</b> {one.share:.0%}"
-            f"<br>{one.low:.0%} to {one.high:.0%} in 90 % of resamples"
-            f"<br>chance alone reaches {one.by_chance:.0%}"
-        }
-        for one in rows
-    ]
-    hover = {"customdata": texts, "hovertemplate": "%{customdata.text}<extra></extra>"}
+    hover = hover_texts(
+        f"<b>{escape(row.name)}</b> {row.share:.0%}"
+        f"<br>{row.low:.0%} to {row.high:.0%} in 90 % of resamples"
+        f"<br>chance alone reaches {row.by_chance:.0%}"
+        for row in rows
+    )
     data = [
         {
             "type": "scatter",
@@ -105,8 +109,7 @@ def effect_figure(effect: Effect, value_range: tuple[float, float]) -> Figure:
             "size": 9,
             "symbol": ["circle" if one else "circle-open" for one in enough],
         },
-        "customdata": [{"text": _effect_hover(effect.axis, cell)} for cell in cells],
-        "hovertemplate": "%{customdata.text}<extra></extra>",
+        **hover_texts(_effect_hover(effect.axis, cell) for cell in cells),
     }
     counts = {
         "type": "scatter",
@@ -173,10 +176,8 @@ def _dots(xs: Sequence[float], runs: Sequence[Run]) -> Figure:
         "x": [_short(x) for x in xs],
         "y": [_short(run.val_bpb) for run in runs],
         "marker": {"color": MEASURED, "size": 7, "opacity": 0.55, "line": {"width": 0}},
-        "customdata": [
-            {"number": run.number, "url": reverse("task", args=[run.task_id])} for run in runs
-        ],
-        "hovertemplate": "<b>Task %{customdata.number}</b><br>%{y:.4f} bits/byte<extra></extra>",
+        **opens_tasks([run.task_id, run.number] for run in runs),
+        "hovertemplate": "<b>Task %{customdata[1]}</b><br>%{y:.4f} bits/byte<extra></extra>",
     }
 
 
@@ -186,9 +187,7 @@ def _placed(axis: Axis, runs: Sequence[Run]) -> list[tuple[float, Run]]:
     for run in runs:
         position = axis.position(run.params.get(axis.name))
         if position is not None:
-            # The golden ratio puts neighbours far from each other, the same way each time.
-            aside = (run.number * 0.618034 % 1 - 0.5) * 0.5 if axis.levels else 0.0
-            placed.append((position + aside, run))
+            placed.append((position + _offset(axis, run), run))
     return placed
 
 
@@ -230,12 +229,12 @@ def _dimension(axis: Axis, runs: Sequence[Run]) -> Figure:
             "tickvals": list(range(len(axis.levels))),
             "ticktext": [_shortened(level_label(level)) for level in axis.levels],
         }
-        # Apart, like strands: else the lines of a level hide each other.
-        apart = [
-            round(place + 0.6 * _aside(axis, run, 0.618034), 3)
-            for place, run in zip(positions, runs, strict=True)
+        # Spread lines of the same level slightly, otherwise they overlap.
+        spread = [
+            round(position + 0.6 * _offset(axis, run), 3)
+            for position, run in zip(positions, runs, strict=True)
         ]
-        return {"label": label, "values": apart, "range": [-0.2, len(axis.levels) - 0.8], **ticks}
+        return {"label": label, "values": spread, "range": [-0.2, len(axis.levels) - 0.8], **ticks}
     if not axis.log:
         return {"label": label, "values": positions, "range": [axis.low, axis.high]}
     ends = [math.log10(axis.low), math.log10(axis.high)]
@@ -281,7 +280,7 @@ def surface_figure(found: Surface, points: Sequence[tuple[float, float, Run]]) -
     else:
         field |= {"xgap": 2, "ygap": 2}
     at = [
-        (x + _aside(x_axis, run, 0.618034), y + _aside(y_axis, run, 0.754878), run)
+        (x + _offset(x_axis, run), y + _offset(y_axis, run, PLASTIC_RATIO), run)
         for x, y, run in points
     ]
     dots = _dots([x for x, _, _ in at], [run for _, _, run in at]) | {
@@ -291,7 +290,7 @@ def surface_figure(found: Surface, points: Sequence[tuple[float, float, Run]]) -
             "size": 6,
             "line": {"width": 1, "color": "var(--text)"},
         },
-        "hovertemplate": "<b>Task %{customdata.number}</b><br>%{text} bits/byte<extra></extra>",
+        "hovertemplate": "<b>Task %{customdata[1]}</b><br>%{text} bits/byte<extra></extra>",
         "text": [f"{run.val_bpb:.4f}" for _, _, run in at],
     }
     return {
@@ -305,8 +304,8 @@ def surface_figure(found: Surface, points: Sequence[tuple[float, float, Run]]) -
     }
 
 
-def _aside(axis: Axis, run: Run, ratio: float) -> float:
-    return (run.number * ratio % 1 - 0.5) * 0.5 if axis.levels else 0.0
+def _offset(axis: Axis, run: Run, ratio: float = GOLDEN_RATIO) -> float:
+    return jitter(run.number, ratio) if axis.levels else 0.0
 
 
 def _param_axis(axis: Axis) -> dict[str, Any]:

@@ -6,11 +6,17 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
 
-from django.urls import reverse
-
 from campaigns.analysis.attempts import Ending, Span
 from campaigns.analysis.distribution import Replicates
-from campaigns.charts.figures import FAILED, MEASURED, SIMULATED, SOFT, Figure
+from campaigns.charts.figures import (
+    FAILED,
+    MEASURED,
+    SIMULATED,
+    SOFT,
+    Figure,
+    hover_texts,
+    opens_tasks,
+)
 from campaigns.charts.params import HEIGHT_OF_A_ROW, VALUE_TITLE
 from campaigns.models import AttemptOutcome, FailureClass
 from xeenet_site.web.formats import duration
@@ -103,11 +109,10 @@ def replicates_figure(groups: Sequence[Replicates]) -> Figure:
             "width": 5,
         },
         "marker": {"color": MEASURED, "size": 9},
-        "customdata": [
-            {"text": f"<b>Config {place}</b><br>{_mean_text(group)}"}
+        **hover_texts(
+            f"<b>Config {place}</b><br>{_mean_text(group)}"
             for place, group in zip(places, groups, strict=True)
-        ],
-        "hovertemplate": "%{customdata.text}<extra></extra>",
+        ),
     }
     seeds = [
         (place + 0.22, value, task)
@@ -120,7 +125,7 @@ def replicates_figure(groups: Sequence[Replicates]) -> Figure:
         "x": [x for x, _, _ in seeds],
         "y": [value for _, value, _ in seeds],
         "marker": {"color": SOFT, "size": 5, "opacity": 0.7},
-        "customdata": [{"url": reverse("task", args=[task])} for _, _, task in seeds],
+        **opens_tasks([task] for _, _, task in seeds),
         "hovertemplate": "one seed: %{y:.4f} bits/byte<extra></extra>",
     }
     return {
@@ -193,11 +198,9 @@ def _bars(spans: Sequence[Span], colour: str) -> Figure:
             },
             "line": {"width": 0.5, "color": "var(--surface)"},
         },
-        "customdata": [_span_data(span, with_failure=some_failed) for span in spans],
+        **opens_tasks(_span_data(span, with_failure=some_failed) for span in spans),
         "hovertemplate": "<b>Task %{customdata[1]}</b>, attempt %{customdata[2]}<br>"
         f"{spans[0].outcome}<br>{why}%{{customdata[3]}} on %{{y}}<extra></extra>",
-        # The page's script puts the first of the span's data for the 0.
-        "meta": {"url": reverse("task", args=[0])},
     }
 
 

@@ -18,10 +18,12 @@ from campaigns.datasets import UnknownDataset, known_dataset
 from campaigns.lifecycle import journal
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor, Change
-from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
+from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS, NO_LEASE
 from campaigns.models import (
     MAX_BUDGET_SECONDS,
     MAX_SEED,
+    MAX_TRIES,
+    MIN_BUDGET_SECONDS,
     Attempt,
     AttemptOutcome,
     Campaign,
@@ -41,7 +43,6 @@ from experiments import catalog
 from workers.protocol import IsolationTier
 
 MAX_TASKS: Final = 100_000
-MAX_TRIES: Final = 100
 CREATE_BATCH: Final = 1_000
 NOT_STORED: Final = "No script of this sha256 is stored here; upload it first."
 
@@ -119,11 +120,7 @@ def _resolve(spec: CampaignSpec) -> tuple[catalog.Experiment, Dataset, SearchSpa
             experiment.default_search_space if spec.search_space is None else spec.search_space
         )
     except InvalidSearchSpace as error:
-        errors["search_space"] = [
-            f"{path or 'search space'} {text}"
-            for path, texts in error.errors.items()
-            for text in texts
-        ]
+        errors["search_space"] = error.sentences()
     if sentences := _sampler_problems(spec.sampler, space):
         errors["sampler"] = sentences
     errors |= _limit_problems(spec)
@@ -142,8 +139,10 @@ def _limit_problems(spec: CampaignSpec) -> dict[str, list[str]]:
     elif not 0 <= spec.base_seed <= MAX_SEED - spec.task_count:
         errors["base_seed"] = [f"must be from 0, and with the task numbers at most {MAX_SEED}"]
     # Not left to the constraint: it names no field, and SQLite takes NaN for "unknown" there.
-    if not 0 < spec.time_budget_seconds <= MAX_BUDGET_SECONDS:
-        errors["time_budget_seconds"] = [f"must be above 0 and at most {MAX_BUDGET_SECONDS:,}"]
+    if not MIN_BUDGET_SECONDS <= spec.time_budget_seconds <= MAX_BUDGET_SECONDS:
+        errors["time_budget_seconds"] = [
+            f"must be from {MIN_BUDGET_SECONDS} to {MAX_BUDGET_SECONDS:,}"
+        ]
     for name in ("max_failed_attempts", "max_lost_attempts"):
         if not 1 <= getattr(spec, name) <= MAX_TRIES:
             errors[name] = [f"must be from 1 to {MAX_TRIES}"]
@@ -291,10 +290,7 @@ def cancel_open_tasks(tasks: TaskQuerySet, *, now: dt.datetime, actor: Actor) ->
     cancelled = tasks.open().update(
         state=TaskState.CANCELLED,
         finished_at=now,
-        lease_id=None,
-        worker=None,
-        lease_expires_at=None,
-        deadline_at=None,
+        **NO_LEASE,
     )
     running.filter(task__state=TaskState.CANCELLED).update(
         outcome=AttemptOutcome.CANCELLED, ended_at=now, message=reason

@@ -1,14 +1,22 @@
-"""What the verbs refuse, one class per meaning; the text of the error is for people."""
+"""What the verbs refuse, one class per meaning; the docstring of a class is its default message."""
 
 from __future__ import annotations
 
+import inspect
+
 
 class LifecycleError(Exception):
-    """Base of every refusal."""
+    """The lifecycle refuses this."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or inspect.getdoc(type(self)))
 
 
 class InvalidCampaign(LifecycleError):
-    """The description of a campaign is wrong; `errors` maps each field to its sentences."""
+    """The description of the campaign is wrong.
+
+    `errors` maps each field to its sentences.
+    """
 
     def __init__(self, errors: dict[str, list[str]]) -> None:
         self.errors = errors
@@ -20,23 +28,12 @@ class WrongState(LifecycleError):
 
 
 class LeaseUnknown(LifecycleError):
-    """This worker never held a lease of this id."""
-
-    def __init__(self) -> None:
-        super().__init__("This worker holds no lease of this id; check the token and the id.")
+    """This worker holds no lease of this id; check the token and the id."""
 
 
 class LeaseLost(LifecycleError):
-    """The lease was this worker's, and is no more: it ran out, or the task was decided."""
-
-    def __init__(
-        self, message: str = "The lease has ended; stop the script. A finished result may be sent."
-    ) -> None:
-        super().__init__(message)
+    """The lease has ended; stop the script. A finished result may be sent."""
 
 
 class ResultConflict(LifecycleError):
-    """Another body was submitted for this lease before; the first one stays."""
-
-    def __init__(self) -> None:
-        super().__init__("A different result is stored for this lease already; it stays.")
+    """A different result is stored for this lease already; it stays."""

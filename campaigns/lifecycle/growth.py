@@ -11,7 +11,6 @@ from django.db.models.functions import Greatest
 from campaigns.lifecycle.campaigns import (
     CREATE_BATCH,
     MAX_TASKS,
-    MAX_TRIES,
     new_task,
     reactivate,
     sampled_tasks,
@@ -19,7 +18,7 @@ from campaigns.lifecycle.campaigns import (
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
-from campaigns.models import MAX_SEED, Campaign, CampaignState, Task, TaskOrigin
+from campaigns.models import MAX_SEED, MAX_TRIES, Campaign, CampaignState, Task, TaskOrigin
 from campaigns.search.samplers import Params
 from campaigns.search.space import SearchSpace
 

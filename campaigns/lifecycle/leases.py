@@ -21,6 +21,7 @@ from campaigns.lifecycle import journal
 from campaigns.lifecycle.campaigns import cancel_open_tasks, note_ended_task, reactivate
 from campaigns.lifecycle.errors import LeaseLost, LeaseUnknown, WrongState
 from campaigns.lifecycle.journal import LEASE_SWEEP, SERVER, Actor, Change
+from campaigns.lifecycle.transitions import NO_LEASE
 from campaigns.models import (
     Attempt,
     AttemptOutcome,
@@ -37,14 +38,6 @@ from workers.protocol import HeartbeatAnswer
 from workers.protocol import ProgressPoint as WireProgressPoint
 
 logger = logging.getLogger(__name__)
-
-# Columns a task has only while it is leased.
-NO_LEASE: dict[str, Any] = {
-    "lease_id": None,
-    "worker": None,
-    "lease_expires_at": None,
-    "deadline_at": None,
-}
 
 
 @dataclass(frozen=True)
@@ -195,8 +188,7 @@ def _lease(tasks: list[Task], worker: Worker, claim_id: uuid.UUID, now: dt.datet
         task.worker = worker
         task.deadline_at = now + dt.timedelta(seconds=longest)
         task.lease_expires_at = min(now + lease, task.deadline_at)
-    columns = ["state", "lease_id", "worker", "deadline_at", "lease_expires_at"]
-    leased = Task.objects.filter(state=TaskState.PENDING).bulk_update(tasks, columns)
+    leased = Task.objects.filter(state=TaskState.PENDING).bulk_update(tasks, ["state", *NO_LEASE])
     if leased != len(tasks):
         raise WrongState("A task that waited was taken meanwhile; claim again.")
     Attempt.objects.bulk_create(attempts)

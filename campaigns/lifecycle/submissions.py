@@ -18,7 +18,7 @@ from django.db.models import F, Q
 from campaigns.lifecycle.campaigns import note_ended_task, pause
 from campaigns.lifecycle.errors import ResultConflict, WrongState
 from campaigns.lifecycle.journal import FAILURE_BREAKER, Change
-from campaigns.lifecycle.leases import NO_LEASE, end_attempt, find_attempt
+from campaigns.lifecycle.leases import end_attempt, find_attempt
 from campaigns.lifecycle.retry import (
     BREAKER_FAILURES,
     BREAKER_WINDOW,
@@ -26,6 +26,7 @@ from campaigns.lifecycle.retry import (
     RETRY_DELAY,
     Charge,
 )
+from campaigns.lifecycle.transitions import NO_LEASE
 from campaigns.models import Attempt, AttemptOutcome, FailureClass, Result, Task, TaskState
 from campaigns.notifications import events
 from experiments import catalog

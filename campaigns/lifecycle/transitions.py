@@ -7,7 +7,7 @@ UPDATE (they also guard the lease), and a test walks every pair of state and ver
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from campaigns.models import CampaignState, TaskState
 
@@ -48,4 +48,12 @@ TASK_TRANSITIONS: Final = {
     "submit_failure": _transition({_LEASED}, _PENDING, TaskState.FAILED),
     "cancel_task": _transition({_PENDING, _LEASED}, TaskState.CANCELLED),
     "retry_task": _transition({TaskState.FAILED}, _PENDING),
+}
+
+# The columns that a task has only while it is leased, emptied.
+NO_LEASE: Final[dict[str, Any]] = {
+    "lease_id": None,
+    "worker": None,
+    "lease_expires_at": None,
+    "deadline_at": None,
 }

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from campaigns.models import Attempt, Campaign, ChangeSubject, Result, StateChange, Task
 from campaigns.standings import leaderboard
-from campaigns.standings.board import Entry
 from campaigns.standings.progress import CampaignProgress
+from campaigns.standings.rows import Row
 from xeenet_site.web.formats import duration
 from xeenet_site.web.plain_text import plain
 
@@ -34,7 +34,7 @@ def number(value: Any) -> str:
 
 def leaderboard_text(
     campaign: Campaign,
-    rows: Sequence[Entry],
+    rows: Sequence[Row],
     *,
     colour: bool,
     empty: str = "no measured result yet",
@@ -75,7 +75,7 @@ def leaderboard_text(
     return f"{heading}\n{_rendered(table, width, colour=colour)}"
 
 
-def _cells(row: Entry, middle: Sequence[str]) -> list[str]:
+def _cells(row: Row, middle: Sequence[str]) -> list[str]:
     result = row.result
     if result is None:
         return [_NOTHING, _NOTHING, *middle, str(row.task.seed), *[_NOTHING] * 4]

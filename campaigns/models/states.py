@@ -9,7 +9,11 @@ from workers.protocol import FailureClass as WireFailureClass
 HEX_SHA256_LENGTH = 64
 # Keeps base_seed + number inside what every database and torch take as an integer.
 MAX_SEED = 2**31 - 1
+# A budget of nothing cannot be kept.
+MIN_BUDGET_SECONDS = 0.1
 MAX_BUDGET_SECONDS = 7 * 86_400
+# Tries of one task that may fail, or be lost with their worker.
+MAX_TRIES = 100
 # Of why a person or the server did something, as it is kept and shown.
 MAX_REASON_LENGTH = 500
 

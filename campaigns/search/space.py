@@ -44,7 +44,11 @@ class InvalidSearchSpace(ValueError):
 
     def __init__(self, errors: dict[str, list[str]]) -> None:
         self.errors = errors
-        super().__init__("; ".join(f"{path}: {' '.join(e)}" for path, e in errors.items()))
+        super().__init__("; ".join(self.sentences()))
+
+    def sentences(self, whole: str = "search space") -> list[str]:
+        """Return each error behind the path that it is about; `whole` names the space itself."""
+        return [f"{path or whole} {text}" for path, texts in self.errors.items() for text in texts]
 
 
 class UnsatisfiableSpace(ValueError):
@@ -169,22 +173,6 @@ class SearchSpace:
         if not found:
             found = [f"breaks {one.text}" for one in self.constraints if not one.holds(params)]
         return found
-
-    def contains(self, params: Mapping[str, Any]) -> bool:
-        """Return whether `params` are a point of this space."""
-        return not self.problems(params)
-
-    def size(self) -> int | None:
-        """Return the number of grid points before constraints; None with any float parameter."""
-        total = 1
-        for one in self.parameters.values():
-            if isinstance(one, FloatParameter):
-                return None
-            if isinstance(one, IntParameter):
-                total *= (one.high - one.low) // one.step + 1
-            else:
-                total *= len(one.values)
-        return total
 
     def draw(self, rng: random.Random) -> dict[str, Value]:
         """Draw one point. Raises UnsatisfiableSpace when the constraints reject every draw.

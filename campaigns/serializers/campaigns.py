@@ -11,6 +11,8 @@ from campaigns.models import (
     HEX_SHA256_LENGTH,
     MAX_BUDGET_SECONDS,
     MAX_SEED,
+    MAX_TRIES,
+    MIN_BUDGET_SECONDS,
     Campaign,
     PackageOrigin,
 )
@@ -108,12 +110,6 @@ class CampaignDetailSerializer(CampaignSerializer):
 MAX_SEARCH_SPACE_BYTES: Final = 64 * 1024
 
 
-MIN_BUDGET_SECONDS: Final = 0.1
-
-
-MAX_ATTEMPTS: Final = 100
-
-
 class CampaignChangesSerializer(KnownFieldsSerializer[dict[str, Any]]):
     """The fields of `lifecycle.CampaignSpec`: shape only; whether they make sense is judged there.
 
@@ -142,8 +138,8 @@ class CampaignChangesSerializer(KnownFieldsSerializer[dict[str, Any]]):
     )
     description = StrictCharField(required=False, allow_blank=True, max_length=10_000)
     allow_simulated = StrictBooleanField(required=False)
-    max_failed_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_ATTEMPTS)
-    max_lost_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_ATTEMPTS)
+    max_failed_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_TRIES)
+    max_lost_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_TRIES)
     script = StrictCharField(
         required=False,
         allow_blank=True,
@@ -179,5 +175,5 @@ class AddTasksSerializer(KnownFieldsSerializer[dict[str, Any]]):
 class RaiseAttemptsSerializer(KnownFieldsSerializer[dict[str, Any]]):
     """How often each task may fail and be lost from now on; what is absent stays."""
 
-    max_failed_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_ATTEMPTS)
-    max_lost_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_ATTEMPTS)
+    max_failed_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_TRIES)
+    max_lost_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_TRIES)

@@ -9,6 +9,7 @@ from rest_framework import serializers
 from campaigns.exports.rows import MEASURED
 from campaigns.models import Result
 from campaigns.standings import board
+from campaigns.standings.rows import Standing
 
 MAX_LEADERBOARD_ROWS: Final = 500
 
@@ -45,7 +46,7 @@ class LeaderboardQuerySerializer(serializers.Serializer[dict[str, Any]]):
     offset = serializers.IntegerField(default=0, min_value=0, max_value=10_000_000)
     state = serializers.ChoiceField(
         choices=board.STATES,
-        default=str(board.Standing.COMPLETED),
+        default=str(Standing.COMPLETED),
         help_text="How the tasks ended: with a measured value (the only ones with a rank), or "
         "without one and why; all: the ranked ones, below them the others. Simulated results "
         "only by their own word.",
@@ -85,10 +86,10 @@ class ExportQuerySerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class LeaderboardRowSerializer(serializers.Serializer[Any]):
-    """`board.Entry`."""
+    """`rows.Row`."""
 
     rank = serializers.IntegerField(allow_null=True, help_text="null for what has no rank.")
-    state = serializers.ChoiceField(source="standing", choices=[str(one) for one in board.Standing])
+    state = serializers.ChoiceField(source="standing", choices=[str(one) for one in Standing])
     reason = serializers.CharField(help_text="Why it has no rank; empty for what has.")
     task_id = serializers.IntegerField(source="task.pk")
     task_number = serializers.IntegerField(source="task.number")

@@ -8,47 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
-from django.db.models import F, Q, QuerySet
-from django.db.models.expressions import Combinable, OrderBy
-from django.db.models.fields.json import KeyTransform
+from django.db.models import Q, QuerySet
 
 from campaigns.caching import cached_keys
 from campaigns.models import Campaign, FailureClass, Result, Task, TaskState
 from campaigns.standings import leaderboard
-
-
-class Standing(StrEnum):
-    """How a task that has ended stands: with a rank, or why without."""
-
-    # Measured, with a value: the only one with a rank.
-    COMPLETED = "completed"
-    # The loss became NaN or infinite.
-    DIVERGED = "diverged"
-    # Not one training step fitted in the budget.
-    BUDGET_TOO_SMALL = "budget_too_small"
-    # Out of tries.
-    FAILED = "failed"
-    # Invented by a worker without torch; shown only where asked for by name.
-    SIMULATED = "simulated"
-
+from campaigns.standings.rows import REASONS, Line, Row, Standing
 
 EVERYTHING: Final = "all"
 # What `state=` may ask for; "all" is everything but what nobody measured.
 STATES: Final = (*(str(one) for one in Standing), EVERYTHING)
-REASONS: Final = {
-    Standing.COMPLETED: "",
-    Standing.DIVERGED: "diverged: the loss became NaN or infinite",
-    Standing.BUDGET_TOO_SMALL: "budget too small: not one training step fitted",
-    Standing.FAILED: "failed",
-    Standing.SIMULATED: "simulated: invented by a worker without torch, not measured",
-}
 
 
 @dataclass(frozen=True)
-class Asked:
+class LeaderboardQuery:
     """Which rows in which order; "" for any device or evaluation. See `leaderboard.rank`."""
 
     state: str = Standing.COMPLETED
@@ -68,37 +43,7 @@ class Asked:
         return Standing.COMPLETED in self.standings
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One row: a task and what it brought. `rank` is None where it has none; `reason` says why."""
-
-    rank: int | None
-    standing: Standing
-    reason: str
-    task_id: int
-    number: int
-    params: dict[str, Any]
-    seed: int
-    val_bpb: float | None = None
-    is_subset: bool = False
-    steps: int | None = None
-    tokens: int | None = None
-    device: str = ""
-    seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One row with its models loaded, task, result and worker; `result` is None if it failed."""
-
-    rank: int | None
-    standing: Standing
-    reason: str
-    task: Task
-    result: Result | None
-
-
-def counts(campaign: Campaign, asked: Asked, *, failed: int) -> dict[Standing, int]:
+def counts(campaign: Campaign, asked: LeaderboardQuery, *, failed: int) -> dict[Standing, int]:
     """Count the ended tasks by how they stand, among the asked device and evaluation.
 
     `failed` is how many tasks failed; they have no device, so a filter by one leaves them out.
@@ -115,7 +60,7 @@ def counts(campaign: Campaign, asked: Asked, *, failed: int) -> dict[Standing, i
     return found
 
 
-def total(counted: Mapping[Standing, int], asked: Asked) -> int:
+def total(counted: Mapping[Standing, int], asked: LeaderboardQuery) -> int:
     """Return how many rows there are in all."""
     return sum(counted[one] for one in asked.standings)
 
@@ -152,7 +97,12 @@ _STANDING_OF_TASK: Final = (
 
 
 def lines(
-    campaign: Campaign, asked: Asked, counted: Mapping[Standing, int], *, limit: int, offset: int
+    campaign: Campaign,
+    asked: LeaderboardQuery,
+    counted: Mapping[Standing, int],
+    *,
+    limit: int,
+    offset: int,
 ) -> list[Line]:
     """Return a part of the rows: ranked ones, then the others, each in the asked order.
 
@@ -169,7 +119,7 @@ def lines(
     return found
 
 
-def _ranked_lines(campaign: Campaign, asked: Asked, offset: int, end: int) -> list[Line]:
+def _ranked_lines(campaign: Campaign, asked: LeaderboardQuery, offset: int, end: int) -> list[Line]:
     chosen = {"device": asked.device, "evaluation": asked.evaluation}
     results = leaderboard.ranked_results(campaign, **chosen)
     if _is_by_rank(asked.sort):
@@ -231,16 +181,15 @@ def _reason(standing: Standing, failure_class: str) -> str:
     return REASONS[standing]
 
 
-def entries(campaign: Campaign, asked: Asked, *, limit: int, offset: int) -> list[Entry]:
+def entries(campaign: Campaign, asked: LeaderboardQuery, *, limit: int, offset: int) -> list[Row]:
     """Return the rows that `lines` returns, with models loaded. Raises ValueError, as it does."""
     chosen = {"device": asked.device, "evaluation": asked.evaluation}
-    found: list[Entry] = []
+    rows: list[Row] = []
     ranked = 0
     if asked.with_ranked:
         rows = leaderboard.rank(campaign, limit=limit, offset=offset, sort=asked.sort, **chosen)
-        found = [Entry(row.rank, Standing.COMPLETED, "", row.task, row.result) for row in rows]
-        if len(found) == limit or asked.state != EVERYTHING:
-            return found
+        if len(rows) == limit or asked.state != EVERYTHING:
+            return rows
         ranked = leaderboard.ranked_results(campaign, **chosen).order_by().count()
     keys = _unranked_keys(campaign, asked, max(0, offset - ranked), offset + limit - ranked)
     loaded = Task.objects.select_related("result__attempt__worker").defer(
@@ -253,8 +202,8 @@ def entries(campaign: Campaign, asked: Asked, *, limit: int, offset: int) -> lis
         standing = _standing_of(task.state, flags)
         if standing is not None:
             reason = _reason(standing, task.failure_class)
-            found.append(Entry(None, standing, reason, task, result))
-    return found
+            rows.append(Row(None, task, result, standing, reason))
+    return rows
 
 
 _UNRANKED: Final = {
@@ -268,7 +217,7 @@ _UNRANKED: Final = {
 }
 
 
-def _unranked_keys(campaign: Campaign, asked: Asked, start: int, end: int) -> list[int]:
+def _unranked_keys(campaign: Campaign, asked: LeaderboardQuery, start: int, end: int) -> list[int]:
     """Return the ids of a part of the tasks without a rank, in the asked order."""
 
     def read(first: int, last: int) -> list[int]:
@@ -287,27 +236,10 @@ def _unranked_keys(campaign: Campaign, asked: Asked, start: int, end: int) -> li
     )
 
 
-def _unranked(campaign: Campaign, asked: Asked) -> QuerySet[Task]:
+def _unranked(campaign: Campaign, asked: LeaderboardQuery) -> QuerySet[Task]:
     tasks = campaign.tasks.filter(_UNRANKED[asked.state])
     if asked.device:
         tasks = tasks.filter(result__device_used=asked.device)
     if asked.evaluation:
         tasks = tasks.filter(result__eval_is_subset=asked.evaluation == "subset")
-    return tasks.order_by(_task_order(asked.sort), "number")
-
-
-def _task_order(sort: str) -> OrderBy:
-    """Return how tasks are sorted by a column of the leaderboard; without a rank, by value."""
-    key = sort.removeprefix("-")
-    expression: Combinable
-    if key.startswith(leaderboard.PARAM_PREFIX):
-        expression = KeyTransform(key.removeprefix(leaderboard.PARAM_PREFIX), "params")
-    elif key == "rank":
-        expression = F("result__val_bpb")
-    elif key in leaderboard.SORTS:
-        field = leaderboard.SORTS[key]
-        path = field.removeprefix("task__") if field.startswith("task__") else f"result__{field}"
-        expression = F(path)
-    else:
-        raise ValueError(f"{sort!r} is no column to sort by")
-    return OrderBy(expression, descending=sort.startswith("-"), nulls_last=True)
+    return tasks.order_by(leaderboard.column_order(asked.sort, of_tasks=True), "number")

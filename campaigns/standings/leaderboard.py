@@ -7,7 +7,6 @@ differ (device, steps, a subset evaluation) stands beside the value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from django.db.models import Count, F, QuerySet, Window
@@ -16,7 +15,8 @@ from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import RowNumber
 
 from campaigns.caching import cached_keys, cached_roughly
-from campaigns.models import Campaign, Result, Task
+from campaigns.models import Campaign, Result
+from campaigns.standings.rows import Row
 
 PARAM_PREFIX: Final = "param."
 # What the leaderboard is sorted by, besides the params. "place" is the rank.
@@ -56,18 +56,6 @@ def _kinds(campaign: Campaign) -> list[Kind]:
     return [Kind(*row) for row in grouped.annotate(number=Count("pk"), valued=Count("val_bpb"))]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the leaderboard."""
-
-    rank: int
-    result: Result
-
-    @property
-    def task(self) -> Task:
-        return self.result.task
-
-
 def rank(
     campaign: Campaign,
     *,
@@ -89,10 +77,14 @@ def rank(
     loaded = _loaded(results)
     if sort == "rank":
         page = ranked_part(loaded, offset, end)
-        return [Row(number, one) for number, one in enumerate(page, start=offset + 1)]
+        return [Row(number, one.task, one) for number, one in enumerate(page, start=offset + 1)]
     places = sorted_places(campaign, offset, end, device=device, evaluation=evaluation, sort=sort)
-    found = loaded.in_bulk([pk for pk, _ in places])
-    return [Row(number, found[pk]) for pk, number in places if pk in found]
+    by_key = loaded.in_bulk([pk for pk, _ in places])
+    return [
+        Row(number, result.task, result)
+        for pk, number in places
+        if (result := by_key.get(pk)) is not None
+    ]
 
 
 def ranked_part(results: QuerySet[Result], offset: int, end: int | None) -> QuerySet[Result]:
@@ -121,7 +113,7 @@ def sorted_places(
     All ranked results are numbered for it, which at 100,000 of them takes a tenth of a second: the
     first pages are kept. Raises ValueError for an unknown sort.
     """
-    order = _order(sort)
+    order = column_order(sort)
     results = ranked_results(campaign, device=device, evaluation=evaluation)
 
     def read(start: int, stop: int | None) -> list[tuple[int, int]]:
@@ -148,19 +140,29 @@ def ranked_results(
     return results
 
 
-def _order(sort: str) -> OrderBy:
-    """Return how results are sorted by a column; what has no value there comes last either way."""
+def column_order(sort: str, *, of_tasks: bool = False) -> OrderBy:
+    """Return how results (or, `of_tasks`, the tasks themselves) are sorted by a column.
+
+    Rows without a value in that column come last, ascending and descending. Tasks have no place, so
+    "rank" sorts them by their value. Raises ValueError for an unknown column.
+    """
     key = sort.removeprefix("-")
     expression: Combinable
     if key.startswith(PARAM_PREFIX):
-        expression = KeyTransform(key.removeprefix(PARAM_PREFIX), "task__params")
+        path = "params" if of_tasks else "task__params"
+        expression = KeyTransform(key.removeprefix(PARAM_PREFIX), path)
     elif key in SORTS:
-        expression = F(SORTS[key])
+        expression = F(_path_from_task(SORTS[key]) if of_tasks else SORTS[key])
     else:
         raise ValueError(f"{sort!r} is no column to sort by")
-    if sort.startswith("-"):
-        return OrderBy(expression, descending=True, nulls_last=True)
-    return OrderBy(expression, nulls_last=True)
+    return OrderBy(expression, descending=sort.startswith("-"), nulls_last=True)
+
+
+def _path_from_task(path: str) -> str:
+    """Return the path from a task to what `path` reaches from its result."""
+    if path == SORTS["rank"]:
+        return "result__val_bpb"
+    return path.removeprefix("task__") if path.startswith("task__") else f"result__{path}"
 
 
 def best(campaign: Campaign) -> Result | None:

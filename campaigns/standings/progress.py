@@ -13,6 +13,7 @@ from campaigns.caching import cached_by_revision, cached_roughly
 from campaigns.models import Attempt, Campaign, TaskState
 from campaigns.standings import leaderboard
 from campaigns.standings.task_counts import failed_by_class, tasks_by_state
+from xeenet_site.web.formats import HOUR
 
 # The rate is taken over this many of the last tasks, so that it follows the fleet of today.
 RATE_WINDOW: Final = 50
@@ -65,7 +66,7 @@ def campaign_progress(campaign: Campaign, *, now: dt.datetime) -> CampaignProgre
         **counts,
         **cached_roughly(campaign, "progress", lambda: _totals(campaign)),
         tasks_per_hour=rate,
-        eta_seconds=still_open / rate * 3600 if rate and still_open else None,
+        eta_seconds=still_open / rate * HOUR if rate and still_open else None,
     )
 
 
@@ -93,7 +94,7 @@ def _tasks_per_hour(campaign: Campaign, now: dt.datetime) -> float | None:
     until = campaign.finished_at or now
     since = times[RATE_WINDOW] if len(times) > RATE_WINDOW else campaign.launched_at or times[-1]
     seconds = (until - since).total_seconds()
-    return min(len(times), RATE_WINDOW) / seconds * 3600 if seconds > 0 else None
+    return min(len(times), RATE_WINDOW) / seconds * HOUR if seconds > 0 else None
 
 
 def _last_ends(campaign: Campaign) -> list[dt.datetime]:

@@ -3,48 +3,38 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from campaigns import steering
-from campaigns.lifecycle.campaigns import MAX_TASKS, MAX_TRIES
+from campaigns.lifecycle.campaigns import MAX_TASKS
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
-from campaigns.models import Campaign, CampaignState
+from campaigns.models import MAX_TRIES, Campaign, CampaignState
 from campaigns.scripts import steering as script_steering
 from campaigns.standings.task_counts import tasks_by_state
+from xeenet_site.web.verbs import Verb
 
 LIVE_STATES = frozenset({CampaignState.ACTIVE, CampaignState.PAUSED})
 ENDED_STATES = frozenset({CampaignState.COMPLETED, CampaignState.CANCELLED})
 GROWING_STATES = CAMPAIGN_TRANSITIONS["grow"].sources
 
 
-@dataclass(frozen=True)
-class Verb:
-    """A button of the campaign page: from which states it works, and what it says afterwards."""
-
-    run: Callable[..., None]
-    states: frozenset[str]
-    done: str
-
-
 VERBS = {
-    "launch": Verb(steering.launch, frozenset({CampaignState.DRAFT}), "Launched."),
+    "launch": Verb(steering.launch, "Launched.", frozenset({CampaignState.DRAFT})),
     "pause": Verb(
         steering.pause,
-        frozenset({CampaignState.ACTIVE}),
         "Paused. Running tasks may finish; nothing new is handed out.",
+        frozenset({CampaignState.ACTIVE}),
     ),
     "resume": Verb(
-        steering.resume, frozenset({CampaignState.PAUSED}), "Resumed: tasks are handed out again."
+        steering.resume, "Resumed: tasks are handed out again.", frozenset({CampaignState.PAUSED})
     ),
     "cancel": Verb(
         steering.cancel,
-        frozenset({CampaignState.DRAFT, CampaignState.ACTIVE, CampaignState.PAUSED}),
         "Cancelled. Results that exist stay.",
+        frozenset({CampaignState.DRAFT, CampaignState.ACTIVE, CampaignState.PAUSED}),
     ),
 }
 

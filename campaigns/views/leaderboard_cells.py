@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from campaigns.standings.board import Line, Standing
+from campaigns.standings.rows import Line, Standing
 from campaigns.views.table_heads import PARAMS_ON_A_PHONE
 from xeenet_site.web.formats import bpb, chip, count, duration, unknown, value
 

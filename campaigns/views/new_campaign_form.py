@@ -8,8 +8,16 @@ from typing import Any
 
 from django import forms
 
+from campaigns.design.cloning import spec_of
 from campaigns.lifecycle import CampaignSpec
-from campaigns.models import MAX_SEED, Campaign, Dataset
+from campaigns.models import (
+    MAX_BUDGET_SECONDS,
+    MAX_SEED,
+    MAX_TRIES,
+    MIN_BUDGET_SECONDS,
+    Campaign,
+    Dataset,
+)
 from campaigns.scripts import steering as script_steering
 from campaigns.search.editor import SpaceEditor
 from campaigns.search.samplers import SAMPLERS
@@ -18,7 +26,6 @@ from campaigns.search.sweep_files import UnreadableSpace, read_json
 from experiments import catalog
 from workers.protocol import IsolationTier
 
-MAX_BUDGET_SECONDS = 7 * 86_400
 ISOLATION_TITLES = {
     IsolationTier.T0: "T0: any worker",
     IsolationTier.T1: "T1: without network, in a sandbox",
@@ -44,8 +51,7 @@ class CampaignForm(forms.Form):
     )
     time_budget_seconds = forms.FloatField(
         label="Budget per task (seconds)",
-        # A budget of nothing cannot be kept; the database refuses it too.
-        min_value=0.1,
+        min_value=MIN_BUDGET_SECONDS,
         max_value=MAX_BUDGET_SECONDS,
         initial=10,
         help_text="Training stops at 90 % of it; a run is killed 15 s after it.",
@@ -60,12 +66,14 @@ class CampaignForm(forms.Form):
     max_failed_attempts = forms.IntegerField(
         label="Failures per task",
         min_value=1,
+        max_value=MAX_TRIES,
         initial=2,
         help_text="After so many failed runs a task has failed.",
     )
     max_lost_attempts = forms.IntegerField(
         label="Losses per task",
         min_value=1,
+        max_value=MAX_TRIES,
         initial=5,
         help_text="Runs whose worker fell silent; they count apart.",
     )
@@ -157,13 +165,8 @@ class CampaignForm(forms.Form):
             return SearchSpace.parse(body).to_json()
         except InvalidSearchSpace as error:
             if self.as_json:
-                raise forms.ValidationError(
-                    [
-                        f"{path or 'The search space'} {sentence}."
-                        for path, sentences in error.errors.items()
-                        for sentence in sentences
-                    ]
-                ) from error
+                sentences = error.sentences(whole="The search space")
+                raise forms.ValidationError([f"{sentence}." for sentence in sentences]) from error
             self.editor.place_errors(error.errors)
             raise forms.ValidationError(
                 "The search space is not complete: see the rows marked in it."
@@ -176,12 +179,11 @@ class CampaignForm(forms.Form):
 
 def values_of(campaign: Campaign) -> dict[str, Any]:
     """Return what the form says of a campaign that is to be made again."""
-    names = [name for name in CampaignForm.base_fields if name not in {"name", "dataset"}]
-    known = {one.sha256: one.name for one in catalog.all_datasets()}
-    return {name: getattr(campaign, name) for name in names} | {
-        "name": f"{campaign.name[:193]} (copy)",
-        "time_budget_seconds": f"{campaign.time_budget_seconds:.12g}",
-        "dataset": known.get(campaign.dataset_id, campaign.dataset_id),
+    spec = spec_of(campaign)
+    catalog_names = {dataset.sha256: dataset.name for dataset in catalog.all_datasets()}
+    return {name: getattr(spec, name) for name in CampaignForm.base_fields} | {
+        "time_budget_seconds": f"{spec.time_budget_seconds:.12g}",
+        "dataset": catalog_names.get(spec.dataset, spec.dataset),
     }
 
 

@@ -20,8 +20,9 @@ from campaigns.design.previews import preview
 from campaigns.exports import rows as export_rows
 from campaigns.models import Campaign, CampaignState
 from campaigns.standings import board, leaderboard
-from campaigns.standings.board import Asked, Standing
+from campaigns.standings.board import LeaderboardQuery
 from campaigns.standings.progress import CampaignProgress, campaign_progress
+from campaigns.standings.rows import Standing
 from campaigns.standings.summaries import progress_bar
 from campaigns.views.head import head_context, shown_campaign
 from campaigns.views.leaderboard_cells import Cells, cells
@@ -181,11 +182,11 @@ def _leaderboard(
     }
 
 
-def _asked(request: HttpRequest, heads: list[Head]) -> Asked:
+def _asked(request: HttpRequest, heads: list[Head]) -> LeaderboardQuery:
     """Return what the address line asks for; what it may not ask for counts as not asked."""
     state = request.GET.get("state", "")
     evaluation = request.GET.get("evaluation", "")
-    return Asked(
+    return LeaderboardQuery(
         state=state if state in board.STATES else Standing.COMPLETED,
         # No database stores a NUL; PostgreSQL refuses even to look for one.
         device=request.GET.get("device", "").replace("\0", ""),
@@ -204,14 +205,14 @@ class State:
     is_chosen: bool
 
 
-def _states(counted: dict[Standing, int], asked: Asked) -> list[State]:
+def _states(counted: dict[Standing, int], asked: LeaderboardQuery) -> list[State]:
     """Return the choices that hold anything, or nothing where there is no choice."""
     labels = STATE_LABELS | {board.EVERYTHING: "all measured"}
     found = [
         State(
             "" if key == Standing.COMPLETED else key,
             label,
-            board.total(counted, Asked(state=key)),
+            board.total(counted, LeaderboardQuery(state=key)),
             key == asked.state,
         )
         for key, label in labels.items()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -25,17 +23,10 @@ from campaigns.views.verbs import reason_in
 from experiments import catalog
 from xeenet_site.web import roles
 from xeenet_site.web.pages import reading_page, signed_in, signed_in_user
+from xeenet_site.web.verbs import Verb
 
 SCRIPTS_PER_PAGE = 30
 CAMPAIGNS_SHOWN = 20
-
-
-@dataclass(frozen=True)
-class Verb:
-    """A button of the script's page, and what it says afterwards."""
-
-    run: Callable[..., None]
-    done: str
 
 
 SCRIPT_VERBS = {

@@ -21,14 +21,17 @@ from campaigns.models import (
     TaskState,
 )
 from xeenet_site.web.pages import page_or_fragment, reading_page, signed_in, signed_in_user
+from xeenet_site.web.verbs import Verb
 
 # Failures of the worker are free for the task, so it may have any number of attempts.
 ATTEMPTS_SHOWN = 50
 CHANGES_SHOWN = 100
 WITHOUT_PARTIAL = {AttemptOutcome.RUNNING, AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED}
 RUN_AGAIN_STATES = {CampaignState.ACTIVE, CampaignState.PAUSED, CampaignState.COMPLETED}
-TASK_VERBS = {"retry": steering.retry_task, "cancel": steering.cancel_task}
-VERB_DONE = {"retry": "is pending again", "cancel": "is cancelled"}
+TASK_VERBS = {
+    "retry": Verb(steering.retry_task, "is pending again"),
+    "cancel": Verb(steering.cancel_task, "is cancelled"),
+}
 
 
 @reading_page
@@ -102,9 +105,9 @@ def change_task(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     """Retry or cancel a task for the campaign's owner or an operator, and show it."""
     changed = get_object_or_404(Task.objects.select_related("campaign"), pk=pk)
     try:
-        TASK_VERBS[verb](signed_in_user(request), changed, now=database_now())
+        TASK_VERBS[verb].run(signed_in_user(request), changed, now=database_now())
     except lifecycle.LifecycleError as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"Task {changed.number} {VERB_DONE[verb]}.")
+        messages.success(request, f"Task {changed.number} {TASK_VERBS[verb].done}.")
     return redirect(changed)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -24,6 +22,7 @@ from campaigns.notifications.addresses import AddressRefused, NameUnknown
 from campaigns.notifications.delivery import MAX_TRIES, SIGNATURE_HEADER
 from xeenet_site.web import roles
 from xeenet_site.web.pages import page_or_fragment, signed_in, signed_in_user
+from xeenet_site.web.verbs import Verb
 
 DELIVERIES_PER_PAGE = 30
 
@@ -36,14 +35,6 @@ EVENTS = {
     ),
     WebhookEvent.SILENT_FLEET: ("Silent fleet", "Tasks wait, and no worker calls."),
 }
-
-
-@dataclass(frozen=True)
-class Verb:
-    """A button of the webhook's page, and what it says afterwards."""
-
-    run: Callable[..., None]
-    done: str
 
 
 WEBHOOK_VERBS = {

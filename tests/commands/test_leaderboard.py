@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 
 from campaigns.management.terminal import leaderboard_text
 from campaigns.models import Campaign
-from campaigns.standings.board import Asked, entries
+from campaigns.standings.board import LeaderboardQuery, entries
 from tests import factories
 from workers.protocol import FailureClass
 
@@ -87,7 +87,7 @@ def test_a_narrow_terminal_shows_every_param_and_keeps_to_its_width(
     campaign: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    rows = entries(campaign, Asked(), limit=9, offset=0)
+    rows = entries(campaign, LeaderboardQuery(), limit=9, offset=0)
     text = leaderboard_text(campaign, rows, colour=True)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
     assert max(map(len, lines)) <= 80

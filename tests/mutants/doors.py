@@ -101,7 +101,7 @@ DOORS: Final = (
     ),
     Mutant(
         "fuzz: an answer that the document does not tell of",
-        "campaigns/serializers/agents.py",
+        "campaigns/answers/leases.py",
         '        "reason": claim.reason,\n',
         '        "reason": len(claim.reason),\n',
         FUZZ,

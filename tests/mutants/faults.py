@@ -62,7 +62,7 @@ FAULTS: Final = (
     ),
     Mutant(
         "faults: the server tells all idle agents to wait equally long",
-        "campaigns/serializers/agents.py",
+        "campaigns/answers/leases.py",
         "    return idle * random.uniform(0.5, 1.5)",
         "    return idle",
         RECONNECT,

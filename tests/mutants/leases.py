@@ -15,8 +15,8 @@ CLAIMS: Final = (
     Mutant(
         "claim: a task that is leased is leased again",
         LEASES,
-        "leased = Task.objects.filter(state=TaskState.PENDING).bulk_update(tasks, columns)",
-        "leased = Task.objects.bulk_update(tasks, columns)",
+        "leased = Task.objects.filter(state=TaskState.PENDING).bulk_update(tasks, ",
+        "leased = Task.objects.bulk_update(tasks, ",
         (
             "tests/lifecycle/test_journal.py::test_a_lease_of_a_task_that_is_not_pending_after_all_is_refused",
         ),

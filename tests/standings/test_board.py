@@ -10,7 +10,8 @@ import pytest
 from campaigns import lifecycle
 from campaigns.models import Campaign, TaskState
 from campaigns.standings import board, leaderboard
-from campaigns.standings.board import EVERYTHING, STATES, Asked, Standing
+from campaigns.standings.board import EVERYTHING, STATES, LeaderboardQuery
+from campaigns.standings.rows import Line, Standing
 from tests.factories import active_campaign, at, claim_one, completed, fail, run, worker
 from workers.protocol import FailureClass
 
@@ -48,8 +49,8 @@ def one() -> Campaign:
     return campaign
 
 
-def rows(campaign: Campaign, limit: int = 10, offset: int = 0, **asked: Any) -> list[board.Line]:
-    wanted = Asked(**asked)
+def rows(campaign: Campaign, limit: int = 10, offset: int = 0, **asked: Any) -> list[Line]:
+    wanted = LeaderboardQuery(**asked)
     failed = campaign.tasks.filter(state=TaskState.FAILED).count()
     counted = board.counts(campaign, wanted, failed=failed)
     return board.lines(campaign, wanted, counted, limit=limit, offset=offset)
@@ -60,7 +61,7 @@ def test_each_state_holds_the_tasks_that_ended_so(one: Campaign) -> None:
         found = rows(one, state=standing)
         assert [line.number for line in found] == numbers
         assert {line.standing for line in found} == {standing}
-    counted = board.counts(one, Asked(), failed=1)
+    counted = board.counts(one, LeaderboardQuery(), failed=1)
     assert counted == {standing: len(numbers) for standing, numbers in NUMBERS.items()}
 
 
@@ -113,12 +114,12 @@ def test_a_device_leaves_out_what_ran_on_another_and_what_never_told_one(one: Ca
     on_cpu = rows(one, state=EVERYTHING, device="cpu")
 
     assert [line.number for line in on_cpu] == [0, 2, 3]
-    assert board.counts(one, Asked(device="cpu"), failed=1)[Standing.FAILED] == 0
+    assert board.counts(one, LeaderboardQuery(device="cpu"), failed=1)[Standing.FAILED] == 0
 
 
 def test_models_and_plain_values_tell_the_same_rows(one: Campaign) -> None:
     for state, offset in itertools.product(STATES, (0, 1)):
-        asked = Asked(state=state, sort="-seed")
+        asked = LeaderboardQuery(state=state, sort="-seed")
         plain = rows(one, state=state, sort="-seed", offset=offset, limit=3)
         loaded = board.entries(one, asked, limit=3, offset=offset)
         assert [
@@ -131,10 +132,10 @@ def test_an_order_is_sorted_once_for_all_its_pages(
     one: Campaign, django_assert_num_queries: Any
 ) -> None:
     rows(one, limit=4, state=EVERYTHING, sort="-steps")
-    counted = board.counts(one, Asked(state=EVERYTHING, sort="-steps"), failed=1)
+    counted = board.counts(one, LeaderboardQuery(state=EVERYTHING, sort="-steps"), failed=1)
 
     with django_assert_num_queries(2):  # the ranked rows, and the others
-        board.lines(one, Asked(state=EVERYTHING, sort="-steps"), counted, limit=5, offset=0)
+        board.lines(one, LeaderboardQuery(state=EVERYTHING, sort="-steps"), counted, limit=5, offset=0)
 
 
 def test_an_order_is_sorted_anew_when_a_result_comes_in(one: Campaign) -> None:

@@ -107,12 +107,7 @@ class ReadSpaceView(GenericAPIView[Any]):
         except UnreadableSpace as error:
             raise ValidationError({"text": [str(error)]}) from error
         except InvalidSearchSpace as error:
-            sentences = [
-                f"{path or 'search space'} {text}"
-                for path, texts in error.errors.items()
-                for text in texts
-            ]
-            raise ValidationError({"text": sentences}) from error
+            raise ValidationError({"text": error.sentences()}) from error
         answer = {
             "search_space": space,
             "suggested": imported.suggested,

@@ -17,6 +17,7 @@ from campaigns.management.lookup import campaign_or_error
 from campaigns.management.terminal import leaderboard_text, progress_sentence
 from campaigns.standings import board, leaderboard
 from campaigns.standings.progress import campaign_progress
+from campaigns.standings.rows import Row, Standing
 
 
 class Command(BaseCommand):
@@ -35,7 +36,7 @@ class Command(BaseCommand):
         add(
             "--state",
             choices=board.STATES,
-            default=str(board.Standing.COMPLETED),
+            default=str(Standing.COMPLETED),
             help="how the tasks ended; all: the ranked ones, below them the others but simulated",
         )
         add("--device", default="", help="only results measured on this device")
@@ -62,7 +63,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps([_as_json(row) for row in rows], indent=2))
             return
         colour = self.stdout.isatty() and sys.stdout.isatty()
-        is_default = options["state"] == board.Standing.COMPLETED
+        is_default = options["state"] == Standing.COMPLETED
         empty = "no measured result yet" if is_default else f"no row of state {options['state']}"
         self.stdout.write(leaderboard_text(campaign, rows, colour=colour, empty=empty))
         progress = campaign_progress(campaign, now=database_now())
@@ -80,7 +81,7 @@ _OF_RESULT: Final = (
 )
 
 
-def _as_json(row: board.Entry) -> dict[str, Any]:
+def _as_json(row: Row) -> dict[str, Any]:
     result, task = row.result, row.task
     return {
         "rank": row.rank,

@@ -181,7 +181,7 @@ class _Demo:
         if self._supervisor.stop_requested:
             self._interrupted(campaign)
             return
-        rows = board.entries(campaign, board.Asked(), limit=ROWS_SHOWN, offset=0)
+        rows = board.entries(campaign, board.LeaderboardQuery(), limit=ROWS_SHOWN, offset=0)
         self._say("\n" + leaderboard_text(campaign, rows, colour=sys.stdout.isatty()) + "\n")
         problems = demonstration.shortcomings(campaign)
         for problem in problems:

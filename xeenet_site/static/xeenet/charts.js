@@ -80,8 +80,9 @@ function draw(element, again = false) {
     element.opensPoints = true;
     element.on("plotly_click", ({ points }) => {
       const { customdata, data } = points[0];
-      // Thousands of points do not carry an address each: the trace has it, for an id of 0.
-      const url = data.meta?.url?.replace("/0/", `/${customdata[0]}/`) ?? customdata?.url;
+      // A trace whose points open something has the address once, for an id of 0; each point's
+      // customdata is a list that begins with its id (campaigns/charts/figures.py).
+      const url = data.meta?.url?.replace("/0/", `/${customdata[0]}/`);
       if (url) location.assign(url);
     });
   });

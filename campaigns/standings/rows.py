@@ -1,0 +1,67 @@
+"""The rows of a leaderboard: how a task stands, and the two forms in which a row is read.
+
+`Line` holds plain values for the page, where building models costs more than the query; `Row` holds
+the models themselves, for the API and the terminal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from campaigns.models import Result, Task
+
+
+class Standing(StrEnum):
+    """How a task that has ended stands: with a rank, or why without."""
+
+    # Measured, with a value: the only one with a rank.
+    COMPLETED = "completed"
+    # The loss became NaN or infinite.
+    DIVERGED = "diverged"
+    # Not one training step fitted in the budget.
+    BUDGET_TOO_SMALL = "budget_too_small"
+    # Out of tries.
+    FAILED = "failed"
+    # Invented by a worker without torch; shown only where asked for by name.
+    SIMULATED = "simulated"
+
+
+REASONS: Final = {
+    Standing.COMPLETED: "",
+    Standing.DIVERGED: "diverged: the loss became NaN or infinite",
+    Standing.BUDGET_TOO_SMALL: "budget too small: not one training step fitted",
+    Standing.FAILED: "failed",
+    Standing.SIMULATED: "simulated: invented by a worker without torch, not measured",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row: a task and what it brought. `rank` is None where it has none; `reason` says why."""
+
+    rank: int | None
+    standing: Standing
+    reason: str
+    task_id: int
+    number: int
+    params: dict[str, Any]
+    seed: int
+    val_bpb: float | None = None
+    is_subset: bool = False
+    steps: int | None = None
+    tokens: int | None = None
+    device: str = ""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row with its models loaded: task, result and worker; `result` is None if it failed."""
+
+    rank: int | None
+    task: Task
+    result: Result | None
+    standing: Standing = Standing.COMPLETED
+    reason: str = ""
