@@ -1,17 +1,18 @@
-"""The page of one task, and its verbs."""
+"""The page of one task, its verbs and its downloads: the bundle and the learning curve."""
 
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
 from campaigns import lifecycle, steering
 from campaigns.analysis import seeds_of_point
-from campaigns.analysis.curves import load_progress
+from campaigns.analysis.curves import csv_of, load_progress
 from campaigns.charts.learning_curve import learning_curve
 from campaigns.clock import database_now
+from campaigns.exports.bundles import bundle_name, task_bundle
 from campaigns.models import (
     Attempt,
     AttemptOutcome,
@@ -111,3 +112,29 @@ def change_task(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     else:
         messages.success(request, f"Task {changed.number} {TASK_VERBS[verb].done}.")
     return redirect(changed)
+
+
+@signed_in
+def task_zip(request: HttpRequest, pk: int) -> HttpResponse:
+    """Send the bundle that repeats the run. As over the API, scripts are for people signed in."""
+    tasks = Task.objects.select_related("campaign__dataset", "campaign__package", "result")
+    task = get_object_or_404(tasks, pk=pk)
+    server_url = request.build_absolute_uri("/").rstrip("/")
+    content = task_bundle(task, getattr(task, "result", None), server_url=server_url)
+    return HttpResponse(
+        content,
+        content_type="application/zip",
+        headers={"Content-Disposition": f'attachment; filename="{bundle_name(task)}.zip"'},
+    )
+
+
+@reading_page
+def curve_csv(_request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """Send every progress point of every attempt."""
+    task = get_object_or_404(Task.objects.select_related("campaign"), pk=pk)
+    name = f"{bundle_name(task)}-curve.csv"
+    return StreamingHttpResponse(
+        csv_of(task),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
