@@ -27,6 +27,9 @@ def best_so_far(
     The x axis is the time since `since` (the launch) or the order in which tasks ended. Measured
     results are dots, simulated ones open diamonds, tasks without a value ticks at the top.
     `anchors` are thin labelled lines, drawn where they are near the data.
+
+    `customdata` of the marks, one list a task: [task id, task number, HTML of what became of it].
+    The line of the best has none.
     """
     points = shown.points
     if not points or since is None:

@@ -96,7 +96,10 @@ def campaign_series(columns: Sequence[CampaignColumn], axis: str) -> list[Series
 
 
 def comparison_figure(series: Sequence[Series], *, x_title: str, steps: bool) -> Figure | None:
-    """Draw the curves, as step lines if `steps`; None without any point."""
+    """Draw the curves, as step lines if `steps`; None without any point.
+
+    No trace has `customdata`: the hover texts are made of the letter, the name, x and y.
+    """
     if not series:
         return None
     values = [y for one in series for y in (*one.y, *([one.end[1]] if one.end else []))]

@@ -18,6 +18,8 @@ def learning_curve(attempts: Iterable[Attempt]) -> Figure | None:
 
     `attempts` come newest first with their progress loaded. The newest is drawn in full, older
     ones pale. The training loss is converted from nats to bits per byte, to share the axis.
+
+    `customdata` of each curve, one list a progress point: [HTML of its hover text].
     """
     data: list[Figure] = []
     annotations: list[Figure] = []

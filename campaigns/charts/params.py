@@ -34,7 +34,11 @@ VALUE_SCALE: Final = [[stop / 4, f"var(--scale-{stop})"] for stop in range(5)]
 
 
 def importance_figure(found: Importance) -> Figure:
-    """Draw each parameter's share as a dot, the middle of resamples as a line, chance as a tick."""
+    """Draw each parameter's share as a dot, the middle of resamples as a line, chance as a tick.
+
+    `customdata` of dots and ticks, one list a parameter: [HTML of its hover text]. The lines have
+    none.
+    """
     rows = found.parameters[::-1]
     names = [escape(one.name) for one in rows]
     ends: list[float | None] = []
@@ -87,7 +91,11 @@ def importance_figure(found: Importance) -> Figure:
 
 
 def effect_figure(effect: Effect, value_range: tuple[float, float]) -> Figure:
-    """Draw mean val_bpb per level or bin with its standard error, and how many runs each has."""
+    """Draw mean val_bpb per level or bin with its standard error, and how many runs each has.
+
+    `customdata` of the means, one list a level or bin: [HTML of its hover text]. The counts have
+    none.
+    """
     cells = [cell for cell in effect.cells if cell.mean is not None]
     is_ordered = not any(isinstance(level, str | bool) for level in effect.axis.levels)
     enough = [cell.count >= MIN_PER_LEVEL for cell in cells]
@@ -141,7 +149,10 @@ def _effect_hover(axis: Axis, cell: Cell) -> str:
 
 
 def slice_figure(axis: Axis, runs: Sequence[Run]) -> Figure:
-    """Draw every run's val_bpb against one parameter; runs of one level stand side by side."""
+    """Draw every run's val_bpb against one parameter; runs of one level stand side by side.
+
+    `customdata`, one list a run: [task id, task number].
+    """
     placed = _placed(axis, runs)
     return {
         "data": [_dots([x for x, _ in placed], [run for _, run in placed])],
@@ -154,7 +165,10 @@ def slice_figure(axis: Axis, runs: Sequence[Run]) -> Figure:
 
 
 def dots_against(xs: Sequence[float], runs: Sequence[Run], title: str) -> Figure:
-    """Draw every run's val_bpb against a positive quantity, on a log scale where it spans one."""
+    """Draw every run's val_bpb against a quantity, on a log scale where that spans a factor of 5.
+
+    `customdata`, one list a run: [task id, task number].
+    """
     is_wide = min(xs) > 0 and max(xs) / min(xs) > 5
     xaxis: dict[str, Any] = {"title": {"text": title}, "nticks": 6, "tickformat": "~s"}
     if is_wide:
@@ -192,7 +206,10 @@ def _placed(axis: Axis, runs: Sequence[Run]) -> list[tuple[float, Run]]:
 
 
 def parallel_figure(axes: Sequence[Axis], runs: Sequence[Run]) -> Figure:
-    """Draw each run as a line through its params to its val_bpb, the best drawn last."""
+    """Draw each run as a line through its params to its val_bpb, the best drawn last.
+
+    There is no `customdata`: Plotly shows no hover text on parallel coordinates.
+    """
     drawn = sorted(
         (
             run
@@ -255,7 +272,10 @@ def _powers_of_ten(low: float, high: float) -> list[float]:
 
 
 def surface_figure(found: Surface, points: Sequence[tuple[float, float, Run]]) -> Figure:
-    """Draw mean val_bpb over two params: contours over two ranges, else cells; dots are runs."""
+    """Draw mean val_bpb over two params: contours over two ranges, else cells; dots are runs.
+
+    `customdata` of the dots, one list a run: [task id, task number]. The surface has none.
+    """
     x_axis, y_axis = found.x_axis, found.y_axis
     both_ranges = not x_axis.levels and not y_axis.levels
     means = [[None if one is None else _short(one) for one in row] for row in found.means]

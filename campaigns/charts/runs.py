@@ -52,7 +52,10 @@ _HATCHES: Final = {
 
 
 def distribution_figure(curves: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
-    """Draw the share of runs at or below each val_bpb, one line per device, labelled at it."""
+    """Draw the share of runs at or below each val_bpb, one line per device, labelled at it.
+
+    No trace has `customdata`: the hover texts are made of x and y.
+    """
     data, annotations = [], []
     for number, (device, curve) in enumerate(curves.items()):
         colour, dash = _LINES[number]
@@ -94,7 +97,11 @@ def distribution_figure(curves: Mapping[str, Sequence[tuple[float, float]]]) -> 
 
 
 def replicates_figure(groups: Sequence[Replicates]) -> Figure:
-    """Draw each repeated config: every seed a dot, mean ± standard deviation beside them."""
+    """Draw each repeated config: every seed a dot, mean ± standard deviation beside them.
+
+    `customdata` of the seeds, one list a run: [task id]; of the means, one list a config: [HTML of
+    its hover text].
+    """
     places = list(range(1, len(groups) + 1))
     means = {
         "type": "scatter",
@@ -148,7 +155,11 @@ def _mean_text(group: Replicates) -> str:
 
 
 def timeline_figure(spans: Sequence[Span]) -> Figure:
-    """Draw each attempt as a bar from its start to its end in its worker's row."""
+    """Draw each attempt as a bar from its start to its end in its worker's row.
+
+    `customdata`, one list an attempt: [task id, task number, attempt number, duration in words].
+    Outcomes with a failure class among their attempts add it, in words or "".
+    """
     # Whole names make the rows: two workers may look alike once a name is shortened.
     names = sorted({span.worker for span in spans}, reverse=True)
     data = []
@@ -214,7 +225,10 @@ def _span_data(span: Span, *, with_failure: bool) -> list[int | str]:
 
 
 def endings_figure(endings: Sequence[Ending]) -> Figure:
-    """Draw how many attempts ended in each way without a ranked result."""
+    """Draw how many attempts ended in each way without a ranked result.
+
+    There is no `customdata`: the hover texts are made of x and y.
+    """
     rows = endings[::-1]
     labels = [escape(one.label) for one in rows]
     colours = [
