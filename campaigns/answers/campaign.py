@@ -9,9 +9,7 @@ from django.shortcuts import get_object_or_404
 
 from campaigns.clock import database_now
 from campaigns.models import Campaign
-from campaigns.serializers.campaigns import (
-    CampaignDetailSerializer,
-)
+from campaigns.serializers.campaigns import CampaignDetailSerializer
 from campaigns.standings.progress import campaign_progress
 from campaigns.standings.summaries import with_best
 

@@ -9,12 +9,7 @@ from django.conf import settings
 
 from campaigns.lifecycle import Claim
 from campaigns.models import Attempt
-from workers.protocol import (
-    ClaimReply,
-    IsolationTier,
-    Lease,
-    ScriptOrigin,
-)
+from workers.protocol import ClaimReply, IsolationTier, Lease, ScriptOrigin
 
 
 def lease_of(attempt: Attempt, now: dt.datetime) -> Lease:

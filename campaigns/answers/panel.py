@@ -9,9 +9,7 @@ from rest_framework.exceptions import ValidationError
 from campaigns.clock import database_now
 from campaigns.models import Campaign
 from campaigns.panels import Subject, panel
-from campaigns.serializers.analysis import (
-    PanelSerializer,
-)
+from campaigns.serializers.analysis import PanelSerializer
 from campaigns.standings import leaderboard
 
 

@@ -8,9 +8,7 @@ from typing import Any
 
 from campaigns.design import previews
 from campaigns.lifecycle import CampaignSpec, check_campaign
-from campaigns.serializers.new_campaign import (
-    PreviewSerializer,
-)
+from campaigns.serializers.new_campaign import PreviewSerializer
 
 
 def previewed(spec: CampaignSpec, *, now: dt.datetime) -> dict[str, Any]:

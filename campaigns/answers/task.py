@@ -8,9 +8,7 @@ from django.shortcuts import get_object_or_404
 
 from campaigns.analysis import seeds_of_point
 from campaigns.models import Task
-from campaigns.serializers.tasks import (
-    TaskDetailSerializer,
-)
+from campaigns.serializers.tasks import TaskDetailSerializer
 
 
 def task_detail(pk: int) -> dict[str, Any]:

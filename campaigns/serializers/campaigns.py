@@ -1,4 +1,4 @@
-"""What researchers get: campaigns, tasks with their attempts, results, the leaderboard."""
+"""Campaigns: in lists, with their progress, as they are described and changed."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from workers.api.fields import (
     StrictIntegerField,
 )
 from workers.models import ISOLATION_CHOICES
+
+MAX_SEARCH_SPACE_BYTES: Final = 64 * 1024
 
 
 class CampaignSerializer(serializers.ModelSerializer[Campaign]):
@@ -105,9 +107,6 @@ class CampaignDetailSerializer(CampaignSerializer):
     class Meta(CampaignSerializer.Meta):
         fields = (*CampaignSerializer.Meta.fields, "search_space", "progress")
         read_only_fields = fields
-
-
-MAX_SEARCH_SPACE_BYTES: Final = 64 * 1024
 
 
 class CampaignChangesSerializer(KnownFieldsSerializer[dict[str, Any]]):

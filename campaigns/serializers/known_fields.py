@@ -1,4 +1,4 @@
-"""What researchers send: a campaign, more tasks, params of their own, an ask."""
+"""The base of bodies that people write: an unknown field is an error."""
 
 from __future__ import annotations
 

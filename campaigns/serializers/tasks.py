@@ -6,21 +6,13 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from campaigns.models import (
-    MAX_SEED,
-    Attempt,
-    FailureClass,
-    ProgressPoint,
-    Task,
-)
+from campaigns.models import MAX_SEED, Attempt, FailureClass, ProgressPoint, Task
 from campaigns.serializers.known_fields import KnownFieldsSerializer
 from campaigns.serializers.results import ResultSerializer
-from workers.api.fields import (
-    JSONObjectField,
-    StrictIntegerField,
-    StrictUUIDField,
-)
+from workers.api.fields import JSONObjectField, StrictIntegerField, StrictUUIDField
 from workers.protocol import MAX_LEASES_PER_CLAIM
+
+MAX_PARAMS_BYTES: Final = 16 * 1024
 
 
 def _failure_class() -> serializers.ChoiceField:
@@ -102,7 +94,7 @@ class AttemptOfCampaignSerializer(AttemptSerializer):
 
 
 class SpreadSerializer(serializers.Serializer[Any]):
-    """`spread.Spread`: what one point of the search space reached with its seeds."""
+    """`seeds_of_point.Spread`: what one point of the search space reached with its seeds."""
 
     mean = serializers.FloatField(allow_null=True)
     deviation = serializers.FloatField(
@@ -122,9 +114,6 @@ class TaskDetailSerializer(TaskSerializer):
     class Meta(TaskSerializer.Meta):
         fields = (*TaskSerializer.Meta.fields, "config", "attempts", "result", "replicates")
         read_only_fields = fields
-
-
-MAX_PARAMS_BYTES: Final = 16 * 1024
 
 
 class PointSerializer(KnownFieldsSerializer[dict[str, Any]]):
