@@ -1,4 +1,4 @@
-"""Every act of a person leaves exactly one entry: proven over all verbs of all steering modules."""
+"""Every act of a person leaves exactly one audit entry, in all verbs of all steering modules."""
 
 from __future__ import annotations
 
@@ -31,18 +31,24 @@ from workers.models import AuditEntry, EnrolmentToken, Worker
 
 pytestmark = pytest.mark.django_db
 
-# The doors for people's acts. A function of theirs that takes the time changes something.
-DOORS: tuple[ModuleType, ...] = (steering, worker_steering, hooks, personal_tokens, script_steering)
+# The modules through which people act. Their functions with a parameter `now` change something.
+STEERING_MODULES: tuple[ModuleType, ...] = (
+    steering,
+    worker_steering,
+    hooks,
+    personal_tokens,
+    script_steering,
+)
 Act = Callable[[User], Any]
 SPEC = CampaignSpec("asked", "train_char_lm", task_count=1, time_budget_seconds=5)
 
 
-def verbs_of(door: ModuleType) -> set[str]:
-    """Name the public functions of a door that change something."""
+def verbs_of(module: ModuleType) -> set[str]:
+    """Name the public functions of a steering module that change something."""
     return {
-        f"{door.__name__}.{name}"
-        for name, function in inspect.getmembers(door, inspect.isfunction)
-        if function.__module__ == door.__name__
+        f"{module.__name__}.{name}"
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__
         and not name.startswith("_")
         and "now" in inspect.signature(function).parameters
     }
@@ -57,9 +63,9 @@ def running() -> Campaign:
 
 
 def paused() -> Campaign:
-    made = running()
-    lifecycle.pause(made, now=NOW)
-    return made
+    paused_campaign = running()
+    lifecycle.pause(paused_campaign, now=NOW)
+    return paused_campaign
 
 
 def webhook(**fields: Any) -> Webhook:
@@ -76,9 +82,9 @@ def invitation() -> EnrolmentToken:
 
 
 def draining() -> Worker:
-    made = worker()
-    worker_lifecycle.drain(made)
-    return made
+    draining_worker = worker()
+    worker_lifecycle.drain(draining_worker)
+    return draining_worker
 
 
 def token() -> PersonalToken:
@@ -90,8 +96,8 @@ def variation() -> bytes:
 
 
 def waiting_script() -> Any:
-    asked = {"name": "mine", "experiment": "train_char_lm", "source": variation()}
-    return script_steering.upload(None, **asked, now=NOW)[0]
+    fields = {"name": "mine", "experiment": "train_char_lm", "source": variation()}
+    return script_steering.upload(None, **fields, now=NOW)[0]
 
 
 def approved_script() -> Any:
@@ -100,17 +106,19 @@ def approved_script() -> Any:
     return package
 
 
-def edit(who: User) -> None:
+def edit(person: User) -> None:
     hook = webhook()
-    hooks.edit(who, hook, url=hook.url, events=[WebhookEvent.SILENT_FLEET], campaign=None, now=NOW)
+    hooks.edit(
+        person, hook, url=hook.url, events=[WebhookEvent.SILENT_FLEET], campaign=None, now=NOW
+    )
 
 
-def ask(who: User) -> None:
-    asking = running()
-    # The person's first ask also makes their worker, which is an act of its own.
-    worker_lifecycle.identity_of(who, now=NOW)
-    space = lifecycle.enqueue(asking, _params(asking), now=NOW)
-    steering.ask(who, asking, claim_id=uuid.uuid4(), params=space.params, now=NOW)
+def ask(person: User) -> None:
+    asked_campaign = running()
+    # A person's first ask also registers their worker, which leaves an entry of its own.
+    worker_lifecycle.identity_of(person, now=NOW)
+    enqueued = lifecycle.enqueue(asked_campaign, _params(asked_campaign), now=NOW)
+    steering.ask(person, asked_campaign, claim_id=uuid.uuid4(), params=enqueued.params, now=NOW)
 
 
 def _params(of: Campaign) -> dict[str, Any]:
@@ -119,75 +127,87 @@ def _params(of: Campaign) -> dict[str, Any]:
     return dict(task.params)
 
 
-def raise_attempts(who: User) -> None:
+def raise_attempts(person: User) -> None:
     tries = {"max_failed_attempts": 5, "max_lost_attempts": 9}
-    steering.raise_attempts(who, running(), **tries, now=NOW)
+    steering.raise_attempts(person, running(), **tries, now=NOW)
 
 
-def enqueue(who: User) -> None:
-    asked = running()
-    steering.enqueue(who, asked, _params(asked), now=NOW)
+def enqueue(person: User) -> None:
+    campaign_to_grow = running()
+    steering.enqueue(person, campaign_to_grow, _params(campaign_to_grow), now=NOW)
 
 
 ACTS: dict[str, Act] = {
-    "campaigns.steering.create_campaign": lambda who: steering.create_campaign(who, SPEC, now=NOW),
-    "campaigns.steering.launch": lambda who: steering.launch(who, draft(), now=NOW),
-    "campaigns.steering.pause": lambda who: steering.pause(who, running(), now=NOW),
-    "campaigns.steering.resume": lambda who: steering.resume(who, paused(), now=NOW),
-    "campaigns.steering.cancel": lambda who: steering.cancel(who, running(), now=NOW),
-    "campaigns.steering.add_tasks": lambda who: steering.add_tasks(who, running(), 2, now=NOW),
+    "campaigns.steering.create_campaign": lambda person: steering.create_campaign(
+        person, SPEC, now=NOW
+    ),
+    "campaigns.steering.launch": lambda person: steering.launch(person, draft(), now=NOW),
+    "campaigns.steering.pause": lambda person: steering.pause(person, running(), now=NOW),
+    "campaigns.steering.resume": lambda person: steering.resume(person, paused(), now=NOW),
+    "campaigns.steering.cancel": lambda person: steering.cancel(person, running(), now=NOW),
+    "campaigns.steering.add_tasks": lambda person: steering.add_tasks(
+        person, running(), 2, now=NOW
+    ),
     "campaigns.steering.raise_attempts": raise_attempts,
     "campaigns.steering.enqueue": enqueue,
     "campaigns.steering.ask": ask,
-    "campaigns.steering.retry_task": lambda who: steering.retry_task(who, failed_task(), now=NOW),
-    "campaigns.steering.cancel_task": lambda who: steering.cancel_task(
-        who, pending_task(), now=NOW
+    "campaigns.steering.retry_task": lambda person: steering.retry_task(
+        person, failed_task(), now=NOW
     ),
-    "workers.steering.invite": lambda who: worker_steering.invite(who, now=NOW),
-    "workers.steering.withdraw": lambda who: worker_steering.withdraw(who, invitation(), now=NOW),
-    "workers.steering.register": lambda who: worker_steering.register(who, "lab-9", now=NOW),
-    "workers.steering.drain": lambda who: worker_steering.drain(who, worker(), now=NOW),
-    "workers.steering.resume": lambda who: worker_steering.resume(who, draining(), now=NOW),
-    "workers.steering.disable": lambda who: worker_steering.disable(who, worker(), now=NOW),
-    "workers.steering.rotate_token": lambda who: worker_steering.rotate_token(
-        who, worker(), now=NOW
+    "campaigns.steering.cancel_task": lambda person: steering.cancel_task(
+        person, pending_task(), now=NOW
     ),
-    "campaigns.notifications.hooks.create": lambda who: hooks.create(
-        who, "https://8.8.8.8/", [WebhookEvent.NEW_BEST], campaign=None, now=NOW
+    "workers.steering.invite": lambda person: worker_steering.invite(person, now=NOW),
+    "workers.steering.withdraw": lambda person: worker_steering.withdraw(
+        person, invitation(), now=NOW
+    ),
+    "workers.steering.register": lambda person: worker_steering.register(person, "lab-9", now=NOW),
+    "workers.steering.drain": lambda person: worker_steering.drain(person, worker(), now=NOW),
+    "workers.steering.resume": lambda person: worker_steering.resume(person, draining(), now=NOW),
+    "workers.steering.disable": lambda person: worker_steering.disable(person, worker(), now=NOW),
+    "workers.steering.rotate_token": lambda person: worker_steering.rotate_token(
+        person, worker(), now=NOW
+    ),
+    "campaigns.notifications.hooks.create": lambda person: hooks.create(
+        person, "https://8.8.8.8/", [WebhookEvent.NEW_BEST], campaign=None, now=NOW
     ),
     "campaigns.notifications.hooks.edit": edit,
-    "campaigns.notifications.hooks.enable": lambda who: hooks.enable(
-        who, webhook(is_active=False), now=NOW
+    "campaigns.notifications.hooks.enable": lambda person: hooks.enable(
+        person, webhook(is_active=False), now=NOW
     ),
-    "campaigns.notifications.hooks.disable": lambda who: hooks.disable(who, webhook(), now=NOW),
-    "campaigns.notifications.hooks.delete": lambda who: hooks.delete(who, webhook(), now=NOW),
-    "campaigns.notifications.hooks.send_test": lambda who: hooks.send_test(who, webhook(), now=NOW),
-    "campaigns.notifications.hooks.send_again": lambda who: hooks.send_again(
-        who, delivery(), now=NOW
+    "campaigns.notifications.hooks.disable": lambda person: hooks.disable(
+        person, webhook(), now=NOW
     ),
-    "campaigns.tokens.personal_tokens.create": lambda who: personal_tokens.create(
-        who, "laptop", now=NOW, actor=who
+    "campaigns.notifications.hooks.delete": lambda person: hooks.delete(person, webhook(), now=NOW),
+    "campaigns.notifications.hooks.send_test": lambda person: hooks.send_test(
+        person, webhook(), now=NOW
     ),
-    "campaigns.tokens.personal_tokens.revoke": lambda who: personal_tokens.revoke(
-        token(), actor=who, now=NOW
+    "campaigns.notifications.hooks.send_again": lambda person: hooks.send_again(
+        person, delivery(), now=NOW
     ),
-    "campaigns.scripts.steering.upload": lambda who: script_steering.upload(
-        who, name="mine", experiment="train_char_lm", source=variation(), now=NOW
+    "campaigns.tokens.personal_tokens.create": lambda person: personal_tokens.create(
+        person, "laptop", now=NOW, actor=person
     ),
-    "campaigns.scripts.steering.approve": lambda who: script_steering.approve(
-        who, waiting_script(), now=NOW
+    "campaigns.tokens.personal_tokens.revoke": lambda person: personal_tokens.revoke(
+        token(), actor=person, now=NOW
     ),
-    "campaigns.scripts.steering.decline": lambda who: script_steering.decline(
-        who, waiting_script(), reason="no", now=NOW
+    "campaigns.scripts.steering.upload": lambda person: script_steering.upload(
+        person, name="mine", experiment="train_char_lm", source=variation(), now=NOW
     ),
-    "campaigns.scripts.steering.delete": lambda who: script_steering.delete(
-        who, waiting_script(), now=NOW
+    "campaigns.scripts.steering.approve": lambda person: script_steering.approve(
+        person, waiting_script(), now=NOW
     ),
-    "campaigns.scripts.steering.withdraw": lambda who: script_steering.withdraw(
-        who, approved_script(), now=NOW
+    "campaigns.scripts.steering.decline": lambda person: script_steering.decline(
+        person, waiting_script(), reason="no", now=NOW
+    ),
+    "campaigns.scripts.steering.delete": lambda person: script_steering.delete(
+        person, waiting_script(), now=NOW
+    ),
+    "campaigns.scripts.steering.withdraw": lambda person: script_steering.withdraw(
+        person, approved_script(), now=NOW
     ),
 }
-# Everybody may have tokens; that a token is one's own is for the page and the API to see to.
+# Everybody may have tokens; page and API check that a token belongs to the person.
 OPEN_TO_VIEWERS = {
     "campaigns.tokens.personal_tokens.create",
     "campaigns.tokens.personal_tokens.revoke",
@@ -195,7 +215,7 @@ OPEN_TO_VIEWERS = {
 
 
 def test_every_verb_of_every_door_is_tried_here() -> None:
-    assert set(ACTS) == set().union(*map(verbs_of, DOORS))
+    assert set(ACTS) == set().union(*map(verbs_of, STEERING_MODULES))
 
 
 @pytest.mark.parametrize("verb", sorted(ACTS))
@@ -232,9 +252,9 @@ def test_pages_api_admin_and_commands_change_states_through_the_doors_alone() ->
         ROOT / "xeenet_site/admin.py",
     ]
     assert len(surfaces) > 80
-    # What a worker does for itself is no person's act: the journal has it.
+    # Agents act for workers, not for people: their changes are in the journal.
     surfaces.remove(ROOT / "campaigns/api/views/agents.py")
-    past_the_doors = [
+    direct_calls = [
         f"{path.relative_to(ROOT)}:{call.lineno}"
         for path in surfaces
         for call in ast.walk(ast.parse(path.read_text()))
@@ -244,7 +264,7 @@ def test_pages_api_admin_and_commands_change_states_through_the_doors_alone() ->
         and call.func.value.id in {"lifecycle", "worker_lifecycle", "campaign_lifecycle"}
         and call.func.attr in changing
     ]
-    assert past_the_doors == []
+    assert direct_calls == []
 
 
 @pytest.fixture
@@ -275,18 +295,20 @@ def test_a_role_given_in_the_admin_stands_in_the_log(staff: Client) -> None:
 
 
 def test_what_the_admins_forms_save_stands_in_the_log_once(staff: Client) -> None:
-    made, owner = draft(), user()
-    path = reverse("admin:campaigns_campaign_change", args=[made.pk])
+    edited, owner = draft(), user()
+    path = reverse("admin:campaigns_campaign_change", args=[edited.pk])
     staff.post(path, {"name": "clearer", "description": "", "owner": owner.pk})
-    staff.post(reverse("admin:campaigns_campaign_delete", args=[made.pk]), {"post": "yes"})
+    staff.post(reverse("admin:campaigns_campaign_delete", args=[edited.pk]), {"post": "yes"})
     staff.post(reverse("admin:campaigns_personaltoken_add"), {"user": owner.pk, "name": "lab"})
-    mine = PersonalToken.objects.get()
-    staff.post(reverse("admin:campaigns_personaltoken_delete", args=[mine.pk]), {"post": "yes"})
+    personal_token = PersonalToken.objects.get()
+    staff.post(
+        reverse("admin:campaigns_personaltoken_delete", args=[personal_token.pk]), {"post": "yes"}
+    )
     staff.post(reverse("admin:workers_enrolmenttoken_add"), {"label": "attic"})
     invited = EnrolmentToken.objects.get()
     staff.post(reverse("admin:workers_enrolmenttoken_delete", args=[invited.pk]), {"post": "yes"})
-    found = entries()
-    assert [(verb, kind) for _, verb, kind, _ in found] == [
+    logged = entries()
+    assert [(verb, kind) for _, verb, kind, _ in logged] == [
         ("change", "campaign"),
         ("delete", "campaign"),
         ("create_token", "personaltoken"),
@@ -294,7 +316,7 @@ def test_what_the_admins_forms_save_stands_in_the_log_once(staff: Client) -> Non
         ("invite", "enrolmenttoken"),
         ("withdraw", "enrolmenttoken"),
     ]
-    assert found[0][3] == "Name, Owner"
+    assert logged[0][3] == "Name, Owner"
 
 
 def test_asking_for_a_job_now_stands_in_the_log(staff: Client) -> None:

@@ -1,7 +1,7 @@
-"""Who may do what: every route asked as every kind of caller, beside the checked-in table.
+"""Who may do what: every kind of caller requests every route, compared with the stored table.
 
 A new route without a row fails. Make its row with ``python -m tests.authorisation --write`` and
-read the diff: it says what the change opens.
+read the diff: it shows what the change opens.
 """
 
 from __future__ import annotations
@@ -11,21 +11,18 @@ from typing import Any, Final
 import pytest
 from django.conf import settings as django_settings
 from rest_framework.permissions import AllowAny
-from rest_framework.test import APIClient
 
-from campaigns.models import PersonalToken
 from tests.authorisation import table
 from tests.authorisation.routes import API, AREAS, routes
 from tests.authorisation.table import CLOSED, IN, LOGIN, ask
 from tests.authorisation.world import PEOPLE, WORKERS, World, make_world
-from tests.clients import bearer, researcher_client
-from workers.tokens import PERSONAL_PREFIX, hash_token, new_token
+from tests.clients import researcher_client
 
-# Who may do what is the same on both databases.
+# Permissions do not depend on the database.
 pytestmark = pytest.mark.once
 TABLE: Final = table.read()
 ROWS: Final = [(*key, row) for area in AREAS for key, row in TABLE[area].items()]
-# What a stranger may do where reading needs an account, too.
+# Routes that a stranger may use even where reading needs an account.
 OPEN_TO_ALL: Final = {
     "GET healthz",
     "GET readyz",
@@ -37,11 +34,11 @@ OPEN_TO_ALL: Final = {
     "GET api/docs/",
     f"POST {API}/workers/enrol",
 }
-# Sends who is not signed in there to the admin's first page, which sends them to the login.
+# Redirects a caller who is not signed in to the admin's first page, which redirects to the login.
 SIGNING_OUT: Final = {"GET admin/logout/", "POST admin/logout/"}
-# Only who is signed in may: what a stolen token made would outlive it.
+# Needs a session: a token made with a stolen token would outlive its revocation.
 MAKING_TOKENS: Final = f"POST {API}/account/tokens"
-# What a worker's token opens that a stranger may not.
+# Routes that a worker's token opens and a stranger may not use.
 OPEN_TO_WORKERS: Final = {
     f"GET {API}/workers/me",
     f"POST {API}/workers/me/token",
@@ -65,9 +62,9 @@ def world(db: None, settings: Any, tmp_path: Any) -> World:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("area", AREAS)
 def test_who_gets_in_is_what_the_table_says(area: str, world: World) -> None:
-    told = table.differences(TABLE[area], table.measure(area, world))
+    differences = table.differences(TABLE[area], table.measure(area, world))
 
-    assert not told, "\n".join(told)
+    assert not differences, "\n".join(differences)
 
 
 def test_a_stranger_gets_in_only_where_everybody_must() -> None:
@@ -91,7 +88,7 @@ def test_a_worker_gets_in_only_where_agents_work_and_a_disabled_one_nowhere() ->
 
 
 def test_each_role_may_what_the_one_before_it_may() -> None:
-    """Own tokens aside, which nobody else may see, and the way out."""
+    """Except for one's own tokens, which nobody else may see, and for signing out."""
     for method, path, row in ROWS:
         if "account/tokens/<int:pk>" in path or f"{method} {path}" in SIGNING_OUT:
             continue
@@ -111,12 +108,12 @@ def test_each_role_may_what_the_one_before_it_may() -> None:
 def test_nobody_without_staff_rights_gets_into_the_admin() -> None:
     for method, path, row in ROWS:
         if path.startswith("admin/") and f"{method} {path}" not in SIGNING_OUT:
-            kept_out = {row[role] for role in ("nobody", "viewer", "owner", "operator", *WORKERS)}
-            assert IN not in kept_out, f"{method} {path}"
+            answers = {row[role] for role in ("nobody", "viewer", "owner", "operator", *WORKERS)}
+            assert IN not in answers, f"{method} {path}"
 
 
 def test_a_signed_in_browser_may_over_the_api_what_its_persons_token_may(world: World) -> None:
-    """And make tokens, which no token may."""
+    """Except for making tokens, which a browser may and a token may not."""
     for (method, path), row in TABLE["api"].items():
         for role in PEOPLE:
             answer = ask(world.in_the_browser[role], method, path, world)
@@ -125,11 +122,11 @@ def test_a_signed_in_browser_may_over_the_api_what_its_persons_token_may(world: 
 
 
 def test_a_personal_token_opens_no_page(world: World) -> None:
-    world_token = world.over_the_api["superuser"]
+    client = world.over_the_api["superuser"]
     for area in ("pages", "admin"):
         for (method, path), row in TABLE[area].items():
             if method == "GET" and row["nobody"] == LOGIN:
-                assert ask(world_token, method, path, world) == LOGIN, path
+                assert ask(client, method, path, world) == LOGIN, path
 
 
 def test_a_method_without_a_row_is_not_allowed_to_anybody(world: World) -> None:
@@ -149,9 +146,9 @@ def test_a_view_of_the_api_is_closed_unless_it_says_otherwise() -> None:
 
     for route in routes("api"):
         view = route.view.view_class
-        said = [one for one in view.__mro__ if "permission_classes" in vars(one)]
-        # By a class of ours: what REST framework's own classes carry is the default.
-        assert not said[0].__module__.startswith("rest_framework"), route.path
+        declaring = [base for base in view.__mro__ if "permission_classes" in vars(base)]
+        # A class of XeeNet must set it; classes of REST framework carry only the default.
+        assert not declaring[0].__module__.startswith("rest_framework"), route.path
         assert view.permission_classes, route.path
         if AllowAny in view.permission_classes:
             assert route.path == f"{API}/workers/enrol"
@@ -166,10 +163,8 @@ def test_a_person_who_may_no_longer_sign_in_is_shut_out_with_the_token(db: None)
 
 
 def test_a_revoked_token_is_shut_out_on_the_next_request(db: None) -> None:
-    _, user = researcher_client()
-    secret = new_token(PERSONAL_PREFIX)
-    token = PersonalToken.objects.create(user=user, name="n", token_hash=hash_token(secret))
-    client: APIClient = bearer(secret)
+    client, user = researcher_client()
+    token = user.personal_tokens.get()
     assert client.get("/api/v1/account").status_code == 200
 
     client.delete(f"/api/v1/account/tokens/{token.pk}")

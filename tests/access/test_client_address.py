@@ -1,4 +1,4 @@
-"""Whose address counts: the one our own proxy saw, and never what a caller claims."""
+"""The client's address is the one that the trusted proxy saw, never one that a caller claims."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xeenet_site.web.client_address import client_address
         (1, "127.0.0.1", "203.0.113.9", "203.0.113.9"),
         (1, "127.0.0.1", "10.9.9.9, 203.0.113.9", "203.0.113.9"),
         (2, "127.0.0.1", "10.9.9.9, 203.0.113.9, 198.51.100.1", "203.0.113.9"),
-        # Fewer than there are proxies: somebody came past them.
+        # Fewer addresses than proxies: the request bypassed a proxy.
         (2, "127.0.0.1", "203.0.113.9", "127.0.0.1"),
         (1, "127.0.0.1", None, "127.0.0.1"),
         (1, "127.0.0.1", "", "127.0.0.1"),

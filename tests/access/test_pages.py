@@ -1,4 +1,4 @@
-"""Who may open which page, and who may change what."""
+"""Who may open which page, and who may change campaigns, tasks and workers on pages."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -72,7 +72,7 @@ def test_changes_need_the_csrf_token() -> None:
 
 
 @pytest.mark.parametrize(
-    ("who", "status", "state"),
+    ("caller", "status", "state"),
     [
         ("nobody", 302, "draft"),
         ("stranger", 403, "draft"),
@@ -81,7 +81,7 @@ def test_changes_need_the_csrf_token() -> None:
     ],
 )
 def test_only_the_owner_and_staff_launch_a_campaign(
-    client: Client, who: str, status: int, state: str
+    client: Client, caller: str, status: int, state: str
 ) -> None:
     people = {
         "owner": factories.user("owner"),
@@ -89,8 +89,8 @@ def test_only_the_owner_and_staff_launch_a_campaign(
         "staff": factories.user("staff", is_staff=True),
     }
     campaign = factories.campaign(owner=people["owner"])
-    if who != "nobody":
-        client.force_login(people[who])
+    if caller != "nobody":
+        client.force_login(people[caller])
     response = client.post(reverse("campaign-change", args=[campaign.pk, "launch"]))
     assert response.status_code == status
     campaign.refresh_from_db()

@@ -1,4 +1,4 @@
-"""What each role may do, and that people's acts are written down."""
+"""What each role may do, and that people's acts are logged."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def test_a_viewer_creates_nothing_and_leaves_no_entry() -> None:
 
 
 def test_a_researcher_changes_only_campaigns_of_their_own() -> None:
-    owner, other = user(), user()
+    owner, other_person = user(), user()
     campaign = active_campaign(owner=owner)
     with pytest.raises(PermissionDenied, match="owner and operators"):
-        steering.pause(other, campaign, now=NOW)
+        steering.pause(other_person, campaign, now=NOW)
     steering.pause(owner, campaign, now=NOW, reason="lunch")
     campaign.refresh_from_db()
     assert campaign.state == CampaignState.PAUSED

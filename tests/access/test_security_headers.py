@@ -1,4 +1,4 @@
-"""What every answer tells the browser, and what production settings pass without an exception."""
+"""Security headers of every answer, and Django's deployment checks with production settings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def policy_of(answer: Any) -> dict[str, list[str]]:
 def test_every_answer_carries_the_headers_pages_static_files_and_errors_alike(
     path: str, status: int, settings: Any
 ) -> None:
-    # The collected files are made at deployment; this lets WhiteNoise find them where they are.
+    # collectstatic runs at deployment only; make WhiteNoise serve the files from their sources.
     settings.WHITENOISE_USE_FINDERS = settings.WHITENOISE_AUTOREFRESH = True
     answer = Client().get(path)
     answer.close()
@@ -113,7 +113,7 @@ def test_the_documents_of_the_api_bring_their_script_in_a_file_of_its_own() -> N
 
 
 def production(code: str, **variables: str) -> Any:
-    """What `code` prints, as JSON, under production settings."""
+    """Run `code` with production settings and return the JSON that it prints."""
     run = subprocess.run(
         [sys.executable, "-c", f"import django; django.setup()\n{code}"],
         cwd=ROOT,
@@ -134,7 +134,7 @@ def production(code: str, **variables: str) -> Any:
 
 
 def test_production_passes_every_check_with_none_silenced_and_answers_by_https_only() -> None:
-    found = production(
+    observed = production(
         """
 import json
 from django.conf import settings
@@ -145,7 +145,7 @@ plain = Client().get("/login/", headers={"host": "xeenet.example.org"})
 probe = Client().get("/healthz", headers={"host": "xeenet.example.org"})
 stranger = Client().get("/healthz", headers={"host": "elsewhere.example.org"})
 print(json.dumps({
-    "messages": [str(one) for one in run_checks(include_deployment_checks=True)],
+    "messages": [str(message) for message in run_checks(include_deployment_checks=True)],
     "silenced": settings.SILENCED_SYSTEM_CHECKS,
     "plain": [plain.status_code, plain["Location"]],
     "probe": probe.status_code,
@@ -159,7 +159,7 @@ print(json.dumps({
 }))
 """
     )
-    assert found == {
+    assert observed == {
         "messages": [],
         "silenced": [],
         "plain": [301, "https://xeenet.example.org/login/"],

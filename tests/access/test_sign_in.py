@@ -1,4 +1,4 @@
-"""Signing in: guessing is bounded by name and address, on every door and every web server."""
+"""Signing in: wrong passwords are limited by name and address, on every login page."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_after_some_wrong_passwords_even_the_right_one_waits_and_the_page_says_h
     assert answer.status_code == 429
     assert "Try again in 15 minutes." in answer.text
     assert 0 < int(answer["Retry-After"]) <= 900
-    # Upper or lower case makes no second account of it.
+    # Another case of the letters is the same account.
     assert sign_in("ADA").status_code == 429
 
 
@@ -64,7 +64,7 @@ def test_the_lock_is_on_the_pair_so_nobody_locks_the_owner_out(settings: Any) ->
     assert sign_in("bob").status_code == 302
 
 
-@pytest.mark.sqlite_only  # its clock is this process's, which the test can turn
+@pytest.mark.sqlite_only  # on PostgreSQL a test cannot set the clock
 def test_the_lock_ends(settings: Any) -> None:
     factories.user("ada")
     with time_machine.travel(factories.NOW, tick=False) as clock:
@@ -100,7 +100,7 @@ def test_behind_a_proxy_the_address_is_the_one_the_proxy_saw(settings: Any) -> N
         return client.post(reverse("login"), form).status_code
 
     assert through_proxy("198.51.100.1", "wrong") == 200
-    # What the caller claims to be stands before what the proxy added.
+    # The caller's claim stands before the address that the proxy appended.
     assert through_proxy("203.0.113.9, 198.51.100.1", PASSWORD) == 429
     assert through_proxy("198.51.100.2", PASSWORD) == 302
 
@@ -117,8 +117,8 @@ def test_the_audit_log_tells_of_a_lock_once_and_only_of_accounts(settings: Any) 
 
 def test_a_password_typed_as_the_name_is_not_kept() -> None:
     sign_in(PASSWORD, "wrong")
-    kept = SignInTry.objects.values_list().get()
-    assert PASSWORD not in str(kept)
+    stored = SignInTry.objects.values_list().get()
+    assert PASSWORD not in str(stored)
 
 
 def test_the_admin_has_no_door_of_its_own() -> None:

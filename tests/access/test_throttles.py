@@ -1,4 +1,4 @@
-"""Limits on how often one caller may ask: per worker, person or address, told with a wait."""
+"""Request limits per worker, person or address; a refusal says how long to wait."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def test_after_the_wait_the_worker_is_answered_again(
 
 def test_a_wild_worker_holds_up_neither_others_nor_its_own_heartbeats(settings: Any) -> None:
     limit(settings, CLAIMS_PER_MINUTE=1)
-    wild, other = agent_client()[0], agent_client()[0]
+    wild, other_worker = agent_client()[0], agent_client()[0]
     assert [claim(wild).status_code for _ in range(3)] == [200, 429, 429]
-    assert claim(other).status_code == 200
+    assert claim(other_worker).status_code == 200
     assert heartbeat(wild).status_code == 200
 
 
@@ -99,10 +99,10 @@ def test_each_kind_of_request_has_its_limit(settings: Any) -> None:
 def test_strangers_are_told_apart_by_address_and_people_signed_in_are_free(settings: Any) -> None:
     limit(settings, ANONYMOUS_REQUESTS_PER_MINUTE=1)
 
-    def ask(address: str) -> int:
+    def read(address: str) -> int:
         return APIClient(REMOTE_ADDR=address).get("/api/v1/campaigns").status_code
 
-    assert [ask("192.0.2.1"), ask("192.0.2.1"), ask("192.0.2.2")] == [200, 429, 200]
+    assert [read("192.0.2.1"), read("192.0.2.1"), read("192.0.2.2")] == [200, 429, 200]
     person, _ = researcher_client()
     assert [person.get("/api/v1/campaigns").status_code for _ in range(3)] == [200, 200, 200]
 
