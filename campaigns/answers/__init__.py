@@ -1,1 +1,1 @@
-"""Answers as JSON data, one function an answer: the REST API and the commands give the same."""
+"""Answers as JSON data, one function per answer, shared by the REST API and the commands."""

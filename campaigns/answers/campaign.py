@@ -15,13 +15,16 @@ from campaigns.standings.summaries import with_best
 
 
 def campaigns_with_best() -> QuerySet[Campaign]:
-    """Campaigns as the serializers want them: in one query, with the best value of each."""
+    """Return the campaigns with all that their serializers read, in one query.
+
+    Each has its best measured value as `best`.
+    """
     campaigns = Campaign.objects.select_related("owner", "dataset", "package")
     return with_best(campaigns.defer("package__source"))
 
 
 def campaign_detail(pk: int) -> dict[str, Any]:
-    """Return a campaign as answers show it. Raises Http404."""
+    """Return one campaign as JSON data. Raises Http404."""
     campaign: Any = get_object_or_404(campaigns_with_best(), pk=pk)
     campaign.progress = campaign_progress(campaign, now=database_now())
     data: dict[str, Any] = CampaignDetailSerializer(campaign).data

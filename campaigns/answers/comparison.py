@@ -14,30 +14,30 @@ from campaigns.models import Campaign, Task
 from campaigns.serializers.compare import ComparisonSerializer
 
 
-def compared(asked: dict[str, Any]) -> dict[str, Any]:
-    """Return a comparison as JSON data, for what `CompareQuerySerializer` let through.
+def comparison_data(query: dict[str, Any]) -> dict[str, Any]:
+    """Return a comparison as JSON data. `query` was validated by `CompareQuerySerializer`.
 
     Raises NotFound.
     """
-    if "tasks" in asked:
-        found = _tasks(asked["tasks"], asked["x"])
+    if "tasks" in query:
+        answer = _of_tasks(query["tasks"], query["x"])
     else:
-        found = _campaigns(asked["campaigns"], asked["x"])
-    data: dict[str, Any] = ComparisonSerializer(found).data
+        answer = _of_campaigns(query["campaigns"], query["x"])
+    data: dict[str, Any] = ComparisonSerializer(answer).data
     return data
 
 
-def _tasks(pks: Sequence[int], axis: str) -> dict[str, Any]:
+def _of_tasks(pks: Sequence[int], axis: str) -> dict[str, Any]:
     columns, _ = comparison.task_columns(pks)
     _must_exist("task", pks, [column.task.pk for column in columns])
     names = [row.name for row in comparison.task_params(columns)]
     best = _best(columns)
-    told = [
-        _column(one, one.task, best)
-        | {"task_id": one.task.pk, "measured": int(one.best is not None)}
-        for one in columns
+    heads = [
+        _head(column, column.task, best)
+        | {"task_id": column.task.pk, "measured": int(column.best is not None)}
+        for column in columns
     ]
-    return _told(columns, told) | {
+    return _common(columns, heads) | {
         "params": _params(names, [column.task for column in columns]),
         "spaces": [],
         "x": axis,
@@ -45,17 +45,17 @@ def _tasks(pks: Sequence[int], axis: str) -> dict[str, Any]:
     }
 
 
-def _campaigns(pks: Sequence[int], axis: str) -> dict[str, Any]:
+def _of_campaigns(pks: Sequence[int], axis: str) -> dict[str, Any]:
     columns = comparison.campaign_columns(pks)
     _must_exist("campaign", pks, [column.campaign.pk for column in columns])
     names = [row.name for row in comparison.best_params(columns)]
     best = _best(columns)
-    told = [
-        _column(one, one.campaign, best)
-        | {"task_id": one.digest.best_task, "measured": one.digest.measured}
-        for one in columns
+    heads = [
+        _head(column, column.campaign, best)
+        | {"task_id": column.digest.best_task, "measured": column.digest.measured}
+        for column in columns
     ]
-    return _told(columns, told) | {
+    return _common(columns, heads) | {
         "params": _params(names, [column.best_task for column in columns]),
         "spaces": comparison.spaces(columns),
         "x": axis,
@@ -63,24 +63,26 @@ def _campaigns(pks: Sequence[int], axis: str) -> dict[str, Any]:
     }
 
 
-def _column(
-    column: TaskColumn | CampaignColumn, shown: Task | Campaign, best: float | None
+def _head(
+    column: TaskColumn | CampaignColumn, subject: Task | Campaign, best: float | None
 ) -> dict[str, Any]:
+    """Return what is said of the column itself. `best` is the best value of all columns."""
     return {
         "letter": column.letter,
-        "id": shown.pk,
-        "name": str(shown),
-        "state": shown.state,
+        "id": subject.pk,
+        "name": str(subject),
+        "state": subject.state,
         "val_bpb": column.best,
         "behind": None if column.best is None or best is None else column.best - best,
         "spread": column.spread,
     }
 
 
-def _told(columns: Sequence[Any], told: list[dict[str, Any]]) -> dict[str, Any]:
+def _common(columns: Sequence[Any], heads: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the fields that comparisons of tasks and of campaigns share."""
     conditions = comparison.conditions(columns)
     return {
-        "columns": told,
+        "columns": heads,
         "verdict": comparison.verdict(columns),
         "warnings": comparison.warnings(conditions),
         "conditions": conditions,
@@ -92,7 +94,7 @@ def _best(columns: Sequence[Any]) -> float | None:
 
 
 def _params(names: Sequence[str], tasks: Sequence[Task | None]) -> list[dict[str, Any]]:
-    """Return each param with its value in every task, as it is stored."""
+    """Return each param with its stored value in every task, None where a task has no such one."""
     rows = []
     for name in names:
         values = [task.params.get(name) if task else None for task in tasks]
@@ -101,7 +103,7 @@ def _params(names: Sequence[str], tasks: Sequence[Task | None]) -> list[dict[str
     return rows
 
 
-def _must_exist(kind: str, asked: Sequence[int], found: Sequence[int]) -> None:
-    missing = [str(pk) for pk in asked if pk not in found]
+def _must_exist(kind: str, pks: Sequence[int], existing: Sequence[int]) -> None:
+    missing = [str(pk) for pk in pks if pk not in existing]
     if missing:
         raise NotFound(f"There is no {kind} {' and no '.join(missing)}.")

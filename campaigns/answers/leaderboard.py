@@ -11,11 +11,15 @@ from campaigns.standings import board, leaderboard
 from campaigns.standings.rows import Row
 
 
-def rows_of(campaign: Campaign, asked: dict[str, Any]) -> list[Row]:
-    """Return the rows that `LeaderboardQuerySerializer` let through. Raises ValidationError."""
-    _check_sort(campaign, asked["sort"])
-    limit, offset, chosen = asked.pop("limit"), asked.pop("offset"), board.LeaderboardQuery(**asked)
-    return board.entries(campaign, chosen, limit=limit, offset=offset)
+def rows_of(campaign: Campaign, query: dict[str, Any]) -> list[Row]:
+    """Return the leaderboard rows for a query with the fields of `LeaderboardQuerySerializer`.
+
+    Takes `limit` and `offset` out of `query`. Raises ValidationError for a sort that the campaign
+    does not have.
+    """
+    _check_sort(campaign, query["sort"])
+    limit, offset = query.pop("limit"), query.pop("offset")
+    return board.entries(campaign, board.LeaderboardQuery(**query), limit=limit, offset=offset)
 
 
 def _check_sort(campaign: Campaign, sort: str) -> None:

@@ -1,4 +1,4 @@
-"""The leases that a claim or an ask gives, as agents read them."""
+"""The leases of a claim or an ask, in the shape that agents read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from workers.protocol import ClaimReply, IsolationTier, Lease, ScriptOrigin
 
 
 def lease_of(attempt: Attempt, now: dt.datetime) -> Lease:
-    """Return the lease as the agent sees it; `attempt.task` must hold it still."""
+    """Return the lease in the shape of the protocol.
+
+    `attempt.task` must still be leased to the attempt; raises ValueError if its lease has ended.
+    """
     task, times = attempt.task, settings.XEENET
     campaign, dataset, deadline = task.campaign, task.campaign.dataset, task.deadline_at
     if deadline is None:
@@ -35,7 +38,7 @@ def lease_of(attempt: Attempt, now: dt.datetime) -> Lease:
         "time_budget_seconds": campaign.time_budget_seconds,
         "kill_grace_seconds": times["KILL_GRACE_SECONDS"],
         "lease_seconds": times["LEASE_SECONDS"],
-        # What is left of it: the claim may be a repetition.
+        # The time left, not the whole: an agent may repeat a claim and get a lease that has begun.
         "deadline_seconds": max(0.0, (deadline - now).total_seconds()),
         "required_isolation": IsolationTier(campaign.required_isolation),
         "script_origin": ScriptOrigin(campaign.package.origin),
@@ -43,9 +46,13 @@ def lease_of(attempt: Attempt, now: dt.datetime) -> Lease:
 
 
 def claim_reply(claim: Claim, count: int, now: dt.datetime) -> ClaimReply:
-    """Return what an agent or a person is told that asked for `count` tasks."""
-    # A repeated claim may find leases that have ended meanwhile; there is nothing to run.
-    leases = [lease_of(a, now) for a in claim.attempts if a.task.lease_id == a.lease_id]
+    """Return the reply to an agent, or a person's program, that requested `count` tasks."""
+    # A repeated claim may bring up leases that have ended since; leave those out.
+    leases = [
+        lease_of(attempt, now)
+        for attempt in claim.attempts
+        if attempt.task.lease_id == attempt.lease_id
+    ]
     return {
         "leases": leases,
         "heartbeat_seconds": settings.XEENET["HEARTBEAT_SECONDS"],
@@ -55,6 +62,9 @@ def claim_reply(claim: Claim, count: int, now: dt.datetime) -> ClaimReply:
 
 
 def idle_wait_seconds() -> float:
-    """Return the pause before the next claim, ±50 %: idle agents must not fall in step."""
+    """Return the seconds before the next claim.
+
+    Varied by ±50 %: idle agents must not all claim at the same moment.
+    """
     idle: float = settings.XEENET["IDLE_WAIT_SECONDS"]
     return idle * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, keeps no secret

@@ -18,38 +18,38 @@ def panel_data(
 ) -> dict[str, Any]:
     """Return the data of a panel (a key of PANELS) as JSON data. Raises ValidationError."""
     check_subject(campaign, device=device, x=x, y=y)
-    found = panel(key, Subject(campaign, database_now(), device=device, x=x, y=y))
+    computed = panel(key, Subject(campaign, database_now(), device=device, x=x, y=y))
     answer = {
         "key": key,
-        "title": found.title,
-        "empty": found.empty,
-        "columns": found.heads,
-        "rows": found.rows,
-        "notes": found.notes,
-        "warnings": found.warnings,
-        "choices": found.selects,
+        "title": computed.title,
+        "empty": computed.empty,
+        "columns": computed.heads,
+        "rows": computed.rows,
+        "notes": computed.notes,
+        "warnings": computed.warnings,
+        "choices": computed.selects,
     }
     data: dict[str, Any] = PanelSerializer(answer).data
     return data
 
 
 def check_subject(campaign: Campaign, *, device: str, x: str, y: str) -> None:
-    """Raise ValidationError unless the campaign has such a device and such parameters; "" fits."""
+    """Raise ValidationError for a device or parameter that the campaign lacks; "" is valid."""
     _must_be_one_of("device", device, ranked_devices(campaign))
-    for name, asked in (("x", x), ("y", y)):
-        _must_be_one_of(name, asked, parameter_names(campaign))
+    for name, parameter in (("x", x), ("y", y)):
+        _must_be_one_of(name, parameter, parameter_names(campaign))
 
 
 def ranked_devices(campaign: Campaign) -> list[str]:
-    """Return the kinds of device that brought ranked results, by name."""
+    """Return the devices that ranked results were measured on, sorted by name."""
     return sorted({kind.device for kind in leaderboard.kinds(campaign) if kind.is_ranked})
 
 
 def parameter_names(campaign: Campaign) -> list[str]:
     """Return the names of the search space's parameters, in its order."""
-    return [str(one["name"]) for one in campaign.search_space["parameters"]]
+    return [str(parameter["name"]) for parameter in campaign.search_space["parameters"]]
 
 
-def _must_be_one_of(name: str, asked: str, known: list[str]) -> None:
-    if asked and asked not in known:
+def _must_be_one_of(name: str, value: str, known: list[str]) -> None:
+    if value and value not in known:
         raise ValidationError({name: [f"Must be one of: {', '.join(known) or 'none yet'}."]})

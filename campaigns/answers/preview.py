@@ -11,31 +11,35 @@ from campaigns.lifecycle import CampaignSpec, check_campaign
 from campaigns.serializers.new_campaign import PreviewSerializer
 
 
-def previewed(spec: CampaignSpec, *, now: dt.datetime) -> dict[str, Any]:
+def preview_data(spec: CampaignSpec, *, now: dt.datetime) -> dict[str, Any]:
     """Return what a campaign would run, as JSON data. Raises InvalidCampaign."""
     space = check_campaign(spec).to_json()
-    found = previews.preview(asdict(spec) | {"search_space": space}, now=now)
-    data: dict[str, Any] = PreviewSerializer(_preview_data(found)).data
+    preview = previews.preview(asdict(spec) | {"search_space": space}, now=now)
+    data: dict[str, Any] = PreviewSerializer(_by_config(preview)).data
     return data
 
 
-def _preview_data(found: previews.Preview) -> dict[str, Any]:
-    """Return a preview with each config as an object."""
-    survey = found.survey
+def _by_config(preview: previews.Preview) -> dict[str, Any]:
+    """Return a preview in the shape of `PreviewSerializer`: params by config, not configs by param.
+
+    The page's table has one row per param.
+    """
+    survey = preview.survey
     configs = [
-        {"seed": seed, "params": {name: values[number] for name, values in found.rows}}
-        for number, seed in enumerate(found.seeds)
+        {"seed": seed, "params": {name: values[number] for name, values in preview.rows}}
+        for number, seed in enumerate(preview.seeds)
     ]
     return {
-        "task_count": found.task_count,
-        "errors": found.errors,
-        "warnings": found.warnings,
+        "task_count": preview.task_count,
+        "errors": preview.errors,
+        "warnings": preview.warnings,
         "configs": configs,
         "survey": survey
         and {
             "combinations": survey.combinations,
             "ranges": [
-                dict(zip(("name", "width", "log"), one, strict=True)) for one in survey.ranges
+                {"name": name, "width": width, "log": is_log}
+                for name, width, is_log in survey.ranges
             ],
             "looked_at": survey.looked_at,
             "kept": survey.kept,
@@ -43,9 +47,9 @@ def _preview_data(found: previews.Preview) -> dict[str, Any]:
             "kept_points": survey.kept_points,
             "rejected_share": survey.rejected_share,
             "rejections": [
-                asdict(one) | {"examples": [dict(example) for example in one.examples]}
-                for one in survey.rejections
+                asdict(rejection) | {"examples": [dict(params) for params in rejection.examples]}
+                for rejection in survey.rejections
             ],
         },
-        "forecast": found.forecast,
+        "forecast": preview.forecast,
     }

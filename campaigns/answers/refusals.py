@@ -1,4 +1,4 @@
-"""Why a request is refused, in sentences for people: the same from the API and the commands."""
+"""Why a request is refused, in the sentences that the API and the commands both give."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rest_framework.exceptions import APIException, ValidationError
 
 
 def refusal_text(error: APIException) -> str:
-    """Return the first sentence of the error, behind the path of the field it is about."""
+    """Return the first sentence of the error, after the path of its field: "seed: Must be …"."""
     if isinstance(error, ValidationError):
         path, sentence = next(sentences(error.detail), ("", "The body is not valid."))
         return f"{path}: {sentence}" if path else sentence
@@ -17,11 +17,14 @@ def refusal_text(error: APIException) -> str:
 
 
 def sentences(detail: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Flatten REST framework's nested errors: ("leases.0.lease_id", "Must be a valid UUID.")."""
+    """Flatten REST framework's nested errors.
+
+    Yield a path and a sentence each, such as ("leases.0.lease_id", "Must be a valid UUID.").
+    """
     if isinstance(detail, dict):
         for key, inner in detail.items():
-            own = "" if key == "non_field_errors" else str(key)
-            yield from sentences(inner, ".".join(filter(None, (path, own))))
+            name = "" if key == "non_field_errors" else str(key)
+            yield from sentences(inner, ".".join(filter(None, (path, name))))
     elif isinstance(detail, list):
         for index, inner in enumerate(detail):
             nested = isinstance(inner, dict | list)

@@ -12,7 +12,7 @@ from campaigns.serializers.tasks import TaskDetailSerializer
 
 
 def task_detail(pk: int) -> dict[str, Any]:
-    """Return a task as answers show it. Raises Http404."""
+    """Return one task as JSON data. Raises Http404."""
     tasks = Task.objects.select_related("campaign__dataset", "worker", "result__attempt__worker")
     task: Any = get_object_or_404(tasks.prefetch_related("attempts__worker"), pk=pk)
     task.replicates = seeds_of_point.of_points([task])[task.pk]

@@ -9,7 +9,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns.answers.comparison import compared
+from campaigns.answers.comparison import comparison_data
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
@@ -29,4 +29,4 @@ class CompareView(GenericAPIView[Any]):
         responses={200: ComparisonSerializer, **errors(400, 404)},
     )
     def get(self, request: Request) -> Response:
-        return Response(compared(query(CompareQuerySerializer, request)))
+        return Response(comparison_data(query(CompareQuerySerializer, request)))

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from campaigns import steering
 from campaigns.answers.campaign import campaign_detail
-from campaigns.answers.preview import previewed
+from campaigns.answers.preview import preview_data
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import body, made, person
@@ -130,7 +130,7 @@ class PreviewView(GenericAPIView[Any]):
     )
     def post(self, request: Request) -> Response:
         steering.must_create(person(request))
-        return Response(previewed(body(CampaignSpecSerializer, request), now=database_now()))
+        return Response(preview_data(body(CampaignSpecSerializer, request), now=database_now()))
 
 
 class CloneView(GenericAPIView[Campaign]):

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from rest_framework.exceptions import APIException
 
-from campaigns.answers.comparison import compared
+from campaigns.answers.comparison import comparison_data
 from campaigns.answers.refusals import refusal_text
 from campaigns.serializers.compare import CompareQuerySerializer
 
@@ -32,7 +32,7 @@ class Command(BaseCommand):
         )
         try:
             query.is_valid(raise_exception=True)
-            found = compared(query.validated_data)
+            answer = comparison_data(query.validated_data)
         except APIException as error:
             raise CommandError(refusal_text(error)) from error
-        self.stdout.write(json.dumps(found, indent=2))
+        self.stdout.write(json.dumps(answer, indent=2))

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from campaigns import steering
-from campaigns.answers.preview import previewed
+from campaigns.answers.preview import preview_data
 from campaigns.clock import database_now
 from campaigns.lifecycle import CampaignSpec
 from campaigns.management.demonstration import store_file
@@ -104,7 +104,7 @@ class Command(BaseCommand):
         now = database_now()
         with say_what_is_refused():
             if options["preview"]:
-                self.stdout.write(json.dumps(previewed(spec, now=now), indent=2))
+                self.stdout.write(json.dumps(preview_data(spec, now=now), indent=2))
                 return
             # One transaction: a space that turns out too small at launch leaves no draft behind.
             with transaction.atomic():
