@@ -1,4 +1,4 @@
-"""What a browser sends of the form of a new campaign."""
+"""The fields that a browser sends from the form of a new campaign."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def posted(client: Client, headers: dict[str, str] | None = None, **changes: Any
 
 
 def rows(*parameters: dict[str, str], constraints: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What the browser sends of the rows of a search space."""
+    """The fields that a browser sends for the rows of a search space."""
     data: dict[str, Any] = {
         "space_mode": "rows",
         "search_space": "",

@@ -22,11 +22,11 @@ HOSTILE = '<script>alert(1)</script> {{ 7*7 }} \u202e\' onload="x"'
 
 
 def make_token(client: Client, name: str = "notebook") -> str:
-    """Make a token over the page and return its secret."""
+    """Make a token on the page and return its secret."""
     page = client.post(reverse("account-token"), {"name": name}).text
-    found = re.search(r'<pre id="token-secret"[^>]*>(xp_[\w-]+)</pre>', page)
-    assert found
-    return found[1]
+    match = re.search(r'<pre id="token-secret"[^>]*>(xp_[\w-]+)</pre>', page)
+    assert match
+    return match[1]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_the_audit_log_is_filtered(client: Client) -> None:
     assert verbs(q="lab") == ["drain"]
     assert verbs(q="lab", person="ada") == []
     assert "No entry matches." in client.get(reverse("audit"), {"q": "nothing"}).text
-    # A NUL is looked for nowhere; it must not break the page either.
+    # A search for NUL matches nothing and must not break the page.
     assert client.get(reverse("audit"), {"q": "\0"}).status_code == 200
 
 

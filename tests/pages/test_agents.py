@@ -1,4 +1,4 @@
-"""The page "For agents": what it shows works when it is copied and run."""
+"""The page "For agents": its examples work when they are copied and run."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from pytest_django import DjangoAssertNumQueries
 from pytest_django.live_server_helper import LiveServer
 
 from campaigns.datasets import store_dataset
-from campaigns.models import Attempt, Campaign, PersonalToken
+from campaigns.models import Attempt, Campaign
+from campaigns.tokens import personal_tokens
 from experiments import english_like_corpus
 from tests import factories
-from workers.tokens import PERSONAL_PREFIX, hash_token, new_token
 from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
@@ -42,17 +42,15 @@ TINY_SPACE: dict[str, Any] = {
 
 
 def text_of(page: str, block: str) -> str:
-    """What the copy button of a block copies."""
-    found = re.search(rf'<pre id="{block}"[^>]*>(.*?)</pre>', page, re.DOTALL)
-    assert found is not None
-    return html.unescape(found[1])
+    """The text that the copy button of a block copies."""
+    match = re.search(rf'<pre id="{block}"[^>]*>(.*?)</pre>', page, re.DOTALL)
+    assert match is not None
+    return html.unescape(match[1])
 
 
 def token_of(campaign: Campaign) -> str:
-    secret = new_token(PERSONAL_PREFIX)
-    owner = campaign.owner
-    assert owner is not None
-    PersonalToken.objects.create(user=owner, name="page", token_hash=hash_token(secret))
+    assert campaign.owner is not None
+    _, secret = personal_tokens.create(campaign.owner, "page", now=factories.NOW)
     return secret
 
 
@@ -72,21 +70,21 @@ def run(command: list[str], campaign: Campaign, folder: Path) -> str:
 
 @pytest.fixture
 def campaign(transactional_db: None, settings: Any, tmp_path: Path) -> Campaign:
-    """An active campaign of one tiny run, its data set stored on this server."""
+    """An active campaign of one tiny run whose data set this server stores."""
     settings.MEDIA_ROOT = tmp_path / "media"
     dataset = store_dataset("english_excerpt", english_like_corpus.generate()[:100_000])
     return factories.active_campaign(
         1,
         owner=factories.user("ada"),
         now=timezone.now(),
-        time_budget_seconds=15.0,  # room on a busy machine
+        time_budget_seconds=15.0,  # enough on a busy machine, too
         search_space=TINY_SPACE,
         dataset=dataset.sha256,
     )
 
 
 @pytest.mark.long
-@pytest.mark.once  # it is about the program on the page, which meets no database
+@pytest.mark.once  # the program on the page does not touch the database
 @pytest.mark.django_db(transaction=True)
 def test_the_python_of_the_page_trains_and_its_result_is_ranked(
     campaign: Campaign, live_server: LiveServer, client: Client, tmp_path: Path
@@ -95,10 +93,10 @@ def test_the_python_of_the_page_trains_and_its_result_is_ranked(
     program = tmp_path / "loop.py"
     program.write_text(text_of(page, "agents-loop"))
 
-    said = run([sys.executable, str(program)], campaign, tmp_path)
+    output = run([sys.executable, str(program)], campaign, tmp_path)
 
-    assert said.splitlines()[0] == "task 0: The result is stored."
-    assert "completed" in said.splitlines()[-1]
+    assert output.splitlines()[0] == "task 0: The result is stored."
+    assert "completed" in output.splitlines()[-1]
     result = campaign.results.get()
     assert result.is_ranked
     assert 1.0 < (result.val_bpb or 0) < 8.0
@@ -113,33 +111,33 @@ def test_the_lines_for_the_shell_ask_renew_and_tell(
 ) -> None:
     page = client.get(reverse("agents"), headers={"Host": live_server.url.split("//")[1]}).text
 
-    said = run(["bash", "-euc", text_of(page, "agents-ask")], campaign, tmp_path)
+    output = run(["bash", "-euc", text_of(page, "agents-ask")], campaign, tmp_path)
 
-    assert '"answer":"continue"' in said
-    assert '"verdict":"retry"' in said
+    assert '"answer":"continue"' in output
+    assert '"verdict":"retry"' in output
     attempt = Attempt.objects.get()
     assert (attempt.outcome, attempt.message) == ("failed", "only a try")
 
 
 def test_the_examples_name_this_server_and_the_campaign_asked_for(client: Client) -> None:
     owner = factories.user("ada")
-    own = factories.active_campaign(1, owner=owner)
+    own_campaign = factories.active_campaign(1, owner=owner)
     newest = factories.active_campaign(1)
     draft = factories.campaign()
 
     def number(query: str = "") -> str:
         page = client.get(reverse("agents") + query).text
         assert 'SERVER = "http://testserver"' in text_of(page, "agents-loop")
-        found = re.search(r"CAMPAIGN = (.*)", text_of(page, "agents-loop"))
-        assert found is not None
-        return found[1]
+        match = re.search(r"CAMPAIGN = (.*)", text_of(page, "agents-loop"))
+        assert match is not None
+        return match[1]
 
     assert number() == str(draft.pk)
     assert number(f"?campaign={newest.pk}") == str(newest.pk)
     client.force_login(owner)
-    assert number() == str(own.pk)
+    assert number() == str(own_campaign.pk)
     for nonsense in ("?campaign=999", "?campaign=1;rm", "?campaign=%00", "?campaign=" + "9" * 40):
-        assert number(nonsense) == str(own.pk)
+        assert number(nonsense) == str(own_campaign.pk)
 
 
 def test_without_a_campaign_the_page_says_what_to_do(client: Client) -> None:

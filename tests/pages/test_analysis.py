@@ -1,4 +1,4 @@
-"""The analysis tab: its page, each panel as fragment and alone, and the data as CSV."""
+"""The analysis tab: its page, each panel as fragment and as page, and its data as CSV."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOSTILE = '<script>alert(1)</script> {{ 7*7 }} <b>x</b> \u202egnp.exe \' onload=
 
 
 def campaign_with(results: int, **fields: Any) -> Campaign:
-    """A campaign whose val_bpb follows lr, with this many results."""
+    """A campaign with this many results whose val_bpb depends on lr."""
     campaign = factories.active_campaign(results + 3, **fields)
     worker = factories.worker("lab-1")
     for number in range(results):
@@ -52,13 +52,14 @@ def fragment(client: Client, campaign: Campaign, key: str, **query: Any) -> str:
 
 
 def title(page: str) -> str:
-    found = re.search(r"<h2[^>]*>(.*?)</h2>", page)
-    assert found
-    return found[1]
+    match = re.search(r"<h2[^>]*>(.*?)</h2>", page)
+    assert match
+    return match[1]
 
 
 def figures(page: str) -> list[dict[str, Any]]:
-    return [json.loads(one) for one in re.findall(r'type="application/json">(.*?)</script>', page)]
+    scripts = re.findall(r'type="application/json">(.*?)</script>', page)
+    return [json.loads(script) for script in scripts]
 
 
 def rows_of(client: Client, campaign: Campaign, key: str, **query: Any) -> list[list[str]]:
@@ -180,7 +181,7 @@ def test_one_parameter_and_two_are_chosen_by_the_address_line(client: Client) ->
     assert "<option selected>d_model</option>" in page
     page = fragment(client, campaign, "contour", x="d_model", y="lr")
     assert figures(page)[0]["layout"]["yaxis"]["title"]["text"] == "lr"
-    # What is not a parameter counts as not asked.
+    # A name that is not a parameter is ignored.
     assert "lowest median" in title(fragment(client, campaign, "slice", x="password"))
     assert "near" in title(fragment(client, campaign, "contour", x="lr", y="lr"))
 
@@ -202,7 +203,7 @@ def test_two_ranges_make_a_contour_with_nothing_where_no_runs_are(client: Client
 
 def test_parallel_coordinates_have_an_axis_per_parameter_and_the_value(client: Client) -> None:
     trace = figures(fragment(client, campaign_with(5), "parallel"))[0]["data"][0]
-    assert [one["label"] for one in trace["dimensions"]] == ["lr", "d_model", "val_bpb"]
+    assert [axis["label"] for axis in trace["dimensions"]] == ["lr", "d_model", "val_bpb"]
     values = trace["dimensions"][2]["values"]
     # The best is drawn last, above the others.
     assert values == sorted(values, reverse=True)
@@ -325,7 +326,7 @@ def test_an_empty_campaign_says_what_will_appear(client: Client) -> None:
     assert re.findall(r'id="panel-(\w+)" aria', page) == ["timeline", "failures"]
     for key in PANELS:
         assert 'class="chart-empty"' in fragment(client, waiting, key)
-        # The heads at most.
+        # The heading line alone.
         assert len(rows_of(client, waiting, key)) == 1
 
 
@@ -363,7 +364,7 @@ def test_hostile_text_is_shown_verbatim_and_reaches_charts_escaped(client: Clien
         assert 'onload="x"' not in page
     assert escape(HOSTILE) in fragment(client, campaign, "slice", x="schedule")
     cells = {row[2] for row in rows_of(client, campaign, "slice", x="schedule")[1:]}
-    # A spreadsheet must not run it.
+    # The quote keeps a spreadsheet from running the formula.
     assert cells == {HOSTILE, "'=1+1"}
 
 

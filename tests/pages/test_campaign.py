@@ -1,6 +1,5 @@
-"""The page of one campaign: head, figures, chart, leaderboard, and what refreshes."""
+"""The page of a campaign: head, figures, chart, leaderboard, tasks, download and polling."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from campaigns import lifecycle
 from campaigns.datasets import store_dataset
 from campaigns.models import Campaign
 from tests import factories
+from tests.pages.charts import figure_of
 from workers.models import Worker
 from workers.protocol import FailureClass
 
@@ -27,7 +27,7 @@ def page_of(client: Client, campaign: Campaign, **query: Any) -> str:
 
 
 def run_all(campaign: Campaign, *values: float, by: Worker | None = None, **changes: Any) -> None:
-    """Let a worker bring these values for the campaign's next tasks."""
+    """Let a worker finish the campaign's next tasks with these values."""
     worker = by or factories.worker()
     for second, value in enumerate(values, start=1):
         attempt = factories.claim_one(worker, now=factories.at(second))
@@ -55,9 +55,7 @@ def records_of(page: str) -> list[list[str]]:
 
 
 def figure(page: str) -> dict[str, Any]:
-    found = re.search(r'<script id="best-so-far-figure"[^>]*>(.*?)</script>', page)
-    assert found
-    return json.loads(found[1])
+    return figure_of(page, "best-so-far")
 
 
 def test_a_draft_shows_what_would_run_and_what_it_costs(client: Client) -> None:
@@ -166,10 +164,10 @@ def test_the_chart_has_every_result_the_best_line_and_the_failures(client: Clien
     factories.fail(
         factories.claim_one(factories.worker(), now=factories.at(9)), now=factories.at(9)
     )
-    line, others, records, failures = figure(page_of(client, campaign))["data"]
+    line, not_best, records, failures = figure(page_of(client, campaign))["data"]
     assert (line["x"], line["y"]) == ([1.0, 2.0, 9.0], [3.3, 3.1, 3.1])
     assert (records["x"], records["y"]) == ([1.0, 2.0], [3.3, 3.1])
-    assert (others["x"], others["y"]) == ([3.0], [3.2])
+    assert (not_best["x"], not_best["y"]) == ([3.0], [3.2])
     assert failures["x"] == [9.0]
     by_order = figure(page_of(client, campaign, x="number"))
     assert by_order["data"][0]["x"] == [1, 2, 4]
@@ -185,9 +183,9 @@ def test_each_new_best_stands_in_a_table_too_the_last_ones_first(client: Client)
         ["0", "3.3000", "1 s", "1", "cpu"],
     )
     assert "came before" not in page
-    many = factories.active_campaign(23)
-    run_all(many, *(3.0 - 0.01 * n for n in range(23)))
-    page = page_of(client, many)
+    long = factories.active_campaign(23)
+    run_all(long, *(3.0 - 0.01 * n for n in range(23)))
+    page = page_of(client, long)
     assert [row[1] for row in records_of(page)][::19] == ["2.7800", "2.9700"]
     assert "The last 20; 3 came before." in page
 
@@ -195,8 +193,8 @@ def test_each_new_best_stands_in_a_table_too_the_last_ones_first(client: Client)
 def test_the_chart_marks_the_ngram_values_near_the_data(client: Client) -> None:
     campaign = factories.active_campaign(2)
     run_all(campaign, 3.5, 3.7)
-    labels = [one["text"] for one in figure(page_of(client, campaign))["layout"]["annotations"]]
-    assert labels == ["bigram 3.58"]
+    annotations = figure(page_of(client, campaign))["layout"]["annotations"]
+    assert [annotation["text"] for annotation in annotations] == ["bigram 3.58"]
 
 
 def test_simulated_results_are_badged_and_shown_only_on_request(client: Client) -> None:
@@ -206,10 +204,10 @@ def test_simulated_results_are_badged_and_shown_only_on_request(client: Client) 
     assert "SIMULATED" in page
     assert "1 result nobody measured is not in this table" in page
     assert "1.2345" not in page
-    asked = page_of(client, campaign, state="simulated")
-    assert ranked_values(asked) == ["1.2345"]
-    assert "no rank: simulated" in asked
-    assert figure(asked)["data"][0]["marker"]["symbol"] == "diamond-open"
+    simulated_page = page_of(client, campaign, state="simulated")
+    assert ranked_values(simulated_page) == ["1.2345"]
+    assert "no rank: simulated" in simulated_page
+    assert figure(simulated_page)["data"][0]["marker"]["symbol"] == "diamond-open"
 
 
 def test_the_leaderboard_is_filtered_by_how_tasks_ended(client: Client) -> None:
@@ -344,7 +342,7 @@ def test_the_queries_of_the_task_list_do_not_grow(
 ) -> None:
     campaign = factories.active_campaign(8)
     run_all(campaign, *[3 + n / 100 for n in range(6)])
-    clock = connection.vendor == "postgresql"  # one asks the database what time it is
+    clock = connection.vendor == "postgresql"  # there a query reads the database's clock
     with django_assert_max_num_queries(5 + clock):
         client.get(reverse("campaign-tasks", args=[campaign.pk]))
 

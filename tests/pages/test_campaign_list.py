@@ -1,4 +1,4 @@
-"""The list of campaigns: found by name and state, in pages, each with its best value."""
+"""The list of campaigns: search, filters, order, pages and polling."""
 
 import re
 

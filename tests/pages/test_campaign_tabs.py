@@ -1,4 +1,4 @@
-"""The tabs beside a campaign's results: tasks, workers, log."""
+"""The tabs of a campaign beside its results: tasks, workers and log."""
 
 import re
 from typing import Any
@@ -25,7 +25,7 @@ def tab(client: Client, name: str, campaign: Campaign, **query: Any) -> str:
 
 
 def numbers(page: str) -> list[int]:
-    return [int(found) for found in re.findall(r'id="task-\d+"[^>]*>(\d+)</a>', page)]
+    return [int(number) for number in re.findall(r'id="task-\d+"[^>]*>(\d+)</a>', page)]
 
 
 @pytest.mark.parametrize("role", [None, *roles.ROLES])
@@ -100,8 +100,8 @@ def test_tasks_are_filtered_by_state_and_failure_with_the_numbers_beside(client:
     assert re.search(r'id="failure-oom"[^>]*>out of memory <span class="soft">2</span>', page)
     assert numbers(tab(client, "campaign-tasks", campaign, state="failed")) == [0, 1, 2]
     assert numbers(tab(client, "campaign-tasks", campaign, failure="timeout")) == [2]
-    nothing = tab(client, "campaign-tasks", campaign, failure="disk_full")
-    assert "No task is failed by disk full" in nothing
+    empty = tab(client, "campaign-tasks", campaign, failure="disk_full")
+    assert "No task is failed by disk full" in empty
 
 
 def test_tasks_are_sorted_by_any_column_and_what_is_unknown_comes_last(client: Client) -> None:
@@ -153,8 +153,8 @@ def test_the_log_tells_people_server_and_failures_newest_first(client: Client) -
     steering.cancel_task(owner, attempt.task, now=factories.at(5))
     page = tab(client, "campaign-log", campaign)
     rows = re.findall(r"<tr>\s*<td>(.*?)</tr>", page, re.DOTALL)
-    told = [" ".join(re.sub("<[^>]+>", " ", row).split()[2:]) for row in rows]
-    assert [row.removeprefix("ago ") for row in told] == [
+    texts = [" ".join(re.sub("<[^>]+>", " ", row).split()[2:]) for row in rows]
+    assert [row.removeprefix("ago ") for row in texts] == [
         "cancelled ada Task 0 : cancelled a task",
         "paused ada paused the campaign",
         "failed lab-1 Task 0 : attempt 1: out of memory exit code 1",
@@ -174,21 +174,21 @@ def test_a_pause_by_the_server_is_told_with_its_reason(client: Client) -> None:
 def test_the_pages_of_the_log_hold_every_event_once(client: Client) -> None:
     owner = factories.user()
     campaign = factories.active_campaign(1, owner=owner)
-    # Many at one instant: pages must not lose or repeat what happened at once.
+    # 40 events at each instant: pages must neither lose nor repeat events of the same time.
     for number in range(130):
         steering.add_tasks(owner, campaign, 1, now=factories.at(number // 40))
-    seen: list[str] = []
+    events: list[str] = []
     path: str | None = reverse("campaign-log", args=[campaign.pk])
     pages = 0
     while path and pages < 5:
         page = client.get(path).text
-        seen += re.findall(r"added tasks|launched the campaign|created the campaign", page)
-        found = re.search(r'id="log-older" href="([^"]*)"', page)
-        path = f"{reverse('campaign-log', args=[campaign.pk])}{found[1]}" if found else None
+        events += re.findall(r"added tasks|launched the campaign|created the campaign", page)
+        older = re.search(r'id="log-older" href="([^"]*)"', page)
+        path = f"{reverse('campaign-log', args=[campaign.pk])}{older[1]}" if older else None
         pages += 1
     assert pages == 3
-    assert seen.count("added tasks") == 130
-    assert len(seen) == 132
+    assert events.count("added tasks") == 130
+    assert len(events) == 132
 
 
 @pytest.mark.parametrize("before", ["", "yesterday", "2026-01-05~1~2", "2026-01-05T00:00Z~1~-1"])
@@ -200,13 +200,13 @@ def test_a_position_that_makes_no_sense_shows_the_newest(client: Client, before:
 def test_an_order_that_follows_the_leases_is_never_an_old_one(client: Client) -> None:
     campaign = factories.active_campaign(3)
     path = reverse("campaign-tasks", args=[campaign.pk])
-    numbers = re.compile(r'id="task-\d+"[^>]*>(\d+)</a>')
-    assert numbers.findall(client.get(path, {"sort": "state"}).text) == ["0", "1", "2"]
-    assert numbers.findall(client.get(path, {"state": "leased", "sort": "-number"}).text) == []
-    # A claim does not move the campaign's revision.
+    task_numbers = re.compile(r'id="task-\d+"[^>]*>(\d+)</a>')
+    assert task_numbers.findall(client.get(path, {"sort": "state"}).text) == ["0", "1", "2"]
+    assert task_numbers.findall(client.get(path, {"state": "leased", "sort": "-number"}).text) == []
+    # A claim does not move the campaign's revision, so a cached order would be stale.
     taken = factories.claim_one(factories.worker()).task
-    others = [str(number) for number in range(3) if number != taken.number]
-    by_state = numbers.findall(client.get(path, {"sort": "state"}).text)
-    assert by_state == [str(taken.number), *others]
+    waiting = [str(number) for number in range(3) if number != taken.number]
+    by_state = task_numbers.findall(client.get(path, {"sort": "state"}).text)
+    assert by_state == [str(taken.number), *waiting]
     leased = client.get(path, {"state": "leased", "sort": "-number"}).text
-    assert numbers.findall(leased) == [str(taken.number)]
+    assert task_numbers.findall(leased) == [str(taken.number)]

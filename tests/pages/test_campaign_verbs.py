@@ -1,4 +1,4 @@
-"""The buttons of a campaign's head: who sees them, what they ask, what they do."""
+"""The buttons in a campaign's head: who sees them, their dialogs and their effects."""
 
 import pytest
 from django.test import Client
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 
 def own(client: Client, campaign: Campaign) -> Campaign:
-    """Sign the campaign's owner in."""
+    """Give the campaign a new owner and sign that person in."""
     owner = factories.user()
     Campaign.objects.filter(pk=campaign.pk).update(owner=owner)
     client.force_login(owner)
@@ -59,14 +59,14 @@ def test_who_stops_a_campaign_may_say_why_and_others_read_it(
     campaign = own(client, factories.active_campaign(2))
     assert f'id="{verb}-reason"' in client.get(campaign.get_absolute_url()).text
     path = reverse("campaign-change", args=[campaign.pk, verb])
-    # No database stores a NUL.
-    why = "the <b>class</b> needs the machines\0 "
-    client.post(path, {"reason": why})
+    # The NUL is replaced, because no database stores it.
+    reason = "the <b>class</b> needs the machines\0 "
+    client.post(path, {"reason": reason})
     client.logout()
     page = client.get(campaign.get_absolute_url()).text
-    said = "the &lt;b&gt;class&lt;/b&gt; needs the machines"
-    assert f"{state}: <bdi>{said}" in page
-    assert said in client.get(reverse("campaign-log", args=[campaign.pk])).text
+    shown_reason = "the &lt;b&gt;class&lt;/b&gt; needs the machines"
+    assert f"{state}: <bdi>{shown_reason}" in page
+    assert shown_reason in client.get(reverse("campaign-log", args=[campaign.pk])).text
     assert AuditEntry.objects.get().detail == "the <b>class</b> needs the machines\ufffd"
 
 
@@ -127,8 +127,8 @@ def test_people_see_the_buttons_that_they_may_press(
     if role:
         client.force_login(factories.user(role=role))
     page = client.get(campaign.get_absolute_url()).text
-    known = {"clone-link", "add-button", "tries-button", "cancel-button"}
-    assert {one for one in known if f'id="{one}"' in page} == buttons
+    all_buttons = {"clone-link", "add-button", "tries-button", "cancel-button"}
+    assert {button for button in all_buttons if f'id="{button}"' in page} == buttons
 
 
 def test_cloning_leads_to_the_form_with_this_campaign(client: Client) -> None:

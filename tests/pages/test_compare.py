@@ -1,7 +1,6 @@
 """The page that puts tasks or campaigns side by side."""
 
 import datetime as dt
-import json
 import re
 from typing import Any
 
@@ -11,8 +10,9 @@ from django.urls import reverse
 from django.utils.html import escape
 
 from campaigns import lifecycle
-from campaigns.models import Campaign, ProgressPoint, Task
+from campaigns.models import Campaign, Task
 from tests import factories
+from tests.pages.charts import figure_of
 
 pytestmark = pytest.mark.django_db
 
@@ -26,25 +26,16 @@ def compare(client: Client, **query: str) -> str:
 
 
 def figure(page: str) -> dict[str, Any]:
-    found = re.search(r'<script id="compare-figure"[^>]*>(.*?)</script>', page)
-    assert found
-    drawn: dict[str, Any] = json.loads(found[1])
-    return drawn
+    return figure_of(page, "compare")
 
 
 def task_with_curve(val_bpb: float, **fields: Any) -> Task:
     attempt = factories.leased_task(**fields)
-    ProgressPoint.objects.bulk_create(
-        ProgressPoint(
-            attempt=attempt,
-            seq=n,
-            elapsed_seconds=2 * n,
-            step=10 * n,
-            tokens=1000 * n,
-            val_bpb=val_bpb + 1 - n / 5,
-        )
+    points = (
+        {"elapsed_seconds": 2 * n, "tokens": 1000 * n, "val_bpb": val_bpb + 1 - n / 5}
         for n in range(5)
     )
+    factories.curve(attempt, points)
     factories.finish(attempt, val_bpb)
     return Task.objects.get(pk=attempt.task_id)
 
@@ -60,10 +51,10 @@ def campaign_with(*values: float, **fields: Any) -> Campaign:
 
 
 def row(page: str, name: str) -> list[str]:
-    """Return the cells of the table's row of this name, without their markup."""
-    found = re.search(rf'<th scope="row">{name}\b.*?</th>(.*?)</tr>', page)
-    assert found, name
-    cells = re.findall(r"<td[^>]*>(.*?)</td>", found[1])
+    """Return the cells of the table row with this heading, without their markup."""
+    match = re.search(rf'<th scope="row">{name}\b.*?</th>(.*?)</tr>', page)
+    assert match, name
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", match[1])
     return [re.sub(r"<[^>]+>", "", cell) for cell in cells]
 
 
@@ -86,18 +77,18 @@ def test_tasks_stand_side_by_side_with_what_differs(client: Client) -> None:
     assert row(page, "val_bpb") == ["3.0000", "3.2500"]
     assert row(page, "behind the best") == ["best", "+0.2500"]
     assert row(page, "lr") == [str(first.params["lr"]), "0.0042"]
-    # The same for both: in the line below the table, in no row.
+    # Equal for both: shown in the line below the table, not in a row.
     assert not re.search(r'<th scope="row">d_model', page)
     assert f"<dt>d_model</dt><dd>{first.params['d_model']}</dd>" in page
 
 
 def test_a_difference_within_the_spread_of_seeds_is_no_difference(client: Client) -> None:
-    one, other = (factories.completed_task(3.0), factories.completed_task(3.05))
+    first, second = (factories.completed_task(3.0), factories.completed_task(3.05))
     worker = factories.worker()
-    for task, value in ((one, 3.2), (other, 3.15)):
+    for task, value in ((first, 3.2), (second, 3.15)):
         lifecycle.enqueue(task.campaign, task.params, now=factories.NOW)
         factories.finish(factories.claim_one(worker, now=factories.at(60)), value)
-    page = compare(client, tasks=f"{one.pk},{other.pk}")
+    page = compare(client, tasks=f"{first.pk},{second.pk}")
     assert row(page, "same params, all seeds") == [
         "3.1000 ± 0.1414, 2 seeds",
         "3.1000 ± 0.0707, 2 seeds",
@@ -109,19 +100,20 @@ def test_the_curves_of_tasks_share_one_chart_over_the_axis_asked_for(client: Cli
     first, second = task_with_curve(3.0), task_with_curve(3.1)
     tasks = f"{first.pk},{second.pk}"
     drawn = figure(compare(client, tasks=tasks))
-    curves = [one for one in drawn["data"] if one["mode"] == "lines+markers"]
+    curves = [trace for trace in drawn["data"] if trace["mode"] == "lines+markers"]
     assert [curve["x"] for curve in curves] == [[0, 2, 4, 6, 8]] * 2
     assert curves[0]["y"] == [4.0, 3.8, 3.6, 3.4, 3.2]
     assert len({curve["line"]["dash"] for curve in curves}) == 2
-    assert [one["text"] for one in drawn["layout"]["annotations"]] == ["<b>A</b>", "<b>B</b>"]
+    labels = [annotation["text"] for annotation in drawn["layout"]["annotations"]]
+    assert labels == ["<b>A</b>", "<b>B</b>"]
     assert figure(compare(client, tasks=tasks, x="tokens"))["data"][0]["x"][-1] == 4000
 
 
 def test_conditions_that_forbid_comparing_are_told(client: Client) -> None:
-    one = factories.completed_task(3.0)
+    task = factories.completed_task(3.0)
     attempt = factories.leased_task(dataset="english_like", time_budget_seconds=20.0)
     factories.finish(attempt, 2.0)
-    page = compare(client, tasks=f"{one.pk},{attempt.task_id}")
+    page = compare(client, tasks=f"{task.pk},{attempt.task_id}")
     assert "These values do not measure the same thing: data set differs." in page
     assert "A time budget compares only like with like: budget differs." in page
 
@@ -161,7 +153,7 @@ def test_campaigns_stand_side_by_side(client: Client) -> None:
     assert "It tried more, 3 against 1: that alone helps." in page
     assert "64, 128, 256" in page
     drawn = figure(page)["data"]
-    # Records only, and the last value once more up to the newest result.
+    # New bests only; the last value is repeated up to the newest result.
     assert (drawn[0]["x"], drawn[0]["y"]) == ([1, 3, 3], [3.4, 3.1, 3.1])
     in_hours = figure(compare(client, campaigns=f"{first.pk},{second.pk}", x="hours"))
     assert in_hours["data"][0]["x"] == [0.0, 0.0333, 0.0333]
@@ -173,8 +165,8 @@ def test_a_campaign_of_drafts_has_no_curve(client: Client) -> None:
 
 
 def test_checkboxes_and_commas_ask_for_the_same(client: Client) -> None:
-    one, other = factories.completed_task(3.0), factories.completed_task(3.1)
-    page = client.get(f"{reverse('compare')}?tasks={one.pk}&tasks={other.pk}").text
+    first, second = factories.completed_task(3.0), factories.completed_task(3.1)
+    page = client.get(f"{reverse('compare')}?tasks={first.pk}&tasks={second.pk}").text
     assert "Compare 2 tasks" in page
 
 

@@ -1,4 +1,4 @@
-"""Hostile bodies against every form of the pages: never a 5xx, and no NUL in the database."""
+"""Hostile bodies for every form of the pages: never a 5xx, and no NUL in the database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.authorisation.world import World, make_world
 
 pytestmark = pytest.mark.django_db
 
-# Every name that a form of ours reads; what a page does not know it must pass over.
+# Every field name that any form reads; each page must ignore the names it does not know.
 FIELDS = (
     "allow_simulated",
     "base_seed",
@@ -57,7 +57,7 @@ VALUES = (
     b"9" * 5_000,
     b"%00x%00",
     b"%ED%A0%80",  # half of a surrogate pair
-    b"%FF%FE",  # no UTF-8
+    b"%FF%FE",  # not UTF-8
     b"x" * 20_000,
     b"[" * 20_000,
     b"%E2%80%AE%3Cscript%3E%7B%7B+1+%7D%7D%27%3B+DROP+TABLE--%1B%5B31m%3Dcmd()",
@@ -94,27 +94,27 @@ def changes(row: table.Row) -> bool:
 def test_no_body_makes_a_page_fail(world: World) -> None:
     client = world.in_the_browser["owner"]
     bodies = {
-        value[:40].decode(): (FORM, b"&".join(name.encode() + b"=" + value for name in FIELDS))
+        value[:40].decode(): (FORM, b"&".join(field.encode() + b"=" + value for field in FIELDS))
         for value in VALUES
     } | BROKEN_BODIES
-    # A page that strangers may read looks at no body.
+    # Pages that strangers may read do not read a body.
     paths = [path for (method, path), row in PAGES.items() if method == "POST" and changes(row)]
     paths.append("login/")
     cookies = dict(client.cookies)
-    sent = 0
+    requests = 0
     logging.disable(logging.CRITICAL)
     try:
         for path in paths:
-            for told, (content_type, body) in bodies.items():
-                # Undone each time: the first body that is taken must not answer for the others.
+            for name, (content_type, body) in bodies.items():
+                # Roll back each time, so that an accepted body does not change the next answer.
                 with transaction.atomic():
                     answer = client.generic(
                         "POST", world.address(path), body, content_type=content_type
                     )
                     transaction.set_rollback(True)
                 client.cookies.update(cookies)
-                sent += 1
-                assert answer.status_code < 500, f"{path}: {told}"
+                requests += 1
+                assert answer.status_code < 500, f"{path}: {name}"
     finally:
         logging.disable(logging.NOTSET)
-    assert sent > 500
+    assert requests > 500

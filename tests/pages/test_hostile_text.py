@@ -1,4 +1,4 @@
-"""What people, scripts and machines write is shown as text, whatever it is."""
+"""Text from people, scripts and machines is always shown as text, never run or rendered."""
 
 import csv
 import io
@@ -74,9 +74,9 @@ def test_a_device_name_cannot_bring_html_into_the_chart(client: Client) -> None:
     assert "\\u0026lt;a href" in page
 
 
-# What begins a file's cell so is a formula to a spreadsheet; an escape moves a terminal's cursor.
+# A spreadsheet runs a cell that begins with "=" as a formula; an escape moves a terminal's cursor.
 FORMULA = "=cmd()|'/C calc'!A0 \x1b[2J '; DROP TABLE campaigns_task; --" + HOSTILE
-# Of these the server's own code knows every value; what it does not know is no row of its.
+# Fields whose values the server writes or checks itself: no row with another value can exist.
 OWN_WORDS = {
     "event_key",
     "experiment",
@@ -94,7 +94,7 @@ OWN_WORDS = {
 
 @pytest.fixture
 def hostile_world(settings: Any, tmp_path: Any) -> World:
-    """Every text that any row holds is hostile."""
+    """A world in which every text field of every row is hostile."""
     settings.MEDIA_ROOT = tmp_path
     world = make_world()
     factories.completed_task(by=world.attempt.worker, owner=world.campaign.owner, name="n")
@@ -108,7 +108,7 @@ def hostile_world(settings: Any, tmp_path: Any) -> World:
         ]
         for row in model._default_manager.all() if texts else ():
             for field in texts:
-                # Names are unique; the number comes last, where shortening would take it off.
+                # Unique names need the row's number at the end, after the text was shortened.
                 end = f" {row.pk}" if field.unique else ""
                 length = (field.max_length or 1_000) - len(end)
                 setattr(row, field.attname, FORMULA[:length] + end)
@@ -120,7 +120,7 @@ def hostile_world(settings: Any, tmp_path: Any) -> World:
 @pytest.mark.timeout(300)
 def test_no_page_no_file_and_no_view_of_the_admin_runs_a_text(hostile_world: World) -> None:
     client = hostile_world.in_the_browser["superuser"]
-    shown = files = 0
+    pages_with_text = files = 0
     logging.disable(logging.CRITICAL)
     try:
         for area in ("pages", "admin"):
@@ -137,13 +137,13 @@ def test_no_page_no_file_and_no_view_of_the_admin_runs_a_text(hostile_world: Wor
                 if "text/html" in kind:
                     assert "<script>alert" not in text, path
                     assert 'onload="x"' not in text, path
-                    shown += "&lt;script&gt;alert" in text
+                    pages_with_text += "&lt;script&gt;alert" in text
                 elif "text/csv" in kind:
                     cells = [cell for line in csv.reader(io.StringIO(text)) for cell in line]
                     assert not [cell for cell in cells if cell.startswith("=")], path
                     files += 1
     finally:
         logging.disable(logging.NOTSET)
-    # The hostile text did come as far as to the reader.
-    assert shown > 30
+    # The hostile text did reach the pages and files.
+    assert pages_with_text > 30
     assert files >= 4

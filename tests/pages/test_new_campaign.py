@@ -1,4 +1,4 @@
-"""The form of a new campaign: prefilled, with a preview, and errors at the field they are about."""
+"""The form of a new campaign: prefilled values, preview, rows, import, export, clone, errors."""
 
 import json
 from typing import Any
@@ -32,12 +32,6 @@ pytestmark = pytest.mark.django_db
 UPSIDE_DOWN = {"parameters": [{"name": "lr", "type": "float", "low": 2, "high": 1}]}
 IMPOSSIBLE = factories.SMALL_SPACE | {"constraints": ["d_model < 1"]}
 HOSTILE = '<script>alert(1)</script> {{ 7*7 }} \u202egnp.exe \' " onload="x"'
-
-
-@pytest.fixture
-def researcher(client: Client) -> Client:
-    client.force_login(factories.user("ada"))
-    return client
 
 
 def test_the_form_comes_filled_and_shows_what_would_run(researcher: Client) -> None:
@@ -250,12 +244,12 @@ def test_a_file_is_read_before_the_pasted_text(researcher: Client) -> None:
 def test_what_cannot_be_imported_is_told_and_the_rows_stay(
     researcher: Client, text: str | bytes, sentence: str
 ) -> None:
-    given: dict[str, Any] = (
+    fields: dict[str, Any] = (
         {"import_text": text}
         if isinstance(text, str)
         else {"import_file": SimpleUploadedFile("space", text)}
     )
-    page = edited(researcher, "import", **rows(LR), **given)
+    page = edited(researcher, "import", **rows(LR), **fields)
     assert sentence in page
     assert names(page) == ["lr"]
 
@@ -263,7 +257,7 @@ def test_what_cannot_be_imported_is_told_and_the_rows_stay(
 def test_the_typed_space_is_downloaded_as_json(researcher: Client) -> None:
     response = researcher.post(reverse("campaign-new-space"), filled(**rows(LR, WIDTH)))
     assert response["Content-Disposition"] == 'attachment; filename="search-space.json"'
-    assert [one["name"] for one in response.json()["parameters"]] == ["lr", "d_model"]
+    assert [parameter["name"] for parameter in response.json()["parameters"]] == ["lr", "d_model"]
     broken = researcher.post(reverse("campaign-new-space"), filled(**rows(LR | {"low": ""})))
     assert broken.status_code == 422
     assert "low must be a finite number" in broken.text

@@ -1,4 +1,4 @@
-"""What the form of a new campaign says it would run: points, rejections, warnings, cost."""
+"""The preview in the form of a new campaign: points, rejections, warnings and cost."""
 
 import datetime as dt
 
@@ -10,12 +10,6 @@ from tests import factories
 from tests.pages.campaign_form import FRAGMENT, HEADS, LR, WIDTH, posted, rows
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def researcher(client: Client) -> Client:
-    client.force_login(factories.user("ada"))
-    return client
 
 
 def test_the_preview_counts_the_grid_and_what_constraints_reject(researcher: Client) -> None:
@@ -61,7 +55,7 @@ def test_cost_is_told_for_the_workers_that_are_here(researcher: Client) -> None:
     factories.worker("resting", last_seen_at=now, paused_until=now + dt.timedelta(hours=1))
     factories.worker("gone", last_seen_at=now - dt.timedelta(days=1))
     page = posted(researcher, FRAGMENT, task_count=11, time_budget_seconds=20).text
-    # Eleven tasks of 20 s and the 2.5 s that runs took beyond their budget; six each.
+    # Eleven tasks of 22.5 s: a budget of 20 s and an overhead of 2.5 s; at most six per worker.
     assert "4 m 08 s" in page
     assert "2 m 15 s" in page
     assert "each 2.5 s over its budget (median of 1)" in page

@@ -1,4 +1,4 @@
-"""The overview: first steps on an empty installation, then what runs and what came in."""
+"""The overview: first steps on an empty installation, running campaigns, results, concerns."""
 
 import datetime as dt
 import html
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def the_q_cluster_runs(db: None) -> None:
-    """Or a suite that lasts some minutes would find it overdue since its database was made."""
+    """Make no job overdue: the schedules are as old as the database, thus minutes in a long run."""
     Schedule.objects.update(next_run=database_now())
 
 
@@ -43,10 +43,10 @@ def test_an_empty_installation_shows_three_steps_with_commands(client: Client) -
 
 def test_every_command_shown_is_one_that_the_server_knows(client: Client) -> None:
     page = html.unescape(client.get(reverse("overview")).text)
-    shown = re.findall(r">python manage.py ([^<]+)<", page)
-    names = {shlex.split(line)[0] for line in shown}
+    commands = re.findall(r">python manage.py ([^<]+)<", page)
+    names = {shlex.split(line)[0] for line in commands}
     assert names == {"create_campaign", "enroll_worker", "leaderboard"}
-    for line in shown:
+    for line in commands:
         name, *arguments = shlex.split(line)
         parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
         parser.parse_args(arguments)
@@ -99,7 +99,7 @@ def test_its_queries_do_not_grow_with_what_it_lists(
     paused = factories.active_campaign(owner=factories.user())
     lifecycle.pause(paused, now=factories.NOW, reason="looks odd")
     Schedule.objects.update(next_run=database_now() - dt.timedelta(hours=1))
-    clock = connection.vendor == "postgresql"  # one asks the database what time it is
+    clock = connection.vendor == "postgresql"  # there a query reads the database's clock
     with django_assert_max_num_queries(16 + clock):
         page = client.get(reverse("overview")).text
     assert page.count("<li><bdi>") == 5
@@ -107,14 +107,14 @@ def test_its_queries_do_not_grow_with_what_it_lists(
 
 def uploaded_script(name: str, **changes: Any) -> Package:
     source = catalog.script_source("train_char_lm") + f"\n# {name}\n".encode()
-    given = {"name": name, "experiment": "train_char_lm", "source": source}
-    return script_steering.upload(**({"actor": None, "now": database_now()} | given | changes))[0]
+    fields = {"name": name, "experiment": "train_char_lm", "source": source}
+    return script_steering.upload(**({"actor": None, "now": database_now()} | fields | changes))[0]
 
 
 def test_a_script_that_waits_is_told_to_operators_and_to_who_uploaded_it(client: Client) -> None:
     ada, operator = factories.user("ada"), factories.user(role=roles.OPERATOR)
     uploaded_script("wider", actor=ada)
-    for person, is_told in (
+    for person, expected in (
         (None, False),
         (factories.user(), False),
         (ada, True),
@@ -123,8 +123,8 @@ def test_a_script_that_waits_is_told_to_operators_and_to_who_uploaded_it(client:
         if person:
             client.force_login(person)
         page = html.unescape(client.get(reverse("overview")).text)
-        told = "Uploaded script “wider” waits for an operator’s approval" in page
-        assert told == is_told, person
+        mentioned = "Uploaded script “wider” waits for an operator’s approval" in page
+        assert mentioned == expected, person
     assert f'href="{reverse("scripts")}"' in concerns_of(client)
 
 
@@ -209,8 +209,8 @@ def test_it_says_that_workers_paused_themselves_and_why(client: Client) -> None:
     worker = factories.worker("lab-1", last_seen_at=now)
     factories.active_campaign(2)
     worker_lifecycle.pause_after_env_error(worker, "data set books is not here", now=now)
-    said = concerns_of(client)
-    assert "lab-1 paused itself while 2 tasks wait: data set books is not here" in said
+    concerns = concerns_of(client)
+    assert "lab-1 paused itself while 2 tasks wait: data set books is not here" in concerns
     worker.refresh_from_db()
     worker_lifecycle.pause_after_env_error(worker, "gone", now=now - dt.timedelta(hours=9))
     assert "Needs attention" not in client.get(reverse("overview")).text
@@ -226,7 +226,7 @@ def test_a_persons_own_program_is_no_machine_and_nobody_misses_it(client: Client
     assert "Needs attention" not in page
     words = " ".join(re.sub("<[^>]+>", " ", page).split())
     assert "Workers online 1 of 1 0 busy" in words
-    # Nor does it count as somebody who does the work.
+    # A person's program that is online does not count as a worker either.
     worker_lifecycle.see(program, now=now)
     Worker.objects.machines().delete()
     assert "2 tasks wait and no worker is online." in concerns_of(client)
@@ -241,11 +241,13 @@ def test_it_says_that_only_simulating_workers_are_there(client: Client) -> None:
 def test_it_says_which_campaign_fails_and_by_what(client: Client) -> None:
     failing_campaign(by=factories.worker(last_seen_at=database_now()))
     campaign = Campaign.objects.get()
-    # The breaker needs more attempts than the share of failures does.
+    # The breaker, which pauses a campaign, needs more attempts than this concern.
     assert campaign.state == "active"
-    said = concerns_of(client)
-    assert "“too wide” is failing: 8 of 8 tasks that ended failed, most by out of memory." in said
-    assert reverse("campaign-tasks", args=[campaign.pk]) + "?state=failed" in said
+    concerns = concerns_of(client)
+    assert (
+        "“too wide” is failing: 8 of 8 tasks that ended failed, most by out of memory." in concerns
+    )
+    assert reverse("campaign-tasks", args=[campaign.pk]) + "?state=failed" in concerns
 
 
 def test_it_says_why_a_campaign_was_paused(client: Client) -> None:

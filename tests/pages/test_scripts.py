@@ -1,4 +1,4 @@
-"""/scripts/: the list, the upload form, a script's page with its text and difference, its verbs."""
+"""/scripts/: the list, the upload form, and a script's page with its difference and its verbs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,8 @@ from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 OWN = catalog.script_source("train_char_lm")
-# Text that a page must show as it stands.
+# Text that a page must show verbatim.
 VARIATION = OWN + b"\n# <script>alert(1)</script> {{ 7 * 7 }}\n"
-
-
-@pytest.fixture
-def researcher(client: Client) -> Client:
-    client.force_login(factories.user("ada"))
-    return client
 
 
 @pytest.fixture
@@ -77,7 +71,7 @@ def test_the_same_file_again_leads_to_the_script_that_is_there(researcher: Clien
 
 
 @pytest.mark.parametrize(
-    ("source", "filename", "said"),
+    ("source", "filename", "sentence"),
     [
         (b"", "empty.py", "The script is empty."),
         (b"PK\x03\x04" + bytes(100), "many.zip", "This is a zip file"),
@@ -89,12 +83,12 @@ def test_the_same_file_again_leads_to_the_script_that_is_there(researcher: Clien
     ],
 )
 def test_what_cannot_be_approved_by_reading_is_refused_at_its_field(
-    researcher: Client, source: bytes, filename: str, said: str
+    researcher: Client, source: bytes, filename: str, sentence: str
 ) -> None:
     answer = upload(researcher, source, filename)
 
     assert answer.status_code == 422
-    assert said in answer.text
+    assert sentence in answer.text
     assert not Package.objects.filter(origin=PackageOrigin.UPLOADED).exists()
 
 
@@ -176,11 +170,11 @@ def test_the_uploader_deletes_a_script_while_no_campaign_uses_it(researcher: Cli
     upload(researcher)
     package = Package.objects.get(origin=PackageOrigin.UPLOADED)
     address = reverse("script-change", args=[package.sha256, "delete"])
-    made = factories.campaign(script=package.sha256)
+    campaign = factories.campaign(script=package.sha256)
 
     assert 'id="delete-button"' not in researcher.get(package.get_absolute_url()).text
     assert "A campaign uses the script" in researcher.post(address, follow=True).text
-    made.delete()
+    campaign.delete()
     assert 'id="delete-button"' in researcher.get(package.get_absolute_url()).text
     answer = researcher.post(address, follow=True)
 
@@ -236,9 +230,9 @@ def test_the_new_campaign_form_takes_a_script_and_a_tier(researcher: Client) -> 
 
     posted(researcher, script=package.sha256, required_isolation="T1")
 
-    made = Campaign.objects.get()
-    assert (made.package, made.required_isolation) == (package, "T1")
-    clone = researcher.get(reverse("campaign-new"), {"clone": made.pk}).text
+    campaign = Campaign.objects.get()
+    assert (campaign.package, campaign.required_isolation) == (package, "T1")
+    clone = researcher.get(reverse("campaign-new"), {"clone": campaign.pk}).text
     assert f'value="{package.sha256}" selected' in clone
     assert '<option value="T1" selected' in clone
 
@@ -252,9 +246,9 @@ def test_a_script_that_is_not_here_starts_no_campaign(researcher: Client, script
 
 def test_the_campaign_page_says_what_it_waits_for_and_who_can_help(client: Client) -> None:
     package = uploaded()
-    made = factories.active_campaign(script=package.sha256, required_isolation="T1")
+    campaign = factories.active_campaign(script=package.sha256, required_isolation="T1")
     factories.user("grace", role=roles.OPERATOR)
-    address = made.get_absolute_url()
+    address = campaign.get_absolute_url()
 
     stranger = client.get(address).text
     client.force_login(factories.user("ada"))
@@ -267,7 +261,7 @@ def test_the_campaign_page_says_what_it_waits_for_and_who_can_help(client: Clien
     assert "approve it: <bdi>grace</bdi>" in reader
     assert "No worker gets tasks" not in approved
     script_steering.withdraw(None, package, now=NOW)
-    lifecycle.cancel(made, now=NOW)
+    lifecycle.cancel(campaign, now=NOW)
     assert "No worker gets tasks" not in client.get(address).text
     assert "T1</abbr> or better" in approved
 
@@ -277,15 +271,15 @@ def test_the_fleet_and_the_workers_page_tell_how_scripts_are_held_back(client: C
     silent = factories.worker("silent")
 
     fleet = client.get(reverse("workers")).text
-    one = client.get(reverse("worker", args=[silent.pk])).text
+    worker_page = client.get(reverse("worker", args=[silent.pk])).text
 
     assert ">T1</abbr>" in fleet
     assert "takes uploads" in fleet
     assert "it counts as T0" in fleet
-    assert "it counts as T0" in one
+    assert "it counts as T0" in worker_page
 
 
-def test_the_admin_approves_by_the_same_door(client: Client) -> None:
+def test_an_approval_in_the_admin_approves_and_is_logged(client: Client) -> None:
     package = uploaded()
     client.force_login(factories.user("root", is_staff=True, is_superuser=True))
     address = reverse("admin:campaigns_package_changelist")

@@ -1,6 +1,5 @@
-"""The page of one task: params, config, attempts, result and learning curve."""
+"""The page of a task: params, config, attempts, result and learning curve."""
 
-import json
 import re
 import uuid
 from typing import Any
@@ -13,6 +12,7 @@ from django.urls import reverse
 from campaigns import lifecycle
 from campaigns.models import Attempt, Task
 from tests import factories
+from tests.pages.charts import figure_of
 from workers.models import AuditEntry
 from workers.protocol import FailureClass
 
@@ -30,8 +30,8 @@ def with_progress(attempt: Attempt, points: int) -> Attempt:
 
 def submit_without_value(attempt: Attempt, **metrics: Any) -> None:
     body = factories.completed(attempt.task)
-    nothing = {"val_bpb": None, "train_loss": None, "eval_nll_nats": None}
-    body["metrics"] = body["metrics"] | nothing | metrics
+    no_values = {"val_bpb": None, "train_loss": None, "eval_nll_nats": None}
+    body["metrics"] = body["metrics"] | no_values | metrics
     lifecycle.submit(attempt.worker, attempt.lease_id, body, now=factories.NOW)
 
 
@@ -65,11 +65,7 @@ def test_every_attempt_stands_with_its_worker_and_outcome(client: Client) -> Non
 
 def test_the_learning_curve_is_drawn_from_the_progress_points(client: Client) -> None:
     attempt = with_progress(factories.leased_task(), 5)
-    found = re.search(
-        r'<script id="learning-curve-figure"[^>]*>(.*?)</script>', page_of(client, attempt.task)
-    )
-    assert found
-    training, validation = json.loads(found[1])["data"]
+    training, validation = figure_of(page_of(client, attempt.task), "learning-curve")["data"]
     assert validation["y"] == [4.0, 3.9, 3.8, 3.7, 3.6]
     # 2 nats are 2.885 bits.
     assert training["y"][0] == pytest.approx(2.88539, abs=1e-5)
@@ -195,9 +191,7 @@ def test_a_long_curve_is_drawn_as_a_sample_that_keeps_its_end(client: Client) ->
     )
     page = page_of(client, attempt.task)
     assert "A sample of the points is drawn" in page
-    found = re.search(r'<script id="learning-curve-figure"[^>]*>(.*?)</script>', page)
-    assert found
-    drawn = json.loads(found[1])["data"][0]["x"]
+    drawn = figure_of(page, "learning-curve")["data"][0]["x"]
     assert (len(drawn), drawn[0], drawn[-1]) == (1503, 0, 4504)
 
 
@@ -235,6 +229,6 @@ def test_its_queries_do_not_grow_with_the_attempts(
 ) -> None:
     factories.lost_attempt()
     attempt = with_progress(factories.claim_one(factories.worker(), now=factories.at(3600)), 30)
-    clock = connection.vendor == "postgresql"  # one asks the database what time it is
+    clock = connection.vendor == "postgresql"  # there a query reads the database's clock
     with django_assert_max_num_queries(6 + clock):
         page_of(client, attempt.task)

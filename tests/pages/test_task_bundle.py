@@ -1,4 +1,4 @@
-"""The zip file that repeats a task's run: what is in it, and that it really runs."""
+"""The zip file that repeats a task's run: its files, and that its README really runs."""
 
 import io
 import json
@@ -42,7 +42,7 @@ TINY_SPACE = {
 
 
 def bundle(client: Client, task: Task) -> dict[str, bytes]:
-    """Return the files of the bundle by name, without the folder they are in."""
+    """Return the files of the bundle by name, without their folder."""
     client.force_login(factories.user(role="viewer"))
     response = client.get(reverse("task-bundle", args=[task.pk]))
     assert response["Content-Type"] == "application/zip"
@@ -73,7 +73,7 @@ def test_it_holds_the_script_as_pinned_both_configs_and_a_readme(client: Client)
     assert files["train_char_lm.py"] == bytes(task.campaign.package.source)
     original = json.loads(files["config-original.json"])
     assert original == task.config
-    # The same work, and ten times the time for it: the machine may be slower.
+    # The same steps in ten times the budget, because another machine may be slower.
     replay = original | {"max_steps": 77, "time_budget_seconds": 100.0}
     assert json.loads(files["config.json"]) == replay
 
@@ -154,10 +154,12 @@ def test_it_runs_alone_and_twice_gives_the_same_value(client: Client, tmp_path: 
 
 
 def _commands(readme: str) -> list[str]:
-    """Return the README's commands but the installation of torch, for this Python."""
+    """Return the README's commands for this Python, without the installation of torch."""
     python = re.sub(r"(?:venv/bin/python|python3) ", f"{sys.executable} ", readme)
-    found = re.findall(rf"^ +((?:mkdir|{sys.executable}|XEENET_DATA_DIR).*)$", python, re.MULTILINE)
-    return [command for command in found if " -m venv " not in command]
+    commands = re.findall(
+        rf"^ +((?:mkdir|{sys.executable}|XEENET_DATA_DIR).*)$", python, re.MULTILINE
+    )
+    return [command for command in commands if " -m venv " not in command]
 
 
 def _shell(command: str, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""The pages of webhooks: who sees and changes what, the secret, the log."""
+"""The pages of webhooks: who sees and changes them, their secret and their log."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ FORM = {"url": "https://8.8.8.8/hook", "events": ["new_best", "silent_fleet"]}
 
 
 def hook(owner: Any, **fields: Any) -> Webhook:
-    given = {"url": "https://8.8.8.8/hook", "secret": "xs_hidden", "events": ["new_best"]} | fields
-    return Webhook.objects.create(owner=owner, **given)
+    values = {"url": "https://8.8.8.8/hook", "secret": "xs_hidden", "events": ["new_best"]} | fields
+    return Webhook.objects.create(owner=owner, **values)
 
 
-def sent(to: Webhook, **fields: Any) -> WebhookDelivery:
-    given = {"event": "new_best", "payload": {"text": "a new best"}} | fields
-    number = to.deliveries.count()
-    return WebhookDelivery.objects.create(webhook=to, event_key=f"key {number}", **given)
+def delivery_to(webhook: Webhook, **fields: Any) -> WebhookDelivery:
+    values = {"event": "new_best", "payload": {"text": "a new best"}} | fields
+    number = webhook.deliveries.count()
+    return WebhookDelivery.objects.create(webhook=webhook, event_key=f"key {number}", **values)
 
 
 @pytest.fixture
@@ -43,13 +43,17 @@ def ada(client: Client) -> Any:
 
 def test_the_secret_is_shown_once_and_nothing_else_shows_it(client: Client, ada: Any) -> None:
     response = client.post(reverse("webhooks"), FORM)
-    found = re.search(r"xs_[\w-]{40,}", response.text)
-    assert found
+    match = re.search(r"xs_[\w-]{40,}", response.text)
+    assert match
     assert "no-store" in response["Cache-Control"]
-    made = Webhook.objects.get()
-    assert made.secret == found[0]
-    assert (made.owner, made.campaign, made.events) == (ada, None, ["new_best", "silent_fleet"])
-    for path in (reverse("webhooks"), reverse("webhook", args=[made.pk])):
+    webhook = Webhook.objects.get()
+    assert webhook.secret == match[0]
+    assert (webhook.owner, webhook.campaign, webhook.events) == (
+        ada,
+        None,
+        ["new_best", "silent_fleet"],
+    )
+    for path in (reverse("webhooks"), reverse("webhook", args=[webhook.pk])):
         assert "xs_" not in client.get(path).text
 
 
@@ -76,12 +80,12 @@ def test_a_webhook_made_on_a_campaigns_page_is_for_that_campaign(client: Client,
 
 
 def test_a_campaigns_page_lists_what_hears_of_it(client: Client, ada: Any) -> None:
-    mine, other = factories.campaign(), factories.campaign()
+    campaign, other_campaign = factories.campaign(), factories.campaign()
     hook(ada, url="https://8.8.8.8/of-all")
-    hook(ada, url="https://8.8.8.8/of-mine", campaign=mine)
-    hook(ada, url="https://8.8.8.8/of-other", campaign=other)
-    page = client.get(reverse("campaign-webhooks", args=[mine.pk])).text
-    assert ["of-all" in page, "of-mine" in page, "of-other" in page] == [True, True, False]
+    hook(ada, url="https://8.8.8.8/of-campaign", campaign=campaign)
+    hook(ada, url="https://8.8.8.8/of-other", campaign=other_campaign)
+    page = client.get(reverse("campaign-webhooks", args=[campaign.pk])).text
+    assert ["of-all" in page, "of-campaign" in page, "of-other" in page] == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -107,13 +111,13 @@ def test_what_is_wrong_is_said_at_its_field(
     assert sentence in html.unescape(response.text)
     assert not Webhook.objects.exists()
 
-    made = hook(ada, url="https://8.8.4.4/before")
-    path = reverse("webhook-edit", args=[made.pk])
+    webhook = hook(ada, url="https://8.8.4.4/before")
+    path = reverse("webhook-edit", args=[webhook.pk])
     edited = client.post(path, FORM | changes)
     assert edited.status_code == 422
     assert sentence in html.unescape(edited.text)
-    made.refresh_from_db()
-    assert (made.url, made.events) == ("https://8.8.4.4/before", ["new_best"])
+    webhook.refresh_from_db()
+    assert (webhook.url, webhook.events) == ("https://8.8.4.4/before", ["new_best"])
     assert not AuditEntry.objects.filter(verb="edit").exists()
 
 
@@ -121,31 +125,31 @@ def test_the_owner_edits_where_it_goes_and_what_it_hears_and_its_secret_stays(
     client: Client, ada: Any
 ) -> None:
     campaign = factories.campaign(name="width study")
-    made = hook(ada)
-    path = reverse("webhook-edit", args=[made.pk])
-    assert path in client.get(reverse("webhook", args=[made.pk])).text
+    webhook = hook(ada)
+    path = reverse("webhook-edit", args=[webhook.pk])
+    assert path in client.get(reverse("webhook", args=[webhook.pk])).text
     page = client.get(path).text
     assert 'value="https://8.8.8.8/hook"' in page
     assert re.findall(r'value="(\w+)" checked', page) == ["new_best"]
     assert "xs_hidden" not in page
 
     changes = {"url": "https://8.8.4.4/else", "events": ["silent_fleet"], "campaign": campaign.pk}
-    assert client.post(path, changes)["Location"] == reverse("webhook", args=[made.pk])
+    assert client.post(path, changes)["Location"] == reverse("webhook", args=[webhook.pk])
 
-    made.refresh_from_db()
-    assert (made.url, made.events) == ("https://8.8.4.4/else", ["silent_fleet"])
-    assert (made.campaign, made.secret, made.owner) == (campaign, "xs_hidden", ada)
+    webhook.refresh_from_db()
+    assert (webhook.url, webhook.events) == ("https://8.8.4.4/else", ["silent_fleet"])
+    assert (webhook.campaign, webhook.secret, webhook.owner) == (campaign, "xs_hidden", ada)
     assert f'value="{campaign.pk}"' in client.get(path).text
     entry = AuditEntry.objects.get()
     assert (entry.actor_name, entry.verb, entry.target_kind) == ("ada", "edit", "webhook")
     client.post(path, changes | {"campaign": ""})
-    made.refresh_from_db()
-    assert made.campaign is None
+    webhook.refresh_from_db()
+    assert webhook.campaign is None
 
 
 def test_a_campaign_that_is_not_there_is_said_at_its_field(client: Client, ada: Any) -> None:
-    made = hook(ada)
-    response = client.post(reverse("webhook-edit", args=[made.pk]), FORM | {"campaign": "987"})
+    webhook = hook(ada)
+    response = client.post(reverse("webhook-edit", args=[webhook.pk]), FORM | {"campaign": "987"})
     assert response.status_code == 422
     assert "There is no campaign 987." in response.text
 
@@ -161,13 +165,13 @@ def test_nobody_has_more_than_a_handful(client: Client, ada: Any) -> None:
 def test_an_empty_page_says_what_to_do(client: Client, ada: Any) -> None:
     page = client.get(reverse("webhooks")).text
     assert "No webhook yet" in page
-    made = hook(ada)
-    assert "Press “Send a test”" in client.get(reverse("webhook", args=[made.pk])).text
+    webhook = hook(ada)
+    assert "Press “Send a test”" in client.get(reverse("webhook", args=[webhook.pk])).text
 
 
 def test_strangers_to_the_installation_sign_in_first(client: Client) -> None:
-    made = hook(factories.user())
-    for path in (reverse("webhooks"), reverse("webhook", args=[made.pk])):
+    webhook = hook(factories.user())
+    for path in (reverse("webhooks"), reverse("webhook", args=[webhook.pk])):
         assert client.get(path)["Location"] == f"{reverse('login')}?next={path}"
 
 
@@ -180,22 +184,22 @@ def test_a_viewer_is_told_who_may_and_cannot(client: Client) -> None:
     assert not Webhook.objects.exists()
 
 
-def requests_about(made: Webhook, row: WebhookDelivery) -> list[tuple[str, str]]:
+def requests_about(webhook: Webhook, row: WebhookDelivery) -> list[tuple[str, str]]:
     changes = [
-        ("post", reverse("webhook-change", args=[made.pk, verb]))
+        ("post", reverse("webhook-change", args=[webhook.pk, verb]))
         for verb in ("test", "disable", "enable")
     ]
     return [
-        ("get", reverse("webhook", args=[made.pk])),
-        ("get", reverse("webhook-edit", args=[made.pk])),
+        ("get", reverse("webhook", args=[webhook.pk])),
+        ("get", reverse("webhook-edit", args=[webhook.pk])),
         *changes,
         ("post", reverse("webhook-again", args=[row.pk])),
-        ("post", reverse("webhook-change", args=[made.pk, "delete"])),
+        ("post", reverse("webhook-change", args=[webhook.pk, "delete"])),
     ]
 
 
 @pytest.mark.parametrize(
-    ("who", "expected"),
+    ("caller", "expected"),
     [
         ("another researcher", {403}),
         ("a viewer", {403}),
@@ -204,7 +208,7 @@ def requests_about(made: Webhook, row: WebhookDelivery) -> list[tuple[str, str]]
     ],
 )
 def test_only_the_owner_and_operators_see_and_change_a_webhook(
-    client: Client, who: str, expected: set[int]
+    client: Client, caller: str, expected: set[int]
 ) -> None:
     owner = factories.user()
     people = {
@@ -213,15 +217,15 @@ def test_only_the_owner_and_operators_see_and_change_a_webhook(
         "the owner": owner,
         "an operator": factories.user(role=roles.OPERATOR),
     }
-    made = hook(owner)
-    row = sent(made)
-    client.force_login(people[who])
+    webhook = hook(owner)
+    row = delivery_to(webhook)
+    client.force_login(people[caller])
     answers = {
-        getattr(client, method)(path).status_code for method, path in requests_about(made, row)
+        getattr(client, method)(path).status_code for method, path in requests_about(webhook, row)
     }
     assert answers == expected
     assert Webhook.objects.exists() == (expected == {403})
-    listed = made.url in client.get(reverse("webhooks")).text
+    listed = webhook.url in client.get(reverse("webhooks")).text
     assert not listed  # deleted, or never shown
 
 
@@ -237,43 +241,45 @@ def test_the_list_shows_ones_own_and_operators_everybodys(client: Client, ada: A
 
 def test_changes_are_made_by_post_only_and_are_written_down(client: Client, ada: Any) -> None:
     client.post(reverse("webhooks"), FORM)
-    made = Webhook.objects.get()
+    webhook = Webhook.objects.get()
     for verb in ("disable", "enable", "test", "delete"):
-        path = reverse("webhook-change", args=[made.pk, verb])
+        path = reverse("webhook-change", args=[webhook.pk, verb])
         assert client.get(path).status_code == 405
         assert client.post(path).status_code == 302
     entries = AuditEntry.objects.order_by("pk").values_list("actor_name", "verb", "target_kind")
-    assert [one for one in entries if one[2] == "webhook"] == [
+    assert [entry for entry in entries if entry[2] == "webhook"] == [
         ("ada", verb, "webhook") for verb in ("create", "disable", "enable", "send_test", "delete")
     ]
 
 
 def test_a_test_is_written_as_such(client: Client, ada: Any) -> None:
-    made = hook(ada)
+    webhook = hook(ada)
     for _ in range(2):
-        client.post(reverse("webhook-change", args=[made.pk, "test"]))
+        client.post(reverse("webhook-change", args=[webhook.pk, "test"]))
     rows = WebhookDelivery.objects.all()
     assert [row.payload["test"] for row in rows] == [True, True]
-    page = client.get(reverse("webhook", args=[made.pk])).text
+    page = client.get(reverse("webhook", args=[webhook.pk])).text
     assert page.count("<strong>Test</strong>") == 2
 
 
 def test_the_log_shows_each_deliverys_fate_and_sends_it_again(client: Client, ada: Any) -> None:
-    made = hook(ada)
-    row = sent(made, state="failed", attempts=8, last_status=500, last_error="It answered 500.")
-    sent(made, state="delivered", attempts=1, last_status=204)
-    page = client.get(reverse("webhook", args=[made.pk])).text
+    webhook = hook(ada)
+    row = delivery_to(
+        webhook, state="failed", attempts=8, last_status=500, last_error="It answered 500."
+    )
+    delivery_to(webhook, state="delivered", attempts=1, last_status=204)
+    page = client.get(reverse("webhook", args=[webhook.pk])).text
     for words in ("8 / 8", "It answered 500.", "</svg>delivered</span>", "204"):
         assert words in page
     client.post(reverse("webhook-again", args=[row.pk]))
     row.refresh_from_db()
     assert (row.state, row.attempts) == ("pending", 0)
-    assert "Send now" in client.get(reverse("webhook", args=[made.pk])).text
+    assert "Send now" in client.get(reverse("webhook", args=[webhook.pk])).text
 
 
 def test_a_sent_again_delivery_arrives_though_its_last_try_ends_later(ada: Any) -> None:
-    """A person presses the button while the job is on the line: the job's failure is old news."""
-    row = sent(hook(ada), next_attempt_at=factories.NOW)
+    """A person sends again while the job waits for an answer: the job's failure is outdated."""
+    row = delivery_to(hook(ada), next_attempt_at=factories.NOW)
     (claimed,) = delivery._claim(factories.NOW, set())
     hooks.send_again(ada, row, now=factories.NOW)
     delivery._record(claimed, delivery.Sent(None, "refused", is_final=True), factories.NOW)
@@ -283,11 +289,11 @@ def test_a_sent_again_delivery_arrives_though_its_last_try_ends_later(ada: Any) 
 
 def test_hostile_text_is_shown_as_it_is(client: Client, ada: Any) -> None:
     campaign = factories.campaign(name=HOSTILE)
-    made = hook(ada, campaign=campaign)
-    sent(made, payload={"text": HOSTILE}, state="failed", last_error=HOSTILE)
+    webhook = hook(ada, campaign=campaign)
+    delivery_to(webhook, payload={"text": HOSTILE}, state="failed", last_error=HOSTILE)
     for path in (
         reverse("webhooks"),
-        reverse("webhook", args=[made.pk]),
+        reverse("webhook", args=[webhook.pk]),
         reverse("campaign-webhooks", args=[campaign.pk]),
     ):
         page = client.get(path).text
@@ -300,18 +306,18 @@ def test_the_queries_of_the_pages_do_not_grow(
 ) -> None:
     campaign = factories.campaign()
     for _ in range(5):
-        made = hook(ada, campaign=campaign)
+        webhook = hook(ada, campaign=campaign)
         for _ in range(5):
-            sent(made)
+            delivery_to(webhook)
     clock = connection.vendor == "postgresql"
     with django_assert_num_queries(4 + clock):  # session, user, role, list
         client.get(reverse("webhooks"))
     with django_assert_num_queries(6 + clock):  # and webhook, count, page
-        client.get(reverse("webhook", args=[made.pk]))
+        client.get(reverse("webhook", args=[webhook.pk]))
 
 
 def test_the_log_refreshes_as_a_fragment(client: Client, ada: Any) -> None:
-    made = hook(ada)
-    page = client.get(reverse("webhook", args=[made.pk]), headers={"HX-Request": "true"}).text
+    webhook = hook(ada)
+    page = client.get(reverse("webhook", args=[webhook.pk]), headers={"HX-Request": "true"}).text
     assert 'id="webhook"' in page
     assert "<html" not in page

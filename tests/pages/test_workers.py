@@ -1,7 +1,6 @@
-"""The pages of workers: the fleet, one worker, and what operators do to them."""
+"""The pages of workers: the fleet, a worker, and how operators steer them."""
 
 import importlib
-import json
 import re
 import uuid
 
@@ -13,6 +12,7 @@ from django.urls import reverse
 
 from campaigns import lifecycle as campaign_lifecycle
 from tests import factories
+from tests.pages.charts import figure_of
 from workers import fleet, lifecycle
 from workers.models import AuditEntry, EnrolmentToken, Worker
 from workers.protocol import FailureClass
@@ -84,14 +84,14 @@ def test_a_worker_that_paused_itself_says_why(client: Client) -> None:
 def test_an_invitation_shows_its_secret_once_in_the_command_to_type(client: Client) -> None:
     client.force_login(factories.user(is_staff=True))
     response = client.post(reverse("worker-invite"), {"label": "the attic"})
-    found = re.search(
+    match = re.search(
         r"xeenet-worker --server http://testserver --enrol (xe_[\w-]+)", response.text
     )
-    assert found
-    made = EnrolmentToken.objects.get()
-    assert (made.token_hash, made.label) == (hash_token(found[1]), "the attic")
-    # In a checkout nothing is installed yet.
-    assert f"python3 dev.py worker --server http://testserver --enrol {found[1]}" in response.text
+    assert match
+    invitation = EnrolmentToken.objects.get()
+    assert (invitation.token_hash, invitation.label) == (hash_token(match[1]), "the attic")
+    # The command for a checkout without an installed package.
+    assert f"python3 dev.py worker --server http://testserver --enrol {match[1]}" in response.text
     assert "no-store" in response["Cache-Control"]
 
 
@@ -117,8 +117,8 @@ def test_the_fleet_is_counted_once_for_many_looks(django_assert_num_queries) -> 
     worker = factories.worker()
     factories.completed_task(by=worker, now=factories.at(30))
     with django_assert_num_queries(1):
-        looks = [fleet.fleet_rows([worker], now=factories.at(60)) for _ in range(3)]
-    assert [rows[0].attempts for rows in looks] == [1, 1, 1]
+        reads = [fleet.fleet_rows([worker], now=factories.at(60)) for _ in range(3)]
+    assert [rows[0].attempts for rows in reads] == [1, 1, 1]
     assert fleet.fleet_rows([factories.worker()], now=factories.at(60))[0].attempts == 0
 
 
@@ -129,12 +129,8 @@ def test_speed_is_drawn_in_the_measure_asked_for(client: Client) -> None:
     path = reverse("worker", args=[worker.pk])
     speeds = {}
     for measure in ("tokens", "steps", "compute"):
-        found = re.search(
-            r'<script id="speed-figure"[^>]*>(.*?)</script>',
-            client.get(f"{path}?speed={measure}").text,
-        )
-        assert found
-        speeds[measure] = json.loads(found[1])["data"][1]["y"]
+        page = client.get(f"{path}?speed={measure}").text
+        speeds[measure] = figure_of(page, "speed")["data"][1]["y"]
     # 409,600 tokens and 100 steps of 100,000 parameters in 7.5 s of training.
     assert speeds == {
         "tokens": [54610.0, 54610.0],
@@ -166,7 +162,7 @@ def test_attempts_are_filtered_by_outcome_and_come_as_csv(client: Client) -> Non
     csv = b"".join(client.get(reverse("worker-csv", args=[worker.pk]))).decode()
     assert csv.splitlines()[0].startswith("campaign,task,number,attempt,outcome")
     assert len(csv.splitlines()) == 3
-    # A spreadsheet must not run it.
+    # The quote keeps a spreadsheet from running the formula.
     assert "'=width()" in csv
 
 
@@ -202,14 +198,14 @@ def test_a_new_token_is_shown_once_and_revokes_the_old_one(client: Client) -> No
     client.force_login(factories.user(role="operator"))
     old = worker.token_hash
     response = client.post(reverse("worker-token", args=[worker.pk]))
-    found = re.search(
+    match = re.search(
         r"XEENET_WORKER_TOKEN=(xw_[\w-]+) xeenet-worker --server http://testserver", response.text
     )
-    assert found
+    assert match
     worker.refresh_from_db()
-    assert worker.token_hash == hash_token(found[1]) != old
+    assert worker.token_hash == hash_token(match[1]) != old
     assert "no-store" in response["Cache-Control"]
-    assert found[1] not in client.get(reverse("worker", args=[worker.pk])).text
+    assert match[1] not in client.get(reverse("worker", args=[worker.pk])).text
 
 
 @pytest.mark.parametrize("role", ["", "viewer", "researcher"])
@@ -277,7 +273,7 @@ def test_a_persons_own_program_stands_apart_and_has_no_token_to_replace(client: 
     assert "lab-1" in machines
     assert "ada" not in machines
     assert "<bdi>ada</bdi>" in programs
-    # One machine, whatever people's programs do.
+    # People's programs do not count as machines.
     assert '>0<span class="unit"> of 1</span>' in machines
     page = client.get(reverse("worker", args=[program.pk])).text
     assert "ask and tell" in page
@@ -303,7 +299,7 @@ def test_the_migration_knows_programs_from_machines_by_who_enrolled_them() -> No
     lifecycle.identity_of(person, now=factories.NOW)
     person.delete()
     lifecycle.identity_of(factories.user("grace"), now=factories.NOW)
-    # An agent's, of the time when such a name was not refused.
+    # An agent that enrolled before such names were refused.
     Worker.objects.filter(pk=factories.worker().pk).update(name="ask:me-too")
     factories.worker("lab-1")
     Worker.objects.update(is_program=False)
