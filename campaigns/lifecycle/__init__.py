@@ -1,4 +1,4 @@
-"""Every change of a campaign's, task's or attempt's state: one function per verb.
+"""How do campaigns, tasks and attempts change state? Each verb is one function here.
 
 Campaigns
 
@@ -20,7 +20,8 @@ Tasks (with their attempt)
 | verb        | task from             | task to                        | attempt                   |
 |-------------|-----------------------|--------------------------------|---------------------------|
 | claim       | pending               | leased                         | – → running               |
-| ask         | pending (of one campaign, or made for it): as claim                        |
+| ask         | pending or new task,  | leased                         | – → running               |
+|             | of one campaign       |                                |                           |
 | renew       | leased                | leased                         | running                   |
 | release     | leased                | pending                        | running → released        |
 | expire      | leased, overdue       | pending; failed, losses spent  | running → lost            |
@@ -32,9 +33,10 @@ Tasks (with their attempt)
 | cancel_task | pending, leased       | cancelled                      | running → cancelled       |
 | retry_task  | failed                | pending                        | –                         |
 
-Each verb is one guarded UPDATE on (id, expected state, lease id); zero rows is an answer, not a
-bug. `now` is the database's time, read once by the caller (`campaigns.clock.database_now`).
-Lease = the agent is alive (short, renewed). Deadline = the run may not outstay its budget (hard).
+Each verb is one guarded UPDATE on (id, expected state, lease id). An UPDATE that matches no row is
+a normal outcome: the row had left the expected state before. `now` is the database's time, read
+once by the caller (`campaigns.clock.database_now`). A lease is short and shows that the agent is
+alive: heartbeats renew it. The deadline is fixed at the claim: by then the run must have ended.
 """
 
 from campaigns.lifecycle.asking import ask

@@ -1,4 +1,4 @@
-"""The verb of an outside optimiser: ask, which leases it tasks of one campaign."""
+"""The verb `ask`: an outside optimiser leases tasks of one campaign."""
 
 from __future__ import annotations
 
@@ -29,27 +29,33 @@ def ask(
 ) -> Claim:
     """Lease up to `count` waiting tasks of the campaign, or one new task with the given params.
 
-    The same `claim_id` again returns the same leases and adds no second task. Overdue leases are
-    not taken back here: call `expire` before, in a transaction of its own. Raises WrongState when
-    the campaign hands out nothing, and for params what `enqueue` raises.
+    Idempotent: a repeated `claim_id` returns the same leases and adds no second task. Overdue
+    leases are not taken back here: call `expire` first, in a transaction of its own. Raises
+    WrongState when the campaign hands out no tasks; with params also what `enqueue` raises.
     """
-    # One transaction: a task with the asker's params goes to the asker, or is not made.
+    # One transaction: a task with the caller's params is leased to the caller or not created.
     with transaction.atomic():
-        # Locks the worker first, as `claim` does; then campaign, task, attempt.
+        # Lock order as in `claim`: the worker first, then campaign, task, attempt.
         worker = Worker.objects.select_for_update(no_key=True).get(pk=worker.pk)
         if repeated := attempts_of_claim(worker, claim_id):
             return Claim(repeated, "")
         if reason := why_nothing(worker, now) or _why_no_task(campaign, params):
             return Claim([], reason)
         if params is None:
-            among = Q(campaign=campaign)
+            task_filter = Q(campaign=campaign)
         else:
             count = 1
-            among = Q(pk=enqueue(campaign, params, seed=seed, now=now, actor=agent(worker)).pk)
-        # The person who asks (the campaign's owner or an operator) runs the script in a program and
-        # on a machine of their own, so neither approval nor isolation tier protects anybody.
+            task = enqueue(campaign, params, seed=seed, now=now, actor=agent(worker))
+            task_filter = Q(pk=task.pk)
+        # The caller (the campaign's owner or an operator) runs the script in their own program on
+        # their own machine, so checking approval and isolation tier would protect nobody.
         claim = lease_waiting(
-            worker, claim_id=claim_id, count=count, now=now, among=among, runs_own_script=True
+            worker,
+            claim_id=claim_id,
+            count=count,
+            now=now,
+            among=task_filter,
+            runs_own_script=True,
         )
         if params is not None and not claim.attempts:
             raise WrongState(f"The campaign hands out nothing now. {claim.reason}")
@@ -57,7 +63,10 @@ def ask(
 
 
 def _why_no_task(campaign: Campaign, params: Params | None) -> str:
-    """Return why a campaign has nothing left to lease; "" when it may. Raises WrongState."""
+    """Return why the campaign has no task to lease; "" when it may have one.
+
+    Raises WrongState for a campaign that hands out no tasks at all.
+    """
     campaign.refresh_from_db(fields=["state"])
     if campaign.state == CampaignState.COMPLETED and params is None:
         return "The campaign is completed: no task waits. Ask with params, or add tasks."

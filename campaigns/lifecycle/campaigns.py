@@ -49,7 +49,7 @@ NOT_STORED: Final = "No script of this sha256 is stored here; upload it first."
 
 @dataclass(frozen=True)
 class CampaignSpec:
-    """What a researcher says of a campaign; empty fields take the experiment's defaults."""
+    """A researcher's description of a campaign; empty fields take the experiment's defaults."""
 
     name: str
     experiment: str
@@ -68,14 +68,14 @@ class CampaignSpec:
 
 
 def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime) -> Campaign:
-    """Check a description and store it as a draft, its script and data set pinned by hash.
+    """Check a description and store it as a draft, with script and data set pinned by hash.
 
     Raises InvalidCampaign with every error found, by field.
     """
     experiment, dataset, space = _resolve(spec)
-    told = asdict(spec)
-    script: str = told.pop("script")
-    fields = told | {
+    fields = asdict(spec)
+    script: str = fields.pop("script")
+    fields |= {
         "name": spec.name.strip(),
         "experiment": experiment.name,
         "dataset": dataset,
@@ -93,7 +93,7 @@ def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime)
 
 
 def check_campaign(spec: CampaignSpec) -> SearchSpace:
-    """Judge a description as `create_campaign` does, without storing it; return its space.
+    """Check a description as `create_campaign` does, without storing it; return its space.
 
     Raises InvalidCampaign with every error found, by field.
     """
@@ -138,7 +138,8 @@ def _limit_problems(spec: CampaignSpec) -> dict[str, list[str]]:
         errors["task_count"] = [f"must be from 1 to {MAX_TASKS:,}"]
     elif not 0 <= spec.base_seed <= MAX_SEED - spec.task_count:
         errors["base_seed"] = [f"must be from 0, and with the task numbers at most {MAX_SEED}"]
-    # Not left to the constraint: it names no field, and SQLite takes NaN for "unknown" there.
+    # Checked here and not only by the database's constraint, whose error names no field; and SQLite
+    # reads NaN as NULL, for which a check constraint holds.
     if not MIN_BUDGET_SECONDS <= spec.time_budget_seconds <= MAX_BUDGET_SECONDS:
         errors["time_budget_seconds"] = [
             f"must be from {MIN_BUDGET_SECONDS} to {MAX_BUDGET_SECONDS:,}"
@@ -150,9 +151,9 @@ def _limit_problems(spec: CampaignSpec) -> dict[str, list[str]]:
 
 
 def _stored_script(sha256: str) -> Package:
-    """Return an uploaded script, which is not deleted before this transaction ends.
+    """Return an uploaded script, locked against deletion until this transaction ends.
 
-    Raises InvalidCampaign for one that has just been deleted.
+    Raises InvalidCampaign when it has just been deleted.
     """
     package = Package.objects.select_for_update(no_key=True).filter(pk=sha256).first()
     if package is None:
@@ -161,16 +162,16 @@ def _stored_script(sha256: str) -> Package:
 
 
 def _built_in_script(experiment: catalog.Experiment, *, now: dt.datetime) -> Package:
-    """Pin the experiment's own script as it is today."""
+    """Return the experiment's own script as it is today, stored when it is new."""
     source = catalog.script_source(experiment.name)
-    own = {"name": experiment.name, "source": source}
+    columns = {"name": experiment.name, "source": source, "created_at": now}
     package, _ = Package.objects.get_or_create(
-        sha256=hashlib.sha256(source).hexdigest(), defaults=own | {"created_at": now}
+        sha256=hashlib.sha256(source).hexdigest(), defaults=columns
     )
     if package.is_uploaded:
-        # These bytes came with this installation after somebody had uploaded them.
+        # Somebody had uploaded these bytes before they became part of this installation.
         package.origin = PackageOrigin.BUILTIN
-        # What an operator said of them as an upload holds no more.
+        # Drop an operator's refusal of the upload: a script of the catalog needs no approval.
         package.declined_at, package.declined_by, package.declined_reason = None, None, ""
         package.save(update_fields=["origin", "declined_at", "declined_by", "declined_reason"])
     return package
@@ -180,16 +181,16 @@ def _script_problem(sha256: str, experiment: catalog.Experiment) -> str:
     """Return why a campaign of this experiment cannot run this script; "" when it can."""
     if not sha256:
         return ""
-    found = Package.objects.filter(pk=sha256).defer("source").first()
-    if found is None:
+    package = Package.objects.filter(pk=sha256).defer("source").first()
+    if package is None:
         return NOT_STORED
-    if (own := found.experiment or found.name) != experiment.name:
-        return f"This script is a variation of {own}; choose that experiment."
+    if (original := package.experiment or package.name) != experiment.name:
+        return f"This script is a variation of {original}; choose that experiment."
     return ""
 
 
 def _sampler_problems(name: str, space: SearchSpace | None) -> list[str]:
-    """Return why this sampler cannot sample this space: told now, not at launch."""
+    """Return why this sampler cannot sample this space, so that launching does not fail later."""
     if name not in samplers.SAMPLERS:
         return [str(samplers.UnknownSampler(name))]
     try:
@@ -201,11 +202,11 @@ def _sampler_problems(name: str, space: SearchSpace | None) -> list[str]:
 
 
 def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> None:
-    """Draft → active; all tasks are made in the same transaction.
+    """Draft → active; all tasks are created in the same transaction.
 
     Raises WrongState unless draft, InvalidCampaign when the constraints leave no point.
     """
-    # Drawn before the transaction: on SQLite it holds the only write lock.
+    # Sample before the transaction, which on SQLite holds the only write lock.
     tasks = list(sampled_tasks(campaign, range(campaign.task_count), now=now))
     # One transaction: an active campaign without its tasks would look finished.
     with transaction.atomic():
@@ -252,7 +253,7 @@ def new_task(
 
 
 def pause(campaign: Campaign, *, now: dt.datetime, reason: str = "", actor: Actor = SERVER) -> None:
-    """active → paused: nothing new is handed out, what runs may finish. Raises WrongState."""
+    """active → paused: no new task is handed out, running ones may finish. Raises WrongState."""
     _move(campaign, "pause", actor, now, reason, state_reason=reason[:500], paused_at=now)
 
 
@@ -264,9 +265,9 @@ def resume(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> No
 def cancel(
     campaign: Campaign, *, now: dt.datetime, reason: str = "", actor: Actor = SERVER
 ) -> None:
-    """draft, active or paused → cancelled, its open tasks with it. Raises WrongState.
+    """draft, active or paused → cancelled, together with its open tasks. Raises WrongState.
 
-    Workers learn at their next heartbeat. Results that exist stay.
+    Workers learn of it at their next heartbeat. Stored results stay.
     """
     # One transaction: no task may be claimable in a cancelled campaign.
     with transaction.atomic():
@@ -275,16 +276,17 @@ def cancel(
 
 
 def cancel_open_tasks(tasks: TaskQuerySet, *, now: dt.datetime, actor: Actor) -> int:
-    """Pending or leased → cancelled for a queryset of tasks; return how many. In a transaction.
+    """Pending or leased → cancelled for a queryset of tasks; return how many.
 
-    Tasks before attempts, like every verb: the same lock order everywhere, so none deadlocks.
+    Call it in a transaction. Tasks are locked before attempts, as in every verb: one lock order
+    everywhere prevents deadlocks.
     """
-    # Read for the locks alone, always in one order. The updates name the tasks by query: a list of
-    # 100,000 ids is more than a statement may hold.
+    # This read only takes the row locks, always in the same order. The updates below select the
+    # tasks by query, because 100,000 ids are more than a statement may hold.
     list(tasks.open().order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
     running = Attempt.objects.filter(task__in=tasks, outcome=AttemptOutcome.RUNNING)
     reason = "Cancelled by a person."
-    # Before they move: the journal reads from the rows where each stood.
+    # Before the updates: the journal reads each old state from the row itself.
     journal.record_tasks(actor, tasks.open(), TaskState.CANCELLED, now=now, reason=reason)
     journal.record_attempts(actor, running, AttemptOutcome.CANCELLED, now=now, reason=reason)
     cancelled = tasks.open().update(
@@ -299,10 +301,10 @@ def cancel_open_tasks(tasks: TaskQuerySet, *, now: dt.datetime, actor: Actor) ->
 
 
 def note_ended_task(campaign_id: int, *, now: dt.datetime) -> None:
-    """Make charts of the campaign anew, and complete it when this was its last open task.
+    """Make cached charts of the campaign stale, and complete it when no task is open any more.
 
-    Called after the commit that ended a task, on its own: the campaign's row is locked for no
-    longer than this takes, and never while a task is.
+    Call it after the commit that ended a task, outside of that transaction: the campaign's row is
+    then locked only briefly, and never while a task's row is locked.
     """
     Campaign.objects.filter(pk=campaign_id).update(revision=F("revision") + 1)
     finish_if_done(campaign_id, now=now)
@@ -311,13 +313,17 @@ def note_ended_task(campaign_id: int, *, now: dt.datetime) -> None:
 def finish_if_done(campaign_id: int, *, now: dt.datetime) -> bool:
     """Active or paused → completed when no task is open; return whether this call did it.
 
-    Called after the commit that ended a task: the last of two that commit at once sees both.
+    Call it after the commit that ended a task: when two tasks end concurrently, the later call sees
+    that both have ended.
     """
     return bool(_finish(Campaign.objects.filter(pk=campaign_id), now))
 
 
 def finish_done_campaigns(*, now: dt.datetime) -> int:
-    """Sweep for campaigns whose last task ended in a process that died before `finish_if_done`."""
+    """Complete the campaigns in which no task is open; return how many.
+
+    A sweep for last tasks that ended in a process that died before `finish_if_done`.
+    """
     return _finish(Campaign.objects.all(), now)
 
 
@@ -325,18 +331,20 @@ def _finish(campaigns: QuerySet[Campaign], now: dt.datetime) -> int:
     still_open = Task.objects.filter(campaign=OuterRef("pk")).open()
     running = campaigns.filter(state__in=CAMPAIGN_TRANSITIONS["finish"].sources)
     done = running.filter(~Exists(still_open))
-    # Locked, then judged again: one statement would see the tasks as they were before it waited
-    # for a `retry_task`, and would complete a campaign whose task just became pending.
+    # Lock first, then check again. A single UPDATE that waits for a concurrent `retry_task` still
+    # sees the tasks as before the wait, and would complete a campaign with a pending task.
     with transaction.atomic():
         before = dict(done.order_by("pk").select_for_update(no_key=True).values_list("pk", "state"))
         if not before:
             return 0
-        again = done.filter(pk__in=before)
-        finished = again.update(
+        still_done = done.filter(pk__in=before)
+        finished = still_done.update(
             state=CampaignState.COMPLETED, finished_at=now, revision=F("revision") + 1
         )
         moved = list(Campaign.objects.filter(pk__in=before, state=CampaignState.COMPLETED))
-        changes = [Change(one, before[one.pk], CampaignState.COMPLETED) for one in moved]
+        changes = [
+            Change(campaign, before[campaign.pk], CampaignState.COMPLETED) for campaign in moved
+        ]
         journal.record(SERVER, *changes, now=now, reason="No task is open.")
         for campaign in moved:
             events.note_finished(campaign, now=now)
@@ -346,9 +354,9 @@ def _finish(campaigns: QuerySet[Campaign], now: dt.datetime) -> int:
 def reactivate(
     campaign: Campaign, actor: Actor, now: dt.datetime, reason: str, **fields: dt.datetime
 ) -> None:
-    """completed → active for a campaign that got an open task; any other stays. In a transaction.
+    """completed → active for a campaign that got an open task; any other state stays.
 
-    The caller holds the campaign's lock.
+    Call it in a transaction that has locked the campaign.
     """
     completed = Campaign.objects.filter(pk=campaign.pk, state=CampaignState.COMPLETED)
     if completed.update(state=CampaignState.ACTIVE, finished_at=None, **fields):
@@ -364,11 +372,11 @@ def _move(
     reason: str = "",
     **fields: Any,
 ) -> None:
-    """One guarded UPDATE; zero rows means that another state came first."""
+    """Move the campaign with one guarded UPDATE. Raises WrongState when it matches no row."""
     transition = CAMPAIGN_TRANSITIONS[verb]
     (target,) = transition.targets
     rows = Campaign.objects.filter(pk=campaign.pk)
-    # One transaction: no change without its line in the journal, which names the state left.
+    # One transaction: every change has its line in the journal, which names the state before.
     with transaction.atomic():
         before = rows.select_for_update(no_key=True).values_list("state", flat=True).get()
         moved = rows.filter(state__in=transition.sources).update(
@@ -378,8 +386,8 @@ def _move(
             journal.record(actor, Change(campaign, before, target), now=now, reason=reason)
     if not moved:
         campaign.state = before
-        wanted = " or ".join(sorted(transition.sources))
-        raise WrongState(f"The campaign is {before}; only {wanted} can {verb}.")
+        sources = " or ".join(sorted(transition.sources))
+        raise WrongState(f"The campaign is {before}; only {sources} can {verb}.")
     campaign.state = target
     for name, value in fields.items():
         setattr(campaign, name, value)

@@ -1,4 +1,4 @@
-"""What the verbs refuse, one class per meaning; the docstring of a class is its default message."""
+"""The errors that the verbs raise; the docstring of a class is its default message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs that give a launched campaign more: tasks, params of one's own, tries."""
+"""The verbs that extend a launched campaign: sampled tasks, a task with given params, tries."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from campaigns.search.space import SearchSpace
 
 
 def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime, actor: Actor = SERVER) -> None:
-    """Sample `count` more tasks, seeds and numbers going on where they ended.
+    """Sample `count` more tasks; their numbers and seeds continue after the last ones.
 
-    active or paused stay, completed → active. Raises WrongState, InvalidCampaign.
+    An active or paused campaign stays so, a completed one becomes active. Raises WrongState,
+    InvalidCampaign.
     """
-    # One transaction, the campaign locked: two that add at once must not use a number twice.
+    # One transaction with the campaign locked: concurrent calls must not use a number twice.
     with transaction.atomic():
-        locked = _growing(campaign)
+        locked = _lock_growing(campaign)
         first = _next_number(locked)
         if not 1 <= count <= MAX_TASKS - first:
             raise InvalidCampaign({"count": [f"must be from 1 to {MAX_TASKS - first:,}"]})
@@ -38,7 +39,7 @@ def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime, actor: Actor 
             raise InvalidCampaign({"count": ["would pass the largest seed"]})
         tasks = sampled_tasks(locked, range(first, first + count), now=now)
         Task.objects.bulk_create(tasks, batch_size=CREATE_BATCH)
-        _grown(campaign, locked, first + count, actor, now)
+        _note_growth(campaign, locked, first + count, actor, now)
 
 
 def enqueue(
@@ -49,16 +50,16 @@ def enqueue(
     seed: int | None = None,
     actor: Actor = SERVER,
 ) -> Task:
-    """Add one task with given params; its seed goes on with the campaign's unless given.
+    """Add one task with the given params; without a seed it takes the campaign's next one.
 
-    active or paused stay, completed → active. Raises WrongState, and InvalidCampaign for params
-    outside the search space or a point that is there already.
+    An active or paused campaign stays so, a completed one becomes active. Raises WrongState, and
+    InvalidCampaign for params outside the search space or a point that is there already.
     """
     problems = SearchSpace.parse(campaign.search_space).problems(params)
     if problems:
         raise InvalidCampaign({"params": problems})
     with transaction.atomic():
-        locked = _growing(campaign)
+        locked = _lock_growing(campaign)
         number = _next_number(locked)
         chosen = locked.base_seed + number if seed is None else seed
         if not 0 <= chosen <= MAX_SEED or number >= MAX_TASKS:
@@ -71,27 +72,27 @@ def enqueue(
             raise InvalidCampaign(
                 {"params": ["this point with this seed is in the campaign already"]}
             ) from error
-        _grown(campaign, locked, number + 1, actor, now)
+        _note_growth(campaign, locked, number + 1, actor, now)
     return task
 
 
 def raise_attempts(campaign: Campaign, *, max_failed_attempts: int, max_lost_attempts: int) -> None:
-    """Allow each task at least so many tries; failed tasks are run again by `retry_task`.
+    """Allow each task at least this many tries; tasks that failed already need `retry_task`.
 
-    Raises WrongState when cancelled, InvalidCampaign for numbers below today's.
+    Raises WrongState for a cancelled campaign, InvalidCampaign for numbers below today's.
     """
-    wanted = {"max_failed_attempts": max_failed_attempts, "max_lost_attempts": max_lost_attempts}
+    limits = {"max_failed_attempts": max_failed_attempts, "max_lost_attempts": max_lost_attempts}
     errors = {
         name: [f"must be from {getattr(campaign, name)} (today's) to {MAX_TRIES}"]
-        for name, value in wanted.items()
+        for name, value in limits.items()
         if not getattr(campaign, name) <= value <= MAX_TRIES
     }
     if errors:
         raise InvalidCampaign(errors)
-    # One transaction: tasks added later must get what today's tasks get.
+    # One transaction: a task added concurrently must get the same limits as the others.
     with transaction.atomic():
         changed = Campaign.objects.filter(pk=campaign.pk).exclude(state=CampaignState.CANCELLED)
-        if not changed.update(revision=F("revision") + 1, **wanted):
+        if not changed.update(revision=F("revision") + 1, **limits):
             raise WrongState("The campaign was cancelled; clone it to run it again.")
         Task.objects.filter(campaign=campaign).update(
             max_failed_attempts=Greatest(F("max_failed_attempts"), max_failed_attempts),
@@ -100,8 +101,8 @@ def raise_attempts(campaign: Campaign, *, max_failed_attempts: int, max_lost_att
     campaign.refresh_from_db()
 
 
-def _growing(campaign: Campaign) -> Campaign:
-    """Return the campaign, locked. Raises WrongState."""
+def _lock_growing(campaign: Campaign) -> Campaign:
+    """Lock and return the campaign. Raises WrongState unless tasks may be added to it."""
     locked = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
     if locked.state not in CAMPAIGN_TRANSITIONS["grow"].sources:
         raise WrongState(f"The campaign is {locked.state}; launch it first, or clone it.")
@@ -113,7 +114,7 @@ def _next_number(campaign: Campaign) -> int:
     return 0 if last is None else last + 1
 
 
-def _grown(
+def _note_growth(
     campaign: Campaign, locked: Campaign, task_count: int, actor: Actor, now: dt.datetime
 ) -> None:
     rows = Campaign.objects.filter(pk=campaign.pk)

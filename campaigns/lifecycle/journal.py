@@ -1,6 +1,6 @@
-"""The writing of the journal: each verb records what it changed, in the transaction of the change.
+"""Write the journal: each verb records what it changed, in the transaction of the change.
 
-Rows are only ever added: nothing here or elsewhere updates or deletes one.
+The journal is append-only: no code updates or deletes its rows.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ class Actor:
     name: str
 
 
-# The server by itself: what follows from a change without anybody's asking.
+# The server by itself, for changes that follow from another change.
 SERVER: Final = Actor(ActorKind.SYSTEM, "server")
 LEASE_SWEEP: Final = Actor(ActorKind.SYSTEM, "lease sweep")
 FAILURE_BREAKER: Final = Actor(ActorKind.SYSTEM, "failure breaker")
 
 
 def person(user: User | None) -> Actor:
-    """Somebody with an account; None is the command line on the server."""
+    """Return the actor for a user; None is the command line on the server."""
     return Actor(ActorKind.PERSON, audit.name_of(user))
 
 
 def agent(worker: Worker) -> Actor:
-    """A worker that acts on its own lease."""
+    """Return the actor for a worker that acts on its own lease."""
     return Actor(ActorKind.WORKER, worker.name)
 
 
 class Change(NamedTuple):
-    """The subject went from one state to another; a task's may name the attempt that caused it."""
+    """One change of state; the change of a task may name the attempt that caused it."""
 
     subject: Campaign | Task | Attempt
     before: str
@@ -60,7 +60,7 @@ class Change(NamedTuple):
 
 
 def record(actor: Actor, *changes: Change, now: dt.datetime, reason: str = "") -> None:
-    """Write the changes in one statement. An attempt must have its task loaded."""
+    """Write the changes in one statement. An attempt among them must have its task loaded."""
     rows = [
         StateChange(
             **_keys(change),
@@ -90,7 +90,7 @@ def _keys(change: Change) -> dict[str, Any]:
 def record_tasks(
     actor: Actor, tasks: QuerySet[Task], after: str, *, now: dt.datetime, reason: str = ""
 ) -> None:
-    """Write that each of the tasks, locked and not yet moved, goes to `after`."""
+    """Write that each task goes to state `after`. Call it after locking, before the update."""
     keys = F("campaign_id"), F("pk"), Value(None, BigIntegerField()), F("state")
     _record_each(actor, tasks, ChangeSubject.TASK, keys, after, now, reason)
 
@@ -98,7 +98,7 @@ def record_tasks(
 def record_attempts(
     actor: Actor, attempts: QuerySet[Attempt], after: str, *, now: dt.datetime, reason: str = ""
 ) -> None:
-    """Write that each of the attempts, not yet moved, goes to `after`."""
+    """Write that each attempt goes to outcome `after`. Call it before the update."""
     keys = F("task__campaign_id"), F("task_id"), F("pk"), F("outcome")
     _record_each(actor, attempts, ChangeSubject.ATTEMPT, keys, after, now, reason)
 
@@ -112,9 +112,9 @@ def _record_each(
     now: dt.datetime,
     reason: str,
 ) -> None:
-    """One statement inside the database: 100,000 tasks must not pass through Python."""
-    said = (after, actor.kind, actor.name, reason[:MAX_REASON_LENGTH])
-    columns = (Value(subject), *keys, *map(Value, said), Value(now, DateTimeField()))
+    """Copy rows into the journal with one INSERT … SELECT: 100,000 must not pass through Python."""
+    texts = (after, actor.kind, actor.name, reason[:MAX_REASON_LENGTH])
+    columns = (Value(subject), *keys, *map(Value, texts), Value(now, DateTimeField()))
     sql, parameters = rows.order_by("pk").values_list(*columns).query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(_INSERT + sql, parameters)

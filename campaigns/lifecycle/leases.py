@@ -1,4 +1,4 @@
-"""The verbs of a lease: claim, renew, release, expire, and what a person may do to one task.
+"""The verbs of a lease: claim, renew, release, expire; and those of a person: cancel, retry a task.
 
 Lock order everywhere: campaign, task, attempt.
 """
@@ -42,7 +42,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Claim:
-    """What a claim got: attempts with task, campaign, data set and package loaded; else why not."""
+    """The attempts that a claim got, with task, campaign, data set and package loaded.
+
+    `reason` says why a new claim got fewer than it wanted; "" otherwise.
+    """
 
     attempts: list[Attempt]
     reason: str
@@ -51,8 +54,8 @@ class Claim:
 def claim(worker: Worker, *, claim_id: uuid.UUID, count: int, now: dt.datetime) -> Claim:
     """Pending → leased for up to `count` tasks; a repeated `claim_id` returns the same attempts.
 
-    Expired leases are taken back first, so nothing waits for a reaper. Raises nothing: a worker
-    that may not claim gets an empty claim and the reason.
+    Takes back overdue leases first, so that claims do not depend on the background job. A worker
+    that may not claim gets an empty claim with the reason, not an error.
     """
     expire(now=now, limit=max(count, 20))
     return lease_waiting(worker, claim_id=claim_id, count=count, now=now)
@@ -67,13 +70,13 @@ def lease_waiting(
     among: Q | None = None,
     runs_own_script: bool = False,
 ) -> Claim:
-    """`claim` without its sweep, among all tasks or those of a condition.
+    """Claim as `claim` does, without taking back overdue leases; only `among` the given tasks.
 
-    With `runs_own_script` neither the approval of uploaded scripts nor the isolation tier is
-    looked at: a person's own program asks, and runs the tasks itself.
+    `runs_own_script` skips the checks of approval and isolation tier: the caller is a person's own
+    program, which runs the tasks itself.
     """
-    # One transaction: task and attempt must agree, and the row lock on the worker makes a claim
-    # and its repetition (sent because the answer was lost) follow one another.
+    # One transaction: task and attempt must agree. The row lock on the worker serialises a claim
+    # and its retry (sent because the answer was lost).
     with transaction.atomic():
         worker = Worker.objects.select_for_update(no_key=True).get(pk=worker.pk)
         repeated = attempts_of_claim(worker, claim_id)
@@ -85,8 +88,8 @@ def lease_waiting(
         if not runs_own_script:
             campaigns = campaigns.runnable_by(worker)
         tasks: list[Task] = []
-        for some in _most_promising_first(campaigns, worker):
-            waiting = Task.objects.filter(among or Q()).claimable(worker, now, some)
+        for candidates in _most_promising_first(campaigns, worker):
+            waiting = Task.objects.filter(among or Q()).claimable(worker, now, candidates)
             locked = waiting.select_related("campaign").select_for_update(
                 skip_locked=True, of=("self",)
             )
@@ -101,30 +104,31 @@ def lease_waiting(
 
 
 def _most_promising_first(campaigns: CampaignQuerySet, worker: Worker) -> list[CampaignQuerySet]:
-    """Return where to look for tasks: at first not where the worker could not even begin.
+    """Return where to look for tasks: first without campaigns whose tasks the worker cannot start.
 
-    Else one campaign with a data set that nobody can fetch would keep the fleet from all others.
+    Otherwise one campaign with a data set that nobody can fetch would occupy the whole fleet, and
+    the other campaigns would get no worker.
     """
-    in_a_row = worker.consecutive_env_errors
-    if not in_a_row:
+    error_count = worker.consecutive_env_errors
+    if not error_count:
         return [campaigns]
     errors = Attempt.objects.filter(worker=worker, failure_class=FailureClass.ENV_ERROR)
-    latest = errors.order_by("-pk").values_list("task__campaign", flat=True)[:in_a_row]
+    latest = errors.order_by("-pk").values_list("task__campaign", flat=True)[:error_count]
     return [campaigns.exclude(pk__in=set(latest)), campaigns]
 
 
 def attempts_of_claim(worker: Worker, claim_id: uuid.UUID) -> list[Attempt]:
-    """Return what this claim of the worker was given; [] before it."""
+    """Return the attempts that this claim of the worker got; [] for a new claim."""
     attempts = Attempt.objects.filter(worker=worker, claim_id=claim_id)
     related = "task__campaign__dataset", "task__campaign__package"
-    # The script's source is fetched by hash; the lease only names it.
+    # Without the script's source: agents fetch it by its hash, and the lease only names it.
     return list(
         attempts.select_related(*related).defer("task__campaign__package__source").order_by("pk")
     )
 
 
 def why_nothing(worker: Worker, now: dt.datetime) -> str:
-    """Return why this worker is given no task whatever waits; "" when it may claim."""
+    """Return why this worker may not claim any task; "" when it may."""
     if worker.state != WorkerState.ACTIVE:
         return f"This worker is {worker.state}; an operator can resume it."
     if worker.paused_until is not None and worker.paused_until > now:
@@ -134,13 +138,13 @@ def why_nothing(worker: Worker, now: dt.datetime) -> str:
 
 
 def _why_fewer(worker: Worker, among: Q | None, *, runs_own_script: bool) -> str:
-    """Say in one sentence why not all was granted. One query, over campaigns: few, unlike tasks."""
+    """Say in one sentence why a claim got fewer tasks than it wanted: one query, over campaigns."""
     pending = Task.objects.filter(among or Q(), campaign=OuterRef("pk"), state=TaskState.PENDING)
     campaigns = Campaign.objects.filter(Exists(pending), state=CampaignState.ACTIVE)
     waiting = list(campaigns.select_related("package").defer("package__source", "search_space"))
     if not waiting:
         return "No task waits."
-    if worker.simulates and not all(one.allow_simulated for one in waiting):
+    if worker.simulates and not all(campaign.allow_simulated for campaign in waiting):
         return "The tasks that wait need real training; this worker has no torch and simulates."
     if not runs_own_script and (sentence := _why_not_run(worker, waiting)):
         return sentence
@@ -148,7 +152,7 @@ def _why_fewer(worker: Worker, among: Q | None, *, runs_own_script: bool) -> str
 
 
 def _why_not_run(worker: Worker, waiting: list[Campaign]) -> str:
-    """Say why the script of one of these campaigns may not run on the worker; "" when all may."""
+    """Say why a script of these campaigns may not run on the worker; "" when all may."""
     for campaign in waiting:
         if campaign.required_isolation > worker.tier:
             return (
@@ -171,22 +175,22 @@ def _why_not_run(worker: Worker, waiting: list[Campaign]) -> str:
 def _lease(tasks: list[Task], worker: Worker, claim_id: uuid.UUID, now: dt.datetime) -> None:
     """Pending → leased for tasks that this transaction has locked: four statements for any number.
 
-    Raises WrongState, and changes nothing, should one of them not be pending after all.
+    Raises WrongState when one of them is not pending after all; rolling back undoes the rest.
     """
     if not tasks:
         return
     times = settings.XEENET
     lease = dt.timedelta(seconds=times["LEASE_SECONDS"])
-    around_the_run = (
+    grace_seconds = (
         times["SETUP_GRACE_SECONDS"] + times["KILL_GRACE_SECONDS"] + times["SUBMIT_GRACE_SECONDS"]
     )
     attempts = _new_attempts(tasks, worker, claim_id, now)
     for attempt, task in zip(attempts, tasks, strict=True):
-        longest = around_the_run + task.campaign.time_budget_seconds
+        longest_seconds = grace_seconds + task.campaign.time_budget_seconds
         task.state = TaskState.LEASED
         task.lease_id = attempt.lease_id
         task.worker = worker
-        task.deadline_at = now + dt.timedelta(seconds=longest)
+        task.deadline_at = now + dt.timedelta(seconds=longest_seconds)
         task.lease_expires_at = min(now + lease, task.deadline_at)
     leased = Task.objects.filter(state=TaskState.PENDING).bulk_update(tasks, ["state", *NO_LEASE])
     if leased != len(tasks):
@@ -207,13 +211,14 @@ def _new_attempts(
     tasks: list[Task], worker: Worker, claim_id: uuid.UUID, now: dt.datetime
 ) -> list[Attempt]:
     """Return the tasks' next attempts, unsaved."""
-    # Not in the query that locked the tasks: it sees attempts as they were before it waited.
-    made = Attempt.objects.filter(task__in=tasks).order_by().values("task")
-    last = dict(made.annotate(last=Max("number")).values_list("task", "last"))
+    # A query of its own: the one that locked the tasks sees the attempts as they were before it
+    # waited for the locks.
+    attempts = Attempt.objects.filter(task__in=tasks).order_by().values("task")
+    last_numbers = dict(attempts.annotate(last=Max("number")).values_list("task", "last"))
     return [
         Attempt(
             task=task,
-            number=last.get(task.pk, 0) + 1,
+            number=last_numbers.get(task.pk, 0) + 1,
             lease_id=uuid.uuid4(),
             claim_id=claim_id,
             worker=worker,
@@ -230,9 +235,9 @@ def renew(
     now: dt.datetime,
     progress: Iterable[WireProgressPoint] = (),
 ) -> tuple[HeartbeatAnswer, str]:
-    """Move the lease's end, never past the deadline; return what the agent has to do, and why.
+    """Extend the lease, never past the deadline; return what the agent has to do, and why.
 
-    A lease that ran out but was not taken back yet is renewed: nobody else has the task.
+    A lease that ran out but was not taken back yet is renewed: no other worker has the task.
     """
     attempt = Attempt.objects.filter(worker=worker, lease_id=lease_id).first()
     if attempt is None:
@@ -255,16 +260,16 @@ def renew(
 
 
 def _store_progress(attempt: Attempt, progress: Iterable[WireProgressPoint]) -> None:
-    """Keep the points; one that comes again (the answer was lost) changes nothing."""
+    """Store the points; a point that is sent again (its answer was lost) is ignored."""
     points = [ProgressPoint(attempt=attempt, **point) for point in progress]
     if points:
         ProgressPoint.objects.bulk_create(points, ignore_conflicts=True)
 
 
 def release(worker: Worker, lease_id: uuid.UUID, *, now: dt.datetime, reason: str = "") -> None:
-    """Leased → pending at no charge: the worker gives the task back.
+    """Leased → pending: the worker gives the task back, which costs the task no try.
 
-    Releasing again changes nothing. Raises LeaseUnknown, LeaseLost.
+    Idempotent: releasing again changes nothing. Raises LeaseUnknown, LeaseLost.
     """
     attempt = find_attempt(worker, lease_id)
     # One transaction: task and attempt must agree.
@@ -273,8 +278,8 @@ def release(worker: Worker, lease_id: uuid.UUID, *, now: dt.datetime, reason: st
             pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id
         ).update(state=TaskState.PENDING, available_at=now, **NO_LEASE)
         if freed:
-            moved = Change(attempt.task, TaskState.LEASED, TaskState.PENDING, attempt)
-            end_attempt(attempt, AttemptOutcome.RELEASED, moved, now=now, message=reason)
+            change = Change(attempt.task, TaskState.LEASED, TaskState.PENDING, attempt)
+            end_attempt(attempt, AttemptOutcome.RELEASED, change, now=now, message=reason)
             return
     attempt.refresh_from_db(fields=["outcome"])
     if attempt.outcome != AttemptOutcome.RELEASED:
@@ -282,10 +287,10 @@ def release(worker: Worker, lease_id: uuid.UUID, *, now: dt.datetime, reason: st
 
 
 def expire(*, now: dt.datetime, limit: int = 500) -> int:
-    """Leased → pending, or failed(lost) when the losses are spent, for overdue leases.
+    """Take back overdue leases: leased → pending, or failed (class "lost") when losses are spent.
 
-    Returns how many this call took back. Each task in its own transaction: one that cannot be
-    written is logged and holds up no other.
+    Returns how many leases this call took back, at most `limit`. Each task has a transaction of its
+    own, so that a task that cannot be written is logged and does not block the others.
     """
     overdue = Task.objects.overdue(now).order_by("lease_expires_at")
     expired = 0
@@ -334,10 +339,10 @@ def _expire_one(task: Task, now: dt.datetime) -> int:
 
 def find_attempt(worker: Worker, lease_id: uuid.UUID) -> Attempt:
     """Return the attempt this worker made under this lease. Raises LeaseUnknown."""
-    found = Attempt.objects.filter(worker=worker, lease_id=lease_id).select_related(
+    attempts = Attempt.objects.filter(worker=worker, lease_id=lease_id).select_related(
         "task__campaign__dataset"
     )
-    attempt = found.first()
+    attempt = attempts.first()
     if attempt is None:
         raise LeaseUnknown
     attempt.worker = worker
@@ -347,21 +352,22 @@ def find_attempt(worker: Worker, lease_id: uuid.UUID) -> Attempt:
 def end_attempt(
     attempt: Attempt,
     outcome: AttemptOutcome,
-    moved: Change | None = None,
+    task_change: Change | None = None,
     *,
     now: dt.datetime,
     actor: Actor | None = None,
     message: str = "",
     **fields: Any,
 ) -> None:
-    """Close an attempt and write down how its task `moved`; without an actor its worker did it.
+    """Close an attempt and record it in the journal, together with the change of its task.
 
-    Its end stays when it had one (lost earlier, come back late).
+    Without an `actor` the worker did it. An attempt that had ended before (it was lost, and its
+    worker came back late) keeps that end time.
     """
     if attempt.ended_at is None:
         fields["ended_at"] = now
     Attempt.objects.filter(pk=attempt.pk).update(outcome=outcome, message=message[:1000], **fields)
-    changes = [moved] if moved else []
+    changes = [task_change] if task_change else []
     changes.append(Change(attempt, attempt.outcome, outcome))
     journal.record(actor or journal.agent(attempt.worker), *changes, now=now, reason=message)
 
@@ -371,7 +377,8 @@ def cancel_task(task: Task, *, now: dt.datetime, actor: Actor = SERVER) -> None:
     rows = Task.objects.filter(pk=task.pk)
     # One transaction: task and attempt must agree.
     with transaction.atomic():
-        # Locked in any state: else it could be retried and claimed between the statements.
+        # Lock the row in any state, otherwise a concurrent retry and claim could come between the
+        # two statements.
         rows.select_for_update(no_key=True).get()
         if not cancel_open_tasks(rows, now=now, actor=actor):
             task.refresh_from_db(fields=["state"])
@@ -402,8 +409,9 @@ def retry_task(task: Task, *, now: dt.datetime, actor: Actor = SERVER) -> None:
         )
         if not moved:
             raise WrongState("Only a failed task can be run again.")
-        moved_to = Change(task, TaskState.FAILED, TaskState.PENDING)
-        journal.record(actor, moved_to, now=now, reason="One more try.")
+        change = Change(task, TaskState.FAILED, TaskState.PENDING)
+        journal.record(actor, change, now=now, reason="One more try.")
         Campaign.objects.filter(pk=campaign.pk).update(revision=F("revision") + 1)
-        # Resumed: else the failures that ended it would pause it again at the first new one.
+        # Set `resumed_at`, otherwise the failure breaker counts the old failures and pauses the
+        # campaign at the first new one.
         reactivate(campaign, actor, now, "A task was given one more try.", resumed_at=now)

@@ -1,4 +1,4 @@
-"""Who pays for a failure, and how often a task may try. Pure."""
+"""Which counter a failure is charged to, and the limits of the failure breaker. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Charge(Enum):
     """Which of a task's counters a failed attempt moves."""
 
     LOSS = "loss"  # nobody's fault: `lost_attempts`
-    FAILURE = "failure"  # the task's, or the task's on this host: `failed_attempts`
-    FREE = "free"  # the worker's: the task pays nothing, the worker pauses
+    FAILURE = "failure"  # the task's fault, perhaps only on this host: `failed_attempts`
+    FREE = "free"  # the worker's fault: no counter moves, and the worker pauses
 
 
 CHARGES: Final[dict[str, Charge]] = {
@@ -30,9 +30,9 @@ CHARGES: Final[dict[str, Charge]] = {
     FailureClass.REFUSED: Charge.FREE,
 }
 
-# Campaign breaker: this many failures among the last attempts that ended.
+# The failure breaker pauses a campaign when so many of its last ended attempts (the window) failed.
 BREAKER_WINDOW: Final = 20
 BREAKER_FAILURES: Final = 10
 
-# A failing task returns a little later each time, so that it does not spin at the queue's head.
+# A failed task waits this long before its next try, so that it does not spin at the queue's head.
 RETRY_DELAY: Final = dt.timedelta(seconds=1)

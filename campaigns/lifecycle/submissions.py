@@ -1,7 +1,7 @@
-"""The one door for finished work: submit, which completes or fails a task.
+"""The verb `submit`: it takes in every finished run, and completes or fails the task.
 
-The accepted result is the one whose lease the task names, or that of a lost attempt while the
-task still waits for another worker. Everything else is kept on its attempt and moves nothing.
+A result is accepted when the task still names its lease, or when its attempt was lost and the task
+still waits for another worker. Any other submission is stored with its attempt and changes no task.
 """
 
 from __future__ import annotations
@@ -44,24 +44,25 @@ from workers.protocol import (
 
 @dataclass(frozen=True)
 class Answer:
-    """What the agent is told; stored, so that the same body again is told the same."""
+    """The answer to the agent; stored, so that the same body again gets the same answer."""
 
     verdict: Verdict
     message: str
 
 
 def submit(worker: Worker, lease_id: uuid.UUID, body: Submission, *, now: dt.datetime) -> Answer:
-    """Record how an attempt ended and move its task; return once it is committed.
+    """Record how an attempt ended and move its task; return after the commit.
 
-    A result → completed (or REFUSED when its numbers contradict themselves or the campaign, which
-    fails the attempt); a failure → pending again, or failed when the tries are spent. The same
-    body again returns the stored answer. Raises LeaseUnknown, ResultConflict.
+    A result completes the task. One whose numbers contradict themselves or the campaign is REFUSED
+    and fails the attempt. A failure makes the task pending again, or failed when its tries are
+    spent. Idempotent: the same body again returns the stored answer. Raises LeaseUnknown, and
+    ResultConflict for a different body.
     """
     digest = canonical_digest(dict(body))
     # One transaction: task, attempt and result must agree, and the answer is what was committed.
     with transaction.atomic():
         attempt = find_attempt(worker, lease_id)
-        # The row lock makes two equal submits follow one another (a proxy may repeat a PUT).
+        # The row lock serialises two equal submissions (a proxy may repeat a PUT).
         rows = Task.objects.select_for_update().filter(pk=attempt.task_id)
         attempt.task.state = rows.values_list("state", flat=True).get()
         attempt.refresh_from_db(fields=["outcome", "submission_digest", "answer", "ended_at"])
@@ -72,11 +73,12 @@ def submit(worker: Worker, lease_id: uuid.UUID, body: Submission, *, now: dt.dat
         else:
             failure_class = FailureClass(body.get("failure_class") or FailureClass.SCRIPT_ERROR)
             answer = _fail(attempt, failure_class, body.get("message", ""), body, now)
-        kept = {key: value for key, value in body.items() if key != "stderr_tail"}  # has a column
+        # `stderr_tail` has a column of its own.
+        stored = {key: value for key, value in body.items() if key != "stderr_tail"}
         Attempt.objects.filter(pk=attempt.pk).update(
-            submission=kept, submission_digest=digest, answer=asdict(answer)
+            submission=stored, submission_digest=digest, answer=asdict(answer)
         )
-    _afterwards(worker, attempt, body, answer, now)
+    _follow_up(worker, attempt, body, answer, now)
     return answer
 
 
@@ -87,9 +89,10 @@ def _stored_answer(attempt: Attempt, digest: str) -> Answer:
 
 
 def _owned(attempt: Attempt) -> Q:
-    """The guard: the task is this attempt's to decide.
+    """Return the condition under which this attempt may decide its task.
 
-    Either it still names the attempt's lease, or the lease ran out and nobody holds the task now.
+    Either the task still names the attempt's lease, or that lease ran out and no worker holds the
+    task now.
     """
     held = Q(state=TaskState.LEASED, lease_id=attempt.lease_id)
     if attempt.outcome == AttemptOutcome.LOST:
@@ -113,8 +116,8 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
         end_attempt(attempt, AttemptOutcome.LATE, now=now, **_report(body))
         return Answer(Verdict.LATE, "Kept, but another attempt or a person decided the task.")
     outcome = AttemptOutcome.DIVERGED if diverged else AttemptOutcome.COMPLETED
-    moved = Change(task, task.state, TaskState.COMPLETED, attempt)
-    end_attempt(attempt, outcome, moved, now=now, failure_class="", **_report(body))
+    change = Change(task, task.state, TaskState.COMPLETED, attempt)
+    end_attempt(attempt, outcome, change, now=now, failure_class="", **_report(body))
     _store_result(attempt, metrics, simulated=body.get("simulated", False), now=now)
     return Answer(Verdict.ACCEPTED, "The result is stored.")
 
@@ -122,31 +125,33 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
 def _contradictions(task: Task, body: Submission, metrics: dict[str, Any]) -> list[str]:
     """Return where a well-formed result does not belong to its task, one sentence each."""
     campaign = task.campaign
-    found = []
+    problems = []
     if body.get("simulated") and not campaign.allow_simulated:
-        found.append("it is simulated, and the campaign takes measured results only")
+        problems.append("it is simulated, and the campaign takes measured results only")
     if metrics["dataset_sha256"] != campaign.dataset_id:
-        found.append(
+        problems.append(
             f"it was measured on data set {metrics['dataset_sha256'][:12]}, the campaign "
             f"compares on {campaign.dataset_id[:12]}"
         )
     if metrics["seed"] != task.seed:
-        found.append(f"it ran seed {metrics['seed']}, the task's is {task.seed}")
+        problems.append(f"it ran seed {metrics['seed']}, the task's is {task.seed}")
     code_sha256 = body.get("code_sha256")
     if code_sha256 and code_sha256 != campaign.package_id:
-        found.append(
+        problems.append(
             f"it ran script {code_sha256[:12]}, the campaign pins {campaign.package_id[:12]}"
         )
     longest = campaign.time_budget_seconds + settings.XEENET["KILL_GRACE_SECONDS"]
     if metrics["wall_time_seconds"] > longest:
-        found.append(f"it ran {metrics['wall_time_seconds']:.0f} s, at most {longest:.0f} s count")
+        problems.append(
+            f"it ran {metrics['wall_time_seconds']:.0f} s, at most {longest:.0f} s count"
+        )
     allowed = catalog.get(campaign.experiment).eval_bytes_allowed(campaign.dataset.size_bytes)
     if metrics["val_bpb"] is not None and metrics["eval_bytes"] not in allowed.values():
-        known = " or ".join(f"{n} ({name})" for name, n in allowed.items())
-        found.append(f"eval_bytes is {metrics['eval_bytes']}, must be {known}")
+        counts = " or ".join(f"{n} ({name})" for name, n in allowed.items())
+        problems.append(f"eval_bytes is {metrics['eval_bytes']}, must be {counts}")
     if metrics["eval_tokens"] > metrics["eval_bytes"]:
-        found.append("eval_tokens exceeds eval_bytes")
-    return found
+        problems.append("eval_tokens exceeds eval_bytes")
+    return problems
 
 
 def _store_result(
@@ -187,14 +192,14 @@ def _fail(
     body: Submission,
     now: dt.datetime,
 ) -> Answer:
-    """Charge the failure to whom it belongs; leased → pending, or failed when tries are spent."""
+    """Charge the failure to its counter; leased → pending, or failed when the tries are spent."""
     task, report = attempt.task, _report(body) | {"failure_class": failure_class}
     counter, maximum = {
         Charge.FAILURE: ("failed_attempts", "max_failed_attempts"),
         Charge.LOSS: ("lost_attempts", "max_lost_attempts"),
         Charge.FREE: (None, None),
     }[CHARGES[failure_class]]
-    # A failure from a lease that is gone tells nothing: only the holder's moves the task.
+    # Only a failure of the current lease moves the task; one of an ended lease is just stored.
     held = Task.objects.filter(pk=task.pk, state=TaskState.LEASED, lease_id=attempt.lease_id)
     charge: dict[str, Any] = {counter: F(counter) + 1} if counter else {}
     failed = 0
@@ -219,15 +224,15 @@ def _fail(
             Verdict.LATE, "The failure is stored; the lease had ended, so it moves nothing."
         )
     to = TaskState.FAILED if failed else TaskState.PENDING
-    moved = Change(task, TaskState.LEASED, to, attempt)
-    end_attempt(attempt, AttemptOutcome.FAILED, moved, now=now, message=message, **report)
+    change = Change(task, TaskState.LEASED, to, attempt)
+    end_attempt(attempt, AttemptOutcome.FAILED, change, now=now, message=message, **report)
     if failed:
         return Answer(Verdict.FAILED, "The failure is stored; the task has no tries left.")
     return Answer(Verdict.RETRY, "The failure is stored; the task will run again.")
 
 
 def _report(body: Submission) -> dict[str, Any]:
-    """The agent's account of the run, as columns of the attempt."""
+    """Return the agent's report of the run as columns of the attempt."""
     return {
         "exit_code": body.get("exit_code"),
         "stderr_tail": body.get("stderr_tail", ""),
@@ -235,10 +240,10 @@ def _report(body: Submission) -> dict[str, Any]:
     }
 
 
-def _afterwards(
+def _follow_up(
     worker: Worker, attempt: Attempt, body: Submission, answer: Answer, now: dt.datetime
 ) -> None:
-    """What follows from a committed submission and may come late without harm."""
+    """Do what follows from a committed submission and may happen late without harm."""
     failure_class = body.get("failure_class")
     if answer.verdict == Verdict.ACCEPTED:
         worker_lifecycle.note_good_result(worker)
@@ -248,35 +253,35 @@ def _afterwards(
     if answer.verdict in {Verdict.ACCEPTED, Verdict.FAILED, Verdict.REFUSED}:
         note_ended_task(attempt.task.campaign_id, now=now)
     if answer.verdict == Verdict.ACCEPTED:
-        # Last, and after the commit: nothing about a notification may cost a result.
+        # Last, and after the commit: a notification that fails must not cost a result.
         events.note_new_best(attempt.task.campaign_id, now=now)
     if answer.verdict in {Verdict.FAILED, Verdict.RETRY, Verdict.REFUSED}:
         _break_failing_campaign(attempt, now)
 
 
 def _break_failing_campaign(attempt: Attempt, now: dt.datetime) -> None:
-    """Active → paused when half of the last 20 attempts failed for reasons of the campaign."""
+    """Active → paused when too many of the last attempts failed by the tasks' own fault."""
     campaign = attempt.task.campaign
     ended = Attempt.objects.filter(task__campaign=campaign, ended_at__isnull=False)
     if campaign.resumed_at is not None:
         ended = ended.filter(started_at__gte=campaign.resumed_at)
-    last = list(
+    recent = list(
         ended.order_by("-ended_at", "-pk").values_list("outcome", "failure_class")[:BREAKER_WINDOW]
     )
     failures = [
         failure_class
-        for outcome, failure_class in last
+        for outcome, failure_class in recent
         if outcome == AttemptOutcome.FAILED and CHARGES[failure_class] is Charge.FAILURE
     ]
     if len(failures) < BREAKER_FAILURES:
         return
-    top = FailureClass(max(set(failures), key=failures.count)).label
-    reason = f"{len(failures)} of the last {len(last)} attempts failed, most by {top}."
+    most_frequent = FailureClass(max(set(failures), key=failures.count)).label
+    reason = f"{len(failures)} of the last {len(recent)} attempts failed, most by {most_frequent}."
     try:
-        # One transaction: paused without a word, it would stay so till somebody looks.
+        # One transaction: a campaign paused without its notification stays paused unnoticed.
         with transaction.atomic():
             pause(campaign, now=now, reason=reason, actor=FAILURE_BREAKER)
             events.note_failure_burst(campaign, reason, now=now)
     except WrongState:
-        # A person or another submission was faster.
+        # A person or a concurrent submission moved the campaign first.
         return

@@ -1,7 +1,7 @@
-"""The transition tables as data: what each verb may leave and where it may lead.
+"""The transition tables as data: from which states each verb starts, and where it may lead.
 
-The verbs of a campaign move by their row here; those of a task carry their guards in their own
-UPDATE (they also guard the lease), and a test walks every pair of state and verb against the row.
+The verbs of a campaign read their row here. The verbs of a task have their guard in their own
+UPDATE, because it also guards the lease; a test compares every pair of state and verb with the row.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ TASK_TRANSITIONS: Final = {
     "renew": _transition({_LEASED}, _LEASED),
     "release": _transition({_LEASED}, _PENDING),
     "expire": _transition({_LEASED}, _PENDING, TaskState.FAILED),
-    # Pending too: the lease ran out, and nobody has taken the task since.
+    # Pending too: the lease ran out, and no worker has taken the task since.
     "submit_result": _transition({_LEASED, _PENDING}, TaskState.COMPLETED),
     "submit_failure": _transition({_LEASED}, _PENDING, TaskState.FAILED),
     "cancel_task": _transition({_PENDING, _LEASED}, TaskState.CANCELLED),
     "retry_task": _transition({TaskState.FAILED}, _PENDING),
 }
 
-# The columns that a task has only while it is leased, emptied.
+# The columns that only a leased task has, with their values in every other state.
 NO_LEASE: Final[dict[str, Any]] = {
     "lease_id": None,
     "worker": None,

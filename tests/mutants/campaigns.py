@@ -97,7 +97,7 @@ LINES: Final = (
     Mutant(
         "journal: a retry is not written",
         LEASES,
-        '        journal.record(actor, moved_to, now=now, reason="One more try.")\n',
+        '        journal.record(actor, change, now=now, reason="One more try.")\n',
         "",
         ("tests/lifecycle/test_transition_table.py", "-k", "retry_task"),
     ),

@@ -21,8 +21,10 @@ FAULTS: Final = (
     Mutant(
         "faults: some results are acknowledged and not committed",
         "campaigns/lifecycle/submissions.py",
-        "            submission=kept, submission_digest=digest, answer=asdict(answer)\n        )\n",
-        "            submission=kept, submission_digest=digest, answer=asdict(answer)\n        )\n"
+        "            submission=stored, submission_digest=digest, answer=asdict(answer)\n"
+        "        )\n",
+        "            submission=stored, submission_digest=digest, answer=asdict(answer)\n"
+        "        )\n"
         "        transaction.set_rollback(attempt.pk % 7 == 0)\n",
         (f"{NETWORK}::test_a_hundred_results_whose_first_answer_is_lost_are_each_accepted_once",),
         "postgresql",

@@ -73,8 +73,8 @@ CLAIMS: Final = (
     Mutant(
         "claim: a worker goes on where it could not begin",
         LEASES,
-        "    if not in_a_row:\n",
-        "    if in_a_row is not None:\n",
+        "    if not error_count:\n",
+        "    if error_count is not None:\n",
         (
             "tests/lifecycle/test_claim.py::test_who_could_not_begin_in_one_campaign_gets_others_first",
         ),
@@ -172,8 +172,8 @@ HELD: Final = (
     Mutant(
         "find: the lease of another worker will do",
         LEASES,
-        "    found = Attempt.objects.filter(worker=worker, lease_id=lease_id).select_related(",
-        "    found = Attempt.objects.filter(lease_id=lease_id).select_related(",
+        "    attempts = Attempt.objects.filter(worker=worker, lease_id=lease_id).select_related(",
+        "    attempts = Attempt.objects.filter(lease_id=lease_id).select_related(",
         (
             "tests/lifecycle/test_submit.py::test_an_unknown_lease_and_one_of_another_worker_are_refused",
         ),
