@@ -1,7 +1,7 @@
-"""The agent as a program of its own, without the seconds in which it tries out torch.
+"""The agent as a separate program, without the check of torch, which takes seconds.
 
-``python -m tests.agent.program OPTIONS`` is ``xeenet-worker OPTIONS`` otherwise: it sweeps, probes
-its sandbox, claims over HTTP and runs scripts. That torch is tried out has its own tests.
+``python -m tests.agent.program OPTIONS`` otherwise does what ``xeenet-worker OPTIONS`` does: it
+sweeps, probes its sandbox, claims over HTTP and runs scripts. The check of torch has its own tests.
 """
 
 from __future__ import annotations

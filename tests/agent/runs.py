@@ -1,4 +1,4 @@
-"""Hostile scripts and what the agent's tests need to run them: at T0, and in the T1 sandbox."""
+"""Helpers that run hostile scripts as the agent does: at T0, and in the T1 sandbox."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from workers.protocol import IsolationTier
 
 
 def _seconds_to_start() -> float:
-    """Return how long this machine, as busy as it is, takes to start a script."""
+    """Return the seconds in which this machine, as busy as it is now, starts a script."""
     started_at = time.monotonic()
     subprocess.run([sys.executable, "-c", "import pathlib, signal"], check=True)
     return time.monotonic() - started_at
 
 
-# Within its budget a script has to be up and to have started its children, on a busy machine too.
+# Within its budget a script must start and start its children, even on a busy machine.
 BUDGET_SECONDS = max(0.9, 6 * _seconds_to_start())
 GRACE_SECONDS = 0.6
 MIB = 1024 * 1024
@@ -40,7 +40,7 @@ MIB = 1024 * 1024
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux adopts orphans")
 in_both_tiers = pytest.mark.parametrize("tier", list(IsolationTier))
 
-# Descendants announce themselves by a file, so that the test knows they really ran.
+# Every process announces itself by a file, so that the test knows that it really ran.
 ANNOUNCE = """
 import os, pathlib, signal, sys, time
 def announce():
@@ -67,7 +67,7 @@ def script(*parts: str) -> str:
 
 @functools.cache
 def find_working_sandbox() -> Sandbox | str:
-    """Return this machine's sandbox, or why it has none."""
+    """Return this machine's sandbox, or the reason why it has none."""
     with tempfile.TemporaryDirectory() as name:
         try:
             return find_sandbox(Path(name), Path(name), "test/sandbox-check")
@@ -77,15 +77,15 @@ def find_working_sandbox() -> Sandbox | str:
 
 def working_sandbox() -> Sandbox:
     """Return this machine's sandbox; skip the test where it has none that works."""
-    found = find_working_sandbox()
-    if isinstance(found, str):
-        assert "does not hold" not in found, found  # it works, but with a hole in it
-        pytest.skip(f"isolation T1 not tested: {found}")
-    return found
+    sandbox = find_working_sandbox()
+    if isinstance(sandbox, str):
+        assert "does not hold" not in sandbox, sandbox  # bubblewrap runs, but with a hole
+        pytest.skip(f"isolation T1 not tested: {sandbox}")
+    return sandbox
 
 
 class Run:
-    """One script, executed in a folder of its own under a tag of its own."""
+    """One script, executed in its own folder under its own tag."""
 
     def __init__(self, folder: Path, source: str, tier: IsolationTier = IsolationTier.T0) -> None:
         self.folder = folder
@@ -117,17 +117,17 @@ class Run:
         )
 
     def announced(self) -> int:
-        """Return how many processes of the script said that they run."""
+        """Return how many processes of the script have announced themselves."""
         return len(list(self.folder.glob("[0-9]*")))
 
     def leftovers(self) -> list[psutil.Process]:
         """Return the living processes of this run: tagged, announced, or in its sandbox.
 
-        A process id that was announced inside a sandbox says nothing outside; there the mounts
-        do, which all processes of the sandbox share.
+        A process id announced inside a sandbox means nothing outside. Processes of a sandbox are
+        recognised by their mounts, which they share.
         """
         pids = set() if self.sandbox else {int(path.name) for path in self.folder.glob("[0-9]*")}
-        found = []
+        living = []
         for process in psutil.process_iter():
             try:
                 belongs = process.environ().get(TAG_VARIABLE) == self.tag or process.pid in pids
@@ -135,14 +135,14 @@ class Run:
                     mounts = Path(f"/proc/{process.pid}/mountinfo").read_text()
                     belongs = str(self.folder) in mounts
                 if belongs and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
+                    living.append(process)
             except (psutil.Error, OSError):
                 continue
-        return found
+        return living
 
 
 class MemorySampler:
-    """Measures by how much this process grows at most while the block runs."""
+    """Measures the largest growth of this process's memory while the block runs."""
 
     def __init__(self) -> None:
         self.growth_bytes = 0

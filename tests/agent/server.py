@@ -1,7 +1,7 @@
-"""A small real HTTP server that speaks the agent's side of the protocol, for the agent's tests.
+"""A small real HTTP server that speaks the protocol of the agents, for the agent's tests.
 
-It keeps no rules of its own: a test says which leases there are and how to answer, and reads
-afterwards what arrived. The real server has its own tests.
+It has no rules: a test sets the leases and the answers, and afterwards reads the requests that
+arrived. The real server has its own tests.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WORKER_TOKEN = "xw_test"
 
 @dataclass
 class Reply:
-    """One answer: status, JSON body or raw bytes, headers; ``cut`` drops the connection instead."""
+    """One answer: status, JSON body or raw bytes, headers. ``cut`` drops the connection instead."""
 
     status: int = 200
     body: Any = None
@@ -50,7 +50,7 @@ def error(status: int, code: str, message: str = "no", **headers: str) -> Reply:
 
 
 class AgentServer:
-    """What the tests set (``leases``, ``answers``, ``scripted``) and read (``requests``, …)."""
+    """Tests set its leases, answers and scripted replies, and read the requests it received."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -59,7 +59,7 @@ class AgentServer:
         self.worker_state = "active"
         self.leases: list[Lease] = []
         self.answers: dict[str, HeartbeatAnswer] = {}
-        # Answers for the next requests whose path contains the key, before the normal ones.
+        # The next requests whose path contains the key get these answers instead of normal ones.
         self.scripted: dict[str, list[Reply]] = defaultdict(list)
         self.files: dict[str, bytes] = {hashlib.sha256(TEXT).hexdigest(): TEXT}
         self.requests: list[tuple[str, str, Any]] = []
@@ -76,7 +76,7 @@ class AgentServer:
             return [body for _, path, body in self.requests if path_part in path]
 
     def handle(self, method: str, path: str, body: Any, authorization: str) -> Reply:
-        """Return the answer to one request, and keep what it brought."""
+        """Record one request and return the answer to it."""
         with self._lock:
             self.requests.append((method, path, body))
             self.arrivals.append((path, time.monotonic()))
@@ -85,7 +85,7 @@ class AgentServer:
                     reply = replies.pop(0)
                     if not reply.cut:
                         return reply
-                    self._normal(path, body)  # done, but the answer is lost
+                    self._normal(path, body)  # carried out, but the answer is lost
                     return reply
             if path != ENROL_PATH and authorization != f"Bearer {WORKER_TOKEN}":
                 return error(401, ErrorCode.NOT_AUTHENTICATED, "Unknown token.")

@@ -54,7 +54,7 @@ def no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def started(server: AgentServer, tmp_path: Path) -> Iterator[Any]:
-    """Return a function that starts the program; whatever still runs at the end is killed."""
+    """Return a function that starts the program; programs that still run at the end are killed."""
     agents: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str) -> subprocess.Popen[bytes]:
@@ -72,7 +72,7 @@ def started(server: AgentServer, tmp_path: Path) -> Iterator[Any]:
         agent.wait()
 
 
-def give(server: AgentServer, source: bytes, **changes: Any) -> str:
+def offer_task(server: AgentServer, source: bytes, **changes: Any) -> str:
     server.files[hashlib.sha256(source).hexdigest()] = source
     lease = make_lease(source, **({"time_budget_seconds": 60.0} | changes))
     server.leases.append(lease)
@@ -93,7 +93,7 @@ def credentials(state: StateFolder, *arguments: str) -> Any:
 def test_sigterm_drains_releases_and_leaves_no_process(
     server: AgentServer, tmp_path: Path, started: Any
 ) -> None:
-    lease_id = give(server, HANGING)
+    lease_id = offer_task(server, HANGING)
     bench = Bench(tmp_path, server)
     agent = started()
     wait_until(lambda: "[5/7]" in (tmp_path / "log").read_text(), START_SECONDS)
@@ -106,7 +106,7 @@ def test_sigterm_drains_releases_and_leaves_no_process(
 def test_sigterm_before_the_first_claim_leaves_no_folder_and_no_process(
     server: AgentServer, tmp_path: Path
 ) -> None:
-    # The program as it is, torch tried out: that is what the signal interrupts.
+    # The real program, because the signal has to interrupt its check of torch.
     bench = Bench(tmp_path, server)
     command = [sys.executable, "-m", "workers.agent", "--server", server.url]
     command += ["--state-dir", str(tmp_path / "state")]
@@ -124,7 +124,7 @@ def test_sigterm_before_the_first_claim_leaves_no_folder_and_no_process(
 def test_the_second_ctrl_c_stops_at_once_and_leaves_no_process(
     server: AgentServer, tmp_path: Path, started: Any
 ) -> None:
-    lease_id = give(server, HANGING)
+    lease_id = offer_task(server, HANGING)
     bench = Bench(tmp_path, server)
     agent = started()
     wait_until(lambda: "[5/7]" in (tmp_path / "log").read_text(), START_SECONDS)
@@ -142,14 +142,15 @@ def test_after_a_sudden_death_the_next_start_leaves_no_process_and_delivers_what
     server: AgentServer, tmp_path: Path, started: Any
 ) -> None:
     server.scripted["result"] = [error(503, "oops", Retry_After="60")]
-    finished = give(server, b"print('no result')")
-    unfinished = give(server, (ANNOUNCE + DETACH + "detach(); announce(); time.sleep(60)").encode())
+    finished = offer_task(server, b"print('no result')")
+    detaching = ANNOUNCE + DETACH + "detach(); announce(); time.sleep(60)"
+    unfinished = offer_task(server, detaching.encode())
     bench = Bench(tmp_path, server)
-    agent = started("--isolation", "T0")  # in a sandbox nothing would be left to sweep
+    agent = started("--isolation", "T0")  # a sandbox would leave nothing to sweep
     wait_until(lambda: len(list(bench.state.work.glob("*/[0-9]*"))) == 2, START_SECONDS)
     agent.kill()
     agent.wait()
-    wait_until(lambda: len(bench.scripts()) == 1)  # the script is dead, what it detached is not
+    wait_until(lambda: len(bench.scripts()) == 1)  # the script died, its detached process did not
     assert started("--once").wait(START_SECONDS) == 0
     assert bench.scripts() == []
     assert list(bench.state.work.iterdir()) == []
@@ -165,7 +166,7 @@ def test_a_second_agent_on_the_same_folder_ends_with_its_own_exit_code(
     assert "already running" in (tmp_path / "log").read_text()
 
 
-# Its decisions, one by one.
+# Single decisions of the program.
 
 
 def test_enrolment_stores_a_token_that_the_next_start_uses(
@@ -178,7 +179,7 @@ def test_enrolment_stores_a_token_that_the_next_start_uses(
     assert request["enrolment_token"] == "xe_once"
     assert request["hardware"] == ABLE.hardware
     assert credentials(state) == credentials(state, "--server", server.url) == enrolled
-    # A service that always starts with --enrol must not fail the second time.
+    # A service whose command always has --enrol must not fail at its second start.
     assert credentials(state, "--server", server.url, "--enrol", "xe_once") == enrolled
     assert len(server.calls("enrol")) == 1
 
@@ -244,8 +245,8 @@ def test_the_token_may_come_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(TOKEN_VARIABLE, "xw_from_environment")
-    found = credentials(StateFolder(tmp_path), "--server", "http://localhost:8000/")
-    assert (found.server_url, found.token) == ("http://localhost:8000", "xw_from_environment")
+    enrolled = credentials(StateFolder(tmp_path), "--server", "http://localhost:8000/")
+    assert (enrolled.server_url, enrolled.token) == ("http://localhost:8000", "xw_from_environment")
 
 
 def test_a_token_is_exchanged_for_a_new_one_that_later_starts_use(
@@ -323,10 +324,10 @@ def test_no_simulate_refuses_to_start_and_says_what_to_install() -> None:
 
 
 def test_parallel_scripts_share_processors_and_memory() -> None:
-    one, two = options(), options("--parallel", "2")
-    assert cli._threads(one) is None
-    assert cli._threads(two) == max(1, cli.usable_cpus() // 2)
-    assert cli._memory_bytes(two) == pytest.approx(cli._memory_bytes(one) / 2, rel=1e-6)
+    single, double = options(), options("--parallel", "2")
+    assert cli._threads(single) is None
+    assert cli._threads(double) == max(1, cli.usable_cpus() // 2)
+    assert cli._memory_bytes(double) == pytest.approx(cli._memory_bytes(single) / 2, rel=1e-6)
     assert cli._threads(options("--parallel", "2", "--threads", "7")) == 7
     assert cli._memory_bytes(options("--memory-limit", "100")) == 100 * 1024 * 1024
 

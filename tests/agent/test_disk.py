@@ -1,4 +1,4 @@
-"""Room on the disk: scripts that fill it are ended, and folders of the agent stay bounded."""
+"""Disk space: scripts that fill the disk are killed, and the agent's folders stay bounded."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ for number in itertools.count():
 
 
 NOBODY = 65534
-posix_only = pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+posix_only = pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
 
 
 @contextlib.contextmanager
 def ordinary_user() -> Iterator[Path]:
-    """Give up root's right to read everything, and a folder of one's own, within the block."""
+    """Drop root's right to read everything during the block; yield a folder of that user."""
     with tempfile.TemporaryDirectory() as name:
         if os.geteuid() != 0:
             yield Path(name)
@@ -80,7 +80,7 @@ def test_a_script_that_crashes_leaves_no_core_file(tmp_path: Path) -> None:
 def test_a_script_that_runs_while_the_disk_runs_full_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As with files that were unlinked while open: in no folder, but on the disk.
+    # As with files that were unlinked while open: they are in no folder but still on the disk.
     monkeypatch.setattr(execution_module, "MIN_FREE_BYTES", 2**60)
     execution = Run(tmp_path, "import time; time.sleep(30)").execute(time_budget_seconds=15.0)
     assert execution.ending is Ending.DISK
@@ -140,7 +140,7 @@ def test_what_a_script_closed_is_looked_into_all_the_same(mode: int) -> None:
 @posix_only
 def test_what_cannot_be_looked_into_is_too_much(tmp_path: Path) -> None:
     if os.geteuid() != 0:
-        pytest.skip("takes root, to have a folder of somebody else")
+        pytest.skip("needs root, to make a folder that an ordinary user cannot read")
     tmp_path.chmod(0o700)
     with ordinary_user() as folder:
         (folder / "closed").symlink_to(tmp_path)

@@ -1,4 +1,4 @@
-"""The agent's runs against hostile scripts: both deadlines hold and no process is left behind."""
+"""Runs of hostile scripts: both deadlines hold and no process is left behind."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ from workers.agent.environment import script_environment
 from workers.agent.execution import Ending
 from workers.protocol import IsolationTier
 
-SLACK_SECONDS = 2.0  # what the contract allows
-# 1024 for the whole row of the fault matrix: under a second, but half a minute where others work.
+SLACK_SECONDS = 2.0  # the contract allows so much
+# The full row of the fault matrix uses 1024. That takes under a second on an idle machine, and half
+# a minute on a busy one.
 FLOOD_MIB = int(os.environ.get("XEENET_TEST_FLOOD_MIB", "128"))
 
 
@@ -119,7 +120,7 @@ def test_a_detached_grandchild_dies_with_the_script(tmp_path: Path, tier: Isolat
 def test_what_a_script_leaves_running_after_its_result_is_killed_without_delay(
     tmp_path: Path,
 ) -> None:
-    # The detached process holds the pipe open: reading to its end would take a minute.
+    # The detached process holds the pipe open: reading to its end would take 20 seconds.
     source = """
         detach()
         while len(list(pathlib.Path().glob("[0-9]*"))) < 1:
@@ -138,7 +139,7 @@ def test_what_a_script_leaves_running_after_its_result_is_killed_without_delay(
 def test_a_detached_process_that_strips_its_environment_is_found_by_adoption(
     tmp_path: Path,
 ) -> None:
-    # In a process of its own, because the test process should not adopt anything.
+    # In a separate process, because the test process should not adopt orphans.
     source = script(
         IGNORE_SIGTERM, DETACH, 'detach(["/bin/sleep", "20"]); announce(); time.sleep(20)'
     )

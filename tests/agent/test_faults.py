@@ -1,7 +1,7 @@
 """Kill, stop and suspend the agent's process: nothing is left behind and no result gets lost.
 
-The moments are drawn from a seed that is printed; ``XEENET_CHAOS_SEED`` repeats a run and
-``XEENET_TEST_KILLS`` sets the number of kills (20 for the whole row of the fault matrix).
+The moments are drawn from a seed that is printed. ``XEENET_CHAOS_SEED`` repeats a run, and
+``XEENET_TEST_KILLS`` sets the number of kills (20 for the full row of the fault matrix).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from workers.protocol import HeartbeatAnswer, IsolationTier, Outcome
 
 END_SECONDS = 60.0
 KILLS = int(os.environ.get("XEENET_TEST_KILLS", "4"))
-# Detaches a process, lives for about as long as the agents here, and may or may not get done.
+# Detaches a process and runs about as long as these agents do, so it may or may not finish.
 LEAVING = (ANNOUNCE + DETACH + "detach(); announce(); time.sleep(0.4); print('no result')").encode()
 HANGING = (ANNOUNCE + DETACH + "detach(); announce(); time.sleep(60)").encode()
 
@@ -50,7 +50,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture
 def start(bench: Bench) -> Iterator[Start]:
-    """Return a function that starts an agent; whatever still runs at the end is killed."""
+    """Return a function that starts an agent; agents that still run at the end are killed."""
     agents: list[subprocess.Popen[bytes]] = []
 
     def start(tier: IsolationTier, *arguments: str) -> subprocess.Popen[bytes]:
@@ -76,9 +76,9 @@ def skip_without(tier: IsolationTier) -> None:
 
 
 def announced(bench: Bench, lease_id: str) -> list[Path]:
-    """What the processes of a task wrote to say that they run.
+    """Return the files by which the processes of a task announced themselves.
 
-    Only its own folder: that of the sandbox's trial may vanish while it is looked into.
+    Look only into the task's folder: the folder of the sandbox's trial may vanish while it is read.
     """
     return list((bench.state.work / lease_id).glob("[0-9]*"))
 
@@ -98,9 +98,9 @@ def test_an_agent_killed_at_any_moment_leaves_nothing_to_the_next_and_loses_no_r
     moments = random.Random(seed)
     known: set[str] = set()
     for _ in range(KILLS):
-        bench.give(LEAVING)
+        bench.offer_task(LEAVING)
         agent = start(tier)
-        time.sleep(moments.uniform(0.0, 2.0))  # the moment itself: start, claim, run or report
+        time.sleep(moments.uniform(0.0, 2.0))  # hits the start, the claim, the run or the report
         agent.kill()
         agent.wait()
         if tier is IsolationTier.T1:  # the kernel ends a sandbox with its agent
@@ -117,7 +117,7 @@ def test_an_agent_killed_at_any_moment_leaves_nothing_to_the_next_and_loses_no_r
 def test_results_finished_while_the_server_was_away_arrive_after_kills_and_restarts(
     bench: Bench, start: Start
 ) -> None:
-    leases = [bench.give(b"print('no result')") for _ in range(5)]
+    leases = [bench.offer_task(b"print('no result')") for _ in range(5)]
     bench.server.scripted["result"] = [error(503, "away") for _ in range(1_000)]
     for _ in range(2):
         agent = start(IsolationTier.T0, "--parallel", "2")
@@ -129,7 +129,7 @@ def test_results_finished_while_the_server_was_away_arrive_after_kills_and_resta
     assert waiting
     bench.server.scripted.clear()
     assert start(IsolationTier.T0, "--once").wait(END_SECONDS) == 0
-    # What a killed agent had claimed but not finished is the server's to hand out again.
+    # The server hands out again the tasks that a killed agent had claimed but not finished.
     assert waiting <= set(bench.server.results) <= set(leases)
     assert stored(bench) == []
 
@@ -143,7 +143,7 @@ def test_a_suspended_agent_goes_on_where_it_was(
         ANNOUNCE + "announce()\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)\n"
         "print('x'); pathlib.Path('end').touch()"
     )
-    lease_id = bench.give(finishing.encode(), time_budget_seconds=60.0)
+    lease_id = bench.offer_task(finishing.encode(), time_budget_seconds=60.0)
     agent = start(tier)
     wait_until(lambda: announced(bench, lease_id), END_SECONDS)
     agent.send_signal(signal.SIGSTOP)
@@ -159,11 +159,11 @@ def test_a_suspended_agent_goes_on_where_it_was(
 def test_a_script_whose_time_ran_out_while_the_agent_was_suspended_is_killed_when_it_wakes(
     bench: Bench, start: Start
 ) -> None:
-    lease_id = bench.give(HANGING, time_budget_seconds=BUDGET_SECONDS, kill_grace_seconds=0.3)
+    lease_id = bench.offer_task(HANGING, time_budget_seconds=BUDGET_SECONDS, kill_grace_seconds=0.3)
     agent = start(IsolationTier.T0)
     wait_until(lambda: announced(bench, lease_id), END_SECONDS)
     agent.send_signal(signal.SIGSTOP)
-    time.sleep(BUDGET_SECONDS + 0.5)  # past budget and grace
+    time.sleep(BUDGET_SECONDS + 0.5)  # past budget and grace period
     agent.send_signal(signal.SIGCONT)
     wait_until(lambda: lease_id in bench.server.results)
     assert bench.server.results[lease_id]["outcome"] == Outcome.FAILED
@@ -176,7 +176,7 @@ def test_a_cancelled_task_ends_with_all_that_its_script_detached(
     bench: Bench, start: Start, tier: IsolationTier
 ) -> None:
     skip_without(tier)
-    lease_id = bench.give(HANGING)
+    lease_id = bench.offer_task(HANGING)
     start(tier)
     wait_until(lambda: len(announced(bench, lease_id)) == 2, END_SECONDS)
     running = [psutil.Process(process.pid) for process in bench.scripts()]

@@ -1,4 +1,4 @@
-"""The hardware check: what the machine can do is found by doing it, with a time limit."""
+"""The hardware check tests by doing what the machine can do, with a time limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which isolation tier the agent takes: the best that works, or the one its owner wants."""
+"""Which isolation tier the agent takes: the best that works, or the tier its owner wants."""
 
 from __future__ import annotations
 
@@ -38,11 +38,12 @@ def test_a_machine_without_a_sandbox_works_on_in_t0_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(isolation, "inspect_machine", lambda *_, **__: CPU)  # saves torch's seconds
+    # Saves the import of torch, which takes seconds.
+    monkeypatch.setattr(isolation, "inspect_machine", lambda *_, **__: CPU)
     containment = choose_containment("auto", StateFolder(tmp_path))
     assert containment.tier is IsolationTier.T0
     assert containment.why_not_t1
-    notes = cli._hardware_to_tell(containment)["notes"]
+    notes = cli._hardware_to_report(containment)["notes"]
     assert notes[-1] == f"isolation T1: {containment.why_not_t1}"
 
 

@@ -1,4 +1,4 @@
-"""What the agent makes of an ended run: small scripts, really run, and the class each one gets."""
+"""The judgement of ended runs: small scripts are really run, and each gets its failure class."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def verdict_on(folder: Path, source: str) -> Submission:
 
 
 def ended(**changes: Any) -> Execution:
-    """Return a run that ended well, but for ``changes``."""
+    """Return a run that ended well, apart from ``changes``."""
     sound: dict[str, Any] = {
         "ending": Ending.EXITED,
         "exit_code": 0,

@@ -44,7 +44,7 @@ REPORTING = (
 
 
 class Bench:
-    """An agent with its server; `start` runs it in a thread."""
+    """An agent with its server; `running` runs it in a thread."""
 
     def __init__(self, root: Path, server: AgentServer) -> None:
         self.server = server
@@ -52,8 +52,8 @@ class Bench:
         self.token = WORKER_TOKEN
         self.outbox = Outbox(self.state.outbox)
 
-    def give(self, source: bytes = SCRIPT, **changes: Any) -> str:
-        """Let the server have one more task; return its lease id."""
+    def offer_task(self, source: bytes = SCRIPT, **changes: Any) -> str:
+        """Add a task to the server; return its lease id."""
         self.server.files[hashlib.sha256(source).hexdigest()] = source
         lease: Lease = make_lease(source, **({"time_budget_seconds": 20.0} | changes))
         self.server.leases.append(lease)
@@ -73,7 +73,7 @@ class Bench:
 
     @contextmanager
     def running(self, **options: Any) -> Iterator[Running]:
-        """Run an agent beside the block, and wait for its end after it."""
+        """Run an agent in a thread during the block, and wait for its end after the block."""
         client = Client(self.server.url, self.token)
         run = Running(self.agent(client, **options))
         run.thread.start()
@@ -89,7 +89,7 @@ class Bench:
 
     def scripts(self) -> list[psutil.Process]:
         """Return the living processes of this agent's runs."""
-        found = []
+        living = []
         for process in psutil.process_iter():
             try:
                 tag = process.environ().get(TAG_VARIABLE, "")
@@ -97,8 +97,8 @@ class Bench:
             except (psutil.Error, OSError):
                 continue
             if alive and tag.startswith(self.state.tag_prefix):
-                found.append(process)
-        return found
+                living.append(process)
+        return living
 
 
 class Running:
@@ -118,10 +118,11 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_all_tasks_are_run_and_the_agent_ends_when_nothing_is_left(bench: Bench) -> None:
-    leases = [bench.give() for _ in range(3)]
+    leases = [bench.offer_task() for _ in range(3)]
     assert bench.run(once=True) == EXIT_OK
     assert sorted(bench.server.results) == sorted(leases)
-    assert all(r["outcome"] == Outcome.COMPLETED for r in bench.server.results.values())
+    results = bench.server.results.values()
+    assert all(result["outcome"] == Outcome.COMPLETED for result in results)
     assert bench.scripts() == []
 
 
@@ -136,7 +137,7 @@ def test_a_claim_tells_boot_count_and_hardware(bench: Bench) -> None:
 
 
 def test_a_lost_claim_answer_loses_no_lease(bench: Bench) -> None:
-    lease_id = bench.give()
+    lease_id = bench.offer_task()
     bench.server.scripted["claim"] = [Reply(cut=True)]
     assert bench.run(once=True) == EXIT_OK
     first, second, last = bench.server.calls("claim")
@@ -153,14 +154,15 @@ def test_parallel_tasks_run_at_the_same_time(bench: Bench, tmp_path: Path) -> No
         "while len(list(meeting.iterdir())) < 2: time.sleep(0.01)\n"
     )
     for _ in range(2):
-        bench.give(waiting.encode() + SCRIPT)
+        bench.offer_task(waiting.encode() + SCRIPT)
     assert bench.run(parallel=2, once=True) == EXIT_OK
-    assert [r["outcome"] for r in bench.server.results.values()] == [Outcome.COMPLETED] * 2
+    outcomes = [result["outcome"] for result in bench.server.results.values()]
+    assert outcomes == [Outcome.COMPLETED] * 2
 
 
 def test_max_tasks_ends_the_agent_with_tasks_left(bench: Bench) -> None:
     for _ in range(3):
-        bench.give()
+        bench.offer_task()
     assert bench.run(max_tasks=2, parallel=5) == EXIT_OK
     assert len(bench.server.results) == 2
 
@@ -171,7 +173,8 @@ def test_the_servers_wait_is_kept_between_claims(bench: Bench) -> None:
         wait_until(lambda: len(bench.server.calls("claim")) == 2)
         run.agent.on_sigterm()
     assert run.exit_code == EXIT_OK
-    first, second = [at for path, at in bench.server.arrivals if path == "leases/claim"][:2]
+    claims = [arrived_at for path, arrived_at in bench.server.arrivals if path == "leases/claim"]
+    first, second = claims[:2]
     assert second - first >= 0.7
 
 
@@ -186,17 +189,17 @@ def test_progress_reaches_the_server_even_when_the_run_ends_between_two_heartbea
     bench: Bench,
 ) -> None:
     bench.server.heartbeat_seconds = 30.0
-    lease_id = bench.give(REPORTING)
+    lease_id = bench.offer_task(REPORTING)
     bench.run(once=True)
     assert [point["seq"] for point in bench.server.progress[lease_id]] == [0, 1, 2]
-    # The result ends the lease, so the last progress has to come before it.
+    # The result ends the lease, so the last progress must be delivered before it.
     paths = [path for _, path, _ in bench.server.requests]
     assert paths.index("heartbeat") < paths.index(f"leases/{lease_id}/result")
 
 
 def test_a_progress_point_is_delivered_once(bench: Bench) -> None:
     bench.server.heartbeat_seconds = 0.1
-    lease_id = bench.give(REPORTING + b"time.sleep(1.2)")
+    lease_id = bench.offer_task(REPORTING + b"time.sleep(1.2)")
     bench.run(once=True)
     assert [point["seq"] for point in bench.server.progress[lease_id]] == [0, 1, 2]
 
@@ -205,7 +208,7 @@ def test_a_progress_point_is_delivered_once(bench: Bench) -> None:
 def test_cancel_and_lost_end_the_script_within_a_heartbeat_and_nothing_is_sent(
     bench: Bench, answer: HeartbeatAnswer
 ) -> None:
-    lease_id = bench.give(HANGING)
+    lease_id = bench.offer_task(HANGING)
     with bench.running(once=True) as run:
         wait_until(bench.scripts)
         bench.server.answers[lease_id] = answer
@@ -219,7 +222,7 @@ def test_cancel_and_lost_end_the_script_within_a_heartbeat_and_nothing_is_sent(
 
 def test_a_heartbeat_that_fails_does_not_stop_the_script(bench: Bench) -> None:
     bench.server.scripted["heartbeat"] = [error(500, "oops") for _ in range(3)]
-    lease_id = bench.give(REPORTING + b"time.sleep(1.5)\n" + SCRIPT)
+    lease_id = bench.offer_task(REPORTING + b"time.sleep(1.5)\n" + SCRIPT)
     bench.run(once=True)
     assert bench.server.results[lease_id]["outcome"] == Outcome.COMPLETED
     assert len(bench.server.progress[lease_id]) == 3
@@ -227,7 +230,7 @@ def test_a_heartbeat_that_fails_does_not_stop_the_script(bench: Bench) -> None:
 
 def test_a_point_that_the_server_cannot_read_does_not_end_the_renewals(bench: Bench) -> None:
     bench.server.scripted["heartbeat"] = [error(400, ErrorCode.INVALID)]
-    lease_id = bench.give(REPORTING + b"time.sleep(1.5)")
+    lease_id = bench.offer_task(REPORTING + b"time.sleep(1.5)")
     bench.run(once=True)
     renewals = [beat for beat in bench.server.calls("heartbeat") if beat["leases"]]
     assert len(renewals) >= 2
@@ -236,10 +239,10 @@ def test_a_point_that_the_server_cannot_read_does_not_end_the_renewals(bench: Be
 
 def test_a_result_that_waits_for_the_server_keeps_its_lease(bench: Bench) -> None:
     bench.server.scripted["result"] = [error(503, "database_unavailable", Retry_After="1")]
-    lease_id = bench.give()
+    lease_id = bench.offer_task()
     bench.run(once=True)
     sent = [(path, body) for _, path, body in bench.server.requests]
-    first = next(i for i, (path, _) in enumerate(sent) if "result" in path)
+    first = next(index for index, (path, _) in enumerate(sent) if "result" in path)
     renewed = [
         lease["lease_id"]
         for path, body in sent[first + 1 :]
@@ -250,7 +253,7 @@ def test_a_result_that_waits_for_the_server_keeps_its_lease(bench: Bench) -> Non
 
 
 def test_sigterm_stops_the_script_and_gives_the_task_back(bench: Bench) -> None:
-    lease_id = bench.give(HANGING)
+    lease_id = bench.offer_task(HANGING)
     with bench.running() as run:
         wait_until(bench.scripts)
         run.agent.on_sigterm()
@@ -262,8 +265,8 @@ def test_sigterm_stops_the_script_and_gives_the_task_back(bench: Bench) -> None:
 
 
 def test_sigterm_with_time_to_drain_lets_the_script_finish(bench: Bench) -> None:
-    bench.give(b"import time; time.sleep(1)\n" + SCRIPT)
-    bench.give()
+    bench.offer_task(b"import time; time.sleep(1)\n" + SCRIPT)
+    bench.offer_task()
     with bench.running(drain_seconds=15.0) as run:
         wait_until(bench.scripts)
         run.agent.on_sigterm()
@@ -272,8 +275,8 @@ def test_sigterm_with_time_to_drain_lets_the_script_finish(bench: Bench) -> None
 
 
 def test_the_first_interrupt_finishes_what_runs_and_claims_no_more(bench: Bench) -> None:
-    bench.give(b"import time; time.sleep(1)\n" + SCRIPT)
-    bench.give()
+    bench.offer_task(b"import time; time.sleep(1)\n" + SCRIPT)
+    bench.offer_task()
     with bench.running() as run:
         wait_until(bench.scripts)
         run.agent.on_interrupt()
@@ -282,7 +285,7 @@ def test_the_first_interrupt_finishes_what_runs_and_claims_no_more(bench: Bench)
 
 
 def test_the_second_interrupt_stops_at_once_and_gives_the_task_back(bench: Bench) -> None:
-    lease_id = bench.give(HANGING)
+    lease_id = bench.offer_task(HANGING)
     with bench.running() as run:
         wait_until(bench.scripts)
         run.agent.on_interrupt()
@@ -306,7 +309,7 @@ def test_a_draining_worker_claims_no_more(bench: Bench) -> None:
     bench.server.heartbeat_seconds = 0.1
     with bench.running() as run:
         wait_until(lambda: len(bench.server.calls("heartbeat")) >= 2)
-        bench.give()
+        bench.offer_task()
         time.sleep(0.6)
         run.agent.on_sigterm()
     assert len(bench.server.leases) == 1
@@ -319,7 +322,7 @@ def test_an_agent_without_room_for_results_claims_nothing(
     caplog: pytest.LogCaptureFixture,
     lack: str,
 ) -> None:
-    lease_id = bench.give()
+    lease_id = bench.offer_task()
     if lack == "outbox":
         monkeypatch.setattr(outbox_module, "MAX_ENTRIES", 1)
         bench.server.scripted["result"] = [error(503, "away", Retry_After="60")]
@@ -328,7 +331,7 @@ def test_an_agent_without_room_for_results_claims_nothing(
         monkeypatch.setattr(loop_module, "MIN_FREE_BYTES", 2**60)
     with bench.running() as run:
         wait_until(lambda: "no new tasks" in caplog.text)
-        time.sleep(0.5)  # some more ticks of the loop
+        time.sleep(0.5)  # a few more ticks of the loop
         run.agent.on_interrupt()
         run.agent.on_interrupt()
     assert bench.server.calls("claim") == []
@@ -338,7 +341,7 @@ def test_an_agent_without_room_for_results_claims_nothing(
 def test_a_machine_at_fault_pauses_instead_of_burning_tasks(bench: Bench) -> None:
     missing = b"raise ModuleNotFoundError(\"No module named 'torch'\")"
     for _ in range(3):
-        bench.give(missing)
+        bench.offer_task(missing)
     with bench.running() as run:
         wait_until(lambda: bench.server.results)
         time.sleep(0.6)
@@ -350,12 +353,12 @@ def test_a_machine_at_fault_pauses_instead_of_burning_tasks(bench: Bench) -> Non
 def test_a_task_whose_files_the_server_does_not_deliver_goes_back_and_claiming_waits(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lease_id = bench.give()
-    bench.give()
+    lease_id = bench.offer_task()
+    bench.offer_task()
     bench.server.scripted["packages"] = [error(503, "away", Retry_After="30")]
     with bench.running() as run:
         wait_until(lambda: "claiming paused for 3" in caplog.text)
-        time.sleep(0.6)  # some more ticks of the loop
+        time.sleep(0.6)  # a few more ticks of the loop
         run.agent.on_sigterm()
     assert run.exit_code == EXIT_OK
     assert bench.server.released == [lease_id]
@@ -364,7 +367,7 @@ def test_a_task_whose_files_the_server_does_not_deliver_goes_back_and_claiming_w
 
 
 def test_a_machine_at_fault_ends_a_single_pass_with_its_own_exit_code(bench: Bench) -> None:
-    bench.give(b"import sys; sys.exit(3)")
+    bench.offer_task(b"import sys; sys.exit(3)")
     assert bench.run(once=True) == EXIT_CANNOT_RUN
 
 
@@ -381,14 +384,14 @@ def test_a_machine_at_fault_ends_a_single_pass_with_its_own_exit_code(bench: Ben
 )
 def test_a_lease_that_cannot_be_run_is_passed_over(bench: Bench, changes: dict[str, Any]) -> None:
     bench.server.leases.append(make_lease(SCRIPT, **changes))
-    lease_id = bench.give()
+    lease_id = bench.offer_task()
     bench.run(once=True)
     assert list(bench.server.results) == [lease_id]
 
 
 def test_results_that_no_server_takes_stay_for_the_next_start(bench: Bench) -> None:
     bench.server.scripted["result"] = [error(503, "oops", Retry_After="60") for _ in range(9)]
-    lease_id = bench.give()
+    lease_id = bench.offer_task()
     with bench.running(max_tasks=1) as run:
         wait_until(lambda: bench.server.calls("result"))
         run.agent.on_interrupt()

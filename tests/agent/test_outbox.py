@@ -211,7 +211,7 @@ def test_an_outbox_of_too_many_bytes_is_full(
 ) -> None:
     monkeypatch.setattr(outbox_module, "MAX_BYTES", 1_000)
     Outbox(tmp_path).put(LEASE_ID, {**SUBMISSION, "stderr_tail": "x" * 1_000})
-    assert Outbox(tmp_path).is_full()  # and so it is after a restart
+    assert Outbox(tmp_path).is_full()  # also after a restart
 
 
 def test_what_was_set_aside_cannot_fill_the_disk(
@@ -242,7 +242,7 @@ def test_a_submission_is_synced_before_it_takes_its_name_and_the_name_before_it_
     monkeypatch.setattr(Path, "replace", recorded_replace)
     outbox = Outbox(tmp_path)
     outbox.put(LEASE_ID, SUBMISSION)
-    assert outbox.pending_lease_ids() == [LEASE_ID]  # only now the delivery can see it
+    assert outbox.pending_lease_ids() == [LEASE_ID]  # the delivery thread sees it only now
     assert events == ["file", "name", "folder"]
 
 

@@ -1,4 +1,4 @@
-"""The agent's readers: bounded whatever a script prints, and the last whole JSON line wins."""
+"""The agent's readers are bounded whatever a script prints; the last whole JSON line wins."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ MACHINE = Machine({"torch_version": "2.13.0", "devices": ["cpu"]})
 SERVER_CODE = CodePolicy(server_code=True)
 TEXT_SHA256 = hashlib.sha256(TEXT).hexdigest()
 
-# Prints a sound result line that also tells what the script saw.
+# Prints a sound result line that also contains what the script saw.
 SCRIPT = b"""
 import json, os, pathlib, sys
 config = json.loads(pathlib.Path(sys.argv[2]).read_text())
@@ -39,7 +39,7 @@ print(json.dumps({
 }))
 """
 
-# A script with a prepare step that writes the data set by itself.
+# A script whose prepare step writes the data set.
 PREPARING_SCRIPT = (
     f"""
 import os, pathlib, sys
@@ -66,7 +66,7 @@ class Bench:
         return runner.run(attempt)
 
     def attempt(self, source: bytes = SCRIPT, **changes: Any) -> Attempt:
-        """Return an attempt on ``source``, which the server holds, with room for a slow machine."""
+        """Return an attempt on ``source``, which the server holds, with a generous budget."""
         self.server.files[hashlib.sha256(source).hexdigest()] = source
         return Attempt(make_lease(source, **({"time_budget_seconds": 20.0} | changes)))
 
@@ -176,20 +176,20 @@ def test_a_machine_without_torch_gives_the_task_back_as_env_error(bench: Bench) 
     assert outcome.pause_reason
 
 
-@pytest.mark.parametrize("what", ["packages", "datasets"])
+@pytest.mark.parametrize("files", ["packages", "datasets"])
 def test_a_lease_that_ran_out_before_its_files_were_fetched_is_nobodys_fault(
-    bench: Bench, what: str
+    bench: Bench, files: str
 ) -> None:
-    bench.server.scripted[what] = [error(409, ErrorCode.LEASE_LOST)]
+    bench.server.scripted[files] = [error(409, ErrorCode.LEASE_LOST)]
     outcome = bench.run(bench.attempt())
     assert (outcome.submission, outcome.pause_reason, outcome.release_reason) == (None, "", "")
 
 
-@pytest.mark.parametrize("what", ["packages", "datasets"])
+@pytest.mark.parametrize("files", ["packages", "datasets"])
 def test_a_server_that_does_not_deliver_a_tasks_files_gets_it_back_and_nobody_is_blamed(
-    bench: Bench, what: str
+    bench: Bench, files: str
 ) -> None:
-    bench.server.scripted[what] = [error(503, "away", Retry_After="0") for _ in range(4)]
+    bench.server.scripted[files] = [error(503, "away", Retry_After="0") for _ in range(4)]
     outcome = bench.run(bench.attempt())
     assert (outcome.submission, outcome.pause_reason) == (None, "")
     assert outcome.release_reason == "the server did not deliver the task's files: no (HTTP 503)"
@@ -210,9 +210,9 @@ def test_a_script_that_fetches_its_data_set_by_itself_needs_no_server_for_it(ben
     assert metrics_of(bench.run(bench.attempt(PREPARING_SCRIPT)))
 
 
-@pytest.mark.parametrize("what", ["packages", "datasets"])
-def test_files_that_the_server_refuses_are_this_machines_trouble(bench: Bench, what: str) -> None:
-    bench.server.scripted[what] = [error(403, ErrorCode.PERMISSION_DENIED)]
+@pytest.mark.parametrize("files", ["packages", "datasets"])
+def test_files_that_the_server_refuses_are_this_machines_trouble(bench: Bench, files: str) -> None:
+    bench.server.scripted[files] = [error(403, ErrorCode.PERMISSION_DENIED)]
     outcome = bench.run(bench.attempt())
     assert failure_of(outcome)[0] is FailureClass.ENV_ERROR
     assert outcome.pause_reason

@@ -35,16 +35,16 @@ from workers.protocol import FailureClass, IsolationTier, ScriptOrigin
 SECRET = "xw_do-not-find-me"
 UPLOADS = CodePolicy(uploaded_scripts=True)
 
-# Tells in its result line what it could find, reach and write.
+# Reports in its result line what it could find, reach and write.
 SPY = (
     b"""
 import os, pathlib, socket, sys
-found = {}
+report = {}
 def attempt(name, action):
     try:
-        found[name] = action()
+        report[name] = action()
     except Exception as error:
-        found[name] = type(error).__name__
+        report[name] = type(error).__name__
 def secrets():
     places = [pathlib.Path(os.environ["SPY_STATE"]), pathlib.Path("/proc")]
     hits = []
@@ -73,9 +73,9 @@ attempt("write beside the interpreter", lambda: os.access(os.path.dirname(sys.ex
 attempt("write to /tmp", lambda: pathlib.Path("/tmp/xeenet-spy").write_text("x"))
 attempt("write here", lambda: pathlib.Path("x").write_text("x"))
 attempt("fill shared memory", lambda: pathlib.Path("/dev/shm/x").write_bytes(bytes(300 << 20)))
-attempt("open files", lambda: len(os.listdir("/proc/self/fd")) - 1)  # less the listing's own
+attempt("open files", lambda: len(os.listdir("/proc/self/fd")) - 1)  # without the listing's own
 attempt("processes", lambda: sum(name.isdigit() for name in os.listdir("/proc")))
-os.environ["SPY"] = json.dumps(found)
+os.environ["SPY"] = json.dumps(report)
 """
     + SCRIPT
 )
@@ -90,20 +90,20 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         bench.client.close()
 
 
-def seen_by_the_spy(bench: Bench, **settings: Any) -> dict[str, Any]:
+def report_of_the_spy(bench: Bench, **settings: Any) -> dict[str, Any]:
     port = int(bench.server.url.rpartition(":")[2])
     config = {"seed": 42, "port": port, "state": str(bench.state.root)}
     metrics = metrics_of(bench.run(bench.attempt(SPY, config=config), **settings))
-    found: dict[str, Any] = json.loads(metrics["environment"]["SPY"])
-    return found
+    report: dict[str, Any] = json.loads(metrics["environment"]["SPY"])
+    return report
 
 
 def test_a_script_in_the_sandbox_finds_no_token_no_network_and_nothing_to_write_but_its_folder(
     bench: Bench,
 ) -> None:
-    assert seen_by_the_spy(bench, sandbox=working_sandbox()) == {
+    assert report_of_the_spy(bench, sandbox=working_sandbox()) == {
         "secrets": [],
-        "connect": "ConnectionRefusedError",  # its own loopback, where nobody listens
+        "connect": "ConnectionRefusedError",  # its own loopback, where nothing listens
         "dataset": 2150,
         "write to the cache": "OSError",
         "write beside the interpreter": False,
@@ -119,11 +119,11 @@ def test_a_script_in_the_sandbox_finds_no_token_no_network_and_nothing_to_write_
 def test_without_a_sandbox_the_same_script_reads_the_token_file_and_reaches_the_server(
     bench: Bench,
 ) -> None:
-    found = seen_by_the_spy(bench)
-    # Not its own environment or arguments: only the file, which belongs to the same user.
-    assert found["secrets"] == [str(bench.state.root / "credentials.json")]
-    assert found["open files"] == 3
-    assert found["connect"] is None
+    report = report_of_the_spy(bench)
+    # Environment and arguments stay clean; only the file belongs to the same user.
+    assert report["secrets"] == [str(bench.state.root / "credentials.json")]
+    assert report["open files"] == 3
+    assert report["connect"] is None
     Path("/tmp/xeenet-spy").unlink()
 
 
@@ -206,7 +206,7 @@ def test_a_task_that_needs_the_sandbox_does_not_run_without_one(bench: Bench) ->
     assert metrics_of(bench.run(sandboxed, sandbox=working_sandbox()))
 
 
-# How the sandbox is found.
+# Finding the sandbox.
 
 
 def test_the_probe_tells_where_it_can_look_out(tmp_path: Path) -> None:
@@ -263,7 +263,8 @@ def test_a_bubblewrap_that_does_not_work_here_is_named_with_the_reason(
     reason = "No permissions" if program == "exit 1" else "not done|ended with"
     with pytest.raises(SandboxUnavailable, match=reason):
         find_sandbox(tmp_path, tmp_path, "test/broken")
-    assert [p for p in psutil.Process().children() if p.name() in {"bwrap", "sleep"}] == []
+    children = [child.name() for child in psutil.Process().children()]
+    assert not {"bwrap", "sleep"} & set(children)
 
 
 def test_a_machine_without_bubblewrap_has_no_sandbox(

@@ -1,4 +1,4 @@
-"""The agent's tokens stay its own: not in arguments, not in what other processes can read."""
+"""The agent keeps its tokens out of its arguments and of what other processes can read."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_secret_is_taken_out_of_the_environment(monkeypatch: pytest.MonkeyPatc
     assert take_secret(TOKEN_VARIABLE) == ""
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows keeps arguments to the user")
+@pytest.mark.skipif(os.name != "posix", reason="Windows shows arguments to the same user only")
 def test_a_token_given_as_an_argument_leaves_the_command_line_before_anything_runs(
     tmp_path: Path,
 ) -> None:
@@ -51,7 +51,7 @@ def test_a_token_given_as_an_argument_leaves_the_command_line_before_anything_ru
         try:
 
             def is_clean() -> bool:
-                line = agent.cmdline()  # in the moment of the new start it is empty
+                line = agent.cmdline()  # empty for a moment during the restart
                 return "--isolation" in line and "xw_secret" not in line
 
             wait_until(is_clean, 60)
@@ -61,13 +61,13 @@ def test_a_token_given_as_an_argument_leaves_the_command_line_before_anything_ru
             agent.wait()
 
 
-# Becomes somebody without rights, as an agent should be, and waits with a secret to be read.
+# Becomes a user without rights, as an agent should be, and waits while a secret can be read.
 KEEPER = """
 import ctypes, os, sys, time
 from workers.agent.secrecy import close_own_process
 if os.getuid() == 0:
     os.setuid({nobody})
-    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # as any program is that started as this user
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # like any program that was started as this user
 if {closed}:
     assert close_own_process()
 print("ready", flush=True)
@@ -99,8 +99,8 @@ def test_a_process_of_the_same_user_cannot_read_the_agents_environment(
         assert keeper.stdout is not None
         assert keeper.stdout.readline() == b"ready\n"
         reader = READER.format(nobody=NOBODY, pid=keeper.pid)
-        found = subprocess.run([sys.executable, "-c", reader], capture_output=True, check=True)
-        assert found.stdout.decode().strip() == answer
+        result = subprocess.run([sys.executable, "-c", reader], capture_output=True, check=True)
+        assert result.stdout.decode().strip() == answer
     finally:
         keeper.kill()
         keeper.wait()

@@ -1,4 +1,4 @@
-"""The agent's state folder: private, for one agent at a time, and cleaned after a dead one."""
+"""The agent's state folder: private, for one agent at a time, and cleaned after a dead agent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.agent.state import (
     default_state_folder,
 )
 
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX")
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="file modes are POSIX")
 
 
 def test_the_default_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +23,7 @@ def test_the_default_folder_follows_the_environment(monkeypatch: pytest.MonkeyPa
     assert default_state_folder() == Path("/elsewhere")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="XDG is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG folders exist on Linux")
 def test_on_linux_the_default_folder_is_the_users_state_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from workers.agent.progress import ProgressBuffer
 from workers.protocol import Lease, is_number
 
-# Lease ids, data-set names and hashes become file names here: nothing that could leave a folder.
+# Lease ids, data-set names and hashes become file names, so they must not lead out of a folder.
 SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -20,12 +20,12 @@ class StopReason(StrEnum):
     """Why the agent stops a running script."""
 
     CANCEL = "cancel"  # a person cancelled the task
-    LOST = "lost"  # the server gave the lease up
-    DRAIN = "drain"  # the agent is going away
+    LOST = "lost"  # the server ended the lease
+    DRAIN = "drain"  # the agent is about to end
 
 
 class StopRequest:
-    """Asks a run to stop. The first reason stays. Thread-safe."""
+    """A request to stop a run. The first reason is kept. Thread-safe."""
 
     def __init__(self) -> None:
         self.reason: StopReason | None = None
@@ -38,17 +38,17 @@ class StopRequest:
         self._event.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait up to ``seconds``; return at once with True when a stop is asked for."""
+        """Wait up to ``seconds``; return True at once when a stop is requested, otherwise False."""
         return self._event.wait(seconds)
 
     @property
     def requested(self) -> bool:
-        """Whether a stop was asked for."""
+        """Whether a stop was requested."""
         return self._event.is_set()
 
 
 class Attempt:
-    """A lease with what belongs to it here: its arrival, its stop request and its progress."""
+    """A lease with its state on this machine: time of arrival, stop request and progress."""
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
@@ -63,14 +63,14 @@ class Attempt:
         return f"task {self.lease['task_id']} lease {self.lease_id[:8]}"
 
     def seconds_to_deadline(self) -> float:
-        """Return how long the server will still take a result of this attempt."""
+        """Return the seconds for which the server will still accept a result of this attempt."""
         return self.lease["deadline_seconds"] - (time.monotonic() - self._received_at)
 
 
 def lease_problem(lease: Any) -> str:
-    """Return what keeps a claimed lease from being run at all; "" when it is sound.
+    """Return why a claimed lease cannot be run; "" when it is sound.
 
-    The server is trusted to choose the task, not to choose paths or endless durations.
+    The server is trusted to choose the task, but not to choose file paths or endless durations.
     """
     if not isinstance(lease, dict) or not SAFE_NAME.fullmatch(str(lease.get("lease_id", ""))):
         return "it has no usable lease_id"

@@ -50,7 +50,7 @@ log = logging.getLogger("xeenet.agent")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the agent; return its exit code."""
-    if arguments is None:  # the program itself, not a call of the management command
+    if arguments is None:  # started as a program, not called by the management command
         move_secrets_out_of_the_arguments()
     close_own_process()
     options = _parser().parse_args(arguments)
@@ -79,10 +79,10 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     machine = containment.machine
     if options.check:
         return _print_check(containment)
-    _warn_of_rights(containment)
+    _warn_if_unprotected_root(containment)
     simulate = _decide_simulation(options, machine)
     credentials = find_credentials(options, state, machine)
-    _warn_if_readable_on_the_way(credentials.server_url)
+    _warn_if_not_encrypted(credentials.server_url)
     client = Client(credentials.server_url, credentials.token)
     runner_settings = RunnerSettings(
         simulate=simulate,
@@ -98,7 +98,7 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
         client,
         Outbox(state.outbox),
         Runner(state, client, machine, runner_settings),
-        _hardware_to_tell(containment),
+        _hardware_to_report(containment),
         AgentOptions(
             parallel=options.parallel,
             once=options.once,
@@ -111,7 +111,7 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     )
     signal.signal(signal.SIGTERM, lambda *_: agent.on_sigterm())
     signal.signal(signal.SIGINT, lambda *_: agent.on_interrupt())
-    hangup = getattr(signal, "SIGHUP", None)  # a closed terminal; nohup asks to ignore it
+    hangup = getattr(signal, "SIGHUP", None)  # the terminal was closed; nohup ignores it
     if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
         signal.signal(hangup, lambda *_: agent.on_sigterm())
     log.info(
@@ -125,12 +125,15 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
 
 
 def _end_before_work(_number: int, _frame: FrameType | None) -> NoReturn:
-    """End by way of every `finally`: the check of torch has a process and a folder."""
+    """Exit through every `finally`, so that a torch check under way removes what it started."""
     raise SystemExit(EXIT_OK)
 
 
 def _sweep(state: StateFolder) -> None:
-    """Remove what an agent that was killed on this state folder left behind."""
+    """Remove the processes and folders that a killed agent left behind on this state folder.
+
+    Raises `StartError` when a process cannot be killed.
+    """
     killed, survivors = kill_tagged(state.tag_prefix)
     if killed:
         log.warning("killed %d process(es) of a former start", killed)
@@ -144,15 +147,15 @@ def _sweep(state: StateFolder) -> None:
         log.warning("removed %d task folder(s) of a former start", removed)
 
 
-def _warn_of_rights(containment: Containment) -> None:
-    """Say it when scripts may do everything on this machine."""
+def _warn_if_unprotected_root(containment: Containment) -> None:
+    """Warn when scripts would run as root without a sandbox."""
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0
     if is_root and containment.sandbox is None:
         log.warning("scripts run as root and unprotected: give the agent an account of its own")
 
 
 def _accepts_uploads(options: argparse.Namespace, containment: Containment) -> bool:
-    """Return whether uploaded scripts may run: never unprotected without the owner's own word."""
+    """Return whether uploaded scripts may run: in T1, or where the owner explicitly chose T0."""
     if not options.allow_uploaded_scripts:
         return False
     if containment.tier is IsolationTier.T1 or options.isolation == IsolationTier.T0:
@@ -165,8 +168,8 @@ def _accepts_uploads(options: argparse.Namespace, containment: Containment) -> b
     return False
 
 
-def _hardware_to_tell(containment: Containment) -> Hardware:
-    """Return the machine's profile, with the reason when the better tier does not work on it."""
+def _hardware_to_report(containment: Containment) -> Hardware:
+    """Return the machine's profile, with a note on why T1 does not work when it does not."""
     hardware = containment.machine.hardware
     if not containment.why_not_t1:
         return hardware
@@ -176,7 +179,7 @@ def _hardware_to_tell(containment: Containment) -> Hardware:
 
 def _print_check(containment: Containment) -> int:
     machine = containment.machine
-    print(json.dumps(_hardware_to_tell(containment), indent=2))
+    print(json.dumps(_hardware_to_report(containment), indent=2))
     print(f"Scripts run in isolation tier {containment.tier}.")
     if machine.can_train:
         print(f"This machine can run tasks on: {', '.join(machine.hardware['devices'])}.")
@@ -210,7 +213,7 @@ def _how_to_get_torch() -> str:
 
 
 def _server_url(text: str) -> str:
-    """Return a server's address without a trailing slash, or tell argparse what is wrong."""
+    """Return a server's address without a trailing slash. Raises ArgumentTypeError."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise argparse.ArgumentTypeError(
@@ -220,14 +223,14 @@ def _server_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _warn_if_readable_on_the_way(server_url: str) -> None:
+def _warn_if_not_encrypted(server_url: str) -> None:
     parts = urlsplit(server_url)
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         log.warning("%s is not encrypted: the worker's token travels in the clear", server_url)
 
 
 def _threads(options: argparse.Namespace) -> int | None:
-    """Return the CPU threads per script; parallel scripts share the cores instead of fighting."""
+    """Return the CPU threads per script; parallel scripts get equal shares of the cores."""
     if options.threads is not None or options.parallel == 1:
         threads: int | None = options.threads
         return threads
@@ -235,7 +238,7 @@ def _threads(options: argparse.Namespace) -> int | None:
 
 
 def _memory_bytes(options: argparse.Namespace) -> int:
-    """Return the memory one script's tree may use."""
+    """Return the bytes of memory that the process tree of one script may use."""
     if options.memory_limit is not None:
         return int(options.memory_limit * _MIB)
     return int(usable_memory_bytes() * _MEMORY_SHARE / int(options.parallel))
@@ -249,7 +252,7 @@ def _set_up_logging(level: str) -> None:
         datefmt="%Y-%m-%d %H:%M:%S",
     )
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    # stamina would otherwise write through structlog where that happens to be installed.
+    # Where structlog happens to be installed, stamina would otherwise log through it.
     stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
 
 
@@ -262,14 +265,14 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     help_text = "the server's address; remembered after enrolment"
     add("--server", metavar="URL", type=_server_url, help=help_text)
-    add("--token", help=f"worker token; better in {TOKEN_VARIABLE}, where ps does not show it")
+    add("--token", help=f"worker token; safer in {TOKEN_VARIABLE}, which ps does not show")
     add("--enrol", metavar="TOKEN", help="exchange a single-use enrolment token, then work")
     add("--name", help="the worker's name at enrolment (default: the host name)")
     add(
         "--state-dir",
         type=Path,
-        help=f"folder for token, outbox and task folders (default: {HOME_VARIABLE} or the "
-        "platform's place); one agent per folder",
+        help=f"folder for the token, the outbox and task folders, for one agent only (default: "
+        f"{HOME_VARIABLE}, or the platform's usual place)",
     )
     add("--data-dir", type=Path, help="data-set cache (default: inside the state folder)")
     places = range(1, MAX_LEASES_PER_CLAIM + 1)
@@ -279,53 +282,57 @@ def _parser() -> argparse.ArgumentParser:
         choices=places,
         default=1,
         metavar="N",
-        help="tasks at a time (default 1)",
+        help="number of tasks that run at a time (default 1)",
     )
-    add("--threads", type=_positive_int, help="CPU threads per script (default: shared equally)")
+    add("--threads", type=_positive_int, help="CPU threads per script (default: an equal share)")
     add(
         "--memory-limit",
         type=_positive_float,
         metavar="MIB",
-        help="per task (default: 90 %% of RAM)",
+        help="memory per task (default: an equal share of 90 %% of RAM)",
     )
     add(
         "--disk-limit",
         type=_positive_float,
         default=MAX_DISK_BYTES / _MIB,
         metavar="MIB",
-        help="per task folder (default: %(default).0f)",
+        help="disk space per task folder (default: %(default).0f)",
     )
     add(
         "--isolation",
         choices=CHOICES,
         default=AUTO,
-        help="how scripts are held back: T1 in a bubblewrap sandbox without network, T0 without "
-        "one (default: T1 where it works)",
+        help="how scripts are isolated: T1 uses a bubblewrap sandbox without network, T0 uses no "
+        "sandbox (default: T1 where it works)",
     )
     add(
         "--allow-server-code",
         action="store_true",
-        help="run other versions of the built-in scripts, as the server sends them",
+        help="run other versions of the built-in scripts when the server sends them",
     )
     add(
         "--allow-uploaded-scripts",
         action="store_true",
-        help="run researchers' scripts that an operator of the server approved; only in T1, or "
-        "with --isolation T0 said besides",
+        help="run researchers' scripts that an operator of the server approved; needs T1, or an "
+        "explicit --isolation T0",
     )
     add("--keep-failed", action="store_true", help="keep the task folders of failed runs")
     add("--once", action="store_true", help="end when there is nothing to claim")
-    add("--max-tasks", type=_positive_int, metavar="N", help="end after N tasks")
+    add("--max-tasks", type=_positive_int, metavar="N", help="claim at most N tasks, then end")
     add(
         "--drain-seconds",
         type=float,
         default=0.0,
-        help="after SIGTERM let running scripts go on for so long (default 0)",
+        help="seconds for which running scripts may go on after SIGTERM (default 0)",
     )
     add("--no-simulate", action="store_true", help="without torch, refuse to start")
     add("--simulate", action="store_true", help=argparse.SUPPRESS)  # for demonstrations and tests
-    add("--rotate-token", action="store_true", help="exchange the stored token, and end")
-    add("--check", action="store_true", help="say what this machine can do, and end")
+    add(
+        "--rotate-token",
+        action="store_true",
+        help="replace the stored token by a new one, then end",
+    )
+    add("--check", action="store_true", help="print what this machine can do, then end")
     levels = ("debug", "info", "warning", "error")
     add("--log-level", choices=levels, default="info", help="how much to log (default info)")
     add("--version", action="version", version=f"xeenet-worker {AGENT_VERSION}")

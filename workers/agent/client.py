@@ -1,4 +1,4 @@
-"""HTTP with the server: one method per endpoint, and one exception per thing to do about it."""
+"""HTTP client of the server: one method per endpoint, and one exception per way to react."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ from workers.protocol import (
 
 _TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
 _MAX_RETRY_AFTER_SECONDS: Final = 3600.0
-_MAX_DOWNLOAD_WAIT_SECONDS: Final = 10.0  # a leased task waits for its files no longer at a time
+_MAX_DOWNLOAD_WAIT_SECONDS: Final = 10.0  # longest single wait of a leased task for its files
 
 
 class ServerError(Exception):
-    """The base of everything that can go wrong with a request."""
+    """Base of every failure of a request."""
 
 
 class ServerUnavailable(ServerError):
-    """No usable answer: network, 429, 5xx, or not our server at all. Trying again makes sense.
+    """No usable answer: network error, 429, 5xx, or not a XeeNet server. A retry makes sense.
 
-    ``retry_after_seconds`` is what the server asked for, or None.
+    ``retry_after_seconds`` is the wait that the server asked for, or None.
     """
 
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
@@ -56,7 +56,7 @@ class ServerUnavailable(ServerError):
 
 
 class RequestRefused(ServerError):
-    """The server understood and said no (4xx): the same request will not do better."""
+    """The server refused the request (4xx); a retry would be refused, too."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -69,11 +69,11 @@ class NotAuthenticated(RequestRefused):
 
 
 class LeaseLost(RequestRefused):
-    """The lease that the request is about has ended (409 lease_lost)."""
+    """The lease of the request has ended (409 lease_lost)."""
 
 
 class ContentMismatch(ServerError):
-    """A download did not have the hash it was asked by."""
+    """A download has another hash than requested, or is too large."""
 
 
 class Client:
@@ -101,7 +101,7 @@ class Client:
         return self._call("GET", ME_PATH)
 
     def rotate_token(self) -> TokenReply:
-        """Exchange this worker's token; the old one is dead when this returns."""
+        """Exchange this worker's token for a new one; the old one is rejected afterwards."""
         return cast(TokenReply, self._call("POST", TOKEN_PATH, {}, needs=("token",)))
 
     def claim(self, request: ClaimRequest) -> ClaimReply:
@@ -115,18 +115,18 @@ class Client:
         return cast(HeartbeatReply, self._call("POST", HEARTBEAT_PATH, request, needs=needs))
 
     def submit(self, lease_id: str, submission: Submission) -> SubmissionReply:
-        """Hand in a result; safe to repeat with the same body."""
+        """Submit a result; safe to repeat with the same body."""
         path = RESULT_PATH.format(lease_id=lease_id)
         return cast(SubmissionReply, self._call("PUT", path, submission, needs=("verdict",)))
 
     def release(self, lease_id: str, reason: str) -> None:
-        """Give a task back unrun; ``reason`` is for people."""
+        """Give a task back without a result; ``reason`` is for people."""
         self._call("POST", RELEASE_PATH.format(lease_id=lease_id), {"reason": reason})
 
     def download(self, path: str, target: Path, *, sha256: str, max_bytes: int) -> None:
         """Stream the file at ``path`` to ``target``: complete and verified, or not at all.
 
-        Tries a few times when the server is unavailable. Raises `ServerError`, `OSError`.
+        Retries a few times while the server is unavailable. Raises `ServerError`, `OSError`.
         """
         for attempt in stamina.retry_context(on=_retry_wait, attempts=4, timeout=60.0):
             with attempt:
@@ -168,7 +168,7 @@ class Client:
             raise _refusal(response)
         reply = _json_object(response)
         if reply is None or any(key not in reply for key in needs):
-            # A captive portal or another program on that port also answers 200.
+            # A captive portal or another program on that port may also answer 200.
             raise ServerUnavailable(f"{self.server_url} does not answer like a XeeNet server")
         return reply
 
@@ -184,7 +184,7 @@ def _refusal(response: httpx2.Response) -> ServerError:
     fields = reply.get("fields")
     if fields:
         message = f"{message} {fields}"
-    if status == 404 and "code" not in reply:  # a proxy's or another program's 404, not ours
+    if status == 404 and "code" not in reply:  # the 404 of a proxy or another program
         return ServerUnavailable("the address answers 404 without XeeNet's error format")
     kind = LeaseLost if reply.get("code") == ErrorCode.LEASE_LOST else RequestRefused
     return kind(status, str(reply.get("code", "")), message)
@@ -199,7 +199,7 @@ def _json_object(response: httpx2.Response) -> dict[str, Any] | None:
 
 
 def _retry_after(response: httpx2.Response) -> float | None:
-    """Return the Retry-After header in seconds; its date form is not used by our server."""
+    """Return the Retry-After header in seconds, None without one. Its date form is ignored."""
     try:
         seconds = float(response.headers.get("Retry-After", ""))
     except ValueError:
@@ -208,7 +208,7 @@ def _retry_after(response: httpx2.Response) -> float | None:
 
 
 def _retry_wait(error: Exception) -> bool | float:
-    """Tell stamina whether to try again, and when the server said so."""
+    """Return for stamina whether to retry, or the seconds that the server asked to wait."""
     if not isinstance(error, ServerUnavailable):
         return False
     wait = error.retry_after_seconds

@@ -1,4 +1,4 @@
-"""The data-set cache: files by name and hash, where scripts look for them (XEENET_DATA_DIR)."""
+"""The data-set cache: the files where scripts look for them (XEENET_DATA_DIR), by name and hash."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ def cached_dataset_path(folder: Path, dataset: DatasetReference) -> Path:
 
 
 def cached_dataset(folder: Path, dataset: DatasetReference) -> Path | None:
-    """Return the data set's file when it is in ``folder`` and its hash is right.
+    """Return the data set's file when it is in ``folder`` with the right hash; None otherwise.
 
-    Hashed before every run: scripts may write to the cache, and a changed file means wrong results.
+    The file is hashed before every run: a script may have written to the cache, and a changed file
+    would give wrong results. A file with a wrong hash is deleted.
     """
     path = cached_dataset_path(folder, dataset)
     digest = hashlib.sha256()
@@ -39,7 +40,7 @@ def cached_dataset(folder: Path, dataset: DatasetReference) -> Path | None:
 def fetch_dataset(folder: Path, dataset: DatasetReference, client: Client) -> bool:
     """Download the data set into ``folder``; False when the server does not hold it.
 
-    Raises `ServerError` when the server cannot be reached or sends something else.
+    Raises `ServerError` when the server cannot be reached or sends other bytes, and `OSError`.
     """
     target = cached_dataset_path(folder, dataset)
     path = DATASET_PATH.format(sha256=dataset["sha256"])

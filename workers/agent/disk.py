@@ -1,4 +1,4 @@
-"""Room on the disk: what a task folder takes, what is left, and bounds for growing folders."""
+"""Disk space: what a task folder uses, what is free, and bounds for folders that grow."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Final
 
 # A run that leaves less than this is killed; no task is claimed below twice as much.
 MIN_FREE_BYTES: Final = 128 * 1024 * 1024
-MAX_FILES: Final = 20_000  # in one task folder; looked through once a second
-_BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system's own is
-TEMPORARY_PREFIX: Final = ".download-"  # of files that are not whole yet
+MAX_FILES: Final = 20_000  # in one task folder, which is scanned once a second
+_BLOCK_BYTES: Final = 512  # the unit of st_blocks on every file system
+TEMPORARY_PREFIX: Final = ".download-"  # of incomplete downloads
 
 
 def free_bytes(folder: Path) -> int:
     """Return the free space of the disk that holds ``folder``, for this user."""
     try:
         return shutil.disk_usage(folder).free
-    except OSError:  # the folder is gone: nothing more can be written there
+    except OSError:  # the folder is gone, so nothing more can be written to it
         return MIN_FREE_BYTES
 
 
 def folder_usage(folder: Path, most_bytes: int) -> tuple[int, bool]:
     """Return the bytes that ``folder`` takes on disk, and whether that is too much.
 
-    Too much is more than ``most_bytes`` or more than `MAX_FILES` entries; the count stops there,
-    so that no number of files can keep the agent busy. What a script closed is opened; what it
-    closes again at once is too much, too.
+    More than ``most_bytes`` or more than `MAX_FILES` entries is too much. The count stops there, so
+    that no number of files can keep the agent busy. A folder that the script made unreadable is
+    made readable; one that is unreadable again right afterwards counts as too much.
     """
     used, entries, waiting, opened = 0, 0, [str(folder)], set[str]()
     while waiting:
@@ -44,7 +44,7 @@ def folder_usage(folder: Path, most_bytes: int) -> tuple[int, bool]:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
         except PermissionError:
-            if os.name != "posix":  # Windows says so of folders that are being deleted
+            if os.name != "posix":  # Windows raises this for folders that are being deleted
                 continue
             if current in opened:
                 return used, True
@@ -52,13 +52,13 @@ def folder_usage(folder: Path, most_bytes: int) -> tuple[int, bool]:
                 Path(current).chmod(stat.S_IRWXU)
             opened.add(current)
             waiting.append(current)
-        except OSError:  # gone meanwhile
+        except OSError:  # removed in the meantime
             continue
     return used, False
 
 
 def trim_folder(folder: Path, *, most_bytes: int, most_entries: int) -> None:
-    """Remove the oldest entries of ``folder`` until the rest keeps both bounds.
+    """Remove the oldest entries of ``folder`` until the rest is within both bounds.
 
     The newest entry stays, however large it is.
     """
@@ -85,7 +85,7 @@ def remove_folder(folder: Path) -> bool:
         return True
     with contextlib.suppress(OSError):
         folder.chmod(stat.S_IRWXU)
-    for name, subfolders, _ in os.walk(folder):  # top-down: each is opened before it is listed
+    for name, subfolders, _ in os.walk(folder):  # top-down: readable before listed
         for subfolder in subfolders:
             path = Path(name, subfolder)
             with contextlib.suppress(OSError):
@@ -100,6 +100,6 @@ def _bytes_on_disk(entry: os.DirEntry[str]) -> int:
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return 0
-    # A sparse file's length says little about the disk; Windows knows no blocks.
+    # A sparse file takes less than its length, so count blocks; Windows reports no blocks.
     blocks = getattr(status, "st_blocks", None)
     return status.st_size if blocks is None else blocks * _BLOCK_BYTES

@@ -1,4 +1,4 @@
-"""Who this worker is at the server: credentials from options, environment, disk or enrolment."""
+"""The worker's credentials: from options, environment, state folder or enrolment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ log = logging.getLogger("xeenet.agent")
 def find_credentials(
     options: argparse.Namespace, state: StateFolder, machine: Machine
 ) -> Credentials:
-    """Return server and token from the options, the environment, the state folder or enrolment."""
+    """Return server and token from the options, the environment, the state folder or enrolment.
+
+    Enrolment stores its credentials. Raises `StartError`.
+    """
     stored = state.load_credentials()
     server_url = options.server or ""
     from_environment = take_secret(TOKEN_VARIABLE), take_secret(ENROLMENT_VARIABLE)
@@ -74,7 +77,7 @@ def find_credentials(
 def rotate_token(state: StateFolder) -> int:
     """Exchange the stored token for a new one; return the exit code.
 
-    Raises `StartError` when there is none to exchange or the server does not do it.
+    Raises `StartError` when no token is stored or the server does not exchange it.
     """
     stored = state.load_credentials()
     if stored is None:
@@ -105,9 +108,9 @@ def rotate_token(state: StateFolder) -> int:
 def _enrol(
     server_url: str, enrolment_token: str, names: list[str], machine: Machine
 ) -> Credentials:
-    """Exchange the enrolment token, waiting for the server as long as it takes.
+    """Exchange the enrolment token for credentials, waiting for the server as long as it takes.
 
-    The first of ``names`` that is free becomes the worker's.
+    The worker gets the first of ``names`` that is free. Raises `StartError` for a refusal.
     """
     client, backoff = Client(server_url), Backoff()
     request: EnrolRequest = {

@@ -1,4 +1,4 @@
-"""The clean environment of every script: an allow-list, so that no secret of the agent leaks in."""
+"""The clean environment of every script: an allow-list keeps the agent's secrets out of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ALLOWED: Final = (
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS"),
     *("SYSTEMROOT", "WINDIR", "COMSPEC", "PATHEXT", "NUMBER_OF_PROCESSORS"),  # Windows needs them
 )
-# Proxies may carry passwords: only for the step that downloads.
+# The address of a proxy may contain a password: only the download step gets it.
 _ALLOWED_FOR_DOWNLOADS: Final = (
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -33,8 +33,8 @@ def script_environment(
 ) -> dict[str, str]:
     """Return the environment for a script that works in ``folder``.
 
-    Home and temporary files stay in the folder, so that the clean-up takes everything along.
-    ``extra`` goes over all of it (what the hardware check found necessary).
+    Home and temporary files lie in the folder, so that the clean-up removes them. ``extra``, the
+    variables that the hardware check found necessary, overrides everything else.
     """
     names = _ALLOWED + (_ALLOWED_FOR_DOWNLOADS if downloads else ())
     environment = {name: os.environ[name] for name in names if name in os.environ}
@@ -46,9 +46,9 @@ def script_environment(
         "TMP": str(folder),
         DATA_DIR_VARIABLE: str(data_folder),
         "PYTHONUTF8": "1",
-        "PYTHONHASHSEED": "0",  # the same order of sets on every machine
+        "PYTHONHASHSEED": "0",  # sets have the same order on every machine
     }
-    if site.ENABLE_USER_SITE:  # torch may be installed there, and HOME no longer tells where
+    if site.ENABLE_USER_SITE:  # torch may be installed there; HOME no longer leads to it
         environment["PYTHONUSERBASE"] = site.getuserbase()
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}

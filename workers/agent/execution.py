@@ -1,4 +1,4 @@
-"""Run one command under two deadlines and say how it ended. Knows nothing of tasks or servers."""
+"""Run a command under two deadlines and report how it ended. Knows no tasks and no servers."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _DRAIN_SECONDS: Final = 1.0
 
 
 class Ending(StrEnum):
-    """Who ended the run."""
+    """How a run ended."""
 
-    EXITED = "exited"  # the script itself, on time
-    EXITED_AFTER_SIGTERM = "exited_after_sigterm"  # the script, asked to at the budget
+    EXITED = "exited"  # by itself, within its budget
+    EXITED_AFTER_SIGTERM = "exited_after_sigterm"  # by itself, after SIGTERM at the budget
     TIMEOUT = "timeout"  # killed at budget + grace
     OUTPUT_FLOOD = "output_flood"  # killed for printing too much
-    MEMORY = "memory"  # killed for its memory
-    DISK = "disk"  # killed for what it wrote into its folder, or because the disk ran full
-    STOPPED = "stopped"  # killed because the agent was told to
+    MEMORY = "memory"  # killed for using too much memory
+    DISK = "disk"  # killed because its folder grew too large, or the disk ran full
+    STOPPED = "stopped"  # killed because of a stop request
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Limits:
     """What a run may use. The deadlines count from the spawn, by the monotonic clock."""
 
     time_budget_seconds: float  # SIGTERM to the group
-    kill_grace_seconds: float  # SIGKILL to the whole tree this much later
+    kill_grace_seconds: float  # from then until SIGKILL to the whole tree
     memory_bytes: int  # resident memory, summed over the tree
     output_bytes: int = MAX_OUTPUT_BYTES  # each of stdout and stderr
     disk_bytes: int = MAX_DISK_BYTES  # of the task folder
@@ -47,7 +47,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Execution:
-    """How a run ended. ``exit_code`` is negative for a signal; ``survivors`` should be empty."""
+    """How a run ended. ``exit_code`` is negative for a signal, ``survivors`` are unkillable."""
 
     ending: Ending
     exit_code: int | None
@@ -55,7 +55,7 @@ class Execution:
     result: dict[str, Any] | None
     stderr_tail: str
     peak_memory_bytes: int = 0
-    disk_bytes: int = 0  # of the task folder when it was last looked at
+    disk_bytes: int = 0  # of the task folder, at the last check
     survivors: list[int] = field(default_factory=list)
 
     @property
@@ -78,9 +78,9 @@ def execute(
     progress: ProgressBuffer | None = None,
     sandboxed: bool = False,
 ) -> Execution:
-    """Run ``command`` in ``folder`` until it ends or has to; no process of it is left afterwards.
+    """Run ``command`` in ``folder`` until it ends or is killed; leave none of its processes.
 
-    ``sandboxed`` says that the command is bubblewrap's. Raises OSError when it cannot be started.
+    ``sandboxed`` says that the command starts bubblewrap. Raises OSError when it cannot be started.
     """
     stdout = ResultCollector()
     stderr = StderrCollector(progress or ProgressBuffer())
@@ -103,7 +103,7 @@ def execute(
         ending = _supervise(tree, readers, watch, limits, stop)
         wall_time_seconds = time.monotonic() - tree.started_at
     finally:
-        # Also after a clean exit: children the script left would go on using the machine.
+        # Also after a clean exit: children that the script left would go on using the machine.
         survivors = tree.kill()
     drained_by = time.monotonic() + _DRAIN_SECONDS
     for reader in readers:
@@ -123,12 +123,12 @@ def execute(
 
 
 def _signed(exit_code: int | None) -> int | None:
-    """Return Windows' unsigned 32-bit codes as the signed ones everybody else has."""
+    """Return Windows' unsigned 32-bit exit codes as signed ones, as on other systems."""
     return exit_code - 2**32 if exit_code is not None and exit_code >= 2**31 else exit_code
 
 
 class _Watch:
-    """Looks once a second at the memory and the disk that a run takes."""
+    """Checks once a second how much memory and disk space a run uses."""
 
     def __init__(self, tree: ProcessTree, folder: Path, limits: Limits) -> None:
         self.peak_memory_bytes = 0
@@ -138,7 +138,7 @@ class _Watch:
         self._limits = limits
         self._next_at = tree.started_at + _CHECK_SECONDS
 
-    def look(self) -> Ending | None:
+    def check(self) -> Ending | None:
         """Return why the run has to end now, or None."""
         if time.monotonic() < self._next_at:
             return None
@@ -146,7 +146,7 @@ class _Watch:
         if self.peak_memory_bytes > self._limits.memory_bytes:
             return Ending.MEMORY
         self.disk_bytes, too_many = folder_usage(self._folder, self._limits.disk_bytes)
-        # A file that was unlinked while open is in no folder, but it does use up the disk.
+        # A file that was unlinked while open is in no folder but still uses disk space.
         if too_many or free_bytes(self._folder) < MIN_FREE_BYTES:
             return Ending.DISK
         self._next_at = time.monotonic() + _CHECK_SECONDS
@@ -171,6 +171,6 @@ def _supervise(
             return Ending.TIMEOUT
         if now >= soft_deadline and not asked_to_end:
             asked_to_end = tree.terminate()
-        if ending := watch.look():
+        if ending := watch.check():
             return ending
     return Ending.EXITED_AFTER_SIGTERM if asked_to_end else Ending.EXITED

@@ -1,4 +1,4 @@
-"""What this machine is and whether it can train: found by doing, in a subprocess with a timeout."""
+"""This machine's profile, and whether it can train: tested in a subprocess with a timeout."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def inspect_machine(
     probe: Path = _PROBE,
     sandbox: Sandbox | None = None,
 ) -> Machine:
-    """Return the machine's profile; takes the seconds that importing torch takes.
+    """Return the machine's profile. This takes seconds, because it imports torch.
 
-    The check works in a temporary folder inside ``folder``, and in ``sandbox`` where there is one.
-    A GPU whose driver hangs is given up after ``timeout_seconds``: scripts then see the CPU only.
+    The check uses a temporary folder inside ``folder``, and ``sandbox`` when it is given. A GPU
+    whose driver hangs is given up after ``timeout_seconds``; scripts then see only the CPU.
     """
     hardware: Hardware = {
         "platform": platform.platform(),
@@ -66,23 +66,23 @@ def inspect_machine(
     }
     script_variables: dict[str, str] = {}
 
-    def look(variables: dict[str, str]) -> tuple[dict[str, Any], str]:
+    def probe_with(variables: dict[str, str]) -> tuple[dict[str, Any], str]:
         return _run_probe(folder, probe, tag, timeout_seconds, variables, sandbox)
 
-    found, problem = look(script_variables)
+    report, problem = probe_with(script_variables)
     if problem:
-        hidden = {"CUDA_VISIBLE_DEVICES": ""}
-        found, second_problem = look(hidden)
+        without_gpu = {"CUDA_VISIBLE_DEVICES": ""}
+        report, second_problem = probe_with(without_gpu)
         if second_problem:
-            found = {"notes": [problem, second_problem]}
+            report = {"notes": [problem, second_problem]}
         else:
-            script_variables = hidden
-            found["notes"] = [f"cuda: {problem}; using the CPU only", *found.get("notes", [])]
+            script_variables = without_gpu
+            report["notes"] = [f"cuda: {problem}; using the CPU only", *report.get("notes", [])]
     for key in _PROBE_KEYS:
-        if found.get(key):
-            hardware[key] = found[key]
-    if found.get("notes"):
-        hardware["notes"] = [str(note)[:300] for note in found["notes"]]
+        if report.get(key):
+            hardware[key] = report[key]
+    if report.get("notes"):
+        hardware["notes"] = [str(note)[:300] for note in report["notes"]]
     return Machine(hardware, script_variables)
 
 
@@ -112,8 +112,8 @@ def _run_probe(
     if execution.ending is not Ending.EXITED:
         return {}, f"the check of torch did not end within {timeout_seconds:g} s"
     if execution.exit_code != 0 or execution.result is None:
-        said = execution.last_words
-        return {}, f"the check of torch ended with {execution.exit_code}: {said}"
+        last_words = execution.last_words
+        return {}, f"the check of torch ended with {execution.exit_code}: {last_words}"
     return execution.result, ""
 
 
@@ -125,7 +125,7 @@ def usable_cpus() -> int:
 
 
 def usable_memory_bytes() -> int:
-    """Return the machine's memory, or the container's limit where that is smaller."""
+    """Return the bytes of the machine's memory, or the container's limit where that is smaller."""
     total = int(psutil.virtual_memory().total)
     for path in _CGROUP_LIMITS:
         try:
@@ -136,7 +136,7 @@ def usable_memory_bytes() -> int:
 
 
 def cpu_model() -> str:
-    """Return the processor's name as people know it."""
+    """Return the name under which the processor is sold, where the system knows it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -1,4 +1,4 @@
-"""One heartbeat for all leases: renews them, carries progress, brings stop requests."""
+"""One heartbeat for all leases: renews them, delivers progress and receives stop requests."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ log = logging.getLogger("xeenet.heartbeat")
 class Heartbeat(threading.Thread):
     """Reports at the server's interval, with jitter, from its start until `stop`.
 
-    A lease is reported while its script runs and until the server has taken its result: a result
-    that waits in the outbox should not lose its lease to another worker.
+    A lease is reported until the server has taken its result, not only while its script runs: a
+    result that waits in the outbox should not lose its lease to another worker.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Heartbeat(threading.Thread):
         self._outbox = outbox
         self._lock = threading.Lock()
         self._running: dict[str, Attempt] = {}
-        self._known_lease_ids: set[str] = set()  # of this start: the server knows boots apart
+        self._known_lease_ids: set[str] = set()  # of this start; the server tells starts apart
         self._silent = False
         self._stopping = False
         self._wake = threading.Event()
@@ -51,7 +51,7 @@ class Heartbeat(threading.Thread):
         """Beat until stopped."""
         while not self._stopping:
             if self._wake.wait(self._next_wait()):
-                self._wake.clear()  # stopped, or another interval: wait anew
+                self._wake.clear()  # stopped, or a new interval: begin the wait again
             else:
                 self.beat()
 
@@ -61,7 +61,7 @@ class Heartbeat(threading.Thread):
         self._wake.set()
 
     def set_interval(self, seconds: float) -> None:
-        """Beat at the server's pace from now on, not only after the wait under way."""
+        """Use the server's interval at once, without finishing the wait under way."""
         if seconds != self._interval_seconds:
             self._interval_seconds = seconds
             self._wake.set()
@@ -90,7 +90,8 @@ class Heartbeat(threading.Thread):
             reply = self._report(attempts, waiting)
         except ServerError as error:
             if isinstance(error, RequestRefused) and error.status == 400:
-                # A point that the server cannot read must not cost the leases their renewal.
+                # The server cannot read a progress point. Drop them all, otherwise the same
+                # points would keep every later heartbeat from renewing the leases.
                 for attempt in attempts:
                     attempt.progress.delivered(attempt.progress.pending())
             if not self._silent:
@@ -107,7 +108,10 @@ class Heartbeat(threading.Thread):
         self.worker_state = state
 
     def flush(self, attempt: Attempt) -> None:
-        """Deliver the last progress of an ended run, once: short runs end between two beats."""
+        """Deliver the last progress of an ended run, without a retry.
+
+        A short run may end between two heartbeats.
+        """
         if attempt.progress.pending():
             try:
                 self._report([attempt], [])
@@ -115,27 +119,27 @@ class Heartbeat(threading.Thread):
                 log.info("%s: last progress not delivered: %s", attempt.label, error)
 
     def _report(self, attempts: list[Attempt], waiting: list[str]) -> HeartbeatReply:
-        """Send one heartbeat and pass its answers on. Raises `ServerError`."""
+        """Send one heartbeat and pass its answers on to the attempts. Raises `ServerError`."""
         points = {attempt.lease_id: attempt.progress.pending() for attempt in attempts}
         leases: list[HeartbeatLease] = [
             {"lease_id": lease_id, "progress": progress} for lease_id, progress in points.items()
         ]
-        free = MAX_LEASES_PER_CLAIM - len(leases)  # a heartbeat carries no more than a claim
+        free = MAX_LEASES_PER_CLAIM - len(leases)  # the same limit as for a claim
         leases += [{"lease_id": lease_id} for lease_id in waiting[:free]]
         reply = self._client.heartbeat({"boot_id": self._boot_id, "leases": leases})
         by_id = {attempt.lease_id: attempt for attempt in attempts}
         for attempt in attempts:
             attempt.progress.delivered(points[attempt.lease_id])
         for answer in reply["leases"]:
-            attempt_or_none = by_id.get(answer["lease_id"])
-            if attempt_or_none is not None:
-                self._pass_on(attempt_or_none, answer)
+            reported = by_id.get(answer["lease_id"])
+            if reported is not None:
+                self._pass_on(reported, answer)
         return reply
 
     def _pass_on(self, attempt: Attempt, answer: LeaseAnswer) -> None:
         """Ask the attempt to stop when the answer says so and its script still runs."""
         with self._lock:
-            # Its result may have been taken while the heartbeat was under way.
+            # The run may have ended while the heartbeat was under way.
             running = attempt.lease_id in self._running
         if not running or answer["answer"] == HeartbeatAnswer.CONTINUE:
             return

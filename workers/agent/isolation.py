@@ -1,4 +1,4 @@
-"""Which isolation tier this machine offers: found out at the start by really running in it."""
+"""Which isolation tier this machine offers: tested at the start by running in it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ log = logging.getLogger("xeenet.agent")
 
 @dataclass(frozen=True)
 class Containment:
-    """How scripts run here, and what the machine can do that way.
+    """How scripts run on this machine, and the machine's profile in that tier.
 
-    ``why_not_t1`` is empty when there is a sandbox and when the owner wants none.
+    ``why_not_t1`` is empty when there is a sandbox, or when the owner does not want one.
     """
 
     machine: Machine
@@ -35,12 +35,12 @@ class Containment:
 
     @property
     def tier(self) -> IsolationTier:
-        """The tier to tell the server."""
+        """The tier to report to the server."""
         return IsolationTier.T0 if self.sandbox is None else IsolationTier.T1
 
 
 def choose_containment(wanted: str, state: StateFolder) -> Containment:
-    """Return the best tier that works when ``wanted`` is "auto", else the wanted one.
+    """Return the best tier that works when ``wanted`` is "auto", otherwise the wanted tier.
 
     Raises `StartError` when T1 is wanted and does not work.
     """
@@ -62,10 +62,11 @@ def choose_containment(wanted: str, state: StateFolder) -> Containment:
 
 
 def _contained(sandbox: Sandbox, inspect: Inspect, has_gpu: bool) -> Containment:
-    """Return T1 with what the machine can do in it. Raises `SandboxUnavailable` for a loss.
+    """Return T1 with the machine's profile inside the sandbox.
 
-    A sandbox in which torch or the GPU cannot be found would cost more than it protects. The
-    look outside, which takes seconds, is only taken where something might be missing inside.
+    Raises `SandboxUnavailable` when torch finds a device outside but not inside: the sandbox is not
+    worth the loss of torch or the GPU. The inspection outside takes seconds, so it runs only when a
+    device might be missing inside.
     """
     inside = inspect(sandbox)
     devices = inside.hardware.get("devices", [])

@@ -1,4 +1,4 @@
-"""What an ended run means: one `Execution` in, one submission out. Pure."""
+"""Turns an ended run, an `Execution`, into a submission. Pure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def failure(
 
 
 def judge(execution: Execution, limits: Limits) -> Submission:
-    """Return what to submit for a run that was not stopped by request."""
+    """Return the submission for a run that was not ended by a stop request."""
     if execution.survivors:
         pids = ", ".join(str(pid) for pid in execution.survivors)
         message = f"processes of the script could not be killed (pid {pids})"
@@ -86,9 +86,9 @@ def judge(execution: Execution, limits: Limits) -> Submission:
 
 
 def without_non_finite(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return ``metrics`` with NaN and infinities as null; for val_bpb that means a diverged loss.
+    """Return ``metrics`` with null for NaN and infinities, which JSON does not have.
 
-    JSON has no such numbers, and a loss that became NaN is a finding, not a broken result.
+    A val_bpb that is not finite marks the run as diverged: that is a finding, not a broken result.
     """
     cleaned: dict[str, Any] = _cleaned(metrics)
     value = metrics.get("val_bpb")
@@ -122,7 +122,7 @@ def _judge_result(result: dict[str, Any], execution: Execution) -> Submission:
 
 
 def _unstorable(metrics: dict[str, Any]) -> list[str]:
-    """Return what a database could not take, whatever the metrics mean."""
+    """Return why a database could not store the metrics; [] when it could."""
     try:
         text = json.dumps(metrics, ensure_ascii=False)
         size = len(text.encode())
@@ -141,23 +141,25 @@ def _unstorable(metrics: dict[str, Any]) -> list[str]:
 
 def _nonzero_exit(execution: Execution, limits: Limits) -> Submission:
     tail, code = execution.stderr_tail, execution.exit_code
-    said = execution.last_words
+    last_words = execution.last_words
     if code == _SIGKILLED:
         message = "the script was killed from outside, most likely by the system for its memory"
         return failure(FailureClass.OOM, message, execution)
     if _OUT_OF_MEMORY.search(tail):
-        return failure(FailureClass.OOM, f"out of memory: {said}", execution)
+        return failure(FailureClass.OOM, f"out of memory: {last_words}", execution)
     if _DISK_FULL.search(tail):
-        return failure(FailureClass.DISK_FULL, f"the disk is full: {said}", execution)
+        return failure(FailureClass.DISK_FULL, f"the disk is full: {last_words}", execution)
     if _NO_TORCH.search(tail):
-        return failure(FailureClass.ENV_ERROR, f"torch is missing: {said}", execution)
+        return failure(FailureClass.ENV_ERROR, f"torch is missing: {last_words}", execution)
     if code == EXIT_DATASET_UNREACHABLE:
-        return failure(FailureClass.ENV_ERROR, f"no data set: {said}", execution)
+        return failure(FailureClass.ENV_ERROR, f"no data set: {last_words}", execution)
     if execution.ending is Ending.EXITED_AFTER_SIGTERM:
         return failure(FailureClass.TIMEOUT, _no_result_at_budget(limits), execution)
     if code == EXIT_CONFIG_ERROR:
-        return failure(FailureClass.SCRIPT_ERROR, f"the config was refused: {said}", execution)
-    message = f"the script exited with {code}: {said}"
+        return failure(
+            FailureClass.SCRIPT_ERROR, f"the config was refused: {last_words}", execution
+        )
+    message = f"the script exited with {code}: {last_words}"
     return failure(FailureClass.SCRIPT_ERROR, message, execution)
 
 

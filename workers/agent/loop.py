@@ -1,4 +1,4 @@
-"""The agent's main loop: claim, run, hand in; and how to stop without leaving anything behind."""
+"""The agent's main loop: claim, run, submit, and stop without leaving anything behind."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from workers.protocol import (
     IsolationTier,
 )
 
-_TICK_SECONDS: Final = 0.2  # how soon a signal is noticed
-_DEFAULT_HEARTBEAT_SECONDS: Final = 10.0  # until the first claim brings the server's
+_TICK_SECONDS: Final = 0.2  # a signal is noticed within this time
+_DEFAULT_HEARTBEAT_SECONDS: Final = 10.0  # until the first claim returns the server's interval
 _REFUSED_WAIT_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 20.0  # for threads to kill, clean up and release
-_LAST_REQUEST_SECONDS: Final = 2.0  # for a request under way when everything else has ended
+_LAST_REQUEST_SECONDS: Final = 2.0  # for a request that is still under way at the end
 _DELIVERY_SECONDS: Final = 10.0  # for the outbox at the end; the rest stays on disk
 
 log = logging.getLogger("xeenet.agent")
@@ -47,7 +47,7 @@ log = logging.getLogger("xeenet.agent")
 
 @dataclass(frozen=True)
 class AgentOptions:
-    """How long and how wide the agent works."""
+    """How long the agent works, on how many tasks at a time, and what it offers the server."""
 
     parallel: int = 1
     once: bool = False  # end when there is nothing to claim
@@ -59,7 +59,7 @@ class AgentOptions:
 
 
 class Agent:
-    """Claims as many tasks as there are free places, each run in a thread of its own."""
+    """Claims a task for every free place and runs each task in a thread of its own."""
 
     def __init__(
         self,
@@ -82,13 +82,14 @@ class Agent:
         self._claim_backoff = Backoff()
         self._pause_backoff = Backoff(first_seconds=30.0, most_seconds=600.0)
         self._files_backoff = Backoff(most_seconds=600.0)
-        self._next_claim_at = 0.0  # as the server wants it
-        self._paused_until = 0.0  # as troubles with tasks want it; set by the tasks' threads
+        self._next_claim_at = 0.0  # set by the server's waits and refusals
+        self._paused_until = 0.0  # set by the tasks' threads, after trouble with a task
         self._last_reason = ""
         self._stuck_tags: set[str] = set()
         self._claimed_tasks = 0
         self._exit_code: int | None = None
-        # Written by signal handlers, which must not touch locks: plain numbers, read every tick.
+        # Signal handlers must not take locks: they count up these numbers, and the loop reads them
+        # every tick.
         self._terminations = 0
         self._interruptions = 0
 
@@ -97,7 +98,7 @@ class Agent:
         self._terminations += 1
 
     def on_interrupt(self) -> None:
-        """Stop claiming and finish what runs; the second time stop at once."""
+        """Stop claiming and let running tasks finish; the second time, stop them at once."""
         self._interruptions += 1
 
     def run(self) -> int:
@@ -148,10 +149,10 @@ class Agent:
         if self._heartbeat.worker_state != "active":
             return False
         if self._outbox.is_full():
-            self._say_once("the outbox is full: no new tasks until the server takes results")
+            self._log_once("the outbox is full: no new tasks until the server takes results")
             return False
         if self._runner.free_bytes() < 2 * MIN_FREE_BYTES:
-            self._say_once("the disk is nearly full: no new tasks")
+            self._log_once("the disk is nearly full: no new tasks")
             self._next_claim_at = time.monotonic() + _REFUSED_WAIT_SECONDS
             return False
         return self._stuck_processes_are_gone()
@@ -174,10 +175,11 @@ class Agent:
         try:
             reply = self._client.claim(request)
         except ServerUnavailable as error:
-            # The same claim_id next time: if only the answer was lost, the leases are not.
+            # Keep the claim_id for the retry: if only the answer was lost, the server sends the
+            # same leases again.
             wait = self._claim_backoff.next_wait(error.retry_after_seconds)
             self._next_claim_at = time.monotonic() + wait
-            self._say_once(f"no answer from {self._client.server_url}, trying on: {error}")
+            self._log_once(f"no answer from {self._client.server_url}, trying on: {error}")
         except RequestRefused as refused:
             self._claim_id = str(uuid.uuid4())
             self._act_on_refusal(refused)
@@ -185,13 +187,13 @@ class Agent:
             self._claim_id = str(uuid.uuid4())
             self._start_granted(reply, count)
 
-    def _start_granted(self, reply: ClaimReply, asked: int) -> None:
+    def _start_granted(self, reply: ClaimReply, requested: int) -> None:
         self._heartbeat.set_interval(reply["heartbeat_seconds"])
         leases = reply["leases"]
-        wait = reply["wait_seconds"] if len(leases) < asked else 0.0
+        wait = reply["wait_seconds"] if len(leases) < requested else 0.0
         self._claim_backoff.reset(wait)
         self._next_claim_at = time.monotonic() + wait
-        self._say_once("" if leases else reply.get("reason", ""), logging.INFO)
+        self._log_once("" if leases else reply.get("reason", ""), logging.INFO)
         for lease in leases:
             problem = lease_problem(lease)
             if problem:
@@ -221,23 +223,23 @@ class Agent:
         thread.start()
 
     def _work(self, attempt: Attempt) -> None:
-        """Run one attempt and hand in what came of it. The body of a task's thread."""
+        """Run one attempt, then submit its result or release it. The body of a task's thread."""
         outcome = self._runner.run(attempt)
         if outcome.submission is not None:
             self._outbox.put(attempt.lease_id, outcome.submission)
             self._heartbeat.flush(attempt)  # before the result, which ends the lease
         self._heartbeat.remove(attempt)
         self._outbox.wake()
-        self._note_trouble(outcome)  # before the release, during which others may claim
+        self._pause_after_trouble(outcome)  # before the release: the main loop may claim during it
         if outcome.release_reason:
             self._release(attempt, outcome.release_reason)
         self._changed.set()
 
-    def _note_trouble(self, outcome: RunOutcome) -> None:
+    def _pause_after_trouble(self, outcome: RunOutcome) -> None:
         """Pause after a failure that is not the task's fault, longer each time in a row.
 
-        A server that does not deliver files is most likely back soon, so those waits begin short; a
-        machine that needs a person does not get better within seconds.
+        A server that does not deliver files is probably back soon, so those pauses begin short. A
+        machine at fault probably needs a person, so its pauses begin long.
         """
         if outcome.stuck_tag:
             self._stuck_tags.add(outcome.stuck_tag)
@@ -257,7 +259,7 @@ class Agent:
         self._pause(self._pause_backoff.next_wait(), outcome.pause_reason)
 
     def _pause(self, seconds: float, reason: str) -> None:
-        """Claim nothing for so long; a longer pause that another task asked for goes on."""
+        """Claim nothing for ``seconds``; a longer pause because of another task goes on."""
         log.error("claiming paused for %.0f s: %s", seconds, reason)
         self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
@@ -265,7 +267,7 @@ class Agent:
         for tag in list(self._stuck_tags):
             _, survivors = kill_tagged(tag, patience_seconds=0.5)
             if survivors:
-                self._say_once(f"no new tasks: processes {survivors} cannot be killed")
+                self._log_once(f"no new tasks: processes {survivors} cannot be killed")
                 self._next_claim_at = time.monotonic() + _REFUSED_WAIT_SECONDS
                 return False
             self._stuck_tags.discard(tag)
@@ -284,12 +286,12 @@ class Agent:
             log.error("the server lets this worker claim nothing: %s", refused)
             self._exit_code = EXIT_NOT_AUTHENTICATED
         elif refused.status == 403:
-            self._say_once(f"the server lets this worker claim nothing, asking on: {refused}")
+            self._log_once(f"the server lets this worker claim nothing, asking on: {refused}")
         else:
-            self._say_once(f"the server refused the claim ({refused.status}): {refused}")
+            self._log_once(f"the server refused the claim ({refused.status}): {refused}")
 
     def _finish_running(self) -> None:
-        """Wait for running tasks as the kind of stop allows, then stop and release the rest."""
+        """Wait for running tasks while the kind of stop allows it, then stop and release them."""
         if self._threads:
             log.info("no new tasks; %d still running", len(self._threads))
         terminated_at: float | None = None
@@ -327,18 +329,20 @@ class Agent:
 
     def _release(self, attempt: Attempt, reason: str) -> None:
         try:
-            for try_ in stamina.retry_context(on=ServerUnavailable, attempts=3, timeout=5.0):
-                with try_:
+            for retry in stamina.retry_context(on=ServerUnavailable, attempts=3, timeout=5.0):
+                with retry:
                     self._client.release(attempt.lease_id, reason)
             log.info("%s: released", attempt.label)
         except ServerError as error:
             log.warning("%s: not released, its lease will run out: %s", attempt.label, error)
 
     def _collect_threads(self) -> None:
-        self._threads = {a: thread for a, thread in self._threads.items() if thread.is_alive()}
+        self._threads = {
+            attempt: thread for attempt, thread in self._threads.items() if thread.is_alive()
+        }
 
-    def _say_once(self, reason: str, level: int = logging.WARNING) -> None:
-        """Log why nothing is claimed when that changes; "" when work goes on."""
+    def _log_once(self, reason: str, level: int = logging.WARNING) -> None:
+        """Log why nothing is claimed, unless it was logged last; "" means that work goes on."""
         if reason and reason != self._last_reason:
             log.log(level, "%s", reason)
         self._last_reason = reason

@@ -1,9 +1,9 @@
-"""Finished results on disk until the server has taken them: nothing measured gets lost.
+"""Keeps finished results on disk until the server has taken them, so that none gets lost.
 
 Each submission is one file, written and synced before it is first sent. A thread delivers them,
-oldest first; the files of a former start are delivered like new ones. What the server does not
-take within 14 days is given up. The outbox is full, and the agent claims nothing, at 1,000
-submissions or 256 MiB, and as long as the disk does not take a submission.
+oldest first; the files of a former start are delivered like new ones. A submission that is not
+delivered within 14 days is dropped. The outbox is full at 1,000 submissions or 256 MiB, and while
+the disk does not take a submission; the agent then claims nothing.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ log = logging.getLogger("xeenet.outbox")
 class _Entry:
     lease_id: str
     submission: Submission
-    stored_at: float  # Unix time: has to survive restarts
-    corrected: bool  # already replaced once because the server did not accept its shape
+    stored_at: float  # Unix time, because it must survive restarts
+    corrected: bool  # replaced once already, because the server could not read it
     size_bytes: int = 0
     on_disk: bool = True
 
 
 class Outbox:
-    """Submissions under way, in ``folder``. Thread-safe; one agent per folder."""
+    """The undelivered submissions in ``folder``. Thread-safe; one agent per folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -65,7 +65,7 @@ class Outbox:
     def put(self, lease_id: str, submission: Submission) -> None:
         """Store a submission durably; it is sent after the next `wake`.
 
-        A disk that cannot take it is logged; the submission is then still sent from memory.
+        When the disk does not take it, that is logged, and the submission is sent from memory.
         """
         entry = _Entry(lease_id, submission, time.time(), corrected=False)
         self._store(entry)
@@ -78,7 +78,7 @@ class Outbox:
             return list(self._entries)
 
     def is_full(self) -> bool:
-        """Return whether so much waits that no new task should be claimed."""
+        """Return whether too much waits for delivery, so that no new task should be claimed."""
         with self._lock:
             entries = list(self._entries.values())
         size_bytes = sum(entry.size_bytes for entry in entries)
@@ -87,11 +87,11 @@ class Outbox:
         return not all(entry.on_disk for entry in entries)
 
     def deliver_until(self, client: Client, stop: threading.Event) -> None:
-        """Deliver whatever is and comes in, until ``stop`` is set. The delivery thread's body."""
+        """Deliver present and new entries until ``stop`` is set. The delivery thread's body."""
         backoff = Backoff()
         while True:
             self._changed.clear()
-            if stop.is_set():  # looked at after the clear: a wake in between is not lost
+            if stop.is_set():  # checked after the clear, so that no wake is lost
                 return
             wait = self._deliver_pending(client, stop, backoff)
             if wait is None:
@@ -100,7 +100,7 @@ class Outbox:
                 stop.wait(wait)
 
     def wake(self) -> None:
-        """Let the delivery thread look for new submissions and at its stop event."""
+        """Make the delivery thread check for new submissions and check its stop event."""
         self._changed.set()
 
     def _deliver_pending(
@@ -117,12 +117,13 @@ class Outbox:
                 self._deliver(client, entry)
                 backoff.reset()
             except ServerError as error:
-                # Judged after a try: a clock that was wrong back then must cost no result.
+                # Judged after a failed try: when the clock was wrong at storing time, the age is
+                # wrong too, and that must not cost a result.
                 if time.time() - entry.stored_at > MAX_AGE_SECONDS:
                     log.error("lease %s: result dropped, undelivered for 14 days", lease_id[:8])  # noqa: TRY400 (for people)
                     self._remove(entry)
                     continue
-                if not isinstance(error, ServerUnavailable):  # 401 and 403: until a person acts
+                if not isinstance(error, ServerUnavailable):  # 401 or 403: a person has to act
                     log.error("results kept, this worker is refused: %s", error)  # noqa: TRY400 (for people)
                     return _TOKEN_RETRY_SECONDS
                 wait = backoff.next_wait(error.retry_after_seconds)
@@ -132,7 +133,7 @@ class Outbox:
         return None
 
     def _deliver(self, client: Client, entry: _Entry) -> None:
-        """Send one entry and act on the answer. Raises what makes waiting sensible."""
+        """Send one entry and act on the answer. Raises `ServerError` when the entry has to wait."""
         label = f"lease {entry.lease_id[:8]}"
         while True:
             try:
@@ -160,7 +161,7 @@ class Outbox:
                 return
 
     def _correct(self, entry: _Entry, reason: str) -> None:
-        """Replace a submission that the server cannot read by the report that it could not."""
+        """Replace a submission that the server cannot read by a failure that says so."""
         self._copy_to_rejected(entry)
         message = f"the server could not read the result: {reason}"
         entry.submission = failure(FailureClass.INVALID_RESULT, message)
@@ -183,7 +184,7 @@ class Outbox:
         )
 
     def _store(self, entry: _Entry) -> None:
-        """Write the entry so that it is on disk, whole, when this returns."""
+        """Write the whole entry durably before returning; a failed write is logged, not raised."""
         text = _encode(entry)
         entry.size_bytes = len(text)
         path = self._path(entry)
@@ -211,20 +212,20 @@ class Outbox:
         return self._folder / f"{entry.lease_id}.json"
 
     def _load(self) -> None:
-        """Read the entries of a former start, oldest first; unreadable files are set aside."""
-        found = []
+        """Load the entries of a former start, oldest first; set unreadable files aside."""
+        entries = []
         for path in self._folder.glob("*.json"):
             try:
-                found.append(_decode(path.read_text()))
+                entries.append(_decode(path.read_text()))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 log.error("%s set aside: %s", path.name, error)  # noqa: TRY400 (for people)
                 self._rejected.mkdir(parents=True, exist_ok=True)
                 path.replace(self._rejected / path.name)
                 self._trim_rejected()
-        for entry in sorted(found, key=lambda entry: entry.stored_at):
+        for entry in sorted(entries, key=lambda entry: entry.stored_at):
             self._entries[entry.lease_id] = entry
-        if found:
-            log.info("%d result(s) of a former start wait for delivery", len(found))
+        if entries:
+            log.info("%d result(s) of a former start wait for delivery", len(entries))
 
 
 def _encode(entry: _Entry) -> str:
@@ -239,7 +240,7 @@ def _encode(entry: _Entry) -> str:
 
 
 def _decode(text: str) -> _Entry:
-    """Return the entry in ``text``. Raises ValueError, KeyError or TypeError for anything else."""
+    """Return the entry in ``text``. Raises ValueError, KeyError or TypeError when it is none."""
     data: dict[str, Any] = json.loads(text)
     if not SAFE_NAME.fullmatch(data["lease_id"]) or not isinstance(data["submission"], dict):
         raise ValueError("not an outbox entry")

@@ -1,14 +1,14 @@
-"""Processes of one run: start them, watch them, and leave none behind.
+"""The processes of one run: start them, watch them, and leave none behind.
 
 No single way finds every process of a hostile script, so four are used together:
 
-* the group: the script runs in its own session, and one signal reaches all who stay in it;
+* the group: the script runs in its own session, and one signal reaches every process that stays;
 * the walk: children of children, followed once a second while the run lives;
-* adoption (Linux): the agent is a subreaper, so whoever detaches becomes the agent's own child;
-* the tag: an environment variable that every descendant inherits, also found by the next agent.
+* adoption (Linux): the agent is a subreaper, so a process that detaches becomes its own child;
+* the tag: an environment variable that every descendant inherits; the next agent finds it, too.
 
-On macOS there is no adoption and no death signal, on Windows no process group either; the walk
-and the tag remain.
+macOS has no adoption and no death signal, and Windows has no process group either; the walk and
+the tag remain.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LAUNCHER: Final = Path(__file__).with_name("launch.py")
 
 
 class _OwnChildren:
-    """The processes this agent started itself, told apart from the adopted ones."""
+    """The processes that this agent started itself, as opposed to adopted ones."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -50,7 +50,7 @@ _own = _OwnChildren()
 def adopt_orphans() -> bool:
     """Make this process the new parent of every descendant whose parent ends; return success.
 
-    Call it once at the agent's start. Only Linux can.
+    Call it once at the agent's start. It works only on Linux.
     """
     if _IS_LINUX:
         _own.adopts_orphans = ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
@@ -60,12 +60,13 @@ def adopt_orphans() -> bool:
 def kill_tagged(tag_prefix: str, patience_seconds: float = 5.0) -> tuple[int, list[int]]:
     """Kill every process whose tag starts with ``tag_prefix``; return (how many died, survivors).
 
-    For the sweep at start: scripts of an agent that was killed without a chance to clean up.
+    The sweep at the start uses it: an agent that was killed had no chance to end its scripts.
     """
     seen: set[psutil.Process] = set()
     end = time.monotonic() + patience_seconds
     while True:
-        alive = _alive(p for p in _tagged_processes() if _tag(p).startswith(tag_prefix))
+        tagged = _tagged_processes()
+        alive = _alive(process for process in tagged if _tag(process).startswith(tag_prefix))
         seen.update(alive)
         if not alive or time.monotonic() > end:
             return len(seen) - len(alive), [process.pid for process in alive]
@@ -76,10 +77,10 @@ def kill_tagged(tag_prefix: str, patience_seconds: float = 5.0) -> tuple[int, li
 class ProcessTree:
     """A started command and everything that descends from it.
 
-    ``tag`` identifies the run; it must be unique among running runs on this machine. Start it
+    ``tag`` identifies the run and must be unique among the current runs on this machine. Start it
     from a thread that outlives the run: the kernel sends the death signal when the *thread* ends.
-    No file of it may grow beyond ``file_bytes`` (Linux). ``sandboxed`` says that the command is
-    bubblewrap with the script inside.
+    The processes cannot make a file larger than ``file_bytes`` (Linux). ``sandboxed`` says that the
+    command is bubblewrap with the script inside.
     """
 
     def __init__(
@@ -130,17 +131,17 @@ class ProcessTree:
 
     @property
     def exit_code(self) -> int | None:
-        """Exit code of the script, negative for a signal; None until `kill` collected it."""
+        """Exit code of the script, negative for a signal; None until `kill` collects it."""
         code = self._popen.returncode
         if self._sandboxed and code is not None and code > _SIGNALLED:
-            return _SIGNALLED - code  # bubblewrap passes signals on as shells do
+            return _SIGNALLED - code  # bubblewrap reports signals as shells do
         return code
 
     def has_exited(self) -> bool:
         """Return whether the direct child has ended, without collecting it.
 
         The uncollected child keeps its process group id reserved, so that the group signal in
-        `kill` cannot hit a stranger that got the same number.
+        `kill` cannot hit an unrelated process that got the same number.
         """
         if self._popen.returncode is not None:
             return True
@@ -150,9 +151,9 @@ class ProcessTree:
         return os.waitid(os.P_PID, self.pid, flags) is not None
 
     def terminate(self) -> bool:
-        """Ask the whole group to end (SIGTERM; Ctrl-Break on Windows); False when none is there.
+        """Ask the whole group to end (SIGTERM; Ctrl-Break on Windows); return whether it was asked.
 
-        That is so for a moment in a sandbox whose script has not started yet.
+        Just after the start of a sandbox there is no script yet that could be asked.
         """
         if self._sandboxed:
             return self._terminate_inside()
@@ -164,10 +165,10 @@ class ProcessTree:
         return True
 
     def _terminate_inside(self) -> bool:
-        """Ask all in the sandbox to end, but not its first two processes; say if there are others.
+        """Ask the processes in the sandbox to end, except the first two; return whether any exist.
 
-        Bubblewrap, which waits outside, and the first process inside die of SIGTERM, and their
-        death kills the script before it could print a result.
+        The first two are bubblewrap, which waits outside, and the first process inside. SIGTERM
+        would end them, and their death would kill the script before it could print a result.
         """
         try:
             sandbox = psutil.Process(self.pid)
@@ -180,7 +181,7 @@ class ProcessTree:
         return bool(inside)
 
     def resident_bytes(self) -> int:
-        """Return the summed resident memory of the tree, and remember who belongs to it."""
+        """Return the summed resident memory of the tree in bytes, and remember its processes."""
         total = 0
         for process in self._members():
             with contextlib.suppress(psutil.Error):
@@ -206,42 +207,42 @@ class ProcessTree:
         return []
 
     def _signal_group(self, number: int) -> None:
-        # Once the child is collected its group id may belong to somebody else.
+        # Once the child is collected, its group id may belong to an unrelated process.
         if hasattr(os, "killpg") and self._popen.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
     def _members(self) -> set[psutil.Process]:
-        """Return the known processes, the walk from them, and the adopted ones."""
+        """Return the living processes of the run: known ones, their descendants, adopted ones."""
         roots = [] if self._root is None else [self._root]
         roots += [*self._known, *self._adopted()]
-        found: set[psutil.Process] = set()
+        members: set[psutil.Process] = set()
         for process in roots:
-            # A walk reads the whole process table: only for those whom no walk has met yet.
-            if process not in found:
-                found.add(process)
+            # A walk reads the whole process table: start none at a process already reached.
+            if process not in members:
+                members.add(process)
                 with contextlib.suppress(psutil.Error):
-                    found.update(process.children(recursive=True))
-        self._known = set(_alive(found))
+                    members.update(process.children(recursive=True))
+        self._known = set(_alive(members))
         return set(self._known)
 
     def _tagged_members(self) -> set[psutil.Process]:
         return {process for process in _tagged_processes() if _tag(process) == self.tag}
 
     def _adopted(self) -> set[psutil.Process]:
-        """Return detached processes that became our children: tagged as this run's, or untagged.
+        """Return detached processes that the agent adopted: with this run's tag, or without a tag.
 
-        Whoever detaches *and* strips the environment cannot be told apart between parallel runs;
-        no honest script does that, so any run that looks may kill it.
+        A process that detaches *and* strips its environment could belong to any parallel run. No
+        honest script does that, so any run may kill it.
         """
-        return {p for p in self._foreign_children() if _tag(p) in ("", self.tag)}
+        return {child for child in self._foreign_children() if _tag(child) in ("", self.tag)}
 
     def _foreign_children(self) -> list[psutil.Process]:
-        """Return our children that we did not start and that are younger than this run."""
+        """Return the agent's children that it did not start and that are younger than the run."""
         if not _own.adopts_orphans:
             return []
         children = psutil.Process().children()
-        with _own.lock:  # after the look: whoever was being started by then is registered now
+        with _own.lock:  # after listing: a process that was just being started is now registered
             own = set(_own.pids)
         return [
             child
@@ -250,7 +251,7 @@ class ProcessTree:
         ]
 
     def _collect_adopted(self) -> None:
-        """Reap dead adopted children, which would else stay as zombies until the agent ends."""
+        """Reap dead adopted children; otherwise they stay zombies until the agent ends."""
         for process in self._foreign_children():
             with contextlib.suppress(psutil.Error, ChildProcessError):
                 if process.status() == psutil.STATUS_ZOMBIE:
@@ -258,7 +259,7 @@ class ProcessTree:
 
 
 def _created_at(process: psutil.Process) -> float:
-    """Return the process's creation in psutil's seconds; 0 when it is already gone."""
+    """Return the creation time of the process in psutil's seconds; 0 when it is already gone."""
     try:
         return float(process.create_time())
     except psutil.Error:
@@ -278,12 +279,12 @@ def _tag(process: psutil.Process) -> str:
 
 
 def _alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    found = []
+    alive = []
     for process in processes:
         with contextlib.suppress(psutil.Error):
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+                alive.append(process)
+    return alive
 
 
 def _kill_all(processes: Iterable[psutil.Process]) -> None:

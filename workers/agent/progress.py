@@ -11,10 +11,10 @@ from workers.protocol import MAX_PROGRESS_POINTS_PER_HEARTBEAT, ProgressPoint, i
 
 
 class ProgressBuffer:
-    """Numbers a run's points and keeps the newest until a heartbeat delivered them.
+    """Numbers a run's points and keeps the newest until a heartbeat has delivered them.
 
-    Written by the stderr reader, read by the heartbeat: thread-safe. When the server is away for
-    long, the oldest points give way; their numbers stay used, so that the gap can be seen.
+    Thread-safe: the stderr reader writes it, and the heartbeat reads it. When the server is away
+    for long, the oldest points are dropped; their numbers stay used, so that the gap is visible.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class ProgressBuffer:
         self._next_seq = 0
 
     def add_line(self, line: Mapping[str, Any] | None) -> None:
-        """Keep one progress line of the script; what does not fit the contract is passed over."""
+        """Keep one progress line of the script; ignore a line that breaks the contract."""
         if line is None or line.get("event") != "progress":
             return
         elapsed, step = line.get("elapsed_seconds"), line.get("step")
@@ -66,6 +66,6 @@ def _is_count(value: object) -> bool:
 
 
 def _number_or_none(value: object) -> float | None:
-    if isinstance(value, int) and abs(value) >= 2**63:  # more than a database takes
+    if isinstance(value, int) and abs(value) >= 2**63:  # too large for a database column
         return None
     return value if is_number(value) else None  # type: ignore[return-value]

@@ -1,7 +1,7 @@
-"""Readers of a script's pipes that no script can make grow.
+"""Readers of a script's pipes whose memory use is bounded, whatever the script prints.
 
-Reading by chunks keeps the agent small whatever arrives: `communicate()` costs as much memory as
-the script prints, and reading by lines twice as much when no newline comes.
+They read in chunks: `communicate()` would take as much memory as the script prints, and reading by
+lines twice as much when no newline comes.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from workers.protocol import MAX_STDERR_TAIL_BYTES
 CHUNK_BYTES: Final = 64 * 1024
 MAX_RESULT_LINE_BYTES: Final = 1024 * 1024
 MAX_PROGRESS_LINE_BYTES: Final = 64 * 1024
-# Lines that look like a JSON object, kept until the end: the last one that parses is the result.
+# Number of lines kept that look like a JSON object; the last that parses is the result.
 _KEPT_CANDIDATES: Final = 8
 
 
 class PipeReader(threading.Thread):
     """Reads one pipe to its end in the background and hands each chunk to ``consume``.
 
-    Past ``limit_bytes`` it sets `flooded` and goes on reading without keeping anything, so that
+    After ``limit_bytes`` it sets `flooded` and goes on reading without keeping anything, so that
     the script does not block before it is killed.
     """
 
@@ -83,7 +83,7 @@ class LineSplitter:
 
 
 class ResultCollector:
-    """Keeps the last complete JSON object that stdout shows on one line."""
+    """Keeps the last complete JSON object on a line of stdout."""
 
     def __init__(self) -> None:
         self._splitter = LineSplitter(MAX_RESULT_LINE_BYTES)
@@ -97,7 +97,7 @@ class ResultCollector:
     def result(self) -> dict[str, Any] | None:
         """Return the result line's object, or None; call it after the last chunk.
 
-        A last line without a newline counts when it is a whole object: nothing can be missing.
+        A last line without a newline counts when it is a whole object: then nothing is missing.
         """
         self._consider(self._splitter.rest())
         for line in reversed(self._candidates):
@@ -131,7 +131,7 @@ class StderrCollector:
     def tail(self) -> str:
         """Return the last bytes as text that JSON and the database accept, at most 16 KiB of it."""
         text = bytes(self._tail).decode("utf-8", "replace").replace("\0", "\ufffd")
-        # A replaced byte grows to three, so the bound has to be applied once more.
+        # An invalid byte becomes a character of three bytes, so apply the bound once more.
         return text.encode()[-MAX_STDERR_TAIL_BYTES:].decode("utf-8", "ignore")
 
 

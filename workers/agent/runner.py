@@ -44,12 +44,12 @@ log = logging.getLogger("xeenet.runner")
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What is to be done after a task: submit, or release, or neither (cancelled, lease lost).
+    """What to do after a task: submit, release, or neither (cancelled, lease lost).
 
-    ``release_reason`` says why the task goes back unrun, and is empty when it does not;
-    ``unavailable`` is set when that is because the server did not deliver the task's files.
-    ``pause_reason`` is set when this machine, not the task, was at fault; ``stuck_tag`` names the
-    run whose processes could not be killed.
+    ``release_reason`` says why the task is given back without a result, "" when it is not given
+    back; ``unavailable`` is the error when the server did not deliver the task's files.
+    ``pause_reason`` is set when this machine, not the task, was at fault. ``stuck_tag`` is the tag
+    of a run whose processes could not be killed.
     """
 
     submission: Submission | None = None
@@ -99,7 +99,7 @@ class Runner:
         self._data_folder = settings.data_folder or state.data
 
     def run(self, attempt: Attempt) -> RunOutcome:
-        """Run one attempt to its end. Never raises: what goes wrong here is env_error."""
+        """Run one attempt to its end. Never raises: an unexpected error becomes env_error."""
         folder = self._state.work / attempt.lease_id
         outcome = RunOutcome()
         try:
@@ -109,7 +109,7 @@ class Runner:
                 outcome = self._train(attempt, folder)
         except _CannotRun as problem:
             outcome = _env_failure(problem.failure_class, str(problem))
-        except LeaseLost as lost:  # while the set-up went on: nobody's fault, nothing to hand in
+        except LeaseLost as lost:  # during the set-up: nobody's fault, nothing to submit
             log.warning("%s: dropped: %s", attempt.label, lost)
         except ServerUnavailable as away:
             outcome = _without_server(attempt, away)
@@ -119,14 +119,14 @@ class Runner:
             outcome = _env_failure(FailureClass.ENV_ERROR, problem_text)
         try:
             self._clean_up(attempt, folder, outcome)
-        except OSError as error:  # must not cost the result
+        except OSError as error:  # a failed clean-up must not cost the result
             log.warning("%s: task folder left, the next start removes it: %s", attempt.label, error)
         if outcome.submission is not None:
             outcome.submission["code_sha256"] = attempt.lease["code_sha256"]
         return outcome
 
     def free_bytes(self) -> int:
-        """Return what is left on the disk of the task folders."""
+        """Return the free bytes on the disk of the task folders."""
         return free_bytes(self._state.work)
 
     def _train(self, attempt: Attempt, folder: Path) -> RunOutcome:
@@ -178,21 +178,21 @@ class Runner:
         )
         folder.mkdir(parents=True)
         script, config_file = folder / "script.py", folder / "config.json"
-        script.write_bytes(source)  # these very bytes were verified: no second look at the disk
+        script.write_bytes(source)  # the verified bytes themselves, not a second read of the file
         config_file.write_text(json.dumps(config))
         return script, config_file
 
     def _place_dataset(self, attempt: Attempt, folder: Path, script: Path, config: Path) -> None:
-        """Have the data set in the cache before the clock starts.
+        """Get the data set into the cache before the time budget starts.
 
         Raises `_CannotRun`, `LeaseLost`, `ServerUnavailable`.
         """
         dataset = attempt.lease["dataset"]
         if (cached := cached_dataset(self._data_folder, dataset)) is not None:
             with contextlib.suppress(OSError):  # the owner's folder may be read-only
-                os.utime(cached)  # the cache gives up first what was not used for longest
+                os.utime(cached)  # the cache drops the least recently used files first
             return
-        if self._settings.data_folder is None:  # never the owner's own folder
+        if self._settings.data_folder is None:  # never trim the owner's own folder
             room = _MAX_CACHE_BYTES - int(dataset["size_bytes"])
             trim_folder(self._data_folder, most_bytes=room, most_entries=_MAX_CACHED_FILES)
         self._data_folder.mkdir(parents=True, exist_ok=True)
@@ -207,12 +207,12 @@ class Runner:
         except (ServerError, OSError) as error:
             reason = f"the server did not deliver it: {error}"
             away = error if isinstance(error, ServerUnavailable) else None
-        if not is_uploaded(attempt.lease):  # foreign code gets no network and no say over the cache
+        if not is_uploaded(attempt.lease):  # uploaded code may not download into the cache
             log.info("%s: %s; the script fetches it", attempt.label, reason)
-            said = self._prepare(attempt, folder, script, config)
+            ending = self._prepare(attempt, folder, script, config)
             if attempt.stop.requested or cached_dataset(self._data_folder, dataset) is not None:
                 return
-            reason = f"{reason}; {said}"
+            reason = f"{reason}; {ending}"
         if away is not None:
             raise away
         message = f"data set {dataset['name']} ({dataset['sha256'][:12]}) is not here: {reason}"
@@ -276,7 +276,7 @@ class Runner:
         )
 
     def _simulate(self, attempt: Attempt) -> RunOutcome:
-        """Make a result up, for machines without torch."""
+        """Return an invented result, for machines without torch."""
         budget = attempt.lease["time_budget_seconds"]
         log.warning("%s: SIMULATED, nothing is trained (no torch)", attempt.label)
         started_at = time.monotonic()
@@ -332,7 +332,7 @@ class Runner:
 
 
 def run_config(attempt: Attempt) -> dict[str, Any]:
-    """Return the flat config the script reads: the lease's, with its budget and data set."""
+    """Return the flat config that the script reads: the lease's, with its budget and data set."""
     lease = attempt.lease
     pinned: Mapping[str, Any] = {
         "time_budget_seconds": lease["time_budget_seconds"],

@@ -1,12 +1,12 @@
 """Isolation tier T1: a script in a bubblewrap sandbox (Linux with bubblewrap 0.8 or newer).
 
-Inside there is no network, no process but the script's own, and a file system made of what a
-script needs and nothing else: the system's libraries, this Python with torch, the GPU's devices,
-the data set, all read-only; only the task folder and a small /dev/shm can be written. What was not
-put in is not there: the agent's token, its outbox, other tasks, the owner's home.
+Inside there is no network and no process but the script's own. The file system holds only what a
+script needs: the system's libraries, this Python with torch, the GPU's devices and the data set,
+all read-only; only the task folder and a small /dev/shm are writable. Everything else is absent:
+the agent's token, its outbox, other tasks, the owner's home.
 
-Everything inside ends with the agent, because the kernel ends a process-id namespace with its
-first process, and bubblewrap binds that one to its parent.
+Everything inside ends with the agent: bubblewrap ends the first process of the process-id namespace
+with its parent, and the kernel ends a namespace with its first process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from workers.agent.attempt import StopRequest
 from workers.agent.environment import script_environment
 from workers.agent.execution import Ending, Limits, execute
 
-# Its pages count in no process's memory until they are mapped, so it has to be small by itself.
+# The memory watch misses pages that no process has mapped, so the size itself must be small.
 SHARED_MEMORY_BYTES: Final = 256 * 1024 * 1024
 _PROGRAM: Final = "bwrap"
 _PROBE: Final = Path(__file__).with_name("sandbox_probe.py")
@@ -52,7 +52,7 @@ class SandboxUnavailable(Exception):
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A bubblewrap that was seen to work here."""
+    """A bubblewrap that passed its trial on this machine."""
 
     program: str
 
@@ -64,10 +64,10 @@ class Sandbox:
         readable: Sequence[Path] = (),
         downloads_to: Path | None = None,
     ) -> list[str]:
-        """Return ``command`` to be run inside, in ``folder``, which it may write.
+        """Return ``command`` wrapped so that it runs in the sandbox, in the writable ``folder``.
 
-        ``readable`` are files and folders it may read besides. With ``downloads_to`` it has the
-        network and may write that folder too: for code that came with this installation.
+        It can also read the files and folders in ``readable``. ``downloads_to`` gives it the
+        network and write access to that folder: only for code that came with this installation.
         """
         arguments = [self.program, *_namespaces(network=downloads_to is not None)]
         for path in _readable_paths(network=downloads_to is not None):
@@ -77,7 +77,7 @@ class Sandbox:
         devices = gpu_devices()
         for device in devices:
             arguments += ["--dev-bind", device, device]
-        if devices:  # the drivers' libraries look their hardware up there
+        if devices:  # the drivers' libraries look up their hardware there
             arguments += ["--ro-bind", "/sys", "/sys"]
         arguments += ["--remount-ro", "/dev", "--dir", "/tmp"]  # noqa: S108
         for file in readable:
@@ -89,9 +89,9 @@ class Sandbox:
 
 
 def find_sandbox(state_root: Path, work: Path, tag: str) -> Sandbox:
-    """Return the sandbox after a run in it showed that it holds. Raises `SandboxUnavailable`.
+    """Return the sandbox after a trial showed that it isolates. Raises `SandboxUnavailable`.
 
-    ``state_root`` is what scripts must not see, ``work`` a folder for the trial's own.
+    Scripts must not see ``state_root``. The trial makes its own folder in ``work``.
     """
     if not sys.platform.startswith("linux"):
         raise SandboxUnavailable("bubblewrap exists on Linux only")
@@ -117,7 +117,7 @@ def _namespaces(*, network: bool) -> list[str]:
     options += ["--unshare-cgroup-try", "--hostname", "sandbox"]
     if not network:
         options.append("--unshare-net")
-    # No further user namespaces inside: most ways out of a sandbox begin with one.
+    # Allow no user namespaces inside: most ways out of a sandbox begin with one.
     return [*options, "--disable-userns", "--cap-drop", "ALL", "--die-with-parent"]
 
 
@@ -128,7 +128,7 @@ def _readable_paths(*, network: bool) -> list[str]:
 
 
 def _python_folders() -> list[Path]:
-    """Return the folders of this interpreter and its packages that the system's do not hold."""
+    """Return the folders of this interpreter and its packages outside /usr."""
     folders = [Path(sys.prefix), Path(sys.exec_prefix), Path(sys.base_prefix)]
     folders.append(Path(sys.executable).resolve().parent.parent)
     folders += map(Path, site.getsitepackages())
@@ -136,7 +136,7 @@ def _python_folders() -> list[Path]:
         folders.append(Path(site.getusersitepackages()))
     kept: list[Path] = []
     for folder in sorted(set(folders), key=lambda folder: len(folder.parts)):
-        if not any(folder.is_relative_to(other) for other in (Path("/usr"), *kept)):
+        if not any(folder.is_relative_to(parent) for parent in (Path("/usr"), *kept)):
             kept.append(folder)
     return kept
 
@@ -148,7 +148,7 @@ def _library_folders() -> list[str]:
 
 
 def _check_nothing_private_is_readable(state_root: Path) -> None:
-    """Raise `SandboxUnavailable` when a folder that scripts need holds what they must not see."""
+    """Raise `SandboxUnavailable` when a folder that scripts need contains private files."""
     home = os.path.expanduser("~")  # noqa: PTH111 (Path raises for a user without a home)
     for path in _readable_paths(network=False):
         folder = Path(path).resolve()
@@ -164,7 +164,7 @@ def _check_nothing_private_is_readable(state_root: Path) -> None:
 
 
 def _trial(sandbox: Sandbox, folder: Path, state_root: Path, tag: str) -> str:
-    """Run the probe inside; return what is not as it should be, "" when the sandbox holds."""
+    """Run the probe in the sandbox; return what is wrong, "" when the sandbox isolates."""
     command = [sys.executable, "-I", "-S", str(_PROBE), str(state_root)]
     execution = execute(
         sandbox.wrap(command, folder=folder, readable=[_PROBE]),

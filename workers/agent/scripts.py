@@ -1,4 +1,4 @@
-"""The script a task names, verified byte for byte before it runs."""
+"""The script that a task names, verified by its hash before it runs."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class ScriptUnavailable(Exception):
 
 @dataclass(frozen=True)
 class CodePolicy:
-    """Which scripts that are not in this installation its owner lets run."""
+    """Which scripts that are not part of this installation the owner allows to run."""
 
-    server_code: bool = False  # other versions of the catalog's scripts, as the server has them
-    uploaded_scripts: bool = False  # researchers' own, approved by an operator of the server
+    server_code: bool = False  # other versions of the catalog's scripts, from the server
+    uploaded_scripts: bool = False  # researchers' scripts that an operator of the server approved
 
 
 def is_uploaded(lease: Lease) -> bool:
-    """Return whether the lease's script is a researcher's and not the catalog's."""
+    """Return whether a researcher uploaded the lease's script; otherwise it is the catalog's."""
     return lease.get("script_origin", ScriptOrigin.BUILTIN) != ScriptOrigin.BUILTIN
 
 
@@ -42,9 +42,9 @@ def resolve_script(
 ) -> bytes:
     """Return the source of the lease's script, whose SHA-256 is the one the lease pins.
 
-    The catalog of this installation comes first. Another hash is fetched from the server only
-    when the machine's owner allows to run such scripts. Raises `ScriptUnavailable`, `LeaseLost`,
-    `ServerUnavailable`.
+    The catalog of this installation is used when its script has that hash. Any other script comes
+    from the server, and only when the machine's owner allows such scripts. Raises
+    `ScriptUnavailable`, `LeaseLost`, `ServerUnavailable`.
     """
     name, sha256 = lease["code_package_ref"], lease["code_sha256"]
     if is_uploaded(lease):

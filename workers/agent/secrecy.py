@@ -1,8 +1,8 @@
-"""Keep the agent's secrets from the processes around it, the scripts it runs among them.
+"""Keep the agent's secrets from other processes, including the scripts that it runs.
 
-Arguments of a process can be read by everybody on the machine, its environment and memory by
-everything that runs as the same user. So tokens leave the command line before any script starts,
-and on Linux the kernel is told to keep the agent's own process closed.
+Everybody on the machine can read the arguments of a process, and every process of the same user can
+read its environment and memory. So tokens leave the command line before any script starts, and on
+Linux the kernel is told to protect the agent's own process.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _PR_SET_DUMPABLE: Final = 4
 
 
 def close_own_process() -> bool:
-    """Let no process of the same user read this one's environment, memory or files; say whether.
+    """Keep processes of the same user from reading this process's environment, memory and files.
 
-    Only Linux can, and root is not kept out. A program that this one becomes starts open again.
+    Return success. It works only on Linux and not against root, and an exec undoes it.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -30,9 +30,10 @@ def close_own_process() -> bool:
 
 
 def move_secrets_out_of_the_arguments() -> None:
-    """Start this program anew without tokens on its command line when there are some.
+    """Restart this program without the tokens on its command line, if there are any.
 
-    The process stays the same one. Windows keeps its arguments to the user and cannot do this.
+    The restart is an exec, so the process id stays the same. Windows cannot do this and does not
+    need it: it shows arguments to the same user only.
     """
     if os.name != "posix":
         return

@@ -1,6 +1,6 @@
-"""Metrics for machines without torch: made up, marked so, and good for nothing but plumbing.
+"""Simulated metrics for machines without torch: invented, and only good for testing the system.
 
-Every submission made from them says ``simulated: true``; the server never ranks one.
+Every submission made from them says ``simulated: true``, and the server never ranks it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _NATS_AT_START: Final = 4.2  # about ln(65): an untrained model over TinyShakesp
 
 
 def simulated_seconds(time_budget_seconds: float) -> float:
-    """Return how long a simulated run takes: short, but not so short that nobody sees it run."""
+    """Return how many seconds a simulated run takes: short, but long enough to be seen running."""
     return min(MAX_SIMULATED_SECONDS, time_budget_seconds * _BUDGET_SHARE)
 
 
 def simulated_metrics(lease: Lease) -> dict[str, Any]:
-    """Return a result line that fits the lease's contract; the same lease config, the same line."""
+    """Return a result line that fits the lease's contract, the same line for the same config."""
     config = lease["config"]
     text = json.dumps(config, sort_keys=True, default=str)
     rng = random.Random(hashlib.sha256(text.encode()).digest())

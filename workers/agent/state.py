@@ -24,7 +24,7 @@ class StateFolderError(Exception):
 
 @dataclass(frozen=True)
 class Credentials:
-    """What enrolment brought. The token is only ever sent to the server it came from."""
+    """What enrolment returned. The token is never sent to another server."""
 
     server_url: str
     token: str
@@ -32,7 +32,7 @@ class Credentials:
 
 
 def default_state_folder() -> Path:
-    """Return the platform's place for a program's state, or what XEENET_WORKER_HOME says."""
+    """Return XEENET_WORKER_HOME if it is set, otherwise the platform's place for program state."""
     if override := os.environ.get(HOME_VARIABLE):
         return Path(override)
     if sys.platform == "win32":
@@ -69,12 +69,12 @@ class StateFolder:
 
     @property
     def tag_prefix(self) -> str:
-        """What the run tags of this folder's agent start with, across restarts."""
+        """The prefix of the run tags of this folder's agent; restarts do not change it."""
         return f"{self.agent_id}/"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one agent. Raises `StateFolderError` when another one has it."""
+        """Hold the folder for one agent. Raises `StateFolderError` when another agent holds it."""
         path = self.root / "lock"
         with path.open("a+") as file:
             try:
@@ -84,10 +84,10 @@ class StateFolder:
                     f"Another agent is already running on {self.root}. "
                     "Stop it, or give this one its own --state-dir."
                 ) from None
-            yield  # closing the file gives the lock back, also when the agent is killed
+            yield  # closing the file releases the lock, even when the agent is killed
 
     def load_credentials(self) -> Credentials | None:
-        """Return what enrolment stored, or None."""
+        """Return the stored credentials, None before enrolment. Raises `StateFolderError`."""
         try:
             return Credentials(**json.loads(self._credentials_path.read_text()))
         except FileNotFoundError:
@@ -110,7 +110,7 @@ class StateFolder:
         temporary.replace(self._credentials_path)
 
     def remove_stale_folders(self) -> int:
-        """Remove the task folders that a killed agent left, and half files; return how many."""
+        """Remove task folders and incomplete files that a killed agent left; return how many."""
         stale = list(self.work.iterdir())
         for folder in (self.data, self.packages):
             stale += folder.glob(f"{TEMPORARY_PREFIX}*")
@@ -129,7 +129,7 @@ class StateFolder:
 
 
 def _lock(handle: int) -> None:
-    """Lock an open file against other processes. Raises OSError when it is taken."""
+    """Lock an open file against other processes. Raises OSError when it is locked already."""
     if sys.platform == "win32":
         import msvcrt
 

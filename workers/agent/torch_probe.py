@@ -1,7 +1,7 @@
-"""Say what torch can do here, as one JSON line. Run as a plain file in a subprocess.
+"""Print what torch can do on this machine, as one JSON line. Run as a plain file in a subprocess.
 
-It computes something on every device, because a device that is listed may still not work: a
-driver too old, a wheel built without CUDA, a GPU of another architecture.
+It computes something on every device, because a listed device may still not work: the driver may be
+too old, the wheel built without CUDA, or the GPU of another architecture.
 """
 
 import importlib
@@ -10,22 +10,22 @@ from typing import Any
 
 
 def works(torch: Any, device: str) -> str:
-    """Return "" when a small product on ``device`` comes out right, else the reason."""
+    """Return "" when a small product on ``device`` is right, otherwise the reason."""
     try:
         ones = torch.ones(64, 64, device=device)
         total = float((ones @ ones).sum())
-    except Exception as error:  # noqa: BLE001 whatever the backend throws is the answer
+    except Exception as error:  # noqa: BLE001 any error of the backend is the answer
         return f"{device}: {error}".splitlines()[0]
     return "" if total == 64.0**3 else f"{device}: a product came out wrong"
 
 
 def nvidia_gpu_name() -> str:
-    """Return the first NVIDIA GPU that the driver knows; "" without driver or nvidia-ml-py."""
+    """Return the name of the driver's first NVIDIA GPU; "" without driver or nvidia-ml-py."""
     try:
         nvml = importlib.import_module("pynvml")
         nvml.nvmlInit()
         return str(nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(0)))
-    except Exception:  # noqa: BLE001 no driver, no library, no device: nothing to tell
+    except Exception:  # noqa: BLE001 no driver, no library or no device: nothing to report
         return ""
 
 
@@ -35,25 +35,25 @@ def probe() -> dict[str, Any]:
         torch = importlib.import_module("torch")
     except Exception as error:  # noqa: BLE001 a broken install raises more than ImportError
         return {"notes": [f"torch: {error}".splitlines()[0]]}
-    found: dict[str, Any] = {"torch_version": torch.__version__, "devices": [], "notes": []}
+    report: dict[str, Any] = {"torch_version": torch.__version__, "devices": [], "notes": []}
     candidates = []
     if torch.cuda.is_available():
         candidates.append("cuda")
     elif name := nvidia_gpu_name():
         reason = "this torch is built without CUDA" if torch.version.cuda is None else "see torch"
-        found["notes"].append(f"cuda: {name} is there, but unusable: {reason}")
+        report["notes"].append(f"cuda: {name} is there, but unusable: {reason}")
     if torch.backends.mps.is_available():
         candidates.append("mps")
     for device in [*candidates, "cpu"]:
         problem = works(torch, device)
         if problem:
-            found["notes"].append(problem)
+            report["notes"].append(problem)
         else:
-            found["devices"].append(device)
-    if "cuda" in found["devices"]:
+            report["devices"].append(device)
+    if "cuda" in report["devices"]:
         properties = torch.cuda.get_device_properties(0)
-        found |= {"gpu_name": properties.name, "gpu_memory_bytes": properties.total_memory}
-    return found
+        report |= {"gpu_name": properties.name, "gpu_memory_bytes": properties.total_memory}
+    return report
 
 
 if __name__ == "__main__":
