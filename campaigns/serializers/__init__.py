@@ -1,1 +1,4 @@
-"""Shapes of requests and replies, one noun a file, for the endpoints and for the answers."""
+"""Shapes of requests and replies, one file per noun, for the endpoints and the answers.
+
+Their docstrings and help texts become descriptions in the OpenAPI document.
+"""

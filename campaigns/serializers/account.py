@@ -15,18 +15,21 @@ from xeenet_site.web import roles
 
 
 class AccountSerializer(serializers.Serializer[Any]):
-    """Who calls, and what they may."""
+    """The caller: who it is, and what the role allows."""
 
     username = serializers.CharField()
     role = serializers.ChoiceField(choices=[(role, role) for role in roles.ROLES])
-    may_create = serializers.BooleanField(help_text="Campaigns and webhooks of their own.")
+    may_create = serializers.BooleanField(
+        help_text="Whether the caller may create campaigns and webhooks, and change their own."
+    )
     may_operate = serializers.BooleanField(
-        help_text="Everybody's campaigns, workers, the audit log."
+        help_text="Whether the caller may change everybody's campaigns and the workers, and read "
+        "the audit log."
     )
 
 
 class TokenSerializer(serializers.ModelSerializer[PersonalToken]):
-    """One personal token; only its hash is stored."""
+    """One personal token. The server stores only its hash."""
 
     class Meta:
         model = PersonalToken
@@ -35,9 +38,9 @@ class TokenSerializer(serializers.ModelSerializer[PersonalToken]):
 
 
 class NewTokenSerializer(TokenSerializer):
-    """A token that was just made."""
+    """A new personal token."""
 
-    token = serializers.CharField(help_text="Shown this once.")
+    token = serializers.CharField(help_text="The token itself. It is shown only once.")
 
     class Meta(TokenSerializer.Meta):
         fields = (*TokenSerializer.Meta.fields, "token")
@@ -45,13 +48,13 @@ class NewTokenSerializer(TokenSerializer):
 
 
 class TokenRequestSerializer(KnownFieldsSerializer[dict[str, Any]]):
-    """What the token is for."""
+    """A name that says what the new token is for."""
 
     name = StrictCharField(max_length=personal_tokens.MAX_NAME_LENGTH)
 
 
 class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
-    """One thing a person did."""
+    """One act of a person."""
 
     class Meta:
         model = AuditEntry

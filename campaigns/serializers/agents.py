@@ -1,7 +1,7 @@
-"""The shapes of the lease endpoints, as in `workers.protocol`, and the lease an agent is given.
+"""The shapes of the lease endpoints, as in `workers.protocol`.
 
-Requests are judged strictly in the keys that are known; other keys are passed over, so that an
-agent may be newer than its server.
+Known keys of a request are checked strictly. Unknown keys are ignored, so that an agent may be
+newer than its server.
 """
 
 from __future__ import annotations
@@ -50,10 +50,12 @@ class ClaimRequestSerializer(serializers.Serializer[dict[str, Any]]):
     isolation = StrictChoiceField(
         required=False,
         choices=ISOLATION_CHOICES,
-        help_text="How the agent holds scripts back; not said counts as the weakest.",
+        help_text="How well the agent isolates scripts. The default is the weakest tier.",
     )
     accepts_uploaded_scripts = StrictBooleanField(
-        required=False, help_text="Its owner lets it run scripts that people uploaded."
+        required=False,
+        help_text="Whether the machine's owner allows scripts that people uploaded. The default is "
+        "false.",
     )
 
 
@@ -127,7 +129,7 @@ class LeaseAnswerSerializer(serializers.Serializer[dict[str, Any]]):
     """`protocol.LeaseAnswer`."""
 
     lease_id = serializers.UUIDField()
-    answer = serializers.ChoiceField(choices=[(a.value, a.value) for a in HeartbeatAnswer])
+    answer = serializers.ChoiceField(choices=[(word.value, word.value) for word in HeartbeatAnswer])
     reason = serializers.CharField(allow_blank=True)
 
 
@@ -140,9 +142,9 @@ class HeartbeatReplySerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class SubmissionSerializer(serializers.Serializer[dict[str, Any]]):
-    """`protocol.Submission`. What the metrics must hold is lifecycle's to judge."""
+    """`protocol.Submission`. The content of `metrics` is checked by `campaigns.lifecycle`."""
 
-    outcome = StrictChoiceField(choices=[(o.value, o.value) for o in Outcome])
+    outcome = StrictChoiceField(choices=[(outcome.value, outcome.value) for outcome in Outcome])
     metrics = JSONObjectField(required=False, allow_null=True, max_bytes=MAX_METRICS_BYTES)
     failure_class = StrictChoiceField(required=False, allow_null=True, choices=FailureClass.choices)
     message = StrictCharField(required=False, allow_blank=True, max_length=MAX_MESSAGE_CHARACTERS)
@@ -158,20 +160,26 @@ class SubmissionSerializer(serializers.Serializer[dict[str, Any]]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs["outcome"] == Outcome.COMPLETED and attrs.get("metrics") is None:
-            raise serializers.ValidationError({"metrics": ["A completed run has a result line."]})
+            raise serializers.ValidationError(
+                {"metrics": ["A completed run must have its result line."]}
+            )
         if attrs["outcome"] == Outcome.FAILED and not attrs.get("failure_class"):
-            raise serializers.ValidationError({"failure_class": ["A failed run has a class."]})
+            raise serializers.ValidationError(
+                {"failure_class": ["A failed run must have a failure class."]}
+            )
         return attrs
 
 
 class SubmissionReplySerializer(serializers.Serializer[dict[str, Any]]):
-    """`protocol.SubmissionReply`; with HTTP 422 there is also the error's `code`."""
+    """`protocol.SubmissionReply`. A reply with HTTP 422 also has the error's `code`."""
 
-    verdict = serializers.ChoiceField(choices=[(v.value, v.value) for v in Verdict])
+    verdict = serializers.ChoiceField(
+        choices=[(verdict.value, verdict.value) for verdict in Verdict]
+    )
     message = serializers.CharField(allow_blank=True)
 
 
 class ReleaseRequestSerializer(serializers.Serializer[dict[str, Any]]):
-    """Why the agent gives the task back, if it says so."""
+    """Why the agent gives the task back. The reason is optional."""
 
     reason = StrictCharField(required=False, allow_blank=True, max_length=MAX_MESSAGE_CHARACTERS)

@@ -39,14 +39,14 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
     script_origin = serializers.ChoiceField(source="package.origin", choices=PackageOrigin.choices)
     script_may_run = serializers.BooleanField(
         source="package.may_run",
-        help_text="False while an uploaded script waits for an operator: no task is handed out.",
+        help_text="False while an uploaded script has no approval: no task is handed out.",
     )
     required_isolation = serializers.ChoiceField(choices=ISOLATION_CHOICES)
     dataset = DatasetReferenceSerializer()
     best_val_bpb = serializers.FloatField(
         source="best",
         allow_null=True,
-        help_text="The best measured value; null while there is none.",
+        help_text="The best measured value. Null while there is none.",
     )
 
     class Meta:
@@ -80,7 +80,7 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
 
 
 class ProgressSerializer(serializers.Serializer[Any]):
-    """`progress.CampaignProgress`."""
+    """`progress.CampaignProgress`: how far a campaign is."""
 
     pending = serializers.IntegerField()
     leased = serializers.IntegerField()
@@ -99,7 +99,7 @@ class ProgressSerializer(serializers.Serializer[Any]):
 
 
 class CampaignDetailSerializer(CampaignSerializer):
-    """One campaign with its search space and how far it is."""
+    """One campaign with its search space and its progress."""
 
     search_space = serializers.DictField()
     progress = ProgressSerializer()
@@ -110,9 +110,9 @@ class CampaignDetailSerializer(CampaignSerializer):
 
 
 class CampaignChangesSerializer(KnownFieldsSerializer[dict[str, Any]]):
-    """The fields of `lifecycle.CampaignSpec`: shape only; whether they make sense is judged there.
+    """The fields of `lifecycle.CampaignSpec`. Here only their shape is checked.
 
-    With ``partial=True`` those that make a clone differ from its original.
+    With ``partial=True`` these are the fields in which a clone differs from its original.
     """
 
     name = StrictCharField(max_length=200)
@@ -126,14 +126,14 @@ class CampaignChangesSerializer(KnownFieldsSerializer[dict[str, Any]]):
         required=False,
         allow_null=True,
         max_bytes=MAX_SEARCH_SPACE_BYTES,
-        help_text="Parameters and constraints; null or absent takes the experiment's.",
+        help_text="Parameters and constraints. The default is the experiment's search space.",
     )
     sampler = StrictCharField(required=False, max_length=50)
     dataset = StrictCharField(
         required=False,
         allow_blank=True,
         max_length=100,
-        help_text="A name or a sha256; empty takes the experiment's first.",
+        help_text="A name or a sha256. The default is the experiment's first data set.",
     )
     description = StrictCharField(required=False, allow_blank=True, max_length=10_000)
     allow_simulated = StrictBooleanField(required=False)
@@ -143,36 +143,36 @@ class CampaignChangesSerializer(KnownFieldsSerializer[dict[str, Any]]):
         required=False,
         allow_blank=True,
         max_length=HEX_SHA256_LENGTH,
-        help_text="The sha256 of an uploaded script; empty takes the experiment's own.",
+        help_text="The sha256 of an uploaded script. The default is the experiment's own.",
     )
     required_isolation = StrictChoiceField(
         required=False,
         choices=ISOLATION_CHOICES,
-        help_text="Only workers that hold scripts back so well get its tasks.",
+        help_text="Only workers that isolate scripts at least this well get its tasks.",
     )
 
 
 class CampaignSpecSerializer(CampaignChangesSerializer):
-    """A whole description: what is sent becomes a `lifecycle.CampaignSpec`."""
+    """The description of a new campaign; its validated data is a `lifecycle.CampaignSpec`."""
 
     def to_internal_value(self, data: Any) -> Any:
         return CampaignSpec(**super().to_internal_value(data))
 
 
 class ReasonSerializer(serializers.Serializer[dict[str, Any]]):
-    """Why a person does it, for the others to read."""
+    """Why a person does this. Everybody can read the reason."""
 
     reason = StrictCharField(required=False, allow_blank=True, max_length=500)
 
 
 class AddTasksSerializer(KnownFieldsSerializer[dict[str, Any]]):
-    """How many more tasks the sampler makes."""
+    """How many more tasks the sampler draws."""
 
     count = StrictIntegerField(min_value=1)
 
 
 class RaiseAttemptsSerializer(KnownFieldsSerializer[dict[str, Any]]):
-    """How often each task may fail and be lost from now on; what is absent stays."""
+    """How often each task may fail and be lost from now on. An absent limit stays as it is."""
 
     max_failed_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_TRIES)
     max_lost_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_TRIES)

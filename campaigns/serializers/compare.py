@@ -15,12 +15,12 @@ FEWEST: Final = 2
 
 
 class NumbersField(serializers.CharField):
-    """Numbers with commas between them, each once."""
+    """Numbers with commas between them. Repeated numbers count once."""
 
     def to_internal_value(self, data: Any) -> list[int]:  # type: ignore[override]
         words = [word.strip() for word in super().to_internal_value(data).split(",")]
         if not all(word.isascii() and word.isdecimal() and len(word) < 20 for word in words):
-            raise serializers.ValidationError("Must be numbers with commas between them.")
+            raise serializers.ValidationError("Must be numbers separated by commas.")
         numbers = list(dict.fromkeys(map(int, words)))
         if not FEWEST <= len(numbers) <= comparison.MOST or max(numbers) > MAX_BIGINT:
             raise serializers.ValidationError(
@@ -30,20 +30,20 @@ class NumbersField(serializers.CharField):
 
 
 class CompareQuerySerializer(serializers.Serializer[dict[str, Any]]):
-    """What to put side by side: tasks or campaigns."""
+    """What to compare: tasks or campaigns."""
 
     tasks = NumbersField(required=False, help_text="Numbers of 2 to 5 tasks, such as 7,12.")
     campaigns = NumbersField(required=False, help_text="Numbers of 2 to 5 campaigns.")
     x = serializers.ChoiceField(
         choices=[(axis, axis) for axis in (*TASK_AXES, *CAMPAIGN_AXES)],
         required=False,
-        help_text="What the curves go over: of tasks seconds, steps or tokens; of campaigns "
-        "results or hours.",
+        help_text="The x axis of the curves: seconds, steps or tokens for tasks; results or hours "
+        "for campaigns.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("tasks" in attrs) == ("campaigns" in attrs):
-            raise serializers.ValidationError("Ask for tasks=… or for campaigns=…, not for both.")
+            raise serializers.ValidationError("Give either tasks=… or campaigns=….")
         axes = list(TASK_AXES if "tasks" in attrs else CAMPAIGN_AXES)
         if attrs.setdefault("x", axes[0]) not in axes:
             raise serializers.ValidationError({"x": [f"Must be one of {', '.join(axes)}."]})
@@ -51,27 +51,35 @@ class CompareQuerySerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class ColumnSerializer(serializers.Serializer[Any]):
-    """One of the tasks or campaigns."""
+    """One of the compared tasks or campaigns."""
 
     letter = serializers.CharField()
     id = serializers.IntegerField()
     name = serializers.CharField()
     state = serializers.CharField()
     val_bpb = serializers.FloatField(
-        allow_null=True, help_text="The measured value; of a campaign the best one."
+        allow_null=True,
+        help_text="The measured value of the task, or the best value of the campaign.",
     )
     behind = serializers.FloatField(
-        allow_null=True, help_text="How far it is behind the best column; null without a value."
+        allow_null=True,
+        help_text="Difference to the best column, in bits per byte. Null without a value.",
     )
     spread = SpreadSerializer(
-        allow_null=True, help_text="All seeds of these params; of a campaign, of its best task."
+        allow_null=True,
+        help_text="Results of all seeds with the same params: those of the task, or of the "
+        "campaign's best task.",
     )
-    task_id = serializers.IntegerField(allow_null=True, help_text="The task, or the best one.")
-    measured = serializers.IntegerField(help_text="Measured results behind the value.")
+    task_id = serializers.IntegerField(
+        allow_null=True, help_text="The task, or the campaign's best task."
+    )
+    measured = serializers.IntegerField(
+        help_text="Number of measured results: of the task 0 or 1, or of the whole campaign."
+    )
 
 
 class ComparedParamSerializer(serializers.Serializer[Any]):
-    """A param of the tasks, or of the campaigns' best tasks; null where there is none."""
+    """One param of the tasks, or of the campaigns' best tasks. Null where a task lacks it."""
 
     name = serializers.CharField()
     differs = serializers.BooleanField()
@@ -79,7 +87,7 @@ class ComparedParamSerializer(serializers.Serializer[Any]):
 
 
 class ComparedRowSerializer(serializers.Serializer[Any]):
-    """A condition, or the domain of a param, in words; "" where there is none."""
+    """A condition, or the domain of a param, in words. Empty where it is unknown."""
 
     name = serializers.CharField()
     differs = serializers.BooleanField()
@@ -87,7 +95,7 @@ class ComparedRowSerializer(serializers.Serializer[Any]):
 
 
 class CurveSerializer(serializers.Serializer[Any]):
-    """val_bpb over the axis asked for; `end` is the result, beyond the progress points."""
+    """val_bpb over the chosen axis. `end` is the result, which follows the progress points."""
 
     letter = serializers.CharField()
     x = serializers.ListField(child=serializers.FloatField())
@@ -100,11 +108,13 @@ class ComparisonSerializer(serializers.Serializer[Any]):
 
     columns = ColumnSerializer(many=True)
     verdict = serializers.CharField(
-        allow_blank=True, help_text="Who is ahead, and whether chance may explain it."
+        allow_blank=True, help_text="Which column is ahead, and whether chance may explain it."
     )
     warnings = serializers.ListField(child=serializers.CharField())
     params = ComparedParamSerializer(many=True)
-    spaces = ComparedRowSerializer(many=True, help_text="From where campaigns draw each param.")
+    spaces = ComparedRowSerializer(
+        many=True, help_text="The domain from which each campaign draws a param."
+    )
     conditions = ComparedRowSerializer(many=True)
     x = serializers.CharField()
     curves = CurveSerializer(many=True)

@@ -12,16 +12,19 @@ from workers.models import EnrolmentToken
 
 
 class InvitationSerializer(serializers.ModelSerializer[EnrolmentToken]):
-    """One invitation; only the hash of its token is stored."""
+    """One invitation. The server stores only the hash of its token."""
 
     created_by = serializers.CharField(
         source="created_by.username",
         default=None,
         allow_null=True,
-        help_text="Null: the command line on the server.",
+        help_text="Null if it was made on the server's command line.",
     )
     worker = serializers.CharField(
-        source="worker.name", default=None, allow_null=True, help_text="Who joined with it."
+        source="worker.name",
+        default=None,
+        allow_null=True,
+        help_text="The worker that joined with it.",
     )
 
     class Meta:
@@ -39,10 +42,12 @@ class InvitationSerializer(serializers.ModelSerializer[EnrolmentToken]):
 
 
 class NewInvitationSerializer(InvitationSerializer):
-    """An invitation that was just made."""
+    """A new invitation."""
 
-    enrolment_token = serializers.CharField(help_text="Shown this once; good for one machine.")
-    command = serializers.CharField(help_text="What to type on the machine.")
+    enrolment_token = serializers.CharField(
+        help_text="It is shown only once, and valid for one machine."
+    )
+    command = serializers.CharField(help_text="The command to type on the machine.")
 
     class Meta(InvitationSerializer.Meta):
         fields = (*InvitationSerializer.Meta.fields, "enrolment_token", "command")
@@ -50,7 +55,7 @@ class NewInvitationSerializer(InvitationSerializer):
 
 
 class InvitationRequestSerializer(KnownFieldsSerializer[dict[str, Any]]):
-    """For whom or what it is."""
+    """A label that says whom or which machine the invitation is for."""
 
     label = StrictCharField(  # type: ignore[assignment]
         required=False, allow_blank=True, max_length=100, default=""
@@ -62,4 +67,4 @@ class NewWorkerTokenSerializer(serializers.Serializer[Any]):
 
     worker_id = serializers.IntegerField()
     name = serializers.CharField()
-    token = serializers.CharField(help_text="Shown this once; the old one opens nothing any more.")
+    token = serializers.CharField(help_text="It is shown only once. The old token is now invalid.")

@@ -1,4 +1,4 @@
-"""One line of the journal."""
+"""The journal: changes of state of campaigns, tasks and attempts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from campaigns.models import StateChange
 
 
 class StateChangeSerializer(serializers.ModelSerializer[StateChange]):
-    """One line of the journal."""
+    """One change of state of a campaign, a task or an attempt."""
 
     task = serializers.IntegerField(source="task_id", allow_null=True)
     attempt = serializers.IntegerField(
-        source="attempt.number", allow_null=True, default=None, help_text="Its number, from 1."
+        source="attempt.number",
+        allow_null=True,
+        default=None,
+        help_text="The attempt's number, from 1.",
     )
     worker = serializers.CharField(
-        source="attempt.worker.name", allow_null=True, default=None, help_text="The attempt's."
+        source="attempt.worker.name",
+        allow_null=True,
+        default=None,
+        help_text="The worker of the attempt.",
     )
 
     class Meta:

@@ -8,14 +8,14 @@ from rest_framework import serializers
 
 T = TypeVar("T")
 
-# An answer names this many misspelt fields; a body may hold a hundred thousand.
+# An answer names at most this many unknown fields: a body may hold a hundred thousand.
 MAX_UNKNOWN_FIELDS: Final = 10
 
 
 class KnownFieldsSerializer(serializers.Serializer[T]):
-    """A body in which a key that is not known is refused.
+    """A body whose unknown fields are refused.
 
-    A misspelt setting must not run as its default.
+    Otherwise a misspelt setting would silently take its default.
     """
 
     def to_internal_value(self, data: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What there is to choose from before a campaign runs, and the preview of one."""
+"""The choices for a new campaign, search spaces read from text, and previews."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class DatasetSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     sha256 = serializers.CharField()
     size_bytes = serializers.IntegerField()
-    is_stored = serializers.BooleanField(help_text="Whether this server gives out its bytes.")
+    is_stored = serializers.BooleanField(help_text="Whether this server has its bytes.")
 
 
 class CatalogSerializer(serializers.Serializer[Any]):
-    """What a new campaign can be made of."""
+    """The choices for a new campaign."""
 
     experiments = ExperimentSerializer(many=True)
     datasets = DatasetSerializer(many=True)
@@ -42,7 +42,7 @@ class CatalogSerializer(serializers.Serializer[Any]):
 
 
 class SpaceTextSerializer(KnownFieldsSerializer[dict[str, Any]]):
-    """A search space as somebody wrote it."""
+    """A search space as text."""
 
     text = StrictCharField(
         max_length=MAX_TEXT_CHARACTERS,
@@ -52,19 +52,19 @@ class SpaceTextSerializer(KnownFieldsSerializer[dict[str, Any]]):
 
 
 class ReadSpaceSerializer(serializers.Serializer[Any]):
-    """The space that was read, ready for a new campaign."""
+    """The search space that was read, ready for a new campaign."""
 
     search_space = serializers.DictField()
     suggested = serializers.DictField(
-        help_text="What else a sweep says of a campaign: name, description, sampler, task_count."
+        help_text="Other settings that a sweep file holds: name, description, sampler, task_count."
     )
     notes = serializers.ListField(
-        child=serializers.CharField(), help_text="What was changed or left out."
+        child=serializers.CharField(), help_text="What was changed or left out in reading."
     )
 
 
 class PreviewedConfigSerializer(serializers.Serializer[Any]):
-    """One of the first tasks."""
+    """The config of one of the first tasks."""
 
     seed = serializers.IntegerField()
     params = serializers.DictField()
@@ -74,12 +74,12 @@ class RangeSerializer(serializers.Serializer[Any]):
     """A continuous parameter."""
 
     name = serializers.CharField()
-    width = serializers.FloatField(help_text="In decades where the scale is logarithmic.")
+    width = serializers.FloatField(help_text="In decades if the scale is logarithmic.")
     log = serializers.BooleanField()
 
 
 class RejectionSerializer(serializers.Serializer[Any]):
-    """What one constraint rejects."""
+    """The points that one constraint rejects."""
 
     constraint = serializers.CharField(source="text")
     count = serializers.IntegerField()
@@ -88,15 +88,18 @@ class RejectionSerializer(serializers.Serializer[Any]):
 
 
 class SurveySerializer(serializers.Serializer[Any]):
-    """The size of the space, and the part of it that the constraints leave."""
+    """The size of the search space, and the part of it that the constraints keep."""
 
     combinations = serializers.IntegerField(
-        help_text="Points of what can be counted: the whole grid when there is no range."
+        help_text="Number of combinations of all parameters but the continuous ones; without "
+        "continuous parameters this is the whole grid."
     )
     ranges = RangeSerializer(many=True)
     looked_at = serializers.IntegerField()
     kept = serializers.IntegerField()
-    is_exact = serializers.BooleanField(help_text="Whether all points were looked at.")
+    is_exact = serializers.BooleanField(
+        help_text="Whether all points were looked at, not only a sample."
+    )
     kept_points = serializers.IntegerField()
     rejected_share = serializers.FloatField()
     rejections = RejectionSerializer(many=True)
@@ -107,9 +110,13 @@ class ForecastSerializer(serializers.Serializer[Any]):
 
     workers = serializers.IntegerField()
     overhead_seconds = serializers.FloatField(allow_null=True)
-    measured_on = serializers.IntegerField(help_text="Results that the overhead is taken from.")
+    measured_on = serializers.IntegerField(
+        help_text="Number of results that the overhead was measured on."
+    )
     compute_seconds = serializers.FloatField()
-    duration_seconds = serializers.FloatField(allow_null=True, help_text="Null without a worker.")
+    duration_seconds = serializers.FloatField(
+        allow_null=True, help_text="Null if no worker is online."
+    )
 
 
 class PreviewSerializer(serializers.Serializer[Any]):

@@ -1,4 +1,4 @@
-"""How the installation stands, who worked for a campaign, what happened in it."""
+"""The state of the installation, the workers of a campaign, and a campaign's log."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ EVENTS: Final = 100
 
 
 class HealthSerializer(serializers.Serializer[Any]):
-    """`health.Health`."""
+    """`health.Health`: the installation in numbers."""
 
     active_campaigns = serializers.IntegerField()
     running = serializers.IntegerField(help_text="Tasks that a worker holds.")
     waiting = serializers.IntegerField(help_text="Pending tasks of active campaigns.")
     waiting_for_measured = serializers.IntegerField(
-        help_text="Of these, those of campaigns that take measured results only."
+        help_text="The part of `waiting` in campaigns that accept only measured results."
     )
     tasks_per_hour = serializers.IntegerField()
     workers = serializers.IntegerField()
     online = serializers.IntegerField()
     busy = serializers.IntegerField()
-    simulating = serializers.IntegerField(help_text="Online without torch.")
+    simulating = serializers.IntegerField(help_text="Online workers without torch.")
 
 
 class ConcernSerializer(serializers.Serializer[Any]):
-    """One thing that needs a person."""
+    """One problem that needs a person's attention."""
 
     text = serializers.CharField()
-    url = serializers.CharField(allow_blank=True, help_text="The page where to act.")
+    url = serializers.CharField(
+        allow_blank=True, help_text="The page on which a person can act. Empty if there is none."
+    )
 
 
 class ChampionSerializer(serializers.Serializer[Any]):
@@ -56,7 +58,7 @@ class OverviewSerializer(serializers.Serializer[Any]):
     figures = HealthSerializer()
     concerns = ConcernSerializer(many=True)
     live_campaigns = serializers.ListField(
-        child=serializers.IntegerField(), help_text="Numbers of the active and paused campaigns."
+        child=serializers.IntegerField(), help_text="The numbers of active and paused campaigns."
     )
     champions = ChampionSerializer(many=True)
 
@@ -70,7 +72,8 @@ class ContributionSerializer(serializers.Serializer[Any]):
     running = serializers.IntegerField()
     completed = serializers.IntegerField()
     failures = serializers.DictField(
-        child=serializers.IntegerField(), help_text="By failure class, the most frequent first."
+        child=serializers.IntegerField(),
+        help_text="Failed attempts by failure class, the most frequent first.",
     )
     lost = serializers.IntegerField()
     median_seconds = serializers.FloatField(allow_null=True)
@@ -85,16 +88,18 @@ class ContributionsSerializer(serializers.Serializer[Any]):
 
 
 class LogQuerySerializer(serializers.Serializer[dict[str, Any]]):
-    """Which part of the log."""
+    """Which part of the log to return."""
 
     before = serializers.CharField(
-        required=False, max_length=100, help_text="From `next`: only what is older."
+        required=False,
+        max_length=100,
+        help_text="Only older events. Take the value from `next` of the previous page.",
     )
 
     def validate_before(self, value: str) -> history.Position:
         position = history.Position.parse(value)
         if position is None:
-            raise serializers.ValidationError("Is no place in the log; follow `next`.")
+            raise serializers.ValidationError("Not a position in the log; follow `next`.")
         return position
 
 
@@ -103,7 +108,7 @@ class EventSerializer(serializers.Serializer[Any]):
 
     at = serializers.DateTimeField()
     who = serializers.CharField(
-        allow_blank=True, help_text="A person or worker; empty: the server."
+        allow_blank=True, help_text="A person or a worker. Empty for the server itself."
     )
     what = serializers.CharField()
     detail = serializers.CharField(allow_blank=True)
@@ -112,7 +117,9 @@ class EventSerializer(serializers.Serializer[Any]):
 
 
 class LogSerializer(serializers.Serializer[Any]):
-    """A page of the log, the latest first."""
+    """A page of the log, the latest event first."""
 
-    next = serializers.CharField(allow_null=True, help_text="The address of what is older.")
+    next = serializers.CharField(
+        allow_null=True, help_text="The address of the page with older events."
+    )
     results = EventSerializer(many=True)

@@ -1,4 +1,4 @@
-"""Results, the leaderboard, and what may be asked of them."""
+"""Results, the leaderboard, and the queries for both."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ResultSerializer(serializers.ModelSerializer[Result]):
     params = serializers.DictField(source="task.params")
     seed = serializers.IntegerField(source="task.seed")
     worker = serializers.CharField(source="attempt.worker.name")
-    metrics = serializers.DictField(help_text="The script's whole result line.")
+    metrics = serializers.DictField(help_text="The complete result line of the script.")
 
     class Meta:
         model = Result
@@ -40,33 +40,38 @@ class ResultSerializer(serializers.ModelSerializer[Result]):
 
 
 class LeaderboardQuerySerializer(serializers.Serializer[dict[str, Any]]):
-    """Which part of the leaderboard."""
+    """Which part of the leaderboard to return, and in which order."""
 
     limit = serializers.IntegerField(default=50, min_value=1, max_value=MAX_LEADERBOARD_ROWS)
     offset = serializers.IntegerField(default=0, min_value=0, max_value=10_000_000)
     state = serializers.ChoiceField(
         choices=board.STATES,
         default=str(Standing.COMPLETED),
-        help_text="How the tasks ended: with a measured value (the only ones with a rank), or "
-        "without one and why; all: the ranked ones, below them the others. Simulated results "
-        "only by their own word.",
+        help_text="How the tasks ended. completed: with a measured value; only these have a rank. "
+        "all: the ranked tasks, then those that ended without a rank. Simulated results appear "
+        "only with state=simulated.",
     )
     device = serializers.CharField(
-        default="", max_length=100, help_text="Rank only what was measured on it, among itself."
+        default="",
+        max_length=100,
+        help_text="Only results that were measured on this device, ranked among themselves.",
     )
     evaluation = serializers.ChoiceField(
         choices=["full", "subset"],
         required=False,
-        help_text="Rank only what was evaluated on the whole validation split, or on a part of it.",
+        help_text="Only results that were evaluated on the whole validation split (full) or on a "
+        "part of it (subset), ranked among themselves.",
     )
     sort = serializers.CharField(
         default="rank",
         max_length=250,
-        help_text="Another order of the same ranks: rank, val_bpb, seed, steps, tokens, device, "
-        "time, or param. and a name, such as param.lr; with - before it descending.",
+        help_text="The order of the rows: rank, val_bpb, seed, steps, tokens, device, time, or a "
+        "param, such as param.lr. A leading - sorts in descending order. The ranks stay the same.",
     )
     order = serializers.ChoiceField(
-        choices=["asc", "desc"], required=False, help_text="The same as - before sort."
+        choices=["asc", "desc"],
+        required=False,
+        help_text="The direction of the sort. desc is the same as a leading - in `sort`.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -78,28 +83,30 @@ class LeaderboardQuerySerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class ExportQuerySerializer(serializers.Serializer[dict[str, Any]]):
-    """What goes into the file."""
+    """Which results go into the file."""
 
     simulated = serializers.BooleanField(
-        default=False, help_text="Also results that nobody measured; each says so."
+        default=False, help_text="Also simulated results, which are marked as such."
     )
 
 
 class LeaderboardRowSerializer(serializers.Serializer[Any]):
-    """`rows.Row`."""
+    """`rows.Row`: one task of the leaderboard."""
 
-    rank = serializers.IntegerField(allow_null=True, help_text="null for what has no rank.")
-    state = serializers.ChoiceField(source="standing", choices=[str(one) for one in Standing])
-    reason = serializers.CharField(help_text="Why it has no rank; empty for what has.")
+    rank = serializers.IntegerField(allow_null=True, help_text="Null if the task has no rank.")
+    state = serializers.ChoiceField(
+        source="standing", choices=[str(standing) for standing in Standing]
+    )
+    reason = serializers.CharField(help_text="Why the task has no rank. Empty if it has one.")
     task_id = serializers.IntegerField(source="task.pk")
     task_number = serializers.IntegerField(source="task.number")
     params = serializers.DictField(source="task.params")
     seed = serializers.IntegerField(source="task.seed")
-    result = ResultSerializer(allow_null=True, help_text="null for a task that failed.")
+    result = ResultSerializer(allow_null=True, help_text="Null if the task failed.")
 
 
 class LeaderboardSerializer(serializers.Serializer[Any]):
-    """The rows that were asked for, and which params tell them apart."""
+    """The requested rows, and the params that differ or are the same between the tasks."""
 
     rows = LeaderboardRowSerializer(many=True)
     varying_params = serializers.ListField(child=serializers.CharField())

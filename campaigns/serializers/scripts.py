@@ -14,7 +14,7 @@ from workers.api.fields import StrictCharField
 
 
 class ScriptSerializer(serializers.ModelSerializer[Package]):
-    """One uploaded script of a list."""
+    """One training script."""
 
     uploaded_by = serializers.CharField(
         source="uploaded_by.username", default=None, allow_null=True
@@ -25,8 +25,9 @@ class ScriptSerializer(serializers.ModelSerializer[Package]):
     declined_by = serializers.CharField(
         source="declined_by.username", default=None, allow_null=True
     )
-    may_run = serializers.BooleanField(help_text="Whether workers may be given it.")
-    # Not editable, so the generated field would be a plain text.
+    may_run = serializers.BooleanField(help_text="Whether workers may get the script.")
+    # Declared by hand: for a model field that is not editable, REST framework would generate a text
+    # field without its choices.
     origin = serializers.ChoiceField(choices=PackageOrigin.choices)
 
     class Meta:
@@ -49,13 +50,14 @@ class ScriptSerializer(serializers.ModelSerializer[Package]):
 
 
 class ScriptDetailSerializer(ScriptSerializer):
-    """One script with its text, and how it differs from the experiment's own."""
+    """One script with its text, and its difference to the experiment's own script."""
 
     source = serializers.SerializerMethodField(  # type: ignore[assignment]
         help_text="The script as text."
     )
     difference = serializers.SerializerMethodField(
-        help_text="Lines of a unified diff from the experiment's own script; none for itself."
+        help_text="Lines of a unified diff from the experiment's own script. Empty for that script "
+        "itself."
     )
 
     class Meta(ScriptSerializer.Meta):
@@ -70,13 +72,13 @@ class ScriptDetailSerializer(ScriptSerializer):
 
 
 class UploadSerializer(KnownFieldsSerializer[dict[str, Any]]):
-    """A script to upload: the text of one .py file. Its rules are in `campaigns.scripts.source`."""
+    """A script to upload: the text of one .py file, checked by `campaigns.scripts.source`."""
 
     name = StrictCharField(max_length=MAX_NAME_CHARACTERS, trim_whitespace=False)
     experiment = StrictCharField(
-        max_length=100, help_text="The catalog's experiment that it is a variation of."
+        max_length=100, help_text="The experiment of the catalog that the script is a variation of."
     )
-    # `trim_whitespace` off: the hash is of the text as it was sent.
+    # Whitespace must stay: the hash covers the text exactly as it was sent.
     source = StrictCharField(  # type: ignore[assignment]
         max_length=MAX_SCRIPT_BYTES, trim_whitespace=False
     )
@@ -86,5 +88,5 @@ class DeclineSerializer(KnownFieldsSerializer[dict[str, Any]]):
     """Why an operator does not approve a script."""
 
     reason = StrictCharField(
-        max_length=MAX_REASON_LENGTH, help_text="Who uploaded the script reads it."
+        max_length=MAX_REASON_LENGTH, help_text="The uploader and everybody else can read it."
     )

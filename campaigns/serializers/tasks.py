@@ -1,4 +1,4 @@
-"""Tasks with their attempts, and the points people add."""
+"""Tasks with their attempts, and the params that people or their programs add as tasks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ MAX_PARAMS_BYTES: Final = 16 * 1024
 
 
 def _failure_class() -> serializers.ChoiceField:
-    """A model's own field, read-only, would keep from the document that it may be empty."""
+    """Return a field that says in the OpenAPI document that it may be empty.
+
+    The field that REST framework generates for a read-only model field does not say so.
+    """
     return serializers.ChoiceField(
         choices=FailureClass.choices,
         allow_blank=True,
         read_only=True,
-        help_text="Empty where nothing failed.",
+        help_text="Empty if nothing failed.",
     )
 
 
@@ -56,7 +59,7 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
 
 
 class AttemptSerializer(serializers.ModelSerializer[Attempt]):
-    """One worker's try at a task."""
+    """One attempt of a worker at a task."""
 
     worker = serializers.CharField(source="worker.name")
     failure_class = _failure_class()
@@ -79,7 +82,7 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
 
 
 class AttemptOfCampaignSerializer(AttemptSerializer):
-    """One attempt of a campaign's list; its stderr is with the task."""
+    """One attempt of a list. The end of its stderr is only in the detail of its task."""
 
     task_id = serializers.IntegerField()
     task_number = serializers.IntegerField(source="task.number")
@@ -94,11 +97,11 @@ class AttemptOfCampaignSerializer(AttemptSerializer):
 
 
 class SpreadSerializer(serializers.Serializer[Any]):
-    """`seeds_of_point.Spread`: what one point of the search space reached with its seeds."""
+    """`seeds_of_point.Spread`: the measured values of one point of the search space, all seeds."""
 
-    mean = serializers.FloatField(allow_null=True)
+    mean = serializers.FloatField(allow_null=True, help_text="Null without a value.")
     deviation = serializers.FloatField(
-        allow_null=True, help_text="Sample standard deviation; null with fewer than two values."
+        allow_null=True, help_text="Sample standard deviation. Null with fewer than two values."
     )
     values = serializers.ListField(child=serializers.FloatField())
 
@@ -106,10 +109,10 @@ class SpreadSerializer(serializers.Serializer[Any]):
 class TaskDetailSerializer(TaskSerializer):
     """One task with its config, its attempts and its result."""
 
-    config = serializers.DictField(help_text="What the script reads.")
+    config = serializers.DictField(help_text="The config file that the script reads.")
     attempts = AttemptSerializer(many=True)
     result = ResultSerializer(default=None, allow_null=True)
-    replicates = SpreadSerializer(help_text="The measured values of these params, all seeds.")
+    replicates = SpreadSerializer(help_text="The measured values of the same params, all seeds.")
 
     class Meta(TaskSerializer.Meta):
         fields = (*TaskSerializer.Meta.fields, "config", "attempts", "result", "replicates")
@@ -117,7 +120,7 @@ class TaskDetailSerializer(TaskSerializer):
 
 
 class PointSerializer(KnownFieldsSerializer[dict[str, Any]]):
-    """A point of the search space that a person or an outside optimiser chose."""
+    """A point of the search space, chosen by a person or by an outside optimiser."""
 
     params = JSONObjectField(
         max_bytes=MAX_PARAMS_BYTES, help_text="A value for each parameter of the search space."
@@ -126,28 +129,34 @@ class PointSerializer(KnownFieldsSerializer[dict[str, Any]]):
         required=False,
         min_value=0,
         max_value=MAX_SEED,
-        help_text="Absent, the campaign's seeds go on.",
+        help_text="The default is the campaign's next seed.",
     )
 
 
 class AskSerializer(PointSerializer):
-    """What is asked for: waiting tasks, or a new one with the asker's params."""
+    """An ask for pending tasks, or for a new task with given params."""
 
     claim_id = StrictUUIDField(
-        required=False, help_text="Sent again, it brings the same leases; absent, it is made up."
+        required=False,
+        help_text="The same id again returns the same leases. The default is a new id.",
     )
     count = StrictIntegerField(default=1, min_value=1, max_value=MAX_LEASES_PER_CLAIM)
     params = JSONObjectField(
         required=False,
         max_bytes=MAX_PARAMS_BYTES,
-        help_text="Make a task with these params and lease it; absent, what waits is leased.",
+        help_text="Make a task with these params and lease it. The default is to lease pending "
+        "tasks.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "params" in attrs and attrs["count"] != 1:
-            raise serializers.ValidationError({"count": ["Given params make one task: ask for 1."]})
+            raise serializers.ValidationError(
+                {"count": ["Must be 1 if params are given: they make one task."]}
+            )
         if "seed" in attrs and "params" not in attrs:
-            raise serializers.ValidationError({"seed": ["Waiting tasks have seeds; send params."]})
+            raise serializers.ValidationError(
+                {"seed": ["Only allowed with params: pending tasks have seeds already."]}
+            )
         return attrs
 
 

@@ -19,14 +19,14 @@ from workers.api.fields import (
 
 
 class WebhookSerializer(serializers.ModelSerializer[Webhook]):
-    """One webhook; its secret was shown when it was made."""
+    """One webhook. Its secret was shown once, when it was made."""
 
     owner = serializers.CharField(source="owner.username")
     campaign_id = serializers.IntegerField(
-        allow_null=True, help_text="Null: it hears of every campaign."
+        allow_null=True, help_text="The one campaign whose events it gets. Null: all campaigns."
     )
     events = serializers.ListField(child=serializers.ChoiceField(choices=WebhookEvent.choices))
-    waiting = serializers.IntegerField(help_text="Deliveries that are still tried.")
+    waiting = serializers.IntegerField(help_text="Deliveries that are still to be sent.")
     failed = serializers.IntegerField(help_text="Deliveries that were given up.")
 
     class Meta:
@@ -46,9 +46,11 @@ class WebhookSerializer(serializers.ModelSerializer[Webhook]):
 
 
 class NewWebhookSerializer(WebhookSerializer):
-    """A webhook that was just made."""
+    """A new webhook."""
 
-    secret = serializers.CharField(help_text="Signs each delivery. Shown this once.")
+    secret = serializers.CharField(
+        help_text="The key that signs each delivery. It is shown only once."
+    )
 
     class Meta(WebhookSerializer.Meta):
         fields = (*WebhookSerializer.Meta.fields, "secret")
@@ -56,12 +58,12 @@ class NewWebhookSerializer(WebhookSerializer):
 
 
 class WebhookRequestSerializer(KnownFieldsSerializer[dict[str, Any]]):
-    """Where to, of what, and of which campaign."""
+    """The address of a webhook, its events, and the campaign they are about."""
 
     url = StrictCharField(
         max_length=500,
         validators=[URLValidator(schemes=["http", "https"])],
-        help_text="Gets a POST with a JSON body for each event.",
+        help_text="The address that gets a POST with a JSON body for each event.",
     )
     events = BoundedListField(
         child=StrictChoiceField(choices=WebhookEvent.choices),
@@ -73,12 +75,12 @@ class WebhookRequestSerializer(KnownFieldsSerializer[dict[str, Any]]):
         allow_null=True,
         min_value=1,
         max_value=MAX_BIGINT,
-        help_text="Null or absent: of every campaign.",
+        help_text="Only events of this campaign. The default, null, is all campaigns.",
     )
 
 
 class DeliverySerializer(serializers.ModelSerializer[WebhookDelivery]):
-    """One event on its way to a webhook."""
+    """One event that is sent to a webhook."""
 
     webhook_id = serializers.IntegerField()
     event = serializers.ChoiceField(choices=WebhookEvent.choices)

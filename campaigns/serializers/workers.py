@@ -9,7 +9,7 @@ from rest_framework import serializers
 from workers.api.serializers import WorkerSerializer
 from workers.models import Worker, WorkerSession
 
-# How many of a worker's latest speeds and sessions an answer holds.
+# An answer holds at most this many of a worker's latest speeds and sessions.
 SPEEDS: Final = 500
 SESSIONS: Final = 20
 
@@ -21,11 +21,13 @@ class SpeedSerializer(serializers.Serializer[Any]):
     task_id = serializers.IntegerField()
     tokens_per_second = serializers.FloatField()
     steps_per_second = serializers.FloatField()
-    gflops = serializers.FloatField(help_text="Estimated; compares models of different sizes.")
+    gflops = serializers.FloatField(
+        help_text="Estimated, so that models of different sizes can be compared."
+    )
 
 
 class SessionSerializer(serializers.ModelSerializer[WorkerSession]):
-    """One start of an agent, from its first call to its last."""
+    """One run of an agent, from its first call to its last."""
 
     class Meta:
         model = WorkerSession
@@ -34,7 +36,7 @@ class SessionSerializer(serializers.ModelSerializer[WorkerSession]):
 
 
 class WorkerHistorySerializer(serializers.Serializer[Any]):
-    """What a worker holds, what became of its attempts, its speeds and sessions."""
+    """The tasks that a worker holds, the number of its attempts, its speeds and its sessions."""
 
     task_ids = serializers.ListField(
         child=serializers.IntegerField(), help_text="The tasks it holds now."
@@ -42,16 +44,18 @@ class WorkerHistorySerializer(serializers.Serializer[Any]):
     attempts = serializers.IntegerField()
     completed = serializers.IntegerField()
     failed = serializers.IntegerField(help_text="Attempts that failed or were lost.")
-    speeds = SpeedSerializer(many=True, help_text=f"The latest {SPEEDS}, the oldest first.")
+    speeds = SpeedSerializer(many=True, help_text=f"The latest {SPEEDS}, the oldest of them first.")
     sessions = SessionSerializer(many=True, help_text=f"The latest {SESSIONS}.")
 
 
 class FleetWorkerSerializer(WorkerSerializer):
-    """One worker of the fleet, as people see it."""
+    """One worker of the fleet, for people."""
 
-    is_online = serializers.SerializerMethodField(help_text="Heard of within the lease time.")
+    is_online = serializers.SerializerMethodField(
+        help_text="Whether it called the server within the lease time."
+    )
     is_person = serializers.SerializerMethodField(
-        help_text="No agent, but what a person's own program asks and tells under."
+        help_text="True for a person's own programs, which ask and tell without an agent."
     )
 
     class Meta(WorkerSerializer.Meta):
