@@ -1,7 +1,8 @@
-"""Campaigns, tasks, attempts and results: fields, constraints, indexes and reads.
+"""Which rows are stored, and what always holds for them: fields, constraints, indexes, queries.
 
-No state changes here: every write to a `state` or `outcome` column is in `campaigns/lifecycle/`.
-What must never be true is a named constraint, beside the check in code.
+No code here changes a state: every write to a `state` or `outcome` column is in
+`campaigns/lifecycle/`. What must never be true is a named constraint of the database, in addition
+to the check in code.
 """
 
 from campaigns.models.accounts import PersonalToken

@@ -1,4 +1,4 @@
-"""What belongs to a person."""
+"""The rows that belong to a person's account."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from campaigns.models.states import HEX_SHA256_LENGTH
 
 
 class PersonalToken(models.Model):
-    """A researcher's key to the API, stored as a hash."""
+    """A researcher's token for the API; only its hash is stored."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="personal_tokens"

@@ -22,22 +22,26 @@ from workers.protocol import IsolationTier
 
 
 class CampaignQuerySet(models.QuerySet["Campaign"]):
-    """Which campaigns hand out tasks to whom; lifecycle builds its claims of these."""
+    """Which campaigns hand out tasks to which worker; the lifecycle builds its claims on these."""
 
     def handing_out_to(self, worker: Worker) -> CampaignQuerySet:
-        """Active campaigns that take what the worker returns."""
+        """Return the active campaigns that accept this worker's results, simulated or measured."""
         campaigns = self.filter(state=CampaignState.ACTIVE)
         if worker.simulates:
             campaigns = campaigns.filter(allow_simulated=True)
         return campaigns
 
     def runnable_by(self, worker: Worker) -> CampaignQuerySet:
-        """Campaigns whose script the worker's machine may run: held back enough, allowed there."""
-        kept = [tier for tier in IsolationTier if tier <= worker.tier]
+        """Return the campaigns whose script the worker's machine may run.
+
+        Its isolation tier is strong enough. An uploaded script needs an operator's approval and the
+        permission of the worker's owner.
+        """
+        tiers = [tier for tier in IsolationTier if tier <= worker.tier]
         allowed = Q(package__origin=PackageOrigin.BUILTIN)
         if worker.accepts_uploaded_scripts:
             allowed |= Q(package__approved_at__isnull=False)
-        return self.filter(allowed, required_isolation__in=kept)
+        return self.filter(allowed, required_isolation__in=tiers)
 
 
 class Campaign(models.Model):
@@ -60,9 +64,9 @@ class Campaign(models.Model):
     base_seed = models.PositiveBigIntegerField(default=42)
     task_count = models.PositiveIntegerField()
     time_budget_seconds = models.FloatField()
-    # A worker without torch returns invented numbers. Off: such workers get none of these tasks.
+    # Whether workers without torch, whose results are invented numbers, get tasks of the campaign.
     allow_simulated = models.BooleanField(default=False)
-    # Workers that hold scripts back less well get none of these tasks.
+    # Workers of a weaker isolation tier get no tasks of the campaign.
     required_isolation = models.CharField(
         max_length=8, choices=ISOLATION_CHOICES, default=IsolationTier.T0
     )
@@ -73,10 +77,11 @@ class Campaign(models.Model):
     state_reason = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     launched_at = models.DateTimeField(null=True, blank=True)
-    # Counts what pages draw: ended tasks, results, added tasks. Charts are cached by it.
+    # Grows with every change that pages draw (ended tasks, results, added tasks): a cache key.
     revision = models.PositiveBigIntegerField(default=0)
     paused_at = models.DateTimeField(null=True, blank=True)
-    # The failure breaker looks no further back: a resumed campaign starts with a clean slate.
+    # The failure breaker ignores attempts that began earlier, so that a resumed campaign is not
+    # paused again because of its old failures.
     resumed_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 

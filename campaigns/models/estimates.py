@@ -1,4 +1,4 @@
-"""What background jobs compute ahead of anybody asking."""
+"""What background jobs compute and keep, because it takes too long for a request."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from campaigns.models.campaign import Campaign
 class ImportanceEstimate(models.Model):
     """How much each parameter of a campaign matters, as it was last computed.
 
-    Seconds of work, so no request does it: a request asks for it and shows what there is. In the
-    database and not in a cache, because job and request are different processes.
+    Computing takes seconds, so a background job does it: a request asks for an estimate and shows
+    the last one. Stored in the database and not in the cache, because job and request run in
+    different processes.
     """
 
     campaign = models.ForeignKey(
         Campaign, on_delete=models.CASCADE, related_name="importance_estimates"
     )
-    # Only of what was measured on it; "" for all results.
+    # The estimate is about the results of this device; "" for all results.
     device = models.CharField(max_length=100, blank=True)
     # When a job was last asked to compute it.
     asked_at = models.DateTimeField(null=True, blank=True)
-    # All three are None until the first job has ended. The campaign's revision when it was read.
+    # All three are None until the first job has ended. The campaign's revision when it began.
     revision = models.PositiveBigIntegerField(null=True, blank=True)
     computed_at = models.DateTimeField(null=True, blank=True)
-    # `analysis.importance.Importance`, and how many results there were in all.
+    # `analysis.importance.Importance` as JSON, and the number of all results.
     found = models.JSONField(null=True, blank=True)
 
     class Meta:

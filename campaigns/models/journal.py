@@ -1,4 +1,4 @@
-"""The journal: what changed state, who did it, from where to where, when. Only ever added to."""
+"""The journal: what changed state, from where to where, when, and who did it. Append-only."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class StateChange(models.Model):
     """One change of a campaign's, a task's or an attempt's state; rows are written once.
 
     `campaigns.lifecycle` writes it in the transaction of the change itself, so that the journal
-    and the states it tells of never differ. A campaign is a draft and a task waits from its making
-    on: what never moved has no row.
+    always agrees with the states. Creating a campaign (a draft) or a task (pending) writes no row:
+    what never moved has none.
     """
 
     subject = models.CharField(max_length=10, choices=ChangeSubject)
-    # No indexes of their own: each read has one below.
+    # The foreign keys have no indexes of their own: each query has its index below.
     campaign = models.ForeignKey(
         Campaign, on_delete=models.CASCADE, related_name="changes", db_index=False
     )
@@ -33,7 +33,7 @@ class StateChange(models.Model):
         related_name="changes",
         db_index=False,
     )
-    # A task's change names the attempt that caused it, when one did.
+    # The change of a task names the attempt that caused it, if an attempt did.
     attempt = models.ForeignKey(
         Attempt,
         null=True,
@@ -45,7 +45,7 @@ class StateChange(models.Model):
     actor_kind = models.CharField(max_length=10, choices=ActorKind)
     # A name, not a key: it stays readable when the account or the worker is gone.
     actor_name = models.CharField(max_length=150)
-    # A state of the subject: campaign state, task state or attempt outcome; "" before an attempt.
+    # A state of the subject: campaign state, task state or attempt outcome; "" for a new attempt.
     from_state = models.CharField(max_length=16, blank=True)
     to_state = models.CharField(max_length=16)
     reason = models.CharField(max_length=500, blank=True)
@@ -55,7 +55,7 @@ class StateChange(models.Model):
     class Meta:
         ordering: ClassVar = ["-at", "-id"]
         indexes: ClassVar = [
-            # The order of ids is the order in which a task's changes happened: its row is locked.
+            # A task's row is locked for each change, so its changes happened in the order of ids.
             models.Index(
                 fields=["task", "id"], name="change_by_task", condition=Q(task__isnull=False)
             ),
@@ -63,7 +63,7 @@ class StateChange(models.Model):
                 fields=["attempt"], name="change_by_attempt", condition=Q(attempt__isnull=False)
             ),
             models.Index(fields=["campaign", "id"], name="change_by_campaign"),
-            # A campaign's own changes are few among those of its tasks.
+            # Finds a campaign's own changes, which are few among those of its tasks.
             models.Index(
                 fields=["campaign", "-at", "-id"],
                 name="change_of_campaign",

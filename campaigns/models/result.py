@@ -25,7 +25,7 @@ class Result(models.Model):
 
     task = models.OneToOneField(Task, on_delete=models.CASCADE, related_name="result")
     attempt = models.OneToOneField(Attempt, on_delete=models.CASCADE, related_name="result")
-    # Repeats task.campaign: the leaderboard reads one index.
+    # A copy of task.campaign, so that the leaderboard reads a single index.
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="results")
     val_bpb = models.FloatField(null=True, blank=True)
     # False for what was not measured (simulated) or has no value (diverged, budget too small).
@@ -44,7 +44,7 @@ class Result(models.Model):
     wall_time_seconds = models.FloatField()
     device_used = models.CharField(max_length=100)
     stop_reason = models.CharField(max_length=50)
-    # The script's whole line: threads, dtype, torch version, memory and what later scripts add.
+    # The script's whole result line: also threads, dtype, torch version, memory, and keys to come.
     metrics = models.JSONField()
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -63,7 +63,7 @@ class Result(models.Model):
             models.Index(fields=["-created_at", "-id"], name="result_newest"),
         ]
         constraints: ClassVar = [
-            # The upper bound also keeps infinity out, and NaN: PostgreSQL sorts it above all
+            # The upper bound also keeps out infinity and NaN: PostgreSQL sorts NaN above all
             # numbers, SQLite stores it as NULL.
             models.CheckConstraint(
                 name="result_val_bpb_finite_positive",

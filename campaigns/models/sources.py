@@ -30,12 +30,12 @@ class Package(models.Model):
     uploaded_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    # The approval is of these bytes: they are the key, and nothing changes them.
+    # An approval is for exactly these bytes: their hash is the key, and no code changes them.
     approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     approved_at = models.DateTimeField(null=True, blank=True)
-    # An operator's no, with the reason; an approval takes it back, a withdrawn approval is one.
+    # Set when an operator declines the script or withdraws its approval; cleared by an approval.
     declined_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -61,17 +61,17 @@ class Package(models.Model):
 
     @property
     def is_uploaded(self) -> bool:
-        """Whether a person sent it; the catalog's scripts need no approval."""
+        """Whether a person uploaded it; the catalog's scripts need no approval."""
         return self.origin == PackageOrigin.UPLOADED
 
     @property
     def may_run(self) -> bool:
-        """Whether workers may be given it."""
+        """Whether the server may hand it out to workers."""
         return not self.is_uploaded or self.approved_at is not None
 
     @property
     def standing(self) -> str:
-        """Where it stands with the operators, in the words of pages and commands."""
+        """Whether operators have approved or declined it, in the words of pages and commands."""
         if self.may_run:
             return "approved"
         return "declined" if self.declined_at is not None else "waits for approval"

@@ -1,4 +1,4 @@
-"""The words for states and outcomes, and the limits of numbers; one comment per member."""
+"""The words for states and outcomes, each with a comment, and the limits of numbers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from django.db import models
 from workers.protocol import FailureClass as WireFailureClass
 
 HEX_SHA256_LENGTH = 64
-# Keeps base_seed + number inside what every database and torch take as an integer.
+# Keeps base_seed + number within the integers that every database and torch accept.
 MAX_SEED = 2**31 - 1
-# A budget of nothing cannot be kept.
+# No run could keep a shorter budget.
 MIN_BUDGET_SECONDS = 0.1
 MAX_BUDGET_SECONDS = 7 * 86_400
-# Tries of one task that may fail, or be lost with their worker.
+# The most tries of one task that may fail; the same limit holds for tries lost with their worker.
 MAX_TRIES = 100
-# Of why a person or the server did something, as it is kept and shown.
+# Characters of a stored reason: why a person or the server did something.
 MAX_REASON_LENGTH = 500
 
 
@@ -25,7 +25,7 @@ class CampaignState(models.TextChoices):
     DRAFT = "draft"
     # Its tasks are handed out.
     ACTIVE = "active"
-    # Hands out nothing; what runs may finish. `state_reason` says who or what paused it.
+    # Hands out no tasks; running ones may finish. `state_reason` says who or what paused it.
     PAUSED = "paused"
     # Every task has ended.
     COMPLETED = "completed"
@@ -60,9 +60,9 @@ class TaskOrigin(models.TextChoices):
 class PackageOrigin(models.TextChoices):
     """Where a training script comes from."""
 
-    # The catalog's: it came with this installation.
+    # From the catalog of this installation.
     BUILTIN = "builtin"
-    # A researcher sent it; no worker gets it before an operator approved its hash.
+    # Uploaded by a researcher; no worker gets it before an operator has approved its hash.
     UPLOADED = "uploaded"
 
 
@@ -88,7 +88,7 @@ class AttemptOutcome(models.TextChoices):
 
 
 class ChangeSubject(models.TextChoices):
-    """What a row of the journal tells of."""
+    """What a row of the journal is about."""
 
     CAMPAIGN = "campaign"
     TASK = "task"

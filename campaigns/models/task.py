@@ -23,15 +23,15 @@ from workers.models import Worker
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
-    """The predicates that lifecycle and pages share."""
+    """Queries that the lifecycle and the pages share."""
 
     def claimable(
         self, worker: Worker, now: dt.datetime, campaigns: CampaignQuerySet
     ) -> TaskQuerySet:
-        """Pending tasks of these campaigns that this worker may have now, as they are handed out.
+        """Return the pending tasks of these campaigns that the worker may have now, in queue order.
 
-        The search begins at the oldest of them: of the older ones that other campaigns may have,
-        paused or not for this worker, there can be 100,000.
+        The search begins at the oldest of them, because campaigns that are paused or not for this
+        worker can have 100,000 older pending tasks.
         """
         head_start = dt.timedelta(seconds=settings.XEENET["OTHER_WORKER_FIRST_SECONDS"])
         due = self.filter(state=TaskState.PENDING, available_at__lte=now).exclude(
@@ -45,11 +45,11 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return tasks.order_by("available_at", "id")
 
     def overdue(self, now: dt.datetime) -> TaskQuerySet:
-        """Leased tasks whose lease has run out; the hard deadline bounds every renewal."""
+        """Return the leased tasks whose lease has run out; no renewal goes past the deadline."""
         return self.filter(state=TaskState.LEASED, lease_expires_at__lt=now)
 
     def open(self) -> TaskQuerySet:
-        """Tasks that may still run."""
+        """Return the tasks that may still run."""
         return self.filter(state__in=[TaskState.PENDING, TaskState.LEASED])
 
 
@@ -74,7 +74,7 @@ class Task(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     # Hard end of the attempt; a renewal never moves the lease beyond it.
     deadline_at = models.DateTimeField(null=True, blank=True)
-    # Tries that count: failures of the task itself, and losses nobody is to blame for.
+    # Counted tries: failures of the task itself, and losses that are nobody's fault.
     failed_attempts = models.PositiveSmallIntegerField(default=0)
     lost_attempts = models.PositiveSmallIntegerField(default=0)
     max_failed_attempts = models.PositiveSmallIntegerField()
@@ -92,18 +92,19 @@ class Task(models.Model):
         ordering: ClassVar = ["campaign_id", "number"]
         indexes: ClassVar = [
             models.Index(fields=["campaign", "state"], name="task_by_state"),
-            # "What next?" and "who is late?" are each one range over a small index.
+            # Finds the next task to hand out, in one range over a small index.
             models.Index(
                 fields=["available_at", "id"],
                 name="task_pending",
                 condition=Q(state="pending"),
             ),
-            # And the oldest of one campaign, past however many that others have.
+            # Finds the oldest task of one campaign, however many the others have.
             models.Index(
                 fields=["campaign", "available_at", "id"],
                 name="task_pending_of_campaign",
                 condition=Q(state="pending"),
             ),
+            # Finds the overdue leases.
             models.Index(
                 fields=["lease_expires_at"], name="task_leased", condition=Q(state="leased")
             ),
@@ -163,7 +164,7 @@ class Task(models.Model):
 
     @property
     def config(self) -> dict[str, object]:
-        """What the script reads: params, seed, budget and data set as one flat object."""
+        """The config that the script reads: params, seed, budget, data set in one flat object."""
         campaign = self.campaign
         return {
             **self.params,
@@ -175,10 +176,10 @@ class Task(models.Model):
 
 
 class AttemptQuerySet(models.QuerySet["Attempt"]):
-    """Reads that more than one list needs."""
+    """Queries that several lists share."""
 
     def brief(self) -> AttemptQuerySet:
-        """Without what a script wrote and an agent sent: it is wide, and no list shows it."""
+        """Leave out the script's stderr and the agent's submission: large, and shown by no list."""
         return self.defer("stderr_tail", "submission", "answer")
 
 
@@ -200,7 +201,7 @@ class Attempt(models.Model):
     exit_code = models.IntegerField(null=True, blank=True)
     stderr_tail = models.TextField(blank=True)
     wall_time_seconds = models.FloatField(null=True, blank=True)
-    # The submission as it came, and its digest: the same body again gets `answer` again.
+    # The submission as received, and its digest: the same body again gets the stored `answer`.
     submission = models.JSONField(null=True, blank=True)
     submission_digest = models.CharField(max_length=HEX_SHA256_LENGTH, blank=True)
     answer = models.JSONField(null=True, blank=True)
@@ -212,7 +213,7 @@ class Attempt(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["worker", "claim_id"], name="attempt_by_claim"),
             models.Index(fields=["worker", "-started_at"], name="attempt_by_worker"),
-            # The newest lines of a campaign's log, without reading what went well.
+            # Finds the newest failures for a log without reading the attempts that went well.
             models.Index(
                 fields=["-ended_at", "-id"],
                 name="attempt_went_wrong",
@@ -247,7 +248,7 @@ class ProgressPoint(models.Model):
     step = models.PositiveBigIntegerField()
     tokens = models.PositiveBigIntegerField(null=True, blank=True)
     train_loss = models.FloatField(null=True, blank=True)
-    # Estimated on a small sample while training; the result's value is the one that counts.
+    # Estimated on a small sample during training; the leaderboard ranks the result's own value.
     val_bpb = models.FloatField(null=True, blank=True)
 
     class Meta:

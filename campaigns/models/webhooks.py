@@ -1,4 +1,4 @@
-"""Notifications: where they go, and what became of each."""
+"""Webhooks, and the deliveries to them with their outcome."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from campaigns.models.campaign import Campaign
 
 
 class WebhookEvent(models.TextChoices):
-    """What a webhook can be told."""
+    """The events that a webhook can be notified of."""
 
     # A measured result took the lead of its campaign.
     NEW_BEST = "new_best"
@@ -21,7 +21,7 @@ class WebhookEvent(models.TextChoices):
     CAMPAIGN_FINISHED = "campaign_finished"
     # The breaker paused a campaign, because half of its last attempts failed.
     FAILURE_BURST = "failure_burst"
-    # Tasks wait, and no worker was heard of for a while.
+    # Tasks wait, and no worker has called the server for a while.
     SILENT_FLEET = "silent_fleet"
 
 
@@ -37,7 +37,7 @@ class DeliveryState(models.TextChoices):
 
 
 class Webhook(models.Model):
-    """An address that is told of events, for one campaign or for all that its owner may see."""
+    """An address to notify of events, of one campaign or of all that its owner may see."""
 
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="webhooks"
@@ -47,7 +47,7 @@ class Webhook(models.Model):
         Campaign, null=True, blank=True, on_delete=models.CASCADE, related_name="webhooks"
     )
     url = models.URLField(max_length=500)
-    # Signs each body (HMAC-SHA256), so it must be kept readable; shown once to people.
+    # Signs each body (HMAC-SHA256), so it is stored readable and not as a hash; shown once.
     secret = models.CharField(max_length=100, editable=False)
     events = models.JSONField(default=list)
     is_active = models.BooleanField(default=True)
@@ -65,7 +65,7 @@ class WebhookDelivery(models.Model):
 
     webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="deliveries")
     event = models.CharField(max_length=32, choices=WebhookEvent)
-    # The same event is told once, however often its cause is seen.
+    # Makes notifying idempotent: one delivery per event, however often its cause is noticed.
     event_key = models.CharField(max_length=100)
     payload = models.JSONField()
     state = models.CharField(max_length=16, choices=DeliveryState, default=DeliveryState.PENDING)

@@ -48,7 +48,7 @@ UPLOADS: Final = (
     Mutant(
         "claim: a weaker tier will do",
         "campaigns/models/campaign.py",
-        "        return self.filter(allowed, required_isolation__in=kept)\n",
+        "        return self.filter(allowed, required_isolation__in=tiers)\n",
         "        return self.filter(allowed)\n",
         _CLAIMS,
     ),
