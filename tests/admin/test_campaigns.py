@@ -1,4 +1,4 @@
-"""The admin: every model is there, history is read-only, and buttons call the verbs."""
+"""The admin: every model has a page, history is read-only, and actions call the verbs."""
 
 import re
 from typing import Any
@@ -20,13 +20,7 @@ from workers.tokens import hash_token
 
 pytestmark = pytest.mark.django_db
 
-OURS = [m for m in admin.site._registry if m._meta.app_label in {"campaigns", "workers"}]
-
-
-@pytest.fixture
-def operator(client: Client) -> Client:
-    client.force_login(factories.user("operator", is_staff=True, is_superuser=True))
-    return client
+MODELS = [m for m in admin.site._registry if m._meta.app_label in {"campaigns", "workers"}]
 
 
 def path_to(model: type[models.Model], page: str, *args: Any) -> str:
@@ -34,14 +28,14 @@ def path_to(model: type[models.Model], page: str, *args: Any) -> str:
 
 
 def act(client: Client, action: str, *rows: models.Model) -> str:
-    """Choose rows in their list and run an action; return the page with its messages."""
+    """Run an action on the rows in their list; return the page with its messages."""
     data = {"action": action, "_selected_action": [row.pk for row in rows]}
     return client.post(path_to(type(rows[0]), "changelist"), data, follow=True).text
 
 
-def populate(times: int = 1) -> None:
-    """Put rows into every table of ours, `times` over."""
-    for _ in range(times):
+def populate(rounds: int = 1) -> None:
+    """Put rows into every table of campaigns and workers, `rounds` times."""
+    for _ in range(rounds):
         worker = factories.worker()
         task = factories.completed_task(by=worker, owner=factories.user())
         factories.failed_task()
@@ -61,35 +55,35 @@ def populate(times: int = 1) -> None:
         )
 
 
-def test_every_model_of_ours_is_in_the_admin() -> None:
+def test_every_model_of_campaigns_and_workers_is_in_the_admin() -> None:
     for label in ("campaigns", "workers"):
-        assert set(apps.get_app_config(label).get_models()) <= set(OURS)
+        assert set(apps.get_app_config(label).get_models()) <= set(MODELS)
 
 
-@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_every_list_and_row_opens_and_shows_no_token_hash(
     operator: Client, model: type[models.Model]
 ) -> None:
     populate()
-    hashes = list(EnrolmentToken.objects.values_list("token_hash", flat=True))
-    hashes += list(PersonalToken.objects.values_list("token_hash", flat=True))
-    hashes += list(Webhook.objects.values_list("secret", flat=True))
+    secrets = list(EnrolmentToken.objects.values_list("token_hash", flat=True))
+    secrets += list(PersonalToken.objects.values_list("token_hash", flat=True))
+    secrets += list(Webhook.objects.values_list("secret", flat=True))
     row = model._default_manager.first()
     assert row is not None
     for path in (path_to(model, "changelist"), path_to(model, "change", row.pk)):
         response = operator.get(path)
         assert response.status_code == 200
-        assert not [one for one in hashes if one in response.text]
+        assert not [secret for secret in secrets if secret in response.text]
 
 
-@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_every_list_can_be_searched(operator: Client, model: type[models.Model]) -> None:
     populate()
     if admin.site.get_model_admin(model).search_fields:
         assert operator.get(path_to(model, "changelist"), {"q": "1"}).status_code == 200
 
 
-@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_the_queries_of_a_list_do_not_grow_with_its_rows(
     operator: Client, model: type[models.Model], django_assert_max_num_queries
 ) -> None:
@@ -206,20 +200,20 @@ def test_the_list_of_campaigns_counts_tasks_and_shows_the_best(operator: Client)
 
 def test_a_new_worker_token_is_shown_once_and_stored_as_a_hash(operator: Client) -> None:
     worker = factories.worker()
-    found = re.search(r"xw_[\w-]+", act(operator, "rotate_token", worker))
-    assert found
+    match = re.search(r"xw_[\w-]+", act(operator, "rotate_token", worker))
+    assert match
     worker.refresh_from_db()
-    assert worker.token_hash == hash_token(found[0])
+    assert worker.token_hash == hash_token(match[0])
     assert "xw_" not in operator.get(path_to(type(worker), "changelist")).text
 
 
 def test_an_enrolment_token_is_shown_once_and_stored_as_a_hash(operator: Client) -> None:
     response = operator.post(path_to(EnrolmentToken, "add"), {"label": "for the lab"})
-    shown = " ".join(str(message) for message in get_messages(response.wsgi_request))
-    found = re.search(r"xe_[\w-]+", shown)
-    assert found
+    messages = " ".join(str(message) for message in get_messages(response.wsgi_request))
+    match = re.search(r"xe_[\w-]+", messages)
+    assert match
     token = EnrolmentToken.objects.get()
-    assert (token.label, token.token_hash) == ("for the lab", hash_token(found[0]))
+    assert (token.label, token.token_hash) == ("for the lab", hash_token(match[0]))
     assert token.created_by is not None
     assert token.created_by.username == "operator"
 
@@ -229,10 +223,10 @@ def test_a_personal_token_is_shown_once_and_stored_as_a_hash(operator: Client) -
     page = operator.post(
         path_to(PersonalToken, "add"), {"user": owner.pk, "name": "laptop"}, follow=True
     ).text
-    found = re.search(r"xp_[\w-]+", page)
-    assert found
-    made = PersonalToken.objects.get()
-    assert (made.user, made.token_hash) == (owner, hash_token(found[0]))
+    match = re.search(r"xp_[\w-]+", page)
+    assert match
+    token = PersonalToken.objects.get()
+    assert (token.user, token.token_hash) == (owner, hash_token(match[0]))
 
 
 def test_an_unused_invitation_is_withdrawn_by_deleting_it(operator: Client) -> None:
@@ -272,14 +266,15 @@ def test_the_newest_campaigns_tasks_come_first(operator: Client) -> None:
         factories.pending_task(now=factories.at(0)),
         factories.pending_task(now=factories.at(9)),
     )
-    found = operator.get(path_to(type(old), "changelist")).context["cl"].result_list
-    assert [task.pk for task in found] == [new.pk, old.pk]
+    tasks = operator.get(path_to(type(old), "changelist")).context["cl"].result_list
+    assert [task.pk for task in tasks] == [new.pk, old.pk]
 
 
 def test_every_list_has_search_filters_and_dates_to_go_through() -> None:
-    for model in OURS:
-        shown = admin.site.get_model_admin(model)
-        assert shown.search_fields, model
-        assert shown.list_filter or model in {ProgressPoint, Package, Dataset}, model
-        instants = [one.name for one in model._meta.fields if one.name in {"at", "created_at"}]
-        assert shown.date_hierarchy or not instants or model in {Package, Dataset}, model
+    for model in MODELS:
+        model_admin = admin.site.get_model_admin(model)
+        assert model_admin.search_fields, model
+        assert model_admin.list_filter or model in {ProgressPoint, Package, Dataset}, model
+        names = {field.name for field in model._meta.fields}
+        instants = names & {"at", "created_at"}
+        assert model_admin.date_hierarchy or not instants or model in {Package, Dataset}, model

@@ -1,4 +1,4 @@
-"""The admin's first page: the overview's figures and what needs attention, and who sees it."""
+"""The admin's first page: the overview's figures, its concerns, and who sees the page."""
 
 from __future__ import annotations
 
@@ -20,17 +20,11 @@ from xeenet_site.web import roles
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def operator(client: Client) -> Client:
-    client.force_login(factories.user("operator", is_staff=True, is_superuser=True))
-    return client
-
-
 def figures(client: Client) -> dict[str, str]:
     """The label and value of each figure on the first page."""
     page = client.get(reverse("admin:index")).text
-    found = re.findall(r'block text-sm">([^<]+)</span><span class="block[^>]*>([^<]+)<', page)
-    return {label: value.strip() for label, value in found}
+    pairs = re.findall(r'block text-sm">([^<]+)</span><span class="block[^>]*>([^<]+)<', page)
+    return {label: value.strip() for label, value in pairs}
 
 
 def overview_figures(client: Client) -> dict[str, str]:
@@ -45,16 +39,20 @@ def test_the_first_page_shows_the_overviews_figures(operator: Client) -> None:
     factories.finish(factories.claim_one(worker, now=now), now=now)
     factories.claim_one(worker, now=now)
 
-    shown, overview = figures(operator), overview_figures(operator)
+    dashboard, overview = figures(operator), overview_figures(operator)
 
-    assert (shown["Active campaigns"], shown["Tasks running"], shown["Tasks waiting"]) == (
+    assert (
+        dashboard["Active campaigns"],
+        dashboard["Tasks running"],
+        dashboard["Tasks waiting"],
+    ) == (
         "1",
         "1",
         "3",
     )
     for label in ("Active campaigns", "Tasks running", "Workers online"):
-        assert shown[label] == overview[label]
-    assert shown["Tasks ended in the last hour"] == overview["Tasks per hour"]
+        assert dashboard[label] == overview[label]
+    assert dashboard["Tasks ended in the last hour"] == overview["Tasks per hour"]
 
 
 def test_what_needs_attention_is_said_with_hostile_names_verbatim(operator: Client) -> None:
@@ -89,8 +87,8 @@ def test_failed_jobs_and_webhooks_of_the_last_day_are_counted(operator: Client) 
                 state=state,
                 created_at=at,
             )
-    shown = figures(operator)
-    assert (shown["Jobs failed in 24 h"], shown["Webhooks failed in 24 h"]) == ("1", "1")
+    counts = figures(operator)
+    assert (counts["Jobs failed in 24 h"], counts["Webhooks failed in 24 h"]) == ("1", "1")
     assert "2 waiting" in operator.get(reverse("admin:index")).text
 
 

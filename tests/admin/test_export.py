@@ -1,4 +1,4 @@
-"""Results out of the admin as CSV and JSON: what the filters leave, safe in a spreadsheet."""
+"""Export of results in the admin as CSV and JSON: filtered, and safe in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -17,12 +17,6 @@ pytestmark = pytest.mark.django_db
 
 EXPORT = "admin:campaigns_result_export"
 CSV, JSON = "0", "1"
-
-
-@pytest.fixture
-def operator(client: Client) -> Client:
-    client.force_login(factories.user("operator", is_staff=True, is_superuser=True))
-    return client
 
 
 def exported(client: Client, file_format: str, query: str = "") -> Any:
@@ -59,7 +53,7 @@ def test_a_json_file_keeps_numbers_as_numbers_and_params_as_an_object(operator: 
     (row,) = exported(operator, JSON).json()
     assert (row["val_bpb"], row["seed"], row["simulated"]) == (3.125, task.seed, False)
     assert row["params"] == task.params
-    # From these two the value follows.
+    # val_bpb can be recomputed from these two.
     assert (row["eval_nll_nats"], row["eval_bytes"]) == (
         task.result.eval_nll_nats,
         task.result.eval_bytes,
@@ -77,8 +71,8 @@ def test_no_cell_is_a_formula(operator: Client) -> None:
 def test_the_file_holds_what_the_filter_leaves(operator: Client) -> None:
     factories.completed_task(name="kept")
     factories.completed_task(name="left out")
-    found = rows(exported(operator, CSV, "?q=kept"))
-    assert [row["campaign"] for row in found] == ["kept"]
+    filtered = rows(exported(operator, CSV, "?q=kept"))
+    assert [row["campaign"] for row in filtered] == ["kept"]
 
 
 def test_the_queries_of_a_file_do_not_grow_with_its_rows(

@@ -1,4 +1,4 @@
-"""The q-cluster in the admin: seen, never edited; a schedule can be asked for now."""
+"""The q-cluster in the admin: read-only, except that a schedule can be run at once."""
 
 from __future__ import annotations
 
@@ -16,17 +16,10 @@ from django_q.tasks import async_task
 from unfold.admin import ModelAdmin
 
 from campaigns.jobs import SCHEDULES
-from tests import factories
 
 pytestmark = pytest.mark.django_db
 
 MODELS: list[type[Model]] = [Schedule, Success, Failure, OrmQ]
-
-
-@pytest.fixture
-def operator(client: Client) -> Client:
-    client.force_login(factories.user("operator", is_staff=True, is_superuser=True))
-    return client
 
 
 def path_to(model: type[Model], page: str, *args: Any) -> str:

@@ -1,4 +1,4 @@
-"""``manage.py campaign VERB``: what the API does to campaigns and tasks, on the command line."""
+"""``manage.py campaign VERB``: the API's verbs of campaigns on the command line."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def run(*arguments: Any) -> str:
 def test_a_campaign_goes_through_its_life_and_each_act_is_in_the_log() -> None:
     campaign = factories.campaign(name="night run")
 
-    said = [
+    lines = [
         run("launch", campaign.pk),
         run("pause", campaign.pk, "--reason", "too hot"),
         run("resume", campaign.pk),
         run("cancel", campaign.pk),
     ]
 
-    assert [line.split(":")[0] for line in said] == [
+    assert [line.split(":")[0] for line in lines] == [
         f"Campaign {campaign.pk} night run is active",
         f"Campaign {campaign.pk} night run is paused (too hot)",
         f"Campaign {campaign.pk} night run is active",
         f"Campaign {campaign.pk} night run is cancelled",
     ]
-    assert "0/3 done" in said[0]
-    assert campaign.get_absolute_url() in said[0]
+    assert "0/3 done" in lines[0]
+    assert campaign.get_absolute_url() in lines[0]
     acts = AuditEntry.objects.order_by("pk").values_list("verb", "actor_name", "detail")
     assert list(acts) == [
         ("launch", "command line", ""),
@@ -99,7 +99,7 @@ def test_show_says_how_far_a_campaign_is() -> None:
 )
 def test_what_cannot_be_done_is_said_in_one_sentence(arguments: list[str], sentence: str) -> None:
     task = factories.pending_task()
-    filled = [one.format(campaign=task.campaign_id) for one in arguments]
+    filled = [argument.format(campaign=task.campaign_id) for argument in arguments]
 
     with pytest.raises(CommandError, match=sentence):
         run(*filled)
@@ -114,11 +114,11 @@ def test_a_clone_is_a_draft_that_differs_in_what_was_named() -> None:
     owner = factories.user("ada")
     original = factories.active_campaign(2, name="Depth", base_seed=5)
 
-    said = run("clone", original.pk, "--seed", 99, "--name", "Depth again", "--owner", "ada")
+    output = run("clone", original.pk, "--seed", 99, "--name", "Depth again", "--owner", "ada")
 
-    made = owner.campaigns.get()
-    assert said.startswith(f"Campaign {made.pk} Depth again is draft")
-    assert (made.base_seed, made.task_count, made.search_space) == (99, 2, original.search_space)
+    clone = owner.campaigns.get()
+    assert output.startswith(f"Campaign {clone.pk} Depth again is draft")
+    assert (clone.base_seed, clone.task_count, clone.search_space) == (99, 2, original.search_space)
     assert AuditEntry.objects.get().detail == f"clone of campaign {original.pk}"
     with pytest.raises(CommandError, match="task_count: must be from 1"):
         run("clone", original.pk, "--tasks", 0)

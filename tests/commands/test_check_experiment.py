@@ -1,4 +1,4 @@
-"""``manage.py check_experiment``: each rule of the contract, and small scripts that break it."""
+"""``manage.py check_experiment``: each rule of the contract, with small scripts that break it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workers.protocol import bits_per_byte
 
 DATASET = catalog.get_dataset("english_like")
 
-# Keeps every rule without torch, so that the rules are shown in seconds.
+# Keeps every rule without torch, so that a check takes seconds.
 HONEST = """
 import argparse, json, math, signal, sys, time
 KNOWN = {"lr", "seed", "time_budget_seconds", "max_steps", "dataset", "dataset_sha256"}
@@ -66,7 +66,7 @@ def line(**changes: Any) -> str:
 
 
 def check(source: str, tmp_path: Path, budget: float = 2.0) -> str:
-    """Run the command on a script; return what it printed, refused or not."""
+    """Run the command on a script; return its output and, if it fails, its error."""
     script, params = tmp_path / "script.py", tmp_path / "params.json"
     script.write_text(source)
     params.write_text('{"lr": 0.1}')

@@ -102,7 +102,7 @@ def test_a_space_with_too_few_points_leaves_no_draft_behind(tmp_path: Path) -> N
         (b"\xff", "no text in UTF-8"),
     ],
 )
-def test_a_space_file_that_is_none_is_refused(
+def test_a_file_that_is_not_a_search_space_is_refused(
     text: bytes | None, words: str, tmp_path: Path
 ) -> None:
     space = tmp_path / "space.json"
@@ -130,9 +130,9 @@ def test_a_sweep_of_w_and_b_is_a_search_space_too(tmp_path: Path) -> None:
     campaign = Campaign.objects.get()
     assert (campaign.sampler, campaign.task_count) == ("grid", 6)
     assert campaign.description == "which width"
-    assert [tuple(one.values()) for one in campaign.tasks.values_list("params", flat=True)] == [
-        (width, layers) for width in (64, 128, 256) for layers in (2, 3)
-    ]
+    assert [
+        tuple(params.values()) for params in campaign.tasks.values_list("params", flat=True)
+    ] == [(width, layers) for width in (64, 128, 256) for layers in (2, 3)]
     assert "no use for it: program" in notes.getvalue()
 
 
@@ -170,11 +170,11 @@ def test_a_preview_tells_what_would_run_and_stores_nothing(tmp_path: Path) -> No
     space = tmp_path / "space.json"
     space.write_text(json.dumps(factories.SMALL_SPACE))
 
-    told = json.loads(create("x", "--preview", "--space", str(space), "--tasks", "3"))
+    preview = json.loads(create("x", "--preview", "--space", str(space), "--tasks", "3"))
 
-    assert [one["seed"] for one in told["configs"]] == [42, 43, 44]
-    assert told["survey"]["combinations"] == 3
-    assert told["forecast"]["compute_seconds"] == 180
+    assert [config["seed"] for config in preview["configs"]] == [42, 43, 44]
+    assert preview["survey"]["combinations"] == 3
+    assert preview["forecast"]["compute_seconds"] == 180
     assert not Campaign.objects.exists()
     with pytest.raises(CommandError, match="sampler"):
         create("x", "--preview", "--sampler", "luck")

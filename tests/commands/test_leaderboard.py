@@ -29,7 +29,7 @@ def board(*arguments: Any, **options: Any) -> str:
 @pytest.fixture
 def campaign() -> Campaign:
     """Three measured results and one simulated one that looks best."""
-    made = factories.active_campaign(4, allow_simulated=True)
+    ranked = factories.active_campaign(4, allow_simulated=True)
     for value in (3.2, 3.1, 3.3):
         factories.finish(factories.claim_one(factories.worker()), value)
     dreamer = factories.worker("dreamer", simulates=True)
@@ -37,7 +37,7 @@ def campaign() -> Campaign:
     body = factories.completed(attempt.task, 1.5)
     body["simulated"] = True
     factories.lifecycle.submit(dreamer, attempt.lease_id, body, now=factories.NOW)
-    return made
+    return ranked
 
 
 def test_measured_results_are_listed_best_first_and_simulated_ones_are_not(
@@ -122,8 +122,8 @@ def test_what_ended_without_a_rank_is_shown_on_request_with_the_reason() -> None
     factories.finish(factories.claim_one(worker), 3.1)
 
     def rows(*arguments: str) -> list[Any]:
-        shown = json.loads(board(campaign.pk, "--json", *arguments))
-        return [(one["rank"], one["state"], one["val_bpb"], one["worker"]) for one in shown]
+        entries = json.loads(board(campaign.pk, "--json", *arguments))
+        return [(row["rank"], row["state"], row["val_bpb"], row["worker"]) for row in entries]
 
     ranked, failed = (1, "completed", 3.1, "lab-1"), (None, "failed", None, None)
     assert rows() == [ranked]

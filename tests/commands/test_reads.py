@@ -1,4 +1,4 @@
-"""``manage.py analysis``, ``compare``, ``overview``, ``audit_log``: what the API tells."""
+"""``manage.py analysis``, ``compare``, ``overview``, ``audit_log`` print what the API returns."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def test_a_panel_prints_as_csv_and_as_the_apis_json() -> None:
     campaign = campaign_with(3.0, 2.5, 2.75, 2.8)
 
     for panel in PANELS:
-        told = APIClient().get(f"/api/v1/campaigns/{campaign.pk}/analysis/{panel}").json()
-        assert json.loads(run("analysis", panel, campaign.pk, "--json")) == told, panel
+        panel_json = APIClient().get(f"/api/v1/campaigns/{campaign.pk}/analysis/{panel}").json()
+        assert json.loads(run("analysis", panel, campaign.pk, "--json")) == panel_json, panel
         rows = list(csv.reader(run("analysis", panel, campaign.pk).splitlines()))
-        assert [len(rows) - 1, rows[0]] == [len(told["rows"]), told["columns"]], panel
+        assert [len(rows) - 1, rows[0]] == [len(panel_json["rows"]), panel_json["columns"]], panel
 
 
 def test_importance_is_computed_where_no_job_did_and_the_kept_one_is_printed_after() -> None:
@@ -51,11 +51,11 @@ def test_importance_is_computed_where_no_job_did_and_the_kept_one_is_printed_aft
     printed = json.loads(run("analysis", "importance", campaign.pk, "--json"))
 
     assert {row[0] for row in printed["rows"]} == {"lr", "d_model"}
-    kept = ImportanceEstimate.objects.get()
+    estimate = ImportanceEstimate.objects.get()
     campaign.refresh_from_db()
-    assert (kept.device, kept.revision) == ("", campaign.revision)
+    assert (estimate.device, estimate.revision) == ("", campaign.revision)
     run("analysis", "importance", campaign.pk)
-    assert ImportanceEstimate.objects.get().computed_at == kept.computed_at
+    assert ImportanceEstimate.objects.get().computed_at == estimate.computed_at
     run("analysis", "importance", campaign.pk, "--device", "cpu")
     assert ImportanceEstimate.objects.filter(device="cpu", revision__isnull=False).exists()
 
@@ -72,9 +72,9 @@ def test_a_panel_says_what_it_cannot_show() -> None:
 def test_a_comparison_prints_as_the_apis_json() -> None:
     first, second = campaign_with(3.0), campaign_with(2.5)
 
-    told = APIClient().get("/api/v1/compare", {"campaigns": f"{first.pk},{second.pk}"}).json()
+    comparison = APIClient().get("/api/v1/compare", {"campaigns": f"{first.pk},{second.pk}"}).json()
 
-    assert json.loads(run("compare", "--campaigns", f"{first.pk},{second.pk}")) == told
+    assert json.loads(run("compare", "--campaigns", f"{first.pk},{second.pk}")) == comparison
     with pytest.raises(CommandError, match="Must be 2 to 5 different numbers"):
         run("compare", "--tasks", "1")
     with pytest.raises(CommandError, match="There is no task 998 and no 999"):

@@ -1,4 +1,4 @@
-"""``manage.py task VERB``: what the API does to one task and tells of it."""
+"""``manage.py task VERB``: the API's verbs of a task on the command line."""
 
 from __future__ import annotations
 
@@ -60,16 +60,16 @@ def test_what_cannot_be_done_is_said_in_one_sentence(arguments: list[str], sente
     task = factories.pending_task()
 
     with pytest.raises(CommandError, match=sentence):
-        run(*[one.format(task=task.pk) for one in arguments])
+        run(*[argument.format(task=task.pk) for argument in arguments])
 
 
 def test_a_task_is_shown_as_the_api_tells_it() -> None:
     task = factories.completed_task(2.5)
 
-    told = json.loads(run("show", task.pk))
+    shown_task = json.loads(run("show", task.pk))
 
-    assert told == Client().get(f"/api/v1/tasks/{task.pk}").json()
-    assert (told["id"], told["result"]["val_bpb"]) == (task.pk, 2.5)
+    assert shown_task == Client().get(f"/api/v1/tasks/{task.pk}").json()
+    assert (shown_task["id"], shown_task["result"]["val_bpb"]) == (task.pk, 2.5)
 
 
 def test_its_attempts_and_the_changes_of_its_state_are_printed_in_their_order() -> None:
@@ -77,11 +77,11 @@ def test_its_attempts_and_the_changes_of_its_state_are_printed_in_their_order() 
     factories.fail(attempt)
     task = attempt.task
 
-    [tried] = run("attempts", task.pk).splitlines()
+    [attempt_line] = run("attempts", task.pk).splitlines()
     journal = run("journal", task.pk).splitlines()
 
-    assert f"task {task.pk} attempt 1  failed" in tried
-    assert "lab-7" in tried
+    assert f"task {task.pk} attempt 1  failed" in attempt_line
+    assert "lab-7" in attempt_line
     assert [line.partition("  ")[2] for line in journal] == [
         f"task {task.pk} pending → leased by lab-7",
         f"task {task.pk} attempt 1 new → running by lab-7",

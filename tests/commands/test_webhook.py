@@ -58,9 +58,9 @@ def test_the_list_names_owner_and_address_and_no_secret() -> None:
         run("webhook", "create", name, f"{URL}/{name}", "--event", "new_best")
 
     assert "ada" in run("webhook", "list")
-    only = run("webhook", "list", "--owner", "bob")
-    assert "ada" not in only
-    assert "xs_" not in only
+    of_bob = run("webhook", "list", "--owner", "bob")
+    assert "ada" not in of_bob
+    assert "xs_" not in of_bob
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_what_is_refused_over_the_api_is_refused_here(
 
 def test_tokens_are_listed_and_revoked() -> None:
     user = factories.user("ada")
-    kept, _ = personal_tokens.create(user, "kept", now=factories.NOW)
+    remaining, _ = personal_tokens.create(user, "kept", now=factories.NOW)
     lost, _ = personal_tokens.create(user, "lost laptop", now=factories.NOW)
 
     assert f"{lost.pk:6}  lost laptop, last used: never" in run("token", "list", "ada")
     assert run("token", "revoke", lost.pk) == "The token lost laptop of ada is revoked.\n"
 
-    assert PersonalToken.objects.get() == kept
+    assert PersonalToken.objects.get() == remaining
     assert AuditEntry.objects.latest("pk").verb == "revoke_token"
     with pytest.raises(CommandError, match="There is no token"):
         run("token", "revoke", lost.pk)

@@ -29,9 +29,9 @@ def run(*arguments: Any) -> str:
 def test_a_worker_is_drained_resumed_disabled_and_each_act_is_in_the_log() -> None:
     factories.worker("lab-7")
 
-    said = [run(verb, "lab-7") for verb in ("drain", "resume", "disable")]
+    lines = [run(verb, "lab-7") for verb in ("drain", "resume", "disable")]
 
-    assert said == [f"Worker lab-7 is {state}.\n" for state in ("draining", "active", "disabled")]
+    assert lines == [f"Worker lab-7 is {state}.\n" for state in ("draining", "active", "disabled")]
     with pytest.raises(CommandError, match="is not active or draining"):
         run("disable", "lab-7")
     acts = AuditEntry.objects.order_by("pk").values_list("verb", "actor_name")
@@ -65,9 +65,9 @@ def test_the_fleet_is_listed_by_state_and_one_worker_with_its_hardware() -> None
     assert "attic" in run("list", "--state", "draining")
     assert "lab-7" not in run("list", "--state", "draining")
     assert [line.split()[1] for line in run("list", "--search", "TTI").splitlines()] == ["attic"]
-    shown = run("show", "lab-7")
-    assert "active, offline, cuda" in shown
-    assert "cpu_model: fast \ufffd[2J" in shown
+    details = run("show", "lab-7")
+    assert "active, offline, cuda" in details
+    assert "cpu_model: fast \ufffd[2J" in details
     with pytest.raises(CommandError, match="There is no worker named 'cellar'"):
         run("show", "cellar")
 

@@ -72,7 +72,7 @@ def test_a_name_of_peoples_own_programs_is_refused(direct: list[str]) -> None:
 
 @pytest.fixture
 def agent_calls(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> list[list[str]]:
-    """Record what the agent is called with; the agent at work is in test_end_to_end.py."""
+    """The arguments of each call of the agent's main, which runs nothing here."""
     settings.XEENET_HOME = tmp_path
     calls: list[list[str]] = []
 

@@ -275,8 +275,8 @@ def test_the_fleet_and_the_workers_page_tell_how_scripts_are_held_back(client: C
 
     assert ">T1</abbr>" in fleet
     assert "takes uploads" in fleet
-    assert "it counts as T0" in fleet
-    assert "it counts as T0" in worker_page
+    assert "which counts as T0" in fleet
+    assert "which counts as T0" in worker_page
 
 
 def test_an_approval_in_the_admin_approves_and_is_logged(client: Client) -> None:
