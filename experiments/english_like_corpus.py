@@ -2,12 +2,12 @@
 
     python -m experiments.english_like_corpus OUT.txt
 
-The text is made, not collected: a small grammar over the word lists below, driven by a 32-bit
-generator in integer arithmetic, so that every platform and Python version writes the same bytes
-(``SHA256`` pins them). It has structure at several ranges, so that better language models get
-better scores: spelling (invented names), word endings and agreement inside a sentence, and names
-and topics that come back within a paragraph. It is data for demonstrations; its val_bpb values
-compare with nothing but themselves.
+A small grammar over the word lists below generates the text. A 32-bit generator in integer
+arithmetic drives it, so that every platform and Python version writes the same bytes (``SHA256``
+pins them). The text has structure at several ranges, so that better language models get better
+scores: spelling (invented names), word endings and agreement inside a sentence, and names and
+topics that recur within a paragraph. It is data for demonstrations: its val_bpb values can only be
+compared with each other.
 """
 
 import argparse
@@ -94,11 +94,11 @@ class Generator:
 
     def __init__(self, seed: int) -> None:
         self._state = seed
-        # Every verb of the list is regular and follows one of three spelling rules.
+        # Every verb in the list is regular and follows one of three spelling rules.
         self._past = {verb: self._past_tense(verb) for verb in VERBS}
 
     def below(self, bound: int) -> int:
-        """Return an integer in [0, bound). Modulo bias is harmless here and portable."""
+        """Return an integer in [0, bound). Its modulo bias is harmless, and the same everywhere."""
         state = self._state
         state ^= (state << 13) & 0xFFFFFFFF
         state ^= state >> 17
@@ -107,7 +107,7 @@ class Generator:
         return (state >> 3) % bound
 
     def pick(self, words: Sequence[str]) -> str:
-        """Choose a word; the smaller of two draws, so that earlier words are more frequent."""
+        """Choose a word by the smaller of two draws, so that earlier words are more frequent."""
         return words[min(self.below(len(words)), self.below(len(words)))]
 
     def name(self) -> str:
@@ -118,7 +118,7 @@ class Generator:
         return ("".join(syllables) + self.pick(ONSETS) + "a" + self.pick(CODAS)).capitalize()
 
     def noun_phrase(self, topic: Sequence[str]) -> str:
-        """Article, perhaps an adjective, and a noun, half of the time one of the topic's."""
+        """Return an article, sometimes an adjective, and a noun, half the time from the topic."""
         noun = topic[self.below(len(topic))] if self.below(2) else self.pick(NOUNS)
         words = [self.pick(ADJECTIVES), noun] if self.below(3) == 0 else [noun]
         article = ("the", "the", "a", "every", "his", "her")[self.below(6)]
@@ -127,7 +127,7 @@ class Generator:
         return " ".join([article, *words])
 
     def clause(self, people: Sequence[tuple[str, int]], topic: Sequence[str]) -> str:
-        """One subject with its verb and what follows, in the past tense, no capital or stop."""
+        """Return a clause in the past tense, without a capital letter and a full stop."""
         name, gender = people[self.below(len(people))]
         subject_form, object_form, possessive = PRONOUNS[gender]
         subject = (name, name, subject_form)[self.below(3)]
@@ -148,13 +148,13 @@ class Generator:
         return f"{subject} {verb} {self.noun_phrase(topic)} {tail}"
 
     def sentence(self, people: Sequence[tuple[str, int]], topic: Sequence[str]) -> str:
-        """One or two clauses, or a spoken line, with capital and full stop."""
+        """Return one or two clauses, or a spoken line, with a capital letter and a full stop."""
         kind = self.below(10)
         text = self.clause(people, topic)
         if kind == 0:
-            said = self.pick(SAYINGS)
+            saying = self.pick(SAYINGS)
             speaker = people[self.below(len(people))][0]
-            return f'"{said[0].upper()}{said[1:]}," said {speaker}.'
+            return f'"{saying[0].upper()}{saying[1:]}," said {speaker}.'
         if kind <= 2:
             text = f"{self.pick(TIMES)}, {text}"
         elif kind <= 5:
@@ -162,7 +162,7 @@ class Generator:
         return f"{text[0].upper()}{text[1:]}."
 
     def paragraph(self) -> str:
-        """Four to nine sentences about the same two or three people and four topic words."""
+        """Return four to nine sentences about the same two or three people and four topic words."""
         people = [(self.name(), self.below(2)) for _ in range(2 + self.below(2))]
         topic = [self.pick(NOUNS) for _ in range(4)]
         return " ".join(self.sentence(people, topic) for _ in range(4 + self.below(6)))

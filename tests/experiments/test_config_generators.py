@@ -1,4 +1,4 @@
-"""The seeded generator: pinned configs, and the catalog's search space draws the same ones."""
+"""The seeded generator: its configs are pinned, and the catalog's search space draws the same."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""campaigns.datasets: known by name or hash, stored once, served as the bytes they were."""
+"""campaigns.datasets: found by name or hash, stored once, and read back unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The generated corpus: pinned bytes, real structure."""
+"""The generated corpus has pinned bytes and real structure."""
 
 import hashlib
 import subprocess
@@ -18,8 +18,8 @@ def test_the_corpus_has_its_pinned_hash_and_size() -> None:
 
 def test_the_command_writes_the_corpus_and_says_its_hash(tmp_path: Path) -> None:
     out = tmp_path / "corpus.txt"
-    # Another hash seed: the order of sets and dicts must not reach the text.
-    done = subprocess.run(
+    # With another hash seed: the order of sets and dicts must not change the text.
+    run = subprocess.run(
         [sys.executable, "-m", "experiments.english_like_corpus", str(out)],
         cwd=ROOT,
         env={"PYTHONHASHSEED": "1234"},
@@ -29,7 +29,7 @@ def test_the_command_writes_the_corpus_and_says_its_hash(tmp_path: Path) -> None
         check=True,
     )
     assert hashlib.sha256(out.read_bytes()).hexdigest() == english_like_corpus.SHA256
-    assert english_like_corpus.SHA256 in done.stdout
+    assert english_like_corpus.SHA256 in run.stdout
 
 
 def test_the_corpus_is_text_with_structure_but_no_endless_repetition() -> None:

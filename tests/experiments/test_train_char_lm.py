@@ -1,6 +1,6 @@
-"""The training script, really run: its contract, reproducibility, the clock.
+"""The training script, really run: its contract, its reproducibility and its time budget.
 
-What is timed stays in one file: its tests do not compete with each other for the cores.
+The timed tests stay in one file, so that they do not compete with each other for the cores.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def test_a_run_learns_and_prints_one_honest_line_inside_its_budget(
     assert result["val_bpb"] == pytest.approx(
         bits_per_byte(result["eval_nll_nats"], result["eval_bytes"])
     )
-    # Untrained it is 5.8, the logarithm of the vocabulary; a busy machine does few steps.
+    # An untrained model scores 5.8, the logarithm of the vocabulary; a busy machine does few steps.
     assert 1.0 < result["val_bpb"] < 4.0
     allowed = catalog.get("train_char_lm").eval_bytes_allowed(CORPUS.size_bytes)
     assert result["eval_bytes"] in allowed.values()
@@ -116,22 +116,22 @@ def test_the_same_seed_and_steps_give_the_identical_number_and_others_do_not(
 ) -> None:
     first = train(tmp_path, data_dir, max_steps=20)
     assert (first["stop_reason"], first["steps_completed"]) == ("max_steps", 20)
-    assert first["eval_bytes"] == 99_999  # all of the last tenth but its first byte
+    assert first["eval_bytes"] == 99_999  # the last tenth without its first byte
     again = train(tmp_path, data_dir, max_steps=20)
     assert again["val_bpb"] == first["val_bpb"]
     assert again["train_loss"] == first["train_loss"]
-    others = [
+    changed = [
         train(tmp_path, data_dir, max_steps=20, **change)["val_bpb"]
         for change in ({"seed": 43}, {"lr_schedule": "linear"})
     ]
-    assert len({first["val_bpb"], *others}) == 3
+    assert len({first["val_bpb"], *changed}) == 3
 
 
 def test_the_same_seed_under_a_time_budget_repeats_within_five_hundredths(
     tmp_path: Path, data_dir: Path
 ) -> None:
-    # With two bytes of context the model is near its best after a second, so that the number of
-    # steps, which time decides, matters little. Both at once, to find the machine equally busy.
+    # The number of steps depends on the time. With two bytes of context the model is near its best
+    # after a second, so that number matters little. Both run at once, on an equally busy machine.
     tiny = {"d_model": 8, "context_length": 2, "batch_size": 64, "lr": 0.03}
     config = SMALL | tiny | {"time_budget_seconds": 8}
     both = [start(tmp_path / name, data_dir, config) for name in ("a", "b")]
@@ -155,14 +155,14 @@ def test_the_largest_shape_answers_inside_ten_seconds_on_a_busy_machine(
     finally:
         busy.kill()
         busy.wait()
-    # Where importing torch alone takes the budget (a machine gone to its knees), the answer comes
-    # right after it: nothing can be promised before there is a program.
+    # On an overloaded machine the import of torch alone may take the budget; the answer then comes
+    # right after the import, before which the script cannot watch its time.
     budget = max(10.0, result["setup_seconds"] + 0.5)
     assert result["wall_time_seconds"] < budget
     assert seconds < budget + 1.0  # the interpreter starts before the script's clock
     assert metrics_problems(result) == []
     allowed = catalog.get("train_char_lm").eval_bytes_allowed(CORPUS.size_bytes)
-    if result["val_bpb"] is None:  # not a step, or no time to evaluate it
+    if result["val_bpb"] is None:  # no step fitted, or no time to evaluate it
         assert (result["stop_reason"], result["eval_bytes"]) == ("budget_too_small", 0)
     else:
         assert result["eval_bytes"] in allowed.values()
@@ -199,7 +199,7 @@ def test_a_loss_that_is_not_finite_is_a_finding(tmp_path: Path, data_dir: Path) 
     assert metrics_problems(result) == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGTERM to catch")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to catch")
 def test_sigterm_ends_the_training_and_the_result_is_still_printed(
     tmp_path: Path, data_dir: Path
 ) -> None:

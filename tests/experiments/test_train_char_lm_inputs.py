@@ -1,4 +1,4 @@
-"""The training script, really run: wrong configs, and data that has to be fetched."""
+"""The training script, really run: wrong configs, and data that it has to fetch."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 
         def do_GET(self) -> None:
             if self.path.endswith("?slow"):
-                time.sleep(SLOW_SECONDS)  # a slow line is what is shown here
+                time.sleep(SLOW_SECONDS)  # simulates a slow connection
             super().do_GET()
 
         def log_message(self, *args: Any) -> None:
@@ -161,7 +161,7 @@ def test_unreachable_data_ends_with_code_3_saying_what_was_tried_and_what_to_do(
     tmp_path: Path,
 ) -> None:
     data = tmp_path / "cache"
-    # Port 9 (discard) of this machine: refused at once.
+    # Port 9 (discard) of this machine refuses the connection at once.
     config = SMALL | {"dataset_urls": ["http://127.0.0.1:9/corpus.txt", "http://[bad"]}
     run = finish(start(tmp_path, data, config))
     assert (run.returncode, run.stdout) == (3, "")

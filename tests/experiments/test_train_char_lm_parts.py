@@ -18,7 +18,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def script() -> Any:
-    """The script as a module (torch remarks that numpy is absent; the script needs none)."""
+    """The script as a module. torch warns that numpy is missing, which the script does not need."""
     import warnings
 
     with warnings.catch_warnings():
@@ -69,7 +69,7 @@ def test_an_evaluation_that_would_pass_its_deadline_gives_nothing(script: Any) -
     assert count == 0
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])  # each has its own attention
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])  # each dtype has its own attention code
 def test_the_model_cannot_see_the_future(script: Any, dtype: str) -> None:
     torch = script.torch
     config = SMALL | {"n_layers": 2}
@@ -80,9 +80,10 @@ def test_the_model_cannot_see_the_future(script: Any, dtype: str) -> None:
     tokens = torch.randint(20, (1, 32))
     changed = tokens.clone()
     changed[0, 20:] = (changed[0, 20:] + 1) % 20
-    one, two = (script.forward(weights, t, config) for t in (tokens, changed))
-    assert torch.allclose(one[0, :20], two[0, :20], atol=1e-5)
-    assert not torch.allclose(one[0, 20], two[0, 20], atol=1e-3)
+    before = script.forward(weights, tokens, config)
+    after = script.forward(weights, changed, config)
+    assert torch.allclose(before[0, :20], after[0, :20], atol=1e-5)
+    assert not torch.allclose(before[0, 20], after[0, 20], atol=1e-3)
 
 
 def test_both_ways_of_attention_agree_to_the_precision_of_bfloat16(script: Any) -> None:
@@ -110,7 +111,8 @@ def test_adamw_takes_the_textbook_step(script: Any) -> None:
     weights = torch.tensor([1.0, -2.0])
     optimiser = script.AdamW(weights)
     optimiser.step(torch.tensor([0.3, -0.4]), lr=0.1)
-    # First step: mean and square are unbiased to g and g*g, so each weight moves by lr * sign(g).
+    # After the first step the unbiased mean and square are g and g*g, so each weight moves by
+    # lr * sign(g).
     decayed = torch.tensor([1.0, -2.0]) * (1 - 0.1 * script.WEIGHT_DECAY)
     assert torch.allclose(weights, decayed - 0.1 * torch.tensor([1.0, -1.0]), atol=1e-4)
 

@@ -42,14 +42,14 @@ def fill_cache(folder: Path) -> Path:
 
 
 def cached_file(folder: Path) -> Path:
-    """Return where a cache folder has the corpus."""
+    """Return the path of the corpus in a cache folder."""
     return folder / catalog.dataset_cache_name(CORPUS.name, CORPUS.sha256)
 
 
 def start(
     folder: Path, data: Path, config: dict[str, Any], *options: str, script: Path = SCRIPT
 ) -> subprocess.Popen[str]:
-    """Start the script on a config, with nothing else in its environment than the data folder."""
+    """Start the script on a config; of the environment it gets only the data folder."""
     folder.mkdir(exist_ok=True)
     config_file = folder / "config.json"
     config_file.write_text(json.dumps(config))
@@ -74,7 +74,7 @@ def finish(process: subprocess.Popen[str]) -> Run:
 
 
 def result_of(run: Run) -> dict[str, Any]:
-    """Return the result line; asserts exit code 0 and exactly one line on stdout."""
+    """Return the result line. Asserts exit code 0 and exactly one line on stdout."""
     assert run.returncode == 0, run.stderr
     (line,) = run.stdout.splitlines()
     result: dict[str, Any] = json.loads(line)
