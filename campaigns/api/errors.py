@@ -1,7 +1,8 @@
 """The one place where an exception becomes an HTTP answer.
 
-Every error of the API has the shape ``{"code": ErrorCode, "message": sentence}``, and for a body
-that is wrong ``"fields": {path: [sentences]}``. What is not listed here is a bug and stays a 500.
+Every error of the API has the shape ``{"code": ErrorCode, "message": sentence}``; an invalid body
+adds ``"fields": {path: [sentences]}``. An exception that is not listed here is a bug and stays a
+500.
 """
 
 from __future__ import annotations
@@ -50,15 +51,15 @@ from workers.protocol import ErrorCode
 
 logger = logging.getLogger(__name__)
 
-# A restarting database is back within seconds. Spread, so that not all come back at once.
+# A restarting database is back within seconds. The spread keeps clients from retrying all at once.
 RETRY_AFTER_SECONDS: Final = 2
 RETRY_AFTER_SPREAD_SECONDS: Final = 3
-# What PostgreSQL's own limits answer (see xeenet_site.databases), by SQLSTATE.
+# SQLSTATE codes of the limits that PostgreSQL enforces (see xeenet_site.databases).
 _CONTENDED: Final = frozenset({"40001", "40P01", "55P03"})
 _TOO_SLOW: Final = frozenset({"57014"})
 _IDLE_IN_TRANSACTION: Final = frozenset({"25P03"})
 
-# Looked up in this order by isinstance.
+# The first row whose class matches by isinstance decides, so subclasses stand before their bases.
 _ANSWERS: Final[tuple[tuple[type[Exception], int, ErrorCode], ...]] = (
     (InvalidCampaign, 400, ErrorCode.INVALID),
     (WorkerNameRefused, 400, ErrorCode.INVALID),
@@ -81,13 +82,13 @@ _ANSWERS: Final[tuple[tuple[type[Exception], int, ErrorCode], ...]] = (
     (exceptions.PermissionDenied, 403, ErrorCode.PERMISSION_DENIED),
     (exceptions.NotFound, 404, ErrorCode.NOT_FOUND),
     (exceptions.Throttled, 429, ErrorCode.THROTTLED),
-    # ParseError and ValidationError.
+    # All that is left: ParseError and ValidationError.
     (exceptions.APIException, 400, ErrorCode.INVALID),
 )
 
 
 class UnknownPathView(APIView):
-    """Answer any path that the API does not have, so that clients get JSON there too."""
+    """Answer unknown paths under the API, so that clients get JSON there too."""
 
     authentication_classes = ()
     permission_classes = (permissions.AllowAny,)
@@ -98,16 +99,18 @@ class UnknownPathView(APIView):
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Return the answer for `error`, or None for what is no answer but a bug."""
+    """Return the answer for `error`, or None for a bug, which Django answers with a 500."""
     error = _as_api_exception(error)
     if isinstance(error, DatabaseError | InterfaceError):
         log_database_error(error)
         if isinstance(error, IntegrityError) and _is_agent(context):
-            # An agent takes a 409 for the last word and drops its result; a race is none.
+            # Agents give up on 409 and drop their result. A lost race is temporary, so answer 503
+            # and let them retry.
             error = OperationalError("Somebody else was quicker.")
     for kind, http_status, code in _ANSWERS:
         if isinstance(error, kind):
-            # Its value: the YAML of the OpenAPI document's own errors knows no enumerations.
+            # The plain value: errors of the OpenAPI document's own view are rendered as YAML, which
+            # cannot write enumerations.
             body: dict[str, Any] = {"code": code.value, "message": error_text(error)}
             if http_status == status.HTTP_400_BAD_REQUEST and (fields := _fields(error)):
                 body["fields"] = fields
@@ -116,7 +119,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 
 
 def _as_api_exception(error: Exception) -> Exception:
-    """Replace what Django raises by the exception of REST framework that means the same."""
+    """Replace an exception of Django by REST framework's exception with the same meaning."""
     if isinstance(error, Http404):
         return exceptions.NotFound("There is nothing here; check the address.")
     if isinstance(error, PermissionDenied):
@@ -135,22 +138,25 @@ def _is_agent(context: dict[str, Any]) -> bool:
 
 
 def _sqlstate(error: BaseException) -> str:
-    """Return PostgreSQL's code of an error that Django wrapped, "" for another database's."""
+    """Return PostgreSQL's code of an error that Django wrapped, "" for other databases."""
     return str(getattr(error.__cause__, "sqlstate", None) or "")
 
 
 def log_database_error(error: Exception) -> None:
-    """Write what the database said: the answer hides it, as it names hosts, users and values."""
+    """Log the database's own message.
+
+    The answer hides that message, because it names hosts, users and values.
+    """
     text = str(error).strip().partition("\n")[0]
     if isinstance(error, OperationalError | InterfaceError):
-        # While the database is away every request comes here: one line each, no traceback.
+        # While the database is down every request comes here: log one line each, no traceback.
         logger.error("database: %s %s: %s", type(error).__name__, _sqlstate(error), text)
     else:
         logger.error("database: %s", text, exc_info=error)
 
 
 def database_message(error: Exception) -> str:
-    """Return for people what a database error means for what they asked."""
+    """Return a sentence for people: what a database error means for their request."""
     state = _sqlstate(error)
     if isinstance(error, IntegrityError):
         return "Somebody changed the same thing at the same moment; look at it and try again."
@@ -160,17 +166,17 @@ def database_message(error: Exception) -> str:
         return "Others are changing the same thing; try again in a moment."
     if state in _TOO_SLOW:
         return "This took the database too long and was stopped; ask for less, or try again later."
-    # The driver's own text names hosts and users.
+    # Never answer with the driver's own message: it names hosts and users.
     return "The database is not available; try again in a moment."
 
 
 def retry_after() -> int:
-    """Return the seconds after which who found the database away may come again; spread."""
+    """Return after how many seconds a client may retry when the database is down; randomised."""
     return RETRY_AFTER_SECONDS + secrets.randbelow(RETRY_AFTER_SPREAD_SECONDS)
 
 
 def error_text(error: Exception) -> str:
-    """Return what the error says to people, in one sentence."""
+    """Return one sentence for people about any error that `exception_handler` answers."""
     if isinstance(error, DatabaseError | InterfaceError):
         return database_message(error)
     if isinstance(error, exceptions.Throttled):

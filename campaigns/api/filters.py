@@ -1,4 +1,4 @@
-"""How lists are narrowed and cut into pages."""
+"""Filters, orders and pagination of lists."""
 
 from __future__ import annotations
 
@@ -39,16 +39,17 @@ from workers.models import AuditEntry, EnrolmentToken
 
 
 class Cursor(CursorPagination):
-    """Pages that follow one another by their `next` address, each as quick as the first.
+    """Pagination by a cursor in the address `next`: every page is as fast as the first.
 
-    Nothing is counted, and a row that is added meanwhile moves no other to another page. The view
-    says the order in `cursor_ordering`: one column without equals, else a page back may overlap.
+    Nothing is counted, and a row that is added meanwhile moves no other row to another page. The
+    view's `cursor_ordering` is the order; it must be unique, otherwise paging backwards may repeat
+    rows.
     """
 
     page_size = 100
     page_size_query_param = "page_size"
     max_page_size = 1000
-    # Of rows with equals so many can be passed over.
+    # Pages within a run of equal sort values are found by an offset; the limit bounds its cost.
     offset_cutoff = 100_000
 
     def get_ordering(self, request: Request, queryset: QuerySet[Any], view: Any) -> tuple[str, ...]:
@@ -56,7 +57,10 @@ class Cursor(CursorPagination):
         return ordering
 
     def decode_cursor(self, request: Request) -> Position | None:
-        """Read the cursor of the address; no database takes a NUL. Raises NotFound."""
+        """Read the cursor in the address. Raises NotFound for NUL characters.
+
+        PostgreSQL refuses a query with a NUL; that would be an error of the server.
+        """
         position: Position | None = super().decode_cursor(request)
         if position is not None and "\0" in str(position.position or ""):
             raise NotFound(self.invalid_cursor_message)
@@ -70,12 +74,13 @@ class Cursor(CursorPagination):
         except (ValueError, ValidationError, OverflowError) as error:
             if self.cursor is None:
                 raise ParseError("A value in the address is beyond all that is stored.") from error
-            # Made up by hand: its position is no value of the column.
+            # The cursor was forged: its position is not a value of the column.
             raise NotFound(self.invalid_cursor_message) from error
         return page
 
 
-# What a list of campaigns is sorted by; the page has the same columns.
+# Sort key -> the column of a list of campaigns. "" needs an expression, see CampaignFilter. The
+# page of the list has the same keys.
 CAMPAIGN_SORTS: Final = {
     "created": "id",
     "name": "name",
@@ -86,15 +91,13 @@ CAMPAIGN_SORTS: Final = {
     "budget": "time_budget_seconds",
     "owner": "",
 }
-# What databases hold in every time zone.
+# Instants that every database can store and compare in every time zone.
 BEFORE_ALL: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 AFTER_ALL: Final = dt.datetime(9000, 1, 1, tzinfo=dt.UTC)
 IN_CALENDAR: Final = (MinValueValidator(BEFORE_ALL), MaxValueValidator(AFTER_ALL))
-# Beyond every val_bpb.
+# Stands for a missing number in sorting: larger than every val_bpb.
 NO_VALUE: Final = 1e300
-
-
-# What the tasks of a campaign are sorted by.
+# Sort key -> the column of a list of tasks. "" needs an expression, see TaskFilter.
 TASK_SORTS: Final = {
     "number": "number",
     "state": "state",
@@ -108,18 +111,18 @@ TASK_SORTS: Final = {
 
 
 class SortedList:
-    """Mixin of a list whose `sort` filter annotates `sort_key`: pages follow its order."""
+    """Mixin for a list whose `sort` filter annotates `sort_key`, the order of its pages."""
 
     request: Any
-    # The sorts that are an order of a column without equals, which needs no key.
+    # Sort key -> a unique column, which gives the order without `sort_key`.
     column_sorts: ClassVar[dict[str, str]]
     default_sort: ClassVar[str]
-    # Among equals.
+    # Orders rows with the same `sort_key`; a unique column.
     last_order: ClassVar[str]
 
     @property
     def cursor_ordering(self) -> tuple[str, ...]:
-        """The order asked for; the filter has judged it."""
+        """The requested order. The filter has refused unknown sorts before."""
         sort = self.request.query_params.get("sort") or self.default_sort
         sign, key = ("-", sort[1:]) if sort.startswith("-") else ("", sort)
         if key in self.column_sorts:
@@ -132,14 +135,14 @@ def _sorts(keys: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _or_worst(expression: str, sort: str) -> Coalesce:
-    """Return a number, and for none one that comes last: a page cannot begin at a null."""
+    """Return a number that sorts last in place of null: a cursor cannot point at a null."""
     return Coalesce(
         expression, Value(-NO_VALUE if sort.startswith("-") else NO_VALUE, FloatField())
     )
 
 
 class CampaignFilter(filters.FilterSet):
-    """Campaigns by state, experiment, owner and a part of their name; in the order asked for."""
+    """Filter campaigns by state, experiment, owner and a part of their name, and sort them."""
 
     state = filters.ChoiceFilter(choices=CampaignState.choices)
     experiment = filters.CharFilter()
@@ -147,11 +150,11 @@ class CampaignFilter(filters.FilterSet):
     search = filters.CharFilter(
         field_name="name", lookup_expr="icontains", help_text="A part of the name."
     )
-
     sort = filters.ChoiceFilter(
         choices=_sorts(CAMPAIGN_SORTS),
         method="sorted_by",
-        help_text="Default -created, the newest first. What has no value comes last either way.",
+        help_text="The default is -created, the newest first. Rows without a value always come "
+        "last.",
     )
 
     class Meta:
@@ -159,7 +162,7 @@ class CampaignFilter(filters.FilterSet):
         fields: ClassVar = ["state", "experiment", "owner", "search", "sort"]
 
     def sorted_by(self, queryset: QuerySet[Campaign], name: str, sort: str) -> QuerySet[Any]:
-        """Annotate `sort_key`; the pages follow its order."""
+        """Annotate `sort_key`, the order of the pages."""
         key = sort.removeprefix("-")
         if key == "best":
             return queryset.annotate(sort_key=_or_worst("best", sort))
@@ -169,7 +172,7 @@ class CampaignFilter(filters.FilterSet):
 
 
 class TaskFilter(filters.FilterSet):
-    """Tasks by state, failure class, origin, seed, and the worker; in the order asked for."""
+    """Filter tasks by state, failure class, origin, seed and worker, and sort them."""
 
     state = filters.ChoiceFilter(choices=TaskState.choices)
     failure_class = filters.ChoiceFilter(choices=FailureClass.choices)
@@ -181,7 +184,7 @@ class TaskFilter(filters.FilterSet):
     sort = filters.ChoiceFilter(
         choices=_sorts(TASK_SORTS),
         method="sorted_by",
-        help_text="Default number. What has no value comes last either way.",
+        help_text="The default is number. Rows without a value always come last.",
     )
 
     class Meta:
@@ -189,7 +192,7 @@ class TaskFilter(filters.FilterSet):
         fields: ClassVar = ["state", "failure_class", "origin", "seed", "worker", "sort"]
 
     def sorted_by(self, queryset: QuerySet[Task], name: str, sort: str) -> QuerySet[Any]:
-        """Annotate `sort_key`; the pages follow its order."""
+        """Annotate `sort_key`, the order of the pages."""
         key = sort.removeprefix("-")
         if key == "val_bpb":
             return queryset.annotate(sort_key=_or_worst("result__val_bpb", sort))
@@ -200,7 +203,7 @@ class TaskFilter(filters.FilterSet):
 
 
 class AttemptFilter(filters.FilterSet):
-    """Attempts by outcome, failure class and worker."""
+    """Filter attempts by outcome, failure class and worker."""
 
     outcome = filters.ChoiceFilter(choices=AttemptOutcome.choices)
     failure_class = filters.ChoiceFilter(choices=FailureClass.choices)
@@ -212,7 +215,7 @@ class AttemptFilter(filters.FilterSet):
 
 
 class WorkerAttemptFilter(filters.FilterSet):
-    """Attempts of one worker by outcome, failure class and campaign."""
+    """Filter the attempts of one worker by outcome, failure class and campaign."""
 
     outcome = filters.ChoiceFilter(choices=AttemptOutcome.choices)
     failure_class = filters.ChoiceFilter(choices=FailureClass.choices)
@@ -220,7 +223,7 @@ class WorkerAttemptFilter(filters.FilterSet):
         field_name="task__campaign_id",
         min_value=1,
         max_value=MAX_BIGINT,
-        help_text="A campaign's number.",
+        help_text="The number of a campaign.",
     )
 
     class Meta:
@@ -229,16 +232,25 @@ class WorkerAttemptFilter(filters.FilterSet):
 
 
 class ResultFilter(filters.FilterSet):
-    """Measured results; with ``simulated=true`` also those that nobody measured."""
+    """Filter results. Simulated results are left out unless ``simulated=true``."""
 
-    simulated = filters.BooleanFilter(help_text="Also simulated results; never ranked.")
+    simulated = filters.BooleanFilter(
+        help_text="true: also simulated results, which are never ranked."
+    )
     is_ranked = filters.BooleanFilter(
-        help_text="Only what is on the leaderboard, or only the rest."
+        help_text="Only results on the leaderboard (true), or only the others (false)."
     )
     diverged = filters.BooleanFilter()
-    eval_is_subset = filters.BooleanFilter(help_text="Evaluated on a part of the data only.")
-    device = filters.CharFilter(field_name="device_used", help_text="As the script named it.")
-    worker = filters.CharFilter(field_name="attempt__worker__name", help_text="A worker's name.")
+    eval_is_subset = filters.BooleanFilter(
+        help_text="Only results that were evaluated on a part of the data (true), or on all of it "
+        "(false)."
+    )
+    device = filters.CharFilter(
+        field_name="device_used", help_text="The device, as the script named it."
+    )
+    worker = filters.CharFilter(
+        field_name="attempt__worker__name", help_text="The name of a worker."
+    )
     max_val_bpb = filters.NumberFilter(field_name="val_bpb", lookup_expr="lte")
 
     class Meta:
@@ -254,20 +266,20 @@ class ResultFilter(filters.FilterSet):
         ]
 
     def filter_queryset(self, queryset: QuerySet[Result]) -> QuerySet[Result]:
-        wanted = self.form.cleaned_data
-        simulated = wanted.pop("simulated")
-        narrowed: QuerySet[Result] = super().filter_queryset(queryset)
-        return narrowed if simulated else narrowed.filter(simulated=False)
+        # `simulated` is not a plain filter of the column: true keeps both kinds.
+        simulated = self.form.cleaned_data.pop("simulated")
+        results: QuerySet[Result] = super().filter_queryset(queryset)
+        return results if simulated else results.filter(simulated=False)
 
 
 class WebhookFilter(filters.FilterSet):
-    """Webhooks by campaign, and whether they are switched on."""
+    """Filter webhooks by campaign, and by whether they are switched on."""
 
     campaign = filters.NumberFilter(
         method="hears_of",
         min_value=1,
         max_value=MAX_BIGINT,
-        help_text="Those that hear of this campaign: its own, and those of every campaign.",
+        help_text="Webhooks that get this campaign's events: its own, and those of all campaigns.",
     )
     is_active = filters.BooleanFilter()
 
@@ -282,7 +294,7 @@ class WebhookFilter(filters.FilterSet):
 
 
 class DeliveryFilter(filters.FilterSet):
-    """Deliveries by state and event."""
+    """Filter deliveries by state and event."""
 
     state = filters.ChoiceFilter(choices=DeliveryState.choices)
     event = filters.ChoiceFilter(choices=WebhookEvent.choices)
@@ -293,7 +305,7 @@ class DeliveryFilter(filters.FilterSet):
 
 
 class InvitationFilter(filters.FilterSet):
-    """Invitations that a machine has joined with, or those that nobody has used."""
+    """Filter invitations by whether a worker has joined with them."""
 
     used = filters.BooleanFilter(field_name="used_at", lookup_expr="isnull", exclude=True)
 
@@ -303,17 +315,21 @@ class InvitationFilter(filters.FilterSet):
 
 
 class AuditFilter(filters.FilterSet):
-    """Entries of the audit log by person, verb, target and time."""
+    """Filter entries of the audit log by person, verb, target and time."""
 
     person = filters.CharFilter(
         field_name="actor_name", lookup_expr="icontains", help_text="A part of the user name."
     )
-    verb = filters.CharFilter(help_text='Such as "launch".')
+    verb = filters.CharFilter(help_text='What was done, such as "launch".')
     kind = filters.CharFilter(
-        field_name="target_kind", help_text='Such as "campaign", "task" or "worker".'
+        field_name="target_kind",
+        help_text='The kind of target, such as "campaign", "task" or "worker".',
     )
     target = filters.NumberFilter(
-        field_name="target_id", min_value=0, max_value=MAX_BIGINT, help_text="The target's number."
+        field_name="target_id",
+        min_value=0,
+        max_value=MAX_BIGINT,
+        help_text="The number of the target.",
     )
     search = filters.CharFilter(
         field_name="target_name", lookup_expr="icontains", help_text="A part of the target's name."
@@ -327,10 +343,13 @@ class AuditFilter(filters.FilterSet):
 
 
 class ProgressFilter(filters.FilterSet):
-    """Points of the learning curves of one attempt."""
+    """Filter progress points by the attempt that reported them."""
 
     attempt = filters.NumberFilter(
-        field_name="attempt__number", min_value=1, max_value=MAX_BIGINT, help_text="From 1."
+        field_name="attempt__number",
+        min_value=1,
+        max_value=MAX_BIGINT,
+        help_text="The attempt's number, from 1.",
     )
 
     class Meta:

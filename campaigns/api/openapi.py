@@ -1,4 +1,4 @@
-"""What the OpenAPI document has to be told: the token schemes and the shape of errors."""
+"""Additions to the OpenAPI document: the token schemes and the shape of errors."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from workers.protocol import ErrorCode
 
 
 class ErrorSerializer(serializers.Serializer[dict[str, Any]]):
-    """Every answer that is not a success."""
+    """The answer to a request that failed."""
 
-    code = serializers.ChoiceField(choices=[(c.value, c.value) for c in ErrorCode])
+    code = serializers.ChoiceField(choices=[(code.value, code.value) for code in ErrorCode])
     message = serializers.CharField(help_text="One sentence for people.")
     fields = serializers.DictField(  # type: ignore[assignment]
         child=serializers.ListField(child=serializers.CharField()),
         required=False,
-        help_text="Only for 400: what is wrong, by path into the body.",
+        help_text="Only with status 400: sentences about the error, by the path of the field.",
     )
 
 
 def errors(*statuses: int) -> dict[int, Any]:
-    """Return the documented error answers of an operation; 401 and 503 are in each."""
+    """Return the error answers to document for an operation; 401 and 503 are always included."""
     return dict.fromkeys((401, *statuses, 503), ErrorSerializer)
 
 
@@ -36,16 +36,16 @@ class _BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
 
 
 class WorkerTokenScheme(_BearerScheme):  # type: ignore[no-untyped-call]
-    """Names the agents' tokens in the document."""
+    """The scheme of workers' tokens."""
 
     target_class = "workers.authentication.WorkerTokenAuthentication"
     name = "workerToken"
-    description = "A worker's token (xw_…), given once when the worker is enrolled."
+    description = "A worker's token (xw_…). It is shown only once, when the worker is enrolled."
 
 
 class PersonalTokenScheme(_BearerScheme):  # type: ignore[no-untyped-call]
-    """Names the researchers' tokens in the document."""
+    """The scheme of people's tokens."""
 
     target_class = "campaigns.tokens.authentication.PersonalTokenAuthentication"
     name = "personalToken"
-    description = "A person's token (xp_…)."
+    description = "A person's token (xp_…), made on the settings page."

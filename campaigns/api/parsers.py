@@ -1,8 +1,9 @@
 """The only parser of request bodies: JSON that every database and every number type can hold.
 
-Python's own parser takes NaN, 1e400 and duplicate keys, and passes on what PostgreSQL refuses with
-an error (NUL, lone surrogates) or what no column holds (integers beyond 64 bits). All of that is
-the client's mistake, so it is answered as one, before anything else sees the body.
+Python's own parser accepts NaN, 1e400 and duplicate keys. It also lets through values that
+PostgreSQL refuses with an error (NUL, lone surrogates) or that no column holds (integers beyond
+64 bits). All of these are mistakes of the client, so they are answered with 400 before any other
+code sees the body.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ from rest_framework.request import Request
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32
-# Objects and lists together; the fullest heartbeat has a quarter of it. Each costs memory and time.
+# Objects and lists together: each costs memory and time. The fullest heartbeat has a quarter of it.
 MAX_CONTAINERS: Final = 50_000
 MAX_INTEGER: Final = 2**63 - 1
-# Longer than any number a program prints; also keeps Python's own limit on digits out of reach.
+# Longer than any number that a program prints, and below Python's own limit on digits, which raises
+# another error.
 MAX_INTEGER_DIGITS: Final = 30
 MAX_NUMBER_CHARACTERS: Final = 64
-# Each takes linear time whatever it meets: possessive, and an unclosed text runs to the end.
+# Both take linear time on any input. The repetitions of _TEXT are possessive, so they never
+# backtrack, and an unclosed text runs to the end of the body.
 _TEXT: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _STORABLE_ESCAPE: Final = re.compile(
     r"\\(?:[^u]|u(?!0000|[dD][89a-fA-F])....|u[dD][89abAB]..\\u[dD][c-fC-F]..)", re.DOTALL
@@ -68,7 +71,7 @@ class StrictJSONParser(BaseParser):
 
 
 class AlwaysJSON(DefaultContentNegotiation):
-    """Answer in JSON whatever the Accept header asks: there is nothing else to give."""
+    """Answer in JSON whatever the Accept header says: there is no other renderer."""
 
     def select_renderer(
         self,
@@ -81,7 +84,7 @@ class AlwaysJSON(DefaultContentNegotiation):
 
 
 def parse_strict_json(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in `body`. Raises ParseError with one sentence of what is wrong."""
+    """Return the JSON object in `body`. Raises ParseError with one sentence about the mistake."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -106,19 +109,26 @@ def parse_strict_json(body: bytes) -> dict[str, Any]:
 
 
 def _check_nesting(text: str) -> None:
-    """Refuse what is deep or has too many parts, by its brackets: parsing it first costs more."""
-    # As bytes: of a full body that takes a tenth of the time. No byte of UTF-8 beyond ASCII is one.
+    """Refuse a body that is nested too deep or has too many objects and lists.
+
+    Only brackets outside of texts are counted; that costs less than parsing the body first.
+    """
+    # On bytes this takes a tenth of the time. UTF-8 writes other characters without ASCII bytes, so
+    # none of their bytes looks like a bracket.
     brackets = _TEXT.sub("", text).encode().translate(None, _NO_BRACKETS)
-    # What comes after as many as are allowed need not be followed: it is refused below.
-    followed = brackets[: 2 * MAX_CONTAINERS]
-    if max(accumulate(map(_STEPS.__getitem__, followed)), default=0) > MAX_DEPTH:
+    # Follow no more brackets than are allowed: a longer body is refused below in any case.
+    allowed = brackets[: 2 * MAX_CONTAINERS]
+    if max(accumulate(map(_STEPS.__getitem__, allowed)), default=0) > MAX_DEPTH:
         raise ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.")
     if len(brackets) > 2 * MAX_CONTAINERS:
         raise ParseError(f"The body has more than {MAX_CONTAINERS} objects and lists.")
 
 
 def _check_escapes(text: str) -> None:
-    r"""Refuse \u0000 and lone surrogates; raw ones are refused by the decoder and the parser."""
+    r"""Refuse the escapes of NUL (\u0000) and of lone surrogates.
+
+    Unescaped surrogates are refused by the decoder, an unescaped NUL by the JSON parser.
+    """
     if "\\u" in text and "\\u" in _STORABLE_ESCAPE.sub("", text):
         raise ParseError("A text holds a NUL character or half of a surrogate pair.")
 

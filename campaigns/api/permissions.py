@@ -1,4 +1,4 @@
-"""Who may do what over the API."""
+"""Permissions of the API's views."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workers.models import Worker
 
 
 class IsWorker(BasePermission):
-    """Only a worker with its token."""
+    """Allow workers with their token, and nobody else."""
 
     message = "Only a worker with its token may do this."
 
@@ -20,18 +20,18 @@ class IsWorker(BasePermission):
 
 
 class IsSignedInOrMayRead(BasePermission):
-    """People who are signed in; for reading also others, where XEENET_ANONYMOUS_READ allows it."""
+    """Allow people who are signed in; reading also everybody, if XEENET_ANONYMOUS_READ is set."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if request.user.is_authenticated:
             return True
-        # With a header that named nobody here: better a 401 than the answer for strangers.
+        # A request with credentials that match no account gets a 401, not the anonymous answer.
         anonymous = "Authorization" not in request.headers
         return request.method in SAFE_METHODS and anonymous and settings.XEENET["ANONYMOUS_READ"]
 
 
 class IsSignedInOrWorker(BasePermission):
-    """Anybody this server knows: people and workers."""
+    """Allow people who are signed in, and workers with their token."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return request.user.is_authenticated or isinstance(request.auth, Worker)

@@ -1,4 +1,4 @@
-"""What a request says, in a serializer's shape; and the answer with what it made."""
+"""Helpers of the views: validated bodies and queries, the caller, answers with 201."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rest_framework.serializers import BaseSerializer
 def body(
     serializer_class: type[BaseSerializer[Any]], request: Request, *, partial: bool = False
 ) -> Any:
-    """Return what was sent, of a partial body only the fields that are in it.
+    """Return the validated body. A `partial` body has only the fields that were sent.
 
     Raises ValidationError.
     """
@@ -24,22 +24,22 @@ def body(
 
 
 def query(serializer_class: type[BaseSerializer[Any]], request: Request) -> Any:
-    """Return what the address asks for. Raises ValidationError."""
+    """Return the validated query of the address. Raises ValidationError."""
     serializer = serializer_class(data=request.query_params)
     serializer.is_valid(raise_exception=True)
     return serializer.validated_data
 
 
 def person(request: Request) -> User:
-    """Return who calls; the view's permissions have seen to it that it is a person."""
+    """Return the caller of a view whose permissions let only people in."""
     return cast(User, request.user)
 
 
 def made(data: Any, *, at: str) -> Response:
-    """Answer 201 with what was made, and where it is."""
+    """Answer 201 with the new object, and its address `at` in the Location header."""
     return Response(data, status=status.HTTP_201_CREATED, headers={"Location": at})
 
 
 def made_with_secret(data: Any) -> Response:
-    """Answer 201 with a secret that is shown this once: no cache on the way may keep it."""
+    """Answer 201 with a secret that is shown only once, so no cache on the way may store it."""
     return Response(data, status=status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"})

@@ -1,9 +1,9 @@
-"""How often one caller may ask, by kind of request: the limits are in settings.XEENET.
+"""How often one caller may send each kind of request. The limits are in settings.XEENET.
 
-Counted in the memory of each web server process, so that a limit costs no query: with N processes
-a caller gets N times as much at the most. The limits are there to stop a program that runs wild,
-and lie far above what an agent needs. What must hold exactly (tries to sign in) is counted in the
-database.
+Requests are counted in the memory of each web server process, so that a limit costs no query; with
+N processes a caller may get up to N times as many. The limits stop a program that runs wild, and
+lie far above what an agent needs. A limit that must hold exactly (tries to sign in) is counted in
+the database instead.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from rest_framework.throttling import BaseThrottle
 from workers.models import Worker
 from xeenet_site.web.client_address import client_address
 
-if TYPE_CHECKING:  # the settings name this module, so it is loaded before the views are
+if TYPE_CHECKING:  # REST framework loads this module from its settings, before its views
     from rest_framework.views import APIView
 
 CACHE: Final = "throttles"
 WINDOW_SECONDS: Final = 60
 ENROLMENTS: Final = "ENROLMENTS_PER_MINUTE"
 ANONYMOUS: Final = "ANONYMOUS_REQUESTS_PER_MINUTE"
-# The route's name -> the setting that limits it per caller.
+# Name of the route -> the setting with its limit per caller.
 _LIMITS: Final = {
     "api-claim": "CLAIMS_PER_MINUTE",
     "api-ask": "CLAIMS_PER_MINUTE",
@@ -39,10 +39,10 @@ _LIMITS: Final = {
 
 
 class CallerThrottle(BaseThrottle):
-    """Count a caller's requests of one kind within a minute; 0 as limit switches it off.
+    """Limit a caller's requests of one kind per minute. A limit of 0 means no limit.
 
-    The caller is the worker, the person, or for everybody else the address. Each caller's minutes
-    begin at another second, so that those who had to wait do not all come back at once.
+    The caller is the worker, the person, or for anonymous requests the address. The minute starts
+    at a different second for each caller, so that throttled callers do not all retry at once.
     """
 
     def __init__(self) -> None:
@@ -76,10 +76,10 @@ def _caller(request: Request) -> str:
 
 
 def _count(key: str) -> int:
-    """Return how many came in this window, this one included. Both steps are atomic."""
+    """Return the number of requests in this window, this one included. Both steps are atomic."""
     cache = caches[CACHE]
     cache.add(key, 0, timeout=2 * WINDOW_SECONDS)
     try:
         return int(cache.incr(key))
-    except ValueError:  # thrown out of the full cache in between
+    except ValueError:  # the full cache evicted the key between the two steps
         return 1

@@ -1,4 +1,4 @@
-"""The paths below /api/v1/: the agents' as `workers.protocol` names them, and the researchers'."""
+"""The paths under /api/v1/. Those for agents are named by `workers.protocol`."""
 
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
