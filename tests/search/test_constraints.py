@@ -1,4 +1,4 @@
-"""campaigns.search.constraints: small boolean expressions that compute and reach nothing."""
+"""campaigns.search.constraints: boolean expressions over params; everything else is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""campaigns.search.editor: rows hold what a space holds, and what is typed wrong stays readable."""
+"""campaigns.search.editor: a space as rows of a form and back; mistakes stay as they were typed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ storable = (
 
 
 def posted(editor: SpaceEditor) -> QueryDict:
-    """The form that a browser would send of these rows."""
+    """The form that a browser would send for these rows."""
     data = QueryDict(mutable=True)
     for row in editor.parameters:
         data.appendlist("parameter", str(row.key))
@@ -55,12 +55,12 @@ def test_a_space_comes_back_from_its_rows_and_from_their_form(space: dict[str, A
 @given(st.lists(storable, max_size=6))
 def test_every_choice_can_be_written_in_one_line_and_read_back(values: list[Any]) -> None:
     read = parse_values(values_text(values))
-    assert [(type(one), one) for one in read] == [(type(one), one) for one in values]
+    assert [(type(value), value) for value in read] == [(type(value), value) for value in values]
 
 
 @given(st.text(max_size=40))
 def test_whatever_is_typed_as_values_can_be_read(text: str) -> None:
-    assert all(isinstance(one, bool | int | float | str) for one in parse_values(text))
+    assert all(isinstance(value, bool | int | float | str) for value in parse_values(text))
 
 
 @pytest.mark.parametrize(

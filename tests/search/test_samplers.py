@@ -1,4 +1,4 @@
-"""campaigns.search.samplers: the same campaign gives the same tasks as the generator."""
+"""campaigns.search.samplers: random and grid draws are reproducible from seed and number."""
 
 from __future__ import annotations
 

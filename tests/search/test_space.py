@@ -1,4 +1,4 @@
-"""campaigns.search.space: bad spaces are told where and why; good ones draw only their points."""
+"""campaigns.search.space: errors of a bad space by path; a good space draws only its points."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x0
 
 
 def pair(values: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, Any]]:
-    return st.tuples(values, values).map(lambda two: (min(two), max(two)))
+    return st.tuples(values, values).map(lambda ends: (min(ends), max(ends)))
 
 
 floats = st.builds(lambda ends: FloatParameter(*ends), pair(finite))
@@ -212,23 +212,23 @@ parameters = st.one_of(floats, log_floats, rounded, ints, log_ints, choices)
 spaces = st.dictionaries(names, parameters, min_size=1, max_size=5).map(SearchSpace)
 
 
-@given(one=spaces)
-def test_a_space_survives_being_written_and_read(one: SearchSpace) -> None:
-    assume(not {"seed", "dataset"} & set(one.parameters))
-    read = SearchSpace.parse(json.loads(json.dumps(one.to_json())))
-    assert read == one
-    assert list(read.parameters) == list(one.parameters)
+@given(search_space=spaces)
+def test_a_space_survives_being_written_and_read(search_space: SearchSpace) -> None:
+    assume(not {"seed", "dataset"} & set(search_space.parameters))
+    read = SearchSpace.parse(json.loads(json.dumps(search_space.to_json())))
+    assert read == search_space
+    assert list(read.parameters) == list(search_space.parameters)
 
 
-@given(one=spaces, seed=st.integers(0, 2**31))
+@given(search_space=spaces, seed=st.integers(0, 2**31))
 def test_every_draw_is_a_point_of_the_space_and_the_same_seed_draws_it_again(
-    one: SearchSpace, seed: int
+    search_space: SearchSpace, seed: int
 ) -> None:
-    drawn = one.draw(random.Random(seed))
-    assert one.problems(drawn) == []
-    assert one.draw(random.Random(seed)) == drawn
-    # As the database gives it back.
-    assert one.problems(json.loads(json.dumps(drawn))) == []
+    drawn = search_space.draw(random.Random(seed))
+    assert search_space.problems(drawn) == []
+    assert search_space.draw(random.Random(seed)) == drawn
+    # Also after a round trip through JSON, as the database stores it.
+    assert search_space.problems(json.loads(json.dumps(drawn))) == []
 
 
 def test_a_log_range_of_one_point_draws_that_point() -> None:
@@ -251,14 +251,14 @@ def test_a_log_range_of_one_point_draws_that_point() -> None:
     ],
 )
 def test_params_that_are_no_point_are_told_why(params: dict[str, Any], problem: str) -> None:
-    one = SearchSpace.parse(space(whole(2, 8, step=2), constraints=["x != 6"]))
-    assert one.problems(params) == [problem]
-    assert one.problems({"x": 4}) == []
+    search_space = SearchSpace.parse(space(whole(2, 8, step=2), constraints=["x != 6"]))
+    assert search_space.problems(params) == [problem]
+    assert search_space.problems({"x": 4}) == []
 
 
 def test_values_are_told_apart_by_type() -> None:
-    one = SearchSpace.parse(space(choice([1, True, "1"])))
-    assert [one.problems({"x": value}) == [] for value in (1, True, "1", 1.0, False)] == [
+    search_space = SearchSpace.parse(space(choice([1, True, "1"])))
+    assert [search_space.problems({"x": value}) == [] for value in (1, True, "1", 1.0, False)] == [
         True,
         True,
         True,
@@ -268,7 +268,7 @@ def test_values_are_told_apart_by_type() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameter", "seen"),
+    ("parameter", "expected"),
     [
         (whole(2, 8, step=2), {2, 4, 6, 8}),
         (whole(2, 9, step=3), {2, 5, 8}),
@@ -278,33 +278,33 @@ def test_values_are_told_apart_by_type() -> None:
     ],
     ids=["step 2", "step 3", "log", "choice", "decimals"],
 )
-def test_every_value_of_a_small_range_is_drawn(parameter: Any, seen: set[Any]) -> None:
-    one, rng = SearchSpace.parse(space(parameter)), random.Random(1)
-    assert {one.draw(rng)["x"] for _ in range(300)} == seen
+def test_every_value_of_a_small_range_is_drawn(parameter: Any, expected: set[Any]) -> None:
+    search_space, rng = SearchSpace.parse(space(parameter)), random.Random(1)
+    assert {search_space.draw(rng)["x"] for _ in range(300)} == expected
 
 
 def test_log_draws_spread_evenly_over_the_powers_of_ten() -> None:
-    one, rng = FloatParameter(1e-4, 1e-2, log=True), random.Random(1)
-    below = sum(one.draw(rng) < 1e-3 for _ in range(4000))
+    learning_rate, rng = FloatParameter(1e-4, 1e-2, log=True), random.Random(1)
+    below = sum(learning_rate.draw(rng) < 1e-3 for _ in range(4000))
     assert 1850 < below < 2150
 
 
 def test_draws_keep_the_constraints() -> None:
     body = space(whole(1, 6), choice([1, 2, 3], "y"), constraints=["x % y == 0", "x > y"])
-    one, rng = SearchSpace.parse(body), random.Random(3)
+    search_space, rng = SearchSpace.parse(body), random.Random(3)
     for _ in range(300):
-        point = one.draw(rng)
+        point = search_space.draw(rng)
         assert point["x"] % point["y"] == 0
         assert point["x"] > point["y"]
 
 
 def test_a_space_that_is_nearly_empty_gives_up_with_its_constraints() -> None:
-    # The draw of seed 0, made while parsing, must not be the one that is left.
-    one = SearchSpace(
+    # Parsing draws with seed 0, so the constraint must leave points; the range below has none.
+    search_space = SearchSpace(
         {"x": FloatParameter(0.0, 1.0)},
         SearchSpace.parse(space(number(), constraints=["x <= 0.9999"])).constraints,
     )
-    impossible = SearchSpace({"x": FloatParameter(2.0, 3.0)}, one.constraints)
+    impossible = SearchSpace({"x": FloatParameter(2.0, 3.0)}, search_space.constraints)
     with pytest.raises(UnsatisfiableSpace, match=r"broke a constraint: x <= 0\.9999\. Loosen"):
         impossible.draw(random.Random(0))
 

@@ -1,4 +1,4 @@
-"""campaigns.search.sweep_files: what is read from JSON and sweeps, and what is refused."""
+"""campaigns.search.sweep_files: spaces read from JSON and from sweeps, and refused texts."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def test_our_own_json_comes_back_as_it_was() -> None:
 
 def test_a_sweep_becomes_a_typed_space() -> None:
     space = SearchSpace.parse(read_space(SWEEP).space)
-    assert [(one["name"], one) for one in space.to_json()["parameters"]] == [
-        (one["name"], one)
-        for one in [
+    assert [(entry["name"], entry) for entry in space.to_json()["parameters"]] == [
+        (entry["name"], entry)
+        for entry in [
             {"name": "lr", "type": "float", "low": 0.0001, "high": 0.01, "log": True},
             {"name": "wd", "type": "float", "low": pytest.approx(1e-4), "high": 1.0, "log": True},
             {"name": "dropout", "type": "float", "low": 0.0, "high": 0.5, "decimals": 1},
