@@ -1,4 +1,4 @@
-"""campaigns.standings.board: the leaderboard's rows by how their tasks ended, ranked ones first."""
+"""campaigns.standings.board: the leaderboard's rows by how tasks ended, ranked rows first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workers.protocol import FailureClass
 
 pytestmark = pytest.mark.django_db
 
-# Two ranked results on two devices, and one task that ended in each other way.
+# Task numbers by standing: two ranked results on two devices, and a task of each other standing.
 NUMBERS = {
     Standing.COMPLETED: [1, 0],
     Standing.DIVERGED: [2],
@@ -30,14 +30,14 @@ NUMBERS = {
 def run_without_a_step(*, seconds: float) -> None:
     attempt = claim_one(worker(), now=at(seconds))
     body = completed(attempt.task, stop_reason="budget_too_small", steps_completed=0)
-    nothing = {"val_bpb": None, "eval_nll_nats": None, "train_loss": None, "eval_bytes": 0}
-    body["metrics"] = (body["metrics"] or {}) | nothing | {"eval_tokens": 0, "tokens_trained": 0}
+    no_values = {"val_bpb": None, "eval_nll_nats": None, "train_loss": None, "eval_bytes": 0}
+    body["metrics"] = (body["metrics"] or {}) | no_values | {"eval_tokens": 0, "tokens_trained": 0}
     answer = lifecycle.submit(attempt.worker, attempt.lease_id, body, now=at(seconds))
     assert answer.verdict == "accepted", answer.message
 
 
 @pytest.fixture
-def one() -> Campaign:
+def campaign() -> Campaign:
     campaign = active_campaign(7, allow_simulated=True, max_failed_attempts=1)
     run(3.0, seconds=1)
     run(2.5, seconds=2, device_used="cuda")
@@ -49,79 +49,89 @@ def one() -> Campaign:
     return campaign
 
 
-def rows(campaign: Campaign, limit: int = 10, offset: int = 0, **asked: Any) -> list[Line]:
-    wanted = LeaderboardQuery(**asked)
+def rows(campaign: Campaign, limit: int = 10, offset: int = 0, **parts: Any) -> list[Line]:
+    query = LeaderboardQuery(**parts)
     failed = campaign.tasks.filter(state=TaskState.FAILED).count()
-    counted = board.counts(campaign, wanted, failed=failed)
-    return board.lines(campaign, wanted, counted, limit=limit, offset=offset)
+    counts = board.counts(campaign, query, failed=failed)
+    return board.lines(campaign, query, counts, limit=limit, offset=offset)
 
 
-def test_each_state_holds_the_tasks_that_ended_so(one: Campaign) -> None:
+def test_each_state_holds_the_tasks_that_ended_so(campaign: Campaign) -> None:
     for standing, numbers in NUMBERS.items():
-        found = rows(one, state=standing)
-        assert [line.number for line in found] == numbers
-        assert {line.standing for line in found} == {standing}
-    counted = board.counts(one, LeaderboardQuery(), failed=1)
-    assert counted == {standing: len(numbers) for standing, numbers in NUMBERS.items()}
+        lines = rows(campaign, state=standing)
+        assert [line.number for line in lines] == numbers
+        assert {line.standing for line in lines} == {standing}
+    counts = board.counts(campaign, LeaderboardQuery(), failed=1)
+    assert counts == {standing: len(numbers) for standing, numbers in NUMBERS.items()}
 
 
-def test_what_has_no_value_stands_below_what_is_ranked_and_says_why(one: Campaign) -> None:
-    found = rows(one, state=EVERYTHING)
+def test_what_has_no_value_stands_below_what_is_ranked_and_says_why(campaign: Campaign) -> None:
+    lines = rows(campaign, state=EVERYTHING)
 
-    assert [(line.rank, line.number) for line in found] == [
+    assert [(line.rank, line.number) for line in lines] == [
         (1, 1),
         (2, 0),
         (None, 2),
         (None, 3),
         (None, 4),
     ]
-    assert [line.reason for line in found] == [
+    assert [line.reason for line in lines] == [
         "",
         "",
         "diverged: the loss became NaN or infinite",
         "budget too small: not one training step fitted",
         "failed: out of memory",
     ]
-    assert [line.val_bpb for line in found] == [2.5, 3.0, None, None, None]
+    assert [line.val_bpb for line in lines] == [2.5, 3.0, None, None, None]
 
 
-def test_what_nobody_measured_is_shown_only_where_it_is_asked_for_by_name(one: Campaign) -> None:
+def test_what_nobody_measured_is_shown_only_where_it_is_asked_for_by_name(
+    campaign: Campaign,
+) -> None:
     for state in STATES:
-        shown = [line for line in rows(one, state=state) if line.standing == Standing.SIMULATED]
-        assert len(shown) == (state == Standing.SIMULATED)
-    (line,) = rows(one, state=Standing.SIMULATED)
+        simulated = [
+            line for line in rows(campaign, state=state) if line.standing == Standing.SIMULATED
+        ]
+        assert len(simulated) == (state == Standing.SIMULATED)
+    (line,) = rows(campaign, state=Standing.SIMULATED)
     assert (line.rank, line.val_bpb) == (None, 1.0)
     assert "not measured" in line.reason
 
 
-def test_pages_of_ranked_and_other_rows_follow_one_another(one: Campaign) -> None:
-    whole = [line.number for line in rows(one, state=EVERYTHING)]
+def test_pages_of_ranked_and_other_rows_follow_one_another(campaign: Campaign) -> None:
+    whole = [line.number for line in rows(campaign, state=EVERYTHING)]
 
-    pages = [rows(one, limit=2, offset=offset, state=EVERYTHING) for offset in (0, 2, 4, 6)]
+    pages = [rows(campaign, limit=2, offset=offset, state=EVERYTHING) for offset in (0, 2, 4, 6)]
 
     assert [line.number for page in pages for line in page] == whole
 
 
-def test_every_order_keeps_the_ranked_rows_first(one: Campaign) -> None:
+def test_every_order_keeps_the_ranked_rows_first(campaign: Campaign) -> None:
     for sort in ("-rank", "-seed", "param.lr", "-time", "device", "val_bpb"):
-        found = rows(one, state=EVERYTHING, sort=sort)
-        assert {line.rank for line in found[:2]} == {1, 2}
-        assert len(found) == 5
-    assert [line.number for line in rows(one, state=EVERYTHING, sort="-seed")] == [1, 0, 4, 3, 2]
+        lines = rows(campaign, state=EVERYTHING, sort=sort)
+        assert {line.rank for line in lines[:2]} == {1, 2}
+        assert len(lines) == 5
+    assert [line.number for line in rows(campaign, state=EVERYTHING, sort="-seed")] == [
+        1,
+        0,
+        4,
+        3,
+        2,
+    ]
 
 
-def test_a_device_leaves_out_what_ran_on_another_and_what_never_told_one(one: Campaign) -> None:
-    on_cpu = rows(one, state=EVERYTHING, device="cpu")
+def test_a_device_leaves_out_other_devices_and_tasks_that_reported_none(campaign: Campaign) -> None:
+    on_cpu = rows(campaign, state=EVERYTHING, device="cpu")
 
     assert [line.number for line in on_cpu] == [0, 2, 3]
-    assert board.counts(one, LeaderboardQuery(device="cpu"), failed=1)[Standing.FAILED] == 0
+    assert board.counts(campaign, LeaderboardQuery(device="cpu"), failed=1)[Standing.FAILED] == 0
 
 
-def test_models_and_plain_values_tell_the_same_rows(one: Campaign) -> None:
+def test_models_and_plain_values_tell_the_same_rows(campaign: Campaign) -> None:
     for state, offset in itertools.product(STATES, (0, 1)):
-        asked = LeaderboardQuery(state=state, sort="-seed")
-        plain = rows(one, state=state, sort="-seed", offset=offset, limit=3)
-        loaded = board.entries(one, asked, limit=3, offset=offset)
+        query = LeaderboardQuery(state=state, sort="-seed")
+        plain = rows(campaign, state=state, sort="-seed", offset=offset, limit=3)
+        loaded = board.entries(campaign, query, limit=3, offset=offset)
         assert [
             (entry.rank, entry.task.number, entry.reason, entry.result and entry.result.val_bpb)
             for entry in loaded
@@ -129,37 +139,42 @@ def test_models_and_plain_values_tell_the_same_rows(one: Campaign) -> None:
 
 
 def test_an_order_is_sorted_once_for_all_its_pages(
-    one: Campaign, django_assert_num_queries: Any
+    campaign: Campaign, django_assert_num_queries: Any
 ) -> None:
-    rows(one, limit=4, state=EVERYTHING, sort="-steps")
-    counted = board.counts(one, LeaderboardQuery(state=EVERYTHING, sort="-steps"), failed=1)
+    rows(campaign, limit=4, state=EVERYTHING, sort="-steps")
+    counts = board.counts(campaign, LeaderboardQuery(state=EVERYTHING, sort="-steps"), failed=1)
 
-    with django_assert_num_queries(2):  # the ranked rows, and the others
-        board.lines(one, LeaderboardQuery(state=EVERYTHING, sort="-steps"), counted, limit=5, offset=0)
+    with django_assert_num_queries(2):  # the ranked rows and the rows without a rank
+        board.lines(
+            campaign, LeaderboardQuery(state=EVERYTHING, sort="-steps"), counts, limit=5, offset=0
+        )
 
 
-def test_an_order_is_sorted_anew_when_a_result_comes_in(one: Campaign) -> None:
-    assert [line.number for line in rows(one, sort="-seed")] == [1, 0]
+def test_an_order_is_sorted_anew_when_a_result_comes_in(campaign: Campaign) -> None:
+    assert [line.number for line in rows(campaign, sort="-seed")] == [1, 0]
     run(2.0, seconds=7)
-    one.refresh_from_db()
-    assert [(line.number, line.rank) for line in rows(one, sort="-seed")] == [
+    campaign.refresh_from_db()
+    assert [(line.number, line.rank) for line in rows(campaign, sort="-seed")] == [
         (6, 1),
         (1, 2),
         (0, 3),
     ]
 
 
-def test_far_down_an_order_is_asked_of_the_database(
-    one: Campaign, monkeypatch: pytest.MonkeyPatch
+def test_rows_far_down_an_order_are_read_from_the_database(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("campaigns.caching.KEPT_KEYS", 1)
 
-    assert [line.number for line in rows(one, sort="-seed", offset=1)] == [0]
-    assert [line.number for line in rows(one, state=EVERYTHING, sort="-seed", offset=3)] == [3, 2]
+    assert [line.number for line in rows(campaign, sort="-seed", offset=1)] == [0]
+    assert [line.number for line in rows(campaign, state=EVERYTHING, sort="-seed", offset=3)] == [
+        3,
+        2,
+    ]
 
 
-def test_what_is_no_column_sorts_nothing(one: Campaign) -> None:
+def test_what_is_no_column_sorts_nothing(campaign: Campaign) -> None:
     with pytest.raises(ValueError, match="no column"):
-        rows(one, state=Standing.FAILED, sort="task__campaign__owner__password")
+        rows(campaign, state=Standing.FAILED, sort="task__campaign__owner__password")
     with pytest.raises(ValueError, match="no column"):
-        leaderboard.rank(one, sort="nothing")
+        leaderboard.rank(campaign, sort="nothing")

@@ -1,4 +1,4 @@
-"""campaigns.standings.leaderboard: who leads, among which results, sorted by what."""
+"""campaigns.standings.leaderboard: which results are ranked, filters, orders and counts."""
 
 from __future__ import annotations
 
@@ -14,63 +14,63 @@ pytestmark = pytest.mark.django_db
 
 
 def test_results_are_ranked_best_first_with_equal_ones_by_time() -> None:
-    one = active_campaign(4)
+    running = active_campaign(4)
     for seconds, value in ((1, 3.0), (2, 2.5), (3, 3.0), (4, 2.0)):
         run(value, seconds=seconds)
-    rows = leaderboard.rank(one)
+    rows = leaderboard.rank(running)
     assert [(row.rank, row.result.val_bpb, row.task.number) for row in rows] == [
         (1, 2.0, 3),
         (2, 2.5, 1),
         (3, 3.0, 0),
         (4, 3.0, 2),
     ]
-    assert leaderboard.best(one) == rows[0].result
+    assert leaderboard.best(running) == rows[0].result
 
 
 def test_equal_values_at_the_same_instant_have_one_order_so_pages_never_overlap() -> None:
-    one = active_campaign(6)
+    running = active_campaign(6)
     for _ in range(6):
         run(3.0)
-    whole = [row.result.pk for row in leaderboard.rank(one)]
-    pages = [leaderboard.rank(one, limit=2, offset=offset) for offset in (0, 2, 4, 6)]
+    whole = [row.result.pk for row in leaderboard.rank(running)]
+    pages = [leaderboard.rank(running, limit=2, offset=offset) for offset in (0, 2, 4, 6)]
     assert [row.result.pk for page in pages for row in page] == whole
     assert [row.rank for page in pages for row in page] == [1, 2, 3, 4, 5, 6]
 
 
 def test_what_was_not_measured_is_never_ranked() -> None:
-    one = active_campaign(4, allow_simulated=True)
+    running = active_campaign(4, allow_simulated=True)
     run(1.0, simulated=True)
     run(None)
     fail(claim_one(worker(), now=at(10)), now=at(10))
-    assert leaderboard.rank(one) == []
-    assert leaderboard.best(one) is None
+    assert leaderboard.rank(running) == []
+    assert leaderboard.best(running) is None
     run(3.0)
-    assert [row.result.val_bpb for row in leaderboard.rank(one)] == [3.0]
+    assert [row.result.val_bpb for row in leaderboard.rank(running)] == [3.0]
 
 
 def test_other_campaigns_are_not_in_it() -> None:
-    one, other = active_campaign(1), active_campaign(1, now=at(1))
+    first, second = active_campaign(1), active_campaign(1, now=at(1))
     run(3.0)
     run(2.0)
-    assert [row.result.val_bpb for row in leaderboard.rank(one)] == [3.0]
-    assert [row.result.val_bpb for row in leaderboard.rank(other)] == [2.0]
+    assert [row.result.val_bpb for row in leaderboard.rank(first)] == [3.0]
+    assert [row.result.val_bpb for row in leaderboard.rank(second)] == [2.0]
 
 
 def test_a_device_is_ranked_among_itself() -> None:
-    one = active_campaign(3)
+    running = active_campaign(3)
     run(2.0, device_used="cuda")
     run(3.0, device_used="cpu")
     run(2.5, device_used="cpu")
-    rows = leaderboard.rank(one, device="cpu")
+    rows = leaderboard.rank(running, device="cpu")
     assert [(row.rank, row.result.val_bpb) for row in rows] == [(1, 2.5), (2, 3.0)]
 
 
 def test_a_page_of_the_leaderboard_is_one_query(django_assert_num_queries: Any) -> None:
-    one = active_campaign(5)
+    running = active_campaign(5)
     for _ in range(5):
         run()
     with django_assert_num_queries(1):
-        for row in leaderboard.rank(one, limit=5):
+        for row in leaderboard.rank(running, limit=5):
             assert row.result.attempt.worker.name.startswith("worker-")
             assert row.task.state == TaskState.COMPLETED
 
@@ -107,28 +107,31 @@ def test_whole_params_are_those_that_never_have_a_fraction_or_a_word() -> None:
 
 
 def test_any_column_sorts_the_same_ranks_in_the_database() -> None:
-    one = active_campaign(4)
+    running = active_campaign(4)
     for value, steps in ((3.0, 40), (2.5, 10), (2.0, 30), (3.5, 10)):
         run(value, steps_completed=steps)
-    by_steps = leaderboard.rank(one, sort="steps")
+    by_steps = leaderboard.rank(running, sort="steps")
     assert [(row.rank, row.result.steps_completed) for row in by_steps] == [
         (2, 10),
         (4, 10),
         (1, 30),
         (3, 40),
     ]
-    assert [row.rank for row in leaderboard.rank(one, sort="-rank", limit=2, offset=1)] == [3, 2]
-    lrs = [row.task.params["lr"] for row in leaderboard.rank(one, sort="-param.lr")]
+    assert [row.rank for row in leaderboard.rank(running, sort="-rank", limit=2, offset=1)] == [
+        3,
+        2,
+    ]
+    lrs = [row.task.params["lr"] for row in leaderboard.rank(running, sort="-param.lr")]
     assert lrs == sorted(lrs, reverse=True)
     assert len(set(lrs)) == 4
 
 
 def test_choices_of_numbers_sort_as_numbers() -> None:
     space = {"parameters": [{"name": "width", "type": "choice", "values": [8, 64, 512]}]}
-    one = active_campaign(12, search_space=space)
+    running = active_campaign(12, search_space=space)
     for _ in range(12):
         run()
-    widths = [row.task.params["width"] for row in leaderboard.rank(one, sort="param.width")]
+    widths = [row.task.params["width"] for row in leaderboard.rank(running, sort="param.width")]
     assert widths == sorted(widths)
     assert {8, 64, 512} == set(widths)
 
@@ -140,26 +143,26 @@ def test_what_is_no_column_sorts_nothing(sort: str) -> None:
 
 
 def test_full_and_subset_evaluations_are_ranked_apart() -> None:
-    one = active_campaign(2)
+    running = active_campaign(2)
     run(3.0)
     nats = 2.0 * 16_384 * 0.6931471805599453
     run(2.0, eval_bytes=16_384, eval_tokens=16_384, eval_nll_nats=nats)
-    assert [row.rank for row in leaderboard.rank(one)] == [1, 2]
-    (full,) = leaderboard.rank(one, evaluation="full")
+    assert [row.rank for row in leaderboard.rank(running)] == [1, 2]
+    (full,) = leaderboard.rank(running, evaluation="full")
     assert (full.rank, full.result.val_bpb) == (1, 3.0)
 
 
 def test_results_are_counted_by_kind_once_for_each_revision(
     django_assert_num_queries: Any,
 ) -> None:
-    one = active_campaign(3, allow_simulated=True)
+    running = active_campaign(3, allow_simulated=True)
     run(3.0)
     run(None)
     run(1.0, simulated=True)
-    one.refresh_from_db()
+    running.refresh_from_db()
     with django_assert_num_queries(1):
-        counted = leaderboard.kinds(one)
-        assert leaderboard.kinds(one) == counted
+        counted = leaderboard.kinds(running)
+        assert leaderboard.kinds(running) == counted
     assert sum(kind.number for kind in counted) == 3
     assert [kind.number for kind in counted if kind.is_ranked] == [1]
     assert [kind.valued for kind in counted if kind.diverged] == [0]

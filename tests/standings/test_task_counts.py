@@ -1,4 +1,4 @@
-"""campaigns.standings.task_counts: an incremental count equals a full count."""
+"""campaigns.standings.task_counts: the incremental count equals a full count."""
 
 from __future__ import annotations
 
@@ -16,52 +16,54 @@ from workers.protocol import FailureClass
 pytestmark = pytest.mark.django_db
 
 
-def _counted_one_by_one(one: Campaign) -> dict[str, int]:
-    return dict.fromkeys(TaskState.values, 0) | Counter(one.tasks.values_list("state", flat=True))
+def _counted_one_by_one(observed: Campaign) -> dict[str, int]:
+    return dict.fromkeys(TaskState.values, 0) | Counter(
+        observed.tasks.values_list("state", flat=True)
+    )
 
 
-def _counted(one: Campaign) -> dict[str, int]:
-    return tasks_by_state(Campaign.objects.get(pk=one.pk))
+def _counted(observed: Campaign) -> dict[str, int]:
+    return tasks_by_state(Campaign.objects.get(pk=observed.pk))
 
 
 def test_counts_follow_every_change_of_state() -> None:
-    one = campaign(task_count=6, max_failed_attempts=1)
-    assert set(_counted(one).values()) == {0}
-    lifecycle.launch(one, now=at(0))
+    observed = campaign(task_count=6, max_failed_attempts=1)
+    assert set(_counted(observed).values()) == {0}
+    lifecycle.launch(observed, now=at(0))
     by = worker()
 
     def claim_and_wait_for_its_end() -> None:
         claim_one(by, now=at(10))
-        assert _counted(one) == _counted_one_by_one(one)
+        assert _counted(observed) == _counted_one_by_one(observed)
         lifecycle.expire(now=at(10_000))
 
     changes = [
         lambda: run(3.0, seconds=1),
         lambda: fail(claim_one(worker(), now=at(2)), FailureClass.TIMEOUT, now=at(3)),
-        lambda: lifecycle.retry_task(one.tasks.filter(state="failed")[0], now=at(4)),
-        lambda: lifecycle.cancel_task(one.tasks.filter(state="pending")[0], now=at(5)),
+        lambda: lifecycle.retry_task(observed.tasks.filter(state="failed")[0], now=at(4)),
+        lambda: lifecycle.cancel_task(observed.tasks.filter(state="pending")[0], now=at(5)),
         claim_and_wait_for_its_end,
-        lambda: lifecycle.add_tasks(one, 3, now=at(10_001)),
+        lambda: lifecycle.add_tasks(observed, 3, now=at(10_001)),
         lambda: lifecycle.release(by, claim_one(by, now=at(10_002)).lease_id, now=at(10_003)),
-        lambda: lifecycle.cancel(one, now=at(10_004)),
+        lambda: lifecycle.cancel(observed, now=at(10_004)),
     ]
     for change in changes:
         change()
-        # Twice: what the first look keeps serves the second.
-        assert _counted(one) == _counted_one_by_one(one)
-        assert _counted(one) == _counted_one_by_one(one)
+        # Twice: the second count starts from what the first has cached.
+        assert _counted(observed) == _counted_one_by_one(observed)
+        assert _counted(observed) == _counted_one_by_one(observed)
 
 
 def test_an_end_is_seen_though_its_process_died_before_moving_the_revision() -> None:
-    one = active_campaign(3)
+    observed = active_campaign(3)
     run(3.0, seconds=1)
-    before = Campaign.objects.get(pk=one.pk).revision
-    assert _counted(one)["completed"] == 1
+    before = Campaign.objects.get(pk=observed.pk).revision
+    assert _counted(observed)["completed"] == 1
     run(3.1, seconds=2)
-    Campaign.objects.filter(pk=one.pk).update(revision=before)
+    Campaign.objects.filter(pk=observed.pk).update(revision=before)
 
-    assert _counted(one) == _counted_one_by_one(one)
-    assert _counted(one)["completed"] == 2
+    assert _counted(observed) == _counted_one_by_one(observed)
+    assert _counted(observed)["completed"] == 2
 
 
 def test_ended_tasks_are_not_counted_again_at_the_next_look(
@@ -69,16 +71,16 @@ def test_ended_tasks_are_not_counted_again_at_the_next_look(
 ) -> None:
     active_campaign(3)
     run(3.0, seconds=1)
-    one = Campaign.objects.get()
-    first = tasks_by_state(one)
+    observed = Campaign.objects.get()
+    first = tasks_by_state(observed)
     with django_assert_num_queries(1) as captured:
-        assert tasks_by_state(one) == first
+        assert tasks_by_state(observed) == first
     (query,) = captured.captured_queries
     assert "completed" not in query["sql"]
 
 
 def test_failed_tasks_are_counted_by_class_most_frequent_first() -> None:
-    one = active_campaign(4, max_failed_attempts=1)
+    observed = active_campaign(4, max_failed_attempts=1)
     for number, kind in enumerate([FailureClass.OOM, FailureClass.TIMEOUT, FailureClass.TIMEOUT]):
         fail(claim_one(worker(), now=at(number)), kind, now=at(number))
-    assert list(failed_by_class(one).items()) == [("timeout", 2), ("oom", 1)]
+    assert list(failed_by_class(observed).items()) == [("timeout", 2), ("oom", 1)]
