@@ -1,4 +1,4 @@
-"""campaigns.analysis.estimates: which importance a job computes ahead of anybody asking."""
+"""campaigns.analysis.estimates: which importance a job computes before anybody requests it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def at_revision(revision: int, **fields: Any) -> Campaign:
 
 
 def behind(after: dt.timedelta = LATER) -> list[tuple[int, str]]:
-    found = estimates.behind(now=factories.NOW + after, limit=10)
-    return [(campaign.pk, device) for campaign, device in found]
+    pairs = estimates.behind(now=factories.NOW + after, limit=10)
+    return [(campaign.pk, device) for campaign, device in pairs]
 
 
 def test_a_campaign_that_was_never_computed_is_and_a_draft_is_not() -> None:
@@ -88,12 +88,12 @@ def test_an_importance_that_was_kept_is_the_one_that_was_computed() -> None:
         factories.run(3.0 + number / 50, seconds=number)
     campaign.refresh_from_db()
 
-    found = estimates.importance_now(campaign)
+    computed_now = estimates.importance_now(campaign)
 
-    kept = estimates.estimate(campaign)
-    assert kept.importance == found
-    assert len(found.parameters) == 2
-    assert (kept.total, kept.is_behind, kept.is_pending) == (20, False, False)
+    stored = estimates.estimate(campaign)
+    assert stored.importance == computed_now
+    assert len(computed_now.parameters) == 2
+    assert (stored.total, stored.is_behind, stored.is_pending) == (20, False, False)
 
 
 def test_a_job_for_a_campaign_that_is_gone_does_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Importance, effects and surfaces on runs whose truth is known."""
+"""Importance, effects and surfaces, on generated runs whose true dependence is known."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def test_params_that_cannot_differ_are_no_axes() -> None:
 
 def test_a_level_is_told_by_type_too() -> None:
     schedule = axis_named("schedule")
-    assert [schedule.position(one) for one in ("cosine", "1", 1, True, 1.0)] == [0, 1, 2, 3, None]
+    positions = [schedule.position(value) for value in ("cosine", "1", 1, True, 1.0)]
+    assert positions == [0, 1, 2, 3, None]
 
 
 def test_bins_of_a_log_parameter_are_even_in_the_logarithm() -> None:
@@ -84,20 +85,20 @@ def test_whole_numbers_are_levels_while_they_are_few() -> None:
 
 
 def test_the_parameter_that_matters_comes_first_and_stands_out() -> None:
-    found = importance(axes_of(SPACE), runs_of(only_lr_matters, 200))
-    first = found.parameters[0]
+    result = importance(axes_of(SPACE), runs_of(only_lr_matters, 200))
+    first = result.parameters[0]
     assert first.name == "lr"
     assert first.stands_out
     assert first.share > 0.6
-    assert first.low > max(one.high for one in found.parameters[1:])
-    assert sum(one.share for one in found.parameters) == pytest.approx(1)
-    assert all(one.low <= one.high for one in found.parameters)
+    assert first.low > max(estimate.high for estimate in result.parameters[1:])
+    assert sum(estimate.share for estimate in result.parameters) == pytest.approx(1)
+    assert all(estimate.low <= estimate.high for estimate in result.parameters)
 
 
 def test_where_nothing_matters_no_parameter_stands_out() -> None:
-    found = importance(axes_of(SPACE), runs_of(nothing_matters, 120))
-    assert len(found.parameters) == 5
-    assert not [one.name for one in found.parameters if one.stands_out]
+    result = importance(axes_of(SPACE), runs_of(nothing_matters, 120))
+    assert len(result.parameters) == 5
+    assert not [estimate.name for estimate in result.parameters if estimate.stands_out]
 
 
 def test_importance_is_the_same_each_time() -> None:
@@ -106,28 +107,29 @@ def test_importance_is_the_same_each_time() -> None:
 
 
 def test_importance_waits_for_enough_results() -> None:
-    found = importance(axes_of(SPACE), runs_of(only_lr_matters, MIN_RESULTS - 1))
-    assert found.parameters == []
-    assert not found.is_enough
+    result = importance(axes_of(SPACE), runs_of(only_lr_matters, MIN_RESULTS - 1))
+    assert result.parameters == []
+    assert not result.is_enough
 
 
 def test_importance_uses_a_sample_of_many_results() -> None:
-    found = importance([axis_named("lr"), axis_named("width")], runs_of(only_lr_matters, 1200))
-    assert (found.results, found.used) == (1200, 800)
-    assert found.parameters[0].name == "lr"
+    result = importance([axis_named("lr"), axis_named("width")], runs_of(only_lr_matters, 1200))
+    assert (result.results, result.used) == (1200, 800)
+    assert result.parameters[0].name == "lr"
 
 
 def test_levels_with_few_runs_are_named() -> None:
     runs = runs_of(nothing_matters, 30)
-    rare = [one for one in runs if one.params["width"] != 256]
-    rare += [one for one in runs if one.params["width"] == 256][:2]
-    found = importance(axes_of(SPACE), rare)
-    assert any("width has levels with fewer than 3 runs: 256 (2)" in one for one in found.warnings)
+    rare = [measured for measured in runs if measured.params["width"] != 256]
+    rare += [measured for measured in runs if measured.params["width"] == 256][:2]
+    result = importance(axes_of(SPACE), rare)
+    sentence = "width has levels with fewer than 3 runs: 256 (2)"
+    assert any(sentence in warning for warning in result.warnings)
 
 
 def test_an_effect_has_mean_error_and_count_per_level() -> None:
     values = {64: [3.0, 3.2, 3.4], 128: [2.0], 256: []}
-    runs = [run(0, {"width": width}, one) for width, many in values.items() for one in many]
+    runs = [run(0, {"width": width}, bpb) for width, measured in values.items() for bpb in measured]
     cells = effect_of(axis_named("width"), runs).cells
     assert [cell.count for cell in cells] == [3, 1, 0]
     assert cells[0].mean == pytest.approx(3.2)
@@ -147,10 +149,11 @@ def test_the_explained_spread_is_near_all_nothing_or_unknown() -> None:
 
 def test_a_surface_finds_the_valley_and_stays_open_where_no_runs_are() -> None:
     lr, warmup = axis_named("lr"), axis_named("warmup")
-    half = [one for one in runs_of(only_lr_matters, 300) if one.params["warmup"] < 400]
-    found = surface(lr, warmup, half)
-    assert found.means[-1] == [None] * len(found.xs)
-    lowest = min((mean, x) for mean, x in zip(found.means[0], found.xs, strict=True) if mean)
+    runs = runs_of(only_lr_matters, 300)
+    half = [measured for measured in runs if measured.params["warmup"] < 400]
+    fitted = surface(lr, warmup, half)
+    assert fitted.means[-1] == [None] * len(fitted.xs)
+    lowest = min((mean, x) for mean, x in zip(fitted.means[0], fitted.xs, strict=True) if mean)
     assert 5e-4 < lowest[1] < 2e-3
 
 
@@ -160,8 +163,8 @@ def test_a_surface_over_levels_is_the_mean_of_each_cell() -> None:
         run(1, {"width": 64, "depth": 2}, 3.2),
         run(2, {"width": 256, "depth": 6}, 2.0),
     ]
-    found = surface(axis_named("width"), axis_named("depth"), runs)
-    assert found.means[0][0] == pytest.approx(3.1)
-    assert found.means[2][2] == pytest.approx(2.0)
-    assert found.means[1][1] is None
-    assert found.support[0][0] == 2
+    fitted = surface(axis_named("width"), axis_named("depth"), runs)
+    assert fitted.means[0][0] == pytest.approx(3.1)
+    assert fitted.means[2][2] == pytest.approx(2.0)
+    assert fitted.means[1][1] is None
+    assert fitted.support[0][0] == 2

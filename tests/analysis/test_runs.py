@@ -1,4 +1,4 @@
-"""Reading runs and attempts, and how values spread."""
+"""campaigns.analysis: reading of runs and attempts, and the distribution of their values."""
 
 from __future__ import annotations
 
@@ -34,20 +34,8 @@ def campaign_with_everything() -> Campaign:
     for second, value in ((70, 3.0), (80, 2.5)):
         attempt = factories.claim_one(worker, now=factories.at(second))
         factories.finish(attempt, value, now=factories.at(second + 9))
-    diverged = factories.claim_one(worker, now=factories.at(90))
-    body = factories.completed(diverged.task)
-    body["metrics"] |= {
-        "val_bpb": None,
-        "eval_nll_nats": None,
-        "train_loss": None,
-        "diverged": True,
-        "stop_reason": "diverged",
-    }
-    lifecycle.submit(worker, diverged.lease_id, body, now=factories.at(95))
-    invented = factories.claim_one(worker, now=factories.at(96))
-    body = factories.completed(invented.task, 1.0)
-    body["simulated"] = True
-    lifecycle.submit(worker, invented.lease_id, body, now=factories.at(97))
+    factories.run(None, seconds=90, stop_reason="diverged")
+    factories.run(1.0, seconds=96, simulated=True)
     factories.fail(
         factories.claim_one(worker, now=factories.at(98)), FailureClass.OOM, now=factories.at(99)
     )
@@ -58,11 +46,11 @@ def campaign_with_everything() -> Campaign:
 
 @pytest.mark.django_db
 def test_only_measured_ranked_results_are_runs() -> None:
-    found = read_runs(campaign_with_everything())
-    assert found.total == 2
-    assert [one.val_bpb for one in found.runs] == [3.0, 2.5]
-    assert found.runs[0].tokens == 409_600
-    assert not found.is_sample
+    reading = read_runs(campaign_with_everything())
+    assert reading.total == 2
+    assert [measured.val_bpb for measured in reading.runs] == [3.0, 2.5]
+    assert reading.runs[0].tokens == 409_600
+    assert not reading.is_sample
 
 
 @pytest.mark.django_db
@@ -71,7 +59,8 @@ def test_runs_are_narrowed_to_a_device() -> None:
     worker = factories.worker()
     factories.finish(factories.claim_one(worker), 3.0, device_used="cpu")
     factories.finish(factories.claim_one(worker), 2.0, device_used="cuda")
-    assert [one.val_bpb for one in read_runs(campaign, device="cuda").runs] == [2.0]
+    reading = read_runs(campaign, device="cuda")
+    assert [measured.val_bpb for measured in reading.runs] == [2.0]
 
 
 @pytest.mark.django_db
@@ -80,23 +69,23 @@ def test_of_many_results_a_fair_share_is_read() -> None:
     worker = factories.worker()
     for number in range(60):
         factories.finish(factories.claim_one(worker), 2 + number / 100)
-    found = read_runs(campaign, limit=20)
-    assert found.total == 60
-    assert found.is_sample
-    assert 15 <= len(found.runs) <= 25
-    # From all parts of the campaign, and the same ones each time.
-    assert {one.number // 20 for one in found.runs} == {0, 1, 2}
-    assert found == read_runs(campaign, limit=20)
+    reading = read_runs(campaign, limit=20)
+    assert reading.total == 60
+    assert reading.is_sample
+    assert 15 <= len(reading.runs) <= 25
+    # The sample covers all parts of the campaign and is the same each time.
+    assert {measured.number // 20 for measured in reading.runs} == {0, 1, 2}
+    assert reading == read_runs(campaign, limit=20)
 
 
 @pytest.mark.django_db
 def test_the_timeline_has_every_attempt_with_its_real_times() -> None:
-    found = timeline(campaign_with_everything(), now=factories.at(130))
-    assert found.total == len(found.spans) == 7
-    first, last = found.spans[0], found.spans[-1]
+    drawn = timeline(campaign_with_everything(), now=factories.at(130))
+    assert drawn.total == len(drawn.spans) == 7
+    first, last = drawn.spans[0], drawn.spans[-1]
     assert (first.outcome, first.started_at) == ("lost", factories.NOW)
     assert (last.outcome, last.ended_at) == ("running", factories.at(130))
-    assert (found.spans[2].started_at, found.spans[2].ended_at) == (
+    assert (drawn.spans[2].started_at, drawn.spans[2].ended_at) == (
         factories.at(80),
         factories.at(89),
     )
@@ -104,9 +93,9 @@ def test_the_timeline_has_every_attempt_with_its_real_times() -> None:
 
 @pytest.mark.django_db
 def test_endings_count_what_brought_no_ranked_result() -> None:
-    found = endings(campaign_with_everything())
-    assert found.total == 6
-    assert {one.label: one.attempts for one in found.endings} == {
+    counted = endings(campaign_with_everything())
+    assert counted.total == 6
+    assert {ending.label: ending.attempts for ending in counted.endings} == {
         "diverged loss": 1,
         "failed: out of memory": 1,
         "simulated, not measured": 1,
