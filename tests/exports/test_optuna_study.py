@@ -1,4 +1,4 @@
-"""A campaign as an Optuna study: the same trials, values, states, params and times."""
+"""Export of a campaign as an Optuna study with the same trials, states, params and times."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ SPACE: dict[str, Any] = {
 
 @pytest.fixture
 def campaign() -> Campaign:
-    """Two values, then diverged, simulated, failed, cancelled, leased and pending."""
-    made = factories.active_campaign(
+    """Two tasks with values, then diverged, simulated, failed, cancelled, leased and pending."""
+    exported = factories.active_campaign(
         8, search_space=SPACE, allow_simulated=True, max_failed_attempts=1, name="every kind"
     )
     for second, value in ((10, 3.2), (20, 3.1)):
@@ -52,19 +52,12 @@ def campaign() -> Campaign:
             attempt=attempt, seq=0, elapsed_seconds=1, step=50, val_bpb=value + 1
         )
         factories.finish(attempt, value, now=factories.at(second + 9))
-    diverged = factories.claim_one(factories.worker())
-    nothing = {"val_bpb": None, "train_loss": None, "eval_nll_nats": None}
-    finding = factories.completed(diverged.task, diverged=True)
-    finding["metrics"] = (finding["metrics"] or {}) | nothing
-    lifecycle.submit(diverged.worker, diverged.lease_id, finding, now=factories.NOW)
-    dreamer = factories.claim_one(factories.worker(simulates=True))
-    body = factories.completed(dreamer.task, 1.5)
-    body["simulated"] = True
-    lifecycle.submit(dreamer.worker, dreamer.lease_id, body, now=factories.NOW)
+    factories.run(None, seconds=0)
+    factories.run(1.5, seconds=0, simulated=True)
     factories.fail(factories.claim_one(factories.worker()), FailureClass.OOM)
-    lifecycle.cancel_task(made.tasks.get(number=5), now=factories.NOW)
+    lifecycle.cancel_task(exported.tasks.get(number=5), now=factories.NOW)
     factories.claim_one(factories.worker("holder"))
-    return made
+    return exported
 
 
 def load(file: Path) -> optuna.Study:
@@ -87,7 +80,9 @@ def test_each_task_is_a_trial_of_the_same_state_and_value(
     written = export(campaign, tmp_path / "study.db")
 
     study = load(tmp_path / "study.db")
-    assert [(t.user_attrs["task_number"], t.state, t.value) for t in study.trials] == [
+    assert [
+        (trial.user_attrs["task_number"], trial.state, trial.value) for trial in study.trials
+    ] == [
         (0, TrialState.COMPLETE, pytest.approx(3.2)),
         (1, TrialState.COMPLETE, pytest.approx(3.1)),
         (2, TrialState.FAIL, None),
@@ -117,7 +112,7 @@ def test_params_come_back_as_they_ran_with_the_ranges_of_the_space(
     assert study.trials[0].distributions == {
         "lr": FloatDistribution(1e-4, 1e-2, log=True),
         "dropout": FloatDistribution(0.0, 0.5),
-        "layers": IntDistribution(2, 6, step=2),  # where the steps from 2 up to 7 end
+        "layers": IntDistribution(2, 6, step=2),  # the last step from 2 that does not exceed 7
         "width": IntDistribution(16, 64, log=True),
         "flag": CategoricalDistribution((1, True, "one", 1.0)),
     }
@@ -134,8 +129,8 @@ def test_times_curves_and_circumstances_come_along(campaign: Campaign, tmp_path:
     assert first.datetime_start.astimezone() == factories.at(10)
     assert first.datetime_complete.astimezone() == factories.at(19)
     assert first.intermediate_values == {50: pytest.approx(4.2)}
-    told = {"seed": 42, "device": "cpu", "steps_completed": 100, "attempt": 1}
-    assert first.user_attrs.items() >= told.items()
+    expected = {"seed": 42, "device": "cpu", "steps_completed": 100, "attempt": 1}
+    assert first.user_attrs.items() >= expected.items()
     assert diverged.user_attrs["diverged"] is True
     assert failed.user_attrs["failure_class"] == "oom"
     assert study.trials[5].user_attrs["worker"] == "holder"
@@ -148,8 +143,10 @@ def test_a_simulated_value_is_a_trial_only_when_asked_for(
 ) -> None:
     export(campaign, tmp_path / "study.db", "--simulated")
 
-    simulated = [t for t in load(tmp_path / "study.db").trials if t.user_attrs.get("simulated")]
-    assert [(t.user_attrs["task_number"], t.value) for t in simulated] == [(3, 1.5)]
+    simulated = [
+        trial for trial in load(tmp_path / "study.db").trials if trial.user_attrs.get("simulated")
+    ]
+    assert [(trial.user_attrs["task_number"], trial.value) for trial in simulated] == [(3, 1.5)]
 
 
 def test_optuna_goes_on_where_the_campaign_stands(campaign: Campaign, tmp_path: Path) -> None:
@@ -186,7 +183,7 @@ def test_an_older_file_is_replaced_and_nothing_half_is_left(
 
     optuna_study.write_study(campaign, file)
 
-    assert [one.name for one in tmp_path.iterdir()] == [file.name]
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
     assert file.read_bytes().startswith(b"SQLite format 3")
 
 
@@ -199,7 +196,7 @@ def test_a_study_needs_a_file_that_can_be_written(campaign: Campaign, tmp_path: 
 
 @pytest.fixture
 def dashboard(campaign: Campaign, tmp_path: Path) -> Iterator[str]:
-    """The address of the real optuna-dashboard, at work on the exported file."""
+    """The address of a real optuna-dashboard that serves the exported file."""
     export(campaign, tmp_path / "study.db")
     port = free_port()
     program = Path(sys.executable).with_name("optuna-dashboard")
@@ -238,6 +235,6 @@ def test_the_real_optuna_dashboard_shows_the_same_trials(
     assert states == ["Complete", "Complete", "Fail", "Fail", "Fail", "Running", "Waiting"]
     values = [v for trial in detail["trials"] for v in trial.get("values") or []]
     assert values == pytest.approx([3.2, 3.1])
-    shown = {one["name"]: one["param_internal_value"] for one in detail["trials"][0]["params"]}
-    assert shown["lr"] == campaign.tasks.get(number=0).params["lr"]
+    params = {p["name"]: p["param_internal_value"] for p in detail["trials"][0]["params"]}
+    assert params["lr"] == campaign.tasks.get(number=0).params["lr"]
     assert json.dumps(detail).count('"task_number"') >= 7
