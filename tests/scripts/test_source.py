@@ -1,4 +1,4 @@
-"""What a person may rely on who approves a script by reading it: nothing hidden, one plain file."""
+"""campaigns.scripts.source: an upload is one plain Python file in which nothing is hidden."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from experiments import catalog
 SOUND = b'import json, torch\n\nprint(json.dumps({"val_bpb": 3.0}))  # K\xc3\xb6ln\n'
 
 
-# The end that makes a zip file of whatever comes before it.
+# An archive's last record: with it at its end, any file is a zip file.
 EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 
 
@@ -42,7 +42,7 @@ def test_the_catalogs_own_scripts_and_plain_python_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "reason"),
     [
         pytest.param(b"", "empty", id="nothing"),
         pytest.param(b" \n\t\n", "empty", id="white space"),
@@ -53,7 +53,7 @@ def test_the_catalogs_own_scripts_and_plain_python_pass() -> None:
         pytest.param(lzma.compress(SOUND), "an xz file", id="xz"),
         pytest.param(packed_as_tar(), "a tar file", id="tar"),
         pytest.param(b"\x7fELF\x02\x01", "a program", id="program"),
-        # Python would run the archive and not the text before it.
+        # Python would run the archive instead of the text before it.
         pytest.param(SOUND + EMPTY_ZIP, "U+0005, which a reader cannot see", id="glued zip"),
         pytest.param(b"x = '\xff'\n", "not UTF-8", id="Latin-1"),
         pytest.param(b"\xef\xbb\xbfx = 1\n", "U+FEFF", id="byte order mark"),
@@ -78,10 +78,12 @@ def test_the_catalogs_own_scripts_and_plain_python_pass() -> None:
         pytest.param("\uff4fs = 1\n".encode(), "names are ASCII", id="wide o"),
     ],
 )
-def test_what_a_reader_could_not_judge_is_refused_with_the_reason(source: bytes, said: str) -> None:
+def test_what_a_reader_could_not_judge_is_refused_with_the_reason(
+    source: bytes, reason: str
+) -> None:
     (sentence,) = source_problems(source)
 
-    assert said in sentence
+    assert reason in sentence
 
 
 def test_two_reasons_are_told_at_once_where_both_can_be_seen() -> None:

@@ -1,4 +1,4 @@
-"""Uploading, judging and deleting scripts: who may, what it changes for workers, the log."""
+"""campaigns.scripts.steering: upload, approve, decline, withdraw, delete; effects on claims."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def test_the_same_bytes_again_change_nothing_whoever_sends_them() -> None:
     )
 
     assert (again, is_new) == (first, False)
-    kept = Package.objects.get(pk=first.pk)
-    assert (kept.name, kept.uploaded_by, kept.may_run) == ("wider", None, True)
+    stored = Package.objects.get(pk=first.pk)
+    assert (stored.name, stored.uploaded_by, stored.may_run) == ("wider", None, True)
     assert AuditEntry.objects.filter(verb="upload_script").count() == 1
 
 
@@ -89,7 +89,7 @@ def test_the_experiments_own_script_is_not_taken_for_an_upload() -> None:
 
 
 def test_a_script_that_comes_with_a_later_version_needs_no_approval_any_more() -> None:
-    # As after an update of this installation that brought the very bytes.
+    # The state after an update whose built-in script has the bytes of an earlier upload.
     package, _ = Package.objects.get_or_create(
         sha256=catalog.script_sha256("train_char_lm"),
         defaults={
@@ -102,10 +102,10 @@ def test_a_script_that_comes_with_a_later_version_needs_no_approval_any_more() -
         },
     )
 
-    made = factories.campaign()
+    campaign = factories.campaign()
 
-    assert made.package == package
-    assert made.package.may_run
+    assert campaign.package == package
+    assert campaign.package.may_run
     stored = Package.objects.get(pk=package.pk)
     assert (stored.is_uploaded, stored.declined_at, stored.declined_reason) == (False, None, "")
 
@@ -183,7 +183,7 @@ def test_a_script_is_declined_once_with_a_reason_and_never_while_it_is_approved(
     assert Package.objects.get(pk=package.pk).may_run
 
 
-def test_a_withdrawn_approval_is_shown_as_a_no() -> None:
+def test_a_withdrawn_approval_is_shown_as_declined() -> None:
     package = uploaded(approved=True)
 
     script_steering.withdraw(None, package, now=at(1))
@@ -214,24 +214,26 @@ def test_withdrawals_from_before_declining_are_written_on_their_scripts() -> Non
 
 def test_who_uploaded_a_script_and_operators_delete_it_and_nobody_else() -> None:
     ada, operator = factories.user("ada"), factories.user(role=roles.OPERATOR)
-    hers, nobodys = (
-        script_steering.upload(who, name="s", experiment="train_char_lm", source=text, now=NOW)[0]
-        for who, text in ((ada, VARIATION), (None, VARIATION + b"#"))
+    of_ada, of_nobody = (
+        script_steering.upload(
+            uploader, name="s", experiment="train_char_lm", source=text, now=NOW
+        )[0]
+        for uploader, text in ((ada, VARIATION), (None, VARIATION + b"#"))
     )
 
     with pytest.raises(PermissionDenied, match="who uploaded the script"):
-        script_steering.delete(factories.user(), hers, now=NOW)
+        script_steering.delete(factories.user(), of_ada, now=NOW)
     with pytest.raises(PermissionDenied, match="who uploaded the script"):
-        script_steering.delete(ada, nobodys, now=NOW)
+        script_steering.delete(ada, of_nobody, now=NOW)
     assert Package.objects.count() == 2
-    script_steering.delete(ada, hers, now=NOW)
-    script_steering.delete(operator, nobodys, now=NOW)
+    script_steering.delete(ada, of_ada, now=NOW)
+    script_steering.delete(operator, of_nobody, now=NOW)
 
     assert not Package.objects.exists()
     deleted = AuditEntry.objects.filter(verb="delete_script").values_list("actor_name", "detail")
-    assert set(deleted) == {("ada", hers.sha256), (operator.username, nobodys.sha256)}
+    assert set(deleted) == {("ada", of_ada.sha256), (operator.username, of_nobody.sha256)}
     with pytest.raises(lifecycle.WrongState, match="deleted already"):
-        script_steering.delete(operator, hers, now=NOW)
+        script_steering.delete(operator, of_ada, now=NOW)
 
 
 def test_a_script_that_a_campaign_names_is_not_deleted_nor_is_the_catalogs_own() -> None:
@@ -274,7 +276,7 @@ def test_no_worker_gets_a_script_that_nobody_approved() -> None:
 
     assert refused.attempts == []
     assert f"uploaded script {package}, which no operator has approved" in refused.reason
-    assert [one.task.campaign.package for one in granted.attempts] == [package]
+    assert [attempt.task.campaign.package for attempt in granted.attempts] == [package]
 
 
 def test_a_worker_whose_owner_did_not_allow_it_gets_no_uploaded_script() -> None:
@@ -303,19 +305,19 @@ def test_built_in_scripts_go_to_every_worker_beside_an_uploaded_one_that_waits()
 
     granted = claim(factories.worker(), 2)
 
-    assert [one.task.campaign for one in granted.attempts] == [plain]
+    assert [attempt.task.campaign for attempt in granted.attempts] == [plain]
 
 
 @pytest.mark.parametrize(
-    ("required", "told", "granted"),
+    ("required", "reported", "granted"),
     [("T0", "", 1), ("T0", "T1", 1), ("T1", "", 0), ("T1", "T0", 0), ("T1", "T1", 1)],
 )
-def test_a_task_goes_to_workers_that_hold_its_script_back_well_enough(
-    required: str, told: str, granted: int
+def test_a_task_goes_to_workers_that_isolate_its_script_well_enough(
+    required: str, reported: str, granted: int
 ) -> None:
     factories.active_campaign(1, required_isolation=required)
 
-    answer = claim(factories.worker(isolation=told))
+    answer = claim(factories.worker(isolation=reported))
 
     assert len(answer.attempts) == granted
     if not granted:
@@ -324,34 +326,34 @@ def test_a_task_goes_to_workers_that_hold_its_script_back_well_enough(
 
 
 @pytest.mark.parametrize(
-    ("approved", "required", "said"),
+    ("approved", "required", "reason"),
     [(False, "T0", "which no operator has approved."), (True, "T1", "need isolation T1")],
 )
-def test_a_worker_is_held_to_approval_and_tier_also_where_the_tasks_are_named(
-    approved: bool, required: str, said: str
+def test_approval_and_tier_are_required_also_when_tasks_of_one_campaign_are_claimed(
+    approved: bool, required: str, reason: str
 ) -> None:
     package = uploaded(approved=approved)
-    made = factories.active_campaign(1, script=package.sha256, required_isolation=required)
+    campaign = factories.active_campaign(1, script=package.sha256, required_isolation=required)
 
     refused = lease_waiting(
-        open_worker(), claim_id=uuid.uuid4(), count=1, now=NOW, among=Q(campaign=made)
+        open_worker(), claim_id=uuid.uuid4(), count=1, now=NOW, among=Q(campaign=campaign)
     )
 
     assert refused.attempts == []
-    assert said in refused.reason
+    assert reason in refused.reason
 
 
 def test_a_person_who_asks_for_tasks_of_their_own_campaign_gets_them_all_the_same() -> None:
-    made = factories.active_campaign(1, script=uploaded().sha256, required_isolation="T1")
+    campaign = factories.active_campaign(1, script=uploaded().sha256, required_isolation="T1")
 
-    # The program that asks is the person's own, on a machine of theirs.
-    asked = lifecycle.ask(factories.worker(), made, claim_id=uuid.uuid4(), now=NOW)
+    # The script runs in the person's own program on their own machine.
+    claim = lifecycle.ask(factories.worker(), campaign, claim_id=uuid.uuid4(), now=NOW)
 
-    assert len(asked.attempts) == 1
+    assert len(claim.attempts) == 1
 
 
 @pytest.mark.parametrize(
-    ("fields", "field", "said"),
+    ("fields", "field", "reason"),
     [
         ({"script": "0" * 64}, "script", "upload it first"),
         ({"script": "../../etc/passwd"}, "script", "upload it first"),
@@ -359,12 +361,12 @@ def test_a_person_who_asks_for_tasks_of_their_own_campaign_gets_them_all_the_sam
     ],
 )
 def test_a_campaign_names_a_stored_script_and_a_known_tier(
-    fields: dict[str, Any], field: str, said: str
+    fields: dict[str, Any], field: str, reason: str
 ) -> None:
     with pytest.raises(lifecycle.InvalidCampaign) as refused:
         factories.campaign(**fields)
 
-    assert said in refused.value.errors[field][0]
+    assert reason in refused.value.errors[field][0]
     assert not Campaign.objects.exists()
 
 
