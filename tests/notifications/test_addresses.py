@@ -1,4 +1,4 @@
-"""Where a webhook may point: public addresses only, at save and at connect."""
+"""Addresses of webhooks: public ones only, checked when they are saved and when they connect."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ from campaigns.notifications.addresses import (
         "ff0e::1",
     ],
 )
-def test_an_address_that_is_not_public_is_told(address: str) -> None:
+def test_an_address_that_is_not_public_is_recognised(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
 
 
@@ -62,7 +62,7 @@ def test_an_address_that_is_not_public_is_told(address: str) -> None:
     "address",
     ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"],
 )
-def test_a_public_address_is_told(address: str) -> None:
+def test_a_public_address_is_recognised(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
 
 
@@ -115,7 +115,7 @@ def test_a_public_address_is_taken_apart_for_the_connection() -> None:
     target = find_target("https://8.8.8.8/höok/a b?q=ü&x=%20")
     assert (target.host, target.port, target.is_tls) == ("8.8.8.8", 443, True)
     assert target.path == "/h%C3%B6ok/a%20b?q=%C3%BC&x=%20"
-    assert [str(one) for one in target.addresses] == ["8.8.8.8"]
+    assert [str(address) for address in target.addresses] == ["8.8.8.8"]
 
 
 def test_one_private_address_among_public_ones_refuses_the_name(

@@ -1,4 +1,4 @@
-"""Sending: a real HTTP server receives; who stalls, lies or redirects costs a bounded time."""
+"""Delivery of webhooks to real HTTP servers, also those that stall, redirect or answer nonsense."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ SECRET = "xs_of-the-test"
 
 @dataclass
 class Receiver:
-    """A real HTTP server on this machine, and what it got."""
+    """A real HTTP server on this machine and the requests it received."""
 
     url: str
     status: int = 204
-    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def receiver() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            known.got.append((dict(self.headers), body))
-            self.send_response(known.status)
+            received.requests.append((dict(self.headers), body))
+            self.send_response(received.status)
             self.send_header("Location", "/elsewhere")
             self.end_headers()
 
@@ -51,10 +51,10 @@ def receiver() -> Iterator[Receiver]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    known = Receiver(f"http://127.0.0.1:{server.server_port}/hook?from=xeenet")
+    received = Receiver(f"http://127.0.0.1:{server.server_port}/hook?from=xeenet")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield known
+    yield received
     server.shutdown()
     thread.join()
     server.server_close()
@@ -71,15 +71,17 @@ def hook(url: str) -> Webhook:
     )
 
 
-def pending(to: Webhook, *, now: dt.datetime = factories.NOW, **fields: Any) -> WebhookDelivery:
-    given = {"payload": {"text": "new best"}, "event_key": str(uuid.uuid4())} | fields
+def pending(
+    webhook: Webhook, *, now: dt.datetime = factories.NOW, **fields: Any
+) -> WebhookDelivery:
+    values = {"payload": {"text": "new best"}, "event_key": str(uuid.uuid4())} | fields
     return WebhookDelivery.objects.create(
-        webhook=to, event="new_best", created_at=now, next_attempt_at=now, **given
+        webhook=webhook, event="new_best", created_at=now, next_attempt_at=now, **values
     )
 
 
 def verify(secret: str, header: str, body: bytes) -> bool:
-    """As the documentation tells receivers to."""
+    """Verify a signature as the documentation tells receivers to."""
     parts = dict(part.split("=", 1) for part in header.split(","))
     expected = hmac.new(secret.encode(), f"{parts['t']}.".encode() + body, hashlib.sha256)
     fresh = abs(time.time() - int(parts["t"])) < 300
@@ -92,7 +94,7 @@ def test_a_delivery_arrives_signed_and_is_noted(receiver: Receiver, private_allo
     assert deliver_due(now=factories.NOW) == 1
     assert deliver_due(now=factories.NOW) == 0
 
-    ((headers, body),) = receiver.got
+    ((headers, body),) = receiver.requests
     assert verify(SECRET, headers["X-XeeNet-Signature"], body)
     assert not verify("xs_another", headers["X-XeeNet-Signature"], body)
     assert not verify(SECRET, headers["X-XeeNet-Signature"], body + b" ")
@@ -119,7 +121,7 @@ def test_a_private_address_gets_nothing_unless_the_operator_allows_it(receiver: 
 
     assert deliver_due(now=factories.NOW) == 0
 
-    assert receiver.got == []
+    assert receiver.requests == []
     row.refresh_from_db()
     assert (row.state, row.attempts) == ("failed", 1)
     assert "not on the public internet" in row.last_error
@@ -135,7 +137,7 @@ def test_a_name_that_moves_into_a_private_network_is_refused_at_connect(
 
     deliver_due(now=factories.NOW)
 
-    assert receiver.got == []
+    assert receiver.requests == []
     row.refresh_from_db()
     assert row.state == DeliveryState.FAILED
 
@@ -143,23 +145,23 @@ def test_a_name_that_moves_into_a_private_network_is_refused_at_connect(
 def test_the_connection_goes_to_the_address_that_was_judged(
     receiver: Receiver, private_allowed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The name has one address when judged, and would have another if it were asked again."""
+    """A second lookup of the name would return another address than the one that was checked."""
     port = int(receiver.url.rsplit(":", 1)[1].split("/")[0])
-    asked: list[str] = []
+    lookups: list[str] = []
     real = socket.getaddrinfo
 
     def changing(host: str, *args: Any, **kwargs: Any) -> Any:
         if host != "changing.example":
             return real(host, *args, **kwargs)
-        asked.append(host)
-        return real("127.0.0.1" if len(asked) == 1 else "127.0.0.2", *args, **kwargs)
+        lookups.append(host)
+        return real("127.0.0.1" if len(lookups) == 1 else "127.0.0.2", *args, **kwargs)
 
     monkeypatch.setattr("socket.getaddrinfo", changing)
     pending(hook(f"http://changing.example:{port}/"))
 
     assert deliver_due(now=factories.NOW) == 1
-    assert len(asked) == 1
-    assert receiver.got[0][0]["Host"] == f"changing.example:{port}"
+    assert len(lookups) == 1
+    assert receiver.requests[0][0]["Host"] == f"changing.example:{port}"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_an_answer_that_is_no_success_is_tried_again(
     assert (row.state, row.attempts, row.last_status) == ("pending", 1, status)
     assert words in row.last_error
     assert row.next_attempt_at == factories.NOW + RETRY_AFTER[0]
-    assert len(receiver.got) == 1
+    assert len(receiver.requests) == 1
 
 
 def test_tries_grow_apart_and_end_within_a_day(receiver: Receiver, private_allowed: None) -> None:
@@ -191,7 +193,7 @@ def test_tries_grow_apart_and_end_within_a_day(receiver: Receiver, private_allow
         assert row.next_attempt_at > now
         now = row.next_attempt_at
 
-    assert (row.state, row.attempts, len(receiver.got)) == ("failed", MAX_TRIES, MAX_TRIES)
+    assert (row.state, row.attempts, len(receiver.requests)) == ("failed", MAX_TRIES, MAX_TRIES)
     assert now - factories.NOW < dt.timedelta(hours=24)
     assert MAX_TRIES == 8
 
@@ -212,7 +214,7 @@ def test_a_receiver_that_is_back_gets_what_it_missed(
 
 
 def serve_raw(answer: Callable[[socket.socket], None]) -> tuple[str, Callable[[], None]]:
-    """A server that does to each connection what `answer` does; its address, and how to end it."""
+    """Serve a connection with `answer`; return the server's address and a function that ends it."""
     server = socket.create_server(("127.0.0.1", 0))
     server.settimeout(5)
 
@@ -244,7 +246,7 @@ def serve_raw(answer: Callable[[socket.socket], None]) -> tuple[str, Callable[[]
 
 
 def drip(connection: socket.socket) -> None:
-    """Keep every single read short, and never come to an end."""
+    """Send single bytes so often that no single read times out, and never finish the answer."""
     connection.sendall(b"HTTP/1.1 200 OK\r\n")
     for _ in range(100):
         connection.sendall(b"X")
@@ -256,7 +258,7 @@ def drip(connection: socket.socket) -> None:
     [
         (drip, 0.5, "No answer within 0.5 s."),
         (lambda connection: connection.recv(1), 0.5, "No answer within 0.5 s."),
-        # These answer at once, which on a full machine takes a while.
+        # These answer at once, but on a busy machine even that takes a while.
         (lambda connection: connection.sendall(b"220 smtp.example\0\r\n\r\n"), 10, "is not HTTP"),
         (lambda connection: None, 10, "cannot be reached"),
     ],
@@ -328,7 +330,7 @@ def test_deliveries_of_one_webhook_arrive_in_order(
     listener = hook(receiver.url)
     rows = [pending(listener) for _ in range(4)]
     deliver_due(now=factories.NOW)
-    assert [json.loads(body)["id"] for _, body in receiver.got] == [row.pk for row in rows]
+    assert [json.loads(body)["id"] for _, body in receiver.requests] == [row.pk for row in rows]
 
 
 def test_a_disabled_webhook_keeps_what_waits(receiver: Receiver, private_allowed: None) -> None:
@@ -338,18 +340,18 @@ def test_a_disabled_webhook_keeps_what_waits(receiver: Receiver, private_allowed
     assert deliver_due(now=factories.NOW) == 0
     Webhook.objects.update(is_active=True)
     assert deliver_due(now=factories.NOW) == 1
-    assert row.pk == json.loads(receiver.got[0][1])["id"]
+    assert row.pk == json.loads(receiver.requests[0][1])["id"]
 
 
 def test_a_try_that_another_process_took_is_not_made_twice(
     receiver: Receiver, private_allowed: None
 ) -> None:
     pending(hook(receiver.url))
-    assert len(delivery._claim(factories.NOW, set())) == 1  # that process is sending now
+    assert len(delivery._claim(factories.NOW, set())) == 1  # the other process is sending now
 
     assert deliver_due(now=factories.NOW) == 0
 
-    assert receiver.got == []
+    assert receiver.requests == []
 
 
 def test_the_last_try_of_a_process_that_died_ends_the_delivery(private_allowed: None) -> None:
@@ -363,14 +365,14 @@ def test_ended_deliveries_are_forgotten_after_a_month_and_open_ones_are_not() ->
     listener = hook("https://example.org/")
     old = factories.NOW - dt.timedelta(days=31)
     pending(listener, now=old, state="delivered")
-    kept = {pending(listener, now=old).pk, pending(listener, state="failed").pk}
+    remaining = {pending(listener, now=old).pk, pending(listener, state="failed").pk}
 
     assert delivery.prune_log(now=factories.NOW) == 1
 
-    assert set(WebhookDelivery.objects.values_list("pk", flat=True)) == kept
+    assert set(WebhookDelivery.objects.values_list("pk", flat=True)) == remaining
 
 
 def test_the_job_sends_what_is_due(receiver: Receiver, private_allowed: None) -> None:
     pending(hook(receiver.url))
     assert jobs.deliver_webhooks() == 1
-    assert len(receiver.got) == 1
+    assert len(receiver.requests) == 1

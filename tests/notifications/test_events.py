@@ -1,4 +1,4 @@
-"""What webhooks are told, and that each thing is told once."""
+"""campaigns.notifications.events: which events webhooks get, each of them once."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from workers.models import Worker
 pytestmark = pytest.mark.django_db
 
 
-def hook(*wanted: str, campaign: Campaign | None = None, **fields: Any) -> Webhook:
-    """A webhook that wants these events, or all, made before anything happened."""
-    given = {"owner": factories.user(), "created_at": factories.NOW} | fields
+def hook(*names: str, campaign: Campaign | None = None, **fields: Any) -> Webhook:
+    """A webhook for these events (all by default), created before anything happened."""
+    values = {"owner": factories.user(), "created_at": factories.NOW} | fields
     return Webhook.objects.create(
         url="https://example.org/hook",
         secret="xs_test",
-        events=list(wanted) or WebhookEvent.values,
+        events=list(names) or WebhookEvent.values,
         campaign=campaign,
-        **given,
+        **values,
     )
 
 
-def told(to: Webhook) -> list[tuple[str, str]]:
-    """(event, text) of everything written for a webhook, oldest first."""
-    rows = WebhookDelivery.objects.filter(webhook=to).order_by("pk")
+def events_for(webhook: Webhook) -> list[tuple[str, str]]:
+    """(event, text) of every delivery written for a webhook, oldest first."""
+    rows = WebhookDelivery.objects.filter(webhook=webhook).order_by("pk")
     return [(row.event, row.payload["text"]) for row in rows]
 
 
@@ -42,7 +42,7 @@ def test_each_result_that_takes_the_lead_is_told_with_what_it_beat() -> None:
     for value in (3.2, 3.5, 3.1):
         factories.finish(factories.claim_one(worker), value)
 
-    assert told(listener) == [
+    assert events_for(listener) == [
         ("new_best", "width study: new best val_bpb 3.2000, task 0 on cpu."),
         ("new_best", "width study: new best val_bpb 3.1000 (was 3.2000), task 2 on cpu."),
     ]
@@ -62,7 +62,7 @@ def test_a_simulated_result_is_no_new_best() -> None:
     body = factories.completed(attempt.task) | {"simulated": True}
     lifecycle.submit(attempt.worker, attempt.lease_id, body, now=factories.NOW)  # type: ignore[arg-type]
 
-    assert told(listener) == []
+    assert events_for(listener) == []
 
 
 def test_the_same_result_sent_twice_is_told_once() -> None:
@@ -71,7 +71,7 @@ def test_the_same_result_sent_twice_is_told_once() -> None:
     factories.finish(attempt, 3.0)
     factories.finish(attempt, 3.0)
 
-    assert len(told(listener)) == 1
+    assert len(events_for(listener)) == 1
 
 
 def test_a_webhook_is_not_told_of_what_was_before_it() -> None:
@@ -80,7 +80,7 @@ def test_a_webhook_is_not_told_of_what_was_before_it() -> None:
 
     events.note_missed_bests(now=factories.at(2))
 
-    assert told(listener) == []
+    assert events_for(listener) == []
 
 
 def test_the_last_task_of_a_campaign_tells_that_it_has_finished() -> None:
@@ -88,11 +88,11 @@ def test_the_last_task_of_a_campaign_tells_that_it_has_finished() -> None:
     worker = factories.worker()
     factories.active_campaign(2, name="width study", max_failed_attempts=1)
     factories.finish(factories.claim_one(worker), 3.25)
-    assert told(listener) == []
+    assert events_for(listener) == []
     factories.fail(factories.claim_one(worker))
 
     text = "width study has finished: 1 of 2 tasks completed, best val_bpb 3.2500."
-    assert told(listener) == [("campaign_finished", text)]
+    assert events_for(listener) == [("campaign_finished", text)]
 
 
 def test_a_campaign_that_grows_and_finishes_again_is_told_again() -> None:
@@ -103,14 +103,14 @@ def test_a_campaign_that_grows_and_finishes_again_is_told_again() -> None:
         factories.claim_one(factories.worker(), now=factories.at(6)), now=factories.at(9)
     )
 
-    assert len(told(listener)) == 2
+    assert len(events_for(listener)) == 2
 
 
 def test_a_cancelled_campaign_is_not_told_as_finished() -> None:
     listener = hook("campaign_finished")
     lifecycle.cancel(factories.active_campaign(), now=factories.NOW)
 
-    assert told(listener) == []
+    assert events_for(listener) == []
 
 
 def test_the_breaker_tells_why_it_paused_a_campaign() -> None:
@@ -124,23 +124,25 @@ def test_the_breaker_tells_why_it_paused_a_campaign() -> None:
         factories.fail(factories.claim_one(worker))
 
     assert campaign.state == "paused"
-    assert told(listener) == [("failure_burst", f"width study was paused: {campaign.state_reason}")]
+    assert events_for(listener) == [
+        ("failure_burst", f"width study was paused: {campaign.state_reason}")
+    ]
 
 
 def test_a_person_who_pauses_a_campaign_is_no_failure_burst() -> None:
     listener = hook()
     lifecycle.pause(factories.active_campaign(), now=factories.NOW, reason="lunch")
 
-    assert told(listener) == []
+    assert events_for(listener) == []
 
 
 @pytest.mark.parametrize(
-    ("waited", "silent_for", "is_told"),
+    ("waited", "silent_for", "expected"),
     [(400, 400, True), (200, 400, False), (400, 200, False)],
     ids=["both long", "the task is new", "a worker called"],
 )
 def test_a_silent_fleet_is_told_when_tasks_wait_and_nobody_calls(
-    waited: int, silent_for: int, is_told: bool
+    waited: int, silent_for: int, expected: bool
 ) -> None:
     listener = hook("silent_fleet")
     now = factories.at(1000)
@@ -151,7 +153,7 @@ def test_a_silent_fleet_is_told_when_tasks_wait_and_nobody_calls(
         events.note_silent_fleet(now=now)
 
     text = "No worker was heard of since 2026-01-05 12:10 UTC, and tasks wait in width study."
-    assert told(listener) == ([("silent_fleet", text)] if is_told else [])
+    assert events_for(listener) == ([("silent_fleet", text)] if expected else [])
 
 
 def test_a_second_silence_is_told_again() -> None:
@@ -162,7 +164,7 @@ def test_a_second_silence_is_told_again() -> None:
         worker_lifecycle.see(worker, now=factories.at(heard))
         events.note_silent_fleet(now=factories.at(heard + 900))
 
-    assert len(told(listener)) == 2
+    assert len(events_for(listener)) == 2
 
 
 def test_a_fleet_that_never_was_is_silent_too_and_disabled_workers_do_not_count() -> None:
@@ -173,20 +175,20 @@ def test_a_fleet_that_never_was_is_silent_too_and_disabled_workers_do_not_count(
 
     events.note_silent_fleet(now=factories.at(400))
 
-    assert "No worker has ever joined" in told(listener)[0][1]
+    assert "No worker has ever joined" in events_for(listener)[0][1]
 
 
 def test_a_webhook_of_one_campaign_hears_of_no_other() -> None:
-    mine, other = factories.active_campaign(1), factories.active_campaign(1)
-    listener = hook(campaign=mine)
+    campaign, other_campaign = factories.active_campaign(1), factories.active_campaign(1)
+    listener = hook(campaign=campaign)
     worker = factories.worker()
     for _ in range(2):
         factories.finish(factories.claim_one(worker))
     events.note_silent_fleet(now=factories.at(900))
 
     rows = WebhookDelivery.objects.filter(webhook=listener)
-    assert {row.payload["campaign"]["id"] for row in rows} == {mine.pk}
-    assert other.pk != mine.pk
+    assert {row.payload["campaign"]["id"] for row in rows} == {campaign.pk}
+    assert other_campaign.pk != campaign.pk
 
 
 def test_disabled_webhooks_and_those_of_closed_accounts_are_told_nothing() -> None:
@@ -196,17 +198,17 @@ def test_disabled_webhooks_and_those_of_closed_accounts_are_told_nothing() -> No
     off, orphan = hook(is_active=False), hook(owner=owner)
     factories.completed_task()
 
-    assert told(off) == told(orphan) == []
+    assert events_for(off) == events_for(orphan) == []
 
 
 def test_what_a_process_that_died_left_unsaid_is_told_by_the_job() -> None:
     listener = hook("new_best", campaign=factories.completed_task().campaign)
-    assert told(listener) == []  # made after the result came in, but dated before it
+    assert events_for(listener) == []  # made after the result came in, but dated before it
 
     assert events.note_missed_bests(now=factories.at(60)) == 1
     assert events.note_missed_bests(now=factories.at(60)) == 0
 
-    assert [event for event, _ in told(listener)] == ["new_best"]
+    assert [event for event, _ in events_for(listener)] == ["new_best"]
 
 
 def test_an_accepted_result_costs_one_query_where_nobody_listens(
@@ -224,4 +226,4 @@ def test_the_jobs_write_what_happened(settings: Any) -> None:
     assert jobs.watch_fleet() == 1
     assert jobs.watch_fleet() == 0
 
-    assert len(told(listener)) == 1
+    assert len(events_for(listener)) == 1
