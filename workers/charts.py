@@ -52,8 +52,8 @@ def speed_over_time(speeds: Sequence[Speed], measure: str) -> dict[str, Any] | N
                 "x": times,
                 "y": [float(f"{value:.4g}") for value in values],
                 "marker": {"color": "var(--accent)", "size": 7, "opacity": 0.7},
-                # As campaigns/charts/figures.py has it: the id of the task that a point opens, then
-                # its text. Plotly reads a few HTML tags in it, and names come from people.
+                # As in campaigns/charts/figures.py: the id of the task that a point opens, then its
+                # hover text. Plotly interprets some HTML tags in it, and people choose names.
                 "customdata": [
                     [speed.task_id, f"<b>{value:,.4g} {unit}</b><br>{escape(speed.task)}"]
                     for speed, value in zip(speeds, values, strict=True)

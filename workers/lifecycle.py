@@ -39,7 +39,7 @@ class WorkerError(Exception):
     """Base of every refusal of a worker verb; a subclass's docstring is its default message."""
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(message or inspect.getdoc(type(self)) or type(self).__name__)
+        super().__init__(message or inspect.getdoc(type(self)))
 
 
 class EnrolmentRefused(WorkerError):

@@ -240,7 +240,7 @@ def _encode(entry: _Entry) -> str:
 
 
 def _decode(text: str) -> _Entry:
-    """Return the entry in ``text``. Raises ValueError, KeyError or TypeError when it is none."""
+    """Return the entry in ``text``. Raises ValueError, KeyError or TypeError for other text."""
     data: dict[str, Any] = json.loads(text)
     if not SAFE_NAME.fullmatch(data["lease_id"]) or not isinstance(data["submission"], dict):
         raise ValueError("not an outbox entry")
