@@ -369,7 +369,7 @@ HOSTILE_CURSORS: tuple[str, ...] = (
     "é",
     "cD14",  # its position is "x"
     "cD0lMDA=",  # … a NUL
-    "bz05OTk5OTk5OTk5OTk5OTk5OTk5OTk5",  # … an offset of twenty-one digits
+    "bz05OTk5OTk5OTk5OTk5OTk5OTk5OTk5",  # … an offset of 22 digits
 )
 
 
