@@ -1,1 +1,1 @@
-"""What may be tried: the search space, its constraints, samplers, editor and import. Pure."""
+"""Which params may a campaign try? Search space, constraints, samplers, editor and import. Pure."""

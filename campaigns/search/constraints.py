@@ -40,12 +40,12 @@ _COMPARE: Final[dict[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
 
 
 class InvalidConstraint(ValueError):
-    """The expression is not one of the allowed form; the message says what is wrong."""
+    """The expression does not have the allowed form; the message says what is wrong."""
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """One parsed expression, its source text and the parameters it speaks of."""
+    """One parsed expression, its source text and the names of its parameters."""
 
     text: str
     names: frozenset[str]
@@ -71,7 +71,7 @@ class Constraint:
         return cls(text.strip(), names, tree)
 
     def holds(self, params: Mapping[str, Any]) -> bool:
-        """Return whether `params` satisfy the expression; arithmetic that fails (x / 0) does not.
+        """Return whether `params` satisfy the expression; False when arithmetic fails (x / 0).
 
         Every name in `names` must be in `params`.
         """
@@ -120,7 +120,7 @@ def _evaluate(node: ast.expr, params: Mapping[str, Any]) -> Any:
             return [_evaluate(element, params) for element in node.elts]
         case ast.BinOp():
             left, right = _evaluate(node.left, params), _evaluate(node.right, params)
-            # "a" * 10**9 would take the server's memory: arithmetic is for numbers.
+            # Arithmetic is for numbers alone: "a" * 10**9 would exhaust the server's memory.
             if isinstance(left, str | list) or isinstance(right, str | list):
                 raise TypeError("arithmetic on a text")
             return _BINARY[type(node.op)](left, right)

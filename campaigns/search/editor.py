@@ -1,6 +1,6 @@
-"""The search space as rows of text that a person edits, before it is known to be a space. Pure.
+"""The search space as rows of text that a person edits, before it is validated. Pure.
 
-A row keeps its key when it moves, so that a page can keep the focus and the errors at it.
+A row keeps its key when it moves, so that a page can keep the focus and the errors with the row.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from campaigns.search.space import MAX_CONSTRAINTS, MAX_PARAMETERS
 
 TYPES: Final = ("float", "int", "choice")
 SCALES: Final = ("linear", "log")
-# One more than a space may have, so that the space itself says that it is too many.
+# One more than a space may have, so that `SearchSpace.parse` reports that there are too many.
 MAX_ROWS: Final = MAX_PARAMETERS + 1
 _TEXTS: Final = ("name", "type", "was", "low", "high", "scale", "decimals", "step", "values")
 # A value, or a text in quotes (JSON's), up to the next comma.
@@ -23,7 +23,7 @@ _ITEM: Final = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^,]*)\s*(?:,|\Z)')
 
 
 class PostedData(Protocol):
-    """What Django's QueryDict offers: one value of a name, or all of them."""
+    """The methods of Django's QueryDict used here: one value of a name, or all of them."""
 
     def get(self, name: str, default: str = ..., /) -> Any: ...
     def getlist(self, name: str, /) -> list[Any]: ...
@@ -43,7 +43,7 @@ class ParameterRow:
     decimals: str = ""
     step: str = ""
     values: str = ""
-    # By field: the sentences about it.
+    # Sentences about a field, by the field's name.
     errors: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -62,7 +62,7 @@ class ParameterRow:
         return not (self.name or self.low or self.high or self.values)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the parameter as JSON data, readable or not: `SearchSpace.parse` judges it."""
+        """Return the parameter as JSON data, valid or not: `SearchSpace.parse` checks it."""
         body: dict[str, Any] = {"name": self.name, "type": self.type}
         if self.type == "choice":
             return body | {"values": parse_values(self.values)}
@@ -76,13 +76,13 @@ class ParameterRow:
         return body
 
     def follow_type(self) -> None:
-        """Carry over to a newly chosen type what it can use of the old one."""
+        """When the type has changed, carry over what the new type can use of the old fields."""
         if "choice" not in {self.type, self.was} or self.was in {"", self.type}:
             pass
         elif self.type == "choice":
             self.values = ", ".join(dict.fromkeys(text for text in (self.low, self.high) if text))
         else:
-            numbers = [one for one in parse_values(self.values) if type(one) in {int, float}]
+            numbers = [value for value in parse_values(self.values) if type(value) in {int, float}]
             if numbers:
                 self.low, self.high = json.dumps(min(numbers)), json.dumps(max(numbers))
         self.was = self.type
@@ -119,10 +119,10 @@ class SpaceEditor:
 
     @classmethod
     def from_space(cls, space: Mapping[str, Any]) -> SpaceEditor:
-        """Make rows of a space's JSON data: its form must hold, its values need not."""
+        """Make rows of a space's JSON data: its structure must be valid, its values need not."""
         return cls(
-            [_row_of(key, one) for key, one in enumerate(space["parameters"])],
-            [ConstraintRow(key, one) for key, one in enumerate(space.get("constraints", []))],
+            [_row_of(key, body) for key, body in enumerate(space["parameters"])],
+            [ConstraintRow(key, text) for key, text in enumerate(space.get("constraints", []))],
         )
 
     @classmethod
@@ -144,16 +144,16 @@ class SpaceEditor:
         return cls(parameters, constraints)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the space as JSON data, readable or not; a constraint left empty is none."""
+        """Return the space as JSON data, valid or not, without the empty constraints."""
         return {
             "parameters": [row.to_json() for row in self.parameters],
             "constraints": [row.text for row in self.constraints if row.text],
         }
 
     def apply(self, verb: str, key: int) -> str:
-        """Do what a button says and return the html_id or button to go on at, "" for the same.
+        """Do what a button says; return the html_id or button to focus next, "" to keep the focus.
 
-        A verb or key that is not there changes nothing.
+        An unknown verb or key changes nothing.
         """
         match verb:
             case "add-parameter":
@@ -174,12 +174,12 @@ class SpaceEditor:
 
     def _move(self, key: int, by: int) -> None:
         rows = self.parameters
-        at = next((at for at, row in enumerate(rows) if row.key == key), None)
-        if at is not None and 0 <= at + by < len(rows):
-            rows[at], rows[at + by] = rows[at + by], rows[at]
+        index = next((index for index, row in enumerate(rows) if row.key == key), None)
+        if index is not None and 0 <= index + by < len(rows):
+            rows[index], rows[index + by] = rows[index + by], rows[index]
 
     def place_errors(self, errors: Mapping[str, list[str]]) -> None:
-        """Put the errors of `SearchSpace.parse` at the rows they speak of."""
+        """Attach the errors of `SearchSpace.parse` to the rows that they are about."""
         filled = [row for row in self.constraints if row.text]
         for path, sentences in errors.items():
             kind, _, rest = path.partition(".")
@@ -190,16 +190,19 @@ class SpaceEditor:
             elif kind == "constraints" and name.isdigit() and int(name) < len(filled):
                 filled[int(name)].sentences.extend(sentences)
             else:
-                self.errors += [f"{path or 'The search space'} {one}." for one in sentences]
+                self.errors += [f"{path or 'The search space'} {text}." for text in sentences]
 
     def forgive_blank_rows(self) -> None:
-        """Take the errors off rows that somebody has only just added."""
+        """Clear the errors of blank rows: a person has just added them and typed nothing yet."""
         for row in self.parameters:
             if row.is_blank:
                 row.errors.clear()
 
     def _rows_named(self, name: str) -> list[ParameterRow]:
-        """Return the rows of this name; the parser counts those whose name it cannot use."""
+        """Return the rows of this name, or the row of this number.
+
+        The parser numbers rows whose name it cannot use.
+        """
         named = [row for row in self.parameters if row.name == name]
         if not named and name.isdigit() and int(name) < len(self.parameters):
             named = [self.parameters[int(name)]]
@@ -207,7 +210,7 @@ class SpaceEditor:
 
 
 def parse_number(text: str) -> int | float | str | None:
-    """Return the number of a text, the text itself when it is none, None when it is empty."""
+    """Return the number in a text; a text that is no number stays, an empty one becomes None."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -219,10 +222,10 @@ def parse_number(text: str) -> int | float | str | None:
 def parse_values(text: str) -> list[Any]:
     """Read ``64, 128`` or ``cosine, "a, b", true``: JSON where it is JSON, else the bare text."""
     values: list[Any] = []
-    at = 0
-    while at < len(text) and (found := _ITEM.match(text, at)):
-        at = found.end()
-        if item := found.group(1).strip():
+    position = 0
+    while position < len(text) and (match := _ITEM.match(text, position)):
+        position = match.end()
+        if item := match.group(1).strip():
             values.append(_value_of(item))
     return values
 
@@ -240,7 +243,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def values_text(values: Iterable[Any]) -> str:
-    """Write values so that `parse_values` reads them back: texts bare where that is safe."""
+    """Write values so that `parse_values` reads them back; quote a text only where necessary."""
     return ", ".join(_item_of(value) for value in values)
 
 

@@ -22,7 +22,7 @@ from campaigns.search.space import (
 Params = dict[str, Value]
 Sampler = Callable[[SearchSpace, int, int], Params]
 
-# Every point is looked at once to leave out those that break a constraint.
+# A limit, because every point of a grid is checked against the constraints.
 MAX_GRID_POINTS: Final = 20_000
 
 
@@ -36,7 +36,7 @@ class UnknownSampler(LookupError):
 
 
 def random_sampler(space: SearchSpace, seed: int, _number: int = 0) -> Params:
-    """Draw one point with ``random.Random(seed)``, whatever the task's number.
+    """Draw one point with ``random.Random(seed)``; the task's number does not matter.
 
     With the char-LM space this gives exactly the configs of
     `experiments.config_generators.CharLMConfigGenerator`. Raises UnsatisfiableSpace.
@@ -47,8 +47,8 @@ def random_sampler(space: SearchSpace, seed: int, _number: int = 0) -> Params:
 def grid_sampler(space: SearchSpace, _seed: int, number: int) -> Params:
     """Return the grid's point of this number, the last parameter changing fastest.
 
-    After the last point it starts again: the repeats differ in their seeds, so a campaign of three
-    times the grid's size has three runs of every point. Raises UnsatisfiableSpace.
+    After the last point the grid starts again. The repeats differ in their seeds: a campaign of
+    three times the grid's size has three runs of every point. Raises UnsatisfiableSpace.
     """
     levels, points = _grid(json.dumps(space.to_json()))
     return point_at(levels, points[number % len(points)])
@@ -76,41 +76,44 @@ def sample_task(
 def grid_levels(space: SearchSpace) -> dict[str, list[Value]]:
     """Return each parameter's values on the grid, in order. Raises UnsatisfiableSpace."""
     count = 1
-    for name, one in space.parameters.items():
-        count *= level_count(name, one)
+    for name, parameter in space.parameters.items():
+        count *= level_count(name, parameter)
         if count > MAX_GRID_POINTS:
             raise UnsatisfiableSpace(
                 f"The grid has more than {MAX_GRID_POINTS:,} points; use fewer levels, "
                 "or the random sampler."
             )
-    return {name: _levels(one) for name, one in space.parameters.items()}
+    return {name: _levels(parameter) for name, parameter in space.parameters.items()}
 
 
-def level_count(name: str, one: Parameter) -> int:
-    """Return how many values a parameter has on a grid. Raises UnsatisfiableSpace if endless."""
-    match one:
+def level_count(name: str, parameter: Parameter) -> int:
+    """Return how many values a parameter has on a grid.
+
+    Raises UnsatisfiableSpace when they cannot be counted.
+    """
+    match parameter:
         case ChoiceParameter():
-            return len(one.values)
+            return len(parameter.values)
         case IntParameter():
-            return (one.high - one.low) // one.step + 1
+            return (parameter.high - parameter.low) // parameter.step + 1
         case FloatParameter(log=False, decimals=int(decimals)):
-            return round((one.high - one.low) * 10.0**decimals) + 1
+            return round((parameter.high - parameter.low) * 10.0**decimals) + 1
     raise UnsatisfiableSpace(
         f"A grid cannot count the values of {name}: make it a choice, give it decimals on a "
         "linear scale, or use the random sampler."
     )
 
 
-def _levels(one: Parameter) -> list[Value]:
-    match one:
+def _levels(parameter: Parameter) -> list[Value]:
+    match parameter:
         case ChoiceParameter():
-            return list(one.values)
+            return list(parameter.values)
         case IntParameter():
-            return list(range(one.low, one.high + 1, one.step))
+            return list(range(parameter.low, parameter.high + 1, parameter.step))
     # A float with decimals: level_count has refused the others.
-    decimals = one.decimals or 0
-    count = round((one.high - one.low) * 10.0**decimals) + 1
-    return [round(one.low + step / 10.0**decimals, decimals) for step in range(count)]
+    decimals = parameter.decimals or 0
+    count = round((parameter.high - parameter.low) * 10.0**decimals) + 1
+    return [round(parameter.low + step / 10.0**decimals, decimals) for step in range(count)]
 
 
 def point_at(levels: dict[str, list[Value]], index: int) -> Params:
@@ -130,18 +133,18 @@ def grid_points(space: SearchSpace) -> tuple[int, ...]:
     return _grid(json.dumps(space.to_json()))[1]
 
 
-# Each task of a campaign asks for one point of the same grid.
+# Cached, because each task of a campaign needs one point of the same grid.
 @lru_cache(maxsize=8)
 def _grid(space_json: str) -> tuple[dict[str, list[Value]], tuple[int, ...]]:
-    """Return the levels of a space's grid, and the indices that `grid_points` tells of."""
+    """Return the levels of a space's grid, and the indices that `grid_points` returns."""
     space = SearchSpace.parse(json.loads(space_json))
     levels = grid_levels(space)
     points = (dict(zip(levels, values, strict=True)) for values in product(*levels.values()))
-    kept = tuple(
+    indices = tuple(
         index
         for index, point in enumerate(points)
-        if all(one.holds(point) for one in space.constraints)
+        if all(constraint.holds(point) for constraint in space.constraints)
     )
-    if not kept:
+    if not indices:
         raise UnsatisfiableSpace("No point of the grid keeps every constraint; loosen them.")
-    return levels, kept
+    return levels, indices

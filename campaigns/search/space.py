@@ -7,9 +7,9 @@ As JSON::
                     {"name": "d_model", "type": "choice", "values": [64, 128, 256]}],
      "constraints": ["d_model % layers == 0"]}
 
-Parameters are drawn in the order written; a list, because JSON objects have no order and
-PostgreSQL keeps none. A float may carry ``decimals`` (rounding after the draw). Errors name the
-field by its path: ``parameters.lr.low``.
+Parameters are drawn in the order of the list; a JSON object would not do, since PostgreSQL does not
+keep the order of its keys. A float may have ``decimals`` (rounding after the draw). Errors name
+their field by its path: ``parameters.lr.low``.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from campaigns.search.constraints import Constraint, InvalidConstraint
 MAX_PARAMETERS: Final = 64
 MAX_CHOICES: Final = 256
 MAX_CONSTRAINTS: Final = 32
-# Beyond it floats skip whole numbers, and scripts in other languages would read another value.
+# Larger whole numbers are not exact as floats, so a script in another language could read another
+# value.
 MAX_MAGNITUDE: Final = 2**53
-# Draws per point before a space counts as impossible to satisfy.
+# Draws per point before a space counts as unsatisfiable.
 MAX_REJECTIONS: Final = 10_000
-# What the server adds to the params to make a config.
+# Keys that the server adds to the params to make a config.
 RESERVED_NAMES: Final = frozenset(
     {"seed", "time_budget_seconds", "dataset", "dataset_sha256", "dataset_urls"}
 )
@@ -40,19 +41,19 @@ Value = int | float | str | bool
 
 
 class InvalidSearchSpace(ValueError):
-    """The space breaks its form; `errors` maps each field's path to its sentences."""
+    """The space is not valid; `errors` maps each field's path to its sentences."""
 
     def __init__(self, errors: dict[str, list[str]]) -> None:
         self.errors = errors
         super().__init__("; ".join(self.sentences()))
 
     def sentences(self, whole: str = "search space") -> list[str]:
-        """Return each error behind the path that it is about; `whole` names the space itself."""
+        """Return each error after the path of its field; `whole` stands for the empty path."""
         return [f"{path or whole} {text}" for path, texts in self.errors.items() for text in texts]
 
 
 class UnsatisfiableSpace(ValueError):
-    """The constraints rejected every draw."""
+    """No point can be sampled: the constraints reject every draw, or a grid cannot be built."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class FloatParameter:
             value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
         else:
             value = rng.uniform(self.low, self.high)
-        # exp(log(x)) is not always x: an end of the range may come out just beyond it.
+        # exp(log(x)) is not always x, so a draw at an end of the range may fall just outside it.
         value = min(self.high, max(self.low, value))
         if self.decimals is not None:
             value = round(value, self.decimals)
@@ -98,7 +99,7 @@ class IntParameter:
 
     def draw(self, rng: random.Random) -> int:
         if self.log:
-            # Half a unit on both sides, so that the ends get their share.
+            # Widened by half a unit on both sides; otherwise rounding would halve the ends' share.
             value = math.exp(rng.uniform(math.log(self.low - 0.5), math.log(self.high + 0.5)))
             return min(self.high, max(self.low, round(value)))
         return self.low + self.step * rng.randrange((self.high - self.low) // self.step + 1)
@@ -122,7 +123,7 @@ class IntParameter:
 
 @dataclass(frozen=True)
 class ChoiceParameter:
-    """One of the listed values, each as likely."""
+    """One of the listed values, all equally likely."""
 
     values: tuple[Value, ...]
 
@@ -130,8 +131,8 @@ class ChoiceParameter:
         return rng.choice(self.values)
 
     def contains(self, value: object) -> bool:
-        # By type too: 1, 1.0 and true are equal in Python and three configs to a script.
-        return any(type(value) is type(one) and value == one for one in self.values)
+        # Compare the types too: 1, 1.0 and True are equal in Python, but not for every script.
+        return any(type(value) is type(choice) and value == choice for choice in self.values)
 
     def to_json(self) -> dict[str, Any]:
         return {"type": "choice", "values": list(self.values)}
@@ -156,33 +157,37 @@ class SearchSpace:
         """Return the JSON data that `parse` reads back to an equal space."""
         return {
             "parameters": [
-                {"name": name, **one.to_json()} for name, one in self.parameters.items()
+                {"name": name, **parameter.to_json()} for name, parameter in self.parameters.items()
             ],
             "constraints": [constraint.text for constraint in self.constraints],
         }
 
     def problems(self, params: Mapping[str, Any]) -> list[str]:
-        """Return why `params` are no point of this space, one sentence each; [] when they are."""
-        found = [f"{name} is missing" for name in self.parameters if name not in params]
-        found += [f"{name} is not a parameter" for name in params if name not in self.parameters]
-        found += [
+        """Return why `params` are no point of this space, one sentence each; [] for a point."""
+        problems = [f"{name} is missing" for name in self.parameters if name not in params]
+        problems += [f"{name} is not a parameter" for name in params if name not in self.parameters]
+        problems += [
             f"{name} = {params[name]!r} is outside its range"
-            for name, one in self.parameters.items()
-            if name in params and not one.contains(params[name])
+            for name, parameter in self.parameters.items()
+            if name in params and not parameter.contains(params[name])
         ]
-        if not found:
-            found = [f"breaks {one.text}" for one in self.constraints if not one.holds(params)]
-        return found
+        if not problems:
+            problems = [
+                f"breaks {constraint.text}"
+                for constraint in self.constraints
+                if not constraint.holds(params)
+            ]
+        return problems
 
     def draw(self, rng: random.Random) -> dict[str, Value]:
         """Draw one point. Raises UnsatisfiableSpace when the constraints reject every draw.
 
-        A choice is drawn among the values that the constraints leave, given what is drawn
-        already; only what remains is sorted out by drawing the whole point again.
+        A choice is drawn among the values that the constraints allow, given the parameters drawn
+        before it. A point that still breaks a constraint is drawn again as a whole.
         """
         for _ in range(MAX_REJECTIONS):
             params = self._draw_once(rng)
-            if params is not None and all(one.holds(params) for one in self.constraints):
+            if params is not None and self._keeps_constraints(params):
                 return params
         raise UnsatisfiableSpace(
             f"{MAX_REJECTIONS} draws in a row broke a constraint: {self._constraint_texts()}. "
@@ -191,18 +196,18 @@ class SearchSpace:
 
     def _draw_once(self, rng: random.Random) -> dict[str, Value] | None:
         params: dict[str, Value] = {}
-        for name, one in self.parameters.items():
-            if isinstance(one, ChoiceParameter):
-                left = self._values_left(name, one, params)
-                if not left:
+        for name, parameter in self.parameters.items():
+            if isinstance(parameter, ChoiceParameter):
+                values = self._allowed_values(name, parameter, params)
+                if not values:
                     return None
-                params[name] = rng.choice(left)
+                params[name] = rng.choice(values)
             else:
-                params[name] = one.draw(rng)
+                params[name] = parameter.draw(rng)
         return params
 
-    def _values_left(
-        self, name: str, one: ChoiceParameter, drawn: Mapping[str, Value]
+    def _allowed_values(
+        self, name: str, parameter: ChoiceParameter, drawn: Mapping[str, Value]
     ) -> tuple[Value, ...]:
         decidable = [
             constraint
@@ -210,12 +215,15 @@ class SearchSpace:
             if name in constraint.names and constraint.names <= {*drawn, name}
         ]
         if not decidable:
-            return one.values
+            return parameter.values
         return tuple(
             value
-            for value in one.values
+            for value in parameter.values
             if all(constraint.holds({**drawn, name: value}) for constraint in decidable)
         )
+
+    def _keeps_constraints(self, params: Mapping[str, Value]) -> bool:
+        return all(constraint.holds(params) for constraint in self.constraints)
 
     def _constraint_texts(self) -> str:
         return ", ".join(constraint.text for constraint in self.constraints)
@@ -226,7 +234,7 @@ class _Parser:
 
     def __init__(self) -> None:
         self.errors: dict[str, list[str]] = {}
-        # Counted apart: a name that stands twice puts two errors under one path.
+        # Counted separately: a name that stands twice in the list has two errors under one path.
         self.error_count = 0
 
     def parse(self, body: object) -> SearchSpace:
@@ -255,15 +263,15 @@ class _Parser:
             self._error("parameters", f"must be a list of 1 to {MAX_PARAMETERS} parameters")
             return {}
         parsed: dict[str, Parameter] = {}
-        for index, one in enumerate(body):
-            name = one.get("name") if isinstance(one, dict) else None
+        for index, item in enumerate(body):
+            name = item.get("name") if isinstance(item, dict) else None
             if not isinstance(name, str) or not _NAME.match(name):
                 self._error(f"parameters.{index}.name", "must be letters, digits and _, at most 64")
             elif name in parsed:
                 self._error(f"parameters.{name}.name", "stands in the list twice")
             elif name in RESERVED_NAMES:
                 self._error(f"parameters.{name}.name", "is set by the server; choose another")
-            elif (parameter := self._parameter(f"parameters.{name}", one)) is not None:
+            elif (parameter := self._parameter(f"parameters.{name}", item)) is not None:
                 parsed[name] = parameter
         return parsed
 
@@ -313,7 +321,7 @@ class _Parser:
         if decimals is not None and any(
             round(body[key], decimals) != body[key] for key in ("low", "high")
         ):
-            # Else rounding could carry a draw outside its own range.
+            # Otherwise rounding could move a draw out of its range.
             self._error(f"{path}.decimals", "must be enough to write low and high exactly")
             return None
         return FloatParameter(
@@ -336,12 +344,12 @@ class _Parser:
         values = body.get("values")
         if not isinstance(values, list) or not 1 <= len(values) <= MAX_CHOICES:
             self._error(f"{path}.values", f"must be a list of 1 to {MAX_CHOICES} values")
-        elif not all(_is_storable(one) for one in values):
+        elif not all(_is_storable(value) for value in values):
             self._error(
                 f"{path}.values",
                 "may hold numbers within ±2^53, true, false and texts of whole characters",
             )
-        elif len({(type(one), one) for one in values}) < len(values):
+        elif len({(type(value), value) for value in values}) < len(values):
             self._error(f"{path}.values", "holds a value twice")
         else:
             return ChoiceParameter(tuple(values))
@@ -358,7 +366,7 @@ class _Parser:
             except InvalidConstraint as error:
                 self._error(f"constraints.{index}", str(error))
                 continue
-            # With errors above, a parameter may be missing only because it could not be read.
+            # After earlier errors, a parameter may be missing only because it could not be read.
             for name in [] if self.errors else sorted(constraint.names - names):
                 self._error(f"constraints.{index}", f"speaks of {name}, which is no parameter")
             parsed.append(constraint)
@@ -372,8 +380,8 @@ def _is_number(value: object) -> bool:
 
 
 def _is_storable(value: object) -> bool:
-    """Whether a choice can be kept by every database and read back the same by every script."""
+    """Whether every database can store a choice and every script reads back the same value."""
     if isinstance(value, str):
-        # PostgreSQL's JSON takes neither NUL nor half of a surrogate pair.
+        # PostgreSQL's JSON accepts neither NUL nor half of a surrogate pair.
         return not re.search("[\x00\ud800-\udfff]", value)
     return isinstance(value, bool) or (_is_number(value) and abs(value) <= MAX_MAGNITUDE)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """How large a search space is, and what its constraints cut away. Pure.
 
-Draws inside `SearchSpace.draw` avoid the constraints; here points are drawn without them, so that
-the shares say how much of the space each constraint rejects.
+`SearchSpace.draw` returns only points that keep the constraints. Here points are drawn without
+them, so that the shares say how much of the space each constraint rejects.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from campaigns.search.constraints import Constraint
 from campaigns.search.samplers import Params, grid_levels, level_count, point_at
 from campaigns.search.space import FloatParameter, SearchSpace
 
-# Up to so many points all are looked at; beyond, or with a float, a sample of this size.
+# A space of at most this many points is checked completely.
 MAX_COUNTED: Final = 2_000
+# A larger space, or one with a float, is checked at a sample of this size.
 SAMPLED: Final = 1_000
 EXAMPLES: Final = 2
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """What one constraint rejects, with a few examples: the values that it speaks of."""
+    """What one constraint rejects, with a few examples of the values that break it."""
 
     text: str
     count: int
@@ -35,9 +36,9 @@ class Rejection:
 class Survey:
     """The size of a space and the part of it that the constraints leave."""
 
-    # Points of the parameters that can be counted; the whole grid when there is no range.
+    # Combinations of the countable parameters; the whole grid when no parameter is continuous.
     combinations: int
-    # Continuous parameters and their widths, in decades where the scale is logarithmic.
+    # Continuous parameters: name, width, and whether the width is in decades of a log scale.
     ranges: list[tuple[str, float, bool]]
     looked_at: int
     kept: int
@@ -56,45 +57,56 @@ class Survey:
 
 
 def survey(space: SearchSpace) -> Survey:
-    """Measure a space: count its points where they are few, else look at a fixed sample."""
+    """Measure a space: check all of its points if they are few, otherwise a fixed sample."""
     combinations, ranges = 1, []
-    for name, one in space.parameters.items():
-        if isinstance(one, FloatParameter):
-            width = math.log10(one.high / one.low) if one.log else one.high - one.low
-            ranges.append((name, width, one.log))
+    for name, parameter in space.parameters.items():
+        if isinstance(parameter, FloatParameter):
+            low, high = parameter.low, parameter.high
+            width = math.log10(high / low) if parameter.log else high - low
+            ranges.append((name, width, parameter.log))
         else:
-            combinations *= level_count(name, one)
+            combinations *= level_count(name, parameter)
     is_exact = not ranges and combinations <= MAX_COUNTED
     if is_exact:
         levels = grid_levels(space)
         points = [point_at(levels, index) for index in range(combinations)]
     else:
         points = _sample(space)
-    broken = [[one for one in space.constraints if not one.holds(point)] for point in points]
+    broken = [
+        [constraint for constraint in space.constraints if not constraint.holds(point)]
+        for point in points
+    ]
     return Survey(
         combinations,
         ranges,
         looked_at=len(points),
         kept=sum(not constraints for constraints in broken),
         is_exact=is_exact,
-        rejections=[_rejection(one, points, broken) for one in space.constraints],
+        rejections=[_rejection(constraint, points, broken) for constraint in space.constraints],
     )
 
 
 def _sample(space: SearchSpace) -> list[Params]:
-    # Always the same sample: figures must not dance while somebody types a name.
+    # Always the same sample: the figures must not change while somebody edits a name.
     rng = random.Random(0)  # noqa: S311 - sampling, not secrecy
-    return [{n: one.draw(rng) for n, one in space.parameters.items()} for _ in range(SAMPLED)]
+    return [
+        {name: parameter.draw(rng) for name, parameter in space.parameters.items()}
+        for _ in range(SAMPLED)
+    ]
 
 
 def _rejection(
     constraint: Constraint, points: list[Params], broken: list[list[Constraint]]
 ) -> Rejection:
-    rejected = [p for p, found in zip(points, broken, strict=True) if constraint in found]
-    # What it speaks of only: two points that differ elsewhere are one example.
-    spoken_of = [[(n, v) for n, v in point.items() if n in constraint.names] for point in rejected]
+    rejected = [
+        point
+        for point, constraints in zip(points, broken, strict=True)
+        if constraint in constraints
+    ]
     examples: list[list[tuple[str, Any]]] = []
-    for one in spoken_of:
-        if len(examples) < EXAMPLES and one not in examples:
-            examples.append(one)
+    for point in rejected:
+        # Only the parameters of the constraint: points that differ elsewhere are one example.
+        values = [(name, value) for name, value in point.items() if name in constraint.names]
+        if len(examples) < EXAMPLES and values not in examples:
+            examples.append(values)
     return Rejection(constraint.text, len(rejected), len(rejected) / len(points), examples)

@@ -1,8 +1,8 @@
 """Read a search space that somebody wrote: XeeNet's JSON, or a Weights & Biases sweep. Pure.
 
-A sweep (YAML or JSON) keeps its ``parameters`` in a mapping; our own space keeps them in a list.
-What a sweep says beyond the space is either taken over (name, description, method, run_cap) or
-named in the notes as left out: nothing disappears in silence.
+A sweep (YAML or JSON) keeps its ``parameters`` in a mapping; XeeNet's space keeps them in a list.
+The other fields of a sweep are either taken over (name, description, method, run_cap) or named in
+the notes as left out: no field disappears silently.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any, Final
 from campaigns.search.space import MAX_CHOICES, MAX_PARAMETERS, RESERVED_NAMES
 
 MAX_TEXT_CHARACTERS: Final = 100_000
-# YAML 1.1 takes 1e-4 for a text: it wants a dot before the e.
+# YAML 1.1 reads 1e-4 as a text, because it requires a dot before the e.
 _EXPONENT: Final = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 _TAKEN_OVER: Final = frozenset({"name", "description", "method", "parameters", "run_cap"})
 _SPACE_KEYS: Final = frozenset({"parameters", "constraints"})
-# Half of a surrogate pair: no page and no database can hold it.
+# Half of a surrogate pair, which no page and no database can hold.
 _YAML_SURROGATE: Final = re.compile(r"\\(u|U0000)[dD][89a-fA-F]")
 
 
 class UnreadableSpace(ValueError):
-    """The text is no search space that we understand; the message says what and where."""
+    """The text is not a search space in a known form; the message says what is wrong and where."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,15 @@ class ImportedSpace:
 
 
 def read_space(text: str) -> ImportedSpace:
-    """Read JSON or YAML. Raises UnreadableSpace; what `SearchSpace.parse` finds is left to it."""
+    """Read a search space from JSON or YAML; `SearchSpace.parse` still has to check it.
+
+    Raises UnreadableSpace.
+    """
     if len(text) > MAX_TEXT_CHARACTERS:
         raise UnreadableSpace(
             f"The text is longer than {MAX_TEXT_CHARACTERS:,} characters; a search space is short."
         )
-    # A text with braces means JSON, and YAML would take the 1e-4 in it for a text.
+    # A text that begins with a bracket is JSON; read as YAML, the number 1e-4 would be a text.
     body = read_json(text) if text.lstrip().startswith(("{", "[")) else _read_yaml(text)
     parameters = body.get("parameters") if isinstance(body, dict) else None
     if isinstance(body, dict) and isinstance(parameters, list):
@@ -61,16 +64,16 @@ def read_space(text: str) -> ImportedSpace:
 
 
 def _own_space(body: dict[Any, Any]) -> ImportedSpace:
-    """Take our own form. Raises UnreadableSpace where data is nested deeper than the form goes."""
+    """Read XeeNet's own form. Raises UnreadableSpace for data nested deeper than the form."""
     space = {"parameters": body["parameters"], "constraints": body.get("constraints") or []}
-    for index, one in enumerate(space["parameters"]):
-        if not isinstance(one, dict) or not all(map(_is_flat, one.values())):
+    for index, parameter in enumerate(space["parameters"]):
+        if not isinstance(parameter, dict) or not all(map(_is_flat, parameter.values())):
             raise UnreadableSpace(
                 f"parameters.{index} must be an object like "
                 '{"name": "lr", "type": "float", "low": 0.001, "high": 0.1}.'
             )
     if not isinstance(space["constraints"], list) or not all(
-        isinstance(one, str) for one in space["constraints"]
+        isinstance(constraint, str) for constraint in space["constraints"]
     ):
         raise UnreadableSpace("constraints must be a list of texts.")
     left_out = sorted(str(key) for key in body.keys() - _SPACE_KEYS)
@@ -79,8 +82,8 @@ def _own_space(body: dict[Any, Any]) -> ImportedSpace:
 
 def _is_flat(value: object) -> bool:
     """Whether a field is one value, or the list of a choice's values."""
-    inner = value if isinstance(value, list) else [value]
-    return value is None or all(isinstance(one, bool | int | float | str) for one in inner)
+    items = value if isinstance(value, list) else [value]
+    return value is None or all(isinstance(item, bool | int | float | str) for item in items)
 
 
 def read_json(text: str) -> Any:
@@ -120,7 +123,7 @@ def _read_yaml(text: str) -> Any:
 
 
 def _left_out(keys: list[str]) -> list[str]:
-    return [f"Left out, for XeeNet has no use for it: {', '.join(keys)}."] if keys else []
+    return [f"Left out, because XeeNet has no use for it: {', '.join(keys)}."] if keys else []
 
 
 class _Sweep:
@@ -134,43 +137,44 @@ class _Sweep:
         parameters = body["parameters"]
         if len(parameters) > MAX_PARAMETERS:
             raise UnreadableSpace(f"The sweep has more than {MAX_PARAMETERS} parameters.")
-        self._method(body.get("method"))
-        self._campaign_fields(body)
+        self._read_method(body.get("method"))
+        self._read_campaign_fields(body)
         space = [
-            {"name": str(name), **self._parameter(str(name), one)}
-            for name, one in parameters.items()
-            if not self._reserved(str(name))
+            {"name": str(name), **self._parameter(str(name), parameter)}
+            for name, parameter in parameters.items()
+            if not self._note_reserved(str(name))
         ]
-        self._metric(body.get("metric"))
+        self._note_metric(body.get("metric"))
         self.notes += _left_out(sorted(str(key) for key in body.keys() - _TAKEN_OVER - {"metric"}))
         return ImportedSpace({"parameters": space, "constraints": []}, self.suggested, self.notes)
 
-    def _method(self, method: object) -> None:
+    def _read_method(self, method: object) -> None:
         if method in {"random", "grid"}:
             self.suggested["sampler"] = method
         elif method is not None:
             self.suggested["sampler"] = "random"
-            self.notes.append(f"Method {_shown(method)} is not here: random takes its place.")
+            self.notes.append(f"Method {_quoted(method)} is not here: random takes its place.")
 
-    def _campaign_fields(self, body: dict[Any, Any]) -> None:
+    def _read_campaign_fields(self, body: dict[Any, Any]) -> None:
         for key in ("name", "description"):
             if isinstance(body.get(key), str) and body[key].strip():
                 self.suggested[key] = body[key].strip()
         if type(body.get("run_cap")) is int and body["run_cap"] > 0:
             self.suggested["task_count"] = body["run_cap"]
 
-    def _metric(self, metric: object) -> None:
+    def _note_metric(self, metric: object) -> None:
         if metric is None:
             return
         name = metric.get("name") if isinstance(metric, dict) else metric
         goal = metric.get("goal", "minimize") if isinstance(metric, dict) else "minimize"
         if (name, goal) != ("val_bpb", "minimize"):
             self.notes.append(
-                f"Metric {_shown(name)} ({_shown(goal)}) is not taken over: "
+                f"Metric {_quoted(name)} ({_quoted(goal)}) is not taken over: "
                 "results are ranked by val_bpb, lower is better."
             )
 
-    def _reserved(self, name: str) -> bool:
+    def _note_reserved(self, name: str) -> bool:
+        """Return whether the name is reserved, with a note when it is."""
         if name in RESERVED_NAMES:
             self.notes.append(f"{name} is left out: the server sets it for each task.")
         return name in RESERVED_NAMES
@@ -178,21 +182,21 @@ class _Sweep:
     def _parameter(self, name: str, body: object) -> dict[str, Any]:
         """Return one parameter without its name. Raises UnreadableSpace."""
         if not isinstance(body, dict):
-            raise UnreadableSpace(f"{_shown(name)} must be a mapping, such as {{min: 0, max: 1}}.")
+            raise UnreadableSpace(f"{_quoted(name)} must be a mapping, such as {{min: 0, max: 1}}.")
         if isinstance(body.get("parameters"), dict):
             raise UnreadableSpace(
-                f"{_shown(name)} holds nested parameters; a space here is flat: write each as a "
+                f"{_quoted(name)} holds nested parameters; a space here is flat: write each as a "
                 f"parameter of its own, such as {name[:40]}_lr."
             )
         distribution = body.get("distribution") or _implied(body)
         reader = _DISTRIBUTIONS.get(distribution) if isinstance(distribution, str) else None
         if reader is None:
             raise UnreadableSpace(
-                f"{_shown(name)} has the distribution {_shown(distribution)}, which is not known "
+                f"{_quoted(name)} has the distribution {_quoted(distribution)}, which is not known "
                 f"here. Known: {', '.join(_DISTRIBUTIONS)}."
             )
         if "probabilities" in body:
-            self.notes.append(f"{name}: probabilities are left out, each value is as likely.")
+            self.notes.append(f"{name}: probabilities are left out; all values are equally likely.")
         return reader(_Fields(name, body, self.notes))
 
 
@@ -205,7 +209,7 @@ class _Fields:
     notes: list[str]
 
     def refuse(self, sentence: str) -> UnreadableSpace:
-        return UnreadableSpace(f"{_shown(self.name)} {sentence}")
+        return UnreadableSpace(f"{_quoted(self.name)} {sentence}")
 
     def number(self, key: str, default: float | None = None) -> float:
         value = self.body.get(key, default)
@@ -236,7 +240,7 @@ class _Fields:
             raise self.refuse("needs values as a list.")
         return {
             "type": "choice",
-            "values": [self._scalar(one) for one in values[: MAX_CHOICES + 1]],
+            "values": [self._scalar(value) for value in values[: MAX_CHOICES + 1]],
         }
 
     def _scalar(self, value: object) -> object:
@@ -264,7 +268,7 @@ class _Fields:
         return self.uniform() | {"log": True}
 
     def log_uniform(self) -> dict[str, Any]:
-        """Read min and max as natural logarithms, as W&B means them."""
+        """Read min and max as natural logarithms, as W&B defines them."""
         try:
             low, high = math.exp(self.number("min")), math.exp(self.number("max"))
         except OverflowError as error:
@@ -276,7 +280,7 @@ class _Fields:
         return {"type": "float", "low": low, "high": high, "log": True}
 
     def q_uniform(self) -> dict[str, Any]:
-        """Steps of q: a whole range, a range with decimals, or a list of the steps."""
+        """Return steps of q as an int range, a float range with decimals, or a choice."""
         low, high, q = self.number("min"), self.number("max"), self.number("q", 1)
         if q <= 0 or low > high:
             raise self.refuse("needs min, max and q with min ≤ max and q above 0.")
@@ -284,7 +288,7 @@ class _Fields:
         first, last = round(low / q), round(high / q)
         if q == int(q):
             return {"type": "int", "low": first * int(q), "high": last * int(q), "step": int(q)}
-        decimals = next((d for d in range(1, 16) if math.isclose(q, 10.0**-d, rel_tol=1e-9)), None)
+        decimals = next((n for n in range(1, 16) if math.isclose(q, 10.0**-n, rel_tol=1e-9)), None)
         if decimals is not None:
             ends = {"low": round(first * q, decimals), "high": round(last * q, decimals)}
             return {"type": "float", **ends, "decimals": decimals}
@@ -316,15 +320,15 @@ _DISTRIBUTIONS: Final[dict[str, Callable[[_Fields], dict[str, Any]]]] = {
 
 
 def _implied(body: dict[Any, Any]) -> str:
-    """Return the distribution that W&B takes when none is named."""
+    """Return the distribution that W&B assumes when a parameter names none."""
     if "value" in body:
         return "constant"
     if "values" in body:
         return "categorical"
-    both = (body.get("min"), body.get("max"))
-    return "int_uniform" if all(type(one) is int for one in both) else "uniform"
+    limits = (body.get("min"), body.get("max"))
+    return "int_uniform" if all(type(limit) is int for limit in limits) else "uniform"
 
 
-def _shown(value: object) -> str:
-    """Write a value of the text in a sentence: short, and never the inside of nested data."""
+def _quoted(value: object) -> str:
+    """Quote a value of the text for a message: cut short, and of nested data only the type."""
     return repr(value[:60] if isinstance(value, str) else type(value).__name__)
