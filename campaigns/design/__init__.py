@@ -1,1 +1,1 @@
-"""Before a campaign runs: its preview, its forecast, and cloning an earlier one."""
+"""What would a campaign run, before it runs? Its preview, its forecast, and copies of others."""

@@ -1,4 +1,4 @@
-"""Describing a campaign by another one."""
+"""Copy the description of a campaign."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ _COPY: Final = " (copy)"
 def spec_of(campaign: Campaign, **changes: Any) -> CampaignSpec:
     """Return the description that makes this campaign again, with some fields changed.
 
-    Data set and uploaded script are named by their hash; a script of the catalog is today's.
+    Data set and uploaded script are named by their hash, so they stay the same. A script of the
+    catalog is taken as it is today.
     """
-    told = {
-        one.name: getattr(campaign, one.name)
-        for one in fields(CampaignSpec)
-        if hasattr(campaign, one.name)
+    copied = {
+        field.name: getattr(campaign, field.name)
+        for field in fields(CampaignSpec)
+        if hasattr(campaign, field.name)
     }
     name = f"{campaign.name[: MAX_NAME_LENGTH - len(_COPY)]}{_COPY}"
     pinned = {
         "dataset": campaign.dataset_id,
         "script": campaign.package_id if campaign.package.is_uploaded else "",
     }
-    return CampaignSpec(**told | pinned | {"name": name} | changes)
+    return CampaignSpec(**copied | pinned | {"name": name} | changes)

@@ -14,20 +14,21 @@ from campaigns.models import Result
 from workers.models import Worker, WorkerState
 from workers.protocol import IsolationTier
 
-# The newest results: their overhead is what the next runs will have.
+# The overhead of so many of the newest results predicts that of the next runs.
 RECENT_RESULTS: Final = 100
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a number of tasks costs. Seconds throughout."""
+    """What a number of tasks costs. All times are in seconds."""
 
     workers: int
-    # What a run takes beyond its budget (less than nothing where runs end early).
+    # Median time of a run beyond its budget: negative where runs end early, None when unknown.
     overhead_seconds: float | None
+    # How many results the overhead is the median of.
     measured_on: int
     compute_seconds: float
-    # None without a worker.
+    # None when no worker could take the tasks.
     duration_seconds: float | None
 
 
@@ -43,7 +44,7 @@ def forecast(
 ) -> Forecast:
     """Estimate compute and duration from the online workers and the newest measured results."""
     takers = Q()
-    # The weakest asks for nothing: workers that have not said what they do are as good.
+    # T0, the weakest tier, needs no filter: it includes workers that have not reported their tier.
     if required_isolation != IsolationTier.T0:
         takers &= Q(isolation__gte=required_isolation)
     if not allow_simulated:
@@ -53,19 +54,19 @@ def forecast(
     workers = _workers(takers, now)
     overheads = _overheads(experiment)
     overhead = median(overheads) if overheads else None
-    each = max(0.0, time_budget_seconds + (overhead or 0.0))
+    task_seconds = max(0.0, time_budget_seconds + (overhead or 0.0))
     return Forecast(
         workers=workers,
         overhead_seconds=overhead,
         measured_on=len(overheads),
-        compute_seconds=task_count * each,
+        compute_seconds=task_count * task_seconds,
         # A worker runs one task at a time.
-        duration_seconds=math.ceil(task_count / workers) * each if workers else None,
+        duration_seconds=math.ceil(task_count / workers) * task_seconds if workers else None,
     )
 
 
 def _workers(takers: Q, now: dt.datetime) -> int:
-    """Count the workers of a condition that would be handed tasks now."""
+    """Count the workers that meet the condition and would be handed tasks now."""
     ready = (
         Worker.objects.machines()
         .online(now)
@@ -75,8 +76,9 @@ def _workers(takers: Q, now: dt.datetime) -> int:
 
 
 def _overheads(experiment: str) -> list[float]:
-    """Return what each of the newest runs took beyond its budget, from lease to result."""
-    # The newest of all experiments, sorted out here: looking for those of one may read them all.
+    """Return each newest run's seconds beyond its budget, measured from lease to result."""
+    # Read the newest results of all experiments and filter them here: a query for one experiment
+    # may have to read all results.
     newest = Result.objects.order_by("-id").values_list(
         "campaign__experiment",
         "simulated",
@@ -86,6 +88,6 @@ def _overheads(experiment: str) -> list[float]:
     )[:RECENT_RESULTS]
     return [
         (ended - started).total_seconds() - budget
-        for of, simulated, budget, started, ended in newest
-        if of == experiment and not simulated and ended is not None
+        for name, simulated, budget, started, ended in newest
+        if name == experiment and not simulated and ended is not None
     ]

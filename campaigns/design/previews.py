@@ -20,7 +20,7 @@ PREVIEWED_CONFIGS: Final = 5
 
 @dataclass(frozen=True)
 class Preview:
-    """The first tasks with their seeds, one row of values a parameter, and what is behind them."""
+    """The first tasks, as their seeds and one row of values per parameter; and what they mean."""
 
     task_count: int
     errors: list[str] = field(default_factory=list)
@@ -39,7 +39,7 @@ def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
     warnings = _about_parameters(space, values["experiment"])
     warnings += _about_script(values.get("script", ""))
     try:
-        sampled = [sample_task(space, sampler, values["base_seed"], k) for k in numbers]
+        sampled = [sample_task(space, sampler, values["base_seed"], number) for number in numbers]
         if sampler == "grid":
             warnings += _about_grid(len(grid_points(space)), count)
     except UnsatisfiableSpace as error:
@@ -63,35 +63,35 @@ def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
 
 
 def _about_parameters(space: SearchSpace, experiment: str) -> list[str]:
-    """Compare with the experiment's own space: its script refuses what it does not know."""
+    """Warn where the parameters differ from the experiment's: its script may refuse to run."""
     try:
-        own = catalog.get(experiment).default_search_space["parameters"]
+        parameters = catalog.get(experiment).default_search_space["parameters"]
     except catalog.UnknownExperiment:
-        # A draft may outlive its experiment's place in the catalog.
+        # A draft may be older than the removal of its experiment from the catalog.
         return []
-    known = [one["name"] for one in own]
+    known = [parameter["name"] for parameter in parameters]
     unknown = [name for name in space.parameters if name not in known]
     missing = [name for name in known if name not in space.parameters]
-    said = []
+    warnings = []
     if missing:
-        said.append(f"Missing from the experiment's own space: {', '.join(missing)}.")
+        warnings.append(f"Missing from the experiment's own space: {', '.join(missing)}.")
     if unknown:
-        said.append(f"Not in the experiment's own space: {', '.join(unknown)}.")
-    if said:
-        said.append(
+        warnings.append(f"Not in the experiment's own space: {', '.join(unknown)}.")
+    if warnings:
+        warnings.append(
             "A script may refuse to run without what it needs, or with what it does not know."
         )
-    return said
+    return warnings
 
 
 def _about_script(sha256: str) -> list[str]:
     script = Package.objects.filter(pk=sha256).defer("source").first() if sha256 else None
     if script is None or script.may_run:
         return []
-    said = [f"No worker gets the script {script} before an operator has approved it."]
+    warnings = [f"No worker gets the script {script} before an operator has approved it."]
     if script.declined_reason:
-        said.append(f"One has declined it: {script.declined_reason}")
-    return said
+        warnings.append(f"An operator has declined it: {script.declined_reason}")
+    return warnings
 
 
 def _about_grid(points: int, tasks: int) -> list[str]:

@@ -1,1 +1,1 @@
-"""People's personal tokens, and who a request with one comes from."""
+"""Which personal tokens does a person have, and whose request is it that carries one?"""

@@ -1,4 +1,4 @@
-"""Researchers' keys to the API."""
+"""Authentication of API requests by personal tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from campaigns.models import PersonalToken
 from workers.authentication import BearerAuthentication
 from workers.tokens import PERSONAL_PREFIX
 
-# `last_used_at` is for people; a write with every read would cost more than it tells.
+# How old `last_used_at` may become before it is written again: it is only for people to read, and
+# not worth a write with every request.
 LAST_USED_PRECISION: Final = dt.timedelta(minutes=1)
 
 

@@ -1,4 +1,4 @@
-"""Personal API tokens: made and revoked by their owner, and written down."""
+"""Personal API tokens: their owner creates and revokes them; the audit log records it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from campaigns.models import PersonalToken
 from workers import audit
 from workers.tokens import PERSONAL_PREFIX, hash_token, new_token
 
-# Enough for every machine and script of a person; more are forgotten ones.
+# Enough for every machine and script of a person; more would be tokens forgotten by their owner.
 MAX_TOKENS: Final = 50
 MAX_NAME_LENGTH: Final = 100
 
@@ -24,9 +24,9 @@ class TokenRefused(ValueError):
 def create(
     owner: User, name: str, *, now: dt.datetime, actor: User | None = None
 ) -> tuple[PersonalToken, str]:
-    """Make a token; return it with its secret, which is not stored.
+    """Create a token; return it with its secret, which is not stored.
 
-    Without an actor it was the command line on the server. Raises TokenRefused.
+    An `actor` of None is the command line on the server. Raises TokenRefused.
     """
     if not 0 < len(name) <= MAX_NAME_LENGTH or "\0" in name:
         raise TokenRefused(
@@ -34,7 +34,8 @@ def create(
             "later which one to revoke."
         )
     secret = new_token(PERSONAL_PREFIX)
-    # One transaction, the person locked: no act without its entry, and no token too many.
+    # One transaction: no token without its audit entry. The lock on the person makes concurrent
+    # calls respect the limit.
     with transaction.atomic():
         User.objects.select_for_update().get(pk=owner.pk)
         if owner.personal_tokens.count() >= MAX_TOKENS:
@@ -47,9 +48,9 @@ def create(
 
 
 def revoke(token: PersonalToken, *, actor: User | None, now: dt.datetime) -> None:
-    """Delete the token: it opens nothing from the next request on.
+    """Delete the token: from the next request on it is unknown.
 
-    Without an actor it was the command line on the server.
+    An `actor` of None is the command line on the server.
     """
     with transaction.atomic():
         audit.record(actor, "revoke_token", token, now=now)
