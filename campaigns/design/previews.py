@@ -20,7 +20,7 @@ PREVIEWED_CONFIGS: Final = 5
 
 @dataclass(frozen=True)
 class Preview:
-    """The first tasks, as their seeds and one row of values per parameter; and what they mean."""
+    """The first tasks, as their seeds and one row of values per parameter; survey and forecast."""
 
     task_count: int
     errors: list[str] = field(default_factory=list)

@@ -1,1 +1,1 @@
-"""Who leads and how far a campaign is: leaderboard, board, progress, counts, summaries."""
+"""Who leads a campaign, and how far is it? Leaderboard, progress, task counts and summaries."""

@@ -1,7 +1,7 @@
-"""The leaderboard as people ask for it: ranked results, and below them what ended without a rank.
+"""The leaderboard for a query: ranked results, and below them the tasks that ended without a rank.
 
-`campaigns.standings.leaderboard` decides who leads. This module filters by how a task ended and
-gives the rows that a page shows: plain values, because building models costs more than reading.
+`campaigns.standings.leaderboard` decides who leads. This module filters by how a task ended. The
+rows for pages are plain values, because building models costs more than the query.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from campaigns.standings import leaderboard
 from campaigns.standings.rows import REASONS, Line, Row, Standing
 
 EVERYTHING: Final = "all"
-# What `state=` may ask for; "all" is everything but what nobody measured.
-STATES: Final = (*(str(one) for one in Standing), EVERYTHING)
+# The values of `state=`; "all" means every standing except simulated.
+STATES: Final = (*(str(standing) for standing in Standing), EVERYTHING)
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class LeaderboardQuery:
 
     @property
     def standings(self) -> tuple[Standing, ...]:
-        """What the state asks for, in the order in which it is counted."""
+        """The standings that the state selects, in the order of `Standing`."""
         if self.state == EVERYTHING:
-            return tuple(one for one in Standing if one != Standing.SIMULATED)
+            return tuple(standing for standing in Standing if standing != Standing.SIMULATED)
         return (Standing(self.state),)
 
     @property
@@ -43,26 +43,27 @@ class LeaderboardQuery:
         return Standing.COMPLETED in self.standings
 
 
-def counts(campaign: Campaign, asked: LeaderboardQuery, *, failed: int) -> dict[Standing, int]:
-    """Count the ended tasks by how they stand, among the asked device and evaluation.
+def counts(campaign: Campaign, query: LeaderboardQuery, *, failed: int) -> dict[Standing, int]:
+    """Count the ended tasks by standing, among those of the query's device and evaluation.
 
-    `failed` is how many tasks failed; they have no device, so a filter by one leaves them out.
+    `failed` is how many tasks failed. They have neither device nor evaluation, so a filter by one
+    leaves them out.
     """
-    found = dict.fromkeys(Standing, 0)
+    numbers = dict.fromkeys(Standing, 0)
     for kind in leaderboard.kinds(campaign):
-        if asked.device and kind.device != asked.device:
+        if query.device and kind.device != query.device:
             continue
-        if asked.evaluation and kind.is_subset != (asked.evaluation == "subset"):
+        if query.evaluation and kind.is_subset != (query.evaluation == "subset"):
             continue
-        found[_standing(kind.simulated, kind.diverged, kind.is_ranked)] += kind.number
-    if not (asked.device or asked.evaluation):
-        found[Standing.FAILED] = failed
-    return found
+        numbers[_standing(kind.simulated, kind.diverged, kind.is_ranked)] += kind.number
+    if not (query.device or query.evaluation):
+        numbers[Standing.FAILED] = failed
+    return numbers
 
 
-def total(counted: Mapping[Standing, int], asked: LeaderboardQuery) -> int:
-    """Return how many rows there are in all."""
-    return sum(counted[one] for one in asked.standings)
+def total(numbers: Mapping[Standing, int], query: LeaderboardQuery) -> int:
+    """Return how many rows the query has in all; `numbers` is what `counts` returned."""
+    return sum(numbers[standing] for standing in query.standings)
 
 
 def _standing(simulated: bool, diverged: bool, is_ranked: bool) -> Standing:
@@ -73,7 +74,7 @@ def _standing(simulated: bool, diverged: bool, is_ranked: bool) -> Standing:
     return Standing.COMPLETED if is_ranked else Standing.BUDGET_TOO_SMALL
 
 
-# Of a result, in the order of `_line`; a task reaches the same by another path.
+# The columns of a row, in the order of the fields of `Line`: from a result, and from a task.
 _OF_RESULT: Final = (
     "task_id",
     "task__number",
@@ -86,7 +87,13 @@ _OF_RESULT: Final = (
     "device_used",
     "wall_time_seconds",
 )
-_OF_TASK: Final = ("pk", "number", "params", "seed", *(f"result__{one}" for one in _OF_RESULT[4:]))
+_OF_TASK: Final = (
+    "pk",
+    "number",
+    "params",
+    "seed",
+    *(f"result__{name}" for name in _OF_RESULT[4:]),
+)
 _STANDING_OF_TASK: Final = (
     "state",
     "failure_class",
@@ -98,42 +105,42 @@ _STANDING_OF_TASK: Final = (
 
 def lines(
     campaign: Campaign,
-    asked: LeaderboardQuery,
-    counted: Mapping[Standing, int],
+    query: LeaderboardQuery,
+    numbers: Mapping[Standing, int],
     *,
     limit: int,
     offset: int,
 ) -> list[Line]:
-    """Return a part of the rows: ranked ones, then the others, each in the asked order.
+    """Return a part of the rows: the ranked ones, then the others, each in the query's order.
 
-    `counted` is what `counts` returned. Raises ValueError for an unknown sort.
+    `numbers` is what `counts` returned. Raises ValueError for an unknown sort.
     """
-    ranked = counted[Standing.COMPLETED] if asked.with_ranked else 0
-    found = _ranked_lines(campaign, asked, offset, offset + limit) if offset < ranked else []
-    if offset + limit > ranked and asked.standings != (Standing.COMPLETED,):
+    ranked = numbers[Standing.COMPLETED] if query.with_ranked else 0
+    page = _ranked_lines(campaign, query, offset, offset + limit) if offset < ranked else []
+    if offset + limit > ranked and query.standings != (Standing.COMPLETED,):
         start = max(0, offset - ranked)
-        keys = _unranked_keys(campaign, asked, start, offset + limit - ranked)
+        keys = _unranked_keys(campaign, query, start, offset + limit - ranked)
         rows = Task.objects.filter(pk__in=keys).order_by()
         by_key = {row[0]: row for row in rows.values_list(*_OF_TASK, *_STANDING_OF_TASK)}
-        found += [line for key in keys if key in by_key and (line := _unranked_line(by_key[key]))]
-    return found
+        page += [line for key in keys if key in by_key and (line := _unranked_line(by_key[key]))]
+    return page
 
 
-def _ranked_lines(campaign: Campaign, asked: LeaderboardQuery, offset: int, end: int) -> list[Line]:
-    chosen = {"device": asked.device, "evaluation": asked.evaluation}
-    results = leaderboard.ranked_results(campaign, **chosen)
-    if _is_by_rank(asked.sort):
+def _ranked_lines(campaign: Campaign, query: LeaderboardQuery, offset: int, end: int) -> list[Line]:
+    filters = {"device": query.device, "evaluation": query.evaluation}
+    results = leaderboard.ranked_results(campaign, **filters)
+    if _is_by_rank(query.sort):
         part = leaderboard.ranked_part(results, offset, end)
         rows = enumerate(part.values_list(*_OF_RESULT), start=offset + 1)
         return [_ranked_line(number, row) for number, row in rows]
-    places = leaderboard.sorted_places(campaign, offset, end, sort=asked.sort, **chosen)
-    those = results.filter(pk__in=[pk for pk, _ in places]).order_by()
-    by_key = {row[0]: row[1:] for row in those.values_list("pk", *_OF_RESULT)}
+    places = leaderboard.sorted_places(campaign, offset, end, sort=query.sort, **filters)
+    on_page = results.filter(pk__in=[pk for pk, _ in places]).order_by()
+    by_key = {row[0]: row[1:] for row in on_page.values_list("pk", *_OF_RESULT)}
     return [_ranked_line(place, by_key[pk]) for pk, place in places if pk in by_key]
 
 
 def _is_by_rank(sort: str) -> bool:
-    # Ranks follow the value: the index has this order.
+    # The rank follows the value, so both are the order of the index.
     return sort in {"rank", "val_bpb"}
 
 
@@ -142,7 +149,7 @@ def _ranked_line(rank: int, row: tuple[Any, ...]) -> Line:
 
 
 def _unranked_line(row: tuple[Any, ...]) -> Line | None:
-    """Return the row of a task without a rank; None when it runs again meanwhile."""
+    """Return the row of a task without a rank; None when the task has been reopened."""
     values, (state, failure_class, *flags) = row[: len(_OF_TASK)], row[len(_OF_TASK) :]
     standing = _standing_of(state, flags)
     if standing is None:
@@ -166,7 +173,10 @@ def _unranked_line(row: tuple[Any, ...]) -> Line | None:
 
 
 def _standing_of(state: str, flags: Sequence[bool | None]) -> Standing | None:
-    """`flags`: simulated, diverged, is_ranked of its result; None each without one."""
+    """Return the standing of a task; None for an open one.
+
+    `flags` are simulated, diverged and is_ranked of its result, or three times None without one.
+    """
     if state == TaskState.FAILED:
         return Standing.FAILED
     simulated, diverged, is_ranked = flags
@@ -181,17 +191,17 @@ def _reason(standing: Standing, failure_class: str) -> str:
     return REASONS[standing]
 
 
-def entries(campaign: Campaign, asked: LeaderboardQuery, *, limit: int, offset: int) -> list[Row]:
-    """Return the rows that `lines` returns, with models loaded. Raises ValueError, as it does."""
-    chosen = {"device": asked.device, "evaluation": asked.evaluation}
+def entries(campaign: Campaign, query: LeaderboardQuery, *, limit: int, offset: int) -> list[Row]:
+    """Return the rows of `lines` with models loaded. Raises ValueError for an unknown sort."""
+    filters = {"device": query.device, "evaluation": query.evaluation}
     rows: list[Row] = []
     ranked = 0
-    if asked.with_ranked:
-        rows = leaderboard.rank(campaign, limit=limit, offset=offset, sort=asked.sort, **chosen)
-        if len(rows) == limit or asked.state != EVERYTHING:
+    if query.with_ranked:
+        rows = leaderboard.rank(campaign, limit=limit, offset=offset, sort=query.sort, **filters)
+        if len(rows) == limit or query.state != EVERYTHING:
             return rows
-        ranked = leaderboard.ranked_results(campaign, **chosen).order_by().count()
-    keys = _unranked_keys(campaign, asked, max(0, offset - ranked), offset + limit - ranked)
+        ranked = leaderboard.ranked_results(campaign, **filters).order_by().count()
+    keys = _unranked_keys(campaign, query, max(0, offset - ranked), offset + limit - ranked)
     loaded = Task.objects.select_related("result__attempt__worker").defer(
         "result__attempt__stderr_tail", "result__attempt__submission", "result__attempt__answer"
     )
@@ -217,11 +227,11 @@ _UNRANKED: Final = {
 }
 
 
-def _unranked_keys(campaign: Campaign, asked: LeaderboardQuery, start: int, end: int) -> list[int]:
-    """Return the ids of a part of the tasks without a rank, in the asked order."""
+def _unranked_keys(campaign: Campaign, query: LeaderboardQuery, start: int, end: int) -> list[int]:
+    """Return the ids of a part of the tasks without a rank, in the query's order."""
 
     def read(first: int, last: int) -> list[int]:
-        return list(_unranked(campaign, asked).values_list("pk", flat=True)[first:last])
+        return list(_unranked(campaign, query).values_list("pk", flat=True)[first:last])
 
     return cached_keys(
         campaign,
@@ -229,17 +239,17 @@ def _unranked_keys(campaign: Campaign, asked: LeaderboardQuery, start: int, end:
         read,
         start,
         end,
-        state=asked.state,
-        device=asked.device,
-        evaluation=asked.evaluation,
-        sort=asked.sort,
+        state=query.state,
+        device=query.device,
+        evaluation=query.evaluation,
+        sort=query.sort,
     )
 
 
-def _unranked(campaign: Campaign, asked: LeaderboardQuery) -> QuerySet[Task]:
-    tasks = campaign.tasks.filter(_UNRANKED[asked.state])
-    if asked.device:
-        tasks = tasks.filter(result__device_used=asked.device)
-    if asked.evaluation:
-        tasks = tasks.filter(result__eval_is_subset=asked.evaluation == "subset")
-    return tasks.order_by(leaderboard.column_order(asked.sort, of_tasks=True), "number")
+def _unranked(campaign: Campaign, query: LeaderboardQuery) -> QuerySet[Task]:
+    tasks = campaign.tasks.filter(_UNRANKED[query.state])
+    if query.device:
+        tasks = tasks.filter(result__device_used=query.device)
+    if query.evaluation:
+        tasks = tasks.filter(result__eval_is_subset=query.evaluation == "subset")
+    return tasks.order_by(leaderboard.column_order(query.sort, of_tasks=True), "number")

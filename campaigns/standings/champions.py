@@ -1,4 +1,4 @@
-"""The leaders of the newest campaigns: what the overview shows as found last."""
+"""The latest leading results of the newest campaigns, for the overview."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from campaigns.standings import leaderboard
 from campaigns.standings.summaries import with_best
 
 CHAMPIONS_SHOWN: Final = 5
-# Among so many of the newest campaigns the latest champions are looked for.
+# Only the leaders of so many of the newest campaigns are considered.
 CHAMPIONS_AMONG: Final = 40
 
 
@@ -28,12 +28,12 @@ class Champion:
 
 
 def latest_champions() -> list[Champion]:
-    """Return the leaders of the newest campaigns, who led last first. One query."""
+    """Return the leaders of the newest campaigns, latest result first. One query."""
     newest = with_best(Campaign.objects.exclude(state=CampaignState.DRAFT))
-    leaders = newest.order_by("-created_at", "-pk").values("best_id")[:CHAMPIONS_AMONG]
-    results = Result.objects.filter(pk__in=leaders).order_by("-created_at", "-pk")
-    found = results.select_related("task", "campaign", "attempt__worker")[:CHAMPIONS_SHOWN]
-    return [Champion(result, _params(result)) for result in found]
+    leading_ids = newest.order_by("-created_at", "-pk").values("best_id")[:CHAMPIONS_AMONG]
+    results = Result.objects.filter(pk__in=leading_ids).order_by("-created_at", "-pk")
+    leaders = results.select_related("task", "campaign", "attempt__worker")[:CHAMPIONS_SHOWN]
+    return [Champion(result, _params(result)) for result in leaders]
 
 
 def _params(result: Result) -> list[tuple[str, Any]]:

@@ -13,12 +13,12 @@ from campaigns.caching import cached_roughly
 from campaigns.models import Attempt, AttemptOutcome, Campaign
 from workers.models import Worker
 
-_BROUGHT_A_RESULT = frozenset({AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED})
+_WITH_RESULT = frozenset({AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED})
 
 
 @dataclass
 class _Tally:
-    """Attempts of one worker that have ended."""
+    """The ended attempts of one worker, counted; the seconds are those of runs with a result."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -27,7 +27,7 @@ class _Tally:
 
 @dataclass(frozen=True)
 class Contribution:
-    """One worker's share of a campaign. Times in seconds; None where nothing is known."""
+    """One worker's share of a campaign. Times are in seconds; None where nothing is known."""
 
     worker: Worker
     is_online: bool
@@ -42,27 +42,27 @@ class Contribution:
 
 
 def of_workers(campaign: Campaign, *, now: dt.datetime) -> list[Contribution]:
-    """Return every worker that took a task of the campaign: most results first.
+    """Return a contribution for every worker that took a task of the campaign: most results first.
 
-    What has ended is counted once per revision, in one pass over the attempts; what runs is live.
+    Ended attempts are counted once per revision, in one pass; running ones are counted each time.
     """
     ended, best = cached_roughly(campaign, "contributions", lambda: _ended(campaign))
     live = Attempt.objects.filter(task__campaign=campaign, outcome=AttemptOutcome.RUNNING)
     running = dict(live.order_by().values_list("worker_id").annotate(number=Count("pk")))
-    found = Worker.objects.in_bulk([*ended, *running])
+    workers = Worker.objects.in_bulk([*ended, *running])
     rows = [
         Contribution(
             worker=worker,
             is_online=worker.is_online(now),
             running=running.get(pk, 0),
-            completed=sum(tally.outcomes[one] for one in _BROUGHT_A_RESULT),
+            completed=sum(tally.outcomes[outcome] for outcome in _WITH_RESULT),
             failures=dict(tally.failures.most_common()),
             lost=tally.outcomes[AttemptOutcome.LOST],
             median_seconds=median(tally.seconds) if tally.seconds else None,
             compute_seconds=sum(tally.seconds),
             best=best.get(pk),
         )
-        for pk, worker in found.items()
+        for pk, worker in workers.items()
         for tally in [ended.get(pk, _Tally())]
     ]
     return sorted(rows, key=lambda row: (-row.completed, row.worker.name))
@@ -73,12 +73,12 @@ def _ended(campaign: Campaign) -> tuple[dict[int, _Tally], dict[int, float]]:
     tallies: defaultdict[int, _Tally] = defaultdict(_Tally)
     attempts = Attempt.objects.filter(task__campaign=campaign, ended_at__isnull=False).order_by()
     columns = attempts.values_list("worker_id", "outcome", "failure_class", "wall_time_seconds")
-    for worker, outcome, failure_class, seconds in columns.iterator():
-        tally = tallies[worker]
+    for worker_id, outcome, failure_class, seconds in columns.iterator():
+        tally = tallies[worker_id]
         tally.outcomes[outcome] += 1
         if outcome == AttemptOutcome.FAILED:
             tally.failures[failure_class] += 1
-        if outcome in _BROUGHT_A_RESULT and seconds is not None:
+        if outcome in _WITH_RESULT and seconds is not None:
             tally.seconds.append(seconds)
     ranked = campaign.results.filter(is_ranked=True).order_by()
     best = dict(ranked.values_list("attempt__worker_id").annotate(value=Min("val_bpb")))

@@ -1,8 +1,8 @@
 """Who leads: the measured results of a campaign, ranked, filtered and sorted.
 
-Only measured results are ranked; simulated and diverged ones are shown elsewhere, never here.
-A campaign pins one data set and one script, so its rows are comparable by construction; what may
-differ (device, steps, a subset evaluation) stands beside the value.
+Only measured results are ranked; simulated and diverged ones are never among them. A campaign pins
+one data set and one script, so its rows are comparable by construction; what may differ (device,
+steps, evaluation of a subset) is shown beside the value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from campaigns.models import Campaign, Result
 from campaigns.standings.rows import Row
 
 PARAM_PREFIX: Final = "param."
-# What the leaderboard is sorted by, besides the params. "place" is the rank.
+# The sort keys besides the params, each with the path of its column; "place" is the rank.
 SORTS: Final = {
     "rank": "place",
     "val_bpb": "val_bpb",
@@ -32,7 +32,7 @@ SORTS: Final = {
 
 
 class Kind(NamedTuple):
-    """Results alike in what they can be filtered by, and how many they are."""
+    """A group of results that agree in all that they can be filtered by, and its size."""
 
     device: str
     is_subset: bool
@@ -40,7 +40,7 @@ class Kind(NamedTuple):
     simulated: bool
     diverged: bool
     number: int
-    # Of these, how many have a val_bpb.
+    # How many results of the group have a val_bpb.
     valued: int
 
 
@@ -67,17 +67,19 @@ def rank(
 ) -> list[Row]:
     """Return the measured results of a campaign, best first, with task and worker loaded.
 
-    The order is total (val_bpb, then earlier, then id), so pages never overlap. With `device` or
-    `evaluation` ("full", "subset") only such results are ranked, among themselves. `sort` is
-    "rank", one of `SORTS` or "param." and a name, "-" before it for descending: another order of
-    the same ranks, ties by rank. Raises ValueError for any other sort.
+    Ranks follow a total order (val_bpb, then time, then id), so pages never overlap. `device` and
+    `evaluation` ("full", "subset") filter the results before they are ranked. `sort` only orders
+    the ranked rows: "rank", another key of `SORTS`, or "param." and a name; "-" before it for
+    descending; ties by rank. Raises ValueError for any other sort.
     """
     results = ranked_results(campaign, device=device, evaluation=evaluation)
     end = None if limit is None else offset + limit
     loaded = _loaded(results)
     if sort == "rank":
         page = ranked_part(loaded, offset, end)
-        return [Row(number, one.task, one) for number, one in enumerate(page, start=offset + 1)]
+        return [
+            Row(number, result.task, result) for number, result in enumerate(page, start=offset + 1)
+        ]
     places = sorted_places(campaign, offset, end, device=device, evaluation=evaluation, sort=sort)
     by_key = loaded.in_bulk([pk for pk, _ in places])
     return [
@@ -90,8 +92,8 @@ def rank(
 def ranked_part(results: QuerySet[Result], offset: int, end: int | None) -> QuerySet[Result]:
     """Return a part of ranked results, in their order.
 
-    What comes before it is skipped in the index alone: joined rows would be fetched only to be
-    thrown away.
+    The results before it are skipped in the index alone; with their joins they would be fetched
+    only to be discarded.
     """
     if not offset:
         return results[:end]
@@ -108,10 +110,10 @@ def sorted_places(
     evaluation: str,
     sort: str,
 ) -> list[tuple[int, int]]:
-    """Return a part of another order than that of rank: (id of the result, its rank).
+    """Return a part of the results in an order other than by rank: (id of the result, its rank).
 
-    All ranked results are numbered for it, which at 100,000 of them takes a tenth of a second: the
-    first pages are kept. Raises ValueError for an unknown sort.
+    This numbers all ranked results, a tenth of a second for 100,000 of them, so the first pages are
+    cached. Raises ValueError for an unknown sort.
     """
     order = column_order(sort)
     results = ranked_results(campaign, device=device, evaluation=evaluation)
@@ -131,7 +133,7 @@ def sorted_places(
 def ranked_results(
     campaign: Campaign, *, device: str = "", evaluation: str = ""
 ) -> QuerySet[Result]:
-    """Return the measured results, best first: all, or those of a device or kind of evaluation."""
+    """Return the measured results, best first; of one device or kind of evaluation if given."""
     results = campaign.results.ranked()
     if device:
         results = results.filter(device_used=device)
@@ -143,8 +145,8 @@ def ranked_results(
 def column_order(sort: str, *, of_tasks: bool = False) -> OrderBy:
     """Return how results (or, `of_tasks`, the tasks themselves) are sorted by a column.
 
-    Rows without a value in that column come last, ascending and descending. Tasks have no place, so
-    "rank" sorts them by their value. Raises ValueError for an unknown column.
+    Rows without a value in that column come last in both directions. Tasks have no place, so "rank"
+    sorts them by their value. Raises ValueError for an unknown column.
     """
     key = sort.removeprefix("-")
     expression: Combinable
@@ -159,7 +161,7 @@ def column_order(sort: str, *, of_tasks: bool = False) -> OrderBy:
 
 
 def _path_from_task(path: str) -> str:
-    """Return the path from a task to what `path` reaches from its result."""
+    """Return the path from a task to the column that `path` reaches from its result."""
     if path == SORTS["rank"]:
         return "result__val_bpb"
     return path.removeprefix("task__") if path.startswith("task__") else f"result__{path}"
@@ -171,39 +173,41 @@ def best(campaign: Campaign) -> Result | None:
 
 
 def _loaded(results: QuerySet[Result]) -> QuerySet[Result]:
-    """Bring task, attempt and worker along; an attempt's long texts are for the task page."""
+    """Load task, attempt and worker too, without the long texts that only the task page shows."""
     return results.select_related("task", "attempt__worker").defer(
         "attempt__stderr_tail", "attempt__submission", "attempt__answer"
     )
 
 
 def varying_params(campaign: Campaign) -> tuple[list[str], dict[str, Any]]:
-    """Return the names of the params that can differ between tasks, and the others with values.
+    """Return the names of the params that can vary between tasks, and the values of the others.
 
-    Read off the search space, in its order: a choice of one value and a range of one point are
+    Both are in the order of the search space. A choice of one value and a range of one point are
     constant.
     """
     varying, constant = [], {}
-    for one in campaign.search_space["parameters"]:
-        first, varies = _first_value(one)
+    for parameter in campaign.search_space["parameters"]:
+        first, varies = _first_value(parameter)
         if varies:
-            varying.append(one["name"])
+            varying.append(parameter["name"])
         else:
-            constant[one["name"]] = first
+            constant[parameter["name"]] = first
     return varying, constant
 
 
 def whole_params(campaign: Campaign) -> set[str]:
     """Return the names of the params that are whole numbers wherever they are sampled.
 
-    Only such line up by their last digit; fractions of many lengths line up by their first.
+    Only their columns are aligned by the last digit; fractions of different lengths are aligned by
+    the first.
     """
-    return {one["name"] for one in campaign.search_space["parameters"] if _is_whole(one)}
+    parameters = campaign.search_space["parameters"]
+    return {parameter["name"] for parameter in parameters if _is_whole(parameter)}
 
 
 def _is_whole(parameter: dict[str, Any]) -> bool:
     if parameter["type"] == "choice":
-        # A bool is an int to Python alone.
+        # `isinstance` would count a bool as an int.
         return all(type(value) is int for value in parameter["values"])
     return bool(parameter["type"] == "int")
 
@@ -212,7 +216,7 @@ def _first_value(parameter: dict[str, Any]) -> tuple[Any, bool]:
     """Return a parameter's first value and whether there is another."""
     if parameter["type"] == "choice":
         return parameter["values"][0], len(parameter["values"]) > 1
-    # From 2 to 3 in steps of 2 there is only the 2.
+    # A range from 2 to 3 in steps of 2 has only the value 2.
     smallest = parameter.get("step", 1) if parameter["type"] == "int" else 0
     low, high = parameter["low"], parameter["high"]
     return low, high > low and high - low >= smallest

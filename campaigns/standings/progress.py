@@ -15,7 +15,7 @@ from campaigns.standings import leaderboard
 from campaigns.standings.task_counts import failed_by_class, tasks_by_state
 from xeenet_site.web.formats import HOUR
 
-# The rate is taken over this many of the last tasks, so that it follows the fleet of today.
+# The rate is measured over this many of the last tasks, so that it follows today's fleet.
 RATE_WINDOW: Final = 50
 
 
@@ -44,7 +44,7 @@ class CampaignProgress:
 
     @property
     def done(self) -> int:
-        """Tasks that have ended, however."""
+        """Tasks that have ended, in whatever way."""
         return self.completed + self.failed + self.cancelled
 
     @property
@@ -56,7 +56,7 @@ class CampaignProgress:
 def campaign_progress(campaign: Campaign, *, now: dt.datetime) -> CampaignProgress:
     """Count a campaign's tasks by state and estimate when the open ones are done.
 
-    Counts are as of now; the rest is cached by the campaign's revision, so the campaign must be
+    The counts are current; the rest is cached by the campaign's revision, so the campaign must be
     freshly loaded.
     """
     counts: dict[str, Any] = tasks_by_state(campaign)
@@ -86,11 +86,11 @@ def _totals(campaign: Campaign) -> dict[str, Any]:
 
 
 def _tasks_per_hour(campaign: Campaign, now: dt.datetime) -> float | None:
-    """Tasks run to their end per hour over the last `RATE_WINDOW`; None before the second one."""
+    """Return how many tasks ran to their end per hour lately; None before the second one did."""
     times = cached_by_revision(campaign, "last-ends", lambda: _last_ends(campaign))
     if len(times) < 2:
         return None
-    # Up to now while it runs, so that a fleet that stopped is seen to slow down.
+    # While the campaign runs, measure up to now, so that the rate falls when the fleet stops.
     until = campaign.finished_at or now
     since = times[RATE_WINDOW] if len(times) > RATE_WINDOW else campaign.launched_at or times[-1]
     seconds = (until - since).total_seconds()
@@ -99,12 +99,12 @@ def _tasks_per_hour(campaign: Campaign, now: dt.datetime) -> float | None:
 
 def _last_ends(campaign: Campaign) -> list[dt.datetime]:
     """Return when the last tasks ran to their end, newest first."""
-    # One more than the window: its end is where the window's time begins.
-    wanted = RATE_WINDOW + 1
-    # A result comes with the end of its task, and its index has the order. What a person cancelled
-    # in one click says nothing of the fleet's speed.
-    brought = campaign.results.order_by("-created_at", "-pk").values_list("created_at", flat=True)
+    # One more than the window: the end of that task is when the window begins.
+    limit = RATE_WINDOW + 1
+    # A result is created when its task ends, and its index has this order. Cancelled tasks are left
+    # out: a person ends many in one click, which says nothing about the fleet's speed.
+    completed = campaign.results.order_by("-created_at", "-pk").values_list("created_at", flat=True)
     failed = campaign.tasks.filter(state=TaskState.FAILED).order_by("-finished_at")
     ended = failed.values_list("finished_at", flat=True)
-    times = [*brought[:wanted], *(at for at in ended[:wanted] if at)]
-    return sorted(times, reverse=True)[:wanted]
+    times = [*completed[:limit], *(instant for instant in ended[:limit] if instant)]
+    return sorted(times, reverse=True)[:limit]

@@ -1,7 +1,7 @@
-"""The rows of a leaderboard: how a task stands, and the two forms in which a row is read.
+"""The rows of a leaderboard: the standing of a task, and two forms of a row.
 
-`Line` holds plain values for the page, where building models costs more than the query; `Row` holds
-the models themselves, for the API and the terminal.
+`Line` holds plain values for pages, where building models would cost more than the query; `Row`
+holds the models themselves, for the API and the terminal.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from campaigns.models import Result, Task
 
 
 class Standing(StrEnum):
-    """How a task that has ended stands: with a rank, or why without."""
+    """Whether an ended task has a rank, or why it has none."""
 
-    # Measured, with a value: the only one with a rank.
+    # Measured, with a value: the only standing with a rank.
     COMPLETED = "completed"
     # The loss became NaN or infinite.
     DIVERGED = "diverged"
@@ -24,7 +24,7 @@ class Standing(StrEnum):
     BUDGET_TOO_SMALL = "budget_too_small"
     # Out of tries.
     FAILED = "failed"
-    # Invented by a worker without torch; shown only where asked for by name.
+    # Invented by a worker without torch; shown only when selected by name.
     SIMULATED = "simulated"
 
 
@@ -39,7 +39,7 @@ REASONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row: a task and what it brought. `rank` is None where it has none; `reason` says why."""
+    """One row: a task and its outcome. `rank` is None for a task without one; `reason` says why."""
 
     rank: int | None
     standing: Standing
@@ -58,7 +58,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Row:
-    """One row with its models loaded: task, result and worker; `result` is None if it failed."""
+    """One row with its models loaded: task, result, worker; `result` is None for a failed task."""
 
     rank: int | None
     task: Task

@@ -1,4 +1,4 @@
-"""What lists of campaigns show of each: a fixed number of queries for any number of campaigns."""
+"""What lists show of each campaign, in a fixed number of queries for any number of campaigns."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class CampaignSummary:
     """One campaign with its tasks counted by state and its best measured value."""
 
     campaign: Campaign
-    # Of the tasks that are not pending.
+    # Tasks by state, without the pending ones.
     counts: dict[str, int]
     best: float | None
 
     @property
     def done(self) -> int:
-        """Tasks that have ended, however they ended."""
+        """Tasks that have ended, in whatever way."""
         return sum(self.counts.get(state, 0) for state in ENDED)
 
     @property
@@ -53,7 +53,7 @@ class BarPiece:
 
 
 def progress_bar(counts: dict[str, int], total: int) -> list[BarPiece]:
-    """Lay the states that are not pending side by side; what is left of the bar is pending."""
+    """Return a piece for each state that is not pending; the rest of the bar is pending."""
     pieces, start = [], 0.0
     for state in (*ENDED, TaskState.LEASED):
         width = 100 * counts.get(state, 0) / total if total else 0.0
@@ -64,8 +64,8 @@ def progress_bar(counts: dict[str, int], total: int) -> list[BarPiece]:
 
 
 def with_best(campaigns: QuerySet[Campaign]) -> QuerySet[Any]:
-    """Annotate the best measured value and its result: `best`, `best_id`, None without one."""
-    # Each is the first entry of an index; a minimum over the rows would read them all.
+    """Annotate `best` and `best_id`: the best measured value and its result's id, or None."""
+    # Each subquery reads the first entry of an index; a minimum would read all rows.
     first = Result.objects.filter(campaign=OuterRef("pk")).ranked()
     return campaigns.annotate(
         best=Subquery(first.values("val_bpb")[:1]), best_id=Subquery(first.values("pk")[:1])
@@ -82,15 +82,15 @@ def summarise(campaigns: Iterable[Campaign]) -> list[CampaignSummary]:
     leased = Task.objects.filter(campaign__in=listed, state=TaskState.LEASED).order_by()
     running = dict(leased.values_list("campaign_id").annotate(tasks=Count("*")))
     best = dict(
-        with_best(Campaign.objects.filter(pk__in=[one.pk for one in listed]))
+        with_best(Campaign.objects.filter(pk__in=[campaign.pk for campaign in listed]))
         .order_by()
         .values_list("pk", "best")
     )
     return [
         CampaignSummary(
-            one,
-            {TaskState.LEASED.value: running.get(one.pk, 0), **ended[one.pk]},
-            best.get(one.pk),
+            campaign,
+            {TaskState.LEASED.value: running.get(campaign.pk, 0), **ended[campaign.pk]},
+            best.get(campaign.pk),
         )
-        for one in listed
+        for campaign in listed
     ]

@@ -1,7 +1,7 @@
-"""How many tasks of a campaign are in which state, without counting 100,000 of them at each look.
+"""How many tasks of a campaign are in each state, without counting 100,000 rows for each request.
 
-Whatever ends a task, or opens an ended one, moves the campaign's revision: ended tasks are counted
-once per revision. Open ones come and go with every lease, and are counted anew.
+Every verb that ends a task or reopens an ended one raises the campaign's revision, so ended tasks
+are counted once per revision. Open tasks change with every lease and are counted each time.
 """
 
 from __future__ import annotations
@@ -19,26 +19,27 @@ _NAME: Final = "ended-tasks"
 
 
 def tasks_by_state(campaign: Campaign) -> dict[str, int]:
-    """Count a freshly loaded campaign's tasks by state, every state named; never out of date."""
+    """Count a freshly loaded campaign's tasks by state: every state has a count, none is stale."""
     counted: dict[str, int] = {}
 
     def count_all(_: Sequence[Campaign]) -> dict[int, dict[str, int]]:
-        # One statement sees every task once.
+        # A single statement, so that a task that moves meanwhile is counted exactly once.
         counted.update(_by_state(campaign.tasks.all()))
         return {campaign.pk: {state: counted[state] for state in ENDED if state in counted}}
 
     ended = cached_for_each([campaign], _NAME, count_all)[campaign.pk]
     if not counted:
         counted = ended | _by_state(campaign.tasks.open())
-        # Else a task ended since, or the revision was never moved: its process died before.
+        # Otherwise the cached counts are stale (a task ended meanwhile, or a process died before it
+        # raised the revision): count again.
         if sum(counted.values()) != campaign.task_count:
             counted = _by_state(campaign.tasks.all())
     return dict.fromkeys(TaskState.values, 0) | counted
 
 
 def _by_state(tasks: TaskQuerySet) -> dict[str, int]:
-    # Rows, not keys: the index by state has no keys, and would be left for the whole table.
-    # order_by() drops the default ordering, which would otherwise join the grouping.
+    # Count("*"), because the index by state does not hold the key: Count("pk") would read the whole
+    # table. order_by() drops the default ordering, which would join the grouping.
     return dict(tasks.order_by().values_list("state").annotate(number=Count("*")))
 
 
@@ -57,7 +58,7 @@ def ended_tasks(campaigns: Sequence[Campaign]) -> dict[int, dict[str, int]]:
 
 
 def _count_ended(campaigns: Sequence[Campaign]) -> dict[int, dict[str, int]]:
-    counts: dict[int, dict[str, int]] = {one.pk: {} for one in campaigns}
+    counts: dict[int, dict[str, int]] = {campaign.pk: {} for campaign in campaigns}
     ended = Task.objects.filter(campaign__in=campaigns, state__in=ENDED).order_by()
     by_state = ended.values_list("campaign_id", "state").annotate(number=Count("*"))
     for campaign_id, state, number in by_state:
