@@ -1,1 +1,4 @@
-"""Endpoints of the REST API, one noun a file; a page of the same noun is named alike."""
+"""Endpoints of the REST API, one file per noun. The pages in `campaigns.views` use the same names.
+
+The docstring of a view describes its operations in the OpenAPI document.
+"""

@@ -1,4 +1,4 @@
-"""What belongs to a person: who one is, personal tokens; and the log of what people did."""
+"""The caller's account and personal tokens, and the audit log."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from xeenet_site.web import roles
 
 
 class AccountView(GenericAPIView[Any]):
-    """Who the token belongs to, and what it may."""
+    """Return the caller's account and role, and what the role allows."""
 
     permission_classes: Any = (IsAuthenticated,)
     serializer_class = AccountSerializer
@@ -53,7 +53,7 @@ class AccountView(GenericAPIView[Any]):
 
 
 class TokensView(ListAPIView[PersonalToken]):
-    """The caller's own tokens, the last made first; a POST by who is signed in makes one."""
+    """List the caller's own tokens, the newest first. POST makes a token, in a session only."""
 
     queryset = PersonalToken.objects.none()
     permission_classes: Any = (IsAuthenticated,)
@@ -77,25 +77,27 @@ class TokensView(ListAPIView[PersonalToken]):
         tags=["account"],
         request=TokenRequestSerializer,
         responses={201: NewTokenSerializer, **errors(400, 403)},
-        description="Make a token, in a session of the pages. A token itself may not: 403.",
+        description="Make a token. Only a session of the pages may do this: a request with a "
+        "token gets 403.",
     )
     def post(self, request: Request) -> Response:
-        # Else a stolen one would live on in those made with it after its owner revoked it.
+        # Otherwise whoever stole a token could make others with it, and keep access after its owner
+        # has revoked the stolen one.
         if isinstance(request.auth, PersonalToken):
             raise PermissionDenied(
-                "A token makes no further tokens: make it on the settings page (/account/) or with "
-                "manage.py create_token."
+                "A token cannot make further tokens. Make one on the settings page (/account/) or "
+                "with manage.py create_token."
             )
         user, name = person(request), body(TokenRequestSerializer, request)["name"]
         try:
-            made, secret = personal_tokens.create(user, name, now=database_now(), actor=user)
+            token, secret = personal_tokens.create(user, name, now=database_now(), actor=user)
         except personal_tokens.TokenRefused as error:
             raise ValidationError({"name": [str(error)]}) from error
-        return made_with_secret(TokenSerializer(made).data | {"token": secret})
+        return made_with_secret(TokenSerializer(token).data | {"token": secret})
 
 
 class TokenView(GenericAPIView[PersonalToken]):
-    """One of the caller's own tokens: a DELETE revokes it."""
+    """Revoke one of the caller's own tokens, from the next request on."""
 
     queryset = PersonalToken.objects.none()
     permission_classes: Any = (IsAuthenticated,)
@@ -111,7 +113,7 @@ class TokenView(GenericAPIView[PersonalToken]):
 
 
 class AuditView(ListAPIView[AuditEntry]):
-    """What people did, the last first; for operators."""
+    """List what people did, the latest first. Only for operators."""
 
     queryset = AuditEntry.objects.none()
     permission_classes: Any = (IsAuthenticated,)

@@ -1,6 +1,6 @@
-"""What worker agents call: enrolment, leases, and the files a lease names.
+"""Endpoints for worker agents: enrolment, leases, and the files that a lease names.
 
-The paths and shapes are those of `workers.protocol`.
+Their paths and shapes are defined in `workers.protocol`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from workers.protocol import ErrorCode, Submission, Verdict
 
 
 class AgentView(APIView):
-    """Base of the calls a worker makes with its token; nobody else may make them."""
+    """Base of the endpoints for workers with their token; nobody else may call them."""
 
     authentication_classes: Any = (WorkerTokenAuthentication,)
     permission_classes: Any = (IsWorker,)
@@ -63,7 +63,7 @@ class AgentView(APIView):
 
 
 class LeaseHolderView(AgentView):
-    """Base of the calls for leases held: by a worker, or by a person who asked for them."""
+    """Base of the endpoints for holders of leases: workers, and people who asked for tasks."""
 
     authentication_classes: Any = (
         WorkerTokenAuthentication,
@@ -74,7 +74,11 @@ class LeaseHolderView(AgentView):
 
     @property
     def worker(self) -> Worker:
-        """The worker that calls, or the identity of the person. Raises LeaseUnknown for none."""
+        """The calling worker, or the worker identity under which a person's programs hold leases.
+
+        Raises LeaseUnknown for a person without one: they have never asked for a task. Raises
+        PermissionDenied for a disabled one.
+        """
         if isinstance(self.request.auth, Worker):
             return self.request.auth
         identity = Worker.objects.filter(person_id=self.request.user.pk).first()
@@ -86,7 +90,7 @@ class LeaseHolderView(AgentView):
 
 
 class EnrolView(APIView):
-    """Turn a single-use enrolment token into a worker."""
+    """Register a worker with an enrolment token, which is valid once."""
 
     authentication_classes: Any = ()
     permission_classes: Any = (AllowAny,)
@@ -111,7 +115,7 @@ class EnrolView(APIView):
 
 
 class MeView(AgentView):
-    """What the server knows of the worker that asks."""
+    """Return what the server knows about the calling worker."""
 
     @extend_schema(
         operation_id="me", tags=["agents"], responses={200: WorkerSerializer, **errors(403)}
@@ -122,7 +126,10 @@ class MeView(AgentView):
 
 
 class TokenView(AgentView):
-    """A worker changes its own token: as often as its owner likes, and once it may be known."""
+    """Replace the calling worker's own token.
+
+    Use it regularly, and whenever somebody else may know the token.
+    """
 
     @extend_schema(
         operation_id="rotate_own_token",
@@ -130,18 +137,18 @@ class TokenView(AgentView):
         request=None,
         responses={200: TokenReplySerializer, **errors(403, 409)},
         description=(
-            "Replace the token this is asked with. The new one is shown this once; the old one "
-            "opens nothing from the next request on."
+            "Replace the token of this request, regularly or when somebody else may know it. The "
+            "new token is shown only once; the old one is invalid from the next request on."
         ),
     )
     def post(self, request: Request) -> Response:
         secret = worker_lifecycle.rotate_token(self.worker)
-        # No cache on the way may keep a secret.
+        # No cache on the way may store the secret.
         return Response({"token": secret}, headers={"Cache-Control": "no-store"})
 
 
 class ClaimView(AgentView):
-    """Lease up to `count` tasks; the same `claim_id` again returns the same leases."""
+    """Lease up to `count` tasks. Idempotent: the same `claim_id` returns the same leases."""
 
     @extend_schema(
         operation_id="claim_leases",
@@ -167,13 +174,13 @@ class ClaimView(AgentView):
 
 
 class HeartbeatView(LeaseHolderView):
-    """Renew all leases of a worker and take their progress; say per lease what to do."""
+    """Renew leases and store their progress. The answer says for each lease what to do."""
 
     @extend_schema(
         operation_id="heartbeat",
         tags=["agents"],
         request=HeartbeatRequestSerializer,
-        # A person who has no identity as a worker yet gets the 404.
+        # The 404 is for a person who has never asked for a task.
         responses={200: HeartbeatReplySerializer, **errors(400, 403, 404)},
     )
     def post(self, request: Request) -> Response:
@@ -194,7 +201,7 @@ class HeartbeatView(LeaseHolderView):
 
 
 class ResultView(LeaseHolderView):
-    """Hand in how a run ended; the same body again gets the same answer."""
+    """Submit how a run ended. Idempotent: the same body again gets the same answer."""
 
     @extend_schema(
         operation_id="submit_result",
@@ -219,7 +226,7 @@ class ResultView(LeaseHolderView):
 
 
 class ReleaseView(LeaseHolderView):
-    """Give a task back unrun, at no charge; again changes nothing."""
+    """Give a task back without running it. It costs the task no try. Idempotent."""
 
     @extend_schema(
         operation_id="release_lease",
@@ -236,9 +243,9 @@ class ReleaseView(LeaseHolderView):
 
 
 class DownloadView(APIView):
-    """Base of the files that leases name by hash: for people, and for workers that need them.
+    """Base of downloads by hash, for people and for workers whose tasks need the file.
 
-    The bytes of a hash never change, so the hash is the ETag.
+    The bytes of a hash never change, so the hash serves as the ETag.
     """
 
     authentication_classes: Any = (
@@ -249,30 +256,36 @@ class DownloadView(APIView):
     permission_classes: Any = (IsSignedInOrWorker,)
 
     def check_need(self, request: Request, what: str, **of_campaign: str) -> None:
-        """Let a worker have only what a task needs that it holds now. Raises LeaseLost."""
+        """Raise LeaseLost if the caller is a worker that holds no task that needs the file.
+
+        `what` names the file for people. `of_campaign` are the fields and values of the campaigns
+        that need it.
+        """
         if isinstance(request.auth, Worker):
             wanted = {f"campaign__{name}": value for name, value in of_campaign.items()}
             if not request.auth.leased_tasks.filter(**wanted).exists():
-                # Most likely it held one, and its lease ran out before it came to ask.
+                # Most likely the lease ran out before the worker sent this request.
                 raise lifecycle.LeaseLost(f"This worker holds no task that needs this {what}.")
 
     def unchanged(self, request: Request, sha256: str) -> HttpResponse | None:
-        """Return 304 for who has these bytes already."""
-        known = parse_etags(request.headers.get("If-None-Match", ""))
-        if f'"{sha256}"' not in known:
+        """Return 304 if the caller has these bytes already, otherwise None."""
+        etags = parse_etags(request.headers.get("If-None-Match", ""))
+        if f'"{sha256}"' not in etags:
             return None
         return HttpResponseNotModified(headers=_file_headers(sha256))
 
 
 def _file_headers(sha256: str) -> dict[str, str]:
-    # Asked for again each time: whether the caller may have it can change, the bytes cannot.
+    # no-cache: the bytes never change, but the caller's right to them may, so caches must ask again
+    # each time.
     return {"ETag": f'"{sha256}"', "Cache-Control": "private, no-cache"}
 
 
 class PackageView(DownloadView):
-    """The source of a training script, by its hash.
+    """Return the source of a training script by its hash.
 
-    A worker gets the scripts of the tasks it holds, uploaded ones only while they are approved.
+    A worker gets only scripts of tasks that it holds; uploaded scripts only while they are
+    approved.
     """
 
     @extend_schema(
@@ -297,9 +310,9 @@ class PackageView(DownloadView):
 
 
 class DatasetView(DownloadView):
-    """The bytes of a data set, by their hash, where the server has them.
+    """Return the bytes of a data set by its hash, if the server has them.
 
-    A worker gets the data sets of the tasks it holds.
+    A worker gets only data sets of tasks that it holds.
     """
 
     @extend_schema(

@@ -1,4 +1,4 @@
-"""What researchers call for analysis: how much each parameter matters, and each panel's data."""
+"""Endpoints of the analysis: the importance of parameters, and the data of each panel."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from campaigns.serializers.analysis import (
     PanelSerializer,
 )
 
-# What a pending answer tells: a job needs a few seconds.
+# The Retry-After header of a pending answer: the job needs a few seconds.
 ASK_AGAIN_SECONDS = "5"
 
 
 class ImportanceView(GenericAPIView[Campaign]):
-    """The importance of each parameter, most important first, with its uncertainty."""
+    """Return the importance of each parameter with its uncertainty, most important first."""
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -48,18 +48,18 @@ class ImportanceView(GenericAPIView[Campaign]):
         known = estimates.estimate(campaign, device)
         if known.is_behind:
             estimates.ask(campaign, device)
-        found = known.importance or Importance([], known.total, 0, 0.0)
+        importance = known.importance or Importance([], known.total, 0, 0.0)
         status = "pending" if known.is_pending else "behind" if known.is_behind else "current"
         reply = {
             "method": "PED-ANOVA",
-            "results": found.results,
-            "used": found.used,
+            "results": importance.results,
+            "used": importance.used,
             "needed": MIN_RESULTS,
-            "target_quantile": found.target_quantile,
+            "target_quantile": importance.target_quantile,
             "resamples": RESAMPLES,
             "shuffles": SHUFFLES,
-            "warnings": found.warnings,
-            "parameters": found.parameters,
+            "warnings": importance.warnings,
+            "parameters": importance.parameters,
             "status": status,
             "computed_at": known.computed_at,
         }
@@ -68,7 +68,7 @@ class ImportanceView(GenericAPIView[Campaign]):
 
 
 class AnalysisView(GenericAPIView[Campaign]):
-    """Which panels a campaign's analysis has."""
+    """List the panels of a campaign's analysis."""
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -97,7 +97,7 @@ class AnalysisView(GenericAPIView[Campaign]):
 
 
 class PanelView(GenericAPIView[Campaign]):
-    """The data of one panel of the analysis, computed once per revision of the campaign."""
+    """Return the data of one panel. It is computed once per revision of the campaign."""
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)

@@ -1,4 +1,4 @@
-"""What researchers call: campaigns and their verbs."""
+"""Endpoints of campaigns and their verbs."""
 
 from __future__ import annotations
 
@@ -36,14 +36,13 @@ from campaigns.serializers.tasks import AskSerializer
 
 
 class CampaignsView(SortedList, ListAPIView[Campaign]):
-    """The campaigns, newest first unless asked otherwise; a POST describes a new one."""
+    """List campaigns, by default the newest first. POST creates a campaign as a draft."""
 
     queryset = Campaign.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
     serializer_class = CampaignSerializer
     filterset_class = CampaignFilter
     pagination_class = Cursor
-
     column_sorts: ClassVar = {"created": "id"}
     default_sort: ClassVar = "-created"
     last_order: ClassVar = "-id"
@@ -72,7 +71,7 @@ class CampaignsView(SortedList, ListAPIView[Campaign]):
 
 
 class CampaignView(GenericAPIView[Campaign]):
-    """One campaign: its description, its best value and how far it is."""
+    """Return one campaign with its search space, its best value and its progress."""
 
     queryset = Campaign.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -87,7 +86,7 @@ class CampaignView(GenericAPIView[Campaign]):
 
 
 class VerbView(GenericAPIView[Campaign]):
-    """Base of what the owner of a campaign (or staff) does with it."""
+    """Base of the verbs that the owner of a campaign, or an operator, may use."""
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsAuthenticated,)
@@ -106,7 +105,7 @@ _CHANGED: dict[int, Any] = {200: CampaignDetailSerializer, **errors(400, 403, 40
 
 
 class LaunchView(VerbView):
-    """Make the tasks of a draft and hand them out."""
+    """Launch a draft: make its tasks and hand them out."""
 
     @extend_schema(
         operation_id="launch_campaign", tags=["campaigns"], request=None, responses=_CHANGED
@@ -116,7 +115,7 @@ class LaunchView(VerbView):
 
 
 class PauseView(VerbView):
-    """Hand out nothing new; what runs may finish."""
+    """Pause a campaign: no new task is handed out; running tasks may finish."""
 
     @extend_schema(
         operation_id="pause_campaign",
@@ -129,7 +128,7 @@ class PauseView(VerbView):
 
 
 class ResumeView(VerbView):
-    """Hand out tasks again."""
+    """Resume a paused campaign: tasks are handed out again."""
 
     @extend_schema(
         operation_id="resume_campaign", tags=["campaigns"], request=None, responses=_CHANGED
@@ -139,7 +138,7 @@ class ResumeView(VerbView):
 
 
 class CancelView(VerbView):
-    """End it: open tasks are cancelled, running ones stopped; results stay."""
+    """Cancel a campaign: pending tasks are cancelled, running tasks stopped. Results stay."""
 
     @extend_schema(
         operation_id="cancel_campaign",
@@ -152,7 +151,7 @@ class CancelView(VerbView):
 
 
 class AddTasksView(VerbView):
-    """Sample more tasks; a completed campaign runs again."""
+    """Sample more tasks. A completed campaign becomes active again."""
 
     @extend_schema(
         operation_id="add_tasks",
@@ -165,7 +164,7 @@ class AddTasksView(VerbView):
 
 
 class RaiseAttemptsView(VerbView):
-    """Let each task be tried more often; failed tasks run again by their own retry."""
+    """Let each task fail or be lost more often. Failed tasks stay failed until they are retried."""
 
     @extend_schema(
         operation_id="raise_attempts",
@@ -175,21 +174,20 @@ class RaiseAttemptsView(VerbView):
     )
     def post(self, request: Request, pk: int) -> Response:
         campaign = self.get_object()
-        today = {
+        limits = {
             "max_failed_attempts": campaign.max_failed_attempts,
             "max_lost_attempts": campaign.max_lost_attempts,
         }
-        return self.change(
-            steering.raise_attempts, **today | body(RaiseAttemptsSerializer, request)
-        )
+        limits |= body(RaiseAttemptsSerializer, request)
+        return self.change(steering.raise_attempts, **limits)
 
 
 class AskView(VerbView):
     """Lease tasks to your own program: an outside optimiser, a notebook, an agent of another kind.
 
-    Train, renew the leases by `POST heartbeat`, and tell by `PUT leases/{lease_id}/result`; all
-    with the same personal token. Without a heartbeat a lease ends after `lease_seconds`, and the
-    task goes to somebody else; `deadline_seconds` after the ask it ends in any case.
+    Train, renew the leases with `POST heartbeat`, and submit with `PUT leases/{lease_id}/result`,
+    all with the same personal token. Without a heartbeat a lease ends after `lease_seconds`, and
+    somebody else gets the task. After `deadline_seconds` it ends in any case.
     """
 
     @extend_schema(
@@ -200,6 +198,6 @@ class AskView(VerbView):
     )
     def post(self, request: Request, pk: int) -> Response:
         campaign, now = self.get_object(), database_now()
-        asked = {"claim_id": uuid.uuid4()} | body(AskSerializer, request)
-        claim = steering.ask(person(request), campaign, now=now, **asked)
-        return Response(claim_reply(claim, asked["count"], now))
+        arguments = {"claim_id": uuid.uuid4()} | body(AskSerializer, request)
+        claim = steering.ask(person(request), campaign, now=now, **arguments)
+        return Response(claim_reply(claim, arguments["count"], now))

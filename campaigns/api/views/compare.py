@@ -1,4 +1,4 @@
-"""What people call to put two to five tasks or campaigns side by side."""
+"""The endpoint that compares two to five tasks or campaigns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from campaigns.serializers.compare import CompareQuerySerializer, ComparisonSeri
 
 
 class CompareView(GenericAPIView[Any]):
-    """Two to five tasks or campaigns: params that differ, values with their spread, curves."""
+    """Compare two to five tasks or campaigns: differing params, values with spread, curves."""
 
     permission_classes: Any = (IsSignedInOrMayRead,)
     serializer_class = ComparisonSerializer

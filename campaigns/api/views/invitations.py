@@ -1,4 +1,4 @@
-"""What operators call to let machines in: invitations, and new tokens for workers."""
+"""Endpoints for operators: invitations for machines, and new tokens for workers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from workers.models import EnrolmentToken, Worker
 
 
 class InvitationsView(ListAPIView[EnrolmentToken]):
-    """The invitations, the last made first; a POST makes one. For operators."""
+    """List the invitations, the newest first. POST makes an invitation. Only for operators."""
 
     queryset = EnrolmentToken.objects.none()
     permission_classes: Any = (IsAuthenticated,)
@@ -56,17 +56,17 @@ class InvitationsView(ListAPIView[EnrolmentToken]):
     )
     def post(self, request: Request) -> Response:
         label = body(InvitationRequestSerializer, request)["label"]
-        made, secret = steering.invite(person(request), now=database_now(), label=label)
+        invitation, secret = steering.invite(person(request), now=database_now(), label=label)
         server = request.build_absolute_uri("/").rstrip("/")
-        shown = {
+        secrets = {
             "enrolment_token": secret,
             "command": f"xeenet-worker --server {server} --enrol {secret}",
         }
-        return made_with_secret(InvitationSerializer(made).data | shown)
+        return made_with_secret(InvitationSerializer(invitation).data | secrets)
 
 
 class InvitationView(GenericAPIView[EnrolmentToken]):
-    """One invitation: a DELETE withdraws it while nobody has used it. For operators."""
+    """Withdraw an invitation that nobody has used. Only for operators."""
 
     queryset = EnrolmentToken.objects.none()
     permission_classes: Any = (IsAuthenticated,)
@@ -84,7 +84,7 @@ class InvitationView(GenericAPIView[EnrolmentToken]):
 
 
 class RotateWorkerTokenView(GenericAPIView[Worker]):
-    """Replace a worker's token; the old one opens nothing from its next request on."""
+    """Replace a worker's token; the old one is invalid from the next request on. For operators."""
 
     queryset = Worker.objects.all()
     permission_classes: Any = (IsAuthenticated,)

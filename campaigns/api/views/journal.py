@@ -1,4 +1,4 @@
-"""The journal over the API: each change of state of a campaign, its tasks and their attempts."""
+"""Endpoints of the journal: every change of state of a campaign, its tasks and their attempts."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from campaigns.serializers.journal import StateChangeSerializer
 
 
 class JournalFilter(filters.FilterSet):
-    """Lines of one kind of subject or actor, or to one state."""
+    """Filter changes of state by kind of subject, kind of actor, and the state reached."""
 
     subject = filters.ChoiceFilter(choices=ChangeSubject.choices)
     actor_kind = filters.ChoiceFilter(choices=ActorKind.choices)
-    to_state = filters.CharFilter(help_text="A campaign's or task's state, or an outcome.")
+    to_state = filters.CharFilter(
+        help_text="A state of campaigns or tasks, or an outcome of attempts."
+    )
 
     class Meta:
         model = StateChange
@@ -32,7 +34,7 @@ class JournalFilter(filters.FilterSet):
 
 
 class JournalView(ListAPIView[StateChange]):
-    """Base: lines of the journal, a page at a time."""
+    """Base of the lists of changes of state."""
 
     queryset = StateChange.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -40,14 +42,14 @@ class JournalView(ListAPIView[StateChange]):
     filterset_class = JournalFilter
     pagination_class = Cursor
 
-    def lines(self, **which: Any) -> QuerySet[StateChange]:
-        return StateChange.objects.filter(**which).select_related("attempt__worker")
+    def lines(self, **conditions: Any) -> QuerySet[StateChange]:
+        return StateChange.objects.filter(**conditions).select_related("attempt__worker")
 
 
 class TaskJournalView(JournalView):
-    """What happened to a task and its attempts, the first change first."""
+    """List the changes of state of a task and its attempts, the first change first."""
 
-    # The order of ids: a task's changes follow one another, for its row is locked.
+    # Ids are in the order of time: changes of one task never overlap, because its row is locked.
     cursor_ordering: ClassVar = ("id",)
 
     def get_queryset(self) -> QuerySet[StateChange]:
@@ -63,9 +65,10 @@ class TaskJournalView(JournalView):
 
 
 class CampaignJournalView(JournalView):
-    """Every change of a campaign, its tasks and their attempts, the newest first."""
+    """List the changes of state of a campaign, its tasks and their attempts, the newest first."""
 
-    # Not the instants: a cancelled campaign has as many lines of one instant as it had open tasks.
+    # Ids, not instants: cancelling a campaign writes a line of the same instant for each open task,
+    # and a cursor needs a unique order.
     cursor_ordering: ClassVar = ("-id",)
 
     def get_queryset(self) -> QuerySet[StateChange]:

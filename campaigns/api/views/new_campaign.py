@@ -1,4 +1,4 @@
-"""What people call before a campaign runs: what there is, spaces read from text, the preview."""
+"""Endpoints for preparing a campaign: the catalog, reading search spaces, previews, clones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from experiments import catalog
 
 
 class CatalogView(GenericAPIView[Any]):
-    """The experiments with their search spaces, the data sets and the samplers."""
+    """Return the choices for a new campaign: experiments, data sets and samplers."""
 
     permission_classes: Any = (IsSignedInOrMayRead,)
     serializer_class = CatalogSerializer
@@ -52,16 +52,16 @@ class CatalogView(GenericAPIView[Any]):
     def get(self, request: Request) -> Response:
         experiments = [
             {
-                "name": one.name,
-                "title": one.title,
-                "description": one.description,
-                "metric": one.metric,
-                "direction": one.direction,
-                "code_sha256": catalog.script_sha256(one.name),
-                "datasets": one.datasets,
-                "default_search_space": one.default_search_space,
+                "name": experiment.name,
+                "title": experiment.title,
+                "description": experiment.description,
+                "metric": experiment.metric,
+                "direction": experiment.direction,
+                "code_sha256": catalog.script_sha256(experiment.name),
+                "datasets": experiment.datasets,
+                "default_search_space": experiment.default_search_space,
             }
-            for one in catalog.all()
+            for experiment in catalog.all()
         ]
         answer = {
             "experiments": experiments,
@@ -72,23 +72,23 @@ class CatalogView(GenericAPIView[Any]):
 
 
 def _datasets() -> list[dict[str, Any]]:
-    """Return the catalog's data sets, then the others that are stored, by name."""
-    stored = {one.sha256: one for one in Dataset.objects.order_by("name")}
-    known = {one.sha256: one for one in catalog.all_datasets()}
+    """Return the catalog's data sets, then the other stored ones by name."""
+    stored = {dataset.sha256: dataset for dataset in Dataset.objects.order_by("name")}
+    known = {dataset.sha256: dataset for dataset in catalog.all_datasets()}
     return [
         {
-            "name": one.name,
+            "name": dataset.name,
             "sha256": sha256,
-            "size_bytes": one.size_bytes,
+            "size_bytes": dataset.size_bytes,
             "is_stored": sha256 in stored and bool(stored[sha256].file),
         }
-        # First the catalog's, so that it begins; again, so that its names win.
-        for sha256, one in (known | stored | known).items()
+        # The first `known` puts the catalog's data sets first, the last one makes its names win.
+        for sha256, dataset in (known | stored | known).items()
     ]
 
 
 class ReadSpaceView(GenericAPIView[Any]):
-    """Read a search space from a text; nothing is stored."""
+    """Read a search space from a text. Nothing is stored."""
 
     permission_classes: Any = (IsAuthenticated,)
     serializer_class = ReadSpaceSerializer
@@ -117,7 +117,7 @@ class ReadSpaceView(GenericAPIView[Any]):
 
 
 class PreviewView(GenericAPIView[Any]):
-    """Say what a campaign would run, how large its space is, and what it would cost."""
+    """Preview a campaign: what it would run, how large its space is, and what it would cost."""
 
     permission_classes: Any = (IsAuthenticated,)
     serializer_class = PreviewSerializer
@@ -134,7 +134,7 @@ class PreviewView(GenericAPIView[Any]):
 
 
 class CloneView(GenericAPIView[Campaign]):
-    """Make a draft like another campaign; what the body names is changed. It is the caller's."""
+    """Clone a campaign as a draft of the caller. The fields in the body replace the original's."""
 
     queryset = Campaign.objects.select_related("package").defer("package__source")
     permission_classes: Any = (IsAuthenticated,)
@@ -146,12 +146,12 @@ class CloneView(GenericAPIView[Campaign]):
         responses={201: CampaignDetailSerializer, **errors(400, 403, 404)},
     )
     def post(self, request: Request, pk: int) -> Response:
-        cloned = self.get_object()
+        original = self.get_object()
         changes = body(CampaignChangesSerializer, request, partial=True)
         campaign = steering.create_campaign(
             person(request),
-            spec_of(cloned, **changes),
+            spec_of(original, **changes),
             now=database_now(),
-            detail=f"clone of campaign {cloned.pk}",
+            detail=f"clone of campaign {original.pk}",
         )
         return made(campaign_detail(campaign.pk), at=reverse("api-campaign", args=[campaign.pk]))

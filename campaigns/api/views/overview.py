@@ -1,4 +1,4 @@
-"""What people call to see how things stand: the installation, who worked, what happened."""
+"""Endpoints of the overview, the workers of a campaign, and its log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from campaigns.standings.champions import latest_champions
 
 
 class OverviewView(GenericAPIView[Any]):
-    """What runs, what was found last, and what needs a person."""
+    """Return the state of the installation: its numbers, problems and leading results."""
 
     permission_classes: Any = (IsSignedInOrMayRead,)
     serializer_class = OverviewSerializer
@@ -46,14 +46,14 @@ class OverviewView(GenericAPIView[Any]):
         answer = {
             "figures": figures,
             "concerns": concerns(figures, live, now=now, reader=request.user),
-            "live_campaigns": [one.pk for one in live],
+            "live_campaigns": [campaign.pk for campaign in live],
             "champions": latest_champions(),
         }
         return Response(OverviewSerializer(answer).data)
 
 
 class ContributionsView(GenericAPIView[Campaign]):
-    """What each worker did for a campaign."""
+    """List the workers that took a task of a campaign, and what each contributed."""
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -69,7 +69,7 @@ class ContributionsView(GenericAPIView[Campaign]):
 
 
 class LogView(GenericAPIView[Campaign]):
-    """What happened to a campaign: people's acts, the server's, and attempts that went wrong."""
+    """Return a campaign's log: acts of people and of the server, and attempts that went wrong."""
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -85,6 +85,6 @@ class LogView(GenericAPIView[Campaign]):
         events = history.events(self.get_object(), before=before, limit=EVENTS + 1)
         older = None
         if len(events) > EVENTS:
-            place = urlencode({"before": str(events[EVENTS - 1].position)})
-            older = request.build_absolute_uri(f"{reverse('api-log', args=[pk])}?{place}")
+            cursor = urlencode({"before": str(events[EVENTS - 1].position)})
+            older = request.build_absolute_uri(f"{reverse('api-log', args=[pk])}?{cursor}")
         return Response(LogSerializer({"next": older, "results": events[:EVENTS]}).data)

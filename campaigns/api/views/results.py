@@ -1,4 +1,4 @@
-"""What researchers call for results: the list, the leaderboard, and the files to take away."""
+"""Endpoints of results: the list, the leaderboard, and the files with all results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from campaigns.standings import leaderboard
 
 
 class ResultsView(ListAPIView[Result]):
-    """The results of a campaign, last accepted first; simulated ones only on request."""
+    """List the results of a campaign, the latest first. Simulated ones only with simulated=true."""
 
     queryset = Result.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -53,9 +53,10 @@ class ResultsView(ListAPIView[Result]):
 
 
 class LeaderboardView(GenericAPIView[Campaign]):
-    """The measured results of a campaign: best first, or by another column with the same ranks.
+    """Return the leaderboard of a campaign: its measured results with their ranks, best first.
 
-    With `state` also, or only, the tasks that ended without a rank, below the ranked ones.
+    `sort` orders the rows by another column; the ranks stay the same. `state` selects tasks that
+    ended without a rank, or adds them below the ranked ones.
     """
 
     queryset = Campaign.objects.all()
@@ -68,11 +69,11 @@ class LeaderboardView(GenericAPIView[Campaign]):
         responses={200: LeaderboardSerializer, **errors(400, 404)},
     )
     def get(self, request: Request, pk: int) -> Response:
-        asked = query(LeaderboardQuerySerializer, request)
+        selection = query(LeaderboardQuerySerializer, request)
         campaign = self.get_object()
         varying, constant = leaderboard.varying_params(campaign)
         reply = {
-            "rows": rows_of(campaign, asked),
+            "rows": rows_of(campaign, selection),
             "varying_params": varying,
             "constant_params": constant,
         }
@@ -80,7 +81,7 @@ class LeaderboardView(GenericAPIView[Campaign]):
 
 
 class ExportView(GenericAPIView[Campaign]):
-    """Base of the files that hold all results of a campaign, sent as they are read."""
+    """Base of the files with all results of a campaign, streamed from the database."""
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -88,18 +89,18 @@ class ExportView(GenericAPIView[Campaign]):
     def file(
         self, writer: export_rows.Writer, content_type: str, suffix: str
     ) -> StreamingHttpResponse:
-        asked = query(ExportQuerySerializer, self.request)
+        selection = query(ExportQuerySerializer, self.request)
         campaign = self.get_object()
         name = f"campaign-{campaign.pk}-results.{suffix}"
         return StreamingHttpResponse(
-            writer(campaign, **asked),
+            writer(campaign, **selection),
             content_type=f"{content_type}; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )
 
 
 class ResultsCSVView(ExportView):
-    """All results as CSV, by task number; a column for each param."""
+    """Return all results as CSV, by task number, with a column for each param."""
 
     @extend_schema(
         operation_id="export_results_csv",
@@ -112,7 +113,7 @@ class ResultsCSVView(ExportView):
 
 
 class ResultsJSONLinesView(ExportView):
-    """All results as JSON lines, by task number; the params of each as an object."""
+    """Return all results as JSON lines, by task number, with the params as an object."""
 
     @extend_schema(
         operation_id="export_results_jsonl",

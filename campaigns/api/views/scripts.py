@@ -1,4 +1,4 @@
-"""What people call for training scripts of their own: upload, read, judge, delete."""
+"""Endpoints of training scripts: upload, read, approve, decline, withdraw, delete."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from campaigns.serializers.scripts import (
 
 
 class ScriptFilter(filters.FilterSet):
-    """Scripts by what operators said of them, their experiment and a part of their name."""
+    """Filter scripts by approval, experiment and a part of their name."""
 
     approved = filters.BooleanFilter(field_name="approved_at", lookup_expr="isnull", exclude=True)
     declined = filters.BooleanFilter(field_name="declined_at", lookup_expr="isnull", exclude=True)
@@ -46,7 +46,7 @@ class ScriptFilter(filters.FilterSet):
 
 
 class ScriptsView(ListAPIView[Package]):
-    """The uploaded scripts, newest first; a POST uploads one."""
+    """List the uploaded scripts, newest first. POST uploads a script."""
 
     queryset = Package.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -75,23 +75,24 @@ class ScriptsView(ListAPIView[Package]):
             201: ScriptSerializer,
             **errors(400, 403, 413),
         },
-        description="Store a script for an operator to read. The same text again answers 200.",
+        description="Upload a script, which an operator has to read and approve. The same text "
+        "again gets 200.",
     )
     def post(self, request: Request) -> Response:
-        sent = body(UploadSerializer, request)
+        data = body(UploadSerializer, request)
         package, is_new = script_steering.upload(
             person(request),
-            name=sent["name"],
-            experiment=sent["experiment"],
-            source=sent["source"].encode(),
+            name=data["name"],
+            experiment=data["experiment"],
+            source=data["source"].encode(),
             now=database_now(),
         )
-        made = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
-        return Response(ScriptSerializer(package).data, status=made)
+        http_status = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
+        return Response(ScriptSerializer(package).data, status=http_status)
 
 
 class ScriptView(GenericAPIView[Package]):
-    """One script by its hash, uploaded or pinned by a campaign, with its text."""
+    """Return a script with its text by its hash, whether uploaded or pinned by a campaign."""
 
     queryset = Package.objects.select_related(*script_steering.JUDGES)
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -109,7 +110,8 @@ class ScriptView(GenericAPIView[Package]):
         operation_id="delete_script",
         tags=["scripts"],
         responses={204: None, **errors(403, 404, 409)},
-        description="Forget an uploaded script that no campaign uses: its uploader, and operators.",
+        description="Delete an uploaded script that no campaign uses. Only for its uploader and "
+        "operators.",
     )
     def delete(self, request: Request, sha256: str) -> Response:
         package = get_object_or_404(Package, pk=sha256)
@@ -118,7 +120,7 @@ class ScriptView(GenericAPIView[Package]):
 
 
 class ScriptVerbView(GenericAPIView[Package]):
-    """Base of what an operator does with a script."""
+    """Base of the verbs with which operators judge a script."""
 
     queryset = Package.objects.all()
     permission_classes: Any = (IsAuthenticated,)
@@ -133,7 +135,7 @@ _CHANGED: dict[int, Any] = {200: ScriptSerializer, **errors(403, 404, 409)}
 
 
 class ApproveScriptView(ScriptVerbView):
-    """Let workers be given this script, byte for byte."""
+    """Approve a script: workers may get exactly these bytes."""
 
     @extend_schema(
         operation_id="approve_script", tags=["scripts"], request=None, responses=_CHANGED
@@ -143,7 +145,7 @@ class ApproveScriptView(ScriptVerbView):
 
 
 class DeclineScriptView(ScriptVerbView):
-    """Say that a script is not approved, and why; it may be approved later all the same."""
+    """Decline a script with a reason. It may still be approved later."""
 
     @extend_schema(
         operation_id="decline_script",
@@ -157,7 +159,7 @@ class DeclineScriptView(ScriptVerbView):
 
 
 class WithdrawScriptView(ScriptVerbView):
-    """Give the script to no worker from now on; what runs may finish."""
+    """Withdraw the approval: no worker gets the script from now on; running tasks may finish."""
 
     @extend_schema(
         operation_id="withdraw_script", tags=["scripts"], request=None, responses=_CHANGED

@@ -1,4 +1,4 @@
-"""What researchers call for tasks: the list, one task, its verbs, a campaign's attempts."""
+"""Endpoints of tasks: the list, one task, its verbs, its progress, a campaign's attempts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from campaigns.serializers.tasks import (
 
 
 class TasksView(SortedList, ListAPIView[Task]):
-    """The tasks of a campaign, by number unless asked otherwise; a POST adds one of your own."""
+    """List the tasks of a campaign, by default by number. POST adds a task with your own params."""
 
     queryset = Task.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -72,7 +72,7 @@ class TasksView(SortedList, ListAPIView[Task]):
 
 
 class TaskView(GenericAPIView[Task]):
-    """One task: its config, every attempt at it, and its result."""
+    """Return one task with its config, its attempts and its result."""
 
     queryset = Task.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -87,7 +87,7 @@ class TaskView(GenericAPIView[Task]):
 
 
 class TaskVerbView(GenericAPIView[Task]):
-    """Base of what the owner of a campaign (or an operator) does with one task."""
+    """Base of the verbs that the owner of a campaign, or an operator, may use on a task."""
 
     queryset = Task.objects.select_related("campaign")
     permission_classes: Any = (IsAuthenticated,)
@@ -102,7 +102,7 @@ _CHANGED: dict[int, Any] = {200: TaskDetailSerializer, **errors(403, 404, 409)}
 
 
 class RetryTaskView(TaskVerbView):
-    """Give a failed task one more try; a completed campaign runs again."""
+    """Retry a failed task once more. A completed campaign becomes active again."""
 
     @extend_schema(operation_id="retry_task", tags=["tasks"], request=None, responses=_CHANGED)
     def post(self, request: Request, pk: int) -> Response:
@@ -110,7 +110,7 @@ class RetryTaskView(TaskVerbView):
 
 
 class CancelTaskView(TaskVerbView):
-    """End a task that waits or runs."""
+    """Cancel a pending or running task."""
 
     @extend_schema(operation_id="cancel_task", tags=["tasks"], request=None, responses=_CHANGED)
     def post(self, request: Request, pk: int) -> Response:
@@ -118,7 +118,7 @@ class CancelTaskView(TaskVerbView):
 
 
 class AttemptsView(ListAPIView[Attempt]):
-    """Every try at every task of a campaign, the last begun first."""
+    """List all attempts at the tasks of a campaign, the latest first."""
 
     queryset = Attempt.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -142,7 +142,7 @@ class AttemptsView(ListAPIView[Attempt]):
 
 
 class TaskProgressView(ListAPIView[ProgressPoint]):
-    """The progress points of a task's attempts, as they came in."""
+    """List the progress points of a task's attempts, in the order of arrival."""
 
     queryset = ProgressPoint.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -165,10 +165,10 @@ class TaskProgressView(ListAPIView[ProgressPoint]):
 
 
 class TaskBundleView(GenericAPIView[Task]):
-    """Script, configs and commands that repeat the task's run on any machine, as one zip file."""
+    """Return a zip file with the script, configs and commands that repeat the run elsewhere."""
 
     queryset = Task.objects.select_related("campaign__dataset", "campaign__package", "result")
-    # As scripts are everywhere: for people who are signed in.
+    # The bundle holds the script, and scripts are only for people who are signed in.
     permission_classes: Any = (IsAuthenticated,)
 
     @extend_schema(
@@ -187,7 +187,7 @@ class TaskBundleView(GenericAPIView[Task]):
 
 
 class RunAgainView(TaskVerbView):
-    """Add a task with the same params and a new seed: how much of the value was luck?"""
+    """Add a task with the same params and a new seed, to see how much the value varies."""
 
     @extend_schema(
         operation_id="run_again",

@@ -1,4 +1,4 @@
-"""What people call for webhooks: make, edit, switch, try and delete them; what became of each."""
+"""Endpoints of webhooks: make, edit, switch, test and delete them, and read their deliveries."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from campaigns.serializers.webhooks import (
 
 
 class WebhooksView(ListAPIView[Webhook]):
-    """The webhooks one may change, the last made first; a POST makes one."""
+    """List the webhooks that the caller may change, the newest first. POST makes a webhook."""
 
     queryset = Webhook.objects.none()
     permission_classes: Any = (IsAuthenticated,)
@@ -61,22 +61,22 @@ class WebhooksView(ListAPIView[Webhook]):
         responses={201: NewWebhookSerializer, **errors(400, 403, 409)},
     )
     def post(self, request: Request) -> Response:
-        asked = body(WebhookRequestSerializer, request)
+        data = body(WebhookRequestSerializer, request)
         with _address_errors():
-            made = hooks.create(
+            hook = hooks.create(
                 person(request),
-                asked["url"],
-                [WebhookEvent(event) for event in asked["events"]],
-                campaign=_campaign(asked.get("campaign_id")),
+                data["url"],
+                [WebhookEvent(event) for event in data["events"]],
+                campaign=_campaign(data.get("campaign_id")),
                 now=database_now(),
             )
-        answer = made_with_secret(NewWebhookSerializer(_shown(request, made.pk)).data)
-        answer["Location"] = reverse("api-webhook", args=[made.pk])
+        answer = made_with_secret(NewWebhookSerializer(_webhook(request, hook.pk)).data)
+        answer["Location"] = reverse("api-webhook", args=[hook.pk])
         return answer
 
 
 class WebhookView(GenericAPIView[Webhook]):
-    """One webhook: read, edit, delete."""
+    """Read, edit or delete one webhook."""
 
     queryset = Webhook.objects.none()
     permission_classes: Any = (IsAuthenticated,)
@@ -87,7 +87,7 @@ class WebhookView(GenericAPIView[Webhook]):
         responses={200: WebhookSerializer, **errors(404)},
     )
     def get(self, request: Request, pk: int) -> Response:
-        return Response(WebhookSerializer(_shown(request, pk)).data)
+        return Response(WebhookSerializer(_webhook(request, pk)).data)
 
     @extend_schema(
         operation_id="edit_webhook",
@@ -96,19 +96,19 @@ class WebhookView(GenericAPIView[Webhook]):
         responses={200: WebhookSerializer, **errors(400, 403, 404)},
     )
     def patch(self, request: Request, pk: int) -> Response:
-        hook = _shown(request, pk)
-        asked = body(WebhookRequestSerializer, request, partial=True)
-        told = {"url": hook.url, "events": hook.events, "campaign_id": hook.campaign_id} | asked
+        hook = _webhook(request, pk)
+        data = {"url": hook.url, "events": hook.events, "campaign_id": hook.campaign_id}
+        data |= body(WebhookRequestSerializer, request, partial=True)
         with _address_errors():
             hooks.edit(
                 person(request),
                 hook,
-                url=told["url"],
-                events=[WebhookEvent(event) for event in told["events"]],
-                campaign=_campaign(told["campaign_id"]),
+                url=data["url"],
+                events=[WebhookEvent(event) for event in data["events"]],
+                campaign=_campaign(data["campaign_id"]),
                 now=database_now(),
             )
-        return Response(WebhookSerializer(_shown(request, pk)).data)
+        return Response(WebhookSerializer(_webhook(request, pk)).data)
 
     @extend_schema(
         operation_id="delete_webhook",
@@ -116,27 +116,27 @@ class WebhookView(GenericAPIView[Webhook]):
         responses={204: None, **errors(403, 404)},
     )
     def delete(self, request: Request, pk: int) -> Response:
-        hooks.delete(person(request), _shown(request, pk), now=database_now())
+        hooks.delete(person(request), _webhook(request, pk), now=database_now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class WebhookVerbView(GenericAPIView[Webhook]):
-    """Base of what the owner of a webhook (or an operator) does with it."""
+    """Base of the verbs that the owner of a webhook, or an operator, may use."""
 
     queryset = Webhook.objects.none()
     permission_classes: Any = (IsAuthenticated,)
 
     def change(self, verb: Callable[..., None]) -> Response:
         pk = self.kwargs["pk"]
-        verb(person(self.request), _shown(self.request, pk), now=database_now())
-        return Response(WebhookSerializer(_shown(self.request, pk)).data)
+        verb(person(self.request), _webhook(self.request, pk), now=database_now())
+        return Response(WebhookSerializer(_webhook(self.request, pk)).data)
 
 
 _CHANGED: dict[int, Any] = {200: WebhookSerializer, **errors(403, 404)}
 
 
 class EnableWebhookView(WebhookVerbView):
-    """Tell it of events again; what waited is sent."""
+    """Enable a webhook: it gets events again, and the deliveries that waited are sent."""
 
     @extend_schema(
         operation_id="enable_webhook", tags=["webhooks"], request=None, responses=_CHANGED
@@ -146,7 +146,7 @@ class EnableWebhookView(WebhookVerbView):
 
 
 class DisableWebhookView(WebhookVerbView):
-    """Send it nothing until it is enabled."""
+    """Disable a webhook: nothing is sent until it is enabled."""
 
     @extend_schema(
         operation_id="disable_webhook", tags=["webhooks"], request=None, responses=_CHANGED
@@ -156,7 +156,7 @@ class DisableWebhookView(WebhookVerbView):
 
 
 class TestWebhookView(WebhookVerbView):
-    """Send it a delivery without news, within a minute; its deliveries say what became of it."""
+    """Send a test within a minute. The list of deliveries shows whether it arrived."""
 
     @extend_schema(operation_id="test_webhook", tags=["webhooks"], request=None, responses=_CHANGED)
     def post(self, request: Request, pk: int) -> Response:
@@ -164,7 +164,7 @@ class TestWebhookView(WebhookVerbView):
 
 
 class DeliveriesView(ListAPIView[WebhookDelivery]):
-    """What was sent to a webhook, or is on its way; the last first."""
+    """List the deliveries to a webhook, sent or still to be sent, the latest first."""
 
     queryset = WebhookDelivery.objects.none()
     permission_classes: Any = (IsAuthenticated,)
@@ -187,7 +187,7 @@ class DeliveriesView(ListAPIView[WebhookDelivery]):
 
 
 class SendAgainView(GenericAPIView[WebhookDelivery]):
-    """Make a delivery due now, with all its tries."""
+    """Send a delivery again now, with the full number of tries."""
 
     queryset = WebhookDelivery.objects.none()
     permission_classes: Any = (IsAuthenticated,)
@@ -199,15 +199,18 @@ class SendAgainView(GenericAPIView[WebhookDelivery]):
         responses={200: DeliverySerializer, **errors(403, 404)},
     )
     def post(self, request: Request, pk: int) -> Response:
-        theirs = WebhookDelivery.objects.filter(webhook__in=hooks.visible_to(request.user))
-        delivery = get_object_or_404(theirs.select_related("webhook"), pk=pk)
+        visible = WebhookDelivery.objects.filter(webhook__in=hooks.visible_to(request.user))
+        delivery = get_object_or_404(visible.select_related("webhook"), pk=pk)
         hooks.send_again(person(request), delivery, now=database_now())
         delivery.refresh_from_db()
         return Response(DeliverySerializer(delivery).data)
 
 
 def _visible(request: Request) -> QuerySet[Webhook]:
-    """Return the webhooks this person may see, their deliveries counted. One query."""
+    """Return the webhooks that the caller may see, with `waiting` and `failed` deliveries counted.
+
+    One query.
+    """
     deliveries = {
         "waiting": Count("deliveries", filter=Q(deliveries__state=DeliveryState.PENDING)),
         "failed": Count("deliveries", filter=Q(deliveries__state=DeliveryState.FAILED)),
@@ -215,23 +218,26 @@ def _visible(request: Request) -> QuerySet[Webhook]:
     return hooks.visible_to(request.user).annotate(**deliveries)
 
 
-def _shown(request: Request, pk: int) -> Webhook:
-    """Return one of them. Raises Http404: others' are not told from those that do not exist."""
+def _webhook(request: Request, pk: int) -> Webhook:
+    """Return a webhook that the caller may see.
+
+    Raises Http404 for other people's webhooks too, so that nobody learns which exist.
+    """
     return get_object_or_404(_visible(request), pk=pk)
 
 
 def _campaign(pk: int | None) -> Campaign | None:
     if pk is None:
         return None
-    found = Campaign.objects.filter(pk=pk).first()
-    if found is None:
+    campaign = Campaign.objects.filter(pk=pk).first()
+    if campaign is None:
         raise ValidationError({"campaign_id": [f"There is no campaign {pk}."]})
-    return found
+    return campaign
 
 
 @contextmanager
 def _address_errors() -> Iterator[None]:
-    """Say at its field what is wrong with an address, and that there are too many as a conflict."""
+    """Answer a refused address with 400 at the field `url`, and too many webhooks with 409."""
     try:
         yield
     except (AddressRefused, NameUnknown) as error:

@@ -1,4 +1,4 @@
-"""What people call for the fleet: the list of workers, and what operators do with one."""
+"""Endpoints of the fleet: the list of workers, one worker, and the verbs of operators."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from workers.models import Worker, WorkerState
 
 
 class WorkerFilter(filters.FilterSet):
-    """Workers by state and a part of their name."""
+    """Filter workers by state and a part of their name."""
 
     state = filters.ChoiceFilter(choices=WorkerState.choices)
     search = filters.CharFilter(
@@ -46,7 +46,7 @@ class WorkerFilter(filters.FilterSet):
 
 
 class WorkersView(ListAPIView[Worker]):
-    """The fleet, by name."""
+    """List the workers, by name."""
 
     queryset = Worker.objects.order_by("name")
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -68,7 +68,7 @@ class WorkersView(ListAPIView[Worker]):
 
 
 class WorkerVerbView(GenericAPIView[Worker]):
-    """Base of what an operator does with a worker."""
+    """Base of the verbs that an operator may use on a worker."""
 
     queryset = Worker.objects.all()
     permission_classes: Any = (IsAuthenticated,)
@@ -84,7 +84,7 @@ _CHANGED: dict[int, Any] = {200: FleetWorkerSerializer, **errors(403, 404, 409)}
 
 
 class DrainWorkerView(WorkerVerbView):
-    """Let it finish what it holds and claim nothing new."""
+    """Drain a worker: it finishes its tasks and claims no new ones."""
 
     @extend_schema(operation_id="drain_worker", tags=["workers"], request=None, responses=_CHANGED)
     def post(self, request: Request, pk: int) -> Response:
@@ -92,7 +92,7 @@ class DrainWorkerView(WorkerVerbView):
 
 
 class ResumeWorkerView(WorkerVerbView):
-    """Let it claim again."""
+    """Resume a worker: it may claim tasks again."""
 
     @extend_schema(operation_id="resume_worker", tags=["workers"], request=None, responses=_CHANGED)
     def post(self, request: Request, pk: int) -> Response:
@@ -100,7 +100,7 @@ class ResumeWorkerView(WorkerVerbView):
 
 
 class DisableWorkerView(WorkerVerbView):
-    """Shut it out from its next request on."""
+    """Disable a worker: it is shut out from its next request on."""
 
     @extend_schema(
         operation_id="disable_worker", tags=["workers"], request=None, responses=_CHANGED
@@ -110,7 +110,7 @@ class DisableWorkerView(WorkerVerbView):
 
 
 class WorkerView(GenericAPIView[Worker]):
-    """One worker: its machine, its speed, and when it was here."""
+    """Return one worker: its machine, its speed, and its sessions."""
 
     queryset = Worker.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
@@ -139,7 +139,7 @@ class WorkerView(GenericAPIView[Worker]):
 
 
 class WorkerAttemptsView(ListAPIView[Attempt]):
-    """Everything a worker ran, the last begun first."""
+    """List all attempts of a worker, the latest first."""
 
     queryset = Attempt.objects.none()
     permission_classes: Any = (IsSignedInOrMayRead,)
