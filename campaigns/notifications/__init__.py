@@ -1,4 +1,4 @@
-"""Webhooks: what happened (`events`), where it may go (`addresses`), and the way (`delivery`).
+"""Who is notified of what, and how? `events` writes what webhooks are told, `delivery` sends it.
 
-`hooks` is the door for what people do to their webhooks.
+`addresses` says where a webhook may point; `hooks` holds what people do to their webhooks.
 """

@@ -1,7 +1,7 @@
 """Where a webhook may point: public addresses only, unless the operator says otherwise.
 
-A name is looked up once per try, every address it has is judged, and the connection goes to an
-address that was judged: a name that changes its mind between check and connect gains nothing.
+A host's name is resolved once per try, all of its addresses are checked, and the connection goes to
+a checked address. A name that resolves differently in the meantime (DNS rebinding) gains nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.utils.encoding import iri_to_uri
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-# How a machine without IPv4 sees all of IPv4: the address stands in the last 32 bits.
+# NAT64: the prefix by which IPv6-only machines reach IPv4 addresses, which are the last 32 bits.
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -27,24 +27,24 @@ class AddressRefused(Exception):
 
 
 class NameUnknown(Exception):
-    """The host's name has no address now."""
+    """The host's name does not resolve to an address now."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A judged address: what to connect to, and what to ask for there."""
+    """A checked address: where to connect, and which path to request there."""
 
     host: str
     port: int
     is_tls: bool
     # Path and query, percent-encoded.
     path: str
-    # All were judged; in the resolver's order.
+    # All checked; in the resolver's order.
     addresses: tuple[IPAddress, ...]
 
 
 def find_target(url: str) -> Target:
-    """Parse an address, look its host up and judge it.
+    """Parse an address, resolve its host and check each address that the host has.
 
     Raises AddressRefused (malformed, or in a network that is not public) and NameUnknown.
     """
@@ -57,7 +57,7 @@ def find_target(url: str) -> Target:
     if parts.scheme not in DEFAULT_PORTS or not host:
         raise AddressRefused("The address must begin with https:// or http:// and name a host.")
     if parts.username is not None or parts.password is not None:
-        raise AddressRefused("Leave user name and password out of the address: it is no secret.")
+        raise AddressRefused("Leave user name and password out of the address: it is not secret.")
     if port == 0:
         raise AddressRefused("Port 0 cannot be called.")
     port = port or DEFAULT_PORTS[parts.scheme]
@@ -76,17 +76,17 @@ def find_target(url: str) -> Target:
 
 def _look_up(host: str, port: int) -> tuple[IPAddress, ...]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise NameUnknown(f"{host} has no address; check the spelling.") from error
     # An IPv6 address may carry "%interface", which is part of it.
-    return tuple(dict.fromkeys(ipaddress.ip_address(one[4][0]) for one in found))
+    return tuple(dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in entries))
 
 
 def is_public(address: IPAddress) -> bool:
-    """Return whether an address is one that anybody on the internet can reach, and no group's.
+    """Return whether an address is a single host's and reachable from the whole internet.
 
-    An IPv6 address that stands for an IPv4 address is judged as that one.
+    An IPv6 address that stands for an IPv4 address is checked as the IPv4 address.
     """
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:

@@ -1,6 +1,6 @@
-"""Send what `events` wrote: signed, bounded in time, tried again for a day.
+"""Send the deliveries that `events` wrote: signed, with a timeout, retried for a day.
 
-A delivery arrives at least once: a receiver drops repetitions by the body's `id`.
+Delivery is at least once: receivers recognise a repetition by the body's `id`.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from campaigns.notifications.addresses import (
 )
 
 SIGNATURE_HEADER: Final = "X-XeeNet-Signature"
-# After the first try, the second …; together under 24 hours.
+# The waits after the first try, the second …; together under 24 hours.
 RETRY_AFTER: Final = tuple(
     dt.timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 360, 720)
 )
 MAX_TRIES: Final = len(RETRY_AFTER) + 1
-# One run of the job: below the q-cluster's time limit, with room for slow name servers.
+# Length of one run of the job: below the q-cluster's timeout, with room for slow name servers.
 RUN_SECONDS: Final = 20.0
-# Each to another webhook: one slow receiver holds up no other.
+# Concurrent deliveries, each to another webhook, so that a slow receiver does not delay the others.
 PARALLEL: Final = 8
 KEEP_LOG: Final = dt.timedelta(days=30)
 PRUNE_BATCH: Final = 500
 
 
 @dataclass(frozen=True)
-class Sent:
-    """What became of one try; an empty error means that it arrived."""
+class SendResult:
+    """The outcome of one try; an empty error means that it arrived."""
 
     status: int | None
     error: str
-    # Trying again would not help.
+    # A retry would not help.
     is_final: bool = False
 
 
@@ -60,7 +60,7 @@ def sign(secret: str, timestamp: int, body: bytes) -> str:
     return f"t={timestamp},v1={digest.hexdigest()}"
 
 
-def send(delivery: WebhookDelivery) -> Sent:
+def send(delivery: WebhookDelivery) -> SendResult:
     """Make one try. Network only, no database: it runs in a thread of its own."""
     body = json.dumps(
         {
@@ -74,38 +74,42 @@ def send(delivery: WebhookDelivery) -> Sent:
         "Content-Type": "application/json",
         "User-Agent": "XeeNet-Webhook/1",
         "X-XeeNet-Event": delivery.event,
-        # The receiver's clock judges how old a message is, so this one is the machine's.
+        # The receiver checks the age of a message by its own clock, so this is the time of sending
+        # by the machine's clock, not the database's time of the job.
         SIGNATURE_HEADER: sign(delivery.webhook.secret, int(time.time()), body),
     }
     seconds: float = settings.XEENET["WEBHOOK_TIMEOUT_SECONDS"]
     try:
         target = find_target(delivery.webhook.url)
     except AddressRefused as error:
-        return Sent(None, str(error), is_final=True)
+        return SendResult(None, str(error), is_final=True)
     except NameUnknown as error:
-        return Sent(None, str(error))
+        return SendResult(None, str(error))
     connection = _Connection(target, seconds)
-    # The socket's own timeout starts anew with every byte; this one ends a receiver that drips.
+    # The socket's own timeout starts again with every byte; the timer also ends an answer that
+    # trickles in.
     timer = threading.Timer(seconds, connection.abort)
     timer.start()
     try:
         connection.request("POST", target.path, body=body, headers=headers)
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        return Sent(None, _sentence(error, connection, seconds))
+        return SendResult(None, _sentence(error, connection, seconds))
     finally:
         timer.cancel()
         connection.close()
-    # Cut off between two header lines, an answer reads as a whole one.
-    return Sent(None, _too_slow(seconds)) if connection.was_aborted else _judge(status)
+    # An answer that was cut off between two header lines looks complete.
+    return SendResult(None, _too_slow(seconds)) if connection.was_aborted else _judge(status)
 
 
-def _judge(status: int) -> Sent:
+def _judge(status: int) -> SendResult:
     if 200 <= status < 300:
-        return Sent(status, "")
+        return SendResult(status, "")
     if 300 <= status < 400:
-        return Sent(status, f"It answered {status}: redirects are not followed, enter the target.")
-    return Sent(status, f"It answered {status}; wanted is 200 to 299.")
+        return SendResult(
+            status, f"It answered {status}: redirects are not followed, enter the target."
+        )
+    return SendResult(status, f"It answered {status}; wanted is 200 to 299.")
 
 
 def _too_slow(seconds: float) -> str:
@@ -113,7 +117,7 @@ def _too_slow(seconds: float) -> str:
 
 
 def _sentence(error: Exception, connection: _Connection, seconds: float) -> str:
-    """Say what went wrong, in our words: the receiver's bytes stay out of the log."""
+    """Say what went wrong in our own words, so that no bytes of the receiver reach the log."""
     if connection.was_aborted or isinstance(error, TimeoutError):
         return _too_slow(seconds)
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -127,11 +131,11 @@ def _sentence(error: Exception, connection: _Connection, seconds: float) -> str:
 
 
 class _Connection(http.client.HTTPConnection):
-    """HTTP or HTTPS to a judged address; names are not looked up again."""
+    """HTTP or HTTPS to a checked address; the name is not resolved again."""
 
     def __init__(self, target: Target, seconds: float) -> None:
         super().__init__(target.host, target.port, timeout=seconds)
-        # Else the Host header would name the port.
+        # Otherwise the Host header would name the port.
         self.default_port = DEFAULT_PORTS["https" if target.is_tls else "http"]
         self.target = target
         self.was_aborted = False
@@ -144,7 +148,7 @@ class _Connection(http.client.HTTPConnection):
         wrapped = ssl.create_default_context().wrap_socket(
             sock, server_hostname=self.target.host, do_handshake_on_connect=False
         )
-        # Set before the handshake, so that `abort` reaches it there, too.
+        # Set before the handshake, so that `abort` can end the handshake too.
         self.sock = wrapped
         wrapped.do_handshake()
 
@@ -165,17 +169,17 @@ class _Connection(http.client.HTTPConnection):
         self.was_aborted = True
         if self.sock is not None:
             try:
-                # The plain socket's own: that of TLS would take apart what the other thread uses.
+                # The plain socket's own shutdown: TLS's would drop state the other thread uses.
                 socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
             except OSError:
                 return  # it has ended by itself
 
 
 def deliver_due(*, now: dt.datetime) -> int:
-    """Send what is due, for about `RUN_SECONDS` at most; return how many arrived.
+    """Send what is due, for about `RUN_SECONDS` at most; return how many deliveries arrived.
 
-    Safe to run twice at once: a try belongs to whoever moved the row first. A webhook whose
-    receiver fails waits for the next run with all it has.
+    Safe to run concurrently: a try belongs to the process that claims its row first. When a
+    receiver fails, all deliveries of its webhook wait for the next run.
     """
     _give_up_dead_tries(now)
     started, arrived = time.monotonic(), 0
@@ -185,9 +189,9 @@ def deliver_due(*, now: dt.datetime) -> int:
             claimed = _claim(now, failing)
             if not claimed:
                 break
-            for delivery, sent in zip(claimed, threads.map(send, claimed), strict=True):
-                _record(delivery, sent, now)
-                if sent.error:
+            for delivery, result in zip(claimed, threads.map(send, claimed), strict=True):
+                _record(delivery, result, now)
+                if result.error:
                     failing.add(delivery.webhook_id)
                 else:
                     arrived += 1
@@ -200,7 +204,7 @@ def _due(now: dt.datetime) -> QuerySet[WebhookDelivery]:
 
 
 def _give_up_dead_tries(now: dt.datetime) -> None:
-    """Fail what a process that died left behind during the last try."""
+    """Give up deliveries whose process died during their last try."""
     spent = WebhookDelivery.objects.filter(
         state=DeliveryState.PENDING, next_attempt_at__lte=now, attempts__gte=MAX_TRIES
     )
@@ -215,29 +219,32 @@ def _claim(now: dt.datetime, failing: set[int]) -> list[WebhookDelivery]:
     rows = WebhookDelivery.objects.filter(pk__in=chosen).select_related("webhook")
     claimed = []
     for delivery in rows:
-        again_in = RETRY_AFTER[min(delivery.attempts, len(RETRY_AFTER) - 1)]
+        wait = RETRY_AFTER[min(delivery.attempts, len(RETRY_AFTER) - 1)]
         moved = _due(now).filter(pk=delivery.pk, attempts=delivery.attempts)
-        if moved.update(attempts=F("attempts") + 1, next_attempt_at=now + again_in):
+        if moved.update(attempts=F("attempts") + 1, next_attempt_at=now + wait):
             delivery.attempts += 1
             claimed.append(delivery)
     return claimed
 
 
-def _record(delivery: WebhookDelivery, sent: Sent, now: dt.datetime) -> None:
-    """Store what became of a try, unless a person sent the delivery again meanwhile."""
+def _record(delivery: WebhookDelivery, result: SendResult, now: dt.datetime) -> None:
+    """Store the outcome of a try, unless a person sent the delivery again meanwhile."""
     tried = WebhookDelivery.objects.filter(
         pk=delivery.pk, state=DeliveryState.PENDING, attempts=delivery.attempts
     )
-    if not sent.error:
+    if not result.error:
         tried.update(
-            state=DeliveryState.DELIVERED, delivered_at=now, last_status=sent.status, last_error=""
+            state=DeliveryState.DELIVERED,
+            delivered_at=now,
+            last_status=result.status,
+            last_error="",
         )
         return
-    is_over = sent.is_final or delivery.attempts >= MAX_TRIES
+    is_over = result.is_final or delivery.attempts >= MAX_TRIES
     tried.update(
         state=DeliveryState.FAILED if is_over else DeliveryState.PENDING,
-        last_status=sent.status,
-        last_error=sent.error[:500],
+        last_status=result.status,
+        last_error=result.error[:500],
     )
 
 

@@ -1,7 +1,7 @@
-"""What webhooks are told: one row per event and webhook, written when its cause is seen.
+"""What webhooks are told: one delivery per event and webhook, written when its cause is noticed.
 
-Every function may be called again for the same cause: the event's key makes it told once. Nothing
-here touches the network; `delivery` sends the rows.
+Every function is idempotent: an event's key allows one delivery per webhook, however often it is
+called for the same cause. Nothing here touches the network; `delivery` sends the rows.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from campaigns.models import (
 )
 from workers.models import Worker, WorkerState
 
-# Campaigns that ended longer ago have told what they had to tell.
+# The sweep leaves out campaigns that ended longer ago: their events have been written.
 MISSED_FOR: Final = dt.timedelta(hours=1)
 MISSED_CAMPAIGNS: Final = 200
 CAMPAIGNS_NAMED: Final = 20
 
 
 def note_new_best(campaign_id: int, *, now: dt.datetime) -> int:
-    """Tell of the leading result, if it came since the webhook was made; return rows written."""
+    """Tell webhooks of the leading result, unless they are newer; return how many rows it wrote."""
     hooks = _listening(WebhookEvent.NEW_BEST, campaign_id)
     if not hooks:
         return 0
@@ -54,43 +54,43 @@ def note_new_best(campaign_id: int, *, now: dt.datetime) -> int:
 
 
 def note_missed_bests(*, now: dt.datetime) -> int:
-    """Sweep for leading results whose process died before it could tell; return rows written."""
-    wanted = [hook for hook in _active_hooks() if WebhookEvent.NEW_BEST in hook.events]
-    if not wanted:
+    """Tell of leading results whose process died before it could; return how many rows it wrote."""
+    hooks = [hook for hook in _active_hooks() if WebhookEvent.NEW_BEST in hook.events]
+    if not hooks:
         return 0
     campaigns = Campaign.objects.filter(
         Q(state__in=[CampaignState.ACTIVE, CampaignState.PAUSED])
         | Q(finished_at__gte=now - MISSED_FOR)
     )
-    if all(hook.campaign_id for hook in wanted):
-        campaigns = campaigns.filter(pk__in={hook.campaign_id for hook in wanted})
+    if all(hook.campaign_id for hook in hooks):
+        campaigns = campaigns.filter(pk__in={hook.campaign_id for hook in hooks})
     chosen = campaigns.values_list("pk", flat=True)[:MISSED_CAMPAIGNS]
     return sum(note_new_best(pk, now=now) for pk in chosen)
 
 
 def note_finished(campaign: Campaign, *, now: dt.datetime) -> int:
-    """Tell that a campaign has completed; return rows written."""
+    """Tell that a campaign has completed; return how many rows it wrote."""
     hooks = _listening(WebhookEvent.CAMPAIGN_FINISHED, campaign.pk)
     if not hooks:
         return 0
     best = campaign.results.ranked().select_related("task", "attempt__worker").first()
     by_state = campaign.tasks.order_by().values_list("state").annotate(tasks=Count("pk"))
     counts = dict(by_state)
-    found = f"best val_bpb {best.val_bpb:.4f}" if best is not None else "nothing was measured"
+    outcome = f"best val_bpb {best.val_bpb:.4f}" if best is not None else "nothing was measured"
     payload = _about(campaign) | {
         "text": f"{campaign} has finished: {counts.get(TaskState.COMPLETED, 0)} of "
-        f"{campaign.task_count} tasks completed, {found}.",
+        f"{campaign.task_count} tasks completed, {outcome}.",
         "tasks": counts,
         "result": _about_result(best) if best else None,
     }
-    # A campaign that grows may finish again.
+    # The time is part of the key: a campaign that grows may finish again.
     ended = campaign.finished_at.isoformat() if campaign.finished_at else ""
     key = f"campaign_finished:{campaign.pk}:{ended}"
     return _write(hooks, WebhookEvent.CAMPAIGN_FINISHED, key, payload, now)
 
 
 def note_failure_burst(campaign: Campaign, reason: str, *, now: dt.datetime) -> int:
-    """Tell that the breaker paused a campaign, and why; return rows written."""
+    """Tell that the breaker paused a campaign, and why; return how many rows it wrote."""
     hooks = _listening(WebhookEvent.FAILURE_BURST, campaign.pk)
     payload = _about(campaign) | {"text": f"{campaign} was paused: {reason}", "reason": reason}
     key = f"failure_burst:{campaign.pk}:{now.isoformat()}"
@@ -98,13 +98,14 @@ def note_failure_burst(campaign: Campaign, reason: str, *, now: dt.datetime) -> 
 
 
 def note_silent_fleet(*, now: dt.datetime) -> int:
-    """Tell, once per silence, that tasks wait and no worker was heard of; return rows written.
+    """Tell, once per silence, that tasks wait and no worker calls; return how many rows it wrote.
 
-    Both for SILENT_FLEET_SECONDS, so a campaign launched this minute gives workers time to come.
+    Both must have lasted SILENT_FLEET_SECONDS, so that workers have time to come to a campaign that
+    was just launched.
     """
     since = now - dt.timedelta(seconds=settings.XEENET["SILENT_FLEET_SECONDS"])
-    wanted = [hook for hook in _active_hooks() if WebhookEvent.SILENT_FLEET in hook.events]
-    if not wanted:
+    hooks = [hook for hook in _active_hooks() if WebhookEvent.SILENT_FLEET in hook.events]
+    if not hooks:
         return 0
     fleet = Worker.objects.machines().exclude(state=WorkerState.DISABLED)
     heard: dt.datetime | None = fleet.aggregate(last=Max("last_seen_at"))["last"]
@@ -119,19 +120,19 @@ def note_silent_fleet(*, now: dt.datetime) -> int:
     silence = (
         f"No worker was heard of since {heard:%Y-%m-%d %H:%M} UTC"
         if heard
-        else ("No worker has ever joined")
+        else "No worker has ever joined"
     )
     written = 0
-    for hook in wanted:
-        campaigns = [one for one in waiting if hook.campaign_id in {None, one.pk}]
+    for hook in hooks:
+        campaigns = [campaign for campaign in waiting if hook.campaign_id in {None, campaign.pk}]
         if not campaigns:
             continue
-        names = ", ".join(one.name for one in campaigns[:3])
+        names = ", ".join(campaign.name for campaign in campaigns[:3])
         more = f" and {len(campaigns) - 3} more" if len(campaigns) > 3 else ""
         payload = {
             "text": f"{silence}, and tasks wait in {names}{more}.",
             "last_seen_at": heard.isoformat() if heard else None,
-            "campaigns": [_about(one)["campaign"] for one in campaigns[:CAMPAIGNS_NAMED]],
+            "campaigns": [_about(campaign)["campaign"] for campaign in campaigns[:CAMPAIGNS_NAMED]],
         }
         written += _write([hook], WebhookEvent.SILENT_FLEET, f"silent_fleet:{last}", payload, now)
     return written
@@ -143,7 +144,7 @@ def _active_hooks() -> list[Webhook]:
 
 def _listening(event: WebhookEvent, campaign_id: int) -> list[Webhook]:
     """Return the webhooks that want this event of this campaign."""
-    # Sorted out here: SQLite cannot look into a JSON list.
+    # Events are filtered here, because SQLite cannot search a JSON list.
     hooks = Webhook.objects.filter(is_active=True, owner__is_active=True)
     of_campaign = hooks.filter(Q(campaign=None) | Q(campaign_id=campaign_id))
     return [hook for hook in of_campaign if event in hook.events]
@@ -173,7 +174,7 @@ def _write(
         for hook in hooks
         if hook.pk not in known
     ]
-    # Another process may have been faster since the look above.
+    # A concurrent process may have written the same event since the query above.
     WebhookDelivery.objects.bulk_create(rows, ignore_conflicts=True)
     return len(rows)
 

@@ -1,7 +1,7 @@
-"""What people do to webhooks: may they, do it, write it down.
+"""What people do to webhooks: each verb checks the permission, acts and writes the audit log.
 
-Pages, API and commands call this. Every verb raises PermissionDenied (with a sentence) for who may
-not. An actor of None is the command line on the server, which may everything.
+Pages, API and commands call these verbs. Each raises PermissionDenied (with a sentence) for a
+person who may not. An actor of None is the command line on the server, which may do everything.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_PER_OWNER: Final = 20
 
 
 class TooManyWebhooks(Exception):
-    """The owner has as many as one may have; the text says so."""
+    """The owner has the largest allowed number of webhooks; the text says so."""
 
 
 def may_change(user: roles.Person, hook: Webhook) -> bool:
@@ -36,8 +36,8 @@ def may_change(user: roles.Person, hook: Webhook) -> bool:
 
 def visible_to(user: roles.Person) -> QuerySet[Webhook]:
     """Return the webhooks this person may see and change: their own, operators all."""
-    found = Webhook.objects.select_related("owner", "campaign")
-    return found if roles.may_operate(user) else found.filter(owner_id=getattr(user, "pk", None))
+    hooks = Webhook.objects.select_related("owner", "campaign")
+    return hooks if roles.may_operate(user) else hooks.filter(owner_id=getattr(user, "pk", None))
 
 
 def create(
@@ -49,20 +49,20 @@ def create(
     now: dt.datetime,
     by_command_line: bool = False,
 ) -> Webhook:
-    """Store a webhook of this person with a new secret; without a campaign it hears of all.
+    """Store a webhook with a new secret; without a campaign it is told of all campaigns.
 
     Raises AddressRefused, NameUnknown and TooManyWebhooks.
     """
     if not roles.may_create(owner):
         raise PermissionDenied("Only researchers and operators may make webhooks.")
     find_target(url)
-    # One transaction in every verb here: no act without its entry. The person locked: no webhook
-    # too many.
+    # One transaction in every verb here: no change without its audit entry. The lock on the owner
+    # makes concurrent calls respect the limit.
     with transaction.atomic():
         User.objects.select_for_update().get(pk=owner.pk)
         if Webhook.objects.filter(owner=owner).count() >= MAX_PER_OWNER:
             raise TooManyWebhooks(
-                f"{owner} has {MAX_PER_OWNER} webhooks, as many as one may have; delete one first."
+                f"{owner} has {MAX_PER_OWNER} webhooks, and more are not allowed; delete one first."
             )
         hook = Webhook.objects.create(
             owner=owner,
@@ -85,13 +85,13 @@ def edit(
     campaign: Campaign | None,
     now: dt.datetime,
 ) -> None:
-    """Point the webhook elsewhere or let it hear of other things; its secret and log stay.
+    """Change the webhook's address, events or campaign; its secret and log stay.
 
     Raises AddressRefused and NameUnknown.
     """
     _must_change(actor, hook)
     if url != hook.url:
-        # An address that stays was judged, and is again before each delivery.
+        # An unchanged address was checked before, and is checked again before each delivery.
         find_target(url)
     with transaction.atomic():
         hook.url, hook.events, hook.campaign = url, _in_order(events), campaign
@@ -100,17 +100,17 @@ def edit(
 
 
 def _in_order(events: Collection[WebhookEvent]) -> list[str]:
-    """Return the events in their own order, whatever was named first."""
+    """Return the events in the order of `WebhookEvent`."""
     return [event.value for event in WebhookEvent if event in events]
 
 
 def enable(actor: User | None, hook: Webhook, *, now: dt.datetime) -> None:
-    """Tell it of events again; what waited is sent."""
+    """Send it events again; deliveries that waited are sent."""
     _switch(actor, hook, "enable", now, is_active=True)
 
 
 def disable(actor: User | None, hook: Webhook, *, now: dt.datetime) -> None:
-    """Send it nothing until it is enabled."""
+    """Send it no events until it is enabled."""
     _switch(actor, hook, "disable", now, is_active=False)
 
 
@@ -123,7 +123,7 @@ def delete(actor: User | None, hook: Webhook, *, now: dt.datetime) -> None:
 
 
 def send_test(actor: User | None, hook: Webhook, *, now: dt.datetime) -> None:
-    """Write a delivery that carries no news: the first event it wants, marked as a test."""
+    """Write a test delivery: the first event it wants, marked as a test."""
     _must_change(actor, hook)
     with transaction.atomic():
         WebhookDelivery.objects.create(
@@ -138,7 +138,7 @@ def send_test(actor: User | None, hook: Webhook, *, now: dt.datetime) -> None:
 
 
 def send_again(actor: User | None, delivery: WebhookDelivery, *, now: dt.datetime) -> None:
-    """Make a delivery due now, with all its tries."""
+    """Make a delivery due now, with all of its tries again."""
     _must_change(actor, delivery.webhook)
     with transaction.atomic():
         WebhookDelivery.objects.filter(pk=delivery.pk).update(

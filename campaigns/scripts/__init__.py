@@ -1,1 +1,1 @@
-"""Training scripts that people upload: their source, their contract, who approves them."""
+"""Which uploaded training scripts may run? Their source, their contract, and their approval."""

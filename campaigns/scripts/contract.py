@@ -1,7 +1,7 @@
-"""The contract of a training script, rule by rule, judged on the script itself at work.
+"""The contract of a training script, checked rule by rule by running the script.
 
-The script is copied alone into an empty folder and run there a few times, as an agent would, on
-the generated corpus. Each rule is one function over what those runs brought.
+The script is copied alone into an empty folder and run there a few times, as an agent would run it,
+on the generated corpus. Each rule is one function of the outcomes of those runs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from workers.protocol import metrics_problems
 SEED: Final = 42
 REPLAY_STEPS: Final = 3
 EXIT_CONFIG_ERROR: Final = 2
-# What an agent would allow after SIGTERM, and what a hung script costs us.
+# How long an agent waits after SIGTERM; a run that hangs takes this long beyond its budget here.
 KILL_GRACE_SECONDS: Final = 15.0
 _MAX_OUTPUT_CHARACTERS: Final = 1024 * 1024
 # Small enough for a step in a few seconds on a slow machine.
@@ -53,7 +53,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run brought; `exit_code` is None when it had to be killed."""
+    """The outcome of one run; `exit_code` is None when it had to be killed."""
 
     exit_code: int | None
     stdout: str
@@ -76,7 +76,7 @@ class Run:
     def last_words(self) -> str:
         """The last line of stderr, for the detail of a verdict."""
         lines = self.stderr.strip().splitlines()
-        return lines[-1][:200] if lines else "it said nothing on stderr"
+        return lines[-1][:200] if lines else "nothing on stderr"
 
 
 class Workbench:
@@ -98,9 +98,9 @@ class Workbench:
             "dataset": info.name,
             "dataset_sha256": info.sha256,
         }
-        # No PYTHONPATH and an own home: what the script needs it must bring, but for torch.
-        kept = ("PATH", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "SYSTEMROOT")
-        self._environment = {name: os.environ[name] for name in kept if name in os.environ} | {
+        # No PYTHONPATH, and a home of its own: the script must bring what it needs, except torch.
+        names = ("PATH", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "SYSTEMROOT")
+        self._environment = {name: os.environ[name] for name in names if name in os.environ} | {
             "HOME": str(folder),
             "TMPDIR": str(folder),
             "XEENET_DATA_DIR": str(data),
@@ -167,7 +167,7 @@ def check_script(
 ) -> Iterator[Verdict]:
     """Yield a verdict per rule, each as soon as the runs it needs are over.
 
-    `budget` is in seconds; `params` replaces the small char-LM config the script is tried with.
+    `budget` is in seconds; `params` replaces the small char-LM config of the runs.
     """
     yield judge_source(script)
     with tempfile.TemporaryDirectory(prefix="xeenet-check-") as folder:
@@ -179,21 +179,21 @@ def check_script(
         yield judge_keys(measured)
         yield judge_identity(measured, bench.dataset_sha256)
         yield judge_denominator(measured, bench.dataset_bytes)
-        # More time than needed: fixed work must not be cut short by a slow moment.
+        # More time than needed, so that a slow moment does not cut the fixed number of steps short.
         replays = [bench.run(6 * budget, max_steps=REPLAY_STEPS) for _ in range(2)]
         yield judge_replay(replays[0], replays[1])
         yield judge_sigterm(bench.run(10 * budget, terminate_after=budget / 2))
 
 
 def judge_source(script: bytes) -> Verdict:
-    """The file is plain readable Python that imports the standard library and torch alone."""
+    """The file is plain readable Python that imports only the standard library and torch."""
     problems = source_problems(script)
     detail = " ".join(problems) or "plain Python text"
     return Verdict("self-contained: standard library and torch only", not problems, detail)
 
 
 def judge_unknown_key(run: Run) -> Verdict:
-    """A key nobody knows is a config error: exit code 2 and a line on stderr."""
+    """An unknown key is a config error: exit code 2 and a line on stderr."""
     rule = "refuses a config with an unknown key (exit code 2)"
     kept = run.exit_code == EXIT_CONFIG_ERROR and not run.stdout and bool(run.stderr.strip())
     return Verdict(rule, kept, f"exit code {run.exit_code}; {run.last_words}")
@@ -241,12 +241,12 @@ def judge_identity(run: Run, dataset_sha256: str) -> Verdict:
 def judge_denominator(run: Run, dataset_bytes: int) -> Verdict:
     """The evaluation covers the bytes that make values comparable."""
     allowed = catalog.all()[0].eval_bytes_allowed(dataset_bytes)
-    counted = (run.result or {}).get("eval_bytes")
-    wanted = " or ".join(f"{number:,} ({name})" for name, number in allowed.items())
+    eval_bytes = (run.result or {}).get("eval_bytes")
+    agreed = " or ".join(f"{number:,} ({name})" for name, number in allowed.items())
     return Verdict(
         "evaluates the whole last tenth of the data, or the agreed subset",
-        counted in allowed.values(),
-        f"eval_bytes {counted}, agreed: {wanted}",
+        eval_bytes in allowed.values(),
+        f"eval_bytes {eval_bytes}, agreed: {agreed}",
     )
 
 

@@ -1,8 +1,8 @@
-"""Judge the source of a training script without running it: may a person rely on reading it? Pure.
+"""Check the source of a training script without running it: can a person rely on reading it? Pure.
 
-An operator approves what the page shows. So nothing may be in the file that a page hides or shows
-otherwise than Python reads it: no other encoding, no invisible or turning characters, no archive
-glued to the text (Python would run the archive), no line that runs out of sight.
+An operator approves what the page shows. So the file must hold nothing that a page hides or shows
+differently from how Python reads it: no other encoding, no invisible characters or changes of the
+text's direction, no appended archive (Python would run the archive), no line too long to be seen.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ MAX_SCRIPT_BYTES: Final = 256 * 1024
 MAX_LINE_CHARACTERS: Final = 500
 MAX_NAME_CHARACTERS: Final = 100
 _WHITE_SPACE: Final = frozenset("\t\n\r")
-# Letters and line ends that a file of Python may hold, by Unicode category: no control (Cc), no
-# format (Cf: turning, zero width), no line or paragraph separator (Zl, Zp), nothing unassigned.
+# The Unicode categories that a script must not contain: control (Cc), format (Cf: text direction,
+# zero width), surrogate (Cs), private (Co), unassigned (Cn), line and paragraph separator (Zl, Zp).
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-# The first bytes of what people pack files in.
+# The first bytes of archives and programs.
 _ARCHIVES: Final = {
     b"PK\x03\x04": "a zip file",
     b"PK\x05\x06": "a zip file",
@@ -39,9 +39,9 @@ _TAR_MARK: Final = slice(257, 262)
 
 
 def source_problems(source: bytes) -> list[str]:
-    """Return why these bytes are no script to approve by reading, one sentence each; [] when fit.
+    """Return why these bytes cannot be approved by reading, one sentence each; [] when they can.
 
-    Only the first group of reasons that applies is told: what is no text has no imports.
+    Only the first group of reasons that applies is returned: what is not text has no imports.
     """
     if not source.strip():
         return ["The script is empty."]
@@ -57,7 +57,7 @@ def source_problems(source: bytes) -> list[str]:
 
 
 def _archive(source: bytes) -> str:
-    """Say what is packed here; "" for what may be text."""
+    """Return which archive or program this is; "" for what may be text."""
     for start, words in _ARCHIVES.items():
         if source.startswith(start):
             return words
@@ -65,8 +65,8 @@ def _archive(source: bytes) -> str:
 
 
 def _text_problems(text: str) -> list[str]:
-    """Say where a reader would see something else than Python reads."""
-    # Python ends a line at each of these; a lone \r is one of them.
+    """Return where a reader would see something other than what Python reads."""
+    # `newline=None` ends a line wherever Python does, also at a lone \r.
     for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         if len(line) > MAX_LINE_CHARACTERS:
             return [f"Line {number} is longer than {MAX_LINE_CHARACTERS} characters."]
@@ -78,7 +78,7 @@ def _text_problems(text: str) -> list[str]:
 
 
 def _python_problems(text: str) -> list[str]:
-    """Say why Python would not take it, or why it is not self-contained."""
+    """Return why Python would reject the text, or why the script is not self-contained."""
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(text.encode()).readline)
     except SyntaxError as error:
@@ -94,11 +94,13 @@ def _python_problems(text: str) -> list[str]:
     except SyntaxError as error:
         return [f"Line {error.lineno} is not Python: {error.msg}."]
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        # What Python says of such texts ("too many nested …") names no line.
+        # Python's own message for such texts ("too many nested …") would name no line.
         return [f"Python cannot compile it: {type(error).__name__}."]
     problems = []
     if foreign := foreign_imports(tree):
-        problems.append(f"It imports {', '.join(foreign)}; only the standard library and torch do.")
+        problems.append(
+            f"It imports {', '.join(foreign)}; only the standard library and torch are available."
+        )
     if strange := _names_not_ascii(text):
         problems.append(
             f"Line {strange.start[0]} has the name {strange.string[:50]!a}: names are ASCII, so "
@@ -120,14 +122,14 @@ def foreign_imports(tree: ast.AST) -> list[str]:
 
 def _names_not_ascii(text: str) -> tokenize.TokenInfo | None:
     tokens = tokenize.generate_tokens(io.StringIO(text, newline=None).readline)
-    wrong = (one for one in tokens if one.type == tokenize.NAME and not one.string.isascii())
-    return next(wrong, None)
+    names = (token for token in tokens if token.type == tokenize.NAME)
+    return next((name for name in names if not name.string.isascii()), None)
 
 
 def name_problem(name: str) -> str:
-    """Return why a script cannot be called so; "" when it can.
+    """Return why a script cannot have this name; "" when it can.
 
-    A name is shown and sent, and never a path: files are kept by their hash.
+    A name is shown and sent but never used as a path: files are stored by their hash.
     """
     if not name.strip() or name != name.strip():
         return "must not be empty, nor start or end with a space"

@@ -1,10 +1,10 @@
 """What people do with uploaded training scripts: upload, approve, decline, delete; and read them.
 
-A researcher uploads a variation of a catalog experiment. Its hash names it for ever; an operator
-approves that hash after reading it, and only then do workers get it - those whose owners allow
-uploaded scripts - or declines it with a reason. Views, admin, API and the command line come through
-here: every verb raises PermissionDenied (with a sentence) for who may not. An actor of None is the
-command line on the server, which may everything.
+A researcher uploads a variation of a catalog experiment; its hash identifies it for good. An
+operator reads it and approves that hash, or declines it with a reason. Workers get only approved
+scripts, and only workers whose owners allow uploaded scripts. Views, admin, API and commands call
+these verbs: each raises PermissionDenied (with a sentence) for a person who may not. An actor of
+None is the command line on the server, which may do everything.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from workers import audit
 from xeenet_site.web import roles
 
 _PYTHON_SUFFIX = re.compile(r"\.py\Z", re.IGNORECASE)
-# Who sent a script and who judged it, to be loaded with it.
+# The people who uploaded and judged a script, to be loaded with it.
 JUDGES: Final = ("uploaded_by", "approved_by", "declined_by")
 _NOT_DECLINED: Final[dict[str, Any]] = {
     "declined_at": None,
@@ -40,7 +40,7 @@ _JUDGEMENT: Final = ("approved_at", "approved_by", *_NOT_DECLINED)
 
 
 class InvalidScript(InvalidCampaign):
-    """What was uploaded is no script to approve by reading; `errors` maps fields to sentences."""
+    """The upload or the reason cannot be accepted; `errors` maps fields to sentences."""
 
 
 def upload(
@@ -48,14 +48,14 @@ def upload(
 ) -> tuple[Package, bool]:
     """Store a script for an operator to read; return it and whether it is new.
 
-    The same bytes again change nothing, whoever sends them. Raises InvalidScript.
+    Idempotent: the same bytes again change nothing, whoever uploads them. Raises InvalidScript.
     """
     if actor is not None and not roles.may_create(actor):
         raise PermissionDenied("Only researchers and operators may upload scripts.")
     name = _PYTHON_SUFFIX.sub("", name)
     if errors := _upload_problems(name, experiment, source):
         raise InvalidScript(errors)
-    # One transaction in every verb here: no act without its entry.
+    # One transaction in every verb here: no change without its audit entry.
     with transaction.atomic():
         package, is_new = Package.objects.get_or_create(
             sha256=hashlib.sha256(source).hexdigest(),
@@ -74,7 +74,7 @@ def upload(
 
 
 def approve(actor: User | None, package: Package, *, now: dt.datetime) -> None:
-    """Let workers be given this script, byte for byte. Raises WrongState unless it waits for it."""
+    """Allow workers to get exactly these bytes. Raises WrongState unless they need an approval."""
     _must_operate(actor)
     if not package.is_uploaded:
         raise WrongState("The script came with this installation; it needs no approval.")
@@ -82,7 +82,7 @@ def approve(actor: User | None, package: Package, *, now: dt.datetime) -> None:
     if hashlib.sha256(source).hexdigest() != package.sha256 or source_problems(source):
         raise WrongState("What is stored is not what was uploaded; upload the script again.")
     with transaction.atomic():
-        # Guarded: of two operators one approves, and the log has one entry.
+        # A guarded UPDATE: of two concurrent operators one approves, and the log has one entry.
         unapproved = Package.objects.filter(pk=package.pk, approved_at=None)
         if not unapproved.update(**_NOT_DECLINED, approved_at=now, approved_by=actor):
             raise WrongState("The script is approved already.")
@@ -91,16 +91,18 @@ def approve(actor: User | None, package: Package, *, now: dt.datetime) -> None:
 
 
 def decline(actor: User | None, package: Package, *, reason: str, now: dt.datetime) -> None:
-    """Say that the script is not approved, and why, for its uploader to read.
+    """Decline the script with a reason, which its uploader reads.
 
-    An operator may approve it later all the same. Raises InvalidScript without a reason, and
-    WrongState unless the script waits.
+    An operator may still approve it later. Raises InvalidScript without a reason, and WrongState
+    unless the script waits for an approval.
     """
     _must_operate(actor)
     if not package.is_uploaded:
         raise WrongState("The script came with this installation; it waits for no approval.")
     if not (reason := reason.strip()):
-        raise InvalidScript({"reason": ["must say why: who uploaded the script reads it"]})
+        raise InvalidScript(
+            {"reason": ["must say why: the person who uploaded the script reads it"]}
+        )
     with transaction.atomic():
         waiting = Package.objects.filter(pk=package.pk, approved_at=None, declined_at=None)
         if not waiting.update(**_declined(actor, reason, now)):
@@ -111,7 +113,7 @@ def decline(actor: User | None, package: Package, *, reason: str, now: dt.dateti
 
 
 def withdraw(actor: User | None, package: Package, *, now: dt.datetime) -> None:
-    """Give the script to no worker from now on; what runs may finish. Raises WrongState."""
+    """Give the script to no worker from now on; running tasks may finish. Raises WrongState."""
     _must_operate(actor)
     with transaction.atomic():
         approved = Package.objects.filter(pk=package.pk, approved_at__isnull=False)
@@ -123,21 +125,26 @@ def withdraw(actor: User | None, package: Package, *, now: dt.datetime) -> None:
 
 
 def delete(actor: User | None, package: Package, *, now: dt.datetime) -> None:
-    """Forget an uploaded script that no campaign uses; the log keeps its hash.
+    """Delete an uploaded script that no campaign uses; the audit log keeps its hash.
 
     Raises WrongState.
     """
     if actor is not None and not may_delete(actor, package):
-        raise PermissionDenied("Only who uploaded the script and operators may delete it.")
+        raise PermissionDenied(
+            "Only the person who uploaded the script and operators may delete it."
+        )
     with transaction.atomic():
-        # Locked: a campaign that is being made of it is seen here, or finds it gone.
+        # The lock decides a race: a campaign that is being created with the script is seen here, or
+        # finds the script gone.
         locked = Package.objects.select_for_update().defer("source").filter(pk=package.pk).first()
         if locked is None:
             raise WrongState("The script is deleted already.")
         if not locked.is_uploaded:
             raise WrongState("The script came with this installation; it is not deleted.")
         if locked.campaigns.exists():
-            raise WrongState("A campaign uses the script; what it measured would name nothing.")
+            raise WrongState(
+                "A campaign uses the script; its results would name a script that is gone."
+            )
         audit.record(actor, "delete_script", package, now=now, detail=package.sha256)
         locked.delete()
 
@@ -149,8 +156,8 @@ def may_delete(user: roles.Person, package: Package) -> bool:
 
 def uploaded() -> QuerySet[Package]:
     """Return the uploaded scripts without their text, newest first."""
-    found = Package.objects.filter(origin=PackageOrigin.UPLOADED).defer("source")
-    return found.select_related(*JUDGES).order_by("-created_at", "sha256")
+    scripts = Package.objects.filter(origin=PackageOrigin.UPLOADED).defer("source")
+    return scripts.select_related(*JUDGES).order_by("-created_at", "sha256")
 
 
 def waiting(*, since: dt.datetime) -> QuerySet[Package]:
@@ -164,22 +171,22 @@ def text_of(package: Package) -> str:
 
 
 def lines_of(package: Package) -> list[str]:
-    """Return the lines of a script without their ends, cut where Python cuts them."""
+    """Return the lines of a script without their ends, split where Python splits them."""
     return [line.rstrip("\n") for line in io.StringIO(text_of(package), newline=None)]
 
 
 def difference(package: Package) -> list[str]:
     """Return the lines of a unified diff from the experiment's own script to an uploaded one.
 
-    [] for the experiment's own, and where the catalog does not know the experiment any more.
+    [] for the experiment's own script, and when the catalog has the experiment no more.
     """
     try:
-        own = catalog.script_source(package.experiment or package.name).decode()
+        original = catalog.script_source(package.experiment or package.name).decode()
     except catalog.UnknownExperiment:
         return []
     return list(
         difflib.unified_diff(
-            own.splitlines(),
+            original.splitlines(),
             lines_of(package),
             f"{package.experiment}.py (this installation's)",
             f"{package.name}.py (uploaded)",
@@ -189,7 +196,7 @@ def difference(package: Package) -> list[str]:
 
 
 def operator_names(limit: int = 5) -> list[str]:
-    """Return who could approve a script, some of them where they are many."""
+    """Return the names of at most `limit` people who could approve a script."""
     operators = User.objects.filter(
         Q(is_staff=True) | Q(is_superuser=True) | Q(groups__name=roles.OPERATOR), is_active=True
     )
@@ -208,14 +215,16 @@ def _upload_problems(name: str, experiment: str, source: bytes) -> dict[str, lis
     if problems := source_problems(source):
         errors["source"] = problems
     sha256 = hashlib.sha256(source).hexdigest()
-    for own in catalog.all():
-        if sha256 == catalog.script_sha256(own.name):
-            errors["source"] = [f"This is {own.name} as it came here; choose that experiment."]
+    for built_in in catalog.all():
+        if sha256 == catalog.script_sha256(built_in.name):
+            errors["source"] = [
+                f"This is {built_in.name}'s own script, unchanged; choose that experiment."
+            ]
     return errors
 
 
 def name_of_file(path: str) -> str:
-    """Return what a script is called that came as a file of this name, fit to be judged."""
+    """Return the script's name for a file of this name; `name_problem` may still refuse it."""
     return _PYTHON_SUFFIX.sub("", path.replace("\\", "/").rpartition("/")[2])[:MAX_NAME_CHARACTERS]
 
 

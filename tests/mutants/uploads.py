@@ -104,7 +104,7 @@ UPLOADS: Final = (
     Mutant(
         "upload: names that look alike pass",
         "campaigns/scripts/source.py",
-        "not one.string.isascii()",
+        "not name.string.isascii()",
         "False",
         _SOURCES,
     ),

@@ -282,7 +282,7 @@ def test_a_sent_again_delivery_arrives_though_its_last_try_ends_later(ada: Any) 
     row = delivery_to(hook(ada), next_attempt_at=factories.NOW)
     (claimed,) = delivery._claim(factories.NOW, set())
     hooks.send_again(ada, row, now=factories.NOW)
-    delivery._record(claimed, delivery.Sent(None, "refused", is_final=True), factories.NOW)
+    delivery._record(claimed, delivery.SendResult(None, "refused", is_final=True), factories.NOW)
     row.refresh_from_db()
     assert (row.state, row.attempts) == ("pending", 0)
 
