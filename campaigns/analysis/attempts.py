@@ -1,4 +1,4 @@
-"""What workers did: when each attempt ran and how it ended, and why attempts came to nothing."""
+"""When each attempt ran and how it ended, and why attempts brought no ranked result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_WORKERS: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One attempt on the timeline; a running one ends at the time of reading."""
+    """One attempt on the timeline. A running attempt ends at the time of reading."""
 
     task_id: int
     task_number: int
@@ -32,14 +32,17 @@ class Span:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The latest attempts in the order they started; `total` counts all there were."""
+    """The latest attempts in the order they started. `total` counts all attempts."""
 
     spans: list[Span]
     total: int
 
 
 def timeline(campaign: Campaign, *, now: dt.datetime) -> Timeline:
-    """Read the latest attempts of a campaign's busiest workers, at most `MAX_ATTEMPTS`."""
+    """Read the latest attempts of the workers with most attempts.
+
+    At most `MAX_ATTEMPTS` attempts of `MAX_WORKERS` workers.
+    """
     attempts = Attempt.objects.filter(task__campaign=campaign)
     by_worker = list(
         attempts.order_by()
@@ -47,15 +50,15 @@ def timeline(campaign: Campaign, *, now: dt.datetime) -> Timeline:
         .annotate(number=Count("pk"))
         .order_by("-number")
     )
-    shown = [worker_id for worker_id, _ in by_worker[:MAX_WORKERS]]
-    latest = attempts.filter(worker__in=shown).order_by("-started_at", "-pk")
+    busiest = [worker_id for worker_id, _ in by_worker[:MAX_WORKERS]]
+    latest = attempts.filter(worker__in=busiest).order_by("-started_at", "-pk")
     rows = latest.values_list(*_SPAN_FIELDS)[:MAX_ATTEMPTS]
     spans = [_span(row, now) for row in rows]
     return Timeline(spans[::-1], sum(number for _, number in by_worker))
 
 
 def every_span(campaign: Campaign, *, now: dt.datetime) -> Iterator[Span]:
-    """Yield every attempt of a campaign in the order they started, as they are read."""
+    """Yield every attempt of a campaign in the order they started, streamed from the database."""
     attempts = Attempt.objects.filter(task__campaign=campaign).order_by("started_at", "pk")
     for row in attempts.values_list(*_SPAN_FIELDS).iterator():
         yield _span(row, now)
@@ -93,7 +96,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class Endings:
-    """Why attempts brought no ranked result, most frequent first; `total` counts all that ended."""
+    """Why attempts brought no ranked result, most frequent first. `total` counts all that ended."""
 
     endings: list[Ending]
     total: int
@@ -108,9 +111,9 @@ _OUTCOME_WORDS: Final = {
 
 
 def endings(campaign: Campaign) -> Endings:
-    """Count attempts by how they ended without a ranked result, diverged losses among them.
+    """Count the attempts without a ranked result by how they ended; diverged losses are included.
 
-    `kind` is the attempt's outcome, or "no value" and "simulated" for results that are not ranked.
+    `kind` is the attempt's outcome, or "no value" or "simulated" for a result that is not ranked.
     """
     ended = Attempt.objects.filter(task__campaign=campaign).exclude(outcome=AttemptOutcome.RUNNING)
     rows = (
@@ -119,7 +122,7 @@ def endings(campaign: Campaign) -> Endings:
         .values_list("outcome", "failure_class")
         .annotate(attempts=Count("pk"), tasks=Count("task", distinct=True))
     )
-    found = [
+    counted = [
         Ending(_ending_label(outcome, failure_class), outcome, attempts, tasks)
         for outcome, failure_class, attempts, tasks in rows
     ]
@@ -132,9 +135,9 @@ def endings(campaign: Campaign) -> Endings:
         (unranked["invented"], "simulated", "simulated, not measured"),
     ):
         if number:
-            found.append(Ending(label, kind, number, number))
-    found.sort(key=lambda one: (-one.attempts, one.label))
-    return Endings(found, ended.count())
+            counted.append(Ending(label, kind, number, number))
+    counted.sort(key=lambda ending: (-ending.attempts, ending.label))
+    return Endings(counted, ended.count())
 
 
 def _ending_label(outcome: str, failure_class: str) -> str:

@@ -1,4 +1,4 @@
-"""A parameter as an axis: its levels, or the range it is binned over. Pure standard library."""
+"""A parameter as an axis: its levels, or its range cut into bins. Only the standard library."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-# A whole-number parameter with at most this many values is shown value by value.
+# An integer parameter with at most this many values gets levels instead of a range.
 MAX_LEVELS_OF_INT: Final = 12
 BINS: Final = 8
 
@@ -18,8 +18,8 @@ BINS: Final = 8
 class Axis:
     """One parameter of the search space.
 
-    With `levels` the position of a value is its index among them, in their order; without, it is
-    the value itself, and the range is cut into `edges` (evenly in the logarithm where `log`).
+    With `levels`, the position of a value is its index in them. Without, it is the value itself,
+    and `edges` cut the range into bins of equal width (in the logarithm if `log`).
     """
 
     name: str
@@ -30,9 +30,9 @@ class Axis:
     is_whole: bool = False
 
     def position(self, value: object) -> float | None:
-        """Return where `value` stands on this axis; None where it has no place on it."""
+        """Return the position of `value` on this axis, or None for a value that is not on it."""
         if self.levels:
-            # By type too: 1, 1.0 and true are three configs to a script.
+            # Compare types too: a script may treat 1, 1.0 and true as three different configs.
             for index, level in enumerate(self.levels):
                 if type(level) is type(value) and level == value:
                     return index
@@ -41,7 +41,7 @@ class Axis:
         return float(value) if is_number else None  # type: ignore[arg-type]
 
     def unit(self, position: float) -> float:
-        """Return a position on the range as 0.0 to 1.0, along the logarithm where `log`."""
+        """Return a position on the range as 0.0 to 1.0, in the logarithm if `log`."""
         low, high = self._scaled(self.low), self._scaled(self.high)
         return (self._scaled(position) - low) / (high - low)
 
@@ -61,7 +61,7 @@ class Axis:
         return len(self.levels) or BINS
 
     def cell(self, position: float) -> int:
-        """Return which level or bin a position is in, from 0."""
+        """Return the number of the level or bin that a position is in, from 0."""
         return int(position) if self.levels else bisect_right(self.edges, position)
 
     def cell_centre(self, cell: int) -> float:
@@ -69,7 +69,7 @@ class Axis:
         return float(cell) if self.levels else self.at((cell + 0.5) / BINS)
 
     def cell_label(self, cell: int) -> str:
-        """Name a level as the config file would, a bin by its ends."""
+        """Return the name of a level as in the config file, or the two ends of a bin."""
         if self.levels:
             return level_label(self.levels[cell])
         ends = [self.low, *self.edges, self.high]
@@ -80,12 +80,12 @@ class Axis:
 
 
 def level_label(level: object) -> str:
-    """Write a value as the config file would: 64, cosine, true."""
+    """Return a value as in the config file, texts without quotes: 64, cosine, true."""
     return level if isinstance(level, str) else json.dumps(level)
 
 
 def axes_of(search_space: Mapping[str, Any]) -> list[Axis]:
-    """Return the parameters that can differ between runs, in the order of the search space."""
+    """Return an axis for each parameter that varies, in the order of the search space."""
     axes = (_axis(parameter) for parameter in search_space["parameters"])
     return [axis for axis in axes if len(axis.levels) > 1 or axis.high > axis.low]
 

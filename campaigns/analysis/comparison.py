@@ -1,6 +1,6 @@
 """Two to five tasks or campaigns side by side: what differs, and what each reached.
 
-A comparison is data for a table; the figure is in `campaigns.charts.compare`.
+This module makes the rows of the table; the figure is made by `campaigns.charts.compare`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from xeenet_site.web.formats import bpb, count, duration, value
 LETTERS: Final = "ABCDE"
 MOST: Final = len(LETTERS)
 MAX_RECORDS: Final = 400
-# The best of so many times as many draws is better by luck alone.
+# A campaign with this many times as many results is expected to have a better best by luck alone.
 MORE_DRAWS: Final = 1.5
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a name, and what each column has there ("" for nothing)."""
+    """One row of the table: a name, and a cell per column ("" where the value is missing)."""
 
     name: str
     unit: str
@@ -37,18 +37,18 @@ class Row:
 
     @property
     def differs(self) -> bool:
-        """Whether the columns are not all alike; what is missing somewhere differs too."""
+        """Whether the cells are not all the same. A missing value differs from any other."""
         return len(set(self.cells)) > 1
 
     @property
     def is_mixed(self) -> bool:
-        """Whether columns that have something there have different things."""
+        """Whether the cells differ among the columns that have a value."""
         return len({cell for cell in self.cells if cell}) > 1
 
 
 @dataclass
 class TaskColumn:
-    """A task with the attempt whose curve stands for it."""
+    """A task with the attempt whose curve is drawn."""
 
     letter: str
     task: Task
@@ -58,13 +58,13 @@ class TaskColumn:
 
     @property
     def best(self) -> float | None:
-        """The measured value, None where there is none that counts."""
+        """The measured value in bits per byte; None without a ranked result."""
         return self.result.val_bpb if self.result and self.result.is_ranked else None
 
 
 @dataclass(frozen=True)
 class Record:
-    """A measured result better than all before it: the how-manieth it was, when, and its value."""
+    """A measured result that was better than all before it. `order` counts results from 1."""
 
     order: int
     at: dt.datetime
@@ -73,7 +73,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Digest:
-    """What a comparison needs of all of a campaign's measured results."""
+    """A summary of a campaign's measured results, all that a comparison needs of them."""
 
     measured: int
     median: float | None
@@ -96,43 +96,50 @@ class CampaignColumn:
 
     @property
     def best(self) -> float | None:
-        """The best measured value so far."""
+        """The best measured value so far, in bits per byte."""
         return self.digest.records[-1].val_bpb if self.digest.records else None
 
 
 def task_columns(pks: Sequence[int]) -> tuple[list[TaskColumn], bool]:
-    """Return the tasks that exist, in the order given, and whether curves are samples."""
+    """Return a column for each task that exists, in the order given, and if curves are samples."""
     related = Task.objects.select_related("campaign__dataset", "result")
-    found = related.annotate(latest=Max("attempts__pk")).in_bulk(pks)
-    tasks = [found[pk] for pk in pks if pk in found]
+    by_task = related.annotate(latest=Max("attempts__pk")).in_bulk(pks)
+    tasks = [by_task[pk] for pk in pks if pk in by_task]
     spreads = seeds_of_point.of_points(tasks)
     columns = [
         TaskColumn(letter, task, getattr(task, "result", None), spreads[task.pk])
         for letter, task in zip(LETTERS, tasks, strict=False)
     ]
-    chosen = [c.result.attempt_id if c.result else c.task.latest for c in columns]  # type: ignore[attr-defined]
-    attempts = Attempt.objects.brief().filter(pk__in=[pk for pk in chosen if pk])
+    # The attempt that brought the result, or the latest one.
+    attempt_pks = [
+        column.result.attempt_id if column.result else column.task.latest  # type: ignore[attr-defined]
+        for column in columns
+    ]
+    attempts = Attempt.objects.brief().filter(pk__in=[pk for pk in attempt_pks if pk])
     by_pk = {attempt.pk: attempt for attempt in attempts.select_related("worker")}
-    for column, pk in zip(columns, chosen, strict=True):
+    for column, pk in zip(columns, attempt_pks, strict=True):
         column.attempt = by_pk.get(pk)
     return columns, load_progress(list(by_pk.values()))
 
 
 def campaign_columns(pks: Sequence[int]) -> list[CampaignColumn]:
-    """Return the campaigns that exist, in the order given."""
-    found = Campaign.objects.select_related("owner", "dataset").in_bulk(pks)
+    """Return a column for each campaign that exists, in the order given."""
+    by_pk = Campaign.objects.select_related("owner", "dataset").in_bulk(pks)
+    campaigns = [by_pk[pk] for pk in pks if pk in by_pk]
     columns = [
-        CampaignColumn(letter, found[pk], _digest_of(found[pk]))
-        for letter, pk in zip(LETTERS, [pk for pk in pks if pk in found], strict=False)
+        CampaignColumn(letter, campaign, _digest_of(campaign))
+        for letter, campaign in zip(LETTERS, campaigns, strict=False)
     ]
-    counted = Task.objects.filter(campaign__in=found).order_by().values_list("campaign_id", "state")
-    states = {(pk, state): number for pk, state, number in counted.annotate(number=Count("pk"))}
+    tasks = Task.objects.filter(campaign__in=by_pk).order_by().values_list("campaign_id", "state")
+    states = {(pk, state): number for pk, state, number in tasks.annotate(number=Count("pk"))}
     best_pks = [column.digest.best_task for column in columns if column.digest.best_task]
     best = Task.objects.select_related("result", "campaign").in_bulk(best_pks) if best_pks else {}
     spreads = seeds_of_point.of_points(best.values()) if best else {}
     for column in columns:
         pk = column.campaign.pk
-        column.states = {state: n for (campaign, state), n in states.items() if campaign == pk}
+        column.states = {
+            state: number for (campaign_pk, state), number in states.items() if campaign_pk == pk
+        }
         column.best_task = best.get(column.digest.best_task or 0)
         column.spread = spreads.get(column.digest.best_task or 0)
     return columns
@@ -143,7 +150,7 @@ def _digest_of(campaign: Campaign) -> Digest:
 
 
 def digest(campaign: Campaign) -> Digest:
-    """Pass once over the campaign's measured results; call it through the cache."""
+    """Summarise a campaign's measured results. It reads all of them; call it through the cache."""
     rows = Result.objects.filter(campaign=campaign, is_ranked=True).order_by("created_at", "id")
     values: list[float] = []
     records: list[Record] = []
@@ -151,14 +158,14 @@ def digest(campaign: Campaign) -> Digest:
     best_task = last_at = None
     fields = ("val_bpb", "created_at", "task_id", "device_used")
     for val_bpb, created_at, task_id, device in rows.values_list(*fields).iterator():
-        assert val_bpb is not None  # noqa: S101 - a constraint of the database: ranked has a value
+        assert val_bpb is not None  # noqa: S101 - the database enforces it for ranked results
         values.append(val_bpb)
         devices.add(device)
         last_at = created_at
         if not records or val_bpb < records[-1].val_bpb:
             records.append(Record(len(values), created_at, val_bpb))
             best_task = task_id
-    # Records are few, unless somebody feeds ever better values on purpose.
+    # There are few records, unless somebody reports ever better values on purpose: bound them.
     step = -(-len(records) // MAX_RECORDS) or 1
     return Digest(
         measured=len(values),
@@ -174,33 +181,32 @@ def digest(campaign: Campaign) -> Digest:
 
 
 def _row(columns: Sequence[Any], name: str, read: Callable[[Any], Any], unit: str = "") -> Row:
-    return Row(name, unit, ["" if (cell := read(c)) is None else str(cell) for c in columns])
+    cells = [read(column) for column in columns]
+    return Row(name, unit, ["" if cell is None else str(cell) for cell in cells])
 
 
-def _spread_words(found: Spread | None) -> str:
-    if found is None or not found.values:
+def _spread_words(spread: Spread | None) -> str:
+    if spread is None or not spread.values:
         return ""
-    if found.deviation is None:
+    if spread.deviation is None:
         return "one seed"
-    return f"{bpb(found.mean)} ± {bpb(found.deviation)}, {len(found.values)} seeds"
+    return f"{bpb(spread.mean)} ± {bpb(spread.deviation)}, {len(spread.values)} seeds"
 
 
 def _behind(columns: Sequence[Any]) -> Row:
-    known = [c.best for c in columns if c.best is not None]
-    ahead = min(known) if len(known) > 1 else None
-    cells = [
-        ""
-        if c.best is None or ahead is None
-        else "best"
-        if c.best == ahead
-        else f"+{c.best - ahead:.4f}"
-        for c in columns
-    ]
-    return Row("behind the best", "bits/byte", cells)
+    values = [column.best for column in columns if column.best is not None]
+    best = min(values) if len(values) > 1 else None
+    return Row("behind the best", "bits/byte", [_gap(column.best, best) for column in columns])
+
+
+def _gap(value: float | None, best: float | None) -> str:
+    if value is None or best is None:
+        return ""
+    return "best" if value == best else f"+{value - best:.4f}"
 
 
 def task_findings(columns: Sequence[TaskColumn]) -> list[Row]:
-    """Return what the tasks reached."""
+    """Return the rows about the results of tasks."""
     return [
         _row(columns, "val_bpb", lambda c: c.best and bpb(c.best), "bits/byte"),
         _behind(columns),
@@ -213,7 +219,7 @@ def task_findings(columns: Sequence[TaskColumn]) -> list[Row]:
 
 
 def campaign_findings(columns: Sequence[CampaignColumn]) -> list[Row]:
-    """Return what the campaigns reached."""
+    """Return the rows about the results of campaigns."""
     return [
         _row(columns, "best val_bpb", lambda c: c.best and bpb(c.best), "bits/byte"),
         _behind(columns),
@@ -235,7 +241,7 @@ def _open(states: dict[str, int]) -> int:
 
 
 def task_params(columns: Sequence[TaskColumn]) -> list[Row]:
-    """Return a row per param, in the order of the first task's search space."""
+    """Return a row per param of the tasks, in the order of their search spaces."""
     return _params([column.task for column in columns])
 
 
@@ -248,7 +254,8 @@ def _params(tasks: Sequence[Task | None]) -> list[Row]:
     names: dict[str, None] = {}
     for task in tasks:
         if task is not None:
-            names |= {one["name"]: None for one in task.campaign.search_space["parameters"]}
+            parameters = task.campaign.search_space["parameters"]
+            names |= {parameter["name"]: None for parameter in parameters}
     return [
         Row(
             name,
@@ -260,24 +267,27 @@ def _params(tasks: Sequence[Task | None]) -> list[Row]:
 
 
 def spaces(columns: Sequence[CampaignColumn]) -> list[Row]:
-    """Return a row per searched param: from where each campaign draws it."""
-    described = [
-        {one["name"]: _domain(one) for one in c.campaign.search_space["parameters"]}
-        for c in columns
+    """Return a row per param with the domain from which each campaign draws it."""
+    domains = [
+        {
+            parameter["name"]: _domain(parameter)
+            for parameter in column.campaign.search_space["parameters"]
+        }
+        for column in columns
     ]
-    names = {name: None for one in described for name in one}
-    return [Row(name, "", [one.get(name, "") for one in described]) for name in names]
+    names = {name: None for by_name in domains for name in by_name}
+    return [Row(name, "", [by_name.get(name, "") for by_name in domains]) for name in names]
 
 
 def _domain(parameter: dict[str, Any]) -> str:
     if parameter["type"] == "choice":
-        return ", ".join(value(one) for one in parameter["values"])
+        return ", ".join(value(level) for level in parameter["values"])
     scale = ", log" if parameter.get("log") else ""
     return f"{value(parameter['low'])} to {value(parameter['high'])}{scale}"
 
 
 def conditions(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> list[Row]:
-    """Return under which conditions each was measured."""
+    """Return the rows about the conditions under which each column was measured."""
 
     def of(column: Any) -> Campaign:
         campaign: Campaign = getattr(column, "campaign", None) or column.task.campaign
@@ -313,13 +323,13 @@ def _evaluated(column: TaskColumn) -> str:
     return "a fixed subset" if column.result.eval_is_subset else "the whole validation split"
 
 
-# What makes values incomparable, and what makes the comparison unfair.
+# Conditions whose difference makes values incomparable, and those that make a comparison unfair.
 _OTHER_MEASURE: Final = ("experiment", "script", "data set", "evaluated on")
 _OTHER_MEANS: Final = ("budget", "device")
 
 
 def warnings(rows: Iterable[Row]) -> list[str]:
-    """Return sentences on conditions that differ where there is a value at all."""
+    """Return sentences about conditions that differ. A condition that is unknown does not count."""
     differing = {row.name for row in rows if row.is_mixed}
     measures = [name for name in _OTHER_MEASURE if name in differing]
     means = [name for name in _OTHER_MEANS if name in differing]
@@ -338,8 +348,14 @@ def _differ(names: Sequence[str]) -> str:
 
 
 def verdict(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> str:
-    """Return in a few sentences who is ahead, and whether chance may explain it."""
-    ranked = sorted((c for c in columns if c.best is not None), key=lambda c: c.best or 0.0)
+    """Return a few sentences: which column is ahead, and whether chance may explain it.
+
+    "" with fewer than two values.
+    """
+    ranked = sorted(
+        (column for column in columns if column.best is not None),
+        key=lambda column: column.best or 0.0,
+    )
     if len(ranked) < 2:
         return ""
     first, second = ranked[0], ranked[1]
@@ -348,10 +364,17 @@ def verdict(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> str:
     gap = second.best - first.best
     head = f"{first.letter} is ahead of {second.letter} by {gap:.4f} bits/byte."
     if isinstance(first, CampaignColumn) and isinstance(second, CampaignColumn):
-        tried, less = first.digest.measured, second.digest.measured
-        if tried >= MORE_DRAWS * less:
-            head += f" It tried more, {count(tried)} against {count(less)}: that alone helps."
-    noise = [c.spread.deviation for c in (first, second) if c.spread and c.spread.deviation]
+        tried, tried_by_second = first.digest.measured, second.digest.measured
+        if tried >= MORE_DRAWS * tried_by_second:
+            head += (
+                f" It tried more, {count(tried)} against {count(tried_by_second)}: that alone "
+                "helps."
+            )
+    noise = [
+        column.spread.deviation
+        for column in (first, second)
+        if column.spread and column.spread.deviation
+    ]
     if not noise:
         return f"{head} One seed each: how much of that is chance cannot be told; run them again."
     if gap <= max(noise):

@@ -1,4 +1,4 @@
-"""Learning curves: in bounded size for a chart, and whole as a file."""
+"""Learning curves: bounded in size for a chart, or complete as a file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _COLUMNS: Final = ("seq", "elapsed_seconds", "step", "tokens", "train_loss", "va
 
 
 def csv_of(task: Task, *, attempt: int | None = None) -> Iterator[str]:
-    """Yield every progress point of every attempt, or of one, as the lines of a CSV file.
+    """Yield the lines of a CSV file with all progress points of a task, or of one attempt.
 
-    Losses are in nats per byte, as reported.
+    `train_loss` is in nats per byte, as reported.
     """
     points = ProgressPoint.objects.filter(attempt__task=task).order_by("attempt__number", "seq")
     if attempt is not None:
@@ -27,10 +27,10 @@ def csv_of(task: Task, *, attempt: int | None = None) -> Iterator[str]:
 
 
 def load_progress(attempts: Sequence[Attempt], *, limit: int = MAX_CURVE_POINTS) -> bool:
-    """Load the attempts' `progress`, in order; return whether it is a sample.
+    """Prefetch the attempts' `progress` in order, and return whether it is only a sample.
 
-    Of more than `limit` points in all, every k-th is kept, and the last of each attempt. Two
-    queries, however many attempts.
+    If all attempts together have more than `limit` points, keep every k-th point and the last one
+    of each attempt. Two queries for any number of attempts.
     """
     rows = (
         ProgressPoint.objects.filter(attempt__in=attempts)

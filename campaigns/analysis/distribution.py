@@ -1,4 +1,4 @@
-"""How values spread: the distribution of all, repeats of one config, and what goes with what."""
+"""How values spread: their distribution, configs with several seeds, and rank correlation."""
 
 from __future__ import annotations
 
@@ -41,35 +41,36 @@ class Replicates:
 
 
 def replicates(runs: Sequence[Run]) -> list[Replicates]:
-    """Return the configs that ran at least twice, the best mean first."""
+    """Return the configs with at least two runs, the best mean first."""
     by_config: defaultdict[str, list[Run]] = defaultdict(list)
     for run in runs:
         by_config[run.params_sha256].append(run)
-    repeated = [
-        Replicates(same[0].params, [run.task_id for run in same], [run.val_bpb for run in same])
-        for same in by_config.values()
-        if len(same) > 1
+    groups = [
+        Replicates(group[0].params, [run.task_id for run in group], [run.val_bpb for run in group])
+        for group in by_config.values()
+        if len(group) > 1
     ]
-    return sorted(repeated, key=lambda one: one.mean)
+    return sorted(groups, key=lambda group: group.mean)
 
 
 def pooled_deviation(groups: Sequence[Replicates]) -> float | None:
-    """Return the standard deviation between seeds over all configs; None without repeats."""
-    free = sum(group.count - 1 for group in groups)
-    if not free:
+    """Return the standard deviation between seeds, pooled over all configs; None without any."""
+    degrees_of_freedom = sum(group.count - 1 for group in groups)
+    if not degrees_of_freedom:
         return None
-    return math.sqrt(sum((group.count - 1) * group.deviation**2 for group in groups) / free)
+    squares = sum((group.count - 1) * group.deviation**2 for group in groups)
+    return math.sqrt(squares / degrees_of_freedom)
 
 
 def rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
-    """Return Spearman's rank correlation, -1 to 1; None where one side does not vary."""
+    """Return Spearman's rank correlation, -1 to 1; None if one side does not vary."""
     if len(set(xs)) < 2 or len(set(ys)) < 2:
         return None
     return statistics.correlation(_ranks(xs), _ranks(ys))
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
-    """Return each value's rank; equal values share the mean of theirs."""
+    """Return the rank of each value, from 0. Equal values get the mean of their ranks."""
     ordered = sorted(values)
     first = {value: place for place, value in reversed(list(enumerate(ordered)))}
     counts = Counter(ordered)

@@ -1,4 +1,4 @@
-"""The marginal effect of each parameter: val_bpb by level or bin, and how much it accounts for."""
+"""The marginal effect of a parameter: val_bpb by level or bin, and how much it explains."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Final
 from campaigns.analysis.axes import Axis
 from campaigns.analysis.runs import Run
 
-# With fewer runs a share of the spread says more about luck than about the parameter.
+# With fewer runs, the explained share depends more on luck than on the parameter.
 MIN_RUNS: Final = 20
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The runs of one level or bin. `error` is the standard error of the mean, None below 2."""
+    """The runs of one level or bin. `error` is the mean's standard error, None below 2 runs."""
 
     label: str
     centre: float
@@ -29,10 +29,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Effect:
-    """One parameter with the others averaged over.
+    """The effect of one parameter, averaged over all others.
 
-    `explained` is the share of the variance of val_bpb between its levels or bins, corrected for
-    their number (epsilon squared, never below 0); None with too few runs to tell.
+    `explained` is the share of the variance of val_bpb that lies between its levels or bins,
+    corrected for their number (epsilon squared, never below 0); None with too few runs.
     """
 
     axis: Axis
@@ -65,9 +65,9 @@ def _cell(axis: Axis, number: int, values: Sequence[float]) -> Cell:
 
 def _explained(groups: Sequence[Sequence[float]]) -> float | None:
     count = sum(map(len, groups))
-    # Each group takes one degree of freedom; what is left must be enough to know the noise.
-    free = count - len(groups)
-    if count < MIN_RUNS or len(groups) < 2 or free < len(groups):
+    # Each group takes one degree of freedom; the rest must be enough to estimate the noise.
+    degrees_of_freedom = count - len(groups)
+    if count < MIN_RUNS or len(groups) < 2 or degrees_of_freedom < len(groups):
         return None
     overall = statistics.fmean([value for group in groups for value in group])
     total = sum((value - overall) ** 2 for group in groups for value in group)
@@ -77,4 +77,4 @@ def _explained(groups: Sequence[Sequence[float]]) -> float | None:
     )
     if total <= 0:
         return 0.0
-    return max(0.0, 1 - (within / free) / (total / (count - 1)))
+    return max(0.0, 1 - (within / degrees_of_freedom) / (total / (count - 1)))

@@ -1,7 +1,7 @@
-"""The importance of parameters, computed by background jobs and read by everybody else.
+"""Estimates of the importance of parameters: background jobs compute them, requests read them.
 
-An estimate takes seconds of computing. A request shows the last one with its age and, where newer
-results are enough to change it, asks a job for another; it never computes.
+An estimate takes seconds to compute, so a request never does it. It shows the last estimate with
+its age, and asks a job for a new one if enough newer results have come in.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignState, ImportanceEstimate
 from campaigns.standings import leaderboard
 
-# A running campaign is computed anew when its revision has grown by one part in so many.
+# An estimate of an active campaign is behind once the revision has grown by 1 in this many.
 NEWS_SHARE: Final = 50
-# Nobody asks again before a job had the time to answer.
+# Jobs get this much time to answer before another one is asked.
 ASK_AGAIN: Final = dt.timedelta(seconds=60)
-# Computing ahead of anybody asking may be this late while a campaign runs.
+# Estimates that nobody asked for are computed anew at most this often.
 AHEAD_EVERY: Final = dt.timedelta(minutes=5)
 JOB: Final = "campaigns.jobs.compute_importance"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is known now: `importance` is None until a job has computed it for the first time."""
+    """The last estimate. `importance` is None until a job has computed it for the first time."""
 
     importance: Importance | None
-    # Ranked results there were when it was computed; `importance` read a sample of very many.
+    # Number of ranked results at that time. Of very many, `importance` read only a sample.
     total: int
     computed_at: dt.datetime | None
-    # Whether there are newer results, enough to compute it anew.
+    # Whether there are enough newer results for a new estimate.
     is_behind: bool
-    # When a job was asked for it, while none has answered.
+    # When a job was asked for an estimate; None once it has answered.
     asked_at: dt.datetime | None
 
     @property
@@ -52,10 +52,13 @@ class Estimate:
 
 
 def importance_now(campaign: Campaign, device: str = "") -> Importance:
-    """Compute the importance of each parameter and keep it. Seconds: for jobs and commands."""
+    """Compute the importance of each parameter and store it.
+
+    This takes seconds: only jobs and commands may call it.
+    """
     now = database_now()
-    found = read_runs(campaign, device=device)
-    computed = importance(axes_of(campaign.search_space), found.runs)
+    runs = read_runs(campaign, device=device)
+    computed = importance(axes_of(campaign.search_space), runs.runs)
     ImportanceEstimate.objects.update_or_create(
         campaign=campaign,
         device=device,
@@ -63,16 +66,17 @@ def importance_now(campaign: Campaign, device: str = "") -> Importance:
             "revision": campaign.revision,
             "computed_at": now,
             "asked_at": None,
-            "found": {"importance": asdict(computed), "total": found.total},
+            "found": {"importance": asdict(computed), "total": runs.total},
         },
     )
     return computed
 
 
 def estimate(campaign: Campaign, device: str = "") -> Estimate:
-    """Return the importance as it is known, without computing it; two queries at most.
+    """Return the last estimate without computing a new one. At most two queries.
 
-    Where there are too few results, that is the answer. The campaign must be freshly loaded.
+    With too few results, return an importance without parameters. `campaign` must be freshly
+    loaded: its revision decides whether the estimate is behind.
     """
     ranked = sum(
         kind.number
@@ -96,7 +100,7 @@ def estimate(campaign: Campaign, device: str = "") -> Estimate:
 
 
 def _restored(data: dict[str, Any]) -> Importance:
-    parameters = [ParameterImportance(**one) for one in data["parameters"]]
+    parameters = [ParameterImportance(**parameter) for parameter in data["parameters"]]
     return Importance(**(data | {"parameters": parameters}))
 
 
@@ -110,36 +114,37 @@ def _is_behind(campaign: Campaign, row: ImportanceEstimate) -> bool:
 
 
 def ask(campaign: Campaign, device: str = "") -> None:
-    """Have a job compute it, unless one was asked within `ASK_AGAIN`."""
-    # Only here: django-q2 reads its settings at import.
+    """Ask a job for a new estimate, unless one was asked within `ASK_AGAIN`."""
+    # Imported here, because django-q2 reads its settings at import.
     from django_q.tasks import async_task
 
     now = database_now()
     ImportanceEstimate.objects.get_or_create(campaign=campaign, device=device)
     unasked = Q(asked_at=None) | Q(asked_at__lt=now - ASK_AGAIN)
-    # Guarded: of many who look at once, one asks.
-    asked = ImportanceEstimate.objects.filter(unasked, campaign=campaign, device=device)
-    if asked.update(asked_at=now):
+    # The conditional update lets only one of several concurrent requests ask.
+    rows = ImportanceEstimate.objects.filter(unasked, campaign=campaign, device=device)
+    if rows.update(asked_at=now):
         async_task(JOB, campaign.pk, device)
 
 
 def behind(*, now: dt.datetime, limit: int) -> list[tuple[Campaign, str]]:
-    """Return campaigns, each with a device, to compute ahead of anybody asking; two queries.
+    """Return campaigns, each with a device ("" for all), whose estimate is missing or behind.
 
-    Every launched campaign as a whole, and each device of one that somebody asked about.
+    Jobs compute these before anybody asks: for every launched campaign as a whole, and for each
+    device that somebody has asked about. Two queries.
     """
     computed = ImportanceEstimate.objects.filter(
         campaign=OuterRef("pk"), device="", revision__isnull=False
     )
     launched = Campaign.objects.exclude(state=CampaignState.DRAFT).filter(revision__gt=0)
     missing = launched.filter(~Exists(computed)).order_by("-pk")
-    # The rule of `_is_behind`.
+    # The same rule as in `_is_behind`.
     enough = ~Q(campaign__state=CampaignState.ACTIVE) | Q(
         campaign__revision__gt=F("revision") + F("revision") / NEWS_SHARE
     )
     older = ImportanceEstimate.objects.filter(
         enough, revision__lt=F("campaign__revision"), computed_at__lt=now - AHEAD_EVERY
     ).select_related("campaign")
-    found = [(one, "") for one in missing[:limit]]
-    found += [(row.campaign, row.device) for row in older.order_by("computed_at")[:limit]]
-    return found[:limit]
+    due = [(campaign, "") for campaign in missing[:limit]]
+    due += [(row.campaign, row.device) for row in older.order_by("computed_at")[:limit]]
+    return due[:limit]

@@ -1,8 +1,9 @@
-"""Which parameters tell the best runs from the others, and how far that can be believed.
+"""Which parameters distinguish the best runs from the others, and how reliable that is.
 
-The estimate is Optuna's PED-ANOVA. Its shares sum to 1, also when nothing matters, so two things
-stand beside each: the middle 90 % of what resampled results give (bootstrap), and what shuffled
-results give (chance, on the scale of the estimate: it may sum to more than 1).
+The estimate is Optuna's PED-ANOVA. Its shares always sum to 1, even if no parameter matters, so
+each share comes with two others: the middle 90 % of the shares from resampled results (bootstrap),
+and the highest share from shuffled results (chance, on the scale of the estimate; these may sum to
+more than 1).
 """
 
 from __future__ import annotations
@@ -18,18 +19,21 @@ from campaigns.analysis.runs import Run
 MIN_RESULTS: Final = 20
 MIN_PER_LEVEL: Final = 3
 RESAMPLES: Final = 40
-# Chance beats the highest of them once in a hundred times, for each parameter.
+# Chance exceeds the highest of 99 shuffles in one case out of 100, for each parameter.
 SHUFFLES: Final = 99
-# More runs narrow the intervals little, and cost time with each resample.
+# More runs would hardly narrow the intervals, but cost time in each resample.
 MAX_RUNS: Final = 800
-# PED-ANOVA compares the best tenth with all, and wants at least five runs in it.
+# PED-ANOVA compares the best tenth of the runs with all, and needs at least five runs in it.
 TARGET_QUANTILE: Final = 0.1
 MIN_BEST: Final = 5
 
 
 @dataclass(frozen=True)
 class ParameterImportance:
-    """Shares of 1: the estimate, the middle 90 % of resamples, and what chance reaches."""
+    """The importance of one parameter, as shares of 1.
+
+    The estimate, both ends of the middle 90 % of the resamples, and the most that chance reached.
+    """
 
     name: str
     share: float
@@ -39,13 +43,13 @@ class ParameterImportance:
 
     @property
     def stands_out(self) -> bool:
-        """Whether the estimate is above what any shuffle of the results gave."""
+        """Whether the estimate is higher than that of every shuffle of the results."""
         return self.share > self.by_chance
 
 
 @dataclass(frozen=True)
 class Importance:
-    """The parameters, most important first; none of them while there are too few results."""
+    """The parameters, most important first; an empty list while there are too few results."""
 
     parameters: list[ParameterImportance]
     results: int
@@ -61,8 +65,8 @@ class Importance:
 def importance(axes: Sequence[Axis], runs: Sequence[Run], *, seed: int = 0) -> Importance:
     """Estimate the importance of each parameter for reaching the lowest val_bpb.
 
-    The same runs and seed give the same answer. Runs with a value outside the search space are
-    left out.
+    Deterministic: the same runs and seed give the same estimate. Runs with a value outside of the
+    search space are left out.
     """
     quantile = max(TARGET_QUANTILE, min(0.5, MIN_BEST / max(1, len(runs))))
     if len(runs) < MIN_RESULTS or not axes:
@@ -84,9 +88,11 @@ def importance(axes: Sequence[Axis], runs: Sequence[Run], *, seed: int = 0) -> I
     total = sum(estimate.values()) or 1.0
     resampled = []
     for _ in range(RESAMPLES):
-        drawn = rng.choices(rows, k=len(rows))
-        one = ped_anova.importances(space, [r[0] for r in drawn], [r[1] for r in drawn], quantile)
-        resampled.append(_normalised(one))
+        resample = rng.choices(rows, k=len(rows))
+        drawn_points, drawn_values = [row[0] for row in resample], [row[1] for row in resample]
+        resampled.append(
+            _normalised(ped_anova.importances(space, drawn_points, drawn_values, quantile))
+        )
     shuffled = [
         ped_anova.importances(space, points, rng.sample(values, len(values)), quantile)
         for _ in range(SHUFFLES)
@@ -94,25 +100,25 @@ def importance(axes: Sequence[Axis], runs: Sequence[Run], *, seed: int = 0) -> I
     parameters = [
         ParameterImportance(
             name=name,
-            share=found / total,
-            low=_quantile([one[name] for one in resampled], 0.05),
-            high=_quantile([one[name] for one in resampled], 0.95),
-            by_chance=max(one[name] for one in shuffled) / total,
+            share=share / total,
+            low=_quantile([shares[name] for shares in resampled], 0.05),
+            high=_quantile([shares[name] for shares in resampled], 0.95),
+            by_chance=max(shares[name] for shares in shuffled) / total,
         )
-        for name, found in estimate.items()
+        for name, share in estimate.items()
     ]
-    parameters.sort(key=lambda one: -one.share)
+    parameters.sort(key=lambda parameter: -parameter.share)
     return Importance(parameters, len(runs), len(rows), quantile, thin_levels(axes, runs))
 
 
 def _normalised(importances: dict[str, float]) -> dict[str, float]:
     total = sum(importances.values()) or 1.0
-    return {name: one / total for name, one in importances.items()}
+    return {name: share / total for name, share in importances.items()}
 
 
 def thin_levels(axes: Sequence[Axis], runs: Sequence[Run]) -> list[str]:
-    """Name the levels with fewer than `MIN_PER_LEVEL` runs, one sentence per parameter."""
-    found = []
+    """Return a sentence for each parameter with levels that have too few runs."""
+    sentences = []
     for axis in axes:
         if not axis.levels:
             continue
@@ -128,15 +134,15 @@ def thin_levels(axes: Sequence[Axis], runs: Sequence[Run]) -> list[str]:
         ]
         if thin:
             named = ", ".join(thin[:5]) + (f" and {len(thin) - 5} more" if len(thin) > 5 else "")
-            found.append(
+            sentences.append(
                 f"{axis.name} has levels with fewer than {MIN_PER_LEVEL} runs: {named}. "
-                "What is said of them may be chance."
+                "Findings about them may be chance."
             )
-    return found
+    return sentences
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
-    """Return the value below which `share` of the values lie, interpolated."""
+    """Return the value below which a `share` of the values lies, interpolated."""
     ordered = sorted(values)
     place = share * (len(ordered) - 1)
     below = int(place)

@@ -1,6 +1,7 @@
-"""Optuna's PED-ANOVA on runs instead of a study's storage. Import it where it is used: it is heavy.
+"""Optuna's PED-ANOVA on runs instead of a study's storage.
 
-Resampling through a storage would copy every trial each time; here a study is given its trials.
+Importing this module is slow, so import it inside the function that uses it. A storage would copy
+every trial in each resample; here a study gets its trials directly.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from campaigns.analysis.runs import Run
 
 Params = dict[str, float | int]
 
-# It would tell of every resample.
+# Otherwise Optuna logs a line for every resample.
 logging.set_verbosity(logging.WARNING)
 
 
 class _GivenStudy(Study):
-    """A study to be minimised whose trials are given."""
+    """A study to be minimised that gets its trials in the constructor."""
 
     def __init__(self, trials: list[FrozenTrial]) -> None:
         storage = InMemoryStorage()
@@ -47,7 +48,10 @@ class _GivenStudy(Study):
 
 
 def distributions(axes: Sequence[Axis]) -> dict[str, BaseDistribution]:
-    """Return the axes in Optuna's words; a level is its index, so any JSON value may be one."""
+    """Return the axes as Optuna's distributions, by name.
+
+    A level is represented by its index, because Optuna does not accept every JSON value.
+    """
     return {axis.name: _distribution(axis) for axis in axes}
 
 
@@ -60,7 +64,7 @@ def _distribution(axis: Axis) -> BaseDistribution:
 
 
 def encoded(axes: Sequence[Axis], run: Run) -> Params | None:
-    """Return a run's params in the terms of `distributions`; None when one has no place there."""
+    """Return a run's params as values of `distributions`, or None if one is outside of them."""
     params: Params = {}
     for axis in axes:
         position = axis.position(run.params.get(axis.name))
@@ -76,10 +80,10 @@ def importances(
     values: Sequence[float],
     target_quantile: float,
 ) -> dict[str, float]:
-    """Return how much each parameter tells the best runs from all, 0 upwards.
+    """Return how much each parameter distinguishes the best runs from all, from 0 upwards.
 
-    Not normalised: numbers of shuffled values can be held against those of the real ones.
-    `points` and `values` belong together by position; repeats count as often as they stand there.
+    Not normalised, so that shuffled values can be compared with the real ones. `points` and
+    `values` belong together by position; a repeated run counts as often as it occurs.
     """
     trials = [
         FrozenTrial(
@@ -98,5 +102,5 @@ def importances(
         for number, (params, value) in enumerate(zip(points, values, strict=True))
     ]
     evaluator = PedAnovaImportanceEvaluator(target_quantile=target_quantile)
-    found = evaluator.evaluate(_GivenStudy(trials))
-    return {name: found[name] for name in space}
+    by_name = evaluator.evaluate(_GivenStudy(trials))
+    return {name: by_name[name] for name in space}

@@ -9,16 +9,19 @@ from django.db.models import BigIntegerField, ExpressionWrapper, F, QuerySet
 from campaigns.analysis.runs import Run, Runs
 from campaigns.models import Campaign, Result
 
-# An analysis of this many tells what one of all would; reading ten times as many takes seconds.
+# More runs would not change the findings, and reading ten times as many takes seconds.
 MAX_RUNS: Final = 10_000
-# Multiplying a task's number by this spreads neighbours over the whole range of 32 bits (Knuth's
-# hash), so that a share of the range is a fair sample even where numbers follow a grid.
+# Multiplying a task's number by this factor (Knuth's hash) spreads neighbouring numbers over the
+# whole 32-bit range. So a share of the range is a fair sample even of tasks on a grid.
 _SPREAD: Final = 2_654_435_761
 _RANGE: Final = 2**32
 
 
 def read_runs(campaign: Campaign, *, device: str = "", limit: int = MAX_RUNS) -> Runs:
-    """Read the ranked results of a campaign, all or those of one device; about `limit` at most."""
+    """Read the ranked results of a campaign, or of one device of it.
+
+    If there are more than `limit`, read a fair sample of about that many.
+    """
     ranked: QuerySet[Result] = Result.objects.filter(campaign=campaign, is_ranked=True)
     if device:
         ranked = ranked.filter(device_used=device)

@@ -1,4 +1,4 @@
-"""The rows that every analysis stands on: measured, ranked results with their params. Pure."""
+"""The rows that every analysis uses: measured, ranked results with their params."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One measured result. `val_bpb` in bits per byte, lower is better."""
+    """One measured result. `val_bpb` is in bits per byte; lower is better."""
 
     task_id: int
     number: int
@@ -27,7 +27,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs to analyse, by task number; a fair sample where `total` is more than are here."""
+    """The runs to analyse, by task number: all, or a fair sample if `total` is larger."""
 
     runs: list[Run]
     total: int
@@ -42,7 +42,7 @@ class Runs:
 
 
 def evenly(rows: Sequence[T], limit: int) -> list[T]:
-    """Return at most `limit` of the rows, evenly spaced, the first and the last among them."""
+    """Return at most `limit` rows, evenly spaced, including the first and the last."""
     if len(rows) <= limit:
         return list(rows)
     step = (len(rows) - 1) / (limit - 1)

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 GRID: Final = 25
-# Where fewer runs than this stand nearby (weighted by nearness), the surface stays open.
+# The surface has a hole where fewer runs than this are nearby, weighted by distance.
 MIN_SUPPORT: Final = 1.0
 
 
 @dataclass(frozen=True)
 class Surface:
-    """`means[row][column]` over positions `ys[row]` and `xs[column]`; None where no runs are.
+    """`means[row][column]` at the positions `ys[row]` and `xs[column]`; None without runs nearby.
 
-    `support` has the same shape: how many runs each mean stands on, weighted by nearness.
+    `support` has the same shape: the number of runs behind each mean, weighted by distance.
     """
 
     x_axis: Axis
@@ -36,8 +36,8 @@ class Surface:
 def surface(x_axis: Axis, y_axis: Axis, runs: Sequence[Run]) -> Surface:
     """Average val_bpb near each point of a grid over two parameters.
 
-    Along a range, runs count by a Gaussian of their distance (width by Scott's rule); along
-    levels, only runs of the same level count. Nothing is drawn where there is nothing to average.
+    Along a range, a run is weighted by a Gaussian of its distance (width by Scott's rule). Along
+    levels, only runs of the same level count. Without enough runs nearby the mean is None.
     """
     import numpy as np
 
@@ -72,15 +72,16 @@ def _grid(axis: Axis) -> list[float]:
 def _nearness(
     axis: Axis, grid: Sequence[float], positions: Sequence[float]
 ) -> np.ndarray[Any, Any]:
-    """Return a weight of 0 to 1 per grid position (rows) and run (columns)."""
+    """Return a weight of 0 to 1 for each grid position (row) and run (column)."""
     import numpy as np
 
     if axis.levels:
         levels = np.array(grid)
         return np.array(levels[:, None] == np.array(positions)[None, :], dtype=float)
-    here = np.array([axis.unit(one) for one in grid])
-    there = np.array([axis.unit(one) for one in positions])
+    grid_units = np.array([axis.unit(position) for position in grid])
+    run_units = np.array([axis.unit(position) for position in positions])
     # Scott's rule in two dimensions, for positions spread evenly over 0 to 1.
     width = 0.29 * max(1, len(positions)) ** (-1 / 6)
-    weights: np.ndarray[Any, Any] = np.exp(-0.5 * ((here[:, None] - there[None, :]) / width) ** 2)
+    distances = grid_units[:, None] - run_units[None, :]
+    weights: np.ndarray[Any, Any] = np.exp(-0.5 * (distances / width) ** 2)
     return weights
