@@ -1,1 +1,1 @@
-"""Charts of the pages as Plotly figures, drawn from plain rows."""
+"""Charts of the pages as Plotly figures, made from plain rows."""

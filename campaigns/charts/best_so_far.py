@@ -1,4 +1,4 @@
-"""The best-so-far chart of a campaign: every ended task, and the best value until then."""
+"""The best-so-far chart of a campaign: its ended tasks, and the best value at each time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEAR_TOP: Final = 0.97
 
 
 def best_so_far(
-    shown: ChartPoints,
+    chart_points: ChartPoints,
     *,
     since: dt.datetime | None,
     by_time: bool,
@@ -28,10 +28,10 @@ def best_so_far(
     results are dots, simulated ones open diamonds, tasks without a value ticks at the top.
     `anchors` are thin labelled lines, drawn where they are near the data.
 
-    `customdata` of the marks, one list a task: [task id, task number, HTML of what became of it].
+    `customdata` of the marks, one list per task: [task id, task number, HTML of what became of it].
     The line of the best has none.
     """
-    points = shown.points
+    points = chart_points.points
     if not points or since is None:
         return None
     unit_seconds, unit = _time_unit((points[-1].finished_at - since).total_seconds())
@@ -40,19 +40,19 @@ def best_so_far(
         seconds = (point.finished_at - since).total_seconds()
         return round(seconds / unit_seconds, 3) if by_time else point.order
 
-    records = [p for p in points if p.is_record]
-    simulated = [p for p in points if p.simulated and p.val_bpb is not None]
+    records = [point for point in points if point.is_record]
+    ranked = [point for point in points if point.is_ranked and not point.is_record]
+    simulated = [point for point in points if point.simulated and point.val_bpb is not None]
+    without_value = [point for point in points if point.val_bpb is None]
     data = [
         _best_line(records, at, end=at(points[-1])),
-        _marks([p for p in points if p.is_ranked and not p.is_record], at, MEASURED, "circle")
-        | {"opacity": 0.6},
+        _marks(ranked, at, MEASURED, "circle") | {"opacity": 0.6},
         _marks(records, at, MEASURED, "circle", size=8),
         _marks(simulated, at, SIMULATED, "diamond-open", size=8),
-        # On an axis of its own, whose top is the top of the chart whatever the values are.
-        _marks([p for p in points if p.val_bpb is None], at, FAILED, "line-ns-open", size=8)
-        | {"yaxis": "y2"},
+        # A second y axis keeps these ticks at the top of the chart, whatever the values are.
+        _marks(without_value, at, FAILED, "line-ns-open", size=8) | {"yaxis": "y2"},
     ]
-    values = [p.val_bpb for p in points if p.val_bpb is not None]
+    values = [point.val_bpb for point in points if point.val_bpb is not None]
     low, high = _value_range(values)
     near = {name: value for name, value in anchors.items() if low <= value <= high}
     return {
@@ -82,7 +82,7 @@ def best_so_far(
 
 
 def _time_unit(seconds: float) -> tuple[int, str]:
-    """Return the unit in which a span of time makes short numbers, and its name."""
+    """Return the seconds of a unit in which the span of time is a short number, and its name."""
     if seconds < 3 * MINUTE:
         return 1, "Seconds"
     if seconds < 3 * HOUR:
@@ -91,8 +91,8 @@ def _time_unit(seconds: float) -> tuple[int, str]:
 
 
 def _best_line(records: Sequence[Point], at: Callable[[Point], float], end: float) -> Figure:
-    # Its own last value once more, so that the line reaches the newest task.
-    best = [_short(p.val_bpb) for p in records]
+    # Repeat the last value, so that the line reaches the newest task.
+    best = [_short(point.val_bpb) for point in records]
     return {
         "type": "scatter",
         "mode": "lines",
@@ -110,23 +110,24 @@ def _marks(
     symbol: str,
     size: int = 6,
 ) -> Figure:
-    """Draw points as marks that open their task; those without a value near the top of y2.
+    """Draw points as marks that open their task. Points without a value go to the top of y2.
 
-    Every byte counts here: thousands of points are sent at each refresh.
+    Keep this short: thousands of points are sent at each refresh.
     """
     with_value = bool(points) and points[0].val_bpb is not None
     value = "%{y:.4f} bits/byte<br>" if with_value else ""
-    # A ring or tick is all edge; a dot has none, or Plotly outlines it in white.
+    # Rings and ticks consist of their edge. A dot must have none, otherwise Plotly outlines it in
+    # white.
     edge = 2 if symbol.endswith("-open") else 0
     return {
         "type": "scatter",
         "mode": "markers",
-        "x": [at(p) for p in points],
-        "y": [_short(p.val_bpb) or NEAR_TOP for p in points],
+        "x": [at(point) for point in points],
+        "y": [_short(point.val_bpb) or NEAR_TOP for point in points],
         "marker": {"color": colour, "symbol": symbol, "size": size, "line": {"width": edge}},
         "hovertemplate": f"<b>Task %{{customdata[1]}}</b><br>{value}%{{customdata[2]}}"
         "<extra></extra>",
-        **opens_tasks([p.task_id, p.number, _what(p)] for p in points),
+        **opens_tasks([point.task_id, point.number, _outcome(point)] for point in points),
     }
 
 
@@ -134,7 +135,7 @@ def _short(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def _what(point: Point) -> str:
+def _outcome(point: Point) -> str:
     if point.failure_class:
         return f"failed: {FailureClass(point.failure_class).label}"
     device = escape(point.device)
@@ -144,10 +145,10 @@ def _what(point: Point) -> str:
 
 
 def _value_range(values: Sequence[float]) -> tuple[float, float]:
-    """Return the y range: the values with room around them, and never narrower than 0.2."""
+    """Return the y range: the values with room around them, at least 0.2 in all."""
     low, high = (min(values), max(values)) if values else (1.0, 4.0)
     room = max(0.1, 0.15 * (high - low))
-    # More above: the ticks of failed tasks stand there.
+    # More room above, for the ticks of failed tasks.
     return low - room, high + 1.4 * room
 
 
@@ -165,7 +166,7 @@ def _level_line(value: float) -> Figure:
 
 
 def _level_label(name: str, value: float, *, below: bool) -> Figure:
-    """Label a level above its line, or below it where the chart ends above."""
+    """Label a level above its line, or below it if the line is close to the top of the chart."""
     return {
         "text": f"{name} {value:.2f}",
         "xref": "paper",

@@ -1,4 +1,4 @@
-"""The chart of a comparison: one curve per column, told apart by colour, dash and letter."""
+"""The chart of a comparison: one curve per column, with its own colour, dash and letter."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from xeenet_site.web.formats import HOUR
 _DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
 _CHART_PIXELS: Final = 260
 _LABEL_PIXELS: Final = 16
-# Labels nearer to each other than this share of the x axis may overlap.
+# Labels may overlap if they are closer than this share of the x axis.
 _NEAR_SHARE: Final = 0.05
 
-# What ?x= may ask for: words, axis title.
+# Value of ?x= -> its name in the switch, and the title of the axis.
 TASK_AXES: Final = {
     "seconds": ("time", "Seconds since the script started"),
     "steps": ("steps", "Training steps"),
@@ -31,7 +31,7 @@ CAMPAIGN_AXES: Final = {
 
 @dataclass(frozen=True)
 class Series:
-    """One column's curve; `end` is a value beyond it: the result of a task."""
+    """The curve of one column. `end` is the (x, y) of the task's result, drawn as a mark."""
 
     letter: str
     name: str
@@ -41,57 +41,57 @@ class Series:
 
 
 def task_series(columns: Sequence[TaskColumn], axis: str) -> list[Series]:
-    """Return the validation curves over an axis of `TASK_AXES`, of the columns that have one."""
+    """Return the validation curves over an axis of `TASK_AXES`, for the columns that have one."""
     series = []
     for column in columns:
         progress = column.attempt.progress.all() if column.attempt else []
         points = [
             (x, point.val_bpb)
             for point in progress
-            if point.val_bpb is not None and (x := _place(point, axis)) is not None
+            if point.val_bpb is not None and (x := _x_of(point, axis)) is not None
         ]
         result = column.result
         end = None
         if result is not None and result.val_bpb is not None:
-            at = {
+            end_x = {
                 "seconds": result.wall_time_seconds,
                 "steps": float(result.steps_completed),
                 "tokens": float(result.tokens_trained),
             }[axis]
-            end = (at, result.val_bpb)
+            end = (end_x, result.val_bpb)
         if points or end:
             name = f"Task {column.task.number}"
-            places, values = [place for place, _ in points], [value for _, value in points]
-            series.append(Series(column.letter, name, places, values, end))
+            xs, ys = [x for x, _ in points], [y for _, y in points]
+            series.append(Series(column.letter, name, xs, ys, end))
     return series
 
 
-def _place(point: Any, axis: str) -> float | None:
+def _x_of(point: Any, axis: str) -> float | None:
     attribute = {"seconds": "elapsed_seconds", "steps": "step", "tokens": "tokens"}[axis]
-    place: float | None = getattr(point, attribute)
-    return place
+    x: float | None = getattr(point, attribute)
+    return x
 
 
 def campaign_series(columns: Sequence[CampaignColumn], axis: str) -> list[Series]:
-    """Return best-so-far curves over an axis of `CAMPAIGN_AXES`."""
+    """Return best-so-far curves over an axis of `CAMPAIGN_AXES`.
+
+    Campaigns without a measured result are left out.
+    """
     series = []
     for column in columns:
-        found = column.digest
+        digest = column.digest
         since = column.campaign.launched_at
-        if not found.records or since is None or found.last_at is None:
+        if not digest.records or since is None or digest.last_at is None:
             continue
-        x = [
-            float(one.order) if axis == "results" else (one.at - since).total_seconds() / HOUR
-            for one in found.records
-        ]
-        last = (
-            float(found.measured)
-            if axis == "results"
-            else (found.last_at - since).total_seconds() / HOUR
-        )
-        # The last value once more: the line reaches the newest result.
-        y = [one.val_bpb for one in found.records]
-        series.append(Series(column.letter, column.campaign.name, [*x, last], [*y, y[-1]]))
+        if axis == "results":
+            xs = [float(record.order) for record in digest.records]
+            last_x = float(digest.measured)
+        else:
+            xs = [(record.at - since).total_seconds() / HOUR for record in digest.records]
+            last_x = (digest.last_at - since).total_seconds() / HOUR
+        # Repeat the last value, so that the line reaches the newest result.
+        ys = [record.val_bpb for record in digest.records]
+        series.append(Series(column.letter, column.campaign.name, [*xs, last_x], [*ys, ys[-1]]))
     return series
 
 
@@ -102,36 +102,37 @@ def comparison_figure(series: Sequence[Series], *, x_title: str, steps: bool) ->
     """
     if not series:
         return None
-    values = [y for one in series for y in (*one.y, *([one.end[1]] if one.end else []))]
+    values = [y for curve in series for y in (*curve.y, *([curve.end[1]] if curve.end else []))]
     room = max(0.02, 0.08 * (max(values) - min(values)))
     low, high = min(values) - room, max(values) + room
     data: list[Figure] = []
-    for one in series:
-        number = LETTERS.index(one.letter)
+    for curve in series:
+        number = LETTERS.index(curve.letter)
         colour = f"var(--series-{number + 1})"
-        hover = f"<b>{one.letter}: {escape(one.name)}</b><br>%{{y:.4f}} bits/byte at %{{x:.4~g}}"
+        name = f"<b>{curve.letter}: {escape(curve.name)}</b>"
+        hover = f"{name}<br>%{{y:.4f}} bits/byte at %{{x:.4~g}}"
         line = {"color": colour, "width": 2, "dash": _DASHES[number]}
         if steps:
             line["shape"] = "hv"
-        if one.x:
+        if curve.x:
             data.append(
                 {
                     "type": "scatter",
                     "mode": "lines+markers",
-                    "x": [round(x, 4) for x in one.x],
-                    "y": [round(y, 5) for y in one.y],
+                    "x": [round(x, 4) for x in curve.x],
+                    "y": [round(y, 5) for y in curve.y],
                     "line": line,
                     "marker": {"color": colour, "size": 4},
                     "hovertemplate": f"{hover}<extra></extra>",
                 }
             )
-        if one.end:
+        if curve.end:
             data.append(
                 {
                     "type": "scatter",
                     "mode": "markers",
-                    "x": [round(one.end[0], 4)],
-                    "y": [round(one.end[1], 5)],
+                    "x": [round(curve.end[0], 4)],
+                    "y": [round(curve.end[1], 5)],
                     "marker": {"color": colour, "size": 9, "symbol": "diamond"},
                     "hovertemplate": f"{hover}, the result<extra></extra>",
                 }
@@ -153,28 +154,29 @@ def comparison_figure(series: Sequence[Series], *, x_title: str, steps: bool) ->
 
 
 def _labels(series: Sequence[Series], low: float, high: float) -> list[Figure]:
-    """Write each letter at the end of its curve, moved apart where they would overlap."""
+    """Write each letter at the end of its curve. Letters that would overlap are moved apart."""
     ends = sorted(
-        ((one.end or (one.x[-1], one.y[-1]), one) for one in series), key=lambda end: end[0][1]
+        ((curve.end or (curve.x[-1], curve.y[-1]), curve.letter) for curve in series),
+        key=lambda end: end[0][1],
     )
     gap = (high - low) * _LABEL_PIXELS / _CHART_PIXELS
     near = max(x for (x, _), _ in ends) * _NEAR_SHARE
     placed: list[tuple[float, float]] = []
     labels = []
-    for (x, y), one in ends:
-        # From below upwards, so only what is placed already may be in the way.
-        beside = [other_y for other_x, other_y in placed if abs(other_x - x) <= near]
-        place = max([y, *(other_y + gap for other_y in beside)])
-        placed.append((x, place))
+    for (x, y), letter in ends:
+        # The ends come in rising order, so only labels that are placed already can be in the way.
+        neighbours = [label_y for label_x, label_y in placed if abs(label_x - x) <= near]
+        free_y = max([y, *(label_y + gap for label_y in neighbours)])
+        placed.append((x, free_y))
         labels.append(
             {
-                "text": f"<b>{one.letter}</b>",
+                "text": f"<b>{letter}</b>",
                 "x": round(x, 4),
-                "y": round(place, 5),
+                "y": round(free_y, 5),
                 "xanchor": "left",
                 "xshift": 8,
                 "showarrow": False,
-                "font": {"color": f"var(--series-{LETTERS.index(one.letter) + 1})", "size": 13},
+                "font": {"color": f"var(--series-{LETTERS.index(letter) + 1})", "size": 13},
             }
         )
     return labels

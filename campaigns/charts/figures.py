@@ -1,8 +1,8 @@
-"""What every chart shares: a figure is Plotly's data and layout, without colours of its own.
+"""What all charts share. A figure is Plotly's data and layout, as plain JSON.
 
-A figure is plain JSON. Where a colour belongs stands the name of a CSS variable, which
-``charts.js`` resolves, so every chart follows the page into the dark. Hover texts are escaped
-by the charts: Plotly reads a few HTML tags in them, and names come from people and scripts.
+Colours are names of CSS variables. ``charts.js`` resolves them, so that every chart follows the
+page's theme. Plotly interprets a few HTML tags in hover texts, and names come from people and
+scripts; so the charts escape them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MEASURED: Final = "var(--accent)"
 FAILED: Final = "var(--failed)"
 SIMULATED: Final = "var(--simulated)"
 SOFT: Final = "var(--text-soft)"
-# Two irrational numbers, so that two axes are not spread in step.
+# Two irrational numbers: with one for both axes, the points would be spread along a diagonal.
 GOLDEN_RATIO: Final = 0.618034
 PLASTIC_RATIO: Final = 0.754878
 
@@ -26,7 +26,7 @@ PLASTIC_RATIO: Final = 0.754878
 def hover_texts(texts: Iterable[str]) -> Figure:
     """Return the part of a trace that shows a text of its own at each point.
 
-    `customdata` has one list a point, with the text (HTML, names escaped) as its only element.
+    `customdata` has one list per point, with the text (HTML, names escaped) as its only element.
     """
     return {
         "customdata": [[text] for text in texts],
@@ -37,9 +37,9 @@ def hover_texts(texts: Iterable[str]) -> Figure:
 def opens_tasks(points: Iterable[Sequence[int | str]]) -> Figure:
     """Return the part of a trace whose points open the page of their task when clicked.
 
-    `customdata` has one list a point: first the task's id, then what the hover template shows. The
-    address stands once, in `meta.url`, where `charts.js` replaces its 0 by the id: an address for
-    each of thousands of points would double the figure.
+    `customdata` has one list per point: first the task's id, then what the hover template shows. The
+    address is in `meta.url` only once, with 0 for the id, which `charts.js` replaces. An address
+    for each of thousands of points would double the size of the figure.
     """
     return {"customdata": list(points), "meta": {"url": reverse("task", args=[0])}}
 

@@ -1,4 +1,4 @@
-"""The learning curve of a task: what its attempts reported while training."""
+"""The learning curve of a task: the progress that its attempts reported while training."""
 
 from __future__ import annotations
 
@@ -14,23 +14,27 @@ NATS_PER_BIT: Final = math.log(2)
 
 
 def learning_curve(attempts: Iterable[Attempt]) -> Figure | None:
-    """Draw what the attempts reported while training; None with fewer than two points.
+    """Draw the training and validation losses of the attempts; None with fewer than two points.
 
-    `attempts` come newest first with their progress loaded. The newest is drawn in full, older
-    ones pale. The training loss is converted from nats to bits per byte, to share the axis.
+    `attempts` come newest first, with their progress loaded. The newest is drawn opaque, older ones
+    pale. The training loss is converted from nats to bits per byte, so that both share an axis.
 
-    `customdata` of each curve, one list a progress point: [HTML of its hover text].
+    `customdata` of each curve, one list per progress point: [HTML of its hover text].
     """
     data: list[Figure] = []
     annotations: list[Figure] = []
     for attempt in attempts:
         points = list(attempt.progress.all())
         newest = not data
-        val = [(p.elapsed_seconds, p.val_bpb, p) for p in points if p.val_bpb is not None]
+        val = [
+            (point.elapsed_seconds, point.val_bpb, point)
+            for point in points
+            if point.val_bpb is not None
+        ]
         train = [
-            (p.elapsed_seconds, p.train_loss / NATS_PER_BIT, p)
-            for p in points
-            if p.train_loss is not None
+            (point.elapsed_seconds, point.train_loss / NATS_PER_BIT, point)
+            for point in points
+            if point.train_loss is not None
         ]
         for label, series, colour in (("training", train, SOFT), ("validation", val, MEASURED)):
             if len(series) < 2:
@@ -40,10 +44,11 @@ def learning_curve(attempts: Iterable[Attempt]) -> Figure | None:
                 annotations.append(_end_label(label, colour, series[-1][0], series[-1][1]))
     if not data:
         return None
-    # The two curves often end close to each other: half a line up and down keeps both readable.
-    ends = sorted(annotations, key=lambda one: float(one["y"]))
-    for end, shift in zip(ends, (-7, 7), strict=False):
-        end["yshift"] = shift
+    # The two curves often end close together. Shifting their labels by half a line down and up
+    # keeps both readable.
+    rising = sorted(annotations, key=lambda annotation: float(annotation["y"]))
+    for annotation, shift in zip(rising, (-7, 7), strict=False):
+        annotation["yshift"] = shift
     return {
         "data": data,
         "layout": {
@@ -75,8 +80,8 @@ def _curve(
         "marker": {"color": colour, "size": 5 if label == "validation" else 3},
         "opacity": opacity,
         **hover_texts(
-            f"<b>{label} {bpb(y)}</b><br>step {p.step}, {duration(x)}<br>attempt {attempt}"
-            for x, y, p in series
+            f"<b>{label} {bpb(y)}</b><br>step {point.step}, {duration(x)}<br>attempt {attempt}"
+            for x, y, point in series
         ),
     }
 

@@ -1,7 +1,4 @@
-"""Charts of results against params: importance, effects, slice, parallel coordinates, contour.
-
-Figures as in `campaigns.charts.figures`: plain JSON, CSS variables as colours, escaped texts.
-"""
+"""Charts of results against params: importance, effects, slice, parallel coordinates, contour."""
 
 from __future__ import annotations
 
@@ -29,21 +26,21 @@ from campaigns.charts.figures import (
 MAX_LABEL: Final = 18
 HEIGHT_OF_A_ROW: Final = 34
 VALUE_TITLE: Final = "val_bpb (bits/byte)"
-# Best to worst; the ends stand out from the ground in light and in dark.
+# From best to worst. Both ends have contrast with the background in the light and the dark theme.
 VALUE_SCALE: Final = [[stop / 4, f"var(--scale-{stop})"] for stop in range(5)]
 
 
-def importance_figure(found: Importance) -> Figure:
+def importance_figure(importance: Importance) -> Figure:
     """Draw each parameter's share as a dot, the middle of resamples as a line, chance as a tick.
 
-    `customdata` of dots and ticks, one list a parameter: [HTML of its hover text]. The lines have
+    `customdata` of dots and ticks, one list per parameter: [HTML of its hover text]. The lines have
     none.
     """
-    rows = found.parameters[::-1]
-    names = [escape(one.name) for one in rows]
+    rows = importance.parameters[::-1]
+    names = [escape(row.name) for row in rows]
     ends: list[float | None] = []
-    for one in rows:
-        ends += [one.low, one.high, None]
+    for row in rows:
+        ends += [row.low, row.high, None]
     hover = hover_texts(
         f"<b>{escape(row.name)}</b> {row.share:.0%}"
         f"<br>{row.low:.0%} to {row.high:.0%} in 90 % of resamples"
@@ -63,7 +60,7 @@ def importance_figure(found: Importance) -> Figure:
         {
             "type": "scatter",
             "mode": "markers",
-            "x": [one.by_chance for one in rows],
+            "x": [row.by_chance for row in rows],
             "y": names,
             "marker": {"color": SOFT, "symbol": "line-ns-open", "size": 14, "line": {"width": 2}},
             **hover,
@@ -71,10 +68,10 @@ def importance_figure(found: Importance) -> Figure:
         {
             "type": "scatter",
             "mode": "markers",
-            "x": [one.share for one in rows],
+            "x": [row.share for row in rows],
             "y": names,
             "marker": {"color": MEASURED, "size": 11},
-            # A dot at 0 stands on the axis, whole.
+            # Do not cut off half of a dot at 0, which lies on the axis.
             "cliponaxis": False,
             **hover,
         },
@@ -93,7 +90,7 @@ def importance_figure(found: Importance) -> Figure:
 def effect_figure(effect: Effect, value_range: tuple[float, float]) -> Figure:
     """Draw mean val_bpb per level or bin with its standard error, and how many runs each has.
 
-    `customdata` of the means, one list a level or bin: [HTML of its hover text]. The counts have
+    `customdata` of the means, one list per level or bin: [HTML of its hover text]. The counts have
     none.
     """
     cells = [cell for cell in effect.cells if cell.mean is not None]
@@ -115,7 +112,7 @@ def effect_figure(effect: Effect, value_range: tuple[float, float]) -> Figure:
         "marker": {
             "color": MEASURED,
             "size": 9,
-            "symbol": ["circle" if one else "circle-open" for one in enough],
+            "symbol": ["circle" if is_enough else "circle-open" for is_enough in enough],
         },
         **hover_texts(_effect_hover(effect.axis, cell) for cell in cells),
     }
@@ -151,7 +148,7 @@ def _effect_hover(axis: Axis, cell: Cell) -> str:
 def slice_figure(axis: Axis, runs: Sequence[Run]) -> Figure:
     """Draw every run's val_bpb against one parameter; runs of one level stand side by side.
 
-    `customdata`, one list a run: [task id, task number].
+    `customdata`, one list per run: [task id, task number].
     """
     placed = _placed(axis, runs)
     return {
@@ -167,7 +164,7 @@ def slice_figure(axis: Axis, runs: Sequence[Run]) -> Figure:
 def dots_against(xs: Sequence[float], runs: Sequence[Run], title: str) -> Figure:
     """Draw every run's val_bpb against a quantity, on a log scale where that spans a factor of 5.
 
-    `customdata`, one list a run: [task id, task number].
+    `customdata`, one list per run: [task id, task number].
     """
     is_wide = min(xs) > 0 and max(xs) / min(xs) > 5
     xaxis: dict[str, Any] = {"title": {"text": title}, "nticks": 6, "tickformat": "~s"}
@@ -196,7 +193,7 @@ def _dots(xs: Sequence[float], runs: Sequence[Run]) -> Figure:
 
 
 def _placed(axis: Axis, runs: Sequence[Run]) -> list[tuple[float, Run]]:
-    """Return positions with their runs; within a level they are spread a little by number."""
+    """Return positions with their runs. Runs of the same level are spread by their number."""
     placed = []
     for run in runs:
         position = axis.position(run.params.get(axis.name))
@@ -258,7 +255,7 @@ def _dimension(axis: Axis, runs: Sequence[Run]) -> Figure:
     marks = [axis.low, *_powers_of_ten(axis.low, axis.high), axis.high]
     return {
         "label": label,
-        "values": [_short(math.log10(one)) for one in positions],
+        "values": [_short(math.log10(position)) for position in positions],
         "range": ends,
         "tickvals": [math.log10(mark) for mark in marks],
         "ticktext": [f"{mark:g}" for mark in marks],
@@ -266,23 +263,25 @@ def _dimension(axis: Axis, runs: Sequence[Run]) -> Figure:
 
 
 def _powers_of_ten(low: float, high: float) -> list[float]:
-    """Return the powers of ten between two numbers, clear of both."""
+    """Return the powers of ten between two numbers, without those close to either number."""
     powers = range(math.ceil(math.log10(low) + 0.15), math.floor(math.log10(high) - 0.15) + 1)
     return [10.0**power for power in powers]
 
 
-def surface_figure(found: Surface, points: Sequence[tuple[float, float, Run]]) -> Figure:
-    """Draw mean val_bpb over two params: contours over two ranges, else cells; dots are runs.
+def surface_figure(surface: Surface, points: Sequence[tuple[float, float, Run]]) -> Figure:
+    """Draw mean val_bpb over two params, and runs as dots.
 
-    `customdata` of the dots, one list a run: [task id, task number]. The surface has none.
+    Two ranges get contours; levels get cells. `points` are the runs to draw, as (x, y, run).
+
+    `customdata` of the dots, one list per run: [task id, task number]. The surface has none.
     """
-    x_axis, y_axis = found.x_axis, found.y_axis
+    x_axis, y_axis = surface.x_axis, surface.y_axis
     both_ranges = not x_axis.levels and not y_axis.levels
-    means = [[None if one is None else _short(one) for one in row] for row in found.means]
+    means = [[None if mean is None else _short(mean) for mean in row] for row in surface.means]
     field: Figure = {
         "type": "contour" if both_ranges else "heatmap",
-        "x": found.xs,
-        "y": found.ys,
+        "x": surface.xs,
+        "y": surface.ys,
         "z": means,
         "colorscale": VALUE_SCALE,
         "colorbar": {
@@ -299,19 +298,19 @@ def surface_figure(found: Surface, points: Sequence[tuple[float, float, Run]]) -
         field |= {"ncontours": 12, "line": {"width": 0.5, "color": SOFT}, "connectgaps": False}
     else:
         field |= {"xgap": 2, "ygap": 2}
-    at = [
+    placed = [
         (x + _offset(x_axis, run), y + _offset(y_axis, run, PLASTIC_RATIO), run)
         for x, y, run in points
     ]
-    dots = _dots([x for x, _, _ in at], [run for _, _, run in at]) | {
-        "y": [_short(y) for _, y, _ in at],
+    dots = _dots([x for x, _, _ in placed], [run for _, _, run in placed]) | {
+        "y": [_short(y) for _, y, _ in placed],
         "marker": {
             "color": "var(--surface)",
             "size": 6,
             "line": {"width": 1, "color": "var(--text)"},
         },
         "hovertemplate": "<b>Task %{customdata[1]}</b><br>%{text} bits/byte<extra></extra>",
-        "text": [f"{run.val_bpb:.4f}" for _, _, run in at],
+        "text": [f"{run.val_bpb:.4f}" for _, _, run in placed],
     }
     return {
         "data": [field, dots],
@@ -352,7 +351,7 @@ def _param_axis(axis: Axis) -> dict[str, Any]:
 
 
 def _log_marks(low: float, high: float) -> list[float]:
-    """Return round numbers for an axis: powers of ten, and three times each while they are few."""
+    """Return ticks for a logarithmic axis: powers of ten, and also 3, 30, … on a short axis."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     steps = (1, 3) if last - first <= 3 else (1,)
     marks = [float(f"{step}e{power}") for power in range(first, last + 1) for step in steps]
@@ -364,5 +363,5 @@ def _shortened(text: str) -> str:
 
 
 def _short(number: float) -> float:
-    """Return the number with the 6 digits that a chart can show: shorter on the wire."""
+    """Return the number with 6 digits: a chart shows no more, and the figure stays small."""
     return float(f"{number:.6g}")

@@ -12,13 +12,13 @@ from django.db.models.functions import Mod, RowNumber
 
 from campaigns.models import Campaign, Task, TaskState
 
-# As many as a person can tell apart, and a browser draws at once.
+# A browser draws this many without delay, and a person could not distinguish more.
 MOST_POINTS: Final = 2_000
 
 
 @dataclass(frozen=True)
 class Point:
-    """One ended task; `order` counts from 1 in the order in which the tasks ended."""
+    """One ended task. `order` counts the tasks from 1 in the order in which they ended."""
 
     task_id: int
     number: int
@@ -29,13 +29,13 @@ class Point:
     device: str
     is_ranked: bool
     simulated: bool
-    # Better than every measured value before it.
+    # Whether it is better than every measured value before it.
     is_record: bool
 
 
 @dataclass(frozen=True)
 class ChartPoints:
-    """The points to draw, in the order they ended, and how many there are in all."""
+    """The points to draw, in the order they ended, and the number of all ended tasks."""
 
     points: list[Point]
     total: int
@@ -46,16 +46,16 @@ class ChartPoints:
 
 
 def chart_points(campaign: Campaign, *, simulated: bool, most: int = MOST_POINTS) -> ChartPoints:
-    """Return every record and, evenly spaced, as many of the other ended tasks as fit in `most`.
+    """Return at most `most` ended tasks: the records, and a sample of the others, evenly spaced.
 
-    Simulated results are left out unless asked for. One query passes over the ended tasks and
-    brings those to draw; call it through the cache.
+    If there are very many records, they are thinned out too. Simulated results are left out unless
+    `simulated`. One query passes over all ended tasks; call it through the cache.
     """
     tasks = campaign.tasks.filter(state__in=[TaskState.COMPLETED, TaskState.FAILED])
     if not simulated:
-        # Failed tasks have no result, and must stay.
+        # Keep failed tasks, which have no result.
         tasks = tasks.filter(Q(result__isnull=True) | Q(result__simulated=False))
-    # Twice as many as wanted: what is evenly thinned once more stays even.
+    # Read twice as many as wanted, and thin them out below: that keeps the spacing even.
     rows = list(_drawn(tasks, 2 * most).values(*_FIELDS, "total"))
     points = [
         Point(
@@ -72,8 +72,8 @@ def chart_points(campaign: Campaign, *, simulated: bool, most: int = MOST_POINTS
         )
         for row in rows
     ]
-    records = _evenly([one for one in points if one.is_record], most // 2)
-    others = _evenly([one for one in points if not one.is_record], most - len(records))
+    records = _evenly([point for point in points if point.is_record], most // 2)
+    others = _evenly([point for point in points if not point.is_record], most - len(records))
     drawn = sorted([*records, *others], key=lambda point: point.order)
     return ChartPoints(drawn, rows[0]["total"] if rows else 0)
 
@@ -93,7 +93,7 @@ _FIELDS: Final = (
 
 
 def _drawn(tasks: QuerySet[Task], most: int) -> QuerySet[Task]:
-    """Keep the records and about `most` others, evenly spaced, the last one among them."""
+    """Keep the records and about `most` other tasks, evenly spaced, including the last one."""
     in_order = [F("finished_at"), F("pk")]
     ranked_value = Case(When(result__is_ranked=True, then="result__val_bpb"))
     numbered = tasks.order_by(*in_order).annotate(
@@ -107,14 +107,14 @@ def _drawn(tasks: QuerySet[Task], most: int) -> QuerySet[Task]:
     is_record = Q(ranked_value__isnull=False) & (
         Q(best_before__isnull=True) | Q(ranked_value__lt=F("best_before"))
     )
-    # Each time `order * most / total` passes a whole number.
+    # Below `most` for each task at which `order * most / total` passes a whole number.
     step = Mod(F("order") * most, F("total"))
     marked = numbered.annotate(is_record=Case(When(is_record, then=True), default=False), step=step)
     return marked.filter(Q(is_record=True) | Q(step__lt=most))
 
 
 def _evenly(points: Sequence[Point], most: int) -> list[Point]:
-    """Return at most `most` of the points, evenly spaced, the last one among them."""
+    """Return at most `most` points, evenly spaced, including the last one."""
     if len(points) <= most:
         return list(points)
-    return [points[len(points) * (one + 1) // most - 1] for one in range(most)]
+    return [points[len(points) * number // most - 1] for number in range(1, most + 1)]

@@ -21,7 +21,7 @@ from campaigns.charts.params import HEIGHT_OF_A_ROW, VALUE_TITLE
 from campaigns.models import AttemptOutcome, FailureClass
 from xeenet_site.web.formats import duration
 
-# One look per device, told apart by the dash too.
+# Colour and dash of the lines, one per device. The dash helps readers who do not see the colours.
 _LINES: Final = (
     (MEASURED, "solid"),
     ("var(--late)", "dash"),
@@ -39,7 +39,6 @@ OUTCOME_COLOURS: Final = {
     AttemptOutcome.RELEASED: "var(--late)",
     AttemptOutcome.CANCELLED: "var(--pending)",
 }
-
 _COLOURS_BY_WORD: Final[dict[str, str]] = {
     str(outcome): colour for outcome, colour in OUTCOME_COLOURS.items()
 }
@@ -52,7 +51,7 @@ _HATCHES: Final = {
 
 
 def distribution_figure(curves: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
-    """Draw the share of runs at or below each val_bpb, one line per device, labelled at it.
+    """Draw the share of runs at or below each val_bpb, with a labelled line per device.
 
     No trace has `customdata`: the hover texts are made of x and y.
     """
@@ -70,17 +69,21 @@ def distribution_figure(curves: Mapping[str, Sequence[tuple[float, float]]]) -> 
             }
         )
         if len(curves) > 1:
-            # Lower for each line, so that labels of close lines stand apart.
+            # Place the label lower for each further line, otherwise labels of close lines overlap.
             value, share = curve[int((len(curve) - 1) * (0.9 - 0.2 * number))]
-            label = {"text": escape(device), "x": value, "y": share, "xanchor": "left"}
-            # Below and right of a rising line there is room.
-            look = {
-                "yanchor": "top",
-                "bgcolor": "var(--surface)",
-                "showarrow": False,
-                "font": {"color": colour, "size": 12},
-            }
-            annotations.append(label | look)
+            annotations.append(
+                {
+                    "text": escape(device),
+                    "x": value,
+                    "y": share,
+                    # Below and to the right of a rising line there is room.
+                    "xanchor": "left",
+                    "yanchor": "top",
+                    "bgcolor": "var(--surface)",
+                    "showarrow": False,
+                    "font": {"color": colour, "size": 12},
+                }
+            )
     return {
         "data": data,
         "layout": {
@@ -97,9 +100,9 @@ def distribution_figure(curves: Mapping[str, Sequence[tuple[float, float]]]) -> 
 
 
 def replicates_figure(groups: Sequence[Replicates]) -> Figure:
-    """Draw each repeated config: every seed a dot, mean ± standard deviation beside them.
+    """Draw each repeated config: a dot per seed, with mean ± standard deviation beside them.
 
-    `customdata` of the seeds, one list a run: [task id]; of the means, one list a config: [HTML of
+    `customdata` of the seeds, one list per run: [task id]; of the means, one list a config: [HTML of
     its hover text].
     """
     places = list(range(1, len(groups) + 1))
@@ -121,22 +124,22 @@ def replicates_figure(groups: Sequence[Replicates]) -> Figure:
             for place, group in zip(places, groups, strict=True)
         ),
     }
-    seeds = [
+    dots = [
         (place + 0.22, value, task)
         for place, group in zip(places, groups, strict=True)
         for value, task in zip(group.values, group.task_ids, strict=True)
     ]
-    each = {
+    seeds = {
         "type": "scatter",
         "mode": "markers",
-        "x": [x for x, _, _ in seeds],
-        "y": [value for _, value, _ in seeds],
+        "x": [x for x, _, _ in dots],
+        "y": [value for _, value, _ in dots],
         "marker": {"color": SOFT, "size": 5, "opacity": 0.7},
-        **opens_tasks([task] for _, _, task in seeds),
+        **opens_tasks([task] for _, _, task in dots),
         "hovertemplate": "one seed: %{y:.4f} bits/byte<extra></extra>",
     }
     return {
-        "data": [each, means],
+        "data": [seeds, means],
         "layout": {
             "xaxis": {
                 "title": {"text": "Config, best mean first"},
@@ -160,13 +163,13 @@ def timeline_figure(spans: Sequence[Span]) -> Figure:
     `customdata`, one list an attempt: [task id, task number, attempt number, duration in words].
     Outcomes with a failure class among their attempts add it, in words or "".
     """
-    # Whole names make the rows: two workers may look alike once a name is shortened.
+    # The rows are keyed by full names, because two names may be the same once they are shortened.
     names = sorted({span.worker for span in spans}, reverse=True)
     data = []
     for outcome, colour in OUTCOME_COLOURS.items():
-        those = [span for span in spans if span.outcome == outcome]
-        if those:
-            data.append(_bars(those, colour))
+        of_outcome = [span for span in spans if span.outcome == outcome]
+        if of_outcome:
+            data.append(_bars(of_outcome, colour))
     rows = [escape(name) for name in names]
     return {
         "data": data,
@@ -190,16 +193,16 @@ def timeline_figure(spans: Sequence[Span]) -> Figure:
 
 
 def _bars(spans: Sequence[Span], colour: str) -> Figure:
-    """Draw the attempts of one outcome. Every byte counts: there are a thousand of them."""
-    some_failed = any(span.failure_class for span in spans)
-    why = "%{customdata[4]}<br>" if some_failed else ""
+    """Draw the attempts of one outcome. Keep this short: there may be a thousand of them."""
+    any_failed = any(span.failure_class for span in spans)
+    failure = "%{customdata[4]}<br>" if any_failed else ""
     return {
         "type": "bar",
         "orientation": "h",
         "y": [escape(span.worker) for span in spans],
-        # As text: Plotly takes a number for a time of the reader's own zone.
+        # As text, in UTC: Plotly would show a number as a time in the reader's own time zone.
         "base": [f"{span.started_at:%Y-%m-%d %H:%M:%S.%f}"[:-5] for span in spans],
-        # Plotly counts lengths on a time axis in milliseconds.
+        # Lengths on a time axis are in milliseconds.
         "x": [round((span.ended_at - span.started_at).total_seconds() * 1000) for span in spans],
         "marker": {
             "color": colour,
@@ -209,9 +212,9 @@ def _bars(spans: Sequence[Span], colour: str) -> Figure:
             },
             "line": {"width": 0.5, "color": "var(--surface)"},
         },
-        **opens_tasks(_span_data(span, with_failure=some_failed) for span in spans),
+        **opens_tasks(_span_data(span, with_failure=any_failed) for span in spans),
         "hovertemplate": "<b>Task %{customdata[1]}</b>, attempt %{customdata[2]}<br>"
-        f"{spans[0].outcome}<br>{why}%{{customdata[3]}} on %{{y}}<extra></extra>",
+        f"{spans[0].outcome}<br>{failure}%{{customdata[3]}} on %{{y}}<extra></extra>",
     }
 
 
@@ -219,8 +222,7 @@ def _span_data(span: Span, *, with_failure: bool) -> list[int | str]:
     took = duration((span.ended_at - span.started_at).total_seconds())
     data: list[int | str] = [span.task_id, span.task_number, span.attempt, took]
     if with_failure:
-        why = span.failure_class
-        data.append(str(FailureClass(why).label) if why else "")
+        data.append(str(FailureClass(span.failure_class).label) if span.failure_class else "")
     return data
 
 
@@ -230,20 +232,20 @@ def endings_figure(endings: Sequence[Ending]) -> Figure:
     There is no `customdata`: the hover texts are made of x and y.
     """
     rows = endings[::-1]
-    labels = [escape(one.label) for one in rows]
+    labels = [escape(row.label) for row in rows]
     colours = [
-        SIMULATED if one.kind == "simulated" else _COLOURS_BY_WORD.get(one.kind, FAILED)
-        for one in rows
+        SIMULATED if row.kind == "simulated" else _COLOURS_BY_WORD.get(row.kind, FAILED)
+        for row in rows
     ]
     return {
         "data": [
             {
                 "type": "bar",
                 "orientation": "h",
-                "x": [one.attempts for one in rows],
+                "x": [row.attempts for row in rows],
                 "y": labels,
                 "marker": {"color": colours},
-                "text": [str(one.attempts) for one in rows],
+                "text": [str(row.attempts) for row in rows],
                 "textposition": "outside",
                 "cliponaxis": False,
                 "hovertemplate": "%{y}: %{x}<extra></extra>",
