@@ -1,1 +1,1 @@
-"""Campaigns: what is asked, what runs, and what was found."""
+"""Campaigns: which question each asks, which tasks answer it, and which results they brought."""

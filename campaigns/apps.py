@@ -5,7 +5,7 @@ from django.db.models.signals import post_migrate
 
 
 class CampaignsConfig(AppConfig):
-    """Installs the schedules of the background jobs when a database is migrated."""
+    """The campaigns app; migrating a database installs the schedules of the background jobs."""
 
     name = "campaigns"
     verbose_name = "Campaigns"

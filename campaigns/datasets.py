@@ -12,7 +12,7 @@ from django.core.files.base import ContentFile
 from campaigns.models import Dataset
 from experiments import catalog, english_like_corpus
 
-# Data sets of the catalog that are made, not downloaded.
+# Data sets of the catalog that the server generates instead of downloading.
 _GENERATORS: Final[dict[str, Callable[[], bytes]]] = {"english_like": english_like_corpus.generate}
 
 
@@ -21,14 +21,14 @@ class UnknownDataset(LookupError):
 
 
 class AmbiguousDataset(UnknownDataset):
-    """Several stored data sets carry this name."""
+    """Several stored data sets have this name."""
 
 
 def known_dataset(name_or_sha256: str) -> Dataset:
-    """Return the data set of this name or sha256, making the row for one of the catalog.
+    """Return the data set of this name or sha256; create the row for a data set of the catalog.
 
-    The generated text is stored with its row: it can be downloaded nowhere else, and an agent
-    without it could not run a single task. Raises UnknownDataset, AmbiguousDataset.
+    A generated text is stored with its row: agents can download it nowhere else, and could not run
+    a task without it. Raises UnknownDataset, AmbiguousDataset.
     """
     stored = Dataset.objects.filter(sha256=name_or_sha256).first()
     if stored is not None:
@@ -36,16 +36,16 @@ def known_dataset(name_or_sha256: str) -> Dataset:
     try:
         info = catalog.get_dataset(name_or_sha256)
     except catalog.UnknownDataset as error:
-        found = list(Dataset.objects.filter(name=name_or_sha256)[:2])
-        if len(found) > 1:
+        named = list(Dataset.objects.filter(name=name_or_sha256)[:2])
+        if len(named) > 1:
             raise AmbiguousDataset(
                 f"Several stored data sets are named {name_or_sha256!r}; give the sha256."
             ) from error
-        if not found:
+        if not named:
             raise UnknownDataset(str(error)) from error
-        return found[0]
-    held = Dataset.objects.filter(sha256=info.sha256).exclude(file="")
-    if info.name in _GENERATORS and not held.exists():
+        return named[0]
+    with_file = Dataset.objects.filter(sha256=info.sha256).exclude(file="")
+    if info.name in _GENERATORS and not with_file.exists():
         return store_dataset(info.name, _GENERATORS[info.name]())
     dataset, _ = Dataset.objects.get_or_create(
         sha256=info.sha256, defaults={"name": info.name, "size_bytes": info.size_bytes}
@@ -54,9 +54,9 @@ def known_dataset(name_or_sha256: str) -> Dataset:
 
 
 def store_dataset(name: str, data: bytes) -> Dataset:
-    """Keep the bytes so that agents can fetch them by hash; the same bytes again change nothing.
+    """Store the bytes so that agents can fetch them by hash.
 
-    Raises ValueError for data too small to split.
+    Idempotent: the same bytes again change nothing. Raises ValueError for data too small to split.
     """
     if len(data) < 2:
         raise ValueError("The data set is empty; it needs at least 2 bytes.")
@@ -70,7 +70,7 @@ def store_dataset(name: str, data: bytes) -> Dataset:
 
 
 def store_dataset_file(path: Path, name: str = "") -> Dataset:
-    """Keep a file as a data set, under the catalog's name when the hash is a known one.
+    """Store a file as a data set, under the catalog's name when the catalog knows its hash.
 
     Raises OSError, ValueError.
     """

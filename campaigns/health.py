@@ -1,4 +1,4 @@
-"""How the installation does: its figures, and what needs a person's attention, in plain words.
+"""The health of the installation: its figures, and sentences on what needs a person's attention.
 
 The overview and the admin's first page show the same.
 """
@@ -33,16 +33,18 @@ from xeenet_site.web import roles
 from xeenet_site.web.formats import count, duration
 
 RATE_WINDOW: Final = dt.timedelta(hours=1)
-# A campaign of which this share of the ended tasks failed is failing; not before so many ended.
+# A campaign is failing when more than this share of its ended tasks failed …
 FAILING_SHARE: Final = 0.25
+# … and at least so many tasks have ended.
 FAILING_FROM: Final = 8
-# The schedules are due each minute, and the q-cluster looks every 30 s.
+# How late the schedules may be: they are due each minute, and the q-cluster checks every 30 s.
 OVERDUE_SCHEDULE: Final = dt.timedelta(minutes=3)
-# Who was here so recently is missed; who left long ago is not.
+# A silent worker is reported only if it was seen within this time.
 MISSED_FOR: Final = dt.timedelta(hours=24)
+# The most names in a sentence, and the most characters of a reason.
 MOST_NAMED: Final = 3
 MOST_OF_A_REASON: Final = 200
-# What no operator judged in so long is forgotten; whoever still wants it can say so.
+# A script that has waited longer for an approval is not reported any more.
 APPROVAL_EXPECTED_WITHIN: Final = dt.timedelta(days=14)
 
 
@@ -52,16 +54,16 @@ class Health:
 
     active_campaigns: int
     running: int
-    # Pending tasks of active campaigns, and of these that take measured results only.
+    # Pending tasks of active campaigns, and those of campaigns that accept only measured results.
     waiting: int
     waiting_for_measured: int
-    # Tasks that ended by themselves within `RATE_WINDOW`.
+    # Tasks that completed or failed within `RATE_WINDOW`.
     tasks_per_hour: int
-    # Not disabled.
+    # Workers that are not disabled.
     workers: int
     online: int
     busy: int
-    # Online without torch: their results are invented, and only some campaigns take them.
+    # Online workers without torch: their results are invented, and only some campaigns accept them.
     simulating: int
 
 
@@ -75,50 +77,53 @@ class Concern:
 
 
 def live_campaigns() -> list[Campaign]:
-    """Return the active and the paused campaigns, in this order, the newest first of each."""
+    """Return the active campaigns, then the paused ones; newest first within each state."""
     campaigns = Campaign.objects.filter(state__in=[CampaignState.ACTIVE, CampaignState.PAUSED])
-    found = campaigns.select_related("owner", "dataset")
-    return list(found.order_by("state", "-created_at", "-pk"))
+    campaigns = campaigns.select_related("owner", "dataset")
+    return list(campaigns.order_by("state", "-created_at", "-pk"))
 
 
 def health(live: Sequence[Campaign], *, now: dt.datetime) -> Health:
-    """Count what runs, what waits and who is there. Three queries."""
-    active = [one for one in live if one.state == CampaignState.ACTIVE]
+    """Count the running and waiting tasks, and the workers. Three queries."""
+    active = [campaign for campaign in live if campaign.state == CampaignState.ACTIVE]
     open_tasks = Task.objects.filter(campaign__in=live).open().order_by()
     counted = open_tasks.values_list("campaign_id", "state").annotate(number=Count("pk"))
     by_state = {(campaign_id, state): number for campaign_id, state, number in counted}
-    waiting = {one.pk: by_state.get((one.pk, TaskState.PENDING.value), 0) for one in active}
+    waiting = {
+        campaign.pk: by_state.get((campaign.pk, TaskState.PENDING.value), 0) for campaign in active
+    }
+    measured = [campaign for campaign in active if not campaign.allow_simulated]
     return Health(
         active_campaigns=len(active),
-        running=sum(n for (_, state), n in by_state.items() if state == TaskState.LEASED),
+        running=sum(number for (_, state), number in by_state.items() if state == TaskState.LEASED),
         waiting=sum(waiting.values()),
-        waiting_for_measured=sum(waiting[one.pk] for one in active if not one.allow_simulated),
+        waiting_for_measured=sum(waiting[campaign.pk] for campaign in measured),
         tasks_per_hour=_ended_since(now - RATE_WINDOW),
         **fleet_totals(now=now),
     )
 
 
 def _ended_since(since: dt.datetime) -> int:
-    """Count the tasks that ended by themselves since an instant."""
+    """Count the tasks that completed or failed since an instant."""
     recent = Campaign.objects.filter(launched_at__isnull=False).exclude(finished_at__lt=since)
     # By campaign, so that an index finds the newest results of each.
-    brought = Result.objects.filter(campaign__in=recent, created_at__gte=since).order_by()
+    results = Result.objects.filter(campaign__in=recent, created_at__gte=since).order_by()
     failed = Task.objects.filter(
         campaign__in=recent, state=TaskState.FAILED, finished_at__gte=since
     ).order_by()
-    return brought.values("pk").union(failed.values("pk"), all=True).count()
+    return results.values("pk").union(failed.values("pk"), all=True).count()
 
 
 def concerns(
-    found: Health, live: Sequence[Campaign], *, now: dt.datetime, reader: roles.Person | None
+    figures: Health, live: Sequence[Campaign], *, now: dt.datetime, reader: roles.Person | None
 ) -> list[Concern]:
     """Return what needs attention, the most urgent first. At most six queries.
 
-    A reader of None is the command line on the server, which sees what an operator does.
+    A reader of None is the command line on the server, which sees the same as an operator.
     """
     return [
         *_background_jobs(now),
-        *_workers(found, now),
+        *_workers(figures, now),
         *_paused(live),
         *_failing(live),
         *_scripts(reader, now),
@@ -126,7 +131,7 @@ def concerns(
 
 
 def _background_jobs(now: dt.datetime) -> Iterator[Concern]:
-    # django-q2 reads its settings at import, and the q-cluster forks.
+    # Imported late, because django-q2 reads its settings at import, and the q-cluster forks.
     from django_q.models import Schedule
 
     from campaigns.jobs import SCHEDULES
@@ -145,30 +150,31 @@ def _background_jobs(now: dt.datetime) -> Iterator[Concern]:
         )
 
 
-def _workers(found: Health, now: dt.datetime) -> Iterator[Concern]:
-    if not found.waiting:
+def _workers(figures: Health, now: dt.datetime) -> Iterator[Concern]:
+    if not figures.waiting:
         return
-    wait = f"{count(found.waiting)} task{' waits' if found.waiting == 1 else 's wait'}"
+    wait = f"{count(figures.waiting)} task{' waits' if figures.waiting == 1 else 's wait'}"
     url = reverse("workers")
-    # A person's own program comes and goes as the person likes.
+    # Not a person's own program, which may go silent whenever the person likes.
     machines = Worker.objects.machines().filter(state=WorkerState.ACTIVE)
-    known = machines.filter(last_seen_at__gte=now - MISSED_FOR).order_by("-last_seen_at")
-    online = [one for one in known if one.is_online(now)]
-    silent = [one for one in known if not one.is_online(now)]
+    recent = machines.filter(last_seen_at__gte=now - MISSED_FOR).order_by("-last_seen_at")
+    online = [worker for worker in recent if worker.is_online(now)]
+    silent = [worker for worker in recent if not worker.is_online(now)]
     names = _names(silent)
-    if not found.online:
-        who = f" Silent: {names}." if silent else ""
-        yield Concern(f"{wait} and no worker is online.{who}", url, "See the workers")
+    if not figures.online:
+        detail = f" Silent: {names}." if silent else ""
+        yield Concern(f"{wait} and no worker is online.{detail}", url, "See the workers")
     elif silent:
         fell = "fell" if len(silent) > 1 else "has fallen"
         yield Concern(f"{names} {fell} silent while {wait}.", url, "See the workers")
-    if paused := [one for one in online if one.paused_until and one.paused_until > now]:
+    paused = [worker for worker in online if worker.paused_until and worker.paused_until > now]
+    if paused:
         itself = "themselves" if len(paused) > 1 else "itself"
         reason = Truncator(paused[0].pause_reason).chars(MOST_OF_A_REASON)
         yield Concern(
             f"{_names(paused)} paused {itself} while {wait}: {reason}", url, "See the workers"
         )
-    if found.online and found.simulating == found.online and found.waiting_for_measured:
+    if figures.online and figures.simulating == figures.online and figures.waiting_for_measured:
         yield Concern(
             "Only workers without torch are online, and campaigns that want measured results wait.",
             url,
@@ -177,15 +183,19 @@ def _workers(found: Health, now: dt.datetime) -> Iterator[Concern]:
 
 
 def _names(workers: Sequence[Worker]) -> str:
-    names = ", ".join(one.name for one in workers[:MOST_NAMED])
+    names = ", ".join(worker.name for worker in workers[:MOST_NAMED])
     return names + (f" and {len(workers) - MOST_NAMED} more" if len(workers) > MOST_NAMED else "")
 
 
 def _paused(live: Sequence[Campaign]) -> Iterator[Concern]:
-    paused = [one for one in live if one.state == CampaignState.PAUSED and one.state_reason]
+    paused = [
+        campaign
+        for campaign in live
+        if campaign.state == CampaignState.PAUSED and campaign.state_reason
+    ]
     by_people = _paused_by_people(paused) if paused else set()
     for campaign in paused:
-        # Whoever paused it knows; the server's own pause waits for somebody to notice.
+        # A person who paused it knows about it; a pause by the server has to be reported.
         if campaign.pk not in by_people:
             yield Concern(
                 f"“{campaign.name}” is paused: {campaign.state_reason}",
@@ -200,20 +210,22 @@ def _paused_by_people(paused: Sequence[Campaign]) -> set[int]:
         campaign__in=paused, subject=ChangeSubject.CAMPAIGN, to_state=CampaignState.PAUSED
     )
     rows = pauses.order_by("at", "id").values_list("campaign_id", "actor_kind")
-    # The latest last, so that it stays.
+    # The rows are in order of time, and `dict` keeps the last pause of each campaign.
     return {pk for pk, kind in dict(rows).items() if kind == ActorKind.PERSON}
 
 
 def _failing(live: Sequence[Campaign]) -> Iterator[Concern]:
     ended = ended_tasks(live)
     suspects = [
-        one for one in live if one.state == CampaignState.ACTIVE and _is_failing(ended[one.pk])
+        campaign
+        for campaign in live
+        if campaign.state == CampaignState.ACTIVE and _is_failing(ended[campaign.pk])
     ]
     if not suspects:
         return
     failed = Task.objects.filter(campaign__in=suspects, state=TaskState.FAILED).order_by()
     counted = failed.values_list("campaign_id", "failure_class").annotate(number=Count("pk"))
-    # The most frequent last, so that it stays.
+    # Sorted by number, so that the dictionary keeps the most frequent class of each campaign.
     top = {pk: name for pk, name, _ in sorted(counted, key=lambda row: row[2])}
     for campaign in suspects:
         counts = ended[campaign.pk]
@@ -227,18 +239,18 @@ def _failing(live: Sequence[Campaign]) -> Iterator[Concern]:
 
 
 def _scripts(reader: roles.Person | None, now: dt.datetime) -> Iterator[Concern]:
-    """Tell operators which uploaded scripts wait for them, and uploaders that theirs do."""
+    """Report scripts that wait for approval: to operators all, to their uploaders their own."""
     waiting = script_steering.waiting(since=now - APPROVAL_EXPECTED_WITHIN)
     if reader is not None and not roles.may_operate(reader):
         if not reader.is_authenticated:
             return
         waiting = waiting.filter(uploaded_by_id=reader.pk)
-    found = list(waiting)
-    if not found:
+    scripts = list(waiting)
+    if not scripts:
         return
-    names = ", ".join(f"“{one.name}”" for one in found[:MOST_NAMED])
-    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    many = len(found) > 1
+    names = ", ".join(f"“{script.name}”" for script in scripts[:MOST_NAMED])
+    more = f" and {len(scripts) - MOST_NAMED} more" if len(scripts) > MOST_NAMED else ""
+    many = len(scripts) > 1
     yield Concern(
         f"Uploaded script{'s' if many else ''} {names}{more} wait{'' if many else 's'} for an "
         "operator’s approval; until then no worker gets "
@@ -254,5 +266,5 @@ def _is_failing(counts: dict[str, int]) -> bool:
 
 
 def _ran(counts: dict[str, int]) -> int:
-    # What a person cancelled in one click says nothing of the campaign.
+    # Without cancelled tasks: a person cancels many in one click, whatever the campaign is like.
     return counts.get(TaskState.COMPLETED, 0) + counts.get(TaskState.FAILED, 0)

@@ -1,7 +1,8 @@
 """What happened to a campaign: what people did, what the server did, and which attempts went wrong.
 
-Three sources, each read newest first from a position on, merged and cut: a page costs the same
-however long the history is. Beside it the journal itself, with every change of state.
+Each of these three sources is read newest first from a position on. Then they are merged and cut,
+so that a page costs the same however long the history is. `every_change` reads the journal instead,
+with all changes of state.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _VERB_WORDS: Final = {
     "cancel_task": "cancelled a task",
 }
 
-# What the server itself did to a campaign, by the states it left and reached.
+# What the server itself did to a campaign, by the states before and after.
 _CHANGE_WORDS: Final = {
     (CampaignState.DRAFT, CampaignState.ACTIVE): "launched the campaign",
     (CampaignState.ACTIVE, CampaignState.PAUSED): "paused the campaign",
@@ -59,7 +60,7 @@ _CHANGE_WORDS: Final = {
 
 @dataclass(frozen=True, order=True)
 class Position:
-    """A place in the history, older ones smaller: instant, source, id within the source."""
+    """A position in the history: instant, source, id within the source. Older ones are smaller."""
 
     at: dt.datetime
     source: int
@@ -70,7 +71,7 @@ class Position:
 
     @classmethod
     def parse(cls, text: str) -> Position | None:
-        """Read what `str` wrote; None for anything else, since it comes from the address line."""
+        """Parse what `str` wrote; None for anything else, because it comes from the URL."""
         try:
             at, source, pk = text.split(_SEPARATOR)
             position = cls(dt.datetime.fromisoformat(at), int(source), int(pk))
@@ -110,7 +111,7 @@ def events(campaign: Campaign, *, before: Position | None, limit: int) -> list[E
 
 
 def _older(rows: QuerySet[Any], field: str, source: int, before: Position | None) -> QuerySet[Any]:
-    """Keep the rows of a source that stand below a position, newest first."""
+    """Return the rows of a source that are older than a position, newest first."""
     if before is not None:
         older = Q(**{f"{field}__lt": before.at})
         if source < before.source:
@@ -122,50 +123,50 @@ def _older(rows: QuerySet[Any], field: str, source: int, before: Position | None
 
 
 def _attempts(campaign: Campaign, before: Position | None, limit: int) -> list[Event]:
-    bad = Attempt.objects.filter(
+    attempts = Attempt.objects.filter(
         task__campaign=campaign, outcome__in=[AttemptOutcome.FAILED, AttemptOutcome.LOST]
     ).select_related("task", "worker")
-    found = _older(bad.brief(), "ended_at", ATTEMPT, before)
+    older = _older(attempts.brief(), "ended_at", ATTEMPT, before)
     return [
         Event(
-            Position(one.ended_at, ATTEMPT, one.pk),
-            tone=one.outcome,
-            who=one.worker.name,
-            what=f"attempt {one.number}: {FailureClass(one.failure_class).label}",
-            detail=one.message,
-            task=one.task,
+            Position(attempt.ended_at, ATTEMPT, attempt.pk),
+            tone=attempt.outcome,
+            who=attempt.worker.name,
+            what=f"attempt {attempt.number}: {FailureClass(attempt.failure_class).label}",
+            detail=attempt.message,
+            task=attempt.task,
         )
-        for one in found[:limit]
+        for attempt in older[:limit]
     ]
 
 
 def _entries(campaign: Campaign, before: Position | None, limit: int) -> list[AuditEntry]:
     """Return what people did to the campaign and its tasks."""
-    # Two questions: in one with an "or", PostgreSQL reads all tasks of the campaign.
+    # Two queries: for a single one with an OR, PostgreSQL reads all tasks of the campaign.
     own_task = Exists(Task.objects.filter(pk=OuterRef("target_id"), campaign=campaign))
     of_tasks = AuditEntry.objects.filter(own_task, target_kind=_kind(Task))
     of_campaign = AuditEntry.objects.filter(_of_campaign(campaign))
-    found = [
+    entries = [
         entry
-        for entries in (of_campaign, of_tasks)
-        for entry in _older(entries, "at", PERSON, before)[:limit]
+        for rows in (of_campaign, of_tasks)
+        for entry in _older(rows, "at", PERSON, before)[:limit]
     ]
-    return sorted(found, key=lambda one: (one.at, one.pk), reverse=True)[:limit]
+    return sorted(entries, key=lambda entry: (entry.at, entry.pk), reverse=True)[:limit]
 
 
-def _people(found: list[AuditEntry]) -> list[Event]:
-    named = [one.target_id for one in found if one.target_kind == _kind(Task)]
-    tasks = Task.objects.in_bulk(named) if named else {}
+def _people(entries: list[AuditEntry]) -> list[Event]:
+    task_ids = [entry.target_id for entry in entries if entry.target_kind == _kind(Task)]
+    tasks = Task.objects.in_bulk(task_ids) if task_ids else {}
     return [
         Event(
-            Position(one.at, PERSON, one.pk),
-            tone=_TONES.get(one.verb, "draft"),
-            who=one.actor_name,
-            what=_VERB_WORDS.get(one.verb, one.verb.replace("_", " ")),
-            detail=one.detail,
-            task=tasks.get(one.target_id) if one.target_kind == _kind(Task) else None,
+            Position(entry.at, PERSON, entry.pk),
+            tone=_TONES.get(entry.verb, "draft"),
+            who=entry.actor_name,
+            what=_VERB_WORDS.get(entry.verb, entry.verb.replace("_", " ")),
+            detail=entry.detail,
+            task=tasks.get(entry.target_id) if entry.target_kind == _kind(Task) else None,
         )
-        for one in found
+        for entry in entries
     ]
 
 
@@ -188,52 +189,55 @@ def _server(campaign: Campaign, before: Position | None, limit: int) -> list[Eve
     )
     return [
         Event(
-            Position(one.at, SERVER, one.pk),
-            tone=one.to_state,
+            Position(change.at, SERVER, change.pk),
+            tone=change.to_state,
             who="",
-            what=_CHANGE_WORDS.get((one.from_state, one.to_state), f"{one.to_state} now"),
-            detail=one.reason,
+            what=_CHANGE_WORDS.get((change.from_state, change.to_state), f"{change.to_state} now"),
+            detail=change.reason,
         )
-        for one in _older(changes, "at", SERVER, before)[:limit]
+        for change in _older(changes, "at", SERVER, before)[:limit]
     ]
 
 
 def _making(
     campaign: Campaign, before: Position | None, entries: list[AuditEntry], *, are_all: bool
 ) -> list[Event]:
-    """Return that the campaign was made, unless the audit log tells whose doing it was.
+    """Return the event of the campaign's creation, unless the audit log has it with its author.
 
-    `are_all` says that `entries` are all that people ever did here. The journal begins later, with
-    the first change.
+    `are_all` says that `entries` are all audit entries of the campaign. The journal does not help:
+    it begins with the first change of state.
     """
-    made = Event(Position(campaign.created_at, SERVER, 0), "draft", "", "created the campaign")
-    if before is not None and made.position >= before:
+    created = Event(Position(campaign.created_at, SERVER, 0), "draft", "", "created the campaign")
+    if before is not None and created.position >= before:
         return []
     if are_all:
-        told = any((one.target_kind, one.verb) == (_kind(Campaign), "create") for one in entries)
+        is_recorded = any(
+            (entry.target_kind, entry.verb) == (_kind(Campaign), "create") for entry in entries
+        )
     else:
-        told = AuditEntry.objects.filter(_of_campaign(campaign), verb="create").exists()
-    return [] if told else [made]
+        creation = AuditEntry.objects.filter(_of_campaign(campaign), verb="create")
+        is_recorded = creation.exists()
+    return [] if is_recorded else [created]
 
 
 def every_change(campaign: Campaign, *, before: Position | None, limit: int) -> list[Event]:
     """Return at most `limit` changes of state of the campaign, its tasks and their attempts.
 
-    Newest first, in the order in which they were written; `before` is the last one's position.
+    Newest first, in the order in which they were written; `before` is the last change's position.
     """
     changes = StateChange.objects.filter(campaign=campaign).select_related("task", "attempt")
     if before is not None:
         changes = changes.filter(pk__lt=before.pk)
     return [
         Event(
-            Position(one.at, SERVER, one.pk),
-            tone=one.to_state,
-            who=one.actor_name,
-            what=_subject_words(one),
-            detail=one.reason,
-            task=one.task,
+            Position(change.at, SERVER, change.pk),
+            tone=change.to_state,
+            who=change.actor_name,
+            what=_subject_words(change),
+            detail=change.reason,
+            task=change.task,
         )
-        for one in changes.order_by("-pk")[:limit]
+        for change in changes.order_by("-pk")[:limit]
     ]
 
 

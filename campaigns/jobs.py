@@ -1,11 +1,11 @@
-"""What the q-cluster calls, by dotted path, and the schedules that make it do so.
+"""The background jobs that the q-cluster calls by dotted path, and their schedules.
 
-Nothing depends on these jobs alone: claims take back expired leases themselves, and the verbs
-finish campaigns. The jobs sweep up what a process that died left behind. Each may run at any time,
-twice or at once with itself; each does a bounded amount and logs one line of counts.
+Claims take back overdue leases themselves, and the verbs finish campaigns, so neither depends on
+these jobs: they sweep up what a process that died left behind. Each job is idempotent and may run
+at any time, also concurrently with itself. It does a bounded amount of work and logs one line.
 
-django-q2 forks on macOS: what is heavy is imported inside the functions. Its own model named Task
-is never imported here.
+django-q2 forks on macOS, so heavy modules are imported inside the functions. The model Task of
+django-q2 is never imported here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 BATCH: Final = 500
 
-# The scheduler of django-q2 looks every 30 s; a minute is the smallest schedule it has.
+# django-q2 checks its schedules every 30 s; a minute is the shortest interval it has.
 SCHEDULES: Final = {
     "Expire leases": "campaigns.jobs.expire_leases",
     "Close presence": "campaigns.jobs.close_presence",
@@ -30,7 +30,7 @@ SCHEDULES: Final = {
     "Deliver webhooks": "campaigns.jobs.deliver_webhooks",
     "Keep importance": "campaigns.jobs.keep_importance",
 }
-# The other jobs wait meanwhile, where one process runs them all.
+# A bound, because the other jobs wait meanwhile when a single process runs them all.
 IMPORTANCE_SECONDS: Final = 15.0
 
 
@@ -43,7 +43,7 @@ def expire_leases() -> int:
 
 
 def close_presence() -> int:
-    """End the sessions of workers that fell silent, at most `BATCH`; return how many."""
+    """End the sessions of workers that went silent, at most `BATCH`; return how many."""
     from campaigns.clock import database_now
     from workers import lifecycle
 
@@ -60,15 +60,15 @@ def finish_campaigns() -> int:
 
 
 def watch_fleet() -> int:
-    """Tell webhooks when tasks wait and no worker is heard of; return the messages written."""
+    """Tell webhooks when tasks wait and no worker calls; return how many deliveries it wrote."""
     from campaigns.clock import database_now
     from campaigns.notifications import events
 
-    return _counted("silent fleet told", events.note_silent_fleet(now=database_now()))
+    return _counted("silent fleet notifications", events.note_silent_fleet(now=database_now()))
 
 
 def deliver_webhooks() -> int:
-    """Send the notifications that are due, for 20 s or so; return how many arrived."""
+    """Send the notifications that are due, for about 20 s; return how many arrived."""
     from campaigns.clock import database_now
     from campaigns.notifications import delivery, events
 
@@ -79,7 +79,7 @@ def deliver_webhooks() -> int:
 
 
 def compute_importance(campaign_id: int, device: str) -> int:
-    """Compute what a request asked for; return 1, or 0 where the campaign is gone."""
+    """Compute the importance that a request asked for; return 1, or 0 if the campaign is gone."""
     from campaigns.analysis import estimates
     from campaigns.models import Campaign
 
@@ -91,45 +91,45 @@ def compute_importance(campaign_id: int, device: str) -> int:
 
 
 def keep_importance() -> int:
-    """Compute importance where newer results came in, for 15 s or so; return how often."""
+    """Compute importance again where results have come in, for about 15 s; return how often."""
     from campaigns.analysis import estimates
     from campaigns.clock import database_now
 
     give_up_at = time.monotonic() + IMPORTANCE_SECONDS
-    done = 0
+    computed = 0
     for campaign, device in estimates.behind(now=database_now(), limit=BATCH):
         if time.monotonic() > give_up_at:
             break
         try:
             estimates.importance_now(campaign, device)
         except Exception:
-            # One campaign that cannot be analysed must not keep the others from it.
+            # A campaign that cannot be analysed must not block the others.
             logger.exception("importance of campaign %s was not computed", campaign.pk)
         else:
-            done += 1
-    return _counted("importance computed ahead", done)
+            computed += 1
+    return _counted("importance computed ahead", computed)
 
 
 def install_schedules(using: str, apps: Apps = global_apps, **_: Any) -> None:
-    """Make the schedules that are missing and point the others at their function.
+    """Create the schedules that are missing and point the others at their function.
 
-    Connected to post_migrate, so every migrated database has them and no command can be forgotten.
-    When a schedule runs next is left alone. `flush` sends the signal too, without `apps`.
+    Connected to post_migrate, so that every migrated database has them without another command.
+    The next run of an existing schedule stays. `flush` sends the signal too, without `apps`.
     """
     from django_q.models import Schedule
 
     try:
         schedules = apps.get_model("django_q", "Schedule").objects.using(using)
     except LookupError:
-        return  # only some apps were migrated; the next migrate comes here again
+        return  # only some apps were migrated; the next migrate calls this again
     for name, function in SCHEDULES.items():
         fields = {"func": function, "schedule_type": Schedule.MINUTES, "minutes": 1}
-        # The name is not unique to the database: whoever cloned a schedule keeps the clone.
+        # The name is not unique in the database: a person may have cloned a schedule.
         if not schedules.filter(name=name).update(**fields):
             schedules.create(name=name, **fields)
 
 
 def _counted(what: str, count: int) -> int:
-    # A quiet minute is not worth a line at the usual level.
+    # A job that found nothing to do is logged at DEBUG only.
     logger.log(logging.INFO if count else logging.DEBUG, "%s: %d", what, count)
     return count

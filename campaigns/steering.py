@@ -1,8 +1,8 @@
-"""What people do to campaigns and tasks: may they, do it, write it down.
+"""What people do to campaigns and tasks: each verb checks permission, acts, writes the audit log.
 
-Views, admin, API and commands call this for people's acts, never `lifecycle` directly. Every verb
-raises PermissionDenied (with a sentence) for who may not, and what its `lifecycle` verb raises.
-An actor of None is the command line on the server, which may everything.
+Views, admin, API and commands call these verbs for people, never `lifecycle` directly. Each raises
+PermissionDenied (with a sentence) for a person who may not, and what its `lifecycle` verb raises.
+An actor of None is the command line on the server, which may do everything.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def may_change(user: roles.Person, campaign: Campaign) -> bool:
 
 
 def must_create(actor: User | None) -> None:
-    """Raise PermissionDenied for who may not create campaigns, nor try out what one would be."""
+    """Raise PermissionDenied unless the actor may create campaigns, and so preview them."""
     if actor is not None and not roles.may_create(actor):
         raise PermissionDenied("Only researchers and operators may create campaigns.")
 
@@ -46,7 +46,7 @@ def create_campaign(
 ) -> Campaign:
     """Store a draft that belongs to the actor; the command line may name another owner."""
     must_create(actor)
-    # One transaction in every verb here: no act without its entry.
+    # One transaction in every verb here: no change without its audit entry.
     with transaction.atomic():
         campaign = lifecycle.create_campaign(spec, owner=actor or owner, now=now)
         audit.record(actor, "create", campaign, now=now, detail=detail)
@@ -59,7 +59,7 @@ def launch(actor: User | None, campaign: Campaign, *, now: dt.datetime) -> None:
 
 
 def pause(actor: User | None, campaign: Campaign, *, now: dt.datetime, reason: str = "") -> None:
-    """Hand out nothing new."""
+    """Hand out no more tasks."""
     _steer(actor, campaign, "pause", now, detail=reason, reason=reason)
 
 
@@ -106,8 +106,8 @@ def enqueue(
     """Add one task with given params."""
     _must_change(actor, campaign)
     with transaction.atomic():
-        by = lifecycle.person(actor)
-        task = lifecycle.enqueue(campaign, params, seed=seed, now=now, actor=by)
+        person = lifecycle.person(actor)
+        task = lifecycle.enqueue(campaign, params, seed=seed, now=now, actor=person)
         audit.record(actor, "enqueue", task, now=now)
     return task
 
@@ -132,14 +132,14 @@ def ask(
         worker_lifecycle.see(worker, now=now)
         if is_new:
             audit.record(actor, "enrol", worker, now=now)
-        asked: dict[str, Any] = {
+        request: dict[str, Any] = {
             "claim_id": claim_id,
             "count": count,
             "params": params,
             "seed": seed,
         }
-        claim = lifecycle.ask(worker, campaign, now=now, **asked)
-        # An earlier start means a repetition, whose task was written down then.
+        claim = lifecycle.ask(worker, campaign, now=now, **request)
+        # A claim that began earlier is a repetition: its task is in the audit log already.
         if params is not None and claim.attempts and claim.attempts[0].started_at == now:
             audit.record(actor, "enqueue", claim.attempts[0].task, now=now)
     return claim
