@@ -102,11 +102,11 @@ class ConstraintRow:
         return f"c{self.key}"
 
 
-class _Keyed(Protocol):
+class _KeyedRow(Protocol):
     key: int
 
 
-Row = TypeVar("Row", bound=_Keyed)
+Row = TypeVar("Row", bound=_KeyedRow)
 
 
 @dataclass

@@ -72,10 +72,10 @@ class Bench:
         return run.exit_code
 
     @contextmanager
-    def running(self, **options: Any) -> Iterator[Running]:
+    def running(self, **options: Any) -> Iterator[RunningAgent]:
         """Run an agent in a thread during the block, and wait for its end after the block."""
         client = Client(self.server.url, self.token)
-        run = Running(self.agent(client, **options))
+        run = RunningAgent(self.agent(client, **options))
         run.thread.start()
         try:
             yield run
@@ -101,7 +101,7 @@ class Bench:
         return living
 
 
-class Running:
+class RunningAgent:
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
         self.exit_code = -1

@@ -25,7 +25,7 @@ _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Injected:
+class InjectedFault:
     """One fault that happened: when (seconds since the epoch), and until the service was back."""
 
     kind: str
@@ -39,7 +39,7 @@ class Injected:
 
 
 @dataclass(frozen=True)
-class Killed:
+class KilledAgent:
     """Leases whose agent died, with the database's time of its death."""
 
     lease_ids: frozenset[str]
@@ -64,19 +64,19 @@ class Nemesis:
 
     def __init__(self, targets: Targets, seed: int, kinds: Sequence[str] = ()) -> None:
         """Choose among `kinds`, or all. Raises KeyError for a kind that does not exist."""
-        self.injected: list[Injected] = []
-        self.killed: list[Killed] = []
+        self.injected: list[InjectedFault] = []
+        self.killed: list[KilledAgent] = []
         self.missed: list[str] = []  # bars that were not held
         self._targets = targets
         self._faults = {kind: FAULTS[kind] for kind in kinds or FAULTS}
         self._random = random.Random(seed)
         self._repairs: list[tuple[float, Callable[[], None]]] = []
 
-    def inject(self, kind: str) -> Injected:
+    def inject(self, kind: str) -> InjectedFault:
         """Let one fault happen and return what came of it."""
         began_at = time.time()
         back_after = self._faults[kind](self)
-        self.injected.append(Injected(kind, began_at, time.time(), back_after))
+        self.injected.append(InjectedFault(kind, began_at, time.time(), back_after))
         return self.injected[-1]
 
     def draw(self) -> str:
@@ -126,7 +126,7 @@ class Nemesis:
         fleet.kill()
         held = Task.objects.filter(state=TaskState.LEASED, worker__name__in=fleet.worker_names)
         leases = frozenset(str(lease) for lease in held.values_list("lease_id", flat=True))
-        self.killed.append(Killed(leases, database_now().timestamp()))
+        self.killed.append(KilledAgent(leases, database_now().timestamp()))
         # Sometimes back before its leases ran out, sometimes after.
         self._later(self._random.uniform(0.2, 2.0 * self._targets.lease_seconds), fleet.start)
 

@@ -28,7 +28,7 @@ from campaigns.models import (
 from campaigns.standings import leaderboard
 from campaigns.standings.progress import campaign_progress
 from tests import invariants
-from tests.chaos.proxy import Acknowledged
+from tests.chaos.proxy import Acknowledgement
 from workers.protocol import Verdict
 
 DECIDED = (AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED)
@@ -49,7 +49,7 @@ class Findings:
         return not (self.lost or self.doubled or self.broken)
 
 
-def check(acks: Iterable[Acknowledged]) -> Findings:
+def check(acks: Iterable[Acknowledgement]) -> Findings:
     """Compare the acknowledgements with the database; servers and agents should have ended."""
     findings = Findings()
     by_lease: dict[str, set[str]] = defaultdict(set)

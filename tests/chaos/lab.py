@@ -20,7 +20,7 @@ from django_q.tasks import async_task
 
 from campaigns.models import Attempt, AttemptOutcome, ChangeSubject, StateChange, Task, TaskState
 from tests.chaos import history
-from tests.chaos.faults import Injected, Nemesis, Targets
+from tests.chaos.faults import InjectedFault, Nemesis, Targets
 from tests.chaos.herd import Herd, Wave, wave
 from tests.chaos.proxy import Proxy, read_acks
 from tests.chaos.report import Report, median_and_worst, recoveries
@@ -175,7 +175,7 @@ class Lab:
         enough = self._made_tasks >= self._plan.least_tasks or elapsed >= 2 * self._plan.seconds
         return elapsed >= self._plan.seconds and enough
 
-    def _tell(self, elapsed: float, fault: Injected) -> None:
+    def _tell(self, elapsed: float, fault: InjectedFault) -> None:
         done = Task.objects.exclude(state__in=[TaskState.PENDING, TaskState.LEASED]).count()
         back = ""
         if fault.back_after_seconds is not None:

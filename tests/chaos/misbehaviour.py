@@ -34,7 +34,7 @@ _LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Misbehaved:
+class Misbehaviour:
     """What one script did in one tier."""
 
     script: str
@@ -55,7 +55,7 @@ class Misbehaved:
         return [f"{self.script} ({self.tier}): {problem}" for problem in found]
 
 
-def misbehave(say: Callable[[str], None]) -> list[Misbehaved]:
+def misbehave(say: Callable[[str], None]) -> list[Misbehaviour]:
     """Run every script in every tier that works here."""
     tiers = [IsolationTier.T0]
     if isinstance(sandbox := find_working_sandbox(), str):
@@ -68,12 +68,12 @@ def misbehave(say: Callable[[str], None]) -> list[Misbehaved]:
             name = f"1 GiB on {stream}, no newline"
             say(f"         {name} ({tier})")
             _, grown = _run(_FLOOD.format(stream), tier, FLOOD_BUDGET_SECONDS)
-            found.append(Misbehaved(name, tier, None, grown))
+            found.append(Misbehaviour(name, tier, None, grown))
         name = "ignores SIGTERM, detaches a child"
         say(f"         {name} ({tier})")
         seconds, grown = _run(_STUBBORN, tier, BUDGET_SECONDS)
         over = seconds - BUDGET_SECONDS - KILL_GRACE_SECONDS
-        found.append(Misbehaved(name, tier, over, grown))
+        found.append(Misbehaviour(name, tier, over, grown))
     return found
 
 

@@ -60,7 +60,7 @@ class Hold:
 
 
 @dataclass(frozen=True)
-class Acknowledged:
+class Acknowledgement:
     """A 2xx answer to a result: which lease, and what the server said it did."""
 
     lease_id: str
@@ -303,9 +303,9 @@ class Proxy:
             self._acks.write(json.dumps({"lease_id": lease_id, "verdict": verdict}) + "\n")
 
 
-def read_acks(path: Path) -> list[Acknowledged]:
+def read_acks(path: Path) -> list[Acknowledgement]:
     """Return what the file of a proxy holds, in the order of the answers."""
-    return [Acknowledged(**json.loads(line)) for line in path.read_text().splitlines()]
+    return [Acknowledgement(**json.loads(line)) for line in path.read_text().splitlines()]
 
 
 async def _waited(rule: _Rule | None) -> bool:

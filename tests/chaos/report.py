@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.chaos.herd import Wave
-from tests.chaos.misbehaviour import Misbehaved
+from tests.chaos.misbehaviour import Misbehaviour
 
 BEGIN = "<!-- written by `make chaos ARGS=--write-docs` -->"
 END = "<!-- end of what was written -->"
@@ -49,7 +49,7 @@ class Report:
     agent_megabytes: float
     agent_megabytes_grown: float
     waves: list[Wave] = field(default_factory=list)
-    scripts: list[Misbehaved] = field(default_factory=list)
+    scripts: list[Misbehaviour] = field(default_factory=list)
 
     @property
     def problems(self) -> list[str]:

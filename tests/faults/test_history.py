@@ -12,15 +12,15 @@ from django.db.models import F
 from campaigns import lifecycle
 from campaigns.models import Attempt, AttemptOutcome, Result, Task, TaskState
 from tests.chaos import history
-from tests.chaos.proxy import Acknowledged, read_acks
+from tests.chaos.proxy import Acknowledgement, read_acks
 from tests.factories import at, claim_one, completed_task, fail, finish, leased_task, worker
 from workers.protocol import Verdict
 
 pytestmark = pytest.mark.django_db
 
 
-def ack(attempt: Attempt, verdict: Verdict = Verdict.ACCEPTED) -> Acknowledged:
-    return Acknowledged(str(attempt.lease_id), verdict)
+def ack(attempt: Attempt, verdict: Verdict = Verdict.ACCEPTED) -> Acknowledgement:
+    return Acknowledgement(str(attempt.lease_id), verdict)
 
 
 def completed_attempt() -> Attempt:
@@ -42,7 +42,7 @@ def test_a_late_an_accepted_and_a_failed_result_are_found_where_they_belong() ->
 
 
 def test_an_acknowledged_result_without_an_attempt_is_lost() -> None:
-    findings = history.check([Acknowledged(str(uuid.uuid4()), Verdict.ACCEPTED)])
+    findings = history.check([Acknowledgement(str(uuid.uuid4()), Verdict.ACCEPTED)])
     assert len(findings.lost) == 1
 
 
