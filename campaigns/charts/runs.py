@@ -102,8 +102,8 @@ def distribution_figure(curves: Mapping[str, Sequence[tuple[float, float]]]) -> 
 def replicates_figure(groups: Sequence[Replicates]) -> Figure:
     """Draw each repeated config: a dot per seed, with mean ± standard deviation beside them.
 
-    `customdata` of the seeds, one list per run: [task id]; of the means, one list a config: [HTML of
-    its hover text].
+    `customdata` of the seeds, one list per run: [task id]. `customdata` of the means, one list per
+    config: [HTML of its hover text].
     """
     places = list(range(1, len(groups) + 1))
     means = {
@@ -160,8 +160,9 @@ def _mean_text(group: Replicates) -> str:
 def timeline_figure(spans: Sequence[Span]) -> Figure:
     """Draw each attempt as a bar from its start to its end in its worker's row.
 
-    `customdata`, one list an attempt: [task id, task number, attempt number, duration in words].
-    Outcomes with a failure class among their attempts add it, in words or "".
+    `customdata`, one list per attempt: [task id, task number, attempt number, duration in words].
+    If an attempt of the same outcome has a failure class, each list also has that class, in words
+    or "".
     """
     # The rows are keyed by full names, because two names may be the same once they are shortened.
     names = sorted({span.worker for span in spans}, reverse=True)

@@ -1,6 +1,7 @@
-"""The panels of the analysis tab: each has a title that says what was found, charts, and a table.
+"""The panels of the analysis tab. Each has a title that states the finding, charts, and a table.
 
-A panel is computed once per campaign revision and choice of what to look at, then kept.
+A panel is computed once per revision of the campaign and per choice of device and parameters, then
+cached.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ __all__ = ["ATTEMPT_PANELS", "PANELS", "Chart", "Panel", "Subject", "panel", "ta
 
 @dataclass(frozen=True)
 class PanelKind:
-    """A panel before it is computed: its name for people, and what computes it."""
+    """A kind of panel: its name for people, and the function that computes it."""
 
     name: str
     build: Callable[[Subject], Panel]
-    # False for what jobs keep: reading it costs nothing, and an answer of "not yet" must not stay.
+    # False for a panel that jobs compute: reading it is cheap, and "not computed yet" must not be
+    # cached.
     is_cached: bool = True
-    # Everything behind the panel, where its own rows are only what is drawn.
+    # Returns the complete data, if the panel's own rows are only those that are drawn.
     table: Callable[[Subject], Table] | None = None
 
 
-# In the order of the page.
+# In the order in which the page shows them.
 PANELS: Final[dict[str, PanelKind]] = {
     "importance": PanelKind("Parameter importance", params.importance_panel, is_cached=False),
     "effects": PanelKind("Effect of each parameter", params.effects_panel),
@@ -41,12 +43,12 @@ PANELS: Final[dict[str, PanelKind]] = {
     "timeline": PanelKind("Timeline of attempts", runs.timeline_panel, table=runs.timeline_table),
     "failures": PanelKind("What went wrong", runs.failures_panel),
 }
-# What can be shown before the first measured result.
+# Panels that need no measured result.
 ATTEMPT_PANELS: Final = ("timeline", "failures")
 
 
 def panel(name: str, subject: Subject) -> Panel:
-    """Return the panel of this name (a key of PANELS), computed or as it was kept."""
+    """Return a panel (a key of PANELS), newly computed or from the cache."""
     kind = PANELS[name]
     if not kind.is_cached:
         return kind.build(subject)
@@ -61,7 +63,7 @@ def panel(name: str, subject: Subject) -> Panel:
 
 
 def table(name: str, subject: Subject) -> Table:
-    """Return the data of the panel of this name, to take away: all of it."""
+    """Return the complete data of a panel (a key of PANELS), for a file."""
     kind = PANELS[name]
     if kind.table:
         return kind.table(subject)

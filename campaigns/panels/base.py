@@ -1,4 +1,4 @@
-"""What a panel of the analysis tab is, and what it is computed from."""
+"""The parts of a panel of the analysis tab, and the subject that it is computed from."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from campaigns.charts.figures import Figure
 from campaigns.models import Campaign
 
 MAX_POINTS: Final = 2_000
-# The heads of a table and its rows, which may be read only as they are asked for.
+# The heads of a table and its rows, which may be streamed from the database.
 Table = tuple[list[str], Iterable[list[Any]]]
-# Fewer runs make noise, not a finding.
+# Fewer runs show noise, not a finding.
 MIN_RUNS: Final = 3
 _NO_RUNS: Final = "No measured result yet. Charts appear as tasks complete."
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One drawing. `label` tells a screen reader what is in it; `shape` is a CSS class."""
+    """One chart. `label` describes it to screen readers; `shape` is a CSS class."""
 
     label: str
     figure: Figure
@@ -35,7 +35,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Select:
-    """A choice of what the panel shows: the query's name, its label, the options, the chosen."""
+    """A menu of the panel. `name` is its parameter in the query of the address."""
 
     name: str
     label: str
@@ -45,7 +45,7 @@ class Select:
 
 @dataclass(frozen=True)
 class Panel:
-    """One finding; with `empty` there is nothing to draw yet, and it says why and what to do."""
+    """One finding. If there is nothing to draw yet, `empty` says why, and what to do."""
 
     title: str
     charts: list[Chart] = field(default_factory=list)
@@ -54,16 +54,19 @@ class Panel:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     selects: list[Select] = field(default_factory=list)
-    # States that the colours stand for, written beside the chart.
+    # The states whose colours the chart uses, for its legend.
     states: list[str] = field(default_factory=list)
     empty: str = ""
-    # Another process computes it: the page asks again until it is there.
+    # A job is computing it; the page asks again until it is done.
     is_pending: bool = False
 
 
 @dataclass
 class Subject:
-    """What a panel is about: a campaign, one device or all (""), and up to two parameters."""
+    """The subject of a panel: a campaign, a device ("" for all), and up to two parameters.
+
+    What several panels read is computed on first use.
+    """
 
     campaign: Campaign
     now: dt.datetime
@@ -72,7 +75,7 @@ class Subject:
     y: str = ""
 
     @cached_property
-    def found(self) -> Runs:
+    def results(self) -> Runs:
         return read_runs(self.campaign, device=self.device)
 
     @cached_property
@@ -81,31 +84,31 @@ class Subject:
 
     @cached_property
     def effects(self) -> list[Effect]:
-        """The parameters by how much of the variance they account for, most first."""
-        effects = [effect_of(axis, self.found.runs) for axis in self.axes]
-        return sorted(effects, key=lambda one: -(one.explained or 0.0))
+        """The effects of all parameters, sorted by the share of the variance that they explain."""
+        effects = [effect_of(axis, self.results.runs) for axis in self.axes]
+        return sorted(effects, key=lambda effect: -(effect.explained or 0.0))
 
-    def shown_runs(self, share: int = 1) -> tuple[list[Run], list[str]]:
-        """Return the runs to draw in `share` charts, and a note where they are not all."""
-        shown = evenly(self.found.runs, MAX_POINTS // share)
-        if len(shown) == self.found.total:
-            return shown, []
-        return shown, [f"A sample: {len(shown):,} of {self.found.total:,} results are drawn."]
+    def drawn_runs(self, charts: int = 1) -> tuple[list[Run], list[str]]:
+        """Return the runs to draw in each of so many charts, and a note if they are a sample."""
+        drawn = evenly(self.results.runs, MAX_POINTS // charts)
+        if len(drawn) == self.results.total:
+            return drawn, []
+        return drawn, [f"A sample: {len(drawn):,} of {self.results.total:,} results are drawn."]
 
 
 def too_few_runs(subject: Subject) -> str:
-    """Say why no chart of runs can be drawn; "" where it can."""
-    count = len(subject.found.runs)
+    """Say why runs cannot be drawn; "" if they can."""
+    count = len(subject.results.runs)
     if not count:
         return _NO_RUNS
     return f"Too few results to draw: {count} of at least {MIN_RUNS}." if count < MIN_RUNS else ""
 
 
 def nothing_to_compare(subject: Subject) -> str:
-    """Say why no chart of params can be drawn; "" where it can."""
+    """Say why params cannot be compared; "" if they can."""
     return too_few_runs(subject) if subject.axes else one_point()
 
 
 def one_point() -> str:
-    """Say why a space without a choice has nothing to analyse."""
+    """Say why a search space with a single point has nothing to analyse."""
     return "No parameter varies in this campaign: its search space is one point."

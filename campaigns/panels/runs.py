@@ -1,4 +1,4 @@
-"""Panels about runs and attempts: how values spread, what they cost, what workers did."""
+"""Panels about runs and attempts: how values spread, what they cost, how attempts ended."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def distribution_panel(subject: Subject) -> Panel:
     """Show how val_bpb is distributed, per device."""
     if problem := too_few_runs(subject):
         return Panel("Distribution of val_bpb", empty=problem)
-    values = sorted(subject.found.values)
+    values = sorted(subject.results.values)
     median, tenth = values[(len(values) - 1) // 2], values[(len(values) - 1) // 10]
     by_device: dict[str, list[float]] = {}
-    for run in subject.found.runs:
+    for run in subject.results.runs:
         by_device.setdefault(run.device, []).append(run.val_bpb)
-    most = sorted(by_device, key=lambda device: -len(by_device[device]))
-    drawn = most[: charts_runs.MAX_DEVICES]
+    devices = sorted(by_device, key=lambda device: -len(by_device[device]))
+    drawn = devices[: charts_runs.MAX_DEVICES]
     points = MAX_POINTS // len(drawn)
     curves = {
         device: evenly(distribution.distribution(by_device[device]), points) for device in drawn
@@ -32,10 +32,10 @@ def distribution_panel(subject: Subject) -> Panel:
     notes = []
     if len(by_device) > 1:
         notes.append("One line per device: a time budget compares only like hardware.")
-    if len(most) > len(drawn):
-        notes.append(f"The {len(drawn)} devices with most results, of {len(most)}.")
-    if sum(map(len, curves.values())) < subject.found.total:
-        notes.append(f"Drawn from a sample of {subject.found.total:,} results.")
+    if len(devices) > len(drawn):
+        notes.append(f"The {len(drawn)} devices with most results, of {len(devices)}.")
+    if sum(map(len, curves.values())) < subject.results.total:
+        notes.append(f"Drawn from a sample of {subject.results.total:,} results.")
     return Panel(
         f"Half of the runs are at or below {median:.3f}, the best tenth at or below {tenth:.3f}",
         [
@@ -51,33 +51,40 @@ def distribution_panel(subject: Subject) -> Panel:
 
 
 def seeds_panel(subject: Subject) -> Panel:
-    """Show how far runs of one config with several seeds differ."""
-    groups = distribution.replicates(subject.found.runs)
+    """Show how much runs of the same config differ with the seed."""
+    groups = distribution.replicates(subject.results.runs)
     deviation = distribution.pooled_deviation(groups)
     if deviation is None:
         return Panel(
             "Noise between seeds is not known",
             empty="Each config ran with one seed only. Open a leading task and run it again with "
-            "a new seed: then the noise of one run is shown here, and how much a lead means.",
+            "a new seed. Then this panel shows the noise of a single run, and how much a lead "
+            "means.",
         )
-    shown = groups[:MAX_CONFIGS]
+    drawn = groups[:MAX_CONFIGS]
     names = [axis.name for axis in subject.axes]
-    title = f"One seed to the next val_bpb varies by ± {deviation:.4f} (s.d.)"
+    title = f"Between seeds, val_bpb varies by ± {deviation:.4f} (s.d.)"
     notes = [
         (
-            f"{len(groups):,} configs ran with several seeds, {sum(g.count for g in groups):,} "
-            f"runs in all. Two single runs closer than about {2.8 * deviation:.4f} may differ by "
-            "chance alone."
+            f"{len(groups):,} configs ran with several seeds, "
+            f"{sum(group.count for group in groups):,} runs in all. Two single runs closer than "
+            f"about {2.8 * deviation:.4f} may differ by chance alone."
         )
     ]
-    if len(groups) > len(shown):
-        notes.append(f"The best {len(shown)} configs are drawn.")
+    if len(groups) > len(drawn):
+        notes.append(f"The best {len(drawn)} configs are drawn.")
     chart = Chart(
-        "val_bpb of configs that ran with several seeds", charts_runs.replicates_figure(shown)
+        "val_bpb of configs that ran with several seeds", charts_runs.replicates_figure(drawn)
     )
     rows = [
-        [place, *(one.params.get(name) for name in names), one.mean, one.deviation, one.count]
-        for place, one in enumerate(groups, start=1)
+        [
+            place,
+            *(group.params.get(name) for name in names),
+            group.mean,
+            group.deviation,
+            group.count,
+        ]
+        for place, group in enumerate(groups, start=1)
     ]
     heads = ["config", *names, "mean val_bpb", "standard deviation", "seeds"]
     return Panel(title, [chart], heads, rows, notes)
@@ -94,22 +101,22 @@ def cost_panel(subject: Subject) -> Panel:
     """Show val_bpb against steps, tokens and model size."""
     if problem := too_few_runs(subject):
         return Panel("val_bpb against steps, tokens and model size", empty=problem)
-    runs, notes = subject.shown_runs(share=len(_COSTS))
-    values = subject.found.values
-    charts, found = [], []
+    runs, notes = subject.drawn_runs(charts=len(_COSTS))
+    values = subject.results.values
+    charts, correlations = [], []
     for title, word, cost in _COSTS:
-        rho = distribution.rank_correlation([cost(run) for run in subject.found.runs], values)
+        rho = distribution.rank_correlation([cost(run) for run in subject.results.runs], values)
         heading = f"{title} · " + ("the same in all runs" if rho is None else f"ρ {rho:+.2f}")
         figure = charts_params.dots_against([cost(run) for run in runs], runs, title)
         charts.append(Chart(f"val_bpb against {word}", figure, heading))
         if rho is not None:
-            found.append((rho, word))
-    rho, word = max(found, key=lambda one: abs(one[0]), default=(0.0, ""))
+            correlations.append((rho, word))
+    rho, word = max(correlations, key=lambda pair: abs(pair[0]), default=(0.0, ""))
     title = "Neither steps, tokens nor model size go with val_bpb"
     if abs(rho) >= 0.3:
         more = "lower" if rho < 0 else "higher"
         title = f"More {word} go with a {more} val_bpb (rank correlation {rho:+.2f})"
-    notes.append("ρ: Spearman's rank correlation with val_bpb; it does not tell what causes what.")
+    notes.append("ρ: Spearman's rank correlation with val_bpb. It says nothing about causes.")
     heads = ["task", "val_bpb", "steps", "tokens", "model parameters", "device"]
     rows = [
         [run.number, run.val_bpb, run.steps, run.tokens, run.model_params, run.device]
@@ -119,35 +126,36 @@ def cost_panel(subject: Subject) -> Panel:
 
 
 def timeline_panel(subject: Subject) -> Panel:
-    """Show when each worker ran what, and how it ended."""
-    found = attempts.timeline(subject.campaign, now=subject.now)
-    if not found.spans:
+    """Show when each worker ran which attempt, and how it ended."""
+    timeline = attempts.timeline(subject.campaign, now=subject.now)
+    spans = timeline.spans
+    if not spans:
         return Panel(
             "Timeline of attempts",
-            empty="No worker has taken a task yet; each attempt becomes a bar.",
+            empty="No worker has taken a task yet. Each attempt becomes a bar.",
         )
-    workers = {span.worker_id for span in found.spans}
-    busy = sum((span.ended_at - span.started_at).total_seconds() for span in found.spans)
-    first = min(span.started_at for span in found.spans)
-    last = max(span.ended_at for span in found.spans)
+    workers = {span.worker_id for span in spans}
+    busy = sum((span.ended_at - span.started_at).total_seconds() for span in spans)
+    first = min(span.started_at for span in spans)
+    last = max(span.ended_at for span in spans)
     length = (last - first).total_seconds() * len(workers)
     of_workers = f"{len(workers)} worker{'s' if len(workers) != 1 else ''}"
     title = (
         f"{of_workers}, busy {min(1.0, busy / length):.0%} of the time" if length else of_workers
     )
-    seen = {span.outcome for span in found.spans}
+    outcomes = {span.outcome for span in spans}
     notes = [f"As of {subject.now:%H:%M:%S} UTC. Diverged and late attempts are hatched."]
-    if len(found.spans) < found.total:
+    if len(spans) < timeline.total:
         notes.append(
-            f"The latest {len(found.spans):,} of {found.total:,} attempts; the CSV has all of them."
+            f"The latest {len(spans):,} of {timeline.total:,} attempts; the CSV has all of them."
         )
     chart = Chart(
         "Each attempt as a bar from start to end, one row per worker",
-        charts_runs.timeline_figure(found.spans),
+        charts_runs.timeline_figure(spans),
         shape="fitted",
     )
-    rows = [_span_row(span) for span in found.spans]
-    states = [str(outcome) for outcome in charts_runs.OUTCOME_COLOURS if outcome in seen]
+    rows = [_span_row(span) for span in spans]
+    states = [str(outcome) for outcome in charts_runs.OUTCOME_COLOURS if outcome in outcomes]
     return Panel(title, [chart], list(TIMELINE_HEADS), rows, notes, states=states)
 
 
@@ -163,7 +171,7 @@ TIMELINE_HEADS: Final = (
 
 
 def timeline_table(subject: Subject) -> Table:
-    """Return every attempt there was, as it is read; the chart draws the latest."""
+    """Return all attempts, streamed from the database; the chart draws only the latest."""
     spans = attempts.every_span(subject.campaign, now=subject.now)
     return list(TIMELINE_HEADS), (_span_row(span) for span in spans)
 
@@ -182,20 +190,21 @@ def _span_row(span: attempts.Span) -> list[Any]:
 
 def failures_panel(subject: Subject) -> Panel:
     """Show why attempts brought no ranked result."""
-    found = attempts.endings(subject.campaign)
-    if not found.total:
+    ended = attempts.endings(subject.campaign)
+    endings = ended.endings
+    if not ended.total:
         return Panel("What went wrong", empty="No attempt has ended yet.")
-    if not found.endings:
+    if not endings:
         return Panel(
-            "Nothing went wrong", empty=f"All {found.total:,} attempts brought a measured result."
+            "Nothing went wrong", empty=f"All {ended.total:,} attempts brought a measured result."
         )
-    lost = sum(one.attempts for one in found.endings)
-    top = found.endings[0]
-    title = f"{lost / found.total:.0%} of attempts brought no ranked result; mostly {top.label}"
+    unranked = sum(ending.attempts for ending in endings)
+    share = unranked / ended.total
+    title = f"{share:.0%} of attempts brought no ranked result; mostly {endings[0].label}"
     chart = Chart(
         "Attempts without a ranked result by reason",
-        charts_runs.endings_figure(found.endings),
+        charts_runs.endings_figure(endings),
         shape="fitted",
     )
-    rows = [[one.label, one.attempts, one.tasks] for one in found.endings]
+    rows = [[ending.label, ending.attempts, ending.tasks] for ending in endings]
     return Panel(title, [chart], ["ending", "attempts", "tasks"], rows)

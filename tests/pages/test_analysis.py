@@ -244,7 +244,7 @@ def test_repeats_show_the_noise_between_seeds(client: Client) -> None:
         factories.finish(factories.claim_one(worker, now=factories.at(70)), 3.1)
     campaign.refresh_from_db()
     page = fragment(client, campaign, "seeds")
-    assert re.match(r"One seed to the next val_bpb varies by ± 0\.\d{4} \(s\.d\.\)", title(page))
+    assert re.match(r"Between seeds, val_bpb varies by ± 0\.\d{4} \(s\.d\.\)", title(page))
     head, row = rows_of(client, campaign, "seeds")
     assert head == ["config", "lr", "d_model", "mean val_bpb", "standard deviation", "seeds"]
     assert row[-1] == "2"
