@@ -1,1 +1,1 @@
-"""What leaves the server as a file: result rows, Optuna storage, bundles of one task."""
+"""Exports as files: result rows, Optuna studies, and bundles that repeat one task."""

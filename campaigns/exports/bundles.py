@@ -1,4 +1,4 @@
-"""Everything that repeats a task's run on any machine, as one zip file."""
+"""Bundles: a zip file with all that is needed to repeat a task's run on any machine."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from campaigns.models import Dataset, Result, Task
 from experiments import catalog, english_like_corpus
 from workers.protocol import API_PREFIX, DATASET_PATH
 
-# A replay does fixed work; on a slower machine the same steps must fit in its budget too.
+# A replay repeats a number of steps. The larger budget lets a slower machine finish them.
 REPLAY_BUDGET_FACTOR: Final = 10
 _DATA_FOLDER: Final = "data"
-# The same task gives the same bytes; 1980 is the first year that a zip file knows.
+# A fixed time, so that the same task gives the same bytes. Times of zip files begin in 1980.
 _TIMESTAMP: Final = (1980, 1, 1, 0, 0, 0)
 
 
 def task_bundle(task: Task, result: Result | None, *, server_url: str) -> bytes:
-    """Return a zip file with script, configs and a README with the commands to type.
+    """Return a zip file with the script, its configs, and a README with the commands to type.
 
-    `task` comes with campaign, package and dataset. `server_url` has no slash at its end; a data
-    set that only this server holds is fetched from there.
+    `task` must have its campaign, package and dataset loaded. The README fetches a data set that
+    only this server has from `server_url`, which has no slash at its end.
     """
     script = f"{task.campaign.experiment}.py"
     replay = replay_config(task, result)
@@ -54,9 +54,9 @@ def bundle_name(task: Task) -> str:
 
 
 def replay_config(task: Task, result: Result | None) -> dict[str, Any] | None:
-    """Return the config that repeats the measured run's work: its steps, not its seconds.
+    """Return the config that repeats the measured run's number of steps instead of its seconds.
 
-    None where nothing was measured, or not one step.
+    None if there is no measured result, or it has no step.
     """
     if result is None or result.simulated or not result.steps_completed:
         return None
@@ -94,14 +94,14 @@ def _measured(result: Result | None) -> str:
     value = "no value" if result.val_bpb is None else f"val_bpb {result.val_bpb:.6f} bits/byte"
     if result.simulated:
         return f"Its result ({value}) was invented by a worker without torch, not measured."
-    said = result.metrics
+    metrics = result.metrics
     facts = {
         "device": result.device_used,
         "steps": result.steps_completed,
         "tokens": result.tokens_trained,
-        "torch": said.get("torch_version"),
-        "threads": said.get("threads"),
-        "dtype": said.get("dtype"),
+        "torch": metrics.get("torch_version"),
+        "threads": metrics.get("threads"),
+        "dtype": metrics.get("dtype"),
     }
     lines = [f"  {name:<8}{_one_line(fact)}" for name, fact in facts.items() if fact is not None]
     evaluated = "a fixed subset" if result.eval_is_subset else "the whole"
@@ -119,47 +119,47 @@ def _configs(task: Task, replay: dict[str, Any] | None) -> str:
                          long they take (up to {replay["time_budget_seconds"]:g} s)
 {original}
   Fixed work follows the learning-rate schedule by steps instead of seconds, and has time for the
-  whole validation split: expect a value close to the measured one, not the same digits. Two runs
-  of config.json on one machine give the same digits."""
+  whole validation split. So expect a value close to the measured one, but not the same digits. Two
+  runs of config.json on one machine give the same digits."""
 
 
 def _data_set(dataset: Dataset, server_url: str) -> str:
     name = catalog.dataset_cache_name(dataset.name, dataset.sha256)
     facts = f"  {_one_line(dataset.name)}, {dataset.size_bytes} bytes, sha256 {dataset.sha256}\n"
-    place = f"{_DATA_FOLDER}/{name}"
+    path = f"{_DATA_FOLDER}/{name}"
     if _is_generated(dataset):
         return facts + (
             "  Generated text. Make it with:\n"
             f"    mkdir -p {_DATA_FOLDER}\n"
-            f"    python3 english_like_corpus.py {place}"
+            f"    python3 english_like_corpus.py {path}"
         )
-    known = next((one for one in catalog.all_datasets() if one.sha256 == dataset.sha256), None)
+    known = next((info for info in catalog.all_datasets() if info.sha256 == dataset.sha256), None)
     if known is not None and known.urls:
         addresses = "\n".join(f"    {url}" for url in known.urls)
         return facts + (
-            "  The script downloads it at its first run, checking the hash. Without internet, put\n"
-            f"  a copy at {place}. It comes from:\n{addresses}"
+            "  The script downloads it at its first run and checks its hash. Without internet,\n"
+            f"  put a copy at {path}. It comes from:\n{addresses}"
         )
     url = server_url + API_PREFIX + DATASET_PATH.format(sha256=dataset.sha256)
     return facts + (
-        f"  Put a copy at {place}. The server has it, for people with a personal token:\n"
+        f"  Put a copy at {path}. The server has it, for people with a personal token:\n"
         f"    mkdir -p {_DATA_FOLDER}\n"
-        f'    curl -f -H "Authorization: Bearer $XEENET_TOKEN" -o {place} \\\n      {url}'
+        f'    curl -f -H "Authorization: Bearer $XEENET_TOKEN" -o {path} \\\n      {url}'
     )
 
 
 def _commands(result: Result | None, script: str) -> str:
     version = (result.metrics.get("torch_version") if result else None) or ""
-    # "2.13.0+cpu" names a build that the package index does not have.
+    # Leave out the local part of "2.13.0+cpu": the package index does not have such builds.
     release = str(version).partition("+")[0]
     pinned = f"torch=={release}" if release.replace(".", "").isdecimal() else "torch"
     return f"""Run, in this folder
   python3 -m venv venv && venv/bin/pip install {pinned}
   XEENET_DATA_DIR={_DATA_FOLDER} venv/bin/python {script} --config-file config.json
-The last line is the result as JSON; what comes before it (stderr) is progress. The script needs
-Python 3.11 or newer, torch and nothing else. It reads only this folder."""
+The last line is the result as JSON. The lines before it (stderr) are progress. The script needs
+Python 3.11 or newer and torch, nothing else. It reads only this folder."""
 
 
 def _one_line(text: object) -> str:
-    """Return a text of a person or a script as it may stand in a line of the README."""
+    """Return a text from a person or a script as a single line of limited length."""
     return " ".join(str(text).split())[:200]

@@ -6,10 +6,10 @@
 | completed without one (it diverged)     | FAIL, as Optuna does with NaN                   |
 | failed, cancelled                       | FAIL                                            |
 | leased / pending                        | RUNNING / WAITING (enqueued with its params)    |
-| simulated                               | left out, unless asked for                      |
+| simulated                               | left out, unless requested                      |
 
-Progress points of the attempt that decided the task are the trial's intermediate values. What else
-is known (seed, device, steps, worker …) are its user attributes.
+The progress points of the attempt that decided the task are the trial's intermediate values. Seed,
+device, steps, worker and so on are its user attributes.
 """
 
 from __future__ import annotations
@@ -53,16 +53,17 @@ _RESULT_ATTRIBUTES: Final = (
 
 
 def write_study(campaign: Campaign, file: Path, *, simulated: bool = False) -> int:
-    """Write the campaign's tasks as the only study in `file`; return how many trials it has.
+    """Write the campaign's tasks as the only study in `file`, and return its number of trials.
 
-    A file that is there is replaced, once the new one is whole. Raises OSError.
+    An existing file is replaced once the new one is complete. Raises OSError.
     """
     import optuna
     from sqlalchemy import URL
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     partial = file.with_name(f"{file.name}.partial")
-    # Opened by Python first: SQLite's own error does not say what is wrong with the path.
+    # Open the file in Python first: its OSError says what is wrong with the path, SQLite's error
+    # does not.
     partial.open("wb").close()
     try:
         storage = optuna.storages.RDBStorage(str(URL.create("sqlite", database=str(partial))))
@@ -86,12 +87,12 @@ def write_study(campaign: Campaign, file: Path, *, simulated: bool = False) -> i
 
 
 def trials(campaign: Campaign, *, simulated: bool = False) -> Iterator[FrozenTrial]:
-    """Yield the campaign's tasks as trials, by task number, a chunk in memory at most.
+    """Yield the campaign's tasks as trials, by task number, with at most a chunk in memory.
 
-    Their instants are aware; Optuna's storages give them back naive, in local time.
+    Their times have a time zone. Optuna's storages return them without one, in local time.
     """
     space = SearchSpace.parse(campaign.search_space)
-    distributions = {name: _distribution(one) for name, one in space.parameters.items()}
+    distributions = {name: _distribution(parameter) for name, parameter in space.parameters.items()}
     for task in _tasks(campaign):
         result: Result | None = getattr(task, "result", None)
         if result is None or simulated or not result.simulated:
@@ -115,7 +116,7 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
             return distributions.FloatDistribution(parameter.low, parameter.high, log=parameter.log)
         case IntParameter():
             steps = (parameter.high - parameter.low) // parameter.step
-            # The last value that the steps reach; Optuna warns of any other.
+            # The highest value that the steps reach. Optuna warns about any other upper end.
             high = parameter.low + steps * parameter.step
             return distributions.IntDistribution(
                 parameter.low, high, log=parameter.log, step=parameter.step
@@ -130,9 +131,9 @@ def _trial(
     from optuna.trial import TrialState, create_trial
 
     attempts = list(task.attempts.all())
-    # The one that brought the result, else the last.
+    # The attempt that brought the result, or the last one.
     decided = next(
-        (one for one in attempts if result is not None and one.pk == result.attempt_id),
+        (attempt for attempt in attempts if result and attempt.pk == result.attempt_id),
         attempts[-1] if attempts else None,
     )
     value = result.val_bpb if result is not None else None
@@ -146,11 +147,11 @@ def _trial(
         params=task.params,
         distributions=distributions,
         user_attrs=_attributes(task, result, decided),
-        # By this Optuna's own workers would run it as it is.
+        # With this attribute Optuna runs the trial with exactly these params.
         system_attrs={"fixed_params": task.params} if waits else {},
         intermediate_values=_curve(decided) if decided is not None and not waits else {},
     )
-    # A task that was cancelled before anybody had it began and ended at once.
+    # A task that was cancelled before any attempt starts and ends at the same time.
     started = decided.started_at if decided is not None else task.finished_at
     trial.datetime_start = None if waits else started
     trial.datetime_complete = task.finished_at
@@ -163,7 +164,7 @@ def _curve(attempt: Attempt) -> dict[int, float]:
 
 
 def _attributes(task: Task, result: Result | None, decided: Attempt | None) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    attributes: dict[str, Any] = {
         "task": task.pk,
         "task_number": task.number,
         "task_state": task.state,
@@ -172,11 +173,11 @@ def _attributes(task: Task, result: Result | None, decided: Attempt | None) -> d
         "failure_class": task.failure_class or None,
     }
     if decided is not None:
-        found |= {"worker": decided.worker.name, "attempt": decided.number}
+        attributes |= {"worker": decided.worker.name, "attempt": decided.number}
     if result is not None:
-        found |= {"device": result.device_used}
-        found |= {name: getattr(result, name) for name in _RESULT_ATTRIBUTES}
-    return {name: value for name, value in found.items() if value is not None}
+        attributes |= {"device": result.device_used}
+        attributes |= {name: getattr(result, name) for name in _RESULT_ATTRIBUTES}
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
 def _study_attributes(campaign: Campaign) -> dict[str, Any]:
@@ -194,10 +195,10 @@ def _study_attributes(campaign: Campaign) -> dict[str, Any]:
 
 
 def _insert(storage: Any, study_id: int, first_number: int, batch: list[FrozenTrial]) -> None:
-    """Add trials, numbered from `first_number`, in one transaction.
+    """Insert trials, numbered from `first_number`, in one transaction.
 
-    Into Optuna's tables themselves: `Study.add_trial` takes 50 ms for each on SQLite, an hour and
-    a half for 100,000. A test reads them back by Optuna's public functions.
+    This writes directly into Optuna's tables: `Study.add_trial` takes 50 ms per trial on SQLite, so
+    an hour and a half for 100,000. A test reads the trials back with Optuna's public functions.
     """
     from optuna.storages._rdb import models
 
@@ -211,11 +212,11 @@ def _insert(storage: Any, study_id: int, first_number: int, batch: list[FrozenTr
 
 
 class _Rows:
-    """Trials as rows of Optuna's tables."""
+    """Collects trials as rows of Optuna's tables."""
 
     def __init__(self, models: Any) -> None:
         self.models = models
-        # In the order of their foreign keys.
+        # Tables come after those that their foreign keys point to.
         self.by_model: dict[Any, list[dict[str, Any]]] = {
             models.TrialModel: [],
             models.TrialValueModel: [],
@@ -269,16 +270,18 @@ class _Rows:
 
 
 def _naive(instant: dt.datetime | None) -> dt.datetime | None:
-    """Return an instant as Optuna's tables hold it: in UTC, without saying so."""
+    """Return a time as in Optuna's tables: in UTC, without a time zone."""
     return None if instant is None else instant.astimezone(dt.UTC).replace(tzinfo=None)
 
 
 def _internal(value: Value, distribution: BaseDistribution) -> float:
-    """Return a param as Optuna's tables hold it: a choice by its place."""
+    """Return a param as in Optuna's tables, where a choice is the index of its value."""
     from optuna.distributions import CategoricalDistribution
 
     if isinstance(distribution, CategoricalDistribution):
-        # By type too: Optuna itself takes 1, 1.0 and true for one choice.
-        same = [type(one) is type(value) and one == value for one in distribution.choices]
-        return float(same.index(True))
+        # Compare types too: Optuna itself treats 1, 1.0 and true as the same choice.
+        matches = [
+            type(choice) is type(value) and choice == value for choice in distribution.choices
+        ]
+        return float(matches.index(True))
     return float(distribution.to_internal_repr(value))

@@ -11,7 +11,7 @@ from campaigns.models import Campaign, Result
 from xeenet_site.web import csv_text
 
 CHUNK_ROWS: Final = 1_000
-# What a result says itself, under the names and in the order of every file and answer.
+# The fields of a result, with the names and in the order of every file and answer.
 MEASURED: Final = (
     "val_bpb",
     "is_ranked",
@@ -30,7 +30,8 @@ MEASURED: Final = (
     "stop_reason",
 )
 _PARAM_PREFIX: Final = "param."
-# Of the script's own line: what says how a value came about and has no column of its own.
+# Keys of the script's result line that describe how it measured and that have no column of their
+# own.
 _METRIC_NAMES: Final = (
     "dataset_sha256",
     "train_seconds",
@@ -62,19 +63,22 @@ _FIELDS: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
 
 
 class Writer(Protocol):
-    """`csv_lines` and `json_lines`."""
+    """The type of `csv_lines` and `json_lines`."""
 
     def __call__(self, campaign: Campaign, *, simulated: bool = False) -> Iterator[str]:
-        """Yield the file piece by piece."""
+        """Yield the lines of the file."""
 
 
 def _results(campaign: Campaign, *, simulated: bool) -> Iterator[Result]:
-    """Yield results by task number, a chunk in memory at most; simulated ones only if asked for."""
+    """Yield results by task number, with at most a chunk in memory.
+
+    Simulated results are left out unless `simulated`.
+    """
     results = campaign.results.select_related("task", "attempt__worker").order_by("task__number")
     if not simulated:
         results = results.filter(simulated=False)
     rows = results.iterator(chunk_size=CHUNK_ROWS)
-    with long_statement():  # the database makes the whole answer before it gives the first row
+    with long_statement():  # the database computes the whole answer before it returns a row
         first = next(rows, None)
     if first is not None:
         yield first
@@ -82,20 +86,20 @@ def _results(campaign: Campaign, *, simulated: bool) -> Iterator[Result]:
 
 
 def _record(campaign: Campaign, result: Result) -> dict[str, Any]:
-    """Return a result's own fields and what the script said of the conditions."""
+    """Return the fields of a result, and the conditions that the script reported."""
     fields = {name: value(campaign, result) for name, value in _FIELDS.items()}
     return fields | {name: result.metrics.get(name) for name in _METRIC_NAMES}
 
 
 def json_lines(campaign: Campaign, *, simulated: bool = False) -> Iterator[str]:
-    """Yield one JSON object per result, its params as an object, each ending in a line break."""
+    """Yield one JSON object per result, with its params as an object, as a line with its end."""
     for result in _results(campaign, simulated=simulated):
         yield json.dumps(_record(campaign, result) | {"params": result.task.params}) + "\n"
 
 
 def csv_lines(campaign: Campaign, *, simulated: bool = False) -> Iterator[str]:
-    """Yield a head and one line per result; each param of the search space has a column."""
-    params = [one["name"] for one in campaign.search_space["parameters"]]
+    """Yield a head and one line per result. Each param of the search space has a column."""
+    params = [parameter["name"] for parameter in campaign.search_space["parameters"]]
     head = [*_FIELDS, *_METRIC_NAMES, *(_PARAM_PREFIX + name for name in params)]
     rows = (
         [*_record(campaign, result).values(), *(result.task.params.get(name) for name in params)]

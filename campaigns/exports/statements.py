@@ -1,4 +1,4 @@
-"""The one exception from the limit on statements: reads that are meant to be long."""
+"""The only exception from the time limit on database statements: exports of whole campaigns."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.db import connection
 
 @contextmanager
 def long_statement() -> Iterator[None]:
-    """Give the statements inside XEENET["EXPORT_STATEMENT_SECONDS"] instead of the usual limit.
+    """Raise the time limit of the statements inside to XEENET["EXPORT_STATEMENT_SECONDS"].
 
-    For reads of whole campaigns outside of a transaction. SQLite has no such limit.
+    Use it for reads of whole campaigns, outside of a transaction. SQLite has no such limit.
     """
     if connection.vendor != "postgresql":
         yield
