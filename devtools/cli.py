@@ -16,6 +16,7 @@ from devtools.environment import (
     child_variables,
     replace_process,
     run,
+    say,
 )
 
 Arguments = Sequence[str]
@@ -82,6 +83,18 @@ def fuzz(environment: Environment, arguments: Arguments) -> int:
 def test(environment: Environment, arguments: Arguments) -> int:
     """Run the suite on both databases."""
     return suite.run_suite(environment, arguments)
+
+
+def quick(environment: Environment, arguments: Arguments) -> int:
+    """Run lint, types and the quick tests; return the worst status. Arguments go to pytest."""
+    statuses = {
+        "lint": lint(environment, ()),
+        "types": types(environment, ()),
+        "tests": suite.run_quick(environment, arguments),
+    }
+    if failed := [name for name, status in statuses.items() if status != 0]:
+        say(f"failed: {', '.join(failed)}")
+    return max(statuses.values())
 
 
 def lint(environment: Environment, arguments: Arguments) -> int:
@@ -164,6 +177,7 @@ COMMANDS = {
         Command(
             "demo", "a real campaign, server to leaderboard (--exit: then stop)", demo, "runtime"
         ),
+        Command("quick", "lint, types, tests without browser, torch, servers", quick, "dev"),
         Command("test", "the suite on SQLite and PostgreSQL (ARGS go to pytest)", test, "dev"),
         Command("serve", "web server and q-cluster, until Ctrl-C", serve, "runtime"),
         Command("worker", "a worker agent (--server URL --token TOKEN)", worker, "worker"),

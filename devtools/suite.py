@@ -20,6 +20,7 @@ PYTEST_NOTHING_COLLECTED = 5
 # One more than there are cores: a third of the time tests wait for processes of their own.
 SPARE_PROCESSES = 1
 MAX_PROCESSES = 4  # more would mostly wait for each other's child processes
+QUICK_VARIABLE = "XEENET_TEST_QUICK"  # tests/conftest.py leaves out all but the quick tests
 
 
 @dataclass(frozen=True)
@@ -114,27 +115,47 @@ def run_suite(environment: Environment, arguments: Sequence[str]) -> int:
     return exit_status(outcomes, in_ci)
 
 
+def run_quick(environment: Environment, arguments: Sequence[str]) -> int:
+    """Run the tests marked ``quick`` once, on SQLite; return pytest's status.
+
+    The test process prints at its end how many tests it left out.
+    """
+    say("testing on SQLite without browser, torch and servers")
+    command, variables = _pytest(environment, arguments)
+    variables.pop("XEENET_TEST_DATABASE_URL", None)
+    variables[QUICK_VARIABLE] = "1"
+    return run(command, cwd=environment.root, variables=variables)
+
+
+def _pytest(
+    environment: Environment, arguments: Sequence[str]
+) -> tuple[list[str | Path], dict[str, str]]:
+    """Return the command that runs pytest in several processes, and its environment."""
+    processes = min((os.cpu_count() or 1) + SPARE_PROCESSES, MAX_PROCESSES)
+    command: list[str | Path] = [environment.python, "-m", "pytest"]
+    command += ["-q", f"--numprocesses={processes}"]
+    # Whole files, in the order of tests/conftest.py: what shares a file does not compete for
+    # the cores. (xdist's loadgroup does nothing under pytest 9.2: pytest-xdist issue 1386.)
+    command += ["--dist=loadfile", "--no-loadscope-reorder", *arguments]
+    variables = child_variables()
+    # Without bytecode each process compiles our modules anew: 7 s where it collects the tests.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    variables.pop(QUICK_VARIABLE, None)
+    return command, variables
+
+
 def _run_pass(
     environment: Environment, database: str, arguments: Sequence[str], *, skip_once: bool
 ) -> Outcome:
-    python = environment.python
     with tempfile.TemporaryDirectory(prefix="xeenet-report-") as folder:
         report = Path(folder) / "junit.xml"
-        processes = min((os.cpu_count() or 1) + SPARE_PROCESSES, MAX_PROCESSES)
-        command: list[str | Path] = [python, "-m", "pytest", f"--junitxml={report}"]
-        command += ["-q", f"--numprocesses={processes}"]
-        # Whole files, in the order of tests/conftest.py: what shares a file does not compete for
-        # the cores. (xdist's loadgroup does nothing under pytest 9.2: pytest-xdist issue 1386.)
-        command += ["--dist=loadfile", "--no-loadscope-reorder", *arguments]
-        variables = child_variables()
-        # Without bytecode each process compiles our modules anew: 7 s where it collects the tests.
-        variables.pop("PYTHONDONTWRITEBYTECODE", None)
+        command, variables = _pytest(environment, [f"--junitxml={report}", *arguments])
         if skip_once:
             variables["XEENET_TEST_SKIP_ONCE"] = "1"
         if database == "sqlite":
             variables.pop("XEENET_TEST_DATABASE_URL", None)
         else:
-            command = [python, "-m", "tests.postgres", *command]
+            command = [environment.python, "-m", "tests.postgres", *command]
         started_at = time.monotonic()
         status = run(command, cwd=environment.root, variables=variables)
         seconds = time.monotonic() - started_at

@@ -20,6 +20,7 @@ from django.test import TransactionTestCase
 
 from tests.browser.driver import PATIENCE_SECONDS
 from tests.processes import database_environment
+from tests.quick import is_quick, left_out_line
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page, Playwright
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
+# How many tests `make quick` leaves out of this run; processes of xdist pass it on by this name.
+LEFT_OUT_COUNT = pytest.StashKey[int]()
+LEFT_OUT_NAME = "left_out_of_quick"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_FLAGS = (
     "--disable-gpu",
@@ -48,27 +52,63 @@ def pytest_report_header() -> str:
     return f"database: {connection.vendor}"
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test ``once`` if one database suffices for it, and ``quick`` for ``make quick``."""
+    # A browser sees the pages, not the database: their reads are tested on both elsewhere.
+    if item.get_closest_marker("browser") or not _uses_database(item):
+        item.add_marker("once")
+    markers = {marker.name for marker in item.iter_markers()}
+    if is_quick(item.nodeid, markers, getattr(item, "fixturenames", ())):
+        item.add_marker("quick")
+
+
 # After pytest-django, which puts the tests of each kind of database fixture together.
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark as ``once`` what one database suffices for; leave out what this pass need not run.
+    """Leave out the tests that this run does not need, and start the long ones first.
 
-    ``XEENET_TEST_SKIP_ONCE`` (set for the second database by ``dev.py test``) leaves out the tests
-    marked ``once``: a second run could not tell anything new. A file with a ``long`` test starts
-    first, so that no process waits for it at the end.
+    - Tests for the other database alone.
+    - With ``XEENET_TEST_SKIP_ONCE`` (``dev.py test`` sets it for the second database), tests marked
+      ``once``: they would give the same answer again.
+    - With ``XEENET_TEST_QUICK`` (set by ``dev.py quick``), tests not marked ``quick``.
+
+    A file with a ``long`` test starts first, so that no process waits for it at the end.
     """
     other = {"sqlite": "postgresql_only", "postgresql": "sqlite_only"}[connection.vendor]
     skip_once = bool(os.environ.get("XEENET_TEST_SKIP_ONCE"))
+    only_quick = bool(os.environ.get("XEENET_TEST_QUICK"))
     kept, left_out = [], []
+    config.stash[LEFT_OUT_COUNT] = 0
     for item in items:
-        # A browser sees the pages, not the database: their reads are tested on both elsewhere.
-        if item.get_closest_marker("browser") or not _uses_database(item):
-            item.add_marker("once")
         unwanted = item.get_closest_marker(other) or (skip_once and item.get_closest_marker("once"))
+        if not unwanted and only_quick and not item.get_closest_marker("quick"):
+            unwanted = True
+            config.stash[LEFT_OUT_COUNT] += 1
         (left_out if unwanted else kept).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
     items[:] = sorted(kept, key=lambda item: item.get_closest_marker("long") is None)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a process of xdist: report how many tests were left out to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[LEFT_OUT_NAME] = session.config.stash.get(LEFT_OUT_COUNT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take the number of tests left out from a process of xdist; all of them collect the same."""
+    if error is None:
+        node.config.stash[LEFT_OUT_COUNT] = node.workeroutput.get(LEFT_OUT_NAME, 0)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say at the end of ``make quick`` what it left out."""
+    if os.environ.get("XEENET_TEST_QUICK"):
+        terminalreporter.write_line(left_out_line(config.stash.get(LEFT_OUT_COUNT, 0)))
 
 
 def _uses_database(item: pytest.Item) -> bool:

@@ -48,7 +48,7 @@ def test_an_unknown_command_gets_one_line_that_names_the_known_ones() -> None:
     assert answer.returncode == 2
     assert len(answer.stderr.splitlines()) == 1
     assert "'demonstrate'" in answer.stderr
-    assert "demo, test" in answer.stderr
+    assert "demo, quick, test" in answer.stderr
 
 
 @pytest.mark.parametrize(
