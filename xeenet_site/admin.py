@@ -1,7 +1,6 @@
-"""What the admin has of the site itself.
+"""The admin's lists of background jobs, and an action that ends a person's sign-in lock.
 
-The background jobs in its look (schedules, what ran, what failed, what waits), and the end of a
-sign-in lock among the actions on people.
+The lists cover django-q2: schedules, jobs that succeeded, that failed, and that wait.
 """
 
 from __future__ import annotations
@@ -23,18 +22,17 @@ from workers import audit
 from workers.admin_base import HistoryAdmin, apply_to_each
 from xeenet_site.sign_in import end_lock
 
-# django-q2 registered them with Django's own look, and lets people edit what the code decides.
+# django-q2 registers these with Django's own look and lets people edit what the code decides.
 for model in (Schedule, Success, Failure, OrmQ):
     admin.site.unregister(model)
 
-
-# The lock belongs to the site, which `campaigns` does not know.
+# Sign-in locks belong to `xeenet_site`, which `campaigns` must not import: extend its admin here.
 admin.site.unregister(User)
 
 
 @admin.register(User)
 class PersonAdmin(UserAdmin):
-    """People, and a way back in for who mistyped too often."""
+    """People, with an action that ends the lock after too many wrong passwords."""
 
     actions = ("unlock_sign_in",)
 
@@ -46,7 +44,7 @@ class PersonAdmin(UserAdmin):
 
 @admin.register(Schedule)
 class ScheduleAdmin(HistoryAdmin):
-    """What runs each minute; the code says what, a person may ask for it now."""
+    """Jobs that run every minute. The code defines them; a person may only run one now."""
 
     list_display = ("name", "func", "minutes", "next_run", "last_ended", "last_succeeded")
     search_fields = ("name", "func")
@@ -74,7 +72,7 @@ class ScheduleAdmin(HistoryAdmin):
     @admin.action(permissions=["change"], description="Run now: when the q-cluster looks next")
     def run_now(self, request: HttpRequest, schedules: QuerySet[Schedule]) -> None:
         now = database_now()
-        # One transaction: no act without its entry.
+        # One transaction: the action must not be committed without its audit entry.
         with transaction.atomic():
             due = schedules.update(next_run=now)
             for schedule in schedules:
@@ -101,20 +99,20 @@ class EndedJobAdmin(HistoryAdmin):
 
 @admin.register(Success)
 class SuccessAdmin(EndedJobAdmin):
-    """Jobs that did their work; the result is what they counted."""
+    """Jobs that succeeded; the result is the count that the job returned."""
 
 
 @admin.register(Failure)
 class FailureAdmin(EndedJobAdmin):
-    """Jobs that raised; the next minute's run did the work again."""
+    """Jobs that raised an exception; the run a minute later repeats their work."""
 
 
 @admin.register(OrmQ)
 class QueueAdmin(HistoryAdmin):
-    """Jobs that wait for the q-cluster; many of them mean that it does not run."""
+    """Jobs that wait for the q-cluster; many of them mean that it is not running."""
 
     list_display = ("id", "name", "func", "lock")
 
     def get_fields(self, request: HttpRequest, obj: OrmQ | None = None) -> list[str]:  # noqa: ARG002
-        # Not the payload: it is a signed pickle.
+        # Leave out the payload, a signed pickle.
         return ["key", "lock", "name", "func"]

@@ -23,7 +23,7 @@ def _item(title: str, icon: str, app: str, model: str) -> dict[str, Any]:
     }
 
 
-# What the sidebar lists: under each heading the title, icon, app and model of each list.
+# The sidebar: heading -> (title, icon, app, model) of each list.
 _LISTS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
     "Research": [
         ("Campaigns", "science", "campaigns", "campaign"),
@@ -75,7 +75,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "DASHBOARD_CALLBACK": "xeenet_site.dashboard.dashboard",
     "COLORS": {
-        # The accent of the pages.
+        # The same accent colour as on the pages.
         "primary": {
             "50": "#eef5fc",
             "100": "#e3effb",
@@ -93,7 +93,7 @@ UNFOLD: dict[str, Any] = {
     "SIDEBAR": {
         "show_search": True,
         "navigation": [
-            {"title": heading, "items": [_item(*one) for one in lists]}
+            {"title": heading, "items": [_item(*entry) for entry in lists]}
             for heading, lists in _LISTS.items()
         ],
     },

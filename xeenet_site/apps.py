@@ -1,11 +1,11 @@
-"""App configuration of the project itself: it brings the system checks."""
+"""App configuration of the project itself."""
 
 from django.apps import AppConfig
 from django.db.models.signals import pre_migrate
 
 
 class XeenetSiteConfig(AppConfig):
-    """Registers the system checks, and frees migrations of the limits on statements."""
+    """Registers the system checks; lifts the database's statement limits during migrations."""
 
     name = "xeenet_site"
     verbose_name = "XeeNet"

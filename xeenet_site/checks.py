@@ -1,6 +1,6 @@
-"""Combinations of settings that would run, and then fail in a way nobody expects.
+"""System checks for settings that would start but fail later in an unexpected way.
 
-Django runs these before every command, so a wrong installation does not start.
+Django runs them before every command, so a misconfigured installation does not start.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 MIN_SECRET_LENGTH: Final = 50
 MIN_SECRET_CHARACTERS: Final = 5
 MIN_METRICS_TOKEN_LENGTH: Final = 20
-# Below three a single lost heartbeat and a slow one cost a healthy worker its task.
+# With fewer than three, one lost and one slow heartbeat cost a healthy worker its task.
 HEARTBEATS_PER_LEASE: Final = 3
 
 
@@ -21,7 +21,7 @@ HEARTBEATS_PER_LEASE: Final = 3
 def check_durations(**_: Any) -> list[CheckMessage]:
     """Every duration is positive, and a lease outlives two missed heartbeats."""
     times: dict[str, Any] = settings.XEENET
-    found: list[CheckMessage] = [
+    errors: list[CheckMessage] = [
         Error(
             f"XEENET[{name!r}] is {times[name]}, but must be above 0.",
             hint=f"Set XEENET_{name} to a positive number, or unset it for the default.",
@@ -31,7 +31,7 @@ def check_durations(**_: Any) -> list[CheckMessage]:
         if name.endswith(("_SECONDS", "_HOURS")) and not times[name] > 0
     ]
     if times["LEASE_SECONDS"] < HEARTBEATS_PER_LEASE * times["HEARTBEAT_SECONDS"]:
-        found.append(
+        errors.append(
             Error(
                 f"A lease of {times['LEASE_SECONDS']:g} s is shorter than {HEARTBEATS_PER_LEASE} "
                 f"heartbeats of {times['HEARTBEAT_SECONDS']:g} s: healthy workers would lose "
@@ -40,16 +40,16 @@ def check_durations(**_: Any) -> list[CheckMessage]:
                 id="xeenet.E002",
             )
         )
-    return found
+    return errors
 
 
 @register()
 def check_limits(**_: Any) -> list[CheckMessage]:
-    """Limits are numbers that mean something; the key to the metrics is not to be guessed."""
+    """Limits are in their valid range, and the metrics token is too long to be guessed."""
     limits: dict[str, Any] = settings.XEENET
     least = {name: 0 for name in limits if name.endswith("_PER_MINUTE")}
     least |= {"SIGN_IN_TRIES": 1, "TRUSTED_PROXIES": 0}
-    found: list[CheckMessage] = [
+    errors: list[CheckMessage] = [
         Error(
             f"XEENET[{name!r}] is {limits[name]}, but must be at least {smallest}.",
             hint=f"Set XEENET_{name} to a whole number, or unset it for the default.",
@@ -59,7 +59,7 @@ def check_limits(**_: Any) -> list[CheckMessage]:
         if limits[name] < smallest
     ]
     if 0 < len(limits["METRICS_TOKEN"]) < MIN_METRICS_TOKEN_LENGTH:
-        found.append(
+        errors.append(
             Error(
                 "XEENET['METRICS_TOKEN'] is short enough to be guessed.",
                 hint=f"Set XEENET_METRICS_TOKEN to {MIN_METRICS_TOKEN_LENGTH} random characters "
@@ -67,16 +67,16 @@ def check_limits(**_: Any) -> list[CheckMessage]:
                 id="xeenet.E010",
             )
         )
-    return found
+    return errors
 
 
 @register()
 def check_q_cluster(**_: Any) -> list[CheckMessage]:
-    """A job that still runs must not be started a second time, nor one that failed for ever."""
+    """django-q2 neither restarts a job that still runs nor repeats a failed one endlessly."""
     cluster: dict[str, Any] = settings.Q_CLUSTER
-    found: list[CheckMessage] = []
+    errors: list[CheckMessage] = []
     if not cluster.get("timeout") or cluster.get("retry", 0) <= cluster["timeout"]:
-        found.append(
+        errors.append(
             Error(
                 f"Q_CLUSTER: retry ({cluster.get('retry')}) does not exceed timeout "
                 f"({cluster.get('timeout')}): a job that is still running would start again.",
@@ -85,7 +85,7 @@ def check_q_cluster(**_: Any) -> list[CheckMessage]:
             )
         )
     if not cluster.get("ack_failures") or cluster.get("max_attempts", 0) < 1:
-        found.append(
+        errors.append(
             Error(
                 "Q_CLUSTER: a job that fails would be repeated without end.",
                 hint='Set "ack_failures": True and "max_attempts": 1; the next minute\'s run '
@@ -93,17 +93,17 @@ def check_q_cluster(**_: Any) -> list[CheckMessage]:
                 id="xeenet.E004",
             )
         )
-    return found
+    return errors
 
 
 @register()
 def check_databases(**_: Any) -> list[CheckMessage]:
-    """SQLite takes its write lock at BEGIN; connections that are kept are checked before use."""
-    found: list[CheckMessage] = []
+    """SQLite takes its write lock at BEGIN; persistent connections are checked before use."""
+    errors: list[CheckMessage] = []
     for alias, config in settings.DATABASES.items():
         if config["ENGINE"] == "django.db.backends.sqlite3":
             if config.get("OPTIONS", {}).get("transaction_mode", "").upper() != "IMMEDIATE":
-                found.append(
+                errors.append(
                     Error(
                         f"DATABASES[{alias!r}] is SQLite without transaction_mode IMMEDIATE: "
                         'claims would fail with "database is locked" under load.',
@@ -112,7 +112,7 @@ def check_databases(**_: Any) -> list[CheckMessage]:
                     )
                 )
         elif config.get("CONN_MAX_AGE", 0) != 0 and not config.get("CONN_HEALTH_CHECKS"):
-            found.append(
+            errors.append(
                 Error(
                     f"DATABASES[{alias!r}] keeps connections (CONN_MAX_AGE) without "
                     "CONN_HEALTH_CHECKS: the first request after a database restart would fail.",
@@ -120,12 +120,12 @@ def check_databases(**_: Any) -> list[CheckMessage]:
                     id="xeenet.E006",
                 )
             )
-    return found
+    return errors
 
 
 @register(Tags.security)
 def check_secret_key(**_: Any) -> list[CheckMessage]:
-    """With DEBUG off the secret is a real one: it signs sessions and the q-cluster's jobs."""
+    """Outside DEBUG, SECRET_KEY is long and random: it signs sessions and q-cluster jobs."""
     secret = settings.SECRET_KEY
     weak = (
         len(secret) < MIN_SECRET_LENGTH

@@ -1,4 +1,4 @@
-"""The admin's first page: the overview's health figures, and how jobs and webhooks do."""
+"""The admin's first page: the overview's health figures, and the state of jobs and webhooks."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ FAILED_WITHIN: Final = dt.timedelta(hours=24)
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add to the context of the first page what `templates/admin/index.html` shows."""
-    # django-q2 reads the settings when it is imported, and this module is named in them.
+    """Return the context of `templates/admin/index.html` with our figures added."""
+    # Imported here: django-q2 reads the settings on import, and they name this module.
     from django_q.models import Failure, OrmQ
 
     from campaigns.models import DeliveryState, WebhookDelivery
 
     now = database_now()
     live = live_campaigns()
-    found = health(live, now=now)
+    figures = health(live, now=now)
     pending = WebhookDelivery.objects.filter(state=DeliveryState.PENDING)
     failed = WebhookDelivery.objects.filter(state=DeliveryState.FAILED)
     return context | {
-        "health": found,
-        "concerns": concerns(found, live, now=now, reader=request.user),
+        "health": figures,
+        "concerns": concerns(figures, live, now=now, reader=request.user),
         "jobs_failed": Failure.objects.filter(stopped__gte=now - FAILED_WITHIN).count(),
         "jobs_waiting": OrmQ.objects.count(),
         "webhooks_waiting": pending.count(),

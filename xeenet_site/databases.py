@@ -1,8 +1,8 @@
-"""How the server talks to its database: connections, and limits on what a statement may cost.
+"""How the server talks to its database: connection options and limits on statements.
 
-A request that waits for a lock or computes for minutes holds one of few threads, and a transaction
-that was forgotten holds locks of others. PostgreSQL ends all three by itself; the errors are
-answered with 503 by `campaigns.api.errors`.
+A request that waits for a lock or computes for minutes occupies one of few threads, and a
+transaction left open blocks others with its locks. PostgreSQL ends all three after a timeout;
+`campaigns.api.errors` answers these errors with 503.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any, Final
 from django.db import connections
 
 SQLITE_OPTIONS: Final[dict[str, Any]] = {
-    # Select-then-update in a deferred transaction ends in "database is locked" under load: take
-    # the write lock at BEGIN, where the busy timeout can wait for it.
+    # Take the write lock at BEGIN, where the busy timeout applies. In a deferred transaction, a
+    # select followed by an update fails with "database is locked" under load.
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
-    # FULL and not NORMAL: an acknowledged result must survive a power cut.
+    # FULL, not NORMAL: an acknowledged result must survive a power cut.
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
 }
-# Must the network drop a connection silently, it is noticed in about half a minute.
+# A connection that the network drops silently is noticed after about half a minute.
 _KEEPALIVES: Final = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -31,7 +31,7 @@ _KEEPALIVES: Final = {
 def with_limits(
     config: dict[str, Any], *, statement_seconds: float, lock_seconds: float, idle_seconds: float
 ) -> dict[str, Any]:
-    """Return Django's settings of one database with our options; 0 seconds for no limit."""
+    """Return one database's Django settings with our options added; 0 seconds mean no limit."""
     if config["ENGINE"] == "django.db.backends.sqlite3":
         return config | {"OPTIONS": SQLITE_OPTIONS}
     limits = {
@@ -45,15 +45,16 @@ def with_limits(
     return config | {
         "OPTIONS": {**_KEEPALIVES, **given, "options": own},
         "CONN_MAX_AGE": 60,
-        # Without it the first request after a database restart is a 500.
+        # Without this check, the first request after a database restart is answered with 500.
         "CONN_HEALTH_CHECKS": True,
     }
 
 
 def lift_limits(using: str, **_: Any) -> None:
-    """Let a migration take as long as it needs: an index on a large table may take minutes.
+    """Remove the time limits of a migration: an index on a large table may take minutes.
 
-    Connected to pre_migrate; the command ends with its connection.
+    Connected to pre_migrate. The limits need no restoring: the migrate command's connection ends
+    with it.
     """
     connection = connections[using]
     if connection.vendor == "postgresql":

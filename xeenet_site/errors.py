@@ -1,7 +1,7 @@
-"""The last answer, for what no view has caught: clear words instead of a bare 500.
+"""Answers to errors that no view has caught: a clear message instead of a bare 500.
 
-Django calls these also for errors outside of views, in middleware and templates. Below /api/ the
-answer is JSON of the API's shape, elsewhere a page without anything that needs the database.
+Django also calls these for errors outside views, in middleware and templates. Below /api/ the
+answer is JSON in the API's error format, elsewhere a page that needs no database.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TITLES: Final = {
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer an error that reached Django: the database's as what it is, all others as 500."""
+    """Answer an error that reached Django: database errors as the API does, all others with 500."""
     error = sys.exc_info()[1]
     if isinstance(error, DatabaseError | InterfaceError):
         answer = exception_handler(error, {})
@@ -40,7 +40,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer a request that Django refuses to read; too large a form is told as such."""
+    """Answer a request that Django refuses to read; a form that is too large gets 413."""
     if isinstance(exception, RequestDataTooBig):
         message = "What you sent is larger than this server reads; send less at once."
         return _answer(request, {"code": "payload_too_large", "message": message}, 413, {})

@@ -1,4 +1,4 @@
-"""Liveness and readiness, for whoever restarts processes and routes requests."""
+"""Liveness and readiness checks, for process supervisors and load balancers."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ logger = logging.getLogger(__name__)
 @never_cache
 @require_safe
 def healthz(_request: HttpRequest) -> JsonResponse:
-    """Say that this process answers; it asks nobody else, so a restart helps when it does not."""
+    """Answer 200 as long as this process can answer; checks nothing that a restart cannot fix."""
     return JsonResponse({"status": "ok"})
 
 
 @never_cache
 @require_safe
 def readyz(_request: HttpRequest) -> JsonResponse:
-    """Say whether requests should come here: the database answers and its tables are up to date.
+    """Answer 200 when the database answers and has all migrations, else 503.
 
-    503 with the part that is not ready.
+    The 503 names the part that is not ready.
     """
     try:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except (DatabaseError, InterfaceError) as error:
-        # The driver's text names hosts and users: it is for the log.
+        # The driver's message names hosts and users: only log it.
         logger.warning("not ready: %s", str(error).strip())
         return _not_ready({"database": "does not answer", "migrations": "unknown"})
     if missing:

@@ -1,8 +1,8 @@
-"""Structured logs: one line per event, JSON in production, readable in development.
+"""Structured logs: one line per event, JSON in production, plain text in development.
 
-Whatever logs (Django, a library, our own modules) goes through the same formatter, so every line
-of a request carries its `request_id`, who called, and the leases that were spoken of. The last
-step takes secrets out of the finished line, tracebacks included.
+Django, libraries and our own modules all log through the same formatter, so every line of a
+request carries its `request_id`, and its request line the caller and the leases concerned. The
+last step hides secrets in the finished line, tracebacks included.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-# One line per request; the other loggers are those of the modules.
+# The logger of request lines, one per request; the other loggers are named after modules.
 REQUESTS: Final = "xeenet.requests"
 HIDDEN: Final = "[hidden]"
-# Tokens tell themselves by their prefix; what stands behind these words is a secret in any case.
+# Our tokens are recognised by their prefix; a value after one of these words is always a secret.
 _SECRETS: Final = (
     re.compile(r"\b(x[wpe]_)[A-Za-z0-9_-]{16,}"),
     re.compile(r"(?i)(\b(?:bearer|basic) +)[A-Za-z0-9._~+/=-]{8,}"),
@@ -25,14 +25,14 @@ _SECRETS: Final = (
         r"(?i)(\b(?:authorization|password|passwd|secret|secret_key|csrfmiddlewaretoken|sessionid"
         r"|csrftoken|x-csrftoken)\b[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&}]+"
     ),
-    # A password inside an address: postgresql://user:password@host.
+    # A password inside a URL: postgresql://user:password@host.
     re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)"),
 )
 _READABLE_ORDER: Final = ("timestamp", "level", "logger", "event", "exception")
 
 
 def hide_secrets(text: str) -> str:
-    """Return a log line without tokens, passwords and keys."""
+    """Return the log line with tokens, passwords and keys replaced by "[hidden]"."""
     for secret in _SECRETS:
         text = secret.sub(rf"\g<1>{HIDDEN}", text)
     return text
@@ -83,7 +83,7 @@ def logging_config(*, production: bool, level: str) -> dict[str, Any]:
         "loggers": {
             "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
             "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
-            # Pages that look every few seconds would bury a developer's own lines.
+            # In development, pages that poll every few seconds would bury all other lines.
             REQUESTS: {"level": logging.INFO if production else logging.ERROR},
         },
     }

@@ -1,8 +1,8 @@
-"""Figures for Prometheus: the state of the work out of the database, requests out of the process.
+"""Figures for Prometheus: the state of the work from the database, requests from the process.
 
-The database's figures are read when somebody scrapes, so two web servers tell the same. Requests
-are counted in memory; with several processes per server Prometheus needs them added up, for which
-its client keeps a file per process in the folder that PROMETHEUS_MULTIPROC_DIR names.
+The database's figures are read at each scrape, so all web servers report the same. Requests are
+counted in memory. When a server has several processes, their counts are added up through files,
+one per process, in the folder that PROMETHEUS_MULTIPROC_DIR names.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SECONDS: Final = Histogram(
 
 
 def count_request(request: HttpRequest, status: int, seconds: float) -> None:
-    """Count one request; labels hold no value that a caller can invent."""
+    """Count one request. No label has a value that callers can choose freely (unbounded series)."""
     match = request.resolver_match
     route = match.route if match is not None else "(none)"
     method = request.method if request.method in _METHODS else "(other)"
@@ -67,7 +67,7 @@ class DatabaseFigures(Collector):
     """The state of campaigns, fleet and jobs at the moment of the scrape."""
 
     def describe(self) -> list[Metric]:
-        """Nothing in advance: the registry would scrape the database to learn it."""
+        """Return nothing: otherwise the registry would query the database when it registers us."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -117,7 +117,7 @@ def _fleet(now: dt.datetime) -> Iterator[Metric]:
 
 
 def _jobs(now: dt.datetime) -> Iterator[Metric]:
-    # django-q2 reads the settings when it is imported.
+    # Imported here: django-q2 reads the settings on import.
     from django_q.models import OrmQ, Schedule
 
     from campaigns.jobs import SCHEDULES
@@ -135,11 +135,11 @@ def _jobs(now: dt.datetime) -> Iterator[Metric]:
 @never_cache
 @require_safe
 def metrics_page(request: HttpRequest) -> HttpResponse:
-    """Answer a scrape, for whoever has the token; without a token for this machine only."""
+    """Answer a scrape that has the token; if none is set, only from this machine in development."""
     if not _may_scrape(request):
         return HttpResponse(
-            "Metrics need the token of XEENET_METRICS_TOKEN as “Authorization: Bearer …”. Where "
-            "none is set, only a development server tells them, and only to its own machine.\n",
+            "Metrics need the token of XEENET_METRICS_TOKEN as “Authorization: Bearer …”. Without "
+            "that setting, only a development server shows them, and only to its own machine.\n",
             status=403,
             content_type="text/plain; charset=utf-8",
         )
@@ -162,7 +162,7 @@ def _may_scrape(request: HttpRequest) -> bool:
     if token:
         given = request.headers.get("Authorization", "")
         return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
-    # Behind a proxy everybody comes from this machine, so production has no such door.
+    # Behind a proxy every request comes from this machine, so production always needs a token.
     if settings.PRODUCTION:
         return False
     try:

@@ -1,4 +1,4 @@
-"""What holds for every answer: a request id, a log line, the figures, the security headers."""
+"""Middleware for every response: request id, log line, request metrics, security headers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from xeenet_site import logs, metrics
 from xeenet_site.web.client_address import client_address
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
-# What a proxy in front may have chosen; anything else is replaced, so that no line is forged.
+# Accept an id set by a proxy in front if it looks like this; replace any other, so that nobody
+# can forge log lines through the header.
 _GOOD_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MOST_LEASES_NAMED: Final = 64
-# Asked every few seconds by machines, and of no interest when well.
+# Machines request these every few seconds; log them at debug level unless they fail.
 _QUIET_ROUTES: Final = frozenset({"healthz", "readyz", "metrics"})
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -30,10 +31,10 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(logs.REQUESTS)
 
 
 class RequestMiddleware:
-    """Give each request an id, count it, time it, and write one line about it.
+    """Give each request an id, count it, time it, and log one line about it.
 
-    Outermost, so that also what other middleware answers is seen. Query strings and bodies stay
-    out of the line: they may hold what nobody but the sender should know.
+    It is the outermost middleware, so it also sees what other middleware answers. The log line
+    leaves out query strings and bodies: they may contain secrets.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -42,7 +43,7 @@ class RequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.headers.get(REQUEST_ID_HEADER, "")
         request_id = given if _GOOD_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        # Threads are used again: what the last request left must not stand in our lines.
+        # Threads are reused: clear what the previous request has bound for its log lines.
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
@@ -73,7 +74,7 @@ def _write_line(request: HttpRequest, response: HttpResponseBase, seconds: float
 
 
 def _caller(request: HttpRequest) -> dict[str, str]:
-    """Return who called, as far as the view has asked; looking it up here would cost a query."""
+    """Return the caller if the view has loaded it already; loading it here would cost a query."""
     auth = getattr(request, "auth", None)
     if isinstance(auth, Worker):
         return {"worker": auth.name}
@@ -84,7 +85,7 @@ def _caller(request: HttpRequest) -> dict[str, str]:
 
 
 def _leases(request: HttpRequest, response: HttpResponseBase) -> list[str]:
-    """Return the ids of the leases that the request was about: in its path, or in the answer."""
+    """Return the ids of the leases that the request is about, from its path or its response."""
     match = request.resolver_match
     if match is not None and "lease_id" in match.kwargs:
         return [str(match.kwargs["lease_id"])]
@@ -92,12 +93,12 @@ def _leases(request: HttpRequest, response: HttpResponseBase) -> list[str]:
     listed = data.get("leases") if isinstance(data, dict) else None
     if not isinstance(listed, list):
         return []
-    named = [one for one in listed if isinstance(one, dict) and "lease_id" in one]
-    return [str(one["lease_id"]) for one in named[:_MOST_LEASES_NAMED]]
+    leases = [lease for lease in listed if isinstance(lease, dict) and "lease_id" in lease]
+    return [str(lease["lease_id"]) for lease in leases[:_MOST_LEASES_NAMED]]
 
 
 class LengthRequiredMiddleware:
-    """Refuse a body that comes in chunks: without its length Django takes it for an empty one."""
+    """Refuse a chunked body with 411: without a Content-Length, Django would read it as empty."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -111,10 +112,10 @@ class LengthRequiredMiddleware:
 
 
 class SecurityHeadersMiddleware:
-    """Set the Content-Security-Policy and its companions on every answer, static files included.
+    """Set Content-Security-Policy and related headers on every response, static files included.
 
-    The policy is settings.SECURE_CSP, written as Django 6.0 wants it: with Django 6 its own
-    middleware takes over. `SECURE_CSP_BY_PATH` names the paths that need another one.
+    The policy is settings.SECURE_CSP, in the format of Django 6.0, whose own middleware can then
+    replace this one. `SECURE_CSP_BY_PATH` has the policies of paths that need a different one.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -136,5 +137,5 @@ class SecurityHeadersMiddleware:
 
 
 def csp_text(directives: dict[str, list[str]]) -> str:
-    """Return a policy as its header's value."""
+    """Return the value of the Content-Security-Policy header for these directives."""
     return "; ".join(" ".join([name, *sources]) for name, sources in directives.items())

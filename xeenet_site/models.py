@@ -1,4 +1,4 @@
-"""Tries to sign in, in the database, so that all web servers count together."""
+"""Sign-in tries, kept in the database so that all web servers share one count."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from django.db import models
 
 
 class SignInTry(models.Model):
-    """One try for a name from an address; it goes away when it succeeds or is old."""
+    """One sign-in try for a name from an address. Deleted when a try succeeds or it is old."""
 
-    # SHA-256: people type passwords into the wrong field.
+    # Hashed, because people sometimes type their password into the name field.
     name_sha256 = models.CharField(max_length=64)
     address = models.CharField(max_length=64)
     at = models.DateTimeField(db_index=True)

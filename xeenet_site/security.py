@@ -1,4 +1,4 @@
-"""What a browser may do with our answers: the Content-Security-Policy of pages and admin."""
+"""What browsers may do with our responses: Content-Security-Policy and Permissions-Policy."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ Policy = dict[str, list[str]]
 SELF: Final = "'self'"
 NONE: Final = "'none'"
 
-# Plotly makes two style elements: an empty one, whose rules it then sets by script, and one for
-# maps, which we do not draw; and it empties style attributes. Named by their hash, so that nothing
-# else gets in; that of the maps changes with Plotly's release, and tests/browser/test_csp.py tells.
+# Plotly creates two style elements: an empty one, whose rules it then sets by script, and one for
+# maps, which we do not draw. It also empties style attributes. We allow these by hash and nothing
+# else. The hash for maps changes with Plotly's release; tests/browser/test_csp.py then fails.
 _EMPTY_STYLE: Final = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
 _PLOTLY_MAP_STYLE: Final = "'sha256-ji27qzEtxXZW+7dun6UwjHXJ18e6WAin1VvNtkzIE/o='"
-# "font-weight:bold", as Plotly writes the <b> of a hover text and of a label.
+# "font-weight:bold": Plotly writes <b> in hover texts and labels as this style attribute.
 _BOLD: Final = "'sha256-wkY2X5hecQzbhnFCqvTpwrUJ1f4X8LH5WFjYUzv1wmU='"
 
-# No inline script, no other style attribute, no other host.
+# Allows no inline script, no further style attribute and no other host.
 PAGES_POLICY: Final[Policy] = {
     "default-src": [NONE],
     "script-src": [SELF],
@@ -31,25 +31,25 @@ PAGES_POLICY: Final[Policy] = {
     "frame-ancestors": [NONE],
     "base-uri": [NONE],
 }
-# The admin's look (django-unfold) is driven by Alpine, which compiles the expressions in its
-# attributes ('unsafe-eval'), and brings its colours in a style element and style attributes. Still
-# no inline script: text that somebody wrote cannot run by itself. Only staff come here.
+# The admin's look (django-unfold) uses Alpine, which compiles expressions in attributes
+# ('unsafe-eval'), and sets its colours in a style element and style attributes. Inline scripts stay
+# forbidden, so text stored by users cannot run by itself. Only staff may open the admin.
 ADMIN_POLICY: Final[Policy] = PAGES_POLICY | {
     "script-src": [SELF, "'unsafe-eval'"],
     "style-src": [SELF, "'unsafe-inline'"],
     "style-src-elem": [SELF, "'unsafe-inline'"],
     "style-src-attr": ["'unsafe-inline'"],
 }
-# Swagger UI sets style attributes and draws its icons from data addresses.
+# Swagger UI sets style attributes and draws its icons from data: URLs.
 API_DOCS_POLICY: Final[Policy] = PAGES_POLICY | {
     "style-src": [SELF, "'unsafe-inline'"],
     "style-src-elem": [SELF, "'unsafe-inline'"],
     "style-src-attr": ["'unsafe-inline'"],
 }
-# Plotly draws parallel coordinates with WebGL programs that it writes and compiles as it goes. The
-# panel comes into the analysis page, whose policy is the one that counts.
+# Plotly draws parallel coordinates with WebGL programs that it generates and compiles at runtime.
+# The panel is loaded into the analysis page, so the policy of that page applies.
 ANALYSIS_POLICY: Final[Policy] = PAGES_POLICY | {"script-src": [SELF, "'unsafe-eval'"]}
-# Path (a regular expression from its beginning) -> policy; the first that fits.
+# Regular expression for the start of a path -> policy. The first match applies.
 POLICY_BY_PATH: Final[dict[str, Policy]] = {
     r"/admin/": ADMIN_POLICY,
     r"/api/docs/": API_DOCS_POLICY,
@@ -71,5 +71,5 @@ _UNUSED_FEATURES: Final = (
     "usb",
     "xr-spatial-tracking",
 )
-# The clipboard stays: pages have buttons that copy.
+# The clipboard stays allowed: pages have copy buttons.
 PERMISSIONS_POLICY: Final = ", ".join(f"{feature}=()" for feature in _UNUSED_FEATURES)

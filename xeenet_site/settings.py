@@ -1,9 +1,9 @@
-"""Settings of the XeeNet server: one file, driven by the environment.
+"""Settings of the XeeNet server: one file, configured by environment variables.
 
 Development (the default) runs on SQLite with a secret key that is generated once and kept in
-``XEENET_HOME``. Production (``XEENET_ENV=production``) demands what must not be guessed:
-``SECRET_KEY`` and ``ALLOWED_HOSTS``, and turns HTTPS-only cookies, redirects and HSTS on.
-The README lists every variable.
+``XEENET_HOME``. Production (``XEENET_ENV=production``) requires ``SECRET_KEY`` and
+``ALLOWED_HOSTS``, which have no safe default, and turns on HTTPS-only cookies, redirects to HTTPS
+and HSTS. The README lists every variable.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ XEENET_HOME = Path(env.str("XEENET_HOME", default=str(BASE_DIR / ".xeenet")))
 
 
 def _secret_key() -> str:
-    """Return SECRET_KEY; in development make one on first use and keep it outside git.
+    """Return SECRET_KEY; in development generate it on first use and keep it outside git.
 
-    Web server and q-cluster sign for each other, so both must read the same key.
+    Web server and q-cluster check each other's signatures, so both must read the same key. Raises
+    ImproperlyConfigured when production has no key or the file cannot be written.
     """
     given: str = env.str("SECRET_KEY", default="")
     if given:
@@ -65,7 +66,7 @@ def _secret_key() -> str:
 
 
 def _publish_once(path: Path, text: str) -> None:
-    """Write a file for the owner's eyes that appears whole or not at all; the first writer wins."""
+    """Create a file atomically, readable by its owner alone; the first of several writers wins."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # mode 0600
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
@@ -167,10 +168,11 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Per process. "default" holds what is found by a campaign's revision, so no process is out of date.
+# Caches are per process. The keys in "default" contain the campaign's revision, so no process
+# serves stale values.
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-    # Of its own: the default's 300 entries would push counters out.
+    # A separate cache: "default" holds 300 entries at most and would evict request counters.
     "throttles": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
         "LOCATION": "throttles",
@@ -178,44 +180,45 @@ CACHES = {
     },
 }
 
-# --- What XeeNet itself can be told ---------------------------------------------------------------
+# --- XeeNet's own settings ------------------------------------------------------------------------
 
-# Durations are seconds; each claim sends its agent the ones it needs.
+# Durations are in seconds. The response to a claim contains those that the agent needs.
 XEENET: dict[str, Any] = {
     "HEARTBEAT_SECONDS": env.float("XEENET_HEARTBEAT_SECONDS", default=10.0),
     "LEASE_SECONDS": env.float("XEENET_LEASE_SECONDS", default=45.0),
     "SETUP_GRACE_SECONDS": env.float("XEENET_SETUP_GRACE_SECONDS", default=60.0),
     "KILL_GRACE_SECONDS": env.float("XEENET_KILL_GRACE_SECONDS", default=15.0),
     "SUBMIT_GRACE_SECONDS": env.float("XEENET_SUBMIT_GRACE_SECONDS", default=60.0),
-    # Before the next claim of an agent that got too little; jittered by ±50 %.
+    # An agent that got fewer tasks than it asked for waits this long (±50 % jitter) to claim again.
     "IDLE_WAIT_SECONDS": env.float("XEENET_IDLE_WAIT_SECONDS", default=3.0),
-    # A task that failed on one worker is kept for the others this long.
+    # For this long after a task failed on a worker, only other workers may claim it.
     "OTHER_WORKER_FIRST_SECONDS": env.float("XEENET_OTHER_WORKER_FIRST_SECONDS", default=30.0),
-    # A worker that reported env_error gets nothing for this long; doubled each time in a row.
+    # A worker that reported env_error gets no task for this long; doubled for each one in a row.
     "WORKER_PAUSE_SECONDS": env.float("XEENET_WORKER_PAUSE_SECONDS", default=60.0),
     "ENROLMENT_TOKEN_HOURS": env.float("XEENET_ENROLMENT_TOKEN_HOURS", default=24.0),
-    # Webhooks may call private networks: only where everybody who may make one is trusted.
+    # Let webhooks call private networks. Only safe if everybody who may create one is trusted.
     "WEBHOOK_ALLOW_PRIVATE": env.bool("XEENET_WEBHOOK_ALLOW_PRIVATE", default=False),
-    # For one whole exchange with a receiver.
+    # Limit for one whole delivery: connecting, sending, and reading the answer.
     "WEBHOOK_TIMEOUT_SECONDS": env.float("XEENET_WEBHOOK_TIMEOUT_SECONDS", default=10.0),
-    # Tasks that wait so long while no worker calls are worth a notification.
+    # Send a notification when tasks wait and no worker has called for this long.
     "SILENT_FLEET_SECONDS": env.float("XEENET_SILENT_FLEET_SECONDS", default=300.0),
-    # For the first row of an export; statements of pages and API have the database's own limit.
+    # Statement timeout of exports, in effect the time to their first row. All other statements
+    # have XEENET_STATEMENT_TIMEOUT_SECONDS.
     "EXPORT_STATEMENT_SECONDS": env.float("XEENET_EXPORT_STATEMENT_SECONDS", default=300.0),
-    # Requests of one caller in each web server process; 0 for no limit.
+    # Limits on the requests of one caller to one web server process; 0 means no limit.
     "CLAIMS_PER_MINUTE": env.int("XEENET_CLAIMS_PER_MINUTE", default=600),
     "HEARTBEATS_PER_MINUTE": env.int("XEENET_HEARTBEATS_PER_MINUTE", default=600),
     "SUBMITS_PER_MINUTE": env.int("XEENET_SUBMITS_PER_MINUTE", default=1200),
     "ENROLMENTS_PER_MINUTE": env.int("XEENET_ENROLMENTS_PER_MINUTE", default=120),
     "ANONYMOUS_REQUESTS_PER_MINUTE": env.int("XEENET_ANONYMOUS_REQUESTS_PER_MINUTE", default=600),
-    # Wrong passwords for one name from one address, before both have to wait.
+    # Lock sign-in for a name from an address after this many wrong passwords.
     "SIGN_IN_TRIES": env.int("XEENET_SIGN_IN_TRIES", default=5),
     "SIGN_IN_LOCK_SECONDS": env.float("XEENET_SIGN_IN_LOCK_SECONDS", default=900.0),
-    # How many proxies in front add to X-Forwarded-For; what came before them is not believed.
+    # How many proxies of ours add to X-Forwarded-For; earlier entries are ignored as forgeable.
     "TRUSTED_PROXIES": env.int("XEENET_TRUSTED_PROXIES", default=1 if PRODUCTION else 0),
-    # Opens /metrics; empty: only to this machine, and in production to nobody.
+    # The token for /metrics. If empty: only this machine may read them, and nobody in production.
     "METRICS_TOKEN": env.str("XEENET_METRICS_TOKEN", default=""),
-    # Whether people who are not signed in may read campaigns, tasks and workers.
+    # Whether visitors who are not signed in may read campaigns, tasks and workers.
     "ANONYMOUS_READ": env.bool("XEENET_ANONYMOUS_READ", default=not PRODUCTION),
 }
 
@@ -226,11 +229,11 @@ Q_CLUSTER = {
     "orm": "default",
     "workers": env.int("XEENET_Q_WORKERS", default=1),
     "timeout": 50,
-    # Must exceed the timeout, or a job that is still running starts a second time.
+    # Must be longer than the timeout, otherwise a job that still runs is started a second time.
     "retry": 120,
     "max_attempts": 1,
     "ack_failures": True,
-    # A cluster that was down does not owe the runs it missed: one sweep covers them all.
+    # Do not catch up missed runs after downtime: one sweep handles everything overdue.
     "catch_up": False,
     "poll": 1,
     "save_limit": 1000,
@@ -252,7 +255,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_THROTTLE_CLASSES": ["campaigns.api.throttling.CallerThrottle"],
     "EXCEPTION_HANDLER": "campaigns.api.errors.exception_handler",
-    # The OpenAPI document describes the endpoints; OPTIONS has nothing to add.
+    # OPTIONS returns no metadata: the OpenAPI document describes the endpoints.
     "DEFAULT_METADATA_CLASS": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -267,7 +270,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    # Several models have a field of this name; each gets a name of its own in the document.
+    # Several models have fields named "state" and the like: give each enum a distinct name.
     "ENUM_NAME_OVERRIDES": {
         "CampaignStateEnum": "campaigns.models.CampaignState",
         "TaskStateEnum": "campaigns.models.TaskState",
@@ -284,7 +287,7 @@ SPECTACULAR_SETTINGS = {
 
 # --- Admin ----------------------------------------------------------------------------------------
 
-# An export holds what its list shows: who may see the one may have the other.
+# An export has the same data as its list, so the permission to view suffices.
 IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "view"
 UNFOLD = admin_look.UNFOLD
 
@@ -314,7 +317,7 @@ USE_I18N = False
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env.str("XEENET_STATIC_ROOT", default=str(XEENET_HOME / "static")))
 STATICFILES_DIRS = [
-    # plotly.min.js out of the installed wheel: the pages need no other host.
+    # Serve plotly.min.js from the installed package, so that pages need no other host.
     ("plotly", Path(plotly.__file__).parent / "package_data"),
 ]
 MEDIA_ROOT = Path(env.str("XEENET_MEDIA_ROOT", default=str(XEENET_HOME / "media")))
@@ -335,7 +338,7 @@ SECURE_CSP = security.PAGES_POLICY
 SECURE_CSP_BY_PATH = security.POLICY_BY_PATH
 PERMISSIONS_POLICY = security.PERMISSIONS_POLICY
 if PRODUCTION:
-    # Whoever probes and scrapes comes past the proxy, by plain HTTP.
+    # Health probes and scrapers bypass the proxy and use plain HTTP.
     SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
     SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -1,8 +1,8 @@
-"""Signing in, with a bound on guessing: after some wrong passwords both name and address wait.
+"""Signing in, with a limit on guessing: too many wrong passwords lock a name from an address.
 
-A try is written down before the password is looked at, so tries at the same moment, on whichever
-web server, count each other. The lock is on the pair of name and address: who guesses from
-elsewhere cannot lock the owner out. One address that tries many names is bounded, too.
+A try is recorded before its password is checked, so concurrent tries count each other, also across
+web servers. The lock is on the pair of name and address: guessing from elsewhere cannot lock the
+owner out. Tries with many names from one address are limited, too.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from xeenet_site.web.client_address import client_address
 logger = logging.getLogger(__name__)
 
 LOCKED_CODE: Final = "locked"
-# Tries for any names from one address, as a multiple of those for one name: a team behind one
-# address mistypes, too.
+# The limit for all names from one address is this multiple of the limit for one name, because a
+# whole team may share an address.
 NAMES_PER_ADDRESS: Final = 10
 
 
 class SignInLocked(Exception):
-    """Too many wrong passwords; `wait_seconds` until the next try is looked at."""
+    """Too many wrong passwords; the next try is possible in `wait_seconds`."""
 
     def __init__(self, wait_seconds: float) -> None:
         super().__init__(wait_seconds)
@@ -48,7 +48,7 @@ class SignInLocked(Exception):
 
 
 def begin_try(name: str, address: str, *, now: dt.datetime) -> SignInTry:
-    """Write a try down. Raises SignInLocked when there were too many; then it does not count."""
+    """Record a try and return it. Raises SignInLocked, recording nothing, after too many tries."""
     lock = dt.timedelta(seconds=settings.XEENET["SIGN_IN_LOCK_SECONDS"])
     most: int = settings.XEENET["SIGN_IN_TRIES"]
     SignInTry.objects.filter(at__lt=now - lock).delete()
@@ -60,7 +60,7 @@ def begin_try(name: str, address: str, *, now: dt.datetime) -> SignInTry:
         (earlier.filter(name_sha256=hashed), most),
         (earlier, NAMES_PER_ADDRESS * most),
     ):
-        # Places are free again once the oldest of the last `limit` tries is old.
+        # The lock ends when the oldest of the last `limit` tries expires.
         decisive = tries.values_list("at", flat=True)[limit - 1 : limit].first()
         if decisive is not None:
             this.delete()
@@ -69,7 +69,7 @@ def begin_try(name: str, address: str, *, now: dt.datetime) -> SignInTry:
 
 
 def note_failure(name: str, address: str, *, now: dt.datetime) -> None:
-    """Write the try that closed the door into the audit log, for an account that exists."""
+    """Log the try that triggered the lock; for an existing account also in the audit log."""
     hashed = _hashed(name)
     if (
         SignInTry.objects.filter(address=address, name_sha256=hashed).count()
@@ -91,14 +91,14 @@ def note_failure(name: str, address: str, *, now: dt.datetime) -> None:
 
 
 def end_lock(actor: User | None, person: User, *, now: dt.datetime) -> int:
-    """Forget the wrong passwords for a person's name, from wherever; return how many there were.
+    """Delete the recorded tries for a person's name from all addresses; return their number.
 
-    An actor of None is the command line on the server. What one address may try with other names
-    stays bounded. Raises PermissionDenied.
+    An actor of None is the command line on the server. Tries of an address with other names still
+    count towards its limit. Raises PermissionDenied unless the actor is an operator.
     """
     if actor is not None and not roles.may_operate(actor):
         raise PermissionDenied("Only operators may end a sign-in lock.")
-    # One transaction: no act without its entry.
+    # One transaction: the deletion must not be committed without its audit entry.
     with transaction.atomic():
         tries = SignInTry.objects.filter(name_sha256=_hashed(person.get_username()))
         forgotten, _ = tries.delete()
@@ -117,11 +117,11 @@ def _hashed(name: str) -> str:
 
 
 class SignInForm(AuthenticationForm):
-    """Name and password; looks at the password only while there are tries left."""
+    """Name and password; checks the password only while tries are left."""
 
     def clean(self) -> dict[str, Any]:
         name = self.cleaned_data.get("username", "")
-        assert self.request is not None  # noqa: S101 - the view below gives it
+        assert self.request is not None  # noqa: S101 - SignInView passes it
         address, now = client_address(self.request), database_now()
         try:
             this = begin_try(name, address, now=now)
@@ -143,7 +143,7 @@ class SignInForm(AuthenticationForm):
 
 
 class SignInView(LoginView):
-    """The one sign-in page, for pages and admin."""
+    """The sign-in page, shared by pages and admin. Answers 429 while sign-in is locked."""
 
     form_class = SignInForm
     redirect_authenticated_user = True
@@ -158,9 +158,9 @@ class SignInView(LoginView):
 
 
 def admin_sign_in(request: HttpRequest) -> HttpResponseBase:
-    """Send who wants to see the admin to the sign-in page, and who is no staff away."""
-    asked = request.GET.get(REDIRECT_FIELD_NAME, "")
-    back = asked if url_has_allowed_host_and_scheme(asked, allowed_hosts=None) else "/admin/"
+    """Redirect to the sign-in page, or back for signed-in staff; others get PermissionDenied."""
+    target = request.GET.get(REDIRECT_FIELD_NAME, "")
+    back = target if url_has_allowed_host_and_scheme(target, allowed_hosts=None) else "/admin/"
     if not request.user.is_authenticated:
         return redirect_to_login(back)
     if not getattr(request.user, "is_staff", False):

@@ -34,7 +34,7 @@ urlpatterns = [
     path(API_PREFIX.lstrip("/"), include("campaigns.api.urls")),
     path(
         "api/schema/",
-        # As YAML or JSON, whatever is asked for; all else of the API is JSON.
+        # YAML or JSON, as the client prefers; the rest of the API is always JSON.
         SpectacularAPIView.as_view(content_negotiation_class=DefaultContentNegotiation),
         name="api-schema",
     ),

@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "xeenet_site.settings")
 
 application = get_wsgi_application()
 
-# What is loaded now stays: without this every full collection looks through all modules again,
-# and one page in some dozens takes a tenth of a second longer.
+# Exclude all objects loaded so far from garbage collection: they stay for good. Otherwise each full
+# collection scans all modules again, which delays one page in some dozens by a tenth of a second.
 gc.collect()
 gc.freeze()

@@ -1,1 +1,1 @@
-"""How the admin writes dates; the pages write times relative to now."""
+"""Date formats of the admin; the pages show times relative to now instead."""

@@ -1,8 +1,8 @@
-"""Child processes that are watched together and stopped without a rest: for `serve` and `demo`.
+"""Child processes of `serve` and `demo`: watched together and stopped without leaving any behind.
 
-Each child leads a session of its own. Ctrl-C in the terminal therefore reaches only us, and we
-stop the children in the right order; and whatever a child leaves behind (a q-cluster whose master
-was killed goes on working through its children) is still found in its process group.
+Each child leads its own session. Ctrl-C in the terminal therefore reaches only us, and we stop the
+children in the right order. What a child leaves behind is still found in its process group: for
+example, the workers of a q-cluster go on after their master was killed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LAUNCHER: Final = Path(__file__).with_name("die_with_parent.py")
 
 
 class Child:
-    """One started command. With `log` its output goes to that file, else where ours goes."""
+    """One started command. Its output goes to the file `log`, or to our own output without one."""
 
     def __init__(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path | None
@@ -56,7 +56,7 @@ class Child:
 
     @property
     def is_running(self) -> bool:
-        """Whether the command itself lives. Does not collect a dead one: its pid stays reserved."""
+        """Whether the command itself runs. Does not reap it, so that its pid stays reserved."""
         if self._popen.returncode is not None:
             return False
         if os.name != "posix":
@@ -67,12 +67,12 @@ class Child:
             return False
 
     def how_it_ended(self) -> str:
-        """Say it in words; only after `stop_all` or `Supervisor.newly_ended` has collected it."""
+        """Describe how the command ended. Only valid after `kill_and_collect` has reaped it."""
         code = self._popen.returncode
         return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
 
     def log_tail(self, lines: int = 15) -> str:
-        """Return the last lines of the log file; "" without one."""
+        """Return the last lines of the log file, or "" if there is none."""
         if self.log is None or not self.log.exists():
             return ""
         with self.log.open("rb") as file:
@@ -81,26 +81,26 @@ class Child:
         return "\n".join(text.splitlines()[-lines:])
 
     def terminate(self) -> None:
-        """Ask the command to end: the leader alone, who ends its own children in order."""
+        """Send SIGTERM to the command alone; it stops its own children in order."""
         self.remember_descendants()
         if self._popen.returncode is not None:
             return
         if os.name == "posix":
-            # Not Popen.terminate: it collects a dead child, and its group id would be free.
+            # Not Popen.terminate: it would reap a dead child and so free its process group id.
             os.kill(self.pid, signal.SIGTERM)
         else:
             self._popen.terminate()
 
     def remember_descendants(self) -> None:
-        """Note who descends from the command: once it is dead they cannot be found that way."""
+        """Remember the command's descendants: they cannot be looked up once it is dead."""
         with contextlib.suppress(psutil.Error):
             self._descendants.update(psutil.Process(self.pid).children(recursive=True))
 
     def kill_and_collect(self) -> None:
-        """Kill the command, its process group and every descendant seen, and collect it."""
+        """Kill the command, its process group and every descendant seen, and reap the command."""
         if self._popen.returncode is None:
             self.remember_descendants()
-            # Before the leader is collected: until then its group id belongs to nobody else.
+            # Kill the group before reaping its leader: until then its id cannot be reused.
             if hasattr(os, "killpg"):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self.pid, signal.SIGKILL)
@@ -113,10 +113,10 @@ class Child:
 
 
 class Supervisor:
-    """A context manager that owns children: at its end, however it comes, none is left.
+    """A context manager that owns child processes and leaves none behind, however it is left.
 
-    SIGINT, SIGTERM and SIGHUP become a request to stop (`stop_requested`), seen by `wait`; a
-    second one makes the stopping impatient.
+    SIGINT, SIGTERM and SIGHUP set `stop_requested` and wake `wait`; a second signal makes `stop`
+    kill without waiting any longer.
     """
 
     def __init__(self, log_folder: Path | None = None) -> None:
@@ -128,7 +128,7 @@ class Supervisor:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether Ctrl-C or a signal asked us to end."""
+        """Whether Ctrl-C or another stop signal has arrived."""
         return self._signals > 0
 
     def __enter__(self) -> Self:
@@ -160,12 +160,12 @@ class Supervisor:
         return child
 
     def wait(self, seconds: float) -> bool:
-        """Sleep, at most until a request to stop; return whether there is one."""
+        """Sleep until a stop is requested, at most `seconds`; return whether one was."""
         self._wake.wait(seconds)
         return self.stop_requested
 
     def newly_ended(self) -> list[Child]:
-        """Return children that ended since the last call, each cleaned up after."""
+        """Return the children that ended since the last call, after killing what they left."""
         ended = [child for child in self.children if not child.is_running]
         for child in self.children:
             child.remember_descendants()
@@ -175,7 +175,10 @@ class Supervisor:
     def stop(
         self, children: Iterable[Child], patience_seconds: float = STOP_PATIENCE_SECONDS
     ) -> None:
-        """End children together: SIGTERM, patience (none after a second Ctrl-C), then SIGKILL."""
+        """Stop children together: SIGTERM, up to `patience_seconds` of waiting, then SIGKILL.
+
+        A second Ctrl-C ends the waiting.
+        """
         stopping = list(children)
         for child in stopping:
             child.terminate()

@@ -1,4 +1,4 @@
-"""What `serve` and `demo` do before and with the web server and the q-cluster."""
+"""Shared by `serve` and `demo`: preparations, and the commands of web server and q-cluster."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import OperationalError
 
-# Requests wait for the database most of the time, so a few more threads than cores pay.
+# Requests wait for the database most of the time, so a few more threads than cores pay off.
 THREADS_PER_WEB_WORKER: Final = min(8, 2 * (os.cpu_count() or 1))
 _PORTS_TO_SUGGEST: Final = 50
 
 
 def check_port(host: str, port: int) -> None:
-    """Raise CommandError, with a free port to take instead, when `port` cannot be listened on."""
+    """Raise CommandError, suggesting a free port, when we cannot listen on `port`."""
     if not 0 < port < 65536:
         raise CommandError(f"Port {port} does not exist; choose one from 1024 to 65535.")
     problem = _listen_problem(host, port)
@@ -33,7 +33,8 @@ def check_port(host: str, port: int) -> None:
         return
     if problem.errno == errno.EADDRINUSE:
         candidates = range(port + 1, min(port + _PORTS_TO_SUGGEST, 65536))
-        free = next((other for other in candidates if _listen_problem(host, other) is None), None)
+        free_ports = (number for number in candidates if _listen_problem(host, number) is None)
+        free = next(free_ports, None)
         advice = f" or add --port {free}, which is free" if free else " or choose another --port"
         raise CommandError(
             f"Port {port} on {host} is in use by another program. Stop that program{advice}."
@@ -46,7 +47,7 @@ def check_port(host: str, port: int) -> None:
 def _listen_problem(host: str, port: int) -> OSError | None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
-        if os.name == "posix":  # a port in TIME_WAIT is free; elsewhere the option means sharing
+        if os.name == "posix":  # counts ports in TIME_WAIT as free; on Windows it would share ports
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -70,7 +71,7 @@ def check_home_writable() -> None:
 
 
 def migrate() -> None:
-    """Bring the database's tables up to date. Raises CommandError when it cannot be reached."""
+    """Apply all migrations. Raises CommandError when the database cannot be reached."""
     try:
         call_command("migrate", interactive=False, verbosity=0)
     except OperationalError as error:
@@ -81,7 +82,7 @@ def migrate() -> None:
 
 
 def collect_static_files() -> bool:
-    """Gather and compress the pages' files unless nothing changed; return whether it was needed."""
+    """Collect and compress static files if any has changed; return whether that was needed."""
     root = Path(settings.STATIC_ROOT)
     stamp = root.with_name(f"{root.name}.sha256")
     state = _static_state()
@@ -93,7 +94,7 @@ def collect_static_files() -> bool:
 
 
 def _static_state() -> str:
-    """Return a hash over path, size and time of every static file there is."""
+    """Return a hash over path, size and modification time of every static file."""
     digest = hashlib.sha256()
     for finder in get_finders():
         for path, storage in finder.list(ignore_patterns=None):
@@ -103,22 +104,22 @@ def _static_state() -> str:
 
 
 def server_environment() -> dict[str, str]:
-    """Return the environment of web server and q-cluster: ours, and where to find the code."""
+    """Return the environment for web server and q-cluster: ours, plus where to find the code."""
     return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "xeenet_site.settings",
         "PYTHONPATH": str(settings.BASE_DIR),
-        "PYTHONUNBUFFERED": "1",  # what a child says last must be in its log when it dies
+        "PYTHONUNBUFFERED": "1",  # a child that dies must leave its last lines in the log
     }
 
 
 @contextmanager
 def metrics_environment(workers: int) -> Iterator[dict[str, str]]:
-    """Return what lets several web server processes add their counts of requests up.
+    """Yield the environment that lets several web server processes sum their request counts.
 
-    The name is that of prometheus_client. The folder is new and private, and gone afterwards: what
-    processes of an earlier start counted is not counted again. One process needs none, and a folder
-    that the environment names already stays the one.
+    It is PROMETHEUS_MULTIPROC_DIR of prometheus_client, set to a new private folder that is removed
+    afterwards, so counts of an earlier start are not counted again. It is empty for one process,
+    which needs no folder, and when our environment names a folder already.
     """
     if workers == 1 or os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         yield {}
@@ -130,7 +131,7 @@ def metrics_environment(workers: int) -> Iterator[dict[str, str]]:
 
 
 def web_command(host: str, port: int, *, workers: int = 1) -> list[str]:
-    """Return the command of the web server: granian, the same in demo and production."""
+    """Return the command of the web server, granian; demo and production use the same."""
     options = {
         "--interface": "wsgi",
         "--host": host,
@@ -149,6 +150,6 @@ def cluster_command() -> list[str]:
 
 
 def url_of(host: str, port: int) -> str:
-    """Return the address under which this machine reaches the server."""
+    """Return the URL under which this machine reaches a server listening on `host`."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(host, host)  # noqa: S104
     return f"http://{reachable}:{port}"

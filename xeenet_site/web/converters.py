@@ -1,4 +1,4 @@
-"""What a part of an address may be, beyond Django's own kinds. Shared by pages and API."""
+"""URL path converters beyond Django's own, shared by pages and API."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.urls import register_converter
 
 
 class Sha256Converter:
-    """Lets only hashes through, so that nothing else reaches a query."""
+    """Matches only SHA-256 hashes in hex, so that no other text reaches a query."""
 
     regex = "[0-9a-f]{64}"
 

@@ -1,4 +1,4 @@
-"""Rows as the lines of a CSV file, one at a time, safe to open in a spreadsheet."""
+"""CSV output line by line, safe to open in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-# A spreadsheet runs a cell that starts so as a formula.
+# A spreadsheet treats a cell that starts with one of these as a formula.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class _Line:
-    """A file for the csv module that hands each written line back."""
+    """A file for the csv module whose `write` returns the line."""
 
     def write(self, text: str) -> str:
         return text
 
 
 def csv_lines(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """Yield the head and one line per row, each with its line break."""
+    """Yield the header line, then one line per row, each including its line break."""
     writer = csv.writer(_Line())
     yield writer.writerow(head)
     for row in rows:
@@ -26,7 +26,7 @@ def csv_lines(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[st
 
 
 def _cell(value: Any) -> Any:
-    """Return a value that a spreadsheet only shows: text that looks like a formula is quoted."""
+    """Return the value, with a leading quote if a spreadsheet would run it as a formula."""
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
         return f"'{value}"
     return value

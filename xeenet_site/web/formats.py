@@ -1,7 +1,8 @@
-"""How numbers, times and states are written on every page, in charts and in the terminal.
+"""Formats of numbers, times and states, for all pages, charts and the terminal.
 
-An unknown value is an em dash whose tooltip says why it is unknown; the formats that may meet one
-take that reason as their second argument. Templates use them through `{% load xeenet %}`.
+An unknown value is shown as an em dash whose tooltip says why it is unknown. Formats of values that
+may be unknown take that reason as their second argument. Templates use them through
+`{% load xeenet %}`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Any, Final
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-# Narrow, and no line break inside a number.
+# A narrow no-break space, so that a number never wraps.
 THIN_SPACE: Final = "\u202f"
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
-# What a state or outcome looks like: colour (a class of the style sheet) and shape.
+# State or outcome -> its colour (a CSS class) and its shape.
 _CHIPS: Final[dict[str, tuple[str, str]]] = {
     "draft": ("pending", "dashed"),
     "pending": ("pending", "ring"),
@@ -42,7 +43,7 @@ _CHIPS: Final[dict[str, tuple[str, str]]] = {
     "simulated": ("simulated", "wave"),
 }
 
-# Paths in a box of 10 × 10, drawn as lines.
+# SVG paths in a box of 10 × 10, drawn as lines.
 _SHAPES: Final[dict[str, str]] = {
     "dashed": "M5 1A4 4 0 0 1 8 2M9 5A4 4 0 0 1 7 8M4 9A4 4 0 0 1 1 7M1 4A4 4 0 0 1 3 2",
     "ring": "M5 1.2A3.8 3.8 0 1 1 4.99 1.2",
@@ -60,21 +61,21 @@ _SHAPES: Final[dict[str, str]] = {
 
 
 def unknown(why: str) -> SafeString:
-    """Write an em dash that says on hover why there is no value."""
+    """Write an em dash whose tooltip says why there is no value."""
     return format_html('<abbr class="soft" title="{}">—</abbr>', why)
 
 
 def told(text: str | None) -> str:
-    """Write what an agent told about its machine."""
+    """Write a text that an agent reported about its machine; an em dash if it reported none."""
     return text or unknown("its agent did not tell")
 
 
 def _or_unknown(write: Callable[[Any], str]) -> Callable[..., str]:
-    """Let a format take the reason to show where there is no number."""
+    """Make a format accept unknown values, with the reason as its second argument."""
 
-    # Not functools.wraps: Django would then count the arguments of `write` for a template filter.
+    # Not functools.wraps: Django would check template filters against the signature of `write`.
     def written(number: float | str | None, why: str = "not known yet") -> str:
-        # A template resolves what is missing along the way to "".
+        # Templates resolve a lookup that fails to "".
         return unknown(why) if number is None or number == "" else write(number)
 
     written.__name__ = write.__name__
@@ -99,7 +100,7 @@ def duration(seconds: float) -> str:
     """Write seconds in the two largest units: 0.42 s, 9.8 s, 1 m 12 s, 3 h 05 m, 2 d 4 h."""
     if seconds < 1:
         return f"{seconds:.2g} s"
-    # Rounded first: 59.97 s must not come out as "60 s".
+    # Round before comparing: 59.97 s must not become "60 s".
     if round(seconds, 1) < MINUTE:
         return f"{round(seconds, 1):g} s"
     whole = round(seconds)
@@ -118,7 +119,7 @@ def rate(per_hour: float) -> str:
 
 @_or_unknown
 def percent(share: float) -> str:
-    """Write a share in percent: 0.4 %, 12 %; what is not all is never 100 %."""
+    """Write a share in percent: 0.4 %, 12 %. Only a share of exactly 1 is written as 100 %."""
     whole = 100 * share
     if 0 < whole < 10 or 99 < whole < 100:
         return f"{min(max(whole, 0.1), 99.9):.1f} %"
@@ -133,7 +134,7 @@ def over_or_under(seconds: float) -> str:
 
 @_or_unknown
 def decimals(number: float) -> str:
-    """Write a loss or the like with 4 significant digits: 2.346."""
+    """Write a loss or similar number with 4 significant digits: 2.346."""
     return f"{number:.4g}"
 
 
@@ -148,17 +149,17 @@ def size(amount: float) -> str:
 
 
 def value(param: Any) -> str:
-    """Write one sampled value as the config file would: 0.001248, cosine, true."""
+    """Write one sampled value as in a config file: 0.001248, cosine, true."""
     return param if isinstance(param, str) else json.dumps(param)
 
 
 def pretty_json(data: Any) -> str:
-    """Write JSON data with indents; the template escapes it."""
+    """Write JSON data indented. It is not escaped: templates do that."""
     return json.dumps(data, indent=2, ensure_ascii=False)
 
 
 def ago(when: dt.datetime | None, now: dt.datetime, why: str = "never") -> SafeString:
-    """Write an instant relative to `now`, with the exact UTC time on hover."""
+    """Write a time relative to `now`, with the exact UTC time as tooltip."""
     if when is None:
         return unknown(why)
     seconds = (now - when).total_seconds()
@@ -183,7 +184,7 @@ def _one_unit(seconds: float) -> str:
 
 
 def chip(state: str, text: str = "", title: str = "") -> SafeString:
-    """Write a state or outcome as a coloured word with a shape: never colour alone."""
+    """Write a state or outcome as a coloured word with a shape, so that colour is never alone."""
     tone, shape = _CHIPS[state]
     return format_html(
         '<span class="chip {}" title="{}"><svg viewBox="0 0 10 10" aria-hidden="true" fill="none" '

@@ -1,6 +1,6 @@
-"""What every page has in common: who may read it, and whole page or htmx fragment.
+"""Shared by all pages: who may read them, and whether to answer a whole page or a fragment.
 
-Below `campaigns`, so that the pages of both apps share it.
+It lies below both apps, so that both can import it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PageView = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
 def reading_page(view: PageView[P]) -> PageView[P]:
-    """Show the page to everybody when XEENET["ANONYMOUS_READ"], else to people signed in."""
+    """Show the page to signed-in people, and to everybody if XEENET["ANONYMOUS_READ"] is on."""
 
     @wraps(view)
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
@@ -36,7 +36,7 @@ def reading_page(view: PageView[P]) -> PageView[P]:
 
 
 def signed_in(view: PageView[P]) -> PageView[P]:
-    """Let only people signed in pass; the others come back here after signing in."""
+    """Show the page to signed-in people; send others to sign in and back here afterwards."""
 
     @wraps(view)
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
@@ -48,38 +48,38 @@ def signed_in(view: PageView[P]) -> PageView[P]:
 
 
 def signed_in_user(request: HttpRequest) -> User:
-    """Return the person behind a `signed_in` view."""
-    assert isinstance(request.user, User)  # noqa: S101 - the decorator has seen to it
+    """Return the user of a request to a `signed_in` view."""
+    assert isinstance(request.user, User)  # noqa: S101 - `signed_in` guarantees it
     return request.user
 
 
 def roles_context(request: HttpRequest) -> dict[str, bool]:
-    """Context processor: what the person may do, for buttons and links."""
+    """Context processor: the person's permissions, which decide on buttons and links."""
     user = getattr(request, "user", None)
     return {"may_create": roles.may_create(user), "may_operate": roles.may_operate(user)}
 
 
 def to_login(request: HttpRequest) -> HttpResponse:
-    """Send to the sign-in page; the whole window, also when htmx asked for a fragment of it."""
+    """Redirect to the sign-in page; for an htmx request, redirect the whole window."""
     if wants_fragment(request):
         return HttpResponseClientRedirect(reverse("login"))
-    # A POST cannot be repeated after signing in: come back to the page it was sent from.
+    # A POST cannot be repeated after signing in: return to the overview instead.
     back = request.get_full_path() if request.method == "GET" else reverse("overview")
     return redirect_to_login(back)
 
 
 def wants_fragment(request: HttpRequest) -> bool:
-    """Return whether htmx asked, for a part of the page that it already shows."""
+    """Return whether htmx requests a fragment of a page that is already shown."""
     htmx = request.htmx  # type: ignore[attr-defined]  # set by HtmxMiddleware
-    # Back and forward: htmx asks for the page anew, and wants all of it.
+    # When the browser goes back or forward, htmx requests the whole page again.
     return bool(htmx) and not htmx.history_restore_request
 
 
 def page_or_fragment(
     request: HttpRequest, page: str, fragment: str, context: dict[str, Any]
 ) -> HttpResponse:
-    """Render the whole page, or for htmx the fragment that the page includes."""
+    """Render the whole page, or for htmx only the fragment that the page includes."""
     response = render(request, fragment if wants_fragment(request) else page, context)
-    # One address, two answers: no cache, the browser's own included, may mix them up.
+    # The same URL has two answers: tell caches, including the browser's, to keep them apart.
     patch_vary_headers(response, ["HX-Request"])
     return response

@@ -1,4 +1,4 @@
-"""What a person may do, by role. Roles are Django groups; each includes the one before.
+"""What a person may do, by role. Roles are Django groups; each includes the previous one.
 
 | role       | may                                                                        |
 |------------|----------------------------------------------------------------------------|
@@ -27,7 +27,7 @@ Person = AbstractBaseUser | AnonymousUser | None
 
 
 def role_of(user: Person) -> str:
-    """Return the person's highest role, "" for nobody. Asks the database once per user object."""
+    """Return the person's highest role, "" for nobody. At most one query per user object."""
     if not isinstance(user, User) or not user.is_active:
         return ""
     if user.is_staff or user.is_superuser:
@@ -40,7 +40,7 @@ def role_of(user: Person) -> str:
 
 
 def role_among(user: User, groups: Collection[str]) -> str:
-    """Return the highest role of a person who is in the groups of these names. No query."""
+    """Return the highest role of a person in groups with these names, without a query."""
     if not user.is_active:
         return ""
     if user.is_staff or user.is_superuser:
@@ -54,30 +54,30 @@ def may_read(user: Person) -> bool:
 
 
 def may_create(user: Person) -> bool:
-    """Return whether the person may make campaigns of their own."""
+    """Return whether the person may create campaigns."""
     return role_of(user) in {RESEARCHER, OPERATOR}
 
 
 def may_operate(user: Person) -> bool:
-    """Return whether the person may steer workers and everybody's campaigns."""
+    """Return whether the person may change workers and everybody's campaigns."""
     return role_of(user) == OPERATOR
 
 
 def may_change(user: Person, owner_id: int | None) -> bool:
-    """Return whether the person may change what `owner_id` owns: the owner, and operators."""
+    """Return whether the person may change an object: its owner and operators may."""
     if may_operate(user):
         return True
     return may_create(user) and isinstance(user, User) and user.pk == owner_id
 
 
 def install_roles(**_: Any) -> None:
-    """Make the groups after every migrate, and after a flush; those that exist stay as they are."""
+    """Create missing groups of roles. Runs after every migrate and flush (post_migrate)."""
     for role in ROLES:
         Group.objects.get_or_create(name=role)
 
 
 def give_role(user: User, role: str) -> None:
-    """Put the person in the group of this role, out of those of the others."""
+    """Add the person to the group of this role and remove them from those of other roles."""
     user.groups.remove(*Group.objects.filter(name__in=ROLES).exclude(name=role))
     user.groups.add(Group.objects.get_or_create(name=role)[0])
     user._xeenet_role = None  # type: ignore[attr-defined]  # noqa: SLF001

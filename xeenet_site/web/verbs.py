@@ -1,4 +1,4 @@
-"""The buttons of a page: what each sends, and what the page says afterwards."""
+"""The buttons of a page: what each one does, and what the page says afterwards."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Verb:
-    """One button: the verb it runs, the message of success, and the states in which it works.
+    """One button: the function it runs, its success message, and the states in which it works.
 
-    Empty `states` mean that the page itself decides when to show the button.
+    If `states` is empty, the page itself decides when to show the button.
     """
 
     run: Callable[..., None]

@@ -1,1 +1,1 @@
-"""English, with dates that sort and hours of a day."""
+"""English with ISO dates (which sort) and 24-hour times."""

@@ -1,4 +1,4 @@
-"""Instants in UTC as the log files write them, to the second: two tasks may end in one minute."""
+"""UTC times as in the logs. They include seconds: two tasks may end in the same minute."""
 
 DATETIME_FORMAT = "Y-m-d H:i:s"
 SHORT_DATETIME_FORMAT = DATETIME_FORMAT

@@ -33,11 +33,12 @@ HOST: Final = "127.0.0.1"
 POLL_SECONDS: Final = 1.0
 SERVER_START_SECONDS: Final = 60.0
 ROWS_SHOWN: Final = 5
-# Short, so that a viewer who kills an agent sees its task run again. The environment goes first.
+# Short, so that a viewer who kills an agent soon sees its task run again. Variables that are set
+# in the environment take precedence.
 DEMO_DURATIONS: Final = {"XEENET_HEARTBEAT_SECONDS": "3", "XEENET_LEASE_SECONDS": "12"}
-# What the agents' machines would not have either.
+# Not passed on to the agents: on machines of their own they would not have these either.
 SERVER_ONLY_VARIABLES: Final = ("SECRET_KEY", "DATABASE_URL", "DJANGO_SETTINGS_MODULE")
-# With --exit: how long a run of the whole campaign may take beyond its budgets before we give up.
+# With --exit, the demo fails when the campaign takes longer than its budgets plus these.
 OVERHEAD_SECONDS_PER_TASK: Final = 45.0
 START_UP_SECONDS: Final = 120.0
 CHROMIUM_NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
@@ -61,7 +62,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         self._check(options)
-        # Its line per request would tear the progress line apart.
+        # httpx2 logs a line per request, which would break the progress line.
         logging.getLogger("httpx2").setLevel(logging.WARNING)
         self._say("Preparing database and static files…")
         serving.migrate()
@@ -100,7 +101,7 @@ class Command(BaseCommand):
 
 
 class _Demo:
-    """One run of the demo on a supervisor that stops everything at its end."""
+    """One run of the demo. Its supervisor stops all processes at the end."""
 
     def __init__(
         self, supervisor: Supervisor, options: dict[str, Any], say: Callable[[str], None]
@@ -113,7 +114,7 @@ class _Demo:
         self._url = serving.url_of(HOST, options["port"])
 
     def start_server(self) -> None:
-        """Start web server and q-cluster and wait until pages are served."""
+        """Start web server and q-cluster and wait until pages are served. Raises CommandError."""
         environment = serving.server_environment()
         web = serving.web_command(HOST, self._options["port"])
         self._vital.append(self._supervisor.start("web server", web, environment))
@@ -131,7 +132,7 @@ class _Demo:
                 return
 
     def launch(self, choice: demonstration.DatasetChoice) -> Campaign:
-        """Make user, workers and campaign, start the agents, show the page."""
+        """Create user, workers and campaign, start the agents, and print or open the page."""
         now = database_now()
         user, password = demonstration.ensure_user()
         if leftovers := demonstration.pause_leftovers(user, now=now):
@@ -160,23 +161,23 @@ class _Demo:
         environment |= {
             "PYTHONPATH": str(settings.BASE_DIR),
             "PYTHONUNBUFFERED": "1",
-            "XEENET_WORKER_TOKEN": token,  # ps shows arguments to everybody, not environments
+            "XEENET_WORKER_TOKEN": token,  # ps shows arguments to everybody, but no environment
         }
         state = Path(settings.XEENET_HOME) / "agents" / name
         command = [sys.executable, "-m", "workers.agent", "--server", self._url, "--no-simulate"]
-        # They may run what this server pins: it is the same owner on the same machine.
+        # Agents and server belong to the same person here, so agents may run the server's code.
         command += ["--state-dir", str(state), "--allow-server-code"]
         command += ["--threads", str(self._threads_per_agent())]
         self._agents.append(self._supervisor.start(f"agent {index}", command, environment))
 
     def _threads_per_agent(self) -> int:
-        """Share the cores: agents that train at once must not fight for them."""
+        """Return an equal share of the cores, so that concurrent agents do not compete for them."""
         affinity = getattr(os, "sched_getaffinity", None)
         cores = len(affinity(0)) if affinity else (psutil.cpu_count() or 1)
         return max(1, cores // int(self._options["workers"]))
 
     def run(self, campaign: Campaign) -> None:
-        """Watch the campaign to its end; then keep serving, or judge it with --exit."""
+        """Watch the campaign to its end. Then keep serving; with --exit, fail if it went badly."""
         self._watch(campaign)
         if self._supervisor.stop_requested:
             self._interrupted(campaign)
@@ -195,11 +196,11 @@ class _Demo:
                 self._look_after_children(self._say)
         elif problems:
             raise CommandError(f"The demo's campaign did not go well: {'; '.join(problems)}.")
-        # The agents first: what they hand back needs a server that is still there.
+        # Stop the agents first: to hand back their tasks they need a running server.
         self._supervisor.stop(self._agents)
 
     def _watch(self, campaign: Campaign) -> None:
-        """Show progress until the campaign ends or somebody asks to stop. Raises CommandError."""
+        """Show progress until the campaign ends or a stop is requested. Raises CommandError."""
         allowed = START_UP_SECONDS + campaign.task_count * (
             campaign.time_budget_seconds + OVERHEAD_SECONDS_PER_TASK
         )
@@ -223,7 +224,7 @@ class _Demo:
                     raise CommandError(f"The campaign was not done after {allowed:.0f} s.")
 
     def _look_after_children(self, say: Callable[[str], None]) -> None:
-        """Tell of an agent that ended; end the demo when web server or q-cluster did."""
+        """Report agents that ended. Raises CommandError when web server or q-cluster ended."""
         for child in self._supervisor.newly_ended():
             if child in self._vital:
                 raise CommandError(
@@ -236,7 +237,7 @@ class _Demo:
             )
 
     def _interrupted(self, campaign: Campaign) -> None:
-        """Ctrl-C before the end: leave a campaign that says so and can be resumed."""
+        """Handle Ctrl-C before the end: pause the campaign, so that it can be resumed."""
         self._say("Stopping…")
         if campaign.state == CampaignState.ACTIVE:
             steering.pause(None, campaign, now=database_now(), reason="The demo was stopped.")
@@ -246,7 +247,7 @@ class _Demo:
 
 
 def _page_problem(url: str) -> str:
-    """Return why no page comes back, "" when one does."""
+    """Return why the page cannot be fetched, or "" when it can."""
     try:
         reply = httpx2.get(url, timeout=10.0, follow_redirects=True)
     except httpx2.HTTPError as error:
@@ -255,7 +256,7 @@ def _page_problem(url: str) -> str:
 
 
 def _has_display() -> bool:
-    """Return whether a browser could show up here, and not a text browser in our terminal."""
+    """Return whether a graphical browser can open here, not a text browser in our terminal."""
     if sys.platform in {"darwin", "win32"}:
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
@@ -267,10 +268,10 @@ def _chromium() -> str | None:
 
 
 def _take_screenshot(url: str, path: Path) -> None:
-    """Let a headless chromium paint the page into a PNG file. Raises CommandError."""
+    """Save a picture of the page as PNG, made by a headless Chromium. Raises CommandError."""
     command = [str(_chromium()), "--headless", "--disable-gpu", "--hide-scrollbars"]
     if hasattr(os, "getuid") and os.getuid() == 0:
-        command.append("--no-sandbox")  # chromium's own sandbox refuses to run as root
+        command.append("--no-sandbox")  # Chromium's own sandbox refuses to run as root
     command += ["--window-size=1280,900", "--virtual-time-budget=5000"]
     try:
         subprocess.run(

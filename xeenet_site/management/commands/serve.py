@@ -34,7 +34,7 @@ class Command(BaseCommand):
             serving.migrate()
         serving.collect_static_files()
         environment = serving.server_environment()
-        # The folder of the counts outlives the processes that write into it.
+        # The folder of the request counts must outlive the processes that write into it.
         with serving.metrics_environment(options["workers"]) as counted, Supervisor() as supervisor:
             web = serving.web_command(host, port, workers=options["workers"])
             supervisor.start("web server", web, environment | counted)

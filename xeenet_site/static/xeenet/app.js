@@ -1,4 +1,4 @@
-// What the pages need beyond HTML and htmx: theme switch, copying, dialogs, calm refreshes.
+// Behaviour beyond HTML and htmx: theme switch, copy buttons, dialogs, refreshes that do not disturb.
 
 "use strict";
 
@@ -27,7 +27,7 @@ function setTheme(theme) {
   try {
     localStorage.setItem("theme", theme);
   } catch {
-    // Not remembered then; it still holds for this page.
+    // Storage is forbidden: the choice applies to this page only.
   }
   labelThemeSwitch();
   document.dispatchEvent(new CustomEvent("xeenet:theme"));
@@ -42,7 +42,7 @@ async function copyText(button) {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
-    // Without HTTPS browsers refuse the clipboard: select the text instead.
+    // Browsers refuse the clipboard without HTTPS: select the text instead.
     getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
     button.textContent = "Selected: press Ctrl+C";
   }
@@ -65,9 +65,8 @@ document.addEventListener("change", (event) => {
 
 // --- Refreshes that do not disturb ---------------------------------------------------------------
 
-// A poll waits while nobody looks, while a question is open, while text is being selected or a
-// button is held down, and while the answer to a click is on its way: it would swap away what the
-// click is about.
+// Skip a poll while the page is hidden, a dialog is open, text is selected or a button is held down,
+// and while the response to a click is pending: the poll would replace what the click is about.
 function wouldDisturb() {
   const selected = getSelection();
   const selecting = !selected.isCollapsed && document.querySelector(".live")?.contains(selected.anchorNode);
@@ -75,7 +74,7 @@ function wouldDisturb() {
   return document.hidden || busy !== null || selecting;
 }
 
-// Asked again when its answer comes: the reader may have begun something meanwhile.
+// Check again when the response of a poll arrives: the reader may have begun something meanwhile.
 for (const step of ["htmx:beforeRequest", "htmx:beforeSwap"]) {
   document.addEventListener(step, (event) => {
     if (event.detail.requestConfig.elt.matches("[data-poll]") && wouldDisturb()) event.preventDefault();
@@ -87,7 +86,7 @@ document.addEventListener("visibilitychange", () => {
   for (const poller of document.querySelectorAll("[data-poll]")) htmx.trigger(poller, "refresh");
 });
 
-// htmx gives focus back by id. Open details, scrolled tables and ticked rows are ours to restore.
+// htmx restores focus by id. We restore open details, scroll positions and ticked rows.
 let kept = { open: new Set(), closed: new Set(), scroll: new Map(), picked: new Set() };
 
 document.addEventListener("htmx:beforeSwap", (event) => {

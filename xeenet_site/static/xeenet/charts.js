@@ -4,7 +4,7 @@
 
 "use strict";
 
-// The browser resolves variables and light-dark() for us: set the colour, read what it became.
+// Plotly knows no CSS variables: set the colour on an element and read what the browser made of it.
 function resolver() {
   const probe = document.body.appendChild(document.createElement("span"));
   const known = new Map();
@@ -44,7 +44,7 @@ function merged(base, own) {
 }
 
 function themed(figure) {
-  // Dragging zooms where a chart asks for it; a finger on it must still scroll the page.
+  // Dragging zooms charts that ask for it, but only with a mouse: a finger must scroll the page.
   const fixedrange = !(figure.layout.meta?.zooms && matchMedia("(pointer: fine)").matches);
   const layout = {
     ...figure.layout,
