@@ -1,4 +1,4 @@
-"""What the demo sets up, which data set it takes, and when it may call itself a success."""
+"""The parts of the demo: its data set, account, worker and campaign, and the check at its end."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ USERNAME: Final = "demo"
 EXPERIMENT: Final = "train_char_lm"
 DATASET: Final = "tinyshakespeare"
 STAND_IN: Final = "english_like"
-# However many addresses there are and however they hang: the demo goes on after this long.
+# The demo waits at most this long for a download, however many addresses there are.
 DOWNLOAD_SECONDS: Final = 8.0
 _CONNECT_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True)
 class DatasetChoice:
-    """The data set of a demo and the sentence that says why it is this one."""
+    """The data set of a demo, and a sentence that says where it comes from."""
 
     dataset: Dataset
     sentence: str
 
 
 def store_file(path: Path) -> Dataset:
-    """Keep a file as a data set under a name that a script accepts. Raises CommandError."""
+    """Store a file as a data set, under a name that scripts accept. Raises CommandError."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).lstrip("_.-") or "text"
     try:
         return store_dataset_file(path, name)
@@ -60,10 +60,11 @@ def store_file(path: Path) -> Dataset:
 def choose_dataset(
     file: Path | None, cache_folder: Path, *, download_seconds: float = DOWNLOAD_SECONDS
 ) -> DatasetChoice:
-    """Return TinyShakespeare when it is given, stored, cached or reachable, else generated text.
+    """Return the data set of the demo.
 
-    Whatever is chosen is stored on the server, so that agents need no other source. Raises
-    CommandError for a file that cannot be read.
+    That is `file` if given. Otherwise it is TinyShakespeare if that is stored, cached or can be
+    downloaded, with generated text as the fallback. The data set is stored on the server, so that
+    agents need no other source. Raises CommandError for a file that cannot be read.
     """
     info = catalog.get_dataset(DATASET)
     if file is not None:
@@ -92,7 +93,7 @@ def choose_dataset(
 
 
 def default_cache_folder() -> Path:
-    """Return where training scripts started by hand on this machine keep their data sets."""
+    """Return the folder where training scripts cache data sets when they are started by hand."""
     if folder := os.environ.get("XEENET_DATA_DIR"):
         return Path(folder)
     if sys.platform == "win32":
@@ -107,11 +108,12 @@ def _has_sha256(data: bytes, sha256: str) -> bool:
 
 
 def _download(info: catalog.DatasetInfo, seconds: float) -> tuple[bytes | None, str]:
-    """Return the verified bytes and the host they came from, or None and why not.
+    """Return the verified bytes and their host, or None and the reasons for the failure.
 
-    In a thread that may be left behind: no timeout of a socket bounds the look-up of a name.
+    The download runs in a daemon thread that is abandoned after `seconds`: the timeouts of sockets
+    do not cover the look-up of a name.
     """
-    found: list[tuple[bytes, str]] = []
+    downloads: list[tuple[bytes, str]] = []
     problems: list[str] = []
 
     def fetch() -> None:
@@ -124,22 +126,22 @@ def _download(info: catalog.DatasetInfo, seconds: float) -> tuple[bytes | None, 
                 problems.append(f"{host}: {type(error).__name__}")
                 continue
             if _has_sha256(reply.content, info.sha256):
-                found.append((reply.content, host))
+                downloads.append((reply.content, host))
                 return
             problems.append(f"{host}: other content")
 
     thread = threading.Thread(target=fetch, name="data-set-download", daemon=True)
     thread.start()
     thread.join(seconds)
-    if found:
-        return found[0]
+    if downloads:
+        return downloads[0]
     if thread.is_alive():
         problems.append(f"given up after {seconds:g} s")
     return None, ", ".join(problems)
 
 
 def ensure_user() -> tuple[User, str]:
-    """Return the demo's administrator with a new random password, of which a hash is stored."""
+    """Return the demo's administrator and its new random password. Only the hash is stored."""
     password = secrets.token_urlsafe(9)
     user, _ = User.objects.get_or_create(
         username=USERNAME, defaults={"is_staff": True, "is_superuser": True}
@@ -150,7 +152,7 @@ def ensure_user() -> tuple[User, str]:
 
 
 def ensure_worker(name: str, *, now: dt.datetime) -> str:
-    """Return a fresh token of the worker of this name, fit to claim."""
+    """Return a new token of the worker with this name, which may claim tasks again."""
     worker = Worker.objects.filter(name=name).first()
     if worker is None:
         return worker_lifecycle.register(name, now=now)[1]
@@ -160,9 +162,9 @@ def ensure_worker(name: str, *, now: dt.datetime) -> str:
 
 
 def pause_leftovers(owner: User, *, now: dt.datetime) -> int:
-    """Pause campaigns that an interrupted demo left running; return how many.
+    """Pause campaigns that an interrupted demo left running, and return their number.
 
-    Their tasks are older, so the agents would take them before those of the new campaign.
+    Agents would run their tasks first, because they are older than those of the new campaign.
     """
     leftovers = list(Campaign.objects.filter(owner=owner, state=CampaignState.ACTIVE))
     for campaign in leftovers:
@@ -195,7 +197,7 @@ def launch_campaign(
 
 
 def shortcomings(campaign: Campaign) -> list[str]:
-    """Return what keeps a campaign from "every task completed with a real, distinct result"."""
+    """Return sentences on what is missing for "every task has a measured, distinct result"."""
     problems = []
     states = Counter(campaign.tasks.values_list("state", flat=True))
     completed = states.pop(TaskState.COMPLETED, 0)
@@ -203,9 +205,11 @@ def shortcomings(campaign: Campaign) -> list[str]:
         others = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
         problems.append(f"{completed} of {campaign.task_count} tasks completed ({others})")
     results = list(campaign.results.values_list("is_ranked", "simulated", "val_bpb"))
-    if simulated := sum(one[1] for one in results):
+    if simulated := sum(is_simulated for _, is_simulated, _ in results):
         problems.append(f"{simulated} results are simulated, not measured")
-    if unranked := sum(not one[0] and not one[1] for one in results):
+    if unranked := sum(
+        not is_ranked and not is_simulated for is_ranked, is_simulated, _ in results
+    ):
         problems.append(
             f"{unranked} results have no value: the loss diverged, or the machine was too slow or "
             "too busy for one training step (then try a larger --budget)"

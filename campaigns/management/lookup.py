@@ -1,4 +1,4 @@
-"""What commands share: finding what a command line means, and saying what was refused."""
+"""What commands share: look-ups with a CommandError, and the report of refused changes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from campaigns.lifecycle import InvalidCampaign, LifecycleError
 from campaigns.models import HEX_SHA256_LENGTH, Campaign, Package, Task
 from xeenet_site.web.plain_text import plain
 
-# Fewer letters of a hash than these are easily two scripts'.
+# A shorter beginning of a hash may easily match two scripts.
 _FEWEST_LETTERS = 8
 
 
 @contextmanager
 def say_what_is_refused() -> Iterator[None]:
-    """End the command with what a verb of `lifecycle` refuses, a line per field that is wrong."""
+    """Turn errors of `lifecycle` into a CommandError, with a line for each invalid field."""
     try:
         yield
     except InvalidCampaign as error:
@@ -29,9 +29,9 @@ def say_what_is_refused() -> Iterator[None]:
 
 
 def campaign_or_error(number: int | None) -> Campaign:
-    """Return the campaign of this number, the newest without one. Raises CommandError."""
+    """Return the campaign with this number, or the newest for None. Raises CommandError."""
     campaigns = Campaign.objects.select_related("dataset")
-    # 0 is a number as well: no verb may fall on the newest where somebody named another.
+    # Compare with None: 0 is a number too, and must not select the newest campaign by mistake.
     campaign = campaigns.first() if number is None else campaigns.filter(pk=number).first()
     if campaign is None and number is not None:
         raise CommandError(f"There is no campaign {number}.")
@@ -41,7 +41,7 @@ def campaign_or_error(number: int | None) -> Campaign:
 
 
 def task_or_error(number: int) -> Task:
-    """Return the task whose address has this number. Raises CommandError."""
+    """Return the task with this number in its address. Raises CommandError."""
     task = Task.objects.select_related("campaign").filter(pk=number).first()
     if task is None:
         raise CommandError(f"There is no task {number}.")
@@ -49,18 +49,22 @@ def task_or_error(number: int) -> Task:
 
 
 def script_or_error(sha256: str) -> Package:
-    """Return the script whose hash begins so. Raises CommandError."""
+    """Return the script whose hash begins with `sha256`. Raises CommandError."""
     if not _FEWEST_LETTERS <= len(sha256) <= HEX_SHA256_LENGTH:
         raise CommandError(f"Give the script's hash, or at least its first {_FEWEST_LETTERS}.")
-    found = list(Package.objects.filter(sha256__startswith=sha256.lower())[:2])
-    if len(found) != 1:
-        how = "More than one script begins" if found else "There is no script whose hash begins"
+    packages = list(Package.objects.filter(sha256__startswith=sha256.lower())[:2])
+    if len(packages) != 1:
+        how = (
+            "There is more than one script whose hash begins"
+            if packages
+            else "There is no script whose hash begins"
+        )
         raise CommandError(f"{how} with {plain(sha256)}. Upload it first, or see: script list")
-    return found[0]
+    return packages[0]
 
 
 def user_or_error(username: str) -> User:
-    """Return the person of this name. Raises CommandError."""
+    """Return the person with this user name. Raises CommandError."""
     user = User.objects.filter(username=username).first()
     if user is None:
         raise CommandError(

@@ -1,4 +1,4 @@
-"""How campaigns are written to a terminal: tables, a progress line, text that does no harm."""
+"""Output of commands: tables, a progress line, and sentences without control characters."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from xeenet_site.web.formats import duration
 from xeenet_site.web.plain_text import plain
 
 _WIDTH_WITHOUT_TERMINAL: Final = 160
-# A narrower one has no room for a column per param: they stand together in the last one.
+# A narrower terminal has no room for a column per param; the last column lists them all.
 _WIDE_TERMINAL: Final = 140
 _PLAIN_EVERY_POLLS: Final = 15
 _NOTHING: Final = "-"
 
 
 def number(value: Any) -> str:
-    """Write a parameter: floats short, everything else as it is."""
+    """Return a value as text; floats are shortened."""
     return f"{value:g}" if isinstance(value, float) else plain(value)
 
 
@@ -39,9 +39,9 @@ def leaderboard_text(
     colour: bool,
     empty: str = "no measured result yet",
 ) -> str:
-    """Return leaderboard rows as a table, with the params that are the same for all above it.
+    """Return leaderboard rows as a table. Params that are the same for all stand above it.
 
-    Where one has no rank, a column says why; without any row, `empty` does.
+    If a row has no rank, a further column says why. Without any row, return `empty`.
     """
     if not rows:
         return f"{plain(campaign.name)}: {empty}"
@@ -66,12 +66,13 @@ def leaderboard_text(
             middle, last = [value for _, value in params], worker
         else:
             middle, last = [], ", ".join(f"{plain(name)} {value}" for name, value in params)
-        cells = [*_cells(row, middle), last, *([plain(row.reason)] if has_reasons else [])]
+        reason = [plain(row.reason)] if has_reasons else []
+        cells = [*_cells(row, middle), last, *reason]
         table.add_row(*map(Text, cells), style="bold green" if row.rank == 1 else None)
     heading = f"{plain(campaign.name)}: val_bpb in bits per byte, lower is better"
     if constant:
-        fixed = ", ".join(f"{plain(name)} {number(value)}" for name, value in constant.items())
-        heading += f"; the same for all: {fixed}"
+        same = ", ".join(f"{plain(name)} {number(value)}" for name, value in constant.items())
+        heading += f"; the same for all: {same}"
     return f"{heading}\n{_rendered(table, width, colour=colour)}"
 
 
@@ -92,7 +93,7 @@ def _cells(row: Row, middle: Sequence[str]) -> list[str]:
 
 
 def _rendered(table: Table, width: int, *, colour: bool) -> str:
-    """Return the table as text, a number of columns wide at most."""
+    """Return the table as text, at most `width` characters wide."""
     console = Console(file=io.StringIO(), width=width, force_terminal=colour, legacy_windows=False)
     with console.capture() as capture:
         console.print(table)
@@ -100,7 +101,7 @@ def _rendered(table: Table, width: int, *, colour: bool) -> str:
 
 
 def progress_sentence(progress: CampaignProgress, best: Result | None) -> str:
-    """Return "6/10 done, 2 running, best val_bpb 3.2187, about 24 s left"."""
+    """Return the progress, such as "6/10 done, 2 running, best val_bpb 3.2187, about 24 s left"."""
     parts = [f"{progress.done}/{progress.total} done", f"{progress.leased} running"]
     if progress.failed:
         parts.append(f"{progress.failed} failed")
@@ -112,12 +113,12 @@ def progress_sentence(progress: CampaignProgress, best: Result | None) -> str:
 
 
 def task_sentence(task: Task) -> str:
-    """Return "Task 7 is pending: number 5, seed 42."."""
+    """Return a sentence on a task, such as "Task 7 is pending: number 5, seed 42."."""
     return f"Task {task.pk} is {task.state}: number {task.number}, seed {task.seed}."
 
 
 def attempt_line(attempt: Attempt) -> str:
-    """Return which task's attempt it is, when it began, how and why it ended, and whose it was."""
+    """Return a line on an attempt: start, task, number, outcome, duration, worker, reason."""
     why = ": ".join(filter(None, (attempt.failure_class, attempt.message)))
     took = _NOTHING if attempt.wall_time_seconds is None else duration(attempt.wall_time_seconds)
     return plain(
@@ -127,7 +128,7 @@ def attempt_line(attempt: Attempt) -> str:
 
 
 def change_line(change: StateChange) -> str:
-    """Return a line of the journal: when, of what, from where to where, by whom and why."""
+    """Return a line of the journal: time, subject, old and new state, actor, reason."""
     subject: str = change.subject
     if change.subject == ChangeSubject.TASK:
         subject = f"task {change.task_id}"
@@ -141,9 +142,9 @@ def change_line(change: StateChange) -> str:
 
 
 class ProgressLine:
-    """A line that lives in a terminal; elsewhere a new line when there is news.
+    """A progress line that updates in place in a terminal; elsewhere a new line for each change.
 
-    Use as a context manager. `say` writes a message above the line.
+    Use it as a context manager. `say` writes a message above the line.
     """
 
     def __init__(self, total: int) -> None:
@@ -170,12 +171,12 @@ class ProgressLine:
             self._progress.stop()
 
     def say(self, message: str) -> None:
-        """Write a message that stays."""
+        """Write a message that stays on the screen."""
         self._console.print(message, soft_wrap=True)
         sys.stdout.flush()
 
     def show(self, progress: CampaignProgress, best: Result | None) -> None:
-        """Show how far the campaign is."""
+        """Show the progress of the campaign."""
         sentence = progress_sentence(progress, best)
         if self._is_live:
             self._progress.update(self._task, completed=progress.done, description=sentence)

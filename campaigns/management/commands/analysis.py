@@ -23,40 +23,40 @@ class Command(BaseCommand):
     """`manage.py analysis PANEL`."""
 
     help = (
-        "Print what the analysis found (to standard error) and the data behind it as CSV or JSON. "
+        "Print the data of an analysis panel as CSV or JSON, and the finding to standard error. "
         "Panels: " + ", ".join(PANELS)
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
         add("panel", choices=list(PANELS), metavar="PANEL", help="such as importance")
-        add("campaign", nargs="?", type=int, help="its number (default: the newest)")
-        add("--device", default="", help="only of results measured on this device")
-        add("--x", default="", metavar="NAME", help="of slice and contour: the parameter to show")
-        add("--y", default="", metavar="NAME", help="of contour: the second parameter")
-        add("--json", action="store_true", help="one JSON object instead of CSV")
+        add("campaign", nargs="?", type=int, help="number of the campaign (default: the newest)")
+        add("--device", default="", help="only results measured on this device")
+        add("--x", default="", metavar="NAME", help="for slice and contour: the parameter to show")
+        add("--y", default="", metavar="NAME", help="for contour: the second parameter")
+        add("--json", action="store_true", help="print a JSON object instead of CSV")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         campaign = campaign_or_error(options["campaign"])
-        asked = {name: options[name] for name in ("device", "x", "y")}
+        subject = {name: options[name] for name in ("device", "x", "y")}
         try:
-            check_subject(campaign, **asked)
+            check_subject(campaign, **subject)
             if options["panel"] == "importance":
                 _compute_missing(campaign, options["device"])
-            found = panel_data(campaign, options["panel"], **asked)
+            data = panel_data(campaign, options["panel"], **subject)
         except ValidationError as error:
             raise CommandError(refusal_text(error)) from error
         if options["json"]:
-            self.stdout.write(json.dumps(found, indent=2))
+            self.stdout.write(json.dumps(data, indent=2))
             return
-        for line in (found["title"], found["empty"], *found["warnings"], *found["notes"]):
+        for line in (data["title"], data["empty"], *data["warnings"], *data["notes"]):
             if line:
                 self.stderr.write(plain(line))
-        for line in csv_lines(found["columns"], found["rows"]):
+        for line in csv_lines(data["columns"], data["rows"]):
             self.stdout.write(line, ending="")
 
 
 def _compute_missing(campaign: Campaign, device: str) -> None:
-    """Compute the importance where none is kept: here nobody waits for a page."""
+    """Compute the importance if no job has done so yet: a command may take seconds."""
     if estimates.estimate(campaign, device).is_pending:
         estimates.importance_now(campaign, device)

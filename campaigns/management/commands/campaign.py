@@ -1,4 +1,4 @@
-"""What a researcher does to campaigns, one verb each, as the API has them."""
+"""List and change campaigns: a verb for each operation of the API."""
 
 from __future__ import annotations
 
@@ -38,63 +38,65 @@ class Command(BaseCommand):
     """`manage.py campaign VERB`."""
 
     help = (
-        "List campaigns, and launch, pause, resume, cancel, clone or grow one. Made by "
-        "create_campaign, read by leaderboard, analysis, compare and export_results; its tasks are "
-        "steered by task."
+        "List campaigns; launch, pause, resume, cancel, clone or grow one. Use create_campaign to "
+        "make a campaign; leaderboard, analysis, compare and export_results to read its results; "
+        "task to change a single task."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        one = verbs.add_parser("list", help="all campaigns, newest first")
-        one.add_argument("--state", choices=CampaignState.values)
-        one.add_argument("--experiment")
-        one.add_argument("--owner", metavar="USERNAME")
-        one.add_argument("--search", metavar="TEXT", help="a part of the name")
+        command = verbs.add_parser("list", help="all campaigns, newest first")
+        command.add_argument("--state", choices=CampaignState.values)
+        command.add_argument("--experiment")
+        command.add_argument("--owner", metavar="USERNAME")
+        command.add_argument("--search", metavar="TEXT", help="a part of the name")
         for verb, text in (
-            ("show", "its state and how far it is"),
+            ("show", "print its state and progress"),
             ("launch", "make the tasks of a draft and hand them out"),
             ("resume", "hand out tasks again"),
             ("export-space", "print its search space as JSON, for create_campaign --space"),
-            ("workers", "what each worker did for it"),
-            ("log", "what happened to it, the latest first"),
-            ("journal", "every change of state of it, its tasks and attempts, the latest first"),
+            ("workers", "print what each worker did for it"),
+            ("log", "print what happened to it, the latest first"),
+            ("journal", "print every change of state of it, its tasks and attempts, latest first"),
         ):
             _campaign(verbs.add_parser(verb, help=text))
         for verb, text in (
-            ("pause", "hand out nothing new; what runs may finish"),
+            ("pause", "hand out no new tasks; running tasks may finish"),
             ("cancel", "end it and its open tasks; results stay"),
         ):
-            one = _campaign(verbs.add_parser(verb, help=text))
-            one.add_argument("--reason", default="", help="for the others to read")
-        one = _campaign(verbs.add_parser("add-tasks", help="sample more tasks"))
-        one.add_argument("count", type=int)
-        one = _campaign(verbs.add_parser("enqueue", help="add one task with given params"))
-        one.add_argument("params", metavar="JSON", help='such as {"lr": 0.001, "d_model": 64}')
-        one.add_argument("--seed", type=int, help="default: the campaign's seeds go on")
-        one = _campaign(verbs.add_parser("raise-attempts", help="let each task try more often"))
-        one.add_argument("--failed", type=int, metavar="N", help="tries that may fail")
-        one.add_argument("--lost", type=int, metavar="N", help="tries that may be lost")
-        one = _campaign(verbs.add_parser("clone", help="make a draft like it"))
-        one.add_argument("--name", help='default: its name and "(copy)"')
-        one.add_argument("--tasks", type=int, dest="task_count")
-        one.add_argument("--budget", type=float, dest="time_budget_seconds", metavar="SECONDS")
-        one.add_argument("--seed", type=int, dest="base_seed")
-        one.add_argument("--sampler")
-        one.add_argument("--owner", metavar="USERNAME")
-        one = _campaign(verbs.add_parser("tasks", help="its tasks, by number"))
-        one.add_argument("--state", choices=TaskState.values)
-        one.add_argument("--failure-class", choices=FailureClass.values)
-        one = _campaign(verbs.add_parser("attempts", help="every try at its tasks, latest first"))
-        one.add_argument("--outcome", choices=AttemptOutcome.values)
-        one.add_argument("--failure-class", choices=FailureClass.values)
-        one.add_argument("--worker", metavar="NAME")
+            command = _campaign(verbs.add_parser(verb, help=text))
+            command.add_argument("--reason", default="", help="shown to everybody")
+        command = _campaign(verbs.add_parser("add-tasks", help="sample more tasks"))
+        command.add_argument("count", type=int)
+        command = _campaign(verbs.add_parser("enqueue", help="add one task with given params"))
+        command.add_argument("params", metavar="JSON", help='such as {"lr": 0.001, "d_model": 64}')
+        command.add_argument("--seed", type=int, help="default: the campaign's next seed")
+        command = _campaign(verbs.add_parser("raise-attempts", help="allow each task more tries"))
+        command.add_argument("--failed", type=int, metavar="N", help="tries that may fail")
+        command.add_argument("--lost", type=int, metavar="N", help="tries that may be lost")
+        command = _campaign(verbs.add_parser("clone", help="make a draft with the same settings"))
+        command.add_argument("--name", help='default: the name of the original and "(copy)"')
+        command.add_argument("--tasks", type=int, dest="task_count")
+        command.add_argument("--budget", type=float, dest="time_budget_seconds", metavar="SECONDS")
+        command.add_argument("--seed", type=int, dest="base_seed")
+        command.add_argument("--sampler")
+        command.add_argument("--owner", metavar="USERNAME")
+        command = _campaign(verbs.add_parser("tasks", help="list its tasks by number"))
+        command.add_argument("--state", choices=TaskState.values)
+        command.add_argument("--failure-class", choices=FailureClass.values)
+        command = _campaign(
+            verbs.add_parser("attempts", help="list all attempts, the latest first")
+        )
+        command.add_argument("--outcome", choices=AttemptOutcome.values)
+        command.add_argument("--failure-class", choices=FailureClass.values)
+        command.add_argument("--worker", metavar="NAME")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         with say_what_is_refused():
             getattr(self, options["verb"].replace("-", "_"))(options)
 
     def list(self, options: dict[str, Any]) -> None:
-        """Print a line for each campaign; --state and the others narrow."""
+        """Print a line for each campaign that the options select."""
         look_ups = {
             "state": "state",
             "experiment": "experiment",
@@ -107,14 +109,15 @@ class Command(BaseCommand):
             self.stdout.write("No campaign. Make one with: manage.py create_campaign")
             return
         self.stdout.write(f"{'number':>6}  {'state':9}  {'tasks':>7}  {'val_bpb':>8}  name")
-        for one in campaigns:
-            value = "–" if one.best is None else f"{one.best:.4f}"
+        for campaign in campaigns:
+            value = "–" if campaign.best is None else f"{campaign.best:.4f}"
             self.stdout.write(
-                f"{one.pk:6}  {one.state:9}  {one.task_count:7,}  {value:>8}  {plain(one.name)}"
+                f"{campaign.pk:6}  {campaign.state:9}  {campaign.task_count:7,}  {value:>8}  "
+                f"{plain(campaign.name)}"
             )
 
     def show(self, options: dict[str, Any]) -> None:
-        """Print where a campaign is."""
+        """Print the state and progress of a campaign."""
         self._say(campaign_or_error(options["campaign"]))
 
     def launch(self, options: dict[str, Any]) -> None:
@@ -138,7 +141,7 @@ class Command(BaseCommand):
         self._change(steering.add_tasks, options, count=options["count"])
 
     def raise_attempts(self, options: dict[str, Any]) -> None:
-        """Allow more tries; what is not named stays."""
+        """Allow more tries; a limit that is not given stays as it is."""
         campaign = campaign_or_error(options["campaign"])
         failed, lost = options["failed"], options["lost"]
         self._change(
@@ -161,18 +164,18 @@ class Command(BaseCommand):
         self.stdout.write(task_sentence(task))
 
     def clone(self, options: dict[str, Any]) -> None:
-        """Make a draft like it; what is named differs."""
-        cloned = campaign_or_error(options["campaign"])
+        """Make a draft with the same settings, apart from those in the options."""
+        original = campaign_or_error(options["campaign"])
         names = ("name", "task_count", "time_budget_seconds", "base_seed", "sampler")
         changes = {name: options[name] for name in names if options[name] is not None}
-        made = steering.create_campaign(
+        clone = steering.create_campaign(
             None,
-            spec_of(cloned, **changes),
+            spec_of(original, **changes),
             owner=user_or_error(options["owner"]) if options["owner"] else None,
             now=database_now(),
-            detail=f"clone of campaign {cloned.pk}",
+            detail=f"clone of campaign {original.pk}",
         )
-        self._say(made)
+        self._say(clone)
 
     def export_space(self, options: dict[str, Any]) -> None:
         """Print the search space."""
@@ -192,7 +195,7 @@ class Command(BaseCommand):
             )
 
     def attempts(self, options: dict[str, Any]) -> None:
-        """Print a line for each try."""
+        """Print a line for each attempt."""
         campaign = campaign_or_error(options["campaign"])
         look_ups = {
             "outcome": "outcome",
@@ -247,6 +250,6 @@ class Command(BaseCommand):
 
 
 def _campaign(parser: ArgumentParser) -> ArgumentParser:
-    """Let the verb take a campaign's number. Required: a verb must not hit the wrong one."""
-    parser.add_argument("campaign", type=int, help="its number")
+    """Add the campaign's number. It is required: no verb may hit the wrong campaign by default."""
+    parser.add_argument("campaign", type=int, help="number of the campaign")
     return parser

@@ -1,4 +1,4 @@
-"""Try a training script against the contract and print a verdict per rule."""
+"""Check a training script against the contract and print a verdict for each rule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xeenet_site.web.plain_text import plain
 class Command(BaseCommand):
     """`manage.py check_experiment`."""
 
-    help = "Run a script a few times with a small config and judge it rule by rule."
+    help = "Run a script a few times with a small config, and check each rule of the contract."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
@@ -26,8 +26,8 @@ class Command(BaseCommand):
             "--params",
             type=Path,
             metavar="JSON",
-            help="the script's own parameters (default: a small char-LM config); seed, budget and "
-            "data set are added",
+            help="file with the script's own parameters (default: a small char-LM config); seed, "
+            "budget and data set are added",
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Print two to five tasks or campaigns side by side."""
+"""Compare two to five tasks or campaigns."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--tasks", metavar="N,N", help="numbers of 2 to 5 tasks, with commas between them")
-        add("--campaigns", metavar="N,N", help="numbers of 2 to 5 campaigns")
-        add("--x", help="what the curves go over: seconds, steps, tokens; or results, hours")
+        add("--tasks", metavar="N,N", help="numbers of 2 to 5 tasks, separated by commas")
+        add("--campaigns", metavar="N,N", help="numbers of 2 to 5 campaigns, likewise")
+        add(
+            "--x",
+            help="x axis of the curves: seconds, steps or tokens for tasks; results or hours for "
+            "campaigns",
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         names = ("tasks", "campaigns", "x")

@@ -1,4 +1,4 @@
-"""Create a campaign from the command line, and launch it if asked to."""
+"""Create a campaign, and launch it on request."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from xeenet_site.web.plain_text import plain
 class Command(BaseCommand):
     """`manage.py create_campaign`."""
 
-    help = "Create a campaign as a draft; with --launch its tasks are handed out at once."
+    help = "Create a campaign as a draft. With --launch its tasks are handed out at once."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
         add("name")
-        experiments = ", ".join(one.name for one in catalog.all())
+        experiments = ", ".join(experiment.name for experiment in catalog.all())
         add("--experiment", default="train_char_lm", help=f"one of the catalog: {experiments}")
         add("--tasks", type=int, help="number of runs (default: the sweep's run_cap, or 10)")
         add("--budget", type=float, default=60.0, help="seconds per run (default 60)")
@@ -44,7 +44,7 @@ class Command(BaseCommand):
         )
         samplers = " or ".join(SAMPLERS)
         add("--sampler", help=f"{samplers} (default: the sweep's method, or random)")
-        datasets = ", ".join(one.name for one in catalog.all_datasets())
+        datasets = ", ".join(dataset.name for dataset in catalog.all_datasets())
         add(
             "--dataset",
             default="",
@@ -56,24 +56,28 @@ class Command(BaseCommand):
             "--script",
             default="",
             metavar="SHA256",
-            help="an uploaded one; its first letters will do (see: script list)",
+            help="hash of an uploaded script, or its first letters (see: script list)",
         )
         add(
             "--isolation",
             choices=list(IsolationTier),
             default=IsolationTier.T0,
-            help="only workers that hold scripts back so well get its tasks (default T0)",
+            help="only workers that isolate scripts at least this well get tasks (default T0)",
         )
         add("--description", default="")
         add("--owner", default="", metavar="USERNAME")
-        add("--allow-simulated", action="store_true", help="let workers without torch take part")
+        add(
+            "--allow-simulated",
+            action="store_true",
+            help="also give tasks to workers without torch",
+        )
         add("--max-failed-attempts", type=int, default=2)
         add("--max-lost-attempts", type=int, default=5)
         add("--launch", action="store_true")
         add(
             "--preview",
             action="store_true",
-            help="store nothing; print as JSON what it would run, how large its space is, its cost",
+            help="store nothing; print as JSON what it would run, the size of its space, its cost",
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -106,7 +110,7 @@ class Command(BaseCommand):
             if options["preview"]:
                 self.stdout.write(json.dumps(preview_data(spec, now=now), indent=2))
                 return
-            # One transaction: a space that turns out too small at launch leaves no draft behind.
+            # One transaction: if the space turns out too small at launch, no draft is left behind.
             with transaction.atomic():
                 campaign = steering.create_campaign(None, spec, owner=owner, now=now)
                 if options["launch"]:
@@ -115,8 +119,8 @@ class Command(BaseCommand):
             self.stderr.write(note)
         if not campaign.dataset.file:
             self.stderr.write(
-                "The server does not hold this data set: each worker downloads it for itself, and "
-                "one that cannot pauses. --dataset-file gives it to the server."
+                "The server does not hold this data set, so each worker downloads it for itself. A "
+                "worker that cannot do so pauses. --dataset-file stores a data set on the server."
             )
         waits = "" if campaign.package.may_run else " Its script waits for an operator's approval."
         if campaign.package.declined_reason:
@@ -134,7 +138,7 @@ def _first_given(*values: Any) -> Any:
 
 
 def _read_space(path: Path | None) -> ImportedSpace | None:
-    """Return the search space in a file, None without one. Raises CommandError."""
+    """Return the search space in a file, or None without a file. Raises CommandError."""
     if path is None:
         return None
     try:

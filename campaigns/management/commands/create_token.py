@@ -15,7 +15,9 @@ from campaigns.tokens import personal_tokens
 class Command(BaseCommand):
     """`manage.py create_token`."""
 
-    help = "Make a personal API token for a user. It is shown once; only its hash is stored."
+    help = (
+        "Make a personal API token for a user. It is shown only once; the server stores its hash."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username")
@@ -28,4 +30,6 @@ class Command(BaseCommand):
         except personal_tokens.TokenRefused as error:
             raise CommandError(str(error)) from error
         self.stdout.write(secret)
-        self.stderr.write("Keep it: it is not shown again. Use: Authorization: Bearer <token>")
+        self.stderr.write(
+            "Keep the token: it is not shown again. Use: Authorization: Bearer <token>"
+        )

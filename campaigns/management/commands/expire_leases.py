@@ -13,7 +13,10 @@ from campaigns.clock import database_now
 class Command(BaseCommand):
     """`manage.py expire_leases`."""
 
-    help = "Make tasks whose worker went silent claimable again. Claims do this by themselves too."
+    help = (
+        "Take back overdue leases now, so that other workers can claim their tasks. The q-cluster "
+        "does this every minute, and so does each claim."
+    )
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         now, expired = database_now(), 0

@@ -23,18 +23,18 @@ OPTUNA = "optuna"
 class Command(BaseCommand):
     """`manage.py export_results`."""
 
-    help = "Export results with everything they were measured with; simulated ones only if asked."
+    help = "Export results with the conditions under which they were measured."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("campaign", nargs="?", type=int, help="its number (default: the newest)")
+        add("campaign", nargs="?", type=int, help="number of the campaign (default: the newest)")
         add(
             "--format",
             choices=[*sorted(WRITERS), OPTUNA],
             default="csv",
             help="optuna writes an SQLite file with all tasks as trials, for optuna-dashboard",
         )
-        add("--simulated", action="store_true", help="also results that were not measured")
+        add("--simulated", action="store_true", help="also simulated results")
         add("--out", type=Path, help="file to write (default: standard output)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             self._print(lines)
             return
         try:
-            # newline="": the csv module writes its own line ends.
+            # newline="" because the csv module writes line ends itself.
             with options["out"].open("w", encoding="utf-8", newline="") as file:
                 file.writelines(lines)
         except OSError as error:
@@ -56,7 +56,7 @@ class Command(BaseCommand):
 
     def _write_study(self, campaign: Campaign, out: Path | None, *, simulated: bool) -> None:
         if out is None:
-            raise CommandError("An Optuna study is a file: say which with --out study.db")
+            raise CommandError("An Optuna study is a file: give its name with --out study.db")
         try:
             trials = optuna_study.write_study(campaign, out, simulated=simulated)
         except OSError as error:
@@ -71,5 +71,6 @@ class Command(BaseCommand):
             for line in lines:
                 self.stdout.write(line, ending="")
         except BrokenPipeError:
-            # `| head` has read enough; Python would complain once more when it flushes at exit.
+            # The reader, such as `| head`, has closed the pipe. Without this redirection Python
+            # would report the error once more when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

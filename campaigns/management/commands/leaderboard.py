@@ -24,39 +24,44 @@ class Command(BaseCommand):
     """`manage.py leaderboard`."""
 
     help = (
-        "Print the measured results of a campaign, best first (simulated ones never rank); with "
-        "--state also, or only, the tasks that ended without a rank, and why."
+        "Print the measured results of a campaign, best first. Simulated results have no rank. "
+        "--state selects or adds tasks that ended without a rank, and says why."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("campaign", nargs="?", type=int, help="its number (default: the newest)")
-        add("--limit", type=int, default=20, help="rows (default 20)")
-        add("--offset", type=int, default=0, help="ranks to pass over")
+        add("campaign", nargs="?", type=int, help="number of the campaign (default: the newest)")
+        add("--limit", type=int, default=20, help="number of rows (default 20)")
+        add("--offset", type=int, default=0, help="number of rows to skip")
         add(
             "--state",
             choices=board.STATES,
             default=str(Standing.COMPLETED),
-            help="how the tasks ended; all: the ranked ones, below them the others but simulated",
+            help="how the tasks ended; all: the ranked tasks, then the others but simulated ones",
         )
         add("--device", default="", help="only results measured on this device")
-        add("--evaluation", choices=["full", "subset"], default="", help="only those on so much")
+        add(
+            "--evaluation",
+            choices=["full", "subset"],
+            default="",
+            help="only results evaluated on the whole validation split, or on a part of it",
+        )
         add(
             "--sort",
             default="rank",
-            help="rank, val_bpb, seed, steps, tokens, device, time or param.NAME; with - before "
-            "it (--sort=-time) descending",
+            help="rank, val_bpb, seed, steps, tokens, device, time or param.NAME; a leading - "
+            "(--sort=-time) sorts in descending order",
         )
-        add("--json", action="store_true", help="one JSON array instead of a table")
+        add("--json", action="store_true", help="print a JSON array instead of a table")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         campaign = campaign_or_error(options["campaign"])
-        asked = {
+        query = {
             name: options[name] for name in ("offset", "state", "device", "evaluation", "sort")
         }
-        asked["limit"] = max(1, options["limit"])
+        query["limit"] = max(1, options["limit"])
         try:
-            rows = rows_of(campaign, asked)
+            rows = rows_of(campaign, query)
         except ValidationError as error:
             raise CommandError(refusal_text(error)) from error
         if options["json"]:

@@ -1,4 +1,4 @@
-"""Print how the installation does, and what needs a person."""
+"""Print the state of the installation, and what needs attention."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from xeenet_site.web.plain_text import plain
 class Command(BaseCommand):
     """`manage.py overview`."""
 
-    help = "Print what runs, who is there, what was found last, and what needs attention."
+    help = (
+        "Print what runs, which workers are online, the latest leaders, and what needs attention."
+    )
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         now, live = database_now(), live_campaigns()
-        found = health(live, now=now)
+        figures = health(live, now=now)
         self.stdout.write(
-            f"Active campaigns: {found.active_campaigns}; tasks: {found.running:,} run, "
-            f"{found.waiting:,} wait, {found.tasks_per_hour:,} ended in the last hour"
+            f"Active campaigns: {figures.active_campaigns}; tasks: {figures.running:,} run, "
+            f"{figures.waiting:,} wait, {figures.tasks_per_hour:,} ended in the last hour"
         )
         self.stdout.write(
-            f"Workers: {found.workers}; {found.online} online, {found.busy} of them busy, "
-            f"{found.simulating} without torch"
+            f"Workers: {figures.workers}; {figures.online} online, {figures.busy} of them busy, "
+            f"{figures.simulating} without torch"
         )
         for champion in latest_champions():
             result = champion.result
@@ -34,5 +36,5 @@ class Command(BaseCommand):
                 f"{result.val_bpb:.4f} leads {plain(result.campaign.name)} "
                 f"(task {result.task_id}, {plain(result.device_used)})"
             )
-        for concern in concerns(found, live, now=now, reader=None):
+        for concern in concerns(figures, live, now=now, reader=None):
             self.stdout.write(self.style.WARNING(f"! {plain(concern.text)}"))

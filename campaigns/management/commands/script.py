@@ -1,4 +1,4 @@
-"""What people do with uploaded training scripts, one verb each, as the pages and the API have."""
+"""Upload and judge training scripts: a verb for each operation of the API."""
 
 from __future__ import annotations
 
@@ -21,30 +21,32 @@ class Command(BaseCommand):
 
     help = (
         "Upload a variation of an experiment's training script; list, read, approve, decline, "
-        "withdraw and delete what was uploaded. No worker gets an uploaded script before its hash "
-        "is approved."
+        "withdraw or delete uploaded scripts. No worker gets an uploaded script before its hash is "
+        "approved."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        verbs.add_parser("list", help="the uploaded scripts, newest first")
-        one = verbs.add_parser("upload", help="store one .py file for an operator to read")
-        one.add_argument("path", type=Path)
-        one.add_argument("--experiment", default="train_char_lm", help="what it is a variation of")
-        one.add_argument("--name", default="", help="default: the file's name")
+        verbs.add_parser("list", help="list the uploaded scripts, newest first")
+        command = verbs.add_parser("upload", help="store one .py file for an operator to read")
+        command.add_argument("path", type=Path)
+        command.add_argument(
+            "--experiment", default="train_char_lm", help="what it is a variation of"
+        )
+        command.add_argument("--name", default="", help="default: the file's name")
         for verb, text in (
-            ("show", "its text; with --diff what it changes in the experiment's own"),
-            ("approve", "let workers be given it, byte for byte"),
-            ("decline", "say that it is not approved, and why"),
-            ("withdraw", "give it to no worker from now on; what runs may finish"),
-            ("delete", "forget it; only while no campaign uses it"),
+            ("show", "print its text, or with --diff its changes to the experiment's own script"),
+            ("approve", "allow workers to get exactly these bytes"),
+            ("decline", "decline to approve it, and say why"),
+            ("withdraw", "give it to no worker from now on; running tasks may finish"),
+            ("delete", "delete it; only possible while no campaign uses it"),
         ):
-            one = verbs.add_parser(verb, help=text)
-            one.add_argument("sha256", help="its hash, or the first letters of it")
+            command = verbs.add_parser(verb, help=text)
+            command.add_argument("sha256", help="its hash, or the first letters of it")
             if verb == "show":
-                one.add_argument("--diff", action="store_true")
+                command.add_argument("--diff", action="store_true")
             elif verb == "decline":
-                one.add_argument("--reason", required=True, help="who uploaded it reads this")
+                command.add_argument("--reason", required=True, help="shown to the uploader")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         with say_what_is_refused():
@@ -52,11 +54,12 @@ class Command(BaseCommand):
 
     def list(self, _options: dict[str, Any]) -> None:
         """Print a line for each uploaded script."""
-        for one in script_steering.uploaded():
-            sender = plain(one.uploaded_by.get_username()) if one.uploaded_by else "–"
-            standing = one.standing.partition(" ")[0]
+        for package in script_steering.uploaded():
+            sender = plain(package.uploaded_by.get_username()) if package.uploaded_by else "–"
+            standing = package.standing.partition(" ")[0]
             self.stdout.write(
-                f"{one.sha256[:12]}  {standing:8}  {one.experiment}  {sender}  {plain(one.name)}"
+                f"{package.sha256[:12]}  {standing:8}  {package.experiment}  {sender}  "
+                f"{plain(package.name)}"
             )
 
     def upload(self, options: dict[str, Any]) -> None:
@@ -64,7 +67,7 @@ class Command(BaseCommand):
         path: Path = options["path"]
         try:
             with path.open("rb") as file:
-                # A byte more than allowed tells a file that is too large from one that just fits.
+                # One byte more than allowed: enough to notice that a file is too large.
                 source = file.read(MAX_SCRIPT_BYTES + 1)
         except OSError as error:
             raise CommandError(f"Cannot read {path}: {error.strerror}.") from error
@@ -80,7 +83,7 @@ class Command(BaseCommand):
         self._say(package)
 
     def show(self, options: dict[str, Any]) -> None:
-        """Print a script, or its difference to the experiment's own."""
+        """Print a script, or its difference to the experiment's own script."""
         package = script_or_error(options["sha256"])
         lines = (
             script_steering.difference(package)
@@ -88,29 +91,30 @@ class Command(BaseCommand):
             else script_steering.lines_of(package)
         )
         for line in lines:
-            # Judged at the upload; the catalog's own scripts and old rows were not.
+            # Uploads with control characters are refused, but scripts of the catalog and old rows
+            # were never checked. Tabs stay.
             self.stdout.write("\t".join(map(plain, line.split("\t"))))
 
     def approve(self, options: dict[str, Any]) -> None:
-        """Let workers be given it."""
+        """Allow workers to get it."""
         package = script_or_error(options["sha256"])
         script_steering.approve(None, package, now=database_now())
         self._say(package)
 
     def withdraw(self, options: dict[str, Any]) -> None:
-        """Give it to no worker any more."""
+        """Give it to no worker from now on."""
         package = script_or_error(options["sha256"])
         script_steering.withdraw(None, package, now=database_now())
         self._say(package)
 
     def decline(self, options: dict[str, Any]) -> None:
-        """Say that it is not approved, and why."""
+        """Decline to approve it, with a reason."""
         package = script_or_error(options["sha256"])
         script_steering.decline(None, package, reason=options["reason"], now=database_now())
         self._say(package)
 
     def delete(self, options: dict[str, Any]) -> None:
-        """Forget it."""
+        """Delete it."""
         package = script_or_error(options["sha256"])
         script_steering.delete(None, package, now=database_now())
         self.stdout.write(f"The script {plain(package.name)} is deleted: sha256 {package.sha256}.")

@@ -1,4 +1,4 @@
-"""What a researcher does to one task and reads of it, one verb each, as the API has them."""
+"""Read and change single tasks: a verb for each operation of the API."""
 
 from __future__ import annotations
 
@@ -25,25 +25,29 @@ class Command(BaseCommand):
 
     help = (
         "Show one task, its attempts, journal, learning curve or bundle; retry it, cancel it, or "
-        "run it again. Listed by campaign tasks, added by campaign enqueue."
+        "run it again. Use campaign tasks to list tasks, and campaign enqueue to add one."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
         for verb, text in (
-            ("show", "everything about it, as JSON"),
-            ("attempts", "every try at it, the first first"),
-            ("journal", "every change of its state and its attempts', the first first"),
+            ("show", "print everything about it as JSON"),
+            ("attempts", "list its attempts, the first one first"),
+            ("journal", "list the changes of state of it and its attempts, the first one first"),
             ("run-again", "add a task with the same params and a new seed"),
             ("retry", "give a failed task one more try"),
-            ("cancel", "end a task that waits or runs"),
+            ("cancel", "cancel a pending or running task"),
         ):
             _task(verbs.add_parser(verb, help=text))
-        one = _task(verbs.add_parser("curve", help="the progress points of its attempts, as CSV"))
-        one.add_argument("--attempt", type=int, metavar="N", help="only of this one, from 1")
-        one = _task(verbs.add_parser("bundle", help="write the zip file that repeats its run"))
-        one.add_argument("--out", type=Path, help="file to write (default: named by the task)")
-        one.add_argument(
+        command = _task(verbs.add_parser("curve", help="print its progress points as CSV"))
+        command.add_argument(
+            "--attempt", type=int, metavar="N", help="only points of this attempt, from 1"
+        )
+        command = _task(verbs.add_parser("bundle", help="write a zip file that repeats its run"))
+        command.add_argument(
+            "--out", type=Path, help="file to write (default: named after the task)"
+        )
+        command.add_argument(
             "--server",
             default="http://127.0.0.1:8000",
             help="the address from which the bundle fetches data that only this server has",
@@ -55,7 +59,7 @@ class Command(BaseCommand):
             getattr(self, options["verb"].replace("-", "_"))(task, options)
 
     def show(self, task: Task, _options: dict[str, Any]) -> None:
-        """Print what the API tells of it."""
+        """Print the same as the API, as JSON."""
         self.stdout.write(json.dumps(task_detail(task.pk), indent=2, cls=JSONEncoder))
 
     def attempts(self, task: Task, _options: dict[str, Any]) -> None:
@@ -93,7 +97,7 @@ class Command(BaseCommand):
         self._change(steering.cancel_task, task)
 
     def run_again(self, task: Task, _options: dict[str, Any]) -> None:
-        """The same params, a new seed."""
+        """Add a task with the same params and a new seed."""
         added = steering.enqueue(None, task.campaign, task.params, now=database_now())
         self.stdout.write(task_sentence(added))
 
@@ -104,5 +108,5 @@ class Command(BaseCommand):
 
 
 def _task(parser: ArgumentParser) -> ArgumentParser:
-    parser.add_argument("task", type=int, help="the number in the task's address")
+    parser.add_argument("task", type=int, help="number in the task's address")
     return parser

@@ -1,4 +1,4 @@
-"""What the API does with webhooks, on the command line."""
+"""List and change webhooks: a verb for each operation of the API."""
 
 from __future__ import annotations
 
@@ -19,32 +19,36 @@ from xeenet_site.web.plain_text import plain
 class Command(BaseCommand):
     """`manage.py webhook VERB`."""
 
-    help = "List, make, edit, switch, test and delete webhooks, and read what became of each event."
+    help = "List, make, edit, switch, test and delete webhooks, and read their deliveries."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        one = verbs.add_parser("list", help="all webhooks, the last made first")
-        one.add_argument("--owner", metavar="USERNAME")
-        one = verbs.add_parser("create", help="make one; its secret is shown once")
-        one.add_argument("owner", metavar="USERNAME")
-        one.add_argument("url")
-        _what(one, required=True)
-        one = _webhook(verbs.add_parser("edit", help="change what is named; the secret stays"))
-        one.add_argument("--url")
-        _what(one, required=False)
+        command = verbs.add_parser("list", help="list all webhooks, the newest first")
+        command.add_argument("--owner", metavar="USERNAME")
+        command = verbs.add_parser("create", help="make a webhook; its secret is shown only once")
+        command.add_argument("owner", metavar="USERNAME")
+        command.add_argument("url")
+        _selection(command, required=True)
+        command = _webhook(
+            verbs.add_parser("edit", help="change the given settings; the secret stays")
+        )
+        command.add_argument("--url")
+        _selection(command, required=False)
         for verb, text in (
-            ("enable", "tell it of events again; what waited is sent"),
-            ("disable", "send it nothing until it is enabled"),
-            ("test", "send it a delivery without news, within a minute"),
-            ("delete", "remove it with its log"),
+            ("enable", "send events again, and those that waited"),
+            ("disable", "send nothing until it is enabled"),
+            ("test", "send a test within a minute"),
+            ("delete", "delete it with its log"),
         ):
             _webhook(verbs.add_parser(verb, help=text))
-        one = _webhook(verbs.add_parser("deliveries", help="what was sent, the last first"))
-        one.add_argument("--state", choices=DeliveryState.values)
-        one.add_argument("--event", choices=WebhookEvent.values)
-        one.add_argument("--limit", type=int, default=50)
-        one = verbs.add_parser("send-again", help="make a delivery due now")
-        one.add_argument("delivery", type=int)
+        command = _webhook(
+            verbs.add_parser("deliveries", help="list its deliveries, the latest first")
+        )
+        command.add_argument("--state", choices=DeliveryState.values)
+        command.add_argument("--event", choices=WebhookEvent.values)
+        command.add_argument("--limit", type=int, default=50)
+        command = verbs.add_parser("send-again", help="send a delivery again now")
+        command.add_argument("delivery", type=int)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
@@ -53,17 +57,17 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def list(self, options: dict[str, Any]) -> None:
-        """Print a line for each."""
-        found = Webhook.objects.select_related("owner").order_by("-pk")
+        """Print a line for each webhook."""
+        listed = Webhook.objects.select_related("owner").order_by("-pk")
         if options["owner"]:
-            found = found.filter(owner=user_or_error(options["owner"]))
-        for hook in found:
+            listed = listed.filter(owner=user_or_error(options["owner"]))
+        for hook in listed:
             self._say(hook)
 
     def create(self, options: dict[str, Any]) -> None:
-        """Make one for a person."""
+        """Make a webhook for a person."""
         number = options["campaign"]
-        made = hooks.create(
+        hook = hooks.create(
             user_or_error(options["owner"]),
             options["url"],
             [WebhookEvent(event) for event in options["event"]],
@@ -71,13 +75,13 @@ class Command(BaseCommand):
             now=database_now(),
             by_command_line=True,
         )
-        self._say(made)
-        self.stderr.write("Its secret, shown this once; it signs each delivery:")
-        self.stdout.write(made.secret)
+        self._say(hook)
+        self.stderr.write("Its secret, which signs each delivery. It is shown only once:")
+        self.stdout.write(hook.secret)
 
     def edit(self, options: dict[str, Any]) -> None:
-        """Change what is named; campaign 0 is every campaign."""
-        hook, number = _found(options["webhook"]), options["campaign"]
+        """Change the given settings; campaign 0 means all campaigns."""
+        hook, number = _webhook_or_error(options["webhook"]), options["campaign"]
         campaign = hook.campaign
         if number is not None:
             campaign = campaign_or_error(number) if number else None
@@ -100,26 +104,26 @@ class Command(BaseCommand):
         self._change(hooks.disable, options)
 
     def test(self, options: dict[str, Any]) -> None:
-        """Write a delivery without news."""
+        """Send a test."""
         self._change(hooks.send_test, options)
 
     def delete(self, options: dict[str, Any]) -> None:
-        """Remove it."""
-        hook = _found(options["webhook"])
+        """Delete it with its log."""
+        hook = _webhook_or_error(options["webhook"])
         hooks.delete(None, hook, now=database_now())
         self.stdout.write(f"Webhook {options['webhook']} and its log are deleted.")
 
     def deliveries(self, options: dict[str, Any]) -> None:
-        """Print a line for each."""
+        """Print a line for each delivery."""
         wanted = {name: options[name] for name in ("state", "event") if options[name]}
-        found = _found(options["webhook"]).deliveries.filter(**wanted)
-        for one in found[: max(1, options["limit"])]:
-            self._say_delivery(one)
+        deliveries = _webhook_or_error(options["webhook"]).deliveries.filter(**wanted)
+        for delivery in deliveries[: max(1, options["limit"])]:
+            self._say_delivery(delivery)
 
     def send_again(self, options: dict[str, Any]) -> None:
-        """Make it due now, with all its tries."""
-        found = WebhookDelivery.objects.select_related("webhook").filter(pk=options["delivery"])
-        delivery = found.first()
+        """Send a delivery again now, with the full number of tries."""
+        deliveries = WebhookDelivery.objects.select_related("webhook")
+        delivery = deliveries.filter(pk=options["delivery"]).first()
         if delivery is None:
             raise CommandError(f"There is no delivery {options['delivery']}.")
         hooks.send_again(None, delivery, now=database_now())
@@ -127,8 +131,8 @@ class Command(BaseCommand):
         self._say_delivery(delivery)
 
     def _change(self, verb: Any, options: dict[str, Any]) -> None:
-        verb(None, _found(options["webhook"]), now=database_now())
-        self._say(_found(options["webhook"]))
+        verb(None, _webhook_or_error(options["webhook"]), now=database_now())
+        self._say(_webhook_or_error(options["webhook"]))
 
     def _say(self, hook: Webhook) -> None:
         state = "on" if hook.is_active else "off"
@@ -138,27 +142,34 @@ class Command(BaseCommand):
             f"to {plain(hook.url)}"
         )
 
-    def _say_delivery(self, one: WebhookDelivery) -> None:
-        error = f": {plain(one.last_error)}" if one.last_error else ""
+    def _say_delivery(self, delivery: WebhookDelivery) -> None:
+        error = f": {plain(delivery.last_error)}" if delivery.last_error else ""
         self.stdout.write(
-            f"Delivery {one.pk} of {one.created_at:%Y-%m-%d %H:%M:%S}, {one.event}, is {one.state} "
-            f"after {one.attempts} tries{error}"
+            f"Delivery {delivery.pk} of {delivery.created_at:%Y-%m-%d %H:%M:%S}, "
+            f"{delivery.event}, is {delivery.state} after {delivery.attempts} tries{error}"
         )
 
 
 def _webhook(parser: ArgumentParser) -> ArgumentParser:
-    parser.add_argument("webhook", type=int, help="its number")
+    parser.add_argument("webhook", type=int, help="number of the webhook")
     return parser
 
 
-def _what(parser: ArgumentParser, *, required: bool) -> None:
+def _selection(parser: ArgumentParser, *, required: bool) -> None:
+    """Add the arguments for the events and the campaign that a webhook is about."""
     parser.add_argument(
-        "--event", action="append", choices=WebhookEvent.values, required=required, help="each once"
+        "--event",
+        action="append",
+        choices=WebhookEvent.values,
+        required=required,
+        help="an event to send; repeat the option for several",
     )
-    parser.add_argument("--campaign", type=int, help="only of this one (edit: 0 is every campaign)")
+    parser.add_argument(
+        "--campaign", type=int, help="only events of this campaign (edit: 0 means all campaigns)"
+    )
 
 
-def _found(number: int) -> Webhook:
+def _webhook_or_error(number: int) -> Webhook:
     hook = Webhook.objects.select_related("owner", "campaign").filter(pk=number).first()
     if hook is None:
         raise CommandError(f"There is no webhook {number}.")
