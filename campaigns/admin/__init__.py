@@ -1,4 +1,4 @@
-"""The admin of campaigns. Django imports this package, and each module registers its pages."""
+"""The admin pages of campaigns. Django imports this package; its modules register the pages."""
 
 from campaigns.admin import campaigns, people, scripts
 

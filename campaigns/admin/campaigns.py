@@ -1,4 +1,4 @@
-"""Campaigns, tasks and all that came of them, in the admin: to find, to read, and to steer."""
+"""Admin pages to find, read and steer campaigns, tasks, attempts, results and webhooks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from workers.admin_base import STATE_LOOKS, HistoryAdmin, state_label
 
 @admin.register(Campaign)
 class CampaignAdmin(HistoryAdmin):
-    """Campaigns are made with the form on the pages; here they are steered."""
+    """Campaigns. They are made with the form on the pages; here they are steered."""
 
     editable = ("name", "description", "owner")
     shown_state = state_label("state")
@@ -82,7 +82,7 @@ class CampaignAdmin(HistoryAdmin):
         return None if campaign.best is None else f"{campaign.best:.4f}"
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        # What has run stays: its results may be cited.
+        # Only drafts: the results of a campaign that has run may be cited.
         deletable = isinstance(obj, Campaign) and obj.state == CampaignState.DRAFT
         return deletable and request.user.has_perm("campaigns.delete_campaign")
 
@@ -90,7 +90,7 @@ class CampaignAdmin(HistoryAdmin):
     def launch(self, request: HttpRequest, campaigns: QuerySet[Campaign]) -> None:
         apply(request, campaigns, steering.launch, "campaign(s) launched")
 
-    @admin.action(permissions=["change"], description="Pause: hand out nothing new")
+    @admin.action(permissions=["change"], description="Pause: hand out no new tasks")
     def pause(self, request: HttpRequest, campaigns: QuerySet[Campaign]) -> None:
         apply(request, campaigns, steering.pause, "campaign(s) paused")
 
@@ -98,13 +98,15 @@ class CampaignAdmin(HistoryAdmin):
     def resume(self, request: HttpRequest, campaigns: QuerySet[Campaign]) -> None:
         apply(request, campaigns, steering.resume, "campaign(s) resumed")
 
-    @admin.action(permissions=["change"], description="Cancel: stop running tasks, for good")
+    @admin.action(
+        permissions=["change"], description="Cancel: stop running tasks; cannot be undone"
+    )
     def cancel(self, request: HttpRequest, campaigns: QuerySet[Campaign]) -> None:
         apply(request, campaigns, steering.cancel, "campaign(s) cancelled")
 
 
 class AttemptInline(TabularInline):
-    """A task's history."""
+    """The attempts at a task."""
 
     model = Attempt
     fields = readonly_fields = (
@@ -146,7 +148,8 @@ class TaskAdmin(HistoryAdmin):
     list_filter = ("state", "failure_class", "campaign__state", "finished_at")
     search_fields = ("campaign__name", "=number", "worker__name")
     list_select_related = ("campaign", "worker")
-    # By the id: the campaign's own order, turned round, would put the oldest first.
+    # By id: reversing the default order of campaigns, which is newest first, would give the oldest
+    # first.
     ordering = ("-campaign_id", "number")
     date_hierarchy = "created_at"
     inlines = (AttemptInline,)
@@ -156,14 +159,14 @@ class TaskAdmin(HistoryAdmin):
     def retry(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
         apply(request, tasks, steering.retry_task, "task(s) pending again")
 
-    @admin.action(permissions=["change"], description="Cancel: stop or never run, for good")
+    @admin.action(permissions=["change"], description="Cancel: stop or never run; cannot be undone")
     def cancel(self, request: HttpRequest, tasks: QuerySet[Task]) -> None:
         apply(request, tasks, steering.cancel_task, "task(s) cancelled")
 
 
 @admin.register(Attempt)
 class AttemptAdmin(HistoryAdmin):
-    """Every try, with what the script wrote last."""
+    """All attempts, with the end of their stderr."""
 
     shown_outcome = state_label("outcome")
     list_display = (
@@ -181,7 +184,7 @@ class AttemptAdmin(HistoryAdmin):
 
 
 class LedToFilter(admin.SimpleListFilter):
-    """By the state reached, without asking the table which there are."""
+    """Filter by the state reached. The choices are fixed, so no query has to collect them."""
 
     title = "state reached"
     parameter_name = "to_state"
@@ -196,7 +199,7 @@ class LedToFilter(admin.SimpleListFilter):
 
 @admin.register(StateChange)
 class StateChangeAdmin(HistoryAdmin):
-    """The journal: every change of state, newest first; nobody writes here."""
+    """The journal: every change of state, newest first, read-only."""
 
     list_display = (
         "at",
@@ -225,7 +228,7 @@ class StateChangeAdmin(HistoryAdmin):
 
 @admin.register(ProgressPoint)
 class ProgressPointAdmin(HistoryAdmin):
-    """Points of the learning curves."""
+    """Progress points of the learning curves."""
 
     list_display = ("attempt", "seq", "elapsed_seconds", "step", "train_loss", "val_bpb")
     search_fields = ("=attempt__task__id",)
@@ -235,7 +238,7 @@ class ProgressPointAdmin(HistoryAdmin):
 
 @admin.register(Result)
 class ResultAdmin(ExportMixin, HistoryAdmin):
-    """Accepted results, newest first; the list as it is filtered can be taken as a file."""
+    """Accepted results, newest first. The filtered list can be exported as a file."""
 
     resource_classes = (ResultResource,)
     formats = FORMATS
@@ -268,7 +271,7 @@ class ResultAdmin(ExportMixin, HistoryAdmin):
 
 @admin.register(ImportanceEstimate)
 class ImportanceEstimateAdmin(HistoryAdmin):
-    """What the background job computed for the analysis tab, and when it was asked to."""
+    """Estimates for the analysis tab, and when jobs were asked for them and computed them."""
 
     list_display = ("campaign", "device", "revision", "asked_at", "computed_at")
     list_filter = ("asked_at", "computed_at")
@@ -279,7 +282,7 @@ class ImportanceEstimateAdmin(HistoryAdmin):
 
 @admin.register(Dataset)
 class DatasetAdmin(HistoryAdmin):
-    """Known data sets; the name may be made clearer, the bytes never change."""
+    """Known data sets. The name may be edited; the bytes never change."""
 
     editable = ("name",)
     list_display = ("name", "sha256", "size_bytes", "file", "created_at")
@@ -288,7 +291,7 @@ class DatasetAdmin(HistoryAdmin):
 
 @admin.register(Webhook)
 class WebhookAdmin(HistoryAdmin):
-    """Who is told of what; made and changed on the pages."""
+    """Webhooks. They are made and edited on the pages; here they are enabled and disabled."""
 
     exclude = ("secret",)
     list_display = ("url", "owner", "campaign", "is_active", "created_at")
@@ -298,18 +301,18 @@ class WebhookAdmin(HistoryAdmin):
     list_select_related = ("owner", "campaign")
     actions = ("enable", "disable")
 
-    @admin.action(permissions=["change"], description="Enable: tell it of events again")
+    @admin.action(permissions=["change"], description="Enable: send events again")
     def enable(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> None:
         apply(request, webhooks, hooks.enable, "webhook(s) enabled")
 
-    @admin.action(permissions=["change"], description="Disable: send it nothing")
+    @admin.action(permissions=["change"], description="Disable: send nothing")
     def disable(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> None:
         apply(request, webhooks, hooks.disable, "webhook(s) disabled")
 
 
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(HistoryAdmin):
-    """What became of each notification."""
+    """Deliveries to webhooks, and what became of them."""
 
     shown_state = state_label("state")
     list_display = ("event", "webhook", "shown_state", "attempts", "last_status", "created_at")
@@ -319,6 +322,6 @@ class WebhookDeliveryAdmin(HistoryAdmin):
     date_hierarchy = "created_at"
     actions = ("send_again",)
 
-    @admin.action(permissions=["change"], description="Send again, with all tries")
-    def send_again(self, request: HttpRequest, rows: QuerySet[WebhookDelivery]) -> None:
-        apply(request, rows, hooks.send_again, "delivery(s) due now")
+    @admin.action(permissions=["change"], description="Send again, with the full number of tries")
+    def send_again(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
+        apply(request, deliveries, hooks.send_again, "delivery(s) due now")

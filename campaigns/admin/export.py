@@ -1,4 +1,4 @@
-"""Results as a file out of the admin's list: what the filters and the search leave of them."""
+"""The export of the admin's list of results, as it is filtered, to a file."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ class ResultResource(ModelResource):
         )
 
     def filter_export(self, queryset: QuerySet[Result], **_: Any) -> QuerySet[Result]:
-        # The script's whole line is the widest column, and no part of the file.
+        # Do not load the widest columns, which are not in the file.
         return queryset.select_related(*RELATED).defer("metrics", "task__campaign__search_space")
 
     def export_field(self, field: Field, instance: Result, **_: Any) -> Any:
-        """Return the value as it is: import-export would make a text of every number."""
+        """Return the value unchanged: import-export would turn every number into a text."""
         return field.get_value(instance)
 
 
 class SafeCSV(CSV):
-    """CSV in which no spreadsheet finds a formula to run."""
+    """CSV whose cells a spreadsheet does not run as formulas."""
 
     def export_data(self, dataset: Dataset, **_: Any) -> str:
         rows = ([_plain(cell) for cell in row] for row in dataset)

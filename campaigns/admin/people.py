@@ -1,4 +1,4 @@
-"""Accounts, roles and personal tokens in the admin; each change is written into the audit log."""
+"""Admin pages of accounts, roles and personal tokens. Each change is recorded in the audit log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from xeenet_site.web import roles
 
 @admin.register(PersonalToken)
 class PersonalTokenAdmin(HistoryAdmin):
-    """Keys to the API: adding one shows it once; deleting one shuts it out."""
+    """Personal tokens. Adding one shows it once; deleting one revokes it."""
 
     verbs_write_entries = True
     list_display = ("name", "user", "created_at", "last_used_at")
@@ -40,7 +40,7 @@ class PersonalTokenAdmin(HistoryAdmin):
         return request.user.has_perm("campaigns.add_personaltoken")
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        # One by one: each revocation is an entry of its own.
+        # No deletion from the list: each revocation needs an entry of its own in the audit log.
         return obj is not None and request.user.has_perm("campaigns.delete_personaltoken")
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
@@ -60,25 +60,25 @@ class PersonalTokenAdmin(HistoryAdmin):
             return
         secret = new_token(PERSONAL_PREFIX)
         obj.token_hash = hash_token(secret)
-        # One transaction: no act without its entry.
+        # One transaction: no token without its entry in the audit log.
         with transaction.atomic():
             super().save_model(request, obj, form, change)
             actor = cast(User, request.user)
             audit.record(actor, "create_token", obj, now=database_now())
-        messages.warning(request, f"Token of {obj.user}, shown this once: {secret}")
+        messages.warning(request, f"Token of {obj.user}, shown only once: {secret}")
 
     def delete_model(self, request: HttpRequest, obj: PersonalToken) -> None:
         personal_tokens.revoke(obj, actor=cast(User, request.user), now=database_now())
 
 
-# Django registered these with its own look; unfold needs its own classes.
+# Django has registered its own classes; replace them by those with unfold's look.
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
 @admin.register(User)
 class UserAdmin(AuditedAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
-    """People; a role is a group."""
+    """Accounts. A person's role follows from the groups."""
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -95,10 +95,10 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
         return roles.role_among(person, {group.name for group in person.groups.all()})
 
     def audit_detail(self, obj: Model) -> str:
-        # Asked anew: the object at hand may remember the role it had before.
+        # Load the account again: `obj` may still have the old role cached.
         return f"role: {roles.role_of(User.objects.get(pk=obj.pk)) or 'none, inactive'}"
 
 
 @admin.register(Group)
 class GroupAdmin(AuditedAdmin, DjangoGroupAdmin, ModelAdmin):
-    """Groups of people with the same permissions; viewer, researcher and operator are roles."""
+    """Groups of people with the same permissions. Viewer, researcher and operator are the roles."""

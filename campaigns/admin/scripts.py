@@ -1,4 +1,4 @@
-"""Training scripts in the admin: who sent them, who approved them. Their text is on the pages."""
+"""The admin page of training scripts. Their text is on the pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.admin_base import HistoryAdmin
 
 @admin.register(Package)
 class PackageAdmin(HistoryAdmin):
-    """Scripts that campaigns pinned or people uploaded."""
+    """Scripts that campaigns have pinned or people have uploaded, with who judged them."""
 
     verbs_write_entries = True
     exclude = ("source",)
@@ -46,10 +46,10 @@ class PackageAdmin(HistoryAdmin):
     def may_run(self, package: Package) -> bool:
         return package.may_run
 
-    @admin.action(permissions=["change"], description="Approve: workers may be given it")
+    @admin.action(permissions=["change"], description="Approve: workers may get it")
     def approve(self, request: HttpRequest, packages: QuerySet[Package]) -> None:
         apply(request, packages, script_steering.approve, "script(s) approved")
 
-    @admin.action(permissions=["change"], description="Withdraw: no worker is given it any more")
+    @admin.action(permissions=["change"], description="Withdraw: no worker gets it any more")
     def withdraw(self, request: HttpRequest, packages: QuerySet[Package]) -> None:
         apply(request, packages, script_steering.withdraw, "approval(s) withdrawn")

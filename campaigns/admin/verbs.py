@@ -1,4 +1,4 @@
-"""What the admin pages of campaigns share: a verb done to each chosen row."""
+"""What the admin pages of campaigns share: actions that apply a verb to each selected row."""
 
 from __future__ import annotations
 
@@ -14,5 +14,8 @@ from workers.admin_base import apply_to_each
 
 
 def apply(request: HttpRequest, rows: QuerySet[Any], verb: Callable[..., Any], done: str) -> None:
-    """Do a verb to each row, at the database's time; `done` is said with how many it changed."""
+    """Apply a verb to each row, at the database's time.
+
+    The message to the person is the number of changed rows, followed by `done`.
+    """
     apply_to_each(request, rows, verb, done, LifecycleError, now=database_now())

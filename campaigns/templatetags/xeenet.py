@@ -1,4 +1,4 @@
-"""Registers the formats of `xeenet_site.web.formats` for templates: `{% load xeenet %}`."""
+"""Registers the formats of `xeenet_site.web.formats` for templates that `{% load xeenet %}`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xeenet_site.web import formats
 
 register = template.Library()
 
-for write in (
+for filter_function in (
     formats.told,
     formats.bpb,
     formats.count,
@@ -22,7 +22,7 @@ for write in (
     formats.value,
     formats.pretty_json,
 ):
-    register.filter(write.__name__, write)
+    register.filter(filter_function.__name__, filter_function)
 
 for tag in (formats.unknown, formats.ago, formats.chip):
     register.simple_tag(tag)
@@ -30,5 +30,5 @@ for tag in (formats.unknown, formats.ago, formats.chip):
 
 @register.filter
 def failure_label(failure_class: str) -> str:
-    """Write a failure class in words: "oom" -> "out of memory"."""
+    """Return a failure class in words: "oom" -> "out of memory"."""
     return str(FailureClass(failure_class).label)

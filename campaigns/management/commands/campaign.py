@@ -45,7 +45,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        command = verbs.add_parser("list", help="all campaigns, newest first")
+        command = verbs.add_parser("list", help="list campaigns, newest first")
         command.add_argument("--state", choices=CampaignState.values)
         command.add_argument("--experiment")
         command.add_argument("--owner", metavar="USERNAME")

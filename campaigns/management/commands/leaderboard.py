@@ -37,7 +37,7 @@ class Command(BaseCommand):
             "--state",
             choices=board.STATES,
             default=str(Standing.COMPLETED),
-            help="how the tasks ended; all: the ranked tasks, then the others but simulated ones",
+            help="how the tasks ended; all: the ranked tasks, then the others except simulated",
         )
         add("--device", default="", help="only results measured on this device")
         add(
