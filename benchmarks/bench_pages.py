@@ -2,12 +2,12 @@
 
     python -m benchmarks.bench_pages [--sizes 1000,10000] [--requests 40] [--write-docs] [--explain]
 
-On a private PostgreSQL (or the server in XEENET_TEST_DATABASE_URL, in a database of its own) it
-writes campaigns, starts the real web server with production settings, and asks for each page over
-HTTP, signed in, one request at a time. Beside it, unless --no-optuna: the call by which
+It uses a private PostgreSQL, or a new database on the server in XEENET_TEST_DATABASE_URL. It
+writes campaigns, starts the real web server with production settings, and requests each page over
+HTTP, signed in, one request at a time. Unless --no-optuna is given, it also times the call by which
 `optuna-dashboard` fetches a study with the same trials. Exit code 1 when a page misses its bar.
 
-The database's durability is off, which speeds up writing only; what is timed here reads.
+The database's durability is off. That speeds up only writes, and the timed requests only read.
 """
 
 import argparse
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from xeenet_site.running.processes import Supervisor
 
 SIZES = (1_000, 10_000, 100_000)
-# Calls of optuna-dashboard, each of which takes seconds; of a large study a minute.
+# Requests to optuna-dashboard. Each takes seconds, or a minute for a large study.
 OPTUNA_REQUESTS, OPTUNA_REQUESTS_LARGE = 5, 1
 START_SECONDS = 60.0
 HOST = "127.0.0.1"
@@ -67,7 +67,7 @@ def own_database() -> Iterator[str]:
 
 
 def set_up_product(database_url: str, home: Path) -> None:
-    """Configure Django in this process as in the server: production, but plain HTTP."""
+    """Set up Django for this process and the server: production settings, but plain HTTP."""
     os.environ.update(
         {
             "DJANGO_SETTINGS_MODULE": "benchmarks.pages_settings",
@@ -93,7 +93,7 @@ def set_up_product(database_url: str, home: Path) -> None:
 
 
 def session_cookie(username: str) -> dict[str, str]:
-    """Return the cookie of a researcher's session, who owns the campaigns."""
+    """Create a session of the user; return its cookie as a header."""
     from django.conf import settings
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
     from django.contrib.auth.models import User
@@ -109,7 +109,7 @@ def session_cookie(username: str) -> dict[str, str]:
 
 
 def seed(sizes: list[int]) -> dict[int, "Campaign"]:
-    """Write one campaign of each size into the same database; return them by size."""
+    """Write one campaign of each size into the database; return the campaigns by size."""
     from django.contrib.auth.models import User
 
     from benchmarks import pages_seed
@@ -119,19 +119,19 @@ def seed(sizes: list[int]) -> dict[int, "Campaign"]:
     owner = User.objects.create_user("researcher")
     roles.give_role(owner, roles.RESEARCHER)
     workers = pages_seed.make_fleet(database_now())
-    made = {}
+    campaigns = {}
     for size in sizes:
         began = time.monotonic()
-        made[size] = pages_seed.make_campaign(
+        campaigns[size] = pages_seed.make_campaign(
             size, owner=owner, workers=workers, now=database_now()
         )
         print(f"wrote {size:,} results in {time.monotonic() - began:.0f} s", flush=True)
     pages_seed.settle()
-    return made
+    return campaigns
 
 
 def compute_importance(campaign: "Campaign", size: int) -> None:
-    """Do what the background job does after results came in, so that its panel has a chart."""
+    """Run the background job that follows new results, so that the importance panel has a chart."""
     from campaigns import jobs
 
     began = time.process_time()
@@ -152,7 +152,7 @@ def free_port() -> int:
 def running(
     supervisor: "Supervisor", name: str, make_command: Callable[[int], list[str]], path: str
 ) -> Iterator[str]:
-    """Start a web server, yield its address once it answers, and stop it."""
+    """Start a web server, yield its URL once it answers, and stop it afterwards."""
     from benchmarks.pages_client import wait_until_up
     from xeenet_site.running import serving
 
@@ -175,9 +175,9 @@ def running(
 def measure_optuna(
     supervisor: "Supervisor", campaign: "Campaign", folder: Path, *, is_large: bool
 ) -> "Timing":
-    """Time `optuna-dashboard`'s study detail call on the campaign's results.
+    """Time the study detail request of `optuna-dashboard` for the campaign's results.
 
-    The first call of a large study is timed too: warming up would take a minute more.
+    A large study gets no warm-up request, because that would take another minute.
     """
     from benchmarks import pages_client, pages_optuna
 
@@ -208,12 +208,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--sizes", type=_numbers, default=list(SIZES), help="results per campaign, with commas"
     )
-    parser.add_argument("--requests", type=int, default=40, help="per page, after the warm-up")
+    parser.add_argument(
+        "--requests", type=int, default=40, help="requests per page, after the warm-up"
+    )
     parser.add_argument(
         "--optuna-sizes",
         type=_numbers,
         default=list(SIZES),
-        help="of --sizes, those to show in optuna-dashboard too; 100000 takes minutes",
+        help="which of --sizes to measure in optuna-dashboard too; 100000 takes minutes",
     )
     parser.add_argument("--no-optuna", action="store_true", help="leave optuna-dashboard out")
     parser.add_argument(
@@ -222,7 +224,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--explain",
         action="store_true",
-        help="print the plans of the slowest queries, largest size",
+        help="print the plans of the slowest queries of the largest campaign",
     )
     return parser.parse_args()
 
@@ -232,9 +234,9 @@ def _numbers(text: str) -> list[int]:
 
 
 def obey_signals() -> None:
-    """Let Ctrl-C and SIGTERM end the run where it is; what was started is stopped on the way out.
+    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt; its handling stops all started processes.
 
-    A Supervisor would keep them for a loop that waits, and here is none.
+    A Supervisor only records these signals for a loop that polls it; this program has no loop.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -276,20 +278,20 @@ def bench(arguments: argparse.Namespace, folder: Path) -> bool:
                         supervisor, campaigns[size], folder, is_large=is_large
                     )
                 except httpx2.TransportError as error:
-                    # Our own figures are worth printing all the same.
+                    # Continue: our own figures are worth printing anyway.
                     print(f"optuna-dashboard with {size:,} results gave no answer: {error!r}")
     machine = f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end"
     print(f"\n{machine}\n{pages_report.table(rows, beside)}")
     if arguments.write_docs:
-        told = f"{machine}, {arguments.requests} requests for each judged page."
-        pages_docs.write(pages_docs.markdown(rows, beside, machine=told))
+        conditions = f"{machine}, {arguments.requests} requests for each judged page."
+        pages_docs.write(pages_docs.markdown(rows, beside, machine=conditions))
     if arguments.explain:
         pages_explain.explain(campaigns[max(campaigns)], "researcher")
     return all(row.holds for row in rows)
 
 
 def main() -> int:
-    """Return 0 when every bar was held, 1 when not, 69 without a PostgreSQL server."""
+    """Return 0 when every bar was held, 1 when one was missed, 69 without a PostgreSQL server."""
     arguments = parse_arguments()
     obey_signals()
     try:

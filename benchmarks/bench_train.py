@@ -2,9 +2,9 @@
 
     python benchmarks/bench_train.py --dataset-file tinyshakespeare.txt [--case 10s-step]
 
-Each case is a process of its own, as an agent starts it, two threads, seed 48, on TinyShakespeare.
-The bar was set on a quiet 2-core machine with AVX512-BF16; on another or a busy one the numbers
-say more about the machine. Exit code 1 when a median misses its bar.
+Each case runs in its own process, as an agent would start it, with two threads and seed 48 on
+TinyShakespeare. The bar was set on a quiet 2-core machine with AVX512-BF16; on another machine or a
+busy one the numbers say more about the machine. Exit code 1 when a median misses its bar.
 """
 
 import argparse
@@ -38,7 +38,7 @@ BASE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Case:
-    """One configuration with its bar: val_bpb, and the share of the budget not spent training."""
+    """One configuration and its bars: val_bpb, and the share of the budget not spent training."""
 
     config: dict[str, Any]
     max_val_bpb: float | None = None
@@ -54,7 +54,7 @@ CASES = {
 
 
 def run(config: dict[str, Any], folder: Path) -> tuple[dict[str, Any], float]:
-    """Run the script once; return its result and the wall time seen from outside."""
+    """Run the script once; return its result and the wall time of its process in seconds."""
     config_file = folder / "config.json"
     config_file.write_text(json.dumps(config))
     began = time.monotonic()
@@ -105,7 +105,7 @@ def main() -> int:
     common = BASE | {"dataset_urls": [str(arguments.dataset_file.resolve())]}
     met = True
     with tempfile.TemporaryDirectory() as folder:
-        # The first run copies the data and warms the disk cache; it is not counted.
+        # An uncounted first run copies the data and warms the disk cache.
         run(common | {"max_steps": 1}, Path(folder))
         for name in arguments.case or CASES:
             case = CASES[name]

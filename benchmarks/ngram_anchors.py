@@ -1,9 +1,9 @@
-"""Bits per byte of n-gram models: the marks that the catalog gives for reading val_bpb.
+"""Bits per byte of n-gram models: the reference values that the catalog gives for val_bpb.
 
     python benchmarks/ngram_anchors.py FILE
 
 Interpolated Witten-Bell models are fitted on the first 90 % of the bytes and scored on the last
-10 %, the split of train_char_lm.py. Other smoothings differ by about 0.01.
+10 %, the same split as in train_char_lm.py. Other smoothing methods differ by about 0.01.
 """
 
 import argparse

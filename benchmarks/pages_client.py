@@ -1,4 +1,4 @@
-"""Times answers over HTTP, one request after the other, as one browser would ask for them."""
+"""Times requests over HTTP, one after the other, like a single browser."""
 
 import math
 import time
@@ -9,18 +9,18 @@ import httpx2
 
 from benchmarks.pages_stopwatch import CPU_MS_HEADER, QUERIES_HEADER, SERVER_MS_HEADER
 
-# More than the server has threads: each opens a connection of its own.
+# More than the server has threads, so that each thread has opened its database connection.
 WARM_UPS = 8
-# However slow an answer is: a figure needs two of them, and the whole run an end.
+# Limits for slow pages: a figure needs two requests, and the whole run must end.
 FEWEST_REQUESTS = 2
 MOST_SECONDS = 20.0
-# optuna-dashboard needs a minute for 100,000 trials, where nothing else runs.
+# optuna-dashboard needs a minute for 100,000 trials on an otherwise idle machine.
 ANSWER_TIMEOUT_SECONDS = 240.0
 
 
 @dataclass
 class Timing:
-    """What was seen of one address. Times in ms; server and CPU time are those inside Django."""
+    """Measurements of one URL. Times are in ms; server and CPU time are measured inside Django."""
 
     wall_ms: list[float] = field(default_factory=list)
     server_ms: list[float] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Timing:
         return self.size_bytes / 1000
 
     def note(self, response: httpx2.Response, wall_ms: float) -> None:
-        """Add one answer that took so long."""
+        """Add one response and the time it took."""
         self.wall_ms.append(wall_ms)
         self.size_bytes = max(self.size_bytes, len(response.content))
         if SERVER_MS_HEADER in response.headers:
@@ -56,11 +56,12 @@ def measure(
     headers: Mapping[str, str] | None = None,
     before_each: Callable[[], object] | None = None,
 ) -> list[Timing]:
-    """Ask for each path again and again, in turn; a time covers connection, headers, whole body.
+    """Request the paths in turn, repeatedly; return a timing for each path.
 
-    What is asked in turn meets the same machine: one that is slower now than a minute ago is so for
-    all of them. `before_each` runs before every request, outside the time. Queries and size are the
-    largest seen. Raises RuntimeError for any answer that is not a success.
+    A time covers connecting, headers and the whole body. Taking turns makes the paths comparable:
+    when the machine becomes slower, it does so for all of them. `before_each` runs before every
+    request and is not timed. Queries and size are the largest seen. Raises RuntimeError for any
+    response but 200.
     """
     timings = [Timing() for _ in paths]
     give_up_at = time.monotonic() + MOST_SECONDS * len(paths)
@@ -83,7 +84,7 @@ def measure(
 
 
 def wait_until_up(base_url: str, path: str, *, seconds: float, alive: Callable[[], bool]) -> None:
-    """Return once the server answers at all. Raises RuntimeError when it ended or stays silent."""
+    """Return once the server answers anything. Raises RuntimeError if it ends or never answers."""
     give_up_at = time.monotonic() + seconds
     while time.monotonic() < give_up_at and alive():
         try:

@@ -12,7 +12,7 @@ END = "<!-- written by bench-pages: end -->"
 
 
 def markdown(rows: list[Row], beside: Mapping[int, Timing], *, machine: str) -> str:
-    """Return the figures of every page; `machine` says in words what they were taken on."""
+    """Return the figures of every page; `machine` describes the machine and conditions."""
     lines = [
         machine,
         "",
@@ -44,7 +44,7 @@ def _line(size: int, name: str, timing: Timing, judged: str) -> str:
 
 
 def write(text: str, document: Path = DOCUMENT) -> None:
-    """Put the text between the marks of the document. Raises ValueError when it has none."""
+    """Write the text between the document's marks. Raises ValueError if it has no marks."""
     whole = document.read_text()
     before, begin, rest = whole.partition(BEGIN)
     _, end, after = rest.partition(END)

@@ -1,4 +1,4 @@
-"""The plans of the slowest queries behind each page, from PostgreSQL itself."""
+"""PostgreSQL's plans of the slowest queries behind each page."""
 
 from django.contrib.auth.models import User
 from django.db import connection
@@ -13,7 +13,7 @@ WORTH_A_PLAN_SECONDS = 0.001
 
 
 def explain(campaign: Campaign, username: str) -> None:
-    """Ask for each page in this process, nothing cached, and print its slowest queries' plans."""
+    """Request each page in this process, with empty caches; print plans of the slowest queries."""
     visitor = Client(headers={"host": "127.0.0.1"})
     visitor.force_login(User.objects.get(username=username))
     for name in (

@@ -1,4 +1,4 @@
-"""The same results as an Optuna study on SQLite, for `optuna-dashboard` to show."""
+"""The same results as an Optuna study in SQLite, to be measured in `optuna-dashboard`."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ READY_PATH = "/api/meta"
 
 
 def export(campaign: Campaign, file: Path) -> int:
-    """Write every task of a campaign as a trial, by the product's own export; return how many."""
+    """Write every task of a campaign as a trial, by the product's export; return their number."""
     return write_study(campaign, file, simulated=True)
 
 

@@ -1,4 +1,4 @@
-"""Which pages `bench_pages` asks for, the bars they are held to, and the table of figures."""
+"""The pages that `bench_pages` requests, their bars, and the table of figures."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -12,16 +12,16 @@ from django.urls import reverse
 from benchmarks.pages_client import WARM_UPS, Timing, measure, percentile
 from campaigns.models import Campaign
 
-# Bars up to this many results; above it they are wider by LARGE_FACTOR.
+# From this many results on, bars are wider by LARGE_FACTOR.
 LARGE_FROM = 10_001
 LARGE_FACTOR = 1.3
-# A page of a few ms is not held to fractions of one.
+# Allowed in addition, because a page of a few ms varies by more than the factor.
 LARGE_SLACK_MS = 5.0
 MAX_QUERIES = 15
-# The others are many: fewer requests each keep the run short.
+# The many other pages get fewer requests, to keep the run short.
 JUDGED = ("campaign page", "refreshing fragment", "analysis tab")
 FEW_REQUESTS = 15
-# What is kept may serve several revisions of a large campaign, but never this many.
+# Caches may serve several revisions of a large campaign, but never so many: all entries are stale.
 FORGETTING_REVISIONS = 1 << 16
 COLD_REQUESTS = 2
 AFTER_RESULT = "… after each new result"
@@ -37,19 +37,19 @@ HTMX = {"HX-Request": "true"}
 
 @dataclass(frozen=True)
 class Page:
-    """One thing to ask for, with its bars: p95 in ms and size in kB (None: told, not judged)."""
+    """One URL to request and its bars: p95 in ms and size in kB (None: reported, not judged)."""
 
     name: str
     path: str
     headers: Mapping[str, str]
     max_ms: float | None = None
     max_kb: float | None = None
-    # By how many revisions the campaign moves on before each request.
+    # Increase the campaign's revision by this much before each request.
     revisions_between: int = 0
 
     @property
     def forgets(self) -> bool:
-        """Whether every request finds nothing that was kept."""
+        """Whether every request finds all caches stale."""
         return self.revisions_between >= FORGETTING_REVISIONS
 
 
@@ -60,7 +60,7 @@ class Row:
     size: int
     page: Page
     timing: Timing
-    # The same page of a campaign of at most 10,000 results, asked for in turn with this one.
+    # The same page of a campaign with at most 10,000 results, requested in turn with this one.
     smaller: Timing | None = None
 
     @property
@@ -73,7 +73,7 @@ class Row:
 
     @property
     def growth(self) -> float | None:
-        """How many times the p50 of the smaller campaign this one's is; None where not judged."""
+        """The p50 relative to that of the smaller campaign; None if it is not judged."""
         if self.smaller is None or self.page.max_ms is None:
             return None
         return self.p50_ms / percentile(self.smaller.wall_ms, 0.5)
@@ -84,20 +84,20 @@ class Row:
 
     @property
     def misses(self) -> list[str]:
-        """Return in words which bars were missed."""
+        """Return the bars that were missed, in words."""
         page, timing = self.page, self.timing
-        found = []
+        misses = []
         if page.max_ms is not None and self.p95_ms > page.max_ms * self.factor:
-            found.append(f"p95 above {page.max_ms * self.factor:.0f} ms")
+            misses.append(f"p95 above {page.max_ms * self.factor:.0f} ms")
         if self.smaller is not None and self.growth is not None:
             most = LARGE_FACTOR * percentile(self.smaller.wall_ms, 0.5) + LARGE_SLACK_MS
             if self.p50_ms > most:
-                found.append(f"p50 above {LARGE_FACTOR} × that of fewer results")
+                misses.append(f"p50 above {LARGE_FACTOR} × that of fewer results")
         if page.max_kb is not None and timing.size_kb > page.max_kb * self.factor:
-            found.append(f"above {page.max_kb * self.factor:.0f} kB")
+            misses.append(f"above {page.max_kb * self.factor:.0f} kB")
         if timing.queries is not None and timing.queries > MAX_QUERIES:
-            found.append(f"more than {MAX_QUERIES} queries")
-        return found
+            misses.append(f"more than {MAX_QUERIES} queries")
+        return misses
 
     @property
     def holds(self) -> bool:
@@ -112,21 +112,21 @@ def measure_campaign(
     requests: int,
     smaller: Campaign | None = None,
 ) -> list[Row]:
-    """Ask for every page of one campaign; return what was seen.
+    """Measure every page of one campaign.
 
-    With a `smaller` campaign each judged page is asked for in turn with the same page of that one.
+    Each judged page is requested in turn with the same page of the `smaller` campaign, if given.
     """
-    others = {page.name: page for page in pages(client, smaller)} if smaller else {}
+    smaller_pages = {page.name: page for page in pages(client, smaller)} if smaller else {}
     rows = []
     for page in pages(client, campaign):
         most = requests if page.name in JUDGED else FEW_REQUESTS
         # Names of judged pages are unique within a campaign.
-        other = others.get(page.name) if page.max_ms is not None else None
+        counterpart = smaller_pages.get(page.name) if page.max_ms is not None else None
         timing, *beside = measure(
             client,
-            *[page.path, *([other.path] if other else [])],
+            *[page.path, *([counterpart.path] if counterpart else [])],
             requests=min(requests, COLD_REQUESTS if page.forgets else most),
-            # What finds nothing kept is as slow the first time as ever.
+            # Without caches, warming up makes no difference.
             warm_ups=0 if page.forgets else WARM_UPS,
             headers=page.headers,
             before_each=_move_on(campaign, page.revisions_between),
@@ -136,13 +136,16 @@ def measure_campaign(
 
 
 def reference(campaigns: Mapping[int, Campaign], size: int) -> Campaign | None:
-    """Return the campaign that one of this size is compared with, by sizes; None for none."""
-    small = [one for one in campaigns if one < LARGE_FROM]
-    return campaigns[max(small)] if small and size >= LARGE_FROM else None
+    """Return the campaign to compare a campaign of this size with: the largest small one, or None.
+
+    `campaigns` has them by size. Only large campaigns are compared.
+    """
+    small_sizes = [known for known in campaigns if known < LARGE_FROM]
+    return campaigns[max(small_sizes)] if small_sizes and size >= LARGE_FROM else None
 
 
 def _move_on(campaign: Campaign, revisions: int) -> Callable[[], object] | None:
-    """Return what makes a campaign look as if so many results had come in; None for none."""
+    """Return a function that raises the campaign's revision, as new results do; None for 0."""
     if not revisions:
         return None
     this = Campaign.objects.filter(pk=campaign.pk)
@@ -150,20 +153,20 @@ def _move_on(campaign: Campaign, revisions: int) -> Callable[[], object] | None:
 
 
 def pages(client: httpx2.Client, campaign: Campaign) -> list[Page]:
-    """Return what to ask for; the charts are those that the analysis tab itself asks for."""
-    shown = reverse("campaign", args=[campaign.pk])
+    """Return the pages to request, including the charts that the analysis tab loads."""
+    main = reverse("campaign", args=[campaign.pk])
     analysis = reverse("campaign-analysis", args=[campaign.pk])
     board = reverse("api-leaderboard", args=[campaign.pk])
     tasks = reverse("campaign-tasks", args=[campaign.pk])
-    found = [
-        Page("campaign page", shown, {}, max_ms=100, max_kb=300),
-        Page(AFTER_RESULT, shown, {}, revisions_between=1),
-        Page(NOTHING_KEPT, shown, {}, revisions_between=FORGETTING_REVISIONS),
-        Page("refreshing fragment", shown, HTMX, max_ms=100, max_kb=300),
-        Page(AFTER_RESULT, shown, HTMX, revisions_between=1),
-        Page("leaderboard by steps", f"{shown}?sort=steps", {}),
-        Page("leaderboard, failed tasks", f"{shown}?state=failed", {}),
-        Page("leaderboard, last page", f"{shown}?page=1000000", {}),
+    requested = [
+        Page("campaign page", main, {}, max_ms=100, max_kb=300),
+        Page(AFTER_RESULT, main, {}, revisions_between=1),
+        Page(NOTHING_KEPT, main, {}, revisions_between=FORGETTING_REVISIONS),
+        Page("refreshing fragment", main, HTMX, max_ms=100, max_kb=300),
+        Page(AFTER_RESULT, main, HTMX, revisions_between=1),
+        Page("leaderboard by steps", f"{main}?sort=steps", {}),
+        Page("leaderboard, failed tasks", f"{main}?state=failed", {}),
+        Page("leaderboard, last page", f"{main}?page=1000000", {}),
         Page("leaderboard API, 100 rows", f"{board}?limit=100", {}),
         Page("tasks, last page", f"{tasks}?page=1000000", {}),
         Page("tasks by val_bpb", f"{tasks}?sort=val_bpb", {}),
@@ -176,19 +179,19 @@ def pages(client: httpx2.Client, campaign: Campaign) -> list[Page]:
     ]
     for path in chart_paths(client.get(analysis).text, analysis):
         name = path.removeprefix(analysis).strip("/").partition("?")[0].strip("/")
-        found.append(Page(f"chart {name}", path, HTMX, max_ms=150))
-        found.append(Page(NOTHING_KEPT, path, HTMX, revisions_between=FORGETTING_REVISIONS))
-    return found
+        requested.append(Page(f"chart {name}", path, HTMX, max_ms=150))
+        requested.append(Page(NOTHING_KEPT, path, HTMX, revisions_between=FORGETTING_REVISIONS))
+    return requested
 
 
 def chart_paths(html: str, below: str) -> list[str]:
-    """Return the addresses below a page's own that it fetches by htmx, each once, in order."""
+    """Return the paths under `below` that the page loads by htmx, in order, without duplicates."""
     fetched = (unescape(path) for path in re.findall(r'hx-get="([^"]*)"', html))
     return list(dict.fromkeys(path for path in fetched if path.startswith(below) and path != below))
 
 
 def table(rows: list[Row], beside: Mapping[int, Timing]) -> str:
-    """Return the figures as text, per size, with optuna-dashboard's call under its own."""
+    """Return the figures as text by size; each size ends with optuna-dashboard's request."""
     lines = []
     for size in dict.fromkeys(row.size for row in rows):
         lines += [
@@ -199,10 +202,10 @@ def table(rows: list[Row], beside: Mapping[int, Timing]) -> str:
         own = [row for row in rows if row.size == size]
         lines += [_line(row.page.name, row.timing, verdict(row)) for row in own]
         if size in beside:
-            other = beside[size]
-            lines.append(_line("optuna-dashboard study detail", other, ""))
-            slower = percentile(other.wall_ms, 0.5) / own[0].p50_ms
-            larger = other.size_bytes / own[0].timing.size_bytes
+            optuna = beside[size]
+            lines.append(_line("optuna-dashboard study detail", optuna, ""))
+            slower = percentile(optuna.wall_ms, 0.5) / own[0].p50_ms
+            larger = optuna.size_bytes / own[0].timing.size_bytes
             lines.append(
                 f"  that is {slower:,.0f} times the time and {larger:,.0f} times the bytes "
                 "of the campaign page"
@@ -213,7 +216,7 @@ def table(rows: list[Row], beside: Mapping[int, Timing]) -> str:
 
 
 def verdict(row: Row) -> str:
-    """Return the page's bars and whether they hold."""
+    """Return the page's bars and whether they were held."""
     bars = [
         f"{limit * row.factor:.0f} {unit}"
         for limit, unit in ((row.page.max_ms, "ms"), (row.page.max_kb, "kB"))

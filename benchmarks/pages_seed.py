@@ -1,8 +1,8 @@
 """Rows for `bench_pages`: campaigns that look as if a fleet had worked on them for a while.
 
-Written in bulk, because a hundred thousand runs through the real verbs would take an hour; the
-database's constraints hold them to what the verbs could have made. The same numbers always give
-the same campaign.
+The rows are written in bulk, because 100,000 runs through the real verbs would take an hour. The
+database's constraints make sure that the verbs could have made them. The same sizes always give the
+same campaigns.
 """
 
 import datetime as dt
@@ -38,7 +38,7 @@ from workers.protocol import bits_per_byte
 EXPERIMENT = "train_char_lm"
 DATASET = "tinyshakespeare"
 BUDGET_SECONDS = 10.0
-# Of each thousand tasks; the others have a measured value.
+# Out of each thousand tasks; all others have a measured value.
 FAILED, DIVERGED, SIMULATED, LOST_ONCE, SUBSETS = 40, 15, 25, 20, 50
 PENDING_TASKS = 50
 CURVES = 50
@@ -56,7 +56,7 @@ MACHINES_PER_KIND = 4
 
 
 def make_fleet(now: dt.datetime) -> list[Worker]:
-    """Return new workers of several kinds; tokens of theirs open nothing."""
+    """Create workers of several kinds and return them. They have no usable tokens."""
     workers = [
         Worker(
             name=f"{title} {number}",
@@ -75,7 +75,7 @@ def make_fleet(now: dt.datetime) -> list[Worker]:
 def make_campaign(
     results: int, *, owner: User, workers: list[Worker], now: dt.datetime
 ) -> Campaign:
-    """Return an active campaign with exactly `results` results, and failed and waiting tasks."""
+    """Create an active campaign with exactly `results` results, plus failed and waiting tasks."""
     spec = CampaignSpec(
         name=f"{results:,} results",
         experiment=EXPERIMENT,
@@ -105,13 +105,13 @@ def make_campaign(
 
 
 def settle() -> None:
-    """Do at once what autovacuum does within minutes: statistics, and the visibility map."""
+    """Update statistics and visibility map now, as autovacuum would within minutes."""
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
 
 
 class _Runs:
-    """Turns sampled tasks into ended ones, each with its attempts and its result."""
+    """Turns sampled tasks into ended tasks with their attempts and results."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class _Runs:
         self.eval_bytes = sizes["full"]
 
     def store(self, tasks: Iterable[Task], failing: set[int], run: int) -> None:
-        """Store one batch: tasks below number `run` have ended, as failed ones where told so."""
+        """Store a batch. Tasks numbered below `run` have ended; those in `failing` have failed."""
         batch = list(tasks)
         attempts: list[Attempt] = []
         for task in batch:
@@ -148,7 +148,7 @@ class _Runs:
         Result.objects.bulk_create(self._result(attempt, columns) for attempt, columns in measured)
 
     def _attempts(self, task: Task, *, fails: bool) -> Iterator[Attempt]:
-        """Yield what happened to a task, and set the task to how it ended."""
+        """Yield the attempts of a task, and set the task's final state."""
         turn, place = divmod(task.number, len(self.workers))
         worker = self.workers[place]
         started = self.launched_at + dt.timedelta(
@@ -208,7 +208,7 @@ class _Runs:
         )
 
     def _measure(self, attempt: Attempt) -> dict[str, Any]:
-        """Return columns of a result that depend on the params as they do in life, plus noise."""
+        """Return the columns of a result: realistic functions of the params, plus noise."""
         task, chance = attempt.task, self.chance
         slower = next(
             cost for _, title, cost in FLEET if title == attempt.worker.hardware["machine"]
@@ -231,7 +231,7 @@ class _Runs:
         }
 
     def _submit(self, attempt: Attempt, columns: dict[str, Any]) -> None:
-        """Note the submission that brought a result, as the agent sent it."""
+        """Set the attempt's submission and answer, as if an agent had sent the result."""
         attempt.submission = {
             "outcome": "completed",
             "metrics": self._metrics(attempt.task, columns),
@@ -244,7 +244,7 @@ class _Runs:
         attempt.answer = {"verdict": "accepted", "message": ""}
 
     def _metrics(self, task: Task, columns: dict[str, Any]) -> dict[str, Any]:
-        """Return the script's whole line."""
+        """Return the whole result line of the script."""
         return columns | {
             "dataset": DATASET,
             "dataset_sha256": self.campaign.dataset_id,
@@ -277,7 +277,7 @@ class _Runs:
 
 
 def _value(params: dict[str, Any]) -> float:
-    """Return bits per byte with one good learning rate, and larger models somewhat better."""
+    """Return a val_bpb with one best learning rate and slightly better large models."""
     off_best: float = math.log10(params["lr"]) + 2.3
     schedule: float = {"cosine": 0.0, "linear": 0.03, "step_decay": 0.15}[params["lr_schedule"]]
     size: float = 0.08 * math.log2(params["d_model"] / 64) + 0.02 * params["n_layers"]
@@ -286,7 +286,7 @@ def _value(params: dict[str, Any]) -> float:
 
 
 def _store_curves(campaign: Campaign, chance: random.Random) -> None:
-    """Give the last attempts a learning curve each."""
+    """Give each of the last attempts a learning curve."""
     attempts = Attempt.objects.filter(task__campaign=campaign, outcome=AttemptOutcome.COMPLETED)
     points = [
         ProgressPoint(

@@ -1,7 +1,7 @@
-"""Settings of the server that `bench_pages` measures: the product's own, with a stopwatch around.
+"""Settings of the server that `bench_pages` measures: the product's own, plus a stopwatch.
 
-The stopwatch is the outermost middleware. It adds two headers to each answer and changes nothing
-else; the product itself never loads it.
+The stopwatch is the outermost middleware. It adds three headers to each response and changes
+nothing else. The product itself never loads it.
 """
 
 from xeenet_site.settings import *  # noqa: F403 - these are the product's settings

@@ -1,7 +1,7 @@
-"""Middleware that says in headers what an answer cost: time, processor time and queries.
+"""Middleware that reports the cost of a response in headers: time, CPU time and queries.
 
-Processor time is that of Django's own thread: without PostgreSQL's, and without the waiting for a
-core that a busy machine adds.
+CPU time is that of Django's own thread. It excludes PostgreSQL, and the waiting for a core on a
+busy machine.
 """
 
 import time
@@ -19,7 +19,7 @@ QUERIES_HEADER = "X-Bench-Queries"
 def stopwatch(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Wrap a request; the counting costs one function call per query."""
+    """Measure each request. Counting costs one function call per query."""
 
     def measured(request: HttpRequest) -> HttpResponseBase:
         queries = 0
