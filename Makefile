@@ -1,4 +1,4 @@
-# Every target is `python dev.py TARGET`, which also works where make is missing.
+# Every target runs `python dev.py TARGET`, which also works without make.
 # Arguments: make demo ARGS="--exit --tasks 4". Another Python: make test PYTHON=python3.12
 PYTHON ?= python3
 ARGS ?=

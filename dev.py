@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The developer's one door: ``python dev.py COMMAND``. ``python dev.py help`` lists the commands.
+"""Entry point for developers: ``python dev.py COMMAND``; ``help`` lists the commands.
 
-This file keeps to syntax that every Python understands, so that a too old one prints a sentence
-and not a SyntaxError. The work is done in ``devtools``, standard library only.
+This file uses only syntax that every Python understands, so that a too old one prints a clear
+message instead of a SyntaxError. ``devtools`` does the work, with the standard library alone.
 """
 
 import sys

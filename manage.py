@@ -19,7 +19,7 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        # Settings that cannot be: the sentence says what to do, a traceback would bury it.
+        # Invalid settings: print only the message, which says what to do, without a traceback.
         raise SystemExit(f"Configuration: {error}") from error
 
 

@@ -1,1 +1,1 @@
-"""What stands behind ``dev.py``: set-up, tests, locks. Standard library only, no Django."""
+"""The commands of ``dev.py``: set-up, tests, locks. Standard library only, no Django."""

@@ -1,9 +1,8 @@
-"""``dev.py audit``: look the pinned packages up in the public advisories, with pip-audit.
+"""``dev.py audit``: look up the pinned packages in public advisories, with pip-audit.
 
-Where no advisory service can be reached (a machine may see package registries only), nothing is
-known: that is said plainly, and is no failure unless ``--required`` asks for an answer. pip-audit
-itself calls a package that the service does not know "skipped" and reports success, so the skipped
-are counted here.
+If no advisory service can be reached (a machine may have access to package registries only),
+nothing is known. The command then says so, and fails only with ``--required``. pip-audit reports
+success for packages that the service does not know ("skipped"), so we count those ourselves.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from typing import Any
 
 from devtools.environment import Environment, child_variables, say
 
-# pip-audit's names of the advisory services, asked in this order.
+# pip-audit's names of the advisory services; the first that answers is used.
 SERVICES = ("pypi", "osv")
 TIMEOUT_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What one service knew: how many packages it looked at, and what is wrong with which."""
+    """The answer of one service: how many packages it knew and did not know, and their flaws."""
 
     service: str
     audited: int
@@ -33,7 +32,7 @@ class Audit:
 
 
 def read_report(service: str, report: dict[str, Any]) -> Audit:
-    """Return what a JSON report of pip-audit says."""
+    """Return the content of a JSON report of pip-audit."""
     packages = report["dependencies"]
     audited = [package for package in packages if "skip_reason" not in package]
     findings = [
@@ -47,31 +46,31 @@ def read_report(service: str, report: dict[str, Any]) -> Audit:
 
 
 def conclude(audit: Audit | None, *, required: bool) -> tuple[str, int]:
-    """Return the last words and the exit status."""
+    """Return the final message and the exit status; `required` makes missing answers fail."""
     if audit is None or audit.audited == 0:
-        words = (
+        message = (
             "NOT AUDITED: no advisory service can be reached from here, so nothing is known about "
             "the pinned packages. Run this again on a machine with internet."
         )
-        return words, 1 if required else 0
-    looked = f"{audit.audited} packages looked up at {audit.service}"
+        return message, 1 if required else 0
+    summary = f"{audit.audited} packages looked up at {audit.service}"
     if audit.skipped:
-        looked += f", {audit.skipped} NOT AUDITED (unknown there)"
+        summary += f", {audit.skipped} NOT AUDITED (unknown there)"
     if audit.findings:
         lines = "\n".join(f"  {finding}" for finding in audit.findings)
-        return f"{looked}; {len(audit.findings)} known flaws:\n{lines}", 1
-    return f"{looked}; no known flaw", 1 if required and audit.skipped else 0
+        return f"{summary}; {len(audit.findings)} known flaws:\n{lines}", 1
+    return f"{summary}; no known flaw", 1 if required and audit.skipped else 0
 
 
 def audit_locks(environment: Environment, *, required: bool) -> int:
-    """Audit the widest lock, which holds the others; print what is known, return the status."""
-    audit = next(filter(None, (_ask(environment, service) for service in SERVICES)), None)
-    words, status = conclude(audit, required=required)
-    say(words)
+    """Audit the largest lock, which contains the others; print the result, return the status."""
+    audit = next(filter(None, (_query(environment, service) for service in SERVICES)), None)
+    message, status = conclude(audit, required=required)
+    say(message)
     return status
 
 
-def _ask(environment: Environment, service: str) -> Audit | None:
+def _query(environment: Environment, service: str) -> Audit | None:
     """Return the service's audit, or None when it did not answer or knew no package."""
     lock = environment.lock_file("dev")
     with tempfile.TemporaryDirectory(prefix="xeenet-audit-") as folder:
@@ -96,7 +95,7 @@ def _ask(environment: Environment, service: str) -> Audit | None:
             )
             audit = read_report(service, json.loads(report.read_text()))
         except (subprocess.TimeoutExpired, OSError, ValueError):
-            # It writes a report only when every package got an answer.
+            # pip-audit writes no report unless it got an answer for every package.
             say(f"{service} did not answer")
             return None
     if audit.audited == 0:

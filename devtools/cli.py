@@ -1,4 +1,4 @@
-"""The commands of ``dev.py``: each a function of its arguments that returns an exit status."""
+"""The commands of ``dev.py``. Each is a function of its arguments and returns an exit status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from devtools.environment import (
 )
 
 Arguments = Sequence[str]
-# A production that exists nowhere: check --deploy shall see what a careful operator would set.
+# Settings of an imaginary production, as a careful operator would set them, for check --deploy.
 PRODUCTION = {
     "XEENET_ENV": "production",
     "DEBUG": "false",
@@ -32,7 +32,7 @@ PRODUCTION = {
 
 @dataclass(frozen=True)
 class Command:
-    """One word after ``dev.py``; ``level`` is what must be installed first (None: nothing)."""
+    """One command; ``level`` is what must be installed before it runs (None: nothing)."""
 
     name: str
     summary: str
@@ -41,47 +41,47 @@ class Command:
 
 
 def demo(environment: Environment, arguments: Arguments) -> int:
-    """Become the demo: server, q-cluster, agents, one campaign."""
+    """Replace this process with the demo: server, q-cluster, agents, one campaign."""
     replace_process([environment.python, "manage.py", "demo", *arguments])
 
 
 def serve(environment: Environment, arguments: Arguments) -> int:
-    """Become the server and its q-cluster."""
+    """Replace this process with the server and its q-cluster."""
     replace_process([environment.python, "manage.py", "serve", *arguments])
 
 
 def worker(environment: Environment, arguments: Arguments) -> int:
-    """Become a worker agent."""
+    """Replace this process with a worker agent."""
     replace_process([environment.python, "-m", "workers.agent", *arguments])
 
 
 def bench(environment: Environment, arguments: Arguments) -> int:
-    """Become the training benchmark."""
+    """Replace this process with the training benchmark."""
     replace_process([environment.python, "-m", "benchmarks.bench_train", *arguments])
 
 
 def bench_pages(environment: Environment, arguments: Arguments) -> int:
-    """Become the benchmark of the pages."""
+    """Replace this process with the benchmark of the pages."""
     replace_process([environment.python, "-m", "benchmarks.bench_pages", *arguments])
 
 
 def chaos(environment: Environment, arguments: Arguments) -> int:
-    """Become the run that breaks everything and checks that nothing was lost."""
+    """Replace this process with the chaos run: inject faults, check that nothing was lost."""
     replace_process([environment.python, "-m", "tests.chaos", *arguments])
 
 
 def mutants(environment: Environment, arguments: Arguments) -> int:
-    """Become the run that takes guards out of copies of the tree and names the test that saw it."""
+    """Replace this process with the mutant run: remove guards in copies, see which test fails."""
     replace_process([environment.python, "-m", "tests.mutants", *arguments])
 
 
 def fuzz(environment: Environment, arguments: Arguments) -> int:
-    """Become the run that sends the API what its document allows, and what it does not."""
+    """Replace this process with the fuzz run: send valid and invalid requests to the API."""
     replace_process([environment.python, "-m", "tests.fuzz", *arguments])
 
 
 def test(environment: Environment, arguments: Arguments) -> int:
-    """Run the suite on both databases."""
+    """Run the test suite on both databases."""
     return suite.run_suite(environment, arguments)
 
 
@@ -103,13 +103,13 @@ def lint(environment: Environment, arguments: Arguments) -> int:
     style = _all_of(
         environment, ["-m", "ruff", "check", *paths], ["-m", "ruff", "format", "--check", *paths]
     )
-    # import-linter is the one tool without a `python -m` door.
+    # import-linter is the only tool that cannot be run with `python -m`.
     borders = run([environment.python.with_name("lint-imports"), "--no-cache"])
     return max(style, borders)
 
 
 def format_code(environment: Environment, arguments: Arguments) -> int:
-    """Format, and mend what ruff can mend."""
+    """Format the code and fix what ruff can fix."""
     paths = arguments or ["."]
     return _all_of(
         environment, ["-m", "ruff", "check", "--fix", *paths], ["-m", "ruff", "format", *paths]
@@ -117,12 +117,12 @@ def format_code(environment: Environment, arguments: Arguments) -> int:
 
 
 def types(environment: Environment, arguments: Arguments) -> int:
-    """Check types; without arguments, those of every package."""
+    """Check types; without arguments, in every package."""
     return _all_of(environment, ["-m", "mypy", *arguments])
 
 
 def check(environment: Environment, arguments: Arguments) -> int:
-    """Look for missing migrations, and for settings unfit for production."""
+    """Check for missing migrations, and for settings unfit for production."""
     if arguments:
         raise SetupError("check takes no arguments.")
     missing = run([environment.python, "manage.py", "makemigrations", "--check", "--dry-run"])
@@ -135,21 +135,21 @@ def check(environment: Environment, arguments: Arguments) -> int:
 
 
 def lock(environment: Environment, arguments: Arguments) -> int:
-    """Pin anew; ``--upgrade`` moves every pin to the newest release in its range."""
+    """Resolve all pins again; ``--upgrade`` moves each to the newest release in its range."""
     if not set(arguments) <= {"--upgrade"}:
         raise SetupError("lock takes only --upgrade.")
     return locks.write_locks(environment, upgrade="--upgrade" in arguments)
 
 
 def audit_packages(environment: Environment, arguments: Arguments) -> int:
-    """Look the pinned packages up in the public advisories."""
+    """Look up the pinned packages in public advisories."""
     if not set(arguments) <= {"--required"}:
         raise SetupError("audit takes only --required: no answer is then a failure, too.")
     return audit.audit_locks(environment, required="--required" in arguments)
 
 
 def setup(environment: Environment, arguments: Arguments) -> int:
-    """Set up only; the level is the argument, ``dev`` without one."""
+    """Only install the environment; the argument is the level, by default ``dev``."""
     level = arguments[0] if arguments else "dev"
     if level not in LEVELS or len(arguments) > 1:
         raise SetupError(f"setup takes one level: {', '.join(LEVELS)}.")
@@ -167,7 +167,7 @@ def show_help(_environment: Environment, _arguments: Arguments) -> int:
 
 
 def _all_of(environment: Environment, *commands: Sequence[str | Path]) -> int:
-    """Run each command with the environment's Python, all of them, and return the worst status."""
+    """Run every command with the environment's Python, whatever fails; return the worst status."""
     return max([run([environment.python, *command]) for command in commands])
 
 
@@ -204,7 +204,7 @@ COMMANDS = {
 
 
 def main(arguments: Arguments) -> int:
-    """Do what the command line says; errors of ours are one line on stderr and status 2."""
+    """Run the command; usage and set-up errors print one line on stderr and return 2."""
     if not arguments or arguments[0] in {"-h", "--help"}:
         arguments = ["help"]
     command = COMMANDS.get(arguments[0])

@@ -1,8 +1,8 @@
-"""The virtual environment: made once, filled from the locks, left alone while they are unchanged.
+"""The virtual environment: created once and installed from the locks whenever these change.
 
-Three levels, each holding the one before it: ``worker`` (the agent and torch), ``runtime`` (and
-the server), ``dev`` (and the tools). A stamp in ``.venv`` says which level of which locks is
-installed; without a true stamp pip runs again.
+It has three levels, each including the previous one: ``worker`` (agent and torch), ``runtime``
+(plus the server) and ``dev`` (plus the tools). A stamp in ``.venv`` records the installed level and
+a fingerprint of the locks; if the stamp is missing or does not match, pip runs again.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = ("worker", "runtime", "dev")
-# Another project's settings, exported in the caller's shell, would win over ours.
+# Removed for children: another project's settings in the caller's shell would override ours.
 FOREIGN_VARIABLES = ("DJANGO_SETTINGS_MODULE", "PYTHONHOME", "PYTHONPATH")
 
 
 class SetupError(Exception):
-    """Set-up cannot go on; the message says what, why and what to do, in one line."""
+    """A command cannot go on; the message says in one line what is wrong and what to do."""
 
 
 class Environment:
@@ -40,19 +40,19 @@ class Environment:
 
     @property
     def python(self) -> Path:
-        """The environment's interpreter, whether it exists yet or not."""
+        """The path of the environment's interpreter, which may not exist yet."""
         on_windows = os.name == "nt"
         return self.folder / ("Scripts/python.exe" if on_windows else "bin/python")
 
     def lock_file(self, level: str) -> Path:
-        """Return the lock that pins what ``level`` installs."""
+        """Return the lock file of ``level``."""
         return self.root / "requirements" / f"{level}.txt"
 
     def fingerprint(self) -> str:
         """Return a hash over every lock and the environment's Python version.
 
-        Over all locks, whatever the level: going to another commit and back must not leave a stamp
-        that is true for one level and false for the packages.
+        It covers all locks, whatever the level. Otherwise, switching to another commit and back
+        could leave a stamp that matches the lock of its level but not the installed packages.
         """
         digest = hashlib.sha256()
         for level in LEVELS:
@@ -61,7 +61,7 @@ class Environment:
         return digest.hexdigest()
 
     def installed_level(self) -> str | None:
-        """Return the highest level installed from exactly these locks, or None."""
+        """Return the level that is installed from exactly these locks, or None."""
         try:
             stamp = json.loads(self.stamp.read_text())
             level = stamp["level"]
@@ -70,19 +70,19 @@ class Environment:
             return None
 
     def holds(self, level: str) -> bool:
-        """Return whether ``level`` is installed and nothing needs to be done for it."""
+        """Return whether ``level`` is installed and up to date."""
         installed = self.installed_level()
         return installed in LEVELS and LEVELS.index(installed) >= LEVELS.index(level)
 
     def ensure(self, level: str) -> None:
-        """Make the environment hold ``level``; two calls at once wait for each other.
+        """Install ``level`` unless it is up to date. Concurrent calls wait for each other.
 
-        Raises SetupError with one line for the caller.
+        Raises SetupError.
         """
         if self.holds(level):
             return
         with self._only_one_at_a_time():
-            if self.holds(level):  # another call did it while we waited
+            if self.holds(level):  # another process installed it while we waited
                 return
             if not self._is_usable():
                 self._create()
@@ -92,7 +92,7 @@ class Environment:
             self.stamp.write_text(json.dumps(stamp))
 
     def _python_version(self) -> str:
-        """Return the version in ``pyvenv.cfg``, or an empty text when there is none."""
+        """Return the version in ``pyvenv.cfg``, or "" if there is none."""
         with contextlib.suppress(OSError):
             for line in (self.folder / "pyvenv.cfg").read_text().splitlines():
                 key, _, value = line.partition("=")
@@ -103,7 +103,7 @@ class Environment:
     def _is_usable(self) -> bool:
         """Return whether the environment's Python starts, is new enough and has pip.
 
-        It stops starting, for example, when the system's Python was upgraded under it.
+        For example, it no longer starts after an upgrade of the system's Python.
         """
         probe = "import sys, pip; sys.exit(sys.version_info < (3, 11))"
         try:
@@ -149,7 +149,7 @@ class Environment:
 
     @contextlib.contextmanager
     def _only_one_at_a_time(self) -> Iterator[None]:
-        """Hold the set-up lock of this checkout; the system frees it when we end, however."""
+        """Hold this checkout's set-up lock. The system releases it when this process ends."""
         path = self.root / ".xeenet" / "setup.lock"
         try:
             path.parent.mkdir(exist_ok=True)
@@ -175,12 +175,12 @@ class Environment:
 
 
 def say(message: str) -> None:
-    """Print a line about what dev.py itself does."""
+    """Print a message of dev.py itself."""
     print(f"[dev] {message}", flush=True)
 
 
 def child_variables(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment for a child: ours, less what would mislead it, plus ``extra``."""
+    """Return our environment without FOREIGN_VARIABLES and with ``extra``, for a child process."""
     kept = {name: value for name, value in os.environ.items() if name not in FOREIGN_VARIABLES}
     return kept | dict(extra or {})
 
@@ -188,18 +188,18 @@ def child_variables(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def run(
     command: Sequence[str | Path], cwd: Path = ROOT, variables: Mapping[str, str] | None = None
 ) -> int:
-    """Run ``command`` to its end and return its status, 128 + n when signal n ended it.
+    """Run ``command`` to its end and return its status, or 128 + n if signal n ended it.
 
-    Ctrl-C reaches it through the terminal; we only wait, so that its own cleaning up is seen.
-    SIGTERM is handed on.
+    On Ctrl-C, which the command receives from the terminal itself, we keep waiting so that it can
+    clean up. SIGTERM is passed on to it.
     """
     environment = child_variables() if variables is None else dict(variables)
     child = subprocess.Popen([str(part) for part in command], cwd=cwd, env=environment)
 
-    def hand_on(number: int, _frame: FrameType | None) -> None:
+    def pass_on(number: int, _frame: FrameType | None) -> None:
         child.send_signal(number)
 
-    previous = signal.signal(signal.SIGTERM, hand_on)
+    previous = signal.signal(signal.SIGTERM, pass_on)
     try:
         while True:
             with contextlib.suppress(KeyboardInterrupt):
@@ -210,9 +210,9 @@ def run(
 
 
 def replace_process(command: Sequence[str | Path], cwd: Path = ROOT) -> NoReturn:
-    """Become ``command``, so that signals and the exit status are its own."""
+    """Replace this process with ``command``, which then gets all signals and sets the status."""
     words = [str(part) for part in command]
-    if os.name == "nt":  # exec does not keep the console there
+    if os.name == "nt":  # on Windows, exec detaches from the console
         sys.exit(run(words, cwd=cwd))
     os.chdir(cwd)
     sys.stdout.flush()

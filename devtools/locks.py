@@ -1,8 +1,8 @@
-"""``dev.py lock``: pin every package that the ranges in ``pyproject.toml`` lead to.
+"""``dev.py lock``: pin all packages that satisfy the ranges in ``pyproject.toml``.
 
-The locks hold no hashes, because the same release comes as different files: torch from PyPI on
-one machine, from a local CPU-only build on the next. They hold no index either: where packages
-come from is the machine's affair (pip's own configuration).
+The locks contain no hashes, because the same release may come as different files: torch from PyPI
+on one machine, from a local CPU-only build on the next. They contain no index either: each
+machine's pip configuration decides where packages come from.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ FORBIDDEN = re.compile(r"^\s*(--|-[a-z] )|^(nvidia-(?!ml-py)|cuda|triton)|://", 
 def tidy(text: str, level: str) -> str:
     """Return pip-compile's output with our header and without local version labels.
 
-    ``torch==2.13.0+cpu`` exists on this machine only; ``torch==2.13.0`` matches it and PyPI's.
-    Raises SetupError when something of this machine would be left in the lock.
+    ``torch==2.13.0+cpu`` may exist on this machine only; ``torch==2.13.0`` matches it and the
+    release on PyPI. Raises SetupError if the lock would still depend on this machine.
     """
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     body = "\n".join(re.sub(r"^(\S+==[^+\s]+)\+\S+", r"\1", line) for line in lines if line)
-    if found := FORBIDDEN.search(body):
-        line = body[body.rfind("\n", 0, found.start()) + 1 :].lstrip("\n").splitlines()[0]
+    if match := FORBIDDEN.search(body):
+        line = body[body.rfind("\n", 0, match.start()) + 1 :].lstrip("\n").splitlines()[0]
         raise SetupError(
             f"the {level} lock would hold {line!r}, which belongs to this machine only. "
             "Resolve where pip finds a CPU build of torch."
@@ -44,7 +44,7 @@ def tidy(text: str, level: str) -> str:
 def write_locks(environment: Environment, upgrade: bool) -> int:
     """Resolve all levels and replace ``requirements/*.txt``; return pip-compile's status.
 
-    The highest level is resolved first and binds the others, so that all agree on versions.
+    The highest level is resolved first and constrains the others, so that all agree on versions.
     ``upgrade`` lets every pin move to the newest release in its range.
     """
     binding = environment.lock_file("dev")

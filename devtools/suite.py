@@ -1,4 +1,4 @@
-"""``dev.py test``: the same suite on SQLite and on PostgreSQL, and one summary at the end."""
+"""``dev.py test`` and ``quick``: the suite on SQLite and PostgreSQL, or its fast part on SQLite."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ DATABASES = ("sqlite", "postgresql")
 TITLES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 PYTEST_INTERRUPTED = 2  # Ctrl-C, or test files that cannot be imported
 PYTEST_NOTHING_COLLECTED = 5
-# One more than there are cores: a third of the time tests wait for processes of their own.
+# One process more than cores, because tests spend a third of their time waiting for processes.
 SPARE_PROCESSES = 1
-MAX_PROCESSES = 4  # more would mostly wait for each other's child processes
+MAX_PROCESSES = 4  # with more, tests would mostly wait for each other's child processes
 QUICK_VARIABLE = "XEENET_TEST_QUICK"  # tests/conftest.py leaves out all but the quick tests
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one pass over the suite gave. ``status`` is pytest's; errors count as failed."""
+    """The result of one pass over the suite. ``status`` is pytest's; errors count as failed."""
 
     database: str
     status: int
@@ -36,12 +36,12 @@ class Outcome:
 
     @property
     def ran(self) -> bool:
-        """Whether there was a database to run on."""
+        """Whether the database was available."""
         return self.status != EXIT_UNAVAILABLE
 
     @property
     def count(self) -> int:
-        """How many tests were run or skipped."""
+        """The number of tests run or skipped."""
         return self.passed + self.failed + self.skipped
 
     def line(self) -> str:
@@ -58,7 +58,7 @@ class Outcome:
 def chosen_databases(only: str | None) -> tuple[str, ...]:
     """Return the databases to run on; ``only`` is the value of ``XEENET_TEST_ONLY``.
 
-    Raises SetupError for a name that is not a database.
+    Raises SetupError if it names no known database.
     """
     if not only:
         return DATABASES
@@ -68,7 +68,7 @@ def chosen_databases(only: str | None) -> tuple[str, ...]:
 
 
 def read_counts(report: Path) -> tuple[int, int, int]:
-    """Return (passed, failed, skipped) from a JUnit XML file; zeros when pytest wrote none."""
+    """Return (passed, failed, skipped) from a JUnit XML file; zeros if pytest wrote none."""
     if not report.exists():
         return 0, 0, 0
     suites = list(ET.parse(report).getroot().iter("testsuite"))
@@ -81,10 +81,10 @@ def read_counts(report: Path) -> tuple[int, int, int]:
 
 
 def exit_status(outcomes: Sequence[Outcome], in_ci: bool) -> int:
-    """Return 0 when every pass that had to run passed and some test ran, else 1.
+    """Return 0 if every pass that had to run passed and at least one test ran, else 1.
 
-    A pass that finds nothing to run (``-k`` may leave nothing for the second database) is fine
-    beside one that does. A missing PostgreSQL is a failure in CI only.
+    One pass may have no tests (``-k`` may leave none for the second database) as long as another
+    has some. A missing PostgreSQL is a failure in CI only.
     """
     good = {0, PYTEST_NOTHING_COLLECTED}
     all_good = all(outcome.status in good for outcome in outcomes if outcome.ran)
@@ -100,7 +100,7 @@ def run_suite(environment: Environment, arguments: Sequence[str]) -> int:
     outcomes = []
     for database in databases:
         say(f"testing on {TITLES[database]}")
-        # What needs no database runs once: in the first pass.
+        # Tests that need no database run only in the first pass.
         skip_once = database != databases[0]
         outcomes.append(_run_pass(environment, database, arguments, skip_once=skip_once))
         if outcomes[-1].status == PYTEST_INTERRUPTED:
@@ -110,7 +110,10 @@ def run_suite(environment: Environment, arguments: Sequence[str]) -> int:
         print(outcome.line())
     if not all(outcome.ran for outcome in outcomes):
         print("Only a run on both databases shows that XeeNet works; see CONTRIBUTING.md.")
-    totals = [sum(getattr(o, name) for o in outcomes) for name in ("passed", "failed", "skipped")]
+    totals = [
+        sum(getattr(outcome, name) for outcome in outcomes)
+        for name in ("passed", "failed", "skipped")
+    ]
     print("{} passed, {} failed, {} skipped".format(*totals), flush=True)
     return exit_status(outcomes, in_ci)
 
@@ -134,11 +137,11 @@ def _pytest(
     processes = min((os.cpu_count() or 1) + SPARE_PROCESSES, MAX_PROCESSES)
     command: list[str | Path] = [environment.python, "-m", "pytest"]
     command += ["-q", f"--numprocesses={processes}"]
-    # Whole files, in the order of tests/conftest.py: what shares a file does not compete for
-    # the cores. (xdist's loadgroup does nothing under pytest 9.2: pytest-xdist issue 1386.)
+    # Distribute whole files, in the order of tests/conftest.py, so that tests of one file do not
+    # compete for the cores. (xdist's loadgroup does nothing with pytest 9.2: pytest-xdist #1386.)
     command += ["--dist=loadfile", "--no-loadscope-reorder", *arguments]
     variables = child_variables()
-    # Without bytecode each process compiles our modules anew: 7 s where it collects the tests.
+    # Without bytecode files, each process compiles our modules again: 7 s during collection.
     variables.pop("PYTHONDONTWRITEBYTECODE", None)
     variables.pop(QUICK_VARIABLE, None)
     return command, variables
