@@ -13,6 +13,10 @@ from workers.models import Worker, WorkerState
 from workers.tokens import PERSONAL_PREFIX, WORKER_PREFIX, hash_token
 
 
+class NoTokenArrived(AuthenticationFailed):
+    """The Authorization header carries no token: a proxy may have put something else there."""
+
+
 class BearerAuthentication(BaseAuthentication):
     """Reads ``Authorization: Bearer <token>``; a subclass accepts the tokens with its `prefix`."""
 
@@ -27,7 +31,7 @@ class BearerAuthentication(BaseAuthentication):
         if not header:
             return None
         if len(header) != 2 or header[0].lower() != b"bearer":
-            raise AuthenticationFailed("The Authorization header must read: Bearer <token>.")
+            raise NoTokenArrived("The Authorization header must read: Bearer <token>.")
         token = header[1].decode("latin-1")
         if token.startswith(self.prefix):
             return self.look_up(hash_token(token))

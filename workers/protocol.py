@@ -103,7 +103,8 @@ class ErrorCode(StrEnum):
     """The `code` of an error answer, each with its HTTP status."""
 
     INVALID = "invalid"  # 400: the body has the wrong shape
-    NOT_AUTHENTICATED = "not_authenticated"  # 401
+    NOT_AUTHENTICATED = "not_authenticated"  # 401: a token arrived, and nobody here has it
+    NO_CREDENTIALS = "no_credentials"  # 401: no token arrived (a proxy may drop headers)
     PERMISSION_DENIED = "permission_denied"  # 403
     ENROLMENT_REFUSED = "enrolment_refused"  # 403: unknown, used or expired enrolment token
     NOT_FOUND = "not_found"  # 404
@@ -116,6 +117,23 @@ class ErrorCode(StrEnum):
     METRICS_REFUSED = "metrics_refused"  # 422
     THROTTLED = "throttled"  # 429 with Retry-After
     DATABASE_UNAVAILABLE = "database_unavailable"  # 503 with Retry-After
+
+
+# An agent believes an error only when code and status fit: proxies answer JSON with a `code`, too.
+# Answers of 429 and from 500 on need no code; the agent tries again in any case.
+ERROR_STATUS: Final[Mapping[str, int]] = {
+    ErrorCode.INVALID: 400,
+    ErrorCode.NOT_AUTHENTICATED: 401,
+    ErrorCode.NO_CREDENTIALS: 401,
+    ErrorCode.PERMISSION_DENIED: 403,
+    ErrorCode.ENROLMENT_REFUSED: 403,
+    ErrorCode.NOT_FOUND: 404,
+    ErrorCode.LEASE_LOST: 409,
+    ErrorCode.WRONG_STATE: 409,
+    ErrorCode.RESULT_CONFLICT: 409,
+    ErrorCode.PAYLOAD_TOO_LARGE: 413,
+    ErrorCode.METRICS_REFUSED: 422,
+}
 
 
 class IsolationTier(StrEnum):

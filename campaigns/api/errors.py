@@ -40,6 +40,7 @@ from campaigns.lifecycle.errors import (
     ResultConflict,
     WrongState,
 )
+from workers.authentication import NoTokenArrived
 from workers.lifecycle import (
     EnrolmentRefused,
     InvitationUsed,
@@ -59,6 +60,14 @@ _CONTENDED: Final = frozenset({"40001", "40P01", "55P03"})
 _TOO_SLOW: Final = frozenset({"57014"})
 _IDLE_IN_TRANSACTION: Final = frozenset({"25P03"})
 
+_KINDS: Final = "people sign in or send a personal token (xp_…), agents a worker token (xw_…)"
+# Two answers, so that an agent can tell a proxy that drops headers from a token that was revoked.
+_NO_CREDENTIALS: Final = (
+    f"No credentials arrived with this request: {_KINDS}. If you did send a token, a proxy on the "
+    "way drops the Authorization header."
+)
+_WRONG_KIND: Final = f"This token does not open this address: {_KINDS}."
+
 # The first row whose class matches by isinstance decides, so subclasses stand before their bases.
 _ANSWERS: Final[tuple[tuple[type[Exception], int, ErrorCode], ...]] = (
     (InvalidCampaign, 400, ErrorCode.INVALID),
@@ -77,7 +86,8 @@ _ANSWERS: Final[tuple[tuple[type[Exception], int, ErrorCode], ...]] = (
     (PayloadTooLarge, 413, ErrorCode.PAYLOAD_TOO_LARGE),
     (exceptions.UnsupportedMediaType, 415, ErrorCode.UNSUPPORTED_MEDIA_TYPE),
     (exceptions.MethodNotAllowed, 405, ErrorCode.METHOD_NOT_ALLOWED),
-    (exceptions.NotAuthenticated, 401, ErrorCode.NOT_AUTHENTICATED),
+    (NoTokenArrived, 401, ErrorCode.NO_CREDENTIALS),
+    (exceptions.NotAuthenticated, 401, ErrorCode.NO_CREDENTIALS),
     (exceptions.AuthenticationFailed, 401, ErrorCode.NOT_AUTHENTICATED),
     (exceptions.PermissionDenied, 403, ErrorCode.PERMISSION_DENIED),
     (exceptions.NotFound, 404, ErrorCode.NOT_FOUND),
@@ -112,6 +122,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
             # The plain value: errors of the OpenAPI document's own view are rendered as YAML, which
             # cannot write enumerations.
             body: dict[str, Any] = {"code": code.value, "message": error_text(error)}
+            if isinstance(error, exceptions.NotAuthenticated) and _has_credentials(context):
+                body = {"code": ErrorCode.NOT_AUTHENTICATED.value, "message": _WRONG_KIND}
             if http_status == status.HTTP_400_BAD_REQUEST and (fields := _fields(error)):
                 body["fields"] = fields
             return Response(body, status=http_status, headers=_headers(error, http_status))
@@ -135,6 +147,12 @@ def _as_api_exception(error: Exception) -> Exception:
 
 def _is_agent(context: dict[str, Any]) -> bool:
     return isinstance(getattr(context.get("request"), "auth", None), Worker)
+
+
+def _has_credentials(context: dict[str, Any]) -> bool:
+    """Return whether the request carried a token, of whatever kind."""
+    headers = getattr(context.get("request"), "headers", {})
+    return bool(headers.get("Authorization", "").strip())
 
 
 def _sqlstate(error: BaseException) -> str:
@@ -183,10 +201,7 @@ def error_text(error: Exception) -> str:
         wait = int(getattr(error, "wait", None) or RETRY_AFTER_SECONDS)
         return f"You ask too often; the next such request is answered in {wait} s."
     if isinstance(error, exceptions.NotAuthenticated):
-        return (
-            "This needs somebody this server knows: people sign in or send a personal token "
-            "(xp_…), agents a worker token (xw_…)."
-        )
+        return _NO_CREDENTIALS
     if isinstance(error, exceptions.APIException):
         return refusal_text(error)
     return str(error) or type(error).__name__

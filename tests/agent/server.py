@@ -13,7 +13,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -35,12 +35,18 @@ WORKER_TOKEN = "xw_test"
 
 @dataclass
 class Reply:
-    """One answer: status, JSON body or raw bytes, headers. ``cut`` drops the connection instead."""
+    """One answer: status, JSON body or raw bytes, headers. ``cut`` drops the connection instead.
+
+    ``drip_seconds`` is the wait before each byte of the body, or of the head with ``drips_head``; a
+    dripping answer ends with its connection or with its server.
+    """
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     cut: bool = False
+    drip_seconds: float = 0.0
+    drips_head: bool = False
 
 
 def error(status: int, code: str, message: str = "no", **headers: str) -> Reply:
@@ -67,6 +73,7 @@ class AgentServer:
         self.results: dict[str, Any] = {}
         self.released: list[str] = []
         self.progress: dict[str, list[Any]] = defaultdict(list)
+        self.ended = threading.Event()  # no answer drips on after the test
         self._granted: dict[str, list[Lease]] = {}
         self._lock = threading.Lock()
 
@@ -151,11 +158,29 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
             return
         content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+        if reply.drips_head:
+            self._drip(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 10_000, reply.drip_seconds)
+            return
         self.send_response(reply.status)
         for name, value in {"Content-Length": str(len(content)), **reply.headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
+        if reply.drip_seconds:
+            self._drip(content, reply.drip_seconds)
+        else:
+            with suppress(OSError):  # the client may have had enough
+                self.wfile.write(content)
+
+    def _drip(self, content: bytes, seconds: float) -> None:
+        self.close_connection = True
+        for letter in content:
+            if self.state.ended.wait(seconds):
+                return
+            try:
+                self.wfile.write(bytes([letter]))
+                self.wfile.flush()
+            except OSError:
+                return
 
     do_GET = do_POST = do_PUT = _respond  # noqa: N815
 
@@ -176,6 +201,7 @@ def running_server() -> Iterator[AgentServer]:
     try:
         yield state
     finally:
+        state.ended.set()
         server.shutdown()
         server.server_close()
         thread.join()

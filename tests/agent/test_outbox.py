@@ -16,7 +16,7 @@ import pytest
 from tests.agent.server import WORKER_TOKEN, AgentServer, Reply, error, running_server, wait_until
 from workers.agent import outbox as outbox_module
 from workers.agent.client import Client
-from workers.agent.outbox import MAX_AGE_SECONDS, Outbox
+from workers.agent.outbox import Outbox
 from workers.protocol import ErrorCode, FailureClass, Outcome, Submission
 
 LEASE_ID = "11111111-2222-3333-4444-555555555555"
@@ -116,6 +116,7 @@ def test_a_final_no_removes_the_submission(
     deliver(outbox, server)
     assert len(server.calls("result")) == 1
     assert list(tmp_path.glob("*.json")) == []
+    assert (tmp_path / "rejected" / f"{LEASE_ID}.json").exists()
 
 
 def test_an_unreadable_submission_is_reported_as_invalid_result(
@@ -157,18 +158,6 @@ def test_an_unreachable_server_keeps_the_submission(tmp_path: Path) -> None:
     with delivering(outbox, "http://127.0.0.1:1"):
         time.sleep(0.2)
     assert Outbox(tmp_path).pending_lease_ids() == [LEASE_ID]
-
-
-def test_a_submission_of_more_than_fourteen_days_is_dropped(
-    tmp_path: Path, server: AgentServer
-) -> None:
-    Outbox(tmp_path).put(LEASE_ID, SUBMISSION)
-    path = tmp_path / f"{LEASE_ID}.json"
-    entry = json.loads(path.read_text())
-    path.write_text(json.dumps(entry | {"stored_at": time.time() - MAX_AGE_SECONDS - 1}))
-    server.scripted["result"] = [error(503, ErrorCode.DATABASE_UNAVAILABLE)]
-    deliver(Outbox(tmp_path), server)
-    assert server.results == {}
 
 
 def test_a_submission_stored_by_a_wrong_clock_is_delivered(

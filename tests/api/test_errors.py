@@ -116,7 +116,8 @@ def _leaves(kind: type[Exception]) -> list[type[Exception]]:
         (RequestDataTooBig(), 413, "payload_too_large"),
         (SuspiciousOperation(), 400, "invalid"),
         (exceptions.ParseError(), 400, "invalid"),
-        (exceptions.NotAuthenticated(), 401, "not_authenticated"),
+        (exceptions.NotAuthenticated(), 401, "no_credentials"),
+        (exceptions.AuthenticationFailed(), 401, "not_authenticated"),
         (exceptions.Throttled(), 429, "throttled"),
     ],
 )

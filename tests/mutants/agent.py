@@ -52,8 +52,8 @@ AGENT: Final = (
     Mutant(
         "outbox: a result is sent before it is on disk",
         "workers/agent/outbox.py",
-        "                os.fsync(file.fileno())\n            temporary",
-        "            temporary",
+        "write_new(temporary, text, durable=True)",
+        "write_new(temporary, text)",
         (
             "tests/agent/test_outbox.py",
             "-k",
@@ -63,8 +63,8 @@ AGENT: Final = (
     Mutant(
         "outbox: results of a former start are forgotten",
         "workers/agent/outbox.py",
-        "        self._changed = threading.Event()\n        self._load()\n",
-        "        self._changed = threading.Event()\n",
+        "        self._load()\n",
+        "",
         ("tests/agent/test_outbox.py",),
     ),
     Mutant(
@@ -84,8 +84,8 @@ AGENT: Final = (
     Mutant(
         "outbox: outbox forgets at a busy server",
         "workers/agent/outbox.py",
-        "                # Judged after",
-        "                self._remove(entry)\n                # Judged after",
+        "                self._count_waits()\n                if",
+        "                self._remove(entry)\n                if",
         ("tests/agent/test_outbox.py", "-k", "keeps or busy"),
     ),
     Mutant(

@@ -6,10 +6,10 @@ import re
 import threading
 import time
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from workers.agent.progress import ProgressBuffer
-from workers.protocol import Lease, is_number
+from workers.protocol import Lease
 
 # Lease ids, data-set names and hashes become file names, so they must not lead out of a folder.
 SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -65,26 +65,3 @@ class Attempt:
     def seconds_to_deadline(self) -> float:
         """Return the seconds for which the server will still accept a result of this attempt."""
         return self.lease["deadline_seconds"] - (time.monotonic() - self._received_at)
-
-
-def lease_problem(lease: Any) -> str:
-    """Return why a claimed lease cannot be run; "" when it is sound.
-
-    The server is trusted to choose the task, but not to choose file paths or endless durations.
-    """
-    if not isinstance(lease, dict) or not SAFE_NAME.fullmatch(str(lease.get("lease_id", ""))):
-        return "it has no usable lease_id"
-    for key in ("time_budget_seconds", "kill_grace_seconds", "deadline_seconds"):
-        if not is_number(lease.get(key)) or lease[key] <= 0:
-            return f"{key} must be a number above 0"
-    dataset, config = lease.get("dataset"), lease.get("config")
-    if not isinstance(config, dict) or not isinstance(dataset, dict):
-        return "config and dataset must be objects"
-    hashes = (lease.get("code_sha256"), dataset.get("sha256"))
-    if not all(isinstance(value, str) and SHA256_HEX.fullmatch(value) for value in hashes):
-        return "code_sha256 and dataset.sha256 must be sha256 in lower-case hex"
-    if not SAFE_NAME.fullmatch(str(dataset.get("name", ""))):
-        return "dataset.name must be a plain file name"
-    if not isinstance(lease.get("code_package_ref"), str):
-        return "code_package_ref must be a text"
-    return ""

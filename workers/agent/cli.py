@@ -22,6 +22,7 @@ import stamina.instrumentation
 
 from workers.agent import AGENT_VERSION
 from workers.agent.client import Client
+from workers.agent.datasets import MAX_DATASET_BYTES
 from workers.agent.enrolment import find_credentials, rotate_token
 from workers.agent.execution import MAX_DISK_BYTES
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_STATE_FOLDER, StartError
@@ -29,6 +30,7 @@ from workers.agent.hardware import Machine, usable_cpus, usable_memory_bytes
 from workers.agent.isolation import AUTO, CHOICES, Containment, choose_containment
 from workers.agent.loop import Agent, AgentOptions
 from workers.agent.outbox import Outbox
+from workers.agent.plain_text import PlainFormatter, log_uncaught_errors, plain
 from workers.agent.process_tree import adopt_orphans, kill_tagged
 from workers.agent.runner import Runner, RunnerSettings
 from workers.agent.scripts import CodePolicy
@@ -43,7 +45,6 @@ from workers.protocol import MAX_LEASES_PER_CLAIM, Hardware, IsolationTier
 _MIB: Final = 1024 * 1024
 _MEMORY_SHARE: Final = 0.9
 _MAX_NOTE_CHARACTERS: Final = 300
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 log = logging.getLogger("xeenet.agent")
 
@@ -82,7 +83,6 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     _warn_if_unprotected_root(containment)
     simulate = _decide_simulation(options, machine)
     credentials = find_credentials(options, state, machine)
-    _warn_if_not_encrypted(credentials.server_url)
     client = Client(credentials.server_url, credentials.token)
     runner_settings = RunnerSettings(
         simulate=simulate,
@@ -92,6 +92,7 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
         threads=_threads(options),
         memory_bytes=_memory_bytes(options),
         disk_bytes=int(options.disk_limit * _MIB),
+        dataset_bytes=int(options.dataset_limit * _MIB),
         data_folder=options.data_dir.absolute() if options.data_dir else None,
     )
     agent = Agent(
@@ -182,9 +183,10 @@ def _print_check(containment: Containment) -> int:
     print(json.dumps(_hardware_to_report(containment), indent=2))
     print(f"Scripts run in isolation tier {containment.tier}.")
     if machine.can_train:
-        print(f"This machine can run tasks on: {', '.join(machine.hardware['devices'])}.")
+        devices = plain(", ".join(machine.hardware["devices"]))
+        print(f"This machine can run tasks on: {devices}.")
         return EXIT_OK
-    print(f"This machine cannot run tasks: {machine.why_not}. {_how_to_get_torch()}")
+    print(f"This machine cannot run tasks: {plain(machine.why_not)}. {_how_to_get_torch()}")
     return EXIT_CANNOT_RUN
 
 
@@ -223,12 +225,6 @@ def _server_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _warn_if_not_encrypted(server_url: str) -> None:
-    parts = urlsplit(server_url)
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        log.warning("%s is not encrypted: the worker's token travels in the clear", server_url)
-
-
 def _threads(options: argparse.Namespace) -> int | None:
     """Return the CPU threads per script; parallel scripts get equal shares of the cores."""
     if options.threads is not None or options.parallel == 1:
@@ -245,12 +241,12 @@ def _memory_bytes(options: argparse.Namespace) -> int:
 
 
 def _set_up_logging(level: str) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=level.upper(),
-        format="%(asctime)s %(levelname)-7s %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-    )
+    logging.basicConfig(stream=sys.stderr, level=level.upper())
+    # The handlers may be those of manage.py, which starts the agent inside its own process.
+    formatter = PlainFormatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(formatter)
+    log_uncaught_errors(log)
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     # Where structlog happens to be installed, stamina would otherwise log through it.
     stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
@@ -297,6 +293,13 @@ def _parser() -> argparse.ArgumentParser:
         default=MAX_DISK_BYTES / _MIB,
         metavar="MIB",
         help="disk space per task folder (default: %(default).0f)",
+    )
+    add(
+        "--dataset-limit",
+        type=_positive_float,
+        default=MAX_DATASET_BYTES / _MIB,
+        metavar="MIB",
+        help="largest data set to download (default: %(default).0f)",
     )
     add(
         "--isolation",

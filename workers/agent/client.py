@@ -1,19 +1,45 @@
-"""HTTP client of the server: one method per endpoint, and one exception per way to react."""
+"""HTTP client of the server: one method per endpoint, and one exception per way to react.
+
+Only an answer in XeeNet's own format is believed. Whatever a proxy, a captive portal or another
+program answers in the server's place is `ServerUnavailable`: the caller keeps what it has and tries
+again.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
-from collections.abc import Mapping
+import json
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar
 
 import httpx2
 import stamina
 
-from workers.agent import AGENT_VERSION
-from workers.agent.disk import TEMPORARY_PREFIX
+from workers.agent import AGENT_VERSION, replies
+from workers.agent.downloads import store_download
+from workers.agent.exchange import (
+    Answer,
+    ExchangeFailed,
+    GivenUp,
+    GivesUp,
+    Line,
+    OutOfTime,
+    bounded_chunks,
+)
+from workers.agent.server_errors import (
+    Abandoned,
+    ContentMismatch,
+    CredentialsDropped,
+    DownloadTooSlow,
+    LeaseLost,
+    NotAuthenticated,
+    Redirected,
+    RequestRefused,
+    ServerError,
+    ServerUnavailable,
+    refusal_of,
+)
 from workers.protocol import (
     API_PREFIX,
     CLAIM_PATH,
@@ -35,187 +61,243 @@ from workers.protocol import (
     TokenReply,
 )
 
-_TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
-_MAX_RETRY_AFTER_SECONDS: Final = 3600.0
+__all__ = [
+    "Abandoned",
+    "Client",
+    "ContentMismatch",
+    "CredentialsDropped",
+    "LeaseLost",
+    "NotAuthenticated",
+    "Redirected",
+    "RequestRefused",
+    "ServerError",
+    "ServerUnavailable",
+]
+
 _MAX_DOWNLOAD_WAIT_SECONDS: Final = 10.0  # longest single wait of a leased task for its files
+# Of an answer after decompression. A lease has the config of its task, of up to 64 parameters.
+_MAX_REPLY_BYTES: Final = 1024 * 1024
+_MAX_LEASE_BYTES: Final = 256 * 1024
+# For a whole exchange, from the first byte sent to the last one received.
+_CALL_SECONDS: Final = 60.0
+_HEARTBEAT_SECONDS: Final = 30.0  # below the usual lease time of 45 s
+_SUBMIT_SECONDS: Final = 120.0  # a slow connection has to send up to 1 MiB
+_RELEASE_SECONDS: Final = 15.0
 
-
-class ServerError(Exception):
-    """Base of every failure of a request."""
-
-
-class ServerUnavailable(ServerError):
-    """No usable answer: network error, 429, 5xx, or not a XeeNet server. A retry makes sense.
-
-    ``retry_after_seconds`` is the wait that the server asked for, or None.
-    """
-
-    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_seconds = retry_after_seconds
-
-
-class RequestRefused(ServerError):
-    """The server refused the request (4xx); a retry would be refused, too."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-
-class NotAuthenticated(RequestRefused):
-    """The token is unknown or revoked (401)."""
-
-
-class LeaseLost(RequestRefused):
-    """The lease of the request has ended (409 lease_lost)."""
-
-
-class ContentMismatch(ServerError):
-    """A download has another hash than requested, or is too large."""
+T = TypeVar("T")
 
 
 class Client:
     """The server as the agent sees it. Thread-safe."""
 
     def __init__(self, server_url: str, token: str = "") -> None:
-        headers = {"User-Agent": f"xeenet-worker/{AGENT_VERSION}", "Accept": "application/json"}
+        self._headers = {
+            "User-Agent": f"xeenet-worker/{AGENT_VERSION}",
+            "Accept": "application/json",
+        }
         if token:
-            headers["Authorization"] = f"Bearer {token}"
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._has_token = bool(token)
         self.server_url = server_url.rstrip("/")
-        self._http = httpx2.Client(
-            base_url=self.server_url + API_PREFIX, headers=headers, timeout=_TIMEOUT
-        )
+        self._tls = httpx2.create_ssl_context()
+        self._calls, self._heartbeats = self._line(), self._line()
+        self._results, self._releases = self._line(), self._line()
+        self._ending = threading.Event()
 
     def close(self) -> None:
         """Close all connections."""
-        self._http.close()
+        for line in (self._calls, self._heartbeats, self._results, self._releases):
+            line.close()
+
+    def abandon_downloads(self) -> None:
+        """End the downloads under way with `Abandoned`: the agent is about to end."""
+        self._ending.set()
+
+    def probe(self) -> None:
+        """Return when a XeeNet server answers at the address, without a word of who asks.
+
+        Raises `ServerUnavailable` otherwise. An enrolment token is sent only afterwards.
+        """
+        answer = self._exchange(self._calls, "GET", ME_PATH, None, _CALL_SECONDS)
+        refusal = refusal_of(answer, self.server_url, ME_PATH)
+        # A XeeNet server refuses this call, because it carries no token.
+        if not isinstance(refusal, RequestRefused | CredentialsDropped):
+            raise refusal
 
     def enrol(self, request: EnrolRequest) -> EnrolReply:
         """Exchange an enrolment token for a worker token."""
-        return cast(EnrolReply, self._call("POST", ENROL_PATH, request, needs=("token", "name")))
+        return self._call(self._calls, "POST", ENROL_PATH, request, replies.enrol_reply)
 
     def me(self) -> dict[str, Any]:
         """Return what the server knows of this worker."""
-        return self._call("GET", ME_PATH)
+        return self._call(self._calls, "GET", ME_PATH, None, replies.any_reply)
 
     def rotate_token(self) -> TokenReply:
         """Exchange this worker's token for a new one; the old one is rejected afterwards."""
-        return cast(TokenReply, self._call("POST", TOKEN_PATH, {}, needs=("token",)))
+        return self._call(self._calls, "POST", TOKEN_PATH, {}, replies.token_reply)
 
-    def claim(self, request: ClaimRequest) -> ClaimReply:
-        """Ask for leases; safe to repeat with the same claim_id."""
-        needs = ("leases", "heartbeat_seconds", "wait_seconds")
-        return cast(ClaimReply, self._call("POST", CLAIM_PATH, request, needs=needs))
+    def claim(self, request: ClaimRequest, gives_up: GivesUp | None = None) -> ClaimReply:
+        """Ask for leases; safe to repeat with the same claim_id.
+
+        Raises `Abandoned` as soon as ``gives_up`` returns True.
+        """
+        count = request["count"]
+        return self._call(
+            self._calls,
+            "POST",
+            CLAIM_PATH,
+            request,
+            lambda reply: replies.claim_reply(reply, count),
+            most_bytes=_MAX_REPLY_BYTES + count * _MAX_LEASE_BYTES,
+            gives_up=gives_up,
+        )
 
     def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:
         """Renew the leases and deliver their progress."""
-        needs = ("leases", "heartbeat_seconds")
-        return cast(HeartbeatReply, self._call("POST", HEARTBEAT_PATH, request, needs=needs))
+        return self._call(
+            self._heartbeats,
+            "POST",
+            HEARTBEAT_PATH,
+            request,
+            replies.heartbeat_reply,
+            seconds=_HEARTBEAT_SECONDS,
+        )
 
     def submit(self, lease_id: str, submission: Submission) -> SubmissionReply:
         """Submit a result; safe to repeat with the same body."""
-        path = RESULT_PATH.format(lease_id=lease_id)
-        return cast(SubmissionReply, self._call("PUT", path, submission, needs=("verdict",)))
+        return self._call(
+            self._results,
+            "PUT",
+            RESULT_PATH.format(lease_id=lease_id),
+            submission,
+            replies.submission_reply,
+            seconds=_SUBMIT_SECONDS,
+        )
 
     def release(self, lease_id: str, reason: str) -> None:
         """Give a task back without a result; ``reason`` is for people."""
-        self._call("POST", RELEASE_PATH.format(lease_id=lease_id), {"reason": reason})
+        self._call(
+            self._releases,
+            "POST",
+            RELEASE_PATH.format(lease_id=lease_id),
+            {"reason": reason},
+            replies.any_reply,
+            seconds=_RELEASE_SECONDS,
+        )
 
-    def download(self, path: str, target: Path, *, sha256: str, max_bytes: int) -> None:
+    def download(
+        self,
+        path: str,
+        target: Path,
+        *,
+        sha256: str,
+        max_bytes: int,
+        seconds: float = _CALL_SECONDS,
+        floor_bytes: int = 0,
+    ) -> None:
         """Stream the file at ``path`` to ``target``: complete and verified, or not at all.
 
-        Retries a few times while the server is unavailable. Raises `ServerError`, `OSError`.
+        Retries a few times while the server is unavailable. Ends when the disk would have less than
+        ``floor_bytes`` left. Raises `ServerError`, `OSError`.
         """
         for attempt in stamina.retry_context(on=_retry_wait, attempts=4, timeout=60.0):
             with attempt:
-                self._download_once(path, target, sha256, max_bytes)
+                self._download_once(path, target, sha256, max_bytes, seconds, floor_bytes)
 
-    def _download_once(self, path: str, target: Path, sha256: str, max_bytes: int) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        digest, size = hashlib.sha256(), 0
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=target.parent)
-        temporary = Path(name)
+    def _download_once(
+        self,
+        path: str,
+        target: Path,
+        sha256: str,
+        max_bytes: int,
+        seconds: float,
+        floor_bytes: int,
+    ) -> None:
+        def store(response: httpx2.Response) -> None:
+            if response.status_code != 200:
+                body = b"".join(bounded_chunks(response, _MAX_REPLY_BYTES))
+                answer = Answer(response.status_code, response.headers, body)
+                raise refusal_of(answer, self.server_url, path)
+            store_download(response, path, target, sha256, max_bytes, floor_bytes)
+
+        line = self._line()  # a hanging download is ended without disturbing any other request
         try:
-            with os.fdopen(handle, "wb") as file, self._http.stream("GET", path) as response:
-                if response.status_code != 200:
-                    response.read()
-                    raise _refusal(response)
-                for chunk in response.iter_bytes(64 * 1024):
-                    size += len(chunk)
-                    if size > max_bytes:
-                        raise ContentMismatch(f"{path} is larger than the {max_bytes:,} bytes due")
-                    digest.update(chunk)
-                    file.write(chunk)
-            if digest.hexdigest() != sha256:
-                raise ContentMismatch(f"{path} has SHA-256 {digest.hexdigest()[:12]} instead")
-            temporary.replace(target)
-        except httpx2.HTTPError as error:
-            raise ServerUnavailable(_network_message(error)) from error
+            line.stream(path, store, seconds, self._ending.is_set)
+        except GivenUp as error:
+            raise Abandoned(str(error)) from error
+        except OutOfTime as error:
+            raise DownloadTooSlow(f"{path}: {error}", answered=True) from error
+        except ExchangeFailed as error:
+            raise ServerUnavailable(str(error)) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            line.close()
+
+    def _line(self) -> Line:
+        return Line(self.server_url + API_PREFIX, self._headers, self._tls)
 
     def _call(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, needs: Any = ()
-    ) -> dict[str, Any]:
-        """Send one request and return its JSON object, which must have the keys in ``needs``."""
+        self,
+        line: Line,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        shape: Callable[[dict[str, Any]], T],
+        *,
+        most_bytes: int = _MAX_REPLY_BYTES,
+        seconds: float = _CALL_SECONDS,
+        gives_up: GivesUp | None = None,
+    ) -> T:
+        """Send one request and return its JSON object, checked by ``shape``."""
+        content = None if body is None else _encode(body)
+        answer = self._exchange(line, method, path, content, seconds, most_bytes, gives_up)
+        if not 200 <= answer.status < 300:
+            raise refusal_of(answer, self.server_url, path)
         try:
-            response = self._http.request(method, path, json=body)
-        except httpx2.HTTPError as error:
-            raise ServerUnavailable(_network_message(error)) from error
-        if response.status_code >= 300:
-            raise _refusal(response)
-        reply = _json_object(response)
-        if reply is None or any(key not in reply for key in needs):
+            return shape(replies.read_object(answer.body))
+        except replies.WrongShape as problem:
             # A captive portal or another program on that port may also answer 200.
-            raise ServerUnavailable(f"{self.server_url} does not answer like a XeeNet server")
-        return reply
+            raise ServerUnavailable(
+                f"{self.server_url} does not answer like a XeeNet server: {problem}", answered=True
+            ) from problem
+
+    def _exchange(
+        self,
+        line: Line,
+        method: str,
+        path: str,
+        content: bytes | None,
+        seconds: float,
+        most_bytes: int = _MAX_REPLY_BYTES,
+        gives_up: GivesUp | None = None,
+    ) -> Answer:
+        try:
+            return line.exchange(
+                method, path, content, most_bytes=most_bytes, seconds=seconds, gives_up=gives_up
+            )
+        except GivenUp as error:
+            raise Abandoned(str(error)) from error
+        except ExchangeFailed as error:
+            raise ServerUnavailable(str(error)) from error
 
 
-def _refusal(response: httpx2.Response) -> ServerError:
-    """Return the exception for an answer that is not a success."""
-    status, reply = response.status_code, _json_object(response) or {}
-    message = str(reply.get("message") or f"HTTP {status}")
-    if status == 429 or status >= 500 or status < 400:
-        return ServerUnavailable(f"{message} (HTTP {status})", _retry_after(response))
-    if status == 401:
-        return NotAuthenticated(status, str(reply.get("code", "")), message)
-    fields = reply.get("fields")
-    if fields:
-        message = f"{message} {fields}"
-    if status == 404 and "code" not in reply:  # the 404 of a proxy or another program
-        return ServerUnavailable("the address answers 404 without XeeNet's error format")
-    kind = LeaseLost if reply.get("code") == ErrorCode.LEASE_LOST else RequestRefused
-    return kind(status, str(reply.get("code", "")), message)
+def _encode(body: Mapping[str, Any]) -> bytes:
+    """Return the request's JSON. Raises `RequestRefused` for what no JSON can hold.
 
-
-def _json_object(response: httpx2.Response) -> dict[str, Any] | None:
+    A script's result may hold NaN or be nested too deep for Python's encoder; half of a surrogate
+    pair is sent as an escape, which the server refuses with a sentence.
+    """
     try:
-        reply = response.json()
-    except (ValueError, RecursionError):
-        return None
-    return reply if isinstance(reply, dict) else None
-
-
-def _retry_after(response: httpx2.Response) -> float | None:
-    """Return the Retry-After header in seconds, None without one. Its date form is ignored."""
-    try:
-        seconds = float(response.headers.get("Retry-After", ""))
-    except ValueError:
-        return None
-    return min(seconds, _MAX_RETRY_AFTER_SECONDS) if seconds >= 0 else None
+        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        message = f"this is no JSON ({type(error).__name__}: {error})"
+        raise RequestRefused(400, ErrorCode.INVALID, message) from error
 
 
 def _retry_wait(error: Exception) -> bool | float:
     """Return for stamina whether to retry, or the seconds that the server asked to wait."""
-    if not isinstance(error, ServerUnavailable):
+    if not isinstance(error, ServerUnavailable) or isinstance(error, Abandoned | DownloadTooSlow):
         return False
     wait = error.retry_after_seconds
     if wait is None:
         return True
     return wait if wait <= _MAX_DOWNLOAD_WAIT_SECONDS else False
-
-
-def _network_message(error: httpx2.HTTPError) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

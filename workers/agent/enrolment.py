@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import socket
 import time
+from typing import Final
+from urllib.parse import urlsplit
 
 from workers.agent import AGENT_VERSION
 from workers.agent.backoff import Backoff
 from workers.agent.client import (
     Client,
+    CredentialsDropped,
     NotAuthenticated,
+    Redirected,
     RequestRefused,
     ServerError,
     ServerUnavailable,
@@ -27,6 +32,10 @@ from workers.agent.hardware import Machine
 from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE, take_secret
 from workers.agent.state import Credentials, StateFolder
 from workers.protocol import EnrolRequest
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+# A token becomes a header, which is one line of ASCII.
+_TOKEN: Final = re.compile(r"[!-~]+")
 
 log = logging.getLogger("xeenet.agent")
 
@@ -47,16 +56,14 @@ def find_credentials(
         _check_token_kind(token)
         if not server_url:
             raise StartError("A token needs its server: add --server URL.", EXIT_USAGE)
+        warn_if_not_encrypted(server_url)
         return Credentials(server_url, token, name="")
     if stored is not None:
         if server_url and server_url != stored.server_url:
-            raise StartError(
-                f"This worker is enrolled at {stored.server_url}, not at {server_url}. "
-                "Give the other server its own --state-dir.",
-                EXIT_USAGE,
-            )
+            stored = _moved(stored, server_url, state)
         if enrolment_token:
             log.info("already enrolled as %r, the enrolment token is not used", stored.name)
+        warn_if_not_encrypted(stored.server_url)
         return stored
     if not enrolment_token:
         raise StartError(
@@ -66,12 +73,21 @@ def find_credentials(
         )
     if not server_url:
         raise StartError("Enrolment needs a server: add --server URL.", EXIT_USAGE)
+    if not _TOKEN.fullmatch(enrolment_token):
+        raise StartError("The enrolment token must be one word, as it was shown.", EXIT_USAGE)
     host = socket.gethostname()[:64]
     names = [options.name] if options.name else [host, f"{host}-{state.agent_id[:6]}"]
     credentials = _enrol(server_url, enrolment_token, names, machine)
     state.store_credentials(credentials)
     log.info("enrolled as %r; the next start needs no token", credentials.name)
     return credentials
+
+
+def warn_if_not_encrypted(server_url: str) -> None:
+    """Warn when tokens would travel over the network in the clear."""
+    parts = urlsplit(server_url)
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        log.warning("%s is not encrypted: the worker's token travels in the clear", server_url)
 
 
 def rotate_token(state: StateFolder) -> int:
@@ -87,6 +103,8 @@ def rotate_token(state: StateFolder) -> int:
     client = Client(stored.server_url, stored.token)
     try:
         token = client.rotate_token()["token"]
+    except (CredentialsDropped, Redirected) as error:
+        raise StartError(f"No new token, the stored one stays: {error}", EXIT_CANNOT_RUN) from error
     except NotAuthenticated as refused:
         raise StartError(
             f"The server does not know the stored token ({refused}). Enrol this worker again.",
@@ -112,6 +130,7 @@ def _enrol(
 
     The worker gets the first of ``names`` that is free. Raises `StartError` for a refusal.
     """
+    warn_if_not_encrypted(server_url)
     client, backoff = Client(server_url), Backoff()
     request: EnrolRequest = {
         "enrolment_token": enrolment_token,
@@ -119,33 +138,71 @@ def _enrol(
         "hardware": machine.hardware,
         "agent_version": AGENT_VERSION,
     }
-    announced = False
+    last_problem, is_probed, is_sent = "", False, False
     try:
         while True:
             try:
+                if not is_probed:
+                    client.probe()
+                is_probed = is_sent = True
                 reply = client.enrol(request)
                 return Credentials(server_url, reply["token"], reply["name"])
             except ServerUnavailable as error:
-                if not announced:
+                # Whoever answered in the server's place gets the token once at most.
+                is_probed = is_probed and not error.answered
+                if isinstance(error, Redirected) and error.server_url:
+                    raise StartError(f"Not enrolled: {error}", EXIT_USAGE) from error
+                if str(error) != last_problem:
                     log.warning("no answer from %s, trying on: %s", server_url, error)
-                announced = True
+                last_problem = str(error)
                 time.sleep(backoff.next_wait(error.retry_after_seconds))
             except RequestRefused as refused:
                 if refused.status == 400 and request["name"] != names[-1]:
                     request["name"] = names[names.index(request["name"]) + 1]
                     continue
-                advice = (
-                    "Choose another with --name."
-                    if refused.status == 400
-                    else "Enrolment tokens work once; make a new one on the server's page for "
-                    "workers."
-                )
                 raise StartError(
-                    f"The server refused the enrolment: {refused} {advice}",
+                    f"The server refused the enrolment: {refused} "
+                    + _advice(refused, is_repeated=is_sent and bool(last_problem)),
                     EXIT_NOT_AUTHENTICATED,
                 ) from refused
     finally:
         client.close()
+
+
+def _advice(refused: RequestRefused, *, is_repeated: bool) -> str:
+    if refused.status == 400:
+        return "Choose another with --name."
+    advice = "Enrolment tokens work once; make a new one on the server's page for workers."
+    if is_repeated:
+        advice += " The answer to an earlier try may have been lost after the token was used."
+    return advice
+
+
+def _moved(stored: Credentials, server_url: str, state: StateFolder) -> Credentials:
+    """Return the credentials for the same server under https. Raises `StartError` for others.
+
+    The token goes to no other host and never from https back to http. The new address is stored
+    once a XeeNet server answers there.
+    """
+    before, now = urlsplit(stored.server_url), urlsplit(server_url)
+    if (before.scheme, now.scheme) != ("http", "https") or before.hostname != now.hostname:
+        raise StartError(
+            f"This worker is enrolled at {stored.server_url}, not at {server_url}. Give the other "
+            "server its own --state-dir. If the same server has moved, write its new address into "
+            f"{state.root / 'credentials.json'}.",
+            EXIT_USAGE,
+        )
+    moved = Credentials(server_url, stored.token, stored.name)
+    client = Client(server_url)  # without the token
+    try:
+        client.probe()
+        state.store_credentials(moved)
+        log.info("the server's address is now %s", server_url)
+    except ServerUnavailable as error:
+        log.warning("the new address %s is used but not stored yet: %s", server_url, error)
+    finally:
+        client.close()
+    return moved
 
 
 def _check_token_kind(token: str) -> None:
@@ -156,3 +213,5 @@ def _check_token_kind(token: str) -> None:
             "This is a personal token, which cannot claim tasks. Enrol this machine as a worker.",
             EXIT_USAGE,
         )
+    if not _TOKEN.fullmatch(token):
+        raise StartError("The token must be one word, as it was shown.", EXIT_USAGE)

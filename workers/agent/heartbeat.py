@@ -53,7 +53,10 @@ class Heartbeat(threading.Thread):
             if self._wake.wait(self._next_wait()):
                 self._wake.clear()  # stopped, or a new interval: begin the wait again
             else:
-                self.beat()
+                try:
+                    self.beat()
+                except Exception:  # a bug must not end the renewals
+                    log.exception("a heartbeat failed, trying on")
 
     def stop(self) -> None:
         """End the thread."""
@@ -102,7 +105,7 @@ class Heartbeat(threading.Thread):
             log.info("heartbeat is back")
         self._silent = False
         self.set_interval(reply["heartbeat_seconds"])
-        state = reply.get("worker_state", "active")
+        state = reply["worker_state"]
         if state != self.worker_state:
             log.warning("the server set this worker to %s", state)
         self.worker_state = state
@@ -143,7 +146,7 @@ class Heartbeat(threading.Thread):
             running = attempt.lease_id in self._running
         if not running or answer["answer"] == HeartbeatAnswer.CONTINUE:
             return
-        log.warning("%s: %s. %s", attempt.label, answer["answer"], answer.get("reason", ""))
+        log.warning("%s: %s. %s", attempt.label, answer["answer"], answer["reason"])
         cancelled = answer["answer"] == HeartbeatAnswer.CANCEL
         attempt.stop.request(StopReason.CANCEL if cancelled else StopReason.LOST)
 

@@ -12,9 +12,10 @@ from typing import Final
 import stamina
 
 from workers.agent import AGENT_VERSION
-from workers.agent.attempt import Attempt, StopReason, lease_problem
+from workers.agent.attempt import Attempt, StopReason
 from workers.agent.backoff import Backoff
 from workers.agent.client import (
+    Abandoned,
     Client,
     NotAuthenticated,
     RequestRefused,
@@ -26,6 +27,7 @@ from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_NOT_AUTHENTICATED, EXIT_OK
 from workers.agent.heartbeat import Heartbeat
 from workers.agent.outbox import Outbox
 from workers.agent.process_tree import kill_tagged
+from workers.agent.replies import lease_problem
 from workers.agent.runner import Runner, RunOutcome
 from workers.protocol import (
     MAX_LEASES_PER_CLAIM,
@@ -92,6 +94,7 @@ class Agent:
         # every tick.
         self._terminations = 0
         self._interruptions = 0
+        self._drain_noticed_at: float | None = None
 
     def on_sigterm(self) -> None:
         """Stop claiming; running scripts get ``drain_seconds``."""
@@ -173,7 +176,9 @@ class Agent:
             "accepts_uploaded_scripts": self._options.accepts_uploaded_scripts,
         }
         try:
-            reply = self._client.claim(request)
+            reply = self._client.claim(request, gives_up=self._gives_up_claim)
+        except Abandoned:
+            log.info("the claim under way was given up; a lease of it would run out by itself")
         except ServerUnavailable as error:
             # Keep the claim_id for the retry: if only the answer was lost, the server sends the
             # same leases again.
@@ -187,18 +192,31 @@ class Agent:
             self._claim_id = str(uuid.uuid4())
             self._start_granted(reply, count)
 
+    def _gives_up_claim(self) -> bool:
+        """Return whether a claim under way has had its last seconds since a signal to stop."""
+        if not self._is_draining():
+            return False
+        now = time.monotonic()
+        if self._drain_noticed_at is None:
+            self._drain_noticed_at = now
+        return now - self._drain_noticed_at >= _LAST_REQUEST_SECONDS
+
     def _start_granted(self, reply: ClaimReply, requested: int) -> None:
         self._heartbeat.set_interval(reply["heartbeat_seconds"])
         leases = reply["leases"]
         wait = reply["wait_seconds"] if len(leases) < requested else 0.0
         self._claim_backoff.reset(wait)
         self._next_claim_at = time.monotonic() + wait
-        self._log_once("" if leases else reply.get("reason", ""), logging.INFO)
+        self._log_once("" if leases else reply["reason"], logging.INFO)
+        held = {attempt.lease_id for attempt in self._threads} | {*self._outbox.pending_lease_ids()}
         for lease in leases:
             problem = lease_problem(lease)
+            if not problem and lease["lease_id"] in held:
+                problem = f"the lease {lease['lease_id'][:8]} is here already"
             if problem:
                 log.error("a lease of the server cannot be run: %s", problem)
                 continue
+            held.add(lease["lease_id"])
             self._claimed_tasks += 1
             self._start(Attempt(lease))
         if self._options.once and not leases and not self._threads:
@@ -313,6 +331,7 @@ class Agent:
         log.info("stopping %d script(s), their tasks go back to the server", len(self._threads))
         for attempt in self._threads:
             attempt.stop.request(StopReason.DRAIN)
+        self._client.abandon_downloads()
         end = time.monotonic() + _STOP_SECONDS
         for thread in self._threads.values():
             thread.join(max(0.0, end - time.monotonic()))

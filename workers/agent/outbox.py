@@ -1,24 +1,22 @@
 """Keeps finished results on disk until the server has taken them, so that none gets lost.
 
-Each submission is one file, written and synced before it is first sent. A thread delivers them,
-oldest first; the files of a former start are delivered like new ones. A submission that is not
-delivered within 14 days is dropped. The outbox is full at 1,000 submissions or 256 MiB, and while
-the disk does not take a submission; the agent then claims nothing.
+Each submission is one file, written and synced before it is first sent. A thread delivers them; the
+files of a former start are delivered like new ones. Whatever the server does not take, or nobody
+takes for 14 days of trying, is set aside in the folder ``rejected``. The outbox is full at 1,000
+submissions or 256 MiB, and while the disk does not take a submission; the agent then claims no
+more.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
-from workers.agent.attempt import SAFE_NAME
 from workers.agent.backoff import Backoff
 from workers.agent.client import (
     Client,
@@ -28,27 +26,26 @@ from workers.agent.client import (
     ServerUnavailable,
 )
 from workers.agent.disk import trim_folder
+from workers.agent.files import write_new
 from workers.agent.judgement import failure
-from workers.protocol import FailureClass, Submission
+from workers.agent.outbox_entries import Entry, encode, read_entry
+from workers.protocol import ErrorCode, FailureClass, Submission
 
 MAX_ENTRIES: Final = 1_000
 MAX_BYTES: Final = 256 * 1024 * 1024
 MAX_REJECTED_ENTRIES: Final = 200
 MAX_REJECTED_BYTES: Final = 16 * 1024 * 1024
-MAX_AGE_SECONDS: Final = 14 * 24 * 3600.0
+MAX_WAIT_SECONDS: Final = 14 * 24 * 3600.0
+# How much of the wait a crash may forget: writing it at each try would wear the disk out.
+_WAIT_SAVE_SECONDS: Final = 3600.0
 _TOKEN_RETRY_SECONDS: Final = 60.0
+# Entries that fail in one round before it ends. More than one, because a proxy or a fault of the
+# server may refuse one result for ever, which must not hold up the others.
+_MAX_FAILURES_PER_ROUND: Final = 3
+# The server could not read the submission; any other refusal is its last word on it.
+_UNREADABLE: Final = frozenset({ErrorCode.INVALID, ErrorCode.PAYLOAD_TOO_LARGE})
 
 log = logging.getLogger("xeenet.outbox")
-
-
-@dataclass
-class _Entry:
-    lease_id: str
-    submission: Submission
-    stored_at: float  # Unix time, because it must survive restarts
-    corrected: bool  # replaced once already, because the server could not read it
-    size_bytes: int = 0
-    on_disk: bool = True
 
 
 class Outbox:
@@ -58,19 +55,30 @@ class Outbox:
         self._folder = folder
         self._rejected = folder / "rejected"
         self._lock = threading.Lock()
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._changed = threading.Event()
+        # Lease -> monotonic time up to which its entry's wait is counted.
+        self._counted_at: dict[str, float] = {}
+        self._saved_waits: dict[str, float] = {}
+        self._tried_at: dict[str, float] = {}
         self._load()
 
     def put(self, lease_id: str, submission: Submission) -> None:
         """Store a submission durably; it is sent after the next `wake`.
 
-        When the disk does not take it, that is logged, and the submission is sent from memory.
+        When the disk does not take it, that is logged, and the submission is sent from memory. One
+        that cannot be written as JSON becomes a failure that says so.
         """
-        entry = _Entry(lease_id, submission, time.time(), corrected=False)
+        entry = Entry(lease_id, submission, time.time())
+        try:
+            encode(entry)
+        except (ValueError, TypeError, RecursionError) as error:
+            message = f"the result cannot be written as JSON: {type(error).__name__}: {error}"
+            entry.submission = failure(FailureClass.INVALID_RESULT, message)
         self._store(entry)
         with self._lock:
             self._entries[lease_id] = entry
+            self._counted_at[lease_id] = time.monotonic()
 
     def pending_lease_ids(self) -> list[str]:
         """Return the leases whose submissions the server has not taken yet, oldest first."""
@@ -92,8 +100,13 @@ class Outbox:
         while True:
             self._changed.clear()
             if stop.is_set():  # checked after the clear, so that no wake is lost
+                self._count_waits(_WAIT_SAVE_SECONDS / 60)
                 return
-            wait = self._deliver_pending(client, stop, backoff)
+            try:
+                wait = self._deliver_pending(client, stop, backoff)
+            except Exception:  # a bug must not end the delivery of all later results
+                log.exception("the delivery of results failed, trying on")
+                wait = _TOKEN_RETRY_SECONDS
             if wait is None:
                 self._changed.wait()
             else:
@@ -106,33 +119,66 @@ class Outbox:
     def _deliver_pending(
         self, client: Client, stop: threading.Event, backoff: Backoff
     ) -> float | None:
-        """Send all entries once; return the seconds until the next try, None when all are gone."""
-        for lease_id in self.pending_lease_ids():
+        """Send the entries once; return the seconds until the next try, None when all are gone.
+
+        The one that was tried longest ago goes first. The round ends early when the server is away
+        or asks to wait.
+        """
+        wait: float | None = None
+        failures = 0
+        for lease_id in sorted(self.pending_lease_ids(), key=self._last_try):
             if stop.is_set():
                 return 0.0
             entry = self._entries[lease_id]
             if not entry.on_disk:
                 self._store(entry)
+            self._tried_at[lease_id] = time.monotonic()
             try:
                 self._deliver(client, entry)
                 backoff.reset()
             except ServerError as error:
-                # Judged after a failed try: when the clock was wrong at storing time, the age is
-                # wrong too, and that must not cost a result.
-                if time.time() - entry.stored_at > MAX_AGE_SECONDS:
-                    log.error("lease %s: result dropped, undelivered for 14 days", lease_id[:8])  # noqa: TRY400 (for people)
-                    self._remove(entry)
+                self._count_waits()
+                if entry.waited_seconds > MAX_WAIT_SECONDS:
+                    log.error(  # noqa: TRY400 (for people)
+                        "lease %s: undelivered after 14 days of trying, set aside in %s: %s",
+                        *(lease_id[:8], self._rejected, error),
+                    )
+                    self._set_aside(entry)
                     continue
                 if not isinstance(error, ServerUnavailable):  # 401 or 403: a person has to act
                     log.error("results kept, this worker is refused: %s", error)  # noqa: TRY400 (for people)
                     return _TOKEN_RETRY_SECONDS
-                wait = backoff.next_wait(error.retry_after_seconds)
-                waiting = len(self.pending_lease_ids())
-                log.warning("%d result(s) wait: %s; next try in %.0f s", waiting, error, wait)
-                return wait
-        return None
+                failures += 1
+                if failures == 1:
+                    wait = backoff.next_wait(error.retry_after_seconds)
+                    waiting = len(self.pending_lease_ids())
+                    log.warning("%d result(s) wait: %s; next try in %.0f s", waiting, error, wait)
+                is_away = not error.answered or error.retry_after_seconds is not None
+                if is_away or failures >= _MAX_FAILURES_PER_ROUND:
+                    return wait
+        return wait
 
-    def _deliver(self, client: Client, entry: _Entry) -> None:
+    def _last_try(self, lease_id: str) -> float:
+        """Return when this start last tried the entry; the never tried come first, by age."""
+        return self._tried_at.get(lease_id, 0.0)
+
+    def _count_waits(self, save_seconds: float = _WAIT_SAVE_SECONDS) -> None:
+        """Add the time since the last count to the wait of each entry.
+
+        Write those whose wait has grown by more than ``save_seconds`` since it was written.
+        """
+        now = time.monotonic()
+        with self._lock:
+            for lease_id, entry in self._entries.items():
+                entry.waited_seconds += now - self._counted_at.get(lease_id, now)
+                self._counted_at[lease_id] = now
+            entries = list(self._entries.values())
+        for entry in entries:
+            saved = self._saved_waits.get(entry.lease_id, 0.0)
+            if entry.on_disk and entry.waited_seconds > saved + save_seconds:
+                self._store(entry)
+
+    def _deliver(self, client: Client, entry: Entry) -> None:
         """Send one entry and act on the answer. Raises `ServerError` when the entry has to wait."""
         label = f"lease {entry.lease_id[:8]}"
         while True:
@@ -143,11 +189,12 @@ class Outbox:
             except RequestRefused as refused:
                 if refused.status == 403:
                     raise
-                if refused.status in (404, 409, 422):
+                if refused.code not in _UNREADABLE:
                     log.warning(
-                        "%s: not taken (%s %s): %s", label, refused.status, refused.code, refused
+                        "%s: not taken (%s %s), set aside: %s",
+                        *(label, refused.status, refused.code, refused),
                     )
-                    self._remove(entry)
+                    self._set_aside(entry)
                     return
                 if entry.corrected:
                     log.warning("%s: refused twice, set aside: %s", label, refused)
@@ -156,11 +203,11 @@ class Outbox:
                 log.warning("%s: the server cannot read this result: %s", label, refused)
                 self._correct(entry, str(refused))
             else:
-                log.info("%s: submitted, %s. %s", label, reply["verdict"], reply.get("message", ""))
+                log.info("%s: submitted, %s. %s", label, reply["verdict"], reply["message"])
                 self._remove(entry)
                 return
 
-    def _correct(self, entry: _Entry, reason: str) -> None:
+    def _correct(self, entry: Entry, reason: str) -> None:
         """Replace a submission that the server cannot read by a failure that says so."""
         self._copy_to_rejected(entry)
         message = f"the server could not read the result: {reason}"
@@ -168,14 +215,27 @@ class Outbox:
         entry.corrected = True
         self._store(entry)
 
-    def _set_aside(self, entry: _Entry) -> None:
-        self._copy_to_rejected(entry)
-        self._remove(entry)
+    def _set_aside(self, entry: Entry) -> None:
+        """Move an entry to the folder ``rejected``; one that cannot be moved stays where it is."""
+        moved = not entry.on_disk
+        if entry.on_disk:
+            try:  # a rename, because a full disk takes no copy
+                self._rejected.mkdir(parents=True, exist_ok=True)
+                self._path(entry).replace(self._rejected / f"{entry.lease_id}.json")
+                moved = True
+            except OSError as error:
+                log.error("result not set aside, the next start tries it again: %s", error)  # noqa: TRY400 (for people)
+            self._trim_rejected()
+        else:
+            self._copy_to_rejected(entry)
+        self._remove(entry, from_disk=moved)
 
-    def _copy_to_rejected(self, entry: _Entry) -> None:
-        with contextlib.suppress(OSError):
+    def _copy_to_rejected(self, entry: Entry) -> None:
+        try:
             self._rejected.mkdir(parents=True, exist_ok=True)
-            (self._rejected / f"{entry.lease_id}.json").write_text(_encode(entry))
+            write_new(self._rejected / f"{entry.lease_id}.json", encode(entry))
+        except (OSError, ValueError) as error:
+            log.error("result not kept in %s: %s", self._rejected, error)  # noqa: TRY400 (for people)
         self._trim_rejected()
 
     def _trim_rejected(self) -> None:
@@ -183,32 +243,33 @@ class Outbox:
             self._rejected, most_bytes=MAX_REJECTED_BYTES, most_entries=MAX_REJECTED_ENTRIES
         )
 
-    def _store(self, entry: _Entry) -> None:
+    def _store(self, entry: Entry) -> None:
         """Write the whole entry durably before returning; a failed write is logged, not raised."""
-        text = _encode(entry)
+        text = encode(entry)
         entry.size_bytes = len(text)
         path = self._path(entry)
         temporary = path.with_suffix(".tmp")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with temporary.open("w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+            write_new(temporary, text, durable=True)
             temporary.replace(path)
             _sync_folder(self._folder)
             entry.on_disk = True
+            self._saved_waits[entry.lease_id] = entry.waited_seconds
         except OSError as error:
             entry.on_disk = False
             log.error("result not stored on disk: %s", error)  # noqa: TRY400 (for people)
 
-    def _remove(self, entry: _Entry) -> None:
+    def _remove(self, entry: Entry, *, from_disk: bool = True) -> None:
         with self._lock:
             self._entries.pop(entry.lease_id, None)
-        with contextlib.suppress(OSError):
-            self._path(entry).unlink(missing_ok=True)
+            for times in (self._counted_at, self._saved_waits, self._tried_at):
+                times.pop(entry.lease_id, None)
+        if from_disk:
+            with contextlib.suppress(OSError):
+                self._path(entry).unlink(missing_ok=True)
 
-    def _path(self, entry: _Entry) -> Path:
+    def _path(self, entry: Entry) -> Path:
         return self._folder / f"{entry.lease_id}.json"
 
     def _load(self) -> None:
@@ -216,41 +277,20 @@ class Outbox:
         entries = []
         for path in self._folder.glob("*.json"):
             try:
-                entries.append(_decode(path.read_text()))
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                entries.append(read_entry(path))
+            except (OSError, ValueError) as error:
                 log.error("%s set aside: %s", path.name, error)  # noqa: TRY400 (for people)
-                self._rejected.mkdir(parents=True, exist_ok=True)
-                path.replace(self._rejected / path.name)
+                with contextlib.suppress(OSError):  # a file that stays must not end the start
+                    self._rejected.mkdir(parents=True, exist_ok=True)
+                    path.replace(self._rejected / path.name)
                 self._trim_rejected()
+        now = time.monotonic()
         for entry in sorted(entries, key=lambda entry: entry.stored_at):
             self._entries[entry.lease_id] = entry
+            self._counted_at[entry.lease_id] = now
+            self._saved_waits[entry.lease_id] = entry.waited_seconds
         if entries:
             log.info("%d result(s) of a former start wait for delivery", len(entries))
-
-
-def _encode(entry: _Entry) -> str:
-    return json.dumps(
-        {
-            "lease_id": entry.lease_id,
-            "stored_at": entry.stored_at,
-            "corrected": entry.corrected,
-            "submission": entry.submission,
-        }
-    )
-
-
-def _decode(text: str) -> _Entry:
-    """Return the entry in ``text``. Raises ValueError, KeyError or TypeError for other text."""
-    data: dict[str, Any] = json.loads(text)
-    if not SAFE_NAME.fullmatch(data["lease_id"]) or not isinstance(data["submission"], dict):
-        raise ValueError("not an outbox entry")
-    return _Entry(
-        lease_id=data["lease_id"],
-        submission=cast(Submission, data["submission"]),
-        stored_at=float(data["stored_at"]),
-        corrected=bool(data["corrected"]),
-        size_bytes=len(text),
-    )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -20,7 +20,14 @@ from typing import Any, Final
 
 from workers.agent.attempt import Attempt, StopReason
 from workers.agent.client import Client, LeaseLost, ServerError, ServerUnavailable
-from workers.agent.datasets import cached_dataset, cached_dataset_path, fetch_dataset
+from workers.agent.datasets import (
+    MAX_DATASET_BYTES,
+    DatasetRefused,
+    cached_dataset,
+    cached_dataset_path,
+    fetch_dataset,
+    make_room,
+)
 from workers.agent.disk import free_bytes, remove_folder, trim_folder
 from workers.agent.environment import script_environment
 from workers.agent.execution import MAX_DISK_BYTES, Ending, Execution, Limits, execute
@@ -34,8 +41,6 @@ from workers.protocol import FailureClass, IsolationTier, Outcome, Submission
 
 PREPARE_SECONDS: Final = 120.0
 _PREPARE_GRACE_SECONDS: Final = 5.0
-_MAX_CACHE_BYTES: Final = 20 * 1024**3
-_MAX_CACHED_FILES: Final = 1_000
 _MAX_KEPT_FOLDERS: Final = 20
 _MAX_KEPT_BYTES: Final = 2 * 1024**3
 
@@ -70,6 +75,7 @@ class RunnerSettings:
     threads: int | None = None
     memory_bytes: int = sys.maxsize  # per task
     disk_bytes: int = MAX_DISK_BYTES  # per task folder
+    dataset_bytes: int = MAX_DATASET_BYTES  # largest data set to download
     data_folder: Path | None = None  # default: below the state folder
 
     @property
@@ -192,10 +198,15 @@ class Runner:
             with contextlib.suppress(OSError):  # the owner's folder may be read-only
                 os.utime(cached)  # the cache drops the least recently used files first
             return
-        if self._settings.data_folder is None:  # never trim the owner's own folder
-            room = _MAX_CACHE_BYTES - int(dataset["size_bytes"])
-            trim_folder(self._data_folder, most_bytes=room, most_entries=_MAX_CACHED_FILES)
-        self._data_folder.mkdir(parents=True, exist_ok=True)
+        try:
+            make_room(
+                self._data_folder,
+                dataset,
+                most_bytes=self._settings.dataset_bytes,
+                is_own_cache=self._settings.data_folder is None,
+            )
+        except DatasetRefused as problem:
+            raise _CannotRun(str(problem), problem.failure_class) from problem
         log.info("%s: fetching data set %s", attempt.label, dataset["name"])
         away: ServerUnavailable | None = None
         try:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from experiments import catalog
 from workers.agent.client import Client, LeaseLost, ServerError, ServerUnavailable
-from workers.agent.disk import trim_folder
+from workers.agent.disk import remove_folder, trim_folder
+from workers.agent.files import open_regular, read_regular
 from workers.protocol import PACKAGE_PATH, FailureClass, Lease, ScriptOrigin
 
 _MAX_SCRIPT_BYTES = 4 * 1024 * 1024
@@ -74,11 +75,11 @@ def _from_server(sha256: str, difference: str, client: Client, cache_folder: Pat
     """Return the script with this hash from the cache or the server. Raises as `resolve_script`."""
     target = cache_folder / f"{sha256}.py"
     try:
-        if not target.exists():
+        if not _is_cached(target):
             path = PACKAGE_PATH.format(sha256=sha256)
             client.download(path, target, sha256=sha256, max_bytes=_MAX_SCRIPT_BYTES)
             trim_folder(cache_folder, most_bytes=_MAX_CACHE_BYTES, most_entries=_MAX_CACHED_SCRIPTS)
-        source = target.read_bytes()
+        source = read_regular(target, _MAX_SCRIPT_BYTES)
     except (LeaseLost, ServerUnavailable):  # not this machine's fault
         raise
     except (ServerError, OSError) as error:
@@ -89,3 +90,18 @@ def _from_server(sha256: str, difference: str, client: Client, cache_folder: Pat
         message = f"the cached script {sha256[:12]} was changed on disk and is thrown away"
         raise ScriptUnavailable(message, FailureClass.ENV_ERROR)
     return source
+
+
+def _is_cached(path: Path) -> bool:
+    """Return whether there is a readable file at ``path``; remove anything else that is there.
+
+    A pipe or a folder that a script put there would keep the script away for ever. Raises OSError.
+    """
+    try:
+        open_regular(path).close()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        remove_folder(path)
+        return False
+    return True

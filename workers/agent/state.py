@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import uuid
 from collections.abc import Iterator
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from workers.agent.disk import TEMPORARY_PREFIX, remove_folder
+from workers.agent.files import NotARegularFile, read_regular, write_new
 
 HOME_VARIABLE: Final = "XEENET_WORKER_HOME"
 _APP_NAME: Final = "xeenet-worker"
+_MAX_FILE_BYTES: Final = 64 * 1024  # of credentials and id
+_AGENT_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class StateFolderError(Exception):
@@ -89,10 +93,10 @@ class StateFolder:
     def load_credentials(self) -> Credentials | None:
         """Return the stored credentials, None before enrolment. Raises `StateFolderError`."""
         try:
-            return Credentials(**json.loads(self._credentials_path.read_text()))
+            return _credentials(read_regular(self._credentials_path, _MAX_FILE_BYTES))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise StateFolderError(
                 f"{self._credentials_path} is unreadable: {error}. "
                 "Delete it and enrol this worker again."
@@ -101,12 +105,7 @@ class StateFolder:
     def store_credentials(self, credentials: Credentials) -> None:
         """Store the credentials, readable for the user only."""
         temporary = self._credentials_path.with_suffix(".tmp")
-        temporary.unlink(missing_ok=True)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            json.dump(asdict(credentials), file)
-            file.flush()
-            os.fsync(file.fileno())
+        write_new(temporary, json.dumps(asdict(credentials)), mode=0o600, durable=True)
         temporary.replace(self._credentials_path)
 
     def remove_stale_folders(self) -> int:
@@ -123,9 +122,24 @@ class StateFolder:
 
     def _read_or_make_id(self) -> str:
         path = self.root / "agent-id"
-        if not path.exists():
-            path.write_text(uuid.uuid4().hex)
-        return path.read_text().strip()
+        try:
+            agent_id = read_regular(path, _MAX_FILE_BYTES).decode("ascii", "replace").strip()
+        except (FileNotFoundError, NotARegularFile):
+            agent_id = ""
+        if not _AGENT_ID.fullmatch(agent_id):  # also after a crash that left the file empty
+            agent_id = uuid.uuid4().hex
+            temporary = path.with_suffix(".tmp")
+            write_new(temporary, agent_id, durable=True)
+            temporary.replace(path)
+        return agent_id
+
+
+def _credentials(content: bytes) -> Credentials:
+    """Return the credentials in a file. Raises ValueError, TypeError or RecursionError."""
+    credentials = Credentials(**json.loads(content))
+    if not all(isinstance(value, str) for value in asdict(credentials).values()):
+        raise TypeError("server_url, token and name must be texts")
+    return credentials
 
 
 def _lock(handle: int) -> None:

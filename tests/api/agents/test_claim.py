@@ -176,9 +176,32 @@ def test_a_claim_of_the_wrong_shape_is_refused_by_field(
     assert not Task.objects.filter(state="leased").exists()
 
 
-def test_a_claim_without_a_token_is_not_authenticated() -> None:
+def test_a_claim_without_a_token_says_that_none_arrived() -> None:
     answer = APIClient().post(URL, claim_body())
 
     assert answer.status_code == 401
-    assert answer.json()["code"] == "not_authenticated"
+    assert answer.json()["code"] == "no_credentials"
+    assert "a proxy on the way drops" in answer.json()["message"]
     assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        ("", "no_credentials"),
+        ("  ", "no_credentials"),
+        ("Basic eDp5", "no_credentials"),  # a proxy put its own password there
+        ("Bearer", "no_credentials"),
+        ("Bearer xw_unknown", "not_authenticated"),
+        ("Bearer xp_unknown", "not_authenticated"),
+    ],
+)
+def test_a_token_that_did_not_arrive_is_told_from_one_that_nobody_has(
+    header: str, code: str
+) -> None:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=header)
+
+    for answer in (client.post(URL, claim_body()), client.get("/api/v1/workers/me")):
+        assert (answer.status_code, answer.json()["code"]) == (401, code)
+        assert answer.headers["WWW-Authenticate"] == "Bearer"

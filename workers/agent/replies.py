@@ -1,0 +1,199 @@
+"""What a XeeNet server may answer: the shape of each reply, checked before anything believes it.
+
+A captive portal, another program on the port or a hostile server can answer 200 with anything. Each
+function returns the reply when its shape is right, and raises `WrongShape` otherwise. Unknown keys
+are ignored: a newer server may send more.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn, cast
+
+from workers.agent.attempt import SAFE_NAME, SHA256_HEX
+from workers.agent.plain_text import short
+from workers.protocol import (
+    MAX_COUNTER,
+    ClaimReply,
+    EnrolReply,
+    HeartbeatAnswer,
+    HeartbeatReply,
+    SubmissionReply,
+    TokenReply,
+    Verdict,
+    is_number,
+)
+
+MAX_TEXT_CHARACTERS: Final = 500  # of a sentence for people
+MAX_CONTAINERS: Final = 200_000  # objects and lists: a claim of 64 tasks has a few per parameter
+MAX_DEPTH: Final = 64
+MAX_INTERVAL_SECONDS: Final = 24 * 3600.0  # between two heartbeats or claims
+# Budgets are at most 7 days on the server; longer waits overflow the system's clocks.
+MAX_DURATION_SECONDS: Final = 30 * 24 * 3600.0
+_TOKEN: Final = re.compile(r"[!-~]{1,500}")  # it becomes a header, which is one line of ASCII
+_TIER: Final = re.compile(r"T[0-9]")
+_WORD: Final = re.compile(r"[a-z_]{1,50}")
+
+
+class WrongShape(ValueError):
+    """The reply is not one of a XeeNet server; the message says what is wrong."""
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in ``body``. Raises `WrongShape`, for too much nesting as well."""
+    if body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
+        raise WrongShape(f"the body has more than {MAX_CONTAINERS:,} lists and objects")
+    try:
+        reply = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:  # JSON errors and wrong bytes are ValueErrors
+        raise WrongShape("the body is not JSON") from error
+    if not isinstance(reply, dict):
+        raise WrongShape("the body must be a JSON object")
+    if _is_deep(reply):
+        raise WrongShape(f"the body is nested deeper than {MAX_DEPTH} levels")
+    return reply
+
+
+def enrol_reply(reply: Mapping[str, Any]) -> EnrolReply:
+    """Return the reply to an enrolment."""
+    _check_token(reply)
+    _check_text(reply, "name")
+    return cast(EnrolReply, reply)
+
+
+def token_reply(reply: Mapping[str, Any]) -> TokenReply:
+    """Return the reply to the exchange of a token."""
+    _check_token(reply)
+    return cast(TokenReply, reply)
+
+
+def claim_reply(reply: Mapping[str, Any], count: int) -> ClaimReply:
+    """Return the reply to a claim of ``count`` tasks. `lease_problem` checks each lease."""
+    leases = reply.get("leases")
+    if not isinstance(leases, list):
+        raise WrongShape("leases must be a list")
+    if len(leases) > count:
+        raise WrongShape(f"leases must be at most the {count} claimed, not {len(leases)}")
+    _check_seconds(reply, "heartbeat_seconds")
+    _check_seconds(reply, "wait_seconds")
+    return cast(ClaimReply, {**reply, "reason": _optional_text(reply, "reason")})
+
+
+def heartbeat_reply(reply: Mapping[str, Any]) -> HeartbeatReply:
+    """Return the reply to a heartbeat."""
+    answers = reply.get("leases")
+    if not isinstance(answers, list):
+        raise WrongShape("leases must be a list")
+    checked = []
+    for answer in answers:
+        if not isinstance(answer, dict) or not isinstance(answer.get("lease_id"), str):
+            raise WrongShape("each of leases must be an object with a lease_id")
+        if answer.get("answer") not in list(HeartbeatAnswer):
+            raise WrongShape(f"answer must be one of {', '.join(HeartbeatAnswer)}")
+        checked.append({**answer, "reason": _optional_text(answer, "reason")})
+    _check_seconds(reply, "heartbeat_seconds")
+    state = reply.get("worker_state", "active")
+    if not isinstance(state, str) or not _WORD.fullmatch(state):
+        raise WrongShape("worker_state must be a word")
+    return cast(HeartbeatReply, {**reply, "leases": checked, "worker_state": state})
+
+
+def submission_reply(reply: Mapping[str, Any]) -> SubmissionReply:
+    """Return the reply to a result.
+
+    Only a verdict of the protocol counts: the result's only copy is deleted after it.
+    """
+    if reply.get("verdict") not in list(Verdict):
+        raise WrongShape(f"verdict must be one of {', '.join(Verdict)}")
+    return cast(SubmissionReply, {**reply, "message": _optional_text(reply, "message")})
+
+
+def any_reply(reply: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a reply of which nothing is used."""
+    return dict(reply)
+
+
+def lease_problem(lease: Any) -> str:
+    """Return why a claimed lease cannot be run; "" when it is sound.
+
+    The server is trusted to choose the task, but not to choose file paths or endless durations.
+    """
+    if not isinstance(lease, dict) or not _is_name(lease.get("lease_id")):
+        return "it has no usable lease_id"
+    for key in ("task_id", "task_number", "campaign_id"):
+        if type(lease.get(key)) is not int or abs(lease[key]) > MAX_COUNTER:
+            return f"{key} must be a whole number"
+    for key in ("time_budget_seconds", "kill_grace_seconds", "deadline_seconds"):
+        if not is_number(lease.get(key)) or not 0 < lease[key] <= MAX_DURATION_SECONDS:
+            return f"{key} must be a number above 0 and at most {MAX_DURATION_SECONDS:,.0f}"
+    if not all(isinstance(lease.get(key), str) for key in ("code_package_ref", "campaign_name")):
+        return "code_package_ref and campaign_name must be texts"
+    if not _TIER.fullmatch(str(lease.get("required_isolation", "T0"))):
+        return "required_isolation must be a tier"
+    if not isinstance(lease.get("script_origin", ""), str):
+        return "script_origin must be a text"
+    return _inputs_problem(lease)
+
+
+def _inputs_problem(lease: dict[str, Any]) -> str:
+    dataset, config = lease.get("dataset"), lease.get("config")
+    if not isinstance(config, dict) or not isinstance(dataset, dict):
+        return "config and dataset must be objects"
+    hashes = (lease.get("code_sha256"), dataset.get("sha256"))
+    if not all(isinstance(value, str) and SHA256_HEX.fullmatch(value) for value in hashes):
+        return "code_sha256 and dataset.sha256 must be sha256 in lower-case hex"
+    if not _is_name(dataset.get("name")):
+        return "dataset.name must be a plain file name"
+    if type(dataset.get("size_bytes")) is not int or not 0 < dataset["size_bytes"] <= MAX_COUNTER:
+        return "dataset.size_bytes must be a whole number above 0"
+    return ""
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and SAFE_NAME.fullmatch(value) is not None
+
+
+def _check_token(reply: Mapping[str, Any]) -> None:
+    token = reply.get("token")
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise WrongShape("token must be a text without spaces")
+
+
+def _check_text(reply: Mapping[str, Any], key: str) -> None:
+    value = reply.get(key)
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT_CHARACTERS:
+        raise WrongShape(f"{key} must be a text of 1 to {MAX_TEXT_CHARACTERS} characters")
+
+
+def _optional_text(reply: Mapping[str, Any], key: str) -> str:
+    """Return a sentence for people, shortened, and "" when it is absent."""
+    value = reply.get(key, "")
+    if not isinstance(value, str):
+        raise WrongShape(f"{key} must be a text")
+    return short(value, MAX_TEXT_CHARACTERS)
+
+
+def _check_seconds(reply: Mapping[str, Any], key: str) -> None:
+    value: Any = reply.get(key)
+    if not is_number(value) or not 0 <= value <= MAX_INTERVAL_SECONDS:
+        raise WrongShape(f"{key} must be a number from 0 to {MAX_INTERVAL_SECONDS:,.0f}")
+
+
+def _is_deep(value: object) -> bool:
+    """Return whether lists and objects are nested deeper than `MAX_DEPTH`, without recursion."""
+    level: list[object] = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[object] = []
+        for container in level:
+            children = container.values() if isinstance(container, dict) else container
+            inner += [child for child in children if isinstance(child, dict | list)]  # type: ignore[attr-defined]
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
+def _refuse_constant(literal: str) -> NoReturn:
+    raise ValueError(f"{literal} is not JSON")
