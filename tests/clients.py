@@ -1,4 +1,4 @@
-"""Clients of the REST API, one per role."""
+"""REST API clients, one function per role."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from workers.tokens import PERSONAL_PREFIX, hash_token, new_token
 
 
 def bearer(token: str) -> APIClient:
-    """A client that sends this token."""
+    """Return a client that sends this token."""
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
     return client
 
 
 def signed_in_client(user: User | None = None) -> tuple[APIClient, User]:
-    """A person (a new one by default) and a client that is signed in as on the pages."""
+    """Return a client with a session, as after signing in on the pages, and its user."""
     client, person = APIClient(), user or factories.user()
     client.force_login(person)
     return client, person
 
 
 def agent_client(name: str = "") -> tuple[APIClient, Worker]:
-    """A new worker and a client with its token."""
+    """Return a client with the token of a new worker, and the worker."""
     worker, token = factories.worker_with_token(name, now=timezone.now())
     return bearer(token), worker
 
 
 def researcher_client(user: User | None = None) -> tuple[APIClient, User]:
-    """A person (a new one by default) and a client with a personal token."""
+    """Return a client with a personal token of the user (by default a new one), and the user."""
     owner = user or factories.user()
     token = new_token(PERSONAL_PREFIX)
     PersonalToken.objects.create(user=owner, name="tests", token_hash=hash_token(token))

@@ -1,6 +1,6 @@
-"""The harness: which tests run on which database, what CI forbids, processes and browsers.
+"""Test selection by database and speed, rules for CI, and fixtures for processes and browsers.
 
-Fixtures that make domain objects live in ``tests/factories.py``, not here.
+Functions that create domain objects are in ``tests/factories.py``.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ CHROMIUM_FLAGS = (
 
 
 def pytest_configure() -> None:
-    """Take SIGTERM for Ctrl-C: fixtures stop their processes and temporary folders go away."""
+    """Treat SIGTERM like Ctrl-C, so that fixtures stop their processes and remove their folders."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
-    """Name the database, so that a log tells which pass it shows."""
+    """Name the database, so that a log shows which pass it belongs to."""
     return f"database: {connection.vendor}"
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark a test ``once`` if one database suffices for it, and ``quick`` for ``make quick``."""
-    # A browser sees the pages, not the database: their reads are tested on both elsewhere.
+    # A browser tests the pages, not the database; other tests cover their queries on both.
     if item.get_closest_marker("browser") or not _uses_database(item):
         item.add_marker("once")
     markers = {marker.name for marker in item.iter_markers()}
@@ -62,7 +62,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("quick")
 
 
-# After pytest-django, which puts the tests of each kind of database fixture together.
+# Runs after pytest-django, which groups the tests by kind of database fixture.
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests that this run does not need, and start the long ones first.
@@ -122,7 +122,7 @@ def _uses_database(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
-    """In CI turn a skipped browser or PostgreSQL test into a failure: nobody reads skips there."""
+    """In CI, turn skipped browser and PostgreSQL tests into failures: skips go unnoticed there."""
     report = yield
     must_run = item.get_closest_marker("browser") or connection.vendor == "postgresql"
     if IN_CI and must_run and report.skipped and not hasattr(report, "wasxfail"):
@@ -133,30 +133,30 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def _empty_cache() -> None:
-    """Forget what an earlier test cached: a rolled back database gives the same ids out again."""
+    """Clear all caches: after a rollback, other rows get the ids that an earlier test cached."""
     for cache in caches.all(initialized_only=True):
         cache.clear()
 
 
 @pytest.fixture
 def process_environment(transactional_db: None, tmp_path: Path) -> dict[str, str]:
-    """Return the environment in which another process works on this test's database."""
+    """Return the environment for other processes that work on this test's database."""
     return database_environment(tmp_path / "home")
 
 
 def find_chromium() -> str | None:
-    """Return the path of a Chromium: ``XEENET_CHROMIUM``, else the first one on PATH."""
-    if named := os.environ.get("XEENET_CHROMIUM"):
-        return named
+    """Return the path of a Chromium: ``XEENET_CHROMIUM``, or the first one on PATH, or None."""
+    if configured := os.environ.get("XEENET_CHROMIUM"):
+        return configured
     return next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
 
 
 @pytest.fixture(scope="module")
 def playwright_driver() -> Iterator[Playwright]:
-    """Yield Playwright for one test file; skip loudly where no Chromium is installed.
+    """Yield Playwright for one test file; skip if no Chromium is installed.
 
-    Not longer than the file: as long as it lives, Playwright keeps an event loop in this thread,
-    which Django takes for asynchronous code and ``asyncio.run`` refuses.
+    It must end with the file. While it lives, Playwright runs an event loop in this thread: Django
+    then refuses synchronous queries and ``asyncio.run`` fails.
     """
     if find_chromium() is None:
         pytest.skip(
@@ -179,7 +179,7 @@ def _launch_options() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def chromium(playwright_driver: Playwright) -> Iterator[Browser]:
-    """Yield one headless Chromium for a test file, for contexts of the tests' own."""
+    """Yield a headless Chromium for one test file, whose tests create their own contexts."""
     browser = playwright_driver.chromium.launch(**_launch_options())
     yield browser
     browser.close()
@@ -187,8 +187,8 @@ def chromium(playwright_driver: Playwright) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def browser_profile() -> Iterator[Path]:
-    """Yield the folder of the profile in which Chromium keeps what it has compiled."""
-    # Its last files are written while it ends.
+    """Yield the profile folder in which Chromium caches compiled scripts."""
+    # Chromium may still write files while it exits, so removal may fail.
     with TemporaryDirectory(prefix="xeenet-chromium-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
@@ -197,10 +197,10 @@ def browser_profile() -> Iterator[Path]:
 def profile_context(
     playwright_driver: Playwright, browser_profile: Path
 ) -> Iterator[BrowserContext]:
-    """Yield one Chromium with a profile on disk for a test file.
+    """Yield a Chromium with a profile on disk for one test file.
 
-    A profile keeps scripts compiled: a page with charts opens in a third of the time that a new,
-    empty context takes.
+    The profile caches compiled scripts: pages with charts open three times as fast as in a new,
+    empty context.
     """
     context = playwright_driver.chromium.launch_persistent_context(
         browser_profile, viewport={"width": 1280, "height": 800}, **_launch_options()
@@ -212,7 +212,7 @@ def profile_context(
 
 @pytest.fixture
 def browser_page(profile_context: BrowserContext) -> Iterator[Page]:
-    """Yield a page that knows nothing of earlier tests. Mark the test ``browser``."""
+    """Yield a page without data of earlier tests. Mark the test ``browser``."""
     page = profile_context.new_page()
     yield page
     if page.url.startswith("http"):
@@ -224,7 +224,7 @@ def browser_page(profile_context: BrowserContext) -> Iterator[Page]:
 
 @pytest.fixture
 def clock_page(chromium: Browser) -> Iterator[Page]:
-    """Yield a page whose clock a test may set: that holds for a whole context, so it has its own.
+    """Yield a page in its own context, because setting the clock affects the whole context.
 
     Mark the test ``browser``.
     """

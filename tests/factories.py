@@ -1,4 +1,4 @@
-"""Rows by life stage, made through the real verbs: what a test starts from is what can happen."""
+"""Creates rows in every state through the real verbs, so that tests start from possible states."""
 
 from __future__ import annotations
 
@@ -32,34 +32,34 @@ SMALL_SPACE: dict[str, Any] = {
 
 
 def at(seconds: float) -> dt.datetime:
-    """The instant `seconds` after NOW."""
+    """Return the time `seconds` after NOW."""
     return NOW + dt.timedelta(seconds=seconds)
 
 
 def user(username: str = "", *, role: str = roles.RESEARCHER, **fields: Any) -> User:
-    """A person with a role who can sign in with the password "secret-for-tests"."""
+    """Create a user with a role and the password "secret-for-tests"."""
     name = username or f"user-{next(_numbers)}"
-    made = User.objects.create_user(name, password="secret-for-tests", **fields)
-    roles.give_role(made, role)
-    return made
+    person = User.objects.create_user(name, password="secret-for-tests", **fields)
+    roles.give_role(person, role)
+    return person
 
 
 def worker_with_token(name: str = "", now: dt.datetime = NOW, **fields: Any) -> tuple[Worker, str]:
-    """An enrolled, active worker and its token."""
-    made, token = worker_lifecycle.register(name or f"worker-{next(_numbers)}", now=now)
+    """Create an active worker; return it and its token."""
+    enrolled, token = worker_lifecycle.register(name or f"worker-{next(_numbers)}", now=now)
     if fields:
-        Worker.objects.filter(pk=made.pk).update(**fields)
-        made.refresh_from_db()
-    return made, token
+        Worker.objects.filter(pk=enrolled.pk).update(**fields)
+        enrolled.refresh_from_db()
+    return enrolled, token
 
 
 def worker(name: str = "", **fields: Any) -> Worker:
-    """An enrolled, active worker."""
+    """Create an active worker."""
     return worker_with_token(name, **fields)[0]
 
 
 def campaign(*, owner: User | None = None, now: dt.datetime = NOW, **fields: Any) -> Campaign:
-    """A draft."""
+    """Create a draft campaign."""
     spec = {
         "name": f"campaign {next(_numbers)}",
         "experiment": "train_char_lm",
@@ -72,30 +72,30 @@ def campaign(*, owner: User | None = None, now: dt.datetime = NOW, **fields: Any
 
 
 def active_campaign(tasks: int = 3, *, now: dt.datetime = NOW, **fields: Any) -> Campaign:
-    """A launched campaign with `tasks` pending tasks."""
-    made = campaign(task_count=tasks, now=now, **fields)
-    lifecycle.launch(made, now=now)
-    return made
+    """Create and launch a campaign with `tasks` pending tasks."""
+    draft = campaign(task_count=tasks, now=now, **fields)
+    lifecycle.launch(draft, now=now)
+    return draft
 
 
 def pending_task(**fields: Any) -> Task:
-    """The only task of a launched campaign."""
+    """Launch a campaign with one task; return the task."""
     return active_campaign(1, **fields).tasks.get()
 
 
 def claim_one(by: Worker, *, now: dt.datetime = NOW) -> Attempt:
-    """Claim one task of whatever waits."""
+    """Claim the next pending task; return its attempt."""
     return lifecycle.claim(by, claim_id=uuid.uuid4(), count=1, now=now).attempts[0]
 
 
 def leased_task(by: Worker | None = None, *, now: dt.datetime = NOW, **fields: Any) -> Attempt:
-    """The live attempt of a task that `by` (or a new worker) holds."""
+    """Launch a campaign and let `by` (or a new worker) claim its task; return the attempt."""
     pending_task(now=now, **fields)
     return claim_one(by or worker(), now=now)
 
 
 def metrics(task: Task, val_bpb: float = 3.0, **changes: Any) -> dict[str, Any]:
-    """A sound result line for this task, as the training script would print it."""
+    """Return a valid result line for this task, as the training script would print it."""
     dataset: Dataset = task.campaign.dataset
     experiment = catalog.get(task.campaign.experiment)
     eval_bytes = experiment.eval_bytes_allowed(dataset.size_bytes)["full"]
@@ -126,7 +126,7 @@ def metrics(task: Task, val_bpb: float = 3.0, **changes: Any) -> dict[str, Any]:
 
 
 def completed(task: Task, val_bpb: float = 3.0, **changes: Any) -> Submission:
-    """The submission of a sound result."""
+    """Return the submission of a valid result."""
     return Submission(
         outcome=Outcome.COMPLETED,
         metrics=metrics(task, val_bpb, **changes),
@@ -141,7 +141,7 @@ def completed(task: Task, val_bpb: float = 3.0, **changes: Any) -> Submission:
 def failure(
     failure_class: FailureClass = FailureClass.SCRIPT_ERROR, message: str = "exit code 1"
 ) -> Submission:
-    """The submission of a failed run."""
+    """Return the submission of a failed run."""
     return Submission(
         outcome=Outcome.FAILED,
         failure_class=failure_class,
@@ -155,7 +155,7 @@ def failure(
 def completed_task(
     val_bpb: float = 3.0, *, by: Worker | None = None, now: dt.datetime = NOW, **fields: Any
 ) -> Task:
-    """A task with its result."""
+    """Create a task and complete it with a result."""
     attempt = leased_task(by, now=now, **fields)
     finish(attempt, val_bpb, now=now)
     attempt.task.refresh_from_db()
@@ -165,7 +165,7 @@ def completed_task(
 def finish(
     attempt: Attempt, val_bpb: float = 3.0, *, now: dt.datetime = NOW, **changes: Any
 ) -> lifecycle.Answer:
-    """Submit a sound result for a live attempt."""
+    """Submit a valid result for a running attempt."""
     body = completed(attempt.task, val_bpb, **changes)
     return lifecycle.submit(attempt.worker, attempt.lease_id, body, now=now)
 
@@ -173,12 +173,12 @@ def finish(
 def run(
     val_bpb: float | None = 3.0, *, seconds: float = 10, simulated: bool = False, **changes: Any
 ) -> None:
-    """Let a new worker bring the next task's result; None is a run that diverged."""
+    """Let a new worker claim the next task and submit its result; None means it diverged."""
     attempt = claim_one(worker(), now=at(seconds))
     if val_bpb is None:
-        nothing = {"val_bpb": None, "diverged": True, "eval_nll_nats": None, "train_loss": None}
+        diverged = {"val_bpb": None, "diverged": True, "eval_nll_nats": None, "train_loss": None}
         body = completed(attempt.task, **changes)
-        body["metrics"] = (body["metrics"] or {}) | nothing
+        body["metrics"] = (body["metrics"] or {}) | diverged
     else:
         body = completed(attempt.task, val_bpb, **changes)
     body["simulated"] = simulated
@@ -187,7 +187,7 @@ def run(
 
 
 def curve(attempt: Attempt, points: Iterable[Mapping[str, Any]]) -> Attempt:
-    """Store a learning curve, a second and ten steps between two points unless they say other."""
+    """Store a learning curve. By default, points are one second and ten steps apart."""
     ProgressPoint.objects.bulk_create(
         ProgressPoint(
             **{"attempt": attempt, "seq": n, "elapsed_seconds": n, "step": 10 * n} | dict(point)
@@ -200,7 +200,7 @@ def curve(attempt: Attempt, points: Iterable[Mapping[str, Any]]) -> Attempt:
 def failed_task(
     failure_class: FailureClass = FailureClass.SCRIPT_ERROR, *, now: dt.datetime = NOW
 ) -> Task:
-    """A task that spent its tries."""
+    """Create a task that failed for good."""
     attempt = leased_task(now=now, max_failed_attempts=1)
     lifecycle.submit(attempt.worker, attempt.lease_id, failure(failure_class), now=now)
     attempt.task.refresh_from_db()
@@ -218,7 +218,7 @@ def fail(
 
 
 def lost_attempt(*, now: dt.datetime = NOW, **fields: Any) -> Attempt:
-    """The attempt of a task whose lease ran out; the task waits again, from 60 s later on."""
+    """Return an attempt whose lease expired 60 s after `now`; its task is pending again."""
     attempt = leased_task(now=now, **fields)
     lifecycle.expire(now=now + dt.timedelta(seconds=60))
     attempt.refresh_from_db()
@@ -227,7 +227,7 @@ def lost_attempt(*, now: dt.datetime = NOW, **fields: Any) -> Attempt:
 
 
 def cancelled_task(*, now: dt.datetime = NOW) -> Task:
-    """A task that a person cancelled before anybody had it."""
+    """Create a task that was cancelled before any worker claimed it."""
     task = pending_task(now=now)
     lifecycle.cancel_task(task, now=now)
     task.refresh_from_db()

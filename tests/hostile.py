@@ -1,4 +1,4 @@
-"""Bodies that break careless servers: name -> (bytes, a part of the sentence that refuses them)."""
+"""Request bodies that break careless servers: name -> (bytes, part of our error message)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What must hold of a database of campaigns at any moment, whatever happened before.
+"""Invariants of a database of campaigns, which must hold at any moment.
 
-``check()`` after a step of a test, ``violations()`` for a report that counts. Both look at one
-snapshot, so the servers and agents under test may go on working. Reads only.
+Tests call ``check()`` after a step; reports use ``violations()``. Both only read, and from a single
+snapshot, so servers and agents under test may keep working.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from campaigns.models import (
 from workers.protocol import Verdict
 
 NOTHING: Final[Mapping[UUID, str]] = {}
-# Where each is from its making on, which is no change of its own.
+# The state in which each is created. The journal has no entry for a creation.
 FIRST_STATES: Final[dict[str, str]] = {
     ChangeSubject.CAMPAIGN: CampaignState.DRAFT,
     ChangeSubject.TASK: TaskState.PENDING,
@@ -39,21 +39,21 @@ OUTCOMES: Final[dict[str, set[str]]] = {
     Verdict.RETRY: {AttemptOutcome.FAILED},
     Verdict.FAILED: {AttemptOutcome.FAILED},
     Verdict.LATE: {AttemptOutcome.LATE},
-    # Its numbers contradict themselves: a failure when it held the task, else late.
+    # Contradictory numbers: a failure if the attempt still held the task, otherwise late.
     Verdict.REFUSED: {AttemptOutcome.FAILED, AttemptOutcome.LATE},
 }
 
 
 def check(using: str = "default", *, acknowledged: Mapping[UUID, str] = NOTHING) -> None:
-    """Raise AssertionError naming everything that does not hold; see `violations`."""
-    found = violations(using, acknowledged=acknowledged)
-    assert not found, "\n".join(found)
+    """Raise AssertionError naming every violation; see `violations`."""
+    problems = violations(using, acknowledged=acknowledged)
+    assert not problems, "\n".join(problems)
 
 
 def violations(using: str = "default", *, acknowledged: Mapping[UUID, str] = NOTHING) -> list[str]:
-    """Return one sentence for each thing that must hold and does not.
+    """Return one sentence for each violated invariant.
 
-    `acknowledged` maps the lease ids of submits that were answered with 2xx to the verdict told.
+    `acknowledged` maps lease ids to verdicts, for all submissions that were answered with 2xx.
     """
     rows = _read(using)
     return [*_leases(rows), *_results(rows), *_answers(rows, acknowledged), *_journal(rows)]
@@ -88,7 +88,7 @@ class ResultRow(NamedTuple):
 
 
 class ChangeRow(NamedTuple):
-    """Columns of a line of the journal."""
+    """Columns of a journal entry."""
 
     pk: int
     subject: str
@@ -100,14 +100,14 @@ class ChangeRow(NamedTuple):
 
     @property
     def subject_id(self) -> int:
-        """The number of the campaign, task or attempt it tells of."""
-        number: int = getattr(self, f"{self.subject}_id")
-        return number
+        """The primary key of the campaign, task or attempt that changed."""
+        key: int = getattr(self, f"{self.subject}_id")
+        return key
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What stood in the tables at one moment, by number."""
+    """The contents of the tables at one moment; dictionaries are by primary key."""
 
     campaigns: dict[int, str]
     tasks: dict[int, TaskRow]
@@ -117,7 +117,7 @@ class Rows:
 
 
 def _read(using: str) -> Rows:
-    """Read everything in one snapshot."""
+    """Read all tables in one snapshot."""
     connection = connections[using]
     outermost = not connection.in_atomic_block
     with transaction.atomic(using=using):
@@ -138,7 +138,7 @@ def _read(using: str) -> Rows:
 
 
 def _leases(rows: Rows) -> Iterator[str]:
-    """At most one live attempt per task; leased exactly when it is the attempt of that lease."""
+    """A task has at most one running attempt, and is leased exactly if that one has its lease."""
     running: dict[int, list[tuple[UUID, int]]] = {}
     for attempt in rows.attempts.values():
         if attempt.outcome == AttemptOutcome.RUNNING:
@@ -156,18 +156,18 @@ def _leases(rows: Rows) -> Iterator[str]:
 
 
 def _results(rows: Rows) -> Iterator[str]:
-    """Each completed task has one result, of the attempt its journal names; no other task has."""
+    """Exactly the completed tasks have a result, one each, of the attempt in their journal."""
     completed = {pk for pk, task in rows.tasks.items() if task.state == TaskState.COMPLETED}
     named = {
         change.task_id: change.attempt_id
         for change in rows.changes
         if (change.subject, change.to_state) == (ChangeSubject.TASK, TaskState.COMPLETED)
     }
-    told = set()
+    with_result = set()
     for task_id, attempt_id, campaign_id in rows.results:
-        if task_id in told:
+        if task_id in with_result:
             yield f"task {task_id}: has two results"
-        told.add(task_id)
+        with_result.add(task_id)
         attempt = rows.attempts[attempt_id]
         if task_id not in completed:
             yield f"task {task_id}: has a result, and is not completed"
@@ -177,16 +177,16 @@ def _results(rows: Rows) -> Iterator[str]:
             yield f"task {task_id}: its result is of an attempt that is {attempt.outcome}"
         if named.get(task_id) != attempt_id:
             yield f"task {task_id}: attempt {named.get(task_id)} completed it, not {attempt_id}"
-    for task_id in completed - told:
+    for task_id in completed - with_result:
         yield f"task {task_id}: completed without a result"
     winners = {result.attempt_id for result in rows.results}
     for attempt_id, attempt in rows.attempts.items():
         if attempt.outcome in BROUGHT_THE_RESULT and attempt_id not in winners:
-            yield f"attempt {attempt_id}: said to have brought a result, and there is none"
+            yield f"attempt {attempt_id}: is {attempt.outcome}, and has no result"
 
 
 def _answers(rows: Rows, acknowledged: Mapping[UUID, str]) -> Iterator[str]:
-    """What an agent was told is what is stored, and what was stored was told."""
+    """The stored answers equal those that agents received, and fit the attempts' outcomes."""
     stored: dict[UUID, str] = {}
     for pk, attempt in rows.attempts.items():
         if not attempt.submission_digest:
@@ -202,21 +202,21 @@ def _answers(rows: Rows, acknowledged: Mapping[UUID, str]) -> Iterator[str]:
 
 
 def _journal(rows: Rows) -> Iterator[str]:
-    """Each change begins where the one before ended, and the last led to the state of now."""
+    """Each change starts from the state that the previous one reached; the last is the current."""
     reached: dict[tuple[str, int], str] = {}
     for change in rows.changes:
-        which = change.subject, change.subject_id
-        before, at = change.from_state, reached.get(which, FIRST_STATES[change.subject])
-        # From nothing: what the migration that began the journal found there.
-        if before != at and (which in reached or before):
-            yield f"journal {change.pk}: {' '.join(map(str, which))} left {before!r}, was {at!r}"
-        reached[which] = change.to_state
-    now: dict[tuple[str, int], str] = {
+        row = change.subject, change.subject_id
+        before, at = change.from_state, reached.get(row, FIRST_STATES[change.subject])
+        # An empty from_state: the migration that introduced the journal recorded the state.
+        if before != at and (row in reached or before):
+            yield f"journal {change.pk}: {' '.join(map(str, row))} left {before!r}, was {at!r}"
+        reached[row] = change.to_state
+    current: dict[tuple[str, int], str] = {
         **{(ChangeSubject.CAMPAIGN, pk): state for pk, state in rows.campaigns.items()},
         **{(ChangeSubject.TASK, pk): task.state for pk, task in rows.tasks.items()},
-        **{(ChangeSubject.ATTEMPT, pk): one.outcome for pk, one in rows.attempts.items()},
+        **{(ChangeSubject.ATTEMPT, pk): row.outcome for pk, row in rows.attempts.items()},
     }
-    for (subject, pk), state in now.items():
-        told = reached.get((subject, pk), FIRST_STATES[subject])
-        if told != state:
-            yield f"{subject} {pk}: is {state!r}, and its journal leads to {told!r}"
+    for (subject, pk), state in current.items():
+        last = reached.get((subject, pk), FIRST_STATES[subject])
+        if last != state:
+            yield f"{subject} {pk}: is {state!r}, and its journal leads to {last!r}"

@@ -1,4 +1,4 @@
-"""A database for a command that measures the server: made, filled in one transaction, dropped."""
+"""A temporary database for commands that test the server outside pytest."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from django.test.utils import setup_databases, setup_test_environment, teardown_
 
 @contextmanager
 def own_database() -> Iterator[None]:
-    """Run the block in a transaction that is rolled back, on a new database without rows.
+    """Run the block in a transaction on a new, empty database; roll it back and drop the database.
 
-    Which kind decides ``XEENET_TEST_DATABASE_URL``, as it does for the tests. Files that the block
-    stores go to a temporary folder.
+    ``XEENET_TEST_DATABASE_URL`` decides the kind of database, as for the tests. Files that the
+    block stores go to a temporary folder.
     """
     setup_test_environment()
     databases = setup_databases(verbosity=0, interactive=False)

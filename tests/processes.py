@@ -1,4 +1,4 @@
-"""Real servers, agents and demos for tests: ports, environments, and proof that nothing is left."""
+"""Helpers for tests with real processes: ports, environments, and finding processes left behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """Return a port on which nothing listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 def product_environment(home: Path, **more: str) -> dict[str, str]:
-    """The environment of a fresh installation in `home`, apart from the suite's own settings."""
+    """Return the environment of a new installation in `home`, with the product's settings."""
     return os.environ | {
         "DJANGO_SETTINGS_MODULE": "xeenet_site.settings",
         "DATABASE_URL": f"sqlite:///{home / 'xeenet.sqlite3'}",
@@ -35,10 +35,10 @@ def product_environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def database_environment(home: Path) -> dict[str, str]:
-    """The environment in which another process works on the database of the running tests.
+    """Return the environment for another process that works on the tests' database.
 
-    For real servers, q-clusters and management commands started with ``subprocess``: the product's
-    own settings, `home` as its folder, the secret key of this process.
+    For real servers, q-clusters and management commands: it has the product's own settings, `home`
+    as its folder, and this process's secret key.
     """
     from django.conf import settings
     from django.db import connection
@@ -58,7 +58,7 @@ def database_environment(home: Path) -> dict[str, str]:
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float) -> None:
-    """Poll until something is so; fail the test with `what` when it does not come to be."""
+    """Poll until the condition holds; fail with `what` if it does not within `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
@@ -66,16 +66,16 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float) -> None
 
 
 def processes_mentioning(folder: Path) -> list[str]:
-    """The command lines of living processes whose environment names something in `folder`.
+    """Return the command lines of running processes with a path in `folder` in their environment.
 
-    Servers and agents have it as their home; a training script has its task folder there.
+    Servers and agents have their home there, training scripts their task folder.
     """
-    found = []
+    command_lines = []
     for process in psutil.process_iter():
         try:
             mentions = any(str(folder) in value for value in process.environ().values())
             if mentions and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(" ".join(process.cmdline()))
+                command_lines.append(" ".join(process.cmdline()))
         except (psutil.Error, OSError):
             continue
-    return found
+    return command_lines

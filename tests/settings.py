@@ -1,8 +1,8 @@
-"""The product's settings, narrowed for tests.
+"""The product's settings, changed for tests.
 
-The database is SQLite in a file (threads and processes share it, as in production) or, when
-``XEENET_TEST_DATABASE_URL`` is set, PostgreSQL. Nothing of the developer's own installation is
-touched: ``XEENET_HOME`` is a temporary folder that goes away with this process.
+The database is an SQLite file, which threads and processes can share as in production, or the
+PostgreSQL server in ``XEENET_TEST_DATABASE_URL``. ``XEENET_HOME`` is a temporary folder that is
+removed with this process, so tests never touch the developer's own installation.
 """
 
 import atexit
@@ -14,8 +14,8 @@ from pathlib import Path
 _HOME = Path(tempfile.mkdtemp(prefix="xeenet-test-"))
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 
-# Before the import below: the product's settings read the environment once. What is set here wins
-# over a developer's .env file.
+# Set these before the import below, where the product's settings read the environment. They take
+# precedence over a developer's .env file.
 os.environ["XEENET_ENV"] = "development"
 os.environ["DEBUG"] = "false"
 os.environ["XEENET_HOME"] = str(_HOME)
@@ -29,13 +29,13 @@ from xeenet_site.settings import DATABASES, STATIC_ROOT, STORAGES  # noqa: E402
 STATIC_ROOT.mkdir()  # WhiteNoise warns about a missing folder, and warnings are errors
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    # Without a name Django would take a database in memory, which locks unlike a file.
+    # Without a name, Django would use an in-memory database, whose locking differs from a file's.
     DATABASES["default"]["TEST"] = {"NAME": str(_HOME / "test.sqlite3")}
 
-# A slow hash protects people's passwords; test users have none worth protecting.
+# Slow password hashes would only slow down the tests.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-# The manifest that the production storage reads is made by collectstatic, which tests do not run.
+# The production storage needs a manifest made by collectstatic, which tests do not run.
 STORAGES = STORAGES | {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 }
