@@ -1,4 +1,4 @@
-"""What belongs to a person: the settings page with its tokens; and the log of what people did."""
+"""The settings page with a person's tokens, and the page of the audit log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from xeenet_site.web import roles
 from xeenet_site.web.pages import page_or_fragment, signed_in, signed_in_user
 
 ENTRIES_PER_PAGE = 50
-# What an entry's target is called in AuditEntry.target_kind, and the page that shows it.
+# AuditEntry.target_kind -> name of the URL that shows such a target.
 TARGET_PAGES = {"campaign": "campaign", "task": "task", "worker": "worker"}
 KIND_WORDS = {
     "dataset": "data set",
@@ -62,7 +62,7 @@ def _account(request: HttpRequest) -> dict[str, Any]:
 @require_POST
 @never_cache
 def create_token(request: HttpRequest) -> HttpResponse:
-    """Make a personal token and show it, this once."""
+    """Make a personal token and show it. It cannot be shown again."""
     user, name = signed_in_user(request), request.POST.get("name", "").strip()
     try:
         token, secret = personal_tokens.create(user, name, now=database_now(), actor=user)
@@ -81,21 +81,21 @@ def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
     token = get_object_or_404(PersonalToken, pk=pk, user=user)
     name = token.name
     personal_tokens.revoke(token, actor=user, now=database_now())
-    messages.success(request, f"The token “{name}” is revoked: it opens nothing any more.")
+    messages.success(request, f"The token “{name}” is revoked: it is no longer valid.")
     return redirect("account")
 
 
 @signed_in
 def audit_log(request: HttpRequest) -> HttpResponse:
-    """Show operators what people did, newest first; with htmx the table alone."""
+    """Show the audit log to operators, newest entry first. With htmx only the table."""
     if not roles.may_operate(request.user):
         raise PermissionDenied("Only operators may read the audit log.")
     search = {name: request.GET.get(name, "").strip() for name in ("person", "verb", "kind", "q")}
-    page = Paginator(_found(search), ENTRIES_PER_PAGE).get_page(request.GET.get("page"))
-    shown = list(page.object_list)
-    named = {_script_hash(entry) for entry in shown} - {""}
-    scripts = set(Package.objects.filter(pk__in=named).values_list("pk", flat=True))
-    entries = AuditEntry.objects.order_by()
+    page = Paginator(_matching(search), ENTRIES_PER_PAGE).get_page(request.GET.get("page"))
+    entries = list(page.object_list)
+    hashes = {_script_hash(entry) for entry in entries} - {""}
+    scripts = set(Package.objects.filter(pk__in=hashes).values_list("pk", flat=True))
+    all_entries = AuditEntry.objects.order_by()
     context = {
         "page": page,
         "entries": [
@@ -104,14 +104,14 @@ def audit_log(request: HttpRequest) -> HttpResponse:
                 KIND_WORDS.get(entry.target_kind, entry.target_kind),
                 _target_url(entry, scripts),
             )
-            for entry in shown
+            for entry in entries
         ],
         "search": search,
         "filtered": any(search.values()),
-        "verbs": entries.order_by("verb").values_list("verb", flat=True).distinct(),
+        "verbs": all_entries.order_by("verb").values_list("verb", flat=True).distinct(),
         "kinds": [
             (kind, KIND_WORDS.get(kind, kind))
-            for kind in entries.order_by("target_kind")
+            for kind in all_entries.order_by("target_kind")
             .values_list("target_kind", flat=True)
             .distinct()
         ],
@@ -120,26 +120,29 @@ def audit_log(request: HttpRequest) -> HttpResponse:
     return page_or_fragment(request, "account/audit.html", "account/_audit.html", context)
 
 
-def _found(search: dict[str, str]) -> QuerySet[AuditEntry]:
+def _matching(search: dict[str, str]) -> QuerySet[AuditEntry]:
     lookups = {
         "person": "actor_name__icontains",
         "verb": "verb",
         "kind": "target_kind",
         "q": "target_name__icontains",
     }
-    # No database stores a NUL; PostgreSQL refuses even to look for one.
-    wanted = {lookups[name]: text for name, text in search.items() if text and "\0" not in text}
-    return AuditEntry.objects.filter(**wanted)
+    # Ignore a text with a NUL: no database stores one, and PostgreSQL refuses to look for it.
+    conditions = {lookups[name]: text for name, text in search.items() if text and "\0" not in text}
+    return AuditEntry.objects.filter(**conditions)
 
 
 def _script_hash(entry: AuditEntry) -> str:
-    """Return the hash of the script that an entry is about; "" for what is none."""
-    # Of a declined one the reason stands behind it.
+    """Return the hash of the script that an entry is about; "" if it is not about a script."""
+    # The detail begins with the hash. For a declined script the reason follows.
     return entry.detail.partition(" ")[0] if entry.target_kind == "package" else ""
 
 
 def _target_url(entry: AuditEntry, scripts: set[str]) -> str:
-    """Return the page of an entry's target, "" without one; of scripts only these are stored."""
+    """Return the address of the page of an entry's target, or "" if there is none.
+
+    `scripts` are the hashes of the scripts that still exist.
+    """
     if (sha256 := _script_hash(entry)) in scripts:
         return reverse("script", args=[sha256])
     page = TARGET_PAGES.get(entry.target_kind)

@@ -1,4 +1,4 @@
-"""The page "For agents": the loop ask, run, tell, to copy and paste."""
+"""The page "For agents" with examples to copy: the loop of ask, run and tell."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from django.template.loader import render_to_string
 from campaigns.models import Campaign, CampaignState
 from xeenet_site.web.pages import reading_page
 
-# What the examples name while there is no campaign yet.
+# The campaign number in the examples while there is no campaign yet.
 NO_CAMPAIGN = 1
 
 
 @reading_page
 def agents(request: HttpRequest) -> HttpResponse:
-    """Show how a program asks and tells, with this server's address and a campaign's number.
+    """Show how a program asks and tells, with this server's address and the number of a campaign.
 
-    That of ?campaign= if there is such a one, else the person's newest active one, else the newest.
+    The campaign is that of ?campaign= if it exists; otherwise the person's newest active campaign;
+    otherwise the newest of all.
     """
     campaign = _campaign(request)
     times = settings.XEENET
     values = {
-        # The browser's Host header, which Django has checked against ALLOWED_HOSTS.
+        # From the Host header, which Django has checked against ALLOWED_HOSTS.
         "server_url": request.build_absolute_uri("/").rstrip("/"),
         "campaign": campaign.pk if campaign else NO_CAMPAIGN,
         "heartbeat_seconds": f"{times['HEARTBEAT_SECONDS']:g}",
@@ -35,7 +36,7 @@ def agents(request: HttpRequest) -> HttpResponse:
         "token_command": f"python manage.py create_token {user_name}",
         "about_campaign": f"It works on campaign {campaign.pk}, “{campaign.name}”."
         if campaign
-        else "There is no campaign yet: make one, and put its number in.",
+        else "There is no campaign yet. Make one, and put its number in the program.",
         "times": times,
         "grace_seconds": sum(
             times[f"{name}_GRACE_SECONDS"] for name in ("SETUP", "KILL", "SUBMIT")
@@ -46,7 +47,7 @@ def agents(request: HttpRequest) -> HttpResponse:
 
 def _campaign(request: HttpRequest) -> Campaign | None:
     number = request.GET.get("campaign", "")
-    # Longer ones are no numbers of campaigns, and beyond what databases compare.
+    # Longer numbers cannot be campaigns, and may be too large for the database to compare.
     if number.isascii() and number.isdigit() and len(number) < 19:
         named = Campaign.objects.filter(pk=int(number)).first()
         if named is not None:

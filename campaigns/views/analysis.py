@@ -1,4 +1,4 @@
-"""The analysis tab: the page, each of its panels when it scrolls into view, and their data."""
+"""The analysis tab: the page, its panels, which load as they scroll into view, and their data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from campaigns.caching import cached_roughly
 from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignState, Result
 from campaigns.panels import ATTEMPT_PANELS, PANELS, Chart, Panel, Subject, panel, table
-from campaigns.views.head import head_context, shown_campaign
+from campaigns.views.head import campaign_or_404, head_context
 from xeenet_site.web.csv_text import csv_lines
 from xeenet_site.web.pages import reading_page, wants_fragment
 
@@ -26,7 +26,7 @@ TABLE_ROWS: Final = 100
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a panel's table as it is written."""
+    """One cell of a panel's table, as text."""
 
     text: str
     is_number: bool
@@ -34,7 +34,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Slot:
-    """One panel's place on the page; without `panel` its content is fetched when it is seen."""
+    """The place of a panel on the page. Without `panel`, the browser fetches it once visible."""
 
     key: str
     name: str
@@ -58,8 +58,8 @@ class Slot:
 
     @property
     def number_heads(self) -> list[tuple[str, bool]]:
-        """The heads of the table, and whether numbers stand below them."""
-        assert self.panel  # noqa: S101 - only templates of a computed panel ask
+        """The heads of the table, each with whether its column holds numbers."""
+        assert self.panel  # noqa: S101 - the template reads this only for a computed panel
         first = self.table[0] if self.panel.rows else []
         return [
             (head, cell.is_number)
@@ -76,21 +76,21 @@ def _cell(value: Any) -> Cell:
 
 @reading_page
 def analysis(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show the tab with a place for each panel; reading it computes none of them."""
-    shown = shown_campaign(pk)
-    subject = _subject(request, shown, database_now())
+    """Show the tab with a place for each panel. No panel is computed yet."""
+    campaign = campaign_or_404(pk)
+    subject = _subject(request, campaign, database_now())
     slots = []
-    if shown.launched_at is not None:
-        keys = PANELS if devices_of(shown) else ATTEMPT_PANELS
+    if campaign.launched_at is not None:
+        keys = PANELS if devices_of(campaign) else ATTEMPT_PANELS
         slots = [_slot(key, subject) for key in keys]
     return _page(request, subject, slots, "Analysis")
 
 
 @reading_page
 def analysis_panel(request: HttpRequest, pk: int, key: str) -> HttpResponse:
-    """Show one panel: for htmx its part of the page, else alone on the tab."""
-    shown = shown_campaign(pk)
-    subject = _subject(request, shown, database_now())
+    """Show one panel: for htmx only its part of the page, otherwise alone on the tab."""
+    campaign = campaign_or_404(pk)
+    subject = _subject(request, campaign, database_now())
     slot = _slot(key, subject, computed=True)
     if wants_fragment(request):
         response = render(request, "campaigns/_analysis_panel.html", {"slot": slot})
@@ -102,8 +102,8 @@ def analysis_panel(request: HttpRequest, pk: int, key: str) -> HttpResponse:
 
 @reading_page
 def analysis_csv(request: HttpRequest, pk: int, key: str) -> StreamingHttpResponse:
-    """Send what stands behind a panel as a CSV file."""
-    subject = _subject(request, shown_campaign(pk), database_now())
+    """Send the complete data of a panel as a CSV file."""
+    subject = _subject(request, campaign_or_404(pk), database_now())
     heads, rows = table(key, subject)
     headers = {"Content-Disposition": f'attachment; filename="campaign-{pk}-{key}.csv"'}
     return StreamingHttpResponse(
@@ -118,7 +118,7 @@ def _page(
 ) -> HttpResponse:
     context = head_context(request, subject.campaign, subject.now) | {
         "slots": slots,
-        # The page does not refresh by itself: nothing may move under a reader's hand.
+        # The tab does not refresh by itself, so that nothing moves while somebody reads it.
         "is_live": False,
         "grows": subject.campaign.state == CampaignState.ACTIVE,
         "alone": alone,
@@ -132,7 +132,7 @@ def _page(
 
 
 def devices_of(campaign: Campaign) -> list[str]:
-    """Return the kinds of device that brought ranked results, by name."""
+    """Return the devices that ranked results were measured on, sorted by name."""
 
     def read() -> list[str]:
         ranked = Result.objects.filter(campaign=campaign, is_ranked=True)
@@ -141,23 +141,23 @@ def devices_of(campaign: Campaign) -> list[str]:
     return cached_roughly(campaign, "devices", read)
 
 
-def _subject(request: HttpRequest, shown: Campaign, now: dt.datetime) -> Subject:
-    """Return what the address line asks about; what it may not ask for counts as not asked."""
-    names = {one["name"] for one in shown.search_space["parameters"]}
+def _subject(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> Subject:
+    """Return the subject in the address. Unknown devices and parameters are ignored."""
+    names = {parameter["name"] for parameter in campaign.search_space["parameters"]}
     x, y = request.GET.get("x", ""), request.GET.get("y", "")
     device = request.GET.get("device", "")
     return Subject(
-        shown,
+        campaign,
         now,
-        device=device if device and device in devices_of(shown) else "",
+        device=device if device and device in devices_of(campaign) else "",
         x=x if x in names else "",
         y=y if y in names else "",
     )
 
 
 def _slot(key: str, subject: Subject, *, computed: bool = False) -> Slot:
-    asked = {"device": subject.device, "x": subject.x, "y": subject.y}
-    query = urlencode({name: value for name, value in asked.items() if value})
+    choices = {"device": subject.device, "x": subject.x, "y": subject.y}
+    query = urlencode({name: value for name, value in choices.items() if value})
     tail = f"?{query}" if query else ""
     arguments = [subject.campaign.pk, key]
     path = reverse("campaign-analysis-panel", args=arguments)

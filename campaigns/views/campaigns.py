@@ -1,4 +1,4 @@
-"""The list of campaigns."""
+"""The page with the list of campaigns."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from xeenet_site.web.pages import page_or_fragment, reading_page
 
 CAMPAIGNS_PER_PAGE: Final = 20
 _NEWEST_FIRST: Final = "-created"
+# The parameters of a search in the address.
+_SEARCH_NAMES: Final = ("q", "state", "owner", "experiment")
+# Key of a column -> the field that it sorts by.
 _FIELDS: Final = {
     "name": "name",
     "state": "state",
@@ -33,7 +36,7 @@ _FIELDS: Final = {
 
 @dataclass(frozen=True)
 class Search:
-    """What the address line asks for; "" for anything."""
+    """The search in the address; "" matches everything."""
 
     query: str
     state: str
@@ -42,16 +45,16 @@ class Search:
 
     @classmethod
     def of(cls, request: HttpRequest) -> Search:
-        # No database stores a NUL; PostgreSQL refuses even to look for one.
-        asked = {name: request.GET.get(name, "").replace("\0", "\ufffd") for name in _ASKED}
-        state = asked["state"] if asked["state"] in CampaignState.values else ""
-        return cls(asked["q"].strip(), state, asked["owner"], asked["experiment"])
+        # Replace NUL characters: no database stores one, and PostgreSQL refuses to look for it.
+        texts = {name: request.GET.get(name, "").replace("\0", "\ufffd") for name in _SEARCH_NAMES}
+        state = texts["state"] if texts["state"] in CampaignState.values else ""
+        return cls(texts["q"].strip(), state, texts["owner"], texts["experiment"])
 
     @property
     def filters(self) -> bool:
         return any((self.query, self.state, self.owner, self.experiment))
 
-    def found(self) -> QuerySet[Campaign]:
+    def campaigns(self) -> QuerySet[Campaign]:
         campaigns = Campaign.objects.all()
         if self.query:
             campaigns = campaigns.filter(name__icontains=self.query)
@@ -64,16 +67,13 @@ class Search:
         return campaigns
 
 
-_ASKED: Final = ("q", "state", "owner", "experiment")
-
-
 @reading_page
 def campaign_list(request: HttpRequest) -> HttpResponse:
-    """List campaigns, found and sorted as the address line says; with htmx the table alone."""
+    """List campaigns, searched and sorted as the address says. With htmx only the table."""
     search = Search.of(request)
     sort = known_sort(CAMPAIGN_HEADS, request.GET.get("sort", ""), _NEWEST_FIRST)
-    found = _sorted(search.found(), sort).select_related("owner", "dataset")
-    page = Paginator(found, CAMPAIGNS_PER_PAGE).get_page(request.GET.get("page"))
+    campaigns = _sorted(search.campaigns(), sort).select_related("owner", "dataset")
+    page = Paginator(campaigns, CAMPAIGNS_PER_PAGE).get_page(request.GET.get("page"))
     summaries = summarise(page.object_list)
     context: dict[str, Any] = {
         "page": page,
@@ -89,14 +89,14 @@ def campaign_list(request: HttpRequest) -> HttpResponse:
         "experiments": Campaign.objects.order_by("experiment")
         .values_list("experiment", flat=True)
         .distinct(),
-        "is_live": any(one.campaign.state in LIVE_STATES for one in summaries),
+        "is_live": any(summary.campaign.state in LIVE_STATES for summary in summaries),
         "now": database_now(),
     }
     return page_or_fragment(request, "campaigns/list.html", "campaigns/_list.html", context)
 
 
 def _sorted(campaigns: QuerySet[Campaign], sort: str) -> QuerySet[Campaign]:
-    """Sort by a column, newest first among equals; what has no value comes last either way."""
+    """Sort by a column, then newest first. Rows without a value always come last."""
     key = sort.removeprefix("-")
     if key == "best":
         campaigns = with_best(campaigns)

@@ -1,4 +1,4 @@
-"""The page that puts two to five tasks or campaigns side by side."""
+"""The page that compares two to five tasks or campaigns."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ AXES = {"tasks": TASK_AXES, "campaigns": CAMPAIGN_AXES}
 
 @reading_page
 def compare(request: HttpRequest) -> HttpResponse:
-    """Show ?tasks=1,2 or ?campaigns=1,2 side by side; with htmx the part that changes."""
-    kind, asked = _asked(request)
-    pks = asked[: comparison.MOST]
+    """Compare ?tasks=1,2 or ?campaigns=1,2. With htmx only the part that changes."""
+    kind, requested = _requested(request)
+    pks = requested[: comparison.MOST]
     axis = _axis(request, kind)
-    compared = _tasks(pks) if kind == "tasks" else _campaigns(pks)
-    columns = compared["columns"]
+    table = _tasks(pks) if kind == "tasks" else _campaigns(pks)
+    columns = table["columns"]
     series = _series(kind, columns, axis)
-    context = compared | {
+    context = table | {
         "kind": kind,
-        "one": kind.removesuffix("s"),
+        "noun": kind.removesuffix("s"),
         "pks": ",".join(map(str, pks)),
-        "too_many": len(asked) > comparison.MOST,
+        "too_many": len(requested) > comparison.MOST,
         "most": comparison.MOST,
         "missing": _missing(kind, pks, columns),
-        "heads": [(c, _without(pks, _pk(kind, c))) for c in columns],
+        "heads": [(column, _without(pks, _pk(kind, column))) for column in columns],
         "verdict": comparison.verdict(columns),
-        "warnings": comparison.warnings(compared["conditions"]) if len(columns) > 1 else [],
+        "warnings": comparison.warnings(table["conditions"]) if len(columns) > 1 else [],
         "figure": comparison_figure(series, x_title=AXES[kind][axis][1], steps=kind == "campaigns"),
-        "series": [(one, list(zip(one.x, one.y, strict=True))) for one in series],
+        "series": [(curve, list(zip(curve.x, curve.y, strict=True))) for curve in series],
         "axis": axis,
         "axes": [(name, words) for name, (words, _) in AXES[kind].items()],
         "x_title": AXES[kind][axis][1],
@@ -57,16 +57,16 @@ def compare(request: HttpRequest) -> HttpResponse:
 @reading_page
 def compare_csv(request: HttpRequest) -> StreamingHttpResponse:
     """Send the points of the chart as a CSV file."""
-    kind, asked = _asked(request)
-    pks = asked[: comparison.MOST]
+    kind, requested = _requested(request)
+    pks = requested[: comparison.MOST]
     axis = _axis(request, kind)
     columns: Sequence[Any] = (
         comparison.task_columns(pks)[0] if kind == "tasks" else comparison.campaign_columns(pks)
     )
     rows = [
-        (one.letter, one.name, x, y)
-        for one in _series(kind, columns, axis)
-        for x, y in [*zip(one.x, one.y, strict=True), *([one.end] if one.end else [])]
+        (curve.letter, curve.name, x, y)
+        for curve in _series(kind, columns, axis)
+        for x, y in [*zip(curve.x, curve.y, strict=True), *([curve.end] if curve.end else [])]
     ]
     return StreamingHttpResponse(
         csv_lines(("letter", "name", axis, "val_bpb"), rows),
@@ -75,8 +75,11 @@ def compare_csv(request: HttpRequest) -> StreamingHttpResponse:
     )
 
 
-def _asked(request: HttpRequest) -> tuple[str, list[int]]:
-    """Return "tasks" or "campaigns" and the ids asked for, each once; what is no id is dropped."""
+def _requested(request: HttpRequest) -> tuple[str, list[int]]:
+    """Return "tasks" or "campaigns", and the requested ids without repetitions.
+
+    Words that are not ids are ignored.
+    """
     kind = "campaigns" if "campaigns" in request.GET and "tasks" not in request.GET else "tasks"
     words = ",".join(request.GET.getlist(kind)).split(",")
     numbers = [
@@ -100,7 +103,9 @@ def _tasks(pks: Sequence[int]) -> dict[str, Any]:
         "same": [row for row in params if not row.differs],
         "conditions": comparison.conditions(columns),
         "is_sample": is_sample,
-        "is_live": any(c.task.state in {TaskState.PENDING, TaskState.LEASED} for c in columns),
+        "is_live": any(
+            column.task.state in {TaskState.PENDING, TaskState.LEASED} for column in columns
+        ),
     }
 
 
@@ -114,7 +119,7 @@ def _campaigns(pks: Sequence[int]) -> dict[str, Any]:
         "spaces": [row for row in spaces if row.differs],
         "same": [row for row in spaces if not row.differs],
         "conditions": comparison.conditions(columns),
-        "is_live": any(c.campaign.state == CampaignState.ACTIVE for c in columns),
+        "is_live": any(column.campaign.state == CampaignState.ACTIVE for column in columns),
     }
 
 
@@ -132,5 +137,5 @@ def _without(pks: Sequence[int], removed: int) -> str:
 
 
 def _missing(kind: str, pks: Sequence[int], columns: Sequence[Any]) -> list[int]:
-    shown = {_pk(kind, column) for column in columns}
-    return [pk for pk in pks if pk not in shown]
+    existing = {_pk(kind, column) for column in columns}
+    return [pk for pk in pks if pk not in existing]

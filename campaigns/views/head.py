@@ -1,4 +1,4 @@
-"""What the tabs of a campaign share: its head, its state, and the buttons a person may press."""
+"""What the tabs of a campaign share: its head with its state, and the buttons for its verbs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from xeenet_site.web.verbs import Verb
 LIVE_STATES = frozenset({CampaignState.ACTIVE, CampaignState.PAUSED})
 ENDED_STATES = frozenset({CampaignState.COMPLETED, CampaignState.CANCELLED})
 GROWING_STATES = CAMPAIGN_TRANSITIONS["grow"].sources
-
-
 VERBS = {
     "launch": Verb(steering.launch, "Launched.", frozenset({CampaignState.DRAFT})),
     "pause": Verb(
@@ -39,46 +37,47 @@ VERBS = {
 }
 
 
-def shown_campaign(pk: int) -> Campaign:
-    """Return the campaign with what its head names loaded, or answer 404."""
+def campaign_or_404(pk: int) -> Campaign:
+    """Return the campaign with the objects that its head shows. Raises Http404."""
     campaigns = Campaign.objects.select_related("owner", "dataset", "package")
-    # The script's text is as long as the rest of the page.
-    campaigns = campaigns.defer("package__source")
-    return get_object_or_404(campaigns, pk=pk)
+    # Do not load the text of the script, which is as long as the rest of the page.
+    return get_object_or_404(campaigns.defer("package__source"), pk=pk)
 
 
 def head_context(
     request: HttpRequest,
-    shown: Campaign,
+    campaign: Campaign,
     now: dt.datetime,
     *,
     by_state: dict[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Return what `_head.html` and `_tabs.html` need.
+    """Return the context of `_head.html` and `_tabs.html`.
 
-    `by_state` are the tasks counted by state; without it they are counted here, for who may change
-    the campaign.
+    `by_state` is the number of tasks by state. If it is not given, the tasks are counted here, but
+    only for people who may change the campaign.
     """
-    allowed = steering.may_change(request.user, shown)
+    allowed = steering.may_change(request.user, campaign)
     if by_state is None:
-        by_state = tasks_by_state(shown) if allowed else {}
-    waits = not shown.package.may_run and shown.state not in ENDED_STATES
+        by_state = tasks_by_state(campaign) if allowed else {}
+    waits = not campaign.package.may_run and campaign.state not in ENDED_STATES
     return {
-        "campaign": shown,
-        "verbs": [name for name, verb in VERBS.items() if allowed and shown.state in verb.states],
-        "may_grow": allowed and shown.state in GROWING_STATES,
-        "may_raise": allowed and shown.state != CampaignState.CANCELLED,
-        "most_new_tasks": MAX_TASKS - shown.task_count,
+        "campaign": campaign,
+        "verbs": [
+            name for name, verb in VERBS.items() if allowed and campaign.state in verb.states
+        ],
+        "may_grow": allowed and campaign.state in GROWING_STATES,
+        "may_raise": allowed and campaign.state != CampaignState.CANCELLED,
+        "most_new_tasks": MAX_TASKS - campaign.task_count,
         "most_tries": MAX_TRIES,
-        # The question before cancelling tells what would be lost.
+        # The dialog before cancelling says how much would be lost.
         "tasks_by_state": by_state,
-        "is_live": shown.state in LIVE_STATES,
+        "is_live": campaign.state in LIVE_STATES,
         "waits_for_approval": waits,
-        # Named to people signed in alone.
+        # Names of accounts are only for people who are signed in.
         "operators": script_steering.operator_names()
         if waits and request.user.is_authenticated
         else [],
-        "is_stand_in": shown.dataset.name == "english_like",
-        "worker_seconds": shown.task_count * shown.time_budget_seconds,
+        "is_stand_in": campaign.dataset.name == "english_like",
+        "worker_seconds": campaign.task_count * campaign.time_budget_seconds,
         "now": now,
     }

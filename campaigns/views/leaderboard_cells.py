@@ -1,7 +1,7 @@
-"""The leaderboard's rows as the page writes them: every cell is text before the template runs.
+"""The rows of the leaderboard as markup, made before the template runs.
 
-A page has some thousand cells. A template that looks up, filters and escapes each of them took
-most of the page's time; here each is one call.
+A page has about a thousand cells. A template that looked up, filtered and escaped each of them took
+most of the page's time; here each cell is a single call.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SUBSET: Final = mark_safe(
     'budget">*</abbr>'
 )
 _NOTHING: Final = mark_safe("")
-# The state that a chip draws, and its word.
+# Standing -> the state that the chip looks like, and its text.
 _CHIPS: Final = {
     Standing.DIVERGED: ("diverged", "diverged"),
     Standing.BUDGET_TOO_SMALL: ("late", "budget too small"),
@@ -35,14 +35,14 @@ _CHIPS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """One row: everything is markup already, or safe as it is."""
+    """One row. All fields are markup already, or need no escaping."""
 
     task_id: SafeString
     number: SafeString
     url: str
     rank: SafeString
     val_bpb: SafeString
-    # After the value: a badge, a mark, a reason.
+    # Stands after the value: a chip with the reason, or the mark of a subset.
     note: SafeString
     params: SafeString
     seed: SafeString
@@ -55,9 +55,9 @@ class Cells:
 def cells(lines: Iterable[Line], varying: Sequence[str], whole: Collection[str]) -> list[Cells]:
     """Return the cells of each line.
 
-    `varying` names the params that have a column, `whole` those among them aligned as numbers.
+    `varying` are the params that have a column, `whole` those of them that are aligned as numbers.
     """
-    # Every address differs in its number alone.
+    # The addresses differ only in the task's id, so reverse only once.
     url = reverse("task", args=[0])
     tags = [
         f'<td class="{"number " if name in whole else ""}mono'
@@ -81,7 +81,7 @@ def _cells(line: Line, params: Sequence[tuple[str, str]], url: str) -> Cells:
         seed=_plain(str(line.seed)),
         steps=_number(line.steps),
         tokens=_number(line.tokens),
-        device=escape(line.device) if line.device else unknown("no device was told"),
+        device=escape(line.device) if line.device else unknown("no device was reported"),
         time=_time(line.seconds),
     )
 
@@ -95,21 +95,21 @@ def _rank(line: Line) -> SafeString:
 def _note(line: Line) -> SafeString:
     if line.rank is not None:
         return _SUBSET if line.is_subset else _NOTHING
-    return _why(line.standing, line.reason)
+    return _reason(line.standing, line.reason)
 
 
 @cache
-def _why(standing: Standing, reason: str) -> SafeString:
+def _reason(standing: Standing, reason: str) -> SafeString:
     state, word = _CHIPS[standing]
-    # A chip that says "failed" alone says too little.
+    # The chip says only "failed", so add the failure class.
     detail = reason.partition(": ")[2] if standing == Standing.FAILED else ""
     return format_html(' {} <span class="soft small">{}</span>', chip(state, word, reason), detail)
 
 
 def _params(line: Line, params: Sequence[tuple[str, str]]) -> SafeString:
-    """Write a cell for each param: its name, and the tag that opens its cell."""
-    written = [f"{tag}{escape(value(line.params.get(name)))}</td>" for name, tag in params]
-    return mark_safe("".join(written))  # noqa: S308 - each value is escaped
+    """Return a cell for each param. `params` are names with the tag that opens the cell."""
+    params_cells = [f"{tag}{escape(value(line.params.get(name)))}</td>" for name, tag in params]
+    return mark_safe("".join(params_cells))  # noqa: S308 - each value is escaped
 
 
 def _number(number: int | None) -> SafeString:
@@ -120,6 +120,6 @@ def _time(seconds: float | None) -> SafeString:
     return unknown("no result") if seconds is None else _plain(duration(seconds))
 
 
-def _plain(written: str) -> SafeString:
-    """Mark a written number, in which there is nothing to escape."""
-    return mark_safe(written)  # noqa: S308 - digits, letters of units, spaces
+def _plain(number: str) -> SafeString:
+    """Mark a formatted number as safe; it has nothing to escape."""
+    return mark_safe(number)  # noqa: S308 - digits, letters of units, spaces

@@ -1,4 +1,4 @@
-"""The form of a new campaign: its rows, its preview while one types, import, export, saving."""
+"""The page of a new campaign: its form, the live preview, import and export of search spaces."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ from xeenet_site.web.pages import reading_page, signed_in, signed_in_user, wants
 
 @signed_in
 def new_campaign(request: HttpRequest) -> HttpResponse:
-    """Show the form, filled in from ?clone= where given; POST saves a draft.
+    """Show the form, filled in from ?clone= or ?script= if given. POST saves a draft.
 
-    A POST with `edit` changes rows and saves nothing; one by htmx without it asks for the preview.
+    A POST with `edit` changes rows of the form and saves nothing. A POST by htmx without `edit`
+    returns the preview.
     """
     _must_create(request)
     if request.method != "POST":
         values = _cloned(request.GET.get("clone", ""))
         if script := request.GET.get("script"):
-            values |= {"script": script, "experiment": _varied(script)}
+            values |= {"script": script, "experiment": _experiment_of(script)}
         return _page(request, CampaignForm.starting_with(values))
     form = CampaignForm.from_post(request.POST)
     if edit := request.POST.get("edit"):
@@ -48,7 +49,7 @@ def new_campaign(request: HttpRequest) -> HttpResponse:
 @signed_in
 @require_POST
 def export_typed_space(request: HttpRequest) -> HttpResponse:
-    """Send the space of the form as a JSON file, or the form with what is wrong in it."""
+    """Send the search space in the form as a JSON file, or the form with its errors."""
     _must_create(request)
     form = CampaignForm.from_post(request.POST)
     form.is_valid()
@@ -59,9 +60,9 @@ def export_typed_space(request: HttpRequest) -> HttpResponse:
 
 @reading_page
 def export_space(_request: HttpRequest, pk: int) -> HttpResponse:
-    """Send a campaign's search space as a JSON file; the form and the command read it back."""
-    exported = get_object_or_404(Campaign, pk=pk)
-    return _json_file(exported.search_space, f"campaign-{pk}-space.json")
+    """Send a campaign's search space as a JSON file, which the form and the command can import."""
+    campaign = get_object_or_404(Campaign, pk=pk)
+    return _json_file(campaign.search_space, f"campaign-{pk}-space.json")
 
 
 def _json_file(space: dict[str, Any], name: str) -> HttpResponse:
@@ -78,17 +79,17 @@ def _must_create(request: HttpRequest) -> None:
 
 
 def _cloned(pk: str) -> dict[str, Any]:
-    """Return the values of the campaign to clone, none for "". Raises Http404."""
+    """Return the form's values of the campaign to clone, or {} for "". Raises Http404."""
     if not pk:
         return {}
-    # Nothing but digits can be a key, and no database takes a number of any length.
+    # Anything but a number of sensible length gives 404; the database would refuse it.
     number = int(pk) if pk.isdecimal() and len(pk) < 12 else 0
     return values_of(get_object_or_404(Campaign, pk=number))
 
 
-def _varied(sha256: str) -> str:
+def _experiment_of(sha256: str) -> str:
     """Return the experiment that a script is a variation of. Raises Http404."""
-    # No database stores a NUL; PostgreSQL refuses even to look for one.
+    # Leave out NUL characters: no database stores one, and PostgreSQL refuses to look for it.
     return get_object_or_404(script_steering.uploaded(), pk=sha256.replace("\0", "")).experiment
 
 
@@ -108,10 +109,13 @@ def _saved(request: HttpRequest, form: CampaignForm) -> HttpResponse:
 
 
 def _edited(request: HttpRequest, form: CampaignForm, edit: str) -> HttpResponse:
-    """Do what a button of the search space says, and show the form again."""
+    """Apply a button of the search space, and show the form again.
+
+    `edit` is the button's value: a verb, or a verb, a colon and the key of a row.
+    """
     verb, _, key = edit.partition(":")
     values, editor, as_json = form.typed(), form.editor, form.as_json
-    said: dict[str, Any] = {}
+    notices: dict[str, Any] = {}
     match verb:
         case "json":
             values["search_space"], as_json = space_text(editor.to_json()), True
@@ -120,49 +124,50 @@ def _edited(request: HttpRequest, form: CampaignForm, edit: str) -> HttpResponse
             try:
                 imported = read_space(text or "")
             except UnreadableSpace as error:
-                said = {f"{verb}_error": str(error), "import_text": text}
+                notices = {f"{verb}_error": str(error), "import_text": text}
             else:
                 values |= imported.suggested
                 editor, as_json = SpaceEditor.from_space(imported.space), False
-                said = {"imported": verb == "import", "notes": imported.notes}
+                notices = {"imported": verb == "import", "notes": imported.notes}
         case _:
             number = int(key) if key.isdecimal() and len(key) < 7 else -1
-            said = {"focus": editor.apply(verb, number)}
-    return _page(request, CampaignForm(initial=values, editor=editor, as_json=as_json), **said)
+            notices = {"focus": editor.apply(verb, number)}
+    return _page(request, CampaignForm(initial=values, editor=editor, as_json=as_json), **notices)
 
 
 def _import_text(request: HttpRequest) -> str:
-    """Return the text of the file chosen, else the pasted one."""
+    """Return the text of the uploaded file, or without a file the pasted text."""
     if file := request.FILES.get("import_file"):
-        # A byte more than allowed tells a file that is too long from one that just fits.
+        # One byte more than allowed: enough to notice that a file is too long.
         body: bytes = file.read(4 * MAX_TEXT_CHARACTERS + 1)
         return body.decode("utf-8-sig", errors="replace")
     return str(request.POST.get("import_text", ""))
 
 
 def _page(
-    request: HttpRequest, form: CampaignForm, *, status: int = 200, **said: Any
+    request: HttpRequest, form: CampaignForm, *, status: int = 200, **notices: Any
 ) -> HttpResponse:
-    """Render the form; with htmx without the page around it."""
-    judged = form
+    """Render the form; with htmx without the page around it. `notices` go to the template."""
+    bound = form
     if not form.is_bound:
-        # Shown without complaints about fields not reached yet, previewed as it stands.
-        judged = CampaignForm(form.typed(), editor=form.editor, as_json=form.as_json)
-        judged.is_valid()
+        # The preview needs validated data, but the form must not show errors in fields that nobody
+        # has filled in yet. So validate a bound copy.
+        bound = CampaignForm(form.typed(), editor=form.editor, as_json=form.as_json)
+        bound.is_valid()
         form.editor.forgive_blank_rows()
     context = {
         "form": form,
-        "preview": _preview(judged),
+        "preview": _preview(bound),
         "types": TYPES,
         "scales": SCALES,
-        **said,
+        **notices,
     }
     template = "campaigns/_new_form.html" if wants_fragment(request) else "campaigns/new.html"
     return render(request, template, context, status=status)
 
 
 def _preview(form: CampaignForm) -> Preview:
-    """Return what the form as it stands would run, or why that cannot be said."""
+    """Return the preview of a validated form, or the errors in the fields that it needs."""
     needed = {
         *("search_space", "sampler", "base_seed", "task_count"),
         *("experiment", "time_budget_seconds", "allow_simulated"),

@@ -1,4 +1,4 @@
-"""The new-campaign form: it judges shape; `lifecycle.create_campaign` judges the rest."""
+"""The form of a new campaign. It checks only shape; `lifecycle.create_campaign` does the rest."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ SAMPLER_TITLES = {"random": "random: independent draws", "grid": "grid: every co
 
 
 class CampaignForm(forms.Form):
-    """A campaign as a researcher describes it, its fields named as those of `CampaignSpec`.
+    """The description of a campaign. The fields have the names of those of `CampaignSpec`.
 
-    The search space is either rows (`editor`), or with `as_json` the text of `search_space`.
+    The search space is in the rows of `editor`, or with `as_json` in the text of `search_space`.
     """
 
     name = forms.CharField(
@@ -44,23 +44,23 @@ class CampaignForm(forms.Form):
     )
     experiment = forms.ChoiceField(help_text="The training script each task runs.")
     dataset = forms.ChoiceField(
-        label="Data set", help_text="Pinned by its hash; results on other data are refused."
+        label="Data set", help_text="Pinned by its hash. Results on other data are refused."
     )
     task_count = forms.IntegerField(
-        label="Tasks", min_value=1, initial=10, help_text="Each is one sampled config."
+        label="Tasks", min_value=1, initial=10, help_text="Each task is one sampled config."
     )
     time_budget_seconds = forms.FloatField(
         label="Budget per task (seconds)",
         min_value=MIN_BUDGET_SECONDS,
         max_value=MAX_BUDGET_SECONDS,
         initial=10,
-        help_text="Training stops at 90 % of it; a run is killed 15 s after it.",
+        help_text="Training stops at 90 % of the budget. A run is killed 15 s after it.",
     )
     base_seed = forms.IntegerField(
         min_value=0,
         max_value=MAX_SEED,
         initial=42,
-        help_text="Task k gets seed base + k. The same seed samples the same configs.",
+        help_text="Task k gets the seed base + k. The same base seed samples the same configs.",
     )
     sampler = forms.ChoiceField()
     max_failed_attempts = forms.IntegerField(
@@ -68,14 +68,14 @@ class CampaignForm(forms.Form):
         min_value=1,
         max_value=MAX_TRIES,
         initial=2,
-        help_text="After so many failed runs a task has failed.",
+        help_text="A task fails after this many failed runs.",
     )
     max_lost_attempts = forms.IntegerField(
         label="Losses per task",
         min_value=1,
         max_value=MAX_TRIES,
         initial=5,
-        help_text="Runs whose worker fell silent; they count apart.",
+        help_text="Runs whose worker went silent. They are counted separately.",
     )
     search_space = forms.CharField(
         required=False,
@@ -89,19 +89,18 @@ class CampaignForm(forms.Form):
     allow_simulated = forms.BooleanField(
         required=False,
         label="Also hand tasks to workers without torch",
-        help_text="They return invented numbers: badged, and never ranked.",
+        help_text="They return invented numbers, which are marked and never ranked.",
     )
-
     script = forms.ChoiceField(
         required=False,
-        help_text="An uploaded one waits until an operator has approved it.",
+        help_text="With an uploaded script, the tasks wait until an operator has approved it.",
     )
     required_isolation = forms.ChoiceField(
         required=False,
         label="Isolation",
         choices=[(tier.value, ISOLATION_TITLES[tier]) for tier in IsolationTier],
         initial=IsolationTier.T0.value,
-        help_text="Workers that hold scripts back less well get none of these tasks.",
+        help_text="Workers that isolate scripts less well get none of these tasks.",
     )
 
     def __init__(
@@ -117,7 +116,9 @@ class CampaignForm(forms.Form):
         first = experiments[0]
         self.editor = editor or SpaceEditor()
         self.as_json = as_json
-        self._choices("experiment", [(one.name, one.title) for one in experiments])
+        self._choices(
+            "experiment", [(experiment.name, experiment.title) for experiment in experiments]
+        )
         self._choices("dataset", _dataset_choices())
         self._choices("script", _script_choices())
         self._choices("sampler", [(name, SAMPLER_TITLES.get(name, name)) for name in SAMPLERS])
@@ -130,21 +131,21 @@ class CampaignForm(forms.Form):
 
     @classmethod
     def from_post(cls, data: Any) -> CampaignForm:
-        """Read a posted form. Without rows the space is JSON, as scripts post it."""
+        """Read a posted form. Without rows the search space is JSON, as programs post it."""
         if data.get("space_mode") != "rows":
             return cls(data)
         return cls(data, editor=SpaceEditor.from_post(data), as_json=False)
 
     @classmethod
     def starting_with(cls, values: dict[str, Any]) -> CampaignForm:
-        """Return a form to fill in; `values` replace the defaults, the space as JSON data."""
+        """Return a form to fill in. `values` replace the defaults; `search_space` is JSON data."""
         space = values.pop("search_space", catalog.all()[0].default_search_space)
         editor = SpaceEditor.from_space(space)
         values["search_space"] = space_text(space)
         return cls(initial=values, editor=editor, as_json=False)
 
     def typed(self) -> dict[str, Any]:
-        """Return what stands in the fields, right or wrong."""
+        """Return the contents of the fields, valid or not."""
         return {name: self[name].value() for name in self.fields}
 
     def _choices(self, name: str, choices: list[tuple[str, str]]) -> None:
@@ -169,16 +170,16 @@ class CampaignForm(forms.Form):
                 raise forms.ValidationError([f"{sentence}." for sentence in sentences]) from error
             self.editor.place_errors(error.errors)
             raise forms.ValidationError(
-                "The search space is not complete: see the rows marked in it."
+                "The search space is not complete: see the marked rows."
             ) from error
 
     def spec(self) -> CampaignSpec:
-        """Return what a valid form says. The form's field names are the spec's."""
+        """Return the data of a valid form. The form and the spec have the same field names."""
         return CampaignSpec(**self.cleaned_data)
 
 
 def values_of(campaign: Campaign) -> dict[str, Any]:
-    """Return what the form says of a campaign that is to be made again."""
+    """Return the form's values of an existing campaign, for a clone."""
     spec = spec_of(campaign)
     catalog_names = {dataset.sha256: dataset.name for dataset in catalog.all_datasets()}
     return {name: getattr(spec, name) for name in CampaignForm.base_fields} | {
@@ -188,23 +189,23 @@ def values_of(campaign: Campaign) -> dict[str, Any]:
 
 
 def space_text(space: dict[str, Any]) -> str:
-    """Write a search space for a person: one parameter a line."""
-    parameters = ",\n".join(f"    {json.dumps(one)}" for one in space["parameters"])
+    """Return a search space as JSON text for people, with one parameter per line."""
+    parameters = ",\n".join(f"    {json.dumps(parameter)}" for parameter in space["parameters"])
     constraints = json.dumps(space.get("constraints", []))
     return f'{{\n  "parameters": [\n{parameters}\n  ],\n  "constraints": {constraints}\n}}'
 
 
 def _dataset_choices() -> list[tuple[str, str]]:
-    known = [(one.name, one.title) for one in catalog.all_datasets()]
-    hashes = [one.sha256 for one in catalog.all_datasets()]
+    known = [(dataset.name, dataset.title) for dataset in catalog.all_datasets()]
+    hashes = [dataset.sha256 for dataset in catalog.all_datasets()]
     stored = Dataset.objects.exclude(sha256__in=hashes).order_by("name")
-    # By hash: several stored data sets may carry one name.
-    return known + [(one.sha256, str(one)) for one in stored]
+    # The value is the hash, because several stored data sets may have the same name.
+    return known + [(dataset.sha256, str(dataset)) for dataset in stored]
 
 
 def _script_choices() -> list[tuple[str, str]]:
-    stored = [
-        (one.sha256, str(one) if one.may_run else f"{one}, {one.standing}")
-        for one in script_steering.uploaded()
+    uploaded = [
+        (script.sha256, str(script) if script.may_run else f"{script}, {script.standing}")
+        for script in script_steering.uploaded()
     ]
-    return [("", "the experiment's own"), *stored]
+    return [("", "the experiment's own"), *uploaded]

@@ -1,4 +1,4 @@
-"""The first page: what runs, what was found last, and what needs a person."""
+"""The first page: what runs, the latest leaders, and what needs attention."""
 
 from __future__ import annotations
 
@@ -20,27 +20,26 @@ CAMPAIGNS_SHOWN: Final = 8
 
 @reading_page
 def overview(request: HttpRequest) -> HttpResponse:
-    """Show the installation at a glance; with htmx the part that changes."""
+    """Show the installation at a glance. With htmx only the part that changes."""
     now = database_now()
     live = live_campaigns()
     latest = Campaign.objects.select_related("owner", "dataset")[:CAMPAIGNS_SHOWN]
-    shown = live[:CAMPAIGNS_SHOWN] or list(latest)
+    campaigns = live[:CAMPAIGNS_SHOWN] or list(latest)
     figures = health(live, now=now)
-    needs = concerns(figures, live, now=now, reader=request.user)
     champions = latest_champions()
     steps_done = {
-        "campaign": bool(shown),
+        "campaign": bool(campaigns),
         "worker": figures.workers > 0 or Worker.objects.exists(),
         "result": bool(champions) or Result.objects.exists(),
     }
     context = {
         "now": now,
-        "summaries": summarise(shown),
+        "summaries": summarise(campaigns),
         "columns": columns(CAMPAIGN_HEADS, ""),
         "campaigns_are_current": bool(live),
         "champions": champions,
         "health": figures,
-        "concerns": needs,
+        "concerns": concerns(figures, live, now=now, reader=request.user),
         "steps_done": steps_done,
         "server_url": request.build_absolute_uri("/").rstrip("/"),
     }

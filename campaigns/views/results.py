@@ -1,4 +1,4 @@
-"""The results of one campaign: figures, chart, leaderboard, and the file behind them."""
+"""The results tab of a campaign: figures, chart and leaderboard, and the file with all results."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from campaigns.standings.board import LeaderboardQuery
 from campaigns.standings.progress import CampaignProgress, campaign_progress
 from campaigns.standings.rows import Standing
 from campaigns.standings.summaries import progress_bar
-from campaigns.views.head import head_context, shown_campaign
+from campaigns.views.head import campaign_or_404, head_context
 from campaigns.views.leaderboard_cells import Cells, cells
 from campaigns.views.table_heads import Head, columns, known_sort, leaderboard_heads
 from experiments import catalog
 from xeenet_site.web.pages import page_or_fragment, reading_page
 
-# A screen or two; drawing twice as many rows takes nearly twice the time.
+# One or two screens. Twice as many rows take nearly twice the time to render.
 ROWS_PER_PAGE: Final = 50
 MOST_RECORDS: Final = 20
 EVALUATIONS: Final = ("full", "subset")
@@ -41,33 +41,34 @@ STATE_LABELS: Final[dict[str, str]] = {
     Standing.FAILED: "failed",
     Standing.SIMULATED: "simulated",
 }
+# Pages of campaigns with more tasks refresh less often, because they are expensive to render.
 LARGE_CAMPAIGN: Final = 2_000
 
 
 @reading_page
 def campaign(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show one campaign; with htmx the part that changes while it runs."""
-    shown = shown_campaign(pk)
+    """Show one campaign. With htmx only the part that changes while it runs."""
+    campaign = campaign_or_404(pk)
     now = database_now()
-    if shown.state == CampaignState.DRAFT:
-        context = head_context(request, shown, now)
-        context["preview"] = preview(model_to_dict(shown), now=now)
+    if campaign.state == CampaignState.DRAFT:
+        context = head_context(request, campaign, now)
+        context["preview"] = preview(model_to_dict(campaign), now=now)
     else:
-        context = _findings(request, shown, now)
+        context = _findings(request, campaign, now)
     return page_or_fragment(request, "campaigns/campaign.html", "campaigns/_campaign.html", context)
 
 
-def _findings(request: HttpRequest, shown: Campaign, now: dt.datetime) -> dict[str, Any]:
-    """Return head, figures, chart and leaderboard, as the address line wants them."""
-    progress = campaign_progress(shown, now=now)
+def _findings(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dict[str, Any]:
+    """Return head, figures, chart and leaderboard, as the address selects them."""
+    progress = campaign_progress(campaign, now=now)
     by_state = _by_state(progress)
     show_simulated = request.GET.get("state") == Standing.SIMULATED
     by_time = request.GET.get("x") != "number"
-    best = leaderboard.best(shown)
-    varying, constant = leaderboard.varying_params(shown)
+    best = leaderboard.best(campaign)
+    varying, constant = leaderboard.varying_params(campaign)
     return {
-        **head_context(request, shown, now, by_state=by_state),
-        **_leaderboard(request, shown, varying, progress),
+        **head_context(request, campaign, now, by_state=by_state),
+        **_leaderboard(request, campaign, varying, progress),
         "progress": progress,
         "bar": progress_bar(by_state, progress.total),
         "top_failure": next(iter(progress.failure_classes.items()), None),
@@ -75,15 +76,14 @@ def _findings(request: HttpRequest, shown: Campaign, now: dt.datetime) -> dict[s
         "best_params": [(name, best.task.params.get(name)) for name in varying] if best else [],
         "constant": constant,
         "chart": cached_roughly(
-            shown,
+            campaign,
             "best-so-far",
-            lambda: _chart(shown, by_time=by_time, simulated=show_simulated),
+            lambda: _chart(campaign, by_time=by_time, simulated=show_simulated),
             by_time=by_time,
             simulated=show_simulated,
         ),
         "by_time": by_time,
         "show_simulated": show_simulated,
-        # A large campaign is dear to draw: look at it less often.
         "poll_seconds": 3 if progress.total <= LARGE_CAMPAIGN else 15,
     }
 
@@ -100,7 +100,7 @@ def _by_state(progress: CampaignProgress) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Record:
-    """A value that was the best when it came, `seconds` after the launch."""
+    """A result that was the best when it came, `seconds` after the launch."""
 
     task_id: int
     number: int
@@ -112,11 +112,11 @@ class Record:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure and how much of the campaign it draws.
+    """The best-so-far chart, and how much of the campaign it draws.
 
-    `markup` is the figure as the page holds it, "" for none: writing thousands of points as JSON
-    at each look would cost more than all the rest of the chart. `records` are the latest new
-    bests, the best first; `more_records` came before them.
+    `markup` is the figure as a JSON script element, "" for none. It is cached in this form, because
+    writing thousands of points as JSON takes longer than all other steps. `records` are the latest
+    new bests, the best first; `more_records` came before them.
     """
 
     markup: str
@@ -126,21 +126,23 @@ class Chart:
     more_records: int
 
 
-def _chart(shown: Campaign, *, by_time: bool, simulated: bool) -> Chart:
-    points = chart_points(shown, simulated=simulated)
-    figure = best_so_far(points, since=shown.launched_at, by_time=by_time, anchors=_anchors(shown))
+def _chart(campaign: Campaign, *, by_time: bool, simulated: bool) -> Chart:
+    points = chart_points(campaign, simulated=simulated)
+    figure = best_so_far(
+        points, since=campaign.launched_at, by_time=by_time, anchors=_anchors(campaign)
+    )
     markup = json_script(figure, "best-so-far-figure") if figure else ""
     records = [
         Record(
             task_id=point.task_id,
             number=point.number,
             order=point.order,
-            seconds=(point.finished_at - shown.launched_at).total_seconds(),
+            seconds=(point.finished_at - campaign.launched_at).total_seconds(),
             val_bpb=point.val_bpb,
             device=point.device,
         )
         for point in reversed(points.points)
-        if point.is_record and shown.launched_at
+        if point.is_record and campaign.launched_at
     ]
     listed = records[:MOST_RECORDS]
     return Chart(
@@ -148,47 +150,47 @@ def _chart(shown: Campaign, *, by_time: bool, simulated: bool) -> Chart:
     )
 
 
-def _anchors(shown: Campaign) -> dict[str, float]:
-    """Return the n-gram marks of the campaign's data set, where these very bytes are known."""
-    for known in catalog.all_datasets():
-        if known.sha256 == shown.dataset_id:
-            return known.ngram_anchors
+def _anchors(campaign: Campaign) -> dict[str, float]:
+    """Return the n-gram values of the campaign's data set, if the catalog has the same bytes."""
+    for dataset in catalog.all_datasets():
+        if dataset.sha256 == campaign.dataset_id:
+            return dataset.ngram_anchors
     return {}
 
 
 def _leaderboard(
-    request: HttpRequest, shown: Campaign, varying: list[str], progress: CampaignProgress
+    request: HttpRequest, campaign: Campaign, varying: list[str], progress: CampaignProgress
 ) -> dict[str, Any]:
-    """Return the asked-for page of the leaderboard, in the order and of the kinds asked for."""
-    whole = leaderboard.whole_params(shown)
+    """Return the page of the leaderboard that the address selects."""
+    whole = leaderboard.whole_params(campaign)
     heads = leaderboard_heads(varying, whole)
-    asked = _asked(request, heads)
-    counted = board.counts(shown, asked, failed=progress.failed)
+    query = _query(request, heads)
+    counted = board.counts(campaign, query, failed=progress.failed)
     paginator: Paginator[Cells] = Paginator((), ROWS_PER_PAGE)
-    paginator.count = board.total(counted, asked)
+    paginator.count = board.total(counted, query)
     page: Page[Cells] = paginator.get_page(request.GET.get("page"))
     offset = (page.number - 1) * ROWS_PER_PAGE
-    lines = board.lines(shown, asked, counted, limit=ROWS_PER_PAGE, offset=offset)
-    ranked = [kind for kind in leaderboard.kinds(shown) if kind.is_ranked]
+    lines = board.lines(campaign, query, counted, limit=ROWS_PER_PAGE, offset=offset)
+    ranked = [kind for kind in leaderboard.kinds(campaign) if kind.is_ranked]
     return {
-        "columns": columns(heads, asked.sort),
+        "columns": columns(heads, query.sort),
         "rows": cells(lines, varying, whole),
         "page": page,
-        "asked": asked,
-        "states": _states(counted, asked),
+        "query": query,
+        "states": _states(counted, query),
         "devices": sorted({kind.device for kind in ranked}),
         "evaluations": EVALUATIONS if len({kind.is_subset for kind in ranked}) > 1 else (),
         "has_subsets": any(kind.is_subset for kind in ranked),
     }
 
 
-def _asked(request: HttpRequest, heads: list[Head]) -> LeaderboardQuery:
-    """Return what the address line asks for; what it may not ask for counts as not asked."""
+def _query(request: HttpRequest, heads: list[Head]) -> LeaderboardQuery:
+    """Return the query in the address. Unknown states, evaluations and sorts are ignored."""
     state = request.GET.get("state", "")
     evaluation = request.GET.get("evaluation", "")
     return LeaderboardQuery(
         state=state if state in board.STATES else Standing.COMPLETED,
-        # No database stores a NUL; PostgreSQL refuses even to look for one.
+        # Leave out NUL characters: no database stores one, and PostgreSQL refuses to look for it.
         device=request.GET.get("device", "").replace("\0", ""),
         evaluation=evaluation if evaluation in EVALUATIONS else "",
         sort=known_sort(heads, request.GET.get("sort", ""), "rank"),
@@ -197,7 +199,7 @@ def _asked(request: HttpRequest, heads: list[Head]) -> LeaderboardQuery:
 
 @dataclass(frozen=True)
 class State:
-    """One choice of the filter by how tasks ended; `key` is "" for the usual one."""
+    """One choice of the filter by how tasks ended. `key` is "" for the default."""
 
     key: str
     label: str
@@ -205,28 +207,28 @@ class State:
     is_chosen: bool
 
 
-def _states(counted: dict[Standing, int], asked: LeaderboardQuery) -> list[State]:
-    """Return the choices that hold anything, or nothing where there is no choice."""
+def _states(counted: dict[Standing, int], query: LeaderboardQuery) -> list[State]:
+    """Return the choices with any tasks, or [] if there is nothing to choose."""
     labels = STATE_LABELS | {board.EVERYTHING: "all measured"}
-    found = [
+    states = [
         State(
             "" if key == Standing.COMPLETED else key,
             label,
             board.total(counted, LeaderboardQuery(state=key)),
-            key == asked.state,
+            key == query.state,
         )
         for key, label in labels.items()
     ]
-    held = [one for one in found if one.number or one.is_chosen or not one.key]
-    # "All" beside one other choice is the same as that choice.
-    others = [one for one in held if one.key not in {"", board.EVERYTHING}]
-    return held if others else []
+    offered = [state for state in states if state.number or state.is_chosen or not state.key]
+    # With only the default and "all", both would show the same rows.
+    others = [state for state in offered if state.key not in {"", board.EVERYTHING}]
+    return offered if others else []
 
 
 @reading_page
 def results_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
-    """Send the campaign's results as a CSV file; simulated ones only with ?simulated."""
-    exported = get_object_or_404(Campaign, pk=pk)
-    lines = export_rows.csv_lines(exported, simulated="simulated" in request.GET)
+    """Send the campaign's results as a CSV file. Simulated ones only with ?simulated."""
+    campaign = get_object_or_404(Campaign, pk=pk)
+    lines = export_rows.csv_lines(campaign, simulated="simulated" in request.GET)
     headers = {"Content-Disposition": f'attachment; filename="campaign-{pk}-results.csv"'}
     return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)

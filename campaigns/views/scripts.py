@@ -1,4 +1,4 @@
-"""The pages of uploaded scripts: the list with its form, one script with its text, its verbs."""
+"""The pages of scripts: the list with the upload form, one script with its text, its verbs."""
 
 from __future__ import annotations
 
@@ -27,52 +27,53 @@ from xeenet_site.web.verbs import Verb
 
 SCRIPTS_PER_PAGE = 30
 CAMPAIGNS_SHOWN = 20
-
-
 SCRIPT_VERBS = {
     "approve": Verb(
         script_steering.approve, "Approved: workers whose owners allow uploaded scripts may run it."
     ),
     "withdraw": Verb(
-        script_steering.withdraw, "Withdrawn: no worker is given it any more. What runs may finish."
+        script_steering.withdraw, "Withdrawn: no worker gets it any more. Running tasks may finish."
     ),
-    "decline": Verb(script_steering.decline, "Declined: who uploaded it reads why on this page."),
+    "decline": Verb(script_steering.decline, "Declined: the uploader can read why on this page."),
     "delete": Verb(script_steering.delete, "Deleted: the audit log keeps its hash."),
 }
 
 
 class ScriptForm(forms.Form):
-    """One .py file; what may be in it is for `scripts.upload` to judge."""
+    """One .py file. Its content is checked by `campaigns.scripts.steering.upload`."""
 
     source = forms.FileField(
         label="File",
         help_text=(
-            f"One .py file, UTF-8, at most {MAX_SCRIPT_BYTES // 1024} KiB, that imports the "
-            "standard library and torch alone."
+            f"One .py file, UTF-8, at most {MAX_SCRIPT_BYTES // 1024} KiB, that imports only the "
+            "standard library and torch."
         ),
         widget=forms.ClearableFileInput(attrs={"accept": ".py,text/x-python"}),
         allow_empty_file=True,
     )
     experiment = forms.ChoiceField(
         label="Variation of",
-        help_text="Same search space, data sets and result line as this experiment.",
+        help_text="It must work with the search space, data sets and result line of this "
+        "experiment.",
     )
     name = forms.CharField(
-        max_length=MAX_NAME_CHARACTERS, required=False, help_text="Empty takes the file's name."
+        max_length=MAX_NAME_CHARACTERS,
+        required=False,
+        help_text="The default is the file's name.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         experiment = self.fields["experiment"]
         assert isinstance(experiment, forms.ChoiceField)  # noqa: S101 - tells the type checker
-        experiment.choices = [(one.name, one.title) for one in catalog.all()]
+        experiment.choices = [(entry.name, entry.title) for entry in catalog.all()]
         for name, field in self.fields.items():
             field.widget.attrs["aria-describedby"] = f"help_{name}"
 
 
 @reading_page
 def script_list(request: HttpRequest) -> HttpResponse:
-    """Show the uploaded scripts, newest first, and to researchers the form of a new one."""
+    """Show the uploaded scripts, newest first, and to researchers the upload form."""
     return _page(request, ScriptForm())
 
 
@@ -90,7 +91,7 @@ def upload_script(request: HttpRequest) -> HttpResponse:
                 signed_in_user(request),
                 name=form.cleaned_data["name"] or script_steering.name_of_file(file.name or ""),
                 experiment=form.cleaned_data["experiment"],
-                # A byte more than allowed tells a file that is too large from one that just fits.
+                # One byte more than allowed: enough to notice that a file is too large.
                 source=file.read(MAX_SCRIPT_BYTES + 1),
                 now=database_now(),
             )
@@ -106,18 +107,18 @@ def upload_script(request: HttpRequest) -> HttpResponse:
 
 @reading_page
 def script(request: HttpRequest, sha256: str) -> HttpResponse:
-    """Show a script as text, how it differs from the experiment's own, and who may do what."""
-    shown = get_object_or_404(Package.objects.select_related(*script_steering.JUDGES), pk=sha256)
-    campaigns = shown.campaigns.order_by("-created_at", "-pk")
+    """Show a script: its text, its difference to the experiment's own, its campaigns, its verbs."""
+    package = get_object_or_404(Package.objects.select_related(*script_steering.JUDGES), pk=sha256)
+    campaigns = package.campaigns.order_by("-created_at", "-pk")
     campaign_count = campaigns.count()
     context = {
-        "script": shown,
-        "text": script_steering.text_of(shown),
-        "difference": script_steering.difference(shown),
+        "script": package,
+        "text": script_steering.text_of(package),
+        "difference": script_steering.difference(package),
         "campaigns": campaigns[:CAMPAIGNS_SHOWN],
         "campaign_count": campaign_count,
         "more_campaigns": max(0, campaign_count - CAMPAIGNS_SHOWN),
-        "may_delete": script_steering.may_delete(request.user, shown),
+        "may_delete": script_steering.may_delete(request.user, package),
         "now": database_now(),
     }
     return render(request, "campaigns/script.html", context)
@@ -126,25 +127,27 @@ def script(request: HttpRequest, sha256: str) -> HttpResponse:
 @signed_in
 @require_POST
 def change_script(request: HttpRequest, sha256: str, verb: str) -> HttpResponse:
-    """Do what a button of the script's page asks for, and show the script, or the others."""
-    changed = get_object_or_404(Package, pk=sha256)
-    asked = {"reason": reason_in(request)} if verb == "decline" else {}
+    """Apply a verb to a script and show the script, or after its deletion the list."""
+    package = get_object_or_404(Package, pk=sha256)
+    arguments = {"reason": reason_in(request)} if verb == "decline" else {}
     try:
-        SCRIPT_VERBS[verb].run(signed_in_user(request), changed, now=database_now(), **asked)
+        SCRIPT_VERBS[verb].run(signed_in_user(request), package, now=database_now(), **arguments)
     except lifecycle.LifecycleError as error:
         messages.error(request, str(error))
     else:
         messages.success(request, SCRIPT_VERBS[verb].done)
         if verb == "delete":
             return redirect("scripts")
-    return redirect(changed)
+    return redirect(package)
 
 
 def _page(request: HttpRequest, form: ScriptForm, *, status: int = 200) -> HttpResponse:
-    found = script_steering.uploaded().annotate(campaign_count=Count("campaigns"))
+    scripts = script_steering.uploaded().annotate(campaign_count=Count("campaigns"))
     context = {
-        "page": Paginator(found, SCRIPTS_PER_PAGE).get_page(request.GET.get("page")),
-        "built_in": [(one, catalog.script_sha256(one.name)) for one in catalog.all()],
+        "page": Paginator(scripts, SCRIPTS_PER_PAGE).get_page(request.GET.get("page")),
+        "built_in": [
+            (experiment, catalog.script_sha256(experiment.name)) for experiment in catalog.all()
+        ],
         "form": form,
         "now": database_now(),
     }

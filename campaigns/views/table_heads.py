@@ -1,4 +1,4 @@
-"""Heads of sortable tables: which columns there are, and what a click on one asks for."""
+"""The columns of sortable tables, and the sort that a click on a column head selects."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Final
 
 from campaigns.standings.leaderboard import PARAM_PREFIX
 
-# More columns of params are hidden on a phone.
+# Further columns of params are hidden on a phone.
 PARAMS_ON_A_PHONE: Final = 2
 
 
 @dataclass(frozen=True)
 class Head:
-    """A column before anybody sorted by it; `key` is its name in the address line."""
+    """The definition of a column. `key` is its name in the address."""
 
     key: str
     label: str
@@ -27,44 +27,44 @@ class Head:
 
 @dataclass(frozen=True)
 class Column:
-    """A column head as the page draws it; `sort` is what a click on it asks for, "" for nothing."""
+    """A column head to render. `sort` is the sort that a click selects, "" if it is not a link."""
 
     key: str
     label: str
     unit: str
     sort: str
-    # "ascending", "descending", or "" when the table is sorted by another column.
+    # "ascending", "descending", or "" if the table is sorted by another column.
     direction: str
     is_number: bool
     wide_only: bool
 
 
 def columns(heads: Iterable[Head], sort: str) -> list[Column]:
-    """Return the heads for a table sorted by `sort`: a key, "-" before it for descending.
+    """Return the heads of a table sorted by `sort`: a key, with a leading "-" for descending.
 
-    With "" the table has one order, and no head asks for another.
+    With "" the table cannot be sorted, and no head is a link.
     """
     return [_column(head, sort) for head in heads]
 
 
 def _column(head: Head, sort: str) -> Column:
     direction = {head.key: "ascending", f"-{head.key}": "descending"}.get(sort, "")
-    asks_for = f"-{head.key}" if direction == "ascending" else head.key
+    next_sort = f"-{head.key}" if direction == "ascending" else head.key
     return Column(
         head.key,
         head.label,
         head.unit,
-        asks_for if head.sortable and sort else "",
+        next_sort if head.sortable and sort else "",
         direction,
         head.is_number,
         head.wide_only,
     )
 
 
-def known_sort(heads: Iterable[Head], asked: str, default: str) -> str:
-    """Return what the address line asks for when a column sorts by it, else the default."""
+def known_sort(heads: Iterable[Head], sort: str, default: str) -> str:
+    """Return `sort` if it is the sort of a column, otherwise the default."""
     keys = {head.key for head in heads if head.sortable}
-    return asked if asked.removeprefix("-") in keys else default
+    return sort if sort.removeprefix("-") in keys else default
 
 
 CAMPAIGN_HEADS: Final = (
@@ -82,9 +82,9 @@ CAMPAIGN_HEADS: Final = (
 
 
 def leaderboard_heads(varying: Sequence[str], whole: Collection[str]) -> list[Head]:
-    """Return the leaderboard's columns; their keys are the sorts of `leaderboard.rank`.
+    """Return the leaderboard's columns. Their keys are the sorts of `standings.leaderboard`.
 
-    Of the params in `varying`, those in `whole` are aligned as numbers.
+    `varying` are the params that have a column, `whole` those of them that are aligned as numbers.
     """
     params = [
         Head(

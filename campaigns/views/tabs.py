@@ -1,4 +1,4 @@
-"""The tabs of a campaign beside its results: tasks, workers, log."""
+"""The tabs of a campaign other than results and analysis: tasks, workers, log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from campaigns.clock import database_now
 from campaigns.models import Campaign, FailureClass, Task, TaskState
 from campaigns.standings import contributions
 from campaigns.standings.task_counts import failed_by_class, tasks_by_state
-from campaigns.views.head import head_context, shown_campaign
+from campaigns.views.head import campaign_or_404, head_context
 from campaigns.views.table_heads import Head, columns, known_sort
 from xeenet_site.web.pages import page_or_fragment, reading_page
 
@@ -42,27 +42,27 @@ _TASK_FIELDS: Final = {
     "losses": "lost_attempts",
     "ended": "finished_at",
 }
-# Orders that change only as tasks end or are added: with the campaign's revision. The others
-# follow the leases.
+# These orders change only when tasks end or are added, that is, with the campaign's revision. So
+# they can be cached. The other orders change with every lease.
 _SETTLED_FIELDS: Final = frozenset({"number", "val_bpb", "failure", "seed", "ended"})
 _OPEN_STATES: Final = frozenset({TaskState.PENDING, TaskState.LEASED})
 
 
 @reading_page
 def tasks(request: HttpRequest, pk: int) -> HttpResponse:
-    """List a campaign's tasks, of one state and failure class if asked for, in any order."""
-    shown = shown_campaign(pk)
+    """List a campaign's tasks, filtered and sorted as the address says."""
+    campaign = campaign_or_404(pk)
     now = database_now()
     state = _known(request.GET.get("state", ""), TaskState.values)
     failure = _known(request.GET.get("failure", ""), FailureClass.values)
     sort = known_sort(TASK_HEADS, request.GET.get("sort", ""), "number")
-    by_state, failures = tasks_by_state(shown), failed_by_class(shown)
+    by_state, failures = tasks_by_state(campaign), failed_by_class(campaign)
     paginator: Paginator[Task] = Paginator((), TASKS_PER_PAGE)
-    # What the filters say they hold is counted already.
+    # The numbers in the filters are counted already, so the paginator needs no query.
     paginator.count = failures.get(failure, 0) if failure else _total(by_state, state)
     page = paginator.get_page(request.GET.get("page"))
-    page.object_list = _part(shown, state, failure, sort, (page.number - 1) * TASKS_PER_PAGE)
-    context = head_context(request, shown, now, by_state=by_state) | {
+    page.object_list = _part(campaign, state, failure, sort, (page.number - 1) * TASKS_PER_PAGE)
+    context = head_context(request, campaign, now, by_state=by_state) | {
         "states": list(by_state.items()),
         "state": state,
         "failures": failures,
@@ -73,73 +73,73 @@ def tasks(request: HttpRequest, pk: int) -> HttpResponse:
     return _tab(request, "Tasks", "campaigns/_tasks.html", context)
 
 
-def _known(asked: str, words: list[str]) -> str:
-    return asked if asked in words else ""
+def _known(word: str, words: list[str]) -> str:
+    return word if word in words else ""
 
 
 def _total(by_state: dict[str, int], state: str) -> int:
     return by_state[state] if state else sum(by_state.values())
 
 
-def _part(shown: Campaign, state: str, failure: str, sort: str, start: int) -> list[Task]:
+def _part(campaign: Campaign, state: str, failure: str, sort: str, start: int) -> list[Task]:
     """Return the tasks of one page, from `start` on, with worker and result loaded.
 
-    Their keys are found first: the rows before them would be loaded only to be thrown away.
+    Their keys are read first, because an offset into complete rows would load all rows before it.
     """
 
     def read(first: int, last: int) -> list[int]:
-        keys = _sorted(_filtered(shown, state, failure), sort).values_list("number", flat=True)
+        keys = _sorted(_filtered(campaign, state, failure), sort).values_list("number", flat=True)
         return list(keys[first:last])
 
     end = start + TASKS_PER_PAGE
-    asked = {"state": state, "failure": failure, "sort": sort}
-    is_kept = sort.removeprefix("-") in _SETTLED_FIELDS and state not in _OPEN_STATES
-    numbers = (
-        cached_keys(shown, "tasks", read, start, end, **asked) if is_kept else read(start, end)
-    )
-    loaded = shown.tasks.filter(number__in=numbers).select_related("worker", "result")
+    filters = {"state": state, "failure": failure, "sort": sort}
+    if sort.removeprefix("-") in _SETTLED_FIELDS and state not in _OPEN_STATES:
+        numbers = cached_keys(campaign, "tasks", read, start, end, **filters)
+    else:
+        numbers = read(start, end)
+    loaded = campaign.tasks.filter(number__in=numbers).select_related("worker", "result")
     by_number = {task.number: task for task in loaded.order_by()}
     return [by_number[number] for number in numbers if number in by_number]
 
 
-def _filtered(shown: Campaign, state: str, failure: str) -> QuerySet[Task]:
+def _filtered(campaign: Campaign, state: str, failure: str) -> QuerySet[Task]:
     if failure:
-        return shown.tasks.filter(state=TaskState.FAILED, failure_class=failure)
-    return shown.tasks.filter(state=state) if state else shown.tasks.all()
+        return campaign.tasks.filter(state=TaskState.FAILED, failure_class=failure)
+    return campaign.tasks.filter(state=state) if state else campaign.tasks.all()
 
 
-def _sorted(found: QuerySet[Task], sort: str) -> QuerySet[Task]:
-    """Sort by a column; what has no value comes last either way."""
+def _sorted(tasks: QuerySet[Task], sort: str) -> QuerySet[Task]:
+    """Sort by a column. Tasks without a value always come last."""
     field = F(_TASK_FIELDS[sort.removeprefix("-")])
     if sort in {"number", "-number"}:
-        # Plain, so that the index of unique numbers gives the order.
-        return found.order_by(sort)
+        # Without nulls_last, so that the index of the unique numbers gives the order.
+        return tasks.order_by(sort)
     descending = sort.startswith("-")
     first = field.desc(nulls_last=True) if descending else field.asc(nulls_last=True)
-    return found.order_by(first, "number")
+    return tasks.order_by(first, "number")
 
 
 @reading_page
 def workers(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show what each worker did for this campaign."""
-    shown = shown_campaign(pk)
+    """Show what each worker contributed to this campaign."""
+    campaign = campaign_or_404(pk)
     now = database_now()
-    context = head_context(request, shown, now) | {
-        "rows": contributions.of_workers(shown, now=now),
+    context = head_context(request, campaign, now) | {
+        "rows": contributions.of_workers(campaign, now=now),
     }
     return _tab(request, "Workers", "campaigns/_workers.html", context)
 
 
 @reading_page
 def log(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show what happened to this campaign, or every change of state, newest first, by pages."""
-    shown = shown_campaign(pk)
+    """Show the log of this campaign, newest first; with ?every=1 every change of state."""
+    campaign = campaign_or_404(pk)
     now = database_now()
     before = history.Position.parse(request.GET.get("before", ""))
     every = request.GET.get("every") == "1"
     read = history.every_change if every else history.events
-    events = read(shown, before=before, limit=EVENTS_PER_PAGE + 1)
-    context = head_context(request, shown, now) | {
+    events = read(campaign, before=before, limit=EVENTS_PER_PAGE + 1)
+    context = head_context(request, campaign, now) | {
         "events": events[:EVENTS_PER_PAGE],
         "older": events[EVENTS_PER_PAGE - 1].position if len(events) > EVENTS_PER_PAGE else None,
         "is_newest": before is None,

@@ -24,7 +24,7 @@ from campaigns.models import (
 from xeenet_site.web.pages import page_or_fragment, reading_page, signed_in, signed_in_user
 from xeenet_site.web.verbs import Verb
 
-# Failures of the worker are free for the task, so it may have any number of attempts.
+# A task may have any number of attempts, because releases and some failures cost it no try.
 ATTEMPTS_SHOWN = 50
 CHANGES_SHOWN = 100
 WITHOUT_PARTIAL = {AttemptOutcome.RUNNING, AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED}
@@ -37,65 +37,70 @@ TASK_VERBS = {
 
 @reading_page
 def task(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show one task with all its attempts; with htmx the part that changes while it runs."""
-    shown = get_object_or_404(
+    """Show one task with its latest attempts. With htmx only the part that changes."""
+    task = get_object_or_404(
         Task.objects.select_related("campaign__owner", "campaign__dataset", "worker", "result"),
         pk=pk,
     )
-    latest = Attempt.objects.filter(task=shown).select_related("worker").order_by("-number")
+    latest = Attempt.objects.filter(task=task).select_related("worker").order_by("-number")
     attempts = list(latest[:ATTEMPTS_SHOWN])
     is_sample = load_progress(attempts)
-    result = getattr(shown, "result", None)
+    result = getattr(task, "result", None)
     context = {
-        "task": shown,
-        "campaign": shown.campaign,
-        "attempts": [(one, _partial(one)) for one in attempts],
+        "task": task,
+        "campaign": task.campaign,
+        "attempts": [(attempt, _partial(attempt)) for attempt in attempts],
         "attempts_limit": ATTEMPTS_SHOWN,
-        "changes": shown.changes.select_related("attempt").order_by("-pk")[:CHANGES_SHOWN],
+        "changes": task.changes.select_related("attempt").order_by("-pk")[:CHANGES_SHOWN],
         "changes_limit": CHANGES_SHOWN,
         "result": result,
-        # Loaded with the attempts; result.attempt would ask the database again.
-        "result_attempt": next((a for a in attempts if result and a.pk == result.attempt_id), None),
-        "params": [(name, shown.params[name]) for name in _names(shown)],
+        # Taken from the loaded attempts; `result.attempt` would cost another query.
+        "result_attempt": next(
+            (attempt for attempt in attempts if result and attempt.pk == result.attempt_id), None
+        ),
+        "params": [(name, task.params[name]) for name in _names(task)],
         "curve": learning_curve(attempts),
         "curve_is_sample": is_sample,
         "curve_points": attempts[0].progress.all() if attempts else [],
-        "replicates": seeds_of_point.of_points([shown])[shown.pk],
-        "is_open": shown.state in {TaskState.PENDING, TaskState.LEASED},
-        "may_change": steering.may_change(request.user, shown.campaign),
-        "may_run_again": shown.state in {TaskState.COMPLETED, TaskState.CANCELLED}
-        and shown.campaign.state in RUN_AGAIN_STATES,
+        "replicates": seeds_of_point.of_points([task])[task.pk],
+        "is_open": task.state in {TaskState.PENDING, TaskState.LEASED},
+        "may_change": steering.may_change(request.user, task.campaign),
+        "may_run_again": task.state in {TaskState.COMPLETED, TaskState.CANCELLED}
+        and task.campaign.state in RUN_AGAIN_STATES,
         "now": database_now(),
     }
     return page_or_fragment(request, "campaigns/task.html", "campaigns/_task.html", context)
 
 
 def _partial(attempt: Attempt) -> ProgressPoint | None:
-    """Return how far an attempt without a result came: its last point."""
+    """Return the last progress point of an attempt that ended without a result."""
     if attempt.outcome in WITHOUT_PARTIAL:
         return None
     points = list(attempt.progress.all())
     return points[-1] if points else None
 
 
-def _names(shown: Task) -> list[str]:
-    """Return the params' names in the search space's order; JSON columns keep none."""
-    return [one["name"] for one in shown.campaign.search_space["parameters"]]
+def _names(task: Task) -> list[str]:
+    """Return the names of the params in the order of the search space.
+
+    PostgreSQL does not keep the order of the keys in the JSON column `params`.
+    """
+    return [parameter["name"] for parameter in task.campaign.search_space["parameters"]]
 
 
 @signed_in
 @require_POST
 def run_again(request: HttpRequest, pk: int) -> HttpResponse:
-    """Add a task with the same params and a new seed, and show that one."""
-    shown = get_object_or_404(Task.objects.select_related("campaign"), pk=pk)
+    """Add a task with the same params and a new seed, and show the new task."""
+    task = get_object_or_404(Task.objects.select_related("campaign"), pk=pk)
     actor = signed_in_user(request)
     try:
-        added = steering.enqueue(actor, shown.campaign, shown.params, now=database_now())
+        added = steering.enqueue(actor, task.campaign, task.params, now=database_now())
     except lifecycle.LifecycleError as error:
         messages.error(request, str(error))
-        return redirect(shown)
+        return redirect(task)
     messages.success(
-        request, f"Task {added.number} is added: the params of task {shown.number}, a new seed."
+        request, f"Task {added.number} is added: the params of task {task.number}, a new seed."
     )
     return redirect(added)
 
@@ -104,19 +109,19 @@ def run_again(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def change_task(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     """Retry or cancel a task for the campaign's owner or an operator, and show it."""
-    changed = get_object_or_404(Task.objects.select_related("campaign"), pk=pk)
+    task = get_object_or_404(Task.objects.select_related("campaign"), pk=pk)
     try:
-        TASK_VERBS[verb].run(signed_in_user(request), changed, now=database_now())
+        TASK_VERBS[verb].run(signed_in_user(request), task, now=database_now())
     except lifecycle.LifecycleError as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"Task {changed.number} {TASK_VERBS[verb].done}.")
-    return redirect(changed)
+        messages.success(request, f"Task {task.number} {TASK_VERBS[verb].done}.")
+    return redirect(task)
 
 
 @signed_in
 def task_zip(request: HttpRequest, pk: int) -> HttpResponse:
-    """Send the bundle that repeats the run. As over the API, scripts are for people signed in."""
+    """Send the bundle that repeats the run. It holds the script: only for people signed in."""
     tasks = Task.objects.select_related("campaign__dataset", "campaign__package", "result")
     task = get_object_or_404(tasks, pk=pk)
     server_url = request.build_absolute_uri("/").rstrip("/")
@@ -130,7 +135,7 @@ def task_zip(request: HttpRequest, pk: int) -> HttpResponse:
 
 @reading_page
 def curve_csv(_request: HttpRequest, pk: int) -> StreamingHttpResponse:
-    """Send every progress point of every attempt."""
+    """Send all progress points of all attempts as a CSV file."""
     task = get_object_or_404(Task.objects.select_related("campaign"), pk=pk)
     name = f"{bundle_name(task)}-curve.csv"
     return StreamingHttpResponse(

@@ -1,4 +1,4 @@
-"""What the buttons of a campaign's head send."""
+"""The verbs behind the buttons in a campaign's head."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from campaigns.models import MAX_REASON_LENGTH, Campaign
 from campaigns.views.head import VERBS
 from xeenet_site.web.pages import signed_in, signed_in_user
 
-# The verbs whose dialogs ask why.
-ASK_WHY: Final = frozenset({"pause", "cancel"})
+# The verbs whose dialogs ask for a reason.
+WITH_REASON: Final = frozenset({"pause", "cancel"})
 TRIES: Final = ("max_failed_attempts", "max_lost_attempts")
-# What the dialogs call their fields.
+# Field -> its name in the dialogs.
 FIELDS: Final = {
     "count": "the number of tasks",
     "max_failed_attempts": "the tries that may fail",
@@ -30,42 +30,42 @@ FIELDS: Final = {
 @require_POST
 def change_campaign(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     """Launch, pause, resume or cancel a campaign for its owner or an operator, and show it."""
-    changed = get_object_or_404(Campaign, pk=pk)
-    asked = {"reason": reason_in(request)} if verb in ASK_WHY else {}
+    campaign = get_object_or_404(Campaign, pk=pk)
+    arguments = {"reason": reason_in(request)} if verb in WITH_REASON else {}
     try:
-        VERBS[verb].run(signed_in_user(request), changed, now=database_now(), **asked)
+        VERBS[verb].run(signed_in_user(request), campaign, now=database_now(), **arguments)
     except lifecycle.LifecycleError as error:
         messages.error(request, str(error))
     else:
         messages.success(request, VERBS[verb].done)
-    return redirect(changed)
+    return redirect(campaign)
 
 
 @signed_in
 @require_POST
 def add_tasks(request: HttpRequest, pk: int) -> HttpResponse:
     """Sample more tasks for a launched campaign, and show it."""
-    grown = get_object_or_404(Campaign, pk=pk)
+    campaign = get_object_or_404(Campaign, pk=pk)
     try:
         count = _whole_number(request, "count")
-        steering.add_tasks(signed_in_user(request), grown, count, now=database_now())
+        steering.add_tasks(signed_in_user(request), campaign, count, now=database_now())
     except lifecycle.LifecycleError as error:
         messages.error(request, f"No task was added. {_sentence(error)}")
     else:
         messages.success(request, f"Added {count:,} task{'' if count == 1 else 's'}.")
-    return redirect(grown)
+    return redirect(campaign)
 
 
 @signed_in
 @require_POST
 def raise_attempts(request: HttpRequest, pk: int) -> HttpResponse:
     """Allow each task of a campaign more tries, and show it."""
-    changed = get_object_or_404(Campaign, pk=pk)
+    campaign = get_object_or_404(Campaign, pk=pk)
     try:
         tries = {name: _whole_number(request, name) for name in TRIES}
         steering.raise_attempts(
             signed_in_user(request),
-            changed,
+            campaign,
             max_failed_attempts=tries["max_failed_attempts"],
             max_lost_attempts=tries["max_lost_attempts"],
             now=database_now(),
@@ -76,17 +76,17 @@ def raise_attempts(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(
             request, "Each task may try so often now. Run failed tasks again from their pages."
         )
-    return redirect(changed)
+    return redirect(campaign)
 
 
 def reason_in(request: HttpRequest) -> str:
-    """Return what a dialog's field of why says, fit to be stored."""
-    # No database stores a NUL.
+    """Return the reason in a posted dialog, cleaned so that it can be stored."""
+    # Replace NUL characters, which no database stores.
     return request.POST.get("reason", "").replace("\0", "\ufffd").strip()[:MAX_REASON_LENGTH]
 
 
 def _whole_number(request: HttpRequest, name: str) -> int:
-    """Read a field of a form. Raises InvalidCampaign."""
+    """Return a field of the posted form. Raises InvalidCampaign if it is not a whole number."""
     try:
         return int(request.POST.get(name, ""))
     except ValueError as error:
@@ -94,7 +94,7 @@ def _whole_number(request: HttpRequest, name: str) -> int:
 
 
 def _sentence(error: lifecycle.LifecycleError) -> str:
-    """Write an error with the words that the dialogs use for its fields."""
+    """Return an error as a sentence, with the names that the dialogs use for its fields."""
     if not isinstance(error, lifecycle.InvalidCampaign):
         return str(error)
     parts = [f"{FIELDS.get(name, name)} {' '.join(texts)}" for name, texts in error.errors.items()]

@@ -33,26 +33,24 @@ EVENTS = {
         "Failure burst",
         "A campaign paused itself: half of its last attempts failed.",
     ),
-    WebhookEvent.SILENT_FLEET: ("Silent fleet", "Tasks wait, and no worker calls."),
+    WebhookEvent.SILENT_FLEET: ("Silent fleet", "Tasks wait, but no worker calls."),
 }
-
-
 WEBHOOK_VERBS = {
-    "enable": Verb(hooks.enable, "Enabled: what waited is sent within a minute."),
-    "disable": Verb(hooks.disable, "Disabled: it is sent nothing until you enable it."),
-    "test": Verb(hooks.send_test, "A test is on its way; it leaves within a minute."),
+    "enable": Verb(hooks.enable, "Enabled: deliveries that waited are sent within a minute."),
+    "disable": Verb(hooks.disable, "Disabled: nothing is sent until you enable it."),
+    "test": Verb(hooks.send_test, "A test is sent within a minute."),
     "delete": Verb(hooks.delete, "The webhook and its log are deleted."),
 }
 
 
 class WebhookForm(forms.Form):
-    """Where to, and what; whether the address is allowed is for `hooks` to judge."""
+    """The address and the events of a webhook. `hooks` checks whether the address is allowed."""
 
     url = forms.URLField(
         label="Address",
         max_length=500,
         assume_scheme="https",
-        help_text="Gets a POST with a JSON body for each event; must answer 200 to 299.",
+        help_text="It gets a POST with a JSON body for each event, and must answer 200 to 299.",
     )
     events = forms.MultipleChoiceField(
         label="Events",
@@ -69,7 +67,7 @@ class WebhookForm(forms.Form):
         }
 
     def event_boxes(self) -> list[tuple[str, str, str, bool]]:
-        """Return (value, label, help, is ticked) of each event."""
+        """Return (value, label, help text, whether it is ticked) for each event."""
         ticked = self["events"].value() or []
         return [
             (event.value, label, text, event.value in ticked)
@@ -78,14 +76,14 @@ class WebhookForm(forms.Form):
 
 
 class EditWebhookForm(WebhookForm):
-    """What may differ later: also of which campaign it hears."""
+    """The form of an existing webhook, whose campaign can be changed too."""
 
-    # A number: there may be thousands to choose from.
+    # A number instead of a menu: there may be thousands of campaigns.
     campaign = forms.ModelChoiceField(
         Campaign.objects,
         required=False,
         widget=forms.NumberInput(attrs={"aria-describedby": "help_campaign", "min": 1}),
-        help_text="The number of the one campaign it hears of; empty: it hears of all.",
+        help_text="The number of the only campaign whose events are sent. Empty: all campaigns.",
         error_messages={"invalid_choice": "There is no campaign %(value)s."},
     )
 
@@ -93,9 +91,10 @@ class EditWebhookForm(WebhookForm):
 @signed_in
 @never_cache
 def webhook_list(request: HttpRequest, pk: int | None = None) -> HttpResponse:
-    """List the webhooks one may change, with the form; POST makes one and shows its secret once.
+    """List the webhooks that the person may change, with a form for a new one.
 
-    With `pk` those that hear of this campaign, and the form makes one for it alone.
+    POST makes a webhook and shows its secret once. With `pk`, the list has only the webhooks that
+    get events of this campaign, and the form makes a webhook for this campaign only.
     """
     user = signed_in_user(request)
     campaign = get_object_or_404(Campaign, pk=pk) if pk is not None else None
@@ -103,7 +102,7 @@ def webhook_list(request: HttpRequest, pk: int | None = None) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         chosen = [WebhookEvent(event) for event in form.cleaned_data["events"]]
         try:
-            made = hooks.create(
+            created = hooks.create(
                 user, form.cleaned_data["url"], chosen, campaign=campaign, now=database_now()
             )
         except (AddressRefused, NameUnknown) as error:
@@ -111,7 +110,7 @@ def webhook_list(request: HttpRequest, pk: int | None = None) -> HttpResponse:
         except hooks.TooManyWebhooks as error:
             form.add_error(None, str(error))
         else:
-            context = {"webhook": made, "header": SIGNATURE_HEADER}
+            context = {"webhook": created, "header": SIGNATURE_HEADER}
             return render(request, "campaigns/webhook_created.html", context)
     context = {
         "campaign": campaign,
@@ -125,14 +124,17 @@ def webhook_list(request: HttpRequest, pk: int | None = None) -> HttpResponse:
 
 
 def _listed(user: User, campaign: Campaign | None) -> QuerySet[Webhook]:
-    """Return the webhooks with `failed` and `waiting` counted and the `latest` delivery's state."""
-    listed = Webhook.objects.select_related("owner", "campaign")
+    """Return the webhooks to list, with their `failed` and `waiting` deliveries counted.
+
+    `latest` and `latest_at` are the state and the time of the latest delivery.
+    """
+    webhooks = Webhook.objects.select_related("owner", "campaign")
     if not roles.may_operate(user):
-        listed = listed.filter(owner=user)
+        webhooks = webhooks.filter(owner=user)
     if campaign is not None:
-        listed = listed.filter(Q(campaign=None) | Q(campaign=campaign))
+        webhooks = webhooks.filter(Q(campaign=None) | Q(campaign=campaign))
     latest = WebhookDelivery.objects.filter(webhook=OuterRef("pk")).order_by("-created_at", "-pk")
-    return listed.annotate(
+    return webhooks.annotate(
         failed=Count("deliveries", filter=Q(deliveries__state=DeliveryState.FAILED)),
         waiting=Count("deliveries", filter=Q(deliveries__state=DeliveryState.PENDING)),
         latest=Subquery(latest.values("state")[:1]),
@@ -146,12 +148,12 @@ def _labels(hook: Webhook) -> str:
 
 @signed_in
 def webhook(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show one webhook and its log; with htmx the part that changes."""
-    shown = _changeable(request, pk)
-    page = Paginator(shown.deliveries.all(), DELIVERIES_PER_PAGE).get_page(request.GET.get("page"))
+    """Show one webhook and its log. With htmx only the part that changes."""
+    hook = _changeable(request, pk)
+    page = Paginator(hook.deliveries.all(), DELIVERIES_PER_PAGE).get_page(request.GET.get("page"))
     context = {
-        "webhook": shown,
-        "events": _labels(shown),
+        "webhook": hook,
+        "events": _labels(hook),
         "page": page,
         "rows": [(row, EVENTS[WebhookEvent(row.event)][0]) for row in page.object_list],
         "max_tries": MAX_TRIES,
@@ -163,15 +165,15 @@ def webhook(request: HttpRequest, pk: int) -> HttpResponse:
 
 @signed_in
 def edit_webhook(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show the form with what is stored; POST points the webhook elsewhere. Secret and log stay."""
-    edited = _changeable(request, pk)
-    told = {"url": edited.url, "events": edited.events, "campaign": edited.campaign_id}
-    form = EditWebhookForm(request.POST or None, initial=told)
+    """Show the form of a webhook. POST changes its settings; its secret and log stay."""
+    hook = _changeable(request, pk)
+    initial = {"url": hook.url, "events": hook.events, "campaign": hook.campaign_id}
+    form = EditWebhookForm(request.POST or None, initial=initial)
     if form.is_valid():
         try:
             hooks.edit(
                 signed_in_user(request),
-                edited,
+                hook,
                 url=form.cleaned_data["url"],
                 events=[WebhookEvent(event) for event in form.cleaned_data["events"]],
                 campaign=form.cleaned_data["campaign"],
@@ -180,10 +182,10 @@ def edit_webhook(request: HttpRequest, pk: int) -> HttpResponse:
         except (AddressRefused, NameUnknown) as error:
             form.add_error("url", str(error))
         else:
-            messages.success(request, "Saved: the next delivery goes there.")
+            messages.success(request, "Saved: the next delivery uses these settings.")
             return redirect("webhook", pk)
     status = 422 if form.is_bound else 200
-    context = {"form": form, "webhook": edited}
+    context = {"form": form, "webhook": hook}
     return render(request, "campaigns/webhook_edit.html", context, status=status)
 
 
@@ -191,8 +193,8 @@ def edit_webhook(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def change_webhook(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     """Enable, disable, test or delete a webhook for its owner or an operator."""
-    changed = _changeable(request, pk)
-    WEBHOOK_VERBS[verb].run(signed_in_user(request), changed, now=database_now())
+    hook = _changeable(request, pk)
+    WEBHOOK_VERBS[verb].run(signed_in_user(request), hook, now=database_now())
     messages.success(request, WEBHOOK_VERBS[verb].done)
     return redirect("webhooks") if verb == "delete" else redirect("webhook", pk)
 
@@ -200,7 +202,7 @@ def change_webhook(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
 @signed_in
 @require_POST
 def send_again(request: HttpRequest, pk: int) -> HttpResponse:
-    """Make a delivery due now, for the webhook's owner or an operator."""
+    """Send a delivery again now, for the webhook's owner or an operator."""
     delivery = get_object_or_404(WebhookDelivery.objects.select_related("webhook"), pk=pk)
     hooks.send_again(signed_in_user(request), delivery, now=database_now())
     messages.success(request, "It is sent again within a minute.")
@@ -208,8 +210,8 @@ def send_again(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _changeable(request: HttpRequest, pk: int) -> Webhook:
-    """Return the webhook; others than its owner and operators do not see its address."""
-    found = get_object_or_404(Webhook.objects.select_related("owner", "campaign"), pk=pk)
-    if not hooks.may_change(request.user, found):
+    """Return the webhook. Raises PermissionDenied for anybody but its owner and operators."""
+    hook = get_object_or_404(Webhook.objects.select_related("owner", "campaign"), pk=pk)
+    if not hooks.may_change(request.user, hook):
         raise PermissionDenied("Only the webhook's owner and operators may see it.")
-    return found
+    return hook

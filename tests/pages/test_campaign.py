@@ -187,7 +187,7 @@ def test_each_new_best_stands_in_a_table_too_the_last_ones_first(client: Client)
     run_all(long, *(3.0 - 0.01 * n for n in range(23)))
     page = page_of(client, long)
     assert [row[1] for row in records_of(page)][::19] == ["2.7800", "2.9700"]
-    assert "The last 20; 3 came before." in page
+    assert "These are the last 20; 3 more came before them." in page
 
 
 def test_the_chart_marks_the_ngram_values_near_the_data(client: Client) -> None:
