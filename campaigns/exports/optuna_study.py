@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.models import Prefetch
 
 from campaigns.models import Attempt, Campaign, ProgressPoint, Result, Task, TaskState
-from campaigns.search.space import (
+from campaigns.search.parameters import (
     ChoiceParameter,
     FloatParameter,
     IntParameter,
     Parameter,
-    SearchSpace,
     Value,
 )
+from campaigns.search.space import SearchSpace
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -1,18 +1,25 @@
 """Constraints of a search space: small boolean expressions over parameter names. Pure.
 
-``d_model % n_heads == 0`` or ``lr < 0.01 or batch_size >= 64``. Parsed with `ast` and evaluated
-by walking an allow-list of nodes, so an expression can compute but never call or reach anything.
+``d_model % n_heads == 0`` or ``lr < 0.01 or batch_size >= 64``. Parsed with `ast`, and made into
+functions node by node from an allow-list, so an expression can compute but never call or reach
+anything.
 """
 
 from __future__ import annotations
 
 import ast
 import operator
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 MAX_EXPRESSION_LENGTH: Final = 500
+# Comparing or searching so many characters takes about as long as evaluating one node.
+CHARACTERS_PER_STEP: Final = 64
+
+Params = Mapping[str, Any]
+Evaluation = Callable[[Params], Any]
 
 _BINARY: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add,
@@ -49,7 +56,10 @@ class Constraint:
 
     text: str
     names: frozenset[str]
-    _tree: ast.expr = field(compare=False, repr=False)
+    _evaluate: Evaluation = field(compare=False, repr=False)
+    _nodes: int = field(compare=False, repr=False)
+    # How often each name stands in the expression.
+    _uses: Counter[str] = field(compare=False, repr=False)
 
     @classmethod
     def parse(cls, text: object) -> Constraint:
@@ -65,18 +75,27 @@ class Constraint:
         nodes = list(ast.walk(tree))
         for node in nodes:
             _refuse_unless_allowed(node)
-        names = frozenset(node.id for node in nodes if isinstance(node, ast.Name))
-        if not names:
+        uses = Counter(node.id for node in nodes if isinstance(node, ast.Name))
+        if not uses:
             raise InvalidConstraint("it names no parameter")
-        return cls(text.strip(), names, tree)
+        expressions = sum(isinstance(node, ast.expr) for node in nodes)
+        return cls(text.strip(), frozenset(uses), _evaluation(tree), expressions, uses)
 
-    def holds(self, params: Mapping[str, Any]) -> bool:
+    def steps(self, text_lengths: Mapping[str, int]) -> int:
+        """Return how many steps an evaluation takes at most.
+
+        `text_lengths` is the length of the longest text that each parameter can be.
+        """
+        characters = sum(text_lengths.get(name, 0) * count for name, count in self._uses.items())
+        return self._nodes + characters // CHARACTERS_PER_STEP
+
+    def holds(self, params: Params) -> bool:
         """Return whether `params` satisfy the expression; False when arithmetic fails (x / 0).
 
         Every name in `names` must be in `params`.
         """
         try:
-            return bool(_evaluate(self._tree, params))
+            return bool(self._evaluate(params))
         except (ArithmeticError, TypeError):
             return False
 
@@ -110,31 +129,59 @@ def _refuse_unless_allowed(node: ast.AST) -> None:
         raise InvalidConstraint(f"{kind} is not allowed; use names, numbers, comparisons, and/or")
 
 
-def _evaluate(node: ast.expr, params: Mapping[str, Any]) -> Any:
+def _evaluation(node: ast.expr) -> Evaluation:
+    """Return a function that evaluates an allowed node; a fraction of the cost of walking it."""
     match node:
         case ast.Constant():
-            return node.value
+            constant = node.value
+            return lambda _params: constant
         case ast.Name():
-            return params[node.id]
+            name = node.id
+            return lambda params: params[name]
         case ast.Tuple() | ast.List():
-            return [_evaluate(element, params) for element in node.elts]
+            elements = [_evaluation(element) for element in node.elts]
+            return lambda params: [evaluate(params) for evaluate in elements]
         case ast.BinOp():
-            left, right = _evaluate(node.left, params), _evaluate(node.right, params)
-            # Arithmetic is for numbers alone: "a" * 10**9 would exhaust the server's memory.
-            if isinstance(left, str | list) or isinstance(right, str | list):
-                raise TypeError("arithmetic on a text")
-            return _BINARY[type(node.op)](left, right)
+            return _arithmetic(_BINARY[type(node.op)], node)
         case ast.UnaryOp():
-            return _UNARY[type(node.op)](_evaluate(node.operand, params))
+            compute, operand = _UNARY[type(node.op)], _evaluation(node.operand)
+            return lambda params: compute(operand(params))
         case ast.BoolOp():
-            values = (_evaluate(value, params) for value in node.values)
-            return all(values) if isinstance(node.op, ast.And) else any(values)
+            values = [_evaluation(value) for value in node.values]
+            join = all if isinstance(node.op, ast.And) else any
+            return lambda params: join(evaluate(params) for evaluate in values)
         case ast.Compare():
-            left = _evaluate(node.left, params)
-            for op, comparator in zip(node.ops, node.comparators, strict=True):
-                right = _evaluate(comparator, params)
-                if not _COMPARE[type(op)](left, right):
-                    return False
-                left = right
-            return True
-    raise TypeError(f"{type(node).__name__} cannot be evaluated")
+            return _comparison(node)
+    raise InvalidConstraint(f"{type(node).__name__} cannot be evaluated")
+
+
+def _arithmetic(compute: Callable[[Any, Any], Any], node: ast.BinOp) -> Evaluation:
+    left, right = _evaluation(node.left), _evaluation(node.right)
+
+    def evaluate(params: Params) -> Any:
+        a, b = left(params), right(params)
+        # Arithmetic is for numbers alone: "a" * 10**9 would exhaust the server's memory.
+        if isinstance(a, str | list) or isinstance(b, str | list):
+            raise TypeError("arithmetic on a text")
+        return compute(a, b)
+
+    return evaluate
+
+
+def _comparison(node: ast.Compare) -> Evaluation:
+    first = _evaluation(node.left)
+    rest = [
+        (_COMPARE[type(op)], _evaluation(comparator))
+        for op, comparator in zip(node.ops, node.comparators, strict=True)
+    ]
+
+    def evaluate(params: Params) -> bool:
+        left = first(params)
+        for holds, comparator in rest:
+            right = comparator(params)
+            if not holds(left, right):
+                return False
+            left = right
+        return True
+
+    return evaluate

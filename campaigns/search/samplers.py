@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
 from typing import Final
 
-from campaigns.search.space import (
+from campaigns.search.parameters import (
     ChoiceParameter,
     FloatParameter,
     IntParameter,
     Parameter,
-    SearchSpace,
-    UnsatisfiableSpace,
     Value,
 )
+from campaigns.search.space import SearchSpace, UnsatisfiableSpace
+from campaigns.search.steps import GRID_STEPS
 
 Params = dict[str, Value]
 Sampler = Callable[[SearchSpace, int, int], Params]
 
 # A limit, because every point of a grid is checked against the constraints.
 MAX_GRID_POINTS: Final = 20_000
+# The most tasks that a campaign may have.
+MAX_TASKS: Final = 100_000
 
 
 class UnknownSampler(LookupError):
@@ -50,7 +53,7 @@ def grid_sampler(space: SearchSpace, _seed: int, number: int) -> Params:
     After the last point the grid starts again. The repeats differ in their seeds: a campaign of
     three times the grid's size has three runs of every point. Raises UnsatisfiableSpace.
     """
-    levels, points = _grid(json.dumps(space.to_json()))
+    levels, points = _grid(space.json_text)
     return point_at(levels, points[number % len(points)])
 
 
@@ -130,7 +133,7 @@ def grid_points(space: SearchSpace) -> tuple[int, ...]:
 
     Raises UnsatisfiableSpace for a space without a grid, or when no point is left.
     """
-    return _grid(json.dumps(space.to_json()))[1]
+    return _grid(space.json_text)[1]
 
 
 # Cached, because each task of a campaign needs one point of the same grid.
@@ -139,6 +142,12 @@ def _grid(space_json: str) -> tuple[dict[str, list[Value]], tuple[int, ...]]:
     """Return the levels of a space's grid, and the indices that `grid_points` returns."""
     space = SearchSpace.parse(json.loads(space_json))
     levels = grid_levels(space)
+    count = math.prod(map(len, levels.values()))
+    if count * space.point_steps > GRID_STEPS:
+        raise UnsatisfiableSpace(
+            f"Checking the {count:,} points of the grid against the constraints takes more than "
+            f"{GRID_STEPS:,} steps; use fewer levels, or fewer or shorter constraints."
+        )
     points = (dict(zip(levels, values, strict=True)) for values in product(*levels.values()))
     indices = tuple(
         index

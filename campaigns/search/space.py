@@ -14,30 +14,41 @@ their field by its path: ``parameters.lr.low``.
 
 from __future__ import annotations
 
-import math
+import json
 import random
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final
 
 from campaigns.search.constraints import Constraint, InvalidConstraint
+from campaigns.search.parameters import (
+    MAX_MAGNITUDE,
+    ChoiceParameter,
+    FloatParameter,
+    IntParameter,
+    Parameter,
+    Value,
+    is_number,
+    is_storable,
+)
+from campaigns.search.steps import DRAW_STEPS, Steps, StepsSpent
 
 MAX_PARAMETERS: Final = 64
 MAX_CHOICES: Final = 256
 MAX_CONSTRAINTS: Final = 32
-# Larger whole numbers are not exact as floats, so a script in another language could read another
-# value.
-MAX_MAGNITUDE: Final = 2**53
-# Draws per point before a space counts as unsatisfiable.
+# Draws per point before a space counts as unsatisfiable; DRAW_STEPS may end it before.
 MAX_REJECTIONS: Final = 10_000
+# How many constraints an error names, and how much of each.
+_NAMED_CONSTRAINTS: Final = 3
+_NAMED_CHARACTERS: Final = 100
 # Keys that the server adds to the params to make a config.
 RESERVED_NAMES: Final = frozenset(
     {"seed", "time_budget_seconds", "dataset", "dataset_sha256", "dataset_urls"}
 )
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
-
-Value = int | float | str | bool
+NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 
 
 class InvalidSearchSpace(ValueError):
@@ -57,96 +68,13 @@ class UnsatisfiableSpace(ValueError):
 
 
 @dataclass(frozen=True)
-class FloatParameter:
-    """A real number in [low, high], uniform or log-uniform."""
-
-    low: float
-    high: float
-    log: bool = False
-    decimals: int | None = None
-
-    def draw(self, rng: random.Random) -> float:
-        if self.log:
-            value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
-        else:
-            value = rng.uniform(self.low, self.high)
-        # exp(log(x)) is not always x, so a draw at an end of the range may fall just outside it.
-        value = min(self.high, max(self.low, value))
-        if self.decimals is not None:
-            value = round(value, self.decimals)
-        return value
-
-    def contains(self, value: object) -> bool:
-        return _is_number(value) and self.low <= value <= self.high  # type: ignore[operator]
-
-    def to_json(self) -> dict[str, Any]:
-        body: dict[str, Any] = {"type": "float", "low": self.low, "high": self.high}
-        if self.log:
-            body["log"] = True
-        if self.decimals is not None:
-            body["decimals"] = self.decimals
-        return body
-
-
-@dataclass(frozen=True)
-class IntParameter:
-    """A whole number low, low + step, … up to high; uniform, or log-uniform with step 1."""
-
-    low: int
-    high: int
-    step: int = 1
-    log: bool = False
-
-    def draw(self, rng: random.Random) -> int:
-        if self.log:
-            # Widened by half a unit on both sides; otherwise rounding would halve the ends' share.
-            value = math.exp(rng.uniform(math.log(self.low - 0.5), math.log(self.high + 0.5)))
-            return min(self.high, max(self.low, round(value)))
-        return self.low + self.step * rng.randrange((self.high - self.low) // self.step + 1)
-
-    def contains(self, value: object) -> bool:
-        return (
-            isinstance(value, int)
-            and not isinstance(value, bool)
-            and self.low <= value <= self.high
-            and (value - self.low) % self.step == 0
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        body: dict[str, Any] = {"type": "int", "low": self.low, "high": self.high}
-        if self.step != 1:
-            body["step"] = self.step
-        if self.log:
-            body["log"] = True
-        return body
-
-
-@dataclass(frozen=True)
-class ChoiceParameter:
-    """One of the listed values, all equally likely."""
-
-    values: tuple[Value, ...]
-
-    def draw(self, rng: random.Random) -> Value:
-        return rng.choice(self.values)
-
-    def contains(self, value: object) -> bool:
-        # Compare the types too: 1, 1.0 and True are equal in Python, but not for every script.
-        return any(type(value) is type(choice) and value == choice for choice in self.values)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"type": "choice", "values": list(self.values)}
-
-
-Parameter = FloatParameter | IntParameter | ChoiceParameter
-
-
-@dataclass(frozen=True)
 class SearchSpace:
     """Parameters in drawing order and the constraints between them."""
 
     parameters: dict[str, Parameter]
     constraints: tuple[Constraint, ...] = field(default=())
+    # What the draws of this object may cost together, beside the bound of each draw.
+    budget: Steps | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def parse(cls, body: object) -> SearchSpace:
@@ -179,54 +107,136 @@ class SearchSpace:
             ]
         return problems
 
+    @cached_property
+    def json_text(self) -> str:
+        """The space as one text, written once: the key of what is cached for it."""
+        return json.dumps(self.to_json())
+
+    @cached_property
+    def constraint_steps(self) -> dict[str, int]:
+        """How many steps each constraint takes at most, by its text."""
+        lengths = {
+            name: max(
+                (len(value) for value in parameter.values if isinstance(value, str)), default=0
+            )
+            for name, parameter in self.parameters.items()
+            if isinstance(parameter, ChoiceParameter)
+        }
+        return {constraint.text: constraint.steps(lengths) for constraint in self.constraints}
+
+    @cached_property
+    def point_steps(self) -> int:
+        """How many steps it takes to draw a point without looking, and to judge it."""
+        return len(self.parameters) + self._steps_of(self.constraints)
+
+    @cached_property
+    def _decided_by(self) -> dict[str, tuple[Constraint, ...]]:
+        """The constraints that each choice decides together with parameters before it."""
+        decided: dict[str, tuple[Constraint, ...]] = {}
+        drawn: set[str] = set()
+        for name in self.parameters:
+            drawn.add(name)
+            decided[name] = tuple(
+                constraint for constraint in self.constraints if {name} < constraint.names <= drawn
+            )
+        return decided
+
+    @cached_property
+    def _own_values(self) -> dict[str, tuple[Value, ...]]:
+        """The values of each choice that keep the constraints on it alone, as they become known."""
+        return {}
+
+    def with_budget(self, limit: int) -> SearchSpace:
+        """Return this space, whose draws take at most so many steps together."""
+        return replace(self, budget=Steps(limit))
+
     def draw(self, rng: random.Random) -> dict[str, Value]:
         """Draw one point. Raises UnsatisfiableSpace when the constraints reject every draw.
 
         A choice is drawn among the values that the constraints allow, given the parameters drawn
-        before it. A point that still breaks a constraint is drawn again as a whole.
+        before it. A point that still breaks a constraint is drawn again as a whole. The steps of a
+        draw are bounded, and StepsSpent is raised when `budget` does not pay for them.
         """
-        for _ in range(MAX_REJECTIONS):
-            params = self._draw_once(rng)
-            if params is not None and self._keeps_constraints(params):
-                return params
-        raise UnsatisfiableSpace(
-            f"{MAX_REJECTIONS} draws in a row broke a constraint: {self._constraint_texts()}. "
-            "Loosen the constraints or the ranges."
-        )
+        steps, broken = Steps(DRAW_STEPS), Counter[str]()
+        draws, found = 0, None
+        try:
+            while found is None and draws < MAX_REJECTIONS:
+                found = self._draw_once(rng, steps, broken)
+                draws += 1
+        except StepsSpent:
+            pass
+        if self.budget is not None:
+            self.budget.take(steps.used)
+        if found is None:
+            raise UnsatisfiableSpace(self._why_no_draw(draws, broken))
+        return found
 
-    def _draw_once(self, rng: random.Random) -> dict[str, Value] | None:
+    def _draw_once(
+        self, rng: random.Random, steps: Steps, broken: Counter[str]
+    ) -> dict[str, Value] | None:
+        """Draw a point; None when it breaks a constraint, which is then counted in `broken`."""
         params: dict[str, Value] = {}
         for name, parameter in self.parameters.items():
-            if isinstance(parameter, ChoiceParameter):
-                values = self._allowed_values(name, parameter, params)
-                if not values:
-                    return None
-                params[name] = rng.choice(values)
-            else:
+            steps.take(1)
+            if not isinstance(parameter, ChoiceParameter):
                 params[name] = parameter.draw(rng)
+                continue
+            values = self._allowed_values(name, parameter, params, steps)
+            if not values:
+                broken.update(
+                    constraint.text for constraint in self.constraints if name in constraint.names
+                )
+                return None
+            params[name] = rng.choice(values)
+        steps.take(self._steps_of(self.constraints))
+        for constraint in self.constraints:
+            if not constraint.holds(params):
+                broken[constraint.text] += 1
+                return None
         return params
 
     def _allowed_values(
-        self, name: str, parameter: ChoiceParameter, drawn: Mapping[str, Value]
+        self, name: str, parameter: ChoiceParameter, drawn: Mapping[str, Value], steps: Steps
     ) -> tuple[Value, ...]:
-        decidable = [
-            constraint
-            for constraint in self.constraints
-            if name in constraint.names and constraint.names <= {*drawn, name}
-        ]
-        if not decidable:
-            return parameter.values
+        """Return the values that keep the constraints, given the parameters drawn before."""
+        if name not in self._own_values:
+            own = [constraint for constraint in self.constraints if constraint.names == {name}]
+            steps.take(len(parameter.values) * self._steps_of(own))
+            self._own_values[name] = tuple(
+                value
+                for value in parameter.values
+                if all(constraint.holds({name: value}) for constraint in own)
+            )
+        values, deciding = self._own_values[name], self._decided_by[name]
+        if not deciding:
+            return values
+        steps.take(len(values) * self._steps_of(deciding))
         return tuple(
             value
-            for value in parameter.values
-            if all(constraint.holds({**drawn, name: value}) for constraint in decidable)
+            for value in values
+            if all(constraint.holds({**drawn, name: value}) for constraint in deciding)
         )
 
-    def _keeps_constraints(self, params: Mapping[str, Value]) -> bool:
-        return all(constraint.holds(params) for constraint in self.constraints)
+    def _steps_of(self, constraints: Iterable[Constraint]) -> int:
+        return sum(self.constraint_steps[constraint.text] for constraint in constraints)
 
-    def _constraint_texts(self) -> str:
-        return ", ".join(constraint.text for constraint in self.constraints)
+    def _why_no_draw(self, draws: int, broken: Counter[str]) -> str:
+        """Say which constraints rejected the draws, and what to loosen."""
+        if not draws:
+            return (
+                f"The constraints take more than {DRAW_STEPS:,} steps for one draw. Shorten them, "
+                "or give the choices that stand in them fewer values."
+            )
+        texts = [text for text, _ in broken.most_common(_NAMED_CONSTRAINTS)]
+        named = ", ".join(
+            text if len(text) <= _NAMED_CHARACTERS else f"{text[:_NAMED_CHARACTERS]}…"
+            for text in texts
+        )
+        more = "" if draws == MAX_REJECTIONS else f" More would take over {DRAW_STEPS:,} steps."
+        return (
+            f"{draws:,} draws in a row broke a constraint: {named}. "
+            f"Loosen the constraints or the ranges.{more}"
+        )
 
 
 class _Parser:
@@ -265,7 +275,7 @@ class _Parser:
         parsed: dict[str, Parameter] = {}
         for index, item in enumerate(body):
             name = item.get("name") if isinstance(item, dict) else None
-            if not isinstance(name, str) or not _NAME.match(name):
+            if not isinstance(name, str) or not NAME.match(name):
                 self._error(f"parameters.{index}.name", "must be letters, digits and _, at most 64")
             elif name in parsed:
                 self._error(f"parameters.{name}.name", "stands in the list twice")
@@ -296,7 +306,7 @@ class _Parser:
         what = "a whole number" if kind is int else "a finite number"
         for key in ("low", "high"):
             value = body.get(key)
-            if not _is_number(value) or (kind is int and not isinstance(value, int)):
+            if not is_number(value) or (kind is int and not isinstance(value, int)):
                 self._error(f"{path}.{key}", f"must be {what}")
             elif abs(value) > MAX_MAGNITUDE:  # type: ignore[arg-type]
                 self._error(f"{path}.{key}", "must be within ±2^53, where numbers are exact")
@@ -344,7 +354,7 @@ class _Parser:
         values = body.get("values")
         if not isinstance(values, list) or not 1 <= len(values) <= MAX_CHOICES:
             self._error(f"{path}.values", f"must be a list of 1 to {MAX_CHOICES} values")
-        elif not all(_is_storable(value) for value in values):
+        elif not all(is_storable(value) for value in values):
             self._error(
                 f"{path}.values",
                 "may hold numbers within ±2^53, true, false and texts of whole characters",
@@ -371,17 +381,3 @@ class _Parser:
                 self._error(f"constraints.{index}", f"speaks of {name}, which is no parameter")
             parsed.append(constraint)
         return tuple(parsed)
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_storable(value: object) -> bool:
-    """Whether every database can store a choice and every script reads back the same value."""
-    if isinstance(value, str):
-        # PostgreSQL's JSON accepts neither NUL nor half of a surrogate pair.
-        return not re.search("[\x00\ud800-\udfff]", value)
-    return isinstance(value, bool) or (_is_number(value) and abs(value) <= MAX_MAGNITUDE)  # type: ignore[arg-type]

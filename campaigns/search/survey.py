@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from campaigns.search.constraints import Constraint
+from campaigns.search.parameters import FloatParameter
 from campaigns.search.samplers import Params, grid_levels, level_count, point_at
-from campaigns.search.space import FloatParameter, SearchSpace
+from campaigns.search.space import SearchSpace
+from campaigns.search.steps import SURVEY_STEPS
 
 # A space of at most this many points is checked completely.
 MAX_COUNTED: Final = 2_000
-# A larger space, or one with a float, is checked at a sample of this size.
+# A larger space, or one with a float, is checked at a sample of this size; at a smaller one where
+# the constraints are long.
 SAMPLED: Final = 1_000
 EXAMPLES: Final = 2
 
@@ -53,7 +56,8 @@ class Survey:
     @property
     def kept_points(self) -> int:
         """Points of the grid that keep the constraints: counted, or estimated from the sample."""
-        return round(self.combinations * self.kept / self.looked_at)
+        # In whole numbers: 64 wide parameters have more combinations than a float can hold.
+        return (2 * self.combinations * self.kept + self.looked_at) // (2 * self.looked_at)
 
 
 def survey(space: SearchSpace) -> Survey:
@@ -62,51 +66,52 @@ def survey(space: SearchSpace) -> Survey:
     for name, parameter in space.parameters.items():
         if isinstance(parameter, FloatParameter):
             low, high = parameter.low, parameter.high
-            width = math.log10(high / low) if parameter.log else high - low
+            # Not log10(high / low): the quotient may be larger than a float can be.
+            width = math.log10(high) - math.log10(low) if parameter.log else high - low
             ranges.append((name, width, parameter.log))
         else:
             combinations *= level_count(name, parameter)
-    is_exact = not ranges and combinations <= MAX_COUNTED
+    affordable = max(1, SURVEY_STEPS // space.point_steps)
+    is_exact = not ranges and combinations <= min(MAX_COUNTED, affordable)
     if is_exact:
         levels = grid_levels(space)
         points = [point_at(levels, index) for index in range(combinations)]
     else:
-        points = _sample(space)
-    broken = [
-        [constraint for constraint in space.constraints if not constraint.holds(point)]
-        for point in points
+        points = _sample(space, min(SAMPLED, affordable))
+    broken_by = [
+        [point for point in points if not constraint.holds(point)]
+        for constraint in space.constraints
     ]
+    broken = {id(point) for broken_points in broken_by for point in broken_points}
     return Survey(
         combinations,
         ranges,
         looked_at=len(points),
-        kept=sum(not constraints for constraints in broken),
+        kept=len(points) - len(broken),
         is_exact=is_exact,
-        rejections=[_rejection(constraint, points, broken) for constraint in space.constraints],
+        rejections=[
+            _rejection(constraint, broken_points, len(points))
+            for constraint, broken_points in zip(space.constraints, broken_by, strict=True)
+        ],
     )
 
 
-def _sample(space: SearchSpace) -> list[Params]:
+def _sample(space: SearchSpace, size: int) -> list[Params]:
     # Always the same sample: the figures must not change while somebody edits a name.
     rng = random.Random(0)  # noqa: S311 - sampling, not secrecy
     return [
         {name: parameter.draw(rng) for name, parameter in space.parameters.items()}
-        for _ in range(SAMPLED)
+        for _ in range(size)
     ]
 
 
-def _rejection(
-    constraint: Constraint, points: list[Params], broken: list[list[Constraint]]
-) -> Rejection:
-    rejected = [
-        point
-        for point, constraints in zip(points, broken, strict=True)
-        if constraint in constraints
-    ]
+def _rejection(constraint: Constraint, rejected: list[Params], looked_at: int) -> Rejection:
     examples: list[list[tuple[str, Any]]] = []
     for point in rejected:
         # Only the parameters of the constraint: points that differ elsewhere are one example.
         values = [(name, value) for name, value in point.items() if name in constraint.names]
-        if len(examples) < EXAMPLES and values not in examples:
+        if values not in examples:
             examples.append(values)
-    return Rejection(constraint.text, len(rejected), len(rejected) / len(points), examples)
+        if len(examples) == EXAMPLES:
+            break
+    return Rejection(constraint.text, len(rejected), len(rejected) / looked_at, examples)

@@ -11,14 +11,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from campaigns.search.space import (
+from campaigns.search.parameters import (
     ChoiceParameter,
     FloatParameter,
     IntParameter,
-    InvalidSearchSpace,
-    SearchSpace,
-    UnsatisfiableSpace,
 )
+from campaigns.search.space import InvalidSearchSpace, SearchSpace, UnsatisfiableSpace
 from experiments import catalog
 
 CHAR_LM = catalog.get("train_char_lm").default_search_space
