@@ -31,7 +31,7 @@ parameters:
   layers: {min: 2, max: 8}
   width: {distribution: q_log_uniform_values, min: 16, max: 512}
   rate: {min: 0.1, max: 0.9}
-  optimiser: {values: [adam, sgd], probabilities: [0.9, 0.1]}
+  optimiser: {values: [adam, sgd], probabilities: [0.5, 0.5]}
   batch: {distribution: categorical, values: [32, 64]}
   epochs: {value: 3}
   eps: {values: [1e-8, 1.0e-6]}
@@ -89,10 +89,9 @@ def test_what_a_sweep_says_of_the_campaign_is_suggested() -> None:
         "Metric 'loss' ('maximize') is not taken over: results are ranked by val_bpb",
         "no use for it: early_terminate, program",
         "seed is left out: the server sets it",
-        "optimiser: probabilities are left out",
+        "warmup: all steps are equally likely; W&B draws the first and the last half as often",
         "wd: log_uniform takes exponents of e, so it runs from 0.0001 to 1",
         "momentum: the 4 steps of q = 0.25 became a choice",
-        "eps: 1e-8 is a text to YAML; read as the number",
     ],
 )
 def test_the_notes_name_what_is_not_taken_over_as_it_stood(words: str) -> None:
@@ -120,7 +119,7 @@ def test_a_sweep_may_be_json_too() -> None:
         ("{", "Line 1, column 2: this is not JSON"),
         ("a: [", "this is not YAML"),
         ("a: \x07", "what YAML does not allow"),
-        ("a: !!python/object:os.system x", "this is not YAML"),
+        ("a: !!python/object:os.system x", "Line 1: the tag tag:yaml.org,2002:python/object"),
         ("[" * 50_000, "nested too deeply"),
         ("- " * 20_000, "nested too deeply"),
         ('{"parameters": [], "\\ud800": 1}', "half of a surrogate pair"),
@@ -132,7 +131,7 @@ def test_a_sweep_may_be_json_too() -> None:
         ("parameters: {lr: 3}", "'lr' must be a mapping"),
         ("parameters: {opt: {parameters: {lr: {value: 1}}}}", "a space here is flat"),
         ("parameters: {x: {distribution: normal, mu: 0, sigma: 1}}", "distribution 'normal'"),
-        ("parameters: {x: {distribution: [1]}}", "distribution 'list'"),
+        ("parameters: {x: {distribution: [1]}}", "distribution a list"),
         ("parameters: {x: {distribution: uniform, min: a, max: 1}}", "needs min as a number"),
         ("parameters: {x: {distribution: uniform, min: .inf, max: 1}}", "is not endless"),
         ("parameters: {x: {distribution: int_uniform, min: 0.5, max: 1}}", "a whole number"),
@@ -155,16 +154,6 @@ def test_what_cannot_be_read_is_refused_with_the_reason(text: str, sentence: str
     with pytest.raises(UnreadableSpace) as info:
         read_space(text)
     assert sentence in str(info.value)
-
-
-def test_a_text_that_doubles_itself_costs_no_memory() -> None:
-    doubling = "a0: &a0 [x, x]\n" + "".join(
-        f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60)
-    )
-    with pytest.raises(UnreadableSpace, match="nested and empty values"):
-        read_space(f"{doubling}parameters: {{x: {{values: *a59}}}}")
-    with pytest.raises(UnreadableSpace, match="must be an object like"):
-        read_space(f"{doubling}parameters: [{{name: x, values: *a59}}]")
 
 
 @pytest.mark.parametrize(
