@@ -1,5 +1,5 @@
-"""Who may do what: every route asked as every kind of caller, beside a table that is checked in.
+"""Who may do what: requests every route as every kind of caller and compares with a stored table.
 
-``python -m tests.authorisation`` prints what differs from ``table.csv``; ``--write`` makes the
-table anew, after which its diff says what a change opens or closes.
+``python -m tests.authorisation`` prints the differences to ``table.csv``. ``--write`` replaces the
+table; its diff then shows which doors a change opens or closes.
 """

@@ -1,4 +1,4 @@
-"""``python -m tests.authorisation [--write]``: compare the table with the server, or make it."""
+"""``python -m tests.authorisation [--write]``: compare the table with the server, or replace it."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from tests.own_database import own_database  # noqa: E402
 
 
 def main() -> int:
-    """Measure on a database of its own; return 1 when the checked-in table says something else."""
+    """Measure on a temporary database; return 1 if the result differs from the stored table."""
     parser = argparse.ArgumentParser(prog="python -m tests.authorisation", description=__doc__)
     parser.add_argument("--write", action="store_true", help="replace the table")
     arguments = parser.parse_args()
 
     with own_database():
         world = make_world()
-        found = {area: table.measure(area, world) for area in AREAS}
+        measured = {area: table.measure(area, world) for area in AREAS}
     if arguments.write:
-        table.write(found)
-        print(f"{table.PATH.name}: {sum(map(len, found.values()))} rows")
+        table.write(measured)
+        print(f"{table.PATH.name}: {sum(map(len, measured.values()))} rows")
         return 0
     expected = table.read()
-    told = [line for area in AREAS for line in table.differences(expected[area], found[area])]
-    print("\n".join(told) or "The server does what the table says.")
-    return 1 if told else 0
+    lines = [line for area in AREAS for line in table.differences(expected[area], measured[area])]
+    print("\n".join(lines) or "The server does what the table says.")
+    return 1 if lines else 0
 
 
 sys.exit(main())

@@ -1,4 +1,4 @@
-"""Every route that the server has, from its URL resolver itself: pages, API, admin."""
+"""All routes of the server (pages, API, admin), read from its URL resolver."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ AREAS: Final = ("pages", "api", "admin")
 
 @dataclass(frozen=True)
 class Route:
-    """One pattern of the URL table; ``path`` has a row of its own for each verb of a button."""
+    """One URL pattern. A pattern with a `<verb:…>` part gives one route for each verb."""
 
     path: str
     view: Any
 
     @property
     def area(self) -> str:
-        """Which door it belongs to."""
+        """The area it belongs to: "pages", "api" or "admin"."""
         if self.path.startswith(f"{API}/"):
             return "api"
         return "admin" if self.path.startswith("admin/") else "pages"
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What the API's view answers to; a page could answer anything, browsers send these two."""
+        """The methods to try: those of an API view; for pages those that browsers send."""
         if self.area != "api":
             return ("GET", "POST")
         view = self.view.view_class
@@ -40,7 +40,7 @@ class Route:
 
 
 def routes(area: str) -> list[Route]:
-    """Return the routes of one area, in the order in which they are looked up."""
+    """Return the routes of one area, in the order in which Django looks them up."""
     return [route for route in _walk(get_resolver(), "") if route.area == area]
 
 
@@ -55,6 +55,6 @@ def _walk(resolver: URLResolver, above: str) -> Iterator[Route]:
 
 
 def _verbs(pattern: URLPattern) -> list[str]:
-    """The words that stand for the route's verb; one empty word where it has none."""
+    """Return the verbs that the pattern accepts, or one empty text if it has no verb."""
     converter = pattern.pattern.converters.get("verb")
     return converter.regex.split("|") if converter is not None else [""]

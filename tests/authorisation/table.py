@@ -1,4 +1,4 @@
-"""The table: what each caller is answered, measured, written, read and compared."""
+"""The table of answers by route and caller: measuring, reading, writing and comparing it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.authorisation.routes import API, Route, routes
 from tests.authorisation.world import ROLES, World
 
 PATH: Final = Path(__file__).with_name("table.csv")
-# Nobody, where XEENET_ANONYMOUS_READ is off.
+# The column for anonymous callers with XEENET_ANONYMOUS_READ off.
 CLOSED: Final = "nobody, closed"
 COLUMNS: Final = (CLOSED, *ROLES)
-# Behind the door: the answer may still refuse the body (400) or the state (409).
+# Access granted. The answer may still refuse the body (400) or the state (409).
 IN: Final = "in"
 LOGIN: Final = "login"
 NO_SUCH_METHOD: Final = "405"
@@ -33,34 +33,36 @@ Table = dict[tuple[str, str], Row]
 
 
 def measure(area: str, world: World) -> Table:
-    """Ask every route of the area as everybody. What one caller changes is undone for the next."""
-    found: Table = {}
+    """Request every route of the area as every caller; undo each caller's changes for the next."""
+    table: Table = {}
     with _silence():
         for route in routes(area):
             for method in route.methods:
                 row = _row(route, method, world)
-                # That nobody may send this method is no news; that somebody may gives it a row.
+                # Leave out methods that the route refuses to everybody.
                 if set(row.values()) != {NO_SUCH_METHOD}:
-                    found[method, route.path] = row
-    return found
+                    table[method, route.path] = row
+    return table
 
 
-def differences(expected: Table, found: Table) -> list[str]:
-    """Return a sentence for each cell, row or route that is not as the table says."""
-    told = [f"no row for {' '.join(key)}: {found[key]}" for key in found if key not in expected]
-    told += [f"a row without a route: {' '.join(key)}" for key in expected if key not in found]
-    for key in expected.keys() & found.keys():
+def differences(expected: Table, measured: Table) -> list[str]:
+    """Return a sentence for each missing row, superfluous row and differing cell."""
+    missing = measured.keys() - expected.keys()
+    lines = [f"no row for {' '.join(key)}: {measured[key]}" for key in missing]
+    superfluous = expected.keys() - measured.keys()
+    lines += [f"a row without a route: {' '.join(key)}" for key in superfluous]
+    for key in expected.keys() & measured.keys():
         for column in COLUMNS:
-            table, server = expected[key][column], found[key][column]
+            table, server = expected[key][column], measured[key][column]
             if table != server:
-                told.append(
+                lines.append(
                     f"{' '.join(key)} as {column}: the table says {table}, the server {server}"
                 )
-    return sorted(told)
+    return sorted(lines)
 
 
 def read() -> dict[str, Table]:
-    """Return the checked-in table, by area."""
+    """Return the stored tables by area."""
     tables: dict[str, Table] = {}
     with PATH.open(encoding="utf-8", newline="") as file:
         for line in csv.DictReader(file):
@@ -70,7 +72,7 @@ def read() -> dict[str, Table]:
 
 
 def write(tables: dict[str, Table]) -> None:
-    """Replace the checked-in table."""
+    """Replace the stored tables."""
     with PATH.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["area", "method", "route", *COLUMNS])
@@ -80,20 +82,21 @@ def write(tables: dict[str, Table]) -> None:
 
 
 def ask(client: Any, method: str, path: str, world: World) -> str:
-    """Return what this client is answered: "in", "login" or the status that refuses it."""
+    """Send one request and undo its changes; return "in", "login" or the refusing status."""
     sent: dict[str, Any] = {"data": world.body(path)} if method != "GET" else {}
     if path.startswith(API) and not isinstance(client, APIClient) and method != "GET":
-        sent["content_type"] = "application/json"  # a page's script, which sends no form
+        sent["content_type"] = "application/json"  # as a page's script would send it
     cookies = dict(client.cookies)
     with transaction.atomic():
         answer = getattr(client, method.lower())(world.address(path), **sent)
         if answer.streaming:
-            list(answer.streaming_content)  # read to its end, the file is closed
+            list(answer.streaming_content)  # reading it to its end closes the file
         transaction.set_rollback(True)
-    # Who signed out is back in the database, so also in the browser.
+    # A sign-out was rolled back in the database; restore the browser's cookies as well.
     client.cookies.clear()
     client.cookies.update(cookies)
-    # To a GET 409 says "not you, now"; a POST gets it for the state that it met.
+    # For a GET, 409 means that this caller may not have it now; for a POST, that the state forbids
+    # the change.
     if answer.status_code in _REFUSALS or (method, answer.status_code) == ("GET", 409):
         return str(answer.status_code)
     assert answer.status_code < 500, f"{method} {path}: {answer.status_code}"
@@ -104,7 +107,7 @@ def ask(client: Any, method: str, path: str, world: World) -> str:
 def _row(route: Route, method: str, world: World) -> Row:
     clients = world.over_the_api if route.area == "api" else world.in_the_browser
     for cache in caches.all(initialized_only=True):
-        cache.clear()  # a route's callers must not be throttled for those of another
+        cache.clear()  # requests to earlier routes must not throttle those to this one
     with override_settings(XEENET=settings.XEENET | {"ANONYMOUS_READ": False}):
         row = {CLOSED: ask(clients["nobody"], method, route.path, world)}
     for role in ROLES:
@@ -114,7 +117,7 @@ def _row(route: Route, method: str, world: World) -> Row:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Leave out the log: each of some thousand refusals would write a line, or a traceback."""
+    """Switch off logging: thousands of refusals would each write a line or a traceback."""
     logging.disable(logging.CRITICAL)
     try:
         yield

@@ -1,7 +1,7 @@
-"""Something of everything that an address can name, and everybody who may call.
+"""A row of every kind that a URL can name, and a client for every kind of caller.
 
-What has an owner belongs to ``owner``; the task is held by ``worker``. For ``researcher`` and
-``other worker`` the same addresses name what is not theirs.
+Rows with an owner belong to ``owner``, and ``worker`` holds the task. So ``researcher`` and ``other
+worker`` request what belongs to somebody else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PEOPLE: Final = ("viewer", "researcher", "owner", "operator", "staff", "superuse
 WORKERS: Final = ("worker", "other worker", "disabled worker")
 ROLES: Final = ("nobody", *PEOPLE, *WORKERS)
 
-# By the end of the path.
+# Request bodies by the end of the path.
 _BODIES: Final[dict[str, dict[str, Any]]] = {
     "/add-tasks": {"count": 1},
     "/add-tasks/": {"count": 1},
@@ -50,12 +50,12 @@ _BODIES: Final[dict[str, dict[str, Any]]] = {
 
 @dataclass
 class World:
-    """The rows, and a client per role: a token for the API, a signed-in browser for the pages."""
+    """The rows, and two clients per role: one with a token for the API, one signed in on pages."""
 
     attempt: Attempt
     over_the_api: dict[str, Any]
     in_the_browser: dict[str, Any]
-    # The beginning of a path -> what its number names.
+    # Beginning of a path -> the primary key that stands for `<int:pk>` in it.
     numbers: dict[str, int]
     other_campaign: Campaign
 
@@ -65,7 +65,7 @@ class World:
         return self.attempt.task.campaign
 
     def address(self, path: str) -> str:
-        """Return an address that the route of this path answers."""
+        """Return a URL that matches the route with this path."""
         if path.startswith("admin/"):
             return "/" + _admin_address(path, self.campaign)
         sha256 = self.campaign.dataset_id if "datasets" in path else self.campaign.package_id
@@ -78,7 +78,7 @@ class World:
         return "/" + filled
 
     def body(self, path: str) -> dict[str, Any]:
-        """A body that reaches the decision behind it where bodies are read before; else none."""
+        """Return a valid body if the route reads it before it checks permissions, else {}."""
         if path.endswith("/result"):
             return dict(factories.completed(self.attempt.task))
         if path.endswith("api/v1/campaigns/<int:pk>/tasks"):
@@ -86,14 +86,14 @@ class World:
         return next((body for end, body in _BODIES.items() if path.endswith(end)), {})
 
     def number(self, path: str) -> int:
-        """Return what stands for the number in a path; the longest known beginning decides."""
+        """Return the primary key to use in a path, by its longest known beginning."""
         inside = path.removeprefix("api/v1/")
         known = [start for start in self.numbers if inside.startswith(start)]
         return self.numbers[max(known, key=len)] if known else 1
 
 
 def make_world() -> World:
-    """Make the rows and the callers. Data files are written to ``settings.MEDIA_ROOT``."""
+    """Create the rows and the clients. Data files are written to ``settings.MEDIA_ROOT``."""
     people = _people()
     over_the_api: dict[str, Any] = {"nobody": APIClient()}
     in_the_browser: dict[str, Any] = {"nobody": Client()}
@@ -104,15 +104,15 @@ def make_world() -> World:
     workers = {}
     for role in WORKERS:
         over_the_api[role], workers[role] = agent_client(role)
-        # What an agent sends, sent to a page.
+        # Agents have no session: let them send their token to the pages.
         in_the_browser[role] = over_the_api[role]
     worker_lifecycle.disable(workers["disabled worker"])
 
     owner, now = people["owner"], timezone.now()
     attempt = factories.leased_task(workers["worker"], now=now, owner=owner)
-    # Which bytes are in it matters to no permission.
+    # No permission depends on the content of the file.
     attempt.task.campaign.dataset.file.save("data.txt", ContentFile(b"to be"))
-    # Nor where a script is from, but who sent it may delete it.
+    # The person who uploaded a script may delete it.
     Package.objects.filter(pk=attempt.task.campaign.package_id).update(uploaded_by=owner)
     webhook = Webhook.objects.create(owner=owner, url="https://8.8.8.8/", events=["new_best"])
     delivery = webhook.deliveries.create(event="new_best", event_key="once", payload={})
@@ -137,7 +137,7 @@ def _people() -> dict[str, User]:
         "researcher": factories.user("researcher"),
         "owner": factories.user("owner"),
         "operator": factories.user("operator", role=roles.OPERATOR),
-        # May open the admin and has none of its permissions.
+        # May open the admin, but has no permission on any model.
         "staff": factories.user("staff", role=roles.VIEWER, is_staff=True),
         "superuser": factories.user(
             "superuser", role=roles.VIEWER, is_staff=True, is_superuser=True
@@ -146,7 +146,7 @@ def _people() -> dict[str, User]:
 
 
 def _admin_address(path: str, campaign: Campaign) -> str:
-    """Name a row of the model that the path speaks of; where there is none, one that is not."""
+    """Return the URL of a row of the path's model; use the key 1 if the model has no row."""
     kind = ContentType.objects.get_for_model(Campaign)
     path = path.replace("<path:content_type_id>", str(kind.pk))
     path = path.replace("^(?P<app_label>workers|campaigns|auth|django_q)/$", "campaigns/")

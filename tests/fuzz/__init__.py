@@ -1,4 +1,4 @@
-"""Requests made from the OpenAPI document, sound and unsound, sent to the server in this process.
+"""Valid and invalid requests, generated from the OpenAPI document, to a server in this process.
 
-``make fuzz ARGS="--examples 200 --seed 7"`` runs many; the suite runs a few.
+``make fuzz ARGS="--examples 200 --seed 7"`` sends many; the test suite sends a few.
 """

@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz``: a long run, its seed printed; status 1 where an answer was wrong."""
+"""``python -m tests.fuzz``: a long fuzz run; prints its seed; status 1 if an answer was wrong."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def main() -> int:
     """Read the arguments, run, print the report."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--examples", type=int, default=100, help="cases per operation (100)")
-    parser.add_argument("--seed", type=int, help="repeats a run; without it a new one is drawn")
-    parser.add_argument("--only", default="", help="only paths that hold this text")
+    parser.add_argument("--seed", type=int, help="seed of a run to repeat (default: random)")
+    parser.add_argument("--only", default="", help="only paths that contain this text")
     arguments = parser.parse_args()
 
     seed = arguments.seed if arguments.seed is not None else secrets.randbelow(2**32)

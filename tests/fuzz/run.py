@@ -1,7 +1,7 @@
-"""Send what the document allows and what it does not; judge each answer by the document.
+"""Send requests that the OpenAPI document allows or forbids; check each answer against it.
 
-Each case is sent as everybody, each time in a transaction that is rolled back, so that no case
-answers for the next. Half of the cases name rows that exist.
+Each case is sent as every caller. Each request runs in a transaction that is rolled back, so that
+cases do not influence each other. Half of the cases name existing rows.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CHECKS: Final = [
     content_type_conformance,
     response_schema_conformance,
 ]
-# A limit would answer 429 to most of it.
+# With rate limits, most answers would be 429.
 NO_LIMITS: Final = {
     "CLAIMS_PER_MINUTE": 0,
     "HEARTBEATS_PER_MINUTE": 0,
@@ -55,11 +55,11 @@ NO_LIMITS: Final = {
 
 @dataclass
 class Report:
-    """What was sent and what came back."""
+    """Counts of requests and answers, and the failures."""
 
     operations: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
-    # One sentence for each kind of failure -> the first request that showed it.
+    # One sentence for each kind of failure -> the first request that caused it.
     failures: dict[str, str] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
@@ -68,22 +68,22 @@ class Report:
         summary = (
             f"{self.operations} operations, {sum(self.statuses.values())} requests ({answers})"
         )
-        found = [f"\n{told}\n  {request}" for told, request in sorted(self.failures.items())]
-        return [summary, *found, f"{len(found)} failures"]
+        failures = [f"\n{kind}\n  {request}" for kind, request in sorted(self.failures.items())]
+        return [summary, *failures, f"{len(failures)} failures"]
 
 
 def fuzz(world: World, *, examples: int, seed: int, only: str = "") -> Report:
-    """Send `examples` cases per operation whose path holds `only`, each as every caller.
+    """Send `examples` cases per operation whose path contains `only`, each as every caller.
 
-    The same seed sends the same cases, but for what the rows' own numbers change.
+    The same seed sends the same cases, apart from the primary keys of the rows.
     """
     document = SchemaGenerator().get_schema(request=None, public=True)
     schema = schemathesis.openapi.from_dict(_plain(document))
     schema.app = _closing(get_wsgi_application())
     report = Report()
     with _in_this_process(), override_settings(XEENET=settings.XEENET | NO_LIMITS):
-        for found in schema.get_all_operations():
-            operation = found.ok()
+        for parsed in schema.get_all_operations():
+            operation = parsed.ok()
             if only in operation.path:
                 report.operations += 1
                 _fuzz_operation(operation, world, report, examples=examples, seed=seed)
@@ -92,7 +92,7 @@ def fuzz(world: World, *, examples: int, seed: int, only: str = "") -> Report:
 
 @contextmanager
 def _in_this_process() -> Iterator[None]:
-    """Keep the connection, whose transaction is not the request's own; leave out the log."""
+    """Keep the database connection open between requests, for our transaction; disable logging."""
     around_a_request = (request_started, request_finished)
     for signal in around_a_request:
         signal.disconnect(close_old_connections)
@@ -117,15 +117,15 @@ def _fuzz_operation(
     @with_seed(seed)
     @hypothesis_settings(
         max_examples=examples,
-        # The failures are collected, not shrunk: one run tells them all.
+        # Collect failures instead of shrinking the first one, so that a run reports all of them.
         phases=[Phase.generate],
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(case=cases, named=st.booleans())
-    def send(case: Any, named: bool) -> None:
-        if named:
+    @given(case=cases, names_rows=st.booleans())
+    def send(case: Any, names_rows: bool) -> None:
+        if names_rows:
             case.path_parameters = {**case.path_parameters, **known}
         for caller in CALLERS:
             _send(case, caller, world, report)
@@ -144,14 +144,14 @@ def _send(case: Any, caller: str, world: World, report: Report) -> None:
         case.validate_response(answer, checks=CHECKS, headers=headers)
     except FailureGroup as group:
         for failure in group.exceptions:
-            what = f"{case.method} {case.operation.path}: {failure.title} ({answer.status_code})"
-            said = " ".join(str(failure).split())[:400]
+            kind = f"{case.method} {case.operation.path}: {failure.title} ({answer.status_code})"
+            explanation = " ".join(str(failure).split())[:400]
             request = case.as_curl_command(headers={"Authorization": f"<{caller}>"})[:600]
-            report.failures.setdefault(what, f"{said}\n  {request}")
+            report.failures.setdefault(kind, f"{explanation}\n  {request}")
 
 
 def _known_parameters(path: str, world: World) -> dict[str, Any]:
-    """What stands for the parameters of a path when a case names rows that exist."""
+    """Return path parameters that name existing rows."""
     names = re.findall(r"{(\w+)}", path)
     sha256 = world.campaign.dataset_id if "datasets" in path else world.campaign.package_id
     values = {
@@ -164,7 +164,7 @@ def _known_parameters(path: str, world: World) -> dict[str, Any]:
 
 
 def _closing(application: Any) -> Any:
-    """Close each answer, as a web server does: files that are sent stay open otherwise."""
+    """Close each response, as a web server does; otherwise files that were sent stay open."""
 
     def answer(environ: Any, start_response: Any) -> list[bytes]:
         body = application(environ, start_response)
@@ -177,7 +177,7 @@ def _closing(application: Any) -> Any:
 
 
 def _plain(document: Any) -> Any:
-    """The generator's ordered and lazy values as the plain ones that a JSON file would give."""
+    """Return the generator's ordered and lazy values as plain ones, as read from a JSON file."""
     if isinstance(document, dict):
         return {str(key): _plain(value) for key, value in document.items()}
     if isinstance(document, list | tuple):
