@@ -49,7 +49,10 @@ MAX_VAL_BPB: Final = 1e6
 # The largest whole number that the database columns hold.
 MAX_COUNTER: Final = 2**63 - 1
 NATS_PER_BIT: Final = math.log(2.0)
-STOP_BUDGET_TOO_SMALL: Final = "budget_too_small"  # a result's stop_reason: no step fitted
+# Values of a result's stop_reason that say why there is no val_bpb.
+STOP_BUDGET_TOO_SMALL: Final = "budget_too_small"  # no step fitted
+STOP_NOT_EVALUATED: Final = "no_time_to_evaluate"  # steps fitted, their evaluation did not
+STOP_TERMINATED: Final = "terminated"  # SIGTERM came; after 0 steps there is nothing to evaluate
 
 
 class Outcome(StrEnum):
@@ -193,6 +196,7 @@ class ClaimRequest(TypedDict):
     agent_version: NotRequired[str]
     isolation: NotRequired[IsolationTier]  # probed at the agent's start; absent means T0
     accepts_uploaded_scripts: NotRequired[bool]  # the owner opted in; absent means no
+    slots: NotRequired[int]  # leases it can hold, undelivered results included; absent means 64
 
 
 class DatasetReference(TypedDict):
@@ -267,12 +271,14 @@ class Submission(TypedDict):
     outcome: Outcome
     metrics: NotRequired[dict[str, Any] | None]  # the script's result line, for COMPLETED
     failure_class: NotRequired[FailureClass | None]  # for FAILED
-    message: NotRequired[str]  # one sentence for people
+    # For people: why it failed, or what was unusual about a run that counts ("did not exit").
+    message: NotRequired[str]
     exit_code: NotRequired[int | None]
     stderr_tail: NotRequired[str]
     wall_time_seconds: NotRequired[float | None]  # spawn to exit, by the agent's monotonic clock
     simulated: NotRequired[bool]
     code_sha256: NotRequired[str]
+    final: NotRequired[bool]  # the script refused its config: another try would fail, too
 
 
 class SubmissionReply(TypedDict):
@@ -312,6 +318,31 @@ def is_number(value: object) -> bool:
         return False
 
 
+def with_whole_numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics with counters like 10.0 as whole numbers: some programs write no others.
+
+    The agent sends them like this; the server takes nothing else.
+    """
+    whole = dict(metrics)
+    for key in (*_REQUIRED_COUNTERS, "seed"):
+        if isinstance(value := whole.get(key), float) and value.is_integer():
+            whole[key] = int(value)
+    return whole
+
+
+def without_untrained_value(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics without the value of a run that got SIGTERM before its first step.
+
+    What such a run evaluated is the untrained model. It becomes a finding without a value.
+    """
+    terminated = metrics.get("stop_reason") == STOP_TERMINATED
+    untrained = metrics.get("steps_completed") == 0 and metrics.get("diverged") is not True
+    if not (terminated and untrained):
+        return dict(metrics)
+    finding = {"stop_reason": STOP_BUDGET_TOO_SMALL, "val_bpb": None, "eval_nll_nats": None}
+    return {**metrics, **finding, "eval_bytes": 0, "eval_tokens": 0}
+
+
 def metrics_problems(metrics: object) -> list[str]:
     """Return how `metrics` breaks the result-line contract, a sentence per problem; [] when sound.
 
@@ -345,8 +376,8 @@ def metrics_problems(metrics: object) -> list[str]:
 
 
 def is_finding_without_value(metrics: Mapping[str, Any]) -> bool:
-    """Return whether val_bpb is rightly absent: the loss diverged, or no step fitted the budget."""
-    too_small = metrics.get("stop_reason") == STOP_BUDGET_TOO_SMALL
+    """Return whether val_bpb is rightly absent: the loss diverged, or the budget was too small."""
+    too_small = metrics.get("stop_reason") in (STOP_BUDGET_TOO_SMALL, STOP_NOT_EVALUATED)
     return metrics.get("val_bpb") is None and (metrics.get("diverged") is True or too_small)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 
 import pytest
 
@@ -10,6 +12,7 @@ from workers.agent.progress import ProgressBuffer
 from workers.agent.readers import (
     MAX_RESULT_LINE_BYTES,
     LineSplitter,
+    PipeReader,
     ResultCollector,
     StderrCollector,
     parse_json_object,
@@ -164,3 +167,114 @@ def test_delivered_points_are_forgotten_and_later_ones_stay() -> None:
     progress.add_line({"event": "progress", "elapsed_seconds": 2, "step": 2})
     progress.delivered(sent)
     assert [point["step"] for point in progress.pending()] == [2]
+
+
+# --- Bars, colours, indentation -------------------------------------------------------------------
+
+INDENTED = json.dumps({"val_bpb": 2.5, "curve": [{"a": 1}], "text": 'a "{" in it'}, indent=2)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        b'\rstep 1/5\rstep 5/5\r{"val_bpb": 2.5}\n',
+        b'{"val_bpb": 2.5}\r\n',
+        b'100%|##########| 5/5 [00:01]{"val_bpb": 2.5}\n',
+        b'\x1b[2K\x1b[1;32m{"val_bpb": \x1b[1m2.5\x1b[0m}\x1b[0m\n',
+        b'\x1b]0;title\x07{"val_bpb": 2.5}\n',
+        b'\x1b[31mhalf an escape \x1b]0;{"val_bpb": 2.5}\n',
+        b'use {x} {"val_bpb": 2.5} done {y}\n',
+        b'{"val_bpb": 1.{"val_bpb": 2.5}\n',
+        b'bar \xe2\x96\x88\xff {"val_bpb": 2.5}\n',
+        b'{\n"val_bpb": 2.5\n}\n',
+        b'{"val_bpb": 1.\n{\n  "val_bpb": 2.5\n}\n',
+        b'see {here\nresult: {\n  "val_bpb": 2.5\n}\nbye\n',
+        b'{\r\n  "val_bpb": 2.5\r\n}',
+        b'\x1b[1m{\x1b[0m\n  \x1b[34m"val_bpb"\x1b[0m: \x1b[36m2.5\x1b[0m\n\x1b[1m}\x1b[0m\n',
+    ],
+)
+def test_bars_colours_and_indentation_hide_no_result(output: bytes) -> None:
+    assert collected(output) == {"val_bpb": 2.5}
+    assert collected(*(bytes([byte]) for byte in output)) == {"val_bpb": 2.5}
+
+
+def test_an_indented_object_is_put_together_with_its_inner_ones() -> None:
+    assert collected(f"result: {INDENTED}\nbye\n".encode()) == json.loads(INDENTED)
+
+
+def test_an_object_with_the_metric_is_preferred_to_a_later_one_without() -> None:
+    assert collected(b'{"val_bpb": 1}\n{"status": "uploaded"}\n') == {"val_bpb": 1}
+    assert collected(b'{"val_bpb": 1}\n', *[b'{"n": 1}\n'] * 50) == {"val_bpb": 1}
+
+
+def test_an_indented_object_that_never_ends_costs_no_more_than_its_limit() -> None:
+    collector = ResultCollector()
+    collector.feed(b"{\n")
+    for _ in range(40):
+        collector.feed(b'  "a": 1,\n' * 10_000)
+    collector.feed(b'}\n{"val_bpb": 2}\n')
+    assert collector.result() == {"val_bpb": 2}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *(b"{", b'{"', b'{"val_bpb"', b'"', b'"\\"', b"\\", b"\x1b[", b"\x1b]", b"[", b"}{"),
+        *(b'{"val_bpb":[', b'{"val_bpb":1}', b'"val_bpb"{\n', b'{"progress"\r', b"{\n", b"\r"),
+    ],
+)
+def test_no_output_keeps_the_agent_busy(piece: bytes) -> None:
+    output = piece * (512 * 1024 // len(piece))
+    started_at = time.monotonic()
+    collected(*(output[start : start + 65_536] for start in range(0, len(output), 65_536)))
+    points_of(output)
+    assert time.monotonic() - started_at < 20.0
+
+
+def test_an_error_in_the_collector_does_not_end_the_reading() -> None:
+    read_end, write_end = os.pipe()
+
+    def break_down(_: bytes) -> None:
+        raise RecursionError
+
+    reader = PipeReader(os.fdopen(read_end, "rb", 0), break_down, limit_bytes=2**20)
+    reader.start()
+    for _ in range(3):
+        os.write(write_end, b"x" * 50_000)  # a pipe that nobody reads takes 64 KiB
+    os.close(write_end)
+    reader.join(5)
+    assert not reader.is_alive()
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        b"\rbar 1\rbar 2" + progress_line(),
+        b"\x1b[33m" + progress_line().strip() + b"\x1b[0m\n",
+        b"INFO: " + progress_line(),
+        json.dumps({"event": "progress", "elapsed_seconds": 1, "step": 2}, indent=1).encode(),
+        b'{"event": "progress", "elapsed_seconds": 1, "step": 10.0}\n',
+        progress_line().strip(),
+    ],
+    ids=["bar", "colour", "log line", "indented", "float step", "no newline"],
+)
+def test_bars_colours_and_indentation_hide_no_point_of_the_learning_curve(output: bytes) -> None:
+    progress = ProgressBuffer()
+    collector = StderrCollector(progress)
+    collector.feed(output)
+    collector.finish()
+    assert len(progress.pending()) == 1
+    assert progress.problem() == ""
+
+
+def test_progress_that_cannot_be_used_is_counted_and_explained() -> None:
+    progress = ProgressBuffer()
+    collector = StderrCollector(progress)
+    for _ in range(3):
+        collector.feed(progress_line(step="10"))
+    assert progress.pending() == []
+    assert progress.problem() == (
+        "no learning curve: 3 progress line(s) could not be used, step must be a whole number"
+    )
+    collector.feed(progress_line())
+    assert progress.problem() == ""

@@ -15,32 +15,50 @@ class ProgressBuffer:
 
     Thread-safe: the stderr reader writes it, and the heartbeat reads it. When the server is away
     for long, the oldest points are dropped; their numbers stay used, so that the gap is visible.
+    Lines that break the contract are counted, so that somebody can be told why there is no curve.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._points: deque[ProgressPoint] = deque(maxlen=MAX_PROGRESS_POINTS_PER_HEARTBEAT)
         self._next_seq = 0
+        self._unusable_lines = 0
+        self._first_problem = ""
 
     def add_line(self, line: Mapping[str, Any] | None) -> None:
-        """Keep one progress line of the script; ignore a line that breaks the contract."""
+        """Keep one progress line of the script; only count one that breaks the contract."""
         if line is None or line.get("event") != "progress":
             return
-        elapsed, step = line.get("elapsed_seconds"), line.get("step")
-        if not _is_duration(elapsed) or not _is_count(step):
-            return
+        elapsed, step = line.get("elapsed_seconds"), _count(line.get("step"))
+        problem = ""
+        if not _is_duration(elapsed):
+            problem = "elapsed_seconds must be a number of at least 0"
+        elif step is None:
+            problem = "step must be a whole number"
         with self._lock:
+            if problem or step is None:
+                self._unusable_lines += 1
+                self._first_problem = self._first_problem or problem
+                return
             self._points.append(
                 {
                     "seq": self._next_seq,
                     "elapsed_seconds": elapsed,  # type: ignore[typeddict-item]
-                    "step": step,  # type: ignore[typeddict-item]
-                    "tokens": line.get("tokens") if _is_count(line.get("tokens")) else None,
+                    "step": step,
+                    "tokens": _count(line.get("tokens")),
                     "train_loss": _number_or_none(line.get("train_loss")),
                     "val_bpb": _number_or_none(line.get("val_bpb")),
                 }
             )
             self._next_seq += 1
+
+    def problem(self) -> str:
+        """Say why there is no learning curve although there was progress; "" otherwise."""
+        with self._lock:
+            if self._next_seq or not self._unusable_lines:
+                return ""
+            count, reason = self._unusable_lines, self._first_problem
+        return f"no learning curve: {count:,} progress line(s) could not be used, {reason}"
 
     def pending(self) -> list[ProgressPoint]:
         """Return the points that no heartbeat has delivered yet, oldest first."""
@@ -61,8 +79,13 @@ def _is_duration(value: object) -> bool:
     return _number_or_none(value) is not None and value >= 0  # type: ignore[operator]
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+def _count(value: object) -> int | None:
+    """Return a counter as a whole number, also one written as 10.0; None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
+        return value
+    return None
 
 
 def _number_or_none(value: object) -> float | None:

@@ -6,21 +6,31 @@ lines twice as much when no newline comes.
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import IO, Any, Final
 
+from workers.agent.json_lines import LineSplitter, ObjectFinder, parse_json_object
+from workers.agent.metrics import read_result_line
 from workers.agent.progress import ProgressBuffer
+from workers.agent.script_text import quoted
 from workers.protocol import MAX_STDERR_TAIL_BYTES
 
 CHUNK_BYTES: Final = 64 * 1024
 MAX_RESULT_LINE_BYTES: Final = 1024 * 1024
 MAX_PROGRESS_LINE_BYTES: Final = 64 * 1024
-# Number of lines kept that look like a JSON object; the last that parses is the result.
+METRIC: Final = "val_bpb"
+_METRIC_MARKER: Final = b'"val_bpb"'
+# Number of lines without the metric kept that look like a JSON object; the last that parses is
+# the result where no line has the metric.
 _KEPT_CANDIDATES: Final = 8
+_SHOWN_BYTES: Final = 200
+
+log = logging.getLogger("xeenet.readers")
 
 
 class PipeReader(threading.Thread):
@@ -46,99 +56,133 @@ class PipeReader(threading.Thread):
                 if total > self._limit_bytes:
                     self.flooded = True
                 else:
-                    self._consume(chunk)
+                    self._hand_over(chunk)
 
-
-class LineSplitter:
-    """Cuts a byte stream into lines and drops those longer than ``limit_bytes``."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self._partial = bytearray()
-        self._dropping = False
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the lines that ``chunk`` completes, without their newlines."""
-        *ends, rest = chunk.split(b"\n")
-        lines = []
-        for end in ends:
-            self._extend(end)
-            if not self._dropping:
-                lines.append(bytes(self._partial))
-            self._partial.clear()
-            self._dropping = False
-        self._extend(rest)
-        return lines
-
-    def rest(self) -> bytes:
-        """Return what came after the last newline."""
-        return bytes(self._partial)
-
-    def _extend(self, piece: bytes) -> None:
-        if not self._dropping and len(self._partial) + len(piece) <= self._limit_bytes:
-            self._partial += piece
-        else:
-            self._partial.clear()
-            self._dropping = True
+    def _hand_over(self, chunk: bytes) -> None:
+        try:
+            self._consume(chunk)
+        except Exception:  # a reader that ends would leave the script blocked on a full pipe
+            log.exception("a part of the script's output could not be read")
 
 
 class ResultCollector:
-    """Keeps the last complete JSON object on a line of stdout."""
+    """Keeps the last result line of stdout that keeps the contract.
 
-    def __init__(self) -> None:
+    Where no line does, it keeps the last object with the metric, and where none has the metric the
+    last object. ``max_steps`` is the number of steps after which the script has nothing left to do.
+    """
+
+    def __init__(self, max_steps: int | None = None) -> None:
+        # When a line last reported all of max_steps, by the monotonic clock.
+        self.all_steps_at: float | None = None
+        self._max_steps = max_steps
+        # Of a script that cannot be killed, a pipe is still read while the result is asked for.
+        self._lock = threading.Lock()
         self._splitter = LineSplitter(MAX_RESULT_LINE_BYTES)
+        self._finder = ObjectFinder(
+            _METRIC_MARKER, lambda parsed: METRIC in parsed, limit_bytes=MAX_RESULT_LINE_BYTES
+        )
+        self._sound: dict[str, Any] | None = None
+        self._with_metric: dict[str, Any] | None = None
         self._candidates: deque[bytes] = deque(maxlen=_KEPT_CANDIDATES)
+        self._lines = 0
+        self._last_line = b""
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of stdout."""
-        for line in self._splitter.feed(chunk):
-            self._consider(line)
+        with self._lock:
+            for line in self._splitter.feed(chunk):
+                self._consider(line)
 
     def result(self) -> dict[str, Any] | None:
         """Return the result line's object, or None; call it after the last chunk.
 
         A last line without a newline counts when it is a whole object: then nothing is missing.
         """
-        self._consider(self._splitter.rest())
-        for line in reversed(self._candidates):
-            parsed = parse_json_object(line)
-            if parsed is not None:
-                return parsed
-        return None
+        with self._lock:
+            self._consider(self._splitter.rest())
+            if self._sound is not None:
+                return self._sound
+            if self._with_metric is not None:
+                return self._with_metric
+            for line in reversed(self._candidates):
+                parsed = parse_json_object(line)
+                if parsed is not None:
+                    return parsed
+            return None
+
+    def seen(self) -> str:
+        """Say in a few words what was on stdout; call it after `result`."""
+        with self._lock:
+            if dropped := self._splitter.dropped_lines:
+                return f"{dropped} line(s) on stdout had over {MAX_RESULT_LINE_BYTES:,} bytes"
+            if unfinished := self._finder.unfinished():
+                return f"on stdout an object begins and does not end: {quoted(unfinished)}"
+            if self._lines == 0:
+                return "nothing was on stdout"
+            last = quoted(self._last_line.decode("utf-8", "replace"))
+            return f"the last of {self._lines:,} line(s) on stdout: {last}"
 
     def _consider(self, line: bytes) -> None:
         stripped = line.strip()
-        if stripped.startswith(b"{") and stripped.endswith(b"}"):
+        if not stripped:
+            return
+        self._lines += 1
+        self._last_line = stripped[:_SHOWN_BYTES]
+        for parsed in self._finder.feed(line):
+            self._take(parsed)
+        if _METRIC_MARKER not in stripped and stripped[:1] == b"{" and stripped[-1:] == b"}":
             self._candidates.append(stripped)
+
+    def _take(self, parsed: dict[str, Any]) -> None:
+        self._with_metric = parsed
+        line = read_result_line(parsed)
+        if line.problems:
+            return
+        self._sound = parsed
+        if self._max_steps is not None and line.metrics["steps_completed"] >= self._max_steps:
+            self.all_steps_at = time.monotonic()
 
 
 class StderrCollector:
     """Keeps the tail of stderr and passes its progress lines on."""
 
     def __init__(self, progress: ProgressBuffer) -> None:
+        self.has_metric = False  # whether an object with the metric came, which belongs on stdout
+        self._lock = threading.Lock()
         self._splitter = LineSplitter(MAX_PROGRESS_LINE_BYTES)
+        self._finder = ObjectFinder(
+            b'"progress"',
+            lambda parsed: parsed.get("event") == "progress",
+            limit_bytes=MAX_PROGRESS_LINE_BYTES,
+        )
         self._tail = bytearray()
         self._progress = progress
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of stderr."""
-        self._tail += chunk[-MAX_STDERR_TAIL_BYTES:]
-        del self._tail[:-MAX_STDERR_TAIL_BYTES]
-        for line in self._splitter.feed(chunk):
-            if line.startswith(b"{") and b'"progress"' in line:
-                self._progress.add_line(parse_json_object(line))
+        with self._lock:
+            self._tail += chunk[-MAX_STDERR_TAIL_BYTES:]
+            del self._tail[:-MAX_STDERR_TAIL_BYTES]
+            for line in self._splitter.feed(chunk):
+                self._consider(line)
+
+    def finish(self) -> None:
+        """Take what came after the last line end as a line; call it after the last chunk."""
+        with self._lock:
+            self._consider(self._splitter.rest())
 
     def tail(self) -> str:
         """Return the last bytes as text that JSON and the database accept, at most 16 KiB of it."""
-        text = bytes(self._tail).decode("utf-8", "replace").replace("\0", "\ufffd")
+        with self._lock:
+            tail = bytes(self._tail)
+        text = tail.decode("utf-8", "replace").replace("\0", "\ufffd")
         # An invalid byte becomes a character of three bytes, so apply the bound once more.
         return text.encode()[-MAX_STDERR_TAIL_BYTES:].decode("utf-8", "ignore")
 
-
-def parse_json_object(line: bytes) -> dict[str, Any] | None:
-    """Return the JSON object in ``line``, or None for anything else, however hostile."""
-    try:
-        parsed = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return parsed if isinstance(parsed, dict) else None
+    def _consider(self, line: bytes) -> None:
+        found = self._finder.feed(line)
+        for parsed in found:
+            self._progress.add_line(parsed)
+        if not found and _METRIC_MARKER in line and b"{" in line:
+            self.has_metric = True
