@@ -7,6 +7,8 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -159,3 +161,100 @@ def test_a_closed_folder_is_removed_and_a_link_out_of_it_is_not_followed() -> No
         assert remove_folder(folder)
         assert not folder.exists()
         assert (parent / "precious").stat().st_mode & 0o777 == 0o500
+
+
+# A script that swaps a folder for a link while the agent looks into it.
+
+
+@contextlib.contextmanager
+def swapped_when_opened(name: str, target: Path) -> Iterator[None]:
+    """Put a link to ``target`` in the place of a closed folder, right after it was seen closed."""
+    original = os.open
+
+    def open_and_swap(path: str, *arguments: Any, dir_fd: int | None = None) -> int:
+        try:
+            return original(path, *arguments, dir_fd=dir_fd)
+        except PermissionError:
+            if path != name or dir_fd is None:
+                raise
+            os.rmdir(path, dir_fd=dir_fd)
+            os.symlink(target, path, dir_fd=dir_fd)
+            raise
+
+    with mock.patch.object(os, "open", open_and_swap):
+        yield
+
+
+@posix_only
+def test_a_link_that_is_swapped_in_for_a_closed_folder_is_not_followed() -> None:
+    with ordinary_user() as parent:
+        precious = parent / "precious"
+        precious.mkdir(mode=0o750)
+        (precious / "file").write_bytes(bytes(2 * MIB))
+        folder = parent / "task"
+        (folder / "closed").mkdir(parents=True)
+        (folder / "closed").chmod(0)
+        with swapped_when_opened("closed", precious):
+            used, too_much = folder_usage(folder, MIB)
+        assert (folder / "closed").is_symlink()
+        assert precious.stat().st_mode & 0o777 == 0o750
+        assert used < MIB
+        assert not too_much
+
+
+@posix_only
+def test_a_link_that_is_swapped_in_during_the_clean_up_is_not_followed() -> None:
+    with ordinary_user() as parent:
+        precious = parent / "precious"
+        precious.mkdir(mode=0o750)
+        (precious / "file").touch()
+        folder = parent / "task"
+        (folder / "closed").mkdir(parents=True)
+        (folder / "closed").chmod(0)
+        with swapped_when_opened("closed", precious):
+            remove_folder(folder)
+        assert (precious / "file").exists()
+        assert precious.stat().st_mode & 0o777 == 0o750
+
+
+@posix_only
+def test_a_task_folder_that_became_a_link_is_too_much_and_is_left_alone() -> None:
+    with ordinary_user() as parent:
+        (parent / "precious").mkdir(mode=0o500)
+        (parent / "task").symlink_to(parent / "precious")
+        assert folder_usage(parent / "task", MIB) == (0, True)
+        assert (parent / "precious").stat().st_mode & 0o777 == 0o500
+
+
+@posix_only
+def test_a_pipe_in_the_task_folder_does_not_hold_the_agent_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "inner").mkdir()
+    os.mkfifo(tmp_path / "inner" / "pipe")
+    assert not folder_usage(tmp_path, MIB)[1]
+    assert remove_folder(tmp_path)
+
+
+def open_files() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+@posix_only
+@pytest.mark.parametrize(("depth", "too_deep"), [(20, False), (3_000, True)])
+def test_folders_nested_deeper_than_any_path_are_seen_and_removed(
+    tmp_path: Path, depth: int, too_deep: bool
+) -> None:
+    folder = tmp_path / "task"
+    folder.mkdir()
+    current = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=current)
+        inner = os.open("d", os.O_RDONLY, dir_fd=current)
+        os.close(current)
+        current = inner
+    os.close(current)
+    before = open_files()
+    assert folder_usage(folder, MIB * 100)[1] is too_deep
+    assert remove_folder(folder)
+    assert not folder.exists()
+    assert open_files() == before
