@@ -28,7 +28,7 @@ from campaigns.standings import leaderboard
 NEWS_SHARE: Final = 50
 # Jobs get this much time to answer before another one is asked.
 ASK_AGAIN: Final = dt.timedelta(seconds=60)
-# Estimates that nobody asked for are computed anew at most this often.
+# Estimates that nobody has asked for are recomputed at most this often.
 AHEAD_EVERY: Final = dt.timedelta(minutes=5)
 JOB: Final = "campaigns.jobs.compute_importance"
 

@@ -66,7 +66,7 @@ def _of_campaigns(pks: Sequence[int], axis: str) -> dict[str, Any]:
 def _head(
     column: TaskColumn | CampaignColumn, subject: Task | Campaign, best: float | None
 ) -> dict[str, Any]:
-    """Return what is said of the column itself. `best` is the best value of all columns."""
+    """Return the fields of one column. `best` is the best value of all columns."""
     return {
         "letter": column.letter,
         "id": subject.pk,

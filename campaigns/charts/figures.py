@@ -24,7 +24,7 @@ PLASTIC_RATIO: Final = 0.754878
 
 
 def hover_texts(texts: Iterable[str]) -> Figure:
-    """Return the part of a trace that shows a text of its own at each point.
+    """Return the part of a trace that gives each point its own hover text.
 
     `customdata` has one list per point, with the text (HTML, names escaped) as its only element.
     """

@@ -146,7 +146,7 @@ def _effect_hover(axis: Axis, cell: Cell) -> str:
 
 
 def slice_figure(axis: Axis, runs: Sequence[Run]) -> Figure:
-    """Draw every run's val_bpb against one parameter; runs of one level stand side by side.
+    """Draw every run's val_bpb against one parameter. Runs of the same level are spread sideways.
 
     `customdata`, one list per run: [task id, task number].
     """

@@ -73,8 +73,8 @@ def chart_points(campaign: Campaign, *, simulated: bool, most: int = MOST_POINTS
         for row in rows
     ]
     records = _evenly([point for point in points if point.is_record], most // 2)
-    others = _evenly([point for point in points if not point.is_record], most - len(records))
-    drawn = sorted([*records, *others], key=lambda point: point.order)
+    rest = _evenly([point for point in points if not point.is_record], most - len(records))
+    drawn = sorted([*records, *rest], key=lambda point: point.order)
     return ChartPoints(drawn, rows[0]["total"] if rows else 0)
 
 

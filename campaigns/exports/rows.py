@@ -92,7 +92,7 @@ def _record(campaign: Campaign, result: Result) -> dict[str, Any]:
 
 
 def json_lines(campaign: Campaign, *, simulated: bool = False) -> Iterator[str]:
-    """Yield a line per result: a JSON object, in which the params are an object of their own."""
+    """Yield one line per result: a JSON object with the params as a nested object."""
     for result in _results(campaign, simulated=simulated):
         yield json.dumps(_record(campaign, result) | {"params": result.task.params}) + "\n"
 

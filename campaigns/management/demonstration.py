@@ -202,8 +202,8 @@ def shortcomings(campaign: Campaign) -> list[str]:
     states = Counter(campaign.tasks.values_list("state", flat=True))
     completed = states.pop(TaskState.COMPLETED, 0)
     if states:
-        others = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-        problems.append(f"{completed} of {campaign.task_count} tasks completed ({others})")
+        rest = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+        problems.append(f"{completed} of {campaign.task_count} tasks completed ({rest})")
     results = list(campaign.results.values_list("is_ranked", "simulated", "val_bpb"))
     if simulated := sum(is_simulated for _, is_simulated, _ in results):
         problems.append(f"{simulated} results are simulated, not measured")

@@ -51,13 +51,13 @@ def importance_panel(subject: Subject) -> Panel:
             f"Too few results for importance: {importance.results} of at least {MIN_RESULTS}",
             empty="Let more tasks complete, or add tasks to the campaign.",
         )
-    first, *others = parameters
+    first, *followers = parameters
     standing_out = [parameter.name for parameter in parameters if parameter.stands_out]
     title = "No parameter stands out from chance yet"
     if standing_out:
         verb = "matter" if len(standing_out) > 1 else "matters"
         title = f"{_listed(standing_out)} {verb} for a low val_bpb"
-        if first.stands_out and all(first.low > other.high for other in others):
+        if first.stands_out and all(first.low > follower.high for follower in followers):
             title = f"{first.name} matters most for a low val_bpb: {first.share:.0%}"
     best = f"best {importance.target_quantile:.0%}"
     notes = [
@@ -212,8 +212,8 @@ def contour_panel(subject: Subject) -> Panel:
     if len(subject.axes) < 2:
         return Panel("Two parameters together", empty="Only one parameter varies here.")
     x = _chosen(subject, subject.x, 0).axis
-    others = [effect.axis for effect in subject.effects if effect.axis != x]
-    y = next((axis for axis in others if axis.name == subject.y), others[0])
+    y_axes = [effect.axis for effect in subject.effects if effect.axis != x]
+    y = next((axis for axis in y_axes if axis.name == subject.y), y_axes[0])
     means = surface(x, y, subject.results.runs)
     names = [axis.name for axis in subject.axes]
     selects = [

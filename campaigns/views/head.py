@@ -9,7 +9,6 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from campaigns import steering
-from campaigns.lifecycle.campaigns import MAX_TASKS
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import MAX_TRIES, Campaign, CampaignState
 from campaigns.scripts import steering as script_steering

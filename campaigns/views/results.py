@@ -221,8 +221,8 @@ def _states(counted: dict[Standing, int], query: LeaderboardQuery) -> list[State
     ]
     offered = [state for state in states if state.number or state.is_chosen or not state.key]
     # With only the default and "all", both would show the same rows.
-    others = [state for state in offered if state.key not in {"", board.EVERYTHING}]
-    return offered if others else []
+    has_choice = any(state.key not in {"", board.EVERYTHING} for state in offered)
+    return offered if has_choice else []
 
 
 @reading_page
