@@ -131,7 +131,7 @@ def endings(campaign: Campaign) -> Endings:
         without_value=Count("pk", filter=Q(simulated=False, val_bpb=None)),
     )
     for number, kind, label in (
-        (unranked["without_value"], "no value", "no value: not one training step fitted"),
+        (unranked["without_value"], "no value", "no value: no training step fitted, or not its evaluation"),
         (unranked["invented"], "simulated", "simulated, not measured"),
     ):
         if number:

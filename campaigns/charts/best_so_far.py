@@ -140,7 +140,7 @@ def _outcome(point: Point) -> str:
         return f"failed: {FailureClass(point.failure_class).label}"
     device = escape(point.device)
     if point.val_bpb is None:
-        return f"no value: the loss diverged, or not one training step fitted<br>{device}"
+        return f"no value: the loss diverged, or the budget was too small<br>{device}"
     return f"simulated, not ranked<br>{device}" if point.simulated else device
 
 

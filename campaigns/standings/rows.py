@@ -20,7 +20,7 @@ class Standing(StrEnum):
     COMPLETED = "completed"
     # The loss became NaN or infinite.
     DIVERGED = "diverged"
-    # Not one training step fitted in the budget.
+    # No training step fitted in the budget, or no evaluation of those that did.
     BUDGET_TOO_SMALL = "budget_too_small"
     # Out of tries.
     FAILED = "failed"
@@ -31,7 +31,7 @@ class Standing(StrEnum):
 REASONS: Final = {
     Standing.COMPLETED: "",
     Standing.DIVERGED: "diverged: the loss became NaN or infinite",
-    Standing.BUDGET_TOO_SMALL: "budget too small: not one training step fitted",
+    Standing.BUDGET_TOO_SMALL: "budget too small: no training step fitted, or not its evaluation",
     Standing.FAILED: "failed",
     Standing.SIMULATED: "simulated: invented by a worker without torch, not measured",
 }

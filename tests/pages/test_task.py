@@ -102,6 +102,23 @@ def test_a_budget_too_small_for_one_step_is_told(client: Client) -> None:
     assert "1 without a value" in page
 
 
+def test_steps_whose_evaluation_did_not_fit_are_told(client: Client) -> None:
+    attempt = factories.leased_task()
+    submit_without_value(
+        attempt, steps_completed=1, stop_reason="no_time_to_evaluate", eval_bytes=0, eval_tokens=0
+    )
+    assert "the budget ended before the evaluation" in page_of(client, attempt.task)
+
+
+def test_what_was_unusual_about_a_run_that_counts_is_shown_at_its_attempt(client: Client) -> None:
+    attempt = factories.leased_task()
+    body = factories.completed(attempt.task)
+    body["message"] = "crashed while exiting: SIGSEGV"
+    lifecycle.submit(attempt.worker, attempt.lease_id, body, now=factories.at(10))
+    page = page_of(client, attempt.task)
+    assert page.count("<bdi>crashed while exiting: SIGSEGV</bdi>") >= 2
+
+
 def test_the_owner_retries_a_failed_task(client: Client) -> None:
     task = factories.failed_task()
     client.force_login(factories.user(is_staff=True))

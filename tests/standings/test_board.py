@@ -79,7 +79,7 @@ def test_what_has_no_value_stands_below_what_is_ranked_and_says_why(campaign: Ca
         "",
         "",
         "diverged: the loss became NaN or infinite",
-        "budget too small: not one training step fitted",
+        "budget too small: no training step fitted, or not its evaluation",
         "failed: out of memory",
     ]
     assert [line.val_bpb for line in lines] == [2.5, 3.0, None, None, None]
