@@ -20,6 +20,18 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 # NAT64: the prefix by which IPv6-only machines reach IPv4 addresses, which are the last 32 bits.
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+# All addresses of IPv6 that are handed out so far for single hosts.
+_IPV6_HOSTS: Final = ipaddress.IPv6Network("2000::/3")
+# Networks of IANA's registries of special purposes that `is_global` of some Python still lets
+# through: those of protocols, of retired relays, and of documents.
+_SPECIAL: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "3fff::/20"),
+    )
+)
+# The middle of an ISATAP address, which ends with the IPv4 address of the host.
+_ISATAP: Final = frozenset({0x0000_5EFE, 0x0200_5EFE})
 
 
 class AddressRefused(Exception):
@@ -86,20 +98,24 @@ def _look_up(host: str, port: int) -> tuple[IPAddress, ...]:
 def is_public(address: IPAddress) -> bool:
     """Return whether an address is a single host's and reachable from the whole internet.
 
-    An IPv6 address that stands for an IPv4 address is checked as the IPv4 address.
+    An IPv6 address that leads to an IPv4 address must lead to a public one.
     """
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)
+        inside = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
         if address in _NAT64:
-            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
-        # A 6to4 relay would hand the packet to the IPv4 address inside.
+            return is_public(inside)
+        # A 6to4 relay, or a router of ISATAP, would hand the packet to the IPv4 address inside.
         if address.sixtofour is not None and not is_public(address.sixtofour):
             return False
-        if address.is_site_local:
+        if (int(address) >> 32) & 0xFFFF_FFFF in _ISATAP and not is_public(inside):
+            return False
+        if address not in _IPV6_HOSTS:
             return False
     return (
         address.is_global
+        and not any(address in network for network in _SPECIAL)
         and not address.is_multicast
         and not address.is_reserved
         and not address.is_unspecified

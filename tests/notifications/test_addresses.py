@@ -26,6 +26,10 @@ from campaigns.notifications.addresses import (
         "192.168.1.1",
         "100.64.0.1",  # behind a provider's address translation
         "169.254.169.254",  # cloud metadata
+        "192.0.0.8",  # protocols
+        "192.0.0.9",
+        "192.0.0.170",
+        "192.88.99.1",  # relays of 6to4, retired
         "192.0.2.1",  # documentation
         "198.18.0.1",  # benchmarks
         "224.0.0.1",
@@ -44,7 +48,22 @@ from campaigns.notifications.addresses import (
         "2002:7f00:1::",  # 6to4 of 127.0.0.1
         "2002:c0a8:101::1",
         "2001:0:7f00:1::",  # Teredo
+        "2001:1::3",
         "2001:db8::1",
+        "3fff::1",  # documentation
+        "3fff:fff:ffff::1",
+        "5f00::1",  # segment routing
+        "100::1",
+        "100:0:0:1::1",
+        "4000::1",  # not handed out
+        "2002:c000:8::",  # 6to4 of 192.0.0.8
+        "2002:c058:6301::1",  # 6to4 of 192.88.99.1
+        "::ffff:192.0.0.8",
+        "::ffff:192.88.99.1",
+        "64:ff9b::c000:8",  # NAT64 of 192.0.0.8
+        "64:ff9b::c058:6301",
+        "2a00:1450::5efe:a00:1",  # ISATAP of 10.0.0.1
+        "2a00:1450::200:5efe:7f00:1",
         "fc00::1",
         "fd12:3456::1",
         "fe80::1",
@@ -60,7 +79,11 @@ def test_an_address_that_is_not_public_is_recognised(address: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"],
+    [
+        *("8.8.8.8", "1.1.1.1", "192.0.1.1", "192.88.98.1", "192.88.100.1"),
+        *("2606:4700::1111", "2001:4860:4860::8888", "3ffe::1", "2002:808:808::1"),
+        *("::ffff:8.8.8.8", "64:ff9b::808:808", "2a00:1450::5efe:808:808"),
+    ],
 )
 def test_a_public_address_is_recognised(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
