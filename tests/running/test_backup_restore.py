@@ -1,6 +1,6 @@
-"""A backup is taken and restored while agents live: no result counts twice, nothing hangs.
+"""Backup and restore while agents keep running: no result counts twice, nothing hangs.
 
-The commands are those of docs/deployment.md, on a real PostgreSQL with real agents.
+The tests run the commands in docs/deployment.md, on a real PostgreSQL with real agents.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def dump(stack: Stack, file: Path) -> None:
 
 
 def restore(stack: Stack, file: Path) -> None:
-    """As the documentation says: the server is stopped, the agents are not."""
+    """Restore as documented: the server is stopped, the agents keep running."""
     stack.webs[0].stop()
     connection.close()
     options = ("--clean", "--if-exists", "--no-owner", "--single-transaction", "--exit-on-error")
@@ -78,7 +78,7 @@ def test_agents_go_on_over_a_restore_and_every_task_counts_once(
     restore(stack, tmp_path / "backup.dump")
 
     forgotten -= set(Attempt.objects.values_list("lease_id", flat=True))
-    assert forgotten, "the restore took nothing back, so the test shows nothing"
+    assert forgotten, "the restore lost no attempt, so this run tests nothing"
     assert Result.objects.count() < at_backup + TASKS // 6
     wait_until(
         lambda: not Task.objects.exclude(state=TaskState.COMPLETED).exists(),
@@ -91,7 +91,7 @@ def test_agents_go_on_over_a_restore_and_every_task_counts_once(
     assert not Attempt.objects.filter(lease_id__in=forgotten).exists()
     invariants.check()
     assert fleet.stop(), fleet.log_text()
-    assert fleet.waiting_results() == 0, "a result waits for a task that nobody knows"
+    assert fleet.waiting_results() == 0, "a result of an unknown attempt is still in an outbox"
     assert processes_mentioning(tmp_path / "agents") == []
 
 
@@ -108,16 +108,16 @@ def test_what_the_restored_database_does_not_know_gets_a_clear_answer(
 
     restore(stack, tmp_path / "backup.dump")
 
-    # Claimed after the backup: the agent stops, drops the result, and the task runs again.
-    asked = {"boot_id": after["lease_id"], "leases": [{"lease_id": after["lease_id"]}]}
-    with contextlib.suppress(ServerUnavailable):  # a connection of before; agents call again
-        client.heartbeat(asked)  # type: ignore[arg-type]
-    (answer,) = client.heartbeat(asked)["leases"]  # type: ignore[arg-type]
+    # Claimed after the backup: the agent must stop and drop the result; the task runs again.
+    beat = {"boot_id": after["lease_id"], "leases": [{"lease_id": after["lease_id"]}]}
+    with contextlib.suppress(ServerUnavailable):  # on a connection to the old server; agents retry
+        client.heartbeat(beat)  # type: ignore[arg-type]
+    (answer,) = client.heartbeat(beat)["leases"]  # type: ignore[arg-type]
     assert answer["answer"] == HeartbeatAnswer.LOST
     with pytest.raises(RequestRefused) as refused:
         client.submit(after["lease_id"], result_of(after))
     assert (refused.value.status, refused.value.code) == (404, "not_found")
-    # Accepted after the backup: the same body again is accepted again, and counts once.
+    # Accepted after the backup: the same submission is accepted again and counts once.
     assert client.submit(before["lease_id"], result_of(before))["verdict"] == Verdict.ACCEPTED
     assert client.submit(before["lease_id"], result_of(before))["verdict"] == Verdict.ACCEPTED
     assert Result.objects.count() == 1
@@ -129,7 +129,7 @@ def test_what_the_restored_database_does_not_know_gets_a_clear_answer(
 @pytest.mark.sqlite_only
 @pytest.mark.django_db(transaction=True)
 def test_a_copy_of_a_live_sqlite_database_is_whole(tmp_path: Path) -> None:
-    """What `sqlite3 xeenet.sqlite3 ".backup copy"` does, while a writer holds the database."""
+    """Do what `sqlite3 xeenet.sqlite3 ".backup copy"` does, while a writer holds its lock."""
     task = factories.completed_task()
     writer = sqlite3.connect(str(connection.settings_dict["NAME"]), timeout=20)
     writer.execute("BEGIN IMMEDIATE")
@@ -138,8 +138,8 @@ def test_a_copy_of_a_live_sqlite_database_is_whole(tmp_path: Path) -> None:
     try:
         source.backup(copy)
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        found = copy.execute("SELECT id, state FROM campaigns_task").fetchall()
-        assert found == [(task.pk, "completed")]
+        rows = copy.execute("SELECT id, state FROM campaigns_task").fetchall()
+        assert rows == [(task.pk, "completed")]
     finally:
         for opened in (writer, source, copy):
             opened.close()

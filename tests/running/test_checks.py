@@ -1,4 +1,4 @@
-"""The system checks: each wrong combination of settings is found, the shipped ones are sound."""
+"""System checks: each wrong combination of settings is reported, and the defaults pass."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "x"}
 POSTGRESQL = {"ENGINE": "django.db.backends.postgresql", "NAME": "x"}
 
 
-def found() -> list[str]:
+def reported_errors() -> list[str]:
+    """Return the ids of our system checks that fail."""
     return [message.id for message in run_checks() if str(message.id).startswith("xeenet.")]
 
 
 def test_the_shipped_settings_are_sound() -> None:
-    assert found() == []
+    assert reported_errors() == []
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_durations_must_be_positive_and_a_lease_three_heartbeats_long(
     settings: Any, changes: dict[str, float], expected: list[str]
 ) -> None:
     settings.XEENET = settings.XEENET | changes
-    assert found() == expected
+    assert reported_errors() == expected
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_limits_must_mean_something_and_the_metrics_key_be_long(
     settings: Any, changes: dict[str, Any], expected: list[str]
 ) -> None:
     settings.XEENET = settings.XEENET | changes
-    assert found() == expected
+    assert reported_errors() == expected
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_the_q_cluster_must_not_repeat_a_running_or_a_failed_job(
     settings: Any, changes: dict[str, Any], expected: list[str]
 ) -> None:
     settings.Q_CLUSTER = settings.Q_CLUSTER | changes
-    assert found() == expected
+    assert reported_errors() == expected
 
 
 @pytest.mark.parametrize(
@@ -88,9 +89,9 @@ def test_the_q_cluster_must_not_repeat_a_running_or_a_failed_job(
 def test_a_database_must_neither_lock_nor_keep_dead_connections(
     monkeypatch: pytest.MonkeyPatch, settings: Any, config: dict[str, Any], expected: list[str]
 ) -> None:
-    # Not settings.DATABASES = …: Django warns that it cannot take that back.
+    # Do not assign settings.DATABASES: Django warns that it cannot undo that.
     monkeypatch.setitem(settings.DATABASES, "default", config)
-    assert found() == expected
+    assert reported_errors() == expected
 
 
 @pytest.mark.parametrize(
@@ -108,9 +109,9 @@ def test_without_debug_the_secret_must_be_a_real_one(
 ) -> None:
     settings.SECRET_KEY = secret
     settings.DEBUG = debug
-    assert found() == expected
+    assert reported_errors() == expected
 
 
 def test_the_time_zone_must_be_utc(settings: Any) -> None:
     settings.TIME_ZONE = "Europe/Berlin"
-    assert found() == ["xeenet.E008"]
+    assert reported_errors() == ["xeenet.E008"]

@@ -1,6 +1,6 @@
-"""What callers hear when the database refuses: clear words and a wait, over the API and on pages.
+"""Answers to database errors, by API and pages: a clear message and when to retry.
 
-The errors are PostgreSQL's own wherever it is the database.
+On PostgreSQL, the errors are real ones.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def failing_with(error: Exception) -> Callable[..., Any]:
 
 @pytest.fixture
 def client() -> Client:
-    # As a browser sees it: Django's test client would raise instead.
+    # Answer errors as a real server does; by default the test client raises them.
     return Client(raise_request_exception=False)
 
 
@@ -135,18 +135,18 @@ def test_a_form_beyond_the_limit_is_too_large(
 
 
 @pytest.fixture
-def other(transactional_db: None) -> Iterator[psycopg.Connection[Any]]:
+def second_connection(transactional_db: None) -> Iterator[psycopg.Connection[Any]]:
     """A second connection to the same database."""
     parameters = connection.get_connection_params()
     keep = ("dbname", "user", "password", "host", "port")
-    with psycopg.connect(**{k: v for k, v in parameters.items() if k in keep}) as opened:
-        yield opened
-        opened.rollback()
+    with psycopg.connect(**{k: v for k, v in parameters.items() if k in keep}) as second:
+        yield second
+        second.rollback()
 
 
 @pytest.fixture
 def limited(transactional_db: None) -> Iterator[None]:
-    """Statements, locks and idle transactions may take 0.2 s on this connection."""
+    """Limit statements, locks and idle transactions to 0.2 s on this connection."""
     names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
     connection.close()
     with connection.cursor() as cursor:
@@ -156,8 +156,8 @@ def limited(transactional_db: None) -> Iterator[None]:
     connection.close()
 
 
-def ask_while(monkeypatch: pytest.MonkeyPatch, do: Callable[[], Any]) -> Any:
-    """The API's answer when its query is `do`."""
+def answer_with_query(monkeypatch: pytest.MonkeyPatch, do: Callable[[], Any]) -> Any:
+    """Return the API's answer while its query is replaced by `do`."""
     monkeypatch.setattr(campaigns, "campaigns_with_best", do)
     return APIClient().get("/api/v1/campaigns")
 
@@ -171,52 +171,56 @@ def sql(text: str) -> None:
 def test_a_statement_that_takes_too_long_is_stopped(
     monkeypatch: pytest.MonkeyPatch, limited: None
 ) -> None:
-    answer = ask_while(monkeypatch, lambda: sql("SELECT pg_sleep(30)"))
+    answer = answer_with_query(monkeypatch, lambda: sql("SELECT pg_sleep(30)"))
     assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
     assert "took the database too long" in answer.json()["message"]
 
 
 @pytest.mark.postgresql_only
 def test_a_lock_that_does_not_come_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch, other: psycopg.Connection[Any], limited: None
+    monkeypatch: pytest.MonkeyPatch, second_connection: psycopg.Connection[Any], limited: None
 ) -> None:
     campaign = factories.campaign()
-    other.execute("SELECT 1 FROM campaigns_campaign FOR UPDATE")
+    second_connection.execute("SELECT 1 FROM campaigns_campaign FOR UPDATE")
     sql("SET statement_timeout = 0")
 
     def change() -> None:
         Campaign.objects.filter(pk=campaign.pk).update(name="x")
 
-    answer = ask_while(monkeypatch, change)
+    answer = answer_with_query(monkeypatch, change)
     assert answer.status_code == 503
     assert "Others are changing the same thing" in answer.json()["message"]
-    other.rollback()
+    second_connection.rollback()
     change()
 
 
 @pytest.mark.postgresql_only
 def test_a_deadlock_is_told_as_a_collision(
-    monkeypatch: pytest.MonkeyPatch, other: psycopg.Connection[Any], transactional_db: None
+    monkeypatch: pytest.MonkeyPatch,
+    second_connection: psycopg.Connection[Any],
+    transactional_db: None,
 ) -> None:
     first, second = factories.worker(), factories.worker()
-    other.execute("SET deadlock_timeout = '10s'")  # so that the server's side is the one ended
-    other.execute("SELECT 1 FROM workers_worker WHERE id = %s FOR UPDATE", [second.pk])
+    second_connection.execute(
+        "SET deadlock_timeout = '10s'"
+    )  # so that PostgreSQL ends the server's transaction
+    second_connection.execute("SELECT 1 FROM workers_worker WHERE id = %s FOR UPDATE", [second.pk])
 
     def lock_both() -> None:
         sql("SET deadlock_timeout = '50ms'")
         with transaction.atomic():
             Worker.objects.select_for_update().get(pk=first.pk)
             wait = threading.Thread(
-                target=other.execute,
+                target=second_connection.execute,
                 args=("SELECT 1 FROM workers_worker WHERE id = %s FOR UPDATE", [first.pk]),
             )
             wait.start()
             try:
                 Worker.objects.select_for_update().get(pk=second.pk)
             finally:
-                wait.join()  # the transaction that failed has let its locks go
+                wait.join()  # the failed transaction has released its locks
 
-    answer = ask_while(monkeypatch, lock_both)
+    answer = answer_with_query(monkeypatch, lock_both)
     connection.close()
     assert answer.status_code == 503
     assert "Others are changing the same thing" in answer.json()["message"]
@@ -224,7 +228,7 @@ def test_a_deadlock_is_told_as_a_collision(
 
 @pytest.mark.postgresql_only
 def test_a_transaction_that_was_overtaken_is_told_as_a_collision(
-    monkeypatch: pytest.MonkeyPatch, other: psycopg.Connection[Any]
+    monkeypatch: pytest.MonkeyPatch, second_connection: psycopg.Connection[Any]
 ) -> None:
     worker = factories.worker()
 
@@ -232,11 +236,11 @@ def test_a_transaction_that_was_overtaken_is_told_as_a_collision(
         with transaction.atomic():
             sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             Worker.objects.get(pk=worker.pk)
-            other.execute("UPDATE workers_worker SET agent_version = 'x'")
-            other.commit()
+            second_connection.execute("UPDATE workers_worker SET agent_version = 'x'")
+            second_connection.commit()
             Worker.objects.filter(pk=worker.pk).update(agent_version="y")
 
-    answer = ask_while(monkeypatch, overtaken)
+    answer = answer_with_query(monkeypatch, overtaken)
     assert answer.status_code == 503
     assert "Others are changing the same thing" in answer.json()["message"]
 
@@ -251,7 +255,7 @@ def test_a_transaction_that_was_forgotten_is_ended_and_the_next_request_is_fine(
             threading.Event().wait(0.5)
             sql("SELECT 1")
 
-    answer = ask_while(monkeypatch, forget)
+    answer = answer_with_query(monkeypatch, forget)
     assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
     monkeypatch.undo()
     connection.close()
@@ -260,14 +264,14 @@ def test_a_transaction_that_was_forgotten_is_ended_and_the_next_request_is_fine(
 
 @pytest.mark.postgresql_only
 def test_a_connection_that_the_database_ended_is_replaced(
-    monkeypatch: pytest.MonkeyPatch, other: psycopg.Connection[Any]
+    monkeypatch: pytest.MonkeyPatch, second_connection: psycopg.Connection[Any]
 ) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         pid = cursor.fetchone()[0]
-    other.autocommit = False
-    other.execute("SELECT pg_terminate_backend(%s)", [pid])
-    other.commit()
+    second_connection.autocommit = False
+    second_connection.execute("SELECT pg_terminate_backend(%s)", [pid])
+    second_connection.commit()
     assert APIClient().get("/api/v1/campaigns").status_code in {200, 503}
     connection.close()
     assert APIClient().get("/api/v1/campaigns").status_code == 200
@@ -282,20 +286,20 @@ def test_two_who_make_the_same_thing_at_once_do_not_see_a_server_error(
     def same_name() -> None:
         Worker.objects.create(name="twin", token_hash="x" * 64)
 
-    assert ask_while(monkeypatch, same_name).status_code == 409
+    assert answer_with_query(monkeypatch, same_name).status_code == 409
 
 
 @pytest.mark.postgresql_only
 @pytest.mark.django_db(transaction=True)
 def test_the_servers_connections_carry_the_limits() -> None:
-    connection.close()  # the one that made the tables was freed of them
+    connection.close()  # the connection that ran the migrations has no limits
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT name, setting::bigint FROM pg_settings WHERE name IN "
             "('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout')"
         )
-        found = dict(cursor.fetchall())
-    assert found == {
+        limits = dict(cursor.fetchall())
+    assert limits == {
         "statement_timeout": 30_000,
         "lock_timeout": 10_000,
         "idle_in_transaction_session_timeout": 60_000,
@@ -333,9 +337,9 @@ def psycopg_cursor() -> Any:
 
 def test_options_of_the_address_are_kept_beside_the_limits() -> None:
     given = {"ENGINE": "django.db.backends.postgresql", "OPTIONS": {"options": "-c x=1", "a": 2}}
-    made = with_limits(given, statement_seconds=1.5, lock_seconds=0, idle_seconds=2)
-    assert made["OPTIONS"]["a"] == 2
-    assert made["OPTIONS"]["options"] == (
+    config = with_limits(given, statement_seconds=1.5, lock_seconds=0, idle_seconds=2)
+    assert config["OPTIONS"]["a"] == 2
+    assert config["OPTIONS"]["options"] == (
         "-c statement_timeout=1500 -c lock_timeout=0 "
         "-c idle_in_transaction_session_timeout=2000 -c x=1"
     )

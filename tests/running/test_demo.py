@@ -1,4 +1,4 @@
-"""``manage.py demo``: what it sets up, which data it takes, when it is content, how it ends."""
+"""``manage.py demo``: its data set, its set-up, its verdict, and how it ends."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _TextHandler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def web() -> Iterator[str]:
-    """The address of a server that holds TEXT under /text."""
+    """Yield the URL of a server that serves TEXT at /text."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _TextHandler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -63,7 +63,7 @@ def web() -> Iterator[str]:
 
 @pytest.fixture
 def sources(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> Iterator[list[str]]:
-    """A list that stands for TinyShakespeare's addresses; TEXT stands for its content."""
+    """Yield a list that replaces TinyShakespeare's URLs; its content is replaced by TEXT."""
     settings.MEDIA_ROOT = tmp_path / "media"
     urls: list[str] = []
     real = catalog.get_dataset
@@ -194,7 +194,7 @@ def test_each_demo_has_a_campaign_of_its_own_and_pauses_what_was_left_running(
     choice: demonstration.DatasetChoice,
 ) -> None:
     user, _ = demonstration.ensure_user()
-    others = factories.active_campaign()
+    of_somebody_else = factories.active_campaign()
     for _ in range(2):
         demonstration.pause_leftovers(user, now=factories.NOW)
         demonstration.launch_campaign(
@@ -205,8 +205,8 @@ def test_each_demo_has_a_campaign_of_its_own_and_pauses_what_was_left_running(
     assert (first.state, second.state) == (CampaignState.PAUSED, CampaignState.ACTIVE)
     assert "a test's" in second.description
     assert (second.base_seed, second.tasks.count()) == (42, 10)
-    others.refresh_from_db()
-    assert others.state == CampaignState.ACTIVE
+    of_somebody_else.refresh_from_db()
+    assert of_somebody_else.state == CampaignState.ACTIVE
 
 
 @pytest.mark.django_db
@@ -275,11 +275,11 @@ def test_a_port_in_use_is_refused_before_anything_is_made() -> None:
 
 
 class Demo:
-    """The command as a process of its own, in an installation of its own."""
+    """The command as a process, in its own installation."""
 
     def __init__(self, home: Path, static: Path, *arguments: str) -> None:
         self.home = home
-        # The static files are the same for all: collected once for this file of tests.
+        # All demos of this file share the static files, so they are collected once.
         environment = product_environment(home, XEENET_STATIC_ROOT=str(static))
         self.port = free_port()
         self.log = home / "demo.out"
@@ -305,7 +305,7 @@ class Demo:
         assert words in self.output, self.output
 
     def rest(self) -> list[str]:
-        """What still runs of this installation."""
+        """Return the command lines of processes of this installation that still run."""
         return processes_mentioning(self.home)
 
     def database(self) -> Any:
@@ -319,7 +319,7 @@ def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def demos(tmp_path: Path, static_root: Path) -> Iterator[Any]:
-    """Return a function that starts a demo; none outlives the test."""
+    """Yield a function that starts a demo; stop all demos after the test."""
     started: list[Demo] = []
 
     def start(*arguments: str) -> Demo:
@@ -336,7 +336,7 @@ def demos(tmp_path: Path, static_root: Path) -> Iterator[Any]:
 @pytest.mark.long
 @pytest.mark.timeout(240)
 def test_the_demo_trains_ranks_and_ends_with_zero_and_without_a_rest(demos: Any) -> None:
-    # One small task with a generous budget: this machine may be busy with other tests.
+    # One small task with a large budget, because this machine may be busy with other tests.
     demo = demos("--exit", "--tasks", "1", "--budget", "15", "--workers", "2")
     assert demo.process.wait(200) == 0, demo.output
     assert "1/1 done" in demo.output

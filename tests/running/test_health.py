@@ -1,4 +1,4 @@
-"""Liveness and readiness: what they say when all is well, and when the database is not."""
+"""Liveness and readiness checks, with and without a working database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def database_away(db: None) -> Iterator[None]:
 
 
 def test_a_process_that_answers_is_alive_without_asking_the_database() -> None:
-    # This test may not touch the database: pytest-django would raise.
+    # Without the django_db marker, pytest-django raises when a test uses the database.
     answer = Client().get("/healthz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
     assert "no-store" in answer["Cache-Control"]

@@ -1,4 +1,4 @@
-"""The server's log: one line per request that tells who and which lease, and never a secret."""
+"""The server's log: one line per request with caller and leases, and never a secret."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ PASSWORD = "secret-for-tests"
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """Everything that is logged at any level, as the production server would write it."""
+    """Yield the log at all levels, in the format of the production server."""
     stream = io.StringIO()
     config = logging_config(production=True, level="DEBUG")
     config["handlers"]["console"]["stream"] = stream
     config["loggers"]["django"]["level"] = "DEBUG"
     config["loggers"]["xeenet.requests"]["level"] = "DEBUG"
     root = logging.getLogger()
-    kept = root.handlers[:], root.level
+    former_handlers, former_level = root.handlers[:], root.level
     logging.config.dictConfig(config)
-    # pytest's own handlers are among those.
-    root.handlers += [one for one in kept[0] if one not in root.handlers]
+    # The former handlers include pytest's own.
+    root.handlers += [handler for handler in former_handlers if handler not in root.handlers]
     yield stream
     logging.config.dictConfig(django_settings.LOGGING)
-    root.handlers[:], root.level = kept
+    root.handlers[:], root.level = former_handlers, former_level
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -104,7 +104,8 @@ def test_the_line_names_the_worker_and_the_leases_of_a_claim_and_a_result(
         "count": 2,
         "simulate": False,
     }
-    leases = [one["lease_id"] for one in client.post("/api/v1/leases/claim", body).json()["leases"]]
+    claimed = client.post("/api/v1/leases/claim", body).json()["leases"]
+    leases = [lease["lease_id"] for lease in claimed]
     line = request_line(log)
     assert (line["worker"], line["leases"]) == ("lab-1", leases)
     assert len(leases) == 2
@@ -145,17 +146,17 @@ def test_an_error_is_written_with_its_traceback_and_the_id(
 
     monkeypatch.setattr(campaigns, "campaigns_with_best", broken)
     answer = Client(raise_request_exception=False).get("/api/v1/campaigns")
-    found = next(line for line in lines(log) if "exception" in line)
-    assert found["request_id"] == answer["X-Request-ID"]
-    assert "KeyError: 'x'" in found["exception"]
+    error = next(line for line in lines(log) if "exception" in line)
+    assert error["request_id"] == answer["X-Request-ID"]
+    assert "KeyError: 'x'" in error["exception"]
     assert request_line(log)["level"] == "error"
 
 
 def test_in_development_a_line_reads_as_a_sentence() -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    made = logging_config(production=False, level="INFO")["formatters"]["line"]
-    handler.setFormatter(made.pop("()")(**made))
+    formatter = logging_config(production=False, level="INFO")["formatters"]["line"]
+    handler.setFormatter(formatter.pop("()")(**formatter))
     structlog.contextvars.clear_contextvars()
     record = logging.LogRecord("campaigns.jobs", 20, "x.py", 1, "leases expired: %d", (3,), None)
     handler.emit(record)
@@ -230,7 +231,7 @@ def test_no_secret_is_in_the_log_whatever_is_asked_and_whatever_fails(
 
 
 def drive(client: APIClient, invitation: str) -> None:
-    """Ask for everything an agent and a person ask for, some of it wrongly."""
+    """Send the requests that agents and people send, some of them invalid."""
     boot = str(uuid.uuid4())
     client.get("/api/v1/workers/me")
     client.post("/api/v1/workers/enrol", {"enrolment_token": invitation, "name": "lab-1"})

@@ -1,4 +1,4 @@
-"""The figures for Prometheus: read from the database, counted per route, and not for everybody."""
+"""Metrics for Prometheus: read from the database, counted per route, and protected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOKEN = "scrape-me-with-this-token"
 
 
 def scrape(client: Client | None = None, **headers: str) -> dict[tuple[str, ...], float]:
-    """Every sample: (name, label value, …) -> value."""
+    """Return every sample: (name, label value, …) -> value."""
     answer = (client or Client()).get("/metrics", headers=headers)
     assert answer.status_code == 200
     assert answer["Content-Type"].startswith("text/plain")
@@ -28,12 +28,12 @@ def scrape(client: Client | None = None, **headers: str) -> dict[tuple[str, ...]
 
 
 def test_an_empty_installation_tells_zeros_for_every_state() -> None:
-    found = scrape()
+    samples = scrape()
     for state in ("pending", "leased", "completed", "failed", "cancelled"):
-        assert found["xeenet_tasks", state] == 0
-    assert found["xeenet_results", "measured"] == 0
-    assert found["xeenet_oldest_pending_seconds",] == 0
-    assert found["xeenet_jobs_overdue_seconds",] < 180
+        assert samples["xeenet_tasks", state] == 0
+    assert samples["xeenet_results", "measured"] == 0
+    assert samples["xeenet_oldest_pending_seconds",] == 0
+    assert samples["xeenet_jobs_overdue_seconds",] < 180
 
 
 def test_the_figures_are_those_of_the_database() -> None:
@@ -45,14 +45,14 @@ def test_the_figures_are_those_of_the_database() -> None:
     factories.claim_one(worker, now=now)
     overdue = factories.claim_one(worker, now=now)
     type(overdue.task).objects.filter(pk=overdue.task_id).update(lease_expires_at=factories.NOW)
-    found = scrape()
-    assert found["xeenet_tasks", "completed"] == found["xeenet_tasks", "failed"] == 1
-    assert (found["xeenet_tasks", "leased"], found["xeenet_tasks", "pending"]) == (2, 1)
-    assert (found["xeenet_leases", "live"], found["xeenet_leases", "overdue"]) == (1, 1)
-    assert (found["xeenet_attempts", "running"], found["xeenet_attempts", "failed"]) == (2, 1)
-    assert found["xeenet_results", "measured"] == 1
-    assert (found["xeenet_workers", "active"], found["xeenet_workers_online",]) == (1, 1)
-    assert 0 <= found["xeenet_oldest_pending_seconds",] < 60
+    samples = scrape()
+    assert samples["xeenet_tasks", "completed"] == samples["xeenet_tasks", "failed"] == 1
+    assert (samples["xeenet_tasks", "leased"], samples["xeenet_tasks", "pending"]) == (2, 1)
+    assert (samples["xeenet_leases", "live"], samples["xeenet_leases", "overdue"]) == (1, 1)
+    assert (samples["xeenet_attempts", "running"], samples["xeenet_attempts", "failed"]) == (2, 1)
+    assert samples["xeenet_results", "measured"] == 1
+    assert (samples["xeenet_workers", "active"], samples["xeenet_workers_online",]) == (1, 1)
+    assert 0 <= samples["xeenet_oldest_pending_seconds",] < 60
 
 
 def test_requests_are_counted_by_route_never_by_what_a_caller_invents() -> None:

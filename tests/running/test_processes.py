@@ -1,4 +1,4 @@
-"""Child processes are watched together, and nothing is left of them, whatever they do."""
+"""Child processes are watched together, and none is left behind, whatever they do."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""``manage.py serve``: what it checks first, and that Ctrl-C leaves nothing behind.
+"""``manage.py serve``: its checks before the start, and the environment of its processes.
 
-The server at work is shown in test_end_to_end.py.
+tests/faults/test_end_to_end.py tests the running server.
 """
 
 from __future__ import annotations
