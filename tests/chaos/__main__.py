@@ -1,7 +1,7 @@
-"""``make chaos``: break everything for some minutes and prove that nothing was lost or doubled.
+"""``make chaos``: inject faults for some minutes, then check that nothing was lost or doubled.
 
-Exit status: 0 when everything held, 1 when anything did not, `EXIT_UNAVAILABLE` without a
-PostgreSQL to run on. Only processes started here are ended, each by its own id.
+Exit status: 0 if everything held, 1 if not, `EXIT_UNAVAILABLE` if there is no PostgreSQL to run on.
+Only processes started by this run are killed, each by its own id.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from tests.processes import ROOT
 
 SEED_VARIABLE = "XEENET_CHAOS_SEED"
 DOCUMENT = ROOT / "docs" / "reliability.md"
-# Thirty agents on one machine with everything else: they ask less often than those of one test,
-# and a machine that is busy for some seconds does not cost them their leases.
+# Thirty agents share a machine with everything else. So they poll less often than agents in single
+# tests, and leases last longer, so that they survive some seconds of high load.
 TIMES = SHORT_TIMES | {
     "XEENET_HEARTBEAT_SECONDS": "1",
     "XEENET_LEASE_SECONDS": "5",
@@ -36,7 +36,7 @@ LEAST_TASKS_PER_MINUTE = 200
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the lab as the command line says; return the exit status."""
+    """Run the lab with the options of the command line; return the exit status."""
     options = _parser().parse_args(arguments)
     seed = options.seed
     if seed is None:
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, seed: int, folder: Path) -> int:
     with private_cluster(DURABLE_OPTIONS) as cluster:
         _make_site(cluster.url, folder)
-        # Django is set up: only now its models can be imported.
+        # These import models, which is possible only now that Django is set up.
         from tests.chaos.lab import Lab, Plan
         from tests.chaos.misbehaviour import misbehave
         from tests.chaos.report import write_between_marks
@@ -87,7 +87,7 @@ def _run(options: argparse.Namespace, seed: int, folder: Path) -> int:
 
 
 def _make_site(url: str, folder: Path) -> None:
-    """Point this process and its children at a new database, and make the tables."""
+    """Create a database with tables, and configure this process and its children for it."""
     with psycopg.connect(url, dbname="postgres", autocommit=True) as connection:
         connection.execute("CREATE DATABASE xeenet")
     os.environ |= TIMES | {
@@ -118,19 +118,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     add = parser.add_argument
     add("--minutes", type=float, default=10.0, help="how long faults are injected (default 10)")
-    add("--each-once", action="store_true", help="every kind of fault once instead")
+    add("--each-once", action="store_true", help="inject every kind of fault once instead")
     add("--faults", type=_kinds, default=(), help="only these kinds, separated by commas")
-    add("--seed", type=int, help="which faults when (default: drawn, and printed)")
+    add("--seed", type=int, help="seed of the faults and times (default: random, printed)")
     add("--period", type=float, default=5.0, help="seconds between two faults (default 5)")
     add("--agents", type=int, default=30, help="agents in all fleets (default 30)")
-    add("--fleets", type=int, default=3, help="processes they share (default 3)")
-    add("--programs", type=int, default=2, help="worker programs besides (default 2)")
+    add("--fleets", type=int, default=3, help="processes that the agents share (default 3)")
+    add("--programs", type=int, default=2, help="additional worker programs (default 2)")
     add("--pace", type=float, default=5.0, help="new tasks per second (default 5)")
     add("--herd", type=int, default=1000, help="agents that come back at once at the end (1000)")
-    add("--no-scripts", action="store_true", help="leave out the scripts that flood and cling")
-    add("--report", type=Path, help="write the figures to this file, as JSON")
+    add("--no-scripts", action="store_true", help="leave out the misbehaving scripts")
+    add("--report", type=Path, help="write the figures to this JSON file")
     add("--write-docs", action="store_true", help="write the tables into docs/reliability.md")
-    add("--keep", action="store_true", help="keep logs and state folders, and say where")
+    add("--keep", action="store_true", help="keep logs and state folders, and print their place")
     return parser
 
 

@@ -1,7 +1,7 @@
-"""The faults a run injects, and how long the service takes to be back after each.
+"""The faults that a run injects, and how long the service takes to recover from each.
 
-Every fault is a method of `Nemesis` with its name in `FAULTS`. What it breaks it mends itself, at
-once or by `later`, so that a run goes on; which victim and how long is drawn from the run's seed.
+Every fault is a method of `Nemesis`, listed by name in `FAULTS`. It repairs what it broke, at once
+or through `_later`, so that the run goes on. Victims and durations are drawn from the run's seed.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tests.chaos.proxy import Fault, Proxy
 from tests.chaos.services import START_SECONDS, Fleet, QCluster, WebServer, ask_status
 from tests.postgres import Cluster
 
-BACK_AFTER_DATABASE_SECONDS = 5.0  # the bar, from the moment the database takes connections again
-PATIENCE_SECONDS = 15.0  # for one answer: agents that come back all at once are served before
+BACK_AFTER_DATABASE_SECONDS = 5.0  # the bar, from when the database accepts connections again
+PATIENCE_SECONDS = 15.0  # for one answer; returning agents may be served first
 _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class InjectedFault:
-    """One fault that happened: when (seconds since the epoch), and until the service was back."""
+    """One injected fault: when (seconds since the epoch), and when the service was back."""
 
     kind: str
     began_at: float
@@ -34,13 +34,13 @@ class InjectedFault:
     back_after_seconds: float | None  # None: the service was never away
 
     def overlap(self, since: float, until: float) -> float:
-        """Return for how many seconds of this span it lasted."""
+        """Return how many seconds of this span the fault lasted."""
         return max(min(until, self.ended_at) - max(since, self.began_at), 0.0)
 
 
 @dataclass(frozen=True)
 class KilledAgent:
-    """Leases whose agent died, with the database's time of its death."""
+    """The leases of a killed agent, and the database's time of its death."""
 
     lease_ids: frozenset[str]
     at: float  # seconds since the epoch
@@ -48,7 +48,7 @@ class KilledAgent:
 
 @dataclass
 class Targets:
-    """What can be broken."""
+    """The processes and connections that faults may break."""
 
     proxy: Proxy
     webs: Sequence[WebServer]
@@ -60,35 +60,35 @@ class Targets:
 
 
 class Nemesis:
-    """Injects faults one after another; `tick` mends what is due."""
+    """Injects faults one after another; `tick` runs the repairs that are due."""
 
     def __init__(self, targets: Targets, seed: int, kinds: Sequence[str] = ()) -> None:
-        """Choose among `kinds`, or all. Raises KeyError for a kind that does not exist."""
+        """Use these kinds of faults, by default all. Raises KeyError for an unknown kind."""
         self.injected: list[InjectedFault] = []
         self.killed: list[KilledAgent] = []
-        self.missed: list[str] = []  # bars that were not held
+        self.missed: list[str] = []  # sentences, one for each missed bar
         self._targets = targets
         self._faults = {kind: FAULTS[kind] for kind in kinds or FAULTS}
         self._random = random.Random(seed)
         self._repairs: list[tuple[float, Callable[[], None]]] = []
 
     def inject(self, kind: str) -> InjectedFault:
-        """Let one fault happen and return what came of it."""
+        """Inject one fault; return when it happened and how long the service was away."""
         began_at = time.time()
         back_after = self._faults[kind](self)
         self.injected.append(InjectedFault(kind, began_at, time.time(), back_after))
         return self.injected[-1]
 
     def draw(self) -> str:
-        """Return the next kind of fault."""
+        """Return a random kind of fault."""
         return self._random.choice(list(self._faults))
 
-    def in_some_order(self) -> list[str]:
-        """Return every kind once."""
+    def in_random_order(self) -> list[str]:
+        """Return every kind once, in random order."""
         return self._random.sample(list(self._faults), len(self._faults))
 
     def tick(self) -> None:
-        """Do the repairs that are due."""
+        """Run the repairs that are due."""
         now = time.monotonic()
         due = [repair for at, repair in self._repairs if at <= now]
         self._repairs = [(at, repair) for at, repair in self._repairs if at > now]
@@ -96,12 +96,12 @@ class Nemesis:
             repair()
 
     def heal(self) -> None:
-        """Mend everything and wait until the service answers."""
+        """Repair everything and wait until the service answers."""
         for _, repair in self._repairs:
             repair()
         self._repairs = []
-        everything = [*self._targets.webs, *self._targets.clusters, *self._targets.fleets]
-        for service in everything:
+        services = [*self._targets.webs, *self._targets.clusters, *self._targets.fleets]
+        for service in services:
             service.thaw()
             service.start()
         self._targets.proxy.heal()
@@ -111,7 +111,7 @@ class Nemesis:
         self._repairs.append((time.monotonic() + seconds, repair))
 
     def _seconds_until_back(self, since: float) -> float:
-        """Wait until a request through the proxy has worked with the database; return how long."""
+        """Wait until a request that uses the database succeeds; return the time since `since`."""
         proxy, token = self._targets.proxy, self._targets.probe_token
         end = time.monotonic() + START_SECONDS
         while ask_status(proxy.port, token, PATIENCE_SECONDS) != 200:
@@ -119,7 +119,7 @@ class Nemesis:
             time.sleep(_POLL_SECONDS)
         return time.monotonic() - since
 
-    # The faults. Each returns the seconds until the service was back, None where it never was away.
+    # The faults. Each returns the seconds until the service was back, or None if it was never away.
 
     def _agents_killed(self) -> None:
         fleet = self._random.choice(self._targets.fleets)
@@ -127,7 +127,7 @@ class Nemesis:
         held = Task.objects.filter(state=TaskState.LEASED, worker__name__in=fleet.worker_names)
         leases = frozenset(str(lease) for lease in held.values_list("lease_id", flat=True))
         self.killed.append(KilledAgent(leases, database_now().timestamp()))
-        # Sometimes back before its leases ran out, sometimes after.
+        # The fleet restarts sometimes before and sometimes after its leases have expired.
         self._later(self._random.uniform(0.2, 2.0 * self._targets.lease_seconds), fleet.start)
 
     def _agents_frozen(self) -> None:

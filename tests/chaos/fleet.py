@@ -1,11 +1,11 @@
 """Several real agents in one process: ``python -m tests.chaos.fleet CONFIG.json``.
 
-Loop, heartbeat, runner and outbox are the product's, one state folder per agent. What is left out
-is what `workers.agent.cli` does once per machine: to import torch (the scripts of these tests do
-not need it) and to enrol. SIGTERM drains all of them.
+Loop, heartbeat, runner and outbox are the product's; each agent has its own state folder. Left out
+is what `workers.agent.cli` does once per machine: importing torch, which the scripts of these tests
+do not need, and enrolling. SIGTERM drains all agents.
 
-The config: ``server``, ``folder`` (of the state folders), ``workers`` (name and token of each),
-``simulate`` (default false), ``parallel`` (default 1).
+The config has ``server``, ``folder`` (for the state folders), ``workers`` (name and token of each),
+``simulate`` (default false) and ``parallel`` (default 1).
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from workers.agent.runner import Runner, RunnerSettings
 from workers.agent.scripts import CodePolicy
 from workers.agent.state import StateFolder
 
-# Believed by the runner: the stand-in script runs on it without torch.
+# The runner believes this; the stand-in script needs no torch.
 MACHINE = Machine({"torch_version": "0", "devices": ["cpu"]})
 
 
 def main(config: dict[str, Any]) -> int:
-    """Run the agents until they are told to stop; return the worst exit code."""
+    """Run the agents until SIGTERM; return the highest exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     adopt_orphans()
@@ -58,7 +58,7 @@ def main(config: dict[str, Any]) -> int:
 
 
 def _agent(config: dict[str, Any], worker: dict[str, str], stack: contextlib.ExitStack) -> Agent:
-    """Make one agent on its state folder, swept as the worker program sweeps it at its start."""
+    """Create an agent, after cleaning its state folder as the worker program does at its start."""
     state = StateFolder(Path(config["folder"]) / worker["name"])
     stack.enter_context(state.locked())
     kill_tagged(state.tag_prefix)

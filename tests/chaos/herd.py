@@ -1,8 +1,8 @@
-"""A thousand agents that come back at once: how the waits of agents and server spread them.
+"""A thousand agents that return at once: how the waits of agents and server spread their load.
 
-`arrivals_in_theory` plays the waits in virtual time, with the agent's own `Backoff` and waits as
-the server sends them. `Herd` is the same against real servers, for `make chaos`: each agent is a
-coroutine that opens one connection per request, so the number of open files stays small.
+`arrivals_in_theory` simulates the waits in virtual time, with the agent's own `Backoff` and waits
+as the server sends them. `Herd` does the same against real servers, for `make chaos`. Each of its
+agents is a coroutine that opens one connection per request, so few files are open at a time.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ ANSWER_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Wave:
-    """The load before an outage and in the busiest moment after it, both per second."""
+    """The requests per second before an outage and in the busiest moment after it."""
 
     agents: int
-    idle_seconds: float  # what the server tells each to wait, on average
+    idle_seconds: float  # the average wait that the server sends
     outage_seconds: float
     steady_per_second: float
     peak_per_second: float
 
     @property
     def ratio(self) -> float:
-        """How many times the steady load the busiest moment has."""
+        """The peak load relative to the steady load."""
         return self.peak_per_second / self.steady_per_second
 
     @property
     def kept_up(self) -> bool:
-        """Whether the servers answered as fast as the agents asked; else a peak tells nothing."""
+        """Whether the servers kept up before the outage; otherwise the ratio means nothing."""
         return self.steady_per_second > 0.9 * self.agents / self.idle_seconds
 
 
@@ -51,9 +51,10 @@ def arrivals_in_theory(
     idle_wait: Callable[[], float],
     rng: random.Random,
 ) -> list[float]:
-    """Return when the agents call (seconds): idle, then refused from outage[0] to [1], then idle.
+    """Return when the agents send requests, in seconds of virtual time until `end`.
 
-    They are started at once, at second 0: a wave by itself.
+    The agents are idle, and refused from outage[0] to outage[1]. They all start at second 0, which
+    is a wave by itself.
     """
     backoffs = [Backoff() for _ in range(agents)]
     queue = [(rng.random() * 0.001, number) for number in range(agents)]
@@ -80,9 +81,9 @@ def wave(
     idle_seconds: float,
     moment_seconds: float,
 ) -> Wave:
-    """Judge arrivals: steady is the mean from `since` to the outage, the peak is after it.
+    """Measure arrivals: the mean load from `since` to the outage, and the peak after it.
 
-    A moment must be much shorter than the agents' waits, or lockstep would not show in it.
+    A moment must be much shorter than the agents' waits, otherwise it hides agents in lockstep.
     """
     steady = [at for at in arrivals if since <= at < outage[0]]
     after = Counter(int((at - outage[1]) / moment_seconds) for at in arrivals if at >= outage[1])
@@ -96,7 +97,7 @@ def wave(
 
 
 class Herd:
-    """Agents without tasks, polling as the server tells them; `run` for a bounded time."""
+    """Agents without tasks that poll as often as the server says."""
 
     def __init__(self, port: int, tokens: Sequence[str], spread_seconds: float) -> None:
         self.refused = 0  # requests that found no server
@@ -106,7 +107,7 @@ class Herd:
         self._spread_seconds = spread_seconds
 
     async def run(self, seconds: float) -> None:
-        """Poll with all agents, first spread over `spread_seconds`, then end."""
+        """Poll with all agents for `seconds`, spreading the first polls over `spread_seconds`."""
         end = time.monotonic() + seconds
         await asyncio.gather(*(self._agent(token, end) for token in self._tokens))
 
@@ -129,7 +130,7 @@ class Herd:
                 wait = backoff.next_wait(retry_after)
 
     async def _claim(self, token: str, boot_id: str) -> tuple[int, dict[str, float], float | None]:
-        """Ask for one task; return status, body and Retry-After. Raises OSError, EOFError."""
+        """Claim one task; return status, body and Retry-After. Raises OSError, EOFError."""
         request = {"claim_id": str(uuid.uuid4()), "boot_id": boot_id, "count": 1, "simulate": True}
         body = json.dumps(request).encode()
         head = (

@@ -1,8 +1,8 @@
-"""The offline check: what web servers acknowledged, against what the database holds.
+"""The offline check of the database against the results that web servers acknowledged.
 
-- **lost**: a result was acknowledged, and the database does not have it as it was acknowledged.
+- **lost**: the database does not have an acknowledged result as it was acknowledged.
 - **doubled**: more than one result decided a task, or a task counts more than once.
-- **broken**: any other thing that must never be (see `tests.invariants`).
+- **broken**: any other violation (see `tests.invariants`).
 
 Needs Django set up; reads the default database.
 """
@@ -36,7 +36,7 @@ DECIDED = (AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED)
 
 @dataclass
 class Findings:
-    """What the check found; one sentence each. All empty: it holds."""
+    """The violations that the check found, one sentence each."""
 
     acknowledged: int = 0  # results, each lease counted once
     lost: list[str] = field(default_factory=list)
@@ -45,12 +45,12 @@ class Findings:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was found."""
+        """Whether there is no violation."""
         return not (self.lost or self.doubled or self.broken)
 
 
 def check(acks: Iterable[Acknowledgement]) -> Findings:
-    """Compare the acknowledgements with the database; servers and agents should have ended."""
+    """Compare the acknowledgements with the database, after servers and agents have ended."""
     findings = Findings()
     by_lease: dict[str, set[str]] = defaultdict(set)
     for ack in acks:
@@ -65,7 +65,7 @@ def check(acks: Iterable[Acknowledgement]) -> Findings:
 
 
 def _check_acknowledged(by_lease: dict[str, set[str]], findings: Findings) -> None:
-    """Each acknowledged result is there, and every time it was handed in it got one answer."""
+    """Each acknowledged result is stored, and every submission of it got the same answer."""
     attempts = {
         str(attempt.lease_id): attempt
         for attempt in Attempt.objects.select_related("task", "task__result").defer("submission")
@@ -78,8 +78,10 @@ def _check_acknowledged(by_lease: dict[str, set[str]], findings: Findings) -> No
             continue
         stored = (attempt.answer or {}).get("verdict")
         if not attempt.submission_digest or {stored} != verdicts:
-            told = ", ".join(sorted(verdicts))
-            findings.lost.append(f"lease {lease_id}: the agent was told {told}, stored is {stored}")
+            received = ", ".join(sorted(verdicts))
+            findings.lost.append(
+                f"lease {lease_id}: the agent was told {received}, stored is {stored}"
+            )
         if Verdict.ACCEPTED not in verdicts:
             continue
         accepted[attempt.task_id].append(lease_id)
@@ -94,7 +96,7 @@ def _check_acknowledged(by_lease: dict[str, set[str]], findings: Findings) -> No
 
 
 def _check_decisions(findings: Findings) -> None:
-    """A completed task has one result, of the one attempt that decided it; others have none."""
+    """A completed task has one result and one deciding attempt; other tasks have neither."""
     tasks = Task.objects.annotate(
         results=Count("result", distinct=True),
         deciders=Count("attempts", filter=Q(attempts__outcome__in=DECIDED), distinct=True),
@@ -109,20 +111,20 @@ def _check_decisions(findings: Findings) -> None:
 
 
 def _check_counts(findings: Findings) -> None:
-    """What pages and API count is what there is: each task once."""
+    """Pages and API count each task exactly once."""
     now = database_now()
     for campaign in Campaign.objects.all():
-        counted = campaign_progress(campaign, now=now)
+        progress = campaign_progress(campaign, now=now)
         completed = campaign.tasks.filter(state=TaskState.COMPLETED).count()
-        if (counted.total, counted.completed) != (campaign.tasks.count(), completed):
-            findings.doubled.append(f"campaign {campaign.pk}: its progress counts {counted}")
+        if (progress.total, progress.completed) != (campaign.tasks.count(), completed):
+            findings.doubled.append(f"campaign {campaign.pk}: its progress counts {progress}")
         ranked = [row.task.pk for row in leaderboard.rank(campaign)]
         if len(ranked) != len(set(ranked)):
             findings.doubled.append(f"campaign {campaign.pk}: its leaderboard names a task twice")
 
 
 def _check_losses(findings: Findings) -> None:
-    """Every lease that ran out was taken back once, whoever noticed it."""
+    """Every expired lease was taken back once, no matter which process noticed it."""
     lost = (
         StateChange.objects.filter(subject=ChangeSubject.ATTEMPT, to_state=AttemptOutcome.LOST)
         .values_list("task")

@@ -1,6 +1,6 @@
-"""One run: servers, agents and work on a PostgreSQL of their own, faults, and the check afterwards.
+"""One run: servers, agents and work on their own PostgreSQL, faults, and the check afterwards.
 
-Needs Django set up on the database of `Lab`'s cluster, with its tables made.
+Needs Django set up on the database of `Lab`'s cluster, with all tables created.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from tests.processes import free_port, processes_mentioning, wait_until
 CAMPAIGN_TASKS = 50
 MOST_OPEN_TASKS = 300
 STOP_SECONDS = 60.0
-STUCK_SECONDS = 120.0  # without a task that ends or a result that arrives
-HERD_IDLE_SECONDS = 30.0  # what a worker is told to wait, on average
+STUCK_SECONDS = 120.0  # give up if no task ends and no result arrives for this long
+HERD_IDLE_SECONDS = 30.0  # the average wait that the server sends
 HERD_OUTAGE_SECONDS = 20.0
 MOST_TIMES_STEADY = 3.0
 _TICK_SECONDS = 0.25
@@ -52,22 +52,22 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, how much, how often."""
+    """The size of a run, and how long and often it injects faults."""
 
     seed: int
-    seconds: float  # of faults; 0: every kind once, one after another
-    kinds: tuple[str, ...] = ()  # of faults; none named: all there are
+    seconds: float  # how long faults are injected; 0: every kind once
+    kinds: tuple[str, ...] = ()  # the kinds of faults; empty: all
     period_seconds: float = 5.0
     fleets: int = 3
     agents_per_fleet: int = 10
     worker_programs: int = 2
     tasks_per_second: float = 5.0
-    least_tasks: int = 0  # a slow machine gets up to as long again to be given so many
+    least_tasks: int = 0  # a slow machine gets up to twice the time to reach this number
     herd: int = 0
 
 
 class Lab:
-    """Everything of one run, in one folder."""
+    """One run; its files are in one folder."""
 
     def __init__(self, plan: Plan, database: Cluster, folder: Path, say: Say) -> None:
         self._plan = plan
@@ -91,7 +91,7 @@ class Lab:
         self._due: dict[str, float] = {}
 
     def run(self) -> Report:
-        """Start everything, break it, mend it, wait for the end of all tasks, check, report."""
+        """Start everything, inject faults, repair, wait until all tasks end, check and report."""
         try:
             with self._proxy:
                 nemesis = self._set_up()
@@ -101,7 +101,11 @@ class Lab:
                 self._say(f"{seconds:6.1f} s  mending everything, waiting for the last tasks")
                 nemesis.heal()
                 unfinished = self._finish(nemesis)
-                dead = [f"{one.name} ended by itself" for one in self._services() if not one.pid]
+                dead = [
+                    f"{service.name} ended by itself"
+                    for service in self._services()
+                    if not service.pid
+                ]
                 waves = [self._let_a_herd_return()] if self._plan.herd else []
                 unended = self._stop()
             return self._report(nemesis, seconds, [*unfinished, *dead, *unended], waves)
@@ -111,7 +115,7 @@ class Lab:
 
     @property
     def _most_seconds_to_hand_over(self) -> float:
-        """One lease and one poll."""
+        """The bar for handing over a dead agent's task: one lease and one poll."""
         times = ("XEENET_LEASE_SECONDS", "XEENET_IDLE_WAIT_SECONDS")
         return sum(float(os.environ[name]) for name in times)
 
@@ -128,7 +132,7 @@ class Lab:
             web.wait_until_it_answers()
         for number in range(plan.fleets):
             workers = make_workers(f"fleet-{number}", plan.agents_per_fleet)
-            simulate = number > 0  # the agents of the first run real scripts
+            simulate = number > 0  # the agents of the first fleet run real scripts
             name = f"fleet-{number}"
             self._fleets.append(
                 Fleet(name, self._proxy.url, workers, self._folder, simulate=simulate)
@@ -157,7 +161,7 @@ class Lab:
 
     def _break_things(self, nemesis: Nemesis) -> None:
         plan, started_at = self._plan, time.monotonic()
-        once_each = [] if plan.seconds else nemesis.in_some_order()
+        once_each = [] if plan.seconds else nemesis.in_random_order()
         next_fault = plan.period_seconds
         while True:
             elapsed = time.monotonic() - started_at
@@ -168,14 +172,14 @@ class Lab:
             if elapsed >= next_fault:
                 next_fault = elapsed + plan.period_seconds
                 kind = once_each.pop() if once_each else nemesis.draw()
-                self._tell(elapsed, nemesis.inject(kind))
+                self._print_fault(elapsed, nemesis.inject(kind))
             time.sleep(_TICK_SECONDS)
 
     def _is_over(self, elapsed: float) -> bool:
         enough = self._made_tasks >= self._plan.least_tasks or elapsed >= 2 * self._plan.seconds
         return elapsed >= self._plan.seconds and enough
 
-    def _tell(self, elapsed: float, fault: InjectedFault) -> None:
+    def _print_fault(self, elapsed: float, fault: InjectedFault) -> None:
         done = Task.objects.exclude(state__in=[TaskState.PENDING, TaskState.LEASED]).count()
         back = ""
         if fault.back_after_seconds is not None:
@@ -183,10 +187,10 @@ class Lab:
         self._say(f"{elapsed:6.1f} s  {done:>5} of {self._made_tasks} tasks  {fault.kind}{back}")
 
     def _work(self, elapsed: float) -> None:
-        """What goes on beside the faults: new campaigns, jobs, a look at the agents' memory."""
+        """Do what continues during faults: launch campaigns, queue jobs, measure agents' memory."""
         self._feed(elapsed)
         if self._is_due("jobs", _JOBS_SECONDS):
-            # More often than their schedules would, and both clusters at once.
+            # More often than by their schedules, and once per cluster, so that both run at once.
             for _ in self._clusters:
                 async_task("campaigns.jobs.expire_leases")
             async_task("campaigns.jobs.finish_campaigns")
@@ -201,7 +205,7 @@ class Lab:
         return True
 
     def _feed(self, elapsed: float) -> None:
-        """Launch the next campaign when its time has come and not too much waits."""
+        """Launch the next campaign if it is due and not too many tasks are open."""
         if self._made_tasks > elapsed * self._plan.tasks_per_second:
             return
         if Task.objects.open().count() > MOST_OPEN_TASKS:
@@ -217,15 +221,15 @@ class Lab:
                 megabytes = psutil.Process(pid).memory_info().rss / 1e6
             except psutil.Error:
                 continue
-            if "[7/7]" in service.last_log():  # it has had a task: all it needs is loaded
+            if "[7/7]" in service.last_log():  # it has finished a task, so all code is loaded
                 first = self._first_megabytes.setdefault(pid, megabytes)
                 self._most_grown = max(self._most_grown, megabytes - first)
             self._most_megabytes = max(self._most_megabytes, megabytes)
 
     def _finish(self, nemesis: Nemesis) -> list[str]:
-        """Wait until every task has ended and every outbox is empty; return what did not.
+        """Wait until every task has ended and every outbox is empty; return a sentence if not.
 
-        As long as it takes: a slow machine is no violation, but one that makes no progress is.
+        It waits as long as there is progress: slowness is no violation, a standstill is.
         """
         agents = [*self._fleets, *self._programs]
         left, give_up_at = (0, 0), time.monotonic() + STUCK_SECONDS
@@ -242,7 +246,7 @@ class Lab:
         return [f"{problem}, and {left[1]} results waited in outboxes"]
 
     def _let_a_herd_return(self) -> Wave:
-        """Let a thousand agents without work poll, take the server away, and bring it back."""
+        """Let many idle agents poll; cut off the server for a while; measure how they return."""
         for service in [*self._fleets, *self._programs]:
             service.stop()
         self._say(f"         {self._plan.herd} agents poll, lose the server and come back")
@@ -277,10 +281,14 @@ class Lab:
         )
 
     def _stop(self) -> list[str]:
-        """End agents, jobs and servers in this order; return what did not end by itself."""
+        """Stop agents, clusters and servers, in this order; return sentences on what was left."""
         connections.close_all()
         order: list[Service] = [*self._fleets, *self._programs, *self._clusters, *self._webs]
-        stubborn = [f"{one.name} had to be killed" for one in order if not one.stop(STOP_SECONDS)]
+        stubborn = [
+            f"{service.name} had to be killed"
+            for service in order
+            if not service.stop(STOP_SECONDS)
+        ]
         left = [f"a process is left: {line}" for line in processes_mentioning(self._folder)]
         stale = [
             f"a stale task folder is left: {folder}"
@@ -330,11 +338,13 @@ class Lab:
                 *problems,
                 *nemesis.missed,
                 *slow,
-                *[str(one) for one in waves if one.kept_up and one.ratio > MOST_TIMES_STEADY],
+                *[str(wave) for wave in waves if wave.kept_up and wave.ratio > MOST_TIMES_STEADY],
                 *findings.broken,
                 *self._proxy.bad_answers,
             ],
-            recoveries=recoveries([(f.kind, f.back_after_seconds) for f in nemesis.injected]),
+            recoveries=recoveries(
+                [(fault.kind, fault.back_after_seconds) for fault in nemesis.injected]
+            ),
             handed_over_median_seconds=median,
             handed_over_worst_seconds=worst,
             agent_megabytes=self._most_megabytes,

@@ -1,7 +1,7 @@
-"""Scripts that misbehave, run as an agent runs them: what they cost it, and how long they last.
+"""Misbehaving scripts, run as an agent runs them: how much memory and time they cost the agent.
 
-With the product's own grace period and a gigabyte of output: too long for `make test`, which has
-the same scripts in short.
+They get the product's own grace period and print a gigabyte. That takes too long for `make test`,
+which has shorter versions of these scripts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.agent.runs import (
 from workers.protocol import IsolationTier
 
 BUDGET_SECONDS = 2.0
-FLOOD_BUDGET_SECONDS = 300.0  # it ends by itself long before
+FLOOD_BUDGET_SECONDS = 300.0  # a flooding script ends by itself long before
 KILL_GRACE_SECONDS = 15.0
 MOST_SECONDS_OVER = 2.0
 MOST_MIB_GROWN = 20.0
@@ -35,50 +35,49 @@ _LOOK_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Misbehaviour:
-    """What one script did in one tier."""
+    """The measurements of one script in one tier."""
 
     script: str
     tier: str
-    seconds_over: (
-        float | None
-    )  # past budget and grace when nothing was alive; None: it ended itself
-    grown_mib: float  # the agent's memory, at most
+    # From the end of budget and grace until no process was alive; None: it ended by itself.
+    seconds_over: float | None
+    grown_mib: float  # the most by which the agent's memory grew
 
     @property
     def problems(self) -> list[str]:
-        """Return the bars that were not held."""
-        found = []
+        """Return the bars that were missed."""
+        problems = []
         if self.grown_mib > MOST_MIB_GROWN:
-            found.append(f"the agent grew by {self.grown_mib:.0f} MiB")
+            problems.append(f"the agent grew by {self.grown_mib:.0f} MiB")
         if self.seconds_over is not None and not 0.0 <= self.seconds_over <= MOST_SECONDS_OVER:
-            found.append(f"it was gone {self.seconds_over:.1f} s after budget and grace")
-        return [f"{self.script} ({self.tier}): {problem}" for problem in found]
+            problems.append(f"it was gone {self.seconds_over:.1f} s after budget and grace")
+        return [f"{self.script} ({self.tier}): {problem}" for problem in problems]
 
 
 def misbehave(say: Callable[[str], None]) -> list[Misbehaviour]:
-    """Run every script in every tier that works here."""
+    """Run every script in every isolation tier that works on this machine."""
     tiers = [IsolationTier.T0]
     if isinstance(sandbox := find_working_sandbox(), str):
         say(f"tier T1 is not measured: {sandbox}")
     else:
         tiers.append(IsolationTier.T1)
-    found = []
+    measured = []
     for tier in tiers:
         for stream in ("stdout", "stderr"):
             name = f"1 GiB on {stream}, no newline"
             say(f"         {name} ({tier})")
             _, grown = _run(_FLOOD.format(stream), tier, FLOOD_BUDGET_SECONDS)
-            found.append(Misbehaviour(name, tier, None, grown))
+            measured.append(Misbehaviour(name, tier, None, grown))
         name = "ignores SIGTERM, detaches a child"
         say(f"         {name} ({tier})")
         seconds, grown = _run(_STUBBORN, tier, BUDGET_SECONDS)
         over = seconds - BUDGET_SECONDS - KILL_GRACE_SECONDS
-        found.append(Misbehaviour(name, tier, over, grown))
-    return found
+        measured.append(Misbehaviour(name, tier, over, grown))
+    return measured
 
 
 def _run(source: str, tier: IsolationTier, budget_seconds: float) -> tuple[float, float]:
-    """Return the seconds until nothing of the script was alive, and the MiB the agent grew by."""
+    """Return the seconds until none of its processes was alive, and the agent's growth in MiB."""
     with tempfile.TemporaryDirectory(prefix="xeenet-script-") as folder:
         run, sampler = Run(Path(folder), source, tier), MemorySampler()
         started_at = time.monotonic()

@@ -1,11 +1,11 @@
-"""The network between agents and web servers, as a fault can make it.
+"""A proxy that simulates network faults between agents and web servers.
 
-An HTTP/1.1 proxy on the loopback address, in a thread of its own. It hands each connection to the
-next backend that answers. Faults are asked for by the path of a request, so a test is replayed by
-its own order of calls; `Hold` is a pause point: the exchange waits there until the test goes on.
+It is an HTTP/1.1 proxy on the loopback address, in its own thread. It passes each connection to the
+next backend that answers. Tests request faults by the path of a request, so they are deterministic.
+A `Hold` is a pause point: the exchange waits there until the test continues it.
 
-Every 2xx answer of a web server to a handed-in result is kept before anything is passed on: what
-the server acknowledged, whether or not the agent ever hears of it.
+Every 2xx response of a web server to a submitted result is recorded before it is passed on. So the
+record shows what the server acknowledged, whether or not the agent received it.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ _BACKLOG = 1024
 class Fault(Enum):
     """What may happen to one exchange."""
 
-    DROP_REQUEST = "the connection breaks before the server hears the request"
-    CUT_REPLY = "the server answered, and the connection breaks before the answer"
-    HALF_REPLY = "the connection breaks in the middle of the answer"
+    DROP_REQUEST = "the connection breaks before the server receives the request"
+    CUT_REPLY = "the server answered, and the connection breaks before the reply"
+    HALF_REPLY = "the connection breaks in the middle of the reply"
     HOLD_REQUEST = "the request waits on its way to the server"
-    HOLD_REPLY = "the server answered, and the answer waits on its way"
+    HOLD_REPLY = "the server answered, and the reply waits on its way"
 
 
 @dataclass
 class Hold:
-    """One exchange that waits: `reached` is set when it is there, `drop` or `let_go` ends it."""
+    """One exchange that waits: `reached` is set once it does; `drop` or `let_go` ends the wait."""
 
     reached: threading.Event = field(default_factory=threading.Event)
     _goes_on: Future[bool] = field(default_factory=Future)
 
     def let_go(self) -> None:
-        """Pass it on."""
+        """Pass the exchange on."""
         self._goes_on.set_result(True)
 
     def drop(self) -> None:
@@ -54,14 +54,14 @@ class Hold:
         self._goes_on.set_result(False)
 
     async def wait(self) -> bool:
-        """Announce the exchange, wait, and return whether it goes on."""
+        """Set `reached`, wait, and return whether the exchange goes on."""
         self.reached.set()
         return await asyncio.wrap_future(self._goes_on)
 
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """A 2xx answer to a result: which lease, and what the server said it did."""
+    """A 2xx response to a submitted result: its lease and the server's verdict."""
 
     lease_id: str
     verdict: str
@@ -77,7 +77,7 @@ class _Rule:
 
 @dataclass(frozen=True)
 class _Message:
-    """A request or a reply: its first line in words, its header fields, all its bytes."""
+    """A request or reply: the words of its first line, its header fields, and its bytes."""
 
     first_line: list[str]
     fields: dict[str, str]
@@ -86,17 +86,17 @@ class _Message:
 
 
 class Proxy:
-    """A context manager; all methods may be called from any thread.
+    """A context manager that runs the proxy; all methods may be called from any thread.
 
-    ``acks`` names the file that collects the acknowledgements, one JSON line each.
+    The file ``acks`` collects the acknowledgements as JSON lines.
     """
 
     def __init__(self, backends: Sequence[int], acks: Path | None = None) -> None:
         self.port = 0
         self.statuses: Counter[int] = Counter()
-        self.bad_answers: list[str] = []  # a 5xx that is no "503, come again in … seconds"
-        self.arrivals: list[float] = []  # of requests, by the monotonic clock
-        self.delay_seconds = 0.0  # for every reply
+        self.bad_answers: list[str] = []  # every 5xx except a 503 with Retry-After
+        self.arrivals: list[float] = []  # times of requests, by the monotonic clock
+        self.delay_seconds = 0.0  # delays every reply
         self._backends = list(backends)
         self._turn = 0
         self._rules: list[_Rule] = []
@@ -110,7 +110,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """The address that agents are given."""
+        """The server URL for agents."""
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
@@ -131,29 +131,29 @@ class Proxy:
         if self._acks:
             self._acks.close()
 
-    # What a test or the nemesis may do.
+    # Methods for tests and the nemesis.
 
     def break_next(self, path_part: str, fault: Fault, times: int = 1) -> None:
-        """Let `fault` happen to the next `times` exchanges whose path contains `path_part`."""
+        """Inject `fault` into the next `times` exchanges whose path contains `path_part`."""
         with self._lock:
             self._rules.append(_Rule(path_part, fault, times))
 
     def hold_next(self, path_part: str, fault: Fault) -> Hold:
-        """Let the next exchange of this path wait at `HOLD_REQUEST` or `HOLD_REPLY`."""
+        """Make the next exchange of this path wait at `HOLD_REQUEST` or `HOLD_REPLY`."""
         hold = Hold()
         with self._lock:
             self._rules.append(_Rule(path_part, fault, 1, hold))
         return hold
 
     def heal(self) -> None:
-        """Forget all faults that have not happened yet, and listen."""
+        """Drop all pending faults and listen again."""
         with self._lock:
             self._rules.clear()
         self.delay_seconds = 0.0
         self.accept()
 
     def refuse(self) -> None:
-        """Break what is open and refuse new connections, as a machine without the server does."""
+        """Break open connections and refuse new ones, like a machine without a server."""
         self._call(self._stop_listening())
         self.cut()
 
@@ -165,13 +165,13 @@ class Proxy:
         """Break every open connection."""
         self._call(self._abort_all())
 
-    # The event loop's side.
+    # Everything below runs in the event loop's thread, apart from `_call`.
 
     def _call(self, coroutine: Any) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=30)
 
-    # Not asyncio.start_server: a connection that comes while its server is being closed is neither
-    # served nor closed there.
+    # Not asyncio.start_server: it neither serves nor closes a connection that arrives while the
+    # server is being closed.
     async def _listen(self) -> None:
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port), backlog=_BACKLOG)
@@ -189,14 +189,14 @@ class Proxy:
         try:
             connection, _ = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return  # it went away while it waited
+            return  # the client has gone away meanwhile
         task = self._loop.create_task(self._open(connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _open(self, connection: socket.socket) -> None:
         reader, writer = await asyncio.open_connection(sock=connection, limit=LONGEST_HEAD_BYTES)
-        if self._listener is None:  # refused meanwhile
+        if self._listener is None:  # `refuse` was called meanwhile
             writer.transport.abort()
             return
         await self._serve(reader, writer)
@@ -207,7 +207,7 @@ class Proxy:
 
     async def _close(self) -> None:
         await self._stop_listening()
-        await asyncio.sleep(0)  # what was just taken begins, so that it can end
+        await asyncio.sleep(0)  # let new tasks start, so that they can be cancelled
         await self._abort_all()
         for task in self._tasks:
             task.cancel()
@@ -224,7 +224,7 @@ class Proxy:
                 if not await self._exchange(request, writer, upstream):
                     return
         except (OSError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
-            return  # either side went away: so does the other
+            return  # one side has closed its connection: close the other as well
         finally:
             self._writers.discard(writer)
             writer.close()
@@ -253,7 +253,7 @@ class Proxy:
         writer: asyncio.StreamWriter,
         upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     ) -> bool:
-        """Pass one request on and its reply back; return whether the connection lives on."""
+        """Pass one request on and its reply back; return whether to keep the connection."""
         self.arrivals.append(time.monotonic())
         rule = self._rule_for(request)
         fault = rule.fault if rule else None
@@ -295,8 +295,8 @@ class Proxy:
     def _note(self, request: _Message, reply: _Message) -> None:
         method, path, status = *request.first_line[:2], int(reply.first_line[1])
         self.statuses[status] += 1
-        comes_again = status == 503 and reply.fields.get("retry-after")
-        if status >= 500 and not comes_again:
+        may_retry = status == 503 and reply.fields.get("retry-after")
+        if status >= 500 and not may_retry:
             self.bad_answers.append(f"{method} {path}: {status}, {reply.body[:200]!r}")
         if method == "PUT" and path.endswith("/result") and status < 300 and self._acks:
             lease_id, verdict = path.split("/")[-2], json.loads(reply.body)["verdict"]
@@ -304,7 +304,7 @@ class Proxy:
 
 
 def read_acks(path: Path) -> list[Acknowledgement]:
-    """Return what the file of a proxy holds, in the order of the answers."""
+    """Return the acknowledgements in a proxy's file, in the order of the responses."""
     return [Acknowledgement(**json.loads(line)) for line in path.read_text().splitlines()]
 
 
@@ -315,7 +315,7 @@ async def _waited(rule: _Rule | None) -> bool:
 
 
 async def _read_message(reader: asyncio.StreamReader) -> _Message:
-    """Read one message with a Content-Length. Raises EOFError (also half-way) and OSError."""
+    """Read one message with a Content-Length. Raises OSError, and EOFError if it is incomplete."""
     head = await reader.readuntil(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     pairs = (line.partition(":") for line in lines if line)

@@ -1,4 +1,4 @@
-"""What a run found: as lines, as JSON, and as the table in ``docs/reliability.md``."""
+"""The findings of a run, as text, as JSON, and as the table in ``docs/reliability.md``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ END = "<!-- end of what was written -->"
 
 @dataclass(frozen=True)
 class Recovery:
-    """One kind of fault: how often, and the seconds until the service was back."""
+    """One kind of fault: how often it was injected, and the seconds until the service was back."""
 
     kind: str
     times: int
@@ -54,7 +54,7 @@ class Report:
     @property
     def problems(self) -> list[str]:
         """Return everything that was lost, doubled or otherwise wrong."""
-        of_scripts = [problem for one in self.scripts for problem in one.problems]
+        of_scripts = [problem for script in self.scripts for problem in script.problems]
         return [*self.lost, *self.doubled, *self.violations, *of_scripts]
 
     @property
@@ -63,16 +63,16 @@ class Report:
         return not self.problems
 
     def write_json(self, path: Path) -> None:
-        """Keep everything for a program to read."""
+        """Write all figures and violations as JSON."""
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
     def lines(self) -> list[str]:
-        """Return it for a terminal."""
+        """Return the report as text for a terminal."""
         lines = [f"{name:<40} {value}" for name, value in self._figures()]
         lines += ["", f"{'fault':<26} {'times':>5} {'median back':>12} {'worst back':>12}"]
-        for one in self.recoveries:
-            median, worst = _seconds(one.median_seconds), _seconds(one.worst_seconds)
-            lines.append(f"{one.kind:<26} {one.times:>5} {median:>12} {worst:>12}")
+        for fault in self.recoveries:
+            median, worst = _seconds(fault.median_seconds), _seconds(fault.worst_seconds)
+            lines.append(f"{fault.kind:<26} {fault.times:>5} {median:>12} {worst:>12}")
         if self.scripts:
             lines += ["", f"{'script':<36} {'tier':>4} {'over deadline':>14} {'agent grew':>11}"]
         for script in self.scripts:
@@ -83,13 +83,13 @@ class Report:
         return lines
 
     def markdown(self) -> str:
-        """Return it for the documentation."""
+        """Return the report as tables for the documentation."""
         rows = ["| figure | value |", "|---|---|"]
         rows += [f"| {name} | {value} |" for name, value in self._figures()]
         rows += ["", "| fault | times | service back, median | worst |", "|---|---:|---:|---:|"]
-        for one in self.recoveries:
-            median, worst = _seconds(one.median_seconds), _seconds(one.worst_seconds)
-            rows.append(f"| {one.kind} | {one.times} | {median} | {worst} |")
+        for fault in self.recoveries:
+            median, worst = _seconds(fault.median_seconds), _seconds(fault.worst_seconds)
+            rows.append(f"| {fault.kind} | {fault.times} | {median} | {worst} |")
         if self.scripts:
             rows += ["", "| script | tier | gone after budget + 15 s + | agent's memory grew by |"]
             rows += ["|---|---|---:|---:|"]
@@ -109,7 +109,7 @@ class Report:
             ("attempts", f"{self.attempts:,}"),
             ("leases that ran out", f"{self.expiries:,}"),
             ("results that came late", f"{self.late:,}"),
-            ("faults injected", str(sum(one.times for one in self.recoveries))),
+            ("faults injected", str(sum(fault.times for fault in self.recoveries))),
             ("requests", f"{self.requests:,}"),
             ("results acknowledged", f"{self.acknowledged:,}"),
             ("acknowledged results lost", str(len(self.lost))),
@@ -121,41 +121,41 @@ class Report:
             ("… grown while it worked", f"{self.agent_megabytes_grown:.1f} MB"),
         ]
         for wave in self.waves:
-            aside = "" if wave.kept_up else " (the servers lagged behind before: not judged)"
+            note = "" if wave.kept_up else " (the servers lagged behind before: not judged)"
             back = f"{wave.agents:,} agents back after {wave.outage_seconds:.0f} s"
             figures += [
                 (f"{back}: before", f"{wave.steady_per_second:.0f} requests/s"),
                 (
                     f"{back}: busiest second",
-                    f"{wave.peak_per_second:.0f}, {wave.ratio:.1f}×{aside}",
+                    f"{wave.peak_per_second:.0f}, {wave.ratio:.1f}×{note}",
                 ),
             ]
         return figures
 
 
 def recoveries(pairs: Sequence[tuple[str, float | None]]) -> list[Recovery]:
-    """Summarise (kind, seconds until back) by kind, most frequent first."""
+    """Summarise pairs of kind and seconds until the service was back; most frequent kinds first."""
     kinds: dict[str, list[float | None]] = {}
     for kind, seconds in pairs:
         kinds.setdefault(kind, []).append(seconds)
-    found = []
+    summary = []
     for kind, all_seconds in sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])):
         known = [seconds for seconds in all_seconds if seconds is not None]
-        found.append(Recovery(kind, len(all_seconds), *median_and_worst(known)))
-    return found
+        summary.append(Recovery(kind, len(all_seconds), *median_and_worst(known)))
+    return summary
 
 
 def median_and_worst(seconds: Sequence[float]) -> tuple[float | None, float | None]:
-    """Return both, or None for both of nothing."""
+    """Return the median and the largest value, or (None, None) if there are no values."""
     return (statistics.median(seconds), max(seconds)) if seconds else (None, None)
 
 
 def write_between_marks(path: Path, text: str) -> None:
-    """Put `text` between the two marks of a document. Raises ValueError when it has none."""
+    """Write `text` between the two marks of a document. Raises ValueError if it lacks them."""
     document = path.read_text()
-    before, found, rest = document.partition(BEGIN)
-    _, closed, after = rest.partition(END)
-    if not (found and closed):
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
         raise ValueError(f"{path} lacks the lines {BEGIN} and {END} around what is written.")
     path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
 

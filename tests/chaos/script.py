@@ -1,11 +1,11 @@
-"""A training script that trains nothing: the contract of `experiments/` in some milliseconds.
+"""A stand-in training script that keeps the contract of `experiments/` but does not train.
 
-Standard library only, one file. Its parameter ``behaviour`` says what it does:
+Standard library only, one file. The parameter ``behaviour`` says what it does:
 
-- ``good``: work for ``work_seconds``, print the result line
-- ``crash``: exit with status 1, no result
-- ``wait``: announce itself in the data folder, and print the result once the file named by
-  ``gate`` is there
+- ``good``: sleep for ``work_seconds``, print the result line
+- ``crash``: exit with status 1, without a result
+- ``wait``: create a file ``waiting`` in the data folder, wait until the file ``gate`` exists, and
+  print the result line
 """
 
 import json
@@ -18,7 +18,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Read the config, behave, print the line."""
+    """Read the config, do as it says, and print the result line."""
     started_at = time.monotonic()
     config = json.loads(Path(sys.argv[sys.argv.index("--config-file") + 1]).read_text())
     name = f"{config['dataset']}-{config['dataset_sha256'][:12]}.txt"

@@ -1,4 +1,4 @@
-"""Web servers, q-clusters and agents as processes that a fault may kill, stop and start again."""
+"""Web servers, q-clusters and agents as processes that faults can kill, freeze and restart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xeenet_site.running.processes import Child
 from xeenet_site.running.serving import cluster_command, web_command
 
 START_SECONDS = 60.0  # importing Django takes its time on a busy machine
-# Durations of a test: a lost worker is noticed within seconds.
+# Short durations for tests: the server notices a lost worker within seconds.
 SHORT_TIMES = {
     "XEENET_HEARTBEAT_SECONDS": "0.5",
     "XEENET_LEASE_SECONDS": "3",
@@ -33,10 +33,10 @@ SHORT_TIMES = {
 
 
 class Service:
-    """One command that can be started more than once; each start has a log file of its own.
+    """One command that can be started several times; each start has its own log file.
 
-    Starts in a session of its own: `kill` and `freeze` reach the whole group, so nothing of a
-    q-cluster goes on beside the next one.
+    It runs in its own session, so `kill` and `freeze` reach its whole process group. No process of
+    a killed q-cluster can keep running beside the next one.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class Service:
 
     @property
     def pid(self) -> int | None:
-        """The process that leads the group; None when it does not run."""
+        """The id of the process that leads the group, or None if it is not running."""
         return self._child.pid if self._child and self._child.is_running else None
 
     def start(self) -> None:
-        """Start the command unless it runs."""
+        """Start the command unless it is running."""
         if self.pid is not None:
             return
         self._collect()
@@ -64,35 +64,35 @@ class Service:
         self._child = Child(self.name, self._command, self.environment, log)
 
     def kill(self) -> None:
-        """SIGKILL for the whole group at once, and for whatever descends from it."""
+        """Send SIGKILL to the whole process group and all other descendants."""
         self._collect()
 
     def freeze(self) -> None:
-        """SIGSTOP for the whole group."""
+        """Send SIGSTOP to the whole process group."""
         self._signal_group(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT for the whole group."""
+        """Send SIGCONT to the whole process group."""
         self._signal_group(signal.SIGCONT)
 
     def stop(self, patience_seconds: float = 20.0) -> bool:
-        """Ask the command to end; return whether it did. It is gone afterwards in any case."""
+        """Send SIGTERM and wait, then SIGKILL; return whether the command ended by itself."""
         if self._child is None:
             return True
         self.thaw()
         self._child.terminate()
         end = time.monotonic() + patience_seconds
-        while (still := self._child.is_running) and time.monotonic() < end:
+        while (is_running := self._child.is_running) and time.monotonic() < end:
             time.sleep(0.05)
         self._collect()
-        return not still
+        return not is_running
 
     def last_log(self) -> str:
-        """Return what its latest start wrote."""
+        """Return the output of the latest start."""
         return (self._folder / f"{self.name}-{self._starts}.log").read_text(errors="replace")
 
     def log_text(self) -> str:
-        """Return what all starts of the command wrote."""
+        """Return the output of all starts."""
         files = sorted(
             self._folder.glob(f"{self.name}-*.log"), key=lambda path: path.stat().st_mtime
         )
@@ -110,18 +110,18 @@ class Service:
 
 
 class WebServer(Service):
-    """granian with the site, on a port of the loopback address."""
+    """granian serving the site, on a port of the loopback address."""
 
     def __init__(self, name: str, port: int, environment: Mapping[str, str], folder: Path) -> None:
         super().__init__(name, web_command("127.0.0.1", port), environment, folder)
         self.port = port
 
     def answers(self) -> bool:
-        """Whether the API answers anything at all."""
+        """Whether the API answers, with whatever status."""
         return ask_status(self.port) is not None
 
     def wait_until_it_answers(self) -> None:
-        """Return as soon as it does; raise AssertionError with its log when it does not."""
+        """Wait until the API answers; raise AssertionError with the log if it does not."""
         end = time.monotonic() + START_SECONDS
         while not self.answers():
             assert self.pid is not None, f"{self.name} ended:\n{self.log_text()}"
@@ -137,7 +137,7 @@ class QCluster(Service):
 
 
 class Fleet(Service):
-    """Several agents in one process, see `tests.chaos.fleet`."""
+    """Several agents in one process; see `tests.chaos.fleet`."""
 
     def __init__(
         self,
@@ -165,12 +165,12 @@ class Fleet(Service):
         super().__init__(name, command, environment, folder)
 
     def waiting_results(self) -> int:
-        """Return how many results the outboxes of its agents hold on disk."""
+        """Return the number of results in the outboxes of its agents."""
         return sum(len(list(state.glob("outbox/*.json"))) for state in self.state_folders)
 
 
 class WorkerProgram(Fleet):
-    """The worker program as a volunteer starts it, with real subprocess scripts."""
+    """The worker program as a volunteer starts it, running real scripts in subprocesses."""
 
     def __init__(self, name: str, server_url: str, token: str, folder: Path) -> None:
         super().__init__(name, server_url, [(name, token)], folder)
@@ -183,9 +183,9 @@ class WorkerProgram(Fleet):
 
 
 def ask_status(port: int, token: str = "", timeout_seconds: float = 2.0) -> int | None:
-    """Return the HTTP status of one cheap request that reads and writes the database, or None.
+    """Send one cheap request that reads and writes the database; return its status, or None.
 
-    Without a token the server refuses it before it asks the database.
+    Without a token, the server refuses the request before it uses the database.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_seconds)
     headers = {"Connection": "close"} | ({"Authorization": f"Bearer {token}"} if token else {})

@@ -1,4 +1,4 @@
-"""Web servers behind the proxy and agents, on the database of the test that asks for them."""
+"""Web servers behind the proxy, and agents, on the database of a test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workers.protocol import Lease, Outcome, Submission
 
 
 class Stack:
-    """What a fault test works with; made by `running_stack`."""
+    """The servers, proxy and agents of fault tests; created by `running_stack`."""
 
     def __init__(self, folder: Path, web_servers: int) -> None:
         self.folder = folder
@@ -36,21 +36,21 @@ class Stack:
         self._clients: list[Client] = []
 
     def start_webs(self) -> None:
-        """Start the web servers that do not run, all at once, and wait until they answer."""
+        """Start all web servers that are not running, and wait until they answer."""
         for web in self.webs:
             web.start()
         for web in self.webs:
             web.wait_until_it_answers()
 
     def client(self, name: str) -> Client:
-        """Enrol a worker and return its way to the server, without an agent."""
+        """Enrol a worker and return a client with its token; no agent is started."""
         ((_, token),) = make_workers(name, 1)
         client = Client(self.proxy.url, token)
         self._clients.append(client)
         return client
 
     def start_fleet(self, name: str, agents: int = 1, **options: Any) -> Fleet:
-        """Enrol workers and start an agent for each, all in one process."""
+        """Enrol workers and start their agents in one process."""
         fleet = Fleet(name, self.proxy.url, make_workers(name, agents), self.folder, **options)
         self._fleets.append(fleet)
         fleet.start()
@@ -58,7 +58,7 @@ class Stack:
 
     @contextlib.contextmanager
     def one_test(self, settings: Any) -> Iterator[Self]:
-        """Yield itself for one test; afterwards every acknowledged result must be stored once."""
+        """Yield itself for one test, then assert that every acknowledged result is stored once."""
         settings.MEDIA_ROOT = self.media
         yield self
         findings = self._tidy()
@@ -66,7 +66,7 @@ class Stack:
         assert self.proxy.bad_answers == []
 
     def _tidy(self) -> history.Findings:
-        """End the agents of a test, mend what it broke, and check what was acknowledged."""
+        """Repair the proxy, stop the test's agents, and check the acknowledged results."""
         self.proxy.heal()
         for client in self._clients:
             client.close()
@@ -79,7 +79,7 @@ class Stack:
         return history.check(acks)
 
     def stop(self) -> None:
-        """End everything."""
+        """Stop all agents and web servers."""
         for client in self._clients:
             client.close()
         for service in [*self._fleets, *self.webs]:
@@ -88,7 +88,7 @@ class Stack:
 
 @contextlib.contextmanager
 def running_stack(folder: Path, web_servers: int) -> Iterator[Stack]:
-    """Start web servers behind a proxy; nothing of them is left when the block ends."""
+    """Start web servers behind a proxy, and stop them after the block."""
     stack = Stack(folder, web_servers)
     try:
         with stack.proxy:
@@ -111,7 +111,7 @@ def claim(client: Client, count: int = 1, claim_id: str = "") -> list[Lease]:
 
 
 def result_of(lease: Lease, **changes: Any) -> Submission:
-    """Return a sound result for a lease, that counts as measured."""
+    """Return the submission of a valid, measured result for a lease."""
     metrics = simulated_metrics(lease) | {"device_used": "cpu", **changes}
     return {
         "outcome": Outcome.COMPLETED,

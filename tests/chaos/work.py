@@ -1,4 +1,4 @@
-"""Work for agents under faults: workers with tokens, a small data set, the stand-in script.
+"""Creates work for agents: workers with tokens, and campaigns with a small data set and script.
 
 Needs Django set up; writes to the default database.
 """
@@ -30,9 +30,9 @@ def make_workers(prefix: str, count: int) -> list[tuple[str, str]]:
 def make_campaign(
     tasks: int, name: str = "work", *, params: dict[str, Any] | None = None, **fields: Any
 ) -> Campaign:
-    """Launch a campaign whose tasks all have `params`, to be run by the stand-in script.
+    """Launch a campaign of the stand-in script whose tasks all have `params`.
 
-    Losses are what these tests cause: a task may be lost as often as it takes.
+    Its tasks may be lost 100 times, because these tests cause losses.
     """
     now = database_now()
     values = {"behaviour": "good", **(params or {})}
