@@ -13,7 +13,7 @@ user's cache folder), verified at every start. First 90 %: training, last 10 %: 
 Output: one JSON line on stdout; progress lines (JSON) and remarks on stderr. Losses are in nats
 per byte, durations in seconds; val_bpb = eval_nll_nats / (eval_bytes * ln 2).
 Exit codes: 0 a result, also when the loss diverged (val_bpb null); 2 wrong config; 3 no data;
-anything else: an error of the run.
+4 this machine lacks PyTorch or the wanted device; anything else: an error of the run.
 """
 
 import time
@@ -196,9 +196,14 @@ def prepare() -> tuple[dict[str, Any], bytes, float]:
 # A wrong config and missing data end the run here, before a second goes to importing torch.
 PREPARED = prepare() if __name__ == "__main__" else None
 
-import torch
-import torch.nn.functional as F  # noqa: N812 (its usual name)
-from torch import Tensor
+try:
+    import torch
+    import torch.nn.functional as F  # noqa: N812 (its usual name)
+    from torch import Tensor
+except (ImportError, OSError) as error:  # OSError: torch is here, but one of its libraries is not
+    if PREPARED is None:
+        raise
+    leave(4, f"{error}. This script needs PyTorch: python -m pip install torch")
 
 
 # --- Model: pre-norm decoder-only transformer ------------------------------------------------
@@ -296,11 +301,11 @@ def learning_rate(config: dict[str, Any], progress: float) -> float:
 
 # --- The run: set-up, evaluation, training loop, summary ---------------------------------------
 def choose_device(wanted: str) -> tuple[str, torch.dtype]:
-    """Return device and number type; leaves with code 2 when the wanted device is not here."""
+    """Return device and number type; leaves with code 4 when the wanted device is not here."""
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     device = next((name for name in here if here[name]), "cpu") if wanted == "auto" else wanted
     if not here.get(device, True):
-        leave(2, f"device {device} is not available on this machine")
+        leave(4, f"device {device} is not available on this machine")
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -472,9 +477,9 @@ class Run:
             self.optimiser.step(gradient, learning_rate(self.config, progress))
             self.losses = [*self.losses[-9:], loss]
             step_seconds = self.elapsed() - before
-        if self.terminated:
-            return "terminated"
-        return "time_budget" if self.optimiser.steps else "budget_too_small"
+        if not self.optimiser.steps:  # the value of an untrained model is no finding
+            return "budget_too_small"
+        return "terminated" if self.terminated else "time_budget"
 
     def report_progress(self) -> None:
         """Print a progress line, with a cheap val_bpb while its share of the budget lasts."""
@@ -498,7 +503,7 @@ class Run:
             if not count and self.terminated:
                 leave(143, "ended by SIGTERM before there was anything to evaluate")
             if not math.isfinite(nats):
-                stop_reason = "diverged" if count else "budget_too_small"
+                stop_reason = "diverged" if count else "no_time_to_evaluate"
         bpb = nats / (count * math.log(2)) if math.isfinite(nats) else None
         nll, count = (None, 0) if bpb is None else (nats, count)
         loss = sum(self.losses) / len(self.losses) if self.losses else None

@@ -115,11 +115,31 @@ def test_a_config_file_that_is_no_json_object_ends_with_code_2(tmp_path: Path, t
     assert str(config_file) in run.stderr
 
 
-def test_a_device_that_is_not_here_ends_with_code_2(tmp_path: Path, data_dir: Path) -> None:
+def test_a_device_that_is_not_here_ends_with_code_4(tmp_path: Path, data_dir: Path) -> None:
     absent = "cuda" if sys.platform == "darwin" else "mps"
     run = finish(start(tmp_path, data_dir, SMALL | {"device": absent}))
-    assert run.returncode == 2
+    assert run.returncode == 4
     assert f"device {absent} is not available" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "torch",
+    ["raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')", "import _no_library"],
+    ids=["missing", "broken"],
+)
+def test_without_torch_the_script_ends_with_code_4_and_one_line(
+    tmp_path: Path, data_dir: Path, torch: str
+) -> None:
+    # The folder of the script is where Python looks first.
+    script = tmp_path / "alone" / "script.py"
+    script.parent.mkdir()
+    script.write_bytes(SCRIPT.read_bytes())
+    (script.parent / "torch.py").write_text(torch)
+    run = finish(start(tmp_path / "run", data_dir, SMALL, script=script))
+    assert (run.returncode, run.stdout) == (4, "")
+    (line,) = run.stderr.splitlines()
+    assert "No module named" in line
+    assert "pip install torch" in line
 
 
 # --- The data ----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 
 from experiments import catalog, english_like_corpus
 from tests.experiments.training_runs import SCRIPT, SMALL
+from workers.protocol import metrics_problems
 
 pytestmark = pytest.mark.long
 
@@ -67,6 +68,30 @@ def test_an_evaluation_that_would_pass_its_deadline_gives_nothing(script: Any) -
     nats, count = run.evaluate(run.whole_split, deadline=-1.0)
     assert math.isnan(nats)
     assert count == 0
+
+
+def run_of(script: Any, **changes: Any) -> Any:
+    return script.Run(SMALL | changes, english_like_corpus.generate(), time.monotonic())
+
+
+def test_steps_whose_evaluation_comes_too_late_are_no_budget_without_a_step(
+    script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(script, max_steps=1)
+    monkeypatch.setattr(run, "final_evaluation", lambda: (math.nan, 0))
+    result = run.result()
+    assert (result["steps_completed"], result["val_bpb"]) == (1, None)
+    assert result["stop_reason"] == "no_time_to_evaluate"
+    assert metrics_problems(result) == []
+
+
+def test_sigterm_before_the_first_step_gives_no_value_of_the_untrained_model(script: Any) -> None:
+    run = run_of(script)
+    run.terminated = True
+    result = run.result()
+    assert (result["steps_completed"], result["val_bpb"]) == (0, None)
+    assert (result["stop_reason"], result["eval_bytes"]) == ("budget_too_small", 0)
+    assert metrics_problems(result) == []
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])  # each dtype has its own attention code
