@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from campaigns.scripts.source import source_problems
 from experiments import catalog, english_like_corpus
-from workers.protocol import metrics_problems
+from workers.protocol import metrics_problems, with_whole_numbers
 
 SEED: Final = 42
 REPLAY_STEPS: Final = 3
@@ -220,7 +220,7 @@ def judge_stdout(run: Run) -> Verdict:
 def judge_keys(run: Run) -> Verdict:
     """The result has every key, and val_bpb follows from its counters."""
     rule = "result keys complete, val_bpb follows from its counters"
-    problems = metrics_problems(run.result)
+    problems = metrics_problems(run.result and with_whole_numbers(run.result))
     if problems:
         return Verdict(rule, kept=False, detail="; ".join(problems))
     value = (run.result or {})["val_bpb"]
