@@ -6,6 +6,7 @@ snapshot, so servers and agents under test may keep working.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -24,7 +25,7 @@ from campaigns.models import (
     Task,
     TaskState,
 )
-from workers.protocol import Verdict
+from workers.protocol import MAX_LEASES_PER_CLAIM, Verdict
 
 NOTHING: Final[Mapping[UUID, str]] = {}
 # The state in which each is created. The journal has no entry for a creation.
@@ -56,7 +57,13 @@ def violations(using: str = "default", *, acknowledged: Mapping[UUID, str] = NOT
     `acknowledged` maps lease ids to verdicts, for all submissions that were answered with 2xx.
     """
     rows = _read(using)
-    return [*_leases(rows), *_results(rows), *_answers(rows, acknowledged), *_journal(rows)]
+    return [
+        *_leases(rows),
+        *_holders(rows),
+        *_results(rows),
+        *_answers(rows, acknowledged),
+        *_journal(rows),
+    ]
 
 
 class TaskRow(NamedTuple):
@@ -153,6 +160,14 @@ def _leases(rows: Rows) -> Iterator[str]:
         held = task.lease_id, task.worker_id
         if task.state == TaskState.LEASED and held not in running.get(task_id, []):
             yield f"task {task_id}: leased, but no attempt runs under its lease {task.lease_id}"
+
+
+def _holders(rows: Rows) -> Iterator[str]:
+    """No worker holds more leases than one may."""
+    held = Counter(task.worker_id for task in rows.tasks.values() if task.state == TaskState.LEASED)
+    for worker_id, leases in held.items():
+        if leases > MAX_LEASES_PER_CLAIM:
+            yield f"worker {worker_id}: holds {leases} leases, {MAX_LEASES_PER_CLAIM} at most"
 
 
 def _results(rows: Rows) -> Iterator[str]:

@@ -7,7 +7,8 @@
 | enrol   | –                  | active   | uses up the invitation, makes a worker token         |
 | identity_of | –              | active   | makes a worker without token for a person's program  |
 | see     | active, draining   | same     | records presence (at any authenticated call)         |
-| pause   | active             | active   | no claims for a while, twice as long each time       |
+| pause   | active             | active   | no claims for a while: after an error of its         |
+|         |                    |          | environment (twice as long each time), after a loss  |
 | drain   | active             | draining | finishes the tasks it holds, claims no more          |
 | resume  | draining, disabled | active   | claims again; also lifts a pause                     |
 | disable | active, draining   | disabled | its token is rejected from the next request on       |
@@ -24,12 +25,14 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Least
 
 from workers.models import EnrolmentToken, Worker, WorkerSession, WorkerState
 from workers.tokens import ENROLMENT_PREFIX, WORKER_PREFIX, hash_token, new_token
 
 MAX_PAUSE = dt.timedelta(hours=1)
+MAX_ENV_ERRORS = 1_000
 MAX_NAME_LENGTH = 100
 # The worker names of people's own programs begin with this.
 PROGRAM_PREFIX = "ask:"
@@ -225,7 +228,22 @@ def pause_after_env_error(worker: Worker, reason: str, *, now: dt.datetime) -> N
     Worker.objects.filter(pk=worker.pk).update(
         paused_until=now + pause,
         pause_reason=reason[:500],
-        consecutive_env_errors=F("consecutive_env_errors") + 1,
+        # Bounded, because the column is a small integer and the pauses are at most an hour each.
+        consecutive_env_errors=Least(F("consecutive_env_errors") + 1, MAX_ENV_ERRORS),
+    )
+
+
+def pause_after_loss(worker: Worker, *, now: dt.datetime) -> None:
+    """Pause the claims of a machine that lost a lease for one lease time; a longer pause stays.
+
+    Otherwise a machine that claims and stays silent takes the next tasks at once and loses them,
+    too. A person's own program is not paused: it claims only tasks of its own campaigns.
+    """
+    until = now + dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
+    shorter = Q(paused_until=None) | Q(paused_until__lt=until)
+    Worker.objects.machines().filter(shorter, pk=worker.pk).update(
+        paused_until=until,
+        pause_reason="It lost a task: it was not heard of for the lease time.",
     )
 
 

@@ -51,6 +51,7 @@ from campaigns.lifecycle.campaigns import (
     pause,
     resume,
 )
+from campaigns.lifecycle.claims import Claim, claim
 from campaigns.lifecycle.errors import (
     InvalidCampaign,
     LeaseLost,
@@ -62,9 +63,7 @@ from campaigns.lifecycle.errors import (
 from campaigns.lifecycle.growth import add_tasks, enqueue, raise_attempts
 from campaigns.lifecycle.journal import SERVER, Actor, person
 from campaigns.lifecycle.leases import (
-    Claim,
     cancel_task,
-    claim,
     expire,
     release,
     renew,

@@ -8,10 +8,10 @@ import uuid
 from django.db import transaction
 from django.db.models import Q
 
+from campaigns.lifecycle.claims import Claim, attempts_of_claim, lease_waiting, why_nothing
 from campaigns.lifecycle.errors import WrongState
 from campaigns.lifecycle.growth import enqueue
 from campaigns.lifecycle.journal import agent
-from campaigns.lifecycle.leases import Claim, attempts_of_claim, lease_waiting, why_nothing
 from campaigns.models import Campaign, CampaignState
 from campaigns.search.samplers import Params
 from workers.models import Worker

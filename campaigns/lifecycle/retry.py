@@ -1,4 +1,4 @@
-"""Which counter a failure is charged to, and the limits of the failure breaker. Pure."""
+"""Which counter a failure is charged to, and the limits of the breakers. Pure."""
 
 from __future__ import annotations
 
@@ -30,9 +30,14 @@ CHARGES: Final[dict[str, Charge]] = {
     FailureClass.REFUSED: Charge.FREE,
 }
 
+# With this exit code and a line about its config a script says that no other try can succeed.
+EXIT_CONFIG_ERROR: Final = 2
+
 # The failure breaker pauses a campaign when so many of its last ended attempts (the window) failed.
 BREAKER_WINDOW: Final = 20
 BREAKER_FAILURES: Final = 10
+# It also pauses a campaign whose tasks so many workers could not run.
+TROUBLED_WORKERS: Final = 3
 
 # A failed task waits this long before its next try, so that it does not spin at the queue's head.
 RETRY_DELAY: Final = dt.timedelta(seconds=1)

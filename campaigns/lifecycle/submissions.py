@@ -15,14 +15,14 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 
-from campaigns.lifecycle.campaigns import note_ended_task, pause
-from campaigns.lifecycle.errors import ResultConflict, WrongState
-from campaigns.lifecycle.journal import FAILURE_BREAKER, Change
+from campaigns.lifecycle.breakers import pause_failing, pause_troubled
+from campaigns.lifecycle.campaigns import note_ended_task
+from campaigns.lifecycle.errors import ResultConflict
+from campaigns.lifecycle.journal import Change
 from campaigns.lifecycle.leases import end_attempt, find_attempt
 from campaigns.lifecycle.retry import (
-    BREAKER_FAILURES,
-    BREAKER_WINDOW,
     CHARGES,
+    EXIT_CONFIG_ERROR,
     RETRY_DELAY,
     Charge,
 )
@@ -39,6 +39,7 @@ from workers.protocol import (
     canonical_digest,
     is_finding_without_value,
     metrics_problems,
+    without_untrained_value,
 )
 
 
@@ -101,7 +102,8 @@ def _owned(attempt: Attempt) -> Q:
 
 
 def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
-    metrics = body.get("metrics") or {}
+    metrics = without_untrained_value(body.get("metrics") or {})
+    message = body.get("message", "")  # what was unusual about the run: "did not exit"
     problems = metrics_problems(metrics) or _contradictions(attempt.task, body, metrics)
     if problems:
         reason = "; ".join(problems)
@@ -113,11 +115,12 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
     )
     diverged = metrics.get("diverged") is True
     if not completed:
-        end_attempt(attempt, AttemptOutcome.LATE, now=now, **_report(body))
+        end_attempt(attempt, AttemptOutcome.LATE, now=now, message=message, **_report(body))
         return Answer(Verdict.LATE, "Kept, but another attempt or a person decided the task.")
     outcome = AttemptOutcome.DIVERGED if diverged else AttemptOutcome.COMPLETED
     change = Change(task, task.state, TaskState.COMPLETED, attempt)
-    end_attempt(attempt, outcome, change, now=now, failure_class="", **_report(body))
+    report = _report(body) | {"failure_class": ""}
+    end_attempt(attempt, outcome, change, now=now, message=message, **report)
     _store_result(attempt, metrics, simulated=body.get("simulated", False), now=now)
     return Answer(Verdict.ACCEPTED, "The result is stored.")
 
@@ -192,7 +195,10 @@ def _fail(
     body: Submission,
     now: dt.datetime,
 ) -> Answer:
-    """Charge the failure to its counter; leased → pending, or failed when the tries are spent."""
+    """Charge the failure to its counter; leased → pending, or failed when the tries are spent.
+
+    A final failure is charged like any other and spends the tries that are left.
+    """
     task, report = attempt.task, _report(body) | {"failure_class": failure_class}
     counter, maximum = {
         Charge.FAILURE: ("failed_attempts", "max_failed_attempts"),
@@ -201,10 +207,12 @@ def _fail(
     }[CHARGES[failure_class]]
     # Only a failure of the current lease moves the task; one of an ended lease is just stored.
     held = Task.objects.filter(pk=task.pk, state=TaskState.LEASED, lease_id=attempt.lease_id)
+    is_final = _is_final(failure_class, body)
     charge: dict[str, Any] = {counter: F(counter) + 1} if counter else {}
     failed = 0
     if counter and maximum:
-        failed = held.filter(**{f"{counter}__gte": F(maximum) - 1}).update(
+        last_try = held if is_final else held.filter(**{f"{counter}__gte": F(maximum) - 1})
+        failed = last_try.update(
             state=TaskState.FAILED,
             failure_class=failure_class,
             finished_at=now,
@@ -227,8 +235,18 @@ def _fail(
     change = Change(task, TaskState.LEASED, to, attempt)
     end_attempt(attempt, AttemptOutcome.FAILED, change, now=now, message=message, **report)
     if failed:
-        return Answer(Verdict.FAILED, "The failure is stored; the task has no tries left.")
+        reason = "it is final" if is_final else "the task has no tries left"
+        return Answer(Verdict.FAILED, f"The failure is stored; {reason}.")
     return Answer(Verdict.RETRY, "The failure is stored; the task will run again.")
+
+
+def _is_final(failure_class: FailureClass, body: Submission) -> bool:
+    """Return whether another try would fail, too: the script itself refused its config.
+
+    Only with the exit code that the contract has for it; no other failure can be said to be final.
+    """
+    refused = body.get("exit_code") == EXIT_CONFIG_ERROR and body.get("final") is True
+    return refused and failure_class == FailureClass.SCRIPT_ERROR
 
 
 def _report(body: Submission) -> dict[str, Any]:
@@ -256,32 +274,8 @@ def _follow_up(
         # Last, and after the commit: a notification that fails must not cost a result.
         events.note_new_best(attempt.task.campaign_id, now=now)
     if answer.verdict in {Verdict.FAILED, Verdict.RETRY, Verdict.REFUSED}:
-        _break_failing_campaign(attempt, now)
-
-
-def _break_failing_campaign(attempt: Attempt, now: dt.datetime) -> None:
-    """Active → paused when too many of the last attempts failed by the tasks' own fault."""
-    campaign = attempt.task.campaign
-    ended = Attempt.objects.filter(task__campaign=campaign, ended_at__isnull=False)
-    if campaign.resumed_at is not None:
-        ended = ended.filter(started_at__gte=campaign.resumed_at)
-    recent = list(
-        ended.order_by("-ended_at", "-pk").values_list("outcome", "failure_class")[:BREAKER_WINDOW]
-    )
-    failures = [
-        failure_class
-        for outcome, failure_class in recent
-        if outcome == AttemptOutcome.FAILED and CHARGES[failure_class] is Charge.FAILURE
-    ]
-    if len(failures) < BREAKER_FAILURES:
-        return
-    most_frequent = FailureClass(max(set(failures), key=failures.count)).label
-    reason = f"{len(failures)} of the last {len(recent)} attempts failed, most by {most_frequent}."
-    try:
-        # One transaction: a campaign paused without its notification stays paused unnoticed.
-        with transaction.atomic():
-            pause(campaign, now=now, reason=reason, actor=FAILURE_BREAKER)
-            events.note_failure_burst(campaign, reason, now=now)
-    except WrongState:
-        # A person or a concurrent submission moved the campaign first.
-        return
+        campaign = attempt.task.campaign
+        if failure_class and CHARGES[failure_class] is Charge.FREE:
+            pause_troubled(campaign, now=now)
+        else:
+            pause_failing(campaign, now=now)

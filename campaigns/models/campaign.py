@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import datetime as dt
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, ExpressionWrapper, Q, Value, When
 from django.urls import reverse
 from django.utils import timezone
 
@@ -17,7 +18,7 @@ from campaigns.models.states import (
     CampaignState,
     PackageOrigin,
 )
-from workers.models import ISOLATION_CHOICES, Worker
+from workers.models import ISOLATION_CHOICES, Worker, WorkerQuerySet, WorkerState
 from workers.protocol import IsolationTier
 
 
@@ -42,6 +43,27 @@ class CampaignQuerySet(models.QuerySet["Campaign"]):
         if worker.accepts_uploaded_scripts:
             allowed |= Q(package__approved_at__isnull=False)
         return self.filter(allowed, required_isolation__in=tiers)
+
+
+def machines_able_to_run(
+    *, now: dt.datetime, allow_simulated: Any, required_isolation: Any, script_origin: Any
+) -> WorkerQuerySet:
+    """Return the machines online whose agents may claim tasks of a campaign with these columns.
+
+    The mirror of `handing_out_to` and `runnable_by`. The columns are values of a campaign, or
+    OuterRefs to them in a subquery.
+    """
+    machines = Worker.objects.machines().online(now).filter(state=WorkerState.ACTIVE).order_by()
+    # An agent that reports no tier counts as the weakest; the names of the tiers sort by strength.
+    tier = Case(When(isolation="", then=Value(IsolationTier.T0.value)), default="isolation")
+    return machines.annotate(
+        tier=tier, script_origin=ExpressionWrapper(script_origin, models.CharField())
+    ).filter(
+        Q(script_origin=PackageOrigin.BUILTIN) | Q(accepts_uploaded_scripts=True),
+        # False sorts before true: a machine that simulates needs a campaign that allows it.
+        simulates__lte=allow_simulated,
+        tier__gte=required_isolation,
+    )
 
 
 class Campaign(models.Model):

@@ -14,6 +14,9 @@ MIN_BUDGET_SECONDS = 0.1
 MAX_BUDGET_SECONDS = 7 * 86_400
 # The most tries of one task that may fail; the same limit holds for tries lost with their worker.
 MAX_TRIES = 100
+# So often a worker may have a task without a try that counts: it gave the task back, lost it, or
+# could not run it. Then the task goes to other workers.
+MAX_UNPAID_TRIES = 3
 # Characters of a stored reason: why a person or the server did something.
 MAX_REASON_LENGTH = 500
 

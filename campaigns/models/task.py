@@ -7,19 +7,24 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models import Exists, F, OuterRef, Q, Subquery
 from django.urls import reverse
 from django.utils import timezone
 
-from campaigns.models.campaign import Campaign, CampaignQuerySet
+from campaigns.models.campaign import Campaign, CampaignQuerySet, machines_able_to_run
 from campaigns.models.states import (
     HEX_SHA256_LENGTH,
+    MAX_UNPAID_TRIES,
     AttemptOutcome,
     FailureClass,
     TaskOrigin,
     TaskState,
 )
-from workers.models import Worker
+from workers.models import Worker, WorkerQuerySet
+from workers.protocol import INFRASTRUCTURE_FAILURES
+
+# A worker that nobody can take a task over from may have it again when this time has passed.
+ALONE_AGAIN_AFTER = dt.timedelta(minutes=10)
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -30,8 +35,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
     ) -> TaskQuerySet:
         """Return the pending tasks of these campaigns that the worker may have now, in queue order.
 
-        The search begins at the oldest of them, because campaigns that are paused or not for this
-        worker can have 100,000 older pending tasks.
+        After a failure or a loss other workers come first for a while. A task that the worker has
+        had `MAX_UNPAID_TRIES` times for nothing goes to other workers. The search begins at the
+        oldest task, because campaigns that are paused or not for this worker can have 100,000
+        older pending tasks.
         """
         head_start = dt.timedelta(seconds=settings.XEENET["OTHER_WORKER_FIRST_SECONDS"])
         due = self.filter(state=TaskState.PENDING, available_at__lte=now).exclude(
@@ -42,7 +49,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         firsts = campaigns.annotate(first=Subquery(first.values("available_at")[:1]))
         oldest = firsts.order_by(F("first").asc(nulls_last=True)).values("first")[:1]
         tasks = due.filter(campaign__in=campaigns, available_at__gte=Subquery(oldest))
-        return tasks.order_by("available_at", "id")
+        return tasks.exclude(_not_here_again(worker, now)).order_by("available_at", "id")
 
     def overdue(self, now: dt.datetime) -> TaskQuerySet:
         """Return the leased tasks whose lease has run out; no renewal goes past the deadline."""
@@ -51,6 +58,32 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def open(self) -> TaskQuerySet:
         """Return the tasks that may still run."""
         return self.filter(state__in=[TaskState.PENDING, TaskState.LEASED])
+
+
+def _not_here_again(worker: Worker, now: dt.datetime) -> Q:
+    """Return the condition under which the worker is not handed a task again.
+
+    It had the task `MAX_UNPAID_TRIES` times for nothing, and another machine online can run it. A
+    worker that is alone may try again later, otherwise nobody would.
+    """
+    tries = Attempt.objects.filter(task=OuterRef("pk"), worker=worker).unpaid().order_by()
+    recent = tries.filter(ended_at__gt=now - ALONE_AGAIN_AFTER)
+    last_allowed = slice(MAX_UNPAID_TRIES - 1, MAX_UNPAID_TRIES)
+    others = other_machines(worker.pk, now)
+    return Q(Exists(tries[last_allowed])) & (Q(Exists(others)) | Q(Exists(recent[last_allowed])))
+
+
+def other_machines(worker_id: int, now: dt.datetime) -> WorkerQuerySet:
+    """Return the machines online that could run the task of an outer query instead of the worker.
+
+    For a subquery of a query on tasks.
+    """
+    return machines_able_to_run(
+        now=now,
+        allow_simulated=OuterRef("campaign__allow_simulated"),
+        required_isolation=OuterRef("campaign__required_isolation"),
+        script_origin=OuterRef("campaign__package__origin"),
+    ).exclude(pk=worker_id)
 
 
 class Task(models.Model):
@@ -178,6 +211,24 @@ class Task(models.Model):
 class AttemptQuerySet(models.QuerySet["Attempt"]):
     """Queries that several lists share."""
 
+    def unpaid(self) -> AttemptQuerySet:
+        """Return the tries that were not charged to the task as its failure.
+
+        The worker gave the task back, lost it (and perhaps came back too late), or could not run
+        it.
+        """
+        return self.filter(
+            Q(outcome__in=[AttemptOutcome.RELEASED, AttemptOutcome.LOST, AttemptOutcome.LATE])
+            | Q(outcome=AttemptOutcome.FAILED, failure_class__in=INFRASTRUCTURE_FAILURES)
+        )
+
+    def losses(self) -> AttemptQuerySet:
+        """Return the tries whose worker lost the task, also those that it answered too late."""
+        return self.filter(
+            Q(outcome__in=[AttemptOutcome.LOST, AttemptOutcome.LATE])
+            | Q(outcome=AttemptOutcome.FAILED, failure_class=FailureClass.LOST)
+        )
+
     def brief(self) -> AttemptQuerySet:
         """Leave out the script's stderr and the agent's submission: large, and shown by no list."""
         return self.defer("stderr_tail", "submission", "answer")
@@ -187,7 +238,8 @@ class Attempt(models.Model):
     """One worker's try at a task: one row per lease."""
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="attempts")
-    number = models.PositiveSmallIntegerField(help_text="From 1.")
+    # Not a small integer: releases and losses are free, so a task may have any number of attempts.
+    number = models.PositiveIntegerField(help_text="From 1.")
     lease_id = models.UUIDField(unique=True)
     claim_id = models.UUIDField(help_text="The agent's id of the claim; a repeat finds it.")
     worker = models.ForeignKey(Worker, on_delete=models.PROTECT, related_name="attempts")

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
+from campaigns.analysis.runs import evenly
 from campaigns.models import FailureClass, PackageOrigin
 from workers.api.fields import (
     MAX_BIGINT,
@@ -29,6 +30,7 @@ from workers.protocol import (
     MAX_METRICS_BYTES,
     MAX_PROGRESS_POINTS_PER_HEARTBEAT,
     MAX_STDERR_TAIL_BYTES,
+    MAX_VAL_BPB,
     HeartbeatAnswer,
     Outcome,
     Verdict,
@@ -36,6 +38,9 @@ from workers.protocol import (
 
 MAX_INT32: Final = 2**31 - 1
 MAX_MESSAGE_CHARACTERS: Final = 1000
+# A third of a year: longer than any budget.
+MAX_ELAPSED_SECONDS: Final = 10_000_000
+MAX_POINTS_IN_HEARTBEAT: Final = 2_000
 
 
 class ClaimRequestSerializer(serializers.Serializer[dict[str, Any]]):
@@ -44,6 +49,13 @@ class ClaimRequestSerializer(serializers.Serializer[dict[str, Any]]):
     claim_id = StrictUUIDField()
     boot_id = StrictUUIDField()
     count = StrictIntegerField(min_value=1, max_value=MAX_LEASES_PER_CLAIM)
+    slots = StrictIntegerField(
+        required=False,
+        min_value=1,
+        max_value=MAX_LEASES_PER_CLAIM,
+        help_text="How many leases the agent can hold at a time, results that it has not delivered "
+        f"yet included. The default is {MAX_LEASES_PER_CLAIM}.",
+    )
     simulate = StrictBooleanField()
     hardware = HardwareSerializer(required=False)
     agent_version = StrictCharField(required=False, allow_blank=True, max_length=50)
@@ -103,8 +115,23 @@ class ProgressPointSerializer(serializers.Serializer[dict[str, Any]]):
     elapsed_seconds = StrictFloatField(min_value=0)
     step = StrictIntegerField(min_value=0, max_value=MAX_BIGINT)
     tokens = StrictIntegerField(required=False, allow_null=True, min_value=0, max_value=MAX_BIGINT)
-    train_loss = StrictFloatField(required=False, allow_null=True)
-    val_bpb = StrictFloatField(required=False, allow_null=True)
+    train_loss = StrictFloatField(
+        required=False,
+        allow_null=True,
+        help_text=f"Above {MAX_VAL_BPB:,.0f} it is stored as null: the run diverges.",
+    )
+    val_bpb = StrictFloatField(
+        required=False,
+        allow_null=True,
+        help_text=f"Above {MAX_VAL_BPB:,.0f} it is stored as null: the run diverges.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        # Not refused: an agent would lose the renewal of its leases over a script's number.
+        for name in ("train_loss", "val_bpb"):
+            if abs(attrs.get(name) or 0.0) > MAX_VAL_BPB:
+                attrs[name] = None
+        return attrs
 
 
 class HeartbeatLeaseSerializer(serializers.Serializer[dict[str, Any]]):
@@ -115,7 +142,12 @@ class HeartbeatLeaseSerializer(serializers.Serializer[dict[str, Any]]):
         child=ProgressPointSerializer(),
         required=False,
         max_length=MAX_PROGRESS_POINTS_PER_HEARTBEAT,
+        help_text=f"Points after {MAX_ELAPSED_SECONDS:,} s are left out. All leases of a heartbeat "
+        f"may have {MAX_POINTS_IN_HEARTBEAT:,} points; of more, an even sample is stored.",
     )
+
+    def validate_progress(self, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [point for point in points if point["elapsed_seconds"] <= MAX_ELAPSED_SECONDS]
 
 
 class HeartbeatRequestSerializer(serializers.Serializer[dict[str, Any]]):
@@ -123,6 +155,16 @@ class HeartbeatRequestSerializer(serializers.Serializer[dict[str, Any]]):
 
     boot_id = StrictUUIDField()
     leases = BoundedListField(child=HeartbeatLeaseSerializer(), max_length=MAX_LEASES_PER_CLAIM)
+
+    def validate_leases(self, leases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if len({lease["lease_id"] for lease in leases}) < len(leases):
+            raise serializers.ValidationError("Name each lease once.")
+        reporting = [lease for lease in leases if lease.get("progress")]
+        if sum(len(lease["progress"]) for lease in reporting) > MAX_POINTS_IN_HEARTBEAT:
+            share = MAX_POINTS_IN_HEARTBEAT // len(reporting)
+            for lease in reporting:
+                lease["progress"] = evenly(lease["progress"], share)
+        return leases
 
 
 class LeaseAnswerSerializer(serializers.Serializer[dict[str, Any]]):
@@ -147,7 +189,12 @@ class SubmissionSerializer(serializers.Serializer[dict[str, Any]]):
     outcome = StrictChoiceField(choices=[(outcome.value, outcome.value) for outcome in Outcome])
     metrics = JSONObjectField(required=False, allow_null=True, max_bytes=MAX_METRICS_BYTES)
     failure_class = StrictChoiceField(required=False, allow_null=True, choices=FailureClass.choices)
-    message = StrictCharField(required=False, allow_blank=True, max_length=MAX_MESSAGE_CHARACTERS)
+    message = StrictCharField(
+        required=False,
+        allow_blank=True,
+        max_length=MAX_MESSAGE_CHARACTERS,
+        help_text="Why the run failed, or what was unusual about a run that counts.",
+    )
     exit_code = StrictIntegerField(
         required=False, allow_null=True, min_value=-MAX_INT32 - 1, max_value=MAX_INT32
     )
@@ -157,6 +204,11 @@ class SubmissionSerializer(serializers.Serializer[dict[str, Any]]):
     wall_time_seconds = StrictFloatField(required=False, allow_null=True, min_value=0)
     simulated = StrictBooleanField(required=False)
     code_sha256 = StrictCharField(required=False, allow_blank=True, max_length=64)
+    final = StrictBooleanField(
+        required=False,
+        help_text="With the class script_error and exit code 2: the script refused its config, so "
+        "the task is not tried again.",
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs["outcome"] == Outcome.COMPLETED and attrs.get("metrics") is None:

@@ -133,6 +133,7 @@ def test_a_claim_tells_boot_count_and_hardware(bench: Bench) -> None:
     assert claim["simulate"] is False
     assert claim["hardware"] == MACHINE.hardware
     assert (claim["isolation"], claim["accepts_uploaded_scripts"]) == ("T0", False)
+    assert claim["slots"] == 3
     assert claim["boot_id"] != claim["claim_id"]
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from dataclasses import dataclass, field
 
 import pytest
 from django.db import transaction
@@ -16,14 +15,19 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from campaigns import lifecycle
 from campaigns.lifecycle import LeaseLost, ResultConflict, WrongState
-from campaigns.models import Attempt, AttemptOutcome, CampaignState, Task, TaskState
+from campaigns.models import AttemptOutcome, Campaign, CampaignState, Task, TaskState
 from tests import factories
+from tests.lifecycle.model_rows import MAX_FAILED, MAX_LOST, ModelLease, ModelTask
 from workers import lifecycle as worker_lifecycle
+from workers.models import Worker
 from workers.protocol import FailureClass, HeartbeatAnswer, Submission, Verdict
 
 TASKS, WORKERS = 4, 3
-MAX_LOST, MAX_FAILED = 3, 2
 LEASE, BUDGET = 45.0, 100.0
+# A worker may have a task so often for nothing; then it goes to other machines that are online.
+MAX_UNPAID = 3
+# The least pause of a worker that could not run a task.
+ENV_PAUSE = 60.0
 DEADLINE = 60 + BUDGET + 15 + 60
 # Stay below the ten failures that pause the campaign: the breaker has tests of its own.
 MAX_FAILURES = 9
@@ -53,32 +57,6 @@ VERBS = {
 }
 
 
-@dataclass(eq=False)  # compare by identity: two leases with equal fields are different leases
-class ModelLease:
-    """What the model knows about a lease. Times are seconds from the start of the history."""
-
-    attempt: Attempt
-    expires: float
-    deadline: float
-    outcome: str = AttemptOutcome.RUNNING
-    sent: Submission | None = None
-    answer: lifecycle.Answer | None = None
-
-
-@dataclass
-class ModelTask:
-    """What the model knows about a task."""
-
-    state: str = TaskState.PENDING
-    holder: ModelLease | None = None
-    winner: ModelLease | None = None
-    lost: int = 0
-    failed: int = 0
-    max_lost: int = MAX_LOST
-    max_failed: int = MAX_FAILED
-    leases: list[ModelLease] = field(default_factory=list)
-
-
 class Verbs(RuleBasedStateMachine):
     """The verbs in any order, with workers that vanish, return late and repeat requests.
 
@@ -101,6 +79,9 @@ class Verbs(RuleBasedStateMachine):
         self.seconds = 0.0
         self.failures = 0
         self.disabled: set[int] = set()
+        self.seen_at: dict[int, float] = {}
+        self.paused_until: dict[int, float] = {}
+        self.env_errors: dict[int, int] = {}
 
     def teardown(self) -> None:
         transaction.set_rollback(True)
@@ -156,10 +137,32 @@ class Verbs(RuleBasedStateMachine):
             if task.holder is not None and task.holder.expires < self.seconds
         ]
         for task in overdue:
-            task.lost += 1
-            spent = task.lost >= task.max_lost
+            assert task.holder is not None
+            loser = task.holder.attempt.worker_id
+            had_lost_it = any(lease.is_loss for lease in task.of_worker(loser))
+            # One worker that loses a task again is charged only while no other machine is online.
+            counts = not (had_lost_it and self.others_online(loser))
+            task.lost += counts
+            spent = counts and task.lost >= task.max_lost
             self.end(task, TaskState.FAILED if spent else TaskState.PENDING, AttemptOutcome.LOST)
+            self.pause_worker(loser, LEASE)
         return len(overdue)
+
+    def others_online(self, worker_id: int) -> bool:
+        return any(
+            self.seconds - seen_at <= LEASE
+            for other, seen_at in self.seen_at.items()
+            if other != worker_id and other not in self.disabled
+        )
+
+    def pause_worker(self, worker_id: int, seconds: float) -> None:
+        until = self.seconds + seconds
+        self.paused_until[worker_id] = max(self.paused_until.get(worker_id, 0.0), until)
+
+    def see(self, worker: Worker) -> None:
+        """The worker called, as the door of the API records it before each verb."""
+        worker_lifecycle.see(worker, now=self.now)
+        self.seen_at[worker.pk] = self.seconds
 
     # --- time and workers -------------------------------------------------------------------------
 
@@ -182,18 +185,27 @@ class Verbs(RuleBasedStateMachine):
 
     def claim(self, number: int) -> None:
         worker, count = self.workers[number % WORKERS], 1 + number // WORKERS % (TASKS + 1)
-        claim_id = uuid.uuid4()
-        answer = lifecycle.claim(worker, claim_id=claim_id, count=count, now=self.now)
+        claim_id, slots = uuid.uuid4(), 1 + number // 2 % (TASKS + 1)
+        if worker.pk not in self.disabled:  # its token is rejected
+            self.see(worker)
+        answer = lifecycle.claim(worker, claim_id=claim_id, count=count, slots=slots, now=self.now)
         self.lose_overdue()
         assert not (answer.attempts and worker.pk in self.disabled)
+        if answer.attempts:
+            assert self.paused_until.get(worker.pk, 0.0) <= self.seconds, "it was to wait"
+        held = [lease for lease in self.holders if lease.attempt.worker_id == worker.pk]
+        assert len(answer.attempts) <= max(0, slots - len(held)), "more than it can hold"
         for attempt in answer.attempts:
             task = self.tasks[attempt.task_id]
             assert self.state == CampaignState.ACTIVE
             assert task.state == TaskState.PENDING, "claimed a task that another lease holds"
+            unpaid = [lease for lease in task.of_worker(worker.pk) if lease.is_unpaid]
+            if len(unpaid) >= MAX_UNPAID:
+                assert not self.others_online(worker.pk), "it was not to be had here again"
             lease = ModelLease(attempt, self.seconds + LEASE, self.seconds + DEADLINE)
             task.leases.append(lease)
             task.state, task.holder = TaskState.LEASED, lease
-        again = lifecycle.claim(worker, claim_id=claim_id, count=count, now=self.now)
+        again = lifecycle.claim(worker, claim_id=claim_id, count=count, slots=slots, now=self.now)
         if answer.attempts:
             assert again.attempts == answer.attempts
 
@@ -256,6 +268,9 @@ class Verbs(RuleBasedStateMachine):
         if lease is task.holder or waits_after_loss:
             assert answer.verdict is Verdict.ACCEPTED
             task.winner = lease
+            if self.env_errors.pop(lease.attempt.worker_id, 0):
+                # A good result ends the pauses of a worker whose environment had errors.
+                self.paused_until.pop(lease.attempt.worker_id, None)
             lease.outcome = AttemptOutcome.COMPLETED
             self.end(task, TaskState.COMPLETED, AttemptOutcome.COMPLETED)
         else:
@@ -270,6 +285,10 @@ class Verbs(RuleBasedStateMachine):
         failure_class = ("script_error", "lost", "env_error")[number % 3]
         task = self.task_of(lease)
         answer = self.send(lease, factories.failure(FailureClass(failure_class)))
+        if failure_class == "env_error":
+            worker_id = lease.attempt.worker_id
+            self.env_errors[worker_id] = self.env_errors.get(worker_id, 0) + 1
+            self.paused_until[worker_id] = self.seconds + ENV_PAUSE
         if lease is not task.holder:
             assert answer.verdict is Verdict.LATE, "a lease that is gone failed the task"
             lease.outcome = AttemptOutcome.LATE
@@ -282,6 +301,21 @@ class Verbs(RuleBasedStateMachine):
         )
         assert answer.verdict is (Verdict.FAILED if spent else Verdict.RETRY)
         self.end(task, TaskState.FAILED if spent else TaskState.PENDING, AttemptOutcome.FAILED)
+        if failure_class == "env_error":
+            self.note_trouble()
+
+    def note_trouble(self) -> None:
+        """Take over whether trouble paused the campaign; it may only when two workers had some."""
+        before = self.state
+        self.state = Campaign.objects.get(pk=self.campaign.pk).state
+        if self.state != before:
+            assert (before, self.state) == (CampaignState.ACTIVE, CampaignState.PAUSED)
+            troubled = {
+                lease.attempt.worker_id
+                for lease in self.leases
+                if lease.outcome == AttemptOutcome.FAILED and lease.failure_class == "env_error"
+            }
+            assert len(troubled) >= 2, "one worker alone paused the campaign by its trouble"
 
     def submit_for_stale_lease(self, number: int) -> None:
         """A worker wakes from sleep and reports a run that another worker is repeating."""
@@ -377,6 +411,8 @@ class Verbs(RuleBasedStateMachine):
         if worker.pk in self.disabled:
             worker_lifecycle.resume(worker)
             self.disabled.discard(worker.pk)
+            self.paused_until.pop(worker.pk, None)
         elif len(self.disabled) < WORKERS - 1:
             worker_lifecycle.disable(worker)
             self.disabled.add(worker.pk)
+            self.paused_until.pop(worker.pk, None)

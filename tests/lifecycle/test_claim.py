@@ -167,7 +167,8 @@ def test_a_failed_task_goes_to_another_worker_first(settings: Any) -> None:
     refused = claim(failing_worker, now=at(5))
     assert refused.attempts == []
     assert refused.reason == (
-        "The tasks that wait are to be tried a little later or by another worker first."
+        "The tasks that wait are to be tried a little later or by another worker first. A task "
+        "that this worker had 3 times for nothing goes to other workers."
     )
     (second,) = claim(other_worker, now=at(5)).attempts
     assert (second.task, second.number) == (attempt.task, 2)
@@ -182,9 +183,25 @@ def test_a_failed_task_waits_a_moment_before_anybody_gets_it() -> None:
     assert len(claim(worker(), now=at(1)).attempts) == 1
 
 
-def test_a_worker_that_lost_a_task_may_have_it_again_at_once() -> None:
+def test_a_worker_that_lost_a_task_gets_none_for_one_lease_time_and_others_come_first(
+    settings: Any,
+) -> None:
+    settings.XEENET = settings.XEENET | {"OTHER_WORKER_FIRST_SECONDS": 60.0}
     attempt = leased_task()
-    (again,) = claim(attempt.worker, now=at(46)).attempts
+    silent = claim(attempt.worker, now=at(46))
+    assert silent == lifecycle.Claim(
+        [],
+        "This worker is paused for 45 s more: It lost a task: it was not heard of for the lease "
+        "time.",
+    )
+    assert claim(attempt.worker, now=at(90.9)).attempts == []
+    # No longer paused, but the task is kept for other workers a little longer.
+    assert "by another worker first" in claim(attempt.worker, now=at(91)).reason
+    newer = active_campaign(1, now=at(92))
+    (other,) = claim(attempt.worker, now=at(92)).attempts
+    assert other.task.campaign == newer
+    # No other worker came.
+    (again,) = claim(attempt.worker, now=at(106)).attempts
     assert again.task == attempt.task
     assert again.lease_id != attempt.lease_id
 
@@ -207,11 +224,12 @@ def test_a_claim_costs_the_same_queries_for_one_task_and_for_eight(
 ) -> None:
     active_campaign(10)
     claimant = worker()
-    # Read overdue leases, the worker, an earlier answer to this claim id, tasks and their last
-    # attempts; write leases, attempts and journal; read the answer; around them a savepoint.
-    with django_assert_num_queries(9 + 2):
+    # Read overdue leases, the worker, an earlier answer to this claim id, how many leases it holds,
+    # tasks and their last attempts; write leases, attempts and journal; read the answer; around
+    # them a savepoint.
+    with django_assert_num_queries(10 + 2):
         claim(claimant)
-    with django_assert_num_queries(9 + 2):
+    with django_assert_num_queries(10 + 2):
         attempts = claim(claimant, 8).attempts
         # Building the answer needs no further query.
         assert len({str(attempt.task.config | {"n": attempt.number}) for attempt in attempts}) == 8

@@ -15,7 +15,8 @@ from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from campaigns.models import Attempt, Campaign, Result
 from tests import factories, invariants
-from tests.lifecycle.model import ModelLease, Verbs
+from tests.lifecycle.model import Verbs
+from tests.lifecycle.model_rows import ModelLease
 
 pytestmark = pytest.mark.django_db
 

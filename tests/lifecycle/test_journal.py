@@ -13,7 +13,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from campaigns import lifecycle, steering
-from campaigns.lifecycle import journal, leases
+from campaigns.lifecycle import claims, journal
 from campaigns.models import Attempt, Campaign, StateChange, Task
 from tests import factories, invariants
 from workers.protocol import FailureClass
@@ -166,7 +166,9 @@ def test_an_expiry_whose_line_cannot_be_written_is_left_for_the_next_sweep(
 def test_a_lease_of_a_task_that_is_not_pending_after_all_is_refused() -> None:
     attempt = factories.leased_task()
     with pytest.raises(lifecycle.WrongState, match="taken meanwhile; claim again"):
-        leases._lease([attempt.task], factories.worker(), attempt.claim_id, factories.at(1))
+        claims._move_to_leased(
+            [attempt.task], factories.worker(), attempt.claim_id, factories.at(1)
+        )
 
 
 def test_the_journal_begins_with_where_everything_stands() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutants.leases import HISTORIES, LEASES
+from tests.mutants.leases import CLAIMING, HISTORIES, LEASES
 from tests.mutants.mutant import Mutant
 
 SUBMISSIONS: Final = "campaigns/lifecycle/submissions.py"
@@ -73,7 +73,7 @@ LINES: Final = (
     ),
     Mutant(
         "journal: claims are not written",
-        LEASES,
+        CLAIMING,
         "    journal.record(journal.agent(worker), *changes, now=now)\n",
         "",
         HISTORIES,

@@ -39,7 +39,7 @@ FAULTS: Final = (
     ),
     Mutant(
         "faults: without a q-cluster nobody takes a dead agent's task back",
-        "campaigns/lifecycle/leases.py",
+        "campaigns/lifecycle/claims.py",
         "    expire(now=now, limit=max(count, 20))\n",
         "",
         (f"{NETWORK}::test_a_killed_agents_task_is_had_by_the_first_who_asks_after_its_lease",),
@@ -48,7 +48,7 @@ FAULTS: Final = (
     Mutant(
         "faults: what a frozen agent hands in is not kept as late",
         "campaigns/lifecycle/submissions.py",
-        "        end_attempt(attempt, AttemptOutcome.LATE, now=now, **_report(body))\n",
+        "        end_attempt(attempt, AttemptOutcome.LATE, now=now, message=message, **_report(body))\n",
         "",
         (NETWORK, "-k", "what_a_frozen_agent_hands_in"),
         "postgresql",

@@ -7,6 +7,8 @@ from typing import Final
 from tests.mutants.mutant import Mutant
 
 LEASES: Final = "campaigns/lifecycle/leases.py"
+CLAIMING: Final = "campaigns/lifecycle/claims.py"
+FAIR: Final = "tests/lifecycle/test_fair_claims.py"
 TASK: Final = "campaigns/models/task.py"
 HISTORIES: Final = ("tests/lifecycle/test_histories.py",)
 RACES: Final = "tests/lifecycle/test_claim_races.py"
@@ -14,7 +16,7 @@ RACES: Final = "tests/lifecycle/test_claim_races.py"
 CLAIMS: Final = (
     Mutant(
         "claim: a task that is leased is leased again",
-        LEASES,
+        CLAIMING,
         "leased = Task.objects.filter(state=TaskState.PENDING).bulk_update(tasks, ",
         "leased = Task.objects.bulk_update(tasks, ",
         (
@@ -23,7 +25,7 @@ CLAIMS: Final = (
     ),
     Mutant(
         "claim: a task that was not leased gets an attempt",
-        LEASES,
+        CLAIMING,
         "    if leased != len(tasks):",
         "    if leased > len(tasks):",
         (
@@ -32,47 +34,45 @@ CLAIMS: Final = (
     ),
     Mutant(
         "claim: a repetition gets other leases",
-        LEASES,
+        CLAIMING,
         "        repeated = attempts_of_claim(worker, claim_id)\n        if repeated:",
         "        repeated = attempts_of_claim(worker, claim_id)\n        if False:",
         HISTORIES,
     ),
     Mutant(
         "claim: two repetitions at once do not wait for each other",
-        LEASES,
-        "        worker = Worker.objects.select_for_update(no_key=True).get(pk=worker.pk)\n"
-        "        repeated",
-        "        worker = Worker.objects.get(pk=worker.pk)\n        repeated",
+        CLAIMING,
+        "        worker = Worker.objects.select_for_update(no_key=True).get(pk=choice.worker.pk)\n",
+        "        worker = Worker.objects.get(pk=choice.worker.pk)\n",
         (f"{RACES}::test_parallel_repetitions_of_one_claim_bring_the_same_leases",),
         "postgresql",
     ),
     Mutant(
         "claim: two claims at once do not skip each other's tasks",
-        LEASES,
-        'locked = waiting.select_related("campaign").select_for_update(\n'
-        '                skip_locked=True, of=("self",)\n'
-        "            )",
-        'locked = waiting.select_related("campaign")',
+        CLAIMING,
+        'return waiting.select_related("campaign").select_for_update('
+        'skip_locked=True, of=("self",))',
+        'return waiting.select_related("campaign")',
         (f"{RACES}::test_threads_that_claim_all_at_once_never_get_the_same_task",),
         "postgresql",
     ),
     Mutant(
         "claim: leases that ran out are not taken back",
-        LEASES,
+        CLAIMING,
         "    expire(now=now, limit=max(count, 20))\n",
         "",
         HISTORIES,
     ),
     Mutant(
         "claim: a worker that is shut out gets tasks",
-        LEASES,
+        CLAIMING,
         "    if worker.state != WorkerState.ACTIVE:",
         "    if worker.state == WorkerState.DRAINING:",
         HISTORIES,
     ),
     Mutant(
         "claim: a worker goes on where it could not begin",
-        LEASES,
+        CLAIMING,
         "    if not error_count:\n",
         "    if error_count is not None:\n",
         (
@@ -81,7 +81,7 @@ CLAIMS: Final = (
     ),
     Mutant(
         "claim: a paused worker gets tasks",
-        LEASES,
+        CLAIMING,
         "    if worker.paused_until is not None and worker.paused_until > now:",
         "    if worker.paused_until is not None and worker.paused_until < now:",
         (
@@ -112,8 +112,43 @@ CLAIMS: Final = (
         ),
     ),
     Mutant(
+        "claim: a worker holds as many leases as it likes",
+        CLAIMING,
+        "        count = min(choice.count, choice.slots - held)\n",
+        "        count = choice.count\n",
+        HISTORIES,
+    ),
+    Mutant(
+        "claim: a worker tells more slots than one may have",
+        CLAIMING,
+        "min(slots, MAX_SLOTS)",
+        "slots",
+        (f"{FAIR}::test_a_worker_holds_at_most_the_slots_that_it_told_and_never_more_than_64",),
+    ),
+    Mutant(
+        "claim: a worker has a task for nothing again and again",
+        TASK,
+        "        return tasks.exclude(_not_here_again(worker, now)).order_by(",
+        "        return tasks.order_by(",
+        (FAIR, "-k", "three_times_for_nothing"),
+    ),
+    Mutant(
+        "claim: a worker that is alone never gets a task again",
+        TASK,
+        "Q(Exists(tries[last_allowed])) & (Q(Exists(others)) | Q(Exists(recent[last_allowed])))",
+        "Q(Exists(tries[last_allowed]))",
+        (FAIR, "-k", "no_other_machine_can_run"),
+    ),
+    Mutant(
+        "claim: one task that cannot be leased fails the claim of others",
+        CLAIMING,
+        "        return _lease_chosen(choice, _lease_each)\n",
+        "        raise\n",
+        (f"{FAIR}::test_a_claim_goes_on_when_one_of_its_tasks_breaks_a_constraint",),
+    ),
+    Mutant(
         "claim: the lease outlasts the deadline",
-        LEASES,
+        CLAIMING,
         "task.lease_expires_at = min(now + lease, task.deadline_at)",
         "task.lease_expires_at = now + lease",
         ("tests/lifecycle/test_claim.py::test_a_lease_never_outlasts_the_deadline",),
@@ -221,6 +256,34 @@ HELD: Final = (
         'lost_attempts__gte=F("max_lost_attempts") - 1',
         'lost_attempts__gte=F("max_lost_attempts")',
         HISTORIES,
+    ),
+    Mutant(
+        "expire: one worker uses up a task's losses alone",
+        LEASES,
+        "    counts = _loss_counts(attempt, now)\n",
+        "    counts = True\n",
+        (FAIR, "-k", "three_times_for_nothing"),
+    ),
+    Mutant(
+        "expire: a worker that is alone never uses up a task's losses",
+        LEASES,
+        "    return not Task.objects.filter(others, pk=attempt.task_id).exists()\n",
+        "    return False\n",
+        (f"{FAIR}::test_a_worker_that_is_alone_online_uses_up_the_losses_of_a_task",),
+    ),
+    Mutant(
+        "expire: a silent worker gets the next task at once",
+        LEASES,
+        "        worker_lifecycle.pause_after_loss(attempt.worker, now=now)\n",
+        "        worker_lifecycle.see(attempt.worker, now=now)\n",
+        HISTORIES,
+    ),
+    Mutant(
+        "expire: the worker that lost a task has it next",
+        LEASES,
+        '            last_failed_worker=F("worker"),\n',
+        "",
+        ("tests/lifecycle/test_claim.py", "-k", "others_come_first"),
     ),
     Mutant(
         "expire: the attempt stays alive",

@@ -9,6 +9,8 @@ from tests.mutants.mutant import Mutant
 
 SUBMISSIONS: Final = "campaigns/lifecycle/submissions.py"
 RETRY: Final = "campaigns/lifecycle/retry.py"
+BREAKERS: Final = "campaigns/lifecycle/breakers.py"
+BROKEN: Final = "tests/lifecycle/test_breakers.py"
 
 SUBMITS: Final = (
     Mutant(
@@ -110,28 +112,61 @@ SUBMITS: Final = (
     ),
     Mutant(
         "breaker: a failing campaign goes on",
-        SUBMISSIONS,
-        "    if len(failures) < BREAKER_FAILURES:",
-        "    if len(failures) <= BREAKER_WINDOW:",
+        BREAKERS,
+        "    if len(failed := _failures(window)) < BREAKER_FAILURES:",
+        "    if len(failed := _failures(window)) <= BREAKER_WINDOW:",
         (
             "tests/lifecycle/test_journal.py::test_what_the_server_does_by_itself_is_told_with_its_reason",
         ),
     ),
     Mutant(
         "breaker: failures of machines pause a campaign",
-        SUBMISSIONS,
-        "        if outcome == AttemptOutcome.FAILED and CHARGES[failure_class] is Charge.FAILURE",
-        "        if outcome == AttemptOutcome.FAILED",
-        ("tests/lifecycle/test_submit_failures.py", "-k", "failures_of_machines_and_networks"),
+        BREAKERS,
+        "    return [attempt for attempt in attempts if attempt.charge is Charge.FAILURE]\n",
+        "    return [attempt for attempt in attempts if attempt.charge is not None]\n",
+        (f"{BROKEN}::test_what_machines_could_not_run_is_no_failure_of_the_tasks",),
     ),
     Mutant(
         "breaker: what failed before it was resumed pauses a campaign again",
-        SUBMISSIONS,
+        BREAKERS,
         "    if campaign.resumed_at is not None:",
         "    if campaign.resumed_at is None and campaign.paused_at:",
-        (
-            "tests/lifecycle/test_submit_failures.py::test_a_resumed_campaign_is_judged_by_new_attempts_alone",
-        ),
+        (f"{BROKEN}::test_a_resumed_campaign_is_judged_by_new_attempts_alone",),
+    ),
+    Mutant(
+        "breaker: one worker pauses a campaign that others run",
+        BREAKERS,
+        "        if counts[attempt.worker_id] <= share:\n",
+        "        if share:\n",
+        (BROKEN, "-k", "one_worker_that_fails_ten_tasks"),
+    ),
+    Mutant(
+        "breaker: a worker that is alone does not count alone",
+        BREAKERS,
+        "    if machines <= 1:\n        return BREAKER_WINDOW\n",
+        "    if machines <= 1:\n        return _LEAST_SHARE\n",
+        (BROKEN, "-k", "alone_online"),
+    ),
+    Mutant(
+        "breaker: a campaign that no worker can run goes on",
+        SUBMISSIONS,
+        "            pause_troubled(campaign, now=now)\n",
+        "            pass\n",
+        (BROKEN, "-k", "three_workers_cannot_run"),
+    ),
+    Mutant(
+        "breaker: one worker's trouble pauses a campaign",
+        BREAKERS,
+        "max(2, min(TROUBLED_WORKERS, _machines_online(campaign, now)))",
+        "1",
+        (BROKEN, "-k", "both_must_be_in_trouble or three_workers_cannot_run"),
+    ),
+    Mutant(
+        "breaker: the trouble of few pauses a campaign that more can run",
+        BREAKERS,
+        "> len(troubled):\n        return\n",
+        "> len(troubled):\n        pass\n",
+        (BROKEN, "-k", "more_workers_can_run"),
     ),
     Mutant(
         "breaker: a worker with a broken environment goes on",

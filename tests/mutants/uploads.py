@@ -12,21 +12,21 @@ _SOURCES: Final = ("tests/scripts/test_source.py",)
 UPLOADS: Final = (
     Mutant(
         "claim: approval and tier are not looked at",
-        "campaigns/lifecycle/leases.py",
+        "campaigns/lifecycle/claims.py",
         "            campaigns = campaigns.runnable_by(worker)\n",
         "            pass\n",
         _CLAIMS,
     ),
     Mutant(
         "claim: whoever names the tasks needs neither approval nor tier",
-        "campaigns/lifecycle/leases.py",
-        "        if not runs_own_script:\n",
-        "        if among is None:\n",
+        "campaigns/lifecycle/claims.py",
+        "        if not choice.runs_own_script:\n",
+        "        if choice.among is None:\n",
         _CLAIMS,
     ),
     Mutant(
         "claim: approval and tier are waived unless somebody asks for them",
-        "campaigns/lifecycle/leases.py",
+        "campaigns/lifecycle/claims.py",
         "    runs_own_script: bool = False,\n",
         "    runs_own_script: bool = True,\n",
         _CLAIMS,

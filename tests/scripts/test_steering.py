@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import Q
 
 from campaigns import lifecycle
-from campaigns.lifecycle.leases import lease_waiting
+from campaigns.lifecycle.claims import lease_waiting
 from campaigns.models import Campaign, Package, PackageOrigin
 from campaigns.scripts import steering as script_steering
 from campaigns.scripts.steering import InvalidScript

@@ -174,6 +174,7 @@ class Agent:
             "agent_version": AGENT_VERSION,
             "isolation": self._options.isolation,
             "accepts_uploaded_scripts": self._options.accepts_uploaded_scripts,
+            "slots": self._slots(),
         }
         try:
             reply = self._client.claim(request, gives_up=self._gives_up_claim)
@@ -200,6 +201,14 @@ class Agent:
         if self._drain_noticed_at is None:
             self._drain_noticed_at = now
         return now - self._drain_noticed_at >= _LAST_REQUEST_SECONDS
+
+    def _slots(self) -> int:
+        """Return how many leases the agent can hold.
+
+        A result that is not delivered yet keeps its lease, but not its place.
+        """
+        undelivered = len(self._outbox.pending_lease_ids())
+        return min(self._options.parallel + undelivered, MAX_LEASES_PER_CLAIM)
 
     def _start_granted(self, reply: ClaimReply, requested: int) -> None:
         self._heartbeat.set_interval(reply["heartbeat_seconds"])

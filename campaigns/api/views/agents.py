@@ -20,10 +20,10 @@ from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from campaigns import lifecycle
 from campaigns.answers.leases import claim_reply
+from campaigns.api.bases import APIView
 from campaigns.api.openapi import ErrorSerializer, errors
 from campaigns.api.permissions import IsSignedInOrWorker, IsWorker
 from campaigns.api.requests import body, made_with_secret
@@ -48,7 +48,7 @@ from workers.api.serializers import (
 )
 from workers.authentication import WorkerTokenAuthentication
 from workers.models import Worker, WorkerState
-from workers.protocol import ErrorCode, Submission, Verdict
+from workers.protocol import MAX_LEASES_PER_CLAIM, ErrorCode, Submission, Verdict
 
 
 class AgentView(APIView):
@@ -168,7 +168,11 @@ class ClaimView(AgentView):
             accepts_uploaded_scripts=data.get("accepts_uploaded_scripts", False),
         )
         claim = lifecycle.claim(
-            self.worker, claim_id=data["claim_id"], count=data["count"], now=now
+            self.worker,
+            claim_id=data["claim_id"],
+            count=data["count"],
+            slots=data.get("slots", MAX_LEASES_PER_CLAIM),
+            now=now,
         )
         return Response(claim_reply(claim, data["count"], now))
 

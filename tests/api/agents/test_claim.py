@@ -86,6 +86,18 @@ def test_a_repeated_claim_leaves_out_leases_that_have_ended() -> None:
     assert client.post(URL, body).json()["leases"] == []
 
 
+def test_a_worker_gets_no_more_leases_than_its_slots_and_is_told_why() -> None:
+    factories.active_campaign(5)
+    client, _ = agent_client()
+
+    assert len(client.post(URL, claim_body(count=4, slots=2)).json()["leases"]) == 2
+    full = client.post(URL, claim_body(count=4, slots=2)).json()
+
+    assert full["leases"] == []
+    assert full["wait_seconds"] > 0
+    assert "holds 2 leases, and 2 is its bound" in full["reason"]
+
+
 def test_a_claim_with_nothing_to_do_says_so_and_spreads_the_next_ones() -> None:
     client, _ = agent_client()
 
@@ -154,6 +166,10 @@ def test_a_draining_worker_gets_nothing_and_learns_why() -> None:
         ({"count": True}, "count"),
         ({"count": "1"}, "count"),
         ({"count": 1.0}, "count"),
+        ({"slots": 0}, "slots"),
+        ({"slots": 65}, "slots"),
+        ({"slots": None}, "slots"),
+        ({"slots": True}, "slots"),
         ({"simulate": "no"}, "simulate"),
         ({"simulate": 0}, "simulate"),
         ({"hardware": {"devices": {"0": "cpu"}}}, "hardware.devices"),

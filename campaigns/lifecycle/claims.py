@@ -1,0 +1,329 @@
+"""The verb `claim`: which waiting tasks a worker is handed, and why it may get fewer than it wants.
+
+Lock order: the worker, so that its claims come one after the other, then the tasks. A claim never
+waits for a task that is locked.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from django.conf import settings
+from django.db import DataError, IntegrityError, transaction
+from django.db.models import Exists, Max, OuterRef, Q
+
+from campaigns.lifecycle import journal
+from campaigns.lifecycle.errors import WrongState
+from campaigns.lifecycle.journal import Change
+from campaigns.lifecycle.leases import expire
+from campaigns.lifecycle.transitions import NO_LEASE
+from campaigns.models import (
+    MAX_UNPAID_TRIES,
+    Attempt,
+    AttemptOutcome,
+    Campaign,
+    CampaignState,
+    FailureClass,
+    Task,
+    TaskQuerySet,
+    TaskState,
+)
+from campaigns.models.campaign import CampaignQuerySet
+from workers.models import Worker, WorkerState
+from workers.protocol import MAX_LEASES_PER_CLAIM
+
+logger = logging.getLogger(__name__)
+
+# The most leases a worker holds, and the bound of one whose claims do not tell its slots.
+MAX_SLOTS: Final = MAX_LEASES_PER_CLAIM
+# A task that could not be leased is left out for this time, so that it does not head the queue.
+SET_ASIDE: Final = dt.timedelta(minutes=5)
+# So many tasks that cannot be leased a claim passes over.
+SPARE_TASKS: Final = 64
+# What a row raises that cannot be leased: a number out of its column's range, a broken constraint,
+# JSON that cannot be read. A database that is away raises other errors.
+_UNUSABLE: Final = (DataError, IntegrityError, OverflowError, TypeError, ValueError, WrongState)
+# Of a worker's last environment errors, so many are looked at.
+_ERRORS_REMEMBERED: Final = 64
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The attempts that a claim got, with task, campaign, data set and package loaded.
+
+    `reason` says why a new claim got fewer than it wanted; "" otherwise.
+    """
+
+    attempts: list[Attempt]
+    reason: str
+
+
+def claim(
+    worker: Worker,
+    *,
+    claim_id: uuid.UUID,
+    count: int,
+    now: dt.datetime,
+    slots: int = MAX_SLOTS,
+) -> Claim:
+    """Pending → leased for up to `count` tasks; a repeated `claim_id` returns the same attempts.
+
+    `slots` is how many leases the agent can hold at a time. Takes back overdue leases first, so
+    that claims do not depend on the background job. A worker that may not claim gets an empty claim
+    with the reason, not an error.
+    """
+    expire(now=now, limit=max(count, 20))
+    return lease_waiting(worker, claim_id=claim_id, count=count, now=now, slots=slots)
+
+
+def lease_waiting(
+    worker: Worker,
+    *,
+    claim_id: uuid.UUID,
+    count: int,
+    now: dt.datetime,
+    slots: int = MAX_SLOTS,
+    among: Q | None = None,
+    runs_own_script: bool = False,
+) -> Claim:
+    """Claim as `claim` does, without taking back overdue leases; only `among` the given tasks.
+
+    `runs_own_script` skips the checks of approval and isolation tier: the caller is a person's own
+    program, which runs the tasks itself.
+    """
+    choice = _Choice(worker, claim_id, count, now, min(slots, MAX_SLOTS), among, runs_own_script)
+    try:
+        return _lease_chosen(choice, _lease)
+    except _UNUSABLE:
+        # One of the tasks cannot be leased, and the database does not say which. The transaction
+        # was rolled back; lease the tasks one by one, so that the others are handed out.
+        logger.exception("a task could not be leased to %s; trying one by one", worker)
+        return _lease_chosen(choice, _lease_each)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What a claim wants; see `lease_waiting`."""
+
+    worker: Worker
+    claim_id: uuid.UUID
+    count: int
+    now: dt.datetime
+    slots: int
+    among: Q | None
+    runs_own_script: bool
+
+
+# Leases up to a number of the tasks that wait, to the worker of the choice; returns how many.
+_Leasing = Callable[[TaskQuerySet, Worker, int, _Choice], int]
+
+
+def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
+    claim_id, now = choice.claim_id, choice.now
+    # One transaction: task and attempt must agree. The row lock on the worker serialises a claim
+    # and its retry (sent because the answer was lost), and two claims that count the leases held.
+    with transaction.atomic():
+        worker = Worker.objects.select_for_update(no_key=True).get(pk=choice.worker.pk)
+        repeated = attempts_of_claim(worker, claim_id)
+        if repeated:
+            return Claim(repeated, "")
+        if reason := why_nothing(worker, now):
+            return Claim([], reason)
+        held = worker.leased_tasks.filter(state=TaskState.LEASED).count()
+        count = min(choice.count, choice.slots - held)
+        if count <= 0:
+            return Claim([], _why_full(held, choice.slots))
+        campaigns = Campaign.objects.handing_out_to(worker)
+        if not choice.runs_own_script:
+            campaigns = campaigns.runnable_by(worker)
+        for candidates in _most_promising_first(campaigns, worker):
+            among = Task.objects.filter(choice.among or Q())
+            if lease(among.claimable(worker, now, candidates), worker, count, choice):
+                break
+        attempts = attempts_of_claim(worker, claim_id)
+    if len(attempts) == choice.count:
+        return Claim(attempts, "")
+    if len(attempts) == count:
+        return Claim(attempts, _why_full(held + count, choice.slots))
+    reason = _why_fewer(worker, choice.among, runs_own_script=choice.runs_own_script)
+    return Claim(attempts, reason)
+
+
+def _why_full(held: int, slots: int) -> str:
+    return (
+        f"This worker holds {held} leases, and {slots} is its bound; a lease counts until its "
+        "result is submitted, it is released, or it runs out."
+    )
+
+
+def _most_promising_first(campaigns: CampaignQuerySet, worker: Worker) -> list[CampaignQuerySet]:
+    """Return where to look for tasks: first without campaigns whose tasks the worker cannot start.
+
+    Otherwise one campaign with a data set that nobody can fetch would occupy the whole fleet, and
+    the other campaigns would get no worker.
+    """
+    error_count = min(worker.consecutive_env_errors, _ERRORS_REMEMBERED)
+    if not error_count:
+        return [campaigns]
+    errors = Attempt.objects.filter(worker=worker, failure_class=FailureClass.ENV_ERROR)
+    latest = errors.order_by("-pk").values_list("task__campaign", flat=True)[:error_count]
+    return [campaigns.exclude(pk__in=set(latest)), campaigns]
+
+
+def attempts_of_claim(worker: Worker, claim_id: uuid.UUID) -> list[Attempt]:
+    """Return the attempts that this claim of the worker got; [] for a new claim."""
+    attempts = Attempt.objects.filter(worker=worker, claim_id=claim_id)
+    related = "task__campaign__dataset", "task__campaign__package"
+    # Without the script's source: agents fetch it by its hash, and the lease only names it.
+    return list(
+        attempts.select_related(*related).defer("task__campaign__package__source").order_by("pk")
+    )
+
+
+def why_nothing(worker: Worker, now: dt.datetime) -> str:
+    """Return why this worker may not claim any task; "" when it may."""
+    if worker.state != WorkerState.ACTIVE:
+        return f"This worker is {worker.state}; an operator can resume it."
+    if worker.paused_until is not None and worker.paused_until > now:
+        seconds = (worker.paused_until - now).total_seconds()
+        return f"This worker is paused for {seconds:.0f} s more: {worker.pause_reason}"
+    return ""
+
+
+def _why_fewer(worker: Worker, among: Q | None, *, runs_own_script: bool) -> str:
+    """Say in one sentence why a claim got fewer tasks than it wanted: one query, over campaigns."""
+    pending = Task.objects.filter(among or Q(), campaign=OuterRef("pk"), state=TaskState.PENDING)
+    campaigns = Campaign.objects.filter(Exists(pending), state=CampaignState.ACTIVE)
+    waiting = list(campaigns.select_related("package").defer("package__source", "search_space"))
+    if not waiting:
+        return "No task waits."
+    if worker.simulates and not all(campaign.allow_simulated for campaign in waiting):
+        return "The tasks that wait need real training; this worker has no torch and simulates."
+    if not runs_own_script and (sentence := _why_not_run(worker, waiting)):
+        return sentence
+    return (
+        "The tasks that wait are to be tried a little later or by another worker first. A task "
+        f"that this worker had {MAX_UNPAID_TRIES} times for nothing goes to other workers."
+    )
+
+
+def _why_not_run(worker: Worker, waiting: list[Campaign]) -> str:
+    """Say why a script of these campaigns may not run on the worker; "" when all may."""
+    for campaign in waiting:
+        if campaign.required_isolation > worker.tier:
+            return (
+                f"The tasks that wait need isolation {campaign.required_isolation}; this worker "
+                f"holds scripts back by {worker.tier}."
+            )
+        if not campaign.package.may_run:
+            return (
+                f"The tasks that wait run the uploaded script {campaign.package}, which no "
+                "operator has approved."
+            )
+        if campaign.package.is_uploaded and not worker.accepts_uploaded_scripts:
+            return (
+                "The tasks that wait run an uploaded script; the owner of this worker has not "
+                "allowed such (--allow-uploaded-scripts)."
+            )
+    return ""
+
+
+def _lease(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choice) -> int:
+    """Lease the first `count` tasks together; return how many there were."""
+    tasks = list(_locked(waiting)[:count])
+    _move_to_leased(tasks, worker, choice.claim_id, choice.now)
+    return len(tasks)
+
+
+def _lease_each(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choice) -> int:
+    """Lease up to `count` tasks one by one; leave out those that cannot be leased."""
+    leased = 0
+    for pk in list(waiting.values_list("pk", flat=True)[: count + SPARE_TASKS]):
+        if leased == count:
+            break
+        try:
+            with transaction.atomic():
+                tasks = list(_locked(waiting.filter(pk=pk)))
+                _move_to_leased(tasks, worker, choice.claim_id, choice.now)
+            leased += len(tasks)
+        except _UNUSABLE:
+            logger.exception("task %s cannot be leased; it is left out for a while", pk)
+            _set_aside(pk, choice.now)
+    return leased
+
+
+def _locked(waiting: TaskQuerySet) -> TaskQuerySet:
+    return waiting.select_related("campaign").select_for_update(skip_locked=True, of=("self",))
+
+
+def _set_aside(pk: int, now: dt.datetime) -> None:
+    """Keep a task that cannot be leased from heading the queue; it stays pending."""
+    try:
+        with transaction.atomic():
+            pending = Task.objects.filter(pk=pk, state=TaskState.PENDING)
+            pending.update(available_at=now + SET_ASIDE)
+    except _UNUSABLE:
+        logger.exception("task %s could not be left out", pk)
+
+
+def _move_to_leased(
+    tasks: list[Task], worker: Worker, claim_id: uuid.UUID, now: dt.datetime
+) -> None:
+    """Pending → leased for tasks that this transaction has locked: four statements for any number.
+
+    Raises WrongState when one of them is not pending after all; rolling back undoes the rest.
+    """
+    if not tasks:
+        return
+    times = settings.XEENET
+    lease = dt.timedelta(seconds=times["LEASE_SECONDS"])
+    grace_seconds = (
+        times["SETUP_GRACE_SECONDS"] + times["KILL_GRACE_SECONDS"] + times["SUBMIT_GRACE_SECONDS"]
+    )
+    attempts = _new_attempts(tasks, worker, claim_id, now)
+    for attempt, task in zip(attempts, tasks, strict=True):
+        longest_seconds = grace_seconds + task.campaign.time_budget_seconds
+        task.state = TaskState.LEASED
+        task.lease_id = attempt.lease_id
+        task.worker = worker
+        task.deadline_at = now + dt.timedelta(seconds=longest_seconds)
+        task.lease_expires_at = min(now + lease, task.deadline_at)
+    leased = Task.objects.filter(state=TaskState.PENDING).bulk_update(tasks, ["state", *NO_LEASE])
+    if leased != len(tasks):
+        raise WrongState("A task that waited was taken meanwhile; claim again.")
+    Attempt.objects.bulk_create(attempts)
+    changes = [
+        change
+        for attempt, task in zip(attempts, tasks, strict=True)
+        for change in (
+            Change(task, TaskState.PENDING, TaskState.LEASED, attempt),
+            Change(attempt, "", AttemptOutcome.RUNNING),
+        )
+    ]
+    journal.record(journal.agent(worker), *changes, now=now)
+
+
+def _new_attempts(
+    tasks: list[Task], worker: Worker, claim_id: uuid.UUID, now: dt.datetime
+) -> list[Attempt]:
+    """Return the tasks' next attempts, unsaved."""
+    # A query of its own: the one that locked the tasks sees the attempts as they were before it
+    # waited for the locks.
+    attempts = Attempt.objects.filter(task__in=tasks).order_by().values("task")
+    last_numbers = dict(attempts.annotate(last=Max("number")).values_list("task", "last"))
+    return [
+        Attempt(
+            task=task,
+            number=last_numbers.get(task.pk, 0) + 1,
+            lease_id=uuid.uuid4(),
+            claim_id=claim_id,
+            worker=worker,
+            started_at=now,
+        )
+        for task in tasks
+    ]
