@@ -17,8 +17,10 @@ import psutil
 import pytest
 
 from workers.agent.attempt import StopRequest
+from workers.agent.enclosure import best_enclosure
 from workers.agent.environment import script_environment
 from workers.agent.execution import Execution, Limits, execute
+from workers.agent.guarded import Enclosure, EnclosureKind
 from workers.agent.process_tree import TAG_VARIABLE
 from workers.agent.progress import ProgressBuffer
 from workers.agent.sandbox import Sandbox, SandboxUnavailable, find_sandbox
@@ -87,8 +89,15 @@ def working_sandbox() -> Sandbox:
 class Run:
     """One script, executed in its own folder under its own tag."""
 
-    def __init__(self, folder: Path, source: str, tier: IsolationTier = IsolationTier.T0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        source: str,
+        tier: IsolationTier = IsolationTier.T0,
+        enclosure: Enclosure | None = None,
+    ) -> None:
         self.folder = folder
+        self.enclosure = enclosure or best_enclosure()
         self.tag = f"test/{uuid.uuid4()}"
         self.stop = StopRequest()
         self.progress = ProgressBuffer()
@@ -114,6 +123,7 @@ class Run:
             stop=self.stop,
             progress=self.progress,
             sandboxed=self.sandbox is not None,
+            enclosure=self.enclosure,
         )
 
     def announced(self) -> int:
@@ -123,10 +133,11 @@ class Run:
     def leftovers(self) -> list[psutil.Process]:
         """Return the living processes of this run: tagged, announced, or in its sandbox.
 
-        A process id announced inside a sandbox means nothing outside. Processes of a sandbox are
-        recognised by their mounts, which they share.
+        A process id announced inside a sandbox or a namespace means nothing outside. Processes of a
+        sandbox are recognised by their mounts, which they share, others by their folder.
         """
-        pids = set() if self.sandbox else {int(path.name) for path in self.folder.glob("[0-9]*")}
+        inside = self.sandbox or self.enclosure.kind is EnclosureKind.NAMESPACE
+        pids = set() if inside else {int(path.name) for path in self.folder.glob("[0-9]*")}
         living = []
         for process in psutil.process_iter():
             try:
@@ -134,11 +145,23 @@ class Run:
                 if self.sandbox and not belongs:
                     mounts = Path(f"/proc/{process.pid}/mountinfo").read_text()
                     belongs = str(self.folder) in mounts
+                belongs = belongs or process.cwd() == str(self.folder)
                 if belongs and process.status() != psutil.STATUS_ZOMBIE:
                     living.append(process)
             except (psutil.Error, OSError):
                 continue
         return living
+
+
+def kill_with_its_guardians(agent: subprocess.Popen[bytes]) -> None:
+    """Kill an agent and the processes that would clean up after it."""
+    guardians = psutil.Process(agent.pid).children()
+    for guardian in guardians:
+        guardian.suspend()
+    agent.kill()
+    agent.wait()
+    for guardian in guardians:
+        guardian.kill()
 
 
 class MemorySampler:

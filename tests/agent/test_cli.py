@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.runs import ANNOUNCE, DETACH, linux_only
+from tests.agent.runs import ANNOUNCE, DETACH, kill_with_its_guardians, linux_only
 from tests.agent.server import (
     WORKER_TOKEN,
     AgentServer,
@@ -148,8 +148,7 @@ def test_after_a_sudden_death_the_next_start_leaves_no_process_and_delivers_what
     bench = Bench(tmp_path, server)
     agent = started("--isolation", "T0")  # a sandbox would leave nothing to sweep
     wait_until(lambda: len(list(bench.state.work.glob("*/[0-9]*"))) == 2, START_SECONDS)
-    agent.kill()
-    agent.wait()
+    kill_with_its_guardians(agent)
     wait_until(lambda: len(bench.scripts()) == 1)  # the script died, its detached process did not
     assert started("--once").wait(START_SECONDS) == 0
     assert bench.scripts() == []

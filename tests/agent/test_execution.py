@@ -30,6 +30,7 @@ from tests.processes import ROOT
 from workers.agent.attempt import StopReason
 from workers.agent.environment import script_environment
 from workers.agent.execution import Ending
+from workers.agent.guarded import NO_ENCLOSURE
 from workers.protocol import IsolationTier
 
 SLACK_SECONDS = 2.0  # the contract allows so much
@@ -139,16 +140,22 @@ def test_what_a_script_leaves_running_after_its_result_is_killed_without_delay(
 def test_a_detached_process_that_strips_its_environment_is_found_by_adoption(
     tmp_path: Path,
 ) -> None:
-    # In a separate process, because the test process should not adopt orphans.
+    # In a separate process, because the test process should not adopt orphans. The guardian would
+    # find it, too, so the script kills its guardian.
     source = script(
-        IGNORE_SIGTERM, DETACH, 'detach(["/bin/sleep", "20"]); announce(); time.sleep(20)'
+        DETACH,
+        'detach(["/bin/sleep", "20"])\n',
+        'while not list(pathlib.Path().glob("[0-9]*")): time.sleep(0.01)\n',
+        "announce(); os.kill(os.getppid(), signal.SIGKILL); time.sleep(20)",
     )
     program = f"""
         from pathlib import Path
         from tests.agent.runs import Run
+        from workers.agent.guarded import NO_ENCLOSURE
         from workers.agent.process_tree import adopt_orphans
         assert adopt_orphans()
-        print(Run(Path({str(tmp_path)!r}), {source!r}).execute().ending)
+        run = Run(Path({str(tmp_path)!r}), {source!r}, enclosure=NO_ENCLOSURE)
+        print(run.execute(time_budget_seconds=20.0).exit_code)
         """
     answer = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
@@ -159,7 +166,7 @@ def test_a_detached_process_that_strips_its_environment_is_found_by_adoption(
         check=False,
         env={**script_environment(tmp_path, tmp_path), "DJANGO_SETTINGS_MODULE": "tests.settings"},
     )
-    assert answer.stdout.strip() == "timeout", answer.stderr
+    assert answer.stdout.strip() == "-9", answer.stderr
     run = Run(tmp_path, "")
     assert run.announced() == 2
     assert run.leftovers() == []
@@ -256,9 +263,29 @@ def test_the_script_dies_when_the_agent_is_killed(tmp_path: Path) -> None:
     end = time.monotonic() + 60
     while not (pids := list(tmp_path.glob("[0-9]*"))) and time.monotonic() < end:
         time.sleep(0.02)
-    (pid,) = (int(path.name) for path in pids)
-    script_process = psutil.Process(pid)
+    assert len(pids) == 1
+    (script_process,) = Run(tmp_path, "").leftovers()
     agent.kill()
     agent.wait()
     gone, _ = psutil.wait_procs([script_process], timeout=5)
     assert gone or script_process.status() == psutil.STATUS_ZOMBIE
+
+
+@linux_only
+def test_the_kernel_out_of_memory_chooses_the_script_before_the_agent(tmp_path: Path) -> None:
+    source = (
+        "import json; print(json.dumps({'score': int(open('/proc/self/oom_score_adj').read())}))"
+    )
+    execution = Run(tmp_path, source).execute(time_budget_seconds=20.0)
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+    assert execution.result is not None
+    assert execution.result["score"] > own
+
+
+@linux_only
+def test_a_script_leads_a_session_without_the_agents_terminal(tmp_path: Path) -> None:
+    source = "import json, os; print(json.dumps({'session': os.getsid(0), 'group': os.getpgid(0)}))"
+    execution = Run(tmp_path, source, enclosure=NO_ENCLOSURE).execute(time_budget_seconds=20.0)
+    assert execution.result is not None
+    assert execution.result["session"] == execution.result["group"]
+    assert execution.result["session"] not in (os.getsid(0), 0)

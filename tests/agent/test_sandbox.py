@@ -13,7 +13,14 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.agent.runs import ANNOUNCE, DETACH, Run, in_both_tiers, working_sandbox
+from tests.agent.runs import (
+    ANNOUNCE,
+    DETACH,
+    Run,
+    in_both_tiers,
+    kill_with_its_guardians,
+    working_sandbox,
+)
 from tests.agent.server import running_server, wait_until
 from tests.agent.test_runner import (
     PREPARING_SCRIPT,
@@ -127,7 +134,8 @@ def test_without_a_sandbox_the_same_script_reads_the_token_file_and_reaches_the_
     Path("/tmp/xeenet-spy").unlink()
 
 
-def test_everything_in_the_sandbox_dies_with_the_agent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("guarded", [True, False])
+def test_everything_in_the_sandbox_dies_with_the_agent(tmp_path: Path, guarded: bool) -> None:
     working_sandbox()
     source = ANNOUNCE + DETACH + 'detach(["/bin/sleep", "60"]); announce(); time.sleep(60)'
     program = f"""
@@ -145,8 +153,11 @@ def test_everything_in_the_sandbox_dies_with_the_agent(tmp_path: Path) -> None:
     run = Run(tmp_path, source, IsolationTier.T1)
     wait_until(lambda: run.announced() == 2, 60)
     assert len(run.leftovers()) >= 3
-    agent.kill()
-    agent.wait()
+    if guarded:
+        agent.kill()
+        agent.wait()
+    else:
+        kill_with_its_guardians(agent)
     wait_until(lambda: run.leftovers() == [], 5)
 
 

@@ -13,7 +13,11 @@ import pytest
 from tests.agent.runs import linux_only
 from tests.agent.server import running_server, wait_until
 from tests.processes import ROOT
+from workers.agent import cli
+from workers.agent.enrolment import find_credentials
+from workers.agent.hardware import Machine
 from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE, split_secrets, take_secret
+from workers.agent.state import StateFolder
 
 NOBODY = 65534
 
@@ -64,6 +68,9 @@ def test_a_token_given_as_an_argument_leaves_the_command_line_before_anything_ru
 # Becomes a user without rights, as an agent should be, and waits while a secret can be read.
 KEEPER = """
 import ctypes, os, sys, time
+from workers.agent import cli
+from workers.agent.enrolment import find_credentials
+from workers.agent.hardware import Machine
 from workers.agent.secrecy import close_own_process
 if os.getuid() == 0:
     os.setuid({nobody})
@@ -106,3 +113,28 @@ def test_a_process_of_the_same_user_cannot_read_the_agents_environment(
         keeper.wait()
         if keeper.stdout is not None:
             keeper.stdout.close()
+
+
+def test_the_agent_closes_its_process_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+    monkeypatch.setattr(cli, "close_own_process", lambda: closed.append(True))
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert closed == [True]
+
+
+def test_a_token_in_the_environment_is_gone_before_a_script_can_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, "xw_secret")
+    options = cli._parser().parse_args(["--server", "http://127.0.0.1:9"])
+    credentials = find_credentials(options, StateFolder(tmp_path), Machine({}))
+    assert credentials.token == "xw_secret"
+    assert TOKEN_VARIABLE not in os.environ
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
+def test_the_state_folder_is_closed_to_other_users(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o755)
+    StateFolder(tmp_path / "state")
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700

@@ -171,7 +171,7 @@ def _accepts_uploads(options: argparse.Namespace, containment: Containment) -> b
 
 def _hardware_to_report(containment: Containment) -> Hardware:
     """Return the machine's profile, with a note on why T1 does not work when it does not."""
-    hardware = containment.machine.hardware
+    hardware = containment.hardware
     if not containment.why_not_t1:
         return hardware
     note = f"isolation T1: {containment.why_not_t1}"[:_MAX_NOTE_CHARACTERS]

@@ -10,16 +10,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from workers.agent.attempt import StopRequest
+from workers.agent.causes import last_words
 from workers.agent.disk import MIN_FREE_BYTES, folder_usage, free_bytes
+from workers.agent.enclosure import best_enclosure
+from workers.agent.guarded import Enclosure
+from workers.agent.memory import used_bytes
 from workers.agent.process_tree import ProcessTree
 from workers.agent.progress import ProgressBuffer
-from workers.agent.readers import PipeReader, ResultCollector, StderrCollector
+from workers.agent.readers import METRIC, PipeReader, ResultCollector, StderrCollector
 
 MAX_DISK_BYTES: Final = 4 * 1024**3
 MAX_OUTPUT_BYTES: Final = 64 * 1024 * 1024  # per stream; an honest script prints a few kilobytes
 _POLL_SECONDS: Final = 0.05
 _CHECK_SECONDS: Final = 1.0  # of memory and disk
 _DRAIN_SECONDS: Final = 1.0
+# From a line that reports all of ``max_steps`` until SIGTERM: nothing is left to be done.
+_AFTER_ALL_STEPS_SECONDS: Final = 15.0
 
 
 class Ending(StrEnum):
@@ -40,9 +46,10 @@ class Limits:
 
     time_budget_seconds: float  # SIGTERM to the group
     kill_grace_seconds: float  # from then until SIGKILL to the whole tree
-    memory_bytes: int  # resident memory, summed over the tree
+    memory_bytes: int  # of the whole tree, with shared pages counted once
     output_bytes: int = MAX_OUTPUT_BYTES  # each of stdout and stderr
     disk_bytes: int = MAX_DISK_BYTES  # of the task folder
+    max_steps: int | None = None  # after which the script has only to exit
 
 
 @dataclass(frozen=True)
@@ -57,14 +64,14 @@ class Execution:
     peak_memory_bytes: int = 0
     disk_bytes: int = 0  # of the task folder, at the last check
     survivors: list[int] = field(default_factory=list)
+    all_steps_reported: bool = False  # SIGTERM came early, because max_steps were done
+    stdout_seen: str = ""  # for people, where stdout has no result
+    progress_problem: str = ""  # for people, where progress was reported in vain
 
     @property
     def last_words(self) -> str:
-        """The last line of stderr that is no progress line, for people."""
-        for line in reversed(self.stderr_tail.splitlines()):
-            if line.strip() and not line.startswith("{"):
-                return line.strip()
-        return "nothing on stderr"
+        """The last line of stderr that is neither progress nor a warning, for people."""
+        return last_words(self.stderr_tail) or "nothing on stderr"
 
 
 def execute(
@@ -77,13 +84,17 @@ def execute(
     stop: StopRequest,
     progress: ProgressBuffer | None = None,
     sandboxed: bool = False,
+    enclosure: Enclosure | None = None,
 ) -> Execution:
     """Run ``command`` in ``folder`` until it ends or is killed; leave none of its processes.
 
-    ``sandboxed`` says that the command starts bubblewrap. Raises OSError when it cannot be started.
+    It returns at the latest `KILL_SECONDS` and a few more after the second deadline.
+    ``sandboxed`` says that the command starts bubblewrap. ``enclosure`` holds its processes
+    together, by default the best of this machine. Raises OSError when it cannot be started.
     """
-    stdout = ResultCollector()
-    stderr = StderrCollector(progress or ProgressBuffer())
+    stdout = ResultCollector(limits.max_steps)
+    progress = progress or ProgressBuffer()
+    stderr = StderrCollector(progress)
     tree = ProcessTree(
         command,
         tag=tag,
@@ -91,6 +102,7 @@ def execute(
         folder=folder,
         file_bytes=limits.disk_bytes,
         sandboxed=sandboxed,
+        enclosure=best_enclosure() if enclosure is None else enclosure,
     )
     readers = [
         PipeReader(tree.stdout, stdout.feed, limits.output_bytes),
@@ -100,7 +112,7 @@ def execute(
         reader.start()
     watch = _Watch(tree, folder, limits)
     try:
-        ending = _supervise(tree, readers, watch, limits, stop)
+        ending = _supervise(tree, readers, stdout, watch, limits, stop)
         wall_time_seconds = time.monotonic() - tree.started_at
     finally:
         # Also after a clean exit: children that the script left would go on using the machine.
@@ -110,16 +122,27 @@ def execute(
         reader.join(max(0.0, drained_by - time.monotonic()))
     if any(reader.flooded for reader in readers):
         ending = Ending.OUTPUT_FLOOD
+    stderr.finish()
+    result = stdout.result()
     return Execution(
         ending=ending,
         exit_code=_signed(tree.exit_code),
         wall_time_seconds=wall_time_seconds,
-        result=stdout.result(),
+        result=result,
         stderr_tail=stderr.tail(),
         peak_memory_bytes=watch.peak_memory_bytes,
         disk_bytes=watch.disk_bytes,
         survivors=survivors,
+        all_steps_reported=stdout.all_steps_at is not None,
+        stdout_seen="" if result is not None else _seen(stdout, stderr),
+        progress_problem=progress.problem(),
     )
+
+
+def _seen(stdout: ResultCollector, stderr: StderrCollector) -> str:
+    if stderr.has_metric:
+        return f"an object with {METRIC} was on stderr; results are read from stdout"
+    return stdout.seen()
 
 
 def _signed(exit_code: int | None) -> int | None:
@@ -142,7 +165,8 @@ class _Watch:
         """Return why the run has to end now, or None."""
         if time.monotonic() < self._next_at:
             return None
-        self.peak_memory_bytes = max(self.peak_memory_bytes, self._tree.resident_bytes())
+        used = used_bytes(self._tree.members(), self._limits.memory_bytes)
+        self.peak_memory_bytes = max(self.peak_memory_bytes, used)
         if self.peak_memory_bytes > self._limits.memory_bytes:
             return Ending.MEMORY
         self.disk_bytes, too_many = folder_usage(self._folder, self._limits.disk_bytes)
@@ -154,14 +178,22 @@ class _Watch:
 
 
 def _supervise(
-    tree: ProcessTree, readers: list[PipeReader], watch: _Watch, limits: Limits, stop: StopRequest
+    tree: ProcessTree,
+    readers: list[PipeReader],
+    stdout: ResultCollector,
+    watch: _Watch,
+    limits: Limits,
+    stop: StopRequest,
 ) -> Ending:
     """Wait until the script ends or must be killed; return why."""
-    soft_deadline = tree.started_at + limits.time_budget_seconds
-    hard_deadline = soft_deadline + limits.kill_grace_seconds
+    budget_ends_at = tree.started_at + limits.time_budget_seconds
     asked_to_end = False
     while not tree.has_exited():
         now = time.monotonic()
+        soft_deadline = budget_ends_at
+        if stdout.all_steps_at is not None:
+            soft_deadline = min(budget_ends_at, stdout.all_steps_at + _AFTER_ALL_STEPS_SECONDS)
+        hard_deadline = soft_deadline + limits.kill_grace_seconds
         if stop.wait(max(0.0, min(_POLL_SECONDS, hard_deadline - now))):
             return Ending.STOPPED
         now = time.monotonic()

@@ -14,7 +14,7 @@ import psutil
 
 from workers.agent.attempt import StopRequest
 from workers.agent.environment import script_environment
-from workers.agent.execution import Ending, Execution, Limits, execute
+from workers.agent.execution import Ending, Limits, execute
 from workers.agent.sandbox import Sandbox
 from workers.protocol import Hardware
 
@@ -100,15 +100,18 @@ def _run_probe(
         command = [sys.executable, "-u", str(probe)]
         if sandbox is not None:
             command = sandbox.wrap(command, folder=folder, readable=[probe])
-        execution: Execution = execute(
-            command,
-            tag=tag,
-            environment=script_environment(folder, folder, extra=extra),
-            folder=folder,
-            limits=Limits(timeout_seconds, 1.0, usable_memory_bytes()),
-            stop=StopRequest(),
-            sandboxed=sandbox is not None,
-        )
+        try:
+            execution = execute(
+                command,
+                tag=tag,
+                environment=script_environment(folder, folder, extra=extra),
+                folder=folder,
+                limits=Limits(timeout_seconds, 1.0, usable_memory_bytes()),
+                stop=StopRequest(),
+                sandboxed=sandbox is not None,
+            )
+        except OSError as error:
+            return {}, f"the check of torch: {error}"
     if execution.ending is not Ending.EXITED:
         return {}, f"the check of torch did not end within {timeout_seconds:g} s"
     if execution.exit_code != 0 or execution.result is None:

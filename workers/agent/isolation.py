@@ -7,15 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from workers.agent.enclosure import best_enclosure
 from workers.agent.exits import EXIT_CANNOT_RUN, StartError
 from workers.agent.hardware import Machine, inspect_machine
 from workers.agent.sandbox import Sandbox, SandboxUnavailable, find_sandbox, gpu_devices
 from workers.agent.state import StateFolder
-from workers.protocol import IsolationTier
+from workers.protocol import Hardware, IsolationTier
 
 AUTO: Final = "auto"
 CHOICES: Final = (AUTO, *IsolationTier)
 _INSTALL: Final = "Install bubblewrap 0.8 or newer (Debian and Ubuntu: apt-get install bubblewrap)"
+
+_MAX_NOTE_CHARACTERS: Final = 300
 
 Inspect = Callable[[Sandbox | None], Machine]
 
@@ -32,6 +35,18 @@ class Containment:
     machine: Machine
     sandbox: Sandbox | None = None
     why_not_t1: str = ""
+
+    @property
+    def hardware(self) -> Hardware:
+        """The machine's profile, with a note when the end of a script is not sure in its tier.
+
+        An old server shows the note like any other.
+        """
+        hardware = self.machine.hardware
+        if self.sandbox is not None or not (why_not := best_enclosure().why_not):
+            return hardware
+        note = f"isolation T0: what a script detaches may outlive it. {why_not}"
+        return {**hardware, "notes": [*hardware.get("notes", []), note[:_MAX_NOTE_CHARACTERS]]}
 
     @property
     def tier(self) -> IsolationTier:

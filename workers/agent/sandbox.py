@@ -5,16 +5,22 @@ script needs: the system's libraries, this Python with torch, the GPU's devices 
 all read-only; only the task folder and a small /dev/shm are writable. Everything else is absent:
 the agent's token, its outbox, other tasks, the owner's home.
 
+The kernel refuses some system calls inside, and the script has a session keyring of its own: see
+`workers.agent.enter_sandbox`.
+
 Everything inside ends with the agent: bubblewrap ends the first process of the process-id namespace
-with its parent, and the kernel ends a namespace with its first process.
+with its parent, and the kernel ends a namespace with its first process. The guardian does the same
+in the moment before bubblewrap has asked for it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import site
+import stat
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -29,6 +35,7 @@ from workers.agent.execution import Ending, Limits, execute
 # The memory watch misses pages that no process has mapped, so the size itself must be small.
 SHARED_MEMORY_BYTES: Final = 256 * 1024 * 1024
 _PROGRAM: Final = "bwrap"
+_ENTRANCE: Final = Path(__file__).with_name("enter_sandbox.py")
 _PROBE: Final = Path(__file__).with_name("sandbox_probe.py")
 _PROBE_SECONDS: Final = 20.0
 _PROBE_MEMORY_BYTES: Final = 512 * 1024 * 1024
@@ -43,6 +50,9 @@ _FOR_DOWNLOADS: Final = (
     *("/etc/resolv.conf", "/etc/hosts", "/etc/ssl", "/etc/pki", "/etc/ca-certificates"),
     "/run/systemd/resolve",  # where resolv.conf often points to
 )
+_KEY_LISTINGS: Final = ("/proc/keys", "/proc/key-users")
+# The trial compares them inside and outside. Not all kernels have the one of control groups.
+_NAMESPACES: Final = ("ipc", "mnt", "net", "pid", "user", "uts")
 _GPU_DEVICES: Final = ("nvidia*", "dri", "kfd", "dxg")
 
 
@@ -69,10 +79,16 @@ class Sandbox:
         It can also read the files and folders in ``readable``. ``downloads_to`` gives it the
         network and write access to that folder: only for code that came with this installation.
         """
-        arguments = [self.program, *_namespaces(network=downloads_to is not None)]
+        arguments = [sys.executable, "-I", "-S", str(_ENTRANCE), self.program]
+        arguments += _namespaces(network=downloads_to is not None)
         for path in _readable_paths(network=downloads_to is not None):
             arguments += ["--ro-bind-try", path, path]
         arguments += ["--proc", "/proc", "--dev", "/dev"]
+        for path in _settings_of_the_machine():
+            arguments += ["--ro-bind-try", path, path]
+        for listing in _KEY_LISTINGS:  # the names of the owner's keys
+            if Path(listing).exists():
+                arguments += ["--ro-bind", os.devnull, listing]
         arguments += ["--size", str(SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"]  # noqa: S108
         devices = gpu_devices()
         for device in devices:
@@ -127,6 +143,22 @@ def _readable_paths(*, network: bool) -> list[str]:
     return paths + list(_FOR_DOWNLOADS if network else ())
 
 
+def _settings_of_the_machine() -> list[str]:
+    """Return what in /proc concerns the whole machine and can be written.
+
+    The kernel lets root's processes change most of it, without any capability. So a script of an
+    agent that runs as root could name a program that the kernel starts outside the sandbox.
+    """
+    paths = []
+    for path in sorted(Path("/proc").iterdir()):
+        with contextlib.suppress(OSError):  # a process that has ended
+            mode = path.lstat().st_mode
+            is_folder = stat.S_ISDIR(mode) and not path.name.isdigit()
+            if is_folder or (stat.S_ISREG(mode) and mode & 0o222):
+                paths.append(str(path))
+    return paths
+
+
 def _python_folders() -> list[Path]:
     """Return the folders of this interpreter and its packages outside /usr."""
     folders = [Path(sys.prefix), Path(sys.exec_prefix), Path(sys.base_prefix)]
@@ -165,16 +197,20 @@ def _check_nothing_private_is_readable(state_root: Path) -> None:
 
 def _trial(sandbox: Sandbox, folder: Path, state_root: Path, tag: str) -> str:
     """Run the probe in the sandbox; return what is wrong, "" when the sandbox isolates."""
-    command = [sys.executable, "-I", "-S", str(_PROBE), str(state_root)]
-    execution = execute(
-        sandbox.wrap(command, folder=folder, readable=[_PROBE]),
-        tag=tag,
-        environment=script_environment(folder, folder),
-        folder=folder,
-        limits=Limits(_PROBE_SECONDS, 1.0, _PROBE_MEMORY_BYTES),
-        stop=StopRequest(),
-        sandboxed=True,
-    )
+    outside = [os.readlink(f"/proc/self/ns/{name}") for name in _NAMESPACES]  # noqa: PTH115
+    command = [sys.executable, "-I", "-S", str(_PROBE), str(state_root), *outside]
+    try:
+        execution = execute(
+            sandbox.wrap(command, folder=folder, readable=[_PROBE]),
+            tag=tag,
+            environment=script_environment(folder, folder),
+            folder=folder,
+            limits=Limits(_PROBE_SECONDS, 1.0, _PROBE_MEMORY_BYTES),
+            stop=StopRequest(),
+            sandboxed=True,
+        )
+    except OSError as error:
+        return f"bwrap cannot be started: {error}"
     if execution.ending is not Ending.EXITED:
         return f"bwrap was not done after {_PROBE_SECONDS:g} s"
     if execution.exit_code != 0 or execution.result is None:
