@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from django.db.models import Count, F, Max, Prefetch, Q, prefetch_related_objects
+from django.db.models import Count, F, Prefetch, Q, Window, prefetch_related_objects
+from django.db.models.functions import Mod, RowNumber
 
 from campaigns.models import Attempt, ProgressPoint, Task
 from xeenet_site.web.csv_text import csv_lines
@@ -30,21 +31,18 @@ def load_progress(attempts: Sequence[Attempt], *, limit: int = MAX_CURVE_POINTS)
     """Prefetch the attempts' `progress` in order, and return whether it is only a sample.
 
     If all attempts together have more than `limit` points, keep every k-th point and the last one
-    of each attempt. Two queries for any number of attempts.
+    of each attempt, by position: the numbers of the points come from the agents. Two queries for
+    any number of attempts.
     """
-    rows = (
-        ProgressPoint.objects.filter(attempt__in=attempts)
-        .order_by()
-        .values_list("attempt_id")
-        .annotate(count=Count("pk"), last=Max("seq"))
-    )
-    counted = list(rows) if attempts else []
-    every: int = -(-sum(count for _, count, _ in counted) // limit)
-    points = ProgressPoint.objects.order_by("seq")
+    total = ProgressPoint.objects.filter(attempt__in=attempts).count() if attempts else 0
+    every = -(-total // limit)
+    points = ProgressPoint.objects.filter(attempt__in=attempts).order_by("seq")
     if every > 1:
-        kept = Q(remainder=0)
-        for attempt_id, _, last in counted:
-            kept |= Q(attempt=attempt_id, seq=last)
-        points = points.annotate(remainder=F("seq") % every).filter(kept)
+        numbered = points.annotate(
+            position=Window(RowNumber(), partition_by="attempt_id", order_by="seq"),
+            count=Window(Count("*"), partition_by="attempt_id"),
+        )
+        drawn = Q(remainder=0) | Q(position=F("count"))
+        points = numbered.annotate(remainder=Mod(F("position") - 1, every)).filter(drawn)
     prefetch_related_objects(attempts, Prefetch("progress", points))
     return every > 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, TypeGuard
 
 from campaigns.charts.figures import MEASURED, SOFT, Figure, hover_texts
 from campaigns.models import Attempt, ProgressPoint
+from workers.protocol import MAX_VAL_BPB
 from xeenet_site.web.formats import bpb, duration
 
 NATS_PER_BIT: Final = math.log(2)
@@ -29,12 +30,12 @@ def learning_curve(attempts: Iterable[Attempt]) -> Figure | None:
         val = [
             (point.elapsed_seconds, point.val_bpb, point)
             for point in points
-            if point.val_bpb is not None
+            if _is_sane(point.val_bpb)
         ]
         train = [
             (point.elapsed_seconds, point.train_loss / NATS_PER_BIT, point)
             for point in points
-            if point.train_loss is not None
+            if _is_sane(point.train_loss)
         ]
         for label, series, colour in (("training", train, SOFT), ("validation", val, MEASURED)):
             if len(series) < 2:
@@ -62,6 +63,11 @@ def learning_curve(attempts: Iterable[Attempt]) -> Figure | None:
             "margin": {"r": 80},
         },
     }
+
+
+def _is_sane(loss: float | None) -> TypeGuard[float]:
+    """Whether a loss can be drawn: a value of 1e308 would only press all others into a line."""
+    return loss is not None and abs(loss) <= MAX_VAL_BPB
 
 
 def _curve(

@@ -124,10 +124,10 @@ def test_progress_is_kept_once_however_often_it_is_sent() -> None:
     assert stored == [(0, 5, None, None, 4.5), (1, 9, 99, 3.1, None)]
 
 
-def test_progress_of_a_lost_lease_is_kept_and_moves_nothing() -> None:
+def test_progress_that_comes_after_the_end_is_not_kept_and_moves_nothing() -> None:
     attempt = lost_attempt()
     renew(attempt, 70, progress=[ProgressPoint(seq=0, elapsed_seconds=1.0, step=5)])
-    assert attempt.progress.count() == 1
+    assert attempt.progress.count() == 0
     assert Attempt.objects.get().outcome == AttemptOutcome.LOST
 
 

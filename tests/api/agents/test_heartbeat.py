@@ -181,3 +181,42 @@ def test_a_list_far_too_long_is_refused_by_its_length_alone(place: str) -> None:
     assert len(answer.content) < 1000
     # Validating the elements one by one would take many seconds.
     assert time.process_time() - started < 2
+
+
+def test_a_loss_beyond_sane_size_is_stored_as_none_and_costs_no_renewal() -> None:
+    client, worker = agent_client()
+    attempt = factories.leased_task(worker, now=timezone.now())
+    sent = [
+        point(0, train_loss=1e308, val_bpb=-1e7),
+        point(1, train_loss=999_999.0, val_bpb=3.0),
+        point(2, elapsed_seconds=1e300),
+    ]
+    reply = client.post(URL, body(attempt.lease_id, progress=sent)).json()
+    assert reply["leases"][0]["answer"] == "continue"
+    assert list(ProgressPoint.objects.values_list("seq", "train_loss", "val_bpb")) == [
+        (0, None, None),
+        (1, 999_999.0, 3.0),
+    ]
+
+
+def test_a_lease_stands_in_a_heartbeat_once() -> None:
+    client, worker = agent_client()
+    attempt = factories.leased_task(worker, now=timezone.now())
+    response = client.post(URL, body(attempt.lease_id, attempt.lease_id, progress=[point(0)]))
+    assert response.status_code == 400
+    assert response.json()["fields"] == {"leases": ["Name each lease once."]}
+    assert not ProgressPoint.objects.exists()
+
+
+def test_of_very_many_points_in_a_heartbeat_each_lease_keeps_an_even_share() -> None:
+    client, worker = agent_client()
+    factories.active_campaign(20, now=timezone.now())
+    claim = lifecycle.claim(worker, claim_id=uuid.uuid4(), count=20, now=timezone.now())
+    sent = [point(seq) for seq in range(200)]
+    response = client.post(
+        URL, body(*(attempt.lease_id for attempt in claim.attempts), progress=sent)
+    )
+    assert response.status_code == 200
+    for attempt in claim.attempts:
+        stored = list(attempt.progress.values_list("seq", flat=True))
+        assert (len(stored), stored[0], stored[-1]) == (100, 0, 199)

@@ -1,0 +1,34 @@
+"""Store the progress that agents report, bounded per attempt whatever is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from campaigns.models import Attempt, ProgressPoint
+from workers.protocol import ProgressPoint as WireProgressPoint
+
+# A chart draws no more. At this number every second point is dropped, so that a long run keeps its
+# whole curve: old and new points, the newest ones closer together.
+MAX_POINTS_PER_ATTEMPT: Final = 2_000
+
+
+def store_progress(attempt: Attempt, progress: Sequence[WireProgressPoint]) -> None:
+    """Store the points of an attempt that runs; a point that is sent again is ignored.
+
+    A point comes again when the answer to its heartbeat was lost.
+    """
+    if not progress:
+        return
+    points = [ProgressPoint(attempt=attempt, **point) for point in progress]
+    ProgressPoint.objects.bulk_create(points, ignore_conflicts=True)
+    # Numbers are unique within an attempt, so below the limit there is nothing to count.
+    if max(point.seq for point in points) >= MAX_POINTS_PER_ATTEMPT:
+        _thin_out(attempt)
+
+
+def _thin_out(attempt: Attempt) -> None:
+    """Delete every second point when there are too many; the first and the last one stay."""
+    stored = list(attempt.progress.order_by("seq").values_list("pk", flat=True))
+    if len(stored) > MAX_POINTS_PER_ATTEMPT:
+        ProgressPoint.objects.filter(pk__in=stored[1:-1:2]).delete()
