@@ -24,8 +24,11 @@ class ErrorSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 def errors(*statuses: int) -> dict[int, Any]:
-    """Return the error answers to document for an operation; 401 and 503 are always included."""
-    return dict.fromkeys((401, *statuses, 503), ErrorSerializer)
+    """Return the error answers to document for an operation.
+
+    Always included are 400, which a parameter that no view knows gets everywhere, 401 and 503.
+    """
+    return dict.fromkeys((400, 401, *statuses, 503), ErrorSerializer)
 
 
 class _BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

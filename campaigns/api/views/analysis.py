@@ -6,13 +6,13 @@ from typing import Any
 
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
-from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns.analysis import estimates
 from campaigns.analysis.importance import MIN_RESULTS, RESAMPLES, SHUFFLES, Importance
 from campaigns.answers.panel import panel_data, parameter_names, ranked_devices
+from campaigns.api.bases import GenericAPIView
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
@@ -35,6 +35,7 @@ class ImportanceView(GenericAPIView[Campaign]):
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
+    query_serializer: Any = ImportanceQuerySerializer
 
     @extend_schema(
         operation_id="get_importance",
@@ -43,7 +44,7 @@ class ImportanceView(GenericAPIView[Campaign]):
         responses={200: ImportanceSerializer, **errors(400, 404)},
     )
     def get(self, request: Request, pk: int) -> Response:
-        device = query(ImportanceQuerySerializer, request)["device"]
+        device = query(self.query_serializer, request)["device"]
         campaign = self.get_object()
         known = estimates.estimate(campaign, device)
         if known.is_behind:
@@ -101,6 +102,7 @@ class PanelView(GenericAPIView[Campaign]):
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
+    query_serializer: Any = PanelQuerySerializer
 
     @extend_schema(
         operation_id="get_panel",
@@ -109,4 +111,4 @@ class PanelView(GenericAPIView[Campaign]):
         responses={200: PanelSerializer, **errors(400, 404)},
     )
     def get(self, request: Request, pk: int, key: str) -> Response:
-        return Response(panel_data(self.get_object(), key, **query(PanelQuerySerializer, request)))
+        return Response(panel_data(self.get_object(), key, **query(self.query_serializer, request)))

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from django.db.models import QuerySet
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
-from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,6 +16,7 @@ from rest_framework.response import Response
 from campaigns import steering
 from campaigns.answers.campaign import campaign_detail, campaigns_with_best
 from campaigns.answers.leases import claim_reply
+from campaigns.api.bases import GenericAPIView, ListAPIView
 from campaigns.api.filters import CampaignFilter, Cursor, SortedList
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead

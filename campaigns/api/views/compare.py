@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
-from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns.answers.comparison import comparison_data
+from campaigns.api.bases import GenericAPIView
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
@@ -20,6 +20,7 @@ class CompareView(GenericAPIView[Any]):
     """Compare two to five tasks or campaigns: differing params, values with spread, curves."""
 
     permission_classes: Any = (IsSignedInOrMayRead,)
+    query_serializer: Any = CompareQuerySerializer
     serializer_class = ComparisonSerializer
 
     @extend_schema(
@@ -29,4 +30,4 @@ class CompareView(GenericAPIView[Any]):
         responses={200: ComparisonSerializer, **errors(400, 404)},
     )
     def get(self, request: Request) -> Response:
-        return Response(comparison_data(query(CompareQuerySerializer, request)))
+        return Response(comparison_data(query(self.query_serializer, request)))

@@ -8,11 +8,11 @@ from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
-from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from campaigns.api.bases import GenericAPIView, ListAPIView
 from campaigns.api.filters import Cursor, InvitationFilter
 from campaigns.api.openapi import errors
 from campaigns.api.requests import body, made_with_secret, person

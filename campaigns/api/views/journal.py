@@ -8,10 +8,10 @@ from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
-from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from campaigns.api.bases import ListAPIView
 from campaigns.api.filters import Cursor
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead

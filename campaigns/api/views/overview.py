@@ -7,11 +7,11 @@ from typing import Any
 from django.urls import reverse
 from django.utils.http import urlencode
 from drf_spectacular.utils import extend_schema
-from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns import history
+from campaigns.api.bases import GenericAPIView
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
@@ -73,6 +73,7 @@ class LogView(GenericAPIView[Campaign]):
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
+    query_serializer: Any = LogQuerySerializer
 
     @extend_schema(
         operation_id="get_log",
@@ -81,7 +82,7 @@ class LogView(GenericAPIView[Campaign]):
         responses={200: LogSerializer, **errors(400, 404)},
     )
     def get(self, request: Request, pk: int) -> Response:
-        before = query(LogQuerySerializer, request).get("before")
+        before = query(self.query_serializer, request).get("before")
         events = history.events(self.get_object(), before=before, limit=EVENTS + 1)
         older = None
         if len(events) > EVENTS:

@@ -9,11 +9,11 @@ from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns.answers.leaderboard import rows_of
+from campaigns.api.bases import GenericAPIView, ListAPIView
 from campaigns.api.filters import Cursor, ResultFilter
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
@@ -61,6 +61,7 @@ class LeaderboardView(GenericAPIView[Campaign]):
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
+    query_serializer: Any = LeaderboardQuerySerializer
 
     @extend_schema(
         operation_id="get_leaderboard",
@@ -69,7 +70,7 @@ class LeaderboardView(GenericAPIView[Campaign]):
         responses={200: LeaderboardSerializer, **errors(400, 404)},
     )
     def get(self, request: Request, pk: int) -> Response:
-        selection = query(LeaderboardQuerySerializer, request)
+        selection = query(self.query_serializer, request)
         campaign = self.get_object()
         varying, constant = leaderboard.varying_params(campaign)
         reply = {
@@ -85,11 +86,12 @@ class ExportView(GenericAPIView[Campaign]):
 
     queryset = Campaign.objects.all()
     permission_classes: Any = (IsSignedInOrMayRead,)
+    query_serializer: Any = ExportQuerySerializer
 
     def file(
         self, writer: export_rows.Writer, content_type: str, suffix: str
     ) -> StreamingHttpResponse:
-        selection = query(ExportQuerySerializer, self.request)
+        selection = query(self.query_serializer, self.request)
         campaign = self.get_object()
         name = f"campaign-{campaign.pk}-results.{suffix}"
         return StreamingHttpResponse(
