@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from django.core.files.base import ContentFile
+from django.db.models import Q
 
 from campaigns.models import Dataset
 from experiments import catalog, english_like_corpus
@@ -51,6 +52,17 @@ def known_dataset(name_or_sha256: str) -> Dataset:
         sha256=info.sha256, defaults={"name": info.name, "size_bytes": info.size_bytes}
     )
     return dataset
+
+
+def size_of_known(name_or_sha256: str) -> int | None:
+    """Return the bytes of a data set by name or sha256; None when none, or several, are known."""
+    named = Q(sha256=name_or_sha256) | Q(name=name_or_sha256)
+    sizes = {
+        info.size_bytes
+        for info in catalog.all_datasets()
+        if name_or_sha256 in {info.name, info.sha256}
+    } or set(Dataset.objects.filter(named).values_list("size_bytes", flat=True)[:2])
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def store_dataset(name: str, data: bytes) -> Dataset:

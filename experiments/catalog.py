@@ -16,6 +16,9 @@ EXPERIMENTS_FOLDER: Final = Path(__file__).resolve().parent
 # train_char_lm.py evaluates on the last tenth of the data; see its section on evaluation.
 TRAIN_SHARE: Final = 0.9
 EVAL_SUBSET_BYTES: Final = 16_384
+# The script refuses a data set that is shorter than two contexts, or whose last tenth is shorter.
+CONTEXTS_PER_DATASET: Final = 2
+MIN_VALIDATION_BYTES: Final = 2
 
 
 class UnknownExperiment(LookupError):
@@ -61,9 +64,23 @@ class Experiment:
     script_path: Path
     default_search_space: dict[str, Any]
     datasets: tuple[str, ...]
+    # Params that the script reads beside those of its default space and what the server sets. It
+    # refuses to run with any other.
+    optional_params: tuple[str, ...] = ()
     # Only the catalog of the API reads these two so far; every run reports val_bpb, to minimise.
     metric: str = "val_bpb"
     direction: str = "minimize"
+
+    @property
+    def known_params(self) -> tuple[str, ...]:
+        """The params that a search space of this experiment may have."""
+        own = [parameter["name"] for parameter in self.default_search_space["parameters"]]
+        return (*own, *self.optional_params)
+
+    def longest_context(self, dataset_bytes: int) -> int:
+        """Return the largest ``context_length`` for a data set of this size; 0 when none fits."""
+        has_split = dataset_bytes - int(TRAIN_SHARE * dataset_bytes) >= MIN_VALIDATION_BYTES
+        return dataset_bytes // CONTEXTS_PER_DATASET if has_split else 0
 
     def eval_bytes_allowed(self, dataset_bytes: int) -> dict[str, int]:
         """Return the values that an honest ``eval_bytes`` can have for a data set of this size.
@@ -112,6 +129,7 @@ _EXPERIMENTS: Final = {
                 "constraints": ["d_model % n_heads == 0"],
             },
             datasets=("tinyshakespeare", "english_like"),
+            optional_params=("max_steps", "threads", "device"),
         ),
     )
 }

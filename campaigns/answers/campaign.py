@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 
 from campaigns.clock import database_now
+from campaigns.lifecycle.launch_checks import campaign_warnings
 from campaigns.models import Campaign
 from campaigns.serializers.campaigns import CampaignDetailSerializer
 from campaigns.standings.progress import campaign_progress
@@ -27,5 +28,6 @@ def campaign_detail(pk: int) -> dict[str, Any]:
     """Return one campaign as JSON data. Raises Http404."""
     campaign: Any = get_object_or_404(campaigns_with_best(), pk=pk)
     campaign.progress = campaign_progress(campaign, now=database_now())
+    campaign.warnings = campaign_warnings(campaign)
     data: dict[str, Any] = CampaignDetailSerializer(campaign).data
     return data

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from campaigns.datasets import size_of_known
 from campaigns.design.forecasts import Forecast, forecast
+from campaigns.lifecycle.launch_checks import fit_problems, param_warnings, refusal_sentences
 from campaigns.models import Package
 from campaigns.search.samplers import grid_points, sample_task
 from campaigns.search.space import SearchSpace, UnsatisfiableSpace
+from campaigns.search.steps import PREVIEW_STEPS, StepsSpent
 from campaigns.search.survey import Survey, survey
-from experiments import catalog
 from workers.protocol import IsolationTier
 
 PREVIEWED_CONFIGS: Final = 5
@@ -33,10 +35,11 @@ class Preview:
 
 def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
     """Preview a campaign from the checked fields of a `CampaignSpec`."""
-    space = SearchSpace.parse(values["search_space"])
+    # Checked by the form, the request or the draft; drawing from it again would only cost.
+    space = SearchSpace.stored(values["search_space"]).with_budget(PREVIEW_STEPS)
     count, sampler = values["task_count"], values["sampler"]
     numbers = range(min(PREVIEWED_CONFIGS, count))
-    warnings = _about_parameters(space, values["experiment"])
+    warnings = _about_fit(space, values) + param_warnings(space, values["experiment"])
     warnings += _about_script(values.get("script", ""))
     try:
         sampled = [sample_task(space, sampler, values["base_seed"], number) for number in numbers]
@@ -44,6 +47,10 @@ def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
             warnings += _about_grid(len(grid_points(space)), count)
     except UnsatisfiableSpace as error:
         return Preview(count, errors=[str(error)], survey=survey(space))
+    except StepsSpent:
+        sentence = f"Drawing the first tasks takes more than {PREVIEW_STEPS:,} steps: loosen or "
+        sentence += "shorten the constraints."
+        return Preview(count, errors=[sentence], survey=survey(space))
     return Preview(
         count,
         warnings=warnings,
@@ -62,26 +69,24 @@ def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
     )
 
 
-def _about_parameters(space: SearchSpace, experiment: str) -> list[str]:
-    """Warn where the parameters differ from the experiment's: its script may refuse to run."""
-    try:
-        parameters = catalog.get(experiment).default_search_space["parameters"]
-    except catalog.UnknownExperiment:
-        # A draft may be older than the removal of its experiment from the catalog.
-        return []
-    known = [parameter["name"] for parameter in parameters]
-    unknown = [name for name in space.parameters if name not in known]
-    missing = [name for name in known if name not in space.parameters]
-    warnings = []
-    if missing:
-        warnings.append(f"Missing from the experiment's own space: {', '.join(missing)}.")
-    if unknown:
-        warnings.append(f"Not in the experiment's own space: {', '.join(unknown)}.")
-    if warnings:
-        warnings.append(
-            "A script may refuse to run without what it needs, or with what it does not know."
-        )
-    return warnings
+def _about_fit(space: SearchSpace, values: Mapping[str, Any]) -> list[str]:
+    """Say where a launch would be refused, because no task could run."""
+    name = values.get("dataset") or ""
+    problems = fit_problems(
+        space,
+        values["experiment"],
+        dataset=name,
+        dataset_bytes=size_of_known(name),
+        is_uploaded=_is_uploaded(values),
+    )
+    return refusal_sentences(problems)
+
+
+def _is_uploaded(values: Mapping[str, Any]) -> bool:
+    """Whether the tasks run an uploaded script, in a spec (`script`) or a draft (`package`)."""
+    if values.get("package"):
+        return Package.objects.get(pk=values["package"]).is_uploaded
+    return bool(values.get("script"))
 
 
 def _about_script(sha256: str) -> list[str]:

@@ -91,7 +91,7 @@ def trials(campaign: Campaign, *, simulated: bool = False) -> Iterator[FrozenTri
 
     Their times have a time zone. Optuna's storages return them without one, in local time.
     """
-    space = SearchSpace.parse(campaign.search_space)
+    space = SearchSpace.stored(campaign.search_space)
     distributions = {name: _distribution(parameter) for name, parameter in space.parameters.items()}
     for task in _tasks(campaign):
         result: Result | None = getattr(task, "result", None)

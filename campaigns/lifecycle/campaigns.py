@@ -18,6 +18,7 @@ from campaigns.datasets import UnknownDataset, known_dataset
 from campaigns.lifecycle import journal
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor, Change
+from campaigns.lifecycle.launch_checks import launch_problems
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS, NO_LEASE
 from campaigns.models import (
     MAX_BUDGET_SECONDS,
@@ -38,11 +39,12 @@ from campaigns.models import (
 )
 from campaigns.notifications import events
 from campaigns.search import samplers
+from campaigns.search.samplers import MAX_TASKS
 from campaigns.search.space import InvalidSearchSpace, SearchSpace, UnsatisfiableSpace
+from campaigns.search.steps import LAUNCH_STEPS, StepsSpent
 from experiments import catalog
 from workers.protocol import IsolationTier
 
-MAX_TASKS: Final = 100_000
 CREATE_BATCH: Final = 1_000
 NOT_STORED: Final = "No script of this sha256 is stored here; upload it first."
 
@@ -204,8 +206,11 @@ def _sampler_problems(name: str, space: SearchSpace | None) -> list[str]:
 def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> None:
     """Draft → active; all tasks are created in the same transaction.
 
-    Raises WrongState unless draft, InvalidCampaign when the constraints leave no point.
+    Raises WrongState unless draft, InvalidCampaign when the constraints leave no point, or when the
+    script would refuse every config or the data set.
     """
+    if problems := launch_problems(campaign):
+        raise InvalidCampaign(problems)
     # Sample before the transaction, which on SQLite holds the only write lock.
     tasks = list(sampled_tasks(campaign, range(campaign.task_count), now=now))
     # One transaction: an active campaign without its tasks would look finished.
@@ -218,13 +223,23 @@ def sampled_tasks(
     campaign: Campaign, numbers: Iterable[int], *, now: dt.datetime
 ) -> Iterator[Task]:
     """Yield the unsaved tasks of these numbers. Raises InvalidCampaign."""
-    space = SearchSpace.parse(campaign.search_space)
-    for number in numbers:
+    space = SearchSpace.stored(campaign.search_space).with_budget(LAUNCH_STEPS)
+    for drawn, number in enumerate(numbers):
         try:
             seed, params = samplers.sample_task(space, campaign.sampler, campaign.base_seed, number)
         except UnsatisfiableSpace as error:
             raise InvalidCampaign({"search_space": [str(error)]}) from error
+        except StepsSpent as error:
+            raise InvalidCampaign({"search_space": [_too_many_steps(drawn)]}) from error
         yield new_task(campaign, number, seed, params, TaskOrigin.SAMPLED, now=now)
+
+
+def _too_many_steps(drawn: int) -> str:
+    return (
+        f"drawing these tasks takes more than {LAUNCH_STEPS:,} steps; they are enough for about "
+        f"{drawn:,}. Draw fewer tasks at once, loosen or shorten the constraints, or give the "
+        "choices that stand in them fewer values"
+    )
 
 
 def new_task(

@@ -10,7 +10,6 @@ from django.db.models.functions import Greatest
 
 from campaigns.lifecycle.campaigns import (
     CREATE_BATCH,
-    MAX_TASKS,
     new_task,
     reactivate,
     sampled_tasks,
@@ -19,7 +18,7 @@ from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import MAX_SEED, MAX_TRIES, Campaign, CampaignState, Task, TaskOrigin
-from campaigns.search.samplers import Params
+from campaigns.search.samplers import MAX_TASKS, Params
 from campaigns.search.space import SearchSpace
 
 
@@ -55,7 +54,7 @@ def enqueue(
     An active or paused campaign stays so, a completed one becomes active. Raises WrongState, and
     InvalidCampaign for params outside the search space or a point that is there already.
     """
-    problems = SearchSpace.parse(campaign.search_space).problems(params)
+    problems = SearchSpace.stored(campaign.search_space).problems(params)
     if problems:
         raise InvalidCampaign({"params": problems})
     with transaction.atomic():

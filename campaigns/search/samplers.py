@@ -140,7 +140,7 @@ def grid_points(space: SearchSpace) -> tuple[int, ...]:
 @lru_cache(maxsize=8)
 def _grid(space_json: str) -> tuple[dict[str, list[Value]], tuple[int, ...]]:
     """Return the levels of a space's grid, and the indices that `grid_points` returns."""
-    space = SearchSpace.parse(json.loads(space_json))
+    space = SearchSpace.stored(json.loads(space_json))
     levels = grid_levels(space)
     count = math.prod(map(len, levels.values()))
     if count * space.point_steps > GRID_STEPS:

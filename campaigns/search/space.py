@@ -81,6 +81,11 @@ class SearchSpace:
         """Read a space from JSON data. Raises InvalidSearchSpace with every error found."""
         return _Parser().parse(body)
 
+    @classmethod
+    def stored(cls, body: object) -> SearchSpace:
+        """Read a space that `parse` has accepted before, without drawing from it once more."""
+        return _Parser().parse(body, has_been_drawn=True)
+
     def to_json(self) -> dict[str, Any]:
         """Return the JSON data that `parse` reads back to an equal space."""
         return {
@@ -247,7 +252,7 @@ class _Parser:
         # Counted separately: a name that stands twice in the list has two errors under one path.
         self.error_count = 0
 
-    def parse(self, body: object) -> SearchSpace:
+    def parse(self, body: object, *, has_been_drawn: bool = False) -> SearchSpace:
         if not isinstance(body, dict):
             raise InvalidSearchSpace({"": ['must be an object like {"parameters": […]}']})
         for key in body.keys() - {"parameters", "constraints"}:
@@ -256,6 +261,8 @@ class _Parser:
         constraints = self._constraints(body.get("constraints", []), set(parameters))
         if not self.errors:
             space = SearchSpace(parameters, constraints)
+            if has_been_drawn:
+                return space
             try:
                 space.draw(random.Random(0))  # noqa: S311 - sampling, not secrecy
             except UnsatisfiableSpace as error:

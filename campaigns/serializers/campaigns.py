@@ -103,9 +103,14 @@ class CampaignDetailSerializer(CampaignSerializer):
 
     search_space = serializers.DictField()
     progress = ProgressSerializer()
+    warnings = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="What to look at: params that differ from the experiment's, and why a draft "
+        "cannot be launched.",
+    )
 
     class Meta(CampaignSerializer.Meta):
-        fields = (*CampaignSerializer.Meta.fields, "search_space", "progress")
+        fields = (*CampaignSerializer.Meta.fields, "search_space", "progress", "warnings")
         read_only_fields = fields
 
 

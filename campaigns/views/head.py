@@ -12,6 +12,7 @@ from campaigns import steering
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import MAX_TRIES, Campaign, CampaignState
 from campaigns.scripts import steering as script_steering
+from campaigns.search.samplers import MAX_TASKS
 from campaigns.standings.task_counts import tasks_by_state
 from xeenet_site.web.verbs import Verb
 

@@ -149,11 +149,11 @@ def test_the_same_campaign_gives_the_same_tasks() -> None:
 def test_a_space_whose_later_seeds_find_no_point_is_refused_at_launch() -> None:
     # Parsing draws with seed 0, which exceeds 0.9999 within 10,000 draws; seed 8 does not.
     space = {
-        "parameters": [{"name": "x", "type": "float", "low": 0.0, "high": 1.0}],
-        "constraints": ["x > 0.9999"],
+        "parameters": [{"name": "lr", "type": "float", "low": 0.0, "high": 1.0}],
+        "constraints": ["lr > 0.9999"],
     }
     draft = create(search_space=space, base_seed=8)
-    with pytest.raises(InvalidCampaign, match="search_space: 10000 draws in a row broke"):
+    with pytest.raises(InvalidCampaign, match="search_space: 10,000 draws in a row broke"):
         lifecycle.launch(draft, now=NOW)
     draft.refresh_from_db()
     assert (draft.state, draft.tasks.count()) == (CampaignState.DRAFT, 0)

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from campaigns import history, steering
 from campaigns.clock import database_now
 from campaigns.design.cloning import spec_of
+from campaigns.lifecycle.launch_checks import campaign_warnings
 from campaigns.management.lookup import campaign_or_error, say_what_is_refused, user_or_error
 from campaigns.management.terminal import (
     attempt_line,
@@ -123,6 +124,8 @@ class Command(BaseCommand):
     def launch(self, options: dict[str, Any]) -> None:
         """Draft → active."""
         self._change(steering.launch, options)
+        for warning in campaign_warnings(campaign_or_error(options["campaign"])):
+            self.stderr.write(plain(warning))
 
     def resume(self, options: dict[str, Any]) -> None:
         """Paused → active."""

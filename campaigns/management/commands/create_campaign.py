@@ -14,6 +14,7 @@ from campaigns import steering
 from campaigns.answers.preview import preview_data
 from campaigns.clock import database_now
 from campaigns.lifecycle import CampaignSpec
+from campaigns.lifecycle.launch_checks import campaign_warnings
 from campaigns.management.demonstration import store_file
 from campaigns.management.lookup import say_what_is_refused, script_or_error, user_or_error
 from campaigns.search.samplers import SAMPLERS
@@ -115,8 +116,9 @@ class Command(BaseCommand):
                 campaign = steering.create_campaign(None, spec, owner=owner, now=now)
                 if options["launch"]:
                     steering.launch(None, campaign, now=now)
-        for note in imported.notes if imported else []:
-            self.stderr.write(note)
+        notes = imported.notes if imported else []
+        for note in [*notes, *campaign_warnings(campaign)]:
+            self.stderr.write(plain(note))
         if not campaign.dataset.file:
             self.stderr.write(
                 "The server does not hold this data set, so each worker downloads it for itself. A "

@@ -1,0 +1,1 @@
+"""Tests of campaigns/design and of the checks before a launch."""
