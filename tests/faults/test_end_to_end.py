@@ -1,4 +1,4 @@
-"""Real server, q-cluster, agents and training: a campaign from its launch to its leaderboard."""
+"""A campaign from launch to leaderboard, with real server, q-cluster, agents and training."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from tests.processes import ROOT, free_port, processes_mentioning, wait_until
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
 
-# Durations so short that a lost worker is noticed within the test.
+# Short durations, so that the server notices a lost worker within the test.
 SHORT_LEASES = {"XEENET_HEARTBEAT_SECONDS": "1", "XEENET_LEASE_SECONDS": "4"}
-# Small models: a busy machine gets some steps done in a few seconds, too.
+# Small models, so that even a busy machine trains some steps in a few seconds.
 SMALL_SPACE = {
     "parameters": [
         {"name": "lr", "type": "float", "low": 1e-3, "high": 1e-2, "log": True, "decimals": 6},
@@ -59,13 +59,13 @@ def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(process_environment: dict[str, str], static_root: Path) -> dict[str, str]:
-    """The environment of the server's processes: this test's database, durations of a test."""
+    """Return the environment of the server's processes: the test's database, short durations."""
     return process_environment | SHORT_LEASES | {"XEENET_STATIC_ROOT": str(static_root)}
 
 
 @pytest.fixture
 def server(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
-    """The address of `manage.py serve` at work; nothing of it is left afterwards."""
+    """Run `manage.py serve` and yield its URL; check afterwards that no process is left."""
     port = free_port()
     log = tmp_path / "serve.log"
     command = [sys.executable, "manage.py", "serve", "--no-migrate", "--port", str(port)]
@@ -93,7 +93,7 @@ def answers(address: str) -> bool:
 
 @pytest.fixture
 def start_agent(server: str, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
-    """Return a function that enrols a worker of a name and starts its agent."""
+    """Yield a function that enrols a worker with this name and starts its agent."""
     agents: list[subprocess.Popen[bytes]] = []
 
     def start(name: str) -> subprocess.Popen[bytes]:
@@ -119,7 +119,7 @@ def start_agent(server: str, tmp_path: Path) -> Iterator[Callable[[str], subproc
 
 @pytest.fixture
 def make_campaign(environment: dict[str, str], settings: Any) -> Callable[[int], Campaign]:
-    """Return a function that launches a campaign of n small runs on a small text."""
+    """Return a function that launches a campaign with n small runs on a small text."""
     settings.MEDIA_ROOT = Path(environment["XEENET_HOME"]) / "media"
 
     def make(tasks: int) -> Campaign:
@@ -178,13 +178,13 @@ def test_three_trainings_arrive_on_the_leaderboard_while_the_q_cluster_does_its_
     reply = httpx2.get(address, timeout=DONE_SECONDS).json()
     assert [row["result"]["val_bpb"] for row in reply["rows"]] == pytest.approx(values)
 
-    # The q-cluster's scheduler looks every 30 seconds, so this comes last.
+    # Last, because the q-cluster's scheduler looks only every 30 seconds.
     assert jobs
     done = Success.objects.filter(func__in=jobs).values_list("func", flat=True)
     wait_until(lambda: set(done.all()) == jobs, "the scheduled jobs", 75.0)
 
 
-@pytest.mark.once  # on PostgreSQL tests/faults/test_processes.py kills agents, too
+@pytest.mark.once  # on PostgreSQL, tests/faults/test_processes.py kills agents
 @pytest.mark.long
 @pytest.mark.timeout(400)
 def test_a_killed_agents_task_runs_again_on_another_one(
@@ -195,8 +195,8 @@ def test_a_killed_agents_task_runs_again_on_another_one(
     campaign = make_campaign(1)
     victim = start_agent("victim")
     attempts = Attempt.objects.filter(task__campaign=campaign)
-    # In the middle of its training: while the sandbox is still being set up, bubblewrap does not
-    # follow its parent yet, and what is left then waits for the sweep of the agent's next start.
+    # Kill the agent during training. While the sandbox is still being set up, bubblewrap does not
+    # yet die with its parent, and its processes would stay until the agent's next start.
     trains = ProgressPoint.objects.filter(attempt__in=attempts)
     wait_until(trains.exists, "a script that trains", DONE_SECONDS)
     victim.kill()

@@ -1,4 +1,4 @@
-"""The offline check of a run under faults finds what it is there to find."""
+"""The offline check after a run with faults detects every kind of violation."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_a_late_an_accepted_and_a_failed_result_are_found_where_they_belong() ->
     finish(late, now=at(63))
     failed = leased_task()
     fail(failed)
-    told = [ack(accepted), ack(accepted), ack(late, Verdict.LATE), ack(failed, Verdict.RETRY)]
-    findings = history.check(told)
+    acks = [ack(accepted), ack(accepted), ack(late, Verdict.LATE), ack(failed, Verdict.RETRY)]
+    findings = history.check(acks)
     assert findings.holds, findings
     assert findings.acknowledged == 3
 
@@ -99,4 +99,4 @@ def test_a_lease_taken_back_twice_is_a_violation() -> None:
 def test_what_the_proxy_kept_is_read_back_in_its_order(tmp_path: Path) -> None:
     lines = [{"lease_id": "b", "verdict": "late"}, {"lease_id": "a", "verdict": "accepted"}]
     (tmp_path / "acks").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert [one.lease_id for one in read_acks(tmp_path / "acks")] == ["b", "a"]
+    assert [ack.lease_id for ack in read_acks(tmp_path / "acks")] == ["b", "a"]

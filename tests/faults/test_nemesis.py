@@ -1,7 +1,7 @@
-"""The short form of ``make chaos``: each fault that reaches further than one process, once.
+"""A short ``make chaos``: every fault that affects more than one process, once.
 
-A PostgreSQL of its own that keeps its word when it is killed, two web servers behind the proxy,
-two q-clusters, agents with simulated and with real subprocess runs.
+It uses its own PostgreSQL with durability on, two web servers behind the proxy, two q-clusters, and
+agents with simulated and with real runs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def test_each_fault_in_turn_loses_and_doubles_nothing_and_the_service_comes_back
 ) -> None:
     command = [sys.executable, "-m", "tests.chaos", "--each-once", "--herd", "0", "--period", "1"]
     command += ["--agents", "12", "--fleets", "2", "--programs", "0", "--no-scripts"]
-    command += ["--pace", "15"]  # about what the agents can do, so that no fault finds them idle
+    command += ["--pace", "15"]  # about as many as the agents can run, so that they are never idle
     command += ["--faults", ",".join(sorted(FAULTS)), "--report", str(tmp_path / "report.json")]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if run.returncode == EXIT_UNAVAILABLE:
@@ -41,7 +41,8 @@ def test_each_fault_in_turn_loses_and_doubles_nothing_and_the_service_comes_back
     assert run.returncode == 0, run.stdout + run.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["lost"], report["doubled"], report["violations"]) == ([], [], [])
-    assert {one["kind"]: one["times"] for one in report["recoveries"]} == dict.fromkeys(FAULTS, 1)
-    # It happened to something: results came in and went through the proxy.
+    times = {recovery["kind"]: recovery["times"] for recovery in report["recoveries"]}
+    assert times == dict.fromkeys(FAULTS, 1)
+    # The faults hit a working system: results were submitted through the proxy.
     assert report["tasks"] >= 50
     assert report["acknowledged"] >= report["tasks"]

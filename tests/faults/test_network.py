@@ -1,7 +1,7 @@
-"""The network fails between agents and two web servers: nothing is lost, nothing counts twice.
+"""Network faults between agents and two web servers: no result is lost or counts twice.
 
-Real servers and agents on PostgreSQL, as in production; no q-cluster runs, so whatever is taken
-back here is taken back by claims.
+Real servers and agents on PostgreSQL, as in production. No q-cluster runs, so only claims take back
+expired leases here.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def stack(running: Stack, transactional_db: None, settings: Any) -> Iterator[Sta
 
 
 def until_answered(call: Callable[[], Any], tries: int = 2) -> Any:
-    """Call again after a failure that waiting may mend, as the outbox does, without its waits."""
+    """Retry after ServerUnavailable, as the outbox does, but without its waits."""
     for _ in range(tries - 1):
         try:
             return call()
@@ -66,7 +66,7 @@ def test_a_hundred_results_whose_first_answer_is_lost_are_each_accepted_once(sta
     for lease in leases:
         with pytest.raises(ServerUnavailable):
             client.submit(lease["lease_id"], result_of(lease))
-    assert Result.objects.count() == 100  # committed, though nobody was told
+    assert Result.objects.count() == 100  # committed, although no client got an answer
     for lease in leases:
         assert client.submit(lease["lease_id"], result_of(lease))["verdict"] == Verdict.ACCEPTED
     assert Result.objects.count() == 100
@@ -126,8 +126,8 @@ def test_of_fifty_submissions_at_once_to_two_servers_one_is_stored_and_equals_ag
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(submit, range(50)))
     stored = int(Result.objects.get().train_loss - 2.0)
-    told = {number % 2: answers[number] for number in range(50)}
-    assert told == {stored: Verdict.ACCEPTED, 1 - stored: ErrorCode.RESULT_CONFLICT}
+    by_body = {number % 2: answers[number] for number in range(50)}
+    assert by_body == {stored: Verdict.ACCEPTED, 1 - stored: ErrorCode.RESULT_CONFLICT}
     assert Counter(answers) == {Verdict.ACCEPTED: 25, ErrorCode.RESULT_CONFLICT: 25}
 
 
@@ -158,7 +158,7 @@ def test_what_a_frozen_agent_hands_in_after_another_took_over_is_kept_and_moves_
     make_campaign(1)
     hold = stack.proxy.hold_next("/result", Fault.HOLD_REQUEST)
     frozen = stack.start_fleet("frozen", simulate=True)
-    assert hold.reached.wait(ENOUGH_SECONDS)  # measured, stored on its disk, on its way
+    assert hold.reached.wait(ENOUGH_SECONDS)  # the result is measured, on disk and on its way
     frozen.freeze()
     heir = stack.client("heir")
     (lease,) = poll_until_leased(heir)
@@ -183,15 +183,15 @@ def test_a_killed_agents_task_is_had_by_the_first_who_asks_after_its_lease(stack
     assert expires_at is not None
     waits = [0.0]
     while True:
-        asked_at, started_at = database_now(), time.monotonic()
+        claimed_at, started_at = database_now(), time.monotonic()
         reply = ask(heir)
         if reply["leases"]:
             break
-        assert asked_at <= expires_at, "it asked after the lease's end, and got nothing"
-        time.sleep(reply["wait_seconds"])  # as the server told this worker
+        assert claimed_at <= expires_at, "a claim after the lease's end got nothing"
+        time.sleep(reply["wait_seconds"])  # the wait that the server requests
         waits.append(time.monotonic() - started_at)
-    assert len(waits) > 1, "the lease had run out before anybody asked"
-    waits.append(waits[-1] + time.monotonic() - started_at)  # the request itself takes time too
+    assert len(waits) > 1, "the lease had expired before the first claim"
+    waits.append(waits[-1] + time.monotonic() - started_at)  # add the time of the last request
     second = Attempt.objects.get(number=2)
     assert (second.started_at - killed_at).total_seconds() <= LEASE_SECONDS + max(waits)
     assert Attempt.objects.get(number=1).outcome == AttemptOutcome.LOST
@@ -216,7 +216,7 @@ def test_a_task_whose_files_cannot_be_fetched_goes_back_and_its_worker_is_not_bl
 
 
 def ask(client: Client) -> Any:
-    """One poll of a worker with a free place."""
+    """Claim one task; return the whole reply."""
     return client.claim(
         {
             "claim_id": str(uuid.uuid4()),
@@ -228,7 +228,7 @@ def ask(client: Client) -> Any:
 
 
 def poll_until_leased(client: Client) -> Any:
-    """Ask as often as the server says, until there is a task."""
+    """Claim as often as the server says, until there is a task; return its lease in a list."""
     end = time.monotonic() + ENOUGH_SECONDS
     while not (reply := ask(client))["leases"]:
         assert time.monotonic() < end, reply["reason"]

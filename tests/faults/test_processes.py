@@ -1,7 +1,7 @@
-"""Processes die or misbehave at chosen moments: a web server in a request, scripts that crash.
+"""Processes die or misbehave at chosen moments: a web server within a request, crashing scripts.
 
-The moments are pause points, not sleeps: a row lock that a request waits for, an answer that the
-proxy holds. PostgreSQL, as in production.
+The moments are pause points, not sleeps: a row lock that a request waits for, or a reply that the
+proxy holds back. The database is PostgreSQL, as in production.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ def count(query: str) -> int:
 
 
 def waiting_for_us() -> int:
-    """Count the sessions that wait for a lock of ours."""
-    # Not pg_stat_activity: within a transaction it always shows what the first look saw.
+    """Count the sessions that wait for one of our locks."""
+    # Not pg_stat_activity: within a transaction it always shows the state of its first query.
     return count("pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
 
 
 def busy_sessions() -> int:
-    """Count the other sessions on this database that do anything."""
+    """Count the other sessions on this database that are not idle."""
     return count(
         "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
         "AND state <> 'idle'"
@@ -141,7 +141,7 @@ def test_crashing_scripts_end_their_own_task_and_campaign_and_hinder_no_other(
 
 
 def has_ended(campaign: Campaign) -> Callable[[], bool]:
-    """Whether its tasks have all ended, or the breaker has paused it."""
+    """Return a condition: the campaign is completed, or the breaker has paused it."""
 
     def ended() -> bool:
         campaign.refresh_from_db()

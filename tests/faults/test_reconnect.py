@@ -1,7 +1,7 @@
-"""A thousand agents come back at once: server-sent waits with jitter keep them apart.
+"""A thousand agents return at once: jitter in the waits that the server sends spreads them.
 
-In virtual time, with the agents' own waiting and the server's own waits; `make chaos` does the
-same to real servers.
+The tests run in virtual time, with the real waits of agents and server. `make chaos` does the same
+with real servers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SEED = int(os.environ.get("XEENET_CHAOS_SEED", "") or random.randrange(10_000))
 
 
 def wave_after(outage_seconds: float, idle_seconds: float, idle_wait: Callable[[], float]) -> Wave:
-    """Play one outage, after the agents have had ten waits to find their steady pace."""
+    """Simulate one outage, after ten waits in which the agents have reached their steady pace."""
     random.seed(SEED)  # the jitter of agents and server
     outage = (10 * idle_seconds, 10 * idle_seconds + outage_seconds)
     end = outage[1] + 100.0
@@ -44,8 +44,8 @@ def test_after_an_outage_the_busiest_moment_has_at_most_three_times_the_steady_l
     outage_seconds: float, idle_seconds: float, settings: Any
 ) -> None:
     settings.XEENET = settings.XEENET | {"IDLE_WAIT_SECONDS": idle_seconds}
-    came_back = wave_after(outage_seconds, settings.XEENET["IDLE_WAIT_SECONDS"], idle_wait_seconds)
-    assert came_back.ratio <= PEAK, f"XEENET_CHAOS_SEED={SEED}: {came_back}"
+    returned = wave_after(outage_seconds, settings.XEENET["IDLE_WAIT_SECONDS"], idle_wait_seconds)
+    assert returned.ratio <= PEAK, f"XEENET_CHAOS_SEED={SEED}: {returned}"
 
 
 def test_agents_started_in_step_fall_out_of_it_by_the_jitter_of_the_servers_waits(
