@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.mutants.agent import AGENT
+from tests.mutants.answers import ANSWERS
 from tests.mutants.campaigns import ENDS, LINES
 from tests.mutants.containment import CONTAINMENT
 from tests.mutants.doors import DOORS
@@ -31,7 +32,7 @@ from tests.mutants.uploads import UPLOADS
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *ENDS, *LINES),
-    *(*DOORS, *UPLOADS, *AGENT, *CONTAINMENT, *FAULTS),
+    *(*DOORS, *UPLOADS, *AGENT, *ANSWERS, *CONTAINMENT, *FAULTS),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4

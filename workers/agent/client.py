@@ -244,12 +244,14 @@ class Client:
         shape: Callable[[dict[str, Any]], T],
         *,
         most_bytes: int = _MAX_REPLY_BYTES,
-        seconds: float = _CALL_SECONDS,
+        seconds: float | None = None,
         gives_up: GivesUp | None = None,
     ) -> T:
         """Send one request and return its JSON object, checked by ``shape``."""
         content = None if body is None else _encode(body)
-        answer = self._exchange(line, method, path, content, seconds, most_bytes, gives_up)
+        answer = self._exchange(
+            line, method, path, content, seconds or _CALL_SECONDS, most_bytes, gives_up
+        )
         if not 200 <= answer.status < 300:
             raise refusal_of(answer, self.server_url, path)
         try:

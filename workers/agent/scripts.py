@@ -9,7 +9,7 @@ from pathlib import Path
 from experiments import catalog
 from workers.agent.client import Client, LeaseLost, ServerError, ServerUnavailable
 from workers.agent.disk import remove_folder, trim_folder
-from workers.agent.files import open_regular, read_regular
+from workers.agent.files import read_regular
 from workers.protocol import PACKAGE_PATH, FailureClass, Lease, ScriptOrigin
 
 _MAX_SCRIPT_BYTES = 4 * 1024 * 1024
@@ -93,12 +93,13 @@ def _from_server(sha256: str, difference: str, client: Client, cache_folder: Pat
 
 
 def _is_cached(path: Path) -> bool:
-    """Return whether there is a readable file at ``path``; remove anything else that is there.
+    """Return whether there is a file of a script's size at ``path``; remove anything else there.
 
-    A pipe or a folder that a script put there would keep the script away for ever. Raises OSError.
+    A pipe, a folder or an endless file that another script put there would keep this one away for
+    ever. Raises OSError.
     """
     try:
-        open_regular(path).close()
+        read_regular(path, _MAX_SCRIPT_BYTES)
     except FileNotFoundError:
         return False
     except OSError:
