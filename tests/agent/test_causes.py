@@ -141,6 +141,7 @@ def test_an_error_belongs_to_its_kind_of_trouble(error: str, trouble: Trouble | 
         ),
         (f"{TRACEBACK}MemoryError\n{WARNING}", 1, "MemoryError"),
         (f"{TRACEBACK}MemoryError\nwandb: Find logs at: ./wandb/offline\n", 1, "MemoryError"),
+        (f"{TRACEBACK}MemoryError\nx.py:1: UserWarning: not an error\n", 1, "MemoryError"),
         (f"{TRACEBACK}MemoryError\nINFO:root:shutting down\n", 1, "MemoryError"),
         (
             (

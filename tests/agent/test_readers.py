@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from workers.agent.json_lines import ObjectFinder
 from workers.agent.progress import ProgressBuffer
 from workers.agent.readers import (
     MAX_RESULT_LINE_BYTES,
@@ -208,12 +209,23 @@ def test_an_object_with_the_metric_is_preferred_to_a_later_one_without() -> None
 
 
 def test_an_indented_object_that_never_ends_costs_no_more_than_its_limit() -> None:
-    collector = ResultCollector()
-    collector.feed(b"{\n")
-    for _ in range(40):
-        collector.feed(b'  "a": 1,\n' * 10_000)
-    collector.feed(b'}\n{"val_bpb": 2}\n')
-    assert collector.result() == {"val_bpb": 2}
+    finder = ObjectFinder(b'"a"', lambda _: True, limit_bytes=1_000)
+    finder.feed(b"{")
+    for _ in range(90):
+        finder.feed(b'  "a": 1,')
+    assert finder.unfinished() != ""
+    for _ in range(90):
+        finder.feed(b'  "a": 1,')
+    assert finder.unfinished() == ""
+    assert finder.feed(b'{"a": 2}') == [{"a": 2}]
+
+
+@pytest.mark.parametrize("redraw", [b"\rstep 1/5 ###", b"step 1/5 ###\r"])
+def test_a_bar_that_is_drawn_without_end_hides_no_result(redraw: bytes) -> None:
+    bar = redraw * (3 * MAX_RESULT_LINE_BYTES // len(redraw))
+    pieces = [bar[start : start + 65_536] for start in range(0, len(bar), 65_536)]
+    assert collected(*pieces, b'\r{"val_bpb": 2}\n') == {"val_bpb": 2}
+    assert len(points_of(*pieces, b"\r" + progress_line())) == 1
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from workers.agent.hardware import Machine
 from workers.agent.runner import Runner, RunnerSettings, RunOutcome
 from workers.agent.scripts import CodePolicy
 from workers.agent.state import StateFolder
-from workers.protocol import ErrorCode, FailureClass, Outcome, metrics_problems
+from workers.protocol import ErrorCode, FailureClass, Outcome, ScriptOrigin, metrics_problems
 
 MACHINE = Machine({"torch_version": "2.13.0", "devices": ["cpu"]})
 SERVER_CODE = CodePolicy(server_code=True)
@@ -251,6 +251,96 @@ def test_a_data_set_that_nobody_has_is_an_env_error_that_says_what_was_tried(
     assert failure_class is FailureClass.ENV_ERROR
     assert "hamlet" in message
     assert "no mirror answers" in message
+
+
+@pytest.mark.parametrize("origin", list(ScriptOrigin))
+def test_a_script_that_says_it_has_no_data_pays_for_it_itself(
+    bench: Bench, origin: ScriptOrigin
+) -> None:
+    policy = CodePolicy(server_code=True, uploaded_scripts=True)
+    attempt = bench.attempt(b"import sys; sys.exit(3)", script_origin=origin)
+    outcome = bench.run(attempt, policy=policy)
+    assert failure_of(outcome)[0] is FailureClass.SCRIPT_ERROR
+    assert outcome.pause_reason == ""
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        (ScriptOrigin.BUILTIN, FailureClass.ENV_ERROR),
+        (ScriptOrigin.UPLOADED, FailureClass.SCRIPT_ERROR),
+    ],
+)
+def test_only_an_installed_script_is_believed_that_its_data_set_vanished(
+    bench: Bench, origin: ScriptOrigin, expected: FailureClass
+) -> None:
+    source = b"""
+import os, pathlib, sys
+for path in pathlib.Path(os.environ["XEENET_DATA_DIR"]).iterdir():
+    path.unlink()
+sys.exit(3)
+"""
+    policy = CodePolicy(server_code=True, uploaded_scripts=True)
+    outcome = bench.run(bench.attempt(source, script_origin=origin), policy=policy)
+    assert failure_of(outcome)[0] is expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"a":' + "[" * 600 + "]" * 600 + "}",
+        '{"val_bpb":' + "[" * 600 + "]" * 600 + "}",
+        '{"val_bpb":' * 400 + "1" + "}" * 400,
+        '{"val_bpb": 1e999, "seed": -1e999, "eval_bytes": []}',
+        '{"val_bpb": {}, "stop_reason": {}, "steps_completed": "x", "diverged": []}',
+        '{"val_bpb": "\\ud800", "\\ud800": 1}',
+        '{"val_bpb": 2, "n": [' + "9" * 4000 + "]}",
+    ],
+    ids=["deep", "deep metric", "deep objects", "infinite", "types", "surrogates", "digits"],
+)
+def test_nothing_that_a_script_prints_is_the_workers_trouble(bench: Bench, line: str) -> None:
+    source = f"import sys; print({line!r}); print({line!r}, file=sys.stderr)".encode()
+    outcome = bench.run(bench.attempt(source))
+    assert failure_of(outcome)[0] is FailureClass.INVALID_RESULT
+    assert outcome.pause_reason == ""
+
+
+def test_a_judgement_that_breaks_is_the_scripts_fault(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*_: object, **__: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("workers.agent.runner.judge", break_down)
+    outcome = bench.run(bench.attempt())
+    assert failure_of(outcome)[0] is FailureClass.INVALID_RESULT
+    assert outcome.pause_reason == ""
+
+
+def test_a_broken_gpu_pauses_the_worker_with_the_reason(bench: Bench) -> None:
+    source = b"raise RuntimeError('CUDA error: uncorrectable ECC error encountered')"
+    outcome = bench.run(bench.attempt(source))
+    assert failure_of(outcome)[0] is FailureClass.ENV_ERROR
+    assert "uncorrectable ECC error" in outcome.pause_reason
+
+
+def test_a_config_that_the_script_refuses_is_told_to_the_server_as_final(bench: Bench) -> None:
+    source = b"import sys; print('lr must be above 0', file=sys.stderr); sys.exit(2)"
+    outcome = bench.run(bench.attempt(source, config={"seed": 1, "lr": -1}))
+    assert outcome.submission is not None
+    assert outcome.submission["final"] is True
+
+
+def test_a_run_that_hangs_after_all_its_steps_is_ended_before_its_budget(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.agent.execution._AFTER_ALL_STEPS_SECONDS", 0.2)
+    source = SCRIPT + b"import time; sys.stdout.flush(); time.sleep(60)\n"
+    attempt = bench.attempt(source, config={"seed": 1, "max_steps": 1})
+    outcome = bench.run(attempt)
+    assert metrics_of(outcome)["val_bpb"] == 2.0
+    assert outcome.submission is not None
+    assert outcome.submission["message"].startswith("did not exit: ")
 
 
 def test_a_data_set_larger_than_announced_is_not_taken(bench: Bench) -> None:

@@ -209,6 +209,46 @@ def test_a_budget_too_small_for_one_step_is_a_finding_too() -> None:
     assert outcome(attempt) == AttemptOutcome.COMPLETED
 
 
+def test_steps_whose_evaluation_did_not_fit_are_a_finding_too() -> None:
+    attempt = leased_task()
+    body = _without_value(attempt.task, stop_reason="no_time_to_evaluate", steps_completed=1)
+    assert submit(attempt, body).verdict is Verdict.ACCEPTED
+    assert Result.objects.get().is_ranked is False
+
+
+def test_a_value_before_the_first_step_because_sigterm_came_is_no_value() -> None:
+    attempt = leased_task()
+    untrained = {"stop_reason": "terminated", "steps_completed": 0, "tokens_trained": 0}
+    body = completed(attempt.task, 5.8, **untrained)
+    assert submit(attempt, body).verdict is Verdict.ACCEPTED
+    result = Result.objects.get()
+    assert (result.val_bpb, result.is_ranked) == (None, False)
+    assert result.stop_reason == "budget_too_small"
+    attempt.refresh_from_db()
+    assert attempt.submission is not None
+    assert attempt.submission["metrics"]["val_bpb"] == 5.8  # what the agent sent is kept
+
+
+def test_what_was_unusual_about_a_run_that_counts_stands_at_its_attempt() -> None:
+    attempt = leased_task()
+    body = completed(attempt.task)
+    body["message"] = "crashed while exiting: SIGSEGV"
+    body["exit_code"] = -11
+    assert submit(attempt, body).verdict is Verdict.ACCEPTED
+    attempt.refresh_from_db()
+    assert (attempt.message, attempt.exit_code) == ("crashed while exiting: SIGSEGV", -11)
+
+
+def test_a_late_result_keeps_what_was_unusual_about_its_run() -> None:
+    attempt = lost_attempt()
+    claim_one(worker(), now=at(61))
+    body = completed(attempt.task)
+    body["message"] = "did not exit: ended by SIGTERM at its budget"
+    assert submit(attempt, body, 70).verdict is Verdict.LATE
+    attempt.refresh_from_db()
+    assert attempt.message == "did not exit: ended by SIGTERM at its budget"
+
+
 def _without_value(task: Task, **changes: Any) -> Submission:
     body = completed(task)
     no_values = {"val_bpb": None, "train_loss": None, "eval_nll_nats": None, "eval_bytes": 0}

@@ -1,4 +1,4 @@
-"""Applies each mutant to a copy of the tree, runs its tests, and says which one caught it."""
+"""Applies each mutant to a copy of the tree, runs its tests, and reports which test caught it."""
 
 from __future__ import annotations
 
@@ -23,20 +23,24 @@ from tests.mutants.answers import ANSWERS
 from tests.mutants.campaigns import ENDS, LINES
 from tests.mutants.containment import CONTAINMENT
 from tests.mutants.doors import DOORS
+from tests.mutants.enclosures import ENCLOSURES
 from tests.mutants.faults import FAULTS
 from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.mutant import Mutant
+from tests.mutants.readings import READINGS
 from tests.mutants.results import SUBMITS
 from tests.mutants.uploads import UPLOADS
+from tests.mutants.walls import SANDBOX, SECRETS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *ENDS, *LINES),
-    *(*DOORS, *UPLOADS, *AGENT, *ANSWERS, *CONTAINMENT, *FAULTS),
+    *(*DOORS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
+    *(*ENCLOSURES, *SANDBOX, *SECRETS),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4
-# So that a mutant meets the same histories at each run.
+# Hypothesis's seed, so that a mutant meets the same generated histories in each run.
 SEED: Final = "1"
 TESTS_FAILED: Final = 1  # pytest's status
 IGNORED: Final = shutil.ignore_patterns(".*", "__pycache__", "*.sqlite3")
@@ -44,7 +48,7 @@ IGNORED: Final = shutil.ignore_patterns(".*", "__pycache__", "*.sqlite3")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mutant; `caught_by` is "" when it survived."""
+    """The outcome of a mutant; `caught_by` is "" if it survived."""
 
     mutant: Mutant
     caught_by: str
@@ -58,18 +62,22 @@ class Verdict:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the chosen mutants and print the table; return 1 when one survived, 2 without any."""
+    """Run the chosen mutants and print a table; return 1 if one survived, 2 if none was chosen."""
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
-    parser.add_argument("words", nargs="*", help="only mutants whose names hold one of these")
+    parser.add_argument("words", nargs="*", help="only mutants whose names contain one of these")
     parser.add_argument(
-        "--limit", type=float, default=LIMIT_SECONDS, help="seconds for each (60); more when busy"
+        "--limit",
+        type=float,
+        default=LIMIT_SECONDS,
+        help="seconds for each mutant (60); a busy machine needs more",
     )
-    asked = parser.parse_args(arguments)
-    chosen = [m for m in MUTANTS if not asked.words or any(word in m.name for word in asked.words)]
+    options = parser.parse_args(arguments)
+    words = options.words or [""]
+    chosen = [mutant for mutant in MUTANTS if any(word in mutant.name for word in words)]
     if not chosen:
-        print(f"no mutant's name holds one of: {', '.join(asked.words)}", file=sys.stderr)
+        print(f"no mutant's name holds one of: {', '.join(words)}", file=sys.stderr)
         return 2
-    verdicts = run_all(chosen, asked.limit)
+    verdicts = run_all(chosen, options.limit)
     survived = [verdict for verdict in verdicts if not verdict.caught_by]
     slowest = max(verdict.seconds for verdict in verdicts)
     print(
@@ -82,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run_all(mutants: Sequence[Mutant], limit_seconds: float) -> list[Verdict]:
-    """Try each mutant, one per core at a time (4 at most); print the rows as they come."""
+    """Try the mutants, one per core at a time (at most 4); print each row when it is done."""
     processes = min(os.cpu_count() or 1, MAX_PROCESSES, len(mutants))
     trees: queue.Queue[Path] = queue.Queue()
     with ExitStack() as stack:
@@ -104,9 +112,9 @@ def run_all(mutants: Sequence[Mutant], limit_seconds: float) -> list[Verdict]:
 
 
 def try_mutant(mutant: Mutant, tree: Path, limit_seconds: float) -> Verdict:
-    """Patch the copy, run the mutant's tests, and mend the copy.
+    """Patch the copy, run the mutant's tests, and restore the copy.
 
-    A row that no longer fits the code survives: it tells nothing of a guard.
+    A row that no longer fits the code counts as survived, because it tests no guard.
     """
     try:
         original = mutant.apply(tree)
@@ -133,7 +141,7 @@ def try_mutant(mutant: Mutant, tree: Path, limit_seconds: float) -> Verdict:
 def _run(
     command: Sequence[str], tree: Path, variables: dict[str, str], limit_seconds: float
 ) -> str:
-    """Run the tests; return why this tells nothing, or "" when one of them failed."""
+    """Run the tests; return "" if one of them failed, else why the mutant counts as survived."""
     with subprocess.Popen(
         command,
         cwd=tree,
@@ -146,7 +154,7 @@ def _run(
         try:
             output, _ = process.communicate(timeout=limit_seconds)
         except subprocess.TimeoutExpired:
-            # SIGTERM, so that a database server that it started is stopped, too.
+            # SIGTERM, so that it also stops a database server that it has started.
             process.terminate()
             process.communicate()
             return f"(no answer within {limit_seconds:.0f} s)"

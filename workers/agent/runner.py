@@ -32,12 +32,18 @@ from workers.agent.disk import free_bytes, remove_folder, trim_folder
 from workers.agent.environment import script_environment
 from workers.agent.execution import MAX_DISK_BYTES, Ending, Execution, Limits, execute
 from workers.agent.hardware import Machine
-from workers.agent.judgement import MAX_MESSAGE_CHARACTERS, failure, judge
+from workers.agent.judgement import (
+    EXIT_DATASET_UNREACHABLE,
+    MAX_MESSAGE_CHARACTERS,
+    failure,
+    judge,
+    summary,
+)
 from workers.agent.sandbox import Sandbox
 from workers.agent.scripts import CodePolicy, ScriptUnavailable, is_uploaded, resolve_script
 from workers.agent.simulate import simulated_metrics, simulated_seconds
 from workers.agent.state import StateFolder
-from workers.protocol import FailureClass, IsolationTier, Outcome, Submission
+from workers.protocol import FailureClass, IsolationTier, Lease, Outcome, Submission
 
 PREPARE_SECONDS: Final = 120.0
 _PREPARE_GRACE_SECONDS: Final = 5.0
@@ -250,7 +256,9 @@ class Runner:
         self, attempt: Attempt, folder: Path, script: Path, config: Path
     ) -> RunOutcome:
         lease = attempt.lease
-        limits = self._limits(lease["time_budget_seconds"], lease["kill_grace_seconds"])
+        limits = self._limits(
+            lease["time_budget_seconds"], lease["kill_grace_seconds"], _max_steps(lease)
+        )
         command = [sys.executable, "-u", str(script), "--config-file", str(config)]
         sandbox = self._settings.sandbox
         if sandbox is None:
@@ -278,13 +286,34 @@ class Runner:
         )
         if execution.ending is Ending.STOPPED and not execution.survivors:
             return _stopped(attempt)
-        submission = judge(execution, limits)
-        _step(attempt, 6, "%s", _summary(submission, execution))
+        submission = self._judge(attempt, execution, limits)
+        _step(attempt, 6, "%s", summary(submission, execution))
         return RunOutcome(
             submission=submission,
             pause_reason=_pause_reason(submission),
             stuck_tag=self._tag(attempt) if execution.survivors else "",
         )
+
+    def _judge(self, attempt: Attempt, execution: Execution, limits: Limits) -> Submission:
+        """Return the submission of a run. A script that breaks the judgement pays for it itself."""
+        data_in_place = True
+        # An uploaded script could remove the data set itself, so it is not believed at all.
+        if execution.exit_code == EXIT_DATASET_UNREACHABLE and not is_uploaded(attempt.lease):
+            dataset = attempt.lease["dataset"]
+            with contextlib.suppress(OSError):
+                data_in_place = cached_dataset(self._data_folder, dataset) is not None
+        try:
+            return judge(
+                execution,
+                limits,
+                config=run_config(attempt),
+                devices=self._machine.hardware.get("devices"),
+                data_in_place=data_in_place,
+            )
+        except Exception as error:
+            log.exception("%s: what the script printed could not be judged", attempt.label)
+            message = f"what the script printed could not be judged: {type(error).__name__}"
+            return failure(FailureClass.INVALID_RESULT, message, execution)
 
     def _simulate(self, attempt: Attempt) -> RunOutcome:
         """Return an invented result, for machines without torch."""
@@ -321,12 +350,15 @@ class Runner:
         else:
             log.warning("%s: task folder not removed, the next start will", attempt.label)
 
-    def _limits(self, time_budget_seconds: float, kill_grace_seconds: float) -> Limits:
+    def _limits(
+        self, time_budget_seconds: float, kill_grace_seconds: float, max_steps: int | None = None
+    ) -> Limits:
         return Limits(
             time_budget_seconds=time_budget_seconds,
             kill_grace_seconds=kill_grace_seconds,
             memory_bytes=self._settings.memory_bytes,
             disk_bytes=self._settings.disk_bytes,
+            max_steps=max_steps,
         )
 
     def _environment(self, folder: Path, *, downloads: bool = False) -> dict[str, str]:
@@ -351,6 +383,12 @@ def run_config(attempt: Attempt) -> dict[str, Any]:
         "dataset_sha256": lease["dataset"]["sha256"],
     }
     return {**lease["config"], **pinned}
+
+
+def _max_steps(lease: Lease) -> int | None:
+    """Return the number of steps after which the script has only to exit; None without one."""
+    steps = lease["config"].get("max_steps")
+    return steps if isinstance(steps, int) and not isinstance(steps, bool) and steps > 0 else None
 
 
 def _step(attempt: Attempt, number: int, text: str, *arguments: object) -> None:
@@ -378,14 +416,3 @@ def _pause_reason(submission: Submission) -> str:
     if submission.get("failure_class") == FailureClass.ENV_ERROR:
         return submission.get("message", "")
     return ""
-
-
-def _summary(submission: Submission, execution: Execution) -> str:
-    """Return one line on how the run ended, for the log."""
-    seconds = execution.wall_time_seconds
-    metrics = submission.get("metrics")
-    if metrics is None:
-        return f"{submission.get('failure_class')} after {seconds:.2f} s: {submission['message']}"
-    if metrics["val_bpb"] is None:
-        return f"no value after {seconds:.2f} s ({metrics['stop_reason']})"
-    return f"val_bpb {metrics['val_bpb']:.4f} after {seconds:.2f} s"
