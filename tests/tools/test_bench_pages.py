@@ -1,4 +1,4 @@
-"""The benchmark of the pages: its judgement, and one small run of it with real processes."""
+"""The benchmark of the pages: how it judges, and one small run with real processes."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def test_a_percentile_is_a_value_that_was_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "said"),
+    ("measured", "misses"),
     [
         (timing(*[99.0] * 20), []),
-        # p95 of twenty is the nineteenth: two slow ones are too many.
+        # The p95 of twenty values is the nineteenth, so two slow ones miss the bar.
         (timing(*[99.0] * 18, 101.0, 101.0), ["p95 above 100 ms"]),
         (timing(50.0, size_bytes=300_001), ["above 300 kB"]),
         (timing(50.0, queries=16), ["more than 15 queries"]),
     ],
 )
-def test_each_bar_is_held_to_what_was_seen(seen: Timing, said: list[str]) -> None:
-    assert Row(10_000, PAGE, seen).misses == said
+def test_each_bar_is_compared_with_the_measurement(measured: Timing, misses: list[str]) -> None:
+    assert Row(10_000, PAGE, measured).misses == misses
 
 
 def test_a_hundred_thousand_results_may_take_1_3_times_as_much() -> None:
@@ -58,7 +58,7 @@ def test_a_page_of_many_results_is_held_to_1_3_times_that_of_fewer_too() -> None
     free = Page("log", "/campaigns/1/log/", {})
 
     assert row.growth == 57 / 40
-    # 1.3 × 40 ms, and 5 ms that no page is held to.
+    # 1.3 × 40 ms, plus 5 ms of slack.
     assert row.holds
     assert replace(row, timing=timing(57.1)).misses == ["p50 above 1.3 × that of fewer results"]
     assert Row(100_000, free, timing(90.0), smaller=timing(1.0)).holds
@@ -72,18 +72,18 @@ def test_a_large_campaign_is_compared_with_the_largest_of_the_others() -> None:
     assert reference({100_000: sizes[100_000]}, 100_000) is None
 
 
-def test_pages_that_are_compared_are_asked_for_in_turn() -> None:
-    asked: list[str] = []
+def test_pages_that_are_compared_are_requested_in_turn() -> None:
+    requested: list[str] = []
 
     def app(environ: Any, start_response: Any) -> list[bytes]:
-        asked.append(environ["PATH_INFO"])
+        requested.append(environ["PATH_INFO"])
         start_response("200 OK", [])
-        return [b"x" * len(asked)]
+        return [b"x" * len(requested)]
 
     with httpx2.Client(base_url="http://bench", transport=httpx2.WSGITransport(app)) as client:
         large, small = measure(client, "/large/", "/small/", requests=2, warm_ups=1)
 
-    assert asked == ["/large/", "/small/"] * 3
+    assert requested == ["/large/", "/small/"] * 3
     assert (len(large.wall_ms), len(small.wall_ms)) == (2, 2)
     assert (large.size_bytes, small.size_bytes) == (5, 6)
 
@@ -97,11 +97,11 @@ def test_the_figures_are_written_between_the_marks_of_the_document(tmp_path: Pat
     write(text, document)
     write(text, document)
 
-    found = document.read_text()
-    assert found.startswith(f"# Before\n{BEGIN}\n\n2 cores\n\n| results | page |")
-    assert found.endswith(f"\n\n{END}\nAfter\n")
-    assert "from before" not in found
-    lines = found.splitlines()[7:10]
+    written = document.read_text()
+    assert written.startswith(f"# Before\n{BEGIN}\n\n2 cores\n\n| results | page |")
+    assert written.endswith(f"\n\n{END}\nAfter\n")
+    assert "from before" not in written
+    lines = written.splitlines()[7:10]
     assert lines[0].startswith(
         "| 1,000 | campaign page | 200.0 | 200.0 | 200.0 | 10 | 1.0 | MISSED"
     )
@@ -156,7 +156,7 @@ def test_a_small_run_measures_every_page_and_the_other_dashboard() -> None:
         timeout=280,
     )
 
-    # Whether a bar is held is the machine's matter here: 1 says that one was missed.
+    # Status 1 means a missed bar, which depends on the machine and does not matter here.
     assert answer.returncode in {0, 1}, answer.stderr
     for page in (
         "campaign page",

@@ -1,4 +1,4 @@
-"""dev.py: what it says, how it sums up, what its locks hold."""
+"""dev.py: its messages, the summary of the two passes, and its locks."""
 
 import ast
 import os

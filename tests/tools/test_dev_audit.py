@@ -1,4 +1,4 @@
-"""dev.py audit: a flaw fails, and "nobody could be asked" is never told as "nothing was found"."""
+"""dev.py audit: a known flaw fails, and "no answer" is never reported as "no flaw"."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from devtools.audit import Audit, conclude, read_report
 
-# As pip-audit 2.10 writes it.
+# A report in the format of pip-audit 2.10.
 REPORT: dict[str, Any] = {
     "dependencies": [
         {"name": "good", "version": "1.0", "vulns": []},
@@ -58,6 +58,6 @@ def test_a_report_is_read_with_what_was_skipped() -> None:
 def test_the_last_words_say_what_is_known_and_a_flaw_fails(
     audit: Audit | None, required: bool, words: str, status: int
 ) -> None:
-    said, code = conclude(audit, required=required)
-    assert words in said
+    message, code = conclude(audit, required=required)
+    assert words in message
     assert code == status

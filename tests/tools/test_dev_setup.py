@@ -1,4 +1,4 @@
-"""dev.py's virtual environment: when it installs, and what it says; the real one is not touched."""
+"""dev.py's virtual environment: when it installs, and its messages; the real one stays unused."""
 
 import json
 import signal
@@ -13,7 +13,7 @@ from devtools.environment import LEVELS, Environment, SetupError, child_variable
 
 
 class RecordingEnvironment(Environment):
-    """An environment in an empty folder whose installs only count (a real one takes minutes)."""
+    """An environment in an empty folder that only records installs (real ones take minutes)."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)

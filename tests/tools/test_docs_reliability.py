@@ -1,4 +1,4 @@
-"""docs/reliability.md names tests and guards: each of them exists."""
+"""Every test and guard that docs/reliability.md names exists."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.chaos.report import BEGIN, END
 from tests.mutants.run import MUTANTS
 from tests.processes import ROOT
 
-# A test file below tests/, or a test in the last file named before it.
+# The name of a test file below tests/, or of a test in the file that was named last.
 TEST = re.compile(r"`((?:\w+/)*test_\w+\.py|test_\w+)`")
 DOCUMENT = (ROOT / "docs" / "reliability.md").read_text()
 ROWS = [line for line in DOCUMENT.splitlines() if line.startswith("|") and TEST.search(line)]

@@ -1,4 +1,4 @@
-"""The borders between packages hold (the contracts are in pyproject.toml), and pure stays pure."""
+"""The import contracts in pyproject.toml are kept, and pure modules import only what they may."""
 
 import ast
 import json
@@ -10,7 +10,8 @@ import pytest
 
 from tests.processes import ROOT
 
-# What of ours each module may bring along; everything else must be the standard library.
+# Pure modules -> those of our packages that importing them may load. Everything else must be from
+# the standard library.
 PURE_MODULES = {
     "workers.protocol": {"workers"},
     "campaigns.scripts.source": {"campaigns"},
@@ -33,7 +34,7 @@ HEAVY = {"django", "rest_framework", "django_q", "torch", "numpy", "campaigns", 
 
 
 def top_level_packages_after(statement: str) -> set[str]:
-    """Return the packages that a fresh interpreter holds after ``statement`` and not before."""
+    """Return the top-level packages that ``statement`` loads in a new interpreter."""
     program = (
         "import json, sys; before = set(sys.modules); "
         f"{statement}; "

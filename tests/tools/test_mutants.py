@@ -1,4 +1,4 @@
-"""The table of mutants fits the code: `make mutants` itself takes minutes and runs apart."""
+"""The table of mutants fits the code. `make mutants`, which runs them, takes minutes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_what_a_mutant_patches_is_in_its_file_once_and_its_tests_exist(
     copy.write_text(original)
     assert mutant.apply(tmp_path) == original
     compile(copy.read_text(), mutant.path, "exec")
-    for name in [one for one in mutant.tests if one.startswith("tests/")]:
+    for name in [word for word in mutant.tests if word.startswith("tests/")]:
         path, _, test = name.partition("::")
         function = re.escape(test.partition("[")[0])
         assert re.search(

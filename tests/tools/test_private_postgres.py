@@ -1,4 +1,4 @@
-"""tests.postgres: where its programs come from, and that nothing of a cluster is left."""
+"""tests.postgres: where it finds the server, and that it leaves nothing of a cluster behind."""
 
 import os
 import shutil
@@ -33,15 +33,15 @@ def test_postgres_on_the_path_comes_first_then_the_newest_installation(tmp_path:
     old = fake_installation(tmp_path / "lib" / "postgresql" / "9" / "bin")
     new = fake_installation(tmp_path / "lib" / "postgresql" / "17" / "bin")
     pattern = str(tmp_path / "lib" / "postgresql" / "*" / "bin")
-    found = postgres.binary_folders(search_path=str(links), patterns=[pattern])
-    assert found[:3] == [real, new, old]
+    folders = postgres.binary_folders(search_path=str(links), patterns=[pattern])
+    assert folders[:3] == [real, new, old]
 
 
 def test_a_folder_without_the_server_itself_is_no_installation(tmp_path: Path) -> None:
     client_only = fake_installation(tmp_path / "16" / "bin")
     (client_only / "postgres").unlink()
-    found = postgres.binary_folders(search_path="", patterns=[str(tmp_path / "*" / "bin")])
-    assert client_only not in found
+    folders = postgres.binary_folders(search_path="", patterns=[str(tmp_path / "*" / "bin")])
+    assert client_only not in folders
 
 
 def run_under_postgres(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -71,19 +71,19 @@ def test_the_status_of_the_command_comes_back_and_the_cluster_goes_away(tmp_path
         "print(psycopg.connect(url).execute('select 6 * 7').fetchone()[0]); "
         "raise SystemExit(9)"
     )
-    # A short folder of its own: a socket's path has little room, and others may test here too.
-    with_room = Path("/tmp") / f"xn-{os.getpid()}"
-    with_room.mkdir()
-    with_room.chmod(0o755)
+    # A short name, because the path of a socket is limited; unique, because others may test here.
+    short = Path("/tmp") / f"xn-{os.getpid()}"
+    short.mkdir()
+    short.chmod(0o755)
     try:
-        answer = run_under_postgres(sys.executable, "-c", query, TMPDIR=str(with_room))
+        answer = run_under_postgres(sys.executable, "-c", query, TMPDIR=str(short))
         if answer.returncode == postgres.EXIT_UNAVAILABLE:
             pytest.skip(answer.stderr.strip())
         assert answer.returncode == 9, answer.stderr
         assert answer.stdout.splitlines()[-1] == "42"
-        assert list(with_room.iterdir()) == []
+        assert list(short.iterdir()) == []
     finally:
-        shutil.rmtree(with_room)
+        shutil.rmtree(short)
 
 
 @needs_unix_sockets
