@@ -1,5 +1,5 @@
-"""Guards taken out one at a time: each mutant must be caught by a test that is named for it.
+"""Mutants: patches that remove one guard each, which a test named in the row must notice.
 
-``make mutants`` applies each to a copy of the tree and runs its tests; what survives is a guard
-that no test holds. A new guard gets a row in one of the tables here.
+``make mutants`` applies each mutant to a copy of the tree and runs its tests. A mutant that
+survives shows a guard that no test covers. Add a row to one of the tables for each new guard.
 """

@@ -1,4 +1,4 @@
-"""What a mutant is."""
+"""The class of the mutants in the tables."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Mutant:
-    """A small patch that takes one guard out, and the tests that must notice.
+    """A small patch that removes one guard, and the tests that must notice.
 
-    `old` stands in the file once, lines and all; `new` takes its place. `tests` are pytest's
-    names, from the root of the tree. A race needs a real database server: "postgresql".
+    `old` must occur exactly once in the file at `path` and is replaced by `new`. `tests` are
+    arguments for pytest, with paths from the root of the tree. Races need the `database`
+    "postgresql".
     """
 
     name: str
@@ -22,7 +23,10 @@ class Mutant:
     database: str = "sqlite"
 
     def apply(self, root: Path) -> str:
-        """Patch the file below `root`; return its text as it was. Raises ValueError."""
+        """Patch the file below `root`; return its former text.
+
+        Raises ValueError unless the file contains `old` exactly once.
+        """
         file = root / self.path
         original = file.read_text()
         if (times := original.count(self.old)) != 1:
