@@ -368,7 +368,7 @@ def test_a_task_whose_files_the_server_does_not_deliver_goes_back_and_claiming_w
 
 
 def test_a_machine_at_fault_ends_a_single_pass_with_its_own_exit_code(bench: Bench) -> None:
-    bench.offer_task(b"import sys; sys.exit(3)")
+    bench.offer_task(b"raise RuntimeError('CUDA error: uncorrectable ECC error encountered')")
     assert bench.run(once=True) == EXIT_CANNOT_RUN
 
 

@@ -166,11 +166,9 @@ def error_line(stderr_tail: str, exit_code: int | None) -> str:
 
 def last_words(stderr_tail: str) -> str:
     """Return the last line of stderr that is neither progress nor a warning, for people."""
-    for fits in (lambda line: not _NOISE.match(line), lambda line: not line.startswith("{")):
-        for line in reversed(plain_lines(stderr_tail)):
-            if line.strip() and fits(line):
-                return line.strip()
-    return ""
+    lines = [line for line in plain_lines(stderr_tail) if line and not line.startswith("{")]
+    spoken = [line for line in lines if not _NOISE.match(line)] or lines
+    return spoken[-1].strip() if spoken else ""
 
 
 def trouble_of(error: str) -> Trouble | None:
