@@ -11,6 +11,7 @@ from campaigns.clock import database_now
 from campaigns.lifecycle.launch_checks import campaign_warnings
 from campaigns.models import Campaign
 from campaigns.serializers.campaigns import CampaignDetailSerializer
+from campaigns.standings.finding import finding
 from campaigns.standings.progress import campaign_progress
 from campaigns.standings.summaries import with_best
 
@@ -29,5 +30,6 @@ def campaign_detail(pk: int) -> dict[str, Any]:
     campaign: Any = get_object_or_404(campaigns_with_best(), pk=pk)
     campaign.progress = campaign_progress(campaign, now=database_now())
     campaign.warnings = campaign_warnings(campaign)
+    campaign.finding = finding(campaign, campaign.progress)
     data: dict[str, Any] = CampaignDetailSerializer(campaign).data
     return data

@@ -21,6 +21,9 @@ Table = tuple[list[str], Iterable[list[Any]]]
 # Fewer runs show noise, not a finding.
 MIN_RUNS: Final = 3
 _NO_RUNS: Final = "No measured result yet. Charts appear as tasks complete."
+_NO_RUNS_AT_THE_END: Final = (
+    "The campaign has ended without a measured result: see how its tasks ended."
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def too_few_runs(subject: Subject) -> str:
     """Say why runs cannot be drawn; "" if they can."""
     count = len(subject.results.runs)
     if not count:
-        return _NO_RUNS
+        return _NO_RUNS_AT_THE_END if subject.campaign.finished_at else _NO_RUNS
     return f"Too few results to draw: {count} of at least {MIN_RUNS}." if count < MIN_RUNS else ""
 
 

@@ -103,6 +103,11 @@ class CampaignDetailSerializer(CampaignSerializer):
 
     search_space = serializers.DictField()
     progress = ProgressSerializer()
+    finding = serializers.CharField(
+        allow_blank=True,
+        help_text="What to know first: the script refuses the configs, or all tasks failed. Empty "
+        "while nothing of that kind is known.",
+    )
     warnings = serializers.ListField(
         child=serializers.CharField(),
         help_text="What to look at: params that differ from the experiment's, and why a draft "
@@ -110,7 +115,10 @@ class CampaignDetailSerializer(CampaignSerializer):
     )
 
     class Meta(CampaignSerializer.Meta):
-        fields = (*CampaignSerializer.Meta.fields, "search_space", "progress", "warnings")
+        fields = (
+            *CampaignSerializer.Meta.fields,
+            *("search_space", "progress", "finding", "warnings"),
+        )
         read_only_fields = fields
 
 

@@ -21,6 +21,7 @@ from campaigns.exports import rows as export_rows
 from campaigns.models import Campaign, CampaignState
 from campaigns.standings import board, leaderboard
 from campaigns.standings.board import LeaderboardQuery
+from campaigns.standings.finding import finding, why_nothing_is_ranked
 from campaigns.standings.progress import CampaignProgress, campaign_progress
 from campaigns.standings.rows import Standing
 from campaigns.standings.summaries import progress_bar
@@ -70,6 +71,8 @@ def _findings(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dic
         **head_context(request, campaign, now, by_state=by_state),
         **_leaderboard(request, campaign, varying, progress),
         "progress": progress,
+        "finding": finding(campaign, progress),
+        "why_nothing_is_ranked": why_nothing_is_ranked(campaign, progress),
         "bar": progress_bar(by_state, progress.total),
         "top_failure": next(iter(progress.failure_classes.items()), None),
         "best": best,

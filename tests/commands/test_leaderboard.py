@@ -55,7 +55,7 @@ def test_measured_results_are_listed_best_first_and_simulated_ones_are_not(
 
 def test_without_a_number_the_newest_campaign_is_shown(campaign: Campaign) -> None:
     newest = factories.campaign(now=factories.at(60))
-    assert f"{newest.name}: no measured result yet" in board()
+    assert f"{newest.name}: No measured result yet. Rows appear as tasks complete." in board()
 
 
 def test_the_limit_cuts_the_list(campaign: Campaign) -> None:

@@ -28,6 +28,7 @@ from campaigns.models import (
     TaskState,
 )
 from campaigns.standings import contributions, leaderboard
+from campaigns.standings.finding import finding
 from campaigns.standings.progress import campaign_progress
 from campaigns.standings.summaries import with_best
 from xeenet_site.web.plain_text import plain
@@ -244,6 +245,8 @@ class Command(BaseCommand):
     def _say(self, campaign: Campaign) -> None:
         campaign.refresh_from_db()
         progress = campaign_progress(campaign, now=database_now())
+        if first := finding(campaign, progress):
+            self.stdout.write(plain(first))
         reason = f" ({plain(campaign.state_reason)})" if campaign.state_reason else ""
         self.stdout.write(
             f"Campaign {campaign.pk} {plain(campaign.name)} is {campaign.state}{reason}: "

@@ -16,8 +16,11 @@ from campaigns.clock import database_now
 from campaigns.management.lookup import campaign_or_error
 from campaigns.management.terminal import leaderboard_text, progress_sentence
 from campaigns.standings import board, leaderboard
+from campaigns.standings.finding import finding, why_nothing_is_ranked
 from campaigns.standings.progress import campaign_progress
 from campaigns.standings.rows import Row, Standing
+from xeenet_site.web.plain_text import plain
+from xeenet_site.web.strict_json import strict_dumps
 
 
 class Command(BaseCommand):
@@ -69,9 +72,13 @@ class Command(BaseCommand):
             return
         colour = self.stdout.isatty() and sys.stdout.isatty()
         is_default = options["state"] == Standing.COMPLETED
-        empty = "no measured result yet" if is_default else f"no row of state {options['state']}"
-        self.stdout.write(leaderboard_text(campaign, rows, colour=colour, empty=empty))
         progress = campaign_progress(campaign, now=database_now())
+        empty = f"no row of state {options['state']}"
+        if is_default:
+            empty = plain(why_nothing_is_ranked(campaign, progress))
+        if first := finding(campaign, progress):
+            self.stdout.write(plain(first))
+        self.stdout.write(leaderboard_text(campaign, rows, colour=colour, empty=empty))
         self.stdout.write(
             f"{campaign.state}: {progress_sentence(progress, leaderboard.best(campaign))}"
         )
