@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import template
 
 from campaigns.models import FailureClass
-from xeenet_site.web import formats
+from xeenet_site.web import formats, strict_json
 
 register = template.Library()
 
@@ -21,6 +21,7 @@ for filter_function in (
     formats.size,
     formats.value,
     formats.pretty_json,
+    strict_json.figure_script,
 ):
     register.filter(filter_function.__name__, filter_function)
 

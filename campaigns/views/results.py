@@ -10,7 +10,6 @@ from django.core.paginator import Page, Paginator
 from django.forms.models import model_to_dict
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
-from django.utils.html import json_script
 
 from campaigns.caching import cached_roughly
 from campaigns.charts.best_so_far import best_so_far
@@ -30,6 +29,7 @@ from campaigns.views.leaderboard_cells import Cells, cells
 from campaigns.views.table_heads import Head, columns, known_sort, leaderboard_heads
 from experiments import catalog
 from xeenet_site.web.pages import page_or_fragment, reading_page
+from xeenet_site.web.strict_json import figure_script
 
 # One or two screens. Twice as many rows take nearly twice the time to render.
 ROWS_PER_PAGE: Final = 50
@@ -134,7 +134,7 @@ def _chart(campaign: Campaign, *, by_time: bool, simulated: bool) -> Chart:
     figure = best_so_far(
         points, since=campaign.launched_at, by_time=by_time, anchors=_anchors(campaign)
     )
-    markup = json_script(figure, "best-so-far-figure") if figure else ""
+    markup = figure_script(figure, "best-so-far-figure") if figure else ""
     records = [
         Record(
             task_id=point.task_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -17,6 +16,7 @@ from campaigns.models import Campaign
 from campaigns.panels import PANELS
 from xeenet_site.web.csv_text import csv_lines
 from xeenet_site.web.plain_text import plain
+from xeenet_site.web.strict_json import strict_dumps
 
 
 class Command(BaseCommand):
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError(refusal_text(error)) from error
         if options["json"]:
-            self.stdout.write(json.dumps(data, indent=2))
+            self.stdout.write(strict_dumps(data, indent=2))
             return
         for line in (data["title"], data["empty"], *data["warnings"], *data["notes"]):
             if line:

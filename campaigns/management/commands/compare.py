@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -12,6 +11,7 @@ from rest_framework.exceptions import APIException
 from campaigns.answers.comparison import comparison_data
 from campaigns.answers.refusals import refusal_text
 from campaigns.serializers.compare import CompareQuerySerializer
+from xeenet_site.web.strict_json import strict_dumps
 
 
 class Command(BaseCommand):
@@ -39,4 +39,4 @@ class Command(BaseCommand):
             answer = comparison_data(query.validated_data)
         except APIException as error:
             raise CommandError(refusal_text(error)) from error
-        self.stdout.write(json.dumps(answer, indent=2))
+        self.stdout.write(strict_dumps(answer, indent=2))

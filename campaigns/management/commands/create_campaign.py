@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from campaigns.search.sweep_files import ImportedSpace, UnreadableSpace, read_sp
 from experiments import catalog
 from workers.protocol import IsolationTier
 from xeenet_site.web.plain_text import plain
+from xeenet_site.web.strict_json import strict_dumps
 
 
 class Command(BaseCommand):
@@ -109,7 +109,7 @@ class Command(BaseCommand):
         now = database_now()
         with say_what_is_refused():
             if options["preview"]:
-                self.stdout.write(json.dumps(preview_data(spec, now=now), indent=2))
+                self.stdout.write(strict_dumps(preview_data(spec, now=now), indent=2))
                 return
             # One transaction: if the space turns out too small at launch, no draft is left behind.
             with transaction.atomic():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser
 from typing import Any, Final
@@ -68,7 +67,7 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError(refusal_text(error)) from error
         if options["json"]:
-            self.stdout.write(json.dumps([_as_json(row) for row in rows], indent=2))
+            self.stdout.write(strict_dumps([_as_json(row) for row in rows], indent=2))
             return
         colour = self.stdout.isatty() and sys.stdout.isatty()
         is_default = options["state"] == Standing.COMPLETED
