@@ -6,11 +6,13 @@ A row keeps its key when it moves, so that a page can keep the focus and the err
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
+from campaigns.search.lined import MAX_NUMBER_CHARACTERS
 from campaigns.search.space import MAX_CONSTRAINTS, MAX_PARAMETERS
 
 TYPES: Final = ("float", "int", "choice")
@@ -20,6 +22,8 @@ MAX_ROWS: Final = MAX_PARAMETERS + 1
 _TEXTS: Final = ("name", "type", "was", "low", "high", "scale", "decimals", "step", "values")
 # A value, or a text in quotes (JSON's), up to the next comma.
 _ITEM: Final = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^,]*)\s*(?:,|\Z)')
+
+_NUMBER: Final = re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?")
 
 
 class PostedData(Protocol):
@@ -231,6 +235,9 @@ def parse_values(text: str) -> list[Any]:
 
 
 def _value_of(item: str) -> Any:
+    if _NUMBER.fullmatch(item) and len(item) > MAX_NUMBER_CHARACTERS:
+        # Endless, so that the parser refuses it; as a text it would be drawn.
+        return math.inf
     try:
         value = json.loads(item, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):

@@ -20,7 +20,7 @@ from campaigns.models import (
 )
 from campaigns.scripts import steering as script_steering
 from campaigns.search.editor import SpaceEditor
-from campaigns.search.samplers import SAMPLERS
+from campaigns.search.samplers import MAX_TASKS, SAMPLERS
 from campaigns.search.space import InvalidSearchSpace, SearchSpace
 from campaigns.search.sweep_files import UnreadableSpace, read_json
 from experiments import catalog
@@ -47,7 +47,11 @@ class CampaignForm(forms.Form):
         label="Data set", help_text="Pinned by its hash. Results on other data are refused."
     )
     task_count = forms.IntegerField(
-        label="Tasks", min_value=1, initial=10, help_text="Each task is one sampled config."
+        label="Tasks",
+        min_value=1,
+        max_value=MAX_TASKS,
+        initial=10,
+        help_text="Each task is one sampled config.",
     )
     time_budget_seconds = forms.FloatField(
         label="Budget per task (seconds)",

@@ -87,6 +87,37 @@ def test_a_script_that_keeps_the_contract_is_told_so(tmp_path: Path) -> None:
     assert "keeps every rule" in output
 
 
+def test_params_are_json_or_a_file_with_it(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(HONEST)
+    output = StringIO()
+    command = ("check_experiment", str(script))
+    call_command(*command, "--params", ' {"lr": 0.1}', budget=2.0, stdout=output)
+    assert "keeps every rule" in output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ('{"lr": 0.1, "lr": 0.2}', "--params is not usable JSON. Line 1: the key 'lr' is given"),
+        ('{"lr": }', "this is not JSON"),
+        ('{"lr": NaN}', "NaN is no number of JSON"),
+        ("list.json", "must hold a JSON object such as"),
+        ("latin.json", "is no text in UTF-8"),
+        ("gone.json", "Cannot read"),
+    ],
+)
+def test_params_that_cannot_be_read_are_refused(tmp_path: Path, params: str, sentence: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(HONEST)
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "latin.json").write_bytes(b'{"lr": "\xe9"}')
+    given = params if params.startswith("{") else str(tmp_path / params)
+    with pytest.raises(CommandError) as refused:
+        call_command("check_experiment", str(script), "--params", given)
+    assert sentence in str(refused.value)
+
+
 def test_each_broken_rule_is_named(tmp_path: Path) -> None:
     loud = HONEST.replace('print("working", file=sys.stderr)', 'print("working")')
     fickle = loud.replace("nats = 200_000.0", "nats = 200_000.0 + time.time() % 1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from campaigns.scripts.contract import check_script
+from campaigns.search.json_text import read_json
+from campaigns.search.lined import UnreadableSpace
+from campaigns.search.lined import plain as plain_data
 from xeenet_site.web.plain_text import plain
 
 
@@ -24,23 +26,16 @@ class Command(BaseCommand):
         add("--budget", type=float, default=8.0, help="seconds for the measured run (default 8)")
         add(
             "--params",
-            type=Path,
             metavar="JSON",
-            help="file with the script's own parameters (default: a small char-LM config); seed, "
-            "budget and data set are added",
+            help="the script's own parameters, as JSON or as a file with it (default: a small "
+            "char-LM config); seed, budget and data set are added",
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         if options["budget"] <= 0:
             raise CommandError("--budget must be above 0.")
-        script, params = _read(options["path"]), None
-        if options["params"]:
-            try:
-                params = json.loads(_read(options["params"]))
-            except ValueError as error:
-                raise CommandError(f"{options['params']} is not JSON: {error}") from error
-            if not isinstance(params, dict):
-                raise CommandError(f"{options['params']} must hold a JSON object.")
+        script = _read(options["path"])
+        params = _params(options["params"]) if options["params"] else None
         broken = 0
         for verdict in check_script(script, budget=options["budget"], params=params):
             mark = self.style.SUCCESS("kept  ") if verdict.kept else self.style.ERROR("BROKEN")
@@ -50,6 +45,22 @@ class Command(BaseCommand):
         if broken:
             raise CommandError(f"{options['path']} breaks {broken} rule(s) of the contract.")
         self.stdout.write(f"{options['path']} keeps every rule of the contract.")
+
+
+def _params(text_or_path: str) -> dict[str, Any]:
+    """Return the params in a text that begins with a brace, or else in a file."""
+    is_text = text_or_path.lstrip().startswith("{")
+    what = "--params" if is_text else text_or_path
+    try:
+        text = text_or_path if is_text else _read(Path(text_or_path)).decode("utf-8-sig")
+        params = plain_data(read_json(text))
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{what} is no text in UTF-8.") from error
+    except UnreadableSpace as error:
+        raise CommandError(f"{what} is not usable JSON. {error}") from error
+    if not isinstance(params, dict):
+        raise CommandError(f'{what} must hold a JSON object such as {{"lr": 0.001}}.')
+    return params
 
 
 def _read(path: Path) -> bytes:
