@@ -225,8 +225,8 @@ ANSWERS: Final = (
     Mutant(
         "outbox: one blocked result holds up all others",
         "workers/agent/outbox.py",
-        "if is_away or failures >= _MAX_FAILURES_PER_ROUND:",
-        "if True:",
+        "in sorted(self.pending_lease_ids(), key=self._last_try):",
+        "in self.pending_lease_ids():",
         (WAITS, "-k", "hold_up"),
     ),
     Mutant(
