@@ -1,4 +1,4 @@
-"""What the tests in a real Chromium share: signing in, what must not happen, what axe says."""
+"""Helpers for tests in a real Chromium: signing in, recording problems, axe, waiting."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from playwright.sync_api import Page
 
-# A loaded machine needs its time to draw; a test's own timeout still ends it.
+# A loaded machine draws slowly. The timeout of the test still applies.
 PATIENCE_SECONDS = 60
 
 
 def sign_in(page: Page, server: LiveServer, person: User) -> None:
-    """Give the page the session of a person who has signed in."""
+    """Give the page a signed-in session of this person."""
     client = Client()
     client.force_login(person)
     value = client.cookies["sessionid"].value
@@ -28,75 +28,75 @@ def sign_in(page: Page, server: LiveServer, person: User) -> None:
 
 
 def watch(page: Page, server: LiveServer) -> list[str]:
-    """Return a list that fills with what must not happen.
+    """Return a list that collects problems of the page from now on.
 
-    Errors of scripts and on the console, and requests that leave this server.
+    These are script errors, errors on the console, and requests to other servers.
     """
-    found: list[str] = []
-    page.on("pageerror", lambda error: found.append(str(error)))
-    page.on("console", lambda line: found.append(line.text) if line.type == "error" else None)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
     own = (server.url, "data:", "blob:")
     page.on(
         "request",
-        lambda request: None if request.url.startswith(own) else found.append(request.url),
+        lambda request: None if request.url.startswith(own) else problems.append(request.url),
     )
-    return found
+    return problems
 
 
 def serious(page: Page) -> list[str]:
-    """Return the serious and critical findings of axe on the page as it stands."""
+    """Return the serious and critical findings of axe on the page in its current state."""
     from axe_playwright_python.sync_playwright import Axe
 
     return [
-        f"{one['id']}: {one['help']} {[node['html'] for node in one['nodes'][:3]]}"
-        for one in Axe().run(page).response["violations"]
-        if one["impact"] in {"serious", "critical"}
+        f"{finding['id']}: {finding['help']} {[node['html'] for node in finding['nodes'][:3]]}"
+        for finding in Axe().run(page).response["violations"]
+        if finding["impact"] in {"serious", "critical"}
     ]
 
 
 def fits(page: Page) -> bool:
-    """Return whether nothing makes the page wider than the screen."""
+    """Return whether the page is not wider than the screen."""
     fitting: bool = page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     return fitting
 
 
 def wait_until(page: Page, condition: str) -> None:
-    """Wait until a JavaScript expression holds on the page, at most as long as a page may take.
+    """Wait until a JavaScript expression is true; fail after PATIENCE_SECONDS.
 
-    Playwright's own wait_for_function would need eval, which the pages' policy stops.
+    Playwright's own wait_for_function needs eval, which the pages' policy forbids.
     """
     end = time.monotonic() + PATIENCE_SECONDS
     while not page.evaluate(condition):
         if time.monotonic() > end:
-            pytest.fail(f"did not come to be within {PATIENCE_SECONDS} s: {condition}")
+            pytest.fail(f"not true within {PATIENCE_SECONDS} s: {condition}")
         page.wait_for_timeout(20)
 
 
 def refresh(page: Page) -> None:
-    """Make the page's own poll happen now, and wait for what it brings.
+    """Trigger the page's poll now, and wait until its answer is shown.
 
-    A poll that is under way was answered earlier than now, and takes the one asked for with it:
-    then it is asked for once more.
+    If another poll is under way, htmx drops ours, and the answer may be older than this call. So
+    trigger it again when the other poll is done.
     """
     page.evaluate(
         """() => new Promise((done) => {
             const listening = new AbortController();
             let own;
-            const ask = () => htmx.trigger("[data-poll]", "refresh");
+            const poll = () => htmx.trigger("[data-poll]", "refresh");
             document.addEventListener("htmx:beforeRequest", ({ detail }) => {
                 if (detail.requestConfig.triggeringEvent?.type === "refresh") own = detail.xhr;
             }, listening);
             document.addEventListener("htmx:afterSettle", ({ detail }) => {
-                if (detail.xhr !== own) return ask();
+                if (detail.xhr !== own) return poll();
                 listening.abort();
                 done();
             }, listening);
-            ask();
+            poll();
         })"""
     )
 
 
 def picture(page: Page, name: str) -> None:
-    """Keep a screenshot where XEENET_TEST_SCREENSHOTS names a folder for them."""
+    """Save a screenshot if XEENET_TEST_SCREENSHOTS names a folder for them."""
     if folder := os.environ.get("XEENET_TEST_SCREENSHOTS"):
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)

@@ -1,4 +1,4 @@
-"""The page "For agents" in a real Chromium: readable by all, and its program can be copied."""
+"""The page "For agents" in a real Chromium: it is accessible, and its program can be copied."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_copy_button_gives_the_whole_program(
     browser_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     browser_page.goto(f"{live_server.url}/agents/")
 
-    # The word stands there for a moment only.
+    # Record the button's texts, because "Copied" is shown for a moment only.
     browser_page.evaluate(
         """() => {
             const button = document.querySelector("[data-copy=agents-loop]");

@@ -1,4 +1,4 @@
-"""The analysis tab in a real Chromium: panels come as they are seen, and change in place."""
+"""The analysis tab in a real Chromium: panels load when scrolled to, and change in place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 def analysed_campaign() -> Campaign:
-    """Results on two devices, one config with two seeds, and a failure."""
+    """Return a campaign with results on two devices, a repeated config, and a failure."""
     cache.clear()
     campaign = factories.active_campaign(26, max_failed_attempts=1)
     worker = factories.worker("a-worker-with-quite-a-long-name-on-some-machine")
@@ -48,14 +48,14 @@ def analysed_campaign() -> Campaign:
 
 
 def show_everything(page: Page) -> None:
-    """Scroll down until every panel has come and every chart is drawn."""
+    """Scroll down until every panel is loaded and every chart is drawn."""
     for key in PANELS:
-        # The panel may be replaced while it is scrolled to, so by its id each time.
+        # Find the panel by its id each time, because it may be replaced while we scroll to it.
         page.evaluate(f"document.getElementById('panel-{key}').scrollIntoView()")
         page.wait_for_selector(f"#panel-{key}:not(.waiting)", state="attached")
     wait_until(
         page,
-        "[...document.querySelectorAll('.chart')].every((one) => one.querySelector('.main-svg'))",
+        "[...document.querySelectorAll('.chart')].every((c) => c.querySelector('.main-svg'))",
     )
 
 
@@ -69,9 +69,9 @@ def test_panels_come_when_seen_fit_a_phone_and_are_accessible(
     page.goto(live_server.url + reverse("campaign-analysis", args=[campaign.pk]))
     page.wait_for_selector("#panel-importance h2:has-text('Importance is being computed')")
     jobs.compute_importance(campaign.pk, "")
-    # It asks again by itself.
+    # The panel polls until the job has finished.
     page.wait_for_selector("#panel-importance .chart")
-    # What is far below is not asked for yet.
+    # Panels far below are not loaded yet.
     assert page.locator("#panel-failures.waiting").count() == 1
     show_everything(page)
     assert page.locator(".chart").count() == 13
@@ -80,7 +80,7 @@ def test_panels_come_when_seen_fit_a_phone_and_are_accessible(
 
     page.set_viewport_size({"width": 390, "height": 800})
     page.emulate_media(color_scheme="dark")
-    # Charts follow the new width a moment later.
+    # Charts adapt to the new width with a delay.
     wait_until(page, "document.documentElement.scrollWidth <= innerWidth")
     picture(page, "analysis-dark-390")
     assert serious(page) == []

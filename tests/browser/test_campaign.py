@@ -1,4 +1,4 @@
-"""Campaign, its tabs, the list and the overview in a real Chromium, by mouse, keyboard and axe."""
+"""Campaign, its tabs, list and overview in a real Chromium: mouse, keyboard, accessibility."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 def study(results: int = 6) -> Campaign:
-    """A running campaign of "ada" with results on two devices, failures, a loss and open tasks."""
+    """Return a running campaign of "ada" with results on two devices, failures and open tasks."""
     now = database_now()
     owner = factories.user("ada")
     campaign = factories.active_campaign(
@@ -79,7 +79,7 @@ def test_axe_finds_nothing_serious_in_light_dark_and_on_a_phone(
                 page.wait_for_selector("#best-so-far .main-svg")
             picture(page, f"{name}-{scheme}-{width}")
             assert fits(page), path
-            # The phone's pages are the same markup: axe looks at each scheme once.
+            # The phone's pages have the same markup, so run axe only once per scheme.
             assert width == 390 or serious(page) == [], path
 
 

@@ -1,4 +1,4 @@
-"""Task, comparison, workers, scripts, settings and audit in a real Chromium, and by axe."""
+"""Task, comparison, workers, scripts, settings and audit in a real Chromium, with axe."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HARDWARE = {
 
 @pytest.fixture
 def problems(browser_page: Page, live_server: LiveServer) -> list[str]:
-    """What must stay empty."""
+    """Return the list of the page's problems, which must stay empty."""
     return watch(browser_page, live_server)
 
 
@@ -51,7 +51,7 @@ def with_curve(attempt: Attempt, end: float) -> Attempt:
 
 
 def study(worker: Worker, values: tuple[float, ...] = (3.4, 3.3, 3.1)) -> Campaign:
-    """A running campaign with measured tasks that have curves, and one failure."""
+    """Return a running campaign with measured tasks that have curves, and one failure."""
     now = database_now()
     campaign = factories.active_campaign(len(values) + 2, now=now, max_failed_attempts=1)
     for value in values:
@@ -131,7 +131,7 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
 ) -> None:
     worker = factories.worker("a-worker-with-quite-a-long-name-on-some-machine", hardware=HARDWARE)
     campaign = study(worker)
-    other = study(worker, (3.2, 3.15))
+    paused = study(worker, (3.2, 3.15))
     running = factories.active_campaign(1, now=database_now())
     first, second = campaign.tasks.order_by("number")[:2]
     failed = campaign.tasks.get(state="failed")
@@ -140,7 +140,7 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
     sign_in(page, live_server, operator)
     worker_steering.invite(operator, now=database_now(), label="the attic")
     worker_lifecycle.identity_of(operator, now=database_now())
-    steering.pause(operator, other, now=database_now(), reason="a look at the curves first")
+    steering.pause(operator, paused, now=database_now(), reason="a look at the curves first")
     source = catalog.script_source("train_char_lm") + b"\n# a variation\n"
     upload, _ = script_steering.upload(
         operator, name="wider", experiment="train_char_lm", source=source, now=database_now()
@@ -149,7 +149,7 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
         first.get_absolute_url(): "#learning-curve .trace",
         failed.get_absolute_url(): "#stderr-text-1",
         f"/compare/?tasks={first.pk},{second.pk},{failed.pk}": "#compare-chart .trace",
-        f"/compare/?campaigns={campaign.pk},{other.pk}": "#compare-chart .trace",
+        f"/compare/?campaigns={campaign.pk},{paused.pk}": "#compare-chart .trace",
         "/compare/": ".empty",
         running.get_absolute_url(): "#pause-button",
     }
@@ -179,7 +179,7 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
         picture(page, f"{name}-light-1280")
         page.set_viewport_size({"width": 390, "height": 800})
         page.emulate_media(color_scheme="dark")
-        # Waits: a chart takes its new width a moment after the window.
+        # Wait, because charts adapt to the new width with a delay.
         wait_until(page, "document.documentElement.scrollWidth <= innerWidth")
         assert serious(page) == [], f"{path}, dark"
         picture(page, f"{name}-dark-390")

@@ -1,4 +1,4 @@
-"""The Content-Security-Policy in a real Chromium: every page works under it, and breaks nothing."""
+"""The Content-Security-Policy in a real Chromium: every page works without violating it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-# Text that would run, were a page to take it for its own.
+# Text that would run if a page did not escape it.
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script><p style='color:red'>{{ 7*7 }}"
-# Files to keep, and pages of another policy, which have a test of their own.
+# Downloads, and pages with another policy, which have their own tests.
 NOT_PAGES = ("/admin/", "/api/", "/static/", "/logout/", "/metrics")
 FILE = re.compile(r"\.(csv|json|jsonl|zip|py|txt|yaml|yml|sh|db)$|/bundle")
 RECORD = """
@@ -34,7 +34,7 @@ RECORD = """
 
 @pytest.fixture
 def page(browser_page: Page, live_server: LiveServer) -> Page:
-    """A page of an operator that writes down what the policy stops."""
+    """Return a page of a signed-in operator that records violations of the policy."""
     browser_page.add_init_script(RECORD)
     operator = factories.user("otto", role="operator", is_staff=True, is_superuser=True)
     sign_in(browser_page, live_server, operator)
@@ -43,13 +43,13 @@ def page(browser_page: Page, live_server: LiveServer) -> Page:
 
 @pytest.fixture
 def problems(page: Page, live_server: LiveServer) -> list[str]:
-    """What must stay empty; the console tells of policy breaches, too."""
+    """Return the list of the page's problems, which must stay empty."""
     return watch(page, live_server)
 
 
 @pytest.fixture
 def world() -> None:
-    """A campaign with charts to draw, a failure, a draft, and hostile text in every field."""
+    """Create a campaign with charts and a failure, and a draft, with hostile text in all fields."""
     now = database_now()
     worker = factories.worker(HOSTILE[:100], hardware={"cpu_model": HOSTILE, "devices": ["cpu"]})
     factories.active_campaign(14, now=now, name=HOSTILE, description=HOSTILE, max_failed_attempts=1)
@@ -60,12 +60,12 @@ def world() -> None:
 
 
 def breaches(page: Page) -> list[str]:
-    found: list[str] = page.evaluate("window.violations")
-    return found
+    violations: list[str] = page.evaluate("window.violations")
+    return violations
 
 
 def settle(page: Page) -> None:
-    """Wait until htmx has brought what the page asked for, and the charts are drawn."""
+    """Wait until all htmx requests are done and all visible charts are drawn."""
     wait_until(
         page,
         "!document.querySelector('.htmx-request')"
@@ -75,7 +75,7 @@ def settle(page: Page) -> None:
 
 
 def shape(path: str) -> str:
-    """The kind of page behind an address: one task's page stands for all."""
+    """Return the path with all numbers replaced by N; pages of the same shape are alike."""
     return re.sub(r"\d+", "N", urlsplit(path).path)
 
 
@@ -92,7 +92,7 @@ def test_no_page_breaks_the_policy_whatever_text_it_shows(
         seen.add(shape(path))
         page.goto(live_server.url + path)
         settle(page)
-        # Panels of the analysis come when they are seen.
+        # Panels of the analysis load when scrolled to.
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
         settle(page)
         assert (path, breaches(page), problems) == (path, [], [])

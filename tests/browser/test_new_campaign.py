@@ -1,4 +1,4 @@
-"""The form of a new campaign in a real Chromium: rows by mouse and by keyboard, as one types."""
+"""The form of a new campaign in a real Chromium: editing rows and previews while typing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ parameters:
 
 @pytest.fixture
 def page(browser_page: Page, live_server: LiveServer) -> Page:
-    """The form, opened by a researcher."""
+    """Return the form, opened by a researcher."""
     sign_in(browser_page, live_server, factories.user("ada"))
     browser_page.goto(live_server.url + "/campaigns/new/")
     return browser_page
@@ -36,12 +36,12 @@ def page(browser_page: Page, live_server: LiveServer) -> Page:
 
 @pytest.fixture(autouse=True)
 def problems(browser_page: Page, live_server: LiveServer) -> list[str]:
-    """What must stay empty."""
+    """Return the list of the page's problems, which must stay empty."""
     return watch(browser_page, live_server)
 
 
 def names(page: Page) -> list[str]:
-    return [one.input_value() for one in page.locator(".space-row input[id$=-name]").all()]
+    return [field.input_value() for field in page.locator(".space-row input[id$=-name]").all()]
 
 
 def previewed(page: Page, text: str) -> None:
@@ -60,7 +60,7 @@ def test_the_form_previews_what_is_typed_and_marks_mistakes_at_their_row(
     page.fill("#p0-low", "much")
     page.locator("#p0-errors li").wait_for()
     assert page.locator("#p0-errors").inner_text() == "low must be a finite number"
-    # What is typed stays, and so does the cursor.
+    # The typed text and the focus stay.
     assert page.evaluate("document.activeElement.id") == "p0-low"
     page.fill("#p0-low", "0.001")
     wait_until(page, "!document.querySelector('#p0-errors li')")
@@ -73,7 +73,7 @@ def test_a_campaign_is_made_with_the_keyboard_alone(page: Page, problems: list[s
     page.focus("#p1-up")
     page.keyboard.press("Enter")
     wait_until(page, "document.querySelector('.space-row').id === 'p1'")
-    # The focus goes with the row: pressing again would move it on.
+    # The focus moves with the row, so pressing Enter again would move it further.
     assert page.evaluate("document.activeElement.id") == "p1-up"
     page.focus("#add-parameter")
     page.keyboard.press("Enter")
@@ -93,10 +93,11 @@ def test_a_campaign_is_made_with_the_keyboard_alone(page: Page, problems: list[s
     page.focus("[name=name]")
     page.keyboard.press("Enter")
     page.locator(".notice.success").wait_for()
-    space = Campaign.objects.get().search_space
-    assert [one["name"] for one in space["parameters"]][:2] == ["d_model", "lr"]
-    assert space["parameters"][-1] == {"name": "warmup", "type": "int", "low": 10, "high": 20}
-    assert "context_length" not in [one["name"] for one in space["parameters"]]
+    parameters = Campaign.objects.get().search_space["parameters"]
+    saved_names = [parameter["name"] for parameter in parameters]
+    assert saved_names[:2] == ["d_model", "lr"]
+    assert parameters[-1] == {"name": "warmup", "type": "int", "low": 10, "high": 20}
+    assert "context_length" not in saved_names
     assert problems == []
 
 
@@ -125,7 +126,7 @@ def test_a_sweep_file_is_imported_and_comes_out_as_json(
 def test_what_is_typed_the_moment_a_field_appears_is_previewed(
     page: Page, problems: list[str]
 ) -> None:
-    # A microtask: it runs as soon as the script that put the field there is done.
+    # A MutationObserver runs as a microtask, directly after the script that inserted the field.
     page.evaluate(
         """() => new MutationObserver((_, observer) => {
             const field = document.getElementById("id_search_space");
@@ -149,10 +150,10 @@ def test_axe_finds_nothing_serious_on_the_form_on_a_phone_or_a_desk(
     page.locator("#p0-errors li").wait_for()
     page.fill("#p0-low", "0.001")
     page.locator("#preview-frame").wait_for()
-    page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 800})
         assert fits(page)
         picture(page, f"new-campaign-{scheme}-{width}")
-        found = Axe().run(page).response["violations"]
-        assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+        violations = Axe().run(page).response["violations"]
+        assert [(rule["id"], rule["nodes"][0]["html"]) for rule in violations] == []

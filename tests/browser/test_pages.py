@@ -1,4 +1,4 @@
-"""The pages in a real Chromium: they draw, refresh in place, and keep what the reader was at."""
+"""The pages in a real Chromium: they draw, refresh in place, and do not disturb the reader."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ HOSTILE = "<img src=x onerror=document.title='bro'+'ken'> {{ 7*7 }} \u202egnp.ex
 
 @pytest.fixture
 def problems(browser_page: Page, live_server: LiveServer) -> list[str]:
-    """What must stay empty."""
+    """Return the list of the page's problems, which must stay empty."""
     return watch(browser_page, live_server)
 
 
 def running_campaign(worker: Worker, tasks: int = 12, **fields: Any) -> Campaign:
-    """A campaign with two results, one failure and many tasks to come."""
+    """Return a campaign with two results, one failure and many open tasks."""
     now = database_now()
     campaign = factories.active_campaign(tasks, now=now, max_failed_attempts=1, **fields)
     for value in (3.4, 3.3):
@@ -41,7 +41,7 @@ def running_campaign(worker: Worker, tasks: int = 12, **fields: Any) -> Campaign
     return campaign
 
 
-def bring(worker: Worker, value: float) -> None:
+def add_result(worker: Worker, value: float) -> None:
     now = database_now()
     factories.finish(factories.claim_one(worker, now=now), value, now=now)
 
@@ -60,13 +60,13 @@ def test_a_running_campaign_refreshes_in_place(
     page.focus("#sort-3")
     page.evaluate("scrollTo(0, 120)")
 
-    bring(worker, 3.1)
+    add_result(worker, 3.1)
     refresh(page)
 
     assert page.locator(".figure.main .value").first.inner_text().startswith("3.1000")
     assert page.locator("#leaderboard tbody tr").count() == 3
     wait_until(page, "document.querySelectorAll('#best-so-far .points path.point').length === 4")
-    # The chart is the same one, brought up to date; what was open, focused, scrolled still is.
+    # The chart was updated, not replaced; open details, focus and scroll position are kept.
     assert page.evaluate("document.querySelector('#best-so-far .main-svg') === window.chartBefore")
     assert page.evaluate("document.querySelector('#search-space').open")
     assert page.evaluate("document.activeElement.id") == "sort-3"
@@ -83,7 +83,7 @@ def test_polling_happens_by_itself_and_ends_with_the_campaign(
     clock_page.clock.install()
     clock_page.goto(live_server.url + campaign.get_absolute_url())
     assert clock_page.locator("[data-poll]").count() == 1
-    bring(worker, 3.2)
+    add_result(worker, 3.2)
     clock_page.clock.run_for(3100)
     wait_until(
         clock_page,
@@ -147,7 +147,9 @@ def test_an_open_question_is_not_swept_away_by_a_refresh(
     clock_page.goto(live_server.url + campaign.get_absolute_url())
     clock_page.click("#cancel-button")
     clock_page.wait_for_selector("#cancel-dialog[open]")
-    clock_page.wait_for_load_state("networkidle")  # a poll from just before it opened
+    clock_page.wait_for_load_state(
+        "networkidle"
+    )  # wait for a poll that began before the dialog opened
     polls: list[str] = []
     clock_page.on("request", lambda request: polls.append(request.url))
     clock_page.clock.run_for(10_000)
@@ -158,7 +160,7 @@ def test_an_open_question_is_not_swept_away_by_a_refresh(
 
 
 def hold(page: Page, address: str) -> list[Route]:
-    """Return a list that fills with the page's requests to this address, to answer by hand."""
+    """Hold back the page's requests to this path; return a list that collects them."""
     held: list[Route] = []
 
     def keep(route: Route) -> None:
@@ -169,7 +171,7 @@ def hold(page: Page, address: str) -> list[Route]:
 
 
 def wait_for_held(page: Page, held: list[Route], number: int) -> None:
-    """Wait until so many requests are held back."""
+    """Wait until this number of requests is held back."""
     end = time.monotonic() + PATIENCE_SECONDS
     while len(held) < number:
         assert time.monotonic() < end, f"{len(held)} of {number} requests came"
@@ -207,7 +209,7 @@ def test_a_click_is_not_lost_to_a_poll_that_was_under_way(
     wait_for_held(page, held, 2)
     poll, click = held
     assert "sort=seed" in click.request.url
-    # The poll's answer comes first, and would take away what the click is to replace.
+    # The poll's answer arrives first and would replace the element that the click's answer targets.
     poll.continue_()
     wait_until(page, "!document.querySelector('[data-poll].htmx-request')")
     click.continue_()
@@ -260,7 +262,7 @@ def test_no_page_is_wider_than_the_screen(
         assert "broken" not in page.title()
     for narrower in (width, 360):
         page.set_viewport_size({"width": narrower, "height": 800})
-        # Nothing of the navigation has to be found by scrolling.
+        # All links of the navigation are visible without scrolling.
         for link in page.locator(".site-nav a").all():
             box = link.bounding_box()
             assert box is not None

@@ -1,4 +1,4 @@
-"""Webhooks in a real Chromium: made by keyboard, tested against a real receiver, and by axe."""
+"""Webhooks in a real Chromium: created by keyboard, tested with a real receiver and with axe."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ HOSTILE = "<img src=x onerror=document.title='bro'+'ken'> {{ 7*7 }}"
 
 @pytest.fixture
 def page(browser_page: Page, live_server: LiveServer) -> Page:
-    """A page of a researcher who is signed in."""
+    """Return a page of a signed-in researcher."""
     sign_in(browser_page, live_server, factories.user("ada"))
     return browser_page
 
 
 @pytest.fixture
 def receiver(settings: Any) -> Iterator[str]:
-    """The address of a server on this machine that takes whatever comes."""
+    """Yield the URL of a server on this machine that accepts every delivery."""
     settings.XEENET = settings.XEENET | {"WEBHOOK_ALLOW_PRIVATE": True}
 
     class Handler(BaseHTTPRequestHandler):
@@ -64,12 +64,12 @@ def test_a_webhook_is_made_by_keyboard_and_its_test_arrives_without_a_reload(
     page.focus("#id_url")
     page.keyboard.type(receiver)
     page.keyboard.press("Tab")
-    page.keyboard.press("Space")  # not the first event
+    page.keyboard.press("Space")  # deselects the first event
     page.keyboard.press("Enter")
     page.wait_for_selector("#webhook-secret")
-    made = Webhook.objects.get()
-    assert page.inner_text("#webhook-secret") == made.secret
-    assert (made.campaign, made.events[0]) == (campaign, "campaign_finished")
+    webhook = Webhook.objects.get()
+    assert page.inner_text("#webhook-secret") == webhook.secret
+    assert (webhook.campaign, webhook.events[0]) == (campaign, "campaign_finished")
 
     page.click("text=Send a test and see the log")
     page.click("#test-button")
@@ -118,7 +118,7 @@ def look_at(page: Page, name: str) -> None:
 
 
 def full_log() -> Webhook:
-    """A webhook with deliveries of every fate, and a disabled one beside it."""
+    """Return a webhook with deliveries in every state; create a disabled webhook as well."""
     from django.contrib.auth.models import User
 
     owner = User.objects.get(username="ada")
@@ -131,14 +131,14 @@ def full_log() -> Webhook:
         events=["new_best", "campaign_finished", "failure_burst", "silent_fleet"],
     )
     text = {"text": "width study: new best val_bpb 3.1000 (was 3.2000), task 2 on cpu."}
-    fates: list[dict[str, Any]] = [
+    deliveries: list[dict[str, Any]] = [
         {"state": "delivered", "attempts": 1, "last_status": 204},
         {"state": "failed", "attempts": 8, "last_error": "It answered 503; wanted is 200 to 299."},
         {"state": "pending", "attempts": 2, "last_error": "No answer within 10 s."},
         {"state": "pending", "payload": {"test": True, "text": HOSTILE}},
     ]
-    for number, fate in enumerate(fates):
+    for number, fields in enumerate(deliveries):
         hook.deliveries.create(
-            event="new_best", event_key=str(number), **({"payload": text} | fate)
+            event="new_best", event_key=str(number), **({"payload": text} | fields)
         )
     return hook

@@ -1,4 +1,4 @@
-"""From the empty form to the last result, in a real Chromium, with a real agent at work."""
+"""From the empty form to the last result, in a real Chromium and with a real agent."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-# Trains nothing, so that the test takes seconds; all the rest is as it is for any script.
+# The stand-in script does not train, so the test takes seconds.
 SOURCE = (ROOT / "tests" / "chaos" / "script.py").read_bytes()
 SPACE = {"parameters": [{"name": "work_seconds", "type": "choice", "values": [0.1, 0.2, 0.3]}]}
 
 
 @pytest.fixture
 def script() -> Package:
-    """A script that an operator has approved."""
+    """Upload a script and approve it."""
     now = database_now()
     package, _ = script_steering.upload(
         None, name="quick", experiment="train_char_lm", source=SOURCE, now=now
@@ -44,7 +44,7 @@ def script() -> Package:
 
 @pytest.fixture
 def agent(live_server: LiveServer, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker's agent, whose owner takes uploaded scripts, as it waits for work."""
+    """Start an agent that accepts uploaded scripts; stop it after the test."""
     _, token = factories.worker_with_token("lab-1", now=database_now())
     command = [sys.executable, "-m", "tests.agent.program", "--server", live_server.url]
     command += ["--state-dir", str(tmp_path / "agent")]
