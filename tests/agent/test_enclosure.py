@@ -69,7 +69,9 @@ def usable(find: Callable[[], Enclosure]) -> Enclosure:
 
 
 @pytest.fixture
-def scope(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Enclosure:
+def scope(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Enclosure]:
     """Stand in for the user's service manager: a program that makes a cgroup for its command."""
     parent = usable(own_cgroup).parent_cgroup
     folder = tmp_path_factory.mktemp("manager")
@@ -79,6 +81,7 @@ def scope(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
             #!/bin/sh
             for word; do case "$word" in --unit=*) unit="${{word#--unit=}}";; esac; done
             while [ "$1" != -- ]; do shift; done; shift
+            echo "{parent}/$unit" >> "{folder}/units"
             mkdir "{parent}/$unit" && echo $$ > "{parent}/$unit/cgroup.procs" && exec "$@"
             """)
     )
@@ -87,7 +90,9 @@ def scope(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(enclosure_module, "_LINGER", folder)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/xeenet-test")
-    return usable(user_manager)
+    yield usable(user_manager)
+    for line in (folder / "units").read_text().splitlines():  # a manager removes them by itself
+        cgroups.remove(Path(line))
 
 
 @pytest.fixture(params=["cgroup", "namespace", "scope"])
@@ -96,8 +101,6 @@ def enclosure(request: pytest.FixtureRequest) -> Iterator[Enclosure]:
         yield request.getfixturevalue("scope")
     else:
         yield usable(own_cgroup if request.param == "cgroup" else process_namespace)
-    for folder in cgroups.left_behind("test/"):
-        cgroups.remove(folder)
 
 
 def orphans() -> int:
@@ -200,7 +203,7 @@ def test_what_a_script_detaches_dies_although_it_kills_its_guardian(
 def test_all_in_a_namespace_dies_with_a_killed_guardian(tmp_path: Path) -> None:
     source = script(DETACH, STRIPPED, "announce(); time.sleep(60)")
     run = Run(tmp_path, source, enclosure=usable(process_namespace))
-    agent = agent_that_runs(tmp_path, source, "namespace")
+    agent = agent_that_runs(run, "namespace")
     wait_until(lambda: run.announced() == 2, 60)
     kill_with_its_guardians(agent)
     wait_until(lambda: run.leftovers() == [], 8)
@@ -238,6 +241,7 @@ def test_what_cannot_be_killed_is_told_in_bounded_time(
     assert seconds < KILL_SECONDS + 2 * SLACK_SECONDS
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("find", [own_cgroup, lambda: NO_ENCLOSURE])
 def test_a_script_that_freezes_its_guardian_still_ends_in_bounded_time(
     tmp_path: Path, find: Callable[[], Enclosure]
@@ -254,8 +258,8 @@ def test_a_script_that_freezes_its_guardian_still_ends_in_bounded_time(
 # An agent that dies.
 
 
-def agent_that_runs(tmp_path: Path, source: str, kind: str) -> subprocess.Popen[bytes]:
-    """Start a program that runs the script as the agent does."""
+def agent_that_runs(run: Run, kind: str) -> subprocess.Popen[bytes]:
+    """Start a program that runs the script as the agent does, under the run's tag."""
     program = f"""
         from pathlib import Path
         from tests.agent.runs import Run
@@ -263,14 +267,17 @@ def agent_that_runs(tmp_path: Path, source: str, kind: str) -> subprocess.Popen[
         from workers.agent.guarded import NO_ENCLOSURE
         enclosure = {{"cgroup": own_cgroup, "namespace": process_namespace}}.get(
             {kind!r}, lambda: NO_ENCLOSURE)()
-        run = Run(Path({str(tmp_path)!r}), {source!r}, enclosure=enclosure)
-        run.tag = "test/of-a-killed-agent"
+        run = Run(Path({str(run.folder)!r}), {run.script.read_text()!r}, enclosure=enclosure)
+        run.tag = {run.tag!r}
         run.execute(time_budget_seconds=60.0)
         """
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program)],
         cwd=ROOT,
-        env={**script_environment(tmp_path, tmp_path), "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        env={
+            **script_environment(run.folder, run.folder),
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+        },
     )
 
 
@@ -281,7 +288,7 @@ def test_all_of_a_run_dies_with_its_agent(tmp_path: Path, kind: str) -> None:
     )
     source = script(IGNORE_SIGTERM, DETACH, STRIPPED, "announce(); time.sleep(60)")
     run = Run(tmp_path, source, enclosure=NO_ENCLOSURE if kind == "none" else usable(enclosure))
-    agent = agent_that_runs(tmp_path, source, kind)
+    agent = agent_that_runs(run, kind)
     wait_until(lambda: run.announced() == 2, 60)
     agent.kill()
     agent.wait()
@@ -294,15 +301,15 @@ def test_the_next_start_finds_what_a_killed_agent_and_guardian_left_in_a_cgroup(
     parent = usable(own_cgroup).parent_cgroup
     assert parent is not None
     source = script(DETACH, STRIPPED, "announce(); time.sleep(60)")
-    agent = agent_that_runs(tmp_path, source, "cgroup")
     run = Run(tmp_path, source)
+    agent = agent_that_runs(run, "cgroup")
     wait_until(lambda: run.announced() == 2, 60)
     kill_with_its_guardians(agent)
     wait_until(lambda: len(run.leftovers()) == 1, 8)  # the script died with its guardian
-    killed, survivors = kill_tagged("test/of-a-killed-agent")
+    killed, survivors = kill_tagged(run.tag)
     assert (killed, survivors) == (1, [])
     assert run.leftovers() == []
-    assert not (parent / cgroups.name_of("test/of-a-killed-agent")).exists()
+    assert not (parent / cgroups.name_of(run.tag)).exists()
 
 
 # How an enclosure is chosen, and what the server is told.

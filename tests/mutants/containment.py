@@ -33,7 +33,7 @@ CONTAINMENT: Final = (
         "workers/agent/guardian.py",
         "libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)",
         "pass",
-        ("tests/agent/test_enclosure.py", "-k", "dies_with_the_guardian"),
+        ("tests/agent/test_enclosure.py", "-k", "next_start_finds"),
     ),
     Mutant(
         "limits: no SIGKILL at budget + grace",
