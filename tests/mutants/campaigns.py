@@ -1,4 +1,4 @@
-"""Guards of campaigns: how tasks and campaigns end, by whom, and what the journal tells of it."""
+"""Guards of campaigns: how tasks and campaigns end, who may end them, and their journal."""
 
 from __future__ import annotations
 

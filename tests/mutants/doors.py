@@ -1,4 +1,4 @@
-"""Guards at the server's doors: bodies, callers, strangers' texts, and a database that is away."""
+"""Guards of the server: request bodies, callers, untrusted texts, an unavailable database."""
 
 from __future__ import annotations
 

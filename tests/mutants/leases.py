@@ -1,4 +1,4 @@
-"""Guards of leases: who is handed a task, who may keep it, and who loses it."""
+"""Guards of leases: which worker gets a task, keeps it, and loses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guards of results: what decides a task, what counts as a try, and who is paused."""
+"""Guards of results: what decides a task, what counts as a try, and what is paused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guards of uploaded scripts and of what workers may fetch: approval, opt-in, tier, reading."""
+"""Guards of uploaded scripts and downloads: approval, opt-in, isolation tier, source checks."""
 
 from __future__ import annotations
 
