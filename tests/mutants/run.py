@@ -25,6 +25,7 @@ from tests.mutants.containment import CONTAINMENT
 from tests.mutants.doors import DOORS
 from tests.mutants.enclosures import ENCLOSURES
 from tests.mutants.faults import FAULTS
+from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.mutant import Mutant
 from tests.mutants.readings import READINGS
@@ -35,7 +36,7 @@ from tests.mutants.walls import SANDBOX, SECRETS
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *ENDS, *LINES),
-    *(*DOORS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
+    *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
     *(*ENCLOSURES, *SANDBOX, *SECRETS),
 )
 LIMIT_SECONDS: Final = 60.0

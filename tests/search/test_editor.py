@@ -9,7 +9,13 @@ from django.http import QueryDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.search.editor import SpaceEditor, parse_number, parse_values, values_text
+from campaigns.search.editor import (
+    ParameterRow,
+    SpaceEditor,
+    parse_number,
+    parse_values,
+    values_text,
+)
 from campaigns.search.space import InvalidSearchSpace, SearchSpace
 from experiments import catalog
 
@@ -147,3 +153,9 @@ def test_a_form_with_broken_rows_is_read_as_far_as_it_goes() -> None:
     editor = SpaceEditor.from_post(data)
     assert [(row.key, row.type, row.scale) for row in editor.parameters] == [(1, "float", "linear")]
     assert editor.constraints == []
+
+
+def test_a_number_too_long_to_read_is_refused_and_never_drawn_as_a_text() -> None:
+    row = ParameterRow(0, name="x", type="choice", values="1, " + "9" * 5000)
+    with pytest.raises(InvalidSearchSpace, match="numbers within"):
+        SearchSpace.parse({"parameters": [row.to_json()]})
