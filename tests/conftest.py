@@ -5,9 +5,12 @@ Functions that create domain objects are in ``tests/factories.py``.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,13 +22,14 @@ from django.db import connection
 from django.test import TransactionTestCase
 
 from tests.browser.driver import PATIENCE_SECONDS
-from tests.processes import database_environment
+from tests.processes import database_environment, product_environment
 from tests.quick import is_quick, left_out_line
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 ROOT = Path(__file__).resolve().parent.parent
+IS_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 # How many tests `make quick` leaves out of this run; processes of xdist pass it on by this name.
@@ -74,13 +78,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     A file with a ``long`` test starts first, so that no process waits for it at the end.
     """
-    other = {"sqlite": "postgresql_only", "postgresql": "sqlite_only"}[connection.vendor]
+    other_only = {"sqlite": "postgresql_only", "postgresql": "sqlite_only"}[connection.vendor]
     skip_once = bool(os.environ.get("XEENET_TEST_SKIP_ONCE"))
     only_quick = bool(os.environ.get("XEENET_TEST_QUICK"))
     kept, left_out = [], []
     config.stash[LEFT_OUT_COUNT] = 0
     for item in items:
-        unwanted = item.get_closest_marker(other) or (skip_once and item.get_closest_marker("once"))
+        unwanted = item.get_closest_marker(other_only) or (
+            skip_once and item.get_closest_marker("once")
+        )
         if not unwanted and only_quick and not item.get_closest_marker("quick"):
             unwanted = True
             config.stash[LEFT_OUT_COUNT] += 1
@@ -142,6 +148,37 @@ def _empty_cache() -> None:
 def process_environment(transactional_db: None, tmp_path: Path) -> dict[str, str]:
     """Return the environment for other processes that work on this test's database."""
     return database_environment(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the collected static files and a migrated SQLite database.
+
+    For servers that tests start: both take seconds of a processor, so all processes of a test run
+    share one folder. The lock makes the others wait for the first.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = shared / "installation"
+    with (shared / "installation.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():
+            return folder
+        program = (
+            "import django; django.setup(); from xeenet_site.running import serving; "
+            "serving.migrate(); serving.collect_static_files()"
+        )
+        environment = product_environment(
+            shared / "unfinished", XEENET_STATIC_ROOT=str(shared / "unfinished" / "static")
+        )
+        subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True)
+        return (shared / "unfinished").rename(folder)
+
+
+@pytest.fixture(scope="session")
+def static_root(installation: Path) -> Path:
+    """Return the folder with the collected static files of `installation`."""
+    return installation / "static"
 
 
 def find_chromium() -> str | None:

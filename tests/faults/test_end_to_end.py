@@ -52,11 +52,6 @@ BUDGET_SECONDS = 8.0
 DONE_SECONDS = 150.0
 
 
-@pytest.fixture(scope="module")
-def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("static") / "root"
-
-
 @pytest.fixture
 def environment(process_environment: dict[str, str], static_root: Path) -> dict[str, str]:
     """Return the environment of the server's processes: the test's database, short durations."""
@@ -146,18 +141,32 @@ def is_completed(campaign: Campaign) -> bool:
 
 @pytest.mark.long
 @pytest.mark.timeout(400)
-def test_three_trainings_arrive_on_the_leaderboard_while_the_q_cluster_does_its_jobs(
+def test_trainings_arrive_even_after_a_kill_while_the_q_cluster_does_its_jobs(
     server: str,
     start_agent: Callable[[str], subprocess.Popen[bytes]],
     make_campaign: Callable[[int], Campaign],
+    tmp_path: Path,
 ) -> None:
+    """One server for both campaigns: its scheduler looks every 30 seconds, which they wait for."""
     jobs = set(Schedule.objects.values_list("func", flat=True))
     Schedule.objects.update(next_run=timezone.now())
     campaign = make_campaign(3)
-    start_agent("first")
-    start_agent("second")
+    agents = [start_agent("first"), start_agent("second")]
     wait_until(lambda: is_completed(campaign), "three results", DONE_SECONDS)
+    check_leaderboard(server, campaign)
+    for agent in agents:  # otherwise they would take the next campaign's task
+        agent.send_signal(signal.SIGTERM)
+        agent.wait(30)
 
+    check_that_a_killed_agents_task_runs_again(start_agent, make_campaign(1), tmp_path)
+
+    assert jobs
+    done = Success.objects.filter(func__in=jobs).values_list("func", flat=True)
+    wait_until(lambda: set(done.all()) == jobs, "the scheduled jobs", 75.0)
+
+
+def check_leaderboard(server: str, campaign: Campaign) -> None:
+    """Check the three results in the database, on the page and over the API."""
     rows = leaderboard.rank(campaign)
     values = [row.result.val_bpb for row in rows]
     assert len(set(values)) == 3
@@ -178,21 +187,11 @@ def test_three_trainings_arrive_on_the_leaderboard_while_the_q_cluster_does_its_
     reply = httpx2.get(address, timeout=DONE_SECONDS).json()
     assert [row["result"]["val_bpb"] for row in reply["rows"]] == pytest.approx(values)
 
-    # Last, because the q-cluster's scheduler looks only every 30 seconds.
-    assert jobs
-    done = Success.objects.filter(func__in=jobs).values_list("func", flat=True)
-    wait_until(lambda: set(done.all()) == jobs, "the scheduled jobs", 75.0)
 
-
-@pytest.mark.once  # on PostgreSQL, tests/faults/test_processes.py kills agents
-@pytest.mark.long
-@pytest.mark.timeout(400)
-def test_a_killed_agents_task_runs_again_on_another_one(
-    start_agent: Callable[[str], subprocess.Popen[bytes]],
-    make_campaign: Callable[[int], Campaign],
-    tmp_path: Path,
+def check_that_a_killed_agents_task_runs_again(
+    start_agent: Callable[[str], subprocess.Popen[bytes]], campaign: Campaign, tmp_path: Path
 ) -> None:
-    campaign = make_campaign(1)
+    """Kill the agent that runs the campaign's only task; another one must complete it."""
     victim = start_agent("victim")
     attempts = Attempt.objects.filter(task__campaign=campaign)
     # Kill the agent during training. While the sandbox is still being set up, bubblewrap does not

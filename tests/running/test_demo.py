@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import http.server
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -283,7 +284,6 @@ class Demo:
         environment = product_environment(home, XEENET_STATIC_ROOT=str(static))
         self.port = free_port()
         self.log = home / "demo.out"
-        home.mkdir()
         data = home / "small.txt"
         data.write_bytes(english_like_corpus.generate()[:100_000])
         command = [sys.executable, "manage.py", "demo", "--no-open", "--port", str(self.port)]
@@ -312,18 +312,20 @@ class Demo:
         return closing(sqlite3.connect(self.home / "xeenet.sqlite3"))
 
 
-@pytest.fixture(scope="module")
-def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("static") / "root"
-
-
 @pytest.fixture
-def demos(tmp_path: Path, static_root: Path) -> Iterator[Any]:
-    """Yield a function that starts a demo; stop all demos after the test."""
+def demos(tmp_path: Path, installation: Path) -> Iterator[Any]:
+    """Yield a function that starts a demo; stop all demos after the test.
+
+    With `migrated` the demo starts with a migrated, empty database instead of none.
+    """
     started: list[Demo] = []
 
-    def start(*arguments: str) -> Demo:
-        started.append(Demo(tmp_path / "home", static_root, *arguments))
+    def start(*arguments: str, migrated: bool = True) -> Demo:
+        home = tmp_path / "home"
+        home.mkdir()
+        if migrated:
+            shutil.copy(installation / "xeenet.sqlite3", home)
+        started.append(Demo(home, installation / "static", *arguments))
         return started[-1]
 
     yield start
@@ -337,7 +339,7 @@ def demos(tmp_path: Path, static_root: Path) -> Iterator[Any]:
 @pytest.mark.timeout(240)
 def test_the_demo_trains_ranks_and_ends_with_zero_and_without_a_rest(demos: Any) -> None:
     # One small task with a large budget, because this machine may be busy with other tests.
-    demo = demos("--exit", "--tasks", "1", "--budget", "15", "--workers", "2")
+    demo = demos("--exit", "--tasks", "1", "--budget", "15", "--workers", "2", migrated=False)
     assert demo.process.wait(200) == 0, demo.output
     assert "1/1 done" in demo.output
     assert re.search(r"^ +1 +\d\.\d{4} ", demo.output, re.MULTILINE), demo.output
