@@ -70,7 +70,7 @@ class _Reader:
         import yaml
 
         self._yaml = yaml
-        self._old_resolver = yaml.resolver.Resolver()
+        self._old_resolver: Any = yaml.resolver.Resolver()
         # The data of each anchor, and how many values it was built of.
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._built = 0

@@ -62,6 +62,15 @@ def test_what_the_versions_of_yaml_read_differently_is_refused_with_its_line(wor
     assert word in str(refused.value)
 
 
+@pytest.mark.parametrize(("word", "meaning"), [("Yes", "true"), ("on", "true"), ("OFF", "false")])
+def test_a_word_of_yaml_1_1_is_refused_with_what_it_may_mean(word: str, meaning: str) -> None:
+    with pytest.raises(UnreadableSpace) as refused:
+        read_yaml(f"a: {word}")
+    assert f"{word} is {meaning} in YAML 1.1 and a text in YAML 1.2; write {meaning}, or" in str(
+        refused.value
+    )
+
+
 @pytest.mark.parametrize(
     ("read", "text", "sentence"),
     [
