@@ -75,20 +75,20 @@ def judge(name: str, case: Case, results: list[dict[str, Any]], outside: list[fl
     budget = (BASE | case.config)["time_budget_seconds"]
     values = [result["val_bpb"] for result in results if result["val_bpb"] is not None]
     bpb = statistics.median(values) if values else None
-    other = statistics.median(1 - result["train_seconds"] / budget for result in results)
+    not_training = statistics.median(1 - result["train_seconds"] / budget for result in results)
     steps = statistics.median(result["steps_completed"] for result in results)
     step_ms = 1000 * statistics.median(r["train_seconds"] for r in results) / max(1, steps)
     misses = []
     if case.max_val_bpb is not None and (bpb is None or bpb > case.max_val_bpb):
         misses.append(f"val_bpb above {case.max_val_bpb}")
-    if case.max_other_share is not None and other > case.max_other_share:
+    if case.max_other_share is not None and not_training > case.max_other_share:
         misses.append(f"more than {case.max_other_share:.0%} not training")
     if max(outside) > budget:
         misses.append(f"longest run {max(outside):.2f} s is over its budget")
     print(
         f"{name:12s} val_bpb {f'{bpb:.3f}' if bpb else 'none':>6s}  "
         f"steps {steps:6.0f}  {step_ms:7.1f} ms/step  "
-        f"not training {other:4.0%}  wall {max(outside):6.2f} s  "
+        f"not training {not_training:4.0%}  wall {max(outside):6.2f} s  "
         f"{'MISSED: ' + ', '.join(misses) if misses else 'met'}",
         flush=True,
     )

@@ -96,13 +96,13 @@ def test_choices_change_a_panel_in_place_and_keep_the_focus(
     page.locator("#panel-slice").scroll_into_view_if_needed()
     page.wait_for_selector("#slice-x")
     chosen = page.locator("#slice-x").input_value()
-    other = "lr" if chosen == "d_model" else "d_model"
+    target = "lr" if chosen == "d_model" else "d_model"
     page.focus("#slice-x")
-    page.keyboard.press("ArrowUp" if other == "lr" else "ArrowDown")
+    page.keyboard.press("ArrowUp" if target == "lr" else "ArrowDown")
     wait_until(
-        page, f"document.querySelector('#panel-slice h2').textContent.startsWith('{other}:')"
+        page, f"document.querySelector('#panel-slice h2').textContent.startsWith('{target}:')"
     )
-    wait_until(page, f"document.querySelector('#panel-slice .xtitle')?.textContent === '{other}'")
+    wait_until(page, f"document.querySelector('#panel-slice .xtitle')?.textContent === '{target}'")
     assert page.evaluate("document.activeElement.id") == "slice-x"
     page.select_option("#analysis-device", "cpu")
     page.wait_for_url("**?device=cpu")
