@@ -17,6 +17,7 @@ from campaigns.search.lined import (
     LinedDict,
     LinedList,
     UnreadableSpace,
+    check_length,
     real_number,
     whole_number,
 )
@@ -26,6 +27,7 @@ Scan = Callable[[str, int], tuple[Any, int]]
 
 def read_json(text: str) -> Any:
     """Return the data of a JSON text, as `LinedDict` and `LinedList`. Raises UnreadableSpace."""
+    check_length(text)
     try:
         data = _Decoder(text).decode(text)
         json.dumps(data, ensure_ascii=False).encode()

@@ -23,6 +23,14 @@ class UnreadableSpace(ValueError):
         super().__init__(f"Line {line}: {sentence}" if line else sentence)
 
 
+def check_length(text: str) -> None:
+    """Raise UnreadableSpace for a text that is too long to be read in a request."""
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise UnreadableSpace(
+            f"The text is longer than {MAX_TEXT_CHARACTERS:,} characters; a search space is short."
+        )
+
+
 class LinedDict(dict[str, Any]):
     """A mapping, and the line of each key."""
 

@@ -45,10 +45,6 @@ def read_space(text: str) -> ImportedSpace:
 
     Raises UnreadableSpace.
     """
-    if len(text) > MAX_TEXT_CHARACTERS:
-        raise UnreadableSpace(
-            f"The text is longer than {MAX_TEXT_CHARACTERS:,} characters; a search space is short."
-        )
     # A text that begins with a bracket is JSON; tabs and surrogate pairs are no trouble there.
     body = read_json(text) if text.lstrip().startswith(("{", "[")) else read_yaml(text)
     parameters = body.get("parameters") if isinstance(body, LinedDict) else None

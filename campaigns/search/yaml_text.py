@@ -17,6 +17,7 @@ from campaigns.search.lined import (
     LinedDict,
     LinedList,
     UnreadableSpace,
+    check_length,
     real_number,
     whole_number,
 )
@@ -49,6 +50,7 @@ def read_yaml(text: str) -> Any:
     """Return the data of a YAML text, as `LinedDict` and `LinedList`. Raises UnreadableSpace."""
     import yaml
 
+    check_length(text)
     if _SURROGATE.search(text):
         raise UnreadableSpace("This YAML holds half of a surrogate pair.")
     try:

@@ -85,6 +85,8 @@ def test_a_word_of_yaml_1_1_is_refused_with_what_it_may_mean(word: str, meaning:
         (read_json, '["\\ud800"]', "half of a surrogate pair"),
         (read_json, "[" * 50_000, "Line 1: this JSON is nested too deeply"),
         (read_json, '{"a": [1, ]}', "this is not JSON"),
+        (read_json, "[" + "1," * 50_000 + "1]", "longer than 100,000 characters"),
+        (read_yaml, "- 1\n" * 25_001, "longer than 100,000 characters"),
         (read_yaml, "a: 0x" + "f" * 9_000, "Line 1: a whole number has more than 30 digits"),
         (read_yaml, "a: " + "9" * 9_000, "Line 1: a whole number has more than 30 digits"),
         (read_yaml, "a: 1e999", "Line 1: the number 1e999 is larger than any float"),
