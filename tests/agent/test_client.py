@@ -270,9 +270,9 @@ def test_a_server_cannot_fill_the_memory_with_cookies(server: AgentServer, clien
     ]
     for _ in range(5):
         submit(client)
-    http = client._results._http
-    assert http is not None
-    assert len(list(http.cookies.jar)) == 0
+    pool = client._results._pool
+    assert pool is not None
+    assert len(list(pool.http.cookies.jar)) == 0
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, b"x"])

@@ -144,7 +144,7 @@ ANSWERS: Final = (
     Mutant(
         "bounds: cookies are kept",
         "workers/agent/exchange.py",
-        "                    cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),\n",
+        "            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),\n",
         "",
         (CLIENT, "-k", "cookies"),
     ),

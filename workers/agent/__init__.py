@@ -7,7 +7,9 @@ GPU driver cannot take the agent down. One module per duty:
 ``runner`` the seven steps of one task · ``execution`` the two deadlines · ``process_tree`` no
 process left behind · ``readers`` bounded pipes · ``judgement`` from an ended run to a submission ·
 ``scripts``/``datasets`` verified inputs · ``outbox`` no finished result gets lost ·
-``client`` HTTP · ``hardware``/``simulate`` what the machine can do, and the honest fallback when it
+``client`` HTTP, with ``exchange`` (bounded bytes and seconds), ``server_errors`` and ``replies``
+(what to believe) and ``downloads`` · ``files``/``plain_text`` files and texts of scripts and
+servers · ``hardware``/``simulate`` what the machine can do, and the honest fallback when it
 cannot train.
 """
 

@@ -7,13 +7,16 @@ own: the caller waits for it as long as it wants to, and never longer.
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx2
 
@@ -48,10 +51,37 @@ class Answer:
     body: bytes
 
 
+class _Pool:
+    """The connections of a line, until one of its exchanges hangs."""
+
+    def __init__(self, http: httpx2.Client) -> None:
+        self.http = http
+        self.users = 0  # exchanges under way
+        self.is_retired = False
+        self._sockets = weakref.WeakSet[socket.socket]()
+
+    def trace(self, event: str, info: dict[str, Any]) -> None:
+        """Remember each socket that is opened; the HTTP library calls this."""
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            self._sockets.add(info["return_value"].get_extra_info("socket"))
+            if self.is_retired:
+                self.shut_down()
+
+    def shut_down(self) -> None:
+        """End all exchanges under way with an error.
+
+        The sockets are shut down, not closed: a thread that still reads one could otherwise meet
+        another connection under the same number.
+        """
+        for opened in list(self._sockets):
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(opened, socket.SHUT_RDWR)
+
+
 class Line:
     """Connections for one kind of request. Thread-safe.
 
-    Each kind has its own, because an exchange that hangs is ended by closing its connections.
+    Each kind has its own, because an exchange that hangs is ended with all its connections.
     """
 
     def __init__(self, base_url: str, headers: Mapping[str, str], tls: ssl.SSLContext) -> None:
@@ -59,14 +89,20 @@ class Line:
         self._headers = {**headers, "Accept-Encoding": _ACCEPTED_CODING}
         self._tls = tls
         self._lock = threading.Lock()
-        self._http: httpx2.Client | None = None
+        self._pool: _Pool | None = None
 
     def close(self) -> None:
         """Close the connections; exchanges under way end with an error."""
         with self._lock:
-            http, self._http = self._http, None
-        if http is not None:
-            http.close()
+            pool, self._pool = self._pool, None
+            if pool is None:
+                return
+            pool.is_retired = True
+            is_unused = pool.users == 0
+        if is_unused:
+            pool.http.close()
+        else:
+            pool.shut_down()  # the last exchange closes it
 
     def exchange(
         self,
@@ -81,7 +117,7 @@ class Line:
         """Send one request and return the whole answer. Raises `ExchangeFailed`."""
 
         def work() -> Answer:
-            with self._open().stream(method, path, content=body, headers=_type_of(body)) as reply:
+            with self._open(method, path, body) as reply:
                 content = bytearray()
                 for chunk in bounded_chunks(reply, most_bytes):
                     content += chunk
@@ -102,7 +138,7 @@ class Line:
         """
 
         def work() -> T:
-            with self._open().stream("GET", path) as reply:
+            with self._open("GET", path, None) as reply:
                 return use(reply)
 
         return self.bounded(work, seconds, gives_up)
@@ -120,19 +156,41 @@ class Line:
             # RuntimeError: the connections were closed meanwhile, or no thread could be started.
             raise ExchangeFailed(_describe(error)) from error
 
-    def _open(self) -> httpx2.Client:
+    @contextlib.contextmanager
+    def _open(self, method: str, path: str, body: bytes | None) -> Iterator[httpx2.Response]:
+        """Send a request; give its answer, of which the head has arrived."""
         with self._lock:
-            if self._http is None:
-                self._http = httpx2.Client(
-                    base_url=self._base_url,
-                    headers=self._headers,
-                    timeout=_TIMEOUT,
-                    verify=self._tls,
-                    follow_redirects=False,  # a redirect would carry the token somewhere else
-                    # A server that sets cookies with every answer would fill the memory.
-                    cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-                )
-            return self._http
+            if self._pool is None:
+                self._pool = _Pool(self._new_client())
+            pool = self._pool
+            pool.users += 1
+        try:
+            request = pool.http.stream(
+                method,
+                path,
+                content=body,
+                headers={} if body is None else {"Content-Type": "application/json"},
+                extensions={"trace": pool.trace},
+            )
+            with request as reply:
+                yield reply
+        finally:
+            with self._lock:
+                pool.users -= 1
+                is_last = pool.is_retired and pool.users == 0
+            if is_last:
+                pool.http.close()
+
+    def _new_client(self) -> httpx2.Client:
+        return httpx2.Client(
+            base_url=self._base_url,
+            headers=self._headers,
+            timeout=_TIMEOUT,
+            verify=self._tls,
+            follow_redirects=False,  # a redirect would carry the token somewhere else
+            # A server that sets cookies with every answer would fill the memory.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
 
 
 def bounded_chunks(reply: httpx2.Response, most_bytes: int | None = None) -> Iterator[bytes]:
@@ -182,10 +240,6 @@ def within(seconds: float, work: Callable[[], T], gives_up: GivesUp | None = Non
     if errors:
         raise errors[0]
     return results[0]
-
-
-def _type_of(body: bytes | None) -> dict[str, str]:
-    return {} if body is None else {"Content-Type": "application/json"}
 
 
 def _describe(error: Exception) -> str:
