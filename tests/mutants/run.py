@@ -30,6 +30,7 @@ from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.mutant import Mutant
 from tests.mutants.readings import READINGS
 from tests.mutants.results import SUBMITS
+from tests.mutants.site import SITE
 from tests.mutants.uploads import UPLOADS
 from tests.mutants.walls import SANDBOX, SECRETS
 
@@ -37,7 +38,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *ENDS, *LINES),
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
-    *(*ENCLOSURES, *SANDBOX, *SECRETS),
+    *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4
