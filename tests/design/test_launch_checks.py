@@ -98,17 +98,20 @@ def test_a_data_set_that_is_long_enough_is_not(searched: SearchSpace, dataset_by
     assert problems(searched, dataset_bytes) == []
 
 
-@pytest.mark.parametrize("dataset_bytes", [2, 3, 10, 11, 15, 16, 17, 100])
+@pytest.mark.parametrize(
+    ("dataset_bytes", "context_length"),
+    [*((size, 8) for size in (3, 11, 15, 16, 17, 100)), *((size, 1) for size in (2, 3, 10, 11))],
+)
 def test_the_catalog_and_the_script_agree_on_data_that_is_too_short(
-    tmp_path: Path, dataset_bytes: int
+    tmp_path: Path, dataset_bytes: int, context_length: int
 ) -> None:
     text = b"abcdefghij" * 10
     sha256 = hashlib.sha256(text[:dataset_bytes]).hexdigest()
     (tmp_path / catalog.dataset_cache_name("notes", sha256)).write_bytes(text[:dataset_bytes])
-    config = SMALL_CONFIG | {"context_length": 8, "dataset": "notes", "dataset_sha256": sha256}
-    assert run_script(tmp_path, config).returncode == (
-        0 if EXPERIMENT.longest_context(dataset_bytes) >= 8 else 2
-    )
+    config = SMALL_CONFIG | {"dataset": "notes", "dataset_sha256": sha256}
+    is_long = EXPERIMENT.longest_context(dataset_bytes) >= context_length
+    run = run_script(tmp_path, config | {"context_length": context_length})
+    assert run.returncode == (0 if is_long else 2), run.stderr
 
 
 def test_the_catalog_and_the_script_agree_on_the_params_that_it_knows(tmp_path: Path) -> None:

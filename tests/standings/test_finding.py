@@ -68,6 +68,15 @@ def test_a_script_that_refuses_half_of_the_configs_is_told_first() -> None:
     assert told(campaign)[0].startswith("The script refused the config of 3 of 5 tasks")
 
 
+def test_an_exit_with_code_2_for_another_reason_is_not_taken_for_a_refused_config() -> None:
+    campaign = active_campaign(2, max_failed_attempts=1)
+    for _ in range(2):
+        attempt = claim_one(worker())
+        body = cast(Submission, {**failure(FailureClass.SCRIPT_ERROR), "exit_code": 2})
+        lifecycle.submit(attempt.worker, attempt.lease_id, body, now=at(10))
+    assert told(campaign)[0].startswith("All 2 tasks failed, most by script error")
+
+
 def test_other_failures_are_not_taken_for_refused_configs() -> None:
     campaign = active_campaign(2, max_failed_attempts=1)
     run(campaign, "failed", "failed")
