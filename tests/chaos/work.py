@@ -9,6 +9,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from django.db import transaction
+
 from campaigns import lifecycle
 from campaigns.clock import database_now
 from campaigns.datasets import store_dataset
@@ -17,6 +19,8 @@ from campaigns.models import Campaign, Package
 from workers import lifecycle as worker_lifecycle
 
 SCRIPT = Path(__file__).with_name("script.py")
+# A space that the catalog's script would accept, with a single point.
+SPACE = {"parameters": [{"name": "lr", "type": "choice", "values": [0.001]}], "constraints": []}
 TEXT = b"All happy families are alike; each unhappy family is unhappy in its own way.\n" * 100
 
 
@@ -35,17 +39,11 @@ def make_campaign(
     Its tasks may be lost 100 times, because these tests cause losses.
     """
     now = database_now()
-    values = {"behaviour": "good", **(params or {})}
     spec: dict[str, Any] = {
         "time_budget_seconds": 10.0,
         "allow_simulated": True,
         "max_lost_attempts": 100,
-        "search_space": {
-            "parameters": [
-                {"name": key, "type": "choice", "values": [value]} for key, value in values.items()
-            ],
-            "constraints": [],
-        },
+        "search_space": SPACE,
     }
     campaign = lifecycle.create_campaign(
         CampaignSpec(
@@ -64,5 +62,9 @@ def make_campaign(
         defaults={"name": campaign.experiment, "source": source, "created_at": now},
     )
     campaign.save(update_fields=["package"])
-    lifecycle.launch(campaign, now=now)
+    # A launch refuses parameters that the catalog's script does not know, so set those of the
+    # stand-in script afterwards, before any agent can see the tasks.
+    with transaction.atomic():
+        lifecycle.launch(campaign, now=now)
+        campaign.tasks.update(params={"behaviour": "good", **(params or {})})
     return campaign
