@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from django.core.files.base import ContentFile
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
+from campaigns.clock import database_now
 from campaigns.models import Dataset
 from experiments import catalog, english_like_corpus
 
 # Data sets of the catalog that the server generates instead of downloading.
 _GENERATORS: Final[dict[str, Callable[[], bytes]]] = {"english_like": english_like_corpus.generate}
+# lzma looks back so far, so more of the training part would change nothing. As much of the
+# validation part is compressed at most.
+_LOOK_BACK_BYTES: Final = 8 * 1024 * 1024
 
 
 class UnknownDataset(LookupError):
@@ -48,10 +53,48 @@ def known_dataset(name_or_sha256: str) -> Dataset:
     with_file = Dataset.objects.filter(sha256=info.sha256).exclude(file="")
     if info.name in _GENERATORS and not with_file.exists():
         return store_dataset(info.name, _GENERATORS[info.name]())
-    dataset, _ = Dataset.objects.get_or_create(
-        sha256=info.sha256, defaults={"name": info.name, "size_bytes": info.size_bytes}
-    )
+    columns = {"name": info.name, "size_bytes": info.size_bytes, **_measured(info.sha256)}
+    dataset, _ = Dataset.objects.get_or_create(sha256=info.sha256, defaults=columns)
     return dataset
+
+
+def _measured(sha256: str) -> dict[str, Any]:
+    """Return what the catalog knows of these bytes as columns; a job measures any other data."""
+    for info in catalog.all_datasets():
+        if info.sha256 == sha256 and info.compressed_bpb is not None:
+            return {"compressed_bpb": info.compressed_bpb, "measured_at": database_now()}
+    return {}
+
+
+def to_be_measured() -> QuerySet[Dataset]:
+    """Return the data sets for which the server can tell what a compressor reaches, and has not."""
+    known = Q(sha256__in=[info.sha256 for info in catalog.all_datasets()])
+    return Dataset.objects.filter(known | ~Q(file=""), measured_at=None).order_by("created_at")
+
+
+def compressed_bpb(dataset: Dataset) -> float | None:
+    """Return the bits per byte of the validation part for lzma that has seen the training part.
+
+    From the catalog, or measured on the stored file, which takes up to half a minute: not for
+    requests. Returns None when the file cannot be read.
+    """
+    for info in catalog.all_datasets():
+        if info.sha256 == dataset.sha256 and info.compressed_bpb is not None:
+            return info.compressed_bpb
+    try:
+        with dataset.file.open("rb") as file:
+            train_end = int(catalog.TRAIN_SHARE * dataset.size_bytes)
+            start = max(0, train_end - _LOOK_BACK_BYTES)
+            file.seek(start)
+            data = file.read(train_end - start + _LOOK_BACK_BYTES)
+    except (OSError, ValueError):
+        return None
+    train = data[: train_end - start]
+    validation_bytes = len(data) - len(train)
+    if validation_bytes <= 0:
+        return None
+    added = len(lzma.compress(data)) - len(lzma.compress(train))
+    return added * 8 / validation_bytes
 
 
 def size_of_known(name_or_sha256: str) -> int | None:
@@ -74,7 +117,7 @@ def store_dataset(name: str, data: bytes) -> Dataset:
         raise ValueError("The data set is empty; it needs at least 2 bytes.")
     sha256 = hashlib.sha256(data).hexdigest()
     dataset, _ = Dataset.objects.get_or_create(
-        sha256=sha256, defaults={"name": name, "size_bytes": len(data)}
+        sha256=sha256, defaults={"name": name, "size_bytes": len(data), **_measured(sha256)}
     )
     if not dataset.file.name or not dataset.file.storage.exists(dataset.file.name):
         dataset.file.save(f"{sha256}.txt", ContentFile(data))

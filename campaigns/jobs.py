@@ -10,6 +10,7 @@ django-q2 is never imported here.
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import time
 from typing import Any, Final
@@ -29,9 +30,13 @@ SCHEDULES: Final = {
     "Watch the fleet": "campaigns.jobs.watch_fleet",
     "Deliver webhooks": "campaigns.jobs.deliver_webhooks",
     "Keep importance": "campaigns.jobs.keep_importance",
+    "Measure data sets": "campaigns.jobs.measure_datasets",
 }
 # A bound, because the other jobs wait meanwhile when a single process runs them all.
 IMPORTANCE_SECONDS: Final = 15.0
+MEASURING_SECONDS: Final = 10.0
+# A result that came while its data set was being measured is judged within this time.
+JUDGED_AGAIN_FOR: Final = dt.timedelta(minutes=10)
 
 
 def expire_leases() -> int:
@@ -108,6 +113,27 @@ def keep_importance() -> int:
         else:
             computed += 1
     return _counted("importance computed ahead", computed)
+
+
+def measure_datasets() -> int:
+    """Find the least plausible val_bpb of new data sets, and judge their results by it.
+
+    Returns how many data sets it measured. Starts no further one after `MEASURING_SECONDS`.
+    """
+    from campaigns import datasets, lifecycle
+    from campaigns.clock import database_now
+    from campaigns.models import Dataset
+
+    now, give_up_at = database_now(), time.monotonic() + MEASURING_SECONDS
+    for dataset in Dataset.objects.filter(measured_at__gt=now - JUDGED_AGAIN_FOR):
+        lifecycle.judge_again(dataset)
+    measured = 0
+    for dataset in datasets.to_be_measured()[:BATCH]:
+        if time.monotonic() > give_up_at:
+            break
+        lifecycle.note_measured(dataset, datasets.compressed_bpb(dataset), now=now)
+        measured += 1
+    return _counted("data sets measured", measured)
 
 
 def install_schedules(using: str, apps: Apps = global_apps, **_: Any) -> None:

@@ -155,6 +155,15 @@ def cancel_task(actor: User | None, task: Task, *, now: dt.datetime) -> None:
     _steer_task(actor, task, "cancel_task", now)
 
 
+def admit(actor: User | None, task: Task, *, now: dt.datetime) -> None:
+    """Rank an implausible result after all. For operators, not for the campaign's owner."""
+    if actor is not None and not roles.may_operate(actor):
+        raise PermissionDenied("Only operators may admit an implausible result.")
+    with transaction.atomic():
+        lifecycle.admit(task, actor=actor, now=now)
+        audit.record(actor, "admit", task, now=now)
+
+
 def _steer(
     actor: User | None,
     campaign: Campaign,

@@ -168,9 +168,14 @@ def completed_task(
 
 
 def finish(
-    attempt: Attempt, val_bpb: float = 3.0, *, now: dt.datetime = NOW, **changes: Any
+    attempt: Attempt,
+    val_bpb: float = 3.0,
+    *,
+    now: dt.datetime | None = None,
+    **changes: Any,
 ) -> lifecycle.Answer:
-    """Submit a valid result for a running attempt."""
+    """Submit a valid result for a running attempt, by default at the moment of its claim."""
+    now = now or attempt.started_at
     body = completed(attempt.task, val_bpb, **changes)
     return lifecycle.submit(attempt.worker, attempt.lease_id, body, now=now)
 

@@ -109,6 +109,7 @@ STATE_LOOKS: Final = {
     "late": "warning",
     "released": "warning",
     "simulated": "warning",
+    "implausible": "warning",
 }
 
 

@@ -251,10 +251,18 @@ class ResultAdmin(ExportMixin, HistoryAdmin):
         "device_used",
         "created_at",
     )
-    list_filter = ("is_ranked", "simulated", "diverged", "eval_is_subset", "created_at")
+    list_filter = (
+        "is_ranked",
+        "simulated",
+        "diverged",
+        "implausible",
+        "eval_is_subset",
+        "created_at",
+    )
     search_fields = ("campaign__name", "device_used")
     list_select_related = RELATED
     date_hierarchy = "created_at"
+    actions = ("admit",)
 
     @admin.display(description="val_bpb", ordering="val_bpb")
     def value(self, result: Result) -> str | None:
@@ -266,7 +274,14 @@ class ResultAdmin(ExportMixin, HistoryAdmin):
             return "simulated"
         if result.diverged:
             return "diverged"
+        if result.implausible:
+            return "implausible"
         return "ranked" if result.is_ranked else "not ranked"
+
+    @admin.action(permissions=["change"], description="Admit: count implausible results after all")
+    def admit(self, request: HttpRequest, results: QuerySet[Result]) -> None:
+        tasks = Task.objects.filter(result__in=results).select_related("campaign")
+        apply(request, tasks, steering.admit, "result(s) admitted")
 
 
 @admin.register(ImportanceEstimate)

@@ -37,6 +37,7 @@ class ResultResource(ModelResource):
             "seed",
             "params",
             *MEASURED,
+            "implausible",
             "worker",
             "created_at",
         )

@@ -113,7 +113,8 @@ _OUTCOME_WORDS: Final = {
 def endings(campaign: Campaign) -> Endings:
     """Count the attempts without a ranked result by how they ended; diverged losses are included.
 
-    `kind` is the attempt's outcome, or "no value" or "simulated" for a result that is not ranked.
+    `kind` is the attempt's outcome; for a result that is not ranked "no value", "implausible" or
+    "simulated".
     """
     ended = Attempt.objects.filter(task__campaign=campaign).exclude(outcome=AttemptOutcome.RUNNING)
     rows = (
@@ -129,9 +130,15 @@ def endings(campaign: Campaign) -> Endings:
     unranked = Result.objects.filter(campaign=campaign, diverged=False).aggregate(
         invented=Count("pk", filter=Q(simulated=True)),
         without_value=Count("pk", filter=Q(simulated=False, val_bpb=None)),
+        implausible=Count("pk", filter=Q(implausible=True)),
     )
     for number, kind, label in (
-        (unranked["without_value"], "no value", "no value: no training step fitted, or not its evaluation"),
+        (
+            unranked["without_value"],
+            "no value",
+            "no value: no training step fitted, or not its evaluation",
+        ),
+        (unranked["implausible"], "implausible", "implausible, not counted"),
         (unranked["invented"], "simulated", "simulated, not measured"),
     ):
         if number:

@@ -241,6 +241,10 @@ class ResultFilter(filters.FilterSet):
         help_text="Only results on the leaderboard (true), or only the others (false)."
     )
     diverged = filters.BooleanFilter()
+    implausible = filters.BooleanFilter(
+        help_text="Only results that do not count until an operator admits them (true), or only "
+        "the others (false)."
+    )
     eval_is_subset = filters.BooleanFilter(
         help_text="Only results that were evaluated on a part of the data (true), or on all of it "
         "(false)."
@@ -259,6 +263,7 @@ class ResultFilter(filters.FilterSet):
             "simulated",
             "is_ranked",
             "diverged",
+            "implausible",
             "eval_is_subset",
             "device",
             "worker",

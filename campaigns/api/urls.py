@@ -119,6 +119,7 @@ urlpatterns = [
     path("tasks/<int:pk>/journal", journal.TaskJournalView.as_view(), name="api-task-journal"),
     path("tasks/<int:pk>/retry", tasks.RetryTaskView.as_view(), name="api-retry-task"),
     path("tasks/<int:pk>/cancel", tasks.CancelTaskView.as_view(), name="api-cancel-task"),
+    path("tasks/<int:pk>/admit", tasks.AdmitTaskView.as_view(), name="api-admit-task"),
     path("tasks/<int:pk>/run-again", tasks.RunAgainView.as_view(), name="api-run-again"),
     path("tasks/<int:pk>/progress", tasks.TaskProgressView.as_view(), name="api-task-progress"),
     path("tasks/<int:pk>/bundle.zip", tasks.TaskBundleView.as_view(), name="api-task-bundle"),

@@ -25,7 +25,8 @@ def best_so_far(
     """Draw the ended tasks and the best value so far; None while nothing has ended.
 
     The x axis is the time since `since` (the launch) or the order in which tasks ended. Measured
-    results are dots, simulated ones open diamonds, tasks without a value ticks at the top.
+    results are dots, simulated ones open diamonds, tasks without a value that counts ticks at the
+    top.
     `anchors` are thin labelled lines, drawn where they are near the data.
 
     `customdata` of the marks, one list per task: [task id, task number, HTML of what became of it].
@@ -139,6 +140,8 @@ def _outcome(point: Point) -> str:
     if point.failure_class:
         return f"failed: {FailureClass(point.failure_class).label}"
     device = escape(point.device)
+    if point.implausible:
+        return f"implausible, not counted<br>{device}"
     if point.val_bpb is None:
         return f"no value: the loss diverged, or the budget was too small<br>{device}"
     return f"simulated, not ranked<br>{device}" if point.simulated else device

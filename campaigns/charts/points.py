@@ -29,6 +29,8 @@ class Point:
     device: str
     is_ranked: bool
     simulated: bool
+    # Better than models reach: drawn like a task without a value.
+    implausible: bool
     # Whether it is better than every measured value before it.
     is_record: bool
 
@@ -64,10 +66,11 @@ def chart_points(campaign: Campaign, *, simulated: bool, most: int = MOST_POINTS
             order=row["order"],
             finished_at=row["finished_at"],
             failure_class=row["failure_class"],
-            val_bpb=row["result__val_bpb"],
+            val_bpb=None if row["result__implausible"] else row["result__val_bpb"],
             device=row["result__device_used"] or "",
             is_ranked=bool(row["result__is_ranked"]),
             simulated=bool(row["result__simulated"]),
+            implausible=bool(row["result__implausible"]),
             is_record=bool(row["is_record"]),
         )
         for row in rows
@@ -88,6 +91,7 @@ _FIELDS: Final = (
     "result__device_used",
     "result__is_ranked",
     "result__simulated",
+    "result__implausible",
     "is_record",
 )
 

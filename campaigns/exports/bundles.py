@@ -106,6 +106,8 @@ def _measured(result: Result | None) -> str:
     lines = [f"  {name:<8}{_one_line(fact)}" for name, fact in facts.items() if fact is not None]
     evaluated = "a fixed subset" if result.eval_is_subset else "the whole"
     head = f"Measured: {value}, on {evaluated} of the validation split, with"
+    if result.implausible:
+        head = f"Implausible, not counted. {head}"
     return "\n".join([head, *lines])
 
 

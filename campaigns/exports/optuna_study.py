@@ -7,6 +7,7 @@
 | failed, cancelled                       | FAIL                                            |
 | leased / pending                        | RUNNING / WAITING (enqueued with its params)    |
 | simulated                               | left out, unless requested                      |
+| implausible, and not admitted           | left out                                        |
 
 The progress points of the attempt that decided the task are the trial's intermediate values. Seed,
 device, steps, worker and so on are its user attributes.
@@ -95,6 +96,8 @@ def trials(campaign: Campaign, *, simulated: bool = False) -> Iterator[FrozenTri
     distributions = {name: _distribution(parameter) for name, parameter in space.parameters.items()}
     for task in _tasks(campaign):
         result: Result | None = getattr(task, "result", None)
+        if result is not None and result.implausible:
+            continue
         if result is None or simulated or not result.simulated:
             yield _trial(task, result, distributions)
 

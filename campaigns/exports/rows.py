@@ -72,9 +72,10 @@ class Writer(Protocol):
 def _results(campaign: Campaign, *, simulated: bool) -> Iterator[Result]:
     """Yield results by task number, with at most a chunk in memory.
 
-    Simulated results are left out unless `simulated`.
+    Simulated results are left out unless `simulated`, and implausible ones until they are admitted.
     """
     results = campaign.results.select_related("task", "attempt__worker").order_by("task__number")
+    results = results.filter(implausible=False)
     if not simulated:
         results = results.filter(simulated=False)
     rows = results.iterator(chunk_size=CHUNK_ROWS)

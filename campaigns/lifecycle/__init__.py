@@ -33,6 +33,14 @@ Tasks (with their attempt)
 | cancel_task | pending, leased       | cancelled                      | running → cancelled       |
 | retry_task  | failed                | pending                        | –                         |
 
+Results (no state, but whether they count)
+
+| verb          | from                       | to                                              |
+|---------------|----------------------------|-------------------------------------------------|
+| submit ok     | –                          | ranked, implausible, or without a rank          |
+| note_measured | ranked, below the bound    | implausible                                     |
+| admit         | implausible                | ranked, for good                                |
+
 Each verb is one guarded UPDATE on (id, expected state, lease id). An UPDATE that matches no row is
 a normal outcome: the row had left the expected state before. `now` is the database's time, read
 once by the caller (`campaigns.clock.database_now`). A lease is short and shows that the agent is
@@ -40,6 +48,7 @@ alive: heartbeats renew it. The deadline is fixed at the claim: by then the run 
 """
 
 from campaigns.lifecycle.asking import ask
+from campaigns.lifecycle.belief import admit, judge_again, note_measured
 from campaigns.lifecycle.campaigns import (
     CampaignSpec,
     cancel,
@@ -84,6 +93,7 @@ __all__ = [
     "ResultConflict",
     "WrongState",
     "add_tasks",
+    "admit",
     "ask",
     "cancel",
     "cancel_task",
@@ -94,7 +104,9 @@ __all__ = [
     "expire",
     "finish_done_campaigns",
     "finish_if_done",
+    "judge_again",
     "launch",
+    "note_measured",
     "pause",
     "person",
     "raise_attempts",

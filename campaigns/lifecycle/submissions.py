@@ -9,12 +9,12 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 
+from campaigns.lifecycle.belief import contradictions, result_columns
 from campaigns.lifecycle.breakers import pause_failing, pause_troubled
 from campaigns.lifecycle.campaigns import note_ended_task
 from campaigns.lifecycle.errors import ResultConflict
@@ -29,7 +29,6 @@ from campaigns.lifecycle.retry import (
 from campaigns.lifecycle.transitions import NO_LEASE
 from campaigns.models import Attempt, AttemptOutcome, FailureClass, Result, Task, TaskState
 from campaigns.notifications import events
-from experiments import catalog
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
 from workers.protocol import (
@@ -37,9 +36,13 @@ from workers.protocol import (
     Submission,
     Verdict,
     canonical_digest,
-    is_finding_without_value,
     metrics_problems,
     without_untrained_value,
+)
+
+IMPLAUSIBLE: Final = (
+    "The result is stored. Its val_bpb is better than models reach on this data set, so it does "
+    "not count until an operator admits it."
 )
 
 
@@ -104,7 +107,7 @@ def _owned(attempt: Attempt) -> Q:
 def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
     metrics = without_untrained_value(body.get("metrics") or {})
     message = body.get("message", "")  # what was unusual about the run: "did not exit"
-    problems = metrics_problems(metrics) or _contradictions(attempt.task, body, metrics)
+    problems = metrics_problems(metrics) or contradictions(attempt, body, metrics, now=now)
     if problems:
         reason = "; ".join(problems)
         _fail(attempt, FailureClass.INVALID_RESULT, reason, body, now)
@@ -121,62 +124,21 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
     change = Change(task, task.state, TaskState.COMPLETED, attempt)
     report = _report(body) | {"failure_class": ""}
     end_attempt(attempt, outcome, change, now=now, message=message, **report)
-    _store_result(attempt, metrics, simulated=body.get("simulated", False), now=now)
+    result = _store_result(attempt, metrics, simulated=body.get("simulated", False), now=now)
+    if result.implausible:
+        return Answer(Verdict.ACCEPTED, IMPLAUSIBLE)
     return Answer(Verdict.ACCEPTED, "The result is stored.")
-
-
-def _contradictions(task: Task, body: Submission, metrics: dict[str, Any]) -> list[str]:
-    """Return where a well-formed result does not belong to its task, one sentence each."""
-    campaign = task.campaign
-    problems = []
-    if body.get("simulated") and not campaign.allow_simulated:
-        problems.append("it is simulated, and the campaign takes measured results only")
-    if metrics["dataset_sha256"] != campaign.dataset_id:
-        problems.append(
-            f"it was measured on data set {metrics['dataset_sha256'][:12]}, the campaign "
-            f"compares on {campaign.dataset_id[:12]}"
-        )
-    if metrics["seed"] != task.seed:
-        problems.append(f"it ran seed {metrics['seed']}, the task's is {task.seed}")
-    code_sha256 = body.get("code_sha256")
-    if code_sha256 and code_sha256 != campaign.package_id:
-        problems.append(
-            f"it ran script {code_sha256[:12]}, the campaign pins {campaign.package_id[:12]}"
-        )
-    longest = campaign.time_budget_seconds + settings.XEENET["KILL_GRACE_SECONDS"]
-    if metrics["wall_time_seconds"] > longest:
-        problems.append(
-            f"it ran {metrics['wall_time_seconds']:.0f} s, at most {longest:.0f} s count"
-        )
-    allowed = catalog.get(campaign.experiment).eval_bytes_allowed(campaign.dataset.size_bytes)
-    if metrics["val_bpb"] is not None and metrics["eval_bytes"] not in allowed.values():
-        counts = " or ".join(f"{n} ({name})" for name, n in allowed.items())
-        problems.append(f"eval_bytes is {metrics['eval_bytes']}, must be {counts}")
-    if metrics["eval_tokens"] > metrics["eval_bytes"]:
-        problems.append("eval_tokens exceeds eval_bytes")
-    return problems
 
 
 def _store_result(
     attempt: Attempt, metrics: dict[str, Any], *, simulated: bool, now: dt.datetime
-) -> None:
-    task = attempt.task
-    campaign = task.campaign
-    allowed = catalog.get(campaign.experiment).eval_bytes_allowed(campaign.dataset.size_bytes)
-    valueless = is_finding_without_value(metrics)
-    Result.objects.create(
-        task=task,
+) -> Result:
+    return Result.objects.create(
+        task=attempt.task,
         attempt=attempt,
-        campaign=campaign,
-        val_bpb=metrics["val_bpb"],
-        is_ranked=not (simulated or valueless or metrics.get("diverged") is True),
-        diverged=metrics.get("diverged") is True,
-        simulated=simulated,
-        train_loss=metrics["train_loss"],
-        eval_nll_nats=metrics.get("eval_nll_nats"),
+        campaign=attempt.task.campaign,
         eval_bytes=metrics["eval_bytes"],
         eval_tokens=metrics["eval_tokens"],
-        eval_is_subset=not valueless and metrics["eval_bytes"] != allowed["full"],
         steps_completed=metrics["steps_completed"],
         tokens_trained=metrics["tokens_trained"],
         model_params=metrics["model_params"],
@@ -185,6 +147,7 @@ def _store_result(
         stop_reason=metrics["stop_reason"][:50],
         metrics=metrics,
         created_at=now,
+        **result_columns(attempt.task.campaign, metrics, simulated=simulated),
     )
 
 

@@ -14,6 +14,7 @@ from campaigns.models.sources import Dataset, Package
 from campaigns.models.states import (
     HEX_SHA256_LENGTH,
     MAX_BUDGET_SECONDS,
+    MAX_LOSS,
     MAX_REASON_LENGTH,
     MAX_SEED,
     MAX_TRIES,
@@ -34,6 +35,7 @@ from campaigns.models.webhooks import DeliveryState, Webhook, WebhookDelivery, W
 __all__ = [
     "HEX_SHA256_LENGTH",
     "MAX_BUDGET_SECONDS",
+    "MAX_LOSS",
     "MAX_REASON_LENGTH",
     "MAX_SEED",
     "MAX_TRIES",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from campaigns.models.campaign import Campaign
+from campaigns.models.states import MAX_LOSS
 from campaigns.models.task import Attempt, Task
 
 
@@ -28,8 +30,15 @@ class Result(models.Model):
     # A copy of task.campaign, so that the leaderboard reads a single index.
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="results")
     val_bpb = models.FloatField(null=True, blank=True)
-    # False for what was not measured (simulated) or has no value (diverged, budget too small).
+    # False for what was not measured (simulated), has no value (diverged, budget too small), or is
+    # implausible.
     is_ranked = models.BooleanField()
+    # Better than models reach on this data set; an operator can admit it, which ranks it.
+    implausible = models.BooleanField(default=False)
+    admitted_at = models.DateTimeField(null=True, blank=True)
+    admitted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     diverged = models.BooleanField(default=False)
     simulated = models.BooleanField(default=False)
     train_loss = models.FloatField(null=True, blank=True)
@@ -73,6 +82,17 @@ class Result(models.Model):
                 name="result_ranked_was_measured",
                 condition=Q(is_ranked=False)
                 | Q(val_bpb__isnull=False, simulated=False, diverged=False),
+            ),
+            models.CheckConstraint(
+                name="result_implausible_unranked",
+                condition=Q(implausible=False)
+                | Q(is_ranked=False, val_bpb__isnull=False, simulated=False, diverged=False),
+            ),
+            # Also keeps out infinity and NaN, like the bound of val_bpb.
+            models.CheckConstraint(
+                name="result_train_loss_sane",
+                condition=Q(train_loss__isnull=True)
+                | Q(train_loss__gte=-MAX_LOSS, train_loss__lte=MAX_LOSS),
             ),
         ]
 

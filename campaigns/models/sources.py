@@ -11,7 +11,13 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
-from campaigns.models.states import HEX_SHA256_LENGTH, MAX_REASON_LENGTH, PackageOrigin
+from campaigns.models.states import (
+    HEX_SHA256_LENGTH,
+    LEAST_BOUND_BPB,
+    MAX_REASON_LENGTH,
+    PLAUSIBLE_SHARE,
+    PackageOrigin,
+)
 
 
 class Package(models.Model):
@@ -85,6 +91,16 @@ class Dataset(models.Model):
     size_bytes = models.PositiveBigIntegerField(validators=[MinValueValidator(2)])
     file = models.FileField(upload_to="datasets/", blank=True)
     created_at = models.DateTimeField(default=timezone.now)
+    # Bits per byte of the validation part for lzma that has seen the training part; None before
+    # `measured_at`, or when the server has no way to tell.
+    compressed_bpb = models.FloatField(null=True, blank=True, editable=False)
+    measured_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     def __str__(self) -> str:
         return f"{self.name} {self.sha256[:12]}"
+
+    @property
+    def least_plausible_bpb(self) -> float | None:
+        """The val_bpb below which a result is implausible; None where there is no bound."""
+        bound = PLAUSIBLE_SHARE * (self.compressed_bpb or 0.0)
+        return bound if bound >= LEAST_BOUND_BPB else None

@@ -17,6 +17,12 @@ MAX_TRIES = 100
 # So often a worker may have a task without a try that counts: it gave the task back, lost it, or
 # could not run it. Then the task goes to other workers.
 MAX_UNPAID_TRIES = 3
+# A loss beyond this is not shown: such a run diverged, and larger numbers overflow in charts.
+MAX_LOSS = 1e6
+# A val_bpb below this share of what a strong compressor reaches on the data set is implausible …
+PLAUSIBLE_SHARE = 0.5
+# … but not where that is so little that the text repeats itself: a model may learn it by heart.
+LEAST_BOUND_BPB = 0.2
 # Characters of a stored reason: why a person or the server did something.
 MAX_REASON_LENGTH = 500
 

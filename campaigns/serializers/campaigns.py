@@ -92,6 +92,9 @@ class ProgressSerializer(serializers.Serializer[Any]):
     fraction = serializers.FloatField()
     simulated = serializers.IntegerField()
     diverged = serializers.IntegerField()
+    implausible = serializers.IntegerField(
+        help_text="Measured, but better than models reach on this data set: not counted."
+    )
     compute_seconds = serializers.FloatField()
     tasks_per_hour = serializers.FloatField(allow_null=True)
     eta_seconds = serializers.FloatField(allow_null=True)

@@ -32,6 +32,8 @@ class ResultSerializer(serializers.ModelSerializer[Result]):
             "params",
             "seed",
             *MEASURED,
+            "implausible",
+            "admitted_at",
             "worker",
             "created_at",
             "metrics",
@@ -48,8 +50,9 @@ class LeaderboardQuerySerializer(serializers.Serializer[dict[str, Any]]):
         choices=board.STATES,
         default=str(Standing.COMPLETED),
         help_text="How the tasks ended. completed: with a measured value; only these have a rank. "
-        "all: the ranked tasks, then those that ended without a rank. Simulated results appear "
-        "only with state=simulated.",
+        "all: the ranked tasks, then those that ended without a rank. implausible: better than "
+        "models reach on this data set, and not counted until an operator admits them. Simulated "
+        "results appear only with state=simulated.",
     )
     device = serializers.CharField(
         default="",

@@ -55,7 +55,8 @@ def counts(campaign: Campaign, query: LeaderboardQuery, *, failed: int) -> dict[
             continue
         if query.evaluation and kind.is_subset != (query.evaluation == "subset"):
             continue
-        numbers[_standing(kind.simulated, kind.diverged, kind.is_ranked)] += kind.number
+        standing = _standing(kind.simulated, kind.diverged, kind.implausible, kind.is_ranked)
+        numbers[standing] += kind.number
     if not (query.device or query.evaluation):
         numbers[Standing.FAILED] = failed
     return numbers
@@ -66,11 +67,13 @@ def total(numbers: Mapping[Standing, int], query: LeaderboardQuery) -> int:
     return sum(numbers[standing] for standing in query.standings)
 
 
-def _standing(simulated: bool, diverged: bool, is_ranked: bool) -> Standing:
+def _standing(simulated: bool, diverged: bool, implausible: bool, is_ranked: bool) -> Standing:
     if simulated:
         return Standing.SIMULATED
     if diverged:
         return Standing.DIVERGED
+    if implausible:
+        return Standing.IMPLAUSIBLE
     return Standing.COMPLETED if is_ranked else Standing.BUDGET_TOO_SMALL
 
 
@@ -99,6 +102,7 @@ _STANDING_OF_TASK: Final = (
     "failure_class",
     "result__simulated",
     "result__diverged",
+    "result__implausible",
     "result__is_ranked",
 )
 
@@ -175,14 +179,16 @@ def _unranked_line(row: tuple[Any, ...]) -> Line | None:
 def _standing_of(state: str, flags: Sequence[bool | None]) -> Standing | None:
     """Return the standing of a task; None for an open one.
 
-    `flags` are simulated, diverged and is_ranked of its result, or three times None without one.
+    `flags` are simulated, diverged, implausible and is_ranked of its result, or None each without
+    one.
     """
     if state == TaskState.FAILED:
         return Standing.FAILED
-    simulated, diverged, is_ranked = flags
+    simulated, *others = flags
     if simulated is None:
         return None
-    return _standing(simulated, bool(diverged), bool(is_ranked))
+    diverged, implausible, is_ranked = map(bool, others)
+    return _standing(simulated, diverged, implausible, is_ranked)
 
 
 def _reason(standing: Standing, failure_class: str) -> str:
@@ -208,7 +214,7 @@ def entries(campaign: Campaign, query: LeaderboardQuery, *, limit: int, offset: 
     tasks = loaded.in_bulk(keys)
     for task in (tasks[key] for key in keys if key in tasks):
         result: Result | None = getattr(task, "result", None)
-        flags = [result.simulated, result.diverged, result.is_ranked] if result else [None] * 3
+        flags = [getattr(result, flag, None) for flag in _FLAGS]
         standing = _standing_of(task.state, flags)
         if standing is not None:
             reason = _reason(standing, task.failure_class)
@@ -216,11 +222,16 @@ def entries(campaign: Campaign, query: LeaderboardQuery, *, limit: int, offset: 
     return rows
 
 
+_FLAGS: Final = ("simulated", "diverged", "implausible", "is_ranked")
 _UNRANKED: Final = {
     str(Standing.DIVERGED): Q(result__simulated=False, result__diverged=True),
     str(Standing.BUDGET_TOO_SMALL): Q(
-        result__simulated=False, result__diverged=False, result__is_ranked=False
+        result__simulated=False,
+        result__diverged=False,
+        result__implausible=False,
+        result__is_ranked=False,
     ),
+    str(Standing.IMPLAUSIBLE): Q(result__implausible=True),
     str(Standing.FAILED): Q(state=TaskState.FAILED),
     str(Standing.SIMULATED): Q(result__simulated=True),
     EVERYTHING: Q(state=TaskState.FAILED) | Q(result__simulated=False, result__is_ranked=False),

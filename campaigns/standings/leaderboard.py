@@ -1,8 +1,8 @@
 """Who leads: the measured results of a campaign, ranked, filtered and sorted.
 
-Only measured results are ranked; simulated and diverged ones are never among them. A campaign pins
-one data set and one script, so its rows are comparable by construction; what may differ (device,
-steps, evaluation of a subset) is shown beside the value.
+Only measured results are ranked; simulated, diverged and implausible ones never are. A campaign
+pins one data set and one script, so its rows are comparable by construction; what may differ
+(device, steps, evaluation of a subset) is shown beside the value.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Kind(NamedTuple):
     is_ranked: bool
     simulated: bool
     diverged: bool
+    implausible: bool
     number: int
     # How many results of the group have a val_bpb.
     valued: int
@@ -51,7 +52,7 @@ def kinds(campaign: Campaign) -> list[Kind]:
 
 def _kinds(campaign: Campaign) -> list[Kind]:
     grouped = campaign.results.order_by("device_used").values_list(
-        "device_used", "eval_is_subset", "is_ranked", "simulated", "diverged"
+        "device_used", "eval_is_subset", "is_ranked", "simulated", "diverged", "implausible"
     )
     return [Kind(*row) for row in grouped.annotate(number=Count("pk"), valued=Count("val_bpb"))]
 

@@ -32,6 +32,8 @@ class CampaignProgress:
     diverged: int
     # Completed without a value: diverged, or not one training step fitted in the budget.
     without_value: int
+    # Measured, but better than models reach on the data set: not counted.
+    implausible: int
     compute_seconds: float
     tasks_per_hour: float | None
     eta_seconds: float | None
@@ -80,6 +82,7 @@ def _totals(campaign: Campaign) -> dict[str, Any]:
         "simulated": sum(kind.number for kind in kinds if kind.simulated),
         "diverged": sum(kind.number for kind in kinds if kind.diverged),
         "without_value": sum(kind.number - kind.valued for kind in kinds),
+        "implausible": sum(kind.number for kind in kinds if kind.implausible),
         "compute_seconds": compute["seconds"],
         "failure_classes": failed_by_class(campaign),
     }

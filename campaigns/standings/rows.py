@@ -22,6 +22,8 @@ class Standing(StrEnum):
     DIVERGED = "diverged"
     # No training step fitted in the budget, or no evaluation of those that did.
     BUDGET_TOO_SMALL = "budget_too_small"
+    # Measured, but better than models reach on the data set; an operator can admit it.
+    IMPLAUSIBLE = "implausible"
     # Out of tries.
     FAILED = "failed"
     # Invented by a worker without torch; shown only when selected by name.
@@ -32,6 +34,9 @@ REASONS: Final = {
     Standing.COMPLETED: "",
     Standing.DIVERGED: "diverged: the loss became NaN or infinite",
     Standing.BUDGET_TOO_SMALL: "budget too small: no training step fitted, or not its evaluation",
+    Standing.IMPLAUSIBLE: (
+        "implausible, not counted: val_bpb is below half of what lzma reaches on this data set"
+    ),
     Standing.FAILED: "failed",
     Standing.SIMULATED: "simulated: invented by a worker without torch, not measured",
 }

@@ -28,6 +28,7 @@ _NOTHING: Final = mark_safe("")
 _CHIPS: Final = {
     Standing.DIVERGED: ("diverged", "diverged"),
     Standing.BUDGET_TOO_SMALL: ("late", "budget too small"),
+    Standing.IMPLAUSIBLE: ("implausible", "implausible, not counted"),
     Standing.FAILED: ("failed", "failed"),
     Standing.SIMULATED: ("simulated", "SIMULATED"),
 }

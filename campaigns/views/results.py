@@ -39,6 +39,7 @@ STATE_LABELS: Final[dict[str, str]] = {
     Standing.COMPLETED: "with a value",
     Standing.DIVERGED: "diverged",
     Standing.BUDGET_TOO_SMALL: "budget too small",
+    Standing.IMPLAUSIBLE: "implausible",
     Standing.FAILED: "failed",
     Standing.SIMULATED: "simulated",
 }

@@ -21,6 +21,7 @@ from campaigns.models import (
     Task,
     TaskState,
 )
+from xeenet_site.web import roles
 from xeenet_site.web.pages import page_or_fragment, reading_page, signed_in, signed_in_user
 from xeenet_site.web.verbs import Verb
 
@@ -32,6 +33,7 @@ RUN_AGAIN_STATES = {CampaignState.ACTIVE, CampaignState.PAUSED, CampaignState.CO
 TASK_VERBS = {
     "retry": Verb(steering.retry_task, "is pending again"),
     "cancel": Verb(steering.cancel_task, "is cancelled"),
+    "admit": Verb(steering.admit, "counts: its result is ranked"),
 }
 
 
@@ -65,6 +67,7 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
         "replicates": seeds_of_point.of_points([task])[task.pk],
         "is_open": task.state in {TaskState.PENDING, TaskState.LEASED},
         "may_change": steering.may_change(request.user, task.campaign),
+        "may_admit": result is not None and result.implausible and roles.may_operate(request.user),
         "may_run_again": task.state in {TaskState.COMPLETED, TaskState.CANCELLED}
         and task.campaign.state in RUN_AGAIN_STATES,
         "now": database_now(),

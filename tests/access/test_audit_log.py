@@ -23,7 +23,16 @@ from campaigns.notifications import hooks
 from campaigns.scripts import steering as script_steering
 from campaigns.tokens import personal_tokens
 from experiments import catalog
-from tests.factories import NOW, active_campaign, campaign, failed_task, pending_task, user, worker
+from tests.factories import (
+    NOW,
+    active_campaign,
+    campaign,
+    completed_task,
+    failed_task,
+    pending_task,
+    user,
+    worker,
+)
 from tests.processes import ROOT
 from workers import lifecycle as worker_lifecycle
 from workers import steering as worker_steering
@@ -156,6 +165,9 @@ ACTS: dict[str, Act] = {
     ),
     "campaigns.steering.cancel_task": lambda person: steering.cancel_task(
         person, pending_task(), now=NOW
+    ),
+    "campaigns.steering.admit": lambda person: steering.admit(
+        person, completed_task(1e-4), now=NOW
     ),
     "workers.steering.invite": lambda person: worker_steering.invite(person, now=NOW),
     "workers.steering.withdraw": lambda person: worker_steering.withdraw(

@@ -124,6 +124,13 @@ def test_only_a_draft_can_be_deleted(operator: Client) -> None:
     )
 
 
+def test_implausible_results_are_admitted(operator: Client) -> None:
+    result = factories.completed_task(1e-4).result
+    assert "1 result(s) admitted" in act(operator, "admit", result)
+    result.refresh_from_db()
+    assert (result.is_ranked, result.implausible) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("actions", "state"),
     [

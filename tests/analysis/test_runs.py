@@ -24,16 +24,20 @@ def run(config: str, val_bpb: float) -> Run:
 
 
 def campaign_with_everything() -> Campaign:
-    """Two measured results, one diverged, one simulated, one failure, one loss, one running."""
-    campaign = factories.active_campaign(8, allow_simulated=True, max_failed_attempts=1)
+    """Two measured results, and of each other kind one: implausible, diverged, simulated and so on.
+
+    Also a failure, a loss, and a running attempt.
+    """
+    campaign = factories.active_campaign(9, allow_simulated=True, max_failed_attempts=1)
     worker = factories.worker("lab-1")
-    lost = factories.claim_one(worker)
+    lost = factories.claim_one(factories.worker())
     lifecycle.expire(now=factories.at(60))
     lost.refresh_from_db()
     assert lost.outcome == "lost"
     for second, value in ((70, 3.0), (80, 2.5)):
         attempt = factories.claim_one(worker, now=factories.at(second))
         factories.finish(attempt, value, now=factories.at(second + 9))
+    factories.run(0.5, seconds=89)
     factories.run(None, seconds=90, stop_reason="diverged")
     factories.run(1.0, seconds=96, simulated=True)
     factories.fail(
@@ -81,7 +85,7 @@ def test_of_many_results_a_fair_share_is_read() -> None:
 @pytest.mark.django_db
 def test_the_timeline_has_every_attempt_with_its_real_times() -> None:
     drawn = timeline(campaign_with_everything(), now=factories.at(130))
-    assert drawn.total == len(drawn.spans) == 7
+    assert drawn.total == len(drawn.spans) == 8
     first, last = drawn.spans[0], drawn.spans[-1]
     assert (first.outcome, first.started_at) == ("lost", factories.NOW)
     assert (last.outcome, last.ended_at) == ("running", factories.at(130))
@@ -94,10 +98,11 @@ def test_the_timeline_has_every_attempt_with_its_real_times() -> None:
 @pytest.mark.django_db
 def test_endings_count_what_brought_no_ranked_result() -> None:
     counted = endings(campaign_with_everything())
-    assert counted.total == 6
+    assert counted.total == 7
     assert {ending.label: ending.attempts for ending in counted.endings} == {
         "diverged loss": 1,
         "failed: out of memory": 1,
+        "implausible, not counted": 1,
         "simulated, not measured": 1,
         "worker lost": 1,
     }

@@ -21,11 +21,12 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def campaign() -> Campaign:
-    """Two measured results and a simulated one."""
-    exported = factories.active_campaign(3, allow_simulated=True)
+    """Two measured results, a simulated and an implausible one."""
+    exported = factories.active_campaign(4, allow_simulated=True)
     factories.run(3.0, seconds=0)
     factories.run(2.5, seconds=0)
     factories.run(1.0, seconds=0, simulated=True)
+    factories.run(0.5, seconds=0)
     return exported
 
 

@@ -70,6 +70,26 @@ def test_the_results_are_narrowed_by_device_worker_value_and_what_became_of_them
     assert values(eval_is_subset="false") == [2.5, 3.0]
 
 
+def test_an_implausible_result_is_marked_unranked_and_not_counted() -> None:
+    campaign = campaign_with(3.0, 0.5)
+
+    results = get(campaign, "results")["results"]
+    assert [(row["val_bpb"], row["is_ranked"], row["implausible"]) for row in results] == [
+        (0.5, False, True),
+        (3.0, True, False),
+    ]
+    assert [row["val_bpb"] for row in get(campaign, "results", implausible="true")["results"]] == [
+        0.5
+    ]
+    (best,) = get(campaign, "leaderboard")["rows"]
+    assert best["result"]["val_bpb"] == 3.0
+    (row,) = get(campaign, "leaderboard", state="implausible")["rows"]
+    assert (row["rank"], row["state"], row["result"]["val_bpb"]) == (None, "implausible", 0.5)
+    assert row["reason"].startswith("implausible, not counted: ")
+    detail = APIClient().get(f"/api/v1/campaigns/{campaign.pk}").json()
+    assert detail["progress"]["implausible"] == 1
+
+
 def test_pages_follow_one_another_without_a_gap_while_results_come_in() -> None:
     campaign = factories.active_campaign(6)
     for number in range(5):

@@ -130,6 +130,23 @@ def test_a_failed_task_is_retried_and_a_waiting_one_cancelled() -> None:
     assert list(verbs) == ["retry_task", "cancel_task"]
 
 
+def test_an_operator_admits_an_implausible_result() -> None:
+    owner = factories.user()
+    task = factories.completed_task(1e-4, owner=owner)
+    path = f"/api/v1/tasks/{task.pk}/admit"
+
+    refused = researcher_client(owner)[0].post(path)
+    client, _ = researcher_client(factories.user(is_staff=True))
+    admitted, again = client.post(path), client.post(path)
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
+    assert admitted.status_code == 200
+    result = admitted.json()["result"]
+    assert (result["is_ranked"], result["implausible"]) == (True, False)
+    assert result["admitted_at"] is not None
+    assert (again.status_code, again.json()["code"]) == (409, "wrong_state")
+
+
 def test_the_attempts_of_a_campaign_come_last_first_and_are_narrowed() -> None:
     campaign = factories.active_campaign(2)
     factories.finish(factories.claim_one(factories.worker("lab-7")), 2.5)

@@ -37,6 +37,15 @@ def test_a_failed_task_is_retried_and_a_waiting_one_cancelled_as_the_log_says() 
     assert list(acts) == [("retry_task", "command line"), ("cancel_task", "command line")]
 
 
+def test_an_implausible_result_is_admitted() -> None:
+    task = factories.completed_task(1e-4)
+    assert run("admit", task.pk) == f"The result of task {task.pk} counts now.\n"
+    task.result.refresh_from_db()
+    assert (task.result.is_ranked, task.result.implausible) == (True, False)
+    with pytest.raises(CommandError, match="Only a result that is shown as implausible"):
+        run("admit", task.pk)
+
+
 def test_a_task_runs_again_with_a_new_seed() -> None:
     task = factories.completed_task(2.5)
 

@@ -19,7 +19,7 @@ from django.core.management.base import CommandError
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from campaigns import lifecycle
+from campaigns import lifecycle, steering
 from campaigns.exports import optuna_study
 from campaigns.models import Campaign, ProgressPoint
 from tests import factories
@@ -96,6 +96,18 @@ def test_each_task_is_a_trial_of_the_same_state_and_value(
     assert study.direction == optuna.study.StudyDirection.MINIMIZE
     assert study.best_trial.user_attrs["task_number"] == 1
     assert "with 7 trials" in written
+
+
+def test_an_implausible_result_is_no_trial_until_it_is_admitted(
+    campaign: Campaign, tmp_path: Path
+) -> None:
+    factories.run(0.5, seconds=100)
+    export(campaign, tmp_path / "before.db", "--simulated")
+    assert 0.5 not in [trial.value for trial in load(tmp_path / "before.db").trials]
+
+    steering.admit(None, campaign.tasks.get(result__val_bpb=0.5), now=factories.NOW)
+    export(campaign, tmp_path / "after.db")
+    assert load(tmp_path / "after.db").best_value == 0.5
 
 
 def test_params_come_back_as_they_ran_with_the_ranges_of_the_space(

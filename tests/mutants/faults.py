@@ -48,7 +48,8 @@ FAULTS: Final = (
     Mutant(
         "faults: what a frozen agent hands in is not kept as late",
         "campaigns/lifecycle/submissions.py",
-        "        end_attempt(attempt, AttemptOutcome.LATE, now=now, message=message, **_report(body))\n",
+        "        end_attempt(attempt, AttemptOutcome.LATE, now=now, message=message, "
+        "**_report(body))\n",
         "",
         (NETWORK, "-k", "what_a_frozen_agent_hands_in"),
         "postgresql",

@@ -9,6 +9,8 @@ from tests.mutants.mutant import Mutant
 
 SUBMISSIONS: Final = "campaigns/lifecycle/submissions.py"
 RETRY: Final = "campaigns/lifecycle/retry.py"
+BELIEF: Final = "campaigns/lifecycle/belief.py"
+BELIEVED: Final = ("tests/lifecycle/test_belief.py",)
 BREAKERS: Final = "campaigns/lifecycle/breakers.py"
 BROKEN: Final = "tests/lifecycle/test_breakers.py"
 
@@ -68,16 +70,79 @@ SUBMITS: Final = (
     ),
     Mutant(
         "result: numbers that do not belong to the task are believed",
-        SUBMISSIONS,
-        "problems = metrics_problems(metrics) or _contradictions(attempt.task, body, metrics)",
-        "problems = metrics_problems(metrics)",
+        BELIEF,
+        "    problems = _not_of_its_task(attempt.task, body, metrics)\n",
+        "    problems: list[str] = []\n",
         ("tests/lifecycle/test_submit.py", "-k", "contradict"),
     ),
     Mutant(
+        "belief: counters that no training has are believed",
+        BELIEF,
+        '    if metrics["val_bpb"] is not None:\n        names',
+        "    if False:\n        names",
+        BELIEVED,
+    ),
+    Mutant(
+        "belief: a run may be longer than its lease",
+        BELIEF,
+        "    elif seconds > lease_seconds + CLOCK_TOLERANCE_SECONDS:\n",
+        "    elif seconds < 0:\n",
+        BELIEVED,
+    ),
+    Mutant(
+        "belief: a device that the worker did not tell of is believed",
+        BELIEF,
+        '    if problem := _unknown_device(attempt, metrics["device_used"]):\n',
+        '    if problem := "":\n',
+        BELIEVED,
+    ),
+    Mutant(
+        "belief: a value that no model reaches is ranked",
+        BELIEF,
+        "val_bpb is not None and bound is not None and val_bpb < bound",
+        "val_bpb is None and bound is not None",
+        BELIEVED,
+    ),
+    Mutant(
+        "belief: a result of before its bound was known stays ranked",
+        BELIEF,
+        "    judge_again(dataset)\n",
+        "",
+        BELIEVED,
+    ),
+    Mutant(
+        "belief: any result is admitted",
+        BELIEF,
+        "Result.objects.filter(task=task, implausible=True).update(",
+        "Result.objects.filter(task=task).update(",
+        BELIEVED,
+    ),
+    Mutant(
+        "belief: what an operator admitted is judged again",
+        BELIEF,
+        "is_ranked=True, admitted_at=None, val_bpb__lt=bound",
+        "is_ranked=True, val_bpb__lt=bound",
+        BELIEVED,
+    ),
+    Mutant(
+        "belief: an owner admits a result of the own campaign",
+        "campaigns/steering.py",
+        "    if actor is not None and not roles.may_operate(actor):\n",
+        "    if actor is not None and not may_change(actor, task.campaign):\n",
+        BELIEVED,
+    ),
+    Mutant(
+        "belief: exports hold what does not count",
+        "campaigns/exports/rows.py",
+        "    results = results.filter(implausible=False)\n",
+        "",
+        ("tests/api/test_exports.py",),
+    ),
+    Mutant(
         "result: an invented one is ranked",
-        SUBMISSIONS,
-        "is_ranked=not (simulated or valueless or",
-        "is_ranked=not (valueless or",
+        BELIEF,
+        "    measured = not (simulated or valueless or diverged)\n",
+        "    measured = not (valueless or diverged)\n",
         ("tests/lifecycle/test_submit.py::test_a_simulated_result_is_stored_and_not_ranked",),
     ),
     Mutant(

@@ -233,6 +233,25 @@ def test_only_the_latest_attempts_are_shown_and_it_is_said(client: Client) -> No
     assert page.count("</svg>released</span>") == 50
 
 
+def test_an_implausible_result_says_so_and_operators_may_admit_it(client: Client) -> None:
+    owner = factories.user()
+    task = factories.completed_task(1e-4, owner=owner)
+    page = page_of(client, task)
+    assert "implausible, not counted" in page
+    assert "not counted: below 1.2580, half of what lzma reaches on this data set" in page
+    client.force_login(owner)
+    assert "admit-button" not in page_of(client, task)
+
+    client.force_login(factories.user(is_staff=True))
+    assert "admit-button" in page_of(client, task)
+    path = reverse("task-change", args=[task.pk, "admit"])
+    after = client.post(path, follow=True).text
+    assert "Task 0 counts: its result is ranked." in after
+    assert "admitted by an operator" in after
+    assert "admit-button" not in after
+    assert "implausible, not counted" not in after
+
+
 def test_cancelling_a_running_task_says_what_is_lost(client: Client) -> None:
     attempt = factories.leased_task()
     client.force_login(factories.user(is_staff=True))

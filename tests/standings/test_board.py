@@ -22,6 +22,7 @@ NUMBERS = {
     Standing.COMPLETED: [1, 0],
     Standing.DIVERGED: [2],
     Standing.BUDGET_TOO_SMALL: [3],
+    Standing.IMPLAUSIBLE: [6],
     Standing.FAILED: [4],
     Standing.SIMULATED: [5],
 }
@@ -38,13 +39,14 @@ def run_without_a_step(*, seconds: float) -> None:
 
 @pytest.fixture
 def campaign() -> Campaign:
-    campaign = active_campaign(7, allow_simulated=True, max_failed_attempts=1)
+    campaign = active_campaign(8, allow_simulated=True, max_failed_attempts=1)
     run(3.0, seconds=1)
     run(2.5, seconds=2, device_used="cuda")
     run(None, seconds=3)
     run_without_a_step(seconds=4)
     fail(claim_one(worker(), now=at(5)), FailureClass.OOM, now=at(5))
     run(1.0, seconds=6, simulated=True)
+    run(0.5, seconds=7)
     campaign.refresh_from_db()
     return campaign
 
@@ -71,6 +73,7 @@ def test_what_has_no_value_stands_below_what_is_ranked_and_says_why(campaign: Ca
     assert [(line.rank, line.number) for line in lines] == [
         (1, 1),
         (2, 0),
+        (None, 6),
         (None, 2),
         (None, 3),
         (None, 4),
@@ -78,11 +81,12 @@ def test_what_has_no_value_stands_below_what_is_ranked_and_says_why(campaign: Ca
     assert [line.reason for line in lines] == [
         "",
         "",
+        "implausible, not counted: val_bpb is below half of what lzma reaches on this data set",
         "diverged: the loss became NaN or infinite",
         "budget too small: no training step fitted, or not its evaluation",
         "failed: out of memory",
     ]
-    assert [line.val_bpb for line in lines] == [2.5, 3.0, None, None, None]
+    assert [line.val_bpb for line in lines] == [2.5, 3.0, 0.5, None, None, None]
 
 
 def test_what_nobody_measured_is_shown_only_where_it_is_asked_for_by_name(
@@ -110,10 +114,11 @@ def test_every_order_keeps_the_ranked_rows_first(campaign: Campaign) -> None:
     for sort in ("-rank", "-seed", "param.lr", "-time", "device", "val_bpb"):
         lines = rows(campaign, state=EVERYTHING, sort=sort)
         assert {line.rank for line in lines[:2]} == {1, 2}
-        assert len(lines) == 5
+        assert len(lines) == 6
     assert [line.number for line in rows(campaign, state=EVERYTHING, sort="-seed")] == [
         1,
         0,
+        6,
         4,
         3,
         2,
@@ -123,7 +128,7 @@ def test_every_order_keeps_the_ranked_rows_first(campaign: Campaign) -> None:
 def test_a_device_leaves_out_other_devices_and_tasks_that_reported_none(campaign: Campaign) -> None:
     on_cpu = rows(campaign, state=EVERYTHING, device="cpu")
 
-    assert [line.number for line in on_cpu] == [0, 2, 3]
+    assert [line.number for line in on_cpu] == [0, 6, 2, 3]
     assert board.counts(campaign, LeaderboardQuery(device="cpu"), failed=1)[Standing.FAILED] == 0
 
 
@@ -155,7 +160,7 @@ def test_an_order_is_sorted_anew_when_a_result_comes_in(campaign: Campaign) -> N
     run(2.0, seconds=7)
     campaign.refresh_from_db()
     assert [(line.number, line.rank) for line in rows(campaign, sort="-seed")] == [
-        (6, 1),
+        (7, 1),
         (1, 2),
         (0, 3),
     ]
@@ -168,6 +173,7 @@ def test_rows_far_down_an_order_are_read_from_the_database(
 
     assert [line.number for line in rows(campaign, sort="-seed", offset=1)] == [0]
     assert [line.number for line in rows(campaign, state=EVERYTHING, sort="-seed", offset=3)] == [
+        4,
         3,
         2,
     ]

@@ -37,6 +37,11 @@ def test_counts_follow_every_change_of_state() -> None:
         assert _counted(observed) == _counted_one_by_one(observed)
         lifecycle.expire(now=at(10_000))
 
+    def release_what_another_claims() -> None:
+        # The worker that lost a task gets none for a while.
+        attempt = claim_one(worker(), now=at(10_002))
+        lifecycle.release(attempt.worker, attempt.lease_id, now=at(10_003))
+
     changes = [
         lambda: run(3.0, seconds=1),
         lambda: fail(claim_one(worker(), now=at(2)), FailureClass.TIMEOUT, now=at(3)),
@@ -44,7 +49,7 @@ def test_counts_follow_every_change_of_state() -> None:
         lambda: lifecycle.cancel_task(observed.tasks.filter(state="pending")[0], now=at(5)),
         claim_and_wait_for_its_end,
         lambda: lifecycle.add_tasks(observed, 3, now=at(10_001)),
-        lambda: lifecycle.release(by, claim_one(by, now=at(10_002)).lease_id, now=at(10_003)),
+        release_what_another_claims,
         lambda: lifecycle.cancel(observed, now=at(10_004)),
     ]
     for change in changes:

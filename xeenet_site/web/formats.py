@@ -41,6 +41,7 @@ _CHIPS: Final[dict[str, tuple[str, str]]] = {
     "cancelled": ("pending", "slash"),
     "disabled": ("pending", "slash"),
     "simulated": ("simulated", "wave"),
+    "implausible": ("late", "slash"),
 }
 
 # SVG paths in a box of 10 × 10, drawn as lines.

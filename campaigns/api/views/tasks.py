@@ -117,6 +117,14 @@ class CancelTaskView(TaskVerbView):
         return self.change(steering.cancel_task)
 
 
+class AdmitTaskView(TaskVerbView):
+    """Rank an implausible result after all. For operators."""
+
+    @extend_schema(operation_id="admit_task", tags=["tasks"], request=None, responses=_CHANGED)
+    def post(self, request: Request, pk: int) -> Response:
+        return self.change(steering.admit)
+
+
 class AttemptsView(ListAPIView[Attempt]):
     """List all attempts at the tasks of a campaign, the latest first."""
 

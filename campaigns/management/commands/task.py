@@ -24,8 +24,9 @@ class Command(BaseCommand):
     """`manage.py task VERB`."""
 
     help = (
-        "Show one task, its attempts, journal, learning curve or bundle; retry it, cancel it, or "
-        "run it again. Use campaign tasks to list tasks, and campaign enqueue to add one."
+        "Show one task, its attempts, journal, learning curve or bundle; retry it, cancel it, "
+        "run it again, or admit its implausible result. Use campaign tasks to list tasks, and "
+        "campaign enqueue to add one."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -37,6 +38,7 @@ class Command(BaseCommand):
             ("run-again", "add a task with the same params and a new seed"),
             ("retry", "give a failed task one more try"),
             ("cancel", "cancel a pending or running task"),
+            ("admit", "rank a result that is shown as implausible after all"),
         ):
             _task(verbs.add_parser(verb, help=text))
         command = _task(verbs.add_parser("curve", help="print its progress points as CSV"))
@@ -95,6 +97,11 @@ class Command(BaseCommand):
     def cancel(self, task: Task, _options: dict[str, Any]) -> None:
         """Pending or leased → cancelled."""
         self._change(steering.cancel_task, task)
+
+    def admit(self, task: Task, _options: dict[str, Any]) -> None:
+        """Rank an implausible result."""
+        steering.admit(None, task, now=database_now())
+        self.stdout.write(f"The result of task {task.pk} counts now.")
 
     def run_again(self, task: Task, _options: dict[str, Any]) -> None:
         """Add a task with the same params and a new seed."""
