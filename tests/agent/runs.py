@@ -72,7 +72,7 @@ def find_working_sandbox() -> Sandbox | str:
     """Return this machine's sandbox, or the reason why it has none."""
     with tempfile.TemporaryDirectory() as name:
         try:
-            return find_sandbox(Path(name), Path(name), "test/sandbox-check")
+            return find_sandbox(Path(name), Path(name), f"test/{uuid.uuid4()}")
         except SandboxUnavailable as problem:
             return str(problem)
 

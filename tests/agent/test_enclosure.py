@@ -298,10 +298,8 @@ def test_all_of_a_run_dies_with_its_agent(tmp_path: Path, kind: str) -> None:
 def test_the_next_start_finds_what_a_killed_agent_and_guardian_left_in_a_cgroup(
     tmp_path: Path,
 ) -> None:
-    parent = usable(own_cgroup).parent_cgroup
-    assert parent is not None
     source = script(DETACH, STRIPPED, "announce(); time.sleep(60)")
-    run = Run(tmp_path, source)
+    run = Run(tmp_path, source, enclosure=usable(own_cgroup))
     agent = agent_that_runs(run, "cgroup")
     wait_until(lambda: run.announced() == 2, 60)
     kill_with_its_guardians(agent)
@@ -309,7 +307,7 @@ def test_the_next_start_finds_what_a_killed_agent_and_guardian_left_in_a_cgroup(
     killed, survivors = kill_tagged(run.tag)
     assert (killed, survivors) == (1, [])
     assert run.leftovers() == []
-    assert not (parent / cgroups.name_of(run.tag)).exists()
+    assert list(cgroups.left_behind(run.tag)) == []
 
 
 # How an enclosure is chosen, and what the server is told.
@@ -325,6 +323,14 @@ def test_a_command_that_does_not_exist_is_an_error_and_no_ended_script(
         )
     if enclosure.kind is EnclosureKind.CGROUP:
         assert list(cgroups.left_behind(run.tag)) == []
+
+
+def test_two_runs_with_the_same_tag_do_not_share_a_cgroup() -> None:
+    parent = usable(own_cgroup).parent_cgroup
+    assert parent is not None
+    folders = [cgroups.make(parent, "test/same-tag") for _ in range(2)]
+    assert sorted(cgroups.left_behind("test/same-tag")) == sorted(folders)
+    assert all(cgroups.remove(folder) for folder in folders)
 
 
 def test_a_script_learns_nothing_of_how_its_scope_was_made(

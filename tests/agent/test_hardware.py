@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 import pytest
 
 from workers.agent.hardware import inspect_machine, usable_memory_bytes
 
-TAG = "test/hardware"
+TAG = f"test/{uuid.uuid4()}"
 
 
 def probe(folder: Path, source: str) -> Path:

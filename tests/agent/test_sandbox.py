@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -251,7 +252,7 @@ def test_a_sandbox_with_a_hole_is_not_taken(
     original = sandbox_module.Sandbox.wrap
     monkeypatch.setattr(sandbox_module.Sandbox, "wrap", wrap_with_a_hole)
     with pytest.raises(SandboxUnavailable, match="does not hold"):
-        find_sandbox(tmp_path, tmp_path, "test/hole")
+        find_sandbox(tmp_path, tmp_path, f"test/{uuid.uuid4()}")
 
 
 def test_a_state_folder_inside_what_scripts_must_read_rules_the_sandbox_out(
@@ -259,7 +260,7 @@ def test_a_state_folder_inside_what_scripts_must_read_rules_the_sandbox_out(
 ) -> None:
     working_sandbox()
     with pytest.raises(SandboxUnavailable, match="lies in it"):
-        find_sandbox(Path(sys.prefix) / "state", tmp_path, "test/inside")
+        find_sandbox(Path(sys.prefix) / "state", tmp_path, f"test/{uuid.uuid4()}")
 
 
 @pytest.mark.parametrize("program", ["exit 1", "sleep 60"])
@@ -273,7 +274,7 @@ def test_a_bubblewrap_that_does_not_work_here_is_named_with_the_reason(
     monkeypatch.setattr(sandbox_module, "_PROBE_SECONDS", 0.5)
     reason = "No permissions" if program == "exit 1" else "not done|ended with"
     with pytest.raises(SandboxUnavailable, match=reason):
-        find_sandbox(tmp_path, tmp_path, "test/broken")
+        find_sandbox(tmp_path, tmp_path, f"test/{uuid.uuid4()}")
     children = [child.name() for child in psutil.Process().children()]
     assert not {"bwrap", "sleep"} & set(children)
 
@@ -283,4 +284,4 @@ def test_a_machine_without_bubblewrap_has_no_sandbox(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SandboxUnavailable):
-        find_sandbox(tmp_path, tmp_path, "test/none")
+        find_sandbox(tmp_path, tmp_path, f"test/{uuid.uuid4()}")

@@ -1,4 +1,4 @@
-"""Guards of a run's processes and folder: enclosure, guardian, limits, the clean-up, the cache."""
+"""Guards of a run's processes and folder: enclosure, guardian, limits, the clean-up."""
 
 from __future__ import annotations
 
@@ -182,22 +182,5 @@ ENCLOSURES: Final = (
         "                pass\n",
         _DISK,
         "nested_deeper",
-    ),
-    _row(
-        "datasets: a pipe in the cache is waited for",
-        "files.py",
-        '    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)\n',
-        '    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)\n',
-        "tests/agent/test_datasets.py",
-        "swapped",
-    ),
-    _row(
-        "datasets: something else than a file in the cache stays",
-        "datasets.py",
-        "    except OSError:  # no regular file, or one that a script made unreadable\n"
-        "        remove_folder(path)\n        return None\n",
-        "    except OSError:\n        raise\n",
-        "tests/agent/test_datasets.py",
-        "swapped",
     ),
 )

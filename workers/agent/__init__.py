@@ -5,7 +5,8 @@ GPU driver cannot take the agent down. One module per duty:
 
 ``cli`` start and exit codes · ``loop`` claim and drain · ``heartbeat`` keep leases alive ·
 ``runner`` the seven steps of one task · ``execution`` the two deadlines · ``process_tree`` no
-process left behind · ``readers`` bounded pipes · ``judgement`` from an ended run to a submission ·
+process left behind · ``enclosure``, ``guarded`` and ``guardian`` what makes a kill sure ·
+``readers`` bounded pipes · ``judgement`` from an ended run to a submission ·
 ``scripts``/``datasets`` verified inputs · ``outbox`` no finished result gets lost ·
 ``client`` HTTP, with ``exchange`` (bounded bytes and seconds), ``server_errors`` and ``replies``
 (what to believe) and ``downloads`` · ``files``/``plain_text`` files and texts of scripts and

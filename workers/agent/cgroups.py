@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -57,20 +58,15 @@ def check(parent: Path) -> None:
         remove(folder)
 
 
-def name_of(tag: str) -> str:
-    """Return the name of the cgroup of the run with this tag."""
-    return _PREFIX + re.sub(r"[^A-Za-z0-9-]", "_", tag)
+def new_name(tag: str) -> str:
+    """Return a name for the cgroup of the run with this tag; no other run ever gets the same."""
+    return f"{_name_start(tag)}.{uuid.uuid4().hex[:12]}"
 
 
 def make(parent: Path, tag: str) -> Path:
-    """Make the run's cgroup; one that is left of a former run is killed first. Raises OSError."""
-    folder = parent / name_of(tag)
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        kill(folder)
-        remove(folder)
-        folder.mkdir()
+    """Make the run's cgroup. Raises OSError."""
+    folder = parent / new_name(tag)
+    folder.mkdir()
     return folder
 
 
@@ -111,8 +107,12 @@ def left_behind(tag_prefix: str) -> Iterator[Path]:
         _, mount = _mount()
         for name, folders, _ in os.walk(mount):
             for folder in folders:
-                if folder.startswith(name_of(tag_prefix)):
+                if folder.startswith(_name_start(tag_prefix)):
                     yield Path(name, folder)
+
+
+def _name_start(tag: str) -> str:
+    return _PREFIX + re.sub(r"[^A-Za-z0-9-]", "_", tag)
 
 
 def _mount() -> tuple[str, Path]:

@@ -264,7 +264,7 @@ class PlainCommand:
 
 def _in_scope(tag: str) -> list[str]:
     """Return the words that start a command in a new scope of the user's service manager."""
-    unit = f"{cgroups.name_of(tag)}.scope"
+    unit = f"{cgroups.new_name(tag)}.scope"
     options = ["--user", "--scope", "--quiet", "--collect", f"--unit={unit}"]
     program = shutil.which("systemd-run") or "systemd-run"  # by the agent's own PATH
     return [program, *options, "--property=Delegate=yes", "--"]
