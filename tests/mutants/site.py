@@ -9,6 +9,9 @@ from tests.mutants.mutant import Mutant
 LOGS: Final = "xeenet_site/logs.py"
 DOOR: Final = "xeenet_site/front_door.py"
 GROWTH: Final = ("tests/running/test_growth.py",)
+KEEPER: Final = "xeenet_site/running/keeping.py"
+SERVING: Final = "xeenet_site/running/serving.py"
+KEEPING: Final = ("tests/running/test_keeping.py",)
 HEADS: Final = ("tests/running/test_front_door.py",)
 
 SITE: Final = (
@@ -53,5 +56,33 @@ SITE: Final = (
         'if environ.get("HTTP_COOKIE", "").count("\\\\") > MAX_COOKIE_BACKSLASHES:',
         "if False:",
         HEADS,
+    ),
+    Mutant(
+        "keeping: what died stays dead",
+        KEEPER,
+        "            if kept.child is None and time.monotonic() >= kept.due_at:\n",
+        "            if False:\n",
+        (*KEEPING, "-k", "lives_on"),
+    ),
+    Mutant(
+        "keeping: a process is started again without end",
+        KEEPER,
+        "        if kept.ends >= self._most_ends:\n",
+        "        if False:\n",
+        (*KEEPING, "-k", "again_and_again"),
+    ),
+    Mutant(
+        "keeping: the waits do not grow",
+        KEEPER,
+        " * 2 ** (kept.ends - 1)",
+        "",
+        (*KEEPING, "-k", "again_and_again"),
+    ),
+    Mutant(
+        "keeping: a web worker that died ends its web server",
+        SERVING,
+        '"--no-ws", "--respawn-failed-workers"',
+        '"--no-ws"',
+        ("tests/running/test_units.py",),
     ),
 )

@@ -10,12 +10,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db.migrations.executor import MigrationExecutor
 
 from tests.processes import ROOT, product_environment
 from xeenet_site.running import serving
@@ -96,6 +101,64 @@ def test_static_files_are_collected_once_and_again_after_a_change(
     (source / "two.css").write_text("p {}")
     assert serving.collect_static_files()
     assert list((tmp_path / "collected").glob("two.*.css"))
+
+
+def test_files_that_no_page_uses_are_not_collected() -> None:
+    ignored = apps.get_app_config("staticfiles").ignore_patterns
+    collected = {path for finder in get_finders() for path, _ in finder.list(ignored)}
+    assert "widgetbundle.js" not in collected
+    assert not any("redoc" in path for path in collected)
+    assert {"plotly.min.js", "xeenet/base.css"} <= collected
+
+
+@pytest.mark.django_db
+def test_serve_says_what_takes_long_and_nothing_when_there_is_nothing_to_do(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "one.css").write_text("body {}")
+    settings.STATIC_ROOT = tmp_path / "collected"
+    settings.STATICFILES_DIRS = [tmp_path / "source"]
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}
+    }
+    said: list[str] = []
+    serving.collect_static_files(said.append)
+    assert len(said) == 1
+    assert "Collecting and compressing" in said[0]
+    serving.collect_static_files(said.append)
+    serving.migrate(said.append)
+    assert len(said) == 1
+    monkeypatch.setattr(MigrationExecutor, "migration_plan", lambda *_: [("one", False)])
+    monkeypatch.setattr(serving, "call_command", lambda *_, **__: None)
+    serving.migrate(said.append)
+    assert said[1:] == ["Bringing the database up to date (1 migration)…"]
+
+
+def test_a_server_is_said_to_answer_when_it_does(taken_port: int) -> None:
+    free = serving.url_of("127.0.0.1", taken_port)
+    assert free.endswith(str(taken_port))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            assert serving.answers("0.0.0.0", server.server_port)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert not serving.answers("127.0.0.1", server.server_port)
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers every GET like the server's own probe."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/healthz" else 500)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Keep the test's output free of request lines."""
 
 
 def test_the_addresses_that_mean_everywhere_are_reached_locally() -> None:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import http.client
 import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import OperationalError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
 
 # Requests wait for the database most of the time, so a few more threads than cores pay off.
 THREADS_PER_WEB_WORKER: Final = min(8, 2 * (os.cpu_count() or 1))
+# The most bytes of a request's head that the web server reads; its own default is 408 KiB.
+MAX_HEAD_BYTES: Final = 64 * 1024
+_ANSWER_SECONDS: Final = 5.0
 _PORTS_TO_SUGGEST: Final = 50
+
+
+def _say_nothing(_sentence: str) -> None:
+    """Say nothing: for callers that need no progress."""
 
 
 def check_port(host: str, port: int) -> None:
@@ -70,24 +81,36 @@ def check_home_writable() -> None:
         ) from error
 
 
-def migrate() -> None:
-    """Apply all migrations. Raises CommandError when the database cannot be reached."""
+def migrate(say: Callable[[str], None] = _say_nothing) -> None:
+    """Apply all migrations, telling `say` how many if any is missing.
+
+    Raises CommandError when the database cannot be used.
+    """
     try:
+        executor = MigrationExecutor(connection)
+        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        if missing:
+            many = "migration" if len(missing) == 1 else "migrations"
+            say(f"Bringing the database up to date ({len(missing)} {many})…")
         call_command("migrate", interactive=False, verbosity=0)
-    except OperationalError as error:
+    except DatabaseError as error:
         raise CommandError(
             f"Cannot use the database: {str(error).strip()}\nIs it running, does it exist, and "
             "is DATABASE_URL right?"
         ) from error
 
 
-def collect_static_files() -> bool:
-    """Collect and compress static files if any has changed; return whether that was needed."""
+def collect_static_files(say: Callable[[str], None] = _say_nothing) -> bool:
+    """Collect and compress static files if any has changed; return whether that was needed.
+
+    `say` is told before the work starts, which takes up to a minute on a busy machine.
+    """
     root = Path(settings.STATIC_ROOT)
     stamp = root.with_name(f"{root.name}.sha256")
     state = _static_state()
     if (root / "staticfiles.json").exists() and stamp.exists() and stamp.read_text() == state:
         return False
+    say("Collecting and compressing the files of the pages (once; up to a minute)…")
     call_command("collectstatic", interactive=False, verbosity=0)
     stamp.write_text(state)
     return True
@@ -97,7 +120,7 @@ def _static_state() -> str:
     """Return a hash over path, size and modification time of every static file."""
     digest = hashlib.sha256()
     for finder in get_finders():
-        for path, storage in finder.list(ignore_patterns=None):
+        for path, storage in finder.list(apps.get_app_config("staticfiles").ignore_patterns):
             status = Path(storage.path(path)).stat()
             digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
@@ -134,6 +157,8 @@ def web_command(host: str, port: int, *, workers: int = 1) -> list[str]:
     """Return the command of the web server, granian; demo and production use the same."""
     options = {
         "--interface": "wsgi",
+        "--http": "1",
+        "--http1-buffer-size": str(MAX_HEAD_BYTES),
         "--host": host,
         "--port": str(port),
         "--workers": str(workers),
@@ -141,7 +166,8 @@ def web_command(host: str, port: int, *, workers: int = 1) -> list[str]:
         "--log-level": "warning",
     }
     flat = [word for option in options.items() for word in option]
-    return [sys.executable, "-m", "granian", "--no-ws", *flat, "xeenet_site.wsgi:application"]
+    flags = ["--no-ws", "--respawn-failed-workers"]
+    return [sys.executable, "-m", "granian", *flags, *flat, "xeenet_site.wsgi:application"]
 
 
 def cluster_command() -> list[str]:
@@ -149,7 +175,29 @@ def cluster_command() -> list[str]:
     return [sys.executable, str(settings.BASE_DIR / "manage.py"), "qcluster"]
 
 
+def answers(host: str, port: int) -> bool:
+    """Return whether the web server answers a request."""
+    with contextlib.closing(
+        http.client.HTTPConnection(_reachable(host), port, timeout=_ANSWER_SECONDS)
+    ) as line:
+        try:
+            line.request("GET", "/healthz", headers={"Host": _known_host()})
+            return line.getresponse().status < 500
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def _known_host() -> str:
+    """Return a host name that ALLOWED_HOSTS accepts."""
+    names = [name.lstrip(".") for name in settings.ALLOWED_HOSTS if name != "*"]
+    return names[0] if names else "localhost"
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+
+
 def url_of(host: str, port: int) -> str:
     """Return the URL under which this machine reaches a server listening on `host`."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(host, host)  # noqa: S104
-    return f"http://{reachable}:{port}"
+    name = _reachable(host)
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}"

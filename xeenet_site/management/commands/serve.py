@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from xeenet_site.running import serving
+from xeenet_site.running.keeping import Keeper
 from xeenet_site.running.processes import Supervisor
 
 POLL_SECONDS = 0.5
+# How often `serve` says that it is still starting.
+STILL_STARTING_SECONDS = 10.0
 
 
 class Command(BaseCommand):
     """`manage.py serve`."""
 
-    help = "Run the web server and the q-cluster in the foreground; Ctrl-C stops both."
+    help = (
+        "Run the web server and the q-cluster in the foreground; Ctrl-C stops both. One that ends "
+        "by itself is started again."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
@@ -31,20 +38,37 @@ class Command(BaseCommand):
         serving.check_home_writable()
         serving.check_port(host, port)
         if not options["no_migrate"]:
-            serving.migrate()
-        serving.collect_static_files()
+            self._say("Looking at the database…")
+            serving.migrate(self._say)
+        serving.collect_static_files(self._say)
         environment = serving.server_environment()
         # The folder of the request counts must outlive the processes that write into it.
         with serving.metrics_environment(options["workers"]) as counted, Supervisor() as supervisor:
+            self._say("Starting the web server and the q-cluster…")
+            keeper = Keeper(supervisor, self._say)
             web = serving.web_command(host, port, workers=options["workers"])
-            supervisor.start("web server", web, environment | counted)
-            supervisor.start("q-cluster", serving.cluster_command(), environment)
-            self.stdout.write(f"XeeNet serves {serving.url_of(host, port)} (Ctrl-C ends)")
-            self.stdout.flush()
+            keeper.start("web server", web, environment | counted)
+            keeper.start("q-cluster", serving.cluster_command(), environment)
+            self._wait_for_answer(supervisor, keeper, host, port)
             while not supervisor.wait(POLL_SECONDS):
-                for child in supervisor.newly_ended():
-                    raise CommandError(
-                        f"The {child.name} ended by itself ({child.how_it_ended()}); its last "
-                        "lines are above. Everything was stopped."
-                    )
-        self.stdout.write("Stopped.")
+                keeper.look_after()
+        self._say("Stopped.")
+
+    def _wait_for_answer(
+        self, supervisor: Supervisor, keeper: Keeper, host: str, port: int
+    ) -> None:
+        """Say where XeeNet is served as soon as it answers."""
+        started = said_at = time.monotonic()
+        while not serving.answers(host, port):
+            if supervisor.wait(POLL_SECONDS):
+                return
+            keeper.look_after()
+            now = time.monotonic()
+            if now - said_at >= STILL_STARTING_SECONDS:
+                said_at = now
+                self._say(f"Still starting after {now - started:.0f} s…")
+        self._say(f"XeeNet serves {serving.url_of(host, port)} (Ctrl-C ends)")
+
+    def _say(self, sentence: str) -> None:
+        self.stdout.write(sentence)
+        self.stdout.flush()

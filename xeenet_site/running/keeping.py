@@ -1,0 +1,86 @@
+"""Keeps the processes of `serve` alive: one that ends is started again.
+
+Between two tries it waits, twice as long each time. A process that ends again and again cannot be
+kept alive: then everything is stopped, and the command says why.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from django.core.management.base import CommandError
+
+from xeenet_site.running.processes import Child, Supervisor
+
+FIRST_WAIT_SECONDS: Final = 0.5
+LONGEST_WAIT_SECONDS: Final = 16.0
+# A process that lived for so long was well: its earlier ends are forgotten.
+WELL_SECONDS: Final = 60.0
+# After so many ends in a row, none of them well, a process counts as impossible to keep alive.
+MOST_ENDS: Final = 6
+
+
+@dataclass
+class _Kept:
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    child: Child | None = None
+    started_at: float = 0.0
+    ends: int = 0
+    # When the next start is due, while `child` is None.
+    due_at: float = 0.0
+
+
+class Keeper:
+    """Starts vital processes under a supervisor, and starts them again when they end."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        say: Callable[[str], None],
+        *,
+        first_wait_seconds: float = FIRST_WAIT_SECONDS,
+        most_ends: int = MOST_ENDS,
+    ) -> None:
+        self._supervisor = supervisor
+        self._say = say
+        self._first_wait_seconds = first_wait_seconds
+        self._most_ends = most_ends
+        self._kept: list[_Kept] = []
+
+    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start a process that is to be kept alive. Raises OSError."""
+        kept = _Kept(name, command, environment)
+        self._kept.append(kept)
+        self._start(kept)
+
+    def look_after(self) -> None:
+        """Start again what has ended. Raises CommandError when a process cannot be kept alive."""
+        ended = self._supervisor.newly_ended()
+        for kept in self._kept:
+            if kept.child in ended:
+                self._note_end(kept, kept.child)
+            if kept.child is None and time.monotonic() >= kept.due_at:
+                self._start(kept)
+
+    def _start(self, kept: _Kept) -> None:
+        kept.started_at = time.monotonic()
+        kept.child = self._supervisor.start(kept.name, kept.command, kept.environment)
+
+    def _note_end(self, kept: _Kept, child: Child) -> None:
+        now = time.monotonic()
+        kept.child = None
+        kept.ends = 1 if now - kept.started_at >= WELL_SECONDS else kept.ends + 1
+        how = child.how_it_ended()
+        if kept.ends >= self._most_ends:
+            raise CommandError(
+                f"The {kept.name} ended {kept.ends} times in a row (last: {how}); its last lines "
+                "are above. Everything was stopped."
+            )
+        wait = min(self._first_wait_seconds * 2 ** (kept.ends - 1), LONGEST_WAIT_SECONDS)
+        kept.due_at = now + wait
+        self._say(f"The {kept.name} ended by itself ({how}); it starts again in {wait:g} s.")
