@@ -27,6 +27,9 @@ class _KnownQuery:
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)  # type: ignore[misc]
+        if not hasattr(self, str(request.method).lower()):
+            # REST framework answers 405.
+            return
         known = self.known_parameters() if request.method in SAFE_METHODS else []
         listed = ", ".join(known)
         errors: dict[str, list[str]] = {}

@@ -50,6 +50,7 @@ class CampaignForm(forms.Form):
         label="Tasks",
         min_value=1,
         max_value=MAX_TASKS,
+        error_messages={"max_value": f"This must be from 1 to {MAX_TASKS:,}."},
         initial=10,
         help_text="Each task is one sampled config.",
     )

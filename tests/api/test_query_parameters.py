@@ -84,3 +84,8 @@ def test_very_many_unknown_parameters_are_not_all_named() -> None:
 def test_who_may_not_call_hears_that_first() -> None:
     assert APIClient().get("/api/v1/account?x=1").status_code == 401
     assert APIClient().post("/api/v1/leases/claim?x=1").status_code == 401
+
+
+def test_a_method_that_the_view_does_not_have_is_told_as_such() -> None:
+    client, _ = researcher_client()
+    assert client.post("/api/v1/compare?tasks=1,2").status_code == 405
