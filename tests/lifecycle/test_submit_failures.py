@@ -78,7 +78,7 @@ def test_what_the_worker_is_to_blame_for_never_uses_up_the_task() -> None:
     for number in range(8):
         fail(claim_one(worker(), now=at(number * 60)), WireFailureClass.ENV_ERROR)
         if number % 2:  # two workers could not run it, which pauses the campaign
-            lifecycle.resume(running, now=at(number * 60))
+            lifecycle.resume(running, now=at(number * 60 + 1))
     task = Task.objects.get()
     assert (task.state, task.failed_attempts, task.lost_attempts) == (TaskState.PENDING, 0, 0)
 
