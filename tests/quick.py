@@ -30,6 +30,7 @@ LEFT_OUT: Final[dict[str, tuple[str, ...]]] = {
         "agent/test_faults.py",
         "agent/test_hostile_server.py",
         "agent/test_isolation.py",
+        "agent/test_judgement.py",
         "agent/test_loop.py",
         "agent/test_memory.py",
         "agent/test_runner.py",
