@@ -16,6 +16,7 @@ from unfold.admin import TabularInline
 from workers import lifecycle, steering
 from workers.admin_base import HistoryAdmin, apply_to_each, state_label
 from workers.models import AuditEntry, EnrolmentToken, Worker, WorkerSession
+from xeenet_site.web.pages import server_url
 
 
 class WorkerSessionInline(TabularInline):
@@ -157,7 +158,7 @@ class EnrolmentTokenAdmin(HistoryAdmin):
         messages.warning(
             request,
             f"This command is shown only once and enrols one worker: xeenet-worker --server "
-            f"{request.build_absolute_uri('/').rstrip('/')} --enrol {secret}",
+            f"{server_url(request)} --enrol {secret}",
         )
 
 

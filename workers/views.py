@@ -16,7 +16,13 @@ from workers.charts import MEASURES, median_speed, speed_over_time
 from workers.lifecycle import WorkerError
 from workers.models import EnrolmentToken, Worker, WorkerState
 from xeenet_site.web import roles
-from xeenet_site.web.pages import page_or_fragment, reading_page, signed_in, signed_in_user
+from xeenet_site.web.pages import (
+    page_or_fragment,
+    reading_page,
+    server_url,
+    signed_in,
+    signed_in_user,
+)
 from xeenet_site.web.verbs import Verb
 
 WORKERS_PER_PAGE = 50
@@ -70,7 +76,7 @@ def worker_list(request: HttpRequest) -> HttpResponse:
         "programs_limit": PROGRAMS_SHOWN,
         "totals": fleet.fleet_totals(now=now),
         "invitations": _open_invitations(request),
-        "server_url": _server_url(request),
+        "server_url": server_url(request),
         "now": now,
     }
     return page_or_fragment(request, "workers/list.html", "workers/_list.html", context)
@@ -165,7 +171,7 @@ def rotate_token(request: HttpRequest, pk: int) -> HttpResponse:
     except WorkerError as error:
         messages.error(request, str(error))
         return redirect("worker", pk=pk)
-    context = {"worker": worker, "secret": secret, "server_url": _server_url(request)}
+    context = {"worker": worker, "secret": secret, "server_url": server_url(request)}
     return render(request, "workers/rotated.html", context)
 
 
@@ -181,7 +187,7 @@ def invite(request: HttpRequest) -> HttpResponse:
     context = {
         "token": token,
         "secret": secret,
-        "server_url": _server_url(request),
+        "server_url": server_url(request),
         "now": now,
     }
     return render(request, "workers/invited.html", context)
@@ -199,7 +205,3 @@ def withdraw_invitation(request: HttpRequest, pk: int) -> HttpResponse:
     else:
         messages.success(request, "The invitation is withdrawn: nobody can join with it.")
     return redirect("workers")
-
-
-def _server_url(request: HttpRequest) -> str:
-    return request.build_absolute_uri("/").rstrip("/")

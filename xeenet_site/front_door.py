@@ -78,7 +78,10 @@ class FrontDoor:
         problem = head_problem(environ)
         if problem is not None:
             return _refuse(environ, start_response, *problem)
-        environ["PATH_INFO"] = without_base(environ.get("PATH_INFO", ""), self._base_path)
+        path = environ.get("PATH_INFO", "")
+        if self._base_path and path == self._base_path:
+            return _redirect(environ, start_response, f"{path}/")
+        environ["PATH_INFO"] = without_base(path, self._base_path)
         return self._application(environ, start_response)
 
 
@@ -102,8 +105,8 @@ def head_problem(environ: Environ) -> tuple[str, str] | None:
 
 def without_base(path: str, base_path: str) -> str:
     """Return the path below the base path; a path that does not start with it is unchanged."""
-    if base_path and (path == base_path or path.startswith(f"{base_path}/")):
-        return path[len(base_path) :] or "/"
+    if base_path and path.startswith(f"{base_path}/"):
+        return path[len(base_path) :]
     return path
 
 
@@ -119,6 +122,14 @@ def base_path_problem(base_path: str) -> str:
     if parts[0] in _OWN_PATHS:
         return f"must not start with /{parts[0]}, which is a path of XeeNet itself"
     return ""
+
+
+def _redirect(environ: Environ, start_response: StartResponse, path: str) -> Iterable[bytes]:
+    """Send the browser to the base path with a slash: only below it does it send our cookies."""
+    query = environ.get("QUERY_STRING", "")
+    location = f"{path}?{query}" if query else path
+    start_response("302 Found", [("Location", location), ("Content-Length", "0")])
+    return []
 
 
 def _refuse(

@@ -127,7 +127,7 @@ class SecurityHeadersMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         policy = next(
-            (text for path, text in self.by_path if path.match(request.path)),
+            (text for path, text in self.by_path if path.match(request.path_info)),
             self.policy,
         )
         response.headers.setdefault("Content-Security-Policy", policy)

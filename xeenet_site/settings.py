@@ -9,6 +9,7 @@ and HSTS. The README lists every variable.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from django.core.management.utils import get_random_secret_key
 from django.urls import reverse_lazy
 from whitenoise.compress import Compressor
 
-from xeenet_site import admin_look, databases, logs, security
+from xeenet_site import admin_look, databases, front_door, logs, security
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -90,6 +91,23 @@ if PRODUCTION and not ALLOWED_HOSTS:
         "agents use, separated by commas."
     )
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+
+def _base_path() -> str:
+    """Return the path below which XeeNet lives, like "/lab/xeenet"; "" at the root of its host.
+
+    Raises ImproperlyConfigured for a path that is none.
+    """
+    parts: str = env.str("XEENET_BASE_PATH", default="").strip("/")
+    path = f"/{parts}" if parts else ""
+    if problem := front_door.base_path_problem(path):
+        raise ImproperlyConfigured(f"XEENET_BASE_PATH is {path!r}: it {problem}.")
+    return path
+
+
+BASE_PATH = _base_path()
+# Django puts this before every address that it makes, also in commands and background jobs.
+FORCE_SCRIPT_NAME = BASE_PATH or None
 
 INSTALLED_APPS = [
     "unfold",
@@ -267,6 +285,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVERS": [{"url": BASE_PATH}] if BASE_PATH else [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
@@ -315,7 +334,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 
-STATIC_URL = "static/"
+STATIC_URL = f"{BASE_PATH}/static/"
 STATIC_ROOT = Path(env.str("XEENET_STATIC_ROOT", default=str(XEENET_HOME / "static")))
 STATICFILES_DIRS = [
     # Serve plotly.min.js from the installed package, so that pages need no other host.
@@ -334,6 +353,11 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
+# Below a path, cookies are neither sent to the other programs of that host nor taken from them.
+SESSION_COOKIE_PATH = f"{BASE_PATH}/"
+CSRF_COOKIE_PATH = f"{BASE_PATH}/"
+# In the session: a cookie of messages would be sent to the whole host.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
@@ -342,7 +366,9 @@ SECURE_CSP_BY_PATH = security.POLICY_BY_PATH
 PERMISSIONS_POLICY = security.PERMISSIONS_POLICY
 if PRODUCTION:
     # Health probes and scrapers bypass the proxy and use plain HTTP.
-    SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
+    SECURE_REDIRECT_EXEMPT = [
+        rf"^{re.escape(f'{BASE_PATH}/'.removeprefix('/'))}(healthz|readyz|metrics)$"
+    ]
     SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)

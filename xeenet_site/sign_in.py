@@ -22,6 +22,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from campaigns.clock import database_now
@@ -160,7 +161,8 @@ class SignInView(LoginView):
 def admin_sign_in(request: HttpRequest) -> HttpResponseBase:
     """Redirect to the sign-in page, or back for signed-in staff; others get PermissionDenied."""
     target = request.GET.get(REDIRECT_FIELD_NAME, "")
-    back = target if url_has_allowed_host_and_scheme(target, allowed_hosts=None) else "/admin/"
+    is_safe = url_has_allowed_host_and_scheme(target, allowed_hosts=None)
+    back = target if is_safe else reverse("admin:index")
     if not request.user.is_authenticated:
         return redirect_to_login(back)
     if not getattr(request.user, "is_staff", False):

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from campaigns.models import Campaign, CampaignState
-from xeenet_site.web.pages import reading_page
+from xeenet_site.web.pages import reading_page, server_url
 
 # The campaign number in the examples while there is no campaign yet.
 NO_CAMPAIGN = 1
@@ -25,7 +25,7 @@ def agents(request: HttpRequest) -> HttpResponse:
     times = settings.XEENET
     values = {
         # From the Host header, which Django has checked against ALLOWED_HOSTS.
-        "server_url": request.build_absolute_uri("/").rstrip("/"),
+        "server_url": server_url(request),
         "campaign": campaign.pk if campaign else NO_CAMPAIGN,
         "heartbeat_seconds": f"{times['HEARTBEAT_SECONDS']:g}",
     }

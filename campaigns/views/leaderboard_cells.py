@@ -74,7 +74,7 @@ def _cells(line: Line, params: Sequence[tuple[str, str]], url: str) -> Cells:
     return Cells(
         task_id=_plain(task_id),
         number=_plain(str(line.number)),
-        url=url.replace("/0/", f"/{task_id}/"),
+        url=f"{url.removesuffix('0/')}{task_id}/",
         rank=_rank(line),
         val_bpb=unknown(line.reason) if line.val_bpb is None else _plain(bpb(line.val_bpb)),
         note=_note(line),

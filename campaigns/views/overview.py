@@ -13,7 +13,7 @@ from campaigns.standings.champions import latest_champions
 from campaigns.standings.summaries import summarise
 from campaigns.views.table_heads import CAMPAIGN_HEADS, columns
 from workers.models import Worker
-from xeenet_site.web.pages import page_or_fragment, reading_page
+from xeenet_site.web.pages import page_or_fragment, reading_page, server_url
 
 CAMPAIGNS_SHOWN: Final = 8
 
@@ -41,6 +41,6 @@ def overview(request: HttpRequest) -> HttpResponse:
         "health": figures,
         "concerns": concerns(figures, live, now=now, reader=request.user),
         "steps_done": steps_done,
-        "server_url": request.build_absolute_uri("/").rstrip("/"),
+        "server_url": server_url(request),
     }
     return page_or_fragment(request, "overview.html", "_overview.html", context)

@@ -22,7 +22,13 @@ from campaigns.models import (
     TaskState,
 )
 from xeenet_site.web import roles
-from xeenet_site.web.pages import page_or_fragment, reading_page, signed_in, signed_in_user
+from xeenet_site.web.pages import (
+    page_or_fragment,
+    reading_page,
+    server_url,
+    signed_in,
+    signed_in_user,
+)
 from xeenet_site.web.verbs import Verb
 
 # A task may have any number of attempts, because releases and some failures cost it no try.
@@ -127,8 +133,7 @@ def task_zip(request: HttpRequest, pk: int) -> HttpResponse:
     """Send the bundle that repeats the run. It holds the script: only for people signed in."""
     tasks = Task.objects.select_related("campaign__dataset", "campaign__package", "result")
     task = get_object_or_404(tasks, pk=pk)
-    server_url = request.build_absolute_uri("/").rstrip("/")
-    content = task_bundle(task, getattr(task, "result", None), server_url=server_url)
+    content = task_bundle(task, getattr(task, "result", None), server_url=server_url(request))
     return HttpResponse(
         content,
         content_type="application/zip",

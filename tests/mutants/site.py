@@ -14,7 +14,44 @@ SERVING: Final = "xeenet_site/running/serving.py"
 KEEPING: Final = ("tests/running/test_keeping.py",)
 HEADS: Final = ("tests/running/test_front_door.py",)
 
+BELOW: Final = "tests/running/test_base_path.py"
+
 SITE: Final = (
+    Mutant(
+        "base path: a path that the proxy passes on is not found",
+        DOOR,
+        "        return path[len(base_path) :]\n",
+        "        return path\n",
+        (BELOW, "-k", "redirects_stay"),
+    ),
+    Mutant(
+        "base path: static files are at the root of the host",
+        "xeenet_site/settings.py",
+        'STATIC_URL = f"{BASE_PATH}/static/"',
+        'STATIC_URL = "/static/"',
+        (BELOW, "-k", "error_pages"),
+    ),
+    Mutant(
+        "base path: cookies go to the whole host",
+        "xeenet_site/settings.py",
+        'SESSION_COOKIE_PATH = f"{BASE_PATH}/"',
+        'SESSION_COOKIE_PATH = "/"',
+        (BELOW, "-k", "cookies"),
+    ),
+    Mutant(
+        "base path: the policy of the admin is not found",
+        "xeenet_site/middleware.py",
+        "path.match(request.path_info)",
+        "path.match(request.path)",
+        (BELOW, "-k", "policy"),
+    ),
+    Mutant(
+        "base path: printed addresses are without it",
+        "xeenet_site/web/pages.py",
+        'request.build_absolute_uri(reverse("overview"))',
+        'request.build_absolute_uri("/")',
+        (BELOW, "-k", "printed"),
+    ),
     Mutant(
         "growth: a quadratic pattern hides passwords in addresses",
         LOGS,

@@ -197,7 +197,12 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
-def url_of(host: str, port: int) -> str:
-    """Return the URL under which this machine reaches a server listening on `host`."""
+def origin_of(host: str, port: int) -> str:
+    """Return scheme, host and port by which this machine reaches a server listening on `host`."""
     name = _reachable(host)
     return f"http://{f'[{name}]' if ':' in name else name}:{port}"
+
+
+def url_of(host: str, port: int) -> str:
+    """Return the URL of the pages, with the base path, of a server listening on `host`."""
+    return origin_of(host, port) + str(settings.BASE_PATH)

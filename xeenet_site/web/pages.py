@@ -59,6 +59,14 @@ def roles_context(request: HttpRequest) -> dict[str, bool]:
     return {"may_create": roles.may_create(user), "may_operate": roles.may_operate(user)}
 
 
+def server_url(request: HttpRequest) -> str:
+    """Return this address of the server with its base path, and no slash at the end.
+
+    The host is from the Host header, which Django has checked against ALLOWED_HOSTS.
+    """
+    return request.build_absolute_uri(reverse("overview")).rstrip("/")
+
+
 def to_login(request: HttpRequest) -> HttpResponse:
     """Redirect to the sign-in page; for an htmx request, redirect the whole window."""
     if wants_fragment(request):

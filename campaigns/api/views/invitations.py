@@ -25,6 +25,7 @@ from campaigns.serializers.invitations import (
 )
 from workers import steering
 from workers.models import EnrolmentToken, Worker
+from xeenet_site.web.pages import server_url
 
 
 class InvitationsView(ListAPIView[EnrolmentToken]):
@@ -57,10 +58,9 @@ class InvitationsView(ListAPIView[EnrolmentToken]):
     def post(self, request: Request) -> Response:
         label = body(InvitationRequestSerializer, request)["label"]
         invitation, secret = steering.invite(person(request), now=database_now(), label=label)
-        server = request.build_absolute_uri("/").rstrip("/")
         secrets = {
             "enrolment_token": secret,
-            "command": f"xeenet-worker --server {server} --enrol {secret}",
+            "command": f"xeenet-worker --server {server_url(request)} --enrol {secret}",
         }
         return made_with_secret(InvitationSerializer(invitation).data | secrets)
 

@@ -32,6 +32,7 @@ from campaigns.serializers.tasks import (
     TaskDetailSerializer,
     TaskSerializer,
 )
+from xeenet_site.web.pages import server_url
 
 
 class TasksView(SortedList, ListAPIView[Task]):
@@ -186,9 +187,8 @@ class TaskBundleView(GenericAPIView[Task]):
     )
     def get(self, request: Request, pk: int) -> HttpResponse:
         task = self.get_object()
-        server_url = request.build_absolute_uri("/").rstrip("/")
         return HttpResponse(
-            task_bundle(task, getattr(task, "result", None), server_url=server_url),
+            task_bundle(task, getattr(task, "result", None), server_url=server_url(request)),
             content_type="application/zip",
             headers={"Content-Disposition": f'attachment; filename="{bundle_name(task)}.zip"'},
         )

@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from rest_framework.utils.encoders import JSONEncoder
 
@@ -51,7 +52,7 @@ class Command(BaseCommand):
         )
         command.add_argument(
             "--server",
-            default="http://127.0.0.1:8000",
+            default=f"http://127.0.0.1:8000{settings.BASE_PATH}",
             help="the address from which the bundle fetches data that only this server has",
         )
 

@@ -22,7 +22,7 @@ class Command(BaseCommand):
         add("--name", default="", help="the worker's name (default: the machine's host name)")
         add(
             "--server",
-            default="http://127.0.0.1:8000",
+            default=f"http://127.0.0.1:8000{settings.BASE_PATH}",
             help="the server's address as the machine reaches it",
         )
         add("--direct", action="store_true", help="make the worker and its token now; needs --name")

@@ -26,7 +26,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--server", default="http://127.0.0.1:8000")
+        add("--server", default=f"http://127.0.0.1:8000{settings.BASE_PATH}")
         add(
             "--name",
             default=socket.gethostname(),

@@ -112,6 +112,8 @@ class _Demo:
         self._agents: list[Child] = []
         self._vital: list[Child] = []
         self._url = serving.url_of(HOST, options["port"])
+        # The paths of pages have the base path already.
+        self._origin = serving.origin_of(HOST, options["port"])
 
     def start_server(self) -> None:
         """Start web server and q-cluster and wait until pages are served. Raises CommandError."""
@@ -146,7 +148,7 @@ class _Demo:
         )
         for index in range(1, self._options["workers"] + 1):
             self._start_agent(index)
-        page = self._url + campaign.get_absolute_url()
+        page = self._origin + campaign.get_absolute_url()
         self._say(f"Page:    {page}")
         self._say(f"Sign in: {self._url}/login/ as {user.get_username()} with {password}")
         self._say(f"Logs:    {Path(settings.XEENET_HOME) / 'logs'}")
@@ -188,7 +190,7 @@ class _Demo:
         for problem in problems:
             self._say(f"Not as it should be: {problem}.")
         if path := self._options["screenshot"]:
-            _take_screenshot(self._url + campaign.get_absolute_url(), path)
+            _take_screenshot(self._origin + campaign.get_absolute_url(), path)
             self._say(f"Picture: {path}")
         if not self._options["exit"]:
             self._say(f"Still serving {self._url}, the agents wait for work. Ctrl-C ends.")

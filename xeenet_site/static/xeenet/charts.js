@@ -82,7 +82,7 @@ function draw(element, again = false) {
       const { customdata, data } = points[0];
       // A trace whose points open something has the address once, for an id of 0; each point's
       // customdata is a list that begins with its id (campaigns/charts/figures.py).
-      const url = data.meta?.url?.replace("/0/", `/${customdata[0]}/`);
+      const url = data.meta?.url?.replace(/0\/$/, `${customdata[0]}/`);
       if (url) location.assign(url);
     });
   });
