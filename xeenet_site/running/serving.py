@@ -13,10 +13,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.staticfiles.apps import StaticFilesConfig
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -119,8 +120,9 @@ def collect_static_files(say: Callable[[str], None] = _say_nothing) -> bool:
 def _static_state() -> str:
     """Return a hash over path, size and modification time of every static file."""
     digest = hashlib.sha256()
+    config = cast(StaticFilesConfig, apps.get_app_config("staticfiles"))
     for finder in get_finders():
-        for path, storage in finder.list(apps.get_app_config("staticfiles").ignore_patterns):
+        for path, storage in finder.list(config.ignore_patterns):
             status = Path(storage.path(path)).stat()
             digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
