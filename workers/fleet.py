@@ -21,6 +21,8 @@ RATE_WINDOW: Final = dt.timedelta(hours=1)
 MIX_WINDOW: Final = dt.timedelta(hours=24)
 # Lifetime of cached counts; each server process has its own cache.
 COUNTS_KEPT_SECONDS: Final = 15
+# A run that took less says nothing about speed; a quotient could not be shown.
+LEAST_SECONDS: Final = 0.001
 # Training floating-point operations per parameter and token: the usual estimate.
 OPERATIONS_PER_PARAMETER_AND_TOKEN: Final = 6
 
@@ -164,9 +166,11 @@ def _speed(
 ) -> Speed | None:
     # `train_seconds` comes from the script's result line and may be anything. Without a usable
     # number fall back to the wall time, which includes set-up and evaluation.
-    has_train_time = isinstance(train_seconds, int | float) and train_seconds > 0
+    has_train_time = (
+        isinstance(train_seconds, int | float) and LEAST_SECONDS <= train_seconds <= wall_seconds
+    )
     seconds = float(train_seconds) if has_train_time else wall_seconds
-    if seconds <= 0:
+    if seconds < LEAST_SECONDS:
         return None
     operations = OPERATIONS_PER_PARAMETER_AND_TOKEN * model_params * tokens
     return Speed(

@@ -24,6 +24,8 @@ from workers.protocol import Submission, is_finding_without_value
 
 # By so much a run may seem longer than its lease: the database's clock may be set meanwhile.
 CLOCK_TOLERANCE_SECONDS: Final = 10.0
+# No run is shorter; speeds are divided by it.
+LEAST_SECONDS: Final = 0.001
 # The name of a device goes on with one of these: "cuda:0", "cuda (H200)".
 _AFTER_DEVICE: Final = re.compile(r"[^a-z]")
 
@@ -83,8 +85,8 @@ def _not_of_a_training(attempt: Attempt, metrics: dict[str, Any], now: dt.dateti
             )
     seconds = metrics["wall_time_seconds"]
     lease_seconds = (now - attempt.started_at).total_seconds()
-    if seconds <= 0:
-        problems.append("wall_time_seconds is 0, and every run takes time")
+    if seconds < LEAST_SECONDS:
+        problems.append(f"wall_time_seconds is {seconds:g}, and every run takes time")
     elif seconds > lease_seconds + CLOCK_TOLERANCE_SECONDS:
         problems.append(
             f"it ran {seconds:.0f} s, and its lease began only {lease_seconds:.0f} s ago"

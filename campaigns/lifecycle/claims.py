@@ -9,13 +9,13 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
-from django.db.models import Exists, Max, OuterRef, Q
+from django.db.models import Count, Exists, Max, OuterRef, Q
 
 from campaigns.lifecycle import journal
 from campaigns.lifecycle.errors import WrongState
@@ -34,6 +34,7 @@ from campaigns.models import (
     TaskState,
 )
 from campaigns.models.campaign import CampaignQuerySet
+from campaigns.models.task import UNPAID
 from workers.models import Worker, WorkerState
 from workers.protocol import MAX_LEASES_PER_CLAIM
 
@@ -236,20 +237,27 @@ def _why_not_run(worker: Worker, waiting: list[Campaign]) -> str:
 def _lease(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choice) -> int:
     """Lease the first `count` tasks together; return how many there were."""
     tasks = list(_locked(waiting)[:count])
-    _move_to_leased(tasks, worker, choice.claim_id, choice.now)
+    histories = _histories(tasks, worker)
+    if any(history.unpaid >= MAX_UNPAID_TRIES for history in histories.values()):
+        # Perhaps they go to other workers. Only now ask for tasks that do not: the question makes
+        # the query several times as large, and few workers have such tasks.
+        tasks = list(_locked(waiting.to_be_had_again(worker, choice.now))[:count])
+        histories = _histories(tasks, worker)
+    _move_to_leased(tasks, histories, worker, choice)
     return len(tasks)
 
 
 def _lease_each(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choice) -> int:
     """Lease up to `count` tasks one by one; leave out those that cannot be leased."""
     leased = 0
+    waiting = waiting.to_be_had_again(worker, choice.now)
     for pk in list(waiting.values_list("pk", flat=True)[: count + SPARE_TASKS]):
         if leased == count:
             break
         try:
             with transaction.atomic():
                 tasks = list(_locked(waiting.filter(pk=pk)))
-                _move_to_leased(tasks, worker, choice.claim_id, choice.now)
+                _move_to_leased(tasks, _histories(tasks, worker), worker, choice)
             leased += len(tasks)
         except _UNUSABLE:
             logger.exception("task %s cannot be leased; it is left out for a while", pk)
@@ -271,8 +279,28 @@ def _set_aside(pk: int, now: dt.datetime) -> None:
         logger.exception("task %s could not be left out", pk)
 
 
+class _History(NamedTuple):
+    """What came before of a task: its last attempt's number, and the worker's unpaid tries."""
+
+    last_number: int
+    unpaid: int
+
+
+def _histories(tasks: list[Task], worker: Worker) -> dict[int, _History]:
+    """Return the history of each task that has one, by the task's id."""
+    if not tasks:
+        return {}
+    # A query of its own: the one that locked the tasks sees the attempts as they were before it
+    # waited for the locks.
+    attempts = Attempt.objects.filter(task__in=tasks).order_by().values("task")
+    counted = attempts.annotate(
+        last=Max("number"), unpaid=Count("pk", filter=UNPAID & Q(worker=worker))
+    )
+    return {task: _History(*row) for task, *row in counted.values_list("task", "last", "unpaid")}
+
+
 def _move_to_leased(
-    tasks: list[Task], worker: Worker, claim_id: uuid.UUID, now: dt.datetime
+    tasks: list[Task], histories: Mapping[int, _History], worker: Worker, choice: _Choice
 ) -> None:
     """Pending → leased for tasks that this transaction has locked: four statements for any number.
 
@@ -280,12 +308,12 @@ def _move_to_leased(
     """
     if not tasks:
         return
-    times = settings.XEENET
+    now, times = choice.now, settings.XEENET
     lease = dt.timedelta(seconds=times["LEASE_SECONDS"])
     grace_seconds = (
         times["SETUP_GRACE_SECONDS"] + times["KILL_GRACE_SECONDS"] + times["SUBMIT_GRACE_SECONDS"]
     )
-    attempts = _new_attempts(tasks, worker, claim_id, now)
+    attempts = [_new_attempt(task, histories.get(task.pk), worker, choice) for task in tasks]
     for attempt, task in zip(attempts, tasks, strict=True):
         longest_seconds = grace_seconds + task.campaign.time_budget_seconds
         task.state = TaskState.LEASED
@@ -308,22 +336,13 @@ def _move_to_leased(
     journal.record(journal.agent(worker), *changes, now=now)
 
 
-def _new_attempts(
-    tasks: list[Task], worker: Worker, claim_id: uuid.UUID, now: dt.datetime
-) -> list[Attempt]:
-    """Return the tasks' next attempts, unsaved."""
-    # A query of its own: the one that locked the tasks sees the attempts as they were before it
-    # waited for the locks.
-    attempts = Attempt.objects.filter(task__in=tasks).order_by().values("task")
-    last_numbers = dict(attempts.annotate(last=Max("number")).values_list("task", "last"))
-    return [
-        Attempt(
-            task=task,
-            number=last_numbers.get(task.pk, 0) + 1,
-            lease_id=uuid.uuid4(),
-            claim_id=claim_id,
-            worker=worker,
-            started_at=now,
-        )
-        for task in tasks
-    ]
+def _new_attempt(task: Task, history: _History | None, worker: Worker, choice: _Choice) -> Attempt:
+    """Return the task's next attempt, unsaved."""
+    return Attempt(
+        task=task,
+        number=history.last_number + 1 if history else 1,
+        lease_id=uuid.uuid4(),
+        claim_id=choice.claim_id,
+        worker=worker,
+        started_at=choice.now,
+    )

@@ -109,7 +109,7 @@ def expire(*, now: dt.datetime, limit: int = 500) -> int:
 
 
 def _expire_one(task: Task, now: dt.datetime) -> int:
-    attempts = Attempt.objects.filter(task=task, lease_id=task.lease_id)
+    attempts = Attempt.objects.filter(task=task, outcome=AttemptOutcome.RUNNING)
     attempt = attempts.select_related("worker").first()
     if attempt is None:
         return 0

@@ -55,14 +55,14 @@ def machines_able_to_run(
     """
     machines = Worker.objects.machines().online(now).filter(state=WorkerState.ACTIVE).order_by()
     # An agent that reports no tier counts as the weakest; the names of the tiers sort by strength.
-    tier = Case(When(isolation="", then=Value(IsolationTier.T0.value)), default="isolation")
+    isolates = Case(When(isolation="", then=Value(IsolationTier.T0.value)), default="isolation")
     return machines.annotate(
-        tier=tier, script_origin=ExpressionWrapper(script_origin, models.CharField())
+        isolates=isolates, script_origin=ExpressionWrapper(script_origin, models.CharField())
     ).filter(
         Q(script_origin=PackageOrigin.BUILTIN) | Q(accepts_uploaded_scripts=True),
         # False sorts before true: a machine that simulates needs a campaign that allows it.
         simulates__lte=allow_simulated,
-        tier__gte=required_isolation,
+        isolates__gte=required_isolation,
     )
 
 

@@ -35,8 +35,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
     ) -> TaskQuerySet:
         """Return the pending tasks of these campaigns that the worker may have now, in queue order.
 
-        After a failure or a loss other workers come first for a while. A task that the worker has
-        had `MAX_UNPAID_TRIES` times for nothing goes to other workers. The search begins at the
+        After a failure or a loss other workers come first for a while. The search begins at the
         oldest task, because campaigns that are paused or not for this worker can have 100,000
         older pending tasks.
         """
@@ -49,7 +48,11 @@ class TaskQuerySet(models.QuerySet["Task"]):
         firsts = campaigns.annotate(first=Subquery(first.values("available_at")[:1]))
         oldest = firsts.order_by(F("first").asc(nulls_last=True)).values("first")[:1]
         tasks = due.filter(campaign__in=campaigns, available_at__gte=Subquery(oldest))
-        return tasks.exclude(_not_here_again(worker, now)).order_by("available_at", "id")
+        return tasks.order_by("available_at", "id")
+
+    def to_be_had_again(self, worker: Worker, now: dt.datetime) -> TaskQuerySet:
+        """Leave out the tasks that go to other workers: this one had them too often for nothing."""
+        return self.exclude(_not_here_again(worker, now))
 
     def overdue(self, now: dt.datetime) -> TaskQuerySet:
         """Return the leased tasks whose lease has run out; no renewal goes past the deadline."""
@@ -208,6 +211,12 @@ class Task(models.Model):
         }
 
 
+# The condition of `AttemptQuerySet.unpaid`.
+UNPAID = Q(outcome__in=[AttemptOutcome.RELEASED, AttemptOutcome.LOST, AttemptOutcome.LATE]) | Q(
+    outcome=AttemptOutcome.FAILED, failure_class__in=INFRASTRUCTURE_FAILURES
+)
+
+
 class AttemptQuerySet(models.QuerySet["Attempt"]):
     """Queries that several lists share."""
 
@@ -217,10 +226,7 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         The worker gave the task back, lost it (and perhaps came back too late), or could not run
         it.
         """
-        return self.filter(
-            Q(outcome__in=[AttemptOutcome.RELEASED, AttemptOutcome.LOST, AttemptOutcome.LATE])
-            | Q(outcome=AttemptOutcome.FAILED, failure_class__in=INFRASTRUCTURE_FAILURES)
-        )
+        return self.filter(UNPAID)
 
     def losses(self) -> AttemptQuerySet:
         """Return the tries whose worker lost the task, also those that it answered too late."""

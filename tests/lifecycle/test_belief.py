@@ -47,6 +47,7 @@ BOUND = 1.258
         ({"model_params": 0}, "model_params is 0 in a run with a val_bpb"),
         ({"wall_time_seconds": 0}, "wall_time_seconds is 0, and every run takes time"),
         ({"wall_time_seconds": 0.0}, "wall_time_seconds is 0, and every run takes time"),
+        ({"wall_time_seconds": 1e-320}, "wall_time_seconds is 9.99989e-321, and every run"),
         ({"wall_time_seconds": 16.5}, "it ran 16 s, and its lease began only 6 s ago"),
         ({"device_used": "abacus"}, "device_used is 'abacus', and this worker told of cuda, cpu"),
         ({"device_used": "cud"}, "device_used is 'cud'"),

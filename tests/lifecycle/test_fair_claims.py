@@ -259,16 +259,15 @@ def test_a_claim_goes_on_when_one_of_its_tasks_breaks_a_constraint(
 ) -> None:
     active_campaign(4)
     poison = Task.objects.order_by("number")[1]
-    real = claims._new_attempts
+    real = claims._new_attempt
 
-    def without_worker(tasks: list[Task], *others: Any) -> list[Attempt]:
-        attempts = real(tasks, *others)
-        for attempt in attempts:
-            if attempt.task_id == poison.pk:
-                attempt.claim_id = None
-        return attempts
+    def without_claim(task: Task, *others: Any) -> Attempt:
+        attempt = real(task, *others)
+        if task.pk == poison.pk:
+            attempt.claim_id = None
+        return attempt
 
-    monkeypatch.setattr(claims, "_new_attempts", without_worker)
+    monkeypatch.setattr(claims, "_new_attempt", without_claim)
     attempts = claim(worker(), 3, now=at(1)).attempts
     assert [attempt.task.number for attempt in attempts] == [0, 2, 3]
     assert claim(worker(), 3, now=at(2)).attempts == []

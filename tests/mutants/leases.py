@@ -127,9 +127,9 @@ CLAIMS: Final = (
     ),
     Mutant(
         "claim: a worker has a task for nothing again and again",
-        TASK,
-        "        return tasks.exclude(_not_here_again(worker, now)).order_by(",
-        "        return tasks.order_by(",
+        CLAIMING,
+        "    if any(history.unpaid >= MAX_UNPAID_TRIES for history in histories.values()):\n",
+        "    if not histories and tasks is None:\n",
         (FAIR, "-k", "three_times_for_nothing"),
     ),
     Mutant(
