@@ -53,7 +53,7 @@ CLAIMS: Final = (
         'return waiting.select_related("campaign").select_for_update('
         'skip_locked=True, of=("self",))',
         'return waiting.select_related("campaign")',
-        (f"{RACES}::test_threads_that_claim_all_at_once_never_get_the_same_task",),
+        (f"{RACES}::test_a_claim_does_not_wait_for_tasks_that_another_is_about_to_take",),
         "postgresql",
     ),
     Mutant(

@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.mutants.mutant import Mutant
 
-_CLAIMS: Final = ("tests/scripts/test_steering.py", "-k", "worker")
+_CLAIMS: Final = ("tests/scripts/test_steering.py", "-k", "worker or approval")
 _SOURCES: Final = ("tests/scripts/test_source.py",)
 
 UPLOADS: Final = (
