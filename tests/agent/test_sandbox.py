@@ -35,6 +35,7 @@ from tests.agent.test_runner import (
 from tests.processes import ROOT
 from workers.agent import sandbox as sandbox_module
 from workers.agent.environment import script_environment
+from workers.agent.process_tree import kill_tagged
 from workers.agent.sandbox import SandboxUnavailable, find_sandbox
 from workers.agent.scripts import CodePolicy
 from workers.agent.state import Credentials
@@ -139,11 +140,13 @@ def test_without_a_sandbox_the_same_script_reads_the_token_file_and_reaches_the_
 def test_everything_in_the_sandbox_dies_with_the_agent(tmp_path: Path, guarded: bool) -> None:
     working_sandbox()
     source = ANNOUNCE + DETACH + 'detach(["/bin/sleep", "60"]); announce(); time.sleep(60)'
+    run = Run(tmp_path, source, IsolationTier.T1)
     program = f"""
         from pathlib import Path
         from tests.agent.runs import Run
         from workers.protocol import IsolationTier
         run = Run(Path({str(tmp_path)!r}), {source!r}, IsolationTier.T1)
+        run.tag = {run.tag!r}
         run.execute(time_budget_seconds=60.0)
         """
     agent = subprocess.Popen(
@@ -151,7 +154,6 @@ def test_everything_in_the_sandbox_dies_with_the_agent(tmp_path: Path, guarded: 
         cwd=ROOT,
         env={**script_environment(tmp_path, tmp_path), "DJANGO_SETTINGS_MODULE": "tests.settings"},
     )
-    run = Run(tmp_path, source, IsolationTier.T1)
     wait_until(lambda: run.announced() == 2, 60)
     assert len(run.leftovers()) >= 3
     if guarded:
@@ -160,6 +162,7 @@ def test_everything_in_the_sandbox_dies_with_the_agent(tmp_path: Path, guarded: 
     else:
         kill_with_its_guardians(agent)
     wait_until(lambda: run.leftovers() == [], 5)
+    kill_tagged(run.tag)  # an emptied cgroup, which the guardian would have removed
 
 
 @in_both_tiers
