@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django.db import connections
+from django.db import OperationalError, connection, connections, transaction
 
 SQLITE_OPTIONS: Final[dict[str, Any]] = {
     # Take the write lock at BEGIN, where the busy timeout applies. In a deferred transaction, a
@@ -19,6 +19,11 @@ SQLITE_OPTIONS: Final[dict[str, Any]] = {
     # FULL, not NORMAL: an acknowledged result must survive a power cut.
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
 }
+# What the probe asks SQLite for.
+_PROBE_BYTES: Final = 256 * 1024
+# The probe does not wait long for a lock that others hold.
+_BUSY_MILLISECONDS: Final = 1000
+_NO_CHANGE: Final = "UPDATE xeenet_site_signintry SET address = address WHERE id = -1"
 # A connection that the network drops silently is noticed after about half a minute.
 _KEEPALIVES: Final = {
     "keepalives_idle": 10,
@@ -48,6 +53,46 @@ def with_limits(
         # Without this check, the first request after a database restart is answered with 500.
         "CONN_HEALTH_CHECKS": True,
     }
+
+
+def check_writes() -> None:
+    """Raise DatabaseError when the database would refuse changes: it is read-only, or full.
+
+    Changes nothing. A database that others keep locked counts as writable.
+    """
+    if connection.vendor == "sqlite":
+        _check_sqlite_writes()
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        # PostgreSQL refuses it in a read-only transaction, whether or not it changes a row.
+        cursor.execute(_NO_CHANGE)
+        # A sort that does not fit into its memory goes to the disk, which must have room for it.
+        cursor.execute("SET LOCAL work_mem = '64kB'")
+        cursor.execute(
+            "SELECT count(*) FROM (SELECT number FROM generate_series(1, 8000) AS number "
+            "ORDER BY md5(number::text)) AS sorted"
+        )
+
+
+def _check_sqlite_writes() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_NO_CHANGE)
+            # SQLite looks for room when it is given pages, and takes them back at the rollback.
+            cursor.execute(
+                "INSERT INTO xeenet_site_signintry (name_sha256, address, at) "
+                "VALUES (zeroblob(%s), '127.0.0.1', '2000-01-01')",
+                [_PROBE_BYTES],
+            )
+            transaction.set_rollback(True)
+    except OperationalError as error:
+        if "locked" not in str(error):
+            raise
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {1000 * SQLITE_OPTIONS['timeout']}")
 
 
 def lift_limits(using: str, **_: Any) -> None:

@@ -21,7 +21,7 @@ _TITLES: Final = {
     400: "A value does not fit",
     409: "Somebody else was quicker",
     413: "That is too much at once",
-    503: "The database is away",
+    503: "The database cannot do this now",
 }
 
 

@@ -10,6 +10,9 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from campaigns.api import unwritable
+from xeenet_site.databases import check_writes
+
 logger = logging.getLogger(__name__)
 
 
@@ -23,7 +26,7 @@ def healthz(_request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(_request: HttpRequest) -> JsonResponse:
-    """Answer 200 when the database answers and has all migrations, else 503.
+    """Answer 200 when the database answers, has all migrations and takes changes, else 503.
 
     The 503 names the part that is not ready.
     """
@@ -33,14 +36,39 @@ def readyz(_request: HttpRequest) -> JsonResponse:
     except (DatabaseError, InterfaceError) as error:
         # The driver's message names hosts and users: only log it.
         logger.warning("not ready: %s", str(error).strip())
-        return _not_ready({"database": "does not answer", "migrations": "unknown"})
+        problem = unwritable.write_problem(error)
+        return _not_ready(
+            {"database": _words(problem) if problem else "does not answer", "migrations": "unknown"}
+        )
     if missing:
         names = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _ in missing)
         logger.warning("not ready: migrations are missing: %s", names)
         return _not_ready(
             {"database": "ok", "migrations": f"{len(missing)} missing: run manage.py migrate"}
         )
+    if problem := _write_problem():
+        return _not_ready({"database": _words(problem), "migrations": "ok"})
     return JsonResponse({"status": "ok", "database": "ok", "migrations": "ok"})
+
+
+def _words(problem: str) -> str:
+    return f"{problem}: nothing can be stored"
+
+
+def _write_problem() -> str:
+    """Return why the database takes no changes now, or took none from a recent request; or ""."""
+    if problem := unwritable.sqlite_problem():
+        logger.warning("not ready: the database %s", problem)
+        return problem
+    try:
+        check_writes()
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("not ready: %s", str(error).strip())
+        return unwritable.write_problem(error) or "fails"
+    if problem := unwritable.recent_problem():
+        logger.warning("not ready: a request was just told that the database %s", problem)
+        return problem
+    return ""
 
 
 def _not_ready(parts: dict[str, str]) -> JsonResponse:

@@ -32,7 +32,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from campaigns.answers.refusals import refusal_text, sentences
+from campaigns.api import unwritable
 from campaigns.api.parsers import PayloadTooLarge
+from campaigns.api.unwritable import sqlstate, write_problem
 from campaigns.lifecycle.errors import (
     InvalidCampaign,
     LeaseLost,
@@ -55,6 +57,9 @@ logger = logging.getLogger(__name__)
 # A restarting database is back within seconds. The spread keeps clients from retrying all at once.
 RETRY_AFTER_SECONDS: Final = 2
 RETRY_AFTER_SPREAD_SECONDS: Final = 3
+# A read-only or full database needs a person, or a failover.
+RETRY_AFTER_UNWRITABLE_SECONDS: Final = 10
+RETRY_AFTER_UNWRITABLE_SPREAD_SECONDS: Final = 11
 # SQLSTATE codes of the limits that PostgreSQL enforces (see xeenet_site.databases).
 _CONTENDED: Final = frozenset({"40001", "40P01", "55P03"})
 _TOO_SLOW: Final = frozenset({"57014"})
@@ -140,7 +145,9 @@ def _as_api_exception(error: Exception) -> Exception:
         return PayloadTooLarge()
     if isinstance(error, SuspiciousOperation | UnreadablePostError):
         return exceptions.ParseError("The request could not be read.")
-    if isinstance(error, InternalError) and _sqlstate(error) in _IDLE_IN_TRANSACTION:
+    if isinstance(error, InternalError) and (
+        sqlstate(error) in _IDLE_IN_TRANSACTION or write_problem(error)
+    ):
         return OperationalError(str(error))
     return error
 
@@ -155,27 +162,23 @@ def _has_credentials(context: dict[str, Any]) -> bool:
     return bool(headers.get("Authorization", "").strip())
 
 
-def _sqlstate(error: BaseException) -> str:
-    """Return PostgreSQL's code of an error that Django wrapped, "" for other databases."""
-    return str(getattr(error.__cause__, "sqlstate", None) or "")
-
-
 def log_database_error(error: Exception) -> None:
     """Log the database's own message.
 
     The answer hides that message, because it names hosts, users and values.
     """
     text = str(error).strip().partition("\n")[0]
+    unwritable.remember(error)
     if isinstance(error, OperationalError | InterfaceError):
         # While the database is down every request comes here: log one line each, no traceback.
-        logger.error("database: %s %s: %s", type(error).__name__, _sqlstate(error), text)
+        logger.error("database: %s %s: %s", type(error).__name__, sqlstate(error), text)
     else:
         logger.error("database: %s", text, exc_info=error)
 
 
 def database_message(error: Exception) -> str:
     """Return a sentence for people: what a database error means for their request."""
-    state = _sqlstate(error)
+    state = sqlstate(error)
     if isinstance(error, IntegrityError):
         return "Somebody changed the same thing at the same moment; look at it and try again."
     if isinstance(error, DataError):
@@ -184,12 +187,21 @@ def database_message(error: Exception) -> str:
         return "Others are changing the same thing; try again in a moment."
     if state in _TOO_SLOW:
         return "This took the database too long and was stopped; ask for less, or try again later."
+    if problem := write_problem(error):
+        return (
+            f"The database {problem}: nothing can be stored. Try again later; an administrator "
+            "has to mend it."
+        )
     # Never answer with the driver's own message: it names hosts and users.
     return "The database is not available; try again in a moment."
 
 
-def retry_after() -> int:
-    """Return after how many seconds a client may retry when the database is down; randomised."""
+def retry_after(error: Exception) -> int:
+    """Return after how many seconds a client may retry after a database error; randomised."""
+    if write_problem(error):
+        return RETRY_AFTER_UNWRITABLE_SECONDS + secrets.randbelow(
+            RETRY_AFTER_UNWRITABLE_SPREAD_SECONDS
+        )
     return RETRY_AFTER_SECONDS + secrets.randbelow(RETRY_AFTER_SPREAD_SECONDS)
 
 
@@ -224,7 +236,7 @@ def _headers(error: Exception, http_status: int) -> dict[str, str]:
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
     if http_status == status.HTTP_503_SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(retry_after())
+        headers["Retry-After"] = str(retry_after(error))
     elif http_status == status.HTTP_429_TOO_MANY_REQUESTS:
         headers["Retry-After"] = str(int(getattr(error, "wait", None) or RETRY_AFTER_SECONDS))
     return headers

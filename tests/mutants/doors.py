@@ -116,7 +116,7 @@ DOORS: Final = (
     Mutant(
         "database: its absence without when to come again",
         ERRORS,
-        '        headers["Retry-After"] = str(retry_after())\n',
+        '        headers["Retry-After"] = str(retry_after(error))\n',
         "        pass\n",
         DATABASE,
     ),

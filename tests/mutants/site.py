@@ -16,7 +16,45 @@ HEADS: Final = ("tests/running/test_front_door.py",)
 
 BELOW: Final = "tests/running/test_base_path.py"
 
+UNWRITABLE: Final = ("tests/running/test_unwritable.py",)
+
 SITE: Final = (
+    Mutant(
+        "unwritable: a read-only PostgreSQL is an error of the server",
+        "campaigns/api/errors.py",
+        "sqlstate(error) in _IDLE_IN_TRANSACTION or write_problem(error)",
+        "sqlstate(error) in _IDLE_IN_TRANSACTION",
+        (*UNWRITABLE, "-k", "is_told_to_agents"),
+        "postgresql",
+    ),
+    Mutant(
+        "unwritable: clients come again at once",
+        "campaigns/api/errors.py",
+        "    if write_problem(error):\n",
+        "    if False:\n",
+        (*UNWRITABLE, "-k", "is_told_to_agents"),
+    ),
+    Mutant(
+        "unwritable: readyz only reads",
+        "xeenet_site/health.py",
+        "        check_writes()\n",
+        "        pass\n",
+        (*UNWRITABLE, "-k", "not_ready"),
+    ),
+    Mutant(
+        "unwritable: readyz does not know what requests have met",
+        "xeenet_site/health.py",
+        "if problem := unwritable.recent_problem():",
+        'if problem := "":',
+        (*UNWRITABLE, "-k", "requests_have_met"),
+    ),
+    Mutant(
+        "unwritable: a disk without room is not looked at",
+        "xeenet_site/health.py",
+        "if problem := unwritable.sqlite_problem():",
+        'if problem := "":',
+        (*UNWRITABLE, "-k", "disk_without_room"),
+    ),
     Mutant(
         "base path: a path that the proxy passes on is not found",
         DOOR,
