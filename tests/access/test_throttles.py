@@ -12,8 +12,8 @@ from rest_framework.test import APIClient
 
 from tests import factories
 from tests.clients import agent_client, researcher_client
-from workers.agent.client import Client as AgentClient
-from workers.agent.client import ServerUnavailable
+from workers.agent.connection.client import Client as AgentClient
+from workers.agent.connection.client import ServerUnavailable
 
 pytestmark = pytest.mark.django_db
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from workers.agent import cli, isolation
-from workers.agent.hardware import Machine
+from workers.agent.running.hardware import Machine
 
 if __name__ == "__main__":
     machine = Machine({"torch_version": "2.13.0", "devices": ["cpu"]})

@@ -17,13 +17,13 @@ import psutil
 import pytest
 
 from workers.agent.attempt import StopRequest
-from workers.agent.enclosure import best_enclosure
-from workers.agent.environment import script_environment
-from workers.agent.execution import Execution, Limits, execute
-from workers.agent.guarded import Enclosure, EnclosureKind
-from workers.agent.process_tree import TAG_VARIABLE
-from workers.agent.progress import ProgressBuffer
-from workers.agent.sandbox import Sandbox, SandboxUnavailable, find_sandbox
+from workers.agent.output.progress import ProgressBuffer
+from workers.agent.processes.enclosure import best_enclosure
+from workers.agent.processes.guarded import Enclosure, EnclosureKind
+from workers.agent.processes.process_tree import TAG_VARIABLE
+from workers.agent.running.environment import script_environment
+from workers.agent.running.execution import Execution, Limits, execute
+from workers.agent.running.sandbox import Sandbox, SandboxUnavailable, find_sandbox
 from workers.protocol import IsolationTier
 
 

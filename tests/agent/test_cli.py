@@ -29,8 +29,8 @@ from tests.agent.test_loop import HANGING, Bench
 from tests.processes import ROOT
 from workers.agent import cli, exits
 from workers.agent.enrolment import find_credentials, rotate_token
-from workers.agent.hardware import Machine
 from workers.agent.isolation import Containment
+from workers.agent.running.hardware import Machine
 from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE
 from workers.agent.state import Credentials, StateFolder
 from workers.protocol import ErrorCode, Outcome

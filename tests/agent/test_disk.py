@@ -14,10 +14,10 @@ import pytest
 
 from tests.agent.runs import MIB, Run, in_both_tiers, linux_only
 from workers.agent import disk as disk_module
-from workers.agent import execution as execution_module
 from workers.agent.disk import folder_usage, remove_folder, trim_folder
-from workers.agent.execution import Ending, Execution, Limits
-from workers.agent.judgement import judge
+from workers.agent.running import execution as execution_module
+from workers.agent.running.execution import Ending, Execution, Limits
+from workers.agent.tasks.judgement import judge
 from workers.protocol import FailureClass, IsolationTier
 
 WRITE_FOREVER = """

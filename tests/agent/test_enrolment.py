@@ -23,7 +23,7 @@ from tests.agent.server import (
 from tests.agent.test_cli import credentials
 from tests.processes import ROOT
 from workers.agent import enrolment, exits
-from workers.agent.client import Client
+from workers.agent.connection.client import Client
 from workers.agent.state import Credentials, StateFolder
 from workers.protocol import ErrorCode
 

@@ -29,7 +29,7 @@ from tests.agent.runs import (
 from tests.agent.server import WORKER_TOKEN, error, running_server, wait_until
 from tests.agent.test_loop import Bench
 from tests.processes import ROOT
-from workers.agent.outbox import Outbox
+from workers.agent.delivery.outbox import Outbox
 from workers.agent.secrecy import TOKEN_VARIABLE
 from workers.protocol import HeartbeatAnswer, IsolationTier, Outcome
 

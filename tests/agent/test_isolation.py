@@ -10,9 +10,9 @@ from tests.agent.runs import working_sandbox
 from tests.agent.test_cli import options
 from workers.agent import cli, isolation
 from workers.agent.exits import EXIT_CANNOT_RUN, StartError
-from workers.agent.hardware import Machine
 from workers.agent.isolation import Containment, _contained, choose_containment
-from workers.agent.sandbox import Sandbox, SandboxUnavailable
+from workers.agent.running.hardware import Machine
+from workers.agent.running.sandbox import Sandbox, SandboxUnavailable
 from workers.agent.state import StateFolder
 from workers.protocol import IsolationTier
 

@@ -22,16 +22,16 @@ from tests.agent.server import (
     running_server,
     wait_until,
 )
-from tests.agent.test_runner import MACHINE, SCRIPT, SERVER_CODE
+from tests.agent.tasks.test_runner import MACHINE, SCRIPT, SERVER_CODE
 from workers.agent import loop as loop_module
-from workers.agent import outbox as outbox_module
-from workers.agent.client import Client
+from workers.agent.connection.client import Client
+from workers.agent.delivery import outbox as outbox_module
+from workers.agent.delivery.outbox import Outbox
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_NOT_AUTHENTICATED, EXIT_OK
 from workers.agent.loop import Agent, AgentOptions
-from workers.agent.outbox import Outbox
-from workers.agent.process_tree import TAG_VARIABLE
-from workers.agent.runner import Runner, RunnerSettings
+from workers.agent.processes.process_tree import TAG_VARIABLE
 from workers.agent.state import StateFolder
+from workers.agent.tasks.runner import Runner, RunnerSettings
 from workers.protocol import ErrorCode, FailureClass, HeartbeatAnswer, Lease, Outcome
 
 HANGING = b"import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"

@@ -16,9 +16,9 @@ from tests.agent.server import Reply, error, running_server
 from tests.agent.test_loop import Bench
 from tests.processes import ROOT
 from workers.agent import cli
-from workers.agent.hardware import Machine
 from workers.agent.isolation import Containment
 from workers.agent.plain_text import PlainFormatter, log_uncaught_errors, plain
+from workers.agent.running.hardware import Machine
 from workers.protocol import ErrorCode
 
 # Title, clear, clipboard, a hidden letter, a reversed line, a forged line of the log.

@@ -15,7 +15,7 @@ from tests.agent.server import running_server, wait_until
 from tests.processes import ROOT
 from workers.agent import cli
 from workers.agent.enrolment import find_credentials
-from workers.agent.hardware import Machine
+from workers.agent.running.hardware import Machine
 from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE, split_secrets, take_secret
 from workers.agent.state import StateFolder
 
@@ -70,7 +70,7 @@ KEEPER = """
 import ctypes, os, sys, time
 from workers.agent import cli
 from workers.agent.enrolment import find_credentials
-from workers.agent.hardware import Machine
+from workers.agent.running.hardware import Machine
 from workers.agent.secrecy import close_own_process
 if os.getuid() == 0:
     os.setuid({nobody})

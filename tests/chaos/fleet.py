@@ -19,14 +19,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from workers.agent.client import Client
-from workers.agent.hardware import Machine
+from workers.agent.connection.client import Client
+from workers.agent.delivery.outbox import Outbox
 from workers.agent.loop import Agent, AgentOptions
-from workers.agent.outbox import Outbox
-from workers.agent.process_tree import adopt_orphans, kill_tagged
-from workers.agent.runner import Runner, RunnerSettings
-from workers.agent.scripts import CodePolicy
+from workers.agent.processes.process_tree import adopt_orphans, kill_tagged
+from workers.agent.running.hardware import Machine
 from workers.agent.state import StateFolder
+from workers.agent.tasks.runner import Runner, RunnerSettings
+from workers.agent.tasks.scripts import CodePolicy
 
 # The runner believes this; the stand-in script needs no torch.
 MACHINE = Machine({"torch_version": "0", "devices": ["cpu"]})

@@ -13,8 +13,8 @@ from tests.chaos.proxy import Proxy, read_acks
 from tests.chaos.services import SHORT_TIMES, Fleet, Service, WebServer
 from tests.chaos.work import make_workers
 from tests.processes import database_environment, free_port, processes_mentioning
-from workers.agent.client import Client
-from workers.agent.simulate import simulated_metrics
+from workers.agent.connection.client import Client
+from workers.agent.tasks.simulate import simulated_metrics
 from workers.protocol import Lease, Outcome, Submission
 
 

@@ -22,7 +22,7 @@ from tests.chaos.services import SHORT_TIMES
 from tests.chaos.stack import Stack, claim, result_of, running_stack
 from tests.chaos.work import make_campaign
 from tests.processes import wait_until
-from workers.agent.client import Client, RequestRefused, ServerUnavailable
+from workers.agent.connection.client import Client, RequestRefused, ServerUnavailable
 from workers.protocol import ErrorCode, Verdict
 
 pytestmark = [

@@ -28,7 +28,7 @@ from tests.chaos.proxy import Fault
 from tests.chaos.stack import Stack, claim, result_of, running_stack
 from tests.chaos.work import make_campaign
 from tests.processes import wait_until
-from workers.agent.client import RequestRefused, ServerUnavailable
+from workers.agent.connection.client import RequestRefused, ServerUnavailable
 from workers.protocol import ErrorCode, Verdict
 
 pytestmark = [

@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.mutants.mutant import Mutant
 
-_ENCLOSURE: Final = "tests/agent/test_enclosure.py"
+_ENCLOSURE: Final = "tests/agent/processes/test_enclosure.py"
 _DISK: Final = "tests/agent/test_disk.py"
 
 
@@ -17,7 +17,7 @@ def _row(name: str, path: str, old: str, new: str, tests: str, words: str) -> Mu
 ENCLOSURES: Final = (
     _row(
         "enclosure: the agent leaves the cgroup alone",
-        "guarded.py",
+        "processes/guarded.py",
         "            cgroups.kill(self.cgroup)  # the script may have killed its guardian\n",
         "            pass\n",
         _ENCLOSURE,
@@ -25,7 +25,7 @@ ENCLOSURES: Final = (
     ),
     _row(
         "enclosure: the script stays outside its cgroup",
-        "guardian.py",
+        "processes/guardian.py",
         '                write(guardian.cgroup + "/cgroup.procs", "0")\n',
         "                pass\n",
         _ENCLOSURE,
@@ -33,7 +33,7 @@ ENCLOSURES: Final = (
     ),
     _row(
         "enclosure: no process-id namespace",
-        "guardian.py",
+        "processes/guardian.py",
         "            unshare_processes()\n",
         "            pass\n",
         _ENCLOSURE,
@@ -41,7 +41,7 @@ ENCLOSURES: Final = (
     ),
     _row(
         "enclosure: the first process of a namespace outlives its guardian",
-        "guardian.py",
+        "processes/guardian.py",
         '            die_with(0 if enclosure == "namespace" else own)\n',
         '            enclosure == "namespace" or die_with(own)\n',
         _ENCLOSURE,
@@ -49,7 +49,7 @@ ENCLOSURES: Final = (
     ),
     _row(
         "enclosure: what a killed agent left in a cgroup stays",
-        "process_tree.py",
+        "processes/process_tree.py",
         "            cgroups.kill(folder)\n",
         "",
         _ENCLOSURE,
@@ -65,7 +65,7 @@ ENCLOSURES: Final = (
     ),
     _row(
         "enclosure: taken untried",
-        "enclosure.py",
+        "processes/enclosure.py",
         '        return Enclosure(why_not=f"{enclosure.kind}: {error}"[:200])\n',
         "        return enclosure\n",
         _ENCLOSURE,
@@ -73,7 +73,7 @@ ENCLOSURES: Final = (
     ),
     _row(
         "enclosure: a user manager that ends at logout",
-        "enclosure.py",
+        "processes/enclosure.py",
         "    if not (_LINGER / user).exists():\n",
         "    if False:\n",
         _ENCLOSURE,
@@ -81,7 +81,7 @@ ENCLOSURES: Final = (
     ),
     _row(
         "guardian: it does not adopt what detaches",
-        "guardian.py",
+        "processes/guardian.py",
         "    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)\n",
         "",
         _ENCLOSURE,
@@ -89,7 +89,7 @@ ENCLOSURES: Final = (
     ),
     _row(
         "guardian: it lives on without its agent",
-        "guardian.py",
+        "processes/guardian.py",
         '            if self.next_request() != b"T":\n                return\n',
         '            if self.next_request() != b"T":\n                time.sleep(60)\n',
         _ENCLOSURE,
@@ -97,7 +97,7 @@ ENCLOSURES: Final = (
     ),
     _row(
         "guardian: nothing is reaped while the script runs",
-        "guardian.py",
+        "processes/guardian.py",
         "                os.read(awake, 65_536)\n            self.reap()\n",
         "                os.read(awake, 65_536)\n",
         _ENCLOSURE,
@@ -105,7 +105,7 @@ ENCLOSURES: Final = (
     ),
     _row(
         "guardian: a frozen one is waited for without end",
-        "guarded.py",
+        "processes/guarded.py",
         "self.process.wait(seconds)\n        except",
         "self.process.wait()\n        except",
         _ENCLOSURE,
@@ -113,7 +113,7 @@ ENCLOSURES: Final = (
     ),
     _row(
         "guardian: a command that cannot be started counts as ended",
-        "guarded.py",
+        "processes/guarded.py",
         '            raise OSError(f"the script could not be started: {problem}")\n',
         "            self._pid = self.process.pid\n",
         _ENCLOSURE,
@@ -121,15 +121,15 @@ ENCLOSURES: Final = (
     ),
     _row(
         "guardian: the script stays in its session",
-        "guardian.py",
+        "processes/guardian.py",
         "            os.setsid()\n",
         "",
-        "tests/agent/test_execution.py",
+        "tests/agent/running/test_execution.py",
         "leads_a_session or sigterm",
     ),
     _row(
         "kill: it goes on until nothing is left",
-        "process_tree.py",
+        "processes/process_tree.py",
         "            if time.monotonic() > end:\n                return sorted(process.pid",
         "            if False:\n                return sorted(process.pid",
         _ENCLOSURE,
@@ -137,7 +137,7 @@ ENCLOSURES: Final = (
     ),
     _row(
         "limits: a crash writes its memory to the disk",
-        "guardian.py",
+        "processes/guardian.py",
         "    lower_limit(resource.RLIMIT_CORE, 0)",
         "    pass",
         _DISK,
@@ -145,10 +145,10 @@ ENCLOSURES: Final = (
     ),
     _row(
         "limits: the agent is chosen when memory runs out",
-        "guardian.py",
+        "processes/guardian.py",
         '        write("/proc/self/oom_score_adj", OOM_SCORE_ADJUSTMENT)\n',
         "        pass\n",
-        "tests/agent/test_execution.py",
+        "tests/agent/running/test_execution.py",
         "out_of_memory",
     ),
     _row(

@@ -6,17 +6,17 @@ from typing import Final
 
 from tests.mutants.mutant import Mutant
 
-LINES: Final = "workers/agent/json_lines.py"
-READERS: Final = "workers/agent/readers.py"
-METRICS: Final = "workers/agent/metrics.py"
-JUDGEMENT: Final = "workers/agent/judgement.py"
-CAUSES: Final = "workers/agent/causes.py"
-MEMORY: Final = "workers/agent/memory.py"
-RUNNER: Final = "workers/agent/runner.py"
+LINES: Final = "workers/agent/output/json_lines.py"
+READERS: Final = "workers/agent/output/readers.py"
+METRICS: Final = "workers/agent/output/metrics.py"
+JUDGEMENT: Final = "workers/agent/tasks/judgement.py"
+CAUSES: Final = "workers/agent/output/causes.py"
+MEMORY: Final = "workers/agent/processes/memory.py"
+RUNNER: Final = "workers/agent/tasks/runner.py"
 SUBMISSIONS: Final = "campaigns/lifecycle/submissions.py"
-READER_TESTS: Final = "tests/agent/test_readers.py"
-JUDGEMENT_TESTS: Final = "tests/agent/test_judgement.py"
-RUNNER_TESTS: Final = "tests/agent/test_runner.py"
+READER_TESTS: Final = "tests/agent/output/test_readers.py"
+JUDGEMENT_TESTS: Final = "tests/agent/tasks/test_judgement.py"
+RUNNER_TESTS: Final = "tests/agent/tasks/test_runner.py"
 
 _OUTPUT: Final = (
     Mutant(
@@ -31,14 +31,14 @@ _OUTPUT: Final = (
         READERS,
         "if total > self._limit_bytes:",
         "if False:",
-        ("tests/agent/test_execution.py", "-k", "endless or short_lines"),
+        ("tests/agent/running/test_execution.py", "-k", "endless or short_lines"),
     ),
     Mutant(
         "readers: stderr tail without a bound",
         READERS,
         "            del self._tail[:-MAX_STDERR_TAIL_BYTES]\n",
         "",
-        ("tests/agent/test_execution.py", "-k", "without_a_newline or endless"),
+        ("tests/agent/running/test_execution.py", "-k", "without_a_newline or endless"),
     ),
     Mutant(
         "readers: the first JSON line wins",
@@ -105,7 +105,7 @@ _OUTPUT: Final = (
     ),
     Mutant(
         "readers: a learning curve is missing without a word",
-        "workers/agent/progress.py",
+        "workers/agent/output/progress.py",
         "                self._unusable_lines += 1\n",
         "",
         (READER_TESTS, "-k", "counted_and_explained"),
@@ -119,7 +119,7 @@ _OUTPUT: Final = (
     ),
     Mutant(
         "readers: a script that hangs after all its steps waits for its budget",
-        "workers/agent/execution.py",
+        "workers/agent/running/execution.py",
         "        if stdout.all_steps_at is not None:",
         "        if False:",
         (JUDGEMENT_TESTS, "-k", "under_max_steps"),
@@ -223,21 +223,21 @@ _MEANING: Final = (
         CAUSES,
         "    if error and may_be_uncaught and not _was_handled(error, words, spoken):",
         "    if error:",
-        ("tests/agent/test_causes.py", "-k", "last_line_of_the_last_traceback"),
+        ("tests/agent/output/test_causes.py", "-k", "last_line_of_the_last_traceback"),
     ),
     Mutant(
         "causes: an error that Python ignores counts",
         CAUSES,
         "                fatal = not _NOT_FATAL.search(said_before)",
         "                fatal = True",
-        ("tests/agent/test_causes.py", "-k", "last_line_of_the_last_traceback"),
+        ("tests/agent/output/test_causes.py", "-k", "last_line_of_the_last_traceback"),
     ),
     Mutant(
         "causes: the warning below the error is quoted",
         CAUSES,
         "    spoken = [line for line in words if not _NOISE.match(line)]",
         "    spoken = list(words)",
-        ("tests/agent/test_causes.py", "-k", "last_line_of_the_last_traceback"),
+        ("tests/agent/output/test_causes.py", "-k", "last_line_of_the_last_traceback"),
     ),
     Mutant(
         "final: any exit with code 2 is",
@@ -289,21 +289,21 @@ _MEMORY: Final = (
         MEMORY,
         "    return total if total <= limit_bytes else _bytes_without_repeats(resident)",
         "    return total",
-        ("tests/agent/test_memory.py", "-k", "loaders_share"),
+        ("tests/agent/processes/test_memory.py", "-k", "loaders_share"),
     ),
     Mutant(
         "memory: a process that hides its pages uses none",
         MEMORY,
         "            total += rss\n",
         "",
-        ("tests/agent/test_memory.py", "-k", "counts_in_full"),
+        ("tests/agent/processes/test_memory.py", "-k", "counts_in_full"),
     ),
     Mutant(
         "memory: a kernel that reports nothing is believed",
         MEMORY,
         "        if proportional > 0:",
         "        if proportional >= 0:",
-        ("tests/agent/test_memory.py", "-k", "not_believed"),
+        ("tests/agent/processes/test_memory.py", "-k", "not_believed"),
     ),
 )
 

@@ -6,9 +6,9 @@ from typing import Final
 
 from tests.mutants.mutant import Mutant
 
-_DOORS: Final = "tests/agent/test_sandbox_doors.py"
-_SANDBOX: Final = "tests/agent/test_sandbox.py"
-_ENVIRONMENT: Final = "tests/agent/test_environment.py"
+_DOORS: Final = "tests/agent/running/test_sandbox_doors.py"
+_SANDBOX: Final = "tests/agent/running/test_sandbox.py"
+_ENVIRONMENT: Final = "tests/agent/running/test_environment.py"
 _SECRECY: Final = "tests/agent/test_secrecy.py"
 
 
@@ -17,15 +17,17 @@ def _row(name: str, path: str, old: str, new: str, tests: str, words: str) -> Mu
 
 
 def _sandbox(name: str, old: str, new: str, tests: str, words: str) -> Mutant:
-    return _row(f"sandbox: {name}", "sandbox.py", old, new, tests, words)
+    return _row(f"sandbox: {name}", "running/sandbox.py", old, new, tests, words)
 
 
 def _entrance(name: str, old: str, new: str, words: str) -> Mutant:
-    return _row(f"sandbox: {name}", "enter_sandbox.py", old, new, _DOORS, words)
+    return _row(f"sandbox: {name}", "running/enter_sandbox.py", old, new, _DOORS, words)
 
 
 def _probe(name: str, old: str, new: str) -> Mutant:
-    return _row(f"sandbox: {name}", "sandbox_probe.py", old, new, _DOORS, "trial_finds_each_hole")
+    return _row(
+        f"sandbox: {name}", "running/sandbox_probe.py", old, new, _DOORS, "trial_finds_each_hole"
+    )
 
 
 SANDBOX: Final = (
@@ -235,7 +237,7 @@ SANDBOX: Final = (
 SECRETS: Final = (
     _row(
         "secrecy: proxies and their passwords are passed to scripts",
-        "environment.py",
+        "running/environment.py",
         "    names = _ALLOWED + (_ALLOWED_FOR_DOWNLOADS if downloads else ())\n",
         "    names = _ALLOWED + _ALLOWED_FOR_DOWNLOADS\n",
         _ENVIRONMENT,
@@ -243,7 +245,7 @@ SECRETS: Final = (
     ),
     _row(
         "secrecy: a run gets what only its prepare step needs",
-        "runner.py",
+        "tasks/runner.py",
         "            environment=self._environment(folder),\n",
         "            environment=self._environment(folder, downloads=True),\n",
         _ENVIRONMENT,
@@ -251,7 +253,7 @@ SECRETS: Final = (
     ),
     _row(
         "secrecy: scripts find the owner's home",
-        "environment.py",
+        "running/environment.py",
         '        "HOME": str(folder),\n',
         '        "HOME": os.path.expanduser("~"),\n',
         _ENVIRONMENT,
@@ -259,7 +261,7 @@ SECRETS: Final = (
     ),
     _row(
         "secrecy: temporary files outside the task folder",
-        "environment.py",
+        "running/environment.py",
         '        "TMPDIR": str(folder),\n',
         "",
         _ENVIRONMENT,
@@ -267,7 +269,7 @@ SECRETS: Final = (
     ),
     _row(
         "environment: a found necessity does not count",
-        "environment.py",
+        "running/environment.py",
         "    return environment | dict(extra or {})\n",
         "    return dict(extra or {}) | environment\n",
         _ENVIRONMENT,
@@ -275,7 +277,7 @@ SECRETS: Final = (
     ),
     _row(
         "environment: the owner's own torch is not found",
-        "environment.py",
+        "running/environment.py",
         '        environment["PYTHONUSERBASE"] = site.getuserbase()\n',
         "        pass\n",
         _ENVIRONMENT,

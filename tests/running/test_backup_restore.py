@@ -21,7 +21,7 @@ from tests.chaos.stack import Stack, claim, result_of, running_stack
 from tests.chaos.work import make_campaign
 from tests.postgres import binary_folders
 from tests.processes import processes_mentioning, wait_until
-from workers.agent.client import RequestRefused, ServerUnavailable
+from workers.agent.connection.client import RequestRefused, ServerUnavailable
 from workers.protocol import HeartbeatAnswer, Verdict
 
 ENOUGH_SECONDS = 60.0

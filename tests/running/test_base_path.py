@@ -29,7 +29,7 @@ from tests.chaos.stack import claim, result_of
 from tests.factories import NOW
 from tests.processes import ROOT, database_environment, free_port
 from tests.running.path_proxy import ELSEWHERE, PREFIX, path_proxy
-from workers.agent.client import Client as AgentClient
+from workers.agent.connection.client import Client as AgentClient
 from workers.models import Worker
 from workers.protocol import Verdict
 from xeenet_site import front_door

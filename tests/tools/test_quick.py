@@ -34,7 +34,7 @@ NOTHING_COLLECTED = suite.PYTEST_NOTHING_COLLECTED
         ("tests/experiments/test_catalog.py::test_x", set(), set(), False),
         ("tests/faults/test_network.py::test_x", set(), set(), False),
         ("tests/agent/test_cli.py::test_x", set(), set(), False),
-        ("tests/agent/test_outbox.py::test_x", set(), set(), True),
+        ("tests/agent/delivery/test_outbox.py::test_x", set(), set(), True),
     ],
 )
 def test_a_test_is_quick_unless_its_name_a_marker_or_a_fixture_says_otherwise(

@@ -8,7 +8,7 @@ import time
 from enum import StrEnum
 from typing import Final
 
-from workers.agent.progress import ProgressBuffer
+from workers.agent.output.progress import ProgressBuffer
 from workers.protocol import Lease
 
 # Lease ids, data-set names and hashes become file names, so they must not lead out of a folder.

@@ -21,25 +21,25 @@ from urllib.parse import urlsplit
 import stamina.instrumentation
 
 from workers.agent import AGENT_VERSION
-from workers.agent.client import Client
-from workers.agent.datasets import MAX_DATASET_BYTES
+from workers.agent.connection.client import Client
+from workers.agent.delivery.outbox import Outbox
 from workers.agent.enrolment import find_credentials, rotate_token
-from workers.agent.execution import MAX_DISK_BYTES
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_STATE_FOLDER, StartError
-from workers.agent.hardware import Machine, usable_cpus, usable_memory_bytes
 from workers.agent.isolation import AUTO, CHOICES, Containment, choose_containment
 from workers.agent.loop import Agent, AgentOptions
-from workers.agent.outbox import Outbox
 from workers.agent.plain_text import PlainFormatter, log_uncaught_errors, plain
-from workers.agent.process_tree import adopt_orphans, kill_tagged
-from workers.agent.runner import Runner, RunnerSettings
-from workers.agent.scripts import CodePolicy
+from workers.agent.processes.process_tree import adopt_orphans, kill_tagged
+from workers.agent.running.execution import MAX_DISK_BYTES
+from workers.agent.running.hardware import Machine, usable_cpus, usable_memory_bytes
 from workers.agent.secrecy import (
     TOKEN_VARIABLE,
     close_own_process,
     move_secrets_out_of_the_arguments,
 )
 from workers.agent.state import HOME_VARIABLE, StateFolder, StateFolderError, default_state_folder
+from workers.agent.tasks.datasets import MAX_DATASET_BYTES
+from workers.agent.tasks.runner import Runner, RunnerSettings
+from workers.agent.tasks.scripts import CodePolicy
 from workers.protocol import MAX_LEASES_PER_CLAIM, Hardware, IsolationTier
 
 _MIB: Final = 1024 * 1024

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from workers.agent import AGENT_VERSION
 from workers.agent.backoff import Backoff
-from workers.agent.client import (
+from workers.agent.connection.client import (
     Client,
     CredentialsDropped,
     NotAuthenticated,
@@ -28,7 +28,7 @@ from workers.agent.exits import (
     EXIT_USAGE,
     StartError,
 )
-from workers.agent.hardware import Machine
+from workers.agent.running.hardware import Machine
 from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE, take_secret
 from workers.agent.state import Credentials, StateFolder
 from workers.protocol import EnrolRequest

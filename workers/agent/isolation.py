@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from workers.agent.enclosure import best_enclosure
 from workers.agent.exits import EXIT_CANNOT_RUN, StartError
-from workers.agent.hardware import Machine, inspect_machine
-from workers.agent.sandbox import Sandbox, SandboxUnavailable, find_sandbox, gpu_devices
+from workers.agent.processes.enclosure import best_enclosure
+from workers.agent.running.hardware import Machine, inspect_machine
+from workers.agent.running.sandbox import Sandbox, SandboxUnavailable, find_sandbox, gpu_devices
 from workers.agent.state import StateFolder
 from workers.protocol import Hardware, IsolationTier
 

@@ -14,7 +14,7 @@ import stamina
 from workers.agent import AGENT_VERSION
 from workers.agent.attempt import Attempt, StopReason
 from workers.agent.backoff import Backoff
-from workers.agent.client import (
+from workers.agent.connection.client import (
     Abandoned,
     Client,
     NotAuthenticated,
@@ -22,13 +22,13 @@ from workers.agent.client import (
     ServerError,
     ServerUnavailable,
 )
+from workers.agent.connection.replies import lease_problem
+from workers.agent.delivery.heartbeat import Heartbeat
+from workers.agent.delivery.outbox import Outbox
 from workers.agent.disk import MIN_FREE_BYTES
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_NOT_AUTHENTICATED, EXIT_OK
-from workers.agent.heartbeat import Heartbeat
-from workers.agent.outbox import Outbox
-from workers.agent.process_tree import kill_tagged
-from workers.agent.replies import lease_problem
-from workers.agent.runner import Runner, RunOutcome
+from workers.agent.processes.process_tree import kill_tagged
+from workers.agent.tasks.runner import Runner, RunOutcome
 from workers.protocol import (
     MAX_LEASES_PER_CLAIM,
     ClaimReply,

@@ -1,0 +1,1 @@
+"""What the server must hear of running and ended tasks: heartbeats and the outbox."""

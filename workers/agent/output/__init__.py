@@ -1,0 +1,1 @@
+"""What a script printed: its result line, its learning curve, and why it failed. Pure."""

@@ -1,0 +1,1 @@
+"""The processes of a run: started, measured and ended, whatever they do."""

@@ -1,0 +1,1 @@
+"""A script in an environment of its own, under two deadlines, with or without a sandbox."""

@@ -1,0 +1,418 @@
+"""The seven steps of one task, each a line in the log.
+
+1 resolve the script · 2 check torch · 3 write the config (and place the data set) · 4 spawn ·
+5 wait under two deadlines · 6 read the last JSON line · 7 clean up
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from workers.agent.attempt import Attempt, StopReason
+from workers.agent.connection.client import Client, LeaseLost, ServerError, ServerUnavailable
+from workers.agent.disk import free_bytes, remove_folder, trim_folder
+from workers.agent.running.environment import script_environment
+from workers.agent.running.execution import MAX_DISK_BYTES, Ending, Execution, Limits, execute
+from workers.agent.running.hardware import Machine
+from workers.agent.running.sandbox import Sandbox
+from workers.agent.state import StateFolder
+from workers.agent.tasks.datasets import (
+    MAX_DATASET_BYTES,
+    DatasetRefused,
+    cached_dataset,
+    cached_dataset_path,
+    fetch_dataset,
+    make_room,
+)
+from workers.agent.tasks.judgement import (
+    EXIT_DATASET_UNREACHABLE,
+    MAX_MESSAGE_CHARACTERS,
+    failure,
+    judge,
+    summary,
+)
+from workers.agent.tasks.scripts import CodePolicy, ScriptUnavailable, is_uploaded, resolve_script
+from workers.agent.tasks.simulate import simulated_metrics, simulated_seconds
+from workers.protocol import FailureClass, IsolationTier, Lease, Outcome, Submission
+
+PREPARE_SECONDS: Final = 120.0
+_PREPARE_GRACE_SECONDS: Final = 5.0
+_MAX_KEPT_FOLDERS: Final = 20
+_MAX_KEPT_BYTES: Final = 2 * 1024**3
+
+log = logging.getLogger("xeenet.runner")
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What to do after a task: submit, release, or neither (cancelled, lease lost).
+
+    ``release_reason`` says why the task is given back without a result, "" when it is not given
+    back; ``unavailable`` is the error when the server did not deliver the task's files.
+    ``pause_reason`` is set when this machine, not the task, was at fault. ``stuck_tag`` is the tag
+    of a run whose processes could not be killed.
+    """
+
+    submission: Submission | None = None
+    release_reason: str = ""
+    unavailable: ServerUnavailable | None = None
+    pause_reason: str = ""
+    stuck_tag: str = ""
+
+
+@dataclass(frozen=True)
+class RunnerSettings:
+    """How this machine's owner wants tasks to be run."""
+
+    simulate: bool = False
+    policy: CodePolicy = field(default_factory=CodePolicy)
+    sandbox: Sandbox | None = None  # tier T1; without one, T0
+    keep_failed: bool = False
+    threads: int | None = None
+    memory_bytes: int = sys.maxsize  # per task
+    disk_bytes: int = MAX_DISK_BYTES  # per task folder
+    dataset_bytes: int = MAX_DATASET_BYTES  # largest data set to download
+    data_folder: Path | None = None  # default: below the state folder
+
+    @property
+    def isolation(self) -> IsolationTier:
+        """The tier in which scripts run here."""
+        return IsolationTier.T0 if self.sandbox is None else IsolationTier.T1
+
+
+class _CannotRun(Exception):
+    """A step before the spawn failed."""
+
+    def __init__(self, message: str, failure_class: FailureClass) -> None:
+        super().__init__(message)
+        self.failure_class = failure_class
+
+
+class Runner:
+    """Runs attempts, one per calling thread."""
+
+    def __init__(
+        self, state: StateFolder, client: Client, machine: Machine, settings: RunnerSettings
+    ) -> None:
+        self._state = state
+        self._client = client
+        self._machine = machine
+        self._settings = settings
+        self._data_folder = settings.data_folder or state.data
+
+    def run(self, attempt: Attempt) -> RunOutcome:
+        """Run one attempt to its end. Never raises: an unexpected error becomes env_error."""
+        folder = self._state.work / attempt.lease_id
+        outcome = RunOutcome()
+        try:
+            if self._settings.simulate:
+                outcome = self._simulate(attempt)
+            else:
+                outcome = self._train(attempt, folder)
+        except _CannotRun as problem:
+            outcome = _env_failure(problem.failure_class, str(problem))
+        except LeaseLost as lost:  # during the set-up: nobody's fault, nothing to submit
+            log.warning("%s: dropped: %s", attempt.label, lost)
+        except ServerUnavailable as away:
+            outcome = _without_server(attempt, away)
+        except Exception as error:  # a bug or a broken disk must not take the agent down
+            log.exception("%s: the agent failed", attempt.label)
+            problem_text = f"the agent failed: {type(error).__name__}: {error}"
+            outcome = _env_failure(FailureClass.ENV_ERROR, problem_text)
+        try:
+            self._clean_up(attempt, folder, outcome)
+        except OSError as error:  # a failed clean-up must not cost the result
+            log.warning("%s: task folder left, the next start removes it: %s", attempt.label, error)
+        if outcome.submission is not None:
+            outcome.submission["code_sha256"] = attempt.lease["code_sha256"]
+        return outcome
+
+    def free_bytes(self) -> int:
+        """Return the free bytes on the disk of the task folders."""
+        return free_bytes(self._state.work)
+
+    def _train(self, attempt: Attempt, folder: Path) -> RunOutcome:
+        lease = attempt.lease
+        name, sha256 = lease["code_package_ref"], lease["code_sha256"]
+        _step(attempt, 1, "resolve script %s (sha256 %s)", name, sha256[:12])
+        required = lease.get("required_isolation", IsolationTier.T0)
+        if required > self._settings.isolation:
+            message = f"the task needs isolation {required}, here is {self._settings.isolation}"
+            raise _CannotRun(message, FailureClass.ENV_ERROR)
+        try:
+            source = resolve_script(
+                lease,
+                client=self._client,
+                cache_folder=self._state.packages,
+                policy=self._settings.policy,
+            )
+        except ScriptUnavailable as problem:
+            raise _CannotRun(str(problem), problem.failure_class) from problem
+        hardware = self._machine.hardware
+        if not self._machine.can_train:
+            raise _CannotRun(f"no torch: {self._machine.why_not}", FailureClass.ENV_ERROR)
+        _step(
+            attempt,
+            2,
+            "torch %s works on %s",
+            hardware.get("torch_version", "?"),
+            ", ".join(hardware.get("devices", [])),
+        )
+        script, config = self._write_inputs(attempt, folder, source)
+        self._place_dataset(attempt, folder, script, config)
+        if attempt.stop.requested:
+            return _stopped(attempt)
+        if attempt.seconds_to_deadline() < lease["time_budget_seconds"]:
+            log.warning("%s: set-up took too long for the deadline, released", attempt.label)
+            return RunOutcome(release_reason="the set-up took too long for the deadline")
+        return self._spawn_and_judge(attempt, folder, script, config)
+
+    def _write_inputs(self, attempt: Attempt, folder: Path, source: bytes) -> tuple[Path, Path]:
+        """Write the verified script and its config into the task folder; return both paths."""
+        config = run_config(attempt)
+        _step(
+            attempt,
+            3,
+            "config: seed %s, budget %g s, data set %s",
+            config.get("seed"),
+            config["time_budget_seconds"],
+            config["dataset"],
+        )
+        folder.mkdir(parents=True)
+        script, config_file = folder / "script.py", folder / "config.json"
+        script.write_bytes(source)  # the verified bytes themselves, not a second read of the file
+        config_file.write_text(json.dumps(config))
+        return script, config_file
+
+    def _place_dataset(self, attempt: Attempt, folder: Path, script: Path, config: Path) -> None:
+        """Get the data set into the cache before the time budget starts.
+
+        Raises `_CannotRun`, `LeaseLost`, `ServerUnavailable`.
+        """
+        dataset = attempt.lease["dataset"]
+        if (cached := cached_dataset(self._data_folder, dataset)) is not None:
+            with contextlib.suppress(OSError):  # the owner's folder may be read-only
+                os.utime(cached)  # the cache drops the least recently used files first
+            return
+        try:
+            make_room(
+                self._data_folder,
+                dataset,
+                most_bytes=self._settings.dataset_bytes,
+                is_own_cache=self._settings.data_folder is None,
+            )
+        except DatasetRefused as problem:
+            raise _CannotRun(str(problem), problem.failure_class) from problem
+        log.info("%s: fetching data set %s", attempt.label, dataset["name"])
+        away: ServerUnavailable | None = None
+        try:
+            if fetch_dataset(self._data_folder, dataset, self._client):
+                return
+            reason = "the server does not hold it"
+        except LeaseLost:
+            raise
+        except (ServerError, OSError) as error:
+            reason = f"the server did not deliver it: {error}"
+            away = error if isinstance(error, ServerUnavailable) else None
+        if not is_uploaded(attempt.lease):  # uploaded code may not download into the cache
+            log.info("%s: %s; the script fetches it", attempt.label, reason)
+            ending = self._prepare(attempt, folder, script, config)
+            if attempt.stop.requested or cached_dataset(self._data_folder, dataset) is not None:
+                return
+            reason = f"{reason}; {ending}"
+        if away is not None:
+            raise away
+        message = f"data set {dataset['name']} ({dataset['sha256'][:12]}) is not here: {reason}"
+        raise _CannotRun(message, FailureClass.ENV_ERROR)
+
+    def _prepare(self, attempt: Attempt, folder: Path, script: Path, config: Path) -> str:
+        """Let the script fetch its data set by itself; return how that ended, for people."""
+        command = [sys.executable, "-u", str(script), "--prepare", "--config-file", str(config)]
+        sandbox = self._settings.sandbox
+        if sandbox is not None:
+            command = sandbox.wrap(command, folder=folder, downloads_to=self._data_folder)
+        execution = execute(
+            command,
+            tag=self._tag(attempt),
+            environment=self._environment(folder, downloads=True),
+            folder=folder,
+            limits=self._limits(PREPARE_SECONDS, _PREPARE_GRACE_SECONDS),
+            stop=attempt.stop,
+            sandboxed=sandbox is not None,
+        )
+        return f"the script's own fetch exited with {execution.exit_code}: {execution.last_words}"
+
+    def _spawn_and_judge(
+        self, attempt: Attempt, folder: Path, script: Path, config: Path
+    ) -> RunOutcome:
+        lease = attempt.lease
+        limits = self._limits(
+            lease["time_budget_seconds"], lease["kill_grace_seconds"], _max_steps(lease)
+        )
+        command = [sys.executable, "-u", str(script), "--config-file", str(config)]
+        sandbox = self._settings.sandbox
+        if sandbox is None:
+            _step(attempt, 4, "spawn the script in its own session, with a clean environment (T0)")
+        else:
+            _step(attempt, 4, "spawn the script in a sandbox, with a clean environment (T1)")
+            data = cached_dataset_path(self._data_folder, lease["dataset"])
+            command = sandbox.wrap(command, folder=folder, readable=[data])
+        _step(
+            attempt,
+            5,
+            "wait: SIGTERM at %g s, SIGKILL of the tree at %g s",
+            limits.time_budget_seconds,
+            limits.time_budget_seconds + limits.kill_grace_seconds,
+        )
+        execution = execute(
+            command,
+            tag=self._tag(attempt),
+            environment=self._environment(folder),
+            folder=folder,
+            limits=limits,
+            stop=attempt.stop,
+            progress=attempt.progress,
+            sandboxed=sandbox is not None,
+        )
+        if execution.ending is Ending.STOPPED and not execution.survivors:
+            return _stopped(attempt)
+        submission = self._judge(attempt, execution, limits)
+        _step(attempt, 6, "%s", summary(submission, execution))
+        return RunOutcome(
+            submission=submission,
+            pause_reason=_pause_reason(submission),
+            stuck_tag=self._tag(attempt) if execution.survivors else "",
+        )
+
+    def _judge(self, attempt: Attempt, execution: Execution, limits: Limits) -> Submission:
+        """Return the submission of a run. A script that breaks the judgement pays for it itself."""
+        data_in_place = True
+        # An uploaded script could remove the data set itself, so it is not believed at all.
+        if execution.exit_code == EXIT_DATASET_UNREACHABLE and not is_uploaded(attempt.lease):
+            dataset = attempt.lease["dataset"]
+            with contextlib.suppress(OSError):
+                data_in_place = cached_dataset(self._data_folder, dataset) is not None
+        try:
+            return judge(
+                execution,
+                limits,
+                config=run_config(attempt),
+                devices=self._machine.hardware.get("devices"),
+                data_in_place=data_in_place,
+            )
+        except Exception as error:
+            log.exception("%s: what the script printed could not be judged", attempt.label)
+            message = f"what the script printed could not be judged: {type(error).__name__}"
+            return failure(FailureClass.INVALID_RESULT, message, execution)
+
+    def _simulate(self, attempt: Attempt) -> RunOutcome:
+        """Return an invented result, for machines without torch."""
+        budget = attempt.lease["time_budget_seconds"]
+        log.warning("%s: SIMULATED, nothing is trained (no torch)", attempt.label)
+        started_at = time.monotonic()
+        if attempt.stop.wait(simulated_seconds(budget)):
+            return _stopped(attempt)
+        return RunOutcome(
+            submission={
+                "outcome": Outcome.COMPLETED,
+                "metrics": simulated_metrics(attempt.lease),
+                "simulated": True,
+                "wall_time_seconds": round(time.monotonic() - started_at, 3),
+                "message": "simulated: this worker has no torch",
+            }
+        )
+
+    def _clean_up(self, attempt: Attempt, folder: Path, outcome: RunOutcome) -> None:
+        if not folder.exists():
+            return
+        submission = outcome.submission
+        failed = submission is not None and submission["outcome"] == Outcome.FAILED
+        if failed and self._settings.keep_failed:
+            self._state.kept.mkdir(exist_ok=True)
+            kept = self._state.kept / attempt.lease_id
+            shutil.move(folder, kept)
+            trim_folder(
+                self._state.kept, most_bytes=_MAX_KEPT_BYTES, most_entries=_MAX_KEPT_FOLDERS
+            )
+            _step(attempt, 7, "clean up: task folder kept in %s", kept)
+        elif remove_folder(folder):
+            _step(attempt, 7, "clean up: task folder removed")
+        else:
+            log.warning("%s: task folder not removed, the next start will", attempt.label)
+
+    def _limits(
+        self, time_budget_seconds: float, kill_grace_seconds: float, max_steps: int | None = None
+    ) -> Limits:
+        return Limits(
+            time_budget_seconds=time_budget_seconds,
+            kill_grace_seconds=kill_grace_seconds,
+            memory_bytes=self._settings.memory_bytes,
+            disk_bytes=self._settings.disk_bytes,
+            max_steps=max_steps,
+        )
+
+    def _environment(self, folder: Path, *, downloads: bool = False) -> dict[str, str]:
+        return script_environment(
+            folder,
+            self._data_folder,
+            threads=self._settings.threads,
+            downloads=downloads,
+            extra=self._machine.script_variables,
+        )
+
+    def _tag(self, attempt: Attempt) -> str:
+        return f"{self._state.tag_prefix}{attempt.lease_id}"
+
+
+def run_config(attempt: Attempt) -> dict[str, Any]:
+    """Return the flat config that the script reads: the lease's, with its budget and data set."""
+    lease = attempt.lease
+    pinned: Mapping[str, Any] = {
+        "time_budget_seconds": lease["time_budget_seconds"],
+        "dataset": lease["dataset"]["name"],
+        "dataset_sha256": lease["dataset"]["sha256"],
+    }
+    return {**lease["config"], **pinned}
+
+
+def _max_steps(lease: Lease) -> int | None:
+    """Return the number of steps after which the script has only to exit; None without one."""
+    steps = lease["config"].get("max_steps")
+    return steps if isinstance(steps, int) and not isinstance(steps, bool) and steps > 0 else None
+
+
+def _step(attempt: Attempt, number: int, text: str, *arguments: object) -> None:
+    log.info("%s [%d/7] %s", attempt.label, number, text % arguments)
+
+
+def _stopped(attempt: Attempt) -> RunOutcome:
+    log.info("%s: stopped (%s)", attempt.label, attempt.stop.reason)
+    drained = attempt.stop.reason is StopReason.DRAIN
+    return RunOutcome(release_reason="the agent was stopped" if drained else "")
+
+
+def _without_server(attempt: Attempt, away: ServerUnavailable) -> RunOutcome:
+    reason = f"the server did not deliver the task's files: {away}"
+    log.warning("%s: released: %s", attempt.label, reason)
+    return RunOutcome(release_reason=reason[:MAX_MESSAGE_CHARACTERS], unavailable=away)
+
+
+def _env_failure(failure_class: FailureClass, message: str) -> RunOutcome:
+    log.error("cannot run this task: %s", message)
+    return RunOutcome(submission=failure(failure_class, message), pause_reason=message)
+
+
+def _pause_reason(submission: Submission) -> str:
+    if submission.get("failure_class") == FailureClass.ENV_ERROR:
+        return submission.get("message", "")
+    return ""
