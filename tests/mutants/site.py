@@ -18,7 +18,23 @@ BELOW: Final = "tests/running/test_base_path.py"
 
 UNWRITABLE: Final = ("tests/running/test_unwritable.py",)
 
+MANAGE: Final = ("tests/running/test_manage.py",)
+
 SITE: Final = (
+    Mutant(
+        "output: a command whose reader has gone ends in a traceback",
+        "manage.py",
+        "        if not _output_is_closed():\n",
+        "        if True:\n",
+        (*MANAGE, "-k", "reader_has_gone"),
+    ),
+    Mutant(
+        "output: a pipe that breaks elsewhere ends a command without a word",
+        "manage.py",
+        "        if not _output_is_closed():\n",
+        "        if False:\n",
+        (*MANAGE, "-k", "breaks_elsewhere"),
+    ),
     Mutant(
         "unwritable: a read-only PostgreSQL is an error of the server",
         "campaigns/api/errors.py",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +41,8 @@ class Command(BaseCommand):
             return
         lines = WRITERS[options["format"]](campaign, simulated=options["simulated"])
         if options["out"] is None:
-            self._print(lines)
+            for line in lines:
+                self.stdout.write(line, ending="")
             return
         try:
             # newline="" because the csv module writes line ends itself.
@@ -65,12 +63,3 @@ class Command(BaseCommand):
             f"Written: {out} with {trials} trials. Look at it with: "
             f"optuna-dashboard sqlite:///{out}"
         )
-
-    def _print(self, lines: Iterator[str]) -> None:
-        try:
-            for line in lines:
-                self.stdout.write(line, ending="")
-        except BrokenPipeError:
-            # The reader, such as `| head`, has closed the pipe. Without this redirection Python
-            # would report the error once more when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
