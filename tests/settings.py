@@ -24,7 +24,7 @@ os.environ["DATABASE_URL"] = os.environ.get(
 )
 
 from xeenet_site.settings import *  # noqa: E402, F403
-from xeenet_site.settings import DATABASES, INSTALLED_APPS, STATIC_ROOT, STORAGES  # noqa: E402
+from xeenet_site.settings import DATABASES, STATIC_ROOT, STORAGES  # noqa: E402
 
 STATIC_ROOT.mkdir()  # WhiteNoise warns about a missing folder, and warnings are errors
 
@@ -39,9 +39,3 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = STORAGES | {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 }
-
-# pytest-django's live server looks for this name, and otherwise serves no files of packages.
-INSTALLED_APPS = [
-    "django.contrib.staticfiles" if name.endswith(".XeenetStaticFilesConfig") else name
-    for name in INSTALLED_APPS
-]
