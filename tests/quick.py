@@ -80,6 +80,7 @@ LEFT_OUT: Final[dict[str, tuple[str, ...]]] = {
         "pages/test_overview.py",
         "pages/test_task.py::test_a_long_curve_is_drawn_as_a_sample",
         "running/test_growth.py",
+        "search/test_steps.py::test_a_space_whose_draws_cost_too_much_is_refused_soon",
         "standings/test_board.py",
         "tools/test_mutants.py",
         "tools/test_quick.py",
