@@ -3,7 +3,6 @@
 from typing import Final, cast
 
 from django.apps import AppConfig, apps
-from django.contrib.staticfiles.apps import StaticFilesConfig
 from django.db.models.signals import pre_migrate
 
 # Large files that no page uses: Plotly's bundle for notebooks, a second reader of API documents.
@@ -18,6 +17,9 @@ class XeenetSiteConfig(AppConfig):
     verbose_name = "XeeNet"
 
     def ready(self) -> None:
+        # Here, because Django takes no AppConfig of a module that holds two.
+        from django.contrib.staticfiles.apps import StaticFilesConfig
+
         from xeenet_site import checks  # noqa: F401 - registers the checks
         from xeenet_site.databases import lift_limits
 
