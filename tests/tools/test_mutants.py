@@ -17,7 +17,7 @@ def test_what_a_mutant_patches_is_in_its_file_once_and_its_tests_exist(
     mutant: Mutant, tmp_path: Path
 ) -> None:
     copy = tmp_path / mutant.path
-    copy.parent.mkdir(parents=True)
+    copy.parent.mkdir(parents=True, exist_ok=True)
     original = (ROOT / mutant.path).read_text()
     copy.write_text(original)
     assert mutant.apply(tmp_path) == original
