@@ -38,7 +38,8 @@ def main() -> None:
         "val_bpb": nats / (eval_bytes * math.log(2.0)),
         "train_loss": 2.0,
         "steps_completed": 10,
-        "wall_time_seconds": time.monotonic() - started_at,
+        # The server believes no run that took less than a millisecond.
+        "wall_time_seconds": max(0.002, time.monotonic() - started_at),
         "device_used": "cpu",
         "model_params": 1_000,
         "eval_nll_nats": nats,
