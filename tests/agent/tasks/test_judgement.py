@@ -409,7 +409,7 @@ def test_a_config_that_the_script_refuses_is_final(words: str) -> None:
     ("code", "words"),
     [
         (2, ""),
-        (2, "python: can't open file '/work/config.py': [Errno 2] No such file or directory"),
+        (2, "python: can't open file '/srv/config.py': [Errno 2] No such file or directory"),
         (
             2,
             "Unknown option: -Z\nusage: python [option] ... [-c cmd | -m mod | file | -] [arg] ...",
