@@ -3,7 +3,7 @@
 Development (the default) runs on SQLite with a secret key that is generated once and kept in
 ``XEENET_HOME``. Production (``XEENET_ENV=production``) requires ``SECRET_KEY`` and
 ``ALLOWED_HOSTS``, which have no safe default, and turns on HTTPS-only cookies, redirects to HTTPS
-and HSTS. The README lists every variable.
+and HSTS. `docs/settings.md` lists every variable.
 """
 
 from __future__ import annotations
