@@ -148,11 +148,13 @@ def _people() -> dict[str, User]:
 def _admin_address(path: str, campaign: Campaign) -> str:
     """Return the URL of a row of the path's model; use the key 1 if the model has no row."""
     kind = ContentType.objects.get_for_model(Campaign)
-    path = path.replace("<path:content_type_id>", str(kind.pk))
+    path = path.replace("<int:content_type_id>", str(kind.pk))
     path = path.replace("^(?P<app_label>workers|campaigns|auth|django_q)/$", "campaigns/")
     path = path.replace("(?P<url>.*)$", "nothing/")
     named = {f"admin/{m._meta.app_label}/{m._meta.model_name}/": m for m in site._registry}
     model = next((m for start, m in named.items() if path.startswith(start)), Campaign)
     row = model._default_manager.order_by("pk").first() if model is not Campaign else campaign
     key = str(row.pk) if row is not None else "1"
-    return path.replace("<path:object_id>", key).replace("<id>", key)
+    for part in ("<path:object_id>", "<str:object_id>", "<id>"):
+        path = path.replace(part, key)
+    return path
