@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
@@ -41,7 +41,9 @@ def path_proxy(upstream_port: int, *, strips: bool) -> Iterator[str]:
             headers |= {"X-Forwarded-For": self.client_address[0], "X-Forwarded-Proto": "http"}
             line = http.client.HTTPConnection("127.0.0.1", upstream_port, timeout=60)
             try:
-                line.request(self.command, path, body, headers)
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    line.request(self.command, path, body, headers)
+                # A server that refuses a body answers before it has read it whole.
                 reply = line.getresponse()
                 content = reply.read()
                 self.send(reply.status, reply.getheaders(), content)
