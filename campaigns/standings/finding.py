@@ -38,8 +38,9 @@ def finding(campaign: Campaign, progress: CampaignProgress) -> str:
     if not progress.failed:
         return ""
     ended = progress.completed + progress.failed
-    refused = cached_by_revision(campaign, "refused-configs", lambda: _refusals(campaign))
-    if 2 * refused.count >= ended:
+    # A refusal is a script error. Only when those reach half of the tasks, read their attempts.
+    script_errors = progress.failure_classes.get(FailureClass.SCRIPT_ERROR, 0)
+    if 2 * script_errors >= ended and 2 * (refused := _refusals(campaign)).count >= ended:
         return (
             f"The script refused the config of {refused.count:,} of {ended:,} tasks that ended: "
             f"{refused.message} Trying them again changes nothing: correct the search space in a "
@@ -85,6 +86,10 @@ def _tasks(count: int) -> str:
 
 
 def _refusals(campaign: Campaign) -> Refusals:
+    return cached_by_revision(campaign, "refused-configs", lambda: _read_refusals(campaign))
+
+
+def _read_refusals(campaign: Campaign) -> Refusals:
     refused = Attempt.objects.filter(
         task__campaign=campaign,
         task__state=TaskState.FAILED,
