@@ -11,7 +11,7 @@ import itertools
 import math
 import random
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -19,7 +19,7 @@ from django.db import connection
 
 from campaigns import lifecycle
 from campaigns.lifecycle import CampaignSpec
-from campaigns.lifecycle.campaigns import sampled_tasks
+from campaigns.lifecycle.arms import TaskMaker, drawn_points
 from campaigns.models import (
     Attempt,
     AttemptOutcome,
@@ -29,6 +29,7 @@ from campaigns.models import (
     ProgressPoint,
     Result,
     Task,
+    TaskOrigin,
     TaskState,
 )
 from experiments import catalog
@@ -97,9 +98,13 @@ def make_campaign(
     chance = random.Random(results)  # noqa: S311 - the same campaign every time
     failing = set(chance.sample(range(results + failed), failed))
     runs = _Runs(campaign, workers, chance, launched_at, seconds_each)
-    numbers = iter(range(total))
-    while batch := list(itertools.islice(numbers, BATCH)):
-        runs.store(sampled_tasks(campaign, batch, now=launched_at), failing, results + failed)
+    points = drawn_points(campaign, total)
+    maker = TaskMaker(campaign, now=launched_at)
+    while batch := list(itertools.islice(points, BATCH)):
+        tasks = [maker.task(params, TaskOrigin.SAMPLED) for params in batch]
+        maker.store_arms()
+        runs.store(tasks, failing, results + failed)
+    Campaign.objects.filter(pk=campaign.pk).update(draws=total)
     _store_curves(campaign, chance)
     return campaign
 
@@ -129,9 +134,8 @@ class _Runs:
         sizes = catalog.get(EXPERIMENT).eval_bytes_allowed(campaign.dataset.size_bytes)
         self.eval_bytes = sizes["full"]
 
-    def store(self, tasks: Iterable[Task], failing: set[int], run: int) -> None:
+    def store(self, batch: list[Task], failing: set[int], run: int) -> None:
         """Store a batch. Tasks numbered below `run` have ended; those in `failing` have failed."""
-        batch = list(tasks)
         attempts: list[Attempt] = []
         for task in batch:
             if task.number < run:

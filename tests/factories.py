@@ -72,12 +72,18 @@ def campaign(*, owner: User | None = None, now: dt.datetime = NOW, **fields: Any
     return lifecycle.create_campaign(CampaignSpec(**(spec | fields)), owner=owner, now=now)
 
 
-def active_campaign(tasks: int = 3, *, now: dt.datetime = NOW, **fields: Any) -> Campaign:
+def active_campaign(
+    tasks: int = 3, *, now: dt.datetime = NOW, shares_seeds: bool = True, **fields: Any
+) -> Campaign:
     """Create and launch a campaign with `tasks` pending tasks.
 
-    Its params may have any names: what a launch checks has tests of its own.
+    Its params may have any names: what a launch checks has tests of its own. Without shared seeds
+    the task number k has the seed base seed + k, as in campaigns from before the arms.
     """
     draft = campaign(task_count=tasks, now=now, **fields)
+    if not shares_seeds:
+        Campaign.objects.filter(pk=draft.pk).update(shares_seeds=False)
+        draft.refresh_from_db()
     with mock.patch("campaigns.lifecycle.campaigns.launch_problems", return_value={}):
         lifecycle.launch(draft, now=now)
     return draft

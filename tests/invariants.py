@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import connections, transaction
 
 from campaigns.models import (
+    Arm,
     Attempt,
     AttemptOutcome,
     Campaign,
@@ -23,8 +24,10 @@ from campaigns.models import (
     Result,
     StateChange,
     Task,
+    TaskPurpose,
     TaskState,
 )
+from campaigns.search.seeds import seed_at
 from workers.protocol import MAX_LEASES_PER_CLAIM, Verdict
 
 NOTHING: Final[Mapping[UUID, str]] = {}
@@ -58,6 +61,7 @@ def violations(using: str = "default", *, acknowledged: Mapping[UUID, str] = NOT
     """
     rows = _read(using)
     return [
+        *_arms(rows),
         *_leases(rows),
         *_holders(rows),
         *_results(rows),
@@ -66,10 +70,23 @@ def violations(using: str = "default", *, acknowledged: Mapping[UUID, str] = NOT
     ]
 
 
+class ArmRow(NamedTuple):
+    """Columns of an arm."""
+
+    campaign_id: int
+    number: int
+    params: dict[str, Any]
+
+
 class TaskRow(NamedTuple):
     """Columns of a task."""
 
     campaign_id: int
+    arm_id: int
+    params: dict[str, Any]
+    seed: int
+    seed_index: int | None
+    purpose: str
     state: str
     lease_id: UUID | None
     worker_id: int | None
@@ -117,6 +134,9 @@ class Rows:
     """The contents of the tables at one moment; dictionaries are by primary key."""
 
     campaigns: dict[int, str]
+    # The base seed of each campaign; None where tasks have seeds of their own.
+    base_seeds: dict[int, int | None]
+    arms: dict[int, ArmRow]
     tasks: dict[int, TaskRow]
     attempts: dict[int, AttemptRow]
     results: list[ResultRow]
@@ -131,17 +151,52 @@ def _read(using: str) -> Rows:
         if outermost and connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        campaigns = Campaign.objects.using(using).order_by()
+        arms = Arm.objects.using(using).order_by().values_list("pk", *ArmRow._fields)
         tasks = Task.objects.using(using).order_by().values_list("pk", *TaskRow._fields)
         attempts = Attempt.objects.using(using).order_by().values_list("pk", *AttemptRow._fields)
         results = Result.objects.using(using).order_by().values_list(*ResultRow._fields)
         changes = StateChange.objects.using(using).order_by("pk")
         return Rows(
-            campaigns=dict(Campaign.objects.using(using).order_by().values_list("pk", "state")),
+            campaigns=dict(campaigns.values_list("pk", "state")),
+            base_seeds={
+                pk: base_seed if shared else None
+                for pk, base_seed, shared in campaigns.values_list(
+                    "pk", "base_seed", "shares_seeds"
+                )
+            },
+            arms={pk: ArmRow(*columns) for pk, *columns in arms},
             tasks={pk: TaskRow(*columns) for pk, *columns in tasks},
             attempts={pk: AttemptRow(*columns) for pk, *columns in attempts},
             results=[ResultRow(*columns) for columns in results],
             changes=[ChangeRow(*c) for c in changes.values_list(*ChangeRow._fields)],
         )
+
+
+def _arms(rows: Rows) -> Iterator[str]:
+    """Each task is of an arm of its campaign, and an arm runs once on a seed of the list."""
+    ran: set[tuple[int, int]] = set()
+    for task_id, task in rows.tasks.items():
+        arm = rows.arms[task.arm_id]
+        if (arm.campaign_id, arm.params) != (task.campaign_id, task.params):
+            yield f"task {task_id}: has other params than its arm, or is of another campaign"
+        base_seed = rows.base_seeds[task.campaign_id]
+        if task.seed_index is not None and (
+            base_seed is None or task.seed != seed_at(base_seed, task.seed_index)
+        ):
+            yield f"task {task_id}: {task.seed} is not seed {task.seed_index} of the list"
+        if task.purpose != TaskPurpose.REPLAY:
+            if (task.arm_id, task.seed) in ran:
+                yield f"task {task_id}: its arm runs twice on the seed {task.seed}"
+            ran.add((task.arm_id, task.seed))
+    for arm_id in rows.arms.keys() - {task.arm_id for task in rows.tasks.values()}:
+        yield f"arm {arm_id}: has no task"
+    numbers: dict[int, list[int]] = {}
+    for arm in rows.arms.values():
+        numbers.setdefault(arm.campaign_id, []).append(arm.number)
+    for campaign_id, given in numbers.items():
+        if sorted(given) != list(range(len(given))):
+            yield f"campaign {campaign_id}: the numbers of its arms have gaps"
 
 
 def _leases(rows: Rows) -> Iterator[str]:

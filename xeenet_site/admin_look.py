@@ -27,6 +27,7 @@ def _item(title: str, icon: str, app: str, model: str) -> dict[str, Any]:
 _LISTS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
     "Research": [
         ("Campaigns", "science", "campaigns", "campaign"),
+        ("Arms", "call_split", "campaigns", "arm"),
         ("Tasks", "checklist", "campaigns", "task"),
         ("Attempts", "replay", "campaigns", "attempt"),
         ("Results", "leaderboard", "campaigns", "result"),

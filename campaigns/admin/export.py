@@ -15,7 +15,7 @@ from campaigns.exports.rows import MEASURED
 from campaigns.models import Result
 from xeenet_site.web.csv_text import csv_lines
 
-RELATED: Final = ("task__campaign", "attempt__worker")
+RELATED: Final = ("task__campaign", "task__arm", "attempt__worker")
 
 
 class ResultResource(ModelResource):
@@ -24,7 +24,9 @@ class ResultResource(ModelResource):
     campaign = Field(attribute="task__campaign__name", column_name="campaign")
     experiment = Field(attribute="task__campaign__experiment", column_name="experiment")
     number = Field(attribute="task__number", column_name="number")
+    arm = Field(attribute="task__arm__number", column_name="arm")
     seed = Field(attribute="task__seed", column_name="seed")
+    seed_index = Field(attribute="task__seed_index", column_name="seed_index")
     params = Field(attribute="task__params", column_name="params")
     worker = Field(attribute="attempt__worker__name", column_name="worker")
 
@@ -34,7 +36,9 @@ class ResultResource(ModelResource):
             "campaign",
             "experiment",
             "number",
+            "arm",
             "seed",
+            "seed_index",
             "params",
             *MEASURED,
             "implausible",
@@ -44,7 +48,9 @@ class ResultResource(ModelResource):
 
     def filter_export(self, queryset: QuerySet[Result], **_: Any) -> QuerySet[Result]:
         # Do not load the widest columns, which are not in the file.
-        return queryset.select_related(*RELATED).defer("metrics", "task__campaign__search_space")
+        return queryset.select_related(*RELATED).defer(
+            "metrics", "task__campaign__search_space", "task__arm__params"
+        )
 
     def export_field(self, field: Field, instance: Result, **_: Any) -> Any:
         """Return the value unchanged: import-export would turn every number into a text."""

@@ -42,12 +42,12 @@ class Replicates:
 
 def replicates(runs: Sequence[Run]) -> list[Replicates]:
     """Return the configs with at least two runs, the best mean first."""
-    by_config: defaultdict[str, list[Run]] = defaultdict(list)
+    by_arm: defaultdict[int, list[Run]] = defaultdict(list)
     for run in runs:
-        by_config[run.params_sha256].append(run)
+        by_arm[run.arm_id].append(run)
     groups = [
         Replicates(group[0].params, [run.task_id for run in group], [run.val_bpb for run in group])
-        for group in by_config.values()
+        for group in by_arm.values()
         if len(group) > 1
     ]
     return sorted(groups, key=lambda group: group.mean)

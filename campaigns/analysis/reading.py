@@ -33,7 +33,7 @@ def read_runs(campaign: Campaign, *, device: str = "", limit: int = MAX_RUNS) ->
         "task__number",
         "task__seed",
         "task__params",
-        "task__params_sha256",
+        "task__arm_id",
         "val_bpb",
         "steps_completed",
         "tokens_trained",

@@ -17,7 +17,7 @@ class Run:
     number: int
     seed: int
     params: dict[str, Any]
-    params_sha256: str
+    arm_id: int
     val_bpb: float
     steps: int
     tokens: int

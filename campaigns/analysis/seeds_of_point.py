@@ -15,7 +15,7 @@ MAX_SEEDS: Final = 200
 
 @dataclass(frozen=True)
 class Spread:
-    """The tasks of one campaign with the same params, and their measured values, sorted."""
+    """The tasks of one arm, and their measured values, sorted."""
 
     tasks: Sequence[Task]
     values: Sequence[float]
@@ -32,24 +32,18 @@ class Spread:
 
 
 def of_points(tasks: Iterable[Task]) -> dict[int, Spread]:
-    """Return the spread at the point of each task, by the task's primary key. One query."""
-    points = {task.pk: (task.campaign_id, task.params_sha256) for task in tasks}
-    by_point: dict[tuple[int, str], list[Task]] = {point: [] for point in points.values()}
+    """Return the spread of each task's arm, by the task's primary key. One query."""
+    arms = {task.pk: task.arm_id for task in tasks}
+    by_arm: dict[int, list[Task]] = {arm_id: [] for arm_id in arms.values()}
     siblings = (
-        Task.objects.filter(
-            campaign_id__in={campaign for campaign, _ in by_point},
-            params_sha256__in={digest for _, digest in by_point},
-        )
+        Task.objects.filter(arm__in=by_arm)
         .select_related("result")
         .defer("params", "result__metrics")
         .order_by("number")
     )
-    for sibling in siblings[: MAX_SEEDS * max(1, len(by_point))]:
-        point = (sibling.campaign_id, sibling.params_sha256)
-        # The query filters campaigns and digests separately, so it also returns other pairs.
-        if point in by_point:
-            by_point[point].append(sibling)
-    return {pk: _spread(by_point[point]) for pk, point in points.items()}
+    for sibling in siblings[: MAX_SEEDS * max(1, len(by_arm))]:
+        by_arm[sibling.arm_id].append(sibling)
+    return {pk: _spread(by_arm[arm_id]) for pk, arm_id in arms.items()}
 
 
 def _spread(tasks: Sequence[Task]) -> Spread:

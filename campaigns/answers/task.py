@@ -13,7 +13,9 @@ from campaigns.serializers.tasks import TaskDetailSerializer
 
 def task_detail(pk: int) -> dict[str, Any]:
     """Return one task as JSON data. Raises Http404."""
-    tasks = Task.objects.select_related("campaign__dataset", "worker", "result__attempt__worker")
+    tasks = Task.objects.select_related(
+        "campaign__dataset", "arm", "worker", "result__attempt__worker"
+    )
     task: Any = get_object_or_404(tasks.prefetch_related("attempts__worker"), pk=pk)
     task.replicates = seeds_of_point.of_points([task])[task.pk]
     data: dict[str, Any] = TaskDetailSerializer(task).data

@@ -29,11 +29,13 @@ from campaigns.models import (
     Result,
     Task,
     TaskOrigin,
+    TaskPurpose,
     TaskState,
     Webhook,
     WebhookDelivery,
     WebhookEvent,
 )
+from campaigns.search.samplers import MAX_TASKS
 from workers.api.fields import MAX_BIGINT
 from workers.models import AuditEntry, EnrolmentToken
 
@@ -172,11 +174,15 @@ class CampaignFilter(filters.FilterSet):
 
 
 class TaskFilter(filters.FilterSet):
-    """Filter tasks by state, failure class, origin, seed and worker, and sort them."""
+    """Filter tasks by state, failure class, origin, purpose, arm, seed and worker; sort them."""
 
     state = filters.ChoiceFilter(choices=TaskState.choices)
     failure_class = filters.ChoiceFilter(choices=FailureClass.choices)
     origin = filters.ChoiceFilter(choices=TaskOrigin.choices)
+    purpose = filters.ChoiceFilter(choices=TaskPurpose.choices)
+    arm = filters.NumberFilter(
+        field_name="arm__number", min_value=0, max_value=MAX_TASKS, help_text="An arm's number."
+    )
     seed = filters.NumberFilter(min_value=0, max_value=MAX_SEED)
     worker = filters.CharFilter(
         field_name="worker__name", help_text="The name of the worker that holds it now."
@@ -189,7 +195,9 @@ class TaskFilter(filters.FilterSet):
 
     class Meta:
         model = Task
-        fields: ClassVar = ["state", "failure_class", "origin", "seed", "worker", "sort"]
+        fields: ClassVar = [
+            *("state", "failure_class", "origin", "purpose", "arm", "seed", "worker", "sort"),
+        ]
 
     def sorted_by(self, queryset: QuerySet[Task], name: str, sort: str) -> QuerySet[Any]:
         """Annotate `sort_key`, the order of the pages."""

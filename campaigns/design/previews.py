@@ -11,7 +11,8 @@ from campaigns.datasets import size_of_known
 from campaigns.design.forecasts import Forecast, forecast
 from campaigns.lifecycle.launch_checks import fit_problems, param_warnings, refusal_sentences
 from campaigns.models import Package
-from campaigns.search.samplers import grid_points, sample_task
+from campaigns.search.samplers import grid_points, sample
+from campaigns.search.seeds import seed_at
 from campaigns.search.space import SearchSpace, UnsatisfiableSpace
 from campaigns.search.steps import PREVIEW_STEPS, StepsSpent
 from campaigns.search.survey import Survey, survey
@@ -38,11 +39,11 @@ def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
     # Checked by the form, the request or the draft; drawing from it again would only cost.
     space = SearchSpace.stored(values["search_space"]).with_budget(PREVIEW_STEPS)
     count, sampler = values["task_count"], values["sampler"]
-    numbers = range(min(PREVIEWED_CONFIGS, count))
+    draws = range(min(PREVIEWED_CONFIGS, count))
     warnings = _about_fit(space, values) + param_warnings(space, values["experiment"])
     warnings += _about_script(values.get("script", ""))
     try:
-        sampled = [sample_task(space, sampler, values["base_seed"], number) for number in numbers]
+        points = [sample(space, sampler, values["base_seed"], draw) for draw in draws]
         if sampler == "grid":
             warnings += _about_grid(len(grid_points(space)), count)
     except UnsatisfiableSpace as error:
@@ -54,8 +55,11 @@ def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
     return Preview(
         count,
         warnings=warnings,
-        seeds=[seed for seed, _ in sampled],
-        rows=[(name, [params[name] for _, params in sampled]) for name in space.parameters],
+        seeds=[
+            seed_at(values["base_seed"], points[:draw].count(params))
+            for draw, params in enumerate(points)
+        ],
+        rows=[(name, [params[name] for params in points]) for name in space.parameters],
         survey=survey(space),
         forecast=forecast(
             experiment=values["experiment"],

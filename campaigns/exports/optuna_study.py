@@ -104,9 +104,13 @@ def trials(campaign: Campaign, *, simulated: bool = False) -> Iterator[FrozenTri
 
 def _tasks(campaign: Campaign) -> Iterator[Task]:
     attempts = Attempt.objects.brief().select_related("worker")
-    tasks = campaign.tasks.select_related("result").prefetch_related(
-        Prefetch("attempts", attempts.order_by("number")),
-        Prefetch("attempts__progress", ProgressPoint.objects.order_by("seq")),
+    tasks = (
+        campaign.tasks.select_related("arm", "result")
+        .defer("arm__params")
+        .prefetch_related(
+            Prefetch("attempts", attempts.order_by("number")),
+            Prefetch("attempts__progress", ProgressPoint.objects.order_by("seq")),
+        )
     )
     return tasks.order_by("number").iterator(chunk_size=CHUNK_TASKS)
 
@@ -171,7 +175,10 @@ def _attributes(task: Task, result: Result | None, decided: Attempt | None) -> d
         "task": task.pk,
         "task_number": task.number,
         "task_state": task.state,
+        "arm": task.arm.number,
         "seed": task.seed,
+        "seed_index": task.seed_index,
+        "purpose": task.purpose,
         "origin": task.origin,
         "failure_class": task.failure_class or None,
     }
@@ -194,6 +201,7 @@ def _study_attributes(campaign: Campaign) -> dict[str, Any]:
         "time_budget_seconds": campaign.time_budget_seconds,
         "sampler": campaign.sampler,
         "base_seed": campaign.base_seed,
+        "shares_seeds": campaign.shares_seeds,
     }
 
 

@@ -54,7 +54,9 @@ _FIELDS: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
     "script_sha256": lambda campaign, _: campaign.package_id,
     "task": lambda _, result: result.task_id,
     "number": lambda _, result: result.task.number,
+    "arm": lambda _, result: result.task.arm.number,
     "seed": lambda _, result: result.task.seed,
+    "seed_index": lambda _, result: result.task.seed_index,
     "time_budget_seconds": lambda campaign, _: campaign.time_budget_seconds,
     **{name: _measured(name) for name in MEASURED},
     "worker": lambda _, result: result.attempt.worker.name,
@@ -74,7 +76,8 @@ def _results(campaign: Campaign, *, simulated: bool) -> Iterator[Result]:
 
     Simulated results are left out unless `simulated`, and implausible ones until they are admitted.
     """
-    results = campaign.results.select_related("task", "attempt__worker").order_by("task__number")
+    results = campaign.results.select_related("task__arm", "attempt__worker")
+    results = results.defer("task__arm__params").order_by("task__number")
     results = results.filter(implausible=False)
     if not simulated:
         results = results.filter(simulated=False)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -16,6 +14,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 
 from campaigns.datasets import UnknownDataset, known_dataset
 from campaigns.lifecycle import journal
+from campaigns.lifecycle.arms import TaskMaker, drawn_points
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor, Change
 from campaigns.lifecycle.launch_checks import launch_problems
@@ -41,11 +40,9 @@ from campaigns.notifications import events
 from campaigns.search import samplers
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.search.space import InvalidSearchSpace, SearchSpace, UnsatisfiableSpace
-from campaigns.search.steps import LAUNCH_STEPS, StepsSpent
 from experiments import catalog
 from workers.protocol import IsolationTier
 
-CREATE_BATCH: Final = 1_000
 NOT_STORED: Final = "No script of this sha256 is stored here; upload it first."
 
 
@@ -197,14 +194,14 @@ def _sampler_problems(name: str, space: SearchSpace | None) -> list[str]:
         return [str(samplers.UnknownSampler(name))]
     try:
         if space is not None:
-            samplers.sample_task(space, name, 0, 0)
+            samplers.sample(space, name, 0, 0)
     except UnsatisfiableSpace as error:
         return [str(error)]
     return []
 
 
 def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> None:
-    """Draft → active; all tasks are created in the same transaction.
+    """Draft → active; all arms and tasks are created in the same transaction.
 
     Raises WrongState unless draft, InvalidCampaign when the constraints leave no point, or when the
     script would refuse every config or the data set.
@@ -212,59 +209,14 @@ def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> No
     if problems := launch_problems(campaign):
         raise InvalidCampaign(problems)
     # Sample before the transaction, which on SQLite holds the only write lock.
-    tasks = list(sampled_tasks(campaign, range(campaign.task_count), now=now))
+    maker = TaskMaker(campaign, now=now)
+    points = drawn_points(campaign, campaign.task_count)
+    tasks = [maker.task(params, TaskOrigin.SAMPLED) for params in points]
+    made, draws = f"Tasks made: {len(tasks):,}.", campaign.draws + len(tasks)
     # One transaction: an active campaign without its tasks would look finished.
     with transaction.atomic():
-        _move(campaign, "launch", actor, now, f"Tasks made: {len(tasks):,}.", launched_at=now)
-        Task.objects.bulk_create(tasks, batch_size=CREATE_BATCH)
-
-
-def sampled_tasks(
-    campaign: Campaign, numbers: Iterable[int], *, now: dt.datetime
-) -> Iterator[Task]:
-    """Yield the unsaved tasks of these numbers. Raises InvalidCampaign."""
-    space = SearchSpace.stored(campaign.search_space).with_budget(LAUNCH_STEPS)
-    for drawn, number in enumerate(numbers):
-        try:
-            seed, params = samplers.sample_task(space, campaign.sampler, campaign.base_seed, number)
-        except UnsatisfiableSpace as error:
-            raise InvalidCampaign({"search_space": [str(error)]}) from error
-        except StepsSpent as error:
-            raise InvalidCampaign({"search_space": [_too_many_steps(drawn)]}) from error
-        yield new_task(campaign, number, seed, params, TaskOrigin.SAMPLED, now=now)
-
-
-def _too_many_steps(drawn: int) -> str:
-    return (
-        f"drawing these tasks takes more than {LAUNCH_STEPS:,} steps; they are enough for about "
-        f"{drawn:,}. Draw fewer tasks at once, loosen or shorten the constraints, or give the "
-        "choices that stand in them fewer values"
-    )
-
-
-def new_task(
-    campaign: Campaign,
-    number: int,
-    seed: int,
-    params: samplers.Params,
-    origin: TaskOrigin,
-    *,
-    now: dt.datetime,
-) -> Task:
-    """Return an unsaved pending task."""
-    canonical = json.dumps(params, sort_keys=True, separators=(",", ":"))
-    return Task(
-        campaign=campaign,
-        number=number,
-        params=params,
-        params_sha256=hashlib.sha256(canonical.encode()).hexdigest(),
-        seed=seed,
-        origin=origin,
-        available_at=now,
-        created_at=now,
-        max_failed_attempts=campaign.max_failed_attempts,
-        max_lost_attempts=campaign.max_lost_attempts,
-    )
+        _move(campaign, "launch", actor, now, made, launched_at=now, draws=draws)
+        maker.store(tasks)
 
 
 def pause(campaign: Campaign, *, now: dt.datetime, reason: str = "", actor: Actor = SERVER) -> None:

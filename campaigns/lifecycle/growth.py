@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django.db import IntegrityError, transaction
-from django.db.models import F, Max
+from django.db import transaction
+from django.db.models import F
 from django.db.models.functions import Greatest
 
-from campaigns.lifecycle.campaigns import (
-    CREATE_BATCH,
-    new_task,
-    reactivate,
-    sampled_tasks,
-)
+from campaigns.lifecycle.arms import TaskMaker, drawn_points, next_task_number
+from campaigns.lifecycle.campaigns import reactivate
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
@@ -23,7 +19,7 @@ from campaigns.search.space import SearchSpace
 
 
 def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime, actor: Actor = SERVER) -> None:
-    """Sample `count` more tasks; their numbers and seeds continue after the last ones.
+    """Draw `count` more points; each is a task of a new arm, or another seed of one that is there.
 
     An active or paused campaign stays so, a completed one becomes active. Raises WrongState,
     InvalidCampaign.
@@ -31,14 +27,16 @@ def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime, actor: Actor 
     # One transaction with the campaign locked: concurrent calls must not use a number twice.
     with transaction.atomic():
         locked = _lock_growing(campaign)
-        first = _next_number(locked)
+        first = next_task_number(locked)
         if not 1 <= count <= MAX_TASKS - first:
             raise InvalidCampaign({"count": [f"must be from 1 to {MAX_TASKS - first:,}"]})
-        if locked.base_seed + first + count > MAX_SEED:
+        if locked.base_seed + locked.draws + count > MAX_SEED:
             raise InvalidCampaign({"count": ["would pass the largest seed"]})
-        tasks = sampled_tasks(locked, range(first, first + count), now=now)
-        Task.objects.bulk_create(tasks, batch_size=CREATE_BATCH)
-        _note_growth(campaign, locked, first + count, actor, now)
+        points = list(drawn_points(locked, count))
+        maker = TaskMaker(locked, now=now)
+        maker.load(points)
+        maker.store([maker.task(params, TaskOrigin.SAMPLED) for params in points])
+        _note_growth(campaign, locked, first + count, actor, now, drawn=count)
 
 
 def enqueue(
@@ -49,7 +47,7 @@ def enqueue(
     seed: int | None = None,
     actor: Actor = SERVER,
 ) -> Task:
-    """Add one task with the given params; without a seed it takes the campaign's next one.
+    """Add one task with the given params; without a seed it takes the arm's next one.
 
     An active or paused campaign stays so, a completed one becomes active. Raises WrongState, and
     InvalidCampaign for params outside the search space or a point that is there already.
@@ -59,18 +57,15 @@ def enqueue(
         raise InvalidCampaign({"params": problems})
     with transaction.atomic():
         locked = _lock_growing(campaign)
-        number = _next_number(locked)
-        chosen = locked.base_seed + number if seed is None else seed
-        if not 0 <= chosen <= MAX_SEED or number >= MAX_TASKS:
+        number = next_task_number(locked)
+        if number >= MAX_TASKS:
+            raise InvalidCampaign({"params": [f"the campaign has {MAX_TASKS:,} tasks, the most"]})
+        if seed is not None and not 0 <= seed <= MAX_SEED:
             raise InvalidCampaign({"seed": [f"must be from 0 to {MAX_SEED}"]})
-        task = new_task(locked, number, chosen, params, TaskOrigin.ENQUEUED, now=now)
-        try:
-            with transaction.atomic():
-                task.save()
-        except IntegrityError as error:
-            raise InvalidCampaign(
-                {"params": ["this point with this seed is in the campaign already"]}
-            ) from error
+        maker = TaskMaker(locked, now=now)
+        maker.load([params])
+        task = maker.task(params, TaskOrigin.ENQUEUED, seed=seed)
+        maker.store([task])
         _note_growth(campaign, locked, number + 1, actor, now)
     return task
 
@@ -108,15 +103,16 @@ def _lock_growing(campaign: Campaign) -> Campaign:
     return locked
 
 
-def _next_number(campaign: Campaign) -> int:
-    last: int | None = campaign.tasks.aggregate(last=Max("number"))["last"]
-    return 0 if last is None else last + 1
-
-
 def _note_growth(
-    campaign: Campaign, locked: Campaign, task_count: int, actor: Actor, now: dt.datetime
+    campaign: Campaign,
+    locked: Campaign,
+    task_count: int,
+    actor: Actor,
+    now: dt.datetime,
+    *,
+    drawn: int = 0,
 ) -> None:
     rows = Campaign.objects.filter(pk=campaign.pk)
-    rows.update(task_count=task_count, revision=F("revision") + 1)
+    rows.update(task_count=task_count, draws=F("draws") + drawn, revision=F("revision") + 1)
     reactivate(locked, actor, now, "Tasks were added.")
     campaign.refresh_from_db()

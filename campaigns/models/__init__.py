@@ -6,6 +6,7 @@ to the check in code.
 """
 
 from campaigns.models.accounts import PersonalToken
+from campaigns.models.arm import Arm
 from campaigns.models.campaign import Campaign
 from campaigns.models.estimates import ImportanceEstimate
 from campaigns.models.journal import StateChange
@@ -27,6 +28,7 @@ from campaigns.models.states import (
     FailureClass,
     PackageOrigin,
     TaskOrigin,
+    TaskPurpose,
     TaskState,
 )
 from campaigns.models.task import Attempt, ProgressPoint, Task, TaskQuerySet
@@ -42,6 +44,7 @@ __all__ = [
     "MAX_UNPAID_TRIES",
     "MIN_BUDGET_SECONDS",
     "ActorKind",
+    "Arm",
     "Attempt",
     "AttemptOutcome",
     "Campaign",
@@ -60,6 +63,7 @@ __all__ = [
     "StateChange",
     "Task",
     "TaskOrigin",
+    "TaskPurpose",
     "TaskQuerySet",
     "TaskState",
     "Webhook",

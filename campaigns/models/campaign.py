@@ -84,6 +84,12 @@ class Campaign(models.Model):
     search_space = models.JSONField()
     sampler = models.CharField(max_length=50, default="random")
     base_seed = models.PositiveBigIntegerField(default=42)
+    # Whether all arms run on the same seeds, those of `campaigns.search.seeds`. In campaigns from
+    # before the arms each task has a seed of its own, so no two arms can be compared seed by seed.
+    shares_seeds = models.BooleanField(default=True)
+    # How often the sampler has drawn. Tasks that repeat an arm take no draw, so the params that are
+    # drawn later do not depend on them.
+    draws = models.PositiveIntegerField(default=0)
     task_count = models.PositiveIntegerField()
     time_budget_seconds = models.FloatField()
     # Whether workers without torch, whose results are invented numbers, get tasks of the campaign.

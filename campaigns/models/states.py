@@ -66,6 +66,17 @@ class TaskOrigin(models.TextChoices):
     ENQUEUED = "enqueued"
 
 
+class TaskPurpose(models.TextChoices):
+    """Why a task exists. Workers are never told."""
+
+    # The arm's run on the first seed of the campaign's list: a first look at it.
+    SCREEN = "screen"
+    # A further seed of the arm: a grid or the sampler came back to it, or somebody asked for it.
+    REPEAT = "repeat"
+    # The same params on the same seed once more.
+    REPLAY = "replay"
+
+
 class PackageOrigin(models.TextChoices):
     """Where a training script comes from."""
 

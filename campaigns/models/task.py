@@ -11,6 +11,7 @@ from django.db.models import Exists, F, OuterRef, Q, Subquery
 from django.urls import reverse
 from django.utils import timezone
 
+from campaigns.models.arm import Arm
 from campaigns.models.campaign import Campaign, CampaignQuerySet, machines_able_to_run
 from campaigns.models.states import (
     HEX_SHA256_LENGTH,
@@ -18,6 +19,7 @@ from campaigns.models.states import (
     AttemptOutcome,
     FailureClass,
     TaskOrigin,
+    TaskPurpose,
     TaskState,
 )
 from workers.models import Worker, WorkerQuerySet
@@ -90,14 +92,18 @@ def other_machines(worker_id: int, now: dt.datetime) -> WorkerQuerySet:
 
 
 class Task(models.Model):
-    """One point of the search space with one seed, to be evaluated once."""
+    """One arm with one seed, to be evaluated once."""
 
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="tasks")
-    number = models.PositiveIntegerField(help_text="From 0; the seed is base seed + number.")
+    arm = models.ForeignKey(Arm, on_delete=models.CASCADE, related_name="tasks")
+    number = models.PositiveIntegerField(help_text="From 0, in the order of the tasks' creation.")
+    # A copy of the arm's params, so that lists and charts read one table.
     params = models.JSONField()
-    params_sha256 = models.CharField(max_length=HEX_SHA256_LENGTH)
     seed = models.PositiveBigIntegerField()
-
+    # The place of the seed in the campaign's list; null for a seed outside of it, and in campaigns
+    # whose arms share no seeds.
+    seed_index = models.PositiveIntegerField(null=True, blank=True)
+    purpose = models.CharField(max_length=16, choices=TaskPurpose, default=TaskPurpose.SCREEN)
     origin = models.CharField(max_length=16, choices=TaskOrigin, default=TaskOrigin.SAMPLED)
 
     state = models.CharField(max_length=16, choices=TaskState, default=TaskState.PENDING)
@@ -187,8 +193,11 @@ class Task(models.Model):
                 | Q(state__in=["pending", "leased"], finished_at__isnull=True),
             ),
             models.UniqueConstraint(fields=["campaign", "number"], name="task_number_once"),
+            models.CheckConstraint(
+                name="task_purpose_known", condition=Q(purpose__in=TaskPurpose.values)
+            ),
             models.UniqueConstraint(
-                fields=["campaign", "params_sha256", "seed"], name="task_point_once"
+                fields=["arm", "seed"], name="task_seed_once", condition=~Q(purpose="replay")
             ),
         ]
 

@@ -1,4 +1,7 @@
-"""The parameters of a search space: each draws a value, judges one, and writes itself as JSON."""
+"""The parameters of a search space: each draws a value, judges one, and writes itself as JSON.
+
+Each also writes a value that it contains in one way only, so that equal points look the same.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,10 @@ class FloatParameter:
     def contains(self, value: object) -> bool:
         return is_number(value) and self.low <= value <= self.high  # type: ignore[operator]
 
+    def normalised(self, value: Value) -> Value:
+        # The sum turns -0.0 into 0.0.
+        return float(value) + 0.0
+
     def to_json(self) -> dict[str, Any]:
         body: dict[str, Any] = {"type": "float", "low": self.low, "high": self.high}
         if self.log:
@@ -71,6 +78,9 @@ class IntParameter:
             and (value - self.low) % self.step == 0
         )
 
+    def normalised(self, value: Value) -> Value:
+        return value
+
     def to_json(self) -> dict[str, Any]:
         body: dict[str, Any] = {"type": "int", "low": self.low, "high": self.high}
         if self.step != 1:
@@ -92,6 +102,9 @@ class ChoiceParameter:
     def contains(self, value: object) -> bool:
         # Compare the types too: 1, 1.0 and True are equal in Python, but not for every script.
         return any(type(value) is type(choice) and value == choice for choice in self.values)
+
+    def normalised(self, value: Value) -> Value:
+        return value
 
     def to_json(self) -> dict[str, Any]:
         return {"type": "choice", "values": list(self.values)}

@@ -1,4 +1,4 @@
-"""Samplers: (space, seed, number) -> params. Pure, so the same campaign gives the same tasks."""
+"""Samplers: (space, seed, draw) -> params. Pure, so the same campaign draws the same params."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class UnknownSampler(LookupError):
         )
 
 
-def random_sampler(space: SearchSpace, seed: int, _number: int = 0) -> Params:
-    """Draw one point with ``random.Random(seed)``; the task's number does not matter.
+def random_sampler(space: SearchSpace, seed: int, _draw: int = 0) -> Params:
+    """Draw one point with ``random.Random(seed)``; the number of the draw does not matter.
 
     With the char-LM space this gives exactly the configs of
     `experiments.config_generators.CharLMConfigGenerator`. Raises UnsatisfiableSpace.
@@ -47,14 +47,14 @@ def random_sampler(space: SearchSpace, seed: int, _number: int = 0) -> Params:
     return space.draw(random.Random(seed))
 
 
-def grid_sampler(space: SearchSpace, _seed: int, number: int) -> Params:
+def grid_sampler(space: SearchSpace, _seed: int, draw: int) -> Params:
     """Return the grid's point of this number, the last parameter changing fastest.
 
-    After the last point the grid starts again. The repeats differ in their seeds: a campaign of
-    three times the grid's size has three runs of every point. Raises UnsatisfiableSpace.
+    After the last point the grid starts again: a campaign of three times the grid's size runs every
+    point on three seeds. Raises UnsatisfiableSpace.
     """
     levels, points = _grid(space.json_text)
-    return point_at(levels, points[number % len(points)])
+    return point_at(levels, points[draw % len(points)])
 
 
 SAMPLERS: Final[dict[str, Sampler]] = {"random": random_sampler, "grid": grid_sampler}
@@ -68,12 +68,13 @@ def get_sampler(name: str) -> Sampler:
         raise UnknownSampler(name) from None
 
 
-def sample_task(
-    space: SearchSpace, sampler: str, base_seed: int, number: int
-) -> tuple[int, Params]:
-    """Return seed and params of task `number` (from 0): its seed is base_seed + number."""
-    seed = base_seed + number
-    return seed, get_sampler(sampler)(space, seed, number)
+def sample(space: SearchSpace, sampler: str, base_seed: int, draw: int) -> Params:
+    """Return the params of a campaign's draw of this number, from 0.
+
+    A draw has a seed of its own, base_seed + draw. It is not the seed on which the params then run.
+    Raises UnknownSampler, UnsatisfiableSpace.
+    """
+    return get_sampler(sampler)(space, base_seed + draw, draw)
 
 
 def grid_levels(space: SearchSpace) -> dict[str, list[Value]]:

@@ -112,6 +112,19 @@ class SearchSpace:
             ]
         return problems
 
+    def normalised(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """Return a point of this space in one form: parameters in order, values of their types.
+
+        1 and 1.0 are the same value of a float parameter, and -0.0 is 0.0. Names that the space
+        does not have keep their values, after its own.
+        """
+        own = {
+            name: parameter.normalised(params[name])
+            for name, parameter in self.parameters.items()
+            if name in params
+        }
+        return {**own, **{name: value for name, value in params.items() if name not in own}}
+
     @cached_property
     def json_text(self) -> str:
         """The space as one text, written once: the key of what is cached for it."""

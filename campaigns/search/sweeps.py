@@ -12,8 +12,15 @@ from typing import Any, Final
 
 from campaigns.search.distributions import DISTRIBUTIONS, REFUSED, Fields, implied, quoted
 from campaigns.search.lined import LinedDict, UnreadableSpace, line_of
-from campaigns.search.samplers import MAX_TASKS
-from campaigns.search.space import MAX_PARAMETERS, NAME, RESERVED_NAMES
+from campaigns.search.samplers import MAX_TASKS, grid_points
+from campaigns.search.space import (
+    MAX_PARAMETERS,
+    NAME,
+    RESERVED_NAMES,
+    InvalidSearchSpace,
+    SearchSpace,
+    UnsatisfiableSpace,
+)
 
 TAKEN_OVER: Final = frozenset({"name", "description", "method", "parameters", "run_cap", "metric"})
 
@@ -24,6 +31,8 @@ class Sweep:
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.suggested: dict[str, Any] = {}
+        # How many seeds the sweep wants for each point.
+        self._seeds = 1
 
     def read(self, body: LinedDict) -> list[dict[str, Any]]:
         """Return the parameters as JSON data of a space. Raises UnreadableSpace."""
@@ -35,9 +44,10 @@ class Sweep:
         read = [
             {"name": name, **self._parameter(name, parameter, parameters.lines[name])}
             for name, parameter in parameters.items()
-            if not self._note_reserved(name)
+            if not self._note_reserved(name, parameter)
         ]
         self._note_metric(body.get("metric"))
+        self._suggest_repeats(read)
         return read
 
     def _read_method(self, method: object) -> None:
@@ -76,11 +86,30 @@ class Sweep:
                 "results are ranked by val_bpb, lower is better."
             )
 
-    def _note_reserved(self, name: str) -> bool:
+    def _note_reserved(self, name: str, parameter: object) -> bool:
         """Return whether the name is reserved, with a note when it is."""
-        if name in RESERVED_NAMES:
+        if name not in RESERVED_NAMES:
+            return False
+        values = parameter.get("values") if isinstance(parameter, dict) else None
+        if name == "seed" and isinstance(values, list) and len(values) > 1:
+            self._seeds = len(values)
+        else:
             self.notes.append(f"{name} is left out: the server sets it for each task.")
-        return name in RESERVED_NAMES
+        return True
+
+    def _suggest_repeats(self, parameters: list[dict[str, Any]]) -> None:
+        """Ask for as many seeds of each point as the sweep lists, where a grid can repeat them."""
+        if self._seeds == 1:
+            return
+        note = f"The {self._seeds} seeds become seeds of the campaign's own list. "
+        points = _grid_size(parameters) if self.suggested.get("sampler") == "grid" else 0
+        tasks = self._seeds * points
+        if "task_count" in self.suggested or not 0 < tasks <= MAX_TASKS:
+            note += "Each config runs on the first; run those again that are worth more."
+        else:
+            self.suggested["task_count"] = tasks
+            note += f"The grid's {points:,} points run on each of them: {tasks:,} tasks."
+        self.notes.append(note)
 
     def _parameter(self, name: str, body: object, line: int) -> dict[str, Any]:
         """Return one parameter without its name. Raises UnreadableSpace."""
@@ -128,6 +157,14 @@ class Sweep:
                     line_of(body, key),
                 )
         return read(Fields(name, body, line, self.notes))
+
+
+def _grid_size(parameters: list[dict[str, Any]]) -> int:
+    """Return how many points the grid over these parameters has; 0 when there is no such grid."""
+    try:
+        return len(grid_points(SearchSpace.parse({"parameters": parameters})))
+    except (InvalidSearchSpace, UnsatisfiableSpace):
+        return 0
 
 
 def _usable(name: str) -> str:

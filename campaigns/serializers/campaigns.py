@@ -66,6 +66,7 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
             "dataset",
             "sampler",
             "base_seed",
+            "shares_seeds",
             "task_count",
             "time_budget_seconds",
             "allow_simulated",

@@ -32,6 +32,7 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
     """One task of a list."""
 
     campaign_id = serializers.IntegerField()
+    arm = serializers.IntegerField(source="arm.number", help_text="The number of its arm.")
     params = serializers.DictField()
     worker = serializers.CharField(source="worker.name", default=None, allow_null=True)
     val_bpb = serializers.FloatField(source="result.val_bpb", default=None, allow_null=True)
@@ -43,8 +44,11 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
             "id",
             "campaign_id",
             "number",
+            "arm",
             "params",
             "seed",
+            "seed_index",
+            "purpose",
             "origin",
             "state",
             "failure_class",
@@ -129,7 +133,8 @@ class PointSerializer(KnownFieldsSerializer[dict[str, Any]]):
         required=False,
         min_value=0,
         max_value=MAX_SEED,
-        help_text="The default is the campaign's next seed.",
+        help_text="The default is the first seed of the campaign's list that the params have "
+        "not had.",
     )
 
 

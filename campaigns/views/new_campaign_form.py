@@ -65,7 +65,8 @@ class CampaignForm(forms.Form):
         min_value=0,
         max_value=MAX_SEED,
         initial=42,
-        help_text="Task k gets the seed base + k. The same base seed samples the same configs.",
+        help_text="Every config runs on this seed first; further seeds follow from it. The same "
+        "base seed samples the same configs.",
     )
     sampler = forms.ChoiceField()
     max_failed_attempts = forms.IntegerField(

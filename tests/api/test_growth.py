@@ -20,7 +20,7 @@ def test_more_tasks_are_sampled_and_the_campaign_says_so() -> None:
 
     assert answer.status_code == 200, answer.json()
     assert answer.json()["task_count"] == answer.json()["progress"]["pending"] == 5
-    assert list(campaign.tasks.values_list("seed", flat=True)) == [42, 43, 44, 45, 46]
+    assert list(campaign.tasks.values_list("seed", flat=True)) == [42] * 5
 
 
 @pytest.mark.parametrize("body", [{}, {"count": 0}, {"count": "3"}, {"count": 10**6}])

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.django_db
 
 
 def campaign_with(*values: float, simulated: tuple[float, ...] = ()) -> Campaign:
-    campaign = factories.active_campaign(len(values) + len(simulated), allow_simulated=True)
+    campaign = factories.active_campaign(
+        len(values) + len(simulated), allow_simulated=True, shares_seeds=False
+    )
     for number, value in enumerate((*values, *simulated)):
         factories.run(value, seconds=number, simulated=number >= len(values))
     return campaign

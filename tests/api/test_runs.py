@@ -11,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from campaigns import lifecycle
+from campaigns.search.seeds import seed_at
 from tests import factories
 from tests.clients import researcher_client
 from workers.models import AuditEntry
@@ -75,7 +76,8 @@ def test_run_again_adds_the_same_params_with_a_new_seed() -> None:
     assert answer.status_code == 201
     assert answer.headers["Location"] == f"/api/v1/tasks/{reply['id']}"
     assert (reply["params"], reply["state"]) == (task.params, "pending")
-    assert reply["seed"] != task.seed
+    assert (reply["arm"], reply["seed_index"], reply["purpose"]) == (0, 1, "repeat")
+    assert reply["seed"] == seed_at(task.seed, 1)
     assert reply["replicates"] == {"mean": 3.0, "deviation": None, "values": [3.0]}
     assert AuditEntry.objects.get().verb == "enqueue"
 

@@ -34,8 +34,8 @@ def test_the_tasks_come_by_number_with_worker_and_value() -> None:
     ]
     assert rows == [
         (0, 42, "completed", None, 2.5),
-        (1, 43, "leased", "lab-7", None),
-        (2, 44, "pending", None, None),
+        (1, 42, "leased", "lab-7", None),
+        (2, 42, "pending", None, None),
     ]
     assert reply["results"][0]["params"] == campaign.tasks.get(number=0).params
 
@@ -64,9 +64,12 @@ def test_the_tasks_can_be_narrowed_by_worker_seed_origin_and_failure_class() -> 
     assert numbers(worker="lab-7") == numbers(seed="7") == [attempt.task.number]
     assert numbers(origin="enqueued") == [attempt.task.number]
     assert numbers(worker="nobody") == []
+    again = steering.enqueue(None, campaign, failed.params, now=factories.NOW)
+    assert numbers(arm="0") == [failed.number, again.number]
+    assert numbers(purpose="repeat") == [1, again.number]
 
 
-def test_a_point_of_ones_own_becomes_a_task_with_the_next_seed() -> None:
+def test_a_point_of_ones_own_becomes_an_arm_on_the_first_seed() -> None:
     client, owner = researcher_client()
     campaign = factories.active_campaign(2, owner=owner)
     params = {"lr": 0.0012, "d_model": 128}
@@ -76,8 +79,10 @@ def test_a_point_of_ones_own_becomes_a_task_with_the_next_seed() -> None:
     assert answer.status_code == 201, answer.json()
     task = campaign.tasks.get(number=2)
     assert answer["Location"] == f"/api/v1/tasks/{task.pk}"
-    assert (task.params, task.seed, task.origin) == (params, 44, "enqueued")
-    assert answer.json()["config"] == task.config
+    assert (task.params, task.seed, task.origin) == (params, 42, "enqueued")
+    reply = answer.json()
+    assert reply["config"] == task.config
+    assert (reply["arm"], reply["seed_index"], reply["purpose"]) == (2, 0, "screen")
     assert AuditEntry.objects.get(verb="enqueue").actor == owner
 
 

@@ -50,7 +50,9 @@ def test_csv_has_one_line_per_measured_result_with_params_and_counters(
     assert first["param.d_model"] in {"64", "128", "256"}
     assert first["script_sha256"] == campaign.package_id
     assert first["dataset_sha256"] == campaign.dataset_id
-    assert (first["seed"], second["seed"]) == ("42", "43")
+    assert (first["seed"], second["seed"]) == ("42", "42")
+    assert (first["arm"], second["arm"]) == ("0", "1")
+    assert (first["seed_index"], second["seed_index"]) == ("0", "0")
     assert first["simulated"] == "False"
 
 

@@ -16,6 +16,7 @@ from django.test import Client
 from django.urls import reverse
 
 from campaigns.models import Task
+from campaigns.search.seeds import seed_at
 from tests import factories
 from workers.models import AuditEntry
 
@@ -52,7 +53,7 @@ def test_a_task_runs_again_with_a_new_seed() -> None:
     added = run("run-again", task.pk)
 
     again = task.campaign.tasks.get(number=1)
-    assert added == f"Task {again.pk} is pending: number 1, seed 43.\n"
+    assert added == f"Task {again.pk} is pending: number 1, seed {seed_at(42, 1)}.\n"
     assert again.params == task.params
 
 

@@ -192,7 +192,7 @@ class TestLaunch:
             task_count=100,
             search_space=factories.SMALL_SPACE | {"constraints": ["lr * d_model > 0"]},
         )
-        monkeypatch.setattr("campaigns.lifecycle.campaigns.LAUNCH_STEPS", 500)
+        monkeypatch.setattr("campaigns.lifecycle.arms.LAUNCH_STEPS", 500)
         with pytest.raises(InvalidCampaign, match="takes more than 500 steps; they are enough"):
             lifecycle.launch(draft, now=factories.NOW)
         monkeypatch.undo()

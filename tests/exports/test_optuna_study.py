@@ -184,7 +184,7 @@ def test_a_campaign_longer_than_a_chunk_keeps_its_order_and_costs_no_query_per_t
         assert optuna_study.write_study(campaign, tmp_path / "study.db") == 40
 
     trials = load(tmp_path / "study.db").trials
-    assert [trial.user_attrs["seed"] for trial in trials] == list(range(42, 82))
+    assert [trial.user_attrs["seed"] for trial in trials] == [42] * 40
 
 
 def test_an_older_file_is_replaced_and_nothing_half_is_left(

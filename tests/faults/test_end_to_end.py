@@ -175,7 +175,7 @@ def check_leaderboard(server: str, campaign: Campaign) -> None:
     assert not any(row.result.simulated for row in rows)
     assert all(row.result.wall_time_seconds <= BUDGET_SECONDS for row in rows)
     assert all(row.result.steps_completed > 0 for row in rows)
-    assert [row.task.seed for row in sorted(rows, key=lambda row: row.task.number)] == [42, 43, 44]
+    assert [row.task.seed for row in sorted(rows, key=lambda row: row.task.number)] == [42, 42, 42]
     for worker in Worker.objects.all():
         assert worker.last_seen_at is not None
         assert worker.hardware["torch_version"].startswith("2.")

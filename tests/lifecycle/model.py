@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from campaigns import lifecycle
-from campaigns.lifecycle import LeaseLost, ResultConflict, WrongState
-from campaigns.models import AttemptOutcome, Campaign, CampaignState, Task, TaskState
+from campaigns.lifecycle import LeaseLost, ResultConflict
+from campaigns.models import AttemptOutcome, Campaign, CampaignState, TaskState
 from tests import factories
+from tests.lifecycle.model_people import PeopleVerbs
 from tests.lifecycle.model_rows import MAX_FAILED, MAX_LOST, ModelLease, ModelTask
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
@@ -53,11 +54,12 @@ VERBS = {
     "cancel": 1,
     "cancel_task": 1,
     "retry_task": 2,
+    "run_again": 1,
     "disable_or_resume_a_worker": 2,
 }
 
 
-class Verbs(RuleBasedStateMachine):
+class Verbs(PeopleVerbs, RuleBasedStateMachine):
     """The verbs in any order, with workers that vanish, return late and repeat requests.
 
     Each verb is applied to the database and to the model, and both must give the same answer.
@@ -346,73 +348,3 @@ class Verbs(RuleBasedStateMachine):
                 factories.completed(attempt.task, 1.0),
                 now=self.now,
             )
-
-    # --- people -----------------------------------------------------------------------------------
-
-    def pause_or_resume(self, number: int) -> None:
-        verb = "pause" if number % 4 == 0 else "resume"
-        source, target = {
-            "pause": (CampaignState.ACTIVE, CampaignState.PAUSED),
-            "resume": (CampaignState.PAUSED, CampaignState.ACTIVE),
-        }[verb]
-        try:
-            getattr(lifecycle, verb)(self.campaign, now=self.now)
-        except WrongState:
-            assert self.state != source
-        else:
-            assert self.state == source
-            self.state = target
-
-    def cancel(self, number: int) -> None:
-        # After a cancellation a history can do little more: cancel seldom and late.
-        if self.seconds < 600:
-            return
-        try:
-            lifecycle.cancel(self.campaign, now=self.now)
-        except WrongState:
-            assert self.state in {CampaignState.COMPLETED, CampaignState.CANCELLED}
-            return
-        assert self.state in {CampaignState.ACTIVE, CampaignState.PAUSED}
-        self.state = CampaignState.CANCELLED
-        for task in self.tasks.values():
-            if task.state in {TaskState.PENDING, TaskState.LEASED}:
-                self.end(task, TaskState.CANCELLED, AttemptOutcome.CANCELLED)
-
-    def cancel_task(self, number: int) -> None:
-        pk = sorted(self.tasks)[number % TASKS]
-        task = self.tasks[pk]
-        open_before = task.state in {TaskState.PENDING, TaskState.LEASED}
-        try:
-            lifecycle.cancel_task(Task.objects.get(pk=pk), now=self.now)
-        except WrongState:
-            assert not open_before
-        else:
-            assert open_before
-            self.end(task, TaskState.CANCELLED, AttemptOutcome.CANCELLED)
-
-    def retry_task(self, number: int) -> None:
-        pk = sorted(self.tasks)[number % TASKS]
-        task = self.tasks[pk]
-        allowed = task.state == TaskState.FAILED and self.state != CampaignState.CANCELLED
-        try:
-            lifecycle.retry_task(Task.objects.get(pk=pk), now=self.now)
-        except WrongState:
-            assert not allowed
-            return
-        assert allowed
-        task.state = TaskState.PENDING
-        task.max_failed = max(task.max_failed, task.failed + 1)
-        task.max_lost = max(task.max_lost, task.lost + 1)
-        if self.state == CampaignState.COMPLETED:
-            self.state = CampaignState.ACTIVE
-
-    def disable_or_resume_a_worker(self, number: int) -> None:
-        worker = self.workers[number % WORKERS]
-        if worker.pk in self.disabled:
-            worker_lifecycle.resume(worker)
-            self.disabled.discard(worker.pk)
-            self.paused_until.pop(worker.pk, None)
-        elif len(self.disabled) < WORKERS - 1:
-            worker_lifecycle.disable(worker)
-            self.disabled.add(worker.pk)
-            self.paused_until.pop(worker.pk, None)

@@ -19,6 +19,7 @@ from campaigns.models import (
     CampaignState,
     Package,
     Task,
+    TaskPurpose,
     TaskState,
 )
 from experiments import catalog
@@ -115,14 +116,17 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     }
 
 
-def test_launching_makes_every_task_with_its_seed_and_the_generators_params() -> None:
-    launched = create(task_count=5, base_seed=48)
+def test_launching_makes_an_arm_per_config_of_the_generator_each_on_the_base_seed() -> None:
+    launched = create(task_count=10)
     lifecycle.launch(launched, now=at(10))
     generator = CharLMConfigGenerator()
-    tasks = list(launched.tasks.all())
-    assert [(task.number, task.seed, task.params) for task in tasks] == [
-        (number, 48 + number, generator.generate(48 + number)) for number in range(5)
+    tasks = list(launched.tasks.select_related("arm"))
+    assert [(task.number, task.arm.number, task.seed, task.params) for task in tasks] == [
+        (number, number, 42, generator.generate(42 + number)) for number in range(10)
     ]
+    assert {(task.seed_index, task.purpose) for task in tasks} == {(0, TaskPurpose.SCREEN)}
+    assert [arm.params for arm in launched.arms.all()] == [task.params for task in tasks]
+    assert launched.draws == 10
     assert {(task.state, task.available_at) for task in tasks} == {(TaskState.PENDING, at(10))}
     assert (launched.state, launched.launched_at) == (CampaignState.ACTIVE, at(10))
 
@@ -142,7 +146,7 @@ def test_the_same_campaign_gives_the_same_tasks() -> None:
     params = []
     for _ in range(2):
         launched = active_campaign(10)
-        params.append(list(launched.tasks.values_list("params", "params_sha256", "seed")))
+        params.append(list(launched.tasks.values_list("params", "arm__params_sha256", "seed")))
     assert params[0] == params[1]
 
 

@@ -6,18 +6,33 @@ import pytest
 
 from campaigns import lifecycle
 from campaigns.lifecycle import InvalidCampaign, WrongState
-from campaigns.models import Campaign, CampaignState, TaskOrigin, TaskState
-from tests.factories import NOW, active_campaign, at, campaign, completed_task, failed_task
+from campaigns.models import Campaign, CampaignState, TaskOrigin, TaskPurpose, TaskState
+from tests.factories import (
+    NOW,
+    SMALL_SPACE,
+    active_campaign,
+    at,
+    campaign,
+    completed_task,
+    failed_task,
+)
 
 pytestmark = pytest.mark.django_db
 
 POINT = {"lr": 0.001, "d_model": 128}
+TWO_POINTS = {"parameters": [{"name": "d_model", "type": "choice", "values": [64, 128]}]}
 
 
-def test_added_tasks_go_on_with_numbers_and_seeds_as_if_asked_for_at_once() -> None:
-    grown, whole = active_campaign(2, base_seed=7), active_campaign(5, base_seed=7)
+@pytest.mark.parametrize("shares_seeds", [True, False])
+@pytest.mark.parametrize("sampler", ["random", "grid"])
+def test_added_tasks_go_on_as_if_they_had_been_asked_for_at_once(
+    sampler: str, shares_seeds: bool
+) -> None:
+    fields = {"sampler": sampler, "shares_seeds": shares_seeds, "base_seed": 7}
+    fields["search_space"] = TWO_POINTS if sampler == "grid" else SMALL_SPACE
+    grown, whole = active_campaign(2, **fields), active_campaign(5, **fields)
     lifecycle.add_tasks(grown, 3, now=at(5))
-    columns = "number", "seed", "params", "origin"
+    columns = "number", "arm__number", "seed", "seed_index", "params", "origin", "purpose"
     assert list(grown.tasks.values_list(*columns)) == list(whole.tasks.values_list(*columns))
     assert (grown.task_count, grown.state) == (5, CampaignState.ACTIVE)
 
@@ -48,10 +63,20 @@ def test_a_senseless_number_of_tasks_is_refused(count: int) -> None:
         lifecycle.add_tasks(active_campaign(), count, now=NOW)
 
 
-def test_given_params_become_a_task_of_the_next_seed() -> None:
+def test_params_drawn_later_do_not_depend_on_tasks_that_people_add() -> None:
+    grown, whole = active_campaign(2), active_campaign(4)
+    lifecycle.enqueue(grown, POINT, now=at(5))
+    lifecycle.enqueue(grown, grown.tasks.get(number=0).params, now=at(5))
+    lifecycle.add_tasks(grown, 2, now=at(6))
+    drawn = grown.tasks.filter(origin=TaskOrigin.SAMPLED).values_list("params", flat=True)
+    assert list(drawn) == list(whole.tasks.values_list("params", flat=True))
+
+
+def test_given_params_become_a_task_on_the_first_seed() -> None:
     running = active_campaign(2, base_seed=7)
     task = lifecycle.enqueue(running, POINT, now=at(5))
-    assert (task.number, task.seed, task.params) == (2, 9, POINT)
+    assert (task.number, task.arm.number, task.params) == (2, 2, POINT)
+    assert (task.seed, task.seed_index, task.purpose) == (7, 0, TaskPurpose.SCREEN)
     assert (task.origin, task.state) == (TaskOrigin.ENQUEUED, TaskState.PENDING)
     assert Campaign.objects.get().task_count == 3
 

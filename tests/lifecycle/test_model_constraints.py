@@ -64,9 +64,14 @@ def duplicate_number() -> None:
     change(second, number=first.number)
 
 
-def duplicate_point() -> None:
+def duplicate_seed() -> None:
     first, second = two_tasks()
-    change(second, seed=first.seed, params_sha256=first.params_sha256)
+    change(second, seed=first.seed, arm=first.arm)
+
+
+def duplicate_arm(column: str) -> None:
+    first, second = two_tasks()
+    change(second.arm, **{column: getattr(first.arm, column)})
 
 
 def two_live_attempts() -> None:
@@ -133,7 +138,11 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("task_finished_when_terminal", lambda: change(completed_task(), finished_at=None)),
     ("task_finished_when_terminal", lambda: change(pending_task(), finished_at=at(5))),
     ("task_number_once", duplicate_number),
-    ("task_point_once", duplicate_point),
+    ("task_seed_once", duplicate_seed),
+    ("task_purpose_known", lambda: change(pending_task(), purpose="fun")),
+    ("arm_origin_known", lambda: change(pending_task().arm, origin="stars")),
+    ("arm_number_once", lambda: duplicate_arm("number")),
+    ("arm_params_once", lambda: duplicate_arm("params_sha256")),
     ("attempt_outcome_known", lambda: change(leased_task(), outcome="won", ended_at=at(5))),
     ("attempt_ended_unless_running", lambda: change(leased_task(), ended_at=at(5))),
     ("attempt_ended_unless_running", lambda: change(leased_task(), outcome="completed")),
@@ -185,7 +194,9 @@ def _names(message: str, name: str) -> bool:
     # For a unique constraint SQLite names the columns, not the constraint.
     fields = {
         "task_number_once": "campaigns_task.campaign_id, campaigns_task.number",
-        "task_point_once": "campaigns_task.params_sha256",
+        "task_seed_once": "campaigns_task.arm_id, campaigns_task.seed",
+        "arm_number_once": "campaigns_arm.campaign_id, campaigns_arm.number",
+        "arm_params_once": "campaigns_arm.campaign_id, campaigns_arm.package_id",
         "attempt_one_live_per_task": "campaigns_attempt.task_id",
         "attempt_number_once": "campaigns_attempt.task_id, campaigns_attempt.number",
         "progress_point_once": "campaigns_progresspoint.attempt_id, campaigns_progresspoint.seq",

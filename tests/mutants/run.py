@@ -20,6 +20,7 @@ from typing import Final
 
 from tests.mutants.agent import AGENT
 from tests.mutants.answers import ANSWERS
+from tests.mutants.arms import ARMS
 from tests.mutants.campaigns import ENDS, LINES
 from tests.mutants.containment import CONTAINMENT
 from tests.mutants.doors import DOORS
@@ -36,7 +37,7 @@ from tests.mutants.walls import SANDBOX, SECRETS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
-    *(*CLAIMS, *HELD, *SUBMITS, *ENDS, *LINES),
+    *(*CLAIMS, *HELD, *SUBMITS, *ENDS, *LINES, *ARMS),
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
     *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE),
 )

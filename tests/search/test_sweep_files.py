@@ -88,7 +88,7 @@ def test_what_a_sweep_says_of_the_campaign_is_suggested() -> None:
         "Method 'bayes' is not here: random takes its place",
         "Metric 'loss' ('maximize') is not taken over: results are ranked by val_bpb",
         "no use for it: early_terminate, program",
-        "seed is left out: the server sets it",
+        "The 3 seeds become seeds of the campaign's own list. Each config runs on the first",
         "warmup: all steps are equally likely; W&B draws the first and the last half as often",
         "wd: log_uniform takes exponents of e, so it runs from 0.0001 to 1",
         "momentum: the 4 steps of q = 0.25 became a choice",
@@ -96,6 +96,18 @@ def test_what_a_sweep_says_of_the_campaign_is_suggested() -> None:
 )
 def test_the_notes_name_what_is_not_taken_over_as_it_stood(words: str) -> None:
     assert words in " ".join(read_space(SWEEP).notes)
+
+
+def test_the_seeds_of_a_grid_become_repeats_of_it() -> None:
+    sweep = "method: grid\nparameters: {a: {values: [1, 2, 4]}, seed: {values: [7, 8]}}"
+    read = read_space(sweep)
+    assert read.suggested == {"sampler": "grid", "task_count": 6}
+    assert "The grid's 3 points run on each of them: 6 tasks." in read.notes[0]
+    fixed = read_space("method: grid\nparameters: {a: {values: [1, 2]}, seed: {value: 7}}")
+    assert (fixed.suggested, len(fixed.notes)) == ({"sampler": "grid"}, 1)
+    assert "seed is left out: the server sets it" in fixed.notes[0]
+    endless = "method: grid\nparameters: {a: {min: 0.5, max: 1.0}, seed: {values: [7, 8]}}"
+    assert "task_count" not in read_space(endless).suggested
 
 
 def test_a_sweep_that_fits_is_taken_over_without_a_remark() -> None:

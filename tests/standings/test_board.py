@@ -39,7 +39,7 @@ def run_without_a_step(*, seconds: float) -> None:
 
 @pytest.fixture
 def campaign() -> Campaign:
-    campaign = active_campaign(8, allow_simulated=True, max_failed_attempts=1)
+    campaign = active_campaign(8, allow_simulated=True, max_failed_attempts=1, shares_seeds=False)
     run(3.0, seconds=1)
     run(2.5, seconds=2, device_used="cuda")
     run(None, seconds=3)

@@ -49,7 +49,7 @@ class TasksView(SortedList, ListAPIView[Task]):
 
     def get_queryset(self) -> QuerySet[Task]:
         campaign = get_object_or_404(Campaign, pk=self.kwargs["pk"])
-        return campaign.tasks.select_related("worker", "result")
+        return campaign.tasks.select_related("arm", "worker", "result").defer("arm__params")
 
     @extend_schema(
         operation_id="list_tasks",

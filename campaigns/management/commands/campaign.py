@@ -72,7 +72,7 @@ class Command(BaseCommand):
         command.add_argument("count", type=int)
         command = _campaign(verbs.add_parser("enqueue", help="add one task with given params"))
         command.add_argument("params", metavar="JSON", help='such as {"lr": 0.001, "d_model": 64}')
-        command.add_argument("--seed", type=int, help="default: the campaign's next seed")
+        command.add_argument("--seed", type=int, help="default: the next seed of these params")
         command = _campaign(verbs.add_parser("raise-attempts", help="allow each task more tries"))
         command.add_argument("--failed", type=int, metavar="N", help="tries that may fail")
         command.add_argument("--lost", type=int, metavar="N", help="tries that may be lost")

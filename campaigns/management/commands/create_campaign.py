@@ -36,7 +36,12 @@ class Command(BaseCommand):
         add("--experiment", default="train_char_lm", help=f"one of the catalog: {experiments}")
         add("--tasks", type=int, help="number of runs (default: the sweep's run_cap, or 10)")
         add("--budget", type=float, default=60.0, help="seconds per run (default 60)")
-        add("--seed", type=int, default=42, help="task k gets seed + k (default 42)")
+        add(
+            "--seed",
+            type=int,
+            default=42,
+            help="the base seed: all configs run on it first (default 42)",
+        )
         add(
             "--space",
             type=Path,
