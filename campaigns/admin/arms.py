@@ -46,4 +46,5 @@ class ArmAdmin(HistoryAdmin):
     list_select_related = ("campaign",)
     # By id, like the tasks.
     ordering = ("-campaign_id", "number")
+    date_hierarchy = "created_at"
     inlines = (TaskInline,)
