@@ -161,7 +161,7 @@ HELD: Final = (
         LEASES,
         "pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id, deadline_at__gt=now",
         "pk=attempt.task_id, state=TaskState.LEASED, deadline_at__gt=now",
-        HISTORIES,
+        ("tests/lifecycle/test_renew.py", *HISTORIES),
     ),
     Mutant(
         "renew: after the deadline, too",
