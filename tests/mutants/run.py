@@ -29,6 +29,7 @@ from tests.mutants.faults import FAULTS
 from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.mutant import Mutant
+from tests.mutants.race import RACE
 from tests.mutants.readings import READINGS
 from tests.mutants.results import SUBMITS
 from tests.mutants.site import SITE
@@ -39,7 +40,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *ENDS, *LINES, *ARMS),
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
-    *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE),
+    *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE, *RACE),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4
