@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.marked_documents import write_between
 from benchmarks.pages_client import Timing, percentile
 from benchmarks.pages_report import Row, verdict
 
@@ -45,9 +46,4 @@ def _line(size: int, name: str, timing: Timing, judged: str) -> str:
 
 def write(text: str, document: Path = DOCUMENT) -> None:
     """Write the text between the document's marks. Raises ValueError if it has no marks."""
-    whole = document.read_text()
-    before, begin, rest = whole.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{document} has no lines {BEGIN} and {END} to write between.")
-    document.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    write_between(document, BEGIN, END, text)
