@@ -95,7 +95,7 @@ def make_campaign(
         state=CampaignState.ACTIVE, launched_at=launched_at, task_count=total, revision=results
     )
     campaign.refresh_from_db()
-    chance = random.Random(results)  # noqa: S311 - the same campaign every time
+    chance = random.Random(results)  # the same campaign every time
     failing = set(chance.sample(range(results + failed), failed))
     runs = _Runs(campaign, workers, chance, launched_at, seconds_each)
     points = drawn_points(campaign, total)

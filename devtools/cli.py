@@ -65,6 +65,11 @@ def bench_pages(environment: Environment, arguments: Arguments) -> int:
     replace_process([environment.python, "-m", "benchmarks.bench_pages", *arguments])
 
 
+def honesty(environment: Environment, arguments: Arguments) -> int:
+    """Replace this process with the simulation of races whose truth is known."""
+    replace_process([environment.python, "-m", "benchmarks.honesty", *arguments])
+
+
 def chaos(environment: Environment, arguments: Arguments) -> int:
     """Replace this process with the chaos run: inject faults, check that nothing was lost."""
     replace_process([environment.python, "-m", "tests.chaos", *arguments])
@@ -187,6 +192,7 @@ COMMANDS = {
         Command("format", "ruff format, and fix what ruff can fix", format_code, "dev"),
         Command("bench", "measure the training script against its bar", bench, "worker"),
         Command("bench-pages", "measure the pages with up to 100,000 results", bench_pages, "dev"),
+        Command("honesty", "how often a race names a false champion", honesty, "runtime"),
         Command("chaos", "break everything for 10 minutes, prove nothing is lost", chaos, "dev"),
         Command("mutants", "take guards out one by one; a test must notice", mutants, "dev"),
         Command("fuzz", "many requests from the OpenAPI document (--examples N)", fuzz, "dev"),

@@ -30,8 +30,8 @@ def noise(table: Table = THREE, **fields: Any) -> Any:
 
 
 def test_the_spread_of_many_arms_is_the_median_residual_with_its_factor() -> None:
-    # Medians of the seeds 0, of the arms 0: the residuals are the values. Of the 25 sizes, seven are
-    # 0, ten are .1 and eight are .2, so the median is .1. n = k = 5: the factor is √(25 / 16).
+    # Medians of the seeds 0, of the arms 0: the residuals are the values. Of the 25 sizes, seven
+    # are 0, ten .1 and eight .2, so the median is .1. n = k = 5: the factor is √(25 / 16).
     table = {
         1: [0.0, 0.1, -0.1, 0.2, -0.2],
         2: [-0.1, 0.0, 0.1, -0.2, 0.2],
