@@ -80,7 +80,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--write-docs", action="store_true", help="put the tables into docs/honesty.md"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.campaigns < 1:
+        parser.error("--campaigns must be 1 or more")
+    return options
 
 
 def simulate_all(subjects: Sequence[World | Promise], *, campaigns: int, seed: int) -> list[list]:

@@ -142,4 +142,18 @@ RACE: Final = (
         "RaceValue(arm, middle, half_width, n, False,",
         ("tests/race/test_value.py", "-k", "at_least"),
     ),
+    Mutant(
+        "race: an arm is its own measure of what a seed does",
+        NOISE,
+        "        if other != arm and early in row and late in row",
+        "        if early in row and late in row",
+        (NOISE_TESTS, "-k", "shift_that_other_arms or not_too_small"),
+    ),
+    Mutant(
+        "race: the screening seed makes replicate pairs",
+        NOISE,
+        "        if run.seed_index >= 1 and run.sort_key",
+        "        if run.sort_key",
+        (NOISE_TESTS, "-k", "without_the_screening_seed"),
+    ),
 )
