@@ -160,7 +160,7 @@ INPUTS: Final = (
     ),
     Mutant(
         "launch: draws as long as it takes",
-        "campaigns/lifecycle/campaigns.py",
+        "campaigns/lifecycle/arms.py",
         ".with_budget(LAUNCH_STEPS)",
         "",
         (*LAUNCH, "-k", "steps_pay_for"),
