@@ -26,6 +26,7 @@ BATCH: Final = 500
 SCHEDULES: Final = {
     "Expire leases": "campaigns.jobs.expire_leases",
     "Close presence": "campaigns.jobs.close_presence",
+    "Decide races": "campaigns.jobs.decide_races",
     "Finish campaigns": "campaigns.jobs.finish_campaigns",
     "Watch the fleet": "campaigns.jobs.watch_fleet",
     "Deliver webhooks": "campaigns.jobs.deliver_webhooks",
@@ -54,6 +55,14 @@ def close_presence() -> int:
 
     closed = lifecycle.close_silent_sessions(now=database_now(), limit=BATCH)
     return _counted("worker sessions closed", closed)
+
+
+def decide_races() -> int:
+    """Decide the looks of races whose runs have all ended; return how many."""
+    from campaigns import lifecycle
+    from campaigns.clock import database_now
+
+    return _counted("looks of races decided", lifecycle.decide_due_races(now=database_now()))
 
 
 def finish_campaigns() -> int:

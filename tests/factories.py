@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 
 from campaigns import lifecycle
 from campaigns.lifecycle import CampaignSpec
-from campaigns.models import Attempt, Campaign, Dataset, ProgressPoint, Task
+from campaigns.models import Attempt, Campaign, Dataset, ProgressPoint, Race, Task
 from experiments import catalog
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
@@ -211,6 +211,17 @@ def curve(attempt: Attempt, points: Iterable[Mapping[str, Any]]) -> Attempt:
         for n, point in enumerate(points)
     )
     return attempt
+
+
+def decided_race(**fields: Any) -> Race:
+    """Create a campaign of two arms, and let them race on three seeds to a decision."""
+    campaign = active_campaign(2, **fields)
+    race = lifecycle.start_race(campaign, [0, 1], seeds=3, now=at(1))
+    for _ in range(campaign.tasks.filter(state="pending").count()):
+        attempt = claim_one(worker(), now=at(2))
+        finish(attempt, 3.0 + attempt.task.arm.number, now=at(2))
+    race.refresh_from_db()
+    return race
 
 
 def failed_task(

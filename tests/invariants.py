@@ -21,12 +21,17 @@ from campaigns.models import (
     Campaign,
     CampaignState,
     ChangeSubject,
+    Decision,
+    Race,
+    RaceOutcome,
     Result,
     StateChange,
     Task,
     TaskPurpose,
     TaskState,
 )
+from campaigns.race.look import Outcome, decide
+from campaigns.race.rows import Sight
 from campaigns.search.seeds import seed_at
 from workers.protocol import MAX_LEASES_PER_CLAIM, Verdict
 
@@ -62,6 +67,7 @@ def violations(using: str = "default", *, acknowledged: Mapping[UUID, str] = NOT
     rows = _read(using)
     return [
         *_arms(rows),
+        *_races(rows),
         *_leases(rows),
         *_holders(rows),
         *_results(rows),
@@ -76,6 +82,22 @@ class ArmRow(NamedTuple):
     campaign_id: int
     number: int
     params: dict[str, Any]
+
+
+class RaceRow(NamedTuple):
+    """Columns of a race."""
+
+    campaign_id: int
+    outcome: str
+
+
+class DecisionRow(NamedTuple):
+    """Columns of a decision."""
+
+    race_id: int
+    look: int
+    outcome: str
+    saw: Any
 
 
 class TaskRow(NamedTuple):
@@ -137,6 +159,8 @@ class Rows:
     # The base seed of each campaign; None where tasks have seeds of their own.
     base_seeds: dict[int, int | None]
     arms: dict[int, ArmRow]
+    races: dict[int, RaceRow]
+    decisions: list[DecisionRow]
     tasks: dict[int, TaskRow]
     attempts: dict[int, AttemptRow]
     results: list[ResultRow]
@@ -153,6 +177,9 @@ def _read(using: str) -> Rows:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         campaigns = Campaign.objects.using(using).order_by()
         arms = Arm.objects.using(using).order_by().values_list("pk", *ArmRow._fields)
+        races = Race.objects.using(using).order_by().values_list("pk", *RaceRow._fields)
+        decisions = Decision.objects.using(using).order_by("race", "look")
+        decisions = decisions.values_list(*DecisionRow._fields)
         tasks = Task.objects.using(using).order_by().values_list("pk", *TaskRow._fields)
         attempts = Attempt.objects.using(using).order_by().values_list("pk", *AttemptRow._fields)
         results = Result.objects.using(using).order_by().values_list(*ResultRow._fields)
@@ -166,6 +193,8 @@ def _read(using: str) -> Rows:
                 )
             },
             arms={pk: ArmRow(*columns) for pk, *columns in arms},
+            races={pk: RaceRow(*columns) for pk, *columns in races},
+            decisions=[DecisionRow(*columns) for columns in decisions],
             tasks={pk: TaskRow(*columns) for pk, *columns in tasks},
             attempts={pk: AttemptRow(*columns) for pk, *columns in attempts},
             results=[ResultRow(*columns) for columns in results],
@@ -197,6 +226,26 @@ def _arms(rows: Rows) -> Iterator[str]:
     for campaign_id, given in numbers.items():
         if sorted(given) != list(range(len(given))):
             yield f"campaign {campaign_id}: the numbers of its arms have gaps"
+
+
+def _races(rows: Rows) -> Iterator[str]:
+    """A race ends with its last decision, its looks have no gap, and each can be computed again."""
+    looks: dict[int, list[DecisionRow]] = {pk: [] for pk in rows.races}
+    for decision in rows.decisions:
+        looks[decision.race_id].append(decision)
+        again = decide(Sight.from_json(decision.saw)).outcome
+        stored = decision.outcome or Outcome.GO_ON
+        if stored not in {again, RaceOutcome.CANCELLED}:
+            yield f"race {decision.race_id}: look {decision.look} is {stored!r}, saw {again!r}"
+    for race_id, race in rows.races.items():
+        outcomes = [decision.outcome for decision in looks[race_id]]
+        if [decision.look for decision in looks[race_id]] != list(range(1, len(outcomes) + 1)):
+            yield f"race {race_id}: its looks have gaps"
+        if any(outcomes[:-1]) or (outcomes[-1:] or [""]) != [race.outcome]:
+            yield f"race {race_id}: is {race.outcome!r}, its looks say {outcomes}"
+        state = rows.campaigns[race.campaign_id]
+        if not race.outcome and state not in {CampaignState.ACTIVE, CampaignState.PAUSED}:
+            yield f"race {race_id}: runs in a campaign that is {state}"
 
 
 def _leases(rows: Rows) -> Iterator[str]:

@@ -28,6 +28,8 @@ _LISTS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
     "Research": [
         ("Campaigns", "science", "campaigns", "campaign"),
         ("Arms", "call_split", "campaigns", "arm"),
+        ("Races", "flag", "campaigns", "race"),
+        ("Decisions", "gavel", "campaigns", "decision"),
         ("Tasks", "checklist", "campaigns", "task"),
         ("Attempts", "replay", "campaigns", "attempt"),
         ("Results", "leaderboard", "campaigns", "result"),

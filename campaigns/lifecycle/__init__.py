@@ -9,8 +9,10 @@ Campaigns
 | pause                | active                | paused    | WrongState                   |
 | resume               | paused                | active    | WrongState                   |
 | cancel               | draft, active, paused | cancelled | WrongState                   |
-| finish_done_campaigns| active, paused        | completed | – (only when no task is open)|
+| finish_done_campaigns| active, paused        | completed | – (no open task, no race)     |
 | add_tasks, enqueue   | active, paused        | same      | WrongState, InvalidCampaign  |
+|                      | completed             | active    |                              |
+| start_race           | active                | same      | WrongState, InvalidCampaign  |
 |                      | completed             | active    |                              |
 | raise_attempts       | active, paused, …     | same      | WrongState when cancelled    |
 | retry_task           | completed, …          | active    | WrongState when cancelled    |
@@ -41,6 +43,15 @@ Results (no state, but whether they count)
 | note_measured | ranked, below the bound    | implausible                                     |
 | admit         | implausible                | ranked, for good                                |
 
+Races (of arms; the rule is in `campaigns.race`)
+
+| verb          | from                                   | to                                  |
+|---------------|----------------------------------------|-------------------------------------|
+| start_race    | –                                      | running, with the first look's runs |
+| a task ends   | running, the look's runs have ended    | running with more runs, or ended    |
+| resume        | the same, for looks due while paused   | the same                            |
+| cancel        | running                                | ended: cancelled                    |
+
 Each verb is one guarded UPDATE on (id, expected state, lease id). An UPDATE that matches no row is
 a normal outcome: the row had left the expected state before. `now` is the database's time, read
 once by the caller (`campaigns.clock.database_now`). A lease is short and shows that the agent is
@@ -54,13 +65,12 @@ from campaigns.lifecycle.campaigns import (
     cancel,
     check_campaign,
     create_campaign,
-    finish_done_campaigns,
-    finish_if_done,
     launch,
     pause,
     resume,
 )
 from campaigns.lifecycle.claims import Claim, claim
+from campaigns.lifecycle.endings import finish_done_campaigns, finish_if_done
 from campaigns.lifecycle.errors import (
     InvalidCampaign,
     LeaseLost,
@@ -78,6 +88,8 @@ from campaigns.lifecycle.leases import (
     renew,
     retry_task,
 )
+from campaigns.lifecycle.race_start import start_race
+from campaigns.lifecycle.races import decide_due_races
 from campaigns.lifecycle.submissions import Answer, submit
 
 __all__ = [
@@ -100,6 +112,7 @@ __all__ = [
     "check_campaign",
     "claim",
     "create_campaign",
+    "decide_due_races",
     "enqueue",
     "expire",
     "finish_done_campaigns",
@@ -114,5 +127,6 @@ __all__ = [
     "renew",
     "resume",
     "retry_task",
+    "start_race",
     "submit",
 ]

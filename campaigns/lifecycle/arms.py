@@ -87,7 +87,7 @@ class TaskMaker:
         self._new_arms: list[Arm] = []
         self._next_task = self._next_arm = 0
 
-    def load(self, points: Iterable[Params]) -> None:
+    def load(self, points: Iterable[Params] = ()) -> None:
         """Read the campaign's last numbers, its arms of these points, and their seeds."""
         campaign = self._campaign
         self._next_task = next_task_number(campaign)
@@ -114,21 +114,13 @@ class TaskMaker:
         seed, index = self._choose_seed(member, seed)
         member.seeds.add(seed)
         screens = index == 0 or (is_first and not campaign.shares_seeds)
-        number, self._next_task = self._next_task, self._next_task + 1
-        return Task(
-            campaign=campaign,
-            arm=member.arm,
-            number=number,
-            params=params,
-            seed=seed,
-            seed_index=index,
-            purpose=TaskPurpose.SCREEN if screens else TaskPurpose.REPEAT,
-            origin=origin,
-            available_at=self._now,
-            created_at=self._now,
-            max_failed_attempts=campaign.max_failed_attempts,
-            max_lost_attempts=campaign.max_lost_attempts,
-        )
+        purpose = TaskPurpose.SCREEN if screens else TaskPurpose.REPEAT
+        return self._new_task(member.arm, seed, index, purpose, origin)
+
+    def race_task(self, arm: Arm, index: int) -> Task:
+        """Return the next task, unsaved and pending: the arm on the seed of this index."""
+        seed = seed_at(self._campaign.base_seed, index)
+        return self._new_task(arm, seed, index, TaskPurpose.RACE, TaskOrigin(arm.origin))
 
     def store_arms(self) -> None:
         """Store the arms that are new; their tasks can be stored then."""
@@ -147,6 +139,25 @@ class TaskMaker:
         for arm_id, seed in Task.objects.filter(arm__in=members).values_list("arm_id", "seed"):
             members[arm_id].seeds.add(seed)
         self._members |= {member.arm.params_sha256: member for member in members.values()}
+
+    def _new_task(
+        self, arm: Arm, seed: int, index: int | None, purpose: TaskPurpose, origin: TaskOrigin
+    ) -> Task:
+        number, self._next_task = self._next_task, self._next_task + 1
+        return Task(
+            campaign=self._campaign,
+            arm=arm,
+            number=number,
+            params=arm.params,
+            seed=seed,
+            seed_index=index,
+            purpose=purpose,
+            origin=origin,
+            available_at=self._now,
+            created_at=self._now,
+            max_failed_attempts=self._campaign.max_failed_attempts,
+            max_lost_attempts=self._campaign.max_lost_attempts,
+        )
 
     def _new_arm(self, params: Params, digest: str, origin: TaskOrigin) -> Arm:
         number, self._next_arm = self._next_arm, self._next_arm + 1

@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import F
 
 from campaigns.datasets import UnknownDataset, known_dataset
 from campaigns.lifecycle import journal
@@ -18,6 +18,7 @@ from campaigns.lifecycle.arms import TaskMaker, drawn_points
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor, Change
 from campaigns.lifecycle.launch_checks import launch_problems
+from campaigns.lifecycle.races import cancel_races, decide_races
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS, NO_LEASE
 from campaigns.models import (
     MAX_BUDGET_SECONDS,
@@ -27,7 +28,6 @@ from campaigns.models import (
     Attempt,
     AttemptOutcome,
     Campaign,
-    CampaignState,
     Dataset,
     Package,
     PackageOrigin,
@@ -36,7 +36,6 @@ from campaigns.models import (
     TaskQuerySet,
     TaskState,
 )
-from campaigns.notifications import events
 from campaigns.search import samplers
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.search.space import InvalidSearchSpace, SearchSpace, UnsatisfiableSpace
@@ -225,8 +224,9 @@ def pause(campaign: Campaign, *, now: dt.datetime, reason: str = "", actor: Acto
 
 
 def resume(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> None:
-    """paused → active. Raises WrongState."""
+    """paused → active; decides the looks whose last run ended meanwhile. Raises WrongState."""
     _move(campaign, "resume", actor, now, state_reason="", paused_at=None, resumed_at=now)
+    decide_races(campaign.pk, now=now)
 
 
 def cancel(
@@ -239,6 +239,7 @@ def cancel(
     # One transaction: no task may be claimable in a cancelled campaign.
     with transaction.atomic():
         _move(campaign, "cancel", actor, now, reason, state_reason=reason[:500], finished_at=now)
+        cancel_races(campaign, now=now)
         cancel_open_tasks(Task.objects.filter(campaign=campaign), now=now, actor=actor)
 
 
@@ -265,70 +266,6 @@ def cancel_open_tasks(tasks: TaskQuerySet, *, now: dt.datetime, actor: Actor) ->
         outcome=AttemptOutcome.CANCELLED, ended_at=now, message=reason
     )
     return cancelled
-
-
-def note_ended_task(campaign_id: int, *, now: dt.datetime) -> None:
-    """Make cached charts of the campaign stale, and complete it when no task is open any more.
-
-    Call it after the commit that ended a task, outside of that transaction: the campaign's row is
-    then locked only briefly, and never while a task's row is locked.
-    """
-    Campaign.objects.filter(pk=campaign_id).update(revision=F("revision") + 1)
-    finish_if_done(campaign_id, now=now)
-
-
-def finish_if_done(campaign_id: int, *, now: dt.datetime) -> bool:
-    """Active or paused → completed when no task is open; return whether this call did it.
-
-    Call it after the commit that ended a task: when two tasks end concurrently, the later call sees
-    that both have ended.
-    """
-    return bool(_finish(Campaign.objects.filter(pk=campaign_id), now))
-
-
-def finish_done_campaigns(*, now: dt.datetime) -> int:
-    """Complete the campaigns in which no task is open; return how many.
-
-    A sweep for last tasks that ended in a process that died before `finish_if_done`.
-    """
-    return _finish(Campaign.objects.all(), now)
-
-
-def _finish(campaigns: QuerySet[Campaign], now: dt.datetime) -> int:
-    still_open = Task.objects.filter(campaign=OuterRef("pk")).open()
-    running = campaigns.filter(state__in=CAMPAIGN_TRANSITIONS["finish"].sources)
-    done = running.filter(~Exists(still_open))
-    # Lock first, then check again. A single UPDATE that waits for a concurrent `retry_task` still
-    # sees the tasks as before the wait, and would complete a campaign with a pending task.
-    with transaction.atomic():
-        before = dict(done.order_by("pk").select_for_update(no_key=True).values_list("pk", "state"))
-        if not before:
-            return 0
-        still_done = done.filter(pk__in=before)
-        finished = still_done.update(
-            state=CampaignState.COMPLETED, finished_at=now, revision=F("revision") + 1
-        )
-        moved = list(Campaign.objects.filter(pk__in=before, state=CampaignState.COMPLETED))
-        changes = [
-            Change(campaign, before[campaign.pk], CampaignState.COMPLETED) for campaign in moved
-        ]
-        journal.record(SERVER, *changes, now=now, reason="No task is open.")
-        for campaign in moved:
-            events.note_finished(campaign, now=now)
-        return finished
-
-
-def reactivate(
-    campaign: Campaign, actor: Actor, now: dt.datetime, reason: str, **fields: dt.datetime
-) -> None:
-    """completed → active for a campaign that got an open task; any other state stays.
-
-    Call it in a transaction that has locked the campaign.
-    """
-    completed = Campaign.objects.filter(pk=campaign.pk, state=CampaignState.COMPLETED)
-    if completed.update(state=CampaignState.ACTIVE, finished_at=None, **fields):
-        change = Change(campaign, CampaignState.COMPLETED, CampaignState.ACTIVE)
-        journal.record(actor, change, now=now, reason=reason)
 
 
 def _move(

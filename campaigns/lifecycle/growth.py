@@ -1,4 +1,4 @@
-"""The verbs that extend a launched campaign: sampled tasks, a task with given params, tries."""
+"""The verbs that extend a launched campaign: sampled tasks, given params, a race, tries."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 
 from campaigns.lifecycle.arms import TaskMaker, drawn_points, next_task_number
-from campaigns.lifecycle.campaigns import reactivate
+from campaigns.lifecycle.endings import reactivate
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
-from campaigns.models import MAX_SEED, MAX_TRIES, Campaign, CampaignState, Task, TaskOrigin
+from campaigns.models import (
+    MAX_SEED,
+    MAX_TRIES,
+    Campaign,
+    CampaignState,
+    Task,
+    TaskOrigin,
+)
 from campaigns.search.samplers import MAX_TASKS, Params
 from campaigns.search.space import SearchSpace
 
@@ -26,7 +33,7 @@ def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime, actor: Actor 
     """
     # One transaction with the campaign locked: concurrent calls must not use a number twice.
     with transaction.atomic():
-        locked = _lock_growing(campaign)
+        locked = lock_growing(campaign)
         first = next_task_number(locked)
         if not 1 <= count <= MAX_TASKS - first:
             raise InvalidCampaign({"count": [f"must be from 1 to {MAX_TASKS - first:,}"]})
@@ -36,7 +43,7 @@ def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime, actor: Actor 
         maker = TaskMaker(locked, now=now)
         maker.load(points)
         maker.store([maker.task(params, TaskOrigin.SAMPLED) for params in points])
-        _note_growth(campaign, locked, first + count, actor, now, drawn=count)
+        note_growth(campaign, locked, first + count, actor, now, drawn=count)
 
 
 def enqueue(
@@ -56,7 +63,7 @@ def enqueue(
     if problems:
         raise InvalidCampaign({"params": problems})
     with transaction.atomic():
-        locked = _lock_growing(campaign)
+        locked = lock_growing(campaign)
         number = next_task_number(locked)
         if number >= MAX_TASKS:
             raise InvalidCampaign({"params": [f"the campaign has {MAX_TASKS:,} tasks, the most"]})
@@ -66,7 +73,7 @@ def enqueue(
         maker.load([params])
         task = maker.task(params, TaskOrigin.ENQUEUED, seed=seed)
         maker.store([task])
-        _note_growth(campaign, locked, number + 1, actor, now)
+        note_growth(campaign, locked, number + 1, actor, now)
     return task
 
 
@@ -95,7 +102,7 @@ def raise_attempts(campaign: Campaign, *, max_failed_attempts: int, max_lost_att
     campaign.refresh_from_db()
 
 
-def _lock_growing(campaign: Campaign) -> Campaign:
+def lock_growing(campaign: Campaign) -> Campaign:
     """Lock and return the campaign. Raises WrongState unless tasks may be added to it."""
     locked = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
     if locked.state not in CAMPAIGN_TRANSITIONS["grow"].sources:
@@ -103,16 +110,18 @@ def _lock_growing(campaign: Campaign) -> Campaign:
     return locked
 
 
-def _note_growth(
+def note_growth(
     campaign: Campaign,
     locked: Campaign,
     task_count: int,
     actor: Actor,
     now: dt.datetime,
+    reason: str = "Tasks were added.",
     *,
     drawn: int = 0,
 ) -> None:
+    """Store the new number of tasks, and make a completed campaign active again."""
     rows = Campaign.objects.filter(pk=campaign.pk)
     rows.update(task_count=task_count, draws=F("draws") + drawn, revision=F("revision") + 1)
-    reactivate(locked, actor, now, "Tasks were added.")
+    reactivate(locked, actor, now, reason)
     campaign.refresh_from_db()

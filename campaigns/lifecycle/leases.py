@@ -17,7 +17,8 @@ from django.db.models import Exists, F, Value
 from django.db.models.functions import Greatest, Least
 
 from campaigns.lifecycle import journal
-from campaigns.lifecycle.campaigns import cancel_open_tasks, note_ended_task, reactivate
+from campaigns.lifecycle.campaigns import cancel_open_tasks
+from campaigns.lifecycle.endings import note_ended_task, reactivate
 from campaigns.lifecycle.errors import LeaseLost, LeaseUnknown, WrongState
 from campaigns.lifecycle.journal import LEASE_SWEEP, SERVER, Actor, Change
 from campaigns.lifecycle.progress import store_progress

@@ -16,7 +16,7 @@ from django.db.models import F, Q
 
 from campaigns.lifecycle.belief import contradictions, result_columns
 from campaigns.lifecycle.breakers import pause_failing, pause_troubled
-from campaigns.lifecycle.campaigns import note_ended_task
+from campaigns.lifecycle.endings import note_ended_task
 from campaigns.lifecycle.errors import ResultConflict
 from campaigns.lifecycle.journal import Change
 from campaigns.lifecycle.leases import end_attempt, find_attempt

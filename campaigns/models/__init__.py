@@ -10,6 +10,7 @@ from campaigns.models.arm import Arm
 from campaigns.models.campaign import Campaign
 from campaigns.models.estimates import ImportanceEstimate
 from campaigns.models.journal import StateChange
+from campaigns.models.race import Decision, Race
 from campaigns.models.result import Result, ResultQuerySet
 from campaigns.models.sources import Dataset, Package
 from campaigns.models.states import (
@@ -27,6 +28,7 @@ from campaigns.models.states import (
     ChangeSubject,
     FailureClass,
     PackageOrigin,
+    RaceOutcome,
     TaskOrigin,
     TaskPurpose,
     TaskState,
@@ -51,6 +53,7 @@ __all__ = [
     "CampaignState",
     "ChangeSubject",
     "Dataset",
+    "Decision",
     "DeliveryState",
     "FailureClass",
     "ImportanceEstimate",
@@ -58,6 +61,8 @@ __all__ = [
     "PackageOrigin",
     "PersonalToken",
     "ProgressPoint",
+    "Race",
+    "RaceOutcome",
     "Result",
     "ResultQuerySet",
     "StateChange",

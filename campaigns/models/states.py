@@ -73,8 +73,23 @@ class TaskPurpose(models.TextChoices):
     SCREEN = "screen"
     # A further seed of the arm: a grid or the sampler came back to it, or somebody asked for it.
     REPEAT = "repeat"
+    # A run of a race between arms.
+    RACE = "race"
     # The same params on the same seed once more.
     REPLAY = "replay"
+
+
+class RaceOutcome(models.TextChoices):
+    """How a race ended."""
+
+    # The leader is proven ahead of every rival.
+    CHAMPION = "champion"
+    # The race could not tell the arms of its group apart.
+    TIE = "tie"
+    # No arm was left that runs on more than half of the seeds.
+    NONE_FEASIBLE = "none feasible"
+    # The campaign was cancelled.
+    CANCELLED = "cancelled"
 
 
 class PackageOrigin(models.TextChoices):

@@ -50,6 +50,8 @@ def populate(rounds: int = 1) -> None:
         hook.deliveries.create(event="new_best", event_key=worker.name, payload={})
         task.campaign.importance_estimates.create(asked_at=factories.NOW)
         audit.record(hook.owner, "create", hook, now=factories.NOW)
+        race = factories.decided_race(owner=factories.user())
+        assert race.decisions.count() == 1
         worker.sessions.create(
             boot_id=attempt.lease_id, started_at=factories.NOW, last_seen_at=factories.NOW
         )

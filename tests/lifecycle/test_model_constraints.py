@@ -11,11 +11,14 @@ from django.apps import apps
 from django.db import IntegrityError, transaction
 from django.db.models import Model
 
+from campaigns import lifecycle
 from campaigns.models import (
     Attempt,
     Campaign,
+    Decision,
     ImportanceEstimate,
     ProgressPoint,
+    Race,
     Result,
     StateChange,
     Task,
@@ -72,6 +75,23 @@ def duplicate_seed() -> None:
 def duplicate_arm(column: str) -> None:
     first, second = two_tasks()
     change(second.arm, **{column: getattr(first.arm, column)})
+
+
+def race(**changes: Any) -> Race:
+    """Start a race of two arms; change its columns."""
+    row = lifecycle.start_race(active_campaign(2), [0, 1], now=at(5))
+    if changes:
+        change(row, **changes)
+    return row
+
+
+def decision(**changes: Any) -> Decision:
+    """Cancel the campaign of a race; change the columns of its decision."""
+    row = race()
+    lifecycle.cancel(row.campaign, now=at(6))
+    if changes:
+        change(row.decisions.get(), **changes)
+    return row.decisions.get()
 
 
 def two_live_attempts() -> None:
@@ -143,6 +163,15 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("arm_origin_known", lambda: change(pending_task().arm, origin="stars")),
     ("arm_number_once", lambda: duplicate_arm("number")),
     ("arm_params_once", lambda: duplicate_arm("params_sha256")),
+    ("race_number_once", lambda: copy(race())),
+    ("race_outcome_known", lambda: race(outcome="glory", ended_at=at(7))),
+    ("race_ended_has_outcome", lambda: race(ended_at=at(7))),
+    ("race_ended_has_outcome", lambda: race(outcome="tie")),
+    ("race_numbers_sane", lambda: race(min_effect=-1.0)),
+    ("race_numbers_sane", lambda: race(floor_sd=float("inf"))),
+    ("decision_look_once", lambda: copy(decision())),
+    ("decision_outcome_known", lambda: decision(outcome="glory")),
+    ("decision_champion_leads", lambda: decision(outcome="champion")),
     ("attempt_outcome_known", lambda: change(leased_task(), outcome="won", ended_at=at(5))),
     ("attempt_ended_unless_running", lambda: change(leased_task(), ended_at=at(5))),
     ("attempt_ended_unless_running", lambda: change(leased_task(), outcome="completed")),
@@ -195,6 +224,8 @@ def _names(message: str, name: str) -> bool:
     fields = {
         "task_number_once": "campaigns_task.campaign_id, campaigns_task.number",
         "task_seed_once": "campaigns_task.arm_id, campaigns_task.seed",
+        "race_number_once": "campaigns_race.campaign_id, campaigns_race.number",
+        "decision_look_once": "campaigns_decision.race_id, campaigns_decision.look",
         "arm_number_once": "campaigns_arm.campaign_id, campaigns_arm.number",
         "arm_params_once": "campaigns_arm.campaign_id, campaigns_arm.package_id",
         "attempt_one_live_per_task": "campaigns_attempt.task_id",

@@ -375,5 +375,5 @@ def test_a_submission_costs_few_queries(django_assert_max_num_queries: Any) -> N
     attempt.worker = holder
     body = completed(attempt.task)
     # Find and lock the lease, move task and attempt, store result and answer, finish the campaign.
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(17):
         submit(attempt, body)

@@ -1,4 +1,4 @@
-"""Guards of arms and seeds: the same params are one arm, and all arms run on the same seeds."""
+"""Guards of arms, their seeds, and the races of a campaign on the server."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ OF_ARMS: Final = ("tests/lifecycle/test_arms.py",)
 OF_SEEDS: Final = ("tests/search/test_seeds.py",)
 OF_GROWTH: Final = ("tests/lifecycle/test_growth_verbs.py",)
 OF_LAUNCH: Final = ("tests/lifecycle/test_campaign_verbs.py", "-k", "launching")
+RACES: Final = "campaigns/lifecycle/races.py"
+START: Final = "campaigns/lifecycle/race_start.py"
+OF_RACES: Final = ("tests/lifecycle/test_races.py",)
 OF_MIGRATION: Final = ("tests/lifecycle/test_arm_migration.py",)
 
 ARMS: Final = (
@@ -99,5 +102,75 @@ ARMS: Final = (
         "            params = _normalised(params, floats)\n",
         "",
         OF_MIGRATION,
+    ),
+    Mutant(
+        "races: a campaign completes while its race runs",
+        "campaigns/lifecycle/endings.py",
+        "    done = running.filter(~Exists(still_open), ~Exists(races))",
+        "    done = running.filter(~Exists(still_open))",
+        OF_RACES,
+    ),
+    Mutant(
+        "races: a look is decided while the campaign is paused",
+        RACES,
+        "        if campaign.state != CampaignState.ACTIVE:",
+        "        if campaign.state == CampaignState.CANCELLED:",
+        OF_RACES,
+    ),
+    Mutant(
+        "races: looks due while paused are forgotten",
+        "campaigns/lifecycle/campaigns.py",
+        "    decide_races(campaign.pk, now=now)\n",
+        "",
+        OF_RACES,
+    ),
+    Mutant(
+        "races: a simulated value races",
+        RACES,
+        '    if row["state"] != TaskState.COMPLETED or row["result__simulated"]:',
+        '    if row["state"] != TaskState.COMPLETED:',
+        OF_RACES,
+    ),
+    Mutant(
+        "races: a failure of the params is only missing",
+        RACES,
+        "        return math.inf if is_own_fault else None",
+        "        return None",
+        OF_RACES,
+    ),
+    Mutant(
+        "races: results of unlike devices are compared",
+        RACES,
+        '    if not row["result__is_ranked"] or _class_of(row) != of_class:',
+        '    if not row["result__is_ranked"]:',
+        OF_RACES,
+    ),
+    Mutant(
+        "races: arms are picked by values on the seeds of the race",
+        START,
+        '            highest_seed=last_index["last"] or 0,',
+        "            highest_seed=0,",
+        OF_RACES,
+    ),
+    Mutant(
+        "races: arms whose results were invented may race",
+        START,
+        "    invented = {arm for arm, simulated in is_simulated if simulated} - measured",
+        "    invented: set[int] = set()",
+        OF_RACES,
+    ),
+    Mutant(
+        "races: a cancelled campaign leaves its race running",
+        "campaigns/lifecycle/campaigns.py",
+        "        cancel_races(campaign, now=now)\n",
+        "",
+        OF_RACES,
+    ),
+    Mutant(
+        "races: a run that is there is made again",
+        RACES,
+        "    missing = [run for run in wanted if run not in existing]",
+        "    missing = list(wanted)",
+        OF_RACES,
     ),
 )

@@ -9,6 +9,7 @@ from tests.mutants.mutant import Mutant
 
 SUBMISSIONS: Final = "campaigns/lifecycle/submissions.py"
 CAMPAIGNS: Final = "campaigns/lifecycle/campaigns.py"
+ENDINGS: Final = "campaigns/lifecycle/endings.py"
 
 ENDS: Final = (
     Mutant(
@@ -27,14 +28,14 @@ ENDS: Final = (
     ),
     Mutant(
         "finish: with tasks that are open",
-        CAMPAIGNS,
-        "    done = running.filter(~Exists(still_open))",
-        "    done = running.filter(Exists(still_open) | ~Exists(still_open))",
+        ENDINGS,
+        "    done = running.filter(~Exists(still_open), ~Exists(races))",
+        "    done = running.filter(~Exists(races))",
         HISTORIES,
     ),
     Mutant(
         "finish: never",
-        CAMPAIGNS,
+        ENDINGS,
         "    finish_if_done(campaign_id, now=now)\n",
         "",
         HISTORIES,
