@@ -22,7 +22,7 @@ from tests.agent.server import (
     running_server,
     wait_until,
 )
-from tests.agent.tasks.test_runner import MACHINE, SCRIPT, SERVER_CODE
+from tests.agent.tasks.bench import MACHINE, SCRIPT, SERVER_CODE
 from workers.agent import loop as loop_module
 from workers.agent.connection.client import Client
 from workers.agent.delivery import outbox as outbox_module

@@ -17,7 +17,7 @@ import pytest
 
 from tests.agent.connection.test_client import bomb
 from tests.agent.server import Reply, error, make_lease, running_server, wait_until
-from tests.agent.tasks.test_runner import SCRIPT
+from tests.agent.tasks.bench import SCRIPT
 from tests.agent.test_loop import HANGING, REPORTING, Bench
 from workers.agent.connection import client as client_module
 from workers.agent.delivery.heartbeat import Heartbeat
