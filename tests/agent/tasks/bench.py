@@ -14,7 +14,8 @@ from workers.agent.attempt import Attempt
 from workers.agent.connection.client import Client
 from workers.agent.running.hardware import Machine
 from workers.agent.state import StateFolder
-from workers.agent.tasks.runner import Runner, RunnerSettings, RunOutcome
+from workers.agent.tasks.outcomes import RunOutcome
+from workers.agent.tasks.runner import Runner, RunnerSettings
 from workers.agent.tasks.scripts import CodePolicy
 from workers.protocol import FailureClass, Outcome
 

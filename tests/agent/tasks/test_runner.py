@@ -10,7 +10,7 @@ import pytest
 from tests.agent.tasks.bench import SCRIPT, TEXT_SHA256, Bench, failure_of, metrics_of
 from workers.agent.attempt import StopReason
 from workers.agent.running.hardware import Machine
-from workers.agent.tasks.runner import RunOutcome
+from workers.agent.tasks.outcomes import RunOutcome
 from workers.agent.tasks.scripts import CodePolicy
 from workers.protocol import FailureClass, ScriptOrigin, metrics_problems
 
