@@ -88,9 +88,14 @@ def pending_task(**fields: Any) -> Task:
     return active_campaign(1, **fields).tasks.get()
 
 
+def claim(by: Worker, count: int = 1, *, now: dt.datetime = NOW) -> lifecycle.Claim:
+    """Claim up to `count` pending tasks in a new claim; return its answer."""
+    return lifecycle.claim(by, claim_id=uuid.uuid4(), count=count, now=now)
+
+
 def claim_one(by: Worker, *, now: dt.datetime = NOW) -> Attempt:
     """Claim the next pending task; return its attempt."""
-    return lifecycle.claim(by, claim_id=uuid.uuid4(), count=1, now=now).attempts[0]
+    return claim(by, now=now).attempts[0]
 
 
 def leased_task(by: Worker | None = None, *, now: dt.datetime = NOW, **fields: Any) -> Attempt:
