@@ -22,10 +22,8 @@ from campaigns.models import (
     TaskState,
 )
 from campaigns.scripts import steering as script_steering
-from experiments import catalog
 from tests.concurrency import Call, closing, in_parallel, wait_until_blocked
 from tests.factories import (
-    NOW,
     active_campaign,
     at,
     campaign,
@@ -36,6 +34,7 @@ from tests.factories import (
     failure,
     finish,
     leased_task,
+    uploaded,
     worker,
 )
 from workers import lifecycle as worker_lifecycle
@@ -328,10 +327,7 @@ def test_a_claim_does_not_wait_for_tasks_that_another_is_about_to_take() -> None
 
 @pytest.mark.postgresql_only
 def test_a_script_is_not_deleted_while_a_campaign_is_being_made_of_it() -> None:
-    source = catalog.script_source("train_char_lm") + b"# mine"
-    package, _ = script_steering.upload(
-        None, name="mine", experiment="train_char_lm", source=source, now=NOW
-    )
+    package = uploaded()
 
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
