@@ -54,12 +54,22 @@ def wait_until_blocked(future: Future[Any]) -> None:
     while time.monotonic() < give_up_at:
         if future.done():
             raise AssertionError(f"the call did not wait for the lock: {future.result()}")
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_locks "
-                "WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
-            )
-            if cursor.fetchone()[0]:
-                return
+        if waiting_for_us():
+            return
         time.sleep(0.01)
     raise AssertionError("nobody waited for the lock within 20 s")
+
+
+def waiting_for_us() -> int:
+    """Return how many sessions wait for a lock of this connection (PostgreSQL)."""
+    # Not pg_stat_activity: within a transaction it always shows the state of its first query.
+    return count_rows(
+        "pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    )
+
+
+def count_rows(query: str) -> int:
+    """Return how many rows `query`, what follows FROM, has."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {query}")
+        return int(cursor.fetchone()[0])

@@ -65,6 +65,14 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float) -> None
         time.sleep(0.1)
 
 
+def is_alive(pid: int) -> bool:
+    """Return whether this process runs; one that has ended and was not collected does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def processes_mentioning(folder: Path) -> list[str]:
     """Return the command lines of running processes with a path in `folder` in their environment.
 
