@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -71,6 +72,15 @@ def is_alive(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def child_of(pid: int, word: str) -> psutil.Process | None:
+    """Return the child of this process with `word` in its command line; None if it has none."""
+    for process in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.Error):
+            if word in " ".join(process.cmdline()):
+                return process
+    return None
 
 
 def processes_mentioning(folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import psutil
 
-from tests.processes import ROOT, free_port, is_alive, processes_mentioning, wait_until
+from tests.processes import ROOT, child_of, free_port, is_alive, processes_mentioning, wait_until
 
 START_SECONDS = 180.0
 
@@ -34,11 +34,7 @@ class Served:
 
     def child(self, word: str) -> psutil.Process | None:
         """The process that it started with this word in its command; None while there is none."""
-        for process in psutil.Process(self.process.pid).children():
-            with contextlib.suppress(psutil.Error):
-                if word in " ".join(process.cmdline()):
-                    return process
-        return None
+        return child_of(self.process.pid, word)
 
     def below(self, word: str) -> set[int]:
         """The pids of the living processes that this child has started."""
