@@ -63,7 +63,7 @@ def test_a_process_that_ends_again_and_again_ends_everything_with_the_reason(
         sleeper = child(supervisor, "q-cluster")
         problem = rf"web server ended 4 times in a row \(last: {how}\)"
         with pytest.raises(CommandError, match=problem):
-            wait_until(lambda: bool(keeper.look_after(said.append)), "the end", 60.0)
+            wait_until(lambda: bool(keeper.look_after(said.append)), "the end", 30.0)
     waits = [sentence.rpartition(" in ")[2] for sentence in said]
     assert waits == ["0.01 s.", "0.02 s.", "0.04 s."]
     assert sleeper is not None
@@ -97,7 +97,7 @@ def test_the_last_words_of_all_its_starts_stand_in_one_log_and_the_last_in_the_e
         log = keeper.start("web server", speaks, os.environ).log
         assert log is not None
         with pytest.raises(CommandError) as problem:
-            wait_until(lambda: keeper.look_after(print) != [], "the end", 60.0)
+            wait_until(lambda: keeper.look_after(print) != [], "the end", 30.0)
     lines = log.read_text().splitlines()
     assert len(lines) == len(set(lines)) == 3
     assert all(line.startswith("pid ") for line in lines)
