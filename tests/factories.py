@@ -13,7 +13,8 @@ from django.contrib.auth.models import User
 
 from campaigns import lifecycle
 from campaigns.lifecycle import CampaignSpec
-from campaigns.models import Attempt, Campaign, Dataset, ProgressPoint, Race, Task
+from campaigns.models import Attempt, Campaign, Dataset, Package, ProgressPoint, Race, Task
+from campaigns.scripts import steering as script_steering
 from experiments import catalog
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
@@ -30,6 +31,8 @@ SMALL_SPACE: dict[str, Any] = {
     ],
     "constraints": [],
 }
+# A script that differs from an installed one.
+VARIATION = catalog.script_source("train_char_lm") + b"\n# a variation\n"
 
 
 def at(seconds: float) -> dt.datetime:
@@ -57,6 +60,23 @@ def worker_with_token(name: str = "", now: dt.datetime = NOW, **fields: Any) -> 
 def worker(name: str = "", **fields: Any) -> Worker:
     """Create an active worker."""
     return worker_with_token(name, **fields)[0]
+
+
+def uploaded(
+    source: bytes = VARIATION,
+    *,
+    name: str = "wider",
+    actor: User | None = None,
+    approved: bool = False,
+    now: dt.datetime = NOW,
+) -> Package:
+    """Upload a script, and approve it if wanted. Equal bytes are the same script."""
+    package, _ = script_steering.upload(
+        actor, name=name, experiment="train_char_lm", source=source, now=now
+    )
+    if approved:
+        script_steering.approve(None, package, now=now)
+    return package
 
 
 def campaign(*, owner: User | None = None, now: dt.datetime = NOW, **fields: Any) -> Campaign:
@@ -94,9 +114,14 @@ def pending_task(**fields: Any) -> Task:
     return active_campaign(1, **fields).tasks.get()
 
 
+def claim(by: Worker, count: int = 1, *, now: dt.datetime = NOW) -> lifecycle.Claim:
+    """Claim up to `count` pending tasks in a new claim; return its answer."""
+    return lifecycle.claim(by, claim_id=uuid.uuid4(), count=count, now=now)
+
+
 def claim_one(by: Worker, *, now: dt.datetime = NOW) -> Attempt:
     """Claim the next pending task; return its attempt."""
-    return lifecycle.claim(by, claim_id=uuid.uuid4(), count=1, now=now).attempts[0]
+    return claim(by, now=now).attempts[0]
 
 
 def leased_task(by: Worker | None = None, *, now: dt.datetime = NOW, **fields: Any) -> Attempt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -63,6 +64,23 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float) -> None
     while not condition():
         assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
         time.sleep(0.1)
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether this process runs; one that has ended and was not collected does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def child_of(pid: int, word: str) -> psutil.Process | None:
+    """Return the child of this process with `word` in its command line; None if it has none."""
+    for process in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.Error):
+            if word in " ".join(process.cmdline()):
+                return process
+    return None
 
 
 def processes_mentioning(folder: Path) -> list[str]:

@@ -1,1 +1,1 @@
-"""The Django project: settings, system checks, URLs and the WSGI and ASGI entry points."""
+"""The Django project: settings, system checks, URLs and the WSGI entry point."""

@@ -22,14 +22,15 @@ from campaigns.models import Campaign, PersonalToken, Webhook, WebhookDelivery, 
 from campaigns.notifications import hooks
 from campaigns.scripts import steering as script_steering
 from campaigns.tokens import personal_tokens
-from experiments import catalog
 from tests.factories import (
     NOW,
+    VARIATION,
     active_campaign,
     campaign,
     completed_task,
     failed_task,
     pending_task,
+    uploaded,
     user,
     worker,
 )
@@ -98,21 +99,6 @@ def draining() -> Worker:
 
 def token() -> PersonalToken:
     return personal_tokens.create(user(), "laptop", now=NOW, actor=None)[0]
-
-
-def variation() -> bytes:
-    return catalog.script_source("train_char_lm") + b"\n# mine\n"
-
-
-def waiting_script() -> Any:
-    fields = {"name": "mine", "experiment": "train_char_lm", "source": variation()}
-    return script_steering.upload(None, **fields, now=NOW)[0]
-
-
-def approved_script() -> Any:
-    package = waiting_script()
-    script_steering.approve(None, package, now=NOW)
-    return package
 
 
 def edit(person: User) -> None:
@@ -204,19 +190,19 @@ ACTS: dict[str, Act] = {
         token(), actor=person, now=NOW
     ),
     "campaigns.scripts.steering.upload": lambda person: script_steering.upload(
-        person, name="mine", experiment="train_char_lm", source=variation(), now=NOW
+        person, name="mine", experiment="train_char_lm", source=VARIATION, now=NOW
     ),
     "campaigns.scripts.steering.approve": lambda person: script_steering.approve(
-        person, waiting_script(), now=NOW
+        person, uploaded(), now=NOW
     ),
     "campaigns.scripts.steering.decline": lambda person: script_steering.decline(
-        person, waiting_script(), reason="no", now=NOW
+        person, uploaded(), reason="no", now=NOW
     ),
     "campaigns.scripts.steering.delete": lambda person: script_steering.delete(
-        person, waiting_script(), now=NOW
+        person, uploaded(), now=NOW
     ),
     "campaigns.scripts.steering.withdraw": lambda person: script_steering.withdraw(
-        person, approved_script(), now=NOW
+        person, uploaded(approved=True), now=NOW
     ),
 }
 # Everybody may have tokens; page and API check that a token belongs to the person.

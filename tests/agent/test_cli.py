@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.agent.bench import HANGING, Bench
 from tests.agent.runs import ANNOUNCE, DETACH, kill_with_its_guardians, linux_only
 from tests.agent.server import (
     WORKER_TOKEN,
@@ -25,7 +26,6 @@ from tests.agent.server import (
     running_server,
     wait_until,
 )
-from tests.agent.test_loop import HANGING, Bench
 from tests.processes import ROOT
 from workers.agent import cli, exits
 from workers.agent.enrolment import find_credentials, rotate_token

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.agent.bench import Bench
 from tests.agent.runs import (
     ANNOUNCE,
     BUDGET_SECONDS,
@@ -27,7 +28,6 @@ from tests.agent.runs import (
     working_sandbox,
 )
 from tests.agent.server import WORKER_TOKEN, error, running_server, wait_until
-from tests.agent.test_loop import Bench
 from tests.processes import ROOT
 from workers.agent.delivery.outbox import Outbox
 from workers.agent.secrecy import TOKEN_VARIABLE

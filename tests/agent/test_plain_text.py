@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.bench import Bench
 from tests.agent.server import Reply, error, running_server
-from tests.agent.test_loop import Bench
 from tests.processes import ROOT
 from workers.agent import cli
 from workers.agent.isolation import Containment

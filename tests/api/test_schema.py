@@ -13,6 +13,7 @@ from yaml import safe_load
 
 from campaigns import urls as pages
 from campaigns.api import urls as api_urls
+from campaigns.panels import PANELS
 from tests.processes import ROOT
 from workers import urls as worker_pages
 from workers.protocol import API_PREFIX
@@ -120,6 +121,14 @@ def test_the_guide_names_every_page_and_every_path_of_the_api() -> None:
         path = _as_documented(route.pattern)
         before, _, last = path.rpartition("/")
         assert path in named or (before in starts and f"`{last}`" in guide), path
+
+
+def test_the_guide_names_every_panel_in_the_order_of_the_page() -> None:
+    guide = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    start = "| `/campaigns/N/analysis/PANEL/`"
+    (row,) = [line for line in guide.splitlines() if line.startswith(start)]
+
+    assert re.findall(r"`(\w+)`", row.split("|")[2]) == list(PANELS)
 
 
 def test_every_command_that_the_guide_names_exists() -> None:

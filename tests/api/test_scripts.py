@@ -12,30 +12,19 @@ from rest_framework.test import APIClient
 
 from campaigns.models import Package
 from campaigns.scripts import steering as script_steering
-from experiments import catalog
 from tests import factories
 from tests.clients import agent_client, researcher_client
+from tests.factories import uploaded
 from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
-VARIATION = catalog.script_source("train_char_lm").decode() + "\n# a variation\n"
+VARIATION = factories.VARIATION.decode()
 BODY = {"name": "wider", "experiment": "train_char_lm", "source": VARIATION}
 CLAIM = {"simulate": False, "count": 1}
 
 
 def operator_client() -> APIClient:
     return researcher_client(factories.user(role=roles.OPERATOR))[0]
-
-
-def uploaded(source: str = VARIATION) -> str:
-    package, _ = script_steering.upload(
-        None,
-        name="wider",
-        experiment="train_char_lm",
-        source=source.encode(),
-        now=timezone.now(),
-    )
-    return package.sha256
 
 
 def claim(agent: APIClient, **changes: Any) -> dict[str, Any]:
@@ -108,7 +97,7 @@ def test_a_body_beyond_the_limit_of_the_server_is_too_large() -> None:
 
 
 def test_an_operator_approves_by_hash_and_withdraws_and_twice_is_told() -> None:
-    client, sha256 = operator_client(), uploaded()
+    client, sha256 = operator_client(), uploaded().sha256
 
     def answers(verb: str) -> list[tuple[int, Any]]:
         replies = [client.post(f"/api/v1/scripts/{sha256}/{verb}") for _ in range(2)]
@@ -120,7 +109,7 @@ def test_an_operator_approves_by_hash_and_withdraws_and_twice_is_told() -> None:
 
 
 def test_an_operator_declines_with_a_reason_that_the_list_shows() -> None:
-    client, sha256 = operator_client(), uploaded()
+    client, sha256 = operator_client(), uploaded().sha256
     address = f"/api/v1/scripts/{sha256}/decline"
 
     for body in ({}, {"reason": " "}, {"reason": "x" * 501}):
@@ -192,9 +181,8 @@ def test_an_approved_upload_reaches_only_workers_that_accept_uploads_and_isolate
 def test_a_script_whose_approval_was_withdrawn_is_not_handed_to_the_worker_that_claimed_it() -> (
     None
 ):
-    sha256 = uploaded()
-    package = Package.objects.get(pk=sha256)
-    script_steering.approve(None, package, now=timezone.now())
+    package = uploaded(approved=True, now=timezone.now())
+    sha256 = package.sha256
     factories.active_campaign(1, script=sha256, now=timezone.now())
     agent, _ = agent_client()
     claim(agent, accepts_uploaded_scripts=True)
@@ -236,7 +224,7 @@ def test_the_list_costs_the_same_however_long_it_is_and_reads_no_text(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     for number in range(4):
-        uploaded(f"{VARIATION}# {number}\n")
+        uploaded(f"{VARIATION}# {number}\n".encode())
 
     with django_assert_num_queries(1) as captured:
         APIClient().get("/api/v1/scripts")

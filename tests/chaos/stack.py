@@ -17,6 +17,8 @@ from workers.agent.connection.client import Client
 from workers.agent.tasks.simulate import simulated_metrics
 from workers.protocol import Lease, Outcome, Submission
 
+ENOUGH_SECONDS = 60.0  # for any one thing that a test waits for, on a busy machine
+
 
 class Stack:
     """The servers, proxy and agents of fault tests; created by `running_stack`."""

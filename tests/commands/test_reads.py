@@ -15,7 +15,6 @@ from rest_framework.test import APIClient
 from campaigns.analysis.importance import MIN_RESULTS
 from campaigns.models import Campaign, ImportanceEstimate
 from campaigns.panels import PANELS
-from campaigns.scripts import steering as script_steering
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -113,8 +112,6 @@ def test_the_audit_log_prints_what_was_done_and_no_control_character() -> None:
 
 
 def test_the_audit_log_names_a_script_which_has_no_number() -> None:
-    script = script_steering.upload(
-        None, name="wider", experiment="train_char_lm", source=b"import json\n", now=factories.NOW
-    )[0]
+    script = factories.uploaded(b"import json\n")
 
     assert f"upload_script  package {script}: {script.sha256}" in run("audit_log")

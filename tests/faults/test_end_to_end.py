@@ -28,7 +28,8 @@ from campaigns.models import (
 )
 from campaigns.standings import leaderboard
 from experiments import english_like_corpus
-from tests.processes import ROOT, free_port, processes_mentioning, wait_until
+from tests.faults.served import running_serve
+from tests.processes import ROOT, processes_mentioning, wait_until
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
 
@@ -61,29 +62,8 @@ def environment(process_environment: dict[str, str], static_root: Path) -> dict[
 @pytest.fixture
 def server(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
     """Run `manage.py serve` and yield its URL; check afterwards that no process is left."""
-    port = free_port()
-    log = tmp_path / "serve.log"
-    command = [sys.executable, "manage.py", "serve", "--no-migrate", "--port", str(port)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        address = f"http://127.0.0.1:{port}"
-        wait_until(lambda: answers(address) or process.poll() is not None, "a page", 180.0)
-        assert process.poll() is None, log.read_text()
-        yield address
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, log.read_text()
-        assert processes_mentioning(tmp_path / "home") == []
-
-
-def answers(address: str) -> bool:
-    try:
-        return httpx2.get(address, timeout=10.0).status_code == 200
-    except httpx2.HTTPError:
-        return False
+    with running_serve(environment, tmp_path / "serve.log") as served:
+        yield served.url
 
 
 @pytest.fixture

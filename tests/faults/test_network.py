@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,7 +19,7 @@ from campaigns.clock import database_now
 from campaigns.models import Attempt, AttemptOutcome, Result, Task, TaskState
 from tests.chaos.proxy import Fault
 from tests.chaos.services import SHORT_TIMES
-from tests.chaos.stack import Stack, claim, result_of, running_stack
+from tests.chaos.stack import ENOUGH_SECONDS, Stack, claim, result_of
 from tests.chaos.work import make_campaign
 from tests.processes import wait_until
 from workers.agent.connection.client import Client, RequestRefused, ServerUnavailable
@@ -31,21 +31,9 @@ pytestmark = [
     pytest.mark.long,
 ]
 
+WEB_SERVERS = 2
 LEASE_SECONDS = float(SHORT_TIMES["XEENET_LEASE_SECONDS"])
 LOST_ON_THE_WAY = [Fault.DROP_REQUEST, Fault.CUT_REPLY, Fault.HALF_REPLY]
-ENOUGH_SECONDS = 60.0
-
-
-@pytest.fixture(scope="module")
-def running(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("stack"), web_servers=2) as stack:
-        yield stack
-
-
-@pytest.fixture
-def stack(running: Stack, transactional_db: None, settings: Any) -> Iterator[Stack]:
-    with running.one_test(settings) as stack:
-        yield stack
 
 
 def until_answered(call: Callable[[], Any], tries: int = 2) -> Any:

@@ -6,12 +6,11 @@ proxy holds back. The database is PostgreSQL, as in production.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from campaigns.lifecycle.retry import BREAKER_FAILURES
 from campaigns.models import (
@@ -25,8 +24,9 @@ from campaigns.models import (
     TaskState,
 )
 from tests.chaos.proxy import Fault
-from tests.chaos.stack import Stack, claim, result_of, running_stack
+from tests.chaos.stack import ENOUGH_SECONDS, Stack, claim, result_of
 from tests.chaos.work import make_campaign
+from tests.concurrency import count_rows, waiting_for_us
 from tests.processes import wait_until
 from workers.agent.connection.client import RequestRefused, ServerUnavailable
 from workers.protocol import ErrorCode, Verdict
@@ -37,36 +37,12 @@ pytestmark = [
     pytest.mark.long,
 ]
 
-ENOUGH_SECONDS = 60.0
-
-
-@pytest.fixture(scope="module")
-def running(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("stack"), web_servers=1) as stack:
-        yield stack
-
-
-@pytest.fixture
-def stack(running: Stack, transactional_db: None, settings: Any) -> Iterator[Stack]:
-    with running.one_test(settings) as stack:
-        yield stack
-
-
-def count(query: str) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM {query}")
-        return int(cursor.fetchone()[0])
-
-
-def waiting_for_us() -> int:
-    """Count the sessions that wait for one of our locks."""
-    # Not pg_stat_activity: within a transaction it always shows the state of its first query.
-    return count("pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+WEB_SERVERS = 1
 
 
 def busy_sessions() -> int:
     """Count the other sessions on this database that are not idle."""
-    return count(
+    return count_rows(
         "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
         "AND state <> 'idle'"
     )

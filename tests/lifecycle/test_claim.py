@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import uuid
 from typing import Any
@@ -17,6 +16,7 @@ from tests.factories import (
     active_campaign,
     at,
     campaign,
+    claim,
     fail,
     finish,
     leased_task,
@@ -24,14 +24,9 @@ from tests.factories import (
     worker,
 )
 from workers import lifecycle as worker_lifecycle
-from workers.models import Worker
 from workers.protocol import FailureClass
 
 pytestmark = pytest.mark.django_db
-
-
-def claim(by: Worker, count: int = 1, now: dt.datetime = NOW) -> lifecycle.Claim:
-    return lifecycle.claim(by, claim_id=uuid.uuid4(), count=count, now=now)
 
 
 def test_a_claim_leases_the_oldest_tasks_in_order() -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import transaction
 
 from campaigns import lifecycle
-from campaigns.lifecycle import LeaseLost, LifecycleError, ResultConflict, WrongState
+from campaigns.lifecycle import LeaseLost, ResultConflict, WrongState
 from campaigns.models import (
     Attempt,
     AttemptOutcome,
@@ -25,9 +22,8 @@ from campaigns.models import (
     TaskState,
 )
 from campaigns.scripts import steering as script_steering
-from experiments import catalog
+from tests.concurrency import Call, closing, in_parallel, wait_until_blocked
 from tests.factories import (
-    NOW,
     active_campaign,
     at,
     campaign,
@@ -38,6 +34,7 @@ from tests.factories import (
     failure,
     finish,
     leased_task,
+    uploaded,
     worker,
 )
 from workers import lifecycle as worker_lifecycle
@@ -45,29 +42,6 @@ from workers.models import Worker
 from workers.protocol import HeartbeatAnswer, Verdict
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-Call = Callable[[], Any]
-
-
-def in_parallel(calls: Sequence[Call]) -> list[Any]:
-    """Run the calls at once, each in a thread with its own connection; return their results.
-
-    A LifecycleError is returned as the result of its call; any other exception is raised.
-    """
-    barrier = threading.Barrier(len(calls))
-
-    def run(call: Call) -> Any:
-        try:
-            connection.ensure_connection()
-            barrier.wait(timeout=60)
-            return call()
-        except LifecycleError as refusal:
-            return refusal
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return [future.result(timeout=60) for future in [pool.submit(run, call) for call in calls]]
 
 
 def assert_consistent() -> None:
@@ -316,8 +290,8 @@ def test_a_campaign_is_not_completed_while_one_of_its_tasks_is_being_retried() -
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             lifecycle.retry_task(failed, now=at(10))
-            sweep = pool.submit(_closing(lambda: lifecycle.finish_done_campaigns(now=at(10))))
-            _wait_until_blocked(sweep)
+            sweep = pool.submit(closing(lambda: lifecycle.finish_done_campaigns(now=at(10))))
+            wait_until_blocked(sweep)
         assert sweep.result(timeout=30) == 0
 
     assert Task.objects.get().state == TaskState.PENDING
@@ -330,8 +304,8 @@ def test_a_submission_that_waited_for_a_cancellation_is_late() -> None:
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             lifecycle.cancel(attempt.task.campaign, now=at(10))
-            submission = pool.submit(_closing(lambda: fail(attempt, now=at(11))))
-            _wait_until_blocked(submission)
+            submission = pool.submit(closing(lambda: fail(attempt, now=at(11))))
+            wait_until_blocked(submission)
         assert submission.result(timeout=30).verdict is Verdict.LATE
     assert_consistent()
 
@@ -346,54 +320,24 @@ def test_a_claim_does_not_wait_for_tasks_that_another_is_about_to_take() -> None
 
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
         lifecycle.claim(first_worker, claim_id=uuid.uuid4(), count=2, now=at(1))
-        pool.submit(_closing(claim)).result(timeout=30)
+        pool.submit(closing(claim)).result(timeout=30)
     assert Task.objects.filter(worker=first_worker).count() == 2
     assert Task.objects.filter(worker=second_worker).count() == 2
 
 
 @pytest.mark.postgresql_only
 def test_a_script_is_not_deleted_while_a_campaign_is_being_made_of_it() -> None:
-    source = catalog.script_source("train_char_lm") + b"# mine"
-    package, _ = script_steering.upload(
-        None, name="mine", experiment="train_char_lm", source=source, now=NOW
-    )
+    package = uploaded()
 
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             draft = campaign(script=package.sha256)
             deletion = pool.submit(
-                _closing(lambda: script_steering.delete(None, package, now=at(1)))
+                closing(lambda: script_steering.delete(None, package, now=at(1)))
             )
-            _wait_until_blocked(deletion)
+            wait_until_blocked(deletion)
         assert "A campaign uses the script" in str(deletion.exception(timeout=30))
     assert Campaign.objects.get().package == draft.package == package
-
-
-def _closing(call: Call) -> Call:
-    def run() -> Any:
-        try:
-            return call()
-        finally:
-            connections.close_all()
-
-    return run
-
-
-def _wait_until_blocked(future: Future[Any]) -> None:
-    """Return once another connection waits for a lock of this one; fail after 20 s without one."""
-    give_up_at = time.monotonic() + 20
-    while time.monotonic() < give_up_at:
-        if future.done():
-            raise AssertionError(f"the call did not wait for the lock: {future.result()}")
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_locks "
-                "WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
-            )
-            if cursor.fetchone()[0]:
-                return
-        time.sleep(0.01)
-    raise AssertionError("nobody waited for the lock within 20 s")
 
 
 def test_failures_at_once_are_each_charged_once() -> None:

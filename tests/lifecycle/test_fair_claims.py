@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import uuid
 from collections import Counter
@@ -19,6 +18,7 @@ from tests.factories import (
     NOW,
     active_campaign,
     at,
+    claim,
     fail,
     finish,
     leased_task,
@@ -30,10 +30,6 @@ from workers.models import Worker
 from workers.protocol import FailureClass
 
 pytestmark = pytest.mark.django_db
-
-
-def claim(by: Worker, count: int = 1, now: dt.datetime = NOW) -> lifecycle.Claim:
-    return lifecycle.claim(by, claim_id=uuid.uuid4(), count=count, now=now)
 
 
 def test_a_worker_that_fails_silent_again_and_again_is_handed_few_tasks() -> None:

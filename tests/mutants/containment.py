@@ -194,13 +194,13 @@ CONTAINMENT: Final = (
         "workers/agent/connection/downloads.py",
         "if digest.hexdigest() != sha256:",
         "if False:",
-        ("tests/agent/tasks/test_runner.py", "-k", "hash"),
+        ("tests/agent/tasks/test_task_files.py", "-k", "hash"),
     ),
     Mutant(
         "scripts: cached scripts are not hashed",
         "workers/agent/tasks/scripts.py",
         "if hashlib.sha256(source).hexdigest() != sha256:",
         "if False:",
-        ("tests/agent/tasks/test_runner.py", "-k", "cached_code"),
+        ("tests/agent/tasks/test_task_files.py", "-k", "cached_code"),
     ),
 )

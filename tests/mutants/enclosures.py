@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import of_agent
 
 _ENCLOSURE: Final = "tests/agent/processes/test_enclosure.py"
 _DISK: Final = "tests/agent/test_disk.py"
 
 
-def _row(name: str, path: str, old: str, new: str, tests: str, words: str) -> Mutant:
-    return Mutant(name, f"workers/agent/{path}", old, new, (tests, "-k", words))
-
-
 ENCLOSURES: Final = (
-    _row(
+    of_agent(
         "enclosure: the agent leaves the cgroup alone",
         "processes/guarded.py",
         "            cgroups.kill(self.cgroup)  # the script may have killed its guardian\n",
@@ -23,7 +19,7 @@ ENCLOSURES: Final = (
         _ENCLOSURE,
         "although_it_kills_its_guardian",
     ),
-    _row(
+    of_agent(
         "enclosure: the script stays outside its cgroup",
         "processes/guardian.py",
         '                write(guardian.cgroup + "/cgroup.procs", "0")\n',
@@ -31,7 +27,7 @@ ENCLOSURES: Final = (
         _ENCLOSURE,
         "although_it_kills_its_guardian",
     ),
-    _row(
+    of_agent(
         "enclosure: no process-id namespace",
         "processes/guardian.py",
         "            unshare_processes()\n",
@@ -39,7 +35,7 @@ ENCLOSURES: Final = (
         _ENCLOSURE,
         "namespace",
     ),
-    _row(
+    of_agent(
         "enclosure: the first process of a namespace outlives its guardian",
         "processes/guardian.py",
         '            die_with(0 if enclosure == "namespace" else own)\n',
@@ -47,7 +43,7 @@ ENCLOSURES: Final = (
         _ENCLOSURE,
         "namespace_dies_with_a_killed_guardian",
     ),
-    _row(
+    of_agent(
         "enclosure: what a killed agent left in a cgroup stays",
         "processes/process_tree.py",
         "            cgroups.kill(folder)\n",
@@ -55,7 +51,7 @@ ENCLOSURES: Final = (
         _ENCLOSURE,
         "next_start_finds",
     ),
-    _row(
+    of_agent(
         "enclosure: the server is not told that there is none",
         "isolation.py",
         "        if self.sandbox is not None or not (why_not := best_enclosure().why_not):\n",
@@ -63,7 +59,7 @@ ENCLOSURES: Final = (
         _ENCLOSURE,
         "server_is_told",
     ),
-    _row(
+    of_agent(
         "enclosure: taken untried",
         "processes/enclosure.py",
         '        return Enclosure(why_not=f"{enclosure.kind}: {error}"[:200])\n',
@@ -71,7 +67,7 @@ ENCLOSURES: Final = (
         _ENCLOSURE,
         "does_not_hold_at_its_trial",
     ),
-    _row(
+    of_agent(
         "enclosure: a user manager that ends at logout",
         "processes/enclosure.py",
         "    if not (_LINGER / user).exists():\n",
@@ -79,7 +75,7 @@ ENCLOSURES: Final = (
         _ENCLOSURE,
         "ends_at_logout",
     ),
-    _row(
+    of_agent(
         "guardian: it does not adopt what detaches",
         "processes/guardian.py",
         "    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)\n",
@@ -87,7 +83,7 @@ ENCLOSURES: Final = (
         _ENCLOSURE,
         "all_of_a_run_dies_with_its_agent and none",
     ),
-    _row(
+    of_agent(
         "guardian: it lives on without its agent",
         "processes/guardian.py",
         '            if self.next_request() != b"T":\n                return\n',
@@ -95,7 +91,7 @@ ENCLOSURES: Final = (
         _ENCLOSURE,
         "all_of_a_run_dies_with_its_agent and none",
     ),
-    _row(
+    of_agent(
         "guardian: nothing is reaped while the script runs",
         "processes/guardian.py",
         "                os.read(awake, 65_536)\n            self.reap()\n",
@@ -103,7 +99,7 @@ ENCLOSURES: Final = (
         _ENCLOSURE,
         "reaped_while_the_script_runs and none",
     ),
-    _row(
+    of_agent(
         "guardian: a frozen one is waited for without end",
         "processes/guarded.py",
         "self.process.wait(seconds)\n        except",
@@ -111,7 +107,7 @@ ENCLOSURES: Final = (
         _ENCLOSURE,
         "freezes_its_guardian",
     ),
-    _row(
+    of_agent(
         "guardian: a command that cannot be started counts as ended",
         "processes/guarded.py",
         '            raise OSError(f"the script could not be started: {problem}")\n',
@@ -119,7 +115,7 @@ ENCLOSURES: Final = (
         _ENCLOSURE,
         "command_that_does_not_exist",
     ),
-    _row(
+    of_agent(
         "guardian: the script stays in its session",
         "processes/guardian.py",
         "            os.setsid()\n",
@@ -127,7 +123,7 @@ ENCLOSURES: Final = (
         "tests/agent/running/test_execution.py",
         "leads_a_session or sigterm",
     ),
-    _row(
+    of_agent(
         "kill: it goes on until nothing is left",
         "processes/process_tree.py",
         "            if time.monotonic() > end:\n                return sorted(process.pid",
@@ -135,7 +131,7 @@ ENCLOSURES: Final = (
         _ENCLOSURE,
         "cannot_be_killed",
     ),
-    _row(
+    of_agent(
         "limits: a crash writes its memory to the disk",
         "processes/guardian.py",
         "    lower_limit(resource.RLIMIT_CORE, 0)",
@@ -143,7 +139,7 @@ ENCLOSURES: Final = (
         _DISK,
         "core_file",
     ),
-    _row(
+    of_agent(
         "limits: the agent is chosen when memory runs out",
         "processes/guardian.py",
         '        write("/proc/self/oom_score_adj", OOM_SCORE_ADJUSTMENT)\n',
@@ -151,7 +147,7 @@ ENCLOSURES: Final = (
         "tests/agent/running/test_execution.py",
         "out_of_memory",
     ),
-    _row(
+    of_agent(
         "disk: a link swapped in is opened",
         "disk.py",
         "    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC\n",
@@ -159,7 +155,7 @@ ENCLOSURES: Final = (
         _DISK,
         "became_a_link or swapped_in",
     ),
-    _row(
+    of_agent(
         "disk: a link swapped in is made accessible",
         "disk.py",
         "    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC\n",
@@ -167,7 +163,7 @@ ENCLOSURES: Final = (
         _DISK,
         "swapped_in",
     ),
-    _row(
+    of_agent(
         "disk: nesting hides what lies below",
         "disk.py",
         "            count.is_too_much |= len(opened) > MAX_DEPTH\n",
@@ -175,7 +171,7 @@ ENCLOSURES: Final = (
         _DISK,
         "nested_deeper",
     ),
-    _row(
+    of_agent(
         "disk: folders are removed where they lie",
         "disk.py",
         "                _empty(root)\n",

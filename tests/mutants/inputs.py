@@ -280,8 +280,8 @@ INPUTS: Final = (
     Mutant(
         "finding: refused configs are not told",
         FINDING,
-        "    if 2 * script_errors >= ended and 2 * (refused := _refusals(campaign)).count >= "
-        "ended:",
+        "    if 2 * script_errors >= ended and "
+        "2 * (refused := _refusals(campaign)).count >= ended:",
         "    if False:",
         FINDINGS,
     ),

@@ -1,4 +1,4 @@
-"""The class of the mutants in the tables."""
+"""The class of the mutants in the tables, and a short way to write those of the agent."""
 
 from __future__ import annotations
 
@@ -36,3 +36,11 @@ class Mutant:
             )
         file.write_text(original.replace(self.old, self.new))
         return original
+
+
+def of_agent(name: str, path: str, old: str, new: str, tests: str, words: str) -> Mutant:
+    """Return a mutant of a file at `path` below the agent's folder.
+
+    Its tests are those in the file `tests` that `words`, an expression for pytest's -k, selects.
+    """
+    return Mutant(name, f"workers/agent/{path}", old, new, (tests, "-k", words))

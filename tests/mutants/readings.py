@@ -16,6 +16,7 @@ RUNNER: Final = "workers/agent/tasks/runner.py"
 SUBMISSIONS: Final = "campaigns/lifecycle/submissions.py"
 READER_TESTS: Final = "tests/agent/output/test_readers.py"
 JUDGEMENT_TESTS: Final = "tests/agent/tasks/test_judgement.py"
+ENDING_TESTS: Final = "tests/agent/tasks/test_endings.py"
 RUNNER_TESTS: Final = "tests/agent/tasks/test_runner.py"
 
 _OUTPUT: Final = (
@@ -115,14 +116,14 @@ _OUTPUT: Final = (
         READERS,
         'is not None and line.metrics["steps_completed"] >= self._max_steps:',
         "is not None:",
-        (JUDGEMENT_TESTS, "-k", "max_steps"),
+        (ENDING_TESTS, "-k", "max_steps"),
     ),
     Mutant(
         "readers: a script that hangs after all its steps waits for its budget",
         "workers/agent/running/execution.py",
         "        if stdout.all_steps_at is not None:",
         "        if False:",
-        (JUDGEMENT_TESTS, "-k", "under_max_steps"),
+        (ENDING_TESTS, "-k", "under_max_steps"),
     ),
 )
 
@@ -132,28 +133,28 @@ _MEANING: Final = (
         JUDGEMENT,
         "    return execution.ending is Ending.EXITED and code is not None and code > 0",
         "    return False",
-        (JUDGEMENT_TESTS, "-k", "class or takes_its_line_back"),
+        (JUDGEMENT_TESTS, ENDING_TESTS, "-k", "class or takes_its_line_back"),
     ),
     Mutant(
         "judgement: a line before the kill does not count",
         JUDGEMENT,
         "        if not line.problems and not _takes_its_line_back(execution):",
         "        if not line.problems and execution.exit_code == 0:",
-        (JUDGEMENT_TESTS, "-k", "however_the_process_ended"),
+        (ENDING_TESTS, "-k", "however_the_process_ended"),
     ),
     Mutant(
         "judgement: a line of a stopped run counts",
         JUDGEMENT,
         "    if execution.ending is Ending.STOPPED:",
         "    if False:",
-        (JUDGEMENT_TESTS, "-k", "somebody_stopped"),
+        (ENDING_TESTS, "-k", "somebody_stopped"),
     ),
     Mutant(
         "judgement: the unusual end of a run that counts goes unsaid",
         JUDGEMENT,
         "    remarks = [_how_it_ended(execution, limits), *",
         "    remarks = [*",
-        (JUDGEMENT_TESTS, "-k", "however_the_process_ended"),
+        (ENDING_TESTS, "-k", "however_the_process_ended"),
     ),
     Mutant(
         "judgement: NaN is sent",
@@ -181,7 +182,7 @@ _MEANING: Final = (
         METRICS,
         "    if ended_by_sigterm and untrained:",
         "    if False:",
-        (JUDGEMENT_TESTS, "-k", "because_sigterm_came"),
+        (ENDING_TESTS, "-k", "because_sigterm_came"),
     ),
     Mutant(
         "judgement: a script that prints too much for it is the worker's trouble",
@@ -216,7 +217,7 @@ _MEANING: Final = (
         JUDGEMENT,
         "        if devices is not None and _GPU_DEVICES.isdisjoint(devices):",
         "        if False:",
-        (JUDGEMENT_TESTS, "-k", "absent_gpu"),
+        (ENDING_TESTS, "-k", "absent_gpu"),
     ),
     Mutant(
         "causes: an error that was handled before counts",
@@ -244,14 +245,14 @@ _MEANING: Final = (
         JUDGEMENT,
         "    if code == EXIT_CONFIG_ERROR and is_about_the_config(error, frozenset(config or ())):",
         "    if code == EXIT_CONFIG_ERROR:",
-        (JUDGEMENT_TESTS, "-k", "no_other_exit_is_final"),
+        (ENDING_TESTS, "-k", "no_other_exit_is_final"),
     ),
     Mutant(
         "final: the server is not told",
         JUDGEMENT,
         '        submission["final"] = True\n',
         "",
-        (JUDGEMENT_TESTS, "-k", "refuses_is_final"),
+        (ENDING_TESTS, "-k", "refuses_is_final"),
     ),
     Mutant(
         "final: such a failure is tried again",

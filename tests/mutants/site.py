@@ -170,6 +170,20 @@ SITE: Final = (
         (*KEEPING, "-k", "again_and_again"),
     ),
     Mutant(
+        "keeping: a new start erases why the former ended",
+        "xeenet_site/running/processes.py",
+        "            self._logs.add(log)\n",
+        "",
+        (*KEEPING, "-k", "stand_in_one_log"),
+    ),
+    Mutant(
+        "keeping: the caller is not told of other ends",
+        KEEPER,
+        "        return ended\n",
+        "        return []\n",
+        (*KEEPING, "-k", "told_to_the_caller"),
+    ),
+    Mutant(
         "keeping: a web worker that died ends its web server",
         SERVING,
         '"--no-ws", "--respawn-failed-workers"',

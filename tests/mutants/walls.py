@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutants.mutant import Mutant
+from tests.mutants.mutant import Mutant, of_agent
 
 _DOORS: Final = "tests/agent/running/test_sandbox_doors.py"
 _SANDBOX: Final = "tests/agent/running/test_sandbox.py"
@@ -12,20 +12,16 @@ _ENVIRONMENT: Final = "tests/agent/running/test_environment.py"
 _SECRECY: Final = "tests/agent/test_secrecy.py"
 
 
-def _row(name: str, path: str, old: str, new: str, tests: str, words: str) -> Mutant:
-    return Mutant(name, f"workers/agent/{path}", old, new, (tests, "-k", words))
-
-
 def _sandbox(name: str, old: str, new: str, tests: str, words: str) -> Mutant:
-    return _row(f"sandbox: {name}", "running/sandbox.py", old, new, tests, words)
+    return of_agent(f"sandbox: {name}", "running/sandbox.py", old, new, tests, words)
 
 
 def _entrance(name: str, old: str, new: str, words: str) -> Mutant:
-    return _row(f"sandbox: {name}", "running/enter_sandbox.py", old, new, _DOORS, words)
+    return of_agent(f"sandbox: {name}", "running/enter_sandbox.py", old, new, _DOORS, words)
 
 
 def _probe(name: str, old: str, new: str) -> Mutant:
-    return _row(
+    return of_agent(
         f"sandbox: {name}", "running/sandbox_probe.py", old, new, _DOORS, "trial_finds_each_hole"
     )
 
@@ -235,7 +231,7 @@ SANDBOX: Final = (
 
 
 SECRETS: Final = (
-    _row(
+    of_agent(
         "secrecy: proxies and their passwords are passed to scripts",
         "running/environment.py",
         "    names = _ALLOWED + (_ALLOWED_FOR_DOWNLOADS if downloads else ())\n",
@@ -243,7 +239,7 @@ SECRETS: Final = (
         _ENVIRONMENT,
         "list or no_proxy",
     ),
-    _row(
+    of_agent(
         "secrecy: a run gets what only its prepare step needs",
         "tasks/runner.py",
         "            environment=self._environment(folder),\n",
@@ -251,7 +247,7 @@ SECRETS: Final = (
         _ENVIRONMENT,
         "no_proxy",
     ),
-    _row(
+    of_agent(
         "secrecy: scripts find the owner's home",
         "running/environment.py",
         '        "HOME": str(folder),\n',
@@ -259,7 +255,7 @@ SECRETS: Final = (
         _ENVIRONMENT,
         "home_and_temporary",
     ),
-    _row(
+    of_agent(
         "secrecy: temporary files outside the task folder",
         "running/environment.py",
         '        "TMPDIR": str(folder),\n',
@@ -267,7 +263,7 @@ SECRETS: Final = (
         _ENVIRONMENT,
         "home_and_temporary",
     ),
-    _row(
+    of_agent(
         "environment: a found necessity does not count",
         "running/environment.py",
         "    return environment | dict(extra or {})\n",
@@ -275,7 +271,7 @@ SECRETS: Final = (
         _ENVIRONMENT,
         "hardware_check",
     ),
-    _row(
+    of_agent(
         "environment: the owner's own torch is not found",
         "running/environment.py",
         '        environment["PYTHONUSERBASE"] = site.getuserbase()\n',
@@ -283,7 +279,7 @@ SECRETS: Final = (
         _ENVIRONMENT,
         "torch_below",
     ),
-    _row(
+    of_agent(
         "secrecy: a token stays in the agent's environment",
         "secrecy.py",
         'return os.environ.pop(variable, "")',
@@ -291,7 +287,7 @@ SECRETS: Final = (
         _SECRECY,
         "gone_before or taken_out",
     ),
-    _row(
+    of_agent(
         "secrecy: the agent never closes its process",
         "cli.py",
         "    close_own_process()\n",
@@ -299,7 +295,7 @@ SECRETS: Final = (
         _SECRECY,
         "closes_its_process",
     ),
-    _row(
+    of_agent(
         "secrecy: other users may enter the state folder",
         "state.py",
         "self.root.chmod(0o700)",
@@ -307,7 +303,7 @@ SECRETS: Final = (
         _SECRECY,
         "closed_to_other_users",
     ),
-    _row(
+    of_agent(
         "secrecy: other users may read the token's file",
         "state.py",
         "mode=0o600",

@@ -11,7 +11,9 @@ from django.utils.html import escape
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from campaigns.models import Campaign, CampaignState
+from campaigns.search.samplers import SAMPLERS
 from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS
+from campaigns.views.new_campaign_form import SAMPLER_TITLES
 from experiments.config_generators import CharLMConfigGenerator
 from tests import factories
 from tests.pages.campaign_form import (
@@ -39,6 +41,10 @@ def test_the_form_comes_filled_and_shows_what_would_run(researcher: Client) -> N
     assert 'value="n_heads"' in page
     assert 'value="cosine, linear, step_decay"' in page
     assert str(CharLMConfigGenerator().generate(42)["lr"]) in page
+
+
+def test_each_sampler_has_a_title_and_nothing_else_has() -> None:
+    assert set(SAMPLER_TITLES) == set(SAMPLERS)
 
 
 def test_a_filled_form_makes_a_draft_of_its_author(researcher: Client) -> None:

@@ -15,10 +15,10 @@ from django_q.models import Schedule
 
 from campaigns import lifecycle, steering
 from campaigns.clock import database_now
-from campaigns.models import Campaign, Package
+from campaigns.models import Campaign
 from campaigns.scripts import steering as script_steering
-from experiments import catalog
 from tests import factories
+from tests.factories import VARIATION, uploaded
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
 from workers.protocol import FailureClass
@@ -90,7 +90,7 @@ def test_its_queries_do_not_grow_with_what_it_lists(
 ) -> None:
     client.force_login(factories.user(role=roles.OPERATOR))
     for number in range(5):
-        uploaded_script(f"script {number}")
+        uploaded(VARIATION + b"#" * number, now=database_now())
     silent = factories.worker(last_seen_at=database_now() - dt.timedelta(hours=1))
     for _ in range(6):
         factories.completed_task(by=silent)
@@ -105,15 +105,9 @@ def test_its_queries_do_not_grow_with_what_it_lists(
     assert page.count("<li><bdi>") == 5
 
 
-def uploaded_script(name: str, **changes: Any) -> Package:
-    source = catalog.script_source("train_char_lm") + f"\n# {name}\n".encode()
-    fields = {"name": name, "experiment": "train_char_lm", "source": source}
-    return script_steering.upload(**({"actor": None, "now": database_now()} | fields | changes))[0]
-
-
 def test_a_script_that_waits_is_told_to_operators_and_to_who_uploaded_it(client: Client) -> None:
     ada, operator = factories.user("ada"), factories.user(role=roles.OPERATOR)
-    uploaded_script("wider", actor=ada)
+    uploaded(actor=ada, now=database_now())
     for person, expected in (
         (None, False),
         (factories.user(), False),
@@ -133,15 +127,19 @@ def test_scripts_that_an_operator_judged_and_forgotten_ones_need_no_attention(
 ) -> None:
     operator = factories.user(role=roles.OPERATOR)
     now = database_now()
-    script_steering.approve(operator, uploaded_script("approved"), now=now)
-    withdrawn = uploaded_script("withdrawn")
+    script_steering.approve(operator, uploaded(b"# approved", now=now), now=now)
+    withdrawn = uploaded(b"# withdrawn", now=now)
     script_steering.approve(operator, withdrawn, now=now)
     script_steering.withdraw(operator, withdrawn, now=now)
-    uploaded_script("forgotten", now=now - dt.timedelta(days=15))
+    uploaded(b"# forgotten", now=now - dt.timedelta(days=15))
     client.force_login(operator)
     assert "Uploaded script" not in client.get(reverse("overview")).text
     for number in range(5):
-        uploaded_script(f"new {number}", now=now + dt.timedelta(seconds=number))
+        uploaded(
+            VARIATION + b"#" * number,
+            name=f"new {number}",
+            now=now + dt.timedelta(seconds=number),
+        )
     assert "“new 4”, “new 3”, “new 2” and 2 more wait for" in concerns_of(client)
 
 

@@ -14,7 +14,7 @@ from campaigns.models import Campaign, Package, PackageOrigin
 from campaigns.scripts import steering as script_steering
 from experiments import catalog
 from tests import factories
-from tests.factories import NOW
+from tests.factories import NOW, uploaded
 from tests.pages.campaign_form import posted
 from workers.models import AuditEntry
 from xeenet_site.web import roles
@@ -29,12 +29,6 @@ VARIATION = OWN + b"\n# <script>alert(1)</script> {{ 7 * 7 }}\n"
 def operator(client: Client) -> Client:
     client.force_login(factories.user("grace", role=roles.OPERATOR))
     return client
-
-
-def uploaded(name: str = "wider", source: bytes = VARIATION) -> Package:
-    return script_steering.upload(
-        None, name=name, experiment="train_char_lm", source=source, now=NOW
-    )[0]
 
 
 def upload(
@@ -119,7 +113,7 @@ def test_a_viewer_sees_no_form_and_may_not_upload(client: Client) -> None:
 
 
 def test_the_page_shows_the_whole_text_and_what_it_changes(operator: Client) -> None:
-    page = operator.get(uploaded().get_absolute_url()).text
+    page = operator.get(uploaded(VARIATION).get_absolute_url()).text
 
     text = "# &lt;script&gt;alert(1)&lt;/script&gt; {{ 7 * 7 }}"
     assert f'<span class="added">+{text}</span>' in page
@@ -130,7 +124,7 @@ def test_the_page_shows_the_whole_text_and_what_it_changes(operator: Client) -> 
 def test_an_operator_approves_and_withdraws_and_the_audit_page_leads_back(
     operator: Client,
 ) -> None:
-    package = uploaded()
+    package = uploaded(VARIATION)
     assert "Approve this script?" in operator.get(package.get_absolute_url()).text
 
     for verb, may_run in (("approve", True), ("withdraw", False)):
@@ -190,7 +184,7 @@ def test_the_uploader_deletes_a_script_while_no_campaign_uses_it(researcher: Cli
 def test_nobody_but_its_uploader_and_operators_is_offered_to_delete_a_script(
     researcher: Client,
 ) -> None:
-    package = uploaded()
+    package = uploaded(VARIATION)
 
     assert 'id="delete-button"' not in researcher.get(package.get_absolute_url()).text
     answer = researcher.post(reverse("script-change", args=[package.sha256, "delete"]))
@@ -200,7 +194,7 @@ def test_nobody_but_its_uploader_and_operators_is_offered_to_delete_a_script(
 
 
 def test_approving_twice_is_told_and_changes_nothing(operator: Client) -> None:
-    address = reverse("script-change", args=[uploaded().sha256, "approve"])
+    address = reverse("script-change", args=[uploaded(VARIATION).sha256, "approve"])
     operator.post(address)
 
     assert "approved already" in operator.post(address, follow=True).text
@@ -223,7 +217,7 @@ def test_a_script_that_is_not_here_is_not_found(client: Client) -> None:
 
 
 def test_the_new_campaign_form_takes_a_script_and_a_tier(researcher: Client) -> None:
-    package = uploaded()
+    package = uploaded(VARIATION)
     form = researcher.get(reverse("campaign-new"), {"script": package.sha256}).text
     assert f'value="{package.sha256}" selected' in form
     assert "before an operator has approved it" in form
@@ -245,7 +239,7 @@ def test_a_script_that_is_not_here_starts_no_campaign(researcher: Client, script
 
 
 def test_the_campaign_page_says_what_it_waits_for_and_who_can_help(client: Client) -> None:
-    package = uploaded()
+    package = uploaded(VARIATION)
     campaign = factories.active_campaign(script=package.sha256, required_isolation="T1")
     factories.user("grace", role=roles.OPERATOR)
     address = campaign.get_absolute_url()
@@ -280,7 +274,7 @@ def test_the_fleet_and_the_workers_page_tell_how_scripts_are_held_back(client: C
 
 
 def test_an_approval_in_the_admin_approves_and_is_logged(client: Client) -> None:
-    package = uploaded()
+    package = uploaded(VARIATION)
     client.force_login(factories.user("root", is_staff=True, is_superuser=True))
     address = reverse("admin:campaigns_package_changelist")
 

@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.processes import ROOT
+from tests.processes import ROOT, is_alive
 from xeenet_site.running.processes import Supervisor
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="sessions and signals are POSIX")
@@ -43,13 +42,6 @@ def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_child_that_ends_is_told_once_with_its_last_words(tmp_path: Path) -> None:

@@ -19,31 +19,17 @@ from campaigns.scripts import steering as script_steering
 from campaigns.scripts.steering import InvalidScript
 from experiments import catalog
 from tests import factories
-from tests.factories import NOW, at
+from tests.factories import NOW, VARIATION, at, claim, uploaded
 from workers.models import AuditEntry, Worker
 from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 OWN = catalog.script_source("train_char_lm")
-VARIATION = OWN + b"\n# a variation\n"
-
-
-def uploaded(source: bytes = VARIATION, *, approved: bool = False, name: str = "wider") -> Package:
-    package, _ = script_steering.upload(
-        None, name=name, experiment="train_char_lm", source=source, now=NOW
-    )
-    if approved:
-        script_steering.approve(None, package, now=NOW)
-    return package
 
 
 def open_worker(**fields: Any) -> Worker:
     """A worker whose owner allows uploaded scripts."""
     return factories.worker(**({"accepts_uploaded_scripts": True} | fields))
-
-
-def claim(worker: Worker, seconds: float = 0) -> lifecycle.Claim:
-    return lifecycle.claim(worker, claim_id=uuid.uuid4(), count=1, now=at(seconds))
 
 
 def test_an_upload_is_kept_by_its_hash_with_who_sent_it_and_waits() -> None:
@@ -295,7 +281,7 @@ def test_a_withdrawn_approval_stops_new_claims_and_lets_what_runs_finish() -> No
 
     script_steering.withdraw(None, package, now=at(1))
 
-    assert claim(open_worker(), 2).attempts == []
+    assert claim(open_worker(), now=at(2)).attempts == []
     assert factories.finish(running, now=at(9)).verdict == "accepted"
 
 
@@ -303,7 +289,7 @@ def test_built_in_scripts_go_to_every_worker_beside_an_uploaded_one_that_waits()
     factories.active_campaign(1, script=uploaded().sha256)
     plain = factories.active_campaign(1, now=at(1))
 
-    granted = claim(factories.worker(), 2)
+    granted = claim(factories.worker(), now=at(2))
 
     assert [attempt.task.campaign for attempt in granted.attempts] == [plain]
 

@@ -28,7 +28,8 @@ from workers.agent.delivery.outbox import Outbox
 from workers.agent.disk import MIN_FREE_BYTES
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_NOT_AUTHENTICATED, EXIT_OK
 from workers.agent.processes.process_tree import kill_tagged
-from workers.agent.tasks.runner import Runner, RunOutcome
+from workers.agent.tasks.outcomes import RunOutcome
+from workers.agent.tasks.runner import Runner
 from workers.protocol import (
     MAX_LEASES_PER_CLAIM,
     ClaimReply,

@@ -1,4 +1,4 @@
-"""Keeps the processes of `serve` alive: one that ends is started again.
+"""Keeps the processes of `serve` and `demo` alive: one that ends is started again.
 
 Between two tries it waits, twice as long each time. A process that ends again and again cannot be
 kept alive: then everything is stopped, and the command says why.
@@ -41,46 +41,57 @@ class Keeper:
     def __init__(
         self,
         supervisor: Supervisor,
-        say: Callable[[str], None],
         *,
         first_wait_seconds: float = FIRST_WAIT_SECONDS,
         most_ends: int = MOST_ENDS,
     ) -> None:
         self._supervisor = supervisor
-        self._say = say
         self._first_wait_seconds = first_wait_seconds
         self._most_ends = most_ends
         self._kept: list[_Kept] = []
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start a process that is to be kept alive. Raises OSError."""
+    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
+        """Start a process that is to be kept alive; return its first child. Raises OSError.
+
+        A log file is that of all its children.
+        """
         kept = _Kept(name, command, environment)
         self._kept.append(kept)
-        self._start(kept)
+        return self._start(kept)
 
-    def look_after(self) -> None:
-        """Start again what has ended. Raises CommandError when a process cannot be kept alive."""
+    def look_after(self, say: Callable[[str], None]) -> list[Child]:
+        """Start again what has ended; return the ended children that are not kept alive.
+
+        `say` gets a sentence about each end. Raises CommandError when a process cannot be kept
+        alive.
+        """
         ended = self._supervisor.newly_ended()
         for kept in self._kept:
             if kept.child in ended:
-                self._note_end(kept, kept.child)
+                ended.remove(kept.child)
+                self._note_end(kept, kept.child, say)
             if kept.child is None and time.monotonic() >= kept.due_at:
                 self._start(kept)
+        return ended
 
-    def _start(self, kept: _Kept) -> None:
+    def _start(self, kept: _Kept) -> Child:
         kept.started_at = time.monotonic()
         kept.child = self._supervisor.start(kept.name, kept.command, kept.environment)
+        return kept.child
 
-    def _note_end(self, kept: _Kept, child: Child) -> None:
+    def _note_end(self, kept: _Kept, child: Child, say: Callable[[str], None]) -> None:
         now = time.monotonic()
         kept.child = None
         kept.ends = 1 if now - kept.started_at >= WELL_SECONDS else kept.ends + 1
         how = child.how_it_ended()
         if kept.ends >= self._most_ends:
+            words = "Its last lines are above."
+            if child.log is not None:
+                words = f"It said last:\n{child.log_tail()}\nWhole log: {child.log}"
             raise CommandError(
-                f"The {kept.name} ended {kept.ends} times in a row (last: {how}); its last lines "
-                "are above. Everything was stopped."
+                f"The {kept.name} ended {kept.ends} times in a row (last: {how}). Everything was "
+                f"stopped. {words}"
             )
         wait = min(self._first_wait_seconds * 2 ** (kept.ends - 1), LONGEST_WAIT_SECONDS)
         kept.due_at = now + wait
-        self._say(f"The {kept.name} ended by itself ({how}); it starts again in {wait:g} s.")
+        say(f"The {kept.name} ended by itself ({how}); it starts again in {wait:g} s.")

@@ -31,7 +31,7 @@ _LAUNCHER: Final = Path(__file__).with_name("die_with_parent.py")
 
 
 class Child:
-    """One started command. Its output goes to the file `log`, or to our own output without one."""
+    """One started command. Its output is added to the file `log`, or is ours without one."""
 
     def __init__(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path | None
@@ -42,7 +42,7 @@ class Child:
             launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid())]
             command = [*launcher, *command]
         with contextlib.ExitStack() as stack:
-            output = stack.enter_context(log.open("wb")) if log else None
+            output = stack.enter_context(log.open("ab")) if log else None
             self._popen = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -122,6 +122,7 @@ class Supervisor:
     def __init__(self, log_folder: Path | None = None) -> None:
         self.children: list[Child] = []
         self._log_folder = log_folder
+        self._logs: set[Path] = set()
         self._signals = 0
         self._wake = threading.Event()
         self._former_handlers: dict[int, signal.Handlers | object] = {}
@@ -153,8 +154,14 @@ class Supervisor:
         self._wake.set()
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
-        """Start a command; with a log folder its output goes to a file there. Raises OSError."""
+        """Start a command; with a log folder its output goes to a file there. Raises OSError.
+
+        Another start under the same name adds to the file, which says why the first one ended.
+        """
         log = self._log_folder / f"{name.replace(' ', '-')}.log" if self._log_folder else None
+        if log is not None and log not in self._logs:
+            self._logs.add(log)
+            log.unlink(missing_ok=True)  # that of a former supervisor
         child = Child(name, command, environment, log)
         self.children.append(child)
         return child

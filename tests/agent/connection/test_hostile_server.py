@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from tests.agent.bench import HANGING, REPORTING, Bench
 from tests.agent.connection.test_client import bomb
 from tests.agent.server import Reply, error, make_lease, running_server, wait_until
-from tests.agent.tasks.test_runner import SCRIPT
-from tests.agent.test_loop import HANGING, REPORTING, Bench
+from tests.agent.tasks.bench import SCRIPT
 from workers.agent.connection import client as client_module
 from workers.agent.delivery.heartbeat import Heartbeat
 from workers.agent.exits import EXIT_OK

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.agent.server import TEXT
-from tests.agent.tasks.test_runner import SCRIPT, TEXT_SHA256, Bench, bench, metrics_of
+from tests.agent.tasks.bench import SCRIPT, TEXT_SHA256, Bench, bench, metrics_of
 from workers.agent.running.environment import script_environment
 
 __all__ = ["bench"]  # the fixture

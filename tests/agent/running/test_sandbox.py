@@ -23,7 +23,7 @@ from tests.agent.runs import (
     working_sandbox,
 )
 from tests.agent.server import running_server, wait_until
-from tests.agent.tasks.test_runner import (
+from tests.agent.tasks.bench import (
     PREPARING_SCRIPT,
     SCRIPT,
     SERVER_CODE,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.agent.server import TEXT, Reply, running_server
-from tests.agent.tasks.test_runner import SCRIPT, TEXT_SHA256, Bench, failure_of, metrics_of
+from tests.agent.tasks.bench import SCRIPT, TEXT_SHA256, Bench, failure_of, metrics_of
 from workers.agent.attempt import Attempt
 from workers.agent.tasks import datasets as datasets_module
 from workers.agent.tasks.datasets import cached_dataset, cached_dataset_path

@@ -4,93 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from experiments import catalog
-from tests.agent.server import TEXT, WORKER_TOKEN, AgentServer, error, make_lease, running_server
-from workers.agent.attempt import Attempt, StopReason
-from workers.agent.connection.client import Client
+from tests.agent.tasks.bench import SCRIPT, TEXT_SHA256, Bench, failure_of, metrics_of
+from workers.agent.attempt import StopReason
 from workers.agent.running.hardware import Machine
-from workers.agent.state import StateFolder
-from workers.agent.tasks.runner import Runner, RunnerSettings, RunOutcome
+from workers.agent.tasks.outcomes import RunOutcome
 from workers.agent.tasks.scripts import CodePolicy
-from workers.protocol import ErrorCode, FailureClass, Outcome, ScriptOrigin, metrics_problems
-
-MACHINE = Machine({"torch_version": "2.13.0", "devices": ["cpu"]})
-SERVER_CODE = CodePolicy(server_code=True)
-TEXT_SHA256 = hashlib.sha256(TEXT).hexdigest()
-
-# Prints a sound result line that also contains what the script saw.
-SCRIPT = b"""
-import json, os, pathlib, sys
-config = json.loads(pathlib.Path(sys.argv[2]).read_text())
-pathlib.Path("left_behind").mkdir(mode=0o000)
-print("to stderr", file=sys.stderr)
-print(json.dumps({
-    "val_bpb": 2.0, "train_loss": 1.0, "steps_completed": 1, "wall_time_seconds": 0.1,
-    "device_used": "cpu", "model_params": 1, "eval_nll_nats": 138.62943611198907,
-    "eval_bytes": 100, "eval_tokens": 100, "tokens_trained": 1, "seed": config["seed"],
-    "dataset_sha256": config["dataset_sha256"], "stop_reason": "time",
-    "config": config, "environment": dict(os.environ), "argv": sys.argv, "cwd": os.getcwd(),
-}))
-"""
-
-# A script whose prepare step writes the data set.
-PREPARING_SCRIPT = (
-    f"""
-import os, pathlib, sys
-if sys.argv[1] == "--prepare":
-    name = "hamlet-{TEXT_SHA256[:12]}.txt"
-    pathlib.Path(os.environ["XEENET_DATA_DIR"], name).write_bytes({TEXT!r})
-    sys.exit(0)
-""".encode()
-    + SCRIPT
-)
-
-
-class Bench:
-    """A runner with its server and state folder."""
-
-    def __init__(self, root: Path, server: AgentServer) -> None:
-        self.server = server
-        self.state = StateFolder(root / "state")
-        self.client = Client(server.url, WORKER_TOKEN)
-
-    def run(self, attempt: Attempt, machine: Machine = MACHINE, **settings: Any) -> RunOutcome:
-        settings = {"policy": SERVER_CODE, "memory_bytes": 2**32} | settings
-        runner = Runner(self.state, self.client, machine, RunnerSettings(**settings))
-        return runner.run(attempt)
-
-    def attempt(self, source: bytes = SCRIPT, **changes: Any) -> Attempt:
-        """Return an attempt on ``source``, which the server holds, with a generous budget."""
-        self.server.files[hashlib.sha256(source).hexdigest()] = source
-        return Attempt(make_lease(source, **({"time_budget_seconds": 20.0} | changes)))
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    with running_server() as server:
-        bench = Bench(tmp_path, server)
-        yield bench
-        bench.client.close()
-
-
-def failure_of(outcome: RunOutcome) -> tuple[FailureClass | None, str]:
-    assert outcome.submission is not None
-    assert outcome.submission["outcome"] is Outcome.FAILED
-    return outcome.submission.get("failure_class"), outcome.submission["message"]
-
-
-def metrics_of(outcome: RunOutcome) -> dict[str, Any]:
-    assert outcome.submission is not None
-    assert outcome.submission["outcome"] is Outcome.COMPLETED, outcome.submission
-    metrics = outcome.submission["metrics"]
-    assert metrics is not None
-    return metrics
+from workers.protocol import FailureClass, ScriptOrigin, metrics_problems
 
 
 def test_a_task_becomes_a_submission_with_the_hash_of_the_code_that_ran(bench: Bench) -> None:
@@ -130,127 +52,11 @@ def test_the_environment_is_clean_and_stays_in_the_task_folder(
     assert environment["XEENET_DATA_DIR"] == str(bench.state.data)
 
 
-def test_the_script_of_this_installation_needs_no_server(bench: Bench) -> None:
-    name, sha256 = "train_char_lm", catalog.script_sha256("train_char_lm")
-    attempt = bench.attempt(code_package_ref=name, code_sha256=sha256)
-    bench.run(attempt, policy=CodePolicy())
-    assert bench.server.calls("packages") == []
-
-
-@pytest.mark.parametrize("name", ["train_char_lm", "script_of_a_test"])
-def test_other_code_than_this_installations_is_refused(bench: Bench, name: str) -> None:
-    attempt = bench.attempt(code_package_ref=name)
-    outcome = bench.run(attempt, policy=CodePolicy())
-    failure_class, message = failure_of(outcome)
-    assert failure_class is FailureClass.REFUSED
-    assert "--allow-server-code" in message
-    assert outcome.pause_reason
-
-
-def test_allowed_code_is_fetched_once_by_its_hash(bench: Bench) -> None:
-    for _ in range(2):
-        metrics_of(bench.run(bench.attempt()))
-    assert len(bench.server.calls("packages")) == 1
-
-
-def test_code_with_another_hash_than_asked_for_does_not_run(bench: Bench) -> None:
-    attempt = bench.attempt()
-    bench.server.files[attempt.lease["code_sha256"]] = b"print('something else')"
-    failure_class, message = failure_of(bench.run(attempt))
-    assert failure_class is FailureClass.ENV_ERROR
-    assert "SHA-256" in message
-
-
-def test_cached_code_that_was_changed_on_disk_does_not_run(bench: Bench) -> None:
-    attempt = bench.attempt()
-    cached = bench.state.packages / f"{attempt.lease['code_sha256']}.py"
-    cached.write_text("print('something else')")
-    assert failure_of(bench.run(attempt))[0] is FailureClass.ENV_ERROR
-    assert metrics_of(bench.run(bench.attempt()))
-
-
 def test_a_machine_without_torch_gives_the_task_back_as_env_error(bench: Bench) -> None:
     machine = Machine({"notes": ["torch: No module named 'torch'"]})
     outcome = bench.run(bench.attempt(), machine)
     assert failure_of(outcome)[0] is FailureClass.ENV_ERROR
     assert outcome.pause_reason
-
-
-@pytest.mark.parametrize("files", ["packages", "datasets"])
-def test_a_lease_that_ran_out_before_its_files_were_fetched_is_nobodys_fault(
-    bench: Bench, files: str
-) -> None:
-    bench.server.scripted[files] = [error(409, ErrorCode.LEASE_LOST)]
-    outcome = bench.run(bench.attempt())
-    assert (outcome.submission, outcome.pause_reason, outcome.release_reason) == (None, "", "")
-
-
-@pytest.mark.parametrize("files", ["packages", "datasets"])
-def test_a_server_that_does_not_deliver_a_tasks_files_gets_it_back_and_nobody_is_blamed(
-    bench: Bench, files: str
-) -> None:
-    bench.server.scripted[files] = [error(503, "away", Retry_After="0") for _ in range(4)]
-    outcome = bench.run(bench.attempt())
-    assert (outcome.submission, outcome.pause_reason) == (None, "")
-    assert outcome.release_reason == "the server did not deliver the task's files: no (HTTP 503)"
-    assert outcome.unavailable is not None
-    assert list(bench.state.work.iterdir()) == []
-
-
-def test_no_task_is_held_for_as_long_as_a_server_asks_to_be_left_alone(bench: Bench) -> None:
-    bench.server.scripted["packages"] = [error(503, "away", Retry_After="3600")]
-    outcome = bench.run(bench.attempt())
-    assert outcome.unavailable is not None
-    assert outcome.unavailable.retry_after_seconds == 3600.0
-    assert len(bench.server.calls("packages")) == 1
-
-
-def test_a_script_that_fetches_its_data_set_by_itself_needs_no_server_for_it(bench: Bench) -> None:
-    bench.server.scripted["datasets"] = [error(503, "away", Retry_After="3600")]
-    assert metrics_of(bench.run(bench.attempt(PREPARING_SCRIPT)))
-
-
-@pytest.mark.parametrize("files", ["packages", "datasets"])
-def test_files_that_the_server_refuses_are_this_machines_trouble(bench: Bench, files: str) -> None:
-    bench.server.scripted[files] = [error(403, ErrorCode.PERMISSION_DENIED)]
-    outcome = bench.run(bench.attempt())
-    assert failure_of(outcome)[0] is FailureClass.ENV_ERROR
-    assert outcome.pause_reason
-
-
-def test_the_data_set_is_fetched_from_the_server_once(bench: Bench) -> None:
-    for _ in range(2):
-        metrics_of(bench.run(bench.attempt()))
-    assert len(bench.server.calls("datasets")) == 1
-    (path,) = bench.state.data.iterdir()
-    assert path.read_bytes() == TEXT
-    assert path.name == f"hamlet-{TEXT_SHA256[:12]}.txt"
-
-
-def test_a_data_set_that_was_changed_on_disk_is_fetched_again(bench: Bench) -> None:
-    bench.run(bench.attempt())
-    (path,) = bench.state.data.iterdir()
-    path.write_text("poisoned")
-    metrics_of(bench.run(bench.attempt()))
-    assert path.read_bytes() == TEXT
-
-
-def test_a_data_set_the_server_does_not_hold_comes_from_the_scripts_prepare_step(
-    bench: Bench,
-) -> None:
-    del bench.server.files[TEXT_SHA256]
-    assert metrics_of(bench.run(bench.attempt(PREPARING_SCRIPT)))
-
-
-def test_a_data_set_that_nobody_has_is_an_env_error_that_says_what_was_tried(
-    bench: Bench,
-) -> None:
-    del bench.server.files[TEXT_SHA256]
-    source = b"import sys; print('no mirror answers', file=sys.stderr); sys.exit(3)"
-    failure_class, message = failure_of(bench.run(bench.attempt(source)))
-    assert failure_class is FailureClass.ENV_ERROR
-    assert "hamlet" in message
-    assert "no mirror answers" in message
 
 
 @pytest.mark.parametrize("origin", list(ScriptOrigin))
@@ -341,17 +147,6 @@ def test_a_run_that_hangs_after_all_its_steps_is_ended_before_its_budget(
     assert metrics_of(outcome)["val_bpb"] == 2.0
     assert outcome.submission is not None
     assert outcome.submission["message"].startswith("did not exit: ")
-
-
-def test_a_data_set_larger_than_announced_is_not_taken(bench: Bench) -> None:
-    dataset = {"name": "hamlet", "sha256": TEXT_SHA256, "size_bytes": 10}
-    assert failure_of(bench.run(bench.attempt(dataset=dataset)))[0] is FailureClass.ENV_ERROR
-    assert list(bench.state.data.iterdir()) == []
-
-
-def test_a_busy_server_does_not_spoil_the_set_up(bench: Bench) -> None:
-    bench.server.scripted["datasets"] = [error(503, "database_unavailable", Retry_After="0.1")]
-    assert metrics_of(bench.run(bench.attempt()))
 
 
 def test_the_task_folder_is_gone_whatever_the_script_did_to_it(bench: Bench) -> None:

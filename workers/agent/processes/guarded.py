@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from workers.agent.processes import cgroups
 from workers.agent.processes.process_table import TAG_VARIABLE
@@ -50,6 +50,36 @@ class Enclosure:
 NO_ENCLOSURE: Final = Enclosure()
 
 
+@dataclass(frozen=True)
+class RunStart:
+    """What is started for a run: its command and tag, and the folder and environment it gets."""
+
+    command: Sequence[str]
+    tag: str
+    environment: Mapping[str, str]
+    folder: Path
+    spawn: Spawn
+
+    def start(
+        self, words: Sequence[str], environment: Mapping[str, str], **options: Any
+    ) -> subprocess.Popen[bytes]:
+        """Start ``words`` in the run's folder, in a session of their own; raise OSError.
+
+        stdin is empty, stdout and stderr are unbuffered pipes.
+        """
+        return self.spawn(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd=self.folder,
+            env=environment,
+            start_new_session=True,
+            **options,
+        )
+
+
 class GuardedCommand:
     """A command below a guardian (Linux). ``pid`` is the command's, not the guardian's.
 
@@ -57,49 +87,29 @@ class GuardedCommand:
     the command cannot be started.
     """
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        spawn: Spawn,
-        tag: str,
-        environment: Mapping[str, str],
-        folder: Path,
-        file_bytes: int,
-        enclosure: Enclosure,
-    ) -> None:
+    def __init__(self, run: RunStart, *, file_bytes: int, enclosure: Enclosure) -> None:
         self.exit_code: int | None = None
         self.cgroup: Path | None = None
         if enclosure.kind is EnclosureKind.CGROUP and enclosure.parent_cgroup is not None:
-            self.cgroup = cgroups.make(enclosure.parent_cgroup, tag)
+            self.cgroup = cgroups.make(enclosure.parent_cgroup, run.tag)
         self._unread = b""
         self._problem = ""
         self._pid: int | None = None
         self._socket, guardians_end = socket.socketpair()
         words = [sys.executable, "-I", "-S", str(_GUARDIAN), str(guardians_end.fileno())]
         words += [
-            f"{TAG_VARIABLE}={tag}",
+            f"{TAG_VARIABLE}={run.tag}",
             str(file_bytes),
             enclosure.kind,
             str(self.cgroup or ""),
-            *command,
+            *run.command,
         ]
-        variables = dict(environment)
+        variables = dict(run.environment)
         if enclosure.kind is EnclosureKind.SCOPE:
-            words = [*_in_scope(tag), *words]
+            words = [*_in_scope(run.tag), *words]
             variables |= {name: os.environ[name] for name in _SCOPE_VARIABLES if name in os.environ}
         try:
-            self.process = spawn(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                cwd=folder,
-                env=variables,
-                pass_fds=(guardians_end.fileno(),),
-                start_new_session=True,
-            )
+            self.process = run.start(words, variables, pass_fds=(guardians_end.fileno(),))
         except BaseException:
             self._forget()
             raise
@@ -197,25 +207,11 @@ class GuardedCommand:
 class PlainCommand:
     """A command as a child with a process group of its own, where there is no guardian."""
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        spawn: Spawn,
-        tag: str,
-        environment: Mapping[str, str],
-        folder: Path,
-    ) -> None:
+    def __init__(self, run: RunStart) -> None:
         self.cgroup: Path | None = None
-        self.process = spawn(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            cwd=folder,
-            env={**environment, TAG_VARIABLE: tag},
-            start_new_session=True,
+        self.process = run.start(
+            run.command,
+            {**run.environment, TAG_VARIABLE: run.tag},
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         self.pid = self.process.pid

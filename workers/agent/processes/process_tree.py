@@ -35,6 +35,7 @@ from workers.agent.processes.guarded import (
     EnclosureKind,
     GuardedCommand,
     PlainCommand,
+    RunStart,
 )
 from workers.agent.processes.process_table import (
     TAG_VARIABLE,
@@ -134,21 +135,12 @@ class ProcessTree:
         self.started_at = time.monotonic()
         if sandboxed and enclosure.kind is EnclosureKind.NAMESPACE:
             enclosure = NO_ENCLOSURE
+        run = RunStart(command, tag, environment, folder, _own.spawn)
         self._command: GuardedCommand | PlainCommand
         if _IS_LINUX:
-            self._command = GuardedCommand(
-                command,
-                spawn=_own.spawn,
-                tag=tag,
-                environment=environment,
-                folder=folder,
-                file_bytes=file_bytes,
-                enclosure=enclosure,
-            )
+            self._command = GuardedCommand(run, file_bytes=file_bytes, enclosure=enclosure)
         else:
-            self._command = PlainCommand(
-                command, spawn=_own.spawn, tag=tag, environment=environment, folder=folder
-            )
+            self._command = PlainCommand(run)
         self.pid = self._command.pid
         self._root: psutil.Process | None = None  # the guardian, or else the command itself
         self._known: set[psutil.Process] = set()

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from workers.agent.attempt import Attempt, StopReason
+from workers.agent.attempt import Attempt
 from workers.agent.connection.client import Client, LeaseLost, ServerError, ServerUnavailable
 from workers.agent.disk import free_bytes, remove_folder, trim_folder
 from workers.agent.running.environment import script_environment
@@ -36,10 +36,16 @@ from workers.agent.tasks.datasets import (
 )
 from workers.agent.tasks.judgement import (
     EXIT_DATASET_UNREACHABLE,
-    MAX_MESSAGE_CHARACTERS,
     failure,
     judge,
     summary,
+)
+from workers.agent.tasks.outcomes import (
+    RunOutcome,
+    env_failure,
+    pause_reason,
+    stopped,
+    without_server,
 )
 from workers.agent.tasks.scripts import CodePolicy, ScriptUnavailable, is_uploaded, resolve_script
 from workers.agent.tasks.simulate import simulated_metrics, simulated_seconds
@@ -51,23 +57,6 @@ _MAX_KEPT_FOLDERS: Final = 20
 _MAX_KEPT_BYTES: Final = 2 * 1024**3
 
 log = logging.getLogger("xeenet.runner")
-
-
-@dataclass(frozen=True)
-class RunOutcome:
-    """What to do after a task: submit, release, or neither (cancelled, lease lost).
-
-    ``release_reason`` says why the task is given back without a result, "" when it is not given
-    back; ``unavailable`` is the error when the server did not deliver the task's files.
-    ``pause_reason`` is set when this machine, not the task, was at fault. ``stuck_tag`` is the tag
-    of a run whose processes could not be killed.
-    """
-
-    submission: Submission | None = None
-    release_reason: str = ""
-    unavailable: ServerUnavailable | None = None
-    pause_reason: str = ""
-    stuck_tag: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,15 +109,15 @@ class Runner:
             else:
                 outcome = self._train(attempt, folder)
         except _CannotRun as problem:
-            outcome = _env_failure(problem.failure_class, str(problem))
+            outcome = env_failure(problem.failure_class, str(problem))
         except LeaseLost as lost:  # during the set-up: nobody's fault, nothing to submit
             log.warning("%s: dropped: %s", attempt.label, lost)
         except ServerUnavailable as away:
-            outcome = _without_server(attempt, away)
+            outcome = without_server(attempt, away)
         except Exception as error:  # a bug or a broken disk must not take the agent down
             log.exception("%s: the agent failed", attempt.label)
             problem_text = f"the agent failed: {type(error).__name__}: {error}"
-            outcome = _env_failure(FailureClass.ENV_ERROR, problem_text)
+            outcome = env_failure(FailureClass.ENV_ERROR, problem_text)
         try:
             self._clean_up(attempt, folder, outcome)
         except OSError as error:  # a failed clean-up must not cost the result
@@ -171,7 +160,7 @@ class Runner:
         script, config = self._write_inputs(attempt, folder, source)
         self._place_dataset(attempt, folder, script, config)
         if attempt.stop.requested:
-            return _stopped(attempt)
+            return stopped(attempt)
         if attempt.seconds_to_deadline() < lease["time_budget_seconds"]:
             log.warning("%s: set-up took too long for the deadline, released", attempt.label)
             return RunOutcome(release_reason="the set-up took too long for the deadline")
@@ -285,12 +274,12 @@ class Runner:
             sandboxed=sandbox is not None,
         )
         if execution.ending is Ending.STOPPED and not execution.survivors:
-            return _stopped(attempt)
+            return stopped(attempt)
         submission = self._judge(attempt, execution, limits)
         _step(attempt, 6, "%s", summary(submission, execution))
         return RunOutcome(
             submission=submission,
-            pause_reason=_pause_reason(submission),
+            pause_reason=pause_reason(submission),
             stuck_tag=self._tag(attempt) if execution.survivors else "",
         )
 
@@ -321,7 +310,7 @@ class Runner:
         log.warning("%s: SIMULATED, nothing is trained (no torch)", attempt.label)
         started_at = time.monotonic()
         if attempt.stop.wait(simulated_seconds(budget)):
-            return _stopped(attempt)
+            return stopped(attempt)
         return RunOutcome(
             submission={
                 "outcome": Outcome.COMPLETED,
@@ -393,26 +382,3 @@ def _max_steps(lease: Lease) -> int | None:
 
 def _step(attempt: Attempt, number: int, text: str, *arguments: object) -> None:
     log.info("%s [%d/7] %s", attempt.label, number, text % arguments)
-
-
-def _stopped(attempt: Attempt) -> RunOutcome:
-    log.info("%s: stopped (%s)", attempt.label, attempt.stop.reason)
-    drained = attempt.stop.reason is StopReason.DRAIN
-    return RunOutcome(release_reason="the agent was stopped" if drained else "")
-
-
-def _without_server(attempt: Attempt, away: ServerUnavailable) -> RunOutcome:
-    reason = f"the server did not deliver the task's files: {away}"
-    log.warning("%s: released: %s", attempt.label, reason)
-    return RunOutcome(release_reason=reason[:MAX_MESSAGE_CHARACTERS], unavailable=away)
-
-
-def _env_failure(failure_class: FailureClass, message: str) -> RunOutcome:
-    log.error("cannot run this task: %s", message)
-    return RunOutcome(submission=failure(failure_class, message), pause_reason=message)
-
-
-def _pause_reason(submission: Submission) -> str:
-    if submission.get("failure_class") == FailureClass.ENV_ERROR:
-        return submission.get("message", "")
-    return ""

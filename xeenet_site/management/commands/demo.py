@@ -27,6 +27,7 @@ from campaigns.models import Campaign, CampaignState
 from campaigns.standings import board, leaderboard
 from campaigns.standings.progress import campaign_progress
 from xeenet_site.running import serving
+from xeenet_site.running.keeping import Keeper
 from xeenet_site.running.processes import Child, Supervisor
 
 HOST: Final = "127.0.0.1"
@@ -109,8 +110,8 @@ class _Demo:
         self._supervisor = supervisor
         self._options = options
         self._say = say
+        self._keeper = Keeper(supervisor)
         self._agents: list[Child] = []
-        self._vital: list[Child] = []
         self._url = serving.url_of(HOST, options["port"])
         # The paths of pages have the base path already.
         self._origin = serving.origin_of(HOST, options["port"])
@@ -118,17 +119,16 @@ class _Demo:
     def start_server(self) -> None:
         """Start web server and q-cluster and wait until pages are served. Raises CommandError."""
         environment = serving.server_environment()
-        web = serving.web_command(HOST, self._options["port"])
-        self._vital.append(self._supervisor.start("web server", web, environment))
-        cluster = serving.cluster_command()
-        self._vital.append(self._supervisor.start("q-cluster", cluster, environment))
+        command = serving.web_command(HOST, self._options["port"])
+        web = self._keeper.start("web server", command, environment)
+        self._keeper.start("q-cluster", serving.cluster_command(), environment)
         end = time.monotonic() + SERVER_START_SECONDS
         while problem := _page_problem(self._url):
             self._look_after_children(self._say)
             if time.monotonic() > end or problem.startswith("HTTP"):
                 raise CommandError(
                     f"No page at {self._url}: {problem}. The web server said last:\n"
-                    f"{self._vital[0].log_tail()}"
+                    f"{web.log_tail()}"
                 )
             if self._supervisor.wait(POLL_SECONDS):
                 return
@@ -226,13 +226,11 @@ class _Demo:
                     raise CommandError(f"The campaign was not done after {allowed:.0f} s.")
 
     def _look_after_children(self, say: Callable[[str], None]) -> None:
-        """Report agents that ended. Raises CommandError when web server or q-cluster ended."""
-        for child in self._supervisor.newly_ended():
-            if child in self._vital:
-                raise CommandError(
-                    f"The {child.name} ended by itself ({child.how_it_ended()}). It said last:\n"
-                    f"{child.log_tail()}\nEverything was stopped. Whole log: {child.log}"
-                )
+        """Start web server and q-cluster again if they ended, and report agents that ended.
+
+        Raises CommandError when web server or q-cluster cannot be kept alive.
+        """
+        for child in self._keeper.look_after(say):
             say(
                 f"{child.name} ended ({child.how_it_ended()}); a task it held runs again when "
                 f"its lease is over. Log: {child.log}"

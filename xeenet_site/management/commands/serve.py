@@ -45,13 +45,13 @@ class Command(BaseCommand):
         # The folder of the request counts must outlive the processes that write into it.
         with serving.metrics_environment(options["workers"]) as counted, Supervisor() as supervisor:
             self._say("Starting the web server and the q-cluster…")
-            keeper = Keeper(supervisor, self._say)
+            keeper = Keeper(supervisor)
             web = serving.web_command(host, port, workers=options["workers"])
             keeper.start("web server", web, environment | counted)
             keeper.start("q-cluster", serving.cluster_command(), environment)
             self._wait_for_answer(supervisor, keeper, host, port)
             while not supervisor.wait(POLL_SECONDS):
-                keeper.look_after()
+                keeper.look_after(self._say)
         self._say("Stopped.")
 
     def _wait_for_answer(
@@ -62,7 +62,7 @@ class Command(BaseCommand):
         while not serving.answers(host, port):
             if supervisor.wait(POLL_SECONDS):
                 return
-            keeper.look_after()
+            keeper.look_after(self._say)
             now = time.monotonic()
             if now - said_at >= STILL_STARTING_SECONDS:
                 said_at = now
