@@ -113,8 +113,7 @@ class TaskMaker:
         is_first = not member.seeds
         seed, index = self._choose_seed(member, seed)
         member.seeds.add(seed)
-        screens = index == 0 or (is_first and not campaign.shares_seeds)
-        purpose = TaskPurpose.SCREEN if screens else TaskPurpose.REPEAT
+        purpose = TaskPurpose.SCREEN if is_first else TaskPurpose.REPEAT
         return self._new_task(member.arm, seed, index, purpose, origin)
 
     def race_task(self, arm: Arm, index: int) -> Task:

@@ -13,12 +13,13 @@ from campaigns.lifecycle.arms import next_task_number
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.growth import lock_growing, note_growth
 from campaigns.lifecycle.journal import SERVER, Actor
-from campaigns.lifecycle.races import floor_before, make_runs
+from campaigns.lifecycle.races import make_runs
 from campaigns.models import Campaign, CampaignState, Race
 from campaigns.race.look import FEWEST_COMMON as FEWEST_SEEDS
 from campaigns.race.rows import MIN_EFFECT
 from campaigns.race.rule import SEEDS, looks_at, picked_race
 from campaigns.search.samplers import MAX_TASKS
+from campaigns.standings.race_runs import floor_before
 
 # The most arms that may be picked for a race, and the most seeds that each may run in it.
 MAX_RACE_ARMS: Final = 100

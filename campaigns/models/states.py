@@ -69,7 +69,7 @@ class TaskOrigin(models.TextChoices):
 class TaskPurpose(models.TextChoices):
     """Why a task exists. Workers are never told."""
 
-    # The arm's run on the first seed of the campaign's list: a first look at it.
+    # The arm's first run: a first look at it.
     SCREEN = "screen"
     # A further seed of the arm: a grid or the sampler came back to it, or somebody asked for it.
     REPEAT = "repeat"

@@ -10,7 +10,7 @@ import pytest
 
 from campaigns import lifecycle
 from campaigns.lifecycle import InvalidCampaign, WrongState
-from campaigns.lifecycle.races import decide_races, decisions_of
+from campaigns.lifecycle.races import decide_races
 from campaigns.models import (
     Campaign,
     CampaignState,
@@ -24,6 +24,7 @@ from campaigns.models import (
 from campaigns.race.look import decide
 from campaigns.race.rows import Sight
 from campaigns.search.seeds import seed_at
+from campaigns.standings.race_runs import decisions_of
 from tests import invariants
 from tests.factories import NOW, active_campaign, at, claim_one, fail, finish, run, worker
 
