@@ -18,7 +18,7 @@ from campaigns.analysis.curves import load_progress
 from campaigns.analysis.seeds_of_point import Spread
 from campaigns.caching import cached_roughly
 from campaigns.models import Attempt, Campaign, Result, Task
-from xeenet_site.web.formats import bpb, count, duration, value
+from xeenet_site.web.formats import bpb, count, duration
 
 LETTERS: Final = "ABCDE"
 MOST: Final = len(LETTERS)
@@ -238,52 +238,6 @@ def campaign_findings(columns: Sequence[CampaignColumn]) -> list[Row]:
 
 def _open(states: dict[str, int]) -> int:
     return states.get("pending", 0) + states.get("leased", 0)
-
-
-def task_params(columns: Sequence[TaskColumn]) -> list[Row]:
-    """Return a row per param of the tasks, in the order of their search spaces."""
-    return _params([column.task for column in columns])
-
-
-def best_params(columns: Sequence[CampaignColumn]) -> list[Row]:
-    """Return a row per param of the campaigns' best tasks."""
-    return _params([column.best_task for column in columns])
-
-
-def _params(tasks: Sequence[Task | None]) -> list[Row]:
-    names: dict[str, None] = {}
-    for task in tasks:
-        if task is not None:
-            parameters = task.campaign.search_space["parameters"]
-            names |= {parameter["name"]: None for parameter in parameters}
-    return [
-        Row(
-            name,
-            "",
-            [value(task.params[name]) if task and name in task.params else "" for task in tasks],
-        )
-        for name in names
-    ]
-
-
-def spaces(columns: Sequence[CampaignColumn]) -> list[Row]:
-    """Return a row per param with the domain from which each campaign draws it."""
-    domains = [
-        {
-            parameter["name"]: _domain(parameter)
-            for parameter in column.campaign.search_space["parameters"]
-        }
-        for column in columns
-    ]
-    names = {name: None for by_name in domains for name in by_name}
-    return [Row(name, "", [by_name.get(name, "") for by_name in domains]) for name in names]
-
-
-def _domain(parameter: dict[str, Any]) -> str:
-    if parameter["type"] == "choice":
-        return ", ".join(value(level) for level in parameter["values"])
-    scale = ", log" if parameter.get("log") else ""
-    return f"{value(parameter['low'])} to {value(parameter['high'])}{scale}"
 
 
 def conditions(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> list[Row]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rest_framework.exceptions import NotFound
 
-from campaigns.analysis import comparison
+from campaigns.analysis import compared_params, comparison
 from campaigns.analysis.comparison import CampaignColumn, TaskColumn
 from campaigns.charts.compare import campaign_series, task_series
 from campaigns.models import Campaign, Task
@@ -30,7 +30,7 @@ def comparison_data(query: dict[str, Any]) -> dict[str, Any]:
 def _of_tasks(pks: Sequence[int], axis: str) -> dict[str, Any]:
     columns, _ = comparison.task_columns(pks)
     _must_exist("task", pks, [column.task.pk for column in columns])
-    names = [row.name for row in comparison.task_params(columns)]
+    names = [row.name for row in compared_params.task_params(columns)]
     best = _best(columns)
     heads = [
         _head(column, column.task, best)
@@ -48,7 +48,7 @@ def _of_tasks(pks: Sequence[int], axis: str) -> dict[str, Any]:
 def _of_campaigns(pks: Sequence[int], axis: str) -> dict[str, Any]:
     columns = comparison.campaign_columns(pks)
     _must_exist("campaign", pks, [column.campaign.pk for column in columns])
-    names = [row.name for row in comparison.best_params(columns)]
+    names = [row.name for row in compared_params.best_params(columns)]
     best = _best(columns)
     heads = [
         _head(column, column.campaign, best)
@@ -57,7 +57,7 @@ def _of_campaigns(pks: Sequence[int], axis: str) -> dict[str, Any]:
     ]
     return _common(columns, heads) | {
         "params": _params(names, [column.best_task for column in columns]),
-        "spaces": comparison.spaces(columns),
+        "spaces": compared_params.spaces(columns),
         "x": axis,
         "curves": campaign_series(columns, axis),
     }

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import BigIntegerField
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-from campaigns.analysis import comparison
+from campaigns.analysis import compared_params, comparison
 from campaigns.charts.compare import (
     CAMPAIGN_AXES,
     TASK_AXES,
@@ -95,7 +95,7 @@ def _axis(request: HttpRequest, kind: str) -> str:
 
 def _tasks(pks: Sequence[int]) -> dict[str, Any]:
     columns, is_sample = comparison.task_columns(pks)
-    params = comparison.task_params(columns)
+    params = compared_params.task_params(columns)
     return {
         "columns": columns,
         "findings": comparison.task_findings(columns),
@@ -111,11 +111,11 @@ def _tasks(pks: Sequence[int]) -> dict[str, Any]:
 
 def _campaigns(pks: Sequence[int]) -> dict[str, Any]:
     columns = comparison.campaign_columns(pks)
-    spaces = comparison.spaces(columns)
+    spaces = compared_params.spaces(columns)
     return {
         "columns": columns,
         "findings": comparison.campaign_findings(columns),
-        "params": [row for row in comparison.best_params(columns) if row.differs],
+        "params": [row for row in compared_params.best_params(columns) if row.differs],
         "spaces": [row for row in spaces if row.differs],
         "same": [row for row in spaces if not row.differs],
         "conditions": comparison.conditions(columns),
