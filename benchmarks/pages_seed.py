@@ -32,8 +32,8 @@ from campaigns.models import (
     TaskState,
 )
 from experiments import catalog
+from experiments.metrics import bits_per_byte
 from workers.models import Worker
-from workers.protocol import bits_per_byte
 
 EXPERIMENT = "train_char_lm"
 DATASET = "tinyshakespeare"

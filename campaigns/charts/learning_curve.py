@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeGuard
+from typing import TypeGuard
 
 from campaigns.charts.figures import MEASURED, SOFT, Figure, hover_texts
-from campaigns.models import Attempt, ProgressPoint
-from workers.protocol import MAX_VAL_BPB
+from campaigns.models import MAX_LOSS, Attempt, ProgressPoint
+from experiments.metrics import NATS_PER_BIT
 from xeenet_site.web.formats import bpb, duration
-
-NATS_PER_BIT: Final = math.log(2)
 
 
 def learning_curve(attempts: Iterable[Attempt]) -> Figure | None:
@@ -67,7 +64,7 @@ def learning_curve(attempts: Iterable[Attempt]) -> Figure | None:
 
 def _is_sane(loss: float | None) -> TypeGuard[float]:
     """Whether a loss can be drawn: a value of 1e308 would only press all others into a line."""
-    return loss is not None and abs(loss) <= MAX_VAL_BPB
+    return loss is not None and abs(loss) <= MAX_LOSS
 
 
 def _curve(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from experiments.metrics import bits_per_byte
 from workers.agent.attempt import StopRequest
 from workers.agent.output.metrics import without_non_finite
 from workers.agent.running.environment import script_environment
@@ -20,7 +21,6 @@ from workers.protocol import (
     FailureClass,
     Outcome,
     Submission,
-    bits_per_byte,
     canonical_digest,
 )
 
