@@ -191,6 +191,11 @@ def all() -> tuple[Experiment, ...]:
     return tuple(_EXPERIMENTS.values())
 
 
+def metric_specs() -> tuple[MetricSpec, ...]:
+    """Return every metric that an experiment is ranked by, in catalog order."""
+    return tuple(dict.fromkeys(experiment.metric_spec for experiment in _EXPERIMENTS.values()))
+
+
 def get_dataset(name: str) -> DatasetInfo:
     """Return the data set of this name. Raises ``UnknownDataset``."""
     try:

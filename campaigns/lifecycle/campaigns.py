@@ -204,7 +204,7 @@ def _sampler_problems(name: str, space: SearchSpace | None) -> list[str]:
 
 
 def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> None:
-    """Draft → active; all tasks are created in the same transaction.
+    """Draft → active, with its metric pinned; all tasks are created in the same transaction.
 
     Raises WrongState unless draft, InvalidCampaign when the constraints leave no point, or when the
     script would refuse every config or the data set.
@@ -213,9 +213,12 @@ def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> No
         raise InvalidCampaign(problems)
     # Sample before the transaction, which on SQLite holds the only write lock.
     tasks = list(sampled_tasks(campaign, range(campaign.task_count), now=now))
+    spec = campaign.metric_spec
+    pinned = {"metric": spec.name, "metric_version": spec.version}
     # One transaction: an active campaign without its tasks would look finished.
     with transaction.atomic():
-        _move(campaign, "launch", actor, now, f"Tasks made: {len(tasks):,}.", launched_at=now)
+        made = f"Tasks made: {len(tasks):,}."
+        _move(campaign, "launch", actor, now, made, launched_at=now, **pinned)
         Task.objects.bulk_create(tasks, batch_size=CREATE_BATCH)
 
 

@@ -14,6 +14,7 @@ from campaigns.search.distributions import DISTRIBUTIONS, REFUSED, Fields, impli
 from campaigns.search.lined import LinedDict, UnreadableSpace, line_of
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.search.space import MAX_PARAMETERS, NAME, RESERVED_NAMES
+from experiments import catalog
 
 TAKEN_OVER: Final = frozenset({"name", "description", "method", "parameters", "run_cap", "metric"})
 
@@ -70,10 +71,12 @@ class Sweep:
             return
         name = metric.get("name") if isinstance(metric, dict) else metric
         goal = metric.get("goal", "minimize") if isinstance(metric, dict) else "minimize"
-        if (name, goal) != ("val_bpb", "minimize"):
+        specs = catalog.metric_specs()
+        if (name, goal) not in {(spec.name, spec.direction.value) for spec in specs}:
+            ranked = " or ".join(f"{spec.name}, {spec.better} is better" for spec in specs)
             self.notes.append(
                 f"Metric {quoted(name)} ({quoted(goal)}) is not taken over: "
-                "results are ranked by val_bpb, lower is better."
+                f"results are ranked by {ranked}."
             )
 
     def _note_reserved(self, name: str) -> bool:

@@ -33,7 +33,7 @@ def compare(request: HttpRequest) -> HttpResponse:
     axis = _axis(request, kind)
     table = _tasks(pks) if kind == "tasks" else _campaigns(pks)
     columns = table["columns"]
-    series = _series(kind, columns, axis)
+    series, spec = _series(kind, columns, axis), comparison.common_spec(columns)
     context = table | {
         "kind": kind,
         "noun": kind.removesuffix("s"),
@@ -44,7 +44,10 @@ def compare(request: HttpRequest) -> HttpResponse:
         "heads": [(column, _without(pks, _pk(kind, column))) for column in columns],
         "verdict": comparison.verdict(columns),
         "warnings": comparison.warnings(table["conditions"]) if len(columns) > 1 else [],
-        "figure": comparison_figure(series, x_title=AXES[kind][axis][1], steps=kind == "campaigns"),
+        "spec": spec,
+        "figure": comparison_figure(
+            series, spec, x_title=AXES[kind][axis][1], steps=kind == "campaigns"
+        ),
         "series": [(curve, list(zip(curve.x, curve.y, strict=True))) for curve in series],
         "axis": axis,
         "axes": [(name, words) for name, (words, _) in AXES[kind].items()],
@@ -68,8 +71,9 @@ def compare_csv(request: HttpRequest) -> StreamingHttpResponse:
         for curve in _series(kind, columns, axis)
         for x, y in [*zip(curve.x, curve.y, strict=True), *([curve.end] if curve.end else [])]
     ]
+    spec = comparison.common_spec(columns)
     return StreamingHttpResponse(
-        csv_lines(("letter", "name", axis, "val_bpb"), rows),
+        csv_lines(("letter", "name", axis, spec.name if spec else "value"), rows),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="compared-{kind}.csv"'},
     )

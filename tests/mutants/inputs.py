@@ -197,7 +197,7 @@ INPUTS: Final = (
         "progress: is kept after the end of an attempt",
         "campaigns/lifecycle/leases.py",
         "    if renewed:\n        # Only now",
-        "    store_progress(attempt, list(progress))\n    if renewed:\n        # Only now",
+        '    store_progress(attempt, list(progress), "")\n    if renewed:\n        # Only now',
         (*CURVES, "-k", "after_the_end"),
     ),
     Mutant(

@@ -24,7 +24,7 @@ PURE_MODULES = {
     "campaigns.search.space": {"campaigns"},
     "campaigns.search.samplers": {"campaigns"},
     "campaigns.search.editor": {"campaigns"},
-    "campaigns.search.sweep_files": {"campaigns"},
+    "campaigns.search.sweep_files": {"campaigns", "experiments"},
     "campaigns.search.survey": {"campaigns"},
     "experiments.catalog": {"experiments"},
     "experiments.config_generators": {"experiments"},
