@@ -27,6 +27,7 @@ from tests.mutants.enclosures import ENCLOSURES
 from tests.mutants.faults import FAULTS
 from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
+from tests.mutants.metrics import METRICS
 from tests.mutants.mutant import Mutant
 from tests.mutants.readings import READINGS
 from tests.mutants.results import SUBMITS
@@ -36,7 +37,7 @@ from tests.mutants.walls import SANDBOX, SECRETS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
-    *(*CLAIMS, *HELD, *SUBMITS, *ENDS, *LINES),
+    *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES),
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
     *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE),
 )
