@@ -93,7 +93,12 @@ def make_campaign(
     seconds_each = BUDGET_SECONDS + 2.0
     launched_at = now - dt.timedelta(seconds=seconds_each * (total / len(workers) + 2))
     Campaign.objects.filter(pk=campaign.pk).update(
-        state=CampaignState.ACTIVE, launched_at=launched_at, task_count=total, revision=results
+        state=CampaignState.ACTIVE,
+        launched_at=launched_at,
+        metric=VAL_BPB.name,
+        metric_version=VAL_BPB.version,
+        task_count=total,
+        revision=results,
     )
     campaign.refresh_from_db()
     chance = random.Random(results)  # noqa: S311 - the same campaign every time
