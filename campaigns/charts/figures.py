@@ -26,7 +26,7 @@ PLASTIC_RATIO: Final = 0.754878
 
 
 def value_title(spec: MetricSpec) -> str:
-    """Return the title of an axis of values: val_bpb (bits/byte)."""
+    """Return the title of an axis of values: "loss (nats)"."""
     return f"{spec.name} ({spec.unit})"
 
 

@@ -103,7 +103,7 @@ def _rendered(table: Table, width: int, *, colour: bool) -> str:
 
 
 def progress_sentence(progress: CampaignProgress, best: Result | None) -> str:
-    """Return the progress, such as "6/10 done, 2 running, best val_bpb 3.2187, about 24 s left"."""
+    """Return the progress, such as "6/10 done, 2 running, best loss 3.2187, about 24 s left"."""
     parts = [f"{progress.done}/{progress.total} done", f"{progress.leased} running"]
     if progress.failed:
         parts.append(f"{progress.failed} failed")

@@ -191,7 +191,7 @@ def _about(campaign: Campaign) -> dict[str, Any]:
 
 
 def _best_words(result: Result) -> str:
-    """Return the name of the metric and the value of a ranked result: val_bpb 3.2187."""
+    """Return the name of the metric and the value of a ranked result: "loss 3.2187"."""
     spec = result.campaign.metric_spec
     return f"{spec.name} {spec.text(result.value or 0.0)}"
 
