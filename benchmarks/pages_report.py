@@ -169,7 +169,7 @@ def pages(client: httpx2.Client, campaign: Campaign) -> list[Page]:
         Page("leaderboard, last page", f"{main}?page=1000000", {}),
         Page("leaderboard API, 100 rows", f"{board}?limit=100", {}),
         Page("tasks, last page", f"{tasks}?page=1000000", {}),
-        Page("tasks by val_bpb", f"{tasks}?sort=val_bpb", {}),
+        Page("tasks by value", f"{tasks}?sort=value", {}),
         Page("log", reverse("campaign-log", args=[campaign.pk]), {}),
         Page("workers of the campaign", reverse("campaign-workers", args=[campaign.pk]), {}),
         Page("fleet", reverse("workers"), {}),

@@ -33,8 +33,8 @@ from campaigns.models import (
     TaskState,
 )
 from experiments import catalog
+from experiments.metrics import VAL_BPB, bits_per_byte
 from workers.models import Worker
-from workers.protocol import bits_per_byte
 
 EXPERIMENT = "train_char_lm"
 DATASET = "tinyshakespeare"
@@ -45,6 +45,8 @@ PENDING_TASKS = 50
 CURVES = 50
 POINTS_PER_CURVE = 20
 BATCH = 1_000
+# The columns of a result that its line does not have.
+_RANKING = frozenset({"value", "sort_key"})
 FLEET = (
     ("cpu", "Xeon 8 cores", 0.25),
     ("cpu", "Ryzen 16 cores", 0.2),
@@ -92,7 +94,12 @@ def make_campaign(
     seconds_each = BUDGET_SECONDS + 2.0
     launched_at = now - dt.timedelta(seconds=seconds_each * (total / len(workers) + 2))
     Campaign.objects.filter(pk=campaign.pk).update(
-        state=CampaignState.ACTIVE, launched_at=launched_at, task_count=total, revision=results
+        state=CampaignState.ACTIVE,
+        launched_at=launched_at,
+        metric=VAL_BPB.name,
+        metric_version=VAL_BPB.version,
+        task_count=total,
+        revision=results,
     )
     campaign.refresh_from_db()
     chance = random.Random(results)  # the same campaign every time
@@ -221,7 +228,8 @@ class _Runs:
         value = None if diverged else _value(task.params) + slower + chance.gauss(0, 0.05)
         steps = int(400 / (1 + slower) * 64 / task.params["batch_size"])
         return {
-            "val_bpb": value,
+            "value": value,
+            "sort_key": value and VAL_BPB.sort_key(value),
             "train_loss": None if value is None else 0.7 * value,
             "eval_nll_nats": value and value * self.eval_bytes / bits_per_byte(1.0, 1),
             "eval_bytes": self.eval_bytes,
@@ -249,7 +257,9 @@ class _Runs:
 
     def _metrics(self, task: Task, columns: dict[str, Any]) -> dict[str, Any]:
         """Return the whole result line of the script."""
-        return columns | {
+        line = {name: number for name, number in columns.items() if name not in _RANKING}
+        return line | {
+            VAL_BPB.name: columns["value"],
             "dataset": DATASET,
             "dataset_sha256": self.campaign.dataset_id,
             "train_seconds": 8.0,
@@ -281,7 +291,7 @@ class _Runs:
 
 
 def _value(params: dict[str, Any]) -> float:
-    """Return a val_bpb with one best learning rate and slightly better large models."""
+    """Return bits per byte with one best learning rate and slightly better large models."""
     off_best: float = math.log10(params["lr"]) + 2.3
     schedule: float = {"cosine": 0.0, "linear": 0.03, "step_decay": 0.15}[params["lr_schedule"]]
     size: float = 0.08 * math.log2(params["d_model"] / 64) + 0.02 * params["n_layers"]
@@ -300,7 +310,7 @@ def _store_curves(campaign: Campaign, chance: random.Random) -> None:
             step=20 * seq,
             tokens=20 * seq * 8192,
             train_loss=4.0 / math.sqrt(seq) + chance.gauss(0, 0.02),
-            val_bpb=5.5 / math.sqrt(seq) + chance.gauss(0, 0.02),
+            value=5.5 / math.sqrt(seq) + chance.gauss(0, 0.02),
         )
         for pk in attempts.order_by("-pk").values_list("pk", flat=True)[:CURVES]
         for seq in range(1, POINTS_PER_CURVE + 1)

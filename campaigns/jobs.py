@@ -125,7 +125,7 @@ def keep_importance() -> int:
 
 
 def measure_datasets() -> int:
-    """Find the least plausible val_bpb of new data sets, and judge their results by it.
+    """Find the least plausible value on new data sets, and judge their results by it.
 
     Returns how many data sets it measured. Starts no further one after `MEASURING_SECONDS`.
     """

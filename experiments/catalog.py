@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from experiments.metrics import VAL_BPB, MetricSpec
+
 EXPERIMENTS_FOLDER: Final = Path(__file__).resolve().parent
 
 # train_char_lm.py evaluates on the last tenth of the data; see its section on evaluation.
@@ -70,9 +72,18 @@ class Experiment:
     # Params that the script reads beside those of its default space and what the server sets. It
     # refuses to run with any other.
     optional_params: tuple[str, ...] = ()
-    # Only the catalog of the API reads these two so far; every run reports val_bpb, to minimise.
-    metric: str = "val_bpb"
-    direction: str = "minimize"
+    # What its results are ranked by. A campaign pins it at its launch.
+    metric_spec: MetricSpec = VAL_BPB
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric."""
+        return self.metric_spec.name
+
+    @property
+    def direction(self) -> str:
+        """Whether the metric is to "minimize" or to "maximize"."""
+        return self.metric_spec.direction.value
 
     @property
     def known_params(self) -> tuple[str, ...]:
@@ -178,6 +189,11 @@ def get(name: str) -> Experiment:
 def all() -> tuple[Experiment, ...]:
     """Return every experiment, in catalog order."""
     return tuple(_EXPERIMENTS.values())
+
+
+def metric_specs() -> tuple[MetricSpec, ...]:
+    """Return every metric that an experiment is ranked by, in catalog order."""
+    return tuple(dict.fromkeys(experiment.metric_spec for experiment in _EXPERIMENTS.values()))
 
 
 def get_dataset(name: str) -> DatasetInfo:

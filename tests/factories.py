@@ -16,9 +16,10 @@ from campaigns.lifecycle import CampaignSpec
 from campaigns.models import Attempt, Campaign, Dataset, Package, ProgressPoint, Race, Task
 from campaigns.scripts import steering as script_steering
 from experiments import catalog
+from experiments.metrics import bits_per_byte
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
-from workers.protocol import FailureClass, Outcome, Submission, bits_per_byte
+from workers.protocol import FailureClass, Outcome, Submission
 from xeenet_site.web import roles
 
 NOW = dt.datetime(2026, 1, 5, 12, 0, tzinfo=dt.UTC)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.core.cache import cache
-from django.db.models import Count, Q
+from django.db.models import Case, Count, Q, When
 
+from experiments.metrics import VAL_BPB
 from workers.models import Worker, WorkerState
 from xeenet_site.web.csv_text import csv_lines
 
@@ -37,13 +38,15 @@ _ATTEMPT_COLUMNS: Final = {
     "started_at": "started_at",
     "ended_at": "ended_at",
     "wall_time_seconds": "wall_time_seconds",
-    "val_bpb": "result__val_bpb",
+    "val_bpb": "val_bpb",
     "simulated": "result__simulated",
     "steps_completed": "result__steps_completed",
     "tokens_trained": "result__tokens_trained",
     "model_params": "result__model_params",
     "train_seconds": "result__metrics__train_seconds",
     "device_used": "result__device_used",
+    "metric": "task__campaign__metric",
+    "value": "result__value",
 }
 
 
@@ -185,5 +188,9 @@ def _speed(
 
 def attempts_csv(worker: Worker) -> Iterator[str]:
     """Yield the worker's attempts, the oldest first, as the lines of a CSV file."""
-    attempts = worker.attempts.order_by("started_at").values_list(*_ATTEMPT_COLUMNS.values())
-    return csv_lines(list(_ATTEMPT_COLUMNS), attempts.iterator())
+    # The column that the file has had from the beginning; empty in campaigns of another metric.
+    val_bpb = Case(When(task__campaign__metric=VAL_BPB.name, then="result__value"))
+    attempts = worker.attempts.order_by("started_at").annotate(val_bpb=val_bpb)
+    return csv_lines(
+        list(_ATTEMPT_COLUMNS), attempts.values_list(*_ATTEMPT_COLUMNS.values()).iterator()
+    )

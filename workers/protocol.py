@@ -23,6 +23,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final, NotRequired, TypedDict
 
+from experiments.metrics import VAL_BPB, MetricSpec, NoValue
+
 API_PREFIX: Final = "/api/v1/"
 
 # Paths below API_PREFIX. Fill in placeholders with str.format.
@@ -40,16 +42,9 @@ MAX_LEASES_PER_CLAIM: Final = 64
 MAX_STDERR_TAIL_BYTES: Final = 16 * 1024
 MAX_PROGRESS_POINTS_PER_HEARTBEAT: Final = 200
 MAX_METRICS_BYTES: Final = 64 * 1024
-# Allowed difference between the printed val_bpb and the one recomputed from its counters: enough
-# for rounding, not for errors.
-VAL_BPB_TOLERANCE: Final = 1e-4
-# Guessing among 256 byte values costs 8 bits per byte. A loss that is this far above it counts as
-# diverged, even when it is finite.
-MAX_VAL_BPB: Final = 1e6
 # The largest whole number that the database columns hold.
 MAX_COUNTER: Final = 2**63 - 1
-NATS_PER_BIT: Final = math.log(2.0)
-# Values of a result's stop_reason that say why there is no val_bpb.
+# Values of a result's stop_reason that say why there is no value.
 STOP_BUDGET_TOO_SMALL: Final = "budget_too_small"  # no step fitted
 STOP_NOT_EVALUATED: Final = "no_time_to_evaluate"  # steps fitted, their evaluation did not
 STOP_TERMINATED: Final = "terminated"  # SIGTERM came; after 0 steps there is nothing to evaluate
@@ -286,11 +281,6 @@ class SubmissionReply(TypedDict):
     message: str
 
 
-def bits_per_byte(eval_nll_nats: float, eval_bytes: int) -> float:
-    """Return validation bits per byte from the summed loss in nats and the predicted bytes."""
-    return eval_nll_nats / (eval_bytes * NATS_PER_BIT)
-
-
 def canonical_digest(body: Mapping[str, Any]) -> str:
     """Return the hex SHA-256 of a JSON body, independent of the order of its keys."""
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -304,7 +294,7 @@ _REQUIRED_COUNTERS: Final = (
     "eval_tokens",
     "tokens_trained",
 )
-_NUMBERS_OR_NULL: Final = ("val_bpb", "train_loss", "eval_nll_nats")
+_NUMBERS_OR_NULL: Final = ("train_loss", "eval_nll_nats")
 _REQUIRED_TEXTS: Final = ("device_used", "dataset_sha256", "stop_reason")
 
 
@@ -330,7 +320,9 @@ def with_whole_numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def without_untrained_value(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def without_untrained_value(
+    metrics: Mapping[str, Any], spec: MetricSpec = VAL_BPB
+) -> dict[str, Any]:
     """Return the metrics without the value of a run that got SIGTERM before its first step.
 
     What such a run evaluated is the untrained model. It becomes a finding without a value.
@@ -339,19 +331,19 @@ def without_untrained_value(metrics: Mapping[str, Any]) -> dict[str, Any]:
     untrained = metrics.get("steps_completed") == 0 and metrics.get("diverged") is not True
     if not (terminated and untrained):
         return dict(metrics)
-    finding = {"stop_reason": STOP_BUDGET_TOO_SMALL, "val_bpb": None, "eval_nll_nats": None}
+    finding = {"stop_reason": STOP_BUDGET_TOO_SMALL, spec.name: None, "eval_nll_nats": None}
     return {**metrics, **finding, "eval_bytes": 0, "eval_tokens": 0}
 
 
-def metrics_problems(metrics: object) -> list[str]:
+def metrics_problems(metrics: object, spec: MetricSpec = VAL_BPB) -> list[str]:
     """Return how `metrics` breaks the result-line contract, a sentence per problem; [] when sound.
 
-    Checks only shape and internal consistency. The server checks whether dataset, seed and
-    denominator fit the campaign.
+    `spec` is the metric whose value the line must have. Checks only shape and internal consistency.
+    The server checks whether dataset, seed and denominator fit the campaign.
     """
     if not isinstance(metrics, dict):
         return ["the result must be a JSON object"]
-    problems = [f"{key} is missing" for key in ("val_bpb", "train_loss") if key not in metrics]
+    problems = [f"{key} is missing" for key in (spec.name, "train_loss") if key not in metrics]
     for key in _REQUIRED_COUNTERS:
         if type(metrics.get(key)) is not int or not 0 <= metrics[key] <= MAX_COUNTER:
             problems.append(f"{key} must be a whole number from 0 to 2^63 - 1")
@@ -362,7 +354,7 @@ def metrics_problems(metrics: object) -> list[str]:
         or not 0 <= metrics["wall_time_seconds"] <= MAX_COUNTER
     ):
         problems.append("wall_time_seconds must be a number of at least 0")
-    for key in _NUMBERS_OR_NULL:
+    for key in (spec.name, *_NUMBERS_OR_NULL, *_own_counters(spec)):
         if metrics.get(key) is not None and not is_number(metrics[key]):
             problems.append(f"{key} must be a finite number or null")
     for key in _REQUIRED_TEXTS:
@@ -370,30 +362,38 @@ def metrics_problems(metrics: object) -> list[str]:
             problems.append(f"{key} must be a text")
     if not isinstance(metrics.get("diverged", False), bool):
         problems.append("diverged must be true or false")
-    if problems or is_finding_without_value(metrics):
+    if problems or is_finding_without_value(metrics, spec):
         return problems
-    return _value_problems(metrics)
+    return _value_problems(metrics, spec)
 
 
-def is_finding_without_value(metrics: Mapping[str, Any]) -> bool:
-    """Return whether val_bpb is rightly absent: the loss diverged, or the budget was too small."""
+def is_finding_without_value(metrics: Mapping[str, Any], spec: MetricSpec = VAL_BPB) -> bool:
+    """Return whether a value is rightly absent: the loss diverged, or the budget was too small."""
     too_small = metrics.get("stop_reason") in (STOP_BUDGET_TOO_SMALL, STOP_NOT_EVALUATED)
-    return metrics.get("val_bpb") is None and (metrics.get("diverged") is True or too_small)
+    return metrics.get(spec.name) is None and (metrics.get("diverged") is True or too_small)
 
 
-def _value_problems(metrics: dict[str, Any]) -> list[str]:
-    """Check a val_bpb that must exist: present, positive, and equal to its counters."""
-    value: Any = metrics["val_bpb"]
-    nats: Any = metrics.get("eval_nll_nats")
+def _own_counters(spec: MetricSpec) -> list[str]:
+    """Return the counters of the metric that not every result line has."""
+    common = {*_REQUIRED_COUNTERS, *_NUMBERS_OR_NULL, "wall_time_seconds"}
+    return [name for name in spec.counters if name not in common]
+
+
+def _value_problems(metrics: dict[str, Any], spec: MetricSpec) -> list[str]:
+    """Check a value that must exist: present, within its bounds, and equal to its counters."""
+    name, value = spec.name, metrics[spec.name]
     if metrics.get("diverged") is True or metrics["stop_reason"] == STOP_BUDGET_TOO_SMALL:
-        return ["val_bpb must be null in a run that diverged or fitted no step in its budget"]
-    if not is_number(value) or value <= 0:
-        return ['val_bpb must be a finite number above 0 (or the run says "diverged": true)']
-    if value >= MAX_VAL_BPB:
-        return [f"val_bpb {value:.0f} is not below {MAX_VAL_BPB:.0f}; such a run diverged"]
-    if not is_number(nats) or nats <= 0 or not metrics["eval_bytes"]:
-        return ["eval_nll_nats and eval_bytes must be the counters val_bpb comes from"]
-    recomputed = bits_per_byte(nats, metrics["eval_bytes"])
-    if abs(recomputed - value) > VAL_BPB_TOLERANCE:
-        return [f"val_bpb {value:.6f} does not follow from its counters ({recomputed:.6f})"]
+        return [f"{name} must be null in a run that diverged or fitted no step in its budget"]
+    if not is_number(value) or value <= spec.low:
+        least = f"{spec.low:g}"
+        return [f'{name} must be a finite number above {least} (or the run says "diverged": true)']
+    if value >= spec.high:
+        why = "" if spec.is_maximised else "; such a run diverged"
+        return [f"{name} {value:.0f} is not below {spec.high:.0f}{why}"]
+    try:
+        computed = spec.value(metrics)
+    except NoValue:
+        return [f"{' and '.join(spec.counters)} must be the counters {name} comes from"]
+    if abs(computed - value) > spec.tolerance:
+        return [f"{name} {value:.6f} does not follow from its counters ({computed:.6f})"]
     return []

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from experiments import metrics
 from workers import fleet, steering
 from workers.charts import MEASURES, median_speed, speed_over_time
 from workers.lifecycle import WorkerError
@@ -103,6 +104,7 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
     if measure not in MEASURES:
         measure = "tokens"
     speeds = fleet.speeds(worker, limit=SPEEDS_SHOWN)
+    page = Paginator(attempts, ATTEMPTS_PER_PAGE).get_page(request.GET.get("page"))
     is_paused = worker.paused_until is not None and worker.paused_until > now
     context = {
         "worker": worker,
@@ -129,7 +131,8 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
         "sessions": worker.sessions.all()[:SESSIONS_SHOWN],
         "outcome": outcome,
         "outcomes": OUTCOMES,
-        "page": Paginator(attempts, ATTEMPTS_PER_PAGE).get_page(request.GET.get("page")),
+        "page": page,
+        "spec": metrics.common(attempt.task.campaign.metric_spec for attempt in page.object_list),
         "now": now,
     }
     return page_or_fragment(request, "workers/worker.html", "workers/_worker.html", context)

@@ -35,6 +35,12 @@ from campaigns.standings.summaries import with_best
 from workers.admin_base import STATE_LOOKS, HistoryAdmin, state_label
 
 
+def _written(campaign: Campaign, value: float) -> str:
+    """Write a value with its metric: a list has campaigns of different ones."""
+    spec = campaign.metric_spec
+    return f"{spec.text(value)} {spec.name}"
+
+
 @admin.register(Campaign)
 class CampaignAdmin(HistoryAdmin):
     """Campaigns. They are made with the form on the pages; here they are steered."""
@@ -77,9 +83,9 @@ class CampaignAdmin(HistoryAdmin):
     def failed(self, campaign: Any) -> int:
         return campaign.failed_tasks or 0
 
-    @admin.display(description="best val_bpb", ordering="best")
+    @admin.display(description="best value", ordering="best")
     def best(self, campaign: Any) -> str | None:
-        return None if campaign.best is None else f"{campaign.best:.4f}"
+        return None if campaign.best is None else _written(campaign, campaign.best)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         # Only drafts: the results of a campaign that has run may be cited.
@@ -230,7 +236,7 @@ class StateChangeAdmin(HistoryAdmin):
 class ProgressPointAdmin(HistoryAdmin):
     """Progress points of the learning curves."""
 
-    list_display = ("attempt", "seq", "elapsed_seconds", "step", "train_loss", "val_bpb")
+    list_display = ("attempt", "seq", "elapsed_seconds", "step", "train_loss", "value")
     search_fields = ("=attempt__task__id",)
     list_select_related = ("attempt__worker",)
     ordering = ("-attempt", "seq")
@@ -245,7 +251,7 @@ class ResultAdmin(ExportMixin, HistoryAdmin):
     export_form_class = ExportForm
     list_display = (
         "task",
-        "value",
+        "measured",
         "standing",
         "steps_completed",
         "device_used",
@@ -264,9 +270,9 @@ class ResultAdmin(ExportMixin, HistoryAdmin):
     date_hierarchy = "created_at"
     actions = ("admit",)
 
-    @admin.display(description="val_bpb", ordering="val_bpb")
-    def value(self, result: Result) -> str | None:
-        return None if result.val_bpb is None else f"{result.val_bpb:.4f}"
+    @admin.display(description="value", ordering="value")
+    def measured(self, result: Result) -> str | None:
+        return None if result.value is None else _written(result.task.campaign, result.value)
 
     @display(description="standing", ordering="is_ranked", label=STATE_LOOKS)
     def standing(self, result: Result) -> str:

@@ -13,9 +13,17 @@ from tablib import Dataset
 
 from campaigns.exports.rows import MEASURED
 from campaigns.models import Result
+from experiments.metrics import VAL_BPB
 from xeenet_site.web.csv_text import csv_lines
 
 RELATED: Final = ("task__campaign", "task__arm", "attempt__worker")
+
+
+class ValBpbField(Field):
+    """The column that files have had from the beginning: empty in campaigns of another metric."""
+
+    def get_value(self, result: Result) -> float | None:
+        return result.value if result.task.campaign.metric == VAL_BPB.name else None
 
 
 class ResultResource(ModelResource):
@@ -29,6 +37,8 @@ class ResultResource(ModelResource):
     seed_index = Field(attribute="task__seed_index", column_name="seed_index")
     params = Field(attribute="task__params", column_name="params")
     worker = Field(attribute="attempt__worker__name", column_name="worker")
+    metric = Field(attribute="task__campaign__metric", column_name="metric")
+    val_bpb = ValBpbField(column_name=VAL_BPB.name)
 
     class Meta:
         model = Result
@@ -40,10 +50,13 @@ class ResultResource(ModelResource):
             "seed",
             "seed_index",
             "params",
+            "val_bpb",
             *MEASURED,
             "implausible",
             "worker",
             "created_at",
+            "metric",
+            "value",
         )
 
     def filter_export(self, queryset: QuerySet[Result], **_: Any) -> QuerySet[Result]:

@@ -129,7 +129,7 @@ def endings(campaign: Campaign) -> Endings:
     ]
     unranked = Result.objects.filter(campaign=campaign, diverged=False).aggregate(
         invented=Count("pk", filter=Q(simulated=True)),
-        without_value=Count("pk", filter=Q(simulated=False, val_bpb=None)),
+        without_value=Count("pk", filter=Q(simulated=False, value=None)),
         implausible=Count("pk", filter=Q(implausible=True)),
     )
     for number, kind, label in (

@@ -6,6 +6,7 @@ This module makes the rows of the table; the figure is made by `campaigns.charts
 from __future__ import annotations
 
 import datetime as dt
+import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,9 @@ from campaigns.analysis.curves import load_progress
 from campaigns.analysis.seeds_of_point import Spread
 from campaigns.caching import cached_roughly
 from campaigns.models import Attempt, Campaign, Result, Task
-from xeenet_site.web.formats import bpb, count, duration, value
+from experiments import metrics
+from experiments.metrics import MetricSpec
+from xeenet_site.web.formats import count, duration
 
 LETTERS: Final = "ABCDE"
 MOST: Final = len(LETTERS)
@@ -58,8 +61,12 @@ class TaskColumn:
 
     @property
     def best(self) -> float | None:
-        """The measured value in bits per byte; None without a ranked result."""
-        return self.result.val_bpb if self.result and self.result.is_ranked else None
+        """The measured value, in the unit of `spec`; None without a ranked result."""
+        return self.result.value if self.result and self.result.is_ranked else None
+
+    @property
+    def spec(self) -> MetricSpec:
+        return self.task.campaign.metric_spec
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ class Record:
 
     order: int
     at: dt.datetime
-    val_bpb: float
+    value: float
 
 
 @dataclass(frozen=True)
@@ -96,8 +103,12 @@ class CampaignColumn:
 
     @property
     def best(self) -> float | None:
-        """The best measured value so far, in bits per byte."""
-        return self.digest.records[-1].val_bpb if self.digest.records else None
+        """The best measured value so far, in the unit of `spec`."""
+        return self.digest.records[-1].value if self.digest.records else None
+
+    @property
+    def spec(self) -> MetricSpec:
+        return self.campaign.metric_spec
 
 
 def task_columns(pks: Sequence[int]) -> tuple[list[TaskColumn], bool]:
@@ -154,17 +165,19 @@ def digest(campaign: Campaign) -> Digest:
     rows = Result.objects.filter(campaign=campaign, is_ranked=True).order_by("created_at", "id")
     values: list[float] = []
     records: list[Record] = []
+    best_key = math.inf
     devices: set[str] = set()
     best_task = last_at = None
-    fields = ("val_bpb", "created_at", "task_id", "device_used")
-    for val_bpb, created_at, task_id, device in rows.values_list(*fields).iterator():
-        assert val_bpb is not None  # noqa: S101 - the database enforces it for ranked results
-        values.append(val_bpb)
+    fields = ("value", "sort_key", "created_at", "task_id", "device_used")
+    for value, sort_key, created_at, task_id, device in rows.values_list(*fields).iterator():
+        assert value is not None  # noqa: S101 - the database enforces both for ranked results
+        assert sort_key is not None  # noqa: S101
+        values.append(value)
         devices.add(device)
         last_at = created_at
-        if not records or val_bpb < records[-1].val_bpb:
-            records.append(Record(len(values), created_at, val_bpb))
-            best_task = task_id
+        if sort_key < best_key:
+            records.append(Record(len(values), created_at, value))
+            best_key, best_task = sort_key, task_id
     # There are few records, unless somebody reports ever better values on purpose: bound them.
     step = -(-len(records) // MAX_RECORDS) or 1
     return Digest(
@@ -185,32 +198,71 @@ def _row(columns: Sequence[Any], name: str, read: Callable[[Any], Any], unit: st
     return Row(name, unit, ["" if cell is None else str(cell) for cell in cells])
 
 
-def _spread_words(spread: Spread | None) -> str:
+def common_spec(columns: Sequence[Any]) -> MetricSpec | None:
+    """Return the metric of all columns; None if they have different ones, or are none."""
+    return metrics.common(column.spec for column in columns)
+
+
+def best_of(columns: Sequence[Any]) -> Any:
+    """Return the column with the best value; None without values of the same metric."""
+    if common_spec(columns) is None:
+        return None
+    valued = [column for column in columns if column.best is not None]
+    return min(valued, key=lambda column: column.spec.sort_key(column.best), default=None)
+
+
+def _value_row(columns: Sequence[Any], words: str, read: Callable[[Any], float | None]) -> Row:
+    """Return a row of values. Columns of different metrics have their unit in each cell."""
+    spec = common_spec(columns)
+
+    def written(column: Any) -> str | None:
+        number = read(column)
+        own: MetricSpec = column.spec
+        if number is None:
+            return None
+        return own.text(number) if spec else own.with_unit(number)
+
+    name = f"{words} {spec.name if spec else 'value'}".strip()
+    return _row(columns, name, written, spec.unit if spec else "")
+
+
+def _spread_words(column: Any) -> str:
+    spread, text = column.spread, column.spec.text
     if spread is None or not spread.values:
         return ""
     if spread.deviation is None:
         return "one seed"
-    return f"{bpb(spread.mean)} ± {bpb(spread.deviation)}, {len(spread.values)} seeds"
+    return f"{text(spread.mean)} ± {text(spread.deviation)}, {len(spread.values)} seeds"
+
+
+def _spread_row(columns: Sequence[Any], name: str) -> Row:
+    spec = common_spec(columns)
+    return _row(columns, name, _spread_words, spec.unit if spec else "")
 
 
 def _behind(columns: Sequence[Any]) -> Row:
-    values = [column.best for column in columns if column.best is not None]
-    best = min(values) if len(values) > 1 else None
-    return Row("behind the best", "bits/byte", [_gap(column.best, best) for column in columns])
+    has_rivals = sum(column.best is not None for column in columns) > 1
+    best = best_of(columns) if has_rivals else None
+    return _row(
+        columns,
+        "behind the best",
+        lambda column: best and _gap(column.best, best.best, best.spec),
+        best.spec.unit if best else "",
+    )
 
 
-def _gap(value: float | None, best: float | None) -> str:
-    if value is None or best is None:
+def _gap(value: float | None, best: float, spec: MetricSpec) -> str:
+    if value is None:
         return ""
-    return "best" if value == best else f"+{value - best:.4f}"
+    return "best" if value == best else spec.difference(value, best)
 
 
 def task_findings(columns: Sequence[TaskColumn]) -> list[Row]:
     """Return the rows about the results of tasks."""
     return [
-        _row(columns, "val_bpb", lambda c: c.best and bpb(c.best), "bits/byte"),
+        _value_row(columns, "", lambda c: c.best),
         _behind(columns),
-        _row(columns, "same params, all seeds", lambda c: _spread_words(c.spread), "bits/byte"),
+        _spread_row(columns, "same params, all seeds"),
         _row(columns, "steps", lambda c: c.result and count(c.result.steps_completed)),
         _row(columns, "tokens", lambda c: c.result and count(c.result.tokens_trained)),
         _row(columns, "model parameters", lambda c: c.result and count(c.result.model_params)),
@@ -221,15 +273,10 @@ def task_findings(columns: Sequence[TaskColumn]) -> list[Row]:
 def campaign_findings(columns: Sequence[CampaignColumn]) -> list[Row]:
     """Return the rows about the results of campaigns."""
     return [
-        _row(columns, "best val_bpb", lambda c: c.best and bpb(c.best), "bits/byte"),
+        _value_row(columns, "best", lambda c: c.best),
         _behind(columns),
-        _row(columns, "best params, all seeds", lambda c: _spread_words(c.spread), "bits/byte"),
-        _row(
-            columns,
-            "median val_bpb",
-            lambda c: c.digest.median and bpb(c.digest.median),
-            "bits/byte",
-        ),
+        _spread_row(columns, "best params, all seeds"),
+        _value_row(columns, "median", lambda c: c.digest.median),
         _row(columns, "measured results", lambda c: count(c.digest.measured)),
         _row(columns, "failed tasks", lambda c: count(c.states.get("failed", 0))),
         _row(columns, "tasks still open", lambda c: count(_open(c.states))),
@@ -238,52 +285,6 @@ def campaign_findings(columns: Sequence[CampaignColumn]) -> list[Row]:
 
 def _open(states: dict[str, int]) -> int:
     return states.get("pending", 0) + states.get("leased", 0)
-
-
-def task_params(columns: Sequence[TaskColumn]) -> list[Row]:
-    """Return a row per param of the tasks, in the order of their search spaces."""
-    return _params([column.task for column in columns])
-
-
-def best_params(columns: Sequence[CampaignColumn]) -> list[Row]:
-    """Return a row per param of the campaigns' best tasks."""
-    return _params([column.best_task for column in columns])
-
-
-def _params(tasks: Sequence[Task | None]) -> list[Row]:
-    names: dict[str, None] = {}
-    for task in tasks:
-        if task is not None:
-            parameters = task.campaign.search_space["parameters"]
-            names |= {parameter["name"]: None for parameter in parameters}
-    return [
-        Row(
-            name,
-            "",
-            [value(task.params[name]) if task and name in task.params else "" for task in tasks],
-        )
-        for name in names
-    ]
-
-
-def spaces(columns: Sequence[CampaignColumn]) -> list[Row]:
-    """Return a row per param with the domain from which each campaign draws it."""
-    domains = [
-        {
-            parameter["name"]: _domain(parameter)
-            for parameter in column.campaign.search_space["parameters"]
-        }
-        for column in columns
-    ]
-    names = {name: None for by_name in domains for name in by_name}
-    return [Row(name, "", [by_name.get(name, "") for by_name in domains]) for name in names]
-
-
-def _domain(parameter: dict[str, Any]) -> str:
-    if parameter["type"] == "choice":
-        return ", ".join(value(level) for level in parameter["values"])
-    scale = ", log" if parameter.get("log") else ""
-    return f"{value(parameter['low'])} to {value(parameter['high'])}{scale}"
 
 
 def conditions(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> list[Row]:
@@ -299,6 +300,9 @@ def conditions(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> list
         _row(columns, "data set", lambda c: f"{of(c).dataset.name} {of(c).dataset_id[:12]}"),
         _row(columns, "budget", lambda c: duration(of(c).time_budget_seconds)),
     ]
+    metric = _row(columns, "metric", lambda c: c.spec.name)
+    if metric.differs:
+        rows.append(metric)
     if columns and isinstance(columns[0], TaskColumn):
         return [
             *rows,
@@ -324,7 +328,7 @@ def _evaluated(column: TaskColumn) -> str:
 
 
 # Conditions whose difference makes values incomparable, and those that make a comparison unfair.
-_OTHER_MEASURE: Final = ("experiment", "script", "data set", "evaluated on")
+_OTHER_MEASURE: Final = ("metric", "experiment", "script", "data set", "evaluated on")
 _OTHER_MEANS: Final = ("budget", "device")
 
 
@@ -350,19 +354,20 @@ def _differ(names: Sequence[str]) -> str:
 def verdict(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> str:
     """Return a few sentences: which column is ahead, and whether chance may explain it.
 
-    "" with fewer than two values.
+    "" with fewer than two values, or with values of different metrics.
     """
+    spec = common_spec(columns)
+    if spec is None:
+        return ""
     ranked = sorted(
-        (column for column in columns if column.best is not None),
-        key=lambda column: column.best or 0.0,
+        ((spec.sort_key(column.best), column) for column in columns if column.best is not None),
+        key=lambda pair: pair[0],
     )
     if len(ranked) < 2:
         return ""
-    first, second = ranked[0], ranked[1]
-    assert first.best is not None  # noqa: S101 - filtered above
-    assert second.best is not None  # noqa: S101
-    gap = second.best - first.best
-    head = f"{first.letter} is ahead of {second.letter} by {gap:.4f} bits/byte."
+    (best, first), (next_best, second) = ranked[:2]
+    gap = next_best - best
+    head = f"{first.letter} is ahead of {second.letter} by {spec.with_unit(gap)}."
     if isinstance(first, CampaignColumn) and isinstance(second, CampaignColumn):
         tried, tried_by_second = first.digest.measured, second.digest.measured
         if tried >= MORE_DRAWS * tried_by_second:
@@ -377,8 +382,7 @@ def verdict(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> str:
     ]
     if not noise:
         return f"{head} One seed each: how much of that is chance cannot be told; run them again."
+    within = f"±{spec.text(max(noise))}"
     if gap <= max(noise):
-        return (
-            f"{head} That is within what seeds change (±{max(noise):.4f}): no difference is shown."
-        )
-    return f"{head} Seeds change a value by ±{max(noise):.4f}."
+        return f"{head} That is within what seeds change ({within}): no difference is shown."
+    return f"{head} Seeds change a value by {within}."

@@ -12,19 +12,20 @@ from campaigns.models import Attempt, ProgressPoint, Task
 from xeenet_site.web.csv_text import csv_lines
 
 MAX_CURVE_POINTS: Final = 2000
-_COLUMNS: Final = ("seq", "elapsed_seconds", "step", "tokens", "train_loss", "val_bpb")
+_COLUMNS: Final = ("seq", "elapsed_seconds", "step", "tokens", "train_loss")
 
 
 def csv_of(task: Task, *, attempt: int | None = None) -> Iterator[str]:
     """Yield the lines of a CSV file with all progress points of a task, or of one attempt.
 
-    `train_loss` is in nats per byte, as reported.
+    `train_loss` is in nats per byte, as reported. The last column has the name of the campaign's
+    metric.
     """
     points = ProgressPoint.objects.filter(attempt__task=task).order_by("attempt__number", "seq")
     if attempt is not None:
         points = points.filter(attempt__number=attempt)
-    rows = points.values_list("attempt__number", *_COLUMNS).iterator()
-    return csv_lines(("attempt", *_COLUMNS), rows)
+    rows = points.values_list("attempt__number", *_COLUMNS, "value").iterator()
+    return csv_lines(("attempt", *_COLUMNS, task.campaign.metric_spec.name), rows)
 
 
 def load_progress(attempts: Sequence[Attempt], *, limit: int = MAX_CURVE_POINTS) -> bool:

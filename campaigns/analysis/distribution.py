@@ -45,12 +45,12 @@ def replicates(runs: Sequence[Run]) -> list[Replicates]:
     by_arm: defaultdict[int, list[Run]] = defaultdict(list)
     for run in runs:
         by_arm[run.arm_id].append(run)
-    groups = [
-        Replicates(group[0].params, [run.task_id for run in group], [run.val_bpb for run in group])
-        for group in by_arm.values()
-        if len(group) > 1
+    repeated = [group for group in by_arm.values() if len(group) > 1]
+    repeated.sort(key=lambda group: statistics.fmean(run.sort_key for run in group))
+    return [
+        Replicates(group[0].params, [run.task_id for run in group], [run.value for run in group])
+        for group in repeated
     ]
-    return sorted(groups, key=lambda group: group.mean)
 
 
 def pooled_deviation(groups: Sequence[Replicates]) -> float | None:

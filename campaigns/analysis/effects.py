@@ -1,4 +1,4 @@
-"""The marginal effect of a parameter: val_bpb by level or bin, and how much it explains."""
+"""The marginal effect of a parameter: the value by level or bin, and how much it explains."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Cell:
 class Effect:
     """The effect of one parameter, averaged over all others.
 
-    `explained` is the share of the variance of val_bpb that lies between its levels or bins,
+    `explained` is the share of the variance of the value that lies between its levels or bins,
     corrected for their number (epsilon squared, never below 0); None with too few runs.
     """
 
@@ -41,12 +41,12 @@ class Effect:
 
 
 def effect_of(axis: Axis, runs: Sequence[Run]) -> Effect:
-    """Return val_bpb by level or bin of one parameter."""
+    """Return the value by level or bin of one parameter."""
     values: list[list[float]] = [[] for _ in range(axis.cell_count)]
     for run in runs:
         position = axis.position(run.params.get(axis.name))
         if position is not None:
-            values[axis.cell(position)].append(run.val_bpb)
+            values[axis.cell(position)].append(run.value)
     cells = [_cell(axis, number, inside) for number, inside in enumerate(values)]
     return Effect(axis, cells, _explained([inside for inside in values if inside]))
 

@@ -63,7 +63,7 @@ class Importance:
 
 
 def importance(axes: Sequence[Axis], runs: Sequence[Run], *, seed: int = 0) -> Importance:
-    """Estimate the importance of each parameter for reaching the lowest val_bpb.
+    """Estimate the importance of each parameter for reaching the best values.
 
     Deterministic: the same runs and seed give the same estimate. Runs with a value outside of the
     search space are left out.
@@ -77,7 +77,7 @@ def importance(axes: Sequence[Axis], runs: Sequence[Run], *, seed: int = 0) -> I
     used = list(runs) if len(runs) <= MAX_RUNS else rng.sample(list(runs), MAX_RUNS)
     space = ped_anova.distributions(axes)
     rows = [
-        (params, run.val_bpb)
+        (params, run.sort_key)
         for run in used
         if (params := ped_anova.encoded(axes, run)) is not None
     ]

@@ -11,14 +11,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One measured result. `val_bpb` is in bits per byte; lower is better."""
+    """One measured result. The smaller `sort_key`, the better; `value` is in the metric's unit."""
 
     task_id: int
     number: int
     seed: int
     params: dict[str, Any]
     arm_id: int
-    val_bpb: float
+    value: float
+    sort_key: float
     steps: int
     tokens: int
     model_params: int
@@ -38,7 +39,7 @@ class Runs:
 
     @property
     def values(self) -> list[float]:
-        return [run.val_bpb for run in self.runs]
+        return [run.value for run in self.runs]
 
 
 def evenly(rows: Sequence[T], limit: int) -> list[T]:

@@ -15,19 +15,19 @@ MAX_SEEDS: Final = 200
 
 @dataclass(frozen=True)
 class Spread:
-    """The tasks of one arm, and their measured values, sorted."""
+    """The tasks of one arm, and their measured values, rising."""
 
     tasks: Sequence[Task]
     values: Sequence[float]
 
     @property
     def mean(self) -> float | None:
-        """The mean in bits per byte; None without a value."""
+        """The mean in the unit of the metric; None without a value."""
         return statistics.fmean(self.values) if self.values else None
 
     @property
     def deviation(self) -> float | None:
-        """The sample standard deviation in bits per byte; None with fewer than two values."""
+        """The sample standard deviation in that unit; None with fewer than two values."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
 
@@ -48,7 +48,5 @@ def of_points(tasks: Iterable[Task]) -> dict[int, Spread]:
 
 def _spread(tasks: Sequence[Task]) -> Spread:
     results = [task.result for task in tasks if hasattr(task, "result")]
-    values = [
-        result.val_bpb for result in results if result.is_ranked and result.val_bpb is not None
-    ]
+    values = [result.value for result in results if result.is_ranked and result.value is not None]
     return Spread(tasks, sorted(values))

@@ -1,4 +1,4 @@
-"""Mean val_bpb over two parameters: cells of levels, or a smooth surface over ranges."""
+"""Mean value over two parameters: cells of levels, or a smooth surface over ranges."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Surface:
 
 
 def surface(x_axis: Axis, y_axis: Axis, runs: Sequence[Run]) -> Surface:
-    """Average val_bpb near each point of a grid over two parameters.
+    """Average the value near each point of a grid over two parameters.
 
     Along a range, a run is weighted by a Gaussian of its distance (width by Scott's rule). Along
     levels, only runs of the same level count. Without enough runs nearby the mean is None.
@@ -50,7 +50,7 @@ def surface(x_axis: Axis, y_axis: Axis, runs: Sequence[Run]) -> Surface:
     xs, ys = _grid(x_axis), _grid(y_axis)
     near_x = _nearness(x_axis, xs, [x for x, _, _ in points])
     near_y = _nearness(y_axis, ys, [y for _, y, _ in points])
-    values = np.array([run.val_bpb for _, _, run in points])
+    values = np.array([run.value for _, _, run in points])
     support = near_y @ near_x.T
     sums = (near_y * values) @ near_x.T
     means = [

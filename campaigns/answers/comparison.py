@@ -7,7 +7,7 @@ from typing import Any
 
 from rest_framework.exceptions import NotFound
 
-from campaigns.analysis import comparison
+from campaigns.analysis import compared_params, comparison
 from campaigns.analysis.comparison import CampaignColumn, TaskColumn
 from campaigns.charts.compare import campaign_series, task_series
 from campaigns.models import Campaign, Task
@@ -30,8 +30,8 @@ def comparison_data(query: dict[str, Any]) -> dict[str, Any]:
 def _of_tasks(pks: Sequence[int], axis: str) -> dict[str, Any]:
     columns, _ = comparison.task_columns(pks)
     _must_exist("task", pks, [column.task.pk for column in columns])
-    names = [row.name for row in comparison.task_params(columns)]
-    best = _best(columns)
+    names = [row.name for row in compared_params.task_params(columns)]
+    best = comparison.best_of(columns)
     heads = [
         _head(column, column.task, best)
         | {"task_id": column.task.pk, "measured": int(column.best is not None)}
@@ -48,8 +48,8 @@ def _of_tasks(pks: Sequence[int], axis: str) -> dict[str, Any]:
 def _of_campaigns(pks: Sequence[int], axis: str) -> dict[str, Any]:
     columns = comparison.campaign_columns(pks)
     _must_exist("campaign", pks, [column.campaign.pk for column in columns])
-    names = [row.name for row in comparison.best_params(columns)]
-    best = _best(columns)
+    names = [row.name for row in compared_params.best_params(columns)]
+    best = comparison.best_of(columns)
     heads = [
         _head(column, column.campaign, best)
         | {"task_id": column.digest.best_task, "measured": column.digest.measured}
@@ -57,23 +57,29 @@ def _of_campaigns(pks: Sequence[int], axis: str) -> dict[str, Any]:
     ]
     return _common(columns, heads) | {
         "params": _params(names, [column.best_task for column in columns]),
-        "spaces": comparison.spaces(columns),
+        "spaces": compared_params.spaces(columns),
         "x": axis,
         "curves": campaign_series(columns, axis),
     }
 
 
 def _head(
-    column: TaskColumn | CampaignColumn, subject: Task | Campaign, best: float | None
+    column: TaskColumn | CampaignColumn,
+    subject: Task | Campaign,
+    best: TaskColumn | CampaignColumn | None,
 ) -> dict[str, Any]:
-    """Return the fields of one column. `best` is the best value of all columns."""
+    """Return the fields of one column. `best` is the column with the best value."""
+    behind = None
+    if best is not None and best.best is not None and column.best is not None:
+        behind = abs(column.best - best.best)
     return {
         "letter": column.letter,
         "id": subject.pk,
         "name": str(subject),
         "state": subject.state,
-        "val_bpb": column.best,
-        "behind": None if column.best is None or best is None else column.best - best,
+        "metric": column.spec.name,
+        "value": column.best,
+        "behind": behind,
         "spread": column.spread,
     }
 
@@ -87,10 +93,6 @@ def _common(columns: Sequence[Any], heads: list[dict[str, Any]]) -> dict[str, An
         "warnings": comparison.warnings(conditions),
         "conditions": conditions,
     }
-
-
-def _best(columns: Sequence[Any]) -> float | None:
-    return min((column.best for column in columns if column.best is not None), default=None)
 
 
 def _params(names: Sequence[str], tasks: Sequence[Task | None]) -> list[dict[str, Any]]:

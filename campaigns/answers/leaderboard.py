@@ -17,13 +17,19 @@ def rows_of(campaign: Campaign, query: dict[str, Any]) -> list[Row]:
     Takes `limit` and `offset` out of `query`. Raises ValidationError for a sort that the campaign
     does not have.
     """
-    _check_sort(campaign, query["sort"])
+    query["sort"] = _known_sort(campaign, query["sort"])
     limit, offset = query.pop("limit"), query.pop("offset")
     return board.entries(campaign, board.LeaderboardQuery(**query), limit=limit, offset=offset)
 
 
-def _check_sort(campaign: Campaign, sort: str) -> None:
+def _known_sort(campaign: Campaign, sort: str) -> str:
+    """Return the sort as `standings.leaderboard` names it: the metric's name is one for "value"."""
     varying, _ = leaderboard.varying_params(campaign)
     sorts = [*leaderboard.SORTS, *(leaderboard.PARAM_PREFIX + name for name in varying)]
-    if sort.removeprefix("-") not in sorts:
-        raise ValidationError({"sort": [f"Must be one of: {', '.join(sorts)}."]})
+    sign, key = ("-", sort[1:]) if sort.startswith("-") else ("", sort)
+    metric = campaign.metric_spec.name
+    if key == metric:
+        return f"{sign}value"
+    if key not in sorts:
+        raise ValidationError({"sort": [f"Must be one of: {', '.join([*sorts, metric])}."]})
+    return sort

@@ -17,6 +17,8 @@ def task_detail(pk: int) -> dict[str, Any]:
         "campaign__dataset", "arm", "worker", "result__attempt__worker"
     )
     task: Any = get_object_or_404(tasks.prefetch_related("attempts__worker"), pk=pk)
+    if hasattr(task, "result"):
+        task.result.campaign = task.campaign  # otherwise the serializer would load it again
     task.replicates = seeds_of_point.of_points([task])[task.pk]
     data: dict[str, Any] = TaskDetailSerializer(task).data
     return data

@@ -36,6 +36,7 @@ from campaigns.models import (
     WebhookEvent,
 )
 from campaigns.search.samplers import MAX_TASKS
+from experiments.metrics import VAL_BPB
 from workers.api.fields import MAX_BIGINT
 from workers.models import AuditEntry, EnrolmentToken
 
@@ -97,13 +98,14 @@ CAMPAIGN_SORTS: Final = {
 BEFORE_ALL: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 AFTER_ALL: Final = dt.datetime(9000, 1, 1, tzinfo=dt.UTC)
 IN_CALENDAR: Final = (MinValueValidator(BEFORE_ALL), MaxValueValidator(AFTER_ALL))
-# Stands for a missing number in sorting: larger than every val_bpb.
+# Stands for a missing number in sorting: larger than every value.
 NO_VALUE: Final = 1e300
 # Sort key -> the column of a list of tasks. "" needs an expression, see TaskFilter.
 TASK_SORTS: Final = {
     "number": "number",
     "state": "state",
-    "val_bpb": "",
+    "value": "",
+    VAL_BPB.name: "",
     "failure": "failure_class",
     "seed": "seed",
     "failures": "failed_attempts",
@@ -202,8 +204,8 @@ class TaskFilter(filters.FilterSet):
     def sorted_by(self, queryset: QuerySet[Task], name: str, sort: str) -> QuerySet[Any]:
         """Annotate `sort_key`, the order of the pages."""
         key = sort.removeprefix("-")
-        if key == "val_bpb":
-            return queryset.annotate(sort_key=_or_worst("result__val_bpb", sort))
+        if key in {"value", VAL_BPB.name}:
+            return queryset.annotate(sort_key=_or_worst("result__value", sort))
         if key == "ended":
             never = BEFORE_ALL if sort.startswith("-") else AFTER_ALL
             return queryset.annotate(sort_key=Coalesce("finished_at", Value(never)))
@@ -263,7 +265,11 @@ class ResultFilter(filters.FilterSet):
     worker = filters.CharFilter(
         field_name="attempt__worker__name", help_text="The name of a worker."
     )
-    max_val_bpb = filters.NumberFilter(field_name="val_bpb", lookup_expr="lte")
+    min_value = filters.NumberFilter(field_name="value", lookup_expr="gte")
+    max_value = filters.NumberFilter(field_name="value", lookup_expr="lte")
+    max_val_bpb = filters.NumberFilter(
+        method="at_most", help_text="The same as max_value, in campaigns whose metric is val_bpb."
+    )
 
     class Meta:
         model = Result
@@ -275,8 +281,14 @@ class ResultFilter(filters.FilterSet):
             "eval_is_subset",
             "device",
             "worker",
+            "min_value",
+            "max_value",
             "max_val_bpb",
         ]
+
+    def at_most(self, queryset: QuerySet[Result], name: str, bound: Decimal) -> QuerySet[Result]:
+        """Leave out results of any other metric."""
+        return queryset.filter(campaign__metric=VAL_BPB.name, value__lte=bound)
 
     def filter_queryset(self, queryset: QuerySet[Result]) -> QuerySet[Result]:
         # `simulated` is not a plain filter of the column: true keeps both kinds.

@@ -7,9 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Final
 
-from campaigns.charts.figures import FAILED, MEASURED, SIMULATED, SOFT, Figure, opens_tasks
+from campaigns.charts.figures import (
+    FAILED,
+    MEASURED,
+    SIMULATED,
+    SOFT,
+    Figure,
+    opens_tasks,
+    value_hover,
+    value_ticks,
+    value_title,
+)
 from campaigns.charts.points import ChartPoints, Point
 from campaigns.models import FailureClass
+from experiments.metrics import MetricSpec
 from xeenet_site.web.formats import DAY, HOUR, MINUTE
 
 NEAR_TOP: Final = 0.97
@@ -17,12 +28,15 @@ NEAR_TOP: Final = 0.97
 
 def best_so_far(
     chart_points: ChartPoints,
+    spec: MetricSpec,
     *,
     since: dt.datetime | None,
     by_time: bool,
     anchors: Mapping[str, float],
 ) -> Figure | None:
     """Draw the ended tasks and the best value so far; None while nothing has ended.
+
+    Values are of the metric `spec`.
 
     The x axis is the time since `since` (the launch) or the order in which tasks ended. Measured
     results are dots, simulated ones open diamonds, tasks without a value that counts ticks at the
@@ -43,18 +57,18 @@ def best_so_far(
 
     records = [point for point in points if point.is_record]
     ranked = [point for point in points if point.is_ranked and not point.is_record]
-    simulated = [point for point in points if point.simulated and point.val_bpb is not None]
-    without_value = [point for point in points if point.val_bpb is None]
+    simulated = [point for point in points if point.simulated and point.value is not None]
+    without_value = [point for point in points if point.value is None]
     data = [
-        _best_line(records, at, end=at(points[-1])),
-        _marks(ranked, at, MEASURED, "circle") | {"opacity": 0.6},
-        _marks(records, at, MEASURED, "circle", size=8),
-        _marks(simulated, at, SIMULATED, "diamond-open", size=8),
+        _best_line(records, spec, at, end=at(points[-1])),
+        _marks(ranked, spec, at, MEASURED, "circle") | {"opacity": 0.6},
+        _marks(records, spec, at, MEASURED, "circle", size=8),
+        _marks(simulated, spec, at, SIMULATED, "diamond-open", size=8),
         # A second y axis keeps these ticks at the top of the chart, whatever the values are.
-        _marks(without_value, at, FAILED, "line-ns-open", size=8) | {"yaxis": "y2"},
+        _marks(without_value, spec, at, FAILED, "line-ns-open", size=8) | {"yaxis": "y2"},
     ]
-    values = [point.val_bpb for point in points if point.val_bpb is not None]
-    low, high = _value_range(values)
+    values = [point.value for point in points if point.value is not None]
+    low, high = _value_range(values, spec)
     near = {name: value for name, value in anchors.items() if low <= value <= high}
     return {
         "data": [trace for trace in data if trace["x"]],
@@ -67,9 +81,9 @@ def best_so_far(
                 "nticks": 8,
             },
             "yaxis": {
-                "title": {"text": "val_bpb (bits/byte)"},
+                "title": {"text": value_title(spec)},
                 "range": [low, high],
-                "tickformat": ".2f",
+                "tickformat": value_ticks(spec),
                 "nticks": 6,
             },
             "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
@@ -91,9 +105,11 @@ def _time_unit(seconds: float) -> tuple[int, str]:
     return (HOUR, "Hours") if seconds < 3 * DAY else (DAY, "Days")
 
 
-def _best_line(records: Sequence[Point], at: Callable[[Point], float], end: float) -> Figure:
+def _best_line(
+    records: Sequence[Point], spec: MetricSpec, at: Callable[[Point], float], end: float
+) -> Figure:
     # Repeat the last value, so that the line reaches the newest task.
-    best = [_short(point.val_bpb) for point in records]
+    best = [_short(point.value, spec) for point in records]
     return {
         "type": "scatter",
         "mode": "lines",
@@ -106,6 +122,7 @@ def _best_line(records: Sequence[Point], at: Callable[[Point], float], end: floa
 
 def _marks(
     points: Sequence[Point],
+    spec: MetricSpec,
     at: Callable[[Point], float],
     colour: str,
     symbol: str,
@@ -115,8 +132,8 @@ def _marks(
 
     Keep this short: thousands of points are sent at each refresh.
     """
-    with_value = bool(points) and points[0].val_bpb is not None
-    value = "%{y:.4f} bits/byte<br>" if with_value else ""
+    with_value = bool(points) and points[0].value is not None
+    value = f"{value_hover(spec)}<br>" if with_value else ""
     # Rings and ticks consist of their edge. A dot must have none, otherwise Plotly outlines it in
     # white.
     edge = 2 if symbol.endswith("-open") else 0
@@ -124,7 +141,7 @@ def _marks(
         "type": "scatter",
         "mode": "markers",
         "x": [at(point) for point in points],
-        "y": [_short(point.val_bpb) or NEAR_TOP for point in points],
+        "y": [_short(point.value, spec) if with_value else NEAR_TOP for point in points],
         "marker": {"color": colour, "symbol": symbol, "size": size, "line": {"width": edge}},
         "hovertemplate": f"<b>Task %{{customdata[1]}}</b><br>{value}%{{customdata[2]}}"
         "<extra></extra>",
@@ -132,8 +149,8 @@ def _marks(
     }
 
 
-def _short(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+def _short(value: float | None, spec: MetricSpec) -> float | None:
+    return None if value is None else round(value, spec.decimals)
 
 
 def _outcome(point: Point) -> str:
@@ -142,15 +159,15 @@ def _outcome(point: Point) -> str:
     device = escape(point.device)
     if point.implausible:
         return f"implausible, not counted<br>{device}"
-    if point.val_bpb is None:
+    if point.value is None:
         return f"no value: the loss diverged, or the budget was too small<br>{device}"
     return f"simulated, not ranked<br>{device}" if point.simulated else device
 
 
-def _value_range(values: Sequence[float]) -> tuple[float, float]:
-    """Return the y range: the values with room around them, at least 0.2 in all."""
-    low, high = (min(values), max(values)) if values else (1.0, 4.0)
-    room = max(0.1, 0.15 * (high - low))
+def _value_range(values: Sequence[float], spec: MetricSpec) -> tuple[float, float]:
+    """Return the y range: the values with room around them, at least 2,000 of the last decimal."""
+    low, high = (min(values), max(values)) if values else spec.usual
+    room = max(1000 * spec.resolution, 0.15 * (high - low))
     # More room above, for the ticks of failed tasks.
     return low - room, high + 1.4 * room
 

@@ -8,7 +8,8 @@ from html import escape
 from typing import Any, Final
 
 from campaigns.analysis.comparison import LETTERS, CampaignColumn, TaskColumn
-from campaigns.charts.figures import Figure
+from campaigns.charts.figures import Figure, value_hover, value_ticks, value_title
+from experiments.metrics import MetricSpec
 from xeenet_site.web.formats import HOUR
 
 _DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash")
@@ -46,19 +47,19 @@ def task_series(columns: Sequence[TaskColumn], axis: str) -> list[Series]:
     for column in columns:
         progress = column.attempt.progress.all() if column.attempt else []
         points = [
-            (x, point.val_bpb)
+            (x, point.value)
             for point in progress
-            if point.val_bpb is not None and (x := _x_of(point, axis)) is not None
+            if point.value is not None and (x := _x_of(point, axis)) is not None
         ]
         result = column.result
         end = None
-        if result is not None and result.val_bpb is not None:
+        if result is not None and result.value is not None:
             end_x = {
                 "seconds": result.wall_time_seconds,
                 "steps": float(result.steps_completed),
                 "tokens": float(result.tokens_trained),
             }[axis]
-            end = (end_x, result.val_bpb)
+            end = (end_x, result.value)
         if points or end:
             name = f"Task {column.task.number}"
             xs, ys = [x for x, _ in points], [y for _, y in points]
@@ -90,27 +91,31 @@ def campaign_series(columns: Sequence[CampaignColumn], axis: str) -> list[Series
             xs = [(record.at - since).total_seconds() / HOUR for record in digest.records]
             last_x = (digest.last_at - since).total_seconds() / HOUR
         # Repeat the last value, so that the line reaches the newest result.
-        ys = [record.val_bpb for record in digest.records]
+        ys = [record.value for record in digest.records]
         series.append(Series(column.letter, column.campaign.name, [*xs, last_x], [*ys, ys[-1]]))
     return series
 
 
-def comparison_figure(series: Sequence[Series], *, x_title: str, steps: bool) -> Figure | None:
+def comparison_figure(
+    series: Sequence[Series], spec: MetricSpec | None, *, x_title: str, steps: bool
+) -> Figure | None:
     """Draw the curves, as step lines if `steps`; None without any point.
+
+    `spec` is the metric of all curves; without a common one there is no axis for them, so None.
 
     No trace has `customdata`: the hover texts are made of the letter, the name, x and y.
     """
-    if not series:
+    if not series or spec is None:
         return None
     values = [y for curve in series for y in (*curve.y, *([curve.end[1]] if curve.end else []))]
-    room = max(0.02, 0.08 * (max(values) - min(values)))
+    room = max(200 * spec.resolution, 0.08 * (max(values) - min(values)))
     low, high = min(values) - room, max(values) + room
     data: list[Figure] = []
     for curve in series:
         number = LETTERS.index(curve.letter)
         colour = f"var(--series-{number + 1})"
         name = f"<b>{curve.letter}: {escape(curve.name)}</b>"
-        hover = f"{name}<br>%{{y:.4f}} bits/byte at %{{x:.4~g}}"
+        hover = f"{name}<br>{value_hover(spec)} at %{{x:.4~g}}"
         line = {"color": colour, "width": 2, "dash": _DASHES[number]}
         if steps:
             line["shape"] = "hv"
@@ -142,9 +147,9 @@ def comparison_figure(series: Sequence[Series], *, x_title: str, steps: bool) ->
         "layout": {
             "xaxis": {"title": {"text": x_title}, "rangemode": "tozero", "showgrid": False},
             "yaxis": {
-                "title": {"text": "val_bpb (bits/byte)"},
+                "title": {"text": value_title(spec)},
                 "range": [low, high],
-                "tickformat": ".2f",
+                "tickformat": value_ticks(spec),
                 "nticks": 7,
             },
             "annotations": _labels(series, low, high),

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from django.urls import reverse
 
+from experiments.metrics import MetricSpec
+
 Figure = dict[str, Any]
 
 MEASURED: Final = "var(--accent)"
@@ -21,6 +23,21 @@ SOFT: Final = "var(--text-soft)"
 # Two irrational numbers: with one for both axes, the points would be spread along a diagonal.
 GOLDEN_RATIO: Final = 0.618034
 PLASTIC_RATIO: Final = 0.754878
+
+
+def value_title(spec: MetricSpec) -> str:
+    """Return the title of an axis of values: "loss (nats)"."""
+    return f"{spec.name} ({spec.unit})"
+
+
+def value_hover(spec: MetricSpec, name: str = "y") -> str:
+    """Return the part of a hover template that writes a value of the trace, y or another."""
+    return f"%{{{name}:.{spec.decimals}f}} {spec.unit}"
+
+
+def value_ticks(spec: MetricSpec, fewer: int = 2) -> str:
+    """Return the tick format of an axis of values, with so many decimals fewer than a value."""
+    return f".{max(0, spec.decimals - fewer)}f"
 
 
 def hover_texts(texts: Iterable[str]) -> Figure:

@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeGuard
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-from campaigns.charts.figures import MEASURED, SOFT, Figure, hover_texts
-from campaigns.models import Attempt, ProgressPoint
-from workers.protocol import MAX_VAL_BPB
-from xeenet_site.web.formats import bpb, duration
-
-NATS_PER_BIT: Final = math.log(2)
+from campaigns.charts.figures import MEASURED, SOFT, Figure, hover_texts, value_ticks
+from campaigns.models import MAX_LOSS, Attempt, ProgressPoint
+from experiments.metrics import NATS_PER_BIT, VAL_BPB, MetricSpec
+from xeenet_site.web.formats import duration
 
 
-def learning_curve(attempts: Iterable[Attempt]) -> Figure | None:
+def learning_curve(attempts: Iterable[Attempt], spec: MetricSpec) -> Figure | None:
     """Draw the training and validation losses of the attempts; None with fewer than two points.
 
-    `attempts` come newest first, with their progress loaded. The newest is drawn opaque, older ones
-    pale. The training loss is converted from nats to bits per byte, so that both share an axis.
+    `attempts` come newest first, with their progress loaded; `spec` is the metric of their values.
+    The newest is drawn opaque, older ones pale. The training loss is converted from nats to bits
+    per byte, so that both share an axis; values of any other metric are drawn alone.
 
     `customdata` of each curve, one list per progress point: [HTML of its hover text].
     """
+    read = [(attempt.number, list(attempt.progress.all())) for attempt in attempts]
+    values = _Curve("validation", MEASURED, spec, _values)
+    curves = [values]
+    if spec.unit == VAL_BPB.unit or not any(len(_values(points, spec)) > 1 for _, points in read):
+        curves = [_Curve("training", SOFT, VAL_BPB, _train_losses), values]
     data: list[Figure] = []
     annotations: list[Figure] = []
-    for attempt in attempts:
-        points = list(attempt.progress.all())
+    for number, points in read:
         newest = not data
-        val = [
-            (point.elapsed_seconds, point.val_bpb, point)
-            for point in points
-            if _is_sane(point.val_bpb)
-        ]
-        train = [
-            (point.elapsed_seconds, point.train_loss / NATS_PER_BIT, point)
-            for point in points
-            if _is_sane(point.train_loss)
-        ]
-        for label, series, colour in (("training", train, SOFT), ("validation", val, MEASURED)):
+        for curve in curves:
+            series = curve.read(points, curve.spec)
             if len(series) < 2:
                 continue
-            data.append(_curve(series, label, colour, attempt.number, opacity=1 if newest else 0.3))
+            data.append(_drawn(series, curve, number, opacity=1 if newest else 0.3))
             if newest:
-                annotations.append(_end_label(label, colour, series[-1][0], series[-1][1]))
+                annotations.append(_end_label(curve, series[-1][0], series[-1][1]))
     if not data:
         return None
     # The two curves often end close together. Shifting their labels by half a line down and up
@@ -58,47 +51,73 @@ def learning_curve(attempts: Iterable[Attempt]) -> Figure | None:
                 "rangemode": "tozero",
                 "showgrid": False,
             },
-            "yaxis": {"title": {"text": "bits/byte"}, "tickformat": ".2f", "nticks": 7},
+            "yaxis": {
+                "title": {"text": curves[0].spec.unit},
+                "tickformat": value_ticks(curves[0].spec),
+                "nticks": 7,
+            },
             "annotations": annotations,
             "margin": {"r": 80},
         },
     }
 
 
-def _is_sane(loss: float | None) -> TypeGuard[float]:
-    """Whether a loss can be drawn: a value of 1e308 would only press all others into a line."""
-    return loss is not None and abs(loss) <= MAX_VAL_BPB
+Series = Sequence[tuple[float, float, ProgressPoint]]
 
 
-def _curve(
-    series: Sequence[tuple[float, float, ProgressPoint]],
-    label: str,
-    colour: str,
-    attempt: int,
-    opacity: float,
-) -> Figure:
+@dataclass(frozen=True)
+class _Curve:
+    """A kind of curve: its word, its colour, how its values are written, and which they are."""
+
+    label: str
+    colour: str
+    spec: MetricSpec
+    read: Callable[[Sequence[ProgressPoint], MetricSpec], Series]
+
+
+# A value of 1e308 would only press all others into a line; so both leave out what no run reaches.
+def _values(points: Sequence[ProgressPoint], spec: MetricSpec) -> Series:
+    most = max(abs(spec.low), abs(spec.high))
+    return [
+        (point.elapsed_seconds, point.value, point)
+        for point in points
+        if point.value is not None and abs(point.value) <= most
+    ]
+
+
+def _train_losses(points: Sequence[ProgressPoint], _: MetricSpec) -> Series:
+    return [
+        (point.elapsed_seconds, point.train_loss / NATS_PER_BIT, point)
+        for point in points
+        if point.train_loss is not None and abs(point.train_loss) <= MAX_LOSS
+    ]
+
+
+def _drawn(series: Series, curve: _Curve, attempt: int, opacity: float) -> Figure:
+    is_result = curve.label == "validation"
     return {
         "type": "scatter",
         "mode": "lines+markers",
         "x": [x for x, _, _ in series],
         "y": [y for _, y, _ in series],
-        "line": {"color": colour, "width": 2 if label == "validation" else 1},
-        "marker": {"color": colour, "size": 5 if label == "validation" else 3},
+        "line": {"color": curve.colour, "width": 2 if is_result else 1},
+        "marker": {"color": curve.colour, "size": 5 if is_result else 3},
         "opacity": opacity,
         **hover_texts(
-            f"<b>{label} {bpb(y)}</b><br>step {point.step}, {duration(x)}<br>attempt {attempt}"
+            f"<b>{curve.label} {curve.spec.text(y)}</b><br>step {point.step}, {duration(x)}"
+            f"<br>attempt {attempt}"
             for x, y, point in series
         ),
     }
 
 
-def _end_label(label: str, colour: str, x: float, y: float) -> Figure:
+def _end_label(curve: _Curve, x: float, y: float) -> Figure:
     return {
-        "text": label,
+        "text": curve.label,
         "x": x,
         "y": y,
         "xanchor": "left",
         "xshift": 6,
         "showarrow": False,
-        "font": {"color": colour, "size": 12},
+        "font": {"color": curve.colour, "size": 12},
     }

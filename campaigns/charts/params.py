@@ -21,11 +21,14 @@ from campaigns.charts.figures import (
     hover_texts,
     jitter,
     opens_tasks,
+    value_hover,
+    value_ticks,
+    value_title,
 )
+from experiments.metrics import MetricSpec
 
 MAX_LABEL: Final = 18
 HEIGHT_OF_A_ROW: Final = 34
-VALUE_TITLE: Final = "val_bpb (bits/byte)"
 # From best to worst. Both ends have contrast with the background in the light and the dark theme.
 VALUE_SCALE: Final = [[stop / 4, f"var(--scale-{stop})"] for stop in range(5)]
 
@@ -87,8 +90,8 @@ def importance_figure(importance: Importance) -> Figure:
     }
 
 
-def effect_figure(effect: Effect, value_range: tuple[float, float]) -> Figure:
-    """Draw mean val_bpb per level or bin with its standard error, and how many runs each has.
+def effect_figure(effect: Effect, spec: MetricSpec, value_range: tuple[float, float]) -> Figure:
+    """Draw the mean value per level or bin with its standard error, and how many runs each has.
 
     `customdata` of the means, one list per level or bin: [HTML of its hover text]. The counts have
     none.
@@ -114,7 +117,7 @@ def effect_figure(effect: Effect, value_range: tuple[float, float]) -> Figure:
             "size": 9,
             "symbol": ["circle" if is_enough else "circle-open" for is_enough in enough],
         },
-        **hover_texts(_effect_hover(effect.axis, cell) for cell in cells),
+        **hover_texts(_effect_hover(effect.axis, spec, cell) for cell in cells),
     }
     counts = {
         "type": "scatter",
@@ -130,39 +133,40 @@ def effect_figure(effect: Effect, value_range: tuple[float, float]) -> Figure:
         "data": [means, counts],
         "layout": {
             "xaxis": _param_axis(effect.axis),
-            "yaxis": {"range": list(value_range), "tickformat": ".2f", "nticks": 5},
+            "yaxis": {"range": list(value_range), "tickformat": value_ticks(spec), "nticks": 5},
             "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
             "margin": {"b": 32},
         },
     }
 
 
-def _effect_hover(axis: Axis, cell: Cell) -> str:
-    error = f" ± {cell.error:.4f} (s.e.)" if cell.error is not None else ""
+def _effect_hover(axis: Axis, spec: MetricSpec, cell: Cell) -> str:
+    mean, median = spec.text(cell.mean or 0.0), spec.text(cell.median or 0.0)
+    error = f" ± {spec.text(cell.error)} (s.e.)" if cell.error is not None else ""
     return (
-        f"<b>{escape(axis.name)} {escape(cell.label)}</b><br>mean {cell.mean:.4f}{error}"
-        f"<br>median {cell.median:.4f}, {cell.count} run{'s' if cell.count != 1 else ''}"
+        f"<b>{escape(axis.name)} {escape(cell.label)}</b><br>mean {mean}{error}"
+        f"<br>median {median}, {cell.count} run{'s' if cell.count != 1 else ''}"
     )
 
 
-def slice_figure(axis: Axis, runs: Sequence[Run]) -> Figure:
-    """Draw every run's val_bpb against one parameter. Runs of the same level are spread sideways.
+def slice_figure(axis: Axis, spec: MetricSpec, runs: Sequence[Run]) -> Figure:
+    """Draw every run's value against one parameter. Runs of the same level are spread sideways.
 
     `customdata`, one list per run: [task id, task number].
     """
     placed = _placed(axis, runs)
     return {
-        "data": [_dots([x for x, _ in placed], [run for _, run in placed])],
+        "data": [_dots([x for x, _ in placed], spec, [run for _, run in placed])],
         "layout": {
             "meta": {"zooms": True},
             "xaxis": _param_axis(axis) | {"title": {"text": escape(axis.name)}},
-            "yaxis": {"title": {"text": VALUE_TITLE}, "tickformat": ".2f", "nticks": 7},
+            "yaxis": _value_axis(spec, nticks=7),
         },
     }
 
 
-def dots_against(xs: Sequence[float], runs: Sequence[Run], title: str) -> Figure:
-    """Draw every run's val_bpb against a quantity, on a log scale where that spans a factor of 5.
+def dots_against(xs: Sequence[float], spec: MetricSpec, runs: Sequence[Run], title: str) -> Figure:
+    """Draw every run's value against a quantity, on a log scale where that spans a factor of 5.
 
     `customdata`, one list per run: [task id, task number].
     """
@@ -171,24 +175,29 @@ def dots_against(xs: Sequence[float], runs: Sequence[Run], title: str) -> Figure
     if is_wide:
         xaxis |= {"type": "log", "dtick": "D2" if max(xs) / min(xs) < 50 else 1}
     return {
-        "data": [_dots(xs, runs)],
+        "data": [_dots(xs, spec, runs)],
         "layout": {
             "meta": {"zooms": True},
             "xaxis": xaxis,
-            "yaxis": {"title": {"text": VALUE_TITLE}, "tickformat": ".2f", "nticks": 6},
+            "yaxis": _value_axis(spec, nticks=6),
         },
     }
 
 
-def _dots(xs: Sequence[float], runs: Sequence[Run]) -> Figure:
+def _value_axis(spec: MetricSpec, *, nticks: int) -> dict[str, Any]:
+    ticks = value_ticks(spec)
+    return {"title": {"text": value_title(spec)}, "tickformat": ticks, "nticks": nticks}
+
+
+def _dots(xs: Sequence[float], spec: MetricSpec, runs: Sequence[Run]) -> Figure:
     return {
         "type": "scatter",
         "mode": "markers",
         "x": [_short(x) for x in xs],
-        "y": [_short(run.val_bpb) for run in runs],
+        "y": [_short(run.value) for run in runs],
         "marker": {"color": MEASURED, "size": 7, "opacity": 0.55, "line": {"width": 0}},
         **opens_tasks([run.task_id, run.number] for run in runs),
-        "hovertemplate": "<b>Task %{customdata[1]}</b><br>%{y:.4f} bits/byte<extra></extra>",
+        "hovertemplate": f"<b>Task %{{customdata[1]}}</b><br>{value_hover(spec)}<extra></extra>",
     }
 
 
@@ -202,8 +211,8 @@ def _placed(axis: Axis, runs: Sequence[Run]) -> list[tuple[float, Run]]:
     return placed
 
 
-def parallel_figure(axes: Sequence[Axis], runs: Sequence[Run]) -> Figure:
-    """Draw each run as a line through its params to its val_bpb, the best drawn last.
+def parallel_figure(axes: Sequence[Axis], spec: MetricSpec, runs: Sequence[Run]) -> Figure:
+    """Draw each run as a line through its params to its value, the best drawn last.
 
     There is no `customdata`: Plotly shows no hover text on parallel coordinates.
     """
@@ -213,18 +222,19 @@ def parallel_figure(axes: Sequence[Axis], runs: Sequence[Run]) -> Figure:
             for run in runs
             if all(axis.position(run.params.get(axis.name)) is not None for axis in axes)
         ),
-        key=lambda run: -run.val_bpb,
+        key=lambda run: -run.sort_key,
     )
-    values = [_short(run.val_bpb) for run in drawn]
+    values = [_short(run.value) for run in drawn]
     dimensions = [_dimension(axis, drawn) for axis in axes]
-    dimensions.append({"label": "val_bpb", "values": values, "tickformat": ".3f"})
+    ticks = value_ticks(spec, fewer=1)
+    dimensions.append({"label": spec.name, "values": values, "tickformat": ticks})
     text = {"color": "var(--text)", "size": 12}
     return {
         "data": [
             {
                 "type": "parcoords",
                 "dimensions": dimensions,
-                "line": {"color": values, "colorscale": VALUE_SCALE},
+                "line": {"color": values, **_value_colours(spec)},
                 "labelfont": text,
                 "tickfont": text,
                 "rangefont": {"color": SOFT, "size": 1},
@@ -233,6 +243,11 @@ def parallel_figure(axes: Sequence[Axis], runs: Sequence[Run]) -> Figure:
         ],
         "layout": {"margin": {"l": 56, "r": 56, "t": 40, "b": 16}},
     }
+
+
+def _value_colours(spec: MetricSpec) -> dict[str, Any]:
+    """Return the colours of values, which run from the best to the worst."""
+    return {"colorscale": VALUE_SCALE, "reversescale": spec.is_maximised}
 
 
 def _dimension(axis: Axis, runs: Sequence[Run]) -> Figure:
@@ -268,8 +283,10 @@ def _powers_of_ten(low: float, high: float) -> list[float]:
     return [10.0**power for power in powers]
 
 
-def surface_figure(surface: Surface, points: Sequence[tuple[float, float, Run]]) -> Figure:
-    """Draw mean val_bpb over two params, and runs as dots.
+def surface_figure(
+    surface: Surface, spec: MetricSpec, points: Sequence[tuple[float, float, Run]]
+) -> Figure:
+    """Draw the mean value over two params, and runs as dots.
 
     Two ranges get contours; levels get cells. `points` are the runs to draw, as (x, y, run).
 
@@ -283,16 +300,16 @@ def surface_figure(surface: Surface, points: Sequence[tuple[float, float, Run]])
         "x": surface.xs,
         "y": surface.ys,
         "z": means,
-        "colorscale": VALUE_SCALE,
+        **_value_colours(spec),
         "colorbar": {
-            "title": {"text": "val_bpb", "side": "right"},
+            "title": {"text": spec.name, "side": "right"},
             "thickness": 12,
             "outlinewidth": 0,
-            "tickformat": ".2f",
+            "tickformat": value_ticks(spec),
             "nticks": 6,
             "tickfont": {"color": SOFT, "size": 11},
         },
-        "hovertemplate": "mean %{z:.4f} bits/byte<extra></extra>",
+        "hovertemplate": f"mean {value_hover(spec, 'z')}<extra></extra>",
     }
     if both_ranges:
         field |= {"ncontours": 12, "line": {"width": 0.5, "color": SOFT}, "connectgaps": False}
@@ -302,15 +319,15 @@ def surface_figure(surface: Surface, points: Sequence[tuple[float, float, Run]])
         (x + _offset(x_axis, run), y + _offset(y_axis, run, PLASTIC_RATIO), run)
         for x, y, run in points
     ]
-    dots = _dots([x for x, _, _ in placed], [run for _, _, run in placed]) | {
+    dots = _dots([x for x, _, _ in placed], spec, [run for _, _, run in placed]) | {
         "y": [_short(y) for _, y, _ in placed],
         "marker": {
             "color": "var(--surface)",
             "size": 6,
             "line": {"width": 1, "color": "var(--text)"},
         },
-        "hovertemplate": "<b>Task %{customdata[1]}</b><br>%{text} bits/byte<extra></extra>",
-        "text": [f"{run.val_bpb:.4f}" for _, _, run in placed],
+        "hovertemplate": f"<b>Task %{{customdata[1]}}</b><br>%{{text}} {spec.unit}<extra></extra>",
+        "text": [spec.text(run.value) for _, _, run in placed],
     }
     return {
         "data": [field, dots],

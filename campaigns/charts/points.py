@@ -25,7 +25,8 @@ class Point:
     order: int
     finished_at: dt.datetime
     failure_class: str
-    val_bpb: float | None
+    # In the unit of the campaign's metric.
+    value: float | None
     device: str
     is_ranked: bool
     simulated: bool
@@ -66,7 +67,7 @@ def chart_points(campaign: Campaign, *, simulated: bool, most: int = MOST_POINTS
             order=row["order"],
             finished_at=row["finished_at"],
             failure_class=row["failure_class"],
-            val_bpb=None if row["result__implausible"] else row["result__val_bpb"],
+            value=None if row["result__implausible"] else row["result__value"],
             device=row["result__device_used"] or "",
             is_ranked=bool(row["result__is_ranked"]),
             simulated=bool(row["result__simulated"]),
@@ -87,7 +88,7 @@ _FIELDS: Final = (
     "order",
     "finished_at",
     "failure_class",
-    "result__val_bpb",
+    "result__value",
     "result__device_used",
     "result__is_ranked",
     "result__simulated",
@@ -99,17 +100,15 @@ _FIELDS: Final = (
 def _drawn(tasks: QuerySet[Task], most: int) -> QuerySet[Task]:
     """Keep the records and about `most` other tasks, evenly spaced, including the last one."""
     in_order = [F("finished_at"), F("pk")]
-    ranked_value = Case(When(result__is_ranked=True, then="result__val_bpb"))
+    ranked_key = Case(When(result__is_ranked=True, then="result__sort_key"))
     numbered = tasks.order_by(*in_order).annotate(
         order=Window(RowNumber(), order_by=in_order),
         total=Window(Count("*")),
-        ranked_value=ranked_value,
-        best_before=Window(
-            Min(ranked_value), order_by=in_order, frame=RowRange(start=None, end=-1)
-        ),
+        ranked_key=ranked_key,
+        best_before=Window(Min(ranked_key), order_by=in_order, frame=RowRange(start=None, end=-1)),
     )
-    is_record = Q(ranked_value__isnull=False) & (
-        Q(best_before__isnull=True) | Q(ranked_value__lt=F("best_before"))
+    is_record = Q(ranked_key__isnull=False) & (
+        Q(best_before__isnull=True) | Q(ranked_key__lt=F("best_before"))
     )
     # Below `most` for each task at which `order * most / total` passes a whole number.
     step = Mod(F("order") * most, F("total"))

@@ -16,9 +16,13 @@ from campaigns.charts.figures import (
     Figure,
     hover_texts,
     opens_tasks,
+    value_hover,
+    value_ticks,
+    value_title,
 )
-from campaigns.charts.params import HEIGHT_OF_A_ROW, VALUE_TITLE
+from campaigns.charts.params import HEIGHT_OF_A_ROW
 from campaigns.models import AttemptOutcome, FailureClass
+from experiments.metrics import MetricSpec
 from xeenet_site.web.formats import duration
 
 # Colour and dash of the lines, one per device. The dash helps readers who do not see the colours.
@@ -50,9 +54,12 @@ _HATCHES: Final = {
 }
 
 
-def distribution_figure(curves: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
-    """Draw the share of runs at or below each val_bpb, with a labelled line per device.
+def distribution_figure(
+    curves: Mapping[str, Sequence[tuple[float, float]]], spec: MetricSpec
+) -> Figure:
+    """Draw the share of runs that are at least as good as each value, a labelled line per device.
 
+    A curve has pairs of a value and a share, the best value first.
     No trace has `customdata`: the hover texts are made of x and y.
     """
     data, annotations = [], []
@@ -65,7 +72,8 @@ def distribution_figure(curves: Mapping[str, Sequence[tuple[float, float]]]) -> 
                 "x": [round(value, 5) for value, _ in curve],
                 "y": [round(share, 4) for _, share in curve],
                 "line": {"shape": "hv", "color": colour, "dash": dash, "width": 2},
-                "hovertemplate": "%{y:.1%} of runs are at or below %{x:.4f}<extra></extra>",
+                "hovertemplate": f"%{{y:.1%}} of runs are at or {spec.side} "
+                f"%{{x:.{spec.decimals}f}}<extra></extra>",
             }
         )
         if len(curves) > 1:
@@ -76,9 +84,9 @@ def distribution_figure(curves: Mapping[str, Sequence[tuple[float, float]]]) -> 
                     "text": escape(device),
                     "x": value,
                     "y": share,
-                    # Below and to the right of a rising line there is room.
+                    # To the right of the line there is room: below a rising one, above a falling.
                     "xanchor": "left",
-                    "yanchor": "top",
+                    "yanchor": "bottom" if spec.is_maximised else "top",
                     "bgcolor": "var(--surface)",
                     "showarrow": False,
                     "font": {"color": colour, "size": 12},
@@ -87,7 +95,11 @@ def distribution_figure(curves: Mapping[str, Sequence[tuple[float, float]]]) -> 
     return {
         "data": data,
         "layout": {
-            "xaxis": {"title": {"text": VALUE_TITLE}, "tickformat": ".2f", "nticks": 7},
+            "xaxis": {
+                "title": {"text": value_title(spec)},
+                "tickformat": value_ticks(spec),
+                "nticks": 7,
+            },
             "yaxis": {
                 "title": {"text": "Share of runs"},
                 "tickformat": ".0%",
@@ -99,7 +111,7 @@ def distribution_figure(curves: Mapping[str, Sequence[tuple[float, float]]]) -> 
     }
 
 
-def replicates_figure(groups: Sequence[Replicates]) -> Figure:
+def replicates_figure(groups: Sequence[Replicates], spec: MetricSpec) -> Figure:
     """Draw each repeated config: a dot per seed, with mean ± standard deviation beside them.
 
     `customdata` of the seeds, one list per run: [task id]. `customdata` of the means, one list per
@@ -120,7 +132,7 @@ def replicates_figure(groups: Sequence[Replicates]) -> Figure:
         },
         "marker": {"color": MEASURED, "size": 9},
         **hover_texts(
-            f"<b>Config {place}</b><br>{_mean_text(group)}"
+            f"<b>Config {place}</b><br>{_mean_text(group, spec)}"
             for place, group in zip(places, groups, strict=True)
         ),
     }
@@ -136,7 +148,7 @@ def replicates_figure(groups: Sequence[Replicates]) -> Figure:
         "y": [value for _, value, _ in dots],
         "marker": {"color": SOFT, "size": 5, "opacity": 0.7},
         **opens_tasks([task] for _, _, task in dots),
-        "hovertemplate": "one seed: %{y:.4f} bits/byte<extra></extra>",
+        "hovertemplate": f"one seed: {value_hover(spec)}<extra></extra>",
     }
     return {
         "data": [seeds, means],
@@ -148,13 +160,18 @@ def replicates_figure(groups: Sequence[Replicates]) -> Figure:
                 "range": [0.5, len(groups) + 0.5],
                 "showgrid": False,
             },
-            "yaxis": {"title": {"text": VALUE_TITLE}, "tickformat": ".3f", "nticks": 6},
+            "yaxis": {
+                "title": {"text": value_title(spec)},
+                "tickformat": value_ticks(spec, fewer=1),
+                "nticks": 6,
+            },
         },
     }
 
 
-def _mean_text(group: Replicates) -> str:
-    return f"{group.mean:.4f} ± {group.deviation:.4f} (s.d., {group.count} seeds)"
+def _mean_text(group: Replicates, spec: MetricSpec) -> str:
+    mean, deviation = spec.text(group.mean), spec.text(group.deviation)
+    return f"{mean} ± {deviation} (s.d., {group.count} seeds)"
 
 
 def timeline_figure(spans: Sequence[Span]) -> Figure:

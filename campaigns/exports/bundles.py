@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from campaigns.models import Dataset, Result, Task
 from experiments import catalog, english_like_corpus
+from experiments.metrics import MetricSpec
 from workers.protocol import API_PREFIX, DATASET_PATH
 
 # A replay repeats a number of steps. The larger budget lets a slower machine finish them.
@@ -79,7 +80,7 @@ def _readme(
     title = f"Task {task.number} of the campaign {_one_line(campaign.name)}"
     parts = [
         title + "\n" + "=" * min(len(title), 78),
-        _measured(result),
+        _measured(campaign.metric_spec, result),
         f"Script\n  {script}, sha256 {campaign.package_id}",
         _configs(task, replay),
         "Data set\n" + _data_set(campaign.dataset, server_url),
@@ -88,10 +89,13 @@ def _readme(
     return "\n\n".join(parts) + "\n"
 
 
-def _measured(result: Result | None) -> str:
+def _measured(spec: MetricSpec, result: Result | None) -> str:
     if result is None:
         return "This task has no result yet."
-    value = "no value" if result.val_bpb is None else f"val_bpb {result.val_bpb:.6f} bits/byte"
+    value = "no value"
+    if result.value is not None:
+        # More decimals than pages show, so that a repeated run can be compared with it.
+        value = f"{spec.name} {result.value:.{spec.decimals + 2}f} {spec.unit}"
     if result.simulated:
         return f"Its result ({value}) was invented by a worker without torch, not measured."
     metrics = result.metrics

@@ -2,15 +2,16 @@
 
 | task                                    | trial                                           |
 |-----------------------------------------|-------------------------------------------------|
-| completed with a value                  | COMPLETE, its value val_bpb                     |
+| completed with a value                  | COMPLETE, with its value                        |
 | completed without one (it diverged)     | FAIL, as Optuna does with NaN                   |
 | failed, cancelled                       | FAIL                                            |
 | leased / pending                        | RUNNING / WAITING (enqueued with its params)    |
 | simulated                               | left out, unless requested                      |
 | implausible, and not admitted           | left out                                        |
 
-The progress points of the attempt that decided the task are the trial's intermediate values. Seed,
-device, steps, worker and so on are its user attributes.
+The study has the name and the direction of the campaign's metric. The progress points of the
+attempt that decided the task are the trial's intermediate values. Seed, device, steps, worker and
+so on are its user attributes.
 """
 
 from __future__ import annotations
@@ -68,10 +69,13 @@ def write_study(campaign: Campaign, file: Path, *, simulated: bool = False) -> i
     partial.open("wb").close()
     try:
         storage = optuna.storages.RDBStorage(str(URL.create("sqlite", database=str(partial))))
-        study = optuna.create_study(storage=storage, study_name=campaign.name, direction="minimize")
+        spec = campaign.metric_spec
+        study = optuna.create_study(
+            storage=storage, study_name=campaign.name, direction=spec.direction.value
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(["val_bpb"])
+            study.set_metric_names([spec.name])
         for name, value in _study_attributes(campaign).items():
             study.set_user_attr(name, value)
         written = 0
@@ -143,7 +147,7 @@ def _trial(
         (attempt for attempt in attempts if result and attempt.pk == result.attempt_id),
         attempts[-1] if attempts else None,
     )
-    value = result.val_bpb if result is not None else None
+    value = result.value if result is not None else None
     state = {TaskState.PENDING: TrialState.WAITING, TaskState.LEASED: TrialState.RUNNING}.get(
         TaskState(task.state), TrialState.FAIL if value is None else TrialState.COMPLETE
     )
@@ -167,7 +171,7 @@ def _trial(
 
 def _curve(attempt: Attempt) -> dict[int, float]:
     points = attempt.progress.all()
-    return {point.step: point.val_bpb for point in points if point.val_bpb is not None}
+    return {point.step: point.value for point in points if point.value is not None}
 
 
 def _attributes(task: Task, result: Result | None, decided: Attempt | None) -> dict[str, Any]:

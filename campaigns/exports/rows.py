@@ -11,9 +11,8 @@ from campaigns.models import Campaign, Result
 from xeenet_site.web import csv_text
 
 CHUNK_ROWS: Final = 1_000
-# The fields of a result, with the names and in the order of every file and answer.
+# The fields of a result after its value, with the names and in the order of every file and answer.
 MEASURED: Final = (
-    "val_bpb",
     "is_ranked",
     "diverged",
     "simulated",
@@ -48,7 +47,7 @@ def _measured(name: str) -> Callable[[Campaign, Result], Any]:
     return lambda _, result: getattr(result, name)
 
 
-_FIELDS: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
+_BEFORE_VALUE: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
     "campaign": lambda campaign, _: campaign.name,
     "experiment": lambda campaign, _: campaign.experiment,
     "script_sha256": lambda campaign, _: campaign.package_id,
@@ -58,6 +57,8 @@ _FIELDS: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
     "seed": lambda _, result: result.task.seed,
     "seed_index": lambda _, result: result.task.seed_index,
     "time_budget_seconds": lambda campaign, _: campaign.time_budget_seconds,
+}
+_AFTER_VALUE: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
     **{name: _measured(name) for name in MEASURED},
     "worker": lambda _, result: result.attempt.worker.name,
     "created_at": lambda _, result: result.created_at.isoformat(),
@@ -89,9 +90,14 @@ def _results(campaign: Campaign, *, simulated: bool) -> Iterator[Result]:
     yield from rows
 
 
+def _fields(campaign: Campaign) -> dict[str, Callable[[Campaign, Result], Any]]:
+    """Return how each field is read. The value has the name of the campaign's metric."""
+    return {**_BEFORE_VALUE, campaign.metric_spec.name: _measured("value"), **_AFTER_VALUE}
+
+
 def _record(campaign: Campaign, result: Result) -> dict[str, Any]:
     """Return the fields of a result, and the conditions that the script reported."""
-    fields = {name: value(campaign, result) for name, value in _FIELDS.items()}
+    fields = {name: read(campaign, result) for name, read in _fields(campaign).items()}
     return fields | {name: result.metrics.get(name) for name in _METRIC_NAMES}
 
 
@@ -104,7 +110,7 @@ def json_lines(campaign: Campaign, *, simulated: bool = False) -> Iterator[str]:
 def csv_lines(campaign: Campaign, *, simulated: bool = False) -> Iterator[str]:
     """Yield a head and one line per result. Each param of the search space has a column."""
     params = [parameter["name"] for parameter in campaign.search_space["parameters"]]
-    head = [*_FIELDS, *_METRIC_NAMES, *(_PARAM_PREFIX + name for name in params)]
+    head = [*_fields(campaign), *_METRIC_NAMES, *(_PARAM_PREFIX + name for name in params)]
     rows = (
         [*_record(campaign, result).values(), *(result.task.params.get(name) for name in params)]
         for result in _results(campaign, simulated=simulated)

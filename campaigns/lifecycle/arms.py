@@ -101,7 +101,7 @@ class TaskMaker:
 
         Raises InvalidCampaign when the arm has a task with that seed.
         """
-        campaign, params = self._campaign, self._space.normalised(params)
+        params = self._space.normalised(params)
         digest = params_sha256(params)
         member = self._members.get(digest)
         if member is None:

@@ -1,8 +1,8 @@
 """What is believed of a result: what is refused, what is kept without a rank, what people admit.
 
-A result whose numbers contradict its task or training itself is refused. One whose val_bpb is
-better than any model reaches on this data set is stored, shown as implausible and not ranked, until
-an operator admits it.
+A result whose numbers contradict its task or training itself is refused. One whose value is better
+than any model reaches on this data set is stored, shown as implausible and not ranked, until an
+operator admits it. Such a bound is known for bits per byte only.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from campaigns.lifecycle.errors import WrongState
 from campaigns.models import MAX_LOSS, Attempt, Campaign, Dataset, Result, Task
 from campaigns.notifications import events
 from experiments import catalog
+from experiments.metrics import VAL_BPB, MetricSpec
 from workers.protocol import Submission, is_finding_without_value
 
 # By so much a run may seem longer than its lease: the database's clock may be set meanwhile.
@@ -64,7 +65,8 @@ def _not_of_its_task(task: Task, body: Submission, metrics: dict[str, Any]) -> l
             f"it ran {metrics['wall_time_seconds']:.0f} s, at most {longest:.0f} s count"
         )
     allowed = catalog.get(campaign.experiment).eval_bytes_allowed(campaign.dataset.size_bytes)
-    if metrics["val_bpb"] is not None and metrics["eval_bytes"] not in allowed.values():
+    has_value = metrics[campaign.metric_spec.name] is not None
+    if has_value and metrics["eval_bytes"] not in allowed.values():
         counts = " or ".join(f"{n} ({name})" for name, n in allowed.items())
         problems.append(f"eval_bytes is {metrics['eval_bytes']}, must be {counts}")
     if metrics["eval_tokens"] > metrics["eval_bytes"]:
@@ -75,9 +77,10 @@ def _not_of_its_task(task: Task, body: Submission, metrics: dict[str, Any]) -> l
 def _not_of_a_training(attempt: Attempt, metrics: dict[str, Any], now: dt.datetime) -> list[str]:
     """Return which counters no training has that brings this value."""
     problems = []
-    if metrics["val_bpb"] is not None:
+    value = attempt.task.campaign.metric_spec.name
+    if metrics[value] is not None:
         names = ("steps_completed", "tokens_trained", "model_params")
-        problems += [f"{name} is 0 in a run with a val_bpb" for name in names if not metrics[name]]
+        problems += [f"{name} is 0 in a run with a {value}" for name in names if not metrics[name]]
         loss = metrics["train_loss"]
         if loss is not None and abs(loss) > MAX_LOSS:
             problems.append(
@@ -111,10 +114,10 @@ def _unknown_device(attempt: Attempt, used: str) -> str:
     return f"device_used is {used[:100]!r}, and this worker told of {', '.join(known)}"
 
 
-def is_implausible(dataset: Dataset, val_bpb: float | None) -> bool:
+def is_implausible(dataset: Dataset, spec: MetricSpec, value: float | None) -> bool:
     """Return whether the value is better than models reach on this data set, as far as known."""
-    bound = dataset.least_plausible_bpb
-    return val_bpb is not None and bound is not None and val_bpb < bound
+    bound = dataset.least_plausible_bpb if spec.name == VAL_BPB.name else None
+    return value is not None and bound is not None and value < bound
 
 
 def result_columns(
@@ -122,12 +125,15 @@ def result_columns(
 ) -> dict[str, Any]:
     """Return what is believed of an accepted result, as columns: its value, rank and counters."""
     allowed = catalog.get(campaign.experiment).eval_bytes_allowed(campaign.dataset.size_bytes)
-    valueless = is_finding_without_value(metrics)
+    spec = campaign.metric_spec
+    value = metrics[spec.name]
+    valueless = is_finding_without_value(metrics, spec)
     diverged = metrics.get("diverged") is True
     measured = not (simulated or valueless or diverged)
-    implausible = measured and is_implausible(campaign.dataset, metrics["val_bpb"])
+    implausible = measured and is_implausible(campaign.dataset, spec, value)
     return {
-        "val_bpb": metrics["val_bpb"],
+        "value": value,
+        "sort_key": None if value is None else spec.sort_key(value),
         "is_ranked": measured and not implausible,
         "implausible": implausible,
         "diverged": diverged,
@@ -173,9 +179,8 @@ def judge_again(dataset: Dataset) -> int:
     bound = dataset.least_plausible_bpb
     if bound is None:
         return 0
-    results = Result.objects.filter(
-        campaign__dataset=dataset, is_ranked=True, admitted_at=None, val_bpb__lt=bound
-    )
+    ranked = Result.objects.filter(campaign__dataset=dataset, campaign__metric=VAL_BPB.name)
+    results = ranked.filter(is_ranked=True, admitted_at=None, value__lt=bound)
     # One transaction: cached standings must not keep a result that is not ranked.
     with transaction.atomic():
         campaigns = set(results.order_by().values_list("campaign_id", flat=True).distinct())

@@ -200,7 +200,7 @@ def _sampler_problems(name: str, space: SearchSpace | None) -> list[str]:
 
 
 def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> None:
-    """Draft → active; all arms and tasks are created in the same transaction.
+    """Draft → active, with its metric pinned; all arms and tasks are created in one transaction.
 
     Raises WrongState unless draft, InvalidCampaign when the constraints leave no point, or when the
     script would refuse every config or the data set.
@@ -211,10 +211,12 @@ def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> No
     maker = TaskMaker(campaign, now=now)
     points = drawn_points(campaign, campaign.task_count)
     tasks = [maker.task(params, TaskOrigin.SAMPLED) for params in points]
+    spec = campaign.metric_spec
+    pinned = {"metric": spec.name, "metric_version": spec.version}
     made, draws = f"Tasks made: {len(tasks):,}.", campaign.draws + len(tasks)
     # One transaction: an active campaign without its tasks would look finished.
     with transaction.atomic():
-        _move(campaign, "launch", actor, now, made, launched_at=now, draws=draws)
+        _move(campaign, "launch", actor, now, made, launched_at=now, draws=draws, **pinned)
         maker.store(tasks)
 
 

@@ -52,7 +52,8 @@ def renew(
 
     A lease that ran out but was not taken back yet is renewed: no other worker has the task.
     """
-    attempt = Attempt.objects.filter(worker=worker, lease_id=lease_id).first()
+    attempts = Attempt.objects.annotate(metric=F("task__campaign__metric"))
+    attempt = attempts.filter(worker=worker, lease_id=lease_id).first()
     if attempt is None:
         return HeartbeatAnswer.LOST, str(LeaseUnknown())
     lease = dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
@@ -65,7 +66,8 @@ def renew(
     )
     if renewed:
         # Only now: what is reported after the end of an attempt belongs to no curve.
-        store_progress(attempt, list(progress))
+        metric: str = attempt.metric  # type: ignore[attr-defined]
+        store_progress(attempt, list(progress), metric)
         return HeartbeatAnswer.CONTINUE, ""
     attempt.refresh_from_db(fields=["outcome", "message"])
     if attempt.outcome == AttemptOutcome.CANCELLED:

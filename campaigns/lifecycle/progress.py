@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from campaigns.models import Attempt, ProgressPoint
+from experiments.metrics import VAL_BPB
 from workers.protocol import ProgressPoint as WireProgressPoint
 
 # A chart draws no more. At this number every second point is dropped, so that a long run keeps its
@@ -13,18 +14,25 @@ from workers.protocol import ProgressPoint as WireProgressPoint
 MAX_POINTS_PER_ATTEMPT: Final = 2_000
 
 
-def store_progress(attempt: Attempt, progress: Sequence[WireProgressPoint]) -> None:
+def store_progress(attempt: Attempt, progress: Sequence[WireProgressPoint], metric: str) -> None:
     """Store the points of an attempt that runs; a point that is sent again is ignored.
 
-    A point comes again when the answer to its heartbeat was lost.
+    A point comes again when the answer to its heartbeat was lost. `metric` is the name of the
+    campaign's metric: a point's value is what it reports under that name.
     """
     if not progress:
         return
-    points = [ProgressPoint(attempt=attempt, **point) for point in progress]
+    points = [ProgressPoint(attempt=attempt, **_columns(point, metric)) for point in progress]
     ProgressPoint.objects.bulk_create(points, ignore_conflicts=True)
     # Numbers are unique within an attempt, so below the limit there is nothing to count.
     if max(point.seq for point in points) >= MAX_POINTS_PER_ATTEMPT:
         _thin_out(attempt)
+
+
+def _columns(point: WireProgressPoint, metric: str) -> dict[str, Any]:
+    columns: dict[str, Any] = {**point, "value": point.get(metric)}
+    columns.pop(VAL_BPB.name, None)  # has no column of its own
+    return columns
 
 
 def _thin_out(attempt: Attempt) -> None:

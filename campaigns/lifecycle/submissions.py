@@ -41,7 +41,7 @@ from workers.protocol import (
 )
 
 IMPLAUSIBLE: Final = (
-    "The result is stored. Its val_bpb is better than models reach on this data set, so it does "
+    "The result is stored. Its {metric} is better than models reach on this data set, so it does "
     "not count until an operator admits it."
 )
 
@@ -105,9 +105,10 @@ def _owned(attempt: Attempt) -> Q:
 
 
 def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
-    metrics = without_untrained_value(body.get("metrics") or {})
+    spec = attempt.task.campaign.metric_spec
+    metrics = without_untrained_value(body.get("metrics") or {}, spec)
     message = body.get("message", "")  # what was unusual about the run: "did not exit"
-    problems = metrics_problems(metrics) or contradictions(attempt, body, metrics, now=now)
+    problems = metrics_problems(metrics, spec) or contradictions(attempt, body, metrics, now=now)
     if problems:
         reason = "; ".join(problems)
         _fail(attempt, FailureClass.INVALID_RESULT, reason, body, now)
@@ -126,7 +127,7 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
     end_attempt(attempt, outcome, change, now=now, message=message, **report)
     result = _store_result(attempt, metrics, simulated=body.get("simulated", False), now=now)
     if result.implausible:
-        return Answer(Verdict.ACCEPTED, IMPLAUSIBLE)
+        return Answer(Verdict.ACCEPTED, IMPLAUSIBLE.format(metric=spec.name))
     return Answer(Verdict.ACCEPTED, "The result is stored.")
 
 

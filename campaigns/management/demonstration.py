@@ -204,7 +204,7 @@ def shortcomings(campaign: Campaign) -> list[str]:
     if states:
         rest = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
         problems.append(f"{completed} of {campaign.task_count} tasks completed ({rest})")
-    results = list(campaign.results.values_list("is_ranked", "simulated", "val_bpb"))
+    results = list(campaign.results.values_list("is_ranked", "simulated", "value"))
     if simulated := sum(is_simulated for _, is_simulated, _ in results):
         problems.append(f"{simulated} results are simulated, not measured")
     if unranked := sum(
@@ -216,5 +216,5 @@ def shortcomings(campaign: Campaign) -> list[str]:
         )
     values = Counter(value for is_ranked, _, value in results if is_ranked)
     if repeated := sum(number - 1 for number in values.values()):
-        problems.append(f"{repeated} results repeat the val_bpb of another one")
+        problems.append(f"{repeated} results repeat the value of another one")
     return problems

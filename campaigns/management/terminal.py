@@ -17,6 +17,7 @@ from campaigns.models import Attempt, Campaign, ChangeSubject, Result, StateChan
 from campaigns.standings import leaderboard
 from campaigns.standings.progress import CampaignProgress
 from campaigns.standings.rows import Row
+from experiments.metrics import MetricSpec
 from xeenet_site.web.formats import duration
 from xeenet_site.web.plain_text import plain
 
@@ -49,7 +50,8 @@ def leaderboard_text(
     width = shutil.get_terminal_size().columns if colour else _WIDTH_WITHOUT_TERMINAL
     is_wide = width >= _WIDE_TERMINAL
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for head in ("rank", "val_bpb"):
+    spec = campaign.metric_spec
+    for head in ("rank", spec.name):
         table.add_column(head, justify="right", no_wrap=True)
     for name in varying if is_wide else ():
         table.add_column(plain(name), justify="right")
@@ -67,22 +69,22 @@ def leaderboard_text(
         else:
             middle, last = [], ", ".join(f"{plain(name)} {value}" for name, value in params)
         reason = [plain(row.reason)] if has_reasons else []
-        cells = [*_cells(row, middle), last, *reason]
+        cells = [*_cells(row, spec, middle), last, *reason]
         table.add_row(*map(Text, cells), style="bold green" if row.rank == 1 else None)
-    heading = f"{plain(campaign.name)}: val_bpb in bits per byte, lower is better"
+    heading = f"{plain(campaign.name)}: {spec.name} in {spec.unit}, {spec.better} is better"
     if constant:
         same = ", ".join(f"{plain(name)} {number(value)}" for name, value in constant.items())
         heading += f"; the same for all: {same}"
     return f"{heading}\n{_rendered(table, width, colour=colour)}"
 
 
-def _cells(row: Row, middle: Sequence[str]) -> list[str]:
+def _cells(row: Row, spec: MetricSpec, middle: Sequence[str]) -> list[str]:
     result = row.result
     if result is None:
         return [_NOTHING, _NOTHING, *middle, str(row.task.seed), *[_NOTHING] * 4]
     return [
         _NOTHING if row.rank is None else str(row.rank),
-        _NOTHING if result.val_bpb is None else f"{result.val_bpb:.4f}",
+        _NOTHING if result.value is None else spec.text(result.value),
         *middle,
         str(row.task.seed),
         f"{result.model_params:,}",
@@ -101,12 +103,13 @@ def _rendered(table: Table, width: int, *, colour: bool) -> str:
 
 
 def progress_sentence(progress: CampaignProgress, best: Result | None) -> str:
-    """Return the progress, such as "6/10 done, 2 running, best val_bpb 3.2187, about 24 s left"."""
+    """Return the progress, such as "6/10 done, 2 running, best loss 3.2187, about 24 s left"."""
     parts = [f"{progress.done}/{progress.total} done", f"{progress.leased} running"]
     if progress.failed:
         parts.append(f"{progress.failed} failed")
-    if best is not None:
-        parts.append(f"best val_bpb {best.val_bpb:.4f}")
+    if best is not None and best.value is not None:
+        spec = best.campaign.metric_spec
+        parts.append(f"best {spec.name} {spec.text(best.value)}")
     if progress.eta_seconds is not None:
         parts.append(f"about {duration(progress.eta_seconds)} left")
     return ", ".join(parts)

@@ -18,6 +18,8 @@ from campaigns.models.states import (
     CampaignState,
     PackageOrigin,
 )
+from experiments import catalog, metrics
+from experiments.metrics import VAL_BPB, MetricSpec
 from workers.models import ISOLATION_CHOICES, Worker, WorkerQuerySet, WorkerState
 from workers.protocol import IsolationTier
 
@@ -79,6 +81,10 @@ class Campaign(models.Model):
         related_name="campaigns",
     )
     experiment = models.CharField(max_length=100)
+    # Name and version of what ranks its results, pinned by the launch. A draft has none: it follows
+    # the catalog.
+    metric = models.CharField(max_length=50, blank=True, editable=False)
+    metric_version = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     package = models.ForeignKey(Package, on_delete=models.PROTECT, related_name="campaigns")
     dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="campaigns")
     search_space = models.JSONField()
@@ -134,6 +140,11 @@ class Campaign(models.Model):
                 condition=Q(time_budget_seconds__gt=0, time_budget_seconds__lte=MAX_BUDGET_SECONDS),
             ),
             models.CheckConstraint(
+                name="campaign_launched_with_metric",
+                condition=Q(launched_at__isnull=True)
+                | (~Q(metric="") & Q(metric_version__isnull=False)),
+            ),
+            models.CheckConstraint(
                 name="campaign_seeds_in_range", condition=Q(base_seed__lte=MAX_SEED)
             ),
             models.CheckConstraint(
@@ -147,6 +158,20 @@ class Campaign(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("campaign", args=[self.pk])
+
+    @property
+    def metric_spec(self) -> MetricSpec:
+        """What ranks its results: as pinned by the launch, or of its experiment for a draft.
+
+        Raises UnknownMetric for a metric that only a newer server has.
+        """
+        if self.metric_version is not None:
+            return metrics.get(self.metric, self.metric_version)
+        try:
+            return catalog.get(self.experiment).metric_spec
+        except catalog.UnknownExperiment:
+            # A draft may be older than the removal of its experiment from the catalog.
+            return VAL_BPB
 
     @property
     def script(self) -> str:

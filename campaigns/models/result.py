@@ -6,12 +6,13 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from campaigns.models.campaign import Campaign
 from campaigns.models.states import MAX_LOSS
 from campaigns.models.task import Attempt, Task
+from experiments.metrics import MAX_MAGNITUDE
 
 
 class ResultQuerySet(models.QuerySet["Result"]):
@@ -19,7 +20,7 @@ class ResultQuerySet(models.QuerySet["Result"]):
 
     def ranked(self) -> ResultQuerySet:
         """Measured results with a value, best first: a total order, so pages never overlap."""
-        return self.filter(is_ranked=True).order_by("val_bpb", "created_at", "id")
+        return self.filter(is_ranked=True).order_by("sort_key", "created_at", "id")
 
 
 class Result(models.Model):
@@ -29,7 +30,10 @@ class Result(models.Model):
     attempt = models.OneToOneField(Attempt, on_delete=models.CASCADE, related_name="result")
     # A copy of task.campaign, so that the leaderboard reads a single index.
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="results")
-    val_bpb = models.FloatField(null=True, blank=True)
+    # In the unit of the campaign's metric.
+    value = models.FloatField(null=True, blank=True)
+    # The value, or its negative where more is better: the smaller, the better, for any metric.
+    sort_key = models.FloatField(null=True, blank=True, editable=False)
     # False for what was not measured (simulated), has no value (diverged, budget too small), or is
     # implausible.
     is_ranked = models.BooleanField()
@@ -63,7 +67,7 @@ class Result(models.Model):
         ordering: ClassVar = ["-created_at", "-id"]
         indexes: ClassVar = [
             models.Index(
-                fields=["campaign", "val_bpb", "created_at", "id"],
+                fields=["campaign", "sort_key", "created_at", "id"],
                 name="result_ranked",
                 condition=Q(is_ranked=True),
             ),
@@ -72,23 +76,34 @@ class Result(models.Model):
             models.Index(fields=["-created_at", "-id"], name="result_newest"),
         ]
         constraints: ClassVar = [
-            # The upper bound also keeps out infinity and NaN: PostgreSQL sorts NaN above all
-            # numbers, SQLite stores it as NULL.
+            # Keeps out infinity and NaN, whatever the metric: PostgreSQL sorts NaN above all
+            # numbers, SQLite stores it as NULL. The metric's own bounds are checked in code.
             models.CheckConstraint(
-                name="result_val_bpb_finite_positive",
-                condition=Q(val_bpb__isnull=True) | Q(val_bpb__gt=0, val_bpb__lt=1e6),
+                name="result_value_finite",
+                condition=Q(value__isnull=True)
+                | Q(value__gte=-MAX_MAGNITUDE, value__lte=MAX_MAGNITUDE),
+            ),
+            # Without the checks for null an unknown comparison would satisfy the constraint.
+            models.CheckConstraint(
+                name="result_sort_key_of_value",
+                condition=Q(value__isnull=True, sort_key__isnull=True)
+                | Q(
+                    Q(sort_key=F("value")) | Q(sort_key=-F("value")),
+                    value__isnull=False,
+                    sort_key__isnull=False,
+                ),
             ),
             models.CheckConstraint(
                 name="result_ranked_was_measured",
                 condition=Q(is_ranked=False)
-                | Q(val_bpb__isnull=False, simulated=False, diverged=False),
+                | Q(value__isnull=False, simulated=False, diverged=False),
             ),
             models.CheckConstraint(
                 name="result_implausible_unranked",
                 condition=Q(implausible=False)
-                | Q(is_ranked=False, val_bpb__isnull=False, simulated=False, diverged=False),
+                | Q(is_ranked=False, value__isnull=False, simulated=False, diverged=False),
             ),
-            # Also keeps out infinity and NaN, like the bound of val_bpb.
+            # Also keeps out infinity and NaN, like the bound of the value.
             models.CheckConstraint(
                 name="result_train_loss_sane",
                 condition=Q(train_loss__isnull=True)
@@ -97,4 +112,4 @@ class Result(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.task}: {self.val_bpb}"
+        return f"{self.task}: {self.value}"

@@ -101,6 +101,6 @@ class Dataset(models.Model):
 
     @property
     def least_plausible_bpb(self) -> float | None:
-        """The val_bpb below which a result is implausible; None where there is no bound."""
+        """The bits per byte below which a result is implausible; None where there is no bound."""
         bound = PLAUSIBLE_SHARE * (self.compressed_bpb or 0.0)
         return bound if bound >= LEAST_BOUND_BPB else None

@@ -19,7 +19,7 @@ MAX_TRIES = 100
 MAX_UNPAID_TRIES = 3
 # A loss beyond this is not shown: such a run diverged, and larger numbers overflow in charts.
 MAX_LOSS = 1e6
-# A val_bpb below this share of what a strong compressor reaches on the data set is implausible …
+# Bits per byte below this share of what a strong compressor reaches on the data are implausible …
 PLAUSIBLE_SHARE = 0.5
 # … but not where that is so little that the text repeats itself: a model may learn it by heart.
 LEAST_BOUND_BPB = 0.2

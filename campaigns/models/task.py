@@ -316,7 +316,7 @@ class ProgressPoint(models.Model):
     tokens = models.PositiveBigIntegerField(null=True, blank=True)
     train_loss = models.FloatField(null=True, blank=True)
     # Estimated on a small sample during training; the leaderboard ranks the result's own value.
-    val_bpb = models.FloatField(null=True, blank=True)
+    value = models.FloatField(null=True, blank=True)
 
     class Meta:
         ordering: ClassVar = ["attempt_id", "seq"]
@@ -325,4 +325,4 @@ class ProgressPoint(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"step {self.step}: {self.val_bpb}"
+        return f"step {self.step}: {self.value}"

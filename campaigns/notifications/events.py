@@ -42,10 +42,11 @@ def note_new_best(campaign_id: int, *, now: dt.datetime) -> int:
         return 0
     first = leading[0]
     hooks = [hook for hook in hooks if hook.created_at <= first.created_at]
-    previous = leading[1].val_bpb if len(leading) > 1 else None
-    was = f" (was {previous:.4f})" if previous is not None else ""
+    spec = first.campaign.metric_spec
+    previous = leading[1].value if len(leading) > 1 else None
+    was = f" (was {spec.text(previous)})" if previous is not None else ""
     payload = _about(first.campaign) | {
-        "text": f"{first.campaign}: new best val_bpb {first.val_bpb:.4f}{was}, "
+        "text": f"{first.campaign}: new best {_best_words(first)}{was}, "
         f"task {first.task.number} on {first.device_used}.",
         "result": _about_result(first),
         "previous_best": previous,
@@ -76,7 +77,7 @@ def note_finished(campaign: Campaign, *, now: dt.datetime) -> int:
     best = campaign.results.ranked().select_related("task", "attempt__worker").first()
     by_state = campaign.tasks.order_by().values_list("state").annotate(tasks=Count("pk"))
     counts = dict(by_state)
-    outcome = f"best val_bpb {best.val_bpb:.4f}" if best is not None else "nothing was measured"
+    outcome = f"best {_best_words(best)}" if best is not None else "nothing was measured"
     payload = _about(campaign) | {
         "text": f"{campaign} has finished: {counts.get(TaskState.COMPLETED, 0)} of "
         f"{campaign.task_count} tasks completed, {outcome}.",
@@ -189,9 +190,18 @@ def _about(campaign: Campaign) -> dict[str, Any]:
     }
 
 
+def _best_words(result: Result) -> str:
+    """Return the name of the metric and the value of a ranked result: "loss 3.2187"."""
+    spec = result.campaign.metric_spec
+    return f"{spec.name} {spec.text(result.value or 0.0)}"
+
+
 def _about_result(result: Result) -> dict[str, Any]:
+    metric = result.campaign.metric_spec.name
     return {
-        "val_bpb": result.val_bpb,
+        "metric": metric,
+        "value": result.value,
+        metric: result.value,
         "task": result.task_id,
         "number": result.task.number,
         "path": result.task.get_absolute_url(),

@@ -37,9 +37,9 @@ PANELS: Final[dict[str, PanelKind]] = {
     "slice": PanelKind("One parameter at a time", params.slice_panel),
     "contour": PanelKind("Two parameters together", params.contour_panel),
     "parallel": PanelKind("Parallel coordinates", params.parallel_panel),
-    "distribution": PanelKind("Distribution of val_bpb", runs.distribution_panel),
+    "distribution": PanelKind("Distribution of values", runs.distribution_panel),
     "seeds": PanelKind("Spread over seeds", runs.seeds_panel),
-    "cost": PanelKind("val_bpb against steps, tokens and model size", runs.cost_panel),
+    "cost": PanelKind("Value against steps, tokens and model size", runs.cost_panel),
     "timeline": PanelKind("Timeline of attempts", runs.timeline_panel, table=runs.timeline_table),
     "failures": PanelKind("What went wrong", runs.failures_panel),
 }

@@ -14,6 +14,7 @@ from campaigns.analysis.reading import read_runs
 from campaigns.analysis.runs import Run, Runs, evenly
 from campaigns.charts.figures import Figure
 from campaigns.models import Campaign
+from experiments.metrics import MetricSpec
 
 MAX_POINTS: Final = 2_000
 # The heads of a table and its rows, which may be streamed from the database.
@@ -76,6 +77,11 @@ class Subject:
     device: str = ""
     x: str = ""
     y: str = ""
+
+    @property
+    def spec(self) -> MetricSpec:
+        """The metric of its values."""
+        return self.campaign.metric_spec
 
     @cached_property
     def results(self) -> Runs:

@@ -14,6 +14,7 @@ from campaigns.analysis.importance import MAX_RUNS, MIN_RESULTS, RESAMPLES, SHUF
 from campaigns.analysis.runs import Run, evenly
 from campaigns.analysis.surface import surface
 from campaigns.charts import params as charts_params
+from campaigns.charts.figures import value_title
 from campaigns.panels.base import (
     MAX_POINTS,
     Chart,
@@ -23,6 +24,7 @@ from campaigns.panels.base import (
     nothing_to_compare,
     one_point,
 )
+from experiments.metrics import MetricSpec
 from xeenet_site.web.formats import duration
 
 MAX_PARAMETERS: Final = 12
@@ -31,7 +33,7 @@ SLOW_SECONDS: Final = 30
 
 
 def importance_panel(subject: Subject) -> Panel:
-    """Say which parameters matter for a low val_bpb, and whether that may be chance.
+    """Say which parameters matter for a good value, and whether that may be chance.
 
     Reads the estimate of a background job, and asks a job for one if it is missing or behind.
     """
@@ -52,13 +54,14 @@ def importance_panel(subject: Subject) -> Panel:
             empty="Let more tasks complete, or add tasks to the campaign.",
         )
     first, *followers = parameters
+    good = f"a {subject.spec.good} {subject.spec.name}"
     standing_out = [parameter.name for parameter in parameters if parameter.stands_out]
     title = "No parameter stands out from chance yet"
     if standing_out:
         verb = "matter" if len(standing_out) > 1 else "matters"
-        title = f"{_listed(standing_out)} {verb} for a low val_bpb"
+        title = f"{_listed(standing_out)} {verb} for {good}"
         if first.stands_out and all(first.low > follower.high for follower in followers):
-            title = f"{first.name} matters most for a low val_bpb: {first.share:.0%}"
+            title = f"{first.name} matters most for {good}: {first.share:.0%}"
     best = f"best {importance.target_quantile:.0%}"
     notes = [
         (
@@ -107,31 +110,31 @@ def _age(computed_at: dt.datetime, now: dt.datetime, *, is_behind: bool) -> str:
 
 
 def effects_panel(subject: Subject) -> Panel:
-    """Show mean val_bpb by level or bin of each parameter."""
+    """Show the mean value by level or bin of each parameter."""
     drawn = subject.effects[:MAX_PARAMETERS]
     if problem := nothing_to_compare(subject):
         return Panel("Effect of each parameter", empty=problem)
-    strongest = drawn[0]
+    strongest, spec = drawn[0], subject.spec
     title = "Effect of each parameter: too few results to say how much each accounts for"
     if strongest.explained is not None:
         title = (
             f"{strongest.axis.name} alone accounts for {strongest.explained:.0%} of the spread "
-            "of val_bpb"
+            f"of {spec.name}"
             if strongest.explained >= 0.1
-            else "No parameter alone accounts for more than a tenth of the spread of val_bpb"
+            else f"No parameter alone accounts for more than a tenth of the spread of {spec.name}"
         )
-    value_range = _range_of(drawn)
+    value_range = _range_of(drawn, spec)
     charts = [
         Chart(
-            f"Mean val_bpb by {effect.axis.name} with standard errors",
-            charts_params.effect_figure(effect, value_range),
+            f"Mean {spec.name} by {effect.axis.name} with standard errors",
+            charts_params.effect_figure(effect, spec, value_range),
             _effect_heading(effect),
         )
         for effect in drawn
     ]
     notes = [
         (
-            "Mean val_bpb (bits/byte) ± its standard error, averaged over all other parameters. "
+            f"Mean {value_title(spec)} ± its standard error, averaged over all other parameters. "
             "The small number is the number of runs; open dots have fewer than 3. The share is "
             "ε², corrected for the number of levels."
         )
@@ -155,7 +158,7 @@ def _effect_heading(effect: Effect) -> str:
     return f"{effect.axis.name} · {effect.explained:.0%} of the spread"
 
 
-def _range_of(effects: Sequence[Effect]) -> tuple[float, float]:
+def _range_of(effects: Sequence[Effect], spec: MetricSpec) -> tuple[float, float]:
     """Return a common y range for all effects: their means ± errors, with room for the counts."""
     ends = [
         cell.mean + sign * (cell.error or 0)
@@ -165,7 +168,7 @@ def _range_of(effects: Sequence[Effect]) -> tuple[float, float]:
         for sign in (-1, 1)
     ]
     low, high = min(ends), max(ends)
-    room = max(0.02, 0.1 * (high - low))
+    room = max(200 * spec.resolution, 0.1 * (high - low))
     return low - 2 * room, high + room
 
 
@@ -179,14 +182,14 @@ def parallel_panel(subject: Subject) -> Panel:
     notes.append("Drag along an axis to keep only the runs through that part. Click to undo it.")
     if len(subject.axes) > len(axes):
         notes.append(f"The {len(axes)} strongest of {len(subject.axes)} parameters.")
-    best = min(runs, key=lambda run: run.val_bpb)
-    title = f"Every run through its parameters; the best reaches {best.val_bpb:.4f}"
+    best, spec = min(runs, key=lambda run: run.sort_key), subject.spec
+    title = f"Every run through its parameters; the best reaches {spec.text(best.value)}"
     chart = Chart(
-        "One line per run through its parameters to its val_bpb",
-        charts_params.parallel_figure(axes, runs),
+        f"One line per run through its parameters to its {spec.name}",
+        charts_params.parallel_figure(axes, spec, runs),
         shape="wide",
     )
-    return Panel(title, [chart], *_run_table(subject.axes, runs), notes)
+    return Panel(title, [chart], *_run_table(subject.axes, spec, runs), notes)
 
 
 def slice_panel(subject: Subject) -> Panel:
@@ -196,17 +199,19 @@ def slice_panel(subject: Subject) -> Panel:
     effect = _chosen(subject, subject.x, 0)
     axis = effect.axis
     runs, notes = subject.drawn_runs()
-    cells = [cell for cell in effect.cells if cell.median is not None]
-    best = min(cells, key=lambda cell: cell.median or 0.0)
+    spec = subject.spec
+    medians = [(cell.median, cell) for cell in effect.cells if cell.median is not None]
+    median, best = min(medians, key=lambda pair: spec.sort_key(pair[0]))
     runs_of = f"{best.count} run{'s' if best.count != 1 else ''}"
-    title = f"{axis.name}: lowest median, {best.median:.3f}, at {best.label} ({runs_of})"
-    chart = Chart(f"val_bpb of each run by {axis.name}", charts_params.slice_figure(axis, runs))
+    title = f"{axis.name}: {spec.best} median, {spec.rough(median)}, at {best.label} ({runs_of})"
+    figure = charts_params.slice_figure(axis, spec, runs)
+    chart = Chart(f"{spec.name} of each run by {axis.name}", figure)
     selects = [Select("x", "parameter", [choice.name for choice in subject.axes], axis.name)]
-    return Panel(title, [chart], *_run_table([axis], runs), notes, selects=selects)
+    return Panel(title, [chart], *_run_table([axis], spec, runs), notes, selects=selects)
 
 
 def contour_panel(subject: Subject) -> Panel:
-    """Show mean val_bpb over two parameters."""
+    """Show the mean value over two parameters."""
     if problem := nothing_to_compare(subject):
         return Panel("Two parameters together", empty=problem)
     if len(subject.axes) < 2:
@@ -214,7 +219,7 @@ def contour_panel(subject: Subject) -> Panel:
     x = _chosen(subject, subject.x, 0).axis
     y_axes = [effect.axis for effect in subject.effects if effect.axis != x]
     y = next((axis for axis in y_axes if axis.name == subject.y), y_axes[0])
-    means = surface(x, y, subject.results.runs)
+    means, spec = surface(x, y, subject.results.runs), subject.spec
     names = [axis.name for axis in subject.axes]
     selects = [
         Select("x", "across", names, x.name),
@@ -232,16 +237,17 @@ def contour_panel(subject: Subject) -> Panel:
             empty="Too few runs near each other.",
             selects=selects,
         )
-    lowest, column, row = min(cells)
+    cells.sort(key=lambda cell: (spec.sort_key(cell[0]), *cell[1:]))
+    best, column, row = cells[0]
     position = f"{_named(x, means.xs[column])} and {_named(y, means.ys[row])}"
-    title = f"Lowest mean val_bpb, {lowest:.3f}, near {position}"
+    title = f"{spec.best.capitalize()} mean {spec.name}, {spec.rough(best)}, near {position}"
     dots = evenly(means.points, MAX_POINTS // 4)
-    notes = ["Colour: mean val_bpb of the runs nearby; blank without runs nearby. Dots: runs."]
+    notes = [f"Colour: mean {spec.name} of the runs nearby; blank without runs nearby. Dots: runs."]
     if len(dots) < subject.results.total:
         notes.append(f"{len(dots):,} of {subject.results.total:,} runs are drawn as dots.")
     chart = Chart(
-        f"Mean val_bpb over {x.name} and {y.name}",
-        charts_params.surface_figure(means, dots),
+        f"Mean {spec.name} over {x.name} and {y.name}",
+        charts_params.surface_figure(means, spec, dots),
         shape="tall",
     )
     rows = [
@@ -251,9 +257,9 @@ def contour_panel(subject: Subject) -> Panel:
             mean,
             means.support[row][column],
         ]
-        for mean, column, row in sorted(cells)
+        for mean, column, row in cells
     ]
-    heads = [x.name, y.name, "mean val_bpb", "runs (weighted)"]
+    heads = [x.name, y.name, f"mean {spec.name}", "runs (weighted)"]
     return Panel(title, [chart], heads, rows, notes, selects=selects)
 
 
@@ -273,12 +279,14 @@ def _chosen(subject: Subject, name: str, otherwise: int) -> Effect:
     return subject.effects[otherwise]
 
 
-def _run_table(axes: Sequence[Axis], runs: Sequence[Run]) -> tuple[list[str], list[list[Any]]]:
+def _run_table(
+    axes: Sequence[Axis], spec: MetricSpec, runs: Sequence[Run]
+) -> tuple[list[str], list[list[Any]]]:
     names = [axis.name for axis in axes]
-    heads = ["task", "seed", *names, "val_bpb", "device"]
-    ordered = sorted(runs, key=lambda run: run.val_bpb)
+    heads = ["task", "seed", *names, spec.name, "device"]
+    ordered = sorted(runs, key=lambda run: run.sort_key)
     return heads, [
-        [run.number, run.seed, *(run.params.get(name) for name in names), run.val_bpb, run.device]
+        [run.number, run.seed, *(run.params.get(name) for name in names), run.value, run.device]
         for run in ordered
     ]
 

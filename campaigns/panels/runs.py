@@ -15,19 +15,24 @@ MAX_CONFIGS: Final = 100
 
 
 def distribution_panel(subject: Subject) -> Panel:
-    """Show how val_bpb is distributed, per device."""
+    """Show how the values are distributed, per device."""
     if problem := too_few_runs(subject):
-        return Panel("Distribution of val_bpb", empty=problem)
-    values = sorted(subject.results.values)
-    median, tenth = values[(len(values) - 1) // 2], values[(len(values) - 1) // 10]
+        return Panel(f"Distribution of {subject.spec.name}", empty=problem)
+    spec = subject.spec
+    keys = sorted(run.sort_key for run in subject.results.runs)
+    median, tenth = (spec.rough(spec.value_of(keys[(len(keys) - 1) // parts])) for parts in (2, 10))
     by_device: dict[str, list[float]] = {}
     for run in subject.results.runs:
-        by_device.setdefault(run.device, []).append(run.val_bpb)
+        by_device.setdefault(run.device, []).append(run.sort_key)
     devices = sorted(by_device, key=lambda device: -len(by_device[device]))
     drawn = devices[: charts_runs.MAX_DEVICES]
     points = MAX_POINTS // len(drawn)
     curves = {
-        device: evenly(distribution.distribution(by_device[device]), points) for device in drawn
+        device: [
+            (spec.value_of(key), share)
+            for key, share in evenly(distribution.distribution(by_device[device]), points)
+        ]
+        for device in drawn
     }
     notes = []
     if len(by_device) > 1:
@@ -37,14 +42,15 @@ def distribution_panel(subject: Subject) -> Panel:
     if sum(map(len, curves.values())) < subject.results.total:
         notes.append(f"Drawn from a sample of {subject.results.total:,} results.")
     return Panel(
-        f"Half of the runs are at or below {median:.3f}, the best tenth at or below {tenth:.3f}",
+        f"Half of the runs are at or {spec.side} {median}, "
+        f"the best tenth at or {spec.side} {tenth}",
         [
             Chart(
-                "Share of runs at or below each val_bpb",
-                charts_runs.distribution_figure(curves),
+                f"Share of runs at or {spec.side} each {spec.name}",
+                charts_runs.distribution_figure(curves, spec),
             )
         ],
-        ["device", "val_bpb", "share of runs"],
+        ["device", spec.name, "share of runs"],
         [[device, *point] for device, curve in curves.items() for point in curve],
         notes,
     )
@@ -61,20 +67,21 @@ def seeds_panel(subject: Subject) -> Panel:
             "a new seed. Then this panel shows the noise of a single run, and how much a lead "
             "means.",
         )
-    drawn = groups[:MAX_CONFIGS]
+    drawn, spec = groups[:MAX_CONFIGS], subject.spec
     names = [axis.name for axis in subject.axes]
-    title = f"Between seeds, val_bpb varies by ± {deviation:.4f} (s.d.)"
+    title = f"Between seeds, {spec.name} varies by ± {spec.text(deviation)} (s.d.)"
     notes = [
         (
             f"{len(groups):,} configs ran with several seeds, "
             f"{sum(group.count for group in groups):,} runs in all. Two single runs closer than "
-            f"about {2.8 * deviation:.4f} may differ by chance alone."
+            f"about {spec.text(2.8 * deviation)} may differ by chance alone."
         )
     ]
     if len(groups) > len(drawn):
         notes.append(f"The best {len(drawn)} configs are drawn.")
     chart = Chart(
-        "val_bpb of configs that ran with several seeds", charts_runs.replicates_figure(drawn)
+        f"{spec.name} of configs that ran with several seeds",
+        charts_runs.replicates_figure(drawn, spec),
     )
     rows = [
         [
@@ -86,7 +93,7 @@ def seeds_panel(subject: Subject) -> Panel:
         ]
         for place, group in enumerate(groups, start=1)
     ]
-    heads = ["config", *names, "mean val_bpb", "standard deviation", "seeds"]
+    heads = ["config", *names, f"mean {spec.name}", "standard deviation", "seeds"]
     return Panel(title, [chart], heads, rows, notes)
 
 
@@ -98,29 +105,29 @@ _COSTS: Final[tuple[tuple[str, str, Callable[[Run], int]], ...]] = (
 
 
 def cost_panel(subject: Subject) -> Panel:
-    """Show val_bpb against steps, tokens and model size."""
+    """Show the value against steps, tokens and model size."""
     if problem := too_few_runs(subject):
-        return Panel("val_bpb against steps, tokens and model size", empty=problem)
+        return Panel(f"{subject.spec.name} against steps, tokens and model size", empty=problem)
+    spec = subject.spec
     runs, notes = subject.drawn_runs(charts=len(_COSTS))
     values = subject.results.values
     charts, correlations = [], []
     for title, word, cost in _COSTS:
         rho = distribution.rank_correlation([cost(run) for run in subject.results.runs], values)
         heading = f"{title} · " + ("the same in all runs" if rho is None else f"ρ {rho:+.2f}")
-        figure = charts_params.dots_against([cost(run) for run in runs], runs, title)
-        charts.append(Chart(f"val_bpb against {word}", figure, heading))
+        figure = charts_params.dots_against([cost(run) for run in runs], spec, runs, title)
+        charts.append(Chart(f"{spec.name} against {word}", figure, heading))
         if rho is not None:
             correlations.append((rho, word))
     rho, word = max(correlations, key=lambda pair: abs(pair[0]), default=(0.0, ""))
-    title = "Neither steps, tokens nor model size go with val_bpb"
+    title = f"Neither steps, tokens nor model size go with {spec.name}"
     if abs(rho) >= 0.3:
         more = "lower" if rho < 0 else "higher"
-        title = f"More {word} go with a {more} val_bpb (rank correlation {rho:+.2f})"
-    notes.append("ρ: Spearman's rank correlation with val_bpb. It says nothing about causes.")
-    heads = ["task", "val_bpb", "steps", "tokens", "model parameters", "device"]
+        title = f"More {word} go with a {more} {spec.name} (rank correlation {rho:+.2f})"
+    notes.append(f"ρ: Spearman's rank correlation with {spec.name}. It says nothing about causes.")
+    heads = ["task", spec.name, "steps", "tokens", "model parameters", "device"]
     rows = [
-        [run.number, run.val_bpb, run.steps, run.tokens, run.model_params, run.device]
-        for run in runs
+        [run.number, run.value, run.steps, run.tokens, run.model_params, run.device] for run in runs
     ]
     return Panel(title, charts, heads, rows, notes)
 

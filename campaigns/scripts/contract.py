@@ -23,6 +23,8 @@ from campaigns.scripts.source import source_problems
 from experiments import catalog, english_like_corpus
 from workers.protocol import metrics_problems, with_whole_numbers
 
+# Of the experiment whose contract this is.
+METRIC: Final = catalog.all()[0].metric_spec
 SEED: Final = 42
 REPLAY_STEPS: Final = 3
 EXIT_CONFIG_ERROR: Final = 2
@@ -218,16 +220,16 @@ def judge_stdout(run: Run) -> Verdict:
 
 
 def judge_keys(run: Run) -> Verdict:
-    """The result has every key, and val_bpb follows from its counters."""
-    rule = "result keys complete, val_bpb follows from its counters"
-    problems = metrics_problems(run.result and with_whole_numbers(run.result))
+    """The result has every key, and its value follows from its counters."""
+    rule = f"result keys complete, {METRIC.name} follows from its counters"
+    problems = metrics_problems(run.result and with_whole_numbers(run.result), METRIC)
     if problems:
         return Verdict(rule, kept=False, detail="; ".join(problems))
-    value = (run.result or {})["val_bpb"]
+    value = (run.result or {})[METRIC.name]
     if value is None:
         reason = (run.result or {}).get("stop_reason")
         return Verdict(rule, kept=False, detail=f"no value ({reason}); try a larger --budget")
-    return Verdict(rule, kept=True, detail=f"val_bpb {value:.4f}")
+    return Verdict(rule, kept=True, detail=f"{METRIC.name} {METRIC.text(value)}")
 
 
 def judge_identity(run: Run, dataset_sha256: str) -> Verdict:
@@ -252,10 +254,10 @@ def judge_denominator(run: Run, dataset_bytes: int) -> Verdict:
 
 def judge_replay(first: Run, second: Run) -> Verdict:
     """With max_steps the same seed gives the same value, bit for bit."""
-    rule = f"replays: the same seed with max_steps {REPLAY_STEPS} gives the same val_bpb"
+    rule = f"replays: the same seed with max_steps {REPLAY_STEPS} gives the same {METRIC.name}"
     if first.exit_code or first.result is None:
         return Verdict(rule, kept=False, detail=f"exit code {first.exit_code}; {first.last_words}")
-    values = [(run.result or {}).get("val_bpb") for run in (first, second)]
+    values = [(run.result or {}).get(METRIC.name) for run in (first, second)]
     steps = first.result.get("steps_completed")
     kept = values[0] is not None and values[0] == values[1] and steps == REPLAY_STEPS
     return Verdict(rule, kept, f"{values[0]} and {values[1]} after {steps} steps")

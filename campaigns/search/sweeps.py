@@ -21,6 +21,7 @@ from campaigns.search.space import (
     SearchSpace,
     UnsatisfiableSpace,
 )
+from experiments import catalog
 
 TAKEN_OVER: Final = frozenset({"name", "description", "method", "parameters", "run_cap", "metric"})
 
@@ -80,10 +81,12 @@ class Sweep:
             return
         name = metric.get("name") if isinstance(metric, dict) else metric
         goal = metric.get("goal", "minimize") if isinstance(metric, dict) else "minimize"
-        if (name, goal) != ("val_bpb", "minimize"):
+        specs = catalog.metric_specs()
+        if (name, goal) not in {(spec.name, spec.direction.value) for spec in specs}:
+            ranked = " or ".join(f"{spec.name}, {spec.better} is better" for spec in specs)
             self.notes.append(
                 f"Metric {quoted(name)} ({quoted(goal)}) is not taken over: "
-                "results are ranked by val_bpb, lower is better."
+                f"results are ranked by {ranked}."
             )
 
     def _note_reserved(self, name: str, parameter: object) -> bool:

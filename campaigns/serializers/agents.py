@@ -11,7 +11,8 @@ from typing import Any, Final
 from rest_framework import serializers
 
 from campaigns.analysis.runs import evenly
-from campaigns.models import FailureClass, PackageOrigin
+from campaigns.models import MAX_LOSS, FailureClass, PackageOrigin
+from experiments.metrics import VAL_BPB
 from workers.api.fields import (
     MAX_BIGINT,
     BoundedListField,
@@ -30,7 +31,6 @@ from workers.protocol import (
     MAX_METRICS_BYTES,
     MAX_PROGRESS_POINTS_PER_HEARTBEAT,
     MAX_STDERR_TAIL_BYTES,
-    MAX_VAL_BPB,
     HeartbeatAnswer,
     Outcome,
     Verdict,
@@ -118,18 +118,18 @@ class ProgressPointSerializer(serializers.Serializer[dict[str, Any]]):
     train_loss = StrictFloatField(
         required=False,
         allow_null=True,
-        help_text=f"Above {MAX_VAL_BPB:,.0f} it is stored as null: the run diverges.",
+        help_text=f"Above {MAX_LOSS:,.0f} it is stored as null: the run diverges.",
     )
     val_bpb = StrictFloatField(
         required=False,
         allow_null=True,
-        help_text=f"Above {MAX_VAL_BPB:,.0f} it is stored as null: the run diverges.",
+        help_text=f"Above {VAL_BPB.high:,.0f} it is stored as null: the run diverges.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         # Not refused: an agent would lose the renewal of its leases over a script's number.
-        for name in ("train_loss", "val_bpb"):
-            if abs(attrs.get(name) or 0.0) > MAX_VAL_BPB:
+        for name, most in (("train_loss", MAX_LOSS), (VAL_BPB.name, VAL_BPB.high)):
+            if abs(attrs.get(name) or 0.0) > most:
                 attrs[name] = None
         return attrs
 

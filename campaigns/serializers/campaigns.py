@@ -18,6 +18,8 @@ from campaigns.models import (
 )
 from campaigns.serializers.agents import DatasetReferenceSerializer
 from campaigns.serializers.known_fields import KnownFieldsSerializer
+from campaigns.serializers.values import ValBpbField
+from experiments.metrics import Direction
 from workers.api.fields import (
     JSONObjectField,
     StrictBooleanField,
@@ -43,10 +45,23 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
     )
     required_isolation = serializers.ChoiceField(choices=ISOLATION_CHOICES)
     dataset = DatasetReferenceSerializer()
-    best_val_bpb = serializers.FloatField(
+    metric = serializers.CharField(
+        source="metric_spec.name",
+        help_text="What its results are ranked by; the launch pins it.",
+    )
+    direction = serializers.ChoiceField(
+        source="metric_spec.direction", choices=[(word.value, word.value) for word in Direction]
+    )
+    unit = serializers.CharField(source="metric_spec.unit")
+    best_value = serializers.FloatField(
         source="best",
         allow_null=True,
-        help_text="The best measured value. Null while there is none.",
+        help_text="The best measured value, in the unit of the metric. Null while there is none.",
+    )
+    best_val_bpb = ValBpbField(
+        metric="metric_spec.name",
+        source="best",
+        help_text="The same value if the metric is val_bpb.",
     )
 
     class Meta:
@@ -72,6 +87,10 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
             "allow_simulated",
             "max_failed_attempts",
             "max_lost_attempts",
+            "metric",
+            "direction",
+            "unit",
+            "best_value",
             "best_val_bpb",
             "created_at",
             "launched_at",

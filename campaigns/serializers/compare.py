@@ -9,6 +9,7 @@ from rest_framework import serializers
 from campaigns.analysis import comparison
 from campaigns.charts.compare import CAMPAIGN_AXES, TASK_AXES
 from campaigns.serializers.tasks import SpreadSerializer
+from campaigns.serializers.values import ValBpbField
 from workers.api.fields import MAX_BIGINT
 
 FEWEST: Final = 2
@@ -57,13 +58,18 @@ class ColumnSerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     name = serializers.CharField()
     state = serializers.CharField()
-    val_bpb = serializers.FloatField(
+    metric = serializers.CharField(help_text="The name of the metric that the campaign ranks by.")
+    value = serializers.FloatField(
         allow_null=True,
         help_text="The measured value of the task, or the best value of the campaign.",
     )
+    val_bpb = ValBpbField(
+        metric="metric", source="value", help_text="The same value if the metric is val_bpb."
+    )
     behind = serializers.FloatField(
         allow_null=True,
-        help_text="Difference to the best column, in bits per byte. Null without a value.",
+        help_text="How much worse it is than the best column, in the unit of the metric. Null "
+        "without a value, and for columns of different metrics.",
     )
     spread = SpreadSerializer(
         allow_null=True,
@@ -95,7 +101,7 @@ class ComparedRowSerializer(serializers.Serializer[Any]):
 
 
 class CurveSerializer(serializers.Serializer[Any]):
-    """val_bpb over the chosen axis. `end` is the result, which follows the progress points."""
+    """The value over the chosen axis. `end` is the result, which follows the progress points."""
 
     letter = serializers.CharField()
     x = serializers.ListField(child=serializers.FloatField())

@@ -7,6 +7,7 @@ from typing import Any, Final
 from rest_framework import serializers
 
 from campaigns import history
+from campaigns.serializers.values import ValBpbField
 
 EVENTS: Final = 100
 
@@ -42,7 +43,13 @@ class ChampionSerializer(serializers.Serializer[Any]):
     campaign_id = serializers.IntegerField(source="result.campaign_id")
     campaign = serializers.CharField(source="result.campaign.name")
     task_id = serializers.IntegerField(source="result.task_id")
-    val_bpb = serializers.FloatField(source="result.val_bpb")
+    metric = serializers.CharField(source="result.campaign.metric_spec.name")
+    value = serializers.FloatField(source="result.value")
+    val_bpb = ValBpbField(
+        metric="result.campaign.metric_spec.name",
+        source="result.value",
+        help_text="The same value if the metric is val_bpb.",
+    )
     device_used = serializers.CharField(source="result.device_used")
     worker = serializers.CharField(source="result.attempt.worker.name")
     since = serializers.DateTimeField()
@@ -78,7 +85,12 @@ class ContributionSerializer(serializers.Serializer[Any]):
     lost = serializers.IntegerField()
     median_seconds = serializers.FloatField(allow_null=True)
     compute_seconds = serializers.FloatField()
-    best_val_bpb = serializers.FloatField(source="best", allow_null=True)
+    best_value = serializers.FloatField(source="best", allow_null=True)
+    best_val_bpb = ValBpbField(
+        metric="spec.name",
+        source="best",
+        help_text="The same value if the campaign's metric is val_bpb.",
+    )
 
 
 class ContributionsSerializer(serializers.Serializer[Any]):

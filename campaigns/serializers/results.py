@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from campaigns.exports.rows import MEASURED
 from campaigns.models import Result
+from campaigns.serializers.values import ValBpbField
 from campaigns.standings import board
 from campaigns.standings.rows import Standing
 
@@ -21,6 +22,12 @@ class ResultSerializer(serializers.ModelSerializer[Result]):
     task_number = serializers.IntegerField(source="task.number")
     params = serializers.DictField(source="task.params")
     seed = serializers.IntegerField(source="task.seed")
+    metric = serializers.CharField(source="campaign.metric_spec.name")
+    val_bpb = ValBpbField(
+        metric="campaign.metric_spec.name",
+        source="value",
+        help_text="The same value if the campaign's metric is val_bpb.",
+    )
     worker = serializers.CharField(source="attempt.worker.name")
     metrics = serializers.DictField(help_text="The complete result line of the script.")
 
@@ -31,6 +38,9 @@ class ResultSerializer(serializers.ModelSerializer[Result]):
             "task_number",
             "params",
             "seed",
+            "metric",
+            "value",
+            "val_bpb",
             *MEASURED,
             "implausible",
             "admitted_at",
@@ -68,8 +78,9 @@ class LeaderboardQuerySerializer(serializers.Serializer[dict[str, Any]]):
     sort = serializers.CharField(
         default="rank",
         max_length=250,
-        help_text="The order of the rows: rank, val_bpb, seed, steps, tokens, device, time, or a "
-        "param, such as param.lr. A leading - sorts in descending order. The ranks stay the same.",
+        help_text="The order of the rows: rank, value or the name of the metric, such as val_bpb, "
+        "seed, steps, tokens, device, time, or a param, such as param.lr. A leading - sorts in "
+        "descending order. The ranks stay the same.",
     )
     order = serializers.ChoiceField(
         choices=["asc", "desc"],

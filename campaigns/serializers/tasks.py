@@ -9,6 +9,7 @@ from rest_framework import serializers
 from campaigns.models import MAX_SEED, Attempt, FailureClass, ProgressPoint, Task
 from campaigns.serializers.known_fields import KnownFieldsSerializer
 from campaigns.serializers.results import ResultSerializer
+from campaigns.serializers.values import ValBpbField
 from workers.api.fields import JSONObjectField, StrictIntegerField, StrictUUIDField
 from workers.protocol import MAX_LEASES_PER_CLAIM
 
@@ -35,7 +36,14 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
     arm = serializers.IntegerField(source="arm.number", help_text="The number of its arm.")
     params = serializers.DictField()
     worker = serializers.CharField(source="worker.name", default=None, allow_null=True)
-    val_bpb = serializers.FloatField(source="result.val_bpb", default=None, allow_null=True)
+    metric = serializers.CharField(source="campaign.metric_spec.name")
+    value = serializers.FloatField(source="result.value", default=None, allow_null=True)
+    val_bpb = ValBpbField(
+        metric="campaign.metric_spec.name",
+        source="result.value",
+        default=None,
+        help_text="The same value if the campaign's metric is val_bpb.",
+    )
     failure_class = _failure_class()
 
     class Meta:
@@ -55,6 +63,8 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
             "failed_attempts",
             "lost_attempts",
             "worker",
+            "metric",
+            "value",
             "val_bpb",
             "created_at",
             "finished_at",
@@ -169,6 +179,11 @@ class ProgressPointSerializer(serializers.ModelSerializer[ProgressPoint]):
     """One point of a learning curve."""
 
     attempt = serializers.IntegerField(source="attempt.number")
+    val_bpb = ValBpbField(
+        metric="metric",
+        source="value",
+        help_text="The same value if the campaign's metric is val_bpb.",
+    )
 
     class Meta:
         model = ProgressPoint
@@ -179,6 +194,7 @@ class ProgressPointSerializer(serializers.ModelSerializer[ProgressPoint]):
             "step",
             "tokens",
             "train_loss",
+            "value",
             "val_bpb",
         )
         read_only_fields = fields

@@ -83,7 +83,7 @@ _OF_RESULT: Final = (
     "task__number",
     "task__params",
     "task__seed",
-    "val_bpb",
+    "value",
     "eval_is_subset",
     "steps_completed",
     "tokens_trained",
@@ -133,7 +133,7 @@ def lines(
 def _ranked_lines(campaign: Campaign, query: LeaderboardQuery, offset: int, end: int) -> list[Line]:
     filters = {"device": query.device, "evaluation": query.evaluation}
     results = leaderboard.ranked_results(campaign, **filters)
-    if _is_by_rank(query.sort):
+    if leaderboard.is_by_rank(campaign, query.sort):
         part = leaderboard.ranked_part(results, offset, end)
         rows = enumerate(part.values_list(*_OF_RESULT), start=offset + 1)
         return [_ranked_line(number, row) for number, row in rows]
@@ -141,11 +141,6 @@ def _ranked_lines(campaign: Campaign, query: LeaderboardQuery, offset: int, end:
     on_page = results.filter(pk__in=[pk for pk, _ in places]).order_by()
     by_key = {row[0]: row[1:] for row in on_page.values_list("pk", *_OF_RESULT)}
     return [_ranked_line(place, by_key[pk]) for pk, place in places if pk in by_key]
-
-
-def _is_by_rank(sort: str) -> bool:
-    # The rank follows the value, so both are the order of the index.
-    return sort in {"rank", "val_bpb"}
 
 
 def _ranked_line(rank: int, row: tuple[Any, ...]) -> Line:
@@ -158,7 +153,7 @@ def _unranked_line(row: tuple[Any, ...]) -> Line | None:
     standing = _standing_of(state, flags)
     if standing is None:
         return None
-    task_id, number, params, seed, val_bpb, is_subset, steps, tokens, device, seconds = values
+    task_id, number, params, seed, value, is_subset, steps, tokens, device, seconds = values
     return Line(
         None,
         standing,
@@ -167,7 +162,7 @@ def _unranked_line(row: tuple[Any, ...]) -> Line | None:
         number,
         params,
         seed,
-        val_bpb,
+        value,
         bool(is_subset),
         steps,
         tokens,
@@ -217,6 +212,8 @@ def entries(campaign: Campaign, query: LeaderboardQuery, *, limit: int, offset: 
         flags = [getattr(result, flag, None) for flag in _FLAGS]
         standing = _standing_of(task.state, flags)
         if standing is not None:
+            if result is not None:
+                result.campaign = campaign  # otherwise each row would load it again
             reason = _reason(standing, task.failure_class)
             rows.append(Row(None, task, result, standing, reason))
     return rows

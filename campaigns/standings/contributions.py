@@ -11,6 +11,7 @@ from django.db.models import Count, Min
 
 from campaigns.caching import cached_roughly
 from campaigns.models import Attempt, AttemptOutcome, Campaign
+from experiments.metrics import MetricSpec
 from workers.models import Worker
 
 _WITH_RESULT = frozenset({AttemptOutcome.COMPLETED, AttemptOutcome.DIVERGED})
@@ -38,7 +39,9 @@ class Contribution:
     lost: int
     median_seconds: float | None
     compute_seconds: float
+    # In the unit of `spec`, the campaign's metric.
     best: float | None
+    spec: MetricSpec
 
 
 def of_workers(campaign: Campaign, *, now: dt.datetime) -> list[Contribution]:
@@ -61,6 +64,7 @@ def of_workers(campaign: Campaign, *, now: dt.datetime) -> list[Contribution]:
             median_seconds=median(tally.seconds) if tally.seconds else None,
             compute_seconds=sum(tally.seconds),
             best=best.get(pk),
+            spec=campaign.metric_spec,
         )
         for pk, worker in workers.items()
         for tally in [ended.get(pk, _Tally())]
@@ -81,5 +85,5 @@ def _ended(campaign: Campaign) -> tuple[dict[int, _Tally], dict[int, float]]:
         if outcome in _WITH_RESULT and seconds is not None:
             tally.seconds.append(seconds)
     ranked = campaign.results.filter(is_ranked=True).order_by()
-    best = dict(ranked.values_list("attempt__worker_id").annotate(value=Min("val_bpb")))
-    return dict(tallies), best
+    keys = ranked.values_list("attempt__worker_id").annotate(best=Min("sort_key"))
+    return dict(tallies), {pk: campaign.metric_spec.value_of(key) for pk, key in keys}

@@ -22,7 +22,7 @@ PARAM_PREFIX: Final = "param."
 # The sort keys besides the params, each with the path of its column; "place" is the rank.
 SORTS: Final = {
     "rank": "place",
-    "val_bpb": "val_bpb",
+    "value": "value",
     "seed": "task__seed",
     "steps": "steps_completed",
     "tokens": "tokens_trained",
@@ -41,7 +41,7 @@ class Kind(NamedTuple):
     diverged: bool
     implausible: bool
     number: int
-    # How many results of the group have a val_bpb.
+    # How many results of the group have a value.
     valued: int
 
 
@@ -54,7 +54,7 @@ def _kinds(campaign: Campaign) -> list[Kind]:
     grouped = campaign.results.order_by("device_used").values_list(
         "device_used", "eval_is_subset", "is_ranked", "simulated", "diverged", "implausible"
     )
-    return [Kind(*row) for row in grouped.annotate(number=Count("pk"), valued=Count("val_bpb"))]
+    return [Kind(*row) for row in grouped.annotate(number=Count("pk"), valued=Count("value"))]
 
 
 def rank(
@@ -68,7 +68,7 @@ def rank(
 ) -> list[Row]:
     """Return the measured results of a campaign, best first, with task and worker loaded.
 
-    Ranks follow a total order (val_bpb, then time, then id), so pages never overlap. `device` and
+    Ranks follow a total order (sort_key, then time, then id), so pages never overlap. `device` and
     `evaluation` ("full", "subset") filter the results before they are ranked. `sort` only orders
     the ranked rows: "rank", another key of `SORTS`, or "param." and a name; "-" before it for
     descending; ties by rank. Raises ValueError for any other sort.
@@ -120,7 +120,7 @@ def sorted_places(
     results = ranked_results(campaign, device=device, evaluation=evaluation)
 
     def read(start: int, stop: int | None) -> list[tuple[int, int]]:
-        place = Window(RowNumber(), order_by=[F("val_bpb"), F("created_at"), F("pk")])
+        place = Window(RowNumber(), order_by=[F("sort_key"), F("created_at"), F("pk")])
         placed = results.annotate(place=place).order_by(order, "place")
         return list(placed.values_list("pk", "place")[start:stop])
 
@@ -143,11 +143,17 @@ def ranked_results(
     return results
 
 
+def is_by_rank(campaign: Campaign, sort: str) -> bool:
+    """Return whether a sort is the order of the ranks, which the index gives."""
+    # The rank follows the value.
+    return sort in {"rank", "-value" if campaign.metric_spec.is_maximised else "value"}
+
+
 def column_order(sort: str, *, of_tasks: bool = False) -> OrderBy:
     """Return how results (or, `of_tasks`, the tasks themselves) are sorted by a column.
 
     Rows without a value in that column come last in both directions. Tasks have no place, so "rank"
-    sorts them by their value. Raises ValueError for an unknown column.
+    sorts them by their sort key. Raises ValueError for an unknown column.
     """
     key = sort.removeprefix("-")
     expression: Combinable
@@ -164,7 +170,7 @@ def column_order(sort: str, *, of_tasks: bool = False) -> OrderBy:
 def _path_from_task(path: str) -> str:
     """Return the path from a task to the column that `path` reaches from its result."""
     if path == SORTS["rank"]:
-        return "result__val_bpb"
+        return "result__sort_key"
     return path.removeprefix("task__") if path.startswith("task__") else f"result__{path}"
 
 

@@ -23,7 +23,7 @@ _RUN_COLUMNS: Final = (
     "seed_index",
     "state",
     "failure_class",
-    "result__val_bpb",
+    "result__sort_key",
     "result__is_ranked",
     "result__diverged",
     "result__simulated",
@@ -94,5 +94,5 @@ def _sort_key(row: dict[str, Any], *, of_class: _Class | None) -> float | None:
         return math.inf
     if not row["result__is_ranked"] or _class_of(row) != of_class:
         return None
-    value: float = row["result__val_bpb"]
+    value: float = row["result__sort_key"]
     return value

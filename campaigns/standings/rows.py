@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from campaigns.models import Result, Task
+from experiments.metrics import VAL_BPB
 
 
 class Standing(StrEnum):
@@ -35,7 +36,8 @@ REASONS: Final = {
     Standing.DIVERGED: "diverged: the loss became NaN or infinite",
     Standing.BUDGET_TOO_SMALL: "budget too small: no training step fitted, or not its evaluation",
     Standing.IMPLAUSIBLE: (
-        "implausible, not counted: val_bpb is below half of what lzma reaches on this data set"
+        f"implausible, not counted: {VAL_BPB.name} is below half of what lzma reaches on this data "
+        "set"
     ),
     Standing.FAILED: "failed",
     Standing.SIMULATED: "simulated: invented by a worker without torch, not measured",
@@ -53,7 +55,7 @@ class Line:
     number: int
     params: dict[str, Any]
     seed: int
-    val_bpb: float | None = None
+    value: float | None = None
     is_subset: bool = False
     steps: int | None = None
     tokens: int | None = None

@@ -68,7 +68,7 @@ def with_best(campaigns: QuerySet[Campaign]) -> QuerySet[Any]:
     # Each subquery reads the first entry of an index; a minimum would read all rows.
     first = Result.objects.filter(campaign=OuterRef("pk")).ranked()
     return campaigns.annotate(
-        best=Subquery(first.values("val_bpb")[:1]), best_id=Subquery(first.values("pk")[:1])
+        best=Subquery(first.values("value")[:1]), best_id=Subquery(first.values("pk")[:1])
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from django import template
 
 from campaigns.models import FailureClass
+from experiments import catalog
+from experiments.metrics import MetricSpec
 from xeenet_site.web import formats, strict_json
 
 register = template.Library()
 
 for filter_function in (
     formats.told,
-    formats.bpb,
     formats.count,
     formats.duration,
     formats.rate,
@@ -27,6 +28,21 @@ for filter_function in (
 
 for tag in (formats.unknown, formats.ago, formats.chip):
     register.simple_tag(tag)
+
+
+@register.simple_tag
+def measured(value: float | str | None, spec: MetricSpec, why: str = "not known yet") -> str:
+    """Write a value with the decimals of its metric; without one, a dash that says why."""
+    # Templates resolve a lookup that fails to "".
+    return formats.unknown(why) if value is None or isinstance(value, str) else spec.text(value)
+
+
+@register.simple_tag
+def which_is_better() -> str:
+    """Say of each metric that experiments are ranked by whether lower or higher is better."""
+    return " ".join(
+        f"{spec.better.capitalize()} {spec.name} is better." for spec in catalog.metric_specs()
+    )
 
 
 @register.filter

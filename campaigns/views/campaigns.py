@@ -14,7 +14,8 @@ from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignState
 from campaigns.standings.summaries import summarise, with_best
 from campaigns.views.head import LIVE_STATES
-from campaigns.views.table_heads import CAMPAIGN_HEADS, columns, known_sort
+from campaigns.views.table_heads import campaign_heads, columns, known_sort
+from experiments import metrics
 from xeenet_site.web.pages import page_or_fragment, reading_page
 
 CAMPAIGNS_PER_PAGE: Final = 20
@@ -71,14 +72,16 @@ class Search:
 def campaign_list(request: HttpRequest) -> HttpResponse:
     """List campaigns, searched and sorted as the address says. With htmx only the table."""
     search = Search.of(request)
-    sort = known_sort(CAMPAIGN_HEADS, request.GET.get("sort", ""), _NEWEST_FIRST)
+    sort = known_sort(campaign_heads(None), request.GET.get("sort", ""), _NEWEST_FIRST)
     campaigns = _sorted(search.campaigns(), sort).select_related("owner", "dataset")
     page = Paginator(campaigns, CAMPAIGNS_PER_PAGE).get_page(request.GET.get("page"))
     summaries = summarise(page.object_list)
+    spec = metrics.common(summary.campaign.metric_spec for summary in summaries)
     context: dict[str, Any] = {
         "page": page,
         "summaries": summaries,
-        "columns": columns(CAMPAIGN_HEADS, sort),
+        "columns": columns(campaign_heads(spec), sort),
+        "spec": spec,
         "sort": sort,
         "search": search,
         "states": CampaignState.values,

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import BigIntegerField
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-from campaigns.analysis import comparison
+from campaigns.analysis import compared_params, comparison
 from campaigns.charts.compare import (
     CAMPAIGN_AXES,
     TASK_AXES,
@@ -33,7 +33,7 @@ def compare(request: HttpRequest) -> HttpResponse:
     axis = _axis(request, kind)
     table = _tasks(pks) if kind == "tasks" else _campaigns(pks)
     columns = table["columns"]
-    series = _series(kind, columns, axis)
+    series, spec = _series(kind, columns, axis), comparison.common_spec(columns)
     context = table | {
         "kind": kind,
         "noun": kind.removesuffix("s"),
@@ -44,7 +44,10 @@ def compare(request: HttpRequest) -> HttpResponse:
         "heads": [(column, _without(pks, _pk(kind, column))) for column in columns],
         "verdict": comparison.verdict(columns),
         "warnings": comparison.warnings(table["conditions"]) if len(columns) > 1 else [],
-        "figure": comparison_figure(series, x_title=AXES[kind][axis][1], steps=kind == "campaigns"),
+        "spec": spec,
+        "figure": comparison_figure(
+            series, spec, x_title=AXES[kind][axis][1], steps=kind == "campaigns"
+        ),
         "series": [(curve, list(zip(curve.x, curve.y, strict=True))) for curve in series],
         "axis": axis,
         "axes": [(name, words) for name, (words, _) in AXES[kind].items()],
@@ -68,8 +71,9 @@ def compare_csv(request: HttpRequest) -> StreamingHttpResponse:
         for curve in _series(kind, columns, axis)
         for x, y in [*zip(curve.x, curve.y, strict=True), *([curve.end] if curve.end else [])]
     ]
+    spec = comparison.common_spec(columns)
     return StreamingHttpResponse(
-        csv_lines(("letter", "name", axis, "val_bpb"), rows),
+        csv_lines(("letter", "name", axis, spec.name if spec else "value"), rows),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="compared-{kind}.csv"'},
     )
@@ -95,7 +99,7 @@ def _axis(request: HttpRequest, kind: str) -> str:
 
 def _tasks(pks: Sequence[int]) -> dict[str, Any]:
     columns, is_sample = comparison.task_columns(pks)
-    params = comparison.task_params(columns)
+    params = compared_params.task_params(columns)
     return {
         "columns": columns,
         "findings": comparison.task_findings(columns),
@@ -111,11 +115,11 @@ def _tasks(pks: Sequence[int]) -> dict[str, Any]:
 
 def _campaigns(pks: Sequence[int]) -> dict[str, Any]:
     columns = comparison.campaign_columns(pks)
-    spaces = comparison.spaces(columns)
+    spaces = compared_params.spaces(columns)
     return {
         "columns": columns,
         "findings": comparison.campaign_findings(columns),
-        "params": [row for row in comparison.best_params(columns) if row.differs],
+        "params": [row for row in compared_params.best_params(columns) if row.differs],
         "spaces": [row for row in spaces if row.differs],
         "same": [row for row in spaces if not row.differs],
         "conditions": comparison.conditions(columns),

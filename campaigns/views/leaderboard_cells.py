@@ -17,7 +17,8 @@ from django.utils.safestring import SafeString, mark_safe
 
 from campaigns.standings.rows import Line, Standing
 from campaigns.views.table_heads import PARAMS_ON_A_PHONE
-from xeenet_site.web.formats import bpb, chip, count, duration, unknown, value
+from experiments.metrics import MetricSpec
+from xeenet_site.web.formats import chip, count, duration, unknown, value
 
 _SUBSET: Final = mark_safe(
     ' <abbr title="Evaluated on a fixed subset: the whole validation split did not fit in the '
@@ -42,7 +43,7 @@ class Cells:
     number: SafeString
     url: str
     rank: SafeString
-    val_bpb: SafeString
+    value: SafeString
     # Stands after the value: a chip with the reason, or the mark of a subset.
     note: SafeString
     params: SafeString
@@ -53,8 +54,10 @@ class Cells:
     time: SafeString
 
 
-def cells(lines: Iterable[Line], varying: Sequence[str], whole: Collection[str]) -> list[Cells]:
-    """Return the cells of each line.
+def cells(
+    lines: Iterable[Line], spec: MetricSpec, varying: Sequence[str], whole: Collection[str]
+) -> list[Cells]:
+    """Return the cells of each line, with values of the metric `spec`.
 
     `varying` are the params that have a column, `whole` those of them that are aligned as numbers.
     """
@@ -66,17 +69,17 @@ def cells(lines: Iterable[Line], varying: Sequence[str], whole: Collection[str])
         for place, name in enumerate(varying)
     ]
     params = list(zip(varying, tags, strict=True))
-    return [_cells(line, params, url) for line in lines]
+    return [_cells(line, spec, params, url) for line in lines]
 
 
-def _cells(line: Line, params: Sequence[tuple[str, str]], url: str) -> Cells:
+def _cells(line: Line, spec: MetricSpec, params: Sequence[tuple[str, str]], url: str) -> Cells:
     task_id = str(line.task_id)
     return Cells(
         task_id=_plain(task_id),
         number=_plain(str(line.number)),
         url=f"{url.removesuffix('0/')}{task_id}/",
         rank=_rank(line),
-        val_bpb=unknown(line.reason) if line.val_bpb is None else _plain(bpb(line.val_bpb)),
+        value=unknown(line.reason) if line.value is None else _plain(spec.text(line.value)),
         note=_note(line),
         params=_params(line, params),
         seed=_plain(str(line.seed)),

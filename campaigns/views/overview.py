@@ -11,7 +11,8 @@ from campaigns.health import concerns, health, live_campaigns
 from campaigns.models import Campaign, Result
 from campaigns.standings.champions import latest_champions
 from campaigns.standings.summaries import summarise
-from campaigns.views.table_heads import CAMPAIGN_HEADS, columns
+from campaigns.views.table_heads import campaign_heads, columns
+from experiments import metrics
 from workers.models import Worker
 from xeenet_site.web.pages import page_or_fragment, reading_page, server_url
 
@@ -27,6 +28,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     campaigns = live[:CAMPAIGNS_SHOWN] or list(latest)
     figures = health(live, now=now)
     champions = latest_champions()
+    spec = metrics.common(campaign.metric_spec for campaign in campaigns)
     steps_done = {
         "campaign": bool(campaigns),
         "worker": figures.workers > 0 or Worker.objects.exists(),
@@ -35,7 +37,11 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = {
         "now": now,
         "summaries": summarise(campaigns),
-        "columns": columns(CAMPAIGN_HEADS, ""),
+        "columns": columns(campaign_heads(spec), ""),
+        "spec": spec,
+        "champions_spec": metrics.common(
+            champion.result.campaign.metric_spec for champion in champions
+        ),
         "campaigns_are_current": bool(live),
         "champions": champions,
         "health": figures,

@@ -28,6 +28,7 @@ from campaigns.views.head import campaign_or_404, head_context
 from campaigns.views.leaderboard_cells import Cells, cells
 from campaigns.views.table_heads import Head, columns, known_sort, leaderboard_heads
 from experiments import catalog
+from experiments.metrics import VAL_BPB
 from xeenet_site.web.pages import page_or_fragment, reading_page
 from xeenet_site.web.strict_json import figure_script
 
@@ -110,7 +111,7 @@ class Record:
     number: int
     order: int
     seconds: float
-    val_bpb: float | None
+    value: float | None
     device: str
 
 
@@ -133,7 +134,11 @@ class Chart:
 def _chart(campaign: Campaign, *, by_time: bool, simulated: bool) -> Chart:
     points = chart_points(campaign, simulated=simulated)
     figure = best_so_far(
-        points, since=campaign.launched_at, by_time=by_time, anchors=_anchors(campaign)
+        points,
+        campaign.metric_spec,
+        since=campaign.launched_at,
+        by_time=by_time,
+        anchors=_anchors(campaign),
     )
     markup = figure_script(figure, "best-so-far-figure") if figure else ""
     records = [
@@ -142,7 +147,7 @@ def _chart(campaign: Campaign, *, by_time: bool, simulated: bool) -> Chart:
             number=point.number,
             order=point.order,
             seconds=(point.finished_at - campaign.launched_at).total_seconds(),
-            val_bpb=point.val_bpb,
+            value=point.value,
             device=point.device,
         )
         for point in reversed(points.points)
@@ -155,7 +160,12 @@ def _chart(campaign: Campaign, *, by_time: bool, simulated: bool) -> Chart:
 
 
 def _anchors(campaign: Campaign) -> dict[str, float]:
-    """Return the n-gram values of the campaign's data set, if the catalog has the same bytes."""
+    """Return the n-gram values of the campaign's data set, if the catalog has the same bytes.
+
+    They are bits per byte; no other metric has any.
+    """
+    if campaign.metric_spec.name != VAL_BPB.name:
+        return {}
     for dataset in catalog.all_datasets():
         if dataset.sha256 == campaign.dataset_id:
             return dataset.ngram_anchors
@@ -166,8 +176,8 @@ def _leaderboard(
     request: HttpRequest, campaign: Campaign, varying: list[str], progress: CampaignProgress
 ) -> dict[str, Any]:
     """Return the page of the leaderboard that the address selects."""
-    whole = leaderboard.whole_params(campaign)
-    heads = leaderboard_heads(varying, whole)
+    whole, spec = leaderboard.whole_params(campaign), campaign.metric_spec
+    heads = leaderboard_heads(spec, varying, whole)
     query = _query(request, heads)
     counted = board.counts(campaign, query, failed=progress.failed)
     paginator: Paginator[Cells] = Paginator((), ROWS_PER_PAGE)
@@ -178,7 +188,7 @@ def _leaderboard(
     ranked = [kind for kind in leaderboard.kinds(campaign) if kind.is_ranked]
     return {
         "columns": columns(heads, query.sort),
-        "rows": cells(lines, varying, whole),
+        "rows": cells(lines, spec, varying, whole),
         "page": page,
         "query": query,
         "states": _states(counted, query),

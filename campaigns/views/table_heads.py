@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from campaigns.standings.leaderboard import PARAM_PREFIX
+from experiments.metrics import MetricSpec
 
 # Further columns of params are hidden on a phone.
 PARAMS_ON_A_PHONE: Final = 2
@@ -67,21 +68,38 @@ def known_sort(heads: Iterable[Head], sort: str, default: str) -> str:
     return sort if sort.removeprefix("-") in keys else default
 
 
-CAMPAIGN_HEADS: Final = (
-    Head("name", "Campaign"),
-    Head("state", "State", wide_only=True),
-    Head("best", "Best val_bpb", "bits/byte", is_number=True),
-    Head("tasks", "Tasks ended"),
-    Head("running", "Running", is_number=True, wide_only=True, sortable=False),
-    Head("failed", "Failed", is_number=True, wide_only=True, sortable=False),
-    Head("experiment", "Experiment", wide_only=True),
-    Head("budget", "Budget", is_number=True, wide_only=True),
-    Head("owner", "Owner", wide_only=True),
-    Head("created", "Created", wide_only=True),
-)
+def campaign_heads(spec: MetricSpec | None) -> list[Head]:
+    """Return the columns of a list of campaigns whose metric is `spec`.
+
+    None stands for different metrics: their values share a column, and each cell has its unit.
+    """
+    return [
+        Head("name", "Campaign"),
+        Head("state", "State", wide_only=True),
+        Head(
+            "best",
+            f"Best {spec.name}" if spec else "Best value",
+            spec.unit if spec else "",
+            is_number=True,
+        ),
+        Head("tasks", "Tasks ended"),
+        Head("running", "Running", is_number=True, wide_only=True, sortable=False),
+        Head("failed", "Failed", is_number=True, wide_only=True, sortable=False),
+        Head("experiment", "Experiment", wide_only=True),
+        Head("budget", "Budget", is_number=True, wide_only=True),
+        Head("owner", "Owner", wide_only=True),
+        Head("created", "Created", wide_only=True),
+    ]
 
 
-def leaderboard_heads(varying: Sequence[str], whole: Collection[str]) -> list[Head]:
+def value_head(spec: MetricSpec) -> Head:
+    """Return the column of the values in a table of one campaign."""
+    return Head("value", spec.name, spec.unit, is_number=True)
+
+
+def leaderboard_heads(
+    spec: MetricSpec, varying: Sequence[str], whole: Collection[str]
+) -> list[Head]:
     """Return the leaderboard's columns. Their keys are the sorts of `standings.leaderboard`.
 
     `varying` are the params that have a column, `whole` those of them that are aligned as numbers.
@@ -97,7 +115,7 @@ def leaderboard_heads(varying: Sequence[str], whole: Collection[str]) -> list[He
     ]
     return [
         Head("rank", "Rank", is_number=True),
-        Head("val_bpb", "val_bpb", "bits/byte", is_number=True),
+        value_head(spec),
         *params,
         Head("seed", "Seed", is_number=True, wide_only=True),
         Head("steps", "Steps", is_number=True, wide_only=True),

@@ -15,27 +15,16 @@ from campaigns.models import Campaign, FailureClass, Task, TaskState
 from campaigns.standings import contributions
 from campaigns.standings.task_counts import failed_by_class, tasks_by_state
 from campaigns.views.head import campaign_or_404, head_context
-from campaigns.views.table_heads import Head, columns, known_sort
+from campaigns.views.table_heads import Head, columns, known_sort, value_head
 from xeenet_site.web.pages import page_or_fragment, reading_page
 
 TASKS_PER_PAGE: Final = 50
 EVENTS_PER_PAGE: Final = 50
 
-TASK_HEADS: Final = (
-    Head("number", "Task", is_number=True),
-    Head("state", "State"),
-    Head("val_bpb", "val_bpb", "bits/byte", is_number=True),
-    Head("failure", "Failure"),
-    Head("worker", "Runs on", wide_only=True, sortable=False),
-    Head("seed", "Seed", is_number=True, wide_only=True),
-    Head("failures", "Failures", is_number=True, wide_only=True),
-    Head("losses", "Losses", is_number=True, wide_only=True),
-    Head("ended", "Ended", wide_only=True),
-)
 _TASK_FIELDS: Final = {
     "number": "number",
     "state": "state",
-    "val_bpb": "result__val_bpb",
+    "value": "result__value",
     "failure": "failure_class",
     "seed": "seed",
     "failures": "failed_attempts",
@@ -44,7 +33,7 @@ _TASK_FIELDS: Final = {
 }
 # These orders change only when tasks end or are added, that is, with the campaign's revision. So
 # they can be cached. The other orders change with every lease.
-_SETTLED_FIELDS: Final = frozenset({"number", "val_bpb", "failure", "seed", "ended"})
+_SETTLED_FIELDS: Final = frozenset({"number", "value", "failure", "seed", "ended"})
 _OPEN_STATES: Final = frozenset({TaskState.PENDING, TaskState.LEASED})
 
 
@@ -55,7 +44,8 @@ def tasks(request: HttpRequest, pk: int) -> HttpResponse:
     now = database_now()
     state = _known(request.GET.get("state", ""), TaskState.values)
     failure = _known(request.GET.get("failure", ""), FailureClass.values)
-    sort = known_sort(TASK_HEADS, request.GET.get("sort", ""), "number")
+    heads = _task_heads(campaign)
+    sort = known_sort(heads, request.GET.get("sort", ""), "number")
     by_state, failures = tasks_by_state(campaign), failed_by_class(campaign)
     paginator: Paginator[Task] = Paginator((), TASKS_PER_PAGE)
     # The numbers in the filters are counted already, so the paginator needs no query.
@@ -67,10 +57,24 @@ def tasks(request: HttpRequest, pk: int) -> HttpResponse:
         "state": state,
         "failures": failures,
         "failure": failure,
-        "columns": columns(TASK_HEADS, sort),
+        "columns": columns(heads, sort),
         "page": page,
     }
     return _tab(request, "Tasks", "campaigns/_tasks.html", context)
+
+
+def _task_heads(campaign: Campaign) -> list[Head]:
+    return [
+        Head("number", "Task", is_number=True),
+        Head("state", "State"),
+        value_head(campaign.metric_spec),
+        Head("failure", "Failure"),
+        Head("worker", "Runs on", wide_only=True, sortable=False),
+        Head("seed", "Seed", is_number=True, wide_only=True),
+        Head("failures", "Failures", is_number=True, wide_only=True),
+        Head("losses", "Losses", is_number=True, wide_only=True),
+        Head("ended", "Ended", wide_only=True),
+    ]
 
 
 def _known(word: str, words: list[str]) -> str:

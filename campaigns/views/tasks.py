@@ -67,7 +67,8 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
             (attempt for attempt in attempts if result and attempt.pk == result.attempt_id), None
         ),
         "params": [(name, task.params[name]) for name in _names(task)],
-        "curve": learning_curve(attempts),
+        "spec": task.campaign.metric_spec,
+        "curve": learning_curve(attempts, task.campaign.metric_spec),
         "curve_is_sample": is_sample,
         "curve_points": attempts[0].progress.all() if attempts else [],
         "replicates": seeds_of_point.of_points([task])[task.pk],

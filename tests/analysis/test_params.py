@@ -28,8 +28,8 @@ SPACE: dict[str, Any] = {
 }
 
 
-def run(number: int, params: dict[str, Any], val_bpb: float) -> Run:
-    return Run(number, number, number, params, str(params), val_bpb, 100, 1000, 5000, "cpu")
+def run(number: int, params: dict[str, Any], value: float) -> Run:
+    return Run(number, number, number, params, str(params), value, value, 100, 1000, 5000, "cpu")
 
 
 def runs_of(value: Callable[[dict[str, Any], random.Random], float], count: int) -> list[Run]:

@@ -19,8 +19,8 @@ from tests import factories
 from workers.protocol import FailureClass
 
 
-def run(config: str, val_bpb: float) -> Run:
-    return Run(1, 1, 1, {}, config, val_bpb, 1, 1, 1, "cpu")
+def run(config: str, value: float) -> Run:
+    return Run(1, 1, 1, {}, config, value, value, 1, 1, 1, "cpu")
 
 
 def campaign_with_everything() -> Campaign:
@@ -52,7 +52,7 @@ def campaign_with_everything() -> Campaign:
 def test_only_measured_ranked_results_are_runs() -> None:
     reading = read_runs(campaign_with_everything())
     assert reading.total == 2
-    assert [measured.val_bpb for measured in reading.runs] == [3.0, 2.5]
+    assert [measured.value for measured in reading.runs] == [3.0, 2.5]
     assert reading.runs[0].tokens == 409_600
     assert not reading.is_sample
 
@@ -64,7 +64,7 @@ def test_runs_are_narrowed_to_a_device() -> None:
     factories.finish(factories.claim_one(worker), 3.0, device_used="cpu")
     factories.finish(factories.claim_one(worker), 2.0, device_used="cuda")
     reading = read_runs(campaign, device="cuda")
-    assert [measured.val_bpb for measured in reading.runs] == [2.0]
+    assert [measured.value for measured in reading.runs] == [2.0]
 
 
 @pytest.mark.django_db

@@ -74,7 +74,7 @@ def test_the_result_is_recomputed_and_ranked_like_an_agents() -> None:
     assert (answer.status_code, answer.json()["verdict"]) == (200, "accepted")
     assert again.json() == answer.json()
     result = campaign.results.get()
-    assert (result.val_bpb, result.is_ranked) == (2.5, True)
+    assert (result.value, result.is_ranked) == (2.5, True)
 
 
 def test_a_value_that_does_not_follow_from_its_counters_is_refused() -> None:
@@ -122,7 +122,7 @@ def test_the_heartbeat_renews_the_persons_leases_and_keeps_their_curve() -> None
     assert before is not None
     assert after is not None
     assert after > before
-    assert Attempt.objects.get().progress.get().val_bpb == 4.0
+    assert Attempt.objects.get().progress.get().value == 4.0
 
 
 def test_a_lease_can_be_given_back_unrun() -> None:

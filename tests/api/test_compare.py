@@ -25,7 +25,7 @@ def compare(status: int = 200, **query: object) -> Any:
 
 def task_with_curve(val_bpb: float, **fields: Any) -> Task:
     attempt = factories.leased_task(**fields)
-    points = ({"elapsed_seconds": 2 * n, "val_bpb": val_bpb + 1 - n / 5} for n in range(3))
+    points = ({"elapsed_seconds": 2 * n, "value": val_bpb + 1 - n / 5} for n in range(3))
     factories.curve(attempt, points)
     factories.finish(attempt, val_bpb)
     return Task.objects.get(pk=attempt.task_id)

@@ -59,7 +59,7 @@ def test_simulated_results_come_on_request_and_say_so() -> None:
 
 def test_the_results_are_narrowed_by_device_worker_value_and_what_became_of_them() -> None:
     campaign = campaign_with(3.0, 2.5)
-    leader = campaign.results.get(val_bpb=2.5)
+    leader = campaign.results.get(value=2.5)
 
     def values(**query: Any) -> list[float]:
         return [result["val_bpb"] for result in get(campaign, "results", **query)["results"]]

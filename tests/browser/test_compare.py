@@ -44,7 +44,7 @@ def with_curve(attempt: Attempt, end: float) -> Attempt:
     return factories.curve(
         attempt,
         (
-            {"tokens": 40_960 * n, "train_loss": value * 0.7, "val_bpb": value}
+            {"tokens": 40_960 * n, "train_loss": value * 0.7, "value": value}
             for n, value in enumerate(values)
         ),
     )

@@ -26,7 +26,7 @@ def test_ended_tasks_come_in_order_of_time_and_records_are_marked() -> None:
 
     drawn = chart_points(running, simulated=True)
 
-    assert [(point.number, point.val_bpb, point.is_record) for point in drawn.points] == [
+    assert [(point.number, point.value, point.is_record) for point in drawn.points] == [
         (0, 3.0, True),
         (1, 1.0, False),
         (2, 3.5, False),
@@ -46,7 +46,7 @@ def test_simulated_results_are_left_out_unless_asked_for() -> None:
     running = active_campaign(2, allow_simulated=True)
     run(1.0, simulated=True)
     run(3.0)
-    assert [point.val_bpb for point in chart_points(running, simulated=False).points] == [3.0]
+    assert [point.value for point in chart_points(running, simulated=False).points] == [3.0]
 
 
 def test_a_sample_keeps_every_record_and_the_newest_task() -> None:
@@ -69,7 +69,7 @@ def test_a_campaign_that_only_gets_better_is_still_bounded() -> None:
         run(4.0 - number / 100, seconds=number + 1)
     drawn = chart_points(running, simulated=False, most=6)
     assert len(drawn.points) <= 6
-    assert drawn.points[-1].val_bpb == pytest.approx(3.81)
+    assert drawn.points[-1].value == pytest.approx(3.81)
 
 
 def test_one_query_however_many_tasks(django_assert_num_queries: Any) -> None:

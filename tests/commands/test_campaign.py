@@ -69,8 +69,16 @@ def test_the_list_shows_the_best_value_and_is_narrowed() -> None:
     factories.campaign(owner=factories.user("ada"), name="night\x1b[2J run")
 
     lines = run("list").splitlines()
-    assert lines[0].split() == ["number", "state", "tasks", "val_bpb", "name"]
-    assert lines[2].split() == [str(done.pk), "completed", "1", "2.5000", "first", "look"]
+    assert lines[0].split() == ["number", "state", "tasks", "best", "metric", "name"]
+    assert lines[2].split() == [
+        str(done.pk),
+        "completed",
+        "1",
+        "2.5000",
+        "val_bpb",
+        "first",
+        "look",
+    ]
     assert "\x1b" not in lines[1]
     assert len(run("list", "--owner", "ada").splitlines()) == 2
     assert "first look" in run("list", "--search", "LOOK", "--state", "completed")

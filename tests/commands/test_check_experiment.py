@@ -14,7 +14,7 @@ from django.core.management.base import CommandError
 from campaigns.scripts import contract
 from campaigns.scripts.contract import Run
 from experiments import catalog
-from workers.protocol import bits_per_byte
+from experiments.metrics import bits_per_byte
 
 DATASET = catalog.get_dataset("english_like")
 

@@ -111,7 +111,7 @@ def test_another_order_keeps_the_ranks(campaign: Campaign) -> None:
     assert ranks("--sort", "seed") == [2, 1, 3]
     assert ranks("--offset", "1", "--limit", "1") == [2]
     assert ranks("--evaluation", "subset") == []
-    with pytest.raises(CommandError, match="sort: Must be one of: rank, val_bpb"):
+    with pytest.raises(CommandError, match="sort: Must be one of: rank, value"):
         board(campaign.pk, "--sort", "luck")
 
 

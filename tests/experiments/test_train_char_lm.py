@@ -17,6 +17,7 @@ import pytest
 
 from experiments import catalog
 from experiments.config_generators import CharLMConfigGenerator
+from experiments.metrics import bits_per_byte
 from tests.experiments.training_runs import (
     CORPUS,
     SCRIPT,
@@ -27,7 +28,7 @@ from tests.experiments.training_runs import (
     start,
     train,
 )
-from workers.protocol import bits_per_byte, metrics_problems
+from workers.protocol import metrics_problems
 
 LARGEST = {
     "n_layers": 6,

@@ -49,7 +49,7 @@ def campaign() -> Campaign:
     for second, value in ((10, 3.2), (20, 3.1)):
         attempt = factories.claim_one(factories.worker(), now=factories.at(second))
         ProgressPoint.objects.create(
-            attempt=attempt, seq=0, elapsed_seconds=1, step=50, val_bpb=value + 1
+            attempt=attempt, seq=0, elapsed_seconds=1, step=50, value=value + 1
         )
         factories.finish(attempt, value, now=factories.at(second + 9))
     factories.run(None, seconds=0)
@@ -105,7 +105,7 @@ def test_an_implausible_result_is_no_trial_until_it_is_admitted(
     export(campaign, tmp_path / "before.db", "--simulated")
     assert 0.5 not in [trial.value for trial in load(tmp_path / "before.db").trials]
 
-    steering.admit(None, campaign.tasks.get(result__val_bpb=0.5), now=factories.NOW)
+    steering.admit(None, campaign.tasks.get(result__value=0.5), now=factories.NOW)
     export(campaign, tmp_path / "after.db")
     assert load(tmp_path / "after.db").best_value == 0.5
 

@@ -148,7 +148,7 @@ def test_trainings_arrive_even_after_a_kill_while_the_q_cluster_does_its_jobs(
 def check_leaderboard(server: str, campaign: Campaign) -> None:
     """Check the three results in the database, on the page and over the API."""
     rows = leaderboard.rank(campaign)
-    values = [row.result.val_bpb for row in rows]
+    values = [row.result.value for row in rows]
     assert len(set(values)) == 3
     assert all(value is not None and 1.0 < value < 8.0 for value in values)
     assert values == sorted(values)

@@ -134,7 +134,7 @@ def test_a_value_below_the_bound_is_stored_and_does_not_count() -> None:
         "does not count until an operator admits it."
     )
     result = Result.objects.get()
-    assert (result.val_bpb, result.implausible, result.is_ranked) == (1e-4, True, False)
+    assert (result.value, result.implausible, result.is_ranked) == (1e-4, True, False)
     attempt.refresh_from_db()
     assert attempt.outcome == AttemptOutcome.COMPLETED
     campaign = attempt.task.campaign
@@ -207,7 +207,7 @@ def test_only_an_implausible_result_can_be_admitted(val_bpb: float | None) -> No
     "columns",
     [
         {"is_ranked": True},
-        {"val_bpb": None},
+        {"value": None, "sort_key": None},
         {"simulated": True},
         {"diverged": True},
         {"train_loss": 1e7},
@@ -238,8 +238,8 @@ def test_what_lzma_reaches_is_measured_once_by_a_job_which_judges_the_results_of
     dataset.refresh_from_db()
     assert dataset.compressed_bpb == pytest.approx(1.69, abs=0.05)
     campaign.refresh_from_db()
-    assert [row.result.val_bpb for row in leaderboard.rank(campaign) if row.result] == [2.0]
-    assert Result.objects.get(implausible=True).val_bpb == 0.5
+    assert [row.result.value for row in leaderboard.rank(campaign) if row.result] == [2.0]
+    assert Result.objects.get(implausible=True).value == 0.5
     assert jobs.measure_datasets() == 0
     run(0.5, seconds=3)
     assert Result.objects.filter(implausible=True).count() == 2

@@ -66,19 +66,17 @@ class Histories(Verbs):
     def each_completed_task_has_the_result_of_its_winner_and_no_other_is_ranked(self) -> None:
         results = Result.objects.filter(campaign=self.campaign, is_ranked=True)
         ranked = {
-            task_id: (attempt_id, val_bpb)
-            for task_id, attempt_id, val_bpb in results.values_list(
-                "task_id", "attempt_id", "val_bpb"
-            )
+            task_id: (attempt_id, value)
+            for task_id, attempt_id, value in results.values_list("task_id", "attempt_id", "value")
         }
         assert ranked == {
-            pk: (task.winner.attempt.pk, _val_bpb(task.winner))
+            pk: (task.winner.attempt.pk, _value(task.winner))
             for pk, task in self.tasks.items()
             if task.winner is not None
         }
 
 
-def _val_bpb(lease: ModelLease) -> Any:
+def _value(lease: ModelLease) -> Any:
     assert lease.sent is not None
     return (lease.sent["metrics"] or {})["val_bpb"]
 

@@ -34,6 +34,7 @@ from tests.factories import (
     failed_task,
     leased_task,
     pending_task,
+    run,
     user,
     worker,
 )
@@ -124,6 +125,12 @@ def journalled(**fields: Any) -> None:
     change(StateChange.objects.get(subject="attempt"), **fields)
 
 
+def valueless(**fields: Any) -> None:
+    active_campaign(1)
+    run(None)
+    change(Result.objects.get(value=None), **fields)
+
+
 def ranked(**fields: Any) -> None:
     change(Result.objects.get(task=completed_task()), **fields)
 
@@ -139,6 +146,8 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("campaign_has_tasks", lambda: change(active_campaign(1), task_count=0)),
     ("campaign_budget_positive", lambda: change(active_campaign(1), time_budget_seconds=0.0)),
     ("campaign_budget_positive", lambda: change(active_campaign(1), time_budget_seconds=604_801.0)),
+    ("campaign_launched_with_metric", lambda: change(active_campaign(1), metric="")),
+    ("campaign_launched_with_metric", lambda: change(active_campaign(1), metric_version=None)),
     ("campaign_seeds_in_range", lambda: change(active_campaign(1), base_seed=2**31)),
     ("campaign_may_try", lambda: change(active_campaign(1), max_failed_attempts=0)),
     ("campaign_may_try", lambda: change(active_campaign(1), max_lost_attempts=0)),
@@ -178,10 +187,14 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("attempt_one_live_per_task", two_live_attempts),
     ("attempt_number_once", duplicate_attempt_number),
     ("progress_point_once", duplicate_progress_point),
-    ("result_val_bpb_finite_positive", lambda: ranked(val_bpb=0.0)),
-    ("result_val_bpb_finite_positive", lambda: ranked(val_bpb=-1.0)),
-    ("result_val_bpb_finite_positive", lambda: ranked(val_bpb=float("inf"))),
-    ("result_ranked_was_measured", lambda: ranked(val_bpb=None)),
+    ("result_value_finite", lambda: ranked(value=1.1e12, sort_key=1.1e12)),
+    ("result_value_finite", lambda: ranked(value=-1.1e12, sort_key=1.1e12)),
+    ("result_value_finite", lambda: ranked(value=float("inf"), sort_key=float("inf"))),
+    ("result_value_finite", lambda: ranked(value=float("-inf"), sort_key=float("inf"))),
+    ("result_sort_key_of_value", lambda: ranked(sort_key=None)),
+    ("result_sort_key_of_value", lambda: ranked(sort_key=2.5)),
+    ("result_sort_key_of_value", lambda: valueless(sort_key=3.0)),
+    ("result_ranked_was_measured", lambda: ranked(value=None, sort_key=None)),
     ("result_ranked_was_measured", lambda: ranked(simulated=True)),
     ("result_ranked_was_measured", lambda: ranked(diverged=True)),
     ("result_implausible_unranked", lambda: ranked(implausible=True)),
@@ -241,7 +254,7 @@ def _names(message: str, name: str) -> bool:
 def test_a_value_that_is_not_a_number_is_never_ranked() -> None:
     # PostgreSQL refuses NaN as too large; SQLite stores NULL, which a ranked result must not have.
     with pytest.raises(IntegrityError, match="result_"), transaction.atomic():
-        ranked(val_bpb=float("nan"))
+        ranked(value=float("nan"), sort_key=float("nan"))
 
 
 def test_every_named_constraint_is_broken_here() -> None:

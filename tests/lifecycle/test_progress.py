@@ -12,6 +12,7 @@ from campaigns.analysis.curves import load_progress
 from campaigns.charts.learning_curve import learning_curve
 from campaigns.lifecycle.progress import MAX_POINTS_PER_ATTEMPT
 from campaigns.models import Attempt, ProgressPoint
+from experiments.metrics import VAL_BPB
 from tests.factories import at, finish, leased_task
 from workers.protocol import ProgressPoint as WireProgressPoint
 
@@ -81,9 +82,9 @@ def test_losses_beyond_sane_size_are_not_drawn() -> None:
     attempt = leased_task()
     points(attempt, 2, 1)
     ProgressPoint.objects.create(
-        attempt=attempt, seq=9, elapsed_seconds=9, step=9, train_loss=1e308, val_bpb=-1e308
+        attempt=attempt, seq=9, elapsed_seconds=9, step=9, train_loss=1e308, value=-1e308
     )
     load_progress([attempt])
-    figure = learning_curve([attempt])
+    figure = learning_curve([attempt], VAL_BPB)
     assert figure is not None
     assert [trace["x"] for trace in figure["data"]] == [[0, 1]]

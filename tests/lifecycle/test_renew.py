@@ -120,7 +120,7 @@ def test_progress_is_kept_once_however_often_it_is_sent() -> None:
     second = ProgressPoint(seq=1, elapsed_seconds=2.0, step=9, tokens=99, train_loss=3.1)
     renew(attempt, 10, progress=[first])
     renew(attempt, 20, progress=[first, second])
-    stored = list(attempt.progress.values_list("seq", "step", "tokens", "train_loss", "val_bpb"))
+    stored = list(attempt.progress.values_list("seq", "step", "tokens", "train_loss", "value"))
     assert stored == [(0, 5, None, None, 4.5), (1, 9, 99, 3.1, None)]
 
 

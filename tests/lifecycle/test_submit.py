@@ -63,7 +63,7 @@ def test_a_sound_result_completes_task_attempt_and_campaign() -> None:
     assert "stderr_tail" not in attempt.submission
     result = Result.objects.get()
     assert (result.task, result.attempt, result.campaign) == (task, attempt, task.campaign)
-    assert (result.val_bpb, result.is_ranked, result.eval_is_subset) == (2.75, True, False)
+    assert (result.value, result.is_ranked, result.eval_is_subset) == (2.75, True, False)
     finished = Campaign.objects.get()
     assert (finished.state, finished.finished_at) == (CampaignState.COMPLETED, at(10))
 
@@ -88,7 +88,7 @@ def test_another_body_for_the_same_lease_conflicts_and_the_first_stays(change: s
     }[change]
     with pytest.raises(ResultConflict, match="A different result is stored"):
         submit(attempt, second_body, 20)
-    assert Result.objects.get().val_bpb == 2.75
+    assert Result.objects.get().value == 2.75
     assert outcome(attempt) == AttemptOutcome.COMPLETED
 
 
@@ -116,7 +116,7 @@ def test_the_four_steps_that_break_naive_guards_leave_the_later_holder_in_charge
     assert Task.objects.get().lease_id == second.lease_id
     assert submit(second, completed(second.task, 2.5), 60).verdict is Verdict.ACCEPTED
     (row,) = leaderboard.rank(first.task.campaign)
-    assert (row.result.attempt, row.result.val_bpb) == (second, 2.5)
+    assert (row.result.attempt, row.result.value) == (second, 2.5)
     late_attempt = Attempt.objects.get(pk=first.pk)
     assert (late_attempt.outcome, late_attempt.ended_at) == (AttemptOutcome.LATE, at(46))
     assert late_attempt.submission["metrics"]["val_bpb"] == 1.5
@@ -127,7 +127,7 @@ def test_the_former_holders_result_after_the_later_one_is_kept_as_late() -> None
     second = claim_one(worker(), now=at(60))
     submit(second, completed(second.task, 2.5), 70)
     assert submit(first, completed(first.task, 1.5), 80).verdict is Verdict.LATE
-    assert Result.objects.get().val_bpb == 2.5
+    assert Result.objects.get().value == 2.5
     assert Task.objects.get().finished_at == at(70)
 
 
@@ -194,7 +194,7 @@ def test_a_diverged_run_is_a_finding_completed_unranked_and_not_retried() -> Non
     body = _without_value(attempt.task, diverged=True, stop_reason="diverged")
     assert submit(attempt, body).verdict is Verdict.ACCEPTED
     result = Result.objects.get()
-    assert (result.val_bpb, result.diverged, result.is_ranked) == (None, True, False)
+    assert (result.value, result.diverged, result.is_ranked) == (None, True, False)
     assert outcome(attempt) == AttemptOutcome.DIVERGED
     assert Task.objects.get().state == TaskState.COMPLETED
     assert leaderboard.rank(attempt.task.campaign) == []
@@ -205,7 +205,7 @@ def test_a_budget_too_small_for_one_step_is_a_finding_too() -> None:
     body = _without_value(attempt.task, stop_reason="budget_too_small", steps_completed=0)
     assert submit(attempt, body).verdict is Verdict.ACCEPTED
     result = Result.objects.get()
-    assert (result.val_bpb, result.diverged, result.is_ranked) == (None, False, False)
+    assert (result.value, result.diverged, result.is_ranked) == (None, False, False)
     assert outcome(attempt) == AttemptOutcome.COMPLETED
 
 
@@ -222,7 +222,7 @@ def test_a_value_before_the_first_step_because_sigterm_came_is_no_value() -> Non
     body = completed(attempt.task, 5.8, **untrained)
     assert submit(attempt, body).verdict is Verdict.ACCEPTED
     result = Result.objects.get()
-    assert (result.val_bpb, result.is_ranked) == (None, False)
+    assert (result.value, result.is_ranked) == (None, False)
     assert result.stop_reason == "budget_too_small"
     attempt.refresh_from_db()
     assert attempt.submission is not None
@@ -262,7 +262,7 @@ def test_a_simulated_result_is_stored_and_not_ranked() -> None:
     body["simulated"] = True
     assert submit(attempt, body).verdict is Verdict.ACCEPTED
     result = Result.objects.get()
-    assert (result.simulated, result.is_ranked, result.val_bpb) == (True, False, 3.0)
+    assert (result.simulated, result.is_ranked, result.value) == (True, False, 3.0)
 
 
 def test_a_simulated_result_is_refused_where_only_measured_ones_count() -> None:

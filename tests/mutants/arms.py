@@ -37,8 +37,8 @@ ARMS: Final = (
     Mutant(
         "arms: params are compared as they were written",
         MAKER,
-        "        campaign, params = self._campaign, self._space.normalised(params)\n",
-        "        campaign = self._campaign\n",
+        "        params = self._space.normalised(params)\n",
+        "",
         OF_ARMS,
     ),
     Mutant(

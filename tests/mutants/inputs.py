@@ -197,7 +197,7 @@ INPUTS: Final = (
         "progress: is kept after the end of an attempt",
         "campaigns/lifecycle/leases.py",
         "    if renewed:\n        # Only now",
-        "    store_progress(attempt, list(progress))\n    if renewed:\n        # Only now",
+        '    store_progress(attempt, list(progress), "")\n    if renewed:\n        # Only now',
         (*CURVES, "-k", "after_the_end"),
     ),
     Mutant(
@@ -217,7 +217,7 @@ INPUTS: Final = (
     Mutant(
         "progress: a loss of any size is stored",
         "campaigns/serializers/agents.py",
-        "            if abs(attrs.get(name) or 0.0) > MAX_VAL_BPB:",
+        "            if abs(attrs.get(name) or 0.0) > most:",
         "            if False:",
         (BEATS, "-k", "sane_size"),
     ),

@@ -271,7 +271,7 @@ _MEANING: Final = (
     Mutant(
         "result: the value of an untrained model is ranked",
         SUBMISSIONS,
-        'metrics = without_untrained_value(body.get("metrics") or {})',
+        'metrics = without_untrained_value(body.get("metrics") or {}, spec)',
         'metrics = body.get("metrics") or {}',
         ("tests/lifecycle/test_submit.py", "-k", "because_sigterm_came"),
     ),

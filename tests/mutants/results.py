@@ -78,7 +78,7 @@ SUBMITS: Final = (
     Mutant(
         "belief: counters that no training has are believed",
         BELIEF,
-        '    if metrics["val_bpb"] is not None:\n        names',
+        "    if metrics[value] is not None:\n        names",
         "    if False:\n        names",
         BELIEVED,
     ),
@@ -99,8 +99,8 @@ SUBMITS: Final = (
     Mutant(
         "belief: a value that no model reaches is ranked",
         BELIEF,
-        "val_bpb is not None and bound is not None and val_bpb < bound",
-        "val_bpb is None and bound is not None",
+        "value is not None and bound is not None and value < bound",
+        "value is None and bound is not None",
         BELIEVED,
     ),
     Mutant(
@@ -120,8 +120,8 @@ SUBMITS: Final = (
     Mutant(
         "belief: what an operator admitted is judged again",
         BELIEF,
-        "is_ranked=True, admitted_at=None, val_bpb__lt=bound",
-        "is_ranked=True, val_bpb__lt=bound",
+        "is_ranked=True, admitted_at=None, value__lt=bound",
+        "is_ranked=True, value__lt=bound",
         BELIEVED,
     ),
     Mutant(

@@ -28,6 +28,7 @@ from tests.mutants.enclosures import ENCLOSURES
 from tests.mutants.faults import FAULTS
 from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
+from tests.mutants.metrics import METRICS
 from tests.mutants.mutant import Mutant
 from tests.mutants.race import RACE
 from tests.mutants.readings import READINGS
@@ -38,7 +39,7 @@ from tests.mutants.walls import SANDBOX, SECRETS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
-    *(*CLAIMS, *HELD, *SUBMITS, *ENDS, *LINES, *ARMS),
+    *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS),
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
     *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE, *RACE),
 )

@@ -99,7 +99,7 @@ def test_the_python_of_the_page_trains_and_its_result_is_ranked(
     assert "completed" in output.splitlines()[-1]
     result = campaign.results.get()
     assert result.is_ranked
-    assert 1.0 < (result.val_bpb or 0) < 8.0
+    assert 1.0 < (result.value or 0) < 8.0
     assert result.attempt.worker.name == "ask:ada"
     assert result.attempt.submission["code_sha256"] == campaign.package_id
 

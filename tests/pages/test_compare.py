@@ -32,7 +32,7 @@ def figure(page: str) -> dict[str, Any]:
 def task_with_curve(val_bpb: float, **fields: Any) -> Task:
     attempt = factories.leased_task(**fields)
     points = (
-        {"elapsed_seconds": 2 * n, "tokens": 1000 * n, "val_bpb": val_bpb + 1 - n / 5}
+        {"elapsed_seconds": 2 * n, "tokens": 1000 * n, "value": val_bpb + 1 - n / 5}
         for n in range(5)
     )
     factories.curve(attempt, points)

@@ -4,7 +4,10 @@ import pytest
 from django.template import Context, Template
 
 from campaigns.models import AttemptOutcome, CampaignState, TaskState
+from campaigns.templatetags import xeenet
+from experiments.metrics import VAL_BPB
 from tests.factories import NOW, at
+from tests.second_metric import TOKENS_PER_SECOND
 from workers.models import WorkerState
 from xeenet_site.web import formats
 
@@ -44,8 +47,17 @@ def test_an_instant_to_come_is_written_as_such() -> None:
     assert ">in 1 m</time>" in formats.ago(at(60), NOW)
 
 
-def test_val_bpb_has_four_decimals() -> None:
-    assert formats.bpb(3.2) == "3.2000"
+def test_a_value_has_the_decimals_of_its_metric_or_a_reason() -> None:
+    assert xeenet.measured(3.2, VAL_BPB) == "3.2000"
+    assert xeenet.measured(51_200.04, TOKENS_PER_SECOND) == "51200.0"
+    assert xeenet.measured(0.0, VAL_BPB) == "0.0000"
+
+
+@pytest.mark.parametrize("missing", ["nothing", "there.is.no.such.thing"])
+def test_an_unknown_value_is_a_dash_that_says_why(missing: str) -> None:
+    template = Template("{% load xeenet %}{% measured " + missing + ' spec "nobody measured it" %}')
+    written = template.render(Context({"nothing": None, "spec": VAL_BPB}))
+    assert written == '<abbr class="soft" title="nobody measured it">—</abbr>'
 
 
 def test_counts_have_thin_spaces() -> None:
@@ -69,7 +81,7 @@ def test_a_param_is_written_as_the_config_file_has_it(param: object, words: str)
     assert formats.value(param) == words
 
 
-@pytest.mark.parametrize("name", ["bpb", "count", "duration", "rate", "decimals", "size"])
+@pytest.mark.parametrize("name", ["count", "duration", "rate", "decimals", "size"])
 @pytest.mark.parametrize("missing", ["nothing", "there.is.no.such.thing"])
 def test_an_unknown_number_is_a_dash_that_says_why(name: str, missing: str) -> None:
     template = Template("{% load xeenet %}{{ " + missing + "|" + name + ':"nobody measured it" }}')

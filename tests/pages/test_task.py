@@ -24,7 +24,7 @@ def page_of(client: Client, task: Task) -> str:
 
 
 def with_progress(attempt: Attempt, points: int) -> Attempt:
-    values = ({"train_loss": 2.0, "val_bpb": 4 - n / 10} for n in range(points))
+    values = ({"train_loss": 2.0, "value": 4 - n / 10} for n in range(points))
     return factories.curve(attempt, values)
 
 
@@ -204,7 +204,7 @@ def test_the_points_of_the_curve_are_a_table_and_a_csv_file(client: Client) -> N
 
 def test_a_long_curve_is_drawn_as_a_sample_that_keeps_its_end(client: Client) -> None:
     attempt = factories.curve(
-        factories.leased_task(), ({"step": n, "val_bpb": 4.0} for n in range(4505))
+        factories.leased_task(), ({"step": n, "value": 4.0} for n in range(4505))
     )
     page = page_of(client, attempt.task)
     assert "A sample of the points is drawn" in page

@@ -86,7 +86,7 @@ def test_what_has_no_value_stands_below_what_is_ranked_and_says_why(campaign: Ca
         "budget too small: no training step fitted, or not its evaluation",
         "failed: out of memory",
     ]
-    assert [line.val_bpb for line in lines] == [2.5, 3.0, 0.5, None, None, None]
+    assert [line.value for line in lines] == [2.5, 3.0, 0.5, None, None, None]
 
 
 def test_what_nobody_measured_is_shown_only_where_it_is_asked_for_by_name(
@@ -98,7 +98,7 @@ def test_what_nobody_measured_is_shown_only_where_it_is_asked_for_by_name(
         ]
         assert len(simulated) == (state == Standing.SIMULATED)
     (line,) = rows(campaign, state=Standing.SIMULATED)
-    assert (line.rank, line.val_bpb) == (None, 1.0)
+    assert (line.rank, line.value) == (None, 1.0)
     assert "not measured" in line.reason
 
 
@@ -111,7 +111,7 @@ def test_pages_of_ranked_and_other_rows_follow_one_another(campaign: Campaign) -
 
 
 def test_every_order_keeps_the_ranked_rows_first(campaign: Campaign) -> None:
-    for sort in ("-rank", "-seed", "param.lr", "-time", "device", "val_bpb"):
+    for sort in ("-rank", "-seed", "param.lr", "-time", "device", "value"):
         lines = rows(campaign, state=EVERYTHING, sort=sort)
         assert {line.rank for line in lines[:2]} == {1, 2}
         assert len(lines) == 6
@@ -138,9 +138,9 @@ def test_models_and_plain_values_tell_the_same_rows(campaign: Campaign) -> None:
         plain = rows(campaign, state=state, sort="-seed", offset=offset, limit=3)
         loaded = board.entries(campaign, query, limit=3, offset=offset)
         assert [
-            (entry.rank, entry.task.number, entry.reason, entry.result and entry.result.val_bpb)
+            (entry.rank, entry.task.number, entry.reason, entry.result and entry.result.value)
             for entry in loaded
-        ] == [(line.rank, line.number, line.reason, line.val_bpb) for line in plain]
+        ] == [(line.rank, line.number, line.reason, line.value) for line in plain]
 
 
 def test_an_order_is_sorted_once_for_all_its_pages(

@@ -18,7 +18,7 @@ def test_results_are_ranked_best_first_with_equal_ones_by_time() -> None:
     for seconds, value in ((1, 3.0), (2, 2.5), (3, 3.0), (4, 2.0)):
         run(value, seconds=seconds)
     rows = leaderboard.rank(running)
-    assert [(row.rank, row.result.val_bpb, row.task.number) for row in rows] == [
+    assert [(row.rank, row.result.value, row.task.number) for row in rows] == [
         (1, 2.0, 3),
         (2, 2.5, 1),
         (3, 3.0, 0),
@@ -45,15 +45,15 @@ def test_what_was_not_measured_is_never_ranked() -> None:
     assert leaderboard.rank(running) == []
     assert leaderboard.best(running) is None
     run(3.0)
-    assert [row.result.val_bpb for row in leaderboard.rank(running)] == [3.0]
+    assert [row.result.value for row in leaderboard.rank(running)] == [3.0]
 
 
 def test_other_campaigns_are_not_in_it() -> None:
     first, second = active_campaign(1), active_campaign(1, now=at(1))
     run(3.0)
     run(2.0)
-    assert [row.result.val_bpb for row in leaderboard.rank(first)] == [3.0]
-    assert [row.result.val_bpb for row in leaderboard.rank(second)] == [2.0]
+    assert [row.result.value for row in leaderboard.rank(first)] == [3.0]
+    assert [row.result.value for row in leaderboard.rank(second)] == [2.0]
 
 
 def test_a_device_is_ranked_among_itself() -> None:
@@ -62,7 +62,7 @@ def test_a_device_is_ranked_among_itself() -> None:
     run(3.0, device_used="cpu")
     run(2.5, device_used="cpu")
     rows = leaderboard.rank(running, device="cpu")
-    assert [(row.rank, row.result.val_bpb) for row in rows] == [(1, 2.5), (2, 3.0)]
+    assert [(row.rank, row.result.value) for row in rows] == [(1, 2.5), (2, 3.0)]
 
 
 def test_a_page_of_the_leaderboard_is_one_query(django_assert_num_queries: Any) -> None:
@@ -149,7 +149,7 @@ def test_full_and_subset_evaluations_are_ranked_apart() -> None:
     run(2.0, eval_bytes=16_384, eval_tokens=16_384, eval_nll_nats=nats)
     assert [row.rank for row in leaderboard.rank(running)] == [1, 2]
     (full,) = leaderboard.rank(running, evaluation="full")
-    assert (full.rank, full.result.val_bpb) == (1, 3.0)
+    assert (full.rank, full.result.value) == (1, 3.0)
 
 
 def test_results_are_counted_by_kind_once_for_each_revision(

@@ -163,7 +163,7 @@ def test_a_small_run_measures_every_page_and_the_other_dashboard() -> None:
         "refreshing fragment",
         "leaderboard by steps",
         "leaderboard API",
-        "tasks by val_bpb",
+        "tasks by value",
         "analysis tab",
     ):
         assert page in answer.stdout

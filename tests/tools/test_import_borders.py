@@ -13,7 +13,7 @@ from tests.processes import ROOT
 # Pure modules -> those of our packages that importing them may load. Everything else must be from
 # the standard library.
 PURE_MODULES = {
-    "workers.protocol": {"workers"},
+    "workers.protocol": {"workers", "experiments"},
     "campaigns.scripts.source": {"campaigns"},
     "campaigns.analysis.axes": {"campaigns"},
     "campaigns.analysis.distribution": {"campaigns"},
@@ -28,11 +28,12 @@ PURE_MODULES = {
     "campaigns.search.space": {"campaigns"},
     "campaigns.search.samplers": {"campaigns"},
     "campaigns.search.editor": {"campaigns"},
-    "campaigns.search.sweep_files": {"campaigns"},
+    "campaigns.search.sweep_files": {"campaigns", "experiments"},
     "campaigns.search.survey": {"campaigns"},
     "experiments.catalog": {"experiments"},
     "experiments.config_generators": {"experiments"},
     "experiments.english_like_corpus": {"experiments"},
+    "experiments.metrics": {"experiments"},
 }
 HEAVY = {"django", "rest_framework", "django_q", "torch", "numpy", "campaigns", "xeenet_site"}
 

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.metrics import VAL_BPB
 from workers.protocol import (
-    VAL_BPB_TOLERANCE,
-    bits_per_byte,
     canonical_digest,
     is_finding_without_value,
     is_number,
@@ -102,8 +101,8 @@ def test_a_run_without_a_value_is_sound_when_it_says_why() -> None:
 
 
 def test_printing_few_digits_is_no_contradiction() -> None:
-    assert metrics_problems(SOUND | {"val_bpb": 3.0 + 0.9 * VAL_BPB_TOLERANCE}) == []
-    assert metrics_problems(SOUND | {"val_bpb": 3.0 + 1.1 * VAL_BPB_TOLERANCE}) != []
+    assert metrics_problems(SOUND | {"val_bpb": 3.0 + 0.9 * VAL_BPB.tolerance}) == []
+    assert metrics_problems(SOUND | {"val_bpb": 3.0 + 1.1 * VAL_BPB.tolerance}) != []
 
 
 @given(key=st.sampled_from(sorted(SOUND)), value=json_values)
@@ -123,10 +122,6 @@ def test_only_what_is_finite_as_a_float_is_a_number(value: float) -> None:
 @pytest.mark.parametrize("value", [True, False, "1", None, [1]])
 def test_a_bool_or_a_text_is_no_number(value: object) -> None:
     assert not is_number(value)
-
-
-def test_eight_bits_per_byte_is_guessing_among_256() -> None:
-    assert bits_per_byte(1000 * math.log(256), 1000) == pytest.approx(8.0)
 
 
 def test_the_digest_depends_on_content_and_not_on_key_order() -> None:

@@ -85,12 +85,6 @@ def _or_unknown(write: Callable[[Any], str]) -> Callable[..., str]:
 
 
 @_or_unknown
-def bpb(number: float) -> str:
-    """Write bits per byte with 4 decimals: 3.2187."""
-    return f"{number:.4f}"
-
-
-@_or_unknown
 def count(number: int) -> str:
     """Write a whole number with thin spaces: 1 115 394."""
     return f"{number:,}".replace(",", THIN_SPACE)

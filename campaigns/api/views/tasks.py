@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -162,7 +162,8 @@ class TaskProgressView(ListAPIView[ProgressPoint]):
 
     def get_queryset(self) -> QuerySet[ProgressPoint]:
         task = get_object_or_404(Task, pk=self.kwargs["pk"])
-        return ProgressPoint.objects.filter(attempt__task=task).select_related("attempt")
+        points = ProgressPoint.objects.filter(attempt__task=task).select_related("attempt")
+        return points.annotate(metric=F("attempt__task__campaign__metric"))
 
     @extend_schema(
         operation_id="list_progress",

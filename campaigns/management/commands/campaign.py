@@ -110,12 +110,15 @@ class Command(BaseCommand):
         if not campaigns:
             self.stdout.write("No campaign. Make one with: manage.py create_campaign")
             return
-        self.stdout.write(f"{'number':>6}  {'state':9}  {'tasks':>7}  {'val_bpb':>8}  name")
+        self.stdout.write(
+            f"{'number':>6}  {'state':9}  {'tasks':>7}  {'best':>8}  {'metric':10}  name"
+        )
         for campaign in campaigns:
-            value = "–" if campaign.best is None else f"{campaign.best:.4f}"
+            spec = campaign.metric_spec
+            value = "–" if campaign.best is None else spec.text(campaign.best)
             self.stdout.write(
                 f"{campaign.pk:6}  {campaign.state:9}  {campaign.task_count:7,}  {value:>8}  "
-                f"{plain(campaign.name)}"
+                f"{spec.name:10}  {plain(campaign.name)}"
             )
 
     def show(self, options: dict[str, Any]) -> None:
@@ -190,9 +193,10 @@ class Command(BaseCommand):
         campaign = campaign_or_error(options["campaign"])
         wanted = {name: options[name] for name in ("state", "failure_class") if options[name]}
         tasks = campaign.tasks.filter(**wanted).select_related("result").order_by("number")
+        spec = campaign.metric_spec
         for task in tasks.iterator(chunk_size=1_000):
             result = getattr(task, "result", None)
-            value = f"{result.val_bpb:.4f}" if result and result.val_bpb is not None else "–"
+            value = spec.text(result.value) if result and result.value is not None else "–"
             self.stdout.write(
                 f"{task.pk:8}  #{task.number:<6} {task.state:9}  {value:>8}  seed {task.seed}  "
                 f"{task.failure_class:14} {plain(json.dumps(task.params))}"
@@ -215,7 +219,7 @@ class Command(BaseCommand):
         """Print a line for each worker that took a task."""
         campaign = campaign_or_error(options["campaign"])
         for row in contributions.of_workers(campaign, now=database_now()):
-            value = "–" if row.best is None else f"{row.best:.4f}"
+            value = "–" if row.best is None else row.spec.text(row.best)
             failed = ", ".join(f"{number} {name}" for name, number in row.failures.items())
             self.stdout.write(
                 f"{plain(row.worker.name)}: {row.completed:,} results, best {value}, "

@@ -14,6 +14,7 @@ from campaigns.answers.refusals import refusal_text
 from campaigns.clock import database_now
 from campaigns.management.lookup import campaign_or_error
 from campaigns.management.terminal import leaderboard_text, progress_sentence
+from campaigns.models import Campaign
 from campaigns.standings import board, leaderboard
 from campaigns.standings.finding import finding, why_nothing_is_ranked
 from campaigns.standings.progress import campaign_progress
@@ -51,7 +52,7 @@ class Command(BaseCommand):
         add(
             "--sort",
             default="rank",
-            help="rank, val_bpb, seed, steps, tokens, device, time or param.NAME; a leading - "
+            help="rank, value, seed, steps, tokens, device, time or param.NAME; a leading - "
             "(--sort=-time) sorts in descending order",
         )
         add("--json", action="store_true", help="print a JSON array instead of a table")
@@ -67,7 +68,7 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError(refusal_text(error)) from error
         if options["json"]:
-            self.stdout.write(strict_dumps([_as_json(row) for row in rows], indent=2))
+            self.stdout.write(strict_dumps([_as_json(campaign, row) for row in rows], indent=2))
             return
         colour = self.stdout.isatty() and sys.stdout.isatty()
         is_default = options["state"] == Standing.COMPLETED
@@ -84,7 +85,6 @@ class Command(BaseCommand):
 
 
 _OF_RESULT: Final = (
-    "val_bpb",
     "model_params",
     "steps_completed",
     "wall_time_seconds",
@@ -92,7 +92,7 @@ _OF_RESULT: Final = (
 )
 
 
-def _as_json(row: Row) -> dict[str, Any]:
+def _as_json(campaign: Campaign, row: Row) -> dict[str, Any]:
     result, task = row.result, row.task
     return {
         "rank": row.rank,
@@ -102,6 +102,7 @@ def _as_json(row: Row) -> dict[str, Any]:
         "number": task.number,
         "seed": task.seed,
         "params": task.params,
+        campaign.metric_spec.name: result.value if result else None,
         **{name: getattr(result, name) if result else None for name in _OF_RESULT},
         "worker": result.attempt.worker.name if result else None,
     }

@@ -32,8 +32,9 @@ class Command(BaseCommand):
         )
         for champion in latest_champions():
             result = champion.result
+            spec = result.campaign.metric_spec
             self.stdout.write(
-                f"{result.val_bpb:.4f} leads {plain(result.campaign.name)} "
+                f"{spec.name} {spec.text(result.value or 0.0)} leads {plain(result.campaign.name)} "
                 f"(task {result.task_id}, {plain(result.device_used)})"
             )
         for concern in concerns(figures, live, now=now, reader=None):

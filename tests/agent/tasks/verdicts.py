@@ -9,11 +9,12 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from experiments.metrics import bits_per_byte
 from workers.agent.attempt import StopRequest
 from workers.agent.running.environment import script_environment
 from workers.agent.running.execution import Ending, Execution, Limits, execute
 from workers.agent.tasks.judgement import judge
-from workers.protocol import Submission, bits_per_byte
+from workers.protocol import Submission
 
 LIMITS = Limits(time_budget_seconds=20.0, kill_grace_seconds=5.0, memory_bytes=2**32)
 SOUND: dict[str, Any] = {

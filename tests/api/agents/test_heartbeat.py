@@ -74,7 +74,7 @@ def test_progress_is_stored_and_points_that_come_again_change_nothing() -> None:
     for _ in range(2):
         assert client.post(URL, body(attempt.lease_id, progress=points)).status_code == 200
 
-    stored = ProgressPoint.objects.values_list("seq", "step", "tokens", "train_loss", "val_bpb")
+    stored = ProgressPoint.objects.values_list("seq", "step", "tokens", "train_loss", "value")
     assert list(stored) == [
         (0, 0, None, None, None),
         (1, 10, 4096, 2.5, 3.1),
@@ -193,7 +193,7 @@ def test_a_loss_beyond_sane_size_is_stored_as_none_and_costs_no_renewal() -> Non
     ]
     reply = client.post(URL, body(attempt.lease_id, progress=sent)).json()
     assert reply["leases"][0]["answer"] == "continue"
-    assert list(ProgressPoint.objects.values_list("seq", "train_loss", "val_bpb")) == [
+    assert list(ProgressPoint.objects.values_list("seq", "train_loss", "value")) == [
         (0, None, None),
         (1, 999_999.0, 3.0),
     ]

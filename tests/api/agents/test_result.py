@@ -30,7 +30,7 @@ def test_a_sound_result_is_accepted_and_completes_the_task() -> None:
     assert answer.status_code == 200, answer.json()
     assert answer.json() == {"verdict": "accepted", "message": "The result is stored."}
     assert Task.objects.get().state == TaskState.COMPLETED
-    assert Result.objects.get().val_bpb == 2.75
+    assert Result.objects.get().value == 2.75
     assert Attempt.objects.get().stderr_tail == "done\n"
 
 
@@ -45,7 +45,7 @@ def test_the_same_body_again_gets_the_same_answer_and_another_body_a_conflict() 
 
     assert (again.status_code, again.json()) == (200, first.json())
     assert (conflict.status_code, conflict.json()["code"]) == (409, "result_conflict")
-    assert Result.objects.get().val_bpb == 2.75
+    assert Result.objects.get().value == 2.75
 
 
 def test_numbers_that_contradict_themselves_are_refused_with_the_reason() -> None:

@@ -11,7 +11,8 @@ import random
 from typing import Any, Final
 
 from experiments import catalog
-from workers.protocol import Lease, bits_per_byte
+from experiments.metrics import bits_per_byte
+from workers.protocol import Lease
 
 MAX_SIMULATED_SECONDS: Final = 1.0
 _BUDGET_SHARE: Final = 1 / 20

@@ -1,0 +1,25 @@
+"""The value of a result under the name that it has had from the beginning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import fields, serializers
+
+from experiments.metrics import VAL_BPB
+
+
+class ValBpbField(serializers.FloatField):
+    """A value in a campaign whose metric is val_bpb; null in any other.
+
+    `source` is the path to the value, `metric` the path to the name of the campaign's metric.
+    """
+
+    def __init__(self, *, metric: str, source: str, **options: Any) -> None:
+        super().__init__(source=source, allow_null=True, read_only=True, **options)
+        self._metric = metric.split(".")
+
+    def get_attribute(self, instance: Any) -> Any:
+        if fields.get_attribute(instance, self._metric) != VAL_BPB.name:
+            return None
+        return super().get_attribute(instance)
