@@ -183,6 +183,6 @@ class TaskMaker:
             return seed, None
         if seed is not None:
             return seed, index_of(base_seed, seed)
-        while (seed := seed_at(base_seed, member.next_index)) in member.seeds:
+        while (free := seed_at(base_seed, member.next_index)) in member.seeds:
             member.next_index += 1
-        return seed, member.next_index
+        return free, member.next_index

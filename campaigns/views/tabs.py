@@ -60,7 +60,7 @@ def tasks(request: HttpRequest, pk: int) -> HttpResponse:
         "columns": columns(heads, sort),
         "page": page,
     }
-    return _tab(request, "Tasks", "campaigns/_tasks.html", context)
+    return show_tab(request, "Tasks", "campaigns/_tasks.html", context)
 
 
 def _task_heads(campaign: Campaign) -> list[Head]:
@@ -131,7 +131,7 @@ def workers(request: HttpRequest, pk: int) -> HttpResponse:
     context = head_context(request, campaign, now) | {
         "rows": contributions.of_workers(campaign, now=now),
     }
-    return _tab(request, "Workers", "campaigns/_workers.html", context)
+    return show_tab(request, "Workers", "campaigns/_workers.html", context)
 
 
 @reading_page
@@ -149,9 +149,12 @@ def log(request: HttpRequest, pk: int) -> HttpResponse:
         "is_newest": before is None,
         "every": every,
     }
-    return _tab(request, "Log", "campaigns/_log.html", context)
+    return show_tab(request, "Log", "campaigns/_log.html", context)
 
 
-def _tab(request: HttpRequest, title: str, fragment: str, context: dict[str, Any]) -> HttpResponse:
+def show_tab(
+    request: HttpRequest, title: str, fragment: str, context: dict[str, Any]
+) -> HttpResponse:
+    """Return a tab of a campaign, or with htmx only its fragment."""
     context |= {"tab_title": title, "fragment": fragment}
     return page_or_fragment(request, "campaigns/tab.html", fragment, context)

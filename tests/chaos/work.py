@@ -66,5 +66,7 @@ def make_campaign(
     # stand-in script afterwards, before any agent can see the tasks.
     with transaction.atomic():
         lifecycle.launch(campaign, now=now)
-        campaign.tasks.update(params={"behaviour": "good", **(params or {})})
+        chosen = {"behaviour": "good", **(params or {})}
+        campaign.arms.update(params=chosen)
+        campaign.tasks.update(params=chosen)
     return campaign

@@ -1,0 +1,38 @@
+"""The endpoint of a campaign's arms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from campaigns.answers.arms import board_of
+from campaigns.api.bases import GenericAPIView
+from campaigns.api.openapi import errors
+from campaigns.api.permissions import IsSignedInOrMayRead
+from campaigns.api.requests import query
+from campaigns.models import Campaign
+from campaigns.serializers.arms import ArmsQuerySerializer, ArmsSerializer
+
+
+class ArmsView(GenericAPIView[Campaign]):
+    """Return the board of a campaign's arms, and in one sentence what may be claimed of them.
+
+    What raced comes first, as its race left it, then the others by the value of their first run.
+    """
+
+    queryset = Campaign.objects.all()
+    permission_classes: Any = (IsSignedInOrMayRead,)
+    query_serializer: Any = ArmsQuerySerializer
+
+    @extend_schema(
+        operation_id="get_arms",
+        tags=["results"],
+        parameters=[ArmsQuerySerializer],
+        responses={200: ArmsSerializer, **errors(400, 404)},
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        selection = query(self.query_serializer, request)
+        return Response(board_of(self.get_object(), **selection))

@@ -1,0 +1,115 @@
+"""What may be claimed of a race, in one sentence. Pure: numbers of arms in, words out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+# So many arms are named; of more, the number is given.
+MOST_NAMED: Final = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the last look of a race decided. Arms are numbers, distances are sort-key differences.
+
+    `outcome` is that of the race, "" while it runs. `arms` is how many arms the campaign has.
+    """
+
+    outcome: str
+    looks: int
+    most_looks: int
+    seeds: int
+    leader: int | None
+    rival: int | None
+    estimate: float | None
+    bound: float | None
+    group: Sequence[int]
+    behind: Sequence[int]
+    dropped: Sequence[int]
+    infeasible: Sequence[int]
+    seeds_to_separate: int | None
+    arms: int
+
+
+def verdict(finding: Finding, *, shown: Callable[[float], str]) -> str:
+    """Return the sentence; `shown` writes a distance with the metric's decimals and unit."""
+    if not finding.outcome:
+        return _running(finding)
+    return {
+        "champion": _champion,
+        "tie": _tie,
+        "none feasible": lambda *_: (
+            "No arm of this race runs on more than half of its seeds, so it has no winner."
+        ),
+        "cancelled": lambda *_: "This race was cancelled before it decided anything.",
+    }[finding.outcome](finding, shown)
+
+
+def not_raced(arms: int) -> str:
+    """Return the sentence of a campaign in which no arm has raced."""
+    if arms < 2:
+        return "Only one arm: there is nothing to compare it with."
+    return (
+        f"Nothing has raced: each of the {arms:,} arms has its first value only, which one lucky "
+        "seed can make. Let those that matter race."
+    )
+
+
+def _running(finding: Finding) -> str:
+    if not finding.looks:
+        return f"A race runs. Its first look comes when every arm has run on {finding.seeds} seeds."
+    return (
+        f"A race runs: {_named(finding.group)} are not told apart after look {finding.looks} of "
+        f"{finding.most_looks}."
+    )
+
+
+def _champion(finding: Finding, shown: Callable[[float], str]) -> str:
+    beaten = len(finding.behind)
+    leader = f"Arm {finding.leader}"
+    if not beaten:
+        return (
+            f"{leader} is the only arm of its race that runs on more than half of the seeds; it "
+            "was compared with no other."
+        )
+    many = f"the {beaten} arms it raced" if beaten > 1 else "the arm it raced"
+    parts = [f"{leader} is ahead of {many}, of {finding.arms:,} in the campaign"]
+    if finding.rival is not None and finding.estimate is not None and finding.bound is not None:
+        parts.append(
+            f"by {shown(finding.estimate)} from the nearest, arm {finding.rival} "
+            f"(± {shown(finding.bound)}, {finding.seeds} seeds)"
+        )
+    sentence = ", ".join(parts) + "."
+    if finding.dropped:
+        sentence += f" {_capital(_named(finding.dropped))} left the race untested to the end."
+    if finding.infeasible:
+        sentence += f" {_capital(_named(finding.infeasible))} failed on half of the seeds or more."
+    return sentence
+
+
+def _tie(finding: Finding, _: Callable[[float], str]) -> str:
+    if len(finding.group) == 1:
+        return f"No champion: too few seeds of arm {finding.leader} and its rivals are common."
+    sentence = (
+        f"No champion: {_named(finding.group)} are not told apart after {finding.seeds} seeds."
+    )
+    if finding.seeds_to_separate:
+        sentence += (
+            f" About {finding.seeds_to_separate:,} seeds would separate the first two, if what "
+            "lies between them now is true."
+        )
+    return sentence
+
+
+def _named(arms: Sequence[int]) -> str:
+    if len(arms) > MOST_NAMED:
+        return f"{len(arms)} arms"
+    if len(arms) == 1:
+        return f"arm {arms[0]}"
+    return f"arms {', '.join(map(str, arms[:-1]))} and {arms[-1]}"
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

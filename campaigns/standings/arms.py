@@ -1,0 +1,227 @@
+"""The board of arms: what raced, as its race left it, then the others by their first value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from django.db.models import QuerySet
+
+from campaigns.caching import cached_by_revision
+from campaigns.models import Campaign, Race, RaceOutcome, Result, TaskPurpose
+from campaigns.race.look import Decision as LookDecision
+from campaigns.race.noise import NOTHING_KNOWN
+from campaigns.race.value import race_values
+from campaigns.race.words import Finding, not_raced, verdict
+from campaigns.standings.race_runs import decisions_of, rule_of, runs_of
+
+
+class ArmStanding(StrEnum):
+    """How far an arm has come. Only the first three have a rank."""
+
+    CHAMPION = "champion"
+    TIED = "tied"
+    BEHIND = "behind"
+    RACING = "racing"
+    DROPPED = "dropped"
+    INFEASIBLE = "infeasible"
+    RACED = "raced"
+    SCREENED = "screened"
+
+
+class ArmRow(NamedTuple):
+    """One row of the board, as plain values.
+
+    `value` is in the metric's unit: the race value of an arm that raced (None without any), else
+    that of its first run. `half_width` is None while the noise is unknown. `seeds` counts race
+    seeds. `at_least` says that the race stopped early, so the value still flatters the arm.
+    """
+
+    rank: int | None
+    standing: str
+    arm: int
+    params: dict[str, Any]
+    value: float | None
+    half_width: float | None
+    seeds: int
+    at_least: bool
+    bad_seeds: str
+    first_task: int | None
+
+
+@dataclass(frozen=True)
+class _Raced:
+    """The arms that raced, as the board shows them, and what the last race says."""
+
+    rows: list[ArmRow]
+    sentence: str
+
+
+def sentence(campaign: Campaign) -> str:
+    """Return what may be claimed of the campaign's arms: the verdict of its last race."""
+    return _raced(campaign).sentence
+
+
+def count(campaign: Campaign) -> int:
+    """Return how many rows the board has."""
+    raced = _raced(campaign).rows
+    return len(raced) + _screened(campaign, raced).count()
+
+
+def rows(campaign: Campaign, *, limit: int, offset: int = 0) -> list[ArmRow]:
+    """Return a part of the board.
+
+    A champion or tie group comes first, then the other arms of the last race, then those of earlier
+    races, then the rest by the value of their first run, without a rank.
+    """
+    raced = _raced(campaign).rows
+    part = raced[offset : offset + limit]
+    missing = limit - len(part)
+    if missing:
+        start = max(0, offset - len(raced))
+        results = _screened(campaign, raced).select_related("task__arm").defer("metrics")
+        part += [_screened_row(result) for result in results[start : start + missing]]
+    return part
+
+
+def _screened(campaign: Campaign, raced: Sequence[ArmRow]) -> QuerySet[Result]:
+    """Return the first results of the arms that never raced, the best first."""
+    results = campaign.results.ranked().filter(task__purpose=TaskPurpose.SCREEN)
+    return results.exclude(task__arm__number__in=[row.arm for row in raced]) if raced else results
+
+
+def _screened_row(result: Result) -> ArmRow:
+    arm = result.task.arm
+    return ArmRow(
+        rank=None,
+        standing=ArmStanding.SCREENED,
+        arm=arm.number,
+        params=arm.params,
+        value=result.value,
+        half_width=None,
+        seeds=0,
+        at_least=False,
+        bad_seeds="",
+        first_task=result.task_id,
+    )
+
+
+def _raced(campaign: Campaign) -> _Raced:
+    return cached_by_revision(campaign, "raced-arms", lambda: _read_raced(campaign))
+
+
+def _read_raced(campaign: Campaign) -> _Raced:
+    arms = campaign.arms.count()
+    races = list(campaign.races.exclude(outcome=RaceOutcome.CANCELLED).order_by("-number"))
+    if not races:
+        return _Raced([], not_raced(arms))
+    board: dict[int, ArmRow] = {}
+    for race in races:
+        for row in _rows_of(campaign, race, is_last=race is races[0]):
+            board.setdefault(row.arm, row)
+    shown = list(board.values())
+    first = dict(
+        campaign.tasks.filter(arm__number__in=board, purpose=TaskPurpose.SCREEN).values_list(
+            "arm__number", "pk"
+        )
+    )
+    params = dict(campaign.arms.filter(number__in=board).values_list("number", "params"))
+    shown = [row._replace(params=params[row.arm], first_task=first.get(row.arm)) for row in shown]
+    return _Raced(shown, _sentence_of(campaign, races[0], arms))
+
+
+def _rows_of(campaign: Campaign, race: Race, *, is_last: bool) -> list[ArmRow]:
+    """Return the arms of a race in the order of the board, without params."""
+    decisions = decisions_of(race)
+    last = decisions[-1] if decisions else None
+    noise = last.noise if last else NOTHING_KNOWN
+    values = {
+        value.arm: value for value in race_values(race.arms, race.seeds, runs_of(race), noise)
+    }
+    standings = _standings(race, last) if is_last else dict.fromkeys(race.arms, ArmStanding.RACED)
+    spec = campaign.metric_spec
+
+    def order(arm: int) -> tuple[int, float, int]:
+        value = values[arm].value
+        return _ORDER[standings[arm]], math.inf if value is None else value, arm
+
+    shown: list[ArmRow] = []
+    for arm in sorted(race.arms, key=order):
+        value, standing = values[arm], standings[arm]
+        shown.append(
+            ArmRow(
+                rank=_rank(standing, standings),
+                standing=standing,
+                arm=arm,
+                params={},
+                value=None if value.value is None else spec.value_of(value.value),
+                half_width=value.half_width,
+                seeds=value.n,
+                at_least=value.at_least and standing is ArmStanding.CHAMPION,
+                bad_seeds=value.bad_seeds_text,
+                first_task=None,
+            )
+        )
+    behind = [row for row in shown if row.standing == ArmStanding.BEHIND]
+    places = {row.arm: place for place, row in enumerate(behind)}
+    return [
+        row._replace(rank=row.rank + places[row.arm]) if row.rank and row.arm in places else row
+        for row in shown
+    ]
+
+
+_ORDER = {standing: place for place, standing in enumerate(ArmStanding)}
+
+
+def _standings(race: Race, last: LookDecision | None) -> dict[int, ArmStanding]:
+    """Return how the last look left each arm of a race."""
+    standings = dict.fromkeys(race.arms, ArmStanding.RACING)
+    if last is None:
+        return standings
+    standings |= dict.fromkeys(last.dropped, ArmStanding.DROPPED)
+    standings |= dict.fromkeys(last.infeasible, ArmStanding.INFEASIBLE)
+    if race.outcome == RaceOutcome.TIE:
+        standings |= dict.fromkeys(last.group, ArmStanding.TIED)
+    # While a race runs, arms are proven behind a leader that may still change.
+    standings |= dict.fromkeys(
+        last.behind, ArmStanding.BEHIND if race.outcome else ArmStanding.RACED
+    )
+    if race.outcome == RaceOutcome.CHAMPION and last.leader is not None:
+        standings[last.leader] = ArmStanding.CHAMPION
+    return standings
+
+
+def _rank(standing: ArmStanding, standings: dict[int, ArmStanding]) -> int | None:
+    """Return the rank of an arm with this standing; those behind count on from there."""
+    if standing in {ArmStanding.CHAMPION, ArmStanding.TIED}:
+        return 1
+    if standing is not ArmStanding.BEHIND:
+        return None
+    ahead = {ArmStanding.CHAMPION, ArmStanding.TIED, ArmStanding.DROPPED}
+    return 1 + sum(other in ahead for other in standings.values())
+
+
+def _sentence_of(campaign: Campaign, race: Race, arms: int) -> str:
+    last = race.decisions.order_by("-look").select_related("leader", "rival").first()
+    looks = rule_of(race).looks
+    finding = Finding(
+        outcome=race.outcome,
+        looks=last.look if last else 0,
+        most_looks=len(looks),
+        seeds=last.n or looks[last.look - 1] if last else looks[0],
+        leader=last.leader.number if last and last.leader else None,
+        rival=last.rival.number if last and last.rival else None,
+        estimate=last.estimate if last else None,
+        bound=last.bound if last else None,
+        group=last.group if last else race.arms,
+        behind=last.behind if last else (),
+        dropped=last.dropped if last else (),
+        infeasible=last.infeasible if last else (),
+        seeds_to_separate=last.seeds_to_separate if last else None,
+        arms=arms,
+    )
+    spec = campaign.metric_spec
+    return verdict(finding, shown=lambda distance: spec.with_unit(abs(distance)))

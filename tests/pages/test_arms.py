@@ -1,0 +1,69 @@
+"""The tab with the arms of a campaign."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def page_of(client: Client, campaign: Any, query: str = "") -> str:
+    return client.get(reverse("campaign-arms", args=[campaign.pk]) + query).text
+
+
+def test_a_draft_and_a_campaign_without_a_value_say_that_rows_will_come(client: Client) -> None:
+    for campaign in (factories.campaign(), factories.active_campaign(2)):
+        assert "No arm has a measured value yet" in page_of(client, campaign)
+
+
+def test_arms_that_never_raced_have_no_rank_and_nothing_is_claimed_of_them(client: Client) -> None:
+    campaign = factories.active_campaign(2)
+    factories.run(3.25, seconds=1)
+    factories.run(3.125, seconds=2)
+    page = page_of(client, campaign)
+    assert "Nothing has raced: each of the 2 arms has its first value only" in page
+    assert page.index("3.1250") < page.index("3.2500")
+    assert "one seed only, which proves nothing" in page
+    assert "ahead" not in page
+
+
+def test_a_champion_stands_first_with_its_value_its_uncertainty_and_its_seeds(
+    client: Client,
+) -> None:
+    race = factories.decided_race()
+    page = page_of(client, race.campaign)
+    assert "Arm 0 is ahead of the arm it raced, of 2 in the campaign" in page
+    assert page.index("champion") < page.index("behind")
+    assert "± " in page
+    first = race.campaign.tasks.get(number=0)
+    assert f'href="{first.get_absolute_url()}"' in page
+
+
+def test_the_board_has_pages_and_a_fragment_that_polls(client: Client) -> None:
+    campaign = factories.active_campaign(60)
+    for number in range(55):
+        factories.run(3.0 + number / 100, seconds=number)
+    assert "Page 1 of 2" in page_of(client, campaign)
+    assert "3.5400" in page_of(client, campaign, "?page=2")
+    response = client.get(
+        reverse("campaign-arms", args=[campaign.pk]), headers={"HX-Request": "true"}
+    )
+    assert "data-poll" in response.text
+    assert "<html" not in response.text
+
+
+def test_the_tab_costs_few_queries_however_many_arms(
+    client: Client, django_assert_max_num_queries: Any
+) -> None:
+    campaign = factories.active_campaign(30)
+    for number in range(30):
+        factories.run(3.0 + number / 100, seconds=number)
+    page_of(client, campaign)
+    with django_assert_max_num_queries(9):
+        page_of(client, campaign)
