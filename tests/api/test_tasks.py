@@ -66,7 +66,7 @@ def test_the_tasks_can_be_narrowed_by_worker_seed_origin_and_failure_class() -> 
     assert numbers(worker="nobody") == []
     again = steering.enqueue(None, campaign, failed.params, now=factories.NOW)
     assert numbers(arm="0") == [failed.number, again.number]
-    assert numbers(purpose="repeat") == [1, again.number]
+    assert numbers(purpose="repeat") == [again.number]
 
 
 def test_a_point_of_ones_own_becomes_an_arm_on_the_first_seed() -> None:

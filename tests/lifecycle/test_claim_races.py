@@ -125,7 +125,7 @@ def test_of_conflicting_submissions_one_is_stored_and_the_others_refused() -> No
     assert all(
         isinstance(answer, ResultConflict) for n, answer in enumerate(answers) if n != stored
     )
-    assert Result.objects.get().val_bpb == bodies[stored]["metrics"]["val_bpb"]  # type: ignore[index]
+    assert Result.objects.get().value == bodies[stored]["metrics"]["val_bpb"]  # type: ignore[index]
     assert_consistent()
 
 

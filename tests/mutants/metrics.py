@@ -42,8 +42,8 @@ METRICS: Final = (
     Mutant(
         "metric: a launch pins none",
         "campaigns/lifecycle/campaigns.py",
-        "made, launched_at=now, **pinned)",
-        "made, launched_at=now)",
+        "made, launched_at=now, draws=draws, **pinned)",
+        "made, launched_at=now, draws=draws)",
         (SECOND, "-k", "launch_pins"),
     ),
     Mutant(

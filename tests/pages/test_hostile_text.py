@@ -81,6 +81,7 @@ OWN_WORDS = {
     "event_key",
     "experiment",
     "from_state",
+    "metric",
     "params_sha256",
     "password",
     "sampler",
