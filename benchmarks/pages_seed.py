@@ -30,6 +30,7 @@ from campaigns.models import (
     Result,
     Task,
     TaskOrigin,
+    TaskPurpose,
     TaskState,
 )
 from experiments import catalog
@@ -280,6 +281,7 @@ class _Runs:
             task=attempt.task,
             attempt=attempt,
             campaign=self.campaign,
+            is_screening=attempt.task.purpose == TaskPurpose.SCREEN,
             is_ranked=not diverged and not simulated,
             diverged=diverged,
             simulated=simulated,

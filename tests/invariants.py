@@ -129,6 +129,7 @@ class ResultRow(NamedTuple):
     """Columns of a result."""
 
     task_id: int
+    is_screening: bool
     attempt_id: int
     campaign_id: int
 
@@ -283,7 +284,9 @@ def _results(rows: Rows) -> Iterator[str]:
         if (change.subject, change.to_state) == (ChangeSubject.TASK, TaskState.COMPLETED)
     }
     with_result = set()
-    for task_id, attempt_id, campaign_id in rows.results:
+    for task_id, is_screening, attempt_id, campaign_id in rows.results:
+        if is_screening != (rows.tasks[task_id].purpose == TaskPurpose.SCREEN):
+            yield f"task {task_id}: its result is marked for the board of arms, or not, by mistake"
         if task_id in with_result:
             yield f"task {task_id}: has two results"
         with_result.add(task_id)

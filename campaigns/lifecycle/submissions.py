@@ -27,7 +27,15 @@ from campaigns.lifecycle.retry import (
     Charge,
 )
 from campaigns.lifecycle.transitions import NO_LEASE
-from campaigns.models import Attempt, AttemptOutcome, FailureClass, Result, Task, TaskState
+from campaigns.models import (
+    Attempt,
+    AttemptOutcome,
+    FailureClass,
+    Result,
+    Task,
+    TaskPurpose,
+    TaskState,
+)
 from campaigns.notifications import events
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
@@ -138,6 +146,7 @@ def _store_result(
         task=attempt.task,
         attempt=attempt,
         campaign=attempt.task.campaign,
+        is_screening=attempt.task.purpose == TaskPurpose.SCREEN,
         eval_bytes=metrics["eval_bytes"],
         eval_tokens=metrics["eval_tokens"],
         steps_completed=metrics["steps_completed"],

@@ -91,6 +91,13 @@ def _sha256(params):
 
 
 class Migration(migrations.Migration):
+    """The arms of campaigns from before there were any, and the way back.
+
+    With 100,000 tasks, nearly each of them an arm of its own, both ways took about two minutes on
+    PostgreSQL 15 and on SQLite, at the lowest priority on two busy cores, and half of that on quiet
+    ones. Rows pass through Python in batches.
+    """
+
     dependencies = [("campaigns", "0011_arms")]
 
     operations = [migrations.RunPython(make_arms, forget_arms)]

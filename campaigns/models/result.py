@@ -37,6 +37,8 @@ class Result(models.Model):
     # False for what was not measured (simulated), has no value (diverged, budget too small), or is
     # implausible.
     is_ranked = models.BooleanField()
+    # Of the first task of its arm: a copy of the task's purpose, for the board of arms.
+    is_screening = models.BooleanField(default=False)
     # Better than models reach on this data set; an operator can admit it, which ranks it.
     implausible = models.BooleanField(default=False)
     admitted_at = models.DateTimeField(null=True, blank=True)
@@ -70,6 +72,12 @@ class Result(models.Model):
                 fields=["campaign", "sort_key", "created_at", "id"],
                 name="result_ranked",
                 condition=Q(is_ranked=True),
+            ),
+            # The board of arms that never raced.
+            models.Index(
+                fields=["campaign", "sort_key", "created_at", "id"],
+                name="result_screened",
+                condition=Q(is_ranked=True, is_screening=True),
             ),
             models.Index(fields=["campaign", "created_at", "id"], name="result_by_time"),
             # The default order, of all campaigns together: the admin's first page.

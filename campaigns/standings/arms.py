@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
-from campaigns.caching import cached_by_revision
+from campaigns.caching import cached_by_revision, cached_roughly
 from campaigns.models import Campaign, Race, RaceOutcome, Result, TaskPurpose
 from campaigns.race.look import Decision as LookDecision
 from campaigns.race.noise import NOTHING_KNOWN
 from campaigns.race.value import race_values
 from campaigns.race.words import Finding, not_raced, verdict
+from campaigns.standings.leaderboard import ranked_part
 from campaigns.standings.race_runs import decisions_of, rule_of, runs_of
 
 
@@ -58,6 +58,9 @@ class _Raced:
 
     rows: list[ArmRow]
     sentence: str
+    # Their first results, which the rest of the board leaves out, and how many races there were.
+    first_results: list[int]
+    races: int
 
 
 def sentence(campaign: Campaign) -> str:
@@ -67,8 +70,11 @@ def sentence(campaign: Campaign) -> str:
 
 def count(campaign: Campaign) -> int:
     """Return how many rows the board has."""
-    raced = _raced(campaign).rows
-    return len(raced) + _screened(campaign, raced).count()
+    raced = _raced(campaign)
+    screened = cached_roughly(
+        campaign, "screened-arms", lambda: _screened(campaign, raced).count(), races=raced.races
+    )
+    return len(raced.rows) + screened
 
 
 def rows(campaign: Campaign, *, limit: int, offset: int = 0) -> list[ArmRow]:
@@ -77,20 +83,20 @@ def rows(campaign: Campaign, *, limit: int, offset: int = 0) -> list[ArmRow]:
     A champion or tie group comes first, then the other arms of the last race, then those of earlier
     races, then the rest by the value of their first run, without a rank.
     """
-    raced = _raced(campaign).rows
-    part = raced[offset : offset + limit]
+    raced = _raced(campaign)
+    part = raced.rows[offset : offset + limit]
     missing = limit - len(part)
     if missing:
-        start = max(0, offset - len(raced))
+        start = max(0, offset - len(raced.rows))
         results = _screened(campaign, raced).select_related("task__arm").defer("metrics")
-        part += [_screened_row(result) for result in results[start : start + missing]]
+        part += [_screened_row(row) for row in ranked_part(results, start, start + missing)]
     return part
 
 
-def _screened(campaign: Campaign, raced: Sequence[ArmRow]) -> QuerySet[Result]:
+def _screened(campaign: Campaign, raced: _Raced) -> QuerySet[Result]:
     """Return the first results of the arms that never raced, the best first."""
-    results = campaign.results.ranked().filter(task__purpose=TaskPurpose.SCREEN)
-    return results.exclude(task__arm__number__in=[row.arm for row in raced]) if raced else results
+    results = campaign.results.ranked().filter(is_screening=True)
+    return results.exclude(pk__in=raced.first_results) if raced.first_results else results
 
 
 def _screened_row(result: Result) -> ArmRow:
@@ -117,20 +123,18 @@ def _read_raced(campaign: Campaign) -> _Raced:
     arms = campaign.arms.count()
     races = list(campaign.races.exclude(outcome=RaceOutcome.CANCELLED).order_by("-number"))
     if not races:
-        return _Raced([], not_raced(arms))
+        return _Raced([], not_raced(arms), [], 0)
     board: dict[int, ArmRow] = {}
     for race in races:
         for row in _rows_of(campaign, race, is_last=race is races[0]):
             board.setdefault(row.arm, row)
     shown = list(board.values())
-    first = dict(
-        campaign.tasks.filter(arm__number__in=board, purpose=TaskPurpose.SCREEN).values_list(
-            "arm__number", "pk"
-        )
-    )
+    screens = campaign.tasks.filter(arm__number__in=board, purpose=TaskPurpose.SCREEN)
+    first = dict(screens.values_list("arm__number", "pk"))
     params = dict(campaign.arms.filter(number__in=board).values_list("number", "params"))
     shown = [row._replace(params=params[row.arm], first_task=first.get(row.arm)) for row in shown]
-    return _Raced(shown, _sentence_of(campaign, races[0], arms))
+    results = Result.objects.filter(task__in=first.values()).values_list("pk", flat=True)
+    return _Raced(shown, _sentence_of(campaign, races[0], arms), list(results), len(races))
 
 
 def _rows_of(campaign: Campaign, race: Race, *, is_last: bool) -> list[ArmRow]:

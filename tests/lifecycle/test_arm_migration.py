@@ -80,7 +80,7 @@ def test_each_distinct_point_becomes_an_arm_and_the_way_back_restores_the_tasks(
         "replay",
     ]
     assert {task.seed_index for task in tasks} == {None}
-    assert tasks[0].result.task_id == tasks[0].pk
+    assert (tasks[0].result.task_id, tasks[0].result.is_screening) == (tasks[0].pk, True)
     invariants.check()
 
     models = old()
