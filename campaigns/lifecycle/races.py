@@ -8,10 +8,7 @@ where the process died in between.
 from __future__ import annotations
 
 import datetime as dt
-import math
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
@@ -23,34 +20,12 @@ from campaigns.models import (
     Decision,
     Race,
     RaceOutcome,
-    Task,
-    TaskPurpose,
-    TaskState,
 )
 from campaigns.race import rule
 from campaigns.race.look import Decision as LookDecision
 from campaigns.race.look import Outcome, decide
-from campaigns.race.noise import floor_of
-from campaigns.race.rows import Floor, Run, Sight
-from workers.protocol import INFRASTRUCTURE_FAILURES
-
-# A floor from more runs than these would not differ.
-MAX_FLOOR_RUNS: Final = 10_000
-_ENDED: Final = (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED)
-_RUN_COLUMNS: Final = (
-    "arm__number",
-    "seed_index",
-    "state",
-    "failure_class",
-    "result__val_bpb",
-    "result__is_ranked",
-    "result__diverged",
-    "result__simulated",
-    "result__device_used",
-    "result__eval_is_subset",
-)
-# Two results can be compared when these two agree: the kind of device, and what was evaluated.
-_Class = tuple[str, bool]
+from campaigns.race.rows import Floor, Sight
+from campaigns.standings.race_runs import race_runs
 
 
 def decide_races(campaign_id: int, *, now: dt.datetime) -> int:
@@ -82,7 +57,7 @@ def cancel_races(campaign: Campaign, *, now: dt.datetime) -> None:
     Call it in the transaction that cancels the campaign, before its tasks are cancelled.
     """
     for race in Race.objects.running().filter(campaign=campaign):
-        decision = rule.cancel(rule_of(race), decisions_of(race), _runs(race))
+        decision = rule.cancel(rule_of(race), decisions_of(race), race_runs(race))
         if decision is not None:
             _store(race, decision, now)
 
@@ -127,18 +102,11 @@ def make_runs(campaign: Campaign, race: Race, *, now: dt.datetime) -> int:
     return len(tasks)
 
 
-def floor_before(campaign: Campaign) -> Floor:
-    """Return the noise between seeds that the campaign's repeated arms show so far."""
-    tasks = campaign.tasks.filter(seed_index__gte=1, result__is_ranked=True)
-    rows = list(tasks.order_by("-number").values(*_RUN_COLUMNS)[:MAX_FLOOR_RUNS])
-    return floor_of([_of_one_class(rows)])
-
-
 def _advance(campaign: Campaign, race: Race, now: dt.datetime) -> int:
     """Decide every look of the race that is due; return how many."""
     decided = 0
     while True:
-        decision = rule.decide_next(rule_of(race), decisions_of(race), _runs(race))
+        decision = rule.decide_next(rule_of(race), decisions_of(race), race_runs(race))
         if decision is None:
             return decided
         _store(race, decision, now)
@@ -181,43 +149,3 @@ def _outcome_of(decision: LookDecision) -> str:
     if decision.outcome is Outcome.GO_ON:
         return ""
     return RaceOutcome(decision.outcome.value)
-
-
-def _runs(race: Race) -> list[Run]:
-    """Return the ended runs of the race's arms on its seeds."""
-    tasks = Task.objects.filter(
-        campaign=race.campaign_id,
-        arm__number__in=race.arms,
-        seed_index__in=race.seeds,
-        state__in=_ENDED,
-    ).exclude(purpose=TaskPurpose.REPLAY)
-    return _of_one_class(list(tasks.values(*_RUN_COLUMNS)))
-
-
-def _of_one_class(rows: Sequence[dict[str, Any]]) -> list[Run]:
-    """Return the rows as runs; a value that is not of the class with most values is missing."""
-    classes = Counter(_class_of(row) for row in rows if row["result__is_ranked"])
-    most = max(classes, key=lambda kind: (classes[kind], kind)) if classes else None
-    return [
-        Run(row["arm__number"], row["seed_index"], _sort_key(row, of_class=most)) for row in rows
-    ]
-
-
-def _class_of(row: dict[str, Any]) -> _Class:
-    device: str = row["result__device_used"]
-    return device.partition(":")[0], row["result__eval_is_subset"]
-
-
-def _sort_key(row: dict[str, Any], *, of_class: _Class | None) -> float | None:
-    """Return what a run says of its arm: a value, infinity, or nothing (see `race.rows.Run`)."""
-    if row["state"] == TaskState.FAILED:
-        is_own_fault = row["failure_class"] not in INFRASTRUCTURE_FAILURES
-        return math.inf if is_own_fault else None
-    if row["state"] != TaskState.COMPLETED or row["result__simulated"]:
-        return None
-    if row["result__diverged"]:
-        return math.inf
-    if not row["result__is_ranked"] or _class_of(row) != of_class:
-        return None
-    value: float = row["result__val_bpb"]
-    return value
