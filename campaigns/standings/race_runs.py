@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from campaigns.models import Campaign, Race, Task, TaskPurpose, TaskState
+from campaigns.models import Campaign, Race, RaceOutcome, Task, TaskPurpose, TaskState
 from campaigns.race.noise import floor_of
 from campaigns.race.rows import Floor, Run
+from campaigns.race.rule import looks_at
 from workers.protocol import INFRASTRUCTURE_FAILURES
 
 # A floor from more runs than these would not differ.
@@ -33,9 +34,10 @@ _Class = tuple[str, bool]
 
 def noise_floor(campaign: Campaign) -> Floor:
     """Return the noise between seeds that the campaign's repeated arms show so far."""
-    tasks = campaign.tasks.filter(seed_index__gte=1, result__is_ranked=True)
-    rows = list(tasks.order_by("-number").values(*_RUN_COLUMNS)[:MAX_FLOOR_RUNS])
-    return floor_of([_of_one_class(rows)])
+    ranked = campaign.tasks.filter(seed_index__gte=1, result__is_ranked=True)
+    # A replay would be a second run of its arm on one seed.
+    tasks = ranked.exclude(purpose=TaskPurpose.REPLAY).order_by("-number")
+    return floor_of([_of_one_class(list(tasks.values(*_RUN_COLUMNS)[:MAX_FLOOR_RUNS]))])
 
 
 def race_runs(race: Race) -> list[Run]:
@@ -47,6 +49,23 @@ def race_runs(race: Race) -> list[Run]:
         state__in=_ENDED,
     ).exclude(purpose=TaskPurpose.REPLAY)
     return _of_one_class(list(tasks.values(*_RUN_COLUMNS)))
+
+
+def runs_of_looks(race: Race) -> int:
+    """Return how many runs the looks of a race have needed so far, with those of a champion's end.
+
+    Reads `race.decisions`, of which a list should prefetch all but `saw`.
+    """
+    total = len(race.seeds)
+    looks = looks_at(total)
+    runs = len(race.arms) * looks[0]
+    decisions = sorted(race.decisions.all(), key=lambda decision: decision.look)
+    for decision, seeds, next_seeds in zip(decisions, looks, (*looks[1:], total), strict=False):
+        if not decision.outcome:
+            runs += (len(decision.group) - len(decision.dropped)) * (next_seeds - seeds)
+        elif decision.outcome == RaceOutcome.CHAMPION:
+            runs += total - seeds
+    return runs
 
 
 def _of_one_class(rows: Sequence[dict[str, Any]]) -> list[Run]:

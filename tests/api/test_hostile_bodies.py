@@ -22,6 +22,7 @@ from campaigns.models import (
     Package,
     PersonalToken,
     ProgressPoint,
+    Race,
     Result,
     Task,
     Webhook,
@@ -40,6 +41,7 @@ STORED: tuple[type[Model], ...] = (
     Package,
     PersonalToken,
     ProgressPoint,
+    Race,
     Result,
     Task,
     Webhook,
@@ -191,6 +193,19 @@ def add_tasks() -> tuple[APIClient, str, str, dict[str, Any]]:
     return client, method, url.replace("/tasks", "/add-tasks"), {"count": 1}
 
 
+def start_race() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, owner = researcher_client()
+    campaign = factories.active_campaign(2, owner=owner)
+    body = {"arms": [0, 1], "seeds": 3, "min_effect": 0.01}
+    return client, "post", f"/api/v1/campaigns/{campaign.pk}/race", body
+
+
+def plan_race() -> tuple[APIClient, str, str, dict[str, Any]]:
+    race = factories.decided_race()
+    body = {"delta": 0.1, "power": 0.8}
+    return researcher_client()[0], "post", f"/api/v1/campaigns/{race.campaign_id}/plan", body
+
+
 def raise_attempts() -> tuple[APIClient, str, str, dict[str, Any]]:
     client, method, url, _ = enqueue()
     body = {"max_failed_attempts": 9, "max_lost_attempts": 9}
@@ -244,6 +259,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ask,
     add_tasks,
     raise_attempts,
+    start_race,
+    plan_race,
     upload,
     decline,
     read_space,
