@@ -15,7 +15,7 @@ from campaigns import lifecycle
 from campaigns.models import Campaign, Race, TaskPurpose
 from campaigns.race.look import decide
 from campaigns.race.plan import chance_to_find, seeds_needed
-from campaigns.race.rows import Sight
+from campaigns.race.rows import MIN_SIGMA, Sight
 from campaigns.standings.race_runs import noise_floor
 from tests import factories
 from tests.clients import researcher_client
@@ -360,6 +360,22 @@ def test_a_plan_takes_its_noise_from_the_campaign_and_its_hours_from_the_fleet()
     assert "No worker" in without["why"]
     assert alone["hours"] == pytest.approx(2 * together["hours"])
     assert alone["why"] == together["why"] == ""
+
+
+def test_workers_without_torch_do_not_shorten_a_plan() -> None:
+    campaign = raced_campaign()
+    now = timezone.now()
+    Worker.objects.update(last_seen_at=now - dt.timedelta(days=1))
+    factories.worker(last_seen_at=now, simulates=True)
+    reply = APIClient().post(f"{URL}/{campaign.pk}/plan", {"delta": 0.1}).json()
+    assert (reply["seeds"] is None, reply["hours"]) == (False, None)
+
+
+def test_equal_values_leave_the_least_noise_of_a_race() -> None:
+    race = factories.decided_race()
+    reply = APIClient().post(f"{URL}/{race.campaign_id}/plan", {"delta": 0.1}).json()
+    assert noise_floor(race.campaign).sd == 0.0
+    assert reply["sigma"] == MIN_SIGMA
 
 
 def test_more_power_takes_more_seeds_and_a_tiny_gap_more_than_there_are() -> None:
