@@ -101,7 +101,7 @@ def start_race(
             now=now,
             actor=lifecycle.person(actor),
         )
-        detail = f"arms {', '.join(map(str, race.arms))}"
+        detail = f"race {race.number}: arms {', '.join(map(str, race.arms))}"
         audit.record(actor, "race", campaign, now=now, detail=detail)
     return race
 

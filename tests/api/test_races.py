@@ -89,13 +89,13 @@ def test_the_audit_log_and_the_campaigns_log_name_the_arms() -> None:
     campaign = factories.active_campaign(3, owner=owner)
     client.post(f"{URL}/{campaign.pk}/race", {"arms": [2, 0]})
     entry = AuditEntry.objects.get()
-    assert (entry.verb, entry.detail, entry.actor) == ("race", "arms 2, 0", owner)
+    assert (entry.verb, entry.detail, entry.actor) == ("race", "race 1: arms 2, 0", owner)
     (event,) = [
         event
         for event in client.get(f"{URL}/{campaign.pk}/log").json()["results"]
         if event["who"] == owner.username
     ]
-    assert (event["what"], event["detail"]) == ("let arms race", "arms 2, 0")
+    assert (event["what"], event["detail"]) == ("let arms race", "race 1: arms 2, 0")
 
 
 @pytest.mark.parametrize(

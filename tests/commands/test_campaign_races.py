@@ -44,8 +44,8 @@ def test_a_race_begins_and_the_audit_log_says_so() -> None:
     assert (second.arms, len(second.seeds), second.min_effect) == ([0, 1], 12, 0.01)
     acts = AuditEntry.objects.order_by("pk").values_list("verb", "actor_name", "detail")
     assert list(acts) == [
-        ("race", "command line", "arms 2, 0"),
-        ("race", "command line", "arms 0, 1"),
+        ("race", "command line", "race 1: arms 2, 0"),
+        ("race", "command line", "race 2: arms 0, 1"),
     ]
 
 
