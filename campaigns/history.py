@@ -41,6 +41,7 @@ _VERB_WORDS: Final = {
     "resume": "resumed the campaign",
     "cancel": "cancelled the campaign",
     "add_tasks": "added tasks",
+    "race": "let arms race",
     "raise_attempts": "allowed more tries",
     "enqueue": "enqueued a task",
     "retry_task": "gave a task another try",
@@ -179,6 +180,7 @@ _TONES: Final = {
     "retry_task": "pending",
     "enqueue": "pending",
     "add_tasks": "pending",
+    "race": "pending",
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -17,7 +18,9 @@ from django.db import transaction
 
 from campaigns import lifecycle
 from campaigns.lifecycle import CampaignSpec, Claim
-from campaigns.models import Campaign, Task
+from campaigns.models import Campaign, Race, Task
+from campaigns.race.rows import MIN_EFFECT
+from campaigns.race.rule import SEEDS
 from campaigns.search.samplers import Params
 from workers import audit
 from workers import lifecycle as worker_lifecycle
@@ -76,6 +79,31 @@ def cancel(actor: User | None, campaign: Campaign, *, now: dt.datetime, reason: 
 def add_tasks(actor: User | None, campaign: Campaign, count: int, *, now: dt.datetime) -> None:
     """Sample more tasks."""
     _steer(actor, campaign, "add_tasks", now, detail=f"{count} tasks", count=count)
+
+
+def start_race(
+    actor: User | None,
+    campaign: Campaign,
+    arms: Sequence[int],
+    *,
+    now: dt.datetime,
+    seeds: int = SEEDS,
+    min_effect: float = MIN_EFFECT,
+) -> Race:
+    """Let arms race, given by their numbers; see `lifecycle.start_race`."""
+    _must_change(actor, campaign)
+    with transaction.atomic():
+        race = lifecycle.start_race(
+            campaign,
+            arms,
+            seeds=seeds,
+            min_effect=min_effect,
+            now=now,
+            actor=lifecycle.person(actor),
+        )
+        detail = f"race {race.number}: arms {', '.join(map(str, race.arms))}"
+        audit.record(actor, "race", campaign, now=now, detail=detail)
+    return race
 
 
 def raise_attempts(

@@ -239,13 +239,13 @@ def curve(attempt: Attempt, points: Iterable[Mapping[str, Any]]) -> Attempt:
     return attempt
 
 
-def decided_race(**fields: Any) -> Race:
+def decided_race(*, now: dt.datetime = NOW, **fields: Any) -> Race:
     """Create a campaign of two arms, and let them race on three seeds to a decision."""
-    campaign = active_campaign(2, **fields)
-    race = lifecycle.start_race(campaign, [0, 1], seeds=3, now=at(1))
+    campaign = active_campaign(2, now=now, **fields)
+    race = lifecycle.start_race(campaign, [0, 1], seeds=3, now=now)
     for _ in range(campaign.tasks.filter(state="pending").count()):
-        attempt = claim_one(worker(), now=at(2))
-        finish(attempt, 3.0 + attempt.task.arm.number, now=at(2))
+        attempt = claim_one(worker(), now=now)
+        finish(attempt, 3.0 + attempt.task.arm.number, now=now)
     race.refresh_from_db()
     return race
 

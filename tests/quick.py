@@ -59,6 +59,7 @@ LEFT_OUT: Final[dict[str, tuple[str, ...]]] = {
         "analysis/test_runs.py::test_of_many_results_a_fair_share_is_read",
         "api/test_campaigns.py::test_the_list_is_sorted_by_any_column_of_the_page",
         "api/test_hostile_bodies.py",
+        "api/test_hostile_queries.py",
         "api/test_importance.py",
         "api/test_overview.py::test_the_log_tells_who_did_what_and_goes_on_where_a_page_ends",
         "api/test_parsers.py::test_whatever_can_be_stored_passes_however_it_is_escaped",

@@ -295,6 +295,7 @@ SPECTACULAR_SETTINGS = {
         "CampaignStateEnum": "campaigns.models.CampaignState",
         "TaskStateEnum": "campaigns.models.TaskState",
         "AttemptOutcomeEnum": "campaigns.models.AttemptOutcome",
+        "RaceOutcomeEnum": "campaigns.models.RaceOutcome",
         "FailureClassEnum": "campaigns.models.FailureClass",
         "WorkerStateEnum": "workers.models.WorkerState",
         "WebhookEventEnum": "campaigns.models.WebhookEvent",

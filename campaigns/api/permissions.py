@@ -25,9 +25,20 @@ class IsSignedInOrMayRead(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:
         if request.user.is_authenticated:
             return True
-        # A request with credentials that match no account gets a 401, not the anonymous answer.
-        anonymous = "Authorization" not in request.headers
-        return request.method in SAFE_METHODS and anonymous and settings.XEENET["ANONYMOUS_READ"]
+        return request.method in SAFE_METHODS and _is_anonymous_reader(request)
+
+
+class MayRead(BasePermission):
+    """Allow who may read, with every method: for a view whose POST changes nothing."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return request.user.is_authenticated or _is_anonymous_reader(request)
+
+
+def _is_anonymous_reader(request: Request) -> bool:
+    # A request with credentials that match no account gets a 401, not the anonymous answer.
+    is_anonymous = "Authorization" not in request.headers
+    return is_anonymous and settings.XEENET["ANONYMOUS_READ"]
 
 
 class IsSignedInOrWorker(BasePermission):

@@ -19,7 +19,7 @@ from campaigns.race.look import FEWEST_COMMON as FEWEST_SEEDS
 from campaigns.race.rows import MIN_EFFECT
 from campaigns.race.rule import SEEDS, looks_at, picked_race
 from campaigns.search.samplers import MAX_TASKS
-from campaigns.standings.race_runs import floor_before
+from campaigns.standings.race_runs import noise_floor
 
 # The most arms that may be picked for a race, and the most seeds that each may run in it.
 MAX_RACE_ARMS: Final = 100
@@ -50,7 +50,7 @@ def start_race(
         if problems := _race_problems(locked, arms, seeds, min_effect, runs_allowed):
             raise InvalidCampaign(problems)
         last_index = locked.tasks.filter(arm__number__in=arms).aggregate(last=Max("seed_index"))
-        floor = floor_before(locked)
+        floor = noise_floor(locked)
         race = picked_race(
             arms,
             highest_seed=last_index["last"] or 0,

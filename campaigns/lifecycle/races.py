@@ -18,7 +18,7 @@ from campaigns.models import Campaign, CampaignState, Decision, Race, RaceOutcom
 from campaigns.race import rule
 from campaigns.race.look import Decision as LookDecision
 from campaigns.race.look import Outcome
-from campaigns.standings.race_runs import decisions_of, rule_of, runs_of
+from campaigns.standings.race_runs import decisions_of, race_runs, rule_of
 
 
 def decide_races(campaign_id: int, *, now: dt.datetime) -> int:
@@ -50,7 +50,7 @@ def cancel_races(campaign: Campaign, *, now: dt.datetime) -> None:
     Call it in the transaction that cancels the campaign, before its tasks are cancelled.
     """
     for race in Race.objects.running().filter(campaign=campaign):
-        decision = rule.cancel(rule_of(race), decisions_of(race), runs_of(race))
+        decision = rule.cancel(rule_of(race), decisions_of(race), race_runs(race))
         if decision is not None:
             _store(race, decision, now)
 
@@ -82,7 +82,7 @@ def _advance(campaign: Campaign, race: Race, now: dt.datetime) -> int:
     """Decide every look of the race that is due; return how many."""
     decided = 0
     while True:
-        decision = rule.decide_next(rule_of(race), decisions_of(race), runs_of(race))
+        decision = rule.decide_next(rule_of(race), decisions_of(race), race_runs(race))
         if decision is None:
             return decided
         _store(race, decision, now)

@@ -28,8 +28,9 @@ def seeds_needed(
     Raises ValueError for a correlation or power outside 0 to 1, or no degrees of freedom.
     """
     _check(correlation, power, df)
-    # Two decimals, as the formula is published: 0.84 for 80 %.
-    reach = quantile(df) + round(_NORMAL.inv_cdf(power), 2)
+    # Two decimals, as the formula is published: 0.84 for 80 %. Not below zero, because the square
+    # would make a smaller power take more seeds.
+    reach = max(0.0, quantile(df) + round(_NORMAL.inv_cdf(power), 2))
     variance = 2.0 * (1.0 - correlation) * sigma**2 * INFLATION * reach**2
     if gap == 0.0 or variance > MOST * gap**2:
         return None

@@ -16,7 +16,7 @@ from campaigns.race.noise import NOTHING_KNOWN
 from campaigns.race.value import race_values
 from campaigns.race.words import Finding, not_raced, verdict
 from campaigns.standings.leaderboard import ranked_part
-from campaigns.standings.race_runs import decisions_of, rule_of, runs_of
+from campaigns.standings.race_runs import decisions_of, race_runs, rule_of
 
 
 class ArmStanding(StrEnum):
@@ -143,7 +143,7 @@ def _rows_of(campaign: Campaign, race: Race, *, is_last: bool) -> list[ArmRow]:
     last = decisions[-1] if decisions else None
     noise = last.noise if last else NOTHING_KNOWN
     values = {
-        value.arm: value for value in race_values(race.arms, race.seeds, runs_of(race), noise)
+        value.arm: value for value in race_values(race.arms, race.seeds, race_runs(race), noise)
     }
     standings = _standings(race, last) if is_last else dict.fromkeys(race.arms, ArmStanding.RACED)
     spec = campaign.metric_spec

@@ -1,4 +1,4 @@
-"""The runs of races as the rule knows them, and the noise that a campaign's repeats show."""
+"""What a race reads: the runs of its arms, and the noise between seeds that a campaign shows."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from campaigns.models import Campaign, Race, Task, TaskPurpose, TaskState
+from campaigns.models import Campaign, Race, RaceOutcome, Task, TaskPurpose, TaskState
 from campaigns.race import rule
 from campaigns.race.look import Decision as LookDecision
 from campaigns.race.look import decide
 from campaigns.race.noise import floor_of
 from campaigns.race.rows import Floor, Run, Sight
+from campaigns.race.rule import looks_at
 from workers.protocol import INFRASTRUCTURE_FAILURES
 
 # A floor from more runs than these would not differ.
@@ -51,7 +52,15 @@ def decisions_of(race: Race) -> list[LookDecision]:
     return [decide(Sight.from_json(fields)) for fields in saw]
 
 
-def runs_of(race: Race) -> list[Run]:
+def noise_floor(campaign: Campaign) -> Floor:
+    """Return the noise between seeds that the campaign's repeated arms show so far."""
+    ranked = campaign.tasks.filter(seed_index__gte=1, result__is_ranked=True)
+    # A replay would be a second run of its arm on one seed.
+    tasks = ranked.exclude(purpose=TaskPurpose.REPLAY).order_by("-number")
+    return floor_of([_of_one_class(list(tasks.values(*_RUN_COLUMNS)[:MAX_FLOOR_RUNS]))])
+
+
+def race_runs(race: Race) -> list[Run]:
     """Return the ended runs of the race's arms on its seeds."""
     tasks = Task.objects.filter(
         campaign=race.campaign_id,
@@ -62,11 +71,21 @@ def runs_of(race: Race) -> list[Run]:
     return _of_one_class(list(tasks.values(*_RUN_COLUMNS)))
 
 
-def floor_before(campaign: Campaign) -> Floor:
-    """Return the noise between seeds that the campaign's repeated arms show so far."""
-    tasks = campaign.tasks.filter(seed_index__gte=1, result__is_ranked=True)
-    rows = list(tasks.order_by("-number").values(*_RUN_COLUMNS)[:MAX_FLOOR_RUNS])
-    return floor_of([_of_one_class(rows)])
+def runs_of_looks(race: Race) -> int:
+    """Return how many runs the looks of a race have needed so far, with those of a champion's end.
+
+    Reads `race.decisions`, of which a list should prefetch all but `saw`.
+    """
+    total = len(race.seeds)
+    looks = looks_at(total)
+    runs = len(race.arms) * looks[0]
+    decisions = sorted(race.decisions.all(), key=lambda decision: decision.look)
+    for decision, seeds, next_seeds in zip(decisions, looks, (*looks[1:], total), strict=False):
+        if not decision.outcome:
+            runs += (len(decision.group) - len(decision.dropped)) * (next_seeds - seeds)
+        elif decision.outcome == RaceOutcome.CHAMPION:
+            runs += total - seeds
+    return runs
 
 
 def _of_one_class(rows: Sequence[dict[str, Any]]) -> list[Run]:

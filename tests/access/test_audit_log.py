@@ -143,6 +143,9 @@ ACTS: dict[str, Act] = {
     "campaigns.steering.add_tasks": lambda person: steering.add_tasks(
         person, running(), 2, now=NOW
     ),
+    "campaigns.steering.start_race": lambda person: steering.start_race(
+        person, running(), [0, 1], now=NOW
+    ),
     "campaigns.steering.raise_attempts": raise_attempts,
     "campaigns.steering.enqueue": enqueue,
     "campaigns.steering.ask": ask,

@@ -18,6 +18,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from campaigns import lifecycle
 from campaigns.models import Attempt, Campaign, Package, PersonalToken, Webhook
 from tests import factories
 from tests.clients import agent_client, researcher_client
@@ -31,6 +32,8 @@ ROLES: Final = ("nobody", *PEOPLE, *WORKERS)
 # Request bodies by the end of the path.
 _BODIES: Final[dict[str, dict[str, Any]]] = {
     "/add-tasks": {"count": 1},
+    "/race": {"arms": [0, 1]},
+    "/plan": {"delta": 0.1},
     "/add-tasks/": {"count": 1},
     "/more-tries/": {"max_failed_attempts": 9, "max_lost_attempts": 9},
     "webhooks": {"url": "https://8.8.8.8/", "events": ["new_best"]},
@@ -109,7 +112,9 @@ def make_world() -> World:
     worker_lifecycle.disable(workers["disabled worker"])
 
     owner, now = people["owner"], timezone.now()
-    attempt = factories.leased_task(workers["worker"], now=now, owner=owner)
+    race = factories.decided_race(now=now, owner=owner)
+    lifecycle.enqueue(race.campaign, {"lr": 0.001, "d_model": 64}, now=now)
+    attempt = factories.claim_one(workers["worker"], now=now)
     # No permission depends on the content of the file.
     attempt.task.campaign.dataset.file.save("data.txt", ContentFile(b"to be"))
     # The person who uploaded a script may delete it.
@@ -126,6 +131,8 @@ def make_world() -> World:
         "webhooks": webhook.pk,
         "webhooks/deliveries": delivery.pk,
         "deliveries": delivery.pk,
+        "races": race.pk,
+        "decisions": race.decisions.get().pk,
         "account": PersonalToken.objects.create(user=owner, name="another").pk,
     }
     return World(attempt, over_the_api, in_the_browser, numbers, factories.campaign())

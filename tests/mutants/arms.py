@@ -14,7 +14,7 @@ OF_SEEDS: Final = ("tests/search/test_seeds.py",)
 OF_GROWTH: Final = ("tests/lifecycle/test_growth_verbs.py",)
 OF_LAUNCH: Final = ("tests/lifecycle/test_campaign_verbs.py", "-k", "launching")
 RACES: Final = "campaigns/lifecycle/races.py"
-RUNS: Final = "campaigns/standings/race_runs.py"
+RACE_RUNS: Final = "campaigns/standings/race_runs.py"
 START: Final = "campaigns/lifecycle/race_start.py"
 OF_RACES: Final = ("tests/lifecycle/test_races.py",)
 OF_MIGRATION: Final = ("tests/lifecycle/test_arm_migration.py",)
@@ -127,21 +127,21 @@ ARMS: Final = (
     ),
     Mutant(
         "races: a simulated value races",
-        RUNS,
+        RACE_RUNS,
         '    if row["state"] != TaskState.COMPLETED or row["result__simulated"]:',
         '    if row["state"] != TaskState.COMPLETED:',
         OF_RACES,
     ),
     Mutant(
         "races: a failure of the params is only missing",
-        RUNS,
+        RACE_RUNS,
         "        return math.inf if is_own_fault else None",
         "        return None",
         OF_RACES,
     ),
     Mutant(
         "races: results of unlike devices are compared",
-        RUNS,
+        RACE_RUNS,
         '    if not row["result__is_ranked"] or _class_of(row) != of_class:',
         '    if not row["result__is_ranked"]:',
         OF_RACES,

@@ -145,8 +145,8 @@ DOORS: Final = (
     Mutant(
         "callers: strangers who may read may write",
         PERMISSIONS,
-        "        return request.method in SAFE_METHODS and anonymous and settings",
-        "        return anonymous and settings",
+        "        return request.method in SAFE_METHODS and _is_anonymous_reader(request)",
+        "        return _is_anonymous_reader(request)",
         WHO_MAY,
     ),
     Mutant(

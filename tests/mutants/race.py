@@ -145,8 +145,8 @@ RACE: Final = (
     Mutant(
         "race: an arm is its own measure of what a seed does",
         NOISE,
-        "        if other != arm and early in row and late in row",
-        "        if early in row and late in row",
+        "    place = bisect_left(shifts, own)",
+        "    place = len(shifts)",
         (NOISE_TESTS, "-k", "shift_that_other_arms or not_too_small"),
     ),
     Mutant(

@@ -31,6 +31,7 @@ from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.metrics import METRICS
 from tests.mutants.mutant import Mutant
 from tests.mutants.race import RACE
+from tests.mutants.race_doors import RACE_DOORS
 from tests.mutants.readings import READINGS
 from tests.mutants.results import SUBMITS
 from tests.mutants.site import SITE
@@ -41,7 +42,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS),
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
-    *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE, *RACE),
+    *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE, *RACE, *RACE_DOORS),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from random import Random
+from statistics import median
 from typing import Any
 
 import pytest
@@ -146,3 +147,27 @@ def test_a_floor_is_not_too_small_whatever_number_of_arms_share_the_seeds(arms: 
         )
 
     assert floor_of(lists).sd == pytest.approx(0.02, rel=0.1)
+
+
+def test_the_floor_is_exactly_what_a_median_over_the_other_arms_gives() -> None:
+    random = Random(7)
+    # Rounded, so that arms often move by the same; with seeds that not every arm has.
+    table: Table = {
+        arm: [round(random.gauss(3.0, 0.02), 2) for _ in range(random.randint(0, 9))]
+        for arm in range(40)
+    }
+    differences = []
+    for arm, row in table.items():
+        for early, late in zip(range(0, len(row), 2), range(1, len(row), 2), strict=False):
+            own = (row[late] or 0.0) - (row[early] or 0.0)
+            others = [
+                (other[late] or 0.0) - (other[early] or 0.0)
+                for name, other in table.items()
+                if name != arm and len(other) > late
+            ]
+            root = math.sqrt(1 + 1 / len(others)) if others else 1.0
+            differences.append(abs(own - (median(others) if others else 0.0)) / root)
+
+    floor = floor_of([runs_of(table)])
+
+    assert floor == Floor(1.4826 * median(differences) / math.sqrt(2), len(differences))

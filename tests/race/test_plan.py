@@ -28,6 +28,13 @@ def test_no_number_of_seeds_finds_a_gap_of_nothing() -> None:
     assert seeds_needed(1e-6, 0.02, 40) is None
 
 
+def test_a_chance_that_anything_gives_takes_no_more_seeds_than_a_larger_one() -> None:
+    needed = [seeds_needed(0.02, 0.02, 40, power=power) for power in (1e-300, 1e-6, 0.01, 0.5)]
+    assert needed[:3] == [3, 3, 3]
+    assert needed[3] is not None
+    assert needed[3] > 3
+
+
 def test_more_power_less_correlation_and_less_knowledge_take_more_seeds() -> None:
     usual = seeds_needed(0.02, 0.02, 40, correlation=0.3)
     assert usual is not None

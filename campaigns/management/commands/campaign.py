@@ -6,13 +6,14 @@ import json
 from argparse import ArgumentParser
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from campaigns import history, steering
 from campaigns.clock import database_now
 from campaigns.design.cloning import spec_of
 from campaigns.lifecycle.launch_checks import campaign_warnings
 from campaigns.management.lookup import campaign_or_error, say_what_is_refused, user_or_error
+from campaigns.management.race_verbs import RaceVerbs, add_race_verbs
 from campaigns.management.terminal import (
     attempt_line,
     change_line,
@@ -36,13 +37,13 @@ from xeenet_site.web.plain_text import plain
 EVENTS: Final = 100
 
 
-class Command(BaseCommand):
+class Command(RaceVerbs):
     """`manage.py campaign VERB`."""
 
     help = (
-        "List campaigns; launch, pause, resume, cancel, clone or grow one. Use create_campaign to "
-        "make a campaign; leaderboard, analysis, compare and export_results to read its results; "
-        "task to change a single task."
+        "List campaigns; launch, pause, resume, cancel, clone or grow one; let its arms race. Use "
+        "create_campaign to make a campaign; leaderboard, analysis, compare and export_results to "
+        "read its results; task to change a single task."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -92,6 +93,7 @@ class Command(BaseCommand):
         command.add_argument("--outcome", choices=AttemptOutcome.values)
         command.add_argument("--failure-class", choices=FailureClass.values)
         command.add_argument("--worker", metavar="NAME")
+        add_race_verbs(verbs, _campaign)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         with say_what_is_refused():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import re
 import uuid
 from typing import Any
 
@@ -11,7 +13,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from campaigns import lifecycle
-from campaigns.models import Attempt, Task
+from campaigns.models import Attempt, Task, TaskPurpose
 from tests import factories
 from tests.clients import agent_client
 from workers import lifecycle as worker_lifecycle
@@ -221,3 +223,35 @@ def test_a_token_that_did_not_arrive_is_told_from_one_that_nobody_has(
     for answer in (client.post(URL, claim_body()), client.get("/api/v1/workers/me")):
         assert (answer.status_code, answer.json()["code"]) == (401, code)
         assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+# What a worker that wants to please on the important runs would look for.
+TELLING = {"purpose", "screen", "race", "repeat", "replay", "rung", "baseline", "arm", "index"}
+
+
+def shape(value: Any) -> Any:
+    """The names in a reply, at every depth, without its values."""
+    if isinstance(value, dict):
+        return {name: shape(inner) for name, inner in value.items()}
+    return [shape(inner) for inner in value] if isinstance(value, list) else None
+
+
+def test_nothing_in_a_reply_says_why_its_task_exists() -> None:
+    campaign = factories.active_campaign(2, name="n", description="d")
+    now = timezone.now()
+    first = factories.claim_one(factories.worker(), now=now)
+    factories.finish(first, now=now)
+    lifecycle.start_race(campaign, [0, 1], seeds=3, now=now)
+    lifecycle.enqueue(campaign, campaign.arms.get(number=0).params, now=now)
+    replies = {}
+    for task in campaign.tasks.filter(state="pending").order_by("number"):
+        reply = agent_client()[0].post(URL, claim_body()).json()
+        assert [lease["task_id"] for lease in reply["leases"]] == [task.pk]
+        replies.setdefault(task.purpose, reply)
+
+    assert set(replies) == {TaskPurpose.SCREEN, TaskPurpose.RACE, TaskPurpose.REPEAT}
+    shapes = [shape(reply) for reply in replies.values()]
+    assert shapes == shapes[:1] * 3
+    for reply in replies.values():
+        words = re.findall("[a-z]+", json.dumps(reply).lower())
+        assert not TELLING & set(words)

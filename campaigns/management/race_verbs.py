@@ -1,0 +1,169 @@
+"""The verbs of races in `manage.py campaign`: race, races, decisions, plan."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from rest_framework.exceptions import ValidationError
+from rest_framework.serializers import Serializer
+
+from campaigns import steering
+from campaigns.answers import race as answers
+from campaigns.answers.refusals import refusal_text
+from campaigns.clock import database_now
+from campaigns.management.lookup import campaign_or_error
+from campaigns.serializers.races import PlanQuestionSerializer, StartRaceSerializer
+from xeenet_site.web.formats import HOUR, duration
+from xeenet_site.web.plain_text import plain
+from xeenet_site.web.strict_json import strict_dumps
+
+
+def add_race_verbs(verbs: Any, numbered: Callable[[ArgumentParser], ArgumentParser]) -> None:
+    """Add the verbs to a command's subparsers; `numbered` adds the campaign's number to one."""
+    command = numbered(verbs.add_parser("race", help="let arms race on seeds new to all of them"))
+    command.add_argument(
+        "--arms", type=_numbers, required=True, metavar="N,N", help="numbers of 2 to 100 arms"
+    )
+    command.add_argument("--seeds", type=int, help="seeds for each arm (default 12)")
+    command.add_argument(
+        "--min-effect",
+        type=float,
+        metavar="D",
+        help="a tie once the gap is surely smaller (default 0.01)",
+    )
+    for verb, text in (
+        ("races", "list its races, the newest first"),
+        ("decisions", "print what each look of its races decided, the latest first"),
+    ):
+        _or_json(numbered(verbs.add_parser(verb, help=text)))
+    command = _or_json(numbered(verbs.add_parser("plan", help="what a race takes to find a gap")))
+    command.add_argument(
+        "--delta", type=float, required=True, metavar="D", help="the true gap between two arms"
+    )
+    command.add_argument("--power", type=float, metavar="P", help="how surely (default 0.8)")
+
+
+class RaceVerbs(BaseCommand):
+    """What the verbs of `add_race_verbs` do, each with the parsed options."""
+
+    def race(self, options: dict[str, Any]) -> None:
+        """Start a race."""
+        campaign = campaign_or_error(options["campaign"])
+        race = steering.start_race(
+            None, campaign, now=database_now(), **_checked(StartRaceSerializer, options)
+        )
+        self.stdout.write(_race_line(answers.race_detail(race.pk)))
+
+    def races(self, options: dict[str, Any]) -> None:
+        """Print a line for each race."""
+        rows = answers.races_of(campaign_or_error(options["campaign"]))
+        if options["json"]:
+            self.stdout.write(strict_dumps(rows, indent=2))
+            return
+        for row in rows:
+            self.stdout.write(_race_line(row))
+
+    def decisions(self, options: dict[str, Any]) -> None:
+        """Print a line for each decision; as JSON with all that it saw."""
+        campaign = campaign_or_error(options["campaign"])
+        if options["json"]:
+            self.stdout.write(strict_dumps(answers.decision_details_of(campaign), indent=2))
+            return
+        for row in answers.decisions_of(campaign):
+            self.stdout.write(_decision_line(row))
+
+    def plan(self, options: dict[str, Any]) -> None:
+        """Print what a race takes to find a gap."""
+        question = _checked(PlanQuestionSerializer, options)
+        campaign = campaign_or_error(options["campaign"])
+        plan = answers.plan_data(campaign, **question, now=database_now())
+        if options["json"]:
+            self.stdout.write(strict_dumps(plan, indent=2))
+            return
+        for line in _plan_lines(plan):
+            self.stdout.write(line)
+
+
+def _or_json(parser: ArgumentParser) -> ArgumentParser:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    return parser
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise ArgumentTypeError(
+            f"{plain(text[:100])} is no list of numbers such as 0,4,7"
+        ) from error
+
+
+def _checked(body: type[Serializer[Any]], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the given options, checked like a body of the API. Raises CommandError."""
+    names = body().get_fields()
+    given = {name: options[name] for name in names if options[name] is not None}
+    serializer = body(data=given)
+    try:
+        serializer.is_valid(raise_exception=True)
+    except ValidationError as error:
+        raise CommandError(refusal_text(error)) from error
+    fields: dict[str, Any] = serializer.validated_data
+    return fields
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _race_line(race: dict[str, Any]) -> str:
+    """Return a line such as "race 1: running, arms 0, 4, on up to 12 seeds, 6 runs"."""
+    return (
+        f"race {race['number']}: {race['outcome'] or 'running'}, arms {_listed(race['arms'])}, "
+        f"on up to {len(race['seeds'])} seeds, {race['runs']:,} runs"
+    )
+
+
+def _decision_line(decision: dict[str, Any]) -> str:
+    """Return a line on a decision: race, look, outcome, leader, nearest rival, reason, the rest."""
+    outcome = decision["outcome"] or "goes on"
+    parts = [f"race {decision['race']}, look {decision['look']}: {outcome}"]
+    if decision["leader"] is not None:
+        parts.append(f"arm {decision['leader']} leads")
+    if decision["rival"] is not None:
+        parts.append(_rival(decision))
+    parts.append(plain(decision["why"]))
+    for name in ("behind", "dropped", "infeasible"):
+        if decision[name]:
+            parts.append(f"{name}: {_listed(decision[name])}")
+    if decision["seeds_to_separate"] is not None:
+        parts.append(f"{decision['seeds_to_separate']:,} seeds would separate the first two")
+    return "; ".join(parts)
+
+
+def _rival(decision: dict[str, Any]) -> str:
+    rival = f"arm {decision['rival']} is nearest"
+    if decision["estimate"] is None:
+        return f"{rival}, with too few common seeds ({decision['n']})"
+    bound = "unknown noise" if decision["bound"] is None else f"bound {decision['bound']:.4f}"
+    return f"{rival}, {decision['estimate']:.4f} behind on {decision['n']} seeds ({bound})"
+
+
+def _plan_lines(plan: dict[str, Any]) -> list[str]:
+    """Return the plan as sentences."""
+    goal = f"To find a gap of {plan['delta']:g} with a chance of {plan['power']:.0%}"
+    lines = []
+    if plan["seeds"] is not None:
+        hours = f", about {duration(plan['hours'] * HOUR)}" if plan["hours"] is not None else ""
+        lines.append(f"{goal}: {plan['seeds']:,} seeds for each arm, {plan['runs']:,} runs{hours}.")
+    if plan["chance"] is not None:
+        lines.append(
+            f"A race with {plan['default_seeds']} seeds finds it with a chance of "
+            f"{plan['chance']:.0%}."
+        )
+        lines.append(
+            f"The noise is {plan['sigma']:.4g} (s.d.), from {plan['pairs']:,} replicate pairs."
+        )
+    return [*lines, *([plan["why"]] if plan["why"] else [])]

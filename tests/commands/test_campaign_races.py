@@ -1,0 +1,141 @@
+"""``manage.py campaign race, races, decisions, plan``: the API's answers on the command line."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from campaigns.models import Race
+from campaigns.race.look import decide
+from campaigns.race.rows import Sight
+from tests import factories
+from workers.models import AuditEntry
+
+pytestmark = pytest.mark.django_db
+API = "/api/v1"
+
+
+def run(*arguments: Any) -> str:
+    output = StringIO()
+    call_command("campaign", *map(str, arguments), stdout=output)
+    return output.getvalue()
+
+
+def api(path: str) -> Any:
+    return APIClient().get(f"{API}/{path}").json()
+
+
+def test_a_race_begins_and_the_audit_log_says_so() -> None:
+    campaign = factories.active_campaign(3)
+
+    began = run("race", campaign.pk, "--arms", "2,0", "--seeds", 5, "--min-effect", 0.1)
+    run("race", campaign.pk, "--arms", "0, 1")
+
+    assert began == "race 1: running, arms 2, 0, on up to 5 seeds, 6 runs\n"
+    first, second = Race.objects.order_by("number")
+    assert (first.arms, len(first.seeds), first.min_effect) == ([2, 0], 5, 0.1)
+    assert (second.arms, len(second.seeds), second.min_effect) == ([0, 1], 12, 0.01)
+    acts = AuditEntry.objects.order_by("pk").values_list("verb", "actor_name", "detail")
+    assert list(acts) == [
+        ("race", "command line", "race 1: arms 2, 0"),
+        ("race", "command line", "race 2: arms 0, 1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--arms", "0"], "arms: "),
+        (["--arms", "0,7"], "7 is no arm of this campaign"),
+        (["--arms", "0,99999999999999999999"], r"arms\.1: "),
+        (["--arms", "0,x"], "0,x is no list of numbers such as 0,4,7"),
+        (["--arms", "0,1", "--seeds", "2"], "seeds: "),
+        (["--arms", "0,1", "--min-effect", "nan"], "min_effect: A valid number is required"),
+        ([], "--arms"),
+    ],
+)
+def test_a_race_that_makes_no_sense_is_refused(arguments: list[str], sentence: str) -> None:
+    campaign = factories.active_campaign(2)
+    with pytest.raises(CommandError, match=sentence):
+        run("race", campaign.pk, *arguments)
+    assert not Race.objects.exists()
+
+
+def test_a_draft_does_not_race_and_no_campaign_is_guessed() -> None:
+    with pytest.raises(CommandError, match="is draft; launch it first"):
+        run("race", factories.campaign().pk, "--arms", "0,1")
+    with pytest.raises(CommandError, match="There is no campaign 999"):
+        run("races", 999)
+
+
+def test_races_and_decisions_print_as_text_and_as_the_apis_json() -> None:
+    race = factories.decided_race()
+    campaign = race.campaign_id
+    (row,) = api(f"campaigns/{campaign}/decisions")["results"]
+    detail = api(f"decisions/{row['id']}")
+
+    assert run("races", campaign) == ("race 1: champion, arms 0, 1, on up to 3 seeds, 6 runs\n")
+    assert (
+        json.loads(run("races", campaign, "--json"))
+        == api(f"campaigns/{campaign}/races")["results"]
+    )
+    assert run("decisions", campaign) == (
+        "race 1, look 1: champion; arm 0 leads; arm 1 is nearest, 1.0000 behind on 3 seeds "
+        f"(bound {row['bound']:.4f}); every remaining rival is proven behind; behind: 1\n"
+    )
+    assert json.loads(run("decisions", campaign, "--json")) == [detail]
+    assert decide(Sight.from_json(detail["saw"])).leader == 0
+
+
+def test_a_decision_without_a_rival_or_a_bound_is_told_too() -> None:
+    campaign = factories.active_campaign(2)
+    run("race", campaign.pk, "--arms", "0,1", "--seeds", 3)
+    assert run("decisions", campaign.pk) == ""
+    run("cancel", campaign.pk)
+    assert (
+        run("decisions", campaign.pk) == "race 1, look 1: cancelled; the campaign was cancelled\n"
+    )
+
+
+def test_a_plan_prints_as_sentences_and_as_the_apis_json() -> None:
+    campaign = factories.decided_race().campaign_id
+    empty = factories.campaign().pk
+    body = {"delta": 10, "power": 0.9}
+    arguments = ("plan", campaign, "--delta", 10, "--power", 0.9)
+
+    offline = run(*arguments)
+    factories.worker(last_seen_at=timezone.now())
+    online = run(*arguments)
+    reply = APIClient().post(f"{API}/campaigns/{campaign}/plan", body).json()
+
+    assert json.loads(run(*arguments, "--json")) == reply
+    goal = f"To find a gap of 10 with a chance of 90%: {reply['seeds']} seeds for each arm"
+    assert offline.startswith(goal)
+    assert "No worker that could take the runs is online" in offline
+    assert "No worker" not in online
+    assert f"{reply['runs']} runs, about " in online
+    assert "replicate pairs" in online
+    assert run("plan", empty, "--delta", 0.02) == (
+        "No arm has results on two race seeds yet, so nothing is known of the noise.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--delta", "0"], "delta: Must be greater than 0"),
+        (["--delta", "nan"], "delta: A valid number is required"),
+        (["--delta", "1", "--power", "80"], "power: Must be greater than 0 and less than 1"),
+        ([], "--delta"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(arguments: list[str], sentence: str) -> None:
+    with pytest.raises(CommandError, match=sentence):
+        run("plan", factories.campaign().pk, *arguments)

@@ -1,0 +1,45 @@
+"""What a race reads: the noise floor of a campaign, and the runs of a race."""
+
+from __future__ import annotations
+
+import pytest
+
+from campaigns import lifecycle
+from campaigns.lifecycle.arms import next_task_number
+from campaigns.models import Campaign, Task, TaskPurpose
+from campaigns.race.rows import Floor
+from campaigns.standings.race_runs import noise_floor, race_runs
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def replayed(campaign: Campaign) -> Task:
+    """Run arm 0 once more on the first race seed, with a value far away."""
+    task = campaign.tasks.get(arm__number=0, seed_index=1)
+    task.pk, task.number, task.purpose = None, next_task_number(campaign), TaskPurpose.REPLAY
+    task.state, task.finished_at = "pending", None
+    task.save(force_insert=True)
+    Campaign.objects.filter(pk=campaign.pk).update(state="active", finished_at=None)
+    factories.finish(factories.claim_one(factories.worker(), now=factories.at(9)), 9.0)
+    return task
+
+
+def test_a_campaign_without_repeated_arms_has_no_floor() -> None:
+    campaign = factories.active_campaign(2)
+    factories.finish(factories.claim_one(factories.worker()))
+    assert noise_floor(campaign) == Floor()
+
+
+def test_a_replay_is_no_further_run_of_its_arm_on_that_seed() -> None:
+    race = factories.decided_race()
+    campaign = race.campaign
+    floor, runs = noise_floor(campaign), race_runs(race)
+    assert (floor.pairs, len(runs)) == (2, 6)
+
+    assert replayed(campaign).purpose == TaskPurpose.REPLAY
+
+    assert campaign.tasks.filter(result__val_bpb=9.0).count() == 1
+    assert (noise_floor(campaign), race_runs(race)) == (floor, runs)
+    # A floor with the replay in it would stop the next race.
+    assert lifecycle.start_race(campaign, [0, 1], now=factories.at(20)).floor_pairs == 2
