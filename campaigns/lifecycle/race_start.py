@@ -97,10 +97,11 @@ def _race_problems(
 
 def _arm_problems(campaign: Campaign, arms: Sequence[int]) -> list[str]:
     """Return which arms are not there, or have only results that were invented."""
-    numbers = campaign.arms.filter(number__in=arms).values_list("number", flat=True)
-    is_simulated = campaign.tasks.filter(arm__number__in=arms, result__isnull=False).values_list(
-        "arm__number", "result__simulated"
-    )
+    # No database compares a column with a number that it cannot hold.
+    possible = [arm for arm in arms if 0 <= arm < MAX_TASKS]
+    numbers = campaign.arms.filter(number__in=possible).values_list("number", flat=True)
+    with_result = campaign.tasks.filter(arm__number__in=possible, result__isnull=False)
+    is_simulated = with_result.values_list("arm__number", "result__simulated")
     measured = {arm for arm, simulated in is_simulated if not simulated}
     invented = {arm for arm, simulated in is_simulated if simulated} - measured
     unknown = set(arms) - set(numbers)

@@ -8,7 +8,10 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 
 from campaigns.clock import database_now
-from campaigns.models import Campaign
+from campaigns.lifecycle.race_start import MAX_RACE_SEEDS
+from campaigns.models import Campaign, CampaignState
+from campaigns.race.look import FEWEST_COMMON
+from campaigns.race.rule import SEEDS
 from campaigns.standings import arms, leaderboard
 from campaigns.standings.arms import ArmRow
 from campaigns.views.head import campaign_or_404, head_context
@@ -38,7 +41,12 @@ def board(request: HttpRequest, pk: int) -> HttpResponse:
     page = paginator.get_page(request.GET.get("page"))
     rows = arms.rows(campaign, limit=ARMS_PER_PAGE, offset=(page.number - 1) * ARMS_PER_PAGE)
     varying, constant = leaderboard.varying_params(campaign)
-    context = head_context(request, campaign, now) | {
+    head = head_context(request, campaign, now)
+    context = head | {
+        "may_race": head["may_grow"] and campaign.state != CampaignState.PAUSED,
+        "fewest_seeds": FEWEST_COMMON,
+        "most_seeds": MAX_RACE_SEEDS,
+        "usual_seeds": SEEDS,
         "verdict": arms.sentence(campaign),
         "page": page,
         "rows": [_cells(campaign, row, varying) for row in rows],

@@ -79,6 +79,29 @@ def raise_attempts(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect(campaign)
 
 
+@signed_in
+@require_POST
+def race(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let the ticked arms of a campaign race, and show the board of arms."""
+    campaign = get_object_or_404(Campaign, pk=pk)
+    try:
+        arms = [_number_of(text, "arms") for text in request.POST.getlist("arms")]
+        started = steering.start_race(
+            signed_in_user(request),
+            campaign,
+            arms,
+            seeds=_whole_number(request, "seeds"),
+            now=database_now(),
+        )
+    except lifecycle.LifecycleError as error:
+        messages.error(request, f"No race began. {_sentence(error)}")
+    else:
+        messages.success(
+            request, f"Race {started.number} began: {len(arms)} arms on the same fresh seeds."
+        )
+    return redirect("campaign-arms", campaign.pk)
+
+
 def reason_in(request: HttpRequest) -> str:
     """Return the reason in a posted dialog, cleaned so that it can be stored."""
     # Replace NUL characters, which no database stores.
@@ -87,8 +110,12 @@ def reason_in(request: HttpRequest) -> str:
 
 def _whole_number(request: HttpRequest, name: str) -> int:
     """Return a field of the posted form. Raises InvalidCampaign if it is not a whole number."""
+    return _number_of(request.POST.get(name, ""), name)
+
+
+def _number_of(text: str, name: str) -> int:
     try:
-        return int(request.POST.get(name, ""))
+        return int(text)
     except ValueError as error:
         raise lifecycle.InvalidCampaign({name: ["must be a whole number"]}) from error
 

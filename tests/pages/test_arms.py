@@ -67,3 +67,50 @@ def test_the_tab_costs_few_queries_however_many_arms(
     page_of(client, campaign)
     with django_assert_max_num_queries(9):
         page_of(client, campaign)
+
+
+def test_the_owner_lets_ticked_arms_race_and_sees_them_in_the_race(client: Client) -> None:
+    owner = factories.user()
+    campaign = factories.active_campaign(3, owner=owner)
+    for number in range(3):
+        factories.run(3.0 + number, seconds=number)
+    client.force_login(owner)
+    assert 'id="pick-2"' in page_of(client, campaign)
+    url = reverse("campaign-race", args=[campaign.pk])
+    page = client.post(url, {"arms": ["0", "2"], "seeds": "3"}, follow=True).text
+    assert "Race 1 began: 2 arms on the same fresh seeds." in page
+    assert "A race runs. Its first look comes when every arm has run on 3 seeds." in page
+    assert campaign.tasks.filter(purpose="race").count() == 6
+
+
+@pytest.mark.parametrize(
+    ("form", "sentence"),
+    [
+        ({"arms": ["0"], "seeds": "3"}, "must be 2 to 100 different arms"),
+        ({"arms": ["0", "x"], "seeds": "3"}, "must be a whole number"),
+        ({"arms": ["0", "9" * 40], "seeds": "3"}, "is no arm of this campaign"),
+        ({"arms": ["0", "1"], "seeds": "2"}, "must be from 3 to 1000"),
+        ({"arms": ["0", "1"]}, "must be a whole number"),
+        ({"seeds": "3"}, "must be 2 to 100 different arms"),
+    ],
+)
+def test_a_race_that_cannot_be_is_refused_with_the_reason(
+    client: Client, form: dict[str, Any], sentence: str
+) -> None:
+    owner = factories.user()
+    campaign = factories.active_campaign(2, owner=owner)
+    client.force_login(owner)
+    url = reverse("campaign-race", args=[campaign.pk])
+    page = client.post(url, form, follow=True).text
+    assert "No race began." in page
+    assert sentence in page
+    assert campaign.tasks.count() == 2
+
+
+def test_others_see_no_button_and_may_not_start_a_race(client: Client) -> None:
+    campaign = factories.active_campaign(2, owner=factories.user())
+    factories.run(3.0, seconds=1)
+    client.force_login(factories.user())
+    assert "race-button" not in page_of(client, campaign)
+    url = reverse("campaign-race", args=[campaign.pk])
+    assert client.post(url, {"arms": ["0", "1"], "seeds": "3"}).status_code == 403

@@ -39,7 +39,7 @@ def test_a_replay_is_no_further_run_of_its_arm_on_that_seed() -> None:
 
     assert replayed(campaign).purpose == TaskPurpose.REPLAY
 
-    assert campaign.tasks.filter(result__val_bpb=9.0).count() == 1
+    assert campaign.tasks.filter(result__value=9.0).count() == 1
     assert (noise_floor(campaign), race_runs(race)) == (floor, runs)
     # A floor with the replay in it would stop the next race.
     assert lifecycle.start_race(campaign, [0, 1], now=factories.at(20)).floor_pairs == 2
