@@ -106,6 +106,16 @@ def test_more_power_takes_more_seeds_and_a_tiny_gap_more_than_there_are() -> Non
     assert 0 < tiny["chance"] < 0.1
 
 
+def test_a_plan_says_when_a_race_may_not_have_so_many_seeds() -> None:
+    url = f"{URL}/{raced_campaign().pk}/plan"
+    reply = APIClient().post(url, {"delta": 0.005}).json()
+    assert 1_000 < reply["seeds"] < 100_000
+    assert reply["why"] == (
+        "A race has at most 1,000 seeds. "
+        "No worker that could take the runs is online, so the hours are not known."
+    )
+
+
 def test_who_may_read_may_plan_and_nobody_else(settings: Any) -> None:
     campaign = factories.campaign()
     url = f"{URL}/{campaign.pk}/plan"

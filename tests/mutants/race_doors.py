@@ -114,6 +114,13 @@ RACE_DOORS: Final = (
         (PLAN_TESTS, "-k", "least_noise"),
     ),
     Mutant(
+        "race doors: a plan is silent about seeds that no race may have",
+        PLAN,
+        "    if seeds > MAX_RACE_SEEDS:",
+        "    if False:",
+        (PLAN_TESTS, "-k", "so_many_seeds"),
+    ),
+    Mutant(
         "race doors: a small power takes more seeds than a larger one",
         "campaigns/race/plan.py",
         "    reach = max(0.0, quantile(df) + round(_NORMAL.inv_cdf(power), 2))",
