@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from campaigns.caching import cached_by_revision
 from campaigns.design.forecasts import forecast
+from campaigns.lifecycle.race_start import MAX_RACE_SEEDS
 from campaigns.models import Campaign
 from campaigns.race.plan import MOST, POWER, chance_to_find, seeds_needed
 from campaigns.race.rows import MIN_SIGMA, Floor
@@ -25,8 +27,8 @@ class RacePlan:
 
     `seeds` of each arm and `runs` of both; `hours` on the workers that are online. `chance` is that
     of a race with `default_seeds`. `sigma` is the noise of a run once its seed is known, from
-    `pairs` replicate pairs, worth `df` degrees of freedom. What cannot be said is None, and `why`
-    says why; it is empty when everything is said.
+    `pairs` replicate pairs, worth `df` degrees of freedom. What cannot be said is None. `why` says
+    why, and when a race may not be so long; it is empty when everything is said.
     """
 
     delta: float
@@ -57,11 +59,6 @@ def plan_race(
     seeds = seeds_needed(delta, sigma, df, power=power)
     runs = seeds and ARMS * seeds
     hours = _hours(campaign, runs, now) if runs else None
-    why = ""
-    if seeds is None:
-        why = f"With what is known of the noise it takes more than {MOST:,} seeds."
-    elif hours is None:
-        why = "No worker that could take the runs is online, so the hours are not known."
     return RacePlan(
         delta,
         power,
@@ -72,8 +69,19 @@ def plan_race(
         sigma=sigma,
         df=df,
         pairs=floor.pairs,
-        why=why,
+        why=" ".join(_obstacles(seeds, hours)),
     )
+
+
+def _obstacles(seeds: int | None, hours: float | None) -> Iterator[str]:
+    """Yield what keeps the race from being planned, or from being held."""
+    if seeds is None:
+        yield f"With what is known of the noise it takes more than {MOST:,} seeds."
+        return
+    if seeds > MAX_RACE_SEEDS:
+        yield f"A race has at most {MAX_RACE_SEEDS:,} seeds."
+    if hours is None:
+        yield "No worker that could take the runs is online, so the hours are not known."
 
 
 def _hours(campaign: Campaign, runs: int, now: dt.datetime) -> float | None:

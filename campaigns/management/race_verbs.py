@@ -15,6 +15,7 @@ from campaigns.answers import race as answers
 from campaigns.answers.refusals import refusal_text
 from campaigns.clock import database_now
 from campaigns.management.lookup import campaign_or_error
+from campaigns.models import RaceOutcome
 from campaigns.serializers.races import PlanQuestionSerializer, StartRaceSerializer
 from xeenet_site.web.formats import HOUR, duration
 from xeenet_site.web.plain_text import plain
@@ -129,9 +130,12 @@ def _race_line(race: dict[str, Any]) -> str:
 def _decision_line(decision: dict[str, Any]) -> str:
     """Return a line on a decision: race, look, outcome, leader, nearest rival, reason, the rest."""
     outcome = decision["outcome"] or "goes on"
+    if outcome == RaceOutcome.TIE:
+        # Beside the leader alone a tie would read like a winner.
+        outcome += f" of arms {_listed(sorted(decision['group']))}"
     parts = [f"race {decision['race']}, look {decision['look']}: {outcome}"]
     if decision["leader"] is not None:
-        parts.append(f"arm {decision['leader']} leads")
+        parts.append(f"leader arm {decision['leader']}")
     if decision["rival"] is not None:
         parts.append(_rival(decision))
     parts.append(plain(decision["why"]))
@@ -144,7 +148,7 @@ def _decision_line(decision: dict[str, Any]) -> str:
 
 
 def _rival(decision: dict[str, Any]) -> str:
-    rival = f"arm {decision['rival']} is nearest"
+    rival = f"nearest arm {decision['rival']}"
     if decision["estimate"] is None:
         return f"{rival}, with too few common seeds ({decision['n']})"
     bound = "unknown noise" if decision["bound"] is None else f"bound {decision['bound']:.4f}"

@@ -196,5 +196,5 @@ class PlanSerializer(serializers.Serializer[Any]):
     df = serializers.FloatField(allow_null=True, help_text="The degrees of freedom behind `sigma`.")
     pairs = serializers.IntegerField(help_text="The replicate pairs that `sigma` was taken from.")
     why = serializers.CharField(
-        allow_blank=True, help_text="Why a field is null. Empty when none is."
+        allow_blank=True, help_text="Why a field is null, or the race too long. Mostly empty."
     )

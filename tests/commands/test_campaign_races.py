@@ -87,11 +87,21 @@ def test_races_and_decisions_print_as_text_and_as_the_apis_json() -> None:
         == api(f"campaigns/{campaign}/races")["results"]
     )
     assert run("decisions", campaign) == (
-        "race 1, look 1: champion; arm 0 leads; arm 1 is nearest, 1.0000 behind on 3 seeds "
+        "race 1, look 1: champion; leader arm 0; nearest arm 1, 1.0000 behind on 3 seeds "
         f"(bound {row['bound']:.4f}); every remaining rival is proven behind; behind: 1\n"
     )
     assert json.loads(run("decisions", campaign, "--json")) == [detail]
     assert decide(Sight.from_json(detail["saw"])).leader == 0
+
+
+def test_a_tie_names_all_its_arms() -> None:
+    campaign = factories.active_campaign(2)
+    run("race", campaign.pk, "--arms", "1,0", "--seeds", 3)
+    while campaign.tasks.filter(state="pending").exists():
+        factories.finish(factories.claim_one(factories.worker(), now=timezone.now()), 3.0)
+    assert run("decisions", campaign.pk).startswith(
+        "race 1, look 1: tie of arms 0, 1; leader arm 0; nearest arm 1, 0.0000 behind on 3 seeds "
+    )
 
 
 def test_a_decision_without_a_rival_or_a_bound_is_told_too() -> None:

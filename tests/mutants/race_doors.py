@@ -12,6 +12,7 @@ ANSWERS: Final = "campaigns/answers/race.py"
 PLAN: Final = "campaigns/design/race_plan.py"
 READS: Final = "campaigns/standings/race_runs.py"
 API_TESTS: Final = "tests/api/test_races.py"
+PLAN_TESTS: Final = "tests/api/test_race_plans.py"
 
 RACE_DOORS: Final = (
     Mutant(
@@ -33,7 +34,7 @@ RACE_DOORS: Final = (
         "campaigns/api/permissions.py",
         "        return request.user.is_authenticated or _is_anonymous_reader(request)",
         "        return True",
-        (API_TESTS, "-k", "who_may_read"),
+        (PLAN_TESTS, "-k", "who_may_read"),
     ),
     Mutant(
         "race doors: unknown fields of a race are ignored",
@@ -54,14 +55,14 @@ RACE_DOORS: Final = (
         SERIALIZERS,
         "        if delta <= 0:",
         "        if False:",
-        (API_TESTS, "-k", "without_an_answer"),
+        (PLAN_TESTS, "-k", "without_an_answer"),
     ),
     Mutant(
         "race doors: a plan for certainty",
         SERIALIZERS,
         "        if not 0 < power < 1:",
         "        if False:",
-        (API_TESTS, "-k", "without_an_answer"),
+        (PLAN_TESTS, "-k", "without_an_answer"),
     ),
     Mutant(
         "race doors: the list reads all that decisions saw",
@@ -103,14 +104,21 @@ RACE_DOORS: Final = (
         PLAN,
         "        allow_simulated=False,",
         "        allow_simulated=True,",
-        (API_TESTS, "-k", "without_torch"),
+        (PLAN_TESTS, "-k", "without_torch"),
     ),
     Mutant(
         "race doors: a plan knows less noise than a race",
         PLAN,
         "max(MIN_SIGMA, floor.sd)",
         "floor.sd",
-        (API_TESTS, "-k", "least_noise"),
+        (PLAN_TESTS, "-k", "least_noise"),
+    ),
+    Mutant(
+        "race doors: a plan is silent about seeds that no race may have",
+        PLAN,
+        "    if seeds > MAX_RACE_SEEDS:",
+        "    if False:",
+        (PLAN_TESTS, "-k", "so_many_seeds"),
     ),
     Mutant(
         "race doors: a small power takes more seeds than a larger one",
