@@ -47,13 +47,15 @@ def verdict(finding: Finding, *, shown: Callable[[float], str]) -> str:
     }[finding.outcome](finding, shown)
 
 
-def not_raced(arms: int) -> str:
-    """Return the sentence of a campaign in which no arm has raced."""
-    if arms < 2:
-        return "Only one arm: there is nothing to compare it with."
+def not_raced(measured: int) -> str:
+    """Return the sentence of a campaign in which no arm has raced, and so many have a value."""
+    if not measured:
+        return "No arm has a measured value, so nothing can be said."
+    if measured == 1:
+        return "Only one arm has a measured value: there is nothing to compare it with."
     return (
-        f"Nothing has raced: each of the {arms:,} arms has its first value only, which one lucky "
-        "seed can make. Let those that matter race."
+        f"Nothing has raced: each of the {measured:,} arms with a value has it from its first "
+        "seed, and one lucky seed proves nothing. Let those that matter race."
     )
 
 

@@ -120,10 +120,10 @@ def _raced(campaign: Campaign) -> _Raced:
 
 
 def _read_raced(campaign: Campaign) -> _Raced:
-    arms = campaign.arms.count()
     races = list(campaign.races.exclude(outcome=RaceOutcome.CANCELLED).order_by("-number"))
     if not races:
-        return _Raced([], not_raced(arms), [], 0)
+        measured = campaign.results.ranked().filter(is_screening=True).count()
+        return _Raced([], not_raced(measured), [], 0)
     board: dict[int, ArmRow] = {}
     for race in races:
         for row in _rows_of(campaign, race, is_last=race is races[0]):
@@ -134,7 +134,9 @@ def _read_raced(campaign: Campaign) -> _Raced:
     params = dict(campaign.arms.filter(number__in=board).values_list("number", "params"))
     shown = [row._replace(params=params[row.arm], first_task=first.get(row.arm)) for row in shown]
     results = Result.objects.filter(task__in=first.values()).values_list("pk", flat=True)
-    return _Raced(shown, _sentence_of(campaign, races[0], arms), list(results), len(races))
+    return _Raced(
+        shown, _sentence_of(campaign, races[0], campaign.arms.count()), list(results), len(races)
+    )
 
 
 def _rows_of(campaign: Campaign, race: Race, *, is_last: bool) -> list[ArmRow]:

@@ -93,5 +93,6 @@ def test_a_race_without_a_winner_claims_none(changes: dict[str, object], words: 
 
 
 def test_a_campaign_that_never_raced_claims_nothing() -> None:
-    assert not_raced(1) == "Only one arm: there is nothing to compare it with."
-    assert "each of the 1,000 arms has its first value only" in not_raced(1000)
+    assert not_raced(0) == "No arm has a measured value, so nothing can be said."
+    assert not_raced(1).startswith("Only one arm has a measured value")
+    assert "each of the 1,000 arms with a value has it from its first seed" in not_raced(1000)

@@ -54,7 +54,7 @@ def test_arms_that_never_raced_come_by_their_first_value_and_have_no_rank(
         (None, "screened", 0, 3.4),
     ]
     assert arms.count(campaign) == 4
-    assert arms.sentence(campaign).startswith("Nothing has raced: each of the 4 arms")
+    assert arms.sentence(campaign).startswith("Nothing has raced: each of the 4 arms with a")
 
 
 def test_a_race_puts_its_champion_first_and_ranks_those_proven_behind(campaign: Campaign) -> None:
