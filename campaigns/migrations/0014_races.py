@@ -24,7 +24,15 @@ class Migration(migrations.Migration):
                 (
                     "outcome",
                     models.CharField(
-                        blank=True, help_text="Empty when the race goes on.", max_length=16
+                        blank=True,
+                        choices=[
+                            ("champion", "Champion"),
+                            ("tie", "Tie"),
+                            ("none feasible", "None Feasible"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        help_text="Empty when the race goes on.",
+                        max_length=16,
                     ),
                 ),
                 ("why", models.CharField(max_length=200)),

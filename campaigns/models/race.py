@@ -77,7 +77,12 @@ class Decision(models.Model):
 
     race = models.ForeignKey(Race, on_delete=models.CASCADE, related_name="decisions")
     look = models.PositiveSmallIntegerField(help_text="From 1, in the race.")
-    outcome = models.CharField(max_length=16, help_text="Empty when the race goes on.", blank=True)
+    outcome = models.CharField(
+        max_length=16,
+        choices=RaceOutcome,
+        blank=True,
+        help_text="Empty when the race goes on.",
+    )
     why = models.CharField(max_length=200)
     leader = models.ForeignKey(
         Arm, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
