@@ -9,15 +9,15 @@ from tests.mutants.mutant import Mutant
 MAKER: Final = "campaigns/lifecycle/arms.py"
 SEEDS: Final = "campaigns/search/seeds.py"
 MIGRATION: Final = "campaigns/migrations/0012_arms_of_old_tasks.py"
-OF_ARMS: Final = ("tests/lifecycle/test_arms.py",)
+OF_ARMS: Final = ("tests/arms/test_arms.py",)
 OF_SEEDS: Final = ("tests/search/test_seeds.py",)
 OF_GROWTH: Final = ("tests/lifecycle/test_growth_verbs.py",)
 OF_LAUNCH: Final = ("tests/lifecycle/test_campaign_verbs.py", "-k", "launching")
 RACES: Final = "campaigns/lifecycle/races.py"
 RACE_RUNS: Final = "campaigns/standings/race_runs.py"
 START: Final = "campaigns/lifecycle/race_start.py"
-OF_RACES: Final = ("tests/lifecycle/test_races.py",)
-OF_MIGRATION: Final = ("tests/lifecycle/test_arm_migration.py",)
+OF_RACES: Final = ("tests/arms/test_races.py",)
+OF_MIGRATION: Final = ("tests/arms/test_arm_migration.py",)
 
 ARMS: Final = (
     Mutant(

@@ -9,9 +9,9 @@ from tests.mutants.mutant import Mutant
 PARSER: Final = "campaigns/api/parsers.py"
 ERRORS: Final = "campaigns/api/errors.py"
 PERMISSIONS: Final = "campaigns/api/permissions.py"
-BODIES: Final = ("tests/api/test_parsers.py",)
+BODIES: Final = ("tests/api/inputs/test_parsers.py",)
 DATABASE: Final = ("tests/running/test_database_errors.py",)
-FUZZ: Final = ("tests/api/test_fuzz.py",)
+FUZZ: Final = ("tests/api/inputs/test_fuzz.py",)
 WHO_MAY: Final = ("tests/access/test_authorisation.py", "-k", "who_gets_in and api")
 
 DOORS: Final = (
@@ -20,7 +20,7 @@ DOORS: Final = (
         "xeenet_site/settings.py",
         '["campaigns.api.parsers.StrictJSONParser"]',
         '["rest_framework.parsers.JSONParser"]',
-        ("tests/api/test_hostile_bodies.py", "-k", "hostile_body_is_refused"),
+        ("tests/api/inputs/test_hostile_bodies.py", "-k", "hostile_body_is_refused"),
     ),
     Mutant(
         "body: NaN passes",

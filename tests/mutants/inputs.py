@@ -240,14 +240,14 @@ INPUTS: Final = (
         "campaigns/api/bases.py",
         "            if name not in known:",
         "            if False:",
-        ("tests/api/test_query_parameters.py", "-k", "refused"),
+        ("tests/api/inputs/test_query_parameters.py", "-k", "refused"),
     ),
     Mutant(
         "query: the last of two equal parameters wins",
         "campaigns/api/bases.py",
         "            elif len(values) > 1:",
         "            elif False:",
-        ("tests/api/test_query_parameters.py", "-k", "refused"),
+        ("tests/api/inputs/test_query_parameters.py", "-k", "refused"),
     ),
     Mutant(
         "figures: hold numbers that JSON has not",
