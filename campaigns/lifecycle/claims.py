@@ -34,7 +34,7 @@ from campaigns.models import (
     TaskState,
 )
 from campaigns.models.campaign import CampaignQuerySet
-from campaigns.models.task import UNPAID
+from campaigns.models.task import FAILED, UNPAID
 from workers.models import Worker, WorkerState
 from workers.protocol import MAX_LEASES_PER_CLAIM
 
@@ -209,7 +209,7 @@ def _why_fewer(worker: Worker, among: Q | None, *, runs_own_script: bool) -> str
         return sentence
     return (
         "The tasks that wait are to be tried a little later or by another worker first. A task "
-        f"that this worker had {MAX_UNPAID_TRIES} times for nothing goes to other workers."
+        f"that this worker failed, or had {MAX_UNPAID_TRIES} times for nothing, goes to others."
     )
 
 
@@ -238,7 +238,7 @@ def _lease(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choice) -
     """Lease the first `count` tasks together; return how many there were."""
     tasks = list(_locked(waiting)[:count])
     histories = _histories(tasks, worker)
-    if any(history.unpaid >= MAX_UNPAID_TRIES for history in histories.values()):
+    if any(history.is_to_be_checked for history in histories.values()):
         # Perhaps they go to other workers. Only now ask for tasks that do not: the question makes
         # the query several times as large, and few workers have such tasks.
         tasks = list(_locked(waiting.to_be_had_again(worker, choice.now))[:count])
@@ -280,10 +280,16 @@ def _set_aside(pk: int, now: dt.datetime) -> None:
 
 
 class _History(NamedTuple):
-    """What came before of a task: its last attempt's number, and the worker's unpaid tries."""
+    """A task's last attempt's number, and the worker's own unpaid tries and failures of it."""
 
     last_number: int
     unpaid: int
+    failures: int
+
+    @property
+    def is_to_be_checked(self) -> bool:
+        """Whether the task perhaps goes to other workers (`TaskQuerySet.to_be_had_again`)."""
+        return self.failures > 0 or self.unpaid >= MAX_UNPAID_TRIES
 
 
 def _histories(tasks: list[Task], worker: Worker) -> dict[int, _History]:
@@ -294,9 +300,12 @@ def _histories(tasks: list[Task], worker: Worker) -> dict[int, _History]:
     # waited for the locks.
     attempts = Attempt.objects.filter(task__in=tasks).order_by().values("task")
     counted = attempts.annotate(
-        last=Max("number"), unpaid=Count("pk", filter=UNPAID & Q(worker=worker))
+        last=Max("number"),
+        unpaid=Count("pk", filter=UNPAID & Q(worker=worker)),
+        failures=Count("pk", filter=FAILED & Q(worker=worker)),
     )
-    return {task: _History(*row) for task, *row in counted.values_list("task", "last", "unpaid")}
+    rows = counted.values_list("task", "last", "unpaid", "failures")
+    return {task: _History(*row) for task, *row in rows}
 
 
 def _move_to_leased(

@@ -53,7 +53,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return tasks.order_by("available_at", "id")
 
     def to_be_had_again(self, worker: Worker, now: dt.datetime) -> TaskQuerySet:
-        """Leave out the tasks that go to other workers: this one had them too often for nothing."""
+        """Leave out the tasks that go to other workers: this one failed or had them too often."""
         return self.exclude(_not_here_again(worker, now))
 
     def overdue(self, now: dt.datetime) -> TaskQuerySet:
@@ -68,14 +68,23 @@ class TaskQuerySet(models.QuerySet["Task"]):
 def _not_here_again(worker: Worker, now: dt.datetime) -> Q:
     """Return the condition under which the worker is not handed a task again.
 
-    It had the task `MAX_UNPAID_TRIES` times for nothing, and another machine online can run it. A
-    worker that is alone may try again later, otherwise nobody would.
+    It failed the task, or had it `MAX_UNPAID_TRIES` times for nothing, and a machine online that
+    did not can run it. Otherwise one worker that fails everything at once would spend all tries of
+    all tasks. Where no other machine is left, the worker may try again, after a while if it had
+    the task for nothing; otherwise nobody would.
     """
-    tries = Attempt.objects.filter(task=OuterRef("pk"), worker=worker).unpaid().order_by()
-    recent = tries.filter(ended_at__gt=now - ALONE_AGAIN_AFTER)
     last_allowed = slice(MAX_UNPAID_TRIES - 1, MAX_UNPAID_TRIES)
+    own = Attempt.objects.filter(task=OuterRef("pk"), worker=worker).order_by()
+    recent = own.unpaid().filter(ended_at__gt=now - ALONE_AGAIN_AFTER)
     others = other_machines(worker.pk, now)
-    return Q(Exists(tries[last_allowed])) & (Q(Exists(others)) | Q(Exists(recent[last_allowed])))
+    theirs = Attempt.objects.filter(task=OuterRef(OuterRef("pk")), worker=OuterRef("pk")).order_by()
+    can_still = others.filter(~Exists(theirs.unpaid()[last_allowed]))
+    too_often = Q(Exists(own.unpaid()[last_allowed])) & (
+        Q(Exists(can_still)) | Q(Exists(recent[last_allowed]))
+    )
+    did_not_fail = others.filter(~Exists(theirs.filter(FAILED)))
+    failed = Q(failed_attempts__gt=0) & Q(Exists(own.filter(FAILED))) & Q(Exists(did_not_fail))
+    return failed | too_often
 
 
 def other_machines(worker_id: int, now: dt.datetime) -> WorkerQuerySet:
@@ -224,6 +233,10 @@ class Task(models.Model):
 UNPAID = Q(outcome__in=[AttemptOutcome.RELEASED, AttemptOutcome.LOST, AttemptOutcome.LATE]) | Q(
     outcome=AttemptOutcome.FAILED, failure_class__in=INFRASTRUCTURE_FAILURES
 )
+
+
+# A failure that is charged to the task.
+FAILED = Q(outcome=AttemptOutcome.FAILED) & ~Q(failure_class__in=INFRASTRUCTURE_FAILURES)
 
 
 class AttemptQuerySet(models.QuerySet["Attempt"]):

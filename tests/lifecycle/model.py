@@ -150,12 +150,12 @@ class Verbs(PeopleVerbs, RuleBasedStateMachine):
             self.pause_worker(loser, LEASE)
         return len(overdue)
 
-    def others_online(self, worker_id: int) -> bool:
-        return any(
-            self.seconds - seen_at <= LEASE
+    def others_online(self, worker_id: int) -> list[int]:
+        return [
+            other
             for other, seen_at in self.seen_at.items()
-            if other != worker_id and other not in self.disabled
-        )
+            if other != worker_id and other not in self.disabled and self.seconds - seen_at <= LEASE
+        ]
 
     def pause_worker(self, worker_id: int, seconds: float) -> None:
         until = self.seconds + seconds
@@ -201,9 +201,13 @@ class Verbs(PeopleVerbs, RuleBasedStateMachine):
             task = self.tasks[attempt.task_id]
             assert self.state == CampaignState.ACTIVE
             assert task.state == TaskState.PENDING, "claimed a task that another lease holds"
-            unpaid = [lease for lease in task.of_worker(worker.pk) if lease.is_unpaid]
-            if len(unpaid) >= MAX_UNPAID:
-                assert not self.others_online(worker.pk), "it was not to be had here again"
+            others = self.others_online(worker.pk)
+            if task.unpaid_tries_of(worker.pk) >= MAX_UNPAID:
+                fresh = [other for other in others if task.unpaid_tries_of(other) < MAX_UNPAID]
+                assert not fresh, "others had it less often for nothing"
+            if task.was_failed_by(worker.pk):
+                fresh = [other for other in others if not task.was_failed_by(other)]
+                assert not fresh, "others had not failed it"
             lease = ModelLease(attempt, self.seconds + LEASE, self.seconds + DEADLINE)
             task.leases.append(lease)
             task.state, task.holder = TaskState.LEASED, lease

@@ -52,6 +52,17 @@ class ModelTask:
     max_failed: int = MAX_FAILED
     leases: list[ModelLease] = field(default_factory=list)
 
+    def unpaid_tries_of(self, worker_id: int) -> int:
+        """How often the worker had the task for nothing."""
+        return sum(lease.is_unpaid for lease in self.of_worker(worker_id))
+
+    def was_failed_by(self, worker_id: int) -> bool:
+        """Whether a failure of the worker was charged to the task."""
+        return any(
+            lease.outcome == AttemptOutcome.FAILED and lease.failure_class == "script_error"
+            for lease in self.of_worker(worker_id)
+        )
+
     def of_worker(self, worker_id: int) -> list[ModelLease]:
         """The leases of this task that the worker had."""
         return [lease for lease in self.leases if lease.attempt.worker_id == worker_id]

@@ -163,7 +163,7 @@ def test_a_failed_task_goes_to_another_worker_first(settings: Any) -> None:
     assert refused.attempts == []
     assert refused.reason == (
         "The tasks that wait are to be tried a little later or by another worker first. A task "
-        "that this worker had 3 times for nothing goes to other workers."
+        "that this worker failed, or had 3 times for nothing, goes to others."
     )
     (second,) = claim(other_worker, now=at(5)).attempts
     assert (second.task, second.number) == (attempt.task, 2)

@@ -155,13 +155,48 @@ def test_releases_losses_and_trouble_are_counted_together() -> None:
     assert handed == [True, True, True, False]
 
 
-def test_failures_that_are_charged_to_the_task_are_not_counted() -> None:
+def test_a_task_that_a_worker_failed_goes_to_other_workers_while_there_are_any() -> None:
     task = pending_task(max_failed_attempts=9)
-    troubled, other = worker(), worker()
-    for number in range(5):
-        online(troubled, other, seconds=number * 100)
-        assert have_for_nothing(troubled, "script_error", number * 100)
-    assert Task.objects.get(pk=task.pk).failed_attempts == 5
+    failing, other = worker(), worker()
+    handed = []
+    for number in range(3):
+        online(failing, other, seconds=number * 100)
+        handed.append(have_for_nothing(failing, "script_error", number * 100))
+    assert handed == [True, False, False]
+    online(failing, seconds=1000)  # the other one is gone
+    assert have_for_nothing(failing, "script_error", 1000)
+    assert Task.objects.get(pk=task.pk).failed_attempts == 2
+
+
+def test_a_task_that_every_machine_failed_is_tried_by_all_of_them_again() -> None:
+    task = pending_task(max_failed_attempts=9)
+    machines = [worker(), worker()]
+    for number in range(4):
+        online(*machines, seconds=number * 100)
+        assert have_for_nothing(machines[number % 2], "script_error", number * 100)
+    assert Task.objects.get(pk=task.pk).failed_attempts == 4
+
+
+def test_a_task_that_every_machine_had_too_often_for_nothing_waits_and_is_tried_again() -> None:
+    pending_task()
+    machines = [worker(), worker()]
+    handed = []
+    for seconds in (0, 10, 20, 30, 640):
+        online(*machines, seconds=seconds)
+        handed.append([have_for_nothing(machine, "released", seconds) for machine in machines])
+    assert handed == [[True, True]] * 3 + [[False, False], [True, True]]
+
+
+def test_a_worker_that_fails_everything_at_once_ends_no_task() -> None:
+    active_campaign(30)
+    failing, busy = worker(), worker()
+    for second in range(0, 314, 2):
+        online(failing, busy, seconds=second)
+        for attempt in claim(failing, 64, now=at(second)).attempts:
+            fail(attempt, now=at(second))
+    assert set(Task.objects.values_list("state", "failed_attempts")) == {(TaskState.PENDING, 1)}
+    online(busy, seconds=400)
+    assert len(claim(busy, 64, now=at(400)).attempts) == 30
 
 
 @pytest.mark.parametrize(

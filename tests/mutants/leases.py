@@ -128,15 +128,15 @@ CLAIMS: Final = (
     Mutant(
         "claim: a worker has a task for nothing again and again",
         CLAIMING,
-        "    if any(history.unpaid >= MAX_UNPAID_TRIES for history in histories.values()):\n",
+        "    if any(history.is_to_be_checked for history in histories.values()):\n",
         "    if not histories and tasks is None:\n",
         (FAIR, "-k", "three_times_for_nothing"),
     ),
     Mutant(
         "claim: a worker that is alone never gets a task again",
         TASK,
-        "Q(Exists(tries[last_allowed])) & (Q(Exists(others)) | Q(Exists(recent[last_allowed])))",
-        "Q(Exists(tries[last_allowed]))",
+        "        Q(Exists(can_still)) | Q(Exists(recent[last_allowed]))\n",
+        "        Q(campaign__isnull=False)\n",
         (FAIR, "-k", "no_other_machine_can_run"),
     ),
     Mutant(
@@ -152,6 +152,13 @@ CLAIMS: Final = (
         "task.lease_expires_at = min(now + lease, task.deadline_at)",
         "task.lease_expires_at = now + lease",
         ("tests/lifecycle/test_claim.py::test_a_lease_never_outlasts_the_deadline",),
+    ),
+    Mutant(
+        "claim: one failing worker spends all tries of all tasks",
+        TASK,
+        "    return failed | too_often",
+        "    return too_often",
+        (FAIR, "-k", "fails_everything"),
     ),
 )
 
