@@ -8,6 +8,7 @@ where the process died in between.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from typing import Any
 
 from django.db import transaction
@@ -19,6 +20,8 @@ from campaigns.race import rule
 from campaigns.race.look import Decision as LookDecision
 from campaigns.race.look import Outcome
 from campaigns.standings.race_runs import decisions_of, race_runs, rule_of
+
+logger = logging.getLogger(__name__)
 
 
 def decide_races(campaign_id: int, *, now: dt.datetime) -> int:
@@ -41,7 +44,14 @@ def decide_due_races(*, now: dt.datetime) -> int:
     """Decide due looks of all campaigns, and return how many; a sweep after processes that died."""
     running = Race.objects.running().filter(campaign__state=CampaignState.ACTIVE)
     campaigns = running.order_by("campaign").values_list("campaign", flat=True).distinct()
-    return sum(decide_races(campaign_id, now=now) for campaign_id in campaigns)
+    decided = 0
+    for campaign_id in campaigns:
+        try:
+            decided += decide_races(campaign_id, now=now)
+        except Exception:
+            # A race that cannot be decided must not keep the others waiting.
+            logger.exception("the races of campaign %s were not decided", campaign_id)
+    return decided
 
 
 def cancel_races(campaign: Campaign, *, now: dt.datetime) -> None:

@@ -229,6 +229,21 @@ def test_a_look_whose_process_died_is_decided_by_the_sweep_and_only_once(
     assert lifecycle.finish_done_campaigns(now=at(204)) == 1
 
 
+def test_a_race_that_cannot_be_decided_keeps_no_other_waiting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, sound = (screened() for _ in range(2))
+    with monkeypatch.context() as patch:
+        patch.setattr("campaigns.lifecycle.endings.decide_races", lambda *_, **__: 0)
+        races = [lifecycle.start_race(c, [0, 1], seeds=3, now=at(100)) for c in (broken, sound)]
+        run_all(broken)
+        run_all(sound)
+    Race.objects.filter(pk=races[0].pk).update(seeds=[0, 1, 2])  # the screening seed cannot race
+    assert lifecycle.decide_due_races(now=at(next(SECONDS))) == 1
+    assert [outcomes(race) for race in races] == [[], ["champion"]]
+    assert f"the races of campaign {broken.pk} were not decided" in caplog.text
+
+
 def test_arms_race_again_beyond_every_seed_that_one_of_them_has_run() -> None:
     campaign = screened()
     lifecycle.enqueue(campaign, campaign.arms.get(number=1).params, now=at(50))

@@ -168,6 +168,13 @@ ARMS: Final = (
         OF_RACES,
     ),
     Mutant(
+        "races: one that cannot be decided keeps all others waiting",
+        RACES,
+        "        except Exception:\n",
+        "        except ZeroDivisionError:\n",
+        OF_RACES,
+    ),
+    Mutant(
         "races: a run that is there is made again",
         RACES,
         "    missing = [run for run in wanted if run not in existing]",
