@@ -153,6 +153,53 @@ class WorkerSession(models.Model):
         return f"{self.worker} since {self.started_at:%Y-%m-%d %H:%M}"
 
 
+class Calibration(models.Model):
+    """How fast a worker trained the catalog's script at fixed steps, between its tasks."""
+
+    worker = models.ForeignKey(Worker, on_delete=models.CASCADE, related_name="calibrations")
+    taken_at = models.DateTimeField()
+    experiment = models.CharField(max_length=100)
+    script_sha256 = models.CharField(max_length=64)
+    device = models.CharField(max_length=50)
+    dtype = models.CharField(max_length=50)
+    threads = models.PositiveIntegerField(null=True, blank=True)
+    torch_version = models.CharField(max_length=50, blank=True)
+    isolation = models.CharField(max_length=8, choices=ISOLATION_CHOICES, blank=True)
+    # One entry per measured shape: {"params", "steps", "step_seconds", "val_bpb"}.
+    shapes = models.JSONField()
+    # Seconds per unit of each term of the script's cost, fitted to the shapes; {} without a fit.
+    coefficients = models.JSONField(default=dict)
+    # The s.d. of log(predicted / measured) over the shapes.
+    fit_error = models.FloatField(null=True, blank=True)
+    # Cores that other programs used meanwhile, on average; null when the agent cannot tell.
+    foreign_load = models.FloatField(null=True, blank=True)
+    # How far the known value was missed, in bits per byte; null when none is known for the dtype.
+    value_off = models.FloatField(null=True, blank=True)
+    # Its values differ from what this script gives elsewhere: no work budgets until admitted.
+    flagged = models.BooleanField(default=False)
+    admitted_at = models.DateTimeField(null=True, blank=True)
+    admitted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        ordering: ClassVar = ["-taken_at", "-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["worker", "-taken_at", "-id"], name="calibration_newest"),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="calibration_numbers_sane",
+                condition=(Q(fit_error__isnull=True) | Q(fit_error__gte=0, fit_error__lt=1e6))
+                & (Q(foreign_load__isnull=True) | Q(foreign_load__gte=0, foreign_load__lt=1e6))
+                & (Q(value_off__isnull=True) | Q(value_off__gte=0, value_off__lt=1e6)),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.worker} at {self.taken_at:%Y-%m-%d %H:%M}"
+
+
 class EnrolmentToken(models.Model):
     """A single-use invitation: the machine that presents it before it expires becomes a worker."""
 

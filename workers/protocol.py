@@ -70,6 +70,7 @@ class FailureClass(StrEnum):
     OUTPUT_FLOOD = "output_flood"  # more stdout or stderr than the reader accepts
     ENV_ERROR = "env_error"  # the worker cannot run the task: no torch, no script, no dataset
     REFUSED = "refused"  # the worker's owner does not allow this code
+    TOO_SLOW = "too_slow"  # the server says so: a work budget ran into its guard
 
 
 # Never counted against the config: the machine or the network was at fault.

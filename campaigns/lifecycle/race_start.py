@@ -14,7 +14,7 @@ from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.growth import lock_growing, note_growth
 from campaigns.lifecycle.journal import SERVER, Actor
 from campaigns.lifecycle.races import make_runs
-from campaigns.models import Campaign, CampaignState, Race
+from campaigns.models import MAX_MIN_EFFECT, Campaign, CampaignState, Race
 from campaigns.race.look import FEWEST_COMMON as FEWEST_SEEDS
 from campaigns.race.rows import MIN_EFFECT
 from campaigns.race.rule import SEEDS, looks_at, picked_race
@@ -24,8 +24,6 @@ from campaigns.standings.race_runs import noise_floor
 # The most arms that may be picked for a race, and the most seeds that each may run in it.
 MAX_RACE_ARMS: Final = 100
 MAX_RACE_SEEDS: Final = 1_000
-# A larger difference than this is no difference between trained models.
-MAX_MIN_EFFECT: Final = 1_000.0
 
 
 def start_race(

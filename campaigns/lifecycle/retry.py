@@ -15,6 +15,7 @@ class Charge(Enum):
     LOSS = "loss"  # nobody's fault: `lost_attempts`
     FAILURE = "failure"  # the task's fault, perhaps only on this host: `failed_attempts`
     FREE = "free"  # the worker's fault: no counter moves, and the worker pauses
+    SLOW = "slow"  # the machine is too slow for the work: no counter moves, and no pause
 
 
 CHARGES: Final[dict[str, Charge]] = {
@@ -28,6 +29,7 @@ CHARGES: Final[dict[str, Charge]] = {
     FailureClass.OUTPUT_FLOOD: Charge.FAILURE,
     FailureClass.ENV_ERROR: Charge.FREE,
     FailureClass.REFUSED: Charge.FREE,
+    FailureClass.TOO_SLOW: Charge.SLOW,
 }
 
 # With this exit code and a line about its config a script says that no other try can succeed.

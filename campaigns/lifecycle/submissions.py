@@ -177,6 +177,7 @@ def _fail(
         Charge.FAILURE: ("failed_attempts", "max_failed_attempts"),
         Charge.LOSS: ("lost_attempts", "max_lost_attempts"),
         Charge.FREE: (None, None),
+        Charge.SLOW: (None, None),
     }[CHARGES[failure_class]]
     # Only a failure of the current lease moves the task; one of an ended lease is just stored.
     held = Task.objects.filter(pk=task.pk, state=TaskState.LEASED, lease_id=attempt.lease_id)

@@ -8,6 +8,7 @@ to the check in code.
 from campaigns.models.accounts import PersonalToken
 from campaigns.models.arm import Arm
 from campaigns.models.campaign import Campaign
+from campaigns.models.classes import NoiseFloor, ResultClass
 from campaigns.models.estimates import ImportanceEstimate
 from campaigns.models.journal import StateChange
 from campaigns.models.race import Decision, Race
@@ -17,13 +18,16 @@ from campaigns.models.states import (
     HEX_SHA256_LENGTH,
     MAX_BUDGET_SECONDS,
     MAX_LOSS,
+    MAX_MIN_EFFECT,
     MAX_REASON_LENGTH,
     MAX_SEED,
     MAX_TRIES,
     MAX_UNPAID_TRIES,
+    MAX_WORK,
     MIN_BUDGET_SECONDS,
     ActorKind,
     AttemptOutcome,
+    BudgetKind,
     CampaignState,
     ChangeSubject,
     FailureClass,
@@ -32,6 +36,7 @@ from campaigns.models.states import (
     TaskOrigin,
     TaskPurpose,
     TaskState,
+    WorkUnit,
 )
 from campaigns.models.task import Attempt, ProgressPoint, Task, TaskQuerySet
 from campaigns.models.webhooks import DeliveryState, Webhook, WebhookDelivery, WebhookEvent
@@ -40,15 +45,18 @@ __all__ = [
     "HEX_SHA256_LENGTH",
     "MAX_BUDGET_SECONDS",
     "MAX_LOSS",
+    "MAX_MIN_EFFECT",
     "MAX_REASON_LENGTH",
     "MAX_SEED",
     "MAX_TRIES",
     "MAX_UNPAID_TRIES",
+    "MAX_WORK",
     "MIN_BUDGET_SECONDS",
     "ActorKind",
     "Arm",
     "Attempt",
     "AttemptOutcome",
+    "BudgetKind",
     "Campaign",
     "CampaignState",
     "ChangeSubject",
@@ -57,6 +65,7 @@ __all__ = [
     "DeliveryState",
     "FailureClass",
     "ImportanceEstimate",
+    "NoiseFloor",
     "Package",
     "PackageOrigin",
     "PersonalToken",
@@ -64,6 +73,7 @@ __all__ = [
     "Race",
     "RaceOutcome",
     "Result",
+    "ResultClass",
     "ResultQuerySet",
     "StateChange",
     "Task",
@@ -74,4 +84,5 @@ __all__ = [
     "Webhook",
     "WebhookDelivery",
     "WebhookEvent",
+    "WorkUnit",
 ]

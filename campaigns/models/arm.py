@@ -23,6 +23,8 @@ class Arm(models.Model):
     params = models.JSONField()
     params_sha256 = models.CharField(max_length=HEX_SHA256_LENGTH)
     origin = models.CharField(max_length=16, choices=TaskOrigin, default=TaskOrigin.SAMPLED)
+    # Why it can get no result, in a sentence: too slow for every worker, or without a finite cost.
+    infeasible = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -14,10 +14,15 @@ from django.utils import timezone
 from campaigns.models.sources import Dataset, Package
 from campaigns.models.states import (
     MAX_BUDGET_SECONDS,
+    MAX_MIN_EFFECT,
     MAX_SEED,
+    MAX_WORK,
+    BudgetKind,
     CampaignState,
     PackageOrigin,
+    WorkUnit,
 )
+from campaigns.race.rows import MIN_EFFECT
 from experiments import catalog, metrics
 from experiments.metrics import VAL_BPB, MetricSpec
 from workers.models import ISOLATION_CHOICES, Worker, WorkerQuerySet, WorkerState
@@ -97,7 +102,19 @@ class Campaign(models.Model):
     # drawn later do not depend on them.
     draws = models.PositiveIntegerField(default=0)
     task_count = models.PositiveIntegerField()
+    budget_kind = models.CharField(max_length=16, choices=BudgetKind, default=BudgetKind.TIME)
+    # The budget, or the longest guard of a work budget: an attempt has its own.
     time_budget_seconds = models.FloatField()
+    work_unit = models.CharField(max_length=16, choices=WorkUnit, blank=True)
+    work_amount = models.FloatField(null=True, blank=True)
+    # What turns seconds of work into steps, pinned by the launch (`campaigns.work.cost.CostModel`).
+    cost_model = models.JSONField(null=True, blank=True, editable=False)
+    # Whether a race begins by itself when screening is over.
+    races_automatically = models.BooleanField(default=False)
+    # The smallest difference, in the metric's unit, that races look for.
+    min_effect = models.FloatField(default=MIN_EFFECT)
+    # When an outside program last asked for a task; null once nobody is expected to ask again.
+    asked_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Whether workers without torch, whose results are invented numbers, get tasks of the campaign.
     allow_simulated = models.BooleanField(default=False)
     # Workers of a weaker isolation tier get no tasks of the campaign.
@@ -138,6 +155,27 @@ class Campaign(models.Model):
             models.CheckConstraint(
                 name="campaign_budget_positive",
                 condition=Q(time_budget_seconds__gt=0, time_budget_seconds__lte=MAX_BUDGET_SECONDS),
+            ),
+            # Without the checks for null an unknown comparison would satisfy the constraint.
+            models.CheckConstraint(
+                name="campaign_work_is_whole",
+                condition=Q(
+                    budget_kind=BudgetKind.TIME,
+                    work_unit="",
+                    work_amount__isnull=True,
+                    cost_model__isnull=True,
+                )
+                | Q(
+                    budget_kind=BudgetKind.WORK,
+                    work_unit__in=WorkUnit.values,
+                    work_amount__isnull=False,
+                    work_amount__gt=0,
+                    work_amount__lt=MAX_WORK,
+                ),
+            ),
+            models.CheckConstraint(
+                name="campaign_min_effect_sane",
+                condition=Q(min_effect__gte=0, min_effect__lte=MAX_MIN_EFFECT),
             ),
             models.CheckConstraint(
                 name="campaign_launched_with_metric",

@@ -9,7 +9,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from campaigns.models.arm import Arm
 from campaigns.models.campaign import Campaign
+from campaigns.models.classes import ResultClass
 from campaigns.models.states import MAX_LOSS
 from campaigns.models.task import Attempt, Task
 from experiments.metrics import MAX_MAGNITUDE
@@ -30,6 +32,12 @@ class Result(models.Model):
     attempt = models.OneToOneField(Attempt, on_delete=models.CASCADE, related_name="result")
     # A copy of task.campaign, so that the leaderboard reads a single index.
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="results")
+    # A copy of task.arm, so that the board of arms reads a single index.
+    arm = models.ForeignKey(Arm, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    # With which results it may stand in one order; null for what was not measured.
+    result_class = models.ForeignKey(
+        ResultClass, null=True, blank=True, on_delete=models.PROTECT, related_name="results"
+    )
     # In the unit of the campaign's metric.
     value = models.FloatField(null=True, blank=True)
     # The value, or its negative where more is better: the smaller, the better, for any metric.
@@ -57,6 +65,12 @@ class Result(models.Model):
     tokens_trained = models.PositiveBigIntegerField()
     model_params = models.PositiveBigIntegerField()
     wall_time_seconds = models.FloatField()
+    # Training time per step, without set-up and evaluation; null when the script does not tell.
+    step_seconds = models.FloatField(null=True, blank=True)
+    # Cores that other programs used meanwhile, on average; null from agents that cannot tell.
+    foreign_load = models.FloatField(null=True, blank=True)
+    # Whether its steps took much longer than they should on its worker; null: unknown.
+    disturbed = models.BooleanField(null=True, blank=True)
     device_used = models.CharField(max_length=100)
     stop_reason = models.CharField(max_length=50)
     # The script's whole result line: also threads, dtype, torch version, memory, and keys to come.
@@ -110,6 +124,13 @@ class Result(models.Model):
                 name="result_implausible_unranked",
                 condition=Q(implausible=False)
                 | Q(is_ranked=False, value__isnull=False, simulated=False, diverged=False),
+            ),
+            models.CheckConstraint(
+                name="result_speed_sane",
+                condition=(
+                    Q(step_seconds__isnull=True) | Q(step_seconds__gt=0, step_seconds__lt=1e9)
+                )
+                & (Q(foreign_load__isnull=True) | Q(foreign_load__gte=0, foreign_load__lt=1e6)),
             ),
             # Also keeps out infinity and NaN, like the bound of the value.
             models.CheckConstraint(

@@ -23,6 +23,10 @@ MAX_LOSS = 1e6
 PLAUSIBLE_SHARE = 0.5
 # … but not where that is so little that the text repeats itself: a model may learn it by heart.
 LEAST_BOUND_BPB = 0.2
+# The most work of a run, in any unit: a whole number that every database and the script accept.
+MAX_WORK = 2**31 - 1
+# A larger difference than this is no difference between trained models.
+MAX_MIN_EFFECT = 1_000.0
 # Characters of a stored reason: why a person or the server did something.
 MAX_REASON_LENGTH = 500
 
@@ -92,6 +96,26 @@ class RaceOutcome(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+class BudgetKind(models.TextChoices):
+    """When a run is over."""
+
+    # After so many seconds on the clock.
+    TIME = "time"
+    # After so many steps; `time_budget_seconds` is only the guard.
+    WORK = "work"
+
+
+class WorkUnit(models.TextChoices):
+    """In what the work of a run is given."""
+
+    # Seconds on the reference: a cost model turns them into steps, config by config.
+    SECONDS = "seconds"
+    # The same number of steps for every config.
+    STEPS = "steps"
+    # Steps of batch_size * context_length tokens.
+    TOKENS = "tokens"
+
+
 class PackageOrigin(models.TextChoices):
     """Where a training script comes from."""
 
@@ -154,3 +178,4 @@ class FailureClass(models.TextChoices):
     OUTPUT_FLOOD = WireFailureClass.OUTPUT_FLOOD, "output flood"
     ENV_ERROR = WireFailureClass.ENV_ERROR, "worker environment"
     REFUSED = WireFailureClass.REFUSED, "refused by the worker"
+    TOO_SLOW = WireFailureClass.TOO_SLOW, "too slow"

@@ -114,6 +114,8 @@ class Task(models.Model):
     seed_index = models.PositiveIntegerField(null=True, blank=True)
     purpose = models.CharField(max_length=16, choices=TaskPurpose, default=TaskPurpose.SCREEN)
     origin = models.CharField(max_length=16, choices=TaskOrigin, default=TaskOrigin.SAMPLED)
+    # Under a work budget: after so many steps the run is over.
+    max_steps = models.PositiveBigIntegerField(null=True, blank=True)
 
     state = models.CharField(max_length=16, choices=TaskState, default=TaskState.PENDING)
     available_at = models.DateTimeField(default=timezone.now)
@@ -203,6 +205,10 @@ class Task(models.Model):
             ),
             models.UniqueConstraint(fields=["campaign", "number"], name="task_number_once"),
             models.CheckConstraint(
+                name="task_steps_positive",
+                condition=Q(max_steps__isnull=True) | Q(max_steps__gte=1),
+            ),
+            models.CheckConstraint(
                 name="task_purpose_known", condition=Q(purpose__in=TaskPurpose.values)
             ),
             models.UniqueConstraint(
@@ -272,6 +278,8 @@ class Attempt(models.Model):
     claim_id = models.UUIDField(help_text="The agent's id of the claim; a repeat finds it.")
     worker = models.ForeignKey(Worker, on_delete=models.PROTECT, related_name="attempts")
     started_at = models.DateTimeField()
+    # What the run may take: the campaign's budget, or the guard of its work on this worker.
+    time_budget_seconds = models.FloatField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(
         max_length=16, choices=AttemptOutcome, default=AttemptOutcome.RUNNING

@@ -17,6 +17,8 @@ class WebhookEvent(models.TextChoices):
 
     # A measured result took the lead of its campaign.
     NEW_BEST = "new_best"
+    # A race ended: with a champion, a tie, or no arm that runs.
+    DECIDED = "decided"
     # A campaign completed.
     CAMPAIGN_FINISHED = "campaign_finished"
     # The breaker paused a campaign, because half of its last attempts failed.
