@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from experiments.calibration import CalibrationPlan, CalibrationShape
 from experiments.metrics import VAL_BPB, MetricSpec
 
 EXPERIMENTS_FOLDER: Final = Path(__file__).resolve().parent
@@ -74,6 +75,8 @@ class Experiment:
     optional_params: tuple[str, ...] = ()
     # What its results are ranked by. A campaign pins it at its launch.
     metric_spec: MetricSpec = VAL_BPB
+    # How workers measure their speed with its script; None: only steps, tokens or time are budgets.
+    calibration: CalibrationPlan | None = None
 
     @property
     def metric(self) -> str:
@@ -105,6 +108,38 @@ class Experiment:
         full = max(0, dataset_bytes - int(TRAIN_SHARE * dataset_bytes) - 1)
         return {"full": full, "subset": min(EVAL_SUBSET_BYTES, full)}
 
+
+def _shape(
+    steps: int, d_model: int, n_layers: int, n_heads: int, d_ff: int, batch: int, context: int
+) -> CalibrationShape:
+    sizes = {"d_model": d_model, "n_layers": n_layers, "n_heads": n_heads, "d_ff": d_ff}
+    sizes |= {"batch_size": batch, "context_length": context}
+    return CalibrationShape({**sizes, "lr": 0.003, "lr_schedule": "linear"}, steps)
+
+
+_CHAR_LM_CALIBRATION: Final = CalibrationPlan(
+    shapes=(
+        _shape(40, 64, 2, 2, 256, 32, 128),
+        _shape(10, 64, 4, 4, 256, 64, 128),
+        _shape(5, 64, 6, 2, 512, 32, 256),
+        _shape(15, 128, 2, 4, 512, 32, 128),
+        _shape(4, 128, 4, 2, 256, 64, 256),
+        _shape(10, 256, 2, 2, 512, 32, 128),
+        _shape(4, 256, 4, 4, 512, 32, 256),
+        _shape(4, 128, 6, 4, 512, 64, 128),
+    ),
+    repeated=(0, 3, 6),
+    coefficients={
+        "matrix_gflop": 0.004,
+        "attention_gflop": 0.006,
+        "attention_elements": 0.006,
+        "activations": 0.006,
+        "parameters": 0.002,
+    },
+    recorded_on="a machine with 2 shared cores",
+    known_shape=0,
+    known_values={},
+)
 
 _EXPERIMENTS: Final = {
     experiment.name: experiment
@@ -144,6 +179,7 @@ _EXPERIMENTS: Final = {
             },
             datasets=("tinyshakespeare", "english_like"),
             optional_params=("max_steps", "threads", "device"),
+            calibration=_CHAR_LM_CALIBRATION,
         ),
     )
 }

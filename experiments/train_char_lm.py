@@ -66,6 +66,19 @@ TINYSHAKESPEARE_URLS = [
     "https://cdn.jsdelivr.net/gh/karpathy/char-rnn@master/data/tinyshakespeare/input.txt",
 ]
 
+# What one step costs, as amounts that follow from the params. A server reads this literal and never
+# runs the script; --describe prints it. Multiplications count forward and backward.
+DESCRIBE = {
+    "matrix_gflop": "6e-9 * batch_size * context_length"
+    " * (n_layers * (4 * d_model * d_model + 2 * d_model * d_ff) + 65 * d_model)",
+    "attention_gflop": "12e-9 * batch_size * context_length * context_length * n_layers * d_model",
+    "attention_elements": "1e-6 * batch_size * context_length * context_length"
+    " * n_layers * n_heads",
+    "activations": "1e-6 * batch_size * context_length * n_layers * (8 * d_model + 2 * d_ff)",
+    "parameters": "1e-6 * (n_layers * (4 * d_model * d_model + 2 * d_model * d_ff)"
+    " + 195 * d_model)",
+}
+
 # --- Config ----------------------------------------------------------------------------------
 SIZES = {"n_layers", "n_heads", "d_model", "d_ff", "batch_size", "context_length"}
 REQUIRED = SIZES | {"lr", "lr_schedule", "seed", "time_budget_seconds"}
