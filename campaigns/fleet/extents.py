@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import fmean
 
 from campaigns.fleet.budgets import MAX_WORK_SECONDS, TooMuchWork, Work, WorkBudget, guard_of
 from campaigns.search.samplers import Params

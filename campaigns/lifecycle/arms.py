@@ -117,7 +117,8 @@ class TaskMaker:
     def task(self, params: Params, origin: TaskOrigin, *, seed: int | None = None) -> Task:
         """Return the next task, unsaved; `seed` may also lie outside the list.
 
-        It is pending, or has failed when its arm is infeasible. Raises InvalidCampaign when the arm has a task with that seed.
+        It is pending, or has failed when its arm is infeasible. Raises InvalidCampaign when the
+        arm has a task with that seed.
         """
         params = self._space.normalised(params)
         digest = params_sha256(params)

@@ -86,6 +86,9 @@ def _not_of_a_training(attempt: Attempt, metrics: dict[str, Any], now: dt.dateti
             problems.append(
                 f"train_loss is {loss:.3g}, beyond {MAX_LOSS:,.0f}; such a run diverged"
             )
+    most, made = attempt.task.max_steps, metrics["steps_completed"]
+    if most is not None and made > most:
+        problems.append(f"it made {made:,} steps, and the task is over after {most:,}")
     seconds = metrics["wall_time_seconds"]
     lease_seconds = (now - attempt.started_at).total_seconds()
     if seconds < LEAST_SECONDS:

@@ -341,7 +341,8 @@ def _move_to_leased(
 ) -> None:
     """Pending → leased for tasks that this transaction has locked: four statements for any number.
 
-    One more where a work budget is among them. Raises WrongState when one of them is not pending after all; rolling back undoes the rest.
+    One more where a work budget is among them. Raises WrongState when one of them is not pending
+    after all; rolling back undoes the rest.
     """
     if not tasks:
         return

@@ -28,6 +28,7 @@ from experiments import catalog, metrics
 from experiments.metrics import VAL_BPB, MetricSpec
 from workers.models import ISOLATION_CHOICES, Calibration, Worker, WorkerQuerySet, WorkerState
 from workers.protocol import IsolationTier
+from xeenet_site.web.formats import duration
 
 
 class CampaignQuerySet(models.QuerySet["Campaign"]):
@@ -247,6 +248,15 @@ class Campaign(models.Model):
         except catalog.UnknownExperiment:
             # A draft may be older than the removal of its experiment from the catalog.
             return VAL_BPB
+
+    @property
+    def budget_text(self) -> str:
+        """When a run is over, in words: "1 m 00 s", "60 reference seconds", "500 steps"."""
+        if self.budget_kind == BudgetKind.TIME:
+            return duration(self.time_budget_seconds)
+        unit = WorkUnit(self.work_unit)
+        name = "reference seconds" if unit == WorkUnit.SECONDS else unit.value
+        return f"{self.work_amount or 0:,.12g} {name}"
 
     @property
     def script(self) -> str:

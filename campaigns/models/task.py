@@ -285,6 +285,12 @@ class Task(models.Model):
         # Campaigns from before the work budgets may have it among their params.
         return config if self.max_steps is None else {**config, "max_steps": self.max_steps}
 
+    @property
+    def last_config(self) -> dict[str, object]:
+        """The config of the last attempt; before the first that of the task. Reads `attempts`."""
+        attempts = list(self.attempts.all())
+        return attempts[-1].config if attempts else self.config
+
 
 # The condition of `AttemptQuerySet.unpaid`.
 UNPAID = Q(outcome__in=[AttemptOutcome.RELEASED, AttemptOutcome.LOST, AttemptOutcome.LATE]) | Q(
