@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from django import forms
@@ -146,15 +147,18 @@ class CampaignForm(forms.Form):
         )
         self._choices("dataset", _dataset_choices())
         self._choices("script", _script_choices())
-        self._choices("work_unit", self._units())
         self._choices("sampler", [(name, SAMPLER_TITLES.get(name, name)) for name in SAMPLERS])
         self.fields["experiment"].initial = first.name
         self.fields["dataset"].initial = first.datasets[0]
         self.fields["sampler"].initial = "random"
         self.fields["search_space"].initial = space_text(first.default_search_space)
+        # Computed when it is needed: it asks for the speed of the workers.
+        self._choices("work_unit", lambda: self._units)
+        self.fields["work_unit"].initial = lambda: self._units[0][0]
         for name, field in self.fields.items():
             field.widget.attrs["aria-describedby"] = f"help_{name}"
 
+    @cached_property
     def _units(self) -> list[tuple[str, str]]:
         """Return the units of work; seconds only if the script says what a step costs."""
         script = str(self["script"].value() or "")
@@ -185,7 +189,9 @@ class CampaignForm(forms.Form):
         """Return the contents of the fields, valid or not."""
         return {name: self[name].value() for name in self.fields}
 
-    def _choices(self, name: str, choices: list[tuple[str, str]]) -> None:
+    def _choices(
+        self, name: str, choices: list[tuple[str, str]] | Callable[[], list[tuple[str, str]]]
+    ) -> None:
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101 - tells the type checker
         field.choices = choices
@@ -238,12 +244,14 @@ def values_of(campaign: Campaign) -> dict[str, Any]:
     """Return the form's values of an existing campaign, for a clone."""
     spec = spec_of(campaign)
     catalog_names = {dataset.sha256: dataset.name for dataset in catalog.all_datasets()}
-    return {name: getattr(spec, name) for name in CampaignForm.base_fields} | {
-        **{
-            name: f"{amount:.12g}"
-            for name in ("time_budget_seconds", "work_amount")
-            if (amount := getattr(spec, name)) is not None
-        },
+    values = {name: getattr(spec, name) for name in CampaignForm.base_fields}
+    for name in ("time_budget_seconds", "work_amount"):
+        # The kind of budget that the campaign does not have comes as in an empty form.
+        amount = values.pop(name)
+        values |= {} if amount is None else {name: f"{amount:.12g}"}
+    if not values["work_unit"]:
+        del values["work_unit"]
+    return values | {
         "dataset": catalog_names.get(spec.dataset, spec.dataset),
     }
 

@@ -50,7 +50,7 @@ class CostModel:
     def origin(self) -> str:
         """Whose speed it is, in words: a calibrated worker, or the machine of the catalog."""
         if self.worker is None:
-            return f"the catalog, recorded on {self.reference}"
+            return f"the catalog's machine ({self.reference})"
         return f"{self.reference}, calibrated {self.taken_at[:16].replace('T', ' ')}"
 
     @property
