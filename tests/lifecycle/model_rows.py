@@ -35,7 +35,8 @@ class ModelLease:
     @property
     def is_unpaid(self) -> bool:
         """Whether the try ended without being charged to the task as its failure."""
-        is_trouble = self.outcome == AttemptOutcome.FAILED and self.failure_class == "env_error"
+        free = {"env_error", "too_slow"}
+        is_trouble = self.outcome == AttemptOutcome.FAILED and self.failure_class in free
         return self.is_loss or is_trouble or self.outcome == AttemptOutcome.RELEASED
 
 
@@ -43,6 +44,7 @@ class ModelLease:
 class ModelTask:
     """What the model knows about a task."""
 
+    arm: int
     state: str = TaskState.PENDING
     holder: ModelLease | None = None
     winner: ModelLease | None = None
