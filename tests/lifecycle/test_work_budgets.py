@@ -240,6 +240,17 @@ def _grid(**params: list[Any]) -> dict[str, Any]:
     return body | {"parameters": body["parameters"][1:]}
 
 
+def test_a_launch_that_draws_nothing_but_endless_runs_is_refused() -> None:
+    # The space has one config that can run; the grid's first is not that one.
+    draft = campaign(
+        task_count=1, sampler="grid", **seconds(search_space=_grid(batch_size=[2**50, 32]))
+    )
+    with pytest.raises(InvalidCampaign, match="no task can run: 2 steps would take"):
+        lifecycle.launch(draft, now=NOW)
+    draft.refresh_from_db()
+    assert (draft.state, draft.arms.count()) == (CampaignState.DRAFT, 0)
+
+
 # --- the guard ------------------------------------------------------------------------------------
 
 
@@ -465,3 +476,12 @@ def test_too_slow_neither_pauses_the_campaign_nor_sends_other_failures_nowhere()
     fail(claim_one(able, now=at(40)), now=at(40))
     Worker.objects.update(last_seen_at=at(60))
     assert claim_one(able, now=at(80)).task.campaign == launched
+
+
+def test_a_flagged_machine_is_no_other_machine_for_work() -> None:
+    flagged, able = online(), online()
+    calibrated(flagged, 1.0, flagged=True)
+    launched = active_campaign(1, **seconds(max_failed_attempts=5))
+    fail(claim_one(able))
+    Worker.objects.update(last_seen_at=at(40))
+    assert claim_one(able, now=at(40)).task.campaign == launched
