@@ -130,6 +130,11 @@ def test_a_term_may_cost_nothing() -> None:
     assert amounts("n - 3") == {"a": 0.0}
 
 
+def test_a_source_of_very_many_statements_is_refused_unread() -> None:
+    with pytest.raises(InvalidDescription, match="more than 20,000 lines and semicolons"):
+        read_description((WORD + "a;\n" * 10_001).encode())
+
+
 @given(st.text(alphabet="n+-*/%() 0123456789.eandotrif<=[],'", max_size=60))
 def test_any_expression_gives_an_amount_or_is_refused(expression: str) -> None:
     with contextlib.suppress(InvalidDescription, InfeasibleCost):
