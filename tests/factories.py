@@ -90,6 +90,8 @@ def campaign(*, owner: User | None = None, now: dt.datetime = NOW, **fields: Any
         "search_space": SMALL_SPACE,
         "dataset": "tinyshakespeare",
     }
+    if fields.get("budget_kind") == "work":
+        del spec["time_budget_seconds"]
     return lifecycle.create_campaign(CampaignSpec(**(spec | fields)), owner=owner, now=now)
 
 
@@ -140,7 +142,7 @@ def metrics(task: Task, val_bpb: float = 3.0, **changes: Any) -> dict[str, Any]:
     return {
         "val_bpb": val_bpb,
         "train_loss": 2.0,
-        "steps_completed": 100,
+        "steps_completed": task.max_steps or 100,
         "wall_time_seconds": 9.5,
         "device_used": "cpu",
         "model_params": 100_000,

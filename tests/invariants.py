@@ -18,6 +18,7 @@ from campaigns.models import (
     Arm,
     Attempt,
     AttemptOutcome,
+    BudgetKind,
     Campaign,
     CampaignState,
     ChangeSubject,
@@ -29,6 +30,7 @@ from campaigns.models import (
     Task,
     TaskPurpose,
     TaskState,
+    WorkUnit,
 )
 from campaigns.race.look import Outcome, decide
 from campaigns.race.rows import Sight
@@ -67,6 +69,7 @@ def violations(using: str = "default", *, acknowledged: Mapping[UUID, str] = NOT
     rows = _read(using)
     return [
         *_arms(rows),
+        *_budgets(rows),
         *_races(rows),
         *_leases(rows),
         *_holders(rows),
@@ -82,6 +85,15 @@ class ArmRow(NamedTuple):
     campaign_id: int
     number: int
     params: dict[str, Any]
+    infeasible: str
+
+
+class BudgetRow(NamedTuple):
+    """Columns of a campaign: when its runs are over."""
+
+    budget_kind: str
+    work_unit: str
+    cost_model: Any
 
 
 class RaceRow(NamedTuple):
@@ -108,6 +120,7 @@ class TaskRow(NamedTuple):
     params: dict[str, Any]
     seed: int
     seed_index: int | None
+    max_steps: int | None
     purpose: str
     state: str
     lease_id: UUID | None
@@ -159,6 +172,7 @@ class Rows:
     campaigns: dict[int, str]
     # The base seed of each campaign; None where tasks have seeds of their own.
     base_seeds: dict[int, int | None]
+    budgets: dict[int, BudgetRow]
     arms: dict[int, ArmRow]
     races: dict[int, RaceRow]
     decisions: list[DecisionRow]
@@ -192,6 +206,10 @@ def _read(using: str) -> Rows:
                 for pk, base_seed, shared in campaigns.values_list(
                     "pk", "base_seed", "shares_seeds"
                 )
+            },
+            budgets={
+                pk: BudgetRow(*columns)
+                for pk, *columns in campaigns.values_list("pk", *BudgetRow._fields)
             },
             arms={pk: ArmRow(*columns) for pk, *columns in arms},
             races={pk: RaceRow(*columns) for pk, *columns in races},
@@ -227,6 +245,23 @@ def _arms(rows: Rows) -> Iterator[str]:
     for campaign_id, given in numbers.items():
         if sorted(given) != list(range(len(given))):
             yield f"campaign {campaign_id}: the numbers of its arms have gaps"
+
+
+def _budgets(rows: Rows) -> Iterator[str]:
+    """Equal work for equal arms: steps under a work budget alone, and in seconds from a model."""
+    steps: dict[int, int] = {}
+    for task_id, task in rows.tasks.items():
+        budget = rows.budgets[task.campaign_id]
+        if task.max_steps is None:
+            if budget.budget_kind == BudgetKind.WORK and not rows.arms[task.arm_id].infeasible:
+                yield f"task {task_id}: has no steps under a work budget"
+            continue
+        if budget.budget_kind != BudgetKind.WORK:
+            yield f"task {task_id}: has steps under a time budget"
+        if budget.work_unit == WorkUnit.SECONDS and not budget.cost_model:
+            yield f"task {task_id}: has seconds of work, and no cost model was pinned"
+        if steps.setdefault(task.arm_id, task.max_steps) != task.max_steps:
+            yield f"task {task_id}: has {task.max_steps} steps, another of its arm has others"
 
 
 def _races(rows: Rows) -> Iterator[str]:

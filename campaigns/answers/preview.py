@@ -13,7 +13,7 @@ from campaigns.serializers.new_campaign import PreviewSerializer
 
 def preview_data(spec: CampaignSpec, *, now: dt.datetime) -> dict[str, Any]:
     """Return what a campaign would run, as JSON data. Raises InvalidCampaign."""
-    space = check_campaign(spec).to_json()
+    space = check_campaign(spec, now=now).to_json()
     preview = previews.preview(asdict(spec) | {"search_space": space}, now=now)
     data: dict[str, Any] = PreviewSerializer(_by_config(preview)).data
     return data
@@ -52,4 +52,5 @@ def _by_config(preview: previews.Preview) -> dict[str, Any]:
             ],
         },
         "forecast": preview.forecast,
+        "work": preview.work,
     }

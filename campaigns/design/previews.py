@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from campaigns.datasets import size_of_known
 from campaigns.design.forecasts import Forecast, forecast
+from campaigns.design.work import WorkPlan, work_plan
+from campaigns.lifecycle.errors import InvalidCampaign
 from campaigns.lifecycle.launch_checks import fit_problems, param_warnings, refusal_sentences
 from campaigns.models import Package
 from campaigns.search.samplers import grid_points, sample
@@ -31,7 +33,9 @@ class Preview:
     seeds: list[int] = field(default_factory=list)
     rows: list[tuple[str, list[Any]]] = field(default_factory=list)
     survey: Survey | None = None
+    # Without one where nothing is known of how long the steps take.
     forecast: Forecast | None = None
+    work: WorkPlan | None = None
 
 
 def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
@@ -52,25 +56,56 @@ def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
         sentence = f"Drawing the first tasks takes more than {PREVIEW_STEPS:,} steps: loosen or "
         sentence += "shorten the constraints."
         return Preview(count, errors=[sentence], survey=survey(space))
+    try:
+        work = work_plan(values, space, dataset_bytes=_dataset_bytes(values), now=now)
+    except InvalidCampaign as error:
+        return Preview(count, errors=_sentences(error), survey=survey(space))
+    run_seconds = work.seconds if work else values["time_budget_seconds"]
     return Preview(
         count,
-        warnings=warnings,
+        warnings=warnings + _about_work(work),
         seeds=[
             seed_at(values["base_seed"], points[:draw].count(params))
             for draw, params in enumerate(points)
         ],
         rows=[(name, [params[name] for params in points]) for name in space.parameters],
         survey=survey(space),
-        forecast=forecast(
+        work=work,
+        forecast=run_seconds
+        and forecast(
             experiment=values["experiment"],
             task_count=count,
-            time_budget_seconds=values["time_budget_seconds"],
+            run_seconds=run_seconds,
+            is_work=work is not None,
             allow_simulated=values["allow_simulated"],
             required_isolation=values.get("required_isolation") or IsolationTier.T0,
             is_uploaded=bool(values.get("script")),
             now=now,
         ),
     )
+
+
+def _dataset_bytes(values: Mapping[str, Any]) -> int | None:
+    return size_of_known(values.get("dataset") or "")
+
+
+def _about_work(work: WorkPlan | None) -> list[str]:
+    """Say that some configs have no run of this work."""
+    if work is None or not work.infeasible_share:
+        return []
+    share = f"{work.infeasible_share:.0%}"
+    sentence = f"About {share} of the configs have no such run: their step has no finite cost, or "
+    sentence += "two steps are more work than any run may have. Their tasks fail at once."
+    return [sentence]
+
+
+def _sentences(error: InvalidCampaign) -> list[str]:
+    """Return what is wrong with the budget, each sentence after its field."""
+    return [
+        f"{field.replace('_', ' ').capitalize()} {sentence}" if sentence[:1].islower() else sentence
+        for field, sentences in error.errors.items()
+        for sentence in sentences
+    ]
 
 
 def _about_fit(space: SearchSpace, values: Mapping[str, Any]) -> list[str]:
@@ -80,7 +115,7 @@ def _about_fit(space: SearchSpace, values: Mapping[str, Any]) -> list[str]:
         space,
         values["experiment"],
         dataset=name,
-        dataset_bytes=size_of_known(name),
+        dataset_bytes=_dataset_bytes(values),
         is_uploaded=_is_uploaded(values),
     )
     return refusal_sentences(problems)

@@ -32,6 +32,10 @@ Tasks (with their attempt)
 | submit ok   | anything else         | same                           | → late                    |
 | submit fail | leased by this lease  | pending; failed, tries spent   | running → failed          |
 | submit fail | anything else         | same                           | → late                    |
+| submit fail | leased by this lease, | pending; failed, nobody is     | running → failed          |
+| (too slow)  | under a work budget   | fast enough                    |                           |
+| give_up_…   | pending, under a work | failed: nobody is fast enough  | –                         |
+|             | budget                |                                |                           |
 | cancel_task | pending, leased       | cancelled                      | running → cancelled       |
 | retry_task  | failed                | pending                        | –                         |
 
@@ -90,6 +94,7 @@ from campaigns.lifecycle.leases import (
 )
 from campaigns.lifecycle.race_start import start_race
 from campaigns.lifecycle.races import decide_due_races
+from campaigns.lifecycle.slowness import give_up_slow_tasks
 from campaigns.lifecycle.submissions import Answer, submit
 
 __all__ = [
@@ -117,6 +122,7 @@ __all__ = [
     "expire",
     "finish_done_campaigns",
     "finish_if_done",
+    "give_up_slow_tasks",
     "judge_again",
     "launch",
     "note_measured",

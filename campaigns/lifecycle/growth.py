@@ -9,7 +9,7 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 
 from campaigns.lifecycle.arms import TaskMaker, drawn_points, next_task_number
-from campaigns.lifecycle.endings import reactivate
+from campaigns.lifecycle.endings import note_ended_task, reactivate
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
@@ -20,6 +20,7 @@ from campaigns.models import (
     CampaignState,
     Task,
     TaskOrigin,
+    TaskState,
 )
 from campaigns.search.samplers import MAX_TASKS, Params
 from campaigns.search.space import SearchSpace
@@ -42,8 +43,12 @@ def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime, actor: Actor 
         points = list(drawn_points(locked, count))
         maker = TaskMaker(locked, now=now)
         maker.load(points)
-        maker.store([maker.task(params, TaskOrigin.SAMPLED) for params in points])
+        tasks = [maker.task(params, TaskOrigin.SAMPLED) for params in points]
+        maker.store(tasks)
         note_growth(campaign, locked, first + count, actor, now, drawn=count)
+    if all(task.state == TaskState.FAILED for task in tasks):
+        note_ended_task(campaign.pk, now=now)
+        campaign.refresh_from_db()
 
 
 def enqueue(
@@ -72,6 +77,8 @@ def enqueue(
         maker = TaskMaker(locked, now=now)
         maker.load([params])
         task = maker.task(params, TaskOrigin.ENQUEUED, seed=seed)
+        if task.arm.infeasible:
+            raise InvalidCampaign({"params": [f"are infeasible: {task.arm.infeasible}"]})
         maker.store([task])
         note_growth(campaign, locked, number + 1, actor, now)
     return task

@@ -97,12 +97,15 @@ def _arm_problems(campaign: Campaign, arms: Sequence[int]) -> list[str]:
     """Return which arms are not there, or have only results that were invented."""
     # No database compares a column with a number that it cannot hold.
     possible = [arm for arm in arms if 0 <= arm < MAX_TASKS]
-    numbers = campaign.arms.filter(number__in=possible).values_list("number", flat=True)
+    arms_here = campaign.arms.filter(number__in=possible)
+    numbers = dict(arms_here.values_list("number", "infeasible"))
     with_result = campaign.tasks.filter(arm__number__in=possible, result__isnull=False)
     is_simulated = with_result.values_list("arm__number", "result__simulated")
     measured = {arm for arm, simulated in is_simulated if not simulated}
     invented = {arm for arm, simulated in is_simulated if simulated} - measured
     unknown = set(arms) - set(numbers)
-    return [f"{arm} is no arm of this campaign" for arm in sorted(unknown)] + [
-        f"{arm} has only simulated results, which never race" for arm in sorted(invented)
-    ]
+    return (
+        [f"{arm} is no arm of this campaign" for arm in sorted(unknown)]
+        + [f"{arm} has only simulated results, which never race" for arm in sorted(invented)]
+        + [f"{arm} is infeasible: {why}" for arm, why in sorted(numbers.items()) if why]
+    )

@@ -26,8 +26,10 @@ from campaigns.lifecycle.retry import (
     RETRY_DELAY,
     Charge,
 )
+from campaigns.lifecycle.slowness import booked_class, note_too_slow, why_too_slow
 from campaigns.lifecycle.transitions import NO_LEASE
 from campaigns.models import (
+    Arm,
     Attempt,
     AttemptOutcome,
     FailureClass,
@@ -83,7 +85,8 @@ def submit(worker: Worker, lease_id: uuid.UUID, body: Submission, *, now: dt.dat
         if body["outcome"] == Outcome.COMPLETED:
             answer = _complete(attempt, body, now)
         else:
-            failure_class = FailureClass(body.get("failure_class") or FailureClass.SCRIPT_ERROR)
+            reported = FailureClass(body.get("failure_class") or FailureClass.SCRIPT_ERROR)
+            failure_class = booked_class(attempt, reported, body)
             answer = _fail(attempt, failure_class, body.get("message", ""), body, now)
         # `stderr_tail` has a column of its own.
         stored = {key: value for key, value in body.items() if key != "stderr_tail"}
@@ -122,6 +125,8 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
         _fail(attempt, FailureClass.INVALID_RESULT, reason, body, now)
         return Answer(Verdict.REFUSED, f"The result was refused: {reason}.")
     task = attempt.task
+    if not body.get("simulated") and (reason := why_too_slow(task, metrics)):
+        return _fail(attempt, FailureClass.TOO_SLOW, reason, body, now)
     completed = Task.objects.filter(_owned(attempt), pk=task.pk).update(
         state=TaskState.COMPLETED, finished_at=now, failure_class="", **NO_LEASE
     )
@@ -133,6 +138,9 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
     change = Change(task, task.state, TaskState.COMPLETED, attempt)
     report = _report(body) | {"failure_class": ""}
     end_attempt(attempt, outcome, change, now=now, message=message, **report)
+    if task.max_steps is not None:
+        # A worker that still had it was fast enough after all.
+        Arm.objects.filter(pk=task.arm_id).exclude(infeasible="").update(infeasible="")
     result = _store_result(attempt, metrics, simulated=body.get("simulated", False), now=now)
     if result.implausible:
         return Answer(Verdict.ACCEPTED, IMPLAUSIBLE.format(metric=spec.name))
@@ -173,6 +181,7 @@ def _fail(
     A final failure is charged like any other and spends the tries that are left.
     """
     task, report = attempt.task, _report(body) | {"failure_class": failure_class}
+    attempt.failure_class = failure_class  # `_follow_up` reads it
     counter, maximum = {
         Charge.FAILURE: ("failed_attempts", "max_failed_attempts"),
         Charge.LOSS: ("lost_attempts", "max_lost_attempts"),
@@ -236,11 +245,11 @@ def _follow_up(
     worker: Worker, attempt: Attempt, body: Submission, answer: Answer, now: dt.datetime
 ) -> None:
     """Do what follows from a committed submission and may happen late without harm."""
-    failure_class = body.get("failure_class")
+    charge = CHARGES.get(attempt.failure_class)
     if answer.verdict == Verdict.ACCEPTED:
         worker_lifecycle.note_good_result(worker)
-    elif failure_class and CHARGES[failure_class] is Charge.FREE:
-        reason = body.get("message") or FailureClass(failure_class).label
+    elif charge is Charge.FREE:
+        reason = body.get("message") or FailureClass(attempt.failure_class).label
         worker_lifecycle.pause_after_env_error(worker, reason, now=now)
     if answer.verdict in {Verdict.ACCEPTED, Verdict.FAILED, Verdict.REFUSED}:
         note_ended_task(attempt.task.campaign_id, now=now)
@@ -249,7 +258,9 @@ def _follow_up(
         events.note_new_best(attempt.task.campaign_id, now=now)
     if answer.verdict in {Verdict.FAILED, Verdict.RETRY, Verdict.REFUSED}:
         campaign = attempt.task.campaign
-        if failure_class and CHARGES[failure_class] is Charge.FREE:
+        if charge is Charge.FREE:
             pause_troubled(campaign, now=now)
+        elif charge is Charge.SLOW:
+            note_too_slow(attempt, now=now)
         else:
             pause_failing(campaign, now=now)

@@ -46,6 +46,8 @@ TASK_TRANSITIONS: Final = {
     # Pending too: the lease ran out, and no worker has taken the task since.
     "submit_result": _transition({_LEASED, _PENDING}, TaskState.COMPLETED),
     "submit_failure": _transition({_LEASED}, _PENDING, TaskState.FAILED),
+    # Nobody is fast enough for its work.
+    "give_up": _transition({_PENDING}, TaskState.FAILED),
     "cancel_task": _transition({_PENDING, _LEASED}, TaskState.CANCELLED),
     "retry_task": _transition({TaskState.FAILED}, _PENDING),
 }

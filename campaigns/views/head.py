@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from django.db.models import Max, Min
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from campaigns import steering
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
-from campaigns.models import MAX_TRIES, Campaign, CampaignState
+from campaigns.models import MAX_TRIES, BudgetKind, Campaign, CampaignState, WorkUnit
 from campaigns.scripts import steering as script_steering
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.standings.task_counts import tasks_by_state
+from campaigns.work.cost import CostModel
 from xeenet_site.web.verbs import Verb
 
 LIVE_STATES = frozenset({CampaignState.ACTIVE, CampaignState.PAUSED})
@@ -78,6 +80,25 @@ def head_context(
         if waits and request.user.is_authenticated
         else [],
         "is_stand_in": campaign.dataset.name == "english_like",
-        "worker_seconds": campaign.task_count * campaign.time_budget_seconds,
+        "worker_seconds": _worker_seconds(campaign),
+        "work_steps": _work_steps(campaign),
+        "reference": CostModel.from_json(campaign.cost_model).origin if campaign.cost_model else "",
         "now": now,
     }
+
+
+def _worker_seconds(campaign: Campaign) -> float | None:
+    """Return the worker time of a draft, on the reference for work; None when it is unknown."""
+    if campaign.budget_kind == BudgetKind.TIME:
+        return campaign.task_count * campaign.time_budget_seconds
+    if campaign.work_unit == WorkUnit.SECONDS:
+        return campaign.task_count * (campaign.work_amount or 0.0)
+    return None
+
+
+def _work_steps(campaign: Campaign) -> str:
+    """Return the range of the steps of the campaign's tasks; "" when it says no more."""
+    if campaign.work_unit in {"", WorkUnit.STEPS}:
+        return ""
+    steps = campaign.tasks.aggregate(fewest=Min("max_steps"), most=Max("max_steps"))
+    return " to ".join(f"{count:,}" for count in sorted({*steps.values()} - {None}))

@@ -178,3 +178,26 @@ def test_a_preview_tells_what_would_run_and_stores_nothing(tmp_path: Path) -> No
     assert not Campaign.objects.exists()
     with pytest.raises(CommandError, match="sampler"):
         create("x", "--preview", "--sampler", "luck")
+
+
+def test_work_is_given_instead_of_time() -> None:
+    assert "10 tasks of 60 reference seconds on" in create("work", "--work", "60", "--launch")
+    launched = Campaign.objects.get()
+    assert (launched.budget_kind, launched.work_unit, launched.work_amount) == (
+        "work",
+        "seconds",
+        60.0,
+    )
+    assert launched.cost_model["reference"] == "a machine with 2 shared cores"
+    assert "of 500 steps on" in create("steps", "--work", "500", "--work-unit", "steps")
+    plan = json.loads(create("plan", "--work", "60", "--preview"))["work"]
+    assert plan["origin"] == "the catalog's machine (a machine with 2 shared cores)"
+    assert 2 <= plan["fewest_steps"] < plan["most_steps"]
+    assert plan["seconds"] > 60
+    for options, words in (
+        (("--work", "60", "--budget", "60"), "a work budget has no time"),
+        (("--work", "nan"), "work_amount: must be a number"),
+        (("--work-unit", "steps"), "--work-unit belongs to --work"),
+    ):
+        with pytest.raises(CommandError, match=words):
+            create("refused", *options)

@@ -27,6 +27,7 @@ from campaigns.models import (
     CampaignState,
     FailureClass,
     TaskState,
+    WorkUnit,
 )
 from campaigns.standings import contributions, leaderboard
 from campaigns.standings.finding import finding
@@ -81,6 +82,10 @@ class Command(RaceVerbs):
         command.add_argument("--name", help='default: the name of the original and "(copy)"')
         command.add_argument("--tasks", type=int, dest="task_count")
         command.add_argument("--budget", type=float, dest="time_budget_seconds", metavar="SECONDS")
+        command.add_argument(
+            "--work", type=float, dest="work_amount", metavar="AMOUNT", help="instead of --budget"
+        )
+        command.add_argument("--work-unit", choices=WorkUnit.values)
         command.add_argument("--seed", type=int, dest="base_seed")
         command.add_argument("--sampler")
         command.add_argument("--owner", metavar="USERNAME")
@@ -176,6 +181,7 @@ class Command(RaceVerbs):
         """Make a draft with the same settings, apart from those in the options."""
         original = campaign_or_error(options["campaign"])
         names = ("name", "task_count", "time_budget_seconds", "base_seed", "sampler")
+        names += ("work_amount", "work_unit")
         changes = {name: options[name] for name in names if options[name] is not None}
         clone = steering.create_campaign(
             None,
