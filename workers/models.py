@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from experiments import catalog
 from workers.protocol import IsolationTier
 
 # Stored under their wire names, which sort from weak to strong.
@@ -202,6 +203,20 @@ class Calibration(models.Model):
 
     def __str__(self) -> str:
         return f"{self.worker} at {self.taken_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def speed_text(self) -> str:
+        """Its speed for people, like "1.3×"; "" without a fit."""
+        return "" if self.speed is None else f"{float(f'{self.speed:.2g}'):g}×"
+
+    @property
+    def reference(self) -> str:
+        """The machine that its speed is compared with; "" when the experiment is gone."""
+        try:
+            plan = catalog.get(self.experiment).calibration
+        except catalog.UnknownExperiment:
+            return ""
+        return plan.recorded_on if plan else ""
 
     @property
     def is_held_back(self) -> bool:

@@ -128,6 +128,7 @@ class WorkerView(GenericAPIView[Worker]):
         )
         details = {
             "task_ids": list(worker.leased_tasks.values_list("pk", flat=True)),
+            "calibration": worker.calibrations.select_related("admitted_by").first(),
             "speeds": fleet.speeds(worker, limit=SPEEDS),
             "sessions": worker.sessions.all()[:SESSIONS],
         }
