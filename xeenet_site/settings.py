@@ -228,6 +228,7 @@ XEENET: dict[str, Any] = {
     "CLAIMS_PER_MINUTE": env.int("XEENET_CLAIMS_PER_MINUTE", default=600),
     "HEARTBEATS_PER_MINUTE": env.int("XEENET_HEARTBEATS_PER_MINUTE", default=600),
     "SUBMITS_PER_MINUTE": env.int("XEENET_SUBMITS_PER_MINUTE", default=1200),
+    "CALIBRATIONS_PER_MINUTE": env.int("XEENET_CALIBRATIONS_PER_MINUTE", default=12),
     "ENROLMENTS_PER_MINUTE": env.int("XEENET_ENROLMENTS_PER_MINUTE", default=120),
     "ANONYMOUS_REQUESTS_PER_MINUTE": env.int("XEENET_ANONYMOUS_REQUESTS_PER_MINUTE", default=600),
     # Lock sign-in for a name from an address after this many wrong passwords.

@@ -141,14 +141,14 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
     if task.max_steps is not None:
         # A worker that still had it was fast enough after all.
         Arm.objects.filter(pk=task.arm_id).exclude(infeasible="").update(infeasible="")
-    result = _store_result(attempt, metrics, simulated=body.get("simulated", False), now=now)
+    result = _store_result(attempt, metrics, body, now=now)
     if result.implausible:
         return Answer(Verdict.ACCEPTED, IMPLAUSIBLE.format(metric=spec.name))
     return Answer(Verdict.ACCEPTED, "The result is stored.")
 
 
 def _store_result(
-    attempt: Attempt, metrics: dict[str, Any], *, simulated: bool, now: dt.datetime
+    attempt: Attempt, metrics: dict[str, Any], body: Submission, *, now: dt.datetime
 ) -> Result:
     return Result.objects.create(
         task=attempt.task,
@@ -161,11 +161,12 @@ def _store_result(
         tokens_trained=metrics["tokens_trained"],
         model_params=metrics["model_params"],
         wall_time_seconds=metrics["wall_time_seconds"],
+        foreign_load=body.get("foreign_load"),
         device_used=metrics["device_used"][:100],
         stop_reason=metrics["stop_reason"][:50],
         metrics=metrics,
         created_at=now,
-        **result_columns(attempt.task.campaign, metrics, simulated=simulated),
+        **result_columns(attempt.task.campaign, metrics, simulated=body.get("simulated", False)),
     )
 
 

@@ -26,6 +26,7 @@ from tests.factories import (
     NOW,
     VARIATION,
     active_campaign,
+    calibrate,
     campaign,
     completed_task,
     failed_task,
@@ -85,6 +86,13 @@ def webhook(**fields: Any) -> Webhook:
 
 def delivery() -> WebhookDelivery:
     return webhook().deliveries.create(event="new_best", event_key="one", payload={})
+
+
+def flagged() -> Worker:
+    measured = worker()
+    calibrate(measured)
+    measured.calibrations.update(flagged=True)
+    return measured
 
 
 def invitation() -> EnrolmentToken:
@@ -166,6 +174,9 @@ ACTS: dict[str, Act] = {
     "workers.steering.drain": lambda person: worker_steering.drain(person, worker(), now=NOW),
     "workers.steering.resume": lambda person: worker_steering.resume(person, draining(), now=NOW),
     "workers.steering.disable": lambda person: worker_steering.disable(person, worker(), now=NOW),
+    "workers.steering.admit_calibration": lambda person: worker_steering.admit_calibration(
+        person, flagged(), now=NOW
+    ),
     "workers.steering.rotate_token": lambda person: worker_steering.rotate_token(
         person, worker(), now=NOW
     ),
