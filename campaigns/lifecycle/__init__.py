@@ -46,6 +46,8 @@ Results (no state, but whether they count)
 | submit ok     | –                          | ranked, implausible, or without a rank          |
 | note_measured | ranked, below the bound    | implausible                                     |
 | admit         | implausible                | ranked, for good                                |
+| submit ok     | disturbed, of a time budget| the same, and its task gets a replay, once      |
+| submit ok     | an undisturbed replay      | stands in for the disturbed run, in every board |
 
 Races (of arms; the rule is in `campaigns.race`)
 
@@ -74,6 +76,7 @@ from campaigns.lifecycle.campaigns import (
     resume,
 )
 from campaigns.lifecycle.claims import Claim, claim
+from campaigns.lifecycle.disturbed import repeat_missed
 from campaigns.lifecycle.endings import finish_done_campaigns, finish_if_done
 from campaigns.lifecycle.errors import (
     InvalidCampaign,
@@ -131,6 +134,7 @@ __all__ = [
     "raise_attempts",
     "release",
     "renew",
+    "repeat_missed",
     "resume",
     "retry_task",
     "start_race",

@@ -19,7 +19,7 @@ from campaigns.race.look import FEWEST_COMMON as FEWEST_SEEDS
 from campaigns.race.rows import MIN_EFFECT
 from campaigns.race.rule import SEEDS, looks_at, picked_race
 from campaigns.search.samplers import MAX_TASKS
-from campaigns.standings.race_runs import noise_floor
+from campaigns.standings.noise import noise_floor
 
 # The most arms that may be picked for a race, and the most seeds that each may run in it.
 MAX_RACE_ARMS: Final = 100

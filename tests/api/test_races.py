@@ -38,7 +38,7 @@ def run_pending(campaign: Campaign, gap: float = 0.2, noise: float = 0.0) -> Non
     """Run all that is pending; an arm's value is its number times `gap`, and some noise."""
     while campaign.tasks.filter(state="pending").exists():
         now = later()
-        attempt = factories.claim_one(factories.worker(), now=now)
+        attempt = factories.claim_one(factories.runner(), now=now)
         task = attempt.task
         wobble = noise * (1 if (task.arm.number + (task.seed_index or 0)) % 2 else -1)
         factories.finish(attempt, 3.0 + gap * task.arm.number + wobble, now=now)

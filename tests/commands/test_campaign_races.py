@@ -98,7 +98,7 @@ def test_a_tie_names_all_its_arms() -> None:
     campaign = factories.active_campaign(2)
     run("race", campaign.pk, "--arms", "1,0", "--seeds", 3)
     while campaign.tasks.filter(state="pending").exists():
-        factories.finish(factories.claim_one(factories.worker(), now=timezone.now()), 3.0)
+        factories.finish(factories.claim_one(factories.runner(), now=timezone.now()), 3.0)
     assert run("decisions", campaign.pk).startswith(
         "race 1, look 1: tie of arms 0, 1; leader arm 0; nearest arm 1, 0.0000 behind on 3 seeds "
     )
