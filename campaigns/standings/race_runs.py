@@ -60,6 +60,17 @@ def noise_floor(campaign: Campaign) -> Floor:
     return floor_of([_of_one_class(list(tasks.values(*_RUN_COLUMNS)[:MAX_FLOOR_RUNS]))])
 
 
+def screening_values(campaign: Campaign) -> dict[int, float | None]:
+    """Return the sort key of each arm on the first seed, by which screening chooses what races.
+
+    Only measured values that count, of one class of results. An arm without such a value, or one
+    that can get no result, is not in it.
+    """
+    first = campaign.tasks.filter(seed_index=0, result__is_ranked=True, arm__infeasible="")
+    tasks = first.exclude(purpose=TaskPurpose.REPLAY)
+    return {run.arm: run.sort_key for run in _of_one_class(list(tasks.values(*_RUN_COLUMNS)))}
+
+
 def race_runs(race: Race) -> list[Run]:
     """Return the ended runs of the race's arms on its seeds."""
     tasks = Task.objects.filter(
