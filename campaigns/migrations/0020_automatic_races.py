@@ -20,8 +20,8 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="campaign",
             constraint=models.CheckConstraint(
-                condition=models.Q(("kept_runs__lt", models.F("task_count"))),
-                name="campaign_keeps_fewer_runs",
+                condition=models.Q(("kept_runs__lte", models.F("task_count"))),
+                name="campaign_kept_runs_counted",
             ),
         ),
     ]

@@ -156,7 +156,7 @@ class Campaign(models.Model):
             ),
             models.CheckConstraint(name="campaign_has_tasks", condition=Q(task_count__gt=0)),
             models.CheckConstraint(
-                name="campaign_keeps_fewer_runs", condition=Q(kept_runs__lt=F("task_count"))
+                name="campaign_kept_runs_counted", condition=Q(kept_runs__lte=F("task_count"))
             ),
             models.CheckConstraint(
                 name="campaign_budget_positive",

@@ -8,6 +8,7 @@ import pytest
 
 from campaigns import lifecycle
 from campaigns.lifecycle import InvalidCampaign, WrongState
+from campaigns.lifecycle.campaigns import cancel_open_tasks
 from campaigns.models import Campaign, CampaignState, Race, RaceOutcome, Task, TaskPurpose
 from campaigns.standings.progress import campaign_progress
 from tests import factories, invariants
@@ -23,6 +24,12 @@ TASKS, ARMS, KEPT = 30, 21, 9
 def racing(tasks: int = TASKS, **fields: Any) -> Campaign:
     """A launched campaign that races by itself."""
     return active_campaign(tasks, **({"races_automatically": True} | fields))
+
+
+def leave_three(campaign: Campaign) -> None:
+    """Cancel the screening of all arms but 18, 19 and 20: those that would race."""
+    others = campaign.tasks.filter(arm__number__lt=ARMS - 3)
+    cancel_open_tasks(others, now=at(next(SECONDS)), actor=lifecycle.SERVER)
 
 
 def value(task: Task) -> float:
@@ -100,6 +107,7 @@ def test_the_best_of_the_screening_race_by_themselves_and_then_the_campaign_comp
 
 def test_a_race_that_its_reserve_ends_is_a_tie_and_completes_the_campaign() -> None:
     campaign = racing(min_effect=0.0)
+    leave_three(campaign)
     run_all(campaign, equal)
     assert Race.objects.get().outcome == RaceOutcome.TIE
     assert done(campaign).state == CampaignState.COMPLETED
@@ -108,12 +116,8 @@ def test_a_race_that_its_reserve_ends_is_a_tie_and_completes_the_campaign() -> N
 
 def test_runs_that_the_race_does_not_need_are_not_run_and_nothing_is_missing_at_the_end() -> None:
     campaign = racing(40)  # 28 arms, and 12 runs for a race of four
-    for number in range(28):
-        attempt = claim_one(worker(), now=at(next(SECONDS)))
-        if number < 3:
-            factories.finish(attempt, 3.0 + number)
-        else:
-            lifecycle.cancel_task(attempt.task, now=at(next(SECONDS)))
+    others = campaign.tasks.filter(number__gt=2)
+    cancel_open_tasks(others, now=at(1), actor=lifecycle.SERVER)
     run_all(campaign, value)
     race = Race.objects.get()
     assert len(race.arms) == 3
@@ -125,8 +129,8 @@ def test_runs_that_the_race_does_not_need_are_not_run_and_nothing_is_missing_at_
 def test_without_two_values_there_is_no_race_and_the_campaign_completes() -> None:
     campaign = racing(max_failed_attempts=1)
     run_all(campaign, value, most=1)
-    for _ in range(ARMS - 1):
-        lifecycle.cancel_task(campaign.tasks.filter(state="pending").first(), now=at(500))
+    cancel_open_tasks(campaign.tasks.exclude(number=1), now=at(500), actor=lifecycle.SERVER)
+    lifecycle.cancel_task(campaign.tasks.get(number=1), now=at(501))
     assert not Race.objects.exists()
     assert done(campaign).state == CampaignState.COMPLETED
     assert progress(campaign) == (ARMS, ARMS)
@@ -135,7 +139,9 @@ def test_without_two_values_there_is_no_race_and_the_campaign_completes() -> Non
 def test_arms_that_can_get_no_result_and_invented_values_do_not_race() -> None:
     campaign = racing(allow_simulated=True)
     campaign.arms.filter(number=20).update(infeasible="too slow for this fleet")
-    for _ in range(ARMS):
+    others = campaign.tasks.filter(arm__number__lt=ARMS - 5)
+    cancel_open_tasks(others, now=at(1), actor=lifecycle.SERVER)
+    for _ in range(5):
         attempt = claim_one(worker(), now=at(next(SECONDS)))
         body = factories.completed(attempt.task, value(attempt.task))
         body["simulated"] = attempt.task.arm.number == 19
@@ -145,7 +151,8 @@ def test_arms_that_can_get_no_result_and_invented_values_do_not_race() -> None:
 
 def test_a_race_of_a_paused_campaign_begins_when_it_is_resumed() -> None:
     campaign = racing()
-    run_all(campaign, value, most=ARMS - 1)
+    leave_three(campaign)
+    run_all(campaign, value, most=2)
     last = claim_one(worker(), now=at(next(SECONDS)))
     lifecycle.pause(campaign, now=at(next(SECONDS)))
     factories.finish(last, value(last.task), now=at(next(SECONDS)))
@@ -161,6 +168,7 @@ def test_a_race_whose_process_died_is_begun_once_by_the_sweep(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     campaign = racing()
+    leave_three(campaign)
     with monkeypatch.context() as patch:
         patch.setattr("campaigns.lifecycle.endings.finish_if_done", lambda *_, **__: False)
         run_all(campaign, value)
@@ -188,6 +196,7 @@ def test_a_campaign_that_cannot_be_finished_keeps_no_other_waiting(
 
 def test_a_race_by_hand_takes_none_of_the_kept_runs_and_does_not_replace_the_race() -> None:
     campaign = racing()
+    leave_three(campaign)
     lifecycle.start_race(campaign, [0, 1], seeds=3, now=at(next(SECONDS)))
     assert (done(campaign).task_count, campaign.kept_runs) == (TASKS + 6, KEPT)
     run_all(campaign, value)
@@ -205,6 +214,7 @@ def best_of_all(task: Task) -> float:
 def raced() -> Campaign:
     """A completed campaign whose race has the champion 20."""
     campaign = racing()
+    leave_three(campaign)
     run_all(campaign, value)
     return done(campaign)
 
@@ -278,7 +288,8 @@ def test_a_campaign_races_by_itself_from_thirty_tasks_on_unless_told(
 
 def test_switched_off_a_campaign_gives_up_its_kept_runs_and_completes_without_a_race() -> None:
     campaign = racing()
-    run_all(campaign, value, most=ARMS - 1)
+    leave_three(campaign)
+    run_all(campaign, value, most=2)
     lifecycle.set_race_options(campaign, races_automatically=False, now=at(next(SECONDS)))
     assert (campaign.task_count, campaign.kept_runs) == (ARMS, 0)
     run_all(campaign, value)
@@ -288,7 +299,11 @@ def test_switched_off_a_campaign_gives_up_its_kept_runs_and_completes_without_a_
 
 def test_switched_on_late_the_runs_of_the_race_come_on_top() -> None:
     campaign = racing(races_automatically=False)
-    run_all(campaign, value, most=TASKS - 1)
+    leave_three(campaign)
+    cancel_open_tasks(
+        campaign.tasks.filter(arm__number__gt=ARMS), now=at(1), actor=lifecycle.SERVER
+    )
+    run_all(campaign, value, most=3)
     lifecycle.set_race_options(
         campaign, races_automatically=True, min_effect=0.5, now=at(next(SECONDS))
     )
@@ -300,8 +315,9 @@ def test_switched_on_late_the_runs_of_the_race_come_on_top() -> None:
 
 
 def test_switched_off_while_its_race_runs_the_race_goes_on() -> None:
-    campaign = racing(40)
-    run_all(campaign, value, most=28)
+    campaign = racing()
+    leave_three(campaign)
+    run_all(campaign, value, most=3)
     assert done(campaign).kept_runs == 0
     lifecycle.set_race_options(campaign, races_automatically=False, now=at(next(SECONDS)))
     run_all(campaign, value)
@@ -310,7 +326,8 @@ def test_switched_off_while_its_race_runs_the_race_goes_on() -> None:
 
 def test_a_paused_campaign_that_waits_for_its_race_completes_when_that_is_switched_off() -> None:
     campaign = racing()
-    run_all(campaign, value, most=ARMS - 1)
+    leave_three(campaign)
+    run_all(campaign, value, most=2)
     last = claim_one(worker(), now=at(next(SECONDS)))
     lifecycle.pause(campaign, now=at(next(SECONDS)))
     factories.finish(last, value(last.task), now=at(next(SECONDS)))
@@ -351,7 +368,8 @@ def test_a_race_by_hand_looks_for_the_smallest_difference_of_its_campaign() -> N
 
 def test_the_purpose_of_its_runs_is_the_race() -> None:
     campaign = racing()
-    run_all(campaign, value, most=ARMS)
+    leave_three(campaign)
+    run_all(campaign, value, most=3)
     assert campaign.tasks.filter(purpose=TaskPurpose.RACE).count() == KEPT
     fail(claim_one(worker(), now=at(next(SECONDS))), now=at(next(SECONDS)))
     invariants.check()
