@@ -214,6 +214,9 @@ def values_of(campaign: Campaign) -> dict[str, Any]:
     return {name: getattr(spec, name) for name in CampaignForm.base_fields} | {
         "time_budget_seconds": f"{spec.time_budget_seconds:.12g}",
         "dataset": catalog_names.get(spec.dataset, spec.dataset),
+        "races_automatically": (
+            "" if spec.races_automatically is None else str(spec.races_automatically)
+        ),
     }
 
 
