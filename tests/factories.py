@@ -112,6 +112,8 @@ def campaign(*, owner: User | None = None, now: dt.datetime = NOW, **fields: Any
         "time_budget_seconds": 10.0,
         "search_space": SMALL_SPACE,
         "dataset": "tinyshakespeare",
+        # Tests of automatic races switch them on; elsewhere as many tasks are made as asked for.
+        "races_automatically": False,
     }
     if fields.get("budget_kind") == "work":
         del spec["time_budget_seconds"]
