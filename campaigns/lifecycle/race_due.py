@@ -17,7 +17,8 @@ from campaigns.models import Campaign, Decision, Race, RaceOutcome
 from campaigns.race import rule
 from campaigns.race.rule import FEWEST_TASKS, most_contenders, reserve_of
 from campaigns.search.samplers import COVERING, MAX_TASKS
-from campaigns.standings.race_runs import noise_floor, screening_values
+from campaigns.standings.noise import noise_floor
+from campaigns.standings.race_runs import screening_values
 
 logger = logging.getLogger(__name__)
 
