@@ -53,12 +53,15 @@ def claim_reply(claim: Claim, count: int, now: dt.datetime) -> ClaimReply:
         for attempt in claim.attempts
         if attempt.task.lease_id == attempt.lease_id
     ]
-    return {
+    reply: ClaimReply = {
         "leases": leases,
         "heartbeat_seconds": settings.XEENET["HEARTBEAT_SECONDS"],
         "wait_seconds": 0.0 if len(leases) == count else idle_wait_seconds(),
         "reason": claim.reason,
     }
+    if claim.calibrate is not None:
+        reply["calibrate"] = claim.calibrate
+    return reply
 
 
 def idle_wait_seconds() -> float:

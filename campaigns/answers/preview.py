@@ -31,6 +31,8 @@ def _by_config(preview: previews.Preview) -> dict[str, Any]:
     ]
     return {
         "task_count": preview.task_count,
+        "kept_runs": preview.kept_runs,
+        "added_runs": preview.added_runs,
         "errors": preview.errors,
         "warnings": preview.warnings,
         "configs": configs,

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from campaigns.lifecycle import CampaignSpec
+from campaigns.lifecycle.race_due import races_by_default
 from campaigns.models import BudgetKind, Campaign
 
 MAX_NAME_LENGTH: Final = 200
@@ -24,6 +25,10 @@ def spec_of(campaign: Campaign, **changes: Any) -> CampaignSpec:
         for field in fields(CampaignSpec)
         if hasattr(campaign, field.name)
     }
+    usual = races_by_default(campaign.task_count, allow_simulated=campaign.allow_simulated)
+    if not campaign.shares_seeds or campaign.races_automatically == usual:
+        # The clone may have another number of tasks: only what a person chose is copied.
+        copied["races_automatically"] = None
     name = f"{campaign.name[: MAX_NAME_LENGTH - len(_COPY)]}{_COPY}"
     pinned = {
         "dataset": campaign.dataset_id,

@@ -12,7 +12,9 @@ from campaigns.design.forecasts import Forecast, forecast
 from campaigns.design.work import WorkPlan, work_plan
 from campaigns.lifecycle.errors import InvalidCampaign
 from campaigns.lifecycle.launch_checks import fit_problems, param_warnings, refusal_sentences
+from campaigns.lifecycle.race_due import races_by_default, runs_kept_at_launch
 from campaigns.models import Package
+from campaigns.race.rule import reserve_of
 from campaigns.search.samplers import grid_points, sample
 from campaigns.search.seeds import seed_at
 from campaigns.search.space import SearchSpace, UnsatisfiableSpace
@@ -28,6 +30,9 @@ class Preview:
     """The first tasks, as their seeds and one row of values per parameter; survey and forecast."""
 
     task_count: int
+    # How many of them are kept for the race, and how many runs a race would add to them.
+    kept_runs: int = 0
+    added_runs: int = 0
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
@@ -37,19 +42,25 @@ class Preview:
     forecast: Forecast | None = None
     work: WorkPlan | None = None
 
+    @property
+    def arms(self) -> int:
+        """How many configs are drawn; a point that is drawn again is another seed of its arm."""
+        return self.task_count - self.kept_runs
+
 
 def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
     """Preview a campaign from the checked fields of a `CampaignSpec`."""
     # Checked by the form, the request or the draft; drawing from it again would only cost.
     space = SearchSpace.stored(values["search_space"]).with_budget(PREVIEW_STEPS)
     count, sampler = values["task_count"], values["sampler"]
-    draws = range(min(PREVIEWED_CONFIGS, count))
+    kept, added = _race_runs(values)
+    draws = range(min(PREVIEWED_CONFIGS, count - kept))
     warnings = _about_fit(space, values) + param_warnings(space, values["experiment"])
     warnings += _about_script(values.get("script", ""))
     try:
         points = [sample(space, sampler, values["base_seed"], draw) for draw in draws]
         if sampler == "grid":
-            warnings += _about_grid(len(grid_points(space)), count)
+            warnings += _about_grid(len(grid_points(space)), count - kept)
     except UnsatisfiableSpace as error:
         return Preview(count, errors=[str(error)], survey=survey(space))
     except StepsSpent:
@@ -63,6 +74,8 @@ def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
     run_seconds = work.seconds if work else values["time_budget_seconds"]
     return Preview(
         count,
+        kept_runs=kept,
+        added_runs=added,
         warnings=warnings + _about_work(work),
         seeds=[
             seed_at(values["base_seed"], points[:draw].count(params))
@@ -74,7 +87,7 @@ def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
         forecast=run_seconds
         and forecast(
             experiment=values["experiment"],
-            task_count=count,
+            task_count=count + added,
             run_seconds=run_seconds,
             is_work=work is not None,
             allow_simulated=values["allow_simulated"],
@@ -106,6 +119,15 @@ def _sentences(error: InvalidCampaign) -> list[str]:
         for field, sentences in error.errors.items()
         for sentence in sentences
     ]
+
+
+def _race_runs(values: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many runs are kept for a race that begins by itself, and how many come on top."""
+    count, races = values["task_count"], values.get("races_automatically")
+    if races is None:
+        races = races_by_default(count, allow_simulated=values["allow_simulated"])
+    kept = runs_kept_at_launch(count, values["sampler"], races_automatically=races)
+    return kept, reserve_of(count) - kept if races else 0
 
 
 def _about_fit(space: SearchSpace, values: Mapping[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from campaigns.models import BudgetKind, Campaign
 from campaigns.race.plan import MOST, POWER, chance_to_find, seeds_needed
 from campaigns.race.rows import MIN_SIGMA, Floor
 from campaigns.race.rule import SEEDS
-from campaigns.standings.race_runs import noise_floor
+from campaigns.standings.noise import noise_floor
 from xeenet_site.web.formats import HOUR
 
 # The planned race has two arms: leader and nearest rival decide whether it finds a champion.

@@ -140,6 +140,11 @@ class TaskMaker:
         seed = seed_at(self._campaign.base_seed, index)
         return self._new_task(arm, seed, index, TaskPurpose.RACE, TaskOrigin(arm.origin))
 
+    def replay(self, task: Task) -> Task:
+        """Return the next task, unsaved and pending: the same arm on the same seed once more."""
+        origin = TaskOrigin(task.origin)
+        return self._new_task(task.arm, task.seed, task.seed_index, TaskPurpose.REPLAY, origin)
+
     def store_arms(self) -> None:
         """Store the arms that are new; their tasks can be stored then."""
         Arm.objects.bulk_create(self._new_arms, batch_size=CREATE_BATCH)

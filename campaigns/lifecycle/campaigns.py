@@ -15,10 +15,12 @@ from django.db.models import F
 from campaigns.datasets import UnknownDataset, known_dataset
 from campaigns.lifecycle import journal
 from campaigns.lifecycle.arms import TaskMaker, drawn_points
+from campaigns.lifecycle.endings import finish_if_done
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor, Change
 from campaigns.lifecycle.launch_checks import launch_problems
-from campaigns.lifecycle.races import cancel_races, decide_races
+from campaigns.lifecycle.race_due import races_by_default, runs_kept_at_launch
+from campaigns.lifecycle.races import cancel_races, decide_races, give_up_kept_runs
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS, NO_LEASE
 from campaigns.lifecycle.work_checks import (
     budget_problems,
@@ -26,6 +28,7 @@ from campaigns.lifecycle.work_checks import (
     work_columns,
 )
 from campaigns.models import (
+    MAX_MIN_EFFECT,
     MAX_SEED,
     MAX_TRIES,
     Attempt,
@@ -40,6 +43,7 @@ from campaigns.models import (
     TaskQuerySet,
     TaskState,
 )
+from campaigns.race.rows import MIN_EFFECT
 from campaigns.search import samplers
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.search.space import InvalidSearchSpace, SearchSpace, UnsatisfiableSpace
@@ -70,6 +74,8 @@ class CampaignSpec:
     budget_kind: str = BudgetKind.TIME
     work_unit: str = ""  # of a work budget: seconds
     work_amount: float | None = None
+    races_automatically: bool | None = None  # None: see `races_by_default`
+    min_effect: float = MIN_EFFECT
 
 
 def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime) -> Campaign:
@@ -86,6 +92,10 @@ def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime)
         "dataset": dataset,
         "search_space": space.to_json(),
     }
+    if spec.races_automatically is None:
+        fields["races_automatically"] = races_by_default(
+            spec.task_count, allow_simulated=spec.allow_simulated
+        )
     with transaction.atomic():
         package = _stored_script(script) if script else _built_in_script(experiment, now=now)
         campaign = Campaign(owner=owner, package=package, created_at=now, **fields)
@@ -174,6 +184,8 @@ def _limit_problems(spec: CampaignSpec) -> dict[str, list[str]]:
     for name in ("max_failed_attempts", "max_lost_attempts"):
         if not 1 <= getattr(spec, name) <= MAX_TRIES:
             errors[name] = [f"must be from 1 to {MAX_TRIES}"]
+    if not 0 <= spec.min_effect <= MAX_MIN_EFFECT:
+        errors["min_effect"] = [f"must be from 0 to {MAX_MIN_EFFECT:g}"]
     return errors
 
 
@@ -231,6 +243,8 @@ def _sampler_problems(name: str, space: SearchSpace | None) -> list[str]:
 def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> None:
     """Draft → active, with metric and cost model pinned; all tasks are made in one transaction.
 
+    A campaign that races by itself keeps some of its tasks' runs for the race.
+
     Raises WrongState unless draft, InvalidCampaign when the constraints leave no point, when the
     script would refuse every config or the data set, or when no config has such a run.
     """
@@ -239,16 +253,25 @@ def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> No
     # Sample before the transaction, which on SQLite holds the only write lock.
     work = launched_work(campaign, now=now)
     maker = TaskMaker(campaign, now=now, work=work)
-    points = drawn_points(campaign, campaign.task_count)
+    kept = runs_kept_at_launch(
+        campaign.task_count, campaign.sampler, races_automatically=campaign.races_automatically
+    )
+    points = drawn_points(campaign, campaign.task_count - kept)
     tasks = [maker.task(params, TaskOrigin.SAMPLED) for params in points]
     if all(task.state == TaskState.FAILED for task in tasks):
         raise InvalidCampaign({"search_space": [f"no task can run: {tasks[0].arm.infeasible}"]})
     spec = campaign.metric_spec
-    pinned: dict[str, Any] = {"metric": spec.name, "metric_version": spec.version}
+    pinned: dict[str, Any] = {
+        "metric": spec.name,
+        "metric_version": spec.version,
+        "kept_runs": kept,
+    }
     made, draws = f"Tasks made: {len(tasks):,}.", campaign.draws + len(tasks)
     if work is not None and work.model is not None:
         pinned["cost_model"] = work.model.to_json()
         made += f" What a step costs comes from {work.model.origin}."
+    if kept:
+        made += f" Runs kept for their race: {kept}."
     # One transaction: an active campaign without its tasks would look finished.
     with transaction.atomic():
         _move(campaign, "launch", actor, now, made, launched_at=now, draws=draws, **pinned)
@@ -261,9 +284,13 @@ def pause(campaign: Campaign, *, now: dt.datetime, reason: str = "", actor: Acto
 
 
 def resume(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> None:
-    """paused → active; decides the looks whose last run ended meanwhile. Raises WrongState."""
+    """paused → active; decides looks and begins the race that became due meanwhile.
+
+    Raises WrongState.
+    """
     _move(campaign, "resume", actor, now, state_reason="", paused_at=None, resumed_at=now)
     decide_races(campaign.pk, now=now)
+    finish_if_done(campaign.pk, now=now)
 
 
 def cancel(
@@ -277,6 +304,7 @@ def cancel(
     with transaction.atomic():
         _move(campaign, "cancel", actor, now, reason, state_reason=reason[:500], finished_at=now)
         cancel_races(campaign, now=now)
+        give_up_kept_runs(campaign)
         cancel_open_tasks(Task.objects.filter(campaign=campaign), now=now, actor=actor)
 
 

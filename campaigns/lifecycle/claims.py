@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import Count, Exists, Max, OuterRef, Q
 
-from campaigns.lifecycle import journal
+from campaigns.lifecycle import calibrating, journal
 from campaigns.lifecycle.errors import WrongState
 from campaigns.lifecycle.guards import budgets_of_claim
 from campaigns.lifecycle.journal import Change
@@ -37,6 +37,7 @@ from campaigns.models import (
 )
 from campaigns.models.campaign import CampaignQuerySet
 from campaigns.models.task import FAILED, UNPAID
+from workers.calibration import CalibrationOrder
 from workers.models import Worker, WorkerState
 from workers.protocol import MAX_LEASES_PER_CLAIM
 
@@ -59,11 +60,13 @@ _ERRORS_REMEMBERED: Final = 64
 class Claim:
     """The attempts that a claim got, with task, campaign, data set and package loaded.
 
-    `reason` says why a new claim got fewer than it wanted; "" otherwise.
+    `reason` says why a new claim got fewer than it wanted; "" otherwise. `calibrate` is set when
+    the worker is to measure its speed.
     """
 
     attempts: list[Attempt]
     reason: str
+    calibrate: CalibrationOrder | None = None
 
 
 def claim(
@@ -73,15 +76,19 @@ def claim(
     count: int,
     now: dt.datetime,
     slots: int = MAX_SLOTS,
+    calibrates: bool = False,
 ) -> Claim:
     """Pending → leased for up to `count` tasks; a repeated `claim_id` returns the same attempts.
 
-    `slots` is how many leases the agent can hold at a time. Takes back overdue leases first, so
+    `slots` is how many leases the agent can hold at a time, `calibrates` whether it can measure its
+    speed. Takes back overdue leases first, so
     that claims do not depend on the background job. A worker that may not claim gets an empty claim
     with the reason, not an error.
     """
     expire(now=now, limit=max(count, 20))
-    return lease_waiting(worker, claim_id=claim_id, count=count, now=now, slots=slots)
+    return lease_waiting(
+        worker, claim_id=claim_id, count=count, now=now, slots=slots, calibrates=calibrates
+    )
 
 
 def lease_waiting(
@@ -91,6 +98,7 @@ def lease_waiting(
     count: int,
     now: dt.datetime,
     slots: int = MAX_SLOTS,
+    calibrates: bool = False,
     among: Q | None = None,
     runs_own_script: bool = False,
 ) -> Claim:
@@ -99,7 +107,8 @@ def lease_waiting(
     `runs_own_script` skips the checks of approval and isolation tier: the caller is a person's own
     program, which runs the tasks itself.
     """
-    choice = _Choice(worker, claim_id, count, now, min(slots, MAX_SLOTS), among, runs_own_script)
+    slots = min(slots, MAX_SLOTS)
+    choice = _Choice(worker, claim_id, count, now, slots, calibrates, among, runs_own_script)
     try:
         return _lease_chosen(choice, _lease)
     except _UNUSABLE:
@@ -118,6 +127,7 @@ class _Choice:
     count: int
     now: dt.datetime
     slots: int
+    calibrates: bool
     among: Q | None
     runs_own_script: bool
 
@@ -131,7 +141,8 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
     # One transaction: task and attempt must agree. The row lock on the worker serialises a claim
     # and its retry (sent because the answer was lost), and two claims that count the leases held.
     with transaction.atomic():
-        worker = Worker.objects.select_for_update(no_key=True).get(pk=choice.worker.pk)
+        locked = Worker.objects.select_for_update(no_key=True)
+        worker = calibrating.noting_work(locked).get(pk=choice.worker.pk)
         repeated = attempts_of_claim(worker, claim_id)
         if repeated:
             return Claim(repeated, "")
@@ -144,17 +155,21 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
         campaigns = Campaign.objects.handing_out_to(worker).measured_fairly_by(worker)
         if not choice.runs_own_script:
             campaigns = campaigns.runnable_by(worker)
+        measuring = calibrating.measuring(worker, campaigns, calibrates=choice.calibrates, now=now)
+        campaigns = measuring.allowed(campaigns)
         for candidates in _most_promising_first(campaigns, worker):
             among = Task.objects.filter(choice.among or Q())
             if lease(among.claimable(worker, now, candidates), worker, count, choice):
                 break
         attempts = attempts_of_claim(worker, claim_id)
     if len(attempts) == choice.count:
-        return Claim(attempts, "")
+        return Claim(attempts, "", measuring.order)
     if len(attempts) == count:
-        return Claim(attempts, _why_full(held + count, choice.slots))
-    reason = _why_fewer(worker, choice.among, runs_own_script=choice.runs_own_script)
-    return Claim(attempts, reason)
+        return Claim(attempts, _why_full(held + count, choice.slots), measuring.order)
+    reason = measuring.reason or _why_fewer(
+        worker, choice.among, runs_own_script=choice.runs_own_script
+    )
+    return Claim(attempts, reason, measuring.order)
 
 
 def _why_full(held: int, slots: int) -> str:

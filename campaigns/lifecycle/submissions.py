@@ -16,6 +16,13 @@ from django.db.models import F, Q
 
 from campaigns.lifecycle.belief import contradictions, result_columns
 from campaigns.lifecycle.breakers import pause_failing, pause_troubled
+from campaigns.lifecycle.classes import class_id
+from campaigns.lifecycle.disturbed import (
+    is_to_be_repeated,
+    repeat_disturbed,
+    settle_replay,
+    speed_columns,
+)
 from campaigns.lifecycle.endings import note_ended_task
 from campaigns.lifecycle.errors import ResultConflict
 from campaigns.lifecycle.journal import Change
@@ -135,38 +142,55 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
         end_attempt(attempt, AttemptOutcome.LATE, now=now, message=message, **_report(body))
         return Answer(Verdict.LATE, "Kept, but another attempt or a person decided the task.")
     outcome = AttemptOutcome.DIVERGED if diverged else AttemptOutcome.COMPLETED
+    result = _store_result(attempt, metrics, body, now=now)
     change = Change(task, task.state, TaskState.COMPLETED, attempt)
     report = _report(body) | {"failure_class": ""}
+    message = "; ".join(filter(None, [message, _on_disturbance(result)]))
     end_attempt(attempt, outcome, change, now=now, message=message, **report)
     if task.max_steps is not None:
         # A worker that still had it was fast enough after all.
         Arm.objects.filter(pk=task.arm_id).exclude(infeasible="").update(infeasible="")
-    result = _store_result(attempt, metrics, simulated=body.get("simulated", False), now=now)
+    settle_replay(result)
     if result.implausible:
         return Answer(Verdict.ACCEPTED, IMPLAUSIBLE.format(metric=spec.name))
     return Answer(Verdict.ACCEPTED, "The result is stored.")
 
 
 def _store_result(
-    attempt: Attempt, metrics: dict[str, Any], *, simulated: bool, now: dt.datetime
+    attempt: Attempt, metrics: dict[str, Any], body: Submission, *, now: dt.datetime
 ) -> Result:
+    task, simulated = attempt.task, body.get("simulated", False)
+    believed = result_columns(task.campaign, metrics, simulated=simulated)
+    # What has no value, or an invented one, stands in no order.
+    is_measured = believed["is_ranked"] or believed["implausible"]
+    is_subset = believed["eval_is_subset"]
     return Result.objects.create(
-        task=attempt.task,
+        task=task,
         attempt=attempt,
-        campaign=attempt.task.campaign,
-        is_screening=attempt.task.purpose == TaskPurpose.SCREEN,
+        campaign=task.campaign,
+        arm_id=task.arm_id,
+        result_class_id=class_id(attempt, metrics, is_subset=is_subset) if is_measured else None,
+        is_screening=task.purpose == TaskPurpose.SCREEN,
         eval_bytes=metrics["eval_bytes"],
         eval_tokens=metrics["eval_tokens"],
         steps_completed=metrics["steps_completed"],
         tokens_trained=metrics["tokens_trained"],
         model_params=metrics["model_params"],
         wall_time_seconds=metrics["wall_time_seconds"],
+        foreign_load=body.get("foreign_load"),
         device_used=metrics["device_used"][:100],
         stop_reason=metrics["stop_reason"][:50],
         metrics=metrics,
         created_at=now,
-        **result_columns(attempt.task.campaign, metrics, simulated=simulated),
+        **speed_columns(attempt, metrics, simulated=simulated),
+        **believed,
     )
+
+
+def _on_disturbance(result: Result) -> str:
+    """Return what the journal says of a run whose steps took too long; "" of any other."""
+    again = "; it runs once more" if is_to_be_repeated(result) else ""
+    return result.disturbance and f"{result.disturbance}{again}"
 
 
 def _fail(
@@ -248,6 +272,9 @@ def _follow_up(
     charge = CHARGES.get(attempt.failure_class)
     if answer.verdict == Verdict.ACCEPTED:
         worker_lifecycle.note_good_result(worker)
+        if is_to_be_repeated(attempt.task.result):
+            # First, because the campaign would complete without an open task.
+            repeat_disturbed(attempt.task, now=now)
     elif charge is Charge.FREE:
         reason = body.get("message") or FailureClass(attempt.failure_class).label
         worker_lifecycle.pause_after_env_error(worker, reason, now=now)

@@ -34,8 +34,12 @@ CAMPAIGN_TRANSITIONS: Final = {
     "cancel": _transition({_DRAFT, _ACTIVE, _PAUSED}, CampaignState.CANCELLED),
     # More tasks: a completed campaign runs again.
     "grow": _transition({_ACTIVE, _PAUSED, CampaignState.COMPLETED}, _ACTIVE, _PAUSED),
-    # Only when no task is open.
+    # Only when no task is open, no race runs or is due, and nobody will ask again.
     "finish": _transition({_ACTIVE, _PAUSED}, CampaignState.COMPLETED),
+    # Completed: it only waited for a race that was switched off.
+    "set_race_options": _transition(
+        {_DRAFT, _ACTIVE, _PAUSED}, _DRAFT, _ACTIVE, _PAUSED, CampaignState.COMPLETED
+    ),
 }
 
 TASK_TRANSITIONS: Final = {

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, ExpressionWrapper, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, ExpressionWrapper, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
@@ -139,7 +139,10 @@ class Campaign(models.Model):
     # How often the sampler has drawn. Tasks that repeat an arm take no draw, so the params that are
     # drawn later do not depend on them.
     draws = models.PositiveIntegerField(default=0)
+    # Its tasks, and the runs that are kept for its race: what the person asked for, until both end.
     task_count = models.PositiveIntegerField()
+    # The part of it that is no task yet: it waits for the race that begins by itself.
+    kept_runs = models.PositiveIntegerField(default=0, editable=False)
     budget_kind = models.CharField(max_length=16, choices=BudgetKind, default=BudgetKind.TIME)
     # The budget, or the longest guard of a work budget: an attempt has its own.
     time_budget_seconds = models.FloatField()
@@ -190,6 +193,9 @@ class Campaign(models.Model):
                 condition=Q(required_isolation__in=[tier.value for tier in IsolationTier]),
             ),
             models.CheckConstraint(name="campaign_has_tasks", condition=Q(task_count__gt=0)),
+            models.CheckConstraint(
+                name="campaign_kept_runs_counted", condition=Q(kept_runs__lte=F("task_count"))
+            ),
             models.CheckConstraint(
                 name="campaign_budget_positive",
                 condition=Q(time_budget_seconds__gt=0, time_budget_seconds__lte=MAX_BUDGET_SECONDS),

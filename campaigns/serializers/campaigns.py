@@ -10,6 +10,7 @@ from campaigns.lifecycle import CampaignSpec
 from campaigns.models import (
     HEX_SHA256_LENGTH,
     MAX_BUDGET_SECONDS,
+    MAX_MIN_EFFECT,
     MAX_SEED,
     MAX_TRIES,
     MAX_WORK,
@@ -93,6 +94,10 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
             "base_seed",
             "shares_seeds",
             "task_count",
+            "kept_runs",
+            "races_automatically",
+            "min_effect",
+            "asked_at",
             "budget_kind",
             "time_budget_seconds",
             "work_unit",
@@ -120,6 +125,9 @@ class ProgressSerializer(serializers.Serializer[Any]):
     completed = serializers.IntegerField()
     failed = serializers.IntegerField()
     cancelled = serializers.IntegerField()
+    kept = serializers.IntegerField(
+        help_text="Runs kept for the race that begins by itself; they are in the total."
+    )
     total = serializers.IntegerField()
     done = serializers.IntegerField()
     fraction = serializers.FloatField()
@@ -227,6 +235,13 @@ class CampaignChangesSerializer(KnownFieldsSerializer[dict[str, Any]]):
         choices=ISOLATION_CHOICES,
         help_text="Only workers that isolate scripts at least this well get its tasks.",
     )
+    races_automatically = StrictBooleanField(
+        required=False,
+        allow_null=True,
+        help_text="Whether the best arms race when all have run. The default is yes from 30 tasks "
+        "on, unless simulated results are allowed.",
+    )
+    min_effect = StrictFloatField(required=False, min_value=0, max_value=MAX_MIN_EFFECT)
 
 
 class CampaignSpecSerializer(CampaignChangesSerializer):
@@ -253,3 +268,17 @@ class RaiseAttemptsSerializer(KnownFieldsSerializer[dict[str, Any]]):
 
     max_failed_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_TRIES)
     max_lost_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_TRIES)
+
+
+class RaceOptionsSerializer(KnownFieldsSerializer[dict[str, Any]]):
+    """How the campaign's arms race. An absent option stays as it is."""
+
+    races_automatically = StrictBooleanField(
+        required=False, help_text="Whether the best arms race when all have run."
+    )
+    min_effect = StrictFloatField(
+        required=False,
+        min_value=0,
+        max_value=MAX_MIN_EFFECT,
+        help_text="A race ends as a tie when what lies between the first two is surely smaller.",
+    )

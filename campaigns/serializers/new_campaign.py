@@ -143,6 +143,12 @@ class PreviewSerializer(serializers.Serializer[Any]):
     """What a campaign would run."""
 
     task_count = serializers.IntegerField()
+    kept_runs = serializers.IntegerField(
+        help_text="How many of the tasks are kept for the race that begins by itself."
+    )
+    added_runs = serializers.IntegerField(
+        help_text="How many runs that race may add to them: a grid is drawn whole."
+    )
     errors = serializers.ListField(child=serializers.CharField())  # type: ignore[assignment]
     warnings = serializers.ListField(child=serializers.CharField())
     configs = PreviewedConfigSerializer(many=True)

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from campaigns import steering
+from campaigns.lifecycle.race_due import runs_kept_at_launch
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import MAX_TRIES, BudgetKind, Campaign, CampaignState, WorkUnit
 from campaigns.scripts import steering as script_steering
@@ -30,6 +31,11 @@ VERBS = {
     ),
     "resume": Verb(
         steering.resume, "Resumed: tasks are handed out again.", frozenset({CampaignState.PAUSED})
+    ),
+    "finish": Verb(
+        steering.finish,
+        "Nobody will ask again: what is open ends as usual, then the campaign completes.",
+        CAMPAIGN_TRANSITIONS["finish"].sources,
     ),
     "cancel": Verb(
         steering.cancel,
@@ -65,10 +71,17 @@ def head_context(
     return {
         "campaign": campaign,
         "verbs": [
-            name for name, verb in VERBS.items() if allowed and campaign.state in verb.states
+            name
+            for name, verb in VERBS.items()
+            if allowed
+            and campaign.state in verb.states
+            and (name != "finish" or campaign.asked_at is not None)
         ],
         "may_grow": allowed and campaign.state in GROWING_STATES,
         "may_raise": allowed and campaign.state != CampaignState.CANCELLED,
+        "kept_at_launch": runs_kept_at_launch(
+            campaign.task_count, campaign.sampler, races_automatically=campaign.races_automatically
+        ),
         "most_new_tasks": MAX_TASKS - campaign.task_count,
         "most_tries": MAX_TRIES,
         # The dialog before cancelling says how much would be lost.

@@ -15,6 +15,7 @@ from campaigns.design.work import origin_of_seconds
 from campaigns.lifecycle import CampaignSpec
 from campaigns.models import (
     MAX_BUDGET_SECONDS,
+    MAX_MIN_EFFECT,
     MAX_SEED,
     MAX_TRIES,
     MIN_BUDGET_SECONDS,
@@ -23,6 +24,7 @@ from campaigns.models import (
     Dataset,
     WorkUnit,
 )
+from campaigns.race.rows import MIN_EFFECT
 from campaigns.scripts import steering as script_steering
 from campaigns.search.editor import SpaceEditor
 from campaigns.search.samplers import MAX_TASKS, SAMPLERS
@@ -128,6 +130,23 @@ class CampaignForm(forms.Form):
         initial=IsolationTier.T0.value,
         help_text="Workers that isolate scripts less well get none of these tasks.",
     )
+    races_automatically = forms.TypedChoiceField(
+        required=False,
+        label="Race of the best",
+        choices=[("", "from 30 tasks on"), ("True", "by itself"), ("False", "only by hand")],
+        coerce=lambda text: text == "True",
+        empty_value=None,
+        help_text="When all have run, the best race on fresh seeds. Of 30 tasks or more, three "
+        "tenths (48 at most) are kept for that.",
+    )
+    min_effect = forms.FloatField(
+        required=False,
+        label="Smallest difference that matters",
+        min_value=0,
+        max_value=MAX_MIN_EFFECT,
+        initial=MIN_EFFECT,
+        help_text="In the metric's unit. A race is a tie when the first two are surely nearer.",
+    )
 
     def __init__(
         self,
@@ -218,6 +237,10 @@ class CampaignForm(forms.Form):
     def clean_required_isolation(self) -> str:
         return self.cleaned_data["required_isolation"] or IsolationTier.T0.value
 
+    def clean_min_effect(self) -> float:
+        effect: float | None = self.cleaned_data["min_effect"]
+        return MIN_EFFECT if effect is None else effect
+
     def clean_search_space(self) -> dict[str, Any]:
         try:
             text = self.cleaned_data["search_space"]
@@ -253,6 +276,9 @@ def values_of(campaign: Campaign) -> dict[str, Any]:
         del values["work_unit"]
     return values | {
         "dataset": catalog_names.get(spec.dataset, spec.dataset),
+        "races_automatically": (
+            "" if spec.races_automatically is None else str(spec.races_automatically)
+        ),
     }
 
 

@@ -52,6 +52,7 @@ def populate(rounds: int = 1) -> None:
         audit.record(hook.owner, "create", hook, now=factories.NOW)
         race = factories.decided_race(owner=factories.user())
         assert race.decisions.count() == 1
+        factories.calibrate(worker)
         worker.sessions.create(
             boot_id=attempt.lease_id, started_at=factories.NOW, last_seen_at=factories.NOW
         )

@@ -36,6 +36,23 @@ def test_a_draft_is_made_with_the_defaults_of_its_experiment() -> None:
     assert campaign.get_absolute_url() in output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "races", "effect"),
+    [
+        (("--tasks", "29"), False, 0.01),
+        (("--tasks", "30"), True, 0.01),
+        (("--tasks", "30", "--no-race"), False, 0.01),
+        (("--race", "--min-effect", "0.5"), True, 0.5),
+    ],
+)
+def test_a_campaign_races_by_itself_from_thirty_tasks_on_or_as_told(
+    arguments: tuple[str, ...], races: bool, effect: float
+) -> None:
+    create("third question", *arguments)
+    campaign = Campaign.objects.get()
+    assert (campaign.races_automatically, campaign.min_effect) == (races, effect)
+
+
 def test_every_argument_reaches_the_campaign_and_launch_makes_the_tasks(tmp_path: Path) -> None:
     owner = factories.user("ada")
     space = tmp_path / "space.json"

@@ -9,6 +9,9 @@ from campaigns.models import Attempt, AttemptOutcome, TaskState
 from workers.protocol import Submission
 
 MAX_LOST, MAX_FAILED = 3, 2
+LEASE_SECONDS, BUDGET_SECONDS = 45.0, 100.0
+# What comes to the budget, from the claim to the deadline: set-up, kill and submission.
+GRACE_SECONDS = 60 + 15 + 60
 
 
 @dataclass(eq=False)  # compare by identity: two leases with equal fields are different leases

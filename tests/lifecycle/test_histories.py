@@ -10,13 +10,15 @@ import os
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from campaigns.fleet.budgets import MAX_WORK_SECONDS
 from campaigns.models import Attempt, Campaign, Result
 from tests import factories, invariants
 from tests.lifecycle.model import Verbs
+from tests.lifecycle.model_asking import ASK_TIMEOUT
 from tests.lifecycle.model_rows import ModelLease
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +40,9 @@ class Histories(Verbs):
 
     @invariant()
     def the_campaign_is_where_the_model_says(self) -> None:
-        assert Campaign.objects.get(pk=self.campaign.pk).state == self.state
+        campaign = Campaign.objects.get(pk=self.campaign.pk)
+        asked_at = None if self.asked is None else factories.at(self.asked)
+        assert (campaign.state, campaign.asked_at) == (self.state, asked_at)
 
     @invariant()
     def every_task_is_where_the_model_says_with_its_counters(self) -> None:
@@ -97,10 +101,11 @@ def _value(lease: ModelLease) -> Any:
 
 @pytest.mark.timeout(400)  # 10 s of computing, which a busy machine spreads over minutes
 @pytest.mark.parametrize("histories", [Histories, WorkHistories])
-def test_no_history_breaks_what_must_hold(histories: type[Histories]) -> None:
+def test_no_history_breaks_what_must_hold(histories: type[Histories], settings: Any) -> None:
+    settings.XEENET = settings.XEENET | {"ASK_TIMEOUT_SECONDS": ASK_TIMEOUT}
     run_state_machine_as_test(
         histories,
-        settings=settings(
+        settings=hypothesis_settings(
             max_examples=HISTORIES,
             stateful_step_count=30,
             deadline=None,

@@ -236,6 +236,9 @@ CAMPAIGN_VERBS: dict[str, Callable[[Campaign], bool]] = {
     "resume": lambda moved: _unless_wrong_state(lambda: lifecycle.resume(moved, now=LATER)),
     "cancel": lambda moved: _unless_wrong_state(lambda: lifecycle.cancel(moved, now=LATER)),
     "grow": lambda moved: _unless_wrong_state(lambda: lifecycle.add_tasks(moved, 1, now=LATER)),
+    "set_race_options": lambda moved: _unless_wrong_state(
+        lambda: lifecycle.set_race_options(moved, min_effect=0.02, now=LATER)
+    ),
     "finish": lambda _: lifecycle.finish_done_campaigns(now=LATER) == 1,
 }
 

@@ -42,9 +42,9 @@ class Command(RaceVerbs):
     """`manage.py campaign VERB`."""
 
     help = (
-        "List campaigns; launch, pause, resume, cancel, clone or grow one; let its arms race. Use "
-        "create_campaign to make a campaign; leaderboard, analysis, compare and export_results to "
-        "read its results; task to change a single task."
+        "List campaigns; launch, pause, resume, finish, cancel, clone or grow one; let its arms "
+        "race. Use create_campaign to make a campaign; leaderboard, analysis, compare and "
+        "export_results to read its results; task to change a single task."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -58,6 +58,7 @@ class Command(RaceVerbs):
             ("show", "print its state and progress"),
             ("launch", "make the tasks of a draft and hand them out"),
             ("resume", "hand out tasks again"),
+            ("finish", "say that no outside program will ask it for tasks again"),
             ("export-space", "print its search space as JSON, for create_campaign --space"),
             ("workers", "print what each worker did for it"),
             ("log", "print what happened to it, the latest first"),
@@ -141,6 +142,10 @@ class Command(RaceVerbs):
     def resume(self, options: dict[str, Any]) -> None:
         """Paused → active."""
         self._change(steering.resume, options)
+
+    def finish(self, options: dict[str, Any]) -> None:
+        """Complete a campaign of an outside program when its tasks and race have ended."""
+        self._change(steering.finish, options)
 
     def pause(self, options: dict[str, Any]) -> None:
         """Active → paused."""

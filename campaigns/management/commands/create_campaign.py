@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, BooleanOptionalAction
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from campaigns.lifecycle import CampaignSpec
 from campaigns.lifecycle.launch_checks import campaign_warnings
 from campaigns.management.demonstration import store_file
 from campaigns.management.lookup import say_what_is_refused, script_or_error, user_or_error
+from campaigns.management.race_verbs import MIN_EFFECT_HELP
 from campaigns.models import BudgetKind, Campaign, WorkUnit
+from campaigns.race.rows import MIN_EFFECT
 from campaigns.search.samplers import SAMPLERS
 from campaigns.search.sweep_files import ImportedSpace, UnreadableSpace, read_space
 from experiments import catalog
@@ -91,6 +93,12 @@ class Command(BaseCommand):
         )
         add("--max-failed-attempts", type=int, default=2)
         add("--max-lost-attempts", type=int, default=5)
+        add(
+            "--race",
+            action=BooleanOptionalAction,
+            help="let the best race by themselves when all have run (default: from 30 tasks on)",
+        )
+        add("--min-effect", type=float, default=MIN_EFFECT, help=MIN_EFFECT_HELP)
         add("--launch", action="store_true")
         add(
             "--preview",
@@ -122,6 +130,8 @@ class Command(BaseCommand):
             max_lost_attempts=options["max_lost_attempts"],
             script=script_or_error(options["script"]).sha256 if options["script"] else "",
             required_isolation=options["isolation"],
+            races_automatically=options["race"],
+            min_effect=options["min_effect"],
         )
         now = database_now()
         with say_what_is_refused():

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     """How much work a task is, and an index of the tries that were too slow: a claim reads both."""
 
     dependencies = [
-        ("campaigns", "0019_work_budgets_and_classes"),
+        ("campaigns", "0020_automatic_races"),
         ("workers", "0006_calibrations"),
     ]
 
