@@ -303,34 +303,18 @@ def test_deadline_config_and_checks_read_the_guard_of_the_attempt() -> None:
     assert finish(attempt, wall_time_seconds=guard + 10, now=late).verdict is Verdict.ACCEPTED
 
 
-def test_a_claim_asks_once_more_where_it_gives_work_and_not_otherwise() -> None:
+def test_a_claim_asks_once_more_for_the_guards_and_only_where_it_gives_work() -> None:
     counts = {}
     for name, fields in {"time": {}, "work": seconds()}.items():
         launched = active_campaign(5, **fields)
         claim(online(), 1)  # reads script and data set once for the process
         machine = online()
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
+        with CaptureQueriesContext(connection) as queries:
             assert len(claim(machine, 4).attempts) == 4
         counts[name] = len(queries)
         lifecycle.cancel(launched, now=NOW)
-    assert counts["work"] == counts["time"] + 1
-
-
-def test_a_worker_whose_values_differ_gets_no_work_until_it_is_admitted() -> None:
-    machine = online()
-    calibrated(machine, 1.0)
-    flagged = calibrated(machine, 1.0, flagged=True, taken_at=at(5))
-    active_campaign(2, **seconds())
-    answer = claim(machine)
-    assert not answer.attempts
-    assert "an operator can admit it" in answer.reason
-    assert claim(online()).attempts
-    active_campaign(1)
-    assert claim_one(machine).task.max_steps is None
-    Calibration.objects.filter(pk=flagged.pk).update(admitted_at=NOW)
-    assert claim_one(machine).task.max_steps is not None
+    # Two more ask whether the worker measures its speed first.
+    assert counts["work"] == counts["time"] + 1 + 2
 
 
 # --- too slow -------------------------------------------------------------------------------------
