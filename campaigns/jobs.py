@@ -66,7 +66,10 @@ def decide_races() -> int:
 
 
 def finish_campaigns() -> int:
-    """Complete the campaigns whose tasks have all ended; return how many."""
+    """Begin the races that are due, and complete the other campaigns of which nothing is open.
+
+    Returns how many it completed.
+    """
     from campaigns import lifecycle
     from campaigns.clock import database_now
 

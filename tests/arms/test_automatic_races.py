@@ -297,13 +297,25 @@ def test_switched_off_a_campaign_gives_up_its_kept_runs_and_completes_without_a_
     assert done(campaign).state == CampaignState.COMPLETED
 
 
-def test_switched_on_late_the_runs_of_the_race_come_on_top() -> None:
+def by_hand() -> Campaign:
+    """A campaign of 30 arms that does not race by itself; the screening of three is left."""
     campaign = racing(races_automatically=False)
     leave_three(campaign)
-    cancel_open_tasks(
-        campaign.tasks.filter(arm__number__gt=ARMS), now=at(1), actor=lifecycle.SERVER
-    )
-    run_all(campaign, value, most=3)
+    rest = campaign.tasks.filter(arm__number__gte=ARMS)
+    cancel_open_tasks(rest, now=at(1), actor=lifecycle.SERVER)
+    return campaign
+
+
+def test_a_campaign_in_which_the_race_is_switched_off_completes_without() -> None:
+    campaign = by_hand()
+    run_all(campaign, value)
+    assert not Race.objects.exists()
+    assert done(campaign).state == CampaignState.COMPLETED
+
+
+def test_switched_on_late_the_runs_of_the_race_come_on_top() -> None:
+    campaign = by_hand()
+    run_all(campaign, value, most=2)
     lifecycle.set_race_options(
         campaign, races_automatically=True, min_effect=0.5, now=at(next(SECONDS))
     )
@@ -338,9 +350,8 @@ def test_a_race_that_ends_early_gives_up_its_runs_at_once() -> None:
 def test_a_campaign_without_room_for_a_race_completes_without(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    campaign = racing(races_automatically=False)
+    campaign = by_hand()
     lifecycle.set_race_options(campaign, races_automatically=True, now=at(1))
-    leave_three(campaign)
     monkeypatch.setattr("campaigns.lifecycle.race_due.MAX_TASKS", TASKS + KEPT - 1)
     run_all(campaign, value)
     assert not Race.objects.exists()
