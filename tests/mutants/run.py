@@ -21,6 +21,7 @@ from typing import Final
 from tests.mutants.agent import AGENT
 from tests.mutants.answers import ANSWERS
 from tests.mutants.arms import ARMS
+from tests.mutants.automatic_races import AUTOMATIC_RACES
 from tests.mutants.campaigns import ENDS, LINES
 from tests.mutants.containment import CONTAINMENT
 from tests.mutants.doors import DOORS
@@ -43,7 +44,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS),
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
-    *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE, *RACE, *RACE_DOORS, *STEP_COSTS),
+    *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE, *RACE, *RACE_DOORS, *AUTOMATIC_RACES, *STEP_COSTS),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4
