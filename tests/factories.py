@@ -139,11 +139,8 @@ def active_campaign(
 
 def work_campaign(tasks: int = 3, *, now: dt.datetime = NOW, **fields: Any) -> Campaign:
     """Create and launch a campaign whose budget is a number of steps."""
-    made = active_campaign(tasks, now=now, **fields)
     work = {"budget_kind": BudgetKind.WORK, "work_unit": WorkUnit.STEPS, "work_amount": 100.0}
-    Campaign.objects.filter(pk=made.pk).update(**work)
-    made.refresh_from_db()
-    return made
+    return active_campaign(tasks, now=now, **work | fields)
 
 
 def calibration_report(

@@ -39,12 +39,14 @@ from tests.mutants.site import SITE
 from tests.mutants.step_costs import STEP_COSTS
 from tests.mutants.uploads import UPLOADS
 from tests.mutants.walls import SANDBOX, SECRETS
+from tests.mutants.work import WORK
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS),
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
     *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE, *RACE, *RACE_DOORS, *AUTOMATIC_RACES, *STEP_COSTS),
+    *WORK,
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4
