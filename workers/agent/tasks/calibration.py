@@ -173,7 +173,7 @@ class Calibrator:
             self._stuck_tags.add(outcome.stuck_tag)
         if outcome.submission is None:
             raise CalibrationFailed(f"{what}: {outcome.release_reason or 'stopped'}")
-        if problem := _problem(outcome.submission, shape):
+        if problem := problem_of(outcome.submission, shape):
             raise CalibrationFailed(f"{what}: {problem}")
         return outcome.submission
 
@@ -230,7 +230,7 @@ def _lease(order: CalibrationOrder, shape: CalibrationShape, dataset: DatasetRef
     }
 
 
-def _problem(submission: Submission, shape: CalibrationShape) -> str:
+def problem_of(submission: Submission, shape: CalibrationShape) -> str:
     """Return why a run tells no speed; "" when it does."""
     metrics = submission.get("metrics")
     if submission["outcome"] != Outcome.COMPLETED or metrics is None:
