@@ -126,7 +126,7 @@ def _drifts(worker: Worker, newest: Calibration) -> bool:
     ratios = []
     for params, step_seconds in latest[:DRIFT_RUNS]:
         try:
-            ratios.append(step_seconds / model.step_seconds(description, params))
+            ratios.append(float(step_seconds or 0.0) / model.step_seconds(description, params))
         except InfeasibleCost:
             return False
     if len(ratios) < DRIFT_RUNS:

@@ -28,7 +28,12 @@ from workers.agent.attempt import Attempt, StopReason
 from workers.agent.connection.client import Abandoned, Client, ServerError, ServerUnavailable
 from workers.agent.tasks.datasets import cached_dataset, store_generated
 from workers.agent.tasks.runner import Runner
-from workers.calibration import CalibrationOrder, CalibrationReport, MeasuredShape
+from workers.calibration import (
+    CalibrationOrder,
+    CalibrationReply,
+    CalibrationReport,
+    MeasuredShape,
+)
 from workers.protocol import DatasetReference, IsolationTier, Lease, Outcome, Submission, is_number
 
 RETRY_SECONDS: Final = 3600.0  # after a calibration that failed
@@ -179,10 +184,12 @@ class Calibrator:
 
     def _sent(self, report: CalibrationReport) -> str:
         """Send the report; return the server's sentence. Raises ServerError."""
-        for retry in stamina.retry_context(on=_is_away, attempts=6, timeout=_SENDING_SECONDS):
-            with retry:
-                reply = self._client.calibrate(report, gives_up=lambda: self._is_stopped)
-        return reply["message"]
+
+        @stamina.retry(on=_is_away, attempts=6, timeout=_SENDING_SECONDS)
+        def send() -> CalibrationReply:
+            return self._client.calibrate(report, gives_up=lambda: self._is_stopped)
+
+        return send()["message"]
 
 
 def _is_here(order: CalibrationOrder) -> bool:
@@ -240,7 +247,7 @@ def problem_of(submission: Submission, shape: CalibrationShape) -> str:
             f"{metrics['steps_completed']} of {shape.steps} steps in "
             f"{CALIBRATION_GUARD_SECONDS:g} s: this machine is too slow"
         )
-    seconds = metrics.get("train_seconds")
+    seconds: Any = metrics.get("train_seconds")
     if not is_number(seconds) or seconds <= 0:
         return "the script did not report its training time"
     return ""
