@@ -78,7 +78,12 @@ class FailureClass(StrEnum):
 
 # Never counted against the config: the machine or the network was at fault.
 INFRASTRUCTURE_FAILURES: Final = frozenset(
-    {FailureClass.LOST, FailureClass.ENV_ERROR, FailureClass.REFUSED}
+    {
+        FailureClass.LOST,
+        FailureClass.ENV_ERROR,
+        FailureClass.REFUSED,
+        FailureClass.TOO_SLOW,
+    }
 )
 
 

@@ -34,8 +34,8 @@ def lease_of(attempt: Attempt, now: dt.datetime) -> Lease:
             "sha256": dataset.sha256,
             "size_bytes": dataset.size_bytes,
         },
-        "config": task.config,
-        "time_budget_seconds": campaign.time_budget_seconds,
+        "config": attempt.config,
+        "time_budget_seconds": attempt.budget_seconds,
         "kill_grace_seconds": times["KILL_GRACE_SECONDS"],
         "lease_seconds": times["LEASE_SECONDS"],
         # The time left, not the whole: an agent may repeat a claim and get a lease that has begun.

@@ -82,6 +82,12 @@ urlpatterns = [
         campaigns.RaiseAttemptsView.as_view(),
         name="api-raise-attempts",
     ),
+    path("campaigns/<int:pk>/finish", campaigns.FinishView.as_view(), name="api-finish"),
+    path(
+        "campaigns/<int:pk>/race-options",
+        campaigns.RaceOptionsView.as_view(),
+        name="api-race-options",
+    ),
     path("campaigns/<int:pk>/ask", campaigns.AskView.as_view(), name="api-ask"),
     path("campaigns/<int:pk>/clone", new_campaign.CloneView.as_view(), name="api-clone"),
     path(

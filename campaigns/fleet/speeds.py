@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Final
 
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Exists, OuterRef, Q, Subquery
 
 from campaigns.work.cost import CostModel
 from campaigns.work.describe import Description, read_description
@@ -17,10 +17,30 @@ from workers.models import Calibration, Worker, WorkerState
 _USABLE: Final = ~Q(coefficients={}) & (Q(flagged=False) | Q(admitted_at__isnull=False))
 
 
-def worker_model(worker: Worker, experiment: str) -> CostModel | None:
-    """Return the cost model of the worker's newest usable calibration; None without any."""
-    newest = worker.calibrations.filter(_USABLE, experiment=experiment).first()
+def worker_model(
+    worker: Worker, experiment: str, *, device: str = "", dtype: str = ""
+) -> CostModel | None:
+    """Return the cost model of the worker's newest usable calibration; None without any.
+
+    `device` ("cpu", "cuda") and `dtype` select calibrations; "" takes any.
+    """
+    usable = worker.calibrations.filter(
+        _USABLE, experiment=experiment, device__startswith=device, dtype__startswith=dtype
+    )
+    newest = usable.first()
     return None if newest is None else _model(newest)
+
+
+def plan_seconds(model: CostModel, experiment: str) -> float | None:
+    """Return how long the shapes of a calibration take by the model: the speed of a machine.
+
+    None for an experiment without calibration, or a model that does not fit its script.
+    """
+    plan = catalog.get(experiment).calibration
+    description = description_of(catalog.script_source(experiment))
+    if plan is None or description is None or not model.fits(description):
+        return None
+    return sum(shape.steps * model.step_seconds(description, shape.params) for shape in plan.shapes)
 
 
 def recorded_model(experiment: str) -> CostModel | None:
@@ -50,6 +70,29 @@ def online_models(experiment: str, now: dt.datetime) -> list[CostModel]:
     return _by_speed(experiment, map(_model, rows))
 
 
+def guarding_models(
+    worker: Worker, experiments: Iterable[str], now: dt.datetime
+) -> dict[str, list[CostModel]]:
+    """Return what tells how long a worker may take, by experiment: its own cost model.
+
+    For a worker without any: those of the calibrated workers online. One query.
+    """
+    newest = Calibration.objects.filter(
+        _USABLE, worker=OuterRef("worker"), experiment=OuterRef("experiment")
+    )
+    own = Calibration.objects.filter(_USABLE, worker=worker, experiment=OuterRef("experiment"))
+    online = Worker.objects.machines().online(now).filter(state=WorkerState.ACTIVE, simulates=False)
+    rows = Calibration.objects.filter(
+        Q(worker=worker) | (Q(worker__in=online) & ~Exists(own)),
+        experiment__in=set(experiments),
+        pk=Subquery(newest.values("pk")[:1]),
+    ).select_related("worker")
+    models: dict[str, list[CostModel]] = {}
+    for row in rows.order_by():
+        models.setdefault(row.experiment, []).append(_model(row))
+    return models
+
+
 def description_of(source: bytes) -> Description | None:
     """Return what a script says of its cost; None without, as for one that cannot be read."""
     try:
@@ -69,16 +112,6 @@ def _model(calibration: Calibration) -> CostModel:
 
 def _by_speed(experiment: str, models: Iterable[CostModel]) -> list[CostModel]:
     """Return the models by the time that they need for the shapes of a calibration."""
-    plan = catalog.get(experiment).calibration
-    description = description_of(catalog.script_source(experiment))
-    if plan is None or description is None:
-        return []
-    usable = [model for model in models if model.fits(description)]
-
-    def seconds(model: CostModel) -> tuple[float, int]:
-        steps = (
-            shape.steps * model.step_seconds(description, shape.params) for shape in plan.shapes
-        )
-        return sum(steps), model.worker or 0
-
-    return sorted(usable, key=seconds)
+    seconds = [(plan_seconds(model, experiment), model.worker or 0, model) for model in models]
+    usable = [row for row in seconds if row[0] is not None]
+    return [model for *_, model in sorted(usable, key=lambda row: row[:2])]

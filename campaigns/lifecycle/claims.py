@@ -19,6 +19,7 @@ from django.db.models import Count, Exists, Max, OuterRef, Q
 
 from campaigns.lifecycle import calibrating, journal
 from campaigns.lifecycle.errors import WrongState
+from campaigns.lifecycle.guards import budgets_of_claim
 from campaigns.lifecycle.journal import Change
 from campaigns.lifecycle.leases import expire
 from campaigns.lifecycle.transitions import NO_LEASE
@@ -26,6 +27,7 @@ from campaigns.models import (
     MAX_UNPAID_TRIES,
     Attempt,
     AttemptOutcome,
+    BudgetKind,
     Campaign,
     CampaignState,
     FailureClass,
@@ -150,7 +152,7 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
         count = min(choice.count, choice.slots - held)
         if count <= 0:
             return Claim([], _why_full(held, choice.slots))
-        campaigns = Campaign.objects.handing_out_to(worker)
+        campaigns = Campaign.objects.handing_out_to(worker).measured_fairly_by(worker)
         if not choice.runs_own_script:
             campaigns = campaigns.runnable_by(worker)
         measuring = calibrating.measuring(worker, campaigns, calibrates=choice.calibrates, now=now)
@@ -220,12 +222,38 @@ def _why_fewer(worker: Worker, among: Q | None, *, runs_own_script: bool) -> str
         return "No task waits."
     if worker.simulates and not all(campaign.allow_simulated for campaign in waiting):
         return "The tasks that wait need real training; this worker has no torch and simulates."
+    if sentence := _why_no_work(worker, waiting):
+        return sentence
     if not runs_own_script and (sentence := _why_not_run(worker, waiting)):
         return sentence
     return (
         "The tasks that wait are to be tried a little later or by another worker first. A task "
         f"that this worker failed, or had {MAX_UNPAID_TRIES} times for nothing, goes to others."
     )
+
+
+def _why_no_work(worker: Worker, waiting: list[Campaign]) -> str:
+    """Say why the worker gets no work of these campaigns; "" when it gets some, or all have time.
+
+    The place for every reason that keeps a worker from work budgets, beside
+    `CampaignQuerySet.measured_fairly_by`.
+    """
+    if any(campaign.budget_kind != BudgetKind.WORK for campaign in waiting):
+        return ""
+    if worker.attempts.filter(
+        failure_class=FailureClass.TOO_SLOW, task__campaign__in=waiting
+    ).exists():
+        return (
+            "The tasks that wait are as much work as one of their campaign that this worker was "
+            "too slow for; faster workers get them."
+        )
+    fair = Campaign.objects.measured_fairly_by(worker)
+    if not fair.filter(pk__in=[campaign.pk for campaign in waiting]).exists():
+        return (
+            "The tasks that wait are work budgets, and the values of this worker's last "
+            "calibration differ from what its script gives elsewhere; an operator can admit it."
+        )
+    return ""
 
 
 def _why_not_run(worker: Worker, waiting: list[Campaign]) -> str:
@@ -328,7 +356,8 @@ def _move_to_leased(
 ) -> None:
     """Pending → leased for tasks that this transaction has locked: four statements for any number.
 
-    Raises WrongState when one of them is not pending after all; rolling back undoes the rest.
+    One more where a work budget is among them. Raises WrongState when one of them is not pending
+    after all; rolling back undoes the rest.
     """
     if not tasks:
         return
@@ -338,8 +367,10 @@ def _move_to_leased(
         times["SETUP_GRACE_SECONDS"] + times["KILL_GRACE_SECONDS"] + times["SUBMIT_GRACE_SECONDS"]
     )
     attempts = [_new_attempt(task, histories.get(task.pk), worker, choice) for task in tasks]
+    budgets = budgets_of_claim(tasks, worker, now)
     for attempt, task in zip(attempts, tasks, strict=True):
-        longest_seconds = grace_seconds + task.campaign.time_budget_seconds
+        attempt.time_budget_seconds = budgets[task.pk]
+        longest_seconds = grace_seconds + attempt.time_budget_seconds
         task.state = TaskState.LEASED
         task.lease_id = attempt.lease_id
         task.worker = worker

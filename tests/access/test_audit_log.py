@@ -124,6 +124,12 @@ def ask(person: User) -> None:
     steering.ask(person, asked_campaign, claim_id=uuid.uuid4(), params=enqueued.params, now=NOW)
 
 
+def finish(person: User) -> None:
+    campaign_to_finish = running()
+    Campaign.objects.filter(pk=campaign_to_finish.pk).update(asked_at=NOW)
+    steering.finish(person, campaign_to_finish, now=NOW)
+
+
 def _params(of: Campaign) -> dict[str, Any]:
     task = of.tasks.first()
     assert task is not None
@@ -154,6 +160,10 @@ ACTS: dict[str, Act] = {
     "campaigns.steering.start_race": lambda person: steering.start_race(
         person, running(), [0, 1], now=NOW
     ),
+    "campaigns.steering.set_race_options": lambda person: steering.set_race_options(
+        person, running(), races_automatically=True, now=NOW
+    ),
+    "campaigns.steering.finish": finish,
     "campaigns.steering.raise_attempts": raise_attempts,
     "campaigns.steering.enqueue": enqueue,
     "campaigns.steering.ask": ask,

@@ -8,7 +8,8 @@ from campaigns import lifecycle
 from campaigns.lifecycle.arms import next_task_number
 from campaigns.models import Campaign, Task, TaskPurpose
 from campaigns.race.rows import Floor
-from campaigns.standings.race_runs import noise_floor, race_runs
+from campaigns.standings.noise import noise_floor
+from campaigns.standings.race_runs import race_runs
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -21,13 +22,13 @@ def replayed(campaign: Campaign) -> Task:
     task.state, task.finished_at = "pending", None
     task.save(force_insert=True)
     Campaign.objects.filter(pk=campaign.pk).update(state="active", finished_at=None)
-    factories.finish(factories.claim_one(factories.worker(), now=factories.at(9)), 9.0)
+    factories.finish(factories.claim_one(factories.runner(), now=factories.at(9)), 9.0)
     return task
 
 
 def test_a_campaign_without_repeated_arms_has_no_floor() -> None:
     campaign = factories.active_campaign(2)
-    factories.finish(factories.claim_one(factories.worker()))
+    factories.finish(factories.claim_one(factories.runner()))
     assert noise_floor(campaign) == Floor()
 
 

@@ -206,6 +206,12 @@ def start_race() -> tuple[APIClient, str, str, dict[str, Any]]:
     return client, "post", f"/api/v1/campaigns/{campaign.pk}/race", body
 
 
+def race_options() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, method, url, _ = start_race()
+    body = {"races_automatically": True, "min_effect": 0.01}
+    return client, method, f"{url}-options", body
+
+
 def plan_race() -> tuple[APIClient, str, str, dict[str, Any]]:
     race = factories.decided_race()
     body = {"delta": 0.1, "power": 0.8}
@@ -267,6 +273,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     add_tasks,
     raise_attempts,
     start_race,
+    race_options,
     plan_race,
     upload,
     decline,
