@@ -144,7 +144,7 @@ class Calibrator:
         """Run the shapes one after the other. Raises CalibrationFailed, OSError."""
         plan = _plan_of(order["experiment"])
         shapes = [plan.shapes[at] for at in plan.repeated] if order["repeated"] else plan.shapes
-        log.info("measures its speed with %d short runs, about 4 s each", len(shapes))
+        log.info("measures its speed with %d short runs", len(shapes))
         dataset = _dataset()
         if cached_dataset(self._runner.data_folder, dataset) is None:
             store_generated(self._runner.data_folder, dataset, english_like_corpus.generate())
