@@ -148,18 +148,20 @@ def calibration_report(
 ) -> CalibrationReport:
     """Return what a machine measures that is so many times as fast as the recorded one.
 
-    `places` are those of the measured shapes in the catalog's plan, by default all.
+    `places` are those of the measured shapes in the catalog's plan, by default all. Every value is
+    the known one.
     """
     plan = plan_of("train_char_lm")
     description = read_description(catalog.script_source("train_char_lm"))
     assert description is not None
     recorded = CostModel(plan.coefficients, plan.recorded_on)
+    dtype = changes.get("dtype", "float32")
     shapes = [plan.shapes[place] for place in places or range(len(plan.shapes))]
     report: Any = {
         "experiment": "train_char_lm",
         "script_sha256": catalog.script_sha256("train_char_lm"),
         "device": "cpu",
-        "dtype": "float32",
+        "dtype": dtype,
         "threads": 2,
         "torch_version": "2.13.0",
         "isolation": "T1",
@@ -169,7 +171,7 @@ def calibration_report(
                 "params": dict(shape.params),
                 "steps": shape.steps,
                 "step_seconds": recorded.step_seconds(description, shape.params) / times_as_fast,
-                "val_bpb": 3.0,
+                "val_bpb": plan.known_values.get(dtype, 3.0),
             }
             for shape in shapes
         ],

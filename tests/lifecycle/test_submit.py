@@ -44,6 +44,15 @@ def outcome(attempt: Attempt) -> str:
     return Attempt.objects.get(pk=attempt.pk).outcome
 
 
+def test_a_result_keeps_the_foreign_load_and_none_is_not_zero() -> None:
+    told, silent = leased_task(), leased_task()
+    submit(told, {**completed(told.task), "foreign_load": 1.25})
+    submit(silent, completed(silent.task))
+
+    loads = Result.objects.order_by("task").values_list("foreign_load", flat=True)
+    assert list(loads) == [1.25, None]
+
+
 def test_a_sound_result_completes_task_attempt_and_campaign() -> None:
     attempt = leased_task()
 
