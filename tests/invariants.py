@@ -132,6 +132,11 @@ class ResultRow(NamedTuple):
     is_screening: bool
     attempt_id: int
     campaign_id: int
+    arm_id: int
+    result_class_id: int | None
+    is_ranked: bool
+    implausible: bool
+    disturbed: bool | None
 
 
 class ChangeRow(NamedTuple):
@@ -219,6 +224,7 @@ def _arms(rows: Rows) -> Iterator[str]:
             if (task.arm_id, task.seed) in ran:
                 yield f"task {task_id}: its arm runs twice on the seed {task.seed}"
             ran.add((task.arm_id, task.seed))
+    yield from _disturbed(rows)
     for arm_id in rows.arms.keys() - {task.arm_id for task in rows.tasks.values()}:
         yield f"arm {arm_id}: has no task"
     numbers: dict[int, list[int]] = {}
@@ -227,6 +233,24 @@ def _arms(rows: Rows) -> Iterator[str]:
     for campaign_id, given in numbers.items():
         if sorted(given) != list(range(len(given))):
             yield f"campaign {campaign_id}: the numbers of its arms have gaps"
+
+
+def _disturbed(rows: Rows) -> Iterator[str]:
+    """A disturbed run has at most one replay, and counts only as long as no better one is there."""
+    runs: dict[tuple[int, int], list[ResultRow]] = {}
+    for result in rows.results:
+        task = rows.tasks[result.task_id]
+        runs.setdefault((task.arm_id, task.seed), []).append(result)
+    for (arm_id, seed), results in runs.items():
+        counted = [r for r in results if rows.tasks[r.task_id].purpose != TaskPurpose.REPLAY]
+        better = [r for r in results if r.is_ranked and not r.disturbed and r not in counted]
+        replaceable = [
+            r
+            for r in counted
+            if r.disturbed and rows.tasks[r.task_id].purpose != TaskPurpose.RACE
+        ]
+        if replaceable and better:
+            yield f"arm {arm_id}: on seed {seed} a disturbed run counts beside a better one"
 
 
 def _races(rows: Rows) -> Iterator[str]:
@@ -284,7 +308,12 @@ def _results(rows: Rows) -> Iterator[str]:
         if (change.subject, change.to_state) == (ChangeSubject.TASK, TaskState.COMPLETED)
     }
     with_result = set()
-    for task_id, is_screening, attempt_id, campaign_id in rows.results:
+    for result in rows.results:
+        task_id, is_screening, attempt_id, campaign_id = result[:4]
+        if result.arm_id != rows.tasks[task_id].arm_id:
+            yield f"task {task_id}: its result is of another arm"
+        if (result.result_class_id is None) == (result.is_ranked or result.implausible):
+            yield f"task {task_id}: its result has a class without a measured value, or none with"
         if is_screening != (rows.tasks[task_id].purpose == TaskPurpose.SCREEN):
             yield f"task {task_id}: its result is marked for the board of arms, or not, by mistake"
         if task_id in with_result:
