@@ -280,7 +280,9 @@ class _Runs:
         simulated = not diverged and self.chance.randrange(1000) < SIMULATED
         is_subset = self.chance.randrange(1000) < SUBSETS
         metrics = self._metrics(attempt.task, columns)
-        of_class = None if diverged or simulated else class_id(attempt, metrics, is_subset=is_subset)
+        of_class = (
+            None if diverged or simulated else class_id(attempt, metrics, is_subset=is_subset)
+        )
         return Result(
             task=attempt.task,
             attempt=attempt,

@@ -71,6 +71,8 @@ def violations(using: str = "default", *, acknowledged: Mapping[UUID, str] = NOT
         *_leases(rows),
         *_holders(rows),
         *_results(rows),
+        *_classes(rows),
+        *_disturbed(rows),
         *_answers(rows, acknowledged),
         *_journal(rows),
     ]
@@ -224,7 +226,6 @@ def _arms(rows: Rows) -> Iterator[str]:
             if (task.arm_id, task.seed) in ran:
                 yield f"task {task_id}: its arm runs twice on the seed {task.seed}"
             ran.add((task.arm_id, task.seed))
-    yield from _disturbed(rows)
     for arm_id in rows.arms.keys() - {task.arm_id for task in rows.tasks.values()}:
         yield f"arm {arm_id}: has no task"
     numbers: dict[int, list[int]] = {}
@@ -233,6 +234,15 @@ def _arms(rows: Rows) -> Iterator[str]:
     for campaign_id, given in numbers.items():
         if sorted(given) != list(range(len(given))):
             yield f"campaign {campaign_id}: the numbers of its arms have gaps"
+
+
+def _classes(rows: Rows) -> Iterator[str]:
+    """A result is of its task's arm, and has a class exactly if it was measured."""
+    for result in rows.results:
+        if result.arm_id != rows.tasks[result.task_id].arm_id:
+            yield f"task {result.task_id}: its result is of another arm"
+        if (result.result_class_id is None) == (result.is_ranked or result.implausible):
+            yield f"task {result.task_id}: its result has a class and no measured value, or none"
 
 
 def _disturbed(rows: Rows) -> Iterator[str]:
@@ -245,9 +255,7 @@ def _disturbed(rows: Rows) -> Iterator[str]:
         counted = [r for r in results if rows.tasks[r.task_id].purpose != TaskPurpose.REPLAY]
         better = [r for r in results if r.is_ranked and not r.disturbed and r not in counted]
         replaceable = [
-            r
-            for r in counted
-            if r.disturbed and rows.tasks[r.task_id].purpose != TaskPurpose.RACE
+            r for r in counted if r.disturbed and rows.tasks[r.task_id].purpose != TaskPurpose.RACE
         ]
         if replaceable and better:
             yield f"arm {arm_id}: on seed {seed} a disturbed run counts beside a better one"
@@ -310,10 +318,6 @@ def _results(rows: Rows) -> Iterator[str]:
     with_result = set()
     for result in rows.results:
         task_id, is_screening, attempt_id, campaign_id = result[:4]
-        if result.arm_id != rows.tasks[task_id].arm_id:
-            yield f"task {task_id}: its result is of another arm"
-        if (result.result_class_id is None) == (result.is_ranked or result.implausible):
-            yield f"task {task_id}: its result has a class without a measured value, or none with"
         if is_screening != (rows.tasks[task_id].purpose == TaskPurpose.SCREEN):
             yield f"task {task_id}: its result is marked for the board of arms, or not, by mistake"
         if task_id in with_result:

@@ -47,7 +47,9 @@ TASK_VERBS = {
 def task(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one task with its latest attempts. With htmx only the part that changes."""
     task = get_object_or_404(
-        Task.objects.select_related("campaign__owner", "campaign__dataset", "worker", "result"),
+        Task.objects.select_related(
+            "campaign__owner", "campaign__dataset", "worker", "result__result_class__band"
+        ),
         pk=pk,
     )
     latest = Attempt.objects.filter(task=task).select_related("worker").order_by("-number")

@@ -186,4 +186,7 @@ def test_results_that_come_at_once_make_one_class() -> None:
     pairs = zip(attempts, bodies, strict=True)
     answers = in_parallel([lambda a=a, b=b: submit(a, b) for a, b in pairs])
     assert {answer.verdict for answer in answers} == {"accepted"}
-    assert (ResultClass.objects.count(), Result.objects.values("result_class").distinct().count()) == (1, 1)
+    assert (
+        ResultClass.objects.count(),
+        Result.objects.values("result_class").distinct().count(),
+    ) == (1, 1)
