@@ -70,7 +70,7 @@ def _noise_lines(noise: dict[str, Any], campaign: Campaign) -> list[str]:
         return ["No arm has results on two further seeds yet, so nothing is known of the noise."]
     sd = campaign.metric_spec.with_unit(noise["sd"])
     pairs, campaigns = noise["pairs"], noise["campaigns"]
-    lines = [f"The noise is {sd} (s.d.): {pairs:,} replicate pairs, {campaigns:,} campaigns."]
+    lines = [f"The noise is {sd} (s.d.): {pairs:,} replicate pairs, campaigns: {campaigns:,}."]
     if noise["bad_seed_rate"] is not None:
         lines.append(f"{noise['bad_seed_rate']:.1%} of the runs were far off or had no value.")
     return lines
