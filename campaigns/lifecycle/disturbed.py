@@ -145,12 +145,14 @@ def _description(package_sha256: str) -> Description | None:
 def is_to_be_repeated(result: Result) -> bool:
     """Return whether a result asks for a replay of its run.
 
-    A run that diverged says so of its params, at any speed.
+    A run that diverged says so of its params, at any speed. A person's own program runs what it
+    asks for, and perhaps nobody would run the replay.
     """
     task = result.task
     return bool(
         result.disturbed
         and not result.diverged
+        and not result.attempt.worker.is_program
         and task.purpose in _REPEATED
         and task.campaign.budget_kind == BudgetKind.TIME
     )
@@ -184,6 +186,7 @@ def repeat_missed(*, since: dt.datetime, now: dt.datetime, limit: int) -> int:
         created_at__gte=since,
         disturbed=True,
         diverged=False,
+        attempt__worker__is_program=False,
         task__purpose__in=_REPEATED,
         campaign__budget_kind=BudgetKind.TIME,
     )

@@ -156,7 +156,7 @@ def test_an_undisturbed_replay_takes_the_place_of_the_disturbed_run() -> None:
     invariants.check()
 
 
-def test_what_races_or_has_a_work_budget_or_diverged_is_not_repeated() -> None:
+def test_what_races_diverged_or_came_from_a_program_or_a_work_budget_is_not_repeated() -> None:
     expected = expected_step()
     race = active_campaign(2, search_space=SPACE)
     end(expected, seconds=2)
@@ -167,11 +167,16 @@ def test_what_races_or_has_a_work_budget_or_diverged_is_not_repeated() -> None:
     diverged = active_campaign(1, search_space=SPACE)
     nothing = {"val_bpb": None, "eval_nll_nats": None, "train_loss": None}
     assert end(3 * expected, seconds=7, diverged=True, **nothing).disturbed is True
+    program = active_campaign(1, search_space=SPACE)
+    Worker.objects.update(is_program=True)
+    assert end(3 * expected, seconds=8).disturbed is True
+    assert program.tasks.count() == 1
+    Worker.objects.update(is_program=False)
     work = active_campaign(1, search_space=SPACE)
     Campaign.objects.filter(pk=work.pk).update(
         budget_kind="work", work_unit="steps", work_amount=100.0
     )
-    assert end(3 * expected, seconds=8).disturbed is True
+    assert end(3 * expected, seconds=9).disturbed is True
     assert not Task.objects.filter(purpose=TaskPurpose.REPLAY).exists()
     assert Campaign.objects.get(pk=diverged.pk).state == CampaignState.COMPLETED
 
