@@ -125,8 +125,8 @@ CLASSES_OF_RESULTS: Final = (
     Mutant(
         "disturbed: runs of any size are compared",
         DISTURBED,
-        "        if _sizes(params, description) == own",
-        "        if True",
+        " and _sizes(params, description) == own",
+        "",
         OF_DISTURBED,
     ),
     Mutant(
@@ -153,7 +153,7 @@ CLASSES_OF_RESULTS: Final = (
     Mutant(
         "disturbed: a second replay is made",
         DISTURBED,
-        "        if _replays(task).exists():",
+        "        if _others(task).exists():",
         "        if False:",
         OF_DISTURBED,
     ),
