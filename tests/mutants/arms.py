@@ -142,7 +142,7 @@ ARMS: Final = (
     Mutant(
         "races: results of unlike devices are compared",
         RACE_RUNS,
-        '    if not row["result__is_ranked"] or _class_of(row) != of_class:',
+        '    if not row["result__is_ranked"] or row["result__result_class"] != of_class:',
         '    if not row["result__is_ranked"]:',
         OF_RACES,
     ),

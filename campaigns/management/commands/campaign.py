@@ -12,6 +12,7 @@ from campaigns import history, steering
 from campaigns.clock import database_now
 from campaigns.design.cloning import spec_of
 from campaigns.lifecycle.launch_checks import campaign_warnings
+from campaigns.management.class_verbs import ClassVerbs, add_class_verbs
 from campaigns.management.lookup import campaign_or_error, say_what_is_refused, user_or_error
 from campaigns.management.race_verbs import RaceVerbs, add_race_verbs
 from campaigns.management.terminal import (
@@ -38,7 +39,7 @@ from xeenet_site.web.plain_text import plain
 EVENTS: Final = 100
 
 
-class Command(RaceVerbs):
+class Command(RaceVerbs, ClassVerbs):
     """`manage.py campaign VERB`."""
 
     help = (
@@ -100,6 +101,7 @@ class Command(RaceVerbs):
         command.add_argument("--failure-class", choices=FailureClass.values)
         command.add_argument("--worker", metavar="NAME")
         add_race_verbs(verbs, _campaign)
+        add_class_verbs(verbs, _campaign)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         with say_what_is_refused():
