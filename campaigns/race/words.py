@@ -59,6 +59,17 @@ def not_raced(measured: int) -> str:
     )
 
 
+def value_standing(standing: str, half_width: str | None, seeds: int) -> str:
+    """Return in a few words what an arm's value is worth: of one seed, or of a race.
+
+    `half_width` is the written half width of its interval, None while it is unknown.
+    """
+    if standing == "screened":
+        return "one seed: unknown"
+    many = f"{seeds} race seed{'' if seeds == 1 else 's'}"
+    return ", ".join(filter(None, (half_width and f"± {half_width}", many, standing)))
+
+
 def _running(finding: Finding) -> str:
     if not finding.looks:
         return f"A race runs. Its first look comes when every arm has run on {finding.seeds} seeds."
@@ -110,7 +121,12 @@ def _named(arms: Sequence[int]) -> str:
         return f"{len(arms)} arms"
     if len(arms) == 1:
         return f"arm {arms[0]}"
-    return f"arms {', '.join(map(str, arms[:-1]))} and {arms[-1]}"
+    return f"arms {listed([str(arm) for arm in arms])}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as in a sentence: "A", "A and B", "A, B and C"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _capital(words: str) -> str:

@@ -35,6 +35,7 @@ class Kind(NamedTuple):
     """A group of results that agree in all that they can be filtered by, and its size."""
 
     device: str
+    result_class: int | None
     is_subset: bool
     is_ranked: bool
     simulated: bool
@@ -52,7 +53,13 @@ def kinds(campaign: Campaign) -> list[Kind]:
 
 def _kinds(campaign: Campaign) -> list[Kind]:
     grouped = campaign.results.order_by("device_used").values_list(
-        "device_used", "eval_is_subset", "is_ranked", "simulated", "diverged", "implausible"
+        "device_used",
+        "result_class",
+        "eval_is_subset",
+        "is_ranked",
+        "simulated",
+        "diverged",
+        "implausible",
     )
     return [Kind(*row) for row in grouped.annotate(number=Count("pk"), valued=Count("value"))]
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import BigIntegerField
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-from campaigns.analysis import compared_params, comparison
+from campaigns.analysis import compared_params, comparison, verdicts
 from campaigns.charts.compare import (
     CAMPAIGN_AXES,
     TASK_AXES,
@@ -19,6 +19,8 @@ from campaigns.charts.compare import (
 )
 from campaigns.clock import database_now
 from campaigns.models import CampaignState, TaskState
+from campaigns.race.rule import SEEDS
+from campaigns.views.head import may_race
 from xeenet_site.web.csv_text import csv_lines
 from xeenet_site.web.pages import page_or_fragment, reading_page
 
@@ -34,6 +36,7 @@ def compare(request: HttpRequest) -> HttpResponse:
     table = _tasks(pks) if kind == "tasks" else _campaigns(pks)
     columns = table["columns"]
     series, spec = _series(kind, columns, axis), comparison.common_spec(columns)
+    told = verdicts.verdict(columns)
     context = table | {
         "kind": kind,
         "noun": kind.removesuffix("s"),
@@ -42,7 +45,9 @@ def compare(request: HttpRequest) -> HttpResponse:
         "most": comparison.MOST,
         "missing": _missing(kind, pks, columns),
         "heads": [(column, _without(pks, _pk(kind, column))) for column in columns],
-        "verdict": comparison.verdict(columns),
+        "verdict": told.sentence,
+        "race": told.race if told.race and may_race(request.user, told.race.campaign) else None,
+        "race_seeds": SEEDS,
         "warnings": comparison.warnings(table["conditions"]) if len(columns) > 1 else [],
         "spec": spec,
         "figure": comparison_figure(
