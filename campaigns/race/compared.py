@@ -84,7 +84,7 @@ def _ahead(
     rival = decision.rival
     if rival is None or rival.estimate is None or rival.bound is None:
         return f"{leader} runs where {failing} failed on half of the {len(compared.seeds)} seeds."
-    behind = [names(arm) for arm in decision.behind]
+    behind = [names(arm) for arm in compared.arms if arm in decision.behind]
     nearest = f" from the nearest, {names(rival.arm)}," if len(behind) > 1 else ""
     sentence = (
         f"{leader} is ahead of {listed(behind)} by {shown(rival.estimate)}{nearest} "

@@ -78,7 +78,7 @@ class ColumnSerializer(serializers.Serializer[Any]):
     )
     task_id = serializers.IntegerField(
         allow_null=True,
-        help_text="The task, or the first task of the arm that stands first on the campaign's board.",
+        help_text="The task, or the first task of the campaign's first arm.",
     )
     measured = serializers.IntegerField(
         help_text="Number of measured results: of the task 0 or 1, or of the whole campaign."
