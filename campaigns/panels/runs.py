@@ -110,18 +110,19 @@ def cost_panel(subject: Subject) -> Panel:
         return Panel(f"{subject.spec.name} against steps, tokens and model size", empty=problem)
     spec = subject.spec
     runs, notes = subject.drawn_runs(charts=len(_COSTS))
-    values = subject.results.values
+    measured = subject.first_runs
+    values = [run.value for run in measured]
     charts, correlations = [], []
     for title, word, cost in _COSTS:
-        rho = distribution.rank_correlation([cost(run) for run in subject.results.runs], values)
+        rho = distribution.rank_correlation([cost(run) for run in measured], values)
         heading = f"{title} · " + ("the same in all runs" if rho is None else f"ρ {rho:+.2f}")
         figure = charts_params.dots_against([cost(run) for run in runs], spec, runs, title)
         charts.append(Chart(f"{spec.name} against {word}", figure, heading))
         if rho is not None:
             correlations.append((rho, word))
     rho, word = max(correlations, key=lambda pair: abs(pair[0]), default=(0.0, ""))
-    title = f"Neither steps, tokens nor model size go with {spec.name}"
-    if abs(rho) >= 0.3:
+    title = f"Neither steps, tokens nor model size go with {spec.name} beyond chance"
+    if abs(rho) >= max(0.3, distribution.rho_by_chance(len(values), len(_COSTS))):
         more = "lower" if rho < 0 else "higher"
         title = f"More {word} go with a {more} {spec.name} (rank correlation {rho:+.2f})"
     notes.append(f"ρ: Spearman's rank correlation with {spec.name}. It says nothing about causes.")
