@@ -201,7 +201,7 @@ def digest(campaign: Campaign) -> Digest:
     return Digest(
         measured=len(values),
         median=statistics.median(values) if values else None,
-        first=next(iter(arms.rows(campaign, limit=1)), None),
+        first=arms.first(campaign),
         records=records[::-1][::step][::-1],
         last_at=last_at,
         devices=sorted(devices),

@@ -17,6 +17,8 @@ from campaigns.caching import cached_roughly
 from campaigns.models import BudgetKind, Campaign, Result, ResultClass
 from campaigns.standings import leaderboard
 
+# Selects results of all classes, which then stand in no common order.
+EVERY_CLASS: Final = "all"
 SUBSET_WORDS: Final = "part of the validation"
 
 
@@ -77,6 +79,17 @@ def _classes(campaign: Campaign) -> list[CampaignClass]:
         CampaignClass(key, _label(key, stored), number)
         for key, number in sorted(numbers.items(), key=lambda pair: (-pair[1], pair[0].slug))
     ]
+
+
+def chosen_class(campaign: Campaign, slug: str = "") -> CampaignClass | None:
+    """Return the class with this slug, for any other text the one with most results.
+
+    None for EVERY_CLASS and without any results.
+    """
+    known = classes(campaign)
+    if slug == EVERY_CLASS or not known:
+        return None
+    return next((one for one in known if one.key.slug == slug), known[0])
 
 
 def _label(key: ClassKey, stored: dict[int, ResultClass]) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
 from campaigns.models import Campaign, Result, Task, TaskState
 from campaigns.standings.task_counts import ENDED, ended_tasks
+
+# A piece of the bar: completed tasks whose run has no value, in the look of trouble.
+NO_VALUE: Final = "no-value"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class BarPiece:
 def progress_bar(counts: dict[str, int], total: int) -> list[BarPiece]:
     """Return a piece for each state that is not pending; the rest of the bar is pending."""
     pieces, start = [], 0.0
-    for state in (*ENDED, TaskState.LEASED):
+    for state in (TaskState.COMPLETED, NO_VALUE, *ENDED[1:], TaskState.LEASED):
         width = 100 * counts.get(state, 0) / total if total else 0.0
         if width:
             pieces.append(BarPiece(state, start, width))

@@ -28,7 +28,7 @@ from campaigns.models import (
     FailureClass,
     TaskState,
 )
-from campaigns.standings import contributions, leaderboard
+from campaigns.standings import arms, contributions
 from campaigns.standings.finding import finding
 from campaigns.standings.progress import campaign_progress
 from campaigns.standings.summaries import with_best
@@ -256,7 +256,7 @@ class Command(RaceVerbs):
         reason = f" ({plain(campaign.state_reason)})" if campaign.state_reason else ""
         self.stdout.write(
             f"Campaign {campaign.pk} {plain(campaign.name)} is {campaign.state}{reason}: "
-            f"{progress_sentence(progress, leaderboard.best(campaign))}. "
+            f"{progress_sentence(progress, arms.leading(campaign))}. "
             f"Page: {campaign.get_absolute_url()}"
         )
 
