@@ -83,7 +83,7 @@ class CampaignAdmin(HistoryAdmin):
     def failed(self, campaign: Any) -> int:
         return campaign.failed_tasks or 0
 
-    @admin.display(description="best value", ordering="best")
+    @admin.display(description="first seed", ordering="best")
     def best(self, campaign: Any) -> str | None:
         return None if campaign.best is None else _written(campaign, campaign.best)
 

@@ -81,6 +81,11 @@ def value_standing(standing: str, half_width: str | None, seeds: int) -> str:
     return ", ".join(filter(None, (half_width and f"± {half_width}", many, standing)))
 
 
+def value_kind(standing: str) -> str:
+    """Return in one or two words what the value of an arm with this standing is."""
+    return {"champion": "champion", "tied": "tie", "screened": "first seed"}.get(standing, "raced")
+
+
 def figure_title(standing: str, *, metric: str, lowest: str) -> str:
     """Return the title of the value of a board's first arm; "" for a board without arms."""
     titles = {

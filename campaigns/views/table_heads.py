@@ -78,7 +78,7 @@ def campaign_heads(spec: MetricSpec | None) -> list[Head]:
         Head("state", "State", wide_only=True),
         Head(
             "best",
-            f"Best {spec.name}" if spec else "Best value",
+            f"{spec.name}, first arm" if spec else "First arm",
             spec.unit if spec else "",
             is_number=True,
         ),

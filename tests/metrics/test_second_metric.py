@@ -243,7 +243,7 @@ def test_the_commands_say_which_is_better(campaign: Campaign) -> None:
     assert "highest tokens_per_second of a first seed 640.0" in table
     rows = json.loads(printed("leaderboard", str(campaign.pk), "--json"))["rows"]
     assert [row["value"] for row in rows] == BEST_FIRST
-    assert "tokens_per_second 640.0 leads speed study" in printed("overview")
+    assert "speed study: tokens_per_second 640.0 (one seed: unknown; task" in printed("overview")
     (_, line) = printed("campaign", "list").splitlines()
     assert line.split()[-4:] == ["640.0", "tokens_per_second", "speed", "study"]
 

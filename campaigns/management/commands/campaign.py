@@ -113,13 +113,13 @@ class Command(RaceVerbs):
             self.stdout.write("No campaign. Make one with: manage.py create_campaign")
             return
         self.stdout.write(
-            f"{'number':>6}  {'state':9}  {'tasks':>7}  {'best':>8}  {'metric':10}  name"
+            f"{'number':>6}  {'state':9}  {'tasks':>7}  {'first seed':>10}  {'metric':10}  name"
         )
         for campaign in campaigns:
             spec = campaign.metric_spec
             value = "–" if campaign.best is None else spec.text(campaign.best)
             self.stdout.write(
-                f"{campaign.pk:6}  {campaign.state:9}  {campaign.task_count:7,}  {value:>8}  "
+                f"{campaign.pk:6}  {campaign.state:9}  {campaign.task_count:7,}  {value:>10}  "
                 f"{spec.name:10}  {plain(campaign.name)}"
             )
 
@@ -224,7 +224,7 @@ class Command(RaceVerbs):
             value = "–" if row.best is None else row.spec.text(row.best)
             failed = ", ".join(f"{number} {name}" for name, number in row.failures.items())
             self.stdout.write(
-                f"{plain(row.worker.name)}: {row.completed:,} results, best {value}, "
+                f"{plain(row.worker.name)}: {row.completed:,} results, {row.spec.best} {value}, "
                 f"{row.running} running, {row.lost} lost{f', {failed}' if failed else ''}"
             )
 
