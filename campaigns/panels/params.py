@@ -26,7 +26,7 @@ from campaigns.panels.base import (
     nothing_to_compare,
     one_point,
 )
-from campaigns.race.param_words import effects_title, importance_title
+from campaigns.race.param_words import effects_title, importance_title, top_runs
 from experiments.metrics import MetricSpec
 from xeenet_site.web.formats import duration
 
@@ -57,7 +57,7 @@ def importance_panel(subject: Subject) -> Panel:
             "one of each arm",
             empty="Let more tasks complete, or add tasks to the campaign.",
         )
-    best = f"best {importance.target_quantile:.0%}"
+    best = top_runs(importance.target_quantile)
     title = importance_title(
         parameters,
         _judgement(subject).names,
@@ -186,7 +186,7 @@ def parallel_panel(subject: Subject) -> Panel:
     if len(subject.axes) > len(axes):
         notes.append(f"The {len(axes)} strongest of {len(subject.axes)} parameters.")
     best, spec = min(runs, key=lambda run: run.sort_key), subject.spec
-    title = f"Every run through its parameters; the best reaches {spec.text(best.value)}"
+    title = f"Every run through its parameters; the {spec.best} value is {spec.text(best.value)}"
     chart = Chart(
         f"One line per run through its parameters to its {spec.name}",
         charts_params.parallel_figure(axes, spec, runs),

@@ -42,8 +42,7 @@ def distribution_panel(subject: Subject) -> Panel:
     if sum(map(len, curves.values())) < subject.results.total:
         notes.append(f"Drawn from a sample of {subject.results.total:,} results.")
     return Panel(
-        f"Half of the runs are at or {spec.side} {median}, "
-        f"the best tenth at or {spec.side} {tenth}",
+        f"Half of the runs are at or {spec.side} {median}, a tenth at or {spec.side} {tenth}",
         [
             Chart(
                 f"Share of runs at or {spec.side} each {spec.name}",
@@ -63,9 +62,9 @@ def seeds_panel(subject: Subject) -> Panel:
     if deviation is None:
         return Panel(
             "Noise between seeds is not known",
-            empty="Each config ran with one seed only. Open a leading task and run it again with "
-            "a new seed. Then this panel shows the noise of a single run, and how much a lead "
-            "means.",
+            empty="Each config ran with one seed only. Open a task and run it again with a "
+            "new seed. Then this panel shows the noise of a single run, and how far two "
+            "of them must differ.",
         )
     drawn, spec = groups[:MAX_CONFIGS], subject.spec
     names = [axis.name for axis in subject.axes]
@@ -78,7 +77,7 @@ def seeds_panel(subject: Subject) -> Panel:
         )
     ]
     if len(groups) > len(drawn):
-        notes.append(f"The best {len(drawn)} configs are drawn.")
+        notes.append(f"Drawn are {len(drawn)} configs, by their mean.")
     chart = Chart(
         f"{spec.name} of configs that ran with several seeds",
         charts_runs.replicates_figure(drawn, spec),

@@ -56,6 +56,11 @@ def effects_title(
     )
 
 
+def top_runs(share: float) -> str:
+    """Return the name of the runs nearest the goal, a share of all."""
+    return f"best {share:.0%}"
+
+
 def importance_title(
     shares: Sequence[Share], named: Collection[str], *, good: str, top: str
 ) -> str:

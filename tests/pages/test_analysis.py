@@ -217,7 +217,7 @@ def test_the_distribution_says_where_half_of_the_runs_are(client: Client) -> Non
         factories.finish(factories.claim_one(worker), value)
     campaign.refresh_from_db()
     page = fragment(client, campaign, "distribution")
-    assert title(page) == "Half of the runs are at or below 2.200, the best tenth at or below 2.100"
+    assert title(page) == "Half of the runs are at or below 2.200, a tenth at or below 2.100"
     assert figures(page)[0]["data"][0]["y"] == [0.25, 0.5, 0.75, 1.0]
 
 
