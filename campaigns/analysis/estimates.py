@@ -90,7 +90,7 @@ def estimate(campaign: Campaign, device: str = "") -> Estimate:
     row = ImportanceEstimate.objects.filter(campaign=campaign, device=device).first()
     # An estimate from before there were enough results says nothing about those of today.
     if row is None or (row.found and row.found["total"] < MIN_RESULTS):
-        return Estimate(None, ranked, None, is_behind=True, asked_at=row and row.asked_at)
+        return Estimate(None, ranked, None, is_behind=True, asked_at=row.asked_at if row else None)
     return Estimate(
         _restored(row.found["importance"]) if row.found else None,
         row.found["total"] if row.found else ranked,

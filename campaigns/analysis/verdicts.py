@@ -42,7 +42,9 @@ def verdict(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> Verdict
     The arms are those of the tasks, or the first on the boards of the campaigns. Columns without a
     value are left out.
     """
-    valued = [column for column in columns if column.best is not None and column.arm_task]
+    valued: list[TaskColumn | CampaignColumn] = [
+        column for column in columns if column.best is not None and column.arm_task
+    ]
     if len(valued) < 2 or common_spec(valued) is None:
         return NO_VERDICT
     tasks = [column.arm_task for column in valued if column.arm_task]
@@ -64,7 +66,7 @@ def verdict(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> Verdict
     return _with_what_is_needed(sentence, tasks)
 
 
-def _same_arms(columns: Sequence[TaskColumn] | Sequence[CampaignColumn], arms: list[int]) -> str:
+def _same_arms(columns: Sequence[TaskColumn | CampaignColumn], arms: list[int]) -> str:
     twice = next(arm for arm in arms if arms.count(arm) > 1)
     same = [column.letter for column, arm in zip(columns, arms, strict=True) if arm == twice]
     return f"{' and '.join(same)} are runs of one arm: leave all but one of them out to compare."

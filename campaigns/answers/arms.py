@@ -38,7 +38,7 @@ def board_of(
             "verdict": arms.sentence(campaign),
             "result_class": chosen.key.slug if chosen else EVERY_CLASS,
             "classes": [
-                {"name": one.key.slug, "label": one.label, "results": one.number} for one in known
+                {"name": one.key.slug, "title": one.label, "results": one.number} for one in known
             ],
             "count": arms.count(campaign, of_class=result_class),
             "rows": [row._asdict() for row in shown],

@@ -40,7 +40,7 @@ class ClassSerializer(serializers.Serializer[Any]):
     """A class of results in a campaign: `standings.classes.CampaignClass`."""
 
     name = serializers.CharField(help_text="What selects it with result_class=.")
-    label = serializers.CharField()
+    title = serializers.CharField()
     results = serializers.IntegerField(help_text="Number of its results that count.")
 
 
