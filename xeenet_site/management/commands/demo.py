@@ -24,7 +24,7 @@ from campaigns.clock import database_now
 from campaigns.management import demonstration
 from campaigns.management.terminal import ProgressLine, leaderboard_text
 from campaigns.models import Campaign, CampaignState
-from campaigns.standings import board, leaderboard
+from campaigns.standings import arms
 from campaigns.standings.progress import campaign_progress
 from xeenet_site.running import serving
 from xeenet_site.running.keeping import Keeper
@@ -184,7 +184,7 @@ class _Demo:
         if self._supervisor.stop_requested:
             self._interrupted(campaign)
             return
-        rows = board.entries(campaign, board.LeaderboardQuery(), limit=ROWS_SHOWN, offset=0)
+        rows = arms.rows(campaign, limit=ROWS_SHOWN)
         self._say("\n" + leaderboard_text(campaign, rows, colour=sys.stdout.isatty()) + "\n")
         problems = demonstration.shortcomings(campaign)
         for problem in problems:
@@ -213,7 +213,7 @@ class _Demo:
                 self._look_after_children(line.say)
                 campaign.refresh_from_db()
                 progress = campaign_progress(campaign, now=database_now())
-                line.show(progress, leaderboard.best(campaign))
+                line.show(progress, arms.leading(campaign))
                 if campaign.state in terminal or self._supervisor.wait(POLL_SECONDS):
                     return
                 if not self._options["exit"]:
