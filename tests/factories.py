@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 from unittest import mock
 
@@ -139,11 +139,8 @@ def active_campaign(
 
 def work_campaign(tasks: int = 3, *, now: dt.datetime = NOW, **fields: Any) -> Campaign:
     """Create and launch a campaign whose budget is a number of steps."""
-    made = active_campaign(tasks, now=now, **fields)
     work = {"budget_kind": BudgetKind.WORK, "work_unit": WorkUnit.STEPS, "work_amount": 100.0}
-    Campaign.objects.filter(pk=made.pk).update(**work)
-    made.refresh_from_db()
-    return made
+    return active_campaign(tasks, now=now, **work | fields)
 
 
 def calibration_report(
@@ -305,6 +302,15 @@ def run(
     body["simulated"] = simulated
     answer = lifecycle.submit(attempt.worker, attempt.lease_id, body, now=at(seconds))
     assert answer.verdict == "accepted", answer.message
+
+
+def run_pending(campaign: Campaign, value: Callable[[Task], float]) -> None:
+    """Run every pending task of the campaign; `value` gives the result of each."""
+    for _ in range(campaign.tasks.filter(state="pending").count()):
+        now = at(300 + next(_numbers))
+        attempt = claim_one(worker(), now=now)
+        finish(attempt, value(attempt.task), now=now)
+    campaign.refresh_from_db()
 
 
 def curve(attempt: Attempt, points: Iterable[Mapping[str, Any]]) -> Attempt:

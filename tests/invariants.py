@@ -75,6 +75,8 @@ def violations(using: str = "default", *, acknowledged: Mapping[UUID, str] = NOT
         *_leases(rows),
         *_holders(rows),
         *_results(rows),
+        *_classes(rows),
+        *_disturbed(rows),
         *_answers(rows, acknowledged),
         *_journal(rows),
     ]
@@ -158,6 +160,11 @@ class ResultRow(NamedTuple):
     is_screening: bool
     attempt_id: int
     campaign_id: int
+    arm_id: int
+    result_class_id: int | None
+    is_ranked: bool
+    implausible: bool
+    disturbed: bool | None
 
 
 class ChangeRow(NamedTuple):
@@ -296,6 +303,31 @@ def _budgets(rows: Rows) -> Iterator[str]:
             yield f"task {task_id}: has {task.max_steps} steps, another of its arm has others"
 
 
+def _classes(rows: Rows) -> Iterator[str]:
+    """A result is of its task's arm, and has a class exactly if it was measured."""
+    for result in rows.results:
+        if result.arm_id != rows.tasks[result.task_id].arm_id:
+            yield f"task {result.task_id}: its result is of another arm"
+        if (result.result_class_id is None) == (result.is_ranked or result.implausible):
+            yield f"task {result.task_id}: its result has a class and no measured value, or none"
+
+
+def _disturbed(rows: Rows) -> Iterator[str]:
+    """A disturbed run has at most one replay, and counts only as long as no better one is there."""
+    runs: dict[tuple[int, int], list[ResultRow]] = {}
+    for result in rows.results:
+        task = rows.tasks[result.task_id]
+        runs.setdefault((task.arm_id, task.seed), []).append(result)
+    for (arm_id, seed), results in runs.items():
+        counted = [r for r in results if rows.tasks[r.task_id].purpose != TaskPurpose.REPLAY]
+        better = [r for r in results if r.is_ranked and not r.disturbed and r not in counted]
+        replaceable = [
+            r for r in counted if r.disturbed and rows.tasks[r.task_id].purpose != TaskPurpose.RACE
+        ]
+        if replaceable and better:
+            yield f"arm {arm_id}: on seed {seed} a disturbed run counts beside a better one"
+
+
 def _races(rows: Rows) -> Iterator[str]:
     """A race ends with its last decision, its looks have no gap, and each can be computed again."""
     looks: dict[int, list[DecisionRow]] = {pk: [] for pk in rows.races}
@@ -367,7 +399,8 @@ def _results(rows: Rows) -> Iterator[str]:
         if (change.subject, change.to_state) == (ChangeSubject.TASK, TaskState.COMPLETED)
     }
     with_result = set()
-    for task_id, is_screening, attempt_id, campaign_id in rows.results:
+    for result in rows.results:
+        task_id, is_screening, attempt_id, campaign_id = result[:4]
         if is_screening != (rows.tasks[task_id].purpose == TaskPurpose.SCREEN):
             yield f"task {task_id}: its result is marked for the board of arms, or not, by mistake"
         if task_id in with_result:

@@ -44,6 +44,8 @@ _ATTEMPT_COLUMNS: Final = {
     "tokens_trained": "result__tokens_trained",
     "model_params": "result__model_params",
     "train_seconds": "result__metrics__train_seconds",
+    "step_seconds": "result__step_seconds",
+    "disturbed": "result__disturbed",
     "device_used": "result__device_used",
     "metric": "task__campaign__metric",
     "value": "result__value",

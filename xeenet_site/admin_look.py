@@ -33,6 +33,8 @@ _LISTS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
         ("Tasks", "checklist", "campaigns", "task"),
         ("Attempts", "replay", "campaigns", "attempt"),
         ("Results", "leaderboard", "campaigns", "result"),
+        ("Classes", "category", "campaigns", "resultclass"),
+        ("Noise floors", "graphic_eq", "campaigns", "noisefloor"),
         ("Journal", "history", "campaigns", "statechange"),
         ("Importance", "tune", "campaigns", "importanceestimate"),
         ("Progress points", "show_chart", "campaigns", "progresspoint"),

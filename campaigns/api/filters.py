@@ -261,6 +261,16 @@ class ResultFilter(filters.FilterSet):
         help_text="Only results that were evaluated on a part of the data (true), or on all of it "
         "(false)."
     )
+    disturbed = filters.BooleanFilter(
+        help_text="Only results whose steps took much longer than expected (true), or only those "
+        "that are known not to (false)."
+    )
+    result_class = filters.NumberFilter(
+        field_name="result_class_id",
+        min_value=0,
+        max_value=MAX_BIGINT,
+        help_text="Only results of the class with this id.",
+    )
     device = filters.CharFilter(
         field_name="device_used", help_text="The device, as the script named it."
     )
@@ -281,6 +291,8 @@ class ResultFilter(filters.FilterSet):
             "diverged",
             "implausible",
             "eval_is_subset",
+            "disturbed",
+            "result_class",
             "device",
             "worker",
             "min_value",

@@ -10,6 +10,7 @@ from campaigns.api.views import (
     arms,
     calibrations,
     campaigns,
+    classes,
     compare,
     invitations,
     journal,
@@ -102,6 +103,7 @@ urlpatterns = [
         name="api-campaign-journal",
     ),
     path("campaigns/<int:pk>/arms", arms.ArmsView.as_view(), name="api-arms"),
+    path("campaigns/<int:pk>/classes", classes.ClassesView.as_view(), name="api-classes"),
     path("campaigns/<int:pk>/tasks", tasks.TasksView.as_view(), name="api-tasks"),
     path("campaigns/<int:pk>/attempts", tasks.AttemptsView.as_view(), name="api-attempts"),
     path("campaigns/<int:pk>/results", results.ResultsView.as_view(), name="api-results"),
@@ -115,7 +117,7 @@ urlpatterns = [
     ),
     path(
         "campaigns/<int:pk>/leaderboard",
-        results.LeaderboardView.as_view(),
+        arms.LeaderboardView.as_view(),
         name="api-leaderboard",
     ),
     path(
@@ -135,6 +137,7 @@ urlpatterns = [
     path("campaigns/<int:pk>/plan", races.PlanView.as_view(), name="api-plan"),
     path("races/<int:pk>", races.RaceView.as_view(), name="api-race"),
     path("decisions/<int:pk>", races.DecisionView.as_view(), name="api-decision"),
+    path("classes/<int:pk>/noise", classes.NoiseView.as_view(), name="api-noise"),
     path("compare", compare.CompareView.as_view(), name="api-compare"),
     path("tasks/<int:pk>", tasks.TaskView.as_view(), name="api-task"),
     path("tasks/<int:pk>/journal", journal.TaskJournalView.as_view(), name="api-task-journal"),

@@ -25,6 +25,10 @@ MEASURED: Final = (
     "tokens_trained",
     "model_params",
     "wall_time_seconds",
+    "step_seconds",
+    "expected_step_seconds",
+    "foreign_load",
+    "disturbed",
     "device_used",
     "stop_reason",
 )
@@ -63,6 +67,7 @@ _BEFORE_VALUE: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
 }
 _AFTER_VALUE: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
     **{name: _measured(name) for name in MEASURED},
+    "class": lambda _, result: result.result_class_id,
     "worker": lambda _, result: result.attempt.worker.name,
     "created_at": lambda _, result: result.created_at.isoformat(),
 }

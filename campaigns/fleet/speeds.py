@@ -112,6 +112,9 @@ def _model(calibration: Calibration) -> CostModel:
 
 def _by_speed(experiment: str, models: Iterable[CostModel]) -> list[CostModel]:
     """Return the models by the time that they need for the shapes of a calibration."""
-    seconds = [(plan_seconds(model, experiment), model.worker or 0, model) for model in models]
-    usable = [row for row in seconds if row[0] is not None]
+    usable: list[tuple[float, int, CostModel]] = []
+    for model in models:
+        seconds = plan_seconds(model, experiment)
+        if seconds is not None:
+            usable.append((seconds, model.worker or 0, model))
     return [model for *_, model in sorted(usable, key=lambda row: row[:2])]

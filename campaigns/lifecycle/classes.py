@@ -7,6 +7,7 @@ band share a class: those whose calibrations agreed when their first result in t
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -71,7 +72,7 @@ def torch_device(used: str) -> str:
     return re.split(r"[^a-z]", used.strip().lower())[0][:_WORD_LENGTH]
 
 
-def dtype_of(metrics: dict[str, Any]) -> str:
+def dtype_of(metrics: Mapping[str, Any]) -> str:
     """Return the number type that the script reported; "" for a script that reports none."""
     dtype = metrics.get("dtype")
     return dtype[:_WORD_LENGTH] if isinstance(dtype, str) else ""

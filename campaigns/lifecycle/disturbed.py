@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from django.core.cache import cache
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from campaigns.fleet.speeds import description_of, worker_model
 from campaigns.lifecycle.arms import TaskMaker, next_task_number
@@ -119,7 +119,7 @@ def _expected_of_earlier(
     times = [
         seconds
         for seconds, params in earlier.order_by("-pk").values_list("step_seconds", "task__params")
-        if _sizes(params, description) == own
+        if seconds is not None and _sizes(params, description) == own
     ]
     return median(times[:EARLIER_RUNS]) if len(times) >= EARLIER_RUNS else None
 
@@ -145,12 +145,14 @@ def _description(package_sha256: str) -> Description | None:
 def is_to_be_repeated(result: Result) -> bool:
     """Return whether a result asks for a replay of its run.
 
-    A run that diverged says so of its params, at any speed.
+    A run that diverged says so of its params, at any speed. A person's own program runs what it
+    asks for, and perhaps nobody would run the replay.
     """
     task = result.task
     return bool(
         result.disturbed
         and not result.diverged
+        and not result.attempt.worker.is_program
         and task.purpose in _REPEATED
         and task.campaign.budget_kind == BudgetKind.TIME
     )
@@ -166,7 +168,7 @@ def repeat_disturbed(task: Task, *, now: dt.datetime) -> bool:
         number = next_task_number(campaign)
         if campaign.state == CampaignState.CANCELLED or number >= MAX_TASKS:
             return False
-        if _replays(task).exists():
+        if _others(task).exists():
             return False
         maker = TaskMaker(campaign, now=now)
         maker.load()
@@ -184,6 +186,7 @@ def repeat_missed(*, since: dt.datetime, now: dt.datetime, limit: int) -> int:
         created_at__gte=since,
         disturbed=True,
         diverged=False,
+        attempt__worker__is_program=False,
         task__purpose__in=_REPEATED,
         campaign__budget_kind=BudgetKind.TIME,
     )
@@ -200,8 +203,8 @@ def settle_replay(result: Result) -> None:
     replay = result.task
     if replay.purpose != TaskPurpose.REPLAY or not result.is_ranked or result.disturbed:
         return
-    first = Task.objects.filter(arm=replay.arm_id, seed=replay.seed, result__disturbed=True)
-    first = first.filter(purpose__in=_REPEATED).select_related("result").first()
+    disturbed = _others(replay).filter(result__disturbed=True)
+    first = disturbed.filter(purpose__in=_REPEATED).first()
     if first is None:
         return
     for task_id, purpose in ((first.pk, TaskPurpose.REPLAY), (replay.pk, first.purpose)):
@@ -210,6 +213,6 @@ def settle_replay(result: Result) -> None:
         Result.objects.filter(task=task_id).update(is_screening=is_screening)
 
 
-def _replays(task: Task) -> Any:
-    """Return the other tasks of the arm on the seed: a replay, or the run that it replaced."""
+def _others(task: Task) -> QuerySet[Task]:
+    """Return the other tasks of the arm on the seed: a replay, or the run that it repeats."""
     return Task.objects.filter(arm=task.arm_id, seed=task.seed).exclude(pk=task.pk)

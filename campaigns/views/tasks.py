@@ -48,7 +48,11 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one task with its latest attempts. With htmx only the part that changes."""
     task = get_object_or_404(
         Task.objects.select_related(
-            "campaign__owner", "campaign__dataset", "arm", "worker", "result"
+            "campaign__owner",
+            "campaign__dataset",
+            "arm",
+            "worker",
+            "result__result_class__band",
         ),
         pk=pk,
     )

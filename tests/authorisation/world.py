@@ -137,6 +137,7 @@ def make_world() -> World:
         "webhooks/deliveries": delivery.pk,
         "deliveries": delivery.pk,
         "races": race.pk,
+        "classes": race.campaign.results.values_list("result_class", flat=True)[0],
         "decisions": race.decisions.get().pk,
         "account": PersonalToken.objects.create(user=owner, name="another").pk,
     }

@@ -17,9 +17,11 @@ from campaigns.models import (
     Campaign,
     Decision,
     ImportanceEstimate,
+    NoiseFloor,
     ProgressPoint,
     Race,
     Result,
+    ResultClass,
     StateChange,
     Task,
     Webhook,
@@ -140,6 +142,15 @@ def ranked(**fields: Any) -> None:
     change(Result.objects.get(task=completed_task()), **fields)
 
 
+def result_class() -> ResultClass:
+    completed_task()
+    return ResultClass.objects.get()
+
+
+def floor(**fields: Any) -> None:
+    NoiseFloor.objects.create(result_class=result_class(), as_of=NOW, **fields)
+
+
 CASES: list[tuple[str, Callable[[], None]]] = [
     ("campaign_state_known", lambda: change(active_campaign(1), state="running")),
     ("campaign_isolation_known", lambda: change(active_campaign(1), required_isolation="")),
@@ -225,6 +236,22 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("calibration_numbers_sane", lambda: change(calibrate(worker()), value_off=1e6)),
     ("result_train_loss_sane", lambda: ranked(train_loss=-1e7)),
     ("result_train_loss_sane", lambda: ranked(train_loss=float("inf"))),
+    ("result_speed_sane", lambda: ranked(step_seconds=0.0)),
+    ("result_speed_sane", lambda: ranked(step_seconds=float("inf"))),
+    ("result_speed_sane", lambda: ranked(foreign_load=-1.0)),
+    ("result_speed_sane", lambda: ranked(foreign_load=float("inf"))),
+    ("result_disturbed_by_expectation", lambda: ranked(disturbed=False)),
+    ("result_disturbed_by_expectation", lambda: ranked(expected_step_seconds=-1.0)),
+    (
+        "result_disturbed_by_expectation",
+        lambda: ranked(disturbed=True, expected_step_seconds=1.0, step_seconds=None),
+    ),
+    ("class_budget_kind_known", lambda: change(result_class(), budget_kind="money")),
+    ("noise_floor_sane", lambda: floor(sd=None, pairs=1)),
+    ("noise_floor_sane", lambda: floor(sd=0.1, pairs=0)),
+    ("noise_floor_sane", lambda: floor(sd=-0.1, pairs=1)),
+    ("noise_floor_sane", lambda: floor(sd=float("inf"), pairs=1)),
+    ("noise_floor_sane", lambda: floor(sd=0.1, pairs=1, bad_seed_rate=1.1)),
     ("change_names_its_subject", lambda: journalled(attempt=None)),
     ("change_names_its_subject", lambda: journalled(subject="task", task=None)),
     ("change_names_its_subject", lambda: journalled(subject="campaign")),
@@ -297,10 +324,11 @@ def test_every_named_constraint_is_broken_here() -> None:
     [
         lambda: copy(only_attempt(), number=2, outcome="failed", ended_at=at(1)),
         lambda: copy(Result.objects.get(task=completed_task())),
+        lambda: copy(result_class()),
         lambda: copy(worker(), name="another"),
         lambda: copy(worker(), token_hash="0" * 64),
     ],
-    ids=["one lease id", "one result per task", "one token", "one name"],
+    ids=["one lease id", "one result per task", "one class per key", "one token", "one name"],
 )
 def test_what_is_unique_stays_unique(breach: Callable[[], None]) -> None:
     with pytest.raises(IntegrityError, match=r"(?i)unique"), transaction.atomic():
