@@ -72,10 +72,14 @@ def decide_races() -> int:
 
 
 def finish_campaigns() -> int:
-    """Complete the campaigns whose tasks have all ended; return how many."""
+    """Complete the campaigns whose tasks have all ended; return how many.
+
+    Tasks end, too, that no machine is fast enough for.
+    """
     from campaigns import lifecycle
     from campaigns.clock import database_now
 
+    _counted("tasks given up as too slow", lifecycle.give_up_slow_tasks(now=database_now()))
     return _counted("campaigns finished", lifecycle.finish_done_campaigns(now=database_now()))
 
 

@@ -6,19 +6,34 @@ import datetime as dt
 import itertools
 import uuid
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 from django.contrib.auth.models import User
 
 from campaigns import lifecycle
+from campaigns.fleet import calibrations
+from campaigns.fleet.calibrations import plan_of
 from campaigns.lifecycle import CampaignSpec
-from campaigns.models import Attempt, Campaign, Dataset, Package, ProgressPoint, Race, Task
+from campaigns.models import (
+    Attempt,
+    BudgetKind,
+    Campaign,
+    Dataset,
+    Package,
+    ProgressPoint,
+    Race,
+    Task,
+    WorkUnit,
+)
 from campaigns.scripts import steering as script_steering
+from campaigns.work.cost import CostModel
+from campaigns.work.describe import read_description
 from experiments import catalog
 from experiments.metrics import bits_per_byte
 from workers import lifecycle as worker_lifecycle
-from workers.models import Worker
+from workers.calibration import CalibrationReport
+from workers.models import Calibration, Worker
 from workers.protocol import FailureClass, Outcome, Submission
 from xeenet_site.web import roles
 
@@ -97,7 +112,11 @@ def campaign(*, owner: User | None = None, now: dt.datetime = NOW, **fields: Any
         "time_budget_seconds": 10.0,
         "search_space": SMALL_SPACE,
         "dataset": "tinyshakespeare",
+        # Tests of automatic races switch them on; elsewhere as many tasks are made as asked for.
+        "races_automatically": False,
     }
+    if fields.get("budget_kind") == "work":
+        del spec["time_budget_seconds"]
     return lifecycle.create_campaign(CampaignSpec(**(spec | fields)), owner=owner, now=now)
 
 
@@ -116,6 +135,56 @@ def active_campaign(
     with mock.patch("campaigns.lifecycle.campaigns.launch_problems", return_value={}):
         lifecycle.launch(draft, now=now)
     return draft
+
+
+def work_campaign(tasks: int = 3, *, now: dt.datetime = NOW, **fields: Any) -> Campaign:
+    """Create and launch a campaign whose budget is a number of steps."""
+    made = active_campaign(tasks, now=now, **fields)
+    work = {"budget_kind": BudgetKind.WORK, "work_unit": WorkUnit.STEPS, "work_amount": 100.0}
+    Campaign.objects.filter(pk=made.pk).update(**work)
+    made.refresh_from_db()
+    return made
+
+
+def calibration_report(
+    times_as_fast: float = 1.0, *, places: Iterable[int] | None = None, **changes: Any
+) -> CalibrationReport:
+    """Return what a machine measures that is so many times as fast as the recorded one.
+
+    `places` are those of the measured shapes in the catalog's plan, by default all.
+    """
+    plan = plan_of("train_char_lm")
+    description = read_description(catalog.script_source("train_char_lm"))
+    assert description is not None
+    recorded = CostModel(plan.coefficients, plan.recorded_on)
+    shapes = [plan.shapes[place] for place in places or range(len(plan.shapes))]
+    report: Any = {
+        "experiment": "train_char_lm",
+        "script_sha256": catalog.script_sha256("train_char_lm"),
+        "device": "cpu",
+        "dtype": "float32",
+        "threads": 2,
+        "torch_version": "2.13.0",
+        "isolation": "T1",
+        "foreign_load": 0.25,
+        "shapes": [
+            {
+                "params": dict(shape.params),
+                "steps": shape.steps,
+                "step_seconds": recorded.step_seconds(description, shape.params) / times_as_fast,
+                "val_bpb": 3.0,
+            }
+            for shape in shapes
+        ],
+    }
+    report |= changes
+    return cast(CalibrationReport, report)
+
+
+def calibrate(by: Worker, *arguments: Any, now: dt.datetime = NOW, **changes: Any) -> Calibration:
+    """Let the worker send a report (see `calibration_report`); return what was stored."""
+    calibrations.take(by, calibration_report(*arguments, **changes), now=now)
+    return by.calibrations.all()[0]
 
 
 def pending_task(**fields: Any) -> Task:
@@ -148,7 +217,7 @@ def metrics(task: Task, val_bpb: float = 3.0, **changes: Any) -> dict[str, Any]:
     return {
         "val_bpb": val_bpb,
         "train_loss": 2.0,
-        "steps_completed": 100,
+        "steps_completed": task.max_steps or 100,
         "wall_time_seconds": 9.5,
         "device_used": "cpu",
         "model_params": 100_000,

@@ -44,6 +44,7 @@ _LISTS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
     "Fleet": [
         ("Workers", "memory", "workers", "worker"),
         ("Sessions", "schedule", "workers", "workersession"),
+        ("Speeds", "speed", "workers", "calibration"),
         ("Invitations", "mail", "workers", "enrolmenttoken"),
     ],
     "Background jobs": [

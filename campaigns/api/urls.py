@@ -8,6 +8,7 @@ from campaigns.api.views import (
     agents,
     analysis,
     arms,
+    calibrations,
     campaigns,
     classes,
     compare,
@@ -23,7 +24,7 @@ from campaigns.api.views import (
     workers,
 )
 from campaigns.panels import PANELS
-from workers import protocol
+from workers import calibration, protocol
 from xeenet_site.web.converters import SHA256
 
 
@@ -41,6 +42,11 @@ urlpatterns = [
     path(protocol.ENROL_PATH, agents.EnrolView.as_view(), name="api-enrol"),
     path(protocol.ME_PATH, agents.MeView.as_view(), name="api-me"),
     path(protocol.TOKEN_PATH, agents.TokenView.as_view(), name="api-token"),
+    path(
+        calibration.CALIBRATION_PATH,
+        calibrations.CalibrationView.as_view(),
+        name="api-calibration",
+    ),
     path(protocol.CLAIM_PATH, agents.ClaimView.as_view(), name="api-claim"),
     path(protocol.HEARTBEAT_PATH, agents.HeartbeatView.as_view(), name="api-heartbeat"),
     path(
@@ -76,6 +82,12 @@ urlpatterns = [
         "campaigns/<int:pk>/raise-attempts",
         campaigns.RaiseAttemptsView.as_view(),
         name="api-raise-attempts",
+    ),
+    path("campaigns/<int:pk>/finish", campaigns.FinishView.as_view(), name="api-finish"),
+    path(
+        "campaigns/<int:pk>/race-options",
+        campaigns.RaceOptionsView.as_view(),
+        name="api-race-options",
     ),
     path("campaigns/<int:pk>/ask", campaigns.AskView.as_view(), name="api-ask"),
     path("campaigns/<int:pk>/clone", new_campaign.CloneView.as_view(), name="api-clone"),
@@ -159,6 +171,16 @@ urlpatterns = [
         "workers/<int:pk>/attempts",
         workers.WorkerAttemptsView.as_view(),
         name="api-worker-attempts",
+    ),
+    path(
+        "workers/<int:pk>/calibrations",
+        calibrations.WorkerCalibrationsView.as_view(),
+        name="api-worker-calibrations",
+    ),
+    path(
+        "workers/<int:pk>/admit-calibration",
+        calibrations.AdmitCalibrationView.as_view(),
+        name="api-admit-calibration",
     ),
     path(
         "workers/<int:pk>/token",

@@ -60,7 +60,10 @@ _BEFORE_VALUE: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
     "arm": lambda _, result: result.task.arm.number,
     "seed": lambda _, result: result.task.seed,
     "seed_index": lambda _, result: result.task.seed_index,
-    "time_budget_seconds": lambda campaign, _: campaign.time_budget_seconds,
+    "max_steps": lambda _, result: result.task.max_steps,
+    "time_budget_seconds": lambda campaign, result: (
+        result.attempt.time_budget_seconds or campaign.time_budget_seconds
+    ),
 }
 _AFTER_VALUE: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
     **{name: _measured(name) for name in MEASURED},

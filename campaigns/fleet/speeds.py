@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Final
 
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Exists, OuterRef, Q, Subquery
 
 from campaigns.work.cost import CostModel
 from campaigns.work.describe import Description, read_description
@@ -68,6 +68,29 @@ def online_models(experiment: str, now: dt.datetime) -> list[CostModel]:
         worker__in=workers.filter(simulates=False), pk=Subquery(newest.values("pk")[:1])
     ).select_related("worker")
     return _by_speed(experiment, map(_model, rows))
+
+
+def guarding_models(
+    worker: Worker, experiments: Iterable[str], now: dt.datetime
+) -> dict[str, list[CostModel]]:
+    """Return what tells how long a worker may take, by experiment: its own cost model.
+
+    For a worker without any: those of the calibrated workers online. One query.
+    """
+    newest = Calibration.objects.filter(
+        _USABLE, worker=OuterRef("worker"), experiment=OuterRef("experiment")
+    )
+    own = Calibration.objects.filter(_USABLE, worker=worker, experiment=OuterRef("experiment"))
+    online = Worker.objects.machines().online(now).filter(state=WorkerState.ACTIVE, simulates=False)
+    rows = Calibration.objects.filter(
+        Q(worker=worker) | (Q(worker__in=online) & ~Exists(own)),
+        experiment__in=set(experiments),
+        pk=Subquery(newest.values("pk")[:1]),
+    ).select_related("worker")
+    models: dict[str, list[CostModel]] = {}
+    for row in rows.order_by():
+        models.setdefault(row.experiment, []).append(_model(row))
+    return models
 
 
 def description_of(source: bytes) -> Description | None:

@@ -88,7 +88,7 @@ def pause_troubled(campaign: Campaign, *, now: dt.datetime) -> None:
     able = {
         worker_id
         for worker_id, attempt in newest.items()
-        if attempt.charge is Charge.FAILURE or attempt.outcome in _RAN
+        if attempt.charge in {Charge.FAILURE, Charge.SLOW} or attempt.outcome in _RAN
     }
     if len((able | at_it) - {attempt.worker_id for attempt in troubled}) > len(troubled):
         return
@@ -120,6 +120,8 @@ def _machines_online(campaign: Campaign, now: dt.datetime) -> int:
         allow_simulated=campaign.allow_simulated,
         required_isolation=campaign.required_isolation,
         script_origin=Subquery(origin),
+        budget_kind=campaign.budget_kind,
+        experiment=campaign.experiment,
     ).count()
 
 

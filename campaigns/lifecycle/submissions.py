@@ -33,8 +33,10 @@ from campaigns.lifecycle.retry import (
     RETRY_DELAY,
     Charge,
 )
+from campaigns.lifecycle.slowness import booked_class, note_too_slow, why_too_slow
 from campaigns.lifecycle.transitions import NO_LEASE
 from campaigns.models import (
+    Arm,
     Attempt,
     AttemptOutcome,
     FailureClass,
@@ -90,7 +92,8 @@ def submit(worker: Worker, lease_id: uuid.UUID, body: Submission, *, now: dt.dat
         if body["outcome"] == Outcome.COMPLETED:
             answer = _complete(attempt, body, now)
         else:
-            failure_class = FailureClass(body.get("failure_class") or FailureClass.SCRIPT_ERROR)
+            reported = FailureClass(body.get("failure_class") or FailureClass.SCRIPT_ERROR)
+            failure_class = booked_class(attempt, reported, body)
             answer = _fail(attempt, failure_class, body.get("message", ""), body, now)
         # `stderr_tail` has a column of its own.
         stored = {key: value for key, value in body.items() if key != "stderr_tail"}
@@ -129,6 +132,8 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
         _fail(attempt, FailureClass.INVALID_RESULT, reason, body, now)
         return Answer(Verdict.REFUSED, f"The result was refused: {reason}.")
     task = attempt.task
+    if not body.get("simulated") and (reason := why_too_slow(task, metrics)):
+        return _fail(attempt, FailureClass.TOO_SLOW, reason, body, now)
     completed = Task.objects.filter(_owned(attempt), pk=task.pk).update(
         state=TaskState.COMPLETED, finished_at=now, failure_class="", **NO_LEASE
     )
@@ -137,11 +142,14 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
         end_attempt(attempt, AttemptOutcome.LATE, now=now, message=message, **_report(body))
         return Answer(Verdict.LATE, "Kept, but another attempt or a person decided the task.")
     outcome = AttemptOutcome.DIVERGED if diverged else AttemptOutcome.COMPLETED
-    result = _store_result(attempt, metrics, simulated=body.get("simulated", False), now=now)
+    result = _store_result(attempt, metrics, body, now=now)
     change = Change(task, task.state, TaskState.COMPLETED, attempt)
     report = _report(body) | {"failure_class": ""}
     message = "; ".join(filter(None, [message, _on_disturbance(result)]))
     end_attempt(attempt, outcome, change, now=now, message=message, **report)
+    if task.max_steps is not None:
+        # A worker that still had it was fast enough after all.
+        Arm.objects.filter(pk=task.arm_id).exclude(infeasible="").update(infeasible="")
     settle_replay(result)
     if result.implausible:
         return Answer(Verdict.ACCEPTED, IMPLAUSIBLE.format(metric=spec.name))
@@ -149,9 +157,9 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
 
 
 def _store_result(
-    attempt: Attempt, metrics: dict[str, Any], *, simulated: bool, now: dt.datetime
+    attempt: Attempt, metrics: dict[str, Any], body: Submission, *, now: dt.datetime
 ) -> Result:
-    task = attempt.task
+    task, simulated = attempt.task, body.get("simulated", False)
     believed = result_columns(task.campaign, metrics, simulated=simulated)
     # What has no value, or an invented one, stands in no order.
     is_measured = believed["is_ranked"] or believed["implausible"]
@@ -169,6 +177,7 @@ def _store_result(
         tokens_trained=metrics["tokens_trained"],
         model_params=metrics["model_params"],
         wall_time_seconds=metrics["wall_time_seconds"],
+        foreign_load=body.get("foreign_load"),
         device_used=metrics["device_used"][:100],
         stop_reason=metrics["stop_reason"][:50],
         metrics=metrics,
@@ -196,6 +205,7 @@ def _fail(
     A final failure is charged like any other and spends the tries that are left.
     """
     task, report = attempt.task, _report(body) | {"failure_class": failure_class}
+    attempt.failure_class = failure_class  # `_follow_up` reads it
     counter, maximum = {
         Charge.FAILURE: ("failed_attempts", "max_failed_attempts"),
         Charge.LOSS: ("lost_attempts", "max_lost_attempts"),
@@ -259,14 +269,14 @@ def _follow_up(
     worker: Worker, attempt: Attempt, body: Submission, answer: Answer, now: dt.datetime
 ) -> None:
     """Do what follows from a committed submission and may happen late without harm."""
-    failure_class = body.get("failure_class")
+    charge = CHARGES.get(attempt.failure_class)
     if answer.verdict == Verdict.ACCEPTED:
         worker_lifecycle.note_good_result(worker)
         if is_to_be_repeated(attempt.task.result):
             # First, because the campaign would complete without an open task.
             repeat_disturbed(attempt.task, now=now)
-    elif failure_class and CHARGES[failure_class] is Charge.FREE:
-        reason = body.get("message") or FailureClass(failure_class).label
+    elif charge is Charge.FREE:
+        reason = body.get("message") or FailureClass(attempt.failure_class).label
         worker_lifecycle.pause_after_env_error(worker, reason, now=now)
     if answer.verdict in {Verdict.ACCEPTED, Verdict.FAILED, Verdict.REFUSED}:
         note_ended_task(attempt.task.campaign_id, now=now)
@@ -275,7 +285,9 @@ def _follow_up(
         events.note_new_best(attempt.task.campaign_id, now=now)
     if answer.verdict in {Verdict.FAILED, Verdict.RETRY, Verdict.REFUSED}:
         campaign = attempt.task.campaign
-        if failure_class and CHARGES[failure_class] is Charge.FREE:
+        if charge is Charge.FREE:
             pause_troubled(campaign, now=now)
+        elif charge is Charge.SLOW:
+            note_too_slow(attempt, now=now)
         else:
             pause_failing(campaign, now=now)

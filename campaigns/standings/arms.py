@@ -68,6 +68,11 @@ def sentence(campaign: Campaign) -> str:
     return _raced(campaign).sentence
 
 
+def race_sentence(race: Race) -> str:
+    """Return what may be claimed of the arms of one race."""
+    return _sentence_of(race.campaign, race, race.campaign.arms.count())
+
+
 def count(campaign: Campaign) -> int:
     """Return how many rows the board has."""
     raced = _raced(campaign)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from campaigns.models import Race, RaceOutcome, Task, TaskPurpose, TaskState
+from campaigns.models import Campaign, Race, RaceOutcome, Task, TaskPurpose, TaskState
 from campaigns.race import rule
 from campaigns.race.look import Decision as LookDecision
 from campaigns.race.look import decide
@@ -44,6 +44,17 @@ def decisions_of(race: Race) -> list[LookDecision]:
     """Return the decisions of a race, computed again from what each look saw."""
     saw = race.decisions.order_by("look").values_list("saw", flat=True)
     return [decide(Sight.from_json(fields)) for fields in saw]
+
+
+def screening_values(campaign: Campaign) -> dict[int, float | None]:
+    """Return the sort key of each arm on the first seed, by which screening chooses what races.
+
+    Only measured values that count, of one class of results. An arm without such a value, or one
+    that can get no result, is not in it.
+    """
+    first = campaign.tasks.filter(seed_index=0, result__is_ranked=True, arm__infeasible="")
+    tasks = first.exclude(purpose=TaskPurpose.REPLAY)
+    return {run.arm: run.sort_key for run in _of_one_class(list(tasks.values(*_RUN_COLUMNS)))}
 
 
 def race_runs(race: Race) -> list[Run]:

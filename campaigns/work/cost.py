@@ -47,6 +47,13 @@ class CostModel:
         return description.terms.keys() <= self.coefficients.keys()
 
     @property
+    def origin(self) -> str:
+        """Whose speed it is, in words: a calibrated worker, or the machine of the catalog."""
+        if self.worker is None:
+            return f"the catalog's machine ({self.reference})"
+        return f"{self.reference}, calibrated {self.taken_at[:16].replace('T', ' ')}"
+
+    @property
     def sha256(self) -> str:
         """The hash of the coefficients: equal hashes give every config equal steps."""
         text = json.dumps(dict(self.coefficients), sort_keys=True, separators=(",", ":"))

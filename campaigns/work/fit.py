@@ -27,11 +27,15 @@ def fitted(amounts: Sequence[Amounts], step_seconds: Sequence[float]) -> dict[st
     names = sorted(amounts[0])
     largest = {name: max(shape[name] for shape in amounts) for name in names}
     names = [name for name in names if largest[name] > 0]
+    if not names:  # SciPy would end the process on a matrix without columns
+        raise UnfittedCost("no term explains the step times")
     # Terms differ by powers of ten: each is scaled to at most 1, and back.
     rows = [
         [shape[name] / largest[name] / time for name in names]
         for shape, time in zip(amounts, step_seconds, strict=True)
     ]
+    if not all(math.isfinite(share) for row in rows for share in row):
+        raise UnfittedCost("a step time is too short for its cost")
     try:
         solution, _ = nnls(rows, [1.0] * len(rows))
     except (RuntimeError, ValueError) as error:

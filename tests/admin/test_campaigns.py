@@ -54,6 +54,7 @@ def populate(rounds: int = 1) -> None:
         race = factories.decided_race(owner=factories.user())
         assert race.decisions.count() == 1
         noise.refresh_behind(limit=1)
+        factories.calibrate(worker)
         worker.sessions.create(
             boot_id=attempt.lease_id, started_at=factories.NOW, last_seen_at=factories.NOW
         )

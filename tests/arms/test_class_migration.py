@@ -13,7 +13,7 @@ from campaigns.models import Campaign, Result, ResultClass
 from tests import invariants
 from tests.factories import active_campaign, at, claim_one, finish, run, worker
 
-BEFORE = [("campaigns", "0019_work_budgets_and_classes")]
+BEFORE = [("campaigns", "0021_work_of_a_task")]
 GPU = {"devices": ["cuda", "cpu"], "gpu_name": "NVIDIA H200"}
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -33,6 +33,8 @@ ROLES: Final = ("nobody", *PEOPLE, *WORKERS)
 _BODIES: Final[dict[str, dict[str, Any]]] = {
     "/add-tasks": {"count": 1},
     "/race": {"arms": [0, 1]},
+    "/race-options": {"min_effect": 0.1},
+    "/race-options/": {"min_effect": 0.1},
     "/plan": {"delta": 0.1},
     "/add-tasks/": {"count": 1},
     "/more-tries/": {"max_failed_attempts": 9, "max_lost_attempts": 9},

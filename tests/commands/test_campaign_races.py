@@ -12,7 +12,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from campaigns.models import Race
+from campaigns.models import Campaign, Race
 from campaigns.race.look import decide
 from campaigns.race.rows import Sight
 from tests import factories
@@ -66,6 +66,29 @@ def test_a_race_that_makes_no_sense_is_refused(arguments: list[str], sentence: s
     with pytest.raises(CommandError, match=sentence):
         run("race", campaign.pk, *arguments)
     assert not Race.objects.exists()
+
+
+def test_the_options_of_a_race_are_chosen_and_an_absent_one_stays() -> None:
+    campaign = factories.active_campaign(1)
+    said = run("race-options", campaign.pk, "--race", "--min-effect", 0.5)
+    assert said == (
+        f"Campaign {campaign.pk}: a race begins by itself; smallest difference that matters 0.5.\n"
+    )
+    assert "only by hand; smallest difference that matters 0.5" in run(
+        "race-options", campaign.pk, "--no-race"
+    )
+    with pytest.raises(CommandError, match="give this or min_effect"):
+        run("race-options", campaign.pk)
+    with pytest.raises(CommandError, match="min_effect: "):
+        run("race-options", campaign.pk, "--min-effect", "inf")
+
+
+def test_a_campaign_of_an_outside_program_is_finished() -> None:
+    campaign = factories.completed_task().campaign
+    with pytest.raises(CommandError, match="is completed"):
+        run("finish", campaign.pk)
+    Campaign.objects.update(state="active", finished_at=None, asked_at=factories.NOW)
+    assert "is completed: " in run("finish", campaign.pk)
 
 
 def test_a_draft_does_not_race_and_no_campaign_is_guessed() -> None:

@@ -17,19 +17,21 @@ from campaigns import lifecycle
 from campaigns.lifecycle import LeaseLost, ResultConflict
 from campaigns.models import AttemptOutcome, Campaign, CampaignState, TaskState
 from tests import factories
+from tests.lifecycle.model_asking import AskingVerbs
 from tests.lifecycle.model_people import PeopleVerbs
+from tests.lifecycle.model_rows import BUDGET_SECONDS as BUDGET
+from tests.lifecycle.model_rows import LEASE_SECONDS as LEASE
 from tests.lifecycle.model_rows import MAX_FAILED, MAX_LOST, ModelLease, ModelTask
+from tests.lifecycle.model_rows import RUN_SECONDS as DEADLINE
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
 from workers.protocol import FailureClass, HeartbeatAnswer, Submission, Verdict
 
 TASKS, WORKERS = 4, 3
-LEASE, BUDGET = 45.0, 100.0
 # A worker may have a task so often for nothing; then it goes to other machines that are online.
 MAX_UNPAID = 3
 # The least pause of a worker that could not run a task.
 ENV_PAUSE = 60.0
-DEADLINE = 60 + BUDGET + 15 + 60
 # Stay below the ten failures that pause the campaign: the breaker has tests of its own.
 MAX_FAILURES = 9
 
@@ -56,10 +58,13 @@ VERBS = {
     "retry_task": 2,
     "run_again": 1,
     "disable_or_resume_a_worker": 2,
+    "ask": 2,
+    "say_finish": 2,
+    "sweep": 1,
 }
 
 
-class Verbs(PeopleVerbs, RuleBasedStateMachine):
+class Verbs(PeopleVerbs, AskingVerbs, RuleBasedStateMachine):
     """The verbs in any order, with workers that vanish, return late and repeat requests.
 
     Each verb is applied to the database and to the model, and both must give the same answer.
@@ -78,6 +83,8 @@ class Verbs(PeopleVerbs, RuleBasedStateMachine):
         self.workers = [factories.worker() for _ in range(WORKERS)]
         self.tasks = {task.pk: ModelTask() for task in self.campaign.tasks.all()}
         self.state: str = CampaignState.ACTIVE
+        # When an outside program last asked; None once nobody is expected to ask again.
+        self.asked: float | None = None
         self.seconds = 0.0
         self.failures = 0
         self.disabled: set[int] = set()
@@ -129,8 +136,10 @@ class Verbs(PeopleVerbs, RuleBasedStateMachine):
     def finish(self) -> None:
         still_open = {TaskState.PENDING, TaskState.LEASED}
         running = self.state in {CampaignState.ACTIVE, CampaignState.PAUSED}
-        if running and not any(task.state in still_open for task in self.tasks.values()):
-            self.state = CampaignState.COMPLETED
+        if running and not (
+            self.is_expected_to_ask or any(task.state in still_open for task in self.tasks.values())
+        ):
+            self.state, self.asked = CampaignState.COMPLETED, None
 
     def lose_overdue(self) -> int:
         overdue = [

@@ -28,6 +28,7 @@ class PeopleVerbs:
     paused_until: dict[int, float]
     now: dt.datetime
     end: Callable[[ModelTask, str, str], None]
+    finish: Callable[[], None]
 
     def pause_or_resume(self, number: int) -> None:
         verb = "pause" if number % 4 == 0 else "resume"
@@ -42,6 +43,8 @@ class PeopleVerbs:
         else:
             assert self.state == source
             self.state = target
+            if verb == "resume":
+                self.finish()
 
     def cancel(self, number: int) -> None:
         # After a cancellation a history can do little more: cancel seldom and late.

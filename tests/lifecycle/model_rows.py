@@ -9,6 +9,9 @@ from campaigns.models import Attempt, AttemptOutcome, TaskState
 from workers.protocol import Submission
 
 MAX_LOST, MAX_FAILED = 3, 2
+LEASE_SECONDS, BUDGET_SECONDS = 45.0, 100.0
+# From the claim to the deadline: set-up, budget, and the graces of kill and submission.
+RUN_SECONDS = 60 + BUDGET_SECONDS + 15 + 60
 
 
 @dataclass(eq=False)  # compare by identity: two leases with equal fields are different leases

@@ -10,12 +10,14 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from campaigns.models import Attempt, Campaign, Result
 from tests import factories, invariants
 from tests.lifecycle.model import Verbs
+from tests.lifecycle.model_asking import ASK_TIMEOUT
 from tests.lifecycle.model_rows import ModelLease
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +39,9 @@ class Histories(Verbs):
 
     @invariant()
     def the_campaign_is_where_the_model_says(self) -> None:
-        assert Campaign.objects.get(pk=self.campaign.pk).state == self.state
+        campaign = Campaign.objects.get(pk=self.campaign.pk)
+        asked_at = None if self.asked is None else factories.at(self.asked)
+        assert (campaign.state, campaign.asked_at) == (self.state, asked_at)
 
     @invariant()
     def every_task_is_where_the_model_says_with_its_counters(self) -> None:
@@ -82,10 +86,11 @@ def _value(lease: ModelLease) -> Any:
 
 
 @pytest.mark.timeout(400)  # 10 s of computing, which a busy machine spreads over minutes
-def test_no_history_breaks_what_must_hold() -> None:
+def test_no_history_breaks_what_must_hold(settings: Any) -> None:
+    settings.XEENET = settings.XEENET | {"ASK_TIMEOUT_SECONDS": ASK_TIMEOUT}
     run_state_machine_as_test(
         Histories,
-        settings=settings(
+        settings=hypothesis_settings(
             max_examples=HISTORIES,
             stateful_step_count=30,
             deadline=None,

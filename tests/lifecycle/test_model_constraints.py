@@ -65,6 +65,10 @@ def two_tasks() -> tuple[Task, Task]:
     return first, second
 
 
+def worked() -> Task:
+    return pending_task(budget_kind="work", work_unit="steps", work_amount=10)
+
+
 def duplicate_number() -> None:
     first, second = two_tasks()
     change(second, number=first.number)
@@ -161,7 +165,21 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("campaign_launched_with_metric", lambda: change(active_campaign(1), metric_version=None)),
     ("campaign_seeds_in_range", lambda: change(active_campaign(1), base_seed=2**31)),
     ("campaign_may_try", lambda: change(active_campaign(1), max_failed_attempts=0)),
+    ("campaign_kept_runs_counted", lambda: change(active_campaign(1), kept_runs=2)),
+    ("campaign_min_effect_sane", lambda: change(active_campaign(1), min_effect=-0.1)),
     ("campaign_may_try", lambda: change(active_campaign(1), max_lost_attempts=0)),
+    ("campaign_work_is_whole", lambda: change(active_campaign(1), budget_kind="work")),
+    ("campaign_work_is_whole", lambda: change(active_campaign(1), budget_kind="flop")),
+    ("campaign_work_is_whole", lambda: change(active_campaign(1), work_amount=5.0)),
+    ("campaign_work_is_whole", lambda: change(active_campaign(1), cost_model={})),
+    ("campaign_work_is_whole", lambda: change(worked().campaign, work_unit="flop")),
+    ("campaign_work_is_whole", lambda: change(worked().campaign, work_amount=None)),
+    ("campaign_work_is_whole", lambda: change(worked().campaign, work_amount=0.0)),
+    ("campaign_work_is_whole", lambda: change(worked().campaign, work_amount=float("inf"))),
+    ("task_steps_positive", lambda: change(worked(), max_steps=0)),
+    ("task_work_sane", lambda: change(pending_task(), work_seconds=1.0)),
+    ("task_work_sane", lambda: change(worked(), work_seconds=0.0)),
+    ("task_work_sane", lambda: change(worked(), work_seconds=float("inf"))),
     ("task_state_known", lambda: change(pending_task(), state="waiting")),
     ("task_leased_has_lease", lambda: change(pending_task(), state="leased")),
     ("task_leased_has_lease", lambda: change(pending_task(), lease_id=uuid.uuid4())),

@@ -36,6 +36,7 @@ from tests.mutants.race_doors import RACE_DOORS
 from tests.mutants.readings import READINGS
 from tests.mutants.results import SUBMITS
 from tests.mutants.site import SITE
+from tests.mutants.step_costs import STEP_COSTS
 from tests.mutants.uploads import UPLOADS
 from tests.mutants.walls import SANDBOX, SECRETS
 
@@ -43,7 +44,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS, *CLASSES_OF_RESULTS),
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
-    *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE, *RACE, *RACE_DOORS),
+    *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE, *RACE, *RACE_DOORS, *STEP_COSTS),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4

@@ -28,6 +28,7 @@ from campaigns.models import (
     CampaignState,
     FailureClass,
     TaskState,
+    WorkUnit,
 )
 from campaigns.standings import contributions, leaderboard
 from campaigns.standings.finding import finding
@@ -42,9 +43,9 @@ class Command(RaceVerbs, ClassVerbs):
     """`manage.py campaign VERB`."""
 
     help = (
-        "List campaigns; launch, pause, resume, cancel, clone or grow one; let its arms race. Use "
-        "create_campaign to make a campaign; leaderboard, analysis, compare and export_results to "
-        "read its results; task to change a single task."
+        "List campaigns; launch, pause, resume, finish, cancel, clone or grow one; let its arms "
+        "race. Use create_campaign to make a campaign; leaderboard, analysis, compare and "
+        "export_results to read its results; task to change a single task."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -58,6 +59,7 @@ class Command(RaceVerbs, ClassVerbs):
             ("show", "print its state and progress"),
             ("launch", "make the tasks of a draft and hand them out"),
             ("resume", "hand out tasks again"),
+            ("finish", "say that no outside program will ask it for tasks again"),
             ("export-space", "print its search space as JSON, for create_campaign --space"),
             ("workers", "print what each worker did for it"),
             ("log", "print what happened to it, the latest first"),
@@ -82,6 +84,10 @@ class Command(RaceVerbs, ClassVerbs):
         command.add_argument("--name", help='default: the name of the original and "(copy)"')
         command.add_argument("--tasks", type=int, dest="task_count")
         command.add_argument("--budget", type=float, dest="time_budget_seconds", metavar="SECONDS")
+        command.add_argument(
+            "--work", type=float, dest="work_amount", metavar="AMOUNT", help="instead of --budget"
+        )
+        command.add_argument("--work-unit", choices=WorkUnit.values)
         command.add_argument("--seed", type=int, dest="base_seed")
         command.add_argument("--sampler")
         command.add_argument("--owner", metavar="USERNAME")
@@ -139,6 +145,10 @@ class Command(RaceVerbs, ClassVerbs):
         """Paused → active."""
         self._change(steering.resume, options)
 
+    def finish(self, options: dict[str, Any]) -> None:
+        """Complete a campaign of an outside program when its tasks and race have ended."""
+        self._change(steering.finish, options)
+
     def pause(self, options: dict[str, Any]) -> None:
         """Active → paused."""
         self._change(steering.pause, options, reason=options["reason"])
@@ -178,6 +188,7 @@ class Command(RaceVerbs, ClassVerbs):
         """Make a draft with the same settings, apart from those in the options."""
         original = campaign_or_error(options["campaign"])
         names = ("name", "task_count", "time_budget_seconds", "base_seed", "sampler")
+        names += ("work_amount", "work_unit")
         changes = {name: options[name] for name in names if options[name] is not None}
         clone = steering.create_campaign(
             None,

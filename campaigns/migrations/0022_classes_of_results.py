@@ -113,7 +113,7 @@ class Migration(migrations.Migration):
     """The class and the arm of each result; from now on every result has an arm."""
 
     dependencies = [
-        ("campaigns", "0019_work_budgets_and_classes"),
+        ("campaigns", "0021_work_of_a_task"),
         ("workers", "0006_calibrations"),
     ]
 
