@@ -3,7 +3,8 @@
     python -m benchmarks.honesty [--campaigns 1000] [--seed 1] [--write-docs]
 
 Every decision comes from `campaigns.race`, the module that the product uses. Beside it stands the
-rule of every leaderboard: the best single run wins. Exit code 1 when a rate misses its bar.
+rule of every leaderboard: the best single run wins. The sentences of the pages are held to the same
+bars, where arms are equal and no parameter matters. Exit code 1 when a rate misses its bar.
 """
 
 import argparse
@@ -15,9 +16,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
+from statistics import fmean
 from typing import TypeVar
 
-from benchmarks.honesty_report import Row, goals, markdown
+from benchmarks.honesty_params import (
+    EQUALS,
+    NOISES,
+    Equal,
+    Noise,
+    Titles,
+    names_a_difference,
+    titles,
+)
+from benchmarks.honesty_report import Row, Said, goals, markdown
 from benchmarks.honesty_worlds import (
     PROMISES,
     WORLDS,
@@ -36,23 +47,30 @@ MAX_PROCESSES = 2
 # Campaigns that a process gets at a time: small, so that both stay busy to the end.
 CHUNK = 50
 
-Job = tuple[World | Promise, int, range]
-Outcome = TypeVar("Outcome", Campaign, bool)
+Subject = World | Promise | Noise | Equal
+Job = tuple[Subject, int, range]
+Outcome = TypeVar("Outcome", Campaign, bool, Titles)
+SIMULATE: dict[type, Callable] = {
+    World: simulate,
+    Promise: keeps_promise,
+    Noise: titles,
+    Equal: names_a_difference,
+}
+SUBJECTS: tuple[Subject, ...] = (*WORLDS, *PROMISES, *NOISES, *EQUALS)
 
 
-def run_job(job: Job) -> list[Campaign] | list[bool]:
+def run_job(job: Job) -> list[Campaign] | list[bool] | list[Titles]:
     """Run the campaigns with these numbers. Each has a generator of its own from seed and number.
 
     So the figures do not depend on the number of processes or the size of the chunks.
     """
     subject, seed, numbers = job
-    if isinstance(subject, World):
-        return [simulate(subject, Random(f"{seed}:{subject.key}:{n}")) for n in numbers]
-    return [keeps_promise(subject, Random(f"{seed}:{subject.key}:{n}")) for n in numbers]
+    run = SIMULATE[type(subject)]
+    return [run(subject, Random(f"{seed}:{subject.key}:{n}")) for n in numbers]
 
 
 def measure(
-    subjects: Sequence[World | Promise],
+    subjects: Sequence[Subject],
     *,
     campaigns: int,
     seed: int,
@@ -86,7 +104,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     return options
 
 
-def simulate_all(subjects: Sequence[World | Promise], *, campaigns: int, seed: int) -> list[list]:
+def simulate_all(subjects: Sequence[Subject], *, campaigns: int, seed: int) -> list[list]:
     """Return the outcomes of each subject's campaigns; progress goes to stderr."""
     processes = min(MAX_PROCESSES, os.cpu_count() or 1)
     # Ctrl-C reaches every process of the terminal. Only this one must answer it.
@@ -113,22 +131,26 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
-        outcomes = simulate_all([*WORLDS, *PROMISES], campaigns=campaigns, seed=seed)
+        outcomes = simulate_all(SUBJECTS, campaigns=campaigns, seed=seed)
     except KeyboardInterrupt:
         print("honesty: stopped.", file=sys.stderr)
         return 130
-    rows = [Row(world, part) for world, part in zip(WORLDS, outcomes, strict=False)]
-    kept = [sum(part) / len(part) for part in outcomes[len(WORLDS) :]]
-    promises = list(zip(PROMISES, kept, strict=True))
+    by_subject = dict(zip(SUBJECTS, outcomes, strict=True))
+    rows = [Row(world, by_subject[world]) for world in WORLDS]
+    promises = [(promise, fmean(by_subject[promise])) for promise in PROMISES]
+    said = Said(
+        {noise: by_subject[noise] for noise in NOISES},
+        {equal: fmean(by_subject[equal]) for equal in EQUALS},
+    )
     heading = (
         f"`make honesty ARGS='--campaigns {campaigns} --seed {seed}'` on "
         f"{dt.datetime.now(dt.UTC):%Y-%m-%d}: {campaigns:,} campaigns of each kind."
     )
-    text = markdown(rows, promises, heading=heading)
+    text = markdown(rows, promises, said, heading=heading)
     print(text)
     if arguments.write_docs:
         write_between(DOCUMENT, BEGIN, END, text)
-    return 0 if all(goal.holds for goal in goals(rows, promises)) else 1
+    return 0 if all(goal.holds for goal in goals(rows, promises, said)) else 1
 
 
 if __name__ == "__main__":

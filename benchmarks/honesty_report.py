@@ -1,10 +1,13 @@
 """What the simulated campaigns add up to: rates, the goals that they are held to, the table."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
 
+from benchmarks.honesty_params import Equal, Noise, Titles
 from benchmarks.honesty_worlds import MATTERS, Campaign, Promise, World, all_equal, realistic
 
 FALSE_AT_MOST = 0.05
@@ -88,6 +91,36 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Said:
+    """What pages say where nothing is to be said: titles by noise, false verdicts by comparison."""
+
+    titles: Mapping[Noise, Sequence[Titles]] = field(default_factory=dict)
+    verdicts: Mapping[Equal, float] = field(default_factory=dict)
+
+    def goals(self) -> list[Goal]:
+        """Return the figures that have a bar."""
+        result = [
+            Goal(
+                "compared equal arms: one is said to be ahead, worst row",
+                max(self.verdicts.values(), default=None),
+                highest=FALSE_AT_MOST,
+            )
+        ]
+        for noise, titles in self.titles.items():
+            bad = f", {noise.bad_rate:.0%} bad seeds" if noise.bad_rate else ""
+            name = f"no parameter matters, {noise.arms} arms{bad}"
+            effects = _share(title.effects for title in titles)
+            importance = _share(title.importance for title in titles)
+            contradict = _share(title.contradict for title in titles)
+            result += [
+                Goal(f"{name}: the title of effects names one", effects, highest=FALSE_AT_MOST),
+                Goal(f"{name}: that of importance", importance, highest=FALSE_AT_MOST),
+                Goal(f"{name}: they contradict each other", contradict, highest=0.0),
+            ]
+        return result
+
+
+@dataclass(frozen=True)
 class Goal:
     """A figure beside its bar; `lowest` and `highest` are the ends of what holds."""
 
@@ -118,7 +151,9 @@ class Goal:
         return f"{value:.1f} runs" if abs(value) >= 1 else f"{value:.4f}"
 
 
-def goals(rows: Sequence[Row], promises: Sequence[tuple[Promise, float]]) -> list[Goal]:
+def goals(
+    rows: Sequence[Row], promises: Sequence[tuple[Promise, float]], said: Said | None = None
+) -> list[Goal]:
     """Return every figure that has a bar. A worst figure of several worlds stands for them."""
     equal = [row for row in rows if row.world.truth is all_equal]
     bad = [row for row in equal if row.world.bad_rate]
@@ -137,7 +172,7 @@ def goals(rows: Sequence[Row], promises: Sequence[tuple[Promise, float]]) -> lis
     for asked, kept in promises:
         name = f"planner: gap {asked.gap} in {asked.seeds} seeds, promised 80 %"
         result.append(Goal(name, kept, PROMISE_AT_LEAST, PROMISE_AT_MOST))
-    return result
+    return result + (said.goals() if said else [])
 
 
 def _shown_goal(rows: Sequence[Row], most: float) -> Goal:
@@ -178,10 +213,14 @@ def shown_minus_true(champions: Sequence[Campaign]) -> float | None:
 
 
 def markdown(
-    rows: Sequence[Row], promises: Sequence[tuple[Promise, float]], *, heading: str
+    rows: Sequence[Row],
+    promises: Sequence[tuple[Promise, float]],
+    said: Said | None = None,
+    *,
+    heading: str,
 ) -> str:
     """Return heading, goals and rates as Markdown."""
-    goal_rows = [goal.cells() for goal in goals(rows, promises)]
+    goal_rows = [goal.cells() for goal in goals(rows, promises, said)]
     tables = (
         _table(("goal", "measured", "bar", ""), goal_rows),
         _table(HEAD, [row.cells() for row in rows]),

@@ -18,6 +18,7 @@ def explain(campaign: Campaign, username: str) -> None:
     visitor.force_login(User.objects.get(username=username))
     for name in (
         "campaign",
+        "campaign-runs",
         "campaign-tasks",
         "campaign-workers",
         "campaign-log",

@@ -158,15 +158,19 @@ def pages(client: httpx2.Client, campaign: Campaign) -> list[Page]:
     analysis = reverse("campaign-analysis", args=[campaign.pk])
     board = reverse("api-leaderboard", args=[campaign.pk])
     tasks = reverse("campaign-tasks", args=[campaign.pk])
+    runs = reverse("campaign-runs", args=[campaign.pk])
     requested = [
         Page("campaign page", main, {}, max_ms=100, max_kb=300),
         Page(AFTER_RESULT, main, {}, revisions_between=1),
         Page(NOTHING_KEPT, main, {}, revisions_between=FORGETTING_REVISIONS),
         Page("refreshing fragment", main, HTMX, max_ms=100, max_kb=300),
         Page(AFTER_RESULT, main, HTMX, revisions_between=1),
-        Page("leaderboard by steps", f"{main}?sort=steps", {}),
-        Page("leaderboard, failed tasks", f"{main}?state=failed", {}),
-        Page("leaderboard, last page", f"{main}?page=1000000", {}),
+        Page("arms, last page", f"{main}?page=1000000", {}),
+        Page("arms of all classes", f"{main}?class=all", {}),
+        Page("runs", runs, {}),
+        Page("runs by steps", f"{runs}?sort=steps", {}),
+        Page("runs, failed tasks", f"{runs}?state=failed", {}),
+        Page("runs, last page", f"{runs}?page=1000000", {}),
         Page("leaderboard API, 100 rows", f"{board}?limit=100", {}),
         Page("tasks, last page", f"{tasks}?page=1000000", {}),
         Page("tasks by value", f"{tasks}?sort=value", {}),

@@ -72,9 +72,9 @@ def decide_races() -> int:
 
 
 def finish_campaigns() -> int:
-    """Complete the campaigns whose tasks have all ended; return how many.
+    """Begin the races that are due, and complete the other campaigns of which nothing is open.
 
-    Tasks end, too, that no machine is fast enough for.
+    Tasks end, too, that no machine is fast enough for. Returns how many campaigns it completed.
     """
     from campaigns import lifecycle
     from campaigns.clock import database_now

@@ -286,6 +286,23 @@ def _arms(rows: Rows) -> Iterator[str]:
             yield f"campaign {campaign_id}: the numbers of its arms have gaps"
 
 
+def _budgets(rows: Rows) -> Iterator[str]:
+    """Equal work for equal arms: steps under a work budget alone, and in seconds from a model."""
+    steps: dict[int, int] = {}
+    for task_id, task in rows.tasks.items():
+        budget = rows.budgets[task.campaign_id]
+        if task.max_steps is None:
+            if budget.budget_kind == BudgetKind.WORK and not rows.arms[task.arm_id].infeasible:
+                yield f"task {task_id}: has no steps under a work budget"
+            continue
+        if budget.budget_kind != BudgetKind.WORK:
+            yield f"task {task_id}: has steps under a time budget"
+        if budget.work_unit == WorkUnit.SECONDS and not budget.cost_model:
+            yield f"task {task_id}: has seconds of work, and no cost model was pinned"
+        if steps.setdefault(task.arm_id, task.max_steps) != task.max_steps:
+            yield f"task {task_id}: has {task.max_steps} steps, another of its arm has others"
+
+
 def _classes(rows: Rows) -> Iterator[str]:
     """A result is of its task's arm, and has a class exactly if it was measured."""
     for result in rows.results:
@@ -309,23 +326,6 @@ def _disturbed(rows: Rows) -> Iterator[str]:
         ]
         if replaceable and better:
             yield f"arm {arm_id}: on seed {seed} a disturbed run counts beside a better one"
-
-
-def _budgets(rows: Rows) -> Iterator[str]:
-    """Equal work for equal arms: steps under a work budget alone, and in seconds from a model."""
-    steps: dict[int, int] = {}
-    for task_id, task in rows.tasks.items():
-        budget = rows.budgets[task.campaign_id]
-        if task.max_steps is None:
-            if budget.budget_kind == BudgetKind.WORK and not rows.arms[task.arm_id].infeasible:
-                yield f"task {task_id}: has no steps under a work budget"
-            continue
-        if budget.budget_kind != BudgetKind.WORK:
-            yield f"task {task_id}: has steps under a time budget"
-        if budget.work_unit == WorkUnit.SECONDS and not budget.cost_model:
-            yield f"task {task_id}: has seconds of work, and no cost model was pinned"
-        if steps.setdefault(task.arm_id, task.max_steps) != task.max_steps:
-            yield f"task {task_id}: has {task.max_steps} steps, another of its arm has others"
 
 
 def _races(rows: Rows) -> Iterator[str]:

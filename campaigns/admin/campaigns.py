@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from import_export.admin import ExportMixin
 from unfold.admin import TabularInline
 from unfold.contrib.import_export.forms import ExportForm
@@ -14,6 +15,7 @@ from unfold.decorators import display
 
 from campaigns import steering
 from campaigns.admin.export import FORMATS, RELATED, ResultResource
+from campaigns.admin.leaderboard import leaderboard_table
 from campaigns.admin.verbs import apply
 from campaigns.models import (
     Attempt,
@@ -83,9 +85,15 @@ class CampaignAdmin(HistoryAdmin):
     def failed(self, campaign: Any) -> int:
         return campaign.failed_tasks or 0
 
-    @admin.display(description="best value", ordering="best")
+    @admin.display(description="first seed", ordering="best")
     def best(self, campaign: Any) -> str | None:
         return None if campaign.best is None else _written(campaign, campaign.best)
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        return ["leaderboard", *super().get_fields(request, obj)]
+
+    def leaderboard(self, campaign: Campaign) -> SafeString:
+        return leaderboard_table(campaign)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         # Only drafts: the results of a campaign that has run may be cited.

@@ -16,7 +16,7 @@ def task_params(columns: Sequence[TaskColumn]) -> list[Row]:
 
 
 def best_params(columns: Sequence[CampaignColumn]) -> list[Row]:
-    """Return a row per param of the campaigns' best tasks."""
+    """Return a row per param of the campaigns' first arms."""
     return _params([column.best_task for column in columns])
 
 

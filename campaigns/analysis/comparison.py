@@ -19,6 +19,9 @@ from campaigns.analysis.curves import load_progress
 from campaigns.analysis.seeds_of_point import Spread
 from campaigns.caching import cached_roughly
 from campaigns.models import Attempt, Campaign, Result, Task
+from campaigns.race.words import value_standing
+from campaigns.standings import arms
+from campaigns.standings.arms import ArmRow
 from experiments import metrics
 from experiments.metrics import MetricSpec
 from xeenet_site.web.formats import count, duration
@@ -26,8 +29,6 @@ from xeenet_site.web.formats import count, duration
 LETTERS: Final = "ABCDE"
 MOST: Final = len(LETTERS)
 MAX_RECORDS: Final = 400
-# A campaign with this many times as many results is expected to have a better best by luck alone.
-MORE_DRAWS: Final = 1.5
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class TaskColumn:
         return self.result.value if self.result and self.result.is_ranked else None
 
     @property
+    def arm_task(self) -> Task | None:
+        """A task of the arm that it stands for."""
+        return self.task
+
+    @property
     def spec(self) -> MetricSpec:
         return self.task.campaign.metric_spec
 
@@ -84,15 +90,21 @@ class Digest:
 
     measured: int
     median: float | None
-    best_task: int | None
+    # The first arm on the campaign's board.
+    first: ArmRow | None
     records: Sequence[Record]
     last_at: dt.datetime | None
     devices: Sequence[str]
 
+    @property
+    def best_task(self) -> int | None:
+        """The id of the first task of the first arm."""
+        return self.first.first_task if self.first else None
+
 
 @dataclass
 class CampaignColumn:
-    """A campaign with its best task."""
+    """A campaign with the first arm on its board, and that arm's first task."""
 
     letter: str
     campaign: Campaign
@@ -103,8 +115,13 @@ class CampaignColumn:
 
     @property
     def best(self) -> float | None:
-        """The best measured value so far, in the unit of `spec`."""
-        return self.digest.records[-1].value if self.digest.records else None
+        """The value of its first arm, in the unit of `spec`: its race value, or of one seed."""
+        return self.digest.first.value if self.digest.first else None
+
+    @property
+    def arm_task(self) -> Task | None:
+        """A task of the arm that it stands for."""
+        return self.best_task
 
     @property
     def spec(self) -> MetricSpec:
@@ -113,7 +130,7 @@ class CampaignColumn:
 
 def task_columns(pks: Sequence[int]) -> tuple[list[TaskColumn], bool]:
     """Return a column for each task that exists, in the order given, and if curves are samples."""
-    related = Task.objects.select_related("campaign__dataset", "result")
+    related = Task.objects.select_related("campaign__dataset", "result__campaign", "arm")
     by_task = related.annotate(latest=Max("attempts__pk")).in_bulk(pks)
     tasks = [by_task[pk] for pk in pks if pk in by_task]
     spreads = seeds_of_point.of_points(tasks)
@@ -144,7 +161,8 @@ def campaign_columns(pks: Sequence[int]) -> list[CampaignColumn]:
     tasks = Task.objects.filter(campaign__in=by_pk).order_by().values_list("campaign_id", "state")
     states = {(pk, state): number for pk, state, number in tasks.annotate(number=Count("pk"))}
     best_pks = [column.digest.best_task for column in columns if column.digest.best_task]
-    best = Task.objects.select_related("result", "campaign").in_bulk(best_pks) if best_pks else {}
+    related = Task.objects.select_related("result__campaign", "campaign", "arm")
+    best = related.in_bulk(best_pks) if best_pks else {}
     spreads = seeds_of_point.of_points(best.values()) if best else {}
     for column in columns:
         pk = column.campaign.pk
@@ -167,9 +185,9 @@ def digest(campaign: Campaign) -> Digest:
     records: list[Record] = []
     best_key = math.inf
     devices: set[str] = set()
-    best_task = last_at = None
-    fields = ("value", "sort_key", "created_at", "task_id", "device_used")
-    for value, sort_key, created_at, task_id, device in rows.values_list(*fields).iterator():
+    last_at = None
+    fields = ("value", "sort_key", "created_at", "device_used")
+    for value, sort_key, created_at, device in rows.values_list(*fields).iterator():
         assert value is not None  # noqa: S101 - the database enforces both for ranked results
         assert sort_key is not None  # noqa: S101
         values.append(value)
@@ -177,13 +195,13 @@ def digest(campaign: Campaign) -> Digest:
         last_at = created_at
         if sort_key < best_key:
             records.append(Record(len(values), created_at, value))
-            best_key, best_task = sort_key, task_id
+            best_key = sort_key
     # There are few records, unless somebody reports ever better values on purpose: bound them.
     step = -(-len(records) // MAX_RECORDS) or 1
     return Digest(
         measured=len(values),
         median=statistics.median(values) if values else None,
-        best_task=best_task,
+        first=arms.first(campaign),
         records=records[::-1][::step][::-1],
         last_at=last_at,
         devices=sorted(devices),
@@ -204,7 +222,7 @@ def common_spec(columns: Sequence[Any]) -> MetricSpec | None:
 
 
 def best_of(columns: Sequence[Any]) -> Any:
-    """Return the column with the best value; None without values of the same metric."""
+    """Return the column with the lowest sort key; None without values of the same metric."""
     if common_spec(columns) is None:
         return None
     valued = [column for column in columns if column.best is not None]
@@ -240,12 +258,13 @@ def _spread_row(columns: Sequence[Any], name: str) -> Row:
     return _row(columns, name, _spread_words, spec.unit if spec else "")
 
 
-def _behind(columns: Sequence[Any]) -> Row:
+def _distance(columns: Sequence[Any]) -> Row:
+    """Return how far each value is from the lowest, or the highest where more is wanted."""
     has_rivals = sum(column.best is not None for column in columns) > 1
     best = best_of(columns) if has_rivals else None
     return _row(
         columns,
-        "behind the best",
+        f"distance to the {best.spec.best}" if best else "distance",
         lambda column: best and _gap(column.best, best.best, best.spec),
         best.spec.unit if best else "",
     )
@@ -254,15 +273,15 @@ def _behind(columns: Sequence[Any]) -> Row:
 def _gap(value: float | None, best: float, spec: MetricSpec) -> str:
     if value is None:
         return ""
-    return "best" if value == best else spec.difference(value, best)
+    return spec.best if value == best else spec.difference(value, best)
 
 
 def task_findings(columns: Sequence[TaskColumn]) -> list[Row]:
     """Return the rows about the results of tasks."""
     return [
         _value_row(columns, "", lambda c: c.best),
-        _behind(columns),
-        _spread_row(columns, "same params, all seeds"),
+        _distance(columns),
+        _spread_row(columns, "same arm, all seeds"),
         _row(columns, "steps", lambda c: c.result and count(c.result.steps_completed)),
         _row(columns, "tokens", lambda c: c.result and count(c.result.tokens_trained)),
         _row(columns, "model parameters", lambda c: c.result and count(c.result.model_params)),
@@ -273,14 +292,24 @@ def task_findings(columns: Sequence[TaskColumn]) -> list[Row]:
 def campaign_findings(columns: Sequence[CampaignColumn]) -> list[Row]:
     """Return the rows about the results of campaigns."""
     return [
-        _value_row(columns, "best", lambda c: c.best),
-        _behind(columns),
-        _spread_row(columns, "best params, all seeds"),
+        _value_row(columns, "first arm", lambda c: c.best),
+        _row(columns, "how sure", _how_sure),
+        _distance(columns),
+        _spread_row(columns, "first arm, all seeds"),
         _value_row(columns, "median", lambda c: c.digest.median),
         _row(columns, "measured results", lambda c: count(c.digest.measured)),
         _row(columns, "failed tasks", lambda c: count(c.states.get("failed", 0))),
         _row(columns, "tasks still open", lambda c: count(_open(c.states))),
     ]
+
+
+def _how_sure(column: CampaignColumn) -> str | None:
+    first = column.digest.first
+    return first and value_standing(
+        first.standing,
+        None if first.half_width is None else column.spec.text(first.half_width),
+        first.seeds,
+    )
 
 
 def _open(states: dict[str, int]) -> int:
@@ -349,40 +378,3 @@ def _differ(names: Sequence[str]) -> str:
     if len(names) == 1:
         return f"{names[0]} differs"
     return f"{', '.join(names[:-1])} and {names[-1]} differ"
-
-
-def verdict(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> str:
-    """Return a few sentences: which column is ahead, and whether chance may explain it.
-
-    "" with fewer than two values, or with values of different metrics.
-    """
-    spec = common_spec(columns)
-    if spec is None:
-        return ""
-    ranked = sorted(
-        ((spec.sort_key(column.best), column) for column in columns if column.best is not None),
-        key=lambda pair: pair[0],
-    )
-    if len(ranked) < 2:
-        return ""
-    (best, first), (next_best, second) = ranked[:2]
-    gap = next_best - best
-    head = f"{first.letter} is ahead of {second.letter} by {spec.with_unit(gap)}."
-    if isinstance(first, CampaignColumn) and isinstance(second, CampaignColumn):
-        tried, tried_by_second = first.digest.measured, second.digest.measured
-        if tried >= MORE_DRAWS * tried_by_second:
-            head += (
-                f" It tried more, {count(tried)} against {count(tried_by_second)}: that alone "
-                "helps."
-            )
-    noise = [
-        column.spread.deviation
-        for column in (first, second)
-        if column.spread and column.spread.deviation
-    ]
-    if not noise:
-        return f"{head} One seed each: how much of that is chance cannot be told; run them again."
-    within = f"±{spec.text(max(noise))}"
-    if gap <= max(noise):
-        return f"{head} That is within what seeds change ({within}): no difference is shown."
-    return f"{head} Seeds change a value by {within}."

@@ -69,6 +69,14 @@ def rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
     return statistics.correlation(_ranks(xs), _ranks(ys))
 
 
+def rho_by_chance(count: int, tests: int) -> float:
+    """Return the size that the largest of `tests` rank correlations reaches by chance.
+
+    That is, in one of 20 cases, for `count` runs; above 1 when there are too few of them.
+    """
+    return statistics.NormalDist().inv_cdf(1 - 0.025 / tests) / math.sqrt(max(1, count - 1))
+
+
 def _ranks(values: Sequence[float]) -> list[float]:
     """Return the rank of each value, from 0. Equal values get the mean of their ranks."""
     ordered = sorted(values)

@@ -88,8 +88,9 @@ def estimate(campaign: Campaign, device: str = "") -> Estimate:
             Importance([], ranked, 0, 0.0), ranked, None, is_behind=False, asked_at=None
         )
     row = ImportanceEstimate.objects.filter(campaign=campaign, device=device).first()
-    if row is None:
-        return Estimate(None, ranked, None, is_behind=True, asked_at=None)
+    # An estimate from before there were enough results says nothing about those of today.
+    if row is None or (row.found and row.found["total"] < MIN_RESULTS):
+        return Estimate(None, ranked, None, is_behind=True, asked_at=row.asked_at if row else None)
     return Estimate(
         _restored(row.found["importance"]) if row.found else None,
         row.found["total"] if row.found else ranked,

@@ -2,8 +2,8 @@
 
 The estimate is Optuna's PED-ANOVA. Its shares always sum to 1, even if no parameter matters, so
 each share comes with two others: the middle 90 % of the shares from resampled results (bootstrap),
-and the highest share from shuffled results (chance, on the scale of the estimate; these may sum to
-more than 1).
+and the highest share from shuffled results (chance, on the scale of the estimate, 1 at most; these
+may sum to more than 1).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from campaigns.analysis.axes import Axis
-from campaigns.analysis.runs import Run
+from campaigns.analysis.chance import judge
+from campaigns.analysis.runs import Run, first_of_arms
 
 MIN_RESULTS: Final = 20
 MIN_PER_LEVEL: Final = 3
@@ -40,11 +41,13 @@ class ParameterImportance:
     low: float
     high: float
     by_chance: float
+    # Whether it accounts for more of the spread than shuffled values do (`analysis.chance`).
+    explains: bool = True
 
     @property
     def stands_out(self) -> bool:
-        """Whether the estimate is higher than that of every shuffle of the results."""
-        return self.share > self.by_chance
+        """Whether it explains, and its estimate is higher than that of every shuffle."""
+        return self.explains and self.share > self.by_chance
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,17 @@ class Importance:
 def importance(axes: Sequence[Axis], runs: Sequence[Run], *, seed: int = 0) -> Importance:
     """Estimate the importance of each parameter for reaching the best values.
 
-    Deterministic: the same runs and seed give the same estimate. Runs with a value outside of the
-    search space are left out.
+    Deterministic: the same runs and seed give the same estimate. One run of each arm counts; runs
+    with a value outside of the search space are left out.
     """
+    runs = first_of_arms(runs)
     quantile = max(TARGET_QUANTILE, min(0.5, MIN_BEST / max(1, len(runs))))
     if len(runs) < MIN_RESULTS or not axes:
         return Importance([], len(runs), 0, quantile)
     from campaigns.analysis import ped_anova
 
     rng = random.Random(seed)  # noqa: S311 - resampling, not secrecy
-    used = list(runs) if len(runs) <= MAX_RUNS else rng.sample(list(runs), MAX_RUNS)
+    used = runs if len(runs) <= MAX_RUNS else rng.sample(runs, MAX_RUNS)
     space = ped_anova.distributions(axes)
     rows = [
         (params, run.sort_key)
@@ -97,13 +101,16 @@ def importance(axes: Sequence[Axis], runs: Sequence[Run], *, seed: int = 0) -> I
         ped_anova.importances(space, points, rng.sample(values, len(values)), quantile)
         for _ in range(SHUFFLES)
     ]
+    explaining = judge(axes, runs).names
     parameters = [
         ParameterImportance(
             name=name,
             share=share / total,
             low=_quantile([shares[name] for shares in resampled], 0.05),
             high=_quantile([shares[name] for shares in resampled], 0.95),
-            by_chance=max(shares[name] for shares in shuffled) / total,
+            # No share is above 1, so a higher mark would say no more and leave the axis.
+            by_chance=min(1.0, max(shares[name] for shares in shuffled) / total),
+            explains=name in explaining,
         )
         for name, share in estimate.items()
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -40,6 +40,17 @@ class Runs:
     @property
     def values(self) -> list[float]:
         return [run.value for run in self.runs]
+
+
+def first_of_arms(runs: Iterable[Run]) -> list[Run]:
+    """Return the first run of each arm, by task number.
+
+    Runs of one arm say the same about its params, and a race repeats only those that did well.
+    """
+    first: dict[int, Run] = {}
+    for run in sorted(runs, key=lambda run: run.number):
+        first.setdefault(run.arm_id, run)
+    return list(first.values())
 
 
 def evenly(rows: Sequence[T], limit: int) -> list[T]:

@@ -1,25 +1,49 @@
-"""The board of a campaign's arms."""
+"""The board of a campaign's arms: its leaderboard."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from rest_framework.exceptions import ValidationError
+
 from campaigns.models import Campaign
 from campaigns.serializers.arms import ArmsSerializer
-from campaigns.standings import arms
+from campaigns.standings import arms, leaderboard
+from campaigns.standings.classes import EVERY_CLASS, chosen_class, classes_of
 
 
-def board_of(campaign: Campaign, *, limit: int, offset: int) -> dict[str, Any]:
-    """Return what may be claimed of the arms and a part of their board, as JSON data."""
+def board_of(
+    campaign: Campaign, *, limit: int, offset: int, result_class: str = ""
+) -> dict[str, Any]:
+    """Return what may be claimed of the arms and a part of their board, as JSON data.
+
+    `result_class` is the slug of a class, EVERY_CLASS, or "" for the class with most results.
+    Raises ValidationError for a class that the campaign has no results of.
+    """
+    known = classes_of(campaign)
+    slugs = [one.slug for one in known]
+    if result_class not in {"", EVERY_CLASS, *slugs}:
+        raise ValidationError(
+            {"result_class": [f"Must be one of: {', '.join([*slugs, EVERY_CLASS])}."]}
+        )
     spec = campaign.metric_spec
+    chosen = chosen_class(campaign, result_class)
+    varying, constant = leaderboard.varying_params(campaign)
+    shown = arms.rows(campaign, limit=limit, offset=offset, of_class=result_class)
     data: dict[str, Any] = ArmsSerializer(
         {
             "metric": spec.name,
             "unit": spec.unit,
             "direction": spec.direction,
             "verdict": arms.sentence(campaign),
-            "count": arms.count(campaign),
-            "rows": [row._asdict() for row in arms.rows(campaign, limit=limit, offset=offset)],
+            "result_class": chosen.slug if chosen else EVERY_CLASS,
+            "classes": [
+                {"name": one.slug, "title": one.words, "results": one.results} for one in known
+            ],
+            "count": arms.count(campaign, of_class=result_class),
+            "rows": [row._asdict() for row in shown],
+            "varying_params": varying,
+            "constant_params": constant,
         }
     ).data
     return data

@@ -7,7 +7,7 @@ from typing import Any
 
 from rest_framework.exceptions import NotFound
 
-from campaigns.analysis import compared_params, comparison
+from campaigns.analysis import compared_params, comparison, verdicts
 from campaigns.analysis.comparison import CampaignColumn, TaskColumn
 from campaigns.charts.compare import campaign_series, task_series
 from campaigns.models import Campaign, Task
@@ -89,7 +89,7 @@ def _common(columns: Sequence[Any], heads: list[dict[str, Any]]) -> dict[str, An
     conditions = comparison.conditions(columns)
     return {
         "columns": heads,
-        "verdict": comparison.verdict(columns),
+        "verdict": verdicts.verdict(columns).sentence,
         "warnings": comparison.warnings(conditions),
         "conditions": conditions,
     }

@@ -117,7 +117,7 @@ urlpatterns = [
     ),
     path(
         "campaigns/<int:pk>/leaderboard",
-        results.LeaderboardView.as_view(),
+        arms.LeaderboardView.as_view(),
         name="api-leaderboard",
     ),
     path(

@@ -154,7 +154,7 @@ def replicates_figure(groups: Sequence[Replicates], spec: MetricSpec) -> Figure:
         "data": [seeds, means],
         "layout": {
             "xaxis": {
-                "title": {"text": "Config, best mean first"},
+                "title": {"text": "Config, by its mean"},
                 "tickformat": "d",
                 "dtick": max(1, len(groups) // 12),
                 "range": [0.5, len(groups) + 0.5],

@@ -28,7 +28,7 @@ DRIFT_RUNS: Final = 3
 DRIFT_SLOWER: Final = 1.5
 DRIFT_FASTER: Final = 0.67
 MEASURES_FIRST: Final = (
-    "The tasks that wait have work budgets: this worker measures its speed first, about 40 s."
+    "The tasks that wait have work budgets: this worker measures its speed first, about a minute."
 )
 
 
@@ -62,11 +62,12 @@ def measuring(
     `worker` comes from `noting_work`, `campaigns` are those whose tasks it may run, `calibrates` is
     whether its agent can measure. No query unless a campaign with a work budget is active.
     """
-    if not getattr(worker, "work_is_active", False) or worker.simulates or worker.is_program:
+    is_able = calibrates and not worker.simulates and not worker.is_program
+    if not is_able or not getattr(worker, "work_is_active", False):
         return Measuring()
     pending = Task.objects.filter(campaign=OuterRef("pk"), state=TaskState.PENDING)
     waiting = campaigns.filter(Exists(pending), budget_kind=BudgetKind.WORK).order_by()
-    withheld, reasons = set(), []
+    withheld: set[str] = set()
     order: CalibrationOrder | None = None
     for experiment in sorted(set(waiting.values_list("experiment", flat=True))):
         plan = _plan(experiment)
@@ -75,17 +76,13 @@ def measuring(
         sha256 = catalog.script_sha256(experiment)
         of_script = worker.calibrations.filter(experiment=experiment, script_sha256=sha256)
         newest = of_script.first()
-        if newest is not None and newest.is_held_back:
+        if newest is None:
             withheld.add(experiment)
-            reasons.append(newest.why_held_back)
-        elif calibrates and newest is None:
-            withheld.add(experiment)
-            reasons.append(MEASURES_FIRST)
             order = order or _order(experiment, sha256, repeated=False)
-        elif calibrates and newest is not None and _is_due(worker, newest, plan, now):
+        elif _is_due(worker, newest, plan, now):
             repeated = of_script.exclude(coefficients={}).exists()
             order = order or _order(experiment, sha256, repeated=repeated)
-    return Measuring(frozenset(withheld), " ".join(reasons), order)
+    return Measuring(frozenset(withheld), MEASURES_FIRST if withheld else "", order)
 
 
 def _plan(experiment: str) -> CalibrationPlan | None:
@@ -126,7 +123,7 @@ def _drifts(worker: Worker, newest: Calibration) -> bool:
     ratios = []
     for params, step_seconds in latest[:DRIFT_RUNS]:
         try:
-            ratios.append(step_seconds / model.step_seconds(description, params))
+            ratios.append(float(step_seconds or 0.0) / model.step_seconds(description, params))
         except InfeasibleCost:
             return False
     if len(ratios) < DRIFT_RUNS:

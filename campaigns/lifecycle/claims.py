@@ -27,7 +27,6 @@ from campaigns.models import (
     MAX_UNPAID_TRIES,
     Attempt,
     AttemptOutcome,
-    BudgetKind,
     Campaign,
     CampaignState,
     FailureClass,
@@ -152,7 +151,7 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
         count = min(choice.count, choice.slots - held)
         if count <= 0:
             return Claim([], _why_full(held, choice.slots))
-        campaigns = Campaign.objects.handing_out_to(worker).measured_fairly_by(worker)
+        campaigns = Campaign.objects.handing_out_to(worker)
         if not choice.runs_own_script:
             campaigns = campaigns.runnable_by(worker)
         measuring = calibrating.measuring(worker, campaigns, calibrates=choice.calibrates, now=now)
@@ -222,8 +221,11 @@ def _why_fewer(worker: Worker, among: Q | None, *, runs_own_script: bool) -> str
         return "No task waits."
     if worker.simulates and not all(campaign.allow_simulated for campaign in waiting):
         return "The tasks that wait need real training; this worker has no torch and simulates."
-    if sentence := _why_no_work(worker, waiting):
-        return sentence
+    if _was_too_slow(worker, waiting):
+        return (
+            "The tasks that wait are as much work as one of their campaign that this worker was "
+            "too slow for; faster workers get them."
+        )
     if not runs_own_script and (sentence := _why_not_run(worker, waiting)):
         return sentence
     return (
@@ -232,28 +234,11 @@ def _why_fewer(worker: Worker, among: Q | None, *, runs_own_script: bool) -> str
     )
 
 
-def _why_no_work(worker: Worker, waiting: list[Campaign]) -> str:
-    """Say why the worker gets no work of these campaigns; "" when it gets some, or all have time.
-
-    The place for every reason that keeps a worker from work budgets, beside
-    `CampaignQuerySet.measured_fairly_by`.
-    """
-    if any(campaign.budget_kind != BudgetKind.WORK for campaign in waiting):
-        return ""
-    if worker.attempts.filter(
-        failure_class=FailureClass.TOO_SLOW, task__campaign__in=waiting
-    ).exists():
-        return (
-            "The tasks that wait are as much work as one of their campaign that this worker was "
-            "too slow for; faster workers get them."
-        )
-    fair = Campaign.objects.measured_fairly_by(worker)
-    if not fair.filter(pk__in=[campaign.pk for campaign in waiting]).exists():
-        return (
-            "The tasks that wait are work budgets, and the values of this worker's last "
-            "calibration differ from what its script gives elsewhere; an operator can admit it."
-        )
-    return ""
+def _was_too_slow(worker: Worker, waiting: list[Campaign]) -> bool:
+    """Return whether all that waits is work of campaigns in which the worker was too slow."""
+    tries = worker.attempts.filter(failure_class=FailureClass.TOO_SLOW)
+    slow_in = set(tries.values_list("task__campaign", flat=True))
+    return all(campaign.pk in slow_in for campaign in waiting)
 
 
 def _why_not_run(worker: Worker, waiting: list[Campaign]) -> str:

@@ -58,7 +58,6 @@ def due_race(campaign: Campaign) -> DueRace | None:
     reserve = reserve_of(campaign.task_count)
     if not (
         campaign.races_automatically
-        and campaign.shares_seeds
         and most_contenders(reserve) >= 2
         and campaign.task_count - campaign.kept_runs + reserve <= MAX_TASKS
     ):

@@ -41,8 +41,8 @@ def start_race(
     """Let arms race, given by their numbers, on `seeds` seeds that none of them has run.
 
     Without `min_effect` the campaign's counts. An active campaign stays so, a completed one becomes
-    active. Raises WrongState, and
-    InvalidCampaign for arms that cannot race, or too few or too many of them or of the seeds.
+    active. Raises WrongState, and InvalidCampaign for arms that cannot race, or too few or too many
+    of them or of the seeds.
     """
     with transaction.atomic():
         locked = lock_growing(campaign)

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from campaigns.models import Attempt, Campaign, ChangeSubject, Result, StateChange, Task
+from campaigns.models import Attempt, Campaign, ChangeSubject, StateChange, Task
 from campaigns.standings import leaderboard
+from campaigns.standings.arms import ArmRow
 from campaigns.standings.progress import CampaignProgress
-from campaigns.standings.rows import Row
 from experiments.metrics import MetricSpec
 from xeenet_site.web.formats import duration
 from xeenet_site.web.plain_text import plain
@@ -35,14 +35,14 @@ def number(value: Any) -> str:
 
 def leaderboard_text(
     campaign: Campaign,
-    rows: Sequence[Row],
+    rows: Sequence[ArmRow],
     *,
     colour: bool,
     empty: str = "no measured result yet",
 ) -> str:
-    """Return leaderboard rows as a table. Params that are the same for all stand above it.
+    """Return rows of the board of arms as a table. Params that are the same stand above it.
 
-    If a row has no rank, a further column says why. Without any row, return `empty`.
+    Without any row, return `empty`.
     """
     if not rows:
         return f"{plain(campaign.name)}: {empty}"
@@ -51,25 +51,19 @@ def leaderboard_text(
     is_wide = width >= _WIDE_TERMINAL
     table = Table(box=None, header_style="bold", pad_edge=False)
     spec = campaign.metric_spec
-    for head in ("rank", spec.name):
-        table.add_column(head, justify="right", no_wrap=True)
+    for head in ("rank", "arm", spec.name, "±", "race seeds", "standing"):
+        table.add_column(head, justify="left" if head == "standing" else "right", no_wrap=True)
     for name in varying if is_wide else ():
         table.add_column(plain(name), justify="right")
-    for head in ("seed", "model params", "steps", "time", "device"):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("worker" if is_wide else "params", no_wrap=is_wide, overflow="fold")
-    has_reasons = any(row.reason for row in rows)
-    if has_reasons:
-        table.add_column("no rank because", overflow="fold")
+    if not is_wide:
+        table.add_column("params", overflow="fold")
     for row in rows:
-        params = [(name, number(row.task.params.get(name, ""))) for name in varying]
+        params = [(name, number(row.params.get(name, ""))) for name in varying]
         if is_wide:
-            worker = plain(row.result.attempt.worker.name) if row.result else _NOTHING
-            middle, last = [value for _, value in params], worker
+            last = [value for _, value in params]
         else:
-            middle, last = [], ", ".join(f"{plain(name)} {value}" for name, value in params)
-        reason = [plain(row.reason)] if has_reasons else []
-        cells = [*_cells(row, spec, middle), last, *reason]
+            last = [", ".join(f"{plain(name)} {value}" for name, value in params)]
+        cells = [*_cells(row, spec), *last]
         table.add_row(*map(Text, cells), style="bold green" if row.rank == 1 else None)
     heading = f"{plain(campaign.name)}: {spec.name} in {spec.unit}, {spec.better} is better"
     if constant:
@@ -78,19 +72,15 @@ def leaderboard_text(
     return f"{heading}\n{_rendered(table, width, colour=colour)}"
 
 
-def _cells(row: Row, spec: MetricSpec, middle: Sequence[str]) -> list[str]:
-    result = row.result
-    if result is None:
-        return [_NOTHING, _NOTHING, *middle, str(row.task.seed), *[_NOTHING] * 4]
+def _cells(row: ArmRow, spec: MetricSpec) -> list[str]:
+    seeds = f"{row.seeds} ({row.bad_seeds})" if row.bad_seeds else str(row.seeds)
     return [
         _NOTHING if row.rank is None else str(row.rank),
-        _NOTHING if result.value is None else spec.text(result.value),
-        *middle,
-        str(row.task.seed),
-        f"{result.model_params:,}",
-        f"{result.steps_completed:,}",
-        duration(result.wall_time_seconds),
-        plain(result.device_used),
+        str(row.arm),
+        _NOTHING if row.value is None else spec.text(row.value),
+        "" if row.half_width is None else spec.text(row.half_width),
+        seeds,
+        row.standing,
     ]
 
 
@@ -102,14 +92,16 @@ def _rendered(table: Table, width: int, *, colour: bool) -> str:
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
-def progress_sentence(progress: CampaignProgress, best: Result | None) -> str:
-    """Return the progress, such as "6/10 done, 2 running, best loss 3.2187, about 24 s left"."""
+def progress_sentence(progress: CampaignProgress, leading: str) -> str:
+    """Return the progress, such as "6/10 done, 2 running, champion's loss 3.2187".
+
+    `leading` is what `standings.arms.leading` says of the campaign.
+    """
     parts = [f"{progress.done}/{progress.total} done", f"{progress.leased} running"]
     if progress.failed:
         parts.append(f"{progress.failed} failed")
-    if best is not None and best.value is not None:
-        spec = best.campaign.metric_spec
-        parts.append(f"best {spec.name} {spec.text(best.value)}")
+    if leading:
+        parts.append(leading)
     if progress.eta_seconds is not None:
         parts.append(f"about {duration(progress.eta_seconds)} left")
     return ", ".join(parts)
@@ -178,11 +170,17 @@ class ProgressLine:
         self._console.print(message, soft_wrap=True)
         sys.stdout.flush()
 
-    def show(self, progress: CampaignProgress, best: Result | None) -> None:
-        """Show the progress of the campaign."""
-        sentence = progress_sentence(progress, best)
+    def show(self, progress: CampaignProgress, leading: str) -> None:
+        """Show the progress of the campaign, as `progress_sentence` tells it."""
+        sentence = progress_sentence(progress, leading)
         if self._is_live:
-            self._progress.update(self._task, completed=progress.done, description=sentence)
+            self._progress.update(
+                self._task,
+                # A race adds runs.
+                total=progress.total,
+                completed=progress.done,
+                description=sentence,
+            )
             self._progress.refresh()
             return
         news = (progress.done, progress.leased)

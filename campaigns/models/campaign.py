@@ -41,16 +41,6 @@ class CampaignQuerySet(models.QuerySet["Campaign"]):
             campaigns = campaigns.filter(allow_simulated=True)
         return campaigns
 
-    def measured_fairly_by(self, worker: Worker) -> CampaignQuerySet:
-        """Return the campaigns whose work this worker may be given.
-
-        A worker whose newest calibration is flagged, and not admitted, gets no work budgets.
-        """
-        unfit = is_unfit(
-            Calibration.objects.filter(worker=worker, experiment=OuterRef("experiment"))
-        )
-        return self.alias(unfit=unfit).exclude(budget_kind=BudgetKind.WORK, unfit=True)
-
     def runnable_by(self, worker: Worker) -> CampaignQuerySet:
         """Return the campaigns whose script the worker's machine may run.
 
@@ -64,13 +54,6 @@ class CampaignQuerySet(models.QuerySet["Campaign"]):
         return self.filter(allowed, required_isolation__in=tiers)
 
 
-def is_unfit(calibrations: models.QuerySet[Calibration]) -> Coalesce:
-    """Return whether the newest of a subquery's calibrations is flagged and not admitted."""
-    unfit = Case(When(flagged=True, admitted_at=None, then=Value(True)), default=Value(False))
-    newest = calibrations.order_by("-taken_at", "-id").annotate(unfit=unfit).values("unfit")[:1]
-    return Coalesce(Subquery(newest), False)
-
-
 def machines_able_to_run(
     *,
     now: dt.datetime,
@@ -82,23 +65,29 @@ def machines_able_to_run(
 ) -> WorkerQuerySet:
     """Return the machines online whose agents may claim tasks of a campaign with these columns.
 
-    The mirror of `handing_out_to`, `measured_fairly_by` and `runnable_by`. The columns are values
-    of a campaign, or OuterRefs to them in a subquery.
+    The mirror of `handing_out_to` and `runnable_by`, and of what is withheld from a worker whose
+    calibration is held back. The columns are values of a campaign, or OuterRefs to them in a
+    subquery.
     """
     machines = Worker.objects.machines().online(now).filter(state=WorkerState.ACTIVE).order_by()
     # An agent that reports no tier counts as the weakest; the names of the tiers sort by strength.
     isolates = Case(When(isolation="", then=Value(IsolationTier.T0.value)), default="isolation")
+    # The same as `Calibration.is_held_back` of the newest one.
+    held_back = Case(When(flagged=True, admitted_at=None, then=Value(True)), default=Value(False))
+    newest = (
+        Calibration.objects.filter(worker=OuterRef("pk"), experiment=OuterRef("experiment"))
+        .order_by("-taken_at", "-id")
+        .annotate(held_back=held_back)
+    )
     return machines.annotate(
         isolates=isolates,
         script_origin=_text(script_origin),
         budget_kind=_text(budget_kind),
         experiment=_text(experiment),
-        unfit=is_unfit(
-            Calibration.objects.filter(worker=OuterRef("pk"), experiment=OuterRef("experiment"))
-        ),
+        held_back=Coalesce(Subquery(newest.values("held_back")[:1]), False),
     ).filter(
         Q(script_origin=PackageOrigin.BUILTIN) | Q(accepts_uploaded_scripts=True),
-        Q(budget_kind=BudgetKind.TIME) | Q(unfit=False),
+        Q(budget_kind=BudgetKind.TIME) | Q(held_back=False),
         # False sorts before true: a machine that simulates needs a campaign that allows it.
         simulates__lte=allow_simulated,
         isolates__gte=required_isolation,

@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import Any, Final
 
 from campaigns.analysis.axes import Axis, axes_of
+from campaigns.analysis.chance import Judgement, judge
 from campaigns.analysis.effects import Effect, effect_of
 from campaigns.analysis.reading import read_runs
-from campaigns.analysis.runs import Run, Runs, evenly
+from campaigns.analysis.runs import Run, Runs, evenly, first_of_arms
 from campaigns.charts.figures import Figure
 from campaigns.models import Campaign
 from experiments.metrics import MetricSpec
@@ -92,9 +93,19 @@ class Subject:
         return axes_of(self.campaign.search_space)
 
     @cached_property
+    def first_runs(self) -> list[Run]:
+        """One run of each arm: what is said of params counts no config twice."""
+        return first_of_arms(self.results.runs)
+
+    @cached_property
+    def judgement(self) -> Judgement:
+        """Which parameters may be named in a title."""
+        return judge(self.axes, self.first_runs)
+
+    @cached_property
     def effects(self) -> list[Effect]:
         """The effects of all parameters, sorted by the share of the variance that they explain."""
-        effects = [effect_of(axis, self.results.runs) for axis in self.axes]
+        effects = [effect_of(axis, self.first_runs) for axis in self.axes]
         return sorted(effects, key=lambda effect: -(effect.explained or 0.0))
 
     def drawn_runs(self, charts: int = 1) -> tuple[list[Run], list[str]]:

@@ -6,13 +6,15 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Final
 
-from campaigns.analysis import estimates
+from campaigns.analysis import chance, estimates
 from campaigns.analysis.axes import Axis
+from campaigns.analysis.chance import Judgement
 from campaigns.analysis.effects import Effect
 from campaigns.analysis.estimates import Estimate
 from campaigns.analysis.importance import MAX_RUNS, MIN_RESULTS, RESAMPLES, SHUFFLES
 from campaigns.analysis.runs import Run, evenly
 from campaigns.analysis.surface import surface
+from campaigns.caching import cached_roughly
 from campaigns.charts import params as charts_params
 from campaigns.charts.figures import value_title
 from campaigns.panels.base import (
@@ -24,6 +26,7 @@ from campaigns.panels.base import (
     nothing_to_compare,
     one_point,
 )
+from campaigns.race.param_words import effects_title, importance_title, top_runs
 from experiments.metrics import MetricSpec
 from xeenet_site.web.formats import duration
 
@@ -50,25 +53,24 @@ def importance_panel(subject: Subject) -> Panel:
     parameters = importance.parameters
     if not parameters:
         return Panel(
-            f"Too few results for importance: {importance.results} of at least {MIN_RESULTS}",
+            f"Too few results for importance: {importance.results} of at least {MIN_RESULTS}, "
+            "one of each arm",
             empty="Let more tasks complete, or add tasks to the campaign.",
         )
-    first, *followers = parameters
-    good = f"a {subject.spec.good} {subject.spec.name}"
-    standing_out = [parameter.name for parameter in parameters if parameter.stands_out]
-    title = "No parameter stands out from chance yet"
-    if standing_out:
-        verb = "matter" if len(standing_out) > 1 else "matters"
-        title = f"{_listed(standing_out)} {verb} for {good}"
-        if first.stands_out and all(first.low > follower.high for follower in followers):
-            title = f"{first.name} matters most for {good}: {first.share:.0%}"
-    best = f"best {importance.target_quantile:.0%}"
+    best = top_runs(importance.target_quantile)
+    title = importance_title(
+        parameters,
+        _judgement(subject).names,
+        good=f"a {subject.spec.good} {subject.spec.name}",
+        top=best,
+    )
     notes = [
         (
             f"Dot: how much the parameter distinguishes the {best} of {importance.used:,} results "
             f"from all of them (PED-ANOVA). Line: the middle 90 % of {RESAMPLES} bootstrap "
             f"resamples. Tick: the highest value from {SHUFFLES} shuffles of the results. A "
-            "parameter stands out if its dot is to the right of its tick."
+            "parameter is named if its dot is to the right of its tick, and it also accounts for "
+            "more of the spread than shuffled values do. One run of each arm counts."
         ),
     ]
     if importance.results > importance.used == MAX_RUNS:
@@ -88,6 +90,13 @@ def importance_panel(subject: Subject) -> Panel:
         [[row.name, row.share, row.low, row.high, row.by_chance] for row in parameters],
         notes,
         importance.warnings,
+    )
+
+
+def _judgement(subject: Subject) -> Judgement:
+    """Return the subject's judgement, shared by the panels and computed once per revision."""
+    return cached_roughly(
+        subject.campaign, "params-judged", lambda: subject.judgement, device=subject.device
     )
 
 
@@ -114,15 +123,8 @@ def effects_panel(subject: Subject) -> Panel:
     drawn = subject.effects[:MAX_PARAMETERS]
     if problem := nothing_to_compare(subject):
         return Panel("Effect of each parameter", empty=problem)
-    strongest, spec = drawn[0], subject.spec
-    title = "Effect of each parameter: too few results to say how much each accounts for"
-    if strongest.explained is not None:
-        title = (
-            f"{strongest.axis.name} alone accounts for {strongest.explained:.0%} of the spread "
-            f"of {spec.name}"
-            if strongest.explained >= 0.1
-            else f"No parameter alone accounts for more than a tenth of the spread of {spec.name}"
-        )
+    spec, judgement = subject.spec, _judgement(subject)
+    title = effects_title(judgement.named, judgement.by_chance, metric=spec.name)
     value_range = _range_of(drawn, spec)
     charts = [
         Chart(
@@ -135,8 +137,9 @@ def effects_panel(subject: Subject) -> Panel:
     notes = [
         (
             f"Mean {value_title(spec)} ± its standard error, averaged over all other parameters. "
-            "The small number is the number of runs; open dots have fewer than 3. The share is "
-            "ε², corrected for the number of levels."
+            "The small number is the number of runs, one of each arm; open dots have fewer than "
+            "3. The share is ε², corrected for the number of levels. The title names a parameter "
+            f"only above what {chance.ABOVE} of {chance.SHUFFLES} shuffles of the values reach."
         )
     ]
     if len(subject.effects) > len(drawn):
@@ -183,7 +186,7 @@ def parallel_panel(subject: Subject) -> Panel:
     if len(subject.axes) > len(axes):
         notes.append(f"The {len(axes)} strongest of {len(subject.axes)} parameters.")
     best, spec = min(runs, key=lambda run: run.sort_key), subject.spec
-    title = f"Every run through its parameters; the best reaches {spec.text(best.value)}"
+    title = f"Every run through its parameters; the {spec.best} value is {spec.text(best.value)}"
     chart = Chart(
         f"One line per run through its parameters to its {spec.name}",
         charts_params.parallel_figure(axes, spec, runs),
@@ -289,7 +292,3 @@ def _run_table(
         [run.number, run.seed, *(run.params.get(name) for name in names), run.value, run.device]
         for run in ordered
     ]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -42,8 +42,7 @@ def distribution_panel(subject: Subject) -> Panel:
     if sum(map(len, curves.values())) < subject.results.total:
         notes.append(f"Drawn from a sample of {subject.results.total:,} results.")
     return Panel(
-        f"Half of the runs are at or {spec.side} {median}, "
-        f"the best tenth at or {spec.side} {tenth}",
+        f"Half of the runs are at or {spec.side} {median}, a tenth at or {spec.side} {tenth}",
         [
             Chart(
                 f"Share of runs at or {spec.side} each {spec.name}",
@@ -63,9 +62,9 @@ def seeds_panel(subject: Subject) -> Panel:
     if deviation is None:
         return Panel(
             "Noise between seeds is not known",
-            empty="Each config ran with one seed only. Open a leading task and run it again with "
-            "a new seed. Then this panel shows the noise of a single run, and how much a lead "
-            "means.",
+            empty="Each config ran with one seed only. Open a task and run it again with a "
+            "new seed. Then this panel shows the noise of a single run, and how far two "
+            "of them must differ.",
         )
     drawn, spec = groups[:MAX_CONFIGS], subject.spec
     names = [axis.name for axis in subject.axes]
@@ -78,7 +77,7 @@ def seeds_panel(subject: Subject) -> Panel:
         )
     ]
     if len(groups) > len(drawn):
-        notes.append(f"The best {len(drawn)} configs are drawn.")
+        notes.append(f"Drawn are {len(drawn)} configs, by their mean.")
     chart = Chart(
         f"{spec.name} of configs that ran with several seeds",
         charts_runs.replicates_figure(drawn, spec),
@@ -110,18 +109,19 @@ def cost_panel(subject: Subject) -> Panel:
         return Panel(f"{subject.spec.name} against steps, tokens and model size", empty=problem)
     spec = subject.spec
     runs, notes = subject.drawn_runs(charts=len(_COSTS))
-    values = subject.results.values
+    measured = subject.first_runs
+    values = [run.value for run in measured]
     charts, correlations = [], []
     for title, word, cost in _COSTS:
-        rho = distribution.rank_correlation([cost(run) for run in subject.results.runs], values)
+        rho = distribution.rank_correlation([cost(run) for run in measured], values)
         heading = f"{title} · " + ("the same in all runs" if rho is None else f"ρ {rho:+.2f}")
         figure = charts_params.dots_against([cost(run) for run in runs], spec, runs, title)
         charts.append(Chart(f"{spec.name} against {word}", figure, heading))
         if rho is not None:
             correlations.append((rho, word))
     rho, word = max(correlations, key=lambda pair: abs(pair[0]), default=(0.0, ""))
-    title = f"Neither steps, tokens nor model size go with {spec.name}"
-    if abs(rho) >= 0.3:
+    title = f"Neither steps, tokens nor model size go with {spec.name} beyond chance"
+    if abs(rho) >= max(0.3, distribution.rho_by_chance(len(values), len(_COSTS))):
         more = "lower" if rho < 0 else "higher"
         title = f"More {word} go with a {more} {spec.name} (rank correlation {rho:+.2f})"
     notes.append(f"ρ: Spearman's rank correlation with {spec.name}. It says nothing about causes.")

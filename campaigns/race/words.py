@@ -6,6 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+# What a standing of `standings.arms` says of an arm.
+STANDING_WORDS: Final = {
+    "champion": "proven ahead of every rival of its race",
+    "tied": "the race could not tell it from the others of this rank",
+    "behind": "proven behind the leader of its race",
+    "racing": "in a race that runs",
+    "dropped": "left its race for the number of arms; it was not beaten",
+    "infeasible": "failed on half of its race seeds or more",
+    "raced": "raced before, or left the race that runs",
+    "screened": "one seed only, which proves nothing",
+}
 # So many arms are named; of more, the number is given.
 MOST_NAMED: Final = 5
 
@@ -59,6 +70,48 @@ def not_raced(measured: int) -> str:
     )
 
 
+def value_standing(standing: str, half_width: str | None, seeds: int) -> str:
+    """Return in a few words what an arm's value is worth: of one seed, or of a race.
+
+    `half_width` is the written half width of its interval, None while it is unknown.
+    """
+    if standing == "screened":
+        return "one seed: unknown"
+    many = f"{seeds} race seed{'' if seeds == 1 else 's'}"
+    return ", ".join(filter(None, (half_width and f"± {half_width}", many, standing)))
+
+
+def value_kind(standing: str) -> str:
+    """Return in one or two words what the value of an arm with this standing is."""
+    return {"champion": "champion", "tied": "tie", "screened": "first seed"}.get(standing, "raced")
+
+
+def figure_title(standing: str, *, metric: str, lowest: str) -> str:
+    """Return the title of the value of a board's first arm; "" for a board without arms."""
+    titles = {
+        "champion": f"Champion's {metric}",
+        "tied": f"{metric} of the first in a tie",
+        "screened": f"{lowest.capitalize()} {metric} of a first seed",
+        "": metric,
+    }
+    return titles.get(standing, f"{metric} of the first arm that raced")
+
+
+def leading_value(standing: str, *, metric: str, lowest: str, value: str) -> str:
+    """Return the value of the first arm of a board, with what it is.
+
+    `lowest` is what is wanted of the metric: "lowest" or "highest".
+    """
+    if standing == "champion":
+        return f"champion's {metric} {value}"
+    if standing == "screened":
+        return f"{lowest} {metric} of a first seed {value}, which proves nothing"
+    return f"{metric} {value} of an arm that {_HAS.get(standing, 'raced')}"
+
+
+_HAS: Final = {"tied": "is tied with others", "racing": "races"}
+
+
 def _running(finding: Finding) -> str:
     if not finding.looks:
         return f"A race runs. Its first look comes when every arm has run on {finding.seeds} seeds."
@@ -110,7 +163,12 @@ def _named(arms: Sequence[int]) -> str:
         return f"{len(arms)} arms"
     if len(arms) == 1:
         return f"arm {arms[0]}"
-    return f"arms {', '.join(map(str, arms[:-1]))} and {arms[-1]}"
+    return f"arms {listed([str(arm) for arm in arms])}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as in a sentence: "A", "A and B", "A, B and C"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _capital(words: str) -> str:

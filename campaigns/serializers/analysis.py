@@ -37,7 +37,9 @@ class ImportanceSerializer(serializers.Serializer[Any]):
         help_text="Number of results that were used: all of them, or a random sample."
     )
     needed = serializers.IntegerField(help_text="With fewer results there are no estimates.")
-    target_quantile = serializers.FloatField(help_text="The share of results that counts as best.")
+    target_quantile = serializers.FloatField(
+        help_text="The share of results that is told from all of them."
+    )
     resamples = serializers.IntegerField()
     shuffles = serializers.IntegerField()
     warnings = serializers.ListField(child=serializers.CharField())

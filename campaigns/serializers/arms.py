@@ -36,15 +36,27 @@ class ArmRowSerializer(serializers.Serializer[Any]):
     first_task = serializers.IntegerField(allow_null=True, help_text="The id of its first task.")
 
 
+class ClassSerializer(serializers.Serializer[Any]):
+    """A class of results in a campaign: `standings.classes.CampaignClass`."""
+
+    name = serializers.CharField(help_text="What selects it with result_class=.")
+    title = serializers.CharField()
+    results = serializers.IntegerField(help_text="Number of its results that count.")
+
+
 class ArmsSerializer(serializers.Serializer[Any]):
     """What may be claimed of the arms, and a part of their board."""
 
     metric = serializers.CharField()
     unit = serializers.CharField()
     direction = serializers.CharField()
-    verdict = serializers.CharField()
-    count = serializers.IntegerField()
+    verdict = serializers.CharField(help_text="What may be claimed, in a sentence.")
+    result_class = serializers.CharField(help_text="The class of these rows, or all.")
+    classes = ClassSerializer(many=True, help_text="The largest first, which is the default.")
+    count = serializers.IntegerField(help_text="Number of rows in all.")
     rows = ArmRowSerializer(many=True)
+    varying_params = serializers.ListField(child=serializers.CharField())
+    constant_params = serializers.DictField()
 
 
 class ArmsQuerySerializer(serializers.Serializer[dict[str, Any]]):
@@ -52,3 +64,9 @@ class ArmsQuerySerializer(serializers.Serializer[dict[str, Any]]):
 
     limit = serializers.IntegerField(default=50, min_value=1, max_value=MAX_BOARD_ROWS)
     offset = serializers.IntegerField(default=0, min_value=0, max_value=10_000_000)
+    result_class = serializers.CharField(
+        default="",
+        max_length=120,
+        help_text="Only results of this class, by its name in classes; all for every class, whose "
+        "values then stand in no common order. The default is the class with most results.",
+    )

@@ -67,7 +67,8 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
     best_value = serializers.FloatField(
         source="best",
         allow_null=True,
-        help_text="The best measured value, in the unit of the metric. Null while there is none.",
+        help_text="The lowest value of a first seed (highest, if the metric is maximised), in the "
+        "unit of the metric: it proves nothing, see the leaderboard. Null while there is none.",
     )
     best_val_bpb = ValBpbField(
         metric="metric_spec.name",

@@ -61,23 +61,24 @@ class ColumnSerializer(serializers.Serializer[Any]):
     metric = serializers.CharField(help_text="The name of the metric that the campaign ranks by.")
     value = serializers.FloatField(
         allow_null=True,
-        help_text="The measured value of the task, or the best value of the campaign.",
+        help_text="The measured value of the task, or that of the first arm on the campaign's "
+        "board: its race value, or that of its first seed.",
     )
     val_bpb = ValBpbField(
         metric="metric", source="value", help_text="The same value if the metric is val_bpb."
     )
     behind = serializers.FloatField(
         allow_null=True,
-        help_text="How much worse it is than the best column, in the unit of the metric. Null "
-        "without a value, and for columns of different metrics.",
+        help_text="How far its value is from the lowest of the columns, or the highest if the "
+        "metric is maximised. Null without a value, and for columns of different metrics.",
     )
     spread = SpreadSerializer(
         allow_null=True,
-        help_text="Results of all seeds with the same params: those of the task, or of the "
-        "campaign's best task.",
+        help_text="Results of all seeds of the task's arm, or of the campaign's first.",
     )
     task_id = serializers.IntegerField(
-        allow_null=True, help_text="The task, or the campaign's best task."
+        allow_null=True,
+        help_text="The task, or the first task of the campaign's first arm.",
     )
     measured = serializers.IntegerField(
         help_text="Number of measured results: of the task 0 or 1, or of the whole campaign."
@@ -85,7 +86,7 @@ class ColumnSerializer(serializers.Serializer[Any]):
 
 
 class ComparedParamSerializer(serializers.Serializer[Any]):
-    """One param of the tasks, or of the campaigns' best tasks. Null where a task lacks it."""
+    """One param of the tasks, or of the campaigns' first arms. Null where a task lacks it."""
 
     name = serializers.CharField()
     differs = serializers.BooleanField()
@@ -114,7 +115,9 @@ class ComparisonSerializer(serializers.Serializer[Any]):
 
     columns = ColumnSerializer(many=True)
     verdict = serializers.CharField(
-        allow_blank=True, help_text="Which column is ahead, and whether chance may explain it."
+        allow_blank=True,
+        help_text="Which arm is ahead on the seeds that all of them share, whether no difference "
+        "is shown, or why it cannot be told. Empty with fewer than two values.",
     )
     warnings = serializers.ListField(child=serializers.CharField())
     params = ComparedParamSerializer(many=True)

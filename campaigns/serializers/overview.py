@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from campaigns import history
 from campaigns.serializers.values import ValBpbField
+from campaigns.standings.arms import ArmStanding
 
 EVENTS: Final = 100
 
@@ -38,18 +39,22 @@ class ConcernSerializer(serializers.Serializer[Any]):
 
 
 class ChampionSerializer(serializers.Serializer[Any]):
-    """A campaign's leading result."""
+    """The first arm on a campaign's board, with its first task."""
 
     campaign_id = serializers.IntegerField(source="result.campaign_id")
     campaign = serializers.CharField(source="result.campaign.name")
     task_id = serializers.IntegerField(source="result.task_id")
     metric = serializers.CharField(source="result.campaign.metric_spec.name")
-    value = serializers.FloatField(source="result.value")
+    value = serializers.FloatField(
+        help_text="The race value of a champion or of the first in a tie, else that of a first "
+        "seed, which proves nothing: see standing."
+    )
     val_bpb = ValBpbField(
         metric="result.campaign.metric_spec.name",
-        source="result.value",
+        source="value",
         help_text="The same value if the metric is val_bpb.",
     )
+    standing = serializers.ChoiceField(choices=[str(standing) for standing in ArmStanding])
     device_used = serializers.CharField(source="result.device_used")
     worker = serializers.CharField(source="result.attempt.worker.name")
     since = serializers.DateTimeField()

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from campaigns.caching import cached_by_revision, cached_roughly
 from campaigns.models import Campaign, Race, RaceOutcome, Result, TaskPurpose
 from campaigns.race.look import Decision as LookDecision
 from campaigns.race.noise import NOTHING_KNOWN
 from campaigns.race.value import race_values
-from campaigns.race.words import Finding, not_raced, verdict
+from campaigns.race.words import Finding, leading_value, not_raced, verdict
+from campaigns.standings.classes import EVERY_CLASS, chosen_class, classes_of
 from campaigns.standings.leaderboard import ranked_part
 from campaigns.standings.race_runs import decisions_of, race_runs, rule_of
+
+# So many first rows are cached: a page of them, and what all other readers show.
+KEPT_ROWS: Final = 50
 
 
 class ArmStanding(StrEnum):
@@ -58,9 +62,8 @@ class _Raced:
 
     rows: list[ArmRow]
     sentence: str
-    # Their first results, which the rest of the board leaves out, and how many races there were.
+    # Their first results, which the rest of the board leaves out.
     first_results: list[int]
-    races: int
 
 
 def sentence(campaign: Campaign) -> str:
@@ -73,35 +76,86 @@ def race_sentence(race: Race) -> str:
     return _sentence_of(race.campaign, race, race.campaign.arms.count())
 
 
-def count(campaign: Campaign) -> int:
-    """Return how many rows the board has."""
-    raced = _raced(campaign)
-    screened = cached_roughly(
-        campaign, "screened-arms", lambda: _screened(campaign, raced).count(), races=raced.races
+def first(campaign: Campaign) -> ArmRow | None:
+    """Return the first row of the board; None while no arm has a value."""
+    return next(iter(rows(campaign, limit=1)), None)
+
+
+def leading(campaign: Campaign) -> str:
+    """Return the value of the first row and what it is worth, "" without any."""
+    row, spec = first(campaign), campaign.metric_spec
+    if row is None or row.value is None:
+        return ""
+    return leading_value(
+        row.standing, metric=spec.name, lowest=spec.best, value=spec.text(row.value)
     )
-    return len(raced.rows) + screened
 
 
-def rows(campaign: Campaign, *, limit: int, offset: int = 0) -> list[ArmRow]:
-    """Return a part of the board.
+def count(campaign: Campaign, *, of_class: str = "") -> int:
+    """Return how many rows the board of a class has; see `rows`."""
+    chosen = _choose(campaign, _raced(campaign), of_class)
+    return len(chosen.raced) + _screened_count(campaign, chosen)
+
+
+def rows(campaign: Campaign, *, limit: int, offset: int = 0, of_class: str = "") -> list[ArmRow]:
+    """Return a part of the board of a class: its slug, EVERY_CLASS, or "" for the largest.
 
     A champion or tie group comes first, then the other arms of the last race, then those of earlier
-    races, then the rest by the value of their first run, without a rank.
+    races, then the rest by the value of their first run, without a rank. What raced did so in the
+    largest class, so the board of another class has only first runs.
     """
-    raced = _raced(campaign)
-    part = raced.rows[offset : offset + limit]
+    if of_class or offset + limit > KEPT_ROWS:
+        return _part(campaign, of_class, offset, limit)
+    head = cached_by_revision(campaign, "first-arms", lambda: _part(campaign, "", 0, KEPT_ROWS))
+    return head[offset : offset + limit]
+
+
+def _part(campaign: Campaign, of_class: str, offset: int, limit: int) -> list[ArmRow]:
+    chosen = _choose(campaign, _raced(campaign), of_class)
+    part = chosen.raced[offset : offset + limit]
     missing = limit - len(part)
     if missing:
-        start = max(0, offset - len(raced.rows))
-        results = _screened(campaign, raced).select_related("task__arm").defer("metrics")
+        start = max(0, offset - len(chosen.raced))
+        results = _screened(campaign, chosen).select_related("task__arm").defer("metrics")
         part += [_screened_row(row) for row in ranked_part(results, start, start + missing)]
     return part
 
 
-def _screened(campaign: Campaign, raced: _Raced) -> QuerySet[Result]:
+class _Chosen(NamedTuple):
+    """What the board of a class has: the raced arms, and the condition on the other results."""
+
+    raced: list[ArmRow]
+    left_out: list[int]
+    condition: Q
+    # What tells it from the boards of other classes.
+    slug: str
+
+
+def _choose(campaign: Campaign, raced: _Raced, of_class: str) -> _Chosen:
+    known = classes_of(campaign)
+    chosen = chosen_class(campaign, of_class)
+    # Without a condition the index alone finds a page, which is the usual case.
+    if chosen is None or len(known) == 1:
+        return _Chosen(raced.rows, raced.first_results, Q(), EVERY_CLASS)
+    if chosen == known[0]:
+        return _Chosen(raced.rows, raced.first_results, chosen.condition, chosen.slug)
+    return _Chosen([], [], chosen.condition, chosen.slug)
+
+
+def _screened_count(campaign: Campaign, chosen: _Chosen) -> int:
+    return cached_roughly(
+        campaign,
+        "screened-arms",
+        lambda: _screened(campaign, chosen).count(),
+        left_out=len(chosen.left_out),
+        of_class=chosen.slug,
+    )
+
+
+def _screened(campaign: Campaign, chosen: _Chosen) -> QuerySet[Result]:
     """Return the first results of the arms that never raced, the best first."""
-    results = campaign.results.ranked().filter(is_screening=True)
-    return results.exclude(pk__in=raced.first_results) if raced.first_results else results
+    results = campaign.results.ranked().filter(chosen.condition, is_screening=True)
+    return results.exclude(pk__in=chosen.left_out) if chosen.left_out else results
 
 
 def _screened_row(result: Result) -> ArmRow:
@@ -127,8 +181,8 @@ def _raced(campaign: Campaign) -> _Raced:
 def _read_raced(campaign: Campaign) -> _Raced:
     races = list(campaign.races.exclude(outcome=RaceOutcome.CANCELLED).order_by("-number"))
     if not races:
-        measured = campaign.results.ranked().filter(is_screening=True).count()
-        return _Raced([], not_raced(measured), [], 0)
+        measured = _screened_count(campaign, _Chosen([], [], Q(), EVERY_CLASS))
+        return _Raced([], not_raced(measured), [])
     board: dict[int, ArmRow] = {}
     for race in races:
         for row in _rows_of(campaign, race, is_last=race is races[0]):
@@ -139,9 +193,8 @@ def _read_raced(campaign: Campaign) -> _Raced:
     params = dict(campaign.arms.filter(number__in=board).values_list("number", "params"))
     shown = [row._replace(params=params[row.arm], first_task=first.get(row.arm)) for row in shown]
     results = Result.objects.filter(task__in=first.values()).values_list("pk", flat=True)
-    return _Raced(
-        shown, _sentence_of(campaign, races[0], campaign.arms.count()), list(results), len(races)
-    )
+    sentence = _sentence_of(campaign, races[0], campaign.arms.count())
+    return _Raced(shown, sentence, list(results))
 
 
 def _rows_of(campaign: Campaign, race: Race, *, is_last: bool) -> list[ArmRow]:

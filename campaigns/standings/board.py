@@ -1,4 +1,4 @@
-"""The leaderboard for a query: ranked results, and below them the tasks that ended without a rank.
+"""The list of runs for a query: ranked results, and below them the tasks without a rank.
 
 `campaigns.standings.leaderboard` decides who leads. This module filters by how a task ended. The
 rows for pages are plain values, because building models costs more than the query.
@@ -13,9 +13,9 @@ from typing import Any, Final
 from django.db.models import Q, QuerySet
 
 from campaigns.caching import cached_keys
-from campaigns.models import Campaign, FailureClass, Result, Task, TaskState
+from campaigns.models import Campaign, FailureClass, Task, TaskState
 from campaigns.standings import leaderboard
-from campaigns.standings.rows import REASONS, Line, Row, Standing
+from campaigns.standings.rows import REASONS, Line, Standing
 
 EVERYTHING: Final = "all"
 # The values of `state=`; "all" means every standing except simulated.
@@ -24,7 +24,11 @@ STATES: Final = (*(str(standing) for standing in Standing), EVERYTHING)
 
 @dataclass(frozen=True)
 class LeaderboardQuery:
-    """Which rows in which order; "" for any device or evaluation. See `leaderboard.rank`."""
+    """Which rows in which order; "" for any device or evaluation.
+
+    `sort` is "rank", another key of `leaderboard.SORTS`, or "param." and a name; "-" before it for
+    descending; ties by rank.
+    """
 
     state: str = Standing.COMPLETED
     device: str = ""
@@ -192,34 +196,6 @@ def _reason(standing: Standing, failure_class: str) -> str:
     return REASONS[standing]
 
 
-def entries(campaign: Campaign, query: LeaderboardQuery, *, limit: int, offset: int) -> list[Row]:
-    """Return the rows of `lines` with models loaded. Raises ValueError for an unknown sort."""
-    filters = {"device": query.device, "evaluation": query.evaluation}
-    rows: list[Row] = []
-    ranked = 0
-    if query.with_ranked:
-        rows = leaderboard.rank(campaign, limit=limit, offset=offset, sort=query.sort, **filters)
-        if len(rows) == limit or query.state != EVERYTHING:
-            return rows
-        ranked = leaderboard.ranked_results(campaign, **filters).order_by().count()
-    keys = _unranked_keys(campaign, query, max(0, offset - ranked), offset + limit - ranked)
-    loaded = Task.objects.select_related("result__attempt__worker").defer(
-        "result__attempt__stderr_tail", "result__attempt__submission", "result__attempt__answer"
-    )
-    tasks = loaded.in_bulk(keys)
-    for task in (tasks[key] for key in keys if key in tasks):
-        result: Result | None = getattr(task, "result", None)
-        flags = [getattr(result, flag, None) for flag in _FLAGS]
-        standing = _standing_of(task.state, flags)
-        if standing is not None:
-            if result is not None:
-                result.campaign = campaign  # otherwise each row would load it again
-            reason = _reason(standing, task.failure_class)
-            rows.append(Row(None, task, result, standing, reason))
-    return rows
-
-
-_FLAGS: Final = ("simulated", "diverged", "implausible", "is_ranked")
 _UNRANKED: Final = {
     str(Standing.DIVERGED): Q(result__simulated=False, result__diverged=True),
     str(Standing.BUDGET_TOO_SMALL): Q(

@@ -1,40 +1,74 @@
-"""Which classes of results a campaign has, and which of them its boards show by default."""
+"""Which results may stand in one order: those of one class. A campaign may have several."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
-from django.db.models import Count
+from django.db.models import Q
 
 from campaigns.caching import cached_roughly
-from campaigns.models import Campaign, ResultClass
+from campaigns.models import Campaign, Result, ResultClass
+from campaigns.standings import leaderboard
+
+# Selects results of all classes, which then stand in no common order.
+EVERY_CLASS: Final = "all"
 
 
 class ClassOfCampaign(NamedTuple):
-    """A class with the number of the campaign's results in it, and its description in words."""
+    """A class with the number of the campaign's ranked results in it, and its words."""
 
     pk: int
     results: int
     words: str
 
+    @property
+    def slug(self) -> str:
+        """What names the class in an address."""
+        return str(self.pk)
+
+    @property
+    def condition(self) -> Q:
+        """What selects the results of the class."""
+        return Q(result_class=self.pk)
+
 
 def classes_of(campaign: Campaign) -> list[ClassOfCampaign]:
-    """Return the classes of the campaign's ranked results, that with most results first."""
+    """Return the classes of the campaign's ranked results, that with most results first.
+
+    Of classes with equally many results the oldest is first.
+    """
     return cached_roughly(campaign, "classes", lambda: _read(campaign))
 
 
 def default_class(campaign: Campaign) -> int | None:
-    """Return the id of the class with most results; None before the first result.
-
-    Of classes with equally many results the oldest.
-    """
+    """Return the id of the class with most results; None before the first result."""
     classes = classes_of(campaign)
     return classes[0].pk if classes else None
 
 
+def chosen_class(campaign: Campaign, slug: str = "") -> ClassOfCampaign | None:
+    """Return the class with this slug, for any other text the one with most results.
+
+    None for EVERY_CLASS and without any results.
+    """
+    known = classes_of(campaign)
+    if slug == EVERY_CLASS or not known:
+        return None
+    return next((one for one in known if one.slug == slug), known[0])
+
+
+def share_a_class(results: Iterable[Result]) -> bool:
+    """Return whether results, also of several campaigns, may stand in one order."""
+    return len({result.result_class_id for result in results}) <= 1
+
+
 def _read(campaign: Campaign) -> list[ClassOfCampaign]:
-    ranked = campaign.results.filter(is_ranked=True, result_class__isnull=False).order_by()
-    counts = dict(ranked.values_list("result_class").annotate(results=Count("pk")))
+    counts: Counter[int] = Counter()
+    for kind in leaderboard.kinds(campaign):
+        if kind.is_ranked and kind.result_class is not None:
+            counts[kind.result_class] += kind.number
     rows = ResultClass.objects.filter(pk__in=counts).select_related("band")
     classes = [ClassOfCampaign(row.pk, counts[row.pk], str(row)) for row in rows]
     return sorted(classes, key=lambda row: (-row.results, row.pk))

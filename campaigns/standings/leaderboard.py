@@ -1,4 +1,4 @@
-"""Who leads: the measured results of a campaign, ranked, filtered and sorted.
+"""The order of single results: the measured ones of a campaign, ranked, filtered and sorted.
 
 Only measured results are ranked; simulated, diverged and implausible ones never are. A campaign
 pins one data set and one script, so its rows are comparable by construction; what may differ
@@ -16,7 +16,6 @@ from django.db.models.functions import RowNumber
 
 from campaigns.caching import cached_keys, cached_roughly
 from campaigns.models import Campaign, Result
-from campaigns.standings.rows import Row
 
 PARAM_PREFIX: Final = "param."
 # The sort keys besides the params, each with the path of its column; "place" is the rank.
@@ -35,6 +34,7 @@ class Kind(NamedTuple):
     """A group of results that agree in all that they can be filtered by, and its size."""
 
     device: str
+    result_class: int | None
     is_subset: bool
     is_ranked: bool
     simulated: bool
@@ -52,42 +52,15 @@ def kinds(campaign: Campaign) -> list[Kind]:
 
 def _kinds(campaign: Campaign) -> list[Kind]:
     grouped = campaign.results.order_by("device_used").values_list(
-        "device_used", "eval_is_subset", "is_ranked", "simulated", "diverged", "implausible"
+        "device_used",
+        "result_class",
+        "eval_is_subset",
+        "is_ranked",
+        "simulated",
+        "diverged",
+        "implausible",
     )
     return [Kind(*row) for row in grouped.annotate(number=Count("pk"), valued=Count("value"))]
-
-
-def rank(
-    campaign: Campaign,
-    *,
-    limit: int | None = None,
-    offset: int = 0,
-    device: str = "",
-    evaluation: str = "",
-    sort: str = "rank",
-) -> list[Row]:
-    """Return the measured results of a campaign, best first, with task and worker loaded.
-
-    Ranks follow a total order (sort_key, then time, then id), so pages never overlap. `device` and
-    `evaluation` ("full", "subset") filter the results before they are ranked. `sort` only orders
-    the ranked rows: "rank", another key of `SORTS`, or "param." and a name; "-" before it for
-    descending; ties by rank. Raises ValueError for any other sort.
-    """
-    results = ranked_results(campaign, device=device, evaluation=evaluation)
-    end = None if limit is None else offset + limit
-    loaded = _loaded(results)
-    if sort == "rank":
-        page = ranked_part(loaded, offset, end)
-        return [
-            Row(number, result.task, result) for number, result in enumerate(page, start=offset + 1)
-        ]
-    places = sorted_places(campaign, offset, end, device=device, evaluation=evaluation, sort=sort)
-    by_key = loaded.in_bulk([pk for pk, _ in places])
-    return [
-        Row(number, result.task, result)
-        for pk, number in places
-        if (result := by_key.get(pk)) is not None
-    ]
 
 
 def ranked_part(results: QuerySet[Result], offset: int, end: int | None) -> QuerySet[Result]:
@@ -172,18 +145,6 @@ def _path_from_task(path: str) -> str:
     if path == SORTS["rank"]:
         return "result__sort_key"
     return path.removeprefix("task__") if path.startswith("task__") else f"result__{path}"
-
-
-def best(campaign: Campaign) -> Result | None:
-    """Return the leading result, or None while nothing was measured."""
-    return _loaded(campaign.results.ranked()).first()
-
-
-def _loaded(results: QuerySet[Result]) -> QuerySet[Result]:
-    """Load task, attempt and worker too, without the long texts that only the task page shows."""
-    return results.select_related("task", "attempt__worker").defer(
-        "attempt__stderr_tail", "attempt__submission", "attempt__answer"
-    )
 
 
 def varying_params(campaign: Campaign) -> tuple[list[str], dict[str, Any]]:

@@ -92,6 +92,12 @@ def _totals(campaign: Campaign) -> dict[str, Any]:
     }
 
 
+def last_end(campaign: Campaign) -> dt.datetime | None:
+    """Return when a task last ran to its end, None before the first did."""
+    times = cached_by_revision(campaign, "last-ends", lambda: _last_ends(campaign))
+    return times[0] if times else None
+
+
 def _tasks_per_hour(campaign: Campaign, now: dt.datetime) -> float | None:
     """Return how many tasks ran to their end per hour lately; None before the second one did."""
     times = cached_by_revision(campaign, "last-ends", lambda: _last_ends(campaign))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from campaigns.models import Campaign, Race, RaceOutcome, Task, TaskPurpose, TaskState
@@ -12,9 +12,11 @@ from campaigns.race import rule
 from campaigns.race.look import Decision as LookDecision
 from campaigns.race.look import decide
 from campaigns.race.rows import Floor, Run, Sight
-from campaigns.race.rule import looks_at
+from campaigns.race.rule import SCREENING_SEED, looks_at
 from workers.protocol import INFRASTRUCTURE_FAILURES
 
+# Of compared arms, so many runs are read.
+MAX_COMPARED_RUNS: Final = 10_000
 _ENDED: Final = (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED)
 _RUN_COLUMNS: Final = (
     "arm__number",
@@ -66,6 +68,22 @@ def race_runs(race: Race) -> list[Run]:
         state__in=_ENDED,
     ).exclude(purpose=TaskPurpose.REPLAY)
     return _of_one_class(list(tasks.values(*_RUN_COLUMNS)))
+
+
+def runs_on_seeds(arms: Iterable[int]) -> list[Run]:
+    """Return the ended runs of arms, given by their ids, also of several campaigns.
+
+    In these rows `arm` is the arm's id, and `seed_index` the seed itself: campaigns with another
+    base seed have other seeds at the same place. Screening runs are left out, they prove nothing.
+    """
+    tasks = Task.objects.filter(arm__in=arms, state__in=_ENDED).exclude(
+        purpose__in=(TaskPurpose.REPLAY, TaskPurpose.SCREEN)
+    )
+    rows = tasks.exclude(seed_index=SCREENING_SEED).order_by("seed", "pk")
+    columns = rows.values(*_RUN_COLUMNS, "arm_id", "seed")[:MAX_COMPARED_RUNS]
+    return _of_one_class(
+        [row | {"arm__number": row["arm_id"], "seed_index": row["seed"]} for row in columns]
+    )
 
 
 def runs_of_looks(race: Race) -> int:

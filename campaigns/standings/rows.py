@@ -1,8 +1,4 @@
-"""The rows of a leaderboard: the standing of a task, and two forms of a row.
-
-`Line` holds plain values for pages, where building models would cost more than the query; `Row`
-holds the models themselves, for the API and the terminal.
-"""
+"""The rows of a list of runs, as plain values: building models would cost more than the query."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from campaigns.models import Result, Task
 from experiments.metrics import VAL_BPB
 
 
@@ -61,14 +56,3 @@ class Line:
     tokens: int | None = None
     device: str = ""
     seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row with its models loaded: task, result, worker; `result` is None for a failed task."""
-
-    rank: int | None
-    task: Task
-    result: Result | None
-    standing: Standing = Standing.COMPLETED
-    reason: str = ""

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
-from campaigns.models import Campaign, Result, Task, TaskState
+from campaigns.models import Campaign, Race, RaceOutcome, Result, Task, TaskState
+from campaigns.race.words import value_kind
+from campaigns.standings import arms
+from campaigns.standings.arms import ArmRow, ArmStanding
 from campaigns.standings.task_counts import ENDED, ended_tasks
+
+# A piece of the bar: completed tasks whose run has no value, in the look of trouble.
+NO_VALUE: Final = "no-value"
 
 
 @dataclass(frozen=True)
 class CampaignSummary:
-    """One campaign with its tasks counted by state and its best measured value."""
+    """One campaign with its tasks counted by state, and the value of its first arm."""
 
     campaign: Campaign
     # Tasks by state, without the pending ones.
     counts: dict[str, int]
+    # The value of the first arm on its board, and that arm's standing, which says what it is worth.
     best: float | None
+    standing: str
+
+    @property
+    def worth(self) -> str:
+        """What the value is."""
+        return value_kind(self.standing)
 
     @property
     def done(self) -> int:
@@ -55,7 +68,7 @@ class BarPiece:
 def progress_bar(counts: dict[str, int], total: int) -> list[BarPiece]:
     """Return a piece for each state that is not pending; the rest of the bar is pending."""
     pieces, start = [], 0.0
-    for state in (*ENDED, TaskState.LEASED):
+    for state in (TaskState.COMPLETED, NO_VALUE, *ENDED[1:], TaskState.LEASED):
         width = 100 * counts.get(state, 0) / total if total else 0.0
         if width:
             pieces.append(BarPiece(state, start, width))
@@ -64,16 +77,35 @@ def progress_bar(counts: dict[str, int], total: int) -> list[BarPiece]:
 
 
 def with_best(campaigns: QuerySet[Campaign]) -> QuerySet[Any]:
-    """Annotate `best` and `best_id`: the best measured value and its result's id, or None."""
+    """Annotate `best` and `best_id`: the first-seed value nearest the goal and its result's id.
+
+    Both are None while no arm has one. It proves nothing; `decided_by_race` has what a race says.
+    """
     # Each subquery reads the first entry of an index; a minimum would read all rows.
-    first = Result.objects.filter(campaign=OuterRef("pk")).ranked()
+    first = Result.objects.filter(campaign=OuterRef("pk")).ranked().filter(is_screening=True)
     return campaigns.annotate(
         best=Subquery(first.values("value")[:1]), best_id=Subquery(first.values("pk")[:1])
     )
 
 
+def decided_by_race(campaigns: Sequence[Campaign]) -> dict[int, ArmRow]:
+    """Return the first row of the board of each campaign whose last race named who leads.
+
+    One query, and the board of each such campaign from the cache.
+    """
+    races = Race.objects.filter(campaign__in=campaigns).exclude(outcome=RaceOutcome.CANCELLED)
+    last = dict(races.order_by("number").values_list("campaign_id", "outcome"))
+    decided = {RaceOutcome.CHAMPION, RaceOutcome.TIE}
+    rows = {
+        campaign.pk: arms.first(campaign)
+        for campaign in campaigns
+        if last.get(campaign.pk) in decided
+    }
+    return {pk: row for pk, row in rows.items() if row is not None}
+
+
 def summarise(campaigns: Iterable[Campaign]) -> list[CampaignSummary]:
-    """Summarise campaigns in the order given, with three queries.
+    """Summarise campaigns in the order given, with four queries beside the boards of races.
 
     Ended tasks are counted once per revision, so the campaigns must be freshly loaded.
     """
@@ -86,11 +118,13 @@ def summarise(campaigns: Iterable[Campaign]) -> list[CampaignSummary]:
         .order_by()
         .values_list("pk", "best")
     )
+    raced = decided_by_race(listed)
     return [
         CampaignSummary(
             campaign,
             {TaskState.LEASED.value: running.get(campaign.pk, 0), **ended[campaign.pk]},
-            best.get(campaign.pk),
+            raced[campaign.pk].value if campaign.pk in raced else best.get(campaign.pk),
+            raced[campaign.pk].standing if campaign.pk in raced else ArmStanding.SCREENED.value,
         )
         for campaign in listed
     ]

@@ -7,8 +7,10 @@ from typing import Any
 
 from django.db.models import BigIntegerField
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 
-from campaigns.analysis import compared_params, comparison
+from campaigns.analysis import compared_params, comparison, verdicts
 from campaigns.charts.compare import (
     CAMPAIGN_AXES,
     TASK_AXES,
@@ -18,7 +20,10 @@ from campaigns.charts.compare import (
     task_series,
 )
 from campaigns.clock import database_now
-from campaigns.models import CampaignState, TaskState
+from campaigns.models import CampaignState, Task, TaskPurpose, TaskState
+from campaigns.race.rule import SEEDS
+from campaigns.search.samplers import MAX_TASKS
+from campaigns.views.head import may_race
 from xeenet_site.web.csv_text import csv_lines
 from xeenet_site.web.pages import page_or_fragment, reading_page
 
@@ -27,13 +32,19 @@ AXES = {"tasks": TASK_AXES, "campaigns": CAMPAIGN_AXES}
 
 @reading_page
 def compare(request: HttpRequest) -> HttpResponse:
-    """Compare ?tasks=1,2 or ?campaigns=1,2. With htmx only the part that changes."""
+    """Compare ?tasks=1,2 or ?campaigns=1,2. With htmx only the part that changes.
+
+    The board of a campaign sends ?campaign=1&arms=2&arms=3, which leads to the arms' first tasks.
+    """
+    if "arms" in request.GET:
+        return redirect(f"{reverse('compare')}?tasks={','.join(map(str, _first_tasks(request)))}")
     kind, requested = _requested(request)
     pks = requested[: comparison.MOST]
     axis = _axis(request, kind)
     table = _tasks(pks) if kind == "tasks" else _campaigns(pks)
     columns = table["columns"]
     series, spec = _series(kind, columns, axis), comparison.common_spec(columns)
+    told = verdicts.verdict(columns)
     context = table | {
         "kind": kind,
         "noun": kind.removesuffix("s"),
@@ -42,7 +53,9 @@ def compare(request: HttpRequest) -> HttpResponse:
         "most": comparison.MOST,
         "missing": _missing(kind, pks, columns),
         "heads": [(column, _without(pks, _pk(kind, column))) for column in columns],
-        "verdict": comparison.verdict(columns),
+        "verdict": told.sentence,
+        "race": told.race if told.race and may_race(request.user, told.race.campaign) else None,
+        "race_seeds": SEEDS,
         "warnings": comparison.warnings(table["conditions"]) if len(columns) > 1 else [],
         "spec": spec,
         "figure": comparison_figure(
@@ -85,11 +98,27 @@ def _requested(request: HttpRequest) -> tuple[str, list[int]]:
     Words that are not ids are ignored.
     """
     kind = "campaigns" if "campaigns" in request.GET and "tasks" not in request.GET else "tasks"
-    words = ",".join(request.GET.getlist(kind)).split(",")
+    return kind, _numbers(request.GET.getlist(kind))
+
+
+def _numbers(texts: Sequence[str]) -> list[int]:
+    """Return the numbers in texts, without repetitions. What a database cannot hold is ignored."""
+    words = ",".join(texts).split(",")
     numbers = [
         int(word) for word in words if word.isascii() and word.isdecimal() and len(word) < 20
     ]
-    return kind, [pk for pk in dict.fromkeys(numbers) if pk <= BigIntegerField.MAX_BIGINT]
+    return [number for number in dict.fromkeys(numbers) if number <= BigIntegerField.MAX_BIGINT]
+
+
+def _first_tasks(request: HttpRequest) -> list[int]:
+    """Return the first tasks of the requested arms, in their order; unknown arms have none."""
+    (campaign,) = _numbers(request.GET.getlist("campaign"))[:1] or [0]
+    arms = [number for number in _numbers(request.GET.getlist("arms")) if number < MAX_TASKS]
+    tasks = Task.objects.filter(
+        campaign=campaign, arm__number__in=arms[: comparison.MOST + 1], purpose=TaskPurpose.SCREEN
+    )
+    first = dict(tasks.values_list("arm__number", "pk"))
+    return [first[arm] for arm in arms if arm in first]
 
 
 def _axis(request: HttpRequest, kind: str) -> str:

@@ -17,6 +17,7 @@ from campaigns.scripts import steering as script_steering
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.standings.task_counts import tasks_by_state
 from campaigns.work.cost import CostModel
+from xeenet_site.web.roles import Person
 from xeenet_site.web.verbs import Verb
 
 LIVE_STATES = frozenset({CampaignState.ACTIVE, CampaignState.PAUSED})
@@ -50,6 +51,12 @@ def campaign_or_404(pk: int) -> Campaign:
     campaigns = Campaign.objects.select_related("owner", "dataset", "package")
     # Do not load the text of the script, which is as long as the rest of the page.
     return get_object_or_404(campaigns.defer("package__source"), pk=pk)
+
+
+def may_race(user: Person, campaign: Campaign) -> bool:
+    """Return whether the user may let arms of the campaign race now."""
+    allowed = steering.may_change(user, campaign)
+    return allowed and campaign.state in GROWING_STATES and campaign.state != CampaignState.PAUSED
 
 
 def head_context(

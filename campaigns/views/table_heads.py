@@ -78,7 +78,7 @@ def campaign_heads(spec: MetricSpec | None) -> list[Head]:
         Head("state", "State", wide_only=True),
         Head(
             "best",
-            f"Best {spec.name}" if spec else "Best value",
+            f"{spec.name}, first arm" if spec else "First arm",
             spec.unit if spec else "",
             is_number=True,
         ),
@@ -97,10 +97,8 @@ def value_head(spec: MetricSpec) -> Head:
     return Head("value", spec.name, spec.unit, is_number=True)
 
 
-def leaderboard_heads(
-    spec: MetricSpec, varying: Sequence[str], whole: Collection[str]
-) -> list[Head]:
-    """Return the leaderboard's columns. Their keys are the sorts of `standings.leaderboard`.
+def run_heads(spec: MetricSpec, varying: Sequence[str], whole: Collection[str]) -> list[Head]:
+    """Return the columns of the list of runs. Their keys are the sorts of `standings.leaderboard`.
 
     `varying` are the params that have a column, `whole` those of them that are aligned as numbers.
     """
@@ -114,7 +112,7 @@ def leaderboard_heads(
         for number, name in enumerate(varying)
     ]
     return [
-        Head("rank", "Rank", is_number=True),
+        Head("task", "Task", is_number=True, sortable=False),
         value_head(spec),
         *params,
         Head("seed", "Seed", is_number=True, wide_only=True),

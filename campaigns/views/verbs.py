@@ -84,7 +84,7 @@ def raise_attempts(request: HttpRequest, pk: int) -> HttpResponse:
 @signed_in
 @require_POST
 def race(request: HttpRequest, pk: int) -> HttpResponse:
-    """Let the ticked arms of a campaign race, and show the board of arms."""
+    """Let the ticked arms of a campaign race, and show the board."""
     campaign = get_object_or_404(Campaign, pk=pk)
     try:
         arms = [_number_of(text, "arms") for text in request.POST.getlist("arms")]
@@ -101,7 +101,7 @@ def race(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(
             request, f"Race {started.number} began: {len(arms)} arms on the same fresh seeds."
         )
-    return redirect("campaign-arms", campaign.pk)
+    return redirect(campaign)
 
 
 @signed_in
@@ -121,7 +121,7 @@ def race_options(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, f"The race options stay as they were. {_sentence(error)}")
     else:
         messages.success(request, "The race options are saved.")
-    return redirect("campaign-arms", campaign.pk)
+    return redirect(campaign)
 
 
 def reason_in(request: HttpRequest) -> str:

@@ -53,8 +53,8 @@ def populate(rounds: int = 1) -> None:
         audit.record(hook.owner, "create", hook, now=factories.NOW)
         race = factories.decided_race(owner=factories.user())
         assert race.decisions.count() == 1
-        noise.refresh_behind(limit=1)
         factories.calibrate(worker)
+        noise.refresh_behind(limit=1)
         worker.sessions.create(
             boot_id=attempt.lease_id, started_at=factories.NOW, last_seen_at=factories.NOW
         )
@@ -208,6 +208,17 @@ def test_the_list_of_campaigns_counts_tasks_and_shows_the_best(operator: Client)
     factories.fail(factories.claim_one(worker))
     (row,) = operator.get(path_to(type(campaign), "changelist")).context["cl"].result_list
     assert (row.completed_tasks, row.failed_tasks, row.best) == (2, 1, 3.125)
+
+
+def test_the_page_of_a_campaign_has_its_leaderboard(operator: Client) -> None:
+    race = factories.decided_race(name="<b>bold</b>")
+    page = operator.get(path_to(type(race.campaign), "change", race.campaign_id)).text
+    table = page[page.index('<table id="leaderboard">') :].partition("</table>")[0]
+    cells = re.findall(r"<td>(.*?)</td>", table)
+    assert cells[:4] == ["1", "0", "champion", "3.0000"]
+    assert (float(cells[4]) > 0, cells[5]) == (True, "3")
+    assert cells[6:10] == ["2", "1", "behind", "4.0000"]
+    assert "Arm 0 is ahead of the arm it raced, of 2 in the campaign" in page
 
 
 def test_a_new_worker_token_is_shown_once_and_stored_as_a_hash(operator: Client) -> None:

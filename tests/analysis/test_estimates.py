@@ -96,5 +96,18 @@ def test_an_importance_that_was_kept_is_the_one_that_was_computed() -> None:
     assert (stored.total, stored.is_behind, stored.is_pending) == (20, False, False)
 
 
+def test_an_estimate_of_too_few_results_is_computed_anew_once_there_are_enough() -> None:
+    campaign = factories.active_campaign(20)
+    assert estimates.importance_now(campaign).parameters == []
+    for number in range(20):
+        factories.run(3.0 + number / 50, seconds=number)
+    campaign.refresh_from_db()
+
+    stale = estimates.estimate(campaign)
+    assert (stale.is_pending, stale.is_behind) == (True, True)
+    estimates.importance_now(campaign)
+    assert len(estimates.estimate(campaign).importance.parameters) == 2
+
+
 def test_a_job_for_a_campaign_that_is_gone_does_nothing() -> None:
     assert jobs.compute_importance(123_456, "") == 0

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from campaigns.analysis.axes import Axis, axes_of
+from campaigns.analysis.chance import judge
 from campaigns.analysis.effects import effect_of
 from campaigns.analysis.importance import MIN_RESULTS, importance
 from campaigns.analysis.runs import Run
@@ -99,6 +101,29 @@ def test_where_nothing_matters_no_parameter_stands_out() -> None:
     result = importance(axes_of(SPACE), runs_of(nothing_matters, 120))
     assert len(result.parameters) == 5
     assert not [estimate.name for estimate in result.parameters if estimate.stands_out]
+
+
+def test_a_parameter_counts_above_what_shuffled_values_reach() -> None:
+    judged = judge(axes_of(SPACE), runs_of(only_lr_matters, 60))
+    assert judged.names == {"lr"}
+    ((_, share),) = judged.named
+    assert share > (judged.by_chance or 1.0) > 0.0
+    assert judge(axes_of(SPACE), runs_of(only_lr_matters, 60)) == judged
+    assert judge(axes_of(SPACE), runs_of(nothing_matters, 60)).named == ()
+    few = judge(axes_of(SPACE), runs_of(only_lr_matters, 19))
+    assert (few.named, few.by_chance) == ((), None)
+
+
+def test_a_config_that_ran_again_and_again_counts_once() -> None:
+    runs = runs_of(nothing_matters, 60)
+    again = [replace(runs[0], number=100 + n, value=1.0, sort_key=1.0) for n in range(200)]
+    assert judge(axes_of(SPACE), [*again, *runs]) == judge(axes_of(SPACE), runs)
+    assert importance(axes_of(SPACE), [*again, *runs]) == importance(axes_of(SPACE), runs)
+
+
+def test_chance_stays_on_the_axis_of_shares() -> None:
+    result = importance(axes_of(SPACE), runs_of(nothing_matters, 24))
+    assert max(parameter.by_chance for parameter in result.parameters) == 1.0
 
 
 def test_importance_is_the_same_each_time() -> None:

@@ -1,4 +1,4 @@
-"""campaigns/<id>/results and campaigns/<id>/leaderboard: the results and their ranking."""
+"""campaigns/<id>/results and campaigns/<id>/leaderboard: the single runs, and the arms."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from campaigns import lifecycle
-from campaigns.models import Campaign, Task
+from campaigns.models import Campaign
 from tests import factories
-from workers.protocol import FailureClass
 
 pytestmark = pytest.mark.django_db
 
@@ -83,11 +82,8 @@ def test_an_implausible_result_is_marked_unranked_and_not_counted() -> None:
     assert [row["val_bpb"] for row in get(campaign, "results", implausible="true")["results"]] == [
         0.5
     ]
-    (best,) = get(campaign, "leaderboard")["rows"]
-    assert best["result"]["val_bpb"] == 3.0
-    (row,) = get(campaign, "leaderboard", state="implausible")["rows"]
-    assert (row["rank"], row["state"], row["result"]["val_bpb"]) == (None, "implausible", 0.5)
-    assert row["reason"].startswith("implausible, not counted: ")
+    (row,) = get(campaign, "leaderboard")["rows"]
+    assert row["value"] == 3.0
     detail = APIClient().get(f"/api/v1/campaigns/{campaign.pk}").json()
     assert detail["progress"]["implausible"] == 1
 
@@ -119,65 +115,51 @@ def test_the_results_cost_two_queries_however_many_they_are(
         get(campaign, "results")
 
 
-def test_the_leaderboard_ranks_measured_results_best_first() -> None:
+def test_the_leaderboard_has_arms_and_ranks_only_those_that_raced() -> None:
     campaign = campaign_with(3.0, 2.5, 2.75, simulated=(1.0,))
-
     reply = get(campaign, "leaderboard")
-
-    assert [(row["rank"], row["result"]["val_bpb"]) for row in reply["rows"]] == [
-        (1, 2.5),
-        (2, 2.75),
-        (3, 3.0),
+    assert [(row["rank"], row["arm"], row["value"]) for row in reply["rows"]] == [
+        (None, 1, 2.5),
+        (None, 2, 2.75),
+        (None, 0, 3.0),
     ]
-    assert reply["varying_params"] == ["lr", "d_model"]
-    assert reply["constant_params"] == {}
+    assert {row["standing"] for row in reply["rows"]} == {"screened"}
+    assert (reply["varying_params"], reply["constant_params"]) == (["lr", "d_model"], {})
+    race = factories.decided_race()
+    rows = get(race.campaign, "leaderboard")["rows"]
+    assert [(row["rank"], row["standing"]) for row in rows] == [(1, "champion"), (2, "behind")]
+    assert rows == get(race.campaign, "arms")["rows"]
 
 
-def test_the_leaderboard_is_cut_by_limit_and_offset_and_narrowed_by_device() -> None:
+def test_a_config_that_ran_again_has_one_row() -> None:
+    campaign = campaign_with(3.0, 2.5)
+    lifecycle.enqueue(campaign, campaign.arms.get(number=1).params, now=factories.at(60))
+    factories.run(1.5, seconds=70)
+    assert [row["value"] for row in get(campaign, "leaderboard")["rows"]] == [2.5, 3.0]
+
+
+def test_the_leaderboard_is_that_of_one_class_unless_all_are_asked_for() -> None:
     campaign = campaign_with(3.0, 2.5, 2.75)
+    campaign.results.filter(value=2.5).update(device_used="cuda:1")
 
-    part = get(campaign, "leaderboard", limit=1, offset=1)
-    other_device = get(campaign, "leaderboard", device="cuda")
+    def values(**query: Any) -> tuple[str, list[float], int]:
+        reply = get(campaign, "leaderboard", **query)
+        values = [row["value"] for row in reply["rows"]]
+        return reply["result_class"], values, reply["count"]
 
-    assert [(row["rank"], row["result"]["val_bpb"]) for row in part["rows"]] == [(2, 2.75)]
-    assert other_device["rows"] == []
-    assert len(get(campaign, "leaderboard", evaluation="full")["rows"]) == 3
-    assert get(campaign, "leaderboard", evaluation="subset")["rows"] == []
-
-
-def test_the_leaderboard_is_filtered_by_how_tasks_ended() -> None:
-    campaign = campaign_with(3.0, 2.5, simulated=(1.0,))
-    lifecycle.enqueue(campaign, {"lr": 0.001, "d_model": 64}, now=factories.NOW)
-    attempt = factories.claim_one(factories.worker(), now=factories.at(60))
-    Task.objects.filter(pk=attempt.task_id).update(max_failed_attempts=1)
-    factories.fail(attempt, FailureClass.OOM, now=factories.at(61))
-
-    usual = get(campaign, "leaderboard")["rows"]
-    everything = get(campaign, "leaderboard", state="all")["rows"]
-    (failed,) = get(campaign, "leaderboard", state="failed")["rows"]
-    (simulated,) = get(campaign, "leaderboard", state="simulated", sort="-val_bpb")["rows"]
-
-    assert [row["rank"] for row in usual] == [1, 2]
-    assert [row["rank"] for row in everything] == [1, 2, None]
-    assert everything[2] == failed
-    assert failed["result"] is None
-    assert (failed["state"], failed["reason"]) == ("failed", "failed: out of memory")
-    assert (failed["task_id"], failed["params"]["d_model"]) == (attempt.task_id, 64)
-    assert (simulated["rank"], simulated["result"]["val_bpb"]) == (None, 1.0)
+    assert values() == ("cpu", [2.75, 3.0], 2)
+    assert values(limit=1, offset=1) == ("cpu", [3.0], 2)
+    assert values(result_class="cuda") == ("cuda", [2.5], 1)
+    assert values(result_class="all") == ("all", [2.5, 2.75, 3.0], 3)
+    assert [one["name"] for one in get(campaign, "leaderboard")["classes"]] == ["cpu", "cuda"]
 
 
 @pytest.mark.parametrize(
     "query",
     [
-        *({"sort": "luck"}, {"sort": "param.luck"}, {"sort": "--rank"}, {"order": "up"}),
-        *(
-            {"state": "pending"},
-            {"evaluation": "half"},
-            {"limit": "0"},
-            {"limit": "501"},
-            {"offset": "-1"},
-            {"limit": "x"},
-        ),
+        *({"sort": "val_bpb"}, {"state": "failed"}, {"device": "cpu"}),
+        *({"result_class": "tpu"}, {"result_class": "x" * 121}),
+        *({"limit": "0"}, {"limit": "1001"}, {"offset": "-1"}, {"limit": "x"}),
     ],
 )
 def test_a_part_of_the_leaderboard_that_makes_no_sense_is_refused(query: dict[str, str]) -> None:
@@ -189,25 +171,12 @@ def test_a_part_of_the_leaderboard_that_makes_no_sense_is_refused(query: dict[st
     assert list(answer.json()["fields"]) == list(query)
 
 
-def test_the_leaderboard_is_sorted_by_any_column_of_the_page_and_keeps_its_ranks() -> None:
-    campaign = campaign_with(3.0, 2.5, 2.75)
-    params = {row["rank"]: row["result"]["params"] for row in get(campaign, "leaderboard")["rows"]}
-
-    def ranks(**query: str) -> list[int]:
-        return [row["rank"] for row in get(campaign, "leaderboard", **query)["rows"]]
-
-    by_lr = sorted(params, key=lambda rank: params[rank]["lr"])
-    assert ranks(sort="param.lr") == by_lr
-    assert ranks(sort="-param.lr") == ranks(sort="param.lr", order="desc") == by_lr[::-1]
-    assert ranks(sort="-rank") == ranks(order="desc") == [3, 2, 1]
-    assert ranks(sort="-seed", order="asc") == ranks(sort="seed") == [3, 1, 2]
-    assert ranks(sort="-rank", limit="1", offset="1") == [2]
-
-
-def test_the_leaderboard_costs_two_queries_however_long_it_is(
-    django_assert_num_queries: DjangoAssertNumQueries,
+def test_the_leaderboard_costs_few_queries_however_long_it_is(
+    django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
     campaign = campaign_with(3.0, 2.5, 2.75)
 
-    with django_assert_num_queries(2):  # campaign, rows
+    with django_assert_max_num_queries(6):  # campaign, classes, races, number, rows
+        get(campaign, "leaderboard")
+    with django_assert_max_num_queries(1):
         get(campaign, "leaderboard")

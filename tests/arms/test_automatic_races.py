@@ -297,13 +297,25 @@ def test_switched_off_a_campaign_gives_up_its_kept_runs_and_completes_without_a_
     assert done(campaign).state == CampaignState.COMPLETED
 
 
-def test_switched_on_late_the_runs_of_the_race_come_on_top() -> None:
+def by_hand() -> Campaign:
+    """A campaign of 30 arms that does not race by itself; the screening of three is left."""
     campaign = racing(races_automatically=False)
     leave_three(campaign)
-    cancel_open_tasks(
-        campaign.tasks.filter(arm__number__gt=ARMS), now=at(1), actor=lifecycle.SERVER
-    )
-    run_all(campaign, value, most=3)
+    rest = campaign.tasks.filter(arm__number__gte=ARMS)
+    cancel_open_tasks(rest, now=at(1), actor=lifecycle.SERVER)
+    return campaign
+
+
+def test_a_campaign_in_which_the_race_is_switched_off_completes_without() -> None:
+    campaign = by_hand()
+    run_all(campaign, value)
+    assert not Race.objects.exists()
+    assert done(campaign).state == CampaignState.COMPLETED
+
+
+def test_switched_on_late_the_runs_of_the_race_come_on_top() -> None:
+    campaign = by_hand()
+    run_all(campaign, value, most=2)
     lifecycle.set_race_options(
         campaign, races_automatically=True, min_effect=0.5, now=at(next(SECONDS))
     )
@@ -314,14 +326,45 @@ def test_switched_on_late_the_runs_of_the_race_come_on_top() -> None:
     assert done(campaign).task_count == TASKS + 9
 
 
-def test_switched_off_while_its_race_runs_the_race_goes_on() -> None:
-    campaign = racing()
-    leave_three(campaign)
+def test_switched_off_while_its_race_runs_the_race_goes_on_with_its_kept_runs() -> None:
+    campaign = racing(40)  # 12 runs are kept, of which a race of three takes 9 at first
+    cancel_open_tasks(campaign.tasks.filter(number__gt=2), now=at(1), actor=lifecycle.SERVER)
     run_all(campaign, value, most=3)
-    assert done(campaign).kept_runs == 0
     lifecycle.set_race_options(campaign, races_automatically=False, now=at(next(SECONDS)))
+    assert campaign.kept_runs == 3
     run_all(campaign, value)
     assert Race.objects.get().outcome == RaceOutcome.CHAMPION
+
+
+def test_a_race_that_ends_early_gives_up_its_runs_at_once() -> None:
+    campaign = racing(40, min_effect=9.0)
+    cancel_open_tasks(campaign.tasks.filter(number__gt=2), now=at(1), actor=lifecycle.SERVER)
+    run_all(campaign, equal, most=3)
+    lifecycle.add_tasks(campaign, 1, now=at(next(SECONDS)))
+    assert progress(campaign) == (28, 28 + 9 + 1 + 3)
+    run_all(campaign, equal, most=9)
+    assert Race.objects.get().outcome == RaceOutcome.TIE
+    assert progress(campaign) == (28 + 9, 28 + 9 + 1)
+
+
+def test_a_campaign_without_room_for_a_race_completes_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    campaign = by_hand()
+    lifecycle.set_race_options(campaign, races_automatically=True, now=at(1))
+    monkeypatch.setattr("campaigns.lifecycle.race_due.MAX_TASKS", TASKS + KEPT - 1)
+    run_all(campaign, value)
+    assert not Race.objects.exists()
+    assert done(campaign).state == CampaignState.COMPLETED
+
+
+def test_a_race_by_hand_among_others_does_not_change_whom_added_arms_race() -> None:
+    campaign = raced()
+    lifecycle.start_race(campaign, [18, 19], seeds=3, now=at(next(SECONDS)))
+    run_all(campaign, value)
+    lifecycle.add_tasks(campaign, 1, now=at(next(SECONDS)))
+    run_all(campaign, best_of_all, most=1)
+    assert Race.objects.latest("number").arms == [20, 21]
 
 
 def test_a_paused_campaign_that_waits_for_its_race_completes_when_that_is_switched_off() -> None:

@@ -40,6 +40,7 @@ _BODIES: Final[dict[str, dict[str, Any]]] = {
     "/more-tries/": {"max_failed_attempts": 9, "max_lost_attempts": 9},
     "webhooks": {"url": "https://8.8.8.8/", "events": ["new_best"]},
     "webhooks/": {"url": "https://8.8.8.8/", "events": ["new_best"]},
+    "workers/me/calibration": dict(factories.calibration_report()),
     "/decline": {"reason": "no"},
     "/decline/": {"reason": "no"},
     "v1/scripts": {"name": "n", "experiment": "train_char_lm", "source": "import json\n"},
@@ -116,7 +117,9 @@ def make_world() -> World:
     owner, now = people["owner"], timezone.now()
     race = factories.decided_race(now=now, owner=owner)
     lifecycle.enqueue(race.campaign, {"lr": 0.001, "d_model": 64}, now=now)
+    factories.calibrate(workers["worker"], now=now)
     attempt = factories.claim_one(workers["worker"], now=now)
+    attempt.worker.calibrations.update(flagged=True)
     # No permission depends on the content of the file.
     attempt.task.campaign.dataset.file.save("data.txt", ContentFile(b"to be"))
     # The person who uploaded a script may delete it.

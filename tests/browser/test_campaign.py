@@ -63,7 +63,7 @@ def test_axe_finds_nothing_serious_in_light_dark_and_on_a_phone(
         "overview": "/",
         "campaigns": "/campaigns/",
         "campaign": base,
-        "arms": f"{base}arms/",
+        "runs": f"{base}runs/",
         "tasks": f"{base}tasks/",
         "workers": f"{base}workers/",
         "log": f"{base}log/",
@@ -84,20 +84,43 @@ def test_axe_finds_nothing_serious_in_light_dark_and_on_a_phone(
             assert width == 390 or serious(page) == [], path
 
 
-def test_the_leaderboard_is_sorted_and_filtered_in_place(
+def test_the_runs_are_sorted_and_filtered_in_place(
     browser_page: Page, live_server: LiveServer
 ) -> None:
     campaign = study()
     page = browser_page
-    page.goto(live_server.url + campaign.get_absolute_url())
+    page.goto(f"{live_server.url}{campaign.get_absolute_url()}runs/")
     page.evaluate("window.samePage = true")
-    page.click("#leaderboard th:has-text('Steps') a")
+    page.click("#runs th:has-text('Steps') a")
     page.wait_for_url("**sort=steps")
-    page.wait_for_selector("#leaderboard th[aria-sort=ascending]:has-text('Steps')")
+    page.wait_for_selector("#runs th[aria-sort=ascending]:has-text('Steps')")
     page.click("#device-2")
     page.wait_for_url("**device=cuda")
-    wait_until(page, "document.querySelectorAll('#leaderboard tbody tr').length === 3")
+    wait_until(page, "document.querySelectorAll('#runs tbody tr').length === 3")
     assert page.evaluate("window.samePage")
+
+
+def test_ticked_arms_are_compared_and_race_from_the_board(
+    browser_page: Page, live_server: LiveServer
+) -> None:
+    campaign = study()
+    page = browser_page
+    sign_in(page, live_server, owner_of(campaign))
+    page.goto(live_server.url + campaign.get_absolute_url())
+    page.click("#class-2")
+    page.wait_for_url("**class=cuda")
+    wait_until(page, "document.querySelectorAll('#board tbody tr').length === 3")
+    page.click("#class-1")
+    page.wait_for_url("**class=cpu")
+    wait_until(page, "document.querySelector('#class-1').ariaCurrent === 'true'")
+    page.check("#pick-0")
+    page.check("#pick-2")
+    page.click("#compare-button")
+    page.wait_for_url("**/compare/?tasks=*")
+    assert "Cannot be told: no shared seeds of A and B" in page.locator("#verdict").inner_text()
+    page.click("#race-button")
+    page.wait_for_url(f"**{campaign.get_absolute_url()}")
+    assert "Race 1 began: 2 arms" in page.locator(".notice.success").inner_text()
 
 
 def test_the_tabs_and_their_filters_work_by_keyboard(

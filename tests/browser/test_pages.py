@@ -57,19 +57,19 @@ def test_a_running_campaign_refreshes_in_place(
     assert page.locator("#best-so-far .points path.point").count() == 3
     page.evaluate("window.chartBefore = document.querySelector('#best-so-far .main-svg')")
     page.click("#search-space summary")
-    page.focus("#sort-3")
+    page.focus("#compare-button")
     page.evaluate("scrollTo(0, 120)")
 
     add_result(worker, 3.1)
     refresh(page)
 
     assert page.locator(".figure.main .value").first.inner_text().startswith("3.1000")
-    assert page.locator("#leaderboard tbody tr").count() == 3
+    assert page.locator("#board tbody tr").count() == 3
     wait_until(page, "document.querySelectorAll('#best-so-far .points path.point').length === 4")
     # The chart was updated, not replaced; open details, focus and scroll position are kept.
     assert page.evaluate("document.querySelector('#best-so-far .main-svg') === window.chartBefore")
     assert page.evaluate("document.querySelector('#search-space').open")
-    assert page.evaluate("document.activeElement.id") == "sort-3"
+    assert page.evaluate("document.activeElement.id") == "compare-button"
     assert page.evaluate("scrollY") == 120
     assert problems == []
 
@@ -104,11 +104,12 @@ def test_sorting_and_the_time_axis_change_the_page_and_its_address(
     wait_until(
         page, "document.querySelector('#best-so-far .xtitle')?.textContent === 'Tasks ended'"
     )
-    page.click("#leaderboard th:has-text('Seed') a")
+    page.goto(f"{live_server.url}{campaign.get_absolute_url()}runs/")
+    page.click("#runs th:has-text('Seed') a")
     page.wait_for_url("**sort=seed")
     assert page.locator("th[aria-sort=ascending]").inner_text() == "Seed ▲"
     page.go_back()
-    page.wait_for_url("**?x=number")
+    page.wait_for_url("**/runs/")
     page.wait_for_selector(".site-head")
     assert problems == []
 
@@ -201,11 +202,12 @@ def test_a_click_is_not_lost_to_a_poll_that_was_under_way(
 ) -> None:
     campaign = running_campaign(factories.worker())
     page = browser_page
-    page.goto(live_server.url + campaign.get_absolute_url())
-    held = hold(page, campaign.get_absolute_url())
+    runs = f"{campaign.get_absolute_url()}runs/"
+    page.goto(live_server.url + runs)
+    held = hold(page, runs)
     page.evaluate("htmx.trigger('[data-poll]', 'refresh')")
     wait_for_held(page, held, 1)
-    page.click("#leaderboard th:has-text('Seed') a")
+    page.click("#runs th:has-text('Seed') a")
     wait_for_held(page, held, 2)
     poll, click = held
     assert "sort=seed" in click.request.url
@@ -275,7 +277,7 @@ def test_the_first_screen_of_a_campaign_shows_figures_chart_and_leaders(
 ) -> None:
     campaign = running_campaign(factories.worker())
     browser_page.goto(live_server.url + campaign.get_absolute_url())
-    row = browser_page.locator("#leaderboard tbody tr").nth(1).bounding_box()
+    row = browser_page.locator("#board tbody tr").nth(1).bounding_box()
     assert row is not None
     assert row["y"] + row["height"] <= 800
 

@@ -86,7 +86,7 @@ def test_a_campaign_made_in_the_form_is_seen_to_run_on_a_real_agent_without_a_re
     page.evaluate("window.samePage = true")
 
     page.locator("h1 .chip:has-text('completed')").wait_for()
-    wait_until(page, "document.querySelectorAll('#leaderboard tbody tr').length === 3")
+    wait_until(page, "document.querySelectorAll('#board tbody tr').length === 3")
     wait_until(page, "document.querySelectorAll('#best-so-far .points path.point').length === 3")
 
     best = min(task.result.value for task in Task.objects.select_related("result"))
@@ -94,6 +94,6 @@ def test_a_campaign_made_in_the_form_is_seen_to_run_on_a_real_agent_without_a_re
     assert page.evaluate("window.samePage")
     assert agent.poll() is None
     picture(page, "whole-way")
-    page.click("#leaderboard tbody tr:first-child a.row-link")
+    page.click("#board tbody tr:first-child a.row-link")
     page.locator("#attempts-frame tbody tr:has-text('lab-1')").wait_for()
     assert problems == []

@@ -25,7 +25,7 @@ from campaigns.models import (
     Task,
     TaskState,
 )
-from campaigns.standings import leaderboard
+from campaigns.standings import arms
 from campaigns.standings.progress import campaign_progress
 from tests import invariants
 from tests.chaos.proxy import Acknowledgement
@@ -118,9 +118,9 @@ def _check_counts(findings: Findings) -> None:
         completed = campaign.tasks.filter(state=TaskState.COMPLETED).count()
         if (progress.total, progress.completed) != (campaign.tasks.count(), completed):
             findings.doubled.append(f"campaign {campaign.pk}: its progress counts {progress}")
-        ranked = [row.task.pk for row in leaderboard.rank(campaign)]
-        if len(ranked) != len(set(ranked)):
-            findings.doubled.append(f"campaign {campaign.pk}: its leaderboard names a task twice")
+        board = [row.arm for row in arms.rows(campaign, limit=campaign.task_count)]
+        if len(board) != len(set(board)):
+            findings.doubled.append(f"campaign {campaign.pk}: its leaderboard names an arm twice")
 
 
 def _check_losses(findings: Findings) -> None:

@@ -70,7 +70,7 @@ def test_the_list_shows_the_best_value_and_is_narrowed() -> None:
     factories.campaign(owner=factories.user("ada"), name="night\x1b[2J run")
 
     lines = run("list").splitlines()
-    assert lines[0].split() == ["number", "state", "tasks", "best", "metric", "name"]
+    assert lines[0].split() == ["number", "state", "tasks", "first", "seed", "metric", "name"]
     assert lines[2].split() == [
         str(done.pk),
         "completed",
@@ -90,7 +90,7 @@ def test_show_says_how_far_a_campaign_is() -> None:
     campaign = factories.completed_task(2.5).campaign
 
     assert "is completed: 1/1 done" in run("show", campaign.pk)
-    assert "best val_bpb 2.5000" in run("show", campaign.pk)
+    assert "lowest val_bpb of a first seed 2.5000" in run("show", campaign.pk)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_its_space_tasks_workers_and_log_are_printed() -> None:
     assert json.loads(run("export-space", number)) == task.campaign.search_space
     assert f"{task.pk:8}  #0      completed    2.5000  seed 42" in run("tasks", number)
     assert run("tasks", number, "--state", "failed") == ""
-    assert run("workers", number) == "lab-7: 1 results, best 2.5000, 0 running, 0 lost\n"
+    assert run("workers", number) == "lab-7: 1 results, lowest 2.5000, 0 running, 0 lost\n"
     assert "created the campaign" in run("log", number)
 
 

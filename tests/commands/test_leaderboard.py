@@ -13,9 +13,8 @@ from django.core.management.base import CommandError
 
 from campaigns.management.terminal import leaderboard_text
 from campaigns.models import Campaign
-from campaigns.standings.board import LeaderboardQuery, entries
+from campaigns.standings import arms
 from tests import factories
-from workers.protocol import FailureClass
 
 pytestmark = pytest.mark.django_db
 
@@ -40,17 +39,28 @@ def campaign() -> Campaign:
     return ranked
 
 
-def test_measured_results_are_listed_best_first_and_simulated_ones_are_not(
+def test_the_claim_stands_above_the_arms_and_what_is_simulated_is_not_there(
     campaign: Campaign,
 ) -> None:
     lines = board(campaign.pk).splitlines()
-    assert [line.split()[:2] for line in lines[2:5]] == [
-        ["1", "3.1000"],
-        ["2", "3.2000"],
-        ["3", "3.3000"],
+    assert lines[0].startswith("Nothing has raced: each of the 3 arms with a value has it from")
+    assert [line.split()[:3] for line in lines[3:6]] == [
+        ["-", "1", "3.1000"],
+        ["-", "0", "3.2000"],
+        ["-", "2", "3.3000"],
     ]
     assert "1.5000" not in "".join(lines)
-    assert "4/4 done" in lines[5]
+    assert "4/4 done, 0 running, lowest val_bpb of a first seed 3.1000, which proves" in lines[6]
+
+
+def test_arms_that_raced_have_rank_value_and_uncertainty() -> None:
+    race = factories.decided_race()
+    lines = board(race.campaign_id).splitlines()
+    assert lines[0].startswith("Arm 0 is ahead of the arm it raced, of 2 in the campaign")
+    assert lines[3].split()[:3] == ["1", "0", "3.0000"]
+    assert lines[3].split()[4:6] == ["3", "champion"]
+    assert lines[4].split()[:3] == ["2", "1", "4.0000"]
+    assert "champion's val_bpb 3.0000" in lines[-1]
 
 
 def test_without_a_number_the_newest_campaign_is_shown(campaign: Campaign) -> None:
@@ -59,19 +69,21 @@ def test_without_a_number_the_newest_campaign_is_shown(campaign: Campaign) -> No
 
 
 def test_the_limit_cuts_the_list(campaign: Campaign) -> None:
-    assert len(json.loads(board(campaign.pk, "--json", "--limit", "2"))) == 2
+    assert len(json.loads(board(campaign.pk, "--json", "--limit", "2"))["rows"]) == 2
 
 
-def test_json_holds_params_and_conditions(campaign: Campaign) -> None:
-    first = json.loads(board(campaign.pk, "--json"))[0]
-    assert first["rank"] == 1
-    assert first["val_bpb"] == pytest.approx(3.1)
+def test_json_is_what_the_api_answers(campaign: Campaign) -> None:
+    first = json.loads(board(campaign.pk, "--json"))["rows"][0]
+    assert (first["rank"], first["arm"], first["value"]) == (None, 1, 3.1)
     assert set(first["params"]) == {"lr", "d_model"}
-    assert first["device_used"] == "cpu"
 
 
-def test_only_results_of_the_device_asked_for_are_ranked(campaign: Campaign) -> None:
-    assert json.loads(board(campaign.pk, "--json", "--device", "cuda")) == []
+def test_only_results_of_the_class_asked_for_are_listed(campaign: Campaign) -> None:
+    campaign.results.filter(value=3.3).update(device_used="cuda")
+    (row,) = json.loads(board(campaign.pk, "--json", "--class", "cuda"))["rows"]
+    assert row["value"] == 3.3
+    with pytest.raises(CommandError, match="result_class: Must be one of: cpu, cuda, all"):
+        board(campaign.pk, "--class", "tpu")
 
 
 def test_no_name_can_steer_the_terminal() -> None:
@@ -87,11 +99,10 @@ def test_a_narrow_terminal_shows_every_param_and_keeps_to_its_width(
     campaign: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    rows = entries(campaign, LeaderboardQuery(), limit=9, offset=0)
-    text = leaderboard_text(campaign, rows, colour=True)
+    text = leaderboard_text(campaign, arms.rows(campaign, limit=9), colour=True)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[2].split()[:2] == ["1", "3.1000"]
+    assert lines[2].split()[:3] == ["-", "1", "3.1000"]
     assert "d_model" in text
     assert "lr 0." in text
 
@@ -101,44 +112,3 @@ def test_a_campaign_that_does_not_exist_is_refused() -> None:
         board(99)
     with pytest.raises(CommandError, match="no campaign yet"):
         board()
-
-
-def test_another_order_keeps_the_ranks(campaign: Campaign) -> None:
-    def ranks(*arguments: str) -> list[int]:
-        return [row["rank"] for row in json.loads(board(campaign.pk, "--json", *arguments))]
-
-    assert ranks("--sort=-rank") == [3, 2, 1]
-    assert ranks("--sort", "seed") == [2, 1, 3]
-    assert ranks("--offset", "1", "--limit", "1") == [2]
-    assert ranks("--evaluation", "subset") == []
-    with pytest.raises(CommandError, match="sort: Must be one of: rank, value"):
-        board(campaign.pk, "--sort", "luck")
-
-
-def test_what_ended_without_a_rank_is_shown_on_request_with_the_reason() -> None:
-    campaign = factories.active_campaign(2, max_failed_attempts=1)
-    worker = factories.worker("lab-1")
-    factories.fail(factories.claim_one(worker), FailureClass.OOM)
-    factories.finish(factories.claim_one(worker), 3.1)
-
-    def rows(*arguments: str) -> list[Any]:
-        entries = json.loads(board(campaign.pk, "--json", *arguments))
-        return [(row["rank"], row["state"], row["val_bpb"], row["worker"]) for row in entries]
-
-    ranked, failed = (1, "completed", 3.1, "lab-1"), (None, "failed", None, None)
-    assert rows() == [ranked]
-    assert rows("--state", "failed") == [failed]
-    assert rows("--state", "all") == [ranked, failed]
-    text = board(campaign.pk, "--state", "all")
-    assert "no rank because" in text
-    assert "failed: out of memory" in text
-    assert "no rank because" not in board(campaign.pk)
-    assert "no row of state diverged" in board(campaign.pk, "--state", "diverged")
-    with pytest.raises(CommandError, match="invalid choice: 'lucky'"):
-        board(campaign.pk, "--state", "lucky")
-
-
-def test_a_simulated_result_is_shown_by_its_own_word_alone(campaign: Campaign) -> None:
-    (row,) = json.loads(board(campaign.pk, "--json", "--state", "simulated"))
-    assert (row["rank"], row["val_bpb"], row["worker"]) == (None, 1.5, "dreamer")
-    assert "1.5000" not in board(campaign.pk, "--state", "all")

@@ -87,7 +87,7 @@ def test_the_overview_prints_figures_champions_and_concerns() -> None:
     printed = run("overview")
 
     assert "Active campaigns: 1; tasks: 0 run, 2 wait" in printed
-    assert f"2.5000 leads {campaign.name}" in printed
+    assert f"{campaign.name}: val_bpb 2.5000 (one seed: unknown; task" in printed
     assert "! 2 tasks wait and no worker is online." in printed
 
 

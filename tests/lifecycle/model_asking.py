@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 from campaigns import lifecycle
 from campaigns.lifecycle import WrongState
 from campaigns.models import Campaign, CampaignState, TaskState
 from tests.lifecycle.model_people import MOST_TASKS
-from tests.lifecycle.model_rows import LEASE_SECONDS, RUN_SECONDS, ModelLease, ModelTask
+from tests.lifecycle.model_rows import GRACE_SECONDS, LEASE_SECONDS, ModelLease, ModelTask
 from workers.models import Worker
 
 # So long after an ask with params the model's campaign does not complete. Shorter than by default,
@@ -27,6 +27,7 @@ class AskingVerbs:
     tasks: dict[int, ModelTask]
     state: str
     seconds: float
+    longest: ClassVar[float]
     asked: float | None
     disabled: set[int]
     now: dt.datetime
@@ -55,8 +56,11 @@ class AskingVerbs:
             return
         assert self.state in {CampaignState.ACTIVE, CampaignState.COMPLETED}
         (attempt,) = answer.attempts
-        lease = ModelLease(attempt, self.seconds + LEASE_SECONDS, self.seconds + RUN_SECONDS)
-        self.tasks[attempt.task_id] = ModelTask(TaskState.LEASED, lease, leases=[lease])
+        deadline = self.seconds + self.longest + GRACE_SECONDS
+        lease = ModelLease(attempt, self.seconds + LEASE_SECONDS, deadline)
+        self.tasks[attempt.task_id] = ModelTask(
+            attempt.task.arm_id, TaskState.LEASED, lease, leases=[lease]
+        )
         self.state, self.asked = CampaignState.ACTIVE, self.seconds
         assert lifecycle.ask(worker, self.campaign, **arguments).attempts == answer.attempts
 

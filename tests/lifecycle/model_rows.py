@@ -10,8 +10,8 @@ from workers.protocol import Submission
 
 MAX_LOST, MAX_FAILED = 3, 2
 LEASE_SECONDS, BUDGET_SECONDS = 45.0, 100.0
-# From the claim to the deadline: set-up, budget, and the graces of kill and submission.
-RUN_SECONDS = 60 + BUDGET_SECONDS + 15 + 60
+# What comes to the budget, from the claim to the deadline: set-up, kill and submission.
+GRACE_SECONDS = 60 + 15 + 60
 
 
 @dataclass(eq=False)  # compare by identity: two leases with equal fields are different leases
@@ -38,7 +38,8 @@ class ModelLease:
     @property
     def is_unpaid(self) -> bool:
         """Whether the try ended without being charged to the task as its failure."""
-        is_trouble = self.outcome == AttemptOutcome.FAILED and self.failure_class == "env_error"
+        free = {"env_error", "too_slow"}
+        is_trouble = self.outcome == AttemptOutcome.FAILED and self.failure_class in free
         return self.is_loss or is_trouble or self.outcome == AttemptOutcome.RELEASED
 
 
@@ -46,6 +47,7 @@ class ModelLease:
 class ModelTask:
     """What the model knows about a task."""
 
+    arm: int
     state: str = TaskState.PENDING
     holder: ModelLease | None = None
     winner: ModelLease | None = None

@@ -12,7 +12,6 @@ from django.db import IntegrityError, transaction
 from campaigns import jobs, lifecycle, steering
 from campaigns.datasets import store_dataset
 from campaigns.models import AttemptOutcome, Campaign, Dataset, FailureClass, Result, Task
-from campaigns.standings import leaderboard
 from experiments import english_like_corpus
 from tests.factories import (
     NOW,
@@ -139,8 +138,7 @@ def test_a_value_below_the_bound_is_stored_and_does_not_count() -> None:
     assert attempt.outcome == AttemptOutcome.COMPLETED
     campaign = attempt.task.campaign
     campaign.refresh_from_db()
-    assert leaderboard.rank(campaign) == []
-    assert leaderboard.best(campaign) is None
+    assert not campaign.results.ranked()
 
 
 @pytest.mark.parametrize(("val_bpb", "ranked"), [(BOUND - 0.001, False), (BOUND + 0.001, True)])
@@ -175,7 +173,7 @@ def test_an_operator_admits_a_result_which_ranks_it_for_good() -> None:
     assert (result.admitted_at, result.admitted_by) == (at(5), operator)
     campaign.refresh_from_db()
     assert campaign.revision > revision
-    assert leaderboard.rank(campaign)[0].task == result.task
+    assert campaign.results.ranked()[0].task == result.task
     entry = AuditEntry.objects.get(verb="admit")
     assert (entry.actor, entry.target_kind, entry.target_id) == (
         operator,
@@ -231,14 +229,14 @@ def test_what_lzma_reaches_is_measured_once_by_a_job_which_judges_the_results_of
     campaign = active_campaign(3, dataset=dataset.sha256)
     run(0.5, seconds=1)
     run(2.0, seconds=2)
-    assert len(leaderboard.rank(campaign)) == 2
+    assert campaign.results.ranked().count() == 2
 
     assert jobs.measure_datasets() == 1
 
     dataset.refresh_from_db()
     assert dataset.compressed_bpb == pytest.approx(1.69, abs=0.05)
     campaign.refresh_from_db()
-    assert [row.result.value for row in leaderboard.rank(campaign) if row.result] == [2.0]
+    assert [row.value for row in campaign.results.ranked()] == [2.0]
     assert Result.objects.get(implausible=True).value == 0.5
     assert jobs.measure_datasets() == 0
     run(0.5, seconds=3)
@@ -253,7 +251,7 @@ def test_a_result_that_came_while_its_data_set_was_measured_is_judged_by_the_nex
     Dataset.objects.update(measured_at=dt.datetime.now(dt.UTC))
     jobs.measure_datasets()
     campaign.refresh_from_db()
-    assert leaderboard.rank(campaign) == []
+    assert not campaign.results.ranked()
 
 
 def test_a_data_set_of_the_catalog_has_its_bound_without_its_bytes() -> None:

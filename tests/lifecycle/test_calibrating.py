@@ -30,7 +30,6 @@ from workers.models import Calibration, Worker
 pytestmark = pytest.mark.django_db
 CHAR_LM = "train_char_lm"
 HOURS = 3600.0
-KNOWN = {"float32": 3.0}
 
 
 def asked(by: Worker, seconds: float = 0.0, *, count: int = 1, calibrates: bool = True) -> Any:
@@ -106,7 +105,7 @@ def test_a_measurement_of_another_script_does_not_count(monkeypatch: pytest.Monk
 def test_a_repetition_without_anything_to_build_on_is_followed_by_a_whole_one() -> None:
     work_campaign()
     measured = worker()
-    assert calibrate(measured, places=[0, 3, 6]).coefficients == {}
+    assert calibrate(measured, places=[0, 6, 7]).coefficients == {}
     answer = asked(measured)
     assert (len(answer.attempts), answer.calibrate) == (1, order(repeated=False))
 
@@ -171,7 +170,7 @@ def test_a_flagged_measurement_keeps_work_away_until_an_operator_admits_it() -> 
     for calibrates in (True, False):
         answer = asked(odd, 7 * HOURS, calibrates=calibrates)
         assert (answer.attempts, answer.calibrate) == ([], None)
-        assert "0.020 bits per byte off the known value" in answer.reason
+        assert "an operator can admit it" in answer.reason
     Calibration.objects.filter(pk=calibration.pk).update(admitted_at=at(0))
     assert len(asked(odd).attempts) == 1
 
@@ -186,4 +185,3 @@ def test_a_claim_asks_for_speeds_only_while_a_work_budget_is_active() -> None:
     with CaptureQueriesContext(connection) as able:
         assert asked(by).calibrate is None
     assert len(able) == len(plain)
-    assert not any("workers_calibration" in query["sql"] for query in able)

@@ -19,7 +19,6 @@ from campaigns.models import (
     Task,
     TaskState,
 )
-from campaigns.standings import leaderboard
 from tests.factories import (
     NOW,
     active_campaign,
@@ -42,6 +41,15 @@ def submit(attempt: Attempt, body: Submission, seconds: float = 10) -> lifecycle
 
 def outcome(attempt: Attempt) -> str:
     return Attempt.objects.get(pk=attempt.pk).outcome
+
+
+def test_a_result_keeps_the_foreign_load_and_none_is_not_zero() -> None:
+    told, silent = leased_task(), leased_task()
+    submit(told, {**completed(told.task), "foreign_load": 1.25})
+    submit(silent, completed(silent.task))
+
+    loads = Result.objects.order_by("task").values_list("foreign_load", flat=True)
+    assert list(loads) == [1.25, None]
 
 
 def test_a_sound_result_completes_task_attempt_and_campaign() -> None:
@@ -115,8 +123,8 @@ def test_the_four_steps_that_break_naive_guards_leave_the_later_holder_in_charge
     assert late.verdict is Verdict.LATE
     assert Task.objects.get().lease_id == second.lease_id
     assert submit(second, completed(second.task, 2.5), 60).verdict is Verdict.ACCEPTED
-    (row,) = leaderboard.rank(first.task.campaign)
-    assert (row.result.attempt, row.result.value) == (second, 2.5)
+    (row,) = first.task.campaign.results.ranked()
+    assert (row.attempt, row.result.value) == (second, 2.5)
     late_attempt = Attempt.objects.get(pk=first.pk)
     assert (late_attempt.outcome, late_attempt.ended_at) == (AttemptOutcome.LATE, at(46))
     assert late_attempt.submission["metrics"]["val_bpb"] == 1.5
@@ -197,7 +205,7 @@ def test_a_diverged_run_is_a_finding_completed_unranked_and_not_retried() -> Non
     assert (result.value, result.diverged, result.is_ranked) == (None, True, False)
     assert outcome(attempt) == AttemptOutcome.DIVERGED
     assert Task.objects.get().state == TaskState.COMPLETED
-    assert leaderboard.rank(attempt.task.campaign) == []
+    assert not attempt.task.campaign.results.ranked()
 
 
 def test_a_budget_too_small_for_one_step_is_a_finding_too() -> None:

@@ -240,6 +240,17 @@ def _grid(**params: list[Any]) -> dict[str, Any]:
     return body | {"parameters": body["parameters"][1:]}
 
 
+def test_a_launch_that_draws_nothing_but_endless_runs_is_refused() -> None:
+    # The space has one config that can run; the grid's first is not that one.
+    draft = campaign(
+        task_count=1, sampler="grid", **seconds(search_space=_grid(batch_size=[2**50, 32]))
+    )
+    with pytest.raises(InvalidCampaign, match="no task can run: 2 steps would take"):
+        lifecycle.launch(draft, now=NOW)
+    draft.refresh_from_db()
+    assert (draft.state, draft.arms.count()) == (CampaignState.DRAFT, 0)
+
+
 # --- the guard ------------------------------------------------------------------------------------
 
 
@@ -292,34 +303,18 @@ def test_deadline_config_and_checks_read_the_guard_of_the_attempt() -> None:
     assert finish(attempt, wall_time_seconds=guard + 10, now=late).verdict is Verdict.ACCEPTED
 
 
-def test_a_claim_asks_once_more_where_it_gives_work_and_not_otherwise() -> None:
+def test_a_claim_asks_once_more_for_the_guards_and_only_where_it_gives_work() -> None:
     counts = {}
     for name, fields in {"time": {}, "work": seconds()}.items():
         launched = active_campaign(5, **fields)
         claim(online(), 1)  # reads script and data set once for the process
         machine = online()
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
+        with CaptureQueriesContext(connection) as queries:
             assert len(claim(machine, 4).attempts) == 4
         counts[name] = len(queries)
         lifecycle.cancel(launched, now=NOW)
-    assert counts["work"] == counts["time"] + 1
-
-
-def test_a_worker_whose_values_differ_gets_no_work_until_it_is_admitted() -> None:
-    machine = online()
-    calibrated(machine, 1.0)
-    flagged = calibrated(machine, 1.0, flagged=True, taken_at=at(5))
-    active_campaign(2, **seconds())
-    answer = claim(machine)
-    assert not answer.attempts
-    assert "an operator can admit it" in answer.reason
-    assert claim(online()).attempts
-    active_campaign(1)
-    assert claim_one(machine).task.max_steps is None
-    Calibration.objects.filter(pk=flagged.pk).update(admitted_at=NOW)
-    assert claim_one(machine).task.max_steps is not None
+    # Two more ask whether the worker measures its speed first.
+    assert counts["work"] == counts["time"] + 1 + 2
 
 
 # --- too slow -------------------------------------------------------------------------------------
@@ -465,3 +460,12 @@ def test_too_slow_neither_pauses_the_campaign_nor_sends_other_failures_nowhere()
     fail(claim_one(able, now=at(40)), now=at(40))
     Worker.objects.update(last_seen_at=at(60))
     assert claim_one(able, now=at(80)).task.campaign == launched
+
+
+def test_a_flagged_machine_is_no_other_machine_for_work() -> None:
+    flagged, able = online(), online()
+    calibrated(flagged, 1.0, flagged=True)
+    launched = active_campaign(1, **seconds(max_failed_attempts=5))
+    fail(claim_one(able))
+    Worker.objects.update(last_seen_at=at(40))
+    assert claim_one(able, now=at(40)).task.campaign == launched

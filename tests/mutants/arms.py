@@ -107,8 +107,8 @@ ARMS: Final = (
     Mutant(
         "races: a campaign completes while its race runs",
         "campaigns/lifecycle/endings.py",
-        "    done = running.filter(~Exists(still_open), ~Exists(races))",
-        "    done = running.filter(~Exists(still_open))",
+        "    return unasked.filter(~Exists(still_open), ~Exists(races))",
+        "    return unasked.filter(~Exists(still_open))",
         OF_RACES,
     ),
     Mutant(

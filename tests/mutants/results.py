@@ -71,7 +71,7 @@ SUBMITS: Final = (
     Mutant(
         "result: numbers that do not belong to the task are believed",
         BELIEF,
-        "    problems = _not_of_its_task(attempt.task, body, metrics)\n",
+        "    problems = _not_of_its_task(attempt, body, metrics)\n",
         "    problems: list[str] = []\n",
         ("tests/lifecycle/test_submit.py", "-k", "contradict"),
     ),

@@ -1,4 +1,4 @@
-"""The page of a campaign: head, figures, chart, leaderboard, tasks, download and polling."""
+"""The page of a campaign: verdict, figures, chart, board, runs, tasks, download and polling."""
 
 import re
 from pathlib import Path
@@ -24,6 +24,10 @@ FRAGMENT = {"HX-Request": "true"}
 
 def page_of(client: Client, campaign: Campaign, **query: Any) -> str:
     return client.get(campaign.get_absolute_url(), query).text
+
+
+def runs_of(client: Client, campaign: Campaign, **query: Any) -> str:
+    return client.get(reverse("campaign-runs", args=[campaign.pk]), query).text
 
 
 def run_all(campaign: Campaign, *values: float, by: Worker | None = None, **changes: Any) -> None:
@@ -90,35 +94,35 @@ def test_the_mark_of_a_subset_is_explained_below_the_table_where_one_stands(
 ) -> None:
     campaign = factories.active_campaign(2)
     run_all(campaign, 3.0)
-    assert "subset-note" not in page_of(client, campaign)
+    assert "subset-note" not in runs_of(client, campaign)
     nats = 2.0 * 16_384 * 0.6931471805599453
     run_all(campaign, 2.0, eval_bytes=16_384, eval_tokens=16_384, eval_nll_nats=nats)
-    assert "* evaluated on a fixed subset" in page_of(client, campaign)
+    assert "* evaluated on a fixed subset" in runs_of(client, campaign)
 
 
-def test_the_leaderboard_ranks_by_val_bpb(client: Client) -> None:
+def test_the_runs_come_in_the_order_of_their_values(client: Client) -> None:
     campaign = factories.active_campaign(3)
     run_all(campaign, 3.3, 3.1, 3.2)
-    assert ranked_values(page_of(client, campaign)) == ["3.1000", "3.2000", "3.3000"]
+    assert ranked_values(runs_of(client, campaign)) == ["3.1000", "3.2000", "3.3000"]
 
 
-def test_the_leaderboard_is_sorted_by_any_column_both_ways(client: Client) -> None:
+def test_the_runs_are_sorted_by_any_column_both_ways(client: Client) -> None:
     campaign = factories.active_campaign(3, shares_seeds=False)
     run_all(campaign, 3.3, 3.1, 3.2)
     # Seeds rise with the task's number, so they follow the order of the results.
-    assert ranked_values(page_of(client, campaign, sort="seed")) == ["3.3000", "3.1000", "3.2000"]
-    assert ranked_values(page_of(client, campaign, sort="-seed")) == ["3.2000", "3.1000", "3.3000"]
-    by_lr = page_of(client, campaign, sort="param.lr")
+    assert ranked_values(runs_of(client, campaign, sort="seed")) == ["3.3000", "3.1000", "3.2000"]
+    assert ranked_values(runs_of(client, campaign, sort="-seed")) == ["3.2000", "3.1000", "3.3000"]
+    by_lr = runs_of(client, campaign, sort="param.lr")
     lrs = [float(x) for x in re.findall(r'<td class="mono">(0\.\d+)</td>', by_lr)]
     assert len(lrs) == 3
     assert lrs == sorted(lrs)
     assert 'aria-sort="ascending"' in by_lr
 
 
-def test_an_unknown_sort_is_the_order_of_rank(client: Client) -> None:
+def test_an_unknown_sort_is_the_order_of_values(client: Client) -> None:
     campaign = factories.active_campaign(2)
     run_all(campaign, 3.3, 3.1)
-    page = page_of(client, campaign, sort="password", device="\0")
+    page = runs_of(client, campaign, sort="password", device="\0")
     assert "3.1000" in page
 
 
@@ -137,13 +141,47 @@ def test_params_that_do_not_vary_stand_once_above_the_table(client: Client) -> N
     assert "param.n_layers" not in page
 
 
-def test_results_of_several_devices_can_be_ranked_apart(client: Client) -> None:
+def test_runs_of_several_devices_can_be_listed_apart(client: Client) -> None:
     campaign = factories.active_campaign(2)
     run_all(campaign, 3.3)
     run_all(campaign, 3.1, device_used="cuda")
+    assert "a time budget compares only like hardware" in runs_of(client, campaign)
+    assert ranked_values(runs_of(client, campaign, device="cpu")) == ["3.3000"]
+
+
+def board_values(page: str) -> list[str]:
+    return re.findall(r'class="number key-value nowrap">([\d.]+)', page)
+
+
+def test_the_board_shows_the_class_with_most_results_and_says_so(client: Client) -> None:
+    campaign = factories.active_campaign(3)
+    run_all(campaign, 3.1, device_used="cuda:0")
+    run_all(campaign, 3.3, 3.2)
     page = page_of(client, campaign)
-    assert "a time budget compares only like hardware" in page
-    assert ranked_values(page_of(client, campaign, device="cpu")) == ["3.3000"]
+    assert board_values(page) == ["3.2000", "3.3000"]
+    assert "Results of 2 classes stand in no common order. Shown is cpu, not cuda (1)." in page
+    assert board_values(page_of(client, campaign, **{"class": "cuda"})) == ["3.1000"]
+    everything = page_of(client, campaign, **{"class": "all"})
+    assert board_values(everything) == ["3.1000", "3.2000", "3.3000"]
+    assert "Values of different classes stand in no common order." in everything
+    assert board_values(page_of(client, campaign, **{"class": "\0nonsense"})) == [
+        "3.2000",
+        "3.3000",
+    ]
+
+
+def test_ticked_arms_are_compared_by_their_first_tasks(client: Client) -> None:
+    campaign = factories.active_campaign(3)
+    run_all(campaign, 3.3, 3.1, 3.2)
+    page = page_of(client, campaign)
+    assert page.count('name="arms"') == 3
+    assert "csrfmiddlewaretoken" not in page  # anonymous: nothing to send, no cookie
+    query = {"campaign": str(campaign.pk), "arms": ["2", "0", "77"], "seeds": "12"}
+    response = client.get(reverse("compare"), query)
+    pks = dict(campaign.tasks.values_list("arm__number", "pk"))
+    assert response["Location"] == f"{reverse('compare')}?tasks={pks[2]},{pks[0]}"
+    for hostile in ({"arms": "x"}, {"arms": "9" * 30, "campaign": "1"}, {"arms": "1"}):
+        assert client.get(reverse("compare"), hostile)["Location"].endswith("?tasks=")
 
 
 def test_the_figures_tell_progress_failures_and_the_best(client: Client) -> None:
@@ -153,7 +191,8 @@ def test_the_figures_tell_progress_failures_and_the_best(client: Client) -> None
     factories.fail(factories.claim_one(worker), FailureClass.OOM)
     page = page_of(client, campaign)
     assert "3.2500" in page
-    assert "on <bdi>cpu</bdi> by <bdi>lab-1</bdi>" in page
+    assert "Lowest val_bpb of a first seed" in page
+    assert "arm 0</a> · one seed: unknown" in page
     assert "1 × out of memory" in page
     assert "2 pending" in page
 
@@ -202,17 +241,18 @@ def test_simulated_results_are_badged_and_shown_only_on_request(client: Client) 
     simulate(factories.worker(simulates=True), 1.2345)
     page = page_of(client, campaign)
     assert "SIMULATED" in page
-    assert "1 result nobody measured is not in this table" in page
-    assert "1.2345" not in page
+    assert "1 result nobody measured</a> is not on this board" in page
+    assert "1.2345" not in page + runs_of(client, campaign)
+    simulated_runs = runs_of(client, campaign, state="simulated")
+    assert ranked_values(simulated_runs) == ["1.2345"]
+    assert "SIMULATED" in simulated_runs
     simulated_page = page_of(client, campaign, state="simulated")
-    assert ranked_values(simulated_page) == ["1.2345"]
-    assert "no rank: simulated" in simulated_page
     assert figure(simulated_page)["data"][0]["marker"]["symbol"] == "diamond-open"
 
 
-def test_the_leaderboard_is_filtered_by_how_tasks_ended(client: Client) -> None:
+def test_the_runs_are_filtered_by_how_tasks_ended(client: Client) -> None:
     campaign = factories.active_campaign(3, max_failed_attempts=1)
-    assert 'id="state-completed"' not in page_of(client, campaign)
+    assert 'id="state-completed"' not in runs_of(client, campaign)
     factories.run(3.5, seconds=1)
     factories.run(None, seconds=2)
     factories.fail(
@@ -220,7 +260,7 @@ def test_the_leaderboard_is_filtered_by_how_tasks_ended(client: Client) -> None:
         FailureClass.TIMEOUT,
         now=factories.at(3),
     )
-    usual = page_of(client, campaign)
+    usual = runs_of(client, campaign)
     assert ranked_values(usual) == ["3.5000"]
     links = re.findall(r'id="state-(\w+)" href="([^"]*)"', usual)
     assert links == [
@@ -229,23 +269,23 @@ def test_the_leaderboard_is_filtered_by_how_tasks_ended(client: Client) -> None:
         ("failed", "?state=failed"),
         ("all", "?state=all"),
     ]
-    everything = page_of(client, campaign, state="all")
+    everything = runs_of(client, campaign, state="all")
     assert everything.count("row-link") == 3
-    assert everything.index("3.5000</a>") < everything.index("no rank: diverged")
-    failed = page_of(client, campaign, state="failed")
+    assert everything.index("3.5000</a>") < everything.index("diverged: the loss")
+    failed = runs_of(client, campaign, state="failed")
     assert failed.count("row-link") == 1
-    assert "no rank: failed: timeout" in failed
-    assert ranked_values(page_of(client, campaign, state="password")) == ["3.5000"]
+    assert "failed: timeout" in failed
+    assert ranked_values(runs_of(client, campaign, state="password")) == ["3.5000"]
 
 
-def test_the_leaderboard_says_how_many_rows_a_page_has(
+def test_the_list_of_runs_says_how_many_rows_a_page_has(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("campaigns.views.results.ROWS_PER_PAGE", 2)
+    monkeypatch.setattr("campaigns.views.runs.ROWS_PER_PAGE", 2)
     campaign = factories.active_campaign(3)
     run_all(campaign, 3.3, 3.1, 3.2)
-    assert ranked_values(page_of(client, campaign, page=2)) == ["3.3000"]
-    assert "Rows 3 to 3 of 3, 2 on a page" in page_of(client, campaign, page=2)
+    assert ranked_values(runs_of(client, campaign, page=2)) == ["3.3000"]
+    assert "Rows 3 to 3 of 3, 2 on a page" in runs_of(client, campaign, page=2)
 
 
 def test_the_offline_stand_in_is_named_as_such(client: Client) -> None:

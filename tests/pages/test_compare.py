@@ -5,12 +5,13 @@ import re
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from django.utils.html import escape
 
 from campaigns import lifecycle
-from campaigns.models import Campaign, Task
+from campaigns.models import Campaign, Result, Task
 from tests import factories
 from tests.pages.charts import figure_of
 
@@ -73,27 +74,76 @@ def test_tasks_stand_side_by_side_with_what_differs(client: Client) -> None:
     second = factories.claim_one(worker, now=factories.at(1))
     factories.finish(second, 3.25)
     page = compare(client, tasks=f"{first.pk},{second.task_id}")
-    assert "A is ahead of B by 0.2500 bits/byte. One seed each" in page
+    assert "Cannot be told: no shared seeds of A and B beside the screening" in page
     assert row(page, "val_bpb") == ["3.0000", "3.2500"]
-    assert row(page, "behind the best") == ["best", "+0.2500"]
+    assert row(page, "distance to the lowest") == ["lowest", "+0.2500"]
     assert row(page, "lr") == [str(first.params["lr"]), "0.0042"]
     # Equal for both: shown in the line below the table, not in a row.
     assert not re.search(r'<th scope="row">d_model', page)
     assert f"<dt>d_model</dt><dd>{first.params['d_model']}</dd>" in page
 
 
-def test_a_difference_within_the_spread_of_seeds_is_no_difference(client: Client) -> None:
-    first, second = (factories.completed_task(3.0), factories.completed_task(3.05))
-    worker = factories.worker()
-    for task, value in ((first, 3.2), (second, 3.15)):
-        lifecycle.enqueue(task.campaign, task.params, now=factories.NOW)
-        factories.finish(factories.claim_one(worker, now=factories.at(60)), value)
+def raced(values: dict[int, float], *, spread: float = 0.0) -> list[Task]:
+    """Return the first tasks of two arms, whose four further seeds reached these values."""
+    campaign = factories.active_campaign(2)
+    first = list(campaign.tasks.order_by("number"))
+    factories.run_pending(campaign, lambda _: 3.0)
+    for task in first * 4:
+        lifecycle.enqueue(campaign, task.params, now=factories.at(200))
+    seeds: dict[int, int] = {}
+
+    def value(task: Task) -> float:
+        place = seeds.setdefault(task.seed, len(seeds)) % 2
+        return values[task.arm.number] + place * spread * (1 if task.arm.number else -1)
+
+    factories.run_pending(campaign, value)
+    return first
+
+
+def test_what_seeds_change_is_no_difference(client: Client) -> None:
+    first, second = raced({0: 3.1, 1: 3.12}, spread=0.1)
     page = compare(client, tasks=f"{first.pk},{second.pk}")
-    assert row(page, "same params, all seeds") == [
-        "3.1000 ± 0.1414, 2 seeds",
-        "3.1000 ± 0.0707, 2 seeds",
-    ]
-    assert "That is within what seeds change (±0.1414): no difference is shown." in page
+    assert "No difference is shown between A and B: " in page
+    assert "on 4 shared seeds." in page
+    assert "is ahead of" not in page
+
+
+def test_an_arm_is_ahead_when_its_shared_seeds_say_so(client: Client) -> None:
+    first, second = raced({0: 3.3, 1: 3.1})
+    page = compare(client, tasks=f"{first.pk},{second.pk}")
+    assert "B is ahead of A by 0.2000 bits/byte ± " in page
+    assert "on 4 shared seeds." in page
+    assert "Let them race" not in page
+
+
+def test_what_cannot_be_told_offers_the_race_that_tells_it(client: Client) -> None:
+    campaign = factories.active_campaign(2, owner=(owner := factories.user()))
+    factories.run_pending(campaign, lambda task: 3.0 + task.number)
+    first, second = campaign.tasks.order_by("number")
+    path = {"tasks": f"{first.pk},{second.pk}"}
+    assert 'id="race-button"' not in compare(client, **path)
+    client.force_login(owner)
+    page = compare(client, **path)
+    assert f'action="{reverse("campaign-race", args=[campaign.pk])}"' in page
+    assert page.count('name="arms"') == 2
+
+
+def test_arms_of_unlike_machines_stand_in_no_order(client: Client) -> None:
+    first, second = raced({0: 3.3, 1: 3.1})
+    Result.objects.filter(task__arm=second.arm_id).update(device_used="cuda:0")
+    page = compare(client, tasks=f"{first.pk},{second.pk}")
+    assert "Cannot be told: their results are of different classes" in page
+
+
+def test_arms_of_two_campaigns_are_told_apart_by_shared_seeds(client: Client) -> None:
+    first, _ = raced({0: 3.3, 1: 3.3})
+    second, _ = raced({0: 3.1, 1: 3.1})
+    assert "B is ahead of A by 0.2000" in compare(client, tasks=f"{first.pk},{second.pk}")
+    # Another base seed: the same places in the list are other seeds.
+    Task.objects.filter(campaign=second.campaign_id).update(seed=F("seed") + 1)
+    Campaign.objects.filter(pk=second.campaign_id).update(base_seed=7)
+    page = compare(client, tasks=f"{first.pk},{second.pk}")
+    assert "Campaigns share seeds when they have the same base seed; these have 7, 42." in page
 
 
 def test_the_curves_of_tasks_share_one_chart_over_the_axis_asked_for(client: Client) -> None:
@@ -147,10 +197,10 @@ def test_campaigns_stand_side_by_side(client: Client) -> None:
     first = campaign_with(3.4, 3.5, 3.1, name="wide")
     second = campaign_with(3.3, name="narrow", search_space=narrow)
     page = compare(client, campaigns=f"{first.pk},{second.pk}")
-    assert row(page, "best val_bpb") == ["3.1000", "3.3000"]
+    assert row(page, "first arm val_bpb") == ["3.1000", "3.3000"]
+    assert row(page, "how sure") == ["one seed: unknown"] * 2
     assert row(page, "median val_bpb") == ["3.4000", "3.3000"]
     assert row(page, "measured results") == ["3", "1"]
-    assert "It tried more, 3 against 1: that alone helps." in page
     assert "64, 128, 256" in page
     drawn = figure(page)["data"]
     # New bests only; the last value is repeated up to the newest result.

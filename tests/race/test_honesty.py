@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
 
 from benchmarks import honesty
-from benchmarks.honesty_report import Goal, Row, goals, markdown
+from benchmarks.honesty_params import Equal, Noise, Titles
+from benchmarks.honesty_report import Goal, Row, Said, goals, markdown
 from benchmarks.honesty_worlds import (
-    PROMISES,
     World,
     all_equal,
     promise,
@@ -90,9 +91,9 @@ def test_figures_depend_on_the_seed_and_not_on_the_chunks(
 
 
 def test_every_world_of_the_full_run_has_a_key_of_its_own() -> None:
-    keys = [subject.key for subject in (*honesty.WORLDS, *PROMISES)]
+    keys = [subject.key for subject in honesty.SUBJECTS]
 
-    assert len(keys) == len(set(keys)) == 32
+    assert len(keys) == len(set(keys)) == 60
 
 
 def test_the_table_says_which_goals_are_held(rows: list[Row]) -> None:
@@ -116,6 +117,22 @@ def test_a_false_champion_too_often_misses_its_goal(rows: list[Row]) -> None:
     assert not goal.holds
     assert not Goal("nothing was measured", None, highest=1.0).holds
     assert Goal("at the bar", 0.05, highest=0.05).holds
+
+
+def test_noise_makes_no_title_and_no_verdict() -> None:
+    noise, equal = Noise(24), Equal(2, 3)
+    titles, verdicts = honesty.measure((noise, equal), campaigns=120, seed=1)
+
+    # The true rates are 2 to 3 % and below 1 %.
+    assert sum(title.effects for title in titles) <= 8
+    assert sum(title.importance for title in titles) <= 8
+    assert not any(title.contradict for title in titles)
+    assert sum(verdicts) <= 4
+    held = Said({noise: titles}, {equal: fmean(verdicts)}).goals()
+    assert all(goal.holds for goal in held)
+    assert len(held) == 4
+    missed = Said({noise: [Titles(True, False, True)]}, {equal: 0.06}).goals()
+    assert [goal.holds for goal in missed] == [False, False, True, False]
 
 
 def test_the_document_has_the_marks_to_write_between() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import pytest
 
 from campaigns import lifecycle
 from campaigns.models import Campaign, TaskState
-from campaigns.standings import board, leaderboard
+from campaigns.standings import board
 from campaigns.standings.board import EVERYTHING, STATES, LeaderboardQuery
 from campaigns.standings.rows import Line, Standing
 from tests.factories import active_campaign, at, claim_one, completed, fail, run, worker
@@ -132,17 +131,6 @@ def test_a_device_leaves_out_other_devices_and_tasks_that_reported_none(campaign
     assert board.counts(campaign, LeaderboardQuery(device="cpu"), failed=1)[Standing.FAILED] == 0
 
 
-def test_models_and_plain_values_tell_the_same_rows(campaign: Campaign) -> None:
-    for state, offset in itertools.product(STATES, (0, 1)):
-        query = LeaderboardQuery(state=state, sort="-seed")
-        plain = rows(campaign, state=state, sort="-seed", offset=offset, limit=3)
-        loaded = board.entries(campaign, query, limit=3, offset=offset)
-        assert [
-            (entry.rank, entry.task.number, entry.reason, entry.result and entry.result.value)
-            for entry in loaded
-        ] == [(line.rank, line.number, line.reason, line.value) for line in plain]
-
-
 def test_an_order_is_sorted_once_for_all_its_pages(
     campaign: Campaign, django_assert_num_queries: Any
 ) -> None:
@@ -182,5 +170,3 @@ def test_rows_far_down_an_order_are_read_from_the_database(
 def test_what_is_no_column_sorts_nothing(campaign: Campaign) -> None:
     with pytest.raises(ValueError, match="no column"):
         rows(campaign, state=Standing.FAILED, sort="task__campaign__owner__password")
-    with pytest.raises(ValueError, match="no column"):
-        leaderboard.rank(campaign, sort="nothing")

@@ -161,7 +161,7 @@ def test_a_small_run_measures_every_page_and_the_other_dashboard() -> None:
     for page in (
         "campaign page",
         "refreshing fragment",
-        "leaderboard by steps",
+        "runs by steps",
         "leaderboard API",
         "tasks by value",
         "analysis tab",

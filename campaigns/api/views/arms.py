@@ -34,5 +34,25 @@ class ArmsView(GenericAPIView[Campaign]):
         responses={200: ArmsSerializer, **errors(400, 404)},
     )
     def get(self, request: Request, pk: int) -> Response:
+        return self.board(request)
+
+    def board(self, request: Request) -> Response:
+        """Return the board that the query selects."""
         selection = query(self.query_serializer, request)
         return Response(board_of(self.get_object(), **selection))
+
+
+class LeaderboardView(ArmsView):
+    """Return the leaderboard of a campaign, which is the board of its arms.
+
+    Only arms of the last race have a rank. `list_results` has the single runs.
+    """
+
+    @extend_schema(
+        operation_id="get_leaderboard",
+        tags=["results"],
+        parameters=[ArmsQuerySerializer],
+        responses={200: ArmsSerializer, **errors(400, 404)},
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        return self.board(request)

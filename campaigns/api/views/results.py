@@ -1,4 +1,4 @@
-"""Endpoints of results: the list, the leaderboard, and the files with all results."""
+"""Endpoints of results: the list, and the files with all results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns.answers.leaderboard import rows_of
 from campaigns.api.bases import GenericAPIView, ListAPIView
 from campaigns.api.filters import Cursor, ResultFilter
 from campaigns.api.openapi import errors
@@ -20,13 +19,7 @@ from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
 from campaigns.exports import rows as export_rows
 from campaigns.models import Campaign, Result
-from campaigns.serializers.results import (
-    ExportQuerySerializer,
-    LeaderboardQuerySerializer,
-    LeaderboardSerializer,
-    ResultSerializer,
-)
-from campaigns.standings import leaderboard
+from campaigns.serializers.results import ExportQuerySerializer, ResultSerializer
 
 
 class ResultsView(ListAPIView[Result]):
@@ -50,35 +43,6 @@ class ResultsView(ListAPIView[Result]):
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
-
-
-class LeaderboardView(GenericAPIView[Campaign]):
-    """Return the leaderboard of a campaign: its measured results with their ranks, best first.
-
-    `sort` orders the rows by another column; the ranks stay the same. `state` selects tasks that
-    ended without a rank, or adds them below the ranked ones.
-    """
-
-    queryset = Campaign.objects.all()
-    permission_classes: Any = (IsSignedInOrMayRead,)
-    query_serializer: Any = LeaderboardQuerySerializer
-
-    @extend_schema(
-        operation_id="get_leaderboard",
-        tags=["results"],
-        parameters=[LeaderboardQuerySerializer],
-        responses={200: LeaderboardSerializer, **errors(400, 404)},
-    )
-    def get(self, request: Request, pk: int) -> Response:
-        selection = query(self.query_serializer, request)
-        campaign = self.get_object()
-        varying, constant = leaderboard.varying_params(campaign)
-        reply = {
-            "rows": rows_of(campaign, selection),
-            "varying_params": varying,
-            "constant_params": constant,
-        }
-        return Response(LeaderboardSerializer(reply).data)
 
 
 class ExportView(GenericAPIView[Campaign]):

@@ -30,7 +30,7 @@ from campaigns.models import (
     TaskState,
     WorkUnit,
 )
-from campaigns.standings import contributions, leaderboard
+from campaigns.standings import arms, contributions
 from campaigns.standings.finding import finding
 from campaigns.standings.progress import campaign_progress
 from campaigns.standings.summaries import with_best
@@ -121,13 +121,13 @@ class Command(RaceVerbs, ClassVerbs):
             self.stdout.write("No campaign. Make one with: manage.py create_campaign")
             return
         self.stdout.write(
-            f"{'number':>6}  {'state':9}  {'tasks':>7}  {'best':>8}  {'metric':10}  name"
+            f"{'number':>6}  {'state':9}  {'tasks':>7}  {'first seed':>10}  {'metric':10}  name"
         )
         for campaign in campaigns:
             spec = campaign.metric_spec
             value = "–" if campaign.best is None else spec.text(campaign.best)
             self.stdout.write(
-                f"{campaign.pk:6}  {campaign.state:9}  {campaign.task_count:7,}  {value:>8}  "
+                f"{campaign.pk:6}  {campaign.state:9}  {campaign.task_count:7,}  {value:>10}  "
                 f"{spec.name:10}  {plain(campaign.name)}"
             )
 
@@ -237,7 +237,7 @@ class Command(RaceVerbs, ClassVerbs):
             value = "–" if row.best is None else row.spec.text(row.best)
             failed = ", ".join(f"{number} {name}" for name, number in row.failures.items())
             self.stdout.write(
-                f"{plain(row.worker.name)}: {row.completed:,} results, best {value}, "
+                f"{plain(row.worker.name)}: {row.completed:,} results, {row.spec.best} {value}, "
                 f"{row.running} running, {row.lost} lost{f', {failed}' if failed else ''}"
             )
 
@@ -269,7 +269,7 @@ class Command(RaceVerbs, ClassVerbs):
         reason = f" ({plain(campaign.state_reason)})" if campaign.state_reason else ""
         self.stdout.write(
             f"Campaign {campaign.pk} {plain(campaign.name)} is {campaign.state}{reason}: "
-            f"{progress_sentence(progress, leaderboard.best(campaign))}. "
+            f"{progress_sentence(progress, arms.leading(campaign))}. "
             f"Page: {campaign.get_absolute_url()}"
         )
 

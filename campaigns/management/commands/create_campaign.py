@@ -154,8 +154,9 @@ class Command(BaseCommand):
         waits = "" if campaign.package.may_run else " Its script waits for an operator's approval."
         if campaign.package.declined_reason:
             waits = f" An operator declined its script: {plain(campaign.package.declined_reason)}"
+        kept = f" ({campaign.kept_runs} kept for their race)" if campaign.kept_runs else ""
         self.stdout.write(
-            f"Campaign {campaign.pk} is {campaign.state}: {campaign.task_count} tasks of "
+            f"Campaign {campaign.pk} is {campaign.state}: {campaign.task_count} tasks{kept} of "
             f"{_budget_text(campaign)} on {campaign.dataset}.{waits} "
             f"Page: {campaign.get_absolute_url()}"
         )

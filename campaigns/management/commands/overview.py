@@ -15,9 +15,7 @@ from xeenet_site.web.plain_text import plain
 class Command(BaseCommand):
     """`manage.py overview`."""
 
-    help = (
-        "Print what runs, which workers are online, the latest leaders, and what needs attention."
-    )
+    help = "Print what runs, who is online, the first arms of new campaigns, and what needs help."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         now, live = database_now(), live_campaigns()
@@ -33,9 +31,10 @@ class Command(BaseCommand):
         for champion in latest_champions():
             result = champion.result
             spec = result.campaign.metric_spec
+            value = "–" if champion.value is None else spec.text(champion.value)
             self.stdout.write(
-                f"{spec.name} {spec.text(result.value or 0.0)} leads {plain(result.campaign.name)} "
-                f"(task {result.task_id}, {plain(result.device_used)})"
+                f"{plain(result.campaign.name)}: {spec.name} {value} ({champion.worth}; "
+                f"task {result.task_id}, {plain(result.device_used)})"
             )
         for concern in concerns(figures, live, now=now, reader=None):
             self.stdout.write(self.style.WARNING(f"! {plain(concern.text)}"))

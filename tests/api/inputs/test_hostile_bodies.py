@@ -122,7 +122,7 @@ def release() -> tuple[APIClient, str, str, dict[str, Any]]:
 
 
 def calibrate() -> tuple[APIClient, str, str, dict[str, Any]]:
-    report: Any = factories.calibration_report(places=[0, 3])
+    report: Any = factories.calibration_report(places=[0, 6])
     return agent_client()[0], "post", "/api/v1/workers/me/calibration", report
 
 

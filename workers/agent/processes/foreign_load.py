@@ -32,14 +32,23 @@ class ForeignLoad:
         `run_seconds` is the processor time of all processes of the run, ended ones included; None
         when nobody knows it.
         """
-        times = psutil.cpu_times()
-        wall_seconds = time.monotonic() - self._began
-        # Some sandboxes of whole containers show clocks that stand still.
-        if run_seconds is None or wall_seconds <= 0 or sum(times) <= sum(self._times):
+        times, wall_seconds = psutil.cpu_times(), time.monotonic() - self._began
+        if run_seconds is None:
             return None
         own_seconds = run_seconds + time.process_time() - self._agent_seconds
-        foreign_seconds = _busy_seconds(times) - _busy_seconds(self._times) - own_seconds
-        return round(max(0.0, foreign_seconds / wall_seconds), 2)
+        return foreign_cores(self._times, times, own_seconds, wall_seconds)
+
+
+def foreign_cores(before: Any, after: Any, own_seconds: float, wall_seconds: float) -> float | None:
+    """Return the cores that others used between two readings of the machine's processor times.
+
+    None when these stand still, as in some sandboxes of whole containers.
+    """
+    if wall_seconds <= 0 or sum(after) <= sum(before):
+        return None
+    foreign_seconds = _busy_seconds(after) - _busy_seconds(before) - own_seconds
+    # The clocks have different grains, so a quiet machine may come out a little below zero.
+    return round(max(0.0, foreign_seconds / wall_seconds), 2)
 
 
 def _busy_seconds(times: Any) -> float:

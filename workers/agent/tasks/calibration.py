@@ -28,7 +28,12 @@ from workers.agent.attempt import Attempt, StopReason
 from workers.agent.connection.client import Abandoned, Client, ServerError, ServerUnavailable
 from workers.agent.tasks.datasets import cached_dataset, store_generated
 from workers.agent.tasks.runner import Runner
-from workers.calibration import CalibrationOrder, CalibrationReport, MeasuredShape
+from workers.calibration import (
+    CalibrationOrder,
+    CalibrationReply,
+    CalibrationReport,
+    MeasuredShape,
+)
 from workers.protocol import DatasetReference, IsolationTier, Lease, Outcome, Submission, is_number
 
 RETRY_SECONDS: Final = 3600.0  # after a calibration that failed
@@ -139,7 +144,7 @@ class Calibrator:
         """Run the shapes one after the other. Raises CalibrationFailed, OSError."""
         plan = _plan_of(order["experiment"])
         shapes = [plan.shapes[at] for at in plan.repeated] if order["repeated"] else plan.shapes
-        log.info("measures its speed with %d short runs, about 4 s each", len(shapes))
+        log.info("measures its speed with %d short runs", len(shapes))
         dataset = _dataset()
         if cached_dataset(self._runner.data_folder, dataset) is None:
             store_generated(self._runner.data_folder, dataset, english_like_corpus.generate())
@@ -173,16 +178,18 @@ class Calibrator:
             self._stuck_tags.add(outcome.stuck_tag)
         if outcome.submission is None:
             raise CalibrationFailed(f"{what}: {outcome.release_reason or 'stopped'}")
-        if problem := _problem(outcome.submission, shape):
+        if problem := problem_of(outcome.submission, shape):
             raise CalibrationFailed(f"{what}: {problem}")
         return outcome.submission
 
     def _sent(self, report: CalibrationReport) -> str:
         """Send the report; return the server's sentence. Raises ServerError."""
-        for retry in stamina.retry_context(on=_is_away, attempts=6, timeout=_SENDING_SECONDS):
-            with retry:
-                reply = self._client.calibrate(report, gives_up=lambda: self._is_stopped)
-        return reply["message"]
+
+        @stamina.retry(on=_is_away, attempts=6, timeout=_SENDING_SECONDS)
+        def send() -> CalibrationReply:
+            return self._client.calibrate(report, gives_up=lambda: self._is_stopped)
+
+        return send()["message"]
 
 
 def _is_here(order: CalibrationOrder) -> bool:
@@ -230,7 +237,7 @@ def _lease(order: CalibrationOrder, shape: CalibrationShape, dataset: DatasetRef
     }
 
 
-def _problem(submission: Submission, shape: CalibrationShape) -> str:
+def problem_of(submission: Submission, shape: CalibrationShape) -> str:
     """Return why a run tells no speed; "" when it does."""
     metrics = submission.get("metrics")
     if submission["outcome"] != Outcome.COMPLETED or metrics is None:
@@ -240,7 +247,7 @@ def _problem(submission: Submission, shape: CalibrationShape) -> str:
             f"{metrics['steps_completed']} of {shape.steps} steps in "
             f"{CALIBRATION_GUARD_SECONDS:g} s: this machine is too slow"
         )
-    seconds = metrics.get("train_seconds")
+    seconds: Any = metrics.get("train_seconds")
     if not is_number(seconds) or seconds <= 0:
         return "the script did not report its training time"
     return ""

@@ -1,4 +1,4 @@
-"""The rows of the leaderboard as markup, made before the template runs.
+"""The rows of the list of runs as markup, made before the template runs.
 
 A page has about a thousand cells. A template that looked up, filtered and escaped each of them took
 most of the page's time; here each cell is a single call.
@@ -42,7 +42,6 @@ class Cells:
     task_id: SafeString
     number: SafeString
     url: str
-    rank: SafeString
     value: SafeString
     # Stands after the value: a chip with the reason, or the mark of a subset.
     note: SafeString
@@ -78,7 +77,6 @@ def _cells(line: Line, spec: MetricSpec, params: Sequence[tuple[str, str]], url:
         task_id=_plain(task_id),
         number=_plain(str(line.number)),
         url=f"{url.removesuffix('0/')}{task_id}/",
-        rank=_rank(line),
         value=unknown(line.reason) if line.value is None else _plain(spec.text(line.value)),
         note=_note(line),
         params=_params(line, params),
@@ -88,12 +86,6 @@ def _cells(line: Line, spec: MetricSpec, params: Sequence[tuple[str, str]], url:
         device=escape(line.device) if line.device else unknown("no device was reported"),
         time=_time(line.seconds),
     )
-
-
-def _rank(line: Line) -> SafeString:
-    if line.rank is None:
-        return unknown(f"no rank: {line.reason}")
-    return _plain(str(line.rank))
 
 
 def _note(line: Line) -> SafeString:

@@ -1,0 +1,93 @@
+"""What a campaign's page says first, read from the database for `campaigns.race.headline`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final
+
+from django.db.models import Q, Value
+
+from campaigns.caching import cached_by_revision
+from campaigns.models import Campaign, CampaignState, FailureClass, Task, TaskState
+from campaigns.models.campaign import machines_able_to_run
+from campaigns.race.headline import MANY_WITHOUT_VALUE, Situation, headline, shared_params
+from campaigns.standings import arms, leaderboard
+from campaigns.standings.classes import classes_of
+from campaigns.standings.finding import finding, why_nothing_is_ranked
+from campaigns.standings.progress import CampaignProgress, last_end
+from xeenet_site.web.formats import duration, value
+
+DIVERGED: Final = "diverged"
+TOO_SMALL: Final = "budget too small"
+# So many runs of each kind are read to find what those without a value share.
+_RUNS_READ: Final = 200
+
+
+def sentence(campaign: Campaign, progress: CampaignProgress, *, now: dt.datetime) -> str:
+    """Return the one sentence above the campaign's figures. The campaign is freshly loaded."""
+    quiet = _quiet_seconds(campaign, progress, now)
+    situation = Situation(
+        is_active=campaign.state == CampaignState.ACTIVE,
+        pending=progress.pending,
+        leased=progress.leased,
+        ended=progress.completed + progress.failed,
+        no_value=no_value(progress),
+        shared=_shared(campaign, progress),
+        is_approved=campaign.package.may_run,
+        machines=_machines(campaign, now) if quiet is not None else None,
+        quiet_seconds=quiet,
+        classes=[(one.words, one.results) for one in classes_of(campaign)],
+        trouble=finding(campaign, progress),
+        board=arms.sentence(campaign),
+        empty=why_nothing_is_ranked(campaign, progress),
+    )
+    return headline(situation, span=duration(quiet) if quiet is not None else "")
+
+
+def no_value(progress: CampaignProgress) -> dict[str, int]:
+    """Count the runs that ended without a value, by why: the one count that every page gives."""
+    counts = {FailureClass(name).label: number for name, number in progress.failure_classes.items()}
+    counts[DIVERGED] = progress.diverged
+    counts[TOO_SMALL] = max(0, progress.without_value - progress.diverged)
+    return {why: number for why, number in counts.items() if number}
+
+
+def _quiet_seconds(
+    campaign: Campaign, progress: CampaignProgress, now: dt.datetime
+) -> float | None:
+    """Return how long nothing has ended, None while tasks run or none waits."""
+    if campaign.state != CampaignState.ACTIVE or progress.leased or not progress.pending:
+        return None
+    since = last_end(campaign) or campaign.launched_at or now
+    return max(0.0, (now - max(since, campaign.resumed_at or since)).total_seconds())
+
+
+def _machines(campaign: Campaign, now: dt.datetime) -> int:
+    return machines_able_to_run(
+        now=now,
+        allow_simulated=campaign.allow_simulated,
+        required_isolation=campaign.required_isolation,
+        script_origin=Value(campaign.package.origin),
+    ).count()
+
+
+def _shared(campaign: Campaign, progress: CampaignProgress) -> str:
+    """Return the params that runs without a value share, when there are many of them."""
+    ended = progress.completed + progress.failed
+    without = progress.without_value + progress.failed
+    if not ended or without <= MANY_WITHOUT_VALUE * ended:
+        return ""
+    found = cached_by_revision(campaign, "shared-params", lambda: _read_shared(campaign))
+    return " and ".join(f"{name} {value(param)}" for name, param in found.items())
+
+
+def _read_shared(campaign: Campaign) -> dict[str, Any]:
+    varying, _ = leaderboard.varying_params(campaign)
+
+    def params(tasks: Any) -> list[dict[str, Any]]:
+        rows = tasks.order_by("-number").values_list("params", flat=True)[:_RUNS_READ]
+        return [{name: row.get(name) for name in varying} for row in rows]
+
+    tasks = Task.objects.filter(campaign=campaign)
+    ended = Q(state=TaskState.FAILED) | Q(result__value__isnull=True, result__isnull=False)
+    return shared_params(params(tasks.filter(ended)), params(tasks.filter(result__is_ranked=True)))

@@ -1,0 +1,44 @@
+"""campaigns.standings.headline: what the campaign's own rows make its page say first."""
+
+from __future__ import annotations
+
+import pytest
+
+from campaigns import lifecycle
+from campaigns.models import Campaign
+from campaigns.standings import headline
+from campaigns.standings.progress import campaign_progress
+from tests import factories
+from tests.factories import active_campaign, at
+from workers.protocol import FailureClass
+
+pytestmark = pytest.mark.django_db
+
+
+def told(campaign: Campaign, seconds: float = 60) -> str:
+    campaign = Campaign.objects.select_related("package").get(pk=campaign.pk)
+    now = at(seconds)
+    return headline.sentence(campaign, campaign_progress(campaign, now=now), now=now)
+
+
+def test_it_follows_the_campaign_from_its_launch_to_its_race() -> None:
+    campaign = active_campaign(3)
+    assert told(campaign).startswith("Nothing can run: no worker that may take these tasks is onl")
+    worker = factories.worker(last_seen_at=at(50))
+    assert told(campaign).startswith("No measured result yet.")
+    factories.finish(factories.claim_one(worker, now=at(10)), 3.0, now=at(20))
+    assert told(campaign).startswith("Only one arm has a measured value")
+    factories.worker(last_seen_at=at(1_000))
+    assert told(campaign, 1_000).startswith("Stalled: no task has ended for 16 m")
+    lifecycle.pause(campaign, now=at(1_001))
+    assert told(campaign, 1_002).startswith("Only one arm has a measured value")
+
+
+def test_runs_without_a_value_are_counted_once_with_what_they_share() -> None:
+    values: list[float | None] = [3.1, 3.2, 3.3, None]
+    campaign = active_campaign(5, max_failed_attempts=1)
+    for seconds, value in enumerate(values):
+        factories.run(value, seconds=seconds)
+    attempt = factories.claim_one(factories.worker(), now=at(9))
+    factories.fail(attempt, FailureClass.OOM, now=at(9))
+    assert told(campaign).startswith("2 of 5 runs have no value: 1 × diverged, 1 × out of memory")
