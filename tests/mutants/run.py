@@ -34,6 +34,7 @@ from tests.mutants.race import RACE
 from tests.mutants.race_doors import RACE_DOORS
 from tests.mutants.readings import READINGS
 from tests.mutants.results import SUBMITS
+from tests.mutants.sentences import SENTENCES
 from tests.mutants.site import SITE
 from tests.mutants.uploads import UPLOADS
 from tests.mutants.walls import SANDBOX, SECRETS
@@ -42,7 +43,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS),
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
-    *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE, *RACE, *RACE_DOORS),
+    *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE, *RACE, *RACE_DOORS, *SENTENCES),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4
