@@ -46,9 +46,8 @@ def _budget(campaign: Campaign, changes: dict[str, Any]) -> dict[str, Any]:
         kind = BudgetKind.TIME
     elif kind is None:
         kind = campaign.budget_kind
-    # The time of a work budget is derived from the work.
-    unused = ("work_unit", "work_amount") if kind == BudgetKind.TIME else ("time_budget_seconds",)
-    empty = {"work_unit": "", "work_amount": None, "time_budget_seconds": None}
-    if kind == BudgetKind.TIME and campaign.budget_kind != kind:
-        unused = tuple(empty)
-    return {"budget_kind": kind} | {name: empty[name] for name in unused}
+    if kind == BudgetKind.WORK:
+        # Its time is derived from the work.
+        return {"budget_kind": kind, "time_budget_seconds": None}
+    fields: dict[str, Any] = {"budget_kind": kind, "work_unit": "", "work_amount": None}
+    return fields if campaign.budget_kind == kind else fields | {"time_budget_seconds": None}

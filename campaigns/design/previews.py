@@ -84,8 +84,9 @@ def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
         rows=[(name, [params[name] for params in points]) for name in space.parameters],
         survey=survey(space),
         work=work,
-        forecast=run_seconds
-        and forecast(
+        forecast=None
+        if run_seconds is None
+        else forecast(
             experiment=values["experiment"],
             task_count=count + added,
             run_seconds=run_seconds,

@@ -121,7 +121,8 @@ def campaign_seconds(campaign: Campaign, *, now: dt.datetime) -> float | None:
     if budget is None:
         return campaign.time_budget_seconds
     tasks = campaign.tasks.filter(max_steps__isnull=False).order_by("number")
-    runs = list(tasks.values_list("params", "max_steps")[:SAMPLED_RUNS])
+    rows = tasks.values_list("params", "max_steps")[:SAMPLED_RUNS]
+    runs = [(params, steps) for params, steps in rows if steps is not None]
     eval_bytes = evaluated_bytes(campaign.experiment, campaign.dataset_id)
     return _mean_seconds(budget, runs, campaign.experiment, eval_bytes, now)
 

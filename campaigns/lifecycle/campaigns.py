@@ -159,7 +159,7 @@ def _work_columns(
     """Return the columns of the work budget; {} for a time budget. Raises InvalidCampaign."""
     if spec.budget_kind != BudgetKind.WORK:
         return {}
-    source = catalog.script_source(experiment.name)
+    source: bytes | memoryview[int] | None = catalog.script_source(experiment.name)
     if spec.script:
         source = Package.objects.values_list("source", flat=True).filter(pk=spec.script).first()
     return work_columns(

@@ -94,7 +94,7 @@ def machines_able_to_run(
     )
 
 
-def _text(column: Any) -> ExpressionWrapper:
+def _text(column: Any) -> Any:
     """Return a column's value, or a reference to it, as an expression."""
     expression = column if hasattr(column, "resolve_expression") else Value(column)
     return ExpressionWrapper(expression, models.CharField())

@@ -68,6 +68,8 @@ def _machines(campaign: Campaign, now: dt.datetime) -> int:
         allow_simulated=campaign.allow_simulated,
         required_isolation=campaign.required_isolation,
         script_origin=Value(campaign.package.origin),
+        budget_kind=Value(campaign.budget_kind),
+        experiment=Value(campaign.experiment),
     ).count()
 
 

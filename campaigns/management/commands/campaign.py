@@ -187,8 +187,8 @@ class Command(RaceVerbs, ClassVerbs):
     def clone(self, options: dict[str, Any]) -> None:
         """Make a draft with the same settings, apart from those in the options."""
         original = campaign_or_error(options["campaign"])
-        names = ("name", "task_count", "time_budget_seconds", "base_seed", "sampler")
-        names += ("work_amount", "work_unit")
+        names = ["name", "task_count", "time_budget_seconds", "base_seed", "sampler"]
+        names += ["work_amount", "work_unit"]
         changes = {name: options[name] for name in names if options[name] is not None}
         clone = steering.create_campaign(
             None,
