@@ -114,13 +114,14 @@ def set_race_options(
     min_effect: float | None = None,
 ) -> None:
     """Choose whether a race begins by itself, and the smallest difference that races look for."""
-    options = {"races_automatically": races_automatically, "min_effect": min_effect}
     words = {None: "", True: "races by itself", False: "does not race by itself"}
     effect = "" if min_effect is None else f"smallest difference {min_effect:g}"
     detail = ", ".join(part for part in (words[races_automatically], effect) if part)
     _must_change(actor, campaign)
     with transaction.atomic():
-        lifecycle.set_race_options(campaign, now=now, **options)
+        lifecycle.set_race_options(
+            campaign, races_automatically=races_automatically, min_effect=min_effect, now=now
+        )
         audit.record(actor, "race_options", campaign, now=now, detail=detail)
 
 

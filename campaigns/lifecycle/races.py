@@ -20,6 +20,7 @@ from campaigns.notifications import events
 from campaigns.race import rule
 from campaigns.race.look import Decision as LookDecision
 from campaigns.race.look import Outcome
+from campaigns.search.samplers import MAX_TASKS
 from campaigns.standings.arms import race_sentence
 from campaigns.standings.race_runs import decisions_of, race_runs, rule_of
 
@@ -83,7 +84,7 @@ def store_race(
         seeds=list(race.seeds),
         floor_sd=race.floor.sd,
         floor_pairs=race.floor.pairs,
-        runs_allowed=race.runs_allowed,
+        runs_allowed=race.runs_allowed or MAX_TASKS,
         min_effect=race.min_effect,
         started_at=now,
     )

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from campaigns.lifecycle.race_start import MAX_MIN_EFFECT, MAX_RACE_ARMS, MAX_RACE_SEEDS
-from campaigns.models import Decision, Race, RaceOutcome
+from campaigns.lifecycle.race_start import MAX_RACE_ARMS, MAX_RACE_SEEDS
+from campaigns.models import MAX_MIN_EFFECT, Decision, Race, RaceOutcome
 from campaigns.race.look import FEWEST_COMMON
 from campaigns.race.plan import POWER
 from campaigns.race.rule import SEEDS

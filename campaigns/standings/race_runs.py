@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from django.db.models import Q
+
 from campaigns.models import Campaign, Race, RaceOutcome, Task, TaskPurpose, TaskState
 from campaigns.race import rule
 from campaigns.race.look import Decision as LookDecision
@@ -76,10 +78,9 @@ def runs_on_seeds(arms: Iterable[int]) -> list[Run]:
     In these rows `arm` is the arm's id, and `seed_index` the seed itself: campaigns with another
     base seed have other seeds at the same place. Screening runs are left out, they prove nothing.
     """
-    tasks = Task.objects.filter(arm__in=arms, state__in=_ENDED).exclude(
-        purpose__in=(TaskPurpose.REPLAY, TaskPurpose.SCREEN)
-    )
-    rows = tasks.exclude(seed_index=SCREENING_SEED).order_by("seed", "pk")
+    left_out = Q(purpose=TaskPurpose.SCREEN) | Q(seed_index=SCREENING_SEED)
+    tasks = Task.objects.filter(arm__in=arms, state__in=_ENDED)
+    rows = tasks.exclude(left_out | Q(purpose=TaskPurpose.REPLAY)).order_by("seed", "pk")
     columns = rows.values(*_RUN_COLUMNS, "arm_id", "seed")[:MAX_COMPARED_RUNS]
     return _of_one_class(
         [row | {"arm__number": row["arm_id"], "seed_index": row["seed"]} for row in columns]

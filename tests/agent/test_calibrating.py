@@ -88,7 +88,8 @@ def test_it_is_done_after_the_task_that_came_with_the_order_and_before_the_next(
     bench: Bench, plan: Plan
 ) -> None:
     plan({"n": 1}, {"n": 2}, repeated=True)
-    first, second = bench.offer_task(), bench.offer_task()
+    # Long enough for a measurement beside it to be over first.
+    first, second = bench.offer_task(b"import time; time.sleep(2)\n" + SCRIPT), bench.offer_task()
     assert bench.run(once=True) == EXIT_OK
     wanted = [f"leases/{first}/result", "workers/me/calibration", f"leases/{second}/result"]
     assert [path for path in paths(bench) if path in wanted] == wanted

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import honesty_params
 from campaigns.analysis.axes import Axis, axes_of
 from campaigns.analysis.chance import judge
 from campaigns.analysis.effects import effect_of
@@ -112,6 +113,13 @@ def test_a_parameter_counts_above_what_shuffled_values_reach() -> None:
     assert judge(axes_of(SPACE), runs_of(nothing_matters, 60)).named == ()
     few = judge(axes_of(SPACE), runs_of(only_lr_matters, 19))
     assert (few.named, few.by_chance) == ((), None)
+
+
+def test_noise_names_no_parameter() -> None:
+    axes = axes_of(honesty_params.SPACE)
+    noise = honesty_params.Noise(24)
+    named = sum(bool(judge(axes, noise.runs(random.Random(n))).named) for n in range(120))
+    assert named <= 8  # the true rate is 2 to 3 %
 
 
 def test_a_config_that_ran_again_and_again_counts_once() -> None:

@@ -134,7 +134,7 @@ def test_three_runs_in_a_row_that_took_another_time_are_a_drift(
     factors: tuple[float, ...], is_drift: bool
 ) -> None:
     space = catalog.get(CHAR_LM).default_search_space
-    work_campaign(len(factors) + 1, search_space=space)
+    work_campaign(len(factors) + 2, search_space=space)
     drifting = worker()
     calibrate(drifting)
     for number, factor in enumerate(factors, start=1):

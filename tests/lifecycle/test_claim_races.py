@@ -302,7 +302,8 @@ def test_a_campaign_is_not_completed_while_one_of_its_tasks_is_being_retried() -
 def test_the_last_two_tasks_that_end_at_once_begin_one_race() -> None:
     racing = active_campaign(30, races_automatically=True)
     others = racing.tasks.filter(number__gt=2)
-    cancel_open_tasks(others, now=at(1), actor=lifecycle.SERVER)
+    with transaction.atomic():
+        cancel_open_tasks(others, now=at(1), actor=lifecycle.SERVER)
     finish(claim_one(worker(), now=at(2)))
     attempts = [claim_one(worker(), now=at(2)) for _ in range(2)]
 

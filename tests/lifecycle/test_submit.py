@@ -124,7 +124,7 @@ def test_the_four_steps_that_break_naive_guards_leave_the_later_holder_in_charge
     assert Task.objects.get().lease_id == second.lease_id
     assert submit(second, completed(second.task, 2.5), 60).verdict is Verdict.ACCEPTED
     (row,) = first.task.campaign.results.ranked()
-    assert (row.attempt, row.result.value) == (second, 2.5)
+    assert (row.attempt, row.value) == (second, 2.5)
     late_attempt = Attempt.objects.get(pk=first.pk)
     assert (late_attempt.outcome, late_attempt.ended_at) == (AttemptOutcome.LATE, at(46))
     assert late_attempt.submission["metrics"]["val_bpb"] == 1.5

@@ -135,6 +135,14 @@ def test_arms_of_unlike_machines_stand_in_no_order(client: Client) -> None:
     assert "Cannot be told: their results are of different classes" in page
 
 
+def test_arms_of_campaigns_with_another_budget_stand_in_no_order(client: Client) -> None:
+    first, _ = raced({0: 3.3, 1: 3.3})
+    second, _ = raced({0: 3.1, 1: 3.1})
+    Campaign.objects.filter(pk=second.campaign_id).update(time_budget_seconds=20.0)
+    page = compare(client, tasks=f"{first.pk},{second.pk}")
+    assert "Cannot be told: their results are of different classes" in page
+
+
 def test_arms_of_two_campaigns_are_told_apart_by_shared_seeds(client: Client) -> None:
     first, _ = raced({0: 3.3, 1: 3.3})
     second, _ = raced({0: 3.1, 1: 3.1})

@@ -1,0 +1,126 @@
+"""Guards of what pages claim: compared arms, titles of parameters, classes, the first sentence."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+COMPARED: Final = "campaigns/race/compared.py"
+CHANCE: Final = "campaigns/analysis/chance.py"
+IMPORTANCE: Final = "campaigns/analysis/importance.py"
+CLASSES: Final = "campaigns/standings/classes.py"
+HEADLINE: Final = "campaigns/race/headline.py"
+COMPARED_TESTS: Final = "tests/race/test_compared.py"
+COMPARE_TESTS: Final = "tests/pages/test_compare.py"
+PARAM_TESTS: Final = "tests/analysis/test_params.py"
+HEADLINE_TESTS: Final = "tests/race/test_headline.py"
+BOARD_TESTS: Final = "tests/api/test_results.py"
+
+SENTENCES: Final = (
+    Mutant(
+        "sentences: the screening run is compared, too",
+        "campaigns/standings/race_runs.py",
+        "rows = tasks.exclude(left_out | Q(purpose=TaskPurpose.REPLAY))",
+        "rows = tasks.exclude(Q(purpose=TaskPurpose.REPLAY))",
+        (COMPARE_TESTS, "-k", "shared_seeds_say_so"),
+    ),
+    Mutant(
+        "sentences: seeds that only one arm has are shared",
+        COMPARED,
+        "common = reduce(frozenset.intersection,",
+        "common = reduce(frozenset.union,",
+        (COMPARED_TESTS, "-k", "what_shared_seeds_say"),
+    ),
+    Mutant(
+        "sentences: two shared seeds are enough",
+        COMPARED,
+        "    if len(seeds) < FEWEST_COMMON:",
+        "    if not seeds:",
+        (COMPARED_TESTS, "-k", "what_shared_seeds_say"),
+    ),
+    Mutant(
+        "sentences: results of unlike machines are compared",
+        "campaigns/analysis/verdicts.py",
+        "    if not share_a_class(",
+        "    if False and not share_a_class(",
+        (COMPARE_TESTS, "-k", "unlike_machines"),
+    ),
+    Mutant(
+        "sentences: results of unlike budgets are compared",
+        CLASSES,
+        "        campaign.time_budget_seconds if is_time else (",
+        "        0 if is_time else (",
+        (COMPARE_TESTS, "-k", "another_budget"),
+    ),
+    Mutant(
+        "sentences: each number of a device is a class",
+        CLASSES,
+        'return ClassKey(None, device.partition(":")[0], is_subset)',
+        "return ClassKey(None, device, is_subset)",
+        (BOARD_TESTS, "-k", "one_class"),
+    ),
+    Mutant(
+        "sentences: the board mixes classes",
+        "campaigns/standings/arms.py",
+        "return _Chosen(raced.rows, raced.first_results, chosen.key.condition, chosen.key.slug)",
+        "return _Chosen(raced.rows, raced.first_results, Q(), chosen.key.slug)",
+        (BOARD_TESTS, "-k", "one_class"),
+    ),
+    Mutant(
+        "sentences: half of the shuffles are enough",
+        CHANCE,
+        "ABOVE: Final = 195",
+        "ABOVE: Final = 100",
+        (PARAM_TESTS, "-k", "noise_names"),
+    ),
+    Mutant(
+        "sentences: each parameter is judged alone, however many there are",
+        CHANCE,
+        "strongest.append(max(cells.explained(values) for _, cells in judged))",
+        "strongest.append(min(cells.explained(values) for _, cells in judged))",
+        (PARAM_TESTS, "-k", "noise_names"),
+    ),
+    Mutant(
+        "sentences: a config that ran often counts often",
+        CHANCE,
+        "used = evenly(first_of_arms(runs), MAX_RUNS)",
+        "used = evenly(runs, MAX_RUNS)",
+        (PARAM_TESTS, "-k", "again_and_again"),
+    ),
+    Mutant(
+        "sentences: the mark of chance leaves the axis",
+        IMPORTANCE,
+        "by_chance=min(1.0, max(shares[name] for shares in shuffled) / total),",
+        "by_chance=max(shares[name] for shares in shuffled) / total,",
+        (PARAM_TESTS, "-k", "stays_on_the_axis"),
+    ),
+    Mutant(
+        "sentences: importance names what the effects do not",
+        "campaigns/race/param_words.py",
+        "if share.stands_out and share.name in named]",
+        "if share.stands_out]",
+        ("tests/race/test_param_words.py", "-k", "importance"),
+    ),
+    Mutant(
+        "sentences: an estimate of too few results stays",
+        "campaigns/analysis/estimates.py",
+        'if row is None or (row.found and row.found["total"] < MIN_RESULTS):',
+        "if row is None:",
+        ("tests/analysis/test_estimates.py", "-k", "too_few_results"),
+    ),
+    Mutant(
+        "sentences: a dead fleet is not told",
+        HEADLINE,
+        "    if situation.machines == 0:",
+        "    if False:",
+        (HEADLINE_TESTS, "-k", "comes_first"),
+    ),
+    Mutant(
+        "sentences: a single run without a value is told before all else",
+        HEADLINE,
+        "    if without > MANY_WITHOUT_VALUE * situation.ended:",
+        "    if without:",
+        (HEADLINE_TESTS, "-k", "more_than_a_tenth"),
+    ),
+)
