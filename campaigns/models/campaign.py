@@ -244,6 +244,18 @@ class Campaign(models.Model):
             # A draft may be older than the removal of its experiment from the catalog.
             return VAL_BPB
 
+    def machines(self, now: dt.datetime) -> WorkerQuerySet:
+        """Return the machines online whose agents may claim its tasks."""
+        origin = Package.objects.filter(pk=self.package_id).values("origin")
+        return machines_able_to_run(
+            now=now,
+            allow_simulated=self.allow_simulated,
+            required_isolation=self.required_isolation,
+            script_origin=Subquery(origin),
+            budget_kind=self.budget_kind,
+            experiment=self.experiment,
+        )
+
     @property
     def budget_text(self) -> str:
         """When a run is over, in words: "1 m 00 s", "60 reference seconds", "500 steps"."""

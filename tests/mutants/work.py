@@ -206,8 +206,8 @@ WORK: Final = (
     Mutant(
         "too slow: a machine that reboots is gone",
         SLOWNESS,
-        "        now=now - LEFT_AFTER,",
-        "        now=now,",
+        "campaign.machines(now - LEFT_AFTER)",
+        "campaign.machines(now)",
         (OF_WORK, "-k", "may_come_back"),
     ),
     Mutant(
