@@ -28,7 +28,6 @@ from campaigns.models import (
     Task,
     TaskState,
 )
-from campaigns.models.campaign import machines_able_to_run
 from workers.protocol import Submission, is_finding_without_value
 
 # So many different workers must have been too slow for an arm before it is given up.
@@ -97,21 +96,14 @@ def give_up_slow_tasks(*, now: dt.datetime) -> int:
 
 def _give_up_beyond_all(campaign_id: int, now: dt.datetime, *, tried_by: int | None = None) -> int:
     """Give up the tasks that every machine which may run them was too slow for."""
-    campaign = Campaign.objects.select_related("package").get(pk=campaign_id)
+    campaign = Campaign.objects.get(pk=campaign_id)
     tries = Attempt.objects.filter(
         failure_class=FailureClass.TOO_SLOW, task__campaign=campaign
     ).order_by()
     # Without a cost model all work of a campaign is equal: any try rules out all of it.
     work = Coalesce("task__work_seconds", Value(0.0), output_field=FloatField())
     limits = dict(tries.values("worker").annotate(least=Min(work)).values_list("worker", "least"))
-    machines = machines_able_to_run(
-        now=now - LEFT_AFTER,
-        allow_simulated=campaign.allow_simulated,
-        required_isolation=campaign.required_isolation,
-        script_origin=campaign.package.origin,
-        budget_kind=campaign.budget_kind,
-        experiment=campaign.experiment,
-    )
+    machines = campaign.machines(now - LEFT_AFTER)
     able = set(machines.values_list("pk", flat=True)) | ({tried_by} if tried_by else set())
     if not able or not able <= limits.keys():
         return 0

@@ -41,6 +41,12 @@ class CampaignQuerySet(models.QuerySet["Campaign"]):
             campaigns = campaigns.filter(allow_simulated=True)
         return campaigns
 
+    def fair_for(self, worker: Worker) -> CampaignQuerySet:
+        """Leave out the work that is kept from the worker while its calibration is held back."""
+        own = Calibration.objects.filter(worker=worker, experiment=OuterRef("experiment"))
+        campaigns = self.alias(held_back=_is_held_back(own))
+        return campaigns.exclude(budget_kind=BudgetKind.WORK, held_back=True)
+
     def runnable_by(self, worker: Worker) -> CampaignQuerySet:
         """Return the campaigns whose script the worker's machine may run.
 
@@ -54,6 +60,13 @@ class CampaignQuerySet(models.QuerySet["Campaign"]):
         return self.filter(allowed, required_isolation__in=tiers)
 
 
+def _is_held_back(calibrations: models.QuerySet[Calibration]) -> Coalesce:
+    """Return `Calibration.is_held_back` of the newest of a subquery's calibrations."""
+    held_back = Case(When(flagged=True, admitted_at=None, then=Value(True)), default=Value(False))
+    newest = calibrations.order_by("-taken_at", "-id").annotate(held_back=held_back)
+    return Coalesce(Subquery(newest.values("held_back")[:1]), False)
+
+
 def machines_able_to_run(
     *,
     now: dt.datetime,
@@ -65,26 +78,19 @@ def machines_able_to_run(
 ) -> WorkerQuerySet:
     """Return the machines online whose agents may claim tasks of a campaign with these columns.
 
-    The mirror of `handing_out_to` and `runnable_by`, and of what is withheld from a worker whose
-    calibration is held back. The columns are values of a campaign, or OuterRefs to them in a
-    subquery.
+    The mirror of `handing_out_to`, `fair_for` and `runnable_by`. The columns are values of a
+    campaign, or OuterRefs to them in a subquery.
     """
     machines = Worker.objects.machines().online(now).filter(state=WorkerState.ACTIVE).order_by()
     # An agent that reports no tier counts as the weakest; the names of the tiers sort by strength.
     isolates = Case(When(isolation="", then=Value(IsolationTier.T0.value)), default="isolation")
-    # The same as `Calibration.is_held_back` of the newest one.
-    held_back = Case(When(flagged=True, admitted_at=None, then=Value(True)), default=Value(False))
-    newest = (
-        Calibration.objects.filter(worker=OuterRef("pk"), experiment=OuterRef("experiment"))
-        .order_by("-taken_at", "-id")
-        .annotate(held_back=held_back)
-    )
+    theirs = Calibration.objects.filter(worker=OuterRef("pk"), experiment=OuterRef("experiment"))
     return machines.annotate(
         isolates=isolates,
         script_origin=_text(script_origin),
         budget_kind=_text(budget_kind),
         experiment=_text(experiment),
-        held_back=Coalesce(Subquery(newest.values("held_back")[:1]), False),
+        held_back=_is_held_back(theirs),
     ).filter(
         Q(script_origin=PackageOrigin.BUILTIN) | Q(accepts_uploaded_scripts=True),
         Q(budget_kind=BudgetKind.TIME) | Q(held_back=False),
@@ -243,6 +249,18 @@ class Campaign(models.Model):
         except catalog.UnknownExperiment:
             # A draft may be older than the removal of its experiment from the catalog.
             return VAL_BPB
+
+    def machines(self, now: dt.datetime) -> WorkerQuerySet:
+        """Return the machines online whose agents may claim its tasks."""
+        origin = Package.objects.filter(pk=self.package_id).values("origin")
+        return machines_able_to_run(
+            now=now,
+            allow_simulated=self.allow_simulated,
+            required_isolation=self.required_isolation,
+            script_origin=Subquery(origin),
+            budget_kind=self.budget_kind,
+            experiment=self.experiment,
+        )
 
     @property
     def budget_text(self) -> str:

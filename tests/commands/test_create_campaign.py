@@ -11,6 +11,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from campaigns.fleet.speeds import recorded_model
 from campaigns.models import Campaign, CampaignState, Dataset
 from tests import factories
 
@@ -205,10 +206,12 @@ def test_work_is_given_instead_of_time() -> None:
         "seconds",
         60.0,
     )
-    assert launched.cost_model["reference"] == "a machine with 2 shared cores"
+    recorded = recorded_model("train_char_lm")
+    assert recorded is not None
+    assert launched.cost_model["reference"] == recorded.reference
     assert "of 500 steps on" in create("steps", "--work", "500", "--work-unit", "steps")
     plan = json.loads(create("plan", "--work", "60", "--preview"))["work"]
-    assert plan["origin"] == "the catalog's machine (a machine with 2 shared cores)"
+    assert plan["origin"] == recorded.origin
     assert 2 <= plan["fewest_steps"] < plan["most_steps"]
     assert plan["seconds"] > 60
     for options, words in (

@@ -313,8 +313,22 @@ def test_a_claim_asks_once_more_for_the_guards_and_only_where_it_gives_work() ->
             assert len(claim(machine, 4).attempts) == 4
         counts[name] = len(queries)
         lifecycle.cancel(launched, now=NOW)
-    # Two more ask whether the worker measures its speed first.
-    assert counts["work"] == counts["time"] + 1 + 2
+    assert counts["work"] == counts["time"] + 1
+
+
+def test_a_worker_whose_values_differ_gets_no_work_until_it_is_admitted() -> None:
+    machine = online()
+    calibrated(machine, 1.0)
+    flagged = calibrated(machine, 1.0, flagged=True, taken_at=at(5))
+    active_campaign(2, **seconds())
+    answer = claim(machine)
+    assert not answer.attempts
+    assert "until an operator admits" in answer.reason
+    assert claim(online()).attempts
+    active_campaign(1)
+    assert claim_one(machine).task.max_steps is None
+    Calibration.objects.filter(pk=flagged.pk).update(admitted_at=NOW)
+    assert claim_one(machine).task.max_steps is not None
 
 
 # --- too slow -------------------------------------------------------------------------------------
