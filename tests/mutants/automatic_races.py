@@ -13,6 +13,7 @@ START: Final = "campaigns/lifecycle/race_start.py"
 ASKING: Final = "campaigns/lifecycle/asking.py"
 CAMPAIGNS: Final = "campaigns/lifecycle/campaigns.py"
 TESTS: Final = "tests/arms/test_automatic_races.py"
+OPTION_TESTS: Final = "tests/arms/test_race_options.py"
 FINISH_TESTS: Final = "tests/lifecycle/test_finish.py"
 EVENT_TESTS: Final = "tests/notifications/test_events.py"
 
@@ -36,7 +37,7 @@ AUTOMATIC_RACES: Final = (
         DUE,
         "    return task_count >= FEWEST_TASKS and not allow_simulated",
         "    return task_count >= FEWEST_TASKS",
-        (TESTS, "-k", "from_thirty_tasks_on"),
+        (OPTION_TESTS, "-k", "from_thirty_tasks_on"),
     ),
     Mutant(
         "automatic race: a campaign completes although its race is due",
@@ -64,14 +65,14 @@ AUTOMATIC_RACES: Final = (
         DUE,
         "        campaign.races_automatically\n        and ",
         "        ",
-        (TESTS, "-k", "switched_off"),
+        (OPTION_TESTS, "-k", "switched_off"),
     ),
     Mutant(
         "automatic race: it passes the most tasks of a campaign",
         DUE,
         "        and campaign.task_count - campaign.kept_runs + reserve <= MAX_TASKS\n",
         "",
-        (TESTS, "-k", "without_room"),
+        (OPTION_TESTS, "-k", "without_room"),
     ),
     Mutant(
         "automatic race: arms that can get no result race",
@@ -99,7 +100,7 @@ AUTOMATIC_RACES: Final = (
         DUE,
         "        if chosen_from is not None or champion in arms:",
         "        if arms:",
-        (TESTS, "-k", "by_hand_among_others"),
+        (OPTION_TESTS, "-k", "by_hand_among_others"),
     ),
     Mutant(
         "automatic race: a race by hand takes its runs",
@@ -113,7 +114,7 @@ AUTOMATIC_RACES: Final = (
         RACES,
         "        if race.outcome and race.chosen_from is not None:",
         "        if False:",
-        (TESTS, "-k", "ends_early"),
+        (OPTION_TESTS, "-k", "ends_early"),
     ),
     Mutant(
         "automatic race: a completed campaign keeps runs",
@@ -134,7 +135,7 @@ AUTOMATIC_RACES: Final = (
         START,
         "        if races_automatically is False and not is_racing:",
         "        if races_automatically is False:",
-        (TESTS, "-k", "while_its_race_runs"),
+        (OPTION_TESTS, "-k", "while_its_race_runs"),
     ),
     Mutant(
         "automatic race: seeds of their own are no obstacle",
