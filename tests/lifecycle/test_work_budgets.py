@@ -441,6 +441,17 @@ def test_after_three_workers_the_arm_is_given_up() -> None:
     invariants.check()
 
 
+def test_a_result_after_all_makes_the_arm_feasible_again() -> None:
+    launched = active_campaign(1, **seconds(10))
+    lifecycle.enqueue(launched, launched.arms.get().params, now=NOW)
+    fast = claim_one(online())
+    for number in range(3):
+        too_slow(claim_one(online(), now=at(2 * number)), now=at(2 * number))
+    assert launched.arms.exclude(infeasible="").count() == 1
+    assert finish(fast, now=at(9)).verdict is Verdict.ACCEPTED
+    assert launched.arms.exclude(infeasible="").count() == 0
+
+
 def test_where_nobody_is_fast_enough_the_campaign_ends_and_says_so() -> None:
     launched = active_campaign(20, **seconds())
     alone = online()

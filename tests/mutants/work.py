@@ -229,6 +229,6 @@ WORK: Final = (
         "campaigns/lifecycle/submissions.py",
         '        Arm.objects.filter(pk=task.arm_id).exclude(infeasible="").update(infeasible="")',
         "        pass",
-        ("tests/lifecycle/test_histories.py", "-k", "Work"),
+        (OF_WORK, "-k", "feasible_again"),
     ),
 )
