@@ -1,7 +1,8 @@
 """When a worker measures its speed, and which tasks it may not have before.
 
 Asked at each claim. Only tasks of work budgets need to know how fast a worker is, so one that only
-ever sees time budgets is never asked, and an agent that cannot measure is handed everything.
+ever sees time budgets is never asked. An agent that cannot measure is handed everything, unless a
+measurement of before is flagged: its values differ from what the script gives elsewhere.
 """
 
 from __future__ import annotations
@@ -62,12 +63,11 @@ def measuring(
     `worker` comes from `noting_work`, `campaigns` are those whose tasks it may run, `calibrates` is
     whether its agent can measure. No query unless a campaign with a work budget is active.
     """
-    is_able = calibrates and not worker.simulates and not worker.is_program
-    if not is_able or not getattr(worker, "work_is_active", False):
+    if not getattr(worker, "work_is_active", False) or worker.simulates or worker.is_program:
         return Measuring()
     pending = Task.objects.filter(campaign=OuterRef("pk"), state=TaskState.PENDING)
     waiting = campaigns.filter(Exists(pending), budget_kind=BudgetKind.WORK).order_by()
-    withheld: set[str] = set()
+    withheld, reasons = set(), []
     order: CalibrationOrder | None = None
     for experiment in sorted(set(waiting.values_list("experiment", flat=True))):
         plan = _plan(experiment)
@@ -76,13 +76,17 @@ def measuring(
         sha256 = catalog.script_sha256(experiment)
         of_script = worker.calibrations.filter(experiment=experiment, script_sha256=sha256)
         newest = of_script.first()
-        if newest is None:
+        if newest is not None and newest.is_held_back:
             withheld.add(experiment)
+            reasons.append(newest.why_held_back)
+        elif calibrates and newest is None:
+            withheld.add(experiment)
+            reasons.append(MEASURES_FIRST)
             order = order or _order(experiment, sha256, repeated=False)
-        elif _is_due(worker, newest, plan, now):
+        elif calibrates and newest is not None and _is_due(worker, newest, plan, now):
             repeated = of_script.exclude(coefficients={}).exists()
             order = order or _order(experiment, sha256, repeated=repeated)
-    return Measuring(frozenset(withheld), MEASURES_FIRST if withheld else "", order)
+    return Measuring(frozenset(withheld), " ".join(reasons), order)
 
 
 def _plan(experiment: str) -> CalibrationPlan | None:

@@ -181,7 +181,8 @@ def _raced(campaign: Campaign) -> _Raced:
 def _read_raced(campaign: Campaign) -> _Raced:
     races = list(campaign.races.exclude(outcome=RaceOutcome.CANCELLED).order_by("-number"))
     if not races:
-        measured = _screened_count(campaign, _Chosen([], [], Q(), EVERY_CLASS))
+        # Of the class that the board shows, whose rows are counted anyway.
+        measured = _screened_count(campaign, _choose(campaign, _Raced([], "", []), ""))
         return _Raced([], not_raced(measured), [])
     board: dict[int, ArmRow] = {}
     for race in races:

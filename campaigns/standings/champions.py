@@ -6,11 +6,13 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.db.models import OuterRef
+
 from campaigns.models import Campaign, CampaignState, Result
 from campaigns.race.words import value_kind, value_standing
 from campaigns.standings import leaderboard
 from campaigns.standings.arms import ArmRow, ArmStanding
-from campaigns.standings.summaries import decided_by_race, with_best
+from campaigns.standings.summaries import decided_by_race, last_outcome, with_best
 
 CHAMPIONS_SHOWN: Final = 5
 # Only the leaders of so many of the newest campaigns are considered.
@@ -62,8 +64,9 @@ def latest_champions() -> list[Champion]:
     leading_ids = newest.order_by("-created_at", "-pk").values("best_id")[:CHAMPIONS_AMONG]
     results = Result.objects.filter(pk__in=leading_ids).order_by("-created_at", "-pk")
     related = ("task", "campaign", "attempt__worker")
-    leaders = list(results.select_related(*related)[:CHAMPIONS_SHOWN])
-    raced = decided_by_race([leader.campaign for leader in leaders])
+    annotated: Any = results.annotate(raced=last_outcome(OuterRef("campaign")))
+    leaders = list(annotated.select_related(*related)[:CHAMPIONS_SHOWN])
+    raced = decided_by_race((leader.campaign, leader.raced) for leader in leaders)
     tasks = [row.first_task for row in raced.values() if row.first_task]
     first = Result.objects.filter(task__in=tasks).select_related(*related) if tasks else ()
     of_task = {result.task_id: result for result in first}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Final
 
-from django.db.models import Q
-
 from campaigns.caching import cached_by_revision
 from campaigns.models import Campaign, CampaignState, FailureClass, Task, TaskState
 from campaigns.race.headline import MANY_WITHOUT_VALUE, Situation, headline, shared_params
@@ -18,8 +16,8 @@ from xeenet_site.web.formats import duration, value
 
 DIVERGED: Final = "diverged"
 TOO_SMALL: Final = "budget too small"
-# So many runs of each kind are read to find what those without a value share.
-_RUNS_READ: Final = 200
+# So many runs are read at most to find what those without a value share.
+_RUNS_READ: Final = 2_000
 
 
 def sentence(campaign: Campaign, progress: CampaignProgress, *, now: dt.datetime) -> str:
@@ -74,10 +72,14 @@ def _shared(campaign: Campaign, progress: CampaignProgress) -> str:
 def _read_shared(campaign: Campaign) -> dict[str, Any]:
     varying, _ = leaderboard.varying_params(campaign)
 
-    def params(tasks: Any) -> list[dict[str, Any]]:
-        rows = tasks.order_by("-number").values_list("params", flat=True)[:_RUNS_READ]
-        return [{name: row.get(name) for name in varying} for row in rows]
-
-    tasks = Task.objects.filter(campaign=campaign)
-    ended = Q(state=TaskState.FAILED) | Q(result__value__isnull=True, result__isnull=False)
-    return shared_params(params(tasks.filter(ended)), params(tasks.filter(result__is_ranked=True)))
+    ended = Task.objects.filter(
+        campaign=campaign, state__in=(TaskState.COMPLETED, TaskState.FAILED)
+    ).order_by("-number")
+    rows = list(ended.values_list("params", "result__value")[: _RUNS_READ + 1])
+    # Of a part nothing could be said of all.
+    if len(rows) > _RUNS_READ:
+        return {}
+    by_value: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+    for params, measured in rows:
+        by_value[measured is not None].append({name: params.get(name) for name in varying})
+    return shared_params(by_value[False], by_value[True])

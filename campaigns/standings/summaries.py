@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -79,33 +79,38 @@ def progress_bar(counts: dict[str, int], total: int) -> list[BarPiece]:
 def with_best(campaigns: QuerySet[Campaign]) -> QuerySet[Any]:
     """Annotate `best` and `best_id`: the first-seed value nearest the goal and its result's id.
 
-    Both are None while no arm has one. It proves nothing; `decided_by_race` has what a race says.
+    A first seed proves nothing. `raced` is the outcome of the last race, with which
+    `decided_by_race` finds what it says. All are None where there is nothing.
     """
     # Each subquery reads the first entry of an index; a minimum would read all rows.
     first = Result.objects.filter(campaign=OuterRef("pk")).ranked().filter(is_screening=True)
     return campaigns.annotate(
-        best=Subquery(first.values("value")[:1]), best_id=Subquery(first.values("pk")[:1])
+        best=Subquery(first.values("value")[:1]),
+        best_id=Subquery(first.values("pk")[:1]),
+        raced=last_outcome(OuterRef("pk")),
     )
 
 
-def decided_by_race(campaigns: Sequence[Campaign]) -> dict[int, ArmRow]:
+def last_outcome(campaign: OuterRef) -> Subquery:
+    """Return the outcome of the last race of a campaign that was not cancelled, in a subquery."""
+    races = Race.objects.filter(campaign=campaign).exclude(outcome=RaceOutcome.CANCELLED)
+    return Subquery(races.order_by("-number").values("outcome")[:1])
+
+
+def decided_by_race(outcomes: Iterable[tuple[Campaign, str | None]]) -> dict[int, ArmRow]:
     """Return the first row of the board of each campaign whose last race named who leads.
 
-    One query, and the board of each such campaign from the cache.
+    `outcomes` are campaigns with the outcome of their last race. The boards are cached.
     """
-    races = Race.objects.filter(campaign__in=campaigns).exclude(outcome=RaceOutcome.CANCELLED)
-    last = dict(races.order_by("number").values_list("campaign_id", "outcome"))
     decided = {RaceOutcome.CHAMPION, RaceOutcome.TIE}
     rows = {
-        campaign.pk: arms.first(campaign)
-        for campaign in campaigns
-        if last.get(campaign.pk) in decided
+        campaign.pk: arms.first(campaign) for campaign, outcome in outcomes if outcome in decided
     }
     return {pk: row for pk, row in rows.items() if row is not None}
 
 
 def summarise(campaigns: Iterable[Campaign]) -> list[CampaignSummary]:
-    """Summarise campaigns in the order given, with four queries beside the boards of races.
+    """Summarise campaigns in the order given, with three queries beside the boards of races.
 
     Ended tasks are counted once per revision, so the campaigns must be freshly loaded.
     """
@@ -113,12 +118,15 @@ def summarise(campaigns: Iterable[Campaign]) -> list[CampaignSummary]:
     ended = ended_tasks(listed)
     leased = Task.objects.filter(campaign__in=listed, state=TaskState.LEASED).order_by()
     running = dict(leased.values_list("campaign_id").annotate(tasks=Count("*")))
-    best = dict(
-        with_best(Campaign.objects.filter(pk__in=[campaign.pk for campaign in listed]))
-        .order_by()
-        .values_list("pk", "best")
+    annotated = with_best(Campaign.objects.filter(pk__in=[campaign.pk for campaign in listed]))
+    found = {
+        pk: (value, outcome)
+        for pk, value, outcome in annotated.order_by().values_list("pk", "best", "raced")
+    }
+    best = {pk: value for pk, (value, _) in found.items()}
+    raced = decided_by_race(
+        (campaign, found[campaign.pk][1]) for campaign in listed if campaign.pk in found
     )
-    raced = decided_by_race(listed)
     return [
         CampaignSummary(
             campaign,

@@ -13,7 +13,7 @@ from campaigns.models import Campaign, CampaignState, Race, RaceOutcome, Task, T
 from campaigns.standings.progress import campaign_progress
 from tests import factories, invariants
 from tests.arms.test_races import SECONDS, run_all
-from tests.factories import active_campaign, at, claim_one, fail, worker
+from tests.factories import active_campaign, at, claim_one, fail, runner, worker
 
 pytestmark = pytest.mark.django_db
 
@@ -142,7 +142,7 @@ def test_arms_that_can_get_no_result_and_invented_values_do_not_race() -> None:
     others = campaign.tasks.filter(arm__number__lt=ARMS - 5)
     cancel_open_tasks(others, now=at(1), actor=lifecycle.SERVER)
     for _ in range(5):
-        attempt = claim_one(worker(), now=at(next(SECONDS)))
+        attempt = claim_one(runner(), now=at(next(SECONDS)))
         body = factories.completed(attempt.task, value(attempt.task))
         body["simulated"] = attempt.task.arm.number == 19
         lifecycle.submit(attempt.worker, attempt.lease_id, body, now=attempt.started_at)

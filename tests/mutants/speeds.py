@@ -18,7 +18,7 @@ SPEEDS: Final = (
     Mutant(
         "speed: a task of a work budget does not wait for the measurement",
         WHEN,
-        "            withheld.add(experiment)\n",
+        "            withheld.add(experiment)\n            reasons.append(MEASURES_FIRST)\n",
         "",
         (CLAIMS, "-k", "before_its_first_task"),
     ),
@@ -32,9 +32,16 @@ SPEEDS: Final = (
     Mutant(
         "speed: an agent that cannot measure is kept waiting",
         WHEN,
-        "    is_able = calibrates and not worker.simulates",
-        "    is_able = not worker.simulates",
+        "        elif calibrates and newest is None:",
+        "        elif newest is None:",
         (CLAIMS, "-k", "cannot_measure"),
+    ),
+    Mutant(
+        "speed: a flagged worker gets work budgets",
+        WHEN,
+        "        if newest is not None and newest.is_held_back:",
+        "        if False:",
+        (CLAIMS, "-k", "flagged_measurement"),
     ),
     Mutant(
         "speed: it is measured without a pause",

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import F
 from django.test import Client
 from django.urls import reverse
@@ -275,9 +276,10 @@ def test_the_queries_do_not_grow_with_the_columns(
     client: Client, django_assert_max_num_queries
 ) -> None:
     tasks = ",".join(str(task_with_curve(3.0).pk) for _ in range(5))
-    with django_assert_max_num_queries(6):
+    clock = connection.vendor == "postgresql"  # there a query reads the database's clock
+    with django_assert_max_num_queries(6 + clock):
         compare(client, tasks=tasks)
     pks = ",".join(str(campaign_with(3.0, 2.9).pk) for _ in range(5))
     compare(client, campaigns=pks)
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(5 + clock):
         compare(client, campaigns=pks)

@@ -17,6 +17,7 @@ from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.models import Campaign
 from campaigns.scripts import steering as script_steering
+from campaigns.standings.champions import latest_champions
 from tests import factories
 from tests.factories import VARIATION, uploaded
 from workers import lifecycle as worker_lifecycle
@@ -100,7 +101,7 @@ def test_its_queries_do_not_grow_with_what_it_lists(
     lifecycle.pause(paused, now=factories.NOW, reason="looks odd")
     Schedule.objects.update(next_run=database_now() - dt.timedelta(hours=1))
     clock = connection.vendor == "postgresql"  # there a query reads the database's clock
-    with django_assert_max_num_queries(18 + clock):
+    with django_assert_max_num_queries(16 + clock):
         page = client.get(reverse("overview")).text
     assert page.count("<li><bdi>") == 5
 
@@ -264,3 +265,15 @@ def test_a_pause_by_a_person_needs_nobodys_attention_until_the_server_pauses_too
     steering.resume(owner, campaign, now=factories.at(2))
     lifecycle.pause(campaign, now=factories.at(3), reason="half of it failed")
     assert "is paused: half of it failed" in concerns_of(client)
+
+
+def test_a_champion_is_shown_with_its_race_value_and_named_so(client: Client) -> None:
+    race = factories.decided_race(name="lr and width")
+    for path in (reverse("overview"), reverse("campaigns")):
+        page = client.get(path).text
+        assert "3.0000" in page
+        assert "champion" in page.partition("<tbody>")[2]
+    (champion,) = latest_champions()
+    assert (champion.value, champion.kind) == (3.0, "champion")
+    assert champion.worth.endswith("3 race seeds, champion")
+    assert champion.result.task == race.campaign.tasks.get(number=0)
