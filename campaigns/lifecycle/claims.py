@@ -151,7 +151,7 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
         count = min(choice.count, choice.slots - held)
         if count <= 0:
             return Claim([], _why_full(held, choice.slots))
-        campaigns = Campaign.objects.handing_out_to(worker).fair_for(worker)
+        campaigns = Campaign.objects.handing_out_to(worker)
         if not choice.runs_own_script:
             campaigns = campaigns.runnable_by(worker)
         measuring = calibrating.measuring(worker, campaigns, calibrates=choice.calibrates, now=now)
@@ -221,8 +221,6 @@ def _why_fewer(worker: Worker, among: Q | None, *, runs_own_script: bool) -> str
         return "No task waits."
     if worker.simulates and not all(campaign.allow_simulated for campaign in waiting):
         return "The tasks that wait need real training; this worker has no torch and simulates."
-    if held_back := _why_held_back(worker, waiting):
-        return held_back
     if _was_too_slow(worker, waiting):
         return (
             "The tasks that wait are as much work as one of their campaign that this worker was "
@@ -234,15 +232,6 @@ def _why_fewer(worker: Worker, among: Q | None, *, runs_own_script: bool) -> str
         "The tasks that wait are to be tried a little later or by another worker first. A task "
         f"that this worker failed, or had {MAX_UNPAID_TRIES} times for nothing, goes to others."
     )
-
-
-def _why_held_back(worker: Worker, waiting: list[Campaign]) -> str:
-    """Say why the worker gets none of the work that waits; "" when it may have some of it."""
-    keys = [campaign.pk for campaign in waiting]
-    if Campaign.objects.filter(pk__in=keys).fair_for(worker).exists():
-        return ""
-    reasons = (calibration.why_held_back for calibration in worker.calibrations.all())
-    return next(filter(None, reasons), "")
 
 
 def _was_too_slow(worker: Worker, waiting: list[Campaign]) -> bool:

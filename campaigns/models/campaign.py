@@ -41,12 +41,6 @@ class CampaignQuerySet(models.QuerySet["Campaign"]):
             campaigns = campaigns.filter(allow_simulated=True)
         return campaigns
 
-    def fair_for(self, worker: Worker) -> CampaignQuerySet:
-        """Leave out the work that is kept from the worker while its calibration is held back."""
-        own = Calibration.objects.filter(worker=worker, experiment=OuterRef("experiment"))
-        campaigns = self.alias(held_back=_is_held_back(own))
-        return campaigns.exclude(budget_kind=BudgetKind.WORK, held_back=True)
-
     def runnable_by(self, worker: Worker) -> CampaignQuerySet:
         """Return the campaigns whose script the worker's machine may run.
 
@@ -78,8 +72,8 @@ def machines_able_to_run(
 ) -> WorkerQuerySet:
     """Return the machines online whose agents may claim tasks of a campaign with these columns.
 
-    The mirror of `handing_out_to`, `fair_for` and `runnable_by`. The columns are values of a
-    campaign, or OuterRefs to them in a subquery.
+    The mirror of `handing_out_to` and `runnable_by`, and of work that is withheld from flagged
+    workers. The columns are values of a campaign, or OuterRefs to them in a subquery.
     """
     machines = Worker.objects.machines().online(now).filter(state=WorkerState.ACTIVE).order_by()
     # An agent that reports no tier counts as the weakest; the names of the tiers sort by strength.

@@ -313,7 +313,8 @@ def test_a_claim_asks_once_more_for_the_guards_and_only_where_it_gives_work() ->
             assert len(claim(machine, 4).attempts) == 4
         counts[name] = len(queries)
         lifecycle.cancel(launched, now=NOW)
-    assert counts["work"] == counts["time"] + 1
+    # Two more ask whether the worker measures its speed first.
+    assert counts["work"] == counts["time"] + 1 + 2
 
 
 def test_a_worker_whose_values_differ_gets_no_work_until_it_is_admitted() -> None:
@@ -439,6 +440,17 @@ def test_after_three_workers_the_arm_is_given_up() -> None:
     done = claim(machines[4], 2, now=at(200)).attempts
     assert [finish(attempt, now=at(200)).verdict for attempt in done] == [Verdict.ACCEPTED] * 2
     invariants.check()
+
+
+def test_a_result_after_all_makes_the_arm_feasible_again() -> None:
+    launched = active_campaign(1, **seconds(10))
+    lifecycle.enqueue(launched, launched.arms.get().params, now=NOW)
+    fast = claim_one(online())
+    for number in range(3):
+        too_slow(claim_one(online(), now=at(2 * number)), now=at(2 * number))
+    assert launched.arms.exclude(infeasible="").count() == 1
+    assert finish(fast, now=at(9)).verdict is Verdict.ACCEPTED
+    assert launched.arms.exclude(infeasible="").count() == 0
 
 
 def test_where_nobody_is_fast_enough_the_campaign_ends_and_says_so() -> None:

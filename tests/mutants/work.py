@@ -106,20 +106,6 @@ WORK: Final = (
         (OF_WORK, "-k", "finite_cost"),
     ),
     Mutant(
-        "work: who is held back gets work",
-        "campaigns/lifecycle/claims.py",
-        "handing_out_to(worker).fair_for(worker)",
-        "handing_out_to(worker)",
-        (OF_WORK, "-k", "values_differ"),
-    ),
-    Mutant(
-        "work: what was admitted stays held back",
-        CAMPAIGN,
-        "When(flagged=True, admitted_at=None, then=Value(True))",
-        "When(flagged=True, then=Value(True))",
-        (OF_WORK, "-k", "values_differ"),
-    ),
-    Mutant(
         "work: a flagged machine counts as one that may run work",
         CAMPAIGN,
         "        Q(budget_kind=BudgetKind.TIME) | Q(held_back=False),\n",
@@ -229,6 +215,6 @@ WORK: Final = (
         "campaigns/lifecycle/submissions.py",
         '        Arm.objects.filter(pk=task.arm_id).exclude(infeasible="").update(infeasible="")',
         "        pass",
-        ("tests/lifecycle/test_histories.py", "-k", "Work"),
+        (OF_WORK, "-k", "feasible_again"),
     ),
 )
