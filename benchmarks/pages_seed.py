@@ -20,6 +20,7 @@ from django.db import connection
 from campaigns import lifecycle
 from campaigns.lifecycle import CampaignSpec
 from campaigns.lifecycle.arms import TaskMaker, drawn_points
+from campaigns.lifecycle.classes import class_id
 from campaigns.models import (
     Attempt,
     AttemptOutcome,
@@ -277,16 +278,23 @@ class _Runs:
         """Return the result of a stored attempt."""
         diverged = attempt.outcome == AttemptOutcome.DIVERGED
         simulated = not diverged and self.chance.randrange(1000) < SIMULATED
+        is_subset = self.chance.randrange(1000) < SUBSETS
+        metrics = self._metrics(attempt.task, columns)
+        of_class = (
+            None if diverged or simulated else class_id(attempt, metrics, is_subset=is_subset)
+        )
         return Result(
             task=attempt.task,
             attempt=attempt,
             campaign=self.campaign,
+            arm=attempt.task.arm,
+            result_class_id=of_class,
             is_screening=attempt.task.purpose == TaskPurpose.SCREEN,
             is_ranked=not diverged and not simulated,
             diverged=diverged,
             simulated=simulated,
-            eval_is_subset=self.chance.randrange(1000) < SUBSETS,
-            metrics=self._metrics(attempt.task, columns),
+            eval_is_subset=is_subset,
+            metrics=metrics,
             created_at=attempt.ended_at or self.launched_at,
             **columns,
         )

@@ -42,6 +42,8 @@ _VERB_WORDS: Final = {
     "cancel": "cancelled the campaign",
     "add_tasks": "added tasks",
     "race": "let arms race",
+    "race_options": "chose how it races",
+    "finish": "said that nobody will ask again",
     "raise_attempts": "allowed more tries",
     "enqueue": "enqueued a task",
     "retry_task": "gave a task another try",

@@ -30,7 +30,9 @@ SCHEDULES: Final = {
     "Finish campaigns": "campaigns.jobs.finish_campaigns",
     "Watch the fleet": "campaigns.jobs.watch_fleet",
     "Deliver webhooks": "campaigns.jobs.deliver_webhooks",
+    "Repeat disturbed runs": "campaigns.jobs.repeat_disturbed",
     "Keep importance": "campaigns.jobs.keep_importance",
+    "Keep noise floors": "campaigns.jobs.keep_noise_floors",
     "Measure data sets": "campaigns.jobs.measure_datasets",
 }
 # A bound, because the other jobs wait meanwhile when a single process runs them all.
@@ -38,6 +40,10 @@ IMPORTANCE_SECONDS: Final = 15.0
 MEASURING_SECONDS: Final = 10.0
 # A result that came while its data set was being measured is judged within this time.
 JUDGED_AGAIN_FOR: Final = dt.timedelta(minutes=10)
+# So many noise floors are computed by one job, each from at most 10,000 runs.
+FLOORS: Final = 20
+# So old a disturbed run may be that is repeated after the process died that should have done it.
+REPEATED_WITHIN: Final = dt.timedelta(minutes=10)
 
 
 def expire_leases() -> int:
@@ -66,10 +72,14 @@ def decide_races() -> int:
 
 
 def finish_campaigns() -> int:
-    """Complete the campaigns whose tasks have all ended; return how many."""
+    """Begin the races that are due, and complete the other campaigns of which nothing is open.
+
+    Tasks end, too, that no machine is fast enough for. Returns how many campaigns it completed.
+    """
     from campaigns import lifecycle
     from campaigns.clock import database_now
 
+    _counted("tasks given up as too slow", lifecycle.give_up_slow_tasks(now=database_now()))
     return _counted("campaigns finished", lifecycle.finish_done_campaigns(now=database_now()))
 
 
@@ -90,6 +100,23 @@ def deliver_webhooks() -> int:
     events.note_missed_bests(now=now)
     delivery.prune_log(now=now)
     return _counted("webhooks delivered", delivery.deliver_due(now=now))
+
+
+def repeat_disturbed() -> int:
+    """Run disturbed runs once more whose process died before it did so; return how many."""
+    from campaigns import lifecycle
+    from campaigns.clock import database_now
+
+    now = database_now()
+    repeated = lifecycle.repeat_missed(since=now - REPEATED_WITHIN, now=now, limit=BATCH)
+    return _counted("disturbed runs repeated", repeated)
+
+
+def keep_noise_floors() -> int:
+    """Compute the noise floors of classes that got further runs; return how many."""
+    from campaigns.standings import noise
+
+    return _counted("noise floors computed", noise.refresh_behind(limit=FLOORS))
 
 
 def compute_importance(campaign_id: int, device: str) -> int:

@@ -19,7 +19,6 @@ from django.db import transaction
 from campaigns import lifecycle
 from campaigns.lifecycle import CampaignSpec, Claim
 from campaigns.models import Campaign, Race, Task
-from campaigns.race.rows import MIN_EFFECT
 from campaigns.race.rule import SEEDS
 from campaigns.search.samplers import Params
 from workers import audit
@@ -88,7 +87,7 @@ def start_race(
     *,
     now: dt.datetime,
     seeds: int = SEEDS,
-    min_effect: float = MIN_EFFECT,
+    min_effect: float | None = None,
 ) -> Race:
     """Let arms race, given by their numbers; see `lifecycle.start_race`."""
     _must_change(actor, campaign)
@@ -104,6 +103,31 @@ def start_race(
         detail = f"race {race.number}: arms {', '.join(map(str, race.arms))}"
         audit.record(actor, "race", campaign, now=now, detail=detail)
     return race
+
+
+def set_race_options(
+    actor: User | None,
+    campaign: Campaign,
+    *,
+    now: dt.datetime,
+    races_automatically: bool | None = None,
+    min_effect: float | None = None,
+) -> None:
+    """Choose whether a race begins by itself, and the smallest difference that races look for."""
+    words = {None: "", True: "races by itself", False: "does not race by itself"}
+    effect = "" if min_effect is None else f"smallest difference {min_effect:g}"
+    detail = ", ".join(part for part in (words[races_automatically], effect) if part)
+    _must_change(actor, campaign)
+    with transaction.atomic():
+        lifecycle.set_race_options(
+            campaign, races_automatically=races_automatically, min_effect=min_effect, now=now
+        )
+        audit.record(actor, "race_options", campaign, now=now, detail=detail)
+
+
+def finish(actor: User | None, campaign: Campaign, *, now: dt.datetime) -> None:
+    """Say that no outside program will ask again; see `lifecycle.finish`."""
+    _steer(actor, campaign, "finish", now)
 
 
 def raise_attempts(

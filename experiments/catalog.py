@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from experiments.calibration import CalibrationPlan, CalibrationShape
 from experiments.metrics import VAL_BPB, MetricSpec
 
 EXPERIMENTS_FOLDER: Final = Path(__file__).resolve().parent
@@ -74,6 +75,8 @@ class Experiment:
     optional_params: tuple[str, ...] = ()
     # What its results are ranked by. A campaign pins it at its launch.
     metric_spec: MetricSpec = VAL_BPB
+    # How workers measure their speed with its script; None: only steps, tokens or time are budgets.
+    calibration: CalibrationPlan | None = None
 
     @property
     def metric(self) -> str:
@@ -105,6 +108,41 @@ class Experiment:
         full = max(0, dataset_bytes - int(TRAIN_SHARE * dataset_bytes) - 1)
         return {"full": full, "subset": min(EVAL_SUBSET_BYTES, full)}
 
+
+def _shape(
+    steps: int, d_model: int, n_layers: int, n_heads: int, d_ff: int, batch: int, context: int
+) -> CalibrationShape:
+    sizes = {"d_model": d_model, "n_layers": n_layers, "n_heads": n_heads, "d_ff": d_ff}
+    sizes |= {"batch_size": batch, "context_length": context}
+    return CalibrationShape({**sizes, "lr": 0.003, "lr_schedule": "linear"}, steps)
+
+
+_CHAR_LM_CALIBRATION: Final = CalibrationPlan(
+    shapes=(
+        _shape(137, 64, 2, 2, 512, 32, 128),
+        _shape(39, 256, 2, 2, 512, 32, 128),
+        _shape(16, 64, 2, 4, 256, 128, 256),
+        _shape(16, 128, 6, 2, 256, 32, 256),
+        _shape(12, 256, 2, 2, 256, 64, 256),
+        _shape(12, 64, 6, 2, 512, 128, 128),
+        _shape(11, 64, 6, 4, 256, 64, 256),
+        _shape(11, 256, 2, 2, 512, 128, 128),
+    ),
+    repeated=(0, 6, 7),
+    # Fitted to 52 shapes with the means of benchmarks/step_cost.py. The shapes above are, of all
+    # with steps below 0.4 s, those whose fit predicts the default space with the least variance.
+    coefficients={
+        "matrix_gflop": 0.00176,
+        "attention_gflop": 0.00242,
+        "attention_elements": 0.00151,
+        "activations": 0.00113,
+        "parameters": 0.0146,
+    },
+    recorded_on="2 cores of an AMD EPYC with Zen 4, 2 threads, bfloat16",
+    known_shape=0,
+    # With benchmarks/value_shift.py --known, 1 and 2 threads: these and at most 0.0003 less.
+    known_values={"bfloat16": 1.649, "float32": 1.6506},
+)
 
 _EXPERIMENTS: Final = {
     experiment.name: experiment
@@ -144,6 +182,7 @@ _EXPERIMENTS: Final = {
             },
             datasets=("tinyshakespeare", "english_like"),
             optional_params=("max_steps", "threads", "device"),
+            calibration=_CHAR_LM_CALIBRATION,
         ),
     )
 }

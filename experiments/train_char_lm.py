@@ -3,9 +3,11 @@
 
     python train_char_lm.py --config-file config.json             train, print one JSON line
     python train_char_lm.py --config-file config.json --prepare   only fetch and verify the data
+    python train_char_lm.py --config-file config.json --describe  print what a step costs, as JSON
 
-Config: a flat JSON object, keys under "Config" below. max_steps stops after exactly so many steps
-(if the budget allows); dataset_urls are http(s) addresses or file paths.
+Config: a flat JSON object, keys under "Config" below; dataset_urls are addresses or file paths.
+With max_steps the run is over after exactly so many steps; it does fewer only when its budget ends
+first. The clock then decides nothing else, so the value does not depend on the machine's speed.
 Budget: the clock starts on the first line. Training stops at 90 % of the budget, or earlier when
 the final evaluation would not fit; the result is printed inside it. Downloads are not charged.
 Data: a file <name>-<first 12 digits of sha256>.txt in the folder XEENET_DATA_DIR (default: the
@@ -13,7 +15,8 @@ user's cache folder), verified at every start. First 90 %: training, last 10 %: 
 Output: one JSON line on stdout; progress lines (JSON) and remarks on stderr. Losses are in nats
 per byte, durations in seconds; val_bpb = eval_nll_nats / (eval_bytes * ln 2).
 Exit codes: 0 a result, also when the loss diverged (val_bpb null); 2 wrong config; 3 no data;
-4 this machine lacks PyTorch or the wanted device; anything else: an error of the run.
+4 this machine lacks PyTorch or the wanted device; 143 SIGTERM came before there was anything to
+evaluate; anything else: an error of the run.
 """
 
 import time
@@ -21,6 +24,19 @@ import time
 START = time.monotonic()
 
 import os
+import signal
+
+
+def end_early(*_: object) -> None:
+    """Answer SIGTERM until training begins: say so and exit."""
+    try:
+        os.write(2, b"train_char_lm: ended by SIGTERM before there was anything to evaluate\n")
+    finally:  # SystemExit could get lost in the import of torch
+        os._exit(143)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, end_early)
 
 # Threads that wait must sleep, not spin: on a machine with other work, spinning OpenMP threads
 # made steps up to forty times as slow. libgomp reads this when torch is imported.
@@ -34,7 +50,6 @@ import json
 import math
 import random
 import re
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -65,6 +80,19 @@ TINYSHAKESPEARE_URLS = [
     "https://storage.googleapis.com/download.tensorflow.org/data/shakespeare.txt",
     "https://cdn.jsdelivr.net/gh/karpathy/char-rnn@master/data/tinyshakespeare/input.txt",
 ]
+
+# What one step costs, as amounts that follow from the params. A server reads this literal and never
+# runs the script; --describe prints it. Multiplications count forward and backward.
+DESCRIBE = {
+    "matrix_gflop": "6e-9 * batch_size * context_length"
+    " * (n_layers * (4 * d_model * d_model + 2 * d_model * d_ff) + 65 * d_model)",
+    "attention_gflop": "12e-9 * batch_size * context_length * context_length * n_layers * d_model",
+    "attention_elements": "1e-6 * batch_size * context_length * context_length"
+    " * n_layers * n_heads",
+    "activations": "1e-6 * batch_size * context_length * n_layers * (8 * d_model + 2 * d_ff)",
+    "parameters": "1e-6 * (n_layers * (4 * d_model * d_model + 2 * d_model * d_ff)"
+    " + 195 * d_model)",
+}
 
 # --- Config ----------------------------------------------------------------------------------
 SIZES = {"n_layers", "n_heads", "d_model", "d_ff", "batch_size", "context_length"}
@@ -125,6 +153,12 @@ def read_config(path: Path) -> dict[str, Any]:
     return dict(config)
 
 
+def describe(config: dict[str, Any]) -> dict[str, float]:
+    """Return how much of each term one step of the config costs."""
+    # The expressions are this file's own.
+    return {term: eval(text, {"__builtins__": {}}, config) for term, text in DESCRIBE.items()}  # noqa: S307
+
+
 # --- Data ------------------------------------------------------------------------------------
 def cache_path(name: str, sha256: str) -> Path:
     """Return the place of a data set: in XEENET_DATA_DIR, or in the user's folder for caches."""
@@ -178,8 +212,12 @@ def prepare() -> tuple[dict[str, Any], bytes, float]:
     parser = argparse.ArgumentParser(description="Train a character-level language model.")
     parser.add_argument("--config-file", type=Path, required=True, help="flat JSON object")
     parser.add_argument("--prepare", action="store_true", help="fetch and verify the data only")
+    parser.add_argument("--describe", action="store_true", help="print what a step costs, as JSON")
     arguments = parser.parse_args()
     config = read_config(arguments.config_file)
+    if arguments.describe:
+        print(json.dumps(describe(config)))
+        raise SystemExit
     name, began = config["dataset"], time.monotonic()
     path = cache_path(name, config["dataset_sha256"])
     cached = path.exists()
@@ -333,7 +371,10 @@ class Run:
         torch.manual_seed(config["seed"])
         torch.set_num_threads(config.get("threads") or torch.get_num_threads())
         self.config, self.started = config, started
-        self.budget = float(config["time_budget_seconds"])
+        self.budget, self.max_steps = float(config["time_budget_seconds"]), config.get("max_steps")
+        # A run of fixed steps ends early only when time is over, not because one stalled piece of
+        # work made it look short: then forecasts count nothing.
+        self.foresight = 0 if self.max_steps else 1
         self.deadline = (1 - PRINT_SHARE) * self.budget - PRINT_SECONDS
         self.device, self.dtype = choose_device(config["device"])
         vocabulary = bytes(sorted(set(text)))  # a token is the place of its byte in here
@@ -385,7 +426,7 @@ class Run:
             offsets = torch.arange(length + 1, device=self.device)
             for piece in torch.tensor(starts, device=self.device).split(self.windows_at_once):
                 before = self.elapsed()
-                if before + longest > deadline:
+                if before + self.foresight * longest > deadline:
                     self.eval_seconds += before - began
                     return math.nan, 0
                 nats += self.nll(self.val_tokens[piece[:, None] + offsets]).item()
@@ -405,8 +446,13 @@ class Run:
         # What was never measured is estimated from training steps, the first of them cold.
         doubt = 1.0 if self.eval_seconds else UNMEASURED_SAFETY
         subset = doubt * SUBSET_SAFETY * self.eval_cost(self.subset)
-        both = subset + WHOLE_SAFETY * self.eval_cost(self.whole_split)
-        return self.deadline - (both if both <= MAX_EVAL_SHARE * self.budget else subset)
+        both, most = subset + self.whole_seconds(), MAX_EVAL_SHARE * self.budget
+        if not self.foresight:
+            subset = min(subset, most)
+        return self.deadline - (both if both <= most else subset)
+
+    def whole_seconds(self) -> float:
+        return WHOLE_SAFETY * self.eval_cost(self.whole_split)
 
     def soft_stop(self) -> float:
         return min(SOFT_STOP_SHARE * self.budget, self.eval_start())
@@ -415,8 +461,7 @@ class Run:
         """Return (nats, bytes) of the whole split, else of the subset, else (nan, 0)."""
         deadline = max(self.deadline, self.elapsed() + SIGTERM_GRACE if self.terminated else 0.0)
         subset = self.evaluate(self.subset, deadline)
-        whole_seconds = WHOLE_SAFETY * self.eval_cost(self.whole_split)
-        if subset[1] == 0 or self.elapsed() + whole_seconds >= deadline:
+        if subset[1] == 0 or self.elapsed() + self.foresight * self.whole_seconds() >= deadline:
             return subset
         whole = self.evaluate(self.whole_split, deadline)
         return whole if whole[1] else subset
@@ -425,7 +470,8 @@ class Run:
         """Return gradient and mean loss of a fresh batch, or None when there is no time for it.
 
         The first batch is cut short rather than given up: on a slow machine one step from fewer
-        windows is worth more than none. `tokens_trained` tells.
+        windows is worth more than none. `tokens_trained` tells. Under max_steps it would be another
+        run, so there no batch is cut short.
         """
         context, batch = self.config["context_length"], self.config["batch_size"]
         starts = torch.randint(len(self.train_tokens) - context, (batch, 1))
@@ -444,8 +490,8 @@ class Run:
                 estimate = 0.4 * seconds / (len(piece) * context)
                 self.eval_rate = min(self.eval_rate or estimate, estimate)
             left = len(pieces) - done if self.optimiser.steps else min(1, len(pieces) - done)
-            late = left and self.elapsed() + seconds * left > self.eval_start()
-            if self.terminated or (late and self.optimiser.steps):
+            late = left and self.elapsed() + self.foresight * seconds * left > self.eval_start()
+            if self.terminated or (late and (self.optimiser.steps or self.max_steps)):
                 return None
             if late:
                 break
@@ -455,21 +501,22 @@ class Run:
 
     def train(self) -> str:
         """Train until time or max_steps are over; return the stop reason."""
-        began, step_seconds, max_steps = self.elapsed(), 0.0, self.config.get("max_steps")
+        began, step_seconds = self.elapsed(), 0.0
         progress, next_report = 0.0, 1 / PROGRESS_POINTS
         while not self.terminated:
-            if max_steps is not None:
-                progress = self.optimiser.steps / max_steps
+            if self.max_steps:
+                progress = self.optimiser.steps / self.max_steps
             else:  # the soft stop moves a little with the estimate of the evaluation
                 available = max(1e-9, self.soft_stop() - began)
                 progress = max(progress, min(1.0, (self.elapsed() - began) / available))
             if self.optimiser.steps and progress >= next_report:
                 self.report_progress()
                 next_report = progress + 1 / PROGRESS_POINTS
-            if self.optimiser.steps == max_steps:
+            if self.optimiser.steps == self.max_steps:
                 return "max_steps"
             before = self.elapsed()
-            if before + step_seconds > self.soft_stop() or (found := self.gradient()) is None:
+            late = before + self.foresight * step_seconds > self.soft_stop()
+            if late or (found := self.gradient()) is None:
                 break
             gradient, loss = found
             if not math.isfinite(loss):

@@ -6,19 +6,34 @@ import datetime as dt
 import itertools
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 from django.contrib.auth.models import User
 
 from campaigns import lifecycle
+from campaigns.fleet import calibrations
+from campaigns.fleet.calibrations import plan_of
 from campaigns.lifecycle import CampaignSpec
-from campaigns.models import Attempt, Campaign, Dataset, Package, ProgressPoint, Race, Task
+from campaigns.models import (
+    Attempt,
+    BudgetKind,
+    Campaign,
+    Dataset,
+    Package,
+    ProgressPoint,
+    Race,
+    Task,
+    WorkUnit,
+)
 from campaigns.scripts import steering as script_steering
+from campaigns.work.cost import CostModel
+from campaigns.work.describe import read_description
 from experiments import catalog
 from experiments.metrics import bits_per_byte
 from workers import lifecycle as worker_lifecycle
-from workers.models import Worker
+from workers.calibration import CalibrationReport
+from workers.models import Calibration, Worker
 from workers.protocol import FailureClass, Outcome, Submission
 from xeenet_site.web import roles
 
@@ -63,6 +78,14 @@ def worker(name: str = "", **fields: Any) -> Worker:
     return worker_with_token(name, **fields)[0]
 
 
+def runner() -> Worker:
+    """Return the worker of all runs that are to be compared, the same at each call.
+
+    Under a time budget the results of two workers are of two classes.
+    """
+    return Worker.objects.filter(name="runner").first() or worker("runner")
+
+
 def uploaded(
     source: bytes = VARIATION,
     *,
@@ -89,7 +112,11 @@ def campaign(*, owner: User | None = None, now: dt.datetime = NOW, **fields: Any
         "time_budget_seconds": 10.0,
         "search_space": SMALL_SPACE,
         "dataset": "tinyshakespeare",
+        # Tests of automatic races switch them on; elsewhere as many tasks are made as asked for.
+        "races_automatically": False,
     }
+    if fields.get("budget_kind") == "work":
+        del spec["time_budget_seconds"]
     return lifecycle.create_campaign(CampaignSpec(**(spec | fields)), owner=owner, now=now)
 
 
@@ -108,6 +135,55 @@ def active_campaign(
     with mock.patch("campaigns.lifecycle.campaigns.launch_problems", return_value={}):
         lifecycle.launch(draft, now=now)
     return draft
+
+
+def work_campaign(tasks: int = 3, *, now: dt.datetime = NOW, **fields: Any) -> Campaign:
+    """Create and launch a campaign whose budget is a number of steps."""
+    work = {"budget_kind": BudgetKind.WORK, "work_unit": WorkUnit.STEPS, "work_amount": 100.0}
+    return active_campaign(tasks, now=now, **work | fields)
+
+
+def calibration_report(
+    times_as_fast: float = 1.0, *, places: Iterable[int] | None = None, **changes: Any
+) -> CalibrationReport:
+    """Return what a machine measures that is so many times as fast as the recorded one.
+
+    `places` are those of the measured shapes in the catalog's plan, by default all. Every value is
+    the known one.
+    """
+    plan = plan_of("train_char_lm")
+    description = read_description(catalog.script_source("train_char_lm"))
+    assert description is not None
+    recorded = CostModel(plan.coefficients, plan.recorded_on)
+    dtype = changes.get("dtype", "float32")
+    shapes = [plan.shapes[place] for place in places or range(len(plan.shapes))]
+    report: Any = {
+        "experiment": "train_char_lm",
+        "script_sha256": catalog.script_sha256("train_char_lm"),
+        "device": "cpu",
+        "dtype": dtype,
+        "threads": 2,
+        "torch_version": "2.13.0",
+        "isolation": "T1",
+        "foreign_load": 0.25,
+        "shapes": [
+            {
+                "params": dict(shape.params),
+                "steps": shape.steps,
+                "step_seconds": recorded.step_seconds(description, shape.params) / times_as_fast,
+                "val_bpb": plan.known_values.get(dtype, 3.0),
+            }
+            for shape in shapes
+        ],
+    }
+    report |= changes
+    return cast(CalibrationReport, report)
+
+
+def calibrate(by: Worker, *arguments: Any, now: dt.datetime = NOW, **changes: Any) -> Calibration:
+    """Let the worker send a report (see `calibration_report`); return what was stored."""
+    calibrations.take(by, calibration_report(*arguments, **changes), now=now)
+    return by.calibrations.all()[0]
 
 
 def pending_task(**fields: Any) -> Task:
@@ -140,7 +216,7 @@ def metrics(task: Task, val_bpb: float = 3.0, **changes: Any) -> dict[str, Any]:
     return {
         "val_bpb": val_bpb,
         "train_loss": 2.0,
-        "steps_completed": 100,
+        "steps_completed": task.max_steps or 100,
         "wall_time_seconds": 9.5,
         "device_used": "cpu",
         "model_params": 100_000,
@@ -215,8 +291,8 @@ def finish(
 def run(
     val_bpb: float | None = 3.0, *, seconds: float = 10, simulated: bool = False, **changes: Any
 ) -> None:
-    """Let a new worker claim the next task and submit its result; None means it diverged."""
-    attempt = claim_one(worker(), now=at(seconds))
+    """Let the runner claim the next task and submit its result; None means it diverged."""
+    attempt = claim_one(runner(), now=at(seconds))
     if val_bpb is None:
         diverged = {"val_bpb": None, "diverged": True, "eval_nll_nats": None, "train_loss": None}
         body = completed(attempt.task, **changes)
@@ -253,7 +329,7 @@ def decided_race(*, now: dt.datetime = NOW, **fields: Any) -> Race:
     campaign = active_campaign(2, now=now, **fields)
     race = lifecycle.start_race(campaign, [0, 1], seeds=3, now=now)
     for _ in range(campaign.tasks.filter(state="pending").count()):
-        attempt = claim_one(worker(), now=now)
+        attempt = claim_one(runner(), now=now)
         finish(attempt, 3.0 + attempt.task.arm.number, now=now)
     race.refresh_from_db()
     return race

@@ -18,6 +18,7 @@ from campaigns.models import (
     Arm,
     Attempt,
     AttemptOutcome,
+    BudgetKind,
     Campaign,
     CampaignState,
     ChangeSubject,
@@ -29,6 +30,7 @@ from campaigns.models import (
     Task,
     TaskPurpose,
     TaskState,
+    WorkUnit,
 )
 from campaigns.race.look import Outcome, decide
 from campaigns.race.rows import Sight
@@ -66,14 +68,27 @@ def violations(using: str = "default", *, acknowledged: Mapping[UUID, str] = NOT
     """
     rows = _read(using)
     return [
+        *_campaigns(rows),
         *_arms(rows),
+        *_budgets(rows),
         *_races(rows),
         *_leases(rows),
         *_holders(rows),
         *_results(rows),
+        *_classes(rows),
+        *_disturbed(rows),
         *_answers(rows, acknowledged),
         *_journal(rows),
     ]
+
+
+class CampaignRow(NamedTuple):
+    """Columns of a campaign that say how many tasks it has, and who is expected to ask for more."""
+
+    state: str
+    task_count: int
+    kept_runs: int
+    asked_at: Any
 
 
 class ArmRow(NamedTuple):
@@ -82,6 +97,15 @@ class ArmRow(NamedTuple):
     campaign_id: int
     number: int
     params: dict[str, Any]
+    infeasible: str
+
+
+class BudgetRow(NamedTuple):
+    """Columns of a campaign: when its runs are over."""
+
+    budget_kind: str
+    work_unit: str
+    cost_model: Any
 
 
 class RaceRow(NamedTuple):
@@ -89,6 +113,9 @@ class RaceRow(NamedTuple):
 
     campaign_id: int
     outcome: str
+    number: int
+    arms: list[int]
+    chosen_from: int | None
 
 
 class DecisionRow(NamedTuple):
@@ -108,6 +135,7 @@ class TaskRow(NamedTuple):
     params: dict[str, Any]
     seed: int
     seed_index: int | None
+    max_steps: int | None
     purpose: str
     state: str
     lease_id: UUID | None
@@ -132,6 +160,11 @@ class ResultRow(NamedTuple):
     is_screening: bool
     attempt_id: int
     campaign_id: int
+    arm_id: int
+    result_class_id: int | None
+    is_ranked: bool
+    implausible: bool
+    disturbed: bool | None
 
 
 class ChangeRow(NamedTuple):
@@ -157,8 +190,10 @@ class Rows:
     """The contents of the tables at one moment; dictionaries are by primary key."""
 
     campaigns: dict[int, str]
+    campaign_rows: dict[int, CampaignRow]
     # The base seed of each campaign; None where tasks have seeds of their own.
     base_seeds: dict[int, int | None]
+    budgets: dict[int, BudgetRow]
     arms: dict[int, ArmRow]
     races: dict[int, RaceRow]
     decisions: list[DecisionRow]
@@ -187,11 +222,19 @@ def _read(using: str) -> Rows:
         changes = StateChange.objects.using(using).order_by("pk")
         return Rows(
             campaigns=dict(campaigns.values_list("pk", "state")),
+            campaign_rows={
+                pk: CampaignRow(*columns)
+                for pk, *columns in campaigns.values_list("pk", *CampaignRow._fields)
+            },
             base_seeds={
                 pk: base_seed if shared else None
                 for pk, base_seed, shared in campaigns.values_list(
                     "pk", "base_seed", "shares_seeds"
                 )
+            },
+            budgets={
+                pk: BudgetRow(*columns)
+                for pk, *columns in campaigns.values_list("pk", *BudgetRow._fields)
             },
             arms={pk: ArmRow(*columns) for pk, *columns in arms},
             races={pk: RaceRow(*columns) for pk, *columns in races},
@@ -201,6 +244,20 @@ def _read(using: str) -> Rows:
             results=[ResultRow(*columns) for columns in results],
             changes=[ChangeRow(*c) for c in changes.values_list(*ChangeRow._fields)],
         )
+
+
+def _campaigns(rows: Rows) -> Iterator[str]:
+    """A campaign counts its tasks and the runs that it keeps; one that has ended keeps none."""
+    tasks = Counter(task.campaign_id for task in rows.tasks.values())
+    ended = {CampaignState.COMPLETED, CampaignState.CANCELLED}
+    for pk, row in rows.campaign_rows.items():
+        launched = bool(tasks[pk])
+        if launched and row.task_count - row.kept_runs != tasks[pk]:
+            yield f"campaign {pk}: counts {row.task_count} - {row.kept_runs}, has {tasks[pk]} tasks"
+        if row.kept_runs and (row.state in ended or not launched):
+            yield f"campaign {pk}: is {row.state}, and keeps {row.kept_runs} runs"
+        if row.state == CampaignState.COMPLETED and row.asked_at is not None:
+            yield f"campaign {pk}: is completed, and waits for an ask"
 
 
 def _arms(rows: Rows) -> Iterator[str]:
@@ -229,6 +286,48 @@ def _arms(rows: Rows) -> Iterator[str]:
             yield f"campaign {campaign_id}: the numbers of its arms have gaps"
 
 
+def _budgets(rows: Rows) -> Iterator[str]:
+    """Equal work for equal arms: steps under a work budget alone, and in seconds from a model."""
+    steps: dict[int, int] = {}
+    for task_id, task in rows.tasks.items():
+        budget = rows.budgets[task.campaign_id]
+        if task.max_steps is None:
+            if budget.budget_kind == BudgetKind.WORK and not rows.arms[task.arm_id].infeasible:
+                yield f"task {task_id}: has no steps under a work budget"
+            continue
+        if budget.budget_kind != BudgetKind.WORK:
+            yield f"task {task_id}: has steps under a time budget"
+        if budget.work_unit == WorkUnit.SECONDS and not budget.cost_model:
+            yield f"task {task_id}: has seconds of work, and no cost model was pinned"
+        if steps.setdefault(task.arm_id, task.max_steps) != task.max_steps:
+            yield f"task {task_id}: has {task.max_steps} steps, another of its arm has others"
+
+
+def _classes(rows: Rows) -> Iterator[str]:
+    """A result is of its task's arm, and has a class exactly if it was measured."""
+    for result in rows.results:
+        if result.arm_id != rows.tasks[result.task_id].arm_id:
+            yield f"task {result.task_id}: its result is of another arm"
+        if (result.result_class_id is None) == (result.is_ranked or result.implausible):
+            yield f"task {result.task_id}: its result has a class and no measured value, or none"
+
+
+def _disturbed(rows: Rows) -> Iterator[str]:
+    """A disturbed run has at most one replay, and counts only as long as no better one is there."""
+    runs: dict[tuple[int, int], list[ResultRow]] = {}
+    for result in rows.results:
+        task = rows.tasks[result.task_id]
+        runs.setdefault((task.arm_id, task.seed), []).append(result)
+    for (arm_id, seed), results in runs.items():
+        counted = [r for r in results if rows.tasks[r.task_id].purpose != TaskPurpose.REPLAY]
+        better = [r for r in results if r.is_ranked and not r.disturbed and r not in counted]
+        replaceable = [
+            r for r in counted if r.disturbed and rows.tasks[r.task_id].purpose != TaskPurpose.RACE
+        ]
+        if replaceable and better:
+            yield f"arm {arm_id}: on seed {seed} a disturbed run counts beside a better one"
+
+
 def _races(rows: Rows) -> Iterator[str]:
     """A race ends with its last decision, its looks have no gap, and each can be computed again."""
     looks: dict[int, list[DecisionRow]] = {pk: [] for pk in rows.races}
@@ -244,9 +343,25 @@ def _races(rows: Rows) -> Iterator[str]:
             yield f"race {race_id}: its looks have gaps"
         if any(outcomes[:-1]) or (outcomes[-1:] or [""]) != [race.outcome]:
             yield f"race {race_id}: is {race.outcome!r}, its looks say {outcomes}"
+        yield from _choice(rows, race_id, race)
         state = rows.campaigns[race.campaign_id]
         if not race.outcome and state not in {CampaignState.ACTIVE, CampaignState.PAUSED}:
             yield f"race {race_id}: runs in a campaign that is {state}"
+
+
+def _choice(rows: Rows, race_id: int, race: RaceRow) -> Iterator[str]:
+    """A race that began by itself has arms that screening knew; no two chose from the same arms."""
+    if race.chosen_from is None:
+        return
+    if max(race.arms) >= race.chosen_from:
+        yield f"race {race_id}: chose {race.arms} from {race.chosen_from} arms"
+    earlier = [
+        other.chosen_from
+        for other in rows.races.values()
+        if other.campaign_id == race.campaign_id and other.number < race.number
+    ]
+    if any(chosen is not None and chosen >= race.chosen_from for chosen in earlier):
+        yield f"race {race_id}: is a second race of the same {race.chosen_from} arms"
 
 
 def _leases(rows: Rows) -> Iterator[str]:
@@ -284,7 +399,8 @@ def _results(rows: Rows) -> Iterator[str]:
         if (change.subject, change.to_state) == (ChangeSubject.TASK, TaskState.COMPLETED)
     }
     with_result = set()
-    for task_id, is_screening, attempt_id, campaign_id in rows.results:
+    for result in rows.results:
+        task_id, is_screening, attempt_id, campaign_id = result[:4]
         if is_screening != (rows.tasks[task_id].purpose == TaskPurpose.SCREEN):
             yield f"task {task_id}: its result is marked for the board of arms, or not, by mistake"
         if task_id in with_result:

@@ -15,7 +15,7 @@ from unfold.admin import TabularInline
 
 from workers import lifecycle, steering
 from workers.admin_base import HistoryAdmin, apply_to_each, state_label
-from workers.models import AuditEntry, EnrolmentToken, Worker, WorkerSession
+from workers.models import AuditEntry, Calibration, EnrolmentToken, Worker, WorkerSession
 from xeenet_site.web.pages import server_url
 
 
@@ -24,6 +24,29 @@ class WorkerSessionInline(TabularInline):
 
     model = WorkerSession
     fields = readonly_fields = ("started_at", "last_seen_at", "ended_at", "boot_id")
+    extra = 0
+    can_delete = False
+    per_page = 10
+
+    def has_add_permission(self, request: HttpRequest, obj: Worker | None = None) -> bool:  # noqa: ARG002
+        return False
+
+
+class CalibrationInline(TabularInline):
+    """What the worker measured of its speed, newest first."""
+
+    model = Calibration
+    fields = readonly_fields = (
+        "taken_at",
+        "speed_text",
+        "device",
+        "dtype",
+        "threads",
+        "foreign_load",
+        "value_off",
+        "flagged",
+        "admitted_at",
+    )
     extra = 0
     can_delete = False
     per_page = 10
@@ -60,8 +83,8 @@ class WorkerAdmin(HistoryAdmin):
         "last_seen_at",
     )
     search_fields = ("name", "pause_reason")
-    inlines = (WorkerSessionInline,)
-    actions = ("drain", "resume", "disable", "rotate_token")
+    inlines = (CalibrationInline, WorkerSessionInline)
+    actions = ("drain", "resume", "disable", "admit_calibration", "rotate_token")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         workers: QuerySet[Worker] = super().get_queryset(request)
@@ -88,6 +111,10 @@ class WorkerAdmin(HistoryAdmin):
     def disable(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
         _apply(request, workers, steering.disable, "disabled")
 
+    @admin.action(permissions=["change"], description="Admit a flagged measurement of its speed")
+    def admit_calibration(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
+        _apply(request, workers, steering.admit_calibration, "admitted")
+
     @admin.action(permissions=["change"], description="New token: the old one stops working")
     def rotate_token(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
         def rotate(actor: User, worker: Worker, *, now: dt.datetime) -> None:
@@ -110,6 +137,30 @@ class WorkerSessionAdmin(HistoryAdmin):
     list_display = ("worker", "started_at", "last_seen_at", "ended_at")
     list_filter = ("started_at", ("ended_at", admin.EmptyFieldListFilter))
     date_hierarchy = "started_at"
+    search_fields = ("worker__name",)
+    list_select_related = ("worker",)
+
+
+@admin.register(Calibration)
+class CalibrationAdmin(HistoryAdmin):
+    """What all workers measured of their speed; the worker's action admits a flagged one."""
+
+    list_display = (
+        "worker",
+        "taken_at",
+        "experiment",
+        "speed_text",
+        "device",
+        "dtype",
+        "threads",
+        "foreign_load",
+        "fit_error",
+        "value_off",
+        "flagged",
+        "admitted_at",
+    )
+    list_filter = ("flagged", "experiment", "device", "dtype", "taken_at")
+    date_hierarchy = "taken_at"
     search_fields = ("worker__name",)
     list_select_related = ("worker",)
 

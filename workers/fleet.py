@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.core.cache import cache
-from django.db.models import Case, Count, Q, When
+from django.db.models import Case, Count, OuterRef, Prefetch, Q, Subquery, When
 
 from experiments.metrics import VAL_BPB
-from workers.models import Worker, WorkerState
+from workers.models import Calibration, Worker, WorkerState
 from xeenet_site.web.csv_text import csv_lines
 
 RATE_WINDOW: Final = dt.timedelta(hours=1)
@@ -44,6 +44,8 @@ _ATTEMPT_COLUMNS: Final = {
     "tokens_trained": "result__tokens_trained",
     "model_params": "result__model_params",
     "train_seconds": "result__metrics__train_seconds",
+    "step_seconds": "result__step_seconds",
+    "disturbed": "result__disturbed",
     "device_used": "result__device_used",
     "metric": "task__campaign__metric",
     "value": "result__value",
@@ -87,6 +89,13 @@ def fleet_rows(workers: Sequence[Worker], *, now: dt.datetime) -> list[FleetRow]
         elif outcome in {"failed", "lost"} and failure_class:
             row.failures[failure_class] = row.failures.get(failure_class, 0) + number
     return list(rows.values())
+
+
+def newest_calibrations() -> Prefetch[Any]:
+    """Load with workers what was last measured of their speed: none or one each, in `measured`."""
+    newest = Calibration.objects.filter(worker=OuterRef("worker")).values("pk")[:1]
+    rows = Calibration.objects.filter(pk=Subquery(newest)).defer("shapes", "coefficients")
+    return Prefetch("calibrations", queryset=rows, to_attr="measured")
 
 
 def _counts(now: dt.datetime) -> list[tuple[int, str, str, int, int]]:

@@ -12,6 +12,7 @@
 | drain   | active             | draining | finishes the tasks it holds, claims no more          |
 | resume  | draining, disabled | active   | claims again; also lifts a pause                     |
 | disable | active, draining   | disabled | its token is rejected from the next request on       |
+| admit_calibration | any      | same     | work budgets again, although its values are off      |
 | rotate  | active, draining   | same     | makes a new token; the old one is rejected           |
 """
 
@@ -271,6 +272,16 @@ def resume(worker: Worker) -> None:
 def disable(worker: Worker) -> None:
     """Reject the worker's token from its next request on. Raises WrongWorkerState."""
     _move(worker, {WorkerState.ACTIVE, WorkerState.DRAINING}, WorkerState.DISABLED)
+
+
+def admit_calibration(worker: Worker, *, actor: User | None, now: dt.datetime) -> None:
+    """Let the worker have work budgets although its values were off the known ones.
+
+    Raises WrongWorkerState when no calibration holds it back.
+    """
+    held_back = worker.calibrations.filter(flagged=True, admitted_at=None)
+    if not held_back.update(admitted_at=now, admitted_by=actor):
+        raise WrongWorkerState(f"No calibration of {worker} is flagged and waits for an operator.")
 
 
 def rotate_token(worker: Worker) -> str:

@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from experiments import catalog
 from workers.protocol import IsolationTier
 
 # Stored under their wire names, which sort from weak to strong.
@@ -169,6 +170,9 @@ class Calibration(models.Model):
     shapes = models.JSONField()
     # Seconds per unit of each term of the script's cost, fitted to the shapes; {} without a fit.
     coefficients = models.JSONField(default=dict)
+    # How many times as fast as the machine that the catalog records; null without a fit. Stored,
+    # because the pages of this app know no cost models.
+    speed = models.FloatField(null=True, blank=True)
     # The s.d. of log(predicted / measured) over the shapes.
     fit_error = models.FloatField(null=True, blank=True)
     # Cores that other programs used meanwhile, on average; null when the agent cannot tell.
@@ -191,6 +195,7 @@ class Calibration(models.Model):
             models.CheckConstraint(
                 name="calibration_numbers_sane",
                 condition=(Q(fit_error__isnull=True) | Q(fit_error__gte=0, fit_error__lt=1e6))
+                & (Q(speed__isnull=True) | Q(speed__gt=0, speed__lt=1e9))
                 & (Q(foreign_load__isnull=True) | Q(foreign_load__gte=0, foreign_load__lt=1e6))
                 & (Q(value_off__isnull=True) | Q(value_off__gte=0, value_off__lt=1e6)),
             ),
@@ -198,6 +203,38 @@ class Calibration(models.Model):
 
     def __str__(self) -> str:
         return f"{self.worker} at {self.taken_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def speed_text(self) -> str:
+        """Its speed for people, like "1.3×"; "" without a fit."""
+        return "" if self.speed is None else f"{float(f'{self.speed:.2g}'):g}×"
+
+    @property
+    def reference(self) -> str:
+        """The machine that its speed is compared with; "" when the experiment is gone."""
+        try:
+            plan = catalog.get(self.experiment).calibration
+        except catalog.UnknownExperiment:
+            return ""
+        return plan.recorded_on if plan else ""
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether it keeps its worker from work budgets: flagged, and not admitted."""
+        return self.flagged and self.admitted_at is None
+
+    @property
+    def why_held_back(self) -> str:
+        """In one sentence, why it keeps its worker from work budgets; "" when it does not."""
+        if not self.is_held_back:
+            return ""
+        missed = "has no value: its loss diverged"
+        if self.value_off is not None:
+            missed = f"is {self.value_off:.3f} bits per byte off the known value"
+        return (
+            f"Its known run {missed}. It gets no tasks of work budgets until an operator admits "
+            "the calibration."
+        )
 
 
 class EnrolmentToken(models.Model):

@@ -11,6 +11,8 @@ The calls for one task:
 3. ``PUT leases/<id>/result``   -> a `Verdict`; the same body again gets the same answer
    or ``POST leases/<id>/release`` when the agent gives the task back without a result
 
+Between two tasks an agent may be asked to measure its speed: see `workers.calibration`.
+
 Errors are ``{"code": ErrorCode, "message": one sentence, "fields": {...} (only for 400)}``.
 """
 
@@ -24,6 +26,7 @@ from enum import StrEnum
 from typing import Any, Final, NotRequired, TypedDict
 
 from experiments.metrics import VAL_BPB, MetricSpec, NoValue
+from workers.calibration import CalibrationOrder
 
 API_PREFIX: Final = "/api/v1/"
 
@@ -75,7 +78,12 @@ class FailureClass(StrEnum):
 
 # Never counted against the config: the machine or the network was at fault.
 INFRASTRUCTURE_FAILURES: Final = frozenset(
-    {FailureClass.LOST, FailureClass.ENV_ERROR, FailureClass.REFUSED}
+    {
+        FailureClass.LOST,
+        FailureClass.ENV_ERROR,
+        FailureClass.REFUSED,
+        FailureClass.TOO_SLOW,
+    }
 )
 
 
@@ -193,6 +201,7 @@ class ClaimRequest(TypedDict):
     isolation: NotRequired[IsolationTier]  # probed at the agent's start; absent means T0
     accepts_uploaded_scripts: NotRequired[bool]  # the owner opted in; absent means no
     slots: NotRequired[int]  # leases it can hold, undelivered results included; absent means 64
+    calibrates: NotRequired[bool]  # it can measure its speed when the reply asks; absent means no
 
 
 class DatasetReference(TypedDict):
@@ -226,6 +235,7 @@ class ClaimReply(TypedDict):
     heartbeat_seconds: float
     wait_seconds: float  # until the next claim when fewer leases were granted; jittered
     reason: str  # why fewer leases than requested, in one sentence; "" when all were granted
+    calibrate: NotRequired[CalibrationOrder]  # only to agents that say that they can
 
 
 class ProgressPoint(TypedDict):
@@ -272,6 +282,7 @@ class Submission(TypedDict):
     exit_code: NotRequired[int | None]
     stderr_tail: NotRequired[str]
     wall_time_seconds: NotRequired[float | None]  # spawn to exit, by the agent's monotonic clock
+    foreign_load: NotRequired[float | None]  # cores that other programs used during the run
     simulated: NotRequired[bool]
     code_sha256: NotRequired[str]
     final: NotRequired[bool]  # the script refused its config: another try would fail, too

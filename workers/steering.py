@@ -71,6 +71,14 @@ def disable(actor: User | None, worker: Worker, *, now: dt.datetime) -> None:
     _act(actor, lifecycle.disable, worker, now)
 
 
+def admit_calibration(actor: User | None, worker: Worker, *, now: dt.datetime) -> None:
+    """Let the worker have work budgets although its values are off. Raises WrongWorkerState."""
+    _must_operate(actor)
+    with transaction.atomic():
+        lifecycle.admit_calibration(worker, actor=actor, now=now)
+        audit.record(actor, "admit_calibration", worker, now=now)
+
+
 def rotate_token(actor: User | None, worker: Worker, *, now: dt.datetime) -> str:
     """Replace the worker's token, revoking the old one; return the new. Raises WrongWorkerState."""
     return _act(actor, lifecycle.rotate_token, worker, now)

@@ -32,6 +32,7 @@ INVITATIONS_SHOWN = 50
 MAX_LABEL_LENGTH = 100
 ATTEMPTS_PER_PAGE = 30
 SESSIONS_SHOWN = 5
+CALIBRATIONS_SHOWN = 5
 SPEEDS_SHOWN = 500
 OUTCOMES = ("running", "completed", "diverged", "failed", "lost", "released", "cancelled", "late")
 
@@ -52,6 +53,9 @@ VERBS = {
         "Disabled: its token is rejected from its next request on.",
         frozenset({WorkerState.ACTIVE, WorkerState.DRAINING}),
     ),
+    "admit-calibration": Verb(
+        steering.admit_calibration, "Admitted: it gets tasks of work budgets from now on."
+    ),
 }
 
 
@@ -66,7 +70,8 @@ def worker_list(request: HttpRequest) -> HttpResponse:
     workers = Worker.objects.order_by("-last_seen_at", "name").prefetch_related(
         "leased_tasks__campaign"
     )
-    page = Paginator(workers.machines(), WORKERS_PER_PAGE).get_page(request.GET.get("page"))
+    measured = workers.machines().prefetch_related(fleet.newest_calibrations())
+    page = Paginator(measured, WORKERS_PER_PAGE).get_page(request.GET.get("page"))
     machines = list(page.object_list)
     programs = list(workers.programs()[:PROGRAMS_SHOWN])
     rows = fleet.fleet_rows([*machines, *programs], now=now)
@@ -129,6 +134,7 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
         "speeds_are_latest": len(speeds) == SPEEDS_SHOWN,
         "speeds_limit": SPEEDS_SHOWN,
         "sessions": worker.sessions.all()[:SESSIONS_SHOWN],
+        "calibrations": list(worker.calibrations.defer("shapes")[:CALIBRATIONS_SHOWN]),
         "outcome": outcome,
         "outcomes": OUTCOMES,
         "page": page,
@@ -152,7 +158,7 @@ def worker_csv(_request: HttpRequest, pk: int) -> StreamingHttpResponse:
 @signed_in
 @require_POST
 def change_worker(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
-    """Drain, resume or disable a worker for an operator, then show its page."""
+    """Apply a verb to a worker for an operator, then show its page."""
     worker = get_object_or_404(Worker, pk=pk)
     try:
         VERBS[verb].run(signed_in_user(request), worker, now=timezone.now())

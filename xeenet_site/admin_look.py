@@ -33,6 +33,8 @@ _LISTS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
         ("Tasks", "checklist", "campaigns", "task"),
         ("Attempts", "replay", "campaigns", "attempt"),
         ("Results", "leaderboard", "campaigns", "result"),
+        ("Classes", "category", "campaigns", "resultclass"),
+        ("Noise floors", "graphic_eq", "campaigns", "noisefloor"),
         ("Journal", "history", "campaigns", "statechange"),
         ("Importance", "tune", "campaigns", "importanceestimate"),
         ("Progress points", "show_chart", "campaigns", "progresspoint"),
@@ -42,6 +44,7 @@ _LISTS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
     "Fleet": [
         ("Workers", "memory", "workers", "worker"),
         ("Sessions", "schedule", "workers", "workersession"),
+        ("Speeds", "speed", "workers", "calibration"),
         ("Invitations", "mail", "workers", "enrolmenttoken"),
     ],
     "Background jobs": [

@@ -263,10 +263,12 @@ class ResultAdmin(ExportMixin, HistoryAdmin):
         "standing",
         "steps_completed",
         "device_used",
+        "disturbed",
         "created_at",
     )
     list_filter = (
         "is_ranked",
+        "disturbed",
         "simulated",
         "diverged",
         "implausible",

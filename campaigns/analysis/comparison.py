@@ -327,7 +327,7 @@ def conditions(columns: Sequence[TaskColumn] | Sequence[CampaignColumn]) -> list
         _row(columns, "experiment", lambda c: of(c).experiment),
         _row(columns, "script", lambda c: of(c).package_id[:12]),
         _row(columns, "data set", lambda c: f"{of(c).dataset.name} {of(c).dataset_id[:12]}"),
-        _row(columns, "budget", lambda c: duration(of(c).time_budget_seconds)),
+        _row(columns, "budget", lambda c: of(c).budget_text),
     ]
     metric = _row(columns, "metric", lambda c: c.spec.name)
     if metric.differs:

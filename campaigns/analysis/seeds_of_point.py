@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from campaigns.models import Task
+from campaigns.models import Task, TaskPurpose
 
 # At most this many seeds of a point are read; a mean needs no more.
 MAX_SEEDS: Final = 200
@@ -47,6 +47,8 @@ def of_points(tasks: Iterable[Task]) -> dict[int, Spread]:
 
 
 def _spread(tasks: Sequence[Task]) -> Spread:
-    results = [task.result for task in tasks if hasattr(task, "result")]
+    # A replay is no further seed.
+    runs = [task for task in tasks if task.purpose != TaskPurpose.REPLAY]
+    results = [task.result for task in runs if hasattr(task, "result")]
     values = [result.value for result in results if result.is_ranked and result.value is not None]
     return Spread(tasks, sorted(values))

@@ -9,7 +9,7 @@ from rest_framework.exceptions import ValidationError
 from campaigns.models import Campaign
 from campaigns.serializers.arms import ArmsSerializer
 from campaigns.standings import arms, leaderboard
-from campaigns.standings.classes import EVERY_CLASS, chosen_class, classes
+from campaigns.standings.classes import EVERY_CLASS, chosen_class, classes_of
 
 
 def board_of(
@@ -20,8 +20,8 @@ def board_of(
     `result_class` is the slug of a class, EVERY_CLASS, or "" for the class with most results.
     Raises ValidationError for a class that the campaign has no results of.
     """
-    known = classes(campaign)
-    slugs = [one.key.slug for one in known]
+    known = classes_of(campaign)
+    slugs = [one.slug for one in known]
     if result_class not in {"", EVERY_CLASS, *slugs}:
         raise ValidationError(
             {"result_class": [f"Must be one of: {', '.join([*slugs, EVERY_CLASS])}."]}
@@ -36,9 +36,9 @@ def board_of(
             "unit": spec.unit,
             "direction": spec.direction,
             "verdict": arms.sentence(campaign),
-            "result_class": chosen.key.slug if chosen else EVERY_CLASS,
+            "result_class": chosen.slug if chosen else EVERY_CLASS,
             "classes": [
-                {"name": one.key.slug, "title": one.label, "results": one.number} for one in known
+                {"name": one.slug, "title": one.words, "results": one.results} for one in known
             ],
             "count": arms.count(campaign, of_class=result_class),
             "rows": [row._asdict() for row in shown],

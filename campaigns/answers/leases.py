@@ -34,8 +34,8 @@ def lease_of(attempt: Attempt, now: dt.datetime) -> Lease:
             "sha256": dataset.sha256,
             "size_bytes": dataset.size_bytes,
         },
-        "config": task.config,
-        "time_budget_seconds": campaign.time_budget_seconds,
+        "config": attempt.config,
+        "time_budget_seconds": attempt.budget_seconds,
         "kill_grace_seconds": times["KILL_GRACE_SECONDS"],
         "lease_seconds": times["LEASE_SECONDS"],
         # The time left, not the whole: an agent may repeat a claim and get a lease that has begun.
@@ -53,12 +53,15 @@ def claim_reply(claim: Claim, count: int, now: dt.datetime) -> ClaimReply:
         for attempt in claim.attempts
         if attempt.task.lease_id == attempt.lease_id
     ]
-    return {
+    reply: ClaimReply = {
         "leases": leases,
         "heartbeat_seconds": settings.XEENET["HEARTBEAT_SECONDS"],
         "wait_seconds": 0.0 if len(leases) == count else idle_wait_seconds(),
         "reason": claim.reason,
     }
+    if claim.calibrate is not None:
+        reply["calibrate"] = claim.calibrate
+    return reply
 
 
 def idle_wait_seconds() -> float:

@@ -13,7 +13,7 @@ from campaigns.serializers.new_campaign import PreviewSerializer
 
 def preview_data(spec: CampaignSpec, *, now: dt.datetime) -> dict[str, Any]:
     """Return what a campaign would run, as JSON data. Raises InvalidCampaign."""
-    space = check_campaign(spec).to_json()
+    space = check_campaign(spec, now=now).to_json()
     preview = previews.preview(asdict(spec) | {"search_space": space}, now=now)
     data: dict[str, Any] = PreviewSerializer(_by_config(preview)).data
     return data
@@ -31,6 +31,8 @@ def _by_config(preview: previews.Preview) -> dict[str, Any]:
     ]
     return {
         "task_count": preview.task_count,
+        "kept_runs": preview.kept_runs,
+        "added_runs": preview.added_runs,
         "errors": preview.errors,
         "warnings": preview.warnings,
         "configs": configs,
@@ -52,4 +54,5 @@ def _by_config(preview: previews.Preview) -> dict[str, Any]:
             ],
         },
         "forecast": preview.forecast,
+        "work": preview.work,
     }

@@ -21,6 +21,7 @@ from campaigns.models import (
     MAX_SEED,
     Attempt,
     AttemptOutcome,
+    BudgetKind,
     Campaign,
     CampaignState,
     DeliveryState,
@@ -146,9 +147,10 @@ def _or_worst(expression: str, sort: str) -> Coalesce:
 
 
 class CampaignFilter(filters.FilterSet):
-    """Filter campaigns by state, experiment, owner and a part of their name, and sort them."""
+    """Filter campaigns by state, experiment, budget, owner and a part of their name; sort them."""
 
     state = filters.ChoiceFilter(choices=CampaignState.choices)
+    budget_kind = filters.ChoiceFilter(choices=BudgetKind.choices)
     experiment = filters.CharFilter()
     owner = filters.CharFilter(field_name="owner__username", help_text="A user name.")
     search = filters.CharFilter(
@@ -163,7 +165,7 @@ class CampaignFilter(filters.FilterSet):
 
     class Meta:
         model = Campaign
-        fields: ClassVar = ["state", "experiment", "owner", "search", "sort"]
+        fields: ClassVar = ["state", "budget_kind", "experiment", "owner", "search", "sort"]
 
     def sorted_by(self, queryset: QuerySet[Campaign], name: str, sort: str) -> QuerySet[Any]:
         """Annotate `sort_key`, the order of the pages."""
@@ -259,6 +261,16 @@ class ResultFilter(filters.FilterSet):
         help_text="Only results that were evaluated on a part of the data (true), or on all of it "
         "(false)."
     )
+    disturbed = filters.BooleanFilter(
+        help_text="Only results whose steps took much longer than expected (true), or only those "
+        "that are known not to (false)."
+    )
+    result_class = filters.NumberFilter(
+        field_name="result_class_id",
+        min_value=0,
+        max_value=MAX_BIGINT,
+        help_text="Only results of the class with this id.",
+    )
     device = filters.CharFilter(
         field_name="device_used", help_text="The device, as the script named it."
     )
@@ -279,6 +291,8 @@ class ResultFilter(filters.FilterSet):
             "diverged",
             "implausible",
             "eval_is_subset",
+            "disturbed",
+            "result_class",
             "device",
             "worker",
             "min_value",

@@ -45,8 +45,10 @@ class PayloadTooLarge(APIException):
     """The body is larger than the server reads."""
 
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_detail = f"The body is larger than {MAX_BODY_BYTES} bytes; send less at once."
     default_code = "payload_too_large"
+
+    def __init__(self, max_bytes: int = MAX_BODY_BYTES) -> None:
+        super().__init__(f"The body is larger than {max_bytes} bytes; send less at once.")
 
 
 class _Readable(Protocol):
@@ -57,6 +59,7 @@ class StrictJSONParser(BaseParser):
     """Parse a JSON object; raise ParseError (400) or PayloadTooLarge (413) for anything else."""
 
     media_type = "application/json"
+    max_bytes = MAX_BODY_BYTES
 
     def parse(
         self,
@@ -64,9 +67,9 @@ class StrictJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        body = stream.read(MAX_BODY_BYTES + 1)
-        if len(body) > MAX_BODY_BYTES:
-            raise PayloadTooLarge
+        body = stream.read(self.max_bytes + 1)
+        if len(body) > self.max_bytes:
+            raise PayloadTooLarge(self.max_bytes)
         return parse_strict_json(body)
 
 

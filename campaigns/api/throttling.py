@@ -34,6 +34,7 @@ _LIMITS: Final = {
     "api-heartbeat": "HEARTBEATS_PER_MINUTE",
     "api-result": "SUBMITS_PER_MINUTE",
     "api-release": "SUBMITS_PER_MINUTE",
+    "api-calibration": "CALIBRATIONS_PER_MINUTE",
     "api-enrol": ENROLMENTS,
 }
 

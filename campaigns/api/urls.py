@@ -8,7 +8,9 @@ from campaigns.api.views import (
     agents,
     analysis,
     arms,
+    calibrations,
     campaigns,
+    classes,
     compare,
     invitations,
     journal,
@@ -22,7 +24,7 @@ from campaigns.api.views import (
     workers,
 )
 from campaigns.panels import PANELS
-from workers import protocol
+from workers import calibration, protocol
 from xeenet_site.web.converters import SHA256
 
 
@@ -40,6 +42,11 @@ urlpatterns = [
     path(protocol.ENROL_PATH, agents.EnrolView.as_view(), name="api-enrol"),
     path(protocol.ME_PATH, agents.MeView.as_view(), name="api-me"),
     path(protocol.TOKEN_PATH, agents.TokenView.as_view(), name="api-token"),
+    path(
+        calibration.CALIBRATION_PATH,
+        calibrations.CalibrationView.as_view(),
+        name="api-calibration",
+    ),
     path(protocol.CLAIM_PATH, agents.ClaimView.as_view(), name="api-claim"),
     path(protocol.HEARTBEAT_PATH, agents.HeartbeatView.as_view(), name="api-heartbeat"),
     path(
@@ -76,6 +83,12 @@ urlpatterns = [
         campaigns.RaiseAttemptsView.as_view(),
         name="api-raise-attempts",
     ),
+    path("campaigns/<int:pk>/finish", campaigns.FinishView.as_view(), name="api-finish"),
+    path(
+        "campaigns/<int:pk>/race-options",
+        campaigns.RaceOptionsView.as_view(),
+        name="api-race-options",
+    ),
     path("campaigns/<int:pk>/ask", campaigns.AskView.as_view(), name="api-ask"),
     path("campaigns/<int:pk>/clone", new_campaign.CloneView.as_view(), name="api-clone"),
     path(
@@ -90,6 +103,7 @@ urlpatterns = [
         name="api-campaign-journal",
     ),
     path("campaigns/<int:pk>/arms", arms.ArmsView.as_view(), name="api-arms"),
+    path("campaigns/<int:pk>/classes", classes.ClassesView.as_view(), name="api-classes"),
     path("campaigns/<int:pk>/tasks", tasks.TasksView.as_view(), name="api-tasks"),
     path("campaigns/<int:pk>/attempts", tasks.AttemptsView.as_view(), name="api-attempts"),
     path("campaigns/<int:pk>/results", results.ResultsView.as_view(), name="api-results"),
@@ -123,6 +137,7 @@ urlpatterns = [
     path("campaigns/<int:pk>/plan", races.PlanView.as_view(), name="api-plan"),
     path("races/<int:pk>", races.RaceView.as_view(), name="api-race"),
     path("decisions/<int:pk>", races.DecisionView.as_view(), name="api-decision"),
+    path("classes/<int:pk>/noise", classes.NoiseView.as_view(), name="api-noise"),
     path("compare", compare.CompareView.as_view(), name="api-compare"),
     path("tasks/<int:pk>", tasks.TaskView.as_view(), name="api-task"),
     path("tasks/<int:pk>/journal", journal.TaskJournalView.as_view(), name="api-task-journal"),
@@ -156,6 +171,16 @@ urlpatterns = [
         "workers/<int:pk>/attempts",
         workers.WorkerAttemptsView.as_view(),
         name="api-worker-attempts",
+    ),
+    path(
+        "workers/<int:pk>/calibrations",
+        calibrations.WorkerCalibrationsView.as_view(),
+        name="api-worker-calibrations",
+    ),
+    path(
+        "workers/<int:pk>/admit-calibration",
+        calibrations.AdmitCalibrationView.as_view(),
+        name="api-admit-calibration",
     ),
     path(
         "workers/<int:pk>/token",

@@ -10,7 +10,7 @@ from typing import Final
 
 from django.db.models import Q
 
-from campaigns.models import Result
+from campaigns.models import BudgetKind, Result
 from workers.models import Worker, WorkerState
 from workers.protocol import IsolationTier
 
@@ -36,13 +36,18 @@ def forecast(
     *,
     experiment: str,
     task_count: int,
-    time_budget_seconds: float,
+    run_seconds: float,
     allow_simulated: bool,
+    is_work: bool = False,
     required_isolation: str = IsolationTier.T0,
     is_uploaded: bool = False,
     now: dt.datetime,
 ) -> Forecast:
-    """Estimate compute and duration from the online workers and the newest measured results."""
+    """Estimate compute and duration from the online workers and the newest measured results.
+
+    `run_seconds` is the time budget, from which runs differ by their overhead, or what a run of a
+    work budget should take.
+    """
     takers = Q()
     # T0, the weakest tier, needs no filter: it includes workers that have not reported their tier.
     if required_isolation != IsolationTier.T0:
@@ -52,9 +57,9 @@ def forecast(
     if is_uploaded:
         takers &= Q(accepts_uploaded_scripts=True)
     workers = _workers(takers, now)
-    overheads = _overheads(experiment)
+    overheads = [] if is_work else _overheads(experiment)
     overhead = median(overheads) if overheads else None
-    task_seconds = max(0.0, time_budget_seconds + (overhead or 0.0))
+    task_seconds = max(0.0, run_seconds + (overhead or 0.0))
     return Forecast(
         workers=workers,
         overhead_seconds=overhead,
@@ -82,12 +87,13 @@ def _overheads(experiment: str) -> list[float]:
     newest = Result.objects.order_by("-id").values_list(
         "campaign__experiment",
         "simulated",
+        "campaign__budget_kind",
         "campaign__time_budget_seconds",
         "attempt__started_at",
         "attempt__ended_at",
     )[:RECENT_RESULTS]
     return [
         (ended - started).total_seconds() - budget
-        for name, simulated, budget, started, ended in newest
-        if name == experiment and not simulated and ended is not None
+        for name, simulated, kind, budget, started, ended in newest
+        if (name, kind) == (experiment, BudgetKind.TIME) and not simulated and ended is not None
     ]

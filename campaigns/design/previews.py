@@ -9,8 +9,12 @@ from typing import Any, Final
 
 from campaigns.datasets import size_of_known
 from campaigns.design.forecasts import Forecast, forecast
+from campaigns.design.work import WorkPlan, work_plan
+from campaigns.lifecycle.errors import InvalidCampaign
 from campaigns.lifecycle.launch_checks import fit_problems, param_warnings, refusal_sentences
+from campaigns.lifecycle.race_due import races_by_default, runs_kept_at_launch
 from campaigns.models import Package
+from campaigns.race.rule import reserve_of
 from campaigns.search.samplers import grid_points, sample
 from campaigns.search.seeds import seed_at
 from campaigns.search.space import SearchSpace, UnsatisfiableSpace
@@ -26,12 +30,22 @@ class Preview:
     """The first tasks, as their seeds and one row of values per parameter; survey and forecast."""
 
     task_count: int
+    # How many of them are kept for the race, and how many runs a race would add to them.
+    kept_runs: int = 0
+    added_runs: int = 0
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
     rows: list[tuple[str, list[Any]]] = field(default_factory=list)
     survey: Survey | None = None
+    # Without one where nothing is known of how long the steps take.
     forecast: Forecast | None = None
+    work: WorkPlan | None = None
+
+    @property
+    def arms(self) -> int:
+        """How many configs are drawn; a point that is drawn again is another seed of its arm."""
+        return self.task_count - self.kept_runs
 
 
 def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
@@ -39,38 +53,82 @@ def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
     # Checked by the form, the request or the draft; drawing from it again would only cost.
     space = SearchSpace.stored(values["search_space"]).with_budget(PREVIEW_STEPS)
     count, sampler = values["task_count"], values["sampler"]
-    draws = range(min(PREVIEWED_CONFIGS, count))
+    kept, added = _race_runs(values)
+    draws = range(min(PREVIEWED_CONFIGS, count - kept))
     warnings = _about_fit(space, values) + param_warnings(space, values["experiment"])
     warnings += _about_script(values.get("script", ""))
     try:
         points = [sample(space, sampler, values["base_seed"], draw) for draw in draws]
         if sampler == "grid":
-            warnings += _about_grid(len(grid_points(space)), count)
+            warnings += _about_grid(len(grid_points(space)), count - kept)
     except UnsatisfiableSpace as error:
         return Preview(count, errors=[str(error)], survey=survey(space))
     except StepsSpent:
         sentence = f"Drawing the first tasks takes more than {PREVIEW_STEPS:,} steps: loosen or "
         sentence += "shorten the constraints."
         return Preview(count, errors=[sentence], survey=survey(space))
+    try:
+        work = work_plan(values, space, dataset_bytes=_dataset_bytes(values), now=now)
+    except InvalidCampaign as error:
+        return Preview(count, errors=_sentences(error), survey=survey(space))
+    run_seconds = work.seconds if work else values["time_budget_seconds"]
     return Preview(
         count,
-        warnings=warnings,
+        kept_runs=kept,
+        added_runs=added,
+        warnings=warnings + _about_work(work),
         seeds=[
             seed_at(values["base_seed"], points[:draw].count(params))
             for draw, params in enumerate(points)
         ],
         rows=[(name, [params[name] for params in points]) for name in space.parameters],
         survey=survey(space),
-        forecast=forecast(
+        work=work,
+        forecast=None
+        if run_seconds is None
+        else forecast(
             experiment=values["experiment"],
-            task_count=count,
-            time_budget_seconds=values["time_budget_seconds"],
+            task_count=count + added,
+            run_seconds=run_seconds,
+            is_work=work is not None,
             allow_simulated=values["allow_simulated"],
             required_isolation=values.get("required_isolation") or IsolationTier.T0,
             is_uploaded=bool(values.get("script")),
             now=now,
         ),
     )
+
+
+def _dataset_bytes(values: Mapping[str, Any]) -> int | None:
+    return size_of_known(values.get("dataset") or "")
+
+
+def _about_work(work: WorkPlan | None) -> list[str]:
+    """Say that some configs have no run of this work."""
+    if work is None or not work.infeasible_share:
+        return []
+    share = f"{work.infeasible_share:.0%}"
+    sentence = f"About {share} of the configs have no such run: their step has no finite cost, or "
+    sentence += "two steps are more work than any run may have. Their tasks fail at once."
+    return [sentence]
+
+
+def _sentences(error: InvalidCampaign) -> list[str]:
+    """Return what is wrong with the budget, each sentence after its field."""
+    return [
+        f"{field.replace('_', ' ').capitalize()} {sentence}" if sentence[:1].islower() else sentence
+        for field, sentences in error.errors.items()
+        for sentence in sentences
+    ]
+
+
+def _race_runs(values: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many runs are kept for a race that begins by itself, and how many come on top."""
+    count, races = values["task_count"], values.get("races_automatically")
+    if races is None:
+        races = races_by_default(count, allow_simulated=values["allow_simulated"])
+    kept = runs_kept_at_launch(count, values["sampler"], races_automatically=races)
+    return kept, reserve_of(count) - kept if races else 0
 
 
 def _about_fit(space: SearchSpace, values: Mapping[str, Any]) -> list[str]:
@@ -80,7 +138,7 @@ def _about_fit(space: SearchSpace, values: Mapping[str, Any]) -> list[str]:
         space,
         values["experiment"],
         dataset=name,
-        dataset_bytes=size_of_known(name),
+        dataset_bytes=_dataset_bytes(values),
         is_uploaded=_is_uploaded(values),
     )
     return refusal_sentences(problems)

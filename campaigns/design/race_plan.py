@@ -9,12 +9,13 @@ from typing import Final
 
 from campaigns.caching import cached_by_revision
 from campaigns.design.forecasts import forecast
+from campaigns.design.work import campaign_seconds
 from campaigns.lifecycle.race_start import MAX_RACE_SEEDS
-from campaigns.models import Campaign
+from campaigns.models import BudgetKind, Campaign
 from campaigns.race.plan import MOST, POWER, chance_to_find, seeds_needed
 from campaigns.race.rows import MIN_SIGMA, Floor
 from campaigns.race.rule import SEEDS
-from campaigns.standings.race_runs import noise_floor
+from campaigns.standings.noise import noise_floor
 from xeenet_site.web.formats import HOUR
 
 # The planned race has two arms: leader and nearest rival decide whether it finds a champion.
@@ -59,6 +60,7 @@ def plan_race(
     seeds = seeds_needed(delta, sigma, df, power=power)
     runs = seeds and ARMS * seeds
     hours = _hours(campaign, runs, now) if runs else None
+    is_timed = campaign.budget_kind == BudgetKind.TIME or bool(campaign.cost_model)
     return RacePlan(
         delta,
         power,
@@ -69,27 +71,37 @@ def plan_race(
         sigma=sigma,
         df=df,
         pairs=floor.pairs,
-        why=" ".join(_obstacles(seeds, hours)),
+        why=" ".join(_obstacles(seeds, hours, is_timed=is_timed)),
     )
 
 
-def _obstacles(seeds: int | None, hours: float | None) -> Iterator[str]:
-    """Yield what keeps the race from being planned, or from being held."""
+def _obstacles(seeds: int | None, hours: float | None, *, is_timed: bool) -> Iterator[str]:
+    """Yield what keeps the race from being planned, or from being held.
+
+    `is_timed`: it is known how long a run takes.
+    """
     if seeds is None:
         yield f"With what is known of the noise it takes more than {MOST:,} seeds."
         return
     if seeds > MAX_RACE_SEEDS:
         yield f"A race has at most {MAX_RACE_SEEDS:,} seeds."
     if hours is None:
-        yield "No worker that could take the runs is online, so the hours are not known."
+        if is_timed:
+            yield "No worker that could take the runs is online, so the hours are not known."
+        else:
+            yield "The script does not say what a step costs, so the hours are not known."
 
 
 def _hours(campaign: Campaign, runs: int, now: dt.datetime) -> float | None:
     """Return how long the workers that are online would take; None without any."""
+    run_seconds = campaign_seconds(campaign, now=now)
+    if run_seconds is None:
+        return None
     seconds = forecast(
         experiment=campaign.experiment,
         task_count=runs,
-        time_budget_seconds=campaign.time_budget_seconds,
+        run_seconds=run_seconds,
+        is_work=campaign.budget_kind == BudgetKind.WORK,
         # What nobody measured counts as missing in a race.
         allow_simulated=False,
         required_isolation=campaign.required_isolation,

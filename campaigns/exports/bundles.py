@@ -30,7 +30,7 @@ def task_bundle(task: Task, result: Result | None, *, server_url: str) -> bytes:
     replay = replay_config(task, result)
     files = {
         script: bytes(task.campaign.package.source),
-        "config-original.json": _json(task.config),
+        "config-original.json": _json(_original(task, result)),
     }
     if replay is not None:
         files["config.json"] = _json(replay)
@@ -61,8 +61,15 @@ def replay_config(task: Task, result: Result | None) -> dict[str, Any] | None:
     """
     if result is None or result.simulated or not result.steps_completed:
         return None
-    budget = task.campaign.time_budget_seconds * REPLAY_BUDGET_FACTOR
-    return task.config | {"max_steps": result.steps_completed, "time_budget_seconds": budget}
+    original = _original(task, result)
+    budget = original["time_budget_seconds"] * REPLAY_BUDGET_FACTOR
+    return original | {"max_steps": result.steps_completed, "time_budget_seconds": budget}
+
+
+def _original(task: Task, result: Result | None) -> dict[str, Any]:
+    """Return the config of the attempt that brought the result; without one that of the task."""
+    seconds = None if result is None else result.attempt.time_budget_seconds
+    return task.config | ({} if seconds is None else {"time_budget_seconds": seconds})
 
 
 def _is_generated(dataset: Dataset) -> bool:
@@ -82,7 +89,7 @@ def _readme(
         title + "\n" + "=" * min(len(title), 78),
         _measured(campaign.metric_spec, result),
         f"Script\n  {script}, sha256 {campaign.package_id}",
-        _configs(task, replay),
+        _configs(task, result, replay),
         "Data set\n" + _data_set(campaign.dataset, server_url),
         _commands(result, script),
     ]
@@ -115,11 +122,19 @@ def _measured(spec: MetricSpec, result: Result | None) -> str:
     return "\n".join([head, *lines])
 
 
-def _configs(task: Task, replay: dict[str, Any] | None) -> str:
-    budget = f"{task.campaign.time_budget_seconds:g}"
-    original = f"  config-original.json   fixed time: {budget} s, as the worker got it"
+def _configs(task: Task, result: Result | None, replay: dict[str, Any] | None) -> str:
+    seconds = f"{_original(task, result)['time_budget_seconds']:g} s"
+    kept = f"fixed time: {seconds}"
+    if task.max_steps is not None:
+        kept = f"fixed work: {task.max_steps} steps within at most {seconds}"
+    original = f"  config-original.json   {kept}, as the worker got it"
     if replay is None:
         return f"Configs\n{original}\n  config.json            the same"
+    if task.max_steps is not None:
+        return f"""Configs
+  config.json            the same steps with more time, for slower machines
+{original}
+  So expect the same value but for its last digits, on any machine of the same kind."""
     return f"""Configs
   config.json            fixed work: the {replay["max_steps"]} steps that were measured, however
                          long they take (up to {replay["time_budget_seconds"]:g} s)

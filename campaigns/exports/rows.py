@@ -25,6 +25,10 @@ MEASURED: Final = (
     "tokens_trained",
     "model_params",
     "wall_time_seconds",
+    "step_seconds",
+    "expected_step_seconds",
+    "foreign_load",
+    "disturbed",
     "device_used",
     "stop_reason",
 )
@@ -56,10 +60,14 @@ _BEFORE_VALUE: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
     "arm": lambda _, result: result.task.arm.number,
     "seed": lambda _, result: result.task.seed,
     "seed_index": lambda _, result: result.task.seed_index,
-    "time_budget_seconds": lambda campaign, _: campaign.time_budget_seconds,
+    "max_steps": lambda _, result: result.task.max_steps,
+    "time_budget_seconds": lambda campaign, result: (
+        result.attempt.time_budget_seconds or campaign.time_budget_seconds
+    ),
 }
 _AFTER_VALUE: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
     **{name: _measured(name) for name in MEASURED},
+    "class": lambda _, result: result.result_class_id,
     "worker": lambda _, result: result.attempt.worker.name,
     "created_at": lambda _, result: result.created_at.isoformat(),
 }

@@ -9,13 +9,21 @@ Campaigns
 | pause                | active                | paused    | WrongState                   |
 | resume               | paused                | active    | WrongState                   |
 | cancel               | draft, active, paused | cancelled | WrongState                   |
-| finish_done_campaigns| active, paused        | completed | – (no open task, no race)     |
+| finish_done_campaigns| active, paused        | completed | – (nothing open, see below)  |
+| finish               | active, paused        | completed | WrongState; open tasks and   |
+|                      |                       | or same   | the race end first           |
+| set_race_options     | draft, active, paused | same, or  | WrongState, InvalidCampaign  |
+|                      |                       | completed |                              |
 | add_tasks, enqueue   | active, paused        | same      | WrongState, InvalidCampaign  |
 |                      | completed             | active    |                              |
 | start_race           | active                | same      | WrongState, InvalidCampaign  |
 |                      | completed             | active    |                              |
 | raise_attempts       | active, paused, …     | same      | WrongState when cancelled    |
 | retry_task           | completed, …          | active    | WrongState when cancelled    |
+
+A campaign completes when no task is open, no race runs or is due, and no outside program is
+expected to ask again: its last ask with params is ASK_TIMEOUT_SECONDS old, or somebody said
+`finish`.
 
 Tasks (with their attempt)
 
@@ -32,6 +40,10 @@ Tasks (with their attempt)
 | submit ok   | anything else         | same                           | → late                    |
 | submit fail | leased by this lease  | pending; failed, tries spent   | running → failed          |
 | submit fail | anything else         | same                           | → late                    |
+| submit fail | leased by this lease, | pending; failed, nobody is     | running → failed          |
+| (too slow)  | under a work budget   | fast enough                    |                           |
+| give_up_…   | pending, under a work | failed: nobody is fast enough  | –                         |
+|             | budget                |                                |                           |
 | cancel_task | pending, leased       | cancelled                      | running → cancelled       |
 | retry_task  | failed                | pending                        | –                         |
 
@@ -42,14 +54,18 @@ Results (no state, but whether they count)
 | submit ok     | –                          | ranked, implausible, or without a rank          |
 | note_measured | ranked, below the bound    | implausible                                     |
 | admit         | implausible                | ranked, for good                                |
+| submit ok     | disturbed, of a time budget| the same, and its task gets a replay, once      |
+| submit ok     | an undisturbed replay      | stands in for the disturbed run, in every board |
 
 Races (of arms; the rule is in `campaigns.race`)
 
 | verb          | from                                   | to                                  |
 |---------------|----------------------------------------|-------------------------------------|
 | start_race    | –                                      | running, with the first look's runs |
+| nothing is    | –, or ended with arms added since; in  | running, of the best arms of the    |
+| open any more | an active campaign that races by itself| screening, or of champion and added |
 | a task ends   | running, the look's runs have ended    | running with more runs, or ended    |
-| resume        | the same, for looks due while paused   | the same                            |
+| resume        | the same, for what was due while paused| the same                            |
 | cancel        | running                                | ended: cancelled                    |
 
 Each verb is one guarded UPDATE on (id, expected state, lease id). An UPDATE that matches no row is
@@ -58,7 +74,7 @@ once by the caller (`campaigns.clock.database_now`). A lease is short and shows 
 alive: heartbeats renew it. The deadline is fixed at the claim: by then the run must have ended.
 """
 
-from campaigns.lifecycle.asking import ask
+from campaigns.lifecycle.asking import ask, finish
 from campaigns.lifecycle.belief import admit, judge_again, note_measured
 from campaigns.lifecycle.campaigns import (
     CampaignSpec,
@@ -70,6 +86,7 @@ from campaigns.lifecycle.campaigns import (
     resume,
 )
 from campaigns.lifecycle.claims import Claim, claim
+from campaigns.lifecycle.disturbed import repeat_missed
 from campaigns.lifecycle.endings import finish_done_campaigns, finish_if_done
 from campaigns.lifecycle.errors import (
     InvalidCampaign,
@@ -88,8 +105,9 @@ from campaigns.lifecycle.leases import (
     renew,
     retry_task,
 )
-from campaigns.lifecycle.race_start import start_race
+from campaigns.lifecycle.race_start import set_race_options, start_race
 from campaigns.lifecycle.races import decide_due_races
+from campaigns.lifecycle.slowness import give_up_slow_tasks
 from campaigns.lifecycle.submissions import Answer, submit
 
 __all__ = [
@@ -115,8 +133,10 @@ __all__ = [
     "decide_due_races",
     "enqueue",
     "expire",
+    "finish",
     "finish_done_campaigns",
     "finish_if_done",
+    "give_up_slow_tasks",
     "judge_again",
     "launch",
     "note_measured",
@@ -125,8 +145,10 @@ __all__ = [
     "raise_attempts",
     "release",
     "renew",
+    "repeat_missed",
     "resume",
     "retry_task",
+    "set_race_options",
     "start_race",
     "submit",
 ]

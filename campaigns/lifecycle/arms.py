@@ -11,19 +11,33 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from django.db.models import Max
 
+from campaigns.fleet.budgets import WorkBudget, budget_of
+from campaigns.lifecycle import journal
 from campaigns.lifecycle.errors import InvalidCampaign
-from campaigns.models import MAX_SEED, Arm, Campaign, Task, TaskOrigin, TaskPurpose
+from campaigns.lifecycle.journal import SERVER, Change
+from campaigns.models import (
+    MAX_SEED,
+    Arm,
+    Campaign,
+    FailureClass,
+    Task,
+    TaskOrigin,
+    TaskPurpose,
+    TaskState,
+)
 from campaigns.search import samplers
 from campaigns.search.samplers import Params
 from campaigns.search.seeds import index_of, seed_at
 from campaigns.search.space import SearchSpace, UnsatisfiableSpace
 from campaigns.search.steps import LAUNCH_STEPS, StepsSpent
+from campaigns.work.describe import InfeasibleCost
 
 CREATE_BATCH: Final = 1_000
+_FAILED: Final = {"state": TaskState.FAILED, "failure_class": FailureClass.TOO_SLOW}
 
 
 def drawn_points(campaign: Campaign, count: int) -> Iterator[Params]:
@@ -79,9 +93,13 @@ class TaskMaker:
     twice.
     """
 
-    def __init__(self, campaign: Campaign, *, now: dt.datetime) -> None:
+    def __init__(
+        self, campaign: Campaign, *, now: dt.datetime, work: WorkBudget | None = None
+    ) -> None:
         self._campaign = campaign
         self._now = now
+        # Given at the launch; later the campaign has it pinned.
+        self._work = work or budget_of(campaign)
         self._space = SearchSpace.stored(campaign.search_space)
         self._members: dict[str, _Member] = {}
         self._new_arms: list[Arm] = []
@@ -97,9 +115,10 @@ class TaskMaker:
             self._load_arms(hashes[start : start + CREATE_BATCH])
 
     def task(self, params: Params, origin: TaskOrigin, *, seed: int | None = None) -> Task:
-        """Return the next task, unsaved and pending; `seed` may also lie outside the list.
+        """Return the next task, unsaved; `seed` may also lie outside the list.
 
-        Raises InvalidCampaign when the arm has a task with that seed.
+        It is pending, or has failed when its arm is infeasible. Raises InvalidCampaign when the
+        arm has a task with that seed.
         """
         params = self._space.normalised(params)
         digest = params_sha256(params)
@@ -117,9 +136,14 @@ class TaskMaker:
         return self._new_task(member.arm, seed, index, purpose, origin)
 
     def race_task(self, arm: Arm, index: int) -> Task:
-        """Return the next task, unsaved and pending: the arm on the seed of this index."""
+        """Return the next task, unsaved: the arm on the seed of this index."""
         seed = seed_at(self._campaign.base_seed, index)
         return self._new_task(arm, seed, index, TaskPurpose.RACE, TaskOrigin(arm.origin))
+
+    def replay(self, task: Task) -> Task:
+        """Return the next task, unsaved and pending: the same arm on the same seed once more."""
+        origin = TaskOrigin(task.origin)
+        return self._new_task(task.arm, task.seed, task.seed_index, TaskPurpose.REPLAY, origin)
 
     def store_arms(self) -> None:
         """Store the arms that are new; their tasks can be stored then."""
@@ -130,6 +154,13 @@ class TaskMaker:
         """Store the tasks that this object made, and their new arms."""
         self.store_arms()
         Task.objects.bulk_create(tasks, batch_size=CREATE_BATCH)
+        failed: dict[str, list[Change]] = {}
+        for task in tasks:
+            if task.state == TaskState.FAILED:
+                change = Change(task, TaskState.PENDING, TaskState.FAILED)
+                failed.setdefault(task.arm.infeasible, []).append(change)
+        for reason, changes in failed.items():
+            journal.record(SERVER, *changes, now=self._now, reason=reason)
 
     def _load_arms(self, hashes: list[str]) -> None:
         campaign = self._campaign
@@ -143,7 +174,13 @@ class TaskMaker:
         self, arm: Arm, seed: int, index: int | None, purpose: TaskPurpose, origin: TaskOrigin
     ) -> Task:
         number, self._next_task = self._next_task, self._next_task + 1
+        if arm.infeasible:
+            # It is made, so that the arm is seen, and fails at once.
+            columns = _FAILED | {"finished_at": self._now}
+        else:
+            columns = self._work_columns(arm)
         return Task(
+            **columns,
             campaign=self._campaign,
             arm=arm,
             number=number,
@@ -169,8 +206,19 @@ class TaskMaker:
             origin=origin,
             created_at=self._now,
         )
+        try:
+            self._work_columns(arm)
+        except InfeasibleCost as error:
+            arm.infeasible = str(error)[:200]
         self._new_arms.append(arm)
         return arm
+
+    def _work_columns(self, arm: Arm) -> dict[str, Any]:
+        """Return a task's work; {} under a time budget. Raises InfeasibleCost."""
+        if self._work is None:
+            return {}
+        work = self._work.work_of(arm.params)
+        return {"max_steps": work.steps, "work_seconds": work.seconds}
 
     def _choose_seed(self, member: _Member, seed: int | None) -> tuple[int, int | None]:
         """Return the task's seed, and its index in the campaign's list (None outside of it)."""

@@ -1,4 +1,8 @@
-"""The verb `ask`: an outside optimiser leases tasks of one campaign."""
+"""The verbs of an outside optimiser: `ask` leases tasks of one campaign, `finish` ends the asking.
+
+A campaign to which a program adds tasks does not complete between two asks. It does when somebody
+says `finish`, or when the last ask is older than ASK_TIMEOUT_SECONDS.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,14 @@ import datetime as dt
 import uuid
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from campaigns.lifecycle.claims import Claim, attempts_of_claim, lease_waiting, why_nothing
+from campaigns.lifecycle.endings import finish_if_done
 from campaigns.lifecycle.errors import WrongState
 from campaigns.lifecycle.growth import enqueue
-from campaigns.lifecycle.journal import agent
+from campaigns.lifecycle.journal import SERVER, Actor, agent
+from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import Campaign, CampaignState
 from campaigns.search.samplers import Params
 from workers.models import Worker
@@ -46,6 +52,7 @@ def ask(
         else:
             count = 1
             task = enqueue(campaign, params, seed=seed, now=now, actor=agent(worker))
+            Campaign.objects.filter(pk=campaign.pk).update(asked_at=now)
             task_filter = Q(pk=task.pk)
         # The caller (the campaign's owner or an operator) runs the script in their own program on
         # their own machine, so checking approval and isolation tier would protect nobody.
@@ -60,6 +67,26 @@ def ask(
         if params is not None and not claim.attempts:
             raise WrongState(f"The campaign hands out nothing now. {claim.reason}")
     return claim
+
+
+def finish(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> None:
+    """Say that nobody will ask again: open tasks and the race end as usual, then it completes.
+
+    A later ask with params makes it active again. Raises WrongState for a campaign that does not
+    run, or to which no outside program adds tasks.
+    """
+    with transaction.atomic():
+        locked = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
+        if locked.state not in CAMPAIGN_TRANSITIONS["finish"].sources:
+            raise WrongState(f"The campaign is {locked.state}; only active or paused can finish.")
+        if locked.asked_at is None:
+            raise WrongState(
+                "No outside program adds tasks to this campaign, so it completes by itself when "
+                "its tasks and its race have ended. To end it now, cancel it."
+            )
+        Campaign.objects.filter(pk=campaign.pk).update(asked_at=None, revision=F("revision") + 1)
+        finish_if_done(campaign.pk, now=now, actor=actor, reason="Nobody will ask again.")
+    campaign.refresh_from_db()
 
 
 def _why_no_task(campaign: Campaign, params: Params | None) -> str:

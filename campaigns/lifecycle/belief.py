@@ -35,15 +35,15 @@ def contradictions(
     attempt: Attempt, body: Submission, metrics: dict[str, Any], *, now: dt.datetime
 ) -> list[str]:
     """Return why a well-formed result is refused, one sentence each; [] when it is believed."""
-    problems = _not_of_its_task(attempt.task, body, metrics)
+    problems = _not_of_its_task(attempt, body, metrics)
     # What a worker without torch invents is marked as simulated, and never ranked.
     if not body.get("simulated"):
         problems += _not_of_a_training(attempt, metrics, now)
     return problems
 
 
-def _not_of_its_task(task: Task, body: Submission, metrics: dict[str, Any]) -> list[str]:
-    campaign = task.campaign
+def _not_of_its_task(attempt: Attempt, body: Submission, metrics: dict[str, Any]) -> list[str]:
+    task, campaign = attempt.task, attempt.task.campaign
     problems = []
     if body.get("simulated") and not campaign.allow_simulated:
         problems.append("it is simulated, and the campaign takes measured results only")
@@ -59,7 +59,7 @@ def _not_of_its_task(task: Task, body: Submission, metrics: dict[str, Any]) -> l
         problems.append(
             f"it ran script {code_sha256[:12]}, the campaign pins {campaign.package_id[:12]}"
         )
-    longest = campaign.time_budget_seconds + settings.XEENET["KILL_GRACE_SECONDS"]
+    longest = attempt.budget_seconds + settings.XEENET["KILL_GRACE_SECONDS"]
     if metrics["wall_time_seconds"] > longest:
         problems.append(
             f"it ran {metrics['wall_time_seconds']:.0f} s, at most {longest:.0f} s count"
@@ -86,6 +86,9 @@ def _not_of_a_training(attempt: Attempt, metrics: dict[str, Any], now: dt.dateti
             problems.append(
                 f"train_loss is {loss:.3g}, beyond {MAX_LOSS:,.0f}; such a run diverged"
             )
+    most, made = attempt.task.max_steps, metrics["steps_completed"]
+    if most is not None and made > most:
+        problems.append(f"it made {made:,} steps, and the task is over after {most:,}")
     seconds = metrics["wall_time_seconds"]
     lease_seconds = (now - attempt.started_at).total_seconds()
     if seconds < LEAST_SECONDS:

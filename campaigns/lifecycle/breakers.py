@@ -10,7 +10,6 @@ import datetime as dt
 from typing import Final, NamedTuple
 
 from django.db import transaction
-from django.db.models import Subquery
 
 from campaigns.lifecycle.campaigns import pause
 from campaigns.lifecycle.errors import WrongState
@@ -22,8 +21,7 @@ from campaigns.lifecycle.retry import (
     TROUBLED_WORKERS,
     Charge,
 )
-from campaigns.models import Attempt, AttemptOutcome, Campaign, FailureClass, Package
-from campaigns.models.campaign import machines_able_to_run
+from campaigns.models import Attempt, AttemptOutcome, Campaign, FailureClass
 from campaigns.notifications import events
 
 # So many of a campaign's last attempts are read: one worker's flood must not hide all others.
@@ -55,7 +53,7 @@ def pause_failing(campaign: Campaign, *, now: dt.datetime) -> None:
     recent = _recent(campaign)
     if len(_failures(recent)) < BREAKER_FAILURES:
         return
-    window = _shared_out(recent, _share(_machines_online(campaign, now)))
+    window = _shared_out(recent, _share(campaign.machines(now).count()))
     if len(failed := _failures(window)) < BREAKER_FAILURES:
         return
     classes = [attempt.failure_class for attempt in failed]
@@ -81,14 +79,14 @@ def pause_troubled(campaign: Campaign, *, now: dt.datetime) -> None:
     if len(troubled) < 2:
         return
     # With two machines online both must be in trouble; one alone never pauses a campaign.
-    if len(troubled) < max(2, min(TROUBLED_WORKERS, _machines_online(campaign, now))):
+    if len(troubled) < max(2, min(TROUBLED_WORKERS, campaign.machines(now).count())):
         return
     running = Attempt.objects.filter(task__campaign=campaign, outcome=AttemptOutcome.RUNNING)
     at_it = set(running.order_by().values_list("worker_id", flat=True).distinct())
     able = {
         worker_id
         for worker_id, attempt in newest.items()
-        if attempt.charge is Charge.FAILURE or attempt.outcome in _RAN
+        if attempt.charge in {Charge.FAILURE, Charge.SLOW} or attempt.outcome in _RAN
     }
     if len((able | at_it) - {attempt.worker_id for attempt in troubled}) > len(troubled):
         return
@@ -111,16 +109,6 @@ def _recent(campaign: Campaign) -> list[_Ended]:
 
 def _failures(attempts: list[_Ended]) -> list[_Ended]:
     return [attempt for attempt in attempts if attempt.charge is Charge.FAILURE]
-
-
-def _machines_online(campaign: Campaign, now: dt.datetime) -> int:
-    origin = Package.objects.filter(pk=campaign.package_id).values("origin")
-    return machines_able_to_run(
-        now=now,
-        allow_simulated=campaign.allow_simulated,
-        required_isolation=campaign.required_isolation,
-        script_origin=Subquery(origin),
-    ).count()
 
 
 def _share(machines: int) -> int:

@@ -15,18 +15,25 @@ from django.db.models import F
 from campaigns.datasets import UnknownDataset, known_dataset
 from campaigns.lifecycle import journal
 from campaigns.lifecycle.arms import TaskMaker, drawn_points
+from campaigns.lifecycle.endings import finish_if_done
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor, Change
 from campaigns.lifecycle.launch_checks import launch_problems
-from campaigns.lifecycle.races import cancel_races, decide_races
+from campaigns.lifecycle.race_due import races_by_default, runs_kept_at_launch
+from campaigns.lifecycle.races import cancel_races, decide_races, give_up_kept_runs
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS, NO_LEASE
+from campaigns.lifecycle.work_checks import (
+    budget_problems,
+    launched_work,
+    work_columns,
+)
 from campaigns.models import (
-    MAX_BUDGET_SECONDS,
+    MAX_MIN_EFFECT,
     MAX_SEED,
     MAX_TRIES,
-    MIN_BUDGET_SECONDS,
     Attempt,
     AttemptOutcome,
+    BudgetKind,
     Campaign,
     Dataset,
     Package,
@@ -36,6 +43,7 @@ from campaigns.models import (
     TaskQuerySet,
     TaskState,
 )
+from campaigns.race.rows import MIN_EFFECT
 from campaigns.search import samplers
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.search.space import InvalidSearchSpace, SearchSpace, UnsatisfiableSpace
@@ -52,7 +60,7 @@ class CampaignSpec:
     name: str
     experiment: str
     task_count: int
-    time_budget_seconds: float
+    time_budget_seconds: float | None = None  # a work budget has none
     base_seed: int = 42
     search_space: dict[str, Any] | None = None
     sampler: str = "random"
@@ -63,6 +71,11 @@ class CampaignSpec:
     max_lost_attempts: int = 5
     script: str = ""  # the sha256 of an uploaded script; "" is the experiment's own
     required_isolation: str = IsolationTier.T0
+    budget_kind: str = BudgetKind.TIME
+    work_unit: str = ""  # of a work budget: seconds
+    work_amount: float | None = None
+    races_automatically: bool | None = None  # None: see `races_by_default`
+    min_effect: float = MIN_EFFECT
 
 
 def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime) -> Campaign:
@@ -70,8 +83,8 @@ def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime)
 
     Raises InvalidCampaign with every error found, by field.
     """
-    experiment, dataset, space = _resolve(spec)
-    fields = asdict(spec)
+    experiment, dataset, space, budget = _resolve(spec, now)
+    fields = asdict(spec) | budget
     script: str = fields.pop("script")
     fields |= {
         "name": spec.name.strip(),
@@ -79,6 +92,10 @@ def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime)
         "dataset": dataset,
         "search_space": space.to_json(),
     }
+    if spec.races_automatically is None:
+        fields["races_automatically"] = races_by_default(
+            spec.task_count, allow_simulated=spec.allow_simulated
+        )
     with transaction.atomic():
         package = _stored_script(script) if script else _built_in_script(experiment, now=now)
         campaign = Campaign(owner=owner, package=package, created_at=now, **fields)
@@ -90,17 +107,22 @@ def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime)
     return campaign
 
 
-def check_campaign(spec: CampaignSpec) -> SearchSpace:
+def check_campaign(spec: CampaignSpec, *, now: dt.datetime) -> SearchSpace:
     """Check a description as `create_campaign` does, without storing it; return its space.
 
     Raises InvalidCampaign with every error found, by field.
     """
-    _, _, space = _resolve(spec)
+    _, _, space, _ = _resolve(spec, now)
     return space
 
 
-def _resolve(spec: CampaignSpec) -> tuple[catalog.Experiment, Dataset, SearchSpace]:
-    """Look up what the spec names and parse its space. Raises InvalidCampaign."""
+def _resolve(
+    spec: CampaignSpec, now: dt.datetime
+) -> tuple[catalog.Experiment, Dataset, SearchSpace, dict[str, Any]]:
+    """Look up what the spec names, parse its space, and return the columns of its work budget.
+
+    Raises InvalidCampaign.
+    """
     try:
         experiment = catalog.get(spec.experiment)
     except catalog.UnknownExperiment as error:
@@ -124,27 +146,46 @@ def _resolve(spec: CampaignSpec) -> tuple[catalog.Experiment, Dataset, SearchSpa
     errors |= _limit_problems(spec)
     if errors or dataset is None or space is None:
         raise InvalidCampaign(errors)
-    return experiment, dataset, space
+    return experiment, dataset, space, _work_columns(spec, experiment, dataset, space, now)
+
+
+def _work_columns(
+    spec: CampaignSpec,
+    experiment: catalog.Experiment,
+    dataset: Dataset,
+    space: SearchSpace,
+    now: dt.datetime,
+) -> dict[str, Any]:
+    """Return the columns of the work budget; {} for a time budget. Raises InvalidCampaign."""
+    if spec.budget_kind != BudgetKind.WORK:
+        return {}
+    source: bytes | memoryview[int] | None = catalog.script_source(experiment.name)
+    if spec.script:
+        source = Package.objects.values_list("source", flat=True).filter(pk=spec.script).first()
+    return work_columns(
+        spec,
+        space=space,
+        experiment=experiment.name,
+        source=bytes(source or b""),
+        eval_bytes=experiment.eval_bytes_allowed(dataset.size_bytes)["full"],
+        now=now,
+    )
 
 
 def _limit_problems(spec: CampaignSpec) -> dict[str, list[str]]:
     """Return what is out of its bounds, by field."""
-    errors: dict[str, list[str]] = {}
+    errors = budget_problems(spec)
     if spec.required_isolation not in set(IsolationTier):
         errors["required_isolation"] = [f"must be one of {', '.join(IsolationTier)}"]
     if not 1 <= spec.task_count <= MAX_TASKS:
         errors["task_count"] = [f"must be from 1 to {MAX_TASKS:,}"]
     elif not 0 <= spec.base_seed <= MAX_SEED - spec.task_count:
         errors["base_seed"] = [f"must be from 0, and with the task numbers at most {MAX_SEED}"]
-    # Checked here and not only by the database's constraint, whose error names no field; and SQLite
-    # reads NaN as NULL, for which a check constraint holds.
-    if not MIN_BUDGET_SECONDS <= spec.time_budget_seconds <= MAX_BUDGET_SECONDS:
-        errors["time_budget_seconds"] = [
-            f"must be from {MIN_BUDGET_SECONDS} to {MAX_BUDGET_SECONDS:,}"
-        ]
     for name in ("max_failed_attempts", "max_lost_attempts"):
         if not 1 <= getattr(spec, name) <= MAX_TRIES:
             errors[name] = [f"must be from 1 to {MAX_TRIES}"]
+    if not 0 <= spec.min_effect <= MAX_MIN_EFFECT:
+        errors["min_effect"] = [f"must be from 0 to {MAX_MIN_EFFECT:g}"]
     return errors
 
 
@@ -200,20 +241,37 @@ def _sampler_problems(name: str, space: SearchSpace | None) -> list[str]:
 
 
 def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> None:
-    """Draft → active, with its metric pinned; all arms and tasks are created in one transaction.
+    """Draft → active, with metric and cost model pinned; all tasks are made in one transaction.
 
-    Raises WrongState unless draft, InvalidCampaign when the constraints leave no point, or when the
-    script would refuse every config or the data set.
+    A campaign that races by itself keeps some of its tasks' runs for the race.
+
+    Raises WrongState unless draft, InvalidCampaign when the constraints leave no point, when the
+    script would refuse every config or the data set, or when no config has such a run.
     """
     if problems := launch_problems(campaign):
         raise InvalidCampaign(problems)
     # Sample before the transaction, which on SQLite holds the only write lock.
-    maker = TaskMaker(campaign, now=now)
-    points = drawn_points(campaign, campaign.task_count)
+    work = launched_work(campaign, now=now)
+    maker = TaskMaker(campaign, now=now, work=work)
+    kept = runs_kept_at_launch(
+        campaign.task_count, campaign.sampler, races_automatically=campaign.races_automatically
+    )
+    points = drawn_points(campaign, campaign.task_count - kept)
     tasks = [maker.task(params, TaskOrigin.SAMPLED) for params in points]
+    if all(task.state == TaskState.FAILED for task in tasks):
+        raise InvalidCampaign({"search_space": [f"no task can run: {tasks[0].arm.infeasible}"]})
     spec = campaign.metric_spec
-    pinned = {"metric": spec.name, "metric_version": spec.version}
+    pinned: dict[str, Any] = {
+        "metric": spec.name,
+        "metric_version": spec.version,
+        "kept_runs": kept,
+    }
     made, draws = f"Tasks made: {len(tasks):,}.", campaign.draws + len(tasks)
+    if work is not None and work.model is not None:
+        pinned["cost_model"] = work.model.to_json()
+        made += f" What a step costs comes from {work.model.origin}."
+    if kept:
+        made += f" Runs kept for their race: {kept}."
     # One transaction: an active campaign without its tasks would look finished.
     with transaction.atomic():
         _move(campaign, "launch", actor, now, made, launched_at=now, draws=draws, **pinned)
@@ -226,9 +284,13 @@ def pause(campaign: Campaign, *, now: dt.datetime, reason: str = "", actor: Acto
 
 
 def resume(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> None:
-    """paused → active; decides the looks whose last run ended meanwhile. Raises WrongState."""
+    """paused → active; decides looks and begins the race that became due meanwhile.
+
+    Raises WrongState.
+    """
     _move(campaign, "resume", actor, now, state_reason="", paused_at=None, resumed_at=now)
     decide_races(campaign.pk, now=now)
+    finish_if_done(campaign.pk, now=now)
 
 
 def cancel(
@@ -242,6 +304,7 @@ def cancel(
     with transaction.atomic():
         _move(campaign, "cancel", actor, now, reason, state_reason=reason[:500], finished_at=now)
         cancel_races(campaign, now=now)
+        give_up_kept_runs(campaign)
         cancel_open_tasks(Task.objects.filter(campaign=campaign), now=now, actor=actor)
 
 

@@ -17,8 +17,9 @@ from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import Count, Exists, Max, OuterRef, Q
 
-from campaigns.lifecycle import journal
+from campaigns.lifecycle import calibrating, journal
 from campaigns.lifecycle.errors import WrongState
+from campaigns.lifecycle.guards import budgets_of_claim
 from campaigns.lifecycle.journal import Change
 from campaigns.lifecycle.leases import expire
 from campaigns.lifecycle.transitions import NO_LEASE
@@ -35,6 +36,7 @@ from campaigns.models import (
 )
 from campaigns.models.campaign import CampaignQuerySet
 from campaigns.models.task import FAILED, UNPAID
+from workers.calibration import CalibrationOrder
 from workers.models import Worker, WorkerState
 from workers.protocol import MAX_LEASES_PER_CLAIM
 
@@ -57,11 +59,13 @@ _ERRORS_REMEMBERED: Final = 64
 class Claim:
     """The attempts that a claim got, with task, campaign, data set and package loaded.
 
-    `reason` says why a new claim got fewer than it wanted; "" otherwise.
+    `reason` says why a new claim got fewer than it wanted; "" otherwise. `calibrate` is set when
+    the worker is to measure its speed.
     """
 
     attempts: list[Attempt]
     reason: str
+    calibrate: CalibrationOrder | None = None
 
 
 def claim(
@@ -71,15 +75,19 @@ def claim(
     count: int,
     now: dt.datetime,
     slots: int = MAX_SLOTS,
+    calibrates: bool = False,
 ) -> Claim:
     """Pending → leased for up to `count` tasks; a repeated `claim_id` returns the same attempts.
 
-    `slots` is how many leases the agent can hold at a time. Takes back overdue leases first, so
+    `slots` is how many leases the agent can hold at a time, `calibrates` whether it can measure its
+    speed. Takes back overdue leases first, so
     that claims do not depend on the background job. A worker that may not claim gets an empty claim
     with the reason, not an error.
     """
     expire(now=now, limit=max(count, 20))
-    return lease_waiting(worker, claim_id=claim_id, count=count, now=now, slots=slots)
+    return lease_waiting(
+        worker, claim_id=claim_id, count=count, now=now, slots=slots, calibrates=calibrates
+    )
 
 
 def lease_waiting(
@@ -89,6 +97,7 @@ def lease_waiting(
     count: int,
     now: dt.datetime,
     slots: int = MAX_SLOTS,
+    calibrates: bool = False,
     among: Q | None = None,
     runs_own_script: bool = False,
 ) -> Claim:
@@ -97,7 +106,8 @@ def lease_waiting(
     `runs_own_script` skips the checks of approval and isolation tier: the caller is a person's own
     program, which runs the tasks itself.
     """
-    choice = _Choice(worker, claim_id, count, now, min(slots, MAX_SLOTS), among, runs_own_script)
+    slots = min(slots, MAX_SLOTS)
+    choice = _Choice(worker, claim_id, count, now, slots, calibrates, among, runs_own_script)
     try:
         return _lease_chosen(choice, _lease)
     except _UNUSABLE:
@@ -116,6 +126,7 @@ class _Choice:
     count: int
     now: dt.datetime
     slots: int
+    calibrates: bool
     among: Q | None
     runs_own_script: bool
 
@@ -129,7 +140,8 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
     # One transaction: task and attempt must agree. The row lock on the worker serialises a claim
     # and its retry (sent because the answer was lost), and two claims that count the leases held.
     with transaction.atomic():
-        worker = Worker.objects.select_for_update(no_key=True).get(pk=choice.worker.pk)
+        locked = Worker.objects.select_for_update(no_key=True)
+        worker = calibrating.noting_work(locked).get(pk=choice.worker.pk)
         repeated = attempts_of_claim(worker, claim_id)
         if repeated:
             return Claim(repeated, "")
@@ -139,20 +151,24 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
         count = min(choice.count, choice.slots - held)
         if count <= 0:
             return Claim([], _why_full(held, choice.slots))
-        campaigns = Campaign.objects.handing_out_to(worker)
+        campaigns = Campaign.objects.handing_out_to(worker).fair_for(worker)
         if not choice.runs_own_script:
             campaigns = campaigns.runnable_by(worker)
+        measuring = calibrating.measuring(worker, campaigns, calibrates=choice.calibrates, now=now)
+        campaigns = measuring.allowed(campaigns)
         for candidates in _most_promising_first(campaigns, worker):
             among = Task.objects.filter(choice.among or Q())
             if lease(among.claimable(worker, now, candidates), worker, count, choice):
                 break
         attempts = attempts_of_claim(worker, claim_id)
     if len(attempts) == choice.count:
-        return Claim(attempts, "")
+        return Claim(attempts, "", measuring.order)
     if len(attempts) == count:
-        return Claim(attempts, _why_full(held + count, choice.slots))
-    reason = _why_fewer(worker, choice.among, runs_own_script=choice.runs_own_script)
-    return Claim(attempts, reason)
+        return Claim(attempts, _why_full(held + count, choice.slots), measuring.order)
+    reason = measuring.reason or _why_fewer(
+        worker, choice.among, runs_own_script=choice.runs_own_script
+    )
+    return Claim(attempts, reason, measuring.order)
 
 
 def _why_full(held: int, slots: int) -> str:
@@ -205,12 +221,35 @@ def _why_fewer(worker: Worker, among: Q | None, *, runs_own_script: bool) -> str
         return "No task waits."
     if worker.simulates and not all(campaign.allow_simulated for campaign in waiting):
         return "The tasks that wait need real training; this worker has no torch and simulates."
+    if held_back := _why_held_back(worker, waiting):
+        return held_back
+    if _was_too_slow(worker, waiting):
+        return (
+            "The tasks that wait are as much work as one of their campaign that this worker was "
+            "too slow for; faster workers get them."
+        )
     if not runs_own_script and (sentence := _why_not_run(worker, waiting)):
         return sentence
     return (
         "The tasks that wait are to be tried a little later or by another worker first. A task "
         f"that this worker failed, or had {MAX_UNPAID_TRIES} times for nothing, goes to others."
     )
+
+
+def _why_held_back(worker: Worker, waiting: list[Campaign]) -> str:
+    """Say why the worker gets none of the work that waits; "" when it may have some of it."""
+    keys = [campaign.pk for campaign in waiting]
+    if Campaign.objects.filter(pk__in=keys).fair_for(worker).exists():
+        return ""
+    reasons = (calibration.why_held_back for calibration in worker.calibrations.all())
+    return next(filter(None, reasons), "")
+
+
+def _was_too_slow(worker: Worker, waiting: list[Campaign]) -> bool:
+    """Return whether all that waits is work of campaigns in which the worker was too slow."""
+    tries = worker.attempts.filter(failure_class=FailureClass.TOO_SLOW)
+    slow_in = set(tries.values_list("task__campaign", flat=True))
+    return all(campaign.pk in slow_in for campaign in waiting)
 
 
 def _why_not_run(worker: Worker, waiting: list[Campaign]) -> str:
@@ -313,7 +352,8 @@ def _move_to_leased(
 ) -> None:
     """Pending → leased for tasks that this transaction has locked: four statements for any number.
 
-    Raises WrongState when one of them is not pending after all; rolling back undoes the rest.
+    One more where a work budget is among them. Raises WrongState when one of them is not pending
+    after all; rolling back undoes the rest.
     """
     if not tasks:
         return
@@ -323,8 +363,10 @@ def _move_to_leased(
         times["SETUP_GRACE_SECONDS"] + times["KILL_GRACE_SECONDS"] + times["SUBMIT_GRACE_SECONDS"]
     )
     attempts = [_new_attempt(task, histories.get(task.pk), worker, choice) for task in tasks]
+    budgets = budgets_of_claim(tasks, worker, now)
     for attempt, task in zip(attempts, tasks, strict=True):
-        longest_seconds = grace_seconds + task.campaign.time_budget_seconds
+        attempt.time_budget_seconds = budgets[task.pk]
+        longest_seconds = grace_seconds + attempt.time_budget_seconds
         task.state = TaskState.LEASED
         task.lease_id = attempt.lease_id
         task.worker = worker

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 
+from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from campaigns.lifecycle import journal
 from campaigns.lifecycle.journal import SERVER, Actor, Change
-from campaigns.lifecycle.races import decide_races
+from campaigns.lifecycle.race_due import begin, due_race
+from campaigns.lifecycle.races import decide_races, give_up_kept_runs
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import Campaign, CampaignState, Race, Task
 from campaigns.notifications import events
+from campaigns.standings.arms import sentence
+
+logger = logging.getLogger(__name__)
 
 
 def note_ended_task(campaign_id: int, *, now: dt.datetime) -> None:
-    """Make cached charts of the campaign stale, decide what its races wait for, and complete it.
+    """Make cached charts of the campaign stale, go on with its races, and complete it.
 
     Call it after the commit that ended a task, outside of that transaction: the campaign's row is
     then locked only briefly, and never while a task's row is locked.
@@ -27,46 +33,71 @@ def note_ended_task(campaign_id: int, *, now: dt.datetime) -> None:
     finish_if_done(campaign_id, now=now)
 
 
-def finish_if_done(campaign_id: int, *, now: dt.datetime) -> bool:
-    """Active or paused → completed when no task is open and no race runs; return whether it did.
+def finish_if_done(
+    campaign_id: int,
+    *,
+    now: dt.datetime,
+    actor: Actor = SERVER,
+    reason: str = "No task is open.",
+) -> bool:
+    """Begin the race that is due, or complete the campaign; return whether it completed.
 
-    Call it after the commit that ended a task: when two tasks end concurrently, the later call sees
-    that both have ended.
+    An active or paused one completes when no task is open, no race runs or is due, and no outside
+    program is expected to ask again. A race that is due in a paused campaign begins when it is
+    resumed. Call it after the commit that ended a task: when two tasks end concurrently, the later
+    call sees that both have ended.
     """
-    return bool(_finish(Campaign.objects.filter(pk=campaign_id), now))
-
-
-def finish_done_campaigns(*, now: dt.datetime) -> int:
-    """Complete the campaigns in which no task is open and no race runs; return how many.
-
-    A sweep for last tasks that ended in a process that died before `finish_if_done`.
-    """
-    return _finish(Campaign.objects.all(), now)
-
-
-def _finish(campaigns: QuerySet[Campaign], now: dt.datetime) -> int:
-    still_open = Task.objects.filter(campaign=OuterRef("pk")).open()
-    running = campaigns.filter(state__in=CAMPAIGN_TRANSITIONS["finish"].sources)
-    races = Race.objects.running().filter(campaign=OuterRef("pk"))
-    done = running.filter(~Exists(still_open), ~Exists(races))
+    done = _done(now).filter(pk=campaign_id)
     # Lock first, then check again. A single UPDATE that waits for a concurrent `retry_task` still
     # sees the tasks as before the wait, and would complete a campaign with a pending task.
     with transaction.atomic():
-        before = dict(done.order_by("pk").select_for_update(no_key=True).values_list("pk", "state"))
-        if not before:
-            return 0
-        still_done = done.filter(pk__in=before)
-        finished = still_done.update(
-            state=CampaignState.COMPLETED, finished_at=now, revision=F("revision") + 1
-        )
-        moved = list(Campaign.objects.filter(pk__in=before, state=CampaignState.COMPLETED))
-        changes = [
-            Change(campaign, before[campaign.pk], CampaignState.COMPLETED) for campaign in moved
-        ]
-        journal.record(SERVER, *changes, now=now, reason="No task is open.")
-        for campaign in moved:
-            events.note_finished(campaign, now=now)
-        return finished
+        campaign = done.select_for_update(no_key=True).first()
+        if campaign is None or not done.exists():
+            return False
+        if race := due_race(campaign):
+            if campaign.state == CampaignState.ACTIVE:
+                begin(campaign, race, now=now)
+            return False
+        _complete(campaign, actor, now, reason)
+    return True
+
+
+def finish_done_campaigns(*, now: dt.datetime) -> int:
+    """Begin the races that are due, and complete the other campaigns; return how many completed.
+
+    A sweep for last tasks that ended in a process that died before `finish_if_done`, and for
+    campaigns that outside programs have ceased to ask.
+    """
+    finished = 0
+    for campaign_id in _done(now).order_by("pk").values_list("pk", flat=True):
+        try:
+            finished += finish_if_done(campaign_id, now=now)
+        except Exception:
+            # A campaign that cannot be finished must not keep the others waiting.
+            logger.exception("campaign %s was not finished", campaign_id)
+    return finished
+
+
+def _done(now: dt.datetime) -> QuerySet[Campaign]:
+    """Return the running campaigns in which nothing is open and nobody is expected to ask again."""
+    still_open = Task.objects.filter(campaign=OuterRef("pk")).open()
+    races = Race.objects.running().filter(campaign=OuterRef("pk"))
+    asked_before = now - dt.timedelta(seconds=settings.XEENET["ASK_TIMEOUT_SECONDS"])
+    running = Campaign.objects.filter(state__in=CAMPAIGN_TRANSITIONS["finish"].sources)
+    unasked = running.filter(Q(asked_at=None) | Q(asked_at__lte=asked_before))
+    return unasked.filter(~Exists(still_open), ~Exists(races))
+
+
+def _complete(campaign: Campaign, actor: Actor, now: dt.datetime, reason: str) -> None:
+    """Active or paused → completed, for a locked campaign of which nothing is open."""
+    before = campaign.state
+    Campaign.objects.filter(pk=campaign.pk).update(
+        state=CampaignState.COMPLETED, finished_at=now, asked_at=None, revision=F("revision") + 1
+    )
+    give_up_kept_runs(campaign)
+    campaign.refresh_from_db()
+    journal.record(actor, Change(campaign, before, campaign.state), now=now, reason=reason)
+    events.note_finished(campaign, lambda: sentence(campaign), now=now)
 
 
 def reactivate(

@@ -8,8 +8,8 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Greatest
 
-from campaigns.lifecycle.arms import TaskMaker, drawn_points, next_task_number
-from campaigns.lifecycle.endings import reactivate
+from campaigns.lifecycle.arms import TaskMaker, drawn_points
+from campaigns.lifecycle.endings import note_ended_task, reactivate
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
@@ -20,6 +20,7 @@ from campaigns.models import (
     CampaignState,
     Task,
     TaskOrigin,
+    TaskState,
 )
 from campaigns.search.samplers import MAX_TASKS, Params
 from campaigns.search.space import SearchSpace
@@ -34,16 +35,20 @@ def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime, actor: Actor 
     # One transaction with the campaign locked: concurrent calls must not use a number twice.
     with transaction.atomic():
         locked = lock_growing(campaign)
-        first = next_task_number(locked)
-        if not 1 <= count <= MAX_TASKS - first:
-            raise InvalidCampaign({"count": [f"must be from 1 to {MAX_TASKS - first:,}"]})
+        room = MAX_TASKS - locked.task_count
+        if not 1 <= count <= room:
+            raise InvalidCampaign({"count": [f"must be from 1 to {room:,}"]})
         if locked.base_seed + locked.draws + count > MAX_SEED:
             raise InvalidCampaign({"count": ["would pass the largest seed"]})
         points = list(drawn_points(locked, count))
         maker = TaskMaker(locked, now=now)
         maker.load(points)
-        maker.store([maker.task(params, TaskOrigin.SAMPLED) for params in points])
-        note_growth(campaign, locked, first + count, actor, now, drawn=count)
+        tasks = [maker.task(params, TaskOrigin.SAMPLED) for params in points]
+        maker.store(tasks)
+        note_growth(campaign, locked, count, actor, now, drawn=count)
+    if all(task.state == TaskState.FAILED for task in tasks):
+        note_ended_task(campaign.pk, now=now)
+        campaign.refresh_from_db()
 
 
 def enqueue(
@@ -64,16 +69,17 @@ def enqueue(
         raise InvalidCampaign({"params": problems})
     with transaction.atomic():
         locked = lock_growing(campaign)
-        number = next_task_number(locked)
-        if number >= MAX_TASKS:
+        if locked.task_count >= MAX_TASKS:
             raise InvalidCampaign({"params": [f"the campaign has {MAX_TASKS:,} tasks, the most"]})
         if seed is not None and not 0 <= seed <= MAX_SEED:
             raise InvalidCampaign({"seed": [f"must be from 0 to {MAX_SEED}"]})
         maker = TaskMaker(locked, now=now)
         maker.load([params])
         task = maker.task(params, TaskOrigin.ENQUEUED, seed=seed)
+        if task.arm.infeasible:
+            raise InvalidCampaign({"params": [f"are infeasible: {task.arm.infeasible}"]})
         maker.store([task])
-        note_growth(campaign, locked, number + 1, actor, now)
+        note_growth(campaign, locked, 1, actor, now)
     return task
 
 
@@ -113,15 +119,19 @@ def lock_growing(campaign: Campaign) -> Campaign:
 def note_growth(
     campaign: Campaign,
     locked: Campaign,
-    task_count: int,
+    new_tasks: int,
     actor: Actor,
     now: dt.datetime,
     reason: str = "Tasks were added.",
     *,
     drawn: int = 0,
 ) -> None:
-    """Store the new number of tasks, and make a completed campaign active again."""
+    """Count the new tasks, and make a completed campaign active again."""
     rows = Campaign.objects.filter(pk=campaign.pk)
-    rows.update(task_count=task_count, draws=F("draws") + drawn, revision=F("revision") + 1)
+    rows.update(
+        task_count=F("task_count") + new_tasks,
+        draws=F("draws") + drawn,
+        revision=F("revision") + 1,
+    )
     reactivate(locked, actor, now, reason)
     campaign.refresh_from_db()

@@ -24,8 +24,10 @@ from campaigns.lifecycle.journal import LEASE_SWEEP, SERVER, Actor, Change
 from campaigns.lifecycle.progress import store_progress
 from campaigns.lifecycle.transitions import NO_LEASE
 from campaigns.models import (
+    Arm,
     Attempt,
     AttemptOutcome,
+    BudgetKind,
     Campaign,
     CampaignState,
     FailureClass,
@@ -230,6 +232,8 @@ def retry_task(task: Task, *, now: dt.datetime, actor: Actor = SERVER) -> None:
         campaign = Campaign.objects.select_for_update(no_key=True).get(pk=task.campaign_id)
         if campaign.state == CampaignState.CANCELLED:
             raise WrongState("The campaign was cancelled; clone it to run its tasks again.")
+        if campaign.budget_kind == BudgetKind.WORK and task.max_steps is None:
+            raise WrongState(f"The task has no such run: {task.arm.infeasible}.")
         moved = Task.objects.filter(pk=task.pk, state=TaskState.FAILED).update(
             state=TaskState.PENDING,
             available_at=now,
@@ -240,6 +244,8 @@ def retry_task(task: Task, *, now: dt.datetime, actor: Actor = SERVER) -> None:
         )
         if not moved:
             raise WrongState("Only a failed task can be run again.")
+        # Its arm may be fast enough for a worker that has come since.
+        Arm.objects.filter(pk=task.arm_id).exclude(infeasible="").update(infeasible="")
         change = Change(task, TaskState.FAILED, TaskState.PENDING)
         journal.record(actor, change, now=now, reason="One more try.")
         Campaign.objects.filter(pk=campaign.pk).update(revision=F("revision") + 1)

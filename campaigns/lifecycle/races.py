@@ -12,13 +12,16 @@ import logging
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Max
 
-from campaigns.lifecycle.arms import TaskMaker, next_task_number
+from campaigns.lifecycle.arms import TaskMaker
 from campaigns.models import Campaign, CampaignState, Decision, Race, RaceOutcome
+from campaigns.notifications import events
 from campaigns.race import rule
 from campaigns.race.look import Decision as LookDecision
 from campaigns.race.look import Outcome
+from campaigns.search.samplers import MAX_TASKS
+from campaigns.standings.arms import race_sentence
 from campaigns.standings.race_runs import decisions_of, race_runs, rule_of
 
 logger = logging.getLogger(__name__)
@@ -65,10 +68,35 @@ def cancel_races(campaign: Campaign, *, now: dt.datetime) -> None:
             _store(race, decision, now)
 
 
+def store_race(
+    campaign: Campaign, race: rule.Race, *, now: dt.datetime, chosen_from: int | None = None
+) -> Race:
+    """Store a race that the rule allows, with the runs of its first look.
+
+    Call it with the locked campaign. Without `chosen_from` a person picked the arms.
+    """
+    last_number: int | None = campaign.races.aggregate(last=Max("number"))["last"]
+    row = Race.objects.create(
+        campaign=campaign,
+        number=(last_number or 0) + 1,
+        chosen_from=chosen_from,
+        arms=list(race.arms),
+        seeds=list(race.seeds),
+        floor_sd=race.floor.sd,
+        floor_pairs=race.floor.pairs,
+        runs_allowed=race.runs_allowed or MAX_TASKS,
+        min_effect=race.min_effect,
+        started_at=now,
+    )
+    make_runs(campaign, row, now=now)
+    Campaign.objects.filter(pk=campaign.pk).update(revision=F("revision") + 1)
+    return row
+
+
 def make_runs(campaign: Campaign, race: Race, *, now: dt.datetime) -> int:
     """Make the tasks that the race's present look needs and does not have; return how many.
 
-    Call it in a transaction that has locked the campaign.
+    Call it with the locked campaign; also its object has the new number of tasks then.
     """
     wanted = rule.wanted_runs(rule_of(race), decisions_of(race))
     numbers, indices = {arm for arm, _ in wanted}, {index for _, index in wanted}
@@ -83,9 +111,24 @@ def make_runs(campaign: Campaign, race: Race, *, now: dt.datetime) -> int:
     missing = [run for run in wanted if run not in existing]
     tasks = [maker.race_task(arms[arm], index) for arm, index in missing]
     maker.store(tasks)
-    if tasks:
-        Campaign.objects.filter(pk=campaign.pk).update(task_count=next_task_number(campaign))
+    # A race that a person started takes none of the runs that are kept for the other.
+    kept = min(campaign.kept_runs, len(tasks)) if race.chosen_from is not None else 0
+    campaign.kept_runs -= kept
+    campaign.task_count += len(tasks) - kept
+    Campaign.objects.filter(pk=campaign.pk).update(
+        task_count=campaign.task_count, kept_runs=campaign.kept_runs
+    )
     return len(tasks)
+
+
+def give_up_kept_runs(campaign: Campaign) -> None:
+    """Keep no runs for a race any more: the campaign has the tasks that it has.
+
+    Call it in a transaction that has locked the campaign.
+    """
+    rows = Campaign.objects.filter(pk=campaign.pk, kept_runs__gt=0)
+    if rows.update(task_count=F("task_count") - F("kept_runs"), kept_runs=0):
+        campaign.refresh_from_db(fields=["task_count", "kept_runs"])
 
 
 def _advance(campaign: Campaign, race: Race, now: dt.datetime) -> int:
@@ -97,6 +140,8 @@ def _advance(campaign: Campaign, race: Race, now: dt.datetime) -> int:
             return decided
         _store(race, decision, now)
         make_runs(campaign, race, now=now)
+        if race.outcome and race.chosen_from is not None:
+            give_up_kept_runs(campaign)
         Campaign.objects.filter(pk=campaign.pk).update(revision=F("revision") + 1)
         decided += 1
 
@@ -128,7 +173,12 @@ def _store(race: Race, decision: LookDecision, now: dt.datetime) -> None:
         **columns,
     )
     if outcome:
+        race.outcome, race.ended_at = outcome, now
         Race.objects.filter(pk=race.pk).update(outcome=outcome, ended_at=now)
+        if outcome != RaceOutcome.CANCELLED:
+            # In this transaction: nobody is told of a decision that was not stored, and no process
+            # that dies leaves one untold.
+            events.note_decided(race, lambda: race_sentence(race), now=now)
 
 
 def _outcome_of(decision: LookDecision) -> str:

@@ -16,6 +16,13 @@ from django.db.models import F, Q
 
 from campaigns.lifecycle.belief import contradictions, result_columns
 from campaigns.lifecycle.breakers import pause_failing, pause_troubled
+from campaigns.lifecycle.classes import class_id
+from campaigns.lifecycle.disturbed import (
+    is_to_be_repeated,
+    repeat_disturbed,
+    settle_replay,
+    speed_columns,
+)
 from campaigns.lifecycle.endings import note_ended_task
 from campaigns.lifecycle.errors import ResultConflict
 from campaigns.lifecycle.journal import Change
@@ -26,8 +33,10 @@ from campaigns.lifecycle.retry import (
     RETRY_DELAY,
     Charge,
 )
+from campaigns.lifecycle.slowness import booked_class, note_too_slow, why_too_slow
 from campaigns.lifecycle.transitions import NO_LEASE
 from campaigns.models import (
+    Arm,
     Attempt,
     AttemptOutcome,
     FailureClass,
@@ -83,7 +92,8 @@ def submit(worker: Worker, lease_id: uuid.UUID, body: Submission, *, now: dt.dat
         if body["outcome"] == Outcome.COMPLETED:
             answer = _complete(attempt, body, now)
         else:
-            failure_class = FailureClass(body.get("failure_class") or FailureClass.SCRIPT_ERROR)
+            reported = FailureClass(body.get("failure_class") or FailureClass.SCRIPT_ERROR)
+            failure_class = booked_class(attempt, reported, body)
             answer = _fail(attempt, failure_class, body.get("message", ""), body, now)
         # `stderr_tail` has a column of its own.
         stored = {key: value for key, value in body.items() if key != "stderr_tail"}
@@ -122,6 +132,8 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
         _fail(attempt, FailureClass.INVALID_RESULT, reason, body, now)
         return Answer(Verdict.REFUSED, f"The result was refused: {reason}.")
     task = attempt.task
+    if not body.get("simulated") and (reason := why_too_slow(task, metrics)):
+        return _fail(attempt, FailureClass.TOO_SLOW, reason, body, now)
     completed = Task.objects.filter(_owned(attempt), pk=task.pk).update(
         state=TaskState.COMPLETED, finished_at=now, failure_class="", **NO_LEASE
     )
@@ -130,35 +142,55 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
         end_attempt(attempt, AttemptOutcome.LATE, now=now, message=message, **_report(body))
         return Answer(Verdict.LATE, "Kept, but another attempt or a person decided the task.")
     outcome = AttemptOutcome.DIVERGED if diverged else AttemptOutcome.COMPLETED
+    result = _store_result(attempt, metrics, body, now=now)
     change = Change(task, task.state, TaskState.COMPLETED, attempt)
     report = _report(body) | {"failure_class": ""}
+    message = "; ".join(filter(None, [message, _on_disturbance(result)]))
     end_attempt(attempt, outcome, change, now=now, message=message, **report)
-    result = _store_result(attempt, metrics, simulated=body.get("simulated", False), now=now)
+    if task.max_steps is not None:
+        # A worker that still had it was fast enough after all.
+        Arm.objects.filter(pk=task.arm_id).exclude(infeasible="").update(infeasible="")
+    settle_replay(result)
     if result.implausible:
         return Answer(Verdict.ACCEPTED, IMPLAUSIBLE.format(metric=spec.name))
     return Answer(Verdict.ACCEPTED, "The result is stored.")
 
 
 def _store_result(
-    attempt: Attempt, metrics: dict[str, Any], *, simulated: bool, now: dt.datetime
+    attempt: Attempt, metrics: dict[str, Any], body: Submission, *, now: dt.datetime
 ) -> Result:
+    task, simulated = attempt.task, body.get("simulated", False)
+    believed = result_columns(task.campaign, metrics, simulated=simulated)
+    # What has no value, or an invented one, stands in no order.
+    is_measured = believed["is_ranked"] or believed["implausible"]
+    is_subset = believed["eval_is_subset"]
     return Result.objects.create(
-        task=attempt.task,
+        task=task,
         attempt=attempt,
-        campaign=attempt.task.campaign,
-        is_screening=attempt.task.purpose == TaskPurpose.SCREEN,
+        campaign=task.campaign,
+        arm_id=task.arm_id,
+        result_class_id=class_id(attempt, metrics, is_subset=is_subset) if is_measured else None,
+        is_screening=task.purpose == TaskPurpose.SCREEN,
         eval_bytes=metrics["eval_bytes"],
         eval_tokens=metrics["eval_tokens"],
         steps_completed=metrics["steps_completed"],
         tokens_trained=metrics["tokens_trained"],
         model_params=metrics["model_params"],
         wall_time_seconds=metrics["wall_time_seconds"],
+        foreign_load=body.get("foreign_load"),
         device_used=metrics["device_used"][:100],
         stop_reason=metrics["stop_reason"][:50],
         metrics=metrics,
         created_at=now,
-        **result_columns(attempt.task.campaign, metrics, simulated=simulated),
+        **speed_columns(attempt, metrics, simulated=simulated),
+        **believed,
     )
+
+
+def _on_disturbance(result: Result) -> str:
+    """Return what the journal says of a run whose steps took too long; "" of any other."""
+    again = "; it runs once more" if is_to_be_repeated(result) else ""
+    return result.disturbance and f"{result.disturbance}{again}"
 
 
 def _fail(
@@ -173,6 +205,7 @@ def _fail(
     A final failure is charged like any other and spends the tries that are left.
     """
     task, report = attempt.task, _report(body) | {"failure_class": failure_class}
+    attempt.failure_class = failure_class  # `_follow_up` reads it
     counter, maximum = {
         Charge.FAILURE: ("failed_attempts", "max_failed_attempts"),
         Charge.LOSS: ("lost_attempts", "max_lost_attempts"),
@@ -236,11 +269,14 @@ def _follow_up(
     worker: Worker, attempt: Attempt, body: Submission, answer: Answer, now: dt.datetime
 ) -> None:
     """Do what follows from a committed submission and may happen late without harm."""
-    failure_class = body.get("failure_class")
+    charge = CHARGES.get(attempt.failure_class)
     if answer.verdict == Verdict.ACCEPTED:
         worker_lifecycle.note_good_result(worker)
-    elif failure_class and CHARGES[failure_class] is Charge.FREE:
-        reason = body.get("message") or FailureClass(failure_class).label
+        if is_to_be_repeated(attempt.task.result):
+            # First, because the campaign would complete without an open task.
+            repeat_disturbed(attempt.task, now=now)
+    elif charge is Charge.FREE:
+        reason = body.get("message") or FailureClass(attempt.failure_class).label
         worker_lifecycle.pause_after_env_error(worker, reason, now=now)
     if answer.verdict in {Verdict.ACCEPTED, Verdict.FAILED, Verdict.REFUSED}:
         note_ended_task(attempt.task.campaign_id, now=now)
@@ -249,7 +285,9 @@ def _follow_up(
         events.note_new_best(attempt.task.campaign_id, now=now)
     if answer.verdict in {Verdict.FAILED, Verdict.RETRY, Verdict.REFUSED}:
         campaign = attempt.task.campaign
-        if failure_class and CHARGES[failure_class] is Charge.FREE:
+        if charge is Charge.FREE:
             pause_troubled(campaign, now=now)
+        elif charge is Charge.SLOW:
+            note_too_slow(attempt, now=now)
         else:
             pause_failing(campaign, now=now)

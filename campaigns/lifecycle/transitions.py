@@ -34,8 +34,12 @@ CAMPAIGN_TRANSITIONS: Final = {
     "cancel": _transition({_DRAFT, _ACTIVE, _PAUSED}, CampaignState.CANCELLED),
     # More tasks: a completed campaign runs again.
     "grow": _transition({_ACTIVE, _PAUSED, CampaignState.COMPLETED}, _ACTIVE, _PAUSED),
-    # Only when no task is open.
+    # Only when no task is open, no race runs or is due, and nobody will ask again.
     "finish": _transition({_ACTIVE, _PAUSED}, CampaignState.COMPLETED),
+    # Completed: it only waited for a race that was switched off.
+    "set_race_options": _transition(
+        {_DRAFT, _ACTIVE, _PAUSED}, _DRAFT, _ACTIVE, _PAUSED, CampaignState.COMPLETED
+    ),
 }
 
 TASK_TRANSITIONS: Final = {
@@ -46,6 +50,8 @@ TASK_TRANSITIONS: Final = {
     # Pending too: the lease ran out, and no worker has taken the task since.
     "submit_result": _transition({_LEASED, _PENDING}, TaskState.COMPLETED),
     "submit_failure": _transition({_LEASED}, _PENDING, TaskState.FAILED),
+    # Nobody is fast enough for its work.
+    "give_up": _transition({_PENDING}, TaskState.FAILED),
     "cancel_task": _transition({_PENDING, _LEASED}, TaskState.CANCELLED),
     "retry_task": _transition({TaskState.FAILED}, _PENDING),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import importlib.util
 import os
 import re
 import secrets
@@ -12,7 +13,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx2
@@ -22,7 +23,9 @@ from django.core.management.base import CommandError
 from campaigns import lifecycle
 from campaigns.datasets import store_dataset, store_dataset_file
 from campaigns.lifecycle import CampaignSpec
-from campaigns.models import Campaign, CampaignState, Dataset, TaskState
+from campaigns.models import BudgetKind, Campaign, CampaignState, Dataset, TaskState, WorkUnit
+from campaigns.standings import headline
+from campaigns.standings.progress import campaign_progress
 from experiments import catalog, english_like_corpus
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker, WorkerState
@@ -34,6 +37,21 @@ STAND_IN: Final = "english_like"
 # The demo waits at most this long for a download, however many addresses there are.
 DOWNLOAD_SECONDS: Final = 8.0
 _CONNECT_SECONDS: Final = 3.0
+INVENTED: Final = "All values are invented: this machine has no torch, so nothing is trained."
+INSTALL_TORCH: Final = "Install it (python -m pip install torch) and start again to measure."
+# Arms of about the same small size: an evaluation takes a second or two.
+RACE_SPACE: Final[dict[str, Any]] = {
+    "parameters": [
+        {"name": "lr", "type": "float", "low": 1e-3, "high": 3e-2, "log": True, "decimals": 6},
+        {"name": "lr_schedule", "type": "choice", "values": ["cosine", "linear", "step_decay"]},
+        {"name": "n_layers", "type": "choice", "values": [2]},
+        {"name": "n_heads", "type": "choice", "values": [2, 4]},
+        {"name": "d_model", "type": "choice", "values": [64]},
+        {"name": "d_ff", "type": "choice", "values": [256, 512]},
+        {"name": "batch_size", "type": "choice", "values": [32]},
+        {"name": "context_length", "type": "choice", "values": [128]},
+    ]
+}
 
 
 @dataclass(frozen=True)
@@ -175,9 +193,21 @@ def pause_leftovers(owner: User, *, now: dt.datetime) -> int:
 
 
 def launch_campaign(
-    choice: DatasetChoice, *, owner: User, tasks: int, budget_seconds: float, now: dt.datetime
+    choice: DatasetChoice,
+    *,
+    owner: User,
+    tasks: int,
+    budget_seconds: float,
+    now: dt.datetime,
+    races: bool = False,
+    simulates: bool = False,
 ) -> Campaign:
-    """Create and launch the demo's campaign. Raises CommandError for impossible numbers."""
+    """Create and launch the demo's campaign.
+
+    With `races` its arms are small, get equal work (`budget_seconds` of the reference), and race at
+    the end. With `simulates` workers may invent its values. Raises CommandError for impossible
+    numbers.
+    """
     number = Campaign.objects.filter(owner=owner, name__startswith="Demo ").count() + 1
     spec = CampaignSpec(
         name=f"Demo {number}",
@@ -185,8 +215,9 @@ def launch_campaign(
         experiment=EXPERIMENT,
         dataset=choice.dataset.sha256,
         task_count=tasks,
-        time_budget_seconds=budget_seconds,
         base_seed=42,
+        allow_simulated=simulates,
+        **_work(budget_seconds) if races else {"time_budget_seconds": budget_seconds},
     )
     try:
         campaign = lifecycle.create_campaign(spec, owner=owner, now=now)
@@ -196,8 +227,34 @@ def launch_campaign(
     return campaign
 
 
-def shortcomings(campaign: Campaign) -> list[str]:
-    """Return sentences on what is missing for "every task has a measured, distinct result"."""
+def _work(seconds: float) -> dict[str, Any]:
+    """Return the fields of a description for equal work, and a space whose runs are short."""
+    return {
+        "budget_kind": BudgetKind.WORK,
+        "work_unit": WorkUnit.SECONDS,
+        "work_amount": seconds,
+        "search_space": RACE_SPACE,
+    }
+
+
+def has_torch() -> bool:
+    """Return whether agents that this Python starts can train."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def verdict(campaign: Campaign, *, now: dt.datetime) -> str:
+    """Return what may be claimed at the end: the sentence above the figures of the page."""
+    sentence = headline.sentence(campaign, campaign_progress(campaign, now=now), now=now)
+    if campaign.results.filter(simulated=True).exists():
+        sentence = f"{INVENTED} {sentence}"
+    return sentence
+
+
+def shortcomings(campaign: Campaign, *, simulates: bool = False) -> list[str]:
+    """Return sentences on what is missing for "every task has a measured, distinct result".
+
+    Where workers had to invent the values (`simulates`), they need not be measured.
+    """
     problems = []
     states = Counter(campaign.tasks.values_list("state", flat=True))
     completed = states.pop(TaskState.COMPLETED, 0)
@@ -205,7 +262,8 @@ def shortcomings(campaign: Campaign) -> list[str]:
         rest = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
         problems.append(f"{completed} of {campaign.task_count} tasks completed ({rest})")
     results = list(campaign.results.values_list("is_ranked", "simulated", "value"))
-    if simulated := sum(is_simulated for _, is_simulated, _ in results):
+    simulated = sum(is_simulated for _, is_simulated, _ in results)
+    if simulated and not simulates:
         problems.append(f"{simulated} results are simulated, not measured")
     if unranked := sum(
         not is_ranked and not is_simulated for is_ranked, is_simulated, _ in results

@@ -1,10 +1,10 @@
-"""The verbs of races in `manage.py campaign`: race, races, decisions, plan."""
+"""The verbs of races in `manage.py campaign`: race, race-options, races, decisions, plan."""
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 from rest_framework.exceptions import ValidationError
@@ -16,10 +16,14 @@ from campaigns.answers.refusals import refusal_text
 from campaigns.clock import database_now
 from campaigns.management.lookup import campaign_or_error
 from campaigns.models import RaceOutcome
+from campaigns.race.rows import MIN_EFFECT
+from campaigns.serializers.campaigns import RaceOptionsSerializer
 from campaigns.serializers.races import PlanQuestionSerializer, StartRaceSerializer
 from xeenet_site.web.formats import HOUR, duration
 from xeenet_site.web.plain_text import plain
 from xeenet_site.web.strict_json import strict_dumps
+
+MIN_EFFECT_HELP: Final = f"a race is a tie once the gap is surely smaller (default {MIN_EFFECT})"
 
 
 def add_race_verbs(verbs: Any, numbered: Callable[[ArgumentParser], ArgumentParser]) -> None:
@@ -33,8 +37,13 @@ def add_race_verbs(verbs: Any, numbered: Callable[[ArgumentParser], ArgumentPars
         "--min-effect",
         type=float,
         metavar="D",
-        help="a tie once the gap is surely smaller (default 0.01)",
+        help="a tie once the gap is surely smaller (default: the campaign's)",
     )
+    command = numbered(verbs.add_parser("race-options", help="choose how its arms race"))
+    command.add_argument(
+        "--race", action=BooleanOptionalAction, help="let the best race when all have run"
+    )
+    command.add_argument("--min-effect", type=float, metavar="D", help=MIN_EFFECT_HELP)
     for verb, text in (
         ("races", "list its races, the newest first"),
         ("decisions", "print what each look of its races decided, the latest first"),
@@ -57,6 +66,18 @@ class RaceVerbs(BaseCommand):
             None, campaign, now=database_now(), **_checked(StartRaceSerializer, options)
         )
         self.stdout.write(_race_line(answers.race_detail(race.pk)))
+
+    def race_options(self, options: dict[str, Any]) -> None:
+        """Choose whether a race begins by itself, and the smallest difference that matters."""
+        campaign = campaign_or_error(options["campaign"])
+        given = {"races_automatically": options["race"], "min_effect": options["min_effect"]}
+        chosen = _checked(RaceOptionsSerializer, given)
+        steering.set_race_options(None, campaign, now=database_now(), **chosen)
+        begins = "by itself" if campaign.races_automatically else "only by hand"
+        self.stdout.write(
+            f"Campaign {campaign.pk}: a race begins {begins}; smallest difference that matters "
+            f"{campaign.min_effect:g}."
+        )
 
     def races(self, options: dict[str, Any]) -> None:
         """Print a line for each race."""

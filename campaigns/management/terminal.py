@@ -174,7 +174,13 @@ class ProgressLine:
         """Show the progress of the campaign, as `progress_sentence` tells it."""
         sentence = progress_sentence(progress, leading)
         if self._is_live:
-            self._progress.update(self._task, completed=progress.done, description=sentence)
+            self._progress.update(
+                self._task,
+                # A race adds runs.
+                total=progress.total,
+                completed=progress.done,
+                description=sentence,
+            )
             self._progress.refresh()
             return
         news = (progress.done, progress.leased)

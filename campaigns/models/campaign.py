@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, ExpressionWrapper, Q, Value, When
+from django.db.models import Case, ExpressionWrapper, F, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 
@@ -25,8 +26,9 @@ from campaigns.models.states import (
 from campaigns.race.rows import MIN_EFFECT
 from experiments import catalog, metrics
 from experiments.metrics import VAL_BPB, MetricSpec
-from workers.models import ISOLATION_CHOICES, Worker, WorkerQuerySet, WorkerState
+from workers.models import ISOLATION_CHOICES, Calibration, Worker, WorkerQuerySet, WorkerState
 from workers.protocol import IsolationTier
+from xeenet_site.web.formats import duration
 
 
 class CampaignQuerySet(models.QuerySet["Campaign"]):
@@ -38,6 +40,12 @@ class CampaignQuerySet(models.QuerySet["Campaign"]):
         if worker.simulates:
             campaigns = campaigns.filter(allow_simulated=True)
         return campaigns
+
+    def fair_for(self, worker: Worker) -> CampaignQuerySet:
+        """Leave out the work that is kept from the worker while its calibration is held back."""
+        own = Calibration.objects.filter(worker=worker, experiment=OuterRef("experiment"))
+        campaigns = self.alias(held_back=_is_held_back(own))
+        return campaigns.exclude(budget_kind=BudgetKind.WORK, held_back=True)
 
     def runnable_by(self, worker: Worker) -> CampaignQuerySet:
         """Return the campaigns whose script the worker's machine may run.
@@ -52,25 +60,50 @@ class CampaignQuerySet(models.QuerySet["Campaign"]):
         return self.filter(allowed, required_isolation__in=tiers)
 
 
+def _is_held_back(calibrations: models.QuerySet[Calibration]) -> Coalesce:
+    """Return `Calibration.is_held_back` of the newest of a subquery's calibrations."""
+    held_back = Case(When(flagged=True, admitted_at=None, then=Value(True)), default=Value(False))
+    newest = calibrations.order_by("-taken_at", "-id").annotate(held_back=held_back)
+    return Coalesce(Subquery(newest.values("held_back")[:1]), False)
+
+
 def machines_able_to_run(
-    *, now: dt.datetime, allow_simulated: Any, required_isolation: Any, script_origin: Any
+    *,
+    now: dt.datetime,
+    allow_simulated: Any,
+    required_isolation: Any,
+    script_origin: Any,
+    budget_kind: Any,
+    experiment: Any,
 ) -> WorkerQuerySet:
     """Return the machines online whose agents may claim tasks of a campaign with these columns.
 
-    The mirror of `handing_out_to` and `runnable_by`. The columns are values of a campaign, or
-    OuterRefs to them in a subquery.
+    The mirror of `handing_out_to`, `fair_for` and `runnable_by`. The columns are values of a
+    campaign, or OuterRefs to them in a subquery.
     """
     machines = Worker.objects.machines().online(now).filter(state=WorkerState.ACTIVE).order_by()
     # An agent that reports no tier counts as the weakest; the names of the tiers sort by strength.
     isolates = Case(When(isolation="", then=Value(IsolationTier.T0.value)), default="isolation")
+    theirs = Calibration.objects.filter(worker=OuterRef("pk"), experiment=OuterRef("experiment"))
     return machines.annotate(
-        isolates=isolates, script_origin=ExpressionWrapper(script_origin, models.CharField())
+        isolates=isolates,
+        script_origin=_text(script_origin),
+        budget_kind=_text(budget_kind),
+        experiment=_text(experiment),
+        held_back=_is_held_back(theirs),
     ).filter(
         Q(script_origin=PackageOrigin.BUILTIN) | Q(accepts_uploaded_scripts=True),
+        Q(budget_kind=BudgetKind.TIME) | Q(held_back=False),
         # False sorts before true: a machine that simulates needs a campaign that allows it.
         simulates__lte=allow_simulated,
         isolates__gte=required_isolation,
     )
+
+
+def _text(column: Any) -> Any:
+    """Return a column's value, or a reference to it, as an expression."""
+    expression = column if hasattr(column, "resolve_expression") else Value(column)
+    return ExpressionWrapper(expression, models.CharField())
 
 
 class Campaign(models.Model):
@@ -101,7 +134,10 @@ class Campaign(models.Model):
     # How often the sampler has drawn. Tasks that repeat an arm take no draw, so the params that are
     # drawn later do not depend on them.
     draws = models.PositiveIntegerField(default=0)
+    # Its tasks, and the runs that are kept for its race: what the person asked for, until both end.
     task_count = models.PositiveIntegerField()
+    # The part of it that is no task yet: it waits for the race that begins by itself.
+    kept_runs = models.PositiveIntegerField(default=0, editable=False)
     budget_kind = models.CharField(max_length=16, choices=BudgetKind, default=BudgetKind.TIME)
     # The budget, or the longest guard of a work budget: an attempt has its own.
     time_budget_seconds = models.FloatField()
@@ -152,6 +188,9 @@ class Campaign(models.Model):
                 condition=Q(required_isolation__in=[tier.value for tier in IsolationTier]),
             ),
             models.CheckConstraint(name="campaign_has_tasks", condition=Q(task_count__gt=0)),
+            models.CheckConstraint(
+                name="campaign_kept_runs_counted", condition=Q(kept_runs__lte=F("task_count"))
+            ),
             models.CheckConstraint(
                 name="campaign_budget_positive",
                 condition=Q(time_budget_seconds__gt=0, time_budget_seconds__lte=MAX_BUDGET_SECONDS),
@@ -210,6 +249,27 @@ class Campaign(models.Model):
         except catalog.UnknownExperiment:
             # A draft may be older than the removal of its experiment from the catalog.
             return VAL_BPB
+
+    def machines(self, now: dt.datetime) -> WorkerQuerySet:
+        """Return the machines online whose agents may claim its tasks."""
+        origin = Package.objects.filter(pk=self.package_id).values("origin")
+        return machines_able_to_run(
+            now=now,
+            allow_simulated=self.allow_simulated,
+            required_isolation=self.required_isolation,
+            script_origin=Subquery(origin),
+            budget_kind=self.budget_kind,
+            experiment=self.experiment,
+        )
+
+    @property
+    def budget_text(self) -> str:
+        """When a run is over, in words: "1 m 00 s", "60 reference seconds", "500 steps"."""
+        if self.budget_kind == BudgetKind.TIME:
+            return duration(self.time_budget_seconds)
+        unit = WorkUnit(self.work_unit)
+        name = "reference seconds" if unit == WorkUnit.SECONDS else unit.value
+        return f"{self.work_amount or 0:,.12g} {name}"
 
     @property
     def script(self) -> str:

@@ -29,6 +29,9 @@ class Race(models.Model):
 
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="races")
     number = models.PositiveIntegerField(help_text="From 1, in the campaign.")
+    # Of so many arms, the first of its campaign, screening chose those that race: it began by
+    # itself. Null when a person picked them.
+    chosen_from = models.PositiveIntegerField(null=True, blank=True)
     # The numbers of the arms that began, and the seed indices on which they may run, in order.
     arms = models.JSONField()
     seeds = models.JSONField()

@@ -33,10 +33,16 @@ class Result(models.Model):
     # A copy of task.campaign, so that the leaderboard reads a single index.
     campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="results")
     # A copy of task.arm, so that the board of arms reads a single index.
-    arm = models.ForeignKey(Arm, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
-    # With which results it may stand in one order; null for what was not measured.
+    arm = models.ForeignKey(Arm, on_delete=models.CASCADE, related_name="+")
+    # With which results it may stand in one order; null for what was not measured. Classes are
+    # never removed, so the indexes below suffice.
     result_class = models.ForeignKey(
-        ResultClass, null=True, blank=True, on_delete=models.PROTECT, related_name="results"
+        ResultClass,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="results",
+        db_index=False,
     )
     # In the unit of the campaign's metric.
     value = models.FloatField(null=True, blank=True)
@@ -67,6 +73,8 @@ class Result(models.Model):
     wall_time_seconds = models.FloatField()
     # Training time per step, without set-up and evaluation; null when the script does not tell.
     step_seconds = models.FloatField(null=True, blank=True)
+    # What a step of its config takes on its worker otherwise; null: unknown.
+    expected_step_seconds = models.FloatField(null=True, blank=True)
     # Cores that other programs used meanwhile, on average; null from agents that cannot tell.
     foreign_load = models.FloatField(null=True, blank=True)
     # Whether its steps took much longer than they should on its worker; null: unknown.
@@ -94,6 +102,18 @@ class Result(models.Model):
                 condition=Q(is_ranked=True, is_screening=True),
             ),
             models.Index(fields=["campaign", "created_at", "id"], name="result_by_time"),
+            # How many results of each class a campaign has.
+            models.Index(
+                fields=["campaign", "result_class"],
+                name="result_of_class",
+                condition=Q(is_ranked=True),
+            ),
+            # The further runs of a class, from which its noise is estimated.
+            models.Index(
+                fields=["result_class", "-created_at"],
+                name="result_repeated",
+                condition=Q(is_ranked=True, is_screening=False),
+            ),
             # The default order, of all campaigns together: the admin's first page.
             models.Index(fields=["-created_at", "-id"], name="result_newest"),
         ]
@@ -132,6 +152,18 @@ class Result(models.Model):
                 )
                 & (Q(foreign_load__isnull=True) | Q(foreign_load__gte=0, foreign_load__lt=1e6)),
             ),
+            # Whoever says that a run was disturbed, or not, says by which expectation.
+            models.CheckConstraint(
+                name="result_disturbed_by_expectation",
+                condition=(
+                    Q(expected_step_seconds__isnull=True)
+                    | Q(expected_step_seconds__gt=0, expected_step_seconds__lt=1e9)
+                )
+                & (
+                    Q(disturbed__isnull=True)
+                    | Q(step_seconds__isnull=False, expected_step_seconds__isnull=False)
+                ),
+            ),
             # Also keeps out infinity and NaN, like the bound of the value.
             models.CheckConstraint(
                 name="result_train_loss_sane",
@@ -142,3 +174,14 @@ class Result(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task}: {self.value}"
+
+    @property
+    def disturbance(self) -> str:
+        """What disturbed the run, in a sentence without a full stop; "" when nothing is known."""
+        if not self.disturbed or not self.step_seconds or not self.expected_step_seconds:
+            return ""
+        ratio = self.step_seconds / self.expected_step_seconds
+        text = f"disturbed: steps took {ratio:.1f}x as long as expected"
+        if self.foreign_load is not None:
+            text += f"; {self.foreign_load:.1f} cores were used by others"
+        return text

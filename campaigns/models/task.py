@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -15,12 +15,14 @@ from campaigns.models.arm import Arm
 from campaigns.models.campaign import Campaign, CampaignQuerySet, machines_able_to_run
 from campaigns.models.states import (
     HEX_SHA256_LENGTH,
+    MAX_BUDGET_SECONDS,
     MAX_UNPAID_TRIES,
     AttemptOutcome,
     FailureClass,
     TaskOrigin,
     TaskPurpose,
     TaskState,
+    WorkUnit,
 )
 from workers.models import Worker, WorkerQuerySet
 from workers.protocol import INFRASTRUCTURE_FAILURES
@@ -47,10 +49,13 @@ class TaskQuerySet(models.QuerySet["Task"]):
         )
         # One probe of an index for each campaign, and campaigns are few.
         first = due.filter(campaign=OuterRef("pk")).order_by("available_at")
+        campaigns = campaigns.exclude(Exists(_too_slow_for_all(worker)))
         firsts = campaigns.annotate(first=Subquery(first.values("available_at")[:1]))
         oldest = firsts.order_by(F("first").asc(nulls_last=True)).values("first")[:1]
         tasks = due.filter(campaign__in=campaigns, available_at__gte=Subquery(oldest))
-        return tasks.order_by("available_at", "id")
+        too_slow = Exists(_too_slow(worker, OuterRef("campaign"), OuterRef("work_seconds")))
+        fast_enough = tasks.exclude(Q(max_steps__isnull=False) & Q(too_slow))
+        return fast_enough.order_by("available_at", "id")
 
     def to_be_had_again(self, worker: Worker, now: dt.datetime) -> TaskQuerySet:
         """Leave out the tasks that go to other workers: this one failed or had them too often."""
@@ -87,17 +92,46 @@ def _not_here_again(worker: Worker, now: dt.datetime) -> Q:
     return failed | too_often
 
 
+def _too_slow(worker: Any, campaign: Any, work_seconds: Any) -> AttemptQuerySet:
+    """Return the worker's tries of the campaign that were too slow with at most so much work.
+
+    Such a worker gets no task of the campaign with as much work. Without a cost model
+    (`work_seconds` is null) all work of a campaign counts as equal.
+    """
+    tries = Attempt.objects.filter(
+        worker=worker, failure_class=FailureClass.TOO_SLOW, task__campaign=campaign
+    )
+    no_more = Q(task__work_seconds=None) | Q(task__work_seconds__lte=work_seconds)
+    return tries.filter(no_more).order_by()
+
+
+def _too_slow_for_all(worker: Worker) -> AttemptQuerySet:
+    """Return the worker's tries that rule out every task of the campaign of an outer query.
+
+    Claims then need not look at its tasks one by one.
+    """
+    return _too_slow(worker, OuterRef("pk"), OuterRef("work_amount")).filter(
+        Q(task__work_seconds=None) | Q(task__campaign__work_unit=WorkUnit.SECONDS)
+    )
+
+
 def other_machines(worker_id: int, now: dt.datetime) -> WorkerQuerySet:
     """Return the machines online that could run the task of an outer query instead of the worker.
 
     For a subquery of a query on tasks.
     """
-    return machines_able_to_run(
+    slow = _too_slow(
+        OuterRef("pk"), OuterRef(OuterRef("campaign")), OuterRef(OuterRef("work_seconds"))
+    )
+    machines = machines_able_to_run(
         now=now,
         allow_simulated=OuterRef("campaign__allow_simulated"),
         required_isolation=OuterRef("campaign__required_isolation"),
         script_origin=OuterRef("campaign__package__origin"),
-    ).exclude(pk=worker_id)
+        budget_kind=OuterRef("campaign__budget_kind"),
+        experiment=OuterRef("campaign__experiment"),
+    )
+    return machines.exclude(pk=worker_id).exclude(Exists(slow))
 
 
 class Task(models.Model):
@@ -114,8 +148,10 @@ class Task(models.Model):
     seed_index = models.PositiveIntegerField(null=True, blank=True)
     purpose = models.CharField(max_length=16, choices=TaskPurpose, default=TaskPurpose.SCREEN)
     origin = models.CharField(max_length=16, choices=TaskOrigin, default=TaskOrigin.SAMPLED)
-    # Under a work budget: after so many steps the run is over.
+    # Under a work budget: after so many steps the run is over. Null when its arm is infeasible.
     max_steps = models.PositiveBigIntegerField(null=True, blank=True)
+    # How long these steps take on the campaign's reference; null without a cost model.
+    work_seconds = models.FloatField(null=True, blank=True)
 
     state = models.CharField(max_length=16, choices=TaskState, default=TaskState.PENDING)
     available_at = models.DateTimeField(default=timezone.now)
@@ -209,6 +245,15 @@ class Task(models.Model):
                 condition=Q(max_steps__isnull=True) | Q(max_steps__gte=1),
             ),
             models.CheckConstraint(
+                name="task_work_sane",
+                condition=Q(work_seconds__isnull=True)
+                | Q(
+                    max_steps__isnull=False,
+                    work_seconds__gt=0,
+                    work_seconds__lte=MAX_BUDGET_SECONDS,
+                ),
+            ),
+            models.CheckConstraint(
                 name="task_purpose_known", condition=Q(purpose__in=TaskPurpose.values)
             ),
             models.UniqueConstraint(
@@ -224,15 +269,27 @@ class Task(models.Model):
 
     @property
     def config(self) -> dict[str, object]:
-        """The config that the script reads: params, seed, budget, data set in one flat object."""
+        """The config that the script reads: params, seed, budget, data set in one flat object.
+
+        Under a work budget its time is only the guard, and an attempt has its own:
+        `Attempt.config`.
+        """
         campaign = self.campaign
-        return {
+        config = {
             **self.params,
             "seed": self.seed,
             "time_budget_seconds": campaign.time_budget_seconds,
             "dataset": campaign.dataset.name,
             "dataset_sha256": campaign.dataset_id,
         }
+        # Campaigns from before the work budgets may have it among their params.
+        return config if self.max_steps is None else {**config, "max_steps": self.max_steps}
+
+    @property
+    def last_config(self) -> dict[str, object]:
+        """The config of the last attempt; before the first that of the task. Reads `attempts`."""
+        attempts = list(self.attempts.all())
+        return attempts[-1].config if attempts else self.config
 
 
 # The condition of `AttemptQuerySet.unpaid`.
@@ -307,6 +364,12 @@ class Attempt(models.Model):
                 name="attempt_went_wrong",
                 condition=Q(outcome__in=["failed", "lost"]),
             ),
+            # Finds what was too much work for a worker; every claim asks.
+            models.Index(
+                fields=["worker"],
+                name="attempt_too_slow",
+                condition=Q(failure_class="too_slow"),
+            ),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(
@@ -325,6 +388,18 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number} of {self.task_id} by {self.worker}"
+
+    @property
+    def budget_seconds(self) -> float:
+        """What the run may take; attempts from before work budgets have the campaign's."""
+        if self.time_budget_seconds is None:
+            return self.task.campaign.time_budget_seconds
+        return self.time_budget_seconds
+
+    @property
+    def config(self) -> dict[str, object]:
+        """The config that this attempt's script reads."""
+        return self.task.config | {"time_budget_seconds": self.budget_seconds}
 
 
 class ProgressPoint(models.Model):

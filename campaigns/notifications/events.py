@@ -7,15 +7,18 @@ called for the same cause. Nothing here touches the network; `delivery` sends th
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from django.conf import settings
 from django.db.models import Count, Exists, Max, OuterRef, Q
+from django.urls import reverse
 
 from campaigns.models import (
+    Arm,
     Campaign,
     CampaignState,
+    Race,
     Result,
     Task,
     TaskState,
@@ -32,7 +35,10 @@ CAMPAIGNS_NAMED: Final = 20
 
 
 def note_new_best(campaign_id: int, *, now: dt.datetime) -> int:
-    """Tell webhooks of the leading result, unless they are newer; return how many rows it wrote."""
+    """Tell webhooks of the leading result, unless they are newer; return how many rows it wrote.
+
+    One seed proves nothing, so nothing is called best; `note_decided` tells what a race proved.
+    """
     hooks = _listening(WebhookEvent.NEW_BEST, campaign_id)
     if not hooks:
         return 0
@@ -44,10 +50,12 @@ def note_new_best(campaign_id: int, *, now: dt.datetime) -> int:
     hooks = [hook for hook in hooks if hook.created_at <= first.created_at]
     spec = first.campaign.metric_spec
     previous = leading[1].value if len(leading) > 1 else None
-    was = f" (was {spec.text(previous)})" if previous is not None else ""
+    was = f" (before: {spec.text(previous)})" if previous is not None else ""
+    seeds = Result.objects.filter(task__arm=first.task.arm_id, is_ranked=True).count()
+    leads = "leads after one seed" if seeds == 1 else f"leads by one of its arm's {seeds} runs"
     payload = _about(first.campaign) | {
-        "text": f"{first.campaign}: new best {_best_words(first)}{was}, "
-        f"task {first.task.number} on {first.device_used}.",
+        "text": f"{first.campaign}: task {first.task.number} {leads}, with {spec.name} "
+        f"{spec.text(first.value or 0.0)}{was} on {first.device_used}.",
         "result": _about_result(first),
         "previous_best": previous,
     }
@@ -69,18 +77,46 @@ def note_missed_bests(*, now: dt.datetime) -> int:
     return sum(note_new_best(pk, now=now) for pk in chosen)
 
 
-def note_finished(campaign: Campaign, *, now: dt.datetime) -> int:
-    """Tell that a campaign has completed; return how many rows it wrote."""
+def note_decided(race: Race, verdict: Callable[[], str], *, now: dt.datetime) -> int:
+    """Tell that a race has ended, and what may be claimed; return how many rows it wrote.
+
+    Call it in the transaction that stores the race's last decision.
+    """
+    campaign = race.campaign
+    hooks = _listening(WebhookEvent.DECIDED, campaign.pk)
+    if not hooks:
+        return 0
+    last = race.decisions.select_related("leader", "rival").defer("saw").latest("look")
+    params = dict(campaign.arms.filter(number__in=last.group).values_list("number", "params"))
+    payload = _about(campaign) | {
+        "text": f"{campaign}: {verdict()}",
+        "race": race.number,
+        "outcome": race.outcome,
+        "leader": _about_arm(last.leader),
+        "rival": _about_arm(last.rival),
+        "estimate": last.estimate,
+        "bound": last.bound,
+        "seeds": last.n,
+        "group": [{"arm": arm, "params": params[arm]} for arm in last.group],
+        "path": reverse("campaign-arms", args=[campaign.pk]),
+    }
+    return _write(hooks, WebhookEvent.DECIDED, f"decided:{race.pk}", payload, now)
+
+
+def note_finished(campaign: Campaign, verdict: Callable[[], str], *, now: dt.datetime) -> int:
+    """Tell that a campaign has completed, and what may be claimed; return how many rows it wrote.
+
+    Call it in the transaction that completes the campaign.
+    """
     hooks = _listening(WebhookEvent.CAMPAIGN_FINISHED, campaign.pk)
     if not hooks:
         return 0
     best = campaign.results.ranked().select_related("task", "attempt__worker").first()
     by_state = campaign.tasks.order_by().values_list("state").annotate(tasks=Count("pk"))
     counts = dict(by_state)
-    outcome = f"best {_best_words(best)}" if best is not None else "nothing was measured"
     payload = _about(campaign) | {
         "text": f"{campaign} has finished: {counts.get(TaskState.COMPLETED, 0)} of "
-        f"{campaign.task_count} tasks completed, {outcome}.",
+        f"{campaign.task_count} tasks completed. {verdict()}",
         "tasks": counts,
         "result": _about_result(best) if best else None,
     }
@@ -190,10 +226,8 @@ def _about(campaign: Campaign) -> dict[str, Any]:
     }
 
 
-def _best_words(result: Result) -> str:
-    """Return the name of the metric and the value of a ranked result: "loss 3.2187"."""
-    spec = result.campaign.metric_spec
-    return f"{spec.name} {spec.text(result.value or 0.0)}"
+def _about_arm(arm: Arm | None) -> dict[str, Any] | None:
+    return None if arm is None else {"arm": arm.number, "params": arm.params}
 
 
 def _about_result(result: Result) -> dict[str, Any]:

@@ -72,6 +72,11 @@ def reserve_of(tasks: int) -> int:
     return min(MAX_RESERVE, tasks * RESERVE_TENTHS // 10) if tasks >= FEWEST_TASKS else 0
 
 
+def most_contenders(reserve: int, *, seeds: int = SEEDS) -> int:
+    """Return how many arms may race with this reserve: it fills their first look."""
+    return reserve // looks_at(seeds)[0]
+
+
 def contenders(
     screening: Screening, floor: Floor, *, most: int = MOST, min_sigma: float = MIN_SIGMA
 ) -> tuple[int, ...]:
@@ -95,50 +100,68 @@ def automatic_race(
     screening: Screening,
     floor: Floor,
     *,
+    highest_seed: int = 0,
     seeds: int = SEEDS,
     min_effect: float = MIN_EFFECT,
     min_sigma: float = MIN_SIGMA,
 ) -> Race | None:
     """Return the race of a campaign of so many tasks after its screening.
 
+    `highest_seed` is the highest seed index that any of its arms has run: 0 after screening alone.
     None when the reserve cannot fill a first look of two arms, or two arms have no value.
     """
     reserve = reserve_of(tasks)
-    most = reserve // looks_at(seeds)[0]
-    arms = contenders(screening, floor, most=most, min_sigma=min_sigma)
+    arms = contenders(
+        screening, floor, most=most_contenders(reserve, seeds=seeds), min_sigma=min_sigma
+    )
     if len(arms) < 2:
         return None
-    return Race(arms, tuple(range(1, seeds + 1)), floor, reserve, min_effect, min_sigma)
+    return picked_race(
+        arms,
+        highest_seed=highest_seed,
+        seeds=seeds,
+        floor=floor,
+        runs_allowed=reserve,
+        min_effect=min_effect,
+        min_sigma=min_sigma,
+    )
 
 
 def challenger_race(
-    champion: int,
+    champion: int | None,
     added: Iterable[int],
+    tasks: int,
     screening: Screening,
-    race: Race,
+    floor: Floor,
     *,
     highest_seed: int,
+    seeds: int = SEEDS,
+    min_effect: float = MIN_EFFECT,
+    min_sigma: float = MIN_SIGMA,
 ) -> Race | None:
-    """Return the race of the champion with arms that were added after `race`, on fresh seeds.
+    """Return the race of the champion with arms that were added after its race, on fresh seeds.
 
-    An added arm races when its screening value makes it a contender among all arms. `race` gives
-    floor, options and the runs that are left; `highest_seed` is the highest seed index that any of
-    these arms has run. None when no added arm is a contender.
+    An added arm races when its screening value makes it a contender among all arms. The other
+    arguments are those of `automatic_race`; `champion` may also lead a tie group, and is None when
+    no arm came out of the race. None when fewer than two arms would race.
     """
     new = set(added)
-    most = MOST if race.runs_allowed is None else race.runs_allowed // race.looks[0]
-    best = contenders(screening, race.floor, most=most, min_sigma=race.min_sigma)
-    arms = [arm for arm in best if arm in new and arm != champion][: max(0, most - 1)]
-    if not arms:
+    reserve = reserve_of(tasks)
+    most = most_contenders(reserve, seeds=seeds)
+    best = contenders(screening, floor, most=most, min_sigma=min_sigma)
+    leading = () if champion is None else (champion,)
+    arms = [arm for arm in best if arm in new and arm != champion]
+    racing = (*leading, *arms)[:most]
+    if not arms or len(racing) < 2:
         return None
     return picked_race(
-        (champion, *arms),
+        racing,
         highest_seed=highest_seed,
-        seeds=len(race.seeds),
-        floor=race.floor,
-        runs_allowed=race.runs_allowed,
-        min_effect=race.min_effect,
-        min_sigma=race.min_sigma,
+        seeds=seeds,
+        floor=floor,
+        runs_allowed=reserve,
+        min_effect=min_effect,
+        min_sigma=min_sigma,
     )
 
 
@@ -152,7 +175,7 @@ def picked_race(
     min_effect: float = MIN_EFFECT,
     min_sigma: float = MIN_SIGMA,
 ) -> Race:
-    """Return a race of hand-picked arms on seeds that none of them has run.
+    """Return a race of these arms on seeds that none of them has run.
 
     `highest_seed` is the highest seed index that any of them has run: they may have been picked for
     these values. Raises ValueError as `Race` does.

@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from campaigns.scripts.source import source_problems
+from campaigns.search.samplers import sample
+from campaigns.search.space import SearchSpace
+from campaigns.work.describe import InfeasibleCost, InvalidDescription, read_description
 from experiments import catalog, english_like_corpus
-from workers.protocol import metrics_problems, with_whole_numbers
+from workers.protocol import is_number, metrics_problems, with_whole_numbers
 
-# Of the experiment whose contract this is.
-METRIC: Final = catalog.all()[0].metric_spec
+# The experiment whose contract this is.
+EXPERIMENT: Final = catalog.all()[0]
+METRIC: Final = EXPERIMENT.metric_spec
 SEED: Final = 42
 REPLAY_STEPS: Final = 3
+# For so many configs of the default space the script says what a step costs.
+DRAWN_CONFIGS: Final = 3
 EXIT_CONFIG_ERROR: Final = 2
 # How long an agent waits after SIGTERM; a run that hangs takes this long beyond its budget here.
 KILL_GRACE_SECONDS: Final = 15.0
@@ -82,9 +89,15 @@ class Run:
 
 
 class Workbench:
-    """A folder with a copy of the script and the data set, in which runs take place."""
+    """A folder with a copy of the script and the data set, in which runs take place.
 
-    def __init__(self, script: bytes, folder: Path, params: dict[str, Any]) -> None:
+    A bare one has no data set, and torch cannot be imported.
+    """
+
+    def __init__(
+        self, script: bytes, folder: Path, params: dict[str, Any], *, bare: bool = False
+    ) -> None:
+        folder.mkdir(exist_ok=True)
         self._script = folder / "script.py"
         self._script.write_bytes(script)
         self._folder = folder
@@ -94,7 +107,10 @@ class Workbench:
         data = folder / "data"
         data.mkdir()
         cache_name = catalog.dataset_cache_name(info.name, info.sha256)
-        (data / cache_name).write_bytes(english_like_corpus.generate())
+        if bare:
+            (folder / "torch.py").write_text('raise ImportError("torch is not needed for this")\n')
+        else:
+            (data / cache_name).write_bytes(english_like_corpus.generate())
         self._params = params | {
             "seed": SEED,
             "dataset": info.name,
@@ -110,14 +126,20 @@ class Workbench:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
-    def run(self, budget: float, *, terminate_after: float | None = None, **extra: Any) -> Run:
+    def run(
+        self,
+        budget: float,
+        *options: str,
+        terminate_after: float | None = None,
+        **extra: Any,
+    ) -> Run:
         """Run the script with a budget in seconds and extra keys in its config.
 
         With `terminate_after` it gets SIGTERM that many seconds after its start.
         """
         config = self._folder / "config.json"
         config.write_text(json.dumps(self._params | {"time_budget_seconds": budget} | extra))
-        command = [sys.executable, "-u", str(self._script), "--config-file", str(config)]
+        command = [sys.executable, "-u", str(self._script), "--config-file", str(config), *options]
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
             began = time.monotonic()
             process = subprocess.Popen(
@@ -173,7 +195,10 @@ def check_script(
     """
     yield judge_source(script)
     with tempfile.TemporaryDirectory(prefix="xeenet-check-") as folder:
-        bench = Workbench(script, Path(folder), dict(params or DEFAULT_CONFIG))
+        bare = Workbench(script, Path(folder, "bare"), {}, bare=True)
+        configs = [params] if params else [DEFAULT_CONFIG, *drawn_configs()]
+        yield judge_description(script, configs, lambda c: bare.run(budget, "--describe", **c))
+        bench = Workbench(script, Path(folder, "whole"), dict(params or DEFAULT_CONFIG))
         yield judge_unknown_key(bench.run(budget, no_script_knows_this_key=1))
         measured = bench.run(budget)
         yield judge_budget(measured, budget)
@@ -183,7 +208,7 @@ def check_script(
         yield judge_denominator(measured, bench.dataset_bytes)
         # More time than needed, so that a slow moment does not cut the fixed number of steps short.
         replays = [bench.run(6 * budget, max_steps=REPLAY_STEPS) for _ in range(2)]
-        yield judge_replay(replays[0], replays[1])
+        yield judge_replay(replays[0], replays[1], 6 * budget)
         yield judge_sigterm(bench.run(10 * budget, terminate_after=budget / 2))
 
 
@@ -192,6 +217,49 @@ def judge_source(script: bytes) -> Verdict:
     problems = source_problems(script)
     detail = " ".join(problems) or "plain Python text"
     return Verdict("self-contained: standard library and torch only", not problems, detail)
+
+
+def drawn_configs() -> list[dict[str, Any]]:
+    """Return a few configs of the experiment's default space."""
+    space = SearchSpace.parse(EXPERIMENT.default_search_space)
+    return [sample(space, "random", SEED, draw) for draw in range(DRAWN_CONFIGS)]
+
+
+def judge_description(
+    script: bytes, configs: Sequence[dict[str, Any]], describe: Callable[[dict[str, Any]], Run]
+) -> Verdict:
+    """What the script prints of the cost of a step is what the server reads in its source.
+
+    `describe` runs it with `--describe` on a config.
+    """
+    rule = "says what a step costs (--describe, without torch and data) as its source does"
+    try:
+        description = read_description(script)
+        if description is None:
+            detail = "no DESCRIBE: it takes steps, tokens or a time budget, not seconds of work"
+            return Verdict(rule, kept=True, detail=detail)
+        for config in configs:
+            amounts = description.amounts(config)
+            if problem := _description_problem(amounts, describe(config)):
+                return Verdict(rule, kept=False, detail=f"{problem}; the config was {config}")
+    except (InvalidDescription, InfeasibleCost) as error:
+        return Verdict(rule, kept=False, detail=str(error))
+    return Verdict(rule, kept=True, detail=", ".join(description.terms))
+
+
+def _description_problem(amounts: dict[str, float], run: Run) -> str:
+    """Return how a printed description differs from the amounts that the server read."""
+    printed = run.result
+    if run.exit_code or printed is None:
+        return f"exit code {run.exit_code}, not one JSON object on stdout; {run.last_words}"
+    if printed.keys() != amounts.keys():
+        names = [", ".join(sorted(terms)) or "nothing" for terms in (printed, amounts)]
+        return f"it prints {names[0]}, its source has {names[1]}"
+    for name, amount in amounts.items():
+        value = printed[name]
+        if not is_number(value) or not math.isclose(value, amount, rel_tol=1e-9):
+            return f"it prints {json.dumps(value)[:50]} as {name}, its source says {amount:g}"
+    return ""
 
 
 def judge_unknown_key(run: Run) -> Verdict:
@@ -242,7 +310,7 @@ def judge_identity(run: Run, dataset_sha256: str) -> Verdict:
 
 def judge_denominator(run: Run, dataset_bytes: int) -> Verdict:
     """The evaluation covers the bytes that make values comparable."""
-    allowed = catalog.all()[0].eval_bytes_allowed(dataset_bytes)
+    allowed = EXPERIMENT.eval_bytes_allowed(dataset_bytes)
     eval_bytes = (run.result or {}).get("eval_bytes")
     agreed = " or ".join(f"{number:,} ({name})" for name, number in allowed.items())
     return Verdict(
@@ -252,14 +320,21 @@ def judge_denominator(run: Run, dataset_bytes: int) -> Verdict:
     )
 
 
-def judge_replay(first: Run, second: Run) -> Verdict:
-    """With max_steps the same seed gives the same value, bit for bit."""
-    rule = f"replays: the same seed with max_steps {REPLAY_STEPS} gives the same {METRIC.name}"
+def judge_replay(first: Run, second: Run, budget: float) -> Verdict:
+    """With max_steps a run does all its steps, and the same seed gives the same value bit for bit.
+
+    It may do fewer only when its budget ended it.
+    """
+    rule = f"replays: max_steps {REPLAY_STEPS} are all done, one seed gives one {METRIC.name}"
     if first.exit_code or first.result is None:
         return Verdict(rule, kept=False, detail=f"exit code {first.exit_code}; {first.last_words}")
     values = [(run.result or {}).get(METRIC.name) for run in (first, second)]
     steps = first.result.get("steps_completed")
-    kept = values[0] is not None and values[0] == values[1] and steps == REPLAY_STEPS
+    if steps != REPLAY_STEPS:
+        detail = f"{steps} steps in {first.wall_seconds:.1f} s of {budget:g} s; only the end of "
+        detail += "its budget may leave a run with other steps than max_steps"
+        return Verdict(rule, kept=False, detail=detail)
+    kept = values[0] is not None and values[0] == values[1]
     return Verdict(rule, kept, f"{values[0]} and {values[1]} after {steps} steps")
 
 

@@ -89,6 +89,13 @@ class Constraint:
         characters = sum(text_lengths.get(name, 0) * count for name, count in self._uses.items())
         return self._nodes + characters // CHARACTERS_PER_STEP
 
+    def value(self, params: Params) -> Any:
+        """Return what the expression gives for `params`, which must have every name in `names`.
+
+        Raises ArithmeticError or TypeError where it cannot be computed (x / 0).
+        """
+        return self._evaluate(params)
+
     def holds(self, params: Params) -> bool:
         """Return whether `params` satisfy the expression; False when arithmetic fails (x / 0).
 

@@ -58,6 +58,8 @@ def grid_sampler(space: SearchSpace, _seed: int, draw: int) -> Params:
 
 
 SAMPLERS: Final[dict[str, Sampler]] = {"random": random_sampler, "grid": grid_sampler}
+# Those that visit all points in turn: a part of their draws is no sample of the space.
+COVERING: Final = frozenset({"grid"})
 
 
 def get_sampler(name: str) -> Sampler:

@@ -48,6 +48,8 @@ _NAMED_CHARACTERS: Final = 100
 RESERVED_NAMES: Final = frozenset(
     {"seed", "time_budget_seconds", "dataset", "dataset_sha256", "dataset_urls"}
 )
+# Keys that a work budget sets. Stored spaces from before the work budgets may have them.
+WORK_NAMES: Final = frozenset({"max_steps"})
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 
 
@@ -84,7 +86,7 @@ class SearchSpace:
     @classmethod
     def stored(cls, body: object) -> SearchSpace:
         """Read a space that `parse` has accepted before, without drawing from it once more."""
-        return _Parser().parse(body, has_been_drawn=True)
+        return _Parser(is_stored=True).parse(body)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON data that `parse` reads back to an equal space."""
@@ -258,14 +260,19 @@ class SearchSpace:
 
 
 class _Parser:
-    """Collects every error of a space instead of stopping at the first."""
+    """Collects every error of a space instead of stopping at the first.
 
-    def __init__(self) -> None:
+    A stored space was parsed before, so it is not drawn from, and may have names that are reserved
+    since.
+    """
+
+    def __init__(self, *, is_stored: bool = False) -> None:
+        self.is_stored = is_stored
         self.errors: dict[str, list[str]] = {}
         # Counted separately: a name that stands twice in the list has two errors under one path.
         self.error_count = 0
 
-    def parse(self, body: object, *, has_been_drawn: bool = False) -> SearchSpace:
+    def parse(self, body: object) -> SearchSpace:
         if not isinstance(body, dict):
             raise InvalidSearchSpace({"": ['must be an object like {"parameters": […]}']})
         for key in body.keys() - {"parameters", "constraints"}:
@@ -274,7 +281,7 @@ class _Parser:
         constraints = self._constraints(body.get("constraints", []), set(parameters))
         if not self.errors:
             space = SearchSpace(parameters, constraints)
-            if has_been_drawn:
+            if self.is_stored:
                 return space
             try:
                 space.draw(random.Random(0))  # noqa: S311 - sampling, not secrecy
@@ -301,6 +308,8 @@ class _Parser:
                 self._error(f"parameters.{name}.name", "stands in the list twice")
             elif name in RESERVED_NAMES:
                 self._error(f"parameters.{name}.name", "is set by the server; choose another")
+            elif name in WORK_NAMES and not self.is_stored:
+                self._error(f"parameters.{name}.name", "is reserved: use a work budget in steps")
             elif (parameter := self._parameter(f"parameters.{name}", item)) is not None:
                 parsed[name] = parameter
         return parsed

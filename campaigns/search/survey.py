@@ -71,13 +71,7 @@ def survey(space: SearchSpace) -> Survey:
             ranges.append((name, width, parameter.log))
         else:
             combinations *= level_count(name, parameter)
-    affordable = max(1, SURVEY_STEPS // space.point_steps)
-    is_exact = not ranges and combinations <= min(MAX_COUNTED, affordable)
-    if is_exact:
-        levels = grid_levels(space)
-        points = [point_at(levels, index) for index in range(combinations)]
-    else:
-        points = _sample(space, min(SAMPLED, affordable))
+    is_exact, points = _looked_at(space, None if ranges else combinations)
     broken_by = [
         [point for point in points if not constraint.holds(point)]
         for constraint in space.constraints
@@ -94,6 +88,28 @@ def survey(space: SearchSpace) -> Survey:
             for constraint, broken_points in zip(space.constraints, broken_by, strict=True)
         ],
     )
+
+
+def kept_points(space: SearchSpace) -> list[Params]:
+    """Return the points that `survey` looks at and that keep every constraint."""
+    countable = not any(isinstance(it, FloatParameter) for it in space.parameters.values())
+    levels = space.parameters.items() if countable else ()
+    combinations = math.prod(level_count(name, parameter) for name, parameter in levels)
+    _, points = _looked_at(space, combinations if countable else None)
+    return [
+        point
+        for point in points
+        if all(constraint.holds(point) for constraint in space.constraints)
+    ]
+
+
+def _looked_at(space: SearchSpace, combinations: int | None) -> tuple[bool, list[Params]]:
+    """Return whether all points can be looked at, and which; None: they cannot be counted."""
+    affordable = max(1, SURVEY_STEPS // space.point_steps)
+    if combinations is not None and combinations <= min(MAX_COUNTED, affordable):
+        levels = grid_levels(space)
+        return True, [point_at(levels, index) for index in range(combinations)]
+    return False, _sample(space, min(SAMPLED, affordable))
 
 
 def _sample(space: SearchSpace, size: int) -> list[Params]:

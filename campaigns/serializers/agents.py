@@ -41,6 +41,8 @@ MAX_MESSAGE_CHARACTERS: Final = 1000
 # A third of a year: longer than any budget.
 MAX_ELAPSED_SECONDS: Final = 10_000_000
 MAX_POINTS_IN_HEARTBEAT: Final = 2_000
+# Cores: more than any machine has.
+MAX_FOREIGN_LOAD: Final = 100_000
 
 
 class ClaimRequestSerializer(serializers.Serializer[dict[str, Any]]):
@@ -68,6 +70,11 @@ class ClaimRequestSerializer(serializers.Serializer[dict[str, Any]]):
         required=False,
         help_text="Whether the machine's owner allows scripts that people uploaded. The default is "
         "false.",
+    )
+    calibrates = StrictBooleanField(
+        required=False,
+        help_text="Whether the agent can measure its speed when the reply asks for it. The default "
+        "is false.",
     )
 
 
@@ -99,6 +106,16 @@ class LeaseSerializer(serializers.Serializer[dict[str, Any]]):
     script_origin = serializers.ChoiceField(choices=PackageOrigin.choices)
 
 
+class CalibrationOrderSerializer(serializers.Serializer[dict[str, Any]]):
+    """`calibration.CalibrationOrder`."""
+
+    experiment = serializers.CharField()
+    script_sha256 = serializers.CharField()
+    repeated = serializers.BooleanField(
+        help_text="True: only the few shapes of a machine that was measured before."
+    )
+
+
 class ClaimReplySerializer(serializers.Serializer[dict[str, Any]]):
     """`protocol.ClaimReply`."""
 
@@ -106,6 +123,9 @@ class ClaimReplySerializer(serializers.Serializer[dict[str, Any]]):
     heartbeat_seconds = serializers.FloatField()
     wait_seconds = serializers.FloatField()
     reason = serializers.CharField(allow_blank=True)
+    calibrate = CalibrationOrderSerializer(
+        required=False, help_text="Present when the agent is to measure its speed."
+    )
 
 
 class ProgressPointSerializer(serializers.Serializer[dict[str, Any]]):
@@ -202,6 +222,13 @@ class SubmissionSerializer(serializers.Serializer[dict[str, Any]]):
         required=False, allow_blank=True, max_length=MAX_STDERR_TAIL_BYTES, trim_whitespace=False
     )
     wall_time_seconds = StrictFloatField(required=False, allow_null=True, min_value=0)
+    foreign_load = StrictFloatField(
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=MAX_FOREIGN_LOAD,
+        help_text="Cores that other programs used during the run, on average.",
+    )
     simulated = StrictBooleanField(required=False)
     code_sha256 = StrictCharField(required=False, allow_blank=True, max_length=64)
     final = StrictBooleanField(

@@ -10,11 +10,15 @@ from campaigns.lifecycle import CampaignSpec
 from campaigns.models import (
     HEX_SHA256_LENGTH,
     MAX_BUDGET_SECONDS,
+    MAX_MIN_EFFECT,
     MAX_SEED,
     MAX_TRIES,
+    MAX_WORK,
     MIN_BUDGET_SECONDS,
+    BudgetKind,
     Campaign,
     PackageOrigin,
+    WorkUnit,
 )
 from campaigns.serializers.agents import DatasetReferenceSerializer
 from campaigns.serializers.known_fields import KnownFieldsSerializer
@@ -53,6 +57,13 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
         source="metric_spec.direction", choices=[(word.value, word.value) for word in Direction]
     )
     unit = serializers.CharField(source="metric_spec.unit")
+    budget_kind = serializers.ChoiceField(choices=BudgetKind.choices)
+    time_budget_seconds = serializers.FloatField(
+        help_text="The budget; of a work budget the guard of its longest run on the reference."
+    )
+    work_unit = serializers.ChoiceField(
+        choices=WorkUnit.choices, allow_blank=True, help_text="Empty for a time budget."
+    )
     best_value = serializers.FloatField(
         source="best",
         allow_null=True,
@@ -84,7 +95,14 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
             "base_seed",
             "shares_seeds",
             "task_count",
+            "kept_runs",
+            "races_automatically",
+            "min_effect",
+            "asked_at",
+            "budget_kind",
             "time_budget_seconds",
+            "work_unit",
+            "work_amount",
             "allow_simulated",
             "max_failed_attempts",
             "max_lost_attempts",
@@ -108,6 +126,9 @@ class ProgressSerializer(serializers.Serializer[Any]):
     completed = serializers.IntegerField()
     failed = serializers.IntegerField()
     cancelled = serializers.IntegerField()
+    kept = serializers.IntegerField(
+        help_text="Runs kept for the race that begins by itself; they are in the total."
+    )
     total = serializers.IntegerField()
     done = serializers.IntegerField()
     fraction = serializers.FloatField()
@@ -126,6 +147,12 @@ class CampaignDetailSerializer(CampaignSerializer):
     """One campaign with its search space and its progress."""
 
     search_space = serializers.DictField()
+    cost_model = serializers.DictField(
+        allow_null=True,
+        help_text="What turns the work into steps, or only into expected seconds, pinned by the "
+        "launch: seconds for each unit of the script's terms, and whose speed it is. Null before, "
+        "for a time budget, and where the script does not say what a step costs.",
+    )
     progress = ProgressSerializer()
     finding = serializers.CharField(
         allow_blank=True,
@@ -141,7 +168,7 @@ class CampaignDetailSerializer(CampaignSerializer):
     class Meta(CampaignSerializer.Meta):
         fields = (
             *CampaignSerializer.Meta.fields,
-            *("search_space", "progress", "finding", "warnings"),
+            *("search_space", "cost_model", "progress", "finding", "warnings"),
         )
         read_only_fields = fields
 
@@ -156,7 +183,29 @@ class CampaignChangesSerializer(KnownFieldsSerializer[dict[str, Any]]):
     experiment = StrictCharField(max_length=100)
     task_count = StrictIntegerField(min_value=1)
     time_budget_seconds = StrictFloatField(
-        min_value=MIN_BUDGET_SECONDS, max_value=MAX_BUDGET_SECONDS
+        required=False,
+        allow_null=True,
+        min_value=MIN_BUDGET_SECONDS,
+        max_value=MAX_BUDGET_SECONDS,
+        help_text="Of a time budget, which needs it. A work budget has none.",
+    )
+    budget_kind = StrictChoiceField(
+        required=False,
+        choices=BudgetKind.choices,
+        help_text="Whether a run is over after so many seconds (time, the default) or after so "
+        "much work, which gives the same value on any machine (work).",
+    )
+    work_unit = StrictChoiceField(
+        required=False,
+        allow_blank=True,
+        choices=WorkUnit.choices,
+        help_text="Of a work budget. The default is seconds, on the reference worker.",
+    )
+    work_amount = StrictFloatField(
+        required=False,
+        allow_null=True,
+        max_value=MAX_WORK,
+        help_text="How much work of that unit each run is; a work budget needs it.",
     )
     base_seed = StrictIntegerField(required=False, min_value=0, max_value=MAX_SEED)
     search_space = JSONObjectField(
@@ -187,6 +236,13 @@ class CampaignChangesSerializer(KnownFieldsSerializer[dict[str, Any]]):
         choices=ISOLATION_CHOICES,
         help_text="Only workers that isolate scripts at least this well get its tasks.",
     )
+    races_automatically = StrictBooleanField(
+        required=False,
+        allow_null=True,
+        help_text="Whether the best arms race when all have run. The default is yes from 30 tasks "
+        "on, unless simulated results are allowed.",
+    )
+    min_effect = StrictFloatField(required=False, min_value=0, max_value=MAX_MIN_EFFECT)
 
 
 class CampaignSpecSerializer(CampaignChangesSerializer):
@@ -213,3 +269,17 @@ class RaiseAttemptsSerializer(KnownFieldsSerializer[dict[str, Any]]):
 
     max_failed_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_TRIES)
     max_lost_attempts = StrictIntegerField(required=False, min_value=1, max_value=MAX_TRIES)
+
+
+class RaceOptionsSerializer(KnownFieldsSerializer[dict[str, Any]]):
+    """How the campaign's arms race. An absent option stays as it is."""
+
+    races_automatically = StrictBooleanField(
+        required=False, help_text="Whether the best arms race when all have run."
+    )
+    min_effect = StrictFloatField(
+        required=False,
+        min_value=0,
+        max_value=MAX_MIN_EFFECT,
+        help_text="A race ends as a tie when what lies between the first two is surely smaller.",
+    )

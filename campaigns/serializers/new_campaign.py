@@ -119,12 +119,39 @@ class ForecastSerializer(serializers.Serializer[Any]):
     )
 
 
+class WorkPlanSerializer(serializers.Serializer[Any]):
+    """`design.work.WorkPlan`: what a work budget means for the search space."""
+
+    unit = serializers.CharField()
+    amount = serializers.FloatField()
+    origin = serializers.CharField(
+        allow_blank=True,
+        help_text="Whose speed turns the work into steps or seconds. Empty where the script does "
+        "not say what a step costs.",
+    )
+    fewest_steps = serializers.IntegerField(help_text="Of the config that gets the fewest.")
+    most_steps = serializers.IntegerField(help_text="Of the config that gets the most.")
+    infeasible_share = serializers.FloatField(
+        help_text="The share of the configs that have no such run; their tasks fail at once."
+    )
+    seconds = serializers.FloatField(
+        allow_null=True, help_text="How long a run should take on today's fleet, on average."
+    )
+
+
 class PreviewSerializer(serializers.Serializer[Any]):
     """What a campaign would run."""
 
     task_count = serializers.IntegerField()
+    kept_runs = serializers.IntegerField(
+        help_text="How many of the tasks are kept for the race that begins by itself."
+    )
+    added_runs = serializers.IntegerField(
+        help_text="How many runs that race may add to them: a grid is drawn whole."
+    )
     errors = serializers.ListField(child=serializers.CharField())  # type: ignore[assignment]
     warnings = serializers.ListField(child=serializers.CharField())
     configs = PreviewedConfigSerializer(many=True)
     survey = SurveySerializer()
     forecast = ForecastSerializer(allow_null=True)
+    work = WorkPlanSerializer(allow_null=True, help_text="Null for a time budget.")

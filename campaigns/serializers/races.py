@@ -6,11 +6,10 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from campaigns.lifecycle.race_start import MAX_MIN_EFFECT, MAX_RACE_ARMS, MAX_RACE_SEEDS
-from campaigns.models import Decision, Race, RaceOutcome
+from campaigns.lifecycle.race_start import MAX_RACE_ARMS, MAX_RACE_SEEDS
+from campaigns.models import MAX_MIN_EFFECT, Decision, Race, RaceOutcome
 from campaigns.race.look import FEWEST_COMMON
 from campaigns.race.plan import POWER
-from campaigns.race.rows import MIN_EFFECT
 from campaigns.race.rule import SEEDS
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.serializers.known_fields import KnownFieldsSerializer
@@ -37,10 +36,11 @@ class StartRaceSerializer(KnownFieldsSerializer[dict[str, Any]]):
         help_text="How many seeds each arm may run; none of them has run one of these before.",
     )
     min_effect = StrictFloatField(
-        default=MIN_EFFECT,
+        required=False,
         min_value=0,
         max_value=MAX_MIN_EFFECT,
-        help_text="The race ends as a tie when what lies between the first two is surely smaller.",
+        help_text="The race ends as a tie when what lies between the first two is surely smaller. "
+        "The default is the campaign's.",
     )
 
 
@@ -70,6 +70,12 @@ class RaceSerializer(serializers.ModelSerializer[Race]):
         help_text="The places in the campaign's seed list on which they may run, in order.",
     )
     outcome = _outcome()
+    chosen_from = serializers.IntegerField(
+        allow_null=True,
+        read_only=True,
+        help_text="It began by itself: screening chose its arms from so many. Null for a race that "
+        "a person started.",
+    )
     runs = serializers.SerializerMethodField(
         help_text="How many runs its looks have needed so far, with the rest of a champion's."
     )
@@ -80,6 +86,7 @@ class RaceSerializer(serializers.ModelSerializer[Race]):
             "id",
             "campaign_id",
             "number",
+            "chosen_from",
             "arms",
             "seeds",
             "outcome",

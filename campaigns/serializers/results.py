@@ -24,6 +24,10 @@ class ResultSerializer(serializers.ModelSerializer[Result]):
         source="value",
         help_text="The same value if the campaign's metric is val_bpb.",
     )
+    result_class_id = serializers.IntegerField(
+        allow_null=True,
+        help_text="Only results of one class may stand in one order; null if nothing was measured.",
+    )
     worker = serializers.CharField(source="attempt.worker.name")
     metrics = serializers.DictField(help_text="The complete result line of the script.")
 
@@ -40,6 +44,7 @@ class ResultSerializer(serializers.ModelSerializer[Result]):
             *MEASURED,
             "implausible",
             "admitted_at",
+            "result_class_id",
             "worker",
             "created_at",
             "metrics",

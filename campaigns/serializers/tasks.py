@@ -56,6 +56,7 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
             "params",
             "seed",
             "seed_index",
+            "max_steps",
             "purpose",
             "origin",
             "state",
@@ -87,6 +88,7 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
             "failure_class",
             "message",
             "exit_code",
+            "time_budget_seconds",
             "started_at",
             "ended_at",
             "wall_time_seconds",
@@ -123,7 +125,9 @@ class SpreadSerializer(serializers.Serializer[Any]):
 class TaskDetailSerializer(TaskSerializer):
     """One task with its config, its attempts and its result."""
 
-    config = serializers.DictField(help_text="The config file that the script reads.")
+    config = serializers.DictField(
+        source="last_config", help_text="The config file that the script of the last attempt reads."
+    )
     attempts = AttemptSerializer(many=True)
     result = ResultSerializer(default=None, allow_null=True)
     replicates = SpreadSerializer(help_text="The measured values of the same params, all seeds.")

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
+from campaigns.serializers.calibrations import CalibrationSerializer
 from workers.api.serializers import WorkerSerializer
 from workers.models import Worker, WorkerSession
 
@@ -44,6 +45,9 @@ class WorkerHistorySerializer(serializers.Serializer[Any]):
     attempts = serializers.IntegerField()
     completed = serializers.IntegerField()
     failed = serializers.IntegerField(help_text="Attempts that failed or were lost.")
+    calibration = CalibrationSerializer(
+        allow_null=True, help_text="How fast it was measured to be, the latest; null before."
+    )
     speeds = SpeedSerializer(many=True, help_text=f"The latest {SPEEDS}, the oldest of them first.")
     sessions = SessionSerializer(many=True, help_text=f"The latest {SESSIONS}.")
 
@@ -94,6 +98,7 @@ class WorkerDetailSerializer(FleetWorkerSerializer, WorkerHistorySerializer):
             "attempts",
             "completed",
             "failed",
+            "calibration",
             "speeds",
             "sessions",
         )

@@ -15,7 +15,7 @@ from campaigns.race.look import Decision as LookDecision
 from campaigns.race.noise import NOTHING_KNOWN
 from campaigns.race.value import race_values
 from campaigns.race.words import Finding, leading_value, not_raced, verdict
-from campaigns.standings.classes import EVERY_CLASS, chosen_class, classes
+from campaigns.standings.classes import EVERY_CLASS, chosen_class, classes_of
 from campaigns.standings.leaderboard import ranked_part
 from campaigns.standings.race_runs import decisions_of, race_runs, rule_of
 
@@ -69,6 +69,11 @@ class _Raced:
 def sentence(campaign: Campaign) -> str:
     """Return what may be claimed of the campaign's arms: the verdict of its last race."""
     return _raced(campaign).sentence
+
+
+def race_sentence(race: Race) -> str:
+    """Return what may be claimed of the arms of one race."""
+    return _sentence_of(race.campaign, race, race.campaign.arms.count())
 
 
 def first(campaign: Campaign) -> ArmRow | None:
@@ -127,14 +132,14 @@ class _Chosen(NamedTuple):
 
 
 def _choose(campaign: Campaign, raced: _Raced, of_class: str) -> _Chosen:
-    known = classes(campaign)
+    known = classes_of(campaign)
     chosen = chosen_class(campaign, of_class)
     # Without a condition the index alone finds a page, which is the usual case.
     if chosen is None or len(known) == 1:
         return _Chosen(raced.rows, raced.first_results, Q(), EVERY_CLASS)
     if chosen == known[0]:
-        return _Chosen(raced.rows, raced.first_results, chosen.key.condition, chosen.key.slug)
-    return _Chosen([], [], chosen.key.condition, chosen.key.slug)
+        return _Chosen(raced.rows, raced.first_results, chosen.condition, chosen.slug)
+    return _Chosen([], [], chosen.condition, chosen.slug)
 
 
 def _screened_count(campaign: Campaign, chosen: _Chosen) -> int:

@@ -1,118 +1,74 @@
-"""Which results may stand in one order: those of one class.
-
-A result without a class, from before the classes, falls back on what always told them apart: the
-kind of device, and whether the whole validation split was evaluated.
-"""
+"""Which results may stand in one order: those of one class. A campaign may have several."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from django.db.models import Q
 
 from campaigns.caching import cached_roughly
-from campaigns.models import BudgetKind, Campaign, Result, ResultClass
+from campaigns.models import Campaign, Result, ResultClass
 from campaigns.standings import leaderboard
 
 # Selects results of all classes, which then stand in no common order.
 EVERY_CLASS: Final = "all"
-SUBSET_WORDS: Final = "part of the validation"
 
 
-class ClassKey(NamedTuple):
-    """What tells classes apart: the id of a class alone, or device kind and evaluation."""
+class ClassOfCampaign(NamedTuple):
+    """A class with the number of the campaign's ranked results in it, and its words."""
 
-    result_class: int | None
-    device_kind: str
-    is_subset: bool
-
-    @property
-    def condition(self) -> Q:
-        """What selects the results of the class."""
-        if self.result_class is not None:
-            return Q(result_class=self.result_class)
-        # "cuda:0" and "cuda:1" are one kind; "cudax" would be another.
-        device = Q(device_used=self.device_kind) | Q(device_used__startswith=f"{self.device_kind}:")
-        return Q(device, result_class__isnull=True, eval_is_subset=self.is_subset)
+    pk: int
+    results: int
+    words: str
 
     @property
     def slug(self) -> str:
         """What names the class in an address."""
-        if self.result_class is not None:
-            return str(self.result_class)
-        return f"{self.device_kind}{'-subset' if self.is_subset else ''}"
+        return str(self.pk)
+
+    @property
+    def condition(self) -> Q:
+        """What selects the results of the class."""
+        return Q(result_class=self.pk)
 
 
-@dataclass(frozen=True)
-class CampaignClass:
-    """A class with results in a campaign: its key, its words, how many ranked results it has."""
+def classes_of(campaign: Campaign) -> list[ClassOfCampaign]:
+    """Return the classes of the campaign's ranked results, that with most results first.
 
-    key: ClassKey
-    label: str
-    number: int
-
-
-def class_key(result_class: int | None, device: str, is_subset: bool) -> ClassKey:
-    """Return what must be equal for two results to stand in one order."""
-    if result_class is not None:
-        return ClassKey(result_class, "", False)
-    return ClassKey(None, device.partition(":")[0], is_subset)
+    Of classes with equally many results the oldest is first.
+    """
+    return cached_roughly(campaign, "classes", lambda: _read(campaign))
 
 
-def classes(campaign: Campaign) -> list[CampaignClass]:
-    """Return the classes of a campaign's ranked results, the largest first."""
-    return cached_roughly(campaign, "classes", lambda: _classes(campaign))
+def default_class(campaign: Campaign) -> int | None:
+    """Return the id of the class with most results; None before the first result."""
+    classes = classes_of(campaign)
+    return classes[0].pk if classes else None
 
 
-def _classes(campaign: Campaign) -> list[CampaignClass]:
-    numbers: Counter[ClassKey] = Counter()
-    for kind in leaderboard.kinds(campaign):
-        if kind.is_ranked:
-            numbers[class_key(kind.result_class, kind.device, kind.is_subset)] += kind.number
-    stored = ResultClass.objects.select_related("band").in_bulk(
-        [key.result_class for key in numbers if key.result_class is not None]
-    )
-    return [
-        CampaignClass(key, _label(key, stored), number)
-        for key, number in sorted(numbers.items(), key=lambda pair: (-pair[1], pair[0].slug))
-    ]
-
-
-def chosen_class(campaign: Campaign, slug: str = "") -> CampaignClass | None:
+def chosen_class(campaign: Campaign, slug: str = "") -> ClassOfCampaign | None:
     """Return the class with this slug, for any other text the one with most results.
 
     None for EVERY_CLASS and without any results.
     """
-    known = classes(campaign)
+    known = classes_of(campaign)
     if slug == EVERY_CLASS or not known:
         return None
-    return next((one for one in known if one.key.slug == slug), known[0])
-
-
-def _label(key: ClassKey, stored: dict[int, ResultClass]) -> str:
-    if key.result_class is not None:
-        return str(stored[key.result_class])
-    return f"{key.device_kind}, {SUBSET_WORDS}" if key.is_subset else key.device_kind
+    return next((one for one in known if one.slug == slug), known[0])
 
 
 def share_a_class(results: Iterable[Result]) -> bool:
     """Return whether results, also of several campaigns, may stand in one order."""
-    return len({_key_everywhere(result) for result in results}) <= 1
+    return len({result.result_class_id for result in results}) <= 1
 
 
-def _key_everywhere(result: Result) -> tuple[Any, ...]:
-    key = class_key(result.result_class_id, result.device_used, result.eval_is_subset)
-    if key.result_class is not None:
-        return tuple(key)
-    campaign = result.campaign
-    spec = campaign.metric_spec
-    # The guard of a work budget is no part of the question.
-    is_time = campaign.budget_kind == BudgetKind.TIME
-    return (
-        *key,
-        *(campaign.package_id, campaign.dataset_id, spec.name, spec.version),
-        campaign.time_budget_seconds if is_time else (campaign.work_unit, campaign.work_amount),
-    )
+def _read(campaign: Campaign) -> list[ClassOfCampaign]:
+    counts: Counter[int] = Counter()
+    for kind in leaderboard.kinds(campaign):
+        if kind.is_ranked and kind.result_class is not None:
+            counts[kind.result_class] += kind.number
+    rows = ResultClass.objects.filter(pk__in=counts).select_related("band")
+    classes = [ClassOfCampaign(row.pk, counts[row.pk], str(row)) for row in rows]
+    return sorted(classes, key=lambda row: (-row.results, row.pk))

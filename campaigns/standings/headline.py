@@ -5,14 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Final
 
-from django.db.models import Value
-
 from campaigns.caching import cached_by_revision
 from campaigns.models import Campaign, CampaignState, FailureClass, Task, TaskState
-from campaigns.models.campaign import machines_able_to_run
 from campaigns.race.headline import MANY_WITHOUT_VALUE, Situation, headline, shared_params
 from campaigns.standings import arms, leaderboard
-from campaigns.standings.classes import classes
+from campaigns.standings.classes import classes_of
 from campaigns.standings.finding import finding, why_nothing_is_ranked
 from campaigns.standings.progress import CampaignProgress, last_end
 from xeenet_site.web.formats import duration, value
@@ -34,9 +31,9 @@ def sentence(campaign: Campaign, progress: CampaignProgress, *, now: dt.datetime
         no_value=no_value(progress),
         shared=_shared(campaign, progress),
         is_approved=campaign.package.may_run,
-        machines=_machines(campaign, now) if quiet is not None else None,
+        machines=campaign.machines(now).count() if quiet is not None else None,
         quiet_seconds=quiet,
-        classes=[(one.label, one.number) for one in classes(campaign)],
+        classes=[(one.words, one.results) for one in classes_of(campaign)],
         trouble=finding(campaign, progress),
         board=arms.sentence(campaign),
         empty=why_nothing_is_ranked(campaign, progress),
@@ -60,15 +57,6 @@ def _quiet_seconds(
         return None
     since = last_end(campaign) or campaign.launched_at or now
     return max(0.0, (now - max(since, campaign.resumed_at or since)).total_seconds())
-
-
-def _machines(campaign: Campaign, now: dt.datetime) -> int:
-    return machines_able_to_run(
-        now=now,
-        allow_simulated=campaign.allow_simulated,
-        required_isolation=campaign.required_isolation,
-        script_origin=Value(campaign.package.origin),
-    ).count()
 
 
 def _shared(campaign: Campaign, progress: CampaignProgress) -> str:

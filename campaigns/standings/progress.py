@@ -28,6 +28,8 @@ class CampaignProgress:
     completed: int
     failed: int
     cancelled: int
+    # Runs that are kept for the race that begins by itself; no tasks yet.
+    kept: int
     simulated: int
     diverged: int
     # Completed without a value: diverged, or not one training step fitted in the budget.
@@ -42,7 +44,8 @@ class CampaignProgress:
 
     @property
     def total(self) -> int:
-        return self.pending + self.leased + self.completed + self.failed + self.cancelled
+        """All tasks, and the runs that are kept for a race."""
+        return self.pending + self.leased + self.done + self.kept
 
     @property
     def done(self) -> int:
@@ -51,21 +54,22 @@ class CampaignProgress:
 
     @property
     def fraction(self) -> float:
-        """Share of tasks that have ended, 0.0 to 1.0."""
+        """Share of tasks and kept runs that have ended, 0.0 to 1.0."""
         return self.done / self.total if self.total else 0.0
 
 
 def campaign_progress(campaign: Campaign, *, now: dt.datetime) -> CampaignProgress:
-    """Count a campaign's tasks by state and estimate when the open ones are done.
+    """Count a campaign's tasks by state and estimate when the open ones are done, race included.
 
     The counts are current; the rest is cached by the campaign's revision, so the campaign must be
     freshly loaded.
     """
     counts: dict[str, Any] = tasks_by_state(campaign)
     rate = _tasks_per_hour(campaign, now)
-    still_open = counts[TaskState.PENDING] + counts[TaskState.LEASED]
+    still_open = counts[TaskState.PENDING] + counts[TaskState.LEASED] + campaign.kept_runs
     return CampaignProgress(
         **counts,
+        kept=campaign.kept_runs,
         **cached_roughly(campaign, "progress", lambda: _totals(campaign)),
         tasks_per_hour=rate,
         eta_seconds=still_open / rate * HOUR if rate and still_open else None,

@@ -1,4 +1,4 @@
-"""What a race reads: the runs of its arms, and the noise between seeds that a campaign shows."""
+"""What a race reads: the runs of its arms, of one class of results."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from campaigns.models import Campaign, Race, RaceOutcome, Task, TaskPurpose, Tas
 from campaigns.race import rule
 from campaigns.race.look import Decision as LookDecision
 from campaigns.race.look import decide
-from campaigns.race.noise import floor_of
 from campaigns.race.rows import Floor, Run, Sight
 from campaigns.race.rule import SCREENING_SEED, looks_at
 from workers.protocol import INFRASTRUCTURE_FAILURES
 
-# A floor from more runs than these would not differ.
-MAX_FLOOR_RUNS: Final = 10_000
+# Of compared arms, so many runs are read.
+MAX_COMPARED_RUNS: Final = 10_000
 _ENDED: Final = (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED)
 _RUN_COLUMNS: Final = (
     "arm__number",
@@ -30,11 +29,8 @@ _RUN_COLUMNS: Final = (
     "result__is_ranked",
     "result__diverged",
     "result__simulated",
-    "result__device_used",
-    "result__eval_is_subset",
+    "result__result_class",
 )
-# Two results can be compared when these two agree: the kind of device, and what was evaluated.
-_Class = tuple[str, bool]
 
 
 def rule_of(race: Race) -> rule.Race:
@@ -54,12 +50,15 @@ def decisions_of(race: Race) -> list[LookDecision]:
     return [decide(Sight.from_json(fields)) for fields in saw]
 
 
-def noise_floor(campaign: Campaign) -> Floor:
-    """Return the noise between seeds that the campaign's repeated arms show so far."""
-    ranked = campaign.tasks.filter(seed_index__gte=1, result__is_ranked=True)
-    # A replay would be a second run of its arm on one seed.
-    tasks = ranked.exclude(purpose=TaskPurpose.REPLAY).order_by("-number")
-    return floor_of([_of_one_class(list(tasks.values(*_RUN_COLUMNS)[:MAX_FLOOR_RUNS]))])
+def screening_values(campaign: Campaign) -> dict[int, float | None]:
+    """Return the sort key of each arm on the first seed, by which screening chooses what races.
+
+    Only measured values that count, of one class of results. An arm without such a value, or one
+    that can get no result, is not in it.
+    """
+    first = campaign.tasks.filter(seed_index=0, result__is_ranked=True, arm__infeasible="")
+    tasks = first.exclude(purpose=TaskPurpose.REPLAY)
+    return {run.arm: run.sort_key for run in _of_one_class(list(tasks.values(*_RUN_COLUMNS)))}
 
 
 def race_runs(race: Race) -> list[Run]:
@@ -82,7 +81,7 @@ def runs_on_seeds(arms: Iterable[int]) -> list[Run]:
     left_out = Q(purpose=TaskPurpose.SCREEN) | Q(seed_index=SCREENING_SEED)
     tasks = Task.objects.filter(arm__in=arms, state__in=_ENDED)
     rows = tasks.exclude(left_out | Q(purpose=TaskPurpose.REPLAY)).order_by("seed", "pk")
-    columns = rows.values(*_RUN_COLUMNS, "arm_id", "seed")[:MAX_FLOOR_RUNS]
+    columns = rows.values(*_RUN_COLUMNS, "arm_id", "seed")[:MAX_COMPARED_RUNS]
     return _of_one_class(
         [row | {"arm__number": row["arm_id"], "seed_index": row["seed"]} for row in columns]
     )
@@ -106,20 +105,18 @@ def runs_of_looks(race: Race) -> int:
 
 
 def _of_one_class(rows: Sequence[dict[str, Any]]) -> list[Run]:
-    """Return the rows as runs; a value that is not of the class with most values is missing."""
-    classes = Counter(_class_of(row) for row in rows if row["result__is_ranked"])
-    most = max(classes, key=lambda kind: (classes[kind], kind)) if classes else None
+    """Return the rows as runs; a value that is not of the class with most values is missing.
+
+    Of classes with equally many values the oldest counts.
+    """
+    classes = Counter(row["result__result_class"] for row in rows if row["result__is_ranked"])
+    most = min(classes, key=lambda key: (-classes[key], key)) if classes else None
     return [
         Run(row["arm__number"], row["seed_index"], _sort_key(row, of_class=most)) for row in rows
     ]
 
 
-def _class_of(row: dict[str, Any]) -> _Class:
-    device: str = row["result__device_used"]
-    return device.partition(":")[0], row["result__eval_is_subset"]
-
-
-def _sort_key(row: dict[str, Any], *, of_class: _Class | None) -> float | None:
+def _sort_key(row: dict[str, Any], *, of_class: int | None) -> float | None:
     """Return what a run says of its arm: a value, infinity, or nothing (see `race.rows.Run`)."""
     if row["state"] == TaskState.FAILED:
         is_own_fault = row["failure_class"] not in INFRASTRUCTURE_FAILURES
@@ -128,7 +125,7 @@ def _sort_key(row: dict[str, Any], *, of_class: _Class | None) -> float | None:
         return None
     if row["result__diverged"]:
         return math.inf
-    if not row["result__is_ranked"] or _class_of(row) != of_class:
+    if not row["result__is_ranked"] or row["result__result_class"] != of_class:
         return None
     value: float = row["result__sort_key"]
     return value

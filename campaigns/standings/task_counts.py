@@ -32,7 +32,7 @@ def tasks_by_state(campaign: Campaign) -> dict[str, int]:
         counted = ended | _by_state(campaign.tasks.open())
         # Otherwise the cached counts are stale (a task ended meanwhile, or a process died before it
         # raised the revision): count again.
-        if sum(counted.values()) != campaign.task_count:
+        if sum(counted.values()) != campaign.task_count - campaign.kept_runs:
             counted = _by_state(campaign.tasks.all())
     return dict.fromkeys(TaskState.values, 0) | counted
 

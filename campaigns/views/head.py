@@ -5,15 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from django.db.models import Max, Min
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from campaigns import steering
+from campaigns.lifecycle.race_due import runs_kept_at_launch
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
-from campaigns.models import MAX_TRIES, Campaign, CampaignState
+from campaigns.models import MAX_TRIES, BudgetKind, Campaign, CampaignState, WorkUnit
 from campaigns.scripts import steering as script_steering
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.standings.task_counts import tasks_by_state
+from campaigns.work.cost import CostModel
 from xeenet_site.web.roles import Person
 from xeenet_site.web.verbs import Verb
 
@@ -29,6 +32,11 @@ VERBS = {
     ),
     "resume": Verb(
         steering.resume, "Resumed: tasks are handed out again.", frozenset({CampaignState.PAUSED})
+    ),
+    "finish": Verb(
+        steering.finish,
+        "Nobody will ask again: what is open ends as usual, then the campaign completes.",
+        CAMPAIGN_TRANSITIONS["finish"].sources,
     ),
     "cancel": Verb(
         steering.cancel,
@@ -70,10 +78,17 @@ def head_context(
     return {
         "campaign": campaign,
         "verbs": [
-            name for name, verb in VERBS.items() if allowed and campaign.state in verb.states
+            name
+            for name, verb in VERBS.items()
+            if allowed
+            and campaign.state in verb.states
+            and (name != "finish" or campaign.asked_at is not None)
         ],
         "may_grow": allowed and campaign.state in GROWING_STATES,
         "may_raise": allowed and campaign.state != CampaignState.CANCELLED,
+        "kept_at_launch": runs_kept_at_launch(
+            campaign.task_count, campaign.sampler, races_automatically=campaign.races_automatically
+        ),
         "most_new_tasks": MAX_TASKS - campaign.task_count,
         "most_tries": MAX_TRIES,
         # The dialog before cancelling says how much would be lost.
@@ -85,6 +100,25 @@ def head_context(
         if waits and request.user.is_authenticated
         else [],
         "is_stand_in": campaign.dataset.name == "english_like",
-        "worker_seconds": campaign.task_count * campaign.time_budget_seconds,
+        "worker_seconds": _worker_seconds(campaign),
+        "work_steps": _work_steps(campaign),
+        "reference": CostModel.from_json(campaign.cost_model).origin if campaign.cost_model else "",
         "now": now,
     }
+
+
+def _worker_seconds(campaign: Campaign) -> float | None:
+    """Return the worker time of a draft, on the reference for work; None when it is unknown."""
+    if campaign.budget_kind == BudgetKind.TIME:
+        return campaign.task_count * campaign.time_budget_seconds
+    if campaign.work_unit == WorkUnit.SECONDS:
+        return campaign.task_count * (campaign.work_amount or 0.0)
+    return None
+
+
+def _work_steps(campaign: Campaign) -> str:
+    """Return the range of the steps of the campaign's tasks; "" when it says no more."""
+    if campaign.work_unit in {"", WorkUnit.STEPS}:
+        return ""
+    steps = campaign.tasks.aggregate(fewest=Min("max_steps"), most=Max("max_steps"))
+    return " to ".join(f"{count:,}" for count in sorted({*steps.values()} - {None}))

@@ -171,6 +171,7 @@ def _preview(form: CampaignForm) -> Preview:
     needed = {
         *("search_space", "sampler", "base_seed", "task_count"),
         *("experiment", "time_budget_seconds", "allow_simulated"),
+        *("budget_kind", "work_unit", "work_amount"),
     }
     if needed <= form.cleaned_data.keys():
         return preview(form.cleaned_data, now=database_now())

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from django import forms
 
+from campaigns.clock import database_now
 from campaigns.design.cloning import spec_of
+from campaigns.design.work import origin_of_seconds
 from campaigns.lifecycle import CampaignSpec
 from campaigns.models import (
     MAX_BUDGET_SECONDS,
+    MAX_MIN_EFFECT,
     MAX_SEED,
     MAX_TRIES,
     MIN_BUDGET_SECONDS,
+    BudgetKind,
     Campaign,
     Dataset,
+    WorkUnit,
 )
+from campaigns.race.rows import MIN_EFFECT
 from campaigns.scripts import steering as script_steering
 from campaigns.search.editor import SpaceEditor
 from campaigns.search.samplers import MAX_TASKS, SAMPLERS
@@ -29,6 +36,10 @@ from workers.protocol import IsolationTier
 ISOLATION_TITLES = {
     IsolationTier.T0: "T0: any worker",
     IsolationTier.T1: "T1: without network, in a sandbox",
+}
+BUDGET_TITLES = {
+    BudgetKind.WORK.value: "after so much work",
+    BudgetKind.TIME.value: "after so many seconds on the clock",
 }
 SAMPLER_TITLES = {"random": "random: independent draws", "grid": "grid: every combination"}
 
@@ -54,7 +65,18 @@ class CampaignForm(forms.Form):
         initial=10,
         help_text="Each task is one sampled config.",
     )
+    budget_kind = forms.ChoiceField(
+        required=False,
+        label="A run is over",
+        choices=list(BUDGET_TITLES.items()),
+        initial=BudgetKind.WORK.value,
+        help_text="The same work gives the same value on any machine; seconds on the clock also "
+        "measure what else the machine does.",
+    )
+    work_amount = forms.FloatField(required=False, label="Work per task", initial=60)
+    work_unit = forms.ChoiceField(required=False, label="Unit of work")
     time_budget_seconds = forms.FloatField(
+        required=False,
         label="Budget per task (seconds)",
         min_value=MIN_BUDGET_SECONDS,
         max_value=MAX_BUDGET_SECONDS,
@@ -108,6 +130,23 @@ class CampaignForm(forms.Form):
         initial=IsolationTier.T0.value,
         help_text="Workers that isolate scripts less well get none of these tasks.",
     )
+    races_automatically = forms.TypedChoiceField(
+        required=False,
+        label="Race of the best",
+        choices=[("", "from 30 tasks on"), ("True", "by itself"), ("False", "only by hand")],
+        coerce=lambda text: text == "True",
+        empty_value=None,
+        help_text="When all have run, the best race on fresh seeds. Of 30 tasks or more, three "
+        "tenths (48 at most) are kept for that.",
+    )
+    min_effect = forms.FloatField(
+        required=False,
+        label="Smallest difference that matters",
+        min_value=0,
+        max_value=MAX_MIN_EFFECT,
+        initial=MIN_EFFECT,
+        help_text="In the metric's unit. A race is a tie when the first two are surely nearer.",
+    )
 
     def __init__(
         self,
@@ -132,8 +171,23 @@ class CampaignForm(forms.Form):
         self.fields["dataset"].initial = first.datasets[0]
         self.fields["sampler"].initial = "random"
         self.fields["search_space"].initial = space_text(first.default_search_space)
+        # Computed when it is needed: it asks for the speed of the workers.
+        self._choices("work_unit", lambda: self._units)
+        self.fields["work_unit"].initial = lambda: self._units[0][0]
         for name, field in self.fields.items():
             field.widget.attrs["aria-describedby"] = f"help_{name}"
+
+    @cached_property
+    def _units(self) -> list[tuple[str, str]]:
+        """Return the units of work; seconds only if the script says what a step costs."""
+        script = str(self["script"].value() or "")
+        experiment = str(self["experiment"].value() or catalog.all()[0].name)
+        origin = origin_of_seconds(experiment, script, now=database_now())
+        units = [(unit.value, unit.label.lower()) for unit in WorkUnit]
+        if origin:
+            return [(WorkUnit.SECONDS.value, f"seconds on {origin}"), *units[1:]]
+        # What was chosen is refused with a sentence that says why.
+        return units if self.is_bound else units[1:]
 
     @classmethod
     def from_post(cls, data: Any) -> CampaignForm:
@@ -154,13 +208,38 @@ class CampaignForm(forms.Form):
         """Return the contents of the fields, valid or not."""
         return {name: self[name].value() for name in self.fields}
 
-    def _choices(self, name: str, choices: list[tuple[str, str]]) -> None:
+    def _choices(
+        self, name: str, choices: list[tuple[str, str]] | Callable[[], list[tuple[str, str]]]
+    ) -> None:
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101 - tells the type checker
         field.choices = choices
 
+    def clean_budget_kind(self) -> str:
+        # A program that names no kind means a time budget, as over the API.
+        return self.cleaned_data["budget_kind"] or BudgetKind.TIME.value
+
+    def clean(self) -> dict[str, Any]:
+        """Leave out the fields of the kind of budget that was not chosen."""
+        cleaned: dict[str, Any] = self.cleaned_data
+        if cleaned.get("budget_kind") == BudgetKind.WORK:
+            unused: dict[str, Any] = {"time_budget_seconds": None}
+            needed = "work_amount"
+        else:
+            unused = {"work_amount": None, "work_unit": ""}
+            needed = "time_budget_seconds"
+        for name in unused:
+            self.errors.pop(name, None)
+        if cleaned.get(needed) is None and needed not in self.errors:
+            self.add_error(needed, "This field is required.")
+        return cleaned | unused
+
     def clean_required_isolation(self) -> str:
         return self.cleaned_data["required_isolation"] or IsolationTier.T0.value
+
+    def clean_min_effect(self) -> float:
+        effect: float | None = self.cleaned_data["min_effect"]
+        return MIN_EFFECT if effect is None else effect
 
     def clean_search_space(self) -> dict[str, Any]:
         try:
@@ -188,9 +267,18 @@ def values_of(campaign: Campaign) -> dict[str, Any]:
     """Return the form's values of an existing campaign, for a clone."""
     spec = spec_of(campaign)
     catalog_names = {dataset.sha256: dataset.name for dataset in catalog.all_datasets()}
-    return {name: getattr(spec, name) for name in CampaignForm.base_fields} | {
-        "time_budget_seconds": f"{spec.time_budget_seconds:.12g}",
+    values = {name: getattr(spec, name) for name in CampaignForm.base_fields}
+    for name in ("time_budget_seconds", "work_amount"):
+        # The kind of budget that the campaign does not have comes as in an empty form.
+        amount = values.pop(name)
+        values |= {} if amount is None else {name: f"{amount:.12g}"}
+    if not values["work_unit"]:
+        del values["work_unit"]
+    return values | {
         "dataset": catalog_names.get(spec.dataset, spec.dataset),
+        "races_automatically": (
+            "" if spec.races_automatically is None else str(spec.races_automatically)
+        ),
     }
 
 

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.generic import RedirectView
 
+from campaigns import steering
 from campaigns.caching import cached_roughly
 from campaigns.charts.best_so_far import best_so_far
 from campaigns.charts.points import chart_points
@@ -19,18 +20,19 @@ from campaigns.clock import database_now
 from campaigns.design.previews import preview
 from campaigns.exports import rows as export_rows
 from campaigns.lifecycle.race_start import MAX_RACE_SEEDS
-from campaigns.models import Campaign, CampaignState
+from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
+from campaigns.models import MAX_MIN_EFFECT, Campaign, CampaignState
 from campaigns.race.look import FEWEST_COMMON
-from campaigns.race.rule import SEEDS
+from campaigns.race.rule import FEWEST_TASKS, MAX_RESERVE, SEEDS, reserve_of
 from campaigns.race.words import STANDING_WORDS, figure_title, value_standing
 from campaigns.standings import arms, headline, leaderboard
 from campaigns.standings.arms import ArmRow
-from campaigns.standings.classes import EVERY_CLASS, chosen_class, classes
+from campaigns.standings.classes import EVERY_CLASS, chosen_class, classes_of
 from campaigns.standings.finding import why_nothing_is_ranked
 from campaigns.standings.progress import CampaignProgress, campaign_progress
 from campaigns.standings.rows import Standing
 from campaigns.standings.summaries import NO_VALUE, progress_bar
-from campaigns.views.head import campaign_or_404, head_context, may_race
+from campaigns.views.head import ENDED_STATES, campaign_or_404, head_context, may_race
 from experiments import catalog
 from experiments.metrics import VAL_BPB
 from xeenet_site.web.pages import page_or_fragment, reading_page
@@ -67,6 +69,7 @@ def _findings(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dic
     return {
         **head_context(request, campaign, now, by_state=by_state),
         **_board(request, campaign, varying),
+        **_race_options(request, campaign),
         **_first(campaign, varying),
         "verdict": verdict,
         # Where something else had to be said first.
@@ -207,13 +210,42 @@ def _board(request: HttpRequest, campaign: Campaign, varying: list[str]) -> dict
         "varying": varying,
         "spec": campaign.metric_spec,
         "may_race": may_race(request.user, campaign),
-        "classes": classes(campaign),
-        "shown_class": chosen.key.slug if chosen else EVERY_CLASS,
+        "classes": classes_of(campaign),
+        "shown_class": chosen.slug if chosen else EVERY_CLASS,
         "every_class": EVERY_CLASS,
         "fewest_seeds": FEWEST_COMMON,
         "most_seeds": MAX_RACE_SEEDS,
         "usual_seeds": SEEDS,
     }
+
+
+def _race_options(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
+    """Return which race will come by itself, and what its dialog shows."""
+    sources = CAMPAIGN_TRANSITIONS["set_race_options"].sources
+    return {
+        "may_choose": steering.may_change(request.user, campaign) and campaign.state in sources,
+        "race_plan": _race_plan(campaign),
+        "fewest_tasks": FEWEST_TASKS,
+        "most_race_runs": reserve_of(campaign.task_count) or MAX_RESERVE,
+        "most_effect": f"{MAX_MIN_EFFECT:g}",
+        # Not localised: the value of an input.
+        "min_effect": f"{campaign.min_effect:.12g}",
+    }
+
+
+def _race_plan(campaign: Campaign) -> str:
+    """Say which race will come by itself; "" where none can."""
+    if campaign.state in ENDED_STATES or not campaign.races_automatically:
+        return ""
+    if campaign.kept_runs:
+        arms = campaign.task_count - campaign.kept_runs
+        return (
+            f"{arms:,} runs, and {campaign.kept_runs} kept for the race of the best, which begins "
+            "by itself when the others have ended."
+        )
+    if campaign.task_count < FEWEST_TASKS:
+        return f"The best race by themselves once there are {FEWEST_TASKS} tasks or more."
+    return "The best race by themselves when all have run, and so do arms that are added later."
 
 
 def _cells(campaign: Campaign, row: ArmRow, varying: list[str]) -> dict[str, Any]:

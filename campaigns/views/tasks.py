@@ -47,7 +47,13 @@ TASK_VERBS = {
 def task(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one task with its latest attempts. With htmx only the part that changes."""
     task = get_object_or_404(
-        Task.objects.select_related("campaign__owner", "campaign__dataset", "worker", "result"),
+        Task.objects.select_related(
+            "campaign__owner",
+            "campaign__dataset",
+            "arm",
+            "worker",
+            "result__result_class__band",
+        ),
         pk=pk,
     )
     latest = Attempt.objects.filter(task=task).select_related("worker").order_by("-number")
@@ -61,6 +67,7 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
         "attempts_limit": ATTEMPTS_SHOWN,
         "changes": task.changes.select_related("attempt").order_by("-pk")[:CHANGES_SHOWN],
         "changes_limit": CHANGES_SHOWN,
+        "guard_seconds": task.max_steps and attempts and attempts[0].time_budget_seconds,
         "result": result,
         # Taken from the loaded attempts; `result.attempt` would cost another query.
         "result_attempt": next(

@@ -23,6 +23,8 @@ FIELDS: Final = {
     "count": "the number of tasks",
     "max_failed_attempts": "the tries that may fail",
     "max_lost_attempts": "the tries that may be lost",
+    "min_effect": "the smallest difference that matters",
+    "races_automatically": "the race that begins by itself:",
 }
 
 
@@ -102,6 +104,26 @@ def race(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect(campaign)
 
 
+@signed_in
+@require_POST
+def race_options(request: HttpRequest, pk: int) -> HttpResponse:
+    """Choose how a campaign's arms race, and show their board."""
+    campaign = get_object_or_404(Campaign, pk=pk)
+    try:
+        steering.set_race_options(
+            signed_in_user(request),
+            campaign,
+            races_automatically=request.POST.get("races_automatically") == "True",
+            min_effect=_decimal(request, "min_effect"),
+            now=database_now(),
+        )
+    except lifecycle.LifecycleError as error:
+        messages.error(request, f"The race options stay as they were. {_sentence(error)}")
+    else:
+        messages.success(request, "The race options are saved.")
+    return redirect(campaign)
+
+
 def reason_in(request: HttpRequest) -> str:
     """Return the reason in a posted dialog, cleaned so that it can be stored."""
     # Replace NUL characters, which no database stores.
@@ -111,6 +133,14 @@ def reason_in(request: HttpRequest) -> str:
 def _whole_number(request: HttpRequest, name: str) -> int:
     """Return a field of the posted form. Raises InvalidCampaign if it is not a whole number."""
     return _number_of(request.POST.get(name, ""), name)
+
+
+def _decimal(request: HttpRequest, name: str) -> float:
+    """Return a field of the posted form. Raises InvalidCampaign if it is no number."""
+    try:
+        return float(request.POST.get(name, ""))
+    except ValueError as error:
+        raise lifecycle.InvalidCampaign({name: ["must be a number"]}) from error
 
 
 def _number_of(text: str, name: str) -> int:

@@ -27,8 +27,15 @@ from xeenet_site.web.verbs import Verb
 DELIVERIES_PER_PAGE = 30
 
 EVENTS = {
-    WebhookEvent.NEW_BEST: ("New best", "A measured result takes the lead of its campaign."),
-    WebhookEvent.CAMPAIGN_FINISHED: ("Campaign finished", "Its last open task has ended."),
+    WebhookEvent.NEW_BEST: (
+        "New lead",
+        "A measured result takes the lead of its campaign. One seed proves nothing.",
+    ),
+    WebhookEvent.DECIDED: (
+        "Race decided",
+        "A race between arms ended: with a champion, a tie, or no arm that runs.",
+    ),
+    WebhookEvent.CAMPAIGN_FINISHED: ("Campaign finished", "Its last task and race have ended."),
     WebhookEvent.FAILURE_BURST: (
         "Failure burst",
         "A campaign paused itself: half of its last attempts failed.",

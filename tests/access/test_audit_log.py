@@ -26,6 +26,7 @@ from tests.factories import (
     NOW,
     VARIATION,
     active_campaign,
+    calibrate,
     campaign,
     completed_task,
     failed_task,
@@ -87,6 +88,13 @@ def delivery() -> WebhookDelivery:
     return webhook().deliveries.create(event="new_best", event_key="one", payload={})
 
 
+def flagged() -> Worker:
+    measured = worker()
+    calibrate(measured)
+    measured.calibrations.update(flagged=True)
+    return measured
+
+
 def invitation() -> EnrolmentToken:
     return worker_lifecycle.invite(now=NOW)[0]
 
@@ -114,6 +122,12 @@ def ask(person: User) -> None:
     worker_lifecycle.identity_of(person, now=NOW)
     enqueued = lifecycle.enqueue(asked_campaign, _params(asked_campaign), now=NOW)
     steering.ask(person, asked_campaign, claim_id=uuid.uuid4(), params=enqueued.params, now=NOW)
+
+
+def finish(person: User) -> None:
+    campaign_to_finish = running()
+    Campaign.objects.filter(pk=campaign_to_finish.pk).update(asked_at=NOW)
+    steering.finish(person, campaign_to_finish, now=NOW)
 
 
 def _params(of: Campaign) -> dict[str, Any]:
@@ -146,6 +160,10 @@ ACTS: dict[str, Act] = {
     "campaigns.steering.start_race": lambda person: steering.start_race(
         person, running(), [0, 1], now=NOW
     ),
+    "campaigns.steering.set_race_options": lambda person: steering.set_race_options(
+        person, running(), races_automatically=True, now=NOW
+    ),
+    "campaigns.steering.finish": finish,
     "campaigns.steering.raise_attempts": raise_attempts,
     "campaigns.steering.enqueue": enqueue,
     "campaigns.steering.ask": ask,
@@ -166,6 +184,9 @@ ACTS: dict[str, Act] = {
     "workers.steering.drain": lambda person: worker_steering.drain(person, worker(), now=NOW),
     "workers.steering.resume": lambda person: worker_steering.resume(person, draining(), now=NOW),
     "workers.steering.disable": lambda person: worker_steering.disable(person, worker(), now=NOW),
+    "workers.steering.admit_calibration": lambda person: worker_steering.admit_calibration(
+        person, flagged(), now=NOW
+    ),
     "workers.steering.rotate_token": lambda person: worker_steering.rotate_token(
         person, worker(), now=NOW
     ),

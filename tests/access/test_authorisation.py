@@ -44,6 +44,7 @@ MAKING_TOKENS: Final = f"POST {API}/account/tokens"
 OPEN_TO_WORKERS: Final = {
     f"GET {API}/workers/me",
     f"POST {API}/workers/me/token",
+    f"POST {API}/workers/me/calibration",
     f"POST {API}/leases/claim",
     f"POST {API}/heartbeat",
     f"PUT {API}/leases/<uuid:lease_id>/result",

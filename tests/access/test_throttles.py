@@ -81,6 +81,7 @@ def test_each_kind_of_request_has_its_limit(settings: Any) -> None:
         settings,
         HEARTBEATS_PER_MINUTE=1,
         SUBMITS_PER_MINUTE=1,
+        CALIBRATIONS_PER_MINUTE=1,
         ENROLMENTS_PER_MINUTE=1,
         ANONYMOUS_REQUESTS_PER_MINUTE=1,
     )
@@ -90,6 +91,8 @@ def test_each_kind_of_request_has_its_limit(settings: Any) -> None:
     body = {"outcome": "failed", "failure_class": "script_error"}
     assert client.put(f"{lease}/result", body).status_code == 404
     assert client.post(f"{lease}/release", {}).status_code == 429
+    measured = [client.post("/api/v1/workers/me/calibration", {}) for _ in range(2)]
+    assert [answer.status_code for answer in measured] == [400, 429]
     enrol = {"enrolment_token": "xe_unknown"}
     answers = [APIClient().post("/api/v1/workers/enrol", enrol) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [403, 429]

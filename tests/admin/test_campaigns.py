@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from campaigns.models import Dataset, Package, PersonalToken, ProgressPoint, Result, Webhook
+from campaigns.standings import noise
 from tests import factories
 from workers import audit
 from workers.models import EnrolmentToken
@@ -52,6 +53,8 @@ def populate(rounds: int = 1) -> None:
         audit.record(hook.owner, "create", hook, now=factories.NOW)
         race = factories.decided_race(owner=factories.user())
         assert race.decisions.count() == 1
+        factories.calibrate(worker)
+        noise.refresh_behind(limit=1)
         worker.sessions.create(
             boot_id=attempt.lease_id, started_at=factories.NOW, last_seen_at=factories.NOW
         )

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from workers.calibration import CALIBRATION_PATH, CalibrationOrder
 from workers.protocol import (
     API_PREFIX,
     CLAIM_PATH,
@@ -65,6 +66,8 @@ class AgentServer:
         self.worker_state = "active"
         self.leases: list[Lease] = []
         self.answers: dict[str, HeartbeatAnswer] = {}
+        self.order: CalibrationOrder | None = None  # until the agent has measured
+        self.calibrations: list[Any] = []
         # The next requests whose path contains the key get these answers instead of normal ones.
         self.scripted: dict[str, list[Reply]] = defaultdict(list)
         self.files: dict[str, bytes] = {hashlib.sha256(TEXT).hexdigest(): TEXT}
@@ -106,6 +109,10 @@ class AgentServer:
             return self._claim(body)
         if path == HEARTBEAT_PATH:
             return self._heartbeat(body)
+        if path == CALIBRATION_PATH:
+            self.calibrations.append(body)
+            self.order = None
+            return Reply(200, {"message": "Stored."})
         if last == "result":
             self.results[head.rpartition("/")[2]] = body
             return Reply(200, {"verdict": Verdict.ACCEPTED, "message": "thanks"})
@@ -127,7 +134,7 @@ class AgentServer:
             "wait_seconds": self.wait_seconds,
             "reason": "" if granted else "There is nothing to do.",
         }
-        return Reply(200, reply)
+        return Reply(200, reply if self.order is None else {**reply, "calibrate": self.order})
 
     def _heartbeat(self, body: Any) -> Reply:
         answers = []

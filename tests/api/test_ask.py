@@ -217,6 +217,22 @@ def test_a_completed_campaign_says_that_nothing_waits_and_takes_a_new_point() ->
     assert (campaign.state, lease["task_number"]) == ("active", 1)
 
 
+def test_who_will_not_ask_again_says_so_and_the_campaign_completes() -> None:
+    client, owner = researcher_client()
+    campaign = factories.completed_task(owner=owner).campaign
+    url = f"/api/v1/campaigns/{campaign.pk}"
+    (lease,) = ask(client, campaign, params=POINT)["leases"]
+    client.put(result_url(lease), dict(factories.completed(campaign.tasks.get(number=1), 2.5)))
+    assert client.get(url).json()["state"] == "active"
+
+    finished = client.post(f"{url}/finish")
+
+    assert (finished.status_code, finished.json()["state"]) == (200, "completed")
+    assert AuditEntry.objects.filter(verb="finish", actor=owner, target_id=campaign.pk).exists()
+    again = client.post(f"{url}/finish")
+    assert again.status_code == 409
+
+
 @pytest.mark.parametrize("body", [{}, {"params": POINT}])
 @pytest.mark.parametrize("state", ["draft", "paused", "cancelled"])
 def test_a_campaign_that_hands_out_nothing_refuses_and_gets_no_task(

@@ -108,6 +108,21 @@ def test_what_is_no_space_is_refused_with_the_reason(text: str, sentence: str) -
     assert sentence in " ".join(answer.json()["fields"]["text"])
 
 
+def test_the_preview_tells_what_a_race_keeps_and_the_race_of_a_draft_is_as_told() -> None:
+    client, _ = researcher_client()
+    body = SPEC | {"task_count": 100}
+
+    kept = client.post("/api/v1/campaigns/preview", body).json()
+    off = client.post("/api/v1/campaigns/preview", body | {"races_automatically": False}).json()
+    draft = client.post(
+        "/api/v1/campaigns", body | {"races_automatically": None, "min_effect": 0.5}
+    ).json()
+
+    assert (kept["task_count"], kept["kept_runs"], kept["added_runs"]) == (100, 30, 0)
+    assert (off["kept_runs"], off["added_runs"]) == (0, 0)
+    assert (draft["races_automatically"], draft["min_effect"]) == (True, 0.5)
+
+
 def test_the_preview_tells_size_first_configs_what_is_rejected_and_the_cost() -> None:
     client, _ = researcher_client()
     worker = factories.worker()
@@ -203,3 +218,56 @@ def test_a_cancelled_campaign_can_be_cloned() -> None:
     lifecycle.cancel(original, now=factories.at(1))
 
     assert client.post(f"/api/v1/campaigns/{original.pk}/clone", {}).json()["state"] == "draft"
+
+
+WORK = SPEC | {"budget_kind": "work", "work_unit": "steps", "work_amount": 500}
+del WORK["time_budget_seconds"]
+
+
+def test_a_work_budget_is_made_shown_filtered_and_cloned() -> None:
+    client, _ = researcher_client()
+    made = client.post("/api/v1/campaigns", WORK).json()
+    assert (made["budget_kind"], made["work_unit"], made["work_amount"]) == ("work", "steps", 500.0)
+    client.post("/api/v1/campaigns", SPEC)
+    found = client.get("/api/v1/campaigns", {"budget_kind": "work"}).json()["results"]
+    assert [campaign["id"] for campaign in found] == [made["id"]]
+    launched = client.post(f"/api/v1/campaigns/{made['id']}/launch").json()
+    assert launched["cost_model"]["worker"] is None
+    machine = factories.worker(name="lab-7")
+    task = factories.claim_one(machine, now=timezone.now()).task
+    shown = client.get(f"/api/v1/tasks/{task.pk}").json()
+    assert (shown["max_steps"], shown["config"]["max_steps"]) == (500, 500)
+    guard = shown["attempts"][0]["time_budget_seconds"]
+    assert shown["config"]["time_budget_seconds"] == guard == 60_480.0
+    clone = client.post(f"/api/v1/campaigns/{made['id']}/clone", {"work_amount": 7}).json()
+    assert (clone["budget_kind"], clone["work_amount"]) == ("work", 7.0)
+    timed = client.post(f"/api/v1/campaigns/{made['id']}/clone", {"time_budget_seconds": 7}).json()
+    assert (timed["budget_kind"], timed["work_amount"]) == ("time", None)
+    preview = client.post("/api/v1/campaigns/preview", WORK).json()
+    assert (preview["work"]["fewest_steps"], preview["forecast"]) == (500, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"work_amount": None}, "work_amount"),
+        ({"work_amount": "500"}, "work_amount"),
+        ({"work_amount": True}, "work_amount"),
+        ({"work_amount": 0}, "work_amount"),
+        ({"work_amount": 1e300}, "work_amount"),
+        ({"work_unit": "flop"}, "work_unit"),
+        ({"budget_kind": "both"}, "budget_kind"),
+        ({"budget_kind": None}, "budget_kind"),
+        ({"time_budget_seconds": 5}, "time_budget_seconds"),
+        ({"budget_kind": "time"}, "time_budget_seconds"),
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_refused_by_field(
+    changes: dict[str, Any], field: str
+) -> None:
+    client, _ = researcher_client()
+    reply = client.post("/api/v1/campaigns", WORK | changes)
+    assert reply.status_code == 400
+    assert field in reply.json()["fields"]
+    assert client.post("/api/v1/campaigns/preview", WORK | changes).status_code == 400
+    assert not Campaign.objects.exists()

@@ -13,7 +13,7 @@ from campaigns import lifecycle
 from campaigns.models import Campaign
 from campaigns.race.plan import chance_to_find, seeds_needed
 from campaigns.race.rows import MIN_SIGMA
-from campaigns.standings.race_runs import noise_floor
+from campaigns.standings.noise import noise_floor
 from tests import factories
 from tests.clients import researcher_client
 from tests.factories import NOW
@@ -28,7 +28,7 @@ def raced_campaign() -> Campaign:
     campaign = factories.active_campaign(2)
     lifecycle.start_race(campaign, [0, 1], seeds=12, now=NOW)
     while campaign.tasks.filter(state="pending").exists():
-        attempt = factories.claim_one(factories.worker())
+        attempt = factories.claim_one(factories.runner())
         task = attempt.task
         is_even = (task.arm.number + (task.seed_index or 0)) % 2 == 0
         factories.finish(attempt, 3.02 if is_even else 2.98)

@@ -38,7 +38,7 @@ def run_pending(campaign: Campaign, gap: float = 0.2, noise: float = 0.0) -> Non
     """Run all that is pending; an arm's value is its number times `gap`, and some noise."""
     while campaign.tasks.filter(state="pending").exists():
         now = later()
-        attempt = factories.claim_one(factories.worker(), now=now)
+        attempt = factories.claim_one(factories.runner(), now=now)
         task = attempt.task
         wobble = noise * (1 if (task.arm.number + (task.seed_index or 0)) % 2 else -1)
         factories.finish(attempt, 3.0 + gap * task.arm.number + wobble, now=now)
@@ -60,6 +60,7 @@ def test_a_person_starts_a_race_and_reads_how_it_ends() -> None:
         "id": race.pk,
         "campaign_id": campaign.pk,
         "number": 1,
+        "chosen_from": None,
         "arms": [2, 0],
         "seeds": [1, 2, 3, 4],
         "outcome": "",
@@ -80,6 +81,59 @@ def test_the_defaults_of_a_race_are_twelve_seeds_and_a_hundredth() -> None:
     campaign = factories.active_campaign(2, owner=owner)
     reply = client.post(f"{URL}/{campaign.pk}/race", {"arms": [0, 1]}).json()
     assert (reply["seeds"], reply["min_effect"]) == (list(range(1, 13)), 0.01)
+
+
+def test_the_owner_chooses_how_the_arms_race_and_the_log_says_so() -> None:
+    client, owner = researcher_client()
+    campaign = factories.campaign(owner=owner)
+
+    answer = client.post(f"{URL}/{campaign.pk}/race-options", {"races_automatically": True})
+    client.post(f"{URL}/{campaign.pk}/race-options", {"min_effect": 0.5})
+
+    assert answer.status_code == 200, answer.json()
+    assert answer.json()["races_automatically"] is True
+    reply = client.get(f"{URL}/{campaign.pk}").json()
+    assert (reply["races_automatically"], reply["min_effect"]) == (True, 0.5)
+    details = AuditEntry.objects.order_by("pk").values_list("verb", "detail")
+    assert list(details) == [
+        ("race_options", "races by itself"),
+        ("race_options", "smallest difference 0.5"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "races_automatically"),
+        ({"races_automatically": "yes"}, "races_automatically"),
+        ({"races_automatically": 1}, "races_automatically"),
+        ({"races_automatically": None}, "races_automatically"),
+        ({"min_effect": -0.1}, "min_effect"),
+        ({"min_effect": 1e9}, "min_effect"),
+        ({"min_effect": "0.1"}, "min_effect"),
+        ({"minimum": 0.1}, "minimum"),
+    ],
+)
+def test_race_options_that_make_no_sense_are_refused(body: dict[str, Any], field: str) -> None:
+    client, owner = researcher_client()
+    campaign = factories.active_campaign(1, owner=owner)
+    answer = client.post(f"{URL}/{campaign.pk}/race-options", body)
+    assert (answer.status_code, list(answer.json()["fields"])) == (400, [field])
+
+
+def test_a_campaign_tells_what_it_keeps_for_its_race_and_its_clone_takes_the_default() -> None:
+    client, owner = researcher_client()
+    campaign = factories.active_campaign(30, owner=owner, races_automatically=True)
+
+    reply = client.get(f"{URL}/{campaign.pk}").json()
+    clone = client.post(f"{URL}/{campaign.pk}/clone", {"task_count": 10}).json()
+    off = client.post(f"{URL}/{campaign.pk}/clone", {"races_automatically": False}).json()
+
+    assert (reply["task_count"], reply["kept_runs"], reply["races_automatically"]) == (30, 9, True)
+    assert (reply["progress"]["kept"], reply["progress"]["total"]) == (9, 30)
+    assert (clone["races_automatically"], off["races_automatically"]) == (False, False)
+    of_off = client.post(f"{URL}/{off['id']}/clone", {}).json()
+    assert of_off["races_automatically"] is False
 
 
 def test_the_audit_log_and_the_campaigns_log_name_the_arms() -> None:

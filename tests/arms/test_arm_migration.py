@@ -64,6 +64,8 @@ def test_each_distinct_point_becomes_an_arm_and_the_way_back_restores_the_tasks(
         params_sha256="a" * 64,
     )
     add(second, 5, params={"lr": 1, "depth": 2}, params_sha256="b" * 64)
+    models.get_model("campaigns", "Campaign").objects.update(task_count=6)
+    models.get_model("campaigns", "Campaign").objects.update(task_count=6)
     columns = ("number", "params", "seed", "state", "params_sha256")
     before = list(old_tasks.objects.order_by("number").values_list(*columns))
 

@@ -26,7 +26,7 @@ from campaigns.race.rows import Sight
 from campaigns.search.seeds import seed_at
 from campaigns.standings.race_runs import decisions_of
 from tests import invariants
-from tests.factories import NOW, active_campaign, at, claim_one, fail, finish, run, worker
+from tests.factories import NOW, active_campaign, at, claim_one, fail, finish, run, runner
 
 pytestmark = pytest.mark.django_db
 
@@ -57,7 +57,7 @@ def run_all(
         if not campaign.tasks.filter(state="pending").exists():
             return ran
         now = at(next(SECONDS))
-        attempt = claim_one(worker(), now=now)
+        attempt = claim_one(runner(), now=now)
         finish(attempt, value(attempt.task), now=now)
     return most
 
@@ -150,7 +150,7 @@ def test_runs_that_diverge_or_fail_for_their_params_count_against_the_arm() -> N
             campaign.tasks.get(number=campaign.tasks.filter(state="pending")[0].number).arm.number
             == 0
         ):
-            fail(claim_one(worker(), now=at(200)), FailureClass.OOM, now=at(200))
+            fail(claim_one(runner(), now=at(200)), FailureClass.OOM, now=at(200))
         else:
             run_all(campaign, most=1)
     (decision,) = race.decisions.all()
@@ -189,7 +189,7 @@ def test_while_a_campaign_is_paused_no_look_is_decided_and_resuming_decides_it()
     campaign = screened()
     race = lifecycle.start_race(campaign, [0, 1], seeds=3, now=at(100))
     run_all(campaign, most=5)
-    last = claim_one(worker(), now=at(150))
+    last = claim_one(runner(), now=at(150))
     lifecycle.pause(campaign, now=at(151))
     finish(last, value_of(last.task), now=at(152))
     assert lifecycle.decide_due_races(now=at(153)) == 0
@@ -284,7 +284,7 @@ def test_values_of_another_kind_of_device_are_missing() -> None:
     campaign = screened()
     race = lifecycle.start_race(campaign, [0, 1], seeds=3, now=at(100))
     for number in range(6):
-        attempt = claim_one(worker(), now=at(100 + number))
+        attempt = claim_one(runner(), now=at(100 + number))
         device = "cuda:0" if number == 5 else "cpu"
         finish(attempt, value_of(attempt.task), now=at(100 + number), device_used=device)
     assert race.decisions.get().n == 2

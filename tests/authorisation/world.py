@@ -33,11 +33,14 @@ ROLES: Final = ("nobody", *PEOPLE, *WORKERS)
 _BODIES: Final[dict[str, dict[str, Any]]] = {
     "/add-tasks": {"count": 1},
     "/race": {"arms": [0, 1]},
+    "/race-options": {"min_effect": 0.1},
+    "/race-options/": {"min_effect": 0.1},
     "/plan": {"delta": 0.1},
     "/add-tasks/": {"count": 1},
     "/more-tries/": {"max_failed_attempts": 9, "max_lost_attempts": 9},
     "webhooks": {"url": "https://8.8.8.8/", "events": ["new_best"]},
     "webhooks/": {"url": "https://8.8.8.8/", "events": ["new_best"]},
+    "workers/me/calibration": dict(factories.calibration_report()),
     "/decline": {"reason": "no"},
     "/decline/": {"reason": "no"},
     "v1/scripts": {"name": "n", "experiment": "train_char_lm", "source": "import json\n"},
@@ -114,7 +117,9 @@ def make_world() -> World:
     owner, now = people["owner"], timezone.now()
     race = factories.decided_race(now=now, owner=owner)
     lifecycle.enqueue(race.campaign, {"lr": 0.001, "d_model": 64}, now=now)
+    factories.calibrate(workers["worker"], now=now)
     attempt = factories.claim_one(workers["worker"], now=now)
+    attempt.worker.calibrations.update(flagged=True)
     # No permission depends on the content of the file.
     attempt.task.campaign.dataset.file.save("data.txt", ContentFile(b"to be"))
     # The person who uploaded a script may delete it.
@@ -132,6 +137,7 @@ def make_world() -> World:
         "webhooks/deliveries": delivery.pk,
         "deliveries": delivery.pk,
         "races": race.pk,
+        "classes": race.campaign.results.values_list("result_class", flat=True)[0],
         "decisions": race.decisions.get().pk,
         "account": PersonalToken.objects.create(user=owner, name="another").pk,
     }

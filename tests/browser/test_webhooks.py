@@ -130,7 +130,7 @@ def full_log() -> Webhook:
         campaign=campaign,
         events=["new_best", "campaign_finished", "failure_burst", "silent_fleet"],
     )
-    text = {"text": "width study: new best val_bpb 3.1000 (was 3.2000), task 2 on cpu."}
+    text = {"text": "width study: task 2 leads after one seed, with val_bpb 3.1000 on cpu."}
     deliveries: list[dict[str, Any]] = [
         {"state": "delivered", "attempts": 1, "last_status": 204},
         {"state": "failed", "attempts": 8, "last_error": "It answered 503; wanted is 200 to 299."},

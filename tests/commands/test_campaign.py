@@ -10,6 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from campaigns.models import Campaign
 from tests import factories
 from workers.models import AuditEntry
 
@@ -130,6 +131,27 @@ def test_a_clone_is_a_draft_that_differs_in_what_was_named() -> None:
     assert AuditEntry.objects.get().detail == f"clone of campaign {original.pk}"
     with pytest.raises(CommandError, match="task_count: must be from 1"):
         run("clone", original.pk, "--tasks", 0)
+
+
+def test_a_clone_keeps_its_work_and_changes_to_another_budget() -> None:
+    steps = factories.campaign(budget_kind="work", work_unit="steps", work_amount=70)
+    budgets = []
+    for options in (
+        (),
+        ("--work", "9"),
+        ("--budget", "5"),
+        ("--work", "4096", "--work-unit", "steps"),
+    ):
+        run("clone", steps.pk, *options)
+        clone = Campaign.objects.latest("pk")
+        budgets.append(clone.budget_text)
+    assert budgets == ["70 steps", "9 steps", "5 s", "4,096 steps"]
+    timed = Campaign.objects.get(budget_kind="time")
+    assert timed.work_unit == ""
+    run("clone", timed.pk, "--work", "8", "--work-unit", "steps")
+    assert Campaign.objects.latest("pk").budget_text == "8 steps"
+    with pytest.raises(CommandError, match="a work budget has no time"):
+        run("clone", timed.pk, "--work", "8", "--work-unit", "steps", "--budget", "5")
 
 
 def test_its_space_tasks_workers_and_log_are_printed() -> None:

@@ -12,7 +12,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from campaigns.models import Race
+from campaigns.models import Campaign, Race
 from campaigns.race.look import decide
 from campaigns.race.rows import Sight
 from tests import factories
@@ -68,6 +68,29 @@ def test_a_race_that_makes_no_sense_is_refused(arguments: list[str], sentence: s
     assert not Race.objects.exists()
 
 
+def test_the_options_of_a_race_are_chosen_and_an_absent_one_stays() -> None:
+    campaign = factories.active_campaign(1)
+    said = run("race-options", campaign.pk, "--race", "--min-effect", 0.5)
+    assert said == (
+        f"Campaign {campaign.pk}: a race begins by itself; smallest difference that matters 0.5.\n"
+    )
+    assert "only by hand; smallest difference that matters 0.5" in run(
+        "race-options", campaign.pk, "--no-race"
+    )
+    with pytest.raises(CommandError, match="give this or min_effect"):
+        run("race-options", campaign.pk)
+    with pytest.raises(CommandError, match="min_effect: "):
+        run("race-options", campaign.pk, "--min-effect", "inf")
+
+
+def test_a_campaign_of_an_outside_program_is_finished() -> None:
+    campaign = factories.completed_task().campaign
+    with pytest.raises(CommandError, match="is completed"):
+        run("finish", campaign.pk)
+    Campaign.objects.update(state="active", finished_at=None, asked_at=factories.NOW)
+    assert "is completed: " in run("finish", campaign.pk)
+
+
 def test_a_draft_does_not_race_and_no_campaign_is_guessed() -> None:
     with pytest.raises(CommandError, match="is draft; launch it first"):
         run("race", factories.campaign().pk, "--arms", "0,1")
@@ -98,7 +121,7 @@ def test_a_tie_names_all_its_arms() -> None:
     campaign = factories.active_campaign(2)
     run("race", campaign.pk, "--arms", "1,0", "--seeds", 3)
     while campaign.tasks.filter(state="pending").exists():
-        factories.finish(factories.claim_one(factories.worker(), now=timezone.now()), 3.0)
+        factories.finish(factories.claim_one(factories.runner(), now=timezone.now()), 3.0)
     assert run("decisions", campaign.pk).startswith(
         "race 1, look 1: tie of arms 0, 1; leader arm 0; nearest arm 1, 0.0000 behind on 3 seeds "
     )

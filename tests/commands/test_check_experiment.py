@@ -21,12 +21,17 @@ DATASET = catalog.get_dataset("english_like")
 # Keeps every rule without torch, so that a check takes seconds.
 HONEST = """
 import argparse, json, math, signal, sys, time
+DESCRIBE = {"cost": "2e-3 * lr", "other": "lr"}
 KNOWN = {"lr", "seed", "time_budget_seconds", "max_steps", "dataset", "dataset_sha256"}
 parser = argparse.ArgumentParser()
 parser.add_argument("--config-file", required=True)
-config = json.load(open(parser.parse_args().config_file))
+parser.add_argument("--describe", action="store_true")
+arguments = parser.parse_args()
+config = json.load(open(arguments.config_file))
 if unknown := set(config) - KNOWN:
     sys.exit(print("unknown keys:", unknown, file=sys.stderr) or 2)
+if arguments.describe:
+    sys.exit(print(json.dumps({"cost": 2e-3 * config["lr"], "other": config["lr"]})))
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 if "max_steps" not in config:
     time.sleep(0.5 * config["time_budget_seconds"])
@@ -83,7 +88,7 @@ def check(source: str, tmp_path: Path, budget: float = 2.0) -> str:
 def test_a_script_that_keeps_the_contract_is_told_so(tmp_path: Path) -> None:
     output = check(HONEST, tmp_path)
     assert "BROKEN" not in output
-    assert output.count("kept") == 9
+    assert output.count("kept") == 10
     assert "keeps every rule" in output
 
 
@@ -220,11 +225,66 @@ def test_another_seed_another_data_set_or_another_share_of_it_is_caught() -> Non
 
 def test_a_replay_must_agree_in_every_bit_after_the_asked_steps() -> None:
     same = ended(line())
-    assert contract.judge_replay(same, ended(line())).kept
-    assert not contract.judge_replay(same, ended(line(val_bpb=2.8854))).kept
+    assert contract.judge_replay(same, ended(line()), 48.0).kept
+    assert not contract.judge_replay(same, ended(line(val_bpb=2.8854)), 48.0).kept
     short = ended(line(steps_completed=2))
-    assert not contract.judge_replay(short, short).kept
-    assert not contract.judge_replay(ended(exit_code=2), same).kept
+    verdict = contract.judge_replay(short, short, 48.0)
+    assert not verdict.kept
+    assert "2 steps in 1.0 s of 48 s; only the end of its budget" in verdict.detail
+    assert not contract.judge_replay(ended(exit_code=2), same, 48.0).kept
+
+
+DESCRIBED = 'DESCRIBE = {"cost": "2 * lr", "other": "lr"}'
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (ended('{"cost": 0.2, "other": 0.1}\n'), "cost, other"),
+        (ended('{"cost": 0.2, "other": 0.11}\n'), "it prints 0.11 as other, its source says 0.1"),
+        (ended('{"cost": 0.2, "other": "a"}\n'), "its source says 0.1; the config was {'lr': 0.1}"),
+        (ended('{"cost": 0.2}\n'), "it prints cost, its source has cost, other"),
+        (ended("{}\n"), "it prints nothing, its source has cost, other"),
+        (ended('{"cost": 0.2, "other": 0.1}\n', exit_code=2), "exit code 2"),
+        (ended("hello\n"), "not one JSON object on stdout; last words"),
+    ],
+)
+def test_what_a_script_prints_of_its_cost_must_be_what_its_source_says(
+    run: Run, words: str
+) -> None:
+    verdict = contract.judge_description(DESCRIBED.encode(), [{"lr": 0.1}], lambda _config: run)
+    assert words in verdict.detail
+    assert verdict.kept is (words == "cost, other")
+
+
+def test_the_catalogs_script_prints_what_the_server_reads_without_torch_and_data(
+    tmp_path: Path,
+) -> None:
+    script = catalog.script_source("train_char_lm")
+    bare = contract.Workbench(script, tmp_path / "bare", {}, bare=True)
+    drawn = contract.drawn_configs()
+    assert len({config["lr"] for config in drawn}) == contract.DRAWN_CONFIGS
+    verdict = contract.judge_description(
+        script, drawn, lambda config: bare.run(8.0, "--describe", **config)
+    )
+    assert verdict.kept, verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("source", "kept", "words"),
+    [
+        ("", True, "it takes steps, tokens or a time budget"),
+        ("DESCRIBE = {'a': 'lr ** 2'}", False, "DESCRIBE, a: only + - * / // %"),
+        ("DESCRIBE = {'a': 'width'}", False, "a needs width, which the config does not have"),
+    ],
+)
+def test_a_script_may_say_nothing_of_its_cost_but_nothing_unreadable(
+    source: str, kept: bool, words: str
+) -> None:
+    never = lambda _config: pytest.fail("the script was run")  # noqa: E731
+    verdict = contract.judge_description(source.encode(), [{"lr": 0.1}], never)
+    assert verdict.kept is kept
+    assert words in verdict.detail
 
 
 def test_a_run_that_outlives_sigterm_is_caught() -> None:

@@ -11,6 +11,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from campaigns.fleet.speeds import recorded_model
 from campaigns.models import Campaign, CampaignState, Dataset
 from tests import factories
 
@@ -34,6 +35,23 @@ def test_a_draft_is_made_with_the_defaults_of_its_experiment() -> None:
     assert "each worker downloads it for itself" in hints.getvalue()
     assert f"Campaign {campaign.pk} is draft" in output
     assert campaign.get_absolute_url() in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "races", "effect"),
+    [
+        (("--tasks", "29"), False, 0.01),
+        (("--tasks", "30"), True, 0.01),
+        (("--tasks", "30", "--no-race"), False, 0.01),
+        (("--race", "--min-effect", "0.5"), True, 0.5),
+    ],
+)
+def test_a_campaign_races_by_itself_from_thirty_tasks_on_or_as_told(
+    arguments: tuple[str, ...], races: bool, effect: float
+) -> None:
+    create("third question", *arguments)
+    campaign = Campaign.objects.get()
+    assert (campaign.races_automatically, campaign.min_effect) == (races, effect)
 
 
 def test_every_argument_reaches_the_campaign_and_launch_makes_the_tasks(tmp_path: Path) -> None:
@@ -178,3 +196,28 @@ def test_a_preview_tells_what_would_run_and_stores_nothing(tmp_path: Path) -> No
     assert not Campaign.objects.exists()
     with pytest.raises(CommandError, match="sampler"):
         create("x", "--preview", "--sampler", "luck")
+
+
+def test_work_is_given_instead_of_time() -> None:
+    assert "10 tasks of 60 reference seconds on" in create("work", "--work", "60", "--launch")
+    launched = Campaign.objects.get()
+    assert (launched.budget_kind, launched.work_unit, launched.work_amount) == (
+        "work",
+        "seconds",
+        60.0,
+    )
+    recorded = recorded_model("train_char_lm")
+    assert recorded is not None
+    assert launched.cost_model["reference"] == recorded.reference
+    assert "of 500 steps on" in create("steps", "--work", "500", "--work-unit", "steps")
+    plan = json.loads(create("plan", "--work", "60", "--preview"))["work"]
+    assert plan["origin"] == recorded.origin
+    assert 2 <= plan["fewest_steps"] < plan["most_steps"]
+    assert plan["seconds"] > 60
+    for options, words in (
+        (("--work", "60", "--budget", "60"), "a work budget has no time"),
+        (("--work", "nan"), "work_amount: must be a number"),
+        (("--work-unit", "steps"), "--work-unit belongs to --work"),
+    ):
+        with pytest.raises(CommandError, match=words):
+            create("refused", *options)

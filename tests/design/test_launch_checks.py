@@ -137,7 +137,7 @@ def test_params_that_the_script_does_not_know_are_named() -> None:
     assert "Known are: lr, d_model" in told
     # Only its author knows what an uploaded script reads.
     assert problems(unknown, 1_000, is_uploaded=True) == []
-    assert problems(space({"name": "max_steps", "type": "int", "low": 1, "high": 2}), 1_000) == []
+    assert problems(space({"name": "threads", "type": "int", "low": 1, "high": 2}), 1_000) == []
 
 
 @pytest.mark.django_db

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from campaigns.work.describe import read_description
 from experiments import english_like_corpus
 from tests.experiments.training_runs import (
     CORPUS,
@@ -130,16 +131,46 @@ def test_a_device_that_is_not_here_ends_with_code_4(tmp_path: Path, data_dir: Pa
 def test_without_torch_the_script_ends_with_code_4_and_one_line(
     tmp_path: Path, data_dir: Path, torch: str
 ) -> None:
-    # The folder of the script is where Python looks first.
-    script = tmp_path / "alone" / "script.py"
-    script.parent.mkdir()
-    script.write_bytes(SCRIPT.read_bytes())
-    (script.parent / "torch.py").write_text(torch)
+    script = with_torch(tmp_path, torch)
     run = finish(start(tmp_path / "run", data_dir, SMALL, script=script))
     assert (run.returncode, run.stdout) == (4, "")
     (line,) = run.stderr.splitlines()
     assert "No module named" in line
     assert "pip install torch" in line
+
+
+# --- Without torch -----------------------------------------------------------------------------
+
+
+def with_torch(folder: Path, torch: str) -> Path:
+    """Return a copy of the script in a folder where `import torch` runs this instead."""
+    script = folder / "alone" / "script.py"
+    script.parent.mkdir()
+    script.write_bytes(SCRIPT.read_bytes())
+    (script.parent / "torch.py").write_text(torch)  # where Python looks first
+    return script
+
+
+def test_what_a_step_costs_is_printed_without_torch_and_data_as_a_server_reads_it(
+    tmp_path: Path,
+) -> None:
+    script = with_torch(tmp_path, "raise SystemExit('imported')")
+    run = finish(start(tmp_path / "run", tmp_path / "none", SMALL, "--describe", script=script))
+    description = read_description(SCRIPT.read_bytes())
+    assert description is not None
+    assert result_of(run) == description.amounts(SMALL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to catch")
+def test_sigterm_while_torch_is_imported_ends_the_run_with_143_and_a_line(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    terminated = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGTERM)\n"
+    script = with_torch(tmp_path, f"{terminated}except BaseException:\n    pass\n")
+    run = finish(start(tmp_path / "run", data_dir, SMALL, script=script))
+    assert (run.returncode, run.stdout) == (143, "")
+    (line,) = run.stderr.splitlines()
+    assert "ended by SIGTERM before there was anything to evaluate" in line
 
 
 # --- The data ----------------------------------------------------------------------------------

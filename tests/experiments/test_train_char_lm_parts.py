@@ -94,6 +94,62 @@ def test_sigterm_before_the_first_step_gives_no_value_of_the_untrained_model(scr
     assert metrics_problems(result) == []
 
 
+class StalledClock:
+    """A clock of which every reading takes a millisecond, and some of them longer (seconds)."""
+
+    def __init__(self, **stalls: float) -> None:
+        self.now, self.readings = 0.0, 0
+        self.stalls = {int(reading.removeprefix("at_")): long for reading, long in stalls.items()}
+
+    def __call__(self) -> float:
+        self.readings += 1
+        self.now += self.stalls.get(self.readings, 0.001)
+        return self.now
+
+
+def run_of_steps(script: Any, clock: StalledClock) -> dict[str, Any]:
+    """Return the result of 4 steps with a budget of 100 s, of which the clock decides."""
+    config = SMALL | {"batch_size": 300, "max_steps": 4, "time_budget_seconds": 100}
+    run = script.Run(config, english_like_corpus.generate()[:200_000], time.monotonic())
+    run.elapsed = clock
+    return dict(run.result())
+
+
+@pytest.mark.parametrize(
+    "stalls",
+    [
+        {"at_5": 40.0},  # in the first of three pieces of the first batch
+        {"at_19": 55.0},  # in the second step
+        {"at_14": 40.0},  # in the first evaluation, during training
+    ],
+    ids=str,
+)
+def test_under_max_steps_a_stall_changes_nothing_of_the_run(
+    script: Any, stalls: dict[str, float]
+) -> None:
+    quiet, stalled = (run_of_steps(script, StalledClock(**each)) for each in ({}, stalls))
+    assert stalled["wall_time_seconds"] > 40 > quiet["wall_time_seconds"]
+    for result in (quiet, stalled):
+        assert (result["stop_reason"], result["steps_completed"]) == ("max_steps", 4)
+        assert result["eval_bytes"] == 19_999  # the whole split
+    for key in ("val_bpb", "train_loss", "tokens_trained"):
+        assert stalled[key] == quiet[key]
+
+
+def test_under_max_steps_a_first_batch_that_comes_too_late_is_no_shorter_batch(script: Any) -> None:
+    result = run_of_steps(script, StalledClock(at_5=95.0))
+    assert (result["steps_completed"], result["tokens_trained"]) == (0, 0)
+    assert (result["stop_reason"], result["val_bpb"]) == ("budget_too_small", None)
+
+
+def test_under_max_steps_a_budget_that_ends_first_leaves_fewer_steps_and_says_so(
+    script: Any,
+) -> None:
+    result = run_of_steps(script, StalledClock(at_19=90.0))
+    assert 0 < result["steps_completed"] < 4
+    assert (result["stop_reason"], result["eval_bytes"]) == ("time_budget", 19_999)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])  # each dtype has its own attention code
 def test_the_model_cannot_see_the_future(script: Any, dtype: str) -> None:
     torch = script.torch

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from typing import Any, ClassVar
 
 import pytest
 from django.db import transaction
@@ -17,19 +18,23 @@ from campaigns import lifecycle
 from campaigns.lifecycle import LeaseLost, ResultConflict
 from campaigns.models import AttemptOutcome, Campaign, CampaignState, TaskState
 from tests import factories
+from tests.lifecycle.model_asking import AskingVerbs
 from tests.lifecycle.model_people import PeopleVerbs
+from tests.lifecycle.model_rows import BUDGET_SECONDS as BUDGET
+from tests.lifecycle.model_rows import GRACE_SECONDS as GRACE
+from tests.lifecycle.model_rows import LEASE_SECONDS as LEASE
 from tests.lifecycle.model_rows import MAX_FAILED, MAX_LOST, ModelLease, ModelTask
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
 from workers.protocol import FailureClass, HeartbeatAnswer, Submission, Verdict
 
 TASKS, WORKERS = 4, 3
-LEASE, BUDGET = 45.0, 100.0
+# A machine that was seen within this time may come back, and be fast enough.
+LEFT_AFTER = 3600.0
 # A worker may have a task so often for nothing; then it goes to other machines that are online.
 MAX_UNPAID = 3
 # The least pause of a worker that could not run a task.
 ENV_PAUSE = 60.0
-DEADLINE = 60 + BUDGET + 15 + 60
 # Stay below the ten failures that pause the campaign: the breaker has tests of its own.
 MAX_FAILURES = 9
 
@@ -56,14 +61,22 @@ VERBS = {
     "retry_task": 2,
     "run_again": 1,
     "disable_or_resume_a_worker": 2,
+    "ask": 2,
+    "say_finish": 2,
+    "sweep": 1,
 }
 
 
-class Verbs(PeopleVerbs, RuleBasedStateMachine):
+class Verbs(PeopleVerbs, AskingVerbs, RuleBasedStateMachine):
     """The verbs in any order, with workers that vanish, return late and repeat requests.
 
     Each verb is applied to the database and to the model, and both must give the same answer.
     """
+
+    # The budget of the campaign, how long a run may take, and the failures that workers report.
+    budget: ClassVar[dict[str, Any]] = {"time_budget_seconds": BUDGET}
+    longest: ClassVar[float] = BUDGET
+    failure_classes: ClassVar = ("script_error", "lost", "env_error")
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,19 +84,24 @@ class Verbs(PeopleVerbs, RuleBasedStateMachine):
         self.rollback.__enter__()
         self.campaign = factories.active_campaign(
             TASKS,
-            time_budget_seconds=BUDGET,
+            **self.budget,
             max_lost_attempts=MAX_LOST,
             max_failed_attempts=MAX_FAILED,
         )
         self.workers = [factories.worker() for _ in range(WORKERS)]
-        self.tasks = {task.pk: ModelTask() for task in self.campaign.tasks.all()}
+        self.tasks = {task.pk: ModelTask(task.arm_id) for task in self.campaign.tasks.all()}
         self.state: str = CampaignState.ACTIVE
+        # When an outside program last asked; None once nobody is expected to ask again.
+        self.asked: float | None = None
         self.seconds = 0.0
         self.failures = 0
         self.disabled: set[int] = set()
         self.seen_at: dict[int, float] = {}
         self.paused_until: dict[int, float] = {}
         self.env_errors: dict[int, int] = {}
+        # Workers that were too slow: all tasks are equal work, so they get no more of them.
+        self.slow: set[int] = set()
+        self.infeasible: set[int] = set()
 
     def teardown(self) -> None:
         transaction.set_rollback(True)
@@ -129,8 +147,10 @@ class Verbs(PeopleVerbs, RuleBasedStateMachine):
     def finish(self) -> None:
         still_open = {TaskState.PENDING, TaskState.LEASED}
         running = self.state in {CampaignState.ACTIVE, CampaignState.PAUSED}
-        if running and not any(task.state in still_open for task in self.tasks.values()):
-            self.state = CampaignState.COMPLETED
+        if running and not (
+            self.is_expected_to_ask or any(task.state in still_open for task in self.tasks.values())
+        ):
+            self.state, self.asked = CampaignState.COMPLETED, None
 
     def lose_overdue(self) -> int:
         overdue = [
@@ -154,8 +174,22 @@ class Verbs(PeopleVerbs, RuleBasedStateMachine):
         return [
             other
             for other, seen_at in self.seen_at.items()
-            if other != worker_id and other not in self.disabled and self.seconds - seen_at <= LEASE
+            if other not in {worker_id, *self.disabled, *self.slow}
+            and self.seconds - seen_at <= LEASE
         ]
+
+    def give_up(self, worker_id: int) -> None:
+        """The worker was too slow: where none is left that was not, nothing that waits can run."""
+        able = {
+            other
+            for other, seen_at in self.seen_at.items()
+            if other not in self.disabled and self.seconds - seen_at <= LEFT_AFTER + LEASE
+        }
+        if able | {worker_id} <= self.slow:
+            for task in self.tasks.values():
+                if task.state == TaskState.PENDING:
+                    self.infeasible.add(task.arm)
+                    self.end(task, TaskState.FAILED, "")
 
     def pause_worker(self, worker_id: int, seconds: float) -> None:
         until = self.seconds + seconds
@@ -201,6 +235,7 @@ class Verbs(PeopleVerbs, RuleBasedStateMachine):
             task = self.tasks[attempt.task_id]
             assert self.state == CampaignState.ACTIVE
             assert task.state == TaskState.PENDING, "claimed a task that another lease holds"
+            assert worker.pk not in self.slow, "it was too slow for as much work"
             others = self.others_online(worker.pk)
             if task.unpaid_tries_of(worker.pk) >= MAX_UNPAID:
                 fresh = [other for other in others if task.unpaid_tries_of(other) < MAX_UNPAID]
@@ -208,7 +243,8 @@ class Verbs(PeopleVerbs, RuleBasedStateMachine):
             if task.was_failed_by(worker.pk):
                 fresh = [other for other in others if not task.was_failed_by(other)]
                 assert not fresh, "others had not failed it"
-            lease = ModelLease(attempt, self.seconds + LEASE, self.seconds + DEADLINE)
+            deadline = self.seconds + self.longest + GRACE
+            lease = ModelLease(attempt, self.seconds + LEASE, deadline)
             task.leases.append(lease)
             task.state, task.holder = TaskState.LEASED, lease
         again = lifecycle.claim(worker, claim_id=claim_id, count=count, slots=slots, now=self.now)
@@ -274,6 +310,7 @@ class Verbs(PeopleVerbs, RuleBasedStateMachine):
         if lease is task.holder or waits_after_loss:
             assert answer.verdict is Verdict.ACCEPTED
             task.winner = lease
+            self.infeasible.discard(task.arm)
             if self.env_errors.pop(lease.attempt.worker_id, 0):
                 # A good result ends the pauses of a worker whose environment had errors.
                 self.paused_until.pop(lease.attempt.worker_id, None)
@@ -288,18 +325,20 @@ class Verbs(PeopleVerbs, RuleBasedStateMachine):
             self.fail_lease(self.unsent[number // 3 % len(self.unsent)], number)
 
     def fail_lease(self, lease: ModelLease, number: int) -> None:
-        failure_class = ("script_error", "lost", "env_error")[number % 3]
+        failure_class = self.failure_classes[number % len(self.failure_classes)]
         task = self.task_of(lease)
         answer = self.send(lease, factories.failure(FailureClass(failure_class)))
         if failure_class == "env_error":
             worker_id = lease.attempt.worker_id
             self.env_errors[worker_id] = self.env_errors.get(worker_id, 0) + 1
             self.paused_until[worker_id] = self.seconds + ENV_PAUSE
+        elif failure_class == "too_slow":
+            self.slow.add(lease.attempt.worker_id)
         if lease is not task.holder:
             assert answer.verdict is Verdict.LATE, "a lease that is gone failed the task"
             lease.outcome = AttemptOutcome.LATE
             return
-        self.failures += 1
+        self.failures += failure_class != "too_slow"
         task.failed += failure_class == "script_error"
         task.lost += failure_class == "lost"
         spent = (failure_class == "script_error" and task.failed >= task.max_failed) or (
@@ -309,6 +348,8 @@ class Verbs(PeopleVerbs, RuleBasedStateMachine):
         self.end(task, TaskState.FAILED if spent else TaskState.PENDING, AttemptOutcome.FAILED)
         if failure_class == "env_error":
             self.note_trouble()
+        elif failure_class == "too_slow":
+            self.give_up(lease.attempt.worker_id)
 
     def note_trouble(self) -> None:
         """Take over whether trouble paused the campaign; it may only when two workers had some."""

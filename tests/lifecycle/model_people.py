@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 
 from campaigns import lifecycle
-from campaigns.lifecycle import WrongState
+from campaigns.lifecycle import InvalidCampaign, WrongState
 from campaigns.models import AttemptOutcome, Campaign, CampaignState, Task, TaskState
 from tests.lifecycle.model_rows import ModelTask
 from workers import lifecycle as worker_lifecycle
@@ -27,7 +27,9 @@ class PeopleVerbs:
     disabled: set[int]
     paused_until: dict[int, float]
     now: dt.datetime
+    infeasible: set[int]
     end: Callable[[ModelTask, str, str], None]
+    finish: Callable[[], None]
 
     def pause_or_resume(self, number: int) -> None:
         verb = "pause" if number % 4 == 0 else "resume"
@@ -42,6 +44,8 @@ class PeopleVerbs:
         else:
             assert self.state == source
             self.state = target
+            if verb == "resume":
+                self.finish()
 
     def cancel(self, number: int) -> None:
         # After a cancellation a history can do little more: cancel seldom and late.
@@ -80,6 +84,7 @@ class PeopleVerbs:
             assert not allowed
             return
         assert allowed
+        self.infeasible.discard(task.arm)
         task.state = TaskState.PENDING
         task.max_failed = max(task.max_failed, task.failed + 1)
         task.max_lost = max(task.max_lost, task.lost + 1)
@@ -107,9 +112,13 @@ class PeopleVerbs:
         except WrongState:
             assert self.state == CampaignState.CANCELLED
             return
+        except InvalidCampaign:
+            assert task.arm_id in self.infeasible
+            return
         assert self.state != CampaignState.CANCELLED
+        assert task.arm_id not in self.infeasible
         assert added.arm_id == task.arm_id
         assert added.seed not in seeds
-        self.tasks[added.pk] = ModelTask()
+        self.tasks[added.pk] = ModelTask(added.arm_id)
         if self.state == CampaignState.COMPLETED:
             self.state = CampaignState.ACTIVE

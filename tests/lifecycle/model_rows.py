@@ -9,6 +9,9 @@ from campaigns.models import Attempt, AttemptOutcome, TaskState
 from workers.protocol import Submission
 
 MAX_LOST, MAX_FAILED = 3, 2
+LEASE_SECONDS, BUDGET_SECONDS = 45.0, 100.0
+# What comes to the budget, from the claim to the deadline: set-up, kill and submission.
+GRACE_SECONDS = 60 + 15 + 60
 
 
 @dataclass(eq=False)  # compare by identity: two leases with equal fields are different leases
@@ -35,7 +38,8 @@ class ModelLease:
     @property
     def is_unpaid(self) -> bool:
         """Whether the try ended without being charged to the task as its failure."""
-        is_trouble = self.outcome == AttemptOutcome.FAILED and self.failure_class == "env_error"
+        free = {"env_error", "too_slow"}
+        is_trouble = self.outcome == AttemptOutcome.FAILED and self.failure_class in free
         return self.is_loss or is_trouble or self.outcome == AttemptOutcome.RELEASED
 
 
@@ -43,6 +47,7 @@ class ModelLease:
 class ModelTask:
     """What the model knows about a task."""
 
+    arm: int
     state: str = TaskState.PENDING
     holder: ModelLease | None = None
     winner: ModelLease | None = None

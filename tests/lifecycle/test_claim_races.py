@@ -12,6 +12,7 @@ from django.db import transaction
 
 from campaigns import lifecycle
 from campaigns.lifecycle import LeaseLost, ResultConflict, WrongState
+from campaigns.lifecycle.campaigns import cancel_open_tasks
 from campaigns.models import (
     Attempt,
     AttemptOutcome,
@@ -296,6 +297,22 @@ def test_a_campaign_is_not_completed_while_one_of_its_tasks_is_being_retried() -
 
     assert Task.objects.get().state == TaskState.PENDING
     assert Campaign.objects.get().state == CampaignState.ACTIVE
+
+
+def test_the_last_two_tasks_that_end_at_once_begin_one_race() -> None:
+    racing = active_campaign(30, races_automatically=True)
+    others = racing.tasks.filter(number__gt=2)
+    with transaction.atomic():
+        cancel_open_tasks(others, now=at(1), actor=lifecycle.SERVER)
+    finish(claim_one(worker(), now=at(2)))
+    attempts = [claim_one(worker(), now=at(2)) for _ in range(2)]
+
+    in_parallel([lambda attempt=attempt: finish(attempt, now=at(9)) for attempt in attempts])
+
+    race = racing.races.get()
+    assert (sorted(race.arms), race.chosen_from) == ([0, 1, 2], 21)
+    assert racing.tasks.filter(state=TaskState.PENDING).count() == 9
+    assert_consistent()
 
 
 @pytest.mark.postgresql_only

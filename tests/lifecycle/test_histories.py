@@ -7,15 +7,18 @@ a failing history (add ``--timeout=0``: that takes minutes).
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
+from campaigns.fleet.budgets import MAX_WORK_SECONDS
 from campaigns.models import Attempt, Campaign, Result
 from tests import factories, invariants
 from tests.lifecycle.model import Verbs
+from tests.lifecycle.model_asking import ASK_TIMEOUT
 from tests.lifecycle.model_rows import ModelLease
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +40,9 @@ class Histories(Verbs):
 
     @invariant()
     def the_campaign_is_where_the_model_says(self) -> None:
-        assert Campaign.objects.get(pk=self.campaign.pk).state == self.state
+        campaign = Campaign.objects.get(pk=self.campaign.pk)
+        asked_at = None if self.asked is None else factories.at(self.asked)
+        assert (campaign.state, campaign.asked_at) == (self.state, asked_at)
 
     @invariant()
     def every_task_is_where_the_model_says_with_its_counters(self) -> None:
@@ -76,16 +81,31 @@ class Histories(Verbs):
         }
 
 
+class WorkHistories(Histories):
+    """The same under a work budget, with workers that are too slow."""
+
+    budget: ClassVar = {"budget_kind": "work", "work_unit": "steps", "work_amount": 100}
+    longest = MAX_WORK_SECONDS
+    failure_classes = ("too_slow", "script_error", "lost", "env_error")
+
+    @invariant()
+    def the_arms_given_up_are_those_of_the_model(self) -> None:
+        given_up = self.campaign.arms.exclude(infeasible="")
+        assert set(given_up.values_list("pk", flat=True)) == self.infeasible
+
+
 def _value(lease: ModelLease) -> Any:
     assert lease.sent is not None
     return (lease.sent["metrics"] or {})["val_bpb"]
 
 
 @pytest.mark.timeout(400)  # 10 s of computing, which a busy machine spreads over minutes
-def test_no_history_breaks_what_must_hold() -> None:
+@pytest.mark.parametrize("histories", [Histories, WorkHistories])
+def test_no_history_breaks_what_must_hold(histories: type[Histories], settings: Any) -> None:
+    settings.XEENET = settings.XEENET | {"ASK_TIMEOUT_SECONDS": ASK_TIMEOUT}
     run_state_machine_as_test(
-        Histories,
-        settings=settings(
+        histories,
+        settings=hypothesis_settings(
             max_examples=HISTORIES,
             stateful_step_count=30,
             deadline=None,

@@ -17,9 +17,11 @@ from campaigns.models import (
     Campaign,
     Decision,
     ImportanceEstimate,
+    NoiseFloor,
     ProgressPoint,
     Race,
     Result,
+    ResultClass,
     StateChange,
     Task,
     Webhook,
@@ -29,6 +31,7 @@ from tests.factories import (
     NOW,
     active_campaign,
     at,
+    calibrate,
     claim_one,
     completed_task,
     failed_task,
@@ -61,6 +64,10 @@ def copy(row: Model, **fields: Any) -> None:
 def two_tasks() -> tuple[Task, Task]:
     first, second = active_campaign(2).tasks.all()
     return first, second
+
+
+def worked() -> Task:
+    return pending_task(budget_kind="work", work_unit="steps", work_amount=10)
 
 
 def duplicate_number() -> None:
@@ -135,6 +142,15 @@ def ranked(**fields: Any) -> None:
     change(Result.objects.get(task=completed_task()), **fields)
 
 
+def result_class() -> ResultClass:
+    completed_task()
+    return ResultClass.objects.get()
+
+
+def floor(**fields: Any) -> None:
+    NoiseFloor.objects.create(result_class=result_class(), as_of=NOW, **fields)
+
+
 CASES: list[tuple[str, Callable[[], None]]] = [
     ("campaign_state_known", lambda: change(active_campaign(1), state="running")),
     ("campaign_isolation_known", lambda: change(active_campaign(1), required_isolation="")),
@@ -150,7 +166,21 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("campaign_launched_with_metric", lambda: change(active_campaign(1), metric_version=None)),
     ("campaign_seeds_in_range", lambda: change(active_campaign(1), base_seed=2**31)),
     ("campaign_may_try", lambda: change(active_campaign(1), max_failed_attempts=0)),
+    ("campaign_kept_runs_counted", lambda: change(active_campaign(1), kept_runs=2)),
+    ("campaign_min_effect_sane", lambda: change(active_campaign(1), min_effect=-0.1)),
     ("campaign_may_try", lambda: change(active_campaign(1), max_lost_attempts=0)),
+    ("campaign_work_is_whole", lambda: change(active_campaign(1), budget_kind="work")),
+    ("campaign_work_is_whole", lambda: change(active_campaign(1), budget_kind="flop")),
+    ("campaign_work_is_whole", lambda: change(active_campaign(1), work_amount=5.0)),
+    ("campaign_work_is_whole", lambda: change(active_campaign(1), cost_model={})),
+    ("campaign_work_is_whole", lambda: change(worked().campaign, work_unit="flop")),
+    ("campaign_work_is_whole", lambda: change(worked().campaign, work_amount=None)),
+    ("campaign_work_is_whole", lambda: change(worked().campaign, work_amount=0.0)),
+    ("campaign_work_is_whole", lambda: change(worked().campaign, work_amount=float("inf"))),
+    ("task_steps_positive", lambda: change(worked(), max_steps=0)),
+    ("task_work_sane", lambda: change(pending_task(), work_seconds=1.0)),
+    ("task_work_sane", lambda: change(worked(), work_seconds=0.0)),
+    ("task_work_sane", lambda: change(worked(), work_seconds=float("inf"))),
     ("task_state_known", lambda: change(pending_task(), state="waiting")),
     ("task_leased_has_lease", lambda: change(pending_task(), state="leased")),
     ("task_leased_has_lease", lambda: change(pending_task(), lease_id=uuid.uuid4())),
@@ -198,8 +228,30 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("result_ranked_was_measured", lambda: ranked(simulated=True)),
     ("result_ranked_was_measured", lambda: ranked(diverged=True)),
     ("result_implausible_unranked", lambda: ranked(implausible=True)),
+    ("result_speed_sane", lambda: ranked(foreign_load=-0.1)),
+    ("result_speed_sane", lambda: ranked(foreign_load=float("inf"))),
+    ("calibration_numbers_sane", lambda: change(calibrate(worker()), speed=0.0)),
+    ("calibration_numbers_sane", lambda: change(calibrate(worker()), fit_error=-0.1)),
+    ("calibration_numbers_sane", lambda: change(calibrate(worker()), foreign_load=float("inf"))),
+    ("calibration_numbers_sane", lambda: change(calibrate(worker()), value_off=1e6)),
     ("result_train_loss_sane", lambda: ranked(train_loss=-1e7)),
     ("result_train_loss_sane", lambda: ranked(train_loss=float("inf"))),
+    ("result_speed_sane", lambda: ranked(step_seconds=0.0)),
+    ("result_speed_sane", lambda: ranked(step_seconds=float("inf"))),
+    ("result_speed_sane", lambda: ranked(foreign_load=-1.0)),
+    ("result_speed_sane", lambda: ranked(foreign_load=float("inf"))),
+    ("result_disturbed_by_expectation", lambda: ranked(disturbed=False)),
+    ("result_disturbed_by_expectation", lambda: ranked(expected_step_seconds=-1.0)),
+    (
+        "result_disturbed_by_expectation",
+        lambda: ranked(disturbed=True, expected_step_seconds=1.0, step_seconds=None),
+    ),
+    ("class_budget_kind_known", lambda: change(result_class(), budget_kind="money")),
+    ("noise_floor_sane", lambda: floor(sd=None, pairs=1)),
+    ("noise_floor_sane", lambda: floor(sd=0.1, pairs=0)),
+    ("noise_floor_sane", lambda: floor(sd=-0.1, pairs=1)),
+    ("noise_floor_sane", lambda: floor(sd=float("inf"), pairs=1)),
+    ("noise_floor_sane", lambda: floor(sd=0.1, pairs=1, bad_seed_rate=1.1)),
     ("change_names_its_subject", lambda: journalled(attempt=None)),
     ("change_names_its_subject", lambda: journalled(subject="task", task=None)),
     ("change_names_its_subject", lambda: journalled(subject="campaign")),
@@ -272,10 +324,11 @@ def test_every_named_constraint_is_broken_here() -> None:
     [
         lambda: copy(only_attempt(), number=2, outcome="failed", ended_at=at(1)),
         lambda: copy(Result.objects.get(task=completed_task())),
+        lambda: copy(result_class()),
         lambda: copy(worker(), name="another"),
         lambda: copy(worker(), token_hash="0" * 64),
     ],
-    ids=["one lease id", "one result per task", "one token", "one name"],
+    ids=["one lease id", "one result per task", "one class per key", "one token", "one name"],
 )
 def test_what_is_unique_stays_unique(breach: Callable[[], None]) -> None:
     with pytest.raises(IntegrityError, match=r"(?i)unique"), transaction.atomic():

@@ -25,6 +25,7 @@ from tests.factories import (
     pending_task,
     worker,
 )
+from workers.models import Worker
 from workers.protocol import HeartbeatAnswer, Verdict
 
 pytestmark = pytest.mark.django_db
@@ -66,13 +67,14 @@ def last_line() -> int:
 # --- tasks ----------------------------------------------------------------------------------------
 
 LATER = at(100)
+STEPS = {"budget_kind": "work", "work_unit": "steps", "work_amount": 100}
 
 
-def attempt_of_a_task_in(state: str) -> Attempt:
+def attempt_of_a_task_in(state: str, **fields: Any) -> Attempt:
     """An attempt whose task is in `state`; a pending task waits because this attempt was lost."""
     if state == TaskState.PENDING:
-        return lost_attempt()
-    attempt = leased_task(max_failed_attempts=1)
+        return lost_attempt(**fields)
+    attempt = leased_task(max_failed_attempts=1, **fields)
     if state == TaskState.COMPLETED:
         finish(attempt)
     elif state == TaskState.FAILED:
@@ -121,6 +123,12 @@ def _submit_anew(attempt: Attempt, *, result: bool) -> Verdict:
     return lifecycle.submit(attempt.worker, attempt.lease_id, body, now=LATER).verdict
 
 
+def give_up(attempt: Attempt) -> bool:
+    Attempt.objects.filter(pk=attempt.pk).update(failure_class="too_slow")
+    Worker.objects.update(last_seen_at=LATER)
+    return lifecycle.give_up_slow_tasks(now=LATER) == 1
+
+
 def cancel_task(attempt: Attempt) -> bool:
     return _unless_wrong_state(lambda: lifecycle.cancel_task(attempt.task, now=LATER))
 
@@ -144,6 +152,7 @@ TASK_VERBS: dict[str, Callable[[Attempt], bool]] = {
     "expire": expire,
     "submit_result": submit_result,
     "submit_failure": submit_failure,
+    "give_up": give_up,
     "cancel_task": cancel_task,
     "retry_task": retry_task,
 }
@@ -156,7 +165,8 @@ def test_every_verb_of_a_task_is_walked() -> None:
 @pytest.mark.parametrize("state", TaskState.values)
 @pytest.mark.parametrize("verb", sorted(TASK_VERBS))
 def test_a_verb_moves_a_task_as_its_row_says_or_not_at_all(verb: str, state: str) -> None:
-    attempt = attempt_of_a_task_in(state)
+    budget = STEPS if verb == "give_up" else {}
+    attempt = attempt_of_a_task_in(state, **budget)
     before = Task.objects.values().get()
     assert before["state"] == state
     row = TASK_TRANSITIONS[verb]
@@ -226,6 +236,9 @@ CAMPAIGN_VERBS: dict[str, Callable[[Campaign], bool]] = {
     "resume": lambda moved: _unless_wrong_state(lambda: lifecycle.resume(moved, now=LATER)),
     "cancel": lambda moved: _unless_wrong_state(lambda: lifecycle.cancel(moved, now=LATER)),
     "grow": lambda moved: _unless_wrong_state(lambda: lifecycle.add_tasks(moved, 1, now=LATER)),
+    "set_race_options": lambda moved: _unless_wrong_state(
+        lambda: lifecycle.set_race_options(moved, min_effect=0.02, now=LATER)
+    ),
     "finish": lambda _: lifecycle.finish_done_campaigns(now=LATER) == 1,
 }
 

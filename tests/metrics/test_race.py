@@ -34,7 +34,7 @@ def race() -> Race:
 
 def run_all(campaign: Campaign) -> None:
     while campaign.tasks.filter(state="pending").exists():
-        attempt = factories.claim_one(factories.worker(), now=timezone.now())
+        attempt = factories.claim_one(factories.runner(), now=timezone.now())
         task = attempt.task
         body = second_metric.completed(task, SPEEDS[task.arm.number] + (task.seed_index or 0))
         answer = lifecycle.submit(attempt.worker, attempt.lease_id, body, now=timezone.now())

@@ -209,9 +209,16 @@ def test_webhooks_are_told_of_each_rise() -> None:
 
     deliveries = WebhookDelivery.objects.order_by("pk")
     assert [delivery.payload["text"] for delivery in deliveries] == [
-        "speed study: new best tokens_per_second 400.0, task 0 on cpu.",
-        "speed study has finished: 3 of 3 tasks completed, best tokens_per_second 640.0.",
-        "speed study: new best tokens_per_second 640.0 (was 400.0), task 2 on cpu.",
+        "speed study: task 0 leads after one seed, with tokens_per_second 400.0 on cpu.",
+        (
+            "speed study has finished: 3 of 3 tasks completed. Nothing has raced: each of the 3 "
+            "arms with a value has it from its first seed, and one lucky seed proves nothing. Let "
+            "those that matter race."
+        ),
+        (
+            "speed study: task 2 leads after one seed, with tokens_per_second 640.0 "
+            "(before: 400.0) on cpu."
+        ),
     ]
     result = deliveries[2].payload["result"]
     assert (result["metric"], result["value"]) == ("tokens_per_second", 640.0)

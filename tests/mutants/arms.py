@@ -107,8 +107,8 @@ ARMS: Final = (
     Mutant(
         "races: a campaign completes while its race runs",
         "campaigns/lifecycle/endings.py",
-        "    done = running.filter(~Exists(still_open), ~Exists(races))",
-        "    done = running.filter(~Exists(still_open))",
+        "    return unasked.filter(~Exists(still_open), ~Exists(races))",
+        "    return unasked.filter(~Exists(still_open))",
         OF_RACES,
     ),
     Mutant(
@@ -142,7 +142,7 @@ ARMS: Final = (
     Mutant(
         "races: results of unlike devices are compared",
         RACE_RUNS,
-        '    if not row["result__is_ranked"] or _class_of(row) != of_class:',
+        '    if not row["result__is_ranked"] or row["result__result_class"] != of_class:',
         '    if not row["result__is_ranked"]:',
         OF_RACES,
     ),

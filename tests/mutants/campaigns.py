@@ -29,8 +29,8 @@ ENDS: Final = (
     Mutant(
         "finish: with tasks that are open",
         ENDINGS,
-        "    done = running.filter(~Exists(still_open), ~Exists(races))",
-        "    done = running.filter(~Exists(races))",
+        "    return unasked.filter(~Exists(still_open), ~Exists(races))",
+        "    return unasked.filter(~Exists(races))",
         HISTORIES,
     ),
     Mutant(

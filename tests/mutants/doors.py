@@ -74,7 +74,7 @@ DOORS: Final = (
     Mutant(
         "body: any size is read",
         PARSER,
-        "        if len(body) > MAX_BODY_BYTES:",
+        "        if len(body) > self.max_bytes:",
         "        if False:",
         BODIES,
     ),

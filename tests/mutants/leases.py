@@ -42,8 +42,8 @@ CLAIMS: Final = (
     Mutant(
         "claim: two repetitions at once do not wait for each other",
         CLAIMING,
-        "        worker = Worker.objects.select_for_update(no_key=True).get(pk=choice.worker.pk)\n",
-        "        worker = Worker.objects.get(pk=choice.worker.pk)\n",
+        "        locked = Worker.objects.select_for_update(no_key=True)\n",
+        "        locked = Worker.objects.all()\n",
         (f"{RACES}::test_parallel_repetitions_of_one_claim_bring_the_same_leases",),
         "postgresql",
     ),

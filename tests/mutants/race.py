@@ -19,8 +19,8 @@ RACE: Final = (
     Mutant(
         "race: the screening seed is evidence",
         RULE,
-        "tuple(range(1, seeds + 1)), floor, reserve",
-        "tuple(range(seeds)), floor, reserve",
+        "fresh = tuple(range(highest_seed + 1, highest_seed + seeds + 1))",
+        "fresh = tuple(range(highest_seed, highest_seed + seeds))",
         (RULE_TESTS, "-k", "third_of_the_reserve or no_evidence"),
     ),
     Mutant(

@@ -93,13 +93,6 @@ RACE_DOORS: Final = (
         (API_TESTS, "-k", "counts_the_runs"),
     ),
     Mutant(
-        "race doors: a replay is a second run in the noise floor",
-        READS,
-        "    tasks = ranked.exclude(purpose=TaskPurpose.REPLAY)",
-        "    tasks = ranked",
-        ("tests/standings/test_race_runs.py",),
-    ),
-    Mutant(
         "race doors: workers without torch shorten a plan",
         PLAN,
         "        allow_simulated=False,",

@@ -71,7 +71,7 @@ SUBMITS: Final = (
     Mutant(
         "result: numbers that do not belong to the task are believed",
         BELIEF,
-        "    problems = _not_of_its_task(attempt.task, body, metrics)\n",
+        "    problems = _not_of_its_task(attempt, body, metrics)\n",
         "    problems: list[str] = []\n",
         ("tests/lifecycle/test_submit.py", "-k", "contradict"),
     ),
@@ -222,7 +222,7 @@ SUBMITS: Final = (
     Mutant(
         "breaker: one worker's trouble pauses a campaign",
         BREAKERS,
-        "max(2, min(TROUBLED_WORKERS, _machines_online(campaign, now)))",
+        "max(2, min(TROUBLED_WORKERS, campaign.machines(now).count()))",
         "1",
         (BROKEN, "-k", "both_must_be_in_trouble or three_workers_cannot_run"),
     ),

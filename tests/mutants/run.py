@@ -21,7 +21,9 @@ from typing import Final
 from tests.mutants.agent import AGENT
 from tests.mutants.answers import ANSWERS
 from tests.mutants.arms import ARMS
+from tests.mutants.automatic_races import AUTOMATIC_RACES
 from tests.mutants.campaigns import ENDS, LINES
+from tests.mutants.classes import CLASSES_OF_RESULTS
 from tests.mutants.containment import CONTAINMENT
 from tests.mutants.doors import DOORS
 from tests.mutants.enclosures import ENCLOSURES
@@ -36,14 +38,18 @@ from tests.mutants.readings import READINGS
 from tests.mutants.results import SUBMITS
 from tests.mutants.sentences import SENTENCES
 from tests.mutants.site import SITE
+from tests.mutants.speeds import SPEEDS
+from tests.mutants.step_costs import STEP_COSTS
 from tests.mutants.uploads import UPLOADS
 from tests.mutants.walls import SANDBOX, SECRETS
+from tests.mutants.work import WORK
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
-    *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS),
+    *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS, *CLASSES_OF_RESULTS),
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
-    *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE, *RACE, *RACE_DOORS, *SENTENCES),
+    *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE, *RACE, *RACE_DOORS, *AUTOMATIC_RACES, *STEP_COSTS),
+    *(*WORK, *SPEEDS, *SENTENCES),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4

@@ -74,7 +74,7 @@ def hook(url: str) -> Webhook:
 def pending(
     webhook: Webhook, *, now: dt.datetime = factories.NOW, **fields: Any
 ) -> WebhookDelivery:
-    values = {"payload": {"text": "new best"}, "event_key": str(uuid.uuid4())} | fields
+    values = {"payload": {"text": "a new lead"}, "event_key": str(uuid.uuid4())} | fields
     return WebhookDelivery.objects.create(
         webhook=webhook, event="new_best", created_at=now, next_attempt_at=now, **values
     )
@@ -103,7 +103,7 @@ def test_a_delivery_arrives_signed_and_is_noted(receiver: Receiver, private_allo
         "id": row.pk,
         "event": "new_best",
         "created_at": factories.NOW.isoformat(),
-        "text": "new best",
+        "text": "a new lead",
     }
     row.refresh_from_db()
     assert (row.state, row.attempts, row.last_status) == ("delivered", 1, 204)

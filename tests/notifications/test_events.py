@@ -43,8 +43,17 @@ def test_each_result_that_takes_the_lead_is_told_with_what_it_beat() -> None:
         factories.finish(factories.claim_one(worker), value)
 
     assert events_for(listener) == [
-        ("new_best", "width study: new best val_bpb 3.2000, task 0 on cpu."),
-        ("new_best", "width study: new best val_bpb 3.1000 (was 3.2000), task 2 on cpu."),
+        (
+            "new_best",
+            "width study: task 0 leads after one seed, with val_bpb 3.2000 on cpu.",
+        ),
+        (
+            "new_best",
+            (
+                "width study: task 2 leads after one seed, with val_bpb 3.1000 (before: 3.2000) "
+                "on cpu."
+            ),
+        ),
     ]
     payload = WebhookDelivery.objects.latest("pk").payload
     assert payload["campaign"] == {
@@ -54,6 +63,56 @@ def test_each_result_that_takes_the_lead_is_told_with_what_it_beat() -> None:
     }
     assert payload["result"]["val_bpb"] == 3.1
     assert payload["result"]["params"].keys() == {"lr", "d_model"}
+
+
+def test_a_lead_by_one_of_several_runs_says_so() -> None:
+    listener = hook("new_best")
+    task = factories.completed_task(name="width study")
+    lifecycle.enqueue(task.campaign, task.params, now=factories.at(1))
+    factories.run(2.5, seconds=2)
+
+    assert events_for(listener)[-1][1] == (
+        "width study: task 1 leads by one of its arm's 2 runs, with val_bpb 2.5000 "
+        "(before: 3.0000) on cpu."
+    )
+
+
+def test_the_end_of_a_race_is_told_once_with_what_may_be_claimed() -> None:
+    listener = hook("decided", "campaign_finished")
+    race = factories.decided_race(name="width study")
+
+    claim = "Arm 0 is ahead of the arm it raced, of 2 in the campaign, by 1.0000 "
+    (decided, text), (finished, end) = events_for(listener)
+    assert (decided, finished) == ("decided", "campaign_finished")
+    assert text.startswith(f"width study: {claim}")
+    assert end.startswith(f"width study has finished: 8 of 8 tasks completed. {claim}")
+    payload = WebhookDelivery.objects.order_by("pk")[0].payload
+    (decision,) = race.decisions.all()
+    arms = {
+        arm.number: {"arm": arm.number, "params": arm.params} for arm in race.campaign.arms.all()
+    }
+    assert {name: payload[name] for name in payload.keys() - {"text", "campaign"}} == {
+        "race": 1,
+        "outcome": "champion",
+        "leader": arms[0],
+        "rival": arms[1],
+        "estimate": decision.estimate,
+        "bound": decision.bound,
+        "seeds": 3,
+        "group": [arms[0]],
+        "path": f"/campaigns/{race.campaign_id}/arms/",
+    }
+    assert events.note_decided(race, str, now=factories.at(9)) == 0
+    assert len(events_for(listener)) == 2
+
+
+def test_a_cancelled_race_decided_nothing_and_tells_nothing() -> None:
+    listener = hook("decided")
+    campaign = factories.active_campaign(2)
+    lifecycle.start_race(campaign, [0, 1], now=factories.at(1))
+    lifecycle.cancel(campaign, now=factories.at(2))
+
+    assert events_for(listener) == []
 
 
 def test_a_simulated_result_is_no_new_best() -> None:
@@ -91,7 +150,10 @@ def test_the_last_task_of_a_campaign_tells_that_it_has_finished() -> None:
     assert events_for(listener) == []
     factories.fail(factories.claim_one(worker))
 
-    text = "width study has finished: 1 of 2 tasks completed, best val_bpb 3.2500."
+    text = (
+        "width study has finished: 1 of 2 tasks completed. Only one arm has a measured value: "
+        "there is nothing to compare it with."
+    )
     assert events_for(listener) == [("campaign_finished", text)]
 
 

@@ -19,6 +19,7 @@ def filled(**changes: Any) -> dict[str, Any]:
     return (
         values
         | {"name": "What does width buy?", "experiment": "train_char_lm", "sampler": "random"}
+        | {"budget_kind": "time"}
         | changes
     )
 

@@ -113,3 +113,32 @@ def test_others_see_no_button_and_may_not_start_a_race(client: Client) -> None:
     assert "race-button" not in page_of(client, campaign)
     url = reverse("campaign-race", args=[campaign.pk])
     assert client.post(url, {"arms": ["0", "1"], "seeds": "3"}).status_code == 403
+
+
+def test_the_owner_chooses_how_the_arms_race(client: Client) -> None:
+    owner = factories.user()
+    campaign = factories.active_campaign(30, owner=owner, races_automatically=True)
+    plan = "21 runs, and 9 kept for the race of the best"
+    assert plan in page_of(client, campaign)
+    assert "race-options-dialog" not in page_of(client, campaign)
+    client.force_login(owner)
+    assert 'id="races-automatically" checked' in page_of(client, campaign)
+    url = reverse("campaign-race-options", args=[campaign.pk])
+    page = client.post(url, {"min_effect": "0.05"}, follow=True).text
+    assert "The race options are saved." in page
+    assert 'value="0.05"' in page
+    assert plan not in page
+    campaign.refresh_from_db()
+    assert (campaign.races_automatically, campaign.task_count) == (False, 21)
+
+
+@pytest.mark.parametrize("text", ["", "much", "nan", "-1", "1e999"])
+def test_a_smallest_difference_that_makes_no_sense_is_refused(client: Client, text: str) -> None:
+    owner = factories.user()
+    campaign = factories.active_campaign(1, owner=owner)
+    client.force_login(owner)
+    url = reverse("campaign-race-options", args=[campaign.pk])
+    page = client.post(url, {"min_effect": text}, follow=True).text
+    assert (
+        "The race options stay as they were. The smallest difference that matters must be" in page
+    )

@@ -135,3 +135,14 @@ def test_cloning_leads_to_the_form_with_this_campaign(client: Client) -> None:
     campaign = own(client, factories.campaign())
     page = client.get(campaign.get_absolute_url()).text
     assert f'href="{reverse("campaign-new")}?clone={campaign.pk}"' in page
+
+
+def test_finish_is_offered_only_while_a_program_is_expected_to_ask(client: Client) -> None:
+    campaign = own(client, factories.active_campaign(1))
+    assert "finish-dialog" not in client.get(campaign.get_absolute_url()).text
+    Campaign.objects.update(asked_at=factories.NOW)
+    assert "finish-dialog" in client.get(campaign.get_absolute_url()).text
+    url = reverse("campaign-change", args=[campaign.pk, "finish"])
+    assert "Nobody will ask again" in client.post(url, follow=True).text
+    assert "finish-dialog" not in client.get(campaign.get_absolute_url()).text
+    assert "No outside program adds tasks" in client.post(url, follow=True).text

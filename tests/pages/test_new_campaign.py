@@ -10,10 +10,12 @@ from django.urls import reverse
 from django.utils.html import escape
 from pytest_django.fixtures import DjangoAssertNumQueries
 
+from campaigns import lifecycle
 from campaigns.models import Campaign, CampaignState
 from campaigns.search.samplers import SAMPLERS
 from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS
 from campaigns.views.new_campaign_form import SAMPLER_TITLES
+from experiments import catalog
 from experiments.config_generators import CharLMConfigGenerator
 from tests import factories
 from tests.pages.campaign_form import (
@@ -30,6 +32,8 @@ from tests.pages.campaign_form import (
 from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
+PLAN = catalog.get("train_char_lm").calibration
+RECORDED_ON = PLAN.recorded_on if PLAN else ""
 
 UPSIDE_DOWN = {"parameters": [{"name": "lr", "type": "float", "low": 2, "high": 1}]}
 IMPOSSIBLE = factories.SMALL_SPACE | {"constraints": ["d_model < 1"]}
@@ -56,6 +60,74 @@ def test_a_filled_form_makes_a_draft_of_its_author(researcher: Client) -> None:
     assert campaign.owner.username == "ada"
     assert (campaign.task_count, campaign.time_budget_seconds, campaign.base_seed) == (7, 2.5, 5)
     assert "The draft is saved" in researcher.get(response["Location"]).text
+
+
+def test_work_is_preselected_and_the_preview_says_its_steps(researcher: Client) -> None:
+    page = researcher.get(reverse("campaign-new")).text
+    assert '<option value="work" selected>' in page
+    assert f"seconds on the catalog&#x27;s machine ({escape(RECORDED_ON)})" in page
+    assert "as much work as 1 m 00 s on the catalog&#x27;s machine" in page
+    assert "The same work gives the same value on any machine" in page
+    space = catalog.get("train_char_lm").default_search_space
+    work = {"budget_kind": "work", "work_amount": 60, "search_space": json.dumps(space)}
+    posted(researcher, **work, work_unit="seconds")
+    draft = Campaign.objects.get()
+    assert (draft.budget_kind, draft.work_unit, draft.work_amount) == ("work", "seconds", 60.0)
+    head = researcher.get(draft.get_absolute_url()).text
+    assert "work: 60 reference seconds" in head
+    assert "as much work as 1 m 00 s" in head
+    clone = researcher.get(reverse("campaign-new"), {"clone": draft.pk}).context["form"].typed()
+    assert (clone["budget_kind"], clone["work_amount"], clone["work_unit"]) == (
+        "work",
+        "60",
+        "seconds",
+    )
+    lifecycle.launch(draft, now=factories.NOW)
+    head = researcher.get(draft.get_absolute_url()).text
+    fewest, most = sorted(draft.tasks.values_list("max_steps", flat=True))[:: draft.task_count - 1]
+    assert f"({fewest:,} to {most:,} steps)" in head
+    assert "60 reference seconds" in researcher.get(reverse("campaigns")).text
+    task = researcher.get(reverse("task", args=[draft.tasks.earliest("max_steps").pk])).text
+    assert f"work: {fewest:,} steps (60 reference seconds)" in task
+
+
+def test_without_its_cost_a_script_is_offered_steps_and_seconds_are_refused(
+    researcher: Client,
+) -> None:
+    script = factories.uploaded(b"# no DESCRIBE").pk
+    page = researcher.get(reverse("campaign-new"), {"script": script}).text
+    assert '<option value="steps" selected>' in page
+    assert '<option value="seconds"' not in page
+    refused = {"budget_kind": "work", "work_unit": "seconds", "script": script}
+    for headers, status in (FRAGMENT, 200), ({}, 422):
+        response = posted(researcher, headers, **refused)
+        assert response.status_code == status
+        assert "does not say what a step costs" in response.text
+    posted(researcher, **(refused | {"work_unit": "steps", "work_amount": "500"}))
+    assert Campaign.objects.get().work_amount == 500
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"work_amount": ""}, "This field is required."),
+        ({"work_amount": "nan"}, "Enter a number."),
+        ({"work_amount": "1e300"}, "must be a number from 2"),
+        ({"work_unit": "flop"}, "Select a valid choice"),
+        ({"budget_kind": "flop"}, "Select a valid choice"),
+        ({"budget_kind": "time", "time_budget_seconds": ""}, "This field is required."),
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_shown_with_what_to_change(
+    researcher: Client, changes: dict[str, Any], sentence: str
+) -> None:
+    response = posted(
+        researcher,
+        **({"budget_kind": "work", "work_unit": "steps", "work_amount": "50"} | changes),
+    )
+    assert response.status_code == 422
+    assert sentence in response.text
+    assert not Campaign.objects.exists()
 
 
 def test_the_offline_corpus_can_be_chosen(researcher: Client) -> None:
@@ -324,11 +396,11 @@ def test_only_researchers_and_operators_see_the_form(client: Client) -> None:
 def test_the_page_and_its_fragments_need_few_queries(
     researcher: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with django_assert_max_num_queries(10):
-        researcher.get(reverse("campaign-new"))
-    with django_assert_max_num_queries(10):
-        posted(researcher, FRAGMENT, **rows(LR, WIDTH))
     with django_assert_max_num_queries(12):
+        researcher.get(reverse("campaign-new"))
+    with django_assert_max_num_queries(11):
+        posted(researcher, FRAGMENT, **rows(LR, WIDTH))
+    with django_assert_max_num_queries(15):
         edited(researcher, "add-parameter", **rows(LR, WIDTH))
 
 

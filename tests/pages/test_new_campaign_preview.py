@@ -72,3 +72,23 @@ def test_a_draft_shows_the_same_preview_on_its_own_page(client: Client) -> None:
     page = client.get(factories.campaign(task_count=3).get_absolute_url()).text
     assert "The first 3 of 3 configs" in page
     assert "Total compute" in page
+
+
+def test_runs_that_are_kept_for_the_race_are_told_beside_the_arms(researcher: Client) -> None:
+    page = posted(researcher, FRAGMENT, task_count=100).text
+    assert "100 tasks: 70 arms, and 30 runs kept for their race" in page
+    assert "The first 5 of 70 configs" in page
+    data = rows(WIDTH, HEADS) | {"sampler": "grid"}
+    assert (
+        "100 tasks, and up to 30 runs of their race"
+        in posted(researcher, FRAGMENT, task_count=100, **data).text
+    )
+    by_hand = posted(researcher, FRAGMENT, task_count=100, races_automatically="False").text
+    assert "The first 5 of 100 configs" in by_hand
+
+
+def test_a_draft_says_how_many_of_its_tasks_are_kept(client: Client) -> None:
+    draft = factories.campaign(task_count=100, races_automatically=None)
+    page = client.get(draft.get_absolute_url()).text
+    assert "Launching hands out 100 tasks of 10 s, 30 of them only when the best race" in page
+    assert "The first 5 of 70 configs" in page

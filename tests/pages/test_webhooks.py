@@ -29,7 +29,7 @@ def hook(owner: Any, **fields: Any) -> Webhook:
 
 
 def delivery_to(webhook: Webhook, **fields: Any) -> WebhookDelivery:
-    values = {"event": "new_best", "payload": {"text": "a new best"}} | fields
+    values = {"event": "new_best", "payload": {"text": "a new lead"}} | fields
     number = webhook.deliveries.count()
     return WebhookDelivery.objects.create(webhook=webhook, event_key=f"key {number}", **values)
 

@@ -14,7 +14,7 @@ from campaigns import lifecycle as campaign_lifecycle
 from tests import factories
 from tests.pages.charts import figure_of
 from workers import fleet, lifecycle
-from workers.models import AuditEntry, EnrolmentToken, Worker
+from workers.models import AuditEntry, Calibration, EnrolmentToken, Worker
 from workers.protocol import FailureClass
 from workers.tokens import hash_token
 
@@ -247,12 +247,35 @@ def test_no_page_shows_a_token_hash(client: Client) -> None:
         assert worker.token_hash not in client.get(path).text
 
 
+def test_the_measured_speed_stands_on_both_pages_and_operators_admit_a_flag(
+    client: Client,
+) -> None:
+    worker = factories.worker()
+    page = reverse("worker", args=[worker.pk])
+    assert "Not measured yet" in client.get(page).text
+    factories.calibrate(worker, 0.5)
+    odd = factories.calibrate(worker, 1.26, dtype="bfloat16")
+    Calibration.objects.filter(pk=odd.pk).update(flagged=True, value_off=0.0213)
+    fleet_page = client.get(reverse("workers")).text
+    assert "1.3×" in fleet_page
+    assert "0.5×" not in fleet_page
+    for words in ("1.3×", "0.5×", "bfloat16", "0.25", "0.021 bits per byte off"):
+        assert words in client.get(page).text
+    assert "Admit it" not in client.get(page).text
+    client.force_login(factories.user(role="operator"))
+    assert "Admit it" in client.get(page).text
+    client.post(reverse("worker-change", args=[worker.pk, "admit-calibration"]))
+    shown = client.get(page).text
+    assert "admitted" in shown
+    assert "Admit it" not in shown
+
+
 def test_the_queries_of_the_fleet_do_not_grow(client: Client, django_assert_num_queries) -> None:
     for _ in range(6):
-        factories.leased_task()
+        factories.calibrate(factories.leased_task().worker)
     for name in ("ada", "grace"):
         lifecycle.identity_of(factories.user(name), now=factories.NOW)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         client.get(reverse("workers"))
 
 
@@ -260,7 +283,7 @@ def test_the_queries_of_a_worker_do_not_grow(client: Client, django_assert_num_q
     worker = factories.worker()
     for _ in range(6):
         factories.completed_task(by=worker)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         client.get(reverse("worker", args=[worker.pk]))
 
 

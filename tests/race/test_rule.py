@@ -135,21 +135,38 @@ def test_picked_arms_race_on_seeds_that_none_has_run() -> None:
 
 
 def test_added_arms_race_with_the_champion_when_they_are_contenders() -> None:
-    race = Race((1, 2), SEEDS, Floor(0.02, 12), 48)
+    floor = Floor(0.02, 12)
     values = screened(2.0, 2.01, 2.02, 2.03, 2.5)
 
-    new = challenger_race(1, [4, 5], values, race, highest_seed=12)
+    new = challenger_race(1, [4, 5], 100, values, floor, highest_seed=12)
 
     assert new is not None
     assert new.arms == (1, 4)
     assert new.seeds == tuple(range(13, 25))
-    assert (new.floor, new.runs_allowed) == (race.floor, 48)
-    assert challenger_race(1, [5], values, race, highest_seed=12) is None
-    # Six runs fill a first look of two arms: the champion and one more.
+    assert (new.floor, new.runs_allowed) == (floor, 30)
+    assert challenger_race(1, [5], 100, values, floor, highest_seed=12) is None
+    # The reserve of 30 tasks fills a first look of three arms: the champion and two more.
     best_added = screened(2.0, 2.01, 1.9, 1.8, 1.7)
-    small = challenger_race(1, [3, 4, 5], best_added, Race((1, 2), SEEDS, SURE, 6), highest_seed=12)
+    small = challenger_race(1, [3, 4, 5], 30, best_added, SURE, highest_seed=12)
     assert small is not None
-    assert small.arms == (1, 5)
+    assert small.arms == (1, 5, 4)
+
+
+def test_without_a_champion_the_added_arms_race_alone() -> None:
+    values = screened(2.0, 2.01, 2.02)
+
+    race = challenger_race(None, [2, 3], 100, values, SURE, highest_seed=12)
+
+    assert race is not None
+    assert race.arms == (2, 3)
+    assert challenger_race(None, [3], 100, values, SURE, highest_seed=12) is None
+
+
+def test_an_automatic_race_leaves_out_the_seeds_that_arms_have_run() -> None:
+    race = automatic_race(100, screened(2.0, 1.0), SURE, highest_seed=3)
+
+    assert race is not None
+    assert race.seeds == tuple(range(4, 16))
 
 
 # --- Looks ----------------------------------------------------------------------------------------

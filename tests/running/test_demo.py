@@ -217,6 +217,20 @@ def test_each_demo_has_a_campaign_of_its_own_and_pauses_what_was_left_running(
 
 
 @pytest.mark.django_db
+def test_the_demo_of_a_race_gives_equal_work_and_keeps_runs_for_the_race(
+    choice: demonstration.DatasetChoice,
+) -> None:
+    user, _ = demonstration.ensure_user()
+    campaign = demonstration.launch_campaign(
+        choice, owner=user, tasks=30, budget_seconds=3.0, races=True, now=factories.NOW
+    )
+    assert (campaign.work_amount, campaign.work_unit) == (3.0, "seconds")
+    assert (campaign.races_automatically, campaign.kept_runs) == (True, 9)
+    assert all(task.max_steps >= 2 for task in campaign.tasks.all())
+    assert campaign.arms.count() == campaign.tasks.count() == 21
+
+
+@pytest.mark.django_db
 def test_impossible_numbers_are_refused(choice: demonstration.DatasetChoice) -> None:
     user, _ = demonstration.ensure_user()
     with pytest.raises(CommandError, match="time_budget_seconds"):
@@ -256,6 +270,24 @@ def test_each_shortcoming_is_named() -> None:
     assert problems[1].startswith("1 results are simulated")
     assert problems[2].startswith("1 results have no value")
     assert problems[3].startswith("1 results repeat")
+
+
+@pytest.mark.django_db
+def test_invented_values_are_said_first_and_expected_without_torch(
+    choice: demonstration.DatasetChoice,
+) -> None:
+    user, _ = demonstration.ensure_user()
+    campaign = demonstration.launch_campaign(
+        choice, owner=user, tasks=1, budget_seconds=10.0, simulates=True, now=factories.NOW
+    )
+    dreamer = factories.claim_one(factories.worker(simulates=True))
+    body = factories.completed(dreamer.task, 1.0)
+    body["simulated"] = True
+    lifecycle.submit(dreamer.worker, dreamer.lease_id, body, now=factories.NOW)
+    assert demonstration.shortcomings(campaign, simulates=True) == []
+    campaign.refresh_from_db()
+    sentence = demonstration.verdict(campaign, now=factories.NOW)
+    assert sentence.startswith("All values are invented: this machine has no torch")
 
 
 # --- The command -------------------------------------------------------------------------------
@@ -348,7 +380,8 @@ def test_the_demo_trains_ranks_and_ends_with_zero_and_without_a_rest(demos: Any)
     demo = demos("--exit", "--tasks", "1", "--budget", "15", "--workers", "2", migrated=False)
     assert demo.process.wait(200) == 0, demo.output
     assert "1/1 done" in demo.output
-    assert re.search(r"^ +1 +\d\.\d{4} ", demo.output, re.MULTILINE), demo.output
+    assert "Only one arm has a measured value" in demo.output
+    assert re.search(r"^ +- +0 +\d\.\d{4} .*screened", demo.output, re.MULTILINE), demo.output
     assert "as demo with" in demo.output
     assert demo.rest() == []
     with demo.database() as database:

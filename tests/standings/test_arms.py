@@ -11,7 +11,7 @@ from campaigns import lifecycle
 from campaigns.models import Campaign
 from campaigns.standings import arms
 from campaigns.standings.arms import ArmRow
-from tests.factories import active_campaign, at, claim_one, finish, run, worker
+from tests.factories import active_campaign, at, claim_one, finish, run, runner
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +22,7 @@ VALUES = {0: 3.4, 1: 3.1, 2: 3.2, 3: 3.3}
 def run_all(campaign: Campaign, values: dict[int, float] = VALUES, most: int = 100) -> None:
     for _ in range(min(most, campaign.tasks.filter(state="pending").count())):
         now = at(next(SECONDS))
-        attempt = claim_one(worker(), now=now)
+        attempt = claim_one(runner(), now=now)
         finish(attempt, values[attempt.task.arm.number], now=now)
     campaign.refresh_from_db()
 

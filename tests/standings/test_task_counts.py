@@ -71,10 +71,11 @@ def test_an_end_is_seen_though_its_process_died_before_moving_the_revision() -> 
     assert _counted(observed)["completed"] == 2
 
 
+@pytest.mark.parametrize("tasks", [3, 30], ids=["", "with runs kept for a race"])
 def test_ended_tasks_are_not_counted_again_at_the_next_look(
-    django_assert_num_queries: Any,
+    django_assert_num_queries: Any, tasks: int
 ) -> None:
-    active_campaign(3)
+    active_campaign(tasks, races_automatically=True)
     run(3.0, seconds=1)
     observed = Campaign.objects.get()
     first = tasks_by_state(observed)

@@ -50,8 +50,10 @@ class StopRequest:
 class Attempt:
     """A lease with its state on this machine: time of arrival, stop request and progress."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, *, label: str = "", is_quiet: bool = False) -> None:
         self.lease = lease
+        self.is_quiet = is_quiet  # its steps are no news for the log
+        self._label = label
         self.lease_id = lease["lease_id"]
         self.stop = StopRequest()
         self.progress = ProgressBuffer()
@@ -59,8 +61,8 @@ class Attempt:
 
     @property
     def label(self) -> str:
-        """Short ids for the log."""
-        return f"task {self.lease['task_id']} lease {self.lease_id[:8]}"
+        """What it is called in the log: by default short ids."""
+        return self._label or f"task {self.lease['task_id']} lease {self.lease_id[:8]}"
 
     def seconds_to_deadline(self) -> float:
         """Return the seconds for which the server will still accept a result of this attempt."""

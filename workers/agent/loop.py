@@ -28,6 +28,7 @@ from workers.agent.delivery.outbox import Outbox
 from workers.agent.disk import MIN_FREE_BYTES
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_NOT_AUTHENTICATED, EXIT_OK
 from workers.agent.processes.process_tree import kill_tagged
+from workers.agent.tasks.calibration import Calibrator
 from workers.agent.tasks.outcomes import RunOutcome
 from workers.agent.tasks.runner import Runner
 from workers.protocol import (
@@ -82,13 +83,20 @@ class Agent:
         self._heartbeat = Heartbeat(client, self._boot_id, outbox, _DEFAULT_HEARTBEAT_SECONDS)
         self._threads: dict[Attempt, threading.Thread] = {}
         self._changed = threading.Event()
+        self._stuck_tags: set[str] = set()
+        self._calibrator = Calibrator(
+            client,
+            runner,
+            options.isolation,
+            is_able=not options.simulate,
+            stuck_tags=self._stuck_tags,
+        )
         self._claim_backoff = Backoff()
         self._pause_backoff = Backoff(first_seconds=30.0, most_seconds=600.0)
         self._files_backoff = Backoff(most_seconds=600.0)
         self._next_claim_at = 0.0  # set by the server's waits and refusals
         self._paused_until = 0.0  # set by the tasks' threads, after trouble with a task
         self._last_reason = ""
-        self._stuck_tags: set[str] = set()
         self._claimed_tasks = 0
         self._exit_code: int | None = None
         # Signal handlers must not take locks: they count up these numbers, and the loop reads them
@@ -120,9 +128,12 @@ class Agent:
             while not self._is_done():
                 if self._may_claim():
                     self._claim()
+                is_active = self._heartbeat.worker_state == "active"
+                self._calibrator.step(is_active=is_active, is_idle=not self._threads)
                 self._changed.wait(_TICK_SECONDS)
                 self._changed.clear()
                 self._collect_threads()
+            self._calibrator.stop()
             self._finish_running()
             self._wait_for_delivery()
         finally:
@@ -150,7 +161,7 @@ class Agent:
             return False
         if time.monotonic() < max(self._next_claim_at, self._paused_until):
             return False
-        if self._heartbeat.worker_state != "active":
+        if self._heartbeat.worker_state != "active" or self._calibrator.keeps_from_claiming:
             return False
         if self._outbox.is_full():
             self._log_once("the outbox is full: no new tasks until the server takes results")
@@ -176,6 +187,7 @@ class Agent:
             "isolation": self._options.isolation,
             "accepts_uploaded_scripts": self._options.accepts_uploaded_scripts,
             "slots": self._slots(),
+            "calibrates": self._calibrator.is_able,
         }
         try:
             reply = self._client.claim(request, gives_up=self._gives_up_claim)
@@ -229,7 +241,9 @@ class Agent:
             held.add(lease["lease_id"])
             self._claimed_tasks += 1
             self._start(Attempt(lease))
-        if self._options.once and not leases and not self._threads:
+        self._calibrator.take(reply.get("calibrate"), running=self._threads)
+        is_idle = not self._threads and not self._calibrator.keeps_from_claiming
+        if self._options.once and not leases and is_idle:
             log.info("nothing to claim: done")
             self._exit_code = EXIT_OK
 

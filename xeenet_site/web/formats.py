@@ -42,6 +42,7 @@ _CHIPS: Final[dict[str, tuple[str, str]]] = {
     "disabled": ("pending", "slash"),
     "simulated": ("simulated", "wave"),
     "implausible": ("late", "slash"),
+    "disturbed": ("late", "wave"),
 }
 
 # SVG paths in a box of 10 × 10, drawn as lines.

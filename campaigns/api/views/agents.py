@@ -172,6 +172,7 @@ class ClaimView(AgentView):
             claim_id=data["claim_id"],
             count=data["count"],
             slots=data.get("slots", MAX_LEASES_PER_CLAIM),
+            calibrates=data.get("calibrates", False),
             now=now,
         )
         return Response(claim_reply(claim, data["count"], now))

@@ -29,6 +29,7 @@ from campaigns.serializers.campaigns import (
     CampaignDetailSerializer,
     CampaignSerializer,
     CampaignSpecSerializer,
+    RaceOptionsSerializer,
     RaiseAttemptsSerializer,
     ReasonSerializer,
 )
@@ -180,6 +181,32 @@ class RaiseAttemptsView(VerbView):
         }
         limits |= body(RaiseAttemptsSerializer, request)
         return self.change(steering.raise_attempts, **limits)
+
+
+class FinishView(VerbView):
+    """Say that no outside program will ask again: tasks and race end as usual, then it completes.
+
+    Without this it completes an hour after the last ask. A later ask makes it active again.
+    """
+
+    @extend_schema(
+        operation_id="finish_campaign", tags=["ask and tell"], request=None, responses=_CHANGED
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        return self.change(steering.finish)
+
+
+class RaceOptionsView(VerbView):
+    """Choose whether a race begins by itself, and the smallest difference that races look for."""
+
+    @extend_schema(
+        operation_id="set_race_options",
+        tags=["races"],
+        request=RaceOptionsSerializer,
+        responses=_CHANGED,
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        return self.change(steering.set_race_options, **body(RaceOptionsSerializer, request))
 
 
 class AskView(VerbView):

@@ -80,13 +80,13 @@ class WorkerVerbView(GenericAPIView[Worker]):
         return Response(FleetWorkerSerializer(worker, context={"now": now}).data)
 
 
-_CHANGED: dict[int, Any] = {200: FleetWorkerSerializer, **errors(403, 404, 409)}
+CHANGED: dict[int, Any] = {200: FleetWorkerSerializer, **errors(403, 404, 409)}
 
 
 class DrainWorkerView(WorkerVerbView):
     """Drain a worker: it finishes its tasks and claims no new ones."""
 
-    @extend_schema(operation_id="drain_worker", tags=["workers"], request=None, responses=_CHANGED)
+    @extend_schema(operation_id="drain_worker", tags=["workers"], request=None, responses=CHANGED)
     def post(self, request: Request, pk: int) -> Response:
         return self.change(steering.drain)
 
@@ -94,7 +94,7 @@ class DrainWorkerView(WorkerVerbView):
 class ResumeWorkerView(WorkerVerbView):
     """Resume a worker: it may claim tasks again."""
 
-    @extend_schema(operation_id="resume_worker", tags=["workers"], request=None, responses=_CHANGED)
+    @extend_schema(operation_id="resume_worker", tags=["workers"], request=None, responses=CHANGED)
     def post(self, request: Request, pk: int) -> Response:
         return self.change(steering.resume)
 
@@ -102,9 +102,7 @@ class ResumeWorkerView(WorkerVerbView):
 class DisableWorkerView(WorkerVerbView):
     """Disable a worker: it is shut out from its next request on."""
 
-    @extend_schema(
-        operation_id="disable_worker", tags=["workers"], request=None, responses=_CHANGED
-    )
+    @extend_schema(operation_id="disable_worker", tags=["workers"], request=None, responses=CHANGED)
     def post(self, request: Request, pk: int) -> Response:
         return self.change(steering.disable)
 
@@ -130,6 +128,7 @@ class WorkerView(GenericAPIView[Worker]):
         )
         details = {
             "task_ids": list(worker.leased_tasks.values_list("pk", flat=True)),
+            "calibration": worker.calibrations.select_related("admitted_by").first(),
             "speeds": fleet.speeds(worker, limit=SPEEDS),
             "sessions": worker.sessions.all()[:SESSIONS],
         }

@@ -12,6 +12,7 @@ from campaigns import history, steering
 from campaigns.clock import database_now
 from campaigns.design.cloning import spec_of
 from campaigns.lifecycle.launch_checks import campaign_warnings
+from campaigns.management.class_verbs import ClassVerbs, add_class_verbs
 from campaigns.management.lookup import campaign_or_error, say_what_is_refused, user_or_error
 from campaigns.management.race_verbs import RaceVerbs, add_race_verbs
 from campaigns.management.terminal import (
@@ -27,6 +28,7 @@ from campaigns.models import (
     CampaignState,
     FailureClass,
     TaskState,
+    WorkUnit,
 )
 from campaigns.standings import arms, contributions
 from campaigns.standings.finding import finding
@@ -37,13 +39,13 @@ from xeenet_site.web.plain_text import plain
 EVENTS: Final = 100
 
 
-class Command(RaceVerbs):
+class Command(RaceVerbs, ClassVerbs):
     """`manage.py campaign VERB`."""
 
     help = (
-        "List campaigns; launch, pause, resume, cancel, clone or grow one; let its arms race. Use "
-        "create_campaign to make a campaign; leaderboard, analysis, compare and export_results to "
-        "read its results; task to change a single task."
+        "List campaigns; launch, pause, resume, finish, cancel, clone or grow one; let its arms "
+        "race. Use create_campaign to make a campaign; leaderboard, analysis, compare and "
+        "export_results to read its results; task to change a single task."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -57,6 +59,7 @@ class Command(RaceVerbs):
             ("show", "print its state and progress"),
             ("launch", "make the tasks of a draft and hand them out"),
             ("resume", "hand out tasks again"),
+            ("finish", "say that no outside program will ask it for tasks again"),
             ("export-space", "print its search space as JSON, for create_campaign --space"),
             ("workers", "print what each worker did for it"),
             ("log", "print what happened to it, the latest first"),
@@ -81,6 +84,10 @@ class Command(RaceVerbs):
         command.add_argument("--name", help='default: the name of the original and "(copy)"')
         command.add_argument("--tasks", type=int, dest="task_count")
         command.add_argument("--budget", type=float, dest="time_budget_seconds", metavar="SECONDS")
+        command.add_argument(
+            "--work", type=float, dest="work_amount", metavar="AMOUNT", help="instead of --budget"
+        )
+        command.add_argument("--work-unit", choices=WorkUnit.values)
         command.add_argument("--seed", type=int, dest="base_seed")
         command.add_argument("--sampler")
         command.add_argument("--owner", metavar="USERNAME")
@@ -94,6 +101,7 @@ class Command(RaceVerbs):
         command.add_argument("--failure-class", choices=FailureClass.values)
         command.add_argument("--worker", metavar="NAME")
         add_race_verbs(verbs, _campaign)
+        add_class_verbs(verbs, _campaign)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         with say_what_is_refused():
@@ -137,6 +145,10 @@ class Command(RaceVerbs):
         """Paused → active."""
         self._change(steering.resume, options)
 
+    def finish(self, options: dict[str, Any]) -> None:
+        """Complete a campaign of an outside program when its tasks and race have ended."""
+        self._change(steering.finish, options)
+
     def pause(self, options: dict[str, Any]) -> None:
         """Active → paused."""
         self._change(steering.pause, options, reason=options["reason"])
@@ -175,7 +187,8 @@ class Command(RaceVerbs):
     def clone(self, options: dict[str, Any]) -> None:
         """Make a draft with the same settings, apart from those in the options."""
         original = campaign_or_error(options["campaign"])
-        names = ("name", "task_count", "time_budget_seconds", "base_seed", "sampler")
+        names = ["name", "task_count", "time_budget_seconds", "base_seed", "sampler"]
+        names += ["work_amount", "work_unit"]
         changes = {name: options[name] for name in names if options[name] is not None}
         clone = steering.create_campaign(
             None,

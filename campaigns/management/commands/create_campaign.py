@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, BooleanOptionalAction
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from campaigns.lifecycle import CampaignSpec
 from campaigns.lifecycle.launch_checks import campaign_warnings
 from campaigns.management.demonstration import store_file
 from campaigns.management.lookup import say_what_is_refused, script_or_error, user_or_error
+from campaigns.management.race_verbs import MIN_EFFECT_HELP
+from campaigns.models import BudgetKind, Campaign, WorkUnit
+from campaigns.race.rows import MIN_EFFECT
 from campaigns.search.samplers import SAMPLERS
 from campaigns.search.sweep_files import ImportedSpace, UnreadableSpace, read_space
 from experiments import catalog
@@ -35,7 +38,18 @@ class Command(BaseCommand):
         experiments = ", ".join(experiment.name for experiment in catalog.all())
         add("--experiment", default="train_char_lm", help=f"one of the catalog: {experiments}")
         add("--tasks", type=int, help="number of runs (default: the sweep's run_cap, or 10)")
-        add("--budget", type=float, default=60.0, help="seconds per run (default 60)")
+        add("--budget", type=float, metavar="SECONDS", help="seconds per run (default 60)")
+        add(
+            "--work",
+            type=float,
+            metavar="AMOUNT",
+            help="work per run instead of time: the same steps on any machine",
+        )
+        add(
+            "--work-unit",
+            choices=WorkUnit.values,
+            help="of --work: seconds on the reference worker, steps or tokens (default seconds)",
+        )
         add(
             "--seed",
             type=int,
@@ -79,6 +93,12 @@ class Command(BaseCommand):
         )
         add("--max-failed-attempts", type=int, default=2)
         add("--max-lost-attempts", type=int, default=5)
+        add(
+            "--race",
+            action=BooleanOptionalAction,
+            help="let the best race by themselves when all have run (default: from 30 tasks on)",
+        )
+        add("--min-effect", type=float, default=MIN_EFFECT, help=MIN_EFFECT_HELP)
         add("--launch", action="store_true")
         add(
             "--preview",
@@ -99,7 +119,7 @@ class Command(BaseCommand):
             name=options["name"],
             experiment=options["experiment"],
             task_count=_first_given(options["tasks"], suggested.get("task_count"), 10),
-            time_budget_seconds=options["budget"],
+            **_budget(options),
             base_seed=options["seed"],
             search_space=imported.space if imported else None,
             sampler=_first_given(options["sampler"], suggested.get("sampler"), "random"),
@@ -110,6 +130,8 @@ class Command(BaseCommand):
             max_lost_attempts=options["max_lost_attempts"],
             script=script_or_error(options["script"]).sha256 if options["script"] else "",
             required_isolation=options["isolation"],
+            races_automatically=options["race"],
+            min_effect=options["min_effect"],
         )
         now = database_now()
         with say_what_is_refused():
@@ -132,11 +154,29 @@ class Command(BaseCommand):
         waits = "" if campaign.package.may_run else " Its script waits for an operator's approval."
         if campaign.package.declined_reason:
             waits = f" An operator declined its script: {plain(campaign.package.declined_reason)}"
+        kept = f" ({campaign.kept_runs} kept for their race)" if campaign.kept_runs else ""
         self.stdout.write(
-            f"Campaign {campaign.pk} is {campaign.state}: {campaign.task_count} tasks of "
-            f"{campaign.time_budget_seconds:g} s on {campaign.dataset}.{waits} "
+            f"Campaign {campaign.pk} is {campaign.state}: {campaign.task_count} tasks{kept} of "
+            f"{_budget_text(campaign)} on {campaign.dataset}.{waits} "
             f"Page: {campaign.get_absolute_url()}"
         )
+
+
+def _budget(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the budget; without --budget and --work a minute."""
+    budget, work, unit = options["budget"], options["work"], options["work_unit"]
+    if work is None and unit is not None:
+        raise CommandError("--work-unit belongs to --work.")
+    if work is None:
+        return {"time_budget_seconds": 60.0 if budget is None else budget}
+    work_fields = {"budget_kind": BudgetKind.WORK, "work_amount": work, "work_unit": unit or ""}
+    return work_fields | {"time_budget_seconds": budget}
+
+
+def _budget_text(campaign: Campaign) -> str:
+    if campaign.budget_kind == BudgetKind.TIME:
+        return f"{campaign.time_budget_seconds:g} s"
+    return campaign.budget_text
 
 
 def _first_given(*values: Any) -> Any:

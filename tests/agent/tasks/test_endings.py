@@ -160,12 +160,21 @@ def test_a_value_before_the_first_step_because_sigterm_came_is_a_finding_without
     assert (metrics["val_bpb"], metrics["stop_reason"]) == (None, "budget_too_small")
 
 
-def test_a_value_whose_script_says_that_no_step_fitted_counts_with_its_steps() -> None:
-    result = SOUND | {"stop_reason": "budget_too_small", "steps_completed": 1}
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, "time_budget"),
+        ({"val_bpb": None, "eval_nll_nats": None}, "no_time_to_evaluate"),
+    ],
+)
+def test_a_script_that_says_no_step_fitted_after_a_step_is_corrected(
+    changes: dict[str, Any], reason: str
+) -> None:
+    result = SOUND | {"stop_reason": "budget_too_small", "steps_completed": 1} | changes
     submission = judge(ended(result=result), LIMITS)
     metrics = submission["metrics"]
     assert metrics is not None
-    assert (metrics["val_bpb"], metrics["stop_reason"]) == (SOUND["val_bpb"], "time_budget")
+    assert (metrics["val_bpb"], metrics["stop_reason"]) == (result["val_bpb"], reason)
     assert "budget_too_small" in submission["message"]
 
 

@@ -33,6 +33,11 @@ def test_a_simulated_result_carries_the_seed_and_no_real_device() -> None:
     assert (metrics["seed"], metrics["device_used"]) == (48, "simulated")
 
 
+def test_a_simulated_result_has_all_steps_of_a_config_that_names_them() -> None:
+    metrics = simulated_metrics(lease_with(max_steps=17, batch_size=4, context_length=8))
+    assert (metrics["steps_completed"], metrics["tokens_trained"]) == (17, 17 * 4 * 8)
+
+
 def test_a_simulated_run_takes_a_twentieth_of_its_budget_but_at_most_a_second() -> None:
     assert simulated_seconds(10.0) == 0.5
     assert simulated_seconds(600.0) == 1.0

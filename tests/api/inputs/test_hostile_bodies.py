@@ -30,12 +30,13 @@ from campaigns.models import (
 from tests import factories
 from tests.clients import agent_client, researcher_client, signed_in_client
 from tests.hostile import HOSTILE_BODIES
-from workers.models import EnrolmentToken, Worker
+from workers.models import Calibration, EnrolmentToken, Worker
 from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
 STORED: tuple[type[Model], ...] = (
     Attempt,
+    Calibration,
     Campaign,
     EnrolmentToken,
     Package,
@@ -120,6 +121,11 @@ def release() -> tuple[APIClient, str, str, dict[str, Any]]:
     return client, "post", f"/api/v1/leases/{attempt.lease_id}/release", {"reason": "r"}
 
 
+def calibrate() -> tuple[APIClient, str, str, dict[str, Any]]:
+    report: Any = factories.calibration_report(places=[0, 6])
+    return agent_client()[0], "post", "/api/v1/workers/me/calibration", report
+
+
 def create() -> tuple[APIClient, str, str, dict[str, Any]]:
     body = {
         "name": "n",
@@ -200,6 +206,12 @@ def start_race() -> tuple[APIClient, str, str, dict[str, Any]]:
     return client, "post", f"/api/v1/campaigns/{campaign.pk}/race", body
 
 
+def race_options() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, method, url, _ = start_race()
+    body = {"races_automatically": True, "min_effect": 0.01}
+    return client, method, f"{url}-options", body
+
+
 def plan_race() -> tuple[APIClient, str, str, dict[str, Any]]:
     race = factories.decided_race()
     body = {"delta": 0.1, "power": 0.8}
@@ -250,6 +262,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     heartbeat,
     result,
     release,
+    calibrate,
     create,
     pause,
     cancel,
@@ -260,6 +273,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     add_tasks,
     raise_attempts,
     start_race,
+    race_options,
     plan_race,
     upload,
     decline,
@@ -281,8 +295,9 @@ def stored() -> list[Any]:
 
 
 @pytest.fixture(autouse=True)
-def _without_a_log() -> Iterator[None]:
+def _without_a_log_and_a_limit(settings: Any) -> Iterator[None]:
     """Do not log: a line for each of thousands of refusals costs as much as the refusals."""
+    settings.XEENET = {**settings.XEENET, "CALIBRATIONS_PER_MINUTE": 0}
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)

@@ -41,6 +41,7 @@ from workers.agent.connection.server_errors import (
     ServerUnavailable,
     refusal_of,
 )
+from workers.calibration import CALIBRATION_PATH, CalibrationReply, CalibrationReport
 from workers.protocol import (
     API_PREFIX,
     CLAIM_PATH,
@@ -162,6 +163,19 @@ class Client:
             request,
             replies.heartbeat_reply,
             seconds=_HEARTBEAT_SECONDS,
+        )
+
+    def calibrate(
+        self, report: CalibrationReport, gives_up: GivesUp | None = None
+    ) -> CalibrationReply:
+        """Send the measured speed of this machine; safe to repeat with the same body."""
+        return self._call(
+            self._calls,
+            "POST",
+            CALIBRATION_PATH,
+            report,
+            replies.calibration_reply,
+            gives_up=gives_up,
         )
 
     def submit(self, lease_id: str, submission: Submission) -> SubmissionReply:

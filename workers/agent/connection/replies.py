@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn, cast
 
 from workers.agent.attempt import SAFE_NAME, SHA256_HEX
 from workers.agent.plain_text import short
+from workers.calibration import CalibrationReply
 from workers.protocol import (
     MAX_COUNTER,
     ClaimReply,
@@ -78,7 +79,27 @@ def claim_reply(reply: Mapping[str, Any], count: int) -> ClaimReply:
         raise WrongShape(f"leases must be at most the {count} claimed, not {len(leases)}")
     _check_seconds(reply, "heartbeat_seconds")
     _check_seconds(reply, "wait_seconds")
+    _check_calibration(reply.get("calibrate"))
     return cast(ClaimReply, {**reply, "reason": _optional_text(reply, "reason")})
+
+
+def _check_calibration(order: object) -> None:
+    """Raise `WrongShape` for an order that names no script; most replies have none."""
+    if order is None:
+        return
+    if not isinstance(order, dict) or not _is_name(order.get("experiment")):
+        raise WrongShape("calibrate must be an object with the name of an experiment")
+    sha256 = order.get("script_sha256")
+    if not isinstance(sha256, str) or not SHA256_HEX.fullmatch(sha256):
+        raise WrongShape("calibrate must have the script_sha256 in lower-case hex")
+    if type(order.get("repeated")) is not bool:
+        raise WrongShape("calibrate must say whether it is repeated")
+
+
+def calibration_reply(reply: Mapping[str, Any]) -> CalibrationReply:
+    """Return the reply to a calibration."""
+    _check_text(reply, "message")
+    return cast(CalibrationReply, reply)
 
 
 def heartbeat_reply(reply: Mapping[str, Any]) -> HeartbeatReply:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from workers.protocol import (
     MAX_METRICS_BYTES,
     STOP_BUDGET_TOO_SMALL,
+    STOP_NOT_EVALUATED,
     STOP_TERMINATED,
     metrics_problems,
     with_whole_numbers,
@@ -48,8 +49,9 @@ def read_result_line(parsed: dict[str, Any], *, ended_by_sigterm: bool = False) 
     if ended_by_sigterm and untrained:
         metrics["stop_reason"] = STOP_TERMINATED
     if _says_too_small_after_steps(metrics):
-        metrics["stop_reason"] = "time_budget"
-        remarks.append(f"the script gave {STOP_BUDGET_TOO_SMALL} as its reason, with a value")
+        has_value = metrics.get("val_bpb") is not None
+        metrics["stop_reason"] = "time_budget" if has_value else STOP_NOT_EVALUATED
+        remarks.append(f"the script gave {STOP_BUDGET_TOO_SMALL} as its reason, with steps done")
     settled = without_untrained_value(metrics)
     if metrics.get("val_bpb") is not None and settled.get("val_bpb") is None:
         remarks.append("SIGTERM came before the first step, so its value does not count")
@@ -97,14 +99,10 @@ def _cleaned(value: Any) -> Any:
 
 
 def _says_too_small_after_steps(metrics: dict[str, Any]) -> bool:
-    """Return whether a value is said to be missing for want of a step, but is there."""
+    """Return whether no step is said to have fitted, although steps are counted."""
     steps = metrics.get("steps_completed")
-    return (
-        metrics.get("stop_reason") == STOP_BUDGET_TOO_SMALL
-        and metrics.get("val_bpb") is not None
-        and isinstance(steps, int | float)
-        and steps > 0
-    )
+    too_small = metrics.get("stop_reason") == STOP_BUDGET_TOO_SMALL
+    return too_small and isinstance(steps, int | float) and steps > 0
 
 
 def _unstorable(metrics: dict[str, Any]) -> list[str]:

@@ -89,6 +89,7 @@ class GuardedCommand:
 
     def __init__(self, run: RunStart, *, file_bytes: int, enclosure: Enclosure) -> None:
         self.exit_code: int | None = None
+        self.cpu_seconds: float | None = None  # of all its processes, once `end` returned
         self.cgroup: Path | None = None
         if enclosure.kind is EnclosureKind.CGROUP and enclosure.parent_cgroup is not None:
             self.cgroup = cgroups.make(enclosure.parent_cgroup, run.tag)
@@ -185,6 +186,8 @@ class GuardedCommand:
             self._pid, self.cgroup = int(pid), Path(folder) if folder else None
         elif word == "ended" and self.exit_code is None:
             self.exit_code = int(rest)
+        elif word == "used":
+            self.cpu_seconds = float(rest)
 
     def _last_words(self) -> str:
         """Return what a guardian that gave no answer wrote to stderr."""
@@ -206,6 +209,8 @@ class GuardedCommand:
 
 class PlainCommand:
     """A command as a child with a process group of its own, where there is no guardian."""
+
+    cpu_seconds: float | None = None  # nobody counts what processes used that have ended
 
     def __init__(self, run: RunStart) -> None:
         self.cgroup: Path | None = None

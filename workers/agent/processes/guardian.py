@@ -9,7 +9,8 @@ can reap them while the script runs, and when it has no child left, nothing of t
 ends the run when the agent closes the socket, which the kernel does for an agent that dies.
 
 To the agent it writes lines: ``started PID [CGROUP]`` or ``error TEXT``, then ``ended CODE``
-(negative for a signal). From the agent it reads T, the request to send SIGTERM to the script.
+(negative for a signal), and last ``used SECONDS``, the processor time of the whole run. From the
+agent it reads T, the request to send SIGTERM to the script.
 
 ENCLOSURE is "namespace" (own process ids: its first process takes all others with it), "cgroup"
 (the folder CGROUP), "scope" (a folder in the guardian's own cgroup), or "none".
@@ -139,6 +140,15 @@ def parent_of(pid: int) -> int:
             return int(file.read().rpartition(")")[2].split()[1])
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def used_seconds() -> float:
+    """Return the processor time of this process and of all children that it has reaped.
+
+    A process that ended counts in its parent, and one that detached counts here.
+    """
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(times.ru_utime + times.ru_stime for times in used)
 
 
 def kill_cgroup(folder: str) -> None:
@@ -305,6 +315,7 @@ def main() -> int:
         guardian.tell(f"started {guardian.child} {guardian.cgroup}".rstrip())
         guardian.wait()
     clean = guardian.strike()
+    guardian.tell(f"used {used_seconds():.3f}")
     if guardian.cgroup:
         with contextlib.suppress(OSError):
             os.rmdir(guardian.cgroup)  # noqa: PTH106

@@ -166,6 +166,11 @@ class ProcessTree:
             return _SIGNALLED - code  # bubblewrap reports signals as shells do
         return code
 
+    @property
+    def cpu_seconds(self) -> float | None:
+        """Processor time of all its processes, known after `kill`; None where nobody counts it."""
+        return self._command.cpu_seconds
+
     def has_exited(self) -> bool:
         """Return whether the script has ended; what it started may still be alive."""
         _reap_adopted()

@@ -15,6 +15,7 @@ from workers.agent.output.causes import last_words
 from workers.agent.output.progress import ProgressBuffer
 from workers.agent.output.readers import METRIC, PipeReader, ResultCollector, StderrCollector
 from workers.agent.processes.enclosure import best_enclosure
+from workers.agent.processes.foreign_load import ForeignLoad
 from workers.agent.processes.guarded import Enclosure
 from workers.agent.processes.memory import used_bytes
 from workers.agent.processes.process_tree import ProcessTree
@@ -67,6 +68,7 @@ class Execution:
     all_steps_reported: bool = False  # SIGTERM came early, because max_steps were done
     stdout_seen: str = ""  # for people, where stdout has no result
     progress_problem: str = ""  # for people, where progress was reported in vain
+    foreign_load: float | None = None  # cores that others used meanwhile; None: unknown
 
     @property
     def last_words(self) -> str:
@@ -95,6 +97,7 @@ def execute(
     stdout = ResultCollector(limits.max_steps)
     progress = progress or ProgressBuffer()
     stderr = StderrCollector(progress)
+    load = ForeignLoad()
     tree = ProcessTree(
         command,
         tag=tag,
@@ -117,6 +120,7 @@ def execute(
     finally:
         # Also after a clean exit: children that the script left would go on using the machine.
         survivors = tree.kill()
+    foreign_load = load.cores(tree.cpu_seconds)
     drained_by = time.monotonic() + _DRAIN_SECONDS
     for reader in readers:
         reader.join(max(0.0, drained_by - time.monotonic()))
@@ -136,6 +140,7 @@ def execute(
         all_steps_reported=stdout.all_steps_at is not None,
         stdout_seen="" if result is not None else _seen(stdout, stderr),
         progress_problem=progress.problem(),
+        foreign_load=foreign_load,
     )
 
 

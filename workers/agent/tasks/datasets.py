@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from pathlib import Path
 from typing import Final
 
 from experiments.catalog import dataset_cache_name
 from workers.agent.connection.client import Client, RequestRefused
-from workers.agent.disk import MIN_FREE_BYTES, free_bytes, remove_folder, trim_folder
+from workers.agent.disk import (
+    MIN_FREE_BYTES,
+    TEMPORARY_PREFIX,
+    free_bytes,
+    remove_folder,
+    trim_folder,
+)
 from workers.agent.files import open_regular
 from workers.protocol import DATASET_PATH, DatasetReference, FailureClass
 
@@ -114,3 +122,16 @@ def fetch_dataset(folder: Path, dataset: DatasetReference, client: Client) -> bo
             return False
         raise
     return True
+
+
+def store_generated(folder: Path, dataset: DatasetReference, content: bytes) -> None:
+    """Write a data set that was made on this machine to its place in ``folder``. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=folder)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        temporary.replace(cached_dataset_path(folder, dataset))
+    finally:
+        temporary.unlink(missing_ok=True)

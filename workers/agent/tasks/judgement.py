@@ -106,6 +106,8 @@ def _completed(line: ResultLine, execution: Execution, limits: Limits) -> Submis
         "stderr_tail": execution.stderr_tail,
         "wall_time_seconds": round(execution.wall_time_seconds, 3),
     }
+    if execution.foreign_load is not None:
+        submission["foreign_load"] = execution.foreign_load
     remarks = [_how_it_ended(execution, limits), *line.remarks, execution.progress_problem]
     if message := "; ".join(remark for remark in remarks if remark):
         submission["message"] = message[:MAX_MESSAGE_CHARACTERS]

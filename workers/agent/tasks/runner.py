@@ -97,7 +97,7 @@ class Runner:
         self._client = client
         self._machine = machine
         self._settings = settings
-        self._data_folder = settings.data_folder or state.data
+        self.data_folder = settings.data_folder or state.data
 
     def run(self, attempt: Attempt) -> RunOutcome:
         """Run one attempt to its end. Never raises: an unexpected error becomes env_error."""
@@ -189,13 +189,13 @@ class Runner:
         Raises `_CannotRun`, `LeaseLost`, `ServerUnavailable`.
         """
         dataset = attempt.lease["dataset"]
-        if (cached := cached_dataset(self._data_folder, dataset)) is not None:
+        if (cached := cached_dataset(self.data_folder, dataset)) is not None:
             with contextlib.suppress(OSError):  # the owner's folder may be read-only
                 os.utime(cached)  # the cache drops the least recently used files first
             return
         try:
             make_room(
-                self._data_folder,
+                self.data_folder,
                 dataset,
                 most_bytes=self._settings.dataset_bytes,
                 is_own_cache=self._settings.data_folder is None,
@@ -205,7 +205,7 @@ class Runner:
         log.info("%s: fetching data set %s", attempt.label, dataset["name"])
         away: ServerUnavailable | None = None
         try:
-            if fetch_dataset(self._data_folder, dataset, self._client):
+            if fetch_dataset(self.data_folder, dataset, self._client):
                 return
             reason = "the server does not hold it"
         except LeaseLost:
@@ -216,7 +216,7 @@ class Runner:
         if not is_uploaded(attempt.lease):  # uploaded code may not download into the cache
             log.info("%s: %s; the script fetches it", attempt.label, reason)
             ending = self._prepare(attempt, folder, script, config)
-            if attempt.stop.requested or cached_dataset(self._data_folder, dataset) is not None:
+            if attempt.stop.requested or cached_dataset(self.data_folder, dataset) is not None:
                 return
             reason = f"{reason}; {ending}"
         if away is not None:
@@ -229,7 +229,7 @@ class Runner:
         command = [sys.executable, "-u", str(script), "--prepare", "--config-file", str(config)]
         sandbox = self._settings.sandbox
         if sandbox is not None:
-            command = sandbox.wrap(command, folder=folder, downloads_to=self._data_folder)
+            command = sandbox.wrap(command, folder=folder, downloads_to=self.data_folder)
         execution = execute(
             command,
             tag=self._tag(attempt),
@@ -254,7 +254,7 @@ class Runner:
             _step(attempt, 4, "spawn the script in its own session, with a clean environment (T0)")
         else:
             _step(attempt, 4, "spawn the script in a sandbox, with a clean environment (T1)")
-            data = cached_dataset_path(self._data_folder, lease["dataset"])
+            data = cached_dataset_path(self.data_folder, lease["dataset"])
             command = sandbox.wrap(command, folder=folder, readable=[data])
         _step(
             attempt,
@@ -290,7 +290,7 @@ class Runner:
         if execution.exit_code == EXIT_DATASET_UNREACHABLE and not is_uploaded(attempt.lease):
             dataset = attempt.lease["dataset"]
             with contextlib.suppress(OSError):
-                data_in_place = cached_dataset(self._data_folder, dataset) is not None
+                data_in_place = cached_dataset(self.data_folder, dataset) is not None
         try:
             return judge(
                 execution,
@@ -353,7 +353,7 @@ class Runner:
     def _environment(self, folder: Path, *, downloads: bool = False) -> dict[str, str]:
         return script_environment(
             folder,
-            self._data_folder,
+            self.data_folder,
             threads=self._settings.threads,
             downloads=downloads,
             extra=self._machine.script_variables,
@@ -381,4 +381,5 @@ def _max_steps(lease: Lease) -> int | None:
 
 
 def _step(attempt: Attempt, number: int, text: str, *arguments: object) -> None:
-    log.info("%s [%d/7] %s", attempt.label, number, text % arguments)
+    level = logging.DEBUG if attempt.is_quiet else logging.INFO
+    log.log(level, "%s [%d/7] %s", attempt.label, number, text % arguments)

@@ -32,7 +32,7 @@ def simulated_metrics(lease: Lease) -> dict[str, Any]:
     eval_bytes = _eval_bytes(lease)
     eval_nll_nats = rng.uniform(1.7, 2.6) * eval_bytes
     layers, width = _count(config, "n_layers", 2), _count(config, "d_model", 64)
-    steps = rng.randrange(200, 2_000)
+    steps = _count(config, "max_steps", rng.randrange(200, 2_000))
     batch_tokens = _count(config, "batch_size", 32) * _count(config, "context_length", 128)
     return {
         "val_bpb": round(bits_per_byte(eval_nll_nats, eval_bytes), 6),

@@ -29,6 +29,8 @@ class Command(BaseCommand):
         for verb, text in (
             ("show", "print a worker with its hardware and its recent attempts"),
             ("attempts", "print all its attempts as CSV, oldest first"),
+            ("calibrations", "list what it measured of its speed, newest first"),
+            ("admit-calibration", "let it have work budgets although its values are off"),
             ("drain", "let it finish the tasks it holds and claim no new ones"),
             ("resume", "let it claim tasks again"),
             ("disable", "reject its token from its next request on"),
@@ -68,6 +70,25 @@ class Command(BaseCommand):
         """Print the same CSV that the worker's page sends as a file."""
         for line in fleet.attempts_csv(_find_worker(options["worker"])):
             self.stdout.write(line, ending="")
+
+    def calibrations(self, options: dict[str, Any]) -> None:
+        """Print a line for each measurement of its speed."""
+        for calibration in _find_worker(options["worker"]).calibrations.defer("shapes"):
+            load = calibration.foreign_load
+            words = [
+                f"{calibration.taken_at:%Y-%m-%d %H:%M}",
+                f"speed {calibration.speed_text or 'unknown'}",
+                plain(f"{calibration.device} {calibration.dtype}"),
+                f"{calibration.threads or 'unknown'} threads",
+                f"foreign load {'unknown' if load is None else f'{load:.2f}'}",
+            ]
+            if calibration.flagged:
+                words.append("flagged" if calibration.is_held_back else "flagged, admitted")
+            self.stdout.write("  ".join(words))
+
+    def admit_calibration(self, options: dict[str, Any]) -> None:
+        """Admit a measurement that was flagged."""
+        self._change(steering.admit_calibration, options)
 
     def drain(self, options: dict[str, Any]) -> None:
         """Active → draining."""

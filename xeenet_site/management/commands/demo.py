@@ -29,11 +29,17 @@ from campaigns.standings.progress import campaign_progress
 from xeenet_site.running import serving
 from xeenet_site.running.keeping import Keeper
 from xeenet_site.running.processes import Child, Supervisor
+from xeenet_site.web.plain_text import plain
 
 HOST: Final = "127.0.0.1"
 POLL_SECONDS: Final = 1.0
 SERVER_START_SECONDS: Final = 60.0
 ROWS_SHOWN: Final = 5
+# What is not given: a number of tasks from which campaigns race by themselves, or a short campaign.
+PLAIN: Final = {"tasks": 10, "budget": 10.0}
+RACE: Final = {"tasks": 30, "budget": 3.0}
+# The runs that finish a champion's seeds come on top of the campaign's tasks.
+MOST_ADDED_RUNS: Final = 12
 # Short, so that a viewer who kills an agent soon sees its task run again. Variables that are set
 # in the environment take precedence.
 DEMO_DURATIONS: Final = {"XEENET_HEARTBEAT_SECONDS": "3", "XEENET_LEASE_SECONDS": "12"}
@@ -52,8 +58,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--tasks", type=int, default=10, help="training runs (default 10)")
-        add("--budget", type=float, default=10.0, help="seconds per run (default 10)")
+        add(
+            "--race",
+            action="store_true",
+            help="equal work for each run, and a race of the best at the end: about 4 minutes",
+        )
+        add("--tasks", type=int, help="training runs (default 10, with --race 30)")
+        add(
+            "--budget",
+            type=float,
+            help="seconds per run (default 10), with --race those of the reference (default 3)",
+        )
         add("--workers", type=int, default=2, help="agents (default 2)")
         add("--port", type=int, default=8000)
         add("--dataset-file", type=Path, help="text to train on (default: TinyShakespeare)")
@@ -62,6 +77,8 @@ class Command(BaseCommand):
         add("--screenshot", type=Path, metavar="PNG", help="picture of the page at the end")
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        usual = RACE if options["race"] else PLAIN
+        options |= {name: usual[name] for name in usual if options[name] is None}
         self._check(options)
         # httpx2 logs a line per request, which would break the progress line.
         logging.getLogger("httpx2").setLevel(logging.WARNING)
@@ -115,6 +132,8 @@ class _Demo:
         self._url = serving.url_of(HOST, options["port"])
         # The paths of pages have the base path already.
         self._origin = serving.origin_of(HOST, options["port"])
+        # Without torch the agents invent values, and everything says so.
+        self._simulates = not demonstration.has_torch()
 
     def start_server(self) -> None:
         """Start web server and q-cluster and wait until pages are served. Raises CommandError."""
@@ -144,8 +163,12 @@ class _Demo:
             owner=user,
             tasks=self._options["tasks"],
             budget_seconds=self._options["budget"],
+            races=self._options["race"],
+            simulates=self._simulates,
             now=now,
         )
+        if self._simulates:
+            self._say(f"{demonstration.INVENTED} {demonstration.INSTALL_TORCH}")
         for index in range(1, self._options["workers"] + 1):
             self._start_agent(index)
         page = self._origin + campaign.get_absolute_url()
@@ -166,7 +189,9 @@ class _Demo:
             "XEENET_WORKER_TOKEN": token,  # ps shows arguments to everybody, but no environment
         }
         state = Path(settings.XEENET_HOME) / "agents" / name
-        command = [sys.executable, "-m", "workers.agent", "--server", self._url, "--no-simulate"]
+        command = [sys.executable, "-m", "workers.agent", "--server", self._url]
+        if not self._simulates:
+            command.append("--no-simulate")
         # Agents and server belong to the same person here, so agents may run the server's code.
         command += ["--state-dir", str(state), "--allow-server-code"]
         command += ["--threads", str(self._threads_per_agent())]
@@ -184,9 +209,11 @@ class _Demo:
         if self._supervisor.stop_requested:
             self._interrupted(campaign)
             return
-        rows = arms.rows(campaign, limit=ROWS_SHOWN)
-        self._say("\n" + leaderboard_text(campaign, rows, colour=sys.stdout.isatty()) + "\n")
-        problems = demonstration.shortcomings(campaign)
+        self._say(f"\n{plain(demonstration.verdict(campaign, now=database_now()))}\n")
+        rows, empty = arms.rows(campaign, limit=ROWS_SHOWN), "no arm has a measured value"
+        colour = sys.stdout.isatty()
+        self._say(leaderboard_text(campaign, rows, colour=colour, empty=empty) + "\n")
+        problems = demonstration.shortcomings(campaign, simulates=self._simulates)
         for problem in problems:
             self._say(f"Not as it should be: {problem}.")
         if path := self._options["screenshot"]:
@@ -203,9 +230,8 @@ class _Demo:
 
     def _watch(self, campaign: Campaign) -> None:
         """Show progress until the campaign ends or a stop is requested. Raises CommandError."""
-        allowed = START_UP_SECONDS + campaign.task_count * (
-            campaign.time_budget_seconds + OVERHEAD_SECONDS_PER_TASK
-        )
+        runs = campaign.task_count + (MOST_ADDED_RUNS if self._options["race"] else 0)
+        allowed = START_UP_SECONDS + runs * (self._options["budget"] + OVERHEAD_SECONDS_PER_TASK)
         end = time.monotonic() + allowed
         terminal = {CampaignState.COMPLETED, CampaignState.CANCELLED}
         with ProgressLine(campaign.task_count) as line:

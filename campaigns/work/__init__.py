@@ -1,0 +1,1 @@
+"""What does a step of a config cost, and how much work is so much time? Pure."""

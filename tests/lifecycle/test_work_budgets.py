@@ -1,0 +1,485 @@
+"""Work budgets: the steps of each config, the guard of each run, and what is too slow."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from campaigns import lifecycle
+from campaigns.fleet.budgets import MAX_WORK_SECONDS
+from campaigns.fleet.speeds import recorded_model
+from campaigns.lifecycle import InvalidCampaign, WrongState
+from campaigns.models import Arm, Attempt, Campaign, CampaignState, Task, TaskState
+from experiments import catalog
+from tests import invariants
+from tests.factories import (
+    NOW,
+    SMALL_SPACE,
+    active_campaign,
+    at,
+    campaign,
+    claim,
+    claim_one,
+    completed,
+    fail,
+    finish,
+    leased_task,
+    uploaded,
+    worker,
+)
+from workers.models import Calibration, Worker
+from workers.protocol import FailureClass, Verdict
+
+pytestmark = pytest.mark.django_db
+
+RECORDED = recorded_model("train_char_lm")
+SHAPE = {"n_heads": 2, "n_layers": 2, "d_ff": 256, "batch_size": 32, "context_length": 128}
+
+
+def space(**params: list[Any]) -> dict[str, Any]:
+    """A space of choices: the sizes of the script with `params` instead of some of them."""
+    choices = {name: [value] for name, value in SHAPE.items()} | {"d_model": [64, 256]} | params
+    lr = {"name": "lr", "type": "float", "low": 1e-4, "high": 1e-2, "log": True}
+    return {
+        "parameters": [
+            lr,
+            *({"name": name, "type": "choice", "values": v} for name, v in choices.items()),
+        ],
+        "constraints": [],
+    }
+
+
+def seconds(amount: float = 60.0, **fields: Any) -> dict[str, Any]:
+    """A work budget in seconds of the reference."""
+    return {"budget_kind": "work", "work_amount": amount, "search_space": space()} | fields
+
+
+def steps(amount: float = 100, **fields: Any) -> dict[str, Any]:
+    """A work budget in steps, without a cost model: the space lacks what costs."""
+    return {"budget_kind": "work", "work_unit": "steps", "work_amount": amount} | fields
+
+
+def calibrated(machine: Worker, times: float, **fields: Any) -> Calibration:
+    """Say that the machine needs so many times the recorded seconds for a step."""
+    assert RECORDED is not None
+    coefficients = {name: times * value for name, value in RECORDED.coefficients.items()}
+    return Calibration.objects.create(
+        **{
+            "worker": machine,
+            "taken_at": NOW,
+            "experiment": "train_char_lm",
+            "script_sha256": catalog.script_sha256("train_char_lm"),
+            "device": "cpu",
+            "dtype": "float32",
+            "shapes": [],
+            "coefficients": coefficients,
+        }
+        | fields
+    )
+
+
+def online(now: Any = NOW, **fields: Any) -> Worker:
+    """A machine that has just called."""
+    return worker(last_seen_at=now, **fields)
+
+
+# --- creation and launch --------------------------------------------------------------------------
+
+
+def test_seconds_of_work_are_as_many_steps_as_the_reference_makes_in_them() -> None:
+    calibrated(online(name="slow"), 4.0)
+    calibrated(online(name="median"), 2.0)
+    calibrated(online(name="fast"), 1.0)
+    launched = active_campaign(12, **seconds())
+    assert launched.cost_model["reference"] == "median"
+    line = launched.changes.get(to_state="active")
+    assert "median, calibrated 2026-01-05 12:00" in line.reason
+    assert RECORDED is not None
+    description = catalog.script_source("train_char_lm")
+    found = {task.params["d_model"]: task for task in launched.tasks.all()}
+    for task in found.values():
+        own = _recorded_step_seconds(description, task.params)
+        assert task.max_steps == round(60 / (2 * own))
+        assert task.work_seconds == 60.0
+        assert task.config["max_steps"] == task.max_steps
+    assert found[64].max_steps > 3 * found[256].max_steps
+    # Later calibrations change nothing.
+    calibrated(online(), 9.0)
+    lifecycle.add_tasks(launched, 12, now=NOW)
+    again = {task.params["d_model"]: task.max_steps for task in launched.tasks.all()}
+    assert again == {size: task.max_steps for size, task in found.items()}
+    invariants.check()
+
+
+def _recorded_step_seconds(source: bytes, params: dict[str, Any]) -> float:
+    from campaigns.work.describe import read_description
+
+    description = read_description(source)
+    assert RECORDED is not None
+    assert description is not None
+    return RECORDED.step_seconds(description, params)
+
+
+def test_tokens_and_steps_need_no_model_and_few_tokens_are_two_steps() -> None:
+    sizes = {
+        "parameters": [
+            {"name": "batch_size", "type": "choice", "values": [1, 4, 512]},
+            {"name": "context_length", "type": "choice", "values": [64]},
+        ],
+        "constraints": [],
+    }
+    tokens = active_campaign(
+        3,
+        budget_kind="work",
+        work_unit="tokens",
+        work_amount=1000,
+        search_space=sizes,
+        sampler="grid",
+    )
+    found = {task.params["batch_size"]: task.max_steps for task in tokens.tasks.all()}
+    assert found == {1: 16, 4: 4, 512: 2}
+    assert set(active_campaign(2, **steps(77)).tasks.values_list("max_steps", "work_seconds")) == {
+        (77, None)
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        (seconds(time_budget_seconds=60.0), "time_budget_seconds", "a work budget has no time"),
+        (seconds(None), "work_amount", "must be a number from 0.1 to 60,480"),
+        (seconds(math.nan), "work_amount", "must be a number"),
+        (seconds(math.inf), "work_amount", "must be a number"),
+        (seconds(True), "work_amount", "must be a number"),
+        (seconds("60"), "work_amount", "must be a number"),
+        (seconds(0), "work_amount", "must be a number"),
+        (seconds(60_481), "work_amount", "to 60,480"),
+        (steps(1e300), "work_amount", "must be a number from 2 to 2,147,483,646"),
+        (steps(2.5), "work_amount", "whole number of steps"),
+        (steps(1), "work_amount", "from 2"),
+        (steps(work_unit="flop"), "work_unit", "must be one of seconds, steps, tokens"),
+        (steps(work_unit="tokens"), "work_unit", "batch_size and context_length"),
+        (
+            seconds(2_000_000_000, work_unit="steps"),
+            "work_amount",
+            "is too much: 2,000,000,000 steps would take",
+        ),
+        (seconds(search_space=SMALL_SPACE), "search_space", "no config of it has such a run"),
+        ({"budget_kind": "flop"}, "budget_kind", "must be time or work"),
+        ({"work_amount": 60}, "work_amount", "belongs to a work budget"),
+        ({"work_unit": "steps"}, "work_unit", "belongs to a work budget"),
+        ({"time_budget_seconds": None}, "time_budget_seconds", "or else a work budget"),
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_refused_with_what_to_change(
+    fields: dict[str, Any], field: str, words: str
+) -> None:
+    with pytest.raises(InvalidCampaign) as refused:
+        campaign(**fields)
+    assert list(refused.value.errors) == [field]
+    assert words in refused.value.errors[field][0]
+    assert not Campaign.objects.exists()
+
+
+def test_a_script_that_does_not_say_its_cost_takes_no_seconds() -> None:
+    script = uploaded(b"# no DESCRIBE\n", approved=True)
+    with pytest.raises(InvalidCampaign, match="does not say what a step costs"):
+        campaign(**seconds(script=script.pk))
+    assert campaign(**steps(script=script.pk)).time_budget_seconds == MAX_WORK_SECONDS
+
+
+def test_max_steps_is_reserved_for_new_campaigns_and_old_ones_keep_it() -> None:
+    old = {
+        "parameters": [{"name": "max_steps", "type": "int", "low": 5, "high": 9}],
+        "constraints": [],
+    }
+    with pytest.raises(InvalidCampaign, match="reserved: use a work budget in steps"):
+        campaign(search_space=old)
+    draft = campaign()
+    Campaign.objects.filter(pk=draft.pk).update(search_space=old)
+    draft.refresh_from_db()
+    lifecycle.launch(draft, now=NOW)
+    lifecycle.add_tasks(draft, 1, now=NOW)
+    task = lifecycle.enqueue(draft, {"max_steps": 7}, now=NOW)
+    assert (task.config["max_steps"], task.max_steps) == (7, None)
+    assert claim_one(worker()).config["max_steps"] in range(5, 10)
+
+
+def test_an_arm_without_a_finite_cost_fails_at_once_and_the_campaign_completes() -> None:
+    # 2e15 tokens a step: a run of two steps would take longer than any may.
+    draft = campaign(
+        task_count=2, sampler="grid", **seconds(search_space=_grid(batch_size=[32, 2**50]))
+    )
+    lifecycle.launch(draft, now=NOW)
+    endless = draft.tasks.get(state=TaskState.FAILED)
+    assert (endless.max_steps, endless.failure_class) == (None, "too_slow")
+    assert "2 steps would take" in endless.arm.infeasible
+    with pytest.raises(WrongState, match="no such run"):
+        lifecycle.retry_task(endless, now=NOW)
+    with pytest.raises(InvalidCampaign, match="are infeasible: 2 steps would take"):
+        lifecycle.enqueue(draft, endless.params, now=NOW)
+    with pytest.raises(InvalidCampaign, match="1 is infeasible: 2 steps would take"):
+        lifecycle.start_race(draft, [0, 1], now=NOW)
+    finish(claim_one(worker()))
+    draft.refresh_from_db()
+    assert draft.state == CampaignState.COMPLETED
+    # The grid begins again with the arm that can run, then comes the one that cannot.
+    lifecycle.add_tasks(draft, 1, now=NOW)
+    finish(claim_one(worker()))
+    lifecycle.add_tasks(draft, 1, now=NOW)
+    assert draft.state == CampaignState.COMPLETED
+    invariants.check()
+
+
+def _grid(**params: list[Any]) -> dict[str, Any]:
+    body = space(d_model=[64], **params)
+    return body | {"parameters": body["parameters"][1:]}
+
+
+def test_a_launch_that_draws_nothing_but_endless_runs_is_refused() -> None:
+    # The space has one config that can run; the grid's first is not that one.
+    draft = campaign(
+        task_count=1, sampler="grid", **seconds(search_space=_grid(batch_size=[2**50, 32]))
+    )
+    with pytest.raises(InvalidCampaign, match="no task can run: 2 steps would take"):
+        lifecycle.launch(draft, now=NOW)
+    draft.refresh_from_db()
+    assert (draft.state, draft.arms.count()) == (CampaignState.DRAFT, 0)
+
+
+# --- the guard ------------------------------------------------------------------------------------
+
+
+def test_the_guard_is_ten_times_what_the_claiming_worker_should_need() -> None:
+    calibrated(online(), 1.0)
+    one = space(d_model=[64])
+    active_campaign(4, **seconds(search_space=one))
+    guards = {}
+    for times in (0.01, 1.0, 3.0, 1e9):
+        machine = online()
+        calibrated(machine, times)
+        guards[times] = claim_one(machine).budget_seconds
+    task = Task.objects.first()
+    assert task is not None
+    assert task.max_steps is not None
+    dataset = task.campaign.dataset
+    evaluated = catalog.get("train_char_lm").eval_bytes_allowed(dataset.size_bytes)["full"]
+    per_step = 60 / task.max_steps
+    expected = 60 + per_step * 0.5 * evaluated / (32 * 128)
+    assert guards[1.0] == pytest.approx(10 * expected, rel=0.01)
+    assert guards[3.0] == pytest.approx(3 * guards[1.0])
+    assert (guards[0.01], guards[1e9]) == (30.0, 604_800.0)
+
+
+def test_without_its_own_calibration_the_slowest_worker_online_counts() -> None:
+    one = seconds(search_space=space(d_model=[64]))
+    active_campaign(3, **one)
+    by_catalog = claim_one(online()).budget_seconds
+    calibrated(online(), 2.0)
+    calibrated(online(), 3.0)
+    calibrated(worker(last_seen_at=at(-10_000)), 50.0)
+    assert claim_one(online()).budget_seconds == pytest.approx(3 * by_catalog)
+    # Steps of a script of which nothing is known.
+    active_campaign(1, **steps())
+    claim_one(online())
+    assert claim_one(online()).budget_seconds == MAX_WORK_SECONDS
+
+
+def test_deadline_config_and_checks_read_the_guard_of_the_attempt() -> None:
+    machine = online()
+    active_campaign(1, **seconds(search_space=space(d_model=[64])))
+    calibrated(machine, 4.0)
+    attempt = claim_one(machine)
+    guard = attempt.budget_seconds
+    assert guard > 4 * 600
+    assert attempt.config["time_budget_seconds"] == guard
+    assert attempt.task.deadline_at == at(guard + 60 + 15 + 60)
+    assert attempt.task.campaign.time_budget_seconds < 1000
+    late = at(guard + 20)
+    assert finish(attempt, wall_time_seconds=guard + 10, now=late).verdict is Verdict.ACCEPTED
+
+
+def test_a_claim_asks_once_more_for_the_guards_and_only_where_it_gives_work() -> None:
+    counts = {}
+    for name, fields in {"time": {}, "work": seconds()}.items():
+        launched = active_campaign(5, **fields)
+        claim(online(), 1)  # reads script and data set once for the process
+        machine = online()
+        with CaptureQueriesContext(connection) as queries:
+            assert len(claim(machine, 4).attempts) == 4
+        counts[name] = len(queries)
+        lifecycle.cancel(launched, now=NOW)
+    assert counts["work"] == counts["time"] + 1
+
+
+def test_a_worker_whose_values_differ_gets_no_work_until_it_is_admitted() -> None:
+    machine = online()
+    calibrated(machine, 1.0)
+    flagged = calibrated(machine, 1.0, flagged=True, taken_at=at(5))
+    active_campaign(2, **seconds())
+    answer = claim(machine)
+    assert not answer.attempts
+    assert "until an operator admits" in answer.reason
+    assert claim(online()).attempts
+    active_campaign(1)
+    assert claim_one(machine).task.max_steps is None
+    Calibration.objects.filter(pk=flagged.pk).update(admitted_at=NOW)
+    assert claim_one(machine).task.max_steps is not None
+
+
+# --- too slow -------------------------------------------------------------------------------------
+
+
+def too_slow(attempt: Attempt, *, now: Any = None) -> lifecycle.Answer:
+    """Submit the half of the steps."""
+    half = (attempt.task.max_steps or 0) // 2
+    return finish(attempt, steps_completed=half, now=now)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps_completed": 99},
+        {"eval_bytes": 16_384, "eval_tokens": 16_384, "eval_nll_nats": 3.0 * 16_384 * math.log(2)},
+        {"val_bpb": None, "stop_reason": "no_time_to_evaluate", "eval_nll_nats": None},
+        {"val_bpb": None, "stop_reason": "budget_too_small", "steps_completed": 0},
+    ],
+)
+def test_a_result_that_lacks_some_of_its_work_is_too_slow(changes: dict[str, Any]) -> None:
+    online()
+    attempt = leased_task(**steps())
+    body = completed(attempt.task)
+    body["metrics"] = (body["metrics"] or {}) | changes
+    answer = lifecycle.submit(attempt.worker, attempt.lease_id, body, now=NOW)
+    attempt.refresh_from_db()
+    assert (answer.verdict, attempt.failure_class) == (Verdict.RETRY, "too_slow")
+    attempt.task.refresh_from_db()
+    assert (attempt.task.state, attempt.task.failed_attempts) == (TaskState.PENDING, 0)
+    assert attempt.worker.paused_until is None
+    invariants.check()
+
+
+def test_a_run_that_diverged_early_or_is_simulated_counts_and_more_steps_do_not() -> None:
+    active_campaign(3, **steps(), allow_simulated=True)
+    machine = online()
+    diverged = {"val_bpb": None, "diverged": True, "eval_nll_nats": None, "train_loss": None}
+    for changes, simulated in (diverged | {"steps_completed": 9}, False), ({}, True):
+        attempt = claim_one(machine)
+        body: Any = completed(attempt.task, steps_completed=5)
+        body["metrics"] |= changes
+        body["simulated"] = simulated
+        answer = lifecycle.submit(machine, attempt.lease_id, body, now=NOW)
+        assert answer.verdict is Verdict.ACCEPTED
+    more = finish(claim_one(machine), steps_completed=101)
+    assert more.verdict is Verdict.REFUSED
+    assert "it made 101 steps, and the task is over after 100" in more.message
+
+
+@pytest.mark.parametrize(
+    ("budget", "reported", "ran", "booked"),
+    [
+        (steps(), FailureClass.TIMEOUT, None, "too_slow"),
+        (steps(), FailureClass.TIMEOUT, MAX_WORK_SECONDS + 15, "too_slow"),
+        # It hung after its last step.
+        (steps(), FailureClass.TIMEOUT, 100.0, "timeout"),
+        (steps(), FailureClass.SCRIPT_ERROR, MAX_WORK_SECONDS, "script_error"),
+        ({}, FailureClass.TIMEOUT, 25.0, "timeout"),
+        ({}, FailureClass.TOO_SLOW, 25.0, "timeout"),
+    ],
+)
+def test_the_end_at_the_guard_is_too_slow(
+    budget: dict[str, Any], reported: FailureClass, ran: float | None, booked: str
+) -> None:
+    attempt = leased_task(**budget)
+    body: Any = {"outcome": "failed", "failure_class": reported, "wall_time_seconds": ran}
+    lifecycle.submit(attempt.worker, attempt.lease_id, body, now=NOW)
+    attempt.refresh_from_db()
+    assert attempt.failure_class == booked
+
+
+def test_who_was_too_slow_gets_nothing_with_as_much_work_and_smaller_work_still() -> None:
+    slow, fast = online(), online()
+    sizes = space(d_model=[64, 128, 256])
+    sizes["parameters"].pop(0)
+    active_campaign(6, sampler="grid", **seconds(100, work_unit="steps", search_space=sizes))
+    first, second = claim(slow, 2).attempts
+    assert [first.task.params["d_model"], second.task.params["d_model"]] == [64, 128]
+    too_slow(second)
+    # It may still have 64, not the other 128, nor the larger 256.
+    got = claim(slow, 6, now=at(30))
+    assert [attempt.task.params["d_model"] for attempt in got.attempts] == [64]
+    assert "too slow for" in got.reason
+    assert len(claim(fast, 6, now=at(30)).attempts) == 4
+    # Another campaign is another matter.
+    active_campaign(1, **seconds())
+    assert claim_one(slow, now=at(30)).task.campaign != second.task.campaign
+
+
+def test_after_three_workers_the_arm_is_given_up() -> None:
+    machines = [online() for _ in range(5)]
+    launched = active_campaign(2, **seconds(10))
+    for number, machine in enumerate(machines[:3]):
+        attempt = next(
+            a for a in claim(machine, 2, now=at(number * 40)).attempts if a.task.number == 0
+        )
+        too_slow(attempt, now=at(number * 40))
+        for other in machine.leased_tasks.all():
+            lifecycle.release(machine, other.lease_id, now=at(number * 40))
+    task = launched.tasks.get(number=0)
+    assert (task.state, task.failure_class) == (TaskState.FAILED, "too_slow")
+    assert task.arm.infeasible.startswith("too slow for this fleet: 3 workers")
+    assert launched.tasks.get(number=1).state == TaskState.PENDING
+    # A person may want another try, for a worker that has come since.
+    lifecycle.retry_task(task, now=at(200))
+    assert Arm.objects.exclude(infeasible="").count() == 0
+    done = claim(machines[4], 2, now=at(200)).attempts
+    assert [finish(attempt, now=at(200)).verdict for attempt in done] == [Verdict.ACCEPTED] * 2
+    invariants.check()
+
+
+def test_where_nobody_is_fast_enough_the_campaign_ends_and_says_so() -> None:
+    launched = active_campaign(20, **seconds())
+    alone = online()
+    too_slow(claim_one(alone))
+    launched.refresh_from_db()
+    assert launched.state == CampaignState.COMPLETED
+    assert set(launched.tasks.values_list("state", "failure_class")) == {("failed", "too_slow")}
+    assert set(launched.arms.values_list("infeasible", flat=True)) == {
+        "too slow for this fleet: every worker was too slow for as much work"
+    }
+    invariants.check()
+
+
+def test_nothing_is_given_up_while_a_machine_may_come_back() -> None:
+    launched = active_campaign(2, **seconds())
+    slow = online()
+    online(now=at(-1000), name="rebooting")
+    too_slow(claim_one(slow))
+    Worker.objects.filter(pk=slow.pk).update(last_seen_at=at(5000))
+    assert lifecycle.give_up_slow_tasks(now=at(2000)) == 0
+    assert lifecycle.give_up_slow_tasks(now=at(5000)) == 2
+    launched.refresh_from_db()
+    assert launched.state == CampaignState.COMPLETED
+
+
+def test_too_slow_neither_pauses_the_campaign_nor_sends_other_failures_nowhere() -> None:
+    # The slow worker is no other machine for what failed on the only one that may run it.
+    slow, able = online(), online()
+    launched = active_campaign(1, **seconds(max_failed_attempts=5))
+    too_slow(claim_one(slow))
+    fail(claim_one(able, now=at(40)), now=at(40))
+    Worker.objects.update(last_seen_at=at(60))
+    assert claim_one(able, now=at(80)).task.campaign == launched
+
+
+def test_a_flagged_machine_is_no_other_machine_for_work() -> None:
+    flagged, able = online(), online()
+    calibrated(flagged, 1.0, flagged=True)
+    launched = active_campaign(1, **seconds(max_failed_attempts=5))
+    fail(claim_one(able))
+    Worker.objects.update(last_seen_at=at(40))
+    assert claim_one(able, now=at(40)).task.campaign == launched
