@@ -71,8 +71,8 @@ def test_ticked_rows_survive_a_refresh_and_lead_to_the_comparison(
     first, second = campaign.tasks.order_by("number")[:2]
     page = browser_page
     page.goto(live_server.url + campaign.get_absolute_url())
-    page.check(f"#pick-{first.pk}")
-    page.focus(f"#pick-{second.pk}")
+    page.check(f"#pick-{first.arm.number}")
+    page.focus(f"#pick-{second.arm.number}")
     page.keyboard.press("Space")
     refresh(page)
     page.click("#compare-button")

@@ -9,7 +9,6 @@ from tests.mutants.mutant import Mutant
 COMPARED: Final = "campaigns/race/compared.py"
 CHANCE: Final = "campaigns/analysis/chance.py"
 IMPORTANCE: Final = "campaigns/analysis/importance.py"
-CLASSES: Final = "campaigns/standings/classes.py"
 HEADLINE: Final = "campaigns/race/headline.py"
 COMPARED_TESTS: Final = "tests/race/test_compared.py"
 COMPARE_TESTS: Final = "tests/pages/test_compare.py"
@@ -47,24 +46,10 @@ SENTENCES: Final = (
         (COMPARE_TESTS, "-k", "unlike_machines"),
     ),
     Mutant(
-        "sentences: results of unlike budgets are compared",
-        CLASSES,
-        "        campaign.time_budget_seconds if is_time else (",
-        "        0 if is_time else (",
-        (COMPARE_TESTS, "-k", "another_budget"),
-    ),
-    Mutant(
-        "sentences: each number of a device is a class",
-        CLASSES,
-        'return ClassKey(None, device.partition(":")[0], is_subset)',
-        "return ClassKey(None, device, is_subset)",
-        (BOARD_TESTS, "-k", "one_class"),
-    ),
-    Mutant(
         "sentences: the board mixes classes",
         "campaigns/standings/arms.py",
-        "return _Chosen(raced.rows, raced.first_results, chosen.key.condition, chosen.key.slug)",
-        "return _Chosen(raced.rows, raced.first_results, Q(), chosen.key.slug)",
+        "return _Chosen(raced.rows, raced.first_results, chosen.condition, chosen.slug)",
+        "return _Chosen(raced.rows, raced.first_results, Q(), chosen.slug)",
         (BOARD_TESTS, "-k", "one_class"),
     ),
     Mutant(

@@ -15,6 +15,7 @@ CLAIM = re.compile(
 )
 IS_BETTER = "says which direction of the metric is wanted"
 EXPLAINS = "explains a field or a word of a decision, claims nothing of an arm"
+RULE = "says by which rule arms race, and with which settings"
 PLAUSIBLE = "compares a value with what models reach on the data set, not with another arm"
 # File → part of the text, and why it is no claim. An entry that fits nothing fails, too.
 ALLOWED = {
@@ -32,7 +33,24 @@ ALLOWED = {
     ("campaigns/serializers/races.py", "the rest of a champion's"): EXPLAINS,
     ("campaigns/serializers/races.py", "nearest to the leader"): EXPLAINS,
     ("campaigns/templatetags/xeenet.py", " is better."): IS_BETTER,
-    ("campaigns/views/webhooks.py", "New best"): "the name of an event of webhooks",
+    ("campaigns/management/commands/create_campaign.py", "let the best race"): RULE,
+    ("campaigns/management/race_verbs.py", "let the best race"): RULE,
+    ("campaigns/management/race_verbs.py", "smallest difference that matters"): RULE,
+    ("campaigns/serializers/campaigns.py", "Whether the best arms race"): RULE,
+    ("campaigns/views/new_campaign_form.py", "Race of the best"): RULE,
+    ("campaigns/views/new_campaign_form.py", "the best race on fresh seeds"): RULE,
+    ("campaigns/views/new_campaign_form.py", "difference that matters"): RULE,
+    ("campaigns/views/results.py", "The best race by themselves"): RULE,
+    ("campaigns/views/results.py", "the race of the best"): RULE,
+    ("campaigns/views/verbs.py", "the smallest difference that matters"): RULE,
+    ("campaigns/views/webhooks.py", "New lead"): "the name of an event of webhooks",
+    ("campaigns/views/webhooks.py", "with a champion, a tie"): "the name of an event of webhooks",
+    ("templates/campaigns/_figures.html", "the race of the best"): RULE,
+    ("templates/campaigns/_head.html", "when the best race"): RULE,
+    ("templates/campaigns/_head_dialogs.html", "the race of the best"): RULE,
+    ("templates/campaigns/_race_options.html", "The best race by themselves"): RULE,
+    ("templates/campaigns/_race_options.html", "difference that matters"): RULE,
+    ("xeenet_site/management/commands/demo.py", "a race of the best"): RULE,
     ("campaigns/views/webhooks.py", "takes the lead of its campaign"): "as above",
     ("experiments/catalog.py", "validation bits per byte are better"): IS_BETTER,
     ("templates/_overview.html", "a champion is proven"): EXPLAINS,
