@@ -143,13 +143,16 @@ def test_a_failure_costs_no_task_and_is_not_tried_again_at_once(bench: Bench, pl
     ("changes", "words"),
     [
         ({}, ""),
-        ({"steps_completed": 3}, "3 of 4 steps in 60 s: this machine is too slow"),
+        ({"steps_completed": 3, "val_bpb": None}, ""),
+        ({"val_bpb": None}, "no time was left to evaluate"),
+        ({"val_bpb": None, "diverged": True}, ""),
+        ({"steps_completed": 2}, "2 of 4 steps in 45 s: this machine is too slow, or too busy"),
         ({"train_seconds": None}, "did not report its training time"),
         ({"train_seconds": 0.0}, "did not report its training time"),
     ],
 )
-def test_only_all_steps_with_their_time_tell_a_speed(changes: dict[str, Any], words: str) -> None:
-    metrics = {"steps_completed": 4, "train_seconds": 1.0} | changes
+def test_a_few_steps_with_their_time_tell_a_speed(changes: dict[str, Any], words: str) -> None:
+    metrics = {"steps_completed": 4, "train_seconds": 1.0, "val_bpb": 2.0} | changes
     submission: Submission = {"outcome": Outcome.COMPLETED, "metrics": metrics}
     problem = problem_of(submission, CalibrationShape({}, 4))
     assert words in problem
