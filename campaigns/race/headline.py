@@ -22,8 +22,10 @@ class Situation:
 
     `machines` is how many machines online may take a task; it, and `quiet_seconds` since a task
     last ended, are None while that does not matter. `no_value` counts runs that ended and count for
-    nothing, by why. `classes` are the classes of results with their sizes, the one shown first.
-    `board` is what may be claimed of the arms, `empty` why there is none.
+    nothing, by why. `too_slow` arms can get no result. `disturbed` ranked runs were slowed by
+    others; it is 0 under a work budget, whose values do not depend on the speed. `classes` are the
+    classes of results with their sizes, the one shown first. `board` is what may be claimed of the
+    arms, `empty` why there is none.
     """
 
     is_active: bool
@@ -36,6 +38,8 @@ class Situation:
     machines: int | None = None
     quiet_seconds: float | None = None
     classes: Sequence[tuple[str, int]] = ()
+    too_slow: int = 0
+    disturbed: int = 0
     trouble: str = ""
     board: str = ""
     empty: str = ""
@@ -56,13 +60,30 @@ def headline(situation: Situation, *, span: str = "") -> str:
         shared = f"; all of them have {situation.shared}" if situation.shared else ""
         return f"{without:,} of {situation.ended:,} runs have no value: {told}{shared}."
     (shown, _), *others = situation.classes
+    board = " ".join([situation.board, *_asides(situation)])
     if not others:
-        return situation.board
+        return board
     rest = ", ".join(f"{label} ({count:,})" for label, count in others)
     return (
         f"Results of {len(situation.classes)} classes stand in no common order. Shown is {shown}, "
-        f"not {rest}. {situation.board}"
+        f"not {rest}. {board}"
     )
+
+
+def _asides(situation: Situation) -> list[str]:
+    """Say what else bears on the claim: what could not be measured, or not in peace."""
+    asides = []
+    if (arms := situation.too_slow) > 0:
+        asides.append(
+            f"{arms:,} arm{'s' if arms > 1 else ''} can get no result: too slow for this fleet, or "
+            "without a finite cost."
+        )
+    if (runs := situation.disturbed) > 0:
+        asides.append(
+            f"{runs:,} run{'s were' if runs > 1 else ' was'} slowed by other programs, and might "
+            "have come further alone."
+        )
+    return asides
 
 
 def _obstacle(situation: Situation, span: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Final
 
-from campaigns.caching import cached_by_revision
-from campaigns.models import Campaign, CampaignState, FailureClass, Task, TaskState
+from campaigns.caching import cached_by_revision, cached_roughly
+from campaigns.models import BudgetKind, Campaign, CampaignState, FailureClass, Task, TaskState
 from campaigns.race.headline import MANY_WITHOUT_VALUE, Situation, headline, shared_params
 from campaigns.standings import arms, leaderboard
 from campaigns.standings.classes import classes_of
@@ -33,12 +33,30 @@ def sentence(campaign: Campaign, progress: CampaignProgress, *, now: dt.datetime
         is_approved=campaign.package.may_run,
         machines=campaign.machines(now).count() if quiet is not None else None,
         quiet_seconds=quiet,
+        too_slow=_too_slow(campaign),
+        disturbed=_disturbed(campaign),
         classes=[(one.words, one.results) for one in classes_of(campaign)],
         trouble=finding(campaign, progress),
         board=arms.sentence(campaign),
         empty=why_nothing_is_ranked(campaign, progress),
     )
     return headline(situation, span=duration(quiet) if quiet is not None else "")
+
+
+def _too_slow(campaign: Campaign) -> int:
+    """Count the arms that can get no result; only work budgets have them."""
+    if campaign.budget_kind != BudgetKind.WORK:
+        return 0
+    arms = campaign.arms.exclude(infeasible="")
+    return cached_roughly(campaign, "infeasible-arms", arms.count)
+
+
+def _disturbed(campaign: Campaign) -> int:
+    """Count the ranked runs that others slowed; under a work budget they lose nothing by it."""
+    if campaign.budget_kind == BudgetKind.WORK:
+        return 0
+    kinds = leaderboard.kinds(campaign)
+    return sum(kind.number for kind in kinds if kind.is_ranked and kind.disturbed)
 
 
 def no_value(progress: CampaignProgress) -> dict[str, int]:

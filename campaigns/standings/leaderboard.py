@@ -40,6 +40,8 @@ class Kind(NamedTuple):
     simulated: bool
     diverged: bool
     implausible: bool
+    # Its steps took much longer than its worker needs; None where that is unknown.
+    disturbed: bool | None
     number: int
     # How many results of the group have a value.
     valued: int
@@ -59,6 +61,7 @@ def _kinds(campaign: Campaign) -> list[Kind]:
         "simulated",
         "diverged",
         "implausible",
+        "disturbed",
     )
     return [Kind(*row) for row in grouped.annotate(number=Count("pk"), valued=Count("value"))]
 

@@ -67,6 +67,23 @@ def test_several_classes_are_told_before_what_the_one_shown_says() -> None:
     )
 
 
+def test_what_could_not_be_measured_or_not_in_peace_follows_the_claim() -> None:
+    situation = Situation(
+        is_active=True,
+        pending=0,
+        leased=0,
+        ended=9,
+        classes=[("10 s, cpu", 9)],
+        board="Nothing has raced.",
+        too_slow=2,
+        disturbed=1,
+    )
+    assert headline(situation) == (
+        "Nothing has raced. 2 arms can get no result: too slow for this fleet, or without a finite "
+        "cost. 1 run was slowed by other programs, and might have come further alone."
+    )
+
+
 def test_runs_without_a_value_share_what_few_others_have() -> None:
     deep, wide = {"depth": 6, "width": 64}, {"depth": 6, "width": 256}
     flat = {"depth": 2, "width": 256}
