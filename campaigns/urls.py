@@ -84,6 +84,11 @@ urlpatterns = [
     path("campaigns/<int:pk>/tasks/", tabs.tasks, name="campaign-tasks"),
     path("campaigns/<int:pk>/workers/", tabs.workers, name="campaign-workers"),
     path("campaigns/<int:pk>/log/", tabs.log, name="campaign-log"),
+    path(
+        "campaigns/<int:pk>/leaderboard.csv",
+        results.leaderboard_csv,
+        name="campaign-leaderboard-csv",
+    ),
     path("campaigns/<int:pk>/results.csv", results.results_csv, name="campaign-csv"),
     path("campaigns/<int:pk>/add-tasks/", verbs.add_tasks, name="campaign-add-tasks"),
     path("campaigns/<int:pk>/race/", verbs.race, name="campaign-race"),

@@ -308,7 +308,7 @@ def run_pending(campaign: Campaign, value: Callable[[Task], float]) -> None:
     """Run every pending task of the campaign; `value` gives the result of each."""
     for _ in range(campaign.tasks.filter(state="pending").count()):
         now = at(300 + next(_numbers))
-        attempt = claim_one(worker(), now=now)
+        attempt = claim_one(runner(), now=now)
         finish(attempt, value(attempt.task), now=now)
     campaign.refresh_from_db()
 

@@ -20,12 +20,8 @@ def board_of(
     `result_class` is the slug of a class, EVERY_CLASS, or "" for the class with most results.
     Raises ValidationError for a class that the campaign has no results of.
     """
+    check_class(campaign, result_class)
     known = classes_of(campaign)
-    slugs = [one.slug for one in known]
-    if result_class not in {"", EVERY_CLASS, *slugs}:
-        raise ValidationError(
-            {"result_class": [f"Must be one of: {', '.join([*slugs, EVERY_CLASS])}."]}
-        )
     spec = campaign.metric_spec
     chosen = chosen_class(campaign, result_class)
     varying, constant = leaderboard.varying_params(campaign)
@@ -47,3 +43,12 @@ def board_of(
         }
     ).data
     return data
+
+
+def check_class(campaign: Campaign, slug: str) -> None:
+    """Raise ValidationError for a class that the campaign has no results of."""
+    slugs = [one.slug for one in classes_of(campaign)]
+    if slug not in {"", EVERY_CLASS, *slugs}:
+        raise ValidationError(
+            {"result_class": [f"Must be one of: {', '.join([*slugs, EVERY_CLASS])}."]}
+        )

@@ -121,6 +121,11 @@ urlpatterns = [
         name="api-leaderboard",
     ),
     path(
+        "campaigns/<int:pk>/leaderboard.csv",
+        arms.LeaderboardCSVView.as_view(),
+        name="api-leaderboard-csv",
+    ),
+    path(
         "campaigns/<int:pk>/importance",
         analysis.ImportanceView.as_view(),
         name="api-importance",

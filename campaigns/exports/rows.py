@@ -32,7 +32,7 @@ MEASURED: Final = (
     "device_used",
     "stop_reason",
 )
-_PARAM_PREFIX: Final = "param."
+PARAM_PREFIX: Final = "param."
 # Keys of the script's result line that describe how it measured and that have no column of their
 # own.
 _METRIC_NAMES: Final = (
@@ -118,7 +118,7 @@ def json_lines(campaign: Campaign, *, simulated: bool = False) -> Iterator[str]:
 def csv_lines(campaign: Campaign, *, simulated: bool = False) -> Iterator[str]:
     """Yield a head and one line per result. Each param of the search space has a column."""
     params = [parameter["name"] for parameter in campaign.search_space["parameters"]]
-    head = [*_fields(campaign), *_METRIC_NAMES, *(_PARAM_PREFIX + name for name in params)]
+    head = [*_fields(campaign), *_METRIC_NAMES, *(PARAM_PREFIX + name for name in params)]
     rows = (
         [*_record(campaign, result).values(), *(result.task.params.get(name) for name in params)]
         for result in _results(campaign, simulated=simulated)

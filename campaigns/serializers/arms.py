@@ -59,14 +59,19 @@ class ArmsSerializer(serializers.Serializer[Any]):
     constant_params = serializers.DictField()
 
 
-class ArmsQuerySerializer(serializers.Serializer[dict[str, Any]]):
-    """Which part of the board to return."""
+class ClassQuerySerializer(serializers.Serializer[dict[str, Any]]):
+    """Of which class of results the board is."""
 
-    limit = serializers.IntegerField(default=50, min_value=1, max_value=MAX_BOARD_ROWS)
-    offset = serializers.IntegerField(default=0, min_value=0, max_value=10_000_000)
     result_class = serializers.CharField(
         default="",
         max_length=120,
         help_text="Only results of this class, by its name in classes; all for every class, whose "
         "values then stand in no common order. The default is the class with most results.",
     )
+
+
+class ArmsQuerySerializer(ClassQuerySerializer):
+    """Which part of the board to return."""
+
+    limit = serializers.IntegerField(default=50, min_value=1, max_value=MAX_BOARD_ROWS)
+    offset = serializers.IntegerField(default=0, min_value=0, max_value=10_000_000)

@@ -18,6 +18,7 @@ from campaigns.charts.best_so_far import best_so_far
 from campaigns.charts.points import chart_points
 from campaigns.clock import database_now
 from campaigns.design.previews import preview
+from campaigns.exports import leaderboard as export_leaderboard
 from campaigns.exports import rows as export_rows
 from campaigns.lifecycle.race_start import MAX_RACE_SEEDS
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
@@ -259,6 +260,15 @@ def _cells(campaign: Campaign, row: ArmRow, varying: list[str]) -> dict[str, Any
 
 # The address of the board from before it came to the campaign's page.
 arms_address = reading_page(RedirectView.as_view(pattern_name="campaign"))
+
+
+@reading_page
+def leaderboard_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """Send the board of arms, of the class that the address selects, as a CSV file."""
+    campaign = get_object_or_404(Campaign, pk=pk)
+    lines = export_leaderboard.csv_lines(campaign, result_class=request.GET.get("class", ""))
+    headers = {"Content-Disposition": f'attachment; filename="campaign-{pk}-leaderboard.csv"'}
+    return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
 
 
 @reading_page

@@ -8,6 +8,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
@@ -45,6 +46,26 @@ def test_the_csv_file_is_that_of_the_command_and_leaves_out_what_nobody_measured
     assert f"campaign-{campaign.pk}-results.csv" in answer["Content-Disposition"]
     assert text == "".join(export_rows.csv_lines(campaign))
     assert [row["val_bpb"] for row in csv.DictReader(StringIO(text))] == ["3.0", "2.5"]
+
+
+def test_the_leaderboard_is_a_file_of_arms_for_page_api_and_command(
+    client: Client, campaign: Campaign
+) -> None:
+    answer, text = fetch(client, campaign, "leaderboard.csv")
+    assert f"campaign-{campaign.pk}-leaderboard.csv" in answer["Content-Disposition"]
+    rows = list(csv.DictReader(StringIO(text)))
+    assert [(row["rank"], row["arm"], row["val_bpb"]) for row in rows] == [
+        ("", "1", "2.5"),
+        ("", "0", "3.0"),
+    ]
+    assert rows[0]["standing"] == "screened"
+    assert float(rows[0]["param.lr"]) > 0
+    page: Any = client.get(f"/campaigns/{campaign.pk}/leaderboard.csv")
+    out = StringIO()
+    call_command("leaderboard", campaign.pk, csv=True, stdout=out)
+    assert page.getvalue().decode() == text == out.getvalue()
+    unknown = client.get(f"/api/v1/campaigns/{campaign.pk}/leaderboard.csv?result_class=no")
+    assert unknown.status_code == 400
 
 
 def test_the_lines_of_json_hold_the_simulated_result_when_asked_for(

@@ -30,7 +30,7 @@ def campaign() -> Campaign:
     """Three measured results and one simulated one that looks best."""
     ranked = factories.active_campaign(4, allow_simulated=True, shares_seeds=False)
     for value in (3.2, 3.1, 3.3):
-        factories.finish(factories.claim_one(factories.worker()), value)
+        factories.finish(factories.claim_one(factories.runner()), value)
     dreamer = factories.worker("dreamer", simulates=True)
     attempt = factories.claim_one(dreamer)
     body = factories.completed(attempt.task, 1.5)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns.answers.arms import board_of
+from campaigns.answers.arms import board_of, check_class
 from campaigns.api.bases import GenericAPIView
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
+from campaigns.exports import leaderboard
 from campaigns.models import Campaign
-from campaigns.serializers.arms import ArmsQuerySerializer, ArmsSerializer
+from campaigns.serializers.arms import ArmsQuerySerializer, ArmsSerializer, ClassQuerySerializer
 
 
 class ArmsView(GenericAPIView[Campaign]):
@@ -56,3 +59,28 @@ class LeaderboardView(ArmsView):
     )
     def get(self, request: Request, pk: int) -> Response:
         return self.board(request)
+
+
+class LeaderboardCSVView(GenericAPIView[Campaign]):
+    """Return the whole leaderboard as CSV, with a column for each param."""
+
+    queryset = Campaign.objects.all()
+    permission_classes: Any = (IsSignedInOrMayRead,)
+    query_serializer: Any = ClassQuerySerializer
+
+    @extend_schema(
+        operation_id="export_leaderboard_csv",
+        tags=["results"],
+        parameters=[ClassQuerySerializer],
+        responses={(200, "text/csv"): OpenApiTypes.STR, **errors(400, 404)},
+    )
+    def get(self, request: Request, pk: int) -> StreamingHttpResponse:
+        selection = query(self.query_serializer, request)
+        campaign = self.get_object()
+        check_class(campaign, selection["result_class"])
+        name = f"campaign-{campaign.pk}-leaderboard.csv"
+        return StreamingHttpResponse(
+            leaderboard.csv_lines(campaign, **selection),
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )

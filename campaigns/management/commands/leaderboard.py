@@ -12,6 +12,7 @@ from rest_framework.exceptions import ValidationError
 from campaigns.answers.arms import board_of
 from campaigns.answers.refusals import refusal_text
 from campaigns.clock import database_now
+from campaigns.exports import leaderboard as export
 from campaigns.management.lookup import campaign_or_error
 from campaigns.management.terminal import leaderboard_text, progress_sentence
 from campaigns.serializers.arms import MAX_BOARD_ROWS
@@ -44,6 +45,7 @@ class Command(BaseCommand):
             help="only results of this class; all for every class, whose values stand in no common "
             "order (default: the class with most results)",
         )
+        add("--csv", action="store_true", help="print the whole board as CSV")
         add("--json", action="store_true", help="print what the API answers instead of a table")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -56,6 +58,10 @@ class Command(BaseCommand):
             data = board_of(campaign, **part, result_class=options["result_class"])
         except ValidationError as error:
             raise CommandError(refusal_text(error)) from error
+        if options["csv"]:
+            for line in export.csv_lines(campaign, result_class=options["result_class"]):
+                self.stdout.write(line, ending="")
+            return
         if options["json"]:
             self.stdout.write(strict_dumps(data, indent=2))
             return

@@ -1,0 +1,42 @@
+"""The board of arms as a file for spreadsheets, streamed from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from campaigns.exports.rows import CHUNK_ROWS, PARAM_PREFIX
+from campaigns.models import Campaign
+from campaigns.standings import arms
+from xeenet_site.web import csv_text
+
+_FIELDS: Final = (
+    "rank",
+    "arm",
+    "standing",
+    "value",
+    "half_width",
+    "seeds",
+    "at_least",
+    "bad_seeds",
+    "first_task",
+)
+
+
+def csv_lines(campaign: Campaign, *, result_class: str = "") -> Iterator[str]:
+    """Yield a head and one line per arm, in the order of the board; see `standings.arms.rows`.
+
+    The value has the name of the campaign's metric, and each param of the search space a column.
+    """
+    params = [parameter["name"] for parameter in campaign.search_space["parameters"]]
+    names = {"value": campaign.metric_spec.name}
+    head = [names.get(name, name) for name in _FIELDS] + [PARAM_PREFIX + name for name in params]
+    return csv_text.csv_lines(head, _rows(campaign, params, result_class))
+
+
+def _rows(campaign: Campaign, params: list[str], result_class: str) -> Iterator[list[Any]]:
+    offset = 0
+    while part := arms.rows(campaign, limit=CHUNK_ROWS, offset=offset, of_class=result_class):
+        for row in part:
+            yield [getattr(row, name) for name in _FIELDS] + [row.params.get(n) for n in params]
+        offset += len(part)
