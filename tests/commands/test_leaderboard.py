@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from campaigns.management.terminal import leaderboard_text
-from campaigns.models import Campaign
+from campaigns.models import Campaign, ResultClass
 from campaigns.standings import arms
 from tests import factories
 
@@ -79,10 +79,14 @@ def test_json_is_what_the_api_answers(campaign: Campaign) -> None:
 
 
 def test_only_results_of_the_class_asked_for_are_listed(campaign: Campaign) -> None:
-    campaign.results.filter(value=3.3).update(device_used="cuda")
-    (row,) = json.loads(board(campaign.pk, "--json", "--class", "cuda"))["rows"]
+    first, other = ResultClass.objects.get(), ResultClass.objects.get()
+    other.pk, other.key = None, "of another machine"
+    other.save()
+    campaign.results.filter(value=3.3).update(result_class=other)
+    (row,) = json.loads(board(campaign.pk, "--json", "--class", str(other.pk)))["rows"]
     assert row["value"] == 3.3
-    with pytest.raises(CommandError, match="result_class: Must be one of: cpu, cuda, all"):
+    known = f"{first.pk}, {other.pk}, all"
+    with pytest.raises(CommandError, match=f"result_class: Must be one of: {known}"):
         board(campaign.pk, "--class", "tpu")
 
 
