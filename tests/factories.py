@@ -10,6 +10,7 @@ from typing import Any, cast
 from unittest import mock
 
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 
 from campaigns import lifecycle
 from campaigns.fleet import calibrations
@@ -23,6 +24,8 @@ from campaigns.models import (
     Package,
     ProgressPoint,
     Race,
+    Result,
+    ResultClass,
     Task,
     WorkUnit,
 )
@@ -84,6 +87,19 @@ def runner() -> Worker:
     Under a time budget the results of two workers are of two classes.
     """
     return Worker.objects.filter(name="runner").first() or worker("runner")
+
+
+def in_another_class(results: QuerySet[Result], **changes: Any) -> ResultClass:
+    """Move results of one class into a new one, as if another kind of machine had measured them."""
+    first = results[0].result_class
+    assert first is not None
+    other = ResultClass.objects.get(pk=first.pk)
+    other.pk, other.key = None, f"class {next(_numbers)}"
+    for name, value in changes.items():
+        setattr(other, name, value)
+    other.save()
+    results.update(result_class=other)
+    return other
 
 
 def uploaded(

@@ -55,7 +55,7 @@ def test_tasks_stand_side_by_side_with_params_values_and_curves() -> None:
     a, b = reply["curves"]
     assert (a["x"], a["y"], a["end"]) == ([0, 10, 20], [3.5, 3.3, 3.1], [100, 2.5])
     assert b["end"] == [100, 2.0]
-    assert reply["verdict"].startswith("Cannot be told: no shared seeds of A and B")
+    assert reply["verdict"].startswith("Cannot be told: their results are of different classes")
 
 
 def test_values_come_with_their_spread_over_seeds() -> None:

@@ -35,6 +35,7 @@ from tests.factories import (
     failure,
     finish,
     leased_task,
+    runner,
     uploaded,
     worker,
 )
@@ -304,8 +305,8 @@ def test_the_last_two_tasks_that_end_at_once_begin_one_race() -> None:
     others = racing.tasks.filter(number__gt=2)
     with transaction.atomic():
         cancel_open_tasks(others, now=at(1), actor=lifecycle.SERVER)
-    finish(claim_one(worker(), now=at(2)))
-    attempts = [claim_one(worker(), now=at(2)) for _ in range(2)]
+    finish(claim_one(runner(), now=at(2)))
+    attempts = [claim_one(runner(), now=at(2)) for _ in range(2)]
 
     in_parallel([lambda attempt=attempt: finish(attempt, now=at(9)) for attempt in attempts])
 

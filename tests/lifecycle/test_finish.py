@@ -103,7 +103,7 @@ def test_a_race_begins_only_when_nobody_will_ask_again_and_the_end_is_told_once(
         events=["campaign_finished"],
     )
     claim = lifecycle.ask(
-        worker(), campaign, claim_id=uuid.uuid4(), params={"d_model": 499}, now=at(1)
+        factories.runner(), campaign, claim_id=uuid.uuid4(), params={"d_model": 499}, now=at(1)
     )
     finish(claim.attempts[0], 2.9, now=at(2))
     for number in range(campaign.tasks.filter(state="pending").count()):
@@ -116,7 +116,7 @@ def test_a_race_begins_only_when_nobody_will_ask_again_and_the_end_is_told_once(
         claim.attempts[0].task.arm.number,
     )
     assert not WebhookDelivery.objects.exists()
-    while attempt := factories.claim(worker(), now=at(5)).attempts:
+    while attempt := factories.claim(factories.runner(), now=at(5)).attempts:
         finish(attempt[0], 3.0 + attempt[0].task.arm.number)
     campaign.refresh_from_db()
     assert campaign.state == CampaignState.COMPLETED

@@ -155,12 +155,14 @@ def board_values(page: str) -> list[str]:
 
 def test_the_board_shows_the_class_with_most_results_and_says_so(client: Client) -> None:
     campaign = factories.active_campaign(3)
-    run_all(campaign, 3.1, device_used="cuda:0")
-    run_all(campaign, 3.3, 3.2)
+    run_all(campaign, 3.1, 3.3, 3.2)
+    moved = campaign.results.filter(value=3.1)
+    other = factories.in_another_class(moved, device_kind="cuda")
     page = page_of(client, campaign)
     assert board_values(page) == ["3.2000", "3.3000"]
-    assert "Results of 2 classes stand in no common order. Shown is cpu, not cuda (1)." in page
-    assert board_values(page_of(client, campaign, **{"class": "cuda"})) == ["3.1000"]
+    assert "Results of 2 classes stand in no common order. Shown is 10 s, cpu," in page
+    assert f"not {other} (1). Nothing has raced" in page
+    assert board_values(page_of(client, campaign, **{"class": str(other.pk)})) == ["3.1000"]
     everything = page_of(client, campaign, **{"class": "all"})
     assert board_values(everything) == ["3.1000", "3.2000", "3.3000"]
     assert "Values of different classes stand in no common order." in everything

@@ -131,7 +131,7 @@ def test_what_cannot_be_told_offers_the_race_that_tells_it(client: Client) -> No
 
 def test_arms_of_unlike_machines_stand_in_no_order(client: Client) -> None:
     first, second = raced({0: 3.3, 1: 3.1})
-    Result.objects.filter(task__arm=second.arm_id).update(device_used="cuda:0")
+    factories.in_another_class(Result.objects.filter(arm=second.arm_id))
     page = compare(client, tasks=f"{first.pk},{second.pk}")
     assert "Cannot be told: their results are of different classes" in page
 
@@ -139,7 +139,7 @@ def test_arms_of_unlike_machines_stand_in_no_order(client: Client) -> None:
 def test_arms_of_campaigns_with_another_budget_stand_in_no_order(client: Client) -> None:
     first, _ = raced({0: 3.3, 1: 3.3})
     second, _ = raced({0: 3.1, 1: 3.1})
-    Campaign.objects.filter(pk=second.campaign_id).update(time_budget_seconds=20.0)
+    factories.in_another_class(second.campaign.results.all(), budget="20 s")
     page = compare(client, tasks=f"{first.pk},{second.pk}")
     assert "Cannot be told: their results are of different classes" in page
 

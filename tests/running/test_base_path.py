@@ -321,7 +321,7 @@ def test_webhooks_and_commands_name_the_path(below: None, capsys: Any) -> None:
     task = factories.completed_task()
     owner = factories.user()
     hooks.create(owner, "https://93.184.215.14/x", list(WebhookEvent), campaign=None, now=NOW)
-    events.note_finished(task.campaign, now=NOW)
+    events.note_finished(task.campaign, lambda: "Nothing has raced.", now=NOW)
     payload = WebhookDelivery.objects.get().payload
     assert payload["campaign"]["path"] == f"{PREFIX}/campaigns/{task.campaign_id}/"
     call_command("enroll_worker", name="attic")

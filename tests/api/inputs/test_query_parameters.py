@@ -42,14 +42,14 @@ def test_the_document_and_the_views_name_the_same_parameters() -> None:
 @pytest.mark.parametrize(
     ("path", "name", "sentence"),
     [
-        ("campaigns/{}/leaderboard?worker=box1", "worker", "known are: limit, offset, result_c"),
+        ("campaigns/{}/leaderboard?worker=box1", "worker", "known are: result_class, limit, o"),
         ("campaigns/{}/results.csv?worker=box1", "worker", "known are: simulated."),
         ("campaigns/{}/results?simulate=true", "simulate", "known are: simulated, is_ranked"),
         ("campaigns/{}/tasks?status=failed", "status", "seed, worker, sort, page_size, cursor."),
         ("campaigns/{}/importance?z=1", "z", "known are: device."),
         ("campaigns/{}/log?after=1", "after", "known are: before."),
         ("campaigns/{}?expand=tasks", "expand", "this address takes none"),
-        ("campaigns?stat=active", "stat", "known are: state, experiment"),
+        ("campaigns?stat=active", "stat", "known are: state, budget_kind, "),
         ("workers?nmae=x", "nmae", "known are: "),
         ("catalog?x", "x", "this address takes none"),
         ("campaigns?state=active&state=draft", "state", "Give this parameter once."),
