@@ -151,9 +151,9 @@ def test_any_source_is_read_or_refused(source: str) -> None:
 @pytest.mark.parametrize(
     "piece", ["a;", "a\n", "a\r", "a,", "f'{a}'", "1+", "a.", "not ", "-", "(", "lambda:", "'a'"]
 )
-def test_a_hostile_source_is_read_in_less_than_a_second(piece: str) -> None:
+def test_a_hostile_source_is_read_in_bounded_time(piece: str) -> None:
     source = WORD + piece * ((MAX_SCRIPT_BYTES - len(WORD) - 1) // len(piece)) + "a"
     began = time.process_time()
     with contextlib.suppress(InvalidDescription):
         read_description(source.encode())
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 3
