@@ -90,6 +90,9 @@ def test_a_campaign_is_made_with_the_keyboard_alone(page: Page, problems: list[s
     page.focus("#p7-remove")
     page.keyboard.press("Enter")
     page.locator("#p7").wait_for(state="detached")
+    # Without context_length nobody can say how many steps so many seconds are.
+    page.focus("[name=budget_kind]")
+    page.keyboard.type("after so many")
     page.focus("[name=name]")
     page.keyboard.press("Enter")
     page.locator(".notice.success").wait_for()

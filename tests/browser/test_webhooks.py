@@ -69,7 +69,7 @@ def test_a_webhook_is_made_by_keyboard_and_its_test_arrives_without_a_reload(
     page.wait_for_selector("#webhook-secret")
     webhook = Webhook.objects.get()
     assert page.inner_text("#webhook-secret") == webhook.secret
-    assert (webhook.campaign, webhook.events[0]) == (campaign, "campaign_finished")
+    assert (webhook.campaign, webhook.events[0]) == (campaign, "decided")
 
     page.click("text=Send a test and see the log")
     page.click("#test-button")

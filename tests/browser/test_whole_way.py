@@ -74,6 +74,8 @@ def test_a_campaign_made_in_the_form_is_seen_to_run_on_a_real_agent_without_a_re
     page.goto(live_server.url + "/campaigns/new/")
     page.fill("[name=name]", "The whole way")
     page.fill("[name=task_count]", "3")
+    # This script's steps take no time, and it does not say what they would cost.
+    page.select_option("[name=budget_kind]", "time")
     page.select_option("[name=dataset]", dataset.sha256)
     page.click("#more-fields summary")
     page.select_option("[name=script]", script.sha256)
