@@ -187,7 +187,7 @@ class Agent:
             "isolation": self._options.isolation,
             "accepts_uploaded_scripts": self._options.accepts_uploaded_scripts,
             "slots": self._slots(),
-            "calibrates": self._calibrator.is_able,
+            "calibrates": self._calibrator.offers,
         }
         try:
             reply = self._client.claim(request, gives_up=self._gives_up_claim)

@@ -67,7 +67,7 @@ class Calibrator:
         is_able: bool,
         stuck_tags: set[str],
     ) -> None:
-        self.is_able = is_able  # claims say so; an agent that is not able is not kept waiting
+        self._is_able = is_able
         self._client = client
         self._runner = runner
         self._isolation = isolation
@@ -85,16 +85,25 @@ class Calibrator:
         the ``running`` tasks, is left for a later reply.
         """
         self._order = None
-        if order is None or not self.is_able or time.monotonic() < self._retry_at:
+        if order is None or not self.offers:
             return
         if not _is_here(order):
-            self.is_able = False
+            self._is_able = False
             log.warning(
                 "the server asks for the speed of another version of %s: update the worker",
                 order["experiment"],
             )
         elif all(_longest_seconds(attempt.lease) <= MOST_WAIT_SECONDS for attempt in running):
             self._order = order
+
+    @property
+    def offers(self) -> bool:
+        """Whether claims say that this agent can measure now.
+
+        The server keeps one that can waiting for work until it has measured. Within an hour of a
+        failure the agent works unmeasured instead.
+        """
+        return self._is_able and time.monotonic() >= self._retry_at
 
     @property
     def keeps_from_claiming(self) -> bool:
