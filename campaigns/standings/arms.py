@@ -15,6 +15,7 @@ from campaigns.race.look import Decision as LookDecision
 from campaigns.race.noise import NOTHING_KNOWN
 from campaigns.race.value import race_values
 from campaigns.race.words import Finding, leading_value, not_raced, verdict
+from campaigns.standings import leaderboard
 from campaigns.standings.classes import EVERY_CLASS, chosen_class, classes_of
 from campaigns.standings.leaderboard import ranked_part
 from campaigns.standings.race_runs import decisions_of, race_runs, rule_of
@@ -143,6 +144,15 @@ def _choose(campaign: Campaign, raced: _Raced, of_class: str) -> _Chosen:
 
 
 def _screened_count(campaign: Campaign, chosen: _Chosen) -> int:
+    if not chosen.left_out:
+        # They were counted already, with all other results.
+        return sum(
+            kind.number
+            for kind in leaderboard.kinds(campaign)
+            if kind.is_ranked
+            and kind.is_screening
+            and chosen.slug in {EVERY_CLASS, str(kind.result_class)}
+        )
     return cached_roughly(
         campaign,
         "screened-arms",

@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from django.core.cache import cache
 from django.db.models import Q
 
 from campaigns.caching import cached_roughly
 from campaigns.models import Campaign, Result, ResultClass
 from campaigns.standings import leaderboard
 
+# The words of a class are kept for so many seconds.
+_KEPT: Final = 600
 # Selects results of all classes, which then stand in no common order.
 EVERY_CLASS: Final = "all"
 
@@ -69,6 +72,18 @@ def _read(campaign: Campaign) -> list[ClassOfCampaign]:
     for kind in leaderboard.kinds(campaign):
         if kind.is_ranked and kind.result_class is not None:
             counts[kind.result_class] += kind.number
-    rows = ResultClass.objects.filter(pk__in=counts).select_related("band")
-    classes = [ClassOfCampaign(row.pk, counts[row.pk], str(row)) for row in rows]
+    words = _words_of(counts)
+    classes = [ClassOfCampaign(pk, number, words[pk]) for pk, number in counts.items()]
     return sorted(classes, key=lambda row: (-row.results, row.pk))
+
+
+def _words_of(pks: Iterable[int]) -> dict[int, str]:
+    """Return the words of each class. They do not change, but with the name of a worker."""
+    keys = {f"xeenet:class-words:{pk}": pk for pk in pks}
+    words = {keys[key]: text for key, text in cache.get_many(keys).items()}
+    if missing := set(keys.values()) - words.keys():
+        rows = ResultClass.objects.filter(pk__in=missing).select_related("band")
+        found = {row.pk: str(row) for row in rows}
+        cache.set_many({f"xeenet:class-words:{pk}": text for pk, text in found.items()}, _KEPT)
+        words |= found
+    return words

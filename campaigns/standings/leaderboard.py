@@ -37,6 +37,7 @@ class Kind(NamedTuple):
     result_class: int | None
     is_subset: bool
     is_ranked: bool
+    is_screening: bool
     simulated: bool
     diverged: bool
     implausible: bool
@@ -58,6 +59,7 @@ def _kinds(campaign: Campaign) -> list[Kind]:
         "result_class",
         "eval_is_subset",
         "is_ranked",
+        "is_screening",
         "simulated",
         "diverged",
         "implausible",

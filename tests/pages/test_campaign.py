@@ -362,7 +362,8 @@ def test_its_queries_do_not_grow_with_the_results(
 ) -> None:
     campaign = factories.active_campaign(12)
     run_all(campaign, *[3 + n / 100 for n in range(12)])
-    with django_assert_max_num_queries(12):
+    clock = connection.vendor == "postgresql"  # there a query reads the database's clock
+    with django_assert_max_num_queries(12 + clock):
         page_of(client, campaign)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils.html import escape
@@ -396,11 +397,13 @@ def test_only_researchers_and_operators_see_the_form(client: Client) -> None:
 def test_the_page_and_its_fragments_need_few_queries(
     researcher: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with django_assert_max_num_queries(12):
+    # On PostgreSQL the clock is read, too: for the fleet of form, preview and forecast.
+    clock = 3 if connection.vendor == "postgresql" else 0
+    with django_assert_max_num_queries(12 + clock):
         researcher.get(reverse("campaign-new"))
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(11 + clock):
         posted(researcher, FRAGMENT, **rows(LR, WIDTH))
-    with django_assert_max_num_queries(15):
+    with django_assert_max_num_queries(15 + clock):
         edited(researcher, "add-parameter", **rows(LR, WIDTH))
 
 
