@@ -61,7 +61,7 @@ class Command(BaseCommand):
         add(
             "--race",
             action="store_true",
-            help="equal work for each run, and a race of the best at the end: about 4 minutes",
+            help="equal work for each run, and a race of the best at the end: about 5 minutes",
         )
         add("--tasks", type=int, help="training runs (default 10, with --race 30)")
         add(
