@@ -13,7 +13,6 @@ import datetime as dt
 import hashlib
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 from statistics import median
 from typing import Any, Final
 
@@ -21,7 +20,8 @@ from django.core.cache import cache
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from campaigns.fleet.speeds import description_of, worker_model
+from campaigns.fleet.budgets import script_description
+from campaigns.fleet.speeds import worker_model
 from campaigns.lifecycle.arms import TaskMaker, next_task_number
 from campaigns.lifecycle.classes import dtype_of, torch_device
 from campaigns.lifecycle.endings import reactivate
@@ -31,7 +31,6 @@ from campaigns.models import (
     BudgetKind,
     Campaign,
     CampaignState,
-    Package,
     Result,
     Task,
     TaskPurpose,
@@ -80,7 +79,7 @@ def _step_seconds(metrics: Mapping[str, Any]) -> float | None:
 
 def _expected(attempt: Attempt, metrics: Mapping[str, Any]) -> float | None:
     task = attempt.task
-    description = _description(task.campaign.package_id)
+    description = script_description(task.campaign.package_id)
     if description is not None:
         model = _model(attempt, torch_device(metrics["device_used"]), dtype_of(metrics))
         if model is not None and model.fits(description):
@@ -134,12 +133,6 @@ def _sizes(params: Mapping[str, Any], description: Description | None) -> dict[s
         return {name: value for name, value in params.items() if not isinstance(value, float)}
     names = frozenset().union(*(term.names for term in description.terms.values()))
     return {name: params[name] for name in names & params.keys()}
-
-
-@lru_cache(maxsize=64)
-def _description(package_sha256: str) -> Description | None:
-    """Return what a script says of its cost; its hash is its content."""
-    return description_of(bytes(Package.objects.get(pk=package_sha256).source))
 
 
 def is_to_be_repeated(result: Result) -> bool:
