@@ -39,6 +39,7 @@ from campaigns.models.states import (
     WorkUnit,
 )
 from campaigns.models.task import Attempt, ProgressPoint, Task, TaskQuerySet
+from campaigns.models.task_names import TaskName
 from campaigns.models.webhooks import DeliveryState, Webhook, WebhookDelivery, WebhookEvent
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "ResultQuerySet",
     "StateChange",
     "Task",
+    "TaskName",
     "TaskOrigin",
     "TaskPurpose",
     "TaskQuerySet",

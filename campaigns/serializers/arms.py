@@ -33,7 +33,9 @@ class ArmRowSerializer(serializers.Serializer[Any]):
         help_text="The race stopped early, so the value still favours the arm."
     )
     bad_seeds = serializers.CharField(allow_blank=True)
-    first_task = serializers.IntegerField(allow_null=True, help_text="The id of its first task.")
+    first_task = serializers.IntegerField(
+        allow_null=True, help_text="The number of its first task in the campaign."
+    )
 
 
 class ClassSerializer(serializers.Serializer[Any]):

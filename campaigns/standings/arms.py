@@ -43,6 +43,7 @@ class ArmRow(NamedTuple):
     `value` is in the metric's unit: the race value of an arm that raced (None without any), else
     that of its first run. `half_width` is None while the noise is unknown. `seeds` counts race
     seeds. `at_least` says that the race stopped early, so the value still flatters the arm.
+    `first_task` is the number of its first task.
     """
 
     rank: int | None
@@ -180,7 +181,7 @@ def _screened_row(result: Result) -> ArmRow:
         seeds=0,
         at_least=False,
         bad_seeds="",
-        first_task=result.task_id,
+        first_task=result.task.number,
     )
 
 
@@ -200,12 +201,15 @@ def _read_raced(campaign: Campaign) -> _Raced:
             board.setdefault(row.arm, row)
     shown = list(board.values())
     screens = campaign.tasks.filter(arm__number__in=board, purpose=TaskPurpose.SCREEN)
-    first = dict(screens.values_list("arm__number", "pk"))
+    screened = list(screens.values_list("arm__number", "number", "pk"))
     params = dict(campaign.arms.filter(number__in=board).values_list("number", "params"))
+    first = {arm: number for arm, number, _ in screened}
     shown = [row._replace(params=params[row.arm], first_task=first.get(row.arm)) for row in shown]
-    results = Result.objects.filter(task__in=first.values()).values_list("pk", flat=True)
+    results = Result.objects.filter(task__in=[pk for _, _, pk in screened]).values_list(
+        "pk", flat=True
+    )
     sentence = _sentence_of(campaign, races[0], campaign.arms.count())
-    return _Raced(shown, sentence, list(results))
+    return _Raced(shown, sentence, list(results.values_list("pk", flat=True)))
 
 
 def _rows_of(campaign: Campaign, race: Race, *, is_last: bool) -> list[ArmRow]:

@@ -131,7 +131,6 @@ def _by_state(progress: CampaignProgress) -> dict[str, int]:
 class Record:
     """A result that was the best when it came, `seconds` after the launch."""
 
-    task_id: int
     number: int
     order: int
     seconds: float
@@ -167,7 +166,6 @@ def _chart(campaign: Campaign, *, by_time: bool, simulated: bool) -> Chart:
     markup = figure_script(figure, "best-so-far-figure") if figure else ""
     records = [
         Record(
-            task_id=point.task_id,
             number=point.number,
             order=point.order,
             seconds=(point.finished_at - campaign.launched_at).total_seconds(),

@@ -180,8 +180,9 @@ def test_ticked_arms_are_compared_by_their_first_tasks(client: Client) -> None:
     assert "csrfmiddlewaretoken" not in page  # anonymous: nothing to send, no cookie
     query = {"campaign": str(campaign.pk), "arms": ["2", "0", "77"], "seeds": "12"}
     response = client.get(reverse("compare"), query)
-    pks = dict(campaign.tasks.values_list("arm__number", "pk"))
-    assert response["Location"] == f"{reverse('compare')}?tasks={pks[2]},{pks[0]}"
+    numbers = dict(campaign.tasks.values_list("arm__number", "number"))
+    names = {arm: f"{campaign.pk}/{number}" for arm, number in numbers.items()}
+    assert response["Location"] == f"{reverse('compare')}?tasks={names[2]},{names[0]}"
     for hostile in ({"arms": "x"}, {"arms": "9" * 30, "campaign": "1"}, {"arms": "1"}):
         assert client.get(reverse("compare"), hostile)["Location"].endswith("?tasks=")
 
