@@ -187,7 +187,7 @@ def test_a_replay_that_a_process_did_not_make_is_made_by_the_job(
     expected = expected_step()
     campaign = active_campaign(1, search_space=SPACE)
     with monkeypatch.context() as patch:
-        patch.setattr("campaigns.lifecycle.submissions.repeat_disturbed", lambda *_, **__: False)
+        patch.setattr("campaigns.lifecycle.submissions.repeat_hindered", lambda *_, **__: False)
         disturbed = end(3 * expected, seconds=2)
     Result.objects.filter(pk=disturbed.pk).update(created_at=timezone.now())
     campaign.refresh_from_db()
