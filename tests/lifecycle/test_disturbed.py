@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from campaigns import jobs, lifecycle
+from campaigns.lifecycle.replays import repeat_hindered
 from campaigns.models import (
     Campaign,
     CampaignState,
@@ -131,6 +132,8 @@ def test_a_disturbed_run_is_replayed_once_and_the_campaign_waits_for_it() -> Non
         StateChange.objects.get(task=first.task, to_state="completed", subject="task").reason
         == reason
     )
+    # Another process comes to the same run.
+    assert not repeat_hindered(first, now=at(3))
     # The replay is disturbed, too: the first value stays, and nothing runs a third time.
     assert end(4 * expected, seconds=4).task == replay
     campaign.refresh_from_db()

@@ -15,6 +15,7 @@ MIGRATION: Final = "campaigns/migrations/0022_classes_of_results.py"
 OF_CLASSES: Final = ("tests/lifecycle/test_classes.py",)
 OF_DISTURBED: Final = ("tests/lifecycle/test_disturbed.py",)
 OF_SETUPS: Final = ("tests/lifecycle/test_slow_setups.py",)
+OF_PAIRED: Final = ("tests/race/test_paired.py", "tests/standings/test_paired.py")
 OF_NOISE: Final = ("tests/standings/test_noise.py",)
 OF_MIGRATION: Final = ("tests/arms/test_class_migration.py",)
 
@@ -252,5 +253,52 @@ SLOW_SETUPS: Final = (
         '        slow_setups=_count(campaign, "slow_setup"),\n',
         "",
         OF_SETUPS,
+    ),
+)
+
+PAIRED: Final = (
+    Mutant(
+        "paired: runs of two classes are a pair",
+        "campaigns/race/paired.py",
+        "    base = {(run.of_class, run.seed): run.value for run in runs if run.arm == baseline}",
+        "    runs = [run._replace(of_class=0) for run in runs]\n"
+        "    base = {(run.of_class, run.seed): run.value for run in runs if run.arm == baseline}",
+        OF_PAIRED,
+    ),
+    Mutant(
+        "paired: runs on two seeds are a pair",
+        "campaigns/race/paired.py",
+        "    base = {(run.of_class, run.seed): run.value for run in runs if run.arm == baseline}",
+        "    runs = [run._replace(seed=0) for run in runs]\n"
+        "    base = {(run.of_class, run.seed): run.value for run in runs if run.arm == baseline}",
+        OF_PAIRED,
+    ),
+    Mutant(
+        "paired: hindered runs make pairs",
+        "campaigns/standings/paired.py",
+        "_UNDISTURBED = ~Q(disturbed=True) & ~Q(slow_setup=True)",
+        "_UNDISTURBED = Q()",
+        OF_PAIRED,
+    ),
+    Mutant(
+        "paired: a run that another stands in for makes pairs",
+        "campaigns/standings/paired.py",
+        ".exclude(task__purpose=TaskPurpose.REPLAY)",
+        "",
+        OF_PAIRED,
+    ),
+    Mutant(
+        "paired: the board of one class has differences",
+        "campaigns/standings/paired.py",
+        "    return of_class == EVERY_CLASS and len(classes_of(campaign)) > 1",
+        "    return True",
+        OF_PAIRED,
+    ),
+    Mutant(
+        "paired: seeds that are not shared make pairs",
+        "campaigns/standings/paired.py",
+        "    if not campaign.shares_seeds:",
+        "    if False:",
+        OF_PAIRED,
     ),
 )
