@@ -7,10 +7,12 @@ Under a time budget such a run trained less than its config can, so it is repeat
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import time
 from collections.abc import Mapping
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.core.cache import cache
 
@@ -28,8 +30,8 @@ DISTURBED_FACTOR: Final = 1.5
 EARLIER_RUNS: Final = 3
 # … among so many of the worker's newest attempts.
 _ATTEMPTS_READ: Final = 32
-# A new calibration counts after this time at the latest.
-_MODEL_KEPT_SECONDS: Final = 60
+# A new calibration, and a run that another process took in, count after this time at the latest.
+_KEPT_SECONDS: Final = 60
 _LONGEST_STEP: Final = 1e9
 
 
@@ -57,9 +59,10 @@ def has_slow_setup(attempt: Attempt, metrics: Mapping[str, Any], *, simulated: b
     That is its worker's trouble: a cold disk, or torch loaded beside other programs. Under a work
     budget set-up takes nothing from the training.
     """
+    if simulated or attempt.task.campaign.budget_kind != BudgetKind.TIME:
+        return None
     seconds = metrics.get("setup_seconds")
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if simulated or not is_number or attempt.task.campaign.budget_kind != BudgetKind.TIME:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return None
     if not 0 <= seconds <= metrics["wall_time_seconds"]:
         return None
@@ -96,37 +99,80 @@ def _model(attempt: Attempt, device: str, dtype: str) -> CostModel | None:
     kept: list[CostModel | None] | None = cache.get(key)
     if kept is None:
         kept = [worker_model(worker, experiment, device=device, dtype=dtype)]
-        cache.set(key, kept, _MODEL_KEPT_SECONDS)
+        cache.set(key, kept, _KEPT_SECONDS)
     return kept[0]
+
+
+class _Earlier(NamedTuple):
+    """The last undisturbed runs of a worker, newest first, as this process knows them."""
+
+    # When they are read again, by the clock of this process.
+    until: float
+    # What decides their cost, as text, and their step times.
+    runs: tuple[tuple[str, float], ...]
 
 
 def _expected_of_earlier(
     attempt: Attempt, device: str, description: Description | None
 ) -> float | None:
-    """Return the median step time of the worker's last runs of equal cost; None with too few."""
+    """Return the median step time of the worker's last runs of equal cost; None with too few.
+
+    Runs whose results came to other processes of the server may be missing for a while.
+    """
+    own = _sizes(attempt.task.params, description)
+    runs = _earlier(attempt, device, description).runs
+    times = [seconds for sizes, seconds in runs if sizes == own]
+    return median(times[:EARLIER_RUNS]) if len(times) >= EARLIER_RUNS else None
+
+
+def note_speed(result: Result) -> None:
+    """Let the next runs of the worker be compared with this one; call it after the commit."""
+    attempt, step = result.attempt, result.step_seconds
+    if step is None or result.disturbed:
+        return
+    key = _earlier_key(attempt, result.device_used)
+    earlier: _Earlier | None = cache.get(key)
+    if earlier is None or earlier.until <= time.time():
+        return  # the next result reads this one, too
+    description = script_description(attempt.task.campaign.package_id)
+    sizes = _sizes(attempt.task.params, description)
+    runs = ((sizes, step), *earlier.runs)[:_ATTEMPTS_READ]
+    cache.set(key, earlier._replace(runs=runs), _KEPT_SECONDS)
+
+
+def _earlier(attempt: Attempt, device: str, description: Description | None) -> _Earlier:
+    key = _earlier_key(attempt, device[:100])
+    kept: _Earlier | None = cache.get(key)
+    if kept is not None and kept.until > time.time():
+        return kept
     tried = attempt.worker.attempts.order_by("-started_at").values("pk")[:_ATTEMPTS_READ]
-    earlier = Result.objects.filter(
+    results = Result.objects.filter(
         attempt__in=tried,
         step_seconds__isnull=False,
         campaign__package=attempt.task.campaign.package_id,
         device_used=device[:100],
     ).exclude(disturbed=True)
-    own = _sizes(attempt.task.params, description)
-    times = [
-        seconds
-        for seconds, params in earlier.order_by("-pk").values_list("step_seconds", "task__params")
-        if seconds is not None and _sizes(params, description) == own
-    ]
-    return median(times[:EARLIER_RUNS]) if len(times) >= EARLIER_RUNS else None
+    columns = results.order_by("-pk").values_list("step_seconds", "task__params")
+    runs = tuple((_sizes(params, description), step) for step, params in columns if step)
+    kept = _Earlier(time.time() + _KEPT_SECONDS, runs)
+    cache.set(key, kept, _KEPT_SECONDS)
+    return kept
 
 
-def _sizes(params: Mapping[str, Any], description: Description | None) -> dict[str, Any]:
-    """Return the params that decide what a step costs.
+def _earlier_key(attempt: Attempt, device: str) -> str:
+    text = f"{attempt.worker_id}:{attempt.task.campaign.package_id}:{device}"
+    return f"xeenet:earlier:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _sizes(params: Mapping[str, Any], description: Description | None) -> str:
+    """Return the params that decide what a step costs, as text.
 
     Those are the params that the script's description names. Without one they are all that are no
     fractions: a learning rate or a share does not change the size of a model.
     """
     if description is None:
-        return {name: value for name, value in params.items() if not isinstance(value, float)}
-    names = frozenset().union(*(term.names for term in description.terms.values()))
-    return {name: params[name] for name in names & params.keys()}
+        sizes = {name: value for name, value in params.items() if not isinstance(value, float)}
+    else:
+        names = frozenset().union(*(term.names for term in description.terms.values()))
+        sizes = {name: params[name] for name in names & params.keys()}
+    return json.dumps(sizes, sort_keys=True)

@@ -17,7 +17,7 @@ from django.db.models import F, Q
 from campaigns.lifecycle.belief import contradictions, result_columns
 from campaigns.lifecycle.breakers import pause_failing, pause_troubled
 from campaigns.lifecycle.classes import class_id
-from campaigns.lifecycle.disturbed import has_slow_setup, speed_columns
+from campaigns.lifecycle.disturbed import has_slow_setup, note_speed, speed_columns
 from campaigns.lifecycle.endings import note_ended_task
 from campaigns.lifecycle.errors import ResultConflict
 from campaigns.lifecycle.journal import Change
@@ -273,6 +273,7 @@ def _follow_up(
     charge = CHARGES.get(attempt.failure_class)
     if answer.verdict == Verdict.ACCEPTED:
         worker_lifecycle.note_good_result(worker)
+        note_speed(attempt.task.result)
         if is_to_be_repeated(attempt.task.result):
             # First, because the campaign would complete without an open task.
             repeat_hindered(attempt.task.result, now=now)

@@ -110,4 +110,8 @@ def _runs(campaign: Campaign, arms: set[int]) -> list[PairedRun]:
     keys = campaign.arms.filter(number__in=arms).values("pk")
     results = _counted(campaign).filter(arm__in=keys).exclude(task__purpose=TaskPurpose.REPLAY)
     columns = results.values_list("arm__number", "result_class", "task__seed", "value")
-    return [PairedRun(*row) for row in columns]
+    return [
+        PairedRun(arm, of_class or 0, seed, value)
+        for arm, of_class, seed, value in columns
+        if value is not None
+    ]

@@ -128,8 +128,22 @@ CLASSES_OF_RESULTS: Final = (
     Mutant(
         "disturbed: runs of any size are compared",
         DISTURBED,
-        " and _sizes(params, description) == own",
+        " if sizes == own]",
+        "]",
+        OF_DISTURBED,
+    ),
+    Mutant(
+        "disturbed: runs since the earlier ones were read are unknown",
+        SUBMISSIONS,
+        "        note_speed(attempt.task.result)\n",
         "",
+        OF_DISTURBED,
+    ),
+    Mutant(
+        "disturbed: a disturbed run says what is expected",
+        DISTURBED,
+        "    if step is None or result.disturbed:",
+        "    if step is None:",
         OF_DISTURBED,
     ),
     Mutant(
@@ -187,8 +201,8 @@ SLOW_SETUPS: Final = (
     Mutant(
         "set-up: runs of a work budget are judged",
         DISTURBED,
-        " or attempt.task.campaign.budget_kind != BudgetKind.TIME:",
-        ":",
+        "    if simulated or attempt.task.campaign.budget_kind != BudgetKind.TIME:",
+        "    if simulated:",
         OF_SETUPS,
     ),
     Mutant(
