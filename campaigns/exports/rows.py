@@ -29,6 +29,7 @@ MEASURED: Final = (
     "expected_step_seconds",
     "foreign_load",
     "disturbed",
+    "slow_setup",
     "device_used",
     "stop_reason",
 )
