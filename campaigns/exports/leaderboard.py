@@ -30,13 +30,20 @@ def csv_lines(campaign: Campaign, *, result_class: str = "") -> Iterator[str]:
     """
     params = [parameter["name"] for parameter in campaign.search_space["parameters"]]
     names = {"value": campaign.metric_spec.name}
-    head = [names.get(name, name) for name in _FIELDS] + [PARAM_PREFIX + name for name in params]
+    head = [names.get(name, name) for name in _FIELDS]
+    head += ["note", *(PARAM_PREFIX + name for name in params)]
     return csv_text.csv_lines(head, _rows(campaign, params, result_class))
 
 
 def _rows(campaign: Campaign, params: list[str], result_class: str) -> Iterator[list[Any]]:
     offset = 0
     while part := arms.rows(campaign, limit=CHUNK_ROWS, offset=offset, of_class=result_class):
+        notes = dict(
+            campaign.notes.filter(arm__number__in=[row.arm for row in part])
+            .order_by()
+            .values_list("arm__number", "text")
+        )
         for row in part:
-            yield [getattr(row, name) for name in _FIELDS] + [row.params.get(n) for n in params]
+            fields = [getattr(row, name) for name in _FIELDS]
+            yield [*fields, notes.get(row.arm, ""), *(row.params.get(name) for name in params)]
         offset += len(part)
