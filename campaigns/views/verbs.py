@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
@@ -12,6 +13,8 @@ from django.views.decorators.http import require_POST
 from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.models import MAX_REASON_LENGTH, Campaign
+from campaigns.search.samplers import MAX_TASKS
+from campaigns.views.board import ARMS_PER_PAGE, MOST_AGAIN
 from campaigns.views.head import VERBS
 from xeenet_site.web.pages import signed_in, signed_in_user
 
@@ -23,6 +26,7 @@ FIELDS: Final = {
     "count": "the number of tasks",
     "max_failed_attempts": "the tries that may fail",
     "max_lost_attempts": "the tries that may be lost",
+    "runs": "the number of runs of each",
     "min_effect": "the smallest difference that matters",
     "races_automatically": "the race that begins by itself:",
 }
@@ -101,6 +105,35 @@ def race(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(
             request, f"Race {started.number} began: {len(arms)} arms on the same fresh seeds."
         )
+    return redirect(campaign)
+
+
+@signed_in
+@require_POST
+def run_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """Add runs of the ticked arms of a campaign on their next seeds, and show the board."""
+    campaign = get_object_or_404(Campaign, pk=pk)
+    actor, now = signed_in_user(request), database_now()
+    try:
+        numbers = {_number_of(text, "arms") for text in request.POST.getlist("arms")}
+        runs = _whole_number(request, "runs")
+        if not 1 <= runs <= MOST_AGAIN:
+            raise lifecycle.InvalidCampaign({"runs": [f"must be from 1 to {MOST_AGAIN}"]})
+        if not 1 <= len(numbers) <= ARMS_PER_PAGE:
+            raise lifecycle.InvalidCampaign({"arms": [f"must be 1 to {ARMS_PER_PAGE} arms"]})
+        known = [number for number in numbers if 0 <= number < MAX_TASKS]
+        params = list(campaign.arms.filter(number__in=known).values_list("params", flat=True))
+        if len(params) < len(numbers):
+            raise lifecycle.InvalidCampaign({"arms": ["must be arms of this campaign"]})
+        # All of them or none: half of what was asked for would have to be counted by hand.
+        with transaction.atomic():
+            for config in params * runs:
+                steering.enqueue(actor, campaign, config, now=now)
+    except lifecycle.LifecycleError as error:
+        messages.error(request, f"No run was added. {_sentence(error)}")
+    else:
+        count = len(params) * runs
+        messages.success(request, f"Added {count:,} run{'' if count == 1 else 's'}.")
     return redirect(campaign)
 
 
