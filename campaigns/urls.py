@@ -109,6 +109,7 @@ urlpatterns = [
     path("campaigns/<int:pk>/results.csv", results.results_csv, name="campaign-csv"),
     path("campaigns/<int:pk>/add-tasks/", verbs.add_tasks, name="campaign-add-tasks"),
     path("campaigns/<int:pk>/race/", verbs.race, name="campaign-race"),
+    path("campaigns/<int:pk>/again/", verbs.run_again, name="campaign-again"),
     path("campaigns/<int:pk>/race-options/", verbs.race_options, name="campaign-race-options"),
     path("campaigns/<int:pk>/more-tries/", verbs.raise_attempts, name="campaign-more-tries"),
     path(
