@@ -20,12 +20,12 @@ MOST_SHARED: Final = 3
 class Situation:
     """What the sentence is chosen by.
 
-    `machines` is how many machines online may take a task; it, and `quiet_seconds` since a task
-    last ended, are None while that does not matter. `no_value` counts runs that ended and count for
-    nothing, by why. `too_slow` arms can get no result. `disturbed` ranked runs were slowed by
-    others; it is 0 under a work budget, whose values do not depend on the speed. `classes` are the
-    classes of results with their sizes, the one shown first. `board` is what may be claimed of the
-    arms, `empty` why there is none.
+    `hindrance` says in a few words why no worker takes a task, "" while one does. `quiet_seconds`
+    since a task last ended is None while that does not matter. `no_value` counts runs that ended
+    and count for nothing, by why. `too_slow` arms can get no result. `disturbed` ranked runs were
+    slowed by others; it is 0 under a work budget, whose values do not depend on the speed.
+    `classes` are the classes of results with their sizes, the one shown first. `board` is what may
+    be claimed of the arms, `empty` why there is none.
     """
 
     is_active: bool
@@ -35,7 +35,7 @@ class Situation:
     no_value: Mapping[str, int] = field(default_factory=dict)
     shared: str = ""
     is_approved: bool = True
-    machines: int | None = None
+    hindrance: str = ""
     quiet_seconds: float | None = None
     classes: Sequence[tuple[str, int]] = ()
     too_slow: int = 0
@@ -88,13 +88,17 @@ def _asides(situation: Situation) -> list[str]:
 
 def _obstacle(situation: Situation, span: str) -> str:
     """Say why nothing runs, though tasks wait; "" otherwise."""
-    if not situation.is_active or not situation.pending or situation.leased:
+    if not situation.is_active:
         return ""
-    waiting = f"{situation.pending:,} task{'s wait' if situation.pending > 1 else ' waits'}"
+    # Of a worker that is gone, the leases run out one after the other until somebody takes them.
+    number = situation.pending + (situation.leased if situation.hindrance else 0)
+    waiting = f"{number:,} task{'s wait' if number > 1 else ' waits'}" if number else ""
+    if situation.hindrance:
+        return f"Nothing can run: {situation.hindrance}.{f' {waiting}.' if waiting else ''}"
+    if not situation.pending or situation.leased:
+        return ""
     if not situation.is_approved:
         return f"Nothing can run: the uploaded script has no approval. {waiting}."
-    if situation.machines == 0:
-        return f"Nothing can run: no worker that may take these tasks is online. {waiting}."
     if situation.quiet_seconds is not None and situation.quiet_seconds > STALLED_SECONDS:
         return f"Stalled: no task has ended for {span}, and none runs. {waiting}."
     return ""

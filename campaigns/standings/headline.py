@@ -11,7 +11,7 @@ from campaigns.race.headline import MANY_WITHOUT_VALUE, Situation, headline, sha
 from campaigns.standings import arms, leaderboard
 from campaigns.standings.classes import classes_of
 from campaigns.standings.finding import finding, why_nothing_is_ranked
-from campaigns.standings.progress import CampaignProgress, last_end
+from campaigns.standings.progress import CampaignProgress
 from xeenet_site.web.formats import duration, value
 
 DIVERGED: Final = "diverged"
@@ -31,7 +31,7 @@ def sentence(campaign: Campaign, progress: CampaignProgress, *, now: dt.datetime
         no_value=no_value(progress),
         shared=_shared(campaign, progress),
         is_approved=campaign.package.may_run,
-        machines=campaign.machines(now).count() if quiet is not None else None,
+        hindrance=progress.forecast.why_not if progress.forecast.is_stopped else "",
         quiet_seconds=quiet,
         too_slow=_too_slow(campaign),
         disturbed=_disturbed(campaign),
@@ -73,15 +73,14 @@ def _quiet_seconds(
     """Return how long nothing has ended, None while tasks run or none waits."""
     if campaign.state != CampaignState.ACTIVE or progress.leased or not progress.pending:
         return None
-    since = last_end(campaign) or campaign.launched_at or now
+    since = progress.last_end or campaign.launched_at or now
     return max(0.0, (now - max(since, campaign.resumed_at or since)).total_seconds())
 
 
 def _shared(campaign: Campaign, progress: CampaignProgress) -> str:
     """Return the params that runs without a value share, when there are many of them."""
     ended = progress.completed + progress.failed
-    without = progress.without_value + progress.failed
-    if not ended or without <= MANY_WITHOUT_VALUE * ended:
+    if not ended or progress.no_value <= MANY_WITHOUT_VALUE * ended:
         return ""
     found = cached_by_revision(campaign, "shared-params", lambda: _read_shared(campaign))
     return " and ".join(f"{name} {value(param)}" for name, param in found.items())

@@ -32,7 +32,7 @@ from campaigns.standings.classes import EVERY_CLASS, chosen_class, classes_of
 from campaigns.standings.finding import why_nothing_is_ranked
 from campaigns.standings.progress import CampaignProgress, campaign_progress
 from campaigns.standings.rows import Standing
-from campaigns.standings.summaries import NO_VALUE, progress_bar
+from campaigns.standings.summaries import progress_bar
 from campaigns.views.head import ENDED_STATES, campaign_or_404, head_context, may_race
 from experiments import catalog
 from experiments.metrics import VAL_BPB
@@ -75,10 +75,11 @@ def _findings(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dic
         "verdict": verdict,
         # Where something else had to be said first.
         "claim": "" if claim in verdict else claim,
-        "no_value": sum(headline.no_value(progress).values()) - progress.failed,
+        "no_value": progress.without_value,
+        "forecast": progress.forecast,
         "progress": progress,
         "why_nothing_is_ranked": why_nothing_is_ranked(campaign, progress),
-        "bar": progress_bar(_bar_states(by_state, progress), progress.total),
+        "bar": progress_bar(by_state, progress.total, without_value=progress.without_value),
         "top_failure": next(iter(progress.failure_classes.items()), None),
         "constant": constant,
         "chart": cached_roughly(
@@ -106,14 +107,6 @@ def _first(campaign: Campaign, varying: list[str]) -> dict[str, Any]:
         "first_title": title,
         "first_worth": value_standing(row.standing, half_width, row.seeds),
         "first_params": [(name, row.params.get(name)) for name in varying],
-    }
-
-
-def _bar_states(by_state: dict[str, int], progress: CampaignProgress) -> dict[str, int]:
-    """Return the tasks by state; runs that ended without a value are not counted as completed."""
-    return by_state | {
-        "completed": progress.completed - progress.without_value,
-        NO_VALUE: progress.without_value,
     }
 
 

@@ -66,12 +66,13 @@ class Command(BaseCommand):
             self.stdout.write(strict_dumps(data, indent=2))
             return
         colour = self.stdout.isatty() and sys.stdout.isatty()
-        progress = campaign_progress(campaign, now=database_now())
+        now = database_now()
+        progress = campaign_progress(campaign, now=now)
         if first := finding(campaign, progress):
             self.stdout.write(plain(first))
         self.stdout.write(plain(data["verdict"]))
         rows = arms.rows(campaign, **part, of_class=options["result_class"])
         empty = plain(why_nothing_is_ranked(campaign, progress))
         self.stdout.write(leaderboard_text(campaign, rows, colour=colour, empty=empty))
-        sentence = progress_sentence(progress, arms.leading(campaign))
+        sentence = progress_sentence(progress, arms.leading(campaign), now=now)
         self.stdout.write(f"{campaign.state}: {sentence}")
