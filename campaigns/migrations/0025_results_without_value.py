@@ -5,7 +5,7 @@ from django.db.models import Q
 class Migration(migrations.Migration):
     """Finds the runs without a value, which lists count for each campaign."""
 
-    dependencies = [("campaigns", "0022_classes_of_results")]
+    dependencies = [("campaigns", "0024_notes")]
 
     operations = [
         migrations.AddIndex(
