@@ -34,7 +34,8 @@ def csv_lines(
     """
     params = [parameter["name"] for parameter in campaign.search_space["parameters"]]
     names = {"value": campaign.metric_spec.name}
-    head = [names.get(name, name) for name in _FIELDS] + [PARAM_PREFIX + name for name in params]
+    head = [names.get(name, name) for name in _FIELDS]
+    head += ["note", *(PARAM_PREFIX + name for name in params)]
     if is_paired(campaign, result_class):
         head += [*Paired._fields, "baseline"]
     return csv_text.csv_lines(head, _rows(campaign, params, result_class, baseline))
@@ -46,8 +47,14 @@ def _rows(
     offset, has_pairs = 0, is_paired(campaign, result_class)
     while part := arms.rows(campaign, limit=CHUNK_ROWS, offset=offset, of_class=result_class):
         paired = paired_rows(campaign, part, of_class=result_class, baseline=baseline)
+        notes = dict(
+            campaign.notes.filter(arm__number__in=[row.arm for row in part])
+            .order_by()
+            .values_list("arm__number", "text")
+        )
         for row in part:
-            cells = [getattr(row, name) for name in _FIELDS] + [row.params.get(n) for n in params]
+            cells = [getattr(row, name) for name in _FIELDS]
+            cells += [notes.get(row.arm, ""), *(row.params.get(name) for name in params)]
             if has_pairs:
                 cells += [*paired.of(row.arm), paired.baseline]
             yield cells

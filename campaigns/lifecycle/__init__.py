@@ -14,8 +14,8 @@ Campaigns
 |                      |                       | or same   | the race end first           |
 | set_race_options     | draft, active, paused | same, or  | WrongState, InvalidCampaign  |
 |                      |                       | completed |                              |
-| add_tasks, enqueue   | active, paused        | same      | WrongState, InvalidCampaign  |
-|                      | completed             | active    |                              |
+| add_tasks, enqueue,  | active, paused        | same      | WrongState, InvalidCampaign  |
+| run_again            | completed             | active    |                              |
 | start_race           | active                | same      | WrongState, InvalidCampaign  |
 |                      | completed             | active    |                              |
 | raise_attempts       | active, paused, …     | same      | WrongState when cancelled    |
@@ -98,7 +98,13 @@ from campaigns.lifecycle.errors import (
     ResultConflict,
     WrongState,
 )
-from campaigns.lifecycle.growth import add_tasks, enqueue, raise_attempts
+from campaigns.lifecycle.growth import (
+    MOST_TIMES_AGAIN,
+    add_tasks,
+    enqueue,
+    raise_attempts,
+    run_again,
+)
 from campaigns.lifecycle.journal import SERVER, Actor, person
 from campaigns.lifecycle.leases import (
     cancel_task,
@@ -107,6 +113,7 @@ from campaigns.lifecycle.leases import (
     renew,
     retry_task,
 )
+from campaigns.lifecycle.notes import write_note
 from campaigns.lifecycle.race_start import set_race_options, start_race
 from campaigns.lifecycle.races import decide_due_races
 from campaigns.lifecycle.replays import give_up_replays, repeat_missed
@@ -114,6 +121,7 @@ from campaigns.lifecycle.slowness import give_up_slow_tasks
 from campaigns.lifecycle.submissions import Answer, submit
 
 __all__ = [
+    "MOST_TIMES_AGAIN",
     "SERVER",
     "Actor",
     "Answer",
@@ -152,7 +160,9 @@ __all__ = [
     "repeat_missed",
     "resume",
     "retry_task",
+    "run_again",
     "set_race_options",
     "start_race",
     "submit",
+    "write_note",
 ]

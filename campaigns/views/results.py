@@ -35,6 +35,7 @@ from campaigns.standings.progress import CampaignProgress, campaign_progress
 from campaigns.standings.rows import Standing
 from campaigns.standings.summaries import NO_VALUE, progress_bar
 from campaigns.views.head import ENDED_STATES, campaign_or_404, head_context, may_race
+from campaigns.views.side import side_of
 from experiments import catalog
 from experiments.metrics import VAL_BPB
 from xeenet_site.web.pages import page_or_fragment, reading_page
@@ -57,6 +58,7 @@ def campaign(request: HttpRequest, pk: int) -> HttpResponse:
         context["preview"] = preview(model_to_dict(campaign), now=now)
     else:
         context = _findings(request, campaign, now)
+    context |= side_of(request, campaign, now)
     return page_or_fragment(request, "campaigns/campaign.html", "campaigns/_campaign.html", context)
 
 

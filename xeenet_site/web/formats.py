@@ -31,7 +31,7 @@ _CHIPS: Final[dict[str, tuple[str, str]]] = {
     "paused": ("late", "bars"),
     "draining": ("late", "bars"),
     "completed": ("completed", "tick"),
-    "online": ("completed", "disc"),
+    "online": ("running", "disc"),
     "offline": ("pending", "ring"),
     "failed": ("failed", "cross"),
     "diverged": ("failed", "rise"),
