@@ -1,6 +1,5 @@
 // Loaded before the first paint, so that no page flashes in another theme. theme-switch.js has the
-// switch. Swagger UI has a class of its own for the dark, and the admin a key of its own: both
-// follow ours.
+// switch, and admin-theme.js tells the admin. The class is what Swagger UI knows of the dark.
 
 "use strict";
 
@@ -27,6 +26,7 @@ const xeenetTheme = {
     const page = document.documentElement;
     if (name === "system") delete page.dataset.theme;
     else page.dataset.theme = name;
+    page.classList.toggle("dark-mode", xeenetTheme.isDark());
   },
 
   set(name) {
@@ -41,3 +41,6 @@ const xeenetTheme = {
 };
 
 xeenetTheme.show(xeenetTheme.stored());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  xeenetTheme.show(xeenetTheme.current());
+});
