@@ -16,6 +16,7 @@ from campaigns.views import (
     results,
     runs,
     scripts,
+    side,
     tabs,
     tasks,
     verbs,
@@ -82,6 +83,20 @@ urlpatterns = [
     path("campaigns/<int:pk>/arms/", results.arms_address, name="campaign-arms"),
     path("campaigns/<int:pk>/runs/", runs.runs, name="campaign-runs"),
     path("campaigns/<int:pk>/tasks/", tabs.tasks, name="campaign-tasks"),
+    path("campaigns/<int:pk>/side/", side.side, name="campaign-side"),
+    path("campaigns/<int:pk>/arms/<int:number>/again/", side.run_again, name="arm-again"),
+    path(
+        "campaigns/<int:pk>/arms/<int:number>/note/",
+        side.write_note,
+        {"kind": "arm"},
+        name="arm-note",
+    ),
+    path(
+        "campaigns/<int:pk>/tasks/<int:number>/note/",
+        side.write_note,
+        {"kind": "task"},
+        name="task-note",
+    ),
     path("campaigns/<int:pk>/workers/", tabs.workers, name="campaign-workers"),
     path("campaigns/<int:pk>/log/", tabs.log, name="campaign-log"),
     path(

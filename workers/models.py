@@ -6,7 +6,9 @@ Every write to `Worker.state` is in `workers/lifecycle.py`.
 from __future__ import annotations
 
 import datetime as dt
-from typing import ClassVar
+import hashlib
+import json
+from typing import ClassVar, Final
 
 from django.conf import settings
 from django.db import models
@@ -18,6 +20,9 @@ from workers.protocol import IsolationTier
 
 # Stored under their wire names, which sort from weak to strong.
 ISOLATION_CHOICES = [(tier.value, tier.value) for tier in IsolationTier]
+
+# What tells machines apart whose agents send no id.
+_PROFILE: Final = ("platform", "cpu_model", "cpu_count", "ram_bytes", "gpu_name")
 
 
 class WorkerState(models.TextChoices):
@@ -113,6 +118,18 @@ class Worker(models.Model):
         """The torch device it trains on: "cuda", "mps", "cpu", or "" without torch."""
         devices = self.hardware.get("devices") or [""]
         return str(devices[0])
+
+    @property
+    def machine(self) -> str:
+        """What its machine is told from others by: all agents on one machine have the same.
+
+        Without an id of the agent's that is its profile, so that two machines of one make count as
+        one.
+        """
+        if sent := str(self.hardware.get("machine") or ""):
+            return sent
+        profile = json.dumps([self.hardware.get(key) for key in _PROFILE])
+        return hashlib.sha256(profile.encode()).hexdigest()[:16]
 
     @property
     def tier(self) -> IsolationTier:

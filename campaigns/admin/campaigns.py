@@ -268,6 +268,7 @@ class ResultAdmin(ExportMixin, HistoryAdmin):
     list_filter = (
         "is_ranked",
         "disturbed",
+        "slow_setup",
         "simulated",
         "diverged",
         "implausible",

@@ -16,6 +16,7 @@ from rich.text import Text
 from campaigns.models import Attempt, Campaign, ChangeSubject, StateChange, Task
 from campaigns.standings import leaderboard
 from campaigns.standings.arms import ArmRow
+from campaigns.standings.paired import NOT_PAIRED, PairedRows
 from campaigns.standings.progress import CampaignProgress
 from experiments.metrics import MetricSpec
 from xeenet_site.web.formats import duration
@@ -39,8 +40,11 @@ def leaderboard_text(
     *,
     colour: bool,
     empty: str = "no measured result yet",
+    paired: PairedRows = NOT_PAIRED,
 ) -> str:
     """Return rows of the board of arms as a table. Params that are the same stand above it.
+
+    With the differences of `paired`, where it has any.
 
     Without any row, return `empty`.
     """
@@ -53,6 +57,8 @@ def leaderboard_text(
     spec = campaign.metric_spec
     for head in ("rank", "arm", spec.name, "±", "race seeds", "standing"):
         table.add_column(head, justify="left" if head == "standing" else "right", no_wrap=True)
+    if paired.baseline is not None:
+        table.add_column(f"to arm {paired.baseline}", justify="right", no_wrap=True)
     for name in varying if is_wide else ():
         table.add_column(plain(name), justify="right")
     if not is_wide:
@@ -63,7 +69,10 @@ def leaderboard_text(
             last = [value for _, value in params]
         else:
             last = [", ".join(f"{plain(name)} {value}" for name, value in params)]
-        cells = [*_cells(row, spec), *last]
+        cells = _cells(row, spec)
+        if paired.baseline is not None:
+            cells.append(paired.text(row.arm, spec) or _NOTHING)
+        cells += last
         table.add_row(*map(Text, cells), style="bold green" if row.rank == 1 else None)
     heading = f"{plain(campaign.name)}: {spec.name} in {spec.unit}, {spec.better} is better"
     if constant:

@@ -53,6 +53,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         firsts = campaigns.annotate(first=Subquery(first.values("available_at")[:1]))
         oldest = firsts.order_by(F("first").asc(nulls_last=True)).values("first")[:1]
         tasks = due.filter(campaign__in=campaigns, available_at__gte=Subquery(oldest))
+        tasks = tasks.exclude(not_on=worker.machine)
         too_slow = Exists(_too_slow(worker, OuterRef("campaign"), OuterRef("work_seconds")))
         fast_enough = tasks.exclude(Q(max_steps__isnull=False) & Q(too_slow))
         return fast_enough.order_by("available_at", "id")
@@ -150,6 +151,8 @@ class Task(models.Model):
     origin = models.CharField(max_length=16, choices=TaskOrigin, default=TaskOrigin.SAMPLED)
     # Under a work budget: after so many steps the run is over. Null when its arm is infeasible.
     max_steps = models.PositiveBigIntegerField(null=True, blank=True)
+    # The machine that it is not to run on (`Worker.machine`): the set-up took too long there.
+    not_on = models.CharField(max_length=64, blank=True)
     # How long these steps take on the campaign's reference; null without a cost model.
     work_seconds = models.FloatField(null=True, blank=True)
 
@@ -192,6 +195,12 @@ class Task(models.Model):
                 fields=["campaign", "available_at", "id"],
                 name="task_pending_of_campaign",
                 condition=Q(state="pending"),
+            ),
+            # Finds the replays that wait for another machine.
+            models.Index(
+                fields=["campaign", "not_on"],
+                name="task_for_elsewhere",
+                condition=Q(state="pending") & ~Q(not_on=""),
             ),
             # Finds the overdue leases.
             models.Index(

@@ -23,9 +23,9 @@ class Situation:
     `machines` is how many machines online may take a task; it, and `quiet_seconds` since a task
     last ended, are None while that does not matter. `no_value` counts runs that ended and count for
     nothing, by why. `too_slow` arms can get no result. `disturbed` ranked runs were slowed by
-    others; it is 0 under a work budget, whose values do not depend on the speed. `classes` are the
-    classes of results with their sizes, the one shown first. `board` is what may be claimed of the
-    arms, `empty` why there is none.
+    others, `slow_setups` by a set-up that took much of their time; both are 0 under a work budget,
+    whose values do not depend on the speed. `classes` are the classes of results with their sizes,
+    the one shown first. `board` is what may be claimed of the arms, `empty` why there is none.
     """
 
     is_active: bool
@@ -40,6 +40,7 @@ class Situation:
     classes: Sequence[tuple[str, int]] = ()
     too_slow: int = 0
     disturbed: int = 0
+    slow_setups: int = 0
     trouble: str = ""
     board: str = ""
     empty: str = ""
@@ -82,6 +83,11 @@ def _asides(situation: Situation) -> list[str]:
         asides.append(
             f"{runs:,} run{'s were' if runs > 1 else ' was'} slowed by other programs, and might "
             "have come further alone."
+        )
+    if (runs := situation.slow_setups) > 0:
+        asides.append(
+            f"{runs:,} run{'s' if runs > 1 else ''} spent more than 30 % of the time on set-up, "
+            "and might have come further elsewhere."
         )
     return asides
 

@@ -111,6 +111,16 @@ def rows(campaign: Campaign, *, limit: int, offset: int = 0, of_class: str = "")
     return head[offset : offset + limit]
 
 
+def raced_rows(campaign: Campaign) -> list[ArmRow]:
+    """Return the first part of the board: the arms that raced."""
+    return _raced(campaign).rows
+
+
+def screened_results(campaign: Campaign) -> QuerySet[Result]:
+    """Return the results behind the rest of the board, in its order; see `rows`."""
+    return _screened(campaign, _choose(campaign, _raced(campaign), ""))
+
+
 def _part(campaign: Campaign, of_class: str, offset: int, limit: int) -> list[ArmRow]:
     chosen = _choose(campaign, _raced(campaign), of_class)
     part = chosen.raced[offset : offset + limit]
@@ -118,7 +128,7 @@ def _part(campaign: Campaign, of_class: str, offset: int, limit: int) -> list[Ar
     if missing:
         start = max(0, offset - len(chosen.raced))
         results = _screened(campaign, chosen).select_related("task__arm").defer("metrics")
-        part += [_screened_row(row) for row in ranked_part(results, start, start + missing)]
+        part += [screened_row(row) for row in ranked_part(results, start, start + missing)]
     return part
 
 
@@ -168,7 +178,8 @@ def _screened(campaign: Campaign, chosen: _Chosen) -> QuerySet[Result]:
     return results.exclude(pk__in=chosen.left_out) if chosen.left_out else results
 
 
-def _screened_row(result: Result) -> ArmRow:
+def screened_row(result: Result) -> ArmRow:
+    """Return the row of an arm that never raced, by its first result."""
     arm = result.task.arm
     return ArmRow(
         rank=None,

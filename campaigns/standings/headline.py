@@ -34,7 +34,8 @@ def sentence(campaign: Campaign, progress: CampaignProgress, *, now: dt.datetime
         machines=campaign.machines(now).count() if quiet is not None else None,
         quiet_seconds=quiet,
         too_slow=_too_slow(campaign),
-        disturbed=_disturbed(campaign),
+        disturbed=_count(campaign, "disturbed"),
+        slow_setups=_count(campaign, "slow_setup"),
         classes=[(one.words, one.results) for one in classes_of(campaign)],
         trouble=finding(campaign, progress),
         board=arms.sentence(campaign),
@@ -51,12 +52,12 @@ def _too_slow(campaign: Campaign) -> int:
     return cached_roughly(campaign, "infeasible-arms", arms.count)
 
 
-def _disturbed(campaign: Campaign) -> int:
-    """Count the ranked runs that others slowed; under a work budget they lose nothing by it."""
+def _count(campaign: Campaign, hindrance: str) -> int:
+    """Count the ranked runs with a hindrance; under a work budget they lose nothing by it."""
     if campaign.budget_kind == BudgetKind.WORK:
         return 0
     kinds = leaderboard.kinds(campaign)
-    return sum(kind.number for kind in kinds if kind.is_ranked and kind.disturbed)
+    return sum(kind.number for kind in kinds if kind.is_ranked and getattr(kind, hindrance))
 
 
 def no_value(progress: CampaignProgress) -> dict[str, int]:

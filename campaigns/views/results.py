@@ -30,10 +30,12 @@ from campaigns.standings import arms, headline, leaderboard
 from campaigns.standings.arms import ArmRow
 from campaigns.standings.classes import EVERY_CLASS, chosen_class, classes_of
 from campaigns.standings.finding import why_nothing_is_ranked
+from campaigns.standings.paired import arm_in_address, paired_rows
 from campaigns.standings.progress import CampaignProgress, campaign_progress
 from campaigns.standings.rows import Standing
 from campaigns.standings.summaries import NO_VALUE, progress_bar
 from campaigns.views.head import ENDED_STATES, campaign_or_404, head_context, may_race
+from campaigns.views.side import side_of
 from experiments import catalog
 from experiments.metrics import VAL_BPB
 from xeenet_site.web.pages import page_or_fragment, reading_page
@@ -56,6 +58,7 @@ def campaign(request: HttpRequest, pk: int) -> HttpResponse:
         context["preview"] = preview(model_to_dict(campaign), now=now)
     else:
         context = _findings(request, campaign, now)
+    context |= side_of(request, campaign, now)
     return page_or_fragment(request, "campaigns/campaign.html", "campaigns/_campaign.html", context)
 
 
@@ -205,9 +208,13 @@ def _board(request: HttpRequest, campaign: Campaign, varying: list[str]) -> dict
     offset = (page.number - 1) * ARMS_PER_PAGE
     rows = arms.rows(campaign, limit=ARMS_PER_PAGE, offset=offset, of_class=slug)
     chosen = chosen_class(campaign, slug)
+    baseline = arm_in_address(campaign, request.GET.get("baseline", ""))
+    paired = paired_rows(campaign, rows, of_class=slug, baseline=baseline)
+    texts = {row.arm: paired.text(row.arm, campaign.metric_spec) for row in rows}
     return {
         "page": page,
-        "rows": [_cells(campaign, row, varying) for row in rows],
+        "rows": [_cells(campaign, row, varying) | {"paired": texts[row.arm]} for row in rows],
+        "paired": paired,
         "varying": varying,
         "spec": campaign.metric_spec,
         "may_race": may_race(request.user, campaign),
@@ -266,7 +273,11 @@ arms_address = reading_page(RedirectView.as_view(pattern_name="campaign"))
 def leaderboard_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """Send the board of arms, of the class that the address selects, as a CSV file."""
     campaign = get_object_or_404(Campaign, pk=pk)
-    lines = export_leaderboard.csv_lines(campaign, result_class=request.GET.get("class", ""))
+    lines = export_leaderboard.csv_lines(
+        campaign,
+        result_class=request.GET.get("class", ""),
+        baseline=arm_in_address(campaign, request.GET.get("baseline", "")),
+    )
     headers = {"Content-Disposition": f'attachment; filename="campaign-{pk}-leaderboard.csv"'}
     return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
 

@@ -23,6 +23,9 @@ FIELDS: Final = {
     "count": "the number of tasks",
     "max_failed_attempts": "the tries that may fail",
     "max_lost_attempts": "the tries that may be lost",
+    "times": "the number of runs",
+    "arm": "the arm",
+    "text": "the note",
     "min_effect": "the smallest difference that matters",
     "races_automatically": "the race that begins by itself:",
 }
@@ -49,10 +52,10 @@ def add_tasks(request: HttpRequest, pk: int) -> HttpResponse:
     """Sample more tasks for a launched campaign, and show it."""
     campaign = get_object_or_404(Campaign, pk=pk)
     try:
-        count = _whole_number(request, "count")
+        count = whole_number(request, "count")
         steering.add_tasks(signed_in_user(request), campaign, count, now=database_now())
     except lifecycle.LifecycleError as error:
-        messages.error(request, f"No task was added. {_sentence(error)}")
+        messages.error(request, f"No task was added. {sentence_of(error)}")
     else:
         messages.success(request, f"Added {count:,} task{'' if count == 1 else 's'}.")
     return redirect(campaign)
@@ -64,7 +67,7 @@ def raise_attempts(request: HttpRequest, pk: int) -> HttpResponse:
     """Allow each task of a campaign more tries, and show it."""
     campaign = get_object_or_404(Campaign, pk=pk)
     try:
-        tries = {name: _whole_number(request, name) for name in TRIES}
+        tries = {name: whole_number(request, name) for name in TRIES}
         steering.raise_attempts(
             signed_in_user(request),
             campaign,
@@ -73,7 +76,7 @@ def raise_attempts(request: HttpRequest, pk: int) -> HttpResponse:
             now=database_now(),
         )
     except lifecycle.LifecycleError as error:
-        messages.error(request, f"The tries stay as they were. {_sentence(error)}")
+        messages.error(request, f"The tries stay as they were. {sentence_of(error)}")
     else:
         messages.success(
             request, "Each task may try so often now. Run failed tasks again from their pages."
@@ -92,11 +95,11 @@ def race(request: HttpRequest, pk: int) -> HttpResponse:
             signed_in_user(request),
             campaign,
             arms,
-            seeds=_whole_number(request, "seeds"),
+            seeds=whole_number(request, "seeds"),
             now=database_now(),
         )
     except lifecycle.LifecycleError as error:
-        messages.error(request, f"No race began. {_sentence(error)}")
+        messages.error(request, f"No race began. {sentence_of(error)}")
     else:
         messages.success(
             request, f"Race {started.number} began: {len(arms)} arms on the same fresh seeds."
@@ -118,7 +121,7 @@ def race_options(request: HttpRequest, pk: int) -> HttpResponse:
             now=database_now(),
         )
     except lifecycle.LifecycleError as error:
-        messages.error(request, f"The race options stay as they were. {_sentence(error)}")
+        messages.error(request, f"The race options stay as they were. {sentence_of(error)}")
     else:
         messages.success(request, "The race options are saved.")
     return redirect(campaign)
@@ -130,7 +133,7 @@ def reason_in(request: HttpRequest) -> str:
     return request.POST.get("reason", "").replace("\0", "\ufffd").strip()[:MAX_REASON_LENGTH]
 
 
-def _whole_number(request: HttpRequest, name: str) -> int:
+def whole_number(request: HttpRequest, name: str) -> int:
     """Return a field of the posted form. Raises InvalidCampaign if it is not a whole number."""
     return _number_of(request.POST.get(name, ""), name)
 
@@ -150,7 +153,7 @@ def _number_of(text: str, name: str) -> int:
         raise lifecycle.InvalidCampaign({name: ["must be a whole number"]}) from error
 
 
-def _sentence(error: lifecycle.LifecycleError) -> str:
+def sentence_of(error: lifecycle.LifecycleError) -> str:
     """Return an error as a sentence, with the names that the dialogs use for its fields."""
     if not isinstance(error, lifecycle.InvalidCampaign):
         return str(error)

@@ -77,10 +77,12 @@ def test_what_could_not_be_measured_or_not_in_peace_follows_the_claim() -> None:
         board="Nothing has raced.",
         too_slow=2,
         disturbed=1,
+        slow_setups=2,
     )
     assert headline(situation) == (
         "Nothing has raced. 2 arms can get no result: too slow for this fleet, or without a finite "
-        "cost. 1 run was slowed by other programs, and might have come further alone."
+        "cost. 1 run was slowed by other programs, and might have come further alone. 2 runs spent "
+        "more than 30 % of the time on set-up, and might have come further elsewhere."
     )
 
 

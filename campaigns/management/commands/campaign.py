@@ -12,6 +12,7 @@ from campaigns import history, steering
 from campaigns.clock import database_now
 from campaigns.design.cloning import spec_of
 from campaigns.lifecycle.launch_checks import campaign_warnings
+from campaigns.management.arm_verbs import ArmVerbs, add_arm_verbs
 from campaigns.management.class_verbs import ClassVerbs, add_class_verbs
 from campaigns.management.lookup import campaign_or_error, say_what_is_refused, user_or_error
 from campaigns.management.race_verbs import RaceVerbs, add_race_verbs
@@ -39,7 +40,7 @@ from xeenet_site.web.plain_text import plain
 EVENTS: Final = 100
 
 
-class Command(RaceVerbs, ClassVerbs):
+class Command(RaceVerbs, ClassVerbs, ArmVerbs):
     """`manage.py campaign VERB`."""
 
     help = (
@@ -77,6 +78,7 @@ class Command(RaceVerbs, ClassVerbs):
         command = _campaign(verbs.add_parser("enqueue", help="add one task with given params"))
         command.add_argument("params", metavar="JSON", help='such as {"lr": 0.001, "d_model": 64}')
         command.add_argument("--seed", type=int, help="default: the next seed of these params")
+        add_arm_verbs(verbs, _campaign)
         command = _campaign(verbs.add_parser("raise-attempts", help="allow each task more tries"))
         command.add_argument("--failed", type=int, metavar="N", help="tries that may fail")
         command.add_argument("--lost", type=int, metavar="N", help="tries that may be lost")

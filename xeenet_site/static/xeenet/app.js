@@ -37,7 +37,7 @@ document.addEventListener("change", (event) => {
 function wouldDisturb() {
   const selected = getSelection();
   const selecting = !selected.isCollapsed && document.querySelector(".live")?.contains(selected.anchorNode);
-  const busy = document.querySelector("dialog[open], .live :active, .htmx-request:not([data-poll])");
+  const busy = document.querySelector("dialog[open]:not(#side), .live :active, .htmx-request:not([data-poll])");
   return document.hidden || busy !== null || selecting;
 }
 
