@@ -218,7 +218,7 @@ class StateChangeAdmin(HistoryAdmin):
         "at",
         "subject",
         "campaign",
-        "task_number",
+        "task_name",
         "attempt_number",
         "from_state",
         "to_state",
@@ -231,8 +231,8 @@ class StateChangeAdmin(HistoryAdmin):
     date_hierarchy = "at"
 
     @admin.display(description="task", empty_value="")
-    def task_number(self, change: StateChange) -> int | None:
-        return change.task.number if change.task else None
+    def task_name(self, change: StateChange) -> str | None:
+        return str(change.task.name) if change.task else None
 
     @admin.display(description="attempt", empty_value="")
     def attempt_number(self, change: StateChange) -> int | None:
@@ -244,8 +244,8 @@ class ProgressPointAdmin(HistoryAdmin):
     """Progress points of the learning curves."""
 
     list_display = ("attempt", "seq", "elapsed_seconds", "step", "train_loss", "value")
-    search_fields = ("=attempt__task__id",)
-    list_select_related = ("attempt__worker",)
+    search_fields = ("=attempt__task__number", "attempt__task__campaign__name")
+    list_select_related = ("attempt__worker", "attempt__task")
     ordering = ("-attempt", "seq")
 
 

@@ -61,7 +61,7 @@ def task_series(columns: Sequence[TaskColumn], axis: str) -> list[Series]:
             }[axis]
             end = (end_x, result.value)
         if points or end:
-            name = f"Task {column.task.number}"
+            name = f"Task {column.task.name}"
             xs, ys = [x for x, _ in points], [y for _, y in points]
             series.append(Series(column.letter, name, xs, ys, end))
     return series

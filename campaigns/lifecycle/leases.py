@@ -109,7 +109,7 @@ def expire(*, now: dt.datetime, limit: int = 500) -> int:
         try:
             expired += _expire_one(task, now)
         except DatabaseError:
-            logger.exception("task %s: its expired lease could not be taken back", task.pk)
+            logger.exception("task %s: its expired lease could not be taken back", task.name)
     return expired
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from rest_framework import serializers
 
 from campaigns import history
-from campaigns.serializers.values import ValBpbField
+from campaigns.serializers.values import CALLED, ValBpbField
 from campaigns.standings.arms import ArmStanding
 
 EVENTS: Final = 100
@@ -43,6 +43,7 @@ class ChampionSerializer(serializers.Serializer[Any]):
 
     campaign_id = serializers.IntegerField(source="result.campaign_id")
     campaign = serializers.CharField(source="result.campaign.name")
+    task = serializers.CharField(source="result.task.name", help_text=CALLED)
     task_id = serializers.IntegerField(source="result.task_id")
     metric = serializers.CharField(source="result.campaign.metric_spec.name")
     value = serializers.FloatField(
@@ -129,6 +130,9 @@ class EventSerializer(serializers.Serializer[Any]):
     )
     what = serializers.CharField()
     detail = serializers.CharField(allow_blank=True)
+    task = serializers.CharField(
+        source="task.name", default=None, allow_null=True, help_text=CALLED
+    )
     task_id = serializers.IntegerField(source="task.pk", default=None, allow_null=True)
     task_number = serializers.IntegerField(source="task.number", default=None, allow_null=True)
 
