@@ -195,5 +195,5 @@ def _level_label(name: str, value: float, *, below: bool) -> Figure:
         "xanchor": "left",
         "yanchor": "top" if below else "bottom",
         "showarrow": False,
-        "font": {"size": 11, "color": SOFT},
+        "font": {"size": 12, "color": SOFT},
     }

@@ -181,7 +181,7 @@ def _labels(series: Sequence[Series], low: float, high: float) -> list[Figure]:
                 "xanchor": "left",
                 "xshift": 8,
                 "showarrow": False,
-                "font": {"color": f"var(--series-{LETTERS.index(letter) + 1})", "size": 13},
+                "font": {"color": f"var(--series-{LETTERS.index(letter) + 1})", "size": 12},
             }
         )
     return labels

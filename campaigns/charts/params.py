@@ -126,7 +126,7 @@ def effect_figure(effect: Effect, spec: MetricSpec, value_range: tuple[float, fl
         "y": [0.04] * len(cells),
         "yaxis": "y2",
         "text": [f"n {cell.count}" if len(cells) <= 4 else str(cell.count) for cell in cells],
-        "textfont": {"color": SOFT, "size": 11},
+        "textfont": {"color": SOFT, "size": 12},
         "hoverinfo": "skip",
     }
     return {
@@ -307,7 +307,7 @@ def surface_figure(
             "outlinewidth": 0,
             "tickformat": value_ticks(spec),
             "nticks": 6,
-            "tickfont": {"color": SOFT, "size": 11},
+            "tickfont": {"color": SOFT, "size": 12},
         },
         "hovertemplate": f"mean {value_hover(spec, 'z')}<extra></extra>",
     }
