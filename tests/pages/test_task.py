@@ -266,5 +266,8 @@ def test_its_queries_do_not_grow_with_the_attempts(
     factories.lost_attempt()
     attempt = with_progress(factories.claim_one(factories.worker(), now=factories.at(3600)), 30)
     clock = connection.vendor == "postgresql"  # there a query reads the database's clock
+    with django_assert_max_num_queries(12 + clock):
+        page_of(client, attempt.task)
+    # The arm's place and the curves of others are computed once a revision.
     with django_assert_max_num_queries(6 + clock):
         page_of(client, attempt.task)
