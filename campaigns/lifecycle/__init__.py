@@ -43,7 +43,9 @@ Tasks (with their attempt)
 | submit fail | leased by this lease, | pending; failed, nobody is     | running → failed          |
 | (too slow)  | under a work budget   | fast enough                    |                           |
 | give_up_…   | pending, under a work | failed: nobody is fast enough  | –                         |
-|             | budget                |                                |                           |
+| slow_tasks  | budget                |                                |                           |
+| give_up_…   | pending replay for    | cancelled: none is there, or   | –                         |
+| replays     | another machine       | none takes it within an hour   |                           |
 | cancel_task | pending, leased       | cancelled                      | running → cancelled       |
 | retry_task  | failed                | pending                        | –                         |
 
@@ -55,7 +57,8 @@ Results (no state, but whether they count)
 | note_measured | ranked, below the bound    | implausible                                     |
 | admit         | implausible                | ranked, for good                                |
 | submit ok     | disturbed, of a time budget| the same, and its task gets a replay, once      |
-| submit ok     | an undisturbed replay      | stands in for the disturbed run, in every board |
+| submit ok     | slow set-up, the same      | the same, with a replay for other machines only |
+| submit ok     | a replay with less amiss   | stands in for the run it repeats, in each board |
 
 Races (of arms; the rule is in `campaigns.race`)
 
@@ -86,7 +89,6 @@ from campaigns.lifecycle.campaigns import (
     resume,
 )
 from campaigns.lifecycle.claims import Claim, claim
-from campaigns.lifecycle.disturbed import repeat_missed
 from campaigns.lifecycle.endings import finish_done_campaigns, finish_if_done
 from campaigns.lifecycle.errors import (
     InvalidCampaign,
@@ -114,6 +116,7 @@ from campaigns.lifecycle.leases import (
 from campaigns.lifecycle.notes import write_note
 from campaigns.lifecycle.race_start import set_race_options, start_race
 from campaigns.lifecycle.races import decide_due_races
+from campaigns.lifecycle.replays import give_up_replays, repeat_missed
 from campaigns.lifecycle.slowness import give_up_slow_tasks
 from campaigns.lifecycle.submissions import Answer, submit
 
@@ -144,6 +147,7 @@ __all__ = [
     "finish",
     "finish_done_campaigns",
     "finish_if_done",
+    "give_up_replays",
     "give_up_slow_tasks",
     "judge_again",
     "launch",

@@ -6,9 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponsePermanentRedirect,
+    StreamingHttpResponse,
+)
 from django.shortcuts import get_object_or_404, redirect
-from django.views.decorators.http import require_POST
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
 
 from campaigns import lifecycle, steering
 from campaigns.analysis import seeds_of_point
@@ -54,7 +60,7 @@ TASK_VERBS = {
 
 
 @reading_page
-def task(request: HttpRequest, pk: int) -> HttpResponse:
+def task(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
     """Show one task with its latest attempts. With htmx only the part that changes."""
     task = get_object_or_404(
         Task.objects.select_related(
@@ -65,7 +71,8 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
             "worker",
             "result__result_class__band",
         ),
-        pk=pk,
+        campaign=campaign,
+        number=number,
     )
     latest = Attempt.objects.filter(task=task).select_related("worker").order_by("-number")
     attempts = list(latest[:ATTEMPTS_SHOWN])
@@ -144,9 +151,11 @@ def _neighbours(task: Task, siblings: Sequence[Task]) -> dict[str, Task | None]:
 
 @signed_in
 @require_POST
-def run_again(request: HttpRequest, pk: int) -> HttpResponse:
+def run_again(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
     """Add a task with the same params and a new seed, and show the new task."""
-    task = get_object_or_404(Task.objects.select_related("campaign"), pk=pk)
+    task = get_object_or_404(
+        Task.objects.select_related("campaign"), campaign=campaign, number=number
+    )
     actor = signed_in_user(request)
     try:
         added = steering.enqueue(actor, task.campaign, task.params, now=database_now())
@@ -154,30 +163,32 @@ def run_again(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, str(error))
         return redirect(task)
     messages.success(
-        request, f"Task {added.number} is added: the params of task {task.number}, a new seed."
+        request, f"Task {added.name} is added: the params of task {task.name}, a new seed."
     )
     return redirect(added)
 
 
 @signed_in
 @require_POST
-def change_task(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
+def change_task(request: HttpRequest, campaign: int, number: int, verb: str) -> HttpResponse:
     """Retry or cancel a task for the campaign's owner or an operator, and show it."""
-    task = get_object_or_404(Task.objects.select_related("campaign"), pk=pk)
+    task = get_object_or_404(
+        Task.objects.select_related("campaign"), campaign=campaign, number=number
+    )
     try:
         TASK_VERBS[verb].run(signed_in_user(request), task, now=database_now())
     except lifecycle.LifecycleError as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"Task {task.number} {TASK_VERBS[verb].done}.")
+        messages.success(request, f"Task {task.name} {TASK_VERBS[verb].done}.")
     return redirect(task)
 
 
 @signed_in
-def task_zip(request: HttpRequest, pk: int) -> HttpResponse:
+def task_zip(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
     """Send the bundle that repeats the run. It holds the script: only for people signed in."""
     tasks = Task.objects.select_related("campaign__dataset", "campaign__package", "result")
-    task = get_object_or_404(tasks, pk=pk)
+    task = get_object_or_404(tasks, campaign=campaign, number=number)
     content = task_bundle(task, getattr(task, "result", None), server_url=server_url(request))
     return HttpResponse(
         content,
@@ -187,12 +198,26 @@ def task_zip(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @reading_page
-def curve_csv(_request: HttpRequest, pk: int) -> StreamingHttpResponse:
+def curve_csv(_request: HttpRequest, campaign: int, number: int) -> StreamingHttpResponse:
     """Send all progress points of all attempts as a CSV file."""
-    task = get_object_or_404(Task.objects.select_related("campaign"), pk=pk)
+    task = get_object_or_404(
+        Task.objects.select_related("campaign"), campaign=campaign, number=number
+    )
     name = f"{bundle_name(task)}-curve.csv"
     return StreamingHttpResponse(
         csv_of(task),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
+
+
+@reading_page
+@require_safe
+def old_address(request: HttpRequest, pk: int, page: str) -> HttpResponsePermanentRedirect:
+    """Lead from a task's address with its id to the one with campaign and number.
+
+    Only what somebody may have kept or linked to: a form's address was never shown.
+    """
+    name = get_object_or_404(Task.objects.only("campaign_id", "number"), pk=pk).name
+    query = f"?{text}" if (text := request.META.get("QUERY_STRING", "")) else ""
+    return HttpResponsePermanentRedirect(reverse(page, args=name) + query)

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     """Notes on arms and tasks."""
 
     dependencies = [
-        ("campaigns", "0022_classes_of_results"),
+        ("campaigns", "0023_slow_setups"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
