@@ -121,7 +121,11 @@ def test_nothing_moves_when_the_fonts_arrive(
     page.set_default_timeout(1000 * PATIENCE_SECONDS)
     page.add_init_script(SHIFTS)
     held: list[Route] = []
-    page.route(lambda url: url.endswith((".woff2", ".ttf")), lambda route: held.append(route))
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(lambda url: url.endswith((".woff2", ".ttf")), hold)
     page.goto(live_server.url + path, wait_until="domcontentloaded")
     wait_until(page, "performance.getEntriesByName('first-contentful-paint').length === 1")
     wait_until(page, "document.querySelector('.site-head').offsetHeight === 48")
