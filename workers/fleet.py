@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.core.cache import cache
-from django.db.models import Case, Count, OuterRef, Prefetch, Q, Subquery, When
+from django.db.models import Case, Count, OuterRef, Prefetch, Q, Subquery, Sum, When
+from django.db.models.functions import Coalesce
 
 from experiments.metrics import VAL_BPB
 from workers.models import Calibration, Worker, WorkerState
@@ -119,15 +120,19 @@ def _counts(now: dt.datetime) -> list[tuple[int, str, str, int, int]]:
 def fleet_totals(*, now: dt.datetime) -> dict[str, int]:
     """Return the numbers of enabled machines: all, online, online and busy, online without torch.
 
-    One query.
+    `slots` is how many tasks those online run at a time. One query.
     """
     online = Q(pk__in=Worker.objects.online(now).order_by().values("pk"))
     machines = Worker.objects.machines().exclude(state=WorkerState.DISABLED)
+    # No join with the leases, which would count a worker once for each.
+    busy = Q(pk__in=machines.filter(leased_tasks__isnull=False).order_by().values("pk"))
     totals: dict[str, int] = machines.aggregate(
-        workers=Count("pk", distinct=True),
-        online=Count("pk", filter=online, distinct=True),
-        busy=Count("pk", filter=online & Q(leased_tasks__isnull=False), distinct=True),
-        simulating=Count("pk", filter=online & Q(simulates=True), distinct=True),
+        workers=Count("pk"),
+        online=Count("pk", filter=online),
+        busy=Count("pk", filter=online & busy),
+        simulating=Count("pk", filter=online & Q(simulates=True)),
+        # An agent that does not tell has one.
+        slots=Sum(Coalesce("slots", 1), filter=online, default=0),
     )
     return totals
 

@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from experiments import catalog
-from workers.protocol import IsolationTier
+from workers.protocol import MAX_LEASES_PER_CLAIM, IsolationTier
 
 # Stored under their wire names, which sort from weak to strong.
 ISOLATION_CHOICES = [(tier.value, tier.value) for tier in IsolationTier]
@@ -85,6 +85,8 @@ class Worker(models.Model):
     isolation = models.CharField(max_length=8, choices=ISOLATION_CHOICES, blank=True)
     # Whether its owner lets it run scripts that people uploaded and operators approved.
     accepts_uploaded_scripts = models.BooleanField(default=False)
+    # How many tasks its agent runs at once; null until one has told, which counts as one.
+    slots = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     agent_version = models.CharField(max_length=50, blank=True)
     enrolled_at = models.DateTimeField(default=timezone.now)
     last_seen_at = models.DateTimeField(null=True, blank=True, db_index=True)
@@ -100,6 +102,10 @@ class Worker(models.Model):
             models.CheckConstraint(
                 name="worker_isolation_known",
                 condition=Q(isolation__in=["", *(tier.value for tier in IsolationTier)]),
+            ),
+            models.CheckConstraint(
+                name="worker_slots_sane",
+                condition=Q(slots__isnull=True) | Q(slots__gte=1, slots__lte=MAX_LEASES_PER_CLAIM),
             ),
         ]
 

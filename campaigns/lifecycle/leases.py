@@ -173,11 +173,7 @@ def _loss_counts(attempt: Attempt, now: dt.datetime) -> bool:
 def find_attempt(worker: Worker, lease_id: uuid.UUID) -> Attempt:
     """Return the attempt this worker made under this lease. Raises LeaseUnknown."""
     attempts = Attempt.objects.filter(worker=worker, lease_id=lease_id).order_by()
-    related = attempts.select_related("task__campaign__dataset")
-    # Large, and read by nothing that happens to an attempt.
-    attempt = related.defer(
-        "submission", "stderr_tail", "task__campaign__search_space", "task__campaign__description"
-    ).first()
+    attempt = attempts.select_related("task__campaign__dataset").first()
     if attempt is None:
         raise LeaseUnknown
     attempt.worker = worker

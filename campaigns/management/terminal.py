@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import shutil
 import sys
@@ -16,6 +17,7 @@ from rich.text import Text
 from campaigns.models import Attempt, Campaign, ChangeSubject, StateChange, Task
 from campaigns.standings import leaderboard
 from campaigns.standings.arms import ArmRow
+from campaigns.standings.forecast import Forecast
 from campaigns.standings.paired import NOT_PAIRED, PairedRows
 from campaigns.standings.progress import CampaignProgress
 from experiments.metrics import MetricSpec
@@ -101,19 +103,34 @@ def _rendered(table: Table, width: int, *, colour: bool) -> str:
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
-def progress_sentence(progress: CampaignProgress, leading: str) -> str:
-    """Return the progress, such as "6/10 done, 2 running, champion's loss 3.2187".
+def progress_sentence(progress: CampaignProgress, leading: str, *, now: dt.datetime) -> str:
+    """Return the progress, such as "6/10 done, 2 running, champion's loss 3.2187, ends 08:21".
 
     `leading` is what `standings.arms.leading` says of the campaign.
     """
     parts = [f"{progress.done}/{progress.total} done", f"{progress.leased} running"]
-    if progress.failed:
-        parts.append(f"{progress.failed} failed")
+    if progress.no_value:
+        of_them = f" ({progress.failed} failed)" if progress.failed else ""
+        parts.append(f"{progress.no_value} without a value{of_them}")
     if leading:
         parts.append(leading)
-    if progress.eta_seconds is not None:
-        parts.append(f"about {duration(progress.eta_seconds)} left")
+    if words := forecast_words(progress.forecast, now=now):
+        parts.append(words)
     return ", ".join(parts)
+
+
+def forecast_words(forecast: Forecast, *, now: dt.datetime) -> str:
+    """Return when a campaign is done, in the time of this machine, or why nobody can say."""
+    words = forecast.words(now, zone=_local_zone())
+    if forecast.eta_seconds is None:
+        return plain(words)
+    guess = ", if each run takes its budget" if forecast.is_guess else ""
+    return f"about {duration(forecast.eta_seconds)} left, {words}{guess}"
+
+
+def _local_zone() -> dt.tzinfo:
+    # Of an instant without a zone Python takes the machine's.
+    return dt.datetime.now().astimezone().tzinfo or dt.UTC
 
 
 def task_sentence(task: Task) -> str:
@@ -179,9 +196,9 @@ class ProgressLine:
         self._console.print(message, soft_wrap=True)
         sys.stdout.flush()
 
-    def show(self, progress: CampaignProgress, leading: str) -> None:
+    def show(self, progress: CampaignProgress, leading: str, *, now: dt.datetime) -> None:
         """Show the progress of the campaign, as `progress_sentence` tells it."""
-        sentence = progress_sentence(progress, leading)
+        sentence = progress_sentence(progress, leading, now=now)
         if self._is_live:
             self._progress.update(
                 self._task,

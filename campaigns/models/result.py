@@ -119,6 +119,10 @@ class Result(models.Model):
                 name="result_repeated",
                 condition=Q(is_ranked=True, is_screening=False),
             ),
+            # The runs without a value, which lists count for each campaign.
+            models.Index(
+                fields=["campaign"], name="result_without_value", condition=Q(value__isnull=True)
+            ),
             # The default order, of all campaigns together: the admin's first page.
             models.Index(fields=["-created_at", "-id"], name="result_newest"),
         ]

@@ -60,15 +60,15 @@ class Headline:
 class Situation:
     """What the verdict is chosen by.
 
-    `machines` is how many machines online may take a task; it, and `quiet_seconds` since a task
-    last ended, are None while that does not matter. `no_value` counts runs that ended and count for
-    nothing, by why; `failed` of them failed. `too_slow` arms can get no result. `disturbed` ranked
-    runs were slowed by others, `slow_setups` by a set-up that took much of their time; both are 0
-    under a work budget, whose values do not depend on the speed. `classes` are the classes of
-    results with their sizes, the one shown first; `shows_all` of them stand on the board together.
-    `board` is what may be claimed of the arms, `is_decided` when a race proved it, `empty` why
-    there is none. `draft` says what a launch would begin, `paused` why nothing is handed out.
-    `race` is the label of the button that lets arms race, "" when that settles nothing.
+    `hindrance` says in a few words why no worker takes a task, "" while one does. `quiet_seconds`
+    since a task last ended is None while that does not matter. `no_value` counts runs that ended
+    and count for nothing, by why; `failed` of them failed. `too_slow` arms can get no result.
+    `disturbed` ranked runs were slowed by others, `slow_setups` by a set-up that took much of their
+    time; both are 0 under a work budget, whose values do not depend on the speed. `classes` are the
+    classes of results with their sizes, the one shown first; `shows_all` of them stand on the board
+    together. `board` is what may be claimed of the arms, `is_decided` when a race proved it,
+    `empty` why there is none. `draft` says what a launch would begin, `paused` why nothing is
+    handed out. `race` is the label of the button that lets arms race, "" when that settles nothing.
     """
 
     is_active: bool
@@ -79,7 +79,7 @@ class Situation:
     failed: int = 0
     shared: str = ""
     is_approved: bool = True
-    machines: int | None = None
+    hindrance: str = ""
     quiet_seconds: float | None = None
     classes: Sequence[tuple[str, int]] = ()
     too_slow: int = 0
@@ -145,8 +145,6 @@ def race_label(arms: int, *, time: str, workers: int) -> str:
 def _way_out(situation: Situation) -> Action:
     if not situation.is_approved:
         return Action(Act.SEE_SCRIPT, "Read the script")
-    if situation.machines == 0:
-        return Action(Act.SEE_WORKERS, "Add a worker")
     return Action(Act.SEE_WORKERS, "See the workers")
 
 
@@ -182,13 +180,17 @@ def _asides(situation: Situation) -> list[str]:
 
 def _obstacle(situation: Situation, span: str) -> str:
     """Say why nothing runs, though tasks wait; "" otherwise."""
-    if not situation.is_active or not situation.pending or situation.leased:
+    if not situation.is_active:
         return ""
-    waiting = f"{situation.pending:,} task{'s wait' if situation.pending > 1 else ' waits'}"
+    # Of a worker that is gone, the leases run out one after the other until somebody takes them.
+    number = situation.pending + (situation.leased if situation.hindrance else 0)
+    waiting = f"{number:,} task{'s wait' if number > 1 else ' waits'}" if number else ""
+    if situation.hindrance:
+        return f"Nothing can run: {situation.hindrance}.{f' {waiting}.' if waiting else ''}"
+    if not situation.pending or situation.leased:
+        return ""
     if not situation.is_approved:
         return f"Nothing can run: the uploaded script has no approval. {waiting}."
-    if situation.machines == 0:
-        return f"Nothing can run: no worker that may take these tasks is online. {waiting}."
     if situation.quiet_seconds is not None and situation.quiet_seconds > STALLED_SECONDS:
         return f"Stalled: no task has ended for {span}, and none runs. {waiting}."
     return ""

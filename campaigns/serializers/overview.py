@@ -7,6 +7,7 @@ from typing import Any, Final
 from rest_framework import serializers
 
 from campaigns import history
+from campaigns.serializers.forecasts import ProgressForecastSerializer
 from campaigns.serializers.values import CALLED, ValBpbField
 from campaigns.standings.arms import ArmStanding
 
@@ -27,6 +28,7 @@ class HealthSerializer(serializers.Serializer[Any]):
     online = serializers.IntegerField()
     busy = serializers.IntegerField()
     simulating = serializers.IntegerField(help_text="Online workers without torch.")
+    slots = serializers.IntegerField(help_text="How many tasks the online workers run at a time.")
 
 
 class ConcernSerializer(serializers.Serializer[Any]):
@@ -36,6 +38,12 @@ class ConcernSerializer(serializers.Serializer[Any]):
     url = serializers.CharField(
         allow_blank=True, help_text="The page on which a person can act. Empty if there is none."
     )
+
+
+class LiveForecastSerializer(ProgressForecastSerializer):
+    """When a campaign is done, with its number."""
+
+    campaign_id = serializers.IntegerField()
 
 
 class ChampionSerializer(serializers.Serializer[Any]):
@@ -70,6 +78,9 @@ class OverviewSerializer(serializers.Serializer[Any]):
 
     figures = HealthSerializer()
     concerns = ConcernSerializer(many=True)
+    forecasts = serializers.ListField(
+        child=LiveForecastSerializer(), help_text="When each live campaign is done."
+    )
     live_campaigns = serializers.ListField(
         child=serializers.IntegerField(), help_text="The numbers of active and paused campaigns."
     )

@@ -76,6 +76,7 @@ class FleetWorkerSerializer(WorkerSerializer):
             "pause_reason",
             "simulates",
             "isolation",
+            "slots",
             "accepts_uploaded_scripts",
             "agent_version",
             "hardware",

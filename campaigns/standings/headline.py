@@ -28,7 +28,7 @@ from campaigns.race.rule import FEWEST_TASKS, SEEDS, most_runs
 from campaigns.standings import arms, leaderboard
 from campaigns.standings.classes import EVERY_CLASS, ClassOfCampaign, chosen_class, classes_of
 from campaigns.standings.finding import ENDED, finding, why_nothing_is_ranked
-from campaigns.standings.progress import CampaignProgress, last_end
+from campaigns.standings.progress import CampaignProgress
 from xeenet_site.web.formats import duration, value
 
 DIVERGED: Final = "diverged"
@@ -68,7 +68,7 @@ def verdict(
         failed=progress.failed,
         shared=_shared(campaign, progress),
         is_approved=campaign.package.may_run,
-        machines=campaign.machines(now).count() if quiet is not None else None,
+        hindrance=progress.forecast.why_not if progress.forecast.is_stopped else "",
         quiet_seconds=quiet,
         too_slow=_too_slow(campaign),
         disturbed=_count(campaign, "disturbed"),
@@ -189,15 +189,14 @@ def _quiet_seconds(
     """Return how long nothing has ended, None while tasks run or none waits."""
     if campaign.state != CampaignState.ACTIVE or progress.leased or not progress.pending:
         return None
-    since = last_end(campaign) or campaign.launched_at or now
+    since = progress.last_end or campaign.launched_at or now
     return max(0.0, (now - max(since, campaign.resumed_at or since)).total_seconds())
 
 
 def _shared(campaign: Campaign, progress: CampaignProgress) -> str:
     """Return the params that runs without a value share, when there are many of them."""
     ended = progress.completed + progress.failed
-    without = progress.without_value + progress.failed
-    if not ended or without <= MANY_WITHOUT_VALUE * ended:
+    if not ended or progress.no_value <= MANY_WITHOUT_VALUE * ended:
         return ""
     return shared_words(campaign)
 

@@ -77,7 +77,8 @@ def tint(value: Any, scale: Mapping[Any, int] | tuple[float, float, bool] | None
         return None
     if is_log:
         low, high, value = math.log(low), math.log(high), math.log(value)
-    return round(TINTS * (value - low) / (high - low))
+    result: int = round(TINTS * (value - low) / (high - low))
+    return result
 
 
 def _is_number(value: Any) -> bool:

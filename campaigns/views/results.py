@@ -69,7 +69,7 @@ def _findings(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dic
         **board,
         **race_options_context(request, campaign),
         **verdict_context(request, campaign, progress, now),
-        **figures_context(campaign, progress, by_state, names, now),
+        **figures_context(campaign, progress, by_state, names),
         "why_nothing_is_ranked": why_nothing_is_ranked(campaign, progress),
         "constant": constant,
         "chart": cached_roughly(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.contrib import messages
 from django.http import (
     HttpRequest,
@@ -16,6 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 from campaigns import lifecycle, steering
 from campaigns.analysis import seeds_of_point
 from campaigns.analysis.curves import csv_of, load_progress
+from campaigns.analysis.sampled_curves import sampled_curves
 from campaigns.charts.learning_curve import learning_curve
 from campaigns.clock import database_now
 from campaigns.exports.bundles import bundle_name, task_bundle
@@ -27,6 +31,11 @@ from campaigns.models import (
     Task,
     TaskState,
 )
+from campaigns.standings import leaderboard
+from campaigns.standings.arm_place import place_of
+from campaigns.views.param_bars import param_bars
+from campaigns.views.side import note_context
+from campaigns.views.side_parts import worth_of
 from xeenet_site.web import roles
 from xeenet_site.web.pages import (
     page_or_fragment,
@@ -34,6 +43,7 @@ from xeenet_site.web.pages import (
     server_url,
     signed_in,
     signed_in_user,
+    wants_fragment,
 )
 from xeenet_site.web.verbs import Verb
 
@@ -57,6 +67,7 @@ def task(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
             "campaign__owner",
             "campaign__dataset",
             "arm",
+            "note",
             "worker",
             "result__result_class__band",
         ),
@@ -67,7 +78,8 @@ def task(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
     attempts = list(latest[:ATTEMPTS_SHOWN])
     is_sample = load_progress(attempts)
     result = getattr(task, "result", None)
-    context = {
+    replicates = seeds_of_point.of_points([task])[task.pk]
+    context: dict[str, Any] = {
         "task": task,
         "campaign": task.campaign,
         "attempts": [(attempt, _partial(attempt)) for attempt in attempts],
@@ -80,12 +92,13 @@ def task(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
         "result_attempt": next(
             (attempt for attempt in attempts if result and attempt.pk == result.attempt_id), None
         ),
-        "params": [(name, task.params[name]) for name in _names(task)],
+        **_standing(task),
         "spec": task.campaign.metric_spec,
-        "curve": learning_curve(attempts, task.campaign.metric_spec),
+        "curve": learning_curve(attempts, task.campaign.metric_spec, others=_other_curves(task)),
         "curve_is_sample": is_sample,
         "curve_points": attempts[0].progress.all() if attempts else [],
-        "replicates": seeds_of_point.of_points([task])[task.pk],
+        "replicates": replicates,
+        **_neighbours(task, replicates.tasks),
         "is_open": task.state in {TaskState.PENDING, TaskState.LEASED},
         "may_change": steering.may_change(request.user, task.campaign),
         "may_admit": result is not None and result.implausible and roles.may_operate(request.user),
@@ -93,6 +106,9 @@ def task(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
         and task.campaign.state in RUN_AGAIN_STATES,
         "now": database_now(),
     }
+    if not wants_fragment(request):
+        # Outside of what refreshes, so that no text is lost while it is typed.
+        context["note"] = note_context(request, task) | {"next": task.get_absolute_url()}
     return page_or_fragment(request, "campaigns/task.html", "campaigns/_task.html", context)
 
 
@@ -104,12 +120,33 @@ def _partial(attempt: Attempt) -> ProgressPoint | None:
     return points[-1] if points else None
 
 
-def _names(task: Task) -> list[str]:
-    """Return the names of the params in the order of the search space.
+def _standing(task: Task) -> dict[str, Any]:
+    """Return where the task's arm stands, and its params in their ranges."""
+    place = place_of(task.campaign, task.arm)
+    _, constant = leaderboard.varying_params(task.campaign)
+    return {
+        "place": place,
+        "worth": worth_of(task.campaign, place),
+        "bars": param_bars(task.campaign, task.params),
+        "constant": [(name, param) for name, param in constant.items() if name in task.params],
+    }
 
-    PostgreSQL does not keep the order of the keys in the JSON column `params`.
-    """
-    return [parameter["name"] for parameter in task.campaign.search_space["parameters"]]
+
+def _other_curves(task: Task) -> list[list[tuple[float, float]]]:
+    sample = sampled_curves(task.campaign)
+    return [points.values for arm, points in sample.items() if arm != task.arm_id and points.values]
+
+
+def _neighbours(task: Task, siblings: Sequence[Task]) -> dict[str, Task | None]:
+    """Return the tasks of the same arm before and after this one."""
+    index = next((index for index, other in enumerate(siblings) if other.pk == task.pk), None)
+    if index is None:
+        # One of more seeds than are read.
+        return {"before": None, "after": None}
+    return {
+        "before": siblings[index - 1] if index else None,
+        "after": siblings[index + 1] if index + 1 < len(siblings) else None,
+    }
 
 
 @signed_in

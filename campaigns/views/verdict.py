@@ -9,16 +9,16 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from campaigns.models import Campaign, CampaignState
+from campaigns.models import Campaign
 from campaigns.race.headline import Act, Headline
 from campaigns.race.words import Belief, belief, figure_title
 from campaigns.standings import arms, headline
 from campaigns.standings.param_order import unusual
 from campaigns.standings.progress import CampaignProgress
 from campaigns.standings.rows import Standing
-from campaigns.standings.summaries import NO_VALUE, progress_bar
+from campaigns.standings.summaries import progress_bar
 from campaigns.views.head import may_race
-from xeenet_site.web.formats import DAY, duration, value
+from xeenet_site.web.formats import value
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,6 @@ def figures_context(
     progress: CampaignProgress,
     by_state: dict[str, int],
     varying: list[str],
-    now: dt.datetime,
 ) -> dict[str, Any]:
     """Return the four figures: the first arm, how far to believe it, progress, trouble."""
     row, spec = arms.first(campaign), campaign.metric_spec
@@ -109,14 +108,9 @@ def figures_context(
         if row
         else []
     )
-    bar = by_state | {
-        "completed": progress.completed - progress.without_value,
-        NO_VALUE: progress.without_value,
-    }
     return {
         "progress": progress,
-        "bar": progress_bar(bar, progress.total),
-        "ends": _ends(campaign, progress, now),
+        "bar": progress_bar(by_state, progress.total, without_value=progress.without_value),
         "first_arm": row,
         "first_title": figure_title(
             row.standing if row else "", metric=spec.name, lowest=spec.best
@@ -139,24 +133,9 @@ def _belief(campaign: Campaign) -> Belief:
     return belief(last, shown=lambda distance: spec.text(abs(distance)))
 
 
-def _ends(campaign: Campaign, progress: CampaignProgress, now: dt.datetime) -> str:
-    """Say when the campaign ends, or why that is not known; "" after its end."""
-    if campaign.state == CampaignState.PAUSED:
-        return "paused"
-    if campaign.state != CampaignState.ACTIVE:
-        return ""
-    if progress.eta_seconds is None:
-        return "end known after two tasks"
-    end = now + dt.timedelta(seconds=progress.eta_seconds)
-    if progress.eta_seconds > DAY:
-        return f"ends in {duration(progress.eta_seconds)}"
-    return f"ends {end:%H:%M} UTC"
-
-
 def _troubles(campaign: Campaign, progress: CampaignProgress) -> list[Count]:
     """Return what went wrong, what has no value and what does not count, without zeros."""
     runs = reverse("campaign-runs", args=[campaign.pk])
-    no_value = sum(headline.no_value(progress).values()) - progress.failed
     counts = [
         Count(
             "failed-tasks",
@@ -168,7 +147,7 @@ def _troubles(campaign: Campaign, progress: CampaignProgress) -> list[Count]:
         ),
         Count(
             "without-value",
-            no_value,
+            progress.without_value,
             "no value",
             f"{runs}?state=all&sort=-value",
             "late-text",

@@ -37,7 +37,7 @@ BUTTONS: Final = {
     "one seed each": r"Race the top 5 · ≤ [\w ]+ on 1 worker",
     "tie": r"Race the top 4 · ≤ [\w ]+ on 1 worker",
     "mixed classes": r"Show .* \(\d+\)",
-    "nothing can run": "Add a worker",
+    "nothing can run": "See the workers",
     "all failed": "See the failures",
     "waits for approval": "Read the script",
 }

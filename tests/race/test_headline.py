@@ -24,7 +24,8 @@ BOARD, EMPTY, TROUBLE = "Arm 3 is ahead.", "No measured result yet.", "All 5 tas
 FINE = Situation(
     is_active=True, pending=4, leased=2, ended=20, classes=[("cpu", 20)], board=BOARD, empty=EMPTY
 )
-STANDS = replace(FINE, leased=0, machines=2, quiet_seconds=30.0)
+STANDS = replace(FINE, leased=0, quiet_seconds=30.0)
+GONE = "no worker online since 07:43 UTC"
 
 
 def verdict(situation: Situation, **changes: Any) -> Headline:
@@ -42,19 +43,19 @@ def test_without_anything_else_the_board_speaks() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        (
-            {"machines": 0},
-            "Nothing can run: no worker that may take these tasks is online. 4 tasks",
-        ),
-        ({"machines": 0, "pending": 1}, "Nothing can run: no worker that may take these tasks is "),
+        ({"hindrance": GONE}, "Nothing can run: no worker online since 07:43 UTC. 4 tasks wait."),
+        ({"hindrance": GONE, "pending": 1}, f"Nothing can run: {GONE}. 1 task waits."),
+        # The lease of the worker that is gone has not been taken back yet.
+        ({"hindrance": GONE, "leased": 2}, f"Nothing can run: {GONE}. 6 tasks wait."),
+        # What is left are runs that are kept for a race.
+        ({"hindrance": GONE, "pending": 0}, f"Nothing can run: {GONE}."),
         ({"is_approved": False}, "Nothing can run: the uploaded script has no approval. 4 tasks"),
         ({"quiet_seconds": STALLED_SECONDS + 1}, "Stalled: no task has ended for 12 m, and none"),
         ({"quiet_seconds": STALLED_SECONDS}, BOARD),
-        ({"machines": 0, "is_active": False}, BOARD),
-        ({"machines": 0, "pending": 0}, BOARD),
-        ({"machines": 0, "leased": 1}, BOARD),
+        ({"hindrance": GONE, "is_active": False}, BOARD),
+        ({"is_approved": False, "leased": 1}, BOARD),
         # What stops everything comes before what went wrong, and that before what is missing.
-        ({"machines": 0, "trouble": TROUBLE}, "Nothing can run: "),
+        ({"hindrance": GONE, "trouble": TROUBLE}, "Nothing can run: "),
         ({"trouble": TROUBLE, "classes": []}, TROUBLE),
         ({"classes": []}, EMPTY),
     ],
@@ -139,8 +140,8 @@ def test_each_verdict_has_a_look_and_at_most_one_button(
 
 
 def test_a_paused_campaign_says_why_before_all_else_and_a_draft_what_it_would_do() -> None:
-    assert told(STANDS, machines=0, paused="Paused: too many.") == "Paused: too many."
-    assert told(STANDS, machines=0, draft="A draft.") == "A draft."
+    assert told(STANDS, paused="Paused: too many.") == "Paused: too many."
+    assert told(STANDS, draft="A draft.") == "A draft."
 
 
 def test_the_class_that_is_not_shown_is_one_click_away() -> None:

@@ -265,13 +265,14 @@ class Command(RaceVerbs, ClassVerbs, ArmVerbs):
 
     def _say(self, campaign: Campaign) -> None:
         campaign.refresh_from_db()
-        progress = campaign_progress(campaign, now=database_now())
+        now = database_now()
+        progress = campaign_progress(campaign, now=now)
         if first := finding(campaign, progress):
             self.stdout.write(plain(first))
         reason = f" ({plain(campaign.state_reason)})" if campaign.state_reason else ""
         self.stdout.write(
             f"Campaign {campaign.pk} {plain(campaign.name)} is {campaign.state}{reason}: "
-            f"{progress_sentence(progress, arms.leading(campaign))}. "
+            f"{progress_sentence(progress, arms.leading(campaign), now=now)}. "
             f"Page: {campaign.get_absolute_url()}"
         )
 

@@ -75,7 +75,8 @@ class Command(BaseCommand):
             self.stdout.write(strict_dumps(data, indent=2))
             return
         colour = self.stdout.isatty() and sys.stdout.isatty()
-        progress = campaign_progress(campaign, now=database_now())
+        now = database_now()
+        progress = campaign_progress(campaign, now=now)
         if first := finding(campaign, progress):
             self.stdout.write(plain(first))
         self.stdout.write(plain(data["verdict"]))
@@ -89,5 +90,5 @@ class Command(BaseCommand):
         self.stdout.write(
             leaderboard_text(campaign, rows, colour=colour, empty=empty, paired=paired)
         )
-        sentence = progress_sentence(progress, arms.leading(campaign))
+        sentence = progress_sentence(progress, arms.leading(campaign), now=now)
         self.stdout.write(f"{campaign.state}: {sentence}")

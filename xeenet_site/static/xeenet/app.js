@@ -2,6 +2,23 @@
 
 "use strict";
 
+// --- Clock times ---------------------------------------------------------------------------------
+
+// The server knows no time zones: it writes UTC, and says so. Readers have a zone of their own.
+function localiseClocks() {
+  const today = new Date().toDateString();
+  for (const time of document.querySelectorAll("time[data-clock]")) {
+    const when = new Date(time.dateTime);
+    const clock = when.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", hour12: false });
+    const day = when.toLocaleDateString("en-GB", { weekday: "short", day: "numeric", month: "short" });
+    time.textContent = when.toDateString() === today ? clock : `${day} ${clock}`;
+    delete time.dataset.clock;
+  }
+}
+
+localiseClocks();
+document.addEventListener("htmx:afterSwap", localiseClocks);
+
 // --- Clicks --------------------------------------------------------------------------------------
 
 async function copyText(button) {
