@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
 from typing import Any, Final
 
 from django.core.paginator import Paginator
@@ -13,9 +12,6 @@ from django.shortcuts import get_object_or_404
 from django.views.generic import RedirectView
 
 from campaigns import steering
-from campaigns.caching import cached_roughly
-from campaigns.charts.best_so_far import best_so_far
-from campaigns.charts.points import chart_points
 from campaigns.clock import database_now
 from campaigns.design.previews import preview
 from campaigns.exports import leaderboard as export_leaderboard
@@ -31,17 +27,13 @@ from campaigns.standings.arms import ArmRow
 from campaigns.standings.classes import EVERY_CLASS, chosen_class, classes_of
 from campaigns.standings.finding import why_nothing_is_ranked
 from campaigns.standings.progress import CampaignProgress, campaign_progress
-from campaigns.standings.rows import Standing
 from campaigns.standings.summaries import NO_VALUE, progress_bar
 from campaigns.views.head import ENDED_STATES, campaign_or_404, head_context, may_race
-from experiments import catalog
-from experiments.metrics import VAL_BPB
+from campaigns.views.hero import hero_context
 from xeenet_site.web.pages import page_or_fragment, reading_page
-from xeenet_site.web.strict_json import figure_script
 
 # One or two screens. Twice as many rows take nearly twice the time to render.
 ARMS_PER_PAGE: Final = arms.KEPT_ROWS
-MOST_RECORDS: Final = 20
 # Pages of campaigns with more tasks refresh less often, because they are expensive to render.
 LARGE_CAMPAIGN: Final = 2_000
 
@@ -63,8 +55,6 @@ def _findings(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dic
     """Return verdict, head, figures, chart and board, as the address selects them."""
     progress = campaign_progress(campaign, now=now)
     by_state = _by_state(progress)
-    show_simulated = request.GET.get("state") == Standing.SIMULATED
-    by_time = request.GET.get("x") != "number"
     varying, constant = leaderboard.varying_params(campaign)
     verdict, claim = headline.sentence(campaign, progress, now=now), arms.sentence(campaign)
     return {
@@ -81,15 +71,7 @@ def _findings(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dic
         "bar": progress_bar(_bar_states(by_state, progress), progress.total),
         "top_failure": next(iter(progress.failure_classes.items()), None),
         "constant": constant,
-        "chart": cached_roughly(
-            campaign,
-            "best-so-far",
-            lambda: _chart(campaign, by_time=by_time, simulated=show_simulated),
-            by_time=by_time,
-            simulated=show_simulated,
-        ),
-        "by_time": by_time,
-        "show_simulated": show_simulated,
+        **hero_context(campaign, of_class=request.GET.get("class", "")),
         "poll_seconds": 3 if progress.total <= LARGE_CAMPAIGN else 15,
     }
 
@@ -125,75 +107,6 @@ def _by_state(progress: CampaignProgress) -> dict[str, int]:
         "failed": progress.failed,
         "cancelled": progress.cancelled,
     }
-
-
-@dataclass(frozen=True)
-class Record:
-    """A result that was the best when it came, `seconds` after the launch."""
-
-    task_id: int
-    number: int
-    order: int
-    seconds: float
-    value: float | None
-    device: str
-
-
-@dataclass(frozen=True)
-class Chart:
-    """The best-so-far chart, and how much of the campaign it draws.
-
-    `markup` is the figure as a JSON script element, "" for none. It is cached in this form, because
-    writing thousands of points as JSON takes longer than all other steps. `records` are the latest
-    new bests, the best first; `more_records` came before them.
-    """
-
-    markup: str
-    drawn: int
-    total: int
-    records: list[Record]
-    more_records: int
-
-
-def _chart(campaign: Campaign, *, by_time: bool, simulated: bool) -> Chart:
-    points = chart_points(campaign, simulated=simulated)
-    figure = best_so_far(
-        points,
-        campaign.metric_spec,
-        since=campaign.launched_at,
-        by_time=by_time,
-        anchors=_anchors(campaign),
-    )
-    markup = figure_script(figure, "best-so-far-figure") if figure else ""
-    records = [
-        Record(
-            task_id=point.task_id,
-            number=point.number,
-            order=point.order,
-            seconds=(point.finished_at - campaign.launched_at).total_seconds(),
-            value=point.value,
-            device=point.device,
-        )
-        for point in reversed(points.points)
-        if point.is_record and campaign.launched_at
-    ]
-    listed = records[:MOST_RECORDS]
-    return Chart(
-        markup, len(points.points), points.total, listed, more_records=len(records) - len(listed)
-    )
-
-
-def _anchors(campaign: Campaign) -> dict[str, float]:
-    """Return the n-gram values of the campaign's data set, if the catalog has the same bytes.
-
-    They are bits per byte; no other metric has any.
-    """
-    if campaign.metric_spec.name != VAL_BPB.name:
-        return {}
-    for dataset in catalog.all_datasets():
-        if dataset.sha256 == campaign.dataset_id:
-            return dataset.ngram_anchors
-    return {}
 
 
 def _board(request: HttpRequest, campaign: Campaign, varying: list[str]) -> dict[str, Any]:
