@@ -82,12 +82,12 @@ def test_polling_happens_by_itself_and_ends_with_the_campaign(
     campaign = running_campaign(worker, tasks=4)
     clock_page.clock.install()
     clock_page.goto(live_server.url + campaign.get_absolute_url())
-    assert clock_page.locator("[data-poll]").count() == 1
+    assert clock_page.locator("[data-live]").count() == 1
     add_result(worker, 3.2)
     clock_page.clock.run_for(3100)
     wait_until(
         clock_page,
-        "!document.querySelector('[data-poll]') && document.body.innerText.includes('3.2000')",
+        "!document.querySelector('[data-live]') && document.body.innerText.includes('3.2000')",
     )
     assert clock_page.locator("h1 .chip").inner_text() == "completed"
     assert problems == []
@@ -182,12 +182,16 @@ def test_a_question_opened_while_a_poll_was_under_way_stays_open(
     sign_in(page, live_server, owner)
     page.goto(live_server.url + campaign.get_absolute_url())
     held = hold(page, campaign.get_absolute_url())
-    page.evaluate("htmx.trigger('[data-poll]', 'refresh')")
+    page.evaluate("document.dispatchEvent(new CustomEvent('xeenet:refresh'))")
     wait_for_held(page, held, 1)
     page.click("#cancel-button")
     page.wait_for_selector("#cancel-dialog[open]")
-    held[0].continue_()
-    wait_until(page, "!document.querySelector('.htmx-request')")
+    page.evaluate("document.addEventListener('xeenet:refreshed', () => (window.used = true))")
+    with page.expect_response(lambda answer: answer.url == held[0].request.url):
+        held[0].continue_()
+    # What the script does with the answer is done before this second one can be answered.
+    page.evaluate("fetch('/healthz')")
+    assert not page.evaluate("window.used")
     assert page.locator("#cancel-dialog").is_visible()
 
 
@@ -283,10 +287,10 @@ def test_a_lost_connection_is_told(browser_page: Page, live_server: LiveServer) 
     page = browser_page
     page.goto(live_server.url + campaign.get_absolute_url())
     page.route(re.compile("/campaigns/"), lambda route: route.abort())
-    page.evaluate("htmx.trigger('[data-poll]', 'refresh')")
+    page.evaluate("document.dispatchEvent(new CustomEvent('xeenet:refresh'))")
     page.wait_for_selector(".connection-lost .when-lost")
     page.unroute(re.compile("/campaigns/"))
-    page.evaluate("htmx.trigger('[data-poll]', 'refresh')")
+    page.evaluate("document.dispatchEvent(new CustomEvent('xeenet:refresh'))")
     page.wait_for_selector("body:not(.connection-lost)")
 
 
