@@ -95,7 +95,7 @@ def serve(case: str, tasks: int) -> None:
                 claimed = lifecycle.claim(by, claim_id=uuid.uuid4(), count=32, now=factories.at(1))
                 held = list(claimed.attempts)
             attempt = held.pop()
-            body = factories.completed(attempt.task, 3.0 + number % 7 / 100)
+            body = factories.completed(attempt.task, 3.0 + number % 7 / 100, train_seconds=1.0)
             counting = connection.execute_wrapper(count_query)
             with counting if order["counts"] else contextlib.nullcontext():
                 # A view reads worker and lease from the request; the verb reads all else.
@@ -151,10 +151,11 @@ def databases(kind: str, folder: Path, names: list[str]) -> Iterator[list[str]]:
     from tests.postgres import private_cluster
 
     with private_cluster() as cluster:
-        with psycopg.connect(cluster.url, autocommit=True) as connection:
+        parts = urlsplit(cluster.url)
+        admin = parts._replace(path="/postgres").geturl()
+        with psycopg.connect(admin, autocommit=True) as connection:
             for place, _ in enumerate(names):
                 connection.execute(f"CREATE DATABASE bench_{place}")
-        parts = urlsplit(cluster.url)
         yield [parts._replace(path=f"/bench_{place}").geturl() for place, _ in enumerate(names)]
 
 

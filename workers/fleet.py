@@ -30,9 +30,9 @@ OPERATIONS_PER_PARAMETER_AND_TOKEN: Final = 6
 
 # Column of the CSV file -> look-up on the attempt.
 _ATTEMPT_COLUMNS: Final = {
+    "campaign_id": "task__campaign_id",
     "campaign": "task__campaign__name",
-    "task": "task_id",
-    "number": "task__number",
+    "task": "task__number",
     "attempt": "number",
     "outcome": "outcome",
     "failure_class": "failure_class",
@@ -143,16 +143,25 @@ class Speed:
 
     started_at: dt.datetime
     task_id: int
-    task: str
+    # Campaign and number, as in addresses and logs.
+    campaign_id: int
+    number: int
+    campaign: str
     tokens_per_second: float
     steps_per_second: float
     # Estimated floating-point operations, in 10^9 per second: comparable across model sizes.
     gflops: float
 
+    @property
+    def task(self) -> str:
+        """What the task is called: its campaign and its number there."""
+        return f"{self.campaign_id}/{self.number}"
+
 
 _SPEED_FIELDS: Final = (
     "started_at",
     "task_id",
+    "task__campaign_id",
     "task__number",
     "task__campaign__name",
     "result__tokens_trained",
@@ -173,6 +182,7 @@ def speeds(worker: Worker, *, limit: int) -> list[Speed]:
 def _speed(
     started_at: dt.datetime,
     task_id: int,
+    campaign_id: int,
     number: int,
     campaign: str,
     tokens: int,
@@ -193,7 +203,9 @@ def _speed(
     return Speed(
         started_at=started_at,
         task_id=task_id,
-        task=f"{campaign} #{number}",
+        campaign_id=campaign_id,
+        number=number,
+        campaign=campaign,
         tokens_per_second=tokens / seconds,
         steps_per_second=steps / seconds,
         gflops=operations / seconds / 1e9,

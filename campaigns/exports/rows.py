@@ -59,11 +59,12 @@ def _measured(name: str) -> Callable[[Campaign, Result], Any]:
 
 
 _BEFORE_VALUE: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
+    "campaign_id": lambda campaign, _: campaign.pk,
     "campaign": lambda campaign, _: campaign.name,
     "experiment": lambda campaign, _: campaign.experiment,
     "script_sha256": lambda campaign, _: campaign.package_id,
-    "task": lambda _, result: result.task_id,
-    "number": lambda _, result: result.task.number,
+    # Not "3/17": a spreadsheet takes that for a date.
+    "task": lambda _, result: result.task.number,
     "arm": lambda _, result: result.task.arm.number,
     "seed": lambda _, result: result.task.seed,
     "seed_index": lambda _, result: result.task.seed_index,

@@ -31,6 +31,7 @@ from campaigns.models import (
     CampaignState,
     FailureClass,
     Task,
+    TaskName,
     TaskQuerySet,
     TaskState,
 )
@@ -286,7 +287,8 @@ def _lease_each(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choi
     """Lease up to `count` tasks one by one; leave out those that cannot be leased."""
     leased = 0
     waiting = waiting.to_be_had_again(worker, choice.now)
-    for pk in list(waiting.values_list("pk", flat=True)[: count + SPARE_TASKS]):
+    first = waiting.values_list("pk", "campaign_id", "number")[: count + SPARE_TASKS]
+    for pk, *name in list(first):
         if leased == count:
             break
         try:
@@ -295,8 +297,8 @@ def _lease_each(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choi
                 _move_to_leased(tasks, _histories(tasks, worker), worker, choice)
             leased += len(tasks)
         except _UNUSABLE:
-            logger.exception("task %s cannot be leased; it is left out for a while", pk)
-            _set_aside(pk, choice.now)
+            logger.exception("task %d/%d cannot be leased; it is left out for a while", *name)
+            _set_aside(pk, TaskName(*name), choice.now)
     return leased
 
 
@@ -304,14 +306,14 @@ def _locked(waiting: TaskQuerySet) -> TaskQuerySet:
     return waiting.select_related("campaign").select_for_update(skip_locked=True, of=("self",))
 
 
-def _set_aside(pk: int, now: dt.datetime) -> None:
+def _set_aside(pk: int, name: TaskName, now: dt.datetime) -> None:
     """Keep a task that cannot be leased from heading the queue; it stays pending."""
     try:
         with transaction.atomic():
             pending = Task.objects.filter(pk=pk, state=TaskState.PENDING)
             pending.update(available_at=now + SET_ASIDE)
     except _UNUSABLE:
-        logger.exception("task %s could not be left out", pk)
+        logger.exception("task %s could not be left out", name)
 
 
 class _History(NamedTuple):

@@ -109,7 +109,7 @@ def expire(*, now: dt.datetime, limit: int = 500) -> int:
         try:
             expired += _expire_one(task, now)
         except DatabaseError:
-            logger.exception("task %s: its expired lease could not be taken back", task.pk)
+            logger.exception("task %s: its expired lease could not be taken back", task.name)
     return expired
 
 
@@ -173,11 +173,7 @@ def _loss_counts(attempt: Attempt, now: dt.datetime) -> bool:
 def find_attempt(worker: Worker, lease_id: uuid.UUID) -> Attempt:
     """Return the attempt this worker made under this lease. Raises LeaseUnknown."""
     attempts = Attempt.objects.filter(worker=worker, lease_id=lease_id).order_by()
-    related = attempts.select_related("task__campaign__dataset")
-    # Large, and read by nothing that happens to an attempt.
-    attempt = related.defer(
-        "submission", "stderr_tail", "task__campaign__search_space", "task__campaign__description"
-    ).first()
+    attempt = attempts.select_related("task__campaign__dataset").first()
     if attempt is None:
         raise LeaseUnknown
     attempt.worker = worker

@@ -78,11 +78,11 @@ def submit(worker: Worker, lease_id: uuid.UUID, body: Submission, *, now: dt.dat
     digest = canonical_digest(dict(body))
     # One transaction: task, attempt and result must agree, and the answer is what was committed.
     with transaction.atomic():
+        # The row lock serialises two equal submissions (a proxy may repeat a PUT). First, so that
+        # everything is read as it is once the lock is ours.
+        locked = Task.objects.select_for_update(of=("self",)).order_by()
+        list(locked.filter(attempts__lease_id=lease_id, attempts__worker=worker).only("pk"))
         attempt = find_attempt(worker, lease_id)
-        # The row lock serialises two equal submissions (a proxy may repeat a PUT).
-        rows = Task.objects.select_for_update().filter(pk=attempt.task_id)
-        attempt.task.state = rows.values_list("state", flat=True).get()
-        attempt.refresh_from_db(fields=["outcome", "submission_digest", "answer", "ended_at"])
         if attempt.submission_digest:
             return _stored_answer(attempt, digest)
         if body["outcome"] == Outcome.COMPLETED:

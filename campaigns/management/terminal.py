@@ -134,8 +134,8 @@ def _local_zone() -> dt.tzinfo:
 
 
 def task_sentence(task: Task) -> str:
-    """Return a sentence on a task, such as "Task 7 is pending: number 5, seed 42."."""
-    return f"Task {task.pk} is {task.state}: number {task.number}, seed {task.seed}."
+    """Return a sentence on a task, such as "Task 3/17 is pending: seed 42."."""
+    return f"Task {task.name} is {task.state}: seed {task.seed}."
 
 
 def attempt_line(attempt: Attempt) -> str:
@@ -143,18 +143,18 @@ def attempt_line(attempt: Attempt) -> str:
     why = ": ".join(filter(None, (attempt.failure_class, attempt.message)))
     took = _NOTHING if attempt.wall_time_seconds is None else duration(attempt.wall_time_seconds)
     return plain(
-        f"{attempt.started_at:%Y-%m-%d %H:%M:%S}  task {attempt.task_id} attempt {attempt.number}  "
-        f"{attempt.outcome:9}  {took:>8}  {attempt.worker.name}  {why}".rstrip()
+        f"{attempt.started_at:%Y-%m-%d %H:%M:%S}  task {attempt.task.name} attempt "
+        f"{attempt.number}  {attempt.outcome:9}  {took:>8}  {attempt.worker.name}  {why}".rstrip()
     )
 
 
 def change_line(change: StateChange) -> str:
     """Return a line of the journal: time, subject, old and new state, actor, reason."""
     subject: str = change.subject
-    if change.subject == ChangeSubject.TASK:
-        subject = f"task {change.task_id}"
-    elif change.subject == ChangeSubject.ATTEMPT and change.attempt is not None:
-        subject = f"task {change.task_id} attempt {change.attempt.number}"
+    if change.task is not None:
+        subject = f"task {change.task.name}"
+    if change.subject == ChangeSubject.ATTEMPT and change.attempt is not None:
+        subject += f" attempt {change.attempt.number}"
     reason = f": {change.reason}" if change.reason else ""
     return plain(
         f"{change.at:%Y-%m-%d %H:%M:%S}  {subject} {change.from_state or 'new'} → "

@@ -40,6 +40,7 @@ from campaigns.models.states import (
     WorkUnit,
 )
 from campaigns.models.task import Attempt, ProgressPoint, Task, TaskQuerySet
+from campaigns.models.task_names import TaskName
 from campaigns.models.webhooks import DeliveryState, Webhook, WebhookDelivery, WebhookEvent
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "ResultQuerySet",
     "StateChange",
     "Task",
+    "TaskName",
     "TaskOrigin",
     "TaskPurpose",
     "TaskQuerySet",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -24,6 +25,7 @@ from campaigns.models.states import (
     TaskState,
     WorkUnit,
 )
+from campaigns.models.task_names import TaskName
 from workers.models import Worker, WorkerQuerySet
 from workers.protocol import INFRASTRUCTURE_FAILURES
 
@@ -65,6 +67,13 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def overdue(self, now: dt.datetime) -> TaskQuerySet:
         """Return the leased tasks whose lease has run out; no renewal goes past the deadline."""
         return self.filter(state=TaskState.LEASED, lease_expires_at__lt=now)
+
+    def named(self, names: Iterable[TaskName]) -> TaskQuerySet:
+        """Return the tasks with these names, in no order; unknown names have none."""
+        condition = Q(pk__in=[])
+        for name in names:
+            condition |= Q(campaign=name.campaign, number=name.number)
+        return self.filter(condition)
 
     def open(self) -> TaskQuerySet:
         """Return the tasks that may still run."""
@@ -274,7 +283,12 @@ class Task(models.Model):
         return f"{self.campaign} #{self.number}"
 
     def get_absolute_url(self) -> str:
-        return reverse("task", args=[self.pk])
+        return reverse("task", args=[self.campaign_id, self.number])
+
+    @property
+    def name(self) -> TaskName:
+        """What the task is called everywhere: campaign and number."""
+        return TaskName(self.campaign_id, self.number)
 
     @property
     def config(self) -> dict[str, object]:
@@ -396,7 +410,7 @@ class Attempt(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"attempt {self.number} of {self.task_id} by {self.worker}"
+        return f"attempt {self.number} of task {self.task.name} by {self.worker}"
 
     @property
     def budget_seconds(self) -> float:

@@ -35,7 +35,9 @@ class ArmRowSerializer(serializers.Serializer[Any]):
         help_text="The race stopped early, so the value still favours the arm."
     )
     bad_seeds = serializers.CharField(allow_blank=True)
-    first_task = serializers.IntegerField(allow_null=True, help_text="The id of its first task.")
+    first_task = serializers.IntegerField(
+        allow_null=True, help_text="The number of its first task in the campaign."
+    )
     difference = serializers.FloatField(
         allow_null=True,
         help_text="With result_class=all: the median of its value minus that of the baseline arm, "

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from campaigns import history
 from campaigns.serializers.forecasts import ProgressForecastSerializer
-from campaigns.serializers.values import ValBpbField
+from campaigns.serializers.values import CALLED, ValBpbField
 from campaigns.standings.arms import ArmStanding
 
 EVENTS: Final = 100
@@ -51,6 +51,7 @@ class ChampionSerializer(serializers.Serializer[Any]):
 
     campaign_id = serializers.IntegerField(source="result.campaign_id")
     campaign = serializers.CharField(source="result.campaign.name")
+    task = serializers.CharField(source="result.task.name", help_text=CALLED)
     task_id = serializers.IntegerField(source="result.task_id")
     metric = serializers.CharField(source="result.campaign.metric_spec.name")
     value = serializers.FloatField(
@@ -140,6 +141,9 @@ class EventSerializer(serializers.Serializer[Any]):
     )
     what = serializers.CharField()
     detail = serializers.CharField(allow_blank=True)
+    task = serializers.CharField(
+        source="task.name", default=None, allow_null=True, help_text=CALLED
+    )
     task_id = serializers.IntegerField(source="task.pk", default=None, allow_null=True)
     task_number = serializers.IntegerField(source="task.number", default=None, allow_null=True)
 

@@ -30,7 +30,7 @@ class Usual(NamedTuple):
         """Return whether the value is usual."""
         if self.low is None or self.high is None or not _is_number(value):
             return bool(value == self.middle)
-        return self.low <= value <= self.high
+        return bool(self.low <= value <= self.high)
 
 
 def usual_params(campaign: Campaign) -> dict[str, Usual]:

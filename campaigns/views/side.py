@@ -209,7 +209,7 @@ def _bundle_url(request: HttpRequest, subject: Arm | Task) -> str:
     if isinstance(subject, Arm):
         tasks = subject.tasks.order_by("number")
         task = tasks.filter(result__isnull=False).first() or tasks.first()
-    return reverse("task-bundle", args=[task.pk]) if task else ""
+    return reverse("task-bundle", args=task.name) if task else ""
 
 
 def note_context(

@@ -31,7 +31,7 @@ def arm_parts(campaign: Campaign, arm: Arm, *, now: dt.datetime) -> dict[str, An
     place = place_of(campaign, arm)
     return {
         "place": place,
-        "worth": _worth(campaign, place),
+        "worth": worth_of(campaign, place),
         "why": STANDING_WORDS[place.row.standing] if place.row else "",
         "state": _state_of(tasks),
         "tasks": tasks[:MOST_SEEDS],
@@ -52,7 +52,7 @@ def task_parts(campaign: Campaign, task: Task, *, now: dt.datetime) -> dict[str,
     place = place_of(campaign, task.arm)
     return {
         "place": place,
-        "worth": _worth(campaign, place),
+        "worth": worth_of(campaign, place),
         "why": STANDING_WORDS[place.row.standing] if place.row else "",
         "task": task,
         "state": task.state,
@@ -100,7 +100,7 @@ def _state_of(tasks: Sequence[Task]) -> str:
     return next((state for state in order if state in states), TaskState.CANCELLED)
 
 
-def _worth(campaign: Campaign, place: ArmPlace) -> str:
+def worth_of(campaign: Campaign, place: ArmPlace) -> str:
     """Return in a few words what the arm's value is worth; "" without one."""
     row, spec = place.row, campaign.metric_spec
     if row is None:

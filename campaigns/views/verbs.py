@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
@@ -12,6 +13,8 @@ from django.views.decorators.http import require_POST
 from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.models import MAX_REASON_LENGTH, Campaign
+from campaigns.search.samplers import MAX_TASKS
+from campaigns.views.board import ARMS_PER_PAGE
 from campaigns.views.head import VERBS
 from xeenet_site.web.pages import signed_in, signed_in_user
 
@@ -104,6 +107,31 @@ def race(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(
             request, f"Race {started.number} began: {len(arms)} arms on the same fresh seeds."
         )
+    return redirect(campaign)
+
+
+@signed_in
+@require_POST
+def run_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """Add runs of the ticked arms of a campaign on their next seeds, and show the board."""
+    campaign = get_object_or_404(Campaign, pk=pk)
+    actor, now = signed_in_user(request), database_now()
+    try:
+        numbers = {_number_of(text, "arms") for text in request.POST.getlist("arms")}
+        times = whole_number(request, "times")
+        if not 1 <= len(numbers) <= ARMS_PER_PAGE:
+            raise lifecycle.InvalidCampaign({"arms": [f"must be 1 to {ARMS_PER_PAGE} arms"]})
+        known = [number for number in numbers if 0 <= number < MAX_TASKS]
+        arms = list(campaign.arms.filter(number__in=known).order_by("number"))
+        if len(arms) < len(numbers):
+            raise lifecycle.InvalidCampaign({"arms": ["must be arms of this campaign"]})
+        # All of them or none: half of what was asked for would have to be counted by hand.
+        with transaction.atomic():
+            added = sum(len(steering.run_again(actor, arm, times, now=now)) for arm in arms)
+    except lifecycle.LifecycleError as error:
+        messages.error(request, f"No run was added. {sentence_of(error)}")
+    else:
+        messages.success(request, f"Added {added:,} run{'' if added == 1 else 's'}.")
     return redirect(campaign)
 
 

@@ -37,6 +37,7 @@ from tests.mutants.race_doors import RACE_DOORS
 from tests.mutants.readings import READINGS
 from tests.mutants.results import SUBMITS
 from tests.mutants.sentences import SENTENCES
+from tests.mutants.side import SIDE
 from tests.mutants.site import SITE
 from tests.mutants.speeds import SPEEDS
 from tests.mutants.step_costs import STEP_COSTS
@@ -50,7 +51,17 @@ MUTANTS: Final = (
     *SLOW_SETUPS,
     *PAIRED,
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
-    *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE, *RACE, *RACE_DOORS, *AUTOMATIC_RACES, *STEP_COSTS),
+    *(
+        *ENCLOSURES,
+        *SANDBOX,
+        *SECRETS,
+        *SITE,
+        *RACE,
+        *RACE_DOORS,
+        *AUTOMATIC_RACES,
+        *STEP_COSTS,
+        *SIDE,
+    ),
     *(*WORK, *SPEEDS, *SENTENCES),
 )
 LIMIT_SECONDS: Final = 60.0

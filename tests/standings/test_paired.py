@@ -123,6 +123,14 @@ def test_page_after_page_only_the_runs_of_its_rows_are_read_and_once(campaign: C
     assert '"number" IN (0, 2)' in queries[0]["sql"]
 
 
+def test_the_page_of_all_classes_stays_within_the_queries_of_a_page(
+    campaign: Campaign, client: Client
+) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        client.get(campaign.get_absolute_url() + "?class=all")
+    assert len(queries) <= 15
+
+
 def test_page_csv_api_and_command_show_them(campaign: Campaign, client: Client) -> None:
     page = client.get(campaign.get_absolute_url() + "?class=all").text
     assert "Difference to arm 0, same worker" in page

@@ -215,7 +215,7 @@ class Command(RaceVerbs, ClassVerbs, ArmVerbs):
             result = getattr(task, "result", None)
             value = spec.text(result.value) if result and result.value is not None else "–"
             self.stdout.write(
-                f"{task.pk:8}  #{task.number:<6} {task.state:9}  {value:>8}  seed {task.seed}  "
+                f"{task.name!s:>10}  {task.state:9}  {value:>8}  seed {task.seed}  "
                 f"{task.failure_class:14} {plain(json.dumps(task.params))}"
             )
 
@@ -229,7 +229,7 @@ class Command(RaceVerbs, ClassVerbs, ArmVerbs):
         }
         wanted = {look_ups[name]: options[name] for name in look_ups if options[name]}
         attempts = Attempt.objects.brief().filter(task__campaign=campaign, **wanted)
-        for attempt in attempts.select_related("worker").order_by("-pk").iterator():
+        for attempt in attempts.select_related("worker", "task").order_by("-pk").iterator():
             self.stdout.write(attempt_line(attempt))
 
     def workers(self, options: dict[str, Any]) -> None:
@@ -247,14 +247,14 @@ class Command(RaceVerbs, ClassVerbs, ArmVerbs):
         """Print the latest events."""
         campaign = campaign_or_error(options["campaign"])
         for event in history.events(campaign, before=None, limit=EVENTS):
-            about = f" (task {event.task.pk})" if event.task else ""
+            about = f" (task {event.task.name})" if event.task else ""
             detail = f": {event.detail}" if event.detail else ""
             line = f"{event.who or 'server'} {event.what}{about}{detail}"
             self.stdout.write(f"{event.at:%Y-%m-%d %H:%M:%S}  {plain(line)}")
 
     def journal(self, options: dict[str, Any]) -> None:
         """Print every change."""
-        changes = campaign_or_error(options["campaign"]).changes.select_related("attempt")
+        changes = campaign_or_error(options["campaign"]).changes.select_related("attempt", "task")
         for change in changes.order_by("-pk").iterator():
             self.stdout.write(change_line(change))
 

@@ -38,7 +38,7 @@ class Command(BaseCommand):
             value = "–" if champion.value is None else spec.text(champion.value)
             self.stdout.write(
                 f"{plain(result.campaign.name)}: {spec.name} {value} ({champion.worth}; "
-                f"task {result.task_id}, {plain(result.device_used)})"
+                f"task {result.task.name}, {plain(result.device_used)})"
             )
         for concern in concerns(figures, live, now=now, reader=None):
             self.stdout.write(self.style.WARNING(f"! {plain(concern.text)}"))
