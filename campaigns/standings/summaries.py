@@ -28,6 +28,9 @@ class CampaignSummary:
     # The value of the first arm on its board, and that arm's standing, which says what it is worth.
     best: float | None
     standing: str
+    # That row, where a race decided; and how it is drawn, "" without a common scale.
+    first: ArmRow | None = None
+    glyph: str = ""
 
     @property
     def worth(self) -> str:
@@ -133,6 +136,7 @@ def summarise(campaigns: Iterable[Campaign]) -> list[CampaignSummary]:
             {TaskState.LEASED.value: running.get(campaign.pk, 0), **ended[campaign.pk]},
             raced[campaign.pk].value if campaign.pk in raced else best.get(campaign.pk),
             raced[campaign.pk].standing if campaign.pk in raced else ArmStanding.SCREENED.value,
+            raced.get(campaign.pk),
         )
         for campaign in listed
     ]

@@ -24,6 +24,7 @@ from campaigns.clock import database_now
 from campaigns.models import CampaignState, Task, TaskName, TaskPurpose, TaskState
 from campaigns.race.rule import SEEDS
 from campaigns.search.samplers import MAX_TASKS
+from campaigns.views import glyphs
 from campaigns.views.head import may_race
 from xeenet_site.web.csv_text import csv_lines
 from xeenet_site.web.pages import page_or_fragment, reading_page
@@ -50,6 +51,8 @@ def compare(request: HttpRequest) -> HttpResponse:
     columns = table["columns"]
     series, spec = _series(kind, columns, axis), comparison.common_spec(columns)
     told = verdicts.verdict(columns)
+    # Below the values, which come first.
+    table["findings"][1:1] = glyphs.compared(columns, spec)
     context = table | {
         "kind": kind,
         "noun": kind.removesuffix("s"),

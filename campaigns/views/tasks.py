@@ -27,6 +27,7 @@ from campaigns.models import (
     Task,
     TaskState,
 )
+from campaigns.views import glyphs
 from xeenet_site.web import roles
 from xeenet_site.web.pages import (
     page_or_fragment,
@@ -76,6 +77,7 @@ def task(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
         "changes_limit": CHANGES_SHOWN,
         "guard_seconds": task.max_steps and attempts and attempts[0].time_budget_seconds,
         "result": result,
+        "glyph": glyphs.of_result(result),
         # Taken from the loaded attempts; `result.attempt` would cost another query.
         "result_attempt": next(
             (attempt for attempt in attempts if result and attempt.pk == result.attempt_id), None
