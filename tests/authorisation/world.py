@@ -78,6 +78,7 @@ class World:
         filled = path.replace("<uuid:lease_id>", str(self.attempt.lease_id))
         filled = filled.replace("<sha256:sha256>", sha256)
         filled = re.sub(r"<\w+:key>", "failures", filled)
+        filled = filled.replace("<int:race>", "1")
         filled = filled.replace("<int:pk>", str(self.number(path))).replace("^api/", "api/nothing")
         if "compare" in path:
             filled += f"?campaigns={self.campaign.pk},{self.other_campaign.pk}"
