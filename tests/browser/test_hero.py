@@ -84,7 +84,7 @@ def finish(campaign: Campaign, *values: float) -> None:
 
 def still(page: Page) -> None:
     """Stop the page's polls."""
-    page.evaluate("document.querySelector('[data-poll]')?.removeAttribute('data-poll')")
+    page.evaluate("document.querySelector('[data-live]')?.removeAttribute('data-live')")
     page.evaluate(
         "document.addEventListener('htmx:beforeRequest', (event) => event.preventDefault())"
     )
