@@ -64,7 +64,7 @@ MUTANTS: Final = (
         *SIDE,
         *LOOK,
     ),
-    *(*WORK, *SPEEDS, *SENTENCES),
+    *(*WORK, *SPEEDS, *SENTENCES, *SIDE),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4
