@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 # A loaded machine draws slowly. The timeout of the test still applies.
 PATIENCE_SECONDS = 60
+# How many points a hero chart draws, in its plot and in its lanes.
+DRAWN = (
+    "[...document.querySelectorAll('.hero-plot .marks path')]"
+    ".reduce((sum, path) => sum + Number(path.dataset.points), 0)"
+)
 
 
 def sign_in(page: Page, server: LiveServer, person: User) -> None:

@@ -13,7 +13,7 @@ from pytest_django.live_server_helper import LiveServer
 from campaigns.clock import database_now
 from campaigns.models import Campaign
 from tests import factories
-from tests.browser.driver import PATIENCE_SECONDS, fits, refresh, sign_in, wait_until, watch
+from tests.browser.driver import DRAWN, PATIENCE_SECONDS, fits, refresh, sign_in, wait_until, watch
 from workers.models import Worker
 from xeenet_site.web import roles
 
@@ -53,9 +53,9 @@ def test_a_running_campaign_refreshes_in_place(
     campaign = running_campaign(worker)
     page = browser_page
     page.goto(live_server.url + campaign.get_absolute_url())
-    page.wait_for_selector("#best-so-far .points path.point")
-    assert page.locator("#best-so-far .points path.point").count() == 3
-    page.evaluate("window.chartBefore = document.querySelector('#best-so-far .main-svg')")
+    page.wait_for_selector("#hero.drawn .dot")
+    assert page.evaluate(DRAWN) == 3
+    page.evaluate("window.chartBefore = document.querySelector('.hero-plot')")
     page.click("#search-space summary")
     page.focus("#compare-button")
     page.evaluate("scrollTo(0, 120)")
@@ -65,9 +65,9 @@ def test_a_running_campaign_refreshes_in_place(
 
     assert page.locator(".figure.main .value").first.inner_text().startswith("3.1000")
     assert page.locator("#board tbody tr").count() == 3
-    wait_until(page, "document.querySelectorAll('#best-so-far .points path.point').length === 4")
+    wait_until(page, f"{DRAWN} === 4")
     # The chart was updated, not replaced; open details, focus and scroll position are kept.
-    assert page.evaluate("document.querySelector('#best-so-far .main-svg') === window.chartBefore")
+    assert page.evaluate("document.querySelector('.hero-plot') === window.chartBefore")
     assert page.evaluate("document.querySelector('#search-space').open")
     assert page.evaluate("document.activeElement.id") == "compare-button"
     assert page.evaluate("scrollY") == 120
@@ -93,17 +93,11 @@ def test_polling_happens_by_itself_and_ends_with_the_campaign(
     assert problems == []
 
 
-def test_sorting_and_the_time_axis_change_the_page_and_its_address(
+def test_sorting_changes_the_page_and_its_address(
     browser_page: Page, live_server: LiveServer, problems: list[str]
 ) -> None:
     campaign = running_campaign(factories.worker())
     page = browser_page
-    page.goto(live_server.url + campaign.get_absolute_url())
-    page.click("#x-number")
-    page.wait_for_url("**?x=number")
-    wait_until(
-        page, "document.querySelector('#best-so-far .xtitle')?.textContent === 'Tasks ended'"
-    )
     page.goto(f"{live_server.url}{campaign.get_absolute_url()}runs/")
     page.click("#runs th:has-text('Seed') a")
     page.wait_for_url("**sort=seed")
