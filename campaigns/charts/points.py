@@ -148,7 +148,6 @@ def _ended(campaign: Campaign) -> QuerySet[Task]:
 def _point(row: dict[str, Any], result_class: int | None) -> Point:
     is_ranked = bool(row["result__is_ranked"])
     return Point(
-        task_id=row["pk"],
         number=row["number"],
         arm=row["arm__number"],
         order=row["order"],

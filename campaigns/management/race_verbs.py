@@ -19,7 +19,6 @@ from campaigns.models import RaceOutcome
 from campaigns.race.rows import MIN_EFFECT
 from campaigns.serializers.campaigns import RaceOptionsSerializer
 from campaigns.serializers.races import PlanQuestionSerializer, StartRaceSerializer
-from xeenet_site.web.formats import HOUR, duration
 from xeenet_site.web.plain_text import plain
 from xeenet_site.web.strict_json import strict_dumps
 
@@ -178,17 +177,14 @@ def _rival(decision: dict[str, Any]) -> str:
 
 def _plan_lines(plan: dict[str, Any]) -> list[str]:
     """Return the plan as sentences."""
-    goal = f"To find a gap of {plan['delta']:g} with a chance of {plan['power']:.0%}"
-    lines = []
-    if plan["seeds"] is not None:
-        hours = f", about {duration(plan['hours'] * HOUR)}" if plan["hours"] is not None else ""
-        lines.append(f"{goal}: {plan['seeds']:,} seeds for each arm, {plan['runs']:,} runs{hours}.")
+    lines = [plan["sentence"]]
     if plan["chance"] is not None:
         lines.append(
             f"A race with {plan['default_seeds']} seeds finds it with a chance of "
             f"{plan['chance']:.0%}."
         )
-        lines.append(
-            f"The noise is {plan['sigma']:.4g} (s.d.), from {plan['pairs']:,} replicate pairs."
-        )
+        if not plan["assumed"]:
+            lines.append(
+                f"The noise is {plan['sigma']:.4g} (s.d.), from {plan['pairs']:,} replicate pairs."
+            )
     return [*lines, *([plan["why"]] if plan["why"] else [])]

@@ -99,7 +99,7 @@ def test_a_budget_too_small_for_one_step_is_told(client: Client) -> None:
     )
     assert "not one training step fitted in the budget" in page_of(client, attempt.task)
     page = client.get(attempt.task.campaign.get_absolute_url()).text
-    assert "1 no value" in page
+    assert '1 <span class="word">no value' in page
 
 
 def test_steps_whose_evaluation_did_not_fit_are_told(client: Client) -> None:

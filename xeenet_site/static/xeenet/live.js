@@ -2,7 +2,7 @@
 // Elements stay the same ones, so focus, scroll, selection, ticks and what is typed stay, too.
 //
 // It says "xeenet:points" with what the chart is to append, and "xeenet:refreshed" after each answer
-// that was used.
+// that was used, with the time at which it was asked for. "xeenet:refresh" lets it ask at once.
 
 "use strict";
 
@@ -13,6 +13,7 @@
   const IDLE_SECONDS = 3;
   let timer = 0;
   let isRunning = false;
+  let isWanted = false;
 
   const rootOf = () => document.querySelector("[data-live]");
 
@@ -27,6 +28,7 @@
   async function refresh() {
     const root = rootOf();
     if (!root || isRunning || wouldDisturb()) return;
+    const asked = performance.now();
     isRunning = true;
     performance.clearMeasures("live-refresh");
     try {
@@ -45,7 +47,7 @@
       if (news.reload) return isTyping() ? undefined : location.reload();
       measured(() => apply(root, news, new Date(answer.headers.get("Date") ?? Date.now())));
       if (news.points) document.dispatchEvent(new CustomEvent("xeenet:points", { detail: news.points }));
-      document.dispatchEvent(new CustomEvent("xeenet:refreshed"));
+      document.dispatchEvent(new CustomEvent("xeenet:refreshed", { detail: { asked } }));
     } catch {
       document.body.classList.add("connection-lost");
     } finally {
@@ -71,7 +73,10 @@
 
   async function loop() {
     clearTimeout(timer);
-    await refresh();
+    do {
+      isWanted = false;
+      await refresh();
+    } while (isWanted);
     timer = setTimeout(loop, 1000 * (rootOf()?.dataset.liveSeconds ?? IDLE_SECONDS));
   }
 
@@ -88,7 +93,11 @@
       if (part) morph(part, fresh);
       else made.set(id, fresh);
     }
-    for (const [id, order] of Object.entries(rows)) arrange(document.getElementById(id), order, made);
+    for (const [id, { v, order }] of Object.entries(rows)) {
+      const container = document.getElementById(id);
+      container.dataset.v = v;
+      arrange(container, order, made);
+    }
     for (const id of Object.keys(parts)) {
       const part = document.getElementById(id);
       if (part) htmx.process(part);
@@ -170,6 +179,12 @@
     for (const mark of root.querySelectorAll(".live-at")) mark.textContent = clock;
   }
 
-  document.addEventListener("visibilitychange", () => document.hidden || loop());
+  function now() {
+    if (isRunning) isWanted = true;
+    else loop();
+  }
+
+  document.addEventListener("visibilitychange", () => document.hidden || now());
+  document.addEventListener("xeenet:refresh", now);
   timer = setTimeout(loop, 1000 * (rootOf()?.dataset.liveSeconds ?? IDLE_SECONDS));
 })();
