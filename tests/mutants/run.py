@@ -30,6 +30,7 @@ from tests.mutants.enclosures import ENCLOSURES
 from tests.mutants.faults import FAULTS
 from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
+from tests.mutants.look import LOOK
 from tests.mutants.metrics import METRICS
 from tests.mutants.mutant import Mutant
 from tests.mutants.race import RACE
@@ -61,6 +62,7 @@ MUTANTS: Final = (
         *AUTOMATIC_RACES,
         *STEP_COSTS,
         *SIDE,
+        *LOOK,
     ),
     *(*WORK, *SPEEDS, *SENTENCES, *SIDE),
 )
