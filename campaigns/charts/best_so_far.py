@@ -43,7 +43,7 @@ def best_so_far(
     top.
     `anchors` are thin labelled lines, drawn where they are near the data.
 
-    `customdata` of the marks, one list per task: [task id, task number, HTML of what became of it].
+    `customdata` of the marks, one list per task: [task number, HTML of what became of it].
     The line of the best has none.
     """
     points = chart_points.points
@@ -143,9 +143,9 @@ def _marks(
         "x": [at(point) for point in points],
         "y": [_short(point.value, spec) if with_value else NEAR_TOP for point in points],
         "marker": {"color": colour, "symbol": symbol, "size": size, "line": {"width": edge}},
-        "hovertemplate": f"<b>Task %{{customdata[1]}}</b><br>{value}%{{customdata[2]}}"
+        "hovertemplate": f"<b>Task %{{customdata[0]}}</b><br>{value}%{{customdata[1]}}"
         "<extra></extra>",
-        **opens_tasks([point.task_id, point.number, _outcome(point)] for point in points),
+        **opens_tasks([point.number, _outcome(point)] for point in points),
     }
 
 
@@ -195,5 +195,5 @@ def _level_label(name: str, value: float, *, below: bool) -> Figure:
         "xanchor": "left",
         "yanchor": "top" if below else "bottom",
         "showarrow": False,
-        "font": {"size": 11, "color": SOFT},
+        "font": {"size": 12, "color": SOFT},
     }

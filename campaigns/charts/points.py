@@ -20,7 +20,6 @@ MOST_POINTS: Final = 2_000
 class Point:
     """One ended task. `order` counts the tasks from 1 in the order in which they ended."""
 
-    task_id: int
     number: int
     order: int
     finished_at: dt.datetime
@@ -62,7 +61,6 @@ def chart_points(campaign: Campaign, *, simulated: bool, most: int = MOST_POINTS
     rows = list(_drawn(tasks, 2 * most).values(*_FIELDS, "total"))
     points = [
         Point(
-            task_id=row["pk"],
             number=row["number"],
             order=row["order"],
             finished_at=row["finished_at"],
@@ -83,7 +81,6 @@ def chart_points(campaign: Campaign, *, simulated: bool, most: int = MOST_POINTS
 
 
 _FIELDS: Final = (
-    "pk",
     "number",
     "order",
     "finished_at",
