@@ -21,7 +21,6 @@ from campaigns.serializers.campaigns import RaceOptionsSerializer
 from campaigns.serializers.races import PlanQuestionSerializer, StartRaceSerializer
 from campaigns.standings.race_strips import races_of
 from experiments.metrics import MetricSpec
-from xeenet_site.web.formats import HOUR, duration
 from xeenet_site.web.plain_text import plain
 from xeenet_site.web.strict_json import strict_dumps
 
@@ -217,17 +216,14 @@ def _differences_line(arm: dict[str, Any], spec: MetricSpec) -> str:
 
 def _plan_lines(plan: dict[str, Any]) -> list[str]:
     """Return the plan as sentences."""
-    goal = f"To find a gap of {plan['delta']:g} with a chance of {plan['power']:.0%}"
-    lines = []
-    if plan["seeds"] is not None:
-        hours = f", about {duration(plan['hours'] * HOUR)}" if plan["hours"] is not None else ""
-        lines.append(f"{goal}: {plan['seeds']:,} seeds for each arm, {plan['runs']:,} runs{hours}.")
+    lines = [plan["sentence"]]
     if plan["chance"] is not None:
         lines.append(
             f"A race with {plan['default_seeds']} seeds finds it with a chance of "
             f"{plan['chance']:.0%}."
         )
-        lines.append(
-            f"The noise is {plan['sigma']:.4g} (s.d.), from {plan['pairs']:,} replicate pairs."
-        )
+        if not plan["assumed"]:
+            lines.append(
+                f"The noise is {plan['sigma']:.4g} (s.d.), from {plan['pairs']:,} replicate pairs."
+            )
     return [*lines, *([plan["why"]] if plan["why"] else [])]

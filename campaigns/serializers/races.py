@@ -259,7 +259,7 @@ class PlanSerializer(serializers.Serializer[Any]):
     delta = serializers.FloatField()
     power = serializers.FloatField()
     seeds = serializers.IntegerField(allow_null=True, help_text="So many seeds of each arm.")
-    runs = serializers.IntegerField(allow_null=True, help_text="The runs of both arms.")
+    runs = serializers.IntegerField(allow_null=True, help_text="The runs of all arms.")
     hours = serializers.FloatField(
         allow_null=True, help_text="What the runs take on the workers that are online now."
     )
@@ -272,6 +272,12 @@ class PlanSerializer(serializers.Serializer[Any]):
     )
     df = serializers.FloatField(allow_null=True, help_text="The degrees of freedom behind `sigma`.")
     pairs = serializers.IntegerField(help_text="The replicate pairs that `sigma` was taken from.")
+    arms = serializers.IntegerField(help_text="How many arms race.")
+    assumed = serializers.CharField(
+        allow_blank=True,
+        help_text="Where `sigma` is from while the campaign has not shown it. Empty once it has.",
+    )
+    sentence = serializers.CharField(help_text="The plan for people.")
     why = serializers.CharField(
         allow_blank=True, help_text="Why a field is null, or the race too long. Mostly empty."
     )

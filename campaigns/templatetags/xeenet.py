@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from campaigns.models import FailureClass
 from experiments import catalog
 from experiments.metrics import MetricSpec
-from xeenet_site.web import formats, strict_json
+from xeenet_site.web import formats, live, strict_json
 
 register = template.Library()
 
@@ -33,6 +33,15 @@ for filter_function in (
 
 for tag in (formats.unknown, formats.ago, formats.chip):
     register.simple_tag(tag)
+
+
+register.tag("part", live.parse_part)
+
+
+@register.simple_tag(takes_context=True)
+def live_attributes(context: dict[str, Any], seconds: int) -> str:
+    """Write the attributes of a page's outermost part, which refreshes itself."""
+    return live.attributes(context["request"], seconds)
 
 
 @register.simple_tag

@@ -81,11 +81,11 @@ class World:
         filled = path.replace("<uuid:lease_id>", str(self.attempt.lease_id))
         filled = filled.replace("<sha256:sha256>", sha256)
         filled = re.sub(r"<\w+:key>", "failures", filled)
-        filled = filled.replace("<int:race>", "1")
         if "<int:campaign>" in filled:
             filled = filled.replace("<int:campaign>", str(self.campaign.pk))
             filled = filled.replace("<int:number>", str(self.attempt.task.number))
         filled = filled.replace("<int:number>", "0")
+        filled = filled.replace("<int:race>", "1")
         filled = filled.replace("<int:pk>", str(self.number(path))).replace("^api/", "api/nothing")
         if path.endswith("/side/"):
             filled += "?open=arm-0"

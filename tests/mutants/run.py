@@ -62,7 +62,7 @@ MUTANTS: Final = (
         *STEP_COSTS,
         *SIDE,
     ),
-    *(*WORK, *SPEEDS, *SENTENCES),
+    *(*WORK, *SPEEDS, *SENTENCES, *SIDE),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4
