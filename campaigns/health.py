@@ -26,11 +26,12 @@ from campaigns.models import (
     TaskState,
 )
 from campaigns.scripts import steering as script_steering
+from campaigns.standings.progress import Outlook, outlook
 from campaigns.standings.task_counts import ended_tasks
 from workers.fleet import fleet_totals
 from workers.models import Worker, WorkerState
 from xeenet_site.web import roles
-from xeenet_site.web.formats import count, duration
+from xeenet_site.web.formats import clock, count, duration
 
 RATE_WINDOW: Final = dt.timedelta(hours=1)
 # A campaign is failing when more than this share of its ended tasks failed …
@@ -65,6 +66,10 @@ class Health:
     busy: int
     # Online workers without torch: their results are invented, and only some campaigns accept them.
     simulating: int
+    # How many tasks the online workers run at a time.
+    slots: int
+    # Of the live campaigns.
+    outlook: Outlook
 
 
 @dataclass(frozen=True)
@@ -79,26 +84,29 @@ class Concern:
 def live_campaigns() -> list[Campaign]:
     """Return the active campaigns, then the paused ones; newest first within each state."""
     campaigns = Campaign.objects.filter(state__in=[CampaignState.ACTIVE, CampaignState.PAUSED])
-    campaigns = campaigns.select_related("owner", "dataset")
+    campaigns = campaigns.select_related("owner", "dataset", "package").defer("package__source")
     return list(campaigns.order_by("state", "-created_at", "-pk"))
 
 
 def health(live: Sequence[Campaign], *, now: dt.datetime) -> Health:
-    """Count the running and waiting tasks, and the workers. Three queries."""
+    """Count the running and waiting tasks and the workers, and forecast the live campaigns.
+
+    A fixed number of queries. The campaigns must be freshly loaded.
+    """
     active = [campaign for campaign in live if campaign.state == CampaignState.ACTIVE]
-    open_tasks = Task.objects.filter(campaign__in=live).open().order_by()
-    counted = open_tasks.values_list("campaign_id", "state").annotate(number=Count("pk"))
-    by_state = {(campaign_id, state): number for campaign_id, state, number in counted}
+    known = outlook(live, now=now)
+    # Runs that are kept for a race are no tasks yet.
     waiting = {
-        campaign.pk: by_state.get((campaign.pk, TaskState.PENDING.value), 0) for campaign in active
+        campaign.pk: max(0, known.waiting[campaign.pk] - campaign.kept_runs) for campaign in active
     }
     measured = [campaign for campaign in active if not campaign.allow_simulated]
     return Health(
         active_campaigns=len(active),
-        running=sum(number for (_, state), number in by_state.items() if state == TaskState.LEASED),
+        running=sum(map(len, known.running.values())),
         waiting=sum(waiting.values()),
         waiting_for_measured=sum(waiting[campaign.pk] for campaign in measured),
         tasks_per_hour=_ended_since(now - RATE_WINDOW),
+        outlook=known,
         **fleet_totals(now=now),
     )
 
@@ -124,6 +132,7 @@ def concerns(
     return [
         *_background_jobs(now),
         *_workers(figures, now),
+        *_stopped(figures, live),
         *_paused(live),
         *_failing(live),
         *_scripts(reader, now),
@@ -163,7 +172,9 @@ def _workers(figures: Health, now: dt.datetime) -> Iterator[Concern]:
     names = _names(silent)
     if not figures.online:
         detail = f" Silent: {names}." if silent else ""
-        yield Concern(f"{wait} and no worker is online.{detail}", url, "See the workers")
+        heard = max((worker.last_seen_at for worker in silent if worker.last_seen_at), default=None)
+        since = f", since {clock(heard, now)}" if heard else ""
+        yield Concern(f"{wait} and no worker is online{since}.{detail}", url, "See the workers")
     elif silent:
         fell = "fell" if len(silent) > 1 else "has fallen"
         yield Concern(f"{names} {fell} silent while {wait}.", url, "See the workers")
@@ -180,6 +191,20 @@ def _workers(figures: Health, now: dt.datetime) -> Iterator[Concern]:
             url,
             "See the workers",
         )
+
+
+def _stopped(figures: Health, live: Sequence[Campaign]) -> Iterator[Concern]:
+    """Report campaigns that no worker may run, although some are online."""
+    if not figures.online:
+        return
+    for campaign in live:
+        known = figures.outlook.forecasts[campaign.pk]
+        if known.is_stopped:
+            yield Concern(
+                f"“{campaign.name}” stands still: {known.why_not}.",
+                reverse("campaign-workers", args=[campaign.pk]),
+                "See its workers",
+            )
 
 
 def _names(workers: Sequence[Worker]) -> str:

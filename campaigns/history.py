@@ -46,6 +46,8 @@ _VERB_WORDS: Final = {
     "finish": "said that nobody will ask again",
     "raise_attempts": "allowed more tries",
     "enqueue": "enqueued a task",
+    "run_again": "ran an arm again",
+    "note": "wrote a note",
     "retry_task": "gave a task another try",
     "cancel_task": "cancelled a task",
 }
@@ -182,6 +184,7 @@ _TONES: Final = {
     "retry_task": "pending",
     "enqueue": "pending",
     "add_tasks": "pending",
+    "run_again": "pending",
     "race": "pending",
 }
 

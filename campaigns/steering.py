@@ -18,7 +18,7 @@ from django.db import transaction
 
 from campaigns import lifecycle
 from campaigns.lifecycle import CampaignSpec, Claim
-from campaigns.models import Campaign, Race, Task
+from campaigns.models import Arm, Campaign, Note, Race, Task
 from campaigns.race.rule import SEEDS
 from campaigns.search.samplers import Params
 from workers import audit
@@ -162,6 +162,37 @@ def enqueue(
         task = lifecycle.enqueue(campaign, params, seed=seed, now=now, actor=person)
         audit.record(actor, "enqueue", task, now=now)
     return task
+
+
+def run_again(actor: User | None, arm: Arm, times: int, *, now: dt.datetime) -> list[Task]:
+    """Add tasks of an arm on its next seeds, all or none; see `lifecycle.run_again`."""
+    _must_change(actor, arm.campaign)
+    with transaction.atomic():
+        tasks = lifecycle.run_again(arm, times, now=now, actor=lifecycle.person(actor))
+        numbers = ", ".join(str(task.number) for task in tasks)
+        detail = f"arm {arm.number}: task{'s' if times > 1 else ''} {numbers}"
+        audit.record(actor, "run_again", arm.campaign, now=now, detail=detail)
+    return tasks
+
+
+def write_note(
+    actor: User | None,
+    subject: Arm | Task,
+    text: str,
+    *,
+    now: dt.datetime,
+    edits: int | None = None,
+) -> Note:
+    """Replace the note on an arm or a task; see `lifecycle.write_note`."""
+    _must_change(actor, subject.campaign)
+    with transaction.atomic():
+        note = lifecycle.write_note(subject, text, author=actor, now=now, edits=edits)
+        if isinstance(subject, Task):
+            audit.record(actor, "note", subject, now=now, detail=note.text)
+        else:
+            detail = f"arm {subject.number}: {note.text}"
+            audit.record(actor, "note", subject.campaign, now=now, detail=detail)
+    return note
 
 
 def ask(

@@ -17,6 +17,7 @@ from campaigns.views import (
     results,
     runs,
     scripts,
+    side,
     tabs,
     tasks,
     verbs,
@@ -61,6 +62,8 @@ register_converter(TaskVerb, "task_verb")
 register_converter(WebhookVerb, "webhook_verb")
 register_converter(ScriptVerb, "script_verb")
 
+TASK = "campaigns/<int:campaign>/tasks/<int:number>"
+
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("agents/", agents.agents, name="agents"),
@@ -83,6 +86,20 @@ urlpatterns = [
     path("campaigns/<int:pk>/arms/", results.arms_address, name="campaign-arms"),
     path("campaigns/<int:pk>/runs/", runs.runs, name="campaign-runs"),
     path("campaigns/<int:pk>/tasks/", tabs.tasks, name="campaign-tasks"),
+    path("campaigns/<int:pk>/side/", side.side, name="campaign-side"),
+    path("campaigns/<int:pk>/arms/<int:number>/again/", side.run_again, name="arm-again"),
+    path(
+        "campaigns/<int:pk>/arms/<int:number>/note/",
+        side.write_note,
+        {"kind": "arm"},
+        name="arm-note",
+    ),
+    path(
+        "campaigns/<int:pk>/tasks/<int:number>/note/",
+        side.write_note,
+        {"kind": "task"},
+        name="task-note",
+    ),
     path("campaigns/<int:pk>/workers/", tabs.workers, name="campaign-workers"),
     path("campaigns/<int:pk>/log/", tabs.log, name="campaign-log"),
     path(
@@ -91,10 +108,10 @@ urlpatterns = [
         name="campaign-leaderboard-csv",
     ),
     path("campaigns/<int:pk>/hero.json", hero.hero_json, name="campaign-hero"),
-    path("campaigns/<int:pk>/card/<int:number>/", hero.card, name="campaign-card"),
     path("campaigns/<int:pk>/results.csv", results.results_csv, name="campaign-csv"),
     path("campaigns/<int:pk>/add-tasks/", verbs.add_tasks, name="campaign-add-tasks"),
     path("campaigns/<int:pk>/race/", verbs.race, name="campaign-race"),
+    path("campaigns/<int:pk>/again/", verbs.run_again, name="campaign-again"),
     path("campaigns/<int:pk>/race-options/", verbs.race_options, name="campaign-race-options"),
     path("campaigns/<int:pk>/more-tries/", verbs.raise_attempts, name="campaign-more-tries"),
     path(
@@ -108,11 +125,16 @@ urlpatterns = [
     path("audit/", account.audit_log, name="audit"),
     path("compare/", compare.compare, name="compare"),
     path("compare/curves.csv", compare.compare_csv, name="compare-csv"),
-    path("tasks/<int:pk>/", tasks.task, name="task"),
-    path("tasks/<int:pk>/again/", tasks.run_again, name="task-again"),
-    path("tasks/<int:pk>/bundle.zip", tasks.task_zip, name="task-bundle"),
-    path("tasks/<int:pk>/curve.csv", tasks.curve_csv, name="task-curve"),
-    path("tasks/<int:pk>/<task_verb:verb>/", tasks.change_task, name="task-change"),
+    path(f"{TASK}/", tasks.task, name="task"),
+    path(f"{TASK}/card/", hero.card, name="task-card"),
+    path(f"{TASK}/again/", tasks.run_again, name="task-again"),
+    path(f"{TASK}/bundle.zip", tasks.task_zip, name="task-bundle"),
+    path(f"{TASK}/curve.csv", tasks.curve_csv, name="task-curve"),
+    path(f"{TASK}/<task_verb:verb>/", tasks.change_task, name="task-change"),
+    # What people kept from before tasks were named by campaign and number.
+    path("tasks/<int:pk>/", tasks.old_address, {"page": "task"}),
+    path("tasks/<int:pk>/bundle.zip", tasks.old_address, {"page": "task-bundle"}),
+    path("tasks/<int:pk>/curve.csv", tasks.old_address, {"page": "task-curve"}),
     path("campaigns/<int:pk>/webhooks/", webhooks.webhook_list, name="campaign-webhooks"),
     path("scripts/", scripts.script_list, name="scripts"),
     path("scripts/upload/", scripts.upload_script, name="script-upload"),

@@ -76,7 +76,7 @@ def violations(using: str = "default", *, acknowledged: Mapping[UUID, str] = NOT
         *_holders(rows),
         *_results(rows),
         *_classes(rows),
-        *_disturbed(rows),
+        *_hindered(rows),
         *_answers(rows, acknowledged),
         *_journal(rows),
     ]
@@ -165,6 +165,12 @@ class ResultRow(NamedTuple):
     is_ranked: bool
     implausible: bool
     disturbed: bool | None
+    slow_setup: bool | None
+
+    @property
+    def hindrances(self) -> int:
+        """How much kept the run from coming as far as it can."""
+        return bool(self.disturbed) + bool(self.slow_setup)
 
 
 class ChangeRow(NamedTuple):
@@ -312,20 +318,18 @@ def _classes(rows: Rows) -> Iterator[str]:
             yield f"task {result.task_id}: its result has a class and no measured value, or none"
 
 
-def _disturbed(rows: Rows) -> Iterator[str]:
-    """A disturbed run has at most one replay, and counts only as long as no better one is there."""
+def _hindered(rows: Rows) -> Iterator[str]:
+    """A hindered run has at most one replay, and counts only as long as no better one is there."""
     runs: dict[tuple[int, int], list[ResultRow]] = {}
     for result in rows.results:
         task = rows.tasks[result.task_id]
         runs.setdefault((task.arm_id, task.seed), []).append(result)
     for (arm_id, seed), results in runs.items():
         counted = [r for r in results if rows.tasks[r.task_id].purpose != TaskPurpose.REPLAY]
-        better = [r for r in results if r.is_ranked and not r.disturbed and r not in counted]
-        replaceable = [
-            r for r in counted if r.disturbed and rows.tasks[r.task_id].purpose != TaskPurpose.RACE
-        ]
-        if replaceable and better:
-            yield f"arm {arm_id}: on seed {seed} a disturbed run counts beside a better one"
+        replays = [r for r in results if r.is_ranked and r not in counted]
+        replaceable = [r for r in counted if rows.tasks[r.task_id].purpose != TaskPurpose.RACE]
+        if any(a.hindrances < b.hindrances for a in replays for b in replaceable):
+            yield f"arm {arm_id}: on seed {seed} a hindered run counts beside a better one"
 
 
 def _races(rows: Rows) -> Iterator[str]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.decorators import display
 
 from workers import audit
+from xeenet_site.web import formats
 
 
 class AuditedAdmin:
@@ -93,34 +94,23 @@ class HistoryAdmin(AuditedAdmin, ModelAdmin):  # type: ignore[misc]  # unfold ha
         return [name for name in self.get_fields(request, obj) if name not in self.editable]
 
 
-# The colour of each state or outcome in a list, the same as on the pages.
-STATE_LOOKS: Final = {
-    "active": "info",
-    "leased": "info",
-    "running": "info",
-    "completed": "success",
-    "delivered": "success",
-    "ranked": "success",
-    "failed": "danger",
-    "diverged": "danger",
-    "paused": "warning",
-    "draining": "warning",
-    "lost": "warning",
-    "late": "warning",
-    "released": "warning",
-    "simulated": "warning",
-    "implausible": "warning",
-}
+# States that the pages show as another one, with a word of their own.
+_SHOWN_AS: Final = {"delivered": "completed", "ranked": "completed", "not ranked": "cancelled"}
 
 
-def state_label(field: str) -> Callable[[Any, Any], str]:
-    """Return a list column that shows the state in `field` as a coloured word."""
+def state_chip(state: str) -> SafeString:
+    """Return a state or outcome as the pages show it: a shape and a word."""
+    return formats.chip(_SHOWN_AS.get(state, state), state)
 
-    @display(description=field.replace("_", " "), ordering=field, label=STATE_LOOKS)  # type: ignore[untyped-decorator]
-    def state_text(_: Any, row: Any) -> str:
-        return str(getattr(row, field))
 
-    return state_text  # type: ignore[no-any-return]  # unfold has no types
+def state_label(field: str) -> Callable[[Any, Any], SafeString]:
+    """Return a list column that shows the state in `field` as the pages do."""
+
+    @admin.display(description=field.replace("_", " "), ordering=field)
+    def state_text(_: Any, row: Any) -> SafeString:
+        return state_chip(str(getattr(row, field)))
+
+    return state_text
 
 
 def field_names(model: type[Model]) -> list[str]:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, Final
 
-from django.urls import reverse
-
 from workers.fleet import Speed
 
 # The values that ?speed= accepts -> attribute of `Speed`, label, unit.
@@ -52,13 +50,17 @@ def speed_over_time(speeds: Sequence[Speed], measure: str) -> dict[str, Any] | N
                 "x": times,
                 "y": [float(f"{value:.4g}") for value in values],
                 "marker": {"color": "var(--accent)", "size": 7, "opacity": 0.7},
-                # As in campaigns/charts/figures.py: the id of the task that a point opens, then its
-                # hover text. Plotly interprets some HTML tags in it, and people choose names.
+                # As in campaigns/charts/figures.py: what the chart's address needs to open the task
+                # of a point, then its hover text. Plotly interprets some HTML tags in it, and
+                # people choose names.
                 "customdata": [
-                    [speed.task_id, f"<b>{value:,.4g} {unit}</b><br>{escape(speed.task)}"]
+                    [
+                        f"{speed.campaign_id}/tasks/{speed.number}",
+                        f"<b>{value:,.4g} {unit}</b><br>{speed.task} {escape(speed.campaign)}",
+                    ]
                     for speed, value in zip(speeds, values, strict=True)
                 ],
-                "meta": {"url": reverse("task", args=[0])},
+                "meta": {"opens": True},
                 "hovertemplate": "%{customdata[1]}<extra></extra>",
             },
         ],

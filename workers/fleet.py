@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.core.cache import cache
-from django.db.models import Case, Count, OuterRef, Prefetch, Q, Subquery, When
+from django.db.models import Case, Count, OuterRef, Prefetch, Q, Subquery, Sum, When
+from django.db.models.functions import Coalesce
 
 from experiments.metrics import VAL_BPB
 from workers.models import Calibration, Worker, WorkerState
@@ -29,9 +30,9 @@ OPERATIONS_PER_PARAMETER_AND_TOKEN: Final = 6
 
 # Column of the CSV file -> look-up on the attempt.
 _ATTEMPT_COLUMNS: Final = {
+    "campaign_id": "task__campaign_id",
     "campaign": "task__campaign__name",
-    "task": "task_id",
-    "number": "task__number",
+    "task": "task__number",
     "attempt": "number",
     "outcome": "outcome",
     "failure_class": "failure_class",
@@ -119,15 +120,19 @@ def _counts(now: dt.datetime) -> list[tuple[int, str, str, int, int]]:
 def fleet_totals(*, now: dt.datetime) -> dict[str, int]:
     """Return the numbers of enabled machines: all, online, online and busy, online without torch.
 
-    One query.
+    `slots` is how many tasks those online run at a time. One query.
     """
     online = Q(pk__in=Worker.objects.online(now).order_by().values("pk"))
     machines = Worker.objects.machines().exclude(state=WorkerState.DISABLED)
+    # No join with the leases, which would count a worker once for each.
+    busy = Q(pk__in=machines.filter(leased_tasks__isnull=False).order_by().values("pk"))
     totals: dict[str, int] = machines.aggregate(
-        workers=Count("pk", distinct=True),
-        online=Count("pk", filter=online, distinct=True),
-        busy=Count("pk", filter=online & Q(leased_tasks__isnull=False), distinct=True),
-        simulating=Count("pk", filter=online & Q(simulates=True), distinct=True),
+        workers=Count("pk"),
+        online=Count("pk", filter=online),
+        busy=Count("pk", filter=online & busy),
+        simulating=Count("pk", filter=online & Q(simulates=True)),
+        # An agent that does not tell has one.
+        slots=Sum(Coalesce("slots", 1), filter=online, default=0),
     )
     return totals
 
@@ -138,16 +143,25 @@ class Speed:
 
     started_at: dt.datetime
     task_id: int
-    task: str
+    # Campaign and number, as in addresses and logs.
+    campaign_id: int
+    number: int
+    campaign: str
     tokens_per_second: float
     steps_per_second: float
     # Estimated floating-point operations, in 10^9 per second: comparable across model sizes.
     gflops: float
 
+    @property
+    def task(self) -> str:
+        """What the task is called: its campaign and its number there."""
+        return f"{self.campaign_id}/{self.number}"
+
 
 _SPEED_FIELDS: Final = (
     "started_at",
     "task_id",
+    "task__campaign_id",
     "task__number",
     "task__campaign__name",
     "result__tokens_trained",
@@ -168,6 +182,7 @@ def speeds(worker: Worker, *, limit: int) -> list[Speed]:
 def _speed(
     started_at: dt.datetime,
     task_id: int,
+    campaign_id: int,
     number: int,
     campaign: str,
     tokens: int,
@@ -188,7 +203,9 @@ def _speed(
     return Speed(
         started_at=started_at,
         task_id=task_id,
-        task=f"{campaign} #{number}",
+        campaign_id=campaign_id,
+        number=number,
+        campaign=campaign,
         tokens_per_second=tokens / seconds,
         steps_per_second=steps / seconds,
         gflops=operations / seconds / 1e9,

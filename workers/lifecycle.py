@@ -12,6 +12,7 @@
 | drain   | active             | draining | finishes the tasks it holds, claims no more          |
 | resume  | draining, disabled | active   | claims again; also lifts a pause                     |
 | disable | active, draining   | disabled | its token is rejected from the next request on       |
+| note_slots | any               | same     | stores how many tasks its agent runs at once         |
 | admit_calibration | any      | same     | work budgets again, although its values are off      |
 | rotate  | active, draining   | same     | makes a new token; the old one is rejected           |
 """
@@ -211,6 +212,19 @@ def describe(
         isolation=isolation,
         accepts_uploaded_scripts=accepts_uploaded_scripts,
     )
+
+
+def note_slots(worker: Worker, slots: int, *, held: int) -> None:
+    """Store how many tasks the worker's agent runs at once, from what its claim tells.
+
+    `slots` also counts the results that it has not delivered yet. Their leases are among the `held`
+    ones, so the true number lies between `slots - held` and `slots`; what is known stays within.
+    """
+    known = slots
+    if held and worker.slots is not None:
+        known = min(max(worker.slots, slots - held), slots)
+    if known != worker.slots:
+        Worker.objects.filter(pk=worker.pk).update(slots=known)
 
 
 def close_silent_sessions(*, now: dt.datetime, limit: int = 500) -> int:

@@ -6,7 +6,9 @@ Every write to `Worker.state` is in `workers/lifecycle.py`.
 from __future__ import annotations
 
 import datetime as dt
-from typing import ClassVar
+import hashlib
+import json
+from typing import ClassVar, Final
 
 from django.conf import settings
 from django.db import models
@@ -14,10 +16,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 from experiments import catalog
-from workers.protocol import IsolationTier
+from workers.protocol import MAX_LEASES_PER_CLAIM, IsolationTier
 
 # Stored under their wire names, which sort from weak to strong.
 ISOLATION_CHOICES = [(tier.value, tier.value) for tier in IsolationTier]
+
+# What tells machines apart whose agents send no id.
+_PROFILE: Final = ("platform", "cpu_model", "cpu_count", "ram_bytes", "gpu_name")
 
 
 class WorkerState(models.TextChoices):
@@ -80,6 +85,8 @@ class Worker(models.Model):
     isolation = models.CharField(max_length=8, choices=ISOLATION_CHOICES, blank=True)
     # Whether its owner lets it run scripts that people uploaded and operators approved.
     accepts_uploaded_scripts = models.BooleanField(default=False)
+    # How many tasks its agent runs at once; null until one has told, which counts as one.
+    slots = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     agent_version = models.CharField(max_length=50, blank=True)
     enrolled_at = models.DateTimeField(default=timezone.now)
     last_seen_at = models.DateTimeField(null=True, blank=True, db_index=True)
@@ -95,6 +102,10 @@ class Worker(models.Model):
             models.CheckConstraint(
                 name="worker_isolation_known",
                 condition=Q(isolation__in=["", *(tier.value for tier in IsolationTier)]),
+            ),
+            models.CheckConstraint(
+                name="worker_slots_sane",
+                condition=Q(slots__isnull=True) | Q(slots__gte=1, slots__lte=MAX_LEASES_PER_CLAIM),
             ),
         ]
 
@@ -113,6 +124,18 @@ class Worker(models.Model):
         """The torch device it trains on: "cuda", "mps", "cpu", or "" without torch."""
         devices = self.hardware.get("devices") or [""]
         return str(devices[0])
+
+    @property
+    def machine(self) -> str:
+        """What its machine is told from others by: all agents on one machine have the same.
+
+        Without an id of the agent's that is its profile, so that two machines of one make count as
+        one.
+        """
+        if sent := str(self.hardware.get("machine") or ""):
+            return sent
+        profile = json.dumps([self.hardware.get(key) for key in _PROFILE])
+        return hashlib.sha256(profile.encode()).hexdigest()[:16]
 
     @property
     def tier(self) -> IsolationTier:

@@ -170,6 +170,7 @@ class Hardware(TypedDict, total=False):
     gpu_name: str
     gpu_memory_bytes: int
     notes: list[str]  # why something is missing: "cuda: driver too old"
+    machine: str  # the same for all agents that run on it; changes when it starts anew
 
 
 class EnrolRequest(TypedDict):

@@ -78,9 +78,24 @@ UNFOLD: dict[str, Any] = {
             "href": lambda _request: static("xeenet/favicon.svg"),
         },
     ],
+    "STYLES": [lambda _request: static("xeenet/admin.css")],
     "SHOW_HISTORY": True,
     "DASHBOARD_CALLBACK": "xeenet_site.dashboard.dashboard",
     "COLORS": {
+        # The same greys as on the pages: 50 and 900 are the ground in light and dark.
+        "base": {
+            "50": "#fcfcfa",
+            "100": "#f3f3ef",
+            "200": "#e4e4df",
+            "300": "#cfd0cc",
+            "400": "#a0a8b0",
+            "500": "#6b7178",
+            "600": "#5a6068",
+            "700": "#3a4046",
+            "800": "#2a2f34",
+            "900": "#131517",
+            "950": "#0e1012",
+        },
         # The same accent colour as on the pages.
         "primary": {
             "50": "#eef5fc",

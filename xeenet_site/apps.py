@@ -5,9 +5,9 @@ from typing import Final, cast
 from django.apps import AppConfig, apps
 from django.db.models.signals import pre_migrate
 
-# Large files that no page uses: Plotly's bundle for notebooks, a second reader of API documents.
-# Compressing them took most of the first start.
-_UNUSED_STATIC_FILES: Final = ("widgetbundle.js", "redoc")
+# Large files that no page uses: Plotly's bundle for notebooks, a second reader of API documents,
+# the other weights of the fixed-width font. Compressing them took most of the first start.
+_UNUSED_STATIC_FILES: Final = ("widgetbundle.js", "redoc", "IBMPlexMono-[!R]*")
 
 
 class XeenetSiteConfig(AppConfig):

@@ -35,6 +35,7 @@ from campaigns.clock import database_now
 from campaigns.models import (
     Attempt,
     AttemptOutcome,
+    Campaign,
     CampaignState,
     DeliveryState,
     Result,
@@ -42,6 +43,8 @@ from campaigns.models import (
     TaskState,
     WebhookDelivery,
 )
+from campaigns.standings.progress import outlook
+from workers.fleet import fleet_totals
 from workers.models import Worker, WorkerState
 
 MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -74,6 +77,7 @@ class DatabaseFigures(Collector):
         now = database_now()
         yield from _work(now)
         yield from _fleet(now)
+        yield from _progress(now)
         yield from _jobs(now)
 
 
@@ -114,6 +118,18 @@ def _fleet(now: dt.datetime) -> Iterator[Metric]:
     known = dict.fromkeys(WorkerState.values, 0)
     yield _counted("workers", "Workers by state.", "state", known | states)
     yield _gauge("workers_online", "Workers heard of lately.", workers.online(now).count())
+    slots = fleet_totals(now=now)["slots"]
+    yield _gauge("slots_online", "How many tasks these run at a time.", slots)
+
+
+def _progress(now: dt.datetime) -> Iterator[Metric]:
+    """Tell when the active campaigns are done. No label names them: their number is unbounded."""
+    active = Campaign.objects.filter(state=CampaignState.ACTIVE).select_related("package")
+    known = outlook(list(active.defer("package__source")), now=now).forecasts.values()
+    stopped = sum(forecast.is_stopped for forecast in known)
+    yield _gauge("campaigns_stopped", "Active campaigns that no worker takes tasks of.", stopped)
+    longest = max((forecast.eta_seconds or 0.0 for forecast in known), default=0.0)
+    yield _gauge("eta_seconds", "Until the last active campaign that has a time is done.", longest)
 
 
 def _jobs(now: dt.datetime) -> Iterator[Metric]:

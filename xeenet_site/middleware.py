@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.middleware.gzip import GZipMiddleware
 from django.utils.functional import LazyObject
 
 from workers.models import Worker
@@ -95,6 +96,22 @@ def _leases(request: HttpRequest, response: HttpResponseBase) -> list[str]:
         return []
     leases = [lease for lease in listed if isinstance(lease, dict) and "lease_id" in lease]
     return [str(lease["lease_id"]) for lease in leases[:_MOST_LEASES_NAMED]]
+
+
+class CompressPagesMiddleware(GZipMiddleware):
+    """Compress pages and their fragments for browsers that accept it, and nothing else.
+
+    Agents and programs get the API's answers and files as they are. Against attacks that guess a
+    secret from compressed sizes (BREACH), Django masks CSRF tokens anew in each response and varies
+    its length; other secrets appear once, in the answer to a POST.
+    """
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        if not response.headers.get("Content-Type", "").startswith("text/html"):
+            return response
+        return super().process_response(request, response)
 
 
 class LengthRequiredMiddleware:

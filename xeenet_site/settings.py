@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+import fontpkg_ibm_plex_mono
 import plotly
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
@@ -138,6 +139,7 @@ MIDDLEWARE = [
     "xeenet_site.middleware.LengthRequiredMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "xeenet_site.middleware.CompressPagesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -288,6 +290,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "PREPROCESSING_HOOKS": ["campaigns.api.openapi.without_old_addresses"],
     "SERVERS": [{"url": BASE_PATH}] if BASE_PATH else [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -343,6 +346,8 @@ STATIC_ROOT = Path(env.str("XEENET_STATIC_ROOT", default=str(XEENET_HOME / "stat
 STATICFILES_DIRS = [
     # Serve plotly.min.js from the installed package, so that pages need no other host.
     ("plotly", Path(plotly.__file__).parent / "package_data"),
+    # The font for ids, code and numbers, from its package. Inter comes with the admin's.
+    ("fonts/plex-mono", fontpkg_ibm_plex_mono.ROOT / "files"),
 ]
 MEDIA_ROOT = Path(env.str("XEENET_MEDIA_ROOT", default=str(XEENET_HOME / "media")))
 STORAGES = {

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import TabularInline
 
-from campaigns.models import Arm, Decision, Race, Task
+from campaigns.models import Arm, Decision, Note, Race, Task
 from workers.admin_base import HistoryAdmin
 
 
@@ -100,3 +100,15 @@ class DecisionAdmin(HistoryAdmin):
     list_select_related = ("race__campaign", "leader__campaign", "rival__campaign")
     ordering = ("-decided_at", "-id")
     date_hierarchy = "decided_at"
+
+
+@admin.register(Note)
+class NoteAdmin(HistoryAdmin):
+    """Notes on arms and tasks of all campaigns. People write them beside the board."""
+
+    list_display = ("__str__", "text", "author_name", "edits", "edited_at")
+    list_filter = ("campaign__state", "edited_at")
+    search_fields = ("text", "author_name", "campaign__name")
+    list_select_related = ("arm__campaign", "task__campaign")
+    ordering = ("-edited_at", "-id")
+    date_hierarchy = "edited_at"

@@ -11,7 +11,6 @@ from django.utils.safestring import SafeString
 from import_export.admin import ExportMixin
 from unfold.admin import TabularInline
 from unfold.contrib.import_export.forms import ExportForm
-from unfold.decorators import display
 
 from campaigns import steering
 from campaigns.admin.export import FORMATS, RELATED, ResultResource
@@ -34,7 +33,7 @@ from campaigns.models import (
 )
 from campaigns.notifications import hooks
 from campaigns.standings.summaries import with_best
-from workers.admin_base import STATE_LOOKS, HistoryAdmin, state_label
+from workers.admin_base import HistoryAdmin, state_chip, state_label
 
 
 def _written(campaign: Campaign, value: float) -> str:
@@ -219,7 +218,7 @@ class StateChangeAdmin(HistoryAdmin):
         "at",
         "subject",
         "campaign",
-        "task_number",
+        "task_name",
         "attempt_number",
         "from_state",
         "to_state",
@@ -232,8 +231,8 @@ class StateChangeAdmin(HistoryAdmin):
     date_hierarchy = "at"
 
     @admin.display(description="task", empty_value="")
-    def task_number(self, change: StateChange) -> int | None:
-        return change.task.number if change.task else None
+    def task_name(self, change: StateChange) -> str | None:
+        return str(change.task.name) if change.task else None
 
     @admin.display(description="attempt", empty_value="")
     def attempt_number(self, change: StateChange) -> int | None:
@@ -245,8 +244,8 @@ class ProgressPointAdmin(HistoryAdmin):
     """Progress points of the learning curves."""
 
     list_display = ("attempt", "seq", "elapsed_seconds", "step", "train_loss", "value")
-    search_fields = ("=attempt__task__id",)
-    list_select_related = ("attempt__worker",)
+    search_fields = ("=attempt__task__number", "attempt__task__campaign__name")
+    list_select_related = ("attempt__worker", "attempt__task")
     ordering = ("-attempt", "seq")
 
 
@@ -269,6 +268,7 @@ class ResultAdmin(ExportMixin, HistoryAdmin):
     list_filter = (
         "is_ranked",
         "disturbed",
+        "slow_setup",
         "simulated",
         "diverged",
         "implausible",
@@ -284,15 +284,15 @@ class ResultAdmin(ExportMixin, HistoryAdmin):
     def measured(self, result: Result) -> str | None:
         return None if result.value is None else _written(result.task.campaign, result.value)
 
-    @display(description="standing", ordering="is_ranked", label=STATE_LOOKS)
+    @admin.display(description="standing", ordering="is_ranked")
     def standing(self, result: Result) -> str:
         if result.simulated:
-            return "simulated"
+            return state_chip("simulated")
         if result.diverged:
-            return "diverged"
+            return state_chip("diverged")
         if result.implausible:
-            return "implausible"
-        return "ranked" if result.is_ranked else "not ranked"
+            return state_chip("implausible")
+        return state_chip("ranked" if result.is_ranked else "not ranked")
 
     @admin.action(permissions=["change"], description="Admit: count implausible results after all")
     def admit(self, request: HttpRequest, results: QuerySet[Result]) -> None:

@@ -31,7 +31,8 @@ class ResultResource(ModelResource):
 
     campaign = Field(attribute="task__campaign__name", column_name="campaign")
     experiment = Field(attribute="task__campaign__experiment", column_name="experiment")
-    number = Field(attribute="task__number", column_name="number")
+    campaign_id = Field(attribute="task__campaign_id", column_name="campaign_id")
+    task = Field(attribute="task__number", column_name="task")
     arm = Field(attribute="task__arm__number", column_name="arm")
     seed = Field(attribute="task__seed", column_name="seed")
     seed_index = Field(attribute="task__seed_index", column_name="seed_index")
@@ -43,9 +44,10 @@ class ResultResource(ModelResource):
     class Meta:
         model = Result
         fields = export_order = (
+            "campaign_id",
             "campaign",
             "experiment",
-            "number",
+            "task",
             "arm",
             "seed",
             "seed_index",

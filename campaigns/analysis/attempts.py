@@ -19,7 +19,6 @@ MAX_WORKERS: Final = 40
 class Span:
     """One attempt on the timeline. A running attempt ends at the time of reading."""
 
-    task_id: int
     task_number: int
     attempt: int
     worker_id: int
@@ -65,7 +64,6 @@ def every_span(campaign: Campaign, *, now: dt.datetime) -> Iterator[Span]:
 
 
 _SPAN_FIELDS: Final = (
-    "task_id",
     "task__number",
     "number",
     "worker_id",
@@ -78,10 +76,8 @@ _SPAN_FIELDS: Final = (
 
 
 def _span(row: tuple[Any, ...], now: dt.datetime) -> Span:
-    task, number, attempt, worker, name, start, end, outcome, failure = row
-    return Span(
-        task, number, attempt, worker, name, start, max(start, end or now), outcome, failure
-    )
+    number, attempt, worker, name, start, end, outcome, failure = row
+    return Span(number, attempt, worker, name, start, max(start, end or now), outcome, failure)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from campaigns.analysis import seeds_of_point
 from campaigns.analysis.curves import load_progress
 from campaigns.analysis.seeds_of_point import Spread
 from campaigns.caching import cached_roughly
-from campaigns.models import Attempt, Campaign, Result, Task
+from campaigns.models import Attempt, Campaign, Result, Task, TaskName
 from campaigns.race.words import value_standing
 from campaigns.standings import arms
 from campaigns.standings.arms import ArmRow
@@ -96,11 +96,6 @@ class Digest:
     last_at: dt.datetime | None
     devices: Sequence[str]
 
-    @property
-    def best_task(self) -> int | None:
-        """The id of the first task of the first arm."""
-        return self.first.first_task if self.first else None
-
 
 @dataclass
 class CampaignColumn:
@@ -128,11 +123,12 @@ class CampaignColumn:
         return self.campaign.metric_spec
 
 
-def task_columns(pks: Sequence[int]) -> tuple[list[TaskColumn], bool]:
+def task_columns(names: Sequence[TaskName]) -> tuple[list[TaskColumn], bool]:
     """Return a column for each task that exists, in the order given, and if curves are samples."""
     related = Task.objects.select_related("campaign__dataset", "result__campaign", "arm")
-    by_task = related.annotate(latest=Max("attempts__pk")).in_bulk(pks)
-    tasks = [by_task[pk] for pk in pks if pk in by_task]
+    annotated = related.named(names).annotate(latest=Max("attempts__pk"))
+    by_name = {task.name: task for task in annotated}
+    tasks = [by_name[name] for name in names if name in by_name]
     spreads = seeds_of_point.of_points(tasks)
     columns = [
         TaskColumn(letter, task, getattr(task, "result", None), spreads[task.pk])
@@ -160,17 +156,21 @@ def campaign_columns(pks: Sequence[int]) -> list[CampaignColumn]:
     ]
     tasks = Task.objects.filter(campaign__in=by_pk).order_by().values_list("campaign_id", "state")
     states = {(pk, state): number for pk, state, number in tasks.annotate(number=Count("pk"))}
-    best_pks = [column.digest.best_task for column in columns if column.digest.best_task]
+    names = [
+        TaskName(column.campaign.pk, column.digest.first.first_task)
+        for column in columns
+        if column.digest.first and column.digest.first.first_task is not None
+    ]
     related = Task.objects.select_related("result__campaign", "campaign", "arm")
-    best = related.in_bulk(best_pks) if best_pks else {}
+    best = {task.campaign_id: task for task in related.named(names)} if names else {}
     spreads = seeds_of_point.of_points(best.values()) if best else {}
     for column in columns:
         pk = column.campaign.pk
         column.states = {
             state: number for (campaign_pk, state), number in states.items() if campaign_pk == pk
         }
-        column.best_task = best.get(column.digest.best_task or 0)
-        column.spread = spreads.get(column.digest.best_task or 0)
+        column.best_task = best.get(pk)
+        column.spread = spreads.get(column.best_task.pk) if column.best_task else None
     return columns
 
 

@@ -23,7 +23,8 @@ class Replicates:
     """One config that ran with several seeds."""
 
     params: dict[str, Any]
-    task_ids: list[int]
+    # Their numbers in the campaign.
+    tasks: list[int]
     values: list[float]
 
     @property
@@ -48,7 +49,7 @@ def replicates(runs: Sequence[Run]) -> list[Replicates]:
     repeated = [group for group in by_arm.values() if len(group) > 1]
     repeated.sort(key=lambda group: statistics.fmean(run.sort_key for run in group))
     return [
-        Replicates(group[0].params, [run.task_id for run in group], [run.value for run in group])
+        Replicates(group[0].params, [run.number for run in group], [run.value for run in group])
         for group in repeated
     ]
 

@@ -29,7 +29,6 @@ def read_runs(campaign: Campaign, *, device: str = "", limit: int = MAX_RUNS) ->
     if total > limit:
         ranked = _sampled(ranked, limit / total)
     rows = ranked.order_by("task__number").values_list(
-        "task_id",
         "task__number",
         "task__seed",
         "task__params",

@@ -13,7 +13,6 @@ T = TypeVar("T")
 class Run:
     """One measured result. The smaller `sort_key`, the better; `value` is in the metric's unit."""
 
-    task_id: int
     number: int
     seed: int
     params: dict[str, Any]

@@ -10,7 +10,7 @@ from rest_framework.exceptions import NotFound
 from campaigns.analysis import compared_params, comparison, verdicts
 from campaigns.analysis.comparison import CampaignColumn, TaskColumn
 from campaigns.charts.compare import campaign_series, task_series
-from campaigns.models import Campaign, Task
+from campaigns.models import Campaign, Task, TaskName
 from campaigns.serializers.compare import ComparisonSerializer
 
 
@@ -27,14 +27,15 @@ def comparison_data(query: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _of_tasks(pks: Sequence[int], axis: str) -> dict[str, Any]:
-    columns, _ = comparison.task_columns(pks)
-    _must_exist("task", pks, [column.task.pk for column in columns])
+def _of_tasks(tasks: Sequence[TaskName], axis: str) -> dict[str, Any]:
+    columns, _ = comparison.task_columns(tasks)
+    _must_exist("task", tasks, [column.task.name for column in columns])
     names = [row.name for row in compared_params.task_params(columns)]
     best = comparison.best_of(columns)
     heads = [
         _head(column, column.task, best)
-        | {"task_id": column.task.pk, "measured": int(column.best is not None)}
+        | _task(column.task)
+        | {"measured": int(column.best is not None)}
         for column in columns
     ]
     return _common(columns, heads) | {
@@ -52,7 +53,8 @@ def _of_campaigns(pks: Sequence[int], axis: str) -> dict[str, Any]:
     best = comparison.best_of(columns)
     heads = [
         _head(column, column.campaign, best)
-        | {"task_id": column.digest.best_task, "measured": column.digest.measured}
+        | _task(column.best_task)
+        | {"measured": column.digest.measured}
         for column in columns
     ]
     return _common(columns, heads) | {
@@ -84,6 +86,10 @@ def _head(
     }
 
 
+def _task(task: Task | None) -> dict[str, Any]:
+    return {"task": task and str(task.name), "task_id": task and task.pk}
+
+
 def _common(columns: Sequence[Any], heads: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the fields that comparisons of tasks and of campaigns share."""
     conditions = comparison.conditions(columns)
@@ -105,7 +111,7 @@ def _params(names: Sequence[str], tasks: Sequence[Task | None]) -> list[dict[str
     return rows
 
 
-def _must_exist(kind: str, pks: Sequence[int], existing: Sequence[int]) -> None:
-    missing = [str(pk) for pk in pks if pk not in existing]
+def _must_exist(kind: str, names: Sequence[Any], existing: Sequence[Any]) -> None:
+    missing = [str(name) for name in names if name not in existing]
     if missing:
         raise NotFound(f"There is no {kind} {' and no '.join(missing)}.")

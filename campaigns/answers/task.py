@@ -11,12 +11,12 @@ from campaigns.models import Task
 from campaigns.serializers.tasks import TaskDetailSerializer
 
 
-def task_detail(pk: int) -> dict[str, Any]:
-    """Return one task as JSON data. Raises Http404."""
+def task_detail(**look_up: int) -> dict[str, Any]:
+    """Return the task that the look-up selects as JSON data. Raises Http404."""
     tasks = Task.objects.select_related(
         "campaign__dataset", "arm", "worker", "result__attempt__worker"
     )
-    task: Any = get_object_or_404(tasks.prefetch_related("attempts__worker"), pk=pk)
+    task: Any = get_object_or_404(tasks.prefetch_related("attempts__worker"), **look_up)
     if hasattr(task, "result"):
         task.result.campaign = task.campaign  # otherwise the serializer would load it again
     task.replicates = seeds_of_point.of_points([task])[task.pk]

@@ -265,6 +265,10 @@ class ResultFilter(filters.FilterSet):
         help_text="Only results whose steps took much longer than expected (true), or only those "
         "that are known not to (false)."
     )
+    slow_setup = filters.BooleanFilter(
+        help_text="Only results whose set-up took more than 30 % of their time budget (true), or "
+        "only those that are known not to (false)."
+    )
     result_class = filters.NumberFilter(
         field_name="result_class_id",
         min_value=0,
@@ -292,6 +296,7 @@ class ResultFilter(filters.FilterSet):
             "implausible",
             "eval_is_subset",
             "disturbed",
+            "slow_setup",
             "result_class",
             "device",
             "worker",

@@ -1,14 +1,22 @@
-"""Additions to the OpenAPI document: the token schemes and the shape of errors."""
+"""The OpenAPI document: the token schemes, the shape of errors, and what is left out."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from rest_framework import serializers
 
-from workers.protocol import ErrorCode
+from workers.protocol import API_PREFIX, ErrorCode
+
+# Tasks by their id: they keep working for older programs, and new ones are not to begin with them.
+_OLD_ADDRESSES: Final = f"{API_PREFIX}tasks/"
+
+
+def without_old_addresses(endpoints: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Leave out the addresses that newer ones have replaced."""
+    return [endpoint for endpoint in endpoints if not endpoint[0].startswith(_OLD_ADDRESSES)]
 
 
 class ErrorSerializer(serializers.Serializer[dict[str, Any]]):

@@ -15,6 +15,7 @@ from campaigns.api.views import (
     invitations,
     journal,
     new_campaign,
+    notes,
     overview,
     races,
     results,
@@ -37,6 +38,7 @@ class PanelConverter(StringConverter):
 register_converter(PanelConverter, "panel_key")
 
 LEASE = "<uuid:lease_id>"
+TASK = "campaigns/<int:campaign>/tasks/<int:number>"
 
 urlpatterns = [
     path(protocol.ENROL_PATH, agents.EnrolView.as_view(), name="api-enrol"),
@@ -103,6 +105,21 @@ urlpatterns = [
         name="api-campaign-journal",
     ),
     path("campaigns/<int:pk>/arms", arms.ArmsView.as_view(), name="api-arms"),
+    path(
+        "campaigns/<int:pk>/arms/<int:number>/again",
+        notes.RunArmAgainView.as_view(),
+        name="api-run-arm-again",
+    ),
+    path(
+        "campaigns/<int:pk>/arms/<int:number>/note",
+        notes.ArmNoteView.as_view(),
+        name="api-arm-note",
+    ),
+    path(
+        "campaigns/<int:pk>/tasks/<int:number>/note",
+        notes.TaskNoteView.as_view(),
+        name="api-task-note",
+    ),
     path("campaigns/<int:pk>/classes", classes.ClassesView.as_view(), name="api-classes"),
     path("campaigns/<int:pk>/tasks", tasks.TasksView.as_view(), name="api-tasks"),
     path("campaigns/<int:pk>/attempts", tasks.AttemptsView.as_view(), name="api-attempts"),
@@ -144,14 +161,23 @@ urlpatterns = [
     path("decisions/<int:pk>", races.DecisionView.as_view(), name="api-decision"),
     path("classes/<int:pk>/noise", classes.NoiseView.as_view(), name="api-noise"),
     path("compare", compare.CompareView.as_view(), name="api-compare"),
-    path("tasks/<int:pk>", tasks.TaskView.as_view(), name="api-task"),
-    path("tasks/<int:pk>/journal", journal.TaskJournalView.as_view(), name="api-task-journal"),
-    path("tasks/<int:pk>/retry", tasks.RetryTaskView.as_view(), name="api-retry-task"),
-    path("tasks/<int:pk>/cancel", tasks.CancelTaskView.as_view(), name="api-cancel-task"),
-    path("tasks/<int:pk>/admit", tasks.AdmitTaskView.as_view(), name="api-admit-task"),
-    path("tasks/<int:pk>/run-again", tasks.RunAgainView.as_view(), name="api-run-again"),
-    path("tasks/<int:pk>/progress", tasks.TaskProgressView.as_view(), name="api-task-progress"),
-    path("tasks/<int:pk>/bundle.zip", tasks.TaskBundleView.as_view(), name="api-task-bundle"),
+    path(TASK, tasks.TaskView.as_view(), name="api-task"),
+    path(f"{TASK}/journal", journal.TaskJournalView.as_view(), name="api-task-journal"),
+    path(f"{TASK}/retry", tasks.RetryTaskView.as_view(), name="api-retry-task"),
+    path(f"{TASK}/cancel", tasks.CancelTaskView.as_view(), name="api-cancel-task"),
+    path(f"{TASK}/admit", tasks.AdmitTaskView.as_view(), name="api-admit-task"),
+    path(f"{TASK}/run-again", tasks.RunAgainView.as_view(), name="api-run-again"),
+    path(f"{TASK}/progress", tasks.TaskProgressView.as_view(), name="api-task-progress"),
+    path(f"{TASK}/bundle.zip", tasks.TaskBundleView.as_view(), name="api-task-bundle"),
+    # By the id, as before tasks were named by campaign and number: programs still send it.
+    path("tasks/<int:pk>", tasks.TaskView.as_view()),
+    path("tasks/<int:pk>/journal", journal.TaskJournalView.as_view()),
+    path("tasks/<int:pk>/retry", tasks.RetryTaskView.as_view()),
+    path("tasks/<int:pk>/cancel", tasks.CancelTaskView.as_view()),
+    path("tasks/<int:pk>/admit", tasks.AdmitTaskView.as_view()),
+    path("tasks/<int:pk>/run-again", tasks.RunAgainView.as_view()),
+    path("tasks/<int:pk>/progress", tasks.TaskProgressView.as_view()),
+    path("tasks/<int:pk>/bundle.zip", tasks.TaskBundleView.as_view()),
     path("scripts", scripts.ScriptsView.as_view(), name="api-scripts"),
     path(f"scripts/{SHA256}", scripts.ScriptView.as_view(), name="api-script"),
     path(

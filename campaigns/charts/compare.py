@@ -61,7 +61,7 @@ def task_series(columns: Sequence[TaskColumn], axis: str) -> list[Series]:
             }[axis]
             end = (end_x, result.value)
         if points or end:
-            name = f"Task {column.task.number}"
+            name = f"Task {column.task.name}"
             xs, ys = [x for x, _ in points], [y for _, y in points]
             series.append(Series(column.letter, name, xs, ys, end))
     return series
@@ -181,7 +181,7 @@ def _labels(series: Sequence[Series], low: float, high: float) -> list[Figure]:
                 "xanchor": "left",
                 "xshift": 8,
                 "showarrow": False,
-                "font": {"color": f"var(--series-{LETTERS.index(letter) + 1})", "size": 13},
+                "font": {"color": f"var(--series-{LETTERS.index(letter) + 1})", "size": 12},
             }
         )
     return labels

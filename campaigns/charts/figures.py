@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from django.urls import reverse
-
 from experiments.metrics import MetricSpec
 
 Figure = dict[str, Any]
@@ -54,11 +52,12 @@ def hover_texts(texts: Iterable[str]) -> Figure:
 def opens_tasks(points: Iterable[Sequence[int | str]]) -> Figure:
     """Return the part of a trace whose points open the page of their task when clicked.
 
-    `customdata` has one list per point: first the task's id, then what the hover template shows.
-    The address is in `meta.url` only once, with 0 for the id, which `charts.js` replaces. An
-    address for each of thousands of points would double the size of the figure.
+    `customdata` has one list per point: first the task's number, then what the hover template
+    shows. The chart's element has the address once, in `data-opens`, with 0 for the number, which
+    `charts.js` replaces. An address for each of thousands of points would double the size of the
+    figure.
     """
-    return {"customdata": list(points), "meta": {"url": reverse("task", args=[0])}}
+    return {"customdata": list(points), "meta": {"opens": True}}
 
 
 def jitter(number: int, ratio: float = GOLDEN_RATIO) -> float:

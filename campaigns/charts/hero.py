@@ -78,7 +78,6 @@ MOST_NEW: Final = 200
 class Row:
     """An ended task as a table shows it, `seconds` after the launch."""
 
-    task_id: int
     number: int
     order: int
     seconds: float
@@ -215,7 +214,9 @@ def _data(
         "band": drawn.noise,
         "anchors": _anchors(campaign),
         **_story(campaign, points),
-        "card": reverse("campaign-card", args=[campaign.pk, 0]),
+        # With 0 for the number of a task.
+        "task": reverse("task", args=[campaign.pk, 0]),
+        "card": reverse("task-card", args=[campaign.pk, 0]),
         "more": reverse("campaign-hero", args=[campaign.pk]),
     }
 
@@ -312,7 +313,7 @@ def _story(campaign: Campaign, points: Sequence[Point]) -> dict[str, Any]:
 
 
 def _state_changes(campaign: Campaign) -> list[tuple[dt.datetime, str]]:
-    """Return the newest changes of the campaign's own state, the oldest first; [] if never paused."""
+    """Return the newest changes of its own state, the oldest first; [] if it never paused."""
     if campaign.paused_at is None and campaign.resumed_at is None:
         return []
     changes = StateChange.objects.filter(campaign=campaign, subject=ChangeSubject.CAMPAIGN)
@@ -345,7 +346,6 @@ def _sums(points: Sequence[Point]) -> list[float]:
 
 def _row(point: Point, since: dt.datetime) -> Row:
     return Row(
-        task_id=point.task_id,
         number=point.number,
         order=point.order,
         seconds=(point.finished_at - since).total_seconds(),

@@ -11,8 +11,15 @@ from experiments.metrics import NATS_PER_BIT, VAL_BPB, MetricSpec
 from xeenet_site.web.formats import duration
 
 
-def learning_curve(attempts: Iterable[Attempt], spec: MetricSpec) -> Figure | None:
+def learning_curve(
+    attempts: Iterable[Attempt],
+    spec: MetricSpec,
+    *,
+    others: Iterable[Sequence[tuple[float, float]]] = (),
+) -> Figure | None:
     """Draw the training and validation losses of the attempts; None with fewer than two points.
+
+    `others` are values of other arms, (seconds, value) each, in grey behind them.
 
     `attempts` come newest first, with their progress loaded; `spec` is the metric of their values.
     The newest is drawn opaque, older ones pale. The training loss is converted from nats to bits
@@ -38,6 +45,8 @@ def learning_curve(attempts: Iterable[Attempt], spec: MetricSpec) -> Figure | No
                 annotations.append(_end_label(curve, series[-1][0], series[-1][1]))
     if not data:
         return None
+    if background := list(others):
+        data.append(_background(background))
     # The two curves often end close together. Shifting their labels by half a line down and up
     # keeps both readable.
     rising = sorted(annotations, key=lambda annotation: float(annotation["y"]))
@@ -108,6 +117,23 @@ def _drawn(series: Series, curve: _Curve, attempt: int, opacity: float) -> Figur
             f"<br>attempt {attempt}"
             for x, y, point in series
         ),
+    }
+
+
+def _background(curves: Sequence[Sequence[tuple[float, float]]]) -> Figure:
+    """Return other arms' curves as one trace with gaps, which says nothing under the pointer."""
+    points: list[tuple[float | None, float | None]] = []
+    for curve in curves:
+        points += [*curve, (None, None)]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [x for x, _ in points],
+        "y": [y for _, y in points],
+        "line": {"color": SOFT, "width": 1},
+        "opacity": 0.25,
+        "hoverinfo": "skip",
+        "zorder": -1,
     }
 
 

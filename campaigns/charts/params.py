@@ -126,7 +126,7 @@ def effect_figure(effect: Effect, spec: MetricSpec, value_range: tuple[float, fl
         "y": [0.04] * len(cells),
         "yaxis": "y2",
         "text": [f"n {cell.count}" if len(cells) <= 4 else str(cell.count) for cell in cells],
-        "textfont": {"color": SOFT, "size": 11},
+        "textfont": {"color": SOFT, "size": 12},
         "hoverinfo": "skip",
     }
     return {
@@ -152,7 +152,7 @@ def _effect_hover(axis: Axis, spec: MetricSpec, cell: Cell) -> str:
 def slice_figure(axis: Axis, spec: MetricSpec, runs: Sequence[Run]) -> Figure:
     """Draw every run's value against one parameter. Runs of the same level are spread sideways.
 
-    `customdata`, one list per run: [task id, task number].
+    `customdata`, one list per run: [task number].
     """
     placed = _placed(axis, runs)
     return {
@@ -168,7 +168,7 @@ def slice_figure(axis: Axis, spec: MetricSpec, runs: Sequence[Run]) -> Figure:
 def dots_against(xs: Sequence[float], spec: MetricSpec, runs: Sequence[Run], title: str) -> Figure:
     """Draw every run's value against a quantity, on a log scale where that spans a factor of 5.
 
-    `customdata`, one list per run: [task id, task number].
+    `customdata`, one list per run: [task number].
     """
     is_wide = min(xs) > 0 and max(xs) / min(xs) > 5
     xaxis: dict[str, Any] = {"title": {"text": title}, "nticks": 6, "tickformat": "~s"}
@@ -196,8 +196,8 @@ def _dots(xs: Sequence[float], spec: MetricSpec, runs: Sequence[Run]) -> Figure:
         "x": [_short(x) for x in xs],
         "y": [_short(run.value) for run in runs],
         "marker": {"color": MEASURED, "size": 7, "opacity": 0.55, "line": {"width": 0}},
-        **opens_tasks([run.task_id, run.number] for run in runs),
-        "hovertemplate": f"<b>Task %{{customdata[1]}}</b><br>{value_hover(spec)}<extra></extra>",
+        **opens_tasks([run.number] for run in runs),
+        "hovertemplate": f"<b>Task %{{customdata[0]}}</b><br>{value_hover(spec)}<extra></extra>",
     }
 
 
@@ -307,7 +307,7 @@ def surface_figure(
             "outlinewidth": 0,
             "tickformat": value_ticks(spec),
             "nticks": 6,
-            "tickfont": {"color": SOFT, "size": 11},
+            "tickfont": {"color": SOFT, "size": 12},
         },
         "hovertemplate": f"mean {value_hover(spec, 'z')}<extra></extra>",
     }

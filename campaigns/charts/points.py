@@ -34,7 +34,6 @@ MOST_POINTS: Final = 2_000
 class Point:
     """One ended task. `order` counts the tasks from 1 in the order in which they ended."""
 
-    task_id: int
     number: int
     arm: int
     order: int
@@ -124,7 +123,6 @@ def ended_count(campaign: Campaign) -> int:
 
 _ENDED: Final = (TaskState.COMPLETED, TaskState.FAILED)
 _FIELDS: Final = (
-    "pk",
     "number",
     "arm__number",
     "order",
@@ -150,7 +148,6 @@ def _ended(campaign: Campaign) -> QuerySet[Task]:
 def _point(row: dict[str, Any], result_class: int | None) -> Point:
     is_ranked = bool(row["result__is_ranked"])
     return Point(
-        task_id=row["pk"],
         number=row["number"],
         arm=row["arm__number"],
         order=row["order"],

@@ -114,8 +114,8 @@ def distribution_figure(
 def replicates_figure(groups: Sequence[Replicates], spec: MetricSpec) -> Figure:
     """Draw each repeated config: a dot per seed, with mean ± standard deviation beside them.
 
-    `customdata` of the seeds, one list per run: [task id]. `customdata` of the means, one list per
-    config: [HTML of its hover text].
+    `customdata` of the seeds, one list per run: [task number]. `customdata` of the means, one list
+    per config: [HTML of its hover text].
     """
     places = list(range(1, len(groups) + 1))
     means = {
@@ -139,7 +139,7 @@ def replicates_figure(groups: Sequence[Replicates], spec: MetricSpec) -> Figure:
     dots = [
         (place + 0.22, value, task)
         for place, group in zip(places, groups, strict=True)
-        for value, task in zip(group.values, group.task_ids, strict=True)
+        for value, task in zip(group.values, group.tasks, strict=True)
     ]
     seeds = {
         "type": "scatter",
@@ -177,7 +177,7 @@ def _mean_text(group: Replicates, spec: MetricSpec) -> str:
 def timeline_figure(spans: Sequence[Span]) -> Figure:
     """Draw each attempt as a bar from its start to its end in its worker's row.
 
-    `customdata`, one list per attempt: [task id, task number, attempt number, duration in words].
+    `customdata`, one list per attempt: [task number, attempt number, duration in words].
     If an attempt of the same outcome has a failure class, each list also has that class, in words
     or "".
     """
@@ -213,7 +213,7 @@ def timeline_figure(spans: Sequence[Span]) -> Figure:
 def _bars(spans: Sequence[Span], colour: str) -> Figure:
     """Draw the attempts of one outcome. Keep this short: there may be a thousand of them."""
     any_failed = any(span.failure_class for span in spans)
-    failure = "%{customdata[4]}<br>" if any_failed else ""
+    failure = "%{customdata[3]}<br>" if any_failed else ""
     return {
         "type": "bar",
         "orientation": "h",
@@ -231,14 +231,14 @@ def _bars(spans: Sequence[Span], colour: str) -> Figure:
             "line": {"width": 0.5, "color": "var(--surface)"},
         },
         **opens_tasks(_span_data(span, with_failure=any_failed) for span in spans),
-        "hovertemplate": "<b>Task %{customdata[1]}</b>, attempt %{customdata[2]}<br>"
-        f"{spans[0].outcome}<br>{failure}%{{customdata[3]}} on %{{y}}<extra></extra>",
+        "hovertemplate": "<b>Task %{customdata[0]}</b>, attempt %{customdata[1]}<br>"
+        f"{spans[0].outcome}<br>{failure}%{{customdata[2]}} on %{{y}}<extra></extra>",
     }
 
 
 def _span_data(span: Span, *, with_failure: bool) -> list[int | str]:
     took = duration((span.ended_at - span.started_at).total_seconds())
-    data: list[int | str] = [span.task_id, span.task_number, span.attempt, took]
+    data: list[int | str] = [span.task_number, span.attempt, took]
     if with_failure:
         data.append(str(FailureClass(span.failure_class).label) if span.failure_class else "")
     return data

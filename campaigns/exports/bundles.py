@@ -84,7 +84,7 @@ def _readme(
     task: Task, result: Result | None, script: str, replay: dict[str, Any] | None, server_url: str
 ) -> str:
     campaign = task.campaign
-    title = f"Task {task.number} of the campaign {_one_line(campaign.name)}"
+    title = f"Task {task.name} of the campaign {_one_line(campaign.name)}"
     parts = [
         title + "\n" + "=" * min(len(title), 78),
         _measured(campaign.metric_spec, result),

@@ -176,7 +176,7 @@ def _curve(attempt: Attempt) -> dict[int, float]:
 
 def _attributes(task: Task, result: Result | None, decided: Attempt | None) -> dict[str, Any]:
     attributes: dict[str, Any] = {
-        "task": task.pk,
+        "task": str(task.name),
         "task_number": task.number,
         "task_state": task.state,
         "arm": task.arm.number,

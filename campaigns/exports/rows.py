@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 from campaigns.exports.statements import long_statement
-from campaigns.models import Campaign, Result
+from campaigns.models import Arm, Campaign, Note, Result, Task
 from xeenet_site.web import csv_text
 
 CHUNK_ROWS: Final = 1_000
@@ -29,6 +29,7 @@ MEASURED: Final = (
     "expected_step_seconds",
     "foreign_load",
     "disturbed",
+    "slow_setup",
     "device_used",
     "stop_reason",
 )
@@ -47,16 +48,23 @@ _METRIC_NAMES: Final = (
 )
 
 
+def note_text(subject: Arm | Task) -> str:
+    """Return the text of the note on an arm or a task, "" without one."""
+    note: Note | None = getattr(subject, "note", None)
+    return note.text if note else ""
+
+
 def _measured(name: str) -> Callable[[Campaign, Result], Any]:
     return lambda _, result: getattr(result, name)
 
 
 _BEFORE_VALUE: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
+    "campaign_id": lambda campaign, _: campaign.pk,
     "campaign": lambda campaign, _: campaign.name,
     "experiment": lambda campaign, _: campaign.experiment,
     "script_sha256": lambda campaign, _: campaign.package_id,
-    "task": lambda _, result: result.task_id,
-    "number": lambda _, result: result.task.number,
+    # Not "3/17": a spreadsheet takes that for a date.
+    "task": lambda _, result: result.task.number,
     "arm": lambda _, result: result.task.arm.number,
     "seed": lambda _, result: result.task.seed,
     "seed_index": lambda _, result: result.task.seed_index,
@@ -70,6 +78,8 @@ _AFTER_VALUE: Final[dict[str, Callable[[Campaign, Result], Any]]] = {
     "class": lambda _, result: result.result_class_id,
     "worker": lambda _, result: result.attempt.worker.name,
     "created_at": lambda _, result: result.created_at.isoformat(),
+    "note": lambda _, result: note_text(result.task),
+    "arm_note": lambda _, result: note_text(result.task.arm),
 }
 
 
@@ -85,7 +95,7 @@ def _results(campaign: Campaign, *, simulated: bool) -> Iterator[Result]:
 
     Simulated results are left out unless `simulated`, and implausible ones until they are admitted.
     """
-    results = campaign.results.select_related("task__arm", "attempt__worker")
+    results = campaign.results.select_related("task__arm__note", "task__note", "attempt__worker")
     results = results.defer("task__arm__params").order_by("task__number")
     results = results.filter(implausible=False)
     if not simulated:

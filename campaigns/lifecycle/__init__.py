@@ -14,8 +14,8 @@ Campaigns
 |                      |                       | or same   | the race end first           |
 | set_race_options     | draft, active, paused | same, or  | WrongState, InvalidCampaign  |
 |                      |                       | completed |                              |
-| add_tasks, enqueue   | active, paused        | same      | WrongState, InvalidCampaign  |
-|                      | completed             | active    |                              |
+| add_tasks, enqueue,  | active, paused        | same      | WrongState, InvalidCampaign  |
+| run_again            | completed             | active    |                              |
 | start_race           | active                | same      | WrongState, InvalidCampaign  |
 |                      | completed             | active    |                              |
 | raise_attempts       | active, paused, …     | same      | WrongState when cancelled    |
@@ -43,7 +43,9 @@ Tasks (with their attempt)
 | submit fail | leased by this lease, | pending; failed, nobody is     | running → failed          |
 | (too slow)  | under a work budget   | fast enough                    |                           |
 | give_up_…   | pending, under a work | failed: nobody is fast enough  | –                         |
-|             | budget                |                                |                           |
+| slow_tasks  | budget                |                                |                           |
+| give_up_…   | pending replay for    | cancelled: none is there, or   | –                         |
+| replays     | another machine       | none takes it within an hour   |                           |
 | cancel_task | pending, leased       | cancelled                      | running → cancelled       |
 | retry_task  | failed                | pending                        | –                         |
 
@@ -55,7 +57,8 @@ Results (no state, but whether they count)
 | note_measured | ranked, below the bound    | implausible                                     |
 | admit         | implausible                | ranked, for good                                |
 | submit ok     | disturbed, of a time budget| the same, and its task gets a replay, once      |
-| submit ok     | an undisturbed replay      | stands in for the disturbed run, in every board |
+| submit ok     | slow set-up, the same      | the same, with a replay for other machines only |
+| submit ok     | a replay with less amiss   | stands in for the run it repeats, in each board |
 
 Races (of arms; the rule is in `campaigns.race`)
 
@@ -86,7 +89,6 @@ from campaigns.lifecycle.campaigns import (
     resume,
 )
 from campaigns.lifecycle.claims import Claim, claim
-from campaigns.lifecycle.disturbed import repeat_missed
 from campaigns.lifecycle.endings import finish_done_campaigns, finish_if_done
 from campaigns.lifecycle.errors import (
     InvalidCampaign,
@@ -96,7 +98,13 @@ from campaigns.lifecycle.errors import (
     ResultConflict,
     WrongState,
 )
-from campaigns.lifecycle.growth import add_tasks, enqueue, raise_attempts
+from campaigns.lifecycle.growth import (
+    MOST_TIMES_AGAIN,
+    add_tasks,
+    enqueue,
+    raise_attempts,
+    run_again,
+)
 from campaigns.lifecycle.journal import SERVER, Actor, person
 from campaigns.lifecycle.leases import (
     cancel_task,
@@ -105,12 +113,15 @@ from campaigns.lifecycle.leases import (
     renew,
     retry_task,
 )
+from campaigns.lifecycle.notes import write_note
 from campaigns.lifecycle.race_start import set_race_options, start_race
 from campaigns.lifecycle.races import decide_due_races
+from campaigns.lifecycle.replays import give_up_replays, repeat_missed
 from campaigns.lifecycle.slowness import give_up_slow_tasks
 from campaigns.lifecycle.submissions import Answer, submit
 
 __all__ = [
+    "MOST_TIMES_AGAIN",
     "SERVER",
     "Actor",
     "Answer",
@@ -136,6 +147,7 @@ __all__ = [
     "finish",
     "finish_done_campaigns",
     "finish_if_done",
+    "give_up_replays",
     "give_up_slow_tasks",
     "judge_again",
     "launch",
@@ -148,7 +160,9 @@ __all__ = [
     "repeat_missed",
     "resume",
     "retry_task",
+    "run_again",
     "set_race_options",
     "start_race",
     "submit",
+    "write_note",
 ]

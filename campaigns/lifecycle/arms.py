@@ -140,10 +140,15 @@ class TaskMaker:
         seed = seed_at(self._campaign.base_seed, index)
         return self._new_task(arm, seed, index, TaskPurpose.RACE, TaskOrigin(arm.origin))
 
-    def replay(self, task: Task) -> Task:
-        """Return the next task, unsaved and pending: the same arm on the same seed once more."""
-        origin = TaskOrigin(task.origin)
-        return self._new_task(task.arm, task.seed, task.seed_index, TaskPurpose.REPLAY, origin)
+    def replay(self, task: Task, *, not_on: str = "") -> Task:
+        """Return the next task, unsaved and pending: the same arm on the same seed once more.
+
+        `not_on` is a machine that it is not to run on.
+        """
+        seed, index, origin = task.seed, task.seed_index, TaskOrigin(task.origin)
+        replay = self._new_task(task.arm, seed, index, TaskPurpose.REPLAY, origin)
+        replay.not_on = not_on
+        return replay
 
     def store_arms(self) -> None:
         """Store the arms that are new; their tasks can be stored then."""

@@ -308,7 +308,13 @@ def cancel(
         cancel_open_tasks(Task.objects.filter(campaign=campaign), now=now, actor=actor)
 
 
-def cancel_open_tasks(tasks: TaskQuerySet, *, now: dt.datetime, actor: Actor) -> int:
+def cancel_open_tasks(
+    tasks: TaskQuerySet,
+    *,
+    now: dt.datetime,
+    actor: Actor,
+    reason: str = "Cancelled by a person.",
+) -> int:
     """Pending or leased → cancelled for a queryset of tasks; return how many.
 
     Call it in a transaction. Tasks are locked before attempts, as in every verb: one lock order
@@ -318,7 +324,6 @@ def cancel_open_tasks(tasks: TaskQuerySet, *, now: dt.datetime, actor: Actor) ->
     # tasks by query, because 100,000 ids are more than a statement may hold.
     list(tasks.open().order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
     running = Attempt.objects.filter(task__in=tasks, outcome=AttemptOutcome.RUNNING)
-    reason = "Cancelled by a person."
     # Before the updates: the journal reads each old state from the row itself.
     journal.record_tasks(actor, tasks.open(), TaskState.CANCELLED, now=now, reason=reason)
     journal.record_attempts(actor, running, AttemptOutcome.CANCELLED, now=now, reason=reason)

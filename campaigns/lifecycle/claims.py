@@ -31,11 +31,13 @@ from campaigns.models import (
     CampaignState,
     FailureClass,
     Task,
+    TaskName,
     TaskQuerySet,
     TaskState,
 )
 from campaigns.models.campaign import CampaignQuerySet
 from campaigns.models.task import FAILED, UNPAID
+from workers import lifecycle as worker_lifecycle
 from workers.calibration import CalibrationOrder
 from workers.models import Worker, WorkerState
 from workers.protocol import MAX_LEASES_PER_CLAIM
@@ -74,15 +76,15 @@ def claim(
     claim_id: uuid.UUID,
     count: int,
     now: dt.datetime,
-    slots: int = MAX_SLOTS,
+    slots: int | None = None,
     calibrates: bool = False,
 ) -> Claim:
     """Pending → leased for up to `count` tasks; a repeated `claim_id` returns the same attempts.
 
-    `slots` is how many leases the agent can hold at a time, `calibrates` whether it can measure its
-    speed. Takes back overdue leases first, so
-    that claims do not depend on the background job. A worker that may not claim gets an empty claim
-    with the reason, not an error.
+    `slots` is how many leases the agent can hold at a time (None: it does not tell), `calibrates`
+    whether it can measure its speed. Takes back overdue leases first, so that claims do not depend
+    on the background job. A worker that may not claim gets an empty claim with the reason, not an
+    error.
     """
     expire(now=now, limit=max(count, 20))
     return lease_waiting(
@@ -96,7 +98,7 @@ def lease_waiting(
     claim_id: uuid.UUID,
     count: int,
     now: dt.datetime,
-    slots: int = MAX_SLOTS,
+    slots: int | None = None,
     calibrates: bool = False,
     among: Q | None = None,
     runs_own_script: bool = False,
@@ -106,7 +108,6 @@ def lease_waiting(
     `runs_own_script` skips the checks of approval and isolation tier: the caller is a person's own
     program, which runs the tasks itself.
     """
-    slots = min(slots, MAX_SLOTS)
     choice = _Choice(worker, claim_id, count, now, slots, calibrates, among, runs_own_script)
     try:
         return _lease_chosen(choice, _lease)
@@ -125,10 +126,15 @@ class _Choice:
     claim_id: uuid.UUID
     count: int
     now: dt.datetime
-    slots: int
+    slots: int | None
     calibrates: bool
     among: Q | None
     runs_own_script: bool
+
+    @property
+    def most_held(self) -> int:
+        """How many leases the worker may hold."""
+        return MAX_SLOTS if self.slots is None else min(self.slots, MAX_SLOTS)
 
 
 # Leases up to a number of the tasks that wait, to the worker of the choice; returns how many.
@@ -148,9 +154,11 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
         if reason := why_nothing(worker, now):
             return Claim([], reason)
         held = worker.leased_tasks.filter(state=TaskState.LEASED).count()
-        count = min(choice.count, choice.slots - held)
+        if choice.slots is not None:
+            worker_lifecycle.note_slots(worker, choice.most_held, held=held)
+        count = min(choice.count, choice.most_held - held)
         if count <= 0:
-            return Claim([], _why_full(held, choice.slots))
+            return Claim([], _why_full(held, choice.most_held))
         campaigns = Campaign.objects.handing_out_to(worker)
         if not choice.runs_own_script:
             campaigns = campaigns.runnable_by(worker)
@@ -164,7 +172,7 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
     if len(attempts) == choice.count:
         return Claim(attempts, "", measuring.order)
     if len(attempts) == count:
-        return Claim(attempts, _why_full(held + count, choice.slots), measuring.order)
+        return Claim(attempts, _why_full(held + count, choice.most_held), measuring.order)
     reason = measuring.reason or _why_fewer(
         worker, choice.among, runs_own_script=choice.runs_own_script
     )
@@ -279,7 +287,8 @@ def _lease_each(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choi
     """Lease up to `count` tasks one by one; leave out those that cannot be leased."""
     leased = 0
     waiting = waiting.to_be_had_again(worker, choice.now)
-    for pk in list(waiting.values_list("pk", flat=True)[: count + SPARE_TASKS]):
+    first = waiting.values_list("pk", "campaign_id", "number")[: count + SPARE_TASKS]
+    for pk, *name in list(first):
         if leased == count:
             break
         try:
@@ -288,8 +297,8 @@ def _lease_each(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choi
                 _move_to_leased(tasks, _histories(tasks, worker), worker, choice)
             leased += len(tasks)
         except _UNUSABLE:
-            logger.exception("task %s cannot be leased; it is left out for a while", pk)
-            _set_aside(pk, choice.now)
+            logger.exception("task %d/%d cannot be leased; it is left out for a while", *name)
+            _set_aside(pk, TaskName(*name), choice.now)
     return leased
 
 
@@ -297,14 +306,14 @@ def _locked(waiting: TaskQuerySet) -> TaskQuerySet:
     return waiting.select_related("campaign").select_for_update(skip_locked=True, of=("self",))
 
 
-def _set_aside(pk: int, now: dt.datetime) -> None:
+def _set_aside(pk: int, name: TaskName, now: dt.datetime) -> None:
     """Keep a task that cannot be leased from heading the queue; it stays pending."""
     try:
         with transaction.atomic():
             pending = Task.objects.filter(pk=pk, state=TaskState.PENDING)
             pending.update(available_at=now + SET_ASIDE)
     except _UNUSABLE:
-        logger.exception("task %s could not be left out", pk)
+        logger.exception("task %s could not be left out", name)
 
 
 class _History(NamedTuple):

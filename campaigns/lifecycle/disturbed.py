@@ -1,41 +1,26 @@
-"""Runs whose steps took much longer than they should: how they are noticed, and run once more.
+"""What kept a run from coming as far as it can: steps that took too long, or a long set-up.
 
-Under a time budget a disturbed run trained less than its config can, so it is repeated once: a
-replay of the same arm on the same seed. When the replay was not disturbed, it takes the place of
-the disturbed run, which then counts for nothing but itself: the two tasks change their purposes.
-Runs of races are never repeated (their looks wait for no more), nor runs of a work budget, whose
-values do not depend on time.
+Under a time budget such a run trained less than its config can, so it is repeated once
+(`campaigns.lifecycle.replays`).
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
+import json
 import math
+import time
 from collections.abc import Mapping
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.core.cache import cache
-from django.db import transaction
-from django.db.models import F, QuerySet
 
 from campaigns.fleet.budgets import script_description
 from campaigns.fleet.speeds import worker_model
-from campaigns.lifecycle.arms import TaskMaker, next_task_number
 from campaigns.lifecycle.classes import dtype_of, torch_device
-from campaigns.lifecycle.endings import reactivate
-from campaigns.lifecycle.journal import SERVER
-from campaigns.models import (
-    Attempt,
-    BudgetKind,
-    Campaign,
-    CampaignState,
-    Result,
-    Task,
-    TaskPurpose,
-)
-from campaigns.search.samplers import MAX_TASKS
+from campaigns.models import Attempt, BudgetKind, Result
+from campaigns.models.result import SETUP_SHARE
 from campaigns.work.cost import CostModel
 from campaigns.work.describe import Description, InfeasibleCost
 
@@ -45,10 +30,9 @@ DISTURBED_FACTOR: Final = 1.5
 EARLIER_RUNS: Final = 3
 # … among so many of the worker's newest attempts.
 _ATTEMPTS_READ: Final = 32
-# A new calibration counts after this time at the latest.
-_MODEL_KEPT_SECONDS: Final = 60
+# A new calibration, and a run that another process took in, count after this time at the latest.
+_KEPT_SECONDS: Final = 60
 _LONGEST_STEP: Final = 1e9
-_REPEATED: Final = (TaskPurpose.SCREEN, TaskPurpose.REPEAT)
 
 
 def speed_columns(
@@ -67,6 +51,22 @@ def speed_columns(
         if step is None or expected is None
         else step > DISTURBED_FACTOR * expected,
     }
+
+
+def has_slow_setup(attempt: Attempt, metrics: Mapping[str, Any], *, simulated: bool) -> bool | None:
+    """Return whether the set-up took too much of a time budget; None when that is unknown.
+
+    That is its worker's trouble: a cold disk, or torch loaded beside other programs. Under a work
+    budget set-up takes nothing from the training.
+    """
+    if simulated or attempt.task.campaign.budget_kind != BudgetKind.TIME:
+        return None
+    seconds = metrics.get("setup_seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    if not 0 <= seconds <= metrics["wall_time_seconds"]:
+        return None
+    return bool(seconds > SETUP_SHARE * attempt.budget_seconds)
 
 
 def _step_seconds(metrics: Mapping[str, Any]) -> float | None:
@@ -99,113 +99,80 @@ def _model(attempt: Attempt, device: str, dtype: str) -> CostModel | None:
     kept: list[CostModel | None] | None = cache.get(key)
     if kept is None:
         kept = [worker_model(worker, experiment, device=device, dtype=dtype)]
-        cache.set(key, kept, _MODEL_KEPT_SECONDS)
+        cache.set(key, kept, _KEPT_SECONDS)
     return kept[0]
+
+
+class _Earlier(NamedTuple):
+    """The last undisturbed runs of a worker, newest first, as this process knows them."""
+
+    # When they are read again, by the clock of this process.
+    until: float
+    # What decides their cost, as text, and their step times.
+    runs: tuple[tuple[str, float], ...]
 
 
 def _expected_of_earlier(
     attempt: Attempt, device: str, description: Description | None
 ) -> float | None:
-    """Return the median step time of the worker's last runs of equal cost; None with too few."""
+    """Return the median step time of the worker's last runs of equal cost; None with too few.
+
+    Runs whose results came to other processes of the server may be missing for a while.
+    """
+    own = _sizes(attempt.task.params, description)
+    runs = _earlier(attempt, device, description).runs
+    times = [seconds for sizes, seconds in runs if sizes == own]
+    return median(times[:EARLIER_RUNS]) if len(times) >= EARLIER_RUNS else None
+
+
+def note_speed(result: Result) -> None:
+    """Let the next runs of the worker be compared with this one; call it after the commit."""
+    attempt, step = result.attempt, result.step_seconds
+    if step is None or result.disturbed:
+        return
+    key = _earlier_key(attempt, result.device_used)
+    earlier: _Earlier | None = cache.get(key)
+    if earlier is None or earlier.until <= time.time():
+        return  # the next result reads this one, too
+    description = script_description(attempt.task.campaign.package_id)
+    sizes = _sizes(attempt.task.params, description)
+    runs = ((sizes, step), *earlier.runs)[:_ATTEMPTS_READ]
+    cache.set(key, earlier._replace(runs=runs), _KEPT_SECONDS)
+
+
+def _earlier(attempt: Attempt, device: str, description: Description | None) -> _Earlier:
+    key = _earlier_key(attempt, device[:100])
+    kept: _Earlier | None = cache.get(key)
+    if kept is not None and kept.until > time.time():
+        return kept
     tried = attempt.worker.attempts.order_by("-started_at").values("pk")[:_ATTEMPTS_READ]
-    earlier = Result.objects.filter(
+    results = Result.objects.filter(
         attempt__in=tried,
         step_seconds__isnull=False,
         campaign__package=attempt.task.campaign.package_id,
         device_used=device[:100],
     ).exclude(disturbed=True)
-    own = _sizes(attempt.task.params, description)
-    times = [
-        seconds
-        for seconds, params in earlier.order_by("-pk").values_list("step_seconds", "task__params")
-        if seconds is not None and _sizes(params, description) == own
-    ]
-    return median(times[:EARLIER_RUNS]) if len(times) >= EARLIER_RUNS else None
+    columns = results.order_by("-pk").values_list("step_seconds", "task__params")
+    runs = tuple((_sizes(params, description), step) for step, params in columns if step)
+    kept = _Earlier(time.time() + _KEPT_SECONDS, runs)
+    cache.set(key, kept, _KEPT_SECONDS)
+    return kept
 
 
-def _sizes(params: Mapping[str, Any], description: Description | None) -> dict[str, Any]:
-    """Return the params that decide what a step costs.
+def _earlier_key(attempt: Attempt, device: str) -> str:
+    text = f"{attempt.worker_id}:{attempt.task.campaign.package_id}:{device}"
+    return f"xeenet:earlier:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _sizes(params: Mapping[str, Any], description: Description | None) -> str:
+    """Return the params that decide what a step costs, as text.
 
     Those are the params that the script's description names. Without one they are all that are no
     fractions: a learning rate or a share does not change the size of a model.
     """
     if description is None:
-        return {name: value for name, value in params.items() if not isinstance(value, float)}
-    names = frozenset().union(*(term.names for term in description.terms.values()))
-    return {name: params[name] for name in names & params.keys()}
-
-
-def is_to_be_repeated(result: Result) -> bool:
-    """Return whether a result asks for a replay of its run.
-
-    A run that diverged says so of its params, at any speed. A person's own program runs what it
-    asks for, and perhaps nobody would run the replay.
-    """
-    task = result.task
-    return bool(
-        result.disturbed
-        and not result.diverged
-        and not result.attempt.worker.is_program
-        and task.purpose in _REPEATED
-        and task.campaign.budget_kind == BudgetKind.TIME
-    )
-
-
-def repeat_disturbed(task: Task, *, now: dt.datetime) -> bool:
-    """Add a replay of a disturbed run, at most one; return whether it did.
-
-    Call it after the commit that stored the result: the campaign's row is locked.
-    """
-    with transaction.atomic():
-        campaign = Campaign.objects.select_for_update(no_key=True).get(pk=task.campaign_id)
-        number = next_task_number(campaign)
-        if campaign.state == CampaignState.CANCELLED or number >= MAX_TASKS:
-            return False
-        if _others(task).exists():
-            return False
-        maker = TaskMaker(campaign, now=now)
-        maker.load()
-        maker.store([maker.replay(task)])
-        Campaign.objects.filter(pk=campaign.pk).update(
-            task_count=number + 1, revision=F("revision") + 1
-        )
-        reactivate(campaign, SERVER, now, f"Task {task.number} was disturbed and runs again.")
-    return True
-
-
-def repeat_missed(*, since: dt.datetime, now: dt.datetime, limit: int) -> int:
-    """Add the replays that a process did not add before it died; return how many."""
-    results = Result.objects.filter(
-        created_at__gte=since,
-        disturbed=True,
-        diverged=False,
-        attempt__worker__is_program=False,
-        task__purpose__in=_REPEATED,
-        campaign__budget_kind=BudgetKind.TIME,
-    )
-    tasks = [result.task for result in results.select_related("task").order_by("pk")[:limit]]
-    return sum(repeat_disturbed(task, now=now) for task in tasks)
-
-
-def settle_replay(result: Result) -> None:
-    """Let an undisturbed replay take the place of the disturbed run of its arm on its seed.
-
-    Call it in the transaction that stores the replay's result. The tasks change their purposes, so
-    that boards, races and noise floors, which all leave replays out, count the undisturbed run.
-    """
-    replay = result.task
-    if replay.purpose != TaskPurpose.REPLAY or not result.is_ranked or result.disturbed:
-        return
-    disturbed = _others(replay).filter(result__disturbed=True)
-    first = disturbed.filter(purpose__in=_REPEATED).first()
-    if first is None:
-        return
-    for task_id, purpose in ((first.pk, TaskPurpose.REPLAY), (replay.pk, first.purpose)):
-        Task.objects.filter(pk=task_id).update(purpose=purpose)
-        is_screening = purpose == TaskPurpose.SCREEN
-        Result.objects.filter(task=task_id).update(is_screening=is_screening)
-
-
-def _others(task: Task) -> QuerySet[Task]:
-    """Return the other tasks of the arm on the seed: a replay, or the run that it repeats."""
-    return Task.objects.filter(arm=task.arm_id, seed=task.seed).exclude(pk=task.pk)
+        sizes = {name: value for name, value in params.items() if not isinstance(value, float)}
+    else:
+        names = frozenset().union(*(term.names for term in description.terms.values()))
+        sizes = {name: params[name] for name in names & params.keys()}
+    return json.dumps(sizes, sort_keys=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Final
 
 from django.db import transaction
 from django.db.models import F
@@ -16,6 +17,7 @@ from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import (
     MAX_SEED,
     MAX_TRIES,
+    Arm,
     Campaign,
     CampaignState,
     Task,
@@ -24,6 +26,9 @@ from campaigns.models import (
 )
 from campaigns.search.samplers import MAX_TASKS, Params
 from campaigns.search.space import SearchSpace
+
+# So many further seeds an arm gets at once.
+MOST_TIMES_AGAIN: Final = 20
 
 
 def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime, actor: Actor = SERVER) -> None:
@@ -81,6 +86,28 @@ def enqueue(
         maker.store([task])
         note_growth(campaign, locked, 1, actor, now)
     return task
+
+
+def run_again(arm: Arm, times: int, *, now: dt.datetime, actor: Actor = SERVER) -> list[Task]:
+    """Add tasks of the arm on the next `times` seeds that it has not had: all of them or none.
+
+    An active or paused campaign stays so, a completed one becomes active. Raises WrongState, and
+    InvalidCampaign for too many tasks or an arm that can get no result.
+    """
+    if not 1 <= times <= MOST_TIMES_AGAIN:
+        raise InvalidCampaign({"times": [f"must be from 1 to {MOST_TIMES_AGAIN}"]})
+    with transaction.atomic():
+        locked = lock_growing(arm.campaign)
+        if locked.task_count + times > MAX_TASKS:
+            raise InvalidCampaign({"times": [f"the campaign may have {MAX_TASKS:,} tasks at most"]})
+        maker = TaskMaker(locked, now=now)
+        maker.load([arm.params])
+        tasks = [maker.task(arm.params, TaskOrigin.ENQUEUED) for _ in range(times)]
+        if infeasible := tasks[0].arm.infeasible:
+            raise InvalidCampaign({"arm": [f"is infeasible: {infeasible}"]})
+        maker.store(tasks)
+        note_growth(arm.campaign, locked, times, actor, now)
+    return tasks
 
 
 def raise_attempts(campaign: Campaign, *, max_failed_attempts: int, max_lost_attempts: int) -> None:

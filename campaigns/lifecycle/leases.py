@@ -109,7 +109,7 @@ def expire(*, now: dt.datetime, limit: int = 500) -> int:
         try:
             expired += _expire_one(task, now)
         except DatabaseError:
-            logger.exception("task %s: its expired lease could not be taken back", task.pk)
+            logger.exception("task %s: its expired lease could not be taken back", task.name)
     return expired
 
 
@@ -172,10 +172,8 @@ def _loss_counts(attempt: Attempt, now: dt.datetime) -> bool:
 
 def find_attempt(worker: Worker, lease_id: uuid.UUID) -> Attempt:
     """Return the attempt this worker made under this lease. Raises LeaseUnknown."""
-    attempts = Attempt.objects.filter(worker=worker, lease_id=lease_id).select_related(
-        "task__campaign__dataset"
-    )
-    attempt = attempts.first()
+    attempts = Attempt.objects.filter(worker=worker, lease_id=lease_id).order_by()
+    attempt = attempts.select_related("task__campaign__dataset").first()
     if attempt is None:
         raise LeaseUnknown
     attempt.worker = worker

@@ -17,16 +17,12 @@ from django.db.models import F, Q
 from campaigns.lifecycle.belief import contradictions, result_columns
 from campaigns.lifecycle.breakers import pause_failing, pause_troubled
 from campaigns.lifecycle.classes import class_id
-from campaigns.lifecycle.disturbed import (
-    is_to_be_repeated,
-    repeat_disturbed,
-    settle_replay,
-    speed_columns,
-)
+from campaigns.lifecycle.disturbed import has_slow_setup, note_speed, speed_columns
 from campaigns.lifecycle.endings import note_ended_task
 from campaigns.lifecycle.errors import ResultConflict
 from campaigns.lifecycle.journal import Change
 from campaigns.lifecycle.leases import end_attempt, find_attempt
+from campaigns.lifecycle.replays import is_to_be_repeated, repeat_hindered, settle_replay
 from campaigns.lifecycle.retry import (
     CHARGES,
     EXIT_CONFIG_ERROR,
@@ -82,11 +78,11 @@ def submit(worker: Worker, lease_id: uuid.UUID, body: Submission, *, now: dt.dat
     digest = canonical_digest(dict(body))
     # One transaction: task, attempt and result must agree, and the answer is what was committed.
     with transaction.atomic():
+        # The row lock serialises two equal submissions (a proxy may repeat a PUT). First, so that
+        # everything is read as it is once the lock is ours.
+        locked = Task.objects.select_for_update(of=("self",)).order_by()
+        list(locked.filter(attempts__lease_id=lease_id, attempts__worker=worker).only("pk"))
         attempt = find_attempt(worker, lease_id)
-        # The row lock serialises two equal submissions (a proxy may repeat a PUT).
-        rows = Task.objects.select_for_update().filter(pk=attempt.task_id)
-        attempt.task.state = rows.values_list("state", flat=True).get()
-        attempt.refresh_from_db(fields=["outcome", "submission_digest", "answer", "ended_at"])
         if attempt.submission_digest:
             return _stored_answer(attempt, digest)
         if body["outcome"] == Outcome.COMPLETED:
@@ -145,7 +141,7 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
     result = _store_result(attempt, metrics, body, now=now)
     change = Change(task, task.state, TaskState.COMPLETED, attempt)
     report = _report(body) | {"failure_class": ""}
-    message = "; ".join(filter(None, [message, _on_disturbance(result)]))
+    message = "; ".join(filter(None, [message, _on_hindrance(result)]))
     end_attempt(attempt, outcome, change, now=now, message=message, **report)
     if task.max_steps is not None:
         # A worker that still had it was fast enough after all.
@@ -182,15 +178,20 @@ def _store_result(
         stop_reason=metrics["stop_reason"][:50],
         metrics=metrics,
         created_at=now,
+        slow_setup=has_slow_setup(attempt, metrics, simulated=simulated),
         **speed_columns(attempt, metrics, simulated=simulated),
         **believed,
     )
 
 
-def _on_disturbance(result: Result) -> str:
-    """Return what the journal says of a run whose steps took too long; "" of any other."""
-    again = "; it runs once more" if is_to_be_repeated(result) else ""
-    return result.disturbance and f"{result.disturbance}{again}"
+def _on_hindrance(result: Result) -> str:
+    """Return what the journal says of a run that something hindered; "" of any other."""
+    again = ""
+    if is_to_be_repeated(result):
+        again = "it runs once more"
+        if not result.disturbed:
+            again += ", if another machine is online"
+    return "; ".join(filter(None, [result.disturbance, result.setup_trouble, again]))
 
 
 def _fail(
@@ -272,9 +273,10 @@ def _follow_up(
     charge = CHARGES.get(attempt.failure_class)
     if answer.verdict == Verdict.ACCEPTED:
         worker_lifecycle.note_good_result(worker)
+        note_speed(attempt.task.result)
         if is_to_be_repeated(attempt.task.result):
             # First, because the campaign would complete without an open task.
-            repeat_disturbed(attempt.task, now=now)
+            repeat_hindered(attempt.task.result, now=now)
     elif charge is Charge.FREE:
         reason = body.get("message") or FailureClass(attempt.failure_class).label
         worker_lifecycle.pause_after_env_error(worker, reason, now=now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import CommandError
 
 from campaigns.lifecycle import InvalidCampaign, LifecycleError
-from campaigns.models import HEX_SHA256_LENGTH, Campaign, Package, Task
+from campaigns.models import HEX_SHA256_LENGTH, Campaign, Package, Task, TaskName
 from xeenet_site.web.plain_text import plain
 
 # A shorter beginning of a hash may easily match two scripts.
@@ -40,12 +41,20 @@ def campaign_or_error(number: int | None) -> Campaign:
     return campaign
 
 
-def task_or_error(number: int) -> Task:
-    """Return the task with this number in its address. Raises CommandError."""
-    task = Task.objects.select_related("campaign").filter(pk=number).first()
+def task_or_error(name: TaskName) -> Task:
+    """Return the task with this name. Raises CommandError."""
+    task = Task.objects.select_related("campaign").named([name]).first()
     if task is None:
-        raise CommandError(f"There is no task {number}.")
+        raise CommandError(f"There is no task {name}.")
     return task
+
+
+def task_name(text: str) -> TaskName:
+    """Read a task's name from the command line, as a type of argparse."""
+    try:
+        return TaskName.parse(text)
+    except ValueError as error:
+        raise ArgumentTypeError(plain(str(error))) from error
 
 
 def script_or_error(sha256: str) -> Package:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import shutil
 import sys
@@ -16,6 +17,8 @@ from rich.text import Text
 from campaigns.models import Attempt, Campaign, ChangeSubject, StateChange, Task
 from campaigns.standings import leaderboard
 from campaigns.standings.arms import ArmRow
+from campaigns.standings.forecast import Forecast
+from campaigns.standings.paired import NOT_PAIRED, PairedRows
 from campaigns.standings.progress import CampaignProgress
 from experiments.metrics import MetricSpec
 from xeenet_site.web.formats import duration
@@ -39,8 +42,11 @@ def leaderboard_text(
     *,
     colour: bool,
     empty: str = "no measured result yet",
+    paired: PairedRows = NOT_PAIRED,
 ) -> str:
     """Return rows of the board of arms as a table. Params that are the same stand above it.
+
+    With the differences of `paired`, where it has any.
 
     Without any row, return `empty`.
     """
@@ -53,6 +59,8 @@ def leaderboard_text(
     spec = campaign.metric_spec
     for head in ("rank", "arm", spec.name, "±", "race seeds", "standing"):
         table.add_column(head, justify="left" if head == "standing" else "right", no_wrap=True)
+    if paired.baseline is not None:
+        table.add_column(f"to arm {paired.baseline}", justify="right", no_wrap=True)
     for name in varying if is_wide else ():
         table.add_column(plain(name), justify="right")
     if not is_wide:
@@ -63,7 +71,10 @@ def leaderboard_text(
             last = [value for _, value in params]
         else:
             last = [", ".join(f"{plain(name)} {value}" for name, value in params)]
-        cells = [*_cells(row, spec), *last]
+        cells = _cells(row, spec)
+        if paired.baseline is not None:
+            cells.append(paired.text(row.arm, spec) or _NOTHING)
+        cells += last
         table.add_row(*map(Text, cells), style="bold green" if row.rank == 1 else None)
     heading = f"{plain(campaign.name)}: {spec.name} in {spec.unit}, {spec.better} is better"
     if constant:
@@ -92,24 +103,39 @@ def _rendered(table: Table, width: int, *, colour: bool) -> str:
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
-def progress_sentence(progress: CampaignProgress, leading: str) -> str:
-    """Return the progress, such as "6/10 done, 2 running, champion's loss 3.2187".
+def progress_sentence(progress: CampaignProgress, leading: str, *, now: dt.datetime) -> str:
+    """Return the progress, such as "6/10 done, 2 running, champion's loss 3.2187, ends 08:21".
 
     `leading` is what `standings.arms.leading` says of the campaign.
     """
     parts = [f"{progress.done}/{progress.total} done", f"{progress.leased} running"]
-    if progress.failed:
-        parts.append(f"{progress.failed} failed")
+    if progress.no_value:
+        of_them = f" ({progress.failed} failed)" if progress.failed else ""
+        parts.append(f"{progress.no_value} without a value{of_them}")
     if leading:
         parts.append(leading)
-    if progress.eta_seconds is not None:
-        parts.append(f"about {duration(progress.eta_seconds)} left")
+    if words := forecast_words(progress.forecast, now=now):
+        parts.append(words)
     return ", ".join(parts)
 
 
+def forecast_words(forecast: Forecast, *, now: dt.datetime) -> str:
+    """Return when a campaign is done, in the time of this machine, or why nobody can say."""
+    words = forecast.words(now, zone=_local_zone())
+    if forecast.eta_seconds is None:
+        return plain(words)
+    guess = ", if each run takes its budget" if forecast.is_guess else ""
+    return f"about {duration(forecast.eta_seconds)} left, {words}{guess}"
+
+
+def _local_zone() -> dt.tzinfo:
+    # Of an instant without a zone Python takes the machine's.
+    return dt.datetime.now().astimezone().tzinfo or dt.UTC
+
+
 def task_sentence(task: Task) -> str:
-    """Return a sentence on a task, such as "Task 7 is pending: number 5, seed 42."."""
-    return f"Task {task.pk} is {task.state}: number {task.number}, seed {task.seed}."
+    """Return a sentence on a task, such as "Task 3/17 is pending: seed 42."."""
+    return f"Task {task.name} is {task.state}: seed {task.seed}."
 
 
 def attempt_line(attempt: Attempt) -> str:
@@ -117,18 +143,18 @@ def attempt_line(attempt: Attempt) -> str:
     why = ": ".join(filter(None, (attempt.failure_class, attempt.message)))
     took = _NOTHING if attempt.wall_time_seconds is None else duration(attempt.wall_time_seconds)
     return plain(
-        f"{attempt.started_at:%Y-%m-%d %H:%M:%S}  task {attempt.task_id} attempt {attempt.number}  "
-        f"{attempt.outcome:9}  {took:>8}  {attempt.worker.name}  {why}".rstrip()
+        f"{attempt.started_at:%Y-%m-%d %H:%M:%S}  task {attempt.task.name} attempt "
+        f"{attempt.number}  {attempt.outcome:9}  {took:>8}  {attempt.worker.name}  {why}".rstrip()
     )
 
 
 def change_line(change: StateChange) -> str:
     """Return a line of the journal: time, subject, old and new state, actor, reason."""
     subject: str = change.subject
-    if change.subject == ChangeSubject.TASK:
-        subject = f"task {change.task_id}"
-    elif change.subject == ChangeSubject.ATTEMPT and change.attempt is not None:
-        subject = f"task {change.task_id} attempt {change.attempt.number}"
+    if change.task is not None:
+        subject = f"task {change.task.name}"
+    if change.subject == ChangeSubject.ATTEMPT and change.attempt is not None:
+        subject += f" attempt {change.attempt.number}"
     reason = f": {change.reason}" if change.reason else ""
     return plain(
         f"{change.at:%Y-%m-%d %H:%M:%S}  {subject} {change.from_state or 'new'} → "
@@ -170,9 +196,9 @@ class ProgressLine:
         self._console.print(message, soft_wrap=True)
         sys.stdout.flush()
 
-    def show(self, progress: CampaignProgress, leading: str) -> None:
+    def show(self, progress: CampaignProgress, leading: str, *, now: dt.datetime) -> None:
         """Show the progress of the campaign, as `progress_sentence` tells it."""
-        sentence = progress_sentence(progress, leading)
+        sentence = progress_sentence(progress, leading, now=now)
         if self._is_live:
             self._progress.update(
                 self._task,

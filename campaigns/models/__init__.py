@@ -11,6 +11,7 @@ from campaigns.models.campaign import Campaign
 from campaigns.models.classes import NoiseFloor, ResultClass
 from campaigns.models.estimates import ImportanceEstimate
 from campaigns.models.journal import StateChange
+from campaigns.models.note import MAX_NOTE_LENGTH, Note
 from campaigns.models.race import Decision, Race
 from campaigns.models.result import Result, ResultQuerySet
 from campaigns.models.sources import Dataset, Package
@@ -39,6 +40,7 @@ from campaigns.models.states import (
     WorkUnit,
 )
 from campaigns.models.task import Attempt, ProgressPoint, Task, TaskQuerySet
+from campaigns.models.task_names import TaskName
 from campaigns.models.webhooks import DeliveryState, Webhook, WebhookDelivery, WebhookEvent
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "MAX_BUDGET_SECONDS",
     "MAX_LOSS",
     "MAX_MIN_EFFECT",
+    "MAX_NOTE_LENGTH",
     "MAX_REASON_LENGTH",
     "MAX_SEED",
     "MAX_TRIES",
@@ -66,6 +69,7 @@ __all__ = [
     "FailureClass",
     "ImportanceEstimate",
     "NoiseFloor",
+    "Note",
     "Package",
     "PackageOrigin",
     "PersonalToken",
@@ -77,6 +81,7 @@ __all__ = [
     "ResultQuerySet",
     "StateChange",
     "Task",
+    "TaskName",
     "TaskOrigin",
     "TaskPurpose",
     "TaskQuerySet",

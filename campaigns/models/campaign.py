@@ -54,7 +54,7 @@ class CampaignQuerySet(models.QuerySet["Campaign"]):
         return self.filter(allowed, required_isolation__in=tiers)
 
 
-def _is_held_back(calibrations: models.QuerySet[Calibration]) -> Coalesce:
+def is_held_back(calibrations: models.QuerySet[Calibration]) -> Coalesce:
     """Return `Calibration.is_held_back` of the newest of a subquery's calibrations."""
     held_back = Case(When(flagged=True, admitted_at=None, then=Value(True)), default=Value(False))
     newest = calibrations.order_by("-taken_at", "-id").annotate(held_back=held_back)
@@ -84,7 +84,7 @@ def machines_able_to_run(
         script_origin=_text(script_origin),
         budget_kind=_text(budget_kind),
         experiment=_text(experiment),
-        held_back=_is_held_back(theirs),
+        held_back=is_held_back(theirs),
     ).filter(
         Q(script_origin=PackageOrigin.BUILTIN) | Q(accepts_uploaded_scripts=True),
         Q(budget_kind=BudgetKind.TIME) | Q(held_back=False),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from django.conf import settings
 from django.db import models
@@ -15,6 +15,9 @@ from campaigns.models.classes import ResultClass
 from campaigns.models.states import MAX_LOSS
 from campaigns.models.task import Attempt, Task
 from experiments.metrics import MAX_MAGNITUDE
+
+# Set-up that takes a larger share of a time budget is its worker's trouble.
+SETUP_SHARE: Final = 0.3
 
 
 class ResultQuerySet(models.QuerySet["Result"]):
@@ -79,6 +82,8 @@ class Result(models.Model):
     foreign_load = models.FloatField(null=True, blank=True)
     # Whether its steps took much longer than they should on its worker; null: unknown.
     disturbed = models.BooleanField(null=True, blank=True)
+    # Whether its set-up took too much of a time budget; null: unknown, or under a work budget.
+    slow_setup = models.BooleanField(null=True, blank=True)
     device_used = models.CharField(max_length=100)
     stop_reason = models.CharField(max_length=50)
     # The script's whole result line: also threads, dtype, torch version, memory, and keys to come.
@@ -113,6 +118,10 @@ class Result(models.Model):
                 fields=["result_class", "-created_at"],
                 name="result_repeated",
                 condition=Q(is_ranked=True, is_screening=False),
+            ),
+            # The runs without a value, which lists count for each campaign.
+            models.Index(
+                fields=["campaign"], name="result_without_value", condition=Q(value__isnull=True)
             ),
             # The default order, of all campaigns together: the admin's first page.
             models.Index(fields=["-created_at", "-id"], name="result_newest"),
@@ -164,6 +173,10 @@ class Result(models.Model):
                     | Q(step_seconds__isnull=False, expected_step_seconds__isnull=False)
                 ),
             ),
+            models.CheckConstraint(
+                name="result_slow_setup_measured",
+                condition=Q(slow_setup__isnull=True) | Q(simulated=False),
+            ),
             # Also keeps out infinity and NaN, like the bound of the value.
             models.CheckConstraint(
                 name="result_train_loss_sane",
@@ -185,3 +198,16 @@ class Result(models.Model):
         if self.foreign_load is not None:
             text += f"; {self.foreign_load:.1f} cores were used by others"
         return text
+
+    @property
+    def setup_trouble(self) -> str:
+        """What is wrong with its set-up, in words without a full stop; "" when nothing is."""
+        if not self.slow_setup:
+            return ""
+        seconds = self.metrics.get("setup_seconds") or 0.0
+        return f"slow set-up: it took {seconds:.1f} s, more than {SETUP_SHARE:.0%} of the budget"
+
+    @property
+    def hindrances(self) -> int:
+        """How many things kept the run from coming as far as it can."""
+        return int(bool(self.disturbed)) + int(bool(self.slow_setup))

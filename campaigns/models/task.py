@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -24,6 +25,7 @@ from campaigns.models.states import (
     TaskState,
     WorkUnit,
 )
+from campaigns.models.task_names import TaskName
 from workers.models import Worker, WorkerQuerySet
 from workers.protocol import INFRASTRUCTURE_FAILURES
 
@@ -53,6 +55,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         firsts = campaigns.annotate(first=Subquery(first.values("available_at")[:1]))
         oldest = firsts.order_by(F("first").asc(nulls_last=True)).values("first")[:1]
         tasks = due.filter(campaign__in=campaigns, available_at__gte=Subquery(oldest))
+        tasks = tasks.exclude(not_on=worker.machine)
         too_slow = Exists(_too_slow(worker, OuterRef("campaign"), OuterRef("work_seconds")))
         fast_enough = tasks.exclude(Q(max_steps__isnull=False) & Q(too_slow))
         return fast_enough.order_by("available_at", "id")
@@ -64,6 +67,13 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def overdue(self, now: dt.datetime) -> TaskQuerySet:
         """Return the leased tasks whose lease has run out; no renewal goes past the deadline."""
         return self.filter(state=TaskState.LEASED, lease_expires_at__lt=now)
+
+    def named(self, names: Iterable[TaskName]) -> TaskQuerySet:
+        """Return the tasks with these names, in no order; unknown names have none."""
+        condition = Q(pk__in=[])
+        for name in names:
+            condition |= Q(campaign=name.campaign, number=name.number)
+        return self.filter(condition)
 
     def open(self) -> TaskQuerySet:
         """Return the tasks that may still run."""
@@ -150,6 +160,8 @@ class Task(models.Model):
     origin = models.CharField(max_length=16, choices=TaskOrigin, default=TaskOrigin.SAMPLED)
     # Under a work budget: after so many steps the run is over. Null when its arm is infeasible.
     max_steps = models.PositiveBigIntegerField(null=True, blank=True)
+    # The machine that it is not to run on (`Worker.machine`): the set-up took too long there.
+    not_on = models.CharField(max_length=64, blank=True)
     # How long these steps take on the campaign's reference; null without a cost model.
     work_seconds = models.FloatField(null=True, blank=True)
 
@@ -192,6 +204,12 @@ class Task(models.Model):
                 fields=["campaign", "available_at", "id"],
                 name="task_pending_of_campaign",
                 condition=Q(state="pending"),
+            ),
+            # Finds the replays that wait for another machine.
+            models.Index(
+                fields=["campaign", "not_on"],
+                name="task_for_elsewhere",
+                condition=Q(state="pending") & ~Q(not_on=""),
             ),
             # Finds the overdue leases.
             models.Index(
@@ -265,7 +283,12 @@ class Task(models.Model):
         return f"{self.campaign} #{self.number}"
 
     def get_absolute_url(self) -> str:
-        return reverse("task", args=[self.pk])
+        return reverse("task", args=[self.campaign_id, self.number])
+
+    @property
+    def name(self) -> TaskName:
+        """What the task is called everywhere: campaign and number."""
+        return TaskName(self.campaign_id, self.number)
 
     @property
     def config(self) -> dict[str, object]:
@@ -387,7 +410,7 @@ class Attempt(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"attempt {self.number} of {self.task_id} by {self.worker}"
+        return f"attempt {self.number} of task {self.task.name} by {self.worker}"
 
     @property
     def budget_seconds(self) -> float:

@@ -236,7 +236,7 @@ def _about_result(result: Result) -> dict[str, Any]:
         "metric": metric,
         "value": result.value,
         metric: result.value,
-        "task": result.task_id,
+        "task": str(result.task.name),
         "number": result.task.number,
         "path": result.task.get_absolute_url(),
         "params": result.task.params,

@@ -1,9 +1,10 @@
-"""The one sentence above a campaign's figures: the first thing that a reader must know. Pure."""
+"""The verdict on a campaign: what a reader must know first, and what would settle it. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Final
 
 # Longer without any run or end, with machines that could take tasks: something is wrong.
@@ -16,16 +17,58 @@ RARE: Final = 0.5
 MOST_SHARED: Final = 3
 
 
+class Severity(StrEnum):
+    """How a verdict looks: what may be claimed, news, what stands still, what went wrong."""
+
+    CLAIM = "claim"
+    NOTE = "note"
+    WARNING = "warning"
+    TROUBLE = "trouble"
+
+
+class Act(StrEnum):
+    """What would settle a verdict. The page knows the address of each."""
+
+    SEE_WORKERS = "see workers"
+    SEE_SCRIPT = "see script"
+    SEE_FAILURES = "see failures"
+    SEE_NO_VALUE = "see no value"
+    SHOW_CLASS = "show class"
+    RACE = "race"
+
+
+@dataclass(frozen=True)
+class Action:
+    """The one button beside a verdict."""
+
+    act: Act
+    label: str
+    # Of SHOW_CLASS: the place of the class in the situation.
+    place: int = 0
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The verdict: one sentence, how it looks, and at most one button."""
+
+    sentence: str
+    severity: Severity = Severity.NOTE
+    action: Action | None = None
+
+
 @dataclass(frozen=True)
 class Situation:
-    """What the sentence is chosen by.
+    """What the verdict is chosen by.
 
-    `machines` is how many machines online may take a task; it, and `quiet_seconds` since a task
-    last ended, are None while that does not matter. `no_value` counts runs that ended and count for
-    nothing, by why. `too_slow` arms can get no result. `disturbed` ranked runs were slowed by
-    others; it is 0 under a work budget, whose values do not depend on the speed. `classes` are the
-    classes of results with their sizes, the one shown first. `board` is what may be claimed of the
-    arms, `empty` why there is none.
+    `hindrance` says in a few words why no worker takes a task, "" while one does. `quiet_seconds`
+    since a task last ended is None while that does not matter. `no_value` counts runs that ended
+    and count for nothing, by why; `failed` of them failed. `too_slow` arms can get no result.
+    `disturbed` ranked runs were slowed by others, `slow_setups` by a set-up that took much of their
+    time; both are 0 under a work budget, whose values do not depend on the speed. `classes` are the
+    classes of results with their sizes, the one shown first; `shows_all` of them stand on the board
+    together. `board` is what may be claimed of the arms, `is_decided` when a race proved it,
+    `empty` why there is none. `draft` says what a launch would begin, `paused` why nothing is
+    handed out. `race` is the label of the button that lets arms race, "" when that settles nothing.
     """
 
     is_active: bool
@@ -33,41 +76,85 @@ class Situation:
     leased: int
     ended: int
     no_value: Mapping[str, int] = field(default_factory=dict)
+    failed: int = 0
     shared: str = ""
     is_approved: bool = True
-    machines: int | None = None
+    hindrance: str = ""
     quiet_seconds: float | None = None
     classes: Sequence[tuple[str, int]] = ()
     too_slow: int = 0
     disturbed: int = 0
+    slow_setups: int = 0
     trouble: str = ""
     board: str = ""
     empty: str = ""
+    draft: str = ""
+    paused: str = ""
+    race: str = ""
+    is_decided: bool = False
+    shows_all: bool = False
 
 
-def headline(situation: Situation, *, span: str = "") -> str:
-    """Return the sentence of the first rule that holds; `span` writes the quiet time."""
+def headline(situation: Situation, *, span: str = "") -> Headline:
+    """Return the verdict of the first rule that holds; `span` writes the quiet time."""
+    if situation.draft:
+        return Headline(situation.draft)
+    if situation.paused:
+        return Headline(situation.paused, Severity.WARNING)
     if obstacle := _obstacle(situation, span):
-        return obstacle
+        return Headline(obstacle, Severity.WARNING, _way_out(situation))
     if situation.trouble:
-        return situation.trouble
+        return Headline(situation.trouble, Severity.TROUBLE, _failures(situation))
     if not situation.classes:
-        return situation.empty
+        return Headline(situation.empty, Severity.NOTE, _failures(situation))
     without = sum(situation.no_value.values())
     if without > MANY_WITHOUT_VALUE * situation.ended:
         causes = sorted(situation.no_value.items(), key=lambda pair: (-pair[1], pair[0]))
         told = ", ".join(f"{count:,} × {cause}" for cause, count in causes if count)
         shared = f"; all of them have {situation.shared}" if situation.shared else ""
-        return f"{without:,} of {situation.ended:,} runs have no value: {told}{shared}."
+        sentence = f"{without:,} of {situation.ended:,} runs have no value: {told}{shared}."
+        return Headline(sentence, Severity.TROUBLE, _failures(situation))
     (shown, _), *others = situation.classes
     board = " ".join([situation.board, *_asides(situation)])
     if not others:
-        return board
+        severity = Severity.CLAIM if situation.is_decided else Severity.NOTE
+        race = Action(Act.RACE, situation.race) if situation.race else None
+        return Headline(board, severity, race)
+    common = f"Results of {len(situation.classes)} classes stand in no common order."
+    if situation.shows_all:
+        return Headline(f"{common} All are shown, so their order means nothing.", Severity.WARNING)
     rest = ", ".join(f"{label} ({count:,})" for label, count in others)
-    return (
-        f"Results of {len(situation.classes)} classes stand in no common order. Shown is {shown}, "
-        f"not {rest}. {board}"
+    (other, size), *_ = others
+    return Headline(
+        f"{common} Shown is {shown}, not {rest}. {board}",
+        Severity.NOTE,
+        Action(Act.SHOW_CLASS, f"Show {other} ({size:,})", place=1),
     )
+
+
+def race_label(arms: int, *, time: str, workers: int) -> str:
+    """Return the label of the button that lets the first arms race.
+
+    `time` is what the race takes at most on so many workers, "" while that is unknown.
+    """
+    if not time or not workers:
+        return f"Race the top {arms}"
+    return f"Race the top {arms} · ≤ {time} on {workers:,} worker{'s' if workers > 1 else ''}"
+
+
+def _way_out(situation: Situation) -> Action:
+    if not situation.is_approved:
+        return Action(Act.SEE_SCRIPT, "Read the script")
+    return Action(Act.SEE_WORKERS, "See the workers")
+
+
+def _failures(situation: Situation) -> Action | None:
+    """Return the button that leads to the runs without a value; None without any."""
+    if situation.failed:
+        return Action(Act.SEE_FAILURES, "See the failures")
+    if sum(situation.no_value.values()):
+        return Action(Act.SEE_NO_VALUE, "See these runs")
+    return None
 
 
 def _asides(situation: Situation) -> list[str]:
@@ -83,18 +170,27 @@ def _asides(situation: Situation) -> list[str]:
             f"{runs:,} run{'s were' if runs > 1 else ' was'} slowed by other programs, and might "
             "have come further alone."
         )
+    if (runs := situation.slow_setups) > 0:
+        asides.append(
+            f"{runs:,} run{'s' if runs > 1 else ''} spent more than 30 % of the time on set-up, "
+            "and might have come further elsewhere."
+        )
     return asides
 
 
 def _obstacle(situation: Situation, span: str) -> str:
     """Say why nothing runs, though tasks wait; "" otherwise."""
-    if not situation.is_active or not situation.pending or situation.leased:
+    if not situation.is_active:
         return ""
-    waiting = f"{situation.pending:,} task{'s wait' if situation.pending > 1 else ' waits'}"
+    # Of a worker that is gone, the leases run out one after the other until somebody takes them.
+    number = situation.pending + (situation.leased if situation.hindrance else 0)
+    waiting = f"{number:,} task{'s wait' if number > 1 else ' waits'}" if number else ""
+    if situation.hindrance:
+        return f"Nothing can run: {situation.hindrance}.{f' {waiting}.' if waiting else ''}"
+    if not situation.pending or situation.leased:
+        return ""
     if not situation.is_approved:
         return f"Nothing can run: the uploaded script has no approval. {waiting}."
-    if situation.machines == 0:
-        return f"Nothing can run: no worker that may take these tasks is online. {waiting}."
     if situation.quiet_seconds is not None and situation.quiet_seconds > STALLED_SECONDS:
         return f"Stalled: no task has ended for {span}, and none runs. {waiting}."
     return ""

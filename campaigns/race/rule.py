@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from campaigns.race.look import FEWEST_COMMON, Decision, Outcome, decide
+from campaigns.race.look import (
+    FEWEST_COMMON,
+    GO_ON_AFTER_FIRST,
+    GO_ON_LATER,
+    Decision,
+    Outcome,
+    decide,
+)
 from campaigns.race.rows import MIN_EFFECT, MIN_SIGMA, NO_FLOOR, Floor, Run, Sight
 
 SCREENING_SEED: Final = 0
@@ -65,6 +72,17 @@ def looks_at(seeds: int) -> tuple[int, ...]:
     """
     looks = {math.ceil(seeds / part) for part in (4, 2, 1)}
     return tuple(look for look in sorted(looks) if look >= FEWEST_COMMON)
+
+
+def most_runs(arms: int, seeds: int) -> int:
+    """Return how many runs a race of so many arms makes when no look ends it."""
+    runs, before, racing = 0, 0, arms
+    for place, look in enumerate(looks_at(seeds)):
+        if place:
+            racing = min(racing, GO_ON_AFTER_FIRST if place == 1 else GO_ON_LATER)
+        runs += racing * (look - before)
+        before = look
+    return runs
 
 
 def reserve_of(tasks: int) -> int:

@@ -66,8 +66,54 @@ def not_raced(measured: int) -> str:
         return "Only one arm has a measured value: there is nothing to compare it with."
     return (
         f"Nothing has raced: each of the {measured:,} arms with a value has it from its first "
-        "seed, and one lucky seed proves nothing. Let those that matter race."
+        "seed, which proves nothing."
     )
+
+
+@dataclass(frozen=True)
+class Belief:
+    """How far a reader may believe the first row of a board: in a few words, and on what ground."""
+
+    words: str
+    ground: str
+
+
+def belief(finding: Finding | None, *, shown: Callable[[float], str]) -> Belief:
+    """Return what to believe of the arms; `finding` is None while none has raced.
+
+    `shown` writes a distance with the metric's decimals.
+    """
+    if finding is None:
+        return Belief("one seed: unknown", "only a race on the same seeds can tell arms apart")
+    looks = f"look {finding.looks} of {finding.most_looks}"
+    if not finding.outcome:
+        if not finding.looks:
+            return Belief(
+                "racing", f"{_many(finding.group)} · first look after {finding.seeds} seeds"
+            )
+        return Belief("racing", f"{_many(finding.group)} left after {looks}")
+    if finding.outcome == "champion":
+        return _proven(finding, shown)
+    if finding.outcome == "tie" and len(finding.group) > 1:
+        ground = f"{finding.seeds} seeds each"
+        if finding.seeds_to_separate:
+            ground += f" · about {finding.seeds_to_separate:,} would separate the first two"
+        others = len(finding.group) - 1
+        return Belief(f"tied with {others} arm{'s' if others > 1 else ''}", ground)
+    return Belief("not decided", "too few runs of the arms are common, or have a value")
+
+
+def _proven(finding: Finding, shown: Callable[[float], str]) -> Belief:
+    if finding.estimate is None or finding.bound is None:
+        return Belief("raced alone", "no other arm runs on more than half of the seeds")
+    ground = f"noise {shown(finding.bound)}"
+    if finding.bound > 0:
+        ground = f"{finding.estimate / finding.bound:.1f} × the noise of {shown(finding.bound)}"
+    return Belief(f"ahead by {shown(finding.estimate)}", f"{ground} · {finding.seeds} seeds")
+
+
+def _many(arms: Sequence[int]) -> str:
+    return f"{len(arms)} arm{'' if len(arms) == 1 else 's'}"
 
 
 def value_standing(standing: str, half_width: str | None, seeds: int) -> str:

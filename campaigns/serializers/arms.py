@@ -9,6 +9,8 @@ from rest_framework import serializers
 from campaigns.standings.arms import ArmStanding
 
 MAX_BOARD_ROWS: Final = 1_000
+# The largest number that the column of an arm's number holds.
+MAX_ARM: Final = 2**31 - 1
 
 
 class ArmRowSerializer(serializers.Serializer[Any]):
@@ -33,7 +35,18 @@ class ArmRowSerializer(serializers.Serializer[Any]):
         help_text="The race stopped early, so the value still favours the arm."
     )
     bad_seeds = serializers.CharField(allow_blank=True)
-    first_task = serializers.IntegerField(allow_null=True, help_text="The id of its first task.")
+    first_task = serializers.IntegerField(
+        allow_null=True, help_text="The number of its first task in the campaign."
+    )
+    difference = serializers.FloatField(
+        allow_null=True,
+        help_text="With result_class=all: the median of its value minus that of the baseline arm, "
+        "over undisturbed runs of both on one seed in one class. null for every other board, and "
+        "without such a pair.",
+    )
+    pairs = serializers.IntegerField(
+        allow_null=True, help_text="Over how many pairs of runs that is."
+    )
 
 
 class ClassSerializer(serializers.Serializer[Any]):
@@ -54,6 +67,12 @@ class ArmsSerializer(serializers.Serializer[Any]):
     result_class = serializers.CharField(help_text="The class of these rows, or all.")
     classes = ClassSerializer(many=True, help_text="The largest first, which is the default.")
     count = serializers.IntegerField(help_text="Number of rows in all.")
+    baseline = serializers.IntegerField(
+        allow_null=True, help_text="The arm to which the rows give differences, if they do."
+    )
+    paired = serializers.CharField(
+        allow_blank=True, help_text="What the differences are, or why there are none."
+    )
     rows = ArmRowSerializer(many=True)
     varying_params = serializers.ListField(child=serializers.CharField())
     constant_params = serializers.DictField()
@@ -67,6 +86,13 @@ class ClassQuerySerializer(serializers.Serializer[dict[str, Any]]):
         max_length=120,
         help_text="Only results of this class, by its name in classes; all for every class, whose "
         "values then stand in no common order. The default is the class with most results.",
+    )
+    baseline = serializers.IntegerField(
+        default=None,
+        min_value=0,
+        max_value=MAX_ARM,
+        help_text="The number of the arm to which result_class=all gives differences. The default "
+        "is the arm with runs in most classes.",
     )
 
 

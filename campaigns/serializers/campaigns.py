@@ -21,6 +21,7 @@ from campaigns.models import (
     WorkUnit,
 )
 from campaigns.serializers.agents import DatasetReferenceSerializer
+from campaigns.serializers.forecasts import ProgressForecastSerializer
 from campaigns.serializers.known_fields import KnownFieldsSerializer
 from campaigns.serializers.values import ValBpbField
 from experiments.metrics import Direction
@@ -137,9 +138,18 @@ class ProgressSerializer(serializers.Serializer[Any]):
     implausible = serializers.IntegerField(
         help_text="Measured, but better than models reach on this data set: not counted."
     )
+    no_value = serializers.IntegerField(
+        help_text="Tasks that ended without a value: they failed, diverged, or had too small a "
+        "budget."
+    )
     compute_seconds = serializers.FloatField()
-    tasks_per_hour = serializers.FloatField(allow_null=True)
+    tasks_per_hour = serializers.FloatField(
+        allow_null=True,
+        help_text="What the workers do that are online now; of a campaign that stands still, what "
+        "they did while it ran.",
+    )
     eta_seconds = serializers.FloatField(allow_null=True)
+    forecast = ProgressForecastSerializer()
     failure_classes = serializers.DictField(child=serializers.IntegerField())
 
 

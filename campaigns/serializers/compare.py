@@ -8,11 +8,28 @@ from rest_framework import serializers
 
 from campaigns.analysis import comparison
 from campaigns.charts.compare import CAMPAIGN_AXES, TASK_AXES
+from campaigns.models import TaskName
 from campaigns.serializers.tasks import SpreadSerializer
 from campaigns.serializers.values import ValBpbField
 from workers.api.fields import MAX_BIGINT
 
 FEWEST: Final = 2
+
+
+class TaskNamesField(serializers.CharField):
+    """Names of tasks with commas between them. Repeated names count once."""
+
+    def to_internal_value(self, data: Any) -> list[TaskName]:  # type: ignore[override]
+        try:
+            names = [TaskName.parse(word) for word in super().to_internal_value(data).split(",")]
+        except ValueError as error:
+            raise serializers.ValidationError(str(error)) from error
+        names = list(dict.fromkeys(names))
+        if not FEWEST <= len(names) <= comparison.MOST:
+            raise serializers.ValidationError(
+                f"Must be {FEWEST} to {comparison.MOST} different tasks."
+            )
+        return names
 
 
 class NumbersField(serializers.CharField):
@@ -33,7 +50,10 @@ class NumbersField(serializers.CharField):
 class CompareQuerySerializer(serializers.Serializer[dict[str, Any]]):
     """What to compare: tasks or campaigns."""
 
-    tasks = NumbersField(required=False, help_text="Numbers of 2 to 5 tasks, such as 7,12.")
+    tasks = TaskNamesField(
+        required=False,
+        help_text="2 to 5 tasks, each by its campaign and its number there, such as 3/17,3/18.",
+    )
     campaigns = NumbersField(required=False, help_text="Numbers of 2 to 5 campaigns.")
     x = serializers.ChoiceField(
         choices=[(axis, axis) for axis in (*TASK_AXES, *CAMPAIGN_AXES)],
@@ -55,7 +75,7 @@ class ColumnSerializer(serializers.Serializer[Any]):
     """One of the compared tasks or campaigns."""
 
     letter = serializers.CharField()
-    id = serializers.IntegerField()
+    id = serializers.IntegerField(help_text="Of the campaign; of a task see task.")
     name = serializers.CharField()
     state = serializers.CharField()
     metric = serializers.CharField(help_text="The name of the metric that the campaign ranks by.")
@@ -76,10 +96,12 @@ class ColumnSerializer(serializers.Serializer[Any]):
         allow_null=True,
         help_text="Results of all seeds of the task's arm, or of the campaign's first.",
     )
-    task_id = serializers.IntegerField(
+    task = serializers.CharField(
         allow_null=True,
-        help_text="The task, or the first task of the campaign's first arm.",
+        help_text="The task, or the first task of the campaign's first arm: its campaign and its "
+        "number there.",
     )
+    task_id = serializers.IntegerField(allow_null=True)
     measured = serializers.IntegerField(
         help_text="Number of measured results: of the task 0 or 1, or of the whole campaign."
     )

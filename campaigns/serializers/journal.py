@@ -7,12 +7,15 @@ from typing import ClassVar
 from rest_framework import serializers
 
 from campaigns.models import StateChange
+from campaigns.serializers.values import CALLED
 
 
 class StateChangeSerializer(serializers.ModelSerializer[StateChange]):
     """One change of state of a campaign, a task or an attempt."""
 
-    task = serializers.IntegerField(source="task_id", allow_null=True)
+    task = serializers.CharField(
+        source="task.name", default=None, allow_null=True, help_text=CALLED
+    )
     attempt = serializers.IntegerField(
         source="attempt.number",
         allow_null=True,

@@ -7,7 +7,8 @@ from typing import Any, Final
 from rest_framework import serializers
 
 from campaigns import history
-from campaigns.serializers.values import ValBpbField
+from campaigns.serializers.forecasts import ProgressForecastSerializer
+from campaigns.serializers.values import CALLED, ValBpbField
 from campaigns.standings.arms import ArmStanding
 
 EVENTS: Final = 100
@@ -27,6 +28,7 @@ class HealthSerializer(serializers.Serializer[Any]):
     online = serializers.IntegerField()
     busy = serializers.IntegerField()
     simulating = serializers.IntegerField(help_text="Online workers without torch.")
+    slots = serializers.IntegerField(help_text="How many tasks the online workers run at a time.")
 
 
 class ConcernSerializer(serializers.Serializer[Any]):
@@ -38,11 +40,18 @@ class ConcernSerializer(serializers.Serializer[Any]):
     )
 
 
+class LiveForecastSerializer(ProgressForecastSerializer):
+    """When a campaign is done, with its number."""
+
+    campaign_id = serializers.IntegerField()
+
+
 class ChampionSerializer(serializers.Serializer[Any]):
     """The first arm on a campaign's board, with its first task."""
 
     campaign_id = serializers.IntegerField(source="result.campaign_id")
     campaign = serializers.CharField(source="result.campaign.name")
+    task = serializers.CharField(source="result.task.name", help_text=CALLED)
     task_id = serializers.IntegerField(source="result.task_id")
     metric = serializers.CharField(source="result.campaign.metric_spec.name")
     value = serializers.FloatField(
@@ -69,6 +78,9 @@ class OverviewSerializer(serializers.Serializer[Any]):
 
     figures = HealthSerializer()
     concerns = ConcernSerializer(many=True)
+    forecasts = serializers.ListField(
+        child=LiveForecastSerializer(), help_text="When each live campaign is done."
+    )
     live_campaigns = serializers.ListField(
         child=serializers.IntegerField(), help_text="The numbers of active and paused campaigns."
     )
@@ -129,6 +141,9 @@ class EventSerializer(serializers.Serializer[Any]):
     )
     what = serializers.CharField()
     detail = serializers.CharField(allow_blank=True)
+    task = serializers.CharField(
+        source="task.name", default=None, allow_null=True, help_text=CALLED
+    )
     task_id = serializers.IntegerField(source="task.pk", default=None, allow_null=True)
     task_number = serializers.IntegerField(source="task.number", default=None, allow_null=True)
 

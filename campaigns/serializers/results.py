@@ -8,12 +8,13 @@ from rest_framework import serializers
 
 from campaigns.exports.rows import MEASURED
 from campaigns.models import Result
-from campaigns.serializers.values import ValBpbField
+from campaigns.serializers.values import CALLED, ValBpbField
 
 
 class ResultSerializer(serializers.ModelSerializer[Result]):
     """The accepted metrics of a task."""
 
+    task = serializers.CharField(source="task.name", help_text=CALLED)
     task_id = serializers.IntegerField()
     task_number = serializers.IntegerField(source="task.number")
     params = serializers.DictField(source="task.params")
@@ -34,6 +35,7 @@ class ResultSerializer(serializers.ModelSerializer[Result]):
     class Meta:
         model = Result
         fields = (
+            "task",
             "task_id",
             "task_number",
             "params",

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from campaigns.models import MAX_SEED, Attempt, FailureClass, ProgressPoint, Task
 from campaigns.serializers.known_fields import KnownFieldsSerializer
 from campaigns.serializers.results import ResultSerializer
-from campaigns.serializers.values import ValBpbField
+from campaigns.serializers.values import CALLED, ValBpbField
 from workers.api.fields import JSONObjectField, StrictIntegerField, StrictUUIDField
 from workers.protocol import MAX_LEASES_PER_CLAIM
 
@@ -32,6 +32,7 @@ def _failure_class() -> serializers.ChoiceField:
 class TaskSerializer(serializers.ModelSerializer[Task]):
     """One task of a list."""
 
+    task = serializers.CharField(source="name", help_text=CALLED)
     campaign_id = serializers.IntegerField()
     arm = serializers.IntegerField(source="arm.number", help_text="The number of its arm.")
     params = serializers.DictField()
@@ -50,6 +51,7 @@ class TaskSerializer(serializers.ModelSerializer[Task]):
         model = Task
         fields: Any = (
             "id",
+            "task",
             "campaign_id",
             "number",
             "arm",
@@ -100,11 +102,13 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
 class AttemptOfCampaignSerializer(AttemptSerializer):
     """One attempt of a list. The end of its stderr is only in the detail of its task."""
 
+    task = serializers.CharField(source="task.name", help_text=CALLED)
     task_id = serializers.IntegerField()
     task_number = serializers.IntegerField(source="task.number")
 
     class Meta(AttemptSerializer.Meta):
         fields = (
+            "task",
             "task_id",
             "task_number",
             *(name for name in AttemptSerializer.Meta.fields if name != "stderr_tail"),

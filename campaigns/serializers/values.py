@@ -1,12 +1,16 @@
-"""The value of a result under the name that it has had from the beginning."""
+"""Fields of many answers: the value under its oldest name, and what a task is called."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from rest_framework import fields, serializers
 
+from campaigns.models.task_names import EXAMPLE
 from experiments.metrics import VAL_BPB
+
+# What every answer says of the field that names a task.
+CALLED: Final = f"The task's campaign and its number there, such as {EXAMPLE}."
 
 
 class ValBpbField(serializers.FloatField):

@@ -7,6 +7,7 @@ from typing import Any, Final
 from rest_framework import serializers
 
 from campaigns.serializers.calibrations import CalibrationSerializer
+from campaigns.serializers.values import CALLED
 from workers.api.serializers import WorkerSerializer
 from workers.models import Worker, WorkerSession
 
@@ -19,6 +20,7 @@ class SpeedSerializer(serializers.Serializer[Any]):
     """How fast one measured attempt trained."""
 
     started_at = serializers.DateTimeField()
+    task = serializers.CharField(help_text=CALLED)
     task_id = serializers.IntegerField()
     tokens_per_second = serializers.FloatField()
     steps_per_second = serializers.FloatField()
@@ -39,9 +41,10 @@ class SessionSerializer(serializers.ModelSerializer[WorkerSession]):
 class WorkerHistorySerializer(serializers.Serializer[Any]):
     """The tasks that a worker holds, the number of its attempts, its speeds and its sessions."""
 
-    task_ids = serializers.ListField(
-        child=serializers.IntegerField(), help_text="The tasks it holds now."
+    tasks = serializers.ListField(
+        child=serializers.CharField(), help_text="The tasks it holds now, by campaign and number."
     )
+    task_ids = serializers.ListField(child=serializers.IntegerField())
     attempts = serializers.IntegerField()
     completed = serializers.IntegerField()
     failed = serializers.IntegerField(help_text="Attempts that failed or were lost.")
@@ -73,6 +76,7 @@ class FleetWorkerSerializer(WorkerSerializer):
             "pause_reason",
             "simulates",
             "isolation",
+            "slots",
             "accepts_uploaded_scripts",
             "agent_version",
             "hardware",
@@ -94,6 +98,7 @@ class WorkerDetailSerializer(FleetWorkerSerializer, WorkerHistorySerializer):
     class Meta(FleetWorkerSerializer.Meta):
         fields: Any = (
             *FleetWorkerSerializer.Meta.fields,
+            "tasks",
             "task_ids",
             "attempts",
             "completed",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -43,6 +45,8 @@ class ArmRow(NamedTuple):
     `value` is in the metric's unit: the race value of an arm that raced (None without any), else
     that of its first run. `half_width` is None while the noise is unknown. `seeds` counts race
     seeds. `at_least` says that the race stopped early, so the value still flatters the arm.
+    `first_task` is the number of its first task. `screening` is the value of the first run of an
+    arm that raced. `device` names where its runs were measured, on so many `workers`.
     """
 
     rank: int | None
@@ -55,6 +59,9 @@ class ArmRow(NamedTuple):
     at_least: bool
     bad_seeds: str
     first_task: int | None
+    screening: float | None = None
+    device: str = ""
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ class _Raced:
 
     rows: list[ArmRow]
     sentence: str
+    finding: Finding | None
     # Their first results, which the rest of the board leaves out.
     first_results: list[int]
 
@@ -72,9 +80,14 @@ def sentence(campaign: Campaign) -> str:
     return _raced(campaign).sentence
 
 
+def finding(campaign: Campaign) -> Finding | None:
+    """Return what the last race decided; None while nothing has raced."""
+    return _raced(campaign).finding
+
+
 def race_sentence(race: Race) -> str:
     """Return what may be claimed of the arms of one race."""
-    return _sentence_of(race.campaign, race, race.campaign.arms.count())
+    return _sentence_of(race.campaign, _finding_of(race, race.campaign.arms.count()))
 
 
 def first(campaign: Campaign) -> ArmRow | None:
@@ -111,6 +124,16 @@ def rows(campaign: Campaign, *, limit: int, offset: int = 0, of_class: str = "")
     return head[offset : offset + limit]
 
 
+def raced_rows(campaign: Campaign) -> list[ArmRow]:
+    """Return the first part of the board: the arms that raced."""
+    return _raced(campaign).rows
+
+
+def screened_results(campaign: Campaign) -> QuerySet[Result]:
+    """Return the results behind the rest of the board, in its order; see `rows`."""
+    return _screened(campaign, _choose(campaign, _raced(campaign), ""))
+
+
 def _part(campaign: Campaign, of_class: str, offset: int, limit: int) -> list[ArmRow]:
     chosen = _choose(campaign, _raced(campaign), of_class)
     part = chosen.raced[offset : offset + limit]
@@ -118,7 +141,7 @@ def _part(campaign: Campaign, of_class: str, offset: int, limit: int) -> list[Ar
     if missing:
         start = max(0, offset - len(chosen.raced))
         results = _screened(campaign, chosen).select_related("task__arm").defer("metrics")
-        part += [_screened_row(row) for row in ranked_part(results, start, start + missing)]
+        part += [screened_row(row) for row in ranked_part(results, start, start + missing)]
     return part
 
 
@@ -168,7 +191,8 @@ def _screened(campaign: Campaign, chosen: _Chosen) -> QuerySet[Result]:
     return results.exclude(pk__in=chosen.left_out) if chosen.left_out else results
 
 
-def _screened_row(result: Result) -> ArmRow:
+def screened_row(result: Result) -> ArmRow:
+    """Return the row of an arm that never raced, by its first result."""
     arm = result.task.arm
     return ArmRow(
         rank=None,
@@ -180,32 +204,81 @@ def _screened_row(result: Result) -> ArmRow:
         seeds=0,
         at_least=False,
         bad_seeds="",
-        first_task=result.task_id,
+        first_task=result.task.number,
+        device=result.device_used,
     )
 
 
 def _raced(campaign: Campaign) -> _Raced:
-    return cached_by_revision(campaign, "raced-arms", lambda: _read_raced(campaign))
+    return cached_by_revision(campaign, "arms-that-raced", lambda: _read_raced(campaign))
 
 
 def _read_raced(campaign: Campaign) -> _Raced:
     races = list(campaign.races.exclude(outcome=RaceOutcome.CANCELLED).order_by("-number"))
     if not races:
         # Of the class that the board shows, whose rows are counted anyway.
-        measured = _screened_count(campaign, _choose(campaign, _Raced([], "", []), ""))
-        return _Raced([], not_raced(measured), [])
+        measured = _screened_count(campaign, _choose(campaign, _Raced([], "", None, []), ""))
+        return _Raced([], not_raced(measured), None, [])
     board: dict[int, ArmRow] = {}
     for race in races:
         for row in _rows_of(campaign, race, is_last=race is races[0]):
             board.setdefault(row.arm, row)
     shown = list(board.values())
     screens = campaign.tasks.filter(arm__number__in=board, purpose=TaskPurpose.SCREEN)
-    first = dict(screens.values_list("arm__number", "pk"))
+    first = dict(screens.values_list("arm__number", "number"))
     params = dict(campaign.arms.filter(number__in=board).values_list("number", "params"))
-    shown = [row._replace(params=params[row.arm], first_task=first.get(row.arm)) for row in shown]
-    results = Result.objects.filter(task__in=first.values()).values_list("pk", flat=True)
-    sentence = _sentence_of(campaign, races[0], campaign.arms.count())
-    return _Raced(shown, sentence, list(results))
+    runs = _runs_of(campaign, board)
+    shown = [
+        row._replace(
+            params=params[row.arm],
+            first_task=first.get(row.arm),
+            **_measured(runs.get(row.arm, [])),
+        )
+        for row in shown
+    ]
+    left_out = [run.pk for own in runs.values() for run in own if run.is_screening]
+    last = _finding_of(races[0], campaign.arms.count())
+    return _Raced(shown, _sentence_of(campaign, last), last, left_out)
+
+
+class _Measured(NamedTuple):
+    """What the board shows of one run of an arm that raced."""
+
+    pk: int
+    is_screening: bool
+    is_ranked: bool
+    value: float | None
+    device: str
+    worker: int | None
+
+
+def _runs_of(campaign: Campaign, arms: Collection[int]) -> dict[int, list[_Measured]]:
+    """Return the results of these arms by their numbers."""
+    results = campaign.results.filter(arm__number__in=arms, simulated=False).order_by("pk")
+    rows = results.values_list(
+        "arm__number",
+        "pk",
+        "is_screening",
+        "is_ranked",
+        "value",
+        "device_used",
+        "attempt__worker",
+    )
+    runs: dict[int, list[_Measured]] = defaultdict(list)
+    for arm, *run in rows:
+        runs[arm].append(_Measured._make(run))
+    return runs
+
+
+def _measured(runs: Sequence[_Measured]) -> dict[str, Any]:
+    """Return the fields of a row that tell from where its value comes."""
+    screening = [run.value for run in runs if run.is_screening and run.is_ranked]
+    raced = [run for run in runs if not run.is_screening] or runs
+    return {
+        "screening": next(iter(screening), None),
+        "device": ", ".join(dict.fromkeys(run.device for run in raced)),
+        "workers": max(1, len({run.worker for run in raced})),
+    }
 
 
 def _rows_of(campaign: Campaign, race: Race, *, is_last: bool) -> list[ArmRow]:
@@ -279,10 +352,16 @@ def _rank(standing: ArmStanding, standings: dict[int, ArmStanding]) -> int | Non
     return 1 + sum(other in ahead for other in standings.values())
 
 
-def _sentence_of(campaign: Campaign, race: Race, arms: int) -> str:
+def _sentence_of(campaign: Campaign, last: Finding) -> str:
+    spec = campaign.metric_spec
+    return verdict(last, shown=lambda distance: spec.with_unit(abs(distance)))
+
+
+def _finding_of(race: Race, arms: int) -> Finding:
+    """Return what the last look of a race decided; `arms` is how many its campaign has."""
     last = race.decisions.order_by("-look").select_related("leader", "rival").first()
     looks = rule_of(race).looks
-    finding = Finding(
+    return Finding(
         outcome=race.outcome,
         looks=last.look if last else 0,
         most_looks=len(looks),
@@ -298,5 +377,3 @@ def _sentence_of(campaign: Campaign, race: Race, arms: int) -> str:
         seeds_to_separate=last.seeds_to_separate if last else None,
         arms=arms,
     )
-    spec = campaign.metric_spec
-    return verdict(finding, shown=lambda distance: spec.with_unit(abs(distance)))

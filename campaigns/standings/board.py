@@ -83,7 +83,6 @@ def _standing(simulated: bool, diverged: bool, implausible: bool, is_ranked: boo
 
 # The columns of a row, in the order of the fields of `Line`: from a result, and from a task.
 _OF_RESULT: Final = (
-    "task_id",
     "task__number",
     "task__params",
     "task__seed",
@@ -95,11 +94,10 @@ _OF_RESULT: Final = (
     "wall_time_seconds",
 )
 _OF_TASK: Final = (
-    "pk",
     "number",
     "params",
     "seed",
-    *(f"result__{name}" for name in _OF_RESULT[4:]),
+    *(f"result__{name}" for name in _OF_RESULT[3:]),
 )
 _STANDING_OF_TASK: Final = (
     "state",
@@ -129,7 +127,7 @@ def lines(
         start = max(0, offset - ranked)
         keys = _unranked_keys(campaign, query, start, offset + limit - ranked)
         rows = Task.objects.filter(pk__in=keys).order_by()
-        by_key = {row[0]: row for row in rows.values_list(*_OF_TASK, *_STANDING_OF_TASK)}
+        by_key = {row[0]: row[1:] for row in rows.values_list("pk", *_OF_TASK, *_STANDING_OF_TASK)}
         page += [line for key in keys if key in by_key and (line := _unranked_line(by_key[key]))]
     return page
 
@@ -157,12 +155,11 @@ def _unranked_line(row: tuple[Any, ...]) -> Line | None:
     standing = _standing_of(state, flags)
     if standing is None:
         return None
-    task_id, number, params, seed, value, is_subset, steps, tokens, device, seconds = values
+    number, params, seed, value, is_subset, steps, tokens, device, seconds = values
     return Line(
         None,
         standing,
         _reason(standing, failure_class),
-        task_id,
         number,
         params,
         seed,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django.db.models import OuterRef
 
-from campaigns.models import Campaign, CampaignState, Result
+from campaigns.models import Campaign, CampaignState, Result, Task, TaskName
 from campaigns.race.words import value_kind, value_standing
 from campaigns.standings import leaderboard
 from campaigns.standings.arms import ArmRow, ArmStanding
@@ -67,13 +67,18 @@ def latest_champions() -> list[Champion]:
     annotated: Any = results.annotate(raced=last_outcome(OuterRef("campaign")))
     leaders = list(annotated.select_related(*related)[:CHAMPIONS_SHOWN])
     raced = decided_by_race((leader.campaign, leader.raced) for leader in leaders)
-    tasks = [row.first_task for row in raced.values() if row.first_task]
-    first = Result.objects.filter(task__in=tasks).select_related(*related) if tasks else ()
-    of_task = {result.task_id: result for result in first}
+    names = [
+        TaskName(campaign, row.first_task)
+        for campaign, row in raced.items()
+        if row.first_task is not None
+    ]
+    tasks = Task.objects.named(names)
+    first = Result.objects.filter(task__in=tasks).select_related(*related) if names else ()
+    of_campaign = {result.campaign_id: result for result in first}
     champions = []
     for leader in leaders:
         row = raced.get(leader.campaign_id)
-        result = of_task.get(row.first_task or 0, leader) if row else leader
+        result = of_campaign.get(leader.campaign_id, leader)
         champions.append(Champion(result, _params(leader.campaign, row or result.task), row))
     return champions
 

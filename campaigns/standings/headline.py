@@ -3,44 +3,160 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from typing import Any, Final
 
 from campaigns.caching import cached_by_revision, cached_roughly
-from campaigns.models import BudgetKind, Campaign, CampaignState, FailureClass, Task, TaskState
-from campaigns.race.headline import MANY_WITHOUT_VALUE, Situation, headline, shared_params
+from campaigns.models import (
+    BudgetKind,
+    Campaign,
+    CampaignState,
+    FailureClass,
+    RaceOutcome,
+    Task,
+    TaskState,
+)
+from campaigns.race.headline import (
+    MANY_WITHOUT_VALUE,
+    Headline,
+    Situation,
+    headline,
+    race_label,
+    shared_params,
+)
+from campaigns.race.rule import FEWEST_TASKS, SEEDS, most_runs
 from campaigns.standings import arms, leaderboard
-from campaigns.standings.classes import classes_of
-from campaigns.standings.finding import finding, why_nothing_is_ranked
-from campaigns.standings.progress import CampaignProgress, last_end
+from campaigns.standings.classes import EVERY_CLASS, ClassOfCampaign, chosen_class, classes_of
+from campaigns.standings.finding import ENDED, finding, why_nothing_is_ranked
+from campaigns.standings.progress import CampaignProgress
 from xeenet_site.web.formats import duration, value
 
 DIVERGED: Final = "diverged"
 TOO_SMALL: Final = "budget too small"
 # So many runs are read at most to find what those without a value share.
 _RUNS_READ: Final = 2_000
+# So many of the first arms are offered for a race.
+MOST_OFFERED: Final = 5
 
 
 def sentence(campaign: Campaign, progress: CampaignProgress, *, now: dt.datetime) -> str:
     """Return the one sentence above the campaign's figures. The campaign is freshly loaded."""
+    return verdict(campaign, progress, now=now).sentence
+
+
+def verdict(
+    campaign: Campaign,
+    progress: CampaignProgress,
+    *,
+    now: dt.datetime,
+    of_class: str = "",
+    race: RaceOffer | None = None,
+) -> Headline:
+    """Return the verdict above the campaign's figures. The campaign is freshly loaded.
+
+    `of_class` is the slug of the class whose board the reader sees, `race` what the reader may let
+    race.
+    """
     quiet = _quiet_seconds(campaign, progress, now)
+    last = arms.finding(campaign)
     situation = Situation(
         is_active=campaign.state == CampaignState.ACTIVE,
         pending=progress.pending,
         leased=progress.leased,
         ended=progress.completed + progress.failed,
         no_value=no_value(progress),
+        failed=progress.failed,
         shared=_shared(campaign, progress),
         is_approved=campaign.package.may_run,
-        machines=campaign.machines(now).count() if quiet is not None else None,
+        hindrance=progress.forecast.why_not if progress.forecast.is_stopped else "",
         quiet_seconds=quiet,
         too_slow=_too_slow(campaign),
-        disturbed=_disturbed(campaign),
-        classes=[(one.words, one.results) for one in classes_of(campaign)],
+        disturbed=_count(campaign, "disturbed"),
+        slow_setups=_count(campaign, "slow_setup"),
+        classes=[(row.words, row.results) for row in shown_first(campaign, of_class)],
+        shows_all=of_class == EVERY_CLASS,
         trouble=finding(campaign, progress),
         board=arms.sentence(campaign),
+        is_decided=last is not None and last.outcome == RaceOutcome.CHAMPION,
         empty=why_nothing_is_ranked(campaign, progress),
+        paused=_paused(campaign),
+        race=race.label if race else "",
     )
     return headline(situation, span=duration(quiet) if quiet is not None else "")
+
+
+def draft(campaign: Campaign, *, kept: int, worker_seconds: float | None) -> Headline:
+    """Return the verdict on a draft: what its launch would begin.
+
+    `kept` of its tasks run only when the first arms race; `worker_seconds` is what all of them take
+    together, None where that is unknown.
+    """
+    tasks = f"{campaign.task_count:,} task{'' if campaign.task_count == 1 else 's'}"
+    parts = [f"A draft: nothing runs yet. Launching hands out {tasks} of {campaign.budget_text}"]
+    if kept:
+        parts.append(f"{kept:,} of them only in the race of the first arms")
+    if worker_seconds:
+        parts.append(f"{duration(worker_seconds)} of worker time in all")
+    sentence = ", ".join(parts) + "."
+    if not campaign.dataset.file:
+        sentence += (
+            " The server does not hold the data set, so each worker downloads it for itself."
+        )
+    return headline(Situation(is_active=False, pending=0, leased=0, ended=0, draft=sentence))
+
+
+@dataclass(frozen=True)
+class RaceOffer:
+    """The first arms of the board, which the reader may let race, and the button's label."""
+
+    arms: list[int]
+    seeds: int
+    label: str
+
+
+def race_offer(
+    campaign: Campaign, progress: CampaignProgress, *, now: dt.datetime
+) -> RaceOffer | None:
+    """Return the race of the first arms that would tell them apart; None where none would.
+
+    There is none while a race runs or comes by itself, and after one that found a champion.
+    """
+    last = arms.finding(campaign)
+    comes = campaign.races_automatically and campaign.state not in ENDED
+    if comes and campaign.task_count >= FEWEST_TASKS and last is None:
+        return None
+    if not campaign.shares_seeds or (last and last.outcome != RaceOutcome.TIE):
+        return None
+    rows = [row.arm for row in arms.rows(campaign, limit=MOST_OFFERED) if row.value is not None]
+    if last is not None:
+        rows = [arm for arm in rows if arm in last.group]
+    if len(rows) < 2:
+        return None
+    workers = campaign.machines(now).count()
+    seconds = _run_seconds(progress)
+    time = ""
+    if seconds and workers:
+        time = duration(seconds * most_runs(len(rows), SEEDS) / min(workers, len(rows)))
+    return RaceOffer(rows, SEEDS, race_label(len(rows), time=time, workers=workers))
+
+
+def _run_seconds(progress: CampaignProgress) -> float | None:
+    """Return how long a run takes on average; None before one has ended."""
+    ended = progress.completed + progress.failed
+    return progress.compute_seconds / ended if ended else None
+
+
+def shown_first(campaign: Campaign, of_class: str) -> list[ClassOfCampaign]:
+    """Return the classes of the campaign's results, the one that the reader sees first."""
+    shown = chosen_class(campaign, of_class)
+    return sorted(classes_of(campaign), key=lambda row: row != shown)
+
+
+def _paused(campaign: Campaign) -> str:
+    """Return why nothing is handed out; "" unless the campaign is paused for a reason."""
+    if campaign.state != CampaignState.PAUSED or not campaign.state_reason:
+        return ""
+    return f"Paused: {campaign.state_reason.strip().rstrip('.')}."
 
 
 def _too_slow(campaign: Campaign) -> int:
@@ -51,12 +167,12 @@ def _too_slow(campaign: Campaign) -> int:
     return cached_roughly(campaign, "infeasible-arms", arms.count)
 
 
-def _disturbed(campaign: Campaign) -> int:
-    """Count the ranked runs that others slowed; under a work budget they lose nothing by it."""
+def _count(campaign: Campaign, hindrance: str) -> int:
+    """Count the ranked runs with a hindrance; under a work budget they lose nothing by it."""
     if campaign.budget_kind == BudgetKind.WORK:
         return 0
     kinds = leaderboard.kinds(campaign)
-    return sum(kind.number for kind in kinds if kind.is_ranked and kind.disturbed)
+    return sum(kind.number for kind in kinds if kind.is_ranked and getattr(kind, hindrance))
 
 
 def no_value(progress: CampaignProgress) -> dict[str, int]:
@@ -73,16 +189,20 @@ def _quiet_seconds(
     """Return how long nothing has ended, None while tasks run or none waits."""
     if campaign.state != CampaignState.ACTIVE or progress.leased or not progress.pending:
         return None
-    since = last_end(campaign) or campaign.launched_at or now
+    since = progress.last_end or campaign.launched_at or now
     return max(0.0, (now - max(since, campaign.resumed_at or since)).total_seconds())
 
 
 def _shared(campaign: Campaign, progress: CampaignProgress) -> str:
     """Return the params that runs without a value share, when there are many of them."""
     ended = progress.completed + progress.failed
-    without = progress.without_value + progress.failed
-    if not ended or without <= MANY_WITHOUT_VALUE * ended:
+    if not ended or progress.no_value <= MANY_WITHOUT_VALUE * ended:
         return ""
+    return shared_words(campaign)
+
+
+def shared_words(campaign: Campaign) -> str:
+    """Return the params that all runs without a value share, and few others have; "" for none."""
     found = cached_by_revision(campaign, "shared-params", lambda: _read_shared(campaign))
     return " and ".join(f"{name} {value(param)}" for name, param in found.items())
 

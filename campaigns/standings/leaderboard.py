@@ -43,6 +43,8 @@ class Kind(NamedTuple):
     implausible: bool
     # Its steps took much longer than its worker needs; None where that is unknown.
     disturbed: bool | None
+    # Its set-up took too much of its time budget; None where that is unknown.
+    slow_setup: bool | None
     number: int
     # How many results of the group have a value.
     valued: int
@@ -50,7 +52,7 @@ class Kind(NamedTuple):
 
 def kinds(campaign: Campaign) -> list[Kind]:
     """Count a campaign's results by kind, in one pass over them per revision."""
-    return cached_roughly(campaign, "kinds", lambda: _kinds(campaign))
+    return cached_roughly(campaign, "kinds-of-results", lambda: _kinds(campaign))
 
 
 def _kinds(campaign: Campaign) -> list[Kind]:
@@ -64,6 +66,7 @@ def _kinds(campaign: Campaign) -> list[Kind]:
         "diverged",
         "implausible",
         "disturbed",
+        "slow_setup",
     )
     return [Kind(*row) for row in grouped.annotate(number=Count("pk"), valued=Count("value"))]
 

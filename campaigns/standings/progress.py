@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from django.db.models import FloatField, Sum
 from django.db.models.functions import Coalesce
 
-from campaigns.caching import cached_by_revision, cached_roughly
-from campaigns.models import Attempt, Campaign, TaskState
+from campaigns.caching import cached_roughly
+from campaigns.models import (
+    Attempt,
+    BudgetKind,
+    Campaign,
+    CampaignState,
+    TaskState,
+    WorkUnit,
+)
 from campaigns.standings import leaderboard
-from campaigns.standings.task_counts import failed_by_class, tasks_by_state
-from xeenet_site.web.formats import HOUR
-
-# The rate is measured over this many of the last tasks, so that it follows today's fleet.
-RATE_WINDOW: Final = 50
+from campaigns.standings.forecast import APPROVAL, Forecast, Question, forecast
+from campaigns.standings.machines import Needs, machines_heard_of
+from campaigns.standings.pace import Pace, Running, pace_of, paces, running_tasks
+from campaigns.standings.task_counts import ended_tasks, failed_by_class, tasks_by_state
+from campaigns.work.cost import GUARD_FACTOR
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,9 @@ class CampaignProgress:
     # Measured, but better than models reach on the data set: not counted.
     implausible: int
     compute_seconds: float
-    tasks_per_hour: float | None
-    eta_seconds: float | None
+    forecast: Forecast
+    # When a task last ran to its end.
+    last_end: dt.datetime | None
     # Of tasks that failed for good, most frequent first.
     failure_classes: dict[str, int] = field(default_factory=dict)
 
@@ -53,27 +62,128 @@ class CampaignProgress:
         return self.completed + self.failed + self.cancelled
 
     @property
+    def no_value(self) -> int:
+        """Tasks that ended without a value: they failed, diverged, or had too small a budget."""
+        return self.failed + self.without_value
+
+    @property
+    def tasks_per_hour(self) -> float | None:
+        """What today's fleet does in an hour; of a campaign that stands still what it did."""
+        return self.forecast.tasks_per_hour
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """How long until the open tasks are done."""
+        return self.forecast.eta_seconds
+
+    @property
     def fraction(self) -> float:
         """Share of tasks and kept runs that have ended, 0.0 to 1.0."""
         return self.done / self.total if self.total else 0.0
 
 
 def campaign_progress(campaign: Campaign, *, now: dt.datetime) -> CampaignProgress:
-    """Count a campaign's tasks by state and estimate when the open ones are done, race included.
+    """Count a campaign's tasks by state and forecast when the open ones are done, race included.
 
     The counts are current; the rest is cached by the campaign's revision, so the campaign must be
     freshly loaded.
     """
     counts: dict[str, Any] = tasks_by_state(campaign)
-    rate = _tasks_per_hour(campaign, now)
-    still_open = counts[TaskState.PENDING] + counts[TaskState.LEASED] + campaign.kept_runs
+    running = running_tasks([campaign]) if counts[TaskState.LEASED] else {}
+    pace = pace_of(campaign, any_failed=counts[TaskState.FAILED] > 0)
+    waiting = {campaign.pk: counts[TaskState.PENDING] + campaign.kept_runs}
+    known = _forecasts([campaign], waiting, running, {campaign.pk: pace}, now=now)
     return CampaignProgress(
         **counts,
         kept=campaign.kept_runs,
         **cached_roughly(campaign, "progress", lambda: _totals(campaign)),
-        tasks_per_hour=rate,
-        eta_seconds=still_open / rate * HOUR if rate and still_open else None,
+        forecast=known[campaign.pk],
+        last_end=pace.last_end,
     )
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The open tasks of campaigns by the campaign's id, and when they are done."""
+
+    # Pending tasks, and runs that are kept for a race.
+    waiting: Mapping[int, int]
+    running: Mapping[int, Sequence[Running]]
+    forecasts: Mapping[int, Forecast]
+
+
+def outlook(campaigns: Sequence[Campaign], *, now: dt.datetime) -> Outlook:
+    """Return the open tasks of freshly loaded campaigns, in a fixed number of queries.
+
+    Campaigns should be loaded with their package. Those that are not active have no pace.
+    """
+    ended, running = ended_tasks(campaigns), running_tasks(campaigns)
+    waiting = {
+        campaign.pk: max(
+            0,
+            campaign.task_count
+            - sum(ended[campaign.pk].values())
+            - len(running.get(campaign.pk, ())),
+        )
+        if campaign.launched_at
+        else 0
+        for campaign in campaigns
+    }
+    known = paces([campaign for campaign in campaigns if campaign.state == CampaignState.ACTIVE])
+    return Outlook(waiting, running, _forecasts(campaigns, waiting, running, known, now=now))
+
+
+def _forecasts(
+    campaigns: Sequence[Campaign],
+    waiting: Mapping[int, int],
+    running: Mapping[int, Sequence[Running]],
+    known: Mapping[int, Pace],
+    *,
+    now: dt.datetime,
+) -> dict[int, Forecast]:
+    live = [
+        campaign
+        for campaign in campaigns
+        if campaign.state == CampaignState.ACTIVE
+        and (waiting[campaign.pk] or running.get(campaign.pk))
+    ]
+    work = [campaign.experiment for campaign in live if campaign.budget_kind == BudgetKind.WORK]
+    machines = machines_heard_of(work, now=now) if live else []
+    online = sum(machine.is_online for machine in machines)
+    answers = {}
+    for campaign in campaigns:
+        tasks = running.get(campaign.pk, ())
+        elapsed = [(now - task.started_at).total_seconds() for task in tasks if task.is_live(now)]
+        is_live = campaign in live
+        question = Question(
+            # A task whose lease has run out waits, too.
+            waiting=waiting[campaign.pk] + len(tasks) - len(elapsed),
+            running=elapsed,
+            pace=known.get(campaign.pk, Pace()),
+            able=[m for m in machines if Needs.of(campaign).met_by(m)] if is_live else [],
+            online=online,
+            budget_seconds=_budget_seconds(campaign),
+            state=_why_not_handed_out(campaign),
+        )
+        answers[campaign.pk] = forecast(question, now=now)
+    return answers
+
+
+def _why_not_handed_out(campaign: Campaign) -> str:
+    """Say why no task of the campaign is handed out; "" when tasks are."""
+    if campaign.state != CampaignState.ACTIVE:
+        return str(campaign.state)
+    return "" if campaign.package.may_run else APPROVAL
+
+
+def _budget_seconds(campaign: Campaign) -> float | None:
+    """Return what a run is expected to take before any has ended; None when nothing is known."""
+    if campaign.budget_kind == BudgetKind.TIME:
+        return campaign.time_budget_seconds
+    if campaign.work_unit == WorkUnit.SECONDS:
+        return campaign.work_amount
+    # The guard of its longest run is a multiple of what it should take, where its cost is known.
+    return campaign.time_budget_seconds / GUARD_FACTOR if campaign.cost_model else None
 
 
 def _totals(campaign: Campaign) -> dict[str, Any]:
@@ -90,34 +200,3 @@ def _totals(campaign: Campaign) -> dict[str, Any]:
         "compute_seconds": compute["seconds"],
         "failure_classes": failed_by_class(campaign),
     }
-
-
-def last_end(campaign: Campaign) -> dt.datetime | None:
-    """Return when a task last ran to its end, None before the first did."""
-    times = cached_by_revision(campaign, "last-ends", lambda: _last_ends(campaign))
-    return times[0] if times else None
-
-
-def _tasks_per_hour(campaign: Campaign, now: dt.datetime) -> float | None:
-    """Return how many tasks ran to their end per hour lately; None before the second one did."""
-    times = cached_by_revision(campaign, "last-ends", lambda: _last_ends(campaign))
-    if len(times) < 2:
-        return None
-    # While the campaign runs, measure up to now, so that the rate falls when the fleet stops.
-    until = campaign.finished_at or now
-    since = times[RATE_WINDOW] if len(times) > RATE_WINDOW else campaign.launched_at or times[-1]
-    seconds = (until - since).total_seconds()
-    return min(len(times), RATE_WINDOW) / seconds * HOUR if seconds > 0 else None
-
-
-def _last_ends(campaign: Campaign) -> list[dt.datetime]:
-    """Return when the last tasks ran to their end, newest first."""
-    # One more than the window: the end of that task is when the window begins.
-    limit = RATE_WINDOW + 1
-    # A result is created when its task ends, and its index has this order. Cancelled tasks are left
-    # out: a person ends many in one click, which says nothing about the fleet's speed.
-    completed = campaign.results.order_by("-created_at", "-pk").values_list("created_at", flat=True)
-    failed = campaign.tasks.filter(state=TaskState.FAILED).order_by("-finished_at")
-    ended = failed.values_list("finished_at", flat=True)
-    times = [*completed[:limit], *(instant for instant in ended[:limit] if instant)]
-    return sorted(times, reverse=True)[:limit]

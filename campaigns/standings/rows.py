@@ -46,7 +46,6 @@ class Line:
     rank: int | None
     standing: Standing
     reason: str
-    task_id: int
     number: int
     params: dict[str, Any]
     seed: int

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 
-from campaigns.models import Campaign, Race, RaceOutcome, Result, Task, TaskState
+from campaigns.models import Campaign, Race, RaceOutcome, Result, TaskState
 from campaigns.race.words import value_kind
 from campaigns.standings import arms
 from campaigns.standings.arms import ArmRow, ArmStanding
-from campaigns.standings.task_counts import ENDED, ended_tasks
+from campaigns.standings.forecast import Forecast
+from campaigns.standings.progress import Outlook, outlook
+from campaigns.standings.task_counts import ENDED, ended_tasks, without_value
 
 # A piece of the bar: completed tasks whose run has no value, in the look of trouble.
 NO_VALUE: Final = "no-value"
@@ -25,9 +28,12 @@ class CampaignSummary:
     campaign: Campaign
     # Tasks by state, without the pending ones.
     counts: dict[str, int]
+    # Completed tasks whose run has no value.
+    without_value: int
     # The value of the first arm on its board, and that arm's standing, which says what it is worth.
     best: float | None
     standing: str
+    forecast: Forecast
 
     @property
     def worth(self) -> str:
@@ -44,16 +50,13 @@ class CampaignSummary:
         return self.counts.get(TaskState.LEASED, 0)
 
     @property
-    def failed(self) -> int:
-        return self.counts.get(TaskState.FAILED, 0)
-
-    @property
-    def completed(self) -> int:
-        return self.counts.get(TaskState.COMPLETED, 0)
+    def no_value(self) -> int:
+        """Tasks that ended without a value; the campaign's page gives the same number."""
+        return self.counts.get(TaskState.FAILED, 0) + self.without_value
 
     @property
     def bar(self) -> list[BarPiece]:
-        return progress_bar(self.counts, self.campaign.task_count)
+        return progress_bar(self.counts, self.campaign.task_count, without_value=self.without_value)
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,13 @@ class BarPiece:
     width: float
 
 
-def progress_bar(counts: dict[str, int], total: int) -> list[BarPiece]:
-    """Return a piece for each state that is not pending; the rest of the bar is pending."""
+def progress_bar(counts: dict[str, int], total: int, *, without_value: int = 0) -> list[BarPiece]:
+    """Return a piece for each state that is not pending; the rest of the bar is pending.
+
+    Completed runs without a value have a piece of their own.
+    """
+    completed = counts.get(TaskState.COMPLETED, 0) - without_value
+    counts = counts | {TaskState.COMPLETED.value: completed, NO_VALUE: without_value}
     pieces, start = [], 0.0
     for state in (TaskState.COMPLETED, NO_VALUE, *ENDED[1:], TaskState.LEASED):
         width = 100 * counts.get(state, 0) / total if total else 0.0
@@ -109,15 +117,18 @@ def decided_by_race(outcomes: Iterable[tuple[Campaign, str | None]]) -> dict[int
     return {pk: row for pk, row in rows.items() if row is not None}
 
 
-def summarise(campaigns: Iterable[Campaign]) -> list[CampaignSummary]:
-    """Summarise campaigns in the order given, with three queries beside the boards of races.
+def summarise(
+    campaigns: Iterable[Campaign], *, now: dt.datetime, known: Outlook | None = None
+) -> list[CampaignSummary]:
+    """Summarise campaigns in the order given: a fixed number of queries beside boards of races.
 
-    Ended tasks are counted once per revision, so the campaigns must be freshly loaded.
+    Ended tasks are counted once per revision, so the campaigns must be freshly loaded, with their
+    packages. `known` is the outlook of all of them, if it has been read.
     """
     listed = list(campaigns)
-    ended = ended_tasks(listed)
-    leased = Task.objects.filter(campaign__in=listed, state=TaskState.LEASED).order_by()
-    running = dict(leased.values_list("campaign_id").annotate(tasks=Count("*")))
+    ended, valueless = ended_tasks(listed), without_value(listed)
+    open_tasks = known or outlook(listed, now=now)
+    running = open_tasks.running
     annotated = with_best(Campaign.objects.filter(pk__in=[campaign.pk for campaign in listed]))
     found = {
         pk: (value, outcome)
@@ -130,9 +141,16 @@ def summarise(campaigns: Iterable[Campaign]) -> list[CampaignSummary]:
     return [
         CampaignSummary(
             campaign,
-            {TaskState.LEASED.value: running.get(campaign.pk, 0), **ended[campaign.pk]},
-            raced[campaign.pk].value if campaign.pk in raced else best.get(campaign.pk),
-            raced[campaign.pk].standing if campaign.pk in raced else ArmStanding.SCREENED.value,
+            counts={
+                TaskState.LEASED.value: len(running.get(campaign.pk, ())),
+                **ended[campaign.pk],
+            },
+            without_value=valueless[campaign.pk],
+            best=raced[campaign.pk].value if campaign.pk in raced else best.get(campaign.pk),
+            standing=raced[campaign.pk].standing
+            if campaign.pk in raced
+            else ArmStanding.SCREENED.value,
+            forecast=open_tasks.forecasts[campaign.pk],
         )
         for campaign in listed
     ]

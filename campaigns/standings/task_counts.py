@@ -12,7 +12,7 @@ from typing import Final
 from django.db.models import Count
 
 from campaigns.caching import cached_for_each
-from campaigns.models import Campaign, Task, TaskQuerySet, TaskState
+from campaigns.models import Campaign, Result, Task, TaskQuerySet, TaskState
 
 ENDED: Final = (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED)
 _NAME: Final = "ended-tasks"
@@ -55,6 +55,20 @@ def ended_tasks(campaigns: Sequence[Campaign]) -> dict[int, dict[str, int]]:
     A campaign has only the states that occur.
     """
     return cached_for_each(campaigns, _NAME, _count_ended)
+
+
+def without_value(campaigns: Sequence[Campaign]) -> dict[int, int]:
+    """Count the completed tasks of freshly loaded campaigns whose run has no value.
+
+    At most one query, of a partial index. Failed tasks have no value either, and are not in it.
+    """
+    return cached_for_each(campaigns, "without-value", _count_without_value)
+
+
+def _count_without_value(campaigns: Sequence[Campaign]) -> dict[int, int]:
+    results = Result.objects.filter(campaign__in=campaigns, value__isnull=True).order_by()
+    counted = dict(results.values_list("campaign_id").annotate(number=Count("*")))
+    return {campaign.pk: counted.get(campaign.pk, 0) for campaign in campaigns}
 
 
 def _count_ended(campaigns: Sequence[Campaign]) -> dict[int, dict[str, int]]:

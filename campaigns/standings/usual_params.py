@@ -1,73 +1,73 @@
-"""Which params of an arm are unlike what its campaign tried: those that are worth reading."""
+"""Which values of a param are usual in a campaign, so that a page can mark the unusual ones."""
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from statistics import median_low, quantiles
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from campaigns.caching import cached_roughly
 from campaigns.models import Campaign
 
-# More arms would not move the middle.
-MOST_ARMS: Final = 2_000
+# So many arms are read at most, evenly spread over their numbers.
+ARMS_READ: Final = 400
+# With fewer arms nothing is usual.
+FEWEST_ARMS: Final = 4
 
 
-@dataclass(frozen=True)
-class Usual:
-    """What is usual of a parameter.
+class Usual(NamedTuple):
+    """The median of a param over the arms, and the bounds of what counts as usual around it.
 
-    Of fractions the middle half, of whole numbers the median, of words the commonest.
+    For a range these are the bounds of the middle half of its values, for a choice of numbers the
+    median itself. For a choice of words `middle` is the most frequent one, without bounds.
     """
 
+    middle: Any
     low: float | None
     high: float | None
-    levels: tuple[Any, ...]
 
-    def has(self, param: Any) -> bool:
-        """Return whether a value of the parameter is usual."""
-        if self.low is None or self.high is None or not _is_number(param):
-            return param in self.levels
-        return bool(self.low <= param <= self.high)
-
-
-def unlike_usual(campaign: Campaign, params: Mapping[str, Any]) -> set[str]:
-    """Return the names of the params that differ from what the campaign's arms have mostly."""
-    usual: dict[str, Usual] = cached_roughly(
-        campaign,
-        "usual-params",
-        lambda: usual_params(
-            campaign.arms.order_by("number").values_list("params", flat=True)[:MOST_ARMS]
-        ),
-    )
-    return {name for name, param in params.items() if name in usual and not usual[name].has(param)}
+    def has(self, value: Any) -> bool:
+        """Return whether the value is usual."""
+        if self.low is None or self.high is None or not _is_number(value):
+            return bool(value == self.middle)
+        return bool(self.low <= value <= self.high)
 
 
-def usual_params(arms: Iterable[Mapping[str, Any]]) -> dict[str, Usual]:
-    """Return what is usual of each parameter of these arms."""
-    by_name: dict[str, list[Any]] = {}
-    for params in arms:
-        for name, param in params.items():
-            by_name.setdefault(name, []).append(param)
-    return {name: _usual(values) for name, values in by_name.items()}
+def usual_params(campaign: Campaign) -> dict[str, Usual]:
+    """Return what is usual of each param; {} for a campaign with fewer than `FEWEST_ARMS` arms."""
+    return cached_roughly(campaign, "usual-params", lambda: _read(campaign))
 
 
-def _usual(values: list[Any]) -> Usual:
-    if all(map(_is_number, values)):
-        if len(values) > 1 and any(isinstance(value, float) for value in values):
-            low, _, high = quantiles(values, n=4, method="inclusive")
-            return Usual(low, high, ())
-        return Usual(None, None, (median_low(values),))
-    counts = Counter(map(_hashable, values))
-    most = max(counts.values())
-    return Usual(None, None, tuple(level for level, number in counts.items() if number == most))
+def _read(campaign: Campaign) -> dict[str, Usual]:
+    last = campaign.arms.order_by("-number").values_list("number", flat=True).first()
+    if last is None:
+        return {}
+    every = -(-(last + 1) // ARMS_READ)
+    numbers = range(0, last + 1, every)
+    arms = campaign.arms.filter(number__in=numbers) if every > 1 else campaign.arms.all()
+    rows = list(arms.order_by().values_list("params", flat=True))
+    if len(rows) < FEWEST_ARMS:
+        return {}
+    usual: dict[str, Usual] = {}
+    for parameter in campaign.search_space["parameters"]:
+        name = parameter["name"]
+        values = [row[name] for row in rows if name in row]
+        if values:
+            usual[name] = _usual(values, is_choice=parameter["type"] == "choice")
+    return usual
 
 
-def _is_number(param: Any) -> bool:
-    return isinstance(param, int | float) and not isinstance(param, bool)
+def _usual(values: list[Any], *, is_choice: bool) -> Usual:
+    if not all(map(_is_number, values)):
+        # Written out, because 1 == True.
+        frequent, _ = Counter(map(repr, values)).most_common(1)[0]
+        return Usual(next(value for value in values if repr(value) == frequent), None, None)
+    if is_choice:
+        middle = statistics.median_low(values)
+        return Usual(middle, middle, middle)
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Usual(middle, low, high)
 
 
-def _hashable(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from typing import Any
+
 from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from campaigns.models import FailureClass
 from experiments import catalog
 from experiments.metrics import MetricSpec
-from xeenet_site.web import formats, strict_json
+from xeenet_site.web import formats, live, strict_json
 
 register = template.Library()
 
@@ -30,6 +35,15 @@ for tag in (formats.unknown, formats.ago, formats.chip):
     register.simple_tag(tag)
 
 
+register.tag("part", live.parse_part)
+
+
+@register.simple_tag(takes_context=True)
+def live_attributes(context: dict[str, Any], seconds: int) -> str:
+    """Write the attributes of a page's outermost part, which refreshes itself."""
+    return live.attributes(context["request"], seconds)
+
+
 @register.simple_tag
 def measured(value: float | str | None, spec: MetricSpec, why: str = "not known yet") -> str:
     """Write a value with the decimals of its metric; without one, a dash that says why."""
@@ -42,6 +56,26 @@ def which_is_better() -> str:
     """Say of each metric that experiments are ranked by whether lower or higher is better."""
     return " ".join(
         f"{spec.better.capitalize()} {spec.name} is better." for spec in catalog.metric_specs()
+    )
+
+
+@register.simple_tag
+def when_done(forecast: Any, now: dt.datetime) -> SafeString:
+    """Write when a campaign is done, or why nobody can say; "" when nothing is open.
+
+    `forecast` is a `standings.forecast.Forecast`. What keeps it from running is amber.
+    """
+    if forecast.ends_at is None:
+        tone = "late-text" if forecast.is_stopped else "soft"
+        words: SafeString | str = forecast.why_not
+    else:
+        tone = "soft"
+        about = "about " if forecast.is_guess else ""
+        words = format_html("ends {}{}", about, formats.clock_time(forecast.ends_at, now))
+    if not words:
+        return SafeString()
+    return format_html(
+        '<span class="when-done small {}" title="{}">{}</span>', tone, forecast.basis, words
     )
 
 

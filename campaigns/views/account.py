@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from campaigns.clock import database_now
-from campaigns.models import Package, PersonalToken
+from campaigns.models import Package, PersonalToken, Task
 from campaigns.tokens import personal_tokens
 from workers.models import AuditEntry
 from xeenet_site.web import roles
@@ -23,7 +23,7 @@ from xeenet_site.web.pages import page_or_fragment, signed_in, signed_in_user
 
 ENTRIES_PER_PAGE = 50
 # AuditEntry.target_kind -> name of the URL that shows such a target.
-TARGET_PAGES = {"campaign": "campaign", "task": "task", "worker": "worker"}
+TARGET_PAGES = {"campaign": "campaign", "worker": "worker"}
 KIND_WORDS = {
     "dataset": "data set",
     "enrolmenttoken": "invitation",
@@ -95,6 +95,8 @@ def audit_log(request: HttpRequest) -> HttpResponse:
     entries = list(page.object_list)
     hashes = {_script_hash(entry) for entry in entries} - {""}
     scripts = set(Package.objects.filter(pk__in=hashes).values_list("pk", flat=True))
+    task_ids = [entry.target_id for entry in entries if entry.target_kind == "task"]
+    tasks = Task.objects.only("campaign_id", "number").in_bulk(task_ids) if task_ids else {}
     all_entries = AuditEntry.objects.order_by()
     context = {
         "page": page,
@@ -102,7 +104,7 @@ def audit_log(request: HttpRequest) -> HttpResponse:
             (
                 entry,
                 KIND_WORDS.get(entry.target_kind, entry.target_kind),
-                _target_url(entry, scripts),
+                _target_url(entry, scripts, tasks),
             )
             for entry in entries
         ],
@@ -138,12 +140,15 @@ def _script_hash(entry: AuditEntry) -> str:
     return entry.detail.partition(" ")[0] if entry.target_kind == "package" else ""
 
 
-def _target_url(entry: AuditEntry, scripts: set[str]) -> str:
+def _target_url(entry: AuditEntry, scripts: set[str], tasks: dict[int, Task]) -> str:
     """Return the address of the page of an entry's target, or "" if there is none.
 
-    `scripts` are the hashes of the scripts that still exist.
+    `scripts` are the hashes of the scripts that still exist, `tasks` those of the entries by id.
     """
     if (sha256 := _script_hash(entry)) in scripts:
         return reverse("script", args=[sha256])
+    if entry.target_kind == "task":
+        task = tasks.get(entry.target_id or 0)
+        return task.get_absolute_url() if task else ""
     page = TARGET_PAGES.get(entry.target_kind)
     return reverse(page, args=[entry.target_id]) if page and entry.target_id else ""

@@ -93,7 +93,9 @@ def analysis_panel(request: HttpRequest, pk: int, key: str) -> HttpResponse:
     subject = _subject(request, campaign, database_now())
     slot = _slot(key, subject, computed=True)
     if wants_fragment(request):
-        response = render(request, "campaigns/_analysis_panel.html", {"slot": slot})
+        response = render(
+            request, "campaigns/_analysis_panel.html", {"slot": slot, "campaign": campaign}
+        )
     else:
         response = _page(request, subject, [slot], slot.name, alone=True)
     patch_vary_headers(response, ["HX-Request"])

@@ -73,9 +73,11 @@ def campaign_list(request: HttpRequest) -> HttpResponse:
     """List campaigns, searched and sorted as the address says. With htmx only the table."""
     search = Search.of(request)
     sort = known_sort(campaign_heads(None), request.GET.get("sort", ""), _NEWEST_FIRST)
-    campaigns = _sorted(search.campaigns(), sort).select_related("owner", "dataset")
+    campaigns = _sorted(search.campaigns(), sort)
+    campaigns = campaigns.select_related("owner", "dataset", "package").defer("package__source")
     page = Paginator(campaigns, CAMPAIGNS_PER_PAGE).get_page(request.GET.get("page"))
-    summaries = summarise(page.object_list)
+    now = database_now()
+    summaries = summarise(page.object_list, now=now)
     spec = metrics.common(summary.campaign.metric_spec for summary in summaries)
     context: dict[str, Any] = {
         "page": page,
@@ -93,7 +95,7 @@ def campaign_list(request: HttpRequest) -> HttpResponse:
         .values_list("experiment", flat=True)
         .distinct(),
         "is_live": any(summary.campaign.state in LIVE_STATES for summary in summaries),
-        "now": database_now(),
+        "now": now,
     }
     return page_or_fragment(request, "campaigns/list.html", "campaigns/_list.html", context)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db.models import BigIntegerField
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 
@@ -20,39 +21,43 @@ from campaigns.charts.compare import (
     task_series,
 )
 from campaigns.clock import database_now
-from campaigns.models import CampaignState, Task, TaskPurpose, TaskState
+from campaigns.models import CampaignState, Task, TaskName, TaskPurpose, TaskState
 from campaigns.race.rule import SEEDS
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.views.head import may_race
 from xeenet_site.web.csv_text import csv_lines
 from xeenet_site.web.pages import page_or_fragment, reading_page
 
+# An address may hold any number of words; so many are read.
+MOST_WORDS = 20
 AXES = {"tasks": TASK_AXES, "campaigns": CAMPAIGN_AXES}
 
 
 @reading_page
 def compare(request: HttpRequest) -> HttpResponse:
-    """Compare ?tasks=1,2 or ?campaigns=1,2. With htmx only the part that changes.
+    """Compare ?tasks=3/17,3/18 or ?campaigns=1,2. With htmx only the part that changes.
 
     The board of a campaign sends ?campaign=1&arms=2&arms=3, which leads to the arms' first tasks.
     """
     if "arms" in request.GET:
-        return redirect(f"{reverse('compare')}?tasks={','.join(map(str, _first_tasks(request)))}")
-    kind, requested = _requested(request)
-    pks = requested[: comparison.MOST]
+        return redirect(f"{reverse('compare')}?tasks={_joined(_first_tasks(request))}")
+    if address := _named_address(request):
+        return redirect(address, permanent=True)
+    kind, requested, problems = _requested(request)
+    names = requested[: comparison.MOST]
     axis = _axis(request, kind)
-    table = _tasks(pks) if kind == "tasks" else _campaigns(pks)
+    table = _tasks(names) if kind == "tasks" else _campaigns(names)
     columns = table["columns"]
     series, spec = _series(kind, columns, axis), comparison.common_spec(columns)
     told = verdicts.verdict(columns)
     context = table | {
         "kind": kind,
         "noun": kind.removesuffix("s"),
-        "pks": ",".join(map(str, pks)),
+        "names": _joined(names),
         "too_many": len(requested) > comparison.MOST,
         "most": comparison.MOST,
-        "missing": _missing(kind, pks, columns),
-        "heads": [(column, _without(pks, _pk(kind, column))) for column in columns],
+        "problems": problems + _missing(kind, names, columns),
+        "heads": [(column, _without(names, _name(kind, column))) for column in columns],
         "verdict": told.sentence,
         "race": told.race if told.race and may_race(request.user, told.race.campaign) else None,
         "race_seeds": SEEDS,
@@ -71,13 +76,15 @@ def compare(request: HttpRequest) -> HttpResponse:
 
 
 @reading_page
-def compare_csv(request: HttpRequest) -> StreamingHttpResponse:
+def compare_csv(request: HttpRequest) -> HttpResponseBase:
     """Send the points of the chart as a CSV file."""
-    kind, requested = _requested(request)
-    pks = requested[: comparison.MOST]
+    if address := _named_address(request):
+        return redirect(address, permanent=True)
+    kind, requested, _ = _requested(request)
+    names = requested[: comparison.MOST]
     axis = _axis(request, kind)
     columns: Sequence[Any] = (
-        comparison.task_columns(pks)[0] if kind == "tasks" else comparison.campaign_columns(pks)
+        comparison.task_columns(names)[0] if kind == "tasks" else comparison.campaign_columns(names)
     )
     rows = [
         (curve.letter, curve.name, x, y)
@@ -92,33 +99,66 @@ def compare_csv(request: HttpRequest) -> StreamingHttpResponse:
     )
 
 
-def _requested(request: HttpRequest) -> tuple[str, list[int]]:
-    """Return "tasks" or "campaigns", and the requested ids without repetitions.
+def _requested(request: HttpRequest) -> tuple[str, list[Any], list[str]]:
+    """Return "tasks" or "campaigns", what they are called, and what could not be read.
 
-    Words that are not ids are ignored.
+    `add` is what somebody typed to have one more. Nothing is taken twice.
     """
     kind = "campaigns" if "campaigns" in request.GET and "tasks" not in request.GET else "tasks"
-    return kind, _numbers(request.GET.getlist(kind))
+    texts = [*request.GET.getlist(kind), *request.GET.getlist("add")]
+    if kind == "campaigns":
+        return kind, _numbers(texts), []
+    names, problems = [], []
+    for word in _words(texts)[:MOST_WORDS]:
+        try:
+            names.append(TaskName.parse(word))
+        except ValueError as error:
+            problems.append(str(error))
+    return kind, list(dict.fromkeys(names)), list(dict.fromkeys(problems))
+
+
+def _named_address(request: HttpRequest) -> str:
+    """Return the address that an old one leads to, with names of tasks for their ids; or "".
+
+    Only an address that has ids alone is old. A number in another, or one that somebody typed, may
+    be meant as anything, and never adds a task.
+    """
+    words = _words(request.GET.getlist("tasks"))
+    if not words or "add" in request.GET or not all(_is_number(word) for word in words):
+        return ""
+    pks = _numbers(words)[: comparison.MOST + 1]
+    tasks = Task.objects.only("campaign_id", "number").in_bulk(pks)
+    if not tasks:
+        return ""
+    query = request.GET.copy()
+    # The page reports the ids that no task has.
+    query["tasks"] = _joined(tasks[pk].name if pk in tasks else pk for pk in pks)
+    return f"{request.path}?{query.urlencode(safe='/,')}"
+
+
+def _words(texts: Iterable[str]) -> list[str]:
+    return [word.strip() for word in ",".join(texts).split(",") if word.strip()]
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) < 20
 
 
 def _numbers(texts: Sequence[str]) -> list[int]:
     """Return the numbers in texts, without repetitions. What a database cannot hold is ignored."""
-    words = ",".join(texts).split(",")
-    numbers = [
-        int(word) for word in words if word.isascii() and word.isdecimal() and len(word) < 20
-    ]
+    numbers = [int(word) for word in _words(texts) if _is_number(word)]
     return [number for number in dict.fromkeys(numbers) if number <= BigIntegerField.MAX_BIGINT]
 
 
-def _first_tasks(request: HttpRequest) -> list[int]:
+def _first_tasks(request: HttpRequest) -> list[TaskName]:
     """Return the first tasks of the requested arms, in their order; unknown arms have none."""
     (campaign,) = _numbers(request.GET.getlist("campaign"))[:1] or [0]
     arms = [number for number in _numbers(request.GET.getlist("arms")) if number < MAX_TASKS]
     tasks = Task.objects.filter(
         campaign=campaign, arm__number__in=arms[: comparison.MOST + 1], purpose=TaskPurpose.SCREEN
     )
-    first = dict(tasks.values_list("arm__number", "pk"))
-    return [first[arm] for arm in arms if arm in first]
+    first = dict(tasks.values_list("arm__number", "number"))
+    return [TaskName(campaign, first[arm]) for arm in arms if arm in first]
 
 
 def _axis(request: HttpRequest, kind: str) -> str:
@@ -126,8 +166,8 @@ def _axis(request: HttpRequest, kind: str) -> str:
     return axis if axis in AXES[kind] else next(iter(AXES[kind]))
 
 
-def _tasks(pks: Sequence[int]) -> dict[str, Any]:
-    columns, is_sample = comparison.task_columns(pks)
+def _tasks(names: Sequence[TaskName]) -> dict[str, Any]:
+    columns, is_sample = comparison.task_columns(names)
     params = compared_params.task_params(columns)
     return {
         "columns": columns,
@@ -160,15 +200,24 @@ def _series(kind: str, columns: Sequence[Any], axis: str) -> list[Series]:
     return task_series(columns, axis) if kind == "tasks" else campaign_series(columns, axis)
 
 
-def _pk(kind: str, column: Any) -> int:
-    pk: int = column.task.pk if kind == "tasks" else column.campaign.pk
-    return pk
+def _name(kind: str, column: Any) -> Any:
+    return column.task.name if kind == "tasks" else column.campaign.pk
 
 
-def _without(pks: Sequence[int], removed: int) -> str:
-    return ",".join(str(pk) for pk in pks if pk != removed)
+def _joined(names: Iterable[Any]) -> str:
+    return ",".join(map(str, names))
 
 
-def _missing(kind: str, pks: Sequence[int], columns: Sequence[Any]) -> list[int]:
-    existing = {_pk(kind, column) for column in columns}
-    return [pk for pk in pks if pk not in existing]
+def _without(names: Sequence[Any], removed: Any) -> str:
+    return _joined(name for name in names if name != removed)
+
+
+def _missing(kind: str, names: Sequence[Any], columns: Sequence[Any]) -> list[str]:
+    """Return a sentence for each that does not exist."""
+    existing = {_name(kind, column) for column in columns}
+    noun = kind.removesuffix("s")
+    return [
+        f"There is no {noun} {name}; it may have been deleted."
+        for name in names
+        if name not in existing
+    ]

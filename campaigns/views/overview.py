@@ -24,7 +24,8 @@ def overview(request: HttpRequest) -> HttpResponse:
     """Show the installation at a glance. With htmx only the part that changes."""
     now = database_now()
     live = live_campaigns()
-    latest = Campaign.objects.select_related("owner", "dataset")[:CAMPAIGNS_SHOWN]
+    latest = Campaign.objects.select_related("owner", "dataset", "package")
+    latest = latest.defer("package__source")[:CAMPAIGNS_SHOWN]
     campaigns = live[:CAMPAIGNS_SHOWN] or list(latest)
     figures = health(live, now=now)
     champions = latest_champions()
@@ -36,7 +37,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     }
     context = {
         "now": now,
-        "summaries": summarise(campaigns),
+        "summaries": summarise(campaigns, now=now, known=figures.outlook if live else None),
         "columns": columns(campaign_heads(spec), ""),
         "spec": spec,
         "champions_spec": metrics.common(

@@ -39,7 +39,8 @@ _CHIPS: Final = {
 class Cells:
     """One row. All fields are markup already, or need no escaping."""
 
-    task_id: SafeString
+    # What the task is called, for the comparison.
+    task: SafeString
     number: SafeString
     url: str
     value: SafeString
@@ -54,29 +55,35 @@ class Cells:
 
 
 def cells(
-    lines: Iterable[Line], spec: MetricSpec, varying: Sequence[str], whole: Collection[str]
+    campaign: int,
+    lines: Iterable[Line],
+    spec: MetricSpec,
+    varying: Sequence[str],
+    whole: Collection[str],
 ) -> list[Cells]:
-    """Return the cells of each line, with values of the metric `spec`.
+    """Return the cells of each line of a campaign, with values of the metric `spec`.
 
     `varying` are the params that have a column, `whole` those of them that are aligned as numbers.
     """
-    # The addresses differ only in the task's id, so reverse only once.
-    url = reverse("task", args=[0])
+    # The addresses differ only in the task's number, so reverse only once.
+    url = reverse("task", args=[campaign, 0])
     tags = [
         f'<td class="{"number " if name in whole else ""}mono'
         f'{" wide-only" if place >= PARAMS_ON_A_PHONE else ""}">'
         for place, name in enumerate(varying)
     ]
     params = list(zip(varying, tags, strict=True))
-    return [_cells(line, spec, params, url) for line in lines]
+    return [_cells(line, spec, params, f"{campaign}/", url) for line in lines]
 
 
-def _cells(line: Line, spec: MetricSpec, params: Sequence[tuple[str, str]], url: str) -> Cells:
-    task_id = str(line.task_id)
+def _cells(
+    line: Line, spec: MetricSpec, params: Sequence[tuple[str, str]], prefix: str, url: str
+) -> Cells:
+    number = str(line.number)
     return Cells(
-        task_id=_plain(task_id),
-        number=_plain(str(line.number)),
-        url=f"{url.removesuffix('0/')}{task_id}/",
+        task=_plain(prefix + number),
+        number=_plain(number),
+        url=f"{url.removesuffix('0/')}{number}/",
         value=unknown(line.reason) if line.value is None else _plain(spec.text(line.value)),
         note=_note(line),
         params=_params(line, params),

@@ -67,7 +67,7 @@ def _runs(
     ranked = [kind for kind in leaderboard.kinds(campaign) if kind.is_ranked]
     return {
         "columns": columns(heads, query.sort),
-        "rows": cells(lines, spec, varying, whole),
+        "rows": cells(campaign.pk, lines, spec, varying, whole),
         "page": page,
         "query": query,
         "states": _states(counted, query),

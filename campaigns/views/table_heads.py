@@ -84,7 +84,7 @@ def campaign_heads(spec: MetricSpec | None) -> list[Head]:
         ),
         Head("tasks", "Tasks ended"),
         Head("running", "Running", is_number=True, wide_only=True, sortable=False),
-        Head("failed", "Failed", is_number=True, wide_only=True, sortable=False),
+        Head("no_value", "No value", is_number=True, wide_only=True, sortable=False),
         Head("experiment", "Experiment", wide_only=True),
         Head("budget", "Budget", is_number=True, wide_only=True),
         Head("owner", "Owner", wide_only=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
@@ -12,6 +13,8 @@ from django.views.decorators.http import require_POST
 from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.models import MAX_REASON_LENGTH, Campaign
+from campaigns.search.samplers import MAX_TASKS
+from campaigns.views.board import ARMS_PER_PAGE
 from campaigns.views.head import VERBS
 from xeenet_site.web.pages import signed_in, signed_in_user
 
@@ -23,6 +26,9 @@ FIELDS: Final = {
     "count": "the number of tasks",
     "max_failed_attempts": "the tries that may fail",
     "max_lost_attempts": "the tries that may be lost",
+    "times": "the number of runs",
+    "arm": "the arm",
+    "text": "the note",
     "min_effect": "the smallest difference that matters",
     "races_automatically": "the race that begins by itself:",
 }
@@ -49,10 +55,10 @@ def add_tasks(request: HttpRequest, pk: int) -> HttpResponse:
     """Sample more tasks for a launched campaign, and show it."""
     campaign = get_object_or_404(Campaign, pk=pk)
     try:
-        count = _whole_number(request, "count")
+        count = whole_number(request, "count")
         steering.add_tasks(signed_in_user(request), campaign, count, now=database_now())
     except lifecycle.LifecycleError as error:
-        messages.error(request, f"No task was added. {_sentence(error)}")
+        messages.error(request, f"No task was added. {sentence_of(error)}")
     else:
         messages.success(request, f"Added {count:,} task{'' if count == 1 else 's'}.")
     return redirect(campaign)
@@ -64,7 +70,7 @@ def raise_attempts(request: HttpRequest, pk: int) -> HttpResponse:
     """Allow each task of a campaign more tries, and show it."""
     campaign = get_object_or_404(Campaign, pk=pk)
     try:
-        tries = {name: _whole_number(request, name) for name in TRIES}
+        tries = {name: whole_number(request, name) for name in TRIES}
         steering.raise_attempts(
             signed_in_user(request),
             campaign,
@@ -73,7 +79,7 @@ def raise_attempts(request: HttpRequest, pk: int) -> HttpResponse:
             now=database_now(),
         )
     except lifecycle.LifecycleError as error:
-        messages.error(request, f"The tries stay as they were. {_sentence(error)}")
+        messages.error(request, f"The tries stay as they were. {sentence_of(error)}")
     else:
         messages.success(
             request, "Each task may try so often now. Run failed tasks again from their pages."
@@ -92,15 +98,40 @@ def race(request: HttpRequest, pk: int) -> HttpResponse:
             signed_in_user(request),
             campaign,
             arms,
-            seeds=_whole_number(request, "seeds"),
+            seeds=whole_number(request, "seeds"),
             now=database_now(),
         )
     except lifecycle.LifecycleError as error:
-        messages.error(request, f"No race began. {_sentence(error)}")
+        messages.error(request, f"No race began. {sentence_of(error)}")
     else:
         messages.success(
             request, f"Race {started.number} began: {len(arms)} arms on the same fresh seeds."
         )
+    return redirect(campaign)
+
+
+@signed_in
+@require_POST
+def run_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """Add runs of the ticked arms of a campaign on their next seeds, and show the board."""
+    campaign = get_object_or_404(Campaign, pk=pk)
+    actor, now = signed_in_user(request), database_now()
+    try:
+        numbers = {_number_of(text, "arms") for text in request.POST.getlist("arms")}
+        times = whole_number(request, "times")
+        if not 1 <= len(numbers) <= ARMS_PER_PAGE:
+            raise lifecycle.InvalidCampaign({"arms": [f"must be 1 to {ARMS_PER_PAGE} arms"]})
+        known = [number for number in numbers if 0 <= number < MAX_TASKS]
+        arms = list(campaign.arms.filter(number__in=known).order_by("number"))
+        if len(arms) < len(numbers):
+            raise lifecycle.InvalidCampaign({"arms": ["must be arms of this campaign"]})
+        # All of them or none: half of what was asked for would have to be counted by hand.
+        with transaction.atomic():
+            added = sum(len(steering.run_again(actor, arm, times, now=now)) for arm in arms)
+    except lifecycle.LifecycleError as error:
+        messages.error(request, f"No run was added. {sentence_of(error)}")
+    else:
+        messages.success(request, f"Added {added:,} run{'' if added == 1 else 's'}.")
     return redirect(campaign)
 
 
@@ -118,7 +149,7 @@ def race_options(request: HttpRequest, pk: int) -> HttpResponse:
             now=database_now(),
         )
     except lifecycle.LifecycleError as error:
-        messages.error(request, f"The race options stay as they were. {_sentence(error)}")
+        messages.error(request, f"The race options stay as they were. {sentence_of(error)}")
     else:
         messages.success(request, "The race options are saved.")
     return redirect(campaign)
@@ -130,7 +161,7 @@ def reason_in(request: HttpRequest) -> str:
     return request.POST.get("reason", "").replace("\0", "\ufffd").strip()[:MAX_REASON_LENGTH]
 
 
-def _whole_number(request: HttpRequest, name: str) -> int:
+def whole_number(request: HttpRequest, name: str) -> int:
     """Return a field of the posted form. Raises InvalidCampaign if it is not a whole number."""
     return _number_of(request.POST.get(name, ""), name)
 
@@ -150,7 +181,7 @@ def _number_of(text: str, name: str) -> int:
         raise lifecycle.InvalidCampaign({name: ["must be a whole number"]}) from error
 
 
-def _sentence(error: lifecycle.LifecycleError) -> str:
+def sentence_of(error: lifecycle.LifecycleError) -> str:
     """Return an error as a sentence, with the names that the dialogs use for its fields."""
     if not isinstance(error, lifecycle.InvalidCampaign):
         return str(error)

@@ -146,6 +146,14 @@ def enqueue(person: User) -> None:
     steering.enqueue(person, campaign_to_grow, _params(campaign_to_grow), now=NOW)
 
 
+def run_again(person: User) -> None:
+    steering.run_again(person, running().arms.get(number=0), 2, now=NOW)
+
+
+def write_note(person: User) -> None:
+    steering.write_note(person, running().arms.get(number=0), "seen", now=NOW)
+
+
 ACTS: dict[str, Act] = {
     "campaigns.steering.create_campaign": lambda person: steering.create_campaign(
         person, SPEC, now=NOW
@@ -166,6 +174,8 @@ ACTS: dict[str, Act] = {
     "campaigns.steering.finish": finish,
     "campaigns.steering.raise_attempts": raise_attempts,
     "campaigns.steering.enqueue": enqueue,
+    "campaigns.steering.run_again": run_again,
+    "campaigns.steering.write_note": write_note,
     "campaigns.steering.ask": ask,
     "campaigns.steering.retry_task": lambda person: steering.retry_task(
         person, failed_task(), now=NOW

@@ -19,7 +19,7 @@ def reading_pages() -> list[str]:
         reverse("campaigns"),
         reverse("campaign", args=[task.campaign_id]),
         reverse("campaign-tasks", args=[task.campaign_id]),
-        reverse("task", args=[task.pk]),
+        reverse("task", args=task.name),
         reverse("scripts"),
         reverse("script", args=[task.campaign.package_id]),
         reverse("workers"),
@@ -108,7 +108,7 @@ def test_a_stranger_sees_no_buttons(client: Client) -> None:
 def test_only_the_owner_and_staff_retry_a_task(client: Client) -> None:
     task = factories.failed_task()
     client.force_login(factories.user())
-    assert client.post(reverse("task-change", args=[task.pk, "retry"])).status_code == 403
+    assert client.post(reverse("task-change", args=[*task.name, "retry"])).status_code == 403
     task.refresh_from_db()
     assert task.state == "failed"
 

@@ -171,3 +171,13 @@ print(json.dumps({
         "proxies": 1,
         "debug": False,
     }
+
+
+@pytest.mark.django_db
+def test_pages_are_compressed_and_answers_to_programs_are_not() -> None:
+    client = Client(headers={"Accept-Encoding": "gzip"})
+    page = client.get("/")
+    assert page["Content-Encoding"] == "gzip"
+    assert len(page.content) < len(Client().get("/").content) / 2
+    for path in ("/api/v1/campaigns", "/api/schema/", "/readyz"):
+        assert "Content-Encoding" not in client.get(path), path

@@ -43,7 +43,7 @@ def test_the_list_leads_to_the_form_and_the_form_offers_two_formats(operator: Cl
 def test_a_csv_file_has_a_row_per_result_with_its_origin(operator: Client) -> None:
     task = factories.completed_task(3.125, by=factories.worker("lab-1"), name="width study")
     (row,) = rows(exported(operator, CSV))
-    assert (row["campaign"], row["number"], row["seed"]) == ("width study", "0", str(task.seed))
+    assert (row["campaign"], row["task"], row["seed"]) == ("width study", "0", str(task.seed))
     assert (row["val_bpb"], row["worker"], row["is_ranked"]) == ("3.125", "lab-1", "True")
     assert '"lr": ' in row["params"]
 

@@ -116,7 +116,7 @@ def test_results_say_their_class_and_speed_and_can_be_found_by_them() -> None:
     columns = dict(zip(csv[0].split(","), csv[2].split(","), strict=False))
     assert (columns["disturbed"], columns["step_seconds"]) == ("True", "0.075")
     assert columns["class"] == str(slow.result_class_id)
-    page = APIClient().get(f"/tasks/{slow.task_id}/").content.decode()
+    page = APIClient().get(slow.task.get_absolute_url()).content.decode()
     assert "disturbed: steps took 2.5x as long as expected" in page
     assert "10 s, cuda, bfloat16, runner" in page
     assert Campaign.objects.count() == 1

@@ -43,7 +43,7 @@ def campaign_with(*values: float) -> Campaign:
 def test_tasks_stand_side_by_side_with_params_values_and_curves() -> None:
     first, second = task_with_curve(2.5), task_with_curve(2.0, base_seed=7)
 
-    reply = compare(tasks=f"{first.pk},{second.pk}", x="steps")
+    reply = compare(tasks=f"{first.name},{second.name}", x="steps")
 
     columns = [(c["letter"], c["id"], c["val_bpb"], c["behind"]) for c in reply["columns"]]
     assert columns == [("A", first.pk, 2.5, 0.5), ("B", second.pk, 2.0, 0.0)]
@@ -64,7 +64,7 @@ def test_values_come_with_their_spread_over_seeds() -> None:
     factories.finish(factories.claim_one(factories.worker(), now=factories.at(1)), 3.2)
     single_seed = factories.completed_task(2.0)
 
-    reply = compare(tasks=f"{task.pk},{again.pk},{single_seed.pk}")
+    reply = compare(tasks=f"{task.name},{again.name},{single_seed.name}")
 
     spreads = [column["spread"] for column in reply["columns"]]
     assert spreads[0] == spreads[1]
@@ -91,7 +91,7 @@ def test_campaigns_are_compared_by_their_best_so_far() -> None:
 def test_what_has_no_value_is_shown_and_leads_nobody() -> None:
     done, waiting = factories.completed_task(3.0), factories.pending_task()
 
-    reply = compare(tasks=f"{waiting.pk},{done.pk}")
+    reply = compare(tasks=f"{waiting.name},{done.name}")
 
     waits, leads = reply["columns"]
     assert (waits["state"], waits["val_bpb"], waits["behind"]) == ("pending", None, None)
@@ -122,7 +122,10 @@ def test_what_cannot_be_compared_is_refused(query: dict[str, str]) -> None:
 def test_what_is_not_there_is_named() -> None:
     task = factories.pending_task()
 
-    assert "There is no task 998 and no 999." in compare(404, tasks=f"998,{task.pk},999")["message"]
+    assert (
+        "There is no task 9/98 and no 9/99."
+        in compare(404, tasks=f"9/98,{task.name},9/99")["message"]
+    )
 
 
 def test_the_queries_do_not_grow_with_the_columns() -> None:
@@ -130,7 +133,7 @@ def test_the_queries_do_not_grow_with_the_columns() -> None:
 
     def queries(count: int) -> int:
         with CaptureQueriesContext(connection) as captured:
-            compare(tasks=",".join(str(task.pk) for task in tasks[:count]))
+            compare(tasks=",".join(str(task.name) for task in tasks[:count]))
         return len(captured)
 
     assert queries(2) == queries(5)

@@ -74,7 +74,10 @@ def test_run_again_adds_the_same_params_with_a_new_seed() -> None:
 
     reply = answer.json()
     assert answer.status_code == 201
-    assert answer.headers["Location"] == f"/api/v1/tasks/{reply['id']}"
+    assert (
+        answer.headers["Location"]
+        == f"/api/v1/campaigns/{task.campaign_id}/tasks/{reply['number']}"
+    )
     assert (reply["params"], reply["state"]) == (task.params, "pending")
     assert (reply["arm"], reply["seed_index"], reply["purpose"]) == (0, 1, "repeat")
     assert reply["seed"] == seed_at(task.seed, 1)

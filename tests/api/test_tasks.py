@@ -78,7 +78,7 @@ def test_a_point_of_ones_own_becomes_an_arm_on_the_first_seed() -> None:
 
     assert answer.status_code == 201, answer.json()
     task = campaign.tasks.get(number=2)
-    assert answer["Location"] == f"/api/v1/tasks/{task.pk}"
+    assert answer["Location"] == f"/api/v1/campaigns/{campaign.pk}/tasks/{task.number}"
     assert (task.params, task.seed, task.origin) == (params, 42, "enqueued")
     reply = answer.json()
     assert reply["config"] == task.config
@@ -210,6 +210,25 @@ def test_a_task_shows_its_config_every_attempt_and_its_result() -> None:
     assert reply["result"]["val_bpb"] == 2.5
     assert reply["result"]["worker"] == "lab-8"
     assert reply["result"]["metrics"]["torch_version"] == "2.13.0"
+
+
+def test_a_task_is_also_found_by_its_id_as_in_older_programs() -> None:
+    client, owner = researcher_client()
+    factories.pending_task()  # so that ids and numbers differ
+    campaign = factories.active_campaign(2, owner=owner)
+    task = campaign.tasks.get(number=1)
+
+    new, old = f"/api/v1/campaigns/{campaign.pk}/tasks/1", f"/api/v1/tasks/{task.pk}"
+    for part in ("", "/journal", "/progress"):
+        assert client.get(old + part).json() == client.get(new + part).json()
+    assert client.get(new).json()["task"] == f"{campaign.pk}/1"
+    assert client.get(f"{old}/bundle.zip").content == client.get(f"{new}/bundle.zip").content
+    assert client.post(f"{old}/cancel").json()["state"] == "cancelled"
+    again = client.post(f"{old}/run-again")
+    assert again["Location"] == f"/api/v1/campaigns/{campaign.pk}/tasks/2"
+    document = client.get("/api/schema/?format=json").json()["paths"]
+    assert not [path for path in document if path.startswith("/api/v1/tasks/")]
+    assert "/api/v1/campaigns/{campaign}/tasks/{number}/cancel" in document
 
 
 def test_a_task_without_a_result_says_null() -> None:

@@ -38,7 +38,8 @@ def test_a_worker_tells_what_it_holds_did_and_how_fast_it_is() -> None:
 
     assert (reply["name"], reply["state"], reply["is_online"]) == ("lab-7", "active", True)
     assert (reply["attempts"], reply["completed"], reply["failed"]) == (4, 2, 1)
-    assert len(reply["task_ids"]) == 1
+    [held] = worker.leased_tasks.all()
+    assert (reply["tasks"], reply["task_ids"]) == ([str(held.name)], [held.pk])
     assert reply["speeds"][0]["tokens_per_second"] == pytest.approx(409_600 / 7.5)
     assert len(reply["sessions"]) == 1
     assert APIClient().get("/api/v1/workers/999").status_code == 404

@@ -37,6 +37,9 @@ _BODIES: Final[dict[str, dict[str, Any]]] = {
     "/race-options/": {"min_effect": 0.1},
     "/plan": {"delta": 0.1},
     "/add-tasks/": {"count": 1},
+    "arms/<int:number>/again/": {"times": 1},
+    "/note/": {"text": "seen"},
+    "/note": {"text": "seen"},
     "/more-tries/": {"max_failed_attempts": 9, "max_lost_attempts": 9},
     "webhooks": {"url": "https://8.8.8.8/", "events": ["new_best"]},
     "webhooks/": {"url": "https://8.8.8.8/", "events": ["new_best"]},
@@ -78,7 +81,13 @@ class World:
         filled = path.replace("<uuid:lease_id>", str(self.attempt.lease_id))
         filled = filled.replace("<sha256:sha256>", sha256)
         filled = re.sub(r"<\w+:key>", "failures", filled)
+        if "<int:campaign>" in filled:
+            filled = filled.replace("<int:campaign>", str(self.campaign.pk))
+            filled = filled.replace("<int:number>", str(self.attempt.task.number))
+        filled = filled.replace("<int:number>", "0")
         filled = filled.replace("<int:pk>", str(self.number(path))).replace("^api/", "api/nothing")
+        if path.endswith("/side/"):
+            filled += "?open=arm-0"
         if "compare" in path:
             filled += f"?campaigns={self.campaign.pk},{self.other_campaign.pk}"
         return "/" + filled

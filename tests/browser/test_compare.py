@@ -148,7 +148,7 @@ def test_axe_finds_nothing_serious_and_no_page_is_too_wide(
     study_pages = {
         first.get_absolute_url(): "#learning-curve .trace",
         failed.get_absolute_url(): "#stderr-text-1",
-        f"/compare/?tasks={first.pk},{second.pk},{failed.pk}": "#compare-chart .trace",
+        f"/compare/?tasks={first.name},{second.name},{failed.name}": "#compare-chart .trace",
         f"/compare/?campaigns={campaign.pk},{paused.pk}": "#compare-chart .trace",
         "/compare/": ".empty",
         running.get_absolute_url(): "#pause-button",

@@ -60,7 +60,7 @@ def test_a_launched_campaign_grows_by_tasks_points_and_tries() -> None:
     campaign.refresh_from_db()
     assert "0/5 done" in added
     task = campaign.tasks.get(number=5)
-    assert point == f"Task {task.pk} is pending: number 5, seed 7.\n"
+    assert point == f"Task {task.name} is pending: seed 7.\n"
     assert (campaign.max_failed_attempts, campaign.max_lost_attempts) == (6, 5)
     assert (task.params, task.origin) == ({"lr": 0.001, "d_model": 64}, "enqueued")
 
@@ -159,7 +159,7 @@ def test_its_space_tasks_workers_and_log_are_printed() -> None:
     number = task.campaign_id
 
     assert json.loads(run("export-space", number)) == task.campaign.search_space
-    assert f"{task.pk:8}  #0      completed    2.5000  seed 42" in run("tasks", number)
+    assert f"{task.name!s:>10}  completed    2.5000  seed 42" in run("tasks", number)
     assert run("tasks", number, "--state", "failed") == ""
     assert run("workers", number) == "lab-7: 1 results, lowest 2.5000, 0 running, 0 lost\n"
     assert "created the campaign" in run("log", number)
@@ -171,7 +171,7 @@ def test_the_attempts_and_changes_of_all_its_tasks_are_printed_the_latest_first(
     number = attempt.task.campaign_id
 
     [line] = run("attempts", number).splitlines()
-    assert f"task {attempt.task_id} attempt 1" in line
+    assert f"task {attempt.task.name} attempt 1" in line
     assert line.endswith("lab-\ufffd7  script_error: exit code 1")
     assert run("attempts", number, "--outcome", "lost") == ""
     assert (

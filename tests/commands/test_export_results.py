@@ -69,7 +69,7 @@ def test_numbers_below_zero_stay_numbers() -> None:
 
 def test_json_lines_keep_texts_as_they_are_and_params_together(campaign: Campaign) -> None:
     lines = [json.loads(line) for line in export(campaign.pk, "--format", "jsonl").splitlines()]
-    assert [line["number"] for line in lines] == [0, 1]
+    assert [line["task"] for line in lines] == [0, 1]
     assert lines[0]["campaign"] == "=cmd()"
     assert set(lines[0]["params"]) == {"lr", "d_model"}
 
@@ -82,7 +82,7 @@ def test_simulated_results_come_only_when_asked_for_and_say_so(campaign: Campaig
 def test_a_campaign_without_results_gives_a_head_alone() -> None:
     factories.campaign()
     text = export()
-    assert text.startswith("campaign,experiment,")
+    assert text.startswith("campaign_id,campaign,experiment,")
     assert rows(text) == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,8 @@ import pytest
 
 from tests.faults.served import Served, running_serve
 from tests.processes import is_alive, wait_until
+from xeenet_site.running.processes import STOP_PATIENCE_SECONDS
+from xeenet_site.running.serving import STOP_SECONDS
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -87,3 +91,21 @@ def test_whatever_process_of_serve_is_killed_the_service_comes_back_and_the_rest
     assert "The web server ended by itself (killed by signal 9); it starts again in" in text
     assert "The q-cluster ended by itself (killed by signal 9); it starts again in" in text
     assert "Traceback" not in text
+
+
+@pytest.mark.timeout(300)
+def test_the_web_server_stops_while_clients_send_half_of_a_request(served: Served) -> None:
+    web = served.child("granian")
+    assert web is not None
+    with contextlib.ExitStack() as open_connections:
+        for _ in range(20):
+            client = socket.create_connection(("127.0.0.1", served.port))
+            open_connections.enter_context(client)
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        web.terminate()
+        # Without its own limit the server would wait for the rest of a head for half a minute.
+        web.wait(2.5 * STOP_SECONDS)
+
+
+def test_the_web_server_gives_up_on_clients_before_serve_gives_up_on_it() -> None:
+    assert STOP_SECONDS < STOP_PATIENCE_SECONDS

@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from campaigns import jobs, lifecycle
+from campaigns.lifecycle.replays import repeat_hindered
 from campaigns.models import (
     Campaign,
     CampaignState,
@@ -106,7 +107,7 @@ def test_without_a_calibration_three_runs_of_equal_cost_say_what_is_expected(
     steps = (0.01, 0.012, 0.014, 0.02, 0.012)
     results = [end(step, seconds=n) for n, step in enumerate(steps, start=1)]
     assert [result.disturbed for result in results] == [None, None, None, True, False]
-    assert results[3].expected_step_seconds == 0.012
+    assert [result.expected_step_seconds for result in results[3:]] == [0.012, 0.012]
     wide = {"parameters": [dict(p) for p in SPACE["parameters"]]}
     wide["parameters"][0] = {"name": "d_model", "type": "choice", "values": [128]}
     Campaign.objects.filter(pk=campaign.pk).update(state="paused")
@@ -131,6 +132,8 @@ def test_a_disturbed_run_is_replayed_once_and_the_campaign_waits_for_it() -> Non
         StateChange.objects.get(task=first.task, to_state="completed", subject="task").reason
         == reason
     )
+    # Another process comes to the same run.
+    assert not repeat_hindered(first, now=at(3))
     # The replay is disturbed, too: the first value stays, and nothing runs a third time.
     assert end(4 * expected, seconds=4).task == replay
     campaign.refresh_from_db()
@@ -187,7 +190,7 @@ def test_a_replay_that_a_process_did_not_make_is_made_by_the_job(
     expected = expected_step()
     campaign = active_campaign(1, search_space=SPACE)
     with monkeypatch.context() as patch:
-        patch.setattr("campaigns.lifecycle.submissions.repeat_disturbed", lambda *_, **__: False)
+        patch.setattr("campaigns.lifecycle.submissions.repeat_hindered", lambda *_, **__: False)
         disturbed = end(3 * expected, seconds=2)
     Result.objects.filter(pk=disturbed.pk).update(created_at=timezone.now())
     campaign.refresh_from_db()

@@ -113,4 +113,4 @@ def test_a_task_that_cannot_be_written_holds_up_no_other(
         assert lifecycle.expire(now=at(46)) == 1
     assert Task.objects.get(pk=sound.task_id).state == TaskState.PENDING
     assert Task.objects.get(pk=poison.task_id).state == TaskState.LEASED
-    assert f"task {poison.task_id}: its expired lease could not be taken back" in caplog.text
+    assert f"task {poison.task.name}: its expired lease could not be taken back" in caplog.text

@@ -193,11 +193,11 @@ def test_the_journal_begins_with_where_everything_stands() -> None:
 
 def test_the_page_of_a_task_tells_its_history(client: Client) -> None:
     task = factories.failed_task(FailureClass.OOM)
-    page = client.get(reverse("task", args=[task.pk])).text
+    page = client.get(reverse("task", args=task.name)).text
     history = page.partition('id="history-title"')[2]
     assert history.count("<tr>") == 1 + 4
     assert "exit code 1" in history
-    waiting = client.get(reverse("task", args=[factories.pending_task().pk])).text
+    waiting = client.get(reverse("task", args=factories.pending_task().name)).text
     assert "history-title" not in waiting
 
 
@@ -247,7 +247,7 @@ def test_the_journal_of_a_task_comes_over_the_api_oldest_first(
         "id": 0,
         "at": "2026-01-05T12:00:00Z",
         "subject": "task",
-        "task": task.pk,
+        "task": str(task.name),
         "attempt": 1,
         "worker": "lab-1",
         "from_state": "pending",

@@ -246,6 +246,10 @@ CASES: list[tuple[str, Callable[[], None]]] = [
         "result_disturbed_by_expectation",
         lambda: ranked(disturbed=True, expected_step_seconds=1.0, step_seconds=None),
     ),
+    (
+        "result_slow_setup_measured",
+        lambda: ranked(is_ranked=False, simulated=True, slow_setup=True),
+    ),
     ("class_budget_kind_known", lambda: change(result_class(), budget_kind="money")),
     ("noise_floor_sane", lambda: floor(sd=None, pairs=1)),
     ("noise_floor_sane", lambda: floor(sd=0.1, pairs=0)),

@@ -178,4 +178,18 @@ DOORS: Final = (
         '    "script-src": [SELF, "\'unsafe-inline\'"],\n',
         ("tests/access/test_security_headers.py", "-k", "no_policy_lets"),
     ),
+    Mutant(
+        "tasks: a number that somebody typed adds the task with this id",
+        "campaigns/views/compare.py",
+        'if not words or "add" in request.GET or not all(',
+        "if not words or not all(",
+        ("tests/pages/test_compare.py", "-k", "never_adds_another"),
+    ),
+    Mutant(
+        "tasks: an old address tells everybody where a task is now",
+        "campaigns/views/tasks.py",
+        "@reading_page\n@require_safe\n",
+        "@require_safe\n",
+        ("tests/pages/test_task.py", "-k", "tells_nothing"),
+    ),
 )

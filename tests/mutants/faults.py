@@ -32,8 +32,8 @@ FAULTS: Final = (
     Mutant(
         "faults: two servers take one result at the same moment",
         "campaigns/lifecycle/submissions.py",
-        "rows = Task.objects.select_for_update().filter(pk=attempt.task_id)",
-        "rows = Task.objects.filter(pk=attempt.task_id)",
+        'locked = Task.objects.select_for_update(of=("self",)).order_by()',
+        "locked = Task.objects.order_by()",
         (NETWORK, "-k", "of_fifty_submissions_at_once"),
         "postgresql",
     ),
@@ -57,9 +57,9 @@ FAULTS: Final = (
     Mutant(
         "faults: a submission leaves its mark before its transaction",
         "campaigns/lifecycle/submissions.py",
-        "    with transaction.atomic():\n        attempt = find_attempt(worker, lease_id)\n",
+        "    with transaction.atomic():\n        # The row lock serialises two",
         "    Attempt.objects.filter(lease_id=lease_id).update(submission_digest=digest)\n"
-        "    with transaction.atomic():\n        attempt = find_attempt(worker, lease_id)\n",
+        "    with transaction.atomic():\n        # The row lock serialises two",
         ("tests/faults/test_processes.py", "-k", "killed_within_a_submission"),
         "postgresql",
     ),

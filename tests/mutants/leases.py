@@ -214,8 +214,8 @@ HELD: Final = (
     Mutant(
         "find: the lease of another worker will do",
         LEASES,
-        "    attempts = Attempt.objects.filter(worker=worker, lease_id=lease_id).select_related(",
-        "    attempts = Attempt.objects.filter(lease_id=lease_id).select_related(",
+        "    attempts = Attempt.objects.filter(worker=worker, lease_id=lease_id).order_by()",
+        "    attempts = Attempt.objects.filter(lease_id=lease_id).order_by()",
         (
             "tests/lifecycle/test_submit.py::test_an_unknown_lease_and_one_of_another_worker_are_refused",
         ),

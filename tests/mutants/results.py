@@ -60,8 +60,8 @@ SUBMITS: Final = (
     Mutant(
         "result: equal ones at once do not wait for each other",
         SUBMISSIONS,
-        "rows = Task.objects.select_for_update().filter(pk=attempt.task_id)",
-        "rows = Task.objects.filter(pk=attempt.task_id)",
+        'locked = Task.objects.select_for_update(of=("self",)).order_by()',
+        "locked = Task.objects.order_by()",
         (
             f"{RACES}::test_fifty_equal_submissions_are_stored_once_and_all_get_the_same_answer",
             f"{RACES}::test_of_conflicting_submissions_one_is_stored_and_the_others_refused",

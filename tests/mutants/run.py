@@ -23,7 +23,7 @@ from tests.mutants.answers import ANSWERS
 from tests.mutants.arms import ARMS
 from tests.mutants.automatic_races import AUTOMATIC_RACES
 from tests.mutants.campaigns import ENDS, LINES
-from tests.mutants.classes import CLASSES_OF_RESULTS
+from tests.mutants.classes import CLASSES_OF_RESULTS, PAIRED, SLOW_SETUPS
 from tests.mutants.containment import CONTAINMENT
 from tests.mutants.doors import DOORS
 from tests.mutants.enclosures import ENCLOSURES
@@ -37,6 +37,7 @@ from tests.mutants.race_doors import RACE_DOORS
 from tests.mutants.readings import READINGS
 from tests.mutants.results import SUBMITS
 from tests.mutants.sentences import SENTENCES
+from tests.mutants.side import SIDE
 from tests.mutants.site import SITE
 from tests.mutants.speeds import SPEEDS
 from tests.mutants.step_costs import STEP_COSTS
@@ -47,8 +48,20 @@ from tests.mutants.work import WORK
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS, *CLASSES_OF_RESULTS),
+    *SLOW_SETUPS,
+    *PAIRED,
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
-    *(*ENCLOSURES, *SANDBOX, *SECRETS, *SITE, *RACE, *RACE_DOORS, *AUTOMATIC_RACES, *STEP_COSTS),
+    *(
+        *ENCLOSURES,
+        *SANDBOX,
+        *SECRETS,
+        *SITE,
+        *RACE,
+        *RACE_DOORS,
+        *AUTOMATIC_RACES,
+        *STEP_COSTS,
+        *SIDE,
+    ),
     *(*WORK, *SPEEDS, *SENTENCES),
 )
 LIMIT_SECONDS: Final = 60.0

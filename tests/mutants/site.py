@@ -190,4 +190,11 @@ SITE: Final = (
         '"--no-ws"',
         ("tests/running/test_units.py",),
     ),
+    Mutant(
+        "stopping: the web server waits for every client",
+        SERVING,
+        '"--workers-kill-timeout": str(STOP_SECONDS),',
+        "",
+        ("tests/faults/test_serving.py",),
+    ),
 )

@@ -272,7 +272,7 @@ def test_the_timeline_and_the_failures_show_attempts(client: Client) -> None:
     assert completed["x"] == [1000, 1000, 1000]
     assert completed["base"][1] == "2026-01-05 12:00:01.0"
     assert failed["marker"]["color"] == "var(--failed)"
-    assert failed["customdata"][0][1:] == [3, 1, "0 s", "script error"]
+    assert failed["customdata"][0] == [3, 1, "0 s", "script error"]
     assert completed["y"] == ["lab-1"] * 3
     page = fragment(client, campaign, "failures")
     assert title(page) == "25% of attempts brought no ranked result; mostly failed: script error"

@@ -74,7 +74,7 @@ def test_tasks_stand_side_by_side_with_what_differs(client: Client) -> None:
     factories.finish(factories.claim_one(worker), 3.0)
     second = factories.claim_one(worker, now=factories.at(1))
     factories.finish(second, 3.25)
-    page = compare(client, tasks=f"{first.pk},{second.task_id}")
+    page = compare(client, tasks=f"{first.name},{second.task.name}")
     assert "Cannot be told: no shared seeds of A and B beside the screening" in page
     assert row(page, "val_bpb") == ["3.0000", "3.2500"]
     assert row(page, "distance to the lowest") == ["lowest", "+0.2500"]
@@ -103,7 +103,7 @@ def raced(values: dict[int, float], *, spread: float = 0.0) -> list[Task]:
 
 def test_what_seeds_change_is_no_difference(client: Client) -> None:
     first, second = raced({0: 3.1, 1: 3.12}, spread=0.1)
-    page = compare(client, tasks=f"{first.pk},{second.pk}")
+    page = compare(client, tasks=f"{first.name},{second.name}")
     assert "No difference is shown between A and B: " in page
     assert "on 4 shared seeds." in page
     assert "is ahead of" not in page
@@ -111,7 +111,7 @@ def test_what_seeds_change_is_no_difference(client: Client) -> None:
 
 def test_an_arm_is_ahead_when_its_shared_seeds_say_so(client: Client) -> None:
     first, second = raced({0: 3.3, 1: 3.1})
-    page = compare(client, tasks=f"{first.pk},{second.pk}")
+    page = compare(client, tasks=f"{first.name},{second.name}")
     assert "B is ahead of A by 0.2000 bits/byte ± " in page
     assert "on 4 shared seeds." in page
     assert "Let them race" not in page
@@ -121,7 +121,7 @@ def test_what_cannot_be_told_offers_the_race_that_tells_it(client: Client) -> No
     campaign = factories.active_campaign(2, owner=(owner := factories.user()))
     factories.run_pending(campaign, lambda task: 3.0 + task.number)
     first, second = campaign.tasks.order_by("number")
-    path = {"tasks": f"{first.pk},{second.pk}"}
+    path = {"tasks": f"{first.name},{second.name}"}
     assert 'id="race-button"' not in compare(client, **path)
     client.force_login(owner)
     page = compare(client, **path)
@@ -132,7 +132,7 @@ def test_what_cannot_be_told_offers_the_race_that_tells_it(client: Client) -> No
 def test_arms_of_unlike_machines_stand_in_no_order(client: Client) -> None:
     first, second = raced({0: 3.3, 1: 3.1})
     factories.in_another_class(Result.objects.filter(arm=second.arm_id))
-    page = compare(client, tasks=f"{first.pk},{second.pk}")
+    page = compare(client, tasks=f"{first.name},{second.name}")
     assert "Cannot be told: their results are of different classes" in page
 
 
@@ -140,24 +140,24 @@ def test_arms_of_campaigns_with_another_budget_stand_in_no_order(client: Client)
     first, _ = raced({0: 3.3, 1: 3.3})
     second, _ = raced({0: 3.1, 1: 3.1})
     factories.in_another_class(second.campaign.results.all(), budget="20 s")
-    page = compare(client, tasks=f"{first.pk},{second.pk}")
+    page = compare(client, tasks=f"{first.name},{second.name}")
     assert "Cannot be told: their results are of different classes" in page
 
 
 def test_arms_of_two_campaigns_are_told_apart_by_shared_seeds(client: Client) -> None:
     first, _ = raced({0: 3.3, 1: 3.3})
     second, _ = raced({0: 3.1, 1: 3.1})
-    assert "B is ahead of A by 0.2000" in compare(client, tasks=f"{first.pk},{second.pk}")
+    assert "B is ahead of A by 0.2000" in compare(client, tasks=f"{first.name},{second.name}")
     # Another base seed: the same places in the list are other seeds.
     Task.objects.filter(campaign=second.campaign_id).update(seed=F("seed") + 1)
     Campaign.objects.filter(pk=second.campaign_id).update(base_seed=7)
-    page = compare(client, tasks=f"{first.pk},{second.pk}")
+    page = compare(client, tasks=f"{first.name},{second.name}")
     assert "Campaigns share seeds when they have the same base seed; these have 7, 42." in page
 
 
 def test_the_curves_of_tasks_share_one_chart_over_the_axis_asked_for(client: Client) -> None:
     first, second = task_with_curve(3.0), task_with_curve(3.1)
-    tasks = f"{first.pk},{second.pk}"
+    tasks = f"{first.name},{second.name}"
     drawn = figure(compare(client, tasks=tasks))
     curves = [trace for trace in drawn["data"] if trace["mode"] == "lines+markers"]
     assert [curve["x"] for curve in curves] == [[0, 2, 4, 6, 8]] * 2
@@ -172,14 +172,14 @@ def test_conditions_that_forbid_comparing_are_told(client: Client) -> None:
     task = factories.completed_task(3.0)
     attempt = factories.leased_task(dataset="english_like", time_budget_seconds=20.0)
     factories.finish(attempt, 2.0)
-    page = compare(client, tasks=f"{task.pk},{attempt.task_id}")
+    page = compare(client, tasks=f"{task.name},{attempt.task.name}")
     assert "These values do not measure the same thing: data set differs." in page
     assert "A time budget compares only like with like: budget differs." in page
 
 
 def test_a_task_without_value_is_shown_and_leads_nobody(client: Client) -> None:
     done, waits = factories.completed_task(3.0), factories.pending_task()
-    page = compare(client, tasks=f"{done.pk},{waits.pk}")
+    page = compare(client, tasks=f"{done.name},{waits.name}")
     assert row(page, "val_bpb") == ["3.0000", "—"]
     assert "is ahead of" not in page
     assert "data-poll" in page
@@ -190,7 +190,7 @@ def test_simulated_values_are_badged_and_not_compared(client: Client) -> None:
     attempt = factories.leased_task(worker, allow_simulated=True)
     body = factories.completed(attempt.task, 1.0) | {"simulated": True}
     lifecycle.submit(worker, attempt.lease_id, body, now=factories.NOW)
-    page = compare(client, tasks=f"{attempt.task_id},{factories.completed_task(3.0).pk}")
+    page = compare(client, tasks=f"{attempt.task.name},{factories.completed_task(3.0).name}")
     assert "SIMULATED" in page
     assert row(page, "val_bpb") == ["—", "3.0000"]
 
@@ -225,31 +225,31 @@ def test_a_campaign_of_drafts_has_no_curve(client: Client) -> None:
 
 def test_checkboxes_and_commas_ask_for_the_same(client: Client) -> None:
     first, second = factories.completed_task(3.0), factories.completed_task(3.1)
-    page = client.get(f"{reverse('compare')}?tasks={first.pk}&tasks={second.pk}").text
+    page = client.get(f"{reverse('compare')}?tasks={first.name}&tasks={second.name}").text
     assert "Compare 2 tasks" in page
 
 
 def test_more_than_five_are_cut_and_what_is_gone_is_named(client: Client) -> None:
-    pks = [factories.completed_task(3.0).pk for _ in range(6)]
-    page = compare(client, tasks=",".join(map(str, pks)))
+    names = [factories.completed_task(3.0).name for _ in range(6)]
+    page = compare(client, tasks=",".join(map(str, names)))
     assert "Only the first 5 are shown" in page
     assert "Compare 5 tasks" in page
-    assert "There is no task with the id 99999" in compare(client, tasks=f"{pks[0]},99999")
+    assert "There is no task 999/7;" in compare(client, tasks=f"{names[0]},999/7")
 
 
 def test_the_points_come_as_csv(client: Client) -> None:
     task = task_with_curve(3.0, name="=cmd()")
-    response = client.get(reverse("compare-csv"), {"tasks": str(task.pk), "x": "steps"})
+    response = client.get(reverse("compare-csv"), {"tasks": str(task.name), "x": "steps"})
     lines = b"".join(response).decode().splitlines()
-    assert lines[:2] == ["letter,name,steps,val_bpb", f"A,Task {task.number},0,4.0"]
-    assert lines[-1] == f"A,Task {task.number},100.0,3.0"
+    assert lines[:2] == ["letter,name,steps,val_bpb", f"A,Task {task.name},0,4.0"]
+    assert lines[-1] == f"A,Task {task.name},100.0,3.0"
     campaign = client.get(reverse("compare-csv"), {"campaigns": str(task.campaign_id)})
     assert "'=cmd()" in b"".join(campaign).decode()
 
 
 def test_hostile_names_are_shown_as_text(client: Client) -> None:
     task = task_with_curve(3.0, name=HOSTILE)
-    for query in ({"tasks": str(task.pk)}, {"campaigns": str(task.campaign_id)}):
+    for query in ({"tasks": str(task.name)}, {"campaigns": str(task.campaign_id)}):
         page = compare(client, **query)
         assert escape(HOSTILE) in page
         assert "<script>alert" not in page
@@ -257,9 +257,40 @@ def test_hostile_names_are_shown_as_text(client: Client) -> None:
 
 def test_htmx_gets_the_fragment_alone(client: Client) -> None:
     task = factories.completed_task()
-    path = f"{reverse('compare')}?tasks={task.pk}"
+    path = f"{reverse('compare')}?tasks={task.name}"
     page = client.get(path, headers={"HX-Request": "true"}).text
     assert page.lstrip().startswith('<div class="live" id="compare"')
+
+
+def test_a_number_that_is_typed_never_adds_another_task(client: Client) -> None:
+    factories.completed_task(3.5)  # so that ids and numbers differ
+    task, other = factories.completed_task(3.0), factories.completed_task(3.1)
+    for query in (
+        {"tasks": str(task.name), "add": str(other.pk)},
+        {"tasks": f"{task.name},{other.pk}"},
+        {"tasks": str(other.pk), "add": str(task.name)},
+    ):
+        page = compare(client, **query)
+        assert f"{other.pk} is not the name of a task" in page
+        assert f"Task {task.name}" in page
+        assert f"Task {other.name}" not in page
+    page = compare(client, tasks=str(task.name), add=f" {other.name} ")
+    assert f"Task {other.name}" in page
+
+
+def test_an_old_address_with_ids_leads_to_the_one_with_names(client: Client) -> None:
+    factories.completed_task(3.5)
+    task, other = factories.completed_task(3.0), factories.completed_task(3.1)
+    for page in ("compare", "compare-csv"):
+        old = client.get(reverse(page), {"tasks": f"{other.pk},{task.pk},99999", "x": "steps"})
+        assert old.status_code == 301
+        assert old["Location"] == f"{reverse(page)}?tasks={other.name},{task.name},99999&x=steps"
+    assert (
+        "99999 is not the name of a task"
+        in client.get(old["Location"].replace("curves.csv", "")).text
+    )
+    # Ids that no task has lead nowhere.
+    assert client.get(reverse("compare"), {"tasks": "99998,99999"}).status_code == 200
 
 
 @pytest.mark.parametrize("role", ["viewer", "researcher", "operator"])
@@ -275,7 +306,7 @@ def test_everybody_who_may_read_may_compare(client: Client, settings, role: str)
 def test_the_queries_do_not_grow_with_the_columns(
     client: Client, django_assert_max_num_queries
 ) -> None:
-    tasks = ",".join(str(task_with_curve(3.0).pk) for _ in range(5))
+    tasks = ",".join(str(task_with_curve(3.0).name) for _ in range(5))
     clock = connection.vendor == "postgresql"  # there a query reads the database's clock
     with django_assert_max_num_queries(6 + clock):
         compare(client, tasks=tasks)

@@ -54,8 +54,8 @@ def test_hostile_text_is_shown_verbatim_on_every_page(client: Client) -> None:
         reverse("campaign", args=[attempt.task.campaign_id]): HOSTILE,
         reverse("campaign", args=[done.campaign_id]): HOSTILE,
         reverse("campaign-tasks", args=[done.campaign_id]): HOSTILE,
-        reverse("task", args=[attempt.task_id]): HOSTILE,
-        reverse("task", args=[done.pk]): HOSTILE,
+        reverse("task", args=attempt.task.name): HOSTILE,
+        reverse("task", args=done.name): HOSTILE,
         reverse("workers"): HOSTILE[:100],
         reverse("worker", args=[worker.pk]): HOSTILE,
     }

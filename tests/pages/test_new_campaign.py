@@ -88,7 +88,7 @@ def test_work_is_preselected_and_the_preview_says_its_steps(researcher: Client) 
     fewest, most = sorted(draft.tasks.values_list("max_steps", flat=True))[:: draft.task_count - 1]
     assert f"({fewest:,} to {most:,} steps)" in head
     assert "60 reference seconds" in researcher.get(reverse("campaigns")).text
-    task = researcher.get(reverse("task", args=[draft.tasks.earliest("max_steps").pk])).text
+    task = researcher.get(reverse("task", args=draft.tasks.earliest("max_steps").name)).text
     assert f"work: {fewest:,} steps (60 reference seconds)" in task
 
 

@@ -24,6 +24,7 @@ from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
 from workers.protocol import FailureClass
 from xeenet_site.web import roles
+from xeenet_site.web.formats import clock
 
 pytestmark = pytest.mark.django_db
 
@@ -101,7 +102,9 @@ def test_its_queries_do_not_grow_with_what_it_lists(
     lifecycle.pause(paused, now=factories.NOW, reason="looks odd")
     Schedule.objects.update(next_run=database_now() - dt.timedelta(hours=1))
     clock = connection.vendor == "postgresql"  # there a query reads the database's clock
-    with django_assert_max_num_queries(16 + clock):
+    with django_assert_max_num_queries(20 + clock):
+        client.get(reverse("overview"))
+    with django_assert_max_num_queries(15 + clock):
         page = client.get(reverse("overview")).text
     assert page.count("<li><bdi>") == 5
 
@@ -196,11 +199,28 @@ def test_it_says_that_the_q_cluster_does_not_run(client: Client) -> None:
 
 def test_it_says_that_tasks_wait_for_workers_that_fell_silent(client: Client) -> None:
     now = database_now()
-    factories.worker("lab-1", last_seen_at=now - dt.timedelta(minutes=10))
-    factories.active_campaign(2)
-    assert "2 tasks wait and no worker is online. Silent: lab-1." in concerns_of(client)
+    since = now - dt.timedelta(minutes=10)
+    factories.worker("lab-1", last_seen_at=since)
+    campaign = factories.active_campaign(2)
+    words = f"2 tasks wait and no worker is online, since {clock(since, now)}. Silent: lab-1."
+    assert words in concerns_of(client)
+    # The row of the campaign and its own page say it, too.
+    row = f'late-text" title="">no worker online since {clock(since, now)}</span>'
+    assert row in client.get(reverse("overview")).text
+    page = client.get(campaign.get_absolute_url()).text
+    assert row in page
+    assert f"Nothing can run: no worker online since {clock(since, now)}. 2 tasks wait." in page
     factories.worker("lab-2", last_seen_at=now)
     assert "lab-1 has fallen silent while 2 tasks wait." in concerns_of(client)
+
+
+def test_it_says_which_campaign_no_worker_online_may_run(client: Client) -> None:
+    factories.worker(last_seen_at=database_now())
+    factories.active_campaign(2, name="shielded", required_isolation="T1")
+    factories.active_campaign(2, name="open")
+    concerns = concerns_of(client)
+    assert "“shielded” stands still: no worker that may run it online." in concerns
+    assert "“open”" not in concerns
 
 
 def test_it_says_that_workers_paused_themselves_and_why(client: Client) -> None:

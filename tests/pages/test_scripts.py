@@ -257,7 +257,7 @@ def test_the_campaign_page_says_what_it_waits_for_and_who_can_help(client: Clien
     script_steering.withdraw(None, package, now=NOW)
     lifecycle.cancel(campaign, now=NOW)
     assert "No worker gets tasks" not in client.get(address).text
-    assert "T1</abbr> or better" in approved
+    assert "<dt>isolation</dt><dd>T1 or a stronger tier</dd>" in approved
 
 
 def test_the_fleet_and_the_workers_page_tell_how_scripts_are_held_back(client: Client) -> None:

@@ -123,27 +123,28 @@ def test_the_owner_retries_a_failed_task(client: Client) -> None:
     task = factories.failed_task()
     client.force_login(factories.user(is_staff=True))
     assert "Run again" in page_of(client, task)
-    page = client.post(reverse("task-change", args=[task.pk, "retry"]), follow=True).text
-    assert "Task 0 is pending again." in page
+    page = client.post(reverse("task-change", args=[*task.name, "retry"]), follow=True).text
+    assert f"Task {task.name} is pending again." in page
 
 
 def test_a_completed_task_is_run_again_with_a_new_seed(client: Client) -> None:
     task = factories.completed_task(3.0, owner=(owner := factories.user()))
     client.force_login(owner)
     assert "Run again with a new seed" in page_of(client, task)
-    response = client.post(reverse("task-again", args=[task.pk]), follow=True)
+    response = client.post(reverse("task-again", args=task.name), follow=True)
     added = Task.objects.get(campaign=task.campaign, number=1)
     assert response.request["PATH_INFO"] == added.get_absolute_url()
     assert (added.params, added.state, added.origin) == (task.params, "pending", "enqueued")
     assert added.seed != task.seed
-    assert "Task 1 is added: the params of task 0, a new seed." in response.text
+    name = task.name._replace(number=1)
+    assert f"Task {name} is added: the params of task {task.name}, a new seed." in response.text
     assert AuditEntry.objects.filter(verb="enqueue", actor=owner, target_id=added.pk).exists()
 
 
 def test_running_again_is_for_the_owner_and_not_for_cancelled_campaigns(client: Client) -> None:
     owner = factories.user()
     task = factories.completed_task(3.0, owner=owner)
-    path = reverse("task-again", args=[task.pk])
+    path = reverse("task-again", args=task.name)
     assert client.post(path).status_code == 302
     client.force_login(factories.user())
     assert "Run again" not in page_of(client, task)
@@ -155,7 +156,7 @@ def test_running_again_is_for_the_owner_and_not_for_cancelled_campaigns(client: 
     factories.finish(attempt)
     lifecycle.cancel(cancelled, now=factories.NOW)
     assert "Run again" not in page_of(client, attempt.task)
-    page = client.post(reverse("task-again", args=[attempt.task_id]), follow=True).text
+    page = client.post(reverse("task-again", args=attempt.task.name), follow=True).text
     assert "The campaign is cancelled; launch it first, or clone it." in page
     assert Task.objects.filter(origin="enqueued").count() == 0
 
@@ -196,7 +197,7 @@ def test_the_points_of_the_curve_are_a_table_and_a_csv_file(client: Client) -> N
     attempt = with_progress(factories.leased_task(), 5)
     page = page_of(client, attempt.task)
     assert "Points of attempt 1 as a table" in page
-    response = client.get(reverse("task-curve", args=[attempt.task_id]))
+    response = client.get(reverse("task-curve", args=attempt.task.name))
     lines = b"".join(response).decode().splitlines()
     assert lines[0] == "attempt,seq,elapsed_seconds,step,tokens,train_loss,val_bpb"
     assert lines[5] == "1,4,4.0,40,,2.0,3.6"
@@ -244,9 +245,9 @@ def test_an_implausible_result_says_so_and_operators_may_admit_it(client: Client
 
     client.force_login(factories.user(is_staff=True))
     assert "admit-button" in page_of(client, task)
-    path = reverse("task-change", args=[task.pk, "admit"])
+    path = reverse("task-change", args=[*task.name, "admit"])
     after = client.post(path, follow=True).text
-    assert "Task 0 counts: its result is ranked." in after
+    assert f"Task {task.name} counts: its result is ranked." in after
     assert "admitted by an operator" in after
     assert "admit-button" not in after
     assert "implausible, not counted" not in after
@@ -256,8 +257,8 @@ def test_cancelling_a_running_task_says_what_is_lost(client: Client) -> None:
     attempt = factories.leased_task()
     client.force_login(factories.user(is_staff=True))
     assert "Its running attempt will be stopped" in page_of(client, attempt.task)
-    path = reverse("task-change", args=[attempt.task_id, "cancel"])
-    assert "Task 0 is cancelled." in client.post(path, follow=True).text
+    path = reverse("task-change", args=[*attempt.task.name, "cancel"])
+    assert f"Task {attempt.task.name} is cancelled." in client.post(path, follow=True).text
 
 
 def test_its_queries_do_not_grow_with_the_attempts(
@@ -268,3 +269,29 @@ def test_its_queries_do_not_grow_with_the_attempts(
     clock = connection.vendor == "postgresql"  # there a query reads the database's clock
     with django_assert_max_num_queries(6 + clock):
         page_of(client, attempt.task)
+
+
+def test_the_address_with_the_id_leads_to_the_one_with_campaign_and_number(client: Client) -> None:
+    factories.pending_task()  # so that ids and numbers differ
+    campaign = factories.active_campaign(3)
+    task = campaign.tasks.get(number=2)
+    assert task.get_absolute_url() == f"/campaigns/{campaign.pk}/tasks/2/"
+    for part in ("", "curve.csv", "bundle.zip"):
+        old = client.get(f"/tasks/{task.pk}/{part}?x=1")
+        assert old.status_code == 301
+        assert old["Location"] == f"/campaigns/{campaign.pk}/tasks/2/{part}?x=1"
+    assert client.get("/tasks/999999/").status_code == 404
+    assert client.get(f"/campaigns/{campaign.pk}/tasks/3/").status_code == 404
+    # A form's address was never shown to anybody: its verbs have no old address.
+    client.force_login(factories.user(is_staff=True))
+    for part in ("cancel/", "retry/", "again/"):
+        assert client.post(f"/tasks/{task.pk}/{part}").status_code == 404
+    assert client.post(f"/tasks/{task.pk}/").status_code == 405
+
+
+def test_an_old_address_tells_nothing_to_those_who_may_not_read(client: Client, settings) -> None:
+    task = factories.pending_task()
+    settings.XEENET = settings.XEENET | {"ANONYMOUS_READ": False}
+    response = client.get(f"/tasks/{task.pk}/")
+    assert response.status_code == 302
+    assert response["Location"].startswith("/login/")

@@ -44,7 +44,7 @@ TINY_SPACE = {
 def bundle(client: Client, task: Task) -> dict[str, bytes]:
     """Return the files of the bundle by name, without their folder."""
     client.force_login(factories.user(role="viewer"))
-    response = client.get(reverse("task-bundle", args=[task.pk]))
+    response = client.get(reverse("task-bundle", args=task.name))
     assert response["Content-Type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         assert archive.testzip() is None
@@ -97,7 +97,7 @@ def test_the_readme_says_what_was_measured_and_where_the_data_come_from(client: 
 def test_the_same_task_gives_the_same_bytes(client: Client) -> None:
     task = measured_task()
     client.force_login(factories.user())
-    path = reverse("task-bundle", args=[task.pk])
+    path = reverse("task-bundle", args=task.name)
     assert client.get(path).content == client.get(path).content
 
 
@@ -130,7 +130,7 @@ def test_a_hostile_torch_version_does_not_reach_the_command(client: Client) -> N
 
 
 def test_a_stranger_is_sent_to_sign_in(client: Client) -> None:
-    response = client.get(reverse("task-bundle", args=[measured_task().pk]))
+    response = client.get(reverse("task-bundle", args=measured_task().name))
     assert response.status_code == 302
     assert response["Location"].startswith(reverse("login"))
 

@@ -39,13 +39,13 @@ def test_an_empty_fleet_says_how_to_join(client: Client) -> None:
 def test_the_fleet_shows_presence_machine_and_current_task(client: Client) -> None:
     busy = factories.worker("busy", hardware=HARDWARE)
     lifecycle.see(busy, now=factories.at(10))
-    factories.leased_task(busy, name="width study")
+    attempt = factories.leased_task(busy, name="width study")
     factories.worker("never-came")
     page = client.get(reverse("workers")).text
     assert '>1<span class="unit"> of 2</span>' in page
     assert '>1<span class="unit"> of 1 online</span>' in page
     assert "EPYC 9R14" in page
-    assert "<bdi>width study</bdi> #0" in page
+    assert f"<bdi>width study</bdi> {attempt.task.name}" in page
     assert ">10 s ago</time>" in page
     assert "enrolled, but its agent has not called yet" in page
 
@@ -160,7 +160,7 @@ def test_attempts_are_filtered_by_outcome_and_come_as_csv(client: Client) -> Non
     assert "=width()" not in page
     assert "No attempt was late." in client.get(f"{path}?outcome=late").text
     csv = b"".join(client.get(reverse("worker-csv", args=[worker.pk]))).decode()
-    assert csv.splitlines()[0].startswith("campaign,task,number,attempt,outcome")
+    assert csv.splitlines()[0].startswith("campaign_id,campaign,task,attempt,outcome")
     assert len(csv.splitlines()) == 3
     # The quote keeps a spreadsheet from running the formula.
     assert "'=width()" in csv

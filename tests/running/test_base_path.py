@@ -208,7 +208,7 @@ def test_what_is_printed_to_join_or_to_program_names_the_path(
     assert f'SERVER = "{address}"' in browser.get(f"{PREFIX}/agents/").text.replace("&quot;", '"')
     invited = browser.post(f"{PREFIX}/workers/invite/", data={"label": "x"}, headers=headers)
     assert f"xeenet-worker --server {address} --enrol xe_" in invited.text
-    bundle = browser.get(f"{PREFIX}/tasks/{task.pk}/bundle.zip")
+    bundle = browser.get(f"{PREFIX}{task.get_absolute_url()}bundle.zip")
     assert bundle.content.startswith(b"PK")
 
 

@@ -57,6 +57,20 @@ def test_the_figures_are_those_of_the_database() -> None:
     assert samples["xeenet_results", "measured"] == 1
     assert (samples["xeenet_workers", "active"], samples["xeenet_workers_online",]) == (1, 1)
     assert 0 <= samples["xeenet_oldest_pending_seconds",] < 60
+    assert (samples["xeenet_slots_online",], samples["xeenet_campaigns_stopped",]) == (1, 0)
+    assert samples["xeenet_eta_seconds",] > 0
+
+
+def test_a_campaign_that_nobody_runs_is_a_figure_to_alert_on() -> None:
+    now = database_now()
+    factories.active_campaign(2, now=now)
+    worker = factories.worker(last_seen_at=now, slots=3)
+    assert scrape()["xeenet_campaigns_stopped",] == 0
+    assert scrape()["xeenet_slots_online",] == 3
+    type(worker).objects.update(last_seen_at=factories.NOW)
+    samples = scrape()
+    assert (samples["xeenet_campaigns_stopped",], samples["xeenet_slots_online",]) == (1, 0)
+    assert samples["xeenet_eta_seconds",] == 0
 
 
 def test_requests_are_counted_by_route_never_by_what_a_caller_invents() -> None:
@@ -98,5 +112,5 @@ def test_a_scrape_asks_a_bounded_number_of_queries(
     django_assert_max_num_queries: Any,
 ) -> None:
     factories.active_campaign(5)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(20):
         scrape()

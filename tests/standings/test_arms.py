@@ -72,7 +72,7 @@ def test_a_race_puts_its_champion_first_and_ranks_those_proven_behind(campaign: 
     assert (first.seeds, first.at_least) == (3, False)
     assert first.half_width is not None
     assert first.params == campaign.arms.get(number=2).params
-    assert first.first_task == campaign.tasks.get(number=2).pk
+    assert first.first_task == 2
     assert arms.sentence(campaign).startswith("Arm 2 is ahead of the 2 arms it raced, of 4")
 
 

@@ -134,7 +134,7 @@ def test_the_page_says_it_above_all_and_links_the_failures() -> None:
     failures = f'href="/campaigns/{campaign.pk}/tasks/?state=failed"'
     for html_id in ("finding-failures", "see-failures"):
         assert f'id="{html_id}" {failures}' in html
-    assert html.index('id="verdict"') < html.index('<dl class="figures">')
+    assert html.index('id="verdict"') < html.index('id="figures"')
 
 
 def test_the_api_and_the_terminal_say_it_too() -> None:

@@ -23,11 +23,13 @@ def told(campaign: Campaign, seconds: float = 60) -> str:
 
 def test_it_follows_the_campaign_from_its_launch_to_its_race() -> None:
     campaign = active_campaign(3)
-    assert told(campaign).startswith("Nothing can run: no worker that may take these tasks is onl")
+    assert told(campaign).startswith("Nothing can run: no worker online. 3 tasks wait")
     worker = factories.worker(last_seen_at=at(50))
     assert told(campaign).startswith("No measured result yet.")
     factories.finish(factories.claim_one(worker, now=at(10)), 3.0, now=at(20))
     assert told(campaign).startswith("Only one arm has a measured value")
+    gone = f"no worker online since {at(50):%H:%M} UTC"
+    assert told(campaign, 96) == f"Nothing can run: {gone}. 2 tasks wait."
     factories.worker(last_seen_at=at(1_000))
     assert told(campaign, 1_000).startswith("Stalled: no task has ended for 16 m")
     lifecycle.pause(campaign, now=at(1_001))

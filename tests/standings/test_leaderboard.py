@@ -38,9 +38,9 @@ def test_equal_values_at_the_same_instant_have_one_order_so_pages_never_overlap(
     running = active_campaign(6)
     for _ in range(6):
         run(3.0)
-    whole = [row.task_id for row in rank(running)]
+    whole = [row.number for row in rank(running)]
     pages = [rank(running, limit=2, offset=offset) for offset in (0, 2, 4, 6)]
-    assert [row.task_id for page in pages for row in page] == whole
+    assert [row.number for page in pages for row in page] == whole
     assert [row.rank for page in pages for row in page] == [1, 2, 3, 4, 5, 6]
 
 

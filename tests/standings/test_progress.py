@@ -8,9 +8,21 @@ import pytest
 
 from campaigns import lifecycle
 from campaigns.models import Campaign, TaskState
-from campaigns.standings import progress as progress_module
+from campaigns.standings.headline import no_value
 from campaigns.standings.progress import campaign_progress
-from tests.factories import SMALL_SPACE, active_campaign, at, campaign, claim_one, fail, run, worker
+from campaigns.standings.summaries import summarise
+from tests.factories import (
+    SMALL_SPACE,
+    active_campaign,
+    at,
+    campaign,
+    claim_one,
+    fail,
+    finish,
+    run,
+    worker,
+)
+from workers import lifecycle as worker_lifecycle
 from workers.protocol import FailureClass
 
 pytestmark = pytest.mark.django_db
@@ -44,57 +56,62 @@ def test_progress_counts_tasks_by_state_and_failures_by_class() -> None:
     assert progress.compute_seconds == pytest.approx(3 * 9.6 + 1.0)
 
 
-def test_the_rate_is_that_of_tasks_that_ran_and_tells_when_the_rest_is_done() -> None:
+def test_a_cancelled_task_says_nothing_of_the_fleet() -> None:
     running = active_campaign(10)
-    for seconds in (360, 720):
-        run(seconds=seconds)
+    by = worker(last_seen_at=at(0))
+    for number in range(2):
+        finish(claim_one(by, now=at(360 * number)), now=at(360 * (number + 1)))
+    by.refresh_from_db()
+    worker_lifecycle.see(by, now=at(720))
     progress = campaign_progress(running, now=at(720))
     assert progress.tasks_per_hour == pytest.approx(10.0)
     assert progress.eta_seconds == pytest.approx(8 * 360)
 
-    # Cancelled tasks do not count towards the rate.
     for task in running.tasks.filter(state=TaskState.PENDING)[:5]:
         lifecycle.cancel_task(task, now=at(720))
-    progress = campaign_progress(running, now=at(720))
+    progress = campaign_progress(Campaign.objects.get(pk=running.pk), now=at(720))
     assert progress.tasks_per_hour == pytest.approx(10.0)
     assert progress.eta_seconds == pytest.approx(3 * 360)
 
 
-def test_a_fleet_that_stopped_is_seen_to_slow_down() -> None:
-    running = active_campaign(5)
-    run(seconds=360)
-    run(seconds=720)
-    later = campaign_progress(running, now=at(1440))
-    assert later.tasks_per_hour == pytest.approx(5.0)
-
-
-def test_the_rate_follows_the_fleet_of_today(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_module, "RATE_WINDOW", 3)
-    running = active_campaign(6)
-    for seconds in (7200, 7260, 7320, 7380):
-        run(seconds=seconds)
-    progress = campaign_progress(running, now=at(7380))
-    assert progress.tasks_per_hour == pytest.approx(60.0)
+def test_a_run_without_a_value_is_counted_once_whatever_kept_it_from_one() -> None:
+    running = active_campaign(4, max_failed_attempts=1)
+    run(3.0, seconds=1)
+    run(None, seconds=2)
+    fail(claim_one(worker(), now=at(3)), FailureClass.OOM, now=at(3))
+    running.refresh_from_db()
+    progress = campaign_progress(running, now=at(4))
+    (summary,) = summarise([running], now=at(4))
+    assert progress.no_value == summary.no_value == sum(no_value(progress).values()) == 2
+    assert [(piece.state, piece.width) for piece in summary.bar] == [
+        ("completed", 25.0),
+        ("no-value", 25.0),
+        ("failed", 25.0),
+    ]
 
 
 def test_a_finished_campaign_keeps_its_rate_and_has_no_time_left() -> None:
     finished = active_campaign(2)
-    run(seconds=360)
-    run(seconds=720)
+    for number in (0, 1):
+        # An hour of waiting between the two does not count.
+        start = 4000 * number
+        finish(claim_one(worker(), now=at(start)), now=at(start + 360))
     finished = Campaign.objects.get(pk=finished.pk)
     progress = campaign_progress(finished, now=at(99_999))
     assert progress.tasks_per_hour == pytest.approx(10.0)
     assert (progress.eta_seconds, progress.fraction) == (None, 1.0)
 
 
-def test_progress_costs_six_queries_and_one_until_something_ends(
+def test_progress_costs_few_queries_and_three_until_something_ends(
     django_assert_num_queries: Any,
 ) -> None:
-    running = active_campaign(50)
+    active_campaign(50)
     run()
-    with django_assert_num_queries(6):
+    claim_one(worker(), now=at(20))
+    running = Campaign.objects.select_related("package").get()
+    with django_assert_num_queries(7):  # states, totals (3), what runs, pace, fleet
         campaign_progress(running, now=at(20))
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(3):  # states, what runs, fleet
         campaign_progress(running, now=at(21))
     run(None, seconds=30)
     running.refresh_from_db()

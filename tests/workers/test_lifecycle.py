@@ -227,3 +227,27 @@ def test_a_rotated_token_replaces_the_old_one() -> None:
     new = lifecycle.rotate_token(machine)
     assert not Worker.objects.filter(token_hash=hash_token(old)).exists()
     assert Worker.objects.get(token_hash=hash_token(new)) == machine
+
+
+@pytest.mark.parametrize(
+    ("known", "slots", "held", "expected"),
+    [
+        (None, 2, 0, 2),
+        (None, 3, 2, 3),
+        # A result that is not delivered yet is no place.
+        (1, 2, 1, 1),
+        (2, 3, 3, 2),
+        (3, 2, 1, 2),
+        # The agent began again with more.
+        (1, 4, 1, 3),
+        (1, 4, 0, 4),
+        (4, 1, 1, 1),
+    ],
+)
+def test_how_many_tasks_an_agent_runs_at_once_lies_between_its_free_places_and_its_slots(
+    known: int | None, slots: int, held: int, expected: int
+) -> None:
+    machine = worker(slots=known)
+    lifecycle.note_slots(machine, slots, held=held)
+    machine.refresh_from_db()
+    assert machine.slots == expected

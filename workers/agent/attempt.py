@@ -61,8 +61,10 @@ class Attempt:
 
     @property
     def label(self) -> str:
-        """What it is called in the log: by default short ids."""
-        return self._label or f"task {self.lease['task_id']} lease {self.lease_id[:8]}"
+        """What it is called in the log: by default as on the server's pages, and its lease."""
+        lease = self.lease
+        name = f"{lease['campaign_id']}/{lease['task_number']}"
+        return self._label or f"task {name} lease {self.lease_id[:8]}"
 
     def seconds_to_deadline(self) -> float:
         """Return the seconds for which the server will still accept a result of this attempt."""

@@ -249,13 +249,7 @@ class Agent:
 
     def _start(self, attempt: Attempt) -> None:
         lease = attempt.lease
-        log.info(
-            "%s: claimed number %d of campaign %d %r",
-            attempt.label,
-            lease["task_number"],
-            lease["campaign_id"],
-            lease["campaign_name"],
-        )
+        log.info("%s: claimed, of the campaign %r", attempt.label, lease["campaign_name"])
         self._heartbeat.add(attempt)
         # The thread lives as long as the run: the script's death signal is bound to it.
         thread = threading.Thread(

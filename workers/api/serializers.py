@@ -39,6 +39,7 @@ class HardwareSerializer(serializers.Serializer[dict[str, Any]]):
     gpu_name = _text(300)
     gpu_memory_bytes = _count()
     notes = _texts(50, 500)
+    machine = _text(64)
 
 
 class EnrolRequestSerializer(serializers.Serializer[dict[str, Any]]):

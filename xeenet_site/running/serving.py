@@ -28,6 +28,9 @@ from django.db.migrations.executor import MigrationExecutor
 THREADS_PER_WEB_WORKER: Final = min(8, 2 * (os.cpu_count() or 1))
 # The most bytes of a request's head that the web server reads; its own default is 408 KiB.
 MAX_HEAD_BYTES: Final = 64 * 1024
+# A client that never sends the rest of its request keeps a thread busy, which granian would wait
+# for without end. Less than the patience of `serve`, which then kills the whole web server.
+STOP_SECONDS: Final = 8
 _ANSWER_SECONDS: Final = 5.0
 _PORTS_TO_SUGGEST: Final = 50
 
@@ -165,6 +168,7 @@ def web_command(host: str, port: int, *, workers: int = 1) -> list[str]:
         "--port": str(port),
         "--workers": str(workers),
         "--blocking-threads": str(THREADS_PER_WEB_WORKER),
+        "--workers-kill-timeout": str(STOP_SECONDS),
         "--log-level": "warning",
     }
     flat = [word for option in options.items() for word in option]

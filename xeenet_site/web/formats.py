@@ -20,6 +20,7 @@ THIN_SPACE: Final = "\u202f"
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
+DAYS_OF_A_WEEK: Final = 7
 
 # State or outcome -> its colour (a CSS class) and its shape.
 _CHIPS: Final[dict[str, tuple[str, str]]] = {
@@ -31,7 +32,7 @@ _CHIPS: Final[dict[str, tuple[str, str]]] = {
     "paused": ("late", "bars"),
     "draining": ("late", "bars"),
     "completed": ("completed", "tick"),
-    "online": ("completed", "disc"),
+    "online": ("running", "disc"),
     "offline": ("pending", "ring"),
     "failed": ("failed", "cross"),
     "diverged": ("failed", "rise"),
@@ -169,6 +170,27 @@ def ago(when: dt.datetime | None, now: dt.datetime, why: str = "never") -> SafeS
         when.isoformat(),
         f"{when:%Y-%m-%d %H:%M:%S} UTC",
         words,
+    )
+
+
+def clock(when: dt.datetime, now: dt.datetime, *, zone: dt.tzinfo = dt.UTC) -> str:
+    """Write an instant as people say it: 08:21, Tue 08:21 within a week, else with its date.
+
+    In UTC it says so; another `zone` is that of the reader.
+    """
+    local, today = when.astimezone(zone), now.astimezone(zone)
+    days = abs((local.date() - today.date()).days)
+    day = "" if not days else f"{local:%a} " if days < DAYS_OF_A_WEEK else f"{local:%Y-%m-%d} "
+    return f"{day}{local:%H:%M}{' UTC' if zone is dt.UTC else ''}"
+
+
+def clock_time(when: dt.datetime, now: dt.datetime) -> SafeString:
+    """Write an instant as `clock` does; the page's script writes it in the reader's own zone."""
+    return format_html(
+        '<time class="nowrap" datetime="{}" title="{}" data-clock>{}</time>',
+        when.isoformat(),
+        f"{when:%Y-%m-%d %H:%M:%S} UTC",
+        clock(when, now),
     )
 
 

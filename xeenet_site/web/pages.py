@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django_htmx.http import HttpResponseClientRedirect
 
-from xeenet_site.web import roles
+from xeenet_site.web import live, roles
 
 P = ParamSpec("P")
 PageView = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -77,17 +77,30 @@ def to_login(request: HttpRequest) -> HttpResponse:
 
 
 def wants_fragment(request: HttpRequest) -> bool:
-    """Return whether htmx requests a fragment of a page that is already shown."""
+    """Return whether a page that is already shown requests a fragment, or what changed of it."""
+    if live.is_refresh(request):
+        return True
     htmx = request.htmx  # type: ignore[attr-defined]  # set by HtmxMiddleware
     # When the browser goes back or forward, htmx requests the whole page again.
     return bool(htmx) and not htmx.history_restore_request
 
 
 def page_or_fragment(
-    request: HttpRequest, page: str, fragment: str, context: dict[str, Any]
+    request: HttpRequest,
+    page: str,
+    fragment: str,
+    context: dict[str, Any],
+    *,
+    points: Callable[[int], dict[str, Any] | None] | None = None,
 ) -> HttpResponse:
-    """Render the whole page, or for htmx only the fragment that the page includes."""
-    response = render(request, fragment if wants_fragment(request) else page, context)
-    # The same URL has two answers: tell caches, including the browser's, to keep them apart.
-    patch_vary_headers(response, ["HX-Request"])
+    """Render the whole page, for htmx only its fragment, for `live.js` only what changed of that.
+
+    `points` returns what the page's chart is to append; see `live.answer`.
+    """
+    if live.is_refresh(request):
+        response = live.answer(request, fragment, context, points=points)
+    else:
+        response = render(request, fragment if wants_fragment(request) else page, context)
+    # The same URL has several answers: tell caches, including the browser's, to keep them apart.
+    patch_vary_headers(response, ["HX-Request", live.HEADER])
     return response

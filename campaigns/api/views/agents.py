@@ -48,7 +48,7 @@ from workers.api.serializers import (
 )
 from workers.authentication import WorkerTokenAuthentication
 from workers.models import Worker, WorkerState
-from workers.protocol import MAX_LEASES_PER_CLAIM, ErrorCode, Submission, Verdict
+from workers.protocol import ErrorCode, Submission, Verdict
 
 
 class AgentView(APIView):
@@ -171,7 +171,7 @@ class ClaimView(AgentView):
             self.worker,
             claim_id=data["claim_id"],
             count=data["count"],
-            slots=data.get("slots", MAX_LEASES_PER_CLAIM),
+            slots=data.get("slots"),
             calibrates=data.get("calibrates", False),
             now=now,
         )

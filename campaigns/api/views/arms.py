@@ -10,7 +10,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from campaigns.answers.arms import board_of, check_class
+from campaigns.answers.arms import board_of, check_baseline, check_class
 from campaigns.api.bases import GenericAPIView
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
@@ -78,6 +78,7 @@ class LeaderboardCSVView(GenericAPIView[Campaign]):
         selection = query(self.query_serializer, request)
         campaign = self.get_object()
         check_class(campaign, selection["result_class"])
+        check_baseline(campaign, selection["baseline"])
         name = f"campaign-{campaign.pk}-leaderboard.csv"
         return StreamingHttpResponse(
             leaderboard.csv_lines(campaign, **selection),

@@ -43,7 +43,7 @@ class JournalView(ListAPIView[StateChange]):
     pagination_class = Cursor
 
     def lines(self, **conditions: Any) -> QuerySet[StateChange]:
-        return StateChange.objects.filter(**conditions).select_related("attempt__worker")
+        return StateChange.objects.filter(**conditions).select_related("attempt__worker", "task")
 
 
 class TaskJournalView(JournalView):
@@ -53,7 +53,7 @@ class TaskJournalView(JournalView):
     cursor_ordering: ClassVar = ("id",)
 
     def get_queryset(self) -> QuerySet[StateChange]:
-        return self.lines(task=get_object_or_404(Task, pk=self.kwargs["pk"]))
+        return self.lines(task=get_object_or_404(Task, **self.kwargs))
 
     @extend_schema(
         operation_id="list_task_journal",

@@ -46,6 +46,10 @@ class OverviewView(GenericAPIView[Any]):
         answer = {
             "figures": figures,
             "concerns": concerns(figures, live, now=now, reader=request.user),
+            "forecasts": [
+                {"campaign_id": pk, **vars(known)}
+                for pk, known in figures.outlook.forecasts.items()
+            ],
             "live_campaigns": [campaign.pk for campaign in live],
             "champions": latest_champions(),
         }

@@ -1,4 +1,7 @@
-"""Endpoints of tasks: the list, one task, its verbs, its progress, a campaign's attempts."""
+"""Endpoints of tasks: the list, one task, its verbs, its progress, a campaign's attempts.
+
+The address of one task has its campaign and its number there, or, as in older programs, its id.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ class TasksView(SortedList, ListAPIView[Task]):
         campaign = get_object_or_404(Campaign, pk=pk)
         point = body(PointSerializer, request)
         task = steering.enqueue(person(request), campaign, now=database_now(), **point)
-        return made(task_detail(task.pk), at=reverse("api-task", args=[task.pk]))
+        return made(task_detail(pk=task.pk), at=reverse("api-task", args=task.name))
 
 
 class TaskView(GenericAPIView[Task]):
@@ -83,8 +86,8 @@ class TaskView(GenericAPIView[Task]):
         tags=["tasks"],
         responses={200: TaskDetailSerializer, **errors(404)},
     )
-    def get(self, request: Request, pk: int) -> Response:
-        return Response(task_detail(pk))
+    def get(self, request: Request, **address: int) -> Response:
+        return Response(task_detail(**address))
 
 
 class TaskVerbView(GenericAPIView[Task]):
@@ -94,9 +97,9 @@ class TaskVerbView(GenericAPIView[Task]):
     permission_classes: Any = (IsAuthenticated,)
 
     def change(self, verb: Callable[..., None]) -> Response:
-        task = self.get_object()
+        task = get_object_or_404(self.get_queryset(), **self.kwargs)
         verb(person(self.request), task, now=database_now())
-        return Response(task_detail(task.pk))
+        return Response(task_detail(pk=task.pk))
 
 
 _CHANGED: dict[int, Any] = {200: TaskDetailSerializer, **errors(403, 404, 409)}
@@ -106,7 +109,7 @@ class RetryTaskView(TaskVerbView):
     """Retry a failed task once more. A completed campaign becomes active again."""
 
     @extend_schema(operation_id="retry_task", tags=["tasks"], request=None, responses=_CHANGED)
-    def post(self, request: Request, pk: int) -> Response:
+    def post(self, request: Request, **address: int) -> Response:
         return self.change(steering.retry_task)
 
 
@@ -114,7 +117,7 @@ class CancelTaskView(TaskVerbView):
     """Cancel a pending or running task."""
 
     @extend_schema(operation_id="cancel_task", tags=["tasks"], request=None, responses=_CHANGED)
-    def post(self, request: Request, pk: int) -> Response:
+    def post(self, request: Request, **address: int) -> Response:
         return self.change(steering.cancel_task)
 
 
@@ -122,7 +125,7 @@ class AdmitTaskView(TaskVerbView):
     """Rank an implausible result after all. For operators."""
 
     @extend_schema(operation_id="admit_task", tags=["tasks"], request=None, responses=_CHANGED)
-    def post(self, request: Request, pk: int) -> Response:
+    def post(self, request: Request, **address: int) -> Response:
         return self.change(steering.admit)
 
 
@@ -161,7 +164,7 @@ class TaskProgressView(ListAPIView[ProgressPoint]):
     cursor_ordering: ClassVar = ("id",)
 
     def get_queryset(self) -> QuerySet[ProgressPoint]:
-        task = get_object_or_404(Task, pk=self.kwargs["pk"])
+        task = get_object_or_404(Task, **self.kwargs)
         points = ProgressPoint.objects.filter(attempt__task=task).select_related("attempt")
         return points.annotate(metric=F("attempt__task__campaign__metric"))
 
@@ -186,8 +189,8 @@ class TaskBundleView(GenericAPIView[Task]):
         tags=["tasks"],
         responses={(200, "application/zip"): OpenApiTypes.BINARY, **errors(404)},
     )
-    def get(self, request: Request, pk: int) -> HttpResponse:
-        task = self.get_object()
+    def get(self, request: Request, **address: int) -> HttpResponse:
+        task = get_object_or_404(self.get_queryset(), **address)
         return HttpResponse(
             task_bundle(task, getattr(task, "result", None), server_url=server_url(request)),
             content_type="application/zip",
@@ -204,7 +207,7 @@ class RunAgainView(TaskVerbView):
         request=None,
         responses={201: TaskDetailSerializer, **errors(400, 403, 404, 409)},
     )
-    def post(self, request: Request, pk: int) -> Response:
-        task = self.get_object()
+    def post(self, request: Request, **address: int) -> Response:
+        task = get_object_or_404(self.get_queryset(), **address)
         added = steering.enqueue(person(request), task.campaign, task.params, now=database_now())
-        return made(task_detail(added.pk), at=reverse("api-task", args=[added.pk]))
+        return made(task_detail(pk=added.pk), at=reverse("api-task", args=added.name))

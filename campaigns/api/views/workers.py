@@ -126,8 +126,10 @@ class WorkerView(GenericAPIView[Worker]):
             completed=Count("pk", filter=Q(outcome__in=ended_well)),
             failed=Count("pk", filter=Q(outcome__in=[AttemptOutcome.FAILED, AttemptOutcome.LOST])),
         )
+        tasks = list(worker.leased_tasks.only("campaign_id", "number"))
         details = {
-            "task_ids": list(worker.leased_tasks.values_list("pk", flat=True)),
+            "tasks": [str(task.name) for task in tasks],
+            "task_ids": [task.pk for task in tasks],
             "calibration": worker.calibrations.select_related("admitted_by").first(),
             "speeds": fleet.speeds(worker, limit=SPEEDS),
             "sessions": worker.sessions.all()[:SESSIONS],

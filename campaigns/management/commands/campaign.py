@@ -12,6 +12,7 @@ from campaigns import history, steering
 from campaigns.clock import database_now
 from campaigns.design.cloning import spec_of
 from campaigns.lifecycle.launch_checks import campaign_warnings
+from campaigns.management.arm_verbs import ArmVerbs, add_arm_verbs
 from campaigns.management.class_verbs import ClassVerbs, add_class_verbs
 from campaigns.management.lookup import campaign_or_error, say_what_is_refused, user_or_error
 from campaigns.management.race_verbs import RaceVerbs, add_race_verbs
@@ -39,7 +40,7 @@ from xeenet_site.web.plain_text import plain
 EVENTS: Final = 100
 
 
-class Command(RaceVerbs, ClassVerbs):
+class Command(RaceVerbs, ClassVerbs, ArmVerbs):
     """`manage.py campaign VERB`."""
 
     help = (
@@ -77,6 +78,7 @@ class Command(RaceVerbs, ClassVerbs):
         command = _campaign(verbs.add_parser("enqueue", help="add one task with given params"))
         command.add_argument("params", metavar="JSON", help='such as {"lr": 0.001, "d_model": 64}')
         command.add_argument("--seed", type=int, help="default: the next seed of these params")
+        add_arm_verbs(verbs, _campaign)
         command = _campaign(verbs.add_parser("raise-attempts", help="allow each task more tries"))
         command.add_argument("--failed", type=int, metavar="N", help="tries that may fail")
         command.add_argument("--lost", type=int, metavar="N", help="tries that may be lost")
@@ -213,7 +215,7 @@ class Command(RaceVerbs, ClassVerbs):
             result = getattr(task, "result", None)
             value = spec.text(result.value) if result and result.value is not None else "–"
             self.stdout.write(
-                f"{task.pk:8}  #{task.number:<6} {task.state:9}  {value:>8}  seed {task.seed}  "
+                f"{task.name!s:>10}  {task.state:9}  {value:>8}  seed {task.seed}  "
                 f"{task.failure_class:14} {plain(json.dumps(task.params))}"
             )
 
@@ -227,7 +229,7 @@ class Command(RaceVerbs, ClassVerbs):
         }
         wanted = {look_ups[name]: options[name] for name in look_ups if options[name]}
         attempts = Attempt.objects.brief().filter(task__campaign=campaign, **wanted)
-        for attempt in attempts.select_related("worker").order_by("-pk").iterator():
+        for attempt in attempts.select_related("worker", "task").order_by("-pk").iterator():
             self.stdout.write(attempt_line(attempt))
 
     def workers(self, options: dict[str, Any]) -> None:
@@ -245,14 +247,14 @@ class Command(RaceVerbs, ClassVerbs):
         """Print the latest events."""
         campaign = campaign_or_error(options["campaign"])
         for event in history.events(campaign, before=None, limit=EVENTS):
-            about = f" (task {event.task.pk})" if event.task else ""
+            about = f" (task {event.task.name})" if event.task else ""
             detail = f": {event.detail}" if event.detail else ""
             line = f"{event.who or 'server'} {event.what}{about}{detail}"
             self.stdout.write(f"{event.at:%Y-%m-%d %H:%M:%S}  {plain(line)}")
 
     def journal(self, options: dict[str, Any]) -> None:
         """Print every change."""
-        changes = campaign_or_error(options["campaign"]).changes.select_related("attempt")
+        changes = campaign_or_error(options["campaign"]).changes.select_related("attempt", "task")
         for change in changes.order_by("-pk").iterator():
             self.stdout.write(change_line(change))
 
@@ -263,13 +265,14 @@ class Command(RaceVerbs, ClassVerbs):
 
     def _say(self, campaign: Campaign) -> None:
         campaign.refresh_from_db()
-        progress = campaign_progress(campaign, now=database_now())
+        now = database_now()
+        progress = campaign_progress(campaign, now=now)
         if first := finding(campaign, progress):
             self.stdout.write(plain(first))
         reason = f" ({plain(campaign.state_reason)})" if campaign.state_reason else ""
         self.stdout.write(
             f"Campaign {campaign.pk} {plain(campaign.name)} is {campaign.state}{reason}: "
-            f"{progress_sentence(progress, arms.leading(campaign))}. "
+            f"{progress_sentence(progress, arms.leading(campaign), now=now)}. "
             f"Page: {campaign.get_absolute_url()}"
         )
 

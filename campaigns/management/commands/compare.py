@@ -21,8 +21,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--tasks", metavar="N,N", help="numbers of 2 to 5 tasks, separated by commas")
-        add("--campaigns", metavar="N,N", help="numbers of 2 to 5 campaigns, likewise")
+        add(
+            "--tasks",
+            metavar="N/N,N/N",
+            help="2 to 5 tasks by campaign and number, separated by commas",
+        )
+        add("--campaigns", metavar="N,N", help="numbers of 2 to 5 campaigns")
         add(
             "--x",
             help="x axis of the curves: seconds, steps or tokens for tasks; results or hours for "

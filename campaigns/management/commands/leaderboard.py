@@ -18,6 +18,7 @@ from campaigns.management.terminal import leaderboard_text, progress_sentence
 from campaigns.serializers.arms import MAX_BOARD_ROWS
 from campaigns.standings import arms
 from campaigns.standings.finding import finding, why_nothing_is_ranked
+from campaigns.standings.paired import paired_rows
 from campaigns.standings.progress import campaign_progress
 from xeenet_site.web.plain_text import plain
 from xeenet_site.web.strict_json import strict_dumps
@@ -45,6 +46,13 @@ class Command(BaseCommand):
             help="only results of this class; all for every class, whose values stand in no common "
             "order (default: the class with most results)",
         )
+        add(
+            "--baseline",
+            type=int,
+            metavar="ARM",
+            help="with --class all: the arm to which differences are shown (default: the one with "
+            "runs in most classes)",
+        )
         add("--csv", action="store_true", help="print the whole board as CSV")
         add("--json", action="store_true", help="print what the API answers instead of a table")
 
@@ -54,24 +62,33 @@ class Command(BaseCommand):
             "limit": min(max(1, options["limit"]), MAX_BOARD_ROWS),
             "offset": max(0, options["offset"]),
         }
+        selection = {"result_class": options["result_class"], "baseline": options["baseline"]}
         try:
-            data = board_of(campaign, **part, result_class=options["result_class"])
+            data = board_of(campaign, **part, **selection)
         except ValidationError as error:
             raise CommandError(refusal_text(error)) from error
         if options["csv"]:
-            for line in export.csv_lines(campaign, result_class=options["result_class"]):
+            for line in export.csv_lines(campaign, **selection):
                 self.stdout.write(line, ending="")
             return
         if options["json"]:
             self.stdout.write(strict_dumps(data, indent=2))
             return
         colour = self.stdout.isatty() and sys.stdout.isatty()
-        progress = campaign_progress(campaign, now=database_now())
+        now = database_now()
+        progress = campaign_progress(campaign, now=now)
         if first := finding(campaign, progress):
             self.stdout.write(plain(first))
         self.stdout.write(plain(data["verdict"]))
         rows = arms.rows(campaign, **part, of_class=options["result_class"])
+        paired = paired_rows(
+            campaign, rows, of_class=options["result_class"], baseline=options["baseline"]
+        )
+        if paired.words:
+            self.stdout.write(paired.words)
         empty = plain(why_nothing_is_ranked(campaign, progress))
-        self.stdout.write(leaderboard_text(campaign, rows, colour=colour, empty=empty))
-        sentence = progress_sentence(progress, arms.leading(campaign))
+        self.stdout.write(
+            leaderboard_text(campaign, rows, colour=colour, empty=empty, paired=paired)
+        )
+        sentence = progress_sentence(progress, arms.leading(campaign), now=now)
         self.stdout.write(f"{campaign.state}: {sentence}")

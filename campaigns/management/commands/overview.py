@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand
 
 from campaigns.clock import database_now
 from campaigns.health import concerns, health, live_campaigns
+from campaigns.management.terminal import forecast_words
 from campaigns.standings.champions import latest_champions
 from xeenet_site.web.plain_text import plain
 
@@ -26,15 +27,18 @@ class Command(BaseCommand):
         )
         self.stdout.write(
             f"Workers: {figures.workers}; {figures.online} online, {figures.busy} of them busy, "
-            f"{figures.simulating} without torch"
+            f"{figures.simulating} without torch; {figures.slots} tasks at a time"
         )
+        for campaign in live:
+            if words := forecast_words(figures.outlook.forecasts[campaign.pk], now=now):
+                self.stdout.write(f"{plain(campaign.name)}: {words}")
         for champion in latest_champions():
             result = champion.result
             spec = result.campaign.metric_spec
             value = "–" if champion.value is None else spec.text(champion.value)
             self.stdout.write(
                 f"{plain(result.campaign.name)}: {spec.name} {value} ({champion.worth}; "
-                f"task {result.task_id}, {plain(result.device_used)})"
+                f"task {result.task.name}, {plain(result.device_used)})"
             )
         for concern in concerns(figures, live, now=now, reader=None):
             self.stdout.write(self.style.WARNING(f"! {plain(concern.text)}"))

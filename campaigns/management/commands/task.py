@@ -16,9 +16,10 @@ from campaigns.analysis import curves
 from campaigns.answers.task import task_detail
 from campaigns.clock import database_now
 from campaigns.exports.bundles import bundle_name, task_bundle
-from campaigns.management.lookup import say_what_is_refused, task_or_error
+from campaigns.management.lookup import say_what_is_refused, task_name, task_or_error
 from campaigns.management.terminal import attempt_line, change_line, task_sentence
 from campaigns.models import Task
+from campaigns.models.task_names import EXAMPLE
 
 
 class Command(BaseCommand):
@@ -63,16 +64,16 @@ class Command(BaseCommand):
 
     def show(self, task: Task, _options: dict[str, Any]) -> None:
         """Print the same as the API, as JSON."""
-        self.stdout.write(json.dumps(task_detail(task.pk), indent=2, cls=JSONEncoder))
+        self.stdout.write(json.dumps(task_detail(pk=task.pk), indent=2, cls=JSONEncoder))
 
     def attempts(self, task: Task, _options: dict[str, Any]) -> None:
         """Print a line for each attempt."""
-        for attempt in task.attempts.select_related("worker").order_by("number"):
+        for attempt in task.attempts.select_related("worker", "task").order_by("number"):
             self.stdout.write(attempt_line(attempt))
 
     def journal(self, task: Task, _options: dict[str, Any]) -> None:
         """Print a line for each change."""
-        for change in task.changes.select_related("attempt").order_by("pk"):
+        for change in task.changes.select_related("attempt", "task").order_by("pk"):
             self.stdout.write(change_line(change))
 
     def curve(self, task: Task, options: dict[str, Any]) -> None:
@@ -102,7 +103,7 @@ class Command(BaseCommand):
     def admit(self, task: Task, _options: dict[str, Any]) -> None:
         """Rank an implausible result."""
         steering.admit(None, task, now=database_now())
-        self.stdout.write(f"The result of task {task.pk} counts now.")
+        self.stdout.write(f"The result of task {task.name} counts now.")
 
     def run_again(self, task: Task, _options: dict[str, Any]) -> None:
         """Add a task with the same params and a new seed."""
@@ -116,5 +117,7 @@ class Command(BaseCommand):
 
 
 def _task(parser: ArgumentParser) -> ArgumentParser:
-    parser.add_argument("task", type=int, help="number in the task's address")
+    parser.add_argument(
+        "task", type=task_name, metavar="N/N", help=f"campaign and number, such as {EXAMPLE}"
+    )
     return parser

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.agent.running.hardware import inspect_machine, usable_memory_bytes
+from workers.agent.running.hardware import inspect_machine, machine_id, usable_memory_bytes
 
 TAG = f"test/{uuid.uuid4()}"
 
@@ -35,6 +35,18 @@ def test_the_profile_names_processor_memory_and_platform(tmp_path: Path) -> None
     assert hardware["ram_bytes"] == usable_memory_bytes() > 0
     assert hardware["platform"]
     assert hardware["python_version"].startswith("3.")
+
+
+def test_all_agents_on_a_machine_send_the_same_id_of_it(tmp_path: Path) -> None:
+    boot_id = tmp_path / "boot_id"
+    assert machine_id(boot_id) == ""
+    boot_id.write_text("5f2c\n")
+    first = machine_id(boot_id)
+    assert (len(first), first) == (16, machine_id(boot_id))
+    boot_id.write_text("77aa\n")
+    assert machine_id(boot_id) not in {"", first}
+    hardware = inspect_machine(tmp_path, TAG, probe=probe(tmp_path, "print('{}')")).hardware
+    assert hardware.get("machine", "") == machine_id()
 
 
 def test_a_machine_without_torch_says_why_it_cannot_train(tmp_path: Path) -> None:

@@ -90,9 +90,11 @@ def test_a_repeated_claim_leaves_out_leases_that_have_ended() -> None:
 
 def test_a_worker_gets_no_more_leases_than_its_slots_and_is_told_why() -> None:
     factories.active_campaign(5)
-    client, _ = agent_client()
+    client, worker = agent_client()
 
     assert len(client.post(URL, claim_body(count=4, slots=2)).json()["leases"]) == 2
+    worker.refresh_from_db()
+    assert worker.slots == 2
     full = client.post(URL, claim_body(count=4, slots=2)).json()
 
     assert full["leases"] == []

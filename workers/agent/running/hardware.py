@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import sys
@@ -21,6 +22,7 @@ from workers.protocol import Hardware
 TORCH_CHECK_SECONDS: Final = 60.0
 _PROBE: Final = Path(__file__).with_name("torch_probe.py")
 _PROBE_KEYS: Final = ("torch_version", "devices", "gpu_name", "gpu_memory_bytes")
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _CGROUP_LIMITS: Final = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
@@ -64,6 +66,8 @@ def inspect_machine(
         "cpu_count": usable_cpus(),
         "ram_bytes": usable_memory_bytes(),
     }
+    if machine := machine_id():
+        hardware["machine"] = machine
     script_variables: dict[str, str] = {}
 
     def probe_with(variables: dict[str, str]) -> tuple[dict[str, Any], str]:
@@ -136,6 +140,18 @@ def usable_memory_bytes() -> int:
         except (OSError, ValueError):  # no such cgroup version, or "max"
             continue
     return total
+
+
+def machine_id(boot_id: Path = _BOOT_ID) -> str:
+    """Return what all agents on this machine have in common; "" where the system does not tell.
+
+    Containers of a machine share its kernel, and so this id. Only a hash leaves the machine.
+    """
+    try:
+        text = boot_id.read_text().strip()
+    except OSError:
+        return ""
+    return hashlib.sha256(f"xeenet:{text}".encode()).hexdigest()[:16] if text else ""
 
 
 def cpu_model() -> str:

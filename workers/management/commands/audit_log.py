@@ -47,8 +47,10 @@ class Command(BaseCommand):
         filters = {look_ups[name]: options[name] for name in look_ups if options[name] is not None}
         for entry in AuditEntry.objects.filter(**filters)[: max(1, options["limit"])]:
             detail = f": {entry.detail}" if entry.detail else ""
-            # A script is identified by its hash and has no number.
-            number = "" if entry.target_id is None else f" {entry.target_id}"
+            # A script is identified by its hash and has no number; a task has its number in the
+            # campaign, which its name ends with.
+            has_number = entry.target_id is not None and entry.target_kind != "task"
+            number = f" {entry.target_id}" if has_number else ""
             line = (
                 f"{entry.at:%Y-%m-%d %H:%M:%S}  {entry.actor_name}  {entry.verb}  "
                 f"{entry.target_kind}{number} {entry.target_name}{detail}"

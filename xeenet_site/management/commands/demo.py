@@ -238,8 +238,9 @@ class _Demo:
             while True:
                 self._look_after_children(line.say)
                 campaign.refresh_from_db()
-                progress = campaign_progress(campaign, now=database_now())
-                line.show(progress, arms.leading(campaign))
+                now = database_now()
+                progress = campaign_progress(campaign, now=now)
+                line.show(progress, arms.leading(campaign), now=now)
                 if campaign.state in terminal or self._supervisor.wait(POLL_SECONDS):
                     return
                 if not self._options["exit"]:

@@ -1,37 +1,23 @@
-// Behaviour beyond HTML and htmx: theme switch, copy buttons, dialogs, refreshes that do not disturb.
+// Behaviour beyond HTML and htmx: copy buttons, dialogs, refreshes that do not disturb.
 
 "use strict";
 
-// --- Theme ---------------------------------------------------------------------------------------
+// --- Clock times ---------------------------------------------------------------------------------
 
-const themes = ["system", "light", "dark"];
-
-function currentTheme() {
-  return document.documentElement.dataset.theme || "system";
-}
-
-function labelThemeSwitch() {
-  for (const button of document.querySelectorAll("[data-theme-switch]")) {
-    button.textContent = `Theme: ${currentTheme()}`;
-    button.hidden = false;
-  }
-  for (const choices of document.querySelectorAll("[data-theme-choices]")) {
-    choices.disabled = false;
-    choices.querySelector(`[value=${currentTheme()}]`).checked = true;
+// The server knows no time zones: it writes UTC, and says so. Readers have a zone of their own.
+function localiseClocks() {
+  const today = new Date().toDateString();
+  for (const time of document.querySelectorAll("time[data-clock]")) {
+    const when = new Date(time.dateTime);
+    const clock = when.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", hour12: false });
+    const day = when.toLocaleDateString("en-GB", { weekday: "short", day: "numeric", month: "short" });
+    time.textContent = when.toDateString() === today ? clock : `${day} ${clock}`;
+    delete time.dataset.clock;
   }
 }
 
-function setTheme(theme) {
-  if (theme === "system") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = theme;
-  try {
-    localStorage.setItem("theme", theme);
-  } catch {
-    // Storage is forbidden: the choice applies to this page only.
-  }
-  labelThemeSwitch();
-  document.dispatchEvent(new CustomEvent("xeenet:theme"));
-}
+localiseClocks();
+document.addEventListener("htmx:afterSwap", localiseClocks);
 
 // --- Clicks --------------------------------------------------------------------------------------
 
@@ -52,7 +38,6 @@ async function copyText(button) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  if ("themeSwitch" in button.dataset) setTheme(themes[(themes.indexOf(currentTheme()) + 1) % themes.length]);
   if (button.dataset.copy) copyText(button);
   if (button.dataset.opens) document.getElementById(button.dataset.opens).showModal();
   if ("closes" in button.dataset) button.closest("dialog").close();
@@ -60,7 +45,6 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("change", (event) => {
   if ("submits" in event.target.dataset) event.target.form.requestSubmit();
-  if (event.target.closest("[data-theme-choices]")) setTheme(event.target.value);
 });
 
 // --- Refreshes that do not disturb ---------------------------------------------------------------
@@ -70,7 +54,7 @@ document.addEventListener("change", (event) => {
 function wouldDisturb() {
   const selected = getSelection();
   const selecting = !selected.isCollapsed && document.querySelector(".live")?.contains(selected.anchorNode);
-  const busy = document.querySelector("dialog[open], .live :active, .htmx-request:not([data-poll])");
+  const busy = document.querySelector("dialog[open]:not(#side), .live :active, .htmx-request:not([data-poll])");
   return document.hidden || busy !== null || selecting;
 }
 
@@ -116,5 +100,3 @@ for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) 
   document.addEventListener(failure, () => document.body.classList.add("connection-lost"));
 }
 document.addEventListener("htmx:afterSwap", () => document.body.classList.remove("connection-lost"));
-
-labelThemeSwitch();

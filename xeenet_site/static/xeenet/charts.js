@@ -80,10 +80,10 @@ function draw(element, again = false) {
     element.opensPoints = true;
     element.on("plotly_click", ({ points }) => {
       const { customdata, data } = points[0];
-      // A trace whose points open something has the address once, for an id of 0; each point's
-      // customdata is a list that begins with its id (campaigns/charts/figures.py).
-      const url = data.meta?.url?.replace(/0\/$/, `${customdata[0]}/`);
-      if (url) location.assign(url);
+      // The element has the address of what points open once, with a 0 at its end; the customdata
+      // of each point begins with what takes its place (campaigns/charts/figures.py).
+      if (!data.meta?.opens) return;
+      location.assign(element.dataset.opens.replace(/0\/$/, `${customdata[0]}/`));
     });
   });
 }

@@ -1,0 +1,77 @@
+"""Where one arm stands on its campaign's board, and which arms stand beside it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from django.db.models import Q, QuerySet
+
+from campaigns.caching import cached_by_revision
+from campaigns.models import Arm, Campaign, Result
+from campaigns.standings import arms
+from campaigns.standings.arms import ArmRow
+
+
+class ArmPlace(NamedTuple):
+    """An arm's row of the board and its place there, from 1; both None without a value.
+
+    `place` is None, too, for an arm whose value is of another class than the board. `before` and
+    `after` are the numbers of the arms beside it. `of` counts the board's rows.
+    """
+
+    row: ArmRow | None
+    place: int | None
+    of: int
+    before: int | None
+    after: int | None
+
+
+def place_of(campaign: Campaign, arm: Arm) -> ArmPlace:
+    """Return the place of an arm on the board of the class with most results."""
+    return cached_by_revision(campaign, "arm-place", lambda: _read(campaign, arm), arm=arm.number)
+
+
+def _read(campaign: Campaign, arm: Arm) -> ArmPlace:
+    raced, rest, total = (
+        arms.raced_rows(campaign),
+        arms.screened_results(campaign),
+        arms.count(campaign),
+    )
+    index = next((index for index, row in enumerate(raced) if row.arm == arm.number), None)
+    if index is not None:
+        before = raced[index - 1].arm if index else None
+        after = raced[index + 1].arm if index + 1 < len(raced) else _first(rest)
+        return ArmPlace(raced[index], index + 1, total, before, after)
+    own = campaign.results.ranked().filter(arm=arm, is_screening=True)
+    result = own.select_related("task__arm").defer("metrics").first()
+    if result is None:
+        return ArmPlace(None, None, total, None, None)
+    row = arms.screened_row(result)
+    if not rest.filter(pk=result.pk).exists():
+        return ArmPlace(row, None, total, None, None)
+    better, worse = _beside(result, "lt"), _beside(result, "gt")
+    last_raced = raced[-1].arm if raced else None
+    before = _first(rest.filter(better).reverse())
+    place = len(raced) + rest.filter(better).count() + 1
+    return ArmPlace(
+        row,
+        place,
+        total,
+        last_raced if before is None else before,
+        _first(rest.filter(worse)),
+    )
+
+
+def _beside(result: Result, side: str) -> Q:
+    """Return what selects the results before ("lt") or after ("gt") this one in their order."""
+    keys = {"sort_key": result.sort_key, "created_at": result.created_at}
+    return (
+        Q(**{f"sort_key__{side}": result.sort_key})
+        | Q(sort_key=result.sort_key, **{f"created_at__{side}": result.created_at})
+        | Q(**keys, **{f"pk__{side}": result.pk})
+    )
+
+
+def _first(results: QuerySet[Result]) -> int | None:
+    """Return the number of the arm of the first result."""
+    return results.values_list("arm__number", flat=True).first()

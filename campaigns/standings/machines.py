@@ -1,0 +1,118 @@
+"""Which machines may run the tasks of a campaign now, and how many at once: the fleet in one query.
+
+Lists show many campaigns, so the fleet is read once and compared with each of them here.
+`Campaign.machines` is the same rule for the database.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.conf import settings
+from django.db.models import F, OuterRef
+
+from campaigns.models import BudgetKind, Campaign
+from campaigns.models.campaign import is_held_back
+from workers.models import Calibration, Worker, WorkerState
+from workers.protocol import IsolationTier
+
+# The machines heard of last; of more, the rest is not counted.
+MOST_MACHINES: Final = 2_000
+# Machines that were silent for longer are forgotten: nobody waits for them.
+REMEMBERED: Final = dt.timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine that is not disabled, with what its claims depend on. Silent ones are included."""
+
+    pk: int
+    slots: int
+    last_seen_at: dt.datetime
+    is_online: bool
+    # It pauses its claims until then, after an error of its own.
+    paused_until: dt.datetime | None
+    simulates: bool
+    tier: str
+    accepts_uploaded_scripts: bool
+    # The experiments whose work budgets are withheld from it.
+    held_back: frozenset[str] = frozenset()
+
+    def is_ready(self, now: dt.datetime) -> bool:
+        """Whether it would be handed a task now, if there is one for it."""
+        return self.is_online and (self.paused_until is None or self.paused_until <= now)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a campaign wants of the machines that run it."""
+
+    experiment: str
+    allow_simulated: bool
+    required_isolation: str
+    is_uploaded: bool
+    is_work: bool
+
+    @classmethod
+    def of(cls, campaign: Campaign) -> Needs:
+        """Return the needs of a campaign; reads its package."""
+        return cls(
+            experiment=campaign.experiment,
+            allow_simulated=campaign.allow_simulated,
+            required_isolation=campaign.required_isolation,
+            is_uploaded=campaign.package.is_uploaded,
+            is_work=campaign.budget_kind == BudgetKind.WORK,
+        )
+
+    def met_by(self, machine: Machine) -> bool:
+        """Return whether the machine may run such tasks."""
+        return (
+            (self.allow_simulated or not machine.simulates)
+            and machine.tier >= self.required_isolation
+            and (not self.is_uploaded or machine.accepts_uploaded_scripts)
+            and not (self.is_work and self.experiment in machine.held_back)
+        )
+
+
+def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machine]:
+    """Return the machines that may claim or could again, the one heard of last first. One query.
+
+    `work_of` are the experiments for which it matters whether their work budgets are withheld.
+    """
+    columns = {f"held_back_{place}": name for place, name in enumerate(dict.fromkeys(work_of))}
+    held_back: dict[str, Any] = {
+        column: is_held_back(Calibration.objects.filter(worker=OuterRef("pk"), experiment=name))
+        for column, name in columns.items()
+    }
+    since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
+    workers = Worker.objects.machines().filter(
+        state=WorkerState.ACTIVE, last_seen_at__gte=now - REMEMBERED
+    )
+    rows = workers.annotate(**held_back).order_by(F("last_seen_at").desc(), "pk")
+    return [
+        Machine(
+            pk=row["pk"],
+            slots=row["slots"] or 1,
+            last_seen_at=row["last_seen_at"],
+            is_online=row["last_seen_at"] >= since,
+            paused_until=row["paused_until"],
+            simulates=row["simulates"],
+            # An agent that reports no tier counts as the weakest; their names sort by strength.
+            tier=row["isolation"] or IsolationTier.T0.value,
+            accepts_uploaded_scripts=row["accepts_uploaded_scripts"],
+            held_back=frozenset(name for column, name in columns.items() if row[column]),
+        )
+        for row in rows.values(
+            "pk",
+            "slots",
+            "last_seen_at",
+            "paused_until",
+            "simulates",
+            "isolation",
+            "accepts_uploaded_scripts",
+            *columns,
+        )[:MOST_MACHINES]
+    ]

@@ -1,0 +1,180 @@
+"""How long the last tasks of a campaign kept a worker busy, and which of its tasks run now."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+
+from campaigns.caching import cached_for_each
+from campaigns.models import AttemptOutcome, Campaign, Result, Task, TaskState
+
+# The pace is that of about so many of the last tasks, so that it follows today's fleet.
+WINDOW: Final = 50
+# A shorter run is as good as none: nothing can be divided by its time.
+LEAST_SECONDS: Final = 0.05
+# With up to two tries each, the attempts of so many tasks.
+_MOST_ATTEMPTS: Final = 2 * WINDOW
+_NAME: Final = "pace"
+_EVER: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_ATTEMPT: Final = ("worker_id", "started_at", "ended_at", "outcome")
+# Campaign, task, when it ended, and the columns of an attempt.
+_Row = tuple[Any, ...]
+# Nobody computed during these: the worker had gone.
+_NOT_BUSY: Final = frozenset({AttemptOutcome.LOST, AttemptOutcome.LATE})
+
+
+class Share(NamedTuple):
+    """What a worker did of the last tasks: its busy seconds, and the tasks that ended with it."""
+
+    seconds: float = 0.0
+    tasks: int = 0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What the last tasks that ran to an end took. Times between their attempts do not count.
+
+    `span_seconds` is how long at least one of them ran.
+    """
+
+    shares: Mapping[int, Share] = field(default_factory=dict)
+    span_seconds: float = 0.0
+    last_end: dt.datetime | None = None
+
+    @property
+    def total(self) -> Share:
+        """What all workers did together."""
+        return Share(
+            sum(share.seconds for share in self.shares.values()),
+            sum(share.tasks for share in self.shares.values()),
+        )
+
+    @property
+    def tasks_per_hour(self) -> float | None:
+        """How many tasks ended per hour in which any ran; None before one did."""
+        if not self.total.tasks:
+            return None
+        return self.total.tasks / max(self.span_seconds, LEAST_SECONDS) * 3600
+
+
+class Running(NamedTuple):
+    """A task that a worker holds."""
+
+    started_at: dt.datetime
+    lease_expires_at: dt.datetime
+
+    def is_live(self, now: dt.datetime) -> bool:
+        """Whether its lease holds; otherwise it waits again, once somebody takes it back."""
+        return self.lease_expires_at >= now
+
+
+def running_tasks(campaigns: Sequence[Campaign]) -> dict[int, list[Running]]:
+    """Return the leased tasks of each campaign that has any. One query."""
+    leased = Task.objects.filter(
+        campaign__in=campaigns,
+        state=TaskState.LEASED,
+        attempts__outcome=AttemptOutcome.RUNNING,
+    ).order_by()
+    running: dict[int, list[Running]] = defaultdict(list)
+    columns = ("campaign_id", "attempts__started_at", "lease_expires_at")
+    for campaign_id, started_at, expires_at in leased.values_list(*columns):
+        running[campaign_id].append(Running(started_at, expires_at))
+    return dict(running)
+
+
+def pace_of(campaign: Campaign, *, any_failed: bool) -> Pace:
+    """Return the pace of a freshly loaded campaign: two queries per revision, one if none failed.
+
+    Cancelled tasks are left out: a person ends many in one click, which says nothing of a fleet.
+    """
+
+    def compute(_: Sequence[Campaign]) -> dict[int, Pace]:
+        rows = list(_of_results(campaign.results.all())[:_MOST_ATTEMPTS])
+        if any_failed:
+            failed = campaign.tasks.filter(state=TaskState.FAILED)
+            rows += _of_failed(failed)[:_MOST_ATTEMPTS]
+        return {campaign.pk: _pace(rows)}
+
+    return cached_for_each([campaign], _NAME, compute)[campaign.pk]
+
+
+def paces(campaigns: Sequence[Campaign]) -> dict[int, Pace]:
+    """Return the pace of each freshly loaded campaign, as `pace_of`: at most three queries."""
+    return cached_for_each(campaigns, _NAME, _paces)
+
+
+def _paces(campaigns: Sequence[Campaign]) -> dict[int, Pace]:
+    """Read the last tasks of many campaigns: first since when, by an index, then the tasks."""
+    results = Result.objects.filter(campaign=OuterRef("pk")).order_by("-created_at", "-pk")
+    failed = Task.objects.filter(campaign=OuterRef("pk"), state=TaskState.FAILED)
+    these = Campaign.objects.filter(pk__in=[campaign.pk for campaign in campaigns]).only("pk")
+    starts: QuerySet[Any] = these.order_by().annotate(
+        of_results=Subquery(results.values("created_at")[WINDOW - 1 : WINDOW]),
+        of_failed=Subquery(
+            failed.order_by("-finished_at").values("finished_at")[WINDOW - 1 : WINDOW]
+        ),
+    )
+    completed_since, failed_since = Q(pk__in=()), Q(pk__in=())
+    for start in starts:
+        completed_since |= Q(campaign=start.pk, created_at__gte=start.of_results or _EVER)
+        failed_since |= Q(campaign=start.pk, finished_at__gte=start.of_failed or _EVER)
+    rows: dict[int, list[_Row]] = defaultdict(list)
+    for row in [
+        *_of_results(Result.objects.filter(completed_since)),
+        *_of_failed(Task.objects.filter(failed_since, state=TaskState.FAILED)),
+    ]:
+        rows[row[0]].append(row)
+    return {campaign.pk: _pace(rows[campaign.pk]) for campaign in campaigns}
+
+
+def _of_results(results: QuerySet[Result]) -> QuerySet[Result, _Row]:
+    """Return the attempts at the tasks of these results, the newest result first."""
+    attempts = [f"task__attempts__{name}" for name in _ATTEMPT]
+    order = ("-created_at", "-pk", "-task__attempts__number")
+    return results.order_by(*order).values_list("campaign_id", "task_id", "created_at", *attempts)
+
+
+def _of_failed(tasks: QuerySet[Task]) -> QuerySet[Task, _Row]:
+    """Return the attempts at failed tasks, the task that ended last first."""
+    attempts = [f"attempts__{name}" for name in _ATTEMPT]
+    order = ("-finished_at", "-pk", "-attempts__number")
+    return tasks.order_by(*order).values_list("campaign_id", "pk", "finished_at", *attempts)
+
+
+def _pace(rows: Iterable[_Row]) -> Pace:
+    """Return the pace of the last `WINDOW` tasks among the rows of attempts."""
+    tasks: dict[int, list[_Row]] = defaultdict(list)
+    for row in rows:
+        tasks[row[1]].append(row)
+    last = sorted(tasks.values(), key=lambda attempts: attempts[0][2], reverse=True)[:WINDOW]
+    seconds: dict[int, float] = defaultdict(float)
+    ended: dict[int, int] = defaultdict(int)
+    stretches = []
+    for attempts in last:
+        for _, _, _, worker, started_at, ended_at, outcome in attempts:
+            if ended_at is not None and outcome not in _NOT_BUSY:
+                seconds[worker] += (ended_at - started_at).total_seconds()
+                stretches.append((started_at, ended_at))
+        # The last try comes first, and its worker ended the task.
+        if (worker := attempts[0][3]) is not None:
+            ended[worker] += 1
+    return Pace(
+        {worker: Share(seconds[worker], ended[worker]) for worker in {*seconds, *ended}},
+        _length(stretches),
+        last[0][0][2] if last else None,
+    )
+
+
+def _length(stretches: Iterable[tuple[dt.datetime, dt.datetime]]) -> float:
+    """Return how long at least one of the stretches lasts, in seconds."""
+    length, until = 0.0, _EVER
+    for start, end in sorted(stretches):
+        if end > until:
+            length += (end - max(start, until)).total_seconds()
+            until = end
+    return length

@@ -1,0 +1,95 @@
+"""How the params of a campaign's arms are shown: in which order, and which of them are unusual."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import median_low
+from typing import Any, Final
+
+from campaigns.caching import cached_roughly
+from campaigns.models import Campaign, ImportanceEstimate
+from campaigns.standings import leaderboard
+
+# So many arms are read for the median config. The first are drawn before any sampler has learnt.
+ARMS_READ: Final = 500
+# A param is tinted in so many steps, from 0.
+TINTS: Final = 10
+
+
+def by_importance(campaign: Campaign, names: Sequence[str]) -> list[str]:
+    """Return the names, those first that distinguish the runs nearest the goal.
+
+    Only an estimate that a job has stored counts; without one the order stays. One query.
+    """
+    stored = ImportanceEstimate.objects.filter(campaign=campaign, device="", found__isnull=False)
+    estimate = stored.values_list("found", flat=True).first()
+    if not estimate:
+        return list(names)
+    shares = {row["name"]: row["share"] for row in estimate["importance"]["parameters"]}
+    return sorted(names, key=lambda name: -shares.get(name, 0.0))
+
+
+def unusual(campaign: Campaign, params: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Return those of the names in which these params differ from the median config."""
+    usual = cached_roughly(campaign, "median-config", lambda: _median_config(campaign))
+    return [name for name in names if params.get(name) != usual.get(name)]
+
+
+def _median_config(campaign: Campaign) -> dict[str, Any]:
+    """Return the median of each numeric param, and the most frequent value of each other."""
+    rows = list(campaign.arms.order_by("number").values_list("params", flat=True)[:ARMS_READ])
+    config = {}
+    for name in {name for params in rows for name in params}:
+        values = [params[name] for params in rows if name in params]
+        if all(_is_number(value) for value in values):
+            config[name] = median_low(values)
+        else:
+            # JSON values may be unhashable only in spaces that no campaign accepts.
+            config[name] = Counter(values).most_common(1)[0][0]
+    return config
+
+
+def tints(parameter: Mapping[str, Any]) -> Mapping[Any, int] | tuple[float, float, bool] | None:
+    """Return by what the values of a parameter of a search space are tinted; see `tint`.
+
+    None for words and truth values, which have no order.
+    """
+    if parameter["type"] == "choice":
+        values = parameter["values"]
+        if not all(_is_number(value) for value in values) or len(values) < 2:
+            return None
+        ordered = sorted(values)
+        return {value: round(TINTS * n / (len(ordered) - 1)) for n, value in enumerate(ordered)}
+    return parameter["low"], parameter["high"], bool(parameter.get("log"))
+
+
+def tint(value: Any, scale: Mapping[Any, int] | tuple[float, float, bool] | None) -> int | None:
+    """Return the place of a value in its range, from 0 to TINTS; None where it has none."""
+    if scale is None or not _is_number(value):
+        return None
+    if isinstance(scale, Mapping):
+        place: int | None = scale.get(value)
+        return place
+    low, high, is_log = scale
+    if not low <= value <= high or low == high:
+        return None
+    if is_log:
+        low, high, value = math.log(low), math.log(high), math.log(value)
+    result: int = round(TINTS * (value - low) / (high - low))
+    return result
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def tint_scales(campaign: Campaign) -> dict[str, Any]:
+    """Return by what each varying param of a campaign is tinted."""
+    varying, _ = leaderboard.varying_params(campaign)
+    return {
+        parameter["name"]: tints(parameter)
+        for parameter in campaign.search_space["parameters"]
+        if parameter["name"] in varying
+    }

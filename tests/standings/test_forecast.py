@@ -1,0 +1,429 @@
+"""campaigns.standings.forecast: when the rest is done, on a simulated clock and by itself."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+
+from campaigns import lifecycle
+from campaigns.models import Attempt, Campaign, Task, TaskState
+from campaigns.scripts import steering as script_steering
+from campaigns.standings.forecast import Forecast, Question, forecast
+from campaigns.standings.machines import Machine, Needs, machines_heard_of
+from campaigns.standings.pace import WINDOW, Pace, Share
+from campaigns.standings.progress import campaign_progress, outlook
+from tests import factories
+from tests.factories import NOW, active_campaign, at, calibrate, fail, finish, work_campaign
+from workers import lifecycle as worker_lifecycle
+from workers.models import Worker
+from workers.protocol import FailureClass
+
+LEASE_SECONDS = 45.0
+MINUTE = 60.0
+
+
+# --- on a simulated clock ------------------------------------------------------------------------
+
+
+HEARTBEAT_SECONDS, POLL_SECONDS = 15.0, 30.0
+FOREVER = float("inf")
+
+
+@dataclass
+class Agent:
+    """An agent with so many slots, each of whose runs takes `seconds`."""
+
+    worker: Worker
+    slots: int
+    seconds: float
+    until: float
+    runs: list[tuple[float, Attempt]] = field(default_factory=list)
+    next_heartbeat: float = 0.0
+    next_claim: float = 0.0
+
+    def due(self) -> float:
+        """Return when it does something next."""
+        claims = self.next_claim if len(self.runs) < self.slots else FOREVER
+        due = min([claims, self.next_heartbeat, *(end for end, _ in self.runs)])
+        return due if due < self.until else FOREVER
+
+    def act(self, second: float) -> None:
+        """Do what is due: deliver results, renew leases, claim."""
+        now = at(second)
+        worker_lifecycle.see(self.worker, now=now)
+        for end, attempt in [run for run in self.runs if run[0] <= second]:
+            self.runs.remove((end, attempt))
+            finish(attempt, now=now)
+            self.next_claim = second
+        if self.next_heartbeat <= second:
+            self.next_heartbeat = second + HEARTBEAT_SECONDS
+            for _, attempt in self.runs:
+                lifecycle.renew(self.worker, attempt.lease_id, now=now)
+        free = self.slots - len(self.runs)
+        if free and self.next_claim <= second:
+            claim = lifecycle.claim(
+                self.worker, claim_id=uuid.uuid4(), count=free, now=now, slots=self.slots
+            )
+            self.runs += [(second + self.seconds, attempt) for attempt in claim.attempts]
+            self.next_claim = second + POLL_SECONDS
+
+
+@dataclass
+class Clock:
+    """Agents that work on all campaigns through the real verbs, from one event to the next."""
+
+    agents: list[Agent] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def join(self, *, seconds: float, slots: int = 1, until: float = FOREVER) -> Agent:
+        agent = Agent(factories.worker(), slots, seconds, until)
+        agent.next_heartbeat = agent.next_claim = self.seconds
+        self.agents.append(agent)
+        return agent
+
+    def run(self, *, until: float = FOREVER, done: Callable[[], bool] | None = None) -> None:
+        """Let the agents work until a second, or until something is done."""
+        while (due := min((agent.due() for agent in self.agents), default=FOREVER)) <= until:
+            assert due < 100_000, "it never ends"
+            self.seconds = due
+            for agent in self.agents:
+                if agent.due() <= due:
+                    agent.act(due)
+            if done and done():
+                return
+        self.seconds = until
+
+
+def forecast_of(campaign: Campaign, seconds: float) -> Forecast:
+    fresh = Campaign.objects.select_related("package").get(pk=campaign.pk)
+    return campaign_progress(fresh, now=at(seconds)).forecast
+
+
+def is_done(campaign: Campaign) -> Callable[[], bool]:
+    return lambda: not campaign.tasks.open().exists()
+
+
+def assert_foretold(clock: Clock, campaign: Campaign, *, factor: float = 2.0) -> Forecast:
+    """Assert that the campaign ends within a factor of what is forecast now; return that."""
+    asked, known = clock.seconds, forecast_of(campaign, clock.seconds)
+    assert known.eta_seconds is not None, known.why_not
+    assert known.ends_at == at(asked) + dt.timedelta(seconds=known.eta_seconds)
+    clock.run(done=is_done(campaign))
+    took = clock.seconds - asked
+    assert took / factor <= known.eta_seconds <= took * factor, (took, known)
+    return known
+
+
+@pytest.mark.django_db
+def test_twenty_minutes_without_a_worker_do_not_count() -> None:
+    campaign, clock = active_campaign(16), Clock()
+    clock.run(until=20 * MINUTE)
+    clock.join(seconds=10)
+    clock.run(until=20 * MINUTE + 25)
+    known = assert_foretold(clock, campaign, factor=1.3)
+    assert (known.machines, known.slots, known.is_guess) == (1, 1, False)
+    assert known.tasks_per_hour == pytest.approx(360)
+
+
+@pytest.mark.django_db
+def test_before_anything_ended_a_run_is_guessed_to_take_its_budget() -> None:
+    campaign, clock = active_campaign(8, time_budget_seconds=10.0), Clock()
+    clock.run(until=20 * MINUTE)
+    clock.join(seconds=8)
+    clock.run(until=20 * MINUTE + 4)
+    known = assert_foretold(clock, campaign)
+    assert (known.is_guess, known.tasks_per_hour, known.seconds_per_task) == (True, None, 10.0)
+    assert known.words(known.ends_at or NOW).startswith("ends about ")
+    assert "assumed to take its budget of 10 s" in known.basis
+
+
+@pytest.mark.django_db
+def test_runs_far_shorter_than_their_budget_are_foretold_from_the_first_on() -> None:
+    campaign, clock = active_campaign(30, time_budget_seconds=60.0), Clock()
+    clock.join(seconds=3)
+    clock.run(until=8)
+    assert_foretold(clock, campaign)
+
+
+@pytest.mark.django_db
+def test_a_pause_does_not_count_and_has_no_end() -> None:
+    campaign, clock = active_campaign(20), Clock()
+    clock.join(seconds=10)
+    clock.run(until=50)
+    lifecycle.pause(campaign, now=at(clock.seconds))
+    clock.run(until=10 * MINUTE)
+    paused = forecast_of(campaign, clock.seconds)
+    assert (paused.eta_seconds, paused.why_not, paused.is_stopped) == (None, "paused", False)
+    lifecycle.resume(campaign, now=at(clock.seconds))
+    clock.run(until=10 * MINUTE + 42)
+    assert_foretold(clock, campaign, factor=1.3)
+
+
+@pytest.mark.django_db
+def test_when_half_of_the_fleet_leaves_the_rest_takes_twice_as_long() -> None:
+    campaign, clock = active_campaign(60), Clock()
+    clock.join(seconds=10)
+    clock.join(seconds=10, until=100)
+    clock.run(until=98)
+    before = forecast_of(campaign, clock.seconds)
+    clock.run(until=100 + LEASE_SECONDS + 2)
+    after = assert_foretold(clock, campaign, factor=1.3)
+    assert (before.slots, after.slots) == (2, 1)
+    assert after.ends_at is not None
+    assert before.ends_at is not None
+    assert after.ends_at > before.ends_at + dt.timedelta(seconds=100)
+
+
+@pytest.mark.django_db
+def test_the_worker_that_is_left_is_asked_for_its_own_pace() -> None:
+    campaign, clock = active_campaign(60), Clock()
+    clock.join(seconds=40)
+    clock.join(seconds=8, until=160)
+    clock.run(until=160 + LEASE_SECONDS + 2)
+    known = assert_foretold(clock, campaign, factor=1.4)
+    # Most of what ended was the work of the other, which was five times as fast.
+    assert known.seconds_per_task is not None
+    assert known.seconds_per_task < 20
+
+
+@pytest.mark.django_db
+def test_two_agents_of_two_slots_are_four_at_a_time() -> None:
+    campaign, clock = active_campaign(40), Clock()
+    clock.join(seconds=20, slots=2)
+    clock.join(seconds=20, slots=2)
+    clock.run(until=50)
+    known = assert_foretold(clock, campaign, factor=1.3)
+    assert (known.machines, known.slots) == (2, 4)
+
+
+@pytest.mark.django_db
+def test_the_last_task_is_foretold_by_how_long_it_has_run() -> None:
+    campaign, clock = active_campaign(4), Clock()
+    clock.join(seconds=100)
+    clock.run(until=385)
+    assert_foretold(clock, campaign, factor=1.3)
+
+
+@pytest.mark.django_db
+def test_runs_that_are_kept_for_the_race_are_waited_for() -> None:
+    campaign = active_campaign(40, races_automatically=True)
+    assert campaign.kept_runs == 12
+    clock = Clock()
+    clock.join(seconds=10, slots=4)
+    clock.run(until=41)
+    known = assert_foretold(clock, campaign)
+    # 12 are kept for the race, 8 wait, and 4 began a second ago.
+    assert known.eta_seconds == pytest.approx((20 * 10 + 4 * 9) / 4)
+    assert campaign.races.count() == 1
+
+
+@pytest.mark.django_db
+def test_the_last_worker_is_missed_as_soon_as_its_lease_is_over() -> None:
+    campaign, clock = active_campaign(20), Clock()
+    agent = clock.join(seconds=30, until=100)
+    clock.run(until=98)
+    heard = Worker.objects.get().last_seen_at
+    assert heard == at(90)
+    assert forecast_of(campaign, 90 + LEASE_SECONDS).eta_seconds is not None
+    # No sweep has run: the lease of the task that it held is as it was.
+    gone = forecast_of(campaign, 90 + LEASE_SECONDS + 1)
+    assert Task.objects.filter(state=TaskState.LEASED, worker=agent.worker).count() == 1
+    assert (gone.eta_seconds, gone.ends_at, gone.slots) == (None, None, 0)
+    assert (gone.is_stopped, gone.no_worker_since) == (True, heard)
+    assert gone.why_not == f"no worker online since {heard:%H:%M} UTC"
+
+
+@pytest.mark.django_db
+def test_a_worker_that_finishes_its_last_tasks_is_not_missed() -> None:
+    campaign, clock = active_campaign(5), Clock()
+    agent = clock.join(seconds=30)
+    clock.run(until=40)
+    worker_lifecycle.drain(agent.worker)
+    known = forecast_of(campaign, 42)
+    assert (known.eta_seconds, known.is_stopped) == (None, False)
+    assert known.why_not == "no worker takes further tasks"
+
+
+@pytest.mark.django_db
+def test_an_error_of_the_only_worker_is_told() -> None:
+    campaign = active_campaign(5)
+    worker = factories.worker(last_seen_at=at(0))
+    fail(factories.claim_one(worker), FailureClass.ENV_ERROR, now=at(0))
+    known = forecast_of(campaign, 10)
+    assert (known.is_stopped, known.machines, known.no_worker_since) == (True, 0, None)
+    assert known.why_not.startswith("its worker pauses for ")
+
+
+@pytest.mark.django_db
+def test_what_is_held_by_an_approval_or_by_isolation_has_no_end() -> None:
+    factories.worker(last_seen_at=at(0))
+    script = factories.uploaded()
+    held = active_campaign(2, script=script.sha256)
+    assert forecast_of(held, 1).why_not == "waits for the approval of its script"
+    script_steering.approve(None, script, now=at(1))
+    known = forecast_of(held, 1)
+    assert (known.why_not, known.is_stopped) == ("no worker that may run it online", True)
+    isolated = active_campaign(2, required_isolation="T1")
+    assert forecast_of(isolated, 1).why_not == "no worker that may run it online"
+    factories.worker(last_seen_at=at(1), isolation="T1")
+    assert forecast_of(isolated, 1).slots == 1
+
+
+# --- the pace ------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_the_pace_counts_every_try_of_a_task_but_not_the_hours_of_a_lost_one() -> None:
+    campaign = active_campaign(2, max_failed_attempts=3)
+    worker = factories.worker(last_seen_at=at(0))
+    fail(factories.claim_one(worker, now=at(0)), now=at(10))
+    factories.claim_one(worker, now=at(10))
+    lifecycle.expire(now=at(10_000))
+    Worker.objects.update(paused_until=None)
+    later = 11_000
+    finish(factories.claim_one(worker, now=at(later)), now=at(later + 20))
+    pace = campaign_progress(Campaign.objects.get(pk=campaign.pk), now=at(later + 21))
+    assert pace.forecast.seconds_per_task == pytest.approx(30)
+
+
+@pytest.mark.django_db
+def test_the_pace_is_that_of_the_last_tasks_and_the_same_in_lists(
+    django_assert_num_queries: Any,
+) -> None:
+    campaign, other = active_campaign(WINDOW + 12), active_campaign(3)
+    worker = factories.worker(last_seen_at=at(0))
+    second = 0.0
+    for number in range(WINDOW + 10):
+        took = 100.0 if number < 10 else 10.0
+        finish(factories.claim_one(worker, now=at(second)), now=at(second + took))
+        second += took
+    Worker.objects.update(last_seen_at=at(second))
+    fresh = list(Campaign.objects.select_related("package").order_by("pk"))
+    alone = campaign_progress(fresh[0], now=at(second)).forecast
+    assert alone.seconds_per_task == pytest.approx(10)
+    cache.clear()
+    listed = outlook(fresh, now=at(second))
+    assert listed.forecasts[campaign.pk] == alone
+    assert listed.forecasts[other.pk].is_guess
+    with django_assert_num_queries(2):  # what runs, the fleet
+        outlook(fresh, now=at(second + 1))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("number", [1, 6])
+def test_many_campaigns_cost_as_many_queries_as_one(
+    number: int, django_assert_num_queries: Any
+) -> None:
+    for _ in range(number):
+        work_campaign(2)
+    fresh = list(Campaign.objects.select_related("package"))
+    with django_assert_num_queries(6):  # ended, running, pace (3), fleet
+        outlook(fresh, now=at(1))
+
+
+# --- who may run what ----------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_the_fleet_of_a_list_is_the_one_that_the_database_finds() -> None:
+    seen = at(0)
+    for index, fields in enumerate(
+        [
+            {},
+            {"simulates": True},
+            {"isolation": "T1"},
+            {"isolation": "T1", "accepts_uploaded_scripts": True},
+            {"state": "draining"},
+            {"state": "disabled"},
+            {"last_seen_at": at(-100)},
+            {"is_program": True},
+        ]
+    ):
+        factories.worker(f"w{index}", **{"last_seen_at": seen} | fields)
+    flagged = factories.worker("flagged", last_seen_at=seen)
+    calibrate(flagged)
+    flagged.calibrations.update(flagged=True)
+    script = factories.uploaded(approved=True)
+    for campaign in (
+        active_campaign(1),
+        active_campaign(1, allow_simulated=True),
+        active_campaign(1, required_isolation="T1"),
+        active_campaign(1, script=script.sha256),
+        work_campaign(1),
+    ):
+        heard = machines_heard_of([campaign.experiment], now=at(1))
+        needs = Needs.of(campaign)
+        ours = {machine.pk for machine in heard if machine.is_online and needs.met_by(machine)}
+        assert ours == set(campaign.machines(at(1)).values_list("pk", flat=True))
+
+
+# --- by itself -----------------------------------------------------------------------------------
+
+MACHINE = Machine(
+    pk=1,
+    slots=1,
+    last_seen_at=NOW,
+    is_online=True,
+    paused_until=None,
+    simulates=False,
+    tier="T0",
+    accepts_uploaded_scripts=False,
+)
+QUESTION = Question(
+    waiting=10,
+    running=(),
+    pace=Pace({1: Share(100.0, 10)}, span_seconds=50.0, last_end=NOW),
+    able=[MACHINE],
+    online=1,
+    budget_seconds=60.0,
+)
+
+
+def told(**changes: Any) -> Forecast:
+    return forecast(replace(QUESTION, **changes), now=NOW)
+
+
+def test_tasks_take_what_the_last_ones_took() -> None:
+    assert told().eta_seconds == pytest.approx(100)
+    assert told(running=[4.0]).eta_seconds == pytest.approx(106)
+    assert told(able=[replace(MACHINE, slots=20)]).eta_seconds == pytest.approx(10)
+
+
+def test_a_few_that_crashed_at_once_do_not_promise_that_all_do() -> None:
+    crashed = Pace({1: Share(3.0, 3)})
+    assert told(pace=crashed, waiting=100).eta_seconds == pytest.approx(100)
+    known = told(pace=crashed, waiting=100, running=[30.0, 30.0])
+    assert known.eta_seconds is not None
+    assert known.eta_seconds > 500
+
+
+def test_a_run_that_takes_longer_than_the_mean_is_not_over_at_once() -> None:
+    known = told(waiting=0, running=[25.0], pace=Pace({1: Share(100.0, 10)}))
+    assert known.eta_seconds is not None
+    assert 0.5 < known.eta_seconds < 6
+
+
+def test_nothing_known_of_a_budget_means_no_time() -> None:
+    known = told(pace=Pace(), budget_seconds=None)
+    assert (known.eta_seconds, known.is_guess) == (None, False)
+    assert known.why_not == "time left is known after the first task"
+
+
+def test_nothing_open_needs_no_words() -> None:
+    ended = told(waiting=0, state="completed")
+    assert (ended.words(NOW), ended.eta_seconds) == ("", None)
+    assert ended.tasks_per_hour == pytest.approx(10 / 50 * 3600)
+
+
+def test_the_clock_says_the_day_where_it_is_another_one() -> None:
+    assert told().words(NOW) == "ends 12:01 UTC"
+    assert told(waiting=9_000).words(NOW) == "ends Tue 13:00 UTC"
+    assert told(waiting=90_000).words(NOW) == "ends 2026-01-15 22:00 UTC"
+    east = dt.timezone(dt.timedelta(hours=9))
+    assert told().words(NOW, zone=east) == "ends 21:01"

@@ -1,0 +1,175 @@
+// Refreshes a page by what changed of it (xeenet_site/web/live.py): parts, rows, points of its chart.
+// Elements stay the same ones, so focus, scroll, selection, ticks and what is typed stay, too.
+//
+// It says "xeenet:points" with what the chart is to append, and "xeenet:refreshed" after each answer
+// that was used.
+
+"use strict";
+
+(() => {
+  const MOST_HASHES = 480;
+  const TIMEOUT = 20_000;
+  // Without a page that refreshes, how soon to look whether there is one now.
+  const IDLE_SECONDS = 3;
+  let timer = 0;
+  let isRunning = false;
+
+  const rootOf = () => document.querySelector("[data-live]");
+
+  // --- Asking --------------------------------------------------------------------------------------
+
+  function held(root) {
+    const hashes = [root, ...root.querySelectorAll("[data-v]")].map((part) => part.dataset.v);
+    const after = document.querySelector("[data-after]")?.dataset.after ?? "-";
+    return `${root.dataset.live} ${after} ${hashes.length > MOST_HASHES ? "" : hashes.join("")}`;
+  }
+
+  async function refresh() {
+    const root = rootOf();
+    if (!root || isRunning || wouldDisturb()) return;
+    isRunning = true;
+    performance.clearMeasures("live-refresh");
+    try {
+      const answer = await fetch(root.dataset.liveUrl, {
+        headers: { "X-XeeNet-Live": measured(() => held(root)) },
+        cache: "no-store",
+        signal: AbortSignal.timeout(TIMEOUT),
+      });
+      const login = answer.headers.get("HX-Redirect");
+      if (login) return location.assign(login);
+      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      const news = answer.status === 204 ? {} : await answer.json();
+      document.body.classList.remove("connection-lost");
+      // Meanwhile the reader may have begun something, or have gone to another part of the page.
+      if (rootOf() !== root || wouldDisturb()) return;
+      if (news.reload) return isTyping() ? undefined : location.reload();
+      measured(() => apply(root, news, new Date(answer.headers.get("Date") ?? Date.now())));
+      if (news.points) document.dispatchEvent(new CustomEvent("xeenet:points", { detail: news.points }));
+      document.dispatchEvent(new CustomEvent("xeenet:refreshed"));
+    } catch {
+      document.body.classList.add("connection-lost");
+    } finally {
+      isRunning = false;
+    }
+  }
+
+  // What a refresh costs the page: two entries, of which only those of the last one are kept.
+  function measured(work) {
+    performance.mark("live-start");
+    const result = work();
+    performance.measure("live-refresh", "live-start");
+    performance.clearMarks("live-start");
+    return result;
+  }
+
+  // A page of an older version waits until nothing can be lost.
+  function isTyping() {
+    return [...document.querySelectorAll("textarea, input:not([type=checkbox], [type=hidden])")].some(
+      (field) => field.value !== field.defaultValue,
+    );
+  }
+
+  async function loop() {
+    clearTimeout(timer);
+    await refresh();
+    timer = setTimeout(loop, 1000 * (rootOf()?.dataset.liveSeconds ?? IDLE_SECONDS));
+  }
+
+  // --- Applying ------------------------------------------------------------------------------------
+
+  function apply(root, { parts = {}, rows = {} }, now) {
+    const focused = document.activeElement;
+    const made = new Map();
+    for (const [id, html] of Object.entries(parts)) {
+      const holder = document.createElement("template");
+      holder.innerHTML = html;
+      const fresh = holder.content.firstElementChild;
+      const part = document.getElementById(id);
+      if (part) morph(part, fresh);
+      else made.set(id, fresh);
+    }
+    for (const [id, order] of Object.entries(rows)) arrange(document.getElementById(id), order, made);
+    for (const id of Object.keys(parts)) {
+      const part = document.getElementById(id);
+      if (part) htmx.process(part);
+    }
+    // Moving an element takes the focus from it.
+    if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+    tellTimes(root, now);
+  }
+
+  // Put the rows into their order, with as few moves as new and gone ones need.
+  function arrange(container, order, made) {
+    const wanted = new Set(order);
+    for (const row of [...container.children]) if (!wanted.has(row.id)) row.remove();
+    let next = container.firstElementChild;
+    for (const id of order) {
+      const row = made.get(id) ?? document.getElementById(id);
+      if (row === next) next = next.nextElementSibling;
+      else if (row) container.insertBefore(row, next);
+    }
+  }
+
+  // Make an element like a fresh one without replacing it.
+  function morph(old, fresh) {
+    if (old.isEqualNode(fresh)) return;
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
+      return;
+    }
+    // The chart lives on; its script reads what is new.
+    if (old.hasAttribute("hx-preserve")) return;
+    for (const { name, value } of fresh.attributes) {
+      if (name !== "open" && old.getAttribute(name) !== value) old.setAttribute(name, value);
+    }
+    for (const { name } of [...old.attributes]) {
+      // People open details; only scripts set styles.
+      if (!fresh.hasAttribute(name) && name !== "open" && name !== "style") old.removeAttribute(name);
+    }
+    morphChildren(old, fresh);
+  }
+
+  function morphChildren(old, fresh) {
+    const byId = new Map([...old.children].filter(({ id }) => id).map((child) => [child.id, child]));
+    let next = old.firstChild;
+    for (const node of [...fresh.childNodes]) {
+      const twin = node.id ? byId.get(node.id) : next && !next.id ? next : null;
+      if (twin?.nodeName !== node.nodeName) {
+        old.insertBefore(node, next);
+        continue;
+      }
+      if (twin === next) next = next.nextSibling;
+      else old.insertBefore(twin, next);
+      morph(twin, node);
+    }
+    while (next) {
+      const gone = next;
+      next = next.nextSibling;
+      gone.remove();
+    }
+  }
+
+  // --- Times ---------------------------------------------------------------------------------------
+
+  // As `ago` of xeenet_site/web/formats.py writes it: such a text is no change of its part.
+  function ago(when, now) {
+    const seconds = (now - when) / 1000;
+    if (Math.abs(seconds) < 2) return "now";
+    const units = [["d", 86_400], ["h", 3600], ["m", 60], ["s", 1]];
+    const [unit, length] = units.find((pair) => Math.abs(seconds) >= pair[1]);
+    const amount = `${Math.floor(Math.abs(seconds) / length)} ${unit}`;
+    return seconds > 0 ? `${amount} ago` : `in ${amount}`;
+  }
+
+  function tellTimes(root, now) {
+    for (const time of root.querySelectorAll("time[datetime]")) {
+      const words = ago(new Date(time.dateTime), now);
+      if (time.textContent !== words) time.textContent = words;
+    }
+    const clock = now.toISOString().slice(11, 19);
+    for (const mark of root.querySelectorAll(".live-at")) mark.textContent = clock;
+  }
+
+  document.addEventListener("visibilitychange", () => document.hidden || loop());
+  timer = setTimeout(loop, 1000 * (rootOf()?.dataset.liveSeconds ?? IDLE_SECONDS));
+})();
