@@ -2,7 +2,8 @@
 // that is being typed. Without this script the server renders the panel into the page.
 //
 // Others open it with new CustomEvent("xeenet:open", { detail: { arm: 17 }, cancelable: true }), or with
-// `task`; it cancels the event when it opens. It says "xeenet:opened" with { key }, "" when it is closed.
+// `task`, whose event may name its arm, too; it cancels the event when it opens. It says
+// "xeenet:opened" with { key }, "" when it is closed.
 
 "use strict";
 
@@ -213,7 +214,7 @@
 
   document.addEventListener("xeenet:open", (event) => {
     const { arm, task } = event.detail;
-    const key = arm != null ? `arm-${arm}` : task != null ? `task-${task}` : "";
+    const key = task != null ? `task-${task}` : arm != null ? `arm-${arm}` : "";
     if (!key || !panel()) return;
     event.preventDefault();
     open(key, { from: document.activeElement?.closest("main *") });
