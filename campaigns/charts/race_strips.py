@@ -35,6 +35,8 @@ _EDGE: Final = 0.6
 _AIR: Final = 1.15
 # The scale is at most so many times a usual bound, so that what is near the line can be told.
 _MOST_BOUNDS: Final = 4.0
+# Between two labels of the scale, in pixels.
+_TICK: Final = 14
 _ABOVE: Final = frozenset({Kind.INFEASIBLE})
 _UNVALUED: Final = frozenset({Kind.MISSING, Kind.WAITING})
 
@@ -285,7 +287,7 @@ def _svg(kind: str, height: int, parts: Iterable[str], *, label: str) -> SafeStr
 def _ticks(scale: Scale) -> list[float]:
     """Return round differences inside the scale, zero among them, far enough apart for a label."""
     room = (scale.height - 2 * LANE) / (scale.high - scale.low)
-    step = _round_step(18 / room)
+    step = _round_step(_TICK / room)
     first = math.ceil(scale.low / step)
     last = math.floor(scale.high / step)
     return [round(number * step, 12) for number in range(first, last + 1)]

@@ -14,7 +14,7 @@ from campaigns.charts.race_strips import StripDrawer, key_of
 from campaigns.clock import database_now
 from campaigns.exports import race as export_race
 from campaigns.lifecycle.race_start import MAX_RACE_SEEDS
-from campaigns.models import Campaign, CampaignState, RaceOutcome, Task
+from campaigns.models import Campaign, CampaignState, RaceOutcome
 from campaigns.race.look import FEWEST_COMMON
 from campaigns.race.rule import SEEDS, looks_at
 from campaigns.race.strip_words import (
@@ -97,7 +97,6 @@ class StripRow:
     """One arm on the page of a race; texts are written already."""
 
     arm: int
-    url: str
     params: list[tuple[str, Any]]
     standing: str
     value: str
@@ -151,7 +150,7 @@ def _row(
 ) -> StripRow:
     spec, value, last = campaign.metric_spec, view.values[strip.arm], strip.last
     standing = standing_of_strip(strip, view.strips, view.outcome)
-    first, params = view.first_tasks.get(strip.arm), view.params.get(strip.arm, {})
+    params = view.params.get(strip.arm, {})
     median = "" if last is None or last.estimate is None else drawer.signed(last.estimate)
     bound = "" if last is None or last.bound is None else drawer.size(last.bound)
     ran = sum(d.difference is not None for d in strip.differences)
@@ -160,9 +159,6 @@ def _row(
     label += f", bound ± {bound}" if bound else ""
     return StripRow(
         arm=strip.arm,
-        url=Task(pk=first[0], campaign=campaign, number=first[1]).get_absolute_url()
-        if first
-        else "",
         params=[(name, params[name]) for name in varying if name in params],
         standing=standing,
         value="" if value.value is None else spec.text(spec.value_of(value.value)),
@@ -197,15 +193,13 @@ def _awaits(campaign: Campaign, view: RaceView, running: int, now: dt.datetime) 
     """Say what the race waits for; "" when it needs no more runs."""
     if view.awaited is None or campaign.state in ENDED_STATES:
         return ""
-    is_paused = campaign.state == CampaignState.PAUSED
-    machines = running or (0 if is_paused else campaign.machines(now).count())
-    rate = campaign_progress(campaign, now=now).tasks_per_hour
-    missing = len(view.awaited.open)
+    known = campaign_progress(campaign, now=now).forecast
+    rate, missing = known.tasks_per_hour, len(view.awaited.open)
     return next_look(
         view.awaited,
         running=running,
-        is_paused=is_paused,
-        machines=machines,
+        is_paused=campaign.state == CampaignState.PAUSED,
+        hindrance=known.why_not if known.is_stopped else "",
         eta=duration(missing / rate * HOUR) if rate and missing else None,
     )
 

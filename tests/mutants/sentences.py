@@ -97,7 +97,7 @@ SENTENCES: Final = (
     Mutant(
         "sentences: a dead fleet is not told",
         HEADLINE,
-        "    if situation.machines == 0:",
+        "    if situation.hindrance:",
         "    if False:",
         (HEADLINE_TESTS, "-k", "comes_first"),
     ),

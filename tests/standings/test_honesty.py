@@ -153,7 +153,7 @@ def test_the_noise_of_a_class_says_what_so_many_seeds_show() -> None:
 def test_the_visible_gap_is_the_inverse_of_the_planner(seeds: int) -> None:
     gap = visible_gap(seeds, 0.02, 40.0)
     assert seeds_needed(gap * 1.0001, 0.02, 40.0) == seeds
-    assert seeds_needed(gap * 0.99, 0.02, 40.0) == seeds + 1 or seeds > 40
+    assert (seeds_needed(gap * 0.97, 0.02, 40.0) or 0) > seeds
 
 
 def test_first_seeds_are_set_beside_the_races_of_their_arms() -> None:
@@ -180,13 +180,13 @@ def test_a_disturbed_run_says_which_run_counts_in_its_place() -> None:
     )
     Task.objects.filter(pk=replay.pk).update(purpose=TaskPurpose.REPLAY, arm=arm, seed=seed)
 
-    def became() -> tuple[str, tuple[int, int] | None, float | None]:
+    def became() -> tuple[str, int | None, float | None]:
         Campaign.objects.filter(pk=campaign.pk).update(revision=campaign.revision + 1)
         campaign.refresh_from_db()
         (run,) = honesty_parts.disturbed_runs(campaign)
         return run.became, run.other, run.factor
 
-    key = (replay.pk, replay.number)
+    key = replay.number
     assert became() == ("counts: its replay was disturbed, too", key, pytest.approx(3.0))
     Task.objects.filter(pk=disturbed.pk).update(purpose=TaskPurpose.REPLAY)
     Task.objects.filter(pk=replay.pk).update(purpose=TaskPurpose.SCREEN)
