@@ -31,6 +31,12 @@ def hero_context(campaign: Campaign, *, of_class: str = "") -> dict[str, Any]:
     }
 
 
+def new_points(campaign: Campaign, after: int, *, of_class: str = "") -> dict[str, Any] | None:
+    """Return what ended after the task of that order, for the chart to append; None for nothing."""
+    news = hero_points(campaign, after=after, of_class=of_class)
+    return finite(news) if news["points"] else None
+
+
 @reading_page
 def hero_json(request: HttpRequest, pk: int) -> HttpResponse:
     """Send the chart's data, or with ?after= only what ended after the task of that order."""

@@ -21,7 +21,7 @@ from campaigns.standings.paired import arm_in_address
 from campaigns.standings.progress import CampaignProgress, campaign_progress
 from campaigns.views.board import board_context, race_options_context
 from campaigns.views.head import campaign_or_404, head_context
-from campaigns.views.hero import hero_context
+from campaigns.views.hero import hero_context, new_points
 from campaigns.views.side import side_of
 from campaigns.views.verdict import figures_context, verdict_context
 from xeenet_site.web.pages import page_or_fragment, reading_page
@@ -44,7 +44,13 @@ def campaign(request: HttpRequest, pk: int) -> HttpResponse:
     else:
         context = _findings(request, campaign, now)
     context |= side_of(request, campaign, now)
-    return page_or_fragment(request, "campaigns/campaign.html", "campaigns/_campaign.html", context)
+    return page_or_fragment(
+        request,
+        "campaigns/campaign.html",
+        "campaigns/_campaign.html",
+        context,
+        points=lambda after: new_points(campaign, after, of_class=request.GET.get("class", "")),
+    )
 
 
 def _findings(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dict[str, Any]:

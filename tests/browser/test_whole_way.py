@@ -84,10 +84,10 @@ def test_a_campaign_made_in_the_form_is_seen_to_run_on_a_real_agent_without_a_re
     page.click("#save-draft")
     page.locator(".notice.success").wait_for()
     page.click("#launch-button")
-    page.locator("h1 .chip:has-text('active')").wait_for()
+    page.locator("#head .chip:has-text('running')").wait_for()
     page.evaluate("window.samePage = true")
 
-    page.locator("h1 .chip:has-text('completed')").wait_for()
+    page.locator("#head .chip:has-text('completed')").wait_for()
     wait_until(page, "document.querySelectorAll('#board tbody tr').length === 3")
     wait_until(page, f"{DRAWN} === 3")
 

@@ -244,13 +244,13 @@ def test_the_offline_stand_in_is_named_as_such(client: Client) -> None:
     assert "stand-in" not in page_of(client, factories.active_campaign())
 
 
-def test_it_polls_while_it_runs_and_stops_when_it_has_ended(client: Client) -> None:
+def test_it_refreshes_while_it_runs_and_stops_when_it_has_ended(client: Client) -> None:
     campaign = factories.active_campaign(1)
-    assert 'hx-trigger="every 3s' in page_of(client, campaign)
+    assert 'data-live-seconds="3"' in page_of(client, campaign)
     run_all(campaign, 3.3)
     assert campaign.state == "completed"
     response = client.get(campaign.get_absolute_url(), headers=FRAGMENT)
-    assert "data-poll" not in response.text
+    assert "data-live=" not in response.text
     assert "<html" not in response.text
 
 
@@ -258,7 +258,7 @@ def test_the_fragment_keeps_what_the_address_line_asks_for(client: Client) -> No
     campaign = factories.active_campaign(2)
     run_all(campaign, 3.3)
     page = client.get(campaign.get_absolute_url() + "?sort=-seed&x=number", headers=FRAGMENT).text
-    assert f'hx-get="{campaign.get_absolute_url()}?sort=-seed&amp;x=number"' in page
+    assert f'data-live-url="{campaign.get_absolute_url()}?sort=-seed&amp;x=number"' in page
 
 
 def test_cancelling_says_what_will_be_lost(client: Client) -> None:

@@ -265,6 +265,7 @@
     const ends = [view.plot.valueAt?.(y), view.plot.valueAt?.(y + height)];
     const [worst, best] = data.maximised ? [ends[1], ends[0]] : ends;
     chart.zoom = { x: xs, y: isFlat ? zoom.y : { best, worst } };
+    chart.root.dataset.after = chart.data.total;
     draw(chart);
   }
 
@@ -364,6 +365,7 @@
     performance.mark("hero-append-start");
     const before = frame(chart, chart.view);
     const { added, stale } = Hero.join(chart.data, chunk);
+    chart.root.dataset.after = chart.data.total;
     if (frame(chart, Hero.layout(chart, chart.measure)) === before) {
       Hero.drawMarks(added, chart, chart.layers.marks);
       drawLine(chart);
@@ -386,6 +388,8 @@
   }
 
   document.addEventListener("htmx:afterSettle", read);
+  // The first result brings the chart.
+  document.addEventListener("xeenet:refreshed", read);
   document.addEventListener("xeenet:points", ({ detail }) => append(detail));
   read();
 })((window.XeeNetHero ??= {}));
