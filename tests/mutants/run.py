@@ -28,6 +28,7 @@ from tests.mutants.containment import CONTAINMENT
 from tests.mutants.doors import DOORS
 from tests.mutants.enclosures import ENCLOSURES
 from tests.mutants.faults import FAULTS
+from tests.mutants.honesty import HONESTY
 from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.metrics import METRICS
@@ -62,7 +63,7 @@ MUTANTS: Final = (
         *STEP_COSTS,
         *SIDE,
     ),
-    *(*WORK, *SPEEDS, *SENTENCES, *SIDE),
+    *(*WORK, *SPEEDS, *SENTENCES, *SIDE, *HONESTY),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4
