@@ -15,7 +15,6 @@ from tests.factories import NOW, at
 
 def point(number: int, value: float | None = 3.0, **changes: Any) -> Point:
     fields: dict[str, Any] = {
-        "task_id": number,
         "number": number,
         "arm": number,
         "order": number + 1,

@@ -287,13 +287,11 @@
   // --- Open, walk ------------------------------------------------------------------------------------
 
   // Offer the task to whoever shows it beside the page; go to its own page if nobody does.
-  async function open(chart, row) {
+  function open(chart, row) {
     const point = chart.data.points[row];
     chart.chosen = point.arm;
     drawFocus(chart);
-    const holder = document.createElement("template");
-    holder.innerHTML = await chart.card.details(chart.data, point);
-    const url = holder.content.querySelector(".hero-open").getAttribute("href");
+    const url = Hero.addressOf(chart.data.task, point);
     const detail = { arm: point.arm, task: point.number, url };
     const event = new CustomEvent("xeenet:open", { detail, bubbles: true, cancelable: true });
     if (chart.root.dispatchEvent(event)) location.assign(url);

@@ -9,6 +9,7 @@
 (() => {
   const MOST_HASHES = 480;
   const TIMEOUT = 20_000;
+  const HTMX = /\shx-/;
   // Without a page that refreshes, how soon to look whether there is one now.
   const IDLE_SECONDS = 3;
   let timer = 0;
@@ -98,9 +99,10 @@
       container.dataset.v = v;
       arrange(container, order, made);
     }
-    for (const id of Object.keys(parts)) {
+    for (const [id, html] of Object.entries(parts)) {
       const part = document.getElementById(id);
-      if (part) htmx.process(part);
+      // It searches long: fifty rows without an attribute of its own would take most of the time.
+      if (part && (HTMX.test(html) || part.closest("[hx-boost]"))) htmx.process(part);
     }
     // Moving an element takes the focus from it.
     if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
