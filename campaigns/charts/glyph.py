@@ -16,6 +16,8 @@ from django.utils.safestring import SafeString, mark_safe
 
 WIDTH: Final = 160
 HEIGHT: Final = 20
+# Characters of the glyph as text.
+TEXT_WIDTH: Final = 21
 # Values without an interval that lie beyond so many times the distance of their median from the
 # first are drawn at the end of the scale, as an arrow: they would press the others into a point.
 FAR: Final = 1.5
@@ -136,7 +138,7 @@ def _dot(interval: Interval, at: float, scale: Scale) -> str:
     return f'<circle class="{kind}" cx="{at:g}" cy="{_MIDDLE}" r="{radius}"/>'
 
 
-def text(interval: Interval, scale: Scale, *, width: int = 21) -> str:
+def text(interval: Interval, scale: Scale, *, width: int = TEXT_WIDTH) -> str:
     """Return the glyph as `width` characters, such as " ○ ├──●──┤  ".
 
     A dot alone has no interval; an arrow at an end lies beyond it; a ring is a screening value.

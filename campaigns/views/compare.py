@@ -26,6 +26,7 @@ from campaigns.design.race_plan import plan_race
 from campaigns.models import CampaignState, Task, TaskName, TaskPurpose, TaskState
 from campaigns.race.rule import SEEDS
 from campaigns.search.samplers import MAX_TASKS
+from campaigns.views import glyphs
 from campaigns.views.head import may_race
 from campaigns.views.planner import planner, worth_seeing
 from xeenet_site.web.csv_text import csv_lines
@@ -54,6 +55,8 @@ def compare(request: HttpRequest) -> HttpResponse:
     series, spec = _series(kind, columns, axis), comparison.common_spec(columns)
     told = verdicts.verdict(columns)
     race = told.race if told.race and may_race(request.user, told.race.campaign) else None
+    # Below the values, which come first.
+    table["findings"][1:1] = glyphs.compared(columns, spec)
     context = table | {
         "kind": kind,
         "noun": kind.removesuffix("s"),

@@ -31,6 +31,7 @@ from tests.mutants.faults import FAULTS
 from tests.mutants.forecasts import FORECASTS
 from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
+from tests.mutants.look import LOOK
 from tests.mutants.metrics import METRICS
 from tests.mutants.mutant import Mutant
 from tests.mutants.race import RACE
@@ -62,8 +63,9 @@ MUTANTS: Final = (
         *AUTOMATIC_RACES,
         *STEP_COSTS,
         *SIDE,
+        *LOOK,
     ),
-    *(*WORK, *SPEEDS, *SENTENCES, *FORECASTS),
+    *(*WORK, *SPEEDS, *SENTENCES, *SIDE, *FORECASTS),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4

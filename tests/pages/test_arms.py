@@ -46,14 +46,14 @@ def test_a_champion_stands_first_with_its_value_its_uncertainty_and_its_seeds(
     assert f'href="{first.get_absolute_url()}"' in page
 
 
-def test_the_board_has_pages_and_a_fragment_that_polls(client: Client) -> None:
+def test_the_board_has_pages_and_a_fragment_that_refreshes(client: Client) -> None:
     campaign = factories.active_campaign(60)
     for number in range(55):
         factories.run(3.0 + number / 100, seconds=number)
     assert "Page 1 of 2" in page_of(client, campaign)
     assert "3.5400" in page_of(client, campaign, "?page=2")
     response = client.get(campaign.get_absolute_url(), headers={"HX-Request": "true"})
-    assert "data-poll" in response.text
+    assert "data-live=" in response.text
     assert "<html" not in response.text
 
 

@@ -19,7 +19,7 @@ VERDICTS: Final = {
     "draft": ("A draft: nothing runs yet. Launching hands out 40 tasks of 10 s", "note"),
     "no result": ("No measured result yet.", "note"),
     "one seed each": ("Nothing has raced: each of the 38 arms with a value", "note"),
-    "racing": ("A race runs: ", "note"),
+    "racing": ("A race runs. Its first look", "note"),
     "champion": (" is ahead of the ", "claim"),
     "tie": ("No champion: arms ", "note"),
     "mixed classes": ("Results of 2 classes stand in no common order.", "note"),

@@ -241,6 +241,7 @@
     }
   }, true);
 
+  document.addEventListener("xeenet:refreshed", mark);
   document.addEventListener("htmx:afterSwap", ({ target }) => {
     mark();
     if (document.querySelector("#side-note[data-saved]") && (target.id === "side-note" || target === panel())) {
