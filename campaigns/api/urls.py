@@ -155,6 +155,12 @@ urlpatterns = [
     ),
     path("campaigns/<int:pk>/race", races.StartRaceView.as_view(), name="api-start-race"),
     path("campaigns/<int:pk>/races", races.RacesView.as_view(), name="api-races"),
+    path(
+        "campaigns/<int:pk>/races/<int:race>/differences",
+        races.DifferencesView.as_view(),
+        name="api-differences",
+    ),
+    path("campaigns/<int:pk>/honesty", classes.HonestyView.as_view(), name="api-honesty"),
     path("campaigns/<int:pk>/decisions", races.DecisionsView.as_view(), name="api-decisions"),
     path("campaigns/<int:pk>/plan", races.PlanView.as_view(), name="api-plan"),
     path("races/<int:pk>", races.RaceView.as_view(), name="api-race"),

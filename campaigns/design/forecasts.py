@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final
 
-from django.db.models import Q
-
 from campaigns.models import BudgetKind, Result
-from workers.models import Worker, WorkerState
+from campaigns.standings.machines import Needs, machines_heard_of
 from workers.protocol import IsolationTier
 
 # The overhead of so many of the newest results predicts that of the next runs.
@@ -23,6 +21,8 @@ class Forecast:
     """What a number of tasks costs. All times are in seconds."""
 
     workers: int
+    # How many tasks these run at a time.
+    slots: int
     # Median time of a run beyond its budget: negative where runs end early, None when unknown.
     overhead_seconds: float | None
     # How many results the overhead is the median of.
@@ -30,6 +30,12 @@ class Forecast:
     compute_seconds: float
     # None when no worker could take the tasks.
     duration_seconds: float | None
+    # A run with its overhead.
+    task_seconds: float
+
+    def duration_of(self, tasks: int) -> float | None:
+        """How long another number of tasks would take; None when no worker could take them."""
+        return math.ceil(tasks / self.slots) * self.task_seconds if self.slots else None
 
 
 def forecast(
@@ -48,36 +54,23 @@ def forecast(
     `run_seconds` is the time budget, from which runs differ by their overhead, or what a run of a
     work budget should take.
     """
-    takers = Q()
-    # T0, the weakest tier, needs no filter: it includes workers that have not reported their tier.
-    if required_isolation != IsolationTier.T0:
-        takers &= Q(isolation__gte=required_isolation)
-    if not allow_simulated:
-        takers &= Q(simulates=False)
-    if is_uploaded:
-        takers &= Q(accepts_uploaded_scripts=True)
-    workers = _workers(takers, now)
+    needs = Needs(experiment, allow_simulated, required_isolation, is_uploaded, is_work)
+    heard = machines_heard_of([experiment] if is_work else [], now=now)
+    ready = [machine for machine in heard if machine.is_ready(now) and needs.met_by(machine)]
+    slots = sum(machine.slots for machine in ready)
     overheads = [] if is_work else _overheads(experiment)
     overhead = median(overheads) if overheads else None
     task_seconds = max(0.0, run_seconds + (overhead or 0.0))
-    return Forecast(
-        workers=workers,
+    known = Forecast(
+        workers=len(ready),
+        slots=slots,
         overhead_seconds=overhead,
         measured_on=len(overheads),
         compute_seconds=task_count * task_seconds,
-        # A worker runs one task at a time.
-        duration_seconds=math.ceil(task_count / workers) * task_seconds if workers else None,
+        duration_seconds=None,
+        task_seconds=task_seconds,
     )
-
-
-def _workers(takers: Q, now: dt.datetime) -> int:
-    """Count the workers that meet the condition and would be handed tasks now."""
-    ready = (
-        Worker.objects.machines()
-        .online(now)
-        .filter(Q(paused_until=None) | Q(paused_until__lte=now), state=WorkerState.ACTIVE)
-    )
-    return ready.filter(takers).count()
+    return replace(known, duration_seconds=known.duration_of(task_count))
 
 
 def _overheads(experiment: str) -> list[float]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from campaigns.datasets import size_of_known
 from campaigns.design.forecasts import Forecast, forecast
+from campaigns.design.race_plan import RacePlan, SetUp, plan_new, set_up
 from campaigns.design.work import WorkPlan, work_plan
 from campaigns.lifecycle.errors import InvalidCampaign
 from campaigns.lifecycle.launch_checks import fit_problems, param_warnings, refusal_sentences
@@ -41,6 +42,9 @@ class Preview:
     # Without one where nothing is known of how long the steps take.
     forecast: Forecast | None = None
     work: WorkPlan | None = None
+    # What it takes to see a difference, and the fields that let the race do so.
+    plan: RacePlan | None = None
+    set_up: SetUp | None = None
 
     @property
     def arms(self) -> int:
@@ -48,8 +52,13 @@ class Preview:
         return self.task_count - self.kept_runs
 
 
-def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
-    """Preview a campaign from the checked fields of a `CampaignSpec`."""
+def preview(
+    values: Mapping[str, Any], *, now: dt.datetime, worth_seeing: float | None = None
+) -> Preview:
+    """Preview a campaign from the checked fields of a `CampaignSpec`.
+
+    With `worth_seeing`, a difference in the metric's unit, also plan the race that finds it.
+    """
     # Checked by the form, the request or the draft; drawing from it again would only cost.
     space = SearchSpace.stored(values["search_space"]).with_budget(PREVIEW_STEPS)
     count, sampler = values["task_count"], values["sampler"]
@@ -72,6 +81,29 @@ def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
     except InvalidCampaign as error:
         return Preview(count, errors=_sentences(error), survey=survey(space))
     run_seconds = work.seconds if work else values["time_budget_seconds"]
+
+    def cost_of(tasks: int, *, allow_simulated: bool) -> Forecast | None:
+        if run_seconds is None:
+            return None
+        return forecast(
+            experiment=values["experiment"],
+            task_count=tasks,
+            run_seconds=run_seconds,
+            is_work=work is not None,
+            allow_simulated=allow_simulated,
+            required_isolation=values.get("required_isolation") or IsolationTier.T0,
+            is_uploaded=bool(values.get("script")),
+            now=now,
+        )
+
+    cost = cost_of(count + added, allow_simulated=values["allow_simulated"])
+
+    def race_seconds(runs: int) -> float | None:
+        # What nobody measured counts as missing in a race.
+        known = cost_of(runs, allow_simulated=False) if values["allow_simulated"] else cost
+        return known.duration_of(runs) if known else None
+
+    plan = None if worth_seeing is None else plan_new(values, worth_seeing, race_seconds)
     return Preview(
         count,
         kept_runs=kept,
@@ -84,18 +116,9 @@ def preview(values: Mapping[str, Any], *, now: dt.datetime) -> Preview:
         rows=[(name, [params[name] for params in points]) for name in space.parameters],
         survey=survey(space),
         work=work,
-        forecast=None
-        if run_seconds is None
-        else forecast(
-            experiment=values["experiment"],
-            task_count=count + added,
-            run_seconds=run_seconds,
-            is_work=work is not None,
-            allow_simulated=values["allow_simulated"],
-            required_isolation=values.get("required_isolation") or IsolationTier.T0,
-            is_uploaded=bool(values.get("script")),
-            now=now,
-        ),
+        forecast=cost,
+        plan=plan,
+        set_up=set_up(plan, values) if plan else None,
     )
 
 

@@ -1,14 +1,15 @@
-"""The verbs of classes in `manage.py campaign`: classes, noise."""
+"""The verbs of what values are worth in `manage.py campaign`: classes, noise, honesty."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from campaigns.answers import classes as answers
+from campaigns.answers.honesty import honesty_data
 from campaigns.management.lookup import campaign_or_error
 from campaigns.models import Campaign
 from campaigns.standings.classes import classes_of
@@ -23,6 +24,10 @@ def add_class_verbs(verbs: Any, numbered: Callable[[ArgumentParser], ArgumentPar
     command = numbered(verbs.add_parser("noise", help="how much results vary between seeds"))
     command.add_argument(
         "--class", type=int, dest="class_id", metavar="ID", help="default: that with most results"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON instead of text")
+    command = numbered(
+        verbs.add_parser("honesty", help="what was not counted, and how noisy it is")
     )
     command.add_argument("--json", action="store_true", help="print JSON instead of text")
 
@@ -52,6 +57,50 @@ class ClassVerbs(BaseCommand):
         self.stdout.write(f"class {of_class['id']}: {plain(of_class['words'])}")
         for line in _noise_lines(noise, campaign):
             self.stdout.write(line)
+
+    def honesty(self, options: dict[str, Any]) -> None:
+        """Print what counts, what does not and why, and what bears on the values."""
+        campaign = campaign_or_error(options["campaign"])
+        data = honesty_data(campaign)
+        if options["json"]:
+            self.stdout.write(strict_dumps(data, indent=2))
+            return
+        for line in _honesty_lines(data, campaign):
+            self.stdout.write(plain(line))
+
+
+def _honesty_lines(data: dict[str, Any], campaign: Campaign) -> Iterator[str]:
+    spec = campaign.metric_spec
+    left_out = data["ended"] - data["counted"]
+    yield (
+        f"{data['ended']:,} runs: {data['counted']:,} counted + {left_out:,} not counted; "
+        f"{data['open']:,} open."
+    )
+    for reason in data["not_counted"]:
+        yield f"  {reason['runs']:,} {reason['title']}: {reason['why']}"
+    for noise in data["noise"]:
+        if noise["sd"] is None:
+            yield f"{noise['words']}: the noise is unknown."
+            continue
+        gaps = ", ".join(
+            f"{spec.text(row['gap'])} with {row['seeds']}" for row in noise["visible_gaps"]
+        )
+        seen = f"; visible gaps by seeds: {gaps}" if gaps else ""
+        yield (
+            f"{noise['words']}: s.d. {spec.with_unit(noise['sd'])} from {noise['pairs']:,} "
+            f"replicate pairs{seen}."
+        )
+    first = data["first_seeds"]
+    if first["flattered_by"] is not None:
+        yield (
+            f"First seeds flattered the {len(first['arms'])} arms that raced by "
+            f"{spec.difference(first['flattered_by'], 0.0)} on average."
+        )
+    disturbed = data["disturbed"]
+    yield (
+        f"{disturbed['runs']:,} runs disturbed, {disturbed['undisturbed']:,} not, of "
+        f"{disturbed['unknown']:,} it is unknown; {data['too_slow_arms']['count']:,} arms too slow."
+    )
 
 
 def _class_id(campaign: Campaign, wanted: int | None) -> int:

@@ -1,4 +1,4 @@
-"""The verbs of races in `manage.py campaign`: race, race-options, races, decisions, plan."""
+"""The verbs of races in `manage.py campaign`: race, races, decisions, differences and plan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from campaigns.models import RaceOutcome
 from campaigns.race.rows import MIN_EFFECT
 from campaigns.serializers.campaigns import RaceOptionsSerializer
 from campaigns.serializers.races import PlanQuestionSerializer, StartRaceSerializer
-from xeenet_site.web.formats import HOUR, duration
+from campaigns.standings.race_strips import races_of
+from experiments.metrics import MetricSpec
 from xeenet_site.web.plain_text import plain
 from xeenet_site.web.strict_json import strict_dumps
 
@@ -49,6 +50,10 @@ def add_race_verbs(verbs: Any, numbered: Callable[[ArgumentParser], ArgumentPars
         ("decisions", "print what each look of its races decided, the latest first"),
     ):
         _or_json(numbered(verbs.add_parser(verb, help=text)))
+    command = _or_json(
+        numbered(verbs.add_parser("differences", help="print every paired difference of a race"))
+    )
+    command.add_argument("--race", type=int, metavar="N", help="its number (default: the latest)")
     command = _or_json(numbered(verbs.add_parser("plan", help="what a race takes to find a gap")))
     command.add_argument(
         "--delta", type=float, required=True, metavar="D", help="the true gap between two arms"
@@ -96,6 +101,23 @@ class RaceVerbs(BaseCommand):
             return
         for row in answers.decisions_of(campaign):
             self.stdout.write(_decision_line(row))
+
+    def differences(self, options: dict[str, Any]) -> None:
+        """Print a line for each arm of a race: its standing, and its differences seed by seed."""
+        campaign = campaign_or_error(options["campaign"])
+        known = [line.number for line in races_of(campaign)]
+        number = options["race"] or next(iter(known), None)
+        if number not in known:
+            listed = f"only: {_listed(known)}" if known else "none"
+            raise CommandError(f"The campaign has no such race; it has {listed}.")
+        data = answers.differences_of(campaign, number)
+        if options["json"]:
+            self.stdout.write(strict_dumps(data, indent=2))
+            return
+        self.stdout.write(data["verdict"])
+        self.stdout.write(f"Less arm {data['compared_with']}, in {data['unit']}:")
+        for arm in data["arms"]:
+            self.stdout.write(_differences_line(arm, campaign.metric_spec))
 
     def plan(self, options: dict[str, Any]) -> None:
         """Print what a race takes to find a gap."""
@@ -176,19 +198,32 @@ def _rival(decision: dict[str, Any]) -> str:
     return f"{rival}, {decision['estimate']:.4f} behind on {decision['n']} seeds ({bound})"
 
 
+def _differences_line(arm: dict[str, Any], spec: MetricSpec) -> str:
+    """Return a line such as "arm 4 (behind): s1 +0.0312, s2 missing; look 1 +0.0312 ± 0.0210"."""
+    cells = [
+        f"s{cell['seed_index']} "
+        + (cell["state"] if cell["difference"] is None else spec.difference(cell["difference"], 0))
+        for cell in arm["differences"]
+    ]
+    looks = [
+        f"look {look['look']} {spec.difference(look['median'], 0)}"
+        + (f" ± {spec.text(look['bound'])}" if look["bound"] is not None else "")
+        for look in arm["looks"]
+        if look["median"] is not None
+    ]
+    return f"arm {arm['arm']} ({arm['standing']}): {'; '.join([', '.join(cells), *looks])}"
+
+
 def _plan_lines(plan: dict[str, Any]) -> list[str]:
     """Return the plan as sentences."""
-    goal = f"To find a gap of {plan['delta']:g} with a chance of {plan['power']:.0%}"
-    lines = []
-    if plan["seeds"] is not None:
-        hours = f", about {duration(plan['hours'] * HOUR)}" if plan["hours"] is not None else ""
-        lines.append(f"{goal}: {plan['seeds']:,} seeds for each arm, {plan['runs']:,} runs{hours}.")
+    lines = [plan["sentence"]]
     if plan["chance"] is not None:
         lines.append(
             f"A race with {plan['default_seeds']} seeds finds it with a chance of "
             f"{plan['chance']:.0%}."
         )
-        lines.append(
-            f"The noise is {plan['sigma']:.4g} (s.d.), from {plan['pairs']:,} replicate pairs."
-        )
+        if not plan["assumed"]:
+            lines.append(
+                f"The noise is {plan['sigma']:.4g} (s.d.), from {plan['pairs']:,} replicate pairs."
+            )
     return [*lines, *([plan["why"]] if plan["why"] else [])]

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from campaigns.charts import glyph
 from campaigns.models import Attempt, Campaign, ChangeSubject, StateChange, Task
 from campaigns.standings import leaderboard
 from campaigns.standings.arms import ArmRow
@@ -59,19 +60,25 @@ def leaderboard_text(
     spec = campaign.metric_spec
     for head in ("rank", "arm", spec.name, "±", "race seeds", "standing"):
         table.add_column(head, justify="left" if head == "standing" else "right", no_wrap=True)
+    intervals = [glyph.Interval(row.value, row.half_width, row.screening) for row in rows]
+    scale = glyph.scale_of(intervals, is_maximised=spec.is_maximised) if is_wide else None
+    if scale is not None:
+        table.add_column(_ends(scale), no_wrap=True)
     if paired.baseline is not None:
         table.add_column(f"to arm {paired.baseline}", justify="right", no_wrap=True)
     for name in varying if is_wide else ():
         table.add_column(plain(name), justify="right")
     if not is_wide:
         table.add_column("params", overflow="fold")
-    for row in rows:
+    for row, interval in zip(rows, intervals, strict=True):
         params = [(name, number(row.params.get(name, ""))) for name in varying]
         if is_wide:
             last = [value for _, value in params]
         else:
             last = [", ".join(f"{plain(name)} {value}" for name, value in params)]
         cells = _cells(row, spec)
+        if scale is not None:
+            cells.append(glyph.text(interval, scale))
         if paired.baseline is not None:
             cells.append(paired.text(row.arm, spec) or _NOTHING)
         cells += last
@@ -81,6 +88,12 @@ def leaderboard_text(
         same = ", ".join(f"{plain(name)} {number(value)}" for name, value in constant.items())
         heading += f"; the same for all: {same}"
     return f"{heading}\n{_rendered(table, width, colour=colour)}"
+
+
+def _ends(scale: glyph.Scale) -> str:
+    """Return both ends of a scale, as far apart as its glyphs are long."""
+    low, high = scale.ends
+    return f"{low}{high:>{glyph.TEXT_WIDTH - len(low)}}"
 
 
 def _cells(row: ArmRow, spec: MetricSpec) -> list[str]:

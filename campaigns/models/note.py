@@ -16,7 +16,7 @@ MAX_NOTE_LENGTH: Final = 2_000
 
 
 class Note(models.Model):
-    """The note on one arm or one task: plain text, of which the audit log keeps earlier versions.
+    """The note on one arm or one task: plain text. The audit log keeps how earlier texts began.
 
     `edits` counts how often it was written. Whoever writes on top of an older count is refused, so
     that nobody overwrites what they have not read. A note that was emptied stays, with its count.

@@ -152,6 +152,24 @@ def decide(sight: Sight) -> Decision:
     return _decision(sight, noise, leader, rivals, infeasible)
 
 
+def seen_from(decision: Decision, arm: int) -> tuple[Rival, ...]:
+    """Return the other arms of a look compared with any of them, as `decide` does with the leader.
+
+    The nearest first; empty for an arm that had left the race, or whose own trouble ended it there.
+    """
+    sight = decision.sight
+    values = values_by_arm(sight.runs, arms=sight.arms, seeds=sight.seeds)
+    feasible = {other: row for other, row in values.items() if other not in decision.infeasible}
+    if arm not in feasible:
+        return ()
+    rivals = [
+        _compare(feasible, other, arm, decision.noise, len(sight.seeds))
+        for other in feasible
+        if other != arm
+    ]
+    return tuple(sorted(rivals, key=lambda rival: rival.nearness))
+
+
 def _decision(
     sight: Sight,
     noise: Noise,

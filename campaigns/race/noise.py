@@ -106,13 +106,19 @@ def floor_of(runs_by_seed_list: Iterable[Iterable[Run]]) -> Floor:
     screening seed in none. The shift that the other arms show between the same two seeds is taken
     out of its difference.
     """
-    differences: list[float] = []
-    for runs in runs_by_seed_list:
-        differences += _pair_differences(runs)
+    differences = pair_differences(runs_by_seed_list)
     if not differences:
         return Floor()
     sd = SD_PER_MEDIAN * median(map(abs, differences)) / math.sqrt(2)
     return Floor(sd, len(differences))
+
+
+def pair_differences(runs_by_seed_list: Iterable[Iterable[Run]]) -> list[float]:
+    """Return the difference of each replicate pair, the runs grouped as for `floor_of`."""
+    differences: list[float] = []
+    for runs in runs_by_seed_list:
+        differences += _pair_differences(runs)
+    return differences
 
 
 def _pair_differences(runs: Iterable[Run]) -> list[float]:

@@ -37,6 +37,19 @@ def seeds_needed(
     return max(FEWEST, math.ceil(variance / gap**2))
 
 
+def visible_gap(
+    seeds: int, sigma: float, df: float, *, correlation: float = 0.0, power: float = POWER
+) -> float:
+    """Return the true gap that a race of so many seeds finds with this power.
+
+    The inverse of `seeds_needed`, with its arguments and its errors. Of fewer seeds than a race has
+    it says how far two medians of so many runs must be apart to mean as much.
+    """
+    _check(correlation, power, df)
+    reach = max(0.0, quantile(df) + round(_NORMAL.inv_cdf(power), 2))
+    return math.sqrt(2.0 * (1.0 - correlation) * INFLATION / seeds) * sigma * reach
+
+
 def chance_to_find(
     gap: float, sigma: float, df: float, seeds: int, *, correlation: float = 0.0
 ) -> float:

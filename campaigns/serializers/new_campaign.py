@@ -109,6 +109,7 @@ class ForecastSerializer(serializers.Serializer[Any]):
     """What the tasks cost on the workers that are online now."""
 
     workers = serializers.IntegerField()
+    slots = serializers.IntegerField(help_text="How many tasks these run at a time.")
     overhead_seconds = serializers.FloatField(allow_null=True)
     measured_on = serializers.IntegerField(
         help_text="Number of results that the overhead was measured on."

@@ -11,6 +11,7 @@ from campaigns.models import MAX_MIN_EFFECT, Decision, Race, RaceOutcome
 from campaigns.race.look import FEWEST_COMMON
 from campaigns.race.plan import POWER
 from campaigns.race.rule import SEEDS
+from campaigns.race.strips import Kind, Left
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.serializers.known_fields import KnownFieldsSerializer
 from campaigns.standings.race_runs import runs_of_looks
@@ -162,6 +163,75 @@ class DecisionDetailSerializer(DecisionSerializer):
         read_only_fields = fields
 
 
+class LookLeaderSerializer(serializers.Serializer[Any]):
+    """A decided look of a race: after how many seeds, and who led."""
+
+    look = serializers.IntegerField()
+    seeds = serializers.IntegerField()
+    leader = serializers.IntegerField(allow_null=True, help_text="The number of an arm.")
+
+
+class ArmLookSerializer(serializers.Serializer[Any]):
+    """What a look saw of an arm beside the one that all are compared with."""
+
+    look = serializers.IntegerField()
+    n = serializers.IntegerField(help_text="The seeds that both have.")
+    median = serializers.FloatField(allow_null=True, help_text="Of the differences; signed.")
+    bound = serializers.FloatField(
+        allow_null=True, help_text="What noise can do: a median beyond it is proven."
+    )
+    is_behind = serializers.BooleanField(help_text="Whether its median is proven.")
+
+
+class DifferenceSerializer(serializers.Serializer[Any]):
+    """An arm less the other on one seed. Numbers are in the metric's unit, or null."""
+
+    look = serializers.IntegerField(help_text="The first look that sees the seed.")
+    seed_index = serializers.IntegerField()
+    seed = serializers.IntegerField()
+    state = serializers.ChoiceField(choices=[str(kind) for kind in Kind])
+    difference = serializers.FloatField(allow_null=True)
+    value = serializers.FloatField(allow_null=True)
+    reference_value = serializers.FloatField(allow_null=True)
+
+
+class StripSerializer(serializers.Serializer[Any]):
+    """One arm of a race, seed by seed."""
+
+    arm = serializers.IntegerField()
+    standing = serializers.CharField()
+    left_at_look = serializers.IntegerField(allow_null=True)
+    left_as = serializers.ChoiceField(
+        choices=[str(why) for why in Left],
+        allow_blank=True,
+        help_text="Why it left the race; empty while it is in.",
+    )
+    value = serializers.FloatField(allow_null=True, help_text="The median over its race seeds.")
+    half_width = serializers.FloatField(allow_null=True)
+    looks = ArmLookSerializer(many=True)
+    differences = DifferenceSerializer(many=True)
+
+
+class DifferencesSerializer(serializers.Serializer[Any]):
+    """Every paired difference of a race, as its looks saw them, and the runs since then."""
+
+    campaign_id = serializers.IntegerField()
+    race = serializers.IntegerField(help_text="The number of the race.")
+    outcome = _outcome()
+    verdict = serializers.CharField()
+    metric = serializers.CharField()
+    unit = serializers.CharField()
+    direction = serializers.CharField()
+    compared_with = serializers.IntegerField(
+        help_text="The number of the arm that the others are compared with."
+    )
+    is_leader = serializers.BooleanField(
+        help_text="Whether a look chose that arm; before, it is the arm that was named first."
+    )
+    looks = LookLeaderSerializer(many=True)
+    arms = StripSerializer(many=True)
+
+
 class PlanQuestionSerializer(KnownFieldsSerializer[dict[str, Any]]):
     """The difference that a race should find, and how surely."""
 
@@ -189,7 +259,7 @@ class PlanSerializer(serializers.Serializer[Any]):
     delta = serializers.FloatField()
     power = serializers.FloatField()
     seeds = serializers.IntegerField(allow_null=True, help_text="So many seeds of each arm.")
-    runs = serializers.IntegerField(allow_null=True, help_text="The runs of both arms.")
+    runs = serializers.IntegerField(allow_null=True, help_text="The runs of all arms.")
     hours = serializers.FloatField(
         allow_null=True, help_text="What the runs take on the workers that are online now."
     )
@@ -202,6 +272,12 @@ class PlanSerializer(serializers.Serializer[Any]):
     )
     df = serializers.FloatField(allow_null=True, help_text="The degrees of freedom behind `sigma`.")
     pairs = serializers.IntegerField(help_text="The replicate pairs that `sigma` was taken from.")
+    arms = serializers.IntegerField(help_text="How many arms race.")
+    assumed = serializers.CharField(
+        allow_blank=True,
+        help_text="Where `sigma` is from while the campaign has not shown it. Empty once it has.",
+    )
+    sentence = serializers.CharField(help_text="The plan for people.")
     why = serializers.CharField(
         allow_blank=True, help_text="Why a field is null, or the race too long. Mostly empty."
     )

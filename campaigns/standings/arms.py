@@ -289,12 +289,14 @@ def _rows_of(campaign: Campaign, race: Race, *, is_last: bool) -> list[ArmRow]:
     values = {
         value.arm: value for value in race_values(race.arms, race.seeds, race_runs(race), noise)
     }
-    standings = _standings(race, last) if is_last else dict.fromkeys(race.arms, ArmStanding.RACED)
+    standings = (
+        standings_after(race, last) if is_last else dict.fromkeys(race.arms, ArmStanding.RACED)
+    )
     spec = campaign.metric_spec
 
     def order(arm: int) -> tuple[int, float, int]:
         value = values[arm].value
-        return _ORDER[standings[arm]], math.inf if value is None else value, arm
+        return STANDING_ORDER[standings[arm]], math.inf if value is None else value, arm
 
     shown: list[ArmRow] = []
     for arm in sorted(race.arms, key=order):
@@ -321,10 +323,10 @@ def _rows_of(campaign: Campaign, race: Race, *, is_last: bool) -> list[ArmRow]:
     ]
 
 
-_ORDER = {standing: place for place, standing in enumerate(ArmStanding)}
+STANDING_ORDER: Final = {standing: place for place, standing in enumerate(ArmStanding)}
 
 
-def _standings(race: Race, last: LookDecision | None) -> dict[int, ArmStanding]:
+def standings_after(race: Race, last: LookDecision | None) -> dict[int, ArmStanding]:
     """Return how the last look left each arm of a race."""
     standings = dict.fromkeys(race.arms, ArmStanding.RACING)
     if last is None:

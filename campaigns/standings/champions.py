@@ -29,6 +29,8 @@ class Champion:
     result: Result
     params: list[tuple[str, Any]]
     raced: ArmRow | None
+    # How it is drawn, "" without a common scale.
+    glyph: str = ""
 
     @property
     def value(self) -> float | None:

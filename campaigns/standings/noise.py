@@ -24,7 +24,7 @@ from campaigns.models import (
     TaskPurpose,
     TaskState,
 )
-from campaigns.race.noise import floor_of
+from campaigns.race.noise import floor_of, pair_differences
 from campaigns.race.rows import NO_FLOOR, Floor, Run
 from campaigns.race.value import BAD_SEED
 from campaigns.standings.classes import default_class
@@ -62,16 +62,7 @@ def refresh(class_id: int) -> NoiseFloor:
     """Compute the noise floor of a class, and store it."""
     as_of = database_now()
     runs = _runs(class_id)
-    seed_lists: dict[int, list[Run]] = defaultdict(list)
-    # The same arm on the same seed in a clone is no second run: it would give the same value.
-    seen: set[tuple[int, str, int]] = set()
-    arms: dict[tuple[int, str], int] = {}
-    for base_seed, params, index, sort_key, *_ in runs:
-        if (base_seed, params, index) not in seen:
-            seen.add((base_seed, params, index))
-            arm = arms.setdefault((base_seed, params), len(arms))
-            seed_lists[base_seed].append(Run(arm, index, sort_key))
-    floor = floor_of(seed_lists.values())
+    floor = floor_of(_by_seed_list(runs))
     sd = None if floor.sd is None else min(floor.sd, MOST_SD)
     row, _ = NoiseFloor.objects.update_or_create(
         result_class_id=class_id,
@@ -83,6 +74,25 @@ def refresh(class_id: int) -> NoiseFloor:
         },
     )
     return row
+
+
+def pair_sizes(class_id: int) -> list[float]:
+    """Return how far apart the two runs of each replicate pair of a class are, ascending."""
+    return sorted(map(abs, pair_differences(_by_seed_list(_runs(class_id)))))
+
+
+def _by_seed_list(runs: list[tuple[Any, ...]]) -> list[list[Run]]:
+    """Return the runs of `_runs` grouped by base seed, every arm on each seed once."""
+    seed_lists: dict[int, list[Run]] = defaultdict(list)
+    # The same arm on the same seed in a clone is no second run: it would give the same value.
+    seen: set[tuple[int, str, int]] = set()
+    arms: dict[tuple[int, str], int] = {}
+    for base_seed, params, index, sort_key, *_ in runs:
+        if (base_seed, params, index) not in seen:
+            seen.add((base_seed, params, index))
+            arm = arms.setdefault((base_seed, params), len(arms))
+            seed_lists[base_seed].append(Run(arm, index, sort_key))
+    return list(seed_lists.values())
 
 
 def _behind() -> QuerySet[ResultClass]:

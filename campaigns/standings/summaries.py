@@ -34,6 +34,9 @@ class CampaignSummary:
     best: float | None
     standing: str
     forecast: Forecast
+    # That row, where a race decided; and how it is drawn, "" without a common scale.
+    first: ArmRow | None = None
+    glyph: str = ""
 
     @property
     def worth(self) -> str:
@@ -151,6 +154,7 @@ def summarise(
             if campaign.pk in raced
             else ArmStanding.SCREENED.value,
             forecast=open_tasks.forecasts[campaign.pk],
+            first=raced.get(campaign.pk),
         )
         for campaign in listed
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from campaigns.caching import cached_roughly
@@ -36,6 +37,12 @@ class Usual(NamedTuple):
 def usual_params(campaign: Campaign) -> dict[str, Usual]:
     """Return what is usual of each param; {} for a campaign with fewer than `FEWEST_ARMS` arms."""
     return cached_roughly(campaign, "usual-params", lambda: _read(campaign))
+
+
+def unlike_usual(campaign: Campaign, params: Mapping[str, Any]) -> set[str]:
+    """Return the names of the params that differ from what is usual in the campaign."""
+    usual = usual_params(campaign)
+    return {name for name, param in params.items() if name in usual and not usual[name].has(param)}
 
 
 def _read(campaign: Campaign) -> dict[str, Usual]:

@@ -27,6 +27,7 @@ from campaigns.standings.classes import EVERY_CLASS, chosen_class, classes_of
 from campaigns.standings.leaderboard import whole_params
 from campaigns.standings.paired import PairedRows, arm_in_address, paired_rows
 from campaigns.standings.param_order import by_importance, tint, tint_scales
+from campaigns.views.glyphs import interval
 from campaigns.views.head import ENDED_STATES, may_race
 from campaigns.views.table_heads import PARAMS_ON_A_PHONE
 from experiments.metrics import MetricSpec
@@ -34,6 +35,8 @@ from xeenet_site.web.formats import unknown, value
 
 # One or two screens. Twice as many rows take nearly twice the time to render.
 ARMS_PER_PAGE: Final = arms.KEPT_ROWS
+# Longer fractions are rounded; the whole number is in the cell's title.
+LONGEST_FLOAT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +117,6 @@ def board_context(
     }
 
 
-def interval(row: ArmRow) -> glyph.Interval:
-    """Return what the glyph of a row shows."""
-    return glyph.Interval(row.value, row.half_width, row.screening)
-
-
 def board_rows(
     campaign: Campaign,
     rows: Sequence[ArmRow],
@@ -185,7 +183,10 @@ def _params(params: Mapping[str, Any], heads: Sequence[tuple[str, Any, str]]) ->
         param = params.get(name)
         place = tint(param, scale)
         tinted = "" if place is None else f" f{place}"
-        cells.append(f'<td class="{kind}{tinted}">{escape(value(param))}</td>')
+        whole = value(param)
+        shown = f"{param:.4g}" if isinstance(param, float) and len(whole) > LONGEST_FLOAT else whole
+        title = "" if shown == whole else f' title="{escape(whole)}"'
+        cells.append(f'<td class="{kind}{tinted}"{title}>{escape(shown)}</td>')
     return mark_safe("".join(cells))  # noqa: S308 - each value is escaped
 
 

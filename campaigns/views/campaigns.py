@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignState
 from campaigns.standings.summaries import summarise, with_best
+from campaigns.views import glyphs
 from campaigns.views.head import LIVE_STATES
 from campaigns.views.table_heads import campaign_heads, columns, known_sort
 from experiments import metrics
@@ -81,7 +82,7 @@ def campaign_list(request: HttpRequest) -> HttpResponse:
     spec = metrics.common(summary.campaign.metric_spec for summary in summaries)
     context: dict[str, Any] = {
         "page": page,
-        "summaries": summaries,
+        "summaries": glyphs.on_summaries(summaries, spec),
         "columns": columns(campaign_heads(spec), sort),
         "spec": spec,
         "sort": sort,

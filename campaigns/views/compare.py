@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,10 +22,13 @@ from campaigns.charts.compare import (
     task_series,
 )
 from campaigns.clock import database_now
+from campaigns.design.race_plan import plan_race
 from campaigns.models import CampaignState, Task, TaskName, TaskPurpose, TaskState
 from campaigns.race.rule import SEEDS
 from campaigns.search.samplers import MAX_TASKS
+from campaigns.views import glyphs
 from campaigns.views.head import may_race
+from campaigns.views.planner import planner, worth_seeing
 from xeenet_site.web.csv_text import csv_lines
 from xeenet_site.web.pages import page_or_fragment, reading_page
 
@@ -44,12 +48,15 @@ def compare(request: HttpRequest) -> HttpResponse:
     if address := _named_address(request):
         return redirect(address, permanent=True)
     kind, requested, problems = _requested(request)
-    names = requested[: comparison.MOST]
+    now, names = database_now(), requested[: comparison.MOST]
     axis = _axis(request, kind)
     table = _tasks(names) if kind == "tasks" else _campaigns(names)
     columns = table["columns"]
     series, spec = _series(kind, columns, axis), comparison.common_spec(columns)
     told = verdicts.verdict(columns)
+    race = told.race if told.race and may_race(request.user, told.race.campaign) else None
+    # Below the values, which come first.
+    table["findings"][1:1] = glyphs.compared(columns, spec)
     context = table | {
         "kind": kind,
         "noun": kind.removesuffix("s"),
@@ -59,7 +66,8 @@ def compare(request: HttpRequest) -> HttpResponse:
         "problems": problems + _missing(kind, names, columns),
         "heads": [(column, _without(names, _name(kind, column))) for column in columns],
         "verdict": told.sentence,
-        "race": told.race if told.race and may_race(request.user, told.race.campaign) else None,
+        "race": race,
+        "planner": _planner(request, told.race, now) if told.race else None,
         "race_seeds": SEEDS,
         "warnings": comparison.warnings(table["conditions"]) if len(columns) > 1 else [],
         "spec": spec,
@@ -70,7 +78,7 @@ def compare(request: HttpRequest) -> HttpResponse:
         "axis": axis,
         "axes": [(name, words) for name, (words, _) in AXES[kind].items()],
         "x_title": AXES[kind][axis][1],
-        "now": database_now(),
+        "now": now,
     }
     return page_or_fragment(request, "campaigns/compare.html", "campaigns/_compare.html", context)
 
@@ -97,6 +105,16 @@ def compare_csv(request: HttpRequest) -> HttpResponseBase:
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="compared-{kind}.csv"'},
     )
+
+
+def _planner(request: HttpRequest, offer: verdicts.RaceOffer, now: dt.datetime) -> dict[str, Any]:
+    """Return what it takes to see the difference in the address between the arms of the offer."""
+    campaign, usual = offer.campaign, 2 * offer.campaign.min_effect
+    difference = worth_seeing(request.GET, usual=usual)
+    plan = None
+    if difference is not None:
+        plan = plan_race(campaign, difference, now=now, arms=len(offer.arms))
+    return planner(plan, request.GET, usual=usual)
 
 
 def _requested(request: HttpRequest) -> tuple[str, list[Any], list[str]]:

@@ -18,6 +18,8 @@ from campaigns.scripts import steering as script_steering
 from campaigns.search.editor import SCALES, TYPES, SpaceEditor
 from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS, UnreadableSpace, read_space
 from campaigns.views.new_campaign_form import CampaignForm, space_text, values_of
+from campaigns.views.planner import planner, worth_seeing
+from experiments import catalog
 from xeenet_site.web import roles
 from xeenet_site.web.pages import reading_page, signed_in, signed_in_user, wants_fragment
 
@@ -41,7 +43,13 @@ def new_campaign(request: HttpRequest) -> HttpResponse:
     if wants_fragment(request):
         form.is_valid()
         form.editor.forgive_blank_rows()
-        context = {"form": form, "preview": _preview(form), "is_update": True}
+        shown = _preview(form, worth_seeing(request.POST))
+        context = {
+            "form": form,
+            "preview": shown,
+            "planner": planner(shown.plan, request.POST),
+            "is_update": True,
+        }
         return render(request, "campaigns/_new_preview.html", context)
     return _saved(request, form)
 
@@ -119,6 +127,8 @@ def _edited(request: HttpRequest, form: CampaignForm, edit: str) -> HttpResponse
     match verb:
         case "json":
             values["search_space"], as_json = space_text(editor.to_json()), True
+        case "plan":
+            values |= _planned(form, request)
         case "rows" | "import":
             text = values["search_space"] if verb == "rows" else _import_text(request)
             try:
@@ -133,6 +143,19 @@ def _edited(request: HttpRequest, form: CampaignForm, edit: str) -> HttpResponse
             number = int(key) if key.isdecimal() and len(key) < 7 else -1
             notices = {"focus": editor.apply(verb, number)}
     return _page(request, CampaignForm(initial=values, editor=editor, as_json=as_json), **notices)
+
+
+def _planned(form: CampaignForm, request: HttpRequest) -> dict[str, Any]:
+    """Return the fields that let the race find the difference that the form asks for."""
+    form.is_valid()
+    wanted = _preview(form, worth_seeing(request.POST)).set_up
+    if wanted is None:
+        return {}
+    return {
+        "min_effect": f"{wanted.min_effect:.12g}",
+        "races_automatically": str(wanted.races_automatically),
+        "task_count": wanted.task_count,
+    }
 
 
 def _import_text(request: HttpRequest) -> str:
@@ -155,9 +178,12 @@ def _page(
         bound = CampaignForm(form.typed(), editor=form.editor, as_json=form.as_json)
         bound.is_valid()
         form.editor.forgive_blank_rows()
+    preview = _preview(bound, worth_seeing(request.POST))
     context = {
         "form": form,
-        "preview": _preview(bound),
+        "preview": preview,
+        "planner": planner(preview.plan, request.POST),
+        "unit": _unit_of(form),
         "types": TYPES,
         "scales": SCALES,
         **notices,
@@ -166,15 +192,26 @@ def _page(
     return render(request, template, context, status=status)
 
 
-def _preview(form: CampaignForm) -> Preview:
-    """Return the preview of a validated form, or the errors in the fields that it needs."""
+def _unit_of(form: CampaignForm) -> str:
+    """Return the unit of the values of the chosen experiment; "" when it has none."""
+    try:
+        return catalog.get(str(form["experiment"].value() or "")).metric_spec.unit
+    except catalog.UnknownExperiment:
+        return ""
+
+
+def _preview(form: CampaignForm, difference: float | None) -> Preview:
+    """Return the preview of a validated form, or the errors in the fields that it needs.
+
+    The race is planned to find a `difference`.
+    """
     needed = {
         *("search_space", "sampler", "base_seed", "task_count"),
         *("experiment", "time_budget_seconds", "allow_simulated"),
         *("budget_kind", "work_unit", "work_amount"),
     }
     if needed <= form.cleaned_data.keys():
-        return preview(form.cleaned_data, now=database_now())
+        return preview(form.cleaned_data, now=database_now(), worth_seeing=difference)
     wrong = [name for name in form.fields if name in needed and name in form.errors]
     return Preview(
         0, errors=[f"{form[name].label}: {text}" for name in wrong for text in form.errors[name]]

@@ -11,6 +11,7 @@ from campaigns.health import concerns, health, live_campaigns
 from campaigns.models import Campaign, Result
 from campaigns.standings.champions import latest_champions
 from campaigns.standings.summaries import summarise
+from campaigns.views import glyphs
 from campaigns.views.table_heads import campaign_heads, columns
 from experiments import metrics
 from workers.models import Worker
@@ -30,6 +31,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     figures = health(live, now=now)
     champions = latest_champions()
     spec = metrics.common(campaign.metric_spec for campaign in campaigns)
+    champions_spec = metrics.common(champion.result.campaign.metric_spec for champion in champions)
     steps_done = {
         "campaign": bool(campaigns),
         "worker": figures.workers > 0 or Worker.objects.exists(),
@@ -37,14 +39,14 @@ def overview(request: HttpRequest) -> HttpResponse:
     }
     context = {
         "now": now,
-        "summaries": summarise(campaigns, now=now, known=figures.outlook if live else None),
+        "summaries": glyphs.on_summaries(
+            summarise(campaigns, now=now, known=figures.outlook if live else None), spec
+        ),
         "columns": columns(campaign_heads(spec), ""),
         "spec": spec,
-        "champions_spec": metrics.common(
-            champion.result.campaign.metric_spec for champion in champions
-        ),
+        "champions_spec": champions_spec,
         "campaigns_are_current": bool(live),
-        "champions": champions,
+        "champions": glyphs.on_champions(champions, champions_spec),
         "health": figures,
         "concerns": concerns(figures, live, now=now, reader=request.user),
         "steps_done": steps_done,

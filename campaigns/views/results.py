@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
 from typing import Any, Final
 
 from django.forms.models import model_to_dict
@@ -11,9 +10,6 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.generic import RedirectView
 
-from campaigns.caching import cached_roughly
-from campaigns.charts.best_so_far import best_so_far
-from campaigns.charts.points import chart_points
 from campaigns.clock import database_now
 from campaigns.design.previews import preview
 from campaigns.exports import leaderboard as export_leaderboard
@@ -23,17 +19,13 @@ from campaigns.standings import headline, leaderboard
 from campaigns.standings.finding import why_nothing_is_ranked
 from campaigns.standings.paired import arm_in_address
 from campaigns.standings.progress import CampaignProgress, campaign_progress
-from campaigns.standings.rows import Standing
 from campaigns.views.board import board_context, race_options_context
 from campaigns.views.head import campaign_or_404, head_context
+from campaigns.views.hero import hero_context, new_points
 from campaigns.views.side import side_of
 from campaigns.views.verdict import figures_context, verdict_context
-from experiments import catalog
-from experiments.metrics import VAL_BPB
 from xeenet_site.web.pages import page_or_fragment, reading_page
-from xeenet_site.web.strict_json import figure_script
 
-MOST_RECORDS: Final = 20
 # Pages of campaigns with more tasks refresh less often, because they are expensive to render.
 LARGE_CAMPAIGN: Final = 2_000
 
@@ -52,15 +44,19 @@ def campaign(request: HttpRequest, pk: int) -> HttpResponse:
     else:
         context = _findings(request, campaign, now)
     context |= side_of(request, campaign, now)
-    return page_or_fragment(request, "campaigns/campaign.html", "campaigns/_campaign.html", context)
+    return page_or_fragment(
+        request,
+        "campaigns/campaign.html",
+        "campaigns/_campaign.html",
+        context,
+        points=lambda after: new_points(campaign, after, of_class=request.GET.get("class", "")),
+    )
 
 
 def _findings(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dict[str, Any]:
     """Return head, verdict, figures, chart and board, as the address selects them."""
     progress = campaign_progress(campaign, now=now)
     by_state = _by_state(progress)
-    show_simulated = request.GET.get("state") == Standing.SIMULATED
-    by_time = request.GET.get("x") != "number"
     varying, constant = leaderboard.varying_params(campaign)
     board = board_context(request, campaign, varying)
     names = [head.name for head in board["param_heads"]]
@@ -72,15 +68,7 @@ def _findings(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dic
         **figures_context(campaign, progress, by_state, names),
         "why_nothing_is_ranked": why_nothing_is_ranked(campaign, progress),
         "constant": constant,
-        "chart": cached_roughly(
-            campaign,
-            "best-so-far",
-            lambda: _chart(campaign, by_time=by_time, simulated=show_simulated),
-            by_time=by_time,
-            simulated=show_simulated,
-        ),
-        "by_time": by_time,
-        "show_simulated": show_simulated,
+        **hero_context(campaign, of_class=request.GET.get("class", "")),
         "poll_seconds": 3 if progress.total <= LARGE_CAMPAIGN else 15,
     }
 
@@ -93,73 +81,6 @@ def _by_state(progress: CampaignProgress) -> dict[str, int]:
         "failed": progress.failed,
         "cancelled": progress.cancelled,
     }
-
-
-@dataclass(frozen=True)
-class Record:
-    """A result that was the best when it came, `seconds` after the launch."""
-
-    number: int
-    order: int
-    seconds: float
-    value: float | None
-    device: str
-
-
-@dataclass(frozen=True)
-class Chart:
-    """The best-so-far chart, and how much of the campaign it draws.
-
-    `markup` is the figure as a JSON script element, "" for none. It is cached in this form, because
-    writing thousands of points as JSON takes longer than all other steps. `records` are the latest
-    new bests, the best first; `more_records` came before them.
-    """
-
-    markup: str
-    drawn: int
-    total: int
-    records: list[Record]
-    more_records: int
-
-
-def _chart(campaign: Campaign, *, by_time: bool, simulated: bool) -> Chart:
-    points = chart_points(campaign, simulated=simulated)
-    figure = best_so_far(
-        points,
-        campaign.metric_spec,
-        since=campaign.launched_at,
-        by_time=by_time,
-        anchors=_anchors(campaign),
-    )
-    markup = figure_script(figure, "best-so-far-figure") if figure else ""
-    records = [
-        Record(
-            number=point.number,
-            order=point.order,
-            seconds=(point.finished_at - campaign.launched_at).total_seconds(),
-            value=point.value,
-            device=point.device,
-        )
-        for point in reversed(points.points)
-        if point.is_record and campaign.launched_at
-    ]
-    listed = records[:MOST_RECORDS]
-    return Chart(
-        markup, len(points.points), points.total, listed, more_records=len(records) - len(listed)
-    )
-
-
-def _anchors(campaign: Campaign) -> dict[str, float]:
-    """Return the n-gram values of the campaign's data set, if the catalog has the same bytes.
-
-    They are bits per byte; no other metric has any.
-    """
-    if campaign.metric_spec.name != VAL_BPB.name:
-        return {}
-    for dataset in catalog.all_datasets():
-        if dataset.sha256 == campaign.dataset_id:
-            return dataset.ngram_anchors
-    return {}
 
 
 # The address of the board from before it came to the campaign's page.

@@ -33,6 +33,7 @@ from campaigns.models import (
 )
 from campaigns.standings import leaderboard
 from campaigns.standings.arm_place import place_of
+from campaigns.views import glyphs
 from campaigns.views.param_bars import param_bars
 from campaigns.views.side import note_context
 from campaigns.views.side_parts import worth_of
@@ -88,6 +89,7 @@ def task(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
         "changes_limit": CHANGES_SHOWN,
         "guard_seconds": task.max_steps and attempts and attempts[0].time_budget_seconds,
         "result": result,
+        "glyph": glyphs.of_result(result),
         # Taken from the loaded attempts; `result.attempt` would cost another query.
         "result_attempt": next(
             (attempt for attempt in attempts if result and attempt.pk == result.attempt_id), None
@@ -154,11 +156,11 @@ def _neighbours(task: Task, siblings: Sequence[Task]) -> dict[str, Task | None]:
 def run_again(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
     """Add a task with the same params and a new seed, and show the new task."""
     task = get_object_or_404(
-        Task.objects.select_related("campaign"), campaign=campaign, number=number
+        Task.objects.select_related("arm__campaign"), campaign=campaign, number=number
     )
     actor = signed_in_user(request)
     try:
-        added = steering.enqueue(actor, task.campaign, task.params, now=database_now())
+        (added,) = steering.run_again(actor, task.arm, 1, now=database_now())
     except lifecycle.LifecycleError as error:
         messages.error(request, str(error))
         return redirect(task)

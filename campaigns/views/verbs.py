@@ -90,7 +90,7 @@ def raise_attempts(request: HttpRequest, pk: int) -> HttpResponse:
 @signed_in
 @require_POST
 def race(request: HttpRequest, pk: int) -> HttpResponse:
-    """Let the ticked arms of a campaign race, and show the board."""
+    """Let the ticked arms of a campaign race, and show the page that the form names."""
     campaign = get_object_or_404(Campaign, pk=pk)
     try:
         arms = [_number_of(text, "arms") for text in request.POST.getlist("arms")]
@@ -107,7 +107,7 @@ def race(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(
             request, f"Race {started.number} began: {len(arms)} arms on the same fresh seeds."
         )
-    return redirect(campaign)
+    return redirect("campaign-races", pk) if "from_races" in request.POST else redirect(campaign)
 
 
 @signed_in

@@ -104,7 +104,7 @@ def figures_context(
     """Return the four figures: the first arm, how far to believe it, progress, trouble."""
     row, spec = arms.first(campaign), campaign.metric_spec
     first_params = (
-        [(name, value(row.params.get(name))) for name in unusual(campaign, row.params, varying)]
+        [(name, _short(row.params.get(name))) for name in unusual(campaign, row.params, varying)]
         if row
         else []
     )
@@ -123,6 +123,11 @@ def figures_context(
         "top_failure": next(iter(progress.failure_classes.items()), None),
         "shared": headline.shared_words(campaign) if progress.failed > 1 else "",
     }
+
+
+def _short(param: Any) -> str:
+    """Write a param with at most four digits of a fraction."""
+    return f"{param:.4g}" if isinstance(param, float) else value(param)
 
 
 def _belief(campaign: Campaign) -> Belief:

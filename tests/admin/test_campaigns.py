@@ -12,6 +12,7 @@ from django.db import models
 from django.test import Client
 from django.urls import reverse
 
+from campaigns import lifecycle
 from campaigns.models import Dataset, Package, PersonalToken, ProgressPoint, Result, Webhook
 from campaigns.standings import noise
 from tests import factories
@@ -50,6 +51,7 @@ def populate(rounds: int = 1) -> None:
         )
         hook.deliveries.create(event="new_best", event_key=worker.name, payload={})
         task.campaign.importance_estimates.create(asked_at=factories.NOW)
+        lifecycle.write_note(task, "seen", author=hook.owner, now=factories.NOW)
         audit.record(hook.owner, "create", hook, now=factories.NOW)
         race = factories.decided_race(owner=factories.user())
         assert race.decisions.count() == 1

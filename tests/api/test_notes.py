@@ -100,7 +100,7 @@ def test_the_audit_log_and_the_campaigns_log_have_each_text() -> None:
         ("note", "task", "of the task"),
     ]
     log = client.get(f"{API}/{campaign.pk}/log").json()
-    assert [event["what"] for event in log["events"][:2]] == ["wrote a note"] * 2
+    assert [event["what"] for event in log["results"][:2]] == ["wrote a note"] * 2
 
 
 def test_the_files_have_the_notes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from campaigns.models import Campaign
 from campaigns.race.plan import chance_to_find, seeds_needed
 from campaigns.race.rows import MIN_SIGMA
 from campaigns.standings.noise import noise_floor
+from experiments import catalog
 from tests import factories
 from tests.clients import researcher_client
 from tests.factories import NOW
 from workers.models import AuditEntry, Worker
+from xeenet_site.web.formats import HOUR, duration
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/campaigns"
@@ -35,25 +38,62 @@ def raced_campaign() -> Campaign:
     return campaign
 
 
-def test_without_two_race_seeds_a_plan_says_why_it_knows_nothing() -> None:
+def test_without_two_race_seeds_a_plan_assumes_what_the_catalog_records_and_says_so() -> None:
     campaign = factories.active_campaign(2)
     factories.run(3.0)
     factories.run(3.1)
     reply = APIClient().post(f"{URL}/{campaign.pk}/plan", {"delta": 0.02})
     assert reply.status_code == 200, reply.json()
-    assert reply.json() == {
-        "delta": 0.02,
-        "power": 0.8,
-        "seeds": None,
-        "runs": None,
-        "hours": None,
-        "default_seeds": 12,
-        "chance": None,
-        "sigma": None,
-        "df": None,
-        "pairs": 0,
-        "why": "No arm has results on two race seeds yet, so nothing is known of the noise.",
-    }
+    plan = reply.json()
+    noise = catalog.get("train_char_lm").seed_noise
+    assert noise is not None
+    assert (plan["sigma"], plan["pairs"], plan["df"]) == (noise.sd, noise.pairs, 12.0)
+    assert plan["seeds"] == seeds_needed(0.02, noise.sd, 12.0)
+    assert plan["assumed"] == (
+        "the noise that the catalog records (65 runs of five configs, 80 steps): s.d. 0.0126"
+    )
+    assert plan["sentence"] == (
+        f"To see 0.02 bits/byte here you need {plan['seeds']} seeds of each: {plan['runs']} runs. "
+        f"That assumes {plan['assumed']}."
+    )
+
+
+def test_the_noise_of_the_same_class_elsewhere_comes_before_the_catalogs() -> None:
+    # The job has computed the floor.
+    noise_floor(raced_campaign())
+    young = factories.active_campaign(2)
+    other = APIClient().post(f"{URL}/{young.pk}/plan", {"delta": 0.1}).json()
+    assert other["pairs"] == 12
+    assert other["assumed"].startswith("the noise of the class “10 s, cpu, bfloat16, runner” in ")
+    longer = factories.active_campaign(2, time_budget_seconds=20.0)
+    assert (
+        "catalog" in APIClient().post(f"{URL}/{longer.pk}/plan", {"delta": 0.1}).json()["assumed"]
+    )
+
+
+def test_an_experiment_without_any_record_says_why_it_knows_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    campaign = factories.active_campaign(2)
+    known = replace(catalog.get("train_char_lm"), seed_noise=None)
+    monkeypatch.setitem(catalog._EXPERIMENTS, "train_char_lm", known)
+    plan = APIClient().post(f"{URL}/{campaign.pk}/plan", {"delta": 0.02}).json()
+    assert (plan["seeds"], plan["sigma"], plan["pairs"]) == (None, None, 0)
+    assert plan["why"] == (
+        "No arm has results on two race seeds yet, so nothing is known of the noise."
+    )
+    assert plan["sentence"].startswith("How many seeds a difference takes is known once")
+
+
+def test_a_plan_counts_the_slots_of_an_agent() -> None:
+    url, now = f"{URL}/{raced_campaign().pk}/plan", timezone.now()
+    Worker.objects.update(last_seen_at=now - dt.timedelta(days=1))
+    agent = factories.worker(last_seen_at=now)
+    alone = APIClient().post(url, {"delta": 0.1}).json()
+    Worker.objects.filter(pk=agent.pk).update(slots=2)
+    together = APIClient().post(url, {"delta": 0.1}).json()
+    assert together["hours"] == pytest.approx(alone["hours"] / 2)
+    assert f" runs, {duration(alone['hours'] * HOUR)} on today's fleet." in alone["sentence"]
 
 
 def test_a_plan_takes_its_noise_from_the_campaign_and_its_hours_from_the_fleet() -> None:

@@ -85,6 +85,7 @@ class World:
             filled = filled.replace("<int:campaign>", str(self.campaign.pk))
             filled = filled.replace("<int:number>", str(self.attempt.task.number))
         filled = filled.replace("<int:number>", "0")
+        filled = filled.replace("<int:race>", "1")
         filled = filled.replace("<int:pk>", str(self.number(path))).replace("^api/", "api/nothing")
         if path.endswith("/side/"):
             filled += "?open=arm-0"

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 # A loaded machine draws slowly. The timeout of the test still applies.
 PATIENCE_SECONDS = 60
+# How many points a hero chart draws, in its plot and in its lanes.
+DRAWN = (
+    "[...document.querySelectorAll('.hero-plot .marks path')]"
+    ".reduce((sum, path) => sum + Number(path.dataset.points), 0)"
+)
 
 
 def sign_in(page: Page, server: LiveServer, person: User) -> None:
@@ -73,11 +78,24 @@ def wait_until(page: Page, condition: str) -> None:
 
 
 def refresh(page: Page) -> None:
-    """Trigger the page's poll now, and wait until its answer is shown.
+    """Let the page refresh now, and wait until the answer is shown.
 
-    If another poll is under way, htmx drops ours, and the answer may be older than this call. So
-    trigger it again when the other poll is done.
+    If another refresh is under way, its answer may be older than this call, and does not count.
     """
+    if page.locator("[data-live]").count():
+        page.evaluate(
+            """() => new Promise((done) => {
+                const start = performance.now();
+                const listening = new AbortController();
+                document.addEventListener("xeenet:refreshed", ({ detail }) => {
+                    if (detail.asked < start) return;
+                    listening.abort();
+                    done();
+                }, listening);
+                document.dispatchEvent(new CustomEvent("xeenet:refresh"));
+            })"""
+        )
+        return
     page.evaluate(
         """() => new Promise((done) => {
             const listening = new AbortController();

@@ -77,7 +77,7 @@ def test_axe_finds_nothing_serious_in_light_dark_and_on_a_phone(
         for name, path in paths.items():
             page.goto(live_server.url + path)
             if name == "campaign":
-                page.wait_for_selector("#best-so-far .main-svg")
+                page.wait_for_selector("#hero.drawn .dot")
             picture(page, f"{name}-{scheme}-{width}")
             assert fits(page), path
             # The phone's pages have the same markup, so run axe only once per scheme.
@@ -107,9 +107,11 @@ def test_ticked_arms_are_compared_and_race_from_the_board(
     page = browser_page
     sign_in(page, live_server, owner_of(campaign))
     page.goto(live_server.url + campaign.get_absolute_url())
+    page.click("#class-menu summary")
     page.click("#class-2")
     page.wait_for_url("**class=*")
     wait_until(page, "document.querySelectorAll('#board tbody tr').length === 3")
+    page.click("#class-menu summary")
     page.click("#class-1")
     wait_until(page, "document.querySelector('#class-1').ariaCurrent === 'true'")
     page.check("#pick-0")
@@ -148,6 +150,7 @@ def test_the_whole_hash_is_copied_where_its_first_letters_stand(
     page = browser_page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(live_server.url + campaign.get_absolute_url())
+    page.click("#all-facts summary")
     for what, sha256 in (("script", campaign.package_id), ("dataset", campaign.dataset_id)):
         page.click(f"[data-copy={what}-sha256]")
         page.wait_for_selector(f"[data-copy={what}-sha256]:has-text('Copied')")

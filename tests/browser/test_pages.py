@@ -13,7 +13,7 @@ from pytest_django.live_server_helper import LiveServer
 from campaigns.clock import database_now
 from campaigns.models import Campaign
 from tests import factories
-from tests.browser.driver import PATIENCE_SECONDS, fits, refresh, sign_in, wait_until, watch
+from tests.browser.driver import DRAWN, PATIENCE_SECONDS, fits, refresh, sign_in, wait_until, watch
 from workers.models import Worker
 from xeenet_site.web import roles
 
@@ -41,6 +41,11 @@ def running_campaign(worker: Worker, tasks: int = 12, **fields: Any) -> Campaign
     return campaign
 
 
+def open_menu(page: Page) -> None:
+    """Open the menu in the head of a campaign."""
+    page.click("#head-menu summary")
+
+
 def add_result(worker: Worker, value: float) -> None:
     now = database_now()
     factories.finish(factories.claim_one(worker, now=now), value, now=now)
@@ -53,23 +58,23 @@ def test_a_running_campaign_refreshes_in_place(
     campaign = running_campaign(worker)
     page = browser_page
     page.goto(live_server.url + campaign.get_absolute_url())
-    page.wait_for_selector("#best-so-far .points path.point")
-    assert page.locator("#best-so-far .points path.point").count() == 3
-    page.evaluate("window.chartBefore = document.querySelector('#best-so-far .main-svg')")
+    page.wait_for_selector("#hero.drawn .dot")
+    assert page.evaluate(DRAWN) == 3
+    page.evaluate("window.chartBefore = document.querySelector('.hero-plot')")
     page.click("#search-space summary")
-    page.focus("#compare-button")
+    page.focus("#tab-runs")
     page.evaluate("scrollTo(0, 120)")
 
     add_result(worker, 3.1)
     refresh(page)
 
-    assert page.locator(".figure.main .value").first.inner_text().startswith("3.1000")
+    assert page.locator("#figures .value").first.inner_text().startswith("3.1000")
     assert page.locator("#board tbody tr").count() == 3
-    wait_until(page, "document.querySelectorAll('#best-so-far .points path.point').length === 4")
+    wait_until(page, f"{DRAWN} === 4")
     # The chart was updated, not replaced; open details, focus and scroll position are kept.
-    assert page.evaluate("document.querySelector('#best-so-far .main-svg') === window.chartBefore")
+    assert page.evaluate("document.querySelector('.hero-plot') === window.chartBefore")
     assert page.evaluate("document.querySelector('#search-space').open")
-    assert page.evaluate("document.activeElement.id") == "compare-button"
+    assert page.evaluate("document.activeElement.id") == "tab-runs"
     assert page.evaluate("scrollY") == 120
     assert problems == []
 
@@ -82,28 +87,22 @@ def test_polling_happens_by_itself_and_ends_with_the_campaign(
     campaign = running_campaign(worker, tasks=4)
     clock_page.clock.install()
     clock_page.goto(live_server.url + campaign.get_absolute_url())
-    assert clock_page.locator("[data-poll]").count() == 1
+    assert clock_page.locator("[data-live]").count() == 1
     add_result(worker, 3.2)
     clock_page.clock.run_for(3100)
     wait_until(
         clock_page,
-        "!document.querySelector('[data-poll]') && document.body.innerText.includes('3.2000')",
+        "!document.querySelector('[data-live]') && document.body.innerText.includes('3.2000')",
     )
-    assert clock_page.locator("h1 .chip").inner_text() == "completed"
+    assert clock_page.locator("#head .chip").inner_text() == "completed"
     assert problems == []
 
 
-def test_sorting_and_the_time_axis_change_the_page_and_its_address(
+def test_sorting_changes_the_page_and_its_address(
     browser_page: Page, live_server: LiveServer, problems: list[str]
 ) -> None:
     campaign = running_campaign(factories.worker())
     page = browser_page
-    page.goto(live_server.url + campaign.get_absolute_url())
-    page.click("#x-number")
-    page.wait_for_url("**?x=number")
-    wait_until(
-        page, "document.querySelector('#best-so-far .xtitle')?.textContent === 'Tasks ended'"
-    )
     page.goto(f"{live_server.url}{campaign.get_absolute_url()}runs/")
     page.click("#runs th:has-text('Seed') a")
     page.wait_for_url("**sort=seed")
@@ -124,15 +123,17 @@ def test_cancelling_asks_first_and_says_what_is_lost(
     page = browser_page
     sign_in(page, live_server, owner)
     page.goto(live_server.url + campaign.get_absolute_url())
+    open_menu(page)
     page.click("#cancel-button")
     assert "1 running task will be stopped" in page.locator("#cancel-dialog").inner_text()
     page.keyboard.press("Escape")
     assert not page.locator("#cancel-dialog").is_visible()
+    open_menu(page)
     page.click("#cancel-button")
     page.fill("#cancel-reason", "the wrong data set")
     page.click("#cancel-dialog .button.danger")
     page.wait_for_selector(".notice.success")
-    assert page.locator(".notice.warning").inner_text() == "Cancelled: the wrong data set"
+    assert page.locator("#facts .facts-cut").inner_text().endswith("the wrong data set")
     campaign.refresh_from_db()
     assert campaign.state == "cancelled"
     assert problems == []
@@ -146,6 +147,7 @@ def test_an_open_question_is_not_swept_away_by_a_refresh(
     sign_in(clock_page, live_server, owner)
     clock_page.clock.install()
     clock_page.goto(live_server.url + campaign.get_absolute_url())
+    open_menu(clock_page)
     clock_page.click("#cancel-button")
     clock_page.wait_for_selector("#cancel-dialog[open]")
     clock_page.wait_for_load_state(
@@ -188,12 +190,17 @@ def test_a_question_opened_while_a_poll_was_under_way_stays_open(
     sign_in(page, live_server, owner)
     page.goto(live_server.url + campaign.get_absolute_url())
     held = hold(page, campaign.get_absolute_url())
-    page.evaluate("htmx.trigger('[data-poll]', 'refresh')")
+    page.evaluate("document.dispatchEvent(new CustomEvent('xeenet:refresh'))")
     wait_for_held(page, held, 1)
+    open_menu(page)
     page.click("#cancel-button")
     page.wait_for_selector("#cancel-dialog[open]")
-    held[0].continue_()
-    wait_until(page, "!document.querySelector('.htmx-request')")
+    page.evaluate("document.addEventListener('xeenet:refreshed', () => (window.used = true))")
+    with page.expect_response(lambda answer: answer.url == held[0].request.url):
+        held[0].continue_()
+    # What the script does with the answer is done before this second one can be answered.
+    page.evaluate("fetch('/healthz')")
+    assert not page.evaluate("window.used")
     assert page.locator("#cancel-dialog").is_visible()
 
 
@@ -289,10 +296,10 @@ def test_a_lost_connection_is_told(browser_page: Page, live_server: LiveServer) 
     page = browser_page
     page.goto(live_server.url + campaign.get_absolute_url())
     page.route(re.compile("/campaigns/"), lambda route: route.abort())
-    page.evaluate("htmx.trigger('[data-poll]', 'refresh')")
+    page.evaluate("document.dispatchEvent(new CustomEvent('xeenet:refresh'))")
     page.wait_for_selector(".connection-lost .when-lost")
     page.unroute(re.compile("/campaigns/"))
-    page.evaluate("htmx.trigger('[data-poll]', 'refresh')")
+    page.evaluate("document.dispatchEvent(new CustomEvent('xeenet:refresh'))")
     page.wait_for_selector("body:not(.connection-lost)")
 
 

@@ -59,7 +59,10 @@ def test_a_webhook_is_made_by_keyboard_and_its_test_arrives_without_a_reload(
 ) -> None:
     campaign = factories.active_campaign(name=HOSTILE)
     page.goto(live_server.url + campaign.get_absolute_url())
-    page.focus("#notify-link")
+    page.focus("#head-menu summary")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.id") == "notify-link"
     page.keyboard.press("Enter")
     page.focus("#id_url")
     page.keyboard.type(receiver)

@@ -18,7 +18,7 @@ from campaigns.datasets import store_dataset
 from campaigns.models import Package, Task
 from campaigns.scripts import steering as script_steering
 from tests import factories
-from tests.browser.driver import picture, sign_in, wait_until, watch
+from tests.browser.driver import DRAWN, picture, sign_in, wait_until, watch
 from tests.processes import ROOT
 
 if TYPE_CHECKING:
@@ -84,12 +84,12 @@ def test_a_campaign_made_in_the_form_is_seen_to_run_on_a_real_agent_without_a_re
     page.click("#save-draft")
     page.locator(".notice.success").wait_for()
     page.click("#launch-button")
-    page.locator("h1 .chip:has-text('active')").wait_for()
+    page.locator("#head .chip:has-text('running')").wait_for()
     page.evaluate("window.samePage = true")
 
-    page.locator("h1 .chip:has-text('completed')").wait_for()
+    page.locator("#head .chip:has-text('completed')").wait_for()
     wait_until(page, "document.querySelectorAll('#board tbody tr').length === 3")
-    wait_until(page, "document.querySelectorAll('#best-so-far .points path.point').length === 3")
+    wait_until(page, f"{DRAWN} === 3")
 
     best = min(task.result.value for task in Task.objects.select_related("result"))
     assert page.locator(".figure.main .value").first.inner_text().startswith(f"{best:.4f}")

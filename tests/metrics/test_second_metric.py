@@ -28,7 +28,7 @@ from campaigns.standings import contributions
 from experiments import catalog
 from tests import factories, second_metric
 from tests.clients import agent_client
-from tests.pages.charts import figure_of
+from tests.pages.charts import hero_data
 from tests.second_metric import EXPERIMENT, SPEEDS, TOKENS_PER_SECOND
 
 pytestmark = pytest.mark.django_db
@@ -115,7 +115,7 @@ def test_the_page_shows_the_best_first_with_its_unit(client: Client, campaign: C
     page = client.get(campaign.get_absolute_url()).text
     assert "<dt>Highest tokens_per_second of a first seed</dt>" in page
     assert 'class="value">640.0 <span class="unit">tokens/s</span>' in page
-    assert "Highest single run so far: 640.0 tokens/s after 4 of 5 tasks" in page
+    assert "Highest single run so far: 640.0 tokens/s, task 2, of 4 ended tasks." in page
     runs = reverse("campaign-runs", args=[campaign.pk])
     page += (listed := client.get(runs).text)
     cells = re.findall(r'id="row-\d+" href="[^"]*">([\d.]+)</a>', listed)
@@ -127,14 +127,14 @@ def test_the_page_shows_the_best_first_with_its_unit(client: Client, campaign: C
 
 
 def test_the_best_so_far_only_rises(client: Client, campaign: Campaign) -> None:
-    figure = figure_of(client.get(campaign.get_absolute_url()).text, "best-so-far")
-    line, *_ = figure["data"]
-    assert line["y"] == [400.0, 640.0, 640.0]
-    axis = figure["layout"]["yaxis"]
-    assert axis["title"]["text"] == "tokens_per_second (tokens/s)"
-    assert axis["tickformat"] == ".0f"
+    data = hero_data(client.get(campaign.get_absolute_url()).text)
+    assert (data["maximised"], data["extreme"], data["unit"]) == (True, "highest", "tokens/s")
+    # In the last decimal of the metric.
+    assert data["points"]["value"] == [4000, 3005, 6400, 5122]
+    # Only the third was better than all before it.
+    assert list(data["changes"]) == ["2"]
     # The n-gram values of the data set are bits per byte.
-    assert figure["layout"]["annotations"] == []
+    assert data["anchors"] == []
 
 
 def test_every_page_writes_its_values_with_its_unit(client: Client, campaign: Campaign) -> None:

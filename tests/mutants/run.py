@@ -28,8 +28,10 @@ from tests.mutants.containment import CONTAINMENT
 from tests.mutants.doors import DOORS
 from tests.mutants.enclosures import ENCLOSURES
 from tests.mutants.faults import FAULTS
+from tests.mutants.forecasts import FORECASTS
 from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
+from tests.mutants.look import LOOK
 from tests.mutants.metrics import METRICS
 from tests.mutants.mutant import Mutant
 from tests.mutants.race import RACE
@@ -60,9 +62,9 @@ MUTANTS: Final = (
         *RACE_DOORS,
         *AUTOMATIC_RACES,
         *STEP_COSTS,
-        *SIDE,
+        *LOOK,
     ),
-    *(*WORK, *SPEEDS, *SENTENCES),
+    *(*WORK, *SPEEDS, *SENTENCES, *SIDE, *FORECASTS),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4

@@ -13,7 +13,6 @@ from campaigns import lifecycle
 from campaigns.datasets import store_dataset
 from campaigns.models import Campaign
 from tests import factories
-from tests.pages.charts import figure_of
 from workers.models import Worker
 from workers.protocol import FailureClass
 
@@ -48,18 +47,6 @@ def simulate(worker: Worker, val_bpb: float) -> None:
 
 def ranked_values(page: str) -> list[str]:
     return re.findall(r'id="row-\d+"[^>]*>([\d.]+)</a>', page)
-
-
-def records_of(page: str) -> list[list[str]]:
-    """Return the cells of the table below the chart, row by row."""
-    body = re.search(r'id="best-so-far-table".*?<tbody>(.*?)</tbody>', page, re.DOTALL)
-    assert body
-    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in body[1].split("<tr>")[1:]]
-    return [[re.sub(r"<[^>]*>", "", cell) for cell in row] for row in cells]
-
-
-def figure(page: str) -> dict[str, Any]:
-    return figure_of(page, "best-so-far")
 
 
 def test_a_draft_shows_what_would_run_and_what_it_costs(client: Client) -> None:
@@ -201,45 +188,6 @@ def test_the_figures_tell_progress_failures_and_the_best(client: Client) -> None
     assert "2 waiting</a>" in page
 
 
-def test_the_chart_has_every_result_the_best_line_and_the_failures(client: Client) -> None:
-    campaign = factories.active_campaign(4, max_failed_attempts=1)
-    run_all(campaign, 3.3, 3.1, 3.2)
-    factories.fail(
-        factories.claim_one(factories.worker(), now=factories.at(9)), now=factories.at(9)
-    )
-    line, not_best, records, failures = figure(page_of(client, campaign))["data"]
-    assert (line["x"], line["y"]) == ([1.0, 2.0, 9.0], [3.3, 3.1, 3.1])
-    assert (records["x"], records["y"]) == ([1.0, 2.0], [3.3, 3.1])
-    assert (not_best["x"], not_best["y"]) == ([3.0], [3.2])
-    assert failures["x"] == [9.0]
-    by_order = figure(page_of(client, campaign, x="number"))
-    assert by_order["data"][0]["x"] == [1, 2, 4]
-
-
-def test_each_new_best_stands_in_a_table_too_the_last_ones_first(client: Client) -> None:
-    campaign = factories.active_campaign(3)
-    run_all(campaign, 3.3, 3.1, 3.2)
-    page = page_of(client, campaign)
-    first, second = records_of(page)
-    assert (first, second) == (
-        ["1", "3.1000", "2 s", "2", "cpu"],
-        ["0", "3.3000", "1 s", "1", "cpu"],
-    )
-    assert "came before" not in page
-    long = factories.active_campaign(23)
-    run_all(long, *(3.0 - 0.01 * n for n in range(23)))
-    page = page_of(client, long)
-    assert [row[1] for row in records_of(page)][::19] == ["2.7800", "2.9700"]
-    assert "These are the last 20; 3 more came before them." in page
-
-
-def test_the_chart_marks_the_ngram_values_near_the_data(client: Client) -> None:
-    campaign = factories.active_campaign(2)
-    run_all(campaign, 3.5, 3.7)
-    annotations = figure(page_of(client, campaign))["layout"]["annotations"]
-    assert [annotation["text"] for annotation in annotations] == ["bigram 3.58"]
-
-
 def test_simulated_results_are_badged_and_shown_only_on_request(client: Client) -> None:
     campaign = factories.active_campaign(2, allow_simulated=True)
     simulate(factories.worker(simulates=True), 1.2345)
@@ -250,8 +198,6 @@ def test_simulated_results_are_badged_and_shown_only_on_request(client: Client) 
     simulated_runs = runs_of(client, campaign, state="simulated")
     assert ranked_values(simulated_runs) == ["1.2345"]
     assert "SIMULATED" in simulated_runs
-    simulated_page = page_of(client, campaign, state="simulated")
-    assert figure(simulated_page)["data"][0]["marker"]["symbol"] == "diamond-open"
 
 
 def test_the_runs_are_filtered_by_how_tasks_ended(client: Client) -> None:
@@ -298,13 +244,13 @@ def test_the_offline_stand_in_is_named_as_such(client: Client) -> None:
     assert "stand-in" not in page_of(client, factories.active_campaign())
 
 
-def test_it_polls_while_it_runs_and_stops_when_it_has_ended(client: Client) -> None:
+def test_it_refreshes_while_it_runs_and_stops_when_it_has_ended(client: Client) -> None:
     campaign = factories.active_campaign(1)
-    assert 'hx-trigger="every 3s' in page_of(client, campaign)
+    assert 'data-live-seconds="3"' in page_of(client, campaign)
     run_all(campaign, 3.3)
     assert campaign.state == "completed"
     response = client.get(campaign.get_absolute_url(), headers=FRAGMENT)
-    assert "data-poll" not in response.text
+    assert "data-live=" not in response.text
     assert "<html" not in response.text
 
 
@@ -312,7 +258,7 @@ def test_the_fragment_keeps_what_the_address_line_asks_for(client: Client) -> No
     campaign = factories.active_campaign(2)
     run_all(campaign, 3.3)
     page = client.get(campaign.get_absolute_url() + "?sort=-seed&x=number", headers=FRAGMENT).text
-    assert f'hx-get="{campaign.get_absolute_url()}?sort=-seed&amp;x=number"' in page
+    assert f'data-live-url="{campaign.get_absolute_url()}?sort=-seed&amp;x=number"' in page
 
 
 def test_cancelling_says_what_will_be_lost(client: Client) -> None:

@@ -19,11 +19,11 @@ VERDICTS: Final = {
     "draft": ("A draft: nothing runs yet. Launching hands out 40 tasks of 10 s", "note"),
     "no result": ("No measured result yet.", "note"),
     "one seed each": ("Nothing has raced: each of the 38 arms with a value", "note"),
-    "racing": ("A race runs: ", "note"),
+    "racing": ("A race runs. Its first look", "note"),
     "champion": (" is ahead of the ", "claim"),
     "tie": ("No champion: arms ", "note"),
     "mixed classes": ("Results of 2 classes stand in no common order.", "note"),
-    "nothing can run": ("Nothing can run: no worker that may take these tasks is", "warning"),
+    "nothing can run": ("Nothing can run: no worker", "warning"),
     "all failed": ("All 6 tasks failed, most by out of memory", "trouble"),
     "simulated only": ("No measured result yet.", "note"),
     "paused": ("Paused: 10 of the last 20 attempts failed.", "warning"),
@@ -35,7 +35,6 @@ VERDICTS: Final = {
 }
 BUTTONS: Final = {
     "one seed each": r"Race the top 5 · ≤ [\w ]+ on 1 worker",
-    "tie": r"Race the top 4 · ≤ [\w ]+ on 1 worker",
     "mixed classes": r"Show .* \(\d+\)",
     "nothing can run": "See the workers",
     "all failed": "See the failures",

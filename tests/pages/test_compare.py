@@ -1,6 +1,7 @@
 """The page that puts tasks or campaigns side by side."""
 
 import datetime as dt
+import html
 import re
 from typing import Any
 
@@ -12,6 +13,8 @@ from django.urls import reverse
 from django.utils.html import escape
 
 from campaigns import lifecycle
+from campaigns.clock import database_now
+from campaigns.design.race_plan import plan_race
 from campaigns.models import Campaign, Result, Task
 from tests import factories
 from tests.pages.charts import figure_of
@@ -127,6 +130,44 @@ def test_what_cannot_be_told_offers_the_race_that_tells_it(client: Client) -> No
     page = compare(client, **path)
     assert f'action="{reverse("campaign-race", args=[campaign.pk])}"' in page
     assert page.count('name="arms"') == 2
+
+
+def test_the_planner_says_what_a_difference_takes_and_its_button_races_that_long(
+    client: Client,
+) -> None:
+    campaign = factories.active_campaign(2, owner=(owner := factories.user()))
+    factories.run_pending(campaign, lambda task: 3.0 + task.number)
+    factories.worker(last_seen_at=database_now(), slots=2)
+    first, second = campaign.tasks.order_by("number")
+    path = {"tasks": f"{first.name},{second.name}"}
+    plan = plan_race(campaign, 0.02, now=database_now())
+    client.force_login(owner)
+    page = html.unescape(compare(client, **path))
+    # Twice the campaign's smallest difference that matters, unless the address says another.
+    assert 'value="0.02" required' in page
+    assert f'<p id="race-plan">{plan.sentence}</p>' in page
+    button = f'<input type="hidden" name="seeds" value="{plan.seeds}">'
+    assert button in page
+    assert f">Race them on {plan.seeds} seeds (" in page
+    wider = html.unescape(compare(client, **path, worth_seeing="0.1"))
+    assert "To see 0.1 bits/byte here you need 3 seeds of each: 6 runs, " in wider
+    assert '<input type="hidden" name="seeds" value="3">' in wider
+
+    url = reverse("campaign-race", args=[campaign.pk])
+    client.post(url, {"arms": ["0", "1"], "seeds": str(plan.seeds)})
+    assert len(campaign.races.get().seeds) == plan.seeds
+
+
+@pytest.mark.parametrize("text", ["nan", "-1", "0", "1e999", "much", "9" * 5_000])
+def test_a_difference_that_is_none_is_told_at_its_field(client: Client, text: str) -> None:
+    campaign = factories.active_campaign(2, owner=(owner := factories.user()))
+    factories.run_pending(campaign, lambda task: 3.0 + task.number)
+    first, second = campaign.tasks.order_by("number")
+    client.force_login(owner)
+    page = compare(client, tasks=f"{first.name},{second.name}", worth_seeing=text)
+    assert "A difference worth seeing is a number above 0." in page
+    assert ">Let them race</button>" in page
+    assert '<input type="hidden" name="seeds" value="12">' in page
 
 
 def test_arms_of_unlike_machines_stand_in_no_order(client: Client) -> None:

@@ -399,7 +399,7 @@ def test_the_page_and_its_fragments_need_few_queries(
 ) -> None:
     # On PostgreSQL the clock is read, too: for the fleet of form, preview and forecast.
     clock = 3 if connection.vendor == "postgresql" else 0
-    with django_assert_max_num_queries(12 + clock):
+    with django_assert_max_num_queries(13 + clock):
         researcher.get(reverse("campaign-new"))
     with django_assert_max_num_queries(11 + clock):
         posted(researcher, FRAGMENT, **rows(LR, WIDTH))

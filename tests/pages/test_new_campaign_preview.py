@@ -1,13 +1,17 @@
 """The preview in the form of a new campaign: points, rejections, warnings and cost."""
 
 import datetime as dt
+import html
+import re
 
 import pytest
 from django.test import Client
 
 from campaigns.clock import database_now
+from campaigns.race.plan import seeds_needed
+from experiments import catalog
 from tests import factories
-from tests.pages.campaign_form import FRAGMENT, HEADS, LR, WIDTH, posted, rows
+from tests.pages.campaign_form import FRAGMENT, HEADS, LR, WIDTH, edited, posted, rows
 
 pytestmark = pytest.mark.django_db
 
@@ -50,16 +54,17 @@ def test_cost_is_told_for_the_workers_that_are_here(researcher: Client) -> None:
     for name in ("slow", "second"):
         worker = attempt.worker if name == "slow" else factories.worker(name)
         worker.last_seen_at = now
+        worker.slots = 2 if name == "second" else None
         worker.save()
     factories.worker("no torch", simulates=True, last_seen_at=now)
     factories.worker("resting", last_seen_at=now, paused_until=now + dt.timedelta(hours=1))
     factories.worker("gone", last_seen_at=now - dt.timedelta(days=1))
     page = posted(researcher, FRAGMENT, task_count=11, time_budget_seconds=20).text
-    # Eleven tasks of 22.5 s: a budget of 20 s and an overhead of 2.5 s; at most six per worker.
+    # Eleven tasks of 22.5 s: a budget of 20 s and an overhead of 2.5 s; at most four per slot.
     assert "4 m 08 s" in page
-    assert "2 m 15 s" in page
+    assert "1 m 30 s" in page
     assert "each 2.5 s over its budget (median of 1)" in page
-    assert "2 workers online" in page
+    assert "3 tasks at a time on 2 workers online" in page
 
 
 def test_without_workers_and_results_the_preview_says_so(researcher: Client) -> None:
@@ -92,3 +97,45 @@ def test_a_draft_says_how_many_of_its_tasks_are_kept(client: Client) -> None:
     page = client.get(draft.get_absolute_url()).text
     assert "Launching hands out 100 tasks of 10 s, 30 of them only when the best race" in page
     assert "The first 5 of 70 configs" in page
+
+
+def test_the_planner_says_what_a_difference_takes_before_there_is_a_campaign(
+    researcher: Client,
+) -> None:
+    factories.worker(last_seen_at=database_now(), slots=2)
+    page = html.unescape(posted(researcher, FRAGMENT, worth_seeing="0.02").text)
+    noise = catalog.get("train_char_lm").seed_noise
+    assert noise is not None
+    seeds = seeds_needed(0.02, noise.sd, 0.4 * noise.pairs)
+    assert f"To see 0.02 bits/byte here you need {seeds} seeds of each: {2 * seeds} runs, " in page
+    assert "That assumes the noise that the catalog records" in page
+    assert "A race by itself has at most 12 seeds, and finds it with a chance of " in page
+    assert "Set it up: a race by hand, when the arms have run" in page
+    wide = html.unescape(posted(researcher, FRAGMENT, worth_seeing="0.05").text)
+    assert "you need 3 seeds of each: 6 runs" in wide
+    assert "Set it up: 160 tasks, a race by itself" in wide
+    assert "is a number above 0" in posted(researcher, FRAGMENT, worth_seeing="-1").text
+
+
+@pytest.mark.parametrize(
+    ("difference", "expected"),
+    [
+        ("0.05", {"task_count": "160", "min_effect": "0.05", "races_automatically": "True"}),
+        ("0.02", {"task_count": "10", "min_effect": "0.02", "races_automatically": "False"}),
+        ("junk", {"task_count": "10", "min_effect": "0.01", "races_automatically": ""}),
+    ],
+)
+def test_its_button_sets_up_the_race_and_keeps_the_difference(
+    researcher: Client, difference: str, expected: dict[str, str]
+) -> None:
+    page = edited(researcher, "plan", worth_seeing=difference)
+    fields = {
+        name: re.search(rf'name="{name}"[^>]* value="([^"]*)"', page)
+        for name in ("task_count", "min_effect")
+    }
+    assert {name: found and found[1] for name, found in fields.items()} == {
+        name: expected[name] for name in fields
+    }
+    chosen = page.split('name="races_automatically"')[1].split("</select>")[0]
+    assert f'<option value="{expected["races_automatically"]}" selected>' in chosen
+    assert f'name="worth_seeing" min="0" max="1000" step="any" value="{difference}"' in page

@@ -219,7 +219,7 @@ def test_it_says_which_campaign_no_worker_online_may_run(client: Client) -> None
     factories.active_campaign(2, name="shielded", required_isolation="T1")
     factories.active_campaign(2, name="open")
     concerns = concerns_of(client)
-    assert "“shielded” stands still: no worker that may run it online." in concerns
+    assert "“shielded” stands still: no worker online may run it." in concerns
     assert "“open”" not in concerns
 
 

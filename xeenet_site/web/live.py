@@ -8,7 +8,7 @@ in one header, and gets JSON:
 | key      | what                                                                              |
 |----------|-----------------------------------------------------------------------------------|
 | `parts`  | markup by id, of the parts whose hash the page does not hold                      |
-| `rows`   | for each changed `{% part rows %}` the ids of its children, in their order         |
+| `rows`   | for each changed `{% part rows %}` its hash, and the ids of its children in order  |
 | `points` | what the page's chart is to append, if the view has any; see `answer`             |
 | `reload` | true: the page is of another version of the server, and must be loaded again      |
 
@@ -205,7 +205,7 @@ def _collect(parts: Iterable[Part], held: Collection[str], news: dict[str, Any])
             if part.kind != ROWS:
                 news["parts"][part.key] = part.markup
                 continue
-            news["rows"][part.key] = [row.key for row in part.parts]
+            news["rows"][part.key] = {"v": part.digest, "order": [row.key for row in part.parts]}
         _collect(part.parts, held, news)
 
 

@@ -24,6 +24,7 @@ from campaigns.models import Campaign, Decision, Race
 from campaigns.serializers.races import (
     DecisionDetailSerializer,
     DecisionSerializer,
+    DifferencesSerializer,
     PlanQuestionSerializer,
     PlanSerializer,
     RaceSerializer,
@@ -85,6 +86,24 @@ class RaceView(GenericAPIView[Race]):
     )
     def get(self, request: Request, pk: int) -> Response:
         return Response(answers.race_detail(pk))
+
+
+class DifferencesView(GenericAPIView[Campaign]):
+    """Return every paired difference of a race, by its number in the campaign.
+
+    What a look has decided on is as the look saw it; later runs are as they are now.
+    """
+
+    queryset = Campaign.objects.all()
+    permission_classes: Any = (IsSignedInOrMayRead,)
+
+    @extend_schema(
+        operation_id="get_differences",
+        tags=["races"],
+        responses={200: DifferencesSerializer, **errors(404)},
+    )
+    def get(self, request: Request, pk: int, race: int) -> Response:
+        return Response(answers.differences_of(self.get_object(), race))
 
 
 class DecisionsView(ListAPIView[Decision]):

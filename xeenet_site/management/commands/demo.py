@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import subprocess
 import sys
 import time
 import webbrowser
@@ -26,7 +24,7 @@ from campaigns.management.terminal import ProgressLine, leaderboard_text
 from campaigns.models import Campaign, CampaignState
 from campaigns.standings import arms
 from campaigns.standings.progress import campaign_progress
-from xeenet_site.running import serving
+from xeenet_site.running import pictures, serving
 from xeenet_site.running.keeping import Keeper
 from xeenet_site.running.processes import Child, Supervisor
 from xeenet_site.web.plain_text import plain
@@ -48,7 +46,6 @@ SERVER_ONLY_VARIABLES: Final = ("SECRET_KEY", "DATABASE_URL", "DJANGO_SETTINGS_M
 # With --exit, the demo fails when the campaign takes longer than its budgets plus these.
 OVERHEAD_SECONDS_PER_TASK: Final = 45.0
 START_UP_SECONDS: Final = 120.0
-CHROMIUM_NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 
 
 class Command(BaseCommand):
@@ -74,7 +71,12 @@ class Command(BaseCommand):
         add("--dataset-file", type=Path, help="text to train on (default: TinyShakespeare)")
         add("--exit", action="store_true", help="end with the campaign; 0 if all went well")
         add("--no-open", action="store_true", help="open no browser")
-        add("--screenshot", type=Path, metavar="PNG", help="picture of the page at the end")
+        add(
+            "--screenshot",
+            type=Path,
+            metavar="PNG",
+            help="picture of its page at the end",
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         usual = RACE if options["race"] else PLAIN
@@ -82,6 +84,9 @@ class Command(BaseCommand):
         self._check(options)
         # httpx2 logs a line per request, which would break the progress line.
         logging.getLogger("httpx2").setLevel(logging.WARNING)
+        # Said at once, as the demo takes minutes; it goes on without the picture.
+        if options["screenshot"] and (problem := pictures.missing_program()):
+            self._say(f"There will be no picture: {problem}.")
         self._say("Preparing database and static files…")
         serving.migrate()
         serving.collect_static_files()
@@ -108,8 +113,9 @@ class Command(BaseCommand):
         for name in ("tasks", "workers", "budget"):
             if options[name] <= 0:
                 raise CommandError(f"--{name} must be above 0.")
-        if options["screenshot"] and _chromium() is None:
-            raise CommandError("--screenshot needs a chromium on the PATH, or XEENET_CHROMIUM.")
+        picture = options["screenshot"]
+        if picture and not picture.absolute().parent.is_dir():
+            raise CommandError(f"--screenshot {picture}: there is no folder for it.")
         serving.check_home_writable()
         serving.check_port(HOST, options["port"])
 
@@ -217,8 +223,7 @@ class _Demo:
         for problem in problems:
             self._say(f"Not as it should be: {problem}.")
         if path := self._options["screenshot"]:
-            _take_screenshot(self._origin + campaign.get_absolute_url(), path)
-            self._say(f"Picture: {path}")
+            self._take_picture(campaign, path)
         if not self._options["exit"]:
             self._say(f"Still serving {self._url}, the agents wait for work. Ctrl-C ends.")
             while not self._supervisor.wait(POLL_SECONDS):
@@ -227,6 +232,15 @@ class _Demo:
             raise CommandError(f"The demo's campaign did not go well: {'; '.join(problems)}.")
         # Stop the agents first: to hand back their tasks they need a running server.
         self._supervisor.stop(self._agents)
+
+    def _take_picture(self, campaign: Campaign, path: Path) -> None:
+        """Save the campaign's page as a picture, or say why that is impossible."""
+        try:
+            pictures.take(self._origin + campaign.get_absolute_url(), path)
+        except pictures.NoPicture as error:
+            self._say(f"No picture: {error}.")
+        else:
+            self._say(f"Picture: {path}")
 
     def _watch(self, campaign: Campaign) -> None:
         """Show progress until the campaign ends or a stop is requested. Raises CommandError."""
@@ -287,25 +301,3 @@ def _has_display() -> bool:
     if sys.platform in {"darwin", "win32"}:
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _chromium() -> str | None:
-    named = os.environ.get("XEENET_CHROMIUM")
-    return named or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-
-
-def _take_screenshot(url: str, path: Path) -> None:
-    """Save a picture of the page as PNG, made by a headless Chromium. Raises CommandError."""
-    command = [str(_chromium()), "--headless", "--disable-gpu", "--hide-scrollbars"]
-    if hasattr(os, "getuid") and os.getuid() == 0:
-        command.append("--no-sandbox")  # Chromium's own sandbox refuses to run as root
-    command += ["--window-size=1280,900", "--virtual-time-budget=5000"]
-    try:
-        subprocess.run(
-            [*command, f"--screenshot={path.absolute()}", url],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise CommandError(f"The picture could not be made: {error}") from error

@@ -92,7 +92,9 @@ function drawAll(again) {
   for (const element of document.querySelectorAll(".chart[data-figure]")) draw(element, again);
 }
 
-document.addEventListener("htmx:afterSettle", () => drawAll(false));
+for (const news of ["htmx:afterSettle", "xeenet:refreshed"]) {
+  document.addEventListener(news, () => drawAll(false));
+}
 document.addEventListener("xeenet:theme", () => drawAll(true));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(true));
 drawAll(false);

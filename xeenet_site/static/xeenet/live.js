@@ -2,17 +2,19 @@
 // Elements stay the same ones, so focus, scroll, selection, ticks and what is typed stay, too.
 //
 // It says "xeenet:points" with what the chart is to append, and "xeenet:refreshed" after each answer
-// that was used.
+// that was used, with the time at which it was asked for. "xeenet:refresh" lets it ask at once.
 
 "use strict";
 
 (() => {
   const MOST_HASHES = 480;
   const TIMEOUT = 20_000;
+  const HTMX = /\shx-/;
   // Without a page that refreshes, how soon to look whether there is one now.
   const IDLE_SECONDS = 3;
   let timer = 0;
   let isRunning = false;
+  let isWanted = false;
 
   const rootOf = () => document.querySelector("[data-live]");
 
@@ -27,6 +29,7 @@
   async function refresh() {
     const root = rootOf();
     if (!root || isRunning || wouldDisturb()) return;
+    const asked = performance.now();
     isRunning = true;
     performance.clearMeasures("live-refresh");
     try {
@@ -45,7 +48,7 @@
       if (news.reload) return isTyping() ? undefined : location.reload();
       measured(() => apply(root, news, new Date(answer.headers.get("Date") ?? Date.now())));
       if (news.points) document.dispatchEvent(new CustomEvent("xeenet:points", { detail: news.points }));
-      document.dispatchEvent(new CustomEvent("xeenet:refreshed"));
+      document.dispatchEvent(new CustomEvent("xeenet:refreshed", { detail: { asked } }));
     } catch {
       document.body.classList.add("connection-lost");
     } finally {
@@ -71,7 +74,10 @@
 
   async function loop() {
     clearTimeout(timer);
-    await refresh();
+    do {
+      isWanted = false;
+      await refresh();
+    } while (isWanted);
     timer = setTimeout(loop, 1000 * (rootOf()?.dataset.liveSeconds ?? IDLE_SECONDS));
   }
 
@@ -88,10 +94,15 @@
       if (part) morph(part, fresh);
       else made.set(id, fresh);
     }
-    for (const [id, order] of Object.entries(rows)) arrange(document.getElementById(id), order, made);
-    for (const id of Object.keys(parts)) {
+    for (const [id, { v, order }] of Object.entries(rows)) {
+      const container = document.getElementById(id);
+      container.dataset.v = v;
+      arrange(container, order, made);
+    }
+    for (const [id, html] of Object.entries(parts)) {
       const part = document.getElementById(id);
-      if (part) htmx.process(part);
+      // It searches long: fifty rows without an attribute of its own would take most of the time.
+      if (part && (HTMX.test(html) || part.closest("[hx-boost]"))) htmx.process(part);
     }
     // Moving an element takes the focus from it.
     if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
@@ -170,6 +181,12 @@
     for (const mark of root.querySelectorAll(".live-at")) mark.textContent = clock;
   }
 
-  document.addEventListener("visibilitychange", () => document.hidden || loop());
+  function now() {
+    if (isRunning) isWanted = true;
+    else loop();
+  }
+
+  document.addEventListener("visibilitychange", () => document.hidden || now());
+  document.addEventListener("xeenet:refresh", now);
   timer = setTimeout(loop, 1000 * (rootOf()?.dataset.liveSeconds ?? IDLE_SECONDS));
 })();

@@ -12,8 +12,8 @@ function closeMenus(except) {
 document.addEventListener("click", (event) => {
   const menu = event.target.closest("details.menu");
   closeMenus(menu);
-  // A choice in a menu of verbs opens a dialog: the menu must not stay open behind it.
-  if (menu && event.target.closest("[data-opens]")) menu.open = false;
+  // A choice ends the menu: it must not stay open behind a dialog, or over what the link brings.
+  if (menu && event.target.closest("[data-opens], a")) menu.open = false;
 });
 
 document.addEventListener("keydown", (event) => {

@@ -1,0 +1,256 @@
+"""The tab with a campaign's races: the arms of one race seed by seed, and how to start another."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.safestring import SafeString
+
+from campaigns.charts.race_strips import StripDrawer, key_of
+from campaigns.clock import database_now
+from campaigns.exports import race as export_race
+from campaigns.lifecycle.race_start import MAX_RACE_SEEDS
+from campaigns.models import Campaign, CampaignState, RaceOutcome
+from campaigns.race.look import FEWEST_COMMON
+from campaigns.race.rule import SEEDS, looks_at
+from campaigns.race.strip_words import (
+    KIND_WORDS,
+    MARK_WORDS,
+    NEVER_SIMULATED,
+    NO_SHARED_SEEDS,
+    WHAT_A_RACE_IS,
+    compared_with,
+    next_look,
+    race_state,
+    side_words,
+    standing_of_strip,
+    what_starts_a_race,
+)
+from campaigns.race.strips import Difference, Strip
+from campaigns.standings import arms, leaderboard
+from campaigns.standings.progress import campaign_progress
+from campaigns.standings.race_strips import (
+    RaceLine,
+    RaceView,
+    race_view,
+    races_of,
+    running_runs,
+)
+from campaigns.views.head import ENDED_STATES, campaign_or_404, head_context, may_race
+from campaigns.views.tabs import show_tab
+from xeenet_site.web.formats import HOUR, duration
+from xeenet_site.web.pages import reading_page
+
+# So many first arms of the board are offered for a race, and so many of them ticked.
+OFFERED: Final = 8
+TICKED: Final = 3
+# A table with more columns than this would be no table; the CSV has all seeds.
+MOST_COLUMNS: Final = 24
+
+
+@reading_page
+def races(request: HttpRequest, pk: int, race: int | None = None) -> HttpResponse:
+    """Show a race of a campaign seed by seed: the latest, or the one with this number."""
+    campaign = campaign_or_404(pk)
+    now = database_now()
+    lines = races_of(campaign)
+    number = lines[0].number if race is None and lines else race
+    view = race_view(campaign, number) if number is not None else None
+    if number is not None and view is None:
+        raise Http404("There is no such race in this campaign.")
+    context = head_context(request, campaign, now) | {"lines": [*map(_line, lines)]}
+    context |= _nothing(campaign, now) if view is None else _race(campaign, view, now)
+    context |= _start(request, campaign, view) | {"tab_styles": "xeenet/race.css"}
+    return show_tab(request, "Race", "campaigns/_race.html", context)
+
+
+@reading_page
+def differences_csv(_request: HttpRequest, pk: int, race: int) -> StreamingHttpResponse:
+    """Send every paired difference of a race as a CSV file."""
+    campaign = get_object_or_404(Campaign, pk=pk)
+    view = race_view(campaign, race)
+    if view is None:
+        raise Http404("There is no such race in this campaign.")
+    name = f"campaign-{pk}-race-{race}-differences.csv"
+    return StreamingHttpResponse(
+        export_race.csv_lines(campaign, view),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def _line(line: RaceLine) -> dict[str, Any]:
+    return {
+        "number": line.number,
+        "state": race_state(line.outcome),
+        "arms": line.arms,
+        "at": line.ended_at or line.started_at,
+    }
+
+
+@dataclass(frozen=True)
+class StripRow:
+    """One arm on the page of a race; texts are written already."""
+
+    arm: int
+    params: list[tuple[str, Any]]
+    standing: str
+    value: str
+    half_width: str
+    seeds: int
+    bad_seeds: str
+    is_reference: bool
+    is_out: bool
+    median: str
+    bound: str
+    common: int
+    drawing: SafeString
+    cells: list[tuple[str, str]]
+    # The seeds at the end of the table that the arm never runs.
+    unused: int
+
+
+def _race(campaign: Campaign, view: RaceView, now: dt.datetime) -> dict[str, Any]:
+    running = running_runs(campaign, view)
+    drawer = StripDrawer(view.strips, campaign.metric_spec, running=running)
+    varying, _ = leaderboard.varying_params(campaign)
+    columns = view.strips.seeds if len(view.strips.seeds) <= MOST_COLUMNS else ()
+    spec = campaign.metric_spec
+    up, down = side_words(spec.is_maximised)
+    return {
+        "race": view,
+        "state": race_state(view.outcome),
+        "compared_with": compared_with(view.strips),
+        "up": up,
+        "down": down,
+        "awaits": _awaits(campaign, view, len(running), now),
+        "axis": drawer.axis(),
+        "rows": [
+            _row(campaign, view, strip, drawer, varying, len(columns)) for strip in view.order
+        ],
+        "is_low": drawer.scale.height < 60,
+        "key": key_of(view.strips, lambda name: MARK_WORDS[name]),
+        "columns": columns,
+        "looks": len(looks_at(len(view.strips.seeds))),
+        "spec": spec,
+    }
+
+
+def _row(
+    campaign: Campaign,
+    view: RaceView,
+    strip: Strip,
+    drawer: StripDrawer,
+    varying: list[str],
+    columns: int,
+) -> StripRow:
+    spec, value, last = campaign.metric_spec, view.values[strip.arm], strip.last
+    standing = standing_of_strip(strip, view.strips, view.outcome)
+    params = view.params.get(strip.arm, {})
+    median = "" if last is None or last.estimate is None else drawer.signed(last.estimate)
+    bound = "" if last is None or last.bound is None else drawer.size(last.bound)
+    ran = sum(d.difference is not None for d in strip.differences)
+    label = f"Arm {strip.arm}, {standing}: {ran} differences"
+    label += f", median {median}" if median else ""
+    label += f", bound ± {bound}" if bound else ""
+    return StripRow(
+        arm=strip.arm,
+        params=[(name, params[name]) for name in varying if name in params],
+        standing=standing,
+        value="" if value.value is None else spec.text(spec.value_of(value.value)),
+        half_width="" if value.half_width is None else spec.text(value.half_width),
+        seeds=value.n,
+        bad_seeds=value.bad_seeds_text,
+        is_reference=strip.arm == view.strips.reference,
+        is_out=strip.left_as is not None,
+        median=median,
+        bound=bound,
+        common=last.n if last else 0,
+        drawing=drawer.strip(strip, label),
+        cells=_cells(strip, drawer, columns),
+        unused=columns - len(strip.differences) if columns else 0,
+    )
+
+
+def _cells(strip: Strip, drawer: StripDrawer, columns: int) -> list[tuple[str, str]]:
+    """Return a text and its explanation for each seed that the arm has run or will run."""
+    if not columns:
+        return []
+    return [(_cell(d, drawer), KIND_WORDS[d.kind]) for d in strip.differences]
+
+
+def _cell(d: Difference, drawer: StripDrawer) -> str:
+    if d.difference is not None:
+        return drawer.signed(d.difference)
+    return {"infeasible": "∞", "reference infeasible": "−∞", "waiting": "…"}.get(d.kind, "–")
+
+
+def _awaits(campaign: Campaign, view: RaceView, running: int, now: dt.datetime) -> str:
+    """Say what the race waits for; "" when it needs no more runs."""
+    if view.awaited is None or campaign.state in ENDED_STATES:
+        return ""
+    known = campaign_progress(campaign, now=now).forecast
+    rate, missing = known.tasks_per_hour, len(view.awaited.open)
+    return next_look(
+        view.awaited,
+        running=running,
+        is_paused=campaign.state == CampaignState.PAUSED,
+        hindrance=known.why_not if known.is_stopped else "",
+        eta=duration(missing / rate * HOUR) if rate and missing else None,
+    )
+
+
+def _nothing(campaign: Campaign, now: dt.datetime) -> dict[str, Any]:
+    """Return what is said in place of a race: what one is, and what would start it."""
+    kinds = leaderboard.kinds(campaign)
+    measured = sum(kind.number for kind in kinds if kind.is_ranked and kind.is_screening)
+    progress = campaign_progress(campaign, now=now)
+    if not campaign.shares_seeds:
+        why = NO_SHARED_SEEDS
+    elif progress.simulated and not measured:
+        why = NEVER_SIMULATED
+    else:
+        why = what_starts_a_race(
+            is_automatic=campaign.races_automatically,
+            is_over=campaign.state in ENDED_STATES,
+            kept=campaign.kept_runs,
+            open_tasks=progress.pending + progress.leased,
+            tasks=campaign.task_count,
+            measured=measured,
+        )
+    return {"race": None, "what": WHAT_A_RACE_IS, "why": why}
+
+
+def _start(request: HttpRequest, campaign: Campaign, view: RaceView | None) -> dict[str, Any]:
+    """Return the arms that are offered for a new race; none to those who may not start one."""
+    if not may_race(request.user, campaign) or not campaign.shares_seeds:
+        return {"offered": []}
+    rows = arms.rows(campaign, limit=OFFERED)
+    group = set(view.group) if view and view.outcome == RaceOutcome.TIE else set()
+    is_tie = len(group) >= 2
+    ticked = group if is_tie else {row.arm for row in rows[:TICKED]}
+    seeds = SEEDS
+    if is_tie and view and view.seeds_to_separate:
+        seeds = min(max(SEEDS, view.seeds_to_separate), MAX_RACE_SEEDS)
+    spec = campaign.metric_spec
+    return {
+        "offered": [
+            {
+                "arm": row.arm,
+                "value": "" if row.value is None else spec.text(row.value),
+                "standing": row.standing,
+                "is_ticked": row.arm in ticked,
+            }
+            for row in rows
+        ]
+        if len(rows) > 1
+        else [],
+        "race_seeds": seeds,
+        "fewest_seeds": FEWEST_COMMON,
+        "most_seeds": MAX_RACE_SEEDS,
+        "spec": spec,
+    }

@@ -1,0 +1,129 @@
+"""What a refresh of a campaign's page brings: what changed, within 5 kB."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+
+from campaigns.models import Campaign
+from tests import factories
+from xeenet_site.web import live
+
+pytestmark = pytest.mark.django_db
+
+MOST_BYTES = 5_000
+RESULTS = 60
+
+
+def study(tasks: int = RESULTS + 20, results: int = RESULTS, **fields: Any) -> Campaign:
+    campaign = factories.active_campaign(tasks, **fields)
+    for number in range(results):
+        factories.run(3.4 - 0.001 * (number * 7 % results), seconds=number + 1)
+    campaign.refresh_from_db()
+    return campaign
+
+
+def run(campaign: Campaign, value: float) -> int:
+    """Let the next task end with this value, and return the number of its arm."""
+    factories.run(value, seconds=100)
+    return campaign.results.select_related("task__arm").latest("pk").task.arm.number
+
+
+class Page:
+    """A page that was loaded once and refreshes as `live.js` does."""
+
+    def __init__(self, client: Client, address: str) -> None:
+        self.client, self.address = client, address
+        self.markup = client.get(address).text
+        self.hashes = dict.fromkeys(re.findall(r'data-v="([^"]+)"', self.markup))
+        after = re.search(r'data-after="(\d+)"', self.markup)
+        self.after = after[1] if after else "-"
+        live_address = re.search(r'data-live-url="([^"]+)"', self.markup)
+        assert live_address
+        assert live_address[1].replace("&amp;", "&") == address
+
+    def refresh(self) -> HttpResponse:
+        header = f"{live.version()} {self.after} {''.join(self.hashes)}"
+        headers = {live.HEADER: header, "Accept-Encoding": "gzip"}
+        answer: HttpResponse = self.client.get(self.address, headers=headers)
+        return answer
+
+    def news(self) -> dict[str, Any]:
+        answer = self.refresh()
+        if answer.status_code == 204:
+            return {}
+        content = answer.content
+        if answer.headers.get("Content-Encoding") == "gzip":
+            content = gzip.decompress(content)
+        data: dict[str, Any] = json.loads(content)
+        for markup in data.get("parts", {}).values():
+            self.hashes |= dict.fromkeys(re.findall(r'data-v="([^"]+)"', markup))
+        self.hashes |= dict.fromkeys(rows["v"] for rows in data.get("rows", {}).values())
+        if "points" in data:
+            self.after = data["points"]["total"]
+        return data
+
+
+def test_one_new_result_brings_its_row_and_the_figures_in_less_than_5_kb(client: Client) -> None:
+    campaign = study()
+    page = Page(client, campaign.get_absolute_url())
+    assert len(re.findall(r'<tr data-v="[^"]+" id="row-', page.markup)) == 50
+    arm = run(campaign, 3.3805)
+    answer = page.refresh()
+    assert len(answer.content) <= MOST_BYTES
+    news = page.news()
+    assert len(news["rows"]["board-rows"]["order"]) == 50
+    assert [key for key in news["parts"] if key.startswith("row-")] == [f"row-{arm}"]
+    assert "figures" in news["parts"]
+    assert news["points"]["total"] == RESULTS + 1
+    assert not {"campaign", "board", "facts", "head-dialogs", "tabs"} & news["parts"].keys()
+    assert page.refresh().status_code == 204
+
+
+def test_a_new_first_row_stays_within_5_kb_although_every_row_may_change(client: Client) -> None:
+    campaign = study()
+    page = Page(client, campaign.get_absolute_url())
+    arm = run(campaign, 2.5)
+    assert len(page.refresh().content) <= MOST_BYTES
+    assert page.news()["rows"]["board-rows"]["order"][0] == f"row-{arm}"
+
+
+def test_nothing_is_sent_while_nothing_happens_to_anybody(client: Client) -> None:
+    owner = factories.user("ada")
+    campaign = study(5, 3, owner=owner)
+    for person in (None, owner):
+        if person:
+            client.force_login(person)
+        page = Page(client, f"{campaign.get_absolute_url()}?x=number")
+        for _ in range(2):
+            answer = page.refresh()
+            assert (answer.status_code, answer.content) == (204, b"")
+
+
+def test_a_campaign_that_ended_sends_a_page_that_refreshes_no_more(client: Client) -> None:
+    campaign = study(3, 2)
+    page = Page(client, campaign.get_absolute_url())
+    factories.run(3.1, seconds=50)
+    news = page.news()
+    assert list(news["parts"]) == ["campaign"]
+    assert "data-live=" not in news["parts"]["campaign"]
+
+
+def test_who_may_read_no_more_is_sent_to_sign_in(client: Client, settings: Any) -> None:
+    page = Page(client, study(3, 1).get_absolute_url())
+    settings.XEENET = settings.XEENET | {"ANONYMOUS_READ": False}
+    answer = page.refresh()
+    assert answer.headers["HX-Redirect"] == "/login/"
+    assert answer.content == b""
+
+
+def test_caches_keep_pages_and_refreshes_apart(client: Client) -> None:
+    page = Page(client, study(3, 1).get_absolute_url())
+    for answer in (page.refresh(), client.get(page.address)):
+        assert live.HEADER in answer["Vary"]
