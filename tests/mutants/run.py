@@ -29,6 +29,7 @@ from tests.mutants.doors import DOORS
 from tests.mutants.enclosures import ENCLOSURES
 from tests.mutants.faults import FAULTS
 from tests.mutants.forecasts import FORECASTS
+from tests.mutants.hero import HERO
 from tests.mutants.honesty import HONESTY
 from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
@@ -52,6 +53,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS, *CLASSES_OF_RESULTS),
     *SLOW_SETUPS,
+    *HERO,
     *PAIRED,
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
     *(
