@@ -176,6 +176,8 @@ def no_worker(
     is_any_online: bool = False,
     zone: dt.tzinfo = dt.UTC,
 ) -> str:
-    """Return "no worker online since 07:43"; if others are online, that they may not run it."""
-    kind = "no worker that may run it" if is_any_online else "no worker"
-    return f"{kind} online{f' since {clock(since, now, zone=zone)}' if since else ''}"
+    """Return "no worker online since 07:43"; if others are online, that none of them may run it."""
+    at = clock(since, now, zone=zone) if since else ""
+    if is_any_online:
+        return f"no worker online may run it{f', the last was seen {at}' if at else ''}"
+    return f"no worker online{f' since {at}' if at else ''}"

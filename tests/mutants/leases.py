@@ -114,15 +114,15 @@ CLAIMS: Final = (
     Mutant(
         "claim: a worker holds as many leases as it likes",
         CLAIMING,
-        "        count = min(choice.count, choice.slots - held)\n",
+        "        count = min(choice.count, choice.most_held - held)\n",
         "        count = choice.count\n",
         HISTORIES,
     ),
     Mutant(
         "claim: a worker tells more slots than one may have",
         CLAIMING,
-        "min(slots, MAX_SLOTS)",
-        "slots",
+        "min(self.slots, MAX_SLOTS)",
+        "self.slots",
         (f"{FAIR}::test_a_worker_holds_at_most_the_slots_that_it_told_and_never_more_than_64",),
     ),
     Mutant(

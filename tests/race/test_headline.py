@@ -115,7 +115,7 @@ def test_runs_without_a_value_share_what_few_others_have() -> None:
     [
         ({"draft": "A draft."}, Severity.NOTE, None),
         ({"paused": "Paused: too many failures."}, Severity.WARNING, None),
-        ({"machines": 0}, Severity.WARNING, Act.SEE_WORKERS),
+        ({"hindrance": GONE}, Severity.WARNING, Act.SEE_WORKERS),
         ({"is_approved": False}, Severity.WARNING, Act.SEE_SCRIPT),
         ({"quiet_seconds": STALLED_SECONDS + 1}, Severity.WARNING, Act.SEE_WORKERS),
         ({"trouble": TROUBLE, "failed": 5}, Severity.TROUBLE, Act.SEE_FAILURES),

@@ -268,9 +268,9 @@ def test_what_is_held_by_an_approval_or_by_isolation_has_no_end() -> None:
     assert forecast_of(held, 1).why_not == "waits for the approval of its script"
     script_steering.approve(None, script, now=at(1))
     known = forecast_of(held, 1)
-    assert (known.why_not, known.is_stopped) == ("no worker that may run it online", True)
+    assert (known.why_not, known.is_stopped) == ("no worker online may run it", True)
     isolated = active_campaign(2, required_isolation="T1")
-    assert forecast_of(isolated, 1).why_not == "no worker that may run it online"
+    assert forecast_of(isolated, 1).why_not == "no worker online may run it"
     factories.worker(last_seen_at=at(1), isolation="T1")
     assert forecast_of(isolated, 1).slots == 1
 
