@@ -71,7 +71,8 @@ def test_no_style_sheet_writes_another_size_weight_or_family(sheet: Path) -> Non
     text = rules(sheet)
     faces = re.sub(r"@font-face \{.*?\}", "", text, flags=re.DOTALL)
     for size in re.findall(r"font-size:\s*([^;}]+)", faces):
-        assert re.fullmatch(r"var\(--size-\w+\)|inherit", size.strip()), size
+        # 0 hides a word whose place a phone needs.
+        assert re.fullmatch(r"var\(--size-\w+\)|inherit|0", size.strip()), size
     for short in re.findall(r"(?<![\w-])font:\s*([^;}]+)", faces):
         assert short.strip() == "inherit" or "var(--size-" in short, short
     for weight in re.findall(r"font-weight:\s*([^;}]+)", faces):
