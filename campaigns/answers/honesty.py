@@ -34,6 +34,7 @@ def honesty_data(campaign: Campaign) -> dict[str, Any]:
                 "runs": tally.disturbed,
                 "undisturbed": tally.undisturbed,
                 "unknown": tally.unknown_speed,
+                "slow_setups": tally.slow_setups,
                 "newest": [_disturbed(run) for run in honesty_parts.disturbed_runs(campaign)],
             },
             "too_slow_arms": {
@@ -84,13 +85,13 @@ def _first_seeds(first: FirstSeeds) -> dict[str, Any]:
 
 def _disturbed(run: DisturbedRun) -> dict[str, Any]:
     return {
-        "task_id": run.task_id,
-        "number": run.number,
+        "task": run.number,
         "arm": run.arm,
         "value": run.value,
         "factor": run.factor,
+        "slow_setup": run.slow_setup,
         "became": run.became,
-        "other_task_id": run.other[0] if run.other else None,
+        "other_task": run.other,
     }
 
 

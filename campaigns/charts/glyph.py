@@ -58,10 +58,13 @@ class Scale:
         return f"{self.low:.{self.decimals}f}", f"{self.high:.{self.decimals}f}"
 
 
-def scale_of(intervals: Iterable[Interval], *, is_maximised: bool = False) -> Scale | None:
+def scale_of(
+    intervals: Iterable[Interval], *, is_maximised: bool = False, far: float = FAR
+) -> Scale | None:
     """Return the scale on which these intervals are drawn; None without any value.
 
-    Intervals are always inside as a whole; a tail of far values without any is not (see FAR).
+    Intervals are always inside as a whole; a tail of values without any is not, beyond `far` (see
+    FAR).
     """
     sign = -1.0 if is_maximised else 1.0
     rows = [(sign * row.value, row.half_width) for row in intervals if row.value is not None]
@@ -69,7 +72,7 @@ def scale_of(intervals: Iterable[Interval], *, is_maximised: bool = False) -> Sc
         return None
     values = [value for value, _ in rows]
     first = min(values)
-    reach = first + FAR * (median(values) - first)
+    reach = first + far * (median(values) - first)
     # Most values may be alike: then nothing is far.
     inside = [value for value in values if value <= reach] if reach > first else values
     ends = [end for value, half in rows if half for end in (value - half, value + half)]
@@ -134,7 +137,9 @@ def _dot(interval: Interval, at: float, scale: Scale) -> str:
             f'<path class="beyond" d="M{at - tip:g} {_MIDDLE - 3}L{at:g} {_MIDDLE}'
             f'L{at - tip:g} {_MIDDLE + 3}"/>'
         )
-    kind, radius = ("dot", 3.5) if interval.half_width else ("dot alone", 2.5)
+    # A value of one seed, which proves nothing, looks lighter than that of a race.
+    has_raced = interval.half_width or interval.screening is not None
+    kind, radius = ("dot", 3.5) if has_raced else ("dot alone", 2.5)
     return f'<circle class="{kind}" cx="{at:g}" cy="{_MIDDLE}" r="{radius}"/>'
 
 

@@ -214,7 +214,9 @@ def _data(
         "band": drawn.noise,
         "anchors": _anchors(campaign),
         **_story(campaign, points),
-        "card": reverse("campaign-card", args=[campaign.pk, 0]),
+        # With 0 for the number of a task.
+        "task": reverse("task", args=[campaign.pk, 0]),
+        "card": reverse("task-card", args=[campaign.pk, 0]),
         "more": reverse("campaign-hero", args=[campaign.pk]),
     }
 
@@ -311,7 +313,7 @@ def _story(campaign: Campaign, points: Sequence[Point]) -> dict[str, Any]:
 
 
 def _state_changes(campaign: Campaign) -> list[tuple[dt.datetime, str]]:
-    """Return the newest changes of the campaign's state, oldest first; [] if never paused."""
+    """Return the newest changes of its own state, the oldest first; [] if it never paused."""
     if campaign.paused_at is None and campaign.resumed_at is None:
         return []
     changes = StateChange.objects.filter(campaign=campaign, subject=ChangeSubject.CAMPAIGN)

@@ -70,21 +70,21 @@ def slope_picture(first: FirstSeeds, spec: MetricSpec) -> SafeString:
         return round(24 + share * (SLOPE_HEIGHT - 24 - _AIR), 1)
 
     parts = [
-        '<text x="22%" y="12" text-anchor="middle">first seed</text>',
-        '<text x="78%" y="12" text-anchor="middle">race</text>',
-        f'<line class="zero" x1="22%" x2="22%" y1="18" y2="{SLOPE_HEIGHT}"/>',
-        f'<line class="zero" x1="78%" x2="78%" y1="18" y2="{SLOPE_HEIGHT}"/>',
+        '<text x="24%" y="12" text-anchor="middle">first seed</text>',
+        '<text x="66%" y="12" text-anchor="middle">race</text>',
+        f'<line class="zero" x1="24%" x2="24%" y1="18" y2="{SLOPE_HEIGHT}"/>',
+        f'<line class="zero" x1="66%" x2="66%" y1="18" y2="{SLOPE_HEIGHT}"/>',
     ]
     lines, labels = [], []
     for arm, seed, race in first.pairs:
         title = escape(f"arm {arm}: {spec.text(seed)} on its first seed, {spec.text(race)} raced")
         lines.append(
-            f'<g class="slope"><line x1="22%" x2="78%" y1="{y(seed)}" y2="{y(race)}"/>'
-            f'<circle cx="22%" cy="{y(seed)}" r="3"/><circle cx="78%" cy="{y(race)}" r="3"/>'
+            f'<g class="slope"><line x1="24%" x2="66%" y1="{y(seed)}" y2="{y(race)}"/>'
+            f'<circle cx="24%" cy="{y(seed)}" r="3"/><circle cx="66%" cy="{y(race)}" r="3"/>'
             f"<title>{title}</title></g>"
         )
-        labels += [("19%", "end", y(seed), spec.text(seed))]
-        labels += [("81%", "start", y(race), f"{spec.text(race)} arm {arm}")]
+        labels += [("22%", "end", y(seed), spec.text(seed))]
+        labels += [("68%", "start", y(race), f"{spec.text(race)} arm {arm}")]
     parts += [*lines, *_apart(labels)]
     arms = len(first.pairs)
     label = f"First seeds and race values of {arms} arms that raced"

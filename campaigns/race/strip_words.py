@@ -88,9 +88,12 @@ def look_title(
 
 
 def next_look(
-    awaited: Awaited, *, running: int, is_paused: bool, machines: int, eta: str | None
+    awaited: Awaited, *, running: int, is_paused: bool, hindrance: str, eta: str | None
 ) -> str:
-    """Return what a race waits for. `running` of its open runs have a worker now."""
+    """Return what a race waits for. `running` of its open runs have a worker now.
+
+    `hindrance` says in a few words why nobody takes the others, "" while somebody does.
+    """
     waiting = len(awaited.open) - running
     runs = f"{awaited.ended:,} of {awaited.wanted:,} runs are in, {running:,} run now"
     if waiting:
@@ -101,8 +104,8 @@ def next_look(
         head = f"Look {awaited.look} comes when its last run has ended: {runs}."
     if is_paused:
         return f"{head} The campaign is paused: nothing is handed out and no look is decided."
-    if not machines:
-        return f"{head} No worker that may take them is online."
+    if hindrance:
+        return f"{head} Nothing can run: {hindrance}."
     return f"{head} At the present rate that is in about {eta}." if eta else head
 
 

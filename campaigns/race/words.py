@@ -19,6 +19,8 @@ STANDING_WORDS: Final = {
 }
 # So many arms are named; of more, the number is given.
 MOST_NAMED: Final = 5
+# A race that needs as many seeds is nothing that anyone would run.
+MOST_SEEDS_SAID: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def belief(finding: Finding | None, *, shown: Callable[[float], str]) -> Belief:
     `shown` writes a distance with the metric's decimals.
     """
     if finding is None:
-        return Belief("one seed: unknown", "only a race on the same seeds can tell arms apart")
+        return Belief("one seed: unknown", "a race on shared seeds would tell")
     looks = f"look {finding.looks} of {finding.most_looks}"
     if not finding.outcome:
         if not finding.looks:
@@ -96,7 +98,7 @@ def belief(finding: Finding | None, *, shown: Callable[[float], str]) -> Belief:
         return _proven(finding, shown)
     if finding.outcome == "tie" and len(finding.group) > 1:
         ground = f"{finding.seeds} seeds each"
-        if finding.seeds_to_separate:
+        if (finding.seeds_to_separate or MOST_SEEDS_SAID) < MOST_SEEDS_SAID:
             ground += f" · about {finding.seeds_to_separate:,} would separate the first two"
         others = len(finding.group) - 1
         return Belief(f"tied with {others} arm{'s' if others > 1 else ''}", ground)
@@ -196,11 +198,13 @@ def _tie(finding: Finding, _: Callable[[float], str]) -> str:
     sentence = (
         f"No champion: {_named(finding.group)} are not told apart after {finding.seeds} seeds."
     )
-    if finding.seeds_to_separate:
+    if (seeds := finding.seeds_to_separate) and seeds < MOST_SEEDS_SAID:
         sentence += (
-            f" About {finding.seeds_to_separate:,} seeds would separate the first two, if what "
-            "lies between them now is true."
+            f" About {seeds:,} seeds would separate the first two, if what lies between them now "
+            "is true."
         )
+    elif seeds:
+        sentence += " What lies between the first two is too small for a race to find."
     return sentence
 
 

@@ -75,16 +75,18 @@ class FirstSeedsSerializer(serializers.Serializer[Any]):
 class DisturbedRunSerializer(serializers.Serializer[Any]):
     """A run that other programs slowed, and what became of it."""
 
-    task_id = serializers.IntegerField()
-    number = serializers.IntegerField(help_text="The number of its task in the campaign.")
+    task = serializers.IntegerField(help_text="The number of its task in the campaign.")
     arm = serializers.IntegerField()
     value = serializers.FloatField(allow_null=True)
     factor = serializers.FloatField(
-        allow_null=True, help_text="How many times as long as expected its steps took."
+        allow_null=True,
+        help_text="How many times as long as expected its steps took; null when only its set-up "
+        "was slow.",
     )
+    slow_setup = serializers.BooleanField()
     became = serializers.CharField()
-    other_task_id = serializers.IntegerField(
-        allow_null=True, help_text="The other run of its arm on its seed."
+    other_task = serializers.IntegerField(
+        allow_null=True, help_text="The number of the other run of its arm on its seed."
     )
 
 
@@ -94,6 +96,9 @@ class DisturbedSerializer(serializers.Serializer[Any]):
     runs = serializers.IntegerField()
     undisturbed = serializers.IntegerField()
     unknown = serializers.IntegerField()
+    slow_setups = serializers.IntegerField(
+        help_text="Runs that spent more than 30 % of a time budget on their set-up."
+    )
     newest = DisturbedRunSerializer(many=True)
 
 

@@ -37,6 +37,8 @@ TOO_SMALL: Final = "budget too small"
 _RUNS_READ: Final = 2_000
 # So many of the first arms are offered for a race.
 MOST_OFFERED: Final = 5
+# On so many seeds at most; a person who picks arms may choose more.
+MOST_SEEDS_OFFERED: Final = 100
 
 
 def sentence(campaign: Campaign, progress: CampaignProgress, *, now: dt.datetime) -> str:
@@ -128,16 +130,21 @@ def race_offer(
     if not campaign.shares_seeds or (last and last.outcome != RaceOutcome.TIE):
         return None
     rows = [row.arm for row in arms.rows(campaign, limit=MOST_OFFERED) if row.value is not None]
+    seeds = SEEDS
     if last is not None:
         rows = [arm for arm in rows if arm in last.group]
+        # As many as would separate the first two; a race of thousands settles nothing.
+        if not last.seeds_to_separate or last.seeds_to_separate > MOST_SEEDS_OFFERED:
+            return None
+        seeds = max(SEEDS, last.seeds_to_separate)
     if len(rows) < 2:
         return None
     workers = campaign.machines(now).count()
     seconds = _run_seconds(progress)
     time = ""
     if seconds and workers:
-        time = duration(seconds * most_runs(len(rows), SEEDS) / min(workers, len(rows)))
-    return RaceOffer(rows, SEEDS, race_label(len(rows), time=time, workers=workers))
+        time = duration(seconds * most_runs(len(rows), seeds) / min(workers, len(rows)))
+    return RaceOffer(rows, seeds, race_label(len(rows), time=time, workers=workers))
 
 
 def _run_seconds(progress: CampaignProgress) -> float | None:

@@ -94,7 +94,13 @@ LOADS: Final = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 UNKNOWN_LOAD: Final = "unknown"
 # What can be listed beside the fates: runs that were slowed, whether they count or not.
 DISTURBED: Final = "disturbed"
-LISTS: Final = (*(str(fate) for fate in Fate if fate is not Fate.OPEN), DISTURBED)
+SLOW_SETUP: Final = "slow-setup"
+LISTS: Final = (*(str(fate) for fate in Fate if fate is not Fate.OPEN), DISTURBED, SLOW_SETUP)
+# Lists of hindered runs, each with its condition.
+_HINDERED: Final = {
+    DISTURBED: Q(result__disturbed=True, result__simulated=False),
+    SLOW_SETUP: Q(result__slow_setup=True, result__simulated=False),
+}
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,7 @@ class Tally:
     # Of measured runs: slowed by others, not slowed, and unknown.
     disturbed: int = 0
     undisturbed: int = 0
+    slow_setups: int = 0
     # Of measured runs, by the cores that others used: the beginnings of `LOADS`, and unknown.
     loads: dict[str, int] = field(default_factory=dict)
 
@@ -153,23 +160,30 @@ def tally(campaign: Campaign) -> Tally:
 def read_tally(campaign: Campaign) -> Tally:
     """Count the tasks as they are now. One statement, so that none is counted twice or never."""
     groups = _with_fate(campaign).annotate(load=_load()).order_by()
-    columns = groups.values_list("fate", "failure_class", "result__disturbed", "load")
+    columns = groups.values_list(
+        "fate", "failure_class", "result__disturbed", "result__slow_setup", "load"
+    )
     fates: Counter[Fate] = Counter()
     failures: Counter[str] = Counter()
     disturbed: Counter[bool | None] = Counter()
     loads: Counter[str] = Counter()
-    for fate, failure_class, is_disturbed, load, number in columns.annotate(number=Count("*")):
+    slow_setups = 0
+    for fate, failure_class, is_disturbed, is_slow, load, number in columns.annotate(
+        number=Count("*")
+    ):
         fates[Fate(fate)] += number
         if Fate(fate) in _FAILURES:
             failures[failure_class] += number
         if load:
             loads[load] += number
             disturbed[is_disturbed] += number
+            slow_setups += number if is_slow else 0
     return Tally(
         fates=dict(fates),
         failures=dict(failures.most_common()),
         disturbed=disturbed[True],
         undisturbed=disturbed[False],
+        slow_setups=slow_setups,
         loads=dict(loads),
     )
 
@@ -187,14 +201,19 @@ def listed(campaign: Campaign, name: str, *, limit: int, offset: int = 0) -> lis
 
 def list_length(counts: Tally, name: str) -> int:
     """Return how many tasks one of `LISTS` has."""
-    return counts.disturbed if name == DISTURBED else counts.fates.get(Fate(name), 0)
+    hindered = {DISTURBED: counts.disturbed, SLOW_SETUP: counts.slow_setups}
+    return hindered[name] if name in hindered else counts.fates.get(Fate(name), 0)
+
+
+def list_title(name: str) -> tuple[str, str]:
+    """Return what the runs of one of `LISTS` are, and why they do not count ("" if they may)."""
+    return (name.replace("-", " "), "") if name in _HINDERED else FATES[Fate(name)]
 
 
 def _selected(campaign: Campaign, name: str) -> TaskQuerySet:
-    if name == DISTURBED:
-        tasks = campaign.tasks.filter(result__disturbed=True, result__simulated=False)
-    else:
-        tasks = _with_fate(campaign).filter(fate=name)
+    if name in _HINDERED:
+        return campaign.tasks.filter(_HINDERED[name]).order_by("number")
+    tasks: TaskQuerySet = _with_fate(campaign).filter(fate=name)
     return tasks.order_by("number")
 
 

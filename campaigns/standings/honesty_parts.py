@@ -103,24 +103,25 @@ def _sizes(floor: NoiseFloor) -> tuple[float, ...]:
 class DisturbedRun:
     """A run that others slowed, and what became of it. Numbers are those of tasks."""
 
-    task_id: int
     number: int
     arm: int
-    seed_index: int | None
     value: float | None
-    # Times as long as its steps should take; None where only the class of the run is known.
+    # Times as long as its steps should take; None when only the set-up was slow.
     factor: float | None
+    slow_setup: bool
     became: str
-    other: tuple[int, int] | None
+    # The other run of its arm on its seed.
+    other: int | None
 
 
 def disturbed_runs(campaign: Campaign) -> list[DisturbedRun]:
-    """Return the newest disturbed runs."""
+    """Return the newest runs that were disturbed, by others or by a slow set-up."""
     return cached_by_revision(campaign, "honesty-disturbed", lambda: _disturbed(campaign))
 
 
 def _disturbed(campaign: Campaign) -> list[DisturbedRun]:
-    results = Result.objects.filter(campaign=campaign, disturbed=True, simulated=False)
+    hindered = Q(disturbed=True) | Q(slow_setup=True)
+    results = Result.objects.filter(hindered, campaign=campaign, simulated=False)
     results = results.select_related("task__arm").defer("metrics", "task__params")
     rows = list(results.order_by("-created_at", "-pk")[:MOST_ROWS])
     pairs = Q()
@@ -137,12 +138,13 @@ def _disturbed(campaign: Campaign) -> list[DisturbedRun]:
         expected = row.expected_step_seconds
         runs.append(
             DisturbedRun(
-                task_id=row.task_id,
                 number=row.task.number,
                 arm=row.task.arm.number,
-                seed_index=row.task.seed_index,
                 value=row.value,
-                factor=row.step_seconds / expected if row.step_seconds and expected else None,
+                factor=row.step_seconds / expected
+                if row.disturbed and row.step_seconds and expected
+                else None,
+                slow_setup=bool(row.slow_setup),
                 became=became,
                 other=other,
             )
@@ -150,9 +152,7 @@ def _disturbed(campaign: Campaign) -> list[DisturbedRun]:
     return runs
 
 
-def _became(
-    campaign: Campaign, result: Result, other: Task | None
-) -> tuple[str, tuple[int, int] | None]:
+def _became(campaign: Campaign, result: Result, other: Task | None) -> tuple[str, int | None]:
     """Return what became of a disturbed run, with the other task of its seed if there is one."""
     if other is None:
         if campaign.budget_kind == BudgetKind.WORK:
@@ -160,7 +160,7 @@ def _became(
         if result.task.purpose == TaskPurpose.RACE:
             return "counts: runs of a race are never repeated", None
         return "not repeated", None
-    key = (other.pk, other.number)
+    key = other.number
     if result.task.purpose == TaskPurpose.REPLAY:
         return "does not count; the other run of its seed does", key
     measured = getattr(other, "result", None)
@@ -225,15 +225,17 @@ def _first(campaign: Campaign) -> tuple[list[tuple[int, float, float]], int]:
     rows = [
         row
         for row in arms.rows(campaign, limit=KEPT_ROWS)
-        if row.standing != ArmStanding.SCREENED and row.value is not None and row.first_task
+        if row.standing != ArmStanding.SCREENED and row.first_task is not None
     ]
     known = classes_of(campaign)
     results = Result.objects.filter(
-        task__in=[row.first_task for row in rows],
+        campaign=campaign,
+        task__number__in=[row.first_task for row in rows],
         is_ranked=True,
+        # The race ran in this class: a value of another would not compare.
         result_class=known[0].pk if known else None,
     )
-    values = dict(results.values_list("task", "value")) if rows else {}
+    values = dict(results.values_list("task__number", "value")) if rows else {}
     pairs = [
         (row.arm, value, row.value)
         for row in rows

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from campaigns.caching import cached_by_revision
-from campaigns.models import Campaign, Race, Task, TaskPurpose, TaskState
+from campaigns.models import Campaign, Race, Task, TaskState
 from campaigns.race.noise import NOTHING_KNOWN
 from campaigns.race.strips import Awaited, Strip, Strips, awaited, strips_of
 from campaigns.race.value import RaceValue, race_values
@@ -32,8 +32,7 @@ class RaceView:
     """A race with its arms in the order of the page: the reference first, then by standing.
 
     `values` are sort keys. `awaited` is None when the race needs no more runs. `seeds_to_separate`
-    is what the last look said it takes to tell the first two arms apart. `first_tasks` are (id,
-    number) of the arms' first tasks.
+    is what the last look said it takes to tell the first two arms apart.
     """
 
     number: int
@@ -48,7 +47,6 @@ class RaceView:
     standings: dict[int, str]
     values: dict[int, RaceValue]
     params: dict[int, dict[str, Any]]
-    first_tasks: dict[int, tuple[int, int]]
     group: tuple[int, ...]
     seeds_to_separate: int | None
     awaited: Awaited | None
@@ -107,7 +105,6 @@ def _read(campaign: Campaign, number: int) -> RaceView | None:
         )
 
     arms = campaign.arms.filter(number__in=race.arms)
-    first = campaign.tasks.filter(arm__number__in=race.arms, purpose=TaskPurpose.SCREEN)
     return RaceView(
         number=race.number,
         outcome=race.outcome,
@@ -121,9 +118,6 @@ def _read(campaign: Campaign, number: int) -> RaceView | None:
         standings={arm: str(standing) for arm, standing in standings.items()},
         values=values,
         params=dict(arms.values_list("number", "params")),
-        first_tasks={
-            arm: (pk, task) for arm, pk, task in first.values_list("arm__number", "pk", "number")
-        },
         group=last.group if last else (),
         seeds_to_separate=last.seeds_to_separate if last else None,
         awaited=awaited(rule, decisions, runs),

@@ -6,6 +6,8 @@ import datetime as dt
 from typing import Any
 
 from django import template
+from django.conf import settings
+from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -77,6 +79,18 @@ def when_done(forecast: Any, now: dt.datetime) -> SafeString:
     return format_html(
         '<span class="when-done small {}" title="{}">{}</span>', tone, forecast.basis, words
     )
+
+
+@register.simple_tag
+def file_url(path: str) -> str:
+    """Return the address of a static file; of one that was not collected, the plain one.
+
+    Error pages use it: while Django answers an error, a missing file must not be a second one.
+    """
+    try:
+        return static(path)
+    except ValueError:
+        return f"{settings.STATIC_URL}{path}"
 
 
 @register.filter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from django.utils.safestring import SafeString, mark_safe
 
@@ -17,6 +17,8 @@ from campaigns.standings.champions import Champion
 from campaigns.standings.summaries import CampaignSummary
 from experiments.metrics import MetricSpec
 
+VERY_FAR: Final = 4 * glyph.FAR
+
 
 def interval(row: ArmRow) -> glyph.Interval:
     """Return what the glyph of a row of a board shows."""
@@ -25,7 +27,10 @@ def interval(row: ArmRow) -> glyph.Interval:
 
 def drawn(intervals: Sequence[glyph.Interval], spec: MetricSpec | None) -> list[SafeString]:
     """Return the glyph of each interval on their common scale; none for unlike metrics (None)."""
-    scale = glyph.scale_of(intervals, is_maximised=spec.is_maximised) if spec else None
+    if spec is None:
+        return [mark_safe("") for _ in intervals]
+    # These rows are in no order of their values, so only what is very far is left out.
+    scale = glyph.scale_of(intervals, is_maximised=spec.is_maximised, far=VERY_FAR)
     if scale is None:
         return [mark_safe("") for _ in intervals]
     return [glyph.svg(row, scale) for row in intervals]

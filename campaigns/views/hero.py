@@ -12,7 +12,7 @@ from campaigns.charts.hero import hero, hero_label, hero_points
 from campaigns.charts.hero_curve import small_curve
 from campaigns.models import Campaign, Task
 from campaigns.standings.leaderboard import varying_params
-from campaigns.standings.usual_params import unlike_usual
+from campaigns.standings.usual_params import usual_params
 from xeenet_site.web.pages import reading_page
 from xeenet_site.web.strict_json import figure_script, finite
 
@@ -50,16 +50,17 @@ def hero_json(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @reading_page
-def card(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+def card(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
     """Show params, curve and circumstances of one task, for the card beside its point."""
     tasks = Task.objects.select_related("campaign", "arm", "result__attempt__worker")
-    task = get_object_or_404(tasks, campaign=pk, number=number)
+    task = get_object_or_404(tasks, campaign=campaign, number=number)
     result = getattr(task, "result", None)
     attempt = result.attempt if result else task.attempts.order_by("-number").first()
     if attempt is not None:
         load_progress([attempt], limit=CURVE_POINTS)
     varying, _ = varying_params(task.campaign)
-    unlike = unlike_usual(task.campaign, task.params)
+    usual = usual_params(task.campaign)
+    unlike = {name for name in usual if not usual[name].has(task.params.get(name))}
     context = {
         "task": task,
         "result": result,

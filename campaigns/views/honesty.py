@@ -6,13 +6,14 @@ from typing import Any, Final
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
 from campaigns.charts.honesty import pairs_picture, slope_picture
 from campaigns.clock import database_now
 from campaigns.models import Campaign, FailureClass, Result, Task
 from campaigns.standings import honesty as reads
 from campaigns.standings import honesty_parts as parts
-from campaigns.standings.honesty import FATES, LISTS, LOADS, UNKNOWN_LOAD, Fate, Tally
+from campaigns.standings.honesty import FATES, LISTS, LOADS, UNKNOWN_LOAD, Tally
 from campaigns.views.head import campaign_or_404, head_context
 from campaigns.views.tabs import show_tab
 from xeenet_site.web.pages import reading_page
@@ -88,14 +89,12 @@ def _loads(tally: Tally) -> list[dict[str, Any]]:
 
 def _linked(campaign: Campaign, run: parts.DisturbedRun) -> tuple[parts.DisturbedRun, str, str]:
     """Return a disturbed run with the addresses of its task and of the other run of its seed."""
-    other = ""
-    if run.other is not None:
-        other = _url(campaign, *run.other)
-    return run, _url(campaign, run.task_id, run.number), other
+    other = "" if run.other is None else _url(campaign, run.other)
+    return run, _url(campaign, run.number), other
 
 
-def _url(campaign: Campaign, pk: int, number: int) -> str:
-    return Task(pk=pk, campaign=campaign, number=number).get_absolute_url()
+def _url(campaign: Campaign, number: int) -> str:
+    return reverse("task", args=[campaign.pk, number])
 
 
 def _rows(request: HttpRequest, campaign: Campaign, tally: Tally, name: str) -> dict[str, Any]:
@@ -108,5 +107,5 @@ def _rows(request: HttpRequest, campaign: Campaign, tally: Tally, name: str) -> 
     for task in reads.listed(campaign, name, limit=ROWS_PER_PAGE, offset=offset):
         result: Result | None = getattr(task, "result", None)
         rows.append((task, result))
-    title, why = FATES[Fate(name)] if name != reads.DISTURBED else ("disturbed", "")
+    title, why = reads.list_title(name)
     return {"list": name, "list_title": title, "list_why": why, "list_rows": rows, "page": page}

@@ -12,10 +12,12 @@ from django.utils.safestring import SafeString
 
 from campaigns.charts.race_strips import StripDrawer, key_of
 from campaigns.clock import database_now
+from campaigns.design.race_plan import plan_race
 from campaigns.exports import race as export_race
 from campaigns.lifecycle.race_start import MAX_RACE_SEEDS
-from campaigns.models import Campaign, CampaignState, RaceOutcome, Task
+from campaigns.models import MAX_MIN_EFFECT, Campaign, CampaignState, RaceOutcome
 from campaigns.race.look import FEWEST_COMMON
+from campaigns.race.rows import MIN_EFFECT
 from campaigns.race.rule import SEEDS, looks_at
 from campaigns.race.strip_words import (
     KIND_WORDS,
@@ -65,6 +67,7 @@ def races(request: HttpRequest, pk: int, race: int | None = None) -> HttpRespons
     context = head_context(request, campaign, now) | {"lines": [*map(_line, lines)]}
     context |= _nothing(campaign, now) if view is None else _race(campaign, view, now)
     context |= _start(request, campaign, view) | {"tab_styles": "xeenet/race.css"}
+    context |= _plan(request, campaign, now)
     return show_tab(request, "Race", "campaigns/_race.html", context)
 
 
@@ -97,7 +100,6 @@ class StripRow:
     """One arm on the page of a race; texts are written already."""
 
     arm: int
-    url: str
     params: list[tuple[str, Any]]
     standing: str
     value: str
@@ -151,7 +153,7 @@ def _row(
 ) -> StripRow:
     spec, value, last = campaign.metric_spec, view.values[strip.arm], strip.last
     standing = standing_of_strip(strip, view.strips, view.outcome)
-    first, params = view.first_tasks.get(strip.arm), view.params.get(strip.arm, {})
+    params = view.params.get(strip.arm, {})
     median = "" if last is None or last.estimate is None else drawer.signed(last.estimate)
     bound = "" if last is None or last.bound is None else drawer.size(last.bound)
     ran = sum(d.difference is not None for d in strip.differences)
@@ -160,9 +162,6 @@ def _row(
     label += f", bound ± {bound}" if bound else ""
     return StripRow(
         arm=strip.arm,
-        url=Task(pk=first[0], campaign=campaign, number=first[1]).get_absolute_url()
-        if first
-        else "",
         params=[(name, params[name]) for name in varying if name in params],
         standing=standing,
         value="" if value.value is None else spec.text(spec.value_of(value.value)),
@@ -197,15 +196,13 @@ def _awaits(campaign: Campaign, view: RaceView, running: int, now: dt.datetime) 
     """Say what the race waits for; "" when it needs no more runs."""
     if view.awaited is None or campaign.state in ENDED_STATES:
         return ""
-    is_paused = campaign.state == CampaignState.PAUSED
-    machines = running or (0 if is_paused else campaign.machines(now).count())
-    rate = campaign_progress(campaign, now=now).tasks_per_hour
-    missing = len(view.awaited.open)
+    known = campaign_progress(campaign, now=now).forecast
+    rate, missing = known.tasks_per_hour, len(view.awaited.open)
     return next_look(
         view.awaited,
         running=running,
-        is_paused=is_paused,
-        machines=machines,
+        is_paused=campaign.state == CampaignState.PAUSED,
+        hindrance=known.why_not if known.is_stopped else "",
         eta=duration(missing / rate * HOUR) if rate and missing else None,
     )
 
@@ -229,6 +226,33 @@ def _nothing(campaign: Campaign, now: dt.datetime) -> dict[str, Any]:
             measured=measured,
         )
     return {"race": None, "what": WHAT_A_RACE_IS, "why": why}
+
+
+def _plan(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dict[str, Any]:
+    """Return what it takes to see the difference in the address, by default the smallest sought.
+
+    `planned_seeds` are those that the form for a new race begins with, None for the usual ones.
+    """
+    if not campaign.shares_seeds or campaign.state == CampaignState.DRAFT:
+        return {}
+    wanted = _difference_in(request)
+    delta = wanted or campaign.min_effect or MIN_EFFECT
+    plan = plan_race(campaign, delta, now=now)
+    return {
+        "plan_line": plan.sentence,
+        "delta": f"{delta:.12g}",
+        "most_delta": f"{MAX_MIN_EFFECT:g}",
+        "planned_seeds": plan.startable_seeds if wanted else None,
+    }
+
+
+def _difference_in(request: HttpRequest) -> float | None:
+    """Return the difference that the address asks about; None for anything else than one."""
+    try:
+        delta = float(request.GET.get("delta", ""))
+    except ValueError:
+        return None
+    return delta if 0 < delta <= MAX_MIN_EFFECT else None
 
 
 def _start(request: HttpRequest, campaign: Campaign, view: RaceView | None) -> dict[str, Any]:

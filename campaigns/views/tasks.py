@@ -156,11 +156,11 @@ def _neighbours(task: Task, siblings: Sequence[Task]) -> dict[str, Task | None]:
 def run_again(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
     """Add a task with the same params and a new seed, and show the new task."""
     task = get_object_or_404(
-        Task.objects.select_related("campaign"), campaign=campaign, number=number
+        Task.objects.select_related("arm__campaign"), campaign=campaign, number=number
     )
     actor = signed_in_user(request)
     try:
-        added = steering.enqueue(actor, task.campaign, task.params, now=database_now())
+        (added,) = steering.run_again(actor, task.arm, 1, now=database_now())
     except lifecycle.LifecycleError as error:
         messages.error(request, str(error))
         return redirect(task)

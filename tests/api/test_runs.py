@@ -82,7 +82,7 @@ def test_run_again_adds_the_same_params_with_a_new_seed() -> None:
     assert (reply["arm"], reply["seed_index"], reply["purpose"]) == (0, 1, "repeat")
     assert reply["seed"] == seed_at(task.seed, 1)
     assert reply["replicates"] == {"mean": 3.0, "deviation": None, "values": [3.0]}
-    assert AuditEntry.objects.get().verb == "enqueue"
+    assert AuditEntry.objects.get().verb == "run_again"
 
 
 def test_nothing_runs_again_in_a_cancelled_campaign_nor_for_others() -> None:

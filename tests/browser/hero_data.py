@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 LONG_NAME = "position_embedding_initialisation_scale"
-CARD, MORE = "/campaigns/1/card/0/", "/campaigns/1/hero.json"
+TASK, MORE = "/campaigns/1/tasks/0/", "/campaigns/1/hero.json"
 
 
 def chart(values: list[float | None], **changes: Any) -> dict[str, Any]:
@@ -49,7 +49,8 @@ def chart(values: list[float | None], **changes: Any) -> dict[str, Any]:
         "anchors": [],
         "events": [],
         "idle": [],
-        "card": CARD,
+        "task": TASK,
+        "card": f"{TASK}card/",
         "more": MORE,
     }
     return data | changes

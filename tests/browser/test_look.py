@@ -128,7 +128,8 @@ def test_nothing_moves_when_the_fonts_arrive(
     page.route(lambda url: url.endswith((".woff2", ".ttf")), hold)
     page.goto(live_server.url + path, wait_until="domcontentloaded")
     wait_until(page, "performance.getEntriesByName('first-contentful-paint').length === 1")
-    assert len(held) == 2  # no other file is loaded
+    # Inter, and the mono where the page shows an id; no other weight.
+    assert len(held) == {"overview": 2, "campaign": 1}[address]
     before = page.evaluate("window.shifted")
     for request in held:
         request.continue_()
@@ -136,7 +137,8 @@ def test_nothing_moves_when_the_fonts_arrive(
     loaded = page.evaluate(
         "[...document.fonts].filter((font) => font.status === 'loaded').map((font) => font.family)"
     )
-    assert {family.strip('"') for family in loaded} >= FONTS
+    assert {family.strip('"') for family in loaded} <= FONTS
+    assert len(loaded) == len(held)
     page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
     assert page.evaluate("window.shifted") - before < 0.01
     context.close()
@@ -201,8 +203,11 @@ def web(transactional_db: None, static_root: Path, tmp_path: Path) -> Iterator[s
     server.kill()
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)  # collecting the static files counts
 def test_a_first_visit_loads_less_than_250_kb(chromium: Browser, web: str) -> None:
-    for path in ("/", "/login/", "/campaigns/"):
+    campaign = campaign_with_results()
+    for path in ("/", "/login/", "/campaigns/", campaign.get_absolute_url()):
         context = chromium.new_context(viewport={"width": 1280, "height": 800})
         page = context.new_page()
         page.set_default_timeout(1000 * PATIENCE_SECONDS)
@@ -222,6 +227,7 @@ def test_a_first_visit_loads_less_than_250_kb(chromium: Browser, web: str) -> No
         network.send("Network.enable")
         page.goto(web + path, wait_until="networkidle")
         by_address = {addresses[request]: size for request, size in sizes.items()}
-        assert len([url for url in by_address if url.endswith((".woff2", ".ttf"))]) == 2
+        fonts = [url for url in by_address if url.endswith((".woff2", ".ttf"))]
+        assert 1 <= len(fonts) <= 2
         assert sum(by_address.values()) < MOST_BYTES, (path, by_address)
         context.close()

@@ -15,7 +15,6 @@ from tests.factories import NOW, at
 
 def point(number: int, value: float | None = 3.0, **changes: Any) -> Point:
     fields: dict[str, Any] = {
-        "task_id": number,
         "number": number,
         "arm": number,
         "order": number + 1,
@@ -69,6 +68,12 @@ def test_columns_hold_differences_and_whole_numbers() -> None:
         "device": "a-b",
         "devices": ["cpu", "cuda"],
     }
+
+
+def test_invented_and_implausible_values_are_not_sent() -> None:
+    invented = point(1, counts=False, simulated=True)
+    written = columns([invented, point(2, None, implausible=True)], VAL_BPB, since=NOW, step=1.0)
+    assert (written["value"], written["kind"]) == ([None, None], "si")
 
 
 def test_orders_of_a_sample_are_differences_too() -> None:

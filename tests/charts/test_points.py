@@ -96,7 +96,9 @@ def test_the_newest_points_are_those_at_the_end_of_all() -> None:
     for point, same in zip(newest, everything[-4:], strict=True):
         own = same.spent_seconds - everything[same.order - 2].spent_seconds
         assert point.spent_seconds == pytest.approx(own)
-        assert point == replace(same, is_record=False, spent_seconds=point.spent_seconds)
+        assert point == replace(
+            same, is_record=False, params=None, spent_seconds=point.spent_seconds
+        )
     assert newest_points(running, total=6, limit=1)[0].order == 6
 
 

@@ -103,12 +103,16 @@ class PeopleVerbs:
             self.paused_until.pop(worker.pk, None)
 
     def run_again(self, number: int) -> None:
-        if len(self.tasks) == MOST_TASKS:
+        times = 1 + number % 2
+        if len(self.tasks) + times > MOST_TASKS:
             return
-        task = Task.objects.get(pk=sorted(self.tasks)[number % len(self.tasks)])
+        task = Task.objects.select_related("arm").get(
+            pk=sorted(self.tasks)[number % len(self.tasks)]
+        )
+        task.arm.campaign = self.campaign
         seeds = set(Task.objects.filter(arm=task.arm_id).values_list("seed", flat=True))
         try:
-            added = lifecycle.enqueue(self.campaign, task.params, now=self.now)
+            added = lifecycle.run_again(task.arm, times, now=self.now)
         except WrongState:
             assert self.state == CampaignState.CANCELLED
             return
@@ -117,8 +121,8 @@ class PeopleVerbs:
             return
         assert self.state != CampaignState.CANCELLED
         assert task.arm_id not in self.infeasible
-        assert added.arm_id == task.arm_id
-        assert added.seed not in seeds
-        self.tasks[added.pk] = ModelTask(added.arm_id)
+        assert {run.arm_id for run in added} == {task.arm_id}
+        assert len({run.seed for run in added} - seeds) == times
+        self.tasks |= {run.pk: ModelTask(run.arm_id) for run in added}
         if self.state == CampaignState.COMPLETED:
             self.state = CampaignState.ACTIVE

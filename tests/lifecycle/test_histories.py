@@ -7,6 +7,7 @@ a failing history (add ``--timeout=0``: that takes minutes).
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import Any, ClassVar
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from campaigns.fleet.budgets import MAX_WORK_SECONDS
 from campaigns.models import Attempt, Campaign, Result
+from campaigns.standings.honesty import read_tally
 from tests import factories, invariants
 from tests.lifecycle.model import Verbs
 from tests.lifecycle.model_asking import ASK_TIMEOUT
@@ -54,6 +56,22 @@ class Histories(Verbs):
             if model.holder:
                 assert task.lease_expires_at == factories.at(model.holder.expires)
                 assert task.lease_expires_at <= factories.at(model.holder.deadline)
+
+    @invariant()
+    def every_task_has_one_fate_and_the_parts_add_up(self) -> None:
+        campaign = Campaign.objects.get(pk=self.campaign.pk)
+        tally = read_tally(campaign)
+        states = Counter(task.state for task in self.tasks.values())
+        fates: Counter[str] = Counter({str(fate): n for fate, n in tally.fates.items()})
+        assert tally.open == states["pending"] + states["leased"]
+        assert tally.ended == states["completed"] + states["failed"] + states["cancelled"]
+        assert tally.ended == tally.counted + sum(tally.not_counted.values())
+        assert fates["cancelled"] == states["cancelled"]
+        failed = sum(fates[fate] for fate in ("lost", "too-slow", "machine", "failed"))
+        assert failed == sum(tally.failures.values()) == states["failed"]
+        ranked = Result.objects.filter(campaign=campaign, is_ranked=True).count()
+        elsewhere = ("replay", "outside-seed", "evaluation", "other-class")
+        assert tally.counted + sum(fates[fate] for fate in elsewhere) == ranked
 
     @invariant()
     def every_attempt_ended_as_the_model_says_and_its_report_is_kept(self) -> None:

@@ -108,4 +108,32 @@ SENTENCES: Final = (
         "    if without:",
         (HEADLINE_TESTS, "-k", "more_than_a_tenth"),
     ),
+    Mutant(
+        "sentences: a pause is not told",
+        HEADLINE,
+        "    if situation.paused:",
+        "    if False:",
+        (HEADLINE_TESTS, "-k", "a_paused_campaign"),
+    ),
+    Mutant(
+        "sentences: all classes together have an order",
+        HEADLINE,
+        "    if situation.shows_all:",
+        "    if False:",
+        (HEADLINE_TESTS, "-k", "at_most_one_button"),
+    ),
+    Mutant(
+        "sentences: a race is offered that nobody would run",
+        "campaigns/standings/headline.py",
+        "if not last.seeds_to_separate or last.seeds_to_separate > MOST_SEEDS_OFFERED:",
+        "if False:",
+        ("tests/standings/test_headline.py", "-k", "race_is_offered"),
+    ),
+    Mutant(
+        "sentences: a far value presses all others into a point",
+        "campaigns/charts/glyph.py",
+        "inside = [value for value in values if value <= reach] if reach > first else values",
+        "inside = values",
+        ("tests/charts/test_glyph.py", "-k", "far_values"),
+    ),
 )

@@ -18,6 +18,9 @@ BELOW: Final = "tests/running/test_base_path.py"
 
 UNWRITABLE: Final = ("tests/running/test_unwritable.py",)
 
+LIVE: Final = "xeenet_site/web/live.py"
+LIVE_TESTS: Final = ("tests/pages/test_live.py",)
+
 MANAGE: Final = ("tests/running/test_manage.py",)
 
 SITE: Final = (
@@ -196,5 +199,47 @@ SITE: Final = (
         '"--workers-kill-timeout": str(STOP_SECONDS),',
         "",
         ("tests/faults/test_serving.py",),
+    ),
+    Mutant(
+        "refresh: a time that went by is a change",
+        LIVE,
+        'text = "" if self.kind == KEPT else _stable(self.own)',
+        'text = "" if self.kind == KEPT else self.own',
+        (*LIVE_TESTS, "-k", "only_times_and_tokens"),
+    ),
+    Mutant(
+        "refresh: the order of the rows is sent again and again",
+        LIVE,
+        '{"v": part.digest, "order"',
+        '{"v": "", "order"',
+        (*LIVE_TESTS, "-k", "one_that_went"),
+    ),
+    Mutant(
+        "refresh: a name can stand for a part",
+        LIVE,
+        "_MARK: Final = secrets.token_hex(8)",
+        '_MARK: Final = ""',
+        (*LIVE_TESTS, "-k", "name_cannot"),
+    ),
+    Mutant(
+        "refresh: an older page gets what it cannot read",
+        LIVE,
+        "    if held.version != version():\n",
+        "    if False:\n",
+        (*LIVE_TESTS, "-k", "another_version"),
+    ),
+    Mutant(
+        "refresh: a header of any length is read",
+        LIVE,
+        "    if len(text) > MOST_HEADER:\n",
+        "    if False:\n",
+        (*LIVE_TESTS, "-k", "too_long"),
+    ),
+    Mutant(
+        "refresh: a reader whose session ended gets no page to sign in",
+        "xeenet_site/web/pages.py",
+        "    if live.is_refresh(request):\n        return True\n",
+        "",
+        ("tests/pages/test_campaign_refresh.py", "-k", "read_no_more"),
     ),
 )

@@ -142,3 +142,34 @@ def test_a_smallest_difference_that_makes_no_sense_is_refused(client: Client, te
     assert (
         "The race options stay as they were. The smallest difference that matters must be" in page
     )
+
+
+def test_ticked_arms_run_again_all_or_none(client: Client) -> None:
+    owner = factories.user()
+    campaign = factories.active_campaign(3, owner=owner)
+    client.force_login(owner)
+    url = reverse("campaign-again", args=[campaign.pk])
+    page = client.post(url, {"arms": ["0", "2"], "times": "2"}, follow=True).text
+    assert "Added 4 runs." in page
+    assert sorted(
+        campaign.tasks.filter(seed_index__gte=1).values_list("arm__number", "seed_index")
+    ) == [
+        (0, 1),
+        (0, 2),
+        (2, 1),
+        (2, 2),
+    ]
+    for form, sentence in (
+        ({"arms": ["0", "77"], "times": "1"}, "must be arms of this campaign"),
+        ({"arms": ["0", "9" * 40], "times": "1"}, "must be arms of this campaign"),
+        ({"arms": ["x"], "times": "1"}, "must be a whole number"),
+        ({"arms": ["0"], "times": "0"}, "No run was added."),
+        ({"arms": ["0"]}, "must be a whole number"),
+        ({"times": "1"}, "must be 1 to 50 arms"),
+    ):
+        page = client.post(url, form, follow=True).text
+        assert "No run was added." in page
+        assert sentence in page
+    assert campaign.tasks.count() == 7
+    client.force_login(factories.user())
+    assert client.post(url, {"arms": ["0"], "times": "1"}).status_code == 403

@@ -42,12 +42,14 @@ class Page:
         self.client, self.address = client, address
         self.markup = client.get(address).text
         self.hashes = dict.fromkeys(re.findall(r'data-v="([^"]+)"', self.markup))
+        after = re.search(r'data-after="(\d+)"', self.markup)
+        self.after = after[1] if after else "-"
         live_address = re.search(r'data-live-url="([^"]+)"', self.markup)
         assert live_address
         assert live_address[1].replace("&amp;", "&") == address
 
     def refresh(self) -> HttpResponse:
-        header = f"{live.version()} - {''.join(self.hashes)}"
+        header = f"{live.version()} {self.after} {''.join(self.hashes)}"
         headers = {live.HEADER: header, "Accept-Encoding": "gzip"}
         answer: HttpResponse = self.client.get(self.address, headers=headers)
         return answer
@@ -63,13 +65,15 @@ class Page:
         for markup in data.get("parts", {}).values():
             self.hashes |= dict.fromkeys(re.findall(r'data-v="([^"]+)"', markup))
         self.hashes |= dict.fromkeys(rows["v"] for rows in data.get("rows", {}).values())
+        if "points" in data:
+            self.after = data["points"]["total"]
         return data
 
 
 def test_one_new_result_brings_its_row_and_the_figures_in_less_than_5_kb(client: Client) -> None:
     campaign = study()
     page = Page(client, campaign.get_absolute_url())
-    assert page.markup.count('<tr data-v="') == 50
+    assert len(re.findall(r'<tr data-v="[^"]+" id="row-', page.markup)) == 50
     arm = run(campaign, 3.3805)
     answer = page.refresh()
     assert len(answer.content) <= MOST_BYTES
@@ -77,6 +81,7 @@ def test_one_new_result_brings_its_row_and_the_figures_in_less_than_5_kb(client:
     assert len(news["rows"]["board-rows"]["order"]) == 50
     assert [key for key in news["parts"] if key.startswith("row-")] == [f"row-{arm}"]
     assert "figures" in news["parts"]
+    assert news["points"]["total"] == RESULTS + 1
     assert not {"campaign", "board", "facts", "head-dialogs", "tabs"} & news["parts"].keys()
     assert page.refresh().status_code == 204
 
@@ -122,3 +127,27 @@ def test_caches_keep_pages_and_refreshes_apart(client: Client) -> None:
     page = Page(client, study(3, 1).get_absolute_url())
     for answer in (page.refresh(), client.get(page.address)):
         assert live.HEADER in answer["Vary"]
+
+
+@pytest.mark.parametrize(
+    ("address", "rows"),
+    [
+        ("/campaigns/1/tasks/", "task-rows"),
+        ("/campaigns/", "summary-rows"),
+        ("/campaigns/?q=width&sort=name", "summary-rows"),
+        ("/", "summary-rows"),
+    ],
+)
+def test_other_pages_bring_what_changed_alone(client: Client, address: str, rows: str) -> None:
+    campaign = study(5, 3, name="width study")
+    address = address.replace("/1/", f"/{campaign.pk}/")
+    page = Page(client, address)
+    assert f'id="{rows}"' in page.markup
+    before = len(client.get(address, headers={"HX-Request": "true"}).content)
+    assert page.refresh().status_code == 204
+    run(campaign, 3.1)
+    news = page.news()
+    assert any(key.startswith(("row-", "summary-")) for key in news["parts"])
+    assert not {"campaign", "campaign-list", "overview"} & news["parts"].keys()
+    assert sum(map(len, news["parts"].values())) < before
+    assert page.refresh().status_code == 204

@@ -212,20 +212,20 @@ def test_the_card_has_params_seed_steps_worker_and_curve(client: Client) -> None
     attempt = factories.claim_one(factories.worker("attic <b>"), now=factories.NOW)
     factories.curve(attempt, [{"value": 5.0 - n} for n in range(3)])
     factories.finish(attempt, 3.0, now=factories.at(60))
-    address = reverse("campaign-card", args=[campaign.pk, 0])
+    address = reverse("task-card", args=[campaign.pk, 0])
     card = client.get(address).text
     assert f'href="{attempt.task.get_absolute_url()}"' in card
     assert f'<span class="mono">{attempt.task.seed}</span>' in card
     for part in ("<dt>lr</dt>", "<dt>d_model</dt>", "100 steps", "attic &lt;b&gt;", '<path d="M'):
         assert part in card
     # A task that has not run has neither.
-    waiting = client.get(reverse("campaign-card", args=[campaign.pk, 1])).text
+    waiting = client.get(reverse("task-card", args=[campaign.pk, 1])).text
     assert "steps" not in waiting
     assert "<svg" not in waiting
-    assert client.get(reverse("campaign-card", args=[campaign.pk, 2])).status_code == 404
+    assert client.get(reverse("task-card", args=[campaign.pk, 2])).status_code == 404
 
 
 def test_the_card_of_a_failed_task_says_why(client: Client) -> None:
     task = factories.failed_task(FailureClass.OOM)
-    card = client.get(reverse("campaign-card", args=[task.campaign_id, task.number])).text
+    card = client.get(reverse("task-card", args=[task.campaign_id, task.number])).text
     assert "out of memory" in card

@@ -138,7 +138,8 @@ def test_a_completed_task_is_run_again_with_a_new_seed(client: Client) -> None:
     assert added.seed != task.seed
     name = task.name._replace(number=1)
     assert f"Task {name} is added: the params of task {task.name}, a new seed." in response.text
-    assert AuditEntry.objects.filter(verb="enqueue", actor=owner, target_id=added.pk).exists()
+    entry = AuditEntry.objects.get(verb="run_again", actor=owner)
+    assert (entry.target_id, entry.detail) == (task.campaign_id, "arm 0: task 1")
 
 
 def test_running_again_is_for_the_owner_and_not_for_cancelled_campaigns(client: Client) -> None:
@@ -298,3 +299,47 @@ def test_an_old_address_tells_nothing_to_those_who_may_not_read(client: Client, 
     response = client.get(f"/tasks/{task.pk}/")
     assert response.status_code == 302
     assert response["Location"].startswith("/login/")
+
+
+def test_it_shows_where_the_arm_stands_and_what_lies_beside_it(client: Client) -> None:
+    race = factories.decided_race()
+    campaign = race.campaign
+    task = campaign.tasks.get(arm__number=0, seed_index=1)
+    page = page_of(client, task)
+    standing = re.search(r'id="task-standing">(.*?)</dd>', page, re.DOTALL)
+    assert standing is not None
+    assert "3 race seeds, champion, rank 1, row 1 of 2 on the board" in standing[1]
+    seeds = list(campaign.tasks.filter(arm__number=0).order_by("number"))
+    assert re.search(rf'id="task-before" href="{seeds[0].get_absolute_url()}"', page)
+    assert re.search(rf'id="task-after" href="{seeds[2].get_absolute_url()}"', page)
+    assert re.search(r'id="arm-after" href="[^"]*open=arm-1"', page)
+    assert 'id="arm-before"' not in page
+
+
+def test_the_curves_of_other_arms_lie_behind_its_own(client: Client) -> None:
+    campaign = factories.active_campaign(3)
+    for number in range(3):
+        attempt = with_progress(factories.claim_one(factories.runner(), now=factories.NOW), 6)
+        factories.finish(attempt, 3.0 + number)
+    *own, others = figure_of(page_of(client, attempt.task), "learning-curve")["data"]
+    assert len(own) == 2
+    assert others["hoverinfo"] == "skip"
+    # Two curves of six points, each ended by a gap.
+    assert len(others["y"]) == 2 * 7
+    assert others["y"].count(None) == 2
+    assert campaign.arms.count() == 3
+
+
+def test_a_note_on_the_task_is_written_on_its_page(client: Client) -> None:
+    task = factories.completed_task(owner=(owner := factories.user("ada")))
+    assert "textarea" not in page_of(client, task)
+    client.force_login(owner)
+    page = page_of(client, task)
+    url = reverse("task-note", args=task.name)
+    assert f'action="{url}"' in page
+    answer = client.post(url, {"text": "seen", "next": task.get_absolute_url()}, follow=True)
+    assert answer.redirect_chain[-1][0] == task.get_absolute_url()
+    assert "seen</textarea>" in answer.text
+    # A refresh has no field whose text would be lost.
+    fragment = client.get(task.get_absolute_url(), headers={"HX-Request": "true"}).text
+    assert "textarea" not in fragment

@@ -221,14 +221,16 @@ def test_an_earlier_look_that_another_arm_led_is_named() -> None:
 def test_the_next_look_says_what_it_waits_for_and_when() -> None:
     waits = Awaited(2, 12, 5, frozenset((0, seed) for seed in range(7)))
     head = "Look 2 comes when its last run has ended: 5 of 12 runs are in, 2 run now, 5 wait."
-    assert next_look(waits, running=2, is_paused=False, machines=1, eta="4 m") == (
+    assert next_look(waits, running=2, is_paused=False, hindrance="", eta="4 m") == (
         f"{head} At the present rate that is in about 4 m."
     )
-    assert "is paused" in next_look(waits, running=2, is_paused=True, machines=1, eta="4 m")
-    silent = next_look(waits, running=0, is_paused=False, machines=0, eta="4 m")
-    assert silent.endswith("No worker that may take them is online.")
+    assert "is paused" in next_look(waits, running=2, is_paused=True, hindrance="", eta="4 m")
+    silent = next_look(
+        waits, running=0, is_paused=False, hindrance="no worker is online", eta="4 m"
+    )
+    assert silent.endswith("Nothing can run: no worker is online.")
     rest = next_look(
-        Awaited(None, 12, 3, waits.open), running=7, is_paused=False, machines=1, eta=None
+        Awaited(None, 12, 3, waits.open), running=7, is_paused=False, hindrance="", eta=None
     )
     assert rest.startswith("The race is decided; the champion runs on all its seeds: 3 of 12")
 

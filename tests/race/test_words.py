@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from campaigns.race.words import Finding, not_raced, verdict
+from campaigns.race.words import Belief, Finding, belief, not_raced, verdict
 
 CHAMPION = Finding(
     outcome="champion",
@@ -72,6 +72,43 @@ def test_a_tie_names_its_group_and_what_would_settle_it() -> None:
     )
     assert "would separate" not in say(replace(TIE, seeds_to_separate=None))
     assert "7 arms are not told apart" in say(replace(TIE, group=list(range(7))))
+    assert "would separate" not in say(replace(TIE, seeds_to_separate=59_031))
+    assert "too small for a race to find" in say(replace(TIE, seeds_to_separate=59_031))
+
+
+@pytest.mark.parametrize(
+    ("finding", "expected"),
+    [
+        (None, Belief("one seed: unknown", "a race on shared seeds would tell")),
+        (CHAMPION, Belief("ahead by 0.032", "2.6 × the noise of 0.012 · 6 seeds")),
+        (replace(CHAMPION, bound=0.0), Belief("ahead by 0.032", "noise 0.000 · 6 seeds")),
+        (
+            replace(CHAMPION, estimate=None, bound=None),
+            Belief("raced alone", "no other arm runs on more than half of the seeds"),
+        ),
+        (
+            TIE,
+            Belief("tied with 2 arms", "12 seeds each · about 37 would separate the first two"),
+        ),
+        (
+            replace(TIE, group=[4, 9], seeds_to_separate=59_031),
+            Belief("tied with 1 arm", "12 seeds each"),
+        ),
+        (
+            replace(TIE, group=[4]),
+            Belief("not decided", "too few runs of the arms are common, or have a value"),
+        ),
+        (
+            replace(TIE, outcome="", looks=0, seeds=3),
+            Belief("racing", "3 arms · first look after 3 seeds"),
+        ),
+        (replace(TIE, outcome="", looks=1), Belief("racing", "3 arms left after look 1 of 3")),
+    ],
+)
+def test_what_to_believe_is_said_in_few_words_with_its_ground(
+    finding: Finding | None, expected: Belief
+) -> None:
+    assert belief(finding, shown=lambda distance: f"{distance:.3f}") == expected
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from campaigns import lifecycle
 from campaigns.models import Campaign
+from campaigns.race.words import Finding
 from campaigns.standings import headline
 from campaigns.standings.progress import campaign_progress
 from tests import factories
@@ -44,3 +47,56 @@ def test_runs_without_a_value_are_counted_once_with_what_they_share() -> None:
     attempt = factories.claim_one(factories.worker(), now=at(9))
     factories.fail(attempt, FailureClass.OOM, now=at(9))
     assert told(campaign).startswith("2 of 5 runs have no value: 1 × diverged, 1 × out of memory")
+
+
+def test_the_race_that_is_offered_would_settle_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    campaign = active_campaign(4)
+    for number in range(3):
+        factories.run(3.0 + number / 100, seconds=10 + number)
+    factories.worker(last_seen_at=at(50))
+
+    def offer() -> headline.RaceOffer | None:
+        current = Campaign.objects.select_related("package").get(pk=campaign.pk)
+        return headline.race_offer(current, campaign_progress(current, now=at(60)), now=at(60))
+
+    first = offer()
+    assert first is not None
+    assert (first.arms, first.seeds) == ([0, 1, 2], 12)
+    # 3 arms on 3, 3 on further 3 and 2 on further 6 seeds, of 9.6 s each.
+    assert first.label == "Race the top 3 · ≤ 4 m 48 s on 1 worker"
+
+    tied = Finding(
+        outcome="tie",
+        looks=3,
+        most_looks=3,
+        seeds=12,
+        leader=0,
+        rival=1,
+        estimate=0.01,
+        bound=0.02,
+        group=(0, 1),
+        behind=(2,),
+        dropped=(),
+        infeasible=(),
+        seeds_to_separate=40,
+        arms=3,
+    )
+    for finding, seeds in (
+        (tied, 40),
+        (replace(tied, seeds_to_separate=59_031), None),
+        (replace(tied, seeds_to_separate=None), None),
+        (replace(tied, outcome=""), None),
+        (replace(tied, outcome="champion"), None),
+    ):
+        monkeypatch.setattr(headline.arms, "finding", lambda _, finding=finding: finding)
+        race = offer()
+        assert (race and (race.arms, race.seeds)) == (([0, 1], seeds) if seeds else None)
+
+
+def test_a_race_that_comes_by_itself_is_not_offered() -> None:
+    campaign = active_campaign(30, races_automatically=True)
+    for number in range(3):
+        factories.run(3.0 + number / 100, seconds=10 + number)
+    campaign = Campaign.objects.select_related("package").get(pk=campaign.pk)
+    progress = campaign_progress(campaign, now=at(60))
+    assert headline.race_offer(campaign, progress, now=at(60)) is None

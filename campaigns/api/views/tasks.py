@@ -209,5 +209,5 @@ class RunAgainView(TaskVerbView):
     )
     def post(self, request: Request, **address: int) -> Response:
         task = get_object_or_404(self.get_queryset(), **address)
-        added = steering.enqueue(person(request), task.campaign, task.params, now=database_now())
+        (added,) = steering.run_again(person(request), task.arm, 1, now=database_now())
         return made(task_detail(pk=added.pk), at=reverse("api-task", args=added.name))

@@ -107,7 +107,7 @@ class Command(BaseCommand):
 
     def run_again(self, task: Task, _options: dict[str, Any]) -> None:
         """Add a task with the same params and a new seed."""
-        added = steering.enqueue(None, task.campaign, task.params, now=database_now())
+        (added,) = steering.run_again(None, task.arm, 1, now=database_now())
         self.stdout.write(task_sentence(added))
 
     def _change(self, verb: Any, task: Task) -> None:

@@ -18,7 +18,7 @@
 
     function details(data, point) {
       if (!known.has(point.number)) {
-        const request = fetch(data.card.replace(/0\/$/, `${point.number}/`)).then((answer) => {
+        const request = fetch(Hero.addressOf(data.card, point)).then((answer) => {
           if (!answer.ok) throw new Error(`${answer.status}`);
           return answer.text();
         });
@@ -74,7 +74,7 @@
       card.hidden = true;
     }
 
-    return { show, hide, details, element: card };
+    return { show, hide };
   }
 
   function valueText(data, point) {
@@ -93,10 +93,13 @@
     return [`task ${point.number}`, `arm ${point.arm}`, point.device].filter(Boolean).join(" · ") + other;
   }
 
+  // The server sends addresses once, with 0 for the number of the task.
+  const addressOf = (address, point) => address.replace(/\/0(?=\/[a-z]*\/?$)/, `/${point.number}`);
+
   // One sentence for a screen reader.
   function sentence(data, point) {
     return `${whoText(point)}: ${valueText(data, point)}`;
   }
 
-  Object.assign(Hero, { cardOf, sentence });
+  Object.assign(Hero, { addressOf, cardOf, sentence });
 })((window.XeeNetHero ??= {}));

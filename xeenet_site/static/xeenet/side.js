@@ -1,15 +1,16 @@
 // The side panel: opens arms and tasks beside their list, keeps them in the address, and keeps a note
 // that is being typed. Without this script the server renders the panel into the page.
 //
-// Others open it with new CustomEvent("xeenet:open", { detail: { arm: 17 } }), or with `task`.
-// It says "xeenet:opened" with { key }, "" when it is closed.
+// Others open it with new CustomEvent("xeenet:open", { detail: { arm: 17 }, cancelable: true }), or with
+// `task`, whose event may name its arm, too; it cancels the event when it opens. It says
+// "xeenet:opened" with { key }, "" when it is closed.
 
 "use strict";
 
 (() => {
   const phone = matchMedia("(max-width: 640px)");
   let loading = null;
-  // The link that the reader came from: the focus goes back to it.
+  // Where the reader came from, when no row is: the focus goes back to it.
   let opener = null;
 
   const panel = () => document.getElementById("side");
@@ -44,7 +45,7 @@
   async function open(key, { from = null, history: way = "push", focus = true } = {}) {
     const side = panel();
     if (!side) return;
-    if (from) opener = from.id || opener;
+    opener = from ?? opener;
     let html;
     try {
       html = await load(key);
@@ -77,7 +78,7 @@
     const side = panel();
     if (!side || !openKey()) return;
     loading?.abort();
-    const back = rowOf(openKey()) || document.getElementById(opener);
+    const back = rowOf(openKey()) ?? (opener?.isConnected ? opener : document.getElementById(opener?.id));
     side.dataset.open = "";
     side.close();
     side.replaceChildren();
@@ -211,9 +212,12 @@
     step(event.detail);
   });
 
-  document.addEventListener("xeenet:open", ({ detail }) => {
-    if (detail.arm !== undefined && detail.arm !== null) open(`arm-${detail.arm}`);
-    else if (detail.task !== undefined && detail.task !== null) open(`task-${detail.task}`);
+  document.addEventListener("xeenet:open", (event) => {
+    const { arm, task } = event.detail;
+    const key = task != null ? `task-${task}` : arm != null ? `arm-${arm}` : "";
+    if (!key || !panel()) return;
+    event.preventDefault();
+    open(key, { from: document.activeElement?.closest("main *") });
   });
 
   document.addEventListener("input", (event) => {
@@ -241,6 +245,8 @@
     }
   }, true);
 
+  document.addEventListener("xeenet:refreshed", mark);
+  // A refresh of the page renders its rows anew.
   document.addEventListener("xeenet:refreshed", mark);
   document.addEventListener("htmx:afterSwap", ({ target }) => {
     mark();
