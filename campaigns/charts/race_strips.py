@@ -59,7 +59,7 @@ class Scale:
 
 
 def scale_of(strips: Strips) -> Scale:
-    """Return the scale: it holds every bound, the nearest rival, and half of the arms.
+    """Return the scale: it holds the usual bounds, the nearest rival, and half of the arms.
 
     Unless these are so far behind that the bounds would be thin lines.
     """
@@ -69,7 +69,8 @@ def scale_of(strips: Strips) -> Scale:
         for strip in strips.strips
         if (sizes := [abs(d.difference) for d in strip.differences if d.difference])
     ]
-    bound = max(bounds, default=0.0)
+    # A single wide bound, of an arm with a failed seed, must not make all others thin.
+    bound = min(max(bounds), 2 * median(bounds)) if bounds else 0.0
     reach = median(reaches) if reaches else 0.0
     if bounds:
         nearest = min(reaches, default=0.0)
@@ -171,15 +172,18 @@ class StripDrawer:
         left, right = self._across.of_look(number)
         width = f'x="{left}%" width="{right - left:.2f}%"'
         estimate = None if rival.estimate is None else self.signed(rival.estimate)
-        bound = None if rival.bound is None else self.size(rival.bound)
-        title = look_title(number, rival.n, estimate, bound, is_behind=rival.is_behind)
+        written = None if rival.bound is None else self.size(rival.bound)
+        title = look_title(number, rival.n, estimate, written, is_behind=rival.is_behind)
         parts = []
         if rival.bound is not None:
-            top, bottom = self.scale.y(rival.bound), self.scale.y(-rival.bound)
-            parts.append(
-                f'<rect class="band" {width} y="{top}" height="{bottom - top:.1f}"/>'
-                f'<line class="bound" x1="{left}%" x2="{right}%" y1="{top}" y2="{top}"/>'
-                f'<line class="bound" x1="{left}%" x2="{right}%" y1="{bottom}" y2="{bottom}"/>'
+            top = self.scale.y(min(rival.bound, self.scale.high))
+            bottom = self.scale.y(max(-rival.bound, self.scale.low))
+            parts.append(f'<rect class="band" {width} y="{top}" height="{bottom - top:.1f}"/>')
+            # A bound beyond the scale has no line: it lies farther out.
+            parts += (
+                f'<line class="bound" x1="{left}%" x2="{right}%" y1="{y}" y2="{y}"/>'
+                for y, bound in ((top, rival.bound), (bottom, -rival.bound))
+                if self.scale.holds(bound)
             )
         if rival.estimate is not None:
             y = self._inside(rival.estimate)

@@ -12,10 +12,12 @@ from django.utils.safestring import SafeString
 
 from campaigns.charts.race_strips import StripDrawer, key_of
 from campaigns.clock import database_now
+from campaigns.design.race_plan import plan_race
 from campaigns.exports import race as export_race
 from campaigns.lifecycle.race_start import MAX_RACE_SEEDS
-from campaigns.models import Campaign, CampaignState, RaceOutcome
+from campaigns.models import MAX_MIN_EFFECT, Campaign, CampaignState, RaceOutcome
 from campaigns.race.look import FEWEST_COMMON
+from campaigns.race.rows import MIN_EFFECT
 from campaigns.race.rule import SEEDS, looks_at
 from campaigns.race.strip_words import (
     KIND_WORDS,
@@ -65,6 +67,7 @@ def races(request: HttpRequest, pk: int, race: int | None = None) -> HttpRespons
     context = head_context(request, campaign, now) | {"lines": [*map(_line, lines)]}
     context |= _nothing(campaign, now) if view is None else _race(campaign, view, now)
     context |= _start(request, campaign, view) | {"tab_styles": "xeenet/race.css"}
+    context |= _plan(request, campaign, now)
     return show_tab(request, "Race", "campaigns/_race.html", context)
 
 
@@ -223,6 +226,33 @@ def _nothing(campaign: Campaign, now: dt.datetime) -> dict[str, Any]:
             measured=measured,
         )
     return {"race": None, "what": WHAT_A_RACE_IS, "why": why}
+
+
+def _plan(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dict[str, Any]:
+    """Return what it takes to see the difference in the address, by default the smallest sought.
+
+    `planned_seeds` are those that the form for a new race begins with, None for the usual ones.
+    """
+    if not campaign.shares_seeds or campaign.state == CampaignState.DRAFT:
+        return {}
+    wanted = _difference_in(request)
+    delta = wanted or campaign.min_effect or MIN_EFFECT
+    plan = plan_race(campaign, delta, now=now)
+    return {
+        "plan_line": plan.sentence,
+        "delta": f"{delta:.12g}",
+        "most_delta": f"{MAX_MIN_EFFECT:g}",
+        "planned_seeds": plan.startable_seeds if wanted else None,
+    }
+
+
+def _difference_in(request: HttpRequest) -> float | None:
+    """Return the difference that the address asks about; None for anything else than one."""
+    try:
+        delta = float(request.GET.get("delta", ""))
+    except ValueError:
+        return None
+    return delta if 0 < delta <= MAX_MIN_EFFECT else None
 
 
 def _start(request: HttpRequest, campaign: Campaign, view: RaceView | None) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def finish(campaign: Campaign, *values: float) -> None:
 
 def still(page: Page) -> None:
     """Stop the page's polls."""
-    page.evaluate("document.querySelector('[data-poll]')?.removeAttribute('data-poll')")
+    page.evaluate("document.querySelector('[data-live]')?.removeAttribute('data-live')")
     page.evaluate(
         "document.addEventListener('htmx:beforeRequest', (event) => event.preventDefault())"
     )
@@ -274,8 +274,16 @@ def test_the_keyboard_walks_over_the_points_and_opens_one(page: Page) -> None:
     page.keyboard.press("Home")
     assert "task 0" in said.inner_text()
     page.keyboard.press("Enter")
-    page.wait_for_url("**/tasks/**")
-    assert page.locator("h1").inner_text().startswith("Task 0")
+    page.wait_for_url("**?open=task-0")
+    page.wait_for_selector("#side-title:has-text('Task 0')")
+
+
+def test_without_a_panel_beside_it_the_chart_goes_to_the_page_of_the_task(page: Page) -> None:
+    page.evaluate("document.getElementById('side').remove()")
+    page.focus("#hero")
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/tasks/0/")
 
 
 def test_the_card_is_fetched_once_and_a_click_offers_the_task_first(page: Page) -> None:

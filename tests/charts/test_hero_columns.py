@@ -70,6 +70,12 @@ def test_columns_hold_differences_and_whole_numbers() -> None:
     }
 
 
+def test_invented_and_implausible_values_are_not_sent() -> None:
+    invented = point(1, counts=False, simulated=True)
+    written = columns([invented, point(2, None, implausible=True)], VAL_BPB, since=NOW, step=1.0)
+    assert (written["value"], written["kind"]) == ([None, None], "si")
+
+
 def test_orders_of_a_sample_are_differences_too() -> None:
     points = [point(1, order=1), point(2, order=4), point(3, order=9)]
     assert columns(points, VAL_BPB, since=NOW, step=1.0)["order"] == [1, 3, 5]

@@ -29,6 +29,8 @@ from tests.mutants.doors import DOORS
 from tests.mutants.enclosures import ENCLOSURES
 from tests.mutants.faults import FAULTS
 from tests.mutants.forecasts import FORECASTS
+from tests.mutants.hero import HERO
+from tests.mutants.honesty import HONESTY
 from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.look import LOOK
@@ -51,6 +53,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS, *CLASSES_OF_RESULTS),
     *SLOW_SETUPS,
+    *HERO,
     *PAIRED,
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
     *(
@@ -64,7 +67,7 @@ MUTANTS: Final = (
         *STEP_COSTS,
         *LOOK,
     ),
-    *(*WORK, *SPEEDS, *SENTENCES, *SIDE, *FORECASTS),
+    *(*WORK, *SPEEDS, *SENTENCES, *SIDE, *FORECASTS, *HONESTY),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4

@@ -127,3 +127,27 @@ def test_caches_keep_pages_and_refreshes_apart(client: Client) -> None:
     page = Page(client, study(3, 1).get_absolute_url())
     for answer in (page.refresh(), client.get(page.address)):
         assert live.HEADER in answer["Vary"]
+
+
+@pytest.mark.parametrize(
+    ("address", "rows"),
+    [
+        ("/campaigns/1/tasks/", "task-rows"),
+        ("/campaigns/", "summary-rows"),
+        ("/campaigns/?q=width&sort=name", "summary-rows"),
+        ("/", "summary-rows"),
+    ],
+)
+def test_other_pages_bring_what_changed_alone(client: Client, address: str, rows: str) -> None:
+    campaign = study(5, 3, name="width study")
+    address = address.replace("/1/", f"/{campaign.pk}/")
+    page = Page(client, address)
+    assert f'id="{rows}"' in page.markup
+    before = len(client.get(address, headers={"HX-Request": "true"}).content)
+    assert page.refresh().status_code == 204
+    run(campaign, 3.1)
+    news = page.news()
+    assert any(key.startswith(("row-", "summary-")) for key in news["parts"])
+    assert not {"campaign", "campaign-list", "overview"} & news["parts"].keys()
+    assert sum(map(len, news["parts"].values())) < before
+    assert page.refresh().status_code == 204

@@ -49,14 +49,15 @@ def drawn(client: Client, state: str) -> tuple[Campaign, str]:
     client.force_login(stage.owner)
     response = client.get(campaign.get_absolute_url())
     assert response.status_code == 200
-    return campaign, response.text
+    # Without the hashes by which the page refreshes.
+    return campaign, re.sub(r' data-v="[^"]*"', "", response.text)
 
 
 @pytest.mark.parametrize("state", [state for state in STATES if not state.startswith("name")])
 def test_every_state_has_one_verdict_and_at_most_one_button(client: Client, state: str) -> None:
     _, page = drawn(client, state)
     verdict = re.search(
-        r'<section class="verdict (\w+)" id="verdict".*?<p>(.*?)</p>(.*?)</section>',
+        r'<section class="verdict (\w+)" id="verdict"[^>]*>.*?<p>(.*?)</p>(.*?)</section>',
         page,
         re.DOTALL,
     )
@@ -81,14 +82,14 @@ def test_a_long_name_is_whole_in_the_title_of_its_line(client: Client, what: str
 
 def test_the_board_has_a_row_per_arm_with_its_interval_and_its_first_value(client: Client) -> None:
     campaign, page = drawn(client, "champion")
-    rows = re.findall(r'<tr id="row-(\d+)"([^>]*)>(.*?)</tr>', page)
+    rows = re.findall(r'<tr id="row-(\d+)"([^>]*)>(.*?)</tr>', page, re.DOTALL)
     assert len(rows) == campaign.results.filter(is_screening=True).count()
     _, look, first = rows[0]
-    assert look == ' class="first"'
+    assert 'class="first"' in look
     for part in ("whisker", "screening", "band", "± "):
         assert part in first
     _, look, last = rows[-1]
-    assert look == ' class="alone"'
+    assert 'class="alone"' in look
     assert "whisker" not in last
     assert '<td class="number n late-text">1</td>' in last
     # Numbers have a place in their range, words have none.
@@ -98,7 +99,7 @@ def test_the_board_has_a_row_per_arm_with_its_interval_and_its_first_value(clien
 
 def test_arms_of_a_tie_share_a_rank_and_a_bracket(client: Client) -> None:
     _, page = drawn(client, "tie")
-    assert len(re.findall(r'<tr id="row-\d+" class="tied">', page)) >= 2
+    assert len(re.findall(r'<tr id="row-\d+"[^>]* class="tied"', page)) >= 2
     assert re.search(r"tied with \d arms?", page)
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from campaigns import lifecycle
+from campaigns import jobs, lifecycle
 from campaigns.models import Campaign, FailureClass, Race
 from tests import factories
 from tests.arms.test_races import run_all, screened
@@ -192,3 +192,18 @@ def test_the_tab_costs_few_queries_however_many_arms(
     page_of(client, campaign)
     with django_assert_max_num_queries(12):
         page_of(client, campaign)
+
+
+def test_the_page_plans_the_seeds_that_a_difference_takes(client: Client) -> None:
+    owner = factories.user()
+    race = raced(owner=owner)
+    client.force_login(owner)
+    jobs.keep_noise_floors()
+    Campaign.objects.filter(pk=race.campaign_id).update(revision=1_000)
+    url = url_of(race.campaign)
+    page = client.get(url, {"delta": "0.02"}).text
+    sentence = re.search(r"To see 0.02 bits/byte here you need (\d+) seeds of each", page)
+    assert sentence is not None
+    assert f'value="{sentence[1]}" required' in page
+    for nonsense in ("", "much", "-1", "nan", "1e999", "0"):
+        assert "To see 0.01 bits/byte here" in client.get(url, {"delta": nonsense}).text

@@ -80,6 +80,8 @@ def test_every_reason_is_counted_once_and_links_to_its_runs() -> None:
         "other-class": 1,
     }
     assert tally.disturbed == 1
+    # All results but the simulated one.
+    assert tally.measured == campaign.results.count() - 1
     assert [task.pk for task in honesty.listed(campaign, "disturbed", limit=9)] == [replay.pk]
     assert [task.pk for task in honesty.listed(campaign, "outside-seed", limit=9)] == [outside.pk]
 
@@ -167,6 +169,15 @@ def test_first_seeds_are_set_beside_the_races_of_their_arms() -> None:
     assert first.kinder is not None
     losses = [raced - value for _, value, raced in first.pairs]
     assert first.kinder == pytest.approx(sum(losses) / len(losses))
+
+
+def test_a_first_seed_of_another_class_is_set_beside_no_race() -> None:
+    race = factories.decided_race()
+    screens = Result.objects.filter(task__purpose=TaskPurpose.SCREEN)
+    factories.in_another_class(screens.filter(task__arm__number=0), device_kind="cuda")
+    race.campaign.refresh_from_db()
+    first = honesty_parts.first_seeds(race.campaign, None)
+    assert [arm for arm, _, _ in first.pairs] == [1]
 
 
 def test_a_disturbed_run_says_which_run_counts_in_its_place() -> None:

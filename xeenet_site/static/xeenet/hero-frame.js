@@ -121,7 +121,7 @@
   }
 
   function rowsAtTop(plot) {
-    return Array.from({ length: EVENT_ROWS }, (_, row) => plot.top + 13 + 15 * row);
+    return Array.from({ length: EVENT_ROWS }, (_, row) => plot.top + 13 + 16 * row);
   }
 
   function gapLabels({ data, view }) {

@@ -41,6 +41,11 @@
       ...{ mode: storedMode(), zoom: { x: null, y: null }, pixels: [], kept: {}, focus: -1, chosen: null },
     };
     listen(made);
+    // Labels were measured in another font as long as ours was on its way.
+    document.fonts.addEventListener("loadingdone", () => {
+      made.measure = measurer(root);
+      if (made.data) draw(made);
+    });
     new ResizeObserver(() => made.data && root.clientWidth !== made.width && draw(made)).observe(root);
     return made;
   }
@@ -54,22 +59,19 @@
     }
   }
 
+  // Return the function that measures a text as the boldest label would be drawn. A canvas would not
+  // do: it knows no tabular numbers, which are wider.
   function measurer(root) {
-    const context = document.createElement("canvas").getContext("2d");
+    root.querySelector(".hero-measure")?.remove();
+    const probe = element("text", { class: "label strong" });
+    root.append(element("svg", { class: "hero-measure", "aria-hidden": "true" }));
+    root.lastChild.append(probe);
     const known = new Map();
-    let font = "";
     return (text) => {
-      const style = getComputedStyle(root);
-      // As bold as the boldest label, so that no label is wider than it was measured.
-      const current = `600 12px ${style.fontFamily}`;
-      if (current !== font) {
-        font = context.font = current;
-        known.clear();
-      }
       if (!known.has(text)) {
-        const size = context.measureText(text);
-        const [ascent, descent] = [size.fontBoundingBoxAscent, size.fontBoundingBoxDescent].map(Math.ceil);
-        known.set(text, { width: Math.ceil(size.width), ascent, descent });
+        probe.textContent = text;
+        const { y, width, height } = probe.getBBox();
+        known.set(text, { width: Math.ceil(width), ascent: Math.ceil(-y), descent: Math.ceil(y + height) });
       }
       return known.get(text);
     };
