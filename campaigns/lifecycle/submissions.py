@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple
 
 from django.db import transaction
 from django.db.models import F, Q
@@ -67,6 +67,18 @@ class Answer:
     message: str
 
 
+class _End(NamedTuple):
+    """How an attempt ends: what its row and the journal are told of it, and its agent."""
+
+    outcome: AttemptOutcome
+    answer: Answer
+    message: str
+    # Of the task, if the attempt moved it.
+    change: Change | None = None
+    # None leaves that of an attempt which had ended before.
+    failure_class: FailureClass | Literal[""] | None = None
+
+
 def submit(worker: Worker, lease_id: uuid.UUID, body: Submission, *, now: dt.datetime) -> Answer:
     """Record how an attempt ended and move its task; return after the commit.
 
@@ -86,18 +98,17 @@ def submit(worker: Worker, lease_id: uuid.UUID, body: Submission, *, now: dt.dat
         if attempt.submission_digest:
             return _stored_answer(attempt, digest)
         if body["outcome"] == Outcome.COMPLETED:
-            answer = _complete(attempt, body, now)
+            end = _complete(attempt, body, now)
         else:
             reported = FailureClass(body.get("failure_class") or FailureClass.SCRIPT_ERROR)
             failure_class = booked_class(attempt, reported, body)
-            answer = _fail(attempt, failure_class, body.get("message", ""), body, now)
-        # `stderr_tail` has a column of its own.
-        stored = {key: value for key, value in body.items() if key != "stderr_tail"}
-        Attempt.objects.filter(pk=attempt.pk).update(
-            submission=stored, submission_digest=digest, answer=asdict(answer)
-        )
-    _follow_up(worker, attempt, body, answer, now)
-    return answer
+            end = _fail(attempt, failure_class, body.get("message", ""), body, now)
+        columns = _report(body) | {"submission_digest": digest, "answer": asdict(end.answer)}
+        if end.failure_class is not None:
+            columns["failure_class"] = end.failure_class
+        end_attempt(attempt, end.outcome, end.change, now=now, message=end.message, **columns)
+    _follow_up(worker, attempt, body, end.answer, now)
+    return end.answer
 
 
 def _stored_answer(attempt: Attempt, digest: str) -> Answer:
@@ -118,15 +129,16 @@ def _owned(attempt: Attempt) -> Q:
     return held
 
 
-def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
+def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> _End:
     spec = attempt.task.campaign.metric_spec
     metrics = without_untrained_value(body.get("metrics") or {}, spec)
     message = body.get("message", "")  # what was unusual about the run: "did not exit"
     problems = metrics_problems(metrics, spec) or contradictions(attempt, body, metrics, now=now)
     if problems:
         reason = "; ".join(problems)
-        _fail(attempt, FailureClass.INVALID_RESULT, reason, body, now)
-        return Answer(Verdict.REFUSED, f"The result was refused: {reason}.")
+        failure = _fail(attempt, FailureClass.INVALID_RESULT, reason, body, now)
+        refusal = Answer(Verdict.REFUSED, f"The result was refused: {reason}.")
+        return failure._replace(answer=refusal)
     task = attempt.task
     if not body.get("simulated") and (reason := why_too_slow(task, metrics)):
         return _fail(attempt, FailureClass.TOO_SLOW, reason, body, now)
@@ -135,21 +147,20 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> Answer:
     )
     diverged = metrics.get("diverged") is True
     if not completed:
-        end_attempt(attempt, AttemptOutcome.LATE, now=now, message=message, **_report(body))
-        return Answer(Verdict.LATE, "Kept, but another attempt or a person decided the task.")
+        answer = Answer(Verdict.LATE, "Kept, but another attempt or a person decided the task.")
+        return _End(AttemptOutcome.LATE, answer, message)
     outcome = AttemptOutcome.DIVERGED if diverged else AttemptOutcome.COMPLETED
     result = _store_result(attempt, metrics, body, now=now)
     change = Change(task, task.state, TaskState.COMPLETED, attempt)
-    report = _report(body) | {"failure_class": ""}
     message = "; ".join(filter(None, [message, _on_hindrance(result)]))
-    end_attempt(attempt, outcome, change, now=now, message=message, **report)
-    if task.max_steps is not None:
+    if task.max_steps is not None and task.arm.infeasible:
         # A worker that still had it was fast enough after all.
-        Arm.objects.filter(pk=task.arm_id).exclude(infeasible="").update(infeasible="")
+        Arm.objects.filter(pk=task.arm_id).update(infeasible="")
     settle_replay(result)
+    stored = "The result is stored."
     if result.implausible:
-        return Answer(Verdict.ACCEPTED, IMPLAUSIBLE.format(metric=spec.name))
-    return Answer(Verdict.ACCEPTED, "The result is stored.")
+        stored = IMPLAUSIBLE.format(metric=spec.name)
+    return _End(outcome, Answer(Verdict.ACCEPTED, stored), message, change, failure_class="")
 
 
 def _store_result(
@@ -200,12 +211,12 @@ def _fail(
     message: str,
     body: Submission,
     now: dt.datetime,
-) -> Answer:
+) -> _End:
     """Charge the failure to its counter; leased → pending, or failed when the tries are spent.
 
     A final failure is charged like any other and spends the tries that are left.
     """
-    task, report = attempt.task, _report(body) | {"failure_class": failure_class}
+    task = attempt.task
     attempt.failure_class = failure_class  # `_follow_up` reads it
     counter, maximum = {
         Charge.FAILURE: ("failed_attempts", "max_failed_attempts"),
@@ -235,17 +246,17 @@ def _fail(
         **NO_LEASE,
     )
     if not failed and not retried:
-        end_attempt(attempt, AttemptOutcome.LATE, now=now, message=message, **report)
-        return Answer(
+        answer = Answer(
             Verdict.LATE, "The failure is stored; the lease had ended, so it moves nothing."
         )
+        return _End(AttemptOutcome.LATE, answer, message, failure_class=failure_class)
     to = TaskState.FAILED if failed else TaskState.PENDING
     change = Change(task, TaskState.LEASED, to, attempt)
-    end_attempt(attempt, AttemptOutcome.FAILED, change, now=now, message=message, **report)
+    answer = Answer(Verdict.RETRY, "The failure is stored; the task will run again.")
     if failed:
         reason = "it is final" if is_final else "the task has no tries left"
-        return Answer(Verdict.FAILED, f"The failure is stored; {reason}.")
-    return Answer(Verdict.RETRY, "The failure is stored; the task will run again.")
+        answer = Answer(Verdict.FAILED, f"The failure is stored; {reason}.")
+    return _End(AttemptOutcome.FAILED, answer, message, change, failure_class)
 
 
 def _is_final(failure_class: FailureClass, body: Submission) -> bool:
@@ -259,7 +270,10 @@ def _is_final(failure_class: FailureClass, body: Submission) -> bool:
 
 def _report(body: Submission) -> dict[str, Any]:
     """Return the agent's report of the run as columns of the attempt."""
+    # `stderr_tail` has a column of its own.
+    submission = {key: value for key, value in body.items() if key != "stderr_tail"}
     return {
+        "submission": submission,
         "exit_code": body.get("exit_code"),
         "stderr_tail": body.get("stderr_tail", ""),
         "wall_time_seconds": body.get("wall_time_seconds"),

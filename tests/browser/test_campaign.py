@@ -117,7 +117,7 @@ def test_ticked_arms_are_compared_and_race_from_the_board(
     page.check("#pick-0")
     page.check("#pick-2")
     page.click("#compare-button")
-    page.wait_for_url("**/compare/?tasks=*")
+    page.wait_for_url("**/compare/?tasks=**")
     assert "Cannot be told: no shared seeds of A and B" in page.locator("#verdict").inner_text()
     page.click("#race-button")
     page.wait_for_url(f"**{campaign.get_absolute_url()}")

@@ -374,19 +374,3 @@ def test_a_result_that_is_refused_twice_fails_the_task_and_ends_the_campaign() -
     task = Task.objects.get()
     assert (task.state, task.failure_class) == (TaskState.FAILED, FailureClass.INVALID_RESULT)
     assert Campaign.objects.get().state == CampaignState.COMPLETED
-
-
-def test_a_submission_costs_few_queries(
-    django_assert_max_num_queries: Any, django_capture_on_commit_callbacks: Any
-) -> None:
-    active_campaign(3)
-    holder = worker()
-    first, second = (claim_one(holder) for _ in range(2))
-    first.worker = second.worker = holder
-    # The first result of a worker makes its class, which is known after the commit.
-    with django_capture_on_commit_callbacks(execute=True):
-        submit(first, completed(first.task))
-    # Find and lock the lease, read what earlier steps took, move task and attempt, store result and
-    # answer, finish the campaign.
-    with django_assert_max_num_queries(18):
-        submit(second, completed(second.task))

@@ -21,10 +21,10 @@ FAULTS: Final = (
     Mutant(
         "faults: some results are acknowledged and not committed",
         "campaigns/lifecycle/submissions.py",
-        "            submission=stored, submission_digest=digest, answer=asdict(answer)\n"
-        "        )\n",
-        "            submission=stored, submission_digest=digest, answer=asdict(answer)\n"
-        "        )\n"
+        "        end_attempt(attempt, end.outcome, end.change, now=now, message=end.message, "
+        "**columns)\n",
+        "        end_attempt(attempt, end.outcome, end.change, now=now, message=end.message, "
+        "**columns)\n"
         "        transaction.set_rollback(attempt.pk % 7 == 0)\n",
         (f"{NETWORK}::test_a_hundred_results_whose_first_answer_is_lost_are_each_accepted_once",),
         "postgresql",
@@ -48,9 +48,9 @@ FAULTS: Final = (
     Mutant(
         "faults: what a frozen agent hands in is not kept as late",
         "campaigns/lifecycle/submissions.py",
-        "        end_attempt(attempt, AttemptOutcome.LATE, now=now, message=message, "
-        "**_report(body))\n",
-        "",
+        "        end_attempt(attempt, end.outcome, end.change,",
+        "        if end.outcome != AttemptOutcome.LATE:\n"
+        "            end_attempt(attempt, end.outcome, end.change,",
         (NETWORK, "-k", "what_a_frozen_agent_hands_in"),
         "postgresql",
     ),

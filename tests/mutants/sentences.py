@@ -127,7 +127,7 @@ SENTENCES: Final = (
         "campaigns/standings/headline.py",
         "if not last.seeds_to_separate or last.seeds_to_separate > MOST_SEEDS_OFFERED:",
         "if False:",
-        ("tests/standings/test_headline.py", "-k", "race_is_offered"),
+        ("tests/standings/test_headline.py", "-k", "that_is_offered"),
     ),
     Mutant(
         "sentences: a far value presses all others into a point",

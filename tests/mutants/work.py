@@ -213,8 +213,22 @@ WORK: Final = (
     Mutant(
         "too slow: a worker that was fast enough leaves the arm infeasible",
         "campaigns/lifecycle/submissions.py",
-        '        Arm.objects.filter(pk=task.arm_id).exclude(infeasible="").update(infeasible="")',
+        '        Arm.objects.filter(pk=task.arm_id).update(infeasible="")',
         "        pass",
         (OF_WORK, "-k", "feasible_again"),
+    ),
+    Mutant(
+        "submit: an arm that is feasible is written all the same",
+        "campaigns/lifecycle/submissions.py",
+        "    if task.max_steps is not None and task.arm.infeasible:",
+        "    if task.max_steps is not None:",
+        ("tests/lifecycle/test_submit_cost.py",),
+    ),
+    Mutant(
+        "submit: a column that every result needs is read by itself",
+        "campaigns/lifecycle/leases.py",
+        ' "task__campaign__dataset__size_bytes"),',
+        "),",
+        ("tests/lifecycle/test_submit_cost.py",),
     ),
 )
