@@ -73,7 +73,6 @@ LEFT_OUT: Final[dict[str, tuple[str, ...]]] = {
         "lifecycle/test_fair_claims.py::test_a_worker_that_fails_silent_again_and_again",
         "lifecycle/test_histories.py",
         "pages/test_analysis.py",
-        "pages/test_campaign.py::test_each_new_best_stands_in_a_table_too",
         "pages/test_campaign_tabs.py",
         "pages/test_compare.py",
         "pages/test_hostile_forms.py",

@@ -79,7 +79,8 @@ def spread_of(values: Values, *, is_small: bool) -> Spread | None:
     arms, seeds = {arm for arm, _ in cells}, {seed for _, seed in cells}
     # (n - 1)(k - 1) for k arms with n seeds each.
     freedom = len(cells) - len(seeds) - len(arms) + 1
-    if freedom < 1:
+    # Without any cell the formula gives 1.
+    if not cells or freedom < 1:
         return None
     residuals = _centred(_centred(cells, axis=1), axis=0)
     sizes = sorted(map(abs, residuals.values()))

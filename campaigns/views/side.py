@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
@@ -249,7 +249,7 @@ def run_again(request: HttpRequest, pk: int, number: int) -> HttpResponse:
             f"Arm {arm.number} runs on {times} further seed{'s' if times > 1 else ''}: "
             f"task{'s' if times > 1 else ''} {numbers}.",
         )
-    return redirect(_back(request, arm.campaign, Key("arm", arm.number)))
+    return HttpResponseRedirect(_back(request, arm.campaign, Key("arm", arm.number)))
 
 
 @signed_in
@@ -269,7 +269,7 @@ def write_note(request: HttpRequest, pk: int, number: int, kind: str) -> HttpRes
             messages.error(request, error)
         else:
             messages.success(request, "The note is saved.")
-        return redirect(_back(request, subject.campaign, Key(kind, subject.number)))
+        return HttpResponseRedirect(_back(request, subject.campaign, Key(kind, subject.number)))
     subject = rows.select_related("campaign", "note").get(pk=subject.pk)
     context = note_context(request, subject, error=error, typed=text if error else None)
     return render(

@@ -32,7 +32,7 @@ SPACE: dict[str, Any] = {
 
 
 def run(number: int, params: dict[str, Any], value: float) -> Run:
-    return Run(number, number, number, params, str(params), value, value, 100, 1000, 5000, "cpu")
+    return Run(number, number, params, str(params), value, value, 100, 1000, 5000, "cpu")
 
 
 def runs_of(value: Callable[[dict[str, Any], random.Random], float], count: int) -> list[Run]:

@@ -20,7 +20,7 @@ from workers.protocol import FailureClass
 
 
 def run(config: str, value: float) -> Run:
-    return Run(1, 1, 1, {}, config, value, value, 1, 1, 1, "cpu")
+    return Run(1, 1, {}, config, value, value, 1, 1, 1, "cpu")
 
 
 def campaign_with_everything() -> Campaign:

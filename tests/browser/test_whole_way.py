@@ -92,7 +92,7 @@ def test_a_campaign_made_in_the_form_is_seen_to_run_on_a_real_agent_without_a_re
     wait_until(page, f"{DRAWN} === 3")
 
     best = min(task.result.value for task in Task.objects.select_related("result"))
-    assert page.locator(".figure.main .value").first.inner_text().startswith(f"{best:.4f}")
+    assert page.locator("#figures .value").first.inner_text().startswith(f"{best:.4f}")
     assert page.evaluate("window.samePage")
     assert agent.poll() is None
     picture(page, "whole-way")

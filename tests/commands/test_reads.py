@@ -75,7 +75,7 @@ def test_a_comparison_prints_as_the_apis_json() -> None:
 
     assert json.loads(run("compare", "--campaigns", f"{first.pk},{second.pk}")) == comparison
     with pytest.raises(CommandError, match="Must be 2 to 5 different numbers"):
-        run("compare", "--tasks", "1")
+        run("compare", "--tasks", "1/1")
     with pytest.raises(CommandError, match="There is no task 998 and no 999"):
         run("compare", "--tasks", "998,999")
 

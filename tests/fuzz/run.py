@@ -160,6 +160,9 @@ def _known_parameters(path: str, world: World) -> dict[str, Any]:
         "sha256": sha256,
         "key": "failures",
         "id": world.number(path.lstrip("/")),
+        "campaign": world.campaign.pk,
+        "number": world.attempt.task.number,
+        "race": 1,
     }
     return {name: values[name] for name in names}
 

@@ -18,6 +18,7 @@ from campaigns.models import (
     Decision,
     ImportanceEstimate,
     NoiseFloor,
+    Note,
     ProgressPoint,
     Race,
     Result,
@@ -151,6 +152,13 @@ def floor(**fields: Any) -> None:
     NoiseFloor.objects.create(result_class=result_class(), as_of=NOW, **fields)
 
 
+def note(**fields: Any) -> None:
+    """Store a note on an arm, with these fields instead."""
+    arm = pending_task().arm
+    given = {"arm": arm, "text": "again", "edited_at": at(1)} | fields
+    Note.objects.create(campaign=arm.campaign, **given)
+
+
 CASES: list[tuple[str, Callable[[], None]]] = [
     ("campaign_state_known", lambda: change(active_campaign(1), state="running")),
     ("campaign_isolation_known", lambda: change(active_campaign(1), required_isolation="")),
@@ -230,6 +238,10 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("result_implausible_unranked", lambda: ranked(implausible=True)),
     ("result_speed_sane", lambda: ranked(foreign_load=-0.1)),
     ("result_speed_sane", lambda: ranked(foreign_load=float("inf"))),
+    ("note_of_arm_or_task", lambda: note(arm=None)),
+    ("note_of_arm_or_task", lambda: note(task=pending_task())),
+    ("worker_slots_sane", lambda: change(worker(), slots=0)),
+    ("worker_slots_sane", lambda: change(worker(), slots=10_000)),
     ("calibration_numbers_sane", lambda: change(calibrate(worker()), speed=0.0)),
     ("calibration_numbers_sane", lambda: change(calibrate(worker()), fit_error=-0.1)),
     ("calibration_numbers_sane", lambda: change(calibrate(worker()), foreign_load=float("inf"))),

@@ -96,7 +96,7 @@ def test_repeated_configs_come_with_the_highest_mean_first() -> None:
 def test_a_comparison_tells_the_distance_from_the_highest(
     client: Client, campaign: Campaign
 ) -> None:
-    slow, fast = (campaign.results.get(value=value).task_id for value in (400.0, 640.0))
+    slow, fast = (campaign.results.get(value=value).task.name for value in (400.0, 640.0))
     reply = APIClient().get("/api/v1/compare", {"tasks": f"{slow},{fast}"}).json()
     assert reply["verdict"].startswith("Cannot be told: no shared seeds of A and B")
     columns = [(column["value"], column["behind"]) for column in reply["columns"]]

@@ -95,7 +95,10 @@ def test_runs_that_are_kept_for_the_race_are_told_beside_the_arms(researcher: Cl
 def test_a_draft_says_how_many_of_its_tasks_are_kept(client: Client) -> None:
     draft = factories.campaign(task_count=100, races_automatically=None)
     page = client.get(draft.get_absolute_url()).text
-    assert "Launching hands out 100 tasks of 10 s, 30 of them only when the best race" in page
+    assert (
+        "Launching hands out 100 tasks of 10 s, 30 of them only in the race of the first arms"
+        in page
+    )
     assert "The first 5 of 70 configs" in page
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaigns.race.look import Decision, seen_from
@@ -154,6 +154,8 @@ values = st.one_of(
 )
 
 
+# Each draw runs a part of a race, which takes its time on a busy machine.
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.data(), st.integers(2, 5))
 def test_any_race_is_drawn_as_its_looks_decided(data: st.DataObject, arms: int) -> None:
     rule = race(arms, floor=data.draw(st.sampled_from([SURE, Floor()])))

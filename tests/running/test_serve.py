@@ -109,8 +109,8 @@ def test_files_that_no_page_uses_are_not_collected() -> None:
     assert "widgetbundle.js" not in collected
     assert not any("redoc" in path for path in collected)
     assert {"plotly.min.js", "xeenet/base.css"} <= collected
-    fonts = {path for path in collected if "plex-mono" in path}
-    assert fonts == {"fonts/plex-mono/IBMPlexMono-Regular.ttf"}
+    fonts = {path for path in collected if "Plex" in path}
+    assert fonts == {"IBMPlexMono-Regular.ttf"}
 
 
 @pytest.mark.django_db

@@ -172,9 +172,10 @@ def test_a_full_database_is_told_to_agents_and_by_readyz(full_sqlite: Callable[[
     ready = Client().get("/readyz")
     assert ready.status_code == 503
     assert ready.json()["database"] == "has no room left: nothing can be stored"
-    answers = [agent.heartbeat(1 + 190 * number) for number in range(8)] + [agent.submit()]
-    refused = [answer for answer in answers if answer.status_code != 200]
-    assert refused
+    # Migrations leave free pages in the file, which are filled first.
+    answers = (agent.heartbeat(1 + 190 * number) for number in range(200))
+    refused = [next(answer for answer in answers if answer.status_code != 200)]
+    refused += [answer for answer in (agent.submit(),) if answer.status_code != 200]
     for answer in refused:
         assert_come_again(answer, FULL)
     connection.close()

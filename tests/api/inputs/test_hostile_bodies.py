@@ -19,6 +19,7 @@ from rest_framework.test import APIClient
 from campaigns.models import (
     Attempt,
     Campaign,
+    Note,
     Package,
     PersonalToken,
     ProgressPoint,
@@ -39,6 +40,7 @@ STORED: tuple[type[Model], ...] = (
     Calibration,
     Campaign,
     EnrolmentToken,
+    Note,
     Package,
     PersonalToken,
     ProgressPoint,
@@ -206,6 +208,24 @@ def start_race() -> tuple[APIClient, str, str, dict[str, Any]]:
     return client, "post", f"/api/v1/campaigns/{campaign.pk}/race", body
 
 
+def run_again() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, owner = researcher_client()
+    campaign = factories.active_campaign(2, owner=owner)
+    return client, "post", f"/api/v1/campaigns/{campaign.pk}/arms/0/again", {"times": 2}
+
+
+def note_on_arm() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, owner = researcher_client()
+    campaign = factories.active_campaign(2, owner=owner)
+    body = {"text": "worth a second look", "edits": 0}
+    return client, "put", f"/api/v1/campaigns/{campaign.pk}/arms/0/note", body
+
+
+def note_on_task() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, method, url, body = note_on_arm()
+    return client, method, url.replace("/arms/", "/tasks/"), body
+
+
 def race_options() -> tuple[APIClient, str, str, dict[str, Any]]:
     client, method, url, _ = start_race()
     body = {"races_automatically": True, "min_effect": 0.01}
@@ -274,6 +294,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     raise_attempts,
     start_race,
     race_options,
+    run_again,
+    note_on_arm,
+    note_on_task,
     plan_race,
     upload,
     decline,

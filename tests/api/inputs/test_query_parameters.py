@@ -42,7 +42,7 @@ def test_the_document_and_the_views_name_the_same_parameters() -> None:
 @pytest.mark.parametrize(
     ("path", "name", "sentence"),
     [
-        ("campaigns/{}/leaderboard?worker=box1", "worker", "known are: result_class, limit, o"),
+        ("campaigns/{}/leaderboard?worker=box1", "worker", "known are: result_class, baseline"),
         ("campaigns/{}/results.csv?worker=box1", "worker", "known are: simulated."),
         ("campaigns/{}/results?simulate=true", "simulate", "known are: simulated, is_ranked"),
         ("campaigns/{}/tasks?status=failed", "status", "seed, worker, sort, page_size, cursor."),

@@ -245,7 +245,6 @@
     }
   }, true);
 
-  document.addEventListener("xeenet:refreshed", mark);
   // A refresh of the page renders its rows anew.
   document.addEventListener("xeenet:refreshed", mark);
   document.addEventListener("htmx:afterSwap", ({ target }) => {
@@ -265,6 +264,8 @@
   document.addEventListener("htmx:pushedIntoHistory", () => {
     page = address("");
     if (openKey()) history.replaceState(history.state, "", address(openKey()));
+    // The rows came before the address was complete.
+    mark();
   });
 
   addEventListener("popstate", (event) => {
