@@ -49,8 +49,10 @@ def test_the_address_of_a_page_opens_it_without_scripts(client: Client, tab: str
 def test_a_refresh_of_the_page_behind_it_costs_no_panel(client: Client) -> None:
     campaign = factories.active_campaign(1)
     url = campaign.get_absolute_url() + "?open=arm-0"
-    fragment = client.get(url, headers={"HX-Request": "true"}).text
-    assert "side-title" not in fragment
+    assert client.get(url).context["side"] is not None
+    fragment = client.get(url, headers={"HX-Request": "true"})
+    assert "side-title" not in fragment.text
+    assert fragment.context["side"] is None
 
 
 @pytest.mark.parametrize("key", ["arm-7", "task-7"])
