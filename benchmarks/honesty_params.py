@@ -60,7 +60,7 @@ class Noise:
             for seed in range(1, RACE_RUNS + 1)
         ]
         return [
-            Run(number, number, seed, params[arm], arm, value, value, 100, 1000, 5000, "cpu")
+            Run(number, seed, params[arm], arm, value, value, 100, 1000, 5000, "cpu")
             for number, (arm, seed, value) in enumerate(values)
         ]
 

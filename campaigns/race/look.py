@@ -158,8 +158,8 @@ def seen_from(decision: Decision, arm: int) -> tuple[Rival, ...]:
     The nearest first; empty for an arm that had left the race, or whose own trouble ended it there.
     """
     sight = decision.sight
-    values = values_by_arm(sight.runs, arms=sight.arms, seeds=sight.seeds)
-    feasible = {other: row for other, row in values.items() if other not in decision.infeasible}
+    rows = values_by_arm(sight.runs, arms=sight.arms, seeds=sight.seeds)
+    feasible = {other: row for other, row in rows.items() if other not in decision.infeasible}
     if arm not in feasible:
         return ()
     rivals = [

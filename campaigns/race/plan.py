@@ -28,9 +28,7 @@ def seeds_needed(
     Raises ValueError for a correlation or power outside 0 to 1, or no degrees of freedom.
     """
     _check(correlation, power, df)
-    # Two decimals, as the formula is published: 0.84 for 80 %. Not below zero, because the square
-    # would make a smaller power take more seeds.
-    reach = max(0.0, quantile(df) + round(_NORMAL.inv_cdf(power), 2))
+    reach = _reach(power, df)
     variance = 2.0 * (1.0 - correlation) * sigma**2 * INFLATION * reach**2
     if gap == 0.0 or variance > MOST * gap**2:
         return None
@@ -46,8 +44,7 @@ def visible_gap(
     it says how far two medians of so many runs must be apart to mean as much.
     """
     _check(correlation, power, df)
-    reach = max(0.0, quantile(df) + round(_NORMAL.inv_cdf(power), 2))
-    return math.sqrt(2.0 * (1.0 - correlation) * INFLATION / seeds) * sigma * reach
+    return math.sqrt(2.0 * (1.0 - correlation) * INFLATION / seeds) * sigma * _reach(power, df)
 
 
 def chance_to_find(
@@ -75,6 +72,13 @@ def expected_regression(arms: int, sigma: float) -> float:
     # rule counts half of the first height; the last is nothing.
     heights = [1.0 - _NORMAL.cdf(x) ** arms - _NORMAL.cdf(-x) ** arms for x in grid]
     return sigma * step * (math.fsum(heights) - heights[0] / 2)
+
+
+def _reach(power: float, df: float) -> float:
+    """Return how many standard errors a gap must be for a race to find it with this power."""
+    # Two decimals, as the formula is published: 0.84 for 80 %. Not below zero, because the square
+    # would make a smaller power take more seeds.
+    return max(0.0, quantile(df) + round(_NORMAL.inv_cdf(power), 2))
 
 
 def _check(correlation: float, power: float, df: float) -> None:

@@ -118,10 +118,10 @@ def test_the_page_shows_the_best_first_with_its_unit(client: Client, campaign: C
     assert "Highest single run so far: 640.0 tokens/s, task 2, of 4 ended tasks." in page
     runs = reverse("campaign-runs", args=[campaign.pk])
     page += (listed := client.get(runs).text)
-    cells = re.findall(r'id="row-\d+" href="[^"]*">([\d.]+)</a>', listed)
+    cells = re.findall(r'id="row-\d+"[^>]*>([\d.]+)</a>', listed)
     assert cells == ["640.0", "512.2", "400.0", "300.5"]
     by_value = client.get(runs, {"sort": "value"}).text
-    assert re.findall(r'id="row-\d+" href="[^"]*">([\d.]+)</a>', by_value) == cells[::-1]
+    assert re.findall(r'id="row-\d+"[^>]*>([\d.]+)</a>', by_value) == cells[::-1]
     assert "Lower val_bpb is better. Higher tokens_per_second is better." in page
     assert "bits/byte" not in page
 
@@ -213,8 +213,7 @@ def test_webhooks_are_told_of_each_rise() -> None:
         "speed study: task 0 leads after one seed, with tokens_per_second 400.0 on cpu.",
         (
             "speed study has finished: 3 of 3 tasks completed. Nothing has raced: each of the 3 "
-            "arms with a value has it from its first seed, and one lucky seed proves nothing. Let "
-            "those that matter race."
+            "arms with a value has it from its first seed, which proves nothing."
         ),
         (
             "speed study: task 2 leads after one seed, with tokens_per_second 640.0 "

@@ -113,9 +113,9 @@ FORECASTS: Final = (
     ),
     Mutant(
         "plan: the button races the usual seeds",
-        "templates/campaigns/_compare.html",
-        "{{ planner.plan.startable_seeds|default:race_seeds }}",
-        "{{ race_seeds }}",
+        "campaigns/design/race_plan.py",
+        "return self.seeds if self.seeds is not None and self.seeds <= MAX_RACE_SEEDS else None",
+        "return SEEDS",
         ("tests/pages/test_compare.py", "-k", "its_button_races_that_long"),
     ),
     Mutant(

@@ -33,8 +33,8 @@ RACE: Final = (
     Mutant(
         "race: the screening value counts beside the look's seeds",
         LOOK,
-        "values_by_arm(sight.runs, arms=sight.arms, seeds=sight.seeds)",
-        "values_by_arm(sight.runs, arms=sight.arms)",
+        "values_by_arm(sight.runs, arms=sight.arms, seeds=sight.seeds)\n    failing",
+        "values_by_arm(sight.runs, arms=sight.arms)\n    failing",
         (LOOK_TESTS, "-k", "own_seeds"),
     ),
     Mutant(

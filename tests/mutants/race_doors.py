@@ -116,8 +116,8 @@ RACE_DOORS: Final = (
     Mutant(
         "race doors: a small power takes more seeds than a larger one",
         "campaigns/race/plan.py",
-        "    reach = max(0.0, quantile(df) + round(_NORMAL.inv_cdf(power), 2))",
-        "    reach = quantile(df) + round(_NORMAL.inv_cdf(power), 2)",
+        "    return max(0.0, quantile(df) + round(_NORMAL.inv_cdf(power), 2))",
+        "    return quantile(df) + round(_NORMAL.inv_cdf(power), 2)",
         ("tests/race/test_plan.py", "-k", "takes_no_more_seeds"),
     ),
     Mutant(

@@ -40,9 +40,9 @@ def run_all(*values: float | None) -> None:
 
 def rows_of(page: str, table: str) -> list[list[str]]:
     """Return the cells of a table below the chart, row by row."""
-    body = re.search(rf'id="{table}".*?<tbody>(.*?)</tbody>', page, re.DOTALL)
+    body = re.search(rf'id="{table}".*?<tbody[^>]*>(.*?)</tbody>', page, re.DOTALL)
     assert body
-    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in body[1].split("<tr>")[1:]]
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in body[1].split("<tr")[1:]]
     return [[re.sub(r"<[^>]*>", "", cell) for cell in row] for row in cells]
 
 

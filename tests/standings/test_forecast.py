@@ -280,15 +280,17 @@ def test_what_is_held_by_an_approval_or_by_isolation_has_no_end() -> None:
 
 @pytest.mark.django_db
 def test_the_pace_counts_every_try_of_a_task_but_not_the_hours_of_a_lost_one() -> None:
-    campaign = active_campaign(2, max_failed_attempts=3)
+    # One task, so that each try is of the same.
+    campaign = active_campaign(1, max_failed_attempts=3)
     worker = factories.worker(last_seen_at=at(0))
     fail(factories.claim_one(worker, now=at(0)), now=at(10))
-    factories.claim_one(worker, now=at(10))
+    factories.claim_one(worker, now=at(1_000))
     lifecycle.expire(now=at(10_000))
     Worker.objects.update(paused_until=None)
-    later = 11_000
-    finish(factories.claim_one(worker, now=at(later)), now=at(later + 20))
-    pace = campaign_progress(Campaign.objects.get(pk=campaign.pk), now=at(later + 21))
+    finish(factories.claim_one(worker, now=at(20_000)), now=at(20_020))
+    assert Attempt.objects.filter(task__campaign=campaign).count() == 3
+    later = at(20_021)
+    pace = campaign_progress(Campaign.objects.get(pk=campaign.pk), now=later)
     assert pace.forecast.seconds_per_task == pytest.approx(30)
 
 
