@@ -169,6 +169,9 @@ def test_pages_admin_and_api_documentation_share_fonts_sizes_and_theme(
             family = page.evaluate("getComputedStyle(document.querySelector('h1, h2')).fontFamily")
             assert family.startswith(('"Inter"', "Inter")), address
             picture(page, f"look-{address.strip('/').replace('/', '-')}-{theme}")
+        # What we do not colour there, such as its icons, takes the dark theme of Swagger UI.
+        dark = page.evaluate("document.documentElement.matches('.dark-mode')")
+        assert dark is (theme == "dark")
     assert [len(colours) for colours in grounds.values()] == [1, 1]
     assert grounds["light"] != grounds["dark"]
     assert problems == []
