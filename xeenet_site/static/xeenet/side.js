@@ -247,8 +247,9 @@
 
   // A refresh of the page renders its rows anew.
   document.addEventListener("xeenet:refreshed", mark);
+  // htmx gives a new row the attributes of the old one of its id until it settles.
+  document.addEventListener("htmx:afterSettle", mark);
   document.addEventListener("htmx:afterSwap", ({ target }) => {
-    mark();
     if (document.querySelector("#side-note[data-saved]") && (target.id === "side-note" || target === panel())) {
       const text = document.getElementById("side-note-text");
       try {
@@ -264,8 +265,6 @@
   document.addEventListener("htmx:pushedIntoHistory", () => {
     page = address("");
     if (openKey()) history.replaceState(history.state, "", address(openKey()));
-    // The rows came before the address was complete.
-    mark();
   });
 
   addEventListener("popstate", (event) => {
