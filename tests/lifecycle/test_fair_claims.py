@@ -277,7 +277,7 @@ def test_a_task_that_cannot_be_leased_does_not_fail_the_claim_of_others(
 
     if connection.vendor == "postgresql":
         assert [attempt.task.number for attempt in attempts] == [1, 2, 3]
-        assert f"task {poison.pk} cannot be leased" in caplog.text
+        assert f"task {poison.name} cannot be leased" in caplog.text
         poison.refresh_from_db()
         assert (poison.state, poison.available_at) == (TaskState.PENDING, at(301))
         assert not StateChange.objects.filter(task=poison, at=at(1)).exists()
