@@ -76,7 +76,7 @@ def test_ticked_rows_survive_a_refresh_and_lead_to_the_comparison(
     page.keyboard.press("Space")
     refresh(page)
     page.click("#compare-button")
-    page.wait_for_url("**/compare/?*")
+    page.wait_for_url("**/compare/?**")
     page.wait_for_selector("#compare-chart .scatterlayer .trace")
     assert page.locator("h1").inner_text() == "Compare 2 tasks"
     page.click("#x-tokens")
