@@ -76,7 +76,8 @@ def test_a_comparison_prints_as_the_apis_json() -> None:
     assert json.loads(run("compare", "--campaigns", f"{first.pk},{second.pk}")) == comparison
     with pytest.raises(CommandError, match="Must be 2 to 5 different tasks"):
         run("compare", "--tasks", "1/1")
-    with pytest.raises(CommandError, match="There is no task"):
+    missing = f"There is no task {first.pk}/998 and no {first.pk}/999"
+    with pytest.raises(CommandError, match=missing):
         run("compare", "--tasks", f"{first.pk}/998,{first.pk}/999")
 
 
