@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import os
 import signal
 import sys
@@ -26,11 +25,18 @@ from workers.agent.delivery.outbox import Outbox
 from workers.agent.enrolment import find_credentials, rotate_token
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_STATE_FOLDER, StartError
 from workers.agent.isolation import AUTO, CHOICES, Containment, choose_containment
+from workers.agent.limits.command import run_command
+from workers.agent.limits.options import (
+    add_limit_options,
+    limiter_of,
+    positive_float,
+    positive_int,
+)
 from workers.agent.loop import Agent, AgentOptions
 from workers.agent.plain_text import PlainFormatter, log_uncaught_errors, plain
 from workers.agent.processes.process_tree import adopt_orphans, kill_tagged
 from workers.agent.running.execution import MAX_DISK_BYTES
-from workers.agent.running.hardware import Machine, usable_cpus, usable_memory_bytes
+from workers.agent.running.hardware import Machine
 from workers.agent.secrecy import (
     TOKEN_VARIABLE,
     close_own_process,
@@ -40,10 +46,9 @@ from workers.agent.state import HOME_VARIABLE, StateFolder, StateFolderError, de
 from workers.agent.tasks.datasets import MAX_DATASET_BYTES
 from workers.agent.tasks.runner import Runner, RunnerSettings
 from workers.agent.tasks.scripts import CodePolicy
-from workers.protocol import MAX_LEASES_PER_CLAIM, Hardware, IsolationTier
+from workers.protocol import Hardware, IsolationTier
 
 _MIB: Final = 1024 * 1024
-_MEMORY_SHARE: Final = 0.9
 _MAX_NOTE_CHARACTERS: Final = 300
 
 log = logging.getLogger("xeenet.agent")
@@ -54,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:  # started as a program, not called by the management command
         move_secrets_out_of_the_arguments()
     close_own_process()
+    words = sys.argv[1:] if arguments is None else arguments
+    if (exit_code := run_command(words)) is not None:
+        return exit_code
     options = _parser().parse_args(arguments)
     _set_up_logging(options.log_level)
     try:
@@ -76,6 +84,7 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     signal.signal(signal.SIGTERM, _end_before_work)
     adopt_orphans()
     _sweep(state)
+    limiter = limiter_of(options, state.root)  # measures the load from now on
     containment = choose_containment(options.isolation, state)
     machine = containment.machine
     if options.check:
@@ -89,8 +98,7 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
         policy=CodePolicy(options.allow_server_code, _accepts_uploads(options, containment)),
         sandbox=containment.sandbox,
         keep_failed=options.keep_failed,
-        threads=_threads(options),
-        memory_bytes=_memory_bytes(options),
+        grant=limiter.grant,
         disk_bytes=int(options.disk_limit * _MIB),
         dataset_bytes=int(options.dataset_limit * _MIB),
         data_folder=options.data_dir.absolute() if options.data_dir else None,
@@ -101,7 +109,7 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
         Runner(state, client, machine, runner_settings),
         _hardware_to_report(containment),
         AgentOptions(
-            parallel=options.parallel,
+            slots=limiter.slots,
             once=options.once,
             max_tasks=options.max_tasks,
             drain_seconds=options.drain_seconds,
@@ -109,6 +117,7 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
             isolation=containment.tier,
             accepts_uploaded_scripts=runner_settings.policy.uploaded_scripts,
         ),
+        limiter,
     )
     signal.signal(signal.SIGTERM, lambda *_: agent.on_sigterm())
     signal.signal(signal.SIGINT, lambda *_: agent.on_interrupt())
@@ -225,21 +234,6 @@ def _server_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _threads(options: argparse.Namespace) -> int | None:
-    """Return the CPU threads per script; parallel scripts get equal shares of the cores."""
-    if options.threads is not None or options.parallel == 1:
-        threads: int | None = options.threads
-        return threads
-    return max(1, usable_cpus() // int(options.parallel))
-
-
-def _memory_bytes(options: argparse.Namespace) -> int:
-    """Return the bytes of memory that the process tree of one script may use."""
-    if options.memory_limit is not None:
-        return int(options.memory_limit * _MIB)
-    return int(usable_memory_bytes() * _MEMORY_SHARE / int(options.parallel))
-
-
 def _set_up_logging(level: str) -> None:
     logging.basicConfig(stream=sys.stderr, level=level.upper())
     # The handlers may be those of manage.py, which starts the agent inside its own process.
@@ -271,32 +265,17 @@ def _parser() -> argparse.ArgumentParser:
         f"{HOME_VARIABLE}, or the platform's usual place)",
     )
     add("--data-dir", type=Path, help="data-set cache (default: inside the state folder)")
-    places = range(1, MAX_LEASES_PER_CLAIM + 1)
-    add(
-        "--parallel",
-        type=int,
-        choices=places,
-        default=1,
-        metavar="N",
-        help="number of tasks that run at a time (default 1)",
-    )
-    add("--threads", type=_positive_int, help="CPU threads per script (default: an equal share)")
-    add(
-        "--memory-limit",
-        type=_positive_float,
-        metavar="MIB",
-        help="memory per task (default: an equal share of 90 %% of RAM)",
-    )
+    add_limit_options(parser)
     add(
         "--disk-limit",
-        type=_positive_float,
+        type=positive_float,
         default=MAX_DISK_BYTES / _MIB,
         metavar="MIB",
         help="disk space per task folder (default: %(default).0f)",
     )
     add(
         "--dataset-limit",
-        type=_positive_float,
+        type=positive_float,
         default=MAX_DATASET_BYTES / _MIB,
         metavar="MIB",
         help="largest data set to download (default: %(default).0f)",
@@ -321,7 +300,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--keep-failed", action="store_true", help="keep the task folders of failed runs")
     add("--once", action="store_true", help="end when there is nothing to claim")
-    add("--max-tasks", type=_positive_int, metavar="N", help="claim at most N tasks, then end")
+    add("--max-tasks", type=positive_int, metavar="N", help="claim at most N tasks, then end")
     add(
         "--drain-seconds",
         type=float,
@@ -340,17 +319,3 @@ def _parser() -> argparse.ArgumentParser:
     add("--log-level", choices=levels, default="info", help="how much to log (default info)")
     add("--version", action="version", version=f"xeenet-worker {AGENT_VERSION}")
     return parser
-
-
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
-
-
-def _positive_float(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value

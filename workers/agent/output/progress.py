@@ -22,6 +22,7 @@ class ProgressBuffer:
         self._lock = threading.Lock()
         self._points: deque[ProgressPoint] = deque(maxlen=MAX_PROGRESS_POINTS_PER_HEARTBEAT)
         self._next_seq = 0
+        self.last_step = 0
         self._unusable_lines = 0
         self._first_problem = ""
 
@@ -51,6 +52,7 @@ class ProgressBuffer:
                 }
             )
             self._next_seq += 1
+            self.last_step = step
 
     def problem(self) -> str:
         """Say why there is no learning curve although there was progress; "" otherwise."""
