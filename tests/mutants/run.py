@@ -33,6 +33,7 @@ from tests.mutants.hero import HERO
 from tests.mutants.honesty import HONESTY
 from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
+from tests.mutants.limits import LIMITS
 from tests.mutants.look import LOOK
 from tests.mutants.metrics import METRICS
 from tests.mutants.mutant import Mutant
@@ -55,7 +56,7 @@ MUTANTS: Final = (
     *SLOW_SETUPS,
     *HERO,
     *PAIRED,
-    *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
+    *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS, *LIMITS),
     *(
         *ENCLOSURES,
         *SANDBOX,

@@ -129,7 +129,7 @@ def test_the_owner_limits_threads_at_once_and_fewer_while_there() -> None:
             None,
         ),
         (
-            Rules(),
+            Rules(on_battery=False),
             replace(QUIET, on_battery=True),
             "battery",
             f"{PAUSED}: on battery",
@@ -178,6 +178,7 @@ def test_rules_that_are_kept_pause_nothing() -> None:
         paused_until=NOON.timestamp(),
         hours=(Window.parse("08:00-18:00"),),
         present_threads=0,
+        on_battery=False,
         on_metered=False,
         max_load=1.0,
         free_memory_mib=1024,

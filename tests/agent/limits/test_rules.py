@@ -32,7 +32,7 @@ FULL = {
     "present": "pause",
     "idle": "2.5",
     "hours": "22:00-07:00,12:00-13:00",
-    "battery": "work",
+    "battery": "pause",
     "metered": "pause",
     "load": "1.5",
     "free-memory": "1024",
@@ -51,7 +51,7 @@ def test_every_rule_can_be_written_read_and_taken_away() -> None:
         present_threads=0,
         idle_minutes=2.5,
         hours=(Window(22 * 60, 7 * 60), Window(12 * 60, 13 * 60)),
-        on_battery=True,
+        on_battery=False,
         on_metered=False,
         max_load=1.5,
         free_memory_mib=1024,
@@ -62,7 +62,7 @@ def test_every_rule_can_be_written_read_and_taken_away() -> None:
     assert worded(rules) == {word: text for word, text in FULL.items() if word != "pause"}
     assert from_json(to_json(rules).encode()) == rules
     off = {word: "off" for word in FULL if word not in ("idle", "hours", "battery", "metered")}
-    back = {"idle": "5", "hours": "always", "battery": "pause", "metered": "work"}
+    back = {"idle": "5", "hours": "always", "battery": "work", "metered": "work"}
     assert changed(rules, off | back, now_seconds=0.0) == Rules()
 
 

@@ -44,7 +44,7 @@ class Rules:
     present_threads: int | None = None
     idle_minutes: float = 5.0
     hours: tuple[Window, ...] = ()  # empty: always
-    on_battery: bool = False
+    on_battery: bool = True
     on_metered: bool = True
     max_load: float | None = None
     free_memory_mib: int | None = None  # less of it free: pause
