@@ -18,6 +18,20 @@ BOARD_TESTS: Final = "tests/api/test_results.py"
 
 SENTENCES: Final = (
     Mutant(
+        "sentences: a worker's page reads every board that its runs belong to",
+        "campaigns/views/run_places.py",
+        "for pk in list(campaigns)[:BOARDS_READ]",
+        "for pk in campaigns",
+        ("tests/pages/test_workers.py", "-k", "queries_of_a_worker"),
+    ),
+    Mutant(
+        "sentences: a run on a worker's page stands at its own value, without its arm's race",
+        "campaigns/views/run_places.py",
+        "own = interval(row) if row else",
+        "own = glyph.Interval(attempt.result.value) if row else",
+        ("tests/pages/test_workers.py", "-k", "where_the_arms_of_its_runs"),
+    ),
+    Mutant(
         "sentences: the screening run is compared, too",
         "campaigns/standings/race_runs.py",
         "rows = tasks.exclude(left_out | Q(purpose=TaskPurpose.REPLAY))",
