@@ -145,6 +145,27 @@ def automatic_race(
     )
 
 
+def challengers(
+    champion: int | None,
+    added: Iterable[int],
+    screening: Screening,
+    floor: Floor,
+    *,
+    most: int = MOST,
+    min_sigma: float = MIN_SIGMA,
+) -> tuple[int, ...]:
+    """Return the champion and the added arms that race it, as `challenger_race` says; () for none.
+
+    `most` is how many may race.
+    """
+    new = set(added)
+    best = contenders(screening, floor, most=most, min_sigma=min_sigma)
+    leading = () if champion is None else (champion,)
+    arms = [arm for arm in best if arm in new and arm != champion]
+    racing = (*leading, *arms)[:most]
+    return racing if arms and len(racing) >= 2 else ()
+
+
 def challenger_race(
     champion: int | None,
     added: Iterable[int],
@@ -163,14 +184,10 @@ def challenger_race(
     arguments are those of `automatic_race`; `champion` may also lead a tie group, and is None when
     no arm came out of the race. None when fewer than two arms would race.
     """
-    new = set(added)
     reserve = reserve_of(tasks)
     most = most_contenders(reserve, seeds=seeds)
-    best = contenders(screening, floor, most=most, min_sigma=min_sigma)
-    leading = () if champion is None else (champion,)
-    arms = [arm for arm in best if arm in new and arm != champion]
-    racing = (*leading, *arms)[:most]
-    if not arms or len(racing) < 2:
+    racing = challengers(champion, added, screening, floor, most=most, min_sigma=min_sigma)
+    if not racing:
         return None
     return picked_race(
         racing,

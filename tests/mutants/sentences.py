@@ -18,6 +18,13 @@ BOARD_TESTS: Final = "tests/api/test_results.py"
 
 SENTENCES: Final = (
     Mutant(
+        "sentences: arms that the last race passed over are offered as newer",
+        "campaigns/standings/headline.py",
+        "filter(created_at__gt=race.started_at, infeasible=",
+        "filter(infeasible=",
+        ("tests/standings/test_headline.py", "-k", "added_after_a_race"),
+    ),
+    Mutant(
         "sentences: a worker's page reads every board that its runs belong to",
         "campaigns/views/run_places.py",
         "for pk in list(campaigns)[:BOARDS_READ]",
