@@ -74,13 +74,20 @@ def looks_at(seeds: int) -> tuple[int, ...]:
     return tuple(look for look in sorted(looks) if look >= FEWEST_COMMON)
 
 
-def most_runs(arms: int, seeds: int) -> int:
-    """Return how many runs a race of so many arms makes when no look ends it."""
-    runs, before, racing = 0, 0, arms
+def most_rounds(arms: int, seeds: int, slots: int) -> int:
+    """Return how many runs a race of so many arms makes after each other when no look ends it.
+
+    So many `slots` run at once, and the runs of a look begin when the look before was decided.
+    """
+    return sum(math.ceil(runs / slots) for runs in _most_runs_of_looks(arms, seeds))
+
+
+def _most_runs_of_looks(arms: int, seeds: int) -> list[int]:
+    runs, before, racing = [], 0, arms
     for place, look in enumerate(looks_at(seeds)):
         if place:
             racing = min(racing, GO_ON_AFTER_FIRST if place == 1 else GO_ON_LATER)
-        runs += racing * (look - before)
+        runs.append(racing * (look - before))
         before = look
     return runs
 

@@ -24,10 +24,11 @@ from campaigns.race.headline import (
     race_label,
     shared_params,
 )
-from campaigns.race.rule import FEWEST_TASKS, MOST, SEEDS, challengers, most_runs
+from campaigns.race.rule import FEWEST_TASKS, MOST, SEEDS, challengers, most_rounds
 from campaigns.standings import arms, leaderboard
 from campaigns.standings.classes import EVERY_CLASS, ClassOfCampaign, chosen_class, classes_of
 from campaigns.standings.finding import ENDED, finding, why_nothing_is_ranked
+from campaigns.standings.machines import ready_for
 from campaigns.standings.noise import noise_floor
 from campaigns.standings.progress import CampaignProgress
 from xeenet_site.web.formats import duration, value
@@ -146,14 +147,24 @@ def race_offer(
         seeds = max(SEEDS, last.seeds_to_separate)
     if len(rows) < 2:
         return None
-    workers = campaign.machines(now).count()
+    workers, slots = _fleet(campaign, progress, now)
     seconds = _run_seconds(progress)
-    time = ""
-    if seconds and workers:
-        time = duration(seconds * most_runs(len(rows), seeds) / min(workers, len(rows)))
+    time = duration(seconds * most_rounds(len(rows), seeds, slots)) if seconds and slots else ""
     new = len(rows) - 1 if has_champion else 0
     label = race_label(len(rows), time=time, workers=workers, challengers=new)
     return RaceOffer(rows, seeds, label)
+
+
+def _fleet(campaign: Campaign, progress: CampaignProgress, now: dt.datetime) -> tuple[int, int]:
+    """Return how many machines may run the campaign now, and how many tasks at once.
+
+    One query where the forecast did not ask, because nothing is open or handed out.
+    """
+    known = progress.forecast
+    if known.slots or (campaign.state == CampaignState.ACTIVE and progress.pending):
+        return known.machines, known.slots
+    machines = ready_for(campaign, now=now)
+    return len(machines), sum(machine.slots for machine in machines)
 
 
 def newer_contenders(campaign: Campaign) -> tuple[int, ...]:

@@ -151,6 +151,13 @@ SENTENCES: Final = (
         ("tests/standings/test_headline.py", "-k", "that_is_offered"),
     ),
     Mutant(
+        "sentences: a race's time counts workers, not the tasks that they run at once",
+        "campaigns/standings/headline.py",
+        "sum(machine.slots for machine in machines)",
+        "len(machines)",
+        ("tests/standings/test_headline.py", "-k", "that_is_offered"),
+    ),
+    Mutant(
         "sentences: a far value presses all others into a point",
         "campaigns/charts/glyph.py",
         "inside = [value for value in values if value <= reach] if reach > first else values",

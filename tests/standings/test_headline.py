@@ -13,6 +13,7 @@ from campaigns.standings import headline
 from campaigns.standings.progress import campaign_progress
 from tests import factories
 from tests.factories import active_campaign, at
+from workers.models import Worker
 from workers.protocol import FailureClass
 
 pytestmark = pytest.mark.django_db
@@ -64,6 +65,15 @@ def test_the_race_that_is_offered_would_settle_something(monkeypatch: pytest.Mon
     assert (first.arms, first.seeds) == ([0, 1, 2], 12)
     # 3 arms on 3, 3 on further 3 and 2 on further 6 seeds, of 9.6 s each.
     assert first.label == "Race the top 3 · ≤ 4 m 48 s on 1 worker"
+    # Of 9, 9 and 12 runs four at a time: 3, 3 and 3 after each other.
+    Worker.objects.update(slots=4)
+    faster = offer()
+    assert faster is not None
+    assert faster.label == "Race the top 3 · ≤ 1 m 26 s on 1 worker"
+    # While nothing is handed out, no forecast has counted them.
+    lifecycle.pause(campaign, now=at(55))
+    assert offer() == faster
+    lifecycle.resume(campaign, now=at(56))
 
     tied = Finding(
         outcome="tie",
