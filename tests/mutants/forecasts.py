@@ -119,6 +119,13 @@ FORECASTS: Final = (
         ("tests/pages/test_compare.py", "-k", "its_button_races_that_long"),
     ),
     Mutant(
+        "plan: a campaign set up for a long race offers the usual one",
+        "campaigns/standings/headline.py",
+        "    seeds = campaign.race_seeds",
+        "    seeds = 12",
+        ("tests/standings/test_headline.py", "-k", "that_is_offered"),
+    ),
+    Mutant(
         "plan: any number is a difference",
         "campaigns/views/planner.py",
         "return number if math.isfinite(number) and 0 < number <= MAX_MIN_EFFECT else None",
