@@ -98,6 +98,13 @@ FORECASTS: Final = (
         ("tests/race/test_headline.py",),
     ),
     Mutant(
+        "forecast: a worker that measures its speed first is promised to run",
+        "campaigns/standings/forecast.py",
+        "    if waiting and all_measure:",
+        "    if False:",
+        (TESTS, "-k", "measures"),
+    ),
+    Mutant(
         "plan: what is assumed is not said",
         "campaigns/design/race_plan.py",
         "            assumed=noise.source,\n        ),",
