@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
@@ -25,7 +25,7 @@ from workers.agent.delivery.outbox import Outbox
 from workers.agent.enrolment import find_credentials, rotate_token
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_STATE_FOLDER, StartError
 from workers.agent.isolation import AUTO, CHOICES, Containment, choose_containment
-from workers.agent.limits.command import run_command
+from workers.agent.limits.command import limits_command, presence_command
 from workers.agent.limits.options import (
     add_limit_options,
     limiter_of,
@@ -55,13 +55,13 @@ log = logging.getLogger("xeenet.agent")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the agent; return its exit code."""
+    """Run the agent, or the command that comes first; return the exit code."""
     if arguments is None:  # started as a program, not called by the management command
         move_secrets_out_of_the_arguments()
+        arguments = sys.argv[1:]
+    if arguments and (command := _COMMANDS.get(arguments[0])):
+        return command(arguments[1:])
     close_own_process()
-    words = sys.argv[1:] if arguments is None else arguments
-    if (exit_code := run_command(words)) is not None:
-        return exit_code
     options = _parser().parse_args(arguments)
     _set_up_logging(options.log_level)
     try:
@@ -319,3 +319,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--log-level", choices=levels, default="info", help="how much to log (default info)")
     add("--version", action="version", version=f"xeenet-worker {AGENT_VERSION}")
     return parser
+
+
+_COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
+    "limits": limits_command,
+    "presence": presence_command,
+}
