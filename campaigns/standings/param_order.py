@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median_low
 from typing import Any, Final
 
+from django.db.models import OuterRef, QuerySet, Subquery
+
 from campaigns.caching import cached_roughly
 from campaigns.models import Campaign, ImportanceEstimate
 from campaigns.standings import leaderboard
@@ -21,14 +23,26 @@ TINTS: Final = 10
 def by_importance(campaign: Campaign, names: Sequence[str]) -> list[str]:
     """Return the names, those first that distinguish the runs nearest the goal.
 
-    Only an estimate that a job has stored counts; without one the order stays. One query.
+    Only an estimate that a job has stored counts; without one the order stays. The campaign has it
+    as `importance` (see `stored_importance`); otherwise one query reads it.
     """
-    stored = ImportanceEstimate.objects.filter(campaign=campaign, device="", found__isnull=False)
-    estimate = stored.values_list("found", flat=True).first()
+    if hasattr(campaign, "importance"):
+        estimate = campaign.importance
+    else:
+        estimate = _estimates(campaign.pk).values_list("found", flat=True).first()
     if not estimate:
         return list(names)
     shares = {row["name"]: row["share"] for row in estimate["importance"]["parameters"]}
     return sorted(names, key=lambda name: -shares.get(name, 0.0))
+
+
+def stored_importance() -> Subquery:
+    """Return the stored estimate of a campaign, for the query that reads the campaign."""
+    return Subquery(_estimates(OuterRef("pk")).values("found")[:1])
+
+
+def _estimates(campaign: Any) -> QuerySet[ImportanceEstimate]:
+    return ImportanceEstimate.objects.filter(campaign=campaign, device="", found__isnull=False)
 
 
 def unusual(campaign: Campaign, params: Mapping[str, Any], names: Sequence[str]) -> list[str]:

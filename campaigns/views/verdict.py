@@ -121,7 +121,7 @@ def figures_context(
         "belief": _belief(campaign),
         "troubles": _troubles(campaign, progress),
         "top_failure": next(iter(progress.failure_classes.items()), None),
-        "shared": headline.shared_words(campaign) if progress.failed > 1 else "",
+        "shared": headline.shared_words(campaign, progress) if progress.failed > 1 else "",
     }
 
 
