@@ -332,7 +332,7 @@ class Agent:
         self._next_claim_at = time.monotonic() + _REFUSED_WAIT_SECONDS
         if isinstance(refused, NotAuthenticated):
             words = f"the server does not know this worker's token ({refused})"
-            advice = "Enrol again: make an enrolment token on the server, start with --enrol."
+            advice = "Enrol this machine again: get a token on the server, start with --enrol."
             self.board.trouble("claim", Fault.SERVER, words, advice)
             self._exit_code = EXIT_NOT_AUTHENTICATED
         elif refused.status == 403:

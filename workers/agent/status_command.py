@@ -21,9 +21,10 @@ from workers.agent.status import words
 from workers.agent.status.encoding import SCHEMA, as_dict
 from workers.agent.status.file import Reading, read_status
 from workers.agent.status.history import read_history
-from workers.agent.status.model import Status
+from workers.agent.status.model import State, Status
 
 _LAST_TASKS: Final = 5
+_NAMED: Final = frozenset({State.IDLE, State.TROUBLE})  # their sentences do not name the state
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -71,7 +72,8 @@ def _lines(reading: Reading, folder: Path, now: float) -> Iterator[str]:
         quiet = words.span(now - reading.written_at)
         yield f"Process {who.pid} is there, but has told nothing for {quiet}. Before that:"
     if reading.is_living:
-        yield words.headline(status, now)
+        named = f"{status.state.capitalize()}. " if status.state in _NAMED else ""
+        yield named + words.headline(status, now)
     yield from _details(status, now, is_living=reading.is_living)
     last = [task for task in read_history(folder / HISTORY_FILE) if task.number][-_LAST_TASKS:]
     for task in reversed(last):

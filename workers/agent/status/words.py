@@ -285,7 +285,7 @@ def idle_text(status: Status, now: float) -> str:
     """Say why there is nothing to do, and when the agent asks again."""
     reason = status.idle_reason.rstrip(".") or "nothing to do"
     again = ""
-    if status.idle_until is not None and status.idle_until > now:
+    if status.idle_until is not None and status.idle_until >= now + 1:
         again = f" Next look in {span(status.idle_until - now)}."
     return f"{reason[:1].upper()}{reason[1:]}.{again}"
 
