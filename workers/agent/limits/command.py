@@ -13,7 +13,7 @@ import datetime as dt
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,22 +38,32 @@ from workers.agent.plain_text import plain
 from workers.agent.running.hardware import usable_memory_bytes
 from workers.agent.state import HOME_VARIABLE, default_state_folder
 
-_NAMES: Final = ("limits", "presence")
 _FRESH_SECONDS: Final = 30.0
 _LOAD_SECONDS: Final = 1.0  # for a look at the load where no agent runs
 _MAX_BYTES: Final = 64 * 1024
 
 
-def run_command(words: Sequence[str]) -> int | None:
-    """Run the command that the words name; return its exit code, None when they name none."""
-    if not words or words[0] not in _NAMES:
-        return None
-    options = _parser().parse_args(list(words))
+def limits_command(words: Sequence[str]) -> int:
+    """Show or change the rules as the words after "limits" say; return the exit code."""
+    return _run(_limits, _limits_parser().parse_args(list(words)))
+
+
+def presence_command(words: Sequence[str]) -> int:
+    """Tell a service of the person until Ctrl-C; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="xeenet-worker presence",
+        allow_abbrev=False,
+        description="Tell an agent that runs as a service, by its state folder, whether you are "
+        "there. Start it in your session.",
+    )
+    _add_state_folder(parser)
+    return _run(_tell_presence, parser.parse_args(list(words)))
+
+
+def _run(command: Callable[[Path, argparse.Namespace], int], options: argparse.Namespace) -> int:
     root = Path(options.state_dir or default_state_folder()).expanduser().absolute()
     try:
-        if options.command == "presence":
-            return _tell_presence(root)
-        return _limits(root, options)
+        return command(root, options)
     except RulesError as error:
         print(plain(error), file=sys.stderr)
         return EXIT_USAGE
@@ -62,33 +72,28 @@ def run_command(words: Sequence[str]) -> int | None:
         return EXIT_STATE_FOLDER
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="xeenet-worker", allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command", required=True)
+def _limits_parser() -> argparse.ArgumentParser:
     rules = "\n".join(f"  {word + '=':14}{rule.help}" for word, rule in SPELLINGS.items())
-    limits = commands.add_parser(
-        "limits",
+    parser = argparse.ArgumentParser(
+        prog="xeenet-worker limits",
         allow_abbrev=False,
         description="Show or change what the agent on this machine may use, while it runs.",
         epilog=f"rules:\n{rules}\n\nA rule with =off is taken away.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    limits.add_argument("action", nargs="?", choices=("set", "reset"), help="without: show")
-    limits.add_argument("rules", nargs="*", metavar="RULE=VALUE")
-    limits.add_argument("--json", action="store_true", help="print JSON")
-    presence = commands.add_parser(
-        "presence",
-        allow_abbrev=False,
-        description="Tell an agent that runs as a service, by its state folder, whether you are "
-        "there. Start it in your session.",
-    )
-    for command in (limits, presence):
-        help_text = f"the agent's state folder (default: {HOME_VARIABLE}, or the usual place)"
-        command.add_argument("--state-dir", type=Path, help=help_text)
+    parser.add_argument("action", nargs="?", choices=("set", "reset"), help="without: show")
+    parser.add_argument("rules", nargs="*", metavar="RULE=VALUE")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_state_folder(parser)
     return parser
 
 
-def _tell_presence(root: Path) -> int:
+def _add_state_folder(parser: argparse.ArgumentParser) -> None:
+    help_text = f"the agent's state folder (default: {HOME_VARIABLE}, or the usual place)"
+    parser.add_argument("--state-dir", type=Path, help=help_text)
+
+
+def _tell_presence(root: Path, _options: argparse.Namespace) -> int:
     if not root.is_dir():
         raise FileNotFoundError(f"{root} does not exist")
     seen = session_helper.Observer().look()

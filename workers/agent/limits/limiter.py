@@ -120,6 +120,7 @@ class Limiter:
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.on_change: Callable[[Decision], None] | None = None  # whoever shows what is allowed
         self._root = root
         self._defaults = defaults
         self._overrides = dict(overrides)
@@ -195,6 +196,8 @@ class Limiter:
                 )
             before, self._decision = self._decision, decision
             _log_change(before, decision)
+            if self.on_change is not None and decision != before:
+                self.on_change(decision)
             self._tell(decision)
             return decision
 

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """Tells runs of one worker apart that had other threads, which decide how far a budget leads."""
 
-    dependencies = [("campaigns", "0025_results_without_value")]
+    dependencies = [("campaigns", "0026_race_seeds")]
 
     operations = [
         migrations.AddField(
