@@ -112,6 +112,8 @@ def _work(
         devices=tuple(devices),
         device_name=model,
         cpus=usable_cpus(),
+        threads=limiter.decision.threads,
+        memory_bytes=limiter.decision.memory_bytes,
         simulated_because=simulated_because,
     )
     board.setting_up("looks for its server")
