@@ -47,9 +47,9 @@ def of_result(result: Result, *, is_repeated: bool, stands_in: bool) -> str:
         return "kept, does not count: the run that it repeats had no more in its way"
     if not is_repeated:
         return counts
-    condition = "" if result.disturbed else " if another machine is online"
+    condition = "" if result.disturbed else ", if another machine is online"
     because = result.disturbance or result.setup_trouble
-    return f"{counts}; repeated{condition} because it was hindered ({because})"[:MAX_CHARACTERS]
+    return f"{counts}; it runs once more{condition}, {because}"[:MAX_CHARACTERS]
 
 
 def of_failure(task: Task, failure_class: FailureClass, *, tries_left: bool) -> str:

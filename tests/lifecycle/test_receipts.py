@@ -53,7 +53,7 @@ def test_a_hindered_run_counts_and_is_said_to_be_repeated() -> None:
     speed = {"step_seconds": 3.0, "expected_step_seconds": 1.0, "disturbed": True}
     note = said(repeated=True, foreign_load=1.5, **speed)
     assert note.startswith("counts for arm 4")
-    assert "repeated because it was hindered (disturbed: steps took 3.0x" in note
+    assert "; it runs once more, disturbed: steps took 3.0x as long" in note
     assert len(note) <= receipts.MAX_CHARACTERS
 
 

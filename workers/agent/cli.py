@@ -263,7 +263,8 @@ def _set_up_logging(level: str) -> None:
     for handler in logging.getLogger().handlers:
         handler.setFormatter(formatter)
     log_uncaught_errors(log)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    for library in ("httpx2", "httpcore2"):  # ten lines a request, which -v is not for
+        logging.getLogger(library).setLevel(logging.WARNING)
     # Where structlog happens to be installed, stamina would otherwise log through it.
     stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
 

@@ -165,8 +165,7 @@ class Agent:
             self._outbox.wake()
         for thread in (delivery, self._heartbeat):
             thread.join(_LAST_REQUEST_SECONDS)
-        code = EXIT_OK if self._exit_code is None else self._exit_code
-        self.board.stopped(code, self._end_words)
+        self.board.stopped(code := self._exit_code or EXIT_OK, self._end_words)
         return code
 
     def _is_done(self) -> bool:
@@ -327,6 +326,7 @@ class Agent:
         if self._options.once:
             words = f"this machine cannot run its tasks: {outcome.pause_reason}"
             self.board.trouble("tasks", Fault.MACHINE, words)
+            self._end_words = "this machine cannot run its tasks"
             self._exit_code = EXIT_CANNOT_RUN
             return
         self.pauses.after_trouble(outcome.pause_reason)
@@ -349,11 +349,13 @@ class Agent:
             words = f"the server does not know this worker's token ({refused})"
             advice = "Enrol this machine again: get a token on the server, start with --enrol."
             self.board.trouble("claim", Fault.SERVER, words, advice)
+            self._end_words = "the server does not accept this worker"
             self._exit_code = EXIT_NOT_AUTHENTICATED
         elif refused.status == 403:
             words = f"the server lets this worker claim nothing: {refused}"
             self.board.trouble("claim", Fault.SERVER, words, "An operator of it decides that.")
             if self._options.once:
+                self._end_words = "the server does not accept this worker"
                 self._exit_code = EXIT_NOT_AUTHENTICATED
         else:
             words = f"the server refused the claim ({refused.status}): {refused}"

@@ -154,8 +154,8 @@ def press(agent: Agent, *keys: str, then: Callable[[Card], None] = lambda card: 
         async with card.run_test(size=(80, 24)) as pilot:
             await _press(pilot, keys)
             then(card)
-            shown = card.query_one("#keys").render()  # type: ignore[attr-defined]
-            below = card.query_one("#below").render()  # type: ignore[attr-defined]
+            shown = card.query_one("#keys").render()
+            below = card.query_one("#below").render()
         return f"{below}\n{shown}"
 
     return asyncio.run(run())

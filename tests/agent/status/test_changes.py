@@ -105,7 +105,10 @@ def test_a_failure_says_whose_fault_it_is_and_is_counted_by_its_class() -> None:
     over = changes.ended(READY, task)
     told = changes.answered(over, task, replace(task, delivery=Delivery.ANSWERED, verdict="retry"))
     (line,) = texts(over, told, logging.WARNING)
-    assert "ran out of memory (the script's fault, not yours)" in line
+    assert line == (
+        "task 3/17 ended: failed in 1 m, killed for using too much memory "
+        "(the script's fault, not yours); retry"
+    )
     assert words.totals_text(told.totals, 0) == (
         "1 task: 0 accepted · 1 failed (the script ran out of memory, not you)"
     )
@@ -118,6 +121,7 @@ def test_a_failure_says_whose_fault_it_is_and_is_counted_by_its_class() -> None:
         ("env_error", Fault.MACHINE),
         ("refused", Fault.OWNER),
         ("too_slow", Fault.NOBODY),
+        ("timeout", Fault.NOBODY),
         ("lost", Fault.NETWORK),
         ("a class of a newer version", Fault.NOBODY),
     ],

@@ -28,8 +28,9 @@ def lines(before: Status, after: Status, now: float) -> Iterator[Line]:
     yield from _of_troubles(before, after)
     if after.draining and after.draining != before.draining:
         yield Line(logging.INFO, f"no new tasks: {after.draining}")
-    if after.stopped and after.exit_code is not None and before.exit_code is None:
-        yield Line(logging.INFO, after.stopped)
+    # What ended a start is printed by the program itself.
+    if after.stopped and before.exit_code is None and not before.setting_up:
+        yield Line(logging.ERROR if after.exit_code else logging.INFO, after.stopped)
 
 
 def _of_work(before: Status, after: Status) -> Iterator[Line]:

@@ -41,13 +41,14 @@ _FAULTS: Final = {
     FailureClass.ENV_ERROR: Fault.MACHINE,
     FailureClass.REFUSED: Fault.OWNER,
     FailureClass.TOO_SLOW: Fault.NOBODY,
+    FailureClass.TIMEOUT: Fault.NOBODY,  # the script may be slow, or the machine busy
 }
 _FAILURES: Final = {
     FailureClass.LOST: "connection lost",
     FailureClass.SCRIPT_ERROR: "the script ended with an error",
     FailureClass.NO_JSON: "the script printed no result",
     FailureClass.INVALID_RESULT: "the script's result is not valid",
-    FailureClass.TIMEOUT: "the script did not end in time",
+    FailureClass.TIMEOUT: "no result within its time",
     FailureClass.OOM: "the script ran out of memory",
     FailureClass.DISK_FULL: "the script used up its disk space",
     FailureClass.OUTPUT_FLOOD: "the script printed too much",
@@ -172,7 +173,7 @@ def started_text(task: RunningTask) -> str:
 
 def came_out(task: EndedTask) -> str:
     """Return how a task ended: its value, or why it has none, and how long it took."""
-    after = "" if task.seconds is None else f" in {short_span(task.seconds)}"
+    after = _after(task)
     if task.ending is Ending.COMPLETED and task.metric is not None and task.value is not None:
         value = f"{task.metric.name} {task.metric.text(task.value)}{after}"
         return f"{value}, SIMULATED" if task.simulated else value
@@ -187,6 +188,10 @@ def came_out(task: EndedTask) -> str:
         Ending.LOST: "dropped, its lease had ended",
         Ending.COMPLETED: "done",
     }[task.ending]
+
+
+def _after(task: EndedTask) -> str:
+    return "" if task.seconds is None else f" in {short_span(task.seconds)}"
 
 
 def delivered(task: EndedTask) -> str:
@@ -206,7 +211,9 @@ def delivered(task: EndedTask) -> str:
 def ended_text(task: EndedTask) -> str:
     """Return the log's line on an ended task."""
     parts = [came_out(task)]
-    if task.message and task.ending is not Ending.CANCELLED:
+    if task.message and task.ending is Ending.FAILED:  # it says more than the class
+        parts = [f"failed{_after(task)}, {task.message} ({BLAME[task.fault]})"]
+    elif task.message and task.ending is not Ending.CANCELLED:
         parts.append(task.message)
     if said := delivered(task):
         parts.append(said)
