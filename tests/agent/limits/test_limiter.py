@@ -80,12 +80,13 @@ def test_an_agent_pauses_when_a_rule_changes_and_goes_on_when_it_goes(bench: Ben
         assert len(bench.server.calls("claim")) <= claims + 1
         told = json.loads((root / NOW_FILE_NAME).read_text())
         assert told["pause"]["rule"] == "hours"
+        wait_until(lambda: agent.board.status.pauses)
         (pause,) = agent.board.status.pauses
         assert (pause.by, pause.reason) == (PausedBy.RULE, "it works 00:00-00:01")
         assert pause.until is not None
         store(root, Rules())
         wait_until(lambda: second in bench.server.results)
-        assert agent.board.status.pauses == ()
+        wait_until(lambda: not agent.board.status.pauses)
     assert not (root / NOW_FILE_NAME).exists()
 
 
