@@ -27,6 +27,7 @@ from tests.mutants.classes import CLASSES_OF_RESULTS, PAIRED, SLOW_SETUPS
 from tests.mutants.containment import CONTAINMENT
 from tests.mutants.doors import DOORS
 from tests.mutants.enclosures import ENCLOSURES
+from tests.mutants.faces import FACES
 from tests.mutants.faults import FAULTS
 from tests.mutants.forecasts import FORECASTS
 from tests.mutants.hero import HERO
@@ -56,7 +57,8 @@ MUTANTS: Final = (
     *SLOW_SETUPS,
     *HERO,
     *PAIRED,
-    *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS, *LIMITS),
+    *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES),
+    *(*FAULTS, *LIMITS),
     *(
         *ENCLOSURES,
         *SANDBOX,

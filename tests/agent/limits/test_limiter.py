@@ -26,6 +26,7 @@ from workers.agent.limits.limiter import NOW_FILE_NAME, Limiter, give_back
 from workers.agent.limits.rules import Rules
 from workers.agent.limits.rules_file import FILE_NAME, store
 from workers.agent.loop import Agent, AgentOptions
+from workers.agent.status.model import PausedBy
 from workers.agent.tasks.runner import Runner, RunnerSettings
 
 NOON = dt.datetime(2026, 6, 1, 12, 0, tzinfo=dt.UTC)
@@ -51,7 +52,7 @@ def working_agent(bench: Bench, limits: Limiter, *, simulate: bool = False) -> I
     settings = RunnerSettings(policy=SERVER_CODE, simulate=simulate, grant=limits.grant)
     runner = Runner(bench.state, client, MACHINE, settings)
     options = AgentOptions(simulate=simulate)
-    agent = Agent(client, bench.outbox, runner, MACHINE.hardware, options, limits)
+    agent = Agent(client, bench.outbox, runner, MACHINE.hardware, options, limits=limits)
     thread = threading.Thread(target=agent.run)
     thread.start()
     try:
@@ -79,8 +80,13 @@ def test_an_agent_pauses_when_a_rule_changes_and_goes_on_when_it_goes(bench: Ben
         assert len(bench.server.calls("claim")) <= claims + 1
         told = json.loads((root / NOW_FILE_NAME).read_text())
         assert told["pause"]["rule"] == "hours"
+        wait_until(lambda: agent.board.status.pauses)
+        (pause,) = agent.board.status.pauses
+        assert (pause.by, pause.reason) == (PausedBy.RULE, "it works 00:00-00:01")
+        assert pause.until is not None
         store(root, Rules())
         wait_until(lambda: second in bench.server.results)
+        wait_until(lambda: not agent.board.status.pauses)
     assert not (root / NOW_FILE_NAME).exists()
 
 

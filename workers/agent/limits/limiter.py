@@ -256,13 +256,10 @@ def give_back(attempts: Iterable[Attempt], pause: Pause) -> None:
 
 
 def _log_change(before: Decision | None, after: Decision) -> None:
-    """Log when a pause begins or ends, and how many threads a task gets."""
-    pause_before = None if before is None else before.pause
-    if after.pause is not None:
-        if pause_before is None or pause_before.rule != after.pause.rule:
-            log.warning("%s", after.pause.in_words())
-    elif pause_before is not None:
-        log.info("the owner's rules allow work again")
+    """Log how many threads a task gets, and which rules have no effect.
+
+    The state of the agent tells of pauses.
+    """
     if after.why_threads and (before is None or before.threads != after.threads):
         log.info("tasks get %d thread(s): %s", after.threads, after.why_threads)
     new_notes = [note for note in after.notes if before is None or note not in before.notes]
