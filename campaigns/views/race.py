@@ -44,7 +44,7 @@ from campaigns.standings.race_strips import (
 )
 from campaigns.views.head import ENDED_STATES, campaign_or_404, head_context, may_race
 from campaigns.views.tabs import show_tab
-from xeenet_site.web.formats import HOUR, duration
+from xeenet_site.web.formats import HOUR, duration, two_digits
 from xeenet_site.web.pages import reading_page
 
 # So many first arms of the board are offered for a race, and so many of them ticked.
@@ -203,7 +203,7 @@ def _awaits(campaign: Campaign, view: RaceView, running: int, now: dt.datetime) 
         running=running,
         is_paused=campaign.state == CampaignState.PAUSED,
         hindrance=known.why_not if known.is_stopped else "",
-        eta=duration(missing / rate * HOUR) if rate and missing else None,
+        eta=duration(two_digits(missing / rate * HOUR)) if rate and missing else None,
     )
 
 

@@ -78,38 +78,24 @@ def wait_until(page: Page, condition: str) -> None:
 
 
 def refresh(page: Page) -> None:
-    """Let the page refresh now, and wait until the answer is shown.
+    """Let page and panel refresh now, and wait until the answers are shown.
 
     If another refresh is under way, its answer may be older than this call, and does not count.
     """
-    if page.locator("[data-live]").count():
-        page.evaluate(
-            """() => new Promise((done) => {
-                const start = performance.now();
-                const listening = new AbortController();
-                document.addEventListener("xeenet:refreshed", ({ detail }) => {
-                    if (detail.asked < start) return;
-                    listening.abort();
-                    done();
-                }, listening);
-                document.dispatchEvent(new CustomEvent("xeenet:refresh"));
-            })"""
-        )
-        return
+    assert page.locator("[data-live]").count(), "this page does not refresh"
     page.evaluate(
         """() => new Promise((done) => {
+            const start = performance.now();
+            const waiting = new Set(document.querySelectorAll("[data-live]"));
             const listening = new AbortController();
-            let own;
-            const poll = () => htmx.trigger("[data-poll]", "refresh");
-            document.addEventListener("htmx:beforeRequest", ({ detail }) => {
-                if (detail.requestConfig.triggeringEvent?.type === "refresh") own = detail.xhr;
-            }, listening);
-            document.addEventListener("htmx:afterSettle", ({ detail }) => {
-                if (detail.xhr !== own) return poll();
+            document.addEventListener("xeenet:refreshed", ({ detail }) => {
+                if (detail.asked < start) return;
+                waiting.delete(detail.root);
+                if (waiting.size) return;
                 listening.abort();
                 done();
             }, listening);
-            poll();
+            document.dispatchEvent(new CustomEvent("xeenet:refresh"));
         })"""
     )
 
