@@ -100,6 +100,32 @@ def refresh(page: Page) -> None:
     )
 
 
+class Work:
+    """Counts the processor time that a page's scripts, styles and layouts take.
+
+    Other programs of the machine do not count, however long they make the page wait.
+    """
+
+    KINDS = ("ScriptDuration", "RecalcStyleDuration", "LayoutDuration")
+    # Styles and layout follow a script before the next frame.
+    SETTLE = """() => new Promise((done) => {
+        requestAnimationFrame(() => requestAnimationFrame(done));
+        setTimeout(done, 2000);  // a busy machine may draw no frame
+    })"""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._session = page.context.new_cdp_session(page)
+        self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def milliseconds(self) -> float:
+        """Return the processor time since the page was opened, once all is drawn."""
+        self._page.evaluate(self.SETTLE)
+        rows = self._session.send("Performance.getMetrics")["metrics"]
+        seconds = {row["name"]: row["value"] for row in rows}
+        return 1000 * sum(seconds[kind] for kind in self.KINDS)
+
+
 def picture(page: Page, name: str) -> None:
     """Save a screenshot if XEENET_TEST_SCREENSHOTS names a folder for them."""
     if folder := os.environ.get("XEENET_TEST_SCREENSHOTS"):

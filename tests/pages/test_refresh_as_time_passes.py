@@ -57,10 +57,15 @@ def world() -> tuple[Stage, list[str]]:
     )
     again = stage.now + dt.timedelta(minutes=5)
     payload: dict[str, Any] = {"event": "new_best", "text": "It ended.", "test": True}
+    pending = {"state": DeliveryState.PENDING, "attempts": 2, "last_error": "timed out"}
     WebhookDelivery.objects.create(
-        webhook=hook, event="new_best", event_key="key", state=DeliveryState.PENDING, payload=payload, attempts=2,
-        next_attempt_at=again, last_error="timed out",
-    )  # fmt: skip
+        webhook=hook,
+        event="new_best",
+        event_key="key",
+        payload=payload,
+        next_attempt_at=again,
+        **pending,
+    )
     task, other = running.task, stands_still.tasks.get(number=0)
     side = reverse("campaign-side", args=[racing.pk])
     return stage, [

@@ -4,14 +4,17 @@
 
 // --- Clock times ---------------------------------------------------------------------------------
 
+// Made once: a formatter costs more than all the times that it writes.
+const HOUR_AND_MINUTE = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", hour12: false });
+const DAY_OF_WEEK = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short" });
+
 // The server knows no time zones: it writes UTC, and says so. Readers have a zone of their own.
 function localiseClocks() {
   const today = new Date().toDateString();
   for (const time of document.querySelectorAll("time[data-clock]")) {
     const when = new Date(time.dateTime);
-    const clock = when.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", hour12: false });
-    const day = when.toLocaleDateString("en-GB", { weekday: "short", day: "numeric", month: "short" });
-    const words = when.toDateString() === today ? clock : `${day} ${clock}`;
+    const clock = HOUR_AND_MINUTE.format(when);
+    const words = when.toDateString() === today ? clock : `${DAY_OF_WEEK.format(when)} ${clock}`;
     if (time.textContent !== words) time.textContent = words;
   }
 }
