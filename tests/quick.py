@@ -40,6 +40,7 @@ LEFT_OUT: Final[dict[str, tuple[str, ...]]] = {
         "running/test_backup_restore.py",
         "running/test_base_path.py",
         "running/test_demo.py",
+        "running/test_demo_data.py",
         "running/test_keeping.py",
         "running/test_processes.py",
         "running/test_serve.py",
