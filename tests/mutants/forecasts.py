@@ -106,6 +106,13 @@ FORECASTS: Final = (
         (RULE_TESTS, "-k", "measures"),
     ),
     Mutant(
+        "forecast: a campaign behind others counts their slots for itself",
+        "campaigns/standings/forecast.py",
+        "    if waiting and not running and all(machine.held",
+        "    if False and all(machine.held",
+        (RULE_TESTS, "-k", "behind_others"),
+    ),
+    Mutant(
         "plan: what is assumed is not said",
         "campaigns/design/race_plan.py",
         "            assumed=noise.source,\n        ),",

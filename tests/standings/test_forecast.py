@@ -287,6 +287,15 @@ def test_work_has_no_end_while_every_worker_measures_its_speed() -> None:
     assert forecast_of(work, 1).why_not == ""
 
 
+@pytest.mark.django_db
+def test_a_younger_campaign_waits_behind_an_older_one() -> None:
+    worker = factories.worker(last_seen_at=at(0), slots=2)
+    older, younger = active_campaign(4), active_campaign(2, now=at(1))
+    factories.claim(worker, 2, now=at(2))
+    assert forecast_of(older, 3).why_not == ""
+    assert forecast_of(younger, 3).why_not.startswith("waits: its workers run older tasks")
+
+
 # --- the pace ------------------------------------------------------------------------------------
 
 

@@ -74,6 +74,16 @@ def test_a_machine_that_measures_first_is_counted_when_it_has() -> None:
     assert told(measuring=frozenset({1})).eta_seconds == pytest.approx(100)
 
 
+def test_a_campaign_behind_others_is_promised_no_end() -> None:
+    busy = replace(MACHINE, held=1)
+    assert told(able=[busy]).why_not == (
+        "waits: its workers run older tasks of other campaigns first"
+    )
+    assert not told(able=[busy]).is_stopped
+    assert told(able=[busy, replace(MACHINE, pk=2)]).eta_seconds is not None
+    assert told(able=[busy], running=[4.0]).eta_seconds == pytest.approx(106)
+
+
 def test_nothing_open_needs_no_words() -> None:
     ended = told(waiting=0, state="completed")
     assert (ended.words(NOW), ended.eta_seconds) == ("", None)
