@@ -12,7 +12,7 @@ SLOWNESS: Final = "campaigns/lifecycle/slowness.py"
 CAMPAIGN: Final = "campaigns/models/campaign.py"
 TASK: Final = "campaigns/models/task.py"
 OF_WORK: Final = "tests/lifecycle/test_work_budgets.py"
-TOO_SLOW: Final = "tests/lifecycle/test_too_slow.py"
+TOO_SLOW: Final = "tests/lifecycle/results/test_too_slow.py"
 
 WORK: Final = (
     Mutant(
@@ -223,13 +223,13 @@ WORK: Final = (
         "campaigns/lifecycle/submissions.py",
         "    if task.max_steps is not None and task.arm.infeasible:",
         "    if task.max_steps is not None:",
-        ("tests/lifecycle/test_submit_cost.py",),
+        ("tests/lifecycle/results/test_submit_cost.py",),
     ),
     Mutant(
         "submit: a column that every result needs is read by itself",
         "campaigns/lifecycle/leases.py",
         ' "task__campaign__dataset__size_bytes"),',
         "),",
-        ("tests/lifecycle/test_submit_cost.py",),
+        ("tests/lifecycle/results/test_submit_cost.py",),
     ),
 )
