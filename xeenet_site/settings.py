@@ -320,6 +320,11 @@ UNFOLD = admin_look.UNFOLD
 
 # --- Accounts -------------------------------------------------------------------------------------
 
+# Django's own has the sessions from before the first.
+AUTHENTICATION_BACKENDS = [
+    "xeenet_site.accounts.AccountBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -356,6 +361,7 @@ STORAGES = {
 }
 # Source maps are only read by people who debug a package: do not spend time on compressing them.
 WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "map")
+WHITENOISE_ADD_HEADERS_FUNCTION = security.add_file_headers
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 # --- Security -------------------------------------------------------------------------------------

@@ -19,10 +19,9 @@ from django.views.decorators.http import require_POST
 from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.models import MAX_NOTE_LENGTH, Arm, Campaign, Note, Task, TaskState
-from campaigns.race.rule import SEEDS
 from campaigns.standings import arms, leaderboard
 from campaigns.standings.arm_place import place_of
-from campaigns.views.head import GROWING_STATES, LIVE_STATES, campaign_or_404, may_race
+from campaigns.views.head import GROWING_STATES, LIVE_STATES, campaign_and_now, may_race
 from campaigns.views.param_bars import param_bars
 from campaigns.views.side_parts import arm_parts, is_running, task_parts
 from campaigns.views.verbs import sentence_of, whole_number
@@ -71,11 +70,10 @@ def side_of(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dict[
 @reading_page
 def side(request: HttpRequest, pk: int) -> HttpResponse:
     """Answer the panel alone; to its refresh what changed of it."""
-    campaign = campaign_or_404(pk)
+    campaign, now = campaign_and_now(pk)
     key = key_in(request)
     if key is None:
         raise Http404("Open an arm or a task: ?open=arm-17, ?open=task-42.")
-    now = database_now()
     if live.is_refresh(request):
         response = _live_answer(request, campaign, key, now)
     else:
@@ -207,7 +205,7 @@ def _race(request: HttpRequest, campaign: Campaign, arm: Arm) -> dict[str, Any]:
     rival = first.arm if first else None
     if rival == arm.number:
         rival = place_of(campaign, arm).after
-    return {"rival": rival, "race_seeds": SEEDS}
+    return {"rival": rival, "race_seeds": campaign.race_seeds}
 
 
 def _bundle_url(request: HttpRequest, subject: Arm | Task) -> str:

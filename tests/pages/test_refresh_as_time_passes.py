@@ -15,7 +15,7 @@ from campaigns import lifecycle
 from campaigns.models import DeliveryState, Webhook, WebhookDelivery
 from tests import factories
 from tests.factories import NOW
-from tests.pages.campaign_states import Stage
+from tests.pages.campaign.campaign_states import Stage
 from tests.pages.live_page import Page
 from xeenet_site.web import roles
 
