@@ -73,14 +73,14 @@ WORK: Final = (
     ),
     Mutant(
         "work: max_steps is a param of new campaigns",
-        "campaigns/search/space.py",
+        "campaigns/search/space_json.py",
         "            elif name in WORK_NAMES and not self.is_stored:",
         "            elif False:",
         (OF_WORK, "-k", "reserved"),
     ),
     Mutant(
         "work: old campaigns lose their max_steps",
-        "campaigns/search/space.py",
+        "campaigns/search/space_json.py",
         "            elif name in WORK_NAMES and not self.is_stored:",
         "            elif name in WORK_NAMES:",
         (OF_WORK, "-k", "reserved"),
