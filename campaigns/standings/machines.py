@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.conf import settings
-from django.db.models import F, OuterRef
+from django.db.models import Count, Exists, F, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 
-from campaigns.models import BudgetKind, Campaign
+from campaigns.models import BudgetKind, Campaign, Task, TaskState
 from campaigns.models.campaign import is_held_back
+from experiments import catalog
 from workers.models import Calibration, Worker, WorkerState
 from workers.protocol import IsolationTier
 
@@ -38,8 +40,12 @@ class Machine:
     simulates: bool
     tier: str
     accepts_uploaded_scripts: bool
+    # How many tasks it holds, of all campaigns.
+    held: int = 0
     # The experiments whose work budgets are withheld from it.
     held_back: frozenset[str] = frozenset()
+    # Those whose work budgets it gets only after it has measured its speed.
+    unmeasured: frozenset[str] = frozenset()
 
     def is_ready(self, now: dt.datetime) -> bool:
         """Whether it would be handed a task now, if there is one for it."""
@@ -87,11 +93,23 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
         column: is_held_back(Calibration.objects.filter(worker=OuterRef("pk"), experiment=name))
         for column, name in columns.items()
     }
+    scripts = {name: _measured_script(name) for name in columns.values()}
+    measured: dict[str, Any] = {
+        f"measured_{column}": Exists(
+            Calibration.objects.filter(
+                worker=OuterRef("pk"), experiment=name, script_sha256=scripts[name]
+            )
+        )
+        for column, name in columns.items()
+        if scripts[name]
+    }
     since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
     workers = Worker.objects.machines().filter(
         state=WorkerState.ACTIVE, last_seen_at__gte=now - REMEMBERED
     )
-    rows = workers.annotate(**held_back).order_by(F("last_seen_at").desc(), "pk")
+    rows = workers.annotate(held=_held(), **held_back, **measured).order_by(
+        F("last_seen_at").desc(), "pk"
+    )
     return [
         Machine(
             pk=row["pk"],
@@ -103,7 +121,14 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
             # An agent that reports no tier counts as the weakest; their names sort by strength.
             tier=row["isolation"] or IsolationTier.T0.value,
             accepts_uploaded_scripts=row["accepts_uploaded_scripts"],
+            held=row["held"],
             held_back=frozenset(name for column, name in columns.items() if row[column]),
+            # What simulates has nothing to measure.
+            unmeasured=frozenset(
+                name
+                for column, name in columns.items()
+                if not row["simulates"] and not row.get(f"measured_{column}", True)
+            ),
         )
         for row in rows.values(
             "pk",
@@ -113,6 +138,31 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
             "simulates",
             "isolation",
             "accepts_uploaded_scripts",
+            "held",
             *columns,
+            *measured,
         )[:MOST_MACHINES]
     ]
+
+
+def _held() -> Coalesce:
+    """Return how many tasks the machine of the query holds."""
+    leased = Task.objects.filter(worker=OuterRef("pk"), state=TaskState.LEASED).order_by()
+    counted = leased.values("worker").annotate(number=Count("pk"))
+    return Coalesce(Subquery(counted.values("number")), 0)
+
+
+def _measured_script(experiment: str) -> str:
+    """Return the hash of the script that measures a machine's speed; "" for none."""
+    try:
+        plan = catalog.get(experiment).calibration
+    except catalog.UnknownExperiment:
+        return ""
+    return catalog.script_sha256(experiment) if plan else ""
+
+
+def ready_for(campaign: Campaign, *, now: dt.datetime) -> list[Machine]:
+    """Return the machines that would be handed a task of this campaign now. One query."""
+    needs = Needs.of(campaign)
+    heard = machines_heard_of([needs.experiment] if needs.is_work else [], now=now)
+    return [machine for machine in heard if machine.is_ready(now) and needs.met_by(machine)]

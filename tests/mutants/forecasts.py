@@ -11,6 +11,7 @@ MACHINES: Final = "campaigns/standings/machines.py"
 PACE: Final = "campaigns/standings/pace.py"
 PROGRESS: Final = "campaigns/standings/progress.py"
 TESTS: Final = "tests/standings/test_forecast.py"
+RULE_TESTS: Final = "tests/standings/test_forecast_rule.py"
 
 FORECASTS: Final = (
     Mutant(
@@ -32,7 +33,7 @@ FORECASTS: Final = (
         FORECAST,
         "rate += machine.slots / max",
         "rate += 1 / max",
-        (TESTS, "-k", "four_at_a_time or what_the_last_ones_took"),
+        (TESTS, "-k", "four_at_a_time"),
     ),
     Mutant(
         "forecast: the mean of all for every worker",
@@ -46,7 +47,7 @@ FORECASTS: Final = (
         FORECAST,
         "over = [elapsed for elapsed in running if elapsed * tasks > seconds]",
         "over: list[float] = []",
-        (TESTS, "-k", "crashed_at_once"),
+        (RULE_TESTS, "-k", "crashed_at_once"),
     ),
     Mutant(
         "forecast: a time while nobody takes tasks",
@@ -98,6 +99,20 @@ FORECASTS: Final = (
         ("tests/race/test_headline.py",),
     ),
     Mutant(
+        "forecast: a worker that measures its speed first is promised to run",
+        "campaigns/standings/forecast.py",
+        "    if waiting and all_measure:",
+        "    if False:",
+        (RULE_TESTS, "-k", "measures"),
+    ),
+    Mutant(
+        "forecast: a campaign behind others counts their slots for itself",
+        "campaigns/standings/forecast.py",
+        "    if waiting and not running and all(machine.held",
+        "    if False and all(machine.held",
+        (RULE_TESTS, "-k", "behind_others"),
+    ),
+    Mutant(
         "plan: what is assumed is not said",
         "campaigns/design/race_plan.py",
         "            assumed=noise.source,\n        ),",
@@ -117,6 +132,13 @@ FORECASTS: Final = (
         "return self.seeds if self.seeds is not None and self.seeds <= MAX_RACE_SEEDS else None",
         "return SEEDS",
         ("tests/pages/test_compare.py", "-k", "its_button_races_that_long"),
+    ),
+    Mutant(
+        "plan: a campaign set up for a long race offers the usual one",
+        "campaigns/standings/headline.py",
+        "    seeds = campaign.race_seeds",
+        "    seeds = 12",
+        ("tests/standings/test_headline.py", "-k", "that_is_offered"),
     ),
     Mutant(
         "plan: any number is a difference",

@@ -10,9 +10,16 @@ POINTS: Final = "campaigns/charts/points.py"
 COLUMNS: Final = "campaigns/charts/hero_columns.py"
 HERO_CHART: Final = "campaigns/charts/hero.py"
 LABELS: Final = "xeenet_site/static/xeenet/hero-labels.js"
-PAGE_TESTS: Final = "tests/pages/test_hero.py"
+PAGE_TESTS: Final = "tests/pages/campaign/test_hero.py"
 
 HERO: Final = (
+    Mutant(
+        "hero: an append knows only the workers of its own points",
+        HERO_CHART,
+        "theirs = Q(worker__in=workers) | Q(worker__in=newest[:RUNS_OF_WORKERS])",
+        "theirs = Q(worker__in=workers)",
+        (PAGE_TESTS, "-k", "gone_without_a_new_point"),
+    ),
     Mutant(
         "hero: results of another class count",
         POINTS,
