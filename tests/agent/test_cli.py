@@ -131,7 +131,7 @@ def test_the_second_ctrl_c_stops_at_once_and_leaves_no_process(
     wait_until(lambda: " runs: " in (tmp_path / "log").read_text(), START_SECONDS)
     agent.send_signal(signal.SIGINT)
     wait_until(lambda: "no new tasks" in (tmp_path / "log").read_text())
-    assert bench.scripts()
+    wait_until(bench.scripts)
     agent.send_signal(signal.SIGINT)
     assert agent.wait(START_SECONDS) == 0
     assert server.released == [lease_id]
