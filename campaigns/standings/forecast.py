@@ -23,6 +23,8 @@ OVERTIME_SHARE: Final = 0.1
 APPROVAL: Final = "waits for the approval of its script"
 MEASURES: Final = "its worker measures its speed first, about a minute"
 ALL_MEASURE: Final = "its workers measure their speed first, about a minute"
+# The oldest task comes first, of whichever campaign.
+BEHIND: Final = "waits: its workers run older tasks of other campaigns first"
 UNKNOWN: Final = "time left is known after the first task"
 
 
@@ -125,6 +127,8 @@ def forecast(question: Question, *, now: dt.datetime) -> Forecast:
         return replace(known, **_nobody(question, now))
     if waiting and all_measure:
         return replace(known, why_not=MEASURES if len(ready) == 1 else ALL_MEASURE)
+    if waiting and not running and all(machine.held >= machine.slots for machine in ready):
+        return replace(known, why_not=BEHIND)
     if per_task is None:
         return replace(known, why_not=UNKNOWN)
     left = [max(OVERTIME_SHARE * per_task, per_task - seconds) for seconds in running]
