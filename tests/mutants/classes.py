@@ -177,8 +177,8 @@ CLASSES_OF_RESULTS: Final = (
     Mutant(
         "disturbed: the disturbed value stays beside a better one",
         SUBMISSIONS,
-        "    settle_replay(result)\n",
-        "",
+        "    stands_in = settle_replay(result)\n",
+        "    stands_in = False\n",
         OF_DISTURBED,
     ),
     Mutant(

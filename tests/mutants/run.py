@@ -29,6 +29,7 @@ from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.machines.agent import AGENT
 from tests.mutants.machines.containment import CONTAINMENT
 from tests.mutants.machines.enclosures import ENCLOSURES
+from tests.mutants.machines.faces import FACES
 from tests.mutants.machines.faults import FAULTS
 from tests.mutants.machines.speeds import SPEEDS
 from tests.mutants.machines.step_costs import STEP_COSTS
@@ -55,7 +56,8 @@ MUTANTS: Final = (
     *SLOW_SETUPS,
     *HERO,
     *PAIRED,
-    *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
+    *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES),
+    *FAULTS,
     *(
         *ENCLOSURES,
         *SANDBOX,

@@ -153,6 +153,9 @@ def test_an_undisturbed_replay_takes_the_place_of_the_disturbed_run() -> None:
     purposes = dict(campaign.tasks.values_list("pk", "purpose"))
     assert purposes == {first.task_id: TaskPurpose.REPLAY, replay.task_id: TaskPurpose.SCREEN}
     assert (first.is_screening, first.is_ranked) == (False, True)
+    notes = [run.attempt.answer["note"] for run in (first, replay) if run.attempt.answer]
+    assert "it runs once more, disturbed: steps took" in notes[0]
+    assert notes[1].endswith("in the place of the run that it repeats")
     campaign.refresh_from_db()
     assert campaign.state == CampaignState.COMPLETED
     assert [row.value for row in arms.rows(campaign, limit=9)] == [2.5]

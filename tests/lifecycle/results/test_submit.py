@@ -57,7 +57,7 @@ def test_a_sound_result_completes_task_attempt_and_campaign() -> None:
 
     answer = submit(attempt, completed(attempt.task, 2.75))
 
-    assert answer == lifecycle.Answer(Verdict.ACCEPTED, "The result is stored.")
+    assert (answer.verdict, answer.message) == (Verdict.ACCEPTED, "The result is stored.")
     task = Task.objects.get()
     assert (task.state, task.finished_at, task.lease_id) == (TaskState.COMPLETED, at(10), None)
     attempt.refresh_from_db()

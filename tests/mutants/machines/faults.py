@@ -107,9 +107,9 @@ FAULTS: Final = (
     ),
     Mutant(
         "faults: an agent that gets no files claims on at once",
-        "workers/agent/loop.py",
-        "        self._paused_until = max(self._paused_until, time.monotonic() + seconds)\n",
-        "        pass\n",
+        "workers/agent/pauses.py",
+        "            self._agent_until = until\n",
+        "            pass\n",
         ("tests/agent/test_loop.py", "-k", "files_the_server_does_not_deliver"),
     ),
 )

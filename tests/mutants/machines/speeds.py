@@ -137,8 +137,8 @@ SPEEDS: Final = (
     Mutant(
         "speed: the agent measures while a task runs",
         "workers/agent/loop.py",
-        "is_idle=not self._threads)",
-        "is_idle=True)",
+        "is_idle = not self._threads and not is_paused",
+        "is_idle = not is_paused",
         (MEASURING, "-k", "after_the_task"),
     ),
     Mutant(
