@@ -104,7 +104,7 @@ def _details(status: Status, now: float, *, is_living: bool) -> Iterator[str]:
         yield f"  now    {task.number}: " + " · ".join(part for part in figures if part)
     if is_living:
         for trouble in status.troubles:
-            yield f"  note   {words.trouble_text(trouble)}"
+            yield f"  note   {words.sentence(words.trouble_text(trouble))}"
         yield f"  limits {words.may_use(status)}"
     given = f" · {words.span(status.totals.seconds)} of training" if status.totals.seconds else ""
     yield f"  so far {words.totals_text(status.totals, status.to_send)}{given}"

@@ -70,7 +70,7 @@ def test_the_first_screen_says_what_runs_and_how_far_it_is() -> None:
     [
         ("idle", "There is nothing to do. Next look in 3 s."),
         ("paused", "Paused by you until you resume"),
-        ("trouble", "the disk is nearly full (this machine's trouble). Free some space."),
+        ("trouble", "The disk is nearly full (this machine's trouble). Free some space."),
         ("draining", "running tasks are finished"),
         ("simulated", "SIMULATED: nothing is trained here (no torch)"),
     ],
@@ -219,6 +219,16 @@ def test_t_shows_the_tasks_and_o_the_campaigns_address() -> None:
     assert "val_bpb 2.4252" in press(agent, "t")
     assert "https://lab.example.org/campaigns/3/" in press(agent, "o")
     assert agent.calls == ["https://lab.example.org/campaigns/3/"]
+
+
+def test_a_tiny_terminal_keeps_the_keys_in_sight() -> None:
+    async def run() -> tuple[int, int]:
+        card = Card(Agent(WORKING).controls(), [])
+        async with card.run_test(size=(30, 10)):
+            keys = card.query_one("#keys").region
+            return keys.bottom, card.query_one("#card").region.width
+
+    assert asyncio.run(run()) == (10, 30)
 
 
 def test_the_card_ends_with_the_agent() -> None:

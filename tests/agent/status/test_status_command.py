@@ -74,7 +74,13 @@ def test_a_live_agent_is_asked_without_disturbing_it_and_is_missed_when_it_is_ki
     try:
         server.leases.append(make_lease(b"", campaign_name="LR \x1b[2Jschedule"))
         wait_until(lambda: bool(server.results), START_SECONDS)
-        wait_until(lambda: told(folder, capsys).get("state") == "idle", START_SECONDS)
+        wait_until(
+            lambda: (
+                '"accepted": 1' in ask(folder, capsys, "--json")[1]
+                and told(folder, capsys)["state"] == "idle"
+            ),
+            START_SECONDS,
+        )
         code, text = ask(folder, capsys)
         assert code == 0
         assert text.startswith("Idle. There is nothing to do.")

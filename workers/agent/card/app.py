@@ -45,7 +45,7 @@ class Card(App[None]):
     """What the agent is doing, with keys. It ends when the agent has ended."""
 
     CSS = """
-    Screen { background: ansi_default; color: ansi_default; }
+    Screen { background: ansi_default; color: ansi_default; overflow: hidden; }
     Static { width: 100%; background: ansi_default; color: ansi_default; }
     #below { height: 1fr; margin-top: 1; }
     #keys { dock: bottom; height: auto; }
@@ -91,6 +91,7 @@ class Card(App[None]):
         space = Space(min(_MOST_CELLS, max(20, self.size.width)), self._is_unicode)
         card = rows(status, space, now)
         keys = self._keys(status, space)
+        card = card[: max(1, self.size.height - len(keys))]  # the keys stay in sight
         room = max(0, self.size.height - len(card) - len(keys) - 2)
         below = tasks_rows(status, space, now) if self._shows_tasks else self._log_rows(space)
         below = below[:room] if self._shows_tasks else below[-room:] if room else []

@@ -63,7 +63,8 @@ def rows(status: Status, space: Space, now: float) -> list[Text]:
     found = [*_head(status, space, now), Text(""), *_now(status, space, now), Text("")]
     if status.state is not State.TROUBLE:
         for trouble in status.troubles:
-            found += _row("note", words.trouble_text(trouble), space, _tone(trouble))
+            text = words.sentence(words.trouble_text(trouble))
+            found += _row("note", text, space, _tone(trouble))
     if status.identity.simulated_because:
         text = f"SIMULATED: nothing is trained here ({status.identity.simulated_because})"
         found += _row("results", text, space, INVENTED)
@@ -99,7 +100,8 @@ def _head(status: Status, space: Space, now: float) -> Iterator[Text]:
 def _now(status: Status, space: Space, now: float) -> Iterator[Text]:
     if status.state is State.TROUBLE:
         for trouble in status.troubles:
-            yield from _row("now", words.trouble_text(trouble), space, _tone(trouble))
+            text = words.sentence(words.trouble_text(trouble))
+            yield from _row("now", text, space, _tone(trouble))
         return
     if not status.tasks:
         style = AMBER if status.state is State.PAUSED else ""

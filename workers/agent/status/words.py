@@ -21,7 +21,7 @@ from workers.agent.status.model import (
     Totals,
     Trouble,
 )
-from workers.protocol import FailureClass, IsolationTier, Verdict
+from workers.protocol import FailureClass, IsolationTier
 
 _GIB: Final = 1024**3
 _MIB: Final = 1024**2
@@ -264,12 +264,12 @@ def headline(status: Status, now: float) -> str:
         case State.SETTING_UP:
             return f"Setting up: {status.setting_up}."
         case State.MEASURING:
-            return f"{status.measuring[:1].upper()}{status.measuring[1:]}."
+            return f"{sentence(status.measuring)}."
         case State.PAUSED:
             words = "; ".join(pause_text(pause, now) for pause in status.pauses)
-            return f"{words[:1].upper()}{words[1:]}"
+            return sentence(words)
         case State.TROUBLE:
-            return " ".join(trouble_text(trouble) for trouble in status.troubles)
+            return " ".join(sentence(trouble_text(trouble)) for trouble in status.troubles)
         case State.WORKING:
             rest = "".join(f"; then {pause_text(pause, now)}" for pause in status.pauses)
             works = "; ".join(f'{label(task)} of "{task.campaign}"' for task in status.tasks)
@@ -294,7 +294,7 @@ def idle_text(status: Status, now: float) -> str:
     again = ""
     if status.idle_until is not None and status.idle_until >= now + 1:
         again = f" Next look in {span(status.idle_until - now)}."
-    return f"{reason[:1].upper()}{reason[1:]}.{again}"
+    return f"{sentence(reason)}.{again}"
 
 
 def progress_text(task: RunningTask, now: float) -> str:
@@ -340,9 +340,9 @@ def may_use(status: Status) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def accepted(task: EndedTask) -> bool:
-    """Return whether the server completed the task with this result."""
-    return task.delivery is Delivery.ANSWERED and task.verdict == Verdict.ACCEPTED
+def sentence(text: str) -> str:
+    """Return a text with a capital at its beginning."""
+    return text[:1].upper() + text[1:]
 
 
 def safe(text: str) -> str:

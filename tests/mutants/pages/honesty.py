@@ -10,7 +10,7 @@ STRIPS: Final = "campaigns/race/strips.py"
 READS: Final = "campaigns/standings/honesty.py"
 STRIP_TESTS: Final = "tests/race/test_strips.py"
 HONESTY_TESTS: Final = "tests/standings/test_honesty.py"
-RACE_PAGE_TESTS: Final = "tests/pages/test_race.py"
+RACE_PAGE_TESTS: Final = "tests/pages/campaign/test_race.py"
 
 HONESTY: Final = (
     Mutant(

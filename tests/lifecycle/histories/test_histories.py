@@ -19,9 +19,9 @@ from campaigns.fleet.budgets import MAX_WORK_SECONDS
 from campaigns.models import Attempt, Campaign, Result
 from campaigns.standings.honesty import read_tally
 from tests import factories, invariants
-from tests.lifecycle.model import Verbs
-from tests.lifecycle.model_asking import ASK_TIMEOUT
-from tests.lifecycle.model_rows import ModelLease
+from tests.lifecycle.histories.model import Verbs
+from tests.lifecycle.histories.model_asking import ASK_TIMEOUT
+from tests.lifecycle.histories.model_rows import ModelLease
 
 pytestmark = pytest.mark.django_db
 

@@ -11,6 +11,7 @@ MACHINES: Final = "campaigns/standings/machines.py"
 PACE: Final = "campaigns/standings/pace.py"
 PROGRESS: Final = "campaigns/standings/progress.py"
 TESTS: Final = "tests/standings/test_forecast.py"
+RULE_TESTS: Final = "tests/standings/test_forecast_rule.py"
 
 FORECASTS: Final = (
     Mutant(
@@ -32,7 +33,7 @@ FORECASTS: Final = (
         FORECAST,
         "rate += machine.slots / max",
         "rate += 1 / max",
-        (TESTS, "-k", "four_at_a_time or what_the_last_ones_took"),
+        (TESTS, "-k", "four_at_a_time"),
     ),
     Mutant(
         "forecast: the mean of all for every worker",
@@ -46,7 +47,7 @@ FORECASTS: Final = (
         FORECAST,
         "over = [elapsed for elapsed in running if elapsed * tasks > seconds]",
         "over: list[float] = []",
-        (TESTS, "-k", "crashed_at_once"),
+        (RULE_TESTS, "-k", "crashed_at_once"),
     ),
     Mutant(
         "forecast: a time while nobody takes tasks",
@@ -102,7 +103,14 @@ FORECASTS: Final = (
         "campaigns/standings/forecast.py",
         "    if waiting and all_measure:",
         "    if False:",
-        (TESTS, "-k", "measures"),
+        (RULE_TESTS, "-k", "measures"),
+    ),
+    Mutant(
+        "forecast: a campaign behind others counts their slots for itself",
+        "campaigns/standings/forecast.py",
+        "    if waiting and not running and all(machine.held",
+        "    if False and all(machine.held",
+        (RULE_TESTS, "-k", "behind_others"),
     ),
     Mutant(
         "plan: what is assumed is not said",

@@ -1,6 +1,6 @@
 """A model of the lifecycle: which lease may decide each task. Each verb moves model and database.
 
-``tests/lifecycle/test_histories.py`` states what must hold after each verb.
+``tests/lifecycle/histories/test_histories.py`` states what must hold after each verb.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from campaigns import lifecycle
 from campaigns.lifecycle import LeaseLost, ResultConflict
 from campaigns.models import AttemptOutcome, Campaign, CampaignState, TaskState
 from tests import factories
-from tests.lifecycle.model_asking import AskingVerbs
-from tests.lifecycle.model_people import PeopleVerbs
-from tests.lifecycle.model_rows import BUDGET_SECONDS as BUDGET
-from tests.lifecycle.model_rows import GRACE_SECONDS as GRACE
-from tests.lifecycle.model_rows import LEASE_SECONDS as LEASE
-from tests.lifecycle.model_rows import MAX_FAILED, MAX_LOST, ModelLease, ModelTask
+from tests.lifecycle.histories.model_asking import AskingVerbs
+from tests.lifecycle.histories.model_people import PeopleVerbs
+from tests.lifecycle.histories.model_rows import BUDGET_SECONDS as BUDGET
+from tests.lifecycle.histories.model_rows import GRACE_SECONDS as GRACE
+from tests.lifecycle.histories.model_rows import LEASE_SECONDS as LEASE
+from tests.lifecycle.histories.model_rows import MAX_FAILED, MAX_LOST, ModelLease, ModelTask
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
 from workers.protocol import FailureClass, HeartbeatAnswer, Submission, Verdict

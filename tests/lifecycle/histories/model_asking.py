@@ -10,8 +10,8 @@ from typing import ClassVar, Final
 from campaigns import lifecycle
 from campaigns.lifecycle import WrongState
 from campaigns.models import Campaign, CampaignState, TaskState
-from tests.lifecycle.model_people import MOST_TASKS
-from tests.lifecycle.model_rows import GRACE_SECONDS, LEASE_SECONDS, ModelLease, ModelTask
+from tests.lifecycle.histories.model_people import MOST_TASKS
+from tests.lifecycle.histories.model_rows import GRACE_SECONDS, LEASE_SECONDS, ModelLease, ModelTask
 from workers.models import Worker
 
 # So long after an ask with params the model's campaign does not complete. Shorter than by default,
@@ -20,7 +20,7 @@ ASK_TIMEOUT: Final = 400.0
 
 
 class AskingVerbs:
-    """The verbs of an outside program; `tests.lifecycle.model.Verbs` has the state they change."""
+    """The verbs of an outside program; `model.Verbs` has the state that they change."""
 
     campaign: Campaign
     workers: list[Worker]

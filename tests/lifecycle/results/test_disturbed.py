@@ -20,7 +20,7 @@ from campaigns.models import (
 from campaigns.standings import arms
 from tests import invariants
 from tests.factories import active_campaign, at, claim_one, completed, runner, uploaded
-from tests.lifecycle.test_classes import calibrate
+from tests.lifecycle.results.test_classes import calibrate
 from workers.models import Worker
 
 pytestmark = pytest.mark.django_db

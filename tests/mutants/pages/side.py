@@ -12,8 +12,8 @@ NOTES: Final = "campaigns/lifecycle/notes.py"
 VIEW: Final = "campaigns/views/side.py"
 VERBS: Final = "tests/lifecycle/test_run_again.py"
 API_TESTS: Final = "tests/api/test_notes.py"
-PAGES: Final = "tests/pages/test_side.py"
-PAGE_VERBS: Final = "tests/pages/test_side_verbs.py"
+PAGES: Final = "tests/pages/campaign/test_side.py"
+PAGE_VERBS: Final = "tests/pages/campaign/test_side_verbs.py"
 
 SIDE: Final = (
     Mutant(

@@ -10,7 +10,7 @@ POINTS: Final = "campaigns/charts/points.py"
 COLUMNS: Final = "campaigns/charts/hero_columns.py"
 HERO_CHART: Final = "campaigns/charts/hero.py"
 LABELS: Final = "xeenet_site/static/xeenet/hero-labels.js"
-PAGE_TESTS: Final = "tests/pages/test_hero.py"
+PAGE_TESTS: Final = "tests/pages/campaign/test_hero.py"
 
 HERO: Final = (
     Mutant(

@@ -209,6 +209,6 @@ SPEEDS: Final = (
         "campaigns/lifecycle/submissions.py",
         '        foreign_load=body.get("foreign_load"),\n',
         "",
-        ("tests/lifecycle/test_submit.py", "-k", "foreign_load"),
+        ("tests/lifecycle/results/test_submit.py", "-k", "foreign_load"),
     ),
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from campaigns import lifecycle
 from campaigns.lifecycle import InvalidCampaign, WrongState
 from campaigns.models import AttemptOutcome, Campaign, CampaignState, Task, TaskState
-from tests.lifecycle.model_rows import ModelTask
+from tests.lifecycle.histories.model_rows import ModelTask
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
 
@@ -17,7 +17,7 @@ MOST_TASKS = 7
 
 
 class PeopleVerbs:
-    """The verbs of people; `tests.lifecycle.model.Verbs` has the state that they change."""
+    """The verbs of people; `model.Verbs` has the state that they change."""
 
     campaign: Campaign
     workers: list[Worker]

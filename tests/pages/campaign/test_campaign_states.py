@@ -10,7 +10,7 @@ from django.test import Client
 
 from campaigns.clock import database_now
 from campaigns.models import Campaign
-from tests.pages.campaign_states import LONG_NAMES, STATES, Stage
+from tests.pages.campaign.campaign_states import LONG_NAMES, STATES, Stage
 
 pytestmark = pytest.mark.django_db
 
