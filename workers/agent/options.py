@@ -24,7 +24,8 @@ def parser() -> argparse.ArgumentParser:
         prog="xeenet-worker",
         allow_abbrev=False,  # a token must be recognised by its option's whole name
         description="Claim training tasks from a XeeNet server and run them on this machine.",
-        epilog="xeenet-worker status [--json] tells what the agent on this machine is doing.",
+        epilog="xeenet-worker status [--json] tells what the agent on this machine is doing, "
+        "xeenet-worker limits [--json] what it may use, and changes that.",
     )
     add = options.add_argument
     help_text = "the server's address; remembered after enrolment"
