@@ -257,7 +257,7 @@ def test_an_error_of_the_only_worker_is_told() -> None:
     fail(factories.claim_one(worker), FailureClass.ENV_ERROR, now=at(0))
     known = forecast_of(campaign, 10)
     assert (known.is_stopped, known.machines, known.no_worker_since) == (True, 0, None)
-    assert known.why_not.startswith("its worker pauses for ")
+    assert known.why_not.startswith("its worker pauses until ")
 
 
 @pytest.mark.django_db

@@ -20,7 +20,7 @@ ASK_TIMEOUT: Final = 400.0
 
 
 class AskingVerbs:
-    """The verbs of an outside program; `tests.lifecycle.histories.model.Verbs` has the state they change."""
+    """The verbs of an outside program; `model.Verbs` has the state that they change."""
 
     campaign: Campaign
     workers: list[Worker]

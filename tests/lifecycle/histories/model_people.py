@@ -17,7 +17,7 @@ MOST_TASKS = 7
 
 
 class PeopleVerbs:
-    """The verbs of people; `tests.lifecycle.histories.model.Verbs` has the state that they change."""
+    """The verbs of people; `model.Verbs` has the state that they change."""
 
     campaign: Campaign
     workers: list[Worker]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 
 from campaigns.models import Campaign
 from tests import factories
+from tests.pages.live_page import Page
 from xeenet_site.web import live
 
 pytestmark = pytest.mark.django_db
@@ -33,41 +31,6 @@ def run(campaign: Campaign, value: float) -> int:
     """Let the next task end with this value, and return the number of its arm."""
     factories.run(value, seconds=100)
     return campaign.results.select_related("task__arm").latest("pk").task.arm.number
-
-
-class Page:
-    """A page that was loaded once and refreshes as `live.js` does."""
-
-    def __init__(self, client: Client, address: str) -> None:
-        self.client, self.address = client, address
-        self.markup = client.get(address).text
-        self.hashes = dict.fromkeys(re.findall(r'data-v="([^"]+)"', self.markup))
-        after = re.search(r'data-after="(\d+)"', self.markup)
-        self.after = after[1] if after else "-"
-        live_address = re.search(r'data-live-url="([^"]+)"', self.markup)
-        assert live_address
-        assert live_address[1].replace("&amp;", "&") == address
-
-    def refresh(self) -> HttpResponse:
-        header = f"{live.version()} {self.after} {''.join(self.hashes)}"
-        headers = {live.HEADER: header, "Accept-Encoding": "gzip"}
-        answer: HttpResponse = self.client.get(self.address, headers=headers)
-        return answer
-
-    def news(self) -> dict[str, Any]:
-        answer = self.refresh()
-        if answer.status_code == 204:
-            return {}
-        content = answer.content
-        if answer.headers.get("Content-Encoding") == "gzip":
-            content = gzip.decompress(content)
-        data: dict[str, Any] = json.loads(content)
-        for markup in data.get("parts", {}).values():
-            self.hashes |= dict.fromkeys(re.findall(r'data-v="([^"]+)"', markup))
-        self.hashes |= dict.fromkeys(rows["v"] for rows in data.get("rows", {}).values())
-        if "points" in data:
-            self.after = data["points"]["total"]
-        return data
 
 
 def test_one_new_result_brings_its_row_and_the_figures_in_less_than_5_kb(client: Client) -> None:

@@ -90,7 +90,7 @@ def test_a_running_race_says_what_its_next_look_waits_for(client: Client) -> Non
     assert "Look 1 comes when its last run has ended: 2 of 6 runs are in, 1 run now, 3 wait" in page
     assert "no look has decided yet who leads" in page
     assert page.count('class="waiting runs"') == 1
-    assert "data-poll" in page
+    assert "data-live=" in page
     lifecycle.pause(campaign, now=factories.at(901))
     assert "no look is decided" in page_of(client, campaign)
 

@@ -15,7 +15,9 @@ from campaigns import lifecycle
 from campaigns.models import Attempt, Campaign, ProgressPoint
 from tests import factories
 from tests.factories import NOW
+from tests.pages.live_page import Page
 from workers.protocol import FailureClass
+from xeenet_site.web import live
 
 pytestmark = pytest.mark.django_db
 
@@ -26,9 +28,8 @@ def panel(client: Client, campaign: Campaign, key: str, **query: str) -> Any:
     return client.get(reverse("campaign-side", args=[campaign.pk]), {"open": key, **query})
 
 
-def htmx(client: Client, campaign: Campaign, key: str, **query: str) -> Any:
-    url = reverse("campaign-side", args=[campaign.pk])
-    return client.get(url, {"open": key, "part": "live", **query}, headers={"HX-Request": "true"})
+def live_panel(client: Client, campaign: Campaign, key: str) -> Page:
+    return Page(client, f"{reverse('campaign-side', args=[campaign.pk])}?open={key}")
 
 
 @pytest.mark.parametrize("tab", ["campaign", "campaign-runs", "campaign-tasks", "campaign-log"])
@@ -64,7 +65,9 @@ def test_what_does_not_exist_is_said_in_the_panel(client: Client, key: str) -> N
     page = client.get(campaign.get_absolute_url(), {"open": key})
     assert page.status_code == 200
     assert f"There is no {key.replace('-', ' ')} in this campaign." in page.text
-    assert htmx(client, campaign, key).status_code == 404
+    refresh = {live.HEADER: f"{live.version()} - "}
+    url = reverse("campaign-side", args=[campaign.pk])
+    assert client.get(url, {"open": key}, headers=refresh).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -223,34 +226,48 @@ def test_the_part_that_refreshes_has_no_field_to_lose(client: Client) -> None:
     owner = factories.user()
     client.force_login(owner)
     campaign = factories.active_campaign(1, owner=owner)
-    page = panel(client, campaign, "arm-0").text
-    assert "side-note-text" in page
-    live = htmx(client, campaign, "arm-0").text
-    assert 'id="side-live"' in live
-    assert "textarea" not in live
-    assert "<input" not in live
+    page = live_panel(client, campaign, "arm-0")
+    assert "side-note-text" in page.markup
+    page.hashes, page.after = {}, "-"
+    part = page.news()["parts"]["side-live"]
+    assert "textarea" not in part
+    assert "<input" not in part
 
 
 def test_nothing_is_sent_while_nothing_has_changed(client: Client) -> None:
     campaign = factories.active_campaign(2)
-    campaign.refresh_from_db()
-    seen = {"seen": str(campaign.revision)}
-    assert htmx(client, campaign, "arm-0", **seen).status_code == 204
+    arm, task, other = (live_panel(client, campaign, key) for key in ("arm-0", "task-0", "task-1"))
+    for page in (arm, task, other):
+        assert page.refresh().status_code == 204
     factories.claim(factories.runner())
-    # A curve grows without a new revision.
-    assert htmx(client, campaign, "arm-0", **seen).status_code == 200
-    assert htmx(client, campaign, "task-0", **seen).status_code == 200
-    assert htmx(client, campaign, "task-1", **seen).status_code == 204
+    # Who runs it is no new revision.
+    assert arm.news()["parts"]
+    assert task.news()["parts"]
+    assert other.news() == {}
     attempt = Attempt.objects.get()
+    factories.curve(attempt, [{"train_loss": 3.5}, {"train_loss": 3.4}])
+    assert task.news()["parts"]
+    factories.curve(attempt, [{"train_loss": 3.3, "seq": 2, "elapsed_seconds": 2.0}])
+    assert list(task.news()["parts"]) == ["side-curve"]
     factories.finish(attempt)
-    assert htmx(client, campaign, "task-1", **seen).status_code == 200
+    campaign.refresh_from_db()
+    assert task.news()["after"] == str(campaign.revision)
+    assert task.news() == {}
+
+
+def test_the_panel_is_not_made_anew_for_a_revision_that_it_has(client: Client) -> None:
+    campaign = factories.active_campaign(2)
+    page = live_panel(client, campaign, "arm-0")
+    with CaptureQueriesContext(connection) as captured:
+        assert page.refresh().status_code == 204
+    assert len(captured) <= 4
 
 
 def test_it_refreshes_only_while_the_campaign_is_live(client: Client) -> None:
     campaign = factories.active_campaign(1)
-    assert "data-poll" in panel(client, campaign, "arm-0").text
+    assert "data-live=" in panel(client, campaign, "arm-0").text
     factories.run(3.0)
-    assert "data-poll" not in panel(client, campaign, "arm-0").text
+    assert "data-live=" not in panel(client, campaign, "arm-0").text
 
 
 # --- Neighbours ----------------------------------------------------------------------------------
