@@ -35,8 +35,8 @@ from campaigns.models import (
     TaskQuerySet,
     TaskState,
 )
+from campaigns.models.attempt import FAILED, UNPAID
 from campaigns.models.campaign import CampaignQuerySet
-from campaigns.models.task import FAILED, UNPAID
 from workers import lifecycle as worker_lifecycle
 from workers.calibration import CalibrationOrder
 from workers.models import Worker, WorkerState

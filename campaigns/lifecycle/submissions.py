@@ -44,14 +44,8 @@ from campaigns.models import (
 from campaigns.notifications import events
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
-from workers.protocol import (
-    Outcome,
-    Submission,
-    Verdict,
-    canonical_digest,
-    metrics_problems,
-    without_untrained_value,
-)
+from workers.protocol import Outcome, Submission, Verdict, canonical_digest
+from workers.result_line import metrics_problems, without_untrained_value
 
 IMPLAUSIBLE: Final = (
     "The result is stored. Its {metric} is better than models reach on this data set, so it does "
