@@ -11,7 +11,8 @@ The calls for one task:
 3. ``PUT leases/<id>/result``   -> a `Verdict`; the same body again gets the same answer
    or ``POST leases/<id>/release`` when the agent gives the task back without a result
 
-Between two tasks an agent may be asked to measure its speed: see `workers.calibration`.
+Between two tasks an agent may be asked to measure its speed: see `workers.calibration`. Agents and
+servers of different versions work together: see `workers.features`.
 
 Errors are ``{"code": ErrorCode, "message": one sentence, "fields": {...} (only for 400)}``.
 """
@@ -41,6 +42,7 @@ PACKAGE_PATH: Final = "packages/{sha256}"
 DATASET_PATH: Final = "datasets/{sha256}"
 
 MAX_LEASES_PER_CLAIM: Final = 64
+MAX_SCRIPTS_PER_CLAIM: Final = 64
 MAX_STDERR_TAIL_BYTES: Final = 16 * 1024
 MAX_PROGRESS_POINTS_PER_HEARTBEAT: Final = 200
 MAX_METRICS_BYTES: Final = 64 * 1024
@@ -198,6 +200,10 @@ class ClaimRequest(TypedDict):
     accepts_uploaded_scripts: NotRequired[bool]  # the owner opted in; absent means no
     slots: NotRequired[int]  # leases it can hold, undelivered results included; absent means 64
     calibrates: NotRequired[bool]  # it can measure its speed when the reply asks; absent means no
+    # SHA-256 of the catalog's scripts that it runs: its own, and those it fetches from the server
+    # because its list of releases names them. Absent from older agents.
+    scripts: NotRequired[list[str]]
+    runs_server_code: NotRequired[bool]  # the owner allows any of the catalog's; absent means no
 
 
 class DatasetReference(TypedDict):
@@ -232,6 +238,7 @@ class ClaimReply(TypedDict):
     wait_seconds: float  # until the next claim when fewer leases were granted; jittered
     reason: str  # why fewer leases than requested, in one sentence; "" when all were granted
     calibrate: NotRequired[CalibrationOrder]  # only to agents that say that they can
+    features: NotRequired[list[str]]  # what the server knows beyond 0.1.0: `workers.features`
 
 
 class ProgressPoint(TypedDict):
@@ -265,6 +272,7 @@ class HeartbeatReply(TypedDict):
     leases: list[LeaseAnswer]
     heartbeat_seconds: float
     worker_state: str  # "active", "draining" or "disabled"; only an active worker claims
+    features: NotRequired[list[str]]  # as in ClaimReply
 
 
 class Submission(TypedDict):

@@ -136,6 +136,7 @@ def other_machines(worker_id: int, now: dt.datetime) -> WorkerQuerySet:
         allow_simulated=OuterRef("campaign__allow_simulated"),
         required_isolation=OuterRef("campaign__required_isolation"),
         script_origin=OuterRef("campaign__package__origin"),
+        script_sha256=OuterRef("campaign__package"),
         budget_kind=OuterRef("campaign__budget_kind"),
         experiment=OuterRef("campaign__experiment"),
     )

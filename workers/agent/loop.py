@@ -31,6 +31,7 @@ from workers.agent.processes.process_tree import kill_tagged
 from workers.agent.tasks.calibration import Calibrator
 from workers.agent.tasks.outcomes import RunOutcome
 from workers.agent.tasks.runner import Runner
+from workers.agent.tasks.scripts import runnable_scripts
 from workers.protocol import (
     MAX_LEASES_PER_CLAIM,
     ClaimReply,
@@ -188,6 +189,8 @@ class Agent:
             "accepts_uploaded_scripts": self._options.accepts_uploaded_scripts,
             "slots": self._slots(),
             "calibrates": self._calibrator.offers,
+            "scripts": runnable_scripts(),
+            "runs_server_code": self._runner.runs_server_code,
         }
         try:
             reply = self._client.claim(request, gives_up=self._gives_up_claim)

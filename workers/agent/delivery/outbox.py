@@ -29,6 +29,7 @@ from workers.agent.delivery.outbox_entries import Entry, encode, read_entry
 from workers.agent.disk import trim_folder
 from workers.agent.files import write_new
 from workers.agent.tasks.judgement import failure
+from workers.features import NO_FEATURES, submission_for
 from workers.protocol import ErrorCode, FailureClass, Submission
 
 MAX_ENTRIES: Final = 1_000
@@ -201,7 +202,12 @@ class Outbox:
                     self._set_aside(entry)
                     return
                 log.warning("%s: the server cannot read this result: %s", label, refused)
-                self._correct(entry, str(refused))
+                plain = submission_for(entry.submission, NO_FEATURES)
+                if plain != entry.submission:  # perhaps an older server has taken its place
+                    entry.submission = plain
+                    self._store(entry)
+                else:
+                    self._correct(entry, str(refused))
             else:
                 log.info("%s: submitted, %s. %s", label, reply["verdict"], reply["message"])
                 self._remove(entry)
