@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from experiments import metrics
-from workers import fleet, steering
+from workers import fleet, run_places, steering
 from workers.charts import MEASURES, median_speed, speed_over_time
 from workers.lifecycle import WorkerError
 from workers.models import EnrolmentToken, Worker, WorkerState
@@ -103,7 +103,8 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
     now = timezone.now()
     worker = get_object_or_404(Worker, pk=pk)
     outcome = request.GET.get("outcome", "")
-    attempts = worker.attempts.select_related("task__campaign", "result").order_by("-started_at")
+    attempts = worker.attempts.select_related("task__campaign", "task__arm", "result")
+    attempts = attempts.order_by("-started_at")
     if outcome in OUTCOMES:
         attempts = attempts.filter(outcome=outcome)
     measure = request.GET.get("speed", "")
@@ -111,6 +112,7 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
         measure = "tokens"
     speeds = fleet.speeds(worker, limit=SPEEDS_SHOWN)
     page = Paginator(attempts, ATTEMPTS_PER_PAGE).get_page(request.GET.get("page"))
+    places = run_places.places_of(list(page.object_list))
     is_paused = worker.paused_until is not None and worker.paused_until > now
     context = {
         "worker": worker,
@@ -140,6 +142,7 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
         "outcome": outcome,
         "outcomes": OUTCOMES,
         "page": page,
+        "rows": [(attempt, places.get(attempt.pk)) for attempt in page.object_list],
         "spec": metrics.common(attempt.task.campaign.metric_spec for attempt in page.object_list),
         "now": now,
     }

@@ -132,14 +132,29 @@ def headline(situation: Situation, *, span: str = "") -> Headline:
     )
 
 
-def race_label(arms: int, *, time: str, workers: int) -> str:
+def race_label(arms: int, *, time: str, workers: int, challengers: int = 0) -> str:
     """Return the label of the button that lets the first arms race.
 
-    `time` is what the race takes at most on so many workers, "" while that is unknown.
+    `challengers` of them were added after a race that found a champion, which they race. `time` is
+    what the race takes at most on so many workers, "" while that is unknown.
     """
+    label = f"Race the top {arms}"
+    if challengers:
+        newer = "the newer arm" if challengers == 1 else f"{challengers} newer arms"
+        label = f"Race {newer} against the champion"
     if not time or not workers:
-        return f"Race the top {arms}"
-    return f"Race the top {arms} · ≤ {time} on {workers:,} worker{'s' if workers > 1 else ''}"
+        return label
+    return f"{label} · ≤ {time} on {workers:,} worker{'s' if workers > 1 else ''}"
+
+
+def newer_words(arms: Sequence[int]) -> str:
+    """Say which arms may race the champion, which comes first; "" without any."""
+    if len(arms) < 2:
+        return ""
+    champion, *newer = arms
+    numbers = ", ".join(map(str, newer))
+    those = f"Arm {numbers} is" if len(newer) == 1 else f"Arms {numbers} are"
+    return f"{those} newer than the last race: ticked with its champion, arm {champion}."
 
 
 def _way_out(situation: Situation) -> Action:

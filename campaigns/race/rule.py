@@ -74,13 +74,20 @@ def looks_at(seeds: int) -> tuple[int, ...]:
     return tuple(look for look in sorted(looks) if look >= FEWEST_COMMON)
 
 
-def most_runs(arms: int, seeds: int) -> int:
-    """Return how many runs a race of so many arms makes when no look ends it."""
-    runs, before, racing = 0, 0, arms
+def most_rounds(arms: int, seeds: int, slots: int) -> int:
+    """Return how many runs a race of so many arms makes after each other when no look ends it.
+
+    So many `slots` run at once, and the runs of a look begin when the look before was decided.
+    """
+    return sum(math.ceil(runs / slots) for runs in _most_runs_of_looks(arms, seeds))
+
+
+def _most_runs_of_looks(arms: int, seeds: int) -> list[int]:
+    runs, before, racing = [], 0, arms
     for place, look in enumerate(looks_at(seeds)):
         if place:
             racing = min(racing, GO_ON_AFTER_FIRST if place == 1 else GO_ON_LATER)
-        runs += racing * (look - before)
+        runs.append(racing * (look - before))
         before = look
     return runs
 
@@ -145,6 +152,27 @@ def automatic_race(
     )
 
 
+def challengers(
+    champion: int | None,
+    added: Iterable[int],
+    screening: Screening,
+    floor: Floor,
+    *,
+    most: int = MOST,
+    min_sigma: float = MIN_SIGMA,
+) -> tuple[int, ...]:
+    """Return the champion and the added arms that race it, as `challenger_race` says; () for none.
+
+    `most` is how many may race.
+    """
+    new = set(added)
+    best = contenders(screening, floor, most=most, min_sigma=min_sigma)
+    leading = () if champion is None else (champion,)
+    arms = [arm for arm in best if arm in new and arm != champion]
+    racing = (*leading, *arms)[:most]
+    return racing if arms and len(racing) >= 2 else ()
+
+
 def challenger_race(
     champion: int | None,
     added: Iterable[int],
@@ -163,14 +191,10 @@ def challenger_race(
     arguments are those of `automatic_race`; `champion` may also lead a tie group, and is None when
     no arm came out of the race. None when fewer than two arms would race.
     """
-    new = set(added)
     reserve = reserve_of(tasks)
     most = most_contenders(reserve, seeds=seeds)
-    best = contenders(screening, floor, most=most, min_sigma=min_sigma)
-    leading = () if champion is None else (champion,)
-    arms = [arm for arm in best if arm in new and arm != champion]
-    racing = (*leading, *arms)[:most]
-    if not arms or len(racing) < 2:
+    racing = challengers(champion, added, screening, floor, most=most, min_sigma=min_sigma)
+    if not racing:
         return None
     return picked_race(
         racing,

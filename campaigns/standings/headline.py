@@ -24,10 +24,12 @@ from campaigns.race.headline import (
     race_label,
     shared_params,
 )
-from campaigns.race.rule import FEWEST_TASKS, SEEDS, most_runs
+from campaigns.race.rule import FEWEST_TASKS, MOST, SEEDS, challengers, most_rounds
 from campaigns.standings import arms, leaderboard
 from campaigns.standings.classes import EVERY_CLASS, ClassOfCampaign, chosen_class, classes_of
 from campaigns.standings.finding import ENDED, finding, why_nothing_is_ranked
+from campaigns.standings.machines import ready_for
+from campaigns.standings.noise import noise_floor
 from campaigns.standings.progress import CampaignProgress
 from xeenet_site.web.formats import duration, value
 
@@ -39,6 +41,8 @@ _RUNS_READ: Final = 2_000
 MOST_OFFERED: Final = 5
 # On so many seeds at most; a person who picks arms may choose more.
 MOST_SEEDS_OFFERED: Final = 100
+# How a race ends that another may follow.
+_MAY_GO_ON: Final = {RaceOutcome.TIE, RaceOutcome.CHAMPION}
 
 
 def sentence(campaign: Campaign, progress: CampaignProgress, *, now: dt.datetime) -> str:
@@ -121,17 +125,21 @@ def race_offer(
 ) -> RaceOffer | None:
     """Return the race of the first arms that would tell them apart; None where none would.
 
-    There is none while a race runs or comes by itself, and after one that found a champion.
+    There is none while a race runs or comes by itself. After one that found a champion, it is that
+    of the champion with arms added since.
     """
     last = arms.finding(campaign)
+    has_champion = last is not None and last.outcome == RaceOutcome.CHAMPION
     comes = campaign.races_automatically and campaign.state not in ENDED
-    if comes and campaign.task_count >= FEWEST_TASKS and last is None:
+    if comes and campaign.task_count >= FEWEST_TASKS and (last is None or has_champion):
         return None
-    if not campaign.shares_seeds or (last and last.outcome != RaceOutcome.TIE):
+    if not campaign.shares_seeds or (last and last.outcome not in _MAY_GO_ON):
         return None
     rows = [row.arm for row in arms.rows(campaign, limit=MOST_OFFERED) if row.value is not None]
     seeds = SEEDS
-    if last is not None:
+    if has_champion:
+        rows = list(newer_contenders(campaign))
+    elif last is not None:
         rows = [arm for arm in rows if arm in last.group]
         # As many as would separate the first two; a race of thousands settles nothing.
         if not last.seeds_to_separate or last.seeds_to_separate > MOST_SEEDS_OFFERED:
@@ -139,12 +147,51 @@ def race_offer(
         seeds = max(SEEDS, last.seeds_to_separate)
     if len(rows) < 2:
         return None
-    workers = campaign.machines(now).count()
+    workers, slots = _fleet(campaign, progress, now)
     seconds = _run_seconds(progress)
-    time = ""
-    if seconds and workers:
-        time = duration(seconds * most_runs(len(rows), seeds) / min(workers, len(rows)))
-    return RaceOffer(rows, seeds, race_label(len(rows), time=time, workers=workers))
+    time = duration(seconds * most_rounds(len(rows), seeds, slots)) if seconds and slots else ""
+    new = len(rows) - 1 if has_champion else 0
+    label = race_label(len(rows), time=time, workers=workers, challengers=new)
+    return RaceOffer(rows, seeds, label)
+
+
+def _fleet(campaign: Campaign, progress: CampaignProgress, now: dt.datetime) -> tuple[int, int]:
+    """Return how many machines may run the campaign now, and how many tasks at once.
+
+    One query where the forecast did not ask, because nothing is open or handed out.
+    """
+    known = progress.forecast
+    if known.slots or (campaign.state == CampaignState.ACTIVE and progress.pending):
+        return known.machines, known.slots
+    machines = ready_for(campaign, now=now)
+    return len(machines), sum(machine.slots for machine in machines)
+
+
+def newer_contenders(campaign: Campaign) -> tuple[int, ...]:
+    """Return the champion of the last race, and the arms that may race it; () without any.
+
+    They were added after that race began, and their first values make them contenders.
+    """
+    return cached_by_revision(campaign, "newer-contenders", lambda: _newer_contenders(campaign))
+
+
+def _newer_contenders(campaign: Campaign) -> tuple[int, ...]:
+    last = arms.finding(campaign)
+    if last is None or last.outcome != RaceOutcome.CHAMPION:
+        return ()
+    race = campaign.races.exclude(outcome=RaceOutcome.CANCELLED).latest("number")
+    newer = campaign.arms.filter(created_at__gt=race.started_at, infeasible="")
+    first = newer.order_by("number").values_list("number", flat=True).first()
+    if first is None:
+        return ()
+    raced = arms.raced_rows(campaign)
+    # Contenders are among the first by their first values, those that raced included.
+    rest = arms.rows(campaign, limit=MOST, offset=len(raced))
+    key = campaign.metric_spec.sort_key
+    values = {row.arm: row.screening for row in raced} | {row.arm: row.value for row in rest}
+    keys = {arm: None if value is None else key(value) for arm, value in values.items()}
+    added = {row.arm for row in rest if row.arm >= first}
+    return challengers(last.leader, added, keys, noise_floor(campaign))
 
 
 def _run_seconds(progress: CampaignProgress) -> float | None:

@@ -116,3 +116,10 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
             *columns,
         )[:MOST_MACHINES]
     ]
+
+
+def ready_for(campaign: Campaign, *, now: dt.datetime) -> list[Machine]:
+    """Return the machines that would be handed a task of this campaign now. One query."""
+    needs = Needs.of(campaign)
+    heard = machines_heard_of([needs.experiment] if needs.is_work else [], now=now)
+    return [machine for machine in heard if machine.is_ready(now) and needs.met_by(machine)]

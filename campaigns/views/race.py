@@ -16,9 +16,10 @@ from campaigns.design.race_plan import plan_race
 from campaigns.exports import race as export_race
 from campaigns.lifecycle.race_start import MAX_RACE_SEEDS
 from campaigns.models import MAX_MIN_EFFECT, Campaign, CampaignState, RaceOutcome
+from campaigns.race.headline import newer_words
 from campaigns.race.look import FEWEST_COMMON
 from campaigns.race.rows import MIN_EFFECT
-from campaigns.race.rule import SEEDS, looks_at
+from campaigns.race.rule import MOST, SEEDS, looks_at
 from campaigns.race.strip_words import (
     KIND_WORDS,
     MARK_WORDS,
@@ -34,6 +35,7 @@ from campaigns.race.strip_words import (
 )
 from campaigns.race.strips import Difference, Strip
 from campaigns.standings import arms, leaderboard
+from campaigns.standings.headline import newer_contenders
 from campaigns.standings.progress import campaign_progress
 from campaigns.standings.race_strips import (
     RaceLine,
@@ -260,9 +262,13 @@ def _start(request: HttpRequest, campaign: Campaign, view: RaceView | None) -> d
     if not may_race(request.user, campaign) or not campaign.shares_seeds:
         return {"offered": []}
     rows = arms.rows(campaign, limit=OFFERED)
+    newer = newer_contenders(campaign)
+    if newer:
+        rest = arms.rows(campaign, limit=MOST, offset=len(arms.raced_rows(campaign)))
+        rows += [row for row in rest if row.arm in newer and row not in rows]
     group = set(view.group) if view and view.outcome == RaceOutcome.TIE else set()
     is_tie = len(group) >= 2
-    ticked = group if is_tie else {row.arm for row in rows[:TICKED]}
+    ticked = set(newer) or (group if is_tie else {row.arm for row in rows[:TICKED]})
     seeds = SEEDS
     if is_tie and view and view.seeds_to_separate:
         seeds = min(max(SEEDS, view.seeds_to_separate), MAX_RACE_SEEDS)
@@ -279,6 +285,7 @@ def _start(request: HttpRequest, campaign: Campaign, view: RaceView | None) -> d
         ]
         if len(rows) > 1
         else [],
+        "newer_words": newer_words(newer),
         "race_seeds": seeds,
         "fewest_seeds": FEWEST_COMMON,
         "most_seeds": MAX_RACE_SEEDS,

@@ -16,7 +16,7 @@ from tests.browser.driver import fits, picture, serious, sign_in, wait_until
 from workers.protocol import FailureClass
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -191,3 +191,30 @@ def test_the_list_is_searched_while_typing_and_keeps_its_order(
     page.wait_for_url("**q=depth**sort=name")
     page.select_option("#search-state", "active")
     page.wait_for_selector("#campaign-list :text('No campaign matches.')")
+
+
+def test_the_dialogs_of_a_campaigns_menu_work_without_scripts(
+    chromium: Browser, live_server: LiveServer
+) -> None:
+    campaign = factories.active_campaign(2, owner=factories.user("ada"), now=database_now())
+    context = chromium.new_context(
+        java_script_enabled=False, viewport={"width": 1280, "height": 800}
+    )
+    try:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        sign_in(page, live_server, owner_of(campaign))
+        page.goto(live_server.url + campaign.get_absolute_url())
+        assert not page.locator("dialog:visible").count()
+        page.click("#head-menu summary")
+        page.click("#tries-button")
+        page.click("#tries-dialog [data-closes]")
+        page.wait_for_selector("#tries-dialog", state="hidden")
+        page.click("#cancel-button")
+        page.fill("#cancel-reason", "The question has changed.")
+        page.click("#cancel-dialog .danger")
+        page.wait_for_selector("text=Cancelled. Results that exist stay.")
+    finally:
+        context.close()
+    campaign.refresh_from_db()
+    assert (campaign.state, campaign.state_reason) == ("cancelled", "The question has changed.")

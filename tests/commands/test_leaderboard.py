@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from campaigns.management.terminal import leaderboard_text
 from campaigns.models import Campaign, ResultClass
 from campaigns.standings import arms
 from tests import factories
+from tests.pages.campaign_states import Stage, champion
 
 pytestmark = pytest.mark.django_db
 
@@ -116,3 +118,10 @@ def test_a_campaign_that_does_not_exist_is_refused() -> None:
         board(99)
     with pytest.raises(CommandError, match="no campaign yet"):
         board()
+
+
+def test_the_board_in_the_readme_is_what_the_command_prints() -> None:
+    shown = champion(Stage(factories.NOW))
+    printed = board(shown.pk, limit=9)
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"manage.py leaderboard --limit 9\n{printed}```" in readme, printed

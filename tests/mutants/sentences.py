@@ -18,6 +18,27 @@ BOARD_TESTS: Final = "tests/api/test_results.py"
 
 SENTENCES: Final = (
     Mutant(
+        "sentences: arms that the last race passed over are offered as newer",
+        "campaigns/standings/headline.py",
+        "filter(created_at__gt=race.started_at, infeasible=",
+        "filter(infeasible=",
+        ("tests/standings/test_headline.py", "-k", "added_after_a_race"),
+    ),
+    Mutant(
+        "sentences: a worker's page reads every board that its runs belong to",
+        "campaigns/views/run_places.py",
+        "for pk in list(campaigns)[:BOARDS_READ]",
+        "for pk in campaigns",
+        ("tests/pages/test_workers.py", "-k", "queries_of_a_worker"),
+    ),
+    Mutant(
+        "sentences: a run on a worker's page stands at its own value, without its arm's race",
+        "campaigns/views/run_places.py",
+        "own = interval(row) if row else",
+        "own = glyph.Interval(attempt.result.value) if row else",
+        ("tests/pages/test_workers.py", "-k", "where_the_arms_of_its_runs"),
+    ),
+    Mutant(
         "sentences: the screening run is compared, too",
         "campaigns/standings/race_runs.py",
         "rows = tasks.exclude(left_out | Q(purpose=TaskPurpose.REPLAY))",
@@ -127,6 +148,13 @@ SENTENCES: Final = (
         "campaigns/standings/headline.py",
         "if not last.seeds_to_separate or last.seeds_to_separate > MOST_SEEDS_OFFERED:",
         "if False:",
+        ("tests/standings/test_headline.py", "-k", "that_is_offered"),
+    ),
+    Mutant(
+        "sentences: a race's time counts workers, not the tasks that they run at once",
+        "campaigns/standings/headline.py",
+        "sum(machine.slots for machine in machines)",
+        "len(machines)",
         ("tests/standings/test_headline.py", "-k", "that_is_offered"),
     ),
     Mutant(

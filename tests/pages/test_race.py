@@ -67,6 +67,20 @@ def test_an_earlier_race_has_an_own_address_and_is_in_the_list(client: Client) -
     assert client.get(url_of(campaign, 10**12)).status_code == 404
 
 
+def test_arms_newer_than_a_race_are_ticked_with_its_champion(client: Client) -> None:
+    race = factories.decided_race(owner=(owner := factories.user()))
+    lifecycle.add_tasks(race.campaign, 1, now=factories.at(100))
+    factories.run(3.01, seconds=110)
+    client.force_login(owner)
+    page = page_of(client, race.campaign)
+    assert "Arm 2 is newer than the last race: ticked with its champion, arm 0." in page
+    ticked = re.findall(r'name="arms" value="(\d+)" checked', page)
+    assert ticked == ["0", "2"]
+    # The button of the campaign's page lets the same arms race.
+    first_page = client.get(race.campaign.get_absolute_url()).text
+    assert "Race the newer arm against the champion" in first_page
+
+
 def test_a_running_race_says_what_its_next_look_waits_for(client: Client) -> None:
     campaign = screened()
     lifecycle.start_race(campaign, [0, 1], seeds=3, now=factories.at(100))

@@ -74,6 +74,20 @@ def test_a_worker_shows_its_machine_sessions_and_attempts(client: Client) -> Non
         assert words in page
 
 
+def test_a_worker_shows_where_the_arms_of_its_runs_stand_on_their_boards(client: Client) -> None:
+    race = factories.decided_race()
+    worker = race.campaign.results.first().attempt.worker
+    page = client.get(reverse("worker", args=[worker.pk])).text
+    assert f'href="{reverse("campaign", args=[race.campaign_id])}?open=arm-0"' in page
+    # The value with its interval, before the interval of the board's first row.
+    assert re.search(r'class="band".*class="whisker".*class="dot"', page)
+    assert re.search(r'small">± [\d.]+, \d+ race seeds, champion<', page)
+    # A run without a value has no place.
+    factories.fail(factories.leased_task(worker, name="depth study"), FailureClass.OOM)
+    again = client.get(reverse("worker", args=[worker.pk])).text
+    assert again.count("?open=arm-") == page.count("?open=arm-")
+
+
 @time_machine.travel(factories.at(5), tick=False)
 def test_a_worker_that_paused_itself_says_why(client: Client) -> None:
     worker = factories.worker()
@@ -283,6 +297,9 @@ def test_the_queries_of_a_worker_do_not_grow(client: Client, django_assert_num_q
     worker = factories.worker()
     for _ in range(6):
         factories.completed_task(by=worker)
+    # A campaign each: the boards of five are read, and kept.
+    with django_assert_num_queries(24):
+        client.get(reverse("worker", args=[worker.pk]))
     with django_assert_num_queries(8):
         client.get(reverse("worker", args=[worker.pk]))
 

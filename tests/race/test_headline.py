@@ -15,6 +15,7 @@ from campaigns.race.headline import (
     Severity,
     Situation,
     headline,
+    newer_words,
     race_label,
     shared_params,
 )
@@ -147,6 +148,16 @@ def test_a_paused_campaign_says_why_before_all_else_and_a_draft_what_it_would_do
 def test_the_class_that_is_not_shown_is_one_click_away() -> None:
     action = verdict(FINE, classes=[("cpu", 15), ("cuda", 4)]).action
     assert action == Action(Act.SHOW_CLASS, "Show cuda (4)", place=1)
+
+
+def test_newer_arms_are_named_with_the_champion_that_they_may_race() -> None:
+    assert race_label(2, time="", workers=1, challengers=1) == (
+        "Race the newer arm against the champion"
+    )
+    assert newer_words([3, 7, 9]) == (
+        "Arms 7, 9 are newer than the last race: ticked with its champion, arm 3."
+    )
+    assert newer_words([]) == ""
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from campaigns.race.rule import (
     decide_next,
     is_over,
     looks_at,
-    most_runs,
+    most_rounds,
     picked_race,
     reserve_of,
     run_race,
@@ -300,7 +300,7 @@ def test_a_cancelled_campaign_ends_its_race_once() -> None:
     ("arms", "seeds", "runs"), [(5, 12, 39), (2, 12, 24), (2, 3, 6), (3, 3, 9), (8, 12, 48)]
 )
 def test_a_race_takes_at_most_so_many_runs(arms: int, seeds: int, runs: int) -> None:
-    assert most_runs(arms, seeds) == runs
+    assert most_rounds(arms, seeds, 1) == runs
     alike = picked_race(tuple(range(arms)), highest_seed=0, seeds=seeds, min_effect=0.0)
     _, made = run_race(alike, lambda arm, seed: Run(arm, seed, 1.0 + (arm * 7 + seed * 5) % 3))
     assert len(made) <= runs

@@ -13,6 +13,7 @@ from campaigns.standings import headline
 from campaigns.standings.progress import campaign_progress
 from tests import factories
 from tests.factories import active_campaign, at
+from workers.models import Worker
 from workers.protocol import FailureClass
 
 pytestmark = pytest.mark.django_db
@@ -64,6 +65,15 @@ def test_the_race_that_is_offered_would_settle_something(monkeypatch: pytest.Mon
     assert (first.arms, first.seeds) == ([0, 1, 2], 12)
     # 3 arms on 3, 3 on further 3 and 2 on further 6 seeds, of 9.6 s each.
     assert first.label == "Race the top 3 · ≤ 4 m 48 s on 1 worker"
+    # Of 9, 9 and 12 runs four at a time: 3, 3 and 3 after each other.
+    Worker.objects.update(slots=4)
+    faster = offer()
+    assert faster is not None
+    assert faster.label == "Race the top 3 · ≤ 1 m 26 s on 1 worker"
+    # While nothing is handed out, no forecast has counted them.
+    lifecycle.pause(campaign, now=at(55))
+    assert offer() == faster
+    lifecycle.resume(campaign, now=at(56))
 
     tied = Finding(
         outcome="tie",
@@ -86,11 +96,38 @@ def test_the_race_that_is_offered_would_settle_something(monkeypatch: pytest.Mon
         (replace(tied, seeds_to_separate=59_031), None),
         (replace(tied, seeds_to_separate=None), None),
         (replace(tied, outcome=""), None),
-        (replace(tied, outcome="champion"), None),
     ):
         monkeypatch.setattr(headline.arms, "finding", lambda _, finding=finding: finding)
         race = offer()
         assert (race and (race.arms, race.seeds)) == (([0, 1], seeds) if seeds else None)
+
+
+def test_arms_added_after_a_race_may_race_its_champion() -> None:
+    race = factories.decided_race(max_failed_attempts=1)
+    factories.worker(last_seen_at=at(190))
+
+    def offer() -> headline.RaceOffer | None:
+        current = Campaign.objects.select_related("package").get(pk=race.campaign_id)
+        return headline.race_offer(current, campaign_progress(current, now=at(200)), now=at(200))
+
+    assert offer() is None
+    lifecycle.add_tasks(race.campaign, 4, now=at(100))
+    # What has no value yet, none at all, or one far from the first may not.
+    assert offer() is None
+    for value, seconds in ((3.01, 110), (None, 120), (9.0, 130), (3.02, 140)):
+        factories.run(value, seconds=seconds)
+    challenge = offer()
+    assert challenge is not None
+    assert (challenge.arms, challenge.seeds) == ([0, 2, 5], 12)
+    assert challenge.label.startswith("Race 2 newer arms against the champion · ≤ 4 m")
+
+    lifecycle.start_race(race.campaign, [0, 2], seeds=3, now=at(150))
+    assert offer() is None
+    # The next race has seen all of them: the fourth was passed over.
+    while race.campaign.tasks.filter(state="pending").exists():
+        attempt = factories.claim_one(factories.runner(), now=at(160))
+        factories.finish(attempt, 3.0 + attempt.task.arm.number, now=at(170))
+    assert offer() is None
 
 
 def test_a_race_that_comes_by_itself_is_not_offered() -> None:

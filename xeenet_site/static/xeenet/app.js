@@ -39,6 +39,8 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   if (button.dataset.copy) copyText(button);
+  // Without this script the dialog of a button is a popover, which the browser shows by itself.
+  if (button.dataset.opens || "closes" in button.dataset) event.preventDefault();
   if (button.dataset.opens) document.getElementById(button.dataset.opens).showModal();
   if ("closes" in button.dataset) button.closest("dialog").close();
 });
