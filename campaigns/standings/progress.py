@@ -155,13 +155,15 @@ def _forecasts(
         tasks = running.get(campaign.pk, ())
         elapsed = [(now - task.started_at).total_seconds() for task in tasks if task.is_live(now)]
         is_live = campaign in live
+        needs = Needs.of(campaign)
         question = Question(
             # A task whose lease has run out waits, too.
             waiting=waiting[campaign.pk] + len(tasks) - len(elapsed),
             running=elapsed,
             pace=known.get(campaign.pk, Pace()),
-            able=[m for m in machines if Needs.of(campaign).met_by(m)] if is_live else [],
+            able=[m for m in machines if needs.met_by(m)] if is_live else [],
             online=online,
+            outdated=needs.lack_only_the_script(machines) if is_live else 0,
             budget_seconds=_budget_seconds(campaign),
             state=_why_not_handed_out(campaign),
         )

@@ -46,6 +46,7 @@ from tests.mutants.site import SITE
 from tests.mutants.speeds import SPEEDS
 from tests.mutants.step_costs import STEP_COSTS
 from tests.mutants.uploads import UPLOADS
+from tests.mutants.versions import VERSIONS
 from tests.mutants.walls import SANDBOX, SECRETS
 from tests.mutants.work import WORK
 
@@ -67,7 +68,7 @@ MUTANTS: Final = (
         *STEP_COSTS,
         *LOOK,
     ),
-    *(*WORK, *SPEEDS, *SENTENCES, *SIDE, *FORECASTS, *HONESTY),
+    *(*WORK, *SPEEDS, *SENTENCES, *SIDE, *FORECASTS, *HONESTY, *VERSIONS),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4
