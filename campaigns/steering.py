@@ -19,7 +19,6 @@ from django.db import transaction
 from campaigns import lifecycle
 from campaigns.lifecycle import CampaignSpec, Claim
 from campaigns.models import Arm, Campaign, Note, Race, Task
-from campaigns.race.rule import SEEDS
 from campaigns.search.samplers import Params
 from workers import audit
 from workers import lifecycle as worker_lifecycle
@@ -86,7 +85,7 @@ def start_race(
     arms: Sequence[int],
     *,
     now: dt.datetime,
-    seeds: int = SEEDS,
+    seeds: int | None = None,
     min_effect: float | None = None,
 ) -> Race:
     """Let arms race, given by their numbers; see `lifecycle.start_race`."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any, Final
 
+from django.db.models import Q
 from django.urls import reverse
 
 from campaigns.caching import cached_roughly
@@ -64,6 +65,8 @@ MOST_EVENTS: Final = 24
 # Of these, so many go with an append, and so many records and tasks stand in a table.
 RECENT: Final = 6
 MOST_LISTED: Final = 20
+# Whoever ran one of so many of the last results is a worker whose sessions are told.
+RUNS_OF_WORKERS: Final = 200
 # Letters of a worker's name in a label.
 MOST_LETTERS: Final = 24
 # Seconds of a unit of time in an append.
@@ -289,8 +292,8 @@ def _new_changes(
 def _story(campaign: Campaign, points: Sequence[Point]) -> dict[str, Any]:
     """Return the newest events of the campaign, and the spans in which it had no worker.
 
-    Of the workers that ran the points; a span with their absence is [from, to], an event [when,
-    words, how long or null], all in seconds since the launch.
+    Of the workers that ran the points, or any lately. A span with their absence is [from, to], an
+    event [when, words, how long or null], all in seconds since the launch.
     """
     since = campaign.launched_at
     if since is None:
@@ -299,7 +302,7 @@ def _story(campaign: Campaign, points: Sequence[Point]) -> dict[str, Any]:
     def at(when: dt.datetime) -> float:
         return (when - since).total_seconds()
 
-    sessions = _sessions(points, at)
+    sessions = _sessions(campaign, points, at)
     events = [
         *pauses((at(when), state) for when, state in _state_changes(campaign)),
         *comings_and_goings(sessions),
@@ -325,10 +328,15 @@ def _brief_event(event: Event) -> list[Any]:
     return [round(event.at), event.words, None if event.seconds is None else round(event.seconds)]
 
 
-def _sessions(points: Sequence[Point], at: Callable[[dt.datetime], float]) -> list[Session]:
-    """Return the newest sessions of the workers that ran these points."""
+def _sessions(
+    campaign: Campaign, points: Sequence[Point], at: Callable[[dt.datetime], float]
+) -> list[Session]:
+    """Return the newest sessions of the workers that ran these points, or any lately."""
     workers = {point.worker for point in points if point.worker is not None}
-    sessions = WorkerSession.objects.filter(worker__in=workers).order_by("-started_at")
+    # An append has few points: a worker that has just gone ran none of them.
+    newest = campaign.results.order_by("-created_at", "-pk").values("attempt__worker")
+    theirs = Q(worker__in=workers) | Q(worker__in=newest[:RUNS_OF_WORKERS])
+    sessions = WorkerSession.objects.filter(theirs).order_by("-started_at")
     rows = sessions.values_list("worker__name", "started_at", "ended_at")[:MOST_SESSIONS]
     return [
         Session(_cut(name), at(started), None if ended is None else at(ended))

@@ -10,8 +10,7 @@ from typing import Any, Final
 from campaigns.design.assumed_noise import Assumed, noise_of, noise_of_new
 from campaigns.design.forecasts import forecast
 from campaigns.design.work import campaign_seconds
-from campaigns.lifecycle.race_start import MAX_RACE_SEEDS
-from campaigns.models import BudgetKind, Campaign
+from campaigns.models import MAX_RACE_SEEDS, BudgetKind, Campaign
 from campaigns.race.plan import MOST, POWER, chance_to_find, seeds_needed
 from campaigns.race.plan_words import UNKNOWN_NOISE, plan_sentence
 from campaigns.race.rows import MIN_SIGMA
@@ -62,12 +61,14 @@ class RacePlan:
 class SetUp:
     """The fields of a new campaign that let its race find the difference.
 
-    A longer race than one by itself can only be started by hand, when its arms have run.
+    A longer race than one by itself can only be started by hand, when its arms have run; the button
+    that starts it gives them `race_seeds`.
     """
 
     min_effect: float
     races_automatically: bool
     task_count: int
+    race_seeds: int
 
 
 def set_up(plan: RacePlan, values: Mapping[str, Any]) -> SetUp | None:
@@ -78,7 +79,7 @@ def set_up(plan: RacePlan, values: Mapping[str, Any]) -> SetUp | None:
     by_itself = plan.startable_seeds <= SEEDS
     if by_itself and values["sampler"] != "grid":
         count = max(count, TASKS_OF_A_WHOLE_RACE)
-    return SetUp(plan.delta, by_itself, count)
+    return SetUp(plan.delta, by_itself, count, max(plan.startable_seeds, SEEDS))
 
 
 # Returns how long so many runs take on today's fleet, in seconds; None when nobody knows.

@@ -29,6 +29,7 @@ from campaigns.lifecycle.work_checks import (
 )
 from campaigns.models import (
     MAX_MIN_EFFECT,
+    MAX_RACE_SEEDS,
     MAX_SEED,
     MAX_TRIES,
     Attempt,
@@ -43,7 +44,9 @@ from campaigns.models import (
     TaskQuerySet,
     TaskState,
 )
+from campaigns.race.look import FEWEST_COMMON
 from campaigns.race.rows import MIN_EFFECT
+from campaigns.race.rule import SEEDS
 from campaigns.search import samplers
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.search.space import InvalidSearchSpace, SearchSpace, UnsatisfiableSpace
@@ -76,6 +79,7 @@ class CampaignSpec:
     work_amount: float | None = None
     races_automatically: bool | None = None  # None: see `races_by_default`
     min_effect: float = MIN_EFFECT
+    race_seeds: int = SEEDS  # of the races that people start
 
 
 def create_campaign(spec: CampaignSpec, *, owner: User | None, now: dt.datetime) -> Campaign:
@@ -186,6 +190,8 @@ def _limit_problems(spec: CampaignSpec) -> dict[str, list[str]]:
             errors[name] = [f"must be from 1 to {MAX_TRIES}"]
     if not 0 <= spec.min_effect <= MAX_MIN_EFFECT:
         errors["min_effect"] = [f"must be from 0 to {MAX_MIN_EFFECT:g}"]
+    if not FEWEST_COMMON <= spec.race_seeds <= MAX_RACE_SEEDS:
+        errors["race_seeds"] = [f"must be from {FEWEST_COMMON} to {MAX_RACE_SEEDS:,}"]
     return errors
 
 

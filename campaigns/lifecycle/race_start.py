@@ -18,15 +18,14 @@ from campaigns.lifecycle.growth import lock_growing, note_growth
 from campaigns.lifecycle.journal import SERVER, Actor
 from campaigns.lifecycle.races import give_up_kept_runs, store_race
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
-from campaigns.models import MAX_MIN_EFFECT, Campaign, CampaignState, Race
+from campaigns.models import MAX_MIN_EFFECT, MAX_RACE_SEEDS, Campaign, CampaignState, Race
 from campaigns.race.look import FEWEST_COMMON as FEWEST_SEEDS
-from campaigns.race.rule import SEEDS, looks_at, picked_race
+from campaigns.race.rule import looks_at, picked_race
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.standings.noise import noise_floor
 
-# The most arms that may be picked for a race, and the most seeds that each may run in it.
+# The most arms that may be picked for a race.
 MAX_RACE_ARMS: Final = 100
-MAX_RACE_SEEDS: Final = 1_000
 
 
 def start_race(
@@ -34,21 +33,22 @@ def start_race(
     arms: Sequence[int],
     *,
     now: dt.datetime,
-    seeds: int = SEEDS,
+    seeds: int | None = None,
     min_effect: float | None = None,
     actor: Actor = SERVER,
 ) -> Race:
     """Let arms race, given by their numbers, on `seeds` seeds that none of them has run.
 
-    Without `min_effect` the campaign's counts. An active campaign stays so, a completed one becomes
-    active. Raises WrongState, and InvalidCampaign for arms that cannot race, or too few or too many
-    of them or of the seeds.
+    Without `seeds` or `min_effect` the campaign's count. An active campaign stays so, a completed
+    one becomes active. Raises WrongState, and InvalidCampaign for arms that cannot race, or too few
+    or too many of them or of the seeds.
     """
     with transaction.atomic():
         locked = lock_growing(campaign)
         if locked.state == CampaignState.PAUSED:
             raise WrongState("The campaign is paused; resume it first.")
         runs_allowed = MAX_TASKS - locked.task_count
+        seeds = locked.race_seeds if seeds is None else seeds
         if min_effect is None:
             min_effect = locked.min_effect
         if problems := _race_problems(locked, arms, seeds, min_effect, runs_allowed):

@@ -33,7 +33,7 @@ def add_race_verbs(verbs: Any, numbered: Callable[[ArgumentParser], ArgumentPars
     command.add_argument(
         "--arms", type=_numbers, required=True, metavar="N,N", help="numbers of 2 to 100 arms"
     )
-    command.add_argument("--seeds", type=int, help="seeds for each arm (default 12)")
+    command.add_argument("--seeds", type=int, help="seeds for each arm (default: the campaign's)")
     command.add_argument(
         "--min-effect",
         type=float,

@@ -16,6 +16,7 @@ from campaigns.models.sources import Dataset, Package
 from campaigns.models.states import (
     MAX_BUDGET_SECONDS,
     MAX_MIN_EFFECT,
+    MAX_RACE_SEEDS,
     MAX_SEED,
     MAX_WORK,
     BudgetKind,
@@ -23,7 +24,9 @@ from campaigns.models.states import (
     PackageOrigin,
     WorkUnit,
 )
+from campaigns.race.look import FEWEST_COMMON
 from campaigns.race.rows import MIN_EFFECT
+from campaigns.race.rule import SEEDS
 from experiments import catalog, metrics
 from experiments.metrics import VAL_BPB, MetricSpec
 from workers.models import ISOLATION_CHOICES, Calibration, Worker, WorkerQuerySet, WorkerState
@@ -153,6 +156,8 @@ class Campaign(models.Model):
     races_automatically = models.BooleanField(default=False)
     # The smallest difference, in the metric's unit, that races look for.
     min_effect = models.FloatField(default=MIN_EFFECT)
+    # How many seeds each arm may run in a race that a person starts, unless they choose others.
+    race_seeds = models.PositiveSmallIntegerField(default=SEEDS)
     # When an outside program last asked for a task; null once nobody is expected to ask again.
     asked_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Whether workers without torch, whose results are invented numbers, get tasks of the campaign.
@@ -219,6 +224,10 @@ class Campaign(models.Model):
             models.CheckConstraint(
                 name="campaign_min_effect_sane",
                 condition=Q(min_effect__gte=0, min_effect__lte=MAX_MIN_EFFECT),
+            ),
+            models.CheckConstraint(
+                name="campaign_race_seeds_sane",
+                condition=Q(race_seeds__gte=FEWEST_COMMON, race_seeds__lte=MAX_RACE_SEEDS),
             ),
             models.CheckConstraint(
                 name="campaign_launched_with_metric",

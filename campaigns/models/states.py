@@ -27,6 +27,8 @@ LEAST_BOUND_BPB = 0.2
 MAX_WORK = 2**31 - 1
 # A larger difference than this is no difference between trained models.
 MAX_MIN_EFFECT = 1_000.0
+# The most seeds that each arm may run in a race that a person starts.
+MAX_RACE_SEEDS = 1_000
 # Characters of a stored reason: why a person or the server did something.
 MAX_REASON_LENGTH = 500
 

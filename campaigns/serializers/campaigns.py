@@ -11,6 +11,7 @@ from campaigns.models import (
     HEX_SHA256_LENGTH,
     MAX_BUDGET_SECONDS,
     MAX_MIN_EFFECT,
+    MAX_RACE_SEEDS,
     MAX_SEED,
     MAX_TRIES,
     MAX_WORK,
@@ -20,6 +21,7 @@ from campaigns.models import (
     PackageOrigin,
     WorkUnit,
 )
+from campaigns.race.look import FEWEST_COMMON
 from campaigns.serializers.agents import DatasetReferenceSerializer
 from campaigns.serializers.forecasts import ProgressForecastSerializer
 from campaigns.serializers.known_fields import KnownFieldsSerializer
@@ -99,6 +101,7 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
             "kept_runs",
             "races_automatically",
             "min_effect",
+            "race_seeds",
             "asked_at",
             "budget_kind",
             "time_budget_seconds",
@@ -253,6 +256,12 @@ class CampaignChangesSerializer(KnownFieldsSerializer[dict[str, Any]]):
         "on, unless simulated results are allowed.",
     )
     min_effect = StrictFloatField(required=False, min_value=0, max_value=MAX_MIN_EFFECT)
+    race_seeds = StrictIntegerField(
+        required=False,
+        min_value=FEWEST_COMMON,
+        max_value=MAX_RACE_SEEDS,
+        help_text="How many seeds each arm may run in a race that a person starts.",
+    )
 
 
 class CampaignSpecSerializer(CampaignChangesSerializer):

@@ -6,11 +6,10 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from campaigns.lifecycle.race_start import MAX_RACE_ARMS, MAX_RACE_SEEDS
-from campaigns.models import MAX_MIN_EFFECT, Decision, Race, RaceOutcome
+from campaigns.lifecycle.race_start import MAX_RACE_ARMS
+from campaigns.models import MAX_MIN_EFFECT, MAX_RACE_SEEDS, Decision, Race, RaceOutcome
 from campaigns.race.look import FEWEST_COMMON
 from campaigns.race.plan import POWER
-from campaigns.race.rule import SEEDS
 from campaigns.race.strips import Kind, Left
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.serializers.known_fields import KnownFieldsSerializer
@@ -31,10 +30,11 @@ class StartRaceSerializer(KnownFieldsSerializer[dict[str, Any]]):
         help_text="The numbers of different arms.",
     )
     seeds = StrictIntegerField(
-        default=SEEDS,
+        required=False,
         min_value=FEWEST_COMMON,
         max_value=MAX_RACE_SEEDS,
-        help_text="How many seeds each arm may run; none of them has run one of these before.",
+        help_text="How many seeds each arm may run; none of them has run one of these before. The "
+        "default is the campaign's.",
     )
     min_effect = StrictFloatField(
         required=False,

@@ -22,6 +22,8 @@ COMMON_WEIGHT: Final = 1.0
 OVERTIME_SHARE: Final = 0.1
 APPROVAL: Final = "waits for the approval of its script"
 OUTDATED: Final = "no worker online has its script: update a worker"
+MEASURES: Final = "its worker measures its speed first, about a minute"
+ALL_MEASURE: Final = "its workers measure their speed first, about a minute"
 UNKNOWN: Final = "time left is known after the first task"
 
 
@@ -32,8 +34,9 @@ class Question:
     `waiting` tasks are pending or kept for a race; `running` are the seconds for which each task
     with a live lease has run. `able` are the machines, silent ones included, that may run such
     tasks, `online` is how many are online at all, `outdated` how many of these lack only the
-    script. `budget_seconds` is what a run may take, None when that is unknown. `state` says why
-    nothing is handed out ("" when tasks are).
+    script. `budget_seconds` is what a run may take, None when that is unknown. `measuring` are
+    those of the machines that must measure their speed before they get such a task. `state` says
+    why nothing is handed out ("" when tasks are).
     """
 
     waiting: int
@@ -44,6 +47,7 @@ class Question:
     budget_seconds: float | None
     state: str = ""
     outdated: int = 0
+    measuring: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,10 @@ def forecast(question: Question, *, now: dt.datetime) -> Forecast:
     """Return when the open tasks of a campaign are done."""
     waiting, running, pace = question.waiting, question.running, question.pace
     ready = [machine for machine in question.able if machine.is_ready(now)]
+    measured = [m for m in ready if m.pk not in question.measuring or m.pk in pace.shares]
+    # What runs unmeasured cannot measure: an agent of an old version.
+    all_measure = bool(ready) and not measured and not running and not pace.total.tasks
+    ready = measured or ready
     slots = sum(machine.slots for machine in ready)
     per_task = _seconds_per_task(pace, running)
     is_guess = per_task is None
@@ -118,6 +126,8 @@ def forecast(question: Question, *, now: dt.datetime) -> Forecast:
         return replace(known, why_not=question.state)
     if waiting and not slots:
         return replace(known, **_nobody(question, now))
+    if waiting and all_measure:
+        return replace(known, why_not=MEASURES if len(ready) == 1 else ALL_MEASURE)
     if per_task is None:
         return replace(known, why_not=UNKNOWN)
     left = [max(OVERTIME_SHARE * per_task, per_task - seconds) for seconds in running]

@@ -24,7 +24,7 @@ from campaigns.race.headline import (
     race_label,
     shared_params,
 )
-from campaigns.race.rule import FEWEST_TASKS, MOST, SEEDS, challengers, most_rounds
+from campaigns.race.rule import FEWEST_TASKS, MOST, challengers, most_rounds
 from campaigns.standings import arms, leaderboard
 from campaigns.standings.classes import EVERY_CLASS, ClassOfCampaign, chosen_class, classes_of
 from campaigns.standings.finding import ENDED, finding, why_nothing_is_ranked
@@ -136,7 +136,7 @@ def race_offer(
     if not campaign.shares_seeds or (last and last.outcome not in _MAY_GO_ON):
         return None
     rows = [row.arm for row in arms.rows(campaign, limit=MOST_OFFERED) if row.value is not None]
-    seeds = SEEDS
+    seeds = campaign.race_seeds
     if has_champion:
         rows = list(newer_contenders(campaign))
     elif last is not None:
@@ -144,7 +144,7 @@ def race_offer(
         # As many as would separate the first two; a race of thousands settles nothing.
         if not last.seeds_to_separate or last.seeds_to_separate > MOST_SEEDS_OFFERED:
             return None
-        seeds = max(SEEDS, last.seeds_to_separate)
+        seeds = max(seeds, last.seeds_to_separate)
     if len(rows) < 2:
         return None
     workers, slots = _fleet(campaign, progress, now)

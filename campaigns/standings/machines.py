@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from django.conf import settings
-from django.db.models import F, OuterRef
+from django.db.models import Exists, F, OuterRef
 
 from campaigns.models import BudgetKind, Campaign
 from campaigns.models.campaign import is_held_back
+from experiments import catalog
 from workers.models import Calibration, Worker, WorkerState
 from workers.protocol import IsolationTier
 
@@ -40,6 +41,8 @@ class Machine:
     accepts_uploaded_scripts: bool
     # The experiments whose work budgets are withheld from it.
     held_back: frozenset[str] = frozenset()
+    # Those whose work budgets it gets only after it has measured its speed.
+    unmeasured: frozenset[str] = frozenset()
     # Which of the catalog's scripts its agent runs, as in the columns of `Worker`.
     runs_any_script: bool = True
     scripts: str = ""
@@ -106,11 +109,21 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
         column: is_held_back(Calibration.objects.filter(worker=OuterRef("pk"), experiment=name))
         for column, name in columns.items()
     }
+    scripts = {name: _measured_script(name) for name in columns.values()}
+    measured: dict[str, Any] = {
+        f"measured_{column}": Exists(
+            Calibration.objects.filter(
+                worker=OuterRef("pk"), experiment=name, script_sha256=scripts[name]
+            )
+        )
+        for column, name in columns.items()
+        if scripts[name]
+    }
     since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
     workers = Worker.objects.machines().filter(
         state=WorkerState.ACTIVE, last_seen_at__gte=now - REMEMBERED
     )
-    rows = workers.annotate(**held_back).order_by(F("last_seen_at").desc(), "pk")
+    rows = workers.annotate(**held_back, **measured).order_by(F("last_seen_at").desc(), "pk")
     return [
         Machine(
             pk=row["pk"],
@@ -126,6 +139,12 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
             runs_any_script=row["runs_any_script"],
             scripts=row["scripts"],
             refused_scripts=row["refused_scripts"],
+            # What simulates has nothing to measure.
+            unmeasured=frozenset(
+                name
+                for column, name in columns.items()
+                if not row["simulates"] and not row.get(f"measured_{column}", True)
+            ),
         )
         for row in rows.values(
             "pk",
@@ -139,8 +158,18 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
             "scripts",
             "refused_scripts",
             *columns,
+            *measured,
         )[:MOST_MACHINES]
     ]
+
+
+def _measured_script(experiment: str) -> str:
+    """Return the hash of the script that measures a machine's speed; "" for none."""
+    try:
+        plan = catalog.get(experiment).calibration
+    except catalog.UnknownExperiment:
+        return ""
+    return catalog.script_sha256(experiment) if plan else ""
 
 
 def ready_for(campaign: Campaign, *, now: dt.datetime) -> list[Machine]:

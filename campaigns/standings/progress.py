@@ -154,16 +154,19 @@ def _forecasts(
     for campaign in campaigns:
         tasks = running.get(campaign.pk, ())
         elapsed = [(now - task.started_at).total_seconds() for task in tasks if task.is_live(now)]
-        is_live = campaign in live
         needs = Needs.of(campaign)
+        able = [m for m in machines if needs.met_by(m)] if campaign in live else []
         question = Question(
             # A task whose lease has run out waits, too.
             waiting=waiting[campaign.pk] + len(tasks) - len(elapsed),
             running=elapsed,
             pace=known.get(campaign.pk, Pace()),
-            able=[m for m in machines if needs.met_by(m)] if is_live else [],
+            able=able,
+            measuring=frozenset(m.pk for m in able if campaign.experiment in m.unmeasured)
+            if campaign.budget_kind == BudgetKind.WORK
+            else frozenset(),
             online=online,
-            outdated=needs.lack_only_the_script(machines) if is_live else 0,
+            outdated=needs.lack_only_the_script(machines) if campaign in live else 0,
             budget_seconds=_budget_seconds(campaign),
             state=_why_not_handed_out(campaign),
         )

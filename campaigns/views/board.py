@@ -15,11 +15,10 @@ from django.utils.safestring import SafeString, mark_safe
 from campaigns import steering
 from campaigns.charts import glyph
 from campaigns.lifecycle import MOST_TIMES_AGAIN
-from campaigns.lifecycle.race_start import MAX_RACE_SEEDS
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
-from campaigns.models import MAX_MIN_EFFECT, Campaign
+from campaigns.models import MAX_MIN_EFFECT, MAX_RACE_SEEDS, Campaign
 from campaigns.race.look import FEWEST_COMMON
-from campaigns.race.rule import FEWEST_TASKS, MAX_RESERVE, SEEDS, reserve_of
+from campaigns.race.rule import FEWEST_TASKS, MAX_RESERVE, reserve_of
 from campaigns.race.words import STANDING_WORDS
 from campaigns.standings import arms
 from campaigns.standings.arms import ArmRow, ArmStanding
@@ -112,7 +111,7 @@ def board_context(
         "every_class": EVERY_CLASS,
         "fewest_seeds": FEWEST_COMMON,
         "most_seeds": MAX_RACE_SEEDS,
-        "usual_seeds": SEEDS,
+        "usual_seeds": campaign.race_seeds,
         "most_again": MOST_TIMES_AGAIN,
     }
 

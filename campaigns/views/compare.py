@@ -24,7 +24,6 @@ from campaigns.charts.compare import (
 from campaigns.clock import database_now
 from campaigns.design.race_plan import plan_race
 from campaigns.models import CampaignState, Task, TaskName, TaskPurpose, TaskState
-from campaigns.race.rule import SEEDS
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.views import glyphs
 from campaigns.views.head import may_race
@@ -68,7 +67,7 @@ def compare(request: HttpRequest) -> HttpResponse:
         "verdict": told.sentence,
         "race": race,
         "planner": _planner(request, told.race, now) if told.race else None,
-        "race_seeds": SEEDS,
+        "race_seeds": told.race.campaign.race_seeds if told.race else None,
         "warnings": comparison.warnings(table["conditions"]) if len(columns) > 1 else [],
         "spec": spec,
         "figure": comparison_figure(

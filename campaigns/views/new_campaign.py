@@ -155,6 +155,7 @@ def _planned(form: CampaignForm, request: HttpRequest) -> dict[str, Any]:
         "min_effect": f"{wanted.min_effect:.12g}",
         "races_automatically": str(wanted.races_automatically),
         "task_count": wanted.task_count,
+        "race_seeds": wanted.race_seeds,
     }
 
 

@@ -16,6 +16,7 @@ from campaigns.lifecycle import CampaignSpec
 from campaigns.models import (
     MAX_BUDGET_SECONDS,
     MAX_MIN_EFFECT,
+    MAX_RACE_SEEDS,
     MAX_SEED,
     MAX_TRIES,
     MIN_BUDGET_SECONDS,
@@ -24,7 +25,9 @@ from campaigns.models import (
     Dataset,
     WorkUnit,
 )
+from campaigns.race.look import FEWEST_COMMON
 from campaigns.race.rows import MIN_EFFECT
+from campaigns.race.rule import SEEDS
 from campaigns.scripts import steering as script_steering
 from campaigns.search.editor import SpaceEditor
 from campaigns.search.samplers import MAX_TASKS, SAMPLERS
@@ -147,6 +150,14 @@ class CampaignForm(forms.Form):
         initial=MIN_EFFECT,
         help_text="In the metric's unit. A race is a tie when the first two are surely nearer.",
     )
+    race_seeds = forms.IntegerField(
+        required=False,
+        label="Seeds of a race by hand",
+        min_value=FEWEST_COMMON,
+        max_value=MAX_RACE_SEEDS,
+        initial=SEEDS,
+        help_text=f"Of each arm, at most. A race by itself has {SEEDS}.",
+    )
 
     def __init__(
         self,
@@ -240,6 +251,10 @@ class CampaignForm(forms.Form):
     def clean_min_effect(self) -> float:
         effect: float | None = self.cleaned_data["min_effect"]
         return MIN_EFFECT if effect is None else effect
+
+    def clean_race_seeds(self) -> int:
+        seeds: int | None = self.cleaned_data["race_seeds"]
+        return SEEDS if seeds is None else seeds
 
     def clean_search_space(self) -> dict[str, Any]:
         try:

@@ -14,12 +14,11 @@ from campaigns.charts.race_strips import StripDrawer, key_of
 from campaigns.clock import database_now
 from campaigns.design.race_plan import plan_race
 from campaigns.exports import race as export_race
-from campaigns.lifecycle.race_start import MAX_RACE_SEEDS
-from campaigns.models import MAX_MIN_EFFECT, Campaign, CampaignState, RaceOutcome
+from campaigns.models import MAX_MIN_EFFECT, MAX_RACE_SEEDS, Campaign, CampaignState, RaceOutcome
 from campaigns.race.headline import newer_words
 from campaigns.race.look import FEWEST_COMMON
 from campaigns.race.rows import MIN_EFFECT
-from campaigns.race.rule import MOST, SEEDS, looks_at
+from campaigns.race.rule import MOST, looks_at
 from campaigns.race.strip_words import (
     KIND_WORDS,
     MARK_WORDS,
@@ -269,9 +268,9 @@ def _start(request: HttpRequest, campaign: Campaign, view: RaceView | None) -> d
     group = set(view.group) if view and view.outcome == RaceOutcome.TIE else set()
     is_tie = len(group) >= 2
     ticked = set(newer) or (group if is_tie else {row.arm for row in rows[:TICKED]})
-    seeds = SEEDS
+    seeds = campaign.race_seeds
     if is_tie and view and view.seeds_to_separate:
-        seeds = min(max(SEEDS, view.seeds_to_separate), MAX_RACE_SEEDS)
+        seeds = min(max(seeds, view.seeds_to_separate), MAX_RACE_SEEDS)
     spec = campaign.metric_spec
     return {
         "offered": [

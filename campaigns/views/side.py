@@ -19,7 +19,6 @@ from django.views.decorators.http import require_POST
 from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.models import MAX_NOTE_LENGTH, Arm, Campaign, Note, Task
-from campaigns.race.rule import SEEDS
 from campaigns.standings import arms, leaderboard
 from campaigns.standings.arm_place import place_of
 from campaigns.views.head import GROWING_STATES, LIVE_STATES, campaign_or_404, may_race
@@ -198,7 +197,7 @@ def _race(request: HttpRequest, campaign: Campaign, arm: Arm) -> dict[str, Any]:
     rival = first.arm if first else None
     if rival == arm.number:
         rival = place_of(campaign, arm).after
-    return {"rival": rival, "race_seeds": SEEDS}
+    return {"rival": rival, "race_seeds": campaign.race_seeds}
 
 
 def _bundle_url(request: HttpRequest, subject: Arm | Task) -> str:

@@ -115,12 +115,14 @@ def test_the_preview_tells_what_a_race_keeps_and_the_race_of_a_draft_is_as_told(
     kept = client.post("/api/v1/campaigns/preview", body).json()
     off = client.post("/api/v1/campaigns/preview", body | {"races_automatically": False}).json()
     draft = client.post(
-        "/api/v1/campaigns", body | {"races_automatically": None, "min_effect": 0.5}
+        "/api/v1/campaigns",
+        body | {"races_automatically": None, "min_effect": 0.5, "race_seeds": 21},
     ).json()
 
     assert (kept["task_count"], kept["kept_runs"], kept["added_runs"]) == (100, 30, 0)
     assert (off["kept_runs"], off["added_runs"]) == (0, 0)
     assert (draft["races_automatically"], draft["min_effect"]) == (True, 0.5)
+    assert draft["race_seeds"] == 21
 
 
 def test_the_preview_tells_size_first_configs_what_is_rejected_and_the_cost() -> None:

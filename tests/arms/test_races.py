@@ -67,7 +67,7 @@ def outcomes(race: Race) -> list[str]:
 
 
 def test_a_race_runs_its_arms_on_the_same_fresh_seeds() -> None:
-    campaign = screened()
+    campaign = screened(race_seeds=11)
     assert campaign.state == CampaignState.COMPLETED
     race = lifecycle.start_race(campaign, [0, 2], now=at(100))
     assert (campaign.state, campaign.task_count) == (CampaignState.ACTIVE, 9)
@@ -75,7 +75,7 @@ def test_a_race_runs_its_arms_on_the_same_fresh_seeds() -> None:
     assert [(task.arm.number, task.seed_index, task.seed) for task in tasks] == [
         (arm, index, seed_at(42, index)) for arm in (0, 2) for index in (1, 2, 3)
     ]
-    assert (race.number, race.arms, race.seeds) == (1, [0, 2], list(range(1, 13)))
+    assert (race.number, race.arms, race.seeds) == (1, [0, 2], list(range(1, 12)))
     invariants.check()
 
 

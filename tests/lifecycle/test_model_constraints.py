@@ -176,6 +176,7 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("campaign_may_try", lambda: change(active_campaign(1), max_failed_attempts=0)),
     ("campaign_kept_runs_counted", lambda: change(active_campaign(1), kept_runs=2)),
     ("campaign_min_effect_sane", lambda: change(active_campaign(1), min_effect=-0.1)),
+    ("campaign_race_seeds_sane", lambda: change(active_campaign(1), race_seeds=2)),
     ("campaign_may_try", lambda: change(active_campaign(1), max_lost_attempts=0)),
     ("campaign_work_is_whole", lambda: change(active_campaign(1), budget_kind="work")),
     ("campaign_work_is_whole", lambda: change(active_campaign(1), budget_kind="flop")),

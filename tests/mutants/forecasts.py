@@ -98,6 +98,13 @@ FORECASTS: Final = (
         ("tests/race/test_headline.py",),
     ),
     Mutant(
+        "forecast: a worker that measures its speed first is promised to run",
+        "campaigns/standings/forecast.py",
+        "    if waiting and all_measure:",
+        "    if False:",
+        (TESTS, "-k", "measures"),
+    ),
+    Mutant(
         "plan: what is assumed is not said",
         "campaigns/design/race_plan.py",
         "            assumed=noise.source,\n        ),",
@@ -117,6 +124,13 @@ FORECASTS: Final = (
         "return self.seeds if self.seeds is not None and self.seeds <= MAX_RACE_SEEDS else None",
         "return SEEDS",
         ("tests/pages/test_compare.py", "-k", "its_button_races_that_long"),
+    ),
+    Mutant(
+        "plan: a campaign set up for a long race offers the usual one",
+        "campaigns/standings/headline.py",
+        "    seeds = campaign.race_seeds",
+        "    seeds = 12",
+        ("tests/standings/test_headline.py", "-k", "that_is_offered"),
     ),
     Mutant(
         "plan: any number is a difference",

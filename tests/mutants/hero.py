@@ -14,6 +14,13 @@ PAGE_TESTS: Final = "tests/pages/test_hero.py"
 
 HERO: Final = (
     Mutant(
+        "hero: an append knows only the workers of its own points",
+        HERO_CHART,
+        "theirs = Q(worker__in=workers) | Q(worker__in=newest[:RUNS_OF_WORKERS])",
+        "theirs = Q(worker__in=workers)",
+        (PAGE_TESTS, "-k", "gone_without_a_new_point"),
+    ),
+    Mutant(
         "hero: results of another class count",
         POINTS,
         'counts=is_ranked and result_class in {None, row["result__result_class"]},',

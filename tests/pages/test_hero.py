@@ -168,6 +168,26 @@ def test_pauses_and_workers_are_told_with_their_time(client: Client) -> None:
     assert data["idle"] == [[300, 900]]
 
 
+def test_an_append_tells_of_a_worker_that_has_gone_without_a_new_point() -> None:
+    campaign = factories.active_campaign(9)
+    gone = factories.worker("attic")
+    factories.finish(factories.claim_one(gone, now=factories.at(0)), 3.0, now=factories.at(1))
+    run_all(*(3.0 + n / 100 for n in range(1, 8)))
+    for worker, until in ((gone, factories.at(3)), (factories.runner(), None)):
+        WorkerSession.objects.create(
+            worker=worker,
+            boot_id=uuid.uuid4(),
+            started_at=factories.at(-60),
+            last_seen_at=factories.NOW,
+            ended_at=until,
+        )
+    chunk = hero_points(campaign, after=7)
+    assert len(chunk["points"]["value"]) == 1 + OVERLAP
+    assert chunk["events"] == [[3, "attic gone", None]]
+    # The other worker was there all the time.
+    assert chunk["idle"] == []
+
+
 def test_what_is_new_is_sent_with_a_few_points_before_it(client: Client) -> None:
     campaign = factories.active_campaign(12)
     run_all(*(3.0 + n / 100 for n in range(8)), 2.9, 2.8)

@@ -113,7 +113,7 @@ def test_the_planner_says_what_a_difference_takes_before_there_is_a_campaign(
     assert f"To see 0.02 bits/byte here you need {seeds} seeds of each: {2 * seeds} runs, " in page
     assert "That assumes the noise that the catalog records" in page
     assert "A race by itself has at most 12 seeds, and finds it with a chance of " in page
-    assert "Set it up: a race by hand, when the arms have run" in page
+    assert f"Set it up: a race by hand on {seeds} seeds, when the arms have run" in page
     wide = html.unescape(posted(researcher, FRAGMENT, worth_seeing="0.05").text)
     assert "you need 3 seeds of each: 6 runs" in wide
     assert "Set it up: 160 tasks, a race by itself" in wide
@@ -123,9 +123,9 @@ def test_the_planner_says_what_a_difference_takes_before_there_is_a_campaign(
 @pytest.mark.parametrize(
     ("difference", "expected"),
     [
-        ("0.05", {"task_count": "160", "min_effect": "0.05", "races_automatically": "True"}),
-        ("0.02", {"task_count": "10", "min_effect": "0.02", "races_automatically": "False"}),
-        ("junk", {"task_count": "10", "min_effect": "0.01", "races_automatically": ""}),
+        ("0.05", {"task_count": "160", "min_effect": "0.05", "race_seeds": "12", "by": "True"}),
+        ("0.02", {"task_count": "10", "min_effect": "0.02", "race_seeds": "14", "by": "False"}),
+        ("junk", {"task_count": "10", "min_effect": "0.01", "race_seeds": "12", "by": ""}),
     ],
 )
 def test_its_button_sets_up_the_race_and_keeps_the_difference(
@@ -134,11 +134,11 @@ def test_its_button_sets_up_the_race_and_keeps_the_difference(
     page = edited(researcher, "plan", worth_seeing=difference)
     fields = {
         name: re.search(rf'name="{name}"[^>]* value="([^"]*)"', page)
-        for name in ("task_count", "min_effect")
+        for name in ("task_count", "min_effect", "race_seeds")
     }
     assert {name: found and found[1] for name, found in fields.items()} == {
         name: expected[name] for name in fields
     }
     chosen = page.split('name="races_automatically"')[1].split("</select>")[0]
-    assert f'<option value="{expected["races_automatically"]}" selected>' in chosen
+    assert f'<option value="{expected["by"]}" selected>' in chosen
     assert f'name="worth_seeing" min="0" max="1000" step="any" value="{difference}"' in page

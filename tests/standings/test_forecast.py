@@ -278,6 +278,18 @@ def test_what_is_held_by_an_approval_or_by_isolation_has_no_end() -> None:
     assert forecast_of(isolated, 1).slots == 1
 
 
+@pytest.mark.django_db
+def test_work_has_no_end_while_every_worker_measures_its_speed() -> None:
+    worker = factories.worker(last_seen_at=at(0))
+    work, timed = work_campaign(2), active_campaign(2)
+    assert forecast_of(work, 1).words(at(1)) == (
+        "its worker measures its speed first, about a minute"
+    )
+    assert forecast_of(timed, 1).eta_seconds is not None
+    calibrate(worker)
+    assert forecast_of(work, 1).why_not == ""
+
+
 # --- the pace ------------------------------------------------------------------------------------
 
 
@@ -431,6 +443,17 @@ def test_nothing_known_of_a_budget_means_no_time() -> None:
     known = told(pace=Pace(), budget_seconds=None)
     assert (known.eta_seconds, known.is_guess) == (None, False)
     assert known.why_not == "time left is known after the first task"
+
+
+def test_a_machine_that_measures_first_is_counted_when_it_has() -> None:
+    first: dict[str, Any] = {"pace": Pace(), "measuring": frozenset({1})}
+    assert told(**first).why_not == "its worker measures its speed first, about a minute"
+    assert not told(**first).is_stopped
+    both = told(**first, able=[MACHINE, replace(MACHINE, pk=2)])
+    assert (both.slots, both.eta_seconds) == (1, pytest.approx(600))
+    # One that runs tasks all the same cannot measure.
+    assert told(**first, running=[3.0]).slots == 1
+    assert told(measuring=frozenset({1})).eta_seconds == pytest.approx(100)
 
 
 def test_nothing_open_needs_no_words() -> None:

@@ -74,6 +74,11 @@ def test_the_race_that_is_offered_would_settle_something(monkeypatch: pytest.Mon
     lifecycle.pause(campaign, now=at(55))
     assert offer() == faster
     lifecycle.resume(campaign, now=at(56))
+    Campaign.objects.update(race_seeds=24)
+    longer = offer()
+    assert longer is not None
+    assert longer.seeds == 24
+    Campaign.objects.update(race_seeds=12)
 
     tied = Finding(
         outcome="tie",

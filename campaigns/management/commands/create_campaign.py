@@ -19,6 +19,7 @@ from campaigns.management.lookup import say_what_is_refused, script_or_error, us
 from campaigns.management.race_verbs import MIN_EFFECT_HELP
 from campaigns.models import BudgetKind, Campaign, WorkUnit
 from campaigns.race.rows import MIN_EFFECT
+from campaigns.race.rule import SEEDS
 from campaigns.search.samplers import SAMPLERS
 from campaigns.search.sweep_files import ImportedSpace, UnreadableSpace, read_space
 from experiments import catalog
@@ -99,6 +100,13 @@ class Command(BaseCommand):
             help="let the best race by themselves when all have run (default: from 30 tasks on)",
         )
         add("--min-effect", type=float, default=MIN_EFFECT, help=MIN_EFFECT_HELP)
+        add(
+            "--race-seeds",
+            type=int,
+            default=SEEDS,
+            metavar="N",
+            help=f"seeds of each arm in a race that is started by hand (default {SEEDS})",
+        )
         add("--launch", action="store_true")
         add(
             "--preview",
@@ -132,6 +140,7 @@ class Command(BaseCommand):
             required_isolation=options["isolation"],
             races_automatically=options["race"],
             min_effect=options["min_effect"],
+            race_seeds=options["race_seeds"],
         )
         now = database_now()
         with say_what_is_refused():
