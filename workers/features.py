@@ -22,7 +22,10 @@ from workers.result_line import STOP_BUDGET_TOO_SMALL, STOP_NOT_EVALUATED
 
 
 class Feature(StrEnum):
-    """What a server may know beyond version 0.1.0. A closed list: a feature is never taken back."""
+    """What a server may know beyond version 0.1.0. A closed list: a feature is never taken back.
+
+    Agents believe at most 100 of them, of lower-case letters, digits and underscores.
+    """
 
     CALIBRATION = "calibration"  # claims say `calibrates`, replies order it, and its address
     FINAL_FAILURES = "final_failures"  # `final` of a submission

@@ -37,6 +37,7 @@ MAX_DURATION_SECONDS: Final = 30 * 24 * 3600.0
 _TOKEN: Final = re.compile(r"[!-~]{1,500}")  # it becomes a header, which is one line of ASCII
 _TIER: Final = re.compile(r"T[0-9]")
 _WORD: Final = re.compile(r"[a-z_]{1,50}")
+_FEATURE: Final = re.compile(r"[a-z0-9_]{1,50}")
 
 
 class WrongShape(ValueError):
@@ -90,7 +91,7 @@ def _check_features(reply: Mapping[str, Any]) -> None:
     features = reply.get("features", [])
     if not isinstance(features, list) or len(features) > MAX_FEATURES:
         raise WrongShape(f"features must be a list of at most {MAX_FEATURES} words")
-    if not all(isinstance(word, str) and _WORD.fullmatch(word) for word in features):
+    if not all(isinstance(word, str) and _FEATURE.fullmatch(word) for word in features):
         raise WrongShape("features must be words")
 
 

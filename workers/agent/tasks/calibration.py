@@ -90,7 +90,7 @@ class Calibrator:
         if not _is_here(order):
             self._is_able = False
             log.warning(
-                "the server asks for the speed of another version of %s: update the worker",
+                "the server asks for the speed of another version of %s: update the older side",
                 order["experiment"],
             )
         elif all(_longest_seconds(attempt.lease) <= MOST_WAIT_SECONDS for attempt in running):
