@@ -18,8 +18,6 @@ LARGE_FACTOR = 1.3
 # Allowed in addition, because a page of a few ms varies by more than the factor.
 LARGE_SLACK_MS = 5.0
 MAX_QUERIES = 15
-# With an empty cache: the chart, the fleet and the board are read once for all who look afterwards.
-MAX_COLD_QUERIES = 20
 # The many other pages get fewer requests, to keep the run short.
 JUDGED = ("campaign page", "refreshing fragment", "analysis tab")
 FEW_REQUESTS = 15
@@ -97,9 +95,8 @@ class Row:
                 misses.append(f"p50 above {LARGE_FACTOR} × that of fewer results")
         if page.max_kb is not None and timing.size_kb > page.max_kb * self.factor:
             misses.append(f"above {page.max_kb * self.factor:.0f} kB")
-        most_queries = MAX_COLD_QUERIES if page.forgets else MAX_QUERIES
-        if timing.queries is not None and timing.queries > most_queries:
-            misses.append(f"more than {most_queries} queries")
+        if timing.queries is not None and timing.queries > MAX_QUERIES:
+            misses.append(f"more than {MAX_QUERIES} queries")
         return misses
 
     @property

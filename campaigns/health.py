@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from django.db.models import Count, Min
+from django.db.models import Min
 from django.urls import reverse
 from django.utils.text import Truncator
 
+from campaigns.clock import with_clock
 from campaigns.models import (
     ActorKind,
     Campaign,
@@ -27,6 +28,7 @@ from campaigns.models import (
 )
 from campaigns.scripts import steering as script_steering
 from campaigns.standings.progress import Outlook, outlook
+from campaigns.standings.summaries import with_best
 from campaigns.standings.task_counts import ended_tasks
 from workers.fleet import fleet_totals
 from workers.models import Worker, WorkerState
@@ -82,10 +84,13 @@ class Concern:
 
 
 def live_campaigns() -> list[Campaign]:
-    """Return the active campaigns, then the paused ones; newest first within each state."""
+    """Return the active campaigns, then the paused ones; newest first within each state.
+
+    They are read with the clock, and with what `with_best` says of them.
+    """
     campaigns = Campaign.objects.filter(state__in=[CampaignState.ACTIVE, CampaignState.PAUSED])
     campaigns = campaigns.select_related("owner", "dataset", "package").defer("package__source")
-    return list(campaigns.order_by("state", "-created_at", "-pk"))
+    return list(with_clock(with_best(campaigns)).order_by("state", "-created_at", "-pk"))
 
 
 def health(live: Sequence[Campaign], *, now: dt.datetime) -> Health:
@@ -125,7 +130,7 @@ def _ended_since(since: dt.datetime) -> int:
 def concerns(
     figures: Health, live: Sequence[Campaign], *, now: dt.datetime, reader: roles.Person | None
 ) -> list[Concern]:
-    """Return what needs attention, the most urgent first. At most six queries.
+    """Return what needs attention, the most urgent first. At most five queries.
 
     A reader of None is the command line on the server, which sees the same as an operator.
     """
@@ -244,20 +249,14 @@ def _failing(live: Sequence[Campaign]) -> Iterator[Concern]:
     suspects = [
         campaign
         for campaign in live
-        if campaign.state == CampaignState.ACTIVE and _is_failing(ended[campaign.pk])
+        if campaign.state == CampaignState.ACTIVE and _is_failing(ended[campaign.pk].by_state)
     ]
-    if not suspects:
-        return
-    failed = Task.objects.filter(campaign__in=suspects, state=TaskState.FAILED).order_by()
-    counted = failed.values_list("campaign_id", "failure_class").annotate(number=Count("pk"))
-    # Sorted by number, so that the dictionary keeps the most frequent class of each campaign.
-    top = {pk: name for pk, name, _ in sorted(counted, key=lambda row: row[2])}
     for campaign in suspects:
-        counts = ended[campaign.pk]
+        counts, failures = ended[campaign.pk].by_state, ended[campaign.pk].failures
         yield Concern(
             f"“{campaign.name}” is failing: {count(counts[TaskState.FAILED])} of "
             f"{count(_ran(counts))} tasks that ended failed, most by "
-            f"{FailureClass(top[campaign.pk]).label}.",
+            f"{FailureClass(next(iter(failures))).label}.",
             reverse("campaign-tasks", args=[campaign.pk]) + "?state=failed",
             "See the failed tasks",
         )

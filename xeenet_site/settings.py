@@ -320,6 +320,11 @@ UNFOLD = admin_look.UNFOLD
 
 # --- Accounts -------------------------------------------------------------------------------------
 
+# Django's own has the sessions from before the first.
+AUTHENTICATION_BACKENDS = [
+    "xeenet_site.accounts.AccountBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

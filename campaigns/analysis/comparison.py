@@ -21,7 +21,7 @@ from campaigns.caching import cached_roughly
 from campaigns.models import Attempt, Campaign, Result, Task, TaskName
 from campaigns.race.words import value_standing
 from campaigns.standings import arms
-from campaigns.standings.arms import ArmRow
+from campaigns.standings.raced import ArmRow
 from experiments import metrics
 from experiments.metrics import MetricSpec
 from xeenet_site.web.formats import count, duration

@@ -21,8 +21,8 @@ from campaigns.race import rule
 from campaigns.race.look import Decision as LookDecision
 from campaigns.race.look import Outcome
 from campaigns.search.samplers import MAX_TASKS
-from campaigns.standings.arms import race_sentence
 from campaigns.standings.race_runs import decisions_of, race_runs, rule_of
+from campaigns.standings.raced import race_sentence
 
 logger = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from rich.text import Text
 from campaigns.charts import glyph
 from campaigns.models import Attempt, Campaign, ChangeSubject, StateChange, Task
 from campaigns.standings import leaderboard
-from campaigns.standings.arms import ArmRow
 from campaigns.standings.forecast import Forecast
 from campaigns.standings.paired import NOT_PAIRED, PairedRows
 from campaigns.standings.progress import CampaignProgress
+from campaigns.standings.raced import ArmRow
 from experiments.metrics import MetricSpec
 from xeenet_site.web.formats import duration
 from xeenet_site.web.plain_text import plain

@@ -6,7 +6,7 @@ baseline arm within a class on one seed. It is a measured number and no claim: a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from statistics import median
 from typing import Final, NamedTuple
@@ -31,14 +31,6 @@ class PairedDifference:
 
     difference: float
     pairs: int
-
-
-def baseline_of(classes: Mapping[int, int]) -> int | None:
-    """Return the arm with runs in most classes, of several the one with the lowest number.
-
-    `classes` is the number of classes of each arm. None without any.
-    """
-    return min(classes, key=lambda arm: (-classes[arm], arm), default=None)
 
 
 def paired_differences(runs: Iterable[PairedRun], baseline: int) -> dict[int, PairedDifference]:

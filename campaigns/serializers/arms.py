@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
-from campaigns.standings.arms import ArmStanding
+from campaigns.standings.raced import ArmStanding
 
 MAX_BOARD_ROWS: Final = 1_000
 # The largest number that the column of an arm's number holds.

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from campaigns import history
 from campaigns.serializers.forecasts import ProgressForecastSerializer
 from campaigns.serializers.values import CALLED, ValBpbField
-from campaigns.standings.arms import ArmStanding
+from campaigns.standings.raced import ArmStanding
 
 EVENTS: Final = 100
 

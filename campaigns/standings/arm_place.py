@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from campaigns.caching import cached_by_revision
 from campaigns.models import Arm, Campaign, Result
 from campaigns.standings import arms
-from campaigns.standings.arms import ArmRow
+from campaigns.standings.raced import ArmRow
 
 
 class ArmPlace(NamedTuple):

@@ -11,7 +11,7 @@ from django.db.models import OuterRef
 from campaigns.models import Campaign, CampaignState, Result, Task, TaskName
 from campaigns.race.words import value_kind, value_standing
 from campaigns.standings import leaderboard
-from campaigns.standings.arms import ArmRow, ArmStanding
+from campaigns.standings.raced import ArmRow, ArmStanding
 from campaigns.standings.summaries import decided_by_race, last_outcome, with_best
 
 CHAMPIONS_SHOWN: Final = 5

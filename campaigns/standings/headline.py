@@ -36,7 +36,7 @@ from xeenet_site.web.formats import duration, value
 DIVERGED: Final = "diverged"
 TOO_SMALL: Final = "budget too small"
 # So many runs are read at most to find what those without a value share.
-_RUNS_READ: Final = 2_000
+RUNS_READ: Final = 2_000
 # So many of the first arms are offered for a race.
 MOST_OFFERED: Final = 5
 # On so many seeds at most; a person who picks arms may choose more.
@@ -160,9 +160,8 @@ def _fleet(campaign: Campaign, progress: CampaignProgress, now: dt.datetime) -> 
 
     One query where the forecast did not ask, because nothing is open or handed out.
     """
-    known = progress.forecast
-    if known.slots or (campaign.state == CampaignState.ACTIVE and progress.pending):
-        return known.machines, known.slots
+    if campaign.state == CampaignState.ACTIVE and progress.done < progress.total:
+        return progress.forecast.machines, progress.forecast.slots
     machines = ready_for(campaign, now=now)
     return len(machines), sum(machine.slots for machine in machines)
 
@@ -252,25 +251,26 @@ def _shared(campaign: Campaign, progress: CampaignProgress) -> str:
     ended = progress.completed + progress.failed
     if not ended or progress.no_value <= MANY_WITHOUT_VALUE * ended:
         return ""
-    return shared_words(campaign)
+    return shared_words(campaign, progress)
 
 
-def shared_words(campaign: Campaign) -> str:
-    """Return the params that all runs without a value share, and few others have; "" for none."""
+def shared_words(campaign: Campaign, progress: CampaignProgress) -> str:
+    """Return the params that all runs without a value share, and few others have; "" for none.
+
+    Also "" with more than `RUNS_READ` runs: of a part nothing could be said of all.
+    """
+    if progress.completed + progress.failed > RUNS_READ:
+        return ""
     found = cached_by_revision(campaign, "shared-params", lambda: _read_shared(campaign))
     return " and ".join(f"{name} {value(param)}" for name, param in found.items())
 
 
 def _read_shared(campaign: Campaign) -> dict[str, Any]:
     varying, _ = leaderboard.varying_params(campaign)
-
     ended = Task.objects.filter(
         campaign=campaign, state__in=(TaskState.COMPLETED, TaskState.FAILED)
     ).order_by("-number")
-    rows = list(ended.values_list("params", "result__value")[: _RUNS_READ + 1])
-    # Of a part nothing could be said of all.
-    if len(rows) > _RUNS_READ:
-        return {}
+    rows = ended.values_list("params", "result__value")[:RUNS_READ]
     by_value: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
     for params, measured in rows:
         by_value[measured is not None].append({name: params.get(name) for name in varying})

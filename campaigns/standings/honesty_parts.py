@@ -23,9 +23,10 @@ from campaigns.models import (
 from campaigns.race.plan import expected_regression, visible_gap
 from campaigns.race.rows import MIN_SIGMA, Floor
 from campaigns.standings import arms, leaderboard
-from campaigns.standings.arms import KEPT_ROWS, ArmStanding
+from campaigns.standings.arms import KEPT_ROWS
 from campaigns.standings.classes import classes_of
 from campaigns.standings.noise import pair_sizes
+from campaigns.standings.raced import ArmStanding
 from workers.models import Calibration, Worker
 
 # With so many seeds of each arm the visible difference is told.

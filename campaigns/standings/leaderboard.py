@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from django.db.models import Count, F, QuerySet, Window
+from django.db.models import Count, F, FloatField, QuerySet, Subquery, Sum, Window
 from django.db.models.expressions import Combinable, OrderBy
 from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import RowNumber
 
 from campaigns.caching import cached_keys, cached_roughly
-from campaigns.models import Campaign, Result
+from campaigns.models import Attempt, Campaign, Result
 
 PARAM_PREFIX: Final = "param."
 # The sort keys besides the params, each with the path of its column; "place" is the rank.
@@ -50,12 +50,30 @@ class Kind(NamedTuple):
     valued: int
 
 
+class _Sums(NamedTuple):
+    """What one pass over all results and attempts of a campaign counts."""
+
+    kinds: list[Kind]
+    worker_seconds: float
+
+
 def kinds(campaign: Campaign) -> list[Kind]:
     """Count a campaign's results by kind, in one pass over them per revision."""
-    return cached_roughly(campaign, "kinds-of-results", lambda: _kinds(campaign))
+    return _sums(campaign).kinds
 
 
-def _kinds(campaign: Campaign) -> list[Kind]:
+def worker_seconds(campaign: Campaign) -> float:
+    """Return how long workers were busy with the campaign's tasks, all attempts together."""
+    return _sums(campaign).worker_seconds
+
+
+def _sums(campaign: Campaign) -> _Sums:
+    return cached_roughly(campaign, "sums-of-results", lambda: _read_sums(campaign))
+
+
+def _read_sums(campaign: Campaign) -> _Sums:
+    attempts = Attempt.objects.filter(task__campaign=campaign).order_by().values("task__campaign")
+    seconds = attempts.annotate(seconds=Sum("wall_time_seconds")).values("seconds")
     grouped = campaign.results.order_by("device_used").values_list(
         "device_used",
         "result_class",
@@ -68,7 +86,16 @@ def _kinds(campaign: Campaign) -> list[Kind]:
         "disturbed",
         "slow_setup",
     )
-    return [Kind(*row) for row in grouped.annotate(number=Count("pk"), valued=Count("value"))]
+    # The sum does not depend on the row, so that the database computes it once.
+    rows = list(
+        grouped.annotate(
+            number=Count("pk"),
+            valued=Count("value"),
+            seconds=Subquery(seconds, output_field=FloatField()),
+        )
+    )
+    spent = rows[0][-1] if rows else next(iter(seconds.values_list("seconds", flat=True)), 0)
+    return _Sums([Kind(*row[:-1]) for row in rows], spent or 0.0)
 
 
 def ranked_part(results: QuerySet[Result], offset: int, end: int | None) -> QuerySet[Result]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 
 from campaigns.caching import cached_for_each
 from campaigns.models import AttemptOutcome, Campaign, Result, Task, TaskState
@@ -17,11 +17,9 @@ from campaigns.models import AttemptOutcome, Campaign, Result, Task, TaskState
 WINDOW: Final = 50
 # A shorter run is as good as none: nothing can be divided by its time.
 LEAST_SECONDS: Final = 0.05
-# With up to two tries each, the attempts of so many tasks.
-_MOST_ATTEMPTS: Final = 2 * WINDOW
 _NAME: Final = "pace"
 _EVER: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_ATTEMPT: Final = ("worker_id", "started_at", "ended_at", "outcome")
+_ATTEMPT: Final = ("number", "worker_id", "started_at", "ended_at", "outcome")
 # Campaign, task, when it ended, and the columns of an attempt.
 _Row = tuple[Any, ...]
 # Nobody computed during these: the worker had gone.
@@ -87,24 +85,26 @@ def running_tasks(campaigns: Sequence[Campaign]) -> dict[int, list[Running]]:
     return dict(running)
 
 
-def pace_of(campaign: Campaign, *, any_failed: bool) -> Pace:
-    """Return the pace of a freshly loaded campaign: two queries per revision, one if none failed.
+def pace_of(campaign: Campaign) -> Pace:
+    """Return the pace of a freshly loaded campaign: one query per revision.
 
     Cancelled tasks are left out: a person ends many in one click, which says nothing of a fleet.
     """
 
     def compute(_: Sequence[Campaign]) -> dict[int, Pace]:
-        rows = list(_of_results(campaign.results.all())[:_MOST_ATTEMPTS])
-        if any_failed:
-            failed = campaign.tasks.filter(state=TaskState.FAILED)
-            rows += _of_failed(failed)[:_MOST_ATTEMPTS]
+        results = campaign.results.order_by("-created_at", "-pk").values("pk")[:WINDOW]
+        failed = campaign.tasks.filter(state=TaskState.FAILED)
+        failed_last = failed.order_by("-finished_at", "-pk").values("pk")[:WINDOW]
+        rows = _attempts(
+            Result.objects.filter(pk__in=results), Task.objects.filter(pk__in=failed_last)
+        )
         return {campaign.pk: _pace(rows)}
 
     return cached_for_each([campaign], _NAME, compute)[campaign.pk]
 
 
 def paces(campaigns: Sequence[Campaign]) -> dict[int, Pace]:
-    """Return the pace of each freshly loaded campaign, as `pace_of`: at most three queries."""
+    """Return the pace of each freshly loaded campaign, as `pace_of`: at most two queries."""
     return cached_for_each(campaigns, _NAME, _paces)
 
 
@@ -124,26 +124,30 @@ def _paces(campaigns: Sequence[Campaign]) -> dict[int, Pace]:
         completed_since |= Q(campaign=start.pk, created_at__gte=start.of_results or _EVER)
         failed_since |= Q(campaign=start.pk, finished_at__gte=start.of_failed or _EVER)
     rows: dict[int, list[_Row]] = defaultdict(list)
-    for row in [
-        *_of_results(Result.objects.filter(completed_since)),
-        *_of_failed(Task.objects.filter(failed_since, state=TaskState.FAILED)),
-    ]:
+    for row in _attempts(
+        Result.objects.filter(completed_since),
+        Task.objects.filter(failed_since, state=TaskState.FAILED),
+    ):
         rows[row[0]].append(row)
     return {campaign.pk: _pace(rows[campaign.pk]) for campaign in campaigns}
 
 
-def _of_results(results: QuerySet[Result]) -> QuerySet[Result, _Row]:
-    """Return the attempts at the tasks of these results, the newest result first."""
-    attempts = [f"task__attempts__{name}" for name in _ATTEMPT]
-    order = ("-created_at", "-pk", "-task__attempts__number")
-    return results.order_by(*order).values_list("campaign_id", "task_id", "created_at", *attempts)
+def _attempts(results: QuerySet[Result], failed: QuerySet[Task]) -> list[_Row]:
+    """Return the attempts at the tasks of these results and at these failed tasks. One query.
 
-
-def _of_failed(tasks: QuerySet[Task]) -> QuerySet[Task, _Row]:
-    """Return the attempts at failed tasks, the task that ended last first."""
-    attempts = [f"attempts__{name}" for name in _ATTEMPT]
-    order = ("-finished_at", "-pk", "-attempts__number")
-    return tasks.order_by(*order).values_list("campaign_id", "pk", "finished_at", *attempts)
+    A task's last try comes first.
+    """
+    of_results = results.order_by().annotate(ended=F("created_at"))
+    of_failed = failed.order_by().annotate(ended=F("finished_at"))
+    rows = of_results.values_list(
+        "campaign_id", "task_id", "ended", *(f"task__attempts__{name}" for name in _ATTEMPT)
+    ).union(
+        of_failed.values_list(
+            "campaign_id", "pk", "ended", *(f"attempts__{name}" for name in _ATTEMPT)
+        ),
+        all=True,
+    )
+    return sorted(rows, key=lambda row: row[3] or 0, reverse=True)
 
 
 def _pace(rows: Iterable[_Row]) -> Pace:
@@ -156,12 +160,12 @@ def _pace(rows: Iterable[_Row]) -> Pace:
     ended: dict[int, int] = defaultdict(int)
     stretches = []
     for attempts in last:
-        for _, _, _, worker, started_at, ended_at, outcome in attempts:
+        for *_, worker, started_at, ended_at, outcome in attempts:
             if ended_at is not None and outcome not in _NOT_BUSY:
                 seconds[worker] += (ended_at - started_at).total_seconds()
                 stretches.append((started_at, ended_at))
         # The last try comes first, and its worker ended the task.
-        if (worker := attempts[0][3]) is not None:
+        if (worker := attempts[0][4]) is not None:
             ended[worker] += 1
     return Pace(
         {worker: Share(seconds[worker], ended[worker]) for worker in {*seconds, *ended}},

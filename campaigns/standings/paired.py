@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet, Subquery
 
 from campaigns.caching import cached_by_revision, cached_roughly
 from campaigns.models import Campaign, Result, TaskPurpose
@@ -15,12 +15,11 @@ from campaigns.race.paired import (
     SEEDS_NOT_SHARED,
     PairedDifference,
     PairedRun,
-    baseline_of,
     paired_differences,
     paired_words,
 )
-from campaigns.standings.arms import ArmRow
 from campaigns.standings.classes import EVERY_CLASS, classes_of
+from campaigns.standings.raced import ArmRow
 from experiments.metrics import MetricSpec
 
 _UNDISTURBED = ~Q(disturbed=True) & ~Q(slow_setup=True)
@@ -72,15 +71,23 @@ def paired_rows(
         return NOT_PAIRED
     if not campaign.shares_seeds:
         return PairedRows(SEEDS_NOT_SHARED)
-    if baseline is None:
-        baseline = cached_roughly(campaign, "baseline-arm", lambda: _most_classes(campaign))
     arms = sorted(row.arm for row in rows)
+    read: list[PairedRun] = []
+    if baseline is None:
+
+        def most_classes() -> int | None:
+            # The same query reads the runs, if they are not cached either.
+            number, runs = _of_most_classes(campaign, arms)
+            read.extend(runs)
+            return number
+
+        baseline = cached_roughly(campaign, "baseline-arm", most_classes)
     if baseline is None:
         return PairedRows(paired_words(None, arms, ()))
     by_arm = cached_by_revision(
         campaign,
         "paired-arms",
-        lambda: paired_differences(_runs(campaign, {*arms, baseline}), baseline),
+        lambda: paired_differences(read or _runs(campaign, {*arms, baseline}), baseline),
         arms=arms,
         baseline=baseline,
     )
@@ -100,18 +107,35 @@ def _counted(campaign: Campaign) -> QuerySet[Result]:
     return campaign.results.filter(_UNDISTURBED, is_ranked=True).order_by()
 
 
-def _most_classes(campaign: Campaign) -> int | None:
+def _of_most_classes(campaign: Campaign, arms: Sequence[int]) -> tuple[int | None, list[PairedRun]]:
+    """Return the arm with runs in most classes, and its runs with those of these arms. One query.
+
+    Of several arms it is the one with the lowest number; None before the first run.
+    """
     classes = Count("result_class", distinct=True)
-    counted = _counted(campaign).values_list("arm__number").annotate(classes=classes)
-    return baseline_of(dict(counted))
+    counted = _counted(campaign).values("arm__number").annotate(classes=classes)
+    most = counted.order_by("-classes", "arm__number").values("arm__number")[:1]
+    runs = _paired(campaign).annotate(baseline=Subquery(most))
+    rows = runs.filter(Q(arm__number__in=arms) | Q(arm__number=F("baseline")))
+    read = list(rows.values_list("baseline", *_COLUMNS))
+    return (read[0][0] if read else None), _paired_runs(row[1:] for row in read)
 
 
 def _runs(campaign: Campaign, arms: set[int]) -> list[PairedRun]:
     keys = campaign.arms.filter(number__in=arms).values("pk")
-    results = _counted(campaign).filter(arm__in=keys).exclude(task__purpose=TaskPurpose.REPLAY)
-    columns = results.values_list("arm__number", "result_class", "task__seed", "value")
+    return _paired_runs(_paired(campaign).filter(arm__in=keys).values_list(*_COLUMNS))
+
+
+_COLUMNS: Final = ("arm__number", "result_class", "task__seed", "value")
+
+
+def _paired(campaign: Campaign) -> QuerySet[Result]:
+    return _counted(campaign).exclude(task__purpose=TaskPurpose.REPLAY)
+
+
+def _paired_runs(rows: Iterable[tuple[Any, ...]]) -> list[PairedRun]:
     return [
         PairedRun(arm, of_class or 0, seed, value)
-        for arm, of_class, seed, value in columns
+        for arm, of_class, seed, value in rows
         if value is not None
     ]

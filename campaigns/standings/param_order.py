@@ -1,19 +1,16 @@
-"""How the params of a campaign's arms are shown: in which order, and which of them are unusual."""
+"""How the params of a campaign's arms are shown: in which order, and with which tint."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from statistics import median_low
 from typing import Any, Final
 
-from campaigns.caching import cached_roughly
+from django.db.models import OuterRef, QuerySet, Subquery
+
 from campaigns.models import Campaign, ImportanceEstimate
 from campaigns.standings import leaderboard
 
-# So many arms are read for the median config. The first are drawn before any sampler has learnt.
-ARMS_READ: Final = 500
 # A param is tinted in so many steps, from 0.
 TINTS: Final = 10
 
@@ -21,34 +18,26 @@ TINTS: Final = 10
 def by_importance(campaign: Campaign, names: Sequence[str]) -> list[str]:
     """Return the names, those first that distinguish the runs nearest the goal.
 
-    Only an estimate that a job has stored counts; without one the order stays. One query.
+    Only an estimate that a job has stored counts; without one the order stays. The campaign has it
+    as `importance` (see `stored_importance`); otherwise one query reads it.
     """
-    stored = ImportanceEstimate.objects.filter(campaign=campaign, device="", found__isnull=False)
-    estimate = stored.values_list("found", flat=True).first()
+    if hasattr(campaign, "importance"):
+        estimate = campaign.importance
+    else:
+        estimate = _estimates(campaign.pk).values_list("found", flat=True).first()
     if not estimate:
         return list(names)
     shares = {row["name"]: row["share"] for row in estimate["importance"]["parameters"]}
     return sorted(names, key=lambda name: -shares.get(name, 0.0))
 
 
-def unusual(campaign: Campaign, params: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """Return those of the names in which these params differ from the median config."""
-    usual = cached_roughly(campaign, "median-config", lambda: _median_config(campaign))
-    return [name for name in names if params.get(name) != usual.get(name)]
+def stored_importance() -> Subquery:
+    """Return the stored estimate of a campaign, for the query that reads the campaign."""
+    return Subquery(_estimates(OuterRef("pk")).values("found")[:1])
 
 
-def _median_config(campaign: Campaign) -> dict[str, Any]:
-    """Return the median of each numeric param, and the most frequent value of each other."""
-    rows = list(campaign.arms.order_by("number").values_list("params", flat=True)[:ARMS_READ])
-    config = {}
-    for name in {name for params in rows for name in params}:
-        values = [params[name] for params in rows if name in params]
-        if all(_is_number(value) for value in values):
-            config[name] = median_low(values)
-        else:
-            # JSON values may be unhashable only in spaces that no campaign accepts.
-            config[name] = Counter(values).most_common(1)[0][0]
-    return config
+def _estimates(campaign: Any) -> QuerySet[ImportanceEstimate]:
+    return ImportanceEstimate.objects.filter(campaign=campaign, device="", found__isnull=False)
 
 
 def tints(parameter: Mapping[str, Any]) -> Mapping[Any, int] | tuple[float, float, bool] | None:

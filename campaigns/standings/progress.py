@@ -7,18 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import FloatField, Sum
-from django.db.models.functions import Coalesce
-
-from campaigns.caching import cached_roughly
-from campaigns.models import (
-    Attempt,
-    BudgetKind,
-    Campaign,
-    CampaignState,
-    TaskState,
-    WorkUnit,
-)
+from campaigns.models import BudgetKind, Campaign, CampaignState, TaskState, WorkUnit
 from campaigns.standings import leaderboard
 from campaigns.standings.forecast import APPROVAL, Forecast, Question, forecast
 from campaigns.standings.machines import Needs, machines_heard_of
@@ -90,13 +79,13 @@ def campaign_progress(campaign: Campaign, *, now: dt.datetime) -> CampaignProgre
     """
     counts: dict[str, Any] = tasks_by_state(campaign)
     running = running_tasks([campaign]) if counts[TaskState.LEASED] else {}
-    pace = pace_of(campaign, any_failed=counts[TaskState.FAILED] > 0)
+    pace = pace_of(campaign)
     waiting = {campaign.pk: counts[TaskState.PENDING] + campaign.kept_runs}
     known = _forecasts([campaign], waiting, running, {campaign.pk: pace}, now=now)
     return CampaignProgress(
         **counts,
         kept=campaign.kept_runs,
-        **cached_roughly(campaign, "progress", lambda: _totals(campaign)),
+        **_totals(campaign),
         forecast=known[campaign.pk],
         last_end=pace.last_end,
     )
@@ -122,7 +111,7 @@ def outlook(campaigns: Sequence[Campaign], *, now: dt.datetime) -> Outlook:
         campaign.pk: max(
             0,
             campaign.task_count
-            - sum(ended[campaign.pk].values())
+            - sum(ended[campaign.pk].by_state.values())
             - len(running.get(campaign.pk, ())),
         )
         if campaign.launched_at
@@ -192,16 +181,13 @@ def _budget_seconds(campaign: Campaign) -> float | None:
 
 
 def _totals(campaign: Campaign) -> dict[str, Any]:
-    """Return the sums over all results, attempts and failed tasks."""
+    """Return the sums over all results, attempts and failed tasks, which are cached."""
     kinds = leaderboard.kinds(campaign)
-    compute = Attempt.objects.filter(task__campaign=campaign).aggregate(
-        seconds=Coalesce(Sum("wall_time_seconds"), 0.0, output_field=FloatField())
-    )
     return {
         "simulated": sum(kind.number for kind in kinds if kind.simulated),
         "diverged": sum(kind.number for kind in kinds if kind.diverged),
         "without_value": sum(kind.number - kind.valued for kind in kinds),
         "implausible": sum(kind.number for kind in kinds if kind.implausible),
-        "compute_seconds": compute["seconds"],
+        "compute_seconds": leaderboard.worker_seconds(campaign),
         "failure_classes": failed_by_class(campaign),
     }

@@ -19,8 +19,8 @@ from workers.protocol import INFRASTRUCTURE_FAILURES
 
 # Of compared arms, so many runs are read.
 MAX_COMPARED_RUNS: Final = 10_000
-_ENDED: Final = (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED)
-_RUN_COLUMNS: Final = (
+ENDED: Final = (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED)
+RUN_COLUMNS: Final = (
     "arm__number",
     "seed_index",
     "state",
@@ -58,7 +58,7 @@ def screening_values(campaign: Campaign) -> dict[int, float | None]:
     """
     first = campaign.tasks.filter(seed_index=0, result__is_ranked=True, arm__infeasible="")
     tasks = first.exclude(purpose=TaskPurpose.REPLAY)
-    return {run.arm: run.sort_key for run in _of_one_class(list(tasks.values(*_RUN_COLUMNS)))}
+    return {run.arm: run.sort_key for run in of_one_class(list(tasks.values(*RUN_COLUMNS)))}
 
 
 def race_runs(race: Race) -> list[Run]:
@@ -67,9 +67,9 @@ def race_runs(race: Race) -> list[Run]:
         campaign=race.campaign_id,
         arm__number__in=race.arms,
         seed_index__in=race.seeds,
-        state__in=_ENDED,
+        state__in=ENDED,
     ).exclude(purpose=TaskPurpose.REPLAY)
-    return _of_one_class(list(tasks.values(*_RUN_COLUMNS)))
+    return of_one_class(list(tasks.values(*RUN_COLUMNS)))
 
 
 def runs_on_seeds(arms: Iterable[int]) -> list[Run]:
@@ -79,10 +79,10 @@ def runs_on_seeds(arms: Iterable[int]) -> list[Run]:
     base seed have other seeds at the same place. Screening runs are left out, they prove nothing.
     """
     left_out = Q(purpose=TaskPurpose.SCREEN) | Q(seed_index=SCREENING_SEED)
-    tasks = Task.objects.filter(arm__in=arms, state__in=_ENDED)
+    tasks = Task.objects.filter(arm__in=arms, state__in=ENDED)
     rows = tasks.exclude(left_out | Q(purpose=TaskPurpose.REPLAY)).order_by("seed", "pk")
-    columns = rows.values(*_RUN_COLUMNS, "arm_id", "seed")[:MAX_COMPARED_RUNS]
-    return _of_one_class(
+    columns = rows.values(*RUN_COLUMNS, "arm_id", "seed")[:MAX_COMPARED_RUNS]
+    return of_one_class(
         [row | {"arm__number": row["arm_id"], "seed_index": row["seed"]} for row in columns]
     )
 
@@ -104,10 +104,11 @@ def runs_of_looks(race: Race) -> int:
     return runs
 
 
-def _of_one_class(rows: Sequence[dict[str, Any]]) -> list[Run]:
-    """Return the rows as runs; a value that is not of the class with most values is missing.
+def of_one_class(rows: Sequence[dict[str, Any]]) -> list[Run]:
+    """Return rows of `RUN_COLUMNS` as runs.
 
-    Of classes with equally many values the oldest counts.
+    A value that is not of the class with most values is missing. Of classes with equally many
+    values the oldest counts.
     """
     classes = Counter(row["result__result_class"] for row in rows if row["result__is_ranked"])
     most = min(classes, key=lambda key: (-classes[key], key)) if classes else None

@@ -12,8 +12,8 @@ from campaigns.models import Campaign, Race, Task, TaskState
 from campaigns.race.noise import NOTHING_KNOWN
 from campaigns.race.strips import Awaited, Strip, Strips, awaited, strips_of
 from campaigns.race.value import RaceValue, race_values
-from campaigns.standings.arms import STANDING_ORDER, race_sentence, standings_after
 from campaigns.standings.race_runs import decisions_of, race_runs, rule_of
+from campaigns.standings.raced import STANDING_ORDER, race_sentence, standings_after
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,11 +11,10 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 from campaigns.models import Campaign, Race, RaceOutcome, Result, TaskState
 from campaigns.race.words import value_kind
-from campaigns.standings import arms
-from campaigns.standings.arms import ArmRow, ArmStanding
 from campaigns.standings.forecast import Forecast
 from campaigns.standings.progress import Outlook, outlook
-from campaigns.standings.task_counts import ENDED, ended_tasks, without_value
+from campaigns.standings.raced import ArmRow, ArmStanding, raced_of
+from campaigns.standings.task_counts import ENDED, ended_tasks
 
 # A piece of the bar: completed tasks whose run has no value, in the look of trouble.
 NO_VALUE: Final = "no-value"
@@ -108,48 +107,50 @@ def last_outcome(campaign: OuterRef) -> Subquery:
     return Subquery(races.order_by("-number").values("outcome")[:1])
 
 
+def _first_values(campaigns: Sequence[Campaign]) -> dict[int, tuple[float | None, str | None]]:
+    """Return `best` and `raced` of each campaign, read now unless `with_best` has read them."""
+    unread = [campaign.pk for campaign in campaigns if not hasattr(campaign, "best")]
+    known: dict[int, tuple[float | None, str | None]] = dict.fromkeys(unread, (None, None))
+    if unread:
+        rows = with_best(Campaign.objects.filter(pk__in=unread)).order_by()
+        known |= {pk: (best, raced) for pk, best, raced in rows.values_list("pk", "best", "raced")}
+    read: Any = [campaign for campaign in campaigns if hasattr(campaign, "best")]
+    return known | {campaign.pk: (campaign.best, campaign.raced) for campaign in read}
+
+
 def decided_by_race(outcomes: Iterable[tuple[Campaign, str | None]]) -> dict[int, ArmRow]:
     """Return the first row of the board of each campaign whose last race named who leads.
 
-    `outcomes` are campaigns with the outcome of their last race. The boards are cached.
+    `outcomes` are campaigns with the outcome of their last race. Two queries for all not cached.
     """
     decided = {RaceOutcome.CHAMPION, RaceOutcome.TIE}
-    rows = {
-        campaign.pk: arms.first(campaign) for campaign, outcome in outcomes if outcome in decided
-    }
-    return {pk: row for pk, row in rows.items() if row is not None}
+    boards = raced_of([campaign for campaign, outcome in outcomes if outcome in decided])
+    return {pk: board.rows[0] for pk, board in boards.items() if board.rows}
 
 
 def summarise(
     campaigns: Iterable[Campaign], *, now: dt.datetime, known: Outlook | None = None
 ) -> list[CampaignSummary]:
-    """Summarise campaigns in the order given: a fixed number of queries beside boards of races.
+    """Summarise campaigns in the order given, in a fixed number of queries.
 
     Ended tasks are counted once per revision, so the campaigns must be freshly loaded, with their
     packages. `known` is the outlook of all of them, if it has been read.
     """
     listed = list(campaigns)
-    ended, valueless = ended_tasks(listed), without_value(listed)
+    ended = ended_tasks(listed)
     open_tasks = known or outlook(listed, now=now)
     running = open_tasks.running
-    annotated = with_best(Campaign.objects.filter(pk__in=[campaign.pk for campaign in listed]))
-    found = {
-        pk: (value, outcome)
-        for pk, value, outcome in annotated.order_by().values_list("pk", "best", "raced")
-    }
-    best = {pk: value for pk, (value, _) in found.items()}
-    raced = decided_by_race(
-        (campaign, found[campaign.pk][1]) for campaign in listed if campaign.pk in found
-    )
+    first = _first_values(listed)
+    raced = decided_by_race((campaign, first[campaign.pk][1]) for campaign in listed)
     return [
         CampaignSummary(
             campaign,
             counts={
                 TaskState.LEASED.value: len(running.get(campaign.pk, ())),
-                **ended[campaign.pk],
+                **ended[campaign.pk].by_state,
             },
-            without_value=valueless[campaign.pk],
-            best=raced[campaign.pk].value if campaign.pk in raced else best.get(campaign.pk),
+            without_value=ended[campaign.pk].without_value,
+            best=raced[campaign.pk].value if campaign.pk in raced else first[campaign.pk][0],
             standing=raced[campaign.pk].standing
             if campaign.pk in raced
             else ArmStanding.SCREENED.value,

@@ -7,34 +7,69 @@ are counted once per revision. Open tasks change with every lease and are counte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from django.db.models import Count
+from django.db.models import CharField, Count, QuerySet, Value
 
 from campaigns.caching import cached_for_each
 from campaigns.models import Campaign, Result, Task, TaskQuerySet, TaskState
 
 ENDED: Final = (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED)
 _NAME: Final = "ended-tasks"
+# Marks the rows of results without a value and of failure classes, beside those of states.
+_NO_VALUE: Final = "no value"
+_FAILURE: Final = "failure"
+
+
+@dataclass
+class Ended:
+    """The ended tasks of a campaign. `by_state` and `failures` have only what occurs."""
+
+    by_state: dict[str, int] = field(default_factory=dict)
+    # Tasks that failed for good by failure class, most frequent first.
+    failures: dict[str, int] = field(default_factory=dict)
+    # Completed tasks whose run has no value.
+    without_value: int = 0
 
 
 def tasks_by_state(campaign: Campaign) -> dict[str, int]:
     """Count a freshly loaded campaign's tasks by state: every state has a count, none is stale."""
     counted: dict[str, int] = {}
 
-    def count_all(_: Sequence[Campaign]) -> dict[int, dict[str, int]]:
+    def count_all(_: Sequence[Campaign]) -> dict[int, Ended]:
         # A single statement, so that a task that moves meanwhile is counted exactly once.
-        counted.update(_by_state(campaign.tasks.all()))
-        return {campaign.pk: {state: counted[state] for state in ENDED if state in counted}}
+        ended = _count([campaign], campaign.tasks.all())[campaign.pk]
+        counted.update(ended.by_state)
+        ended.by_state = {state: ended.by_state[state] for state in ENDED if state in counted}
+        return {campaign.pk: ended}
 
-    ended = cached_for_each([campaign], _NAME, count_all)[campaign.pk]
+    known = cached_for_each([campaign], _NAME, count_all)[campaign.pk]
     if not counted:
-        counted = ended | _by_state(campaign.tasks.open())
+        counted = known.by_state | _by_state(campaign.tasks.open())
         # Otherwise the cached counts are stale (a task ended meanwhile, or a process died before it
         # raised the revision): count again.
         if sum(counted.values()) != campaign.task_count - campaign.kept_runs:
             counted = _by_state(campaign.tasks.all())
     return dict.fromkeys(TaskState.values, 0) | counted
+
+
+def ended_tasks(campaigns: Sequence[Campaign]) -> dict[int, Ended]:
+    """Count the ended tasks of freshly loaded campaigns, by the campaign's id; at most one query.
+
+    Results without a value come from a partial index. Failed tasks have none either, and are not
+    among them.
+    """
+    return cached_for_each(
+        campaigns,
+        _NAME,
+        lambda these: _count(these, Task.objects.filter(campaign__in=these, state__in=ENDED)),
+    )
+
+
+def failed_by_class(campaign: Campaign) -> dict[str, int]:
+    """Count a campaign's tasks that failed for good by failure class, most frequent first."""
+    return ended_tasks([campaign])[campaign.pk].failures
 
 
 def _by_state(tasks: TaskQuerySet) -> dict[str, int]:
@@ -43,38 +78,31 @@ def _by_state(tasks: TaskQuerySet) -> dict[str, int]:
     return dict(tasks.order_by().values_list("state").annotate(number=Count("*")))
 
 
-def failed_by_class(campaign: Campaign) -> dict[str, int]:
-    """Count the tasks that failed for good by failure class, most frequent first."""
-    failed = campaign.tasks.filter(state=TaskState.FAILED).values_list("failure_class")
-    return dict(failed.annotate(number=Count("*")).order_by("-number", "failure_class"))
-
-
-def ended_tasks(campaigns: Sequence[Campaign]) -> dict[int, dict[str, int]]:
-    """Count the ended tasks of freshly loaded campaigns by state; at most one query.
-
-    A campaign has only the states that occur.
-    """
-    return cached_for_each(campaigns, _NAME, _count_ended)
-
-
-def without_value(campaigns: Sequence[Campaign]) -> dict[int, int]:
-    """Count the completed tasks of freshly loaded campaigns whose run has no value.
-
-    At most one query, of a partial index. Failed tasks have no value either, and are not in it.
-    """
-    return cached_for_each(campaigns, "without-value", _count_without_value)
-
-
-def _count_without_value(campaigns: Sequence[Campaign]) -> dict[int, int]:
-    results = Result.objects.filter(campaign__in=campaigns, value__isnull=True).order_by()
-    counted = dict(results.values_list("campaign_id").annotate(number=Count("*")))
-    return {campaign.pk: counted.get(campaign.pk, 0) for campaign in campaigns}
-
-
-def _count_ended(campaigns: Sequence[Campaign]) -> dict[int, dict[str, int]]:
-    counts: dict[int, dict[str, int]] = {campaign.pk: {} for campaign in campaigns}
-    ended = Task.objects.filter(campaign__in=campaigns, state__in=ENDED).order_by()
-    by_state = ended.values_list("campaign_id", "state").annotate(number=Count("*"))
-    for campaign_id, state, number in by_state:
-        counts[campaign_id][state] = number
+def _count(campaigns: Sequence[Campaign], tasks: TaskQuerySet) -> dict[int, Ended]:
+    """Count these tasks of the campaigns by state, the failed ones by class, and no values."""
+    failed = Task.objects.filter(campaign__in=campaigns, state=TaskState.FAILED)
+    without_value = Result.objects.filter(campaign__in=campaigns, value__isnull=True)
+    parts: list[QuerySet[Any, Any]] = [
+        _grouped(tasks, "state", Value("", CharField())),
+        _grouped(failed, "failure_class", Value(_FAILURE, CharField())),
+        without_value.order_by()
+        .annotate(name=Value("", CharField()), what=Value(_NO_VALUE, CharField()))
+        .values_list("campaign_id", "name", "what")
+        .annotate(number=Count("*")),
+    ]
+    counts = {campaign.pk: Ended() for campaign in campaigns}
+    rows = parts[0].union(*parts[1:], all=True)
+    for campaign_id, name, what, number in sorted(rows, key=lambda row: (-row[3], row[1])):
+        ended = counts[campaign_id]
+        if what == _NO_VALUE:
+            ended.without_value = number
+        elif what == _FAILURE:
+            ended.failures[name] = number
+        else:
+            ended.by_state[name] = number
     return counts
+
+
+def _grouped(tasks: TaskQuerySet, column: str, what: Value) -> QuerySet[Any, Any]:
+    grouped = tasks.order_by().annotate(what=what).values_list("campaign_id", column, "what")
+    return grouped.annotate(number=Count("*"))

@@ -1,11 +1,17 @@
-"""Which values of a param are usual in a campaign, so that a page can mark the unusual ones."""
+"""Which values of a param are usual in a campaign: the one rule by which pages mark unusual ones.
+
+The figure of the first arm, the card in the chart, and the panel beside a page follow it.
+"""
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
+
+from django.db.models import F, Subquery, Value
+from django.db.models.functions import Mod
 
 from campaigns.caching import cached_roughly
 from campaigns.models import Campaign
@@ -39,19 +45,17 @@ def usual_params(campaign: Campaign) -> dict[str, Usual]:
     return cached_roughly(campaign, "usual-params", lambda: _read(campaign))
 
 
-def unlike_usual(campaign: Campaign, params: Mapping[str, Any]) -> set[str]:
-    """Return the names of the params that differ from what is usual in the campaign."""
+def unusual(campaign: Campaign, params: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Return those of the names whose param is unlike what is usual in the campaign."""
     usual = usual_params(campaign)
-    return {name for name, param in params.items() if name in usual and not usual[name].has(param)}
+    return [name for name in names if name in usual and not usual[name].has(params.get(name))]
 
 
 def _read(campaign: Campaign) -> dict[str, Usual]:
-    last = campaign.arms.order_by("-number").values_list("number", flat=True).first()
-    if last is None:
-        return {}
-    every = -(-(last + 1) // ARMS_READ)
-    numbers = range(0, last + 1, every)
-    arms = campaign.arms.filter(number__in=numbers) if every > 1 else campaign.arms.all()
+    last = campaign.arms.order_by("-number").values("number")[:1]
+    # Every arm up to `ARMS_READ` of them, every second up to twice as many …
+    every = (Subquery(last) + Value(ARMS_READ)) / Value(ARMS_READ)
+    arms = campaign.arms.annotate(rest=Mod(F("number"), every)).filter(rest=0)
     rows = list(arms.order_by().values_list("params", flat=True))
     if len(rows) < FEWEST_ARMS:
         return {}

@@ -14,10 +14,9 @@ from django.utils.cache import patch_vary_headers
 
 from campaigns.analysis.axes import level_label
 from campaigns.caching import cached_roughly
-from campaigns.clock import database_now
 from campaigns.models import Campaign, CampaignState, Result
 from campaigns.panels import ATTEMPT_PANELS, PANELS, Chart, Panel, Subject, panel, table
-from campaigns.views.head import campaign_or_404, head_context
+from campaigns.views.head import campaign_and_now, head_context
 from xeenet_site.web.csv_text import csv_lines
 from xeenet_site.web.pages import reading_page, wants_fragment
 
@@ -77,8 +76,8 @@ def _cell(value: Any) -> Cell:
 @reading_page
 def analysis(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the tab with a place for each panel. No panel is computed yet."""
-    campaign = campaign_or_404(pk)
-    subject = _subject(request, campaign, database_now())
+    campaign, now = campaign_and_now(pk)
+    subject = _subject(request, campaign, now)
     slots = []
     if campaign.launched_at is not None:
         keys = PANELS if devices_of(campaign) else ATTEMPT_PANELS
@@ -89,8 +88,8 @@ def analysis(request: HttpRequest, pk: int) -> HttpResponse:
 @reading_page
 def analysis_panel(request: HttpRequest, pk: int, key: str) -> HttpResponse:
     """Show one panel: for htmx only its part of the page, otherwise alone on the tab."""
-    campaign = campaign_or_404(pk)
-    subject = _subject(request, campaign, database_now())
+    campaign, now = campaign_and_now(pk)
+    subject = _subject(request, campaign, now)
     slot = _slot(key, subject, computed=True)
     if wants_fragment(request):
         response = render(
@@ -105,7 +104,7 @@ def analysis_panel(request: HttpRequest, pk: int, key: str) -> HttpResponse:
 @reading_page
 def analysis_csv(request: HttpRequest, pk: int, key: str) -> StreamingHttpResponse:
     """Send the complete data of a panel as a CSV file."""
-    subject = _subject(request, campaign_or_404(pk), database_now())
+    subject = _subject(request, *campaign_and_now(pk))
     heads, rows = table(key, subject)
     headers = {"Content-Disposition": f'attachment; filename="campaign-{pk}-{key}.csv"'}
     return StreamingHttpResponse(

@@ -21,11 +21,11 @@ from campaigns.race.look import FEWEST_COMMON
 from campaigns.race.rule import FEWEST_TASKS, MAX_RESERVE, reserve_of
 from campaigns.race.words import STANDING_WORDS
 from campaigns.standings import arms
-from campaigns.standings.arms import ArmRow, ArmStanding
 from campaigns.standings.classes import EVERY_CLASS, chosen_class, classes_of
 from campaigns.standings.leaderboard import whole_params
 from campaigns.standings.paired import PairedRows, arm_in_address, paired_rows
 from campaigns.standings.param_order import by_importance, tint, tint_scales
+from campaigns.standings.raced import ArmRow, ArmStanding
 from campaigns.views.glyphs import interval
 from campaigns.views.head import ENDED_STATES, may_race
 from campaigns.views.table_heads import PARAMS_ON_A_PHONE

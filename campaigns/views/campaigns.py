@@ -10,7 +10,7 @@ from django.core.paginator import Paginator
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from campaigns.clock import database_now
+from campaigns.clock import database_now, read_at, with_clock
 from campaigns.models import Campaign, CampaignState
 from campaigns.standings.summaries import summarise, with_best
 from campaigns.views import glyphs
@@ -74,11 +74,12 @@ def campaign_list(request: HttpRequest) -> HttpResponse:
     """List campaigns, searched and sorted as the address says. With htmx only the table."""
     search = Search.of(request)
     sort = known_sort(campaign_heads(None), request.GET.get("sort", ""), _NEWEST_FIRST)
-    campaigns = _sorted(search.campaigns(), sort)
+    campaigns = with_clock(_sorted(search.campaigns(), sort))
     campaigns = campaigns.select_related("owner", "dataset", "package").defer("package__source")
     page = Paginator(campaigns, CAMPAIGNS_PER_PAGE).get_page(request.GET.get("page"))
-    now = database_now()
-    summaries = summarise(page.object_list, now=now)
+    listed = list(page.object_list)
+    now = read_at(listed[0]) if listed else database_now()
+    summaries = summarise(listed, now=now)
     spec = metrics.common(summary.campaign.metric_spec for summary in summaries)
     context: dict[str, Any] = {
         "page": page,
@@ -104,8 +105,8 @@ def campaign_list(request: HttpRequest) -> HttpResponse:
 def _sorted(campaigns: QuerySet[Campaign], sort: str) -> QuerySet[Campaign]:
     """Sort by a column, then newest first. Rows without a value always come last."""
     key = sort.removeprefix("-")
-    if key == "best":
-        campaigns = with_best(campaigns)
+    # The database reads them of the rows of the page alone, unless it sorts by them.
+    campaigns = with_best(campaigns)
     field = F(_FIELDS[key])
     order = field.desc(nulls_last=True) if sort.startswith("-") else field.asc(nulls_last=True)
     return campaigns.order_by(order, "-created_at", "-pk")

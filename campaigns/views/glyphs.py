@@ -12,8 +12,8 @@ from campaigns.analysis.comparison import CampaignColumn, Row
 from campaigns.charts import glyph
 from campaigns.models import Result
 from campaigns.standings import arms
-from campaigns.standings.arms import ArmRow
 from campaigns.standings.champions import Champion
+from campaigns.standings.raced import ArmRow
 from campaigns.standings.summaries import CampaignSummary
 from experiments.metrics import MetricSpec
 

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from campaigns import steering
+from campaigns.clock import read_at, with_clock
 from campaigns.lifecycle.race_due import runs_kept_at_launch
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import MAX_TRIES, BudgetKind, Campaign, CampaignState, WorkUnit
@@ -46,11 +47,16 @@ VERBS = {
 }
 
 
-def campaign_or_404(pk: int) -> Campaign:
-    """Return the campaign with the objects that its head shows. Raises Http404."""
+def campaign_and_now(pk: int, **annotations: Any) -> tuple[Campaign, dt.datetime]:
+    """Return the campaign with the objects that its head shows, and the time. Raises Http404.
+
+    One query, which reads the `annotations` too: what a page shows beside the campaign.
+    """
     campaigns = Campaign.objects.select_related("owner", "dataset", "package")
     # Do not load the text of the script, which is as long as the rest of the page.
-    return get_object_or_404(campaigns.defer("package__source"), pk=pk)
+    campaigns = with_clock(campaigns.defer("package__source").annotate(**annotations))
+    campaign = get_object_or_404(campaigns, pk=pk)
+    return campaign, read_at(campaign)
 
 
 def may_race(user: Person, campaign: Campaign) -> bool:

@@ -12,7 +12,7 @@ from campaigns.charts.hero import hero, hero_label, hero_points
 from campaigns.charts.hero_curve import small_curve
 from campaigns.models import Campaign, Task
 from campaigns.standings.leaderboard import varying_params
-from campaigns.standings.usual_params import usual_params
+from campaigns.standings.usual_params import unusual
 from xeenet_site.web.pages import reading_page
 from xeenet_site.web.strict_json import figure_script, finite
 
@@ -59,8 +59,7 @@ def card(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
     if attempt is not None:
         load_progress([attempt], limit=CURVE_POINTS)
     varying, _ = varying_params(task.campaign)
-    usual = usual_params(task.campaign)
-    unlike = {name for name in usual if not usual[name].has(task.params.get(name))}
+    unlike = unusual(task.campaign, task.params, varying)
     context = {
         "task": task,
         "result": result,

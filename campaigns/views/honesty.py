@@ -9,12 +9,11 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from campaigns.charts.honesty import pairs_picture, slope_picture
-from campaigns.clock import database_now
 from campaigns.models import Campaign, FailureClass, Result, Task
 from campaigns.standings import honesty as reads
 from campaigns.standings import honesty_parts as parts
 from campaigns.standings.honesty import FATES, LISTS, LOADS, UNKNOWN_LOAD, Tally
-from campaigns.views.head import campaign_or_404, head_context
+from campaigns.views.head import campaign_and_now, head_context
 from campaigns.views.tabs import show_tab
 from xeenet_site.web.pages import reading_page
 
@@ -24,8 +23,7 @@ ROWS_PER_PAGE: Final = 50
 @reading_page
 def honesty(request: HttpRequest, pk: int) -> HttpResponse:
     """Show what bears on a campaign's values; with ?rows= also the runs of one reason."""
-    campaign = campaign_or_404(pk)
-    now = database_now()
+    campaign, now = campaign_and_now(pk)
     tally = reads.tally(campaign)
     name = request.GET.get("rows", "")
     noises = parts.class_noises(campaign)

@@ -6,7 +6,7 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse
 
-from campaigns.clock import database_now
+from campaigns.clock import database_now, read_at
 from campaigns.health import concerns, health, live_campaigns
 from campaigns.models import Campaign, Result
 from campaigns.standings.champions import latest_champions
@@ -23,8 +23,8 @@ CAMPAIGNS_SHOWN: Final = 8
 @reading_page
 def overview(request: HttpRequest) -> HttpResponse:
     """Show the installation at a glance. With htmx only the part that changes."""
-    now = database_now()
     live = live_campaigns()
+    now = read_at(live[0]) if live else database_now()
     latest = Campaign.objects.select_related("owner", "dataset", "package")
     latest = latest.defer("package__source")[:CAMPAIGNS_SHOWN]
     campaigns = live[:CAMPAIGNS_SHOWN] or list(latest)

@@ -11,7 +11,6 @@ from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
 
 from campaigns.charts.race_strips import StripDrawer, key_of
-from campaigns.clock import database_now
 from campaigns.design.race_plan import plan_race
 from campaigns.exports import race as export_race
 from campaigns.models import MAX_MIN_EFFECT, MAX_RACE_SEEDS, Campaign, CampaignState, RaceOutcome
@@ -43,7 +42,7 @@ from campaigns.standings.race_strips import (
     races_of,
     running_runs,
 )
-from campaigns.views.head import ENDED_STATES, campaign_or_404, head_context, may_race
+from campaigns.views.head import ENDED_STATES, campaign_and_now, head_context, may_race
 from campaigns.views.tabs import show_tab
 from xeenet_site.web.formats import HOUR, duration
 from xeenet_site.web.pages import reading_page
@@ -58,8 +57,7 @@ MOST_COLUMNS: Final = 24
 @reading_page
 def races(request: HttpRequest, pk: int, race: int | None = None) -> HttpResponse:
     """Show a race of a campaign seed by seed: the latest, or the one with this number."""
-    campaign = campaign_or_404(pk)
-    now = database_now()
+    campaign, now = campaign_and_now(pk)
     lines = races_of(campaign)
     number = lines[0].number if race is None and lines else race
     view = race_view(campaign, number) if number is not None else None

@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.generic import RedirectView
 
-from campaigns.clock import database_now
 from campaigns.design.previews import preview
 from campaigns.exports import leaderboard as export_leaderboard
 from campaigns.exports import rows as export_rows
@@ -18,9 +17,10 @@ from campaigns.models import Campaign, CampaignState
 from campaigns.standings import headline, leaderboard
 from campaigns.standings.finding import why_nothing_is_ranked
 from campaigns.standings.paired import arm_in_address
+from campaigns.standings.param_order import stored_importance
 from campaigns.standings.progress import CampaignProgress, campaign_progress
 from campaigns.views.board import board_context, race_options_context
-from campaigns.views.head import campaign_or_404, head_context
+from campaigns.views.head import campaign_and_now, head_context
 from campaigns.views.hero import hero_context, new_points
 from campaigns.views.side import side_of
 from campaigns.views.verdict import figures_context, verdict_context
@@ -33,8 +33,7 @@ LARGE_CAMPAIGN: Final = 2_000
 @reading_page
 def campaign(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one campaign. With htmx only the part that changes while it runs."""
-    campaign = campaign_or_404(pk)
-    now = database_now()
+    campaign, now = campaign_and_now(pk, importance=stored_importance())
     if campaign.state == CampaignState.DRAFT:
         context = head_context(request, campaign, now)
         context["verdict"] = headline.draft(

@@ -8,14 +8,13 @@ from typing import Any, Final
 from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse
 
-from campaigns.clock import database_now
 from campaigns.models import Campaign
 from campaigns.standings import board, leaderboard
 from campaigns.standings.board import LeaderboardQuery
 from campaigns.standings.finding import why_nothing_is_ranked
 from campaigns.standings.progress import CampaignProgress, campaign_progress
 from campaigns.standings.rows import Standing
-from campaigns.views.head import campaign_or_404, head_context
+from campaigns.views.head import campaign_and_now, head_context
 from campaigns.views.run_cells import Cells, cells
 from campaigns.views.table_heads import Head, columns, known_sort, run_heads
 from campaigns.views.tabs import show_tab
@@ -37,8 +36,7 @@ STATE_LABELS: Final[dict[str, str]] = {
 @reading_page
 def runs(request: HttpRequest, pk: int) -> HttpResponse:
     """List a campaign's runs that have ended. Their order is no ranking: the board has that."""
-    campaign = campaign_or_404(pk)
-    now = database_now()
+    campaign, now = campaign_and_now(pk)
     progress = campaign_progress(campaign, now=now)
     varying, constant = leaderboard.varying_params(campaign)
     context = {

@@ -21,7 +21,7 @@ from campaigns.clock import database_now
 from campaigns.models import MAX_NOTE_LENGTH, Arm, Campaign, Note, Task
 from campaigns.standings import arms, leaderboard
 from campaigns.standings.arm_place import place_of
-from campaigns.views.head import GROWING_STATES, LIVE_STATES, campaign_or_404, may_race
+from campaigns.views.head import GROWING_STATES, LIVE_STATES, campaign_and_now, may_race
 from campaigns.views.param_bars import param_bars
 from campaigns.views.side_parts import arm_parts, is_running, task_parts
 from campaigns.views.verbs import sentence_of, whole_number
@@ -70,11 +70,10 @@ def side_of(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dict[
 @reading_page
 def side(request: HttpRequest, pk: int) -> HttpResponse:
     """Answer the panel alone; with ?part=live the part that refreshes, 204 when nothing changed."""
-    campaign = campaign_or_404(pk)
+    campaign, now = campaign_and_now(pk)
     key = key_in(request)
     if key is None:
         raise Http404("Open an arm or a task: ?open=arm-17, ?open=task-42.")
-    now = database_now()
     if request.GET.get("part") == "live":
         return _live_answer(request, campaign, key, now)
     panel = _panel(request, campaign, key, now)

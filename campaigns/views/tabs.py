@@ -10,11 +10,10 @@ from django.http import HttpRequest, HttpResponse
 
 from campaigns import history
 from campaigns.caching import cached_keys
-from campaigns.clock import database_now
 from campaigns.models import Campaign, FailureClass, Task, TaskState
 from campaigns.standings import contributions, leaderboard
 from campaigns.standings.task_counts import failed_by_class, tasks_by_state
-from campaigns.views.head import campaign_or_404, head_context
+from campaigns.views.head import campaign_and_now, head_context
 from campaigns.views.side import side_of
 from campaigns.views.table_heads import Head, columns, known_sort, value_head
 from xeenet_site.web.pages import page_or_fragment, reading_page
@@ -44,8 +43,7 @@ _OPEN_STATES: Final = frozenset({TaskState.PENDING, TaskState.LEASED})
 @reading_page
 def tasks(request: HttpRequest, pk: int) -> HttpResponse:
     """List a campaign's tasks, filtered and sorted as the address says."""
-    campaign = campaign_or_404(pk)
-    now = database_now()
+    campaign, now = campaign_and_now(pk)
     state = _known(request.GET.get("state", ""), TaskState.values)
     failure = _known(request.GET.get("failure", ""), FailureClass.values)
     query = request.GET.get("q", "").replace("\0", "\ufffd").strip()[:MAX_QUERY]
@@ -156,8 +154,7 @@ def _sorted(tasks: QuerySet[Task], sort: str) -> QuerySet[Task]:
 @reading_page
 def workers(request: HttpRequest, pk: int) -> HttpResponse:
     """Show what each worker contributed to this campaign."""
-    campaign = campaign_or_404(pk)
-    now = database_now()
+    campaign, now = campaign_and_now(pk)
     context = head_context(request, campaign, now) | {
         "rows": contributions.of_workers(campaign, now=now),
     }
@@ -167,8 +164,7 @@ def workers(request: HttpRequest, pk: int) -> HttpResponse:
 @reading_page
 def log(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the log of this campaign, newest first; with ?every=1 every change of state."""
-    campaign = campaign_or_404(pk)
-    now = database_now()
+    campaign, now = campaign_and_now(pk)
     before = history.Position.parse(request.GET.get("before", ""))
     every = request.GET.get("every") == "1"
     read = history.every_change if every else history.events

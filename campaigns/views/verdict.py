@@ -13,10 +13,10 @@ from campaigns.models import Campaign
 from campaigns.race.headline import Act, Headline
 from campaigns.race.words import Belief, belief, figure_title
 from campaigns.standings import arms, headline
-from campaigns.standings.param_order import unusual
 from campaigns.standings.progress import CampaignProgress
 from campaigns.standings.rows import Standing
 from campaigns.standings.summaries import progress_bar
+from campaigns.standings.usual_params import unusual
 from campaigns.views.head import may_race
 from xeenet_site.web.formats import value
 
@@ -121,7 +121,7 @@ def figures_context(
         "belief": _belief(campaign),
         "troubles": _troubles(campaign, progress),
         "top_failure": next(iter(progress.failure_classes.items()), None),
-        "shared": headline.shared_words(campaign) if progress.failed > 1 else "",
+        "shared": headline.shared_words(campaign, progress) if progress.failed > 1 else "",
     }
 
 

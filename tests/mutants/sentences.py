@@ -69,8 +69,8 @@ SENTENCES: Final = (
     Mutant(
         "sentences: the board mixes classes",
         "campaigns/standings/arms.py",
-        "return _Chosen(raced.rows, raced.first_results, chosen.condition, chosen.slug)",
-        "return _Chosen(raced.rows, raced.first_results, Q(), chosen.slug)",
+        "return _Chosen(own.rows, own.first_results, chosen.condition, chosen.slug)",
+        "return _Chosen(own.rows, own.first_results, Q(), chosen.slug)",
         (BOARD_TESTS, "-k", "one_class"),
     ),
     Mutant(

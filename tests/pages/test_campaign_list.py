@@ -83,7 +83,7 @@ def test_its_queries_do_not_grow_with_the_campaigns(
     client.force_login(factories.user())
     for _ in range(3):
         factories.active_campaign(owner=factories.user())
-    with django_assert_max_num_queries(16) as few:
+    with django_assert_max_num_queries(12) as few:
         client.get(reverse("campaigns"))
     for _ in range(7):
         factories.completed_task(owner=factories.user())

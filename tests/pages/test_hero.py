@@ -15,7 +15,7 @@ from django.urls import reverse
 from campaigns import lifecycle
 from campaigns.charts.hero import MOST_NEW, OVERLAP, hero_label, hero_points
 from campaigns.models import Campaign, NoiseFloor
-from campaigns.standings.arms import ArmRow
+from campaigns.standings.raced import ArmRow
 from tests import factories
 from tests.pages.charts import hero_data
 from workers.models import WorkerSession

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from campaigns.race.paired import (
     PairedDifference,
     PairedRun,
-    baseline_of,
     paired_differences,
     paired_words,
 )
@@ -27,16 +24,6 @@ def test_a_pair_is_one_seed_in_one_class_and_the_median_counts() -> None:
     assert paired_differences(runs, 0) == {1: PairedDifference(0.25, 3)}
     assert paired_differences(runs, 1) == {0: PairedDifference(-0.25, 3)}
     assert paired_differences(runs, 2) == {}
-
-
-@pytest.mark.parametrize(
-    ("classes", "baseline"),
-    [({}, None), ({4: 1, 2: 1}, 2), ({1: 1, 5: 3, 3: 2}, 5), ({9: 2, 3: 2, 1: 1}, 3)],
-)
-def test_the_baseline_has_runs_in_most_classes_of_several_the_first(
-    classes: dict[int, int], baseline: int | None
-) -> None:
-    assert baseline_of(classes) == baseline
 
 
 def test_the_words_mark_the_differences_or_say_why_there_are_none() -> None:

@@ -10,7 +10,7 @@ from campaigns import lifecycle
 from campaigns.models import Campaign
 from campaigns.standings import arms
 from campaigns.standings.arm_place import ArmPlace, place_of
-from campaigns.standings.usual_params import Usual, usual_params
+from campaigns.standings.usual_params import Usual, unusual, usual_params
 from tests import factories
 from tests.factories import NOW
 
@@ -88,6 +88,28 @@ def test_of_a_choice_only_the_middle_or_the_most_frequent_is() -> None:
     usual = usual_params(campaign_with(points, parameters))
     assert [usual["n"].has(value) for value in (64, 128, 256)] == [False, True, False]
     assert [usual["word"].has(value) for value in ("a", "b", True)] == [True, False, False]
+
+
+def test_only_what_is_unlike_the_usual_is_unusual_in_the_order_of_the_names() -> None:
+    parameters: list[dict[str, Any]] = [
+        {"name": "p", "type": "float", "low": 0.0, "high": 10.0},
+        {"name": "n", "type": "choice", "values": [64, 128]},
+    ]
+    campaign = campaign_with([{"p": float(n), "n": 64} for n in range(9)], parameters)
+    assert unusual(campaign, {"p": 9.0, "n": 128}, ["n", "p", "other"]) == ["n", "p"]
+    # Also in the middle half, where the median config has another value.
+    assert unusual(campaign, {"p": 5.0, "n": 64}, ["n", "p"]) == []
+
+
+def test_of_many_arms_so_many_are_read_evenly_spread(
+    monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    monkeypatch.setattr("campaigns.standings.usual_params.ARMS_READ", 5)
+    parameters = [{"name": "p", "type": "float", "low": 0.0, "high": 99.0}]
+    campaign = campaign_with([{"p": float(n)} for n in range(9)], parameters)
+    with django_assert_num_queries(1):
+        usual = usual_params(campaign)["p"]
+    assert usual == Usual(4.0, 2.0, 6.0)
 
 
 def test_of_few_arms_nothing_is() -> None:

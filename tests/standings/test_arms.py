@@ -10,7 +10,7 @@ import pytest
 from campaigns import lifecycle
 from campaigns.models import Campaign
 from campaigns.standings import arms
-from campaigns.standings.arms import ArmRow
+from campaigns.standings.raced import ArmRow
 from tests.factories import active_campaign, at, claim_one, finish, run, runner
 
 pytestmark = pytest.mark.django_db

@@ -340,7 +340,7 @@ def test_many_campaigns_cost_as_many_queries_as_one(
     for _ in range(number):
         work_campaign(2)
     fresh = list(Campaign.objects.select_related("package"))
-    with django_assert_num_queries(6):  # ended, running, pace (3), fleet
+    with django_assert_num_queries(5):  # ended, running, pace (2), fleet
         outlook(fresh, now=at(1))
 
 

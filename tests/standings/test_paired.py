@@ -128,7 +128,7 @@ def test_the_page_of_all_classes_stays_within_the_queries_of_a_page(
 ) -> None:
     with CaptureQueriesContext(connection) as queries:
         client.get(campaign.get_absolute_url() + "?class=all")
-    assert len(queries) <= 18
+    assert len(queries) <= 13
 
 
 def test_page_csv_api_and_command_show_them(campaign: Campaign, client: Client) -> None:

@@ -1,4 +1,4 @@
-"""campaigns.standings.param_order: which params come first, are unusual, and how they look."""
+"""campaigns.standings.param_order: which params come first, and how they look."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from campaigns.models import ImportanceEstimate
-from campaigns.standings.param_order import by_importance, tint, tints, unusual
+from campaigns.standings.param_order import by_importance, tint, tints
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -24,19 +24,6 @@ def test_the_params_follow_a_stored_estimate_and_nothing_computes_one() -> None:
     row.found = {"importance": {"parameters": shares}, "total": 30}
     row.save()
     assert by_importance(campaign, [*names, "new"]) == ["d_model", "lr", "new"]
-
-
-def test_only_what_differs_from_the_median_config_is_unusual() -> None:
-    space: Any = {
-        "parameters": [
-            {"name": "width", "type": "choice", "values": [1, 2, 3]},
-            {"name": "kind", "type": "choice", "values": ["a", "b"]},
-        ],
-        "constraints": [],
-    }
-    campaign = factories.active_campaign(6, search_space=space, sampler="grid")
-    assert unusual(campaign, {"width": 2, "kind": "a"}, ["width", "kind"]) in ([], ["kind"])
-    assert unusual(campaign, {"width": 3, "kind": "a"}, ["width"]) == ["width"]
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_progress_costs_few_queries_and_three_until_something_ends(
     run()
     claim_one(worker(), now=at(20))
     running = Campaign.objects.select_related("package").get()
-    with django_assert_num_queries(7):  # states, totals (3), what runs, pace, fleet
+    with django_assert_num_queries(5):  # states, totals, what runs, pace, fleet
         campaign_progress(running, now=at(20))
     with django_assert_num_queries(3):  # states, what runs, fleet
         campaign_progress(running, now=at(21))

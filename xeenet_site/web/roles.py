@@ -34,9 +34,15 @@ def role_of(user: Person) -> str:
         return OPERATOR
     known: str | None = getattr(user, "_xeenet_role", None)
     if known is None:
-        known = role_among(user, set(user.groups.values_list("name", flat=True)))
-        user._xeenet_role = known  # type: ignore[attr-defined]  # noqa: SLF001
+        known = remember(user, set(user.groups.values_list("name", flat=True)))
     return known
+
+
+def remember(user: User, groups: Collection[str]) -> str:
+    """Keep the highest role of a person in groups with these names at the object; return it."""
+    role = role_among(user, groups)
+    user._xeenet_role = role  # type: ignore[attr-defined]  # noqa: SLF001
+    return role
 
 
 def role_among(user: User, groups: Collection[str]) -> str:

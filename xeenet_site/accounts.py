@@ -1,0 +1,46 @@
+"""Accounts as the database has them: a person is read together with their role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef
+from django.http import HttpRequest
+
+from xeenet_site.web import roles
+
+
+class AccountBackend(ModelBackend):
+    """Django's own backend, but every page reads person and role in one query, not in two."""
+
+    def authenticate(
+        self,
+        request: HttpRequest | None,
+        username: str | None = None,
+        password: str | None = None,
+        **kwargs: Any,
+    ) -> User | None:
+        """Return the person of this password. Raises PermissionDenied, so that no other is tried.
+
+        Django's own backend comes after this one: sessions from before name it. It would only
+        hash a wrong password a second time.
+        """
+        user = super().authenticate(request, username=username, password=password, **kwargs)
+        if user is None:
+            raise PermissionDenied
+        return user
+
+    def get_user(self, user_id: Any) -> User | None:
+        """Return the person of a session with their role, None if they may not sign in."""
+        groups = {
+            f"is_in_{role}": Exists(Group.objects.filter(user=OuterRef("pk"), name=role))
+            for role in roles.ROLES
+        }
+        user = User.objects.annotate(**groups).filter(pk=user_id).first()
+        if user is None or not self.user_can_authenticate(user):
+            return None
+        roles.remember(user, {role for role in roles.ROLES if getattr(user, f"is_in_{role}")})
+        return user
