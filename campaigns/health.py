@@ -33,7 +33,7 @@ from campaigns.standings.task_counts import ended_tasks
 from workers.fleet import fleet_totals
 from workers.models import Worker, WorkerState
 from xeenet_site.web import roles
-from xeenet_site.web.formats import clock, count, duration
+from xeenet_site.web.formats import clock, count
 
 RATE_WINDOW: Final = dt.timedelta(hours=1)
 # A campaign is failing when more than this share of its ended tasks failed …
@@ -153,7 +153,8 @@ def _background_jobs(now: dt.datetime) -> Iterator[Concern]:
     ours = Schedule.objects.filter(func__in=SCHEDULES.values())
     due = ours.aggregate(due=Min("next_run"))["due"]
     if due is None or now - due > OVERDUE_SCHEDULE:
-        since = f" for {duration((now - due).total_seconds())}" if due else ""
+        # An instant, not how long ago: that text would change at each refresh of the overview.
+        since = f" since {clock(due, now)}" if due else ""
         yield Concern(
             f"The background jobs have not run{since}: the q-cluster is not running, unless it "
             "began in the last half minute. Start it with “python manage.py qcluster”. Until then "

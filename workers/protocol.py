@@ -295,6 +295,7 @@ class Submission(TypedDict):
 class SubmissionReply(TypedDict):
     verdict: Verdict
     message: str
+    note: NotRequired[str]  # for the worker's owner: what the run counts for; absent: not said
 
 
 def canonical_digest(body: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from django.utils.functional import LazyObject
 from workers.models import Worker
 from workers.protocol import ErrorCode
 from xeenet_site import logs, metrics
+from xeenet_site.security import csp_text
 from xeenet_site.web.client_address import client_address
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
@@ -103,7 +104,8 @@ class CompressPagesMiddleware(GZipMiddleware):
 
     Agents and programs get the API's answers and files as they are. Against attacks that guess a
     secret from compressed sizes (BREACH), Django masks CSRF tokens anew in each response and varies
-    its length; other secrets appear once, in the answer to a POST.
+    its length. Other secrets are drawn anew in the answer to a POST and appear in no other. Cookies
+    are SameSite=Lax, so another site cannot let a browser load pages as someone, unseen.
     """
 
     def process_response(
@@ -151,8 +153,3 @@ class SecurityHeadersMiddleware:
         response.headers.setdefault("Permissions-Policy", settings.PERMISSIONS_POLICY)
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         return response
-
-
-def csp_text(directives: dict[str, list[str]]) -> str:
-    """Return the value of the Content-Security-Policy header for these directives."""
-    return "; ".join(" ".join([name, *sources]) for name, sources in directives.items())

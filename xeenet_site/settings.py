@@ -361,6 +361,7 @@ STORAGES = {
 }
 # Source maps are only read by people who debug a package: do not spend time on compressing them.
 WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "map")
+WHITENOISE_ADD_HEADERS_FUNCTION = security.add_file_headers
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 # --- Security -------------------------------------------------------------------------------------

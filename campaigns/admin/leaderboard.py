@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 
 from campaigns.models import Campaign
 from campaigns.standings import arms
+from campaigns.standings.raced import ArmRow
 from experiments.metrics import MetricSpec
 
 ROWS_SHOWN: Final = 20
@@ -34,7 +35,7 @@ def leaderboard_table(campaign: Campaign) -> SafeString:
     )
 
 
-def _cells(row: arms.ArmRow, spec: MetricSpec) -> tuple[object, ...]:
+def _cells(row: ArmRow, spec: MetricSpec) -> tuple[object, ...]:
     return (
         "" if row.rank is None else row.rank,
         row.arm,

@@ -49,7 +49,8 @@ from campaigns.race.rows import MIN_EFFECT
 from campaigns.race.rule import SEEDS
 from campaigns.search import samplers
 from campaigns.search.samplers import MAX_TASKS
-from campaigns.search.space import InvalidSearchSpace, SearchSpace, UnsatisfiableSpace
+from campaigns.search.space import SearchSpace, UnsatisfiableSpace
+from campaigns.search.space_json import InvalidSearchSpace
 from experiments import catalog
 from workers.protocol import IsolationTier
 

@@ -49,6 +49,8 @@ _READ: Final = (
     *("ended_at", "outcome", "failure_class", "submission_digest", "answer"),
     *("task__campaign", "task__arm", "task__number", "task__params", "task__seed"),
     *("task__purpose", "task__max_steps", "task__state", "task__arm__infeasible"),
+    *("task__seed_index", "task__failed_attempts", "task__max_failed_attempts"),
+    "task__arm__number",
     *("task__campaign__experiment", "task__campaign__package", "task__campaign__dataset"),
     *("task__campaign__metric", "task__campaign__metric_version", "task__campaign__budget_kind"),
     *("task__campaign__time_budget_seconds", "task__campaign__allow_simulated"),

@@ -108,23 +108,26 @@ def repeat_missed(*, since: dt.datetime, now: dt.datetime, limit: int) -> int:
     return sum(repeat_hindered(result, now=now) for result in batch)
 
 
-def settle_replay(result: Result) -> None:
+def settle_replay(result: Result) -> bool:
     """Let a replay take the place of the run that it repeats, if it had less in its way.
+
+    Return whether it did.
 
     Call it in the transaction that stores the replay's result. The tasks change their purposes, so
     that boards, races and noise floors, which all leave replays out, count the better run.
     """
     replay = result.task
     if replay.purpose != TaskPurpose.REPLAY or not result.is_ranked:
-        return
+        return False
     repeated = Result.objects.filter(_HINDERED, task__in=_others(replay))
     first = repeated.filter(task__purpose__in=_REPEATED).select_related("task").first()
     if first is None or result.hindrances >= first.hindrances:
-        return
+        return False
     for task_id, purpose in ((first.task_id, TaskPurpose.REPLAY), (replay.pk, first.task.purpose)):
         Task.objects.filter(pk=task_id).update(purpose=purpose)
         is_screening = purpose == TaskPurpose.SCREEN
         Result.objects.filter(task=task_id).update(is_screening=is_screening)
+    return True
 
 
 def give_up_replays(*, now: dt.datetime) -> int:

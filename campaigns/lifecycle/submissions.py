@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 from django.db import transaction
 from django.db.models import F, Q
 
+from campaigns.lifecycle import receipts
 from campaigns.lifecycle.belief import contradictions, result_columns
 from campaigns.lifecycle.breakers import pause_failing, pause_troubled
 from campaigns.lifecycle.classes import class_id
@@ -60,6 +61,7 @@ class Answer:
 
     verdict: Verdict
     message: str
+    note: str = ""  # what the run counts for, for the worker's owner
 
 
 class _End(NamedTuple):
@@ -109,7 +111,8 @@ def submit(worker: Worker, lease_id: uuid.UUID, body: Submission, *, now: dt.dat
 def _stored_answer(attempt: Attempt, digest: str) -> Answer:
     if attempt.submission_digest != digest or attempt.answer is None:
         raise ResultConflict
-    return Answer(Verdict(attempt.answer["verdict"]), attempt.answer["message"])
+    stored = attempt.answer
+    return Answer(Verdict(stored["verdict"]), stored["message"], stored.get("note", ""))
 
 
 def _owned(attempt: Attempt) -> Q:
@@ -132,7 +135,8 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> _End:
     if problems:
         reason = "; ".join(problems)
         failure = _fail(attempt, FailureClass.INVALID_RESULT, reason, body, now)
-        refusal = Answer(Verdict.REFUSED, f"The result was refused: {reason}.")
+        refused = f"The result was refused: {reason}."
+        refusal = Answer(Verdict.REFUSED, refused, receipts.REFUSED)
         return failure._replace(answer=refusal)
     task = attempt.task
     if not body.get("simulated") and (reason := why_too_slow(task, metrics)):
@@ -142,7 +146,8 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> _End:
     )
     diverged = metrics.get("diverged") is True
     if not completed:
-        answer = Answer(Verdict.LATE, "Kept, but another attempt or a person decided the task.")
+        kept = "Kept, but another attempt or a person decided the task."
+        answer = Answer(Verdict.LATE, kept, receipts.LATE)
         return _End(AttemptOutcome.LATE, answer, message)
     outcome = AttemptOutcome.DIVERGED if diverged else AttemptOutcome.COMPLETED
     result = _store_result(attempt, metrics, body, now=now)
@@ -151,11 +156,14 @@ def _complete(attempt: Attempt, body: Submission, now: dt.datetime) -> _End:
     if task.max_steps is not None and task.arm.infeasible:
         # A worker that still had it was fast enough after all.
         Arm.objects.filter(pk=task.arm_id).update(infeasible="")
-    settle_replay(result)
+    stands_in = settle_replay(result)
     stored = "The result is stored."
     if result.implausible:
         stored = IMPLAUSIBLE.format(metric=spec.name)
-    return _End(outcome, Answer(Verdict.ACCEPTED, stored), message, change, failure_class="")
+    repeated = is_to_be_repeated(result)
+    note = receipts.of_result(result, is_repeated=repeated, stands_in=stands_in)
+    answer = Answer(Verdict.ACCEPTED, stored, note)
+    return _End(outcome, answer, message, change, failure_class="")
 
 
 def _store_result(
@@ -241,16 +249,16 @@ def _fail(
         **NO_LEASE,
     )
     if not failed and not retried:
-        answer = Answer(
-            Verdict.LATE, "The failure is stored; the lease had ended, so it moves nothing."
-        )
+        moved = "The failure is stored; the lease had ended, so it moves nothing."
+        answer = Answer(Verdict.LATE, moved, receipts.MOVES_NOTHING)
         return _End(AttemptOutcome.LATE, answer, message, failure_class=failure_class)
     to = TaskState.FAILED if failed else TaskState.PENDING
     change = Change(task, TaskState.LEASED, to, attempt)
-    answer = Answer(Verdict.RETRY, "The failure is stored; the task will run again.")
+    note = receipts.of_failure(task, failure_class, tries_left=not failed)
+    answer = Answer(Verdict.RETRY, "The failure is stored; the task will run again.", note)
     if failed:
         reason = "it is final" if is_final else "the task has no tries left"
-        answer = Answer(Verdict.FAILED, f"The failure is stored; {reason}.")
+        answer = Answer(Verdict.FAILED, f"The failure is stored; {reason}.", note)
     return _End(AttemptOutcome.FAILED, answer, message, change, failure_class)
 
 

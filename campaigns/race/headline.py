@@ -95,13 +95,13 @@ class Situation:
     shows_all: bool = False
 
 
-def headline(situation: Situation, *, span: str = "") -> Headline:
-    """Return the verdict of the first rule that holds; `span` writes the quiet time."""
+def headline(situation: Situation, *, since: str = "") -> Headline:
+    """Return the verdict of the first rule that holds; `since` says when it became quiet."""
     if situation.draft:
         return Headline(situation.draft)
     if situation.paused:
         return Headline(situation.paused, Severity.WARNING)
-    if obstacle := _obstacle(situation, span):
+    if obstacle := _obstacle(situation, since):
         return Headline(obstacle, Severity.WARNING, _way_out(situation))
     if situation.trouble:
         return Headline(situation.trouble, Severity.TROUBLE, _failures(situation))
@@ -193,7 +193,7 @@ def _asides(situation: Situation) -> list[str]:
     return asides
 
 
-def _obstacle(situation: Situation, span: str) -> str:
+def _obstacle(situation: Situation, since: str) -> str:
     """Say why nothing runs, though tasks wait; "" otherwise."""
     if not situation.is_active:
         return ""
@@ -207,7 +207,7 @@ def _obstacle(situation: Situation, span: str) -> str:
     if not situation.is_approved:
         return f"Nothing can run: the uploaded script has no approval. {waiting}."
     if situation.quiet_seconds is not None and situation.quiet_seconds > STALLED_SECONDS:
-        return f"Stalled: no task has ended for {span}, and none runs. {waiting}."
+        return f"Stalled: no task has ended since {since}, and none runs. {waiting}."
     return ""
 
 

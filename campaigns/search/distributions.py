@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from campaigns.search.lined import LinedDict, UnreadableSpace, line_of
 from campaigns.search.parameters import MAX_MAGNITUDE, is_storable
-from campaigns.search.space import MAX_CHOICES
+from campaigns.search.space_json import MAX_CHOICES
 
 Read = dict[str, Any]
 

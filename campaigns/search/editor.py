@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 from campaigns.search.lined import MAX_NUMBER_CHARACTERS
-from campaigns.search.space import MAX_CONSTRAINTS, MAX_PARAMETERS
+from campaigns.search.space_json import MAX_CONSTRAINTS, MAX_PARAMETERS
 
 TYPES: Final = ("float", "int", "choice")
 SCALES: Final = ("linear", "log")

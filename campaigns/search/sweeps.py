@@ -13,14 +13,8 @@ from typing import Any, Final
 from campaigns.search.distributions import DISTRIBUTIONS, REFUSED, Fields, implied, quoted
 from campaigns.search.lined import LinedDict, UnreadableSpace, line_of
 from campaigns.search.samplers import MAX_TASKS, grid_points
-from campaigns.search.space import (
-    MAX_PARAMETERS,
-    NAME,
-    RESERVED_NAMES,
-    InvalidSearchSpace,
-    SearchSpace,
-    UnsatisfiableSpace,
-)
+from campaigns.search.space import SearchSpace, UnsatisfiableSpace
+from campaigns.search.space_json import MAX_PARAMETERS, NAME, RESERVED_NAMES, InvalidSearchSpace
 from experiments import catalog
 
 TAKEN_OVER: Final = frozenset({"name", "description", "method", "parameters", "run_cap", "metric"})

@@ -274,6 +274,10 @@ class SubmissionReplySerializer(serializers.Serializer[dict[str, Any]]):
         choices=[(verdict.value, verdict.value) for verdict in Verdict]
     )
     message = serializers.CharField(allow_blank=True)
+    note = serializers.CharField(
+        required=False,
+        help_text="What the run counts for, in a sentence for the worker's owner.",
+    )
 
 
 class ReleaseRequestSerializer(serializers.Serializer[dict[str, Any]]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Subquery
 
 from campaigns.caching import cached_by_revision
 from campaigns.models import Arm, Campaign, Result
@@ -47,19 +47,30 @@ def _read(campaign: Campaign, arm: Arm) -> ArmPlace:
     if result is None:
         return ArmPlace(None, None, total, None, None)
     row = arms.screened_row(result)
-    if not rest.filter(pk=result.pk).exists():
+    beside = _beside_on(rest, result)
+    if beside is None:
         return ArmPlace(row, None, total, None, None)
-    better, worse = _beside(result, "lt"), _beside(result, "gt")
+    better, before, after = beside
     last_raced = raced[-1].arm if raced else None
-    before = _first(rest.filter(better).reverse())
-    place = len(raced) + rest.filter(better).count() + 1
     return ArmPlace(
-        row,
-        place,
-        total,
-        last_raced if before is None else before,
-        _first(rest.filter(worse)),
+        row, len(raced) + better + 1, total, last_raced if before is None else before, after
     )
+
+
+def _beside_on(rest: QuerySet[Result], result: Result) -> tuple[int, int | None, int | None] | None:
+    """Return how many of the rest are better than a result, and the arms before and after it.
+
+    One query. None when the result is not among the rest.
+    """
+    better, worse = rest.filter(_beside(result, "lt")), rest.filter(_beside(result, "gt"))
+    count = better.order_by().values("campaign").annotate(count=Count("*")).values("count")
+    own = rest.filter(pk=result.pk).annotate(
+        better=Subquery(count),
+        arm_before=Subquery(better.reverse().values("arm__number")[:1]),
+        arm_after=Subquery(worse.values("arm__number")[:1]),
+    )
+    beside = own.values_list("better", "arm_before", "arm_after").first()
+    return None if beside is None else (beside[0] or 0, beside[1], beside[2])
 
 
 def _beside(result: Result, side: str) -> Q:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from campaigns.standings.machines import Machine
 from campaigns.standings.pace import LEAST_SECONDS, Pace
-from xeenet_site.web.formats import HOUR, clock, duration
+from xeenet_site.web.formats import HOUR, clock, duration, two_digits
 
 # A worker's own mean weighs as its tasks, the mean of all as so many: one task tells little.
 COMMON_WEIGHT: Final = 1.0
@@ -24,6 +24,8 @@ APPROVAL: Final = "waits for the approval of its script"
 OUTDATED: Final = "no worker online has its script: update a worker"
 MEASURES: Final = "its worker measures its speed first, about a minute"
 ALL_MEASURE: Final = "its workers measure their speed first, about a minute"
+# The oldest task comes first, of whichever campaign.
+BEHIND: Final = "waits: its workers run older tasks of other campaigns first"
 UNKNOWN: Final = "time left is known after the first task"
 
 
@@ -81,20 +83,24 @@ class Forecast:
 
     @property
     def basis(self) -> str:
-        """In a sentence, what the time rests on; "" without one."""
+        """In a sentence, what the time rests on; "" without one.
+
+        It says nothing that changes as time passes, so that a page does not refresh for it.
+        """
         if self.eta_seconds is None or self.seconds_per_task is None:
             return ""
-        each = duration(self.seconds_per_task)
+        # To two digits: runs that take longer than the mean move it with each second.
+        each = duration(two_digits(self.seconds_per_task))
         rests = (
             f"nothing has ended yet, so each run is assumed to take its budget of {each}"
             if self.is_guess
             else f"{each} for each task, as lately"
         )
         if not self.slots:
-            return f"About {duration(self.eta_seconds)} left: {rests}."
+            return f"{rests[0].upper()}{rests[1:]}."
         tasks = f"{self.slots:,} task{'' if self.slots == 1 else 's'} at a time"
         workers = f"{self.machines:,} worker{'' if self.machines == 1 else 's'}"
-        return f"About {duration(self.eta_seconds)} left: {rests}, {tasks} on {workers}."
+        return f"{rests[0].upper()}{rests[1:]}, {tasks} on {workers}."
 
 
 def forecast(question: Question, *, now: dt.datetime) -> Forecast:
@@ -128,6 +134,8 @@ def forecast(question: Question, *, now: dt.datetime) -> Forecast:
         return replace(known, **_nobody(question, now))
     if waiting and all_measure:
         return replace(known, why_not=MEASURES if len(ready) == 1 else ALL_MEASURE)
+    if waiting and not running and all(machine.held >= machine.slots for machine in ready):
+        return replace(known, why_not=BEHIND)
     if per_task is None:
         return replace(known, why_not=UNKNOWN)
     left = [max(OVERTIME_SHARE * per_task, per_task - seconds) for seconds in running]
@@ -171,8 +179,7 @@ def _nobody(question: Question, now: dt.datetime) -> dict[str, Any]:
     if online:
         until = min(machine.paused_until for machine in online if machine.paused_until)
         who = "its workers pause" if len(online) > 1 else "its worker pauses"
-        left = duration((until - now).total_seconds())
-        why = f"{who} for {left} more, after an error"
+        why = f"{who} until {clock(until, now)}, after an error"
         return {"why_not": why, "is_stopped": not question.running}
     if question.running:
         # The last tasks of a worker that is to stop, or of a program without an agent.

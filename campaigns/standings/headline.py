@@ -31,7 +31,7 @@ from campaigns.standings.finding import ENDED, finding, why_nothing_is_ranked
 from campaigns.standings.machines import ready_for
 from campaigns.standings.noise import noise_floor
 from campaigns.standings.progress import CampaignProgress
-from xeenet_site.web.formats import duration, value
+from xeenet_site.web.formats import clock, duration, value
 
 DIVERGED: Final = "diverged"
 TOO_SMALL: Final = "budget too small"
@@ -63,7 +63,7 @@ def verdict(
     `of_class` is the slug of the class whose board the reader sees, `race` what the reader may let
     race.
     """
-    quiet = _quiet_seconds(campaign, progress, now)
+    quiet_since = _quiet_since(campaign, progress, now)
     last = arms.finding(campaign)
     situation = Situation(
         is_active=campaign.state == CampaignState.ACTIVE,
@@ -75,7 +75,7 @@ def verdict(
         shared=_shared(campaign, progress),
         is_approved=campaign.package.may_run,
         hindrance=progress.forecast.why_not if progress.forecast.is_stopped else "",
-        quiet_seconds=quiet,
+        quiet_seconds=max(0.0, (now - quiet_since).total_seconds()) if quiet_since else None,
         too_slow=_too_slow(campaign),
         disturbed=_count(campaign, "disturbed"),
         slow_setups=_count(campaign, "slow_setup"),
@@ -88,7 +88,7 @@ def verdict(
         paused=_paused(campaign),
         race=race.label if race else "",
     )
-    return headline(situation, span=duration(quiet) if quiet is not None else "")
+    return headline(situation, since=clock(quiet_since, now) if quiet_since else "")
 
 
 def draft(campaign: Campaign, *, kept: int, worker_seconds: float | None) -> Headline:
@@ -236,14 +236,14 @@ def no_value(progress: CampaignProgress) -> dict[str, int]:
     return {why: number for why, number in counts.items() if number}
 
 
-def _quiet_seconds(
+def _quiet_since(
     campaign: Campaign, progress: CampaignProgress, now: dt.datetime
-) -> float | None:
-    """Return how long nothing has ended, None while tasks run or none waits."""
+) -> dt.datetime | None:
+    """Return since when nothing has ended, None while tasks run or none waits."""
     if campaign.state != CampaignState.ACTIVE or progress.leased or not progress.pending:
         return None
     since = progress.last_end or campaign.launched_at or now
-    return max(0.0, (now - max(since, campaign.resumed_at or since)).total_seconds())
+    return max(since, campaign.resumed_at or since)
 
 
 def _shared(campaign: Campaign, progress: CampaignProgress) -> str:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from django.conf import settings
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Count, Exists, F, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 
-from campaigns.models import BudgetKind, Campaign
+from campaigns.models import BudgetKind, Campaign, Task, TaskState
 from campaigns.models.campaign import is_held_back
 from experiments import catalog
 from workers.models import Calibration, Worker, WorkerState
@@ -39,6 +40,8 @@ class Machine:
     simulates: bool
     tier: str
     accepts_uploaded_scripts: bool
+    # How many tasks it holds, of all campaigns.
+    held: int = 0
     # The experiments whose work budgets are withheld from it.
     held_back: frozenset[str] = frozenset()
     # Those whose work budgets it gets only after it has measured its speed.
@@ -123,7 +126,9 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
     workers = Worker.objects.machines().filter(
         state=WorkerState.ACTIVE, last_seen_at__gte=now - REMEMBERED
     )
-    rows = workers.annotate(**held_back, **measured).order_by(F("last_seen_at").desc(), "pk")
+    rows = workers.annotate(held=_held(), **held_back, **measured).order_by(
+        F("last_seen_at").desc(), "pk"
+    )
     return [
         Machine(
             pk=row["pk"],
@@ -135,6 +140,7 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
             # An agent that reports no tier counts as the weakest; their names sort by strength.
             tier=row["isolation"] or IsolationTier.T0.value,
             accepts_uploaded_scripts=row["accepts_uploaded_scripts"],
+            held=row["held"],
             held_back=frozenset(name for column, name in columns.items() if row[column]),
             runs_any_script=row["runs_any_script"],
             scripts=row["scripts"],
@@ -157,10 +163,18 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
             "runs_any_script",
             "scripts",
             "refused_scripts",
+            "held",
             *columns,
             *measured,
         )[:MOST_MACHINES]
     ]
+
+
+def _held() -> Coalesce:
+    """Return how many tasks the machine of the query holds."""
+    leased = Task.objects.filter(worker=OuterRef("pk"), state=TaskState.LEASED).order_by()
+    counted = leased.values("worker").annotate(number=Count("pk"))
+    return Coalesce(Subquery(counted.values("number")), 0)
 
 
 def _measured_script(experiment: str) -> str:

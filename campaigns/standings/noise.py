@@ -12,7 +12,16 @@ from collections import defaultdict
 from statistics import median
 from typing import Any, Final
 
-from django.db.models import DateTimeField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
+from django.db.models import (
+    Case,
+    DateTimeField,
+    Exists,
+    ExpressionWrapper,
+    OuterRef,
+    Q,
+    QuerySet,
+    When,
+)
 
 from campaigns.clock import database_now
 from campaigns.models import (
@@ -45,8 +54,13 @@ def noise_floor(campaign: Campaign) -> Floor:
     class_id = default_class(campaign)
     if class_id is None:
         return NO_FLOOR
-    behind = _behind().filter(pk=class_id)
-    stored = refresh(class_id) if behind.exists() else _stored(class_id)
+    is_behind = Case(When(_is_behind(), then=True), default=False)
+    classes = ResultClass.objects.filter(pk=class_id).select_related("noise_floor")
+    row = classes.annotate(is_behind=is_behind).first()
+    if row is not None and row.is_behind:
+        stored: NoiseFloor | None = refresh(class_id)
+    else:
+        stored = getattr(row, "noise_floor", None)
     return Floor(stored.sd, stored.pairs) if stored else NO_FLOOR
 
 
@@ -97,13 +111,15 @@ def _by_seed_list(runs: list[tuple[Any, ...]]) -> list[list[Run]]:
 
 def _behind() -> QuerySet[ResultClass]:
     """Return the classes that got further runs since their floor was computed."""
+    return ResultClass.objects.filter(_is_behind())
+
+
+def _is_behind() -> Q:
     since = ExpressionWrapper(
         OuterRef("noise_floor__as_of") - COMMITTED_WITHIN, output_field=DateTimeField()
     )
     further = _further_runs().filter(result_class=OuterRef("pk"))
-    return ResultClass.objects.filter(
-        Q(Exists(further), noise_floor=None) | Q(Exists(further.filter(created_at__gt=since)))
-    )
+    return Q(Exists(further), noise_floor=None) | Q(Exists(further.filter(created_at__gt=since)))
 
 
 def _further_runs() -> QuerySet[Result]:
@@ -114,10 +130,6 @@ def _further_runs() -> QuerySet[Result]:
         task__seed_index__gte=1,
         campaign__shares_seeds=True,
     ).exclude(task__purpose=TaskPurpose.REPLAY)
-
-
-def _stored(class_id: int) -> NoiseFloor | None:
-    return NoiseFloor.objects.filter(result_class=class_id).first()
 
 
 def _runs(class_id: int) -> list[tuple[Any, ...]]:

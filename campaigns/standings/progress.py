@@ -71,13 +71,15 @@ class CampaignProgress:
         return self.done / self.total if self.total else 0.0
 
 
-def campaign_progress(campaign: Campaign, *, now: dt.datetime) -> CampaignProgress:
+def campaign_progress(
+    campaign: Campaign, *, now: dt.datetime, by_state: Mapping[str, int] | None = None
+) -> CampaignProgress:
     """Count a campaign's tasks by state and forecast when the open ones are done, race included.
 
     The counts are current; the rest is cached by the campaign's revision, so the campaign must be
-    freshly loaded.
+    freshly loaded. `by_state` is the number of tasks by state, if they have been counted.
     """
-    counts: dict[str, Any] = tasks_by_state(campaign)
+    counts: dict[str, Any] = dict(tasks_by_state(campaign) if by_state is None else by_state)
     running = running_tasks([campaign]) if counts[TaskState.LEASED] else {}
     pace = pace_of(campaign)
     waiting = {campaign.pk: counts[TaskState.PENDING] + campaign.kept_runs}

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from campaigns.caching import cached_by_revision
-from campaigns.models import Campaign, Race, Task, TaskState
+from campaigns.models import Campaign, Task, TaskState
 from campaigns.race.noise import NOTHING_KNOWN
 from campaigns.race.strips import Awaited, Strip, Strips, awaited, strips_of
 from campaigns.race.value import RaceValue, race_values
-from campaigns.standings.race_runs import decisions_of, race_runs, rule_of
-from campaigns.standings.raced import STANDING_ORDER, race_sentence, standings_after
+from campaigns.standings.race_runs import rule_of
+from campaigns.standings.raced import STANDING_ORDER, race_with_runs, standings_after
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ def _lines(campaign: Campaign) -> list[RaceLine]:
 
 
 def _read(campaign: Campaign, number: int) -> RaceView | None:
-    race = Race.objects.filter(campaign=campaign, number=number).first()
-    if race is None:
+    read = race_with_runs(campaign, number)
+    if read is None:
         return None
-    race.campaign = campaign
-    rule, decisions, runs = rule_of(race), decisions_of(race), race_runs(race)
+    race, decisions, runs, params, sentence = read
+    rule = rule_of(race)
     last = decisions[-1] if decisions else None
     strips = strips_of(rule, decisions, runs)
     standings = standings_after(race, last)
@@ -104,20 +104,19 @@ def _read(campaign: Campaign, number: int) -> RaceView | None:
             strip.arm,
         )
 
-    arms = campaign.arms.filter(number__in=race.arms)
     return RaceView(
         number=race.number,
         outcome=race.outcome,
         started_at=race.started_at,
         ended_at=race.ended_at,
         min_effect=race.min_effect,
-        sentence=race_sentence(race),
+        sentence=sentence,
         why=last.why if last else "",
         strips=strips,
         order=tuple(sorted(strips.strips, key=place)),
         standings={arm: str(standing) for arm, standing in standings.items()},
         values=values,
-        params=dict(arms.values_list("number", "params")),
+        params=params,
         group=last.group if last else (),
         seeds_to_separate=last.seeds_to_separate if last else None,
         awaited=awaited(rule, decisions, runs),

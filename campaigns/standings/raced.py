@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 
 from campaigns.caching import cached_for_each
 from campaigns.models import Arm, Campaign, Race, RaceOutcome, Task, TaskPurpose
@@ -148,9 +148,46 @@ class _RaceRead:
     arms: int
     looks: list[_Look] = field(default_factory=list)
 
+    @property
+    def decisions(self) -> list[LookDecision]:
+        """The decisions of its looks, computed again from what each saw."""
+        return [decide(Sight.from_json(look.saw)) for look in self.looks]
+
+    @property
+    def finding(self) -> Finding:
+        """What its last look decided."""
+        return _finding(self.race, self.looks, self.arms)
+
+
+class RaceWithRuns(NamedTuple):
+    """A race with all that its page tells of it."""
+
+    race: Race
+    decisions: list[LookDecision]
+    runs: list[Run]
+    # Of its arms, by their numbers.
+    params: dict[int, dict[str, Any]]
+    sentence: str
+
+
+def race_with_runs(campaign: Campaign, number: int) -> RaceWithRuns | None:
+    """Return a race of a campaign by its number, in two queries; None when it has none such."""
+    races = _races([campaign], Race.objects.filter(number=number))[campaign.pk]
+    if not races:
+        return None
+    read = races[0]
+    tasks = _tasks({campaign.pk: read.race.arms}).get(campaign.pk, [])
+    return RaceWithRuns(
+        read.race,
+        read.decisions,
+        _runs_of(read.race, tasks),
+        {task["arm__number"]: task["arm__params"] for task in tasks},
+        sentence_of(campaign, read.finding),
+    )
+
 
 def _read(campaigns: Sequence[Campaign]) -> dict[int, Raced]:
-    races = _races(campaigns)
+    races = _races(campaigns, Race.objects.exclude(outcome=RaceOutcome.CANCELLED))
     numbers = {
         pk: {arm for race in own for arm in race.race.arms} for pk, own in races.items() if own
     }
@@ -163,11 +200,12 @@ def _read(campaigns: Sequence[Campaign]) -> dict[int, Raced]:
     }
 
 
-def _races(campaigns: Sequence[Campaign]) -> dict[int, list[_RaceRead]]:
-    """Return the races of each campaign that were not cancelled, the newest first. One query."""
+def _races(campaigns: Sequence[Campaign], among: QuerySet[Race]) -> dict[int, list[_RaceRead]]:
+    """Return the races of each campaign among these, the newest first. One query."""
     arms = Arm.objects.filter(campaign=OuterRef("campaign")).order_by().values("campaign")
-    races = Race.objects.filter(campaign__in=campaigns).exclude(outcome=RaceOutcome.CANCELLED)
-    rows = races.annotate(arm_count=Subquery(arms.annotate(n=Count("*")).values("n")))
+    rows = among.filter(campaign__in=campaigns).annotate(
+        arm_count=Subquery(arms.annotate(n=Count("*")).values("n"))
+    )
     read: dict[int, _RaceRead] = {}
     columns = rows.order_by("-number", "decisions__look").values_list("arm_count", *_RACE, *_LOOK)
     for count, *row in columns:
@@ -201,7 +239,7 @@ def _raced(campaign: Campaign, races: Sequence[_RaceRead], tasks: Sequence[_Task
     by_arm: dict[int, list[_Task]] = defaultdict(list)
     for task in tasks:
         by_arm[task["arm__number"]].append(task)
-    last = _finding(races[0].race, races[0].looks, races[0].arms)
+    last = races[0].finding
     return Raced(
         [row._replace(**_of_tasks(by_arm[arm])) for arm, row in board.items()],
         sentence_of(campaign, last),
@@ -254,7 +292,7 @@ def _rows_of(
 ) -> list[ArmRow]:
     """Return the arms of a race in the order of the board, without what their tasks tell."""
     race = read.race
-    decisions = [decide(Sight.from_json(look.saw)) for look in read.looks]
+    decisions = read.decisions
     last = decisions[-1] if decisions else None
     noise = last.noise if last else NOTHING_KNOWN
     values = {

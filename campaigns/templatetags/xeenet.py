@@ -22,6 +22,7 @@ for filter_function in (
     formats.told,
     formats.count,
     formats.duration,
+    formats.two_digits,
     formats.rate,
     formats.percent,
     formats.over_or_under,
@@ -41,9 +42,9 @@ register.tag("part", live.parse_part)
 
 
 @register.simple_tag(takes_context=True)
-def live_attributes(context: dict[str, Any], seconds: int) -> str:
-    """Write the attributes of a page's outermost part, which refreshes itself."""
-    return live.attributes(context["request"], seconds)
+def live_attributes(context: dict[str, Any], seconds: int, url: str = "") -> str:
+    """Write the attributes of an outermost part, which refreshes itself; see `live.attributes`."""
+    return live.attributes(context["request"], seconds, url)
 
 
 @register.simple_tag
@@ -73,7 +74,8 @@ def when_done(forecast: Any, now: dt.datetime) -> SafeString:
     else:
         tone = "soft"
         about = "about " if forecast.is_guess else ""
-        words = format_html("ends {}{}", about, formats.clock_time(forecast.ends_at, now))
+        end = formats.clock_time(formats.whole_minute(forecast.ends_at), now)
+        words = format_html("ends {}{}", about, end)
     if not words:
         return SafeString()
     return format_html(

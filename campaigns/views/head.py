@@ -54,8 +54,8 @@ def campaign_and_now(pk: int, **annotations: Any) -> tuple[Campaign, dt.datetime
     """
     campaigns = Campaign.objects.select_related("owner", "dataset", "package")
     # Do not load the text of the script, which is as long as the rest of the page.
-    campaigns = with_clock(campaigns.defer("package__source").annotate(**annotations))
-    campaign = get_object_or_404(campaigns, pk=pk)
+    campaigns = campaigns.defer("package__source").annotate(**annotations)
+    campaign = get_object_or_404(with_clock(campaigns), pk=pk)
     return campaign, read_at(campaign)
 
 

@@ -31,7 +31,8 @@ from campaigns.race.rule import SEEDS
 from campaigns.scripts import steering as script_steering
 from campaigns.search.editor import SpaceEditor
 from campaigns.search.samplers import MAX_TASKS, SAMPLERS
-from campaigns.search.space import InvalidSearchSpace, SearchSpace
+from campaigns.search.space import SearchSpace
+from campaigns.search.space_json import InvalidSearchSpace
 from campaigns.search.sweep_files import UnreadableSpace, read_json
 from experiments import catalog
 from workers.protocol import IsolationTier

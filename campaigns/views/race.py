@@ -42,9 +42,10 @@ from campaigns.standings.race_strips import (
     races_of,
     running_runs,
 )
+from campaigns.standings.task_counts import tasks_by_state
 from campaigns.views.head import ENDED_STATES, campaign_and_now, head_context, may_race
 from campaigns.views.tabs import show_tab
-from xeenet_site.web.formats import HOUR, duration
+from xeenet_site.web.formats import HOUR, duration, two_digits
 from xeenet_site.web.pages import reading_page
 
 # So many first arms of the board are offered for a race, and so many of them ticked.
@@ -63,8 +64,13 @@ def races(request: HttpRequest, pk: int, race: int | None = None) -> HttpRespons
     view = race_view(campaign, number) if number is not None else None
     if number is not None and view is None:
         raise Http404("There is no such race in this campaign.")
-    context = head_context(request, campaign, now) | {"lines": [*map(_line, lines)]}
-    context |= _nothing(campaign, now) if view is None else _race(campaign, view, now)
+    # Counted once, for the head and for what is said of the open tasks.
+    by_state = tasks_by_state(campaign)
+    context = head_context(request, campaign, now, by_state=by_state)
+    context["lines"] = [*map(_line, lines)]
+    context |= (
+        _nothing(campaign, by_state, now) if view is None else _race(campaign, view, by_state, now)
+    )
     context |= _start(request, campaign, view) | {"tab_styles": "xeenet/race.css"}
     context |= _plan(request, campaign, now)
     return show_tab(request, "Race", "campaigns/_race.html", context)
@@ -116,7 +122,9 @@ class StripRow:
     unused: int
 
 
-def _race(campaign: Campaign, view: RaceView, now: dt.datetime) -> dict[str, Any]:
+def _race(
+    campaign: Campaign, view: RaceView, by_state: dict[str, int], now: dt.datetime
+) -> dict[str, Any]:
     running = running_runs(campaign, view)
     drawer = StripDrawer(view.strips, campaign.metric_spec, running=running)
     varying, _ = leaderboard.varying_params(campaign)
@@ -129,7 +137,7 @@ def _race(campaign: Campaign, view: RaceView, now: dt.datetime) -> dict[str, Any
         "compared_with": compared_with(view.strips),
         "up": up,
         "down": down,
-        "awaits": _awaits(campaign, view, len(running), now),
+        "awaits": _awaits(campaign, view, len(running), by_state, now),
         "axis": drawer.axis(),
         "rows": [
             _row(campaign, view, strip, drawer, varying, len(columns)) for strip in view.order
@@ -191,26 +199,28 @@ def _cell(d: Difference, drawer: StripDrawer) -> str:
     return {"infeasible": "∞", "reference infeasible": "−∞", "waiting": "…"}.get(d.kind, "–")
 
 
-def _awaits(campaign: Campaign, view: RaceView, running: int, now: dt.datetime) -> str:
+def _awaits(
+    campaign: Campaign, view: RaceView, running: int, by_state: dict[str, int], now: dt.datetime
+) -> str:
     """Say what the race waits for; "" when it needs no more runs."""
     if view.awaited is None or campaign.state in ENDED_STATES:
         return ""
-    known = campaign_progress(campaign, now=now).forecast
+    known = campaign_progress(campaign, now=now, by_state=by_state).forecast
     rate, missing = known.tasks_per_hour, len(view.awaited.open)
     return next_look(
         view.awaited,
         running=running,
         is_paused=campaign.state == CampaignState.PAUSED,
         hindrance=known.why_not if known.is_stopped else "",
-        eta=duration(missing / rate * HOUR) if rate and missing else None,
+        eta=duration(two_digits(missing / rate * HOUR)) if rate and missing else None,
     )
 
 
-def _nothing(campaign: Campaign, now: dt.datetime) -> dict[str, Any]:
+def _nothing(campaign: Campaign, by_state: dict[str, int], now: dt.datetime) -> dict[str, Any]:
     """Return what is said in place of a race: what one is, and what would start it."""
     kinds = leaderboard.kinds(campaign)
     measured = sum(kind.number for kind in kinds if kind.is_ranked and kind.is_screening)
-    progress = campaign_progress(campaign, now=now)
+    progress = campaign_progress(campaign, now=now, by_state=by_state)
     if not campaign.shares_seeds:
         why = NO_SHARED_SEEDS
     elif progress.simulated and not measured:

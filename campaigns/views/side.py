@@ -6,31 +6,31 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
 from campaigns import lifecycle, steering
 from campaigns.clock import database_now
-from campaigns.models import MAX_NOTE_LENGTH, Arm, Campaign, Note, Task
+from campaigns.models import MAX_NOTE_LENGTH, Arm, Campaign, Note, Task, TaskState
 from campaigns.standings import arms, leaderboard
 from campaigns.standings.arm_place import place_of
 from campaigns.views.head import GROWING_STATES, LIVE_STATES, campaign_and_now, may_race
 from campaigns.views.param_bars import param_bars
 from campaigns.views.side_parts import arm_parts, is_running, task_parts
 from campaigns.views.verbs import sentence_of, whole_number
+from xeenet_site.web import live
 from xeenet_site.web.pages import reading_page, signed_in, signed_in_user, wants_fragment
 
 _KEY: Final = re.compile(r"(arm|task)-(0|[1-9][0-9]{0,8})")
 # Panels of campaigns with more tasks refresh less often, like their pages.
 _LARGE_CAMPAIGN: Final = 2_000
-NOTHING_CHANGED: Final = 204
 USUAL_TIMES: Final = 3
 
 
@@ -69,16 +69,19 @@ def side_of(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dict[
 
 @reading_page
 def side(request: HttpRequest, pk: int) -> HttpResponse:
-    """Answer the panel alone; with ?part=live the part that refreshes, 204 when nothing changed."""
+    """Answer the panel alone; to its refresh what changed of it."""
     campaign, now = campaign_and_now(pk)
     key = key_in(request)
     if key is None:
         raise Http404("Open an arm or a task: ?open=arm-17, ?open=task-42.")
-    if request.GET.get("part") == "live":
-        return _live_answer(request, campaign, key, now)
-    panel = _panel(request, campaign, key, now)
-    status = 200 if panel["subject"] else 404
-    return render(request, "campaigns/_side.html", {"side": panel}, status=status)
+    if live.is_refresh(request):
+        response = _live_answer(request, campaign, key, now)
+    else:
+        panel = _panel(request, campaign, key, now)
+        status = 200 if panel["subject"] else 404
+        response = render(request, "campaigns/_side.html", {"side": panel}, status=status)
+    patch_vary_headers(response, [live.HEADER])
+    return response
 
 
 def _live_answer(
@@ -87,10 +90,13 @@ def _live_answer(
     subject = _subject(campaign, key)
     if subject is None:
         raise Http404(f"There is no {key.kind} {key.number} in this campaign.")
-    if request.GET.get("seen") == str(campaign.revision) and not is_running(subject):
-        return HttpResponse(status=NOTHING_CHANGED)
+    held = live.held_by(request)
+    is_newest = held.after == campaign.revision and held.version == live.version()
+    if is_newest and not is_running(subject):
+        return HttpResponse(status=live.NOTHING_CHANGED)
     panel = _frame(request, campaign, key, subject) | _parts(campaign, subject, now)
-    return render(request, "campaigns/_side_live.html", {"side": panel})
+    fragment = "campaigns/_side_live.html"
+    return live.answer(request, fragment, {"side": panel}, after=panel["as_of"])
 
 
 def _subject(campaign: Campaign, key: Key) -> Arm | Task | None:
@@ -134,7 +140,6 @@ def _panel(request: HttpRequest, campaign: Campaign, key: Key, now: dt.datetime)
 def _frame(
     request: HttpRequest, campaign: Campaign, key: Key, subject: Arm | Task
 ) -> dict[str, Any]:
-    query = urlencode({"open": str(key), "part": "live", "seen": campaign.revision})
     return _links(campaign) | {
         "key": key,
         "campaign": campaign,
@@ -143,7 +148,7 @@ def _frame(
         "own_address": _address(campaign, key),
         "is_live": campaign.state in LIVE_STATES,
         "poll_seconds": 3 if campaign.task_count <= _LARGE_CAMPAIGN else 15,
-        "live_url": f"{reverse('campaign-side', args=[campaign.pk])}?{query}",
+        "live_url": f"{reverse('campaign-side', args=[campaign.pk])}?open={key}",
         "may_change": steering.may_change(request.user, campaign),
     }
 
@@ -162,8 +167,12 @@ def _parts(campaign: Campaign, subject: Arm | Task, now: dt.datetime) -> dict[st
         "constant": leaderboard.varying_params(campaign)[1],
     }
     if isinstance(subject, Arm):
-        return parts | arm_parts(campaign, subject, now=now)
-    return parts | task_parts(campaign, subject, now=now)
+        parts |= arm_parts(campaign, subject, now=now)
+    else:
+        parts |= task_parts(campaign, subject, now=now)
+    # The curve of a run grows without a new revision.
+    parts["as_of"] = "-" if parts["state"] == TaskState.LEASED else str(campaign.revision)
+    return parts
 
 
 def _address(campaign: Campaign, key: Key) -> str:

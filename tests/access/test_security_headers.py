@@ -17,7 +17,7 @@ from django.urls import reverse
 from devtools.cli import PRODUCTION
 from tests import factories
 from tests.processes import ROOT
-from xeenet_site.security import PAGES_POLICY
+from xeenet_site.security import FILES_POLICY, PAGES_POLICY
 
 
 def policy_of(answer: Any) -> dict[str, list[str]]:
@@ -57,6 +57,18 @@ def test_every_answer_carries_the_headers_pages_static_files_and_errors_alike(
     assert answer["Cross-Origin-Resource-Policy"] == "same-origin"
     assert "camera=()" in answer["Permissions-Policy"]
     assert answer["X-Request-ID"]
+
+
+@pytest.mark.django_db
+def test_a_static_file_may_do_nothing_and_the_page_for_a_missing_one_is_a_page(
+    settings: Any,
+) -> None:
+    settings.WHITENOISE_USE_FINDERS = settings.WHITENOISE_AUTOREFRESH = True
+    answer = Client().get("/static/xeenet/app.js")
+    answer.close()
+    assert policy_of(answer) == FILES_POLICY
+    # Otherwise it would have no styles.
+    assert policy_of(Client().get("/static/xeenet/nothing.js")) == PAGES_POLICY
 
 
 @pytest.mark.django_db

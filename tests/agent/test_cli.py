@@ -30,6 +30,7 @@ from tests.processes import ROOT
 from workers.agent import cli, exits
 from workers.agent.enrolment import find_credentials, rotate_token
 from workers.agent.isolation import Containment
+from workers.agent.options import parser
 from workers.agent.running.hardware import Machine
 from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE
 from workers.agent.state import Credentials, StateFolder
@@ -80,7 +81,7 @@ def offer_task(server: AgentServer, source: bytes, **changes: Any) -> str:
 
 
 def options(*arguments: str) -> argparse.Namespace:
-    return cli._parser().parse_args(arguments)
+    return parser().parse_args(arguments)
 
 
 def credentials(state: StateFolder, *arguments: str) -> Any:
@@ -96,7 +97,7 @@ def test_sigterm_drains_releases_and_leaves_no_process(
     lease_id = offer_task(server, HANGING)
     bench = Bench(tmp_path, server)
     agent = started()
-    wait_until(lambda: "[5/7]" in (tmp_path / "log").read_text(), START_SECONDS)
+    wait_until(lambda: " runs: " in (tmp_path / "log").read_text(), START_SECONDS)
     agent.send_signal(signal.SIGTERM)
     assert agent.wait(START_SECONDS) == 0
     assert server.released == [lease_id]
@@ -127,10 +128,10 @@ def test_the_second_ctrl_c_stops_at_once_and_leaves_no_process(
     lease_id = offer_task(server, HANGING)
     bench = Bench(tmp_path, server)
     agent = started()
-    wait_until(lambda: "[5/7]" in (tmp_path / "log").read_text(), START_SECONDS)
+    wait_until(lambda: " runs: " in (tmp_path / "log").read_text(), START_SECONDS)
     agent.send_signal(signal.SIGINT)
     wait_until(lambda: "no new tasks" in (tmp_path / "log").read_text())
-    assert bench.scripts()
+    wait_until(bench.scripts)
     agent.send_signal(signal.SIGINT)
     assert agent.wait(START_SECONDS) == 0
     assert server.released == [lease_id]
@@ -306,19 +307,19 @@ def test_check_prints_the_profile_and_says_whether_tasks_can_run(
 
 
 def test_a_machine_with_torch_trains() -> None:
-    assert cli._decide_simulation(options(), ABLE) is False
+    assert cli._why_simulated(options(), ABLE) == ""
 
 
 def test_a_machine_without_torch_simulates_and_says_so_loudly(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert cli._decide_simulation(options(), UNABLE) is True
+    assert cli._why_simulated(options(), UNABLE) == "torch: No module named 'torch'"
     assert "SIMULATED RESULTS ONLY: torch: No module named 'torch'" in caplog.text
 
 
 def test_no_simulate_refuses_to_start_and_says_what_to_install() -> None:
     with pytest.raises(exits.StartError, match="pip install") as raised:
-        cli._decide_simulation(options("--no-simulate"), UNABLE)
+        cli._why_simulated(options("--no-simulate"), UNABLE)
     assert raised.value.exit_code == exits.EXIT_CANNOT_RUN
 
 

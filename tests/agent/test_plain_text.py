@@ -122,7 +122,7 @@ def test_whatever_a_server_and_its_script_say_is_logged_as_plain_text(
             bench.run(once=True)
         bench.offer_task(source.encode(), campaign_name=HOSTILE, code_package_ref=HOSTILE)
         bench.run(max_tasks=1)
-    assert "claimed, of the campaign" in logged.getvalue()
+    assert " runs: " in logged.getvalue()
     assert_plain(logged.getvalue())
     assert "\n2026-01-01" not in logged.getvalue()
 

@@ -15,6 +15,7 @@ from tests.agent.server import running_server, wait_until
 from tests.processes import ROOT
 from workers.agent import cli
 from workers.agent.enrolment import find_credentials
+from workers.agent.options import parser
 from workers.agent.running.hardware import Machine
 from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE, split_secrets, take_secret
 from workers.agent.state import StateFolder
@@ -70,6 +71,7 @@ KEEPER = """
 import ctypes, os, sys, time
 from workers.agent import cli
 from workers.agent.enrolment import find_credentials
+from workers.agent.options import parser
 from workers.agent.running.hardware import Machine
 from workers.agent.secrecy import close_own_process
 if os.getuid() == 0:
@@ -127,7 +129,7 @@ def test_a_token_in_the_environment_is_gone_before_a_script_can_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(TOKEN_VARIABLE, "xw_secret")
-    options = cli._parser().parse_args(["--server", "http://127.0.0.1:9"])
+    options = parser().parse_args(["--server", "http://127.0.0.1:9"])
     credentials = find_credentials(options, StateFolder(tmp_path), Machine({}))
     assert credentials.token == "xw_secret"
     assert TOKEN_VARIABLE not in os.environ

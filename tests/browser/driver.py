@@ -78,40 +78,52 @@ def wait_until(page: Page, condition: str) -> None:
 
 
 def refresh(page: Page) -> None:
-    """Let the page refresh now, and wait until the answer is shown.
+    """Let page and panel refresh now, and wait until the answers are shown.
 
     If another refresh is under way, its answer may be older than this call, and does not count.
     """
-    if page.locator("[data-live]").count():
-        page.evaluate(
-            """() => new Promise((done) => {
-                const start = performance.now();
-                const listening = new AbortController();
-                document.addEventListener("xeenet:refreshed", ({ detail }) => {
-                    if (detail.asked < start) return;
-                    listening.abort();
-                    done();
-                }, listening);
-                document.dispatchEvent(new CustomEvent("xeenet:refresh"));
-            })"""
-        )
-        return
+    assert page.locator("[data-live]").count(), "this page does not refresh"
     page.evaluate(
         """() => new Promise((done) => {
+            const start = performance.now();
+            const waiting = new Set(document.querySelectorAll("[data-live]"));
             const listening = new AbortController();
-            let own;
-            const poll = () => htmx.trigger("[data-poll]", "refresh");
-            document.addEventListener("htmx:beforeRequest", ({ detail }) => {
-                if (detail.requestConfig.triggeringEvent?.type === "refresh") own = detail.xhr;
-            }, listening);
-            document.addEventListener("htmx:afterSettle", ({ detail }) => {
-                if (detail.xhr !== own) return poll();
+            document.addEventListener("xeenet:refreshed", ({ detail }) => {
+                if (detail.asked < start) return;
+                waiting.delete(detail.root);
+                if (waiting.size) return;
                 listening.abort();
                 done();
             }, listening);
-            poll();
+            document.dispatchEvent(new CustomEvent("xeenet:refresh"));
         })"""
     )
+
+
+class Work:
+    """Counts the processor time that a page's scripts, styles and layouts take.
+
+    Other programs of the machine do not count, however long they make the page wait.
+    """
+
+    KINDS = ("ScriptDuration", "RecalcStyleDuration", "LayoutDuration")
+    # Styles and layout follow a script before the next frame.
+    SETTLE = """() => new Promise((done) => {
+        requestAnimationFrame(() => requestAnimationFrame(done));
+        setTimeout(done, 2000);  // a busy machine may draw no frame
+    })"""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._session = page.context.new_cdp_session(page)
+        self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def milliseconds(self) -> float:
+        """Return the processor time since the page was opened, once all is drawn."""
+        self._page.evaluate(self.SETTLE)
+        rows = self._session.send("Performance.getMetrics")["metrics"]
+        seconds = {row["name"]: row["value"] for row in rows}
+        return 1000 * sum(seconds[kind] for kind in self.KINDS)
 
 
 def picture(page: Page, name: str) -> None:

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 LONG_NAME = "position_embedding_initialisation_scale"
 TASK, MORE = "/campaigns/1/tasks/0/", "/campaigns/1/hero.json"
+
+SHOW = """([data, label]) => {
+    document.getElementById("hero-data").textContent = JSON.stringify(data);
+    let source = document.getElementById("hero-label");
+    if (!source) {
+        source = document.createElement("script");
+        source.id = "hero-label";
+        source.type = "application/json";
+        document.getElementById("hero-data").after(source);
+    }
+    source.textContent = JSON.stringify(label);
+    document.dispatchEvent(new CustomEvent("htmx:afterSettle"));
+}"""
 
 
 def chart(values: list[float | None], **changes: Any) -> dict[str, Any]:
@@ -114,3 +130,28 @@ def hostile() -> dict[str, tuple[dict[str, Any], dict[str, Any] | None]]:
             None,
         ),
     }
+
+
+def chunk_of(data: dict[str, Any], values: list[float]) -> dict[str, Any]:
+    """Return what the server sends when tasks with these values ended after those of the chart."""
+    new = chart([*values])["points"]
+    total = data["total"]
+    new["order"] = total + 1
+    new["number"] = [total] + [1] * (len(values) - 1)
+    new["at"] = [60 * total] + [60] * (len(values) - 1)
+    return {
+        "from": total + 1,
+        "total": total + len(values),
+        "step": 1.0,
+        "points": new,
+        "changes": {},
+        "events": [],
+        "idle": [],
+        "band": 0.02,
+        "label": label(2.41),
+    }
+
+
+def show(page: Page, data: dict[str, Any], end: dict[str, Any] | None = None) -> None:
+    """Let the page draw this chart, with this label, in place of its own."""
+    page.evaluate(SHOW, [data, end])

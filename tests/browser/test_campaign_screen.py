@@ -10,7 +10,7 @@ from pytest_django.live_server_helper import LiveServer
 from campaigns.clock import database_now
 from campaigns.models import Campaign
 from tests.browser.driver import fits, picture, serious, sign_in, wait_until
-from tests.pages.campaign_states import LONG_NAMES, STATES, Stage
+from tests.pages.campaign.campaign_states import LONG_NAMES, STATES, Stage
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,8 @@ from pytest_django.live_server_helper import LiveServer
 from campaigns.clock import database_now
 from campaigns.models import Campaign
 from tests import factories
-from tests.browser.driver import refresh, sign_in, wait_until, watch
+from tests.browser.driver import DRAWN, Work, refresh, sign_in, wait_until, watch
+from tests.browser.hero_data import chart, chunk_of, label, show, usual
 from workers.models import Worker
 from xeenet_site.web import live
 
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 MOST_MILLISECONDS = 50
+# Let the chart append the test's points in place of those that the server sends.
+MORE_POINTS = """() => addEventListener("xeenet:points", (event) => {
+    if (event.detail.from > 2000) return;
+    event.stopImmediatePropagation();
+    document.dispatchEvent(new CustomEvent("xeenet:points", { detail: window.chunk }));
+}, true)"""
 ASK = "document.dispatchEvent(new CustomEvent('xeenet:refresh'))"
 
 
@@ -40,25 +48,28 @@ def add_result(worker: Worker, value: float) -> None:
 def test_a_refresh_takes_less_than_50_ms_of_the_page(
     browser_page: Page, live_server: LiveServer
 ) -> None:
-    campaign, worker = study(60)
+    """The worst of them: every row moves with its glyph, the chart of 2,000 points is redrawn."""
+    campaign, worker = study(52)
     page = browser_page
     page.goto(live_server.url + campaign.get_absolute_url())
     wait_until(page, "document.querySelectorAll('#board-rows tr').length === 50")
-    costs = []
-    for number in range(4):
-        # Each becomes the first row, and moves all others and their glyphs.
+    data = chart(usual(2000, seed=2))
+    show(page, data, label(2.41))
+    page.evaluate(MORE_POINTS)
+    work, costs = Work(page), []
+    for number in range(3):
+        longer = data | {"total": data["total"] + number}
+        page.evaluate("(chunk) => (window.chunk = chunk)", chunk_of(longer, [2.3 - 0.1 * number]))
+        page.evaluate(f"document.querySelector('#hero').dataset.after = {52 + number}")
+        before = work.milliseconds()
         add_result(worker, 2.9 - 0.1 * number)
         refresh(page)
+        costs.append(work.milliseconds() - before)
         first = page.locator("#board-rows tr .mean").first.inner_text()
         assert first == f"{2.9 - 0.1 * number:.4f}"
-        entries = page.evaluate(
-            "performance.getEntriesByName('live-refresh').map((e) => e.duration)"
-        )
-        assert len(entries) == 2  # asking and applying
-        costs.append(sum(entries))
-    # The machine may be busy with something else during one of them.
+        assert page.evaluate(DRAWN) == 2001 + number
     print(f"milliseconds of main thread: {costs}")
-    assert min(costs) <= MOST_MILLISECONDS
+    assert median(costs) <= MOST_MILLISECONDS, costs
 
 
 def test_a_refresh_leaves_alone_what_the_reader_is_about(

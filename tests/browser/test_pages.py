@@ -212,15 +212,18 @@ def test_a_click_is_not_lost_to_a_poll_that_was_under_way(
     runs = f"{campaign.get_absolute_url()}runs/"
     page.goto(live_server.url + runs)
     held = hold(page, runs)
-    page.evaluate("htmx.trigger('[data-poll]', 'refresh')")
+    page.evaluate("document.dispatchEvent(new CustomEvent('xeenet:refresh'))")
     wait_for_held(page, held, 1)
     page.click("#runs th:has-text('Seed') a")
     wait_for_held(page, held, 2)
     poll, click = held
     assert "sort=seed" in click.request.url
-    # The poll's answer arrives first and would replace the element that the click's answer targets.
-    poll.continue_()
-    wait_until(page, "!document.querySelector('[data-poll].htmx-request')")
+    # The poll's answer arrives first, and is left unused: it is about what the click replaces.
+    page.evaluate("document.addEventListener('xeenet:refreshed', () => (window.used = true))")
+    with page.expect_response(lambda answer: answer.url == poll.request.url):
+        poll.continue_()
+    page.evaluate("fetch('/healthz')")
+    assert not page.evaluate("window.used")
     click.continue_()
     page.wait_for_selector("th[aria-sort=ascending]:has-text('Seed')")
     assert page.url.endswith("sort=seed")

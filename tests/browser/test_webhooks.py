@@ -14,7 +14,7 @@ from pytest_django.live_server_helper import LiveServer
 from campaigns import jobs
 from campaigns.models import Webhook
 from tests import factories
-from tests.browser.driver import fits, picture, serious, sign_in
+from tests.browser.driver import fits, picture, refresh, serious, sign_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -78,7 +78,7 @@ def test_a_webhook_is_made_by_keyboard_and_its_test_arrives_without_a_reload(
     page.click("#test-button")
     page.wait_for_selector("abbr[title='not tried yet']")
     assert jobs.deliver_webhooks() == 1
-    page.evaluate("htmx.trigger('[data-poll]', 'refresh')")
+    refresh(page)
     page.wait_for_selector("#log-frame .chip.completed")
     assert "bro" + "ken" not in page.title()
 

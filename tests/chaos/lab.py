@@ -221,7 +221,7 @@ class Lab:
                 megabytes = psutil.Process(pid).memory_info().rss / 1e6
             except psutil.Error:
                 continue
-            if "[7/7]" in service.last_log():  # it has finished a task, so all code is loaded
+            if " ended: " in service.last_log():  # it has finished a task, so all code is loaded
                 first = self._first_megabytes.setdefault(pid, megabytes)
                 self._most_grown = max(self._most_grown, megabytes - first)
             self._most_megabytes = max(self._most_megabytes, megabytes)

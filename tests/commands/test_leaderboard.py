@@ -16,7 +16,7 @@ from campaigns.management.terminal import leaderboard_text
 from campaigns.models import Campaign, ResultClass
 from campaigns.standings import arms
 from tests import factories
-from tests.pages.campaign_states import Stage, champion
+from tests.pages.campaign.campaign_states import Stage, champion
 
 pytestmark = pytest.mark.django_db
 

@@ -199,7 +199,7 @@ AUTOMATIC_RACES: Final = (
         "campaigns/views/head.py",
         'and (name != "finish" or campaign.asked_at is not None)',
         "and name",
-        ("tests/pages/test_campaign_verbs.py", "-k", "finish_is_offered"),
+        ("tests/pages/campaign/test_campaign_verbs.py", "-k", "finish_is_offered"),
     ),
     Mutant(
         "finish: one campaign that cannot be finished keeps the others waiting",

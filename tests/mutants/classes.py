@@ -12,9 +12,9 @@ REPLAYS: Final = "campaigns/lifecycle/replays.py"
 NOISE: Final = "campaigns/standings/noise.py"
 SUBMISSIONS: Final = "campaigns/lifecycle/submissions.py"
 MIGRATION: Final = "campaigns/migrations/0022_classes_of_results.py"
-OF_CLASSES: Final = ("tests/lifecycle/test_classes.py",)
-OF_DISTURBED: Final = ("tests/lifecycle/test_disturbed.py",)
-OF_SETUPS: Final = ("tests/lifecycle/test_slow_setups.py",)
+OF_CLASSES: Final = ("tests/lifecycle/results/test_classes.py",)
+OF_DISTURBED: Final = ("tests/lifecycle/results/test_disturbed.py",)
+OF_SETUPS: Final = ("tests/lifecycle/results/test_slow_setups.py",)
 OF_PAIRED: Final = ("tests/race/test_paired.py", "tests/standings/test_paired.py")
 OF_NOISE: Final = ("tests/standings/test_noise.py",)
 OF_MIGRATION: Final = ("tests/arms/test_class_migration.py",)
@@ -100,8 +100,8 @@ CLASSES_OF_RESULTS: Final = (
     Mutant(
         "noise: a stored floor is never renewed",
         NOISE,
-        "        Q(Exists(further), noise_floor=None) | Q(",
-        "        Q(Exists(further), noise_floor=None) & Q(",
+        "Q(Exists(further), noise_floor=None) | Q(",
+        "Q(Exists(further), noise_floor=None) & Q(",
         OF_NOISE,
     ),
     Mutant(
@@ -177,8 +177,8 @@ CLASSES_OF_RESULTS: Final = (
     Mutant(
         "disturbed: the disturbed value stays beside a better one",
         SUBMISSIONS,
-        "    settle_replay(result)\n",
-        "",
+        "    stands_in = settle_replay(result)\n",
+        "    stands_in = False\n",
         OF_DISTURBED,
     ),
     Mutant(

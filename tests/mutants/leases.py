@@ -10,7 +10,7 @@ LEASES: Final = "campaigns/lifecycle/leases.py"
 CLAIMING: Final = "campaigns/lifecycle/claims.py"
 FAIR: Final = "tests/lifecycle/test_fair_claims.py"
 TASK: Final = "campaigns/models/task.py"
-HISTORIES: Final = ("tests/lifecycle/test_histories.py",)
+HISTORIES: Final = ("tests/lifecycle/histories/test_histories.py",)
 RACES: Final = "tests/lifecycle/test_claim_races.py"
 
 CLAIMS: Final = (
@@ -217,7 +217,7 @@ HELD: Final = (
         "    attempts = Attempt.objects.filter(worker=worker, lease_id=lease_id).order_by()",
         "    attempts = Attempt.objects.filter(lease_id=lease_id).order_by()",
         (
-            "tests/lifecycle/test_submit.py::test_an_unknown_lease_and_one_of_another_worker_are_refused",
+            "tests/lifecycle/results/test_submit.py::test_an_unknown_lease_and_one_of_another_worker_are_refused",
         ),
     ),
     Mutant(

@@ -259,28 +259,28 @@ _MEANING: Final = (
         SUBMISSIONS,
         "        last_try = held if is_final else held.filter(",
         "        last_try = held.filter(",
-        ("tests/lifecycle/test_final_failures.py",),
+        ("tests/lifecycle/results/test_final_failures.py",),
     ),
     Mutant(
         "final: any failure is that an agent calls so",
         SUBMISSIONS,
         '    refused = body.get("exit_code") == EXIT_CONFIG_ERROR and body',
         "    refused = body",
-        ("tests/lifecycle/test_final_failures.py",),
+        ("tests/lifecycle/results/test_final_failures.py",),
     ),
     Mutant(
         "result: the value of an untrained model is ranked",
         SUBMISSIONS,
         'metrics = without_untrained_value(body.get("metrics") or {}, spec)',
         'metrics = body.get("metrics") or {}',
-        ("tests/lifecycle/test_submit.py", "-k", "because_sigterm_came"),
+        ("tests/lifecycle/results/test_submit.py", "-k", "because_sigterm_came"),
     ),
     Mutant(
         "result: the unusual end of a run that counts is forgotten",
         SUBMISSIONS,
         'message = body.get("message", "")  # what',
         'message = ""  # what',
-        ("tests/lifecycle/test_submit.py", "-k", "unusual"),
+        ("tests/lifecycle/results/test_submit.py", "-k", "unusual"),
     ),
 )
 

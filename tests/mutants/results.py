@@ -10,7 +10,7 @@ from tests.mutants.mutant import Mutant
 SUBMISSIONS: Final = "campaigns/lifecycle/submissions.py"
 RETRY: Final = "campaigns/lifecycle/retry.py"
 BELIEF: Final = "campaigns/lifecycle/belief.py"
-BELIEVED: Final = ("tests/lifecycle/test_belief.py",)
+BELIEVED: Final = ("tests/lifecycle/results/test_belief.py",)
 BREAKERS: Final = "campaigns/lifecycle/breakers.py"
 BROKEN: Final = "tests/lifecycle/test_breakers.py"
 
@@ -73,7 +73,7 @@ SUBMITS: Final = (
         BELIEF,
         "    problems = _not_of_its_task(attempt, body, metrics)\n",
         "    problems: list[str] = []\n",
-        ("tests/lifecycle/test_submit.py", "-k", "contradict"),
+        ("tests/lifecycle/results/test_submit.py", "-k", "contradict"),
     ),
     Mutant(
         "belief: counters that no training has are believed",
@@ -143,7 +143,9 @@ SUBMITS: Final = (
         BELIEF,
         "    measured = not (simulated or valueless or diverged)\n",
         "    measured = not (valueless or diverged)\n",
-        ("tests/lifecycle/test_submit.py::test_a_simulated_result_is_stored_and_not_ranked",),
+        (
+            "tests/lifecycle/results/test_submit.py::test_a_simulated_result_is_stored_and_not_ranked",
+        ),
     ),
     Mutant(
         "failure: any lease of the task will do",
@@ -159,7 +161,7 @@ SUBMITS: Final = (
         SUBMISSIONS,
         'held.filter(**{f"{counter}__gte": F(maximum) - 1})',
         'held.filter(**{f"{counter}__gte": F(maximum)})',
-        ("tests/lifecycle/test_submit_failures.py", "-k", "second_failure"),
+        ("tests/lifecycle/results/test_submit_failures.py", "-k", "second_failure"),
     ),
     Mutant(
         "failure: the worker's fault is charged to the task",
@@ -238,6 +240,6 @@ SUBMITS: Final = (
         SUBMISSIONS,
         "        worker_lifecycle.pause_after_env_error(worker, reason, now=now)\n",
         "        worker_lifecycle.see(worker, now=now)\n",
-        ("tests/lifecycle/test_submit_failures.py", "-k", "environment_error"),
+        ("tests/lifecycle/results/test_submit_failures.py", "-k", "environment_error"),
     ),
 )

@@ -18,36 +18,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.mutants.agent import AGENT
 from tests.mutants.answers import ANSWERS
 from tests.mutants.arms import ARMS
 from tests.mutants.automatic_races import AUTOMATIC_RACES
 from tests.mutants.campaigns import ENDS, LINES
 from tests.mutants.classes import CLASSES_OF_RESULTS, PAIRED, SLOW_SETUPS
-from tests.mutants.containment import CONTAINMENT
 from tests.mutants.doors import DOORS
-from tests.mutants.enclosures import ENCLOSURES
-from tests.mutants.faults import FAULTS
-from tests.mutants.forecasts import FORECASTS
-from tests.mutants.hero import HERO
-from tests.mutants.honesty import HONESTY
 from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
-from tests.mutants.look import LOOK
+from tests.mutants.machines.agent import AGENT
+from tests.mutants.machines.containment import CONTAINMENT
+from tests.mutants.machines.enclosures import ENCLOSURES
+from tests.mutants.machines.faces import FACES
+from tests.mutants.machines.faults import FAULTS
+from tests.mutants.machines.speeds import SPEEDS
+from tests.mutants.machines.step_costs import STEP_COSTS
+from tests.mutants.machines.uploads import UPLOADS
+from tests.mutants.machines.versions import VERSIONS
+from tests.mutants.machines.walls import SANDBOX, SECRETS
 from tests.mutants.metrics import METRICS
 from tests.mutants.mutant import Mutant
+from tests.mutants.pages.forecasts import FORECASTS
+from tests.mutants.pages.hero import HERO
+from tests.mutants.pages.honesty import HONESTY
+from tests.mutants.pages.look import LOOK
+from tests.mutants.pages.sentences import SENTENCES
+from tests.mutants.pages.side import SIDE
 from tests.mutants.race import RACE
 from tests.mutants.race_doors import RACE_DOORS
 from tests.mutants.readings import READINGS
 from tests.mutants.results import SUBMITS
-from tests.mutants.sentences import SENTENCES
-from tests.mutants.side import SIDE
 from tests.mutants.site import SITE
-from tests.mutants.speeds import SPEEDS
-from tests.mutants.step_costs import STEP_COSTS
-from tests.mutants.uploads import UPLOADS
-from tests.mutants.versions import VERSIONS
-from tests.mutants.walls import SANDBOX, SECRETS
 from tests.mutants.work import WORK
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -56,7 +57,8 @@ MUTANTS: Final = (
     *SLOW_SETUPS,
     *HERO,
     *PAIRED,
-    *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FAULTS),
+    *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES),
+    *FAULTS,
     *(
         *ENCLOSURES,
         *SANDBOX,

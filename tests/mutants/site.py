@@ -240,6 +240,6 @@ SITE: Final = (
         "xeenet_site/web/pages.py",
         "    if live.is_refresh(request):\n        return True\n",
         "",
-        ("tests/pages/test_campaign_refresh.py", "-k", "read_no_more"),
+        ("tests/pages/campaign/test_campaign_refresh.py", "-k", "read_no_more"),
     ),
 )

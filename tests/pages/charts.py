@@ -17,7 +17,7 @@ def hero_data(page: str) -> dict[str, Any]:
 
 def figure_of(page: str, chart: str) -> dict[str, Any]:
     """The Plotly figure of the chart with this id; the test fails when the page has none."""
-    match = re.search(rf'<script id="{chart}-figure"[^>]*>(.*?)</script>', page)
+    match = re.search(rf'<script [^>]*\bid="{chart}-figure"[^>]*>(.*?)</script>', page)
     assert match, f"no chart {chart}"
     figure: dict[str, Any] = json.loads(match[1])
     return figure

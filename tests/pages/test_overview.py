@@ -189,8 +189,10 @@ def test_nothing_is_said_while_all_is_well(client: Client) -> None:
 
 
 def test_it_says_that_the_q_cluster_does_not_run(client: Client) -> None:
-    Schedule.objects.update(next_run=database_now() - dt.timedelta(minutes=20))
-    assert "The background jobs have not run for 20 m" in concerns_of(client)
+    now = database_now()
+    due = now - dt.timedelta(minutes=20)
+    Schedule.objects.update(next_run=due)
+    assert f"The background jobs have not run since {clock(due, now)}: the" in concerns_of(client)
     Schedule.objects.all().delete()
     assert "The background jobs have not run: the q-cluster" in concerns_of(client)
 

@@ -81,9 +81,9 @@ def test_too_few_points_are_said_instead_of_drawn(client: Client) -> None:
 
 def test_it_polls_until_the_task_has_ended(client: Client) -> None:
     attempt = factories.leased_task()
-    assert "data-poll" in page_of(client, attempt.task)
+    assert "data-live=" in page_of(client, attempt.task)
     factories.finish(attempt)
-    assert "data-poll" not in page_of(client, attempt.task)
+    assert "data-live=" not in page_of(client, attempt.task)
 
 
 def test_a_diverged_result_is_shown_as_such(client: Client) -> None:

@@ -30,7 +30,7 @@ GONE = "no worker online since 07:43 UTC"
 
 
 def verdict(situation: Situation, **changes: Any) -> Headline:
-    return headline(replace(situation, **changes), span="12 m")
+    return headline(replace(situation, **changes), since="08:21 UTC")
 
 
 def told(situation: Situation, **changes: Any) -> str:
@@ -51,7 +51,7 @@ def test_without_anything_else_the_board_speaks() -> None:
         # What is left are runs that are kept for a race.
         ({"hindrance": GONE, "pending": 0}, f"Nothing can run: {GONE}."),
         ({"is_approved": False}, "Nothing can run: the uploaded script has no approval. 4 tasks"),
-        ({"quiet_seconds": STALLED_SECONDS + 1}, "Stalled: no task has ended for 12 m, and none"),
+        ({"quiet_seconds": STALLED_SECONDS + 1}, "Stalled: no task has ended since 08:21 UTC,"),
         ({"quiet_seconds": STALLED_SECONDS}, BOARD),
         ({"hindrance": GONE, "is_active": False}, BOARD),
         ({"is_approved": False, "leased": 1}, BOARD),

@@ -16,7 +16,8 @@ from campaigns.search.editor import (
     parse_values,
     values_text,
 )
-from campaigns.search.space import InvalidSearchSpace, SearchSpace
+from campaigns.search.space import SearchSpace
+from campaigns.search.space_json import InvalidSearchSpace
 from experiments import catalog
 
 CHAR_LM = catalog.get("train_char_lm").default_search_space

@@ -16,7 +16,8 @@ from campaigns.search.parameters import (
     FloatParameter,
     IntParameter,
 )
-from campaigns.search.space import InvalidSearchSpace, SearchSpace, UnsatisfiableSpace
+from campaigns.search.space import SearchSpace, UnsatisfiableSpace
+from campaigns.search.space_json import InvalidSearchSpace
 from experiments import catalog
 
 CHAR_LM = catalog.get("train_char_lm").default_search_space

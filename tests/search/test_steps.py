@@ -11,7 +11,8 @@ import pytest
 
 from campaigns.search.constraints import Constraint
 from campaigns.search.samplers import grid_points
-from campaigns.search.space import InvalidSearchSpace, SearchSpace, UnsatisfiableSpace
+from campaigns.search.space import SearchSpace, UnsatisfiableSpace
+from campaigns.search.space_json import InvalidSearchSpace
 from campaigns.search.steps import DRAW_STEPS, SURVEY_STEPS, Steps, StepsSpent
 from campaigns.search.survey import survey
 

@@ -1,11 +1,11 @@
-"""campaigns.standings.forecast: when the rest is done, on a simulated clock and by itself."""
+"""campaigns.standings.forecast: when the rest is done, on a simulated clock."""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -14,9 +14,9 @@ from django.core.cache import cache
 from campaigns import lifecycle
 from campaigns.models import Attempt, Campaign, Task, TaskState
 from campaigns.scripts import steering as script_steering
-from campaigns.standings.forecast import OUTDATED, Forecast, Question, forecast
-from campaigns.standings.machines import Machine, Needs, machines_heard_of
-from campaigns.standings.pace import WINDOW, Pace, Share
+from campaigns.standings.forecast import OUTDATED, Forecast
+from campaigns.standings.machines import Needs, machines_heard_of
+from campaigns.standings.pace import WINDOW
 from campaigns.standings.progress import campaign_progress, outlook
 from experiments import catalog
 from tests import factories
@@ -260,7 +260,7 @@ def test_an_error_of_the_only_worker_is_told() -> None:
     fail(factories.claim_one(worker), FailureClass.ENV_ERROR, now=at(0))
     known = forecast_of(campaign, 10)
     assert (known.is_stopped, known.machines, known.no_worker_since) == (True, 0, None)
-    assert known.why_not.startswith("its worker pauses for ")
+    assert known.why_not.startswith("its worker pauses until ")
 
 
 @pytest.mark.django_db
@@ -288,6 +288,15 @@ def test_work_has_no_end_while_every_worker_measures_its_speed() -> None:
     assert forecast_of(timed, 1).eta_seconds is not None
     calibrate(worker)
     assert forecast_of(work, 1).why_not == ""
+
+
+@pytest.mark.django_db
+def test_a_younger_campaign_waits_behind_an_older_one() -> None:
+    worker = factories.worker(last_seen_at=at(0), slots=2)
+    older, younger = active_campaign(4), active_campaign(2, now=at(1))
+    factories.claim(worker, 2, now=at(2))
+    assert forecast_of(older, 3).why_not == ""
+    assert forecast_of(younger, 3).why_not.startswith("waits: its workers run older tasks")
 
 
 # --- the pace ------------------------------------------------------------------------------------
@@ -391,80 +400,3 @@ def test_a_campaign_whose_script_no_worker_has_says_so() -> None:
     assert forecast_of(campaign, 1).why_not == OUTDATED
     factories.worker(last_seen_at=at(0), runs_any_script=False, scripts=SCRIPT)
     assert forecast_of(campaign, 1).why_not == ""
-
-
-# --- by itself -----------------------------------------------------------------------------------
-
-MACHINE = Machine(
-    pk=1,
-    slots=1,
-    last_seen_at=NOW,
-    is_online=True,
-    paused_until=None,
-    simulates=False,
-    tier="T0",
-    accepts_uploaded_scripts=False,
-)
-QUESTION = Question(
-    waiting=10,
-    running=(),
-    pace=Pace({1: Share(100.0, 10)}, span_seconds=50.0, last_end=NOW),
-    able=[MACHINE],
-    online=1,
-    budget_seconds=60.0,
-)
-
-
-def told(**changes: Any) -> Forecast:
-    return forecast(replace(QUESTION, **changes), now=NOW)
-
-
-def test_tasks_take_what_the_last_ones_took() -> None:
-    assert told().eta_seconds == pytest.approx(100)
-    assert told(running=[4.0]).eta_seconds == pytest.approx(106)
-    assert told(able=[replace(MACHINE, slots=20)]).eta_seconds == pytest.approx(10)
-
-
-def test_a_few_that_crashed_at_once_do_not_promise_that_all_do() -> None:
-    crashed = Pace({1: Share(3.0, 3)})
-    assert told(pace=crashed, waiting=100).eta_seconds == pytest.approx(100)
-    known = told(pace=crashed, waiting=100, running=[30.0, 30.0])
-    assert known.eta_seconds is not None
-    assert known.eta_seconds > 500
-
-
-def test_a_run_that_takes_longer_than_the_mean_is_not_over_at_once() -> None:
-    known = told(waiting=0, running=[25.0], pace=Pace({1: Share(100.0, 10)}))
-    assert known.eta_seconds is not None
-    assert 0.5 < known.eta_seconds < 6
-
-
-def test_nothing_known_of_a_budget_means_no_time() -> None:
-    known = told(pace=Pace(), budget_seconds=None)
-    assert (known.eta_seconds, known.is_guess) == (None, False)
-    assert known.why_not == "time left is known after the first task"
-
-
-def test_a_machine_that_measures_first_is_counted_when_it_has() -> None:
-    first: dict[str, Any] = {"pace": Pace(), "measuring": frozenset({1})}
-    assert told(**first).why_not == "its worker measures its speed first, about a minute"
-    assert not told(**first).is_stopped
-    both = told(**first, able=[MACHINE, replace(MACHINE, pk=2)])
-    assert (both.slots, both.eta_seconds) == (1, pytest.approx(600))
-    # One that runs tasks all the same cannot measure.
-    assert told(**first, running=[3.0]).slots == 1
-    assert told(measuring=frozenset({1})).eta_seconds == pytest.approx(100)
-
-
-def test_nothing_open_needs_no_words() -> None:
-    ended = told(waiting=0, state="completed")
-    assert (ended.words(NOW), ended.eta_seconds) == ("", None)
-    assert ended.tasks_per_hour == pytest.approx(10 / 50 * 3600)
-
-
-def test_the_clock_says_the_day_where_it_is_another_one() -> None:
-    assert told().words(NOW) == "ends 12:01 UTC"
-    assert told(waiting=9_000).words(NOW) == "ends Tue 13:00 UTC"
-    assert told(waiting=90_000).words(NOW) == "ends 2026-01-15 22:00 UTC"
-    east = dt.timezone(dt.timedelta(hours=9))
-    assert told().words(NOW, zone=east) == "ends 21:01"

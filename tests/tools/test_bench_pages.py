@@ -14,7 +14,15 @@ import pytest
 
 from benchmarks.pages_client import Timing, measure, percentile
 from benchmarks.pages_docs import BEGIN, DOCUMENT, END, markdown, write
-from benchmarks.pages_report import Page, Row, chart_paths, reference, table
+from benchmarks.pages_report import (
+    MOST_HASHES,
+    Page,
+    Row,
+    chart_paths,
+    live_header,
+    reference,
+    table,
+)
 from campaigns.models import Campaign
 from tests.processes import ROOT
 
@@ -45,6 +53,24 @@ def test_a_percentile_is_a_value_that_was_seen() -> None:
 )
 def test_each_bar_is_compared_with_the_measurement(measured: Timing, misses: list[str]) -> None:
     assert Row(10_000, PAGE, measured).misses == misses
+
+
+def test_the_time_in_the_server_and_the_size_are_judged_alike_for_every_number_of_results() -> None:
+    page = replace(PAGE, max_server_ms=60)
+
+    assert Row(100_000, page, timing(60.0)).holds
+    assert Row(100_000, page, timing(61.0)).misses == ["server p95 above 60 ms"]
+    assert Row(100_000, PAGE, timing(50.0, size_bytes=300_001)).misses == ["above 300 kB"]
+
+
+def test_a_light_refresh_is_asked_for_as_the_page_does_it() -> None:
+    html = (
+        '<i data-live="1-ab" data-v="AAAAAAAA"><p data-after="17"></p><b data-v="BBBBBBBB"></b></i>'
+    )
+
+    assert live_header(html) == {"X-XeeNet-Live": "1-ab 17 AAAAAAAABBBBBBBB"}
+    many = '<b data-v="AAAAAAAA"></b>' * (MOST_HASHES + 1)
+    assert live_header(f'<i data-live="1-ab">{many}</i>') == {"X-XeeNet-Live": "1-ab - "}
 
 
 def test_a_hundred_thousand_results_may_take_1_3_times_as_much() -> None:
@@ -160,7 +186,9 @@ def test_a_small_run_measures_every_page_and_the_other_dashboard() -> None:
     assert answer.returncode in {0, 1}, answer.stderr
     for page in (
         "campaign page",
-        "refreshing fragment",
+        "light refresh",
+        "race tab",
+        "honesty tab",
         "runs by steps",
         "leaderboard API",
         "tasks by value",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
 from workers.agent.output.progress import ProgressBuffer
+from workers.agent.status.model import Phase
 from workers.protocol import Lease
 
 # Lease ids, data-set names and hashes become file names, so they must not lead out of a folder.
@@ -50,21 +52,29 @@ class StopRequest:
 class Attempt:
     """A lease with its state on this machine: time of arrival, stop request and progress."""
 
-    def __init__(self, lease: Lease, *, label: str = "", is_quiet: bool = False) -> None:
+    def __init__(self, lease: Lease, *, label: str = "") -> None:
         self.lease = lease
-        self.is_quiet = is_quiet  # its steps are no news for the log
         self._label = label
         self.lease_id = lease["lease_id"]
         self.stop = StopRequest()
         self.progress = ProgressBuffer()
+        self.on_phase: Callable[[Phase], None] | None = None
         self._received_at = time.monotonic()
 
     @property
     def label(self) -> str:
         """What it is called in the log: by default as on the server's pages, and its lease."""
-        lease = self.lease
-        name = f"{lease['campaign_id']}/{lease['task_number']}"
-        return self._label or f"task {name} lease {self.lease_id[:8]}"
+        return self._label or f"task {self.number} lease {self.lease_id[:8]}"
+
+    @property
+    def number(self) -> str:
+        """What the task is called on the server's pages: campaign/number."""
+        return f"{self.lease['campaign_id']}/{self.lease['task_number']}"
+
+    def enter(self, phase: Phase) -> None:
+        """Tell whoever shows this attempt how far it has come."""
+        if self.on_phase is not None:
+            self.on_phase(phase)
 
     def seconds_to_deadline(self) -> float:
         """Return the seconds for which the server will still accept a result of this attempt."""

@@ -1,4 +1,4 @@
-"""``xeenet-worker``: options, start-up, signals and exit codes.
+"""``xeenet-worker``: start-up, signals and exit codes.
 
 The exit codes are in `workers.agent.exits`.
 """
@@ -8,41 +8,37 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import os
 import signal
+import socket
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Final, NoReturn
-from urllib.parse import urlsplit
 
 import stamina.instrumentation
 
-from workers.agent import AGENT_VERSION
+from workers.agent import AGENT_VERSION, status_command
+from workers.agent.card import find_card
 from workers.agent.connection.client import Client
 from workers.agent.delivery.outbox import Outbox
 from workers.agent.enrolment import find_credentials, rotate_token
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_STATE_FOLDER, StartError
-from workers.agent.isolation import AUTO, CHOICES, Containment, choose_containment
+from workers.agent.isolation import Containment, choose_containment
 from workers.agent.loop import Agent, AgentOptions
+from workers.agent.options import MIB, parser
 from workers.agent.plain_text import PlainFormatter, log_uncaught_errors, plain
 from workers.agent.processes.process_tree import adopt_orphans, kill_tagged
-from workers.agent.running.execution import MAX_DISK_BYTES
 from workers.agent.running.hardware import Machine, usable_cpus, usable_memory_bytes
-from workers.agent.secrecy import (
-    TOKEN_VARIABLE,
-    close_own_process,
-    move_secrets_out_of_the_arguments,
-)
-from workers.agent.state import HOME_VARIABLE, StateFolder, StateFolderError, default_state_folder
-from workers.agent.tasks.datasets import MAX_DATASET_BYTES
+from workers.agent.secrecy import close_own_process, move_secrets_out_of_the_arguments
+from workers.agent.state import StateFolder, StateFolderError, default_state_folder
+from workers.agent.status.board import StatusBoard, this_process
+from workers.agent.status.file import StatusFile
+from workers.agent.status.history import History
 from workers.agent.tasks.runner import Runner, RunnerSettings
 from workers.agent.tasks.scripts import CodePolicy
-from workers.protocol import MAX_LEASES_PER_CLAIM, Hardware, IsolationTier
+from workers.protocol import Hardware, IsolationTier
 
-_MIB: Final = 1024 * 1024
 _MEMORY_SHARE: Final = 0.9
 _MAX_NOTE_CHARACTERS: Final = 300
 
@@ -50,11 +46,14 @@ log = logging.getLogger("xeenet.agent")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the agent; return its exit code."""
+    """Run the agent, or the command that comes first; return the exit code."""
     if arguments is None:  # started as a program, not called by the management command
         move_secrets_out_of_the_arguments()
+        arguments = sys.argv[1:]
+    if arguments and (command := _COMMANDS.get(arguments[0])):
+        return command(arguments[1:])
     close_own_process()
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     _set_up_logging(options.log_level)
     try:
         state = StateFolder(options.state_dir or default_state_folder())
@@ -76,28 +75,59 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     signal.signal(signal.SIGTERM, _end_before_work)
     adopt_orphans()
     _sweep(state)
+    if options.check:
+        return _print_check(choose_containment(options.isolation, state))
+    slots = int(options.parallel)
+    board = StatusBoard(this_process(AGENT_VERSION, slots=slots), History(state.history))
+    file = StatusFile(state.status, board)
+    file.start()
+    try:
+        return _work(options, state, board)
+    except BaseException as error:
+        code = error.exit_code if isinstance(error, StartError) else EXIT_OK
+        board.stopped(code, str(error) if code else "ended before it began")
+        raise
+    finally:
+        file.stop()
+
+
+def _work(options: argparse.Namespace, state: StateFolder, board: StatusBoard) -> int:
+    """Set up, then work until the agent ends; return its exit code. Raises `StartError`."""
+    board.setting_up("checks torch and the sandbox")
     containment = choose_containment(options.isolation, state)
     machine = containment.machine
-    if options.check:
-        return _print_check(containment)
     _warn_if_unprotected_root(containment)
-    simulate = _decide_simulation(options, machine)
+    simulated_because = _why_simulated(options, machine)
+    devices = machine.hardware.get("devices", [])
+    model = machine.hardware.get("gpu_name") or machine.hardware.get("cpu_model", "")
+    board.identify(
+        tier=str(containment.tier),
+        devices=tuple(devices),
+        device_name=model,
+        cpus=usable_cpus(),
+        threads=_threads(options),
+        memory_bytes=_memory_bytes(options),
+        simulated_because=simulated_because,
+    )
+    board.setting_up("looks for its server")
     credentials = find_credentials(options, state, machine)
+    name = credentials.name or options.name or socket.gethostname()
+    board.identify(server=credentials.server_url, name=name)
     client = Client(credentials.server_url, credentials.token)
     runner_settings = RunnerSettings(
-        simulate=simulate,
+        simulate=bool(simulated_because),
         policy=CodePolicy(options.allow_server_code, _accepts_uploads(options, containment)),
         sandbox=containment.sandbox,
         keep_failed=options.keep_failed,
         threads=_threads(options),
         memory_bytes=_memory_bytes(options),
-        disk_bytes=int(options.disk_limit * _MIB),
-        dataset_bytes=int(options.dataset_limit * _MIB),
+        disk_bytes=int(options.disk_limit * MIB),
+        dataset_bytes=int(options.dataset_limit * MIB),
         data_folder=options.data_dir.absolute() if options.data_dir else None,
     )
     agent = Agent(
         client,
-        Outbox(state.outbox),
+        Outbox(state.outbox, board),
         Runner(state, client, machine, runner_settings),
         _hardware_to_report(containment),
         AgentOptions(
@@ -105,10 +135,11 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
             once=options.once,
             max_tasks=options.max_tasks,
             drain_seconds=options.drain_seconds,
-            simulate=simulate,
+            simulate=bool(simulated_because),
             isolation=containment.tier,
             accepts_uploaded_scripts=runner_settings.policy.uploaded_scripts,
         ),
+        board,
     )
     signal.signal(signal.SIGTERM, lambda *_: agent.on_sigterm())
     signal.signal(signal.SIGINT, lambda *_: agent.on_interrupt())
@@ -120,7 +151,8 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
         *(AGENT_VERSION, client.server_url, containment.tier),
     )
     try:
-        return agent.run()
+        show = None if options.log else find_card()
+        return agent.run() if show is None else show(agent)
     finally:
         client.close()
 
@@ -190,10 +222,13 @@ def _print_check(containment: Containment) -> int:
     return EXIT_CANNOT_RUN
 
 
-def _decide_simulation(options: argparse.Namespace, machine: Machine) -> bool:
-    """Return whether results will be simulated. Raises `StartError` when the owner forbids it."""
+def _why_simulated(options: argparse.Namespace, machine: Machine) -> str:
+    """Return why results will be simulated; "" when they are measured.
+
+    Raises `StartError` when the owner forbids it.
+    """
     if machine.can_train and not options.simulate:
-        return False
+        return ""
     reason = "asked for by --simulate" if machine.can_train else machine.why_not
     if options.no_simulate:
         raise StartError(
@@ -207,22 +242,11 @@ def _decide_simulation(options: argparse.Namespace, machine: Machine) -> bool:
     if not machine.can_train:
         log.warning("%s", _how_to_get_torch())
     log.warning("=" * 78)
-    return True
+    return reason
 
 
 def _how_to_get_torch() -> str:
     return f"Install torch: {sys.executable} -m pip install torch"
-
-
-def _server_url(text: str) -> str:
-    """Return a server's address without a trailing slash. Raises ArgumentTypeError."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no web address. Write it like https://xeenet.example.org "
-            "or http://127.0.0.1:8000."
-        )
-    return text.rstrip("/")
 
 
 def _threads(options: argparse.Namespace) -> int | None:
@@ -236,7 +260,7 @@ def _threads(options: argparse.Namespace) -> int | None:
 def _memory_bytes(options: argparse.Namespace) -> int:
     """Return the bytes of memory that the process tree of one script may use."""
     if options.memory_limit is not None:
-        return int(options.memory_limit * _MIB)
+        return int(options.memory_limit * MIB)
     return int(usable_memory_bytes() * _MEMORY_SHARE / int(options.parallel))
 
 
@@ -247,110 +271,10 @@ def _set_up_logging(level: str) -> None:
     for handler in logging.getLogger().handlers:
         handler.setFormatter(formatter)
     log_uncaught_errors(log)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    for library in ("httpx2", "httpcore2"):  # ten lines a request, which -v is not for
+        logging.getLogger(library).setLevel(logging.WARNING)
     # Where structlog happens to be installed, stamina would otherwise log through it.
     stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="xeenet-worker",
-        allow_abbrev=False,  # a token must be recognised by its option's whole name
-        description="Claim training tasks from a XeeNet server and run them on this machine.",
-    )
-    add = parser.add_argument
-    help_text = "the server's address; remembered after enrolment"
-    add("--server", metavar="URL", type=_server_url, help=help_text)
-    add("--token", help=f"worker token; safer in {TOKEN_VARIABLE}, which ps does not show")
-    add("--enrol", metavar="TOKEN", help="exchange a single-use enrolment token, then work")
-    add("--name", help="the worker's name at enrolment (default: the host name)")
-    add(
-        "--state-dir",
-        type=Path,
-        help=f"folder for the token, the outbox and task folders, for one agent only (default: "
-        f"{HOME_VARIABLE}, or the platform's usual place)",
-    )
-    add("--data-dir", type=Path, help="data-set cache (default: inside the state folder)")
-    places = range(1, MAX_LEASES_PER_CLAIM + 1)
-    add(
-        "--parallel",
-        type=int,
-        choices=places,
-        default=1,
-        metavar="N",
-        help="number of tasks that run at a time (default 1)",
-    )
-    add("--threads", type=_positive_int, help="CPU threads per script (default: an equal share)")
-    add(
-        "--memory-limit",
-        type=_positive_float,
-        metavar="MIB",
-        help="memory per task (default: an equal share of 90 %% of RAM)",
-    )
-    add(
-        "--disk-limit",
-        type=_positive_float,
-        default=MAX_DISK_BYTES / _MIB,
-        metavar="MIB",
-        help="disk space per task folder (default: %(default).0f)",
-    )
-    add(
-        "--dataset-limit",
-        type=_positive_float,
-        default=MAX_DATASET_BYTES / _MIB,
-        metavar="MIB",
-        help="largest data set to download (default: %(default).0f)",
-    )
-    add(
-        "--isolation",
-        choices=CHOICES,
-        default=AUTO,
-        help="how scripts are isolated: T1 uses a bubblewrap sandbox without network, T0 uses no "
-        "sandbox (default: T1 where it works)",
-    )
-    add(
-        "--allow-server-code",
-        action="store_true",
-        help="run other versions of the built-in scripts when the server sends them",
-    )
-    add(
-        "--allow-uploaded-scripts",
-        action="store_true",
-        help="run researchers' scripts that an operator of the server approved; needs T1, or an "
-        "explicit --isolation T0",
-    )
-    add("--keep-failed", action="store_true", help="keep the task folders of failed runs")
-    add("--once", action="store_true", help="end when there is nothing to claim")
-    add("--max-tasks", type=_positive_int, metavar="N", help="claim at most N tasks, then end")
-    add(
-        "--drain-seconds",
-        type=float,
-        default=0.0,
-        help="seconds for which running scripts may go on after SIGTERM (default 0)",
-    )
-    add("--no-simulate", action="store_true", help="without torch, refuse to start")
-    add("--simulate", action="store_true", help=argparse.SUPPRESS)  # for demonstrations and tests
-    add(
-        "--rotate-token",
-        action="store_true",
-        help="replace the stored token by a new one, then end",
-    )
-    add("--check", action="store_true", help="print what this machine can do, then end")
-    levels = ("debug", "info", "warning", "error")
-    add("--log-level", choices=levels, default="info", help="how much to log (default info)")
-    add("--version", action="version", version=f"xeenet-worker {AGENT_VERSION}")
-    return parser
-
-
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
-
-
-def _positive_float(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
+_COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {"status": status_command.main}

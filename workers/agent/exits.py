@@ -9,6 +9,8 @@ EXIT_USAGE: Final = 2  # wrong options
 EXIT_STATE_FOLDER: Final = 3  # the state folder cannot be used
 EXIT_NOT_AUTHENTICATED: Final = 4  # the server does not accept this worker
 EXIT_CANNOT_RUN: Final = 5  # this machine cannot run tasks
+EXIT_NOT_RUNNING: Final = 6  # of `status`: no agent runs on this state folder
+EXIT_SILENT: Final = 7  # of `status`: its process is there, but has told nothing for a minute
 
 
 class StartError(Exception):

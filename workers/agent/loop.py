@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -23,11 +24,17 @@ from workers.agent.connection.client import (
     ServerUnavailable,
 )
 from workers.agent.connection.replies import lease_problem
+from workers.agent.connection.server_errors import fault_of
 from workers.agent.delivery.heartbeat import Heartbeat
 from workers.agent.delivery.outbox import Outbox
 from workers.agent.disk import MIN_FREE_BYTES
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_NOT_AUTHENTICATED, EXIT_OK
+from workers.agent.pauses import Pauses
 from workers.agent.processes.process_tree import kill_tagged
+from workers.agent.status.board import StatusBoard
+from workers.agent.status.model import Fault
+from workers.agent.status.words import draining_text
+from workers.agent.tasks.account import ended_task, running_task
 from workers.agent.tasks.calibration import Calibrator
 from workers.agent.tasks.outcomes import RunOutcome
 from workers.agent.tasks.runner import Runner
@@ -73,7 +80,10 @@ class Agent:
         runner: Runner,
         hardware: Hardware,
         options: AgentOptions,
+        board: StatusBoard | None = None,
     ) -> None:
+        self.board = board or StatusBoard()
+        self.pauses = Pauses(self.board)
         self._client = client
         self._outbox = outbox
         self._runner = runner
@@ -81,7 +91,9 @@ class Agent:
         self._options = options
         self._boot_id = str(uuid.uuid4())
         self._claim_id = str(uuid.uuid4())
-        self._heartbeat = Heartbeat(client, self._boot_id, outbox, _DEFAULT_HEARTBEAT_SECONDS)
+        self._heartbeat = Heartbeat(
+            client, self._boot_id, outbox, _DEFAULT_HEARTBEAT_SECONDS, self.board
+        )
         self._threads: dict[Attempt, threading.Thread] = {}
         self._changed = threading.Event()
         self._stuck_tags: set[str] = set()
@@ -91,15 +103,13 @@ class Agent:
             options.isolation,
             is_able=not options.simulate,
             stuck_tags=self._stuck_tags,
+            board=self.board,
         )
         self._claim_backoff = Backoff()
-        self._pause_backoff = Backoff(first_seconds=30.0, most_seconds=600.0)
-        self._files_backoff = Backoff(most_seconds=600.0)
         self._next_claim_at = 0.0  # set by the server's waits and refusals
-        self._paused_until = 0.0  # set by the tasks' threads, after trouble with a task
-        self._last_reason = ""
         self._claimed_tasks = 0
         self._exit_code: int | None = None
+        self._end_words = ""
         # Signal handlers must not take locks: they count up these numbers, and the loop reads them
         # every tick.
         self._terminations = 0
@@ -114,8 +124,13 @@ class Agent:
         """Stop claiming and let running tasks finish; the second time, stop them at once."""
         self._interruptions += 1
 
+    def stop_now(self) -> None:
+        """Stop the running scripts at once and give their tasks back, like a second Ctrl-C."""
+        self._terminations += 2
+
     def run(self) -> int:
         """Work until told to stop or nothing is left to do; return the exit code."""
+        self.board.setting_up("")
         delivery_stop = threading.Event()
         delivery = threading.Thread(
             target=self._outbox.deliver_until,
@@ -127,10 +142,12 @@ class Agent:
         self._heartbeat.start()
         try:
             while not self._is_done():
-                if self._may_claim():
+                is_paused = self.pauses.hold()
+                if not is_paused and self._may_claim():
                     self._claim()
                 is_active = self._heartbeat.worker_state == "active"
-                self._calibrator.step(is_active=is_active, is_idle=not self._threads)
+                is_idle = not self._threads and not is_paused
+                self._calibrator.step(is_active=is_active, is_idle=is_idle)
                 self._changed.wait(_TICK_SECONDS)
                 self._changed.clear()
                 self._collect_threads()
@@ -143,7 +160,8 @@ class Agent:
             self._outbox.wake()
         for thread in (delivery, self._heartbeat):
             thread.join(_LAST_REQUEST_SECONDS)
-        return EXIT_OK if self._exit_code is None else self._exit_code
+        self.board.stopped(code := self._exit_code or EXIT_OK, self._end_words)
+        return code
 
     def _is_done(self) -> bool:
         if self._is_draining() or self._exit_code is not None:
@@ -160,17 +178,21 @@ class Agent:
     def _may_claim(self) -> bool:
         if len(self._threads) >= self._options.parallel or self._is_at_max_tasks():
             return False
-        if time.monotonic() < max(self._next_claim_at, self._paused_until):
+        if time.monotonic() < self._next_claim_at:
             return False
         if self._heartbeat.worker_state != "active" or self._calibrator.keeps_from_claiming:
             return False
         if self._outbox.is_full():
-            self._log_once("the outbox is full: no new tasks until the server takes results")
+            words = "the outbox is full: no new tasks until the server takes results"
+            self.board.trouble("outbox", Fault.SERVER, words)
             return False
+        self.board.mended("outbox")
         if self._runner.free_bytes() < 2 * MIN_FREE_BYTES:
-            self._log_once("the disk is nearly full: no new tasks")
+            words = "the disk is nearly full: no new tasks"
+            self.board.trouble("disk", Fault.MACHINE, words, "Free some space.")
             self._next_claim_at = time.monotonic() + _REFUSED_WAIT_SECONDS
             return False
+        self.board.mended("disk")
         return self._stuck_processes_are_gone()
 
     def _claim(self) -> None:
@@ -195,13 +217,14 @@ class Agent:
         try:
             reply = self._client.claim(request, gives_up=self._gives_up_claim)
         except Abandoned:
-            log.info("the claim under way was given up; a lease of it would run out by itself")
+            log.debug("the claim under way was given up; a lease of it would run out by itself")
         except ServerUnavailable as error:
             # Keep the claim_id for the retry: if only the answer was lost, the server sends the
             # same leases again.
             wait = self._claim_backoff.next_wait(error.retry_after_seconds)
             self._next_claim_at = time.monotonic() + wait
-            self._log_once(f"no answer from {self._client.server_url}, trying on: {error}")
+            words = f"no answer from {self._client.server_url}, trying on: {error}"
+            self.board.trouble("claim", fault_of(error), words)
         except RequestRefused as refused:
             self._claim_id = str(uuid.uuid4())
             self._act_on_refusal(refused)
@@ -232,7 +255,8 @@ class Agent:
         wait = reply["wait_seconds"] if len(leases) < requested else 0.0
         self._claim_backoff.reset(wait)
         self._next_claim_at = time.monotonic() + wait
-        self._log_once("" if leases else reply["reason"], logging.INFO)
+        self.board.mended("claim")
+        self.board.idle("" if leases else reply["reason"], wait)
         held = {attempt.lease_id for attempt in self._threads} | {*self._outbox.pending_lease_ids()}
         for lease in leases:
             problem = lease_problem(lease)
@@ -247,12 +271,13 @@ class Agent:
         self._calibrator.take(reply.get("calibrate"), running=self._threads)
         is_idle = not self._threads and not self._calibrator.keeps_from_claiming
         if self._options.once and not leases and is_idle:
-            log.info("nothing to claim: done")
+            self._end_words = "nothing to claim: done"
             self._exit_code = EXIT_OK
 
     def _start(self, attempt: Attempt) -> None:
-        lease = attempt.lease
-        log.info("%s: claimed, of the campaign %r", attempt.label, lease["campaign_name"])
+        self.board.started(running_task(attempt))
+        attempt.on_phase = functools.partial(self.board.entered, attempt.lease_id)
+        attempt.progress.on_point = functools.partial(self.board.progressed, attempt.lease_id)
         self._heartbeat.add(attempt)
         # The thread lives as long as the run: the script's death signal is bound to it.
         thread = threading.Thread(
@@ -264,6 +289,7 @@ class Agent:
     def _work(self, attempt: Attempt) -> None:
         """Run one attempt, then submit its result or release it. The body of a task's thread."""
         outcome = self._runner.run(attempt)
+        self.board.ended(ended_task(attempt, outcome))
         if outcome.submission is not None:
             self._outbox.put(attempt.lease_id, outcome.submission)
             self._heartbeat.flush(attempt)  # before the result, which ends the lease
@@ -275,64 +301,59 @@ class Agent:
         self._changed.set()
 
     def _pause_after_trouble(self, outcome: RunOutcome) -> None:
-        """Pause after a failure that is not the task's fault, longer each time in a row.
-
-        A server that does not deliver files is probably back soon, so those pauses begin short. A
-        machine at fault probably needs a person, so its pauses begin long.
-        """
+        """Pause after a failure that is not the task's fault, longer each time in a row."""
         if outcome.stuck_tag:
             self._stuck_tags.add(outcome.stuck_tag)
         if outcome.unavailable is not None:
-            wait = self._files_backoff.next_wait(outcome.unavailable.retry_after_seconds)
-            self._pause(wait, outcome.release_reason)
+            self.pauses.after_missing_files(outcome.unavailable, outcome.release_reason)
             return
         if not outcome.pause_reason:
             if outcome.submission is not None:
-                self._pause_backoff.reset()
-                self._files_backoff.reset()
+                self.pauses.forget_trouble()
             return
         if self._options.once:
-            log.error("this machine cannot run its tasks: %s", outcome.pause_reason)
+            words = f"this machine cannot run its tasks: {outcome.pause_reason}"
+            self.board.trouble("tasks", Fault.MACHINE, words)
+            self._end_words = "this machine cannot run its tasks"
             self._exit_code = EXIT_CANNOT_RUN
             return
-        self._pause(self._pause_backoff.next_wait(), outcome.pause_reason)
-
-    def _pause(self, seconds: float, reason: str) -> None:
-        """Claim nothing for ``seconds``; a longer pause because of another task goes on."""
-        log.error("claiming paused for %.0f s: %s", seconds, reason)
-        self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+        self.pauses.after_trouble(outcome.pause_reason)
 
     def _stuck_processes_are_gone(self) -> bool:
         for tag in list(self._stuck_tags):
             _, survivors = kill_tagged(tag, patience_seconds=0.5)
             if survivors:
-                self._log_once(f"no new tasks: processes {survivors} cannot be killed")
+                words = f"no new tasks: processes {survivors} cannot be killed"
+                self.board.trouble("processes", Fault.MACHINE, words, "Restart the machine.")
                 self._next_claim_at = time.monotonic() + _REFUSED_WAIT_SECONDS
                 return False
             self._stuck_tags.discard(tag)
+        self.board.mended("processes")
         return True
 
     def _act_on_refusal(self, refused: RequestRefused) -> None:
         self._next_claim_at = time.monotonic() + _REFUSED_WAIT_SECONDS
         if isinstance(refused, NotAuthenticated):
-            log.error(
-                "the server does not know this worker's token (%s). Enrol this machine again: "
-                "make an enrolment token on the server and start with --enrol.",
-                refused,
-            )
-            self._exit_code = EXIT_NOT_AUTHENTICATED
-        elif refused.status == 403 and self._options.once:
-            log.error("the server lets this worker claim nothing: %s", refused)
+            words = f"the server does not know this worker's token ({refused})"
+            advice = "Enrol this machine again: get a token on the server, start with --enrol."
+            self.board.trouble("claim", Fault.SERVER, words, advice)
+            self._end_words = "the server does not accept this worker"
             self._exit_code = EXIT_NOT_AUTHENTICATED
         elif refused.status == 403:
-            self._log_once(f"the server lets this worker claim nothing, asking on: {refused}")
+            words = f"the server lets this worker claim nothing: {refused}"
+            self.board.trouble("claim", Fault.SERVER, words, "An operator of it decides that.")
+            if self._options.once:
+                self._end_words = "the server does not accept this worker"
+                self._exit_code = EXIT_NOT_AUTHENTICATED
         else:
-            self._log_once(f"the server refused the claim ({refused.status}): {refused}")
+            words = f"the server refused the claim ({refused.status}): {refused}"
+            self.board.trouble("claim", Fault.SERVER, words)
 
     def _finish_running(self) -> None:
         """Wait for running tasks while the kind of stop allows it, then stop and release them."""
-        if self._threads:
-            log.info("no new tasks; %d still running", len(self._threads))
+        if self._is_draining():
+            seconds = self._options.drain_seconds if self._terminations else None
+            self.board.draining(draining_text(len(self._threads), seconds))
         terminated_at: float | None = None
         while self._threads:
             if self._terminations and terminated_at is None:
@@ -349,7 +370,7 @@ class Agent:
             self._collect_threads()
 
     def _stop_running(self) -> None:
-        log.info("stopping %d script(s), their tasks go back to the server", len(self._threads))
+        self.board.draining("its tasks go back to the server")
         for attempt in self._threads:
             attempt.stop.request(StopReason.DRAIN)
         self._client.abandon_downloads()
@@ -365,14 +386,14 @@ class Agent:
                 break
             time.sleep(_TICK_SECONDS / 4)
         if waiting := len(self._outbox.pending_lease_ids()):
-            log.warning("%d result(s) stay on disk and are sent at the next start", waiting)
+            words = f"{waiting} result(s) stay on disk and are sent at the next start"
+            self.board.trouble("delivery", Fault.NETWORK, words)
 
     def _release(self, attempt: Attempt, reason: str) -> None:
         try:
             for retry in stamina.retry_context(on=ServerUnavailable, attempts=3, timeout=5.0):
                 with retry:
                     self._client.release(attempt.lease_id, reason)
-            log.info("%s: released", attempt.label)
         except ServerError as error:
             log.warning("%s: not released, its lease will run out: %s", attempt.label, error)
 
@@ -380,9 +401,3 @@ class Agent:
         self._threads = {
             attempt: thread for attempt, thread in self._threads.items() if thread.is_alive()
         }
-
-    def _log_once(self, reason: str, level: int = logging.WARNING) -> None:
-        """Log why nothing is claimed, unless it was logged last; "" means that work goes on."""
-        if reason and reason != self._last_reason:
-            log.log(level, "%s", reason)
-        self._last_reason = reason

@@ -17,6 +17,8 @@ from workers.agent.disk import TEMPORARY_PREFIX, remove_folder
 from workers.agent.files import NotARegularFile, read_regular, write_new
 
 HOME_VARIABLE: Final = "XEENET_WORKER_HOME"
+STATUS_FILE: Final = "status.json"
+HISTORY_FILE: Final = "history.jsonl"
 _APP_NAME: Final = "xeenet-worker"
 _MAX_FILE_BYTES: Final = 64 * 1024  # of credentials and id
 _AGENT_ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -58,6 +60,8 @@ class StateFolder:
         self.kept = self.root / "kept"  # task folders of failed runs, with --keep-failed
         self.data = self.root / "data"
         self.packages = self.root / "packages"
+        self.status = self.root / STATUS_FILE  # what the agent is doing, for `status`
+        self.history = self.root / HISTORY_FILE
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             if os.name == "posix":

@@ -109,6 +109,11 @@ def duration(seconds: float) -> str:
     return f"{whole // DAY} d {whole % DAY // HOUR} h"
 
 
+def two_digits(number: float | str | None) -> float | str | None:
+    """Round an estimate, 312 -> 310, so that its text stays while it moves a little."""
+    return number if number is None or isinstance(number, str) else float(f"{number:.2g}")
+
+
 @_or_unknown
 def rate(per_hour: float) -> str:
     """Write a rate per hour: 0.42, 7.5, 312."""
@@ -183,6 +188,15 @@ def clock(when: dt.datetime, now: dt.datetime, *, zone: dt.tzinfo = dt.UTC) -> s
     days = abs((local.date() - today.date()).days)
     day = "" if not days else f"{local:%a} " if days < DAYS_OF_A_WEEK else f"{local:%Y-%m-%d} "
     return f"{day}{local:%H:%M}{' UTC' if zone is dt.UTC else ''}"
+
+
+def whole_minute(when: dt.datetime) -> dt.datetime:
+    """Round an estimated instant to the minute, so that its text stays while it moves a little.
+
+    It changes half a second after a minute: estimates from whole seconds are not torn between two.
+    """
+    later = when + dt.timedelta(seconds=59.5)
+    return later.replace(second=0, microsecond=0)
 
 
 def clock_time(when: dt.datetime, now: dt.datetime) -> SafeString:

@@ -10,11 +10,12 @@ in one header, and gets JSON:
 | `parts`  | markup by id, of the parts whose hash the page does not hold                      |
 | `rows`   | for each changed `{% part rows %}` its hash, and the ids of its children in order  |
 | `points` | what the page's chart is to append, if the view has any; see `answer`             |
+| `after`  | what the outermost part is to hold in `data-after`, if its view compares that      |
 | `reload` | true: the page is of another version of the server, and must be loaded again      |
 
 Status 204 says that nothing changed. A `{% part kept %}` is never sent again on its own: scripts
 keep it up to date. Times ("12 s ago") and CSRF tokens change at each rendering: no hash counts
-them.
+them. Other texts must not change as time passes: "since 08:21", not "for 12 s".
 """
 
 from __future__ import annotations
@@ -56,9 +57,10 @@ _MARK: Final = secrets.token_hex(8)
 _SLOT: Final = re.compile(rf"\x02{_MARK}([^\x03]*)\x03")
 _FIRST_TAG: Final = re.compile(r"<[a-zA-Z][\w-]*")
 _ID: Final = re.compile(r'<[^>]*?\sid="([^"]+)"')
-# What differs between two renderings of the same: the text of times, and the form's tokens.
+# What differs between two renderings of the same: the text of times, the form's tokens, and what
+# scripts write.
 _VOLATILE: Final = re.compile(
-    r'(?P<kept><time [^>]*>)[^<]*|(?P<name>name="csrfmiddlewaretoken" value=")[^"]*'
+    r'(<time [^>]*>)[^<]*|(name="csrfmiddlewaretoken" value="|\sdata-after=")[^"]*'
 )
 _STACK: Final = "live_parts"
 ROWS: Final = "rows"
@@ -93,7 +95,7 @@ class Part:
 
 def _stable(own: str) -> str:
     marked = _SLOT.sub(r"<\1>", own)
-    return _VOLATILE.sub(lambda match: match["kept"] or match["name"], marked)
+    return _VOLATILE.sub(lambda match: match[1] or match[2], marked)
 
 
 class PartNode(Node):
@@ -128,12 +130,15 @@ def parse_part(parser: Parser, token: Token) -> PartNode:
     return PartNode(nodelist, kind)
 
 
-def attributes(request: HttpRequest, seconds: int) -> SafeString:
-    """Return the attributes of the outermost part, which refreshes itself every `seconds`."""
+def attributes(request: HttpRequest, seconds: int, url: str = "") -> SafeString:
+    """Return the attributes of an outermost part, which refreshes itself every `seconds`.
+
+    It asks this page, or the address given. A page may have several such parts, none in another.
+    """
     return format_html(
         'data-live="{}" data-live-url="{}" data-live-seconds="{}"',
         version(),
-        request.get_full_path(),
+        url or request.get_full_path(),
         seconds,
     )
 
@@ -150,7 +155,10 @@ def is_refresh(request: HttpRequest) -> bool:
 
 @dataclass(frozen=True)
 class Held:
-    """What a page says that it holds: its version, its chart's newest point, and hashes."""
+    """What a page says that it holds: its version, its `data-after`, and hashes.
+
+    `after` is a number that its view knows: of the chart's newest point, or of a revision.
+    """
 
     version: str
     after: int | None
@@ -176,11 +184,12 @@ def answer(
     context: dict[str, Any],
     *,
     points: Callable[[int], dict[str, Any] | None] | None = None,
+    after: str = "",
 ) -> HttpResponse:
     """Return what changed of the page's fragment since the state that the request says it holds.
 
     `points` gets the number of the newest point that the page's chart has, and returns what
-    followed, or None.
+    followed, or None. `after` is what the outermost part is to hold in `data-after`, "" without it.
     """
     held = held_by(request)
     if held.version != version():
@@ -191,6 +200,8 @@ def answer(
     _collect(parts, held.hashes, news)
     if points is not None and held.after is not None:
         news["points"] = points(held.after)
+    if after and after != ("-" if held.after is None else str(held.after)):
+        news["after"] = after
     news = {name: value for name, value in news.items() if value}
     if not news:
         return HttpResponse(status=NOTHING_CHANGED)

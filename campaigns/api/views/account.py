@@ -14,7 +14,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns.api.bases import GenericAPIView, ListAPIView
-from campaigns.api.filters import AuditFilter, Cursor
+from campaigns.api.cursors import Cursor
+from campaigns.api.filters import AuditFilter
 from campaigns.api.openapi import errors
 from campaigns.api.requests import body, made_with_secret, person
 from campaigns.clock import database_now

@@ -226,6 +226,8 @@ class ResultView(LeaseHolderView):
         worker_lifecycle.see(worker, now=now)
         answer = lifecycle.submit(worker, lease_id, cast(Submission, data), now=now)
         reply: dict[str, Any] = {"verdict": answer.verdict, "message": answer.message}
+        if answer.note:
+            reply["note"] = answer.note
         if answer.verdict == Verdict.REFUSED:
             reply["code"] = ErrorCode.METRICS_REFUSED
             return Response(reply, status=status.HTTP_422_UNPROCESSABLE_ENTITY)

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns.api.bases import ListAPIView
-from campaigns.api.filters import Cursor
+from campaigns.api.cursors import Cursor
 from campaigns.api.openapi import errors
 from campaigns.api.parsers import StrictJSONParser
 from campaigns.api.permissions import IsSignedInOrMayRead

@@ -17,7 +17,8 @@ from campaigns import steering
 from campaigns.answers.campaign import campaign_detail, campaigns_with_best
 from campaigns.answers.leases import claim_reply
 from campaigns.api.bases import GenericAPIView, ListAPIView
-from campaigns.api.filters import CampaignFilter, Cursor, SortedList
+from campaigns.api.cursors import Cursor
+from campaigns.api.filters import CampaignFilter, SortedList
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import body, made, person

@@ -22,7 +22,8 @@ from campaigns.clock import database_now
 from campaigns.design.cloning import spec_of
 from campaigns.models import Campaign, Dataset
 from campaigns.search.samplers import SAMPLERS
-from campaigns.search.space import InvalidSearchSpace, SearchSpace
+from campaigns.search.space import SearchSpace
+from campaigns.search.space_json import InvalidSearchSpace
 from campaigns.search.sweep_files import UnreadableSpace, read_space
 from campaigns.serializers.campaigns import (
     CampaignChangesSerializer,

@@ -21,7 +21,8 @@ from rest_framework.response import Response
 from campaigns import steering
 from campaigns.answers.task import task_detail
 from campaigns.api.bases import GenericAPIView, ListAPIView
-from campaigns.api.filters import AttemptFilter, Cursor, ProgressFilter, SortedList, TaskFilter
+from campaigns.api.cursors import Cursor
+from campaigns.api.filters import AttemptFilter, ProgressFilter, SortedList, TaskFilter
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import body, made, person

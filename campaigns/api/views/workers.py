@@ -14,7 +14,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns.api.bases import GenericAPIView, ListAPIView
-from campaigns.api.filters import Cursor, WorkerAttemptFilter
+from campaigns.api.cursors import Cursor
+from campaigns.api.filters import WorkerAttemptFilter
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import person

@@ -12,6 +12,7 @@ from tests.agent.server import make_lease
 from workers.agent.connection.replies import (
     MAX_CONTAINERS,
     MAX_DEPTH,
+    MAX_TEXT_CHARACTERS,
     WrongShape,
     claim_reply,
     enrol_reply,
@@ -32,6 +33,14 @@ HEARTBEAT: dict[str, Any] = {
     "worker_state": "active",
 }
 ODD = [None, True, "soon", "10", [], {}, -1, 1e12, 10**400]
+
+
+@pytest.mark.parametrize("note", [None, 5, ["x"], {"a": 1}, True])
+def test_a_note_that_is_no_text_costs_no_result(note: Any) -> None:
+    reply = {"verdict": "accepted", "message": "thanks"}
+    assert submission_reply(reply)["note"] == ""
+    assert submission_reply(reply | {"note": note})["note"] == ""
+    assert len(submission_reply(reply | {"note": "x" * 9_000})["note"]) == MAX_TEXT_CHARACTERS
 
 
 def test_sound_replies_are_taken_with_unknown_keys() -> None:

@@ -28,7 +28,12 @@ def test_a_sound_result_is_accepted_and_completes_the_task() -> None:
     answer = client.put(url(attempt), factories.completed(attempt.task, 2.75))
 
     assert answer.status_code == 200, answer.json()
-    assert answer.json() == {"verdict": "accepted", "message": "The result is stored."}
+    number = attempt.task.campaign_id
+    assert answer.json() == {
+        "verdict": "accepted",
+        "message": "The result is stored.",
+        "note": f"counts for arm 0, seed s0 of campaign {number}, among runs on cpu",
+    }
     assert Task.objects.get().state == TaskState.COMPLETED
     assert Result.objects.get().value == 2.75
     assert Attempt.objects.get().stderr_tail == "done\n"

@@ -147,7 +147,10 @@ def submission_reply(reply: Mapping[str, Any]) -> SubmissionReply:
     """
     if reply.get("verdict") not in list(Verdict):
         raise WrongShape(f"verdict must be one of {', '.join(Verdict)}")
-    return cast(SubmissionReply, {**reply, "message": _optional_text(reply, "message")})
+    note = reply.get("note")  # for people only, so a wrong one must not keep the result here
+    said = short(note, MAX_TEXT_CHARACTERS) if isinstance(note, str) else ""
+    message = _optional_text(reply, "message")
+    return cast(SubmissionReply, {**reply, "message": message, "note": said})
 
 
 def any_reply(reply: Mapping[str, Any]) -> dict[str, Any]:

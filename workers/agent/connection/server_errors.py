@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from workers.agent.connection import replies
 from workers.agent.connection.exchange import Answer
 from workers.agent.plain_text import short
+from workers.agent.status.model import Fault
 from workers.protocol import API_PREFIX, ERROR_STATUS, ErrorCode
 
 _MAX_RETRY_AFTER_SECONDS: Final = 3600.0
@@ -114,6 +115,13 @@ def refusal_of(answer: Answer, server_url: str, path: str) -> ServerError:
         message = short(f"{message} {fields}", 2 * replies.MAX_TEXT_CHARACTERS)
     kind = LeaseLost if code == ErrorCode.LEASE_LOST else RequestRefused
     return kind(status, code, message)
+
+
+def fault_of(error: ServerError) -> Fault:
+    """Return whose fault it is that a request failed: without any answer, the network's."""
+    if isinstance(error, ServerUnavailable) and not error.answered:
+        return Fault.NETWORK
+    return Fault.SERVER
 
 
 def _redirected(answer: Answer, server_url: str, path: str) -> Redirected:

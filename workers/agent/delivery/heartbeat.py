@@ -9,7 +9,10 @@ from typing import Final
 
 from workers.agent.attempt import Attempt, StopReason
 from workers.agent.connection.client import Client, RequestRefused, ServerError
+from workers.agent.connection.server_errors import fault_of
 from workers.agent.delivery.outbox import Outbox
+from workers.agent.status.board import StatusBoard
+from workers.agent.status.model import PausedBy
 from workers.protocol import (
     MAX_LEASES_PER_CLAIM,
     HeartbeatAnswer,
@@ -32,7 +35,12 @@ class Heartbeat(threading.Thread):
     """
 
     def __init__(
-        self, client: Client, boot_id: str, outbox: Outbox, interval_seconds: float
+        self,
+        client: Client,
+        boot_id: str,
+        outbox: Outbox,
+        interval_seconds: float,
+        board: StatusBoard | None = None,
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._interval_seconds = interval_seconds
@@ -43,7 +51,7 @@ class Heartbeat(threading.Thread):
         self._lock = threading.Lock()
         self._running: dict[str, Attempt] = {}
         self._known_lease_ids: set[str] = set()  # of this start; the server tells starts apart
-        self._silent = False
+        self._board = board or StatusBoard()
         self._stopping = False
         self._wake = threading.Event()
 
@@ -97,17 +105,17 @@ class Heartbeat(threading.Thread):
                 # points would keep every later heartbeat from renewing the leases.
                 for attempt in attempts:
                     attempt.progress.delivered(attempt.progress.pending())
-            if not self._silent:
-                log.warning("no heartbeat possible, scripts go on: %s", error)
-            self._silent = True
+            self._board.trouble(
+                "heartbeat", fault_of(error), f"no heartbeat possible, scripts go on: {error}"
+            )
             return
-        if self._silent:
-            log.info("heartbeat is back")
-        self._silent = False
+        self._board.mended("heartbeat")
         self.set_interval(reply["heartbeat_seconds"])
         state = reply["worker_state"]
-        if state != self.worker_state:
-            log.warning("the server set this worker to %s", state)
+        if state != self.worker_state and state != "active":
+            self._board.pause(PausedBy.SERVER, f"it set this worker to {state}")
+        elif state == "active":
+            self._board.resume(PausedBy.SERVER)
         self.worker_state = state
 
     def flush(self, attempt: Attempt) -> None:
@@ -119,7 +127,7 @@ class Heartbeat(threading.Thread):
             try:
                 self._report([attempt], [])
             except ServerError as error:
-                log.info("%s: last progress not delivered: %s", attempt.label, error)
+                log.debug("%s: last progress not delivered: %s", attempt.label, error)
 
     def _report(self, attempts: list[Attempt], waiting: list[str]) -> HeartbeatReply:
         """Send one heartbeat and pass its answers on to the attempts. Raises `ServerError`."""
@@ -146,7 +154,7 @@ class Heartbeat(threading.Thread):
             running = attempt.lease_id in self._running
         if not running or answer["answer"] == HeartbeatAnswer.CONTINUE:
             return
-        log.warning("%s: %s. %s", attempt.label, answer["answer"], answer["reason"])
+        log.debug("%s: %s. %s", attempt.label, answer["answer"], answer["reason"])
         cancelled = answer["answer"] == HeartbeatAnswer.CANCEL
         attempt.stop.request(StopReason.CANCEL if cancelled else StopReason.LOST)
 

@@ -25,9 +25,12 @@ from workers.agent.connection.client import (
     ServerError,
     ServerUnavailable,
 )
+from workers.agent.connection.server_errors import fault_of
 from workers.agent.delivery.outbox_entries import Entry, encode, read_entry
 from workers.agent.disk import trim_folder
 from workers.agent.files import write_new
+from workers.agent.status.board import StatusBoard
+from workers.agent.status.model import Delivery, Fault
 from workers.agent.tasks.judgement import failure
 from workers.features import NO_FEATURES, submission_for
 from workers.protocol import ErrorCode, FailureClass, Submission
@@ -45,6 +48,8 @@ _TOKEN_RETRY_SECONDS: Final = 60.0
 _MAX_FAILURES_PER_ROUND: Final = 3
 # The server could not read the submission; any other refusal is its last word on it.
 _UNREADABLE: Final = frozenset({ErrorCode.INVALID, ErrorCode.PAYLOAD_TOO_LARGE})
+_SOURCE: Final = "delivery"  # of its trouble, as the status names it
+_ASK_OPERATOR: Final = "Ask an operator of the server."
 
 log = logging.getLogger("xeenet.outbox")
 
@@ -52,7 +57,8 @@ log = logging.getLogger("xeenet.outbox")
 class Outbox:
     """The undelivered submissions in ``folder``. Thread-safe; one agent per folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, board: StatusBoard | None = None) -> None:
+        self._board = board or StatusBoard()
         self._folder = folder
         self._rejected = folder / "rejected"
         self._lock = threading.Lock()
@@ -80,6 +86,7 @@ class Outbox:
         with self._lock:
             self._entries[lease_id] = entry
             self._counted_at[lease_id] = time.monotonic()
+        self._board.to_send(len(self.pending_lease_ids()))
 
     def pending_lease_ids(self) -> list[str]:
         """Return the leases whose submissions the server has not taken yet, oldest first."""
@@ -140,23 +147,25 @@ class Outbox:
             except ServerError as error:
                 self._count_waits()
                 if entry.waited_seconds > MAX_WAIT_SECONDS:
-                    log.error(  # noqa: TRY400 (for people)
-                        "lease %s: undelivered after 14 days of trying, set aside in %s: %s",
-                        *(lease_id[:8], self._rejected, error),
-                    )
-                    self._set_aside(entry)
+                    words = "undelivered after 14 days of trying, set aside in"
+                    self._set_aside(entry, f"{words} {self._rejected}: {error}")
                     continue
+                self._board.delivery(lease_id, Delivery.WAITING)
                 if not isinstance(error, ServerUnavailable):  # 401 or 403: a person has to act
-                    log.error("results kept, this worker is refused: %s", error)  # noqa: TRY400 (for people)
+                    words = f"results kept, this worker is refused: {error}"
+                    self._board.trouble(_SOURCE, Fault.SERVER, words, _ASK_OPERATOR)
                     return _TOKEN_RETRY_SECONDS
                 failures += 1
                 if failures == 1:
                     wait = backoff.next_wait(error.retry_after_seconds)
                     waiting = len(self.pending_lease_ids())
-                    log.warning("%d result(s) wait: %s; next try in %.0f s", waiting, error, wait)
+                    words = f"{waiting} result(s) wait: {error}"
+                    self._board.trouble(_SOURCE, fault_of(error), words)
                 is_away = not error.answered or error.retry_after_seconds is not None
                 if is_away or failures >= _MAX_FAILURES_PER_ROUND:
                     return wait
+        if not failures:
+            self._board.mended(_SOURCE)
         return wait
 
     def _last_try(self, lease_id: str) -> float:
@@ -181,7 +190,6 @@ class Outbox:
 
     def _deliver(self, client: Client, entry: Entry) -> None:
         """Send one entry and act on the answer. Raises `ServerError` when the entry has to wait."""
-        label = f"lease {entry.lease_id[:8]}"
         while True:
             try:
                 reply = client.submit(entry.lease_id, entry.submission)
@@ -191,17 +199,13 @@ class Outbox:
                 if refused.status == 403:
                     raise
                 if refused.code not in _UNREADABLE:
-                    log.warning(
-                        "%s: not taken (%s %s), set aside: %s",
-                        *(label, refused.status, refused.code, refused),
-                    )
-                    self._set_aside(entry)
+                    reason = f"{refused.status} {refused.code}: {refused}"
+                    self._set_aside(entry, reason)
                     return
                 if entry.corrected:
-                    log.warning("%s: refused twice, set aside: %s", label, refused)
-                    self._set_aside(entry)
+                    self._set_aside(entry, f"refused twice: {refused}")
                     return
-                log.warning("%s: the server cannot read this result: %s", label, refused)
+                log.debug("%s: the server cannot read it: %s", entry.lease_id[:8], refused)
                 plain = submission_for(entry.submission, NO_FEATURES)
                 if plain != entry.submission:  # perhaps an older server has taken its place
                     entry.submission = plain
@@ -209,8 +213,11 @@ class Outbox:
                 else:
                     self._correct(entry, str(refused))
             else:
-                log.info("%s: submitted, %s. %s", label, reply["verdict"], reply["message"])
                 self._remove(entry)
+                verdict, said = reply["verdict"], reply.get("note") or reply["message"]
+                self._board.delivery(
+                    entry.lease_id, Delivery.ANSWERED, verdict=str(verdict), said=said
+                )
                 return
 
     def _correct(self, entry: Entry, reason: str) -> None:
@@ -221,8 +228,9 @@ class Outbox:
         entry.corrected = True
         self._store(entry)
 
-    def _set_aside(self, entry: Entry) -> None:
+    def _set_aside(self, entry: Entry, reason: str) -> None:
         """Move an entry to the folder ``rejected``; one that cannot be moved stays where it is."""
+        self._board.delivery(entry.lease_id, Delivery.SET_ASIDE, said=reason)
         moved = not entry.on_disk
         if entry.on_disk:
             try:  # a rename, because a full disk takes no copy
@@ -274,6 +282,7 @@ class Outbox:
         if from_disk:
             with contextlib.suppress(OSError):
                 self._path(entry).unlink(missing_ok=True)
+        self._board.to_send(len(self.pending_lease_ids()))
 
     def _path(self, entry: Entry) -> Path:
         return self._folder / f"{entry.lease_id}.json"
@@ -295,6 +304,7 @@ class Outbox:
             self._entries[entry.lease_id] = entry
             self._counted_at[entry.lease_id] = now
             self._saved_waits[entry.lease_id] = entry.waited_seconds
+        self._board.to_send(len(entries))
         if entries:
             log.info("%d result(s) of a former start wait for delivery", len(entries))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from workers.protocol import MAX_PROGRESS_POINTS_PER_HEARTBEAT, ProgressPoint, is_number
@@ -24,6 +24,8 @@ class ProgressBuffer:
         self._next_seq = 0
         self._unusable_lines = 0
         self._first_problem = ""
+        # Called with each point, in the thread that reads stderr.
+        self.on_point: Callable[[ProgressPoint], None] | None = None
 
     def add_line(self, line: Mapping[str, Any] | None) -> None:
         """Keep one progress line of the script; only count one that breaks the contract."""
@@ -40,17 +42,18 @@ class ProgressBuffer:
                 self._unusable_lines += 1
                 self._first_problem = self._first_problem or problem
                 return
-            self._points.append(
-                {
-                    "seq": self._next_seq,
-                    "elapsed_seconds": elapsed,  # type: ignore[typeddict-item]
-                    "step": step,
-                    "tokens": _count(line.get("tokens")),
-                    "train_loss": _number_or_none(line.get("train_loss")),
-                    "val_bpb": _number_or_none(line.get("val_bpb")),
-                }
-            )
+            point: ProgressPoint = {
+                "seq": self._next_seq,
+                "elapsed_seconds": elapsed,  # type: ignore[typeddict-item]
+                "step": step,
+                "tokens": _count(line.get("tokens")),
+                "train_loss": _number_or_none(line.get("train_loss")),
+                "val_bpb": _number_or_none(line.get("val_bpb")),
+            }
+            self._points.append(point)
             self._next_seq += 1
+        if self.on_point is not None:
+            self.on_point(point)
 
     def problem(self) -> str:
         """Say why there is no learning curve although there was progress; "" otherwise."""

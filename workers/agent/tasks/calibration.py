@@ -26,6 +26,8 @@ from experiments.calibration import (
 )
 from workers.agent.attempt import Attempt, StopReason
 from workers.agent.connection.client import Abandoned, Client, ServerError, ServerUnavailable
+from workers.agent.status.board import StatusBoard
+from workers.agent.status.model import Fault
 from workers.agent.tasks.datasets import cached_dataset, store_generated
 from workers.agent.tasks.runner import Runner
 from workers.calibration import (
@@ -66,7 +68,9 @@ class Calibrator:
         *,
         is_able: bool,
         stuck_tags: set[str],
+        board: StatusBoard | None = None,
     ) -> None:
+        self._board = board or StatusBoard()
         self._is_able = is_able
         self._client = client
         self._runner = runner
@@ -89,9 +93,11 @@ class Calibrator:
             return
         if not _is_here(order):
             self._is_able = False
-            log.warning(
-                "the server asks for the speed of another version of %s: update the older side",
-                order["experiment"],
+            self._board.trouble(
+                "measuring",
+                Fault.OWNER,
+                f"the server asks for the speed of another version of {order['experiment']}",
+                "Update the older side, worker or server.",
             )
         elif all(_longest_seconds(attempt.lease) <= MOST_WAIT_SECONDS for attempt in running):
             self._order = order
@@ -137,7 +143,7 @@ class Calibrator:
     def _work(self, order: CalibrationOrder) -> None:
         """Measure and send. The body of the thread."""
         try:
-            log.info("speed measured: %s", self._sent(self._measured(order)))
+            self._board.measured(f"speed measured: {self._sent(self._measured(order))}")
         except (CalibrationFailed, ServerError, OSError) as problem:
             self._note_failure(str(problem))
         except Exception as error:  # a bug must not end the agent's work on tasks
@@ -146,22 +152,23 @@ class Calibrator:
 
     def _note_failure(self, reason: str) -> None:
         if self._is_stopped:
-            log.info("the measurement of the speed was stopped; it is made again later")
-            return
-        self._retry_at = time.monotonic() + RETRY_SECONDS
-        log.warning("its speed was not measured, the next try is in an hour: %s", reason)
+            words = "the measurement of the speed was stopped; it is made again later"
+        else:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            words = f"its speed was not measured, the next try is in an hour: {reason}"
+        self._board.measured(words)
 
     def _measured(self, order: CalibrationOrder) -> CalibrationReport:
         """Run the shapes one after the other. Raises CalibrationFailed, OSError."""
         plan = _plan_of(order["experiment"])
         shapes = [plan.shapes[at] for at in plan.repeated] if order["repeated"] else plan.shapes
-        log.info("measures its speed with %d short runs", len(shapes))
+        self._board.measuring(f"measures its speed with {len(shapes)} short runs")
         dataset = _dataset()
         if cached_dataset(self._runner.data_folder, dataset) is None:
             store_generated(self._runner.data_folder, dataset, english_like_corpus.generate())
         submissions = []
         for number, shape in enumerate(shapes, start=1):
-            log.info("measures its speed, shape %d of %d", number, len(shapes))
+            self._board.measuring(f"measures its speed, shape {number} of {len(shapes)}")
             submissions.append(self._run(order, shape, dataset, f"shape {number}"))
         metrics = [submission["metrics"] or {} for submission in submissions]
         return {
@@ -180,7 +187,7 @@ class Calibrator:
         self, order: CalibrationOrder, shape: CalibrationShape, dataset: DatasetReference, what: str
     ) -> Submission:
         """Run one shape like a task; return its submission. Raises CalibrationFailed."""
-        attempt = Attempt(_lease(order, shape, dataset), label=f"speed, {what}", is_quiet=True)
+        attempt = Attempt(_lease(order, shape, dataset), label=f"speed, {what}")
         self._attempt = attempt
         if self._is_stopped:  # set before the stop could reach this attempt
             raise CalibrationFailed("stopped")

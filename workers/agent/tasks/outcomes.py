@@ -32,7 +32,7 @@ class RunOutcome:
 
 def stopped(attempt: Attempt) -> RunOutcome:
     """Return the outcome of a run that was told to stop: the task goes back if the agent drains."""
-    log.info("%s: stopped (%s)", attempt.label, attempt.stop.reason)
+    log.debug("%s: stopped (%s)", attempt.label, attempt.stop.reason)
     drained = attempt.stop.reason is StopReason.DRAIN
     return RunOutcome(release_reason="the agent was stopped" if drained else "")
 
@@ -40,13 +40,13 @@ def stopped(attempt: Attempt) -> RunOutcome:
 def without_server(attempt: Attempt, away: ServerUnavailable) -> RunOutcome:
     """Return the outcome of a task whose files the server did not deliver: it goes back."""
     reason = f"the server did not deliver the task's files: {away}"
-    log.warning("%s: released: %s", attempt.label, reason)
+    log.debug("%s: released: %s", attempt.label, reason)
     return RunOutcome(release_reason=reason[:MAX_MESSAGE_CHARACTERS], unavailable=away)
 
 
 def env_failure(failure_class: FailureClass, message: str) -> RunOutcome:
     """Return the outcome of a task that this machine cannot run: a failure, and a pause."""
-    log.error("cannot run this task: %s", message)
+    log.debug("cannot run this task: %s", message)
     return RunOutcome(submission=failure(failure_class, message), pause_reason=message)
 
 

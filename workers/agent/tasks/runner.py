@@ -1,4 +1,4 @@
-"""The seven steps of one task, each a line in the log.
+"""The seven steps of one task, each a line in the log of level debug.
 
 1 resolve the script · 2 check torch · 3 write the config (and place the data set) · 4 spawn ·
 5 wait under two deadlines · 6 read the last JSON line · 7 clean up
@@ -26,6 +26,7 @@ from workers.agent.running.execution import MAX_DISK_BYTES, Ending, Execution, L
 from workers.agent.running.hardware import Machine
 from workers.agent.running.sandbox import Sandbox
 from workers.agent.state import StateFolder
+from workers.agent.status.model import Phase
 from workers.agent.tasks.datasets import (
     MAX_DATASET_BYTES,
     DatasetRefused,
@@ -111,7 +112,7 @@ class Runner:
         except _CannotRun as problem:
             outcome = env_failure(problem.failure_class, str(problem))
         except LeaseLost as lost:  # during the set-up: nobody's fault, nothing to submit
-            log.warning("%s: dropped: %s", attempt.label, lost)
+            log.debug("%s: dropped: %s", attempt.label, lost)
         except ServerUnavailable as away:
             outcome = without_server(attempt, away)
         except Exception as error:  # a bug or a broken disk must not take the agent down
@@ -167,7 +168,6 @@ class Runner:
         if attempt.stop.requested:
             return stopped(attempt)
         if attempt.seconds_to_deadline() < lease["time_budget_seconds"]:
-            log.warning("%s: set-up took too long for the deadline, released", attempt.label)
             return RunOutcome(release_reason="the set-up took too long for the deadline")
         return self._spawn_and_judge(attempt, folder, script, config)
 
@@ -207,7 +207,7 @@ class Runner:
             )
         except DatasetRefused as problem:
             raise _CannotRun(str(problem), problem.failure_class) from problem
-        log.info("%s: fetching data set %s", attempt.label, dataset["name"])
+        attempt.enter(Phase.FETCHING)
         away: ServerUnavailable | None = None
         try:
             if fetch_dataset(self.data_folder, dataset, self._client):
@@ -219,7 +219,7 @@ class Runner:
             reason = f"the server did not deliver it: {error}"
             away = error if isinstance(error, ServerUnavailable) else None
         if not is_uploaded(attempt.lease):  # uploaded code may not download into the cache
-            log.info("%s: %s; the script fetches it", attempt.label, reason)
+            log.debug("%s: %s; the script fetches it", attempt.label, reason)
             ending = self._prepare(attempt, folder, script, config)
             if attempt.stop.requested or cached_dataset(self.data_folder, dataset) is not None:
                 return
@@ -268,6 +268,7 @@ class Runner:
             limits.time_budget_seconds,
             limits.time_budget_seconds + limits.kill_grace_seconds,
         )
+        attempt.enter(Phase.TRAINING)
         execution = execute(
             command,
             tag=self._tag(attempt),
@@ -280,6 +281,7 @@ class Runner:
         )
         if execution.ending is Ending.STOPPED and not execution.survivors:
             return stopped(attempt)
+        attempt.enter(Phase.SENDING)
         submission = self._judge(attempt, execution, limits)
         _step(attempt, 6, "%s", summary(submission, execution))
         return RunOutcome(
@@ -312,7 +314,7 @@ class Runner:
     def _simulate(self, attempt: Attempt) -> RunOutcome:
         """Return an invented result, for machines without torch."""
         budget = attempt.lease["time_budget_seconds"]
-        log.warning("%s: SIMULATED, nothing is trained (no torch)", attempt.label)
+        attempt.enter(Phase.TRAINING)
         started_at = time.monotonic()
         if attempt.stop.wait(simulated_seconds(budget)):
             return stopped(attempt)
@@ -386,5 +388,4 @@ def _max_steps(lease: Lease) -> int | None:
 
 
 def _step(attempt: Attempt, number: int, text: str, *arguments: object) -> None:
-    level = logging.DEBUG if attempt.is_quiet else logging.INFO
-    log.log(level, "%s [%d/7] %s", attempt.label, number, text % arguments)
+    log.debug("%s [%d/7] %s", attempt.label, number, text % arguments)

@@ -1,23 +1,26 @@
-// Behaviour beyond HTML and htmx: copy buttons, dialogs, refreshes that do not disturb.
+// Behaviour beyond HTML and htmx: clock times, copy buttons, dialogs, when a refresh would disturb.
 
 "use strict";
 
 // --- Clock times ---------------------------------------------------------------------------------
+
+// Made once: a formatter costs more than all the times that it writes.
+const HOUR_AND_MINUTE = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", hour12: false });
+const DAY_OF_WEEK = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short" });
 
 // The server knows no time zones: it writes UTC, and says so. Readers have a zone of their own.
 function localiseClocks() {
   const today = new Date().toDateString();
   for (const time of document.querySelectorAll("time[data-clock]")) {
     const when = new Date(time.dateTime);
-    const clock = when.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", hour12: false });
-    const day = when.toLocaleDateString("en-GB", { weekday: "short", day: "numeric", month: "short" });
-    time.textContent = when.toDateString() === today ? clock : `${day} ${clock}`;
-    delete time.dataset.clock;
+    const clock = HOUR_AND_MINUTE.format(when);
+    const words = when.toDateString() === today ? clock : `${DAY_OF_WEEK.format(when)} ${clock}`;
+    if (time.textContent !== words) time.textContent = words;
   }
 }
 
 localiseClocks();
-document.addEventListener("htmx:afterSwap", localiseClocks);
+for (const news of ["htmx:afterSwap", "xeenet:refreshed"]) document.addEventListener(news, localiseClocks);
 
 // --- Clicks --------------------------------------------------------------------------------------
 
@@ -51,26 +54,15 @@ document.addEventListener("change", (event) => {
 
 // --- Refreshes that do not disturb ---------------------------------------------------------------
 
-// Skip a poll while the page is hidden, a dialog is open, text is selected or a button is held down,
-// and while the response to a click is pending: the poll would replace what the click is about.
+// Skip a refresh (live.js) while the page is hidden, a dialog is open, text is selected or a button is
+// held down, and while the response to a click is pending: it would change what the click is about.
 function wouldDisturb() {
   const selected = getSelection();
-  const selecting = !selected.isCollapsed && document.querySelector(".live")?.contains(selected.anchorNode);
-  const busy = document.querySelector("dialog[open]:not(#side), .live :active, .htmx-request:not([data-poll])");
+  const around = selected.anchorNode instanceof Element ? selected.anchorNode : selected.anchorNode?.parentElement;
+  const selecting = !selected.isCollapsed && Boolean(around?.closest("[data-live]"));
+  const busy = document.querySelector("dialog[open]:not(#side), [data-live] :active, .htmx-request");
   return document.hidden || busy !== null || selecting;
 }
-
-// Check again when the response of a poll arrives: the reader may have begun something meanwhile.
-for (const step of ["htmx:beforeRequest", "htmx:beforeSwap"]) {
-  document.addEventListener(step, (event) => {
-    if (event.detail.requestConfig.elt.matches("[data-poll]") && wouldDisturb()) event.preventDefault();
-  });
-}
-
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden) return;
-  for (const poller of document.querySelectorAll("[data-poll]")) htmx.trigger(poller, "refresh");
-});
 
 // htmx restores focus by id. We restore open details, scroll positions and ticked rows.
 let kept = { open: new Set(), closed: new Set(), scroll: new Map(), picked: new Set() };

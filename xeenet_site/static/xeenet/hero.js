@@ -46,7 +46,11 @@
       made.measure = measurer(root);
       if (made.data) draw(made);
     });
-    new ResizeObserver(() => made.data && root.clientWidth !== made.width && draw(made)).observe(root);
+    new ResizeObserver(() => {
+      if (!made.data || root.clientWidth === made.width) return;
+      made.width = root.clientWidth;
+      draw(made);
+    }).observe(root);
     return made;
   }
 
@@ -68,12 +72,14 @@
     root.lastChild.append(probe);
     const known = new Map();
     return (text) => {
-      if (!known.has(text)) {
-        probe.textContent = text;
+      // All digits are equally wide: few new texts need the layout that a measurement costs.
+      const shape = text.replace(/\d/g, "0");
+      if (!known.has(shape)) {
+        probe.textContent = shape;
         const { y, width, height } = probe.getBBox();
-        known.set(text, { width: Math.ceil(width), ascent: Math.ceil(-y), descent: Math.ceil(y + height) });
+        known.set(shape, { width: Math.ceil(width), ascent: Math.ceil(-y), descent: Math.ceil(y + height) });
       }
-      return known.get(text);
+      return known.get(shape);
     };
   }
 
@@ -81,7 +87,8 @@
 
   function draw(chart) {
     const { root, svg, layers, data } = chart;
-    chart.width = root.clientWidth;
+    // Later the observer knows it: to ask here would cost a layout of the page.
+    chart.width ||= root.clientWidth;
     chart.height = HEIGHT;
     svg.setAttribute("width", chart.width);
     svg.setAttribute("height", chart.height);
@@ -362,7 +369,6 @@
   // Append what the server says is new. Only new marks are drawn, unless a scale must change.
   function append(chunk) {
     if (!chart?.data) return;
-    performance.mark("hero-append-start");
     const before = frame(chart, chart.view);
     const { added, stale } = Hero.join(chart.data, chunk);
     chart.root.dataset.after = chart.data.total;
@@ -370,7 +376,6 @@
       Hero.drawMarks(added, chart, chart.layers.marks);
       drawLine(chart);
     } else draw(chart);
-    performance.measure("hero-append", "hero-append-start");
     if (stale || chart.data.points.length > MOST_POINTS) readAgain();
   }
 

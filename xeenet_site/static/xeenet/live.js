@@ -1,8 +1,9 @@
-// Refreshes a page by what changed of it (xeenet_site/web/live.py): parts, rows, points of its chart.
-// Elements stay the same ones, so focus, scroll, selection, ticks and what is typed stay, too.
+// Refreshes pages by what changed of them (xeenet_site/web/live.py): parts, rows, points of a chart.
+// Elements stay the same ones, so focus, scroll, selection, ticks and what is typed stay, too. Each
+// [data-live] asks for itself: the page, and the panel beside it.
 //
 // It says "xeenet:points" with what the chart is to append, and "xeenet:refreshed" after each answer
-// that was used, with the time at which it was asked for. "xeenet:refresh" lets it ask at once.
+// that was used, with the time at which it was asked for. "xeenet:refresh" lets all ask at once.
 
 "use strict";
 
@@ -10,31 +11,30 @@
   const MOST_HASHES = 480;
   const TIMEOUT = 20_000;
   const HTMX = /\shx-/;
-  // Without a page that refreshes, how soon to look whether there is one now.
-  const IDLE_SECONDS = 3;
+  // How often to look whether one asks, as they come and go.
+  const LOOK_SECONDS = 3;
+  // When each asks next, by the clock of performance.now().
+  const due = new WeakMap();
   let timer = 0;
   let isRunning = false;
   let isWanted = false;
 
-  const rootOf = () => document.querySelector("[data-live]");
+  const roots = () => [...document.querySelectorAll("[data-live]")];
 
   // --- Asking --------------------------------------------------------------------------------------
 
   function held(root) {
     const hashes = [root, ...root.querySelectorAll("[data-v]")].map((part) => part.dataset.v);
-    const after = document.querySelector("[data-after]")?.dataset.after ?? "-";
+    const after = root.dataset.after ?? root.querySelector("[data-after]")?.dataset.after ?? "-";
     return `${root.dataset.live} ${after} ${hashes.length > MOST_HASHES ? "" : hashes.join("")}`;
   }
 
-  async function refresh() {
-    const root = rootOf();
-    if (!root || isRunning || wouldDisturb()) return;
+  async function refresh(root) {
+    if (wouldDisturb()) return;
     const asked = performance.now();
-    isRunning = true;
-    performance.clearMeasures("live-refresh");
     try {
       const answer = await fetch(root.dataset.liveUrl, {
-        headers: { "X-XeeNet-Live": measured(() => held(root)) },
+        headers: { "X-XeeNet-Live": held(root) },
         cache: "no-store",
         signal: AbortSignal.timeout(TIMEOUT),
       });
@@ -44,25 +44,15 @@
       const news = answer.status === 204 ? {} : await answer.json();
       document.body.classList.remove("connection-lost");
       // Meanwhile the reader may have begun something, or have gone to another part of the page.
-      if (rootOf() !== root || wouldDisturb()) return;
+      if (!root.isConnected || !("live" in root.dataset) || wouldDisturb()) return;
       if (news.reload) return isTyping() ? undefined : location.reload();
-      measured(() => apply(root, news, new Date(answer.headers.get("Date") ?? Date.now())));
+      // First the chart: it measures texts, which is cheap while the page around it is laid out.
       if (news.points) document.dispatchEvent(new CustomEvent("xeenet:points", { detail: news.points }));
-      document.dispatchEvent(new CustomEvent("xeenet:refreshed", { detail: { asked } }));
+      apply(root, news, new Date(answer.headers.get("Date") ?? Date.now()));
+      document.dispatchEvent(new CustomEvent("xeenet:refreshed", { detail: { asked, root } }));
     } catch {
       document.body.classList.add("connection-lost");
-    } finally {
-      isRunning = false;
     }
-  }
-
-  // What a refresh costs the page: two entries, of which only those of the last one are kept.
-  function measured(work) {
-    performance.mark("live-start");
-    const result = work();
-    performance.measure("live-refresh", "live-start");
-    performance.clearMarks("live-start");
-    return result;
   }
 
   // A page of an older version waits until nothing can be lost.
@@ -72,24 +62,41 @@
     );
   }
 
-  async function loop() {
+  const putOff = (root) => due.set(root, performance.now() + 1000 * root.dataset.liveSeconds);
+
+  function dueAt(root) {
+    if (!due.has(root)) putOff(root);
+    return due.get(root);
+  }
+
+  // Let those ask whose time has come, or all.
+  async function look(areAll) {
     clearTimeout(timer);
+    isRunning = true;
     do {
+      const now = isWanted || areAll ? Infinity : performance.now();
       isWanted = false;
-      await refresh();
+      const asking = roots().filter((root) => dueAt(root) <= now);
+      await Promise.all(asking.map(refresh));
+      asking.forEach(putOff);
     } while (isWanted);
-    timer = setTimeout(loop, 1000 * (rootOf()?.dataset.liveSeconds ?? IDLE_SECONDS));
+    isRunning = false;
+    wait();
+  }
+
+  function wait() {
+    const now = performance.now();
+    const next = Math.min(now + 1000 * LOOK_SECONDS, ...roots().map(dueAt));
+    timer = setTimeout(look, Math.max(0, next - now), false);
   }
 
   // --- Applying ------------------------------------------------------------------------------------
 
-  function apply(root, { parts = {}, rows = {} }, now) {
+  function apply(root, { parts = {}, rows = {}, after }, now) {
+    if (after) root.dataset.after = after;
     const focused = document.activeElement;
     const made = new Map();
-    for (const [id, html] of Object.entries(parts)) {
-      const holder = document.createElement("template");
-      holder.innerHTML = html;
-      const fresh = holder.content.firstElementChild;
+    for (const [id, fresh] of parsed(parts)) {
       const part = document.getElementById(id);
       if (part) morph(part, fresh);
       else made.set(id, fresh);
@@ -107,6 +114,24 @@
     // Moving an element takes the focus from it.
     if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
     tellTimes(root, now);
+  }
+
+  // Return the elements of the parts, by id. Those of one kind are parsed together: fifty cells of a
+  // table one by one take several times as long.
+  function parsed(parts) {
+    const byTag = new Map();
+    for (const [id, html] of Object.entries(parts)) {
+      const tag = /^<[\w-]+/.exec(html)[0];
+      if (!byTag.has(tag)) byTag.set(tag, { ids: [], texts: [] });
+      byTag.get(tag).ids.push(id);
+      byTag.get(tag).texts.push(html);
+    }
+    return [...byTag.values()].flatMap(({ ids, texts }) => {
+      const holder = document.createElement("template");
+      holder.innerHTML = texts.join("");
+      const elements = [...holder.content.children];
+      return ids.map((id, row) => [id, elements[row]]);
+    });
   }
 
   // Put the rows into their order, with as few moves as new and gone ones need.
@@ -173,7 +198,7 @@
   }
 
   function tellTimes(root, now) {
-    for (const time of root.querySelectorAll("time[datetime]")) {
+    for (const time of root.querySelectorAll("time:not([data-clock])")) {
       const words = ago(new Date(time.dateTime), now);
       if (time.textContent !== words) time.textContent = words;
     }
@@ -181,12 +206,12 @@
     for (const mark of root.querySelectorAll(".live-at")) mark.textContent = clock;
   }
 
-  function now() {
+  function atOnce() {
     if (isRunning) isWanted = true;
-    else loop();
+    else look(true);
   }
 
-  document.addEventListener("visibilitychange", () => document.hidden || now());
-  document.addEventListener("xeenet:refresh", now);
-  timer = setTimeout(loop, 1000 * (rootOf()?.dataset.liveSeconds ?? IDLE_SECONDS));
+  document.addEventListener("visibilitychange", () => document.hidden || atOnce());
+  document.addEventListener("xeenet:refresh", atOnce);
+  wait();
 })();

@@ -1,0 +1,1 @@
+"""Guards of what pages say and draw."""

@@ -1,0 +1,133 @@
+"""An agent under its card: the agent in a thread of its own, the terminal in the main thread."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import webbrowser
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from workers.agent.card.app import Card, Controls
+from workers.agent.loop import Agent
+from workers.agent.plain_text import PlainFormatter
+from workers.agent.status import words
+
+_KEPT_LINES: Final = 200
+_JOIN_SECONDS: Final = 0.5  # a signal is handled within this time
+_AT_THE_END: Final = 10  # lines of the log that stay on the terminal
+
+log = logging.getLogger("xeenet.agent")
+
+
+class _Tail(logging.Handler):
+    """Keeps the newest lines of the log for the card."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.setFormatter(PlainFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines += self.format(record).split("\n")
+
+
+class _Work(threading.Thread):
+    """Runs the agent, and keeps its exit code or what ended it."""
+
+    def __init__(self, agent: Agent) -> None:
+        super().__init__(name="agent")
+        self.exit_code = 0
+        self.error: BaseException | None = None
+        self._agent = agent
+
+    def run(self) -> None:
+        try:
+            self.exit_code = self._agent.run()
+        except BaseException as error:  # noqa: BLE001 (raised again in the main thread)
+            self.error = error
+
+
+def run_under_card(agent: Agent) -> int:
+    """Run the agent with the card; return its exit code.
+
+    A card that fails leaves the agent running, with its log in the card's place.
+    """
+    work = _Work(agent)
+    with _log_for_card() as tail:
+        card = Card(_controls(agent, work), tail.lines, is_unicode=is_unicode_terminal())
+        work.start()
+        try:
+            card.run(mouse=False)
+        except Exception:
+            log.exception("the card failed, the agent goes on")
+    _print(list(tail.lines)[-_AT_THE_END:])
+    while work.is_alive():  # not one long wait: handlers of signals run in between
+        work.join(_JOIN_SECONDS)
+    if work.error is not None:
+        raise work.error
+    _print([words.safe(_farewell(agent))])
+    return work.exit_code
+
+
+def _print(lines: list[str]) -> None:
+    """Leave lines on the terminal, if it is still there."""
+    with suppress(OSError, ValueError):
+        for line in lines:
+            print(line, file=sys.stderr, flush=True)
+
+
+def _farewell(agent: Agent) -> str:
+    status = agent.board.status
+    given = words.span(status.totals.seconds)
+    return f"{words.totals_text(status.totals, status.to_send)}; {given} of training given"
+
+
+def _controls(agent: Agent, work: _Work) -> Controls:
+    return Controls(
+        status=lambda: agent.board.status,
+        pause=agent.pauses.by_owner,
+        resume=agent.pauses.end_by_owner,
+        drain=agent.on_interrupt,
+        stop=agent.stop_now,
+        is_over=lambda: not work.is_alive(),
+        open_address=open_address,
+    )
+
+
+@contextmanager
+def _log_for_card() -> Iterator[_Tail]:
+    """Send the log to the card instead of the terminal, which the card draws on."""
+    root, tail = logging.getLogger(), _Tail()
+    former = root.handlers[:]
+    root.handlers[:] = [tail]
+    try:
+        yield tail
+    finally:
+        root.handlers[:] = former
+
+
+def is_unicode_terminal() -> bool:
+    """Return whether the terminal takes more than ASCII, as far as its settings tell."""
+    encoding = (getattr(sys.stderr, "encoding", None) or "ascii").lower().replace("-", "")
+    return encoding.startswith("utf") and os.environ.get("TERM") != "linux"
+
+
+def open_address(address: str) -> bool:
+    """Open a page in a browser with a window of its own; return whether there is one.
+
+    A browser in this terminal would draw over the card.
+    """
+    graphical = sys.platform in {"win32", "darwin"} or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+    if not graphical:
+        return False
+    try:
+        return webbrowser.open(address)
+    except webbrowser.Error:
+        return False

@@ -1,0 +1,145 @@
+"""The options of ``xeenet-worker``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from workers.agent import AGENT_VERSION
+from workers.agent.isolation import AUTO, CHOICES
+from workers.agent.running.execution import MAX_DISK_BYTES
+from workers.agent.secrecy import TOKEN_VARIABLE
+from workers.agent.state import HOME_VARIABLE
+from workers.agent.tasks.datasets import MAX_DATASET_BYTES
+from workers.protocol import MAX_LEASES_PER_CLAIM
+
+MIB: Final = 1024 * 1024
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the agent's options."""
+    options = argparse.ArgumentParser(
+        prog="xeenet-worker",
+        allow_abbrev=False,  # a token must be recognised by its option's whole name
+        description="Claim training tasks from a XeeNet server and run them on this machine.",
+        epilog="xeenet-worker status [--json] tells what the agent on this machine is doing.",
+    )
+    add = options.add_argument
+    help_text = "the server's address; remembered after enrolment"
+    add("--server", metavar="URL", type=_server_url, help=help_text)
+    add("--token", help=f"worker token; safer in {TOKEN_VARIABLE}, which ps does not show")
+    add("--enrol", metavar="TOKEN", help="exchange a single-use enrolment token, then work")
+    add("--name", help="the worker's name at enrolment (default: the host name)")
+    add(
+        "--state-dir",
+        type=Path,
+        help=f"folder for the token, the outbox and task folders, for one agent only (default: "
+        f"{HOME_VARIABLE}, or the platform's usual place)",
+    )
+    add("--data-dir", type=Path, help="data-set cache (default: inside the state folder)")
+    places = range(1, MAX_LEASES_PER_CLAIM + 1)
+    add(
+        "--parallel",
+        type=int,
+        choices=places,
+        default=1,
+        metavar="N",
+        help="number of tasks that run at a time (default 1)",
+    )
+    add("--threads", type=_positive_int, help="CPU threads per script (default: an equal share)")
+    add(
+        "--memory-limit",
+        type=_positive_float,
+        metavar="MIB",
+        help="memory per task (default: an equal share of 90 %% of RAM)",
+    )
+    add(
+        "--disk-limit",
+        type=_positive_float,
+        default=MAX_DISK_BYTES / MIB,
+        metavar="MIB",
+        help="disk space per task folder (default: %(default).0f)",
+    )
+    add(
+        "--dataset-limit",
+        type=_positive_float,
+        default=MAX_DATASET_BYTES / MIB,
+        metavar="MIB",
+        help="largest data set to download (default: %(default).0f)",
+    )
+    add(
+        "--isolation",
+        choices=CHOICES,
+        default=AUTO,
+        help="how scripts are isolated: T1 uses a bubblewrap sandbox without network, T0 uses no "
+        "sandbox (default: T1 where it works)",
+    )
+    add(
+        "--allow-server-code",
+        action="store_true",
+        help="run other versions of the built-in scripts when the server sends them",
+    )
+    add(
+        "--allow-uploaded-scripts",
+        action="store_true",
+        help="run researchers' scripts that an operator of the server approved; needs T1, or an "
+        "explicit --isolation T0",
+    )
+    add("--keep-failed", action="store_true", help="keep the task folders of failed runs")
+    add("--once", action="store_true", help="end when there is nothing to claim")
+    add("--max-tasks", type=_positive_int, metavar="N", help="claim at most N tasks, then end")
+    add(
+        "--drain-seconds",
+        type=float,
+        default=0.0,
+        help="seconds for which running scripts may go on after SIGTERM (default 0)",
+    )
+    add("--no-simulate", action="store_true", help="without torch, refuse to start")
+    add("--simulate", action="store_true", help=argparse.SUPPRESS)  # for demonstrations and tests
+    add(
+        "--rotate-token",
+        action="store_true",
+        help="replace the stored token by a new one, then end",
+    )
+    add("--check", action="store_true", help="print what this machine can do, then end")
+    add("--log", action="store_true", help="log to stderr, on a terminal too, without the card")
+    levels = ("debug", "info", "warning", "error")
+    add("--log-level", choices=levels, default="info", help="how much to log (default info)")
+    add(
+        "-v",
+        "--verbose",
+        dest="log_level",
+        action="store_const",
+        const="debug",
+        help="log each step of a task, as --log-level debug",
+    )
+    add("--version", action="version", version=f"xeenet-worker {AGENT_VERSION}")
+    return options
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+def _positive_float(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+def _server_url(text: str) -> str:
+    """Return a server's address without a trailing slash. Raises ArgumentTypeError."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no web address. Write it like https://xeenet.example.org "
+            "or http://127.0.0.1:8000."
+        )
+    return text.rstrip("/")
