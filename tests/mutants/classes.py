@@ -100,8 +100,8 @@ CLASSES_OF_RESULTS: Final = (
     Mutant(
         "noise: a stored floor is never renewed",
         NOISE,
-        "        Q(Exists(further), noise_floor=None) | Q(",
-        "        Q(Exists(further), noise_floor=None) & Q(",
+        "Q(Exists(further), noise_floor=None) | Q(",
+        "Q(Exists(further), noise_floor=None) & Q(",
         OF_NOISE,
     ),
     Mutant(

@@ -87,6 +87,13 @@ FACES: Final = (
         ("tests/agent/status/test_card.py", "-k", "plain_text"),
     ),
     Mutant(
+        "card: a card that fails takes the agent with it",
+        "workers/agent/card/session.py",
+        "        except Exception:\n",
+        "        except ZeroDivisionError:\n",
+        ("tests/agent/status/test_session.py", "-k", "card_that_fails"),
+    ),
+    Mutant(
         "replies: a note of a wrong type costs the result",
         "workers/agent/connection/replies.py",
         'short(note, MAX_TEXT_CHARACTERS) if isinstance(note, str) else ""',
