@@ -17,6 +17,7 @@ class ResultClassAdmin(HistoryAdmin):
         "device_kind",
         "dtype",
         "band",
+        "threads",
         "eval_is_subset",
         "metric",
         "package",

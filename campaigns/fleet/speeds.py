@@ -18,15 +18,23 @@ _USABLE: Final = ~Q(coefficients={}) & (Q(flagged=False) | Q(admitted_at__isnull
 
 
 def worker_model(
-    worker: Worker, experiment: str, *, device: str = "", dtype: str = ""
+    worker: Worker,
+    experiment: str,
+    *,
+    device: str = "",
+    dtype: str = "",
+    threads: int | None = None,
 ) -> CostModel | None:
     """Return the cost model of the worker's newest usable calibration; None without any.
 
-    `device` ("cpu", "cuda") and `dtype` select calibrations; "" takes any.
+    `device` ("cpu", "cuda") and `dtype` select calibrations; "" takes any. With `threads` those
+    with other threads do not count.
     """
     usable = worker.calibrations.filter(
         _USABLE, experiment=experiment, device__startswith=device, dtype__startswith=dtype
     )
+    if threads is not None:
+        usable = usable.filter(Q(threads=threads) | Q(threads=None))
     newest = usable.first()
     return None if newest is None else _model(newest)
 

@@ -1,7 +1,8 @@
 """The class of a result: with which others it may stand in one order, fixed when it is stored.
 
 Under a time budget a machine's speed decides how far a run comes. So there only workers of one
-band share a class: those whose calibrations agreed when their first result in the campaign came.
+band share a class: those whose calibrations agreed when their first result in the campaign came. A
+worker that has other threads than at its first result there is another machine for the time.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 from django.core.cache import cache
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from campaigns.fleet.speeds import plan_seconds, worker_model
 from campaigns.models import Attempt, BudgetKind, Campaign, Result, ResultClass, WorkUnit
@@ -25,6 +26,7 @@ from workers.protocol import canonical_digest
 SAME_SPEED: Final = 1.10
 _WORD_LENGTH: Final = 50
 _KNOWN_SECONDS: Final = 3600
+_MOST_THREADS: Final = 2**31
 
 
 def class_id(attempt: Attempt, metrics: dict[str, Any], *, is_subset: bool) -> int:
@@ -34,15 +36,15 @@ def class_id(attempt: Attempt, metrics: dict[str, Any], *, is_subset: bool) -> i
     """
     campaign, worker = attempt.task.campaign, attempt.worker
     device = device_kind(metrics["device_used"], worker)
-    dtype, of_worker = "", None
+    dtype, of_worker, threads = "", None, None
     if campaign.budget_kind == BudgetKind.TIME:
-        dtype, of_worker = dtype_of(metrics), worker.pk
+        dtype, of_worker, threads = dtype_of(metrics), worker.pk, threads_of(metrics)
     # What tells classes apart inside a campaign: most results then need no query.
-    same = canonical_digest({"of": [campaign.pk, is_subset, device, dtype, of_worker]})
+    same = canonical_digest({"of": [campaign.pk, is_subset, device, dtype, of_worker, threads]})
     key = f"xeenet:class:{same}"
     known: int | None = cache.get(key)
     if known is None:
-        known = _stored(campaign, worker, device, dtype, is_subset=is_subset)
+        known = _stored(campaign, worker, device, dtype, threads, is_subset=is_subset)
         # Not before the commit: the row may still be rolled back.
         transaction.on_commit(partial(cache.set, key, known, _KNOWN_SECONDS))
     return known
@@ -78,6 +80,15 @@ def dtype_of(metrics: Mapping[str, Any]) -> str:
     return dtype[:_WORD_LENGTH] if isinstance(dtype, str) else ""
 
 
+def threads_of(metrics: Mapping[str, Any]) -> int | None:
+    """Return the threads that a run on the processor reported; None for any other run."""
+    threads = metrics.get("threads")
+    if not isinstance(threads, int) or isinstance(threads, bool):
+        return None
+    on_processor = torch_device(str(metrics.get("device_used") or "")) == "cpu"
+    return threads if on_processor and 0 < threads < _MOST_THREADS else None
+
+
 def budget_words(campaign: Campaign) -> str:
     """Return the size of the campaign's budget: "60 s", "as much work as 60 s", "200 steps"."""
     if campaign.budget_kind == BudgetKind.TIME:
@@ -92,7 +103,15 @@ def _number(amount: float) -> str:
     return f"{int(amount):,}" if amount.is_integer() else f"{amount:,}"
 
 
-def _stored(campaign: Campaign, worker: Worker, device: str, dtype: str, *, is_subset: bool) -> int:
+def _stored(
+    campaign: Campaign,
+    worker: Worker,
+    device: str,
+    dtype: str,
+    threads: int | None,
+    *,
+    is_subset: bool,
+) -> int:
     model = campaign.cost_model
     columns: dict[str, Any] = {
         "package_id": campaign.package_id,
@@ -106,36 +125,57 @@ def _stored(campaign: Campaign, worker: Worker, device: str, dtype: str, *, is_s
         "dtype": dtype,
     }
     if campaign.budget_kind == BudgetKind.TIME:
-        columns["band_id"] = _band(campaign, worker, columns)
+        columns["band_id"], other_threads = _band(campaign, worker, columns, threads)
+        if other_threads is not None:  # else the key is that of before there were such classes
+            columns["threads"] = other_threads
     columns["eval_is_subset"] = is_subset
     row, _ = ResultClass.objects.get_or_create(key=canonical_digest(columns), defaults=columns)
     return row.pk
 
 
-def _band(campaign: Campaign, worker: Worker, columns: dict[str, Any]) -> int:
-    """Return the worker whose band this one is in: as at its first result, or chosen now."""
+def _band(
+    campaign: Campaign, worker: Worker, columns: dict[str, Any], threads: int | None
+) -> tuple[int, int | None]:
+    """Return the worker whose band this one is in: as at its first result, or chosen now.
+
+    And the threads, where they are others than at the first result: then the worker is alone.
+    """
     device, dtype = columns["device_kind"], columns["dtype"]
     own = Result.objects.filter(campaign=campaign, attempt__worker=worker)
     own = own.filter(result_class__device_kind=device, result_class__dtype=dtype).order_by("pk")
-    band: int | None = own.values_list("result_class__band", flat=True).first()
-    if band is not None:
-        return band
-    seconds = _seconds(worker, campaign.experiment, device, dtype)
+    first = own.values_list("result_class__band", "metrics__threads").first()
+    if first is not None and first[0] is not None:
+        is_other = threads is not None and first[1] is not None and first[1] != threads
+        return (worker.pk, threads) if is_other else (first[0], None)
+    seconds = _seconds(worker, campaign.experiment, device, dtype, threads)
     if seconds is None:
-        return worker.pk
+        return worker.pk, None
     here = Result.objects.filter(campaign=campaign, result_class=OuterRef("pk"), is_ranked=True)
-    opened = ResultClass.objects.filter(Exists(here), **columns)
+    opened = ResultClass.objects.filter(Exists(here), threads=None, **columns)
     ratios = []
     for other in Worker.objects.filter(pk__in=opened.values("band")):
-        theirs = _seconds(other, campaign.experiment, device, dtype)
+        its_threads = None if threads is None else _threads_in(campaign, other, opened)
+        theirs = _seconds(other, campaign.experiment, device, dtype, its_threads)
         if theirs is not None:
             ratio = max(seconds, theirs) / min(seconds, theirs)
             ratios.append((ratio, other.pk))
     nearest, other_id = min(ratios, default=(SAME_SPEED + 1, worker.pk))
-    return other_id if nearest <= SAME_SPEED else worker.pk
+    return (other_id if nearest <= SAME_SPEED else worker.pk), None
 
 
-def _seconds(worker: Worker, experiment: str, device: str, dtype: str) -> float | None:
+def _threads_in(campaign: Campaign, worker: Worker, classes: QuerySet[ResultClass]) -> int | None:
+    """Return the threads of the worker's first result in the classes; None when it is unknown."""
+    results = Result.objects.filter(
+        campaign=campaign, attempt__worker=worker, result_class__in=classes
+    )
+    threads = results.order_by("pk").values_list("metrics__threads", flat=True).first()
+    return threads_of({"device_used": "cpu", "threads": threads})
+
+
+def _seconds(
+    worker: Worker, experiment: str, device: str, dtype: str, threads: int | None
+) -> float | None:
     """Return how long the worker takes for a calibration's shapes; None when it has none usable."""
-    model = worker_model(worker, experiment, device=torch_device(device), dtype=dtype)
+    family = torch_device(device)
+    model = worker_model(worker, experiment, device=family, dtype=dtype, threads=threads)
     return None if model is None else plan_seconds(model, experiment)

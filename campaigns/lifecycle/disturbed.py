@@ -18,7 +18,7 @@ from django.core.cache import cache
 
 from campaigns.fleet.budgets import script_description
 from campaigns.fleet.speeds import worker_model
-from campaigns.lifecycle.classes import dtype_of, torch_device
+from campaigns.lifecycle.classes import dtype_of, threads_of, torch_device
 from campaigns.models import Attempt, BudgetKind, Result
 from campaigns.models.result import SETUP_SHARE
 from campaigns.work.cost import CostModel
@@ -81,24 +81,29 @@ def _expected(attempt: Attempt, metrics: Mapping[str, Any]) -> float | None:
     task = attempt.task
     description = script_description(task.campaign.package_id)
     if description is not None:
-        model = _model(attempt, torch_device(metrics["device_used"]), dtype_of(metrics))
+        model = _model(attempt, metrics)
         if model is not None and model.fits(description):
             try:
                 seconds = model.step_seconds(description, task.params)
             except InfeasibleCost:
                 return None
             return seconds if seconds < _LONGEST_STEP else None
-    return _expected_of_earlier(attempt, metrics["device_used"], description)
+    return _expected_of_earlier(attempt, metrics, description)
 
 
-def _model(attempt: Attempt, device: str, dtype: str) -> CostModel | None:
-    """Return the worker's cost model; kept for a while, because every result asks for it."""
+def _model(attempt: Attempt, metrics: Mapping[str, Any]) -> CostModel | None:
+    """Return the cost model of the worker with as many threads as the run had.
+
+    It is kept for a while, because every result asks for it.
+    """
     worker, experiment = attempt.worker, attempt.task.campaign.experiment
-    text = f"{worker.pk}:{experiment}:{device}:{dtype}"
+    device, dtype = torch_device(metrics["device_used"]), dtype_of(metrics)
+    threads = threads_of(metrics)
+    text = f"{worker.pk}:{experiment}:{device}:{dtype}:{threads}"
     key = f"xeenet:speed:{hashlib.sha256(text.encode()).hexdigest()}"
     kept: list[CostModel | None] | None = cache.get(key)
     if kept is None:
-        kept = [worker_model(worker, experiment, device=device, dtype=dtype)]
+        kept = [worker_model(worker, experiment, device=device, dtype=dtype, threads=threads)]
         cache.set(key, kept, _KEPT_SECONDS)
     return kept[0]
 
@@ -113,14 +118,16 @@ class _Earlier(NamedTuple):
 
 
 def _expected_of_earlier(
-    attempt: Attempt, device: str, description: Description | None
+    attempt: Attempt, metrics: Mapping[str, Any], description: Description | None
 ) -> float | None:
     """Return the median step time of the worker's last runs of equal cost; None with too few.
 
+    Runs with other threads are no runs of equal cost.
+
     Runs whose results came to other processes of the server may be missing for a while.
     """
-    own = _sizes(attempt.task.params, description)
-    runs = _earlier(attempt, device, description).runs
+    own = _sizes(attempt.task.params, description, threads_of(metrics))
+    runs = _earlier(attempt, metrics["device_used"], description).runs
     times = [seconds for sizes, seconds in runs if sizes == own]
     return median(times[:EARLIER_RUNS]) if len(times) >= EARLIER_RUNS else None
 
@@ -135,7 +142,7 @@ def note_speed(result: Result) -> None:
     if earlier is None or earlier.until <= time.time():
         return  # the next result reads this one, too
     description = script_description(attempt.task.campaign.package_id)
-    sizes = _sizes(attempt.task.params, description)
+    sizes = _sizes(attempt.task.params, description, threads_of(result.metrics or {}))
     runs = ((sizes, step), *earlier.runs)[:_ATTEMPTS_READ]
     cache.set(key, earlier._replace(runs=runs), _KEPT_SECONDS)
 
@@ -152,8 +159,14 @@ def _earlier(attempt: Attempt, device: str, description: Description | None) -> 
         campaign__package=attempt.task.campaign.package_id,
         device_used=device[:100],
     ).exclude(disturbed=True)
-    columns = results.order_by("-pk").values_list("step_seconds", "task__params")
-    runs = tuple((_sizes(params, description), step) for step, params in columns if step)
+    columns = results.order_by("-pk").values_list(
+        "step_seconds", "task__params", "device_used", "metrics__threads"
+    )
+    runs = tuple(
+        (_sizes(params, description, threads_of({"device_used": used, "threads": threads})), step)
+        for step, params, used, threads in columns
+        if step
+    )
     kept = _Earlier(time.time() + _KEPT_SECONDS, runs)
     cache.set(key, kept, _KEPT_SECONDS)
     return kept
@@ -164,8 +177,8 @@ def _earlier_key(attempt: Attempt, device: str) -> str:
     return f"xeenet:earlier:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def _sizes(params: Mapping[str, Any], description: Description | None) -> str:
-    """Return the params that decide what a step costs, as text.
+def _sizes(params: Mapping[str, Any], description: Description | None, threads: int | None) -> str:
+    """Return the params that decide what a step costs, and the threads, as text.
 
     Those are the params that the script's description names. Without one they are all that are no
     fractions: a learning rate or a share does not change the size of a model.
@@ -175,4 +188,4 @@ def _sizes(params: Mapping[str, Any], description: Description | None) -> str:
     else:
         names = frozenset().union(*(term.names for term in description.terms.values()))
         sizes = {name: params[name] for name in names & params.keys()}
-    return json.dumps(sizes, sort_keys=True)
+    return json.dumps([sizes, threads], sort_keys=True)

@@ -38,6 +38,8 @@ class ResultClass(models.Model):
     band = models.ForeignKey(
         Worker, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    # Set where the worker, alone here, ran with other threads than before in the same campaign.
+    threads = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -50,6 +52,8 @@ class ResultClass(models.Model):
 
     def __str__(self) -> str:
         parts = [self.budget, self.device_kind, self.dtype, self.band and self.band.name]
+        if self.threads is not None:
+            parts.append(f"{self.threads} thread{'' if self.threads == 1 else 's'}")
         parts.append("part of the validation" if self.eval_is_subset else "")
         return ", ".join(part for part in parts if part)
 

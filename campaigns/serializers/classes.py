@@ -38,6 +38,7 @@ class ResultClassSerializer(serializers.ModelSerializer[ResultClass]):
             "device_kind",
             "dtype",
             "band",
+            "threads",
         )
         read_only_fields = fields
 

@@ -15,6 +15,7 @@ from tests.agent.server import WORKER_TOKEN, AgentServer, make_lease
 from tests.agent.tasks.bench import MACHINE, SCRIPT, SERVER_CODE
 from workers.agent.connection.client import Client
 from workers.agent.delivery.outbox import Outbox
+from workers.agent.grants import Grant
 from workers.agent.loop import Agent, AgentOptions
 from workers.agent.processes.process_tree import TAG_VARIABLE
 from workers.agent.state import StateFolder
@@ -47,7 +48,7 @@ class Bench:
         return lease["lease_id"]
 
     def agent(self, client: Client, **options: Any) -> Agent:
-        settings = RunnerSettings(policy=SERVER_CODE, memory_bytes=2**32)
+        settings = RunnerSettings(policy=SERVER_CODE, grant=lambda: Grant(memory_bytes=2**32))
         runner = Runner(self.state, client, MACHINE, settings)
         hardware = MACHINE.hardware
         return Agent(client, self.outbox, runner, hardware, AgentOptions(**options))

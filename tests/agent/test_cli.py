@@ -29,7 +29,11 @@ from tests.agent.server import (
 from tests.processes import ROOT
 from workers.agent import cli, exits
 from workers.agent.enrolment import find_credentials, rotate_token
+from workers.agent.grants import Grant, Priority
 from workers.agent.isolation import Containment
+from workers.agent.limits.options import limiter_of
+from workers.agent.limits.rules import Rules
+from workers.agent.limits.rules_file import store
 from workers.agent.options import parser
 from workers.agent.running.hardware import Machine
 from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE
@@ -323,19 +327,26 @@ def test_no_simulate_refuses_to_start_and_says_what_to_install() -> None:
     assert raised.value.exit_code == exits.EXIT_CANNOT_RUN
 
 
-def test_parallel_scripts_share_processors_and_memory() -> None:
-    single, double = options(), options("--parallel", "2")
-    assert cli._threads(single) is None
-    assert cli._threads(double) == max(1, cli.usable_cpus() // 2)
-    assert cli._memory_bytes(double) == pytest.approx(cli._memory_bytes(single) / 2, rel=1e-6)
-    assert cli._threads(options("--parallel", "2", "--threads", "7")) == 7
-    assert cli._memory_bytes(options("--memory-limit", "100")) == 100 * 1024 * 1024
+def test_slots_share_processors_and_memory_and_options_outrank_rules(tmp_path: Path) -> None:
+    def grant_of(*words: str) -> Grant:
+        limiter = limiter_of(options(*words), tmp_path)
+        return limiter.grant()
+
+    single, double = grant_of(), grant_of("--slots", "2")
+    assert double.memory_bytes == pytest.approx(single.memory_bytes / 2, rel=1e-6)
+    assert limiter_of(options("--parallel", "2"), tmp_path).slots == 2  # its name until 0.1
+    assert grant_of("--threads", "1").threads == 1
+    store(tmp_path, Rules(memory_mib=200, slots=3, priority=Priority.IDLE))
+    assert limiter_of(options(), tmp_path).slots == 3
+    assert limiter_of(options("--slots", "2"), tmp_path).slots == 2
+    granted = grant_of("--memory-limit", "100")
+    assert (granted.memory_bytes, granted.priority) == (100 * 1024 * 1024, Priority.IDLE)
 
 
 @pytest.mark.parametrize(
     "argument",
     [
-        *("--parallel=0", "--parallel=65", "--max-tasks=0"),
+        *("--slots=0", "--parallel=65", "--max-tasks=0", "--priority=high"),
         *("--memory-limit=-1", "--disk-limit=inf"),
         *("--server=localhost:8000", "--server=ftp://localhost", "--server=http://"),
     ],

@@ -120,7 +120,7 @@ def test_results_finished_while_the_server_was_away_arrive_after_kills_and_resta
     leases = [bench.offer_task(b"print('no result')") for _ in range(5)]
     bench.server.scripted["result"] = [error(503, "away") for _ in range(1_000)]
     for _ in range(2):
-        agent = start(IsolationTier.T0, "--parallel", "2")
+        agent = start(IsolationTier.T0, "--slots", "2")
         before = len(bench.server.calls("result"))
         wait_until(lambda before=before: len(bench.server.calls("result")) > before, END_SECONDS)
         agent.kill()

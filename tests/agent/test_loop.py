@@ -35,7 +35,7 @@ def test_all_tasks_are_run_and_the_agent_ends_when_nothing_is_left(bench: Bench)
 
 
 def test_a_claim_tells_boot_count_and_hardware(bench: Bench) -> None:
-    bench.run(once=True, parallel=3)
+    bench.run(once=True, slots=3)
     (claim,) = bench.server.calls("claim")
     assert claim["count"] == 3
     assert claim["simulate"] is False
@@ -64,7 +64,7 @@ def test_parallel_tasks_run_at_the_same_time(bench: Bench, tmp_path: Path) -> No
     )
     for _ in range(2):
         bench.offer_task(waiting.encode() + SCRIPT)
-    assert bench.run(parallel=2, once=True) == EXIT_OK
+    assert bench.run(slots=2, once=True) == EXIT_OK
     outcomes = [result["outcome"] for result in bench.server.results.values()]
     assert outcomes == [Outcome.COMPLETED] * 2
 
@@ -72,7 +72,7 @@ def test_parallel_tasks_run_at_the_same_time(bench: Bench, tmp_path: Path) -> No
 def test_max_tasks_ends_the_agent_with_tasks_left(bench: Bench) -> None:
     for _ in range(3):
         bench.offer_task()
-    assert bench.run(max_tasks=2, parallel=5) == EXIT_OK
+    assert bench.run(max_tasks=2, slots=5) == EXIT_OK
     assert len(bench.server.results) == 2
 
 

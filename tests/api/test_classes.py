@@ -54,6 +54,7 @@ def test_a_campaign_lists_its_classes_and_marks_the_default() -> None:
         "device_kind": "cpu",
         "dtype": "bfloat16",
         "band": "runner",
+        "threads": None,
         "results": 2,
         "is_default": True,
     }

@@ -5,7 +5,7 @@ is what `workers.agent.cli` does once per machine: importing torch, which the sc
 do not need, and enrolling. SIGTERM drains all agents.
 
 The config has ``server``, ``folder`` (for the state folders), ``workers`` (name and token of each),
-``simulate`` (default false) and ``parallel`` (default 1).
+``simulate`` (default false) and ``slots`` (default 1).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 from workers.agent.connection.client import Client
 from workers.agent.delivery.outbox import Outbox
+from workers.agent.grants import Grant
 from workers.agent.loop import Agent, AgentOptions
 from workers.agent.processes.process_tree import adopt_orphans, kill_tagged
 from workers.agent.running.hardware import Machine
@@ -66,8 +67,10 @@ def _agent(config: dict[str, Any], worker: dict[str, str], stack: contextlib.Exi
     client = Client(config["server"], worker["token"])
     stack.callback(client.close)
     simulate = config.get("simulate", False)
-    settings = RunnerSettings(simulate=simulate, policy=CodePolicy(server_code=True), threads=1)
-    options = AgentOptions(simulate=simulate, parallel=config.get("parallel", 1))
+    grant = Grant(threads=1)
+    policy = CodePolicy(server_code=True)
+    settings = RunnerSettings(simulate=simulate, policy=policy, grant=lambda: grant)
+    options = AgentOptions(simulate=simulate, slots=config.get("slots", 1))
     runner = Runner(state, client, MACHINE, settings)
     return Agent(client, Outbox(state.outbox), runner, MACHINE.hardware, options)
 

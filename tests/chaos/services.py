@@ -178,7 +178,7 @@ class WorkerProgram(Fleet):
         state_folder.mkdir(parents=True, exist_ok=True)
         self._command = [sys.executable, "-m", "workers.agent", "--server", server_url]
         self._command += ["--state-dir", str(state_folder), "--allow-server-code"]
-        self._command += ["--threads", "1", "--no-simulate"]
+        self._command += ["--threads", "1", "--priority", "normal", "--no-simulate"]
         self.environment["XEENET_WORKER_TOKEN"] = token
 
 

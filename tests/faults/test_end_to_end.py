@@ -73,7 +73,7 @@ def start_agent(server: str, tmp_path: Path) -> Iterator[Callable[[str], subproc
     def start(name: str) -> subprocess.Popen[bytes]:
         _, token = worker_lifecycle.register(name, now=timezone.now())
         command = [sys.executable, "-m", "workers.agent", "--server", server, "--no-simulate"]
-        command += ["--state-dir", str(tmp_path / name), "--threads", "1"]
+        command += ["--state-dir", str(tmp_path / name), "--threads", "1", "--priority", "normal"]
         with (tmp_path / f"{name}.log").open("wb") as output:
             agent = subprocess.Popen(
                 command,

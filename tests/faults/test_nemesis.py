@@ -32,8 +32,8 @@ def test_each_fault_in_turn_loses_and_doubles_nothing_and_the_service_comes_back
     tmp_path: Path,
 ) -> None:
     command = [sys.executable, "-m", "tests.chaos", "--each-once", "--herd", "0", "--period", "1"]
-    command += ["--agents", "12", "--fleets", "2", "--programs", "0", "--no-scripts"]
-    command += ["--pace", "15"]  # about as many as the agents can run, so that they are never idle
+    command += ["--agents", "8", "--fleets", "2", "--programs", "0", "--no-scripts"]
+    command += ["--pace", "8"]  # about as many as the agents can run, so that they are never idle
     command += ["--faults", ",".join(sorted(FAULTS)), "--report", str(tmp_path / "report.json")]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if run.returncode == EXIT_UNAVAILABLE:

@@ -99,7 +99,7 @@ def test_crashing_scripts_end_their_own_task_and_campaign_and_hinder_no_other(
     poison = make_campaign(1, "poison", params=crash)
     failing = make_campaign(BREAKER_FAILURES + 2, "failing", params=crash)
     sound = make_campaign(4, "sound")
-    stack.start_fleet("busy", agents=2, parallel=2)
+    stack.start_fleet("busy", agents=2, slots=2)
     wait_until(has_ended(sound), "the sound campaign", ENOUGH_SECONDS)
     wait_until(has_ended(poison), "the poison task", ENOUGH_SECONDS)
     wait_until(has_ended(failing), "the breaker", ENOUGH_SECONDS)

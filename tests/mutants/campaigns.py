@@ -61,6 +61,20 @@ ENDS: Final = (
         "    if actor is not None and not roles.may_create(actor):",
         ("tests/access/test_roles.py::test_a_researcher_changes_only_campaigns_of_their_own",),
     ),
+    Mutant(
+        "accounts: who was shut out keeps a session",
+        "xeenet_site/accounts.py",
+        "if user is None or not self.user_can_authenticate(user):",
+        "if user is None:",
+        ("tests/access/test_accounts.py", "-k", "shut_out"),
+    ),
+    Mutant(
+        "accounts: a wrong password is hashed once more",
+        "xeenet_site/accounts.py",
+        "            raise PermissionDenied\n",
+        "            return None\n",
+        ("tests/access/test_accounts.py", "-k", "hashed_once"),
+    ),
 )
 
 LINES: Final = (

@@ -37,22 +37,22 @@ CLASSES_OF_RESULTS: Final = (
     Mutant(
         "classes: workers of any speed share a band",
         CLASSES,
-        "    return other_id if nearest <= SAME_SPEED else worker.pk",
+        "    return (other_id if nearest <= SAME_SPEED else worker.pk), None",
         "    return other_id",
         OF_CLASSES,
     ),
     Mutant(
         "classes: a later calibration moves a worker to another band",
         CLASSES,
-        "    if band is not None:",
+        "    if first is not None and first[0] is not None:",
         "    if False:",
         OF_CLASSES,
     ),
     Mutant(
         "classes: calibrations of any number type are compared",
         CLASSES,
-        "device=torch_device(device), dtype=dtype)\n    return None if model",
-        "device=torch_device(device))\n    return None if model",
+        "device=family, dtype=dtype, threads=threads)",
+        "device=family, threads=threads)",
         OF_CLASSES,
     ),
     Mutant(
@@ -100,8 +100,8 @@ CLASSES_OF_RESULTS: Final = (
     Mutant(
         "noise: a stored floor is never renewed",
         NOISE,
-        "        Q(Exists(further), noise_floor=None) | Q(",
-        "        Q(Exists(further), noise_floor=None) & Q(",
+        "Q(Exists(further), noise_floor=None) | Q(",
+        "Q(Exists(further), noise_floor=None) & Q(",
         OF_NOISE,
     ),
     Mutant(

@@ -31,6 +31,7 @@ from tests.mutants.machines.containment import CONTAINMENT
 from tests.mutants.machines.enclosures import ENCLOSURES
 from tests.mutants.machines.faces import FACES
 from tests.mutants.machines.faults import FAULTS
+from tests.mutants.machines.limits import LIMITS
 from tests.mutants.machines.speeds import SPEEDS
 from tests.mutants.machines.step_costs import STEP_COSTS
 from tests.mutants.machines.uploads import UPLOADS
@@ -57,7 +58,7 @@ MUTANTS: Final = (
     *HERO,
     *PAIRED,
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES),
-    *FAULTS,
+    *(*FAULTS, *LIMITS),
     *(
         *ENCLOSURES,
         *SANDBOX,

@@ -20,6 +20,7 @@ UNWRITABLE: Final = ("tests/running/test_unwritable.py",)
 
 LIVE: Final = "xeenet_site/web/live.py"
 LIVE_TESTS: Final = ("tests/pages/test_live.py",)
+TIME_PASSES: Final = ("tests/pages/test_refresh_as_time_passes.py",)
 
 MANAGE: Final = ("tests/running/test_manage.py",)
 
@@ -234,6 +235,27 @@ SITE: Final = (
         "    if len(text) > MOST_HEADER:\n",
         "    if False:\n",
         (*LIVE_TESTS, "-k", "too_long"),
+    ),
+    Mutant(
+        "refresh: how long the background jobs have been away is told by the second",
+        "campaigns/health.py",
+        'f" since {clock(due, now)}" if due',
+        'f" for {(now - due).total_seconds():.0f} s" if due',
+        TIME_PASSES,
+    ),
+    Mutant(
+        "refresh: the pause of a worker counts down on the page",
+        "campaigns/standings/forecast.py",
+        "until {clock(until, now)}, after",
+        "for {(until - now).total_seconds():.0f} s more, after",
+        TIME_PASSES,
+    ),
+    Mutant(
+        "refresh: the panel is made anew although it has this revision",
+        "campaigns/views/side.py",
+        "    if is_newest and not is_running(subject):\n",
+        "    if False:\n",
+        ("tests/pages/campaign/test_side.py", "-k", "not_made_anew"),
     ),
     Mutant(
         "refresh: a reader whose session ended gets no page to sign in",

@@ -143,3 +143,9 @@ def test_the_fonts_lie_in_installed_packages_and_none_in_the_repository() -> Non
     ours = ("campaigns", "docs", "templates", "tests", "workers", "xeenet_site")
     kept = [path for folder in ours for path in (ROOT / folder).rglob("*.*")]
     assert [path for path in kept if path.suffix in {".woff", ".woff2", ".ttf", ".otf"}] == []
+
+
+def test_no_new_row_restyles_every_cell_of_its_table() -> None:
+    """For a rule such as `dialog > * + *` browsers restyle all below what a new element is in."""
+    for sheet in SHEETS:
+        assert not re.findall(r"(?:\*|\btr)\s*\+[^{]*", rules(sheet)), sheet.name

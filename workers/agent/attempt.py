@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
+from workers.agent.grants import Grant
 from workers.agent.output.progress import ProgressBuffer
 from workers.agent.status.model import Phase
 from workers.protocol import Lease
@@ -24,6 +26,7 @@ class StopReason(StrEnum):
     CANCEL = "cancel"  # a person cancelled the task
     LOST = "lost"  # the server ended the lease
     DRAIN = "drain"  # the agent is about to end
+    OWNER = "owner"  # the owner's rules want the machine back
 
 
 class StopRequest:
@@ -31,12 +34,13 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.reason: StopReason | None = None
+        self.words = ""  # for people, where the reason alone does not tell
         self._event = threading.Event()
 
-    def request(self, reason: StopReason) -> None:
+    def request(self, reason: StopReason, words: str = "") -> None:
         """Ask the run to stop because of ``reason``."""
         if self.reason is None:
-            self.reason = reason
+            self.reason, self.words = reason, words
         self._event.set()
 
     def wait(self, seconds: float) -> bool:
@@ -58,8 +62,10 @@ class Attempt:
         self.lease_id = lease["lease_id"]
         self.stop = StopRequest()
         self.progress = ProgressBuffer()
+        self.grant: Grant | None = None  # what it may use; None until it begins
         self.on_phase: Callable[[Phase], None] | None = None
         self._received_at = time.monotonic()
+        self._began_at: float | None = None
 
     @property
     def label(self) -> str:
@@ -75,6 +81,25 @@ class Attempt:
         """Tell whoever shows this attempt how far it has come."""
         if self.on_phase is not None:
             self.on_phase(phase)
+
+    def begin(self) -> None:
+        """Note that the budget runs from now on."""
+        self._began_at = time.monotonic()
+
+    def seconds_left(self) -> float:
+        """Return how long the run may still take: infinite as long as its budget does not run.
+
+        A work budget ends with its steps, which usually takes a tenth of the time it is allowed.
+        """
+        if self._began_at is None:
+            return math.inf
+        spent = time.monotonic() - self._began_at
+        left = self.lease["time_budget_seconds"] - spent
+        steps = self.lease["config"].get("max_steps")
+        done = self.progress.last_step
+        if isinstance(steps, int) and 0 < done < steps:
+            left = min(left, spent * (steps - done) / done)
+        return max(0.0, left)
 
     def seconds_to_deadline(self) -> float:
         """Return the seconds for which the server will still accept a result of this attempt."""

@@ -25,11 +25,14 @@ from workers.agent.delivery.outbox import Outbox
 from workers.agent.enrolment import find_credentials, rotate_token
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_STATE_FOLDER, StartError
 from workers.agent.isolation import Containment, choose_containment
+from workers.agent.limits.command import limits_command, presence_command
+from workers.agent.limits.limiter import Limiter
+from workers.agent.limits.options import limiter_of
 from workers.agent.loop import Agent, AgentOptions
 from workers.agent.options import MIB, parser
 from workers.agent.plain_text import PlainFormatter, log_uncaught_errors, plain
 from workers.agent.processes.process_tree import adopt_orphans, kill_tagged
-from workers.agent.running.hardware import Machine, usable_cpus, usable_memory_bytes
+from workers.agent.running.hardware import Machine, usable_cpus
 from workers.agent.secrecy import close_own_process, move_secrets_out_of_the_arguments
 from workers.agent.state import StateFolder, StateFolderError, default_state_folder
 from workers.agent.status.board import StatusBoard, this_process
@@ -39,7 +42,6 @@ from workers.agent.tasks.runner import Runner, RunnerSettings
 from workers.agent.tasks.scripts import CodePolicy
 from workers.protocol import Hardware, IsolationTier
 
-_MEMORY_SHARE: Final = 0.9
 _MAX_NOTE_CHARACTERS: Final = 300
 
 log = logging.getLogger("xeenet.agent")
@@ -77,12 +79,15 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     _sweep(state)
     if options.check:
         return _print_check(choose_containment(options.isolation, state))
-    slots = int(options.parallel)
-    board = StatusBoard(this_process(AGENT_VERSION, slots=slots), History(state.history))
+    limiter = limiter_of(options, state.root)  # measures the load from now on
+    board = StatusBoard(this_process(AGENT_VERSION, slots=limiter.slots), History(state.history))
+    limiter.on_change = lambda now: board.identify(
+        slots=now.slots, threads=now.threads, memory_bytes=now.memory_bytes
+    )
     file = StatusFile(state.status, board)
     file.start()
     try:
-        return _work(options, state, board)
+        return _work(options, state, board, limiter)
     except BaseException as error:
         code = error.exit_code if isinstance(error, StartError) else EXIT_OK
         board.stopped(code, str(error) if code else "ended before it began")
@@ -91,7 +96,9 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
         file.stop()
 
 
-def _work(options: argparse.Namespace, state: StateFolder, board: StatusBoard) -> int:
+def _work(
+    options: argparse.Namespace, state: StateFolder, board: StatusBoard, limiter: Limiter
+) -> int:
     """Set up, then work until the agent ends; return its exit code. Raises `StartError`."""
     board.setting_up("checks torch and the sandbox")
     containment = choose_containment(options.isolation, state)
@@ -105,8 +112,8 @@ def _work(options: argparse.Namespace, state: StateFolder, board: StatusBoard) -
         devices=tuple(devices),
         device_name=model,
         cpus=usable_cpus(),
-        threads=_threads(options),
-        memory_bytes=_memory_bytes(options),
+        threads=limiter.decision.threads,
+        memory_bytes=limiter.decision.memory_bytes,
         simulated_because=simulated_because,
     )
     board.setting_up("looks for its server")
@@ -119,8 +126,7 @@ def _work(options: argparse.Namespace, state: StateFolder, board: StatusBoard) -
         policy=CodePolicy(options.allow_server_code, _accepts_uploads(options, containment)),
         sandbox=containment.sandbox,
         keep_failed=options.keep_failed,
-        threads=_threads(options),
-        memory_bytes=_memory_bytes(options),
+        grant=limiter.grant,
         disk_bytes=int(options.disk_limit * MIB),
         dataset_bytes=int(options.dataset_limit * MIB),
         data_folder=options.data_dir.absolute() if options.data_dir else None,
@@ -131,7 +137,7 @@ def _work(options: argparse.Namespace, state: StateFolder, board: StatusBoard) -
         Runner(state, client, machine, runner_settings),
         _hardware_to_report(containment),
         AgentOptions(
-            parallel=options.parallel,
+            slots=limiter.slots,
             once=options.once,
             max_tasks=options.max_tasks,
             drain_seconds=options.drain_seconds,
@@ -140,6 +146,7 @@ def _work(options: argparse.Namespace, state: StateFolder, board: StatusBoard) -
             accepts_uploaded_scripts=runner_settings.policy.uploaded_scripts,
         ),
         board,
+        limiter,
     )
     signal.signal(signal.SIGTERM, lambda *_: agent.on_sigterm())
     signal.signal(signal.SIGINT, lambda *_: agent.on_interrupt())
@@ -249,21 +256,6 @@ def _how_to_get_torch() -> str:
     return f"Install torch: {sys.executable} -m pip install torch"
 
 
-def _threads(options: argparse.Namespace) -> int | None:
-    """Return the CPU threads per script; parallel scripts get equal shares of the cores."""
-    if options.threads is not None or options.parallel == 1:
-        threads: int | None = options.threads
-        return threads
-    return max(1, usable_cpus() // int(options.parallel))
-
-
-def _memory_bytes(options: argparse.Namespace) -> int:
-    """Return the bytes of memory that the process tree of one script may use."""
-    if options.memory_limit is not None:
-        return int(options.memory_limit * MIB)
-    return int(usable_memory_bytes() * _MEMORY_SHARE / int(options.parallel))
-
-
 def _set_up_logging(level: str) -> None:
     logging.basicConfig(stream=sys.stderr, level=level.upper())
     # The handlers may be those of manage.py, which starts the agent inside its own process.
@@ -277,4 +269,8 @@ def _set_up_logging(level: str) -> None:
     stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
 
 
-_COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {"status": status_command.main}
+_COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
+    "status": status_command.main,
+    "limits": limits_command,
+    "presence": presence_command,
+}

@@ -29,6 +29,7 @@ from workers.agent.delivery.heartbeat import Heartbeat
 from workers.agent.delivery.outbox import Outbox
 from workers.agent.disk import MIN_FREE_BYTES
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_NOT_AUTHENTICATED, EXIT_OK
+from workers.agent.limits.limiter import FixedSlots, WorkLimits, give_back
 from workers.agent.pauses import Pauses
 from workers.agent.processes.process_tree import kill_tagged
 from workers.agent.status.board import StatusBoard
@@ -60,7 +61,7 @@ log = logging.getLogger("xeenet.agent")
 class AgentOptions:
     """How long the agent works, on how many tasks at a time, and what it offers the server."""
 
-    parallel: int = 1
+    slots: int = 1  # where no rules of the owner say how many
     once: bool = False  # end when there is nothing to claim
     max_tasks: int | None = None
     drain_seconds: float = 0.0  # after SIGTERM, how long running scripts may go on
@@ -80,6 +81,7 @@ class Agent:
         hardware: Hardware,
         options: AgentOptions,
         board: StatusBoard | None = None,
+        limits: WorkLimits | None = None,
     ) -> None:
         self.board = board or StatusBoard()
         self.pauses = Pauses(self.board)
@@ -88,6 +90,7 @@ class Agent:
         self._runner = runner
         self._hardware = hardware
         self._options = options
+        self._limits = limits or FixedSlots(options.slots)
         self._boot_id = str(uuid.uuid4())
         self._claim_id = str(uuid.uuid4())
         self._heartbeat = Heartbeat(
@@ -139,12 +142,14 @@ class Agent:
         )
         delivery.start()
         self._heartbeat.start()
+        self._limits.start()
         try:
             while not self._is_done():
+                self._keep_limits()
                 is_paused = self.pauses.hold()
                 if not is_paused and self._may_claim():
                     self._claim()
-                is_active = self._heartbeat.worker_state == "active"
+                is_active = self._heartbeat.worker_state == "active" and self._limits.pause is None
                 is_idle = not self._threads and not is_paused
                 self._calibrator.step(is_active=is_active, is_idle=is_idle)
                 self._changed.wait(_TICK_SECONDS)
@@ -154,6 +159,7 @@ class Agent:
             self._finish_running()
             self._wait_for_delivery()
         finally:
+            self._limits.stop()
             self._heartbeat.stop()
             delivery_stop.set()
             self._outbox.wake()
@@ -175,7 +181,9 @@ class Agent:
         return maximum is not None and self._claimed_tasks >= maximum
 
     def _may_claim(self) -> bool:
-        if len(self._threads) >= self._options.parallel or self._is_at_max_tasks():
+        if len(self._threads) >= self._limits.slots or self._is_at_max_tasks():
+            return False
+        if self._limits.pause is not None:
             return False
         if time.monotonic() < self._next_claim_at:
             return False
@@ -196,7 +204,7 @@ class Agent:
 
     def _claim(self) -> None:
         """Ask for tasks for the free places and start what is granted."""
-        count = min(self._options.parallel - len(self._threads), MAX_LEASES_PER_CLAIM)
+        count = max(1, min(self._limits.slots - len(self._threads), MAX_LEASES_PER_CLAIM))
         if self._options.max_tasks is not None:
             count = min(count, self._options.max_tasks - self._claimed_tasks)
         request: ClaimRequest = {
@@ -229,6 +237,13 @@ class Agent:
             self._claim_id = str(uuid.uuid4())
             self._start_granted(reply, count)
 
+    def _keep_limits(self) -> None:
+        """Give back what the owner's rules do not let go on, unless it is done soon."""
+        pause = self._limits.pause
+        self.pauses.by_rules(pause)
+        if pause is not None:
+            give_back(self._threads, pause)
+
     def _gives_up_claim(self) -> bool:
         """Return whether a claim under way has had its last seconds since a signal to stop."""
         if not self._is_draining():
@@ -244,7 +259,7 @@ class Agent:
         A result that is not delivered yet keeps its lease, but not its place.
         """
         undelivered = len(self._outbox.pending_lease_ids())
-        return min(self._options.parallel + undelivered, MAX_LEASES_PER_CLAIM)
+        return min(self._limits.slots + undelivered, MAX_LEASES_PER_CLAIM)
 
     def _start_granted(self, reply: ClaimReply, requested: int) -> None:
         self._heartbeat.set_interval(reply["heartbeat_seconds"])

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from workers.agent import AGENT_VERSION
 from workers.agent.isolation import AUTO, CHOICES
+from workers.agent.limits.options import add_limit_options, positive_float, positive_int
 from workers.agent.running.execution import MAX_DISK_BYTES
 from workers.agent.secrecy import TOKEN_VARIABLE
 from workers.agent.state import HOME_VARIABLE
 from workers.agent.tasks.datasets import MAX_DATASET_BYTES
-from workers.protocol import MAX_LEASES_PER_CLAIM
 
 MIB: Final = 1024 * 1024
 
@@ -25,7 +24,8 @@ def parser() -> argparse.ArgumentParser:
         prog="xeenet-worker",
         allow_abbrev=False,  # a token must be recognised by its option's whole name
         description="Claim training tasks from a XeeNet server and run them on this machine.",
-        epilog="xeenet-worker status [--json] tells what the agent on this machine is doing.",
+        epilog="xeenet-worker status [--json] tells what the agent on this machine is doing, "
+        "xeenet-worker limits [--json] what it may use, and changes that.",
     )
     add = options.add_argument
     help_text = "the server's address; remembered after enrolment"
@@ -40,32 +40,17 @@ def parser() -> argparse.ArgumentParser:
         f"{HOME_VARIABLE}, or the platform's usual place)",
     )
     add("--data-dir", type=Path, help="data-set cache (default: inside the state folder)")
-    places = range(1, MAX_LEASES_PER_CLAIM + 1)
-    add(
-        "--parallel",
-        type=int,
-        choices=places,
-        default=1,
-        metavar="N",
-        help="number of tasks that run at a time (default 1)",
-    )
-    add("--threads", type=_positive_int, help="CPU threads per script (default: an equal share)")
-    add(
-        "--memory-limit",
-        type=_positive_float,
-        metavar="MIB",
-        help="memory per task (default: an equal share of 90 %% of RAM)",
-    )
+    add_limit_options(options)
     add(
         "--disk-limit",
-        type=_positive_float,
+        type=positive_float,
         default=MAX_DISK_BYTES / MIB,
         metavar="MIB",
         help="disk space per task folder (default: %(default).0f)",
     )
     add(
         "--dataset-limit",
-        type=_positive_float,
+        type=positive_float,
         default=MAX_DATASET_BYTES / MIB,
         metavar="MIB",
         help="largest data set to download (default: %(default).0f)",
@@ -90,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--keep-failed", action="store_true", help="keep the task folders of failed runs")
     add("--once", action="store_true", help="end when there is nothing to claim")
-    add("--max-tasks", type=_positive_int, metavar="N", help="claim at most N tasks, then end")
+    add("--max-tasks", type=positive_int, metavar="N", help="claim at most N tasks, then end")
     add(
         "--drain-seconds",
         type=float,
@@ -118,20 +103,6 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--version", action="version", version=f"xeenet-worker {AGENT_VERSION}")
     return options
-
-
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
-
-
-def _positive_float(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
 
 
 def _server_url(text: str) -> str:

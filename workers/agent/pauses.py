@@ -1,6 +1,6 @@
 """When no task is claimed although the server may have some: by the owner, or by the agent itself.
 
-A pause never touches a running task. The owner's rules will have a pause of their own here.
+Only a pause by the owner's rules touches running tasks, and not here: see `workers.agent.limits`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 
 from workers.agent.backoff import Backoff
 from workers.agent.connection.client import ServerUnavailable
+from workers.agent.limits.decisions import Pause as RulePause
 from workers.agent.status.board import StatusBoard
 from workers.agent.status.model import PausedBy
 
@@ -25,6 +26,7 @@ class Pauses:
         self._board = board
         self._agent_until = 0.0
         self._owner_until = 0.0  # infinite until the owner resumes
+        self._rule = ""  # of the owner's rules, that pauses the agent
         self._machine_backoff = Backoff(*_MACHINE_SECONDS)
         self._files_backoff = Backoff(*_FILES_SECONDS)
 
@@ -46,6 +48,19 @@ class Pauses:
         """End the owner's pause."""
         self._owner_until = 0.0
         self._board.resume(PausedBy.OWNER)
+
+    def by_rules(self, pause: RulePause | None) -> None:
+        """Tell of the pause by the owner's rules, None for none; the loop itself keeps it."""
+        rule = "" if pause is None else pause.rule
+        if rule == self._rule:
+            return
+        self._rule = rule
+        if pause is None:
+            self._board.resume(PausedBy.RULE)
+            return
+        until = None if pause.until is None else pause.until.timestamp()
+        seconds = None if until is None else max(0.0, until - time.time())
+        self._board.pause(PausedBy.RULE, pause.reason, seconds)
 
     def after_missing_files(self, away: ServerUnavailable, reason: str) -> None:
         """Pause after a task whose files the server did not deliver: short, it is soon back."""

@@ -107,7 +107,7 @@ def test_a_bug_in_a_heartbeat_does_not_end_the_renewals(
 def test_the_same_lease_twice_runs_once(bench: Bench) -> None:
     lease_id = bench.offer_task()
     bench.server.leases *= 2
-    bench.run(once=True, parallel=2)
+    bench.run(once=True, slots=2)
     assert list(bench.server.results) == [lease_id]
     assert bench.server.results[lease_id]["outcome"] == Outcome.COMPLETED
 

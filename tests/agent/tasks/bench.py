@@ -12,6 +12,7 @@ import pytest
 from tests.agent.server import TEXT, WORKER_TOKEN, AgentServer, make_lease, running_server
 from workers.agent.attempt import Attempt
 from workers.agent.connection.client import Client
+from workers.agent.grants import Grant
 from workers.agent.running.hardware import Machine
 from workers.agent.state import StateFolder
 from workers.agent.tasks.outcomes import RunOutcome
@@ -60,7 +61,8 @@ class Bench:
         self.client = Client(server.url, WORKER_TOKEN)
 
     def run(self, attempt: Attempt, machine: Machine = MACHINE, **settings: Any) -> RunOutcome:
-        settings = {"policy": SERVER_CODE, "memory_bytes": 2**32} | settings
+        grant = Grant(**({"memory_bytes": 2**32} | settings.pop("grant", {})))
+        settings = {"policy": SERVER_CODE, "grant": lambda: grant} | settings
         runner = Runner(self.state, self.client, machine, RunnerSettings(**settings))
         return runner.run(attempt)
 

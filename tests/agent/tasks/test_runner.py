@@ -43,7 +43,7 @@ def test_the_environment_is_clean_and_stays_in_the_task_folder(
 ) -> None:
     monkeypatch.setenv("XEENET_WORKER_TOKEN", "xw_secret")
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    metrics = metrics_of(bench.run(bench.attempt(), threads=3))
+    metrics = metrics_of(bench.run(bench.attempt(), grant={"threads": 3}))
     environment = metrics["environment"]
     assert "xw_secret" not in json.dumps(metrics)
     assert "PYTHONPATH" not in environment

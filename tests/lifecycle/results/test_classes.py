@@ -159,6 +159,33 @@ def test_the_band_is_that_of_the_first_result_whatever_is_measured_later() -> No
     assert result_of(first, anew).result_class == result_of(other, anew).result_class
 
 
+def test_under_a_time_budget_a_worker_with_other_threads_is_another_machine() -> None:
+    campaign, work = active_campaign(9), work_campaign()
+    by, other = worker(), worker()
+    for each in (by, other):
+        calibrate(each, 1.0, threads=2)
+    both = [result_of(by, campaign, threads=2), result_of(other, campaign, threads=2)]
+    one = result_of(by, campaign, threads=1).result_class
+    assert one is not None
+    assert (one.band, one.threads, str(one)) == (by, 1, f"10 s, cpu, bfloat16, {by.name}, 1 thread")
+    back = result_of(by, campaign, threads=2).result_class
+    assert [result.result_class for result in both] == [back, back]
+    assert back is not None
+    assert back.threads is None  # and its key is that of before there were such classes
+    # The same work has the same value with any number of threads, and so one class.
+    of_work = [result_of(by, work, threads=threads).result_class for threads in (2, 1)]
+    assert of_work[0] == of_work[1] != one
+
+
+def test_a_calibration_with_other_threads_makes_no_band() -> None:
+    campaign = active_campaign(9)
+    first, other = worker(), worker()
+    calibrate(first, 1.0, threads=2)
+    calibrate(other, 1.0, threads=4)
+    classes = [result_of(by, campaign, threads=2).result_class for by in (first, other)]
+    assert classes[0] != classes[1]
+
+
 @pytest.mark.parametrize(
     "unfit",
     [{"flagged": True}, {"dtype": "float32"}, {"device": "cuda"}, {"coefficients": {}}],

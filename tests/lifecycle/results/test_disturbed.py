@@ -96,6 +96,16 @@ def test_by_the_workers_calibration_a_run_is_disturbed_from_one_and_a_half_times
     assert end(9.0 * expected, seconds=4, by=other).disturbed is None
 
 
+def test_what_is_expected_is_that_of_as_many_threads() -> None:
+    calibrate(runner(), 1.0, threads=2)
+    active_campaign(6, search_space=SPACE)
+    assert end(0.05, seconds=1, threads=2).disturbed is not None
+    of_one = [end(step, seconds=n, threads=1) for n, step in enumerate((0.9, 1.0, 1.1, 1.0), 2)]
+    assert [result.disturbed for result in of_one] == [None, None, None, False]
+    assert of_one[3].expected_step_seconds == 1.0
+    assert end(1.0, seconds=7, threads=4).expected_step_seconds is None
+
+
 @pytest.mark.parametrize("source", [None, MUTE])
 def test_without_a_calibration_three_runs_of_equal_cost_say_what_is_expected(
     source: bytes | None,

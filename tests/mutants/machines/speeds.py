@@ -200,8 +200,8 @@ SPEEDS: Final = (
     Mutant(
         "foreign load: the run's own work counts",
         "workers/agent/processes/foreign_load.py",
-        "_busy_seconds(before) - own_seconds",
-        "_busy_seconds(before)",
+        "busy_seconds(before) - own_seconds",
+        "busy_seconds(before)",
         (LOAD, "-k", "counts_as_busy"),
     ),
     Mutant(

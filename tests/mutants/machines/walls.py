@@ -242,8 +242,8 @@ SECRETS: Final = (
     of_agent(
         "secrecy: a run gets what only its prepare step needs",
         "tasks/runner.py",
-        "            environment=self._environment(folder),\n",
-        "            environment=self._environment(folder, downloads=True),\n",
+        "            environment=self._environment(attempt, folder),\n",
+        "            environment=self._environment(attempt, folder, downloads=True),\n",
         _ENVIRONMENT,
         "no_proxy",
     ),

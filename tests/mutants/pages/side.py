@@ -82,8 +82,8 @@ SIDE: Final = (
     Mutant(
         "side: the curve of a running task stands still",
         VIEW,
-        "str(campaign.revision) and not is_running(subject):\n",
-        "str(campaign.revision):\n",
+        "    if is_newest and not is_running(subject):\n",
+        "    if is_newest:\n",
         (PAGES, "-k", "nothing_has_changed"),
     ),
     Mutant(

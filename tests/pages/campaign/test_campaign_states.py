@@ -12,7 +12,8 @@ from campaigns.clock import database_now
 from campaigns.models import Campaign
 from tests.pages.campaign.campaign_states import LONG_NAMES, STATES, Stage
 
-pytestmark = pytest.mark.django_db
+# How a state is told and drawn; other tests ask both databases what it is.
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 # State → what the verdict says, and its look.
 VERDICTS: Final = {

@@ -22,6 +22,7 @@ class ProgressBuffer:
         self._lock = threading.Lock()
         self._points: deque[ProgressPoint] = deque(maxlen=MAX_PROGRESS_POINTS_PER_HEARTBEAT)
         self._next_seq = 0
+        self.last_step = 0
         self._unusable_lines = 0
         self._first_problem = ""
         # Called with each point, in the thread that reads stderr.
@@ -52,6 +53,7 @@ class ProgressBuffer:
             }
             self._points.append(point)
             self._next_seq += 1
+            self.last_step = step
         if self.on_point is not None:
             self.on_point(point)
 

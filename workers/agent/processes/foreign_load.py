@@ -46,10 +46,11 @@ def foreign_cores(before: Any, after: Any, own_seconds: float, wall_seconds: flo
     """
     if wall_seconds <= 0 or sum(after) <= sum(before):
         return None
-    foreign_seconds = _busy_seconds(after) - _busy_seconds(before) - own_seconds
+    foreign_seconds = busy_seconds(after) - busy_seconds(before) - own_seconds
     # The clocks have different grains, so a quiet machine may come out a little below zero.
     return round(max(0.0, foreign_seconds / wall_seconds), 2)
 
 
-def _busy_seconds(times: Any) -> float:
+def busy_seconds(times: Any) -> float:
+    """Return the time for which a core, or all of them together, worked so far."""
     return sum(float(getattr(times, name, 0.0)) for name in _BUSY)

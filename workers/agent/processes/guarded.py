@@ -16,7 +16,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, cast
 
+from workers.agent.grants import Priority
 from workers.agent.processes import cgroups
+from workers.agent.processes.priority import lower
 from workers.agent.processes.process_table import TAG_VARIABLE
 
 _GUARDIAN: Final = Path(__file__).with_name("guardian.py")
@@ -52,13 +54,14 @@ NO_ENCLOSURE: Final = Enclosure()
 
 @dataclass(frozen=True)
 class RunStart:
-    """What is started for a run: its command and tag, and the folder and environment it gets."""
+    """What is started for a run: its command and tag, and what it gets."""
 
     command: Sequence[str]
     tag: str
     environment: Mapping[str, str]
     folder: Path
     spawn: Spawn
+    priority: Priority = Priority.NORMAL
 
     def start(
         self, words: Sequence[str], environment: Mapping[str, str], **options: Any
@@ -90,6 +93,7 @@ class GuardedCommand:
     def __init__(self, run: RunStart, *, file_bytes: int, enclosure: Enclosure) -> None:
         self.exit_code: int | None = None
         self.cpu_seconds: float | None = None  # of all its processes, once `end` returned
+        self.priority_problem = ""
         self.cgroup: Path | None = None
         if enclosure.kind is EnclosureKind.CGROUP and enclosure.parent_cgroup is not None:
             self.cgroup = cgroups.make(enclosure.parent_cgroup, run.tag)
@@ -103,6 +107,7 @@ class GuardedCommand:
             str(file_bytes),
             enclosure.kind,
             str(self.cgroup or ""),
+            run.priority,
             *run.command,
         ]
         variables = dict(run.environment)
@@ -186,6 +191,8 @@ class GuardedCommand:
             self._pid, self.cgroup = int(pid), Path(folder) if folder else None
         elif word == "ended" and self.exit_code is None:
             self.exit_code = int(rest)
+        elif word == "priority":
+            self.priority_problem = rest
         elif word == "used":
             self.cpu_seconds = float(rest)
 
@@ -220,6 +227,7 @@ class PlainCommand:
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         self.pid = self.process.pid
+        self.priority_problem = lower(self.pid, run.priority)
 
     @property
     def exit_code(self) -> int | None:

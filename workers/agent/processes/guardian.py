@@ -2,7 +2,7 @@
 
 Linux only; runs as a plain file:
 
-    python -I -S guardian.py SOCKET NAME=TAG FILE_BYTES ENCLOSURE CGROUP COMMAND…
+    python -I -S guardian.py SOCKET NAME=TAG FILE_BYTES ENCLOSURE CGROUP PRIORITY COMMAND…
 
 The guardian starts the command and becomes the parent of every process that detaches from it. So it
 can reap them while the script runs, and when it has no child left, nothing of the run is alive. It
@@ -13,7 +13,9 @@ To the agent it writes lines: ``started PID [CGROUP]`` or ``error TEXT``, then `
 agent it reads T, the request to send SIGTERM to the script.
 
 ENCLOSURE is "namespace" (own process ids: its first process takes all others with it), "cgroup"
-(the folder CGROUP), "scope" (a folder in the guardian's own cgroup), or "none".
+(the folder CGROUP), "scope" (a folder in the guardian's own cgroup), or "none". PRIORITY is
+"normal", "low" or "idle"; the guardian keeps the agent's, so that it can end the run in time.
+Where the kernel refuses it, the guardian writes ``priority TEXT``.
 
 It is a program of its own because ``preexec_fn`` may deadlock in an agent with several threads, and
 because it has to outlive the agent for a moment.
@@ -36,6 +38,14 @@ MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
 OOM_SCORE_ADJUSTMENT = "500"
 # What systemd-run needed to make the scope; scripts have no use for it.
 SCOPE_VARIABLES = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+# By priority: nice value, scheduling policy, and the disk's class and level (linux/ioprio.h).
+IOPRIO_CLASS_SHIFT, BEST_EFFORT, DISK_IDLE = 13, 2, 3
+PRIORITIES = {
+    "low": (10, os.SCHED_OTHER, BEST_EFFORT << IOPRIO_CLASS_SHIFT | 7),
+    "idle": (19, os.SCHED_IDLE, DISK_IDLE << IOPRIO_CLASS_SHIFT),
+}
+IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30}  # numbers of the system call
+IOPRIO_WHO_PROCESS = 1
 STRIKE_SECONDS = 4.0
 REAPED_AT_A_TIME = 1_000
 PAUSE_SECONDS = 0.002
@@ -222,6 +232,38 @@ def lower_limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (value, value))
 
 
+def stand_back(priority: str, cgroup: str) -> str:
+    """Give this process, and so its children to come, a priority; return what did not work.
+
+    The kernel compares nice values inside a group only. A desktop's kernel makes such a group of
+    each session, and a service manager one of each cgroup, so these stand back as a whole, too.
+    """
+    if priority not in PRIORITIES:
+        return ""
+    nice, policy, disk = PRIORITIES[priority]
+    problems = []
+    try:
+        nice = max(nice, os.getpriority(os.PRIO_PROCESS, 0))  # up again only root could go
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+        os.sched_setscheduler(0, policy, os.sched_param(0))
+    except OSError as error:
+        problems.append(f"processor: {error.strerror}")
+    if number := IOPRIO_SET.get(os.uname().machine):
+        try:
+            check(libc.syscall(number, IOPRIO_WHO_PROCESS, 0, disk), "ioprio_set")
+        except OSError as error:
+            problems.append(f"disk: {error.strerror}")
+    groups = [("/proc/self/autogroup", str(nice))]
+    if cgroup:
+        groups.append((cgroup + "/cpu.weight.nice", str(nice)))
+        if policy == os.SCHED_IDLE:
+            groups.append((cgroup + "/cpu.idle", "1"))
+    for path, text in groups:
+        with contextlib.suppress(OSError):  # a kernel without such groups
+            write(path, text)
+    return "; ".join(problems)
+
+
 def become(command: list[str], tag: str, file_bytes: int, hidden: tuple[str, ...]) -> None:
     """Set the script's limits and become it. Raises OSError."""
     with contextlib.suppress(OSError):  # best effort: some containers forbid it
@@ -237,7 +279,9 @@ def become(command: list[str], tag: str, file_bytes: int, hidden: tuple[str, ...
     os.execve(command[0], command, {**os.environ, name: value})
 
 
-def start(guardian: Guardian, enclosure: str, command: list[str], tag: str, size: int) -> str:
+def start(
+    guardian: Guardian, enclosure: str, command: list[str], tag: str, size: int, priority: str
+) -> str:
     """Start the command in its enclosure; return what went wrong, "" when it runs.
 
     The pipe closes by itself when the command takes the child's place.
@@ -258,6 +302,8 @@ def start(guardian: Guardian, enclosure: str, command: list[str], tag: str, size
             die_with(0 if enclosure == "namespace" else own)
             if guardian.cgroup:
                 write(guardian.cgroup + "/cgroup.procs", "0")
+            if refused := stand_back(priority, guardian.cgroup):
+                guardian.tell(f"priority {refused}")
             if enclosure == "namespace":
                 mount_own_processes()
                 script = os.fork()
@@ -300,14 +346,14 @@ def leave_output() -> None:
 
 def main() -> int:
     """Start the script, wait for its end or the agent's, and leave nothing of it behind."""
-    agent, tag, size, enclosure, cgroup, *command = sys.argv[1:]
+    agent, tag, size, enclosure, cgroup, priority, *command = sys.argv[1:]
     guardian = Guardian(int(agent))
     guardian.cgroup, guardian.has_namespace = cgroup, enclosure == "namespace"
     os.set_inheritable(guardian.agent, False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    problem = start(guardian, enclosure, command, tag, int(size))
+    problem = start(guardian, enclosure, command, tag, int(size), priority)
     leave_output()
     if problem:
         guardian.tell(f"error {problem}")

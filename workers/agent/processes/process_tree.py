@@ -28,6 +28,7 @@ from typing import IO, Any, Final, cast
 
 import psutil
 
+from workers.agent.grants import Priority
 from workers.agent.processes import cgroups
 from workers.agent.processes.guarded import (
     NO_ENCLOSURE,
@@ -47,7 +48,14 @@ from workers.agent.processes.process_table import (
     tagged,
 )
 
-__all__ = ["KILL_SECONDS", "TAG_VARIABLE", "ProcessTree", "adopt_orphans", "kill_tagged"]
+__all__ = [
+    "KILL_SECONDS",
+    "TAG_VARIABLE",
+    "ProcessTree",
+    "adopt_orphans",
+    "kill_tagged",
+    "start_own",
+]
 
 KILL_SECONDS: Final = 5.0  # a kill returns after so long, and the last look at the process table
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -75,6 +83,14 @@ class _OwnChildren:
 
 
 _own = _OwnChildren()
+
+
+def start_own(words: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a process that belongs to the agent itself, so that no run takes it for its own.
+
+    Raises OSError.
+    """
+    return _own.spawn(words, **options)
 
 
 def adopt_orphans() -> bool:
@@ -128,6 +144,7 @@ class ProcessTree:
         file_bytes: int = sys.maxsize,
         sandboxed: bool = False,
         enclosure: Enclosure = NO_ENCLOSURE,
+        priority: Priority = Priority.NORMAL,
     ) -> None:
         self.tag = tag
         self._sandboxed = sandboxed
@@ -135,7 +152,7 @@ class ProcessTree:
         self.started_at = time.monotonic()
         if sandboxed and enclosure.kind is EnclosureKind.NAMESPACE:
             enclosure = NO_ENCLOSURE
-        run = RunStart(command, tag, environment, folder, _own.spawn)
+        run = RunStart(command, tag, environment, folder, _own.spawn, priority)
         self._command: GuardedCommand | PlainCommand
         if _IS_LINUX:
             self._command = GuardedCommand(run, file_bytes=file_bytes, enclosure=enclosure)
@@ -170,6 +187,11 @@ class ProcessTree:
     def cpu_seconds(self) -> float | None:
         """Processor time of all its processes, known after `kill`; None where nobody counts it."""
         return self._command.cpu_seconds
+
+    @property
+    def priority_problem(self) -> str:
+        """What of its priority the system refused; "" for nothing."""
+        return self._command.priority_problem
 
     def has_exited(self) -> bool:
         """Return whether the script has ended; what it started may still be alive."""

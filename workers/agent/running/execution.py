@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ from typing import Any, Final
 
 from workers.agent.attempt import StopRequest
 from workers.agent.disk import MIN_FREE_BYTES, folder_usage, free_bytes
+from workers.agent.grants import Priority
 from workers.agent.output.causes import last_words
 from workers.agent.output.progress import ProgressBuffer
 from workers.agent.output.readers import METRIC, PipeReader, ResultCollector, StderrCollector
@@ -27,6 +30,8 @@ _CHECK_SECONDS: Final = 1.0  # of memory and disk
 _DRAIN_SECONDS: Final = 1.0
 # From a line that reports all of ``max_steps`` until SIGTERM: nothing is left to be done.
 _AFTER_ALL_STEPS_SECONDS: Final = 15.0
+
+log = logging.getLogger("xeenet.runner")
 
 
 class Ending(StrEnum):
@@ -51,6 +56,7 @@ class Limits:
     output_bytes: int = MAX_OUTPUT_BYTES  # each of stdout and stderr
     disk_bytes: int = MAX_DISK_BYTES  # of the task folder
     max_steps: int | None = None  # after which the script has only to exit
+    priority: Priority = Priority.NORMAL
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,9 @@ def execute(
         file_bytes=limits.disk_bytes,
         sandboxed=sandboxed,
         enclosure=best_enclosure() if enclosure is None else enclosure,
+        priority=limits.priority,
     )
+    _note_priority(tree.priority_problem)
     readers = [
         PipeReader(tree.stdout, stdout.feed, limits.output_bytes),
         PipeReader(tree.stderr, stderr.feed, limits.output_bytes),
@@ -153,6 +161,13 @@ def _seen(stdout: ResultCollector, stderr: StderrCollector) -> str:
 def _signed(exit_code: int | None) -> int | None:
     """Return Windows' unsigned 32-bit exit codes as signed ones, as on other systems."""
     return exit_code - 2**32 if exit_code is not None and exit_code >= 2**31 else exit_code
+
+
+@functools.cache
+def _note_priority(problem: str) -> None:
+    """Log once what of a script's priority the system refused; the script runs all the same."""
+    if problem:
+        log.warning("scripts do not stand back as they should: %s", problem)
 
 
 class _Watch:

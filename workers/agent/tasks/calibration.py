@@ -26,6 +26,7 @@ from experiments.calibration import (
 )
 from workers.agent.attempt import Attempt, StopReason
 from workers.agent.connection.client import Abandoned, Client, ServerError, ServerUnavailable
+from workers.agent.grants import Grant
 from workers.agent.status.board import StatusBoard
 from workers.agent.status.model import Fault
 from workers.agent.tasks.datasets import cached_dataset, store_generated
@@ -166,10 +167,11 @@ class Calibrator:
         dataset = _dataset()
         if cached_dataset(self._runner.data_folder, dataset) is None:
             store_generated(self._runner.data_folder, dataset, english_like_corpus.generate())
+        grant = self._runner.grant()  # the same for all shapes: they make one speed
         submissions = []
         for number, shape in enumerate(shapes, start=1):
             self._board.measuring(f"measures its speed, shape {number} of {len(shapes)}")
-            submissions.append(self._run(order, shape, dataset, f"shape {number}"))
+            submissions.append(self._run(order, shape, dataset, grant, f"shape {number}"))
         metrics = [submission["metrics"] or {} for submission in submissions]
         return {
             "experiment": order["experiment"],
@@ -184,10 +186,16 @@ class Calibrator:
         }
 
     def _run(
-        self, order: CalibrationOrder, shape: CalibrationShape, dataset: DatasetReference, what: str
+        self,
+        order: CalibrationOrder,
+        shape: CalibrationShape,
+        dataset: DatasetReference,
+        grant: Grant,
+        what: str,
     ) -> Submission:
         """Run one shape like a task; return its submission. Raises CalibrationFailed."""
         attempt = Attempt(_lease(order, shape, dataset), label=f"speed, {what}")
+        attempt.grant = grant
         self._attempt = attempt
         if self._is_stopped:  # set before the stop could reach this attempt
             raise CalibrationFailed("stopped")

@@ -31,8 +31,10 @@ class RunOutcome:
 
 
 def stopped(attempt: Attempt) -> RunOutcome:
-    """Return the outcome of a run that was told to stop: the task goes back if the agent drains."""
+    """Return the outcome of a run that was told to stop: a drain or a pause gives it back."""
     log.debug("%s: stopped (%s)", attempt.label, attempt.stop.reason)
+    if attempt.stop.reason is StopReason.OWNER:
+        return RunOutcome(release_reason=attempt.stop.words[:MAX_MESSAGE_CHARACTERS])
     drained = attempt.stop.reason is StopReason.DRAIN
     return RunOutcome(release_reason="the agent was stopped" if drained else "")
 

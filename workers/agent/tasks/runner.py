@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from typing import Any, Final
 from workers.agent.attempt import Attempt
 from workers.agent.connection.client import Client, LeaseLost, ServerError, ServerUnavailable
 from workers.agent.disk import free_bytes, remove_folder, trim_folder
+from workers.agent.grants import Grant
 from workers.agent.running.environment import script_environment
 from workers.agent.running.execution import MAX_DISK_BYTES, Ending, Execution, Limits, execute
 from workers.agent.running.hardware import Machine
@@ -68,8 +69,7 @@ class RunnerSettings:
     policy: CodePolicy = field(default_factory=CodePolicy)
     sandbox: Sandbox | None = None  # tier T1; without one, T0
     keep_failed: bool = False
-    threads: int | None = None
-    memory_bytes: int = sys.maxsize  # per task
+    grant: Callable[[], Grant] = Grant  # asked when a task begins
     disk_bytes: int = MAX_DISK_BYTES  # per task folder
     dataset_bytes: int = MAX_DATASET_BYTES  # largest data set to download
     data_folder: Path | None = None  # default: below the state folder
@@ -105,6 +105,7 @@ class Runner:
         folder = self._state.work / attempt.lease_id
         outcome = RunOutcome()
         try:
+            attempt.grant = attempt.grant or self._settings.grant()
             if self._settings.simulate:
                 outcome = self._simulate(attempt)
             else:
@@ -233,9 +234,9 @@ class Runner:
         execution = execute(
             command,
             tag=self._tag(attempt),
-            environment=self._environment(folder, downloads=True),
+            environment=self._environment(attempt, folder, downloads=True),
             folder=folder,
-            limits=self._limits(PREPARE_SECONDS, _PREPARE_GRACE_SECONDS),
+            limits=self._limits(attempt, PREPARE_SECONDS, _PREPARE_GRACE_SECONDS),
             stop=attempt.stop,
             sandboxed=sandbox is not None,
         )
@@ -246,7 +247,7 @@ class Runner:
     ) -> RunOutcome:
         lease = attempt.lease
         limits = self._limits(
-            lease["time_budget_seconds"], lease["kill_grace_seconds"], _max_steps(lease)
+            attempt, lease["time_budget_seconds"], lease["kill_grace_seconds"], _max_steps(lease)
         )
         command = [sys.executable, "-u", str(script), "--config-file", str(config)]
         sandbox = self._settings.sandbox
@@ -263,11 +264,12 @@ class Runner:
             limits.time_budget_seconds,
             limits.time_budget_seconds + limits.kill_grace_seconds,
         )
+        attempt.begin()
         attempt.enter(Phase.TRAINING)
         execution = execute(
             command,
             tag=self._tag(attempt),
-            environment=self._environment(folder),
+            environment=self._environment(attempt, folder),
             folder=folder,
             limits=limits,
             stop=attempt.stop,
@@ -311,6 +313,7 @@ class Runner:
         budget = attempt.lease["time_budget_seconds"]
         attempt.enter(Phase.TRAINING)
         started_at = time.monotonic()
+        attempt.begin()
         if attempt.stop.wait(simulated_seconds(budget)):
             return stopped(attempt)
         return RunOutcome(
@@ -341,22 +344,34 @@ class Runner:
         else:
             log.warning("%s: task folder not removed, the next start will", attempt.label)
 
+    def grant(self) -> Grant:
+        """Return what a task that begins now may use."""
+        return self._settings.grant()
+
     def _limits(
-        self, time_budget_seconds: float, kill_grace_seconds: float, max_steps: int | None = None
+        self,
+        attempt: Attempt,
+        time_budget_seconds: float,
+        kill_grace_seconds: float,
+        max_steps: int | None = None,
     ) -> Limits:
+        grant = attempt.grant or Grant()
         return Limits(
             time_budget_seconds=time_budget_seconds,
             kill_grace_seconds=kill_grace_seconds,
-            memory_bytes=self._settings.memory_bytes,
+            memory_bytes=grant.memory_bytes,
             disk_bytes=self._settings.disk_bytes,
             max_steps=max_steps,
+            priority=grant.priority,
         )
 
-    def _environment(self, folder: Path, *, downloads: bool = False) -> dict[str, str]:
+    def _environment(
+        self, attempt: Attempt, folder: Path, *, downloads: bool = False
+    ) -> dict[str, str]:
         return script_environment(
             folder,
             self.data_folder,
-            threads=self._settings.threads,
+            threads=None if attempt.grant is None else attempt.grant.threads,
             downloads=downloads,
             extra=self._machine.script_variables,
         )

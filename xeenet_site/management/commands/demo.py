@@ -200,7 +200,8 @@ class _Demo:
             command.append("--no-simulate")
         # Agents and server belong to the same person here, so agents may run the server's code.
         command += ["--state-dir", str(state), "--allow-server-code"]
-        command += ["--threads", str(self._threads_per_agent())]
+        # Whoever watches the demonstration waits for its tasks.
+        command += ["--threads", str(self._threads_per_agent()), "--priority", "normal"]
         self._agents.append(self._supervisor.start(f"agent {index}", command, environment))
 
     def _threads_per_agent(self) -> int:
