@@ -46,6 +46,7 @@ LEFT_OUT: Final[dict[str, tuple[str, ...]]] = {
         "running/test_serve.py",
         "tools/test_import_borders.py",
         "tools/test_private_postgres.py",
+        "versions/test_old_server.py",
     ),
     # Many inputs, rows, queries or threads: a second or more each, or a file of many seconds.
     "long": (

@@ -17,6 +17,7 @@ from django.db.models.functions import Coalesce
 
 from experiments.metrics import VAL_BPB
 from workers.models import Calibration, Worker, WorkerState
+from workers.scripts import why_outdated
 from xeenet_site.web.csv_text import csv_lines
 
 RATE_WINDOW: Final = dt.timedelta(hours=1)
@@ -65,6 +66,11 @@ class FleetRow:
     # lost, most frequent first.
     attempts: int = 0
     failures: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def outdated(self) -> str:
+        """Which of this server's scripts its agent lacks; "" when none."""
+        return why_outdated(self.worker)
 
     @property
     def failed(self) -> int:

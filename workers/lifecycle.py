@@ -22,6 +22,7 @@ from __future__ import annotations
 import datetime as dt
 import inspect
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -31,6 +32,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Least
 
 from workers.models import EnrolmentToken, Worker, WorkerSession, WorkerState
+from workers.scripts import believed
 from workers.tokens import ENROLMENT_PREFIX, WORKER_PREFIX, hash_token, new_token
 
 MAX_PAUSE = dt.timedelta(hours=1)
@@ -184,6 +186,8 @@ def see(worker: Worker, *, now: dt.datetime, boot_id: uuid.UUID | None = None) -
         last_seen_at=now, ended_at=None
     )
     if not renewed:
+        # It may have been updated meanwhile, or started with other options.
+        Worker.objects.filter(pk=worker.pk).exclude(refused_scripts="").update(refused_scripts="")
         # ignore_conflicts: an agent's first heartbeat and first claim may arrive at once.
         WorkerSession.objects.bulk_create(
             [WorkerSession(worker=worker, boot_id=boot_id, started_at=now, last_seen_at=now)],
@@ -199,13 +203,19 @@ def describe(
     version: str,
     isolation: str = "",
     accepts_uploaded_scripts: bool = False,
+    scripts: Sequence[str] | None = None,
+    runs_server_code: bool = False,
 ) -> None:
     """Store what the agent reports about its machine, which may have changed since enrolment.
 
     Empty `hardware` keeps the stored profile. Isolation and uploaded scripts fall back to the
-    weakest when they are not reported: an older agent may have replaced a newer one.
+    weakest when they are not reported: an older agent may have replaced a newer one. Without
+    `scripts` the agent has those that its version came with.
     """
+    known, runs_any = believed(scripts, version, runs_server_code=runs_server_code)
     Worker.objects.filter(pk=worker.pk).update(
+        scripts=" ".join(known),
+        runs_any_script=runs_any,
         hardware=hardware or F("hardware"),
         simulates=simulates,
         agent_version=version,

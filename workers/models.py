@@ -88,6 +88,13 @@ class Worker(models.Model):
     # How many tasks its agent runs at once; null until one has told, which counts as one.
     slots = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     agent_version = models.CharField(max_length=50, blank=True)
+    # The hashes of the catalog's scripts that its agent runs, with a space between them: as it
+    # tells, or as its version is known to have. `workers.scripts` says how.
+    scripts = models.TextField(blank=True, editable=False)
+    # Whether it runs any other of the catalog's scripts, as far as anybody knows.
+    runs_any_script = models.BooleanField(default=True, editable=False)
+    # Those that its agent refused since it started.
+    refused_scripts = models.TextField(blank=True, editable=False)
     enrolled_at = models.DateTimeField(default=timezone.now)
     last_seen_at = models.DateTimeField(null=True, blank=True, db_index=True)
 
@@ -141,6 +148,15 @@ class Worker(models.Model):
     def tier(self) -> IsolationTier:
         """Its isolation tier; an agent that reports none counts as the weakest."""
         return IsolationTier(self.isolation or IsolationTier.T0)
+
+    def runs_script(self, sha256: str) -> bool:
+        """Whether it may be handed tasks of this script of the catalog.
+
+        One without torch runs no script at all, so any task will do. The query is
+        `campaigns.models.campaign.machines_able_to_run`.
+        """
+        has = self.runs_any_script or sha256 in self.scripts.split()
+        return self.simulates or (has and sha256 not in self.refused_scripts.split())
 
     def is_online(self, now: dt.datetime) -> bool:
         """Whether it called within the lease time. Same rule as `WorkerQuerySet.online`."""

@@ -16,6 +16,7 @@ from workers import fleet, run_places, steering
 from workers.charts import MEASURES, median_speed, speed_over_time
 from workers.lifecycle import WorkerError
 from workers.models import EnrolmentToken, Worker, WorkerState
+from workers.scripts import why_outdated
 from xeenet_site.web import roles
 from xeenet_site.web.pages import (
     page_or_fragment,
@@ -117,6 +118,7 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
         "worker": worker,
         "is_online": worker.is_online(now),
         "is_paused": is_paused,
+        "outdated": why_outdated(worker),
         "verbs": [
             name
             for name, verb in VERBS.items()

@@ -9,6 +9,7 @@ from django.conf import settings
 
 from campaigns.lifecycle import Claim
 from campaigns.models import Attempt
+from workers.features import ALL_FEATURES
 from workers.protocol import ClaimReply, IsolationTier, Lease, ScriptOrigin
 
 
@@ -58,6 +59,7 @@ def claim_reply(claim: Claim, count: int, now: dt.datetime) -> ClaimReply:
         "heartbeat_seconds": settings.XEENET["HEARTBEAT_SECONDS"],
         "wait_seconds": 0.0 if len(leases) == count else idle_wait_seconds(),
         "reason": claim.reason,
+        "features": sorted(ALL_FEATURES),
     }
     if claim.calibrate is not None:
         reply["calibrate"] = claim.calibrate

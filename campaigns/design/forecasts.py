@@ -47,14 +47,16 @@ def forecast(
     is_work: bool = False,
     required_isolation: str = IsolationTier.T0,
     is_uploaded: bool = False,
+    script_sha256: str = "",
     now: dt.datetime,
 ) -> Forecast:
     """Estimate compute and duration from the online workers and the newest measured results.
 
     `run_seconds` is the time budget, from which runs differ by their overhead, or what a run of a
-    work budget should take.
+    work budget should take; `script_sha256` is the script of the catalog that they run.
     """
-    needs = Needs(experiment, allow_simulated, required_isolation, is_uploaded, is_work)
+    script = "" if is_uploaded else script_sha256
+    needs = Needs(experiment, allow_simulated, required_isolation, is_uploaded, is_work, script)
     heard = machines_heard_of([experiment] if is_work else [], now=now)
     ready = [machine for machine in heard if machine.is_ready(now) and needs.met_by(machine)]
     slots = sum(machine.slots for machine in ready)

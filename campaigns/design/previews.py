@@ -21,6 +21,7 @@ from campaigns.search.seeds import seed_at
 from campaigns.search.space import SearchSpace, UnsatisfiableSpace
 from campaigns.search.steps import PREVIEW_STEPS, StepsSpent
 from campaigns.search.survey import Survey, survey
+from experiments import catalog
 from workers.protocol import IsolationTier
 
 PREVIEWED_CONFIGS: Final = 5
@@ -93,6 +94,7 @@ def preview(
             allow_simulated=allow_simulated,
             required_isolation=values.get("required_isolation") or IsolationTier.T0,
             is_uploaded=bool(values.get("script")),
+            script_sha256=catalog.script_sha256(values["experiment"]),
             now=now,
         )
 

@@ -184,5 +184,6 @@ def _seconds(campaign: Campaign, runs: int, now: dt.datetime) -> float | None:
         allow_simulated=False,
         required_isolation=campaign.required_isolation,
         is_uploaded=campaign.package.is_uploaded,
+        script_sha256=campaign.package_id,
         now=now,
     ).duration_seconds

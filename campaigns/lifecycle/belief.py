@@ -21,7 +21,8 @@ from campaigns.models import MAX_LOSS, Attempt, Campaign, Dataset, Result, Task
 from campaigns.notifications import events
 from experiments import catalog
 from experiments.metrics import VAL_BPB, MetricSpec
-from workers.protocol import Submission, is_finding_without_value
+from workers.protocol import Submission
+from workers.result_line import is_finding_without_value
 
 # By so much a run may seem longer than its lease: the database's clock may be set meanwhile.
 CLOCK_TOLERANCE_SECONDS: Final = 10.0

@@ -23,6 +23,7 @@ from campaigns.lifecycle.retry import (
 )
 from campaigns.models import Attempt, AttemptOutcome, Campaign, FailureClass
 from campaigns.notifications import events
+from workers.scripts import is_refusal
 
 # So many of a campaign's last attempts are read: one worker's flood must not hide all others.
 _MOST_READ: Final = 400
@@ -74,7 +75,9 @@ def pause_troubled(campaign: Campaign, *, now: dt.datetime) -> None:
     """
     newest: dict[int, _Ended] = {}
     for attempt in _recent(campaign):
-        newest.setdefault(attempt.worker_id, attempt)
+        # A worker whose agent lacks the script gets no more of it, and says nothing about others.
+        if not is_refusal(attempt.failure_class, attempt.message):
+            newest.setdefault(attempt.worker_id, attempt)
     troubled = [attempt for attempt in newest.values() if attempt.charge is Charge.FREE]
     if len(troubled) < 2:
         return

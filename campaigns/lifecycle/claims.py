@@ -35,12 +35,13 @@ from campaigns.models import (
     TaskQuerySet,
     TaskState,
 )
+from campaigns.models.attempt import FAILED, UNPAID
 from campaigns.models.campaign import CampaignQuerySet
-from campaigns.models.task import FAILED, UNPAID
 from workers import lifecycle as worker_lifecycle
 from workers.calibration import CalibrationOrder
 from workers.models import Worker, WorkerState
 from workers.protocol import MAX_LEASES_PER_CLAIM
+from workers.scripts import why_lacking
 
 logger = logging.getLogger(__name__)
 
@@ -257,6 +258,11 @@ def _why_not_run(worker: Worker, waiting: list[Campaign]) -> str:
                 f"The tasks that wait need isolation {campaign.required_isolation}; this worker "
                 f"holds scripts back by {worker.tier}."
             )
+        package = campaign.package
+        if not package.is_uploaded and (
+            lacking := why_lacking(worker, campaign.experiment, package.sha256)
+        ):
+            return lacking
         if not campaign.package.may_run:
             return (
                 f"The tasks that wait run the uploaded script {campaign.package}, which no "

@@ -11,7 +11,7 @@ from typing import Final
 from campaigns.lifecycle.classes import torch_device
 from campaigns.lifecycle.retry import CHARGES, Charge
 from campaigns.models import FailureClass, Result, Task, TaskPurpose
-from workers.protocol import STOP_BUDGET_TOO_SMALL, STOP_NOT_EVALUATED
+from workers.result_line import STOP_BUDGET_TOO_SMALL, STOP_NOT_EVALUATED
 
 MAX_CHARACTERS: Final = 300
 LATE: Final = "kept, does not count: another attempt or a person decided the task"

@@ -28,7 +28,8 @@ from campaigns.models import (
     Task,
     TaskState,
 )
-from workers.protocol import Submission, is_finding_without_value
+from workers.protocol import Submission
+from workers.result_line import is_finding_without_value
 
 # So many different workers must have been too slow for an arm before it is given up.
 SLOW_WORKERS: Final = 3

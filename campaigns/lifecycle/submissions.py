@@ -45,14 +45,9 @@ from campaigns.models import (
 from campaigns.notifications import events
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
-from workers.protocol import (
-    Outcome,
-    Submission,
-    Verdict,
-    canonical_digest,
-    metrics_problems,
-    without_untrained_value,
-)
+from workers.protocol import Outcome, Submission, Verdict, canonical_digest
+from workers.result_line import metrics_problems, without_untrained_value
+from workers.scripts import is_refusal, note_refusal
 
 IMPLAUSIBLE: Final = (
     "The result is stored. Its {metric} is better than models reach on this data set, so it does "
@@ -299,6 +294,9 @@ def _follow_up(
         if is_to_be_repeated(attempt.task.result):
             # First, because the campaign would complete without an open task.
             repeat_hindered(attempt.task.result, now=now)
+    elif is_refusal(attempt.failure_class, body.get("message", "")):
+        # Not the machine's fault: it gets no more of this script, and need not wait for others.
+        note_refusal(worker, attempt.task.campaign.package_id)
     elif charge is Charge.FREE:
         reason = body.get("message") or FailureClass(attempt.failure_class).label
         worker_lifecycle.pause_after_env_error(worker, reason, now=now)

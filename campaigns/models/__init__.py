@@ -7,6 +7,7 @@ to the check in code.
 
 from campaigns.models.accounts import PersonalToken
 from campaigns.models.arm import Arm
+from campaigns.models.attempt import Attempt, ProgressPoint
 from campaigns.models.campaign import Campaign
 from campaigns.models.classes import NoiseFloor, ResultClass
 from campaigns.models.estimates import ImportanceEstimate
@@ -40,7 +41,7 @@ from campaigns.models.states import (
     TaskState,
     WorkUnit,
 )
-from campaigns.models.task import Attempt, ProgressPoint, Task, TaskQuerySet
+from campaigns.models.task import Task, TaskQuerySet
 from campaigns.models.task_names import TaskName
 from campaigns.models.webhooks import DeliveryState, Webhook, WebhookDelivery, WebhookEvent
 

@@ -47,11 +47,16 @@ class CampaignQuerySet(models.QuerySet["Campaign"]):
     def runnable_by(self, worker: Worker) -> CampaignQuerySet:
         """Return the campaigns whose script the worker's machine may run.
 
-        Its isolation tier is strong enough. An uploaded script needs an operator's approval and the
+        Its isolation tier is strong enough. A script of the catalog must be one that its agent has
+        or fetches (`Worker.runs_script`), an uploaded one needs an operator's approval and the
         permission of the worker's owner.
         """
         tiers = [tier for tier in IsolationTier if tier <= worker.tier]
         allowed = Q(package__origin=PackageOrigin.BUILTIN)
+        if not worker.simulates:
+            if not worker.runs_any_script:
+                allowed &= Q(package__in=worker.scripts.split())
+            allowed &= ~Q(package__in=worker.refused_scripts.split())
         if worker.accepts_uploaded_scripts:
             allowed |= Q(package__approved_at__isnull=False)
         return self.filter(allowed, required_isolation__in=tiers)
@@ -70,6 +75,7 @@ def machines_able_to_run(
     allow_simulated: Any,
     required_isolation: Any,
     script_origin: Any,
+    script_sha256: Any,
     budget_kind: Any,
     experiment: Any,
 ) -> WorkerQuerySet:
@@ -82,14 +88,18 @@ def machines_able_to_run(
     # An agent that reports no tier counts as the weakest; the names of the tiers sort by strength.
     isolates = Case(When(isolation="", then=Value(IsolationTier.T0.value)), default="isolation")
     theirs = Calibration.objects.filter(worker=OuterRef("pk"), experiment=OuterRef("experiment"))
+    has = Q(runs_any_script=True) | Q(scripts__contains=F("script_sha256"))
+    runs = Q(simulates=True) | (has & ~Q(refused_scripts__contains=F("script_sha256")))
     return machines.annotate(
         isolates=isolates,
         script_origin=_text(script_origin),
+        script_sha256=_text(script_sha256),
         budget_kind=_text(budget_kind),
         experiment=_text(experiment),
         held_back=is_held_back(theirs),
     ).filter(
-        Q(script_origin=PackageOrigin.BUILTIN) | Q(accepts_uploaded_scripts=True),
+        (Q(script_origin=PackageOrigin.BUILTIN) & runs)
+        | Q(script_origin=PackageOrigin.UPLOADED, accepts_uploaded_scripts=True),
         Q(budget_kind=BudgetKind.TIME) | Q(held_back=False),
         # False sorts before true: a machine that simulates needs a campaign that allows it.
         simulates__lte=allow_simulated,
@@ -261,6 +271,7 @@ class Campaign(models.Model):
             allow_simulated=self.allow_simulated,
             required_isolation=self.required_isolation,
             script_origin=Subquery(origin),
+            script_sha256=self.package_id,
             budget_kind=self.budget_kind,
             experiment=self.experiment,
         )

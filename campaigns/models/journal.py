@@ -7,9 +7,10 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
+from campaigns.models.attempt import Attempt
 from campaigns.models.campaign import Campaign
 from campaigns.models.states import ActorKind, ChangeSubject
-from campaigns.models.task import Attempt, Task
+from campaigns.models.task import Task
 
 
 class StateChange(models.Model):

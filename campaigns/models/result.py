@@ -10,10 +10,11 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from campaigns.models.arm import Arm
+from campaigns.models.attempt import Attempt
 from campaigns.models.campaign import Campaign
 from campaigns.models.classes import ResultClass
 from campaigns.models.states import MAX_LOSS
-from campaigns.models.task import Attempt, Task
+from campaigns.models.task import Task
 from experiments.metrics import MAX_MAGNITUDE
 
 # Set-up that takes a larger share of a time budget is its worker's trouble.

@@ -25,7 +25,8 @@ from campaigns.search.samplers import sample
 from campaigns.search.space import SearchSpace
 from campaigns.work.describe import InfeasibleCost, InvalidDescription, read_description
 from experiments import catalog, english_like_corpus
-from workers.protocol import is_number, metrics_problems, with_whole_numbers
+from workers.protocol import is_number
+from workers.result_line import metrics_problems, with_whole_numbers
 
 # The experiment whose contract this is.
 EXPERIMENT: Final = catalog.all()[0]

@@ -17,6 +17,7 @@ from workers.api.fields import (
     MAX_BIGINT,
     BoundedListField,
     JSONObjectField,
+    Sha256Field,
     StrictBooleanField,
     StrictCharField,
     StrictChoiceField,
@@ -24,12 +25,13 @@ from workers.api.fields import (
     StrictIntegerField,
     StrictUUIDField,
 )
-from workers.api.serializers import HardwareSerializer
+from workers.api.serializers import HardwareSerializer, features_field
 from workers.models import ISOLATION_CHOICES, WorkerState
 from workers.protocol import (
     MAX_LEASES_PER_CLAIM,
     MAX_METRICS_BYTES,
     MAX_PROGRESS_POINTS_PER_HEARTBEAT,
+    MAX_SCRIPTS_PER_CLAIM,
     MAX_STDERR_TAIL_BYTES,
     HeartbeatAnswer,
     Outcome,
@@ -75,6 +77,20 @@ class ClaimRequestSerializer(serializers.Serializer[dict[str, Any]]):
         required=False,
         help_text="Whether the agent can measure its speed when the reply asks for it. The default "
         "is false.",
+    )
+
+    scripts = BoundedListField(
+        child=Sha256Field(),
+        required=False,
+        max_length=MAX_SCRIPTS_PER_CLAIM,
+        help_text="SHA-256 of the catalog's scripts that the agent runs: it has them, or fetches "
+        "them by their hash. Without it the agent gets tasks of the scripts that its version came "
+        "with, or, when that is unknown, of all that it has not refused.",
+    )
+    runs_server_code = StrictBooleanField(
+        required=False,
+        help_text="Whether the machine's owner allows any version of the catalog's scripts. The "
+        "default is false.",
     )
 
 
@@ -126,6 +142,7 @@ class ClaimReplySerializer(serializers.Serializer[dict[str, Any]]):
     calibrate = CalibrationOrderSerializer(
         required=False, help_text="Present when the agent is to measure its speed."
     )
+    features = features_field()
 
 
 class ProgressPointSerializer(serializers.Serializer[dict[str, Any]]):
@@ -201,6 +218,7 @@ class HeartbeatReplySerializer(serializers.Serializer[dict[str, Any]]):
     leases = LeaseAnswerSerializer(many=True)
     heartbeat_seconds = serializers.FloatField()
     worker_state = serializers.ChoiceField(choices=WorkerState.choices)
+    features = features_field()
 
 
 class SubmissionSerializer(serializers.Serializer[dict[str, Any]]):

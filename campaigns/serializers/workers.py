@@ -79,6 +79,7 @@ class FleetWorkerSerializer(WorkerSerializer):
             "slots",
             "accepts_uploaded_scripts",
             "agent_version",
+            "outdated",
             "hardware",
             "enrolled_at",
             "last_seen_at",

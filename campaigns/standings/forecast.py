@@ -21,6 +21,7 @@ COMMON_WEIGHT: Final = 1.0
 # Of a run that takes longer than the mean, this share of the mean is expected to be left.
 OVERTIME_SHARE: Final = 0.1
 APPROVAL: Final = "waits for the approval of its script"
+OUTDATED: Final = "no worker online has its script: update a worker"
 MEASURES: Final = "its worker measures its speed first, about a minute"
 ALL_MEASURE: Final = "its workers measure their speed first, about a minute"
 # The oldest task comes first, of whichever campaign.
@@ -34,9 +35,10 @@ class Question:
 
     `waiting` tasks are pending or kept for a race; `running` are the seconds for which each task
     with a live lease has run. `able` are the machines, silent ones included, that may run such
-    tasks, `online` is how many are online at all. `budget_seconds` is what a run may take,
-    None when that is unknown. `measuring` are those of the machines that must measure their speed
-    before they get such a task. `state` says why nothing is handed out ("" when tasks are).
+    tasks, `online` is how many are online at all, `outdated` how many of these lack only the
+    script. `budget_seconds` is what a run may take, None when that is unknown. `measuring` are
+    those of the machines that must measure their speed before they get such a task. `state` says
+    why nothing is handed out ("" when tasks are).
     """
 
     waiting: int
@@ -46,6 +48,7 @@ class Question:
     online: int
     budget_seconds: float | None
     state: str = ""
+    outdated: int = 0
     measuring: frozenset[int] = frozenset()
 
 
@@ -183,6 +186,8 @@ def _nobody(question: Question, now: dt.datetime) -> dict[str, Any]:
         return {"why_not": "no worker takes further tasks"}
     since = max((machine.last_seen_at for machine in question.able), default=None)
     words = no_worker(since, now, is_any_online=question.online > 0)
+    if question.outdated:
+        words = OUTDATED
     return {"why_not": words, "is_stopped": True, "no_worker_since": since}
 
 

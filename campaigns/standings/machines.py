@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from django.conf import settings
@@ -46,6 +46,15 @@ class Machine:
     held_back: frozenset[str] = frozenset()
     # Those whose work budgets it gets only after it has measured its speed.
     unmeasured: frozenset[str] = frozenset()
+    # Which of the catalog's scripts its agent runs, as in the columns of `Worker`.
+    runs_any_script: bool = True
+    scripts: str = ""
+    refused_scripts: str = ""
+
+    def runs_script(self, sha256: str) -> bool:
+        """Whether it may be handed tasks of this script of the catalog: `Worker.runs_script`."""
+        has = self.runs_any_script or sha256 in self.scripts
+        return self.simulates or (has and sha256 not in self.refused_scripts)
 
     def is_ready(self, now: dt.datetime) -> bool:
         """Whether it would be handed a task now, if there is one for it."""
@@ -61,6 +70,8 @@ class Needs:
     required_isolation: str
     is_uploaded: bool
     is_work: bool
+    # Of the catalog's script; "" for an uploaded one.
+    script_sha256: str = ""
 
     @classmethod
     def of(cls, campaign: Campaign) -> Needs:
@@ -71,6 +82,7 @@ class Needs:
             required_isolation=campaign.required_isolation,
             is_uploaded=campaign.package.is_uploaded,
             is_work=campaign.budget_kind == BudgetKind.WORK,
+            script_sha256="" if campaign.package.is_uploaded else campaign.package_id,
         )
 
     def met_by(self, machine: Machine) -> bool:
@@ -80,7 +92,14 @@ class Needs:
             and machine.tier >= self.required_isolation
             and (not self.is_uploaded or machine.accepts_uploaded_scripts)
             and not (self.is_work and self.experiment in machine.held_back)
+            and (not self.script_sha256 or machine.runs_script(self.script_sha256))
         )
+
+    def lack_only_the_script(self, machines: Sequence[Machine]) -> int:
+        """Return how many machines online would run such tasks if their agents were updated."""
+        others = replace(self, script_sha256="")
+        lacking = [machine for machine in machines if not self.met_by(machine)]
+        return sum(machine.is_online and others.met_by(machine) for machine in lacking)
 
 
 def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machine]:
@@ -123,6 +142,9 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
             accepts_uploaded_scripts=row["accepts_uploaded_scripts"],
             held=row["held"],
             held_back=frozenset(name for column, name in columns.items() if row[column]),
+            runs_any_script=row["runs_any_script"],
+            scripts=row["scripts"],
+            refused_scripts=row["refused_scripts"],
             # What simulates has nothing to measure.
             unmeasured=frozenset(
                 name
@@ -138,6 +160,9 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
             "simulates",
             "isolation",
             "accepts_uploaded_scripts",
+            "runs_any_script",
+            "scripts",
+            "refused_scripts",
             "held",
             *columns,
             *measured,

@@ -145,7 +145,8 @@ def _forecasts(
     for campaign in campaigns:
         tasks = running.get(campaign.pk, ())
         elapsed = [(now - task.started_at).total_seconds() for task in tasks if task.is_live(now)]
-        able = [m for m in machines if Needs.of(campaign).met_by(m)] if campaign in live else []
+        needs = Needs.of(campaign)
+        able = [m for m in machines if needs.met_by(m)] if campaign in live else []
         question = Question(
             # A task whose lease has run out waits, too.
             waiting=waiting[campaign.pk] + len(tasks) - len(elapsed),
@@ -156,6 +157,7 @@ def _forecasts(
             if campaign.budget_kind == BudgetKind.WORK
             else frozenset(),
             online=online,
+            outdated=needs.lack_only_the_script(machines) if campaign in live else 0,
             budget_seconds=_budget_seconds(campaign),
             state=_why_not_handed_out(campaign),
         )

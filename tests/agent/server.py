@@ -16,14 +16,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 from workers.calibration import CALIBRATION_PATH, CalibrationOrder
+from workers.features import ALL_FEATURES
 from workers.protocol import (
     API_PREFIX,
     CLAIM_PATH,
     ENROL_PATH,
     HEARTBEAT_PATH,
+    ME_PATH,
     ErrorCode,
     HeartbeatAnswer,
     Lease,
@@ -64,6 +66,7 @@ class AgentServer:
         self.heartbeat_seconds = 0.2
         self.wait_seconds = 0.2
         self.worker_state = "active"
+        self.features = sorted(ALL_FEATURES)
         self.leases: list[Lease] = []
         self.answers: dict[str, HeartbeatAnswer] = {}
         self.order: CalibrationOrder | None = None  # until the agent has measured
@@ -105,6 +108,8 @@ class AgentServer:
         head, _, last = path.rpartition("/")
         if path == ENROL_PATH:
             return Reply(201, {"worker_id": 1, "name": body["name"], "token": WORKER_TOKEN})
+        if path == ME_PATH:
+            return Reply(200, {"worker_id": 1, "features": self.features})
         if path == CLAIM_PATH:
             return self._claim(body)
         if path == HEARTBEAT_PATH:
@@ -133,6 +138,7 @@ class AgentServer:
             "heartbeat_seconds": self.heartbeat_seconds,
             "wait_seconds": self.wait_seconds,
             "reason": "" if granted else "There is nothing to do.",
+            "features": self.features,
         }
         return Reply(200, reply if self.order is None else {**reply, "calibrate": self.order})
 
@@ -146,6 +152,7 @@ class AgentServer:
             "leases": answers,
             "heartbeat_seconds": self.heartbeat_seconds,
             "worker_state": self.worker_state,
+            "features": self.features,
         }
         return Reply(200, reply)
 
@@ -195,10 +202,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep the test output quiet."""
 
 
+_Kind = TypeVar("_Kind", bound=AgentServer)
+
+
 @contextmanager
-def running_server() -> Iterator[AgentServer]:
+def running_server(kind: type[_Kind] = AgentServer) -> Iterator[_Kind]:  # type: ignore[assignment]
     """Serve on a free port of the loopback address until the block ends."""
-    state = AgentServer()
+    state = kind()
     handler = type("Handler", (_Handler,), {"state": state})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True

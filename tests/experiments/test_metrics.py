@@ -14,7 +14,7 @@ from experiments import catalog, metrics
 from experiments.metrics import VAL_BPB, NoValue, UnknownMetric
 from tests import second_metric
 from tests.second_metric import TOKENS_PER_SECOND
-from workers.protocol import (
+from workers.result_line import (
     is_finding_without_value,
     metrics_problems,
     without_untrained_value,

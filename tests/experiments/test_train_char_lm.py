@@ -28,7 +28,7 @@ from tests.experiments.training_runs import (
     start,
     train,
 )
-from workers.protocol import metrics_problems
+from workers.result_line import metrics_problems
 
 LARGEST = {
     "n_layers": 6,

@@ -12,7 +12,7 @@ import pytest
 
 from experiments import catalog, english_like_corpus
 from tests.experiments.training_runs import SCRIPT, SMALL
-from workers.protocol import metrics_problems
+from workers.result_line import metrics_problems
 
 pytestmark = pytest.mark.long
 

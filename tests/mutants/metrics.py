@@ -27,7 +27,7 @@ METRICS: Final = (
     ),
     Mutant(
         "metric: a value need not follow from its counters",
-        "workers/protocol.py",
+        "workers/result_line.py",
         "    if abs(computed - value) > spec.tolerance:\n",
         "    if False:\n",
         (SECOND, "-k", "refused_by_the_rules"),

@@ -35,6 +35,7 @@ from tests.mutants.machines.limits import LIMITS
 from tests.mutants.machines.speeds import SPEEDS
 from tests.mutants.machines.step_costs import STEP_COSTS
 from tests.mutants.machines.uploads import UPLOADS
+from tests.mutants.machines.versions import VERSIONS
 from tests.mutants.machines.walls import SANDBOX, SECRETS
 from tests.mutants.metrics import METRICS
 from tests.mutants.mutant import Mutant
@@ -70,7 +71,7 @@ MUTANTS: Final = (
         *STEP_COSTS,
         *LOOK,
     ),
-    *(*WORK, *SPEEDS, *SENTENCES, *SIDE, *FORECASTS, *HONESTY),
+    *(*WORK, *SPEEDS, *SENTENCES, *SIDE, *FORECASTS, *HONESTY, *VERSIONS),
 )
 LIMIT_SECONDS: Final = 60.0
 MAX_PROCESSES: Final = 4

@@ -14,15 +14,18 @@ from django.core.cache import cache
 from campaigns import lifecycle
 from campaigns.models import Attempt, Campaign, Task, TaskState
 from campaigns.scripts import steering as script_steering
-from campaigns.standings.forecast import Forecast
+from campaigns.standings.forecast import OUTDATED, Forecast
 from campaigns.standings.machines import Needs, machines_heard_of
 from campaigns.standings.pace import WINDOW
 from campaigns.standings.progress import campaign_progress, outlook
+from experiments import catalog
 from tests import factories
 from tests.factories import NOW, active_campaign, at, calibrate, fail, finish, work_campaign
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
 from workers.protocol import FailureClass
+
+SCRIPT = catalog.script_sha256("train_char_lm")
 
 LEASE_SECONDS = 45.0
 MINUTE = 60.0
@@ -366,6 +369,10 @@ def test_the_fleet_of_a_list_is_the_one_that_the_database_finds() -> None:
             {"state": "disabled"},
             {"last_seen_at": at(-100)},
             {"is_program": True},
+            {"runs_any_script": False, "scripts": f"{'a' * 64} {SCRIPT}"},
+            {"runs_any_script": False, "scripts": "a" * 64},
+            {"runs_any_script": False, "simulates": True},
+            {"refused_scripts": f"{SCRIPT} {'a' * 64}"},
         ]
     ):
         factories.worker(f"w{index}", **{"last_seen_at": seen} | fields)
@@ -384,3 +391,12 @@ def test_the_fleet_of_a_list_is_the_one_that_the_database_finds() -> None:
         needs = Needs.of(campaign)
         ours = {machine.pk for machine in heard if machine.is_online and needs.met_by(machine)}
         assert ours == set(campaign.machines(at(1)).values_list("pk", flat=True))
+
+
+@pytest.mark.django_db
+def test_a_campaign_whose_script_no_worker_has_says_so() -> None:
+    campaign = active_campaign(1)
+    factories.worker(last_seen_at=at(0), runs_any_script=False, scripts="a" * 64)
+    assert forecast_of(campaign, 1).why_not == OUTDATED
+    factories.worker(last_seen_at=at(0), runs_any_script=False, scripts=SCRIPT)
+    assert forecast_of(campaign, 1).why_not == ""

@@ -13,7 +13,8 @@ from tests.processes import ROOT
 # Pure modules -> those of our packages that importing them may load. Everything else must be from
 # the standard library.
 PURE_MODULES = {
-    "workers.protocol": {"workers", "experiments"},
+    "workers.protocol": {"workers"},
+    "workers.result_line": {"workers", "experiments"},
     "campaigns.scripts.source": {"campaigns"},
     "campaigns.analysis.axes": {"campaigns"},
     "campaigns.analysis.chance": {"campaigns"},

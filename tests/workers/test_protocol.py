@@ -10,12 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.metrics import VAL_BPB
-from workers.protocol import (
-    canonical_digest,
-    is_finding_without_value,
-    is_number,
-    metrics_problems,
-)
+from workers.protocol import canonical_digest, is_number
+from workers.result_line import is_finding_without_value, metrics_problems
 
 SOUND: dict[str, Any] = {
     "val_bpb": 3.0,

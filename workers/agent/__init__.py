@@ -16,4 +16,4 @@ cannot train.
 
 from typing import Final
 
-AGENT_VERSION: Final = "0.1.0"
+AGENT_VERSION: Final = "0.2.0"

@@ -39,6 +39,7 @@ from workers.agent.tasks.account import ended_task, running_task
 from workers.agent.tasks.calibration import Calibrator
 from workers.agent.tasks.outcomes import RunOutcome
 from workers.agent.tasks.runner import Runner
+from workers.agent.tasks.scripts import runnable_scripts
 from workers.protocol import (
     MAX_LEASES_PER_CLAIM,
     ClaimReply,
@@ -218,6 +219,8 @@ class Agent:
             "accepts_uploaded_scripts": self._options.accepts_uploaded_scripts,
             "slots": self._slots(),
             "calibrates": self._calibrator.offers,
+            "scripts": runnable_scripts(),
+            "runs_server_code": self._runner.runs_server_code,
         }
         try:
             reply = self._client.claim(request, gives_up=self._gives_up_claim)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, ClassVar, Final
 
 from django.db.models import BigIntegerField
@@ -14,6 +15,7 @@ from rest_framework import serializers
 
 # The largest whole number that the database's columns hold.
 MAX_BIGINT: Final = BigIntegerField.MAX_BIGINT
+_SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class StrictIntegerField(serializers.IntegerField):
@@ -50,6 +52,21 @@ class StrictCharField(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class Sha256Field(StrictCharField):
+    """Accepts a SHA-256 in lower-case hex."""
+
+    default_error_messages: ClassVar = {"not_hex": "Must be a SHA-256 in lower-case hex."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        text: str = super().to_internal_value(data)
+        if not _SHA256_HEX.fullmatch(text):
+            self.fail("not_hex")
+        return text
 
 
 class StrictUUIDField(serializers.UUIDField):

@@ -7,7 +7,9 @@ from typing import Any
 from rest_framework import serializers
 
 from workers.api.fields import MAX_BIGINT, BoundedListField, StrictCharField, StrictIntegerField
+from workers.features import ALL_FEATURES, Feature
 from workers.models import ISOLATION_CHOICES, Worker, WorkerState
+from workers.scripts import why_outdated
 
 
 def _text(max_length: int) -> StrictCharField:
@@ -68,6 +70,9 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
         choices=ISOLATION_CHOICES, allow_blank=True, help_text="Empty until the agent reports it."
     )
     hardware = HardwareSerializer()
+    outdated = serializers.SerializerMethodField(
+        help_text="Which of this server's scripts its agent lacks, in a sentence; empty when none."
+    )
 
     class Meta:
         model = Worker
@@ -80,9 +85,34 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
             "isolation",
             "accepts_uploaded_scripts",
             "agent_version",
+            "outdated",
             "hardware",
         )
         read_only_fields = fields
+
+    def get_outdated(self, worker: Worker) -> str:
+        return why_outdated(worker)
+
+
+def features_field() -> serializers.ListField:
+    """Return the field of a reply that names what this server knows (`workers.features`)."""
+    return serializers.ListField(
+        child=serializers.ChoiceField(choices=[(word.value, word.value) for word in Feature]),
+        help_text="What this server knows beyond version 0.1.0. Ignore what you do not know.",
+    )
+
+
+class MeSerializer(WorkerSerializer):
+    """The calling worker, and what its server knows."""
+
+    features = serializers.SerializerMethodField(help_text="As in the reply to a claim.")
+
+    class Meta(WorkerSerializer.Meta):
+        fields: Any = (*WorkerSerializer.Meta.fields, "features")
+        read_only_fields = fields
+
+    def get_features(self, _worker: Worker) -> list[str]:
+        return sorted(ALL_FEATURES)
 
 
 class TokenReplySerializer(serializers.Serializer[dict[str, Any]]):

@@ -31,6 +31,7 @@ _CHIPS: Final[dict[str, tuple[str, str]]] = {
     "running": ("running", "play"),
     "paused": ("late", "bars"),
     "draining": ("late", "bars"),
+    "outdated": ("late", "rise"),
     "completed": ("completed", "tick"),
     "online": ("running", "disc"),
     "offline": ("pending", "ring"),

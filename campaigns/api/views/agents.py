@@ -43,10 +43,11 @@ from workers import lifecycle as worker_lifecycle
 from workers.api.serializers import (
     EnrolReplySerializer,
     EnrolRequestSerializer,
+    MeSerializer,
     TokenReplySerializer,
-    WorkerSerializer,
 )
 from workers.authentication import WorkerTokenAuthentication
+from workers.features import ALL_FEATURES
 from workers.models import Worker, WorkerState
 from workers.protocol import ErrorCode, Submission, Verdict
 
@@ -117,12 +118,10 @@ class EnrolView(APIView):
 class MeView(AgentView):
     """Return what the server knows about the calling worker."""
 
-    @extend_schema(
-        operation_id="me", tags=["agents"], responses={200: WorkerSerializer, **errors(403)}
-    )
+    @extend_schema(operation_id="me", tags=["agents"], responses={200: MeSerializer, **errors(403)})
     def get(self, request: Request) -> Response:
         worker_lifecycle.see(self.worker, now=database_now())
-        return Response(WorkerSerializer(self.worker).data)
+        return Response(MeSerializer(self.worker).data)
 
 
 class TokenView(AgentView):
@@ -166,6 +165,8 @@ class ClaimView(AgentView):
             version=data.get("agent_version", self.worker.agent_version),
             isolation=data.get("isolation", ""),
             accepts_uploaded_scripts=data.get("accepts_uploaded_scripts", False),
+            scripts=data.get("scripts"),
+            runs_server_code=data.get("runs_server_code", False),
         )
         claim = lifecycle.claim(
             self.worker,
@@ -201,6 +202,7 @@ class HeartbeatView(LeaseHolderView):
             "leases": answers,
             "heartbeat_seconds": settings.XEENET["HEARTBEAT_SECONDS"],
             "worker_state": worker.state,
+            "features": sorted(ALL_FEATURES),
         }
         return Response(reply)
 

@@ -18,6 +18,7 @@ from workers.agent.connection.replies import (
     enrol_reply,
     heartbeat_reply,
     lease_problem,
+    me_reply,
     read_object,
     submission_reply,
     token_reply,
@@ -191,3 +192,30 @@ def test_the_agent_knows_the_status_of_each_code_that_the_server_sends() -> None
     for code in retried | changed:
         expected.pop(code, None)
     assert dict(ERROR_STATUS) == expected
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        None,
+        "slots",
+        {"slots": True},
+        [None],
+        [["slots"]],
+        [1],
+        ["a" * 51],
+        ["Slots"],
+        ["slots\n"],
+        ["x\x1b[31m"],
+        ["slots"] * 101,
+    ],
+)
+def test_features_are_a_bounded_list_of_words(features: Any) -> None:
+    for reply in (
+        lambda: claim_reply({**CLAIM, "features": features}, 2),
+        lambda: heartbeat_reply({**HEARTBEAT, "features": features}),
+        lambda: me_reply({"features": features}),
+    ):
+        with pytest.raises(WrongShape, match="features"):
+            reply()
+    assert me_reply({"features": ["slots", "of_2030"]})["features"] == ["slots", "of_2030"]

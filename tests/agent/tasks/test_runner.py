@@ -12,7 +12,8 @@ from workers.agent.attempt import StopReason
 from workers.agent.running.hardware import Machine
 from workers.agent.tasks.outcomes import RunOutcome
 from workers.agent.tasks.scripts import CodePolicy
-from workers.protocol import FailureClass, ScriptOrigin, metrics_problems
+from workers.protocol import FailureClass, ScriptOrigin
+from workers.result_line import metrics_problems
 
 
 def test_a_task_becomes_a_submission_with_the_hash_of_the_code_that_ran(bench: Bench) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.agent.server import make_lease
 from workers.agent.tasks.simulate import simulated_metrics, simulated_seconds
-from workers.protocol import Lease, metrics_problems
+from workers.protocol import Lease
+from workers.result_line import metrics_problems
 
 
 def lease_with(**config: object) -> Lease:

@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 from tests import factories
 from tests.clients import agent_client, bearer
 from workers import lifecycle
+from workers.features import ALL_FEATURES
 from workers.models import EnrolmentToken, Worker
 from workers.tokens import hash_token
 
@@ -59,6 +60,8 @@ def test_an_invitation_becomes_a_worker_whose_token_is_shown_once_and_stored_as_
         # Agents report their isolation with their first claim.
         "isolation": "",
         "accepts_uploaded_scripts": False,
+        "outdated": "",
+        "features": sorted(ALL_FEATURES),
     }
 
 

@@ -97,6 +97,8 @@ def claim() -> tuple[APIClient, str, str, dict[str, Any]]:
         "simulate": False,
         "hardware": {"devices": ["cpu"], "ram_bytes": 1, "notes": ["n"]},
         "agent_version": "1",
+        "scripts": ["a" * 64],
+        "runs_server_code": False,
     }
     return agent_client()[0], "post", "/api/v1/leases/claim", body
 

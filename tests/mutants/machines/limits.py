@@ -126,13 +126,13 @@ LIMITS: Final = (
         "campaigns/lifecycle/classes.py",
         "        return (worker.pk, threads) if is_other else (first[0], None)",
         "        return (first[0], None)",
-        ("tests/lifecycle/test_classes.py", "-k", "other_threads_is"),
+        ("tests/lifecycle/results/test_classes.py", "-k", "other_threads_is"),
     ),
     Mutant(
         "classes: a calibration with other threads makes a band",
         "campaigns/fleet/speeds.py",
         "        usable = usable.filter(Q(threads=threads) | Q(threads=None))",
         "        pass",
-        ("tests/lifecycle/test_classes.py", "tests/lifecycle/test_disturbed.py", "-k", "threads"),
+        ("tests/lifecycle/results/test_classes.py", "tests/lifecycle/results/test_disturbed.py", "-k", "threads"),
     ),
 )

@@ -42,6 +42,13 @@ from workers.agent.connection.server_errors import (
     refusal_of,
 )
 from workers.calibration import CALIBRATION_PATH, CalibrationReply, CalibrationReport
+from workers.features import (
+    NO_FEATURES,
+    Feature,
+    claim_for,
+    known_features,
+    submission_for,
+)
 from workers.protocol import (
     API_PREFIX,
     CLAIM_PATH,
@@ -105,6 +112,7 @@ class Client:
         self._calls, self._heartbeats = self._line(), self._line()
         self._results, self._releases = self._line(), self._line()
         self._ending = threading.Event()
+        self._features: frozenset[Feature] | None = None  # not heard yet
 
     def close(self) -> None:
         """Close all connections."""
@@ -130,9 +138,21 @@ class Client:
         """Exchange an enrolment token for a worker token."""
         return self._call(self._calls, "POST", ENROL_PATH, request, replies.enrol_reply)
 
-    def me(self) -> dict[str, Any]:
+    def me(self, gives_up: GivesUp | None = None) -> dict[str, Any]:
         """Return what the server knows of this worker."""
-        return self._call(self._calls, "GET", ME_PATH, None, replies.any_reply)
+        return self._call(self._calls, "GET", ME_PATH, None, replies.me_reply, gives_up=gives_up)
+
+    def features(self, gives_up: GivesUp | None = None) -> frozenset[Feature]:
+        """Return what the server knows beyond version 0.1.0.
+
+        Asked once; then each reply to a claim or a heartbeat tells. Raises `ServerError`.
+        """
+        if self._features is None:
+            self._hear(self.me(gives_up))
+        return self._features or NO_FEATURES
+
+    def _hear(self, reply: Mapping[str, Any]) -> None:
+        self._features = known_features(reply.get("features", ()))
 
     def rotate_token(self) -> TokenReply:
         """Exchange this worker's token for a new one; the old one is rejected afterwards."""
@@ -144,19 +164,23 @@ class Client:
         Raises `Abandoned` as soon as ``gives_up`` returns True.
         """
         count = request["count"]
-        return self._call(
+        reply = self._call(
             self._calls,
             "POST",
             CLAIM_PATH,
-            request,
+            claim_for(request, self.features(gives_up)),
             lambda reply: replies.claim_reply(reply, count),
             most_bytes=_MAX_REPLY_BYTES + count * _MAX_LEASE_BYTES,
             gives_up=gives_up,
         )
+        self._hear(reply)
+        if Feature.CALIBRATION not in self.features():
+            reply.pop("calibrate", None)  # it would not take the answer
+        return reply
 
     def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:
         """Renew the leases and deliver their progress."""
-        return self._call(
+        reply = self._call(
             self._heartbeats,
             "POST",
             HEARTBEAT_PATH,
@@ -164,6 +188,8 @@ class Client:
             replies.heartbeat_reply,
             seconds=_HEARTBEAT_SECONDS,
         )
+        self._hear(reply)
+        return reply
 
     def calibrate(
         self, report: CalibrationReport, gives_up: GivesUp | None = None
@@ -179,12 +205,15 @@ class Client:
         )
 
     def submit(self, lease_id: str, submission: Submission) -> SubmissionReply:
-        """Submit a result; safe to repeat with the same body."""
+        """Submit a result, in words that the server knows; safe to repeat with the same body."""
+        plain = submission_for(submission, NO_FEATURES)
+        if plain != submission:  # otherwise there is nothing to ask about
+            plain = submission_for(submission, self.features())
         return self._call(
             self._results,
             "PUT",
             RESULT_PATH.format(lease_id=lease_id),
-            submission,
+            plain,
             replies.submission_reply,
             seconds=_SUBMIT_SECONDS,
         )

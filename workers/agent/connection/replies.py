@@ -30,12 +30,14 @@ from workers.protocol import (
 MAX_TEXT_CHARACTERS: Final = 500  # of a sentence for people
 MAX_CONTAINERS: Final = 200_000  # objects and lists: a claim of 64 tasks has a few per parameter
 MAX_DEPTH: Final = 64
+MAX_FEATURES: Final = 100
 MAX_INTERVAL_SECONDS: Final = 24 * 3600.0  # between two heartbeats or claims
 # Budgets are at most 7 days on the server; longer waits overflow the system's clocks.
 MAX_DURATION_SECONDS: Final = 30 * 24 * 3600.0
 _TOKEN: Final = re.compile(r"[!-~]{1,500}")  # it becomes a header, which is one line of ASCII
 _TIER: Final = re.compile(r"T[0-9]")
 _WORD: Final = re.compile(r"[a-z_]{1,50}")
+_FEATURE: Final = re.compile(r"[a-z0-9_]{1,50}")
 
 
 class WrongShape(ValueError):
@@ -80,7 +82,23 @@ def claim_reply(reply: Mapping[str, Any], count: int) -> ClaimReply:
     _check_seconds(reply, "heartbeat_seconds")
     _check_seconds(reply, "wait_seconds")
     _check_calibration(reply.get("calibrate"))
+    _check_features(reply)
     return cast(ClaimReply, {**reply, "reason": _optional_text(reply, "reason")})
+
+
+def _check_features(reply: Mapping[str, Any]) -> None:
+    """Raise `WrongShape` for features that are no list of words; absent ones are none."""
+    features = reply.get("features", [])
+    if not isinstance(features, list) or len(features) > MAX_FEATURES:
+        raise WrongShape(f"features must be a list of at most {MAX_FEATURES} words")
+    if not all(isinstance(word, str) and _FEATURE.fullmatch(word) for word in features):
+        raise WrongShape("features must be words")
+
+
+def me_reply(reply: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the server says of this worker; only its features are used."""
+    _check_features(reply)
+    return dict(reply)
 
 
 def _check_calibration(order: object) -> None:
@@ -118,6 +136,7 @@ def heartbeat_reply(reply: Mapping[str, Any]) -> HeartbeatReply:
     state = reply.get("worker_state", "active")
     if not isinstance(state, str) or not _WORD.fullmatch(state):
         raise WrongShape("worker_state must be a word")
+    _check_features(reply)
     return cast(HeartbeatReply, {**reply, "leases": checked, "worker_state": state})
 
 

@@ -32,6 +32,7 @@ from workers.agent.files import write_new
 from workers.agent.status.board import StatusBoard
 from workers.agent.status.model import Delivery, Fault
 from workers.agent.tasks.judgement import failure
+from workers.features import NO_FEATURES, submission_for
 from workers.protocol import ErrorCode, FailureClass, Submission
 
 MAX_ENTRIES: Final = 1_000
@@ -205,7 +206,12 @@ class Outbox:
                     self._set_aside(entry, f"refused twice: {refused}")
                     return
                 log.debug("%s: the server cannot read it: %s", entry.lease_id[:8], refused)
-                self._correct(entry, str(refused))
+                plain = submission_for(entry.submission, NO_FEATURES)
+                if plain != entry.submission:  # perhaps an older server has taken its place
+                    entry.submission = plain
+                    self._store(entry)
+                else:
+                    self._correct(entry, str(refused))
             else:
                 self._remove(entry)
                 verdict, said = reply["verdict"], reply.get("note") or reply["message"]

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from workers.protocol import (
-    MAX_METRICS_BYTES,
+from workers.protocol import MAX_METRICS_BYTES
+from workers.result_line import (
     STOP_BUDGET_TOO_SMALL,
     STOP_NOT_EVALUATED,
     STOP_TERMINATED,

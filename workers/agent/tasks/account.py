@@ -19,14 +19,8 @@ from workers.agent.status.model import (
 )
 from workers.agent.status.words import fault_of
 from workers.agent.tasks.outcomes import RunOutcome
-from workers.protocol import (
-    MAX_COUNTER,
-    STOP_BUDGET_TOO_SMALL,
-    STOP_NOT_EVALUATED,
-    Lease,
-    Outcome,
-    is_number,
-)
+from workers.protocol import MAX_COUNTER, Lease, Outcome, is_number
+from workers.result_line import STOP_BUDGET_TOO_SMALL, STOP_NOT_EVALUATED
 
 # What the config of a lease has besides the params.
 _PINNED: Final = frozenset(

@@ -98,7 +98,7 @@ class Calibrator:
                 "measuring",
                 Fault.OWNER,
                 f"the server asks for the speed of another version of {order['experiment']}",
-                "Update the worker.",
+                "Update the older side, worker or server.",
             )
         elif all(_longest_seconds(attempt.lease) <= MOST_WAIT_SECONDS for attempt in running):
             self._order = order

@@ -128,6 +128,11 @@ class Runner:
             outcome.submission["code_sha256"] = attempt.lease["code_sha256"]
         return outcome
 
+    @property
+    def runs_server_code(self) -> bool:
+        """Whether the owner allows any version of the catalog's scripts."""
+        return self._settings.policy.server_code
+
     def free_bytes(self) -> int:
         """Return the free bytes on the disk of the task folders."""
         return free_bytes(self._state.work)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments import catalog
+from experiments import catalog, released
 from workers.agent.connection.client import Client, LeaseLost, ServerError, ServerUnavailable
 from workers.agent.disk import remove_folder, trim_folder
 from workers.agent.files import read_regular
-from workers.protocol import PACKAGE_PATH, FailureClass, Lease, ScriptOrigin
+from workers.protocol import (
+    MAX_SCRIPTS_PER_CLAIM,
+    PACKAGE_PATH,
+    FailureClass,
+    Lease,
+    ScriptOrigin,
+)
 
 _MAX_SCRIPT_BYTES = 4 * 1024 * 1024
 _MAX_CACHE_BYTES = 64 * 1024 * 1024
@@ -27,9 +34,9 @@ class ScriptUnavailable(Exception):
 
 @dataclass(frozen=True)
 class CodePolicy:
-    """Which scripts that are not part of this installation the owner allows to run."""
+    """Which scripts that this installation does not name the owner allows to run."""
 
-    server_code: bool = False  # other versions of the catalog's scripts, from the server
+    server_code: bool = False  # any version of the catalog's scripts, from the server
     uploaded_scripts: bool = False  # researchers' scripts that an operator of the server approved
 
 
@@ -44,8 +51,8 @@ def resolve_script(
     """Return the source of the lease's script, whose SHA-256 is the one the lease pins.
 
     The catalog of this installation is used when its script has that hash. Any other script comes
-    from the server, and only when the machine's owner allows such scripts. Raises
-    `ScriptUnavailable`, `LeaseLost`, `ServerUnavailable`.
+    from the server: one that this installation's list of releases names by its hash, or one that
+    the machine's owner allows. Raises `ScriptUnavailable`, `LeaseLost`, `ServerUnavailable`.
     """
     name, sha256 = lease["code_package_ref"], lease["code_sha256"]
     if is_uploaded(lease):
@@ -62,13 +69,24 @@ def resolve_script(
             return source
     except catalog.UnknownExperiment:
         difference = f"this worker knows no experiment {name!r}"
-    if not policy.server_code:
+    if not policy.server_code and sha256 not in released.hashes(name):
         message = (
             f"{difference}; update the worker, or start it with --allow-server-code to run what "
             "the server sends"
         )
         raise ScriptUnavailable(message, FailureClass.REFUSED)
     return _from_server(sha256, difference, client, cache_folder)
+
+
+def runnable_scripts() -> list[str]:
+    """Return the hashes of the catalog's scripts that run here without the owner's permission."""
+    own = set()
+    for experiment in catalog.all():
+        with contextlib.suppress(OSError):  # a file that is missing here is told of nowhere
+            own.add(catalog.script_sha256(experiment.name))
+    earlier = {sha256 for name in released.RELEASES for sha256 in released.hashes(name)} - own
+    # Those on this disk first, should there ever be more than a claim can tell.
+    return [*sorted(own), *sorted(earlier)][:MAX_SCRIPTS_PER_CLAIM]
 
 
 def _from_server(sha256: str, difference: str, client: Client, cache_folder: Path) -> bytes:

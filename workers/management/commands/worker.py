@@ -63,6 +63,8 @@ class Command(BaseCommand):
         worker = _find_worker(options["worker"])
         [row] = fleet.fleet_rows([worker], now=timezone.now())
         self._print_row(row)
+        if row.outdated:
+            self.stdout.write(f"  {plain(row.outdated)}")
         for name, value in worker.hardware.items():
             self.stdout.write(f"  {plain(name)}: {plain(value)}")
 

@@ -1,0 +1,1 @@
+"""Agents and servers of different versions work together."""
