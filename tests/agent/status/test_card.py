@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -87,6 +86,7 @@ def test_a_long_name_is_cut_before_the_tasks_number() -> None:
 def test_a_terminal_without_unicode_gets_ascii_alone() -> None:
     for status in STATES.values():
         assert screen(status, is_unicode=False).isascii()
+    assert press(Agent(WORKING), is_unicode=False).isascii()
 
 
 def test_a_curve_says_where_it_goes_without_judging_it() -> None:
@@ -146,14 +146,13 @@ class Agent:
         self.status = changes.draining(self.status, "running tasks are finished")
 
 
-def press(agent: Agent, *keys: str, then: Callable[[Card], None] = lambda card: None) -> str:
+def press(agent: Agent, *keys: str, is_unicode: bool = True) -> str:
     """Press the keys in the card of `agent`; return what it shows at its bottom."""
 
     async def run() -> str:
-        card = Card(agent.controls(), ["a line of the log"])
+        card = Card(agent.controls(), ["a line of the log", "x" * 200], is_unicode=is_unicode)
         async with card.run_test(size=(80, 24)) as pilot:
             await _press(pilot, keys)
-            then(card)
             shown = card.query_one("#keys").render()
             below = card.query_one("#below").render()
         return f"{below}\n{shown}"

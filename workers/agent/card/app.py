@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.events import Key
 from textual.widgets import Static
 
-from workers.agent.card.layout import SOFT, Space, keys_rows, rows, tasks_rows
+from workers.agent.card.layout import SOFT, Space, cut, keys_rows, rows, tasks_rows
 from workers.agent.status import words
 from workers.agent.status.model import PausedBy, Status
 
@@ -99,12 +99,7 @@ class Card(App[None]):
             self.query_one(f"#{name}", Static).update(Text("\n", no_wrap=True).join(part))
 
     def _log_rows(self, space: Space) -> list[Text]:
-        lines = []
-        for line in list(self._log_lines):
-            text = Text(space.plain(line), SOFT)
-            text.truncate(space.width, overflow="ellipsis")
-            lines.append(text)
-        return lines
+        return [cut(Text(space.plain(line), SOFT), space) for line in list(self._log_lines)]
 
     def _keys(self, status: Status, space: Space) -> list[Text]:
         if self._prompt == _PAUSE_PROMPT:
@@ -119,8 +114,7 @@ class Card(App[None]):
             question = Text(space.plain(f"Stop now? {lost}"), "bold")
             return [question, *keys_rows([("q", "stop now"), ("Esc", "go on")], space)]
         offers = keys_rows(self._offers(status), space)
-        note = Text(space.plain(self._note), "bold")
-        note.truncate(space.width, overflow="ellipsis")
+        note = cut(Text(space.plain(self._note), "bold"), space)
         return [note, *offers] if self._note else offers
 
     def _offers(self, status: Status) -> list[tuple[str, str]]:

@@ -93,8 +93,8 @@ def _head(status: Status, space: Space, now: float) -> Iterator[Text]:
         left.append(" " * (space.width - left.cell_len - right.cell_len))
         yield left.append_text(right)
         return
-    yield _cut(left, space)
-    yield _cut(right, space)
+    yield cut(left, space)
+    yield cut(right, space)
 
 
 def _now(status: Status, space: Space, now: float) -> Iterator[Text]:
@@ -132,11 +132,11 @@ def _task(name: str, task: RunningTask, space: Space, now: float) -> Iterator[Te
     if beside >= min(_LEAST_TITLE, title.cell_len):
         title.truncate(beside, overflow="ellipsis")
         gap = " " * (beside + 3 - title.cell_len)
-        yield _cut(Text.assemble(_label(name), title, number, gap, figures), space)
+        yield cut(Text.assemble(_label(name), title, number, gap, figures), space)
     else:
         title.truncate(max(1, room - number.cell_len), overflow="ellipsis")
-        yield _cut(Text.assemble(_label(name), title, number), space)
-        yield _cut(Text.assemble(_label(""), figures), space)
+        yield cut(Text.assemble(_label(name), title, number), space)
+        yield cut(Text.assemble(_label(""), figures), space)
     if tried := words.params_text(task):
         step = f" · step {task.step:,}" if task.step is not None and not task.max_steps else ""
         yield from _row("", tried + step, space, SOFT)
@@ -193,7 +193,7 @@ def _row(name: str, text: str, space: Space, style: str = "", *, most_rows: int 
     found = []
     for place, line in enumerate(lines):
         label = _label("" if place else name)
-        found.append(_cut(label.append_text(line), space))
+        found.append(cut(label.append_text(line), space))
     return found
 
 
@@ -221,7 +221,8 @@ def _wrapped(text: Text, width: int, most_rows: int) -> list[Text]:
     return [*found, rest]
 
 
-def _cut(text: Text, space: Space) -> Text:
+def cut(text: Text, space: Space) -> Text:
+    """Return the text, its end cut off where it is wider than the space."""
     text.truncate(space.width, overflow="ellipsis")
     if not space.is_unicode:
         text.plain = text.plain.replace("…", "~")
@@ -238,7 +239,7 @@ def tasks_rows(status: Status, space: Space, now: float) -> list[Text]:
         result = words.came_out(task) + (f"  ·  {said}" if said else "")
         when = words.clock(task.ended_at, now)
         text = Text.assemble((f"{when}  ", SOFT), space.plain(f"{task.number}  {result}"))
-        found.append(_cut(text, space))
+        found.append(cut(text, space))
     return found
 
 
@@ -252,4 +253,4 @@ def keys_rows(offers: list[tuple[str, str]], space: Space) -> list[Text]:
         if found[-1].cell_len:
             found[-1].append("  ")
         found[-1].append_text(part)
-    return [_cut(row, space) for row in found]
+    return [cut(row, space) for row in found]
