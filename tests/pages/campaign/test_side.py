@@ -255,12 +255,13 @@ def test_nothing_is_sent_while_nothing_has_changed(client: Client) -> None:
     assert task.news() == {}
 
 
-def test_the_panel_is_not_made_anew_for_a_revision_that_it_has(client: Client) -> None:
-    campaign = factories.active_campaign(2)
-    page = live_panel(client, campaign, "arm-0")
-    with CaptureQueriesContext(connection) as captured:
-        assert page.refresh().status_code == 204
-    assert len(captured) <= 4
+def test_the_panel_is_not_made_anew_for_a_revision_that_it_has(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = live_panel(client, factories.active_campaign(2), "arm-0")
+    # Nothing may read what the panel shows.
+    monkeypatch.setattr("campaigns.views.side._parts", None)
+    assert page.refresh().status_code == 204
 
 
 def test_it_refreshes_only_while_the_campaign_is_live(client: Client) -> None:
