@@ -310,9 +310,9 @@ def test_the_queries_of_the_pages_do_not_grow(
         for _ in range(5):
             delivery_to(webhook)
     clock = connection.vendor == "postgresql"
-    with django_assert_num_queries(4 + clock):  # session, user, role, list
+    with django_assert_num_queries(3 + clock):  # session, user with role, list
         client.get(reverse("webhooks"))
-    with django_assert_num_queries(6 + clock):  # and webhook, count, page
+    with django_assert_num_queries(5 + clock):  # and webhook, count, page
         client.get(reverse("webhook", args=[webhook.pk]))
 
 
