@@ -26,6 +26,13 @@ MANAGE: Final = ("tests/running/test_manage.py",)
 
 SITE: Final = (
     Mutant(
+        "live: a kept part is shown for other values",
+        LIVE,
+        "        key = tuple(value.resolve(context, ignore_failures=True)",
+        "        key = tuple(0",
+        (*LIVE_TESTS, "-k", "only_for_others"),
+    ),
+    Mutant(
         "output: a command whose reader has gone ends in a traceback",
         "manage.py",
         "        if not _output_is_closed():\n",

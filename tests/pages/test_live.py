@@ -168,9 +168,43 @@ def test_a_large_answer_is_compressed_for_those_who_can_read_it(template: Any) -
     [
         ("{% part %}text{% endpart %}", "one element with an id"),
         ("{% part %}<p>text</p>{% endpart %}", "one element with an id"),
-        ('{% part other %}<p id="a"></p>{% endpart %}', "no kind, rows or kept, not other"),
+        ('{% part other %}<p id="a"></p>{% endpart %}', "of no kind, rows, kept, .* not other"),
+        ('{% part of %}<p id="a"></p>{% endpart %}', "or of values, not of"),
+        ('{% part rows x %}<p id="a"></p>{% endpart %}', "or of values, not rows x"),
     ],
 )
 def test_a_part_that_cannot_be_found_again_is_an_error(source: str, sentence: str) -> None:
     with pytest.raises(TemplateSyntaxError, match=sentence):
         engines["django"].from_string("{% load xeenet %}" + source).render({})
+
+
+def test_a_part_of_values_is_rendered_again_only_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "_MOST_RENDERED", 2)
+    source = (
+        '{% load xeenet %}<div>{% part of row more.here %}<p id="p-{{ row }}">{{ row }} '
+        "{{ count }}</p>{% endpart %}</div>"
+    )
+    template = engines["django"].from_string(source)
+    counts = iter(range(100))
+
+    def text(row: int, **more: Any) -> str:
+        markup: str = template.render({"row": row, "count": lambda: next(counts), **more})
+        return markup.rpartition(" ")[2].partition("<")[0]
+
+    assert [text(1), text(1)] == ["0", "0"]
+    assert text(1, more={"here": 5}) == "1"
+    # No more than two are kept, so that the first has to make room.
+    assert [text(2), text(1)] == ["2", "3"]
+
+
+def test_a_kept_part_has_the_same_hashes_in_pages_and_refreshes() -> None:
+    source = PAGE.replace("{% part %}<tr", "{% part of row %}<tr")
+    template = engines["django"].from_string(source)
+    first, second = shown(template), shown(template)
+    assert (
+        hashes_in(first)
+        == hashes_in(second)
+        == hashes_in(shown(engines["django"].from_string(PAGE)))
+    )

@@ -14,8 +14,10 @@ in one header, and gets JSON:
 | `reload` | true: the page is of another version of the server, and must be loaded again      |
 
 Status 204 says that nothing changed. A `{% part kept %}` is never sent again on its own: scripts
-keep it up to date. Times ("12 s ago") and CSRF tokens change at each rendering: no hash counts
-them. Other texts must not change as time passes: "since 08:21", not "for 12 s".
+keep it up to date. A `{% part of row %}` depends on these values alone, which must be immutable: it
+is not rendered again while they are the same. Times ("12 s ago") and CSRF tokens change at each
+rendering: no hash counts them. Other texts must not change as time passes: "since 08:21", not
+"for 12 s".
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ import base64
 import gzip
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterable
+import threading
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -32,7 +35,7 @@ from typing import Any, Final
 
 from django.contrib.staticfiles.storage import staticfiles_storage
 from django.http import HttpRequest, HttpResponse
-from django.template.base import Node, NodeList, Parser, Token
+from django.template.base import FilterExpression, Node, NodeList, Parser, Token
 from django.template.context import Context
 from django.template.exceptions import TemplateSyntaxError
 from django.template.loader import render_to_string
@@ -65,6 +68,9 @@ _VOLATILE: Final = re.compile(
 _STACK: Final = "live_parts"
 ROWS: Final = "rows"
 KEPT: Final = "kept"
+OF: Final = "of"
+# So many renderings a process keeps of each {% part of … %}, of some kB each.
+_MOST_RENDERED: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -101,33 +107,62 @@ def _stable(own: str) -> str:
 class PartNode(Node):
     """{% part %}: renders a part, and hands it to the part around it or to the refresh."""
 
-    def __init__(self, nodelist: NodeList, kind: str) -> None:
+    def __init__(
+        self, nodelist: NodeList, kind: str, depends: Sequence[FilterExpression] = ()
+    ) -> None:
         self.nodelist = nodelist
         self.kind = kind
+        self.depends = depends
+        self._rendered: dict[Hashable, Part] = {}
+        self._lock = threading.Lock()
 
     def render(self, context: Context) -> SafeString:
-        inside: list[Part] = []
-        with context.push(**{_STACK: inside}):
-            own = self.nodelist.render(context).strip()
-        named = _ID.match(own)
-        if named is None:
-            raise TemplateSyntaxError(f"A part must be one element with an id: {own[:80]}")
-        part = Part(named[1], own, self.kind, inside)
+        part = self._part(context)
         around: list[Part] | None = context.get(_STACK)
         if around is None:
             return mark_safe(part.markup)  # noqa: S308 - what the template rendered
         around.append(part)
         return mark_safe(f"\x02{_MARK}{part.key}\x03")  # noqa: S308
 
+    def _part(self, context: Context) -> Part:
+        if not self.depends:
+            return self._render(context)
+        key = tuple(value.resolve(context, ignore_failures=True) for value in self.depends)
+        part = self._rendered.get(key)
+        if part is None:
+            part = self._render(context)
+            with self._lock:
+                while len(self._rendered) >= _MOST_RENDERED:
+                    del self._rendered[next(iter(self._rendered))]  # the oldest
+                self._rendered[key] = part
+        return part
+
+    def _render(self, context: Context) -> Part:
+        inside: list[Part] = []
+        with context.push(**{_STACK: inside}):
+            own = self.nodelist.render(context).strip()
+        named = _ID.match(own)
+        if named is None:
+            raise TemplateSyntaxError(f"A part must be one element with an id: {own[:80]}")
+        return Part(named[1], own, self.kind, inside)
+
 
 def parse_part(parser: Parser, token: Token) -> PartNode:
-    """Compile {% part %}, {% part rows %} or {% part kept %}. Raises TemplateSyntaxError."""
-    kind = " ".join(token.split_contents()[1:])
-    if kind not in {"", ROWS, KEPT}:
-        raise TemplateSyntaxError(f"A part is of no kind, rows or kept, not {kind}.")
+    """Compile {% part %}, {% part rows %}, {% part kept %} or {% part of VALUE … %}.
+
+    Raises TemplateSyntaxError.
+    """
+    kind, *values = [*token.split_contents()[1:], ""]
+    if kind not in {"", ROWS, KEPT, OF} or (kind == OF) != any(values):
+        raise TemplateSyntaxError(
+            "A part is of no kind, rows, kept, or of values, not "
+            f"{' '.join([kind, *values]).strip()}."
+        )
     nodelist = parser.parse(("endpart",))
     parser.delete_first_token()
-    return PartNode(nodelist, kind)
+    if kind != OF:
+        return PartNode(nodelist, kind)
+    return PartNode(nodelist, "", [parser.compile_filter(value) for value in values if value])
 
 
 def attributes(request: HttpRequest, seconds: int, url: str = "") -> SafeString:
