@@ -21,6 +21,7 @@ from django.core.cache import caches
 from django.db import connection
 from django.test import TransactionTestCase
 
+from experiments import catalog, metrics, released
 from tests.browser.driver import PATIENCE_SECONDS
 from tests.processes import database_environment, product_environment
 from tests.quick import is_quick, left_out_line
@@ -31,6 +32,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 IS_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+# What a test may patch and must leave as it was.
+TABLES: tuple[dict[Any, Any], ...] = (
+    catalog._EXPERIMENTS,
+    catalog._DATASETS,
+    metrics._METRICS,
+    released.RELEASES,
+)
+TABLES_AT_START = tuple(map(dict, TABLES))
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 # How many tests `make quick` leaves out of this run; processes of xdist pass it on by this name.
 LEFT_OUT_COUNT = pytest.StashKey[int]()
@@ -151,6 +160,18 @@ def _escaped(data: Any) -> Any:
     if isinstance(data, list | tuple):
         return type(data)(map(_escaped, data))
     return data
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Fail a test that leaves a table of experiments changed, not a later one in its process."""
+    yield
+    for table, contents in zip(TABLES, TABLES_AT_START, strict=True):
+        if table != contents:
+            changed = set(table) ^ set(contents) or "values"
+            table.clear()
+            table.update(contents)
+            pytest.fail(f"the test left a table of experiments changed: {changed}", pytrace=False)
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from django.utils import timezone
 
@@ -14,11 +12,12 @@ from tests.second_metric import EXPERIMENT, SPEEDS
 
 
 @pytest.fixture(autouse=True)
-def _second_metric() -> Iterator[None]:
-    """Know the metric and its experiment during a test."""
-    with pytest.MonkeyPatch.context() as patch:
-        second_metric.register(patch)
-        yield
+def _second_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Know the metric and its experiment during a test.
+
+    The test's own patches must end before this one, so both are undone by one fixture.
+    """
+    second_metric.register(monkeypatch)
 
 
 @pytest.fixture
