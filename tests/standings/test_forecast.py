@@ -363,12 +363,13 @@ def test_the_pace_counts_every_try_of_a_task_but_not_the_hours_of_a_lost_one() -
 def test_the_pace_is_that_of_the_last_tasks_and_the_same_in_lists(
     django_assert_num_queries: Any,
 ) -> None:
-    campaign, other = active_campaign(WINDOW + 12), active_campaign(3)
+    campaign, other = active_campaign(WINDOW + 12, max_failed_attempts=1), active_campaign(3)
     worker = factories.worker(last_seen_at=at(0))
     second = 0.0
     for number in range(WINDOW + 10):
         took = 100.0 if number < 10 else 10.0
-        finish(factories.claim_one(worker, now=at(second)), now=at(second + took))
+        end = fail if number < 3 else finish
+        end(factories.claim_one(worker, now=at(second)), now=at(second + took))
         second += took
     Worker.objects.update(last_seen_at=at(second))
     fresh = list(Campaign.objects.select_related("package").order_by("pk"))
