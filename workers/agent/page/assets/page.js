@@ -1,5 +1,5 @@
 // The worker's page: it asks the worker what it is doing, and draws the answer.
-import { byId, campaign, curve, list, make, ring, show, write } from "./draw.js";
+import { byId, campaign, curve, link, list, make, ring, show, write } from "./draw.js";
 import { drawRules } from "./rules.js";
 import { Closed, Refused, begin, get, post } from "./talk.js";
 
@@ -26,6 +26,8 @@ function drawHead(state) {
   const [first, rest] = byId("headline").children;
   write(first, state.headline[0]);
   write(rest, state.headline[1]);
+  const alone = state.tasks.length === 1 ? state.tasks[0] : null;
+  write(byId("figures"), alone ? [`task ${alone.number}`, ...alone.figures].join(" · ") : "");
   const training = state.tasks.filter((task) => task.is_training);
   ring(byId("ring"), state.state, training.length ? training[0].share : undefined);
   const { word = "", why = "" } = state.results;
@@ -38,17 +40,24 @@ function drawHead(state) {
   show(byId("badge-why"), word === "SIMULATED");
 }
 
-function drawTask(task) {
-  const item = make("li", {}, campaign(task.campaign, task.address));
-  item.append(make("span", { class: "soft" }, `  ${task.number}`));
-  if (task.is_training) {
-    item.append(make("progress", { max: 1, value: task.share, "aria-label": `How far task ${task.number} is` }));
+/** What the head says of a task that is alone is not said again. */
+function drawTask(task, place, tasks) {
+  const item = make("li", {});
+  if (tasks.length > 1) {
+    item.append(campaign(task.campaign, task.address), make("span", { class: "soft" }, `  ${task.number}`));
+    if (task.is_training) {
+      const words = `How far task ${task.number} is`;
+      item.append(make("progress", { max: 1, value: task.share, "aria-label": words }));
+    }
+    item.append(make("p", {}, task.figures.join(" · ")));
   }
-  item.append(make("p", {}, task.figures.join(" · ")));
   if (task.params) item.append(make("p", { class: "soft" }, task.params));
   if (task.curve.length > 2) {
     const words = `${task.metric} of this run so far, now ${task.newest}`;
     item.append(curve(task.curve, words), make("p", { class: "soft" }, words));
+  }
+  if (tasks.length === 1 && task.address) {
+    item.append(link(task.address, "Open the campaign"));
   }
   return item;
 }
