@@ -250,3 +250,8 @@ def test_a_worker_that_ends_is_told_from_one_that_is_away(
     bench.service.stop()
     shows(browser_page, "No answer since")
     assert browser_page.locator("#pause").is_disabled()
+    browser_page.goto(bench.service.open())
+    bench.board.draining("nothing runs here")
+    shows(browser_page, "Stopping")
+    bench.service.stop()
+    shows(browser_page, "Stopped. Start it again")

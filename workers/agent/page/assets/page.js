@@ -6,7 +6,6 @@ import { Closed, Refused, begin, get, post } from "./talk.js";
 const BUSY = 1000; // how often it asks while a task runs …
 const CALM = 2000; // … while none does …
 const HIDDEN = 30000; // … and while nobody can see the page
-const AWAY = 3000;
 const KEPT_LINES = 200;
 
 let linesSeen = -1;
@@ -125,13 +124,17 @@ async function drawRan() {
   });
 }
 
+/** The last that is known, with what it means that nothing new comes. */
 function drawAway() {
-  const isOver = last.state === "draining" || last.state === "stopped";
-  const since = answeredAt.toLocaleTimeString();
-  const gone = "It has ended, or serves this page no more. See xeenet-worker status, or open it anew: xeenet-worker open.";
-  write(byId("away"), isOver ? "The worker has ended." : `No answer since ${since}. ${gone}`);
-  show(byId("away"), true);
   for (const id of ["pause", "resume", "drain", "stop"]) byId(id).disabled = true;
+  if (last.state === "draining" || last.state === "stopped") {
+    drawHead({ ...last, state: "stopped", tone: "soft", headline: ["Stopped", ". Start it again with xeenet-worker."], tasks: [] });
+    byId("tasks").replaceChildren();
+    return;
+  }
+  const since = answeredAt.toLocaleTimeString();
+  write(byId("away"), `No answer since ${since}. It has ended, or serves this page no more: xeenet-worker open.`);
+  show(byId("away"), true);
 }
 
 function close(error) {
@@ -144,7 +147,7 @@ function close(error) {
 function later() {
   clearTimeout(timer);
   const pace = last?.tasks.length ? BUSY : CALM;
-  timer = setTimeout(ask, document.hidden ? HIDDEN : byId("away").hidden ? pace : AWAY);
+  timer = setTimeout(ask, document.hidden ? HIDDEN : pace);
 }
 
 async function ask() {
