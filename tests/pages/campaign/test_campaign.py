@@ -181,7 +181,7 @@ def test_the_figures_tell_progress_failures_and_the_best(client: Client) -> None
     page = page_of(client, campaign)
     assert "3.2500" in page
     assert "Lowest val_bpb of a first seed" in page
-    assert "arm 0</a> · 1 seed · " in page
+    assert "arm 0</a><span> · 1 seed</span><span> · " in page
     assert "one seed: unknown" in page
     assert "1 × out of memory" in page
     assert "2 waiting</a>" in page
