@@ -132,6 +132,7 @@ def test_pauses_by_keyboard_drain_and_stop(page: Page, bench: PageBench) -> None
     page.get_by_role("button", name="for an hour").press("Enter")
     shows(page, "Paused by you until")
     assert page.locator("#pause").is_hidden()
+    assert page.evaluate("document.activeElement.id") == "resume"
     page.locator("#resume").press("Enter")
     shows(page, "Idle")
     page.locator("#pause").press("Space")
@@ -152,8 +153,10 @@ def test_pauses_by_keyboard_drain_and_stop(page: Page, bench: PageBench) -> None
     page.keyboard.press("Enter")  # the safe answer has the focus
     assert not shows_dialog.is_visible()
     assert bench.worker.told == []
+    bench.board.started(running())
+    shows(page, "Finish this one, then stop")
     page.locator("#drain").click()
-    shows(page, "Stopping, 0 tasks left")
+    shows(page, "Stopping, 1 task left")
     assert page.locator("#drain").is_disabled()
     page.locator("#stop").click()
     page.locator("#stop-yes").click()

@@ -78,13 +78,17 @@ function drawLog({ count, lines }) {
 
 function drawButtons(state) {
   const { can, tasks } = state;
-  show(byId("pause"), !can.resume);
-  show(byId("resume"), can.resume);
-  byId("pause").disabled = !can.pause;
-  byId("drain").disabled = !can.drain;
-  byId("stop").disabled = !can.stop;
-  const finish = tasks.length > 1 ? "Finish these, then stop" : "Finish this one, then stop";
-  write(byId("drain"), tasks.length ? finish : "Stop when nothing runs");
+  const [pause, resume, drain, stop] = ["pause", "resume", "drain", "stop"].map(byId);
+  const hadFocus = [pause, resume].includes(document.activeElement);
+  show(pause, !can.resume);
+  show(resume, can.resume);
+  pause.disabled = !can.pause;
+  drain.disabled = !can.drain;
+  stop.disabled = !can.stop;
+  if (hadFocus) (can.resume ? resume : pause).focus();
+  show(drain, tasks.length);
+  write(drain, tasks.length > 1 ? "Finish these, then stop" : "Finish this one, then stop");
+  write(stop, tasks.length ? "Stop now …" : "Stop …");
   write(byId("stop-lost"), state.lost_by_stop);
 }
 
