@@ -242,7 +242,9 @@ function listen() {
     button.addEventListener("click", () => button.closest("dialog").close());
   }
   byId("ran").addEventListener("toggle", () => byId("ran").open && last && drawRan());
-  document.addEventListener("visibilitychange", () => document.hidden || ask());
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && last !== null) ask();
+  });
   addEventListener("hashchange", start);
 }
 
