@@ -63,7 +63,7 @@ function drawTask(task, place, tasks) {
 }
 
 function drawSetup({ setup, lacks }) {
-  show(byId("setup"), setup.text);
+  show(byId("setup"), setup.text || setup.runs);
   write(byId("setup-text"), setup.text ?? "");
   byId("setup-text").className = setup.tone ?? "";
   const bar = byId("setup-share");
