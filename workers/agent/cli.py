@@ -34,6 +34,8 @@ from workers.agent.plain_text import PlainFormatter, log_uncaught_errors, plain
 from workers.agent.processes.process_tree import adopt_orphans, kill_tagged
 from workers.agent.running.hardware import Machine, usable_cpus
 from workers.agent.secrecy import close_own_process, move_secrets_out_of_the_arguments
+from workers.agent.service.command import service_command
+from workers.agent.service.supervised import supervised_command
 from workers.agent.state import StateFolder, StateFolderError, default_state_folder
 from workers.agent.status.board import StatusBoard, this_process
 from workers.agent.status.file import StatusFile
@@ -273,4 +275,6 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "status": status_command.main,
     "limits": limits_command,
     "presence": presence_command,
+    "service": service_command,
+    "supervised": lambda words: supervised_command(words, main),
 }
