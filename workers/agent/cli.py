@@ -25,6 +25,7 @@ from workers.agent.delivery.outbox import Outbox
 from workers.agent.enrolment import find_credentials, rotate_token
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_STATE_FOLDER, StartError
 from workers.agent.isolation import Containment, choose_containment
+from workers.agent.leave.command import leave_command
 from workers.agent.limits.command import limits_command, presence_command
 from workers.agent.limits.limiter import Limiter
 from workers.agent.limits.options import limiter_of
@@ -275,6 +276,7 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "status": status_command.main,
     "limits": limits_command,
     "presence": presence_command,
+    "leave": leave_command,
     "service": service_command,
     "supervised": lambda words: supervised_command(words, main),
 }
