@@ -29,8 +29,12 @@ from workers.agent.leave.command import leave_command
 from workers.agent.limits.command import limits_command, presence_command
 from workers.agent.limits.limiter import Limiter
 from workers.agent.limits.options import limiter_of
+from workers.agent.log_tail import LogTail
 from workers.agent.loop import Agent, AgentOptions
 from workers.agent.options import MIB, parser
+from workers.agent.page.command import open_command, show_address
+from workers.agent.page.desk import Desk
+from workers.agent.page.service import PageService
 from workers.agent.plain_text import PlainFormatter, log_uncaught_errors, plain
 from workers.agent.processes.process_tree import adopt_orphans, kill_tagged
 from workers.agent.running.hardware import Machine, usable_cpus
@@ -83,24 +87,37 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     if options.check:
         return _print_check(choose_containment(options.isolation, state))
     limiter = limiter_of(options, state.root)  # measures the load from now on
-    board = StatusBoard(this_process(AGENT_VERSION, slots=limiter.slots), History(state.history))
+    tail, history = LogTail(), History(state.history)
+    logging.getLogger("xeenet").addHandler(tail)
+    board = StatusBoard(this_process(AGENT_VERSION, slots=limiter.slots), history)
     limiter.on_change = lambda now: board.identify(
         slots=now.slots, threads=now.threads, memory_bytes=now.memory_bytes
     )
     file = StatusFile(state.status, board)
     file.start()
+    desk = Desk(state.root, board, history, limiter, tail)
+    page = PageService(state.root, desk)
+    page.start()
+    if options.page:
+        show_address(page.open())
     try:
-        return _work(options, state, board, limiter)
+        return _work(options, state, board, limiter, desk)
     except BaseException as error:
         code = error.exit_code if isinstance(error, StartError) else EXIT_OK
         board.stopped(code, str(error) if code else "ended before it began")
         raise
     finally:
+        page.stop()
         file.stop()
+        logging.getLogger("xeenet").removeHandler(tail)
 
 
 def _work(
-    options: argparse.Namespace, state: StateFolder, board: StatusBoard, limiter: Limiter
+    options: argparse.Namespace,
+    state: StateFolder,
+    board: StatusBoard,
+    limiter: Limiter,
+    desk: Desk,
 ) -> int:
     """Set up, then work until the agent ends; return its exit code. Raises `StartError`."""
     board.setting_up("checks torch and the sandbox")
@@ -151,6 +168,7 @@ def _work(
         board,
         limiter,
     )
+    desk.attach(agent, runner_settings.policy)
     signal.signal(signal.SIGTERM, lambda *_: agent.on_sigterm())
     signal.signal(signal.SIGINT, lambda *_: agent.on_interrupt())
     hangup = getattr(signal, "SIGHUP", None)  # the terminal was closed; nohup ignores it
@@ -279,4 +297,5 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "leave": leave_command,
     "service": service_command,
     "supervised": lambda words: supervised_command(words, main),
+    "open": lambda words: open_command(words, main),
 }

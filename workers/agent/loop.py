@@ -127,6 +127,10 @@ class Agent:
         """Stop claiming and let running tasks finish; the second time, stop them at once."""
         self._interruptions += 1
 
+    def drain(self) -> None:
+        """Stop claiming and let running tasks finish; asked again, it changes nothing."""
+        self._interruptions = max(1, self._interruptions)
+
     def stop_now(self) -> None:
         """Stop the running scripts at once and give their tasks back, like a second Ctrl-C."""
         self._terminations += 2

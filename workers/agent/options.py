@@ -25,7 +25,8 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,  # a token must be recognised by its option's whole name
         description="Claim training tasks from a XeeNet server and run them on this machine.",
         epilog="xeenet-worker status [--json] tells what the agent on this machine is doing, "
-        "xeenet-worker limits [--json] what it may use, and changes that.",
+        "xeenet-worker limits [--json] what it may use, and changes that; xeenet-worker open shows "
+        "both as a page in your browser.",
     )
     add = options.add_argument
     help_text = "the server's address; remembered after enrolment"
@@ -91,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--check", action="store_true", help="print what this machine can do, then end")
     add("--log", action="store_true", help="log to stderr, on a terminal too, without the card")
+    add("--page", action="store_true", help="open the worker's page at once, as `open` does later")
     levels = ("debug", "info", "warning", "error")
     add("--log-level", choices=levels, default="info", help="how much to log (default info)")
     add(

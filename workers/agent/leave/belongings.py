@@ -14,6 +14,7 @@ from workers.agent.disk import remove_folder
 from workers.agent.limits.limiter import NOW_FILE_NAME
 from workers.agent.limits.rules_file import FILE_NAME as RULES_FILE
 from workers.agent.limits.session_helper import FILE_NAME as PRESENCE_FILE
+from workers.agent.page.asking import ANSWER_FILE, REQUEST_FILE
 from workers.agent.service.supervised import LOG_FILE
 from workers.agent.state import HISTORY_FILE, STATUS_FILE
 
@@ -27,7 +28,7 @@ _ENVIRONMENT_NAMES: Final = ("env-*", "trial-*", "cache", "python", "current.jso
 _FOLDERS: Final = ("outbox", "work", "kept", "packages")
 _FILES: Final = (
     *(ID_FILE, STATUS_FILE, HISTORY_FILE, RULES_FILE, NOW_FILE_NAME, PRESENCE_FILE, LOG_FILE),
-    *("setup.json", "page-request.json", "page-answer.json"),
+    *("setup.json", REQUEST_FILE, ANSWER_FILE),
 )
 
 

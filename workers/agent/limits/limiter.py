@@ -153,6 +153,11 @@ class Limiter:
         """Why the agent may not work now; None when it may."""
         return self.decision.pause
 
+    @property
+    def report(self) -> dict[str, Any]:
+        """The present decision and what led to it, as plain values of JSON."""
+        return describe(self.decision, self._facts, self._overrides)
+
     def grant(self) -> Grant:
         """Return what a task that begins now may use."""
         decision = self.look()
@@ -210,7 +215,7 @@ class Limiter:
 
     def _tell(self, decision: Decision) -> None:
         """Write the decision into the state folder, for `limits` and other readers."""
-        values = describe(decision, self._facts, self._overrides)
+        values = self.report
         # Not those that change with each look: the facts, and the end of a presence.
         rule = None if decision.pause is None else decision.pause.rule
         key, written_at = json.dumps({**values, "facts": None, "pause": rule}), self._told[1]
