@@ -22,6 +22,7 @@ from workers.agent import AGENT_VERSION, status_command
 from workers.agent.card import find_card
 from workers.agent.connection.client import Client
 from workers.agent.delivery.outbox import Outbox
+from workers.agent.desktop.command import desktop_command
 from workers.agent.enrolment import find_credentials, rotate_token
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_STATE_FOLDER, StartError
 from workers.agent.isolation import Containment, choose_containment
@@ -294,6 +295,7 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "status": status_command.main,
     "limits": limits_command,
     "presence": presence_command,
+    "desktop": desktop_command,
     "leave": leave_command,
     "service": service_command,
     "supervised": lambda words: supervised_command(words, main),
