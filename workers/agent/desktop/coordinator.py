@@ -13,7 +13,6 @@ from workers.agent.limits.rules import RulesError, changed
 from workers.agent.limits.rules_file import load, store
 from workers.agent.plain_text import plain
 from workers.agent.state import STATUS_FILE
-from workers.agent.status import words
 from workers.agent.status.file import read_status
 from workers.agent.status.model import State
 
@@ -91,6 +90,7 @@ class Coordinator:
         self._tray: Shown | None = None
         self._tray_is_there = False
         self._window_was_seen = False
+        self._told: State | None = None
 
     def run(self, first_address: str) -> int:
         """Show the first page, then stay as long as there is something to look after."""
@@ -180,12 +180,13 @@ class Coordinator:
             self._say(plain(f"No pause: {error}"))
 
     def _tell_tray(self) -> None:
+        """Say what the agent does, when that has changed: a menu that is open would close."""
         if self._tray is None or not self._tray_is_there:
             return
         reading = read_status(self._agent.root / STATUS_FILE)
-        if reading.status is None or not reading.is_living:
-            self._tray.tell({"title": f"{_TITLE}: stopped", "tone": ""})
-            return
-        text = words.headline(reading.status, time.time())
-        tone = _TONES.get(reading.status.state, "")
-        self._tray.tell({"title": f"{_TITLE}: {plain(text)}"[:120], "tone": tone})
+        state = State.STOPPED
+        if reading.status is not None and reading.is_living:
+            state = reading.status.state
+        if state is not self._told:
+            self._told = state
+            self._tray.tell({"title": f"{_TITLE}: {state}", "tone": _TONES.get(state, "")})

@@ -97,7 +97,7 @@ def find_web_view(works: Works = complaint) -> Shower | Missing:
 def find_tray(works: Works = complaint) -> Shower | Missing:
     """Return a Python that can show the icon: with a menu, where one of them can."""
     packages = _folder_of("pystray")
-    if packages is None or importlib.util.find_spec("PIL") is None:
+    if packages is None or _folder_of("PIL") is None:
         command = f"{sys.executable} -m pip install pystray Pillow"
         return Missing("An icon in the tray needs the package pystray.", command)
     without_menu, problem = None, ""
@@ -121,10 +121,10 @@ def _no_web_view(problem: str) -> Missing:
     )
 
 
-def _command_of_distribution(os_release: Path = _OS_RELEASE) -> str:
+def _command_of_distribution() -> str:
     """Return how this distribution installs PyGObject and WebKitGTK; "" for an unknown one."""
     try:
-        lines = os_release.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = _OS_RELEASE.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
     values = dict(line.split("=", 1) for line in lines if "=" in line)
