@@ -12,11 +12,10 @@ from typing import Final
 from workers.agent.page.asking import NoPage, ask_for_page
 from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE
 from workers.agent.service.program import this_program
-from workers.agent.state import STATUS_FILE
+from workers.agent.state import DESKTOP_LOG_FILE, STATUS_FILE
 from workers.agent.status.file import read_status
 from workers.agent.status.model import Status
 
-LOG_FILE: Final = "desktop.log"
 # After SIGTERM the agent gives its tasks back; beyond this it is killed, and its leases run out.
 _STOP_SECONDS: Final = 60.0
 _ASK_SECONDS: Final = 5.0
@@ -36,7 +35,7 @@ class AgentProcess:
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         environment = {name: value for name, value in os.environ.items() if name not in _SECRET}
         command = [*program.words, "--log", "--state-dir", str(self.root)]
-        with (self.root / LOG_FILE).open("wb") as log:
+        with (self.root / DESKTOP_LOG_FILE).open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, *self._options, *words],
                 cwd=program.folder,
@@ -89,7 +88,7 @@ def why_ended(agent: AgentProcess) -> str:
     status = agent.status()
     if status is not None and status.stopped:
         return status.stopped
-    where = agent.root / LOG_FILE
+    where = agent.root / DESKTOP_LOG_FILE
     try:
         last = where.read_text(errors="replace").strip().splitlines()[-1:]
     except OSError:

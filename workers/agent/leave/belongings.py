@@ -15,8 +15,7 @@ from workers.agent.limits.limiter import NOW_FILE_NAME
 from workers.agent.limits.rules_file import FILE_NAME as RULES_FILE
 from workers.agent.limits.session_helper import FILE_NAME as PRESENCE_FILE
 from workers.agent.page.asking import ANSWER_FILE, REQUEST_FILE
-from workers.agent.service.supervised import LOG_FILE
-from workers.agent.state import HISTORY_FILE, STATUS_FILE
+from workers.agent.state import DESKTOP_LOG_FILE, HISTORY_FILE, SERVICE_LOG_FILE, STATUS_FILE
 
 CREDENTIALS_FILE: Final = "credentials.json"
 ID_FILE: Final = "agent-id"
@@ -27,7 +26,16 @@ _ENVIRONMENTS_SUFFIX: Final = "-python"
 _ENVIRONMENT_NAMES: Final = ("env-*", "trial-*", "cache", "python", "current.json", "lock", "*.tmp")
 _FOLDERS: Final = ("outbox", "work", "kept", "packages")
 _FILES: Final = (
-    *(ID_FILE, STATUS_FILE, HISTORY_FILE, RULES_FILE, NOW_FILE_NAME, PRESENCE_FILE, LOG_FILE),
+    *(
+        ID_FILE,
+        STATUS_FILE,
+        HISTORY_FILE,
+        RULES_FILE,
+        NOW_FILE_NAME,
+        PRESENCE_FILE,
+        SERVICE_LOG_FILE,
+        DESKTOP_LOG_FILE,
+    ),
     *("setup.json", REQUEST_FILE, ANSWER_FILE),
 )
 

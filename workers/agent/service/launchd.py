@@ -6,6 +6,7 @@ import plistlib
 from typing import Final
 
 from workers.agent.service.plan import DEFAULT_NAME, MARK, Command, Plan, PlannedFile, Request
+from workers.agent.state import SERVICE_LOG_FILE
 
 _PREFIX: Final = "net.xeenet"
 _NOTE: Final = (
@@ -57,7 +58,7 @@ def property_list(request: Request) -> str:
         "ExitTimeOut": request.stop_seconds,
         "Umask": 0o077,
         "HardResourceLimits": {"Core": 0},
-        "StandardErrorPath": str(request.state / "service.log"),
+        "StandardErrorPath": str(request.state / SERVICE_LOG_FILE),
     }
     text = plistlib.dumps(values, sort_keys=False).decode()
     return text.replace(_HEAD, f"{_HEAD}<!-- {MARK} -->\n", 1)

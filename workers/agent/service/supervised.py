@@ -16,9 +16,8 @@ from typing import Final
 
 from workers.agent.exits import EXIT_OK, FINAL_EXITS
 from workers.agent.service.program import this_program
-from workers.agent.state import default_state_folder
+from workers.agent.state import SERVICE_LOG_FILE, default_state_folder
 
-LOG_FILE: Final = "service.log"
 _MAX_LOG_BYTES: Final = 1024 * 1024
 _FIRST_WAIT_SECONDS: Final = 10.0
 _MAX_WAIT_SECONDS: Final = 300.0
@@ -64,7 +63,7 @@ def keep_running(
 def _as_a_process(state: Path, agent: Sequence[str]) -> int:
     program = this_program(state)
     state.mkdir(parents=True, exist_ok=True)
-    path = state / LOG_FILE
+    path = state / SERVICE_LOG_FILE
     is_long = path.exists() and path.stat().st_size > _MAX_LOG_BYTES
     with path.open("w" if is_long else "a") as log:
         return subprocess.call([*program.words, *agent], cwd=program.folder, stderr=log, stdout=log)
