@@ -85,9 +85,13 @@ def cached_for_each(
 def _cached(
     campaign: Campaign, version: str, name: str, compute: Callable[[], T], arguments: dict[str, Any]
 ) -> T:
+    # A page asks for the same up to ten times, and the cache unpickles it each time: a loaded
+    # campaign keeps what it read. Its revision, which is in the key, does not change.
+    read: dict[str, T] = campaign.__dict__.setdefault("_read_from_cache", {})
     key = _key(campaign, version, name, arguments)
-    value: T = cache.get_or_set(key, compute, KEEP_SECONDS)  # type: ignore[assignment]
-    return value
+    if key not in read:
+        read[key] = cache.get_or_set(key, compute, KEEP_SECONDS)  # type: ignore[assignment]
+    return read[key]
 
 
 def _key(campaign: Campaign, version: str, name: str, arguments: dict[str, Any]) -> str:

@@ -122,6 +122,7 @@ def comparison_figure(
         if curve.x:
             data.append(
                 {
+                    "uid": curve.letter,
                     "type": "scatter",
                     "mode": "lines+markers",
                     "x": [round(x, 4) for x in curve.x],

@@ -1,4 +1,4 @@
-"""How long the last tasks of a campaign kept a worker busy, and which of its tasks run now."""
+"""How long the last tasks of a campaign kept a worker busy."""
 
 from __future__ import annotations
 
@@ -58,31 +58,6 @@ class Pace:
         if not self.total.tasks:
             return None
         return self.total.tasks / max(self.span_seconds, LEAST_SECONDS) * 3600
-
-
-class Running(NamedTuple):
-    """A task that a worker holds."""
-
-    started_at: dt.datetime
-    lease_expires_at: dt.datetime
-
-    def is_live(self, now: dt.datetime) -> bool:
-        """Whether its lease holds; otherwise it waits again, once somebody takes it back."""
-        return self.lease_expires_at >= now
-
-
-def running_tasks(campaigns: Sequence[Campaign]) -> dict[int, list[Running]]:
-    """Return the leased tasks of each campaign that has any. One query."""
-    leased = Task.objects.filter(
-        campaign__in=campaigns,
-        state=TaskState.LEASED,
-        attempts__outcome=AttemptOutcome.RUNNING,
-    ).order_by()
-    running: dict[int, list[Running]] = defaultdict(list)
-    columns = ("campaign_id", "attempts__started_at", "lease_expires_at")
-    for campaign_id, started_at, expires_at in leased.values_list(*columns):
-        running[campaign_id].append(Running(started_at, expires_at))
-    return dict(running)
 
 
 def pace_of(campaign: Campaign) -> Pace:

@@ -21,6 +21,7 @@ from campaigns.charts.compare import (
     comparison_figure,
     task_series,
 )
+from campaigns.charts.growing import growing, in_pieces
 from campaigns.clock import database_now
 from campaigns.design.race_plan import plan_race
 from campaigns.models import CampaignState, Task, TaskName, TaskPurpose, TaskState
@@ -70,10 +71,11 @@ def compare(request: HttpRequest) -> HttpResponse:
         "race_seeds": told.race.campaign.race_seeds if told.race else None,
         "warnings": comparison.warnings(table["conditions"]) if len(columns) > 1 else [],
         "spec": spec,
-        "figure": comparison_figure(
-            series, spec, x_title=AXES[kind][axis][1], steps=kind == "campaigns"
+        "figure": growing(
+            comparison_figure(series, spec, x_title=AXES[kind][axis][1], steps=kind == "campaigns"),
+            "compare",
         ),
-        "series": [(curve, list(zip(curve.x, curve.y, strict=True))) for curve in series],
+        "series": [(curve, in_pieces([*zip(curve.x, curve.y, strict=True)])) for curve in series],
         "axis": axis,
         "axes": [(name, words) for name, (words, _) in AXES[kind].items()],
         "x_title": AXES[kind][axis][1],

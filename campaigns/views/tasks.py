@@ -20,6 +20,7 @@ from campaigns import lifecycle, steering
 from campaigns.analysis import seeds_of_point
 from campaigns.analysis.curves import csv_of, load_progress
 from campaigns.analysis.sampled_curves import sampled_curves
+from campaigns.charts.growing import growing, in_pieces
 from campaigns.charts.learning_curve import learning_curve
 from campaigns.clock import database_now
 from campaigns.exports.bundles import bundle_name, task_bundle
@@ -96,9 +97,12 @@ def task(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
         ),
         **_standing(task),
         "spec": task.campaign.metric_spec,
-        "curve": learning_curve(attempts, task.campaign.metric_spec, others=_other_curves(task)),
+        "curve": growing(
+            learning_curve(attempts, task.campaign.metric_spec, others=_other_curves(task)),
+            "learning-curve",
+        ),
         "curve_is_sample": is_sample,
-        "curve_points": attempts[0].progress.all() if attempts else [],
+        "curve_points": in_pieces(list(attempts[0].progress.all()) if attempts else []),
         "replicates": replicates,
         **_neighbours(task, replicates.tasks),
         "is_open": task.state in {TaskState.PENDING, TaskState.LEASED},

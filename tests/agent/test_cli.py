@@ -307,7 +307,7 @@ def test_check_prints_the_profile_and_says_whether_tasks_can_run(
     assert json.loads(profile + "}") == ABLE.hardware
     assert sentence == ("Scripts run in isolation tier T0.\nThis machine can run tasks on: cpu.\n")
     assert cli._print_check(Containment(UNABLE)) == exits.EXIT_CANNOT_RUN
-    assert "No module named 'torch'. Install torch" in capsys.readouterr().out
+    assert "No module named 'torch'. Fetch torch for this machine: " in capsys.readouterr().out
 
 
 def test_a_machine_with_torch_trains() -> None:
@@ -321,8 +321,8 @@ def test_a_machine_without_torch_simulates_and_says_so_loudly(
     assert "SIMULATED RESULTS ONLY: torch: No module named 'torch'" in caplog.text
 
 
-def test_no_simulate_refuses_to_start_and_says_what_to_install() -> None:
-    with pytest.raises(exits.StartError, match="pip install") as raised:
+def test_no_simulate_refuses_to_start_and_says_how_to_get_torch() -> None:
+    with pytest.raises(exits.StartError, match="agent setup") as raised:
         cli._why_simulated(options("--no-simulate"), UNABLE)
     assert raised.value.exit_code == exits.EXIT_CANNOT_RUN
 

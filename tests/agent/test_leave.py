@@ -19,6 +19,7 @@ from workers.agent.leave import command
 from workers.agent.service import apply
 from workers.agent.service.plan import Kind, Request, plan_for
 from workers.agent.service.program import this_program
+from workers.agent.setup.environments import Environments
 from workers.agent.state import Credentials, StateFolder
 from workers.agent.tasks.judgement import failure
 from workers.protocol import ErrorCode, FailureClass
@@ -46,7 +47,7 @@ def enrolled(tmp_path: Path, url: str) -> Path:
     state.history.write_text("{}\n")
     (state.data / "corpus").write_bytes(b"x" * 1_000_000)
     environment = tmp_path / "state-python" / "env-1" / "bin"
-    environment.mkdir(parents=True)
+    environment.mkdir(parents=True, exist_ok=True)
     (environment / "python").write_bytes(b"x" * 2_000_000)
     return root
 
@@ -104,6 +105,11 @@ def test_everything_of_the_worker_goes_and_nothing_else_also_behind_links(
     assert f"{root / 'data'} is a link" in text
     assert "stays what no agent made: thesis.txt" in text
     (tmp_path / "clean").mkdir()
+    root = enrolled(tmp_path / "clean", server.url)
+    with Environments(root).locked():  # a set-up is under way
+        assert leave(root, "--yes", "--delete") == EXIT_OK
+    assert "another set-up is running" in capsys.readouterr().err
+    assert names(tmp_path / "clean") == {"state-python"}
     root = enrolled(tmp_path / "clean", server.url)
     assert leave(root, "--yes", "--delete") == EXIT_OK
     assert names(tmp_path / "clean") == set()

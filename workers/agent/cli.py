@@ -42,6 +42,10 @@ from workers.agent.running.hardware import Machine, usable_cpus
 from workers.agent.secrecy import close_own_process, move_secrets_out_of_the_arguments
 from workers.agent.service.command import service_command
 from workers.agent.service.supervised import supervised_command
+from workers.agent.setup.choose import chosen_interpreter, setup_words, unused_gpus, with_note
+from workers.agent.setup.command import setup_command
+from workers.agent.setup.first_start import ready
+from workers.agent.setup.progress import Watch
 from workers.agent.state import StateFolder, StateFolderError, default_state_folder
 from workers.agent.status.board import StatusBoard, this_process
 from workers.agent.status.file import StatusFile
@@ -86,7 +90,7 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     adopt_orphans()
     _sweep(state)
     if options.check:
-        return _print_check(choose_containment(options.isolation, state))
+        return _print_check(_checked(options, state))
     limiter = limiter_of(options, state.root)  # measures the load from now on
     tail, history = LogTail(), History(state.history)
     logging.getLogger("xeenet").addHandler(tail)
@@ -101,6 +105,8 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     page.start()
     if options.page:
         show_address(page.open())
+    watch = Watch(state.root, board)
+    watch.start()
     try:
         return _work(options, state, board, limiter, desk)
     except BaseException as error:
@@ -108,6 +114,7 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
         board.stopped(code, str(error) if code else "ended before it began")
         raise
     finally:
+        watch.stop()
         page.stop()
         file.stop()
         logging.getLogger("xeenet").removeHandler(tail)
@@ -122,7 +129,13 @@ def _work(
 ) -> int:
     """Set up, then work until the agent ends; return its exit code. Raises `StartError`."""
     board.setting_up("checks torch and the sandbox")
-    containment = choose_containment(options.isolation, state)
+    containment = ready(
+        state.root,
+        board,
+        lambda: choose_containment(options.isolation, state, chosen_interpreter(state.root)),
+        asks=not (options.no_setup or options.simulate),
+        agrees=options.yes and not options.no_setup,
+    )
     machine = containment.machine
     _warn_if_unprotected_root(containment)
     simulated_because = _why_simulated(options, machine)
@@ -239,6 +252,13 @@ def _hardware_to_report(containment: Containment) -> Hardware:
     return {**hardware, "notes": [*hardware.get("notes", []), note]}
 
 
+def _checked(options: argparse.Namespace, state: StateFolder) -> Containment:
+    """Return how scripts run here, with a note on a GPU that they do not use."""
+    python = chosen_interpreter(state.root)
+    containment = choose_containment(options.isolation, state, python)
+    return with_note(containment, state.root, unused_gpus(containment))
+
+
 def _print_check(containment: Containment) -> int:
     machine = containment.machine
     print(json.dumps(_hardware_to_report(containment), indent=2))
@@ -275,7 +295,7 @@ def _why_simulated(options: argparse.Namespace, machine: Machine) -> str:
 
 
 def _how_to_get_torch() -> str:
-    return f"Install torch: {sys.executable} -m pip install torch"
+    return f"Fetch torch for this machine: {setup_words()}"
 
 
 def _set_up_logging(level: str) -> None:
@@ -300,4 +320,5 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "service": service_command,
     "supervised": lambda words: supervised_command(words, main),
     "open": lambda words: open_command(words, main),
+    "setup": setup_command,
 }

@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
         description="Claim training tasks from a XeeNet server and run them on this machine.",
         epilog="xeenet-worker status [--json] tells what the agent on this machine is doing, "
         "xeenet-worker limits [--json] what it may use, and changes that; xeenet-worker open shows "
-        "both as a page in your browser.",
+        "both as a page in your browser, xeenet-worker setup fetches torch for its GPU.",
     )
     add = options.add_argument
     help_text = "the server's address; remembered after enrolment"
@@ -83,6 +83,8 @@ def parser() -> argparse.ArgumentParser:
         default=0.0,
         help="seconds for which running scripts may go on after SIGTERM (default 0)",
     )
+    add("--yes", action="store_true", help="set up torch without asking, where that helps")
+    add("--no-setup", action="store_true", help="do not ask whether torch should be set up")
     add("--no-simulate", action="store_true", help="without torch, refuse to start")
     add("--simulate", action="store_true", help=argparse.SUPPRESS)  # for demonstrations and tests
     add(

@@ -15,14 +15,15 @@ from workers.agent.limits.limiter import NOW_FILE_NAME
 from workers.agent.limits.rules_file import FILE_NAME as RULES_FILE
 from workers.agent.limits.session_helper import FILE_NAME as PRESENCE_FILE
 from workers.agent.page.asking import ANSWER_FILE, REQUEST_FILE
+from workers.agent.setup.environments import Environments
+from workers.agent.setup.progress import FILE_NAME as SETUP_FILE
 from workers.agent.state import DESKTOP_LOG_FILE, HISTORY_FILE, SERVICE_LOG_FILE, STATUS_FILE
 
 CREDENTIALS_FILE: Final = "credentials.json"
 ID_FILE: Final = "agent-id"
+ENVIRONMENTS: Final = "environments"
 LOCK_FILE: Final = "lock"
 DATA_FOLDER: Final = "data"
-# Set-up makes its environments beside the state folder.
-_ENVIRONMENTS_SUFFIX: Final = "-python"
 _ENVIRONMENT_NAMES: Final = ("env-*", "trial-*", "cache", "python", "current.json", "lock", "*.tmp")
 _FOLDERS: Final = ("outbox", "work", "kept", "packages")
 _FILES: Final = (
@@ -36,7 +37,7 @@ _FILES: Final = (
         SERVICE_LOG_FILE,
         DESKTOP_LOG_FILE,
     ),
-    *("setup.json", REQUEST_FILE, ANSWER_FILE),
+    *(SETUP_FILE, REQUEST_FILE, ANSWER_FILE),
 )
 
 
@@ -56,7 +57,7 @@ class Belonging:
 
 def environments_of(root: Path) -> Path:
     """Return the folder in which set-up makes environments for this state folder."""
-    return root.with_name(root.name + _ENVIRONMENTS_SUFFIX)
+    return Environments(root).root
 
 
 def belongings(root: Path) -> list[Belonging]:
@@ -71,7 +72,7 @@ def belongings(root: Path) -> list[Belonging]:
         inside.append(data)  # there is nothing to keep
     made = [path for name in _ENVIRONMENT_NAMES for path in sorted(beside.glob(name))]
     kinds = (
-        ("environments", f"Pythons with torch that set-up made, in {beside}", tuple(made)),
+        (ENVIRONMENTS, f"Pythons with torch that set-up made, in {beside}", tuple(made)),
         ("data sets", "fetched again when a task needs them", (data,) if is_used else ()),
         (
             "state",

@@ -8,6 +8,7 @@ and nobody said to leave without it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -21,6 +22,7 @@ from workers.agent.delivery.outbox import Outbox
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_STATE_FOLDER, EXIT_USAGE
 from workers.agent.leave.belongings import (
     CREDENTIALS_FILE,
+    ENVIRONMENTS,
     ID_FILE,
     LOCK_FILE,
     Belonging,
@@ -36,6 +38,7 @@ from workers.agent.questions import NobodyToAsk, ask
 from workers.agent.service.command import installed_service, remove_service
 from workers.agent.service.plan import ServiceError
 from workers.agent.service.record import Record
+from workers.agent.setup.environments import Environments, SetUpRuns
 from workers.agent.state import (
     HOME_VARIABLE,
     STATUS_FILE,
@@ -102,7 +105,7 @@ def _leave(options: argparse.Namespace, root: Path) -> int:
             farewell = _goodbye(options, state, credentials)
             print(plain(farewell.sentence))
         (root / CREDENTIALS_FILE).unlink(missing_ok=True)
-        deleted = [_offer(belonging, options) for belonging in belongings(root)]
+        deleted = [_offer(belonging, root, options) for belonging in belongings(root)]
     delete_empty(environments_of(root))
     if all(deleted):
         (root / LOCK_FILE).unlink(missing_ok=True)  # nobody holds it any more
@@ -152,7 +155,7 @@ def _goodbye(options: argparse.Namespace, state: StateFolder, stored: Credential
     return farewell
 
 
-def _offer(belonging: Belonging, options: argparse.Namespace) -> bool:
+def _offer(belonging: Belonging, root: Path, options: argparse.Namespace) -> bool:
     """Delete this, if the owner wants it; return whether it is gone."""
     size = words.size(belonging.size_bytes)
     wants = options.delete
@@ -163,11 +166,26 @@ def _offer(belonging: Belonging, options: argparse.Namespace) -> bool:
         return False
     for link in links_among(belonging.paths):
         print(plain(f"{link} is a link: what it points to stays."))
-    if left := delete(belonging):
+    try:
+        with _unused(belonging, root):
+            left = delete(belonging)
+    except SetUpRuns as error:
+        print(plain(f"Not deleted: the {belonging.title}, because {error}."), file=sys.stderr)
+        return False
+    if left:
         print(plain(f"Not deleted: {', '.join(map(str, left))}"), file=sys.stderr)
         return False
+    if belonging.title == ENVIRONMENTS:
+        (environments_of(root) / LOCK_FILE).unlink(missing_ok=True)  # nobody holds it any more
     print(plain(f"Deleted: the {belonging.title} ({size})"))
     return True
+
+
+def _unused(belonging: Belonging, root: Path) -> contextlib.AbstractContextManager[object]:
+    """Hold what is to be deleted. Raises `SetUpRuns` when a set-up works on it."""
+    if belonging.title == ENVIRONMENTS:
+        return Environments(root).locked()
+    return contextlib.nullcontext()
 
 
 def _check_that_no_agent_runs(state: StateFolder) -> None:

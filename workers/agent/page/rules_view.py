@@ -25,7 +25,7 @@ def view(
     facts = report["facts"]
     by_field = {spelling.name: word for word, spelling in SPELLINGS.items()}
     outranked = {
-        by_field[name]: f"{OPTION_OF.get(name, name)} of the command line decides"
+        by_field[name]: f"{OPTION_OF.get(name, name)} of the command line outranks this rule"
         for name in report["from_command_line"]
     }
     return {
@@ -34,11 +34,11 @@ def view(
         "outranked": outranked,
         "machine": dict(machine),
         "now": {
-            "slots": report["slots"],
-            "threads": report["threads"],
-            "why_threads": words.safe(report["why_threads"]),
-            "memory_mib": report["memory_mib"],
+            "slots": str(report["slots"]),
+            "threads": str(report["threads"]),
+            "memory": str(report["memory_mib"]),
             "priority": report["priority"],
+            "why_threads": words.safe(report["why_threads"]),
         },
         "notes": [words.safe(words.sentence(note)) + "." for note in report["notes"]],
         "has_battery": facts["on_battery"] is not None,

@@ -28,7 +28,7 @@ MAX_CONNECTIONS: Final = 24
 STRANGER_SECONDS: Final = 5.0
 KNOWN_SECONDS: Final = 90.0  # a hidden tab asks once a minute
 _REPLY_SECONDS: Final = 5.0
-_LOOK_SECONDS: Final = 0.5  # how soon `stop` is noticed
+_LOOK_SECONDS: Final = 0.2  # how soon `stop` is noticed
 
 log = logging.getLogger("xeenet.page")
 

@@ -18,16 +18,16 @@ _BAD: Final = frozenset({Ending.FAILED})
 
 def given(status: Status, history: Sequence[EndedTask], now: float) -> list[list[str]]:
     """Return the rows on what this machine gave: their names and their texts."""
-    rows = [["Tasks", words.totals_text(status.totals, status.to_send)]]
+    rows = [["Since the start", words.totals_text(status.totals, status.to_send)]]
     if status.totals.seconds:
-        rows.append(["Training", f"{words.span(status.totals.seconds)} since the start"])
+        rows.append(["Trained", words.span(status.totals.seconds)])
     real = [task for task in history if task.number]
     if len(real) > status.totals.ended:
         accepted = sum(_is_accepted(task) for task in real)
         trained = sum(task.seconds or 0.0 for task in real)
         since = words.clock(min(task.ended_at for task in real), now)
-        text = f"{words.count(len(real), 'task')}, {accepted:,} accepted, {words.span(trained)}"
-        rows.append([f"Since {since}", text])
+        parts = [words.count(len(real), "task"), f"{accepted:,} accepted", words.span(trained)]
+        rows.append([f"Since {since}", f"{', '.join(parts)} of training"])
     last = real[-1] if real else None
     if last is not None:
         rows.append(["Last", f"{last.number}: {words.came_out(last)}"])

@@ -83,11 +83,13 @@ def _needs_person(trouble: Trouble) -> bool:
 
 
 def headline(status: Status, now: float) -> list[str]:
-    """Return the sentence of the state, its first word apart."""
+    """Return the sentence of the state, its first words apart."""
     text = words.headline(status, now)
+    if status.state is State.WORKING and len(status.tasks) == 1:
+        task = status.tasks[0]
+        return [words.sentence(task.phase), words.safe(f" for “{task.campaign}”")]
     if status.state is State.WORKING:  # tasks, and pauses after them, are shown beside it
-        count = len(status.tasks)
-        text = "Working on a task." if count == 1 else f"Working on {count} tasks."
+        text = f"Working on {len(status.tasks)} tasks."
     elif status.state in _NAMED:
         text = f"{words.sentence(status.state)}. {text}"
     match = _FIRST_WORD.match(text)

@@ -29,11 +29,15 @@ export function list(node, values, build) {
   node.replaceChildren(...values.map(build));
 }
 
-/** A link to the server's page of a campaign, or its plain name. */
+/** A link to a page of the server, in a tab of its own. */
+export function link(address, child) {
+  return make("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, child);
+}
+
+/** A campaign's name, with a link to its page if there is one. */
 export function campaign(name, address) {
   const title = make("strong", {}, name);
-  if (!address) return title;
-  return make("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, title);
+  return address ? link(address, title) : title;
 }
 
 const MARKS = {

@@ -1,12 +1,11 @@
 // The worker's page: it asks the worker what it is doing, and draws the answer.
-import { byId, campaign, curve, list, make, ring, show, write } from "./draw.js";
+import { byId, campaign, curve, link, list, make, ring, show, write } from "./draw.js";
 import { drawRules } from "./rules.js";
 import { Closed, Refused, begin, get, post } from "./talk.js";
 
 const BUSY = 1000; // how often it asks while a task runs …
 const CALM = 2000; // … while none does …
 const HIDDEN = 30000; // … and while nobody can see the page
-const AWAY = 3000;
 const KEPT_LINES = 200;
 
 let linesSeen = -1;
@@ -26,6 +25,8 @@ function drawHead(state) {
   const [first, rest] = byId("headline").children;
   write(first, state.headline[0]);
   write(rest, state.headline[1]);
+  const alone = state.tasks.length === 1 ? state.tasks[0] : null;
+  write(byId("figures"), alone ? [`task ${alone.number}`, ...alone.figures].join(" · ") : "");
   const training = state.tasks.filter((task) => task.is_training);
   ring(byId("ring"), state.state, training.length ? training[0].share : undefined);
   const { word = "", why = "" } = state.results;
@@ -38,17 +39,24 @@ function drawHead(state) {
   show(byId("badge-why"), word === "SIMULATED");
 }
 
-function drawTask(task) {
-  const item = make("li", {}, campaign(task.campaign, task.address));
-  item.append(make("span", { class: "soft" }, `  ${task.number}`));
-  if (task.is_training) {
-    item.append(make("progress", { max: 1, value: task.share, "aria-label": `How far task ${task.number} is` }));
+/** What the head says of a task that is alone is not said again. */
+function drawTask(task, place, tasks) {
+  const item = make("li", {});
+  if (tasks.length > 1) {
+    item.append(campaign(task.campaign, task.address), make("span", { class: "soft" }, `  ${task.number}`));
+    if (task.is_training) {
+      const words = `How far task ${task.number} is`;
+      item.append(make("progress", { max: 1, value: task.share, "aria-label": words }));
+    }
+    item.append(make("p", {}, task.figures.join(" · ")));
   }
-  item.append(make("p", {}, task.figures.join(" · ")));
   if (task.params) item.append(make("p", { class: "soft" }, task.params));
   if (task.curve.length > 2) {
     const words = `${task.metric} of this run so far, now ${task.newest}`;
     item.append(curve(task.curve, words), make("p", { class: "soft" }, words));
+  }
+  if (tasks.length === 1 && task.address) {
+    item.append(link(task.address, "Open the campaign"));
   }
   return item;
 }
@@ -116,13 +124,17 @@ async function drawRan() {
   });
 }
 
+/** The last that is known, with what it means that nothing new comes. */
 function drawAway() {
-  const isOver = last.state === "draining" || last.state === "stopped";
-  const since = answeredAt.toLocaleTimeString();
-  const gone = "It has ended, or serves this page no more. See xeenet-worker status, or open it anew: xeenet-worker open.";
-  write(byId("away"), isOver ? "The worker has ended." : `No answer since ${since}. ${gone}`);
-  show(byId("away"), true);
   for (const id of ["pause", "resume", "drain", "stop"]) byId(id).disabled = true;
+  if (last.state === "draining" || last.state === "stopped") {
+    drawHead({ ...last, state: "stopped", tone: "soft", headline: ["Stopped", ". Start it again with xeenet-worker."], tasks: [] });
+    byId("tasks").replaceChildren();
+    return;
+  }
+  const since = answeredAt.toLocaleTimeString();
+  write(byId("away"), `No answer since ${since}. It has ended, or serves this page no more: xeenet-worker open.`);
+  show(byId("away"), true);
 }
 
 function close(error) {
@@ -135,7 +147,7 @@ function close(error) {
 function later() {
   clearTimeout(timer);
   const pace = last?.tasks.length ? BUSY : CALM;
-  timer = setTimeout(ask, document.hidden ? HIDDEN : byId("away").hidden ? pace : AWAY);
+  timer = setTimeout(ask, document.hidden ? HIDDEN : pace);
 }
 
 async function ask() {

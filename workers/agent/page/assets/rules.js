@@ -76,6 +76,7 @@ class Slider extends Control {
       this.say(Number(this.input.value) === off ? null : Number(this.input.value));
     });
     this.input.addEventListener("change", () => this.send(spelled()));
+    this.row.className = "slider";
     this.row.append(this.label(this.input), this.input, this.value, this.why, this.problem);
     this.isFixed = least >= most;
   }
@@ -129,13 +130,12 @@ class Choice extends Control {
 }
 
 class NumberBox extends Control {
-  constructor(place, word, name, unit, range) {
+  constructor(place, word, name, range) {
     super(place, word, name);
     this.input = make("input", { type: "number", min: range[0], max: range[1], inputmode: "numeric" });
     this.input.addEventListener("input", () => (this.isBusy = true));
     this.input.addEventListener("change", () => this.send(this.input.value));
-    this.row.append(this.label(this.input), this.input, make("span", { class: "value" }, unit));
-    this.row.append(this.why, this.problem);
+    this.row.append(this.label(this.input), this.input, this.why, this.problem);
   }
 
   draw(text, isOutranked) {
@@ -171,7 +171,7 @@ function build(rules) {
   const of = (count) => `${count} of ${cores} ${cores === 1 ? "thread" : "threads"}`;
   new Slider(main, "threads", "Processor", {
     range: [1, cores, 1], off: cores,
-    words: (count) => (count === null ? `all ${cores} that are free` : of(count)),
+    words: (count) => (count === null ? `all ${cores}, if free` : of(count)),
   });
   new Slider(main, "present", "While you are here", {
     range: [0, cores, 1], off: cores, read: (text) => (text === "pause" ? 0 : Number(text)),
@@ -180,7 +180,7 @@ function build(rules) {
   });
   new Slider(main, "memory", "Memory of a task", {
     range: [Math.max(least, 512), Math.floor(memory / 512) * 512, 512], off: Math.floor(memory / 512) * 512,
-    words: (mib) => (mib === null ? `what ${gib(memory)} leave` : `${gib(mib)} of ${gib(memory)}`),
+    words: (mib) => (mib === null ? `90 % of ${gib(memory)}` : `${gib(mib)} of ${gib(memory)}`),
   });
   new Hours(main);
   new Tick(main, "battery", "Only on mains power", () => (rules.has_battery ? "" : "no battery is known here"));
@@ -199,7 +199,7 @@ function build(rules) {
   new Slider(more, "temperature", "Hottest processor", {
     range: [40, 101, 1], off: 101, words: (heat) => (heat === null ? "no rule" : `${heat} °C`),
   });
-  new NumberBox(more, "idle", "You are away after", "minutes without a key", [0, 1440]);
+  new NumberBox(more, "idle", "Minutes without a key until you are away", [0, 1440]);
   new Choice(more, "priority", "Beside your programs", [
     ["off", "low, as without a rule"], ["normal", "normal"], ["low", "low"], ["idle", "idle: only what nobody wants"],
   ]);
@@ -217,12 +217,14 @@ export function drawRules(rules, changed) {
   write(byId("rules-problem"), rules.problem);
   show(byId("rules-problem"), isBroken);
   show(byId("rules-reset"), isBroken);
-  for (const control of controls) {
-    control.update(rules.values[control.word], isBroken ? "" : rules.outranked[control.word]);
-  }
+  show(byId("rules-all"), !isBroken);
   const { now } = rules;
+  for (const control of controls) {
+    const outranked = rules.outranked[control.word];
+    control.update(outranked ? now[control.word] : rules.values[control.word], outranked);
+  }
   const why = now.why_threads ? ` (${now.why_threads})` : "";
-  const threads = `${now.threads} ${now.threads === 1 ? "thread" : "threads"}${why}`;
-  write(byId("rules-now"), `The next task gets ${threads} and ${gib(now.memory_mib)}.`);
+  const threads = `${now.threads} ${now.threads === "1" ? "thread" : "threads"}${why}`;
+  write(byId("rules-now"), `The next task gets ${threads} and ${gib(Number(now.memory))}.`);
   list(byId("rules-notes"), rules.notes, (note) => make("li", {}, note));
 }
