@@ -31,7 +31,9 @@ ENDS: Final = (
         ENDINGS,
         "    return unasked.filter(~Exists(still_open), ~Exists(races))",
         "    return unasked.filter(~Exists(races))",
-        HISTORIES,
+        (
+            "tests/lifecycle/test_campaign_verbs.py::test_the_sweep_finishes_only_campaigns_without_open_tasks",
+        ),
     ),
     Mutant(
         "finish: never",
