@@ -29,6 +29,7 @@ from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.machines.agent import AGENT
 from tests.mutants.machines.containment import CONTAINMENT
+from tests.mutants.machines.desktop import DESKTOP
 from tests.mutants.machines.enclosures import ENCLOSURES
 from tests.mutants.machines.faces import FACES
 from tests.mutants.machines.faults import FAULTS
@@ -62,7 +63,7 @@ MUTANTS: Final = (
     *HERO,
     *PAIRED,
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES),
-    *(*FAULTS, *LIMITS, *PAGE, *SET_UP),
+    *(*FAULTS, *LIMITS, *PAGE, *SET_UP, *DESKTOP),
     *(
         *ENCLOSURES,
         *SANDBOX,
