@@ -100,13 +100,10 @@ def headline(status: Status, now: float) -> list[str]:
 
 
 def _then(status: Status, now: float) -> list[str]:
-    """Return how far a set-up of torch is, and what follows the running tasks."""
-    lines = []
-    if status.torch_setup is not None and status.state is not State.SETTING_UP:
-        lines.append(words.setup_text(status.torch_setup))
-    if status.state is State.WORKING:
-        lines += [f"then {words.pause_text(pause, now)}" for pause in status.pauses]
-    return lines
+    """Return what follows the running tasks."""
+    if status.state is not State.WORKING:
+        return []
+    return [f"then {words.pause_text(pause, now)}" for pause in status.pauses]
 
 
 def _results(status: Status) -> dict[str, str]:
