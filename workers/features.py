@@ -30,6 +30,7 @@ class Feature(StrEnum):
     CALIBRATION = "calibration"  # claims say `calibrates`, replies order it, and its address
     FINAL_FAILURES = "final_failures"  # `final` of a submission
     FOREIGN_LOAD = "foreign_load"  # `foreign_load` of a submission
+    LEAVING = "leaving"  # the address at which a worker says good-bye
     MACHINE = "machine"  # `machine` of the hardware
     OWNER_PAUSE = "owner_pause"  # heartbeats tell that the owner's rules pause the agent
     SCRIPTS = "scripts"  # claims tell the scripts that the agent runs

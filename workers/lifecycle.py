@@ -12,6 +12,7 @@
 | drain   | active             | draining | finishes the tasks it holds, claims no more          |
 | resume  | draining, disabled | active   | claims again; also lifts a pause                     |
 | disable | active, draining   | disabled | its token is rejected from the next request on       |
+| leave   | active, draining   | disabled | its agent's owner ended it: its token is dead for good |
 | note_slots | any               | same     | stores how many tasks its agent runs at once         |
 | note_owner_pause | any         | same     | stores whether its owner's rules pause its agent     |
 | admit_calibration | any      | same     | work budgets again, although its values are off      |
@@ -43,6 +44,8 @@ _SAME_END = dt.timedelta(minutes=2)
 MAX_NAME_LENGTH = 100
 # The worker names of people's own programs begin with this.
 PROGRAM_PREFIX = "ask:"
+# Why a worker is disabled that ended itself.
+LEFT = "It left: whoever runs its machine ended it there."
 
 
 class WorkerError(Exception):
@@ -316,6 +319,19 @@ def resume(worker: Worker) -> None:
 def disable(worker: Worker) -> None:
     """Reject the worker's token from its next request on. Raises WrongWorkerState."""
     _move(worker, {WorkerState.ACTIVE, WorkerState.DRAINING}, WorkerState.DISABLED)
+
+
+def leave(worker: Worker, *, now: dt.datetime) -> None:
+    """Disable the worker for its own agent, and make its token worthless for good.
+
+    A worker that an operator resumes afterwards needs a new token: its owner has ended it. Raises
+    WrongWorkerState.
+    """
+    _move(worker, {WorkerState.ACTIVE, WorkerState.DRAINING}, WorkerState.DISABLED)
+    Worker.objects.filter(pk=worker.pk).update(
+        token_hash=hash_token(new_token(WORKER_PREFIX)), pause_reason=LEFT
+    )
+    WorkerSession.objects.filter(worker=worker, ended_at=None).update(ended_at=now)
 
 
 def admit_calibration(worker: Worker, *, actor: User | None, now: dt.datetime) -> None:

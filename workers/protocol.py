@@ -34,6 +34,7 @@ API_PREFIX: Final = "/api/v1/"
 ENROL_PATH: Final = "workers/enrol"
 ME_PATH: Final = "workers/me"
 TOKEN_PATH: Final = "workers/me/token"  # noqa: S105 - a path, no secret
+LEAVE_PATH: Final = "workers/me/leave"
 CLAIM_PATH: Final = "leases/claim"
 HEARTBEAT_PATH: Final = "heartbeat"
 RESULT_PATH: Final = "leases/{lease_id}/result"
@@ -181,6 +182,11 @@ class EnrolReply(TypedDict):
     worker_id: int
     name: str
     token: str  # shown once; the server keeps only its hash
+
+
+class LeaveReply(TypedDict):
+    released: int  # tasks that it held, which are pending again
+    message: str
 
 
 class TokenReply(TypedDict):

@@ -29,11 +29,13 @@ from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.machines.agent import AGENT
 from tests.mutants.machines.containment import CONTAINMENT
+from tests.mutants.machines.desktop import DESKTOP
 from tests.mutants.machines.enclosures import ENCLOSURES
 from tests.mutants.machines.faces import FACES
 from tests.mutants.machines.faults import FAULTS
 from tests.mutants.machines.limits import LIMITS
 from tests.mutants.machines.page import PAGE
+from tests.mutants.machines.setup import SET_UP
 from tests.mutants.machines.speeds import SPEEDS
 from tests.mutants.machines.step_costs import STEP_COSTS
 from tests.mutants.machines.uploads import UPLOADS
@@ -61,7 +63,7 @@ MUTANTS: Final = (
     *HERO,
     *PAIRED,
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES),
-    *(*FAULTS, *LIMITS, *PAGE),
+    *(*FAULTS, *LIMITS, *PAGE, *SET_UP, *DESKTOP),
     *(
         *ENCLOSURES,
         *SANDBOX,

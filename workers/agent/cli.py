@@ -22,9 +22,11 @@ from workers.agent import AGENT_VERSION, status_command
 from workers.agent.card import find_card
 from workers.agent.connection.client import Client
 from workers.agent.delivery.outbox import Outbox
+from workers.agent.desktop.command import desktop_command
 from workers.agent.enrolment import find_credentials, rotate_token
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_STATE_FOLDER, StartError
 from workers.agent.isolation import Containment, choose_containment
+from workers.agent.leave.command import leave_command
 from workers.agent.limits.command import limits_command, presence_command
 from workers.agent.limits.limiter import Limiter
 from workers.agent.limits.options import limiter_of
@@ -38,6 +40,8 @@ from workers.agent.plain_text import PlainFormatter, log_uncaught_errors, plain
 from workers.agent.processes.process_tree import adopt_orphans, kill_tagged
 from workers.agent.running.hardware import Machine, usable_cpus
 from workers.agent.secrecy import close_own_process, move_secrets_out_of_the_arguments
+from workers.agent.service.command import service_command
+from workers.agent.service.supervised import supervised_command
 from workers.agent.setup.choose import chosen_interpreter, setup_words, unused_gpus, with_note
 from workers.agent.setup.command import setup_command
 from workers.agent.setup.first_start import ready
@@ -178,7 +182,7 @@ def _work(
         board,
         limiter,
     )
-    desk.attach(agent, runner_settings.policy)
+    desk.attach(agent, runner_settings.policy, _what_torch_lacks(machine))
     signal.signal(signal.SIGTERM, lambda *_: agent.on_sigterm())
     signal.signal(signal.SIGINT, lambda *_: agent.on_interrupt())
     hangup = getattr(signal, "SIGHUP", None)  # the terminal was closed; nohup ignores it
@@ -290,6 +294,14 @@ def _why_simulated(options: argparse.Namespace, machine: Machine) -> str:
     return reason
 
 
+def _what_torch_lacks(machine: Machine) -> str:
+    """Return why torch does not work here, or not with the GPU; "" where it does."""
+    if not machine.can_train:
+        return machine.why_not
+    notes = machine.hardware.get("notes", [])
+    return next((note for note in notes if note.startswith("GPU not used")), "")
+
+
 def _how_to_get_torch() -> str:
     return f"Fetch torch for this machine: {setup_words()}"
 
@@ -311,6 +323,10 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "status": status_command.main,
     "limits": limits_command,
     "presence": presence_command,
+    "desktop": desktop_command,
+    "leave": leave_command,
+    "service": service_command,
+    "supervised": lambda words: supervised_command(words, main),
     "open": lambda words: open_command(words, main),
     "setup": setup_command,
 }

@@ -55,6 +55,7 @@ from workers.protocol import (
     CLAIM_PATH,
     ENROL_PATH,
     HEARTBEAT_PATH,
+    LEAVE_PATH,
     ME_PATH,
     RELEASE_PATH,
     RESULT_PATH,
@@ -66,6 +67,7 @@ from workers.protocol import (
     ErrorCode,
     HeartbeatReply,
     HeartbeatRequest,
+    LeaveReply,
     Submission,
     SubmissionReply,
     TokenReply,
@@ -158,6 +160,10 @@ class Client:
     def rotate_token(self) -> TokenReply:
         """Exchange this worker's token for a new one; the old one is rejected afterwards."""
         return self._call(self._calls, "POST", TOKEN_PATH, {}, replies.token_reply)
+
+    def leave(self) -> LeaveReply:
+        """End this worker on a server that has the feature; its token is rejected afterwards."""
+        return self._call(self._calls, "POST", LEAVE_PATH, {}, replies.leave_reply)
 
     def claim(self, request: ClaimRequest, gives_up: GivesUp | None = None) -> ClaimReply:
         """Ask for leases; safe to repeat with the same claim_id.
