@@ -196,10 +196,7 @@ def _drawn(tasks: QuerySet[Task], result_class: int | None, most: int) -> QueryS
     so_far = RowRange(start=None, end=0)
     numbered = tasks.order_by(*in_order).annotate(
         order=Window(RowNumber(), order_by=in_order),
-        # Counted once, by an index; a window over all would keep every row in memory or on disk.
-        total=Subquery(
-            tasks.order_by().values("campaign").annotate(number=Count("*")).values("number")
-        ),
+        total=Window(Count("*")),
         key=key,
         best_before=Window(Min(key), order_by=in_order, frame=RowRange(start=None, end=-1)),
         spent=Window(Sum(_seconds()), order_by=in_order, frame=so_far),
