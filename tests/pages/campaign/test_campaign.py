@@ -146,7 +146,7 @@ def test_the_board_shows_the_class_with_most_results_and_says_so(client: Client)
     other = factories.in_another_class(moved, device_kind="cuda")
     page = page_of(client, campaign)
     assert board_values(page) == ["3.2000", "3.3000"]
-    assert "Results of 2 classes stand in no common order. Shown is 10 s, cpu," in page
+    assert "Results of 2 classes stand in no common order</strong>. Shown is 10 s, cpu," in page
     assert f"not {other} (1). Nothing has raced" in page
     assert board_values(page_of(client, campaign, **{"class": str(other.pk)})) == ["3.1000"]
     everything = page_of(client, campaign, **{"class": "all"})
