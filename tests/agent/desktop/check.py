@@ -82,6 +82,20 @@ class Screen:
         )
         return ended.stdout.strip()
 
+    def close(self, window: str) -> None:
+        """Ask a window to close, as the cross in its frame does."""
+        from Xlib import X, display
+        from Xlib.protocol import event
+
+        server = display.Display(self._display)
+        target = server.create_resource_object("window", int(window))
+        data = (32, [server.intern_atom("WM_DELETE_WINDOW"), X.CurrentTime, 0, 0, 0])
+        message = event.ClientMessage(
+            window=target, client_type=server.intern_atom("WM_PROTOCOLS"), data=data
+        )
+        target.send_event(message)
+        server.close()
+
     def icon(self) -> Any:
         """Return the corner of the tray."""
         width, height = SCREEN
@@ -194,7 +208,7 @@ def walk(screen: Screen, server: AgentServer, state: Path) -> None:
         choose(screen)
         screen.keep("menu of the icon")
         screen.do("key", "Escape")
-        screen.do("windowquit", window_of(screen))
+        screen.close(window_of(screen))
         wait_for("the window closed", lambda: not window_of(screen))
         if is_stopped(state):
             raise NotSeen("an agent that works on without its window")
@@ -211,7 +225,7 @@ def walk(screen: Screen, server: AgentServer, state: Path) -> None:
         wait_for("the page of a stopped agent", lambda: has(screen.icon(), QUIET))
         time.sleep(5)  # the page asks again, and gets no answer
         screen.keep("stopped by the icon")
-        screen.do("windowquit", window_of(screen))
+        screen.close(window_of(screen))
         wait_for("the program ended", lambda: program.poll() is not None)
         if program.returncode != 0:
             raise NotSeen(f"exit code 0, not {program.returncode}")

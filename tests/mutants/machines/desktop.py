@@ -10,6 +10,8 @@ _API: Final = "tests/api/agents/test_leave.py"
 _PLANS: Final = "tests/agent/service/test_plans.py"
 _INSTALL: Final = "tests/agent/service/test_install.py"
 _LEAVE: Final = "tests/agent/test_leave.py"
+_FIRST: Final = "tests/agent/desktop/test_first_start.py"
+_TOGETHER: Final = "tests/agent/desktop/test_coordinator.py"
 
 DESKTOP: Final = (
     Mutant(
@@ -116,5 +118,61 @@ DESKTOP: Final = (
         "    return EXIT_OK if code in FINAL_EXITS else code",
         "    return code",
         (_INSTALL, "-k", "does_not_mend"),
+    ),
+    Mutant(
+        "first start: the invitation goes to a server that was not tried",
+        "workers/agent/desktop/first_start.py",
+        "        if server not in self._tried:",
+        "        if False:",
+        (_FIRST, "-k", "not_tried"),
+    ),
+    Mutant(
+        "first start: the invitation stands on a command line",
+        "workers/agent/desktop/first_start.py",
+        "self._agent.start(options, {ENROLMENT_VARIABLE: invitation.token})",
+        'self._agent.start([*options, "--enrol", invitation.token], {})',
+        (_FIRST, "-k", "agents_own_page"),
+    ),
+    Mutant(
+        "first start: a link's token is sent with the test of the server",
+        "workers/agent/desktop/invitation.py",
+        "        if _TOKEN.search(segment):\n            break\n",
+        "",
+        (_FIRST, "-k", "people_paste"),
+    ),
+    Mutant(
+        "first start: any page may ask",
+        "workers/agent/desktop/welcome.py",
+        "        if not self._keys.knows(token_of(request)):",
+        "        if False:",
+        (_FIRST, "-k", "only_the_page"),
+    ),
+    Mutant(
+        "first start: another website may ask",
+        "workers/agent/desktop/welcome.py",
+        "        if (refused := refusal(request, self.host)) is not None:",
+        "        if (refused := None) is not None:",
+        (_FIRST, "-k", "only_the_page"),
+    ),
+    Mutant(
+        "desktop: an agent works on that nobody can see",
+        "workers/agent/desktop/coordinator.py",
+        "        return self._agent.is_running and self._tray_is_there",
+        "        return self._agent.is_running",
+        (_TOGETHER, "-k", "counts_as_none"),
+    ),
+    Mutant(
+        "desktop: a window that never opened stops the agent",
+        "workers/agent/desktop/coordinator.py",
+        "            if not self._window_was_seen:",
+        "            if False:",
+        (_TOGETHER, "-k", "gives_way_to_the_browser"),
+    ),
+    Mutant(
+        "desktop: the window's program gets the worker's token",
+        "workers/agent/desktop/faces.py",
+        "for name, value in os.environ.items() if name not in _SECRET},",
+        "for name, value in os.environ.items()},",
+        (_TOGETHER, "-k", "no_secret_reaches"),
     ),
 )

@@ -105,9 +105,13 @@ def _leave(options: argparse.Namespace, root: Path) -> int:
             farewell = _goodbye(options, state, credentials)
             print(plain(farewell.sentence))
         (root / CREDENTIALS_FILE).unlink(missing_ok=True)
-        deleted = [_offer(belonging, root, options) for belonging in belongings(root)]
+        kept = {
+            belonging.title
+            for belonging in belongings(root)
+            if not _offer(belonging, root, options)
+        }
     delete_empty(environments_of(root))
-    if all(deleted):
+    if kept <= {ENVIRONMENTS}:  # which lie beside it
         (root / LOCK_FILE).unlink(missing_ok=True)  # nobody holds it any more
         if left := delete_empty(root):
             print(plain(f"In {root} stays what no agent made: {', '.join(left[:10])}"))
