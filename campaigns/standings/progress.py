@@ -11,7 +11,7 @@ from campaigns.models import BudgetKind, Campaign, CampaignState, TaskState, Wor
 from campaigns.standings import leaderboard
 from campaigns.standings.forecast import APPROVAL, Forecast, Question, Run, forecasts
 from campaigns.standings.machines import Needs, machines_heard_of
-from campaigns.standings.pace import Pace, pace_of, paces
+from campaigns.standings.pace import Pace, paces
 from campaigns.standings.queue import Queue, Running, queue_of
 from campaigns.standings.task_counts import ended_tasks, failed_by_class, tasks_by_state
 from campaigns.work.cost import GUARD_FACTOR
@@ -84,9 +84,8 @@ def campaign_progress(
     waiting = {campaign.pk: counts[TaskState.PENDING] + campaign.kept_runs}
     is_open = bool(waiting[campaign.pk] or counts[TaskState.LEASED])
     queue = queue_of([campaign]) if is_open and campaign.state == CampaignState.ACTIVE else Queue()
-    others = _loaded(queue.others([campaign]))
-    known = paces([campaign, *others]) if others else {campaign.pk: pace_of(campaign)}
-    told = _forecasts([campaign], others, waiting, queue, known, now=now)
+    known = paces([campaign, *queue.others])
+    told = _forecasts([campaign], waiting, queue, known, now=now)
     return CampaignProgress(
         **counts,
         kept=campaign.kept_runs,
@@ -123,32 +122,23 @@ def outlook(campaigns: Sequence[Campaign], *, now: dt.datetime) -> Outlook:
         else 0
         for campaign in campaigns
     }
-    others = _loaded(queue.others(campaigns))
     active = [campaign for campaign in campaigns if campaign.state == CampaignState.ACTIVE]
-    told = _forecasts(campaigns, others, waiting, queue, paces([*active, *others]), now=now)
+    told = _forecasts(campaigns, waiting, queue, paces([*active, *queue.others]), now=now)
     running = {campaign.pk: queue.running.get(campaign.pk, ()) for campaign in campaigns}
     return Outlook(waiting, running, told)
 
 
-def _loaded(others: set[int]) -> list[Campaign]:
-    """Load campaigns that share the fleet with those that were asked for; no query without any."""
-    if not others:
-        return []
-    campaigns = Campaign.objects.filter(pk__in=others).order_by("pk").select_related("package")
-    return list(campaigns.defer("package__source", "search_space"))
-
-
 def _forecasts(
     campaigns: Sequence[Campaign],
-    others: Sequence[Campaign],
     waiting: Mapping[int, int],
     queue: Queue,
     known: Mapping[int, Pace],
     *,
     now: dt.datetime,
 ) -> dict[int, Forecast]:
-    """Forecast the campaigns; the others use the same machines."""
-    theirs = {other.pk: queue.pending.get(other.pk, 0) + other.kept_runs for other in others}
+    """Forecast the campaigns; the others of the queue use the same machines."""
+    others, pending = queue.others, queue.pending
+    theirs = {other.pk: pending.get(other.pk, 0) + other.kept_runs for other in others}
     waiting = {**waiting, **theirs}
     live = [
         campaign

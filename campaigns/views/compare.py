@@ -22,7 +22,7 @@ from campaigns.charts.compare import (
     task_series,
 )
 from campaigns.charts.growing import growing, in_pieces
-from campaigns.clock import database_now
+from campaigns.clock import database_now, read_at
 from campaigns.design.race_plan import plan_race
 from campaigns.models import CampaignState, Task, TaskName, TaskPurpose, TaskState
 from campaigns.search.samplers import MAX_TASKS
@@ -48,10 +48,12 @@ def compare(request: HttpRequest) -> HttpResponse:
     if address := _named_address(request):
         return redirect(address, permanent=True)
     kind, requested, problems = _requested(request)
-    now, names = database_now(), requested[: comparison.MOST]
+    names = requested[: comparison.MOST]
     axis = _axis(request, kind)
     table = _tasks(names) if kind == "tasks" else _campaigns(names)
     columns = table["columns"]
+    # Campaigns are read with the clock.
+    now = read_at(columns[0].campaign) if columns and kind == "campaigns" else database_now()
     series, spec = _series(kind, columns, axis), comparison.common_spec(columns)
     told = verdicts.verdict(columns)
     race = told.race if told.race and may_race(request.user, told.race.campaign) else None

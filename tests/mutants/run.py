@@ -35,6 +35,7 @@ from tests.mutants.machines.faces import FACES
 from tests.mutants.machines.faults import FAULTS
 from tests.mutants.machines.limits import LIMITS
 from tests.mutants.machines.page import PAGE
+from tests.mutants.machines.setup import SET_UP
 from tests.mutants.machines.speeds import SPEEDS
 from tests.mutants.machines.step_costs import STEP_COSTS
 from tests.mutants.machines.uploads import UPLOADS
@@ -62,7 +63,7 @@ MUTANTS: Final = (
     *HERO,
     *PAIRED,
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES),
-    *(*FAULTS, *LIMITS, *PAGE, *DESKTOP),
+    *(*FAULTS, *LIMITS, *PAGE, *SET_UP, *DESKTOP),
     *(
         *ENCLOSURES,
         *SANDBOX,

@@ -5,7 +5,6 @@ import uuid
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -292,11 +291,10 @@ def test_its_queries_do_not_grow_with_the_attempts(
 ) -> None:
     factories.lost_attempt()
     attempt = with_progress(factories.claim_one(factories.worker(), now=factories.at(3600)), 30)
-    clock = connection.vendor == "postgresql"  # there a query reads the database's clock
-    with django_assert_max_num_queries(12 + clock):
+    with django_assert_max_num_queries(12):
         page_of(client, attempt.task)
     # The arm's place and the curves of others are computed once a revision.
-    with django_assert_max_num_queries(6 + clock):
+    with django_assert_max_num_queries(5):
         page_of(client, attempt.task)
 
 

@@ -182,7 +182,7 @@ def _work(
         board,
         limiter,
     )
-    desk.attach(agent, runner_settings.policy)
+    desk.attach(agent, runner_settings.policy, _what_torch_lacks(machine))
     signal.signal(signal.SIGTERM, lambda *_: agent.on_sigterm())
     signal.signal(signal.SIGINT, lambda *_: agent.on_interrupt())
     hangup = getattr(signal, "SIGHUP", None)  # the terminal was closed; nohup ignores it
@@ -292,6 +292,14 @@ def _why_simulated(options: argparse.Namespace, machine: Machine) -> str:
         log.warning("%s", _how_to_get_torch())
     log.warning("=" * 78)
     return reason
+
+
+def _what_torch_lacks(machine: Machine) -> str:
+    """Return why torch does not work here, or not with the GPU; "" where it does."""
+    if not machine.can_train:
+        return machine.why_not
+    notes = machine.hardware.get("notes", [])
+    return next((note for note in notes if note.startswith("GPU not used")), "")
 
 
 def _how_to_get_torch() -> str:

@@ -16,7 +16,15 @@ from tests.agent.page.bench import PageBench
 from tests.agent.status.samples import ended, running
 from tests.browser.driver import fits, picture, serious, wait_until, watch
 from workers.agent.limits.rules_file import load
-from workers.agent.status.model import Delivery, Ending, Fault, PausedBy, Phase
+from workers.agent.status.model import (
+    Delivery,
+    Ending,
+    Fault,
+    PausedBy,
+    Phase,
+    SetUp,
+    SetUpStep,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -81,6 +89,11 @@ def test_each_state_is_shown_with_who_and_until_when(page: Page, bench: PageBenc
     board.setting_up("checks torch and the sandbox")
     shows(page, "Setting up: checks torch")
     board.setting_up("")
+    begun = SetUp(SetUpStep.TORCH, "fetches torch for CUDA 13", time.time(), 1, "", 2**30, 2**31)
+    board.torch_setup(begun)
+    shows(page, "Set-up of torch: fetches torch for CUDA 13: 1 GB of about 2 GB")
+    assert page.locator("#setup-share").get_attribute("value") == "0.5"
+    board.torch_setup(None)
     board.idle("the server has no task for this worker", 12)
     shows(page, "Idle. The server has no task for this worker. Next look in", "REAL")
     board.measuring("measures its speed, shape 3 of 8")
@@ -132,6 +145,7 @@ def test_pauses_by_keyboard_drain_and_stop(page: Page, bench: PageBench) -> None
     page.get_by_role("button", name="for an hour").press("Enter")
     shows(page, "Paused by you until")
     assert page.locator("#pause").is_hidden()
+    assert page.evaluate("document.activeElement.id") == "resume"
     page.locator("#resume").press("Enter")
     shows(page, "Idle")
     page.locator("#pause").press("Space")
@@ -152,8 +166,10 @@ def test_pauses_by_keyboard_drain_and_stop(page: Page, bench: PageBench) -> None
     page.keyboard.press("Enter")  # the safe answer has the focus
     assert not shows_dialog.is_visible()
     assert bench.worker.told == []
+    bench.board.started(running())
+    shows(page, "Finish this one, then stop")
     page.locator("#drain").click()
-    shows(page, "Stopping, 0 tasks left")
+    shows(page, "Stopping, 1 task left")
     assert page.locator("#drain").is_disabled()
     page.locator("#stop").click()
     page.locator("#stop-yes").click()
@@ -205,6 +221,25 @@ def test_rules_are_set_by_sliders_hours_and_ticks(page: Page, bench: PageBench) 
     page.get_by_role("button", name="Begin with no rules").click()
     wait_until(page, "document.querySelector('#rules-problem').hidden")
     assert load(bench.root).hours == ()
+
+
+def test_a_plan_is_shown_before_torch_is_set_up(page: Page, bench: PageBench) -> None:
+    starts: list[bool] = []
+    bench.desk.attach(bench.worker, bench.desk._policy, "GPU not used: this torch cannot use it")
+    bench.desk.plan_setup = lambda: {  # type: ignore[method-assign]
+        "lines": ["Plan     torch for CUDA 13", "Size     about 2.6 GB to download"],
+        "may_start": True,
+    }
+    bench.desk.set_up = lambda: starts.append(True)  # type: ignore[method-assign]
+    shows(page, "GPU not used: this torch cannot use it")
+    page.locator("#setup-plan").press("Enter")
+    wait_until(page, "document.querySelector('#setup-lines').textContent.includes('2.6 GB')")
+    assert starts == []
+    picture(page, "worker-page-setup")
+    page.locator("#setup-yes").press("Enter")
+    wait_until(page, "!document.querySelector('#setup-dialog').open")
+    while not starts:
+        page.wait_for_timeout(20)
 
 
 def test_hostile_texts_stay_texts(page: Page, bench: PageBench) -> None:

@@ -20,10 +20,13 @@ from workers.agent.limits.rules import Rules, RulesError, changed, check_machine
 from workers.agent.limits.rules_file import load, store
 from workers.agent.log_tail import LogTail
 from workers.agent.page import rules_view, tasks_view, view
+from workers.agent.page.torch_setup import SetUpRefused, TorchSetup
 from workers.agent.pauses import Pauses
 from workers.agent.running.hardware import usable_memory_bytes
+from workers.agent.status import words
 from workers.agent.status.board import StatusBoard
 from workers.agent.status.history import History
+from workers.agent.status.model import Status
 from workers.agent.tasks.scripts import CodePolicy
 
 MOST_PAUSE_SECONDS: Final = 7 * 24 * 3600.0
@@ -65,13 +68,19 @@ class Desk:
         self._tail = tail
         self._worker: Worker | None = None
         self._policy = CodePolicy()
+        self._lacks = ""
+        self._torch = TorchSetup(root)
         self._machine = machine or rules_view.machine_sizes()
         self._writing = threading.Lock()
 
-    def attach(self, worker: Worker, policy: CodePolicy) -> None:
-        """Take the agent, once it is set up, with the code that its owner lets it run."""
+    def attach(self, worker: Worker, policy: CodePolicy, lacks: str = "") -> None:
+        """Take the agent, once it has started, with the code that its owner lets it run.
+
+        ``lacks`` says why torch does not work here, or not with the GPU; "" where it does.
+        """
         self._worker = worker
         self._policy = policy
+        self._lacks = words.safe(words.sentence(lacks))
 
     def state(self, lines_seen: int = -1) -> dict[str, Any]:
         """Return all that the page draws now; of the log the lines after ``lines_seen``."""
@@ -82,6 +91,7 @@ class Desk:
             **view.view(status, now, has_worker=self._worker is not None),
             "given": tasks_view.given(status, self._history.tasks(), now),
             "rules": rules,
+            "lacks": "" if self._is_setting_up(status) else self._lacks,
             "log": {"count": count, "lines": lines},
         }
 
@@ -122,11 +132,11 @@ class Desk:
         else:
             _end_the_start()
 
-    def change_rules(self, words: Mapping[str, str]) -> None:
+    def change_rules(self, texts: Mapping[str, str]) -> None:
         """Set rules by their words, like {"threads": "2"}. Raises `Refused`, OSError."""
         with self._writing:
             try:
-                rules = changed(load(self._root), words, now_seconds=time.time())
+                rules = changed(load(self._root), texts, now_seconds=time.time())
                 check_machine(rules, usable_memory_bytes())
             except RulesError as error:
                 raise Refused(str(error)) from error
@@ -138,6 +148,25 @@ class Desk:
         with self._writing:
             store(self._root, Rules())
         self._limiter.look()
+
+    def plan_setup(self) -> dict[str, Any]:
+        """Return what a set-up of torch would do. It takes seconds. Raises `Refused`."""
+        try:
+            lines, may_start = self._torch.plan()
+        except SetUpRefused as error:
+            raise Refused(str(error)) from error
+        return {"lines": lines, "may_start": may_start}
+
+    def set_up(self) -> None:
+        """Begin a set-up of torch beside the agent. Raises `Refused`."""
+        try:
+            self._torch.start()
+        except SetUpRefused as error:
+            raise Refused(str(error)) from error
+
+    def _is_setting_up(self, status: Status) -> bool:
+        setup = status.torch_setup
+        return self._torch.is_running or (setup is not None and setup.is_running)
 
     def _rules(self) -> Rules | str:
         """Return the rules of the file, or why it cannot be used."""

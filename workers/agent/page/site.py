@@ -47,6 +47,8 @@ class Site:
             ("POST", "/api/resume"): self._do(lambda _: desk.resume()),
             ("POST", "/api/drain"): self._do(lambda _: desk.drain()),
             ("POST", "/api/stop"): self._do(lambda _: desk.stop()),
+            ("POST", "/api/setup/plan"): lambda _: desk.plan_setup(),
+            ("POST", "/api/setup"): self._do(lambda _: desk.set_up()),
             ("POST", "/api/rules"): self._rules,
             ("POST", "/api/rules/reset"): self._do(lambda _: desk.reset_rules()),
         }

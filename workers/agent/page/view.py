@@ -11,6 +11,7 @@ from workers.agent.status.model import (
     PausedBy,
     Phase,
     RunningTask,
+    SetUpStep,
     State,
     Status,
     Trouble,
@@ -49,6 +50,7 @@ def view(status: Status, now: float, *, has_worker: bool) -> dict[str, Any]:
         "tasks": [_task(task, who.server, now) for task in status.tasks],
         "then": [words.safe(words.sentence(text)) for text in _then(status, now)],
         "troubles": [_trouble(trouble) for trouble in status.troubles],
+        "setup": _setup(status),
         "may_use": words.safe(words.may_use(status)),
         "measured": words.safe(words.sentence(status.measured)),
         "can": {
@@ -136,6 +138,21 @@ def _task(task: RunningTask, server: str, now: float) -> dict[str, Any]:
         ],
         "newest": task.metric.text(task.curve[-1][1]) if task.curve else "",
     }
+
+
+def _setup(status: Status) -> dict[str, Any]:
+    """Return how far the set-up of torch is, or how one of this start ended; {} without one."""
+    setup, who = status.torch_setup, status.identity
+    if setup is None or setup.step is SetUpStep.DECLINED:
+        return {}
+    if not setup.is_running and setup.since < who.started_at:
+        return {}
+    text = words.sentence(words.setup_text(setup))
+    if setup.step is SetUpStep.DONE and setup.pid != who.pid:  # it ran beside this agent
+        text += " The worker uses it from its next start on."
+    tone = {SetUpStep.FAILED: "amber", SetUpStep.DONE: "soft"}.get(setup.step, "")
+    share = None if setup.share is None else round(setup.share, 3)
+    return {"text": words.safe(text), "share": share, "tone": tone, "runs": setup.is_running}
 
 
 def _trouble(trouble: Trouble) -> dict[str, str]:

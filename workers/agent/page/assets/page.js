@@ -6,6 +6,7 @@ import { Closed, Refused, begin, get, post } from "./talk.js";
 const BUSY = 1000; // how often it asks while a task runs …
 const CALM = 2000; // … while none does …
 const HIDDEN = 30000; // … and while nobody can see the page
+const PLAN = 150000; // a plan may try the present torch
 const KEPT_LINES = 200;
 
 let linesSeen = -1;
@@ -61,6 +62,18 @@ function drawTask(task, place, tasks) {
   return item;
 }
 
+function drawSetup({ setup, lacks }) {
+  show(byId("setup"), setup.text);
+  write(byId("setup-text"), setup.text ?? "");
+  byId("setup-text").className = setup.tone ?? "";
+  const bar = byId("setup-share");
+  show(bar, setup.runs);
+  if (setup.share === null) bar.removeAttribute("value");
+  else if (setup.share !== undefined) bar.value = setup.share;
+  show(byId("lacks"), lacks);
+  write(byId("lacks-why"), lacks);
+}
+
 function drawGiven([name, text]) {
   return make("div", {}, make("dt", {}, name), make("dd", {}, text));
 }
@@ -78,13 +91,17 @@ function drawLog({ count, lines }) {
 
 function drawButtons(state) {
   const { can, tasks } = state;
-  show(byId("pause"), !can.resume);
-  show(byId("resume"), can.resume);
-  byId("pause").disabled = !can.pause;
-  byId("drain").disabled = !can.drain;
-  byId("stop").disabled = !can.stop;
-  const finish = tasks.length > 1 ? "Finish these, then stop" : "Finish this one, then stop";
-  write(byId("drain"), tasks.length ? finish : "Stop when nothing runs");
+  const [pause, resume, drain, stop] = ["pause", "resume", "drain", "stop"].map(byId);
+  const hadFocus = [pause, resume].includes(document.activeElement);
+  show(pause, !can.resume);
+  show(resume, can.resume);
+  pause.disabled = !can.pause;
+  drain.disabled = !can.drain;
+  stop.disabled = !can.stop;
+  if (hadFocus) (can.resume ? resume : pause).focus();
+  show(drain, tasks.length);
+  write(drain, tasks.length > 1 ? "Finish these, then stop" : "Finish this one, then stop");
+  write(stop, tasks.length ? "Stop now …" : "Stop …");
   write(byId("stop-lost"), state.lost_by_stop);
 }
 
@@ -100,6 +117,7 @@ function draw(state) {
   list(byId("then"), state.then, (text) => make("li", {}, text));
   const apart = state.state === "trouble" ? [] : state.troubles; // the headline has them
   list(byId("troubles"), apart, ({ text, tone }) => make("li", { class: tone }, text));
+  drawSetup(state);
   list(byId("given"), state.given, drawGiven);
   drawLog(state.log);
   drawButtons(state);
@@ -184,7 +202,27 @@ function pause(value) {
   act("/api/pause", value);
 }
 
+/** Show what a set-up would fetch and where, before anything is fetched. */
+async function planSetup() {
+  const [lines, yes] = [byId("setup-lines"), byId("setup-yes")];
+  yes.disabled = true;
+  write(lines, "Looks at this machine …");
+  byId("setup-dialog").showModal();
+  try {
+    const plan = await post("/api/setup/plan", {}, PLAN);
+    write(lines, plan.lines.join("\n"));
+    yes.disabled = !plan.may_start;
+  } catch (error) {
+    write(lines, error instanceof Refused ? error.message : "The worker does not answer.");
+  }
+}
+
 function listen() {
+  byId("setup-plan").addEventListener("click", planSetup);
+  byId("setup-yes").addEventListener("click", () => {
+    byId("setup-dialog").close();
+    act("/api/setup");
+  });
   byId("pause").addEventListener("click", () => byId("pause-dialog").showModal());
   byId("stop").addEventListener("click", () => byId("stop-dialog").showModal());
   byId("resume").addEventListener("click", () => act("/api/resume"));

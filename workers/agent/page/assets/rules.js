@@ -20,9 +20,14 @@ class Control {
     this.problem = make("p", { class: "problem", role: "alert" });
     this.row = make("div", { "data-rule": word });
     this.name = name;
-    this.isBusy = false;
+    this.isBusy = false; // the person is at it, or the worker has not answered yet
+    this.isSent = false;
     byId(place).append(this.row);
     controls.push(this);
+    // Whoever moves something there and back has changed nothing.
+    for (const end of ["focusout", "pointerup"]) {
+      this.row.addEventListener(end, () => setTimeout(() => (this.isBusy = this.isSent)));
+    }
   }
 
   label(input) {
@@ -33,7 +38,7 @@ class Control {
 
   /** Send a value once the person has come to rest. */
   send(text) {
-    this.isBusy = true;
+    this.isBusy = this.isSent = true;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       queue = queue.then(() => this.store(text));
@@ -48,7 +53,7 @@ class Control {
     } catch (error) {
       write(this.problem, error instanceof Refused ? error.message : "The worker does not answer.");
     }
-    this.isBusy = false;
+    this.isBusy = this.isSent = false;
     if (state !== null) onState(state);
     else this.draw(this.stored, this.isOutranked); // back to what holds
   }

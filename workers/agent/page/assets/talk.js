@@ -2,7 +2,7 @@
 // it is exchanged for lives in this tab alone, and travels in a header, never in a cookie.
 
 const TOKEN = "xeenet-worker-token";
-const PATIENCE = 10000;
+const PATIENCE = 10000; // milliseconds
 let sent = 0;
 
 /** The worker does not know this tab: a new address is needed. */
@@ -10,8 +10,8 @@ export class Closed extends Error {}
 /** The worker answered why it does not do that. */
 export class Refused extends Error {}
 
-async function send(path, body) {
-  const options = { cache: "no-store", credentials: "omit", signal: AbortSignal.timeout(PATIENCE) };
+async function send(path, body, patience = PATIENCE) {
+  const options = { cache: "no-store", credentials: "omit", signal: AbortSignal.timeout(patience) };
   options.headers = {};
   const token = sessionStorage.getItem(TOKEN);
   if (token) options.headers.Authorization = `Bearer ${token}`;
@@ -46,4 +46,4 @@ export async function begin() {
 }
 
 export const get = (path) => send(path);
-export const post = (path, value = {}) => send(path, value);
+export const post = (path, value = {}, patience = PATIENCE) => send(path, value, patience);
