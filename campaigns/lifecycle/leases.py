@@ -121,7 +121,8 @@ def leave(worker: Worker, *, now: dt.datetime) -> int:
     repeat it with its token. Raises WrongWorkerState.
     """
     released = 0
-    for lease_id in list(worker.leased_tasks.values_list("lease_id", flat=True)):
+    held = worker.attempts.filter(outcome=AttemptOutcome.RUNNING)
+    for lease_id in list(held.values_list("lease_id", flat=True)):
         with contextlib.suppress(LeaseLost, LeaseUnknown):  # it ended meanwhile
             release(worker, lease_id, now=now, reason="The worker left.")
             released += 1

@@ -90,6 +90,10 @@ def test_the_page_shows_how_far_a_set_up_is() -> None:
         "tone": "",
         "runs": True,
     }
+    alone = replace(READY, setting_up="checks torch", torch_setup=beside)
+    drawn = view(alone, NOW, has_worker=False)
+    assert drawn["headline"][0] == "Set-up of torch"
+    assert (drawn["setup"]["text"], drawn["setup"]["share"]) == ("", 0.5)
     done = replace(beside, step=SetUpStep.DONE, sentence="torch works on cuda.")
     assert "from its next start on" in str(shown(done))
     assert "next start" not in str(shown(replace(done, pid=WHO.pid)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from workers.agent.running.hardware import inspect_machine
 from workers.agent.running.interpreter import inspect_interpreter, own_interpreter
 from workers.agent.running.sandbox import find_sandbox
 from workers.agent.secrecy import TOKEN_VARIABLE
-from workers.agent.setup import build, process
+from workers.agent.setup import build, process, verify
 from workers.agent.setup.choose import chosen_interpreter, remove_former
 from workers.agent.setup.command import setup_command
 from workers.agent.setup.detect import CUDA_DRIVER_VARIABLE, Host, Places
@@ -127,7 +128,8 @@ def test_in_the_sandbox_scripts_have_that_python_and_no_way_to_the_state(
     source = f"""
 import json, os, pathlib, sys
 seen = [str(path) for path in pathlib.Path({str(state)!r}).rglob("*") if path.is_file()]
-print(json.dumps({{"prefix": sys.prefix, "seen": seen, "siblings": os.listdir({str(tmp_path)!r})}}))
+print(json.dumps({{"prefix": sys.prefix, "library": json.__file__, "seen": seen,
+                  "siblings": os.listdir({str(tmp_path)!r})}}))
 """
     execution = execute(
         sandbox.wrap([python.executable, "-c", source], folder=place),
@@ -140,6 +142,7 @@ print(json.dumps({{"prefix": sys.prefix, "seen": seen, "siblings": os.listdir({s
     )
     assert execution.result is not None, execution.last_words
     assert execution.result["prefix"] == str(environment)
+    assert execution.result["library"] == json.__file__  # of the base, not a Python of the system
     assert execution.result["seen"] == []
     assert sorted(execution.result["siblings"]) == ["links", "state", "state-python"]
 
@@ -157,20 +160,20 @@ def test_a_build_that_does_not_work_gives_way_to_the_next_and_the_reason_is_kept
     assert "sm_86, and this build has kernels for sm_50, sm_60" in choice.reason
     assert environments_of(state) == [choice.environment]
     assert "CUDA does not do: torch does not start" in str(telling)
-    # A better build later: the environment of before stays for an agent that runs with it …
+    # A better build later: the environment of before stays for an agent that runs with it, …
     add_wheel(wheels, "cu130")
     better, _ = set_up(state, wheels)
     assert (better.device, better.previous) == ("cuda", "")
     assert Environments(state).choice().previous == choice.environment  # type: ignore[union-attr]
     assert environments_of(state) == sorted([choice.environment, better.environment])
-    # … until one has started with the new one.
-    remove_former(state)
-    assert environments_of(state) == [better.environment]
-    # And nothing worse takes its place.
+    # … nothing worse takes the place of the better one …
     add_wheel(wheels, "cu130", BROKEN)
     with pytest.raises(SetUpFailed, match="environment of before stays, which works on cuda"):
         set_up(state, wheels)
     assert Environments(state).choice().environment == better.environment  # type: ignore[union-attr]
+    assert environments_of(state) == sorted([choice.environment, better.environment])
+    # … and when an agent has started with that, it is alone.
+    remove_former(state)
     assert environments_of(state) == [better.environment]
 
 
@@ -230,8 +233,10 @@ def test_a_killed_set_up_leaves_what_was_before_and_the_next_one_cleans_up(
     try:
         wait_until(lambda: list(root.glob("trial-*/here")), 60.0)
         trial = _pid_in(root)
-        with pytest.raises(SetUpRuns):
-            set_up(state, wheels)
+        with monkeypatch.context() as quick:
+            quick.setattr(verify, "TRIAL_SECONDS", 3.0)  # should it run after all
+            with pytest.raises(SetUpRuns):
+                set_up(state, wheels)
         assert read_progress(state).is_running  # type: ignore[union-attr]
     finally:
         running.send_signal(signal.SIGKILL)

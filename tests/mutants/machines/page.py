@@ -11,6 +11,7 @@ _KEYS = "tests/agent/page/test_keys.py"
 _MESSAGES = "tests/agent/page/test_messages.py"
 _SERVER = "tests/agent/page/test_server.py"
 _SERVICE = "tests/agent/page/test_service.py"
+_SETUP = "tests/agent/page/test_torch_setup.py"
 
 PAGE: Final = (
     Mutant(
@@ -160,5 +161,19 @@ PAGE: Final = (
         "if isinstance(rules, Rules) and rules.paused_until is not None:",
         "if False:",
         (_DESK, "-k", "resume"),
+    ),
+    Mutant(
+        "page: two set-ups run at a time",
+        "workers/agent/page/torch_setup.py",
+        "        if self.is_running:\n",
+        "        if False:\n",
+        (_SETUP, "-k", "one_set_up"),
+    ),
+    Mutant(
+        "page: a set-up gets the worker's token",
+        "workers/agent/page/torch_setup.py",
+        "for name, value in os.environ.items() if name not in _SECRET",
+        "for name, value in os.environ.items()",
+        (_SETUP, "-k", "without_the_token"),
     ),
 )

@@ -28,7 +28,7 @@ _TONES: Final = {
     State.STOPPED: "soft",
 }
 _NAMED: Final = frozenset({State.IDLE, State.TROUBLE})  # their sentences do not name the state
-_FIRST_WORD: Final = re.compile(r"Setting up|\w+")
+_FIRST_WORD: Final = re.compile(r"Setting up|Set-up of torch|\w+")
 # Below this share an estimate from steps would be a guess.
 _LEAST_SHARE: Final = 0.02
 
@@ -148,6 +148,8 @@ def _setup(status: Status) -> dict[str, Any]:
     if not setup.is_running and setup.since < who.started_at:
         return {}
     text = words.sentence(words.setup_text(setup))
+    if status.state is State.SETTING_UP and setup.is_running:
+        text = ""  # the headline says it
     if setup.step is SetUpStep.DONE and setup.pid != who.pid:  # it ran beside this agent
         text += " The worker uses it from its next start on."
     tone = {SetUpStep.FAILED: "amber", SetUpStep.DONE: "soft"}.get(setup.step, "")

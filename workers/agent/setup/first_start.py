@@ -67,10 +67,11 @@ def _set_up(state_root: Path, board: StatusBoard, *, can_train: bool, agrees: bo
         helps = prospect.plan.wants_gpu or not can_train
         if not prospect.plan.builds or not helps:
             return False
+        board.setting_up("waits for an answer at its terminal: should torch be set up?")
         if not agrees and not _agreed(state_root, process, prospect):
             return False
         terminal = [terminal_sink(sys.stderr, sentences=False)] if sys.stderr.isatty() else []
-        reporter = Reporter([board.torch_setup, file_sink(state_root), *terminal])
+        reporter = Reporter([*terminal, board.torch_setup, file_sink(state_root)])
         reporter.carry_out(lambda: process.carry_out(prospect, reporter).reason)
     except SetUpFailed:  # the status and its log have it
         return False

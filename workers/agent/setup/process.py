@@ -211,11 +211,12 @@ class SetUpProcess:
         if failed.cause is Cause.UNREACHABLE:
             raise SetUpFailed(f"torch for {build.name}: {failed.sentence}. {_OFFLINE}")
         if failed.cause is Cause.DISK_FULL:
-            free = words.size(free_bytes(self.environments.root))
+            root = self.environments.root
+            free = words.size(free_bytes(root))
+            takes = "" if self.request.wheels else f"takes about {words.size(build.disk_bytes)}, "
             raise SetUpFailed(
-                f"torch for {build.name}: {failed.sentence} ({free} are free at "
-                f"{self.environments.root}, about {words.size(build.disk_bytes)} are needed). "
-                "Nothing was changed."
+                f"{failed.sentence}: torch for {build.name} {takes}does not fit in {root}, where "
+                f"{free} are free now. Nothing was changed."
             )
 
     def _check_not_worse(self, verdict: Verdict, plan: Plan, reasons: Sequence[str]) -> None:

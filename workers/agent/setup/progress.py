@@ -91,7 +91,7 @@ def terminal_sink(stream: TextIO | None = None, *, sentences: bool = True) -> Si
     ``sentences`` it prints the bytes alone: something else prints what each step is.
     """
     out = sys.stdout if stream is None else stream
-    is_terminal = out.isatty()
+    is_terminal = out.isatty() and os.environ.get("TERM") != "dumb"
     last: dict[str, float | str] = {"sentence": "", "share": 0.0}
 
     def show(now: SetUp) -> None:

@@ -63,7 +63,7 @@ function drawTask(task, place, tasks) {
 }
 
 function drawSetup({ setup, lacks }) {
-  show(byId("setup"), setup.text);
+  show(byId("setup"), setup.text || setup.runs);
   write(byId("setup-text"), setup.text ?? "");
   byId("setup-text").className = setup.tone ?? "";
   const bar = byId("setup-share");
@@ -242,7 +242,9 @@ function listen() {
     button.addEventListener("click", () => button.closest("dialog").close());
   }
   byId("ran").addEventListener("toggle", () => byId("ran").open && last && drawRan());
-  document.addEventListener("visibilitychange", () => document.hidden || ask());
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && last !== null) ask();
+  });
   addEventListener("hashchange", start);
 }
 
