@@ -26,7 +26,9 @@ def parser() -> argparse.ArgumentParser:
         description="Claim training tasks from a XeeNet server and run them on this machine.",
         epilog="xeenet-worker status [--json] tells what the agent on this machine is doing, "
         "xeenet-worker limits [--json] what it may use, and changes that; xeenet-worker open shows "
-        "both as a page in your browser, xeenet-worker setup fetches torch for its GPU.",
+        "both as a page in your browser, xeenet-worker desktop in a window. xeenet-worker setup "
+        "fetches torch for its GPU, service lets it start by itself, leave ends it and takes it "
+        "away.",
     )
     add = options.add_argument
     help_text = "the server's address; remembered after enrolment"

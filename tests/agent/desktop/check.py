@@ -94,6 +94,7 @@ class Screen:
             window=target, client_type=server.intern_atom("WM_PROTOCOLS"), data=data
         )
         target.send_event(message)
+        server.sync()
         server.close()
 
     def icon(self) -> Any:

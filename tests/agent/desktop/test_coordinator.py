@@ -127,6 +127,21 @@ def test_without_window_and_browser_the_address_is_printed(tmp_path: Path) -> No
     desk.wait()
 
 
+def test_an_agent_that_fails_gives_way_to_the_page_that_says_why(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, open_tray=None, why_page=lambda: "http://127.0.0.1:2/#why")
+    desk.events.put(("window", "opened"))
+    desk.thread.start()
+    wait_until(lambda: desk.windows)
+    desk.agent.end(4)
+    wait_until(lambda: len(desk.windows) == 2)
+    assert not desk.windows[0].is_shown
+    assert desk.windows[1].address == "http://127.0.0.1:2/#why"
+    desk.close()
+    desk.wait()
+    assert len(desk.windows) == 2
+    assert desk.agent.stops == 0
+
+
 def test_an_agent_that_ran_before_is_not_stopped(tmp_path: Path) -> None:
     desk = Desk(tmp_path, open_tray=None)
     desk.agent.is_running = False

@@ -163,6 +163,20 @@ def test_a_refused_invitation_says_why_and_may_be_replaced(bench: Bench) -> None
     assert bench.start.progress().step == "joining"
 
 
+def test_an_agent_that_has_ended_says_why_and_is_started_again(tmp_path: Path) -> None:
+    agent = FakeAgent(tmp_path)
+    agent.end(4)
+    start = FirstStart(agent, lambda: "the server does not accept this worker", is_enrolled=True)
+    begun = start.begin()
+    assert (begun["is_enrolled"], begun["step"]) == (True, "failed")
+    assert begun["text"] == "the server does not accept this worker"
+    assert start.again()["step"] == "joining"
+    assert agent.started == [([], {})]
+    for other in (start, FirstStart(FakeAgent(tmp_path), str)):
+        with pytest.raises(Refused, match="nothing to start"):
+            other.again()
+
+
 def test_the_invitation_goes_to_no_server_that_was_not_tried(bench: Bench) -> None:
     text = f"{LAB}/#{TOKEN}"
     for server, name, why in (

@@ -72,6 +72,18 @@ def test_joining_without_a_shell(browser_page: Page, tmp_path: Path) -> None:
         bench.agent.page = other.welcome.open()
         page.wait_for_url(f"http://{other.welcome.host}/")
         wait_until(page, "document.querySelector('#text')?.value === ''")
+
+        bench.start._is_enrolled = True  # the agent has joined, and ends later
+        bench.agent.end(4)
+        page.goto("about:blank")
+        page.goto(bench.welcome.open())
+        reads(page, "The worker has ended")
+        reads(page, "no such invitation")
+        assert page.is_hidden("#form")
+        picture(page, "worker-has-ended")
+        bench.agent.says("looks for its server")
+        page.click("#again-button")
+        reads(page, "looks for its server")
     finally:
         page.set_viewport_size({"width": 1280, "height": 800})
         page.emulate_media(color_scheme="light")

@@ -24,7 +24,7 @@ from workers.agent.desktop.coordinator import Coordinator, Events
 from workers.agent.desktop.first_start import FirstStart
 from workers.agent.desktop.pythons import Missing, Shower, find_tray, find_web_view
 from workers.agent.desktop.welcome import Welcome
-from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_STATE_FOLDER
+from workers.agent.exits import EXIT_OK, EXIT_STATE_FOLDER
 from workers.agent.page.asking import NoPage, ask_for_page
 from workers.agent.plain_text import plain
 from workers.agent.state import (
@@ -69,9 +69,11 @@ def _desktop(options: argparse.Namespace, root: Path, agent_words: list[str]) ->
     agent = AgentProcess(root, agent_words)
     with contextlib.ExitStack() as stack:
         start = _begin(agent, StateFolder(root), stack)
-        if start is None:
-            print(plain(f"The worker did not start: {why_ended(agent)}"), file=sys.stderr)
-            return EXIT_CANNOT_RUN
+
+        def why_page() -> str:
+            """Serve the page that says why the agent has ended."""
+            return _welcome(agent, stack, is_enrolled=True)[0].open()
+
         has_tray = start.is_ours and not (options.no_tray or options.browser)
         coordinator = Coordinator(
             agent,
@@ -81,15 +83,16 @@ def _desktop(options: argparse.Namespace, root: Path, agent_words: list[str]) ->
             open_tray=_trays(events) if has_tray else None,
             new_address=start.new_address,
             is_joining=start.is_joining,
+            why_page=why_page,
         )
         signal.signal(signal.SIGTERM, _end)
         return coordinator.run(start.address)
 
 
-def _begin(agent: AgentProcess, state: StateFolder, stack: contextlib.ExitStack) -> _Start | None:
+def _begin(agent: AgentProcess, state: StateFolder, stack: contextlib.ExitStack) -> _Start:
     """Find the agent that runs, start the one that has joined, or begin with the first page.
 
-    Return None when the agent does not start. Raises `NoPage`, OSError.
+    Raises `NoPage`, OSError.
     """
     root = agent.root
     if read_status(root / STATUS_FILE).is_living:
@@ -97,17 +100,27 @@ def _begin(agent: AgentProcess, state: StateFolder, stack: contextlib.ExitStack)
     stack.callback(agent.stop)
     if state.load_credentials() is not None:
         agent.start()
-        address = _first_address(agent)
-        return _Start(address, agent.address) if address else None
-    first_start = FirstStart(agent, lambda: why_ended(agent))
-    welcome = Welcome(first_start)
-    welcome.start()
-    stack.callback(welcome.stop)
+        if address := _first_address(agent):
+            return _Start(address, agent.address)
+        welcome, _ = _welcome(agent, stack, is_enrolled=True)
+        return _Start(welcome.open(), lambda: agent.address() or welcome.open())
+    welcome, first_start = _welcome(agent, stack, is_enrolled=False)
     return _Start(
         welcome.open(),
         lambda: agent.address() or welcome.open(),
         lambda: not first_start.has_joined,
     )
+
+
+def _welcome(
+    agent: AgentProcess, stack: contextlib.ExitStack, *, is_enrolled: bool
+) -> tuple[Welcome, FirstStart]:
+    """Serve the first page until the program ends."""
+    first_start = FirstStart(agent, lambda: why_ended(agent), is_enrolled=is_enrolled)
+    welcome = Welcome(first_start)
+    welcome.start()
+    stack.callback(welcome.stop)
+    return welcome, first_start
 
 
 def _first_address(agent: AgentProcess) -> str:

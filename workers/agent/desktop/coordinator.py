@@ -52,6 +52,10 @@ class Agent(Protocol):
     def is_running(self) -> bool:
         """Whether this program started it and it has not ended."""
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; None while it runs, and before it was started."""
+
     def stop(self) -> None:
         """Let it give its tasks back and end."""
 
@@ -59,7 +63,8 @@ class Agent(Protocol):
 class Coordinator:
     """Shows pages and reacts to the person until the last of window, icon and agent has gone.
 
-    ``new_address`` gives an address of what there is to show by then.
+    ``new_address`` gives an address of what there is to show by then, ``why_page`` one of the page
+    that says why the agent has failed.
 
     Without an icon the window is all that a person sees of the worker, so closing it stops an agent
     that was started for it. With an icon the agent works on, and the icon opens the window again.
@@ -76,6 +81,7 @@ class Coordinator:
         open_tray: Callable[[str], Shown] | None,
         new_address: Callable[[], str],
         is_joining: Callable[[], bool] = lambda: False,
+        why_page: Callable[[], str] = str,
         say: Callable[[str], None] = print,
     ) -> None:
         self._agent = agent
@@ -85,6 +91,8 @@ class Coordinator:
         self._open_tray = open_tray
         self._new_address = new_address
         self._is_joining = is_joining
+        self._why_page = why_page
+        self._failure_is_shown = False
         self._say = say
         self._window: Shown | None = None
         self._tray: Shown | None = None
@@ -102,6 +110,7 @@ class Coordinator:
             while self._is_needed():
                 self._follow()
                 self._tell_tray()
+                self._show_failure()
             return EXIT_OK
         finally:
             for face in (self._window, self._tray):
@@ -178,6 +187,16 @@ class Coordinator:
             store(root, changed(load(root), {"pause": length}, now_seconds=time.time()))
         except (OSError, RulesError) as error:
             self._say(plain(f"No pause: {error}"))
+
+    def _show_failure(self) -> None:
+        """Say once why the agent has failed: its own page is gone with it."""
+        if self._agent.is_running:
+            self._failure_is_shown = False
+        elif self._agent.exit_code and not self._failure_is_shown and not self._is_joining():
+            self._failure_is_shown = True
+            if self._window is not None:
+                self._window.end()
+            self.show(self._why_page())
 
     def _tell_tray(self) -> None:
         """Say what the agent does, when that has changed: a menu that is open would close."""

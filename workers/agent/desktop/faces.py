@@ -7,6 +7,7 @@ import json
 import os
 import queue
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,8 @@ from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE
 
 WINDOW_PROGRAM: Final = Path(__file__).with_name("window_program.py")
 _SIZE: Final = {"width": 1080, "height": 800}
+_GRAPHICS: Final = Path("/dev/dri")
+_WITHOUT_GRAPHICS: Final = ("WEBKIT_DISABLE_DMABUF_RENDERER", "WEBKIT_DISABLE_COMPOSITING_MODE")
 _END_SECONDS: Final = 5.0
 _SECRET: Final = frozenset({TOKEN_VARIABLE, ENROLMENT_VARIABLE})
 
@@ -80,8 +83,14 @@ class Face:
 
 def window(shower: Shower, address: str, title: str, events: queue.Queue[tuple[str, str]]) -> Face:
     """Open a window on an address. Raises OSError."""
-    order = {"address": address, "title": title, "variables": {}, **_SIZE}
+    order = {"address": address, "title": title, "variables": _painting(), **_SIZE}
     return Face("window", shower, WINDOW_PROGRAM, order, events)
+
+
+def _painting() -> dict[str, str]:
+    """Return what lets WebKitGTK paint where there is no graphics card; it stays white else."""
+    is_bare = sys.platform.startswith("linux") and not _GRAPHICS.exists()
+    return dict.fromkeys(_WITHOUT_GRAPHICS, "1") if is_bare else {}
 
 
 def tray(shower: Shower, title: str, events: queue.Queue[tuple[str, str]]) -> Face:

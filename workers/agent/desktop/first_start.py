@@ -1,6 +1,7 @@
 """The first start: what the person pastes, a test of the server, then the agent joins.
 
-Pure but for the two things that it is given: how a server is tried, and the agent.
+The same page says why an agent that had joined has ended, and starts it again. Pure but for the
+things that it is given: how a server is tried, and the agent.
 """
 
 from __future__ import annotations
@@ -68,11 +69,13 @@ class FirstStart:
         *,
         attempt: Callable[[Sequence[str]], ServerTest] = try_server,
         host_name: Callable[[], str] = socket.gethostname,
+        is_enrolled: bool = False,
     ) -> None:
         self._agent = agent
         self._why_ended = why_ended
         self._attempt = attempt
         self._host_name = host_name
+        self._is_enrolled = is_enrolled
         self._lock = threading.Lock()
         self.has_joined = False
         self._tried: set[str] = set()
@@ -80,7 +83,8 @@ class FirstStart:
 
     def begin(self) -> dict[str, Any]:
         """Return what the page shows at once."""
-        return {"name": self._host_name()[:64], **self.progress().as_dict()}
+        name = self._host_name()[:64]
+        return {"name": name, "is_enrolled": self._is_enrolled, **self.progress().as_dict()}
 
     def check(self, text: str, server: str) -> dict[str, Any]:
         """Try the server of a pasted text; no token leaves this machine for that."""
@@ -116,6 +120,14 @@ class FirstStart:
             self._server = words.host(server)
             options = ["--server", server, *(["--name", name] if name else [])]
             self._agent.start(options, {ENROLMENT_VARIABLE: invitation.token})
+        return self.progress().as_dict()
+
+    def again(self) -> dict[str, Any]:
+        """Start an agent that has joined once more. Raises `Refused`."""
+        with self._lock:
+            if not self._is_enrolled or self._agent.is_running:
+                raise Refused("There is nothing to start again.")
+            self._agent.start()
         return self.progress().as_dict()
 
     def progress(self) -> Progress:

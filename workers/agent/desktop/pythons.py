@@ -85,7 +85,7 @@ def find_web_view(works: Works = complaint) -> Shower | Missing:
     if packages is None:
         command = f'{sys.executable} -m pip install "pywebview>=6.2,<7"'
         return Missing("A window of its own needs the package pywebview.", command)
-    tried = ""
+    tried = "there is no Python here"
     for python in _candidates():
         extra = () if python == sys.executable else (packages,)
         tried = works([python, "-c", _WEB_VIEW, *extra])
@@ -136,8 +136,9 @@ def _command_of_distribution() -> str:
 
 def _candidates() -> list[str]:
     """Return the agent's Python, then the distribution's, which has its own packages."""
+    own = [] if getattr(sys, "frozen", False) else [sys.executable]  # else it is no Python
     others = [str(_DISTRIBUTION)] if sys.platform.startswith("linux") else []
-    return [sys.executable, *(python for python in others if shutil.which(python))]
+    return [*own, *(python for python in others if shutil.which(python))]
 
 
 def _folder_of(package: str) -> str | None:

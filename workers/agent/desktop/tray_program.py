@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -78,6 +79,21 @@ def has_room(backend: str) -> bool:
     return bool(screen.get_selection_owner(tray) != X.NONE)
 
 
+def is_seen(icon: Any) -> bool:
+    """Return whether the tray took the icon in: one of plain X11 may leave it outside, unseen."""
+    if not type(icon).__module__.endswith("_xorg"):
+        return True
+    from Xlib import X, display
+
+    screen = display.Display()
+    window = screen.create_resource_object("window", icon._window.id)  # noqa: SLF001
+    for _ in range(50):
+        if window.get_attributes().map_state == X.IsViewable:
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def check(packages: list[str]) -> int:
     """Return 0 where an icon with a menu can be shown, 9 for one without; say why not."""
     sys.path.extend(packages)
@@ -126,6 +142,10 @@ def main() -> int:
 
     def ready(shown: Any) -> None:
         shown.visible = True
+        if not is_seen(shown):
+            print("no tray", flush=True)
+            shown.stop()
+            return
         print("shown" if shown.HAS_MENU else "shown without a menu", flush=True)
         threading.Thread(target=follow, daemon=True).start()
 

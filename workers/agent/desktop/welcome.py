@@ -40,6 +40,7 @@ class Welcome:
         self._handlers: dict[tuple[str, str], Handler] = {
             ("GET", "/api/begin"): lambda _: first_start.begin(),
             ("GET", "/api/progress"): lambda _: first_start.progress().as_dict(),
+            ("POST", "/api/again"): lambda _: first_start.again(),
             ("POST", "/api/check"): lambda body: first_start.check(
                 _text(body, "text"), _text(body, "server")
             ),

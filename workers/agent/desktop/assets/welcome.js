@@ -9,6 +9,7 @@ const LOOK = 700;
 let tried = null; // what was found for the text that is there now
 let timer = 0;
 let order = 0;
+let isEnrolled = false; // then this page says why the worker has ended
 
 function pasted() {
   return { text: byId("text").value, server: byId("server").value };
@@ -75,11 +76,21 @@ async function join(event) {
   }
 }
 
+async function again() {
+  try {
+    follow(await post("/api/again"));
+  } catch (error) {
+    if (error instanceof Closed) return close(error);
+    write(byId("again-why"), error instanceof Refused ? error.message : "It did not answer. Try again.");
+  }
+}
+
 function follow({ step, text, address }) {
   const isJoining = step === "joining" || step === "joined";
-  show(byId("form"), !isJoining);
+  show(byId("form"), !isJoining && !isEnrolled);
+  show(byId("again"), !isJoining && isEnrolled);
   show(byId("joining"), isJoining);
-  if (step === "failed") write(byId("problem"), text);
+  if (step === "failed") write(byId(isEnrolled ? "again-why" : "problem"), text);
   if (!isJoining) return draw();
   write(byId("joining-text"), text);
   if (step === "joined") return location.replace(address);
@@ -103,6 +114,10 @@ try {
   await begin();
   const state = await get("/api/begin");
   byId("name").value = state.name;
+  isEnrolled = state.is_enrolled;
+  if (isEnrolled) write(byId("title"), "The worker has ended");
+  show(byId("lead"), !isEnrolled);
+  byId("again-button").addEventListener("click", again);
   show(byId("page"), true);
   byId("text").focus();
   byId("text").addEventListener("input", typed);
