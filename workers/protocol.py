@@ -263,9 +263,19 @@ class HeartbeatLease(TypedDict):
     progress: NotRequired[list[ProgressPoint]]
 
 
+MAX_OWNER_PAUSE_SECONDS: Final = 366 * 86_400  # a longer one has no end that is worth telling
+
+
+class OwnerPause(TypedDict):
+    """The owner's rules let the agent claim nothing, for so long still; None: nobody knows."""
+
+    seconds: float | None
+
+
 class HeartbeatRequest(TypedDict):
     boot_id: str
     leases: list[HeartbeatLease]
+    owner_pause: NotRequired[OwnerPause]  # absent while its owner lets it work
 
 
 class LeaseAnswer(TypedDict):

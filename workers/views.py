@@ -118,6 +118,7 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
         "worker": worker,
         "is_online": worker.is_online(now),
         "is_paused": is_paused,
+        "owner_pause": worker.owner_pause(now),
         "has_left": worker.state == WorkerState.DISABLED and worker.pause_reason == LEFT,
         "outdated": why_outdated(worker),
         "verbs": [

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from campaigns.standings.machines import Machine
 from campaigns.standings.pace import LEAST_SECONDS, Pace
 from campaigns.standings.turns import Batch, Busy, Turn, turns
+from workers.models import paused_by_owner
 from xeenet_site.web.formats import HOUR, clock, duration, two_digits
 
 # A worker's own mean weighs as its tasks, the mean of all as so many: one task tells little.
@@ -263,6 +264,12 @@ def _nobody(question: Question, now: dt.datetime) -> dict[str, Any]:
     """Return the fields that say why no task is handed out although tasks wait."""
     online = [machine for machine in question.able if machine.is_online]
     if online:
+        if all(machine.owner_pauses for machine in online):
+            who = "its workers are" if len(online) > 1 else "its worker is"
+            ends = [machine.owner_pauses_until for machine in online]
+            first = min((end for end in ends if end), default=None)
+            why = f"{who} {paused_by_owner(first, now)}"
+            return {"why_not": why, "is_stopped": not question.running}
         until = min(machine.paused_until for machine in online if machine.paused_until)
         who = "its workers pause" if len(online) > 1 else "its worker pauses"
         why = f"{who} until {clock(until, now)}, after an error"

@@ -217,6 +217,9 @@ def test_conditions_that_forbid_comparing_are_told(client: Client) -> None:
     page = compare(client, tasks=f"{task.name},{attempt.task.name}")
     assert "These values do not measure the same thing: data set differs." in page
     assert "A time budget compares only like with like: budget differs." in page
+    # Neither has a curve: a sentence, no chart of two marks.
+    assert "so there are no curves; the table below has what they reached." in page
+    assert "compare-figure" not in page
 
 
 def test_a_task_without_value_is_shown_and_leads_nobody(client: Client) -> None:

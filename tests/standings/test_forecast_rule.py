@@ -104,6 +104,18 @@ def test_slots_take_the_oldest_task_that_their_machine_may_run() -> None:
     assert known[3].share == pytest.approx(20 / (40 + 60 + 20))
 
 
+def test_a_machine_that_its_owner_pauses_takes_no_task() -> None:
+    night = NOW + dt.timedelta(hours=10)
+    paused = replace(MACHINE, owner_pauses=True, owner_pauses_until=night)
+    known = told(able=[paused])
+    assert (known.why_not, known.is_stopped, known.machines) == (
+        "its worker is paused by its owner until 22:00 UTC",
+        True,
+        0,
+    )
+    assert told(able=[paused, replace(MACHINE, pk=2)]).eta_seconds == pytest.approx(100)
+
+
 def test_nothing_open_needs_no_words() -> None:
     ended = told(waiting=0, state="completed")
     assert (ended.words(NOW), ended.eta_seconds) == ("", None)

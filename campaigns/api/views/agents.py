@@ -214,6 +214,7 @@ class HeartbeatView(LeaseHolderView):
         data, now = body(HeartbeatRequestSerializer, request), database_now()
         worker = self.worker
         worker_lifecycle.see(worker, now=now, boot_id=data["boot_id"])
+        worker_lifecycle.note_owner_pause(worker, data.get("owner_pause"), now=now)
         answers = []
         for lease in data["leases"]:
             lease_id, progress = lease["lease_id"], lease.get("progress", [])

@@ -264,6 +264,15 @@ def test_another_version_and_a_second_gpu_that_fails_are_noted_not_refused() -> 
             Cause.DISK_FULL,
             "disk is full",
         ),
+        (
+            (
+                "error: No solution found when resolving dependencies\n"
+                "  cause: Because only mpmath==1.4 is available and sympy depends on mpmath<1.4, "
+                "we can conclude that this fails."
+            ),
+            Cause.NO_BUILD,
+            "not fit together. Because only mpmath==1.4 is available and sympy .*<1.4$",
+        ),
         ("error: Unknown AMD GPU architecture: gfx803", Cause.NO_BUILD, "no such build"),
         ("Traceback\nerror: something else", Cause.OTHER, "something else"),
         ("", Cause.OTHER, "said nothing"),

@@ -66,8 +66,8 @@ FORECASTS: Final = (
     Mutant(
         "forecast: a worker that pauses takes tasks",
         MACHINES,
-        "return self.is_online and (self.paused_until is None or self.paused_until <= now)",
-        "return self.is_online",
+        "may_claim = self.paused_until is None or self.paused_until <= now",
+        "may_claim = True",
         (TESTS, "-k", "error_of_the_only_worker"),
     ),
     Mutant(

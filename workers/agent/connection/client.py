@@ -46,6 +46,7 @@ from workers.features import (
     NO_FEATURES,
     Feature,
     claim_for,
+    heartbeat_for,
     known_features,
     submission_for,
 )
@@ -185,12 +186,15 @@ class Client:
         return reply
 
     def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:
-        """Renew the leases and deliver their progress."""
+        """Renew the leases and deliver their progress.
+
+        A server that has not named its features yet names them in the reply.
+        """
         reply = self._call(
             self._heartbeats,
             "POST",
             HEARTBEAT_PATH,
-            request,
+            heartbeat_for(request, self._features or NO_FEATURES),
             replies.heartbeat_reply,
             seconds=_HEARTBEAT_SECONDS,
         )

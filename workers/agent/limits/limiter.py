@@ -31,6 +31,7 @@ from workers.agent.limits.load import LoadMeter
 from workers.agent.limits.presence import Presence, Seen
 from workers.agent.limits.rules import Rules
 from workers.agent.limits.rules_file import RulesFile
+from workers.protocol import MAX_OWNER_PAUSE_SECONDS, OwnerPause
 
 LOOK_SECONDS: Final = 2.0
 NOW_FILE_NAME: Final = "limits-now.json"
@@ -251,6 +252,19 @@ def describe(decision: Decision, facts: Facts, overrides: Mapping[str, Any]) -> 
         "facts": facts.as_values(),
         "from_command_line": sorted(overrides),
     }
+
+
+def told_to_server(pause: Pause | None, now: dt.datetime) -> OwnerPause | None:
+    """Return what the server hears of a pause by the owner's rules: for how long, and no reason.
+
+    The reason says what the person at the machine does, which is nobody's business.
+    """
+    if pause is None:
+        return None
+    if pause.until is None:
+        return {"seconds": None}
+    seconds = max(0.0, (pause.until - now).total_seconds())
+    return {"seconds": seconds if seconds <= MAX_OWNER_PAUSE_SECONDS else None}
 
 
 def give_back(attempts: Iterable[Attempt], pause: Pause) -> None:

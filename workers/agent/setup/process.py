@@ -246,7 +246,7 @@ class SetUpProcess:
 
 def _note(reasons: list[str], build: Build, reason: str, reporter: Reporter) -> None:
     reasons.append(f"{build.name}, {reason}")
-    reporter.step(SetUpStep.TRIAL, f"{build.name} does not do: {reason}")
+    reporter.step(SetUpStep.TRIAL, f"the build for {build.name} does not work: {reason}")
 
 
 def _sizes(builds: Sequence[Build], wheels: Path | None) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import IO, Final
 
+from workers.agent.plain_text import short
 from workers.agent.processes.process_tree import ProcessTree
 from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE
 from workers.agent.setup.environments import Environments
@@ -144,6 +145,9 @@ def failure(stderr: str) -> Failure:
         return Failure(Cause.UNREACHABLE, f"{host} cannot be reached ({reason})")
     if any(words in lower for words in _NO_BUILD):
         return Failure(Cause.NO_BUILD, "there is no such build for this machine")
+    if "no solution found" in lower and len(errors) > 1:  # what torch needs is not there
+        words = errors[1].removeprefix("cause: ").partition(", we can conclude")[0]
+        return Failure(Cause.NO_BUILD, f"the packages do not fit together. {short(words, 300)}")
     last = (errors or lines or ["it said nothing"])[0].removeprefix("error: ")
     return Failure(Cause.OTHER, last)
 
@@ -159,7 +163,6 @@ _NETWORK: Final = (
 _NO_BUILD: Final = (
     "no version of torch",
     "torch was not found",
-    "no wheels",
-    "no solution found",
+    "has no wheels with a matching",
     "unknown amd gpu architecture",
 )
