@@ -42,13 +42,7 @@ def cached_roughly(campaign: Campaign, name: str, compute: Callable[[], T], **ar
     Exact up to `EXACT_REVISIONS` and whenever the campaign is not running. Otherwise the value may
     lack the newest 0.2 % of the results, so that not every new result costs a pass over all rows.
     """
-    step = 1
-    if campaign.state == CampaignState.ACTIVE:
-        step = max(1, campaign.revision * 2 // EXACT_REVISIONS)
-    # The step grows with the revision. It is rounded down to a power of two, so that it changes
-    # rarely: each change is a new key, hence another pass over all rows.
-    step = 1 << (step.bit_length() - 1)
-    return _cached(campaign, f"{campaign.revision // step}x{step}", name, compute, arguments)
+    return _cached(campaign, _rough_version(campaign), name, compute, arguments)
 
 
 def cached_keys(
@@ -69,9 +63,22 @@ def cached_for_each(
     campaigns: Sequence[Campaign],
     name: str,
     compute: Callable[[Sequence[Campaign]], Mapping[int, T]],
+    *,
+    roughly: bool = False,
 ) -> dict[int, T]:
-    """Return a value for each campaign's id; `compute` is called once, for those not cached."""
-    by_key = {_key(campaign, str(campaign.revision), name, {}): campaign for campaign in campaigns}
+    """Return a value for each campaign's id; `compute` is called once, for those not cached.
+
+    `roughly` keeps values as `cached_roughly` does.
+    """
+    by_key = {
+        _key(
+            campaign,
+            _rough_version(campaign) if roughly else str(campaign.revision),
+            name,
+            {},
+        ): campaign
+        for campaign in campaigns
+    }
     values: dict[str, T] = cache.get_many(by_key)
     missing = {key: campaign for key, campaign in by_key.items() if key not in values}
     if missing:
@@ -82,12 +89,26 @@ def cached_for_each(
     return {campaign.pk: values[key] for key, campaign in by_key.items()}
 
 
+def _rough_version(campaign: Campaign) -> str:
+    step = 1
+    if campaign.state == CampaignState.ACTIVE:
+        step = max(1, campaign.revision * 2 // EXACT_REVISIONS)
+    # The step grows with the revision. It is rounded down to a power of two, so that it changes
+    # rarely: each change is a new key, hence another pass over all rows.
+    step = 1 << (step.bit_length() - 1)
+    return f"{campaign.revision // step}x{step}"
+
+
 def _cached(
     campaign: Campaign, version: str, name: str, compute: Callable[[], T], arguments: dict[str, Any]
 ) -> T:
+    # A page asks for the same up to ten times, and the cache unpickles it each time: a loaded
+    # campaign keeps what it read. Its revision, which is in the key, does not change.
+    read: dict[str, T] = campaign.__dict__.setdefault("_read_from_cache", {})
     key = _key(campaign, version, name, arguments)
-    value: T = cache.get_or_set(key, compute, KEEP_SECONDS)  # type: ignore[assignment]
-    return value
+    if key not in read:
+        read[key] = cache.get_or_set(key, compute, KEEP_SECONDS)  # type: ignore[assignment]
+    return read[key]
 
 
 def _key(campaign: Campaign, version: str, name: str, arguments: dict[str, Any]) -> str:

@@ -85,6 +85,11 @@ def fuzz(environment: Environment, arguments: Arguments) -> int:
     replace_process([environment.python, "-m", "tests.fuzz", *arguments])
 
 
+def desktop_check(environment: Environment, arguments: Arguments) -> int:
+    """Replace this process with the check of window and tray icon on a screen nobody sees."""
+    replace_process([environment.python, "-m", "tests.agent.desktop.check", *arguments])
+
+
 def test(environment: Environment, arguments: Arguments) -> int:
     """Run the test suite on both databases."""
     return suite.run_suite(environment, arguments)
@@ -196,6 +201,7 @@ COMMANDS = {
         Command("chaos", "break everything for 10 minutes, prove nothing is lost", chaos, "dev"),
         Command("mutants", "take guards out one by one; a test must notice", mutants, "dev"),
         Command("fuzz", "many requests from the OpenAPI document (--examples N)", fuzz, "dev"),
+        Command("desktop-check", "the worker's window and icon for real", desktop_check, "dev"),
         Command("lock", "pin all packages anew (--upgrade: newest in range)", lock, "dev"),
         Command(
             "audit",

@@ -24,6 +24,7 @@ LEFT_OUT: Final[dict[str, tuple[str, ...]]] = {
         "agent/connection/test_hostile_server.py",
         "agent/processes/",
         "agent/running/",
+        "agent/setup/test_setup.py",
         "agent/tasks/",
         "agent/test_cli.py",
         "agent/test_disk.py",

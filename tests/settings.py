@@ -3,6 +3,9 @@
 The database is an SQLite file, which threads and processes can share as in production, or the
 PostgreSQL server in ``XEENET_TEST_DATABASE_URL``. ``XEENET_HOME`` is a temporary folder that is
 removed with this process, so tests never touch the developer's own installation.
+
+With pytest's ``--reuse-db``, ``XEENET_TEST_MIGRATED`` names an SQLite file to begin with, which has
+all migrations: they take longer than many a test.
 """
 
 import atexit
@@ -12,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 _HOME = Path(tempfile.mkdtemp(prefix="xeenet-test-"))
+_MIGRATED = os.environ.get("XEENET_TEST_MIGRATED", "")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 
 # Set these before the import below, where the product's settings read the environment. They take
@@ -31,6 +35,8 @@ STATIC_ROOT.mkdir()  # WhiteNoise warns about a missing folder, and warnings are
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # Without a name, Django would use an in-memory database, whose locking differs from a file's.
     DATABASES["default"]["TEST"] = {"NAME": str(_HOME / "test.sqlite3")}
+    if _MIGRATED:
+        shutil.copyfile(_MIGRATED, _HOME / "test.sqlite3")
 
 # Slow password hashes would only slow down the tests.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -74,6 +74,7 @@ class WorkerAdmin(HistoryAdmin):
         "isolation",
         "accepts_uploaded_scripts",
         "paused_until",
+        "owner_pause",
         "agent_version",
         "last_seen_at",
     )
@@ -100,6 +101,10 @@ class WorkerAdmin(HistoryAdmin):
     @admin.display(boolean=True, description="online", ordering="last_seen_at")
     def is_online(self, worker: Worker) -> bool:
         return worker.is_online(timezone.now())
+
+    @admin.display(description="by its owner", ordering="owner_pauses_until", empty_value="-")
+    def owner_pause(self, worker: Worker) -> str:
+        return worker.owner_pause(timezone.now())
 
     @admin.action(permissions=["change"], description="Drain: finish running tasks, claim no more")
     def drain(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final, cast
 
-from workers.protocol import ClaimRequest, FailureClass, Submission
+from workers.protocol import ClaimRequest, FailureClass, HeartbeatRequest, Submission
 from workers.result_line import STOP_BUDGET_TOO_SMALL, STOP_NOT_EVALUATED
 
 
@@ -30,7 +30,9 @@ class Feature(StrEnum):
     CALIBRATION = "calibration"  # claims say `calibrates`, replies order it, and its address
     FINAL_FAILURES = "final_failures"  # `final` of a submission
     FOREIGN_LOAD = "foreign_load"  # `foreign_load` of a submission
+    LEAVING = "leaving"  # the address at which a worker says good-bye
     MACHINE = "machine"  # `machine` of the hardware
+    OWNER_PAUSE = "owner_pause"  # heartbeats tell that the owner's rules pause the agent
     SCRIPTS = "scripts"  # claims tell the scripts that the agent runs
     SLOTS = "slots"  # claims tell how many leases the agent can hold
     UNEVALUATED = "no_time_to_evaluate"  # that stop reason, of a result without a value
@@ -47,6 +49,7 @@ CLAIM_KEYS: Final[Mapping[str, Feature]] = {
     "scripts": Feature.SCRIPTS,
     "runs_server_code": Feature.SCRIPTS,
 }
+HEARTBEAT_KEYS: Final[Mapping[str, Feature]] = {"owner_pause": Feature.OWNER_PAUSE}
 HARDWARE_KEYS: Final[Mapping[str, Feature]] = {"machine": Feature.MACHINE}
 SUBMISSION_KEYS: Final[Mapping[str, Feature]] = {
     "foreign_load": Feature.FOREIGN_LOAD,
@@ -75,6 +78,11 @@ def claim_for(request: ClaimRequest, features: frozenset[Feature]) -> ClaimReque
     if "hardware" in spoken:
         spoken["hardware"] = _without(spoken["hardware"], HARDWARE_KEYS, features)
     return cast(ClaimRequest, spoken)
+
+
+def heartbeat_for(request: HeartbeatRequest, features: frozenset[Feature]) -> HeartbeatRequest:
+    """Return the heartbeat as a server with these features knows it."""
+    return cast(HeartbeatRequest, _without(request, HEARTBEAT_KEYS, features))
 
 
 def submission_for(submission: Submission, features: frozenset[Feature]) -> Submission:

@@ -60,6 +60,8 @@ class FleetRow:
 
     worker: Worker
     is_online: bool
+    # That its owner's rules pause it, in a few words; "" when they do not.
+    owner_pause: str = ""
     # Results within the last `RATE_WINDOW`.
     results_per_hour: int = 0
     # Attempts started within the last `MIX_WINDOW`, and the classes of those that failed or were
@@ -84,7 +86,10 @@ def fleet_rows(workers: Sequence[Worker], *, now: dt.datetime) -> list[FleetRow]
     The counts are cached for `COUNTS_KEPT_SECONDS`: counting the attempts of a fleet that runs
     100,000 tasks a day is too slow for every view of the page.
     """
-    rows = {worker.pk: FleetRow(worker, worker.is_online(now)) for worker in workers}
+    rows = {
+        worker.pk: FleetRow(worker, worker.is_online(now), worker.owner_pause(now))
+        for worker in workers
+    }
     counts = cache.get_or_set("xeenet:fleet-counts", lambda: _counts(now), COUNTS_KEPT_SECONDS)
     for pk, outcome, failure_class, number, recent in counts or ():
         row = rows.get(pk)

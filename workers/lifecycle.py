@@ -12,7 +12,9 @@
 | drain   | active             | draining | finishes the tasks it holds, claims no more          |
 | resume  | draining, disabled | active   | claims again; also lifts a pause                     |
 | disable | active, draining   | disabled | its token is rejected from the next request on       |
+| leave   | active, draining   | disabled | its agent's owner ended it: its token is dead for good |
 | note_slots | any               | same     | stores how many tasks its agent runs at once         |
+| note_owner_pause | any         | same     | stores whether its owner's rules pause its agent     |
 | admit_calibration | any      | same     | work budgets again, although its values are off      |
 | rotate  | active, draining   | same     | makes a new token; the old one is rejected           |
 """
@@ -22,7 +24,7 @@ from __future__ import annotations
 import datetime as dt
 import inspect
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -34,12 +36,16 @@ from django.db.models.functions import Least
 from workers.models import EnrolmentToken, Worker, WorkerSession, WorkerState
 from workers.scripts import believed
 from workers.tokens import ENROLMENT_PREFIX, WORKER_PREFIX, hash_token, new_token
+from xeenet_site.web.formats import whole_minute
 
 MAX_PAUSE = dt.timedelta(hours=1)
 MAX_ENV_ERRORS = 1_000
+_SAME_END = dt.timedelta(minutes=2)
 MAX_NAME_LENGTH = 100
 # The worker names of people's own programs begin with this.
 PROGRAM_PREFIX = "ask:"
+# Why a worker is disabled that ended itself.
+LEFT = "It left: whoever runs its machine ended it there."
 
 
 class WorkerError(Exception):
@@ -237,6 +243,23 @@ def note_slots(worker: Worker, slots: int, *, held: int) -> None:
         Worker.objects.filter(pk=worker.pk).update(slots=known)
 
 
+def note_owner_pause(worker: Worker, pause: Mapping[str, Any] | None, *, now: dt.datetime) -> None:
+    """Store that its owner's rules pause the agent, from what its heartbeat tells; None: not.
+
+    An end that moved by less than two minutes stays: heartbeats take their time, and pages that
+    show it do not change for that.
+    """
+    seconds = pause["seconds"] if pause else None
+    until, known = None, worker.owner_pauses_until
+    if seconds is not None:
+        until = whole_minute(now + dt.timedelta(seconds=seconds))
+        if known is not None and abs(until - known) < _SAME_END:
+            until = known
+    told = {"owner_pauses": pause is not None, "owner_pauses_until": until}
+    if told != {name: getattr(worker, name) for name in told}:
+        Worker.objects.filter(pk=worker.pk).update(**told)
+
+
 def close_silent_sessions(*, now: dt.datetime, limit: int = 500) -> int:
     """End up to `limit` sessions that were silent for the lease time; return how many."""
     since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
@@ -296,6 +319,19 @@ def resume(worker: Worker) -> None:
 def disable(worker: Worker) -> None:
     """Reject the worker's token from its next request on. Raises WrongWorkerState."""
     _move(worker, {WorkerState.ACTIVE, WorkerState.DRAINING}, WorkerState.DISABLED)
+
+
+def leave(worker: Worker, *, now: dt.datetime) -> None:
+    """Disable the worker for its own agent, and make its token worthless for good.
+
+    A worker that an operator resumes afterwards needs a new token: its owner has ended it. Raises
+    WrongWorkerState.
+    """
+    _move(worker, {WorkerState.ACTIVE, WorkerState.DRAINING}, WorkerState.DISABLED)
+    Worker.objects.filter(pk=worker.pk).update(
+        token_hash=hash_token(new_token(WORKER_PREFIX)), pause_reason=LEFT
+    )
+    WorkerSession.objects.filter(worker=worker, ended_at=None).update(ended_at=now)
 
 
 def admit_calibration(worker: Worker, *, actor: User | None, now: dt.datetime) -> None:

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from experiments import catalog
 from workers.protocol import MAX_LEASES_PER_CLAIM, IsolationTier
+from xeenet_site.web.formats import clock
 
 # Stored under their wire names, which sort from weak to strong.
 ISOLATION_CHOICES = [(tier.value, tier.value) for tier in IsolationTier]
@@ -87,6 +88,11 @@ class Worker(models.Model):
     accepts_uploaded_scripts = models.BooleanField(default=False)
     # How many tasks its agent runs at once; null until one has told, which counts as one.
     slots = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
+    # Its owner's rules let its agent claim nothing, as its last heartbeat tells, until then.
+    owner_pauses = models.BooleanField("paused by its owner", default=False, editable=False)
+    owner_pauses_until = models.DateTimeField(
+        "owner's pause ends", null=True, blank=True, editable=False
+    )
     agent_version = models.CharField(max_length=50, blank=True)
     # The hashes of the catalog's scripts that its agent runs, with a space between them: as it
     # tells, or as its version is known to have. `workers.scripts` says how.
@@ -113,6 +119,10 @@ class Worker(models.Model):
             models.CheckConstraint(
                 name="worker_slots_sane",
                 condition=Q(slots__isnull=True) | Q(slots__gte=1, slots__lte=MAX_LEASES_PER_CLAIM),
+            ),
+            models.CheckConstraint(
+                name="worker_owner_pause_sane",
+                condition=Q(owner_pauses=True) | Q(owner_pauses_until__isnull=True),
             ),
         ]
 
@@ -158,6 +168,12 @@ class Worker(models.Model):
         has = self.runs_any_script or sha256 in self.scripts.split()
         return self.simulates or (has and sha256 not in self.refused_scripts.split())
 
+    def owner_pause(self, now: dt.datetime) -> str:
+        """In a few words, that its owner's rules pause it; "" without, or while it is offline."""
+        if not self.owner_pauses or not self.is_online(now):
+            return ""
+        return paused_by_owner(self.owner_pauses_until, now)
+
     def is_online(self, now: dt.datetime) -> bool:
         """Whether it called within the lease time. Same rule as `WorkerQuerySet.online`."""
         limit = dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
@@ -166,6 +182,12 @@ class Worker(models.Model):
             and self.last_seen_at is not None
             and now - self.last_seen_at <= limit
         )
+
+
+def paused_by_owner(until: dt.datetime | None, now: dt.datetime) -> str:
+    """Return "paused by its owner until 22:00 UTC"."""
+    # Past its end only the next heartbeat tells whether the pause is over.
+    return f"paused by its owner{f' until {clock(until, now)}' if until and until > now else ''}"
 
 
 class WorkerSession(models.Model):

@@ -34,6 +34,7 @@ API_PREFIX: Final = "/api/v1/"
 ENROL_PATH: Final = "workers/enrol"
 ME_PATH: Final = "workers/me"
 TOKEN_PATH: Final = "workers/me/token"  # noqa: S105 - a path, no secret
+LEAVE_PATH: Final = "workers/me/leave"
 CLAIM_PATH: Final = "leases/claim"
 HEARTBEAT_PATH: Final = "heartbeat"
 RESULT_PATH: Final = "leases/{lease_id}/result"
@@ -183,6 +184,11 @@ class EnrolReply(TypedDict):
     token: str  # shown once; the server keeps only its hash
 
 
+class LeaveReply(TypedDict):
+    released: int  # tasks that it held, which are pending again
+    message: str
+
+
 class TokenReply(TypedDict):
     """Answer to ``POST workers/me/token``, which sends an empty object with the old token."""
 
@@ -257,9 +263,19 @@ class HeartbeatLease(TypedDict):
     progress: NotRequired[list[ProgressPoint]]
 
 
+MAX_OWNER_PAUSE_SECONDS: Final = 366 * 86_400  # a longer one has no end that is worth telling
+
+
+class OwnerPause(TypedDict):
+    """The owner's rules let the agent claim nothing, for so long still; None: nobody knows."""
+
+    seconds: float | None
+
+
 class HeartbeatRequest(TypedDict):
     boot_id: str
     leases: list[HeartbeatLease]
+    owner_pause: NotRequired[OwnerPause]  # absent while its owner lets it work
 
 
 class LeaseAnswer(TypedDict):

@@ -15,7 +15,7 @@ from experiments import metrics
 from workers import fleet, run_places, steering
 from workers.charts import MEASURES, median_speed, speed_over_time
 from workers.joining.lines import joining_offers, starts_with_token
-from workers.lifecycle import WorkerError
+from workers.lifecycle import LEFT, WorkerError
 from workers.models import EnrolmentToken, Worker, WorkerState
 from workers.scripts import why_outdated
 from xeenet_site.web import addresses, roles
@@ -118,6 +118,8 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
         "worker": worker,
         "is_online": worker.is_online(now),
         "is_paused": is_paused,
+        "owner_pause": worker.owner_pause(now),
+        "has_left": worker.state == WorkerState.DISABLED and worker.pause_reason == LEFT,
         "outdated": why_outdated(worker),
         "verbs": [
             name

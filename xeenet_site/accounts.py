@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 
 from xeenet_site.web import roles
+
+
+@cache
+def _people() -> QuerySet[User]:
+    """Return the query of people with their roles. Each page asks it, so it is made once."""
+    groups = {
+        f"is_in_{role}": Exists(Group.objects.filter(user=OuterRef("pk"), name=role))
+        for role in roles.ROLES
+    }
+    return User.objects.annotate(**groups)
 
 
 class AccountBackend(ModelBackend):
@@ -35,11 +46,7 @@ class AccountBackend(ModelBackend):
 
     def get_user(self, user_id: Any) -> User | None:
         """Return the person of a session with their role, None if they may not sign in."""
-        groups = {
-            f"is_in_{role}": Exists(Group.objects.filter(user=OuterRef("pk"), name=role))
-            for role in roles.ROLES
-        }
-        user = User.objects.annotate(**groups).filter(pk=user_id).first()
+        user = _people().filter(pk=user_id).first()
         if user is None or not self.user_can_authenticate(user):
             return None
         roles.remember(user, {role for role in roles.ROLES if getattr(user, f"is_in_{role}")})

@@ -5,9 +5,6 @@ This module makes the rows of the table; the figure is made by `campaigns.charts
 
 from __future__ import annotations
 
-import datetime as dt
-import math
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,19 +13,17 @@ from django.db.models import Count, Max
 
 from campaigns.analysis import seeds_of_point
 from campaigns.analysis.curves import load_progress
+from campaigns.analysis.digests import Digest, digests
 from campaigns.analysis.seeds_of_point import Spread
-from campaigns.caching import cached_roughly
+from campaigns.clock import with_clock
 from campaigns.models import Attempt, Campaign, Result, Task, TaskName
 from campaigns.race.words import value_standing
-from campaigns.standings import arms
-from campaigns.standings.raced import ArmRow
 from experiments import metrics
 from experiments.metrics import MetricSpec
 from xeenet_site.web.formats import count, duration
 
 LETTERS: Final = "ABCDE"
 MOST: Final = len(LETTERS)
-MAX_RECORDS: Final = 400
 
 
 @dataclass(frozen=True)
@@ -73,28 +68,6 @@ class TaskColumn:
     @property
     def spec(self) -> MetricSpec:
         return self.task.campaign.metric_spec
-
-
-@dataclass(frozen=True)
-class Record:
-    """A measured result that was better than all before it. `order` counts results from 1."""
-
-    order: int
-    at: dt.datetime
-    value: float
-
-
-@dataclass(frozen=True)
-class Digest:
-    """A summary of a campaign's measured results, all that a comparison needs of them."""
-
-    measured: int
-    median: float | None
-    # The first arm on the campaign's board.
-    first: ArmRow | None
-    records: Sequence[Record]
-    last_at: dt.datetime | None
-    devices: Sequence[str]
 
 
 @dataclass
@@ -148,10 +121,11 @@ def task_columns(names: Sequence[TaskName]) -> tuple[list[TaskColumn], bool]:
 
 def campaign_columns(pks: Sequence[int]) -> list[CampaignColumn]:
     """Return a column for each campaign that exists, in the order given."""
-    by_pk = Campaign.objects.select_related("owner", "dataset").in_bulk(pks)
+    by_pk = with_clock(Campaign.objects.select_related("owner", "dataset")).in_bulk(pks)
     campaigns = [by_pk[pk] for pk in pks if pk in by_pk]
+    known = digests(campaigns)
     columns = [
-        CampaignColumn(letter, campaign, _digest_of(campaign))
+        CampaignColumn(letter, campaign, known[campaign.pk])
         for letter, campaign in zip(LETTERS, campaigns, strict=False)
     ]
     tasks = Task.objects.filter(campaign__in=by_pk).order_by().values_list("campaign_id", "state")
@@ -172,40 +146,6 @@ def campaign_columns(pks: Sequence[int]) -> list[CampaignColumn]:
         column.best_task = best.get(pk)
         column.spread = spreads.get(column.best_task.pk) if column.best_task else None
     return columns
-
-
-def _digest_of(campaign: Campaign) -> Digest:
-    return cached_roughly(campaign, "comparison", lambda: digest(campaign))
-
-
-def digest(campaign: Campaign) -> Digest:
-    """Summarise a campaign's measured results. It reads all of them; call it through the cache."""
-    rows = Result.objects.filter(campaign=campaign, is_ranked=True).order_by("created_at", "id")
-    values: list[float] = []
-    records: list[Record] = []
-    best_key = math.inf
-    devices: set[str] = set()
-    last_at = None
-    fields = ("value", "sort_key", "created_at", "device_used")
-    for value, sort_key, created_at, device in rows.values_list(*fields).iterator():
-        assert value is not None  # noqa: S101 - the database enforces both for ranked results
-        assert sort_key is not None  # noqa: S101
-        values.append(value)
-        devices.add(device)
-        last_at = created_at
-        if sort_key < best_key:
-            records.append(Record(len(values), created_at, value))
-            best_key = sort_key
-    # There are few records, unless somebody reports ever better values on purpose: bound them.
-    step = -(-len(records) // MAX_RECORDS) or 1
-    return Digest(
-        measured=len(values),
-        median=statistics.median(values) if values else None,
-        first=arms.first(campaign),
-        records=records[::-1][::step][::-1],
-        last_at=last_at,
-        devices=sorted(devices),
-    )
 
 
 # --- Rows ----------------------------------------------------------------------------------------

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
-from django.db.models import Count, F, Prefetch, Q, Window, prefetch_related_objects
+from django.db.models import (
+    Count,
+    F,
+    Prefetch,
+    Q,
+    QuerySet,
+    Value,
+    Window,
+    prefetch_related_objects,
+)
 from django.db.models.functions import Mod, RowNumber
 
 from campaigns.models import Attempt, ProgressPoint, Task
@@ -32,18 +41,25 @@ def load_progress(attempts: Sequence[Attempt], *, limit: int = MAX_CURVE_POINTS)
     """Prefetch the attempts' `progress` in order, and return whether it is only a sample.
 
     If all attempts together have more than `limit` points, keep every k-th point and the last one
-    of each attempt, by position: the numbers of the points come from the agents. Two queries for
-    any number of attempts.
+    of each attempt, by position: the numbers of the points come from the agents. One query for any
+    number of attempts.
     """
-    total = ProgressPoint.objects.filter(attempt__in=attempts).count() if attempts else 0
-    every = -(-total // limit)
-    points = ProgressPoint.objects.filter(attempt__in=attempts).order_by("seq")
-    if every > 1:
-        numbered = points.annotate(
-            position=Window(RowNumber(), partition_by="attempt_id", order_by="seq"),
-            count=Window(Count("*"), partition_by="attempt_id"),
-        )
-        drawn = Q(remainder=0) | Q(position=F("count"))
-        points = numbered.annotate(remainder=Mod(F("position") - 1, every)).filter(drawn)
+    points = sample(ProgressPoint.objects.filter(attempt__in=attempts), limit=limit)
     prefetch_related_objects(attempts, Prefetch("progress", points))
-    return every > 1
+    loaded: Any = [point for attempt in attempts for point in attempt.progress.all()[:1]]
+    return any(point.total > limit for point in loaded)
+
+
+def sample(points: QuerySet[ProgressPoint], *, limit: int) -> QuerySet[Any]:
+    """Return about `limit` of these points in the order of each attempt, all if they are fewer.
+
+    `total` of each is how many there are of all attempts together.
+    """
+    numbered = points.order_by("seq").annotate(
+        position=Window(RowNumber(), partition_by="attempt_id", order_by="seq"),
+        count=Window(Count("*"), partition_by="attempt_id"),
+        total=Window(Count("*")),
+    )
+    every = (F("total") + Value(limit - 1)) / Value(limit)
+    sampled = numbered.annotate(remainder=Mod(F("position") - 1, every))
+    return sampled.filter(Q(remainder=0) | Q(position=F("count")))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from campaigns.analysis.curves import load_progress
+from campaigns.analysis.curves import sample
 from campaigns.caching import cached_roughly
-from campaigns.models import MAX_LOSS, Attempt, Campaign, ProgressPoint
+from campaigns.models import MAX_LOSS, Campaign, ProgressPoint
 from campaigns.standings import leaderboard
 from experiments.metrics import NATS_PER_BIT, VAL_BPB, MetricSpec
 
@@ -65,10 +65,10 @@ def _read(campaign: Campaign) -> dict[int, Points]:
     # One curve for each arm: seeds of the same params look alike.
     arm_of = {attempt: arm for arm, attempt in {arm: attempt for attempt, arm in pairs}.items()}
     chosen = list(arm_of)[:: max(1, -(-len(arm_of) // MOST_CURVES))]
-    attempts = list(Attempt.objects.brief().filter(pk__in=chosen).order_by("pk"))
-    load_progress(attempts, limit=MOST_CURVES * POINTS_OF_A_CURVE)
+    read = ProgressPoint.objects.filter(attempt__in=chosen)
+    by_attempt: dict[int, list[ProgressPoint]] = {attempt: [] for attempt in sorted(chosen)}
+    for point in sample(read, limit=MOST_CURVES * POINTS_OF_A_CURVE) if chosen else ():
+        by_attempt[point.attempt_id].append(point)
     spec = campaign.metric_spec
-    curves = {
-        arm_of[attempt.pk]: points_of(list(attempt.progress.all()), spec) for attempt in attempts
-    }
+    curves = {arm_of[attempt]: points_of(points, spec) for attempt, points in by_attempt.items()}
     return {arm: points for arm, points in curves.items() if points.values or points.losses}

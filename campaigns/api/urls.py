@@ -44,6 +44,7 @@ urlpatterns = [
     path(protocol.ENROL_PATH, agents.EnrolView.as_view(), name="api-enrol"),
     path(protocol.ME_PATH, agents.MeView.as_view(), name="api-me"),
     path(protocol.TOKEN_PATH, agents.TokenView.as_view(), name="api-token"),
+    path(protocol.LEAVE_PATH, agents.LeaveView.as_view(), name="api-leave"),
     path(
         calibration.CALIBRATION_PATH,
         calibrations.CalibrationView.as_view(),

@@ -99,13 +99,14 @@ def campaign_series(columns: Sequence[CampaignColumn], axis: str) -> list[Series
 def comparison_figure(
     series: Sequence[Series], spec: MetricSpec | None, *, x_title: str, steps: bool
 ) -> Figure | None:
-    """Draw the curves, as step lines if `steps`; None without any point.
+    """Draw the curves, as step lines if `steps`; None without any curve.
 
     `spec` is the metric of all curves; without a common one there is no axis for them, so None.
 
     No trace has `customdata`: the hover texts are made of the letter, the name, x and y.
     """
-    if not series or spec is None:
+    # Results alone are two or three marks in a large empty chart; the table has them.
+    if spec is None or not any(curve.x for curve in series):
         return None
     values = [y for curve in series for y in (*curve.y, *([curve.end[1]] if curve.end else []))]
     room = max(200 * spec.resolution, 0.08 * (max(values) - min(values)))
@@ -122,6 +123,7 @@ def comparison_figure(
         if curve.x:
             data.append(
                 {
+                    "uid": curve.letter,
                     "type": "scatter",
                     "mode": "lines+markers",
                     "x": [round(x, 4) for x in curve.x],

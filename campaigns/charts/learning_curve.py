@@ -25,7 +25,8 @@ def learning_curve(
     The newest is drawn opaque, older ones pale. The training loss is converted from nats to bits
     per byte, so that both share an axis; values of any other metric are drawn alone.
 
-    `customdata` of each curve, one list per progress point: [HTML of its hover text].
+    `customdata` of each curve, one list per progress point: [HTML of its hover text]. `uid` names
+    a curve whatever comes before it.
     """
     read = [(attempt.number, list(attempt.progress.all())) for attempt in attempts]
     values = _Curve("validation", MEASURED, spec, _values)
@@ -105,6 +106,7 @@ def _train_losses(points: Sequence[ProgressPoint], _: MetricSpec) -> Series:
 def _drawn(series: Series, curve: _Curve, attempt: int, opacity: float) -> Figure:
     is_result = curve.label == "validation"
     return {
+        "uid": f"{attempt}-{curve.label}",
         "type": "scatter",
         "mode": "lines+markers",
         "x": [x for x, _, _ in series],
@@ -126,6 +128,7 @@ def _background(curves: Sequence[Sequence[tuple[float, float]]]) -> Figure:
     for curve in curves:
         points += [*curve, (None, None)]
     return {
+        "uid": "others",
         "type": "scatter",
         "mode": "lines",
         "x": [x for x, _ in points],

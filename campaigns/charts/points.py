@@ -84,7 +84,11 @@ def chart_points(
     """
     # Read twice as many as wanted, and thin them out below: that keeps the spacing even.
     tasks = _drawn(_ended(campaign), result_class, 2 * most)
-    rows = list(tasks.values(*_FIELDS, "record_params", "total", "noise"))
+    read = [_LATER.get(name, name) for name in _FIELDS]
+    rows = [
+        dict(zip((*_FIELDS, *_BESIDE), row, strict=True))
+        for row in tasks.values_list(*read, *_BESIDE)
+    ]
     points = [_point(row, result_class) for row in rows]
     records = _evenly([point for point in points if point.is_record], most // 2)
     rest = _evenly([point for point in points if not point.is_record], most - len(records))
@@ -139,6 +143,11 @@ _FIELDS: Final = (
     "result__implausible",
     "is_record",
 )
+
+
+_BESIDE: Final = ("record_params", "total", "noise")
+# Read of the tasks that are drawn alone: otherwise the database joins and sorts them for all.
+_LATER: Final = {"arm__number": "drawn_arm", "result__attempt__worker": "drawn_worker"}
 
 
 def _ended(campaign: Campaign) -> QuerySet[Task]:
@@ -196,10 +205,14 @@ def _drawn(tasks: QuerySet[Task], result_class: int | None, most: int) -> QueryS
     # Below `most` for each task at which `order * most / total` passes a whole number.
     step = Mod(F("order") * most, F("total"))
     floor = NoiseFloor.objects.filter(result_class=result_class).values("sd")
+    own = Task.objects.filter(pk=OuterRef("pk")).order_by()
+    drawn = is_record | Q(step__lt=most)
     marked = numbered.annotate(
-        is_record=Case(When(is_record, then=True), default=False),
-        record_params=Case(When(is_record, then=F("params"))),
         step=step,
+        is_record=Case(When(is_record, then=True), default=False),
+        record_params=Case(When(is_record, then=Subquery(own.values("params")))),
+        drawn_arm=Case(When(drawn, then=Subquery(own.values("arm__number")))),
+        drawn_worker=Case(When(drawn, then=Subquery(own.values("result__attempt__worker")))),
         # Read here, because a query of its own would cost more than the number.
         noise=Subquery(floor[:1]),
     )

@@ -34,6 +34,8 @@ Tasks (with their attempt)
 |             | of one campaign       |                                |                           |
 | renew       | leased                | leased                         | running                   |
 | release     | leased                | pending                        | running → released        |
+| leave       | leased, all of a      | pending                        | running → released        |
+|             | worker                |                                |                           |
 | expire      | leased, overdue       | pending; failed, losses spent  | running → lost            |
 | submit ok   | leased by this lease; | completed                      | running, lost → completed |
 |             | pending after a loss  |                                | or diverged               |
@@ -109,6 +111,7 @@ from campaigns.lifecycle.journal import SERVER, Actor, person
 from campaigns.lifecycle.leases import (
     cancel_task,
     expire,
+    leave,
     release,
     renew,
     retry_task,
@@ -151,6 +154,7 @@ __all__ = [
     "give_up_slow_tasks",
     "judge_again",
     "launch",
+    "leave",
     "note_measured",
     "pause",
     "person",

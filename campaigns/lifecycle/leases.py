@@ -5,6 +5,7 @@ Lock order everywhere: campaign, task, attempt.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import uuid
@@ -111,6 +112,22 @@ def release(worker: Worker, lease_id: uuid.UUID, *, now: dt.datetime, reason: st
     attempt.refresh_from_db(fields=["outcome"])
     if attempt.outcome != AttemptOutcome.RELEASED:
         raise LeaseLost
+
+
+def leave(worker: Worker, *, now: dt.datetime) -> int:
+    """End a worker for its own agent: give back all that it holds; return how many tasks.
+
+    The tasks come first, each in a transaction of its own: a worker whose leaving breaks off can
+    repeat it with its token. Raises WrongWorkerState.
+    """
+    released = 0
+    held = worker.attempts.filter(outcome=AttemptOutcome.RUNNING)
+    for lease_id in list(held.values_list("lease_id", flat=True)):
+        with contextlib.suppress(LeaseLost, LeaseUnknown):  # it ended meanwhile
+            release(worker, lease_id, now=now, reason="The worker left.")
+            released += 1
+    worker_lifecycle.leave(worker, now=now)
+    return released
 
 
 def expire(*, now: dt.datetime, limit: int = 500) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,6 +16,8 @@ MANY_WITHOUT_VALUE: Final = 0.1
 # other runs has it, too.
 RARE: Final = 0.5
 MOST_SHARED: Final = 3
+# Not the comma within a number.
+_LEAD: Final = re.compile(r"(?=[:;,.](?:\s|$))")
 
 
 class Severity(StrEnum):
@@ -54,6 +57,16 @@ class Headline:
     sentence: str
     severity: Severity = Severity.NOTE
     action: Action | None = None
+
+    @property
+    def lead(self) -> str:
+        """What its sentence says first, up to the first sign that ends a thought."""
+        return _LEAD.split(self.sentence, maxsplit=1)[0]
+
+    @property
+    def rest(self) -> str:
+        """The sentence after its lead."""
+        return self.sentence.removeprefix(self.lead)
 
 
 @dataclass(frozen=True)

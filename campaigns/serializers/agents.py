@@ -30,6 +30,7 @@ from workers.models import ISOLATION_CHOICES, WorkerState
 from workers.protocol import (
     MAX_LEASES_PER_CLAIM,
     MAX_METRICS_BYTES,
+    MAX_OWNER_PAUSE_SECONDS,
     MAX_PROGRESS_POINTS_PER_HEARTBEAT,
     MAX_SCRIPTS_PER_CLAIM,
     MAX_STDERR_TAIL_BYTES,
@@ -187,11 +188,26 @@ class HeartbeatLeaseSerializer(serializers.Serializer[dict[str, Any]]):
         return [point for point in points if point["elapsed_seconds"] <= MAX_ELAPSED_SECONDS]
 
 
+class OwnerPauseSerializer(serializers.Serializer[dict[str, Any]]):
+    """`protocol.OwnerPause`."""
+
+    seconds = StrictFloatField(
+        allow_null=True,
+        min_value=0,
+        max_value=MAX_OWNER_PAUSE_SECONDS,
+        help_text="For how long still; null when the rules do not tell.",
+    )
+
+
 class HeartbeatRequestSerializer(serializers.Serializer[dict[str, Any]]):
     """`protocol.HeartbeatRequest`."""
 
     boot_id = StrictUUIDField()
     leases = BoundedListField(child=HeartbeatLeaseSerializer(), max_length=MAX_LEASES_PER_CLAIM)
+    owner_pause = OwnerPauseSerializer(
+        required=False,
+        help_text="The owner's rules let the agent claim nothing now. Absent while they let it.",
+    )
 
     def validate_leases(self, leases: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if len({lease["lease_id"] for lease in leases}) < len(leases):

@@ -34,3 +34,6 @@ class ProgressForecastSerializer(serializers.Serializer[Any]):
     seconds_per_task = serializers.FloatField(
         allow_null=True, help_text="For how long a task keeps a worker busy, on average."
     )
+    ahead = serializers.IntegerField(
+        help_text="So many tasks of other campaigns are handed out before its last one."
+    )

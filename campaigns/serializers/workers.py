@@ -74,6 +74,8 @@ class FleetWorkerSerializer(WorkerSerializer):
             "is_person",
             "paused_until",
             "pause_reason",
+            "owner_pauses",
+            "owner_pauses_until",
             "simulates",
             "isolation",
             "slots",

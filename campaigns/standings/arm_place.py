@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db.models import Count, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
 from campaigns.caching import cached_by_revision
 from campaigns.models import Arm, Campaign, Result
@@ -32,54 +32,53 @@ def place_of(campaign: Campaign, arm: Arm) -> ArmPlace:
 
 
 def _read(campaign: Campaign, arm: Arm) -> ArmPlace:
-    raced, rest, total = (
-        arms.raced_rows(campaign),
-        arms.screened_results(campaign),
-        arms.count(campaign),
-    )
-    index = next((index for index, row in enumerate(raced) if row.arm == arm.number), None)
-    if index is not None:
+    raced, total = arms.raced_rows(campaign), arms.count(campaign)
+    first = arms.rows(campaign, limit=arms.KEPT_ROWS)
+    # A raced arm has an arm after it on the board, too, which may lie beyond the first rows.
+    rows = first if len(first) > len(raced) else raced
+    index = next((index for index, row in enumerate(rows) if row.arm == arm.number), None)
+    if index is not None and (index + 1 < len(rows) or len(rows) == total):
+        before = rows[index - 1].arm if index else None
+        after = rows[index + 1].arm if index + 1 < len(rows) else None
+        return ArmPlace(rows[index], index + 1, total, before, after)
+    rest = arms.screened_results(campaign)
+    if index is not None and index < len(raced):
         before = raced[index - 1].arm if index else None
-        after = raced[index + 1].arm if index + 1 < len(raced) else _first(rest)
-        return ArmPlace(raced[index], index + 1, total, before, after)
-    own = campaign.results.ranked().filter(arm=arm, is_screening=True)
-    result = own.select_related("task__arm").defer("metrics").first()
+        return ArmPlace(raced[index], index + 1, total, before, _first(rest))
+    own: Any = campaign.results.ranked().filter(arm=arm, is_screening=True)
+    result = _with_beside(own, rest).select_related("task__arm").defer("metrics").first()
     if result is None:
         return ArmPlace(None, None, total, None, None)
     row = arms.screened_row(result)
-    beside = _beside_on(rest, result)
-    if beside is None:
+    if not result.is_on_board:
         return ArmPlace(row, None, total, None, None)
-    better, before, after = beside
     last_raced = raced[-1].arm if raced else None
-    return ArmPlace(
-        row, len(raced) + better + 1, total, last_raced if before is None else before, after
-    )
+    before = last_raced if result.arm_before is None else result.arm_before
+    return ArmPlace(row, len(raced) + (result.better or 0) + 1, total, before, result.arm_after)
 
 
-def _beside_on(rest: QuerySet[Result], result: Result) -> tuple[int, int | None, int | None] | None:
-    """Return how many of the rest are better than a result, and the arms before and after it.
+def _with_beside(own: QuerySet[Result], rest: QuerySet[Result]) -> QuerySet[Any]:
+    """Annotate results with how many of the rest are better, and the arms before and after them.
 
-    One query. None when the result is not among the rest.
+    `is_on_board` is whether a result is among the rest.
     """
-    better, worse = rest.filter(_beside(result, "lt")), rest.filter(_beside(result, "gt"))
+    better, worse = rest.filter(_beside("lt")), rest.filter(_beside("gt"))
     count = better.order_by().values("campaign").annotate(count=Count("*")).values("count")
-    own = rest.filter(pk=result.pk).annotate(
+    return own.annotate(
+        is_on_board=Exists(rest.order_by().filter(pk=OuterRef("pk"))),
         better=Subquery(count),
         arm_before=Subquery(better.reverse().values("arm__number")[:1]),
         arm_after=Subquery(worse.values("arm__number")[:1]),
     )
-    beside = own.values_list("better", "arm_before", "arm_after").first()
-    return None if beside is None else (beside[0] or 0, beside[1], beside[2])
 
 
-def _beside(result: Result, side: str) -> Q:
-    """Return what selects the results before ("lt") or after ("gt") this one in their order."""
-    keys = {"sort_key": result.sort_key, "created_at": result.created_at}
+def _beside(side: str) -> Q:
+    """Return what selects the results before ("lt") or after ("gt") that of the outer query."""
+    key, at = OuterRef("sort_key"), OuterRef("created_at")
     return (
-        Q(**{f"sort_key__{side}": result.sort_key})
-        | Q(sort_key=result.sort_key, **{f"created_at__{side}": result.created_at})
-        | Q(**keys, **{f"pk__{side}": result.pk})
+        Q(**{f"sort_key__{side}": key})
+        | Q(sort_key=key, **{f"created_at__{side}": at})
+        | Q(sort_key=key, created_at=at, **{f"pk__{side}": OuterRef("pk")})
     )
 
 

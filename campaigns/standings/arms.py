@@ -34,7 +34,8 @@ def finding(campaign: Campaign) -> Finding | None:
 
 def first(campaign: Campaign) -> ArmRow | None:
     """Return the first row of the board; None while no arm has a value."""
-    return next(iter(rows(campaign, limit=1)), None)
+    # What raced comes first, so that the rest need not be read.
+    return next(iter(raced(campaign).rows or rows(campaign, limit=1)), None)
 
 
 def leading(campaign: Campaign) -> str:

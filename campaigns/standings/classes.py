@@ -13,18 +13,38 @@ from campaigns.caching import cached_roughly
 from campaigns.models import Campaign, Result, ResultClass
 from campaigns.standings import leaderboard
 
-# The words of a class are kept for so many seconds.
-_KEPT: Final = 600
+# What a class is called is kept for so many seconds.
+_KEPT_SECONDS: Final = 600
 # Selects results of all classes, which then stand in no common order.
 EVERY_CLASS: Final = "all"
 
 
+class _Kept(NamedTuple):
+    """What a class is called, and whether its results are of a part of the validation split."""
+
+    words: str
+    is_subset: bool
+
+
 class ClassOfCampaign(NamedTuple):
-    """A class with the number of the campaign's ranked results in it, and its words."""
+    """A class with the number of the campaign's ranked results in it.
+
+    `among` are the ids of all classes of the campaign, whose words are read together.
+    """
 
     pk: int
     results: int
-    words: str
+    among: tuple[int, ...]
+
+    @property
+    def words(self) -> str:
+        """What tells the class from others. One query for all classes of the campaign, kept."""
+        return _kept(self.among)[self.pk].words
+
+    @property
+    def is_subset(self) -> bool:
+        """Whether its results were evaluated on a part of the validation split; as `words`."""
+        return _kept(self.among)[self.pk].is_subset
 
     @property
     def slug(self) -> str:
@@ -72,18 +92,18 @@ def _read(campaign: Campaign) -> list[ClassOfCampaign]:
     for kind in leaderboard.kinds(campaign):
         if kind.is_ranked and kind.result_class is not None:
             counts[kind.result_class] += kind.number
-    words = _words_of(counts)
-    classes = [ClassOfCampaign(pk, number, words[pk]) for pk, number in counts.items()]
+    among = tuple(sorted(counts))
+    classes = [ClassOfCampaign(pk, number, among) for pk, number in counts.items()]
     return sorted(classes, key=lambda row: (-row.results, row.pk))
 
 
-def _words_of(pks: Iterable[int]) -> dict[int, str]:
-    """Return the words of each class. They do not change, but with the name of a worker."""
-    keys = {f"xeenet:class-words:{pk}": pk for pk in pks}
-    words = {keys[key]: text for key, text in cache.get_many(keys).items()}
-    if missing := set(keys.values()) - words.keys():
+def _kept(pks: Iterable[int]) -> dict[int, _Kept]:
+    """Return what is kept of each class. It does not change, but with the name of a worker."""
+    keys = {f"xeenet:class:{pk}": pk for pk in pks}
+    kept: dict[int, _Kept] = {keys[key]: row for key, row in cache.get_many(keys).items()}
+    if missing := set(keys.values()) - kept.keys():
         rows = ResultClass.objects.filter(pk__in=missing).select_related("band")
-        found = {row.pk: str(row) for row in rows}
-        cache.set_many({f"xeenet:class-words:{pk}": text for pk, text in found.items()}, _KEPT)
-        words |= found
-    return words
+        read = {row.pk: _Kept(str(row), row.eval_is_subset) for row in rows}
+        cache.set_many({f"xeenet:class:{pk}": row for pk, row in read.items()}, _KEPT_SECONDS)
+        kept |= read
+    return kept

@@ -2,18 +2,21 @@
 
 The rate is that of the slots online which may run the campaign now: each brings a task in the mean
 time that its worker was busy with one lately. Waiting, pauses and hours without a worker therefore
-do not count.
+do not count. Where other campaigns use the same slots, `turns` says when each has them.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from campaigns.standings.machines import Machine
 from campaigns.standings.pace import LEAST_SECONDS, Pace
+from campaigns.standings.turns import Batch, Busy, Turn, turns
+from workers.models import paused_by_owner
 from xeenet_site.web.formats import HOUR, clock, duration, two_digits
 
 # A worker's own mean weighs as its tasks, the mean of all as so many: one task tells little.
@@ -24,25 +27,32 @@ APPROVAL: Final = "waits for the approval of its script"
 OUTDATED: Final = "no worker online has its script: update a worker"
 MEASURES: Final = "its worker measures its speed first, about a minute"
 ALL_MEASURE: Final = "its workers measure their speed first, about a minute"
-# The oldest task comes first, of whichever campaign.
+# The oldest task comes first, of whichever campaign, and nobody knows how long these take.
 BEHIND: Final = "waits: its workers run older tasks of other campaigns first"
 UNKNOWN: Final = "time left is known after the first task"
+
+
+class Run(NamedTuple):
+    """A task with a live lease: the seconds for which it has run, and on which machine."""
+
+    seconds: float
+    machine: int
 
 
 @dataclass(frozen=True)
 class Question:
     """What a forecast is about: the open tasks of a campaign, and who may run them.
 
-    `waiting` tasks are pending or kept for a race; `running` are the seconds for which each task
-    with a live lease has run. `able` are the machines, silent ones included, that may run such
-    tasks, `online` is how many are online at all, `outdated` how many of these lack only the
-    script. `budget_seconds` is what a run may take, None when that is unknown. `measuring` are
-    those of the machines that must measure their speed before they get such a task. `state` says
-    why nothing is handed out ("" when tasks are).
+    `waiting` tasks are pending or kept for a race; `running` are those with a live lease. `able`
+    are the machines, silent ones included, that may run such tasks, `online` is how many are
+    online at all, `outdated` how many of these lack only the script. `budget_seconds` is what a
+    run may take, None when that is unknown. `measuring` are those of the machines that must
+    measure their speed before they get such a task. `state` says why nothing is handed out (""
+    when tasks are).
     """
 
     waiting: int
-    running: Sequence[float]
+    running: Sequence[Run]
     pace: Pace
     able: Sequence[Machine]
     online: int
@@ -57,8 +67,9 @@ class Forecast:
     """When the open tasks are done. Times are in seconds; what cannot be said is None.
 
     `machines` may run the campaign now, `slots` tasks at once. `why_not` says in a few words why
-    there is no time ("" when there is, or nothing is open). `is_stopped`: tasks wait, none runs,
-    and nobody takes any, because all workers pause, or none that may is online since
+    there is no time ("" when there is, or nothing is open). `ahead` tasks of other campaigns are
+    handed out before its last one; `tasks_per_hour` is then its share. `is_stopped`: tasks wait,
+    none runs, and nobody takes any, because all workers pause, or none that may is online since
     `no_worker_since` (None: nobody knows since when). `is_guess`: nothing has ended yet, so each
     run is assumed to take its budget.
     """
@@ -73,6 +84,7 @@ class Forecast:
     is_guess: bool = False
     seconds_per_task: float | None = None
     tasks_per_hour: float | None = None
+    ahead: int = 0
 
     def words(self, now: dt.datetime, *, zone: dt.tzinfo = dt.UTC) -> str:
         """Return "ends 08:21", or why nobody can say; "" when nothing is open."""
@@ -100,31 +112,102 @@ class Forecast:
             return f"{rests[0].upper()}{rests[1:]}."
         tasks = f"{self.slots:,} task{'' if self.slots == 1 else 's'} at a time"
         workers = f"{self.machines:,} worker{'' if self.machines == 1 else 's'}"
-        return f"{rests[0].upper()}{rests[1:]}, {tasks} on {workers}."
+        after = ""
+        if ahead := round(float(two_digits(self.ahead) or 0)):
+            after = f", and {ahead:,} of other campaigns {'is' if ahead == 1 else 'are'} older"
+        return f"{rests[0].upper()}{rests[1:]}, {tasks} on {workers}{after}."
 
 
-def forecast(question: Question, *, now: dt.datetime) -> Forecast:
-    """Return when the open tasks of a campaign are done."""
+def forecasts(
+    questions: Mapping[int, Question], queue: Sequence[Batch], *, now: dt.datetime
+) -> dict[int, Forecast]:
+    """Return when the open tasks of each campaign are done, by its id.
+
+    The questions are of all campaigns with open tasks, and `queue` is what waits of them, in the
+    order in which it is handed out; it may be empty for a single one. What waits beyond it comes
+    last: a task whose lease ran out, and what is kept for a race.
+    """
+    loads = {campaign: _Load.of(question, now) for campaign, question in questions.items()}
+    beyond = {campaign: question.waiting for campaign, question in questions.items()}
+    batches = []
+    for batch in queue:
+        tasks = min(batch.tasks, beyond.get(batch.campaign, 0))
+        beyond[batch.campaign] = beyond.get(batch.campaign, 0) - tasks
+        batches.append(Batch(batch.campaign, tasks))
+    batches += [Batch(campaign, tasks) for campaign, tasks in sorted(beyond.items())]
+    slots = {machine.pk: machine.slots for load in loads.values() for machine in load.ready}
+    seconds = {campaign: load.seconds for campaign, load in loads.items() if load.seconds}
+    busy = [run for load in loads.values() for run in load.busy]
+    known = turns(batches, slots, seconds, busy)
+    return {
+        campaign: _forecast(question, loads[campaign], known.get(campaign), now=now)
+        for campaign, question in questions.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Load:
+    """What a campaign asks of the machines that would be handed its tasks now.
+
+    `all_measure`: each of these measures its speed first. `seconds` is what a task takes on each
+    (infinite when nobody knows); it is empty while nothing is handed out. `busy` are its runs.
+    """
+
+    ready: Sequence[Machine]
+    all_measure: bool
+    per_task: float | None
+    is_guess: bool
+    seconds: Mapping[int, float]
+    busy: Sequence[Busy]
+
+    @classmethod
+    def of(cls, question: Question, now: dt.datetime) -> _Load:
+        """Return the load that a campaign is for the machines that may run it."""
+        running, pace = question.running, question.pace
+        ready = [machine for machine in question.able if machine.is_ready(now)]
+        measured = [m for m in ready if m.pk not in question.measuring or m.pk in pace.shares]
+        # What runs unmeasured cannot measure: an agent of an old version.
+        all_measure = bool(ready) and not measured and not running and not pace.total.tasks
+        ready = measured or ready
+        per_task = _seconds_per_task(pace, running)
+        is_guess = per_task is None
+        if per_task is None:
+            per_task = question.budget_seconds
+        hands_out = not question.state and not all_measure
+        return cls(
+            ready,
+            all_measure,
+            per_task,
+            is_guess,
+            {machine.pk: _seconds_on(machine, pace, per_task) for machine in ready}
+            if hands_out
+            else {},
+            [Busy(run.machine, _left(run, per_task)) for run in running],
+        )
+
+    @property
+    def slots(self) -> int:
+        return sum(machine.slots for machine in self.ready)
+
+    @property
+    def tasks_per_second(self) -> float:
+        """How many tasks all of the slots would end together."""
+        return sum(machine.slots / self.seconds[machine.pk] for machine in self.ready)
+
+
+def _forecast(question: Question, load: _Load, turn: Turn | None, *, now: dt.datetime) -> Forecast:
     waiting, running, pace = question.waiting, question.running, question.pace
-    ready = [machine for machine in question.able if machine.is_ready(now)]
-    measured = [m for m in ready if m.pk not in question.measuring or m.pk in pace.shares]
-    # What runs unmeasured cannot measure: an agent of an old version.
-    all_measure = bool(ready) and not measured and not running and not pace.total.tasks
-    ready = measured or ready
-    slots = sum(machine.slots for machine in ready)
-    per_task = _seconds_per_task(pace, running)
-    is_guess = per_task is None
-    if per_task is None:
-        per_task = question.budget_seconds
+    per_task, slots = load.per_task, load.slots
     per_hour = pace.tasks_per_hour if question.state or per_task is None else None
-    if per_task is not None and not question.state and slots:
-        per_hour = HOUR * _rate(ready, pace, per_task)
+    if per_task is not None and load.seconds:
+        per_hour = HOUR * load.tasks_per_second * (turn.share if turn else 1.0)
     known = Forecast(
-        machines=len(ready),
+        machines=len(load.ready),
         slots=slots,
-        is_guess=is_guess and per_task is not None,
+        is_guess=load.is_guess and per_task is not None,
         seconds_per_task=per_task,
-        tasks_per_hour=None if is_guess else per_hour,
+        tasks_per_hour=None if load.is_guess else per_hour,
+        ahead=turn.ahead if turn else 0,
     )
     if not waiting and not running:
         return known
@@ -132,20 +215,26 @@ def forecast(question: Question, *, now: dt.datetime) -> Forecast:
         return replace(known, why_not=question.state)
     if waiting and not slots:
         return replace(known, **_nobody(question, now))
-    if waiting and all_measure:
-        return replace(known, why_not=MEASURES if len(ready) == 1 else ALL_MEASURE)
-    if waiting and not running and all(machine.held >= machine.slots for machine in ready):
-        return replace(known, why_not=BEHIND)
+    if waiting and load.all_measure:
+        return replace(known, why_not=MEASURES if len(load.ready) == 1 else ALL_MEASURE)
     if per_task is None:
         return replace(known, why_not=UNKNOWN)
-    left = [max(OVERTIME_SHARE * per_task, per_task - seconds) for seconds in running]
-    eta = max([*left, per_task] if waiting else left)
-    if slots:
-        eta = max(eta, (waiting + sum(left) / per_task) / _rate(ready, pace, per_task))
+    eta = max((_left(run, per_task) for run in running), default=0.0)
+    if waiting and turn:
+        eta = max(eta, turn.last_begins + per_task, turn.ends)
+    if math.isinf(eta):
+        return replace(known, why_not=BEHIND)
     return replace(known, eta_seconds=eta, ends_at=now + dt.timedelta(seconds=eta))
 
 
-def _seconds_per_task(pace: Pace, running: Sequence[float]) -> float | None:
+def _left(run: Run, per_task: float | None) -> float:
+    """Return the seconds that a run is expected to need still; infinite when nobody knows."""
+    if per_task is None:
+        return math.inf
+    return max(OVERTIME_SHARE * per_task, per_task - run.seconds)
+
+
+def _seconds_per_task(pace: Pace, running: Sequence[Run]) -> float | None:
     """Return how long a task keeps a worker busy on average; None before one has ended.
 
     Tasks that run already longer than that count too, as if they ended now. Otherwise a few that
@@ -154,29 +243,33 @@ def _seconds_per_task(pace: Pace, running: Sequence[float]) -> float | None:
     seconds, tasks = pace.total
     if not tasks:
         return None
-    over = [elapsed for elapsed in running if elapsed * tasks > seconds]
+    over = [run.seconds for run in running if run.seconds * tasks > seconds]
     return max(LEAST_SECONDS, (seconds + sum(over)) / (tasks + len(over)))
 
 
-def _rate(ready: Sequence[Machine], pace: Pace, per_task: float) -> float:
-    """Return how many tasks per second the slots of these machines end together."""
+def _seconds_on(machine: Machine, pace: Pace, per_task: float | None) -> float:
+    """Return how long a task keeps one slot of this machine busy; infinite when nobody knows."""
+    if per_task is None:
+        return math.inf
     seconds, tasks = pace.total
-    rate = 0.0
-    for machine in ready:
-        own = pace.shares.get(machine.pk)
-        mean = per_task
-        if own is not None and seconds and tasks:
-            common = seconds / tasks
-            # Beside the others' mean, which may be larger because of what runs now.
-            mean *= (own.seconds / common + COMMON_WEIGHT) / (own.tasks + COMMON_WEIGHT)
-        rate += machine.slots / max(LEAST_SECONDS, mean)
-    return rate
+    own, mean = pace.shares.get(machine.pk), per_task
+    if own is not None and seconds and tasks:
+        common = seconds / tasks
+        # Beside the others' mean, which may be larger because of what runs now.
+        mean *= (own.seconds / common + COMMON_WEIGHT) / (own.tasks + COMMON_WEIGHT)
+    return max(LEAST_SECONDS, mean)
 
 
 def _nobody(question: Question, now: dt.datetime) -> dict[str, Any]:
     """Return the fields that say why no task is handed out although tasks wait."""
     online = [machine for machine in question.able if machine.is_online]
     if online:
+        if all(machine.owner_pauses for machine in online):
+            who = "its workers are" if len(online) > 1 else "its worker is"
+            ends = [machine.owner_pauses_until for machine in online]
+            first = min((end for end in ends if end), default=None)
+            why = f"{who} {paused_by_owner(first, now)}"
+            return {"why_not": why, "is_stopped": not question.running}
         until = min(machine.paused_until for machine in online if machine.paused_until)
         who = "its workers pause" if len(online) > 1 else "its worker pauses"
         why = f"{who} until {clock(until, now)}, after an error"

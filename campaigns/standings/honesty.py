@@ -17,13 +17,12 @@ from campaigns.caching import cached_keys, cached_roughly
 from campaigns.models import (
     Campaign,
     FailureClass,
-    ResultClass,
     Task,
     TaskPurpose,
     TaskQuerySet,
     TaskState,
 )
-from campaigns.standings.classes import default_class
+from campaigns.standings.classes import chosen_class
 from workers.protocol import INFRASTRUCTURE_FAILURES
 
 
@@ -260,11 +259,8 @@ def _rules(campaign: Campaign) -> list[tuple[Fate, Q]]:
 
 def _default(campaign: Campaign) -> tuple[int | None, bool]:
     """Return the class that is shown first, and whether it evaluates a part of the split."""
-    class_id = default_class(campaign)
-    if class_id is None:
-        return None, False
-    subset = ResultClass.objects.filter(pk=class_id).values_list("eval_is_subset", flat=True)
-    return class_id, bool(subset.first())
+    first = chosen_class(campaign)
+    return (None, False) if first is None else (first.pk, first.is_subset)
 
 
 def _load() -> Case:

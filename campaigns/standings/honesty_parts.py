@@ -22,11 +22,11 @@ from campaigns.models import (
 )
 from campaigns.race.plan import expected_regression, visible_gap
 from campaigns.race.rows import MIN_SIGMA, Floor
-from campaigns.standings import arms, leaderboard
+from campaigns.standings import leaderboard
 from campaigns.standings.arms import KEPT_ROWS
-from campaigns.standings.classes import classes_of
+from campaigns.standings.classes import classes_of, default_class
 from campaigns.standings.noise import pair_sizes
-from campaigns.standings.raced import ArmStanding
+from campaigns.standings.raced import raced
 from workers.models import Calibration, Worker
 
 # With so many seeds of each arm the visible difference is told.
@@ -223,24 +223,18 @@ def first_seeds(campaign: Campaign, sd: float | None) -> FirstSeeds:
 
 
 def _first(campaign: Campaign) -> tuple[list[tuple[int, float, float]], int]:
-    rows = [
-        row
-        for row in arms.rows(campaign, limit=KEPT_ROWS)
-        if row.standing != ArmStanding.SCREENED and row.first_task is not None
-    ]
-    known = classes_of(campaign)
-    results = Result.objects.filter(
-        campaign=campaign,
-        task__number__in=[row.first_task for row in rows],
-        is_ranked=True,
-        # The race ran in this class: a value of another would not compare.
-        result_class=known[0].pk if known else None,
-    )
-    values = dict(results.values_list("task__number", "value")) if rows else {}
+    known = raced(campaign)
+    # The race ran in this class: a value of another would not compare.
+    own_class = default_class(campaign)
+    values = {
+        first.arm: first.value
+        for first in known.first_results
+        if first.is_ranked and first.result_class == own_class
+    }
     pairs = [
         (row.arm, value, row.value)
-        for row in rows
-        if (value := values.get(row.first_task or 0)) is not None and row.value is not None
+        for row in known.rows[:KEPT_ROWS]
+        if (value := values.get(row.arm)) is not None and row.value is not None
     ]
     kinds = leaderboard.kinds(campaign)
     return pairs, sum(kind.number for kind in kinds if kind.is_ranked and kind.is_screening)

@@ -40,6 +40,9 @@ class Machine:
     simulates: bool
     tier: str
     accepts_uploaded_scripts: bool
+    # Its owner's rules pause it, until then if they tell.
+    owner_pauses: bool = False
+    owner_pauses_until: dt.datetime | None = None
     # How many tasks it holds, of all campaigns.
     held: int = 0
     # The experiments whose work budgets are withheld from it.
@@ -58,7 +61,8 @@ class Machine:
 
     def is_ready(self, now: dt.datetime) -> bool:
         """Whether it would be handed a task now, if there is one for it."""
-        return self.is_online and (self.paused_until is None or self.paused_until <= now)
+        may_claim = self.paused_until is None or self.paused_until <= now
+        return self.is_online and may_claim and not self.owner_pauses
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,8 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
             last_seen_at=row["last_seen_at"],
             is_online=row["last_seen_at"] >= since,
             paused_until=row["paused_until"],
+            owner_pauses=row["owner_pauses"],
+            owner_pauses_until=row["owner_pauses_until"],
             simulates=row["simulates"],
             # An agent that reports no tier counts as the weakest; their names sort by strength.
             tier=row["isolation"] or IsolationTier.T0.value,
@@ -157,6 +163,8 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
             "slots",
             "last_seen_at",
             "paused_until",
+            "owner_pauses",
+            "owner_pauses_until",
             "simulates",
             "isolation",
             "accepts_uploaded_scripts",

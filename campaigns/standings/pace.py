@@ -1,4 +1,4 @@
-"""How long the last tasks of a campaign kept a worker busy, and which of its tasks run now."""
+"""How long the last tasks of a campaign kept a worker busy."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from campaigns.models import AttemptOutcome, Campaign, Result, Task, TaskState
 WINDOW: Final = 50
 # A shorter run is as good as none: nothing can be divided by its time.
 LEAST_SECONDS: Final = 0.05
+# So many campaigns are read in one query, of two parts each.
+FEW: Final = 6
 _NAME: Final = "pace"
 _EVER: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _ATTEMPT: Final = ("number", "worker_id", "started_at", "ended_at", "outcome")
@@ -60,55 +62,30 @@ class Pace:
         return self.total.tasks / max(self.span_seconds, LEAST_SECONDS) * 3600
 
 
-class Running(NamedTuple):
-    """A task that a worker holds."""
-
-    started_at: dt.datetime
-    lease_expires_at: dt.datetime
-
-    def is_live(self, now: dt.datetime) -> bool:
-        """Whether its lease holds; otherwise it waits again, once somebody takes it back."""
-        return self.lease_expires_at >= now
-
-
-def running_tasks(campaigns: Sequence[Campaign]) -> dict[int, list[Running]]:
-    """Return the leased tasks of each campaign that has any. One query."""
-    leased = Task.objects.filter(
-        campaign__in=campaigns,
-        state=TaskState.LEASED,
-        attempts__outcome=AttemptOutcome.RUNNING,
-    ).order_by()
-    running: dict[int, list[Running]] = defaultdict(list)
-    columns = ("campaign_id", "attempts__started_at", "lease_expires_at")
-    for campaign_id, started_at, expires_at in leased.values_list(*columns):
-        running[campaign_id].append(Running(started_at, expires_at))
-    return dict(running)
-
-
-def pace_of(campaign: Campaign) -> Pace:
-    """Return the pace of a freshly loaded campaign: one query per revision.
+def paces(campaigns: Sequence[Campaign]) -> dict[int, Pace]:
+    """Return the pace of each freshly loaded campaign: one query for a few, two for many.
 
     Cancelled tasks are left out: a person ends many in one click, which says nothing of a fleet.
     """
+    return cached_for_each(
+        campaigns, _NAME, lambda these: (_few if len(these) <= FEW else _many)(these)
+    )
 
-    def compute(_: Sequence[Campaign]) -> dict[int, Pace]:
+
+def _few(campaigns: Sequence[Campaign]) -> dict[int, Pace]:
+    """Read the last tasks of each of a few campaigns, by an index."""
+    parts = []
+    for campaign in campaigns:
         results = campaign.results.order_by("-created_at", "-pk").values("pk")[:WINDOW]
         failed = campaign.tasks.filter(state=TaskState.FAILED)
         failed_last = failed.order_by("-finished_at", "-pk").values("pk")[:WINDOW]
-        rows = _attempts(
+        parts += _attempts(
             Result.objects.filter(pk__in=results), Task.objects.filter(pk__in=failed_last)
         )
-        return {campaign.pk: _pace(rows)}
-
-    return cached_for_each([campaign], _NAME, compute)[campaign.pk]
+    return _by_campaign(campaigns, parts)
 
 
-def paces(campaigns: Sequence[Campaign]) -> dict[int, Pace]:
-    """Return the pace of each freshly loaded campaign, as `pace_of`: at most two queries."""
-    return cached_for_each(campaigns, _NAME, _paces)
-
-
-def _paces(campaigns: Sequence[Campaign]) -> dict[int, Pace]:
+def _many(campaigns: Sequence[Campaign]) -> dict[int, Pace]:
     """Read the last tasks of many campaigns: first since when, by an index, then the tasks."""
     results = Result.objects.filter(campaign=OuterRef("pk")).order_by("-created_at", "-pk")
     failed = Task.objects.filter(campaign=OuterRef("pk"), state=TaskState.FAILED)
@@ -123,31 +100,37 @@ def _paces(campaigns: Sequence[Campaign]) -> dict[int, Pace]:
     for start in starts:
         completed_since |= Q(campaign=start.pk, created_at__gte=start.of_results or _EVER)
         failed_since |= Q(campaign=start.pk, finished_at__gte=start.of_failed or _EVER)
-    rows: dict[int, list[_Row]] = defaultdict(list)
-    for row in _attempts(
+    parts = _attempts(
         Result.objects.filter(completed_since),
         Task.objects.filter(failed_since, state=TaskState.FAILED),
+    )
+    return _by_campaign(campaigns, parts)
+
+
+def _by_campaign(
+    campaigns: Sequence[Campaign], parts: Sequence[QuerySet[Any, Any]]
+) -> dict[int, Pace]:
+    """Read the parts in one query. A task's last try comes first."""
+    rows: dict[int, list[_Row]] = {campaign.pk: [] for campaign in campaigns}
+    for row in sorted(
+        parts[0].union(*parts[1:], all=True), key=lambda row: row[3] or 0, reverse=True
     ):
         rows[row[0]].append(row)
-    return {campaign.pk: _pace(rows[campaign.pk]) for campaign in campaigns}
+    return {pk: _pace(own) for pk, own in rows.items()}
 
 
-def _attempts(results: QuerySet[Result], failed: QuerySet[Task]) -> list[_Row]:
-    """Return the attempts at the tasks of these results and at these failed tasks. One query.
-
-    A task's last try comes first.
-    """
+def _attempts(results: QuerySet[Result], failed: QuerySet[Task]) -> list[QuerySet[Any, Any]]:
+    """Return what reads the attempts at the tasks of these results and at these failed tasks."""
     of_results = results.order_by().annotate(ended=F("created_at"))
     of_failed = failed.order_by().annotate(ended=F("finished_at"))
-    rows = of_results.values_list(
-        "campaign_id", "task_id", "ended", *(f"task__attempts__{name}" for name in _ATTEMPT)
-    ).union(
+    return [
+        of_results.values_list(
+            "campaign_id", "task_id", "ended", *(f"task__attempts__{name}" for name in _ATTEMPT)
+        ),
         of_failed.values_list(
             "campaign_id", "pk", "ended", *(f"attempts__{name}" for name in _ATTEMPT)
         ),
-        all=True,
-    )
-    return sorted(rows, key=lambda row: row[3] or 0, reverse=True)
+    ]
 
 
 def _pace(rows: Iterable[_Row]) -> Pace:

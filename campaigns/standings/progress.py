@@ -9,9 +9,10 @@ from typing import Any
 
 from campaigns.models import BudgetKind, Campaign, CampaignState, TaskState, WorkUnit
 from campaigns.standings import leaderboard
-from campaigns.standings.forecast import APPROVAL, Forecast, Question, forecast
+from campaigns.standings.forecast import APPROVAL, Forecast, Question, Run, forecasts
 from campaigns.standings.machines import Needs, machines_heard_of
-from campaigns.standings.pace import Pace, Running, pace_of, paces, running_tasks
+from campaigns.standings.pace import Pace, paces
+from campaigns.standings.queue import Queue, Running, queue_of
 from campaigns.standings.task_counts import ended_tasks, failed_by_class, tasks_by_state
 from campaigns.work.cost import GUARD_FACTOR
 
@@ -57,7 +58,7 @@ class CampaignProgress:
 
     @property
     def tasks_per_hour(self) -> float | None:
-        """What today's fleet does in an hour; of a campaign that stands still what it did."""
+        """What today's fleet does of it in an hour; of a campaign that stands still what it did."""
         return self.forecast.tasks_per_hour
 
     @property
@@ -80,16 +81,17 @@ def campaign_progress(
     freshly loaded. `by_state` is the number of tasks by state, if they have been counted.
     """
     counts: dict[str, Any] = dict(tasks_by_state(campaign) if by_state is None else by_state)
-    running = running_tasks([campaign]) if counts[TaskState.LEASED] else {}
-    pace = pace_of(campaign)
     waiting = {campaign.pk: counts[TaskState.PENDING] + campaign.kept_runs}
-    known = _forecasts([campaign], waiting, running, {campaign.pk: pace}, now=now)
+    is_open = bool(waiting[campaign.pk] or counts[TaskState.LEASED])
+    queue = queue_of([campaign]) if is_open and campaign.state == CampaignState.ACTIVE else Queue()
+    known = paces([campaign, *queue.others])
+    told = _forecasts([campaign], waiting, queue, known, now=now)
     return CampaignProgress(
         **counts,
         kept=campaign.kept_runs,
         **_totals(campaign),
-        forecast=known[campaign.pk],
-        last_end=pace.last_end,
+        forecast=told[campaign.pk],
+        last_end=known[campaign.pk].last_end,
     )
 
 
@@ -108,49 +110,59 @@ def outlook(campaigns: Sequence[Campaign], *, now: dt.datetime) -> Outlook:
 
     Campaigns should be loaded with their package. Those that are not active have no pace.
     """
-    ended, running = ended_tasks(campaigns), running_tasks(campaigns)
+    ended, queue = ended_tasks(campaigns), queue_of(campaigns)
     waiting = {
         campaign.pk: max(
             0,
             campaign.task_count
             - sum(ended[campaign.pk].by_state.values())
-            - len(running.get(campaign.pk, ())),
+            - len(queue.running.get(campaign.pk, ())),
         )
         if campaign.launched_at
         else 0
         for campaign in campaigns
     }
-    known = paces([campaign for campaign in campaigns if campaign.state == CampaignState.ACTIVE])
-    return Outlook(waiting, running, _forecasts(campaigns, waiting, running, known, now=now))
+    active = [campaign for campaign in campaigns if campaign.state == CampaignState.ACTIVE]
+    told = _forecasts(campaigns, waiting, queue, paces([*active, *queue.others]), now=now)
+    running = {campaign.pk: queue.running.get(campaign.pk, ()) for campaign in campaigns}
+    return Outlook(waiting, running, told)
 
 
 def _forecasts(
     campaigns: Sequence[Campaign],
     waiting: Mapping[int, int],
-    running: Mapping[int, Sequence[Running]],
+    queue: Queue,
     known: Mapping[int, Pace],
     *,
     now: dt.datetime,
 ) -> dict[int, Forecast]:
+    """Forecast the campaigns; the others of the queue use the same machines."""
+    others, pending = queue.others, queue.pending
+    theirs = {other.pk: pending.get(other.pk, 0) + other.kept_runs for other in others}
+    waiting = {**waiting, **theirs}
     live = [
         campaign
-        for campaign in campaigns
+        for campaign in (*campaigns, *others)
         if campaign.state == CampaignState.ACTIVE
-        and (waiting[campaign.pk] or running.get(campaign.pk))
+        and (waiting[campaign.pk] or queue.running.get(campaign.pk))
     ]
     work = [campaign.experiment for campaign in live if campaign.budget_kind == BudgetKind.WORK]
     machines = machines_heard_of(work, now=now) if live else []
     online = sum(machine.is_online for machine in machines)
-    answers = {}
-    for campaign in campaigns:
-        tasks = running.get(campaign.pk, ())
-        elapsed = [(now - task.started_at).total_seconds() for task in tasks if task.is_live(now)]
+    questions = {}
+    for campaign in (*campaigns, *others):
+        tasks = queue.running.get(campaign.pk, ())
+        runs = [
+            Run((now - task.started_at).total_seconds(), task.worker_id)
+            for task in tasks
+            if task.is_live(now)
+        ]
         needs = Needs.of(campaign)
         able = [m for m in machines if needs.met_by(m)] if campaign in live else []
-        question = Question(
+        questions[campaign.pk] = Question(
             # A task whose lease has run out waits, too.
-            waiting=waiting[campaign.pk] + len(tasks) - len(elapsed),
-            running=elapsed,
+            waiting=waiting[campaign.pk] + len(tasks) - len(runs),
+            running=runs,
             pace=known.get(campaign.pk, Pace()),
             able=able,
             measuring=frozenset(m.pk for m in able if campaign.experiment in m.unmeasured)
@@ -161,8 +173,7 @@ def _forecasts(
             budget_seconds=_budget_seconds(campaign),
             state=_why_not_handed_out(campaign),
         )
-        answers[campaign.pk] = forecast(question, now=now)
-    return answers
+    return forecasts(questions, queue.waiting, now=now)
 
 
 def _why_not_handed_out(campaign: Campaign) -> str:

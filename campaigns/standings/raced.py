@@ -64,8 +64,10 @@ class FirstResult(NamedTuple):
     """The first result of an arm that raced."""
 
     pk: int
+    arm: int
     result_class: int | None
     is_ranked: bool
+    value: float | None
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,13 @@ def _raced(campaign: Campaign, races: Sequence[_RaceRead], tasks: Sequence[_Task
         sentence_of(campaign, last),
         last,
         [
-            FirstResult(task["result__pk"], task["result__result_class"], task["result__is_ranked"])
+            FirstResult(
+                task["result__pk"],
+                task["arm__number"],
+                task["result__result_class"],
+                task["result__is_ranked"],
+                task["result__value"],
+            )
             for task in tasks
             if task["result__is_screening"] and not task["result__simulated"]
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from django.core.paginator import Paginator
@@ -181,12 +182,17 @@ def _params(params: Mapping[str, Any], heads: Sequence[tuple[str, Any, str]]) ->
     for name, scale, kind in heads:
         param = params.get(name)
         place = tint(param, scale)
-        tinted = "" if place is None else f" f{place}"
-        whole = value(param)
-        shown = f"{param:.4g}" if isinstance(param, float) and len(whole) > LONGEST_FLOAT else whole
-        title = "" if shown == whole else f' title="{escape(whole)}"'
-        cells.append(f'<td class="{kind}{tinted}"{title}>{escape(shown)}</td>')
+        cells.append(_cell(param, kind if place is None else f"{kind} f{place}"))
     return mark_safe("".join(cells))  # noqa: S308 - each value is escaped
+
+
+# A page has hundreds of cells, whose values come from a space: few differ. 1 and True do.
+@lru_cache(maxsize=4_096, typed=True)
+def _cell(param: float | str | None, kind: str) -> str:
+    whole = value(param)
+    shown = f"{param:.4g}" if isinstance(param, float) and len(whole) > LONGEST_FLOAT else whole
+    title = "" if shown == whole else f' title="{escape(whole)}"'
+    return f'<td class="{kind}"{title}>{escape(shown)}</td>'
 
 
 def race_options_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from campaigns.charts.compare import (
     comparison_figure,
     task_series,
 )
-from campaigns.clock import database_now
+from campaigns.charts.growing import growing, in_pieces
+from campaigns.clock import database_now, read_at
 from campaigns.design.race_plan import plan_race
 from campaigns.models import CampaignState, Task, TaskName, TaskPurpose, TaskState
 from campaigns.search.samplers import MAX_TASKS
@@ -47,10 +48,12 @@ def compare(request: HttpRequest) -> HttpResponse:
     if address := _named_address(request):
         return redirect(address, permanent=True)
     kind, requested, problems = _requested(request)
-    now, names = database_now(), requested[: comparison.MOST]
+    names = requested[: comparison.MOST]
     axis = _axis(request, kind)
     table = _tasks(names) if kind == "tasks" else _campaigns(names)
     columns = table["columns"]
+    # Campaigns are read with the clock.
+    now = read_at(columns[0].campaign) if columns and kind == "campaigns" else database_now()
     series, spec = _series(kind, columns, axis), comparison.common_spec(columns)
     told = verdicts.verdict(columns)
     race = told.race if told.race and may_race(request.user, told.race.campaign) else None
@@ -70,10 +73,11 @@ def compare(request: HttpRequest) -> HttpResponse:
         "race_seeds": told.race.campaign.race_seeds if told.race else None,
         "warnings": comparison.warnings(table["conditions"]) if len(columns) > 1 else [],
         "spec": spec,
-        "figure": comparison_figure(
-            series, spec, x_title=AXES[kind][axis][1], steps=kind == "campaigns"
+        "figure": growing(
+            comparison_figure(series, spec, x_title=AXES[kind][axis][1], steps=kind == "campaigns"),
+            "compare",
         ),
-        "series": [(curve, list(zip(curve.x, curve.y, strict=True))) for curve in series],
+        "series": [(curve, in_pieces([*zip(curve.x, curve.y, strict=True)])) for curve in series],
         "axis": axis,
         "axes": [(name, words) for name, (words, _) in AXES[kind].items()],
         "x_title": AXES[kind][axis][1],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -119,15 +120,16 @@ def _panel(request: HttpRequest, campaign: Campaign, key: Key, now: dt.datetime)
     if subject is None:
         return _links(campaign) | {"key": key, "campaign": campaign, "subject": None}
     arm = subject if isinstance(subject, Arm) else subject.arm
+    parts = _parts(campaign, subject, now)
     return {
         **_frame(request, campaign, key, subject),
-        **_parts(campaign, subject, now),
+        **parts,
         **_neighbours(campaign, subject),
         **_race(request, campaign, arm),
         "params": arm.params,
         "address": request.build_absolute_uri(_address(campaign, key)),
         "note": note_context(request, subject),
-        "bundle_url": _bundle_url(request, subject),
+        "bundle_url": _bundle_url(request, subject, parts["tasks"]),
         "may_grow": steering.may_change(request.user, campaign)
         and campaign.state in GROWING_STATES
         and not arm.infeasible,
@@ -208,14 +210,16 @@ def _race(request: HttpRequest, campaign: Campaign, arm: Arm) -> dict[str, Any]:
     return {"rival": rival, "race_seeds": campaign.race_seeds}
 
 
-def _bundle_url(request: HttpRequest, subject: Arm | Task) -> str:
-    """Return where the bundle is that repeats the run; only people who are signed in get one."""
+def _bundle_url(request: HttpRequest, subject: Arm | Task, tasks: Sequence[Task]) -> str:
+    """Return where the bundle is that repeats the run; only people who are signed in get one.
+
+    Of an arm it is that of the first of its tasks which has a result.
+    """
     if not request.user.is_authenticated:
         return ""
     task: Task | None = subject if isinstance(subject, Task) else None
-    if isinstance(subject, Arm):
-        tasks = subject.tasks.order_by("number")
-        task = tasks.filter(result__isnull=False).first() or tasks.first()
+    if isinstance(subject, Arm) and tasks:
+        task = next((task for task in tasks if hasattr(task, "result")), tasks[0])
     return reverse("task-bundle", args=task.name) if task else ""
 
 

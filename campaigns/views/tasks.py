@@ -20,14 +20,16 @@ from campaigns import lifecycle, steering
 from campaigns.analysis import seeds_of_point
 from campaigns.analysis.curves import csv_of, load_progress
 from campaigns.analysis.sampled_curves import sampled_curves
+from campaigns.charts.growing import growing, in_pieces
 from campaigns.charts.learning_curve import learning_curve
-from campaigns.clock import database_now
+from campaigns.clock import database_now, read_at, with_clock
 from campaigns.exports.bundles import bundle_name, task_bundle
 from campaigns.models import (
     Attempt,
     AttemptOutcome,
     CampaignState,
     ProgressPoint,
+    Result,
     Task,
     TaskState,
 )
@@ -63,22 +65,22 @@ TASK_VERBS = {
 @reading_page
 def task(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
     """Show one task with its latest attempts. With htmx only the part that changes."""
-    task = get_object_or_404(
-        Task.objects.select_related(
-            "campaign__owner",
-            "campaign__dataset",
-            "arm",
-            "note",
-            "worker",
-            "result__result_class__band",
-        ),
-        campaign=campaign,
-        number=number,
+    tasks = Task.objects.select_related(
+        "campaign__owner",
+        "campaign__dataset",
+        "arm",
+        "note",
+        "worker",
+        "result__result_class__band",
     )
+    task = get_object_or_404(with_clock(tasks), campaign=campaign, number=number)
     latest = Attempt.objects.filter(task=task).select_related("worker").order_by("-number")
     attempts = list(latest[:ATTEMPTS_SHOWN])
     is_sample = load_progress(attempts)
-    result = getattr(task, "result", None)
+    result: Result | None = getattr(task, "result", None)
+    if result is not None:
+        # Loaded already; the lazy read would be one more query.
+        result.campaign = task.campaign
     replicates = seeds_of_point.of_points([task])[task.pk]
     context: dict[str, Any] = {
         "task": task,
@@ -96,9 +98,12 @@ def task(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
         ),
         **_standing(task),
         "spec": task.campaign.metric_spec,
-        "curve": learning_curve(attempts, task.campaign.metric_spec, others=_other_curves(task)),
+        "curve": growing(
+            learning_curve(attempts, task.campaign.metric_spec, others=_other_curves(task)),
+            "learning-curve",
+        ),
         "curve_is_sample": is_sample,
-        "curve_points": attempts[0].progress.all() if attempts else [],
+        "curve_points": in_pieces(list(attempts[0].progress.all()) if attempts else []),
         "replicates": replicates,
         **_neighbours(task, replicates.tasks),
         "is_open": task.state in {TaskState.PENDING, TaskState.LEASED},
@@ -106,7 +111,7 @@ def task(request: HttpRequest, campaign: int, number: int) -> HttpResponse:
         "may_admit": result is not None and result.implausible and roles.may_operate(request.user),
         "may_run_again": task.state in {TaskState.COMPLETED, TaskState.CANCELLED}
         and task.campaign.state in RUN_AGAIN_STATES,
-        "now": database_now(),
+        "now": read_at(task),
     }
     if not wants_fragment(request):
         # Outside of what refreshes, so that no text is lost while it is typed.

@@ -25,6 +25,7 @@ from workers.protocol import (
     CLAIM_PATH,
     ENROL_PATH,
     HEARTBEAT_PATH,
+    LEAVE_PATH,
     ME_PATH,
     ErrorCode,
     HeartbeatAnswer,
@@ -67,6 +68,7 @@ class AgentServer:
         self.wait_seconds = 0.2
         self.worker_state = "active"
         self.features = sorted(ALL_FEATURES)
+        self.released_by_leaving = 0
         self.leases: list[Lease] = []
         self.answers: dict[str, HeartbeatAnswer] = {}
         self.order: CalibrationOrder | None = None  # until the agent has measured
@@ -110,6 +112,8 @@ class AgentServer:
             return Reply(201, {"worker_id": 1, "name": body["name"], "token": WORKER_TOKEN})
         if path == ME_PATH:
             return Reply(200, {"worker_id": 1, "features": self.features})
+        if path == LEAVE_PATH:
+            return Reply(200, {"released": self.released_by_leaving, "message": "Good-bye."})
         if path == CLAIM_PATH:
             return self._claim(body)
         if path == HEARTBEAT_PATH:

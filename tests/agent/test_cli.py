@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.agent.bench import HANGING, Bench
+from tests.agent.page.bench import ask
 from tests.agent.runs import ANNOUNCE, DETACH, kill_with_its_guardians, linux_only
 from tests.agent.server import (
     WORKER_TOKEN,
@@ -35,6 +36,7 @@ from workers.agent.limits.options import limiter_of
 from workers.agent.limits.rules import Rules
 from workers.agent.limits.rules_file import store
 from workers.agent.options import parser
+from workers.agent.page.asking import ask_for_page
 from workers.agent.running.hardware import Machine
 from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE
 from workers.agent.state import Credentials, StateFolder
@@ -124,6 +126,30 @@ def test_sigterm_before_the_first_claim_leaves_no_folder_and_no_process(
         agent.kill()
     assert list(bench.state.work.iterdir()) == []
     assert bench.scripts() == []
+
+
+def test_the_page_shows_and_stops_an_agent_that_still_sets_up(
+    server: AgentServer, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, server)
+    root = tmp_path / "state"
+    command = [sys.executable, "-m", "workers.agent", "--server", server.url]
+    command += ["--state-dir", str(root)]
+    agent = subprocess.Popen(command, cwd=ROOT, env={**os.environ, TOKEN_VARIABLE: WORKER_TOKEN})
+    try:
+        wait_until(lambda: list(bench.state.work.glob("torch-check-*")), START_SECONDS)
+        address = ask_for_page(root, START_SECONDS)
+        host, _, ticket = address.removeprefix("http://").partition("/#")
+        token = ask(host, "POST", "/api/session", {"ticket": ticket}).json["token"]
+        header = {"Authorization": f"Bearer {token}"}
+        state = ask(host, "GET", "/api/state", **header).json
+        if state["state"] == "setting up":  # a fast machine may be done with it
+            assert state["can"] == {"pause": False, "resume": False, "drain": False, "stop": True}
+        assert ask(host, "POST", "/api/stop", {}, **header).status == 200
+        assert agent.wait(START_SECONDS) == 0
+    finally:
+        agent.kill()
+    assert list(bench.state.work.iterdir()) == []
 
 
 def test_the_second_ctrl_c_stops_at_once_and_leaves_no_process(
@@ -307,7 +333,7 @@ def test_check_prints_the_profile_and_says_whether_tasks_can_run(
     assert json.loads(profile + "}") == ABLE.hardware
     assert sentence == ("Scripts run in isolation tier T0.\nThis machine can run tasks on: cpu.\n")
     assert cli._print_check(Containment(UNABLE)) == exits.EXIT_CANNOT_RUN
-    assert "No module named 'torch'. Install torch" in capsys.readouterr().out
+    assert "No module named 'torch'. Fetch torch for this machine: " in capsys.readouterr().out
 
 
 def test_a_machine_with_torch_trains() -> None:
@@ -321,8 +347,8 @@ def test_a_machine_without_torch_simulates_and_says_so_loudly(
     assert "SIMULATED RESULTS ONLY: torch: No module named 'torch'" in caplog.text
 
 
-def test_no_simulate_refuses_to_start_and_says_what_to_install() -> None:
-    with pytest.raises(exits.StartError, match="pip install") as raised:
+def test_no_simulate_refuses_to_start_and_says_how_to_get_torch() -> None:
+    with pytest.raises(exits.StartError, match="agent setup") as raised:
         cli._why_simulated(options("--no-simulate"), UNABLE)
     assert raised.value.exit_code == exits.EXIT_CANNOT_RUN
 

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from campaigns.models import Campaign, Task
+from campaigns.models import Campaign
 from tests import invariants
 from tests.factories import NOW, active_campaign, claim_one, finish, worker
 
@@ -48,6 +48,23 @@ def add(task: Any, number: int, **changes: Any) -> None:
     task.save()
 
 
+def add_draft(models: Any) -> int:
+    """Add a campaign of the old schema that was not launched; return its id."""
+    package = models.get_model("campaigns", "Package").objects.get()
+    dataset = models.get_model("campaigns", "Dataset").objects.get()
+    draft = models.get_model("campaigns", "Campaign").objects.create(
+        name="draft",
+        experiment="train_char_lm",
+        package=package,
+        dataset=dataset,
+        search_space=SPACE,
+        task_count=3,
+        time_budget_seconds=10.0,
+        created_at=NOW,
+    )
+    return int(draft.pk)
+
+
 def test_each_distinct_point_becomes_an_arm_and_the_way_back_restores_the_tasks(old: Any) -> None:
     campaign = active_campaign(3, search_space=SPACE, shares_seeds=False)
     finish(claim_one(worker()))
@@ -65,14 +82,17 @@ def test_each_distinct_point_becomes_an_arm_and_the_way_back_restores_the_tasks(
     )
     add(second, 5, params={"lr": 1, "depth": 2}, params_sha256="b" * 64)
     models.get_model("campaigns", "Campaign").objects.update(task_count=6)
-    models.get_model("campaigns", "Campaign").objects.update(task_count=6)
+    draft = add_draft(models)
     columns = ("number", "params", "seed", "state", "params_sha256")
     before = list(old_tasks.objects.order_by("number").values_list(*columns))
 
     migrate(MigrationExecutor(connection).loader.graph.leaf_nodes())
 
-    campaign = Campaign.objects.get()
+    campaign.refresh_from_db()
     assert (campaign.shares_seeds, campaign.draws) == (False, 6)
+    # A draft shares seeds as new campaigns do, and begins at the first draw.
+    draft = Campaign.objects.get(pk=draft)
+    assert (draft.shares_seeds, draft.draws, draft.tasks.count()) == (True, 0, 0)
     tasks = list(campaign.tasks.select_related("arm"))
     assert [task.arm.number for task in tasks] == [0, 1, 2, 2, 3, 3]
     assert [task.purpose for task in tasks] == [
@@ -92,24 +112,3 @@ def test_each_distinct_point_becomes_an_arm_and_the_way_back_restores_the_tasks(
     # Each hash is that of the task's own params again, also of those that were made up above.
     assert [row[4] for row in after][:4] == [row[4] for row in before][:4]
     assert after[4][4] != after[5][4]
-
-
-def test_drafts_and_new_campaigns_share_seeds_and_begin_at_the_first_draw(old: Any) -> None:
-    models = old()
-    Package = models.get_model("campaigns", "Package")
-    Dataset = models.get_model("campaigns", "Dataset")
-    package = Package.objects.create(sha256="1" * 64, name="train_char_lm", source=b"")
-    dataset = Dataset.objects.create(sha256="2" * 64, name="d", size_bytes=3)
-    models.get_model("campaigns", "Campaign").objects.create(
-        name="draft",
-        experiment="train_char_lm",
-        package=package,
-        dataset=dataset,
-        search_space=SPACE,
-        task_count=3,
-        time_budget_seconds=10.0,
-        created_at=NOW,
-    )
-    migrate(MigrationExecutor(connection).loader.graph.leaf_nodes())
-    draft = Campaign.objects.get()
-    assert (draft.shares_seeds, draft.draws, Task.objects.count()) == (True, 0, 0)

@@ -10,7 +10,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from campaigns import lifecycle, steering
 from campaigns.clock import database_now
-from campaigns.models import Attempt, Campaign
+from campaigns.models import Attempt, Campaign, ProgressPoint
 from campaigns.scripts import steering as script_steering
 from experiments import catalog
 from tests import factories
@@ -83,6 +83,25 @@ def test_ticked_rows_survive_a_refresh_and_lead_to_the_comparison(
     wait_until(
         page, "document.querySelector('#compare-chart .xtitle')?.textContent === 'Tokens trained'"
     )
+    assert problems == []
+
+
+def test_new_points_are_appended_to_the_chart_of_a_running_task(
+    browser_page: Page, live_server: LiveServer, problems: list[str]
+) -> None:
+    factories.active_campaign(1)
+    attempt = factories.claim_one(factories.worker(), now=database_now())
+    factories.curve(attempt, [{"value": 4.0 - n / 100} for n in range(60)])
+    page = browser_page
+    page.goto(live_server.url + attempt.task.get_absolute_url())
+    wait_until(page, "document.querySelector('#learning-curve').data?.[0].x.length === 60")
+    page.evaluate("document.querySelector('#learning-curve-1-validation-1').kept = true")
+    ProgressPoint.objects.create(attempt=attempt, seq=60, elapsed_seconds=60, step=600, value=2.5)
+    refresh(page)
+    wait_until(page, "document.querySelector('#learning-curve').data[0].y.at(-1) === 2.5")
+    drawn = "document.querySelector('#learning-curve').data[0]"
+    assert page.evaluate(f"{drawn}.x.every((x, place) => x === place)")
+    assert page.evaluate("document.querySelector('#learning-curve-1-validation-1').kept")
     assert problems == []
 
 

@@ -124,6 +124,29 @@ def test_no_label_touches_another_at_three_widths_whatever_the_campaign(page: Pa
         assert counts[width, "events", "order"] >= 10
 
 
+def test_no_step_goes_through_the_label_of_a_new_best(page: Page, campaign: Campaign) -> None:
+    """The first ones come soon after each other, so that their steps are short."""
+    finish(campaign, *[3.5] * 30)
+    page.reload()
+    page.wait_for_selector("#hero.drawn .change-label")
+    crossed = page.evaluate(
+        """() => {
+            const corners = document.querySelector(".hero-plot .step").getAttribute("d");
+            const drops = [...corners.matchAll(/H([\\d.-]+)V/g)].map(([, x]) => Number(x));
+            const ends = [...corners.matchAll(/[M ]([\\d.-]+)(?=H)|V([\\d.-]+)/g)];
+            const ys = ends.map(([, first, y]) => Number(first ?? y));
+            const labels = [...document.querySelectorAll(".change-label")].map((t) => t.getBBox());
+            return [drops.length, labels.length, drops.filter((x, row) => labels.some((box) =>
+                box.x < x && x < box.x + box.width
+                && box.y < Math.max(ys[row], ys[row + 1])
+                && box.y + box.height > Math.min(ys[row], ys[row + 1])))];
+        }"""
+    )
+    assert crossed[0] == 2
+    assert crossed[1] >= 2
+    assert crossed[2] == []
+
+
 def test_labels_that_would_touch_are_noticed(page: Page) -> None:
     page.evaluate(
         """() => {

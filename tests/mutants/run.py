@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import queue
 import shutil
@@ -28,10 +29,13 @@ from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.machines.agent import AGENT
 from tests.mutants.machines.containment import CONTAINMENT
+from tests.mutants.machines.desktop import DESKTOP
 from tests.mutants.machines.enclosures import ENCLOSURES
 from tests.mutants.machines.faces import FACES
 from tests.mutants.machines.faults import FAULTS
 from tests.mutants.machines.limits import LIMITS
+from tests.mutants.machines.page import PAGE
+from tests.mutants.machines.setup import SET_UP
 from tests.mutants.machines.speeds import SPEEDS
 from tests.mutants.machines.step_costs import STEP_COSTS
 from tests.mutants.machines.uploads import UPLOADS
@@ -61,7 +65,7 @@ MUTANTS: Final = (
     *JOINING_GUARDS,
     *PAIRED,
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES),
-    *(*FAULTS, *LIMITS),
+    *(*FAULTS, *LIMITS, *PAGE, *SET_UP, *DESKTOP),
     *(
         *ENCLOSURES,
         *SANDBOX,
@@ -80,6 +84,18 @@ MAX_PROCESSES: Final = 4
 # Hypothesis's seed, so that a mutant meets the same generated histories in each run.
 SEED: Final = "1"
 TESTS_FAILED: Final = 1  # pytest's status
+# Writes the database of the tests, once all migrations are made, to the file in the argument.
+_MIGRATE: Final = """
+import os, shutil, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+import django
+django.setup()
+from django.db import connection
+from django.test.utils import setup_databases
+setup_databases(verbosity=0, interactive=False, serialized_aliases=[])
+connection.close()
+shutil.copyfile(connection.settings_dict["NAME"], sys.argv[1])
+"""
 IGNORED: Final = shutil.ignore_patterns(".*", "__pycache__", "*.sqlite3")
 
 
@@ -131,27 +147,57 @@ def run_all(mutants: Sequence[Mutant], limit_seconds: float) -> list[Verdict]:
     processes = min(os.cpu_count() or 1, MAX_PROCESSES, len(mutants))
     trees: queue.Queue[Path] = queue.Queue()
     with ExitStack() as stack:
-        for _ in range(processes):
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xeenet-mutant-")))
-            trees.put(Path(shutil.copytree(ROOT, folder / "tree", ignore=IGNORED)))
+        folders = [
+            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xeenet-mutant-")))
+            for _ in range(processes)
+        ]
+        first = Path(shutil.copytree(ROOT, folders[0] / "tree", ignore=IGNORED))
+        migrated = _prepare(first, folders[0] / "migrated.sqlite3")
+        trees.put(first)
+        for folder in folders[1:]:
+            trees.put(Path(shutil.copytree(first, folder / "tree")))
 
         def run_one(mutant: Mutant) -> Verdict:
             tree = trees.get()
             try:
-                verdict = try_mutant(mutant, tree, limit_seconds)
+                verdict = try_mutant(mutant, tree, limit_seconds, migrated)
             finally:
                 trees.put(tree)
             print(verdict.line(), flush=True)
             return verdict
 
-        pool = stack.enter_context(ThreadPoolExecutor(processes))
+        pool = ThreadPoolExecutor(processes)
+        stack.callback(pool.shutdown, cancel_futures=True)
         return list(pool.map(run_one, mutants))
 
 
-def try_mutant(mutant: Mutant, tree: Path, limit_seconds: float) -> Verdict:
+def _prepare(tree: Path, migrated: Path) -> Path:
+    """Compile the tree and write a database with all migrations: most of a short test's time.
+
+    Compiled files are checked by the hash of their source. By its time, which has a second's
+    resolution, a patch of the same length may go unnoticed.
+    """
+    run = functools.partial(subprocess.run, cwd=tree, env=_variables(tree), check=True)
+    compiling = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash"]
+    run([*compiling, *(str(path.parent) for path in tree.glob("*/__init__.py"))])
+    run([sys.executable, "-c", _MIGRATE, str(migrated)])
+    return migrated
+
+
+def _variables(tree: Path, **more: str) -> dict[str, str]:
+    variables = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(tree)}
+    variables.pop("XEENET_TEST_DATABASE_URL", None)
+    return variables | more
+
+
+def try_mutant(
+    mutant: Mutant, tree: Path, limit_seconds: float, migrated: Path | None = None
+) -> Verdict:
     """Patch the copy, run the mutant's tests, and restore the copy.
 
-    A row that no longer fits the code counts as survived, because it tests no guard.
+    The tests begin with a copy of the database `migrated`, which was made without the mutant. If
+    they pass, they run once more and make their own. A row that no longer fits the code counts as
+    survived, because it tests no guard.
     """
     try:
         original = mutant.apply(tree)
@@ -162,13 +208,16 @@ def try_mutant(mutant: Mutant, tree: Path, limit_seconds: float) -> Verdict:
     command = [sys.executable, "-m", "pytest", *mutant.tests, "-x", "-q", "--no-header"]
     command += [f"--junitxml={report}", f"--timeout={limit_seconds:.0f}"]
     command += ["-p", "no:cacheprovider", f"--hypothesis-seed={SEED}"]
-    variables = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(tree)}
-    variables.pop("XEENET_TEST_DATABASE_URL", None)
     if mutant.database == "postgresql":
         command = [sys.executable, "-m", "tests.postgres", *command]
     started_at = time.monotonic()
     try:
-        problem = _run(command, tree, variables, limit_seconds)
+        problem = "(not run)"
+        if migrated is not None and mutant.database == "sqlite":
+            variables = _variables(tree, XEENET_TEST_MIGRATED=str(migrated))
+            problem = _run([*command, "--reuse-db"], tree, variables, limit_seconds)
+        if problem:
+            problem = _run(command, tree, _variables(tree), limit_seconds)
     finally:
         (tree / mutant.path).write_text(original)
     seconds = time.monotonic() - started_at

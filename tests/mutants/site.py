@@ -244,6 +244,13 @@ SITE: Final = (
         (*LIVE_TESTS, "-k", "too_long"),
     ),
     Mutant(
+        "refresh: all points of a curve are sent again with a new one",
+        "campaigns/charts/growing.py",
+        "PIECE: Final = 25",
+        "PIECE: Final = 2_000",
+        ("tests/pages/test_task.py", "-k", "new_points"),
+    ),
+    Mutant(
         "refresh: how long the background jobs have been away is told by the second",
         "campaigns/health.py",
         'f" since {clock(due, now)}" if due',

@@ -16,8 +16,15 @@ def hero_data(page: str) -> dict[str, Any]:
 
 
 def figure_of(page: str, chart: str) -> dict[str, Any]:
-    """The Plotly figure of the chart with this id; the test fails when the page has none."""
+    """The Plotly figure of the chart with this id, with the points that stand beside it."""
     match = re.search(rf'<script [^>]*\bid="{chart}-figure"[^>]*>(.*?)</script>', page)
     assert match, f"no chart {chart}"
     figure: dict[str, Any] = json.loads(match[1])
+    traces = {trace["uid"]: trace for trace in figure["data"] if "uid" in trace}
+    points = re.search(rf'<div [^>]*\bid="{chart}-figure-points"[^>]*>(.*?)</div>', page)
+    for text in re.findall(r">([^<]+)</script>", points[1]) if points else ():
+        piece = json.loads(text)
+        trace = traces[piece.pop("uid")]
+        for key, added in piece.items():
+            trace[key] = trace.get(key, []) + added
     return figure

@@ -299,7 +299,7 @@ def test_the_queries_of_a_worker_do_not_grow(client: Client, django_assert_num_q
     for _ in range(6):
         factories.completed_task(by=worker)
     # A campaign each: the boards of five are read, and kept.
-    with django_assert_num_queries(24):
+    with django_assert_num_queries(23):
         client.get(reverse("worker", args=[worker.pk]))
     with django_assert_num_queries(8):
         client.get(reverse("worker", args=[worker.pk]))

@@ -171,3 +171,17 @@ def test_newer_arms_are_named_with_the_champion_that_they_may_race() -> None:
 )
 def test_the_button_says_what_a_race_takes(time: str, workers: int, expected: str) -> None:
     assert race_label(5, time=time, workers=workers) == expected
+
+
+def test_what_is_said_first_stands_out_whole() -> None:
+    leads = {
+        "Arm 3 is ahead of the 7 arms it raced, of 1,214 in the campaign, by 0.03.": "Arm 3 is "
+        "ahead of the 7 arms it raced",
+        "Nothing can run: no worker online since 07:43 UTC. 4 tasks wait.": "Nothing can run",
+        "1,203 of 2,000 runs have no value: 2 × diverged; all have lr 0.5.": "1,203 of 2,000 runs "
+        "have no value",
+        "No measured result yet.": "No measured result yet",
+    }
+    for sentence, lead in leads.items():
+        told_first = Headline(sentence)
+        assert (told_first.lead, told_first.lead + told_first.rest) == (lead, sentence)

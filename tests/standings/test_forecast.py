@@ -291,12 +291,53 @@ def test_work_has_no_end_while_every_worker_measures_its_speed() -> None:
 
 
 @pytest.mark.django_db
-def test_a_younger_campaign_waits_behind_an_older_one() -> None:
-    worker = factories.worker(last_seen_at=at(0), slots=2)
+def test_campaigns_that_share_a_fleet_are_foretold_in_the_order_of_their_tasks() -> None:
+    older, younger, clock = active_campaign(12), active_campaign(12, now=at(1)), Clock()
+    clock.join(seconds=10, slots=2)
+    clock.run(until=5)
+    lifecycle.add_tasks(Campaign.objects.get(pk=older.pk), 8, now=at(5))
+    clock.run(until=44)
+    known = [forecast_of(campaign, clock.seconds) for campaign in (older, younger)]
+    # Two of the older wait, then the younger has its turn, and last come those that were added.
+    assert [forecast.ahead for forecast in known] == [12, 2]
+    assert known[0].tasks_per_hour == pytest.approx(2 * 360 * 10 / 22)
+    assert "2 tasks at a time on 1 worker, and 12 of other campaigns are older." in known[0].basis
+    fresh = list(Campaign.objects.select_related("package"))
+    listed = outlook(fresh, now=at(clock.seconds))
+    assert [listed.forecasts[campaign.pk] for campaign in (older, younger)] == known
+    ends = {}
+    for campaign, other in ((younger, older), (older, younger)):
+        clock.run(done=is_done(campaign))
+        ends[campaign.pk] = clock.seconds
+        assert is_done(other)() == (campaign == older)
+    for campaign, forecast in zip((older, younger), known, strict=True):
+        assert forecast.eta_seconds == pytest.approx(ends[campaign.pk] - 44, abs=10)
+
+
+@pytest.mark.django_db
+def test_runs_of_a_campaign_that_pauses_hold_their_slots_until_they_end() -> None:
+    worker = factories.worker(last_seen_at=at(0))
     older, younger = active_campaign(4), active_campaign(2, now=at(1))
-    factories.claim(worker, 2, now=at(2))
-    assert forecast_of(older, 3).why_not == ""
-    assert forecast_of(younger, 3).why_not.startswith("waits: its workers run older tasks")
+    factories.claim(worker, 1, now=at(2))
+    lifecycle.pause(older, now=at(3))
+    known = forecast_of(younger, 4)
+    # Eight seconds of the run are left, then two take their budget each.
+    assert (known.eta_seconds, known.ahead) == (pytest.approx(8 + 2 * 10), 0)
+
+
+@pytest.mark.django_db
+def test_others_in_the_queue_cost_no_query_however_many_they_are(
+    django_assert_num_queries: Any,
+) -> None:
+    campaign = active_campaign(3)
+    for number in range(3):
+        active_campaign(2, now=at(number))
+    factories.worker(last_seen_at=at(0))
+    fresh = Campaign.objects.select_related("package").get(pk=campaign.pk)
+    with django_assert_num_queries(6):
+        campaign_progress(fresh, now=at(1))
+    with django_assert_num_queries(3):
+        campaign_progress(fresh, now=at(2))
 
 
 # --- the pace ------------------------------------------------------------------------------------
@@ -322,12 +363,13 @@ def test_the_pace_counts_every_try_of_a_task_but_not_the_hours_of_a_lost_one() -
 def test_the_pace_is_that_of_the_last_tasks_and_the_same_in_lists(
     django_assert_num_queries: Any,
 ) -> None:
-    campaign, other = active_campaign(WINDOW + 12), active_campaign(3)
+    campaign, other = active_campaign(WINDOW + 12, max_failed_attempts=1), active_campaign(3)
     worker = factories.worker(last_seen_at=at(0))
     second = 0.0
     for number in range(WINDOW + 10):
         took = 100.0 if number < 10 else 10.0
-        finish(factories.claim_one(worker, now=at(second)), now=at(second + took))
+        end = fail if number < 3 else finish
+        end(factories.claim_one(worker, now=at(second)), now=at(second + took))
         second += took
     Worker.objects.update(last_seen_at=at(second))
     fresh = list(Campaign.objects.select_related("package").order_by("pk"))
@@ -349,7 +391,7 @@ def test_many_campaigns_cost_as_many_queries_as_one(
     for _ in range(number):
         work_campaign(2)
     fresh = list(Campaign.objects.select_related("package"))
-    with django_assert_num_queries(5):  # ended, running, pace (2), fleet
+    with django_assert_num_queries(4):  # ended, running, pace, fleet
         outlook(fresh, now=at(1))
 
 

@@ -13,10 +13,11 @@ from workers.features import (
     NO_FEATURES,
     Feature,
     claim_for,
+    heartbeat_for,
     known_features,
     submission_for,
 )
-from workers.protocol import ClaimRequest, FailureClass, Submission
+from workers.protocol import ClaimRequest, FailureClass, HeartbeatRequest, Submission
 
 CLAIM: ClaimRequest = {
     "claim_id": "a",
@@ -41,6 +42,13 @@ def test_a_claim_to_an_old_server_has_only_its_keys() -> None:
     assert spoken["hardware"] == {"cpu_count": 2}
     assert claim_for(CLAIM, ALL_FEATURES) == CLAIM
     assert claim_for(CLAIM, frozenset({Feature.SLOTS})) == spoken | {"slots": 1}
+
+
+def test_a_heartbeat_tells_a_pause_of_the_owner_only_to_a_server_that_knows_it() -> None:
+    plain: HeartbeatRequest = {"boot_id": "b", "leases": []}
+    paused: HeartbeatRequest = {**plain, "owner_pause": {"seconds": 60.0}}
+    assert heartbeat_for(paused, NO_FEATURES) == plain
+    assert heartbeat_for(paused, frozenset({Feature.OWNER_PAUSE})) == paused
 
 
 def test_a_submission_keeps_everything_that_an_old_server_can_take() -> None:
@@ -82,7 +90,7 @@ def test_each_key_that_came_after_0_1_0_has_a_feature() -> None:
         ("Hardware", features.HARDWARE_KEYS),
         ("Submission", features.SUBMISSION_KEYS),
         ("EnrolRequest", {}),
-        ("HeartbeatRequest", {}),
+        ("HeartbeatRequest", features.HEARTBEAT_KEYS),
         ("HeartbeatLease", {}),
         ("ProgressPoint", {}),
     ):

@@ -18,6 +18,7 @@ from tests.agent.tasks.bench import SCRIPT
 from tests.versions import recorded
 from tests.versions.old_server import OldServer
 from workers.agent.connection.client import Client
+from workers.agent.delivery.heartbeat import Heartbeat
 from workers.agent.delivery.outbox import Outbox
 from workers.agent.exits import EXIT_OK
 from workers.agent.tasks.scripts import CodePolicy, ScriptUnavailable, resolve_script
@@ -68,6 +69,21 @@ def test_a_new_server_gets_all_of_it(tmp_path: Path) -> None:
     claim = server.calls("claim")[0]
     assert {"slots", "calibrates", "scripts", "runs_server_code"} <= claim.keys()
     assert recorded.SCRIPT_SHA256 in claim["scripts"]
+
+
+def test_a_pause_of_the_owner_is_told_once_a_server_has_named_the_feature(
+    old: Bench, tmp_path: Path
+) -> None:
+    with running_server() as new:
+        for server in (old.server, new):
+            client = Client(server.url, old.token)
+            paused = Heartbeat(client, "boot", old.outbox, 1, owner_pause=lambda: {"seconds": 60.0})
+            paused.beat()
+            paused.beat()
+            client.close()
+    told = [beat.get("owner_pause") for beat in new.calls("heartbeat")]
+    assert told == [None, {"seconds": 60.0}]
+    assert (server_of(old).refused, server_of(old).unknown_keys) == ([], set())
 
 
 def deliver(server: AgentServer, outbox: Outbox, client: Client) -> None:

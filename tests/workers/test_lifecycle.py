@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Callable
 
@@ -202,6 +203,7 @@ VERBS: dict[str, tuple[Callable[[Worker], object], set[str], str]] = {
     "drain": (lifecycle.drain, {"active"}, "draining"),
     "resume": (lifecycle.resume, {"draining", "disabled"}, "active"),
     "disable": (lifecycle.disable, {"active", "draining"}, "disabled"),
+    "leave": (functools.partial(lifecycle.leave, now=NOW), {"active", "draining"}, "disabled"),
     "rotate": (lifecycle.rotate_token, {"active", "draining"}, ""),
 }
 

@@ -22,18 +22,30 @@ from workers.agent import AGENT_VERSION, status_command
 from workers.agent.card import find_card
 from workers.agent.connection.client import Client
 from workers.agent.delivery.outbox import Outbox
+from workers.agent.desktop.command import desktop_command
 from workers.agent.enrolment import find_credentials, rotate_token
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_STATE_FOLDER, StartError
 from workers.agent.isolation import Containment, choose_containment
+from workers.agent.leave.command import leave_command
 from workers.agent.limits.command import limits_command, presence_command
 from workers.agent.limits.limiter import Limiter
 from workers.agent.limits.options import limiter_of
+from workers.agent.log_tail import LogTail
 from workers.agent.loop import Agent, AgentOptions
 from workers.agent.options import MIB, parser
+from workers.agent.page.command import open_command, show_address
+from workers.agent.page.desk import Desk
+from workers.agent.page.service import PageService
 from workers.agent.plain_text import PlainFormatter, log_uncaught_errors, plain
 from workers.agent.processes.process_tree import adopt_orphans, kill_tagged
 from workers.agent.running.hardware import Machine, usable_cpus
 from workers.agent.secrecy import close_own_process, move_secrets_out_of_the_arguments
+from workers.agent.service.command import service_command
+from workers.agent.service.supervised import supervised_command
+from workers.agent.setup.choose import chosen_interpreter, setup_words, unused_gpus, with_note
+from workers.agent.setup.command import setup_command
+from workers.agent.setup.first_start import ready
+from workers.agent.setup.progress import Watch
 from workers.agent.state import StateFolder, StateFolderError, default_state_folder
 from workers.agent.status.board import StatusBoard, this_process
 from workers.agent.status.file import StatusFile
@@ -78,30 +90,52 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     adopt_orphans()
     _sweep(state)
     if options.check:
-        return _print_check(choose_containment(options.isolation, state))
+        return _print_check(_checked(options, state))
     limiter = limiter_of(options, state.root)  # measures the load from now on
-    board = StatusBoard(this_process(AGENT_VERSION, slots=limiter.slots), History(state.history))
+    tail, history = LogTail(), History(state.history)
+    logging.getLogger("xeenet").addHandler(tail)
+    board = StatusBoard(this_process(AGENT_VERSION, slots=limiter.slots), history)
     limiter.on_change = lambda now: board.identify(
         slots=now.slots, threads=now.threads, memory_bytes=now.memory_bytes
     )
     file = StatusFile(state.status, board)
     file.start()
+    desk = Desk(state.root, board, history, limiter, tail)
+    page = PageService(state.root, desk)
+    page.start()
+    if options.page:
+        show_address(page.open())
+    watch = Watch(state.root, board)
+    watch.start()
     try:
-        return _work(options, state, board, limiter)
+        return _work(options, state, board, limiter, desk)
     except BaseException as error:
         code = error.exit_code if isinstance(error, StartError) else EXIT_OK
         board.stopped(code, str(error) if code else "ended before it began")
         raise
     finally:
+        watch.stop()
+        page.stop()
         file.stop()
+        logging.getLogger("xeenet").removeHandler(tail)
 
 
 def _work(
-    options: argparse.Namespace, state: StateFolder, board: StatusBoard, limiter: Limiter
+    options: argparse.Namespace,
+    state: StateFolder,
+    board: StatusBoard,
+    limiter: Limiter,
+    desk: Desk,
 ) -> int:
     """Set up, then work until the agent ends; return its exit code. Raises `StartError`."""
     board.setting_up("checks torch and the sandbox")
-    containment = choose_containment(options.isolation, state)
+    containment = ready(
+        state.root,
+        board,
+        lambda: choose_containment(options.isolation, state, chosen_interpreter(state.root)),
+        asks=not (options.no_setup or options.simulate),
+        agrees=options.yes and not options.no_setup,
+    )
     machine = containment.machine
     _warn_if_unprotected_root(containment)
     simulated_because = _why_simulated(options, machine)
@@ -148,6 +182,7 @@ def _work(
         board,
         limiter,
     )
+    desk.attach(agent, runner_settings.policy, _what_torch_lacks(machine))
     signal.signal(signal.SIGTERM, lambda *_: agent.on_sigterm())
     signal.signal(signal.SIGINT, lambda *_: agent.on_interrupt())
     hangup = getattr(signal, "SIGHUP", None)  # the terminal was closed; nohup ignores it
@@ -217,6 +252,13 @@ def _hardware_to_report(containment: Containment) -> Hardware:
     return {**hardware, "notes": [*hardware.get("notes", []), note]}
 
 
+def _checked(options: argparse.Namespace, state: StateFolder) -> Containment:
+    """Return how scripts run here, with a note on a GPU that they do not use."""
+    python = chosen_interpreter(state.root)
+    containment = choose_containment(options.isolation, state, python)
+    return with_note(containment, state.root, unused_gpus(containment))
+
+
 def _print_check(containment: Containment) -> int:
     machine = containment.machine
     print(json.dumps(_hardware_to_report(containment), indent=2))
@@ -252,8 +294,16 @@ def _why_simulated(options: argparse.Namespace, machine: Machine) -> str:
     return reason
 
 
+def _what_torch_lacks(machine: Machine) -> str:
+    """Return why torch does not work here, or not with the GPU; "" where it does."""
+    if not machine.can_train:
+        return machine.why_not
+    notes = machine.hardware.get("notes", [])
+    return next((note for note in notes if note.startswith("GPU not used")), "")
+
+
 def _how_to_get_torch() -> str:
-    return f"Install torch: {sys.executable} -m pip install torch"
+    return f"Fetch torch for this machine: {setup_words()}"
 
 
 def _set_up_logging(level: str) -> None:
@@ -273,4 +323,10 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "status": status_command.main,
     "limits": limits_command,
     "presence": presence_command,
+    "desktop": desktop_command,
+    "leave": leave_command,
+    "service": service_command,
+    "supervised": lambda words: supervised_command(words, main),
+    "open": lambda words: open_command(words, main),
+    "setup": setup_command,
 }

@@ -85,9 +85,14 @@ def find_credentials(
 
 def warn_if_not_encrypted(server_url: str) -> None:
     """Warn when tokens would travel over the network in the clear."""
-    parts = urlsplit(server_url)
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+    if not is_encrypted(server_url):
         log.warning("%s is not encrypted: the worker's token travels in the clear", server_url)
+
+
+def is_encrypted(server_url: str) -> bool:
+    """Return whether nobody on the way can read a token that is sent to this address."""
+    parts = urlsplit(server_url)
+    return parts.scheme != "http" or parts.hostname in _LOOPBACK
 
 
 def rotate_token(state: StateFolder) -> int:

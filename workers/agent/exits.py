@@ -11,6 +11,8 @@ EXIT_NOT_AUTHENTICATED: Final = 4  # the server does not accept this worker
 EXIT_CANNOT_RUN: Final = 5  # this machine cannot run tasks
 EXIT_NOT_RUNNING: Final = 6  # of `status`: no agent runs on this state folder
 EXIT_SILENT: Final = 7  # of `status`: its process is there, but has told nothing for a minute
+# A supervisor that starts the agent again after one of these gets the same once more.
+FINAL_EXITS: Final = (EXIT_USAGE, EXIT_NOT_AUTHENTICATED, EXIT_CANNOT_RUN)
 
 
 class StartError(Exception):

@@ -41,14 +41,22 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
     return content
 
 
-def write_new(path: Path, text: str, *, mode: int = 0o666, durable: bool = False) -> None:
+def write_new(
+    path: Path,
+    text: str,
+    *,
+    mode: int = 0o666,
+    durable: bool = False,
+    newline: str | None = None,
+) -> None:
     """Write a new plain file in the place of whatever is at ``path``. Raises OSError.
 
-    The file is created, never opened: writing into a pipe or through a link is impossible.
+    The file is created, never opened: writing into a pipe or through a link is impossible. With
+    "" for ``newline`` line ends are written as they are.
     """
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), mode)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
+    with os.fdopen(handle, "w", encoding="utf-8", newline=newline) as file:
         file.write(text)
         if durable:
             file.flush()

@@ -10,6 +10,7 @@ from typing import Final
 from workers.agent.exits import EXIT_CANNOT_RUN, StartError
 from workers.agent.processes.enclosure import best_enclosure
 from workers.agent.running.hardware import Machine, inspect_machine
+from workers.agent.running.interpreter import Interpreter
 from workers.agent.running.sandbox import Sandbox, SandboxUnavailable, find_sandbox, gpu_devices
 from workers.agent.state import StateFolder
 from workers.protocol import Hardware, IsolationTier
@@ -54,20 +55,23 @@ class Containment:
         return IsolationTier.T0 if self.sandbox is None else IsolationTier.T1
 
 
-def choose_containment(wanted: str, state: StateFolder) -> Containment:
+def choose_containment(
+    wanted: str, state: StateFolder, python: Interpreter | None = None
+) -> Containment:
     """Return the best tier that works when ``wanted`` is "auto", otherwise the wanted tier.
 
-    Raises `StartError` when T1 is wanted and does not work.
+    Scripts run with ``python``, by default the agent's own. Raises `StartError` when T1 is wanted
+    and does not work.
     """
 
     def inspect(sandbox: Sandbox | None) -> Machine:
         tag = state.tag_prefix + "torch-check"
-        return inspect_machine(state.work, tag, sandbox=sandbox)
+        return inspect_machine(state.work, tag, sandbox=sandbox, python=python)
 
     if wanted == IsolationTier.T0:
         return Containment(inspect(None))
     try:
-        sandbox = find_sandbox(state.root, state.work, state.tag_prefix + "sandbox-check")
+        sandbox = find_sandbox(state.root, state.work, state.tag_prefix + "sandbox-check", python)
         return _contained(sandbox, inspect, bool(gpu_devices()))
     except SandboxUnavailable as problem:
         if wanted == IsolationTier.T1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import logging
 import threading
@@ -29,7 +30,7 @@ from workers.agent.delivery.heartbeat import Heartbeat
 from workers.agent.delivery.outbox import Outbox
 from workers.agent.disk import MIN_FREE_BYTES
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_NOT_AUTHENTICATED, EXIT_OK
-from workers.agent.limits.limiter import FixedSlots, WorkLimits, give_back
+from workers.agent.limits.limiter import FixedSlots, WorkLimits, give_back, told_to_server
 from workers.agent.pauses import Pauses
 from workers.agent.processes.process_tree import kill_tagged
 from workers.agent.status.board import StatusBoard
@@ -95,7 +96,12 @@ class Agent:
         self._boot_id = str(uuid.uuid4())
         self._claim_id = str(uuid.uuid4())
         self._heartbeat = Heartbeat(
-            client, self._boot_id, outbox, _DEFAULT_HEARTBEAT_SECONDS, self.board
+            client,
+            self._boot_id,
+            outbox,
+            _DEFAULT_HEARTBEAT_SECONDS,
+            self.board,
+            owner_pause=lambda: told_to_server(self._limits.pause, dt.datetime.now(dt.UTC)),
         )
         self._threads: dict[Attempt, threading.Thread] = {}
         self._changed = threading.Event()
@@ -126,6 +132,10 @@ class Agent:
     def on_interrupt(self) -> None:
         """Stop claiming and let running tasks finish; the second time, stop them at once."""
         self._interruptions += 1
+
+    def drain(self) -> None:
+        """Stop claiming and let running tasks finish; asked again, it changes nothing."""
+        self._interruptions = max(1, self._interruptions)
 
     def stop_now(self) -> None:
         """Stop the running scripts at once and give their tasks back, like a second Ctrl-C."""

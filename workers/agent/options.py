@@ -25,7 +25,10 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,  # a token must be recognised by its option's whole name
         description="Claim training tasks from a XeeNet server and run them on this machine.",
         epilog="xeenet-worker status [--json] tells what the agent on this machine is doing, "
-        "xeenet-worker limits [--json] what it may use, and changes that.",
+        "xeenet-worker limits [--json] what it may use, and changes that; xeenet-worker open shows "
+        "both as a page in your browser, xeenet-worker desktop in a window. xeenet-worker setup "
+        "fetches torch for its GPU, service lets it start by itself, leave ends it and takes it "
+        "away.",
     )
     add = options.add_argument
     help_text = "the server's address; remembered after enrolment"
@@ -82,6 +85,8 @@ def parser() -> argparse.ArgumentParser:
         default=0.0,
         help="seconds for which running scripts may go on after SIGTERM (default 0)",
     )
+    add("--yes", action="store_true", help="set up torch without asking, where that helps")
+    add("--no-setup", action="store_true", help="do not ask whether torch should be set up")
     add("--no-simulate", action="store_true", help="without torch, refuse to start")
     add("--simulate", action="store_true", help=argparse.SUPPRESS)  # for demonstrations and tests
     add(
@@ -91,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--check", action="store_true", help="print what this machine can do, then end")
     add("--log", action="store_true", help="log to stderr, on a terminal too, without the card")
+    add("--page", action="store_true", help="open the worker's page at once, as `open` does later")
     levels = ("debug", "info", "warning", "error")
     add("--log-level", choices=levels, default="info", help="how much to log (default info)")
     add(

@@ -19,6 +19,9 @@ from workers.agent.files import NotARegularFile, read_regular, write_new
 HOME_VARIABLE: Final = "XEENET_WORKER_HOME"
 STATUS_FILE: Final = "status.json"
 HISTORY_FILE: Final = "history.jsonl"
+# The logs of an agent that was started without a terminal.
+SERVICE_LOG_FILE: Final = "service.log"
+DESKTOP_LOG_FILE: Final = "desktop.log"
 _APP_NAME: Final = "xeenet-worker"
 _MAX_FILE_BYTES: Final = 64 * 1024  # of credentials and id
 _AGENT_ID: Final = re.compile(r"[0-9a-f]{32}")

@@ -115,6 +115,13 @@ class MeSerializer(WorkerSerializer):
         return sorted(ALL_FEATURES)
 
 
+class LeaveReplySerializer(serializers.Serializer[dict[str, Any]]):
+    """`protocol.LeaveReply`."""
+
+    released = serializers.IntegerField(help_text="How many tasks it held; they are pending again.")
+    message = serializers.CharField()
+
+
 class TokenReplySerializer(serializers.Serializer[dict[str, Any]]):
     """`protocol.TokenReply`."""
 

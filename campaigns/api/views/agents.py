@@ -43,6 +43,7 @@ from workers import lifecycle as worker_lifecycle
 from workers.api.serializers import (
     EnrolReplySerializer,
     EnrolRequestSerializer,
+    LeaveReplySerializer,
     MeSerializer,
     TokenReplySerializer,
 )
@@ -146,6 +147,26 @@ class TokenView(AgentView):
         return Response({"token": secret}, headers={"Cache-Control": "no-store"})
 
 
+class LeaveView(AgentView):
+    """End the calling worker: its tasks go back, and its token opens nothing any more."""
+
+    @extend_schema(
+        operation_id="leave",
+        tags=["agents"],
+        request=None,
+        responses={200: LeaveReplySerializer, **errors(403, 409)},
+        description=(
+            "End the worker of this request: the tasks that it holds are pending again, which "
+            "costs them no try, and its token is invalid from now on, also after an operator "
+            "resumes the worker. What it has measured stays. A repeated call answers 401."
+        ),
+    )
+    def post(self, request: Request) -> Response:
+        released = lifecycle.leave(self.worker, now=database_now())
+        message = f"The worker {self.worker} has left. Its results stay."
+        return Response({"released": released, "message": message})
+
+
 class ClaimView(AgentView):
     """Lease up to `count` tasks. Idempotent: the same `claim_id` returns the same leases."""
 
@@ -193,6 +214,7 @@ class HeartbeatView(LeaseHolderView):
         data, now = body(HeartbeatRequestSerializer, request), database_now()
         worker = self.worker
         worker_lifecycle.see(worker, now=now, boot_id=data["boot_id"])
+        worker_lifecycle.note_owner_pause(worker, data.get("owner_pause"), now=now)
         answers = []
         for lease in data["leases"]:
             lease_id, progress = lease["lease_id"], lease.get("progress", [])

@@ -15,7 +15,7 @@ from campaigns.api.bases import GenericAPIView
 from campaigns.api.openapi import errors
 from campaigns.api.permissions import IsSignedInOrMayRead
 from campaigns.api.requests import query
-from campaigns.clock import database_now
+from campaigns.clock import database_now, read_at
 from campaigns.health import concerns, health, live_campaigns
 from campaigns.models import Campaign
 from campaigns.serializers.overview import (
@@ -41,7 +41,8 @@ class OverviewView(GenericAPIView[Any]):
         responses={200: OverviewSerializer, **errors()},
     )
     def get(self, request: Request) -> Response:
-        now, live = database_now(), live_campaigns()
+        live = live_campaigns()
+        now = read_at(live[0]) if live else database_now()
         figures = health(live, now=now)
         answer = {
             "figures": figures,

@@ -22,7 +22,7 @@ from workers.agent.grants import Priority
 from workers.agent.limits.decisions import Defaults, Pause
 from workers.agent.limits.facts import Facts
 from workers.agent.limits.hours import Window
-from workers.agent.limits.limiter import NOW_FILE_NAME, Limiter, give_back
+from workers.agent.limits.limiter import NOW_FILE_NAME, Limiter, give_back, told_to_server
 from workers.agent.limits.rules import Rules
 from workers.agent.limits.rules_file import FILE_NAME, store
 from workers.agent.loop import Agent, AgentOptions
@@ -180,3 +180,14 @@ def test_a_look_that_fails_does_not_end_the_rules(
     wait_until(lambda: len(looks) > 3)
     limits.stop()
     assert "a look at the owner's rules failed" in caplog.text
+
+
+def test_the_server_hears_how_long_a_pause_lasts_and_no_reason() -> None:
+    now = dt.datetime(2026, 1, 5, 21, tzinfo=dt.UTC)
+    assert told_to_server(None, now) is None
+    assert told_to_server(Pause("presence", "the person is there"), now) == {"seconds": None}
+    night = Pause("hours", "outside of its hours", now + dt.timedelta(hours=1))
+    assert told_to_server(night, now) == {"seconds": 3600.0}
+    assert told_to_server(night, now + dt.timedelta(hours=2)) == {"seconds": 0.0}
+    endless = Pause("pause", "paused by hand", now + dt.timedelta(days=999))
+    assert told_to_server(endless, now) == {"seconds": None}

@@ -12,6 +12,7 @@ import pytest
 from tests.agent.server import TEXT
 from tests.agent.tasks.bench import SCRIPT, TEXT_SHA256, Bench, bench, metrics_of
 from workers.agent.running.environment import script_environment
+from workers.agent.running.interpreter import own_interpreter
 
 __all__ = ["bench"]  # the fixture
 
@@ -72,7 +73,10 @@ def test_a_torch_below_the_owners_home_is_still_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(site, "ENABLE_USER_SITE", True)
-    assert script_environment(tmp_path, tmp_path)["PYTHONUSERBASE"] == site.getuserbase()
+    user_base = own_interpreter().user_base
+    assert user_base == site.getuserbase()
+    environment = script_environment(tmp_path, tmp_path, user_base=user_base)
+    assert environment["PYTHONUSERBASE"] == user_base
 
 
 def test_what_the_hardware_check_found_necessary_comes_last(

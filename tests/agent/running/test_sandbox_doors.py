@@ -22,6 +22,7 @@ from workers.agent.processes import guarded
 from workers.agent.running import sandbox as sandbox_module
 from workers.agent.running.enter_sandbox import MACHINES, system_call_filter
 from workers.agent.running.environment import script_environment
+from workers.agent.running.interpreter import Interpreter
 from workers.agent.running.sandbox import SandboxUnavailable, find_sandbox
 from workers.protocol import IsolationTier
 
@@ -233,10 +234,10 @@ def test_the_owners_home_inside_what_scripts_read_rules_the_sandbox_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     working_sandbox()
-    monkeypatch.setattr(sandbox_module, "_python_folders", lambda: [tmp_path])
+    python = Interpreter(sys.executable, "3.12.1", (tmp_path,))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     with pytest.raises(SandboxUnavailable, match="lies in it"):
-        find_sandbox(tmp_path.parent / "state", tmp_path, f"test/{uuid.uuid4()}")
+        find_sandbox(tmp_path.parent / "state", tmp_path, f"test/{uuid.uuid4()}", python)
 
 
 # The trial at the agent's start.

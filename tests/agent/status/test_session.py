@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.processes import ROOT
+from workers.agent import browser
 from workers.agent.card import find_card, session
 from workers.agent.card.app import Card
 from workers.agent.pauses import Pauses
@@ -103,6 +104,6 @@ def test_a_browser_is_opened_only_in_a_graphical_session(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     opened: list[str] = []
-    monkeypatch.setattr(session.webbrowser, "open", lambda address: not opened.append(address))
-    assert session.open_address("https://lab.example.org/campaigns/3/") is opens
+    monkeypatch.setattr(browser.webbrowser, "open", lambda address: not opened.append(address))
+    assert browser.open_address("https://lab.example.org/campaigns/3/") is opens
     assert len(opened) == int(opens)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
@@ -17,6 +18,7 @@ from campaigns.models import ProgressPoint, Task
 from tests import factories
 from tests.clients import agent_client
 from workers import lifecycle as worker_lifecycle
+from xeenet_site.web.formats import clock
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/heartbeat"
@@ -166,6 +168,35 @@ def test_a_renewal_costs_two_queries_per_lease(
     clock = 1 if connection.vendor == "postgresql" else 0
     with django_assert_num_queries(1 + clock + 2 + 2 * 3):  # token, clock, presence, leases
         client.post(URL, beat)
+
+
+def test_a_pause_of_the_owner_is_shown_until_a_heartbeat_tells_of_none(client: Client) -> None:
+    agent, worker = agent_client()
+    pause = {"seconds": 3 * 3600.0}
+    assert agent.post(URL, body() | {"owner_pause": pause}).status_code == 200
+    worker.refresh_from_db()
+    until = worker.owner_pauses_until
+    assert until is not None
+    assert (until.second, until - timezone.now() > dt.timedelta(hours=2.9)) == (0, True)
+    words = f"paused by its owner until {clock(until, timezone.now())}"
+    assert words in client.get("/workers/").text
+    assert words[0].upper() + words[1:] in client.get(f"/workers/{worker.pk}/").text
+    told = client.get(f"/api/v1/workers/{worker.pk}").json()
+    assert (told["owner_pauses"], told["owner_pauses_until"] is None) == (True, False)
+    client.force_login(factories.user(is_staff=True, is_superuser=True))
+    assert words in client.get("/admin/workers/worker/").text
+
+    # The next heartbeat counts on, and the instant stays.
+    agent.post(URL, body() | {"owner_pause": {"seconds": 3 * 3600.0 - 20}})
+    worker.refresh_from_db()
+    assert worker.owner_pauses_until == until
+    agent.post(URL, body() | {"owner_pause": {"seconds": None}})
+    assert "paused by its owner</span>" in client.get("/workers/").text
+    agent.post(URL, body())
+    worker.refresh_from_db()
+    assert (worker.owner_pauses, worker.owner_pauses_until) == (False, None)
+    for wrong in ({"seconds": -1}, {"seconds": "9"}, {}, {"seconds": 1e12}, 5):
+        assert agent.post(URL, body() | {"owner_pause": wrong}).status_code == 400
 
 
 @pytest.mark.parametrize("place", ["leases", "progress"])

@@ -23,6 +23,20 @@ VERSIONS: Final = (
         _WORDS,
     ),
     Mutant(
+        "versions: a pause of the owner is told to every server",
+        _CLIENT,
+        "            heartbeat_for(request, self._features or NO_FEATURES),\n",
+        "            request,\n",
+        (*_OLD_SERVER, "-k", "pause_of_the_owner"),
+    ),
+    Mutant(
+        "versions: a machine that its owner pauses is promised to run",
+        "campaigns/standings/machines.py",
+        " and not self.owner_pauses",
+        "",
+        ("tests/standings/test_forecast_rule.py", "-k", "owner_pauses"),
+    ),
+    Mutant(
         "versions: a later key reaches old servers",
         _FEATURES,
         "    unknown = {key for key, feature in later.items() if feature not in features}\n",

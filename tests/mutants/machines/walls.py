@@ -274,7 +274,7 @@ SECRETS: Final = (
     of_agent(
         "environment: the owner's own torch is not found",
         "running/environment.py",
-        '        environment["PYTHONUSERBASE"] = site.getuserbase()\n',
+        '        environment["PYTHONUSERBASE"] = user_base\n',
         "        pass\n",
         _ENVIRONMENT,
         "torch_below",

@@ -31,8 +31,8 @@ FORECASTS: Final = (
     Mutant(
         "forecast: an agent runs one task at a time",
         FORECAST,
-        "rate += machine.slots / max",
-        "rate += 1 / max",
+        "slots = {machine.pk: machine.slots for load",
+        "slots = {machine.pk: 1 for load",
         (TESTS, "-k", "four_at_a_time"),
     ),
     Mutant(
@@ -45,7 +45,7 @@ FORECASTS: Final = (
     Mutant(
         "forecast: only what has ended makes the mean",
         FORECAST,
-        "over = [elapsed for elapsed in running if elapsed * tasks > seconds]",
+        "over = [run.seconds for run in running if run.seconds * tasks > seconds]",
         "over: list[float] = []",
         (RULE_TESTS, "-k", "crashed_at_once"),
     ),
@@ -59,15 +59,15 @@ FORECASTS: Final = (
     Mutant(
         "forecast: a lease that ran out still runs",
         PROGRESS,
-        "for task in tasks if task.is_live(now)]",
-        "for task in tasks]",
+        "            if task.is_live(now)\n",
+        "",
         (TESTS, "-k", "missed_as_soon"),
     ),
     Mutant(
         "forecast: a worker that pauses takes tasks",
         MACHINES,
-        "return self.is_online and (self.paused_until is None or self.paused_until <= now)",
-        "return self.is_online",
+        "may_claim = self.paused_until is None or self.paused_until <= now",
+        "may_claim = True",
         (TESTS, "-k", "error_of_the_only_worker"),
     ),
     Mutant(
@@ -101,16 +101,30 @@ FORECASTS: Final = (
     Mutant(
         "forecast: a worker that measures its speed first is promised to run",
         "campaigns/standings/forecast.py",
-        "    if waiting and all_measure:",
+        "    if waiting and load.all_measure:",
         "    if False:",
         (RULE_TESTS, "-k", "measures"),
     ),
     Mutant(
         "forecast: a campaign behind others counts their slots for itself",
-        "campaigns/standings/forecast.py",
-        "    if waiting and not running and all(machine.held",
-        "    if False and all(machine.held",
-        (RULE_TESTS, "-k", "behind_others"),
+        FORECAST,
+        "    known = turns(batches, slots, seconds, busy)\n",
+        "    known = {b.campaign: turns([b], slots, seconds, busy)[b.campaign] for b in batches}\n",
+        (TESTS, "-k", "share_a_fleet"),
+    ),
+    Mutant(
+        "forecast: runs of other campaigns leave their slots free",
+        "campaigns/standings/turns.py",
+        "            group.busy += 1\n",
+        "            group.busy += 0\n",
+        (TESTS, "-k", "hold_their_slots"),
+    ),
+    Mutant(
+        "forecast: a machine takes the oldest task although it may not run it",
+        "campaigns/standings/turns.py",
+        "    return frozenset(campaign for campaign, times in seconds.items() if machine in times)",
+        "    return frozenset(seconds)",
+        (RULE_TESTS, "-k", "may_run"),
     ),
     Mutant(
         "plan: what is assumed is not said",

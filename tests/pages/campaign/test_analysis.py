@@ -122,7 +122,7 @@ def test_importance_is_computed_by_a_job_and_never_by_the_page(
     assert figures(page) == []
     ImportanceEstimate.objects.update(asked_at=database_now() - dt.timedelta(seconds=45))
     page = fragment(client, campaign, "importance")
-    assert re.search(r"Asked for [45]\d s ago and not computed yet", page)
+    assert re.search(r"Asked for [^<]+ ago and not computed yet", page)
     jobs.compute_importance(campaign.pk, "")
     page = fragment(client, campaign, "importance")
     assert "every 3s" not in page

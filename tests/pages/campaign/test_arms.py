@@ -28,7 +28,10 @@ def test_arms_that_never_raced_have_no_rank_and_nothing_is_claimed_of_them(clien
     factories.run(3.25, seconds=1)
     factories.run(3.125, seconds=2)
     page = page_of(client, campaign)
-    assert "Nothing has raced: each of the 2 arms with a value has it from its first seed" in page
+    assert (
+        "Nothing has raced</strong>: each of the 2 arms with a value has it from its first seed"
+        in page
+    )
     assert page.index("3.1250") < page.index("3.2500")
     assert "one seed only, which proves nothing" in page
     assert "ahead" not in page

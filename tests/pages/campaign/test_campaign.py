@@ -146,7 +146,7 @@ def test_the_board_shows_the_class_with_most_results_and_says_so(client: Client)
     other = factories.in_another_class(moved, device_kind="cuda")
     page = page_of(client, campaign)
     assert board_values(page) == ["3.2000", "3.3000"]
-    assert "Results of 2 classes stand in no common order. Shown is 10 s, cpu," in page
+    assert "Results of 2 classes stand in no common order</strong>. Shown is 10 s, cpu," in page
     assert f"not {other} (1). Nothing has raced" in page
     assert board_values(page_of(client, campaign, **{"class": str(other.pk)})) == ["3.1000"]
     everything = page_of(client, campaign, **{"class": "all"})
@@ -181,7 +181,7 @@ def test_the_figures_tell_progress_failures_and_the_best(client: Client) -> None
     page = page_of(client, campaign)
     assert "3.2500" in page
     assert "Lowest val_bpb of a first seed" in page
-    assert "arm 0</a> · 1 seed · " in page
+    assert "arm 0</a><span> · 1 seed</span><span> · " in page
     assert "one seed: unknown" in page
     assert "1 × out of memory" in page
     assert "2 waiting</a>" in page

@@ -6,34 +6,20 @@ import logging
 import os
 import sys
 import threading
-import webbrowser
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from workers.agent.browser import open_address
 from workers.agent.card.app import Card, Controls
+from workers.agent.log_tail import LogTail
 from workers.agent.loop import Agent
-from workers.agent.plain_text import PlainFormatter
 from workers.agent.status import words
 
-_KEPT_LINES: Final = 200
 _JOIN_SECONDS: Final = 0.5  # a signal is handled within this time
 _AT_THE_END: Final = 10  # lines of the log that stay on the terminal
 
 log = logging.getLogger("xeenet.agent")
-
-
-class _Tail(logging.Handler):
-    """Keeps the newest lines of the log for the card."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
-        self.setFormatter(PlainFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines += self.format(record).split("\n")
 
 
 class _Work(threading.Thread):
@@ -100,9 +86,9 @@ def _controls(agent: Agent, work: _Work) -> Controls:
 
 
 @contextmanager
-def _log_for_card() -> Iterator[_Tail]:
+def _log_for_card() -> Iterator[LogTail]:
     """Send the log to the card instead of the terminal, which the card draws on."""
-    root, tail = logging.getLogger(), _Tail()
+    root, tail = logging.getLogger(), LogTail()
     former = root.handlers[:]
     root.handlers[:] = [tail]
     try:
@@ -115,19 +101,3 @@ def is_unicode_terminal() -> bool:
     """Return whether the terminal takes more than ASCII, as far as its settings tell."""
     encoding = (getattr(sys.stderr, "encoding", None) or "ascii").lower().replace("-", "")
     return encoding.startswith("utf") and os.environ.get("TERM") != "linux"
-
-
-def open_address(address: str) -> bool:
-    """Open a page in a browser with a window of its own; return whether there is one.
-
-    A browser in this terminal would draw over the card.
-    """
-    graphical = sys.platform in {"win32", "darwin"} or any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
-    )
-    if not graphical:
-        return False
-    try:
-        return webbrowser.open(address)
-    except webbrowser.Error:
-        return False

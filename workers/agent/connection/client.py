@@ -46,6 +46,7 @@ from workers.features import (
     NO_FEATURES,
     Feature,
     claim_for,
+    heartbeat_for,
     known_features,
     submission_for,
 )
@@ -54,6 +55,7 @@ from workers.protocol import (
     CLAIM_PATH,
     ENROL_PATH,
     HEARTBEAT_PATH,
+    LEAVE_PATH,
     ME_PATH,
     RELEASE_PATH,
     RESULT_PATH,
@@ -65,6 +67,7 @@ from workers.protocol import (
     ErrorCode,
     HeartbeatReply,
     HeartbeatRequest,
+    LeaveReply,
     Submission,
     SubmissionReply,
     TokenReply,
@@ -158,6 +161,10 @@ class Client:
         """Exchange this worker's token for a new one; the old one is rejected afterwards."""
         return self._call(self._calls, "POST", TOKEN_PATH, {}, replies.token_reply)
 
+    def leave(self) -> LeaveReply:
+        """End this worker on a server that has the feature; its token is rejected afterwards."""
+        return self._call(self._calls, "POST", LEAVE_PATH, {}, replies.leave_reply)
+
     def claim(self, request: ClaimRequest, gives_up: GivesUp | None = None) -> ClaimReply:
         """Ask for leases; safe to repeat with the same claim_id.
 
@@ -179,12 +186,15 @@ class Client:
         return reply
 
     def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:
-        """Renew the leases and deliver their progress."""
+        """Renew the leases and deliver their progress.
+
+        A server that has not named its features yet names them in the reply.
+        """
         reply = self._call(
             self._heartbeats,
             "POST",
             HEARTBEAT_PATH,
-            request,
+            heartbeat_for(request, self._features or NO_FEATURES),
             replies.heartbeat_reply,
             seconds=_HEARTBEAT_SECONDS,
         )

@@ -21,6 +21,7 @@ from workers.protocol import (
     EnrolReply,
     HeartbeatAnswer,
     HeartbeatReply,
+    LeaveReply,
     SubmissionReply,
     TokenReply,
     Verdict,
@@ -70,6 +71,15 @@ def token_reply(reply: Mapping[str, Any]) -> TokenReply:
     """Return the reply to the exchange of a token."""
     _check_token(reply)
     return cast(TokenReply, reply)
+
+
+def leave_reply(reply: Mapping[str, Any]) -> LeaveReply:
+    """Return the reply to a worker's good-bye."""
+    released = reply.get("released")
+    if type(released) is not int or not 0 <= released <= MAX_COUNTER:
+        raise WrongShape("released must be a whole number")
+    _check_text(reply, "message")
+    return cast(LeaveReply, reply)
 
 
 def claim_reply(reply: Mapping[str, Any], count: int) -> ClaimReply:

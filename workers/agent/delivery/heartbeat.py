@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from workers.agent.attempt import Attempt, StopReason
@@ -18,7 +19,9 @@ from workers.protocol import (
     HeartbeatAnswer,
     HeartbeatLease,
     HeartbeatReply,
+    HeartbeatRequest,
     LeaseAnswer,
+    OwnerPause,
 )
 
 _SHORTEST_SECONDS: Final = 0.1
@@ -41,8 +44,10 @@ class Heartbeat(threading.Thread):
         outbox: Outbox,
         interval_seconds: float,
         board: StatusBoard | None = None,
+        owner_pause: Callable[[], OwnerPause | None] = lambda: None,
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
+        self._owner_pause = owner_pause
         self._interval_seconds = interval_seconds
         self.worker_state = "active"
         self._client = client
@@ -137,7 +142,10 @@ class Heartbeat(threading.Thread):
         ]
         free = MAX_LEASES_PER_CLAIM - len(leases)  # the same limit as for a claim
         leases += [{"lease_id": lease_id} for lease_id in waiting[:free]]
-        reply = self._client.heartbeat({"boot_id": self._boot_id, "leases": leases})
+        request: HeartbeatRequest = {"boot_id": self._boot_id, "leases": leases}
+        if (pause := self._owner_pause()) is not None:
+            request["owner_pause"] = pause
+        reply = self._client.heartbeat(request)
         by_id = {attempt.lease_id: attempt for attempt in attempts}
         for attempt in attempts:
             attempt.progress.delivered(points[attempt.lease_id])

@@ -31,6 +31,7 @@ from workers.agent.limits.load import LoadMeter
 from workers.agent.limits.presence import Presence, Seen
 from workers.agent.limits.rules import Rules
 from workers.agent.limits.rules_file import RulesFile
+from workers.protocol import MAX_OWNER_PAUSE_SECONDS, OwnerPause
 
 LOOK_SECONDS: Final = 2.0
 NOW_FILE_NAME: Final = "limits-now.json"
@@ -153,6 +154,11 @@ class Limiter:
         """Why the agent may not work now; None when it may."""
         return self.decision.pause
 
+    @property
+    def report(self) -> dict[str, Any]:
+        """The present decision and what led to it, as plain values of JSON."""
+        return describe(self.decision, self._facts, self._overrides)
+
     def grant(self) -> Grant:
         """Return what a task that begins now may use."""
         decision = self.look()
@@ -210,7 +216,7 @@ class Limiter:
 
     def _tell(self, decision: Decision) -> None:
         """Write the decision into the state folder, for `limits` and other readers."""
-        values = describe(decision, self._facts, self._overrides)
+        values = self.report
         # Not those that change with each look: the facts, and the end of a presence.
         rule = None if decision.pause is None else decision.pause.rule
         key, written_at = json.dumps({**values, "facts": None, "pause": rule}), self._told[1]
@@ -246,6 +252,19 @@ def describe(decision: Decision, facts: Facts, overrides: Mapping[str, Any]) -> 
         "facts": facts.as_values(),
         "from_command_line": sorted(overrides),
     }
+
+
+def told_to_server(pause: Pause | None, now: dt.datetime) -> OwnerPause | None:
+    """Return what the server hears of a pause by the owner's rules: for how long, and no reason.
+
+    The reason says what the person at the machine does, which is nobody's business.
+    """
+    if pause is None:
+        return None
+    if pause.until is None:
+        return {"seconds": None}
+    seconds = max(0.0, (pause.until - now).total_seconds())
+    return {"seconds": seconds if seconds <= MAX_OWNER_PAUSE_SECONDS else None}
 
 
 def give_back(attempts: Iterable[Attempt], pause: Pause) -> None:

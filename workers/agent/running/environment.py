@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import site
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -29,12 +28,14 @@ def script_environment(
     *,
     threads: int | None = None,
     downloads: bool = False,
+    user_base: str = "",
     extra: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the environment for a script that works in ``folder``.
 
-    Home and temporary files lie in the folder, so that the clean-up removes them. ``extra``, the
-    variables that the hardware check found necessary, overrides everything else.
+    Home and temporary files lie in the folder, so that the clean-up removes them. ``user_base`` is
+    where its Python finds its user's packages, torch perhaps: HOME no longer leads there.
+    ``extra``, the variables that the hardware check found necessary, overrides everything else.
     """
     names = _ALLOWED + (_ALLOWED_FOR_DOWNLOADS if downloads else ())
     environment = {name: os.environ[name] for name in names if name in os.environ}
@@ -48,8 +49,8 @@ def script_environment(
         "PYTHONUTF8": "1",
         "PYTHONHASHSEED": "0",  # sets have the same order on every machine
     }
-    if site.ENABLE_USER_SITE:  # torch may be installed there; HOME no longer leads to it
-        environment["PYTHONUSERBASE"] = site.getuserbase()
+    if user_base:
+        environment["PYTHONUSERBASE"] = user_base
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     return environment | dict(extra or {})

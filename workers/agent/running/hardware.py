@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import psutil
 from workers.agent.attempt import StopRequest
 from workers.agent.running.environment import script_environment
 from workers.agent.running.execution import Ending, Limits, execute
+from workers.agent.running.interpreter import Interpreter, own_interpreter
 from workers.agent.running.sandbox import Sandbox
 from workers.protocol import Hardware
 
@@ -31,10 +31,11 @@ _CGROUP_LIMITS: Final = (
 
 @dataclass(frozen=True)
 class Machine:
-    """The hardware profile, and the environment that scripts need because of it."""
+    """The hardware profile, and the Python and environment that scripts run in because of it."""
 
     hardware: Hardware
     script_variables: dict[str, str] = field(default_factory=dict)
+    python: Interpreter = field(default_factory=own_interpreter)
 
     @property
     def can_train(self) -> bool:
@@ -53,15 +54,18 @@ def inspect_machine(
     timeout_seconds: float = TORCH_CHECK_SECONDS,
     probe: Path = _PROBE,
     sandbox: Sandbox | None = None,
+    python: Interpreter | None = None,
 ) -> Machine:
     """Return the machine's profile. This takes seconds, because it imports torch.
 
-    The check uses a temporary folder inside ``folder``, and ``sandbox`` when it is given. A GPU
+    The check runs with ``python``, by default the agent's own, in a temporary folder inside
+    ``folder``, and in ``sandbox`` when it is given. A GPU
     whose driver hangs is given up after ``timeout_seconds``; scripts then see only the CPU.
     """
+    python = python or own_interpreter()
     hardware: Hardware = {
         "platform": platform.platform(),
-        "python_version": platform.python_version(),
+        "python_version": python.version,
         "cpu_model": cpu_model(),
         "cpu_count": usable_cpus(),
         "ram_bytes": usable_memory_bytes(),
@@ -71,7 +75,7 @@ def inspect_machine(
     script_variables: dict[str, str] = {}
 
     def probe_with(variables: dict[str, str]) -> tuple[dict[str, Any], str]:
-        return _run_probe(folder, probe, tag, timeout_seconds, variables, sandbox)
+        return _run_probe(folder, probe, tag, timeout_seconds, variables, sandbox, python)
 
     report, problem = probe_with(script_variables)
     if problem:
@@ -87,7 +91,7 @@ def inspect_machine(
             hardware[key] = report[key]
     if report.get("notes"):
         hardware["notes"] = [str(note)[:300] for note in report["notes"]]
-    return Machine(hardware, script_variables)
+    return Machine(hardware, script_variables, python)
 
 
 def _run_probe(
@@ -97,18 +101,21 @@ def _run_probe(
     timeout_seconds: float,
     extra: dict[str, str],
     sandbox: Sandbox | None,
+    python: Interpreter,
 ) -> tuple[dict[str, Any], str]:
     """Return (what the probe printed, ""), or ({}, why it printed nothing)."""
     with tempfile.TemporaryDirectory(prefix="torch-check-", dir=parent) as name:
         folder = Path(name)
-        command = [sys.executable, "-u", str(probe)]
+        command = [python.executable, "-u", str(probe)]
         if sandbox is not None:
             command = sandbox.wrap(command, folder=folder, readable=[probe])
         try:
             execution = execute(
                 command,
                 tag=tag,
-                environment=script_environment(folder, folder, extra=extra),
+                environment=script_environment(
+                    folder, folder, user_base=python.user_base, extra=extra
+                ),
                 folder=folder,
                 limits=Limits(timeout_seconds, 1.0, usable_memory_bytes()),
                 stop=StopRequest(),

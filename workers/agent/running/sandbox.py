@@ -1,7 +1,7 @@
 """Isolation tier T1: a script in a bubblewrap sandbox (Linux with bubblewrap 0.8 or newer).
 
 Inside there is no network and no process but the script's own. The file system holds only what a
-script needs: the system's libraries, this Python with torch, the GPU's devices and the data set,
+script needs: the system's libraries, its Python with torch, the GPU's devices and the data set,
 all read-only; only the task folder and a small /dev/shm are writable. Everything else is absent:
 the agent's token, its outbox, other tasks, the owner's home.
 
@@ -19,18 +19,18 @@ import contextlib
 import json
 import os
 import shutil
-import site
 import stat
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from workers.agent.attempt import StopRequest
 from workers.agent.running.environment import script_environment
 from workers.agent.running.execution import Ending, Limits, execute
+from workers.agent.running.interpreter import Interpreter, own_interpreter
 
 # The memory watch misses pages that no process has mapped, so the size itself must be small.
 SHARED_MEMORY_BYTES: Final = 256 * 1024 * 1024
@@ -65,6 +65,7 @@ class Sandbox:
     """A bubblewrap that passed its trial on this machine."""
 
     program: str
+    python: Interpreter = field(default_factory=own_interpreter)  # of the scripts
 
     def wrap(
         self,
@@ -81,7 +82,7 @@ class Sandbox:
         """
         arguments = [sys.executable, "-I", "-S", str(_ENTRANCE), self.program]
         arguments += _namespaces(network=downloads_to is not None)
-        for path in _readable_paths(network=downloads_to is not None):
+        for path in _readable_paths(self.python, network=downloads_to is not None):
             arguments += ["--ro-bind-try", path, path]
         arguments += ["--proc", "/proc", "--dev", "/dev"]
         for path in _settings_of_the_machine():
@@ -104,18 +105,21 @@ class Sandbox:
         return [*arguments, "--chdir", str(folder), "--remount-ro", "/", "--", *command]
 
 
-def find_sandbox(state_root: Path, work: Path, tag: str) -> Sandbox:
+def find_sandbox(
+    state_root: Path, work: Path, tag: str, python: Interpreter | None = None
+) -> Sandbox:
     """Return the sandbox after a trial showed that it isolates. Raises `SandboxUnavailable`.
 
-    Scripts must not see ``state_root``. The trial makes its own folder in ``work``.
+    Scripts run with ``python``, by default the agent's own, and must not see ``state_root``. The
+    trial makes its own folder in ``work``.
     """
     if not sys.platform.startswith("linux"):
         raise SandboxUnavailable("bubblewrap exists on Linux only")
     program = shutil.which(_PROGRAM)
     if program is None:
         raise SandboxUnavailable("bubblewrap is not installed (the program bwrap)")
-    _check_nothing_private_is_readable(state_root)
-    sandbox = Sandbox(program)
+    sandbox = Sandbox(program, python or own_interpreter())
+    _check_nothing_private_is_readable(sandbox.python, state_root)
     with tempfile.TemporaryDirectory(prefix="sandbox-check-", dir=work) as name:
         problem = _trial(sandbox, Path(name), state_root, tag)
     if problem:
@@ -137,9 +141,9 @@ def _namespaces(*, network: bool) -> list[str]:
     return [*options, "--disable-userns", "--cap-drop", "ALL", "--die-with-parent"]
 
 
-def _readable_paths(*, network: bool) -> list[str]:
-    """Return what every script may read: the system, this Python, and torch's libraries."""
-    paths = [*_SYSTEM, *map(str, _python_folders()), *_library_folders()]
+def _readable_paths(python: Interpreter, *, network: bool) -> list[str]:
+    """Return what every script may read: the system, its Python, and torch's libraries."""
+    paths = [*_SYSTEM, *map(str, (*python.folders, *python.links)), *_library_folders()]
     return paths + list(_FOR_DOWNLOADS if network else ())
 
 
@@ -159,30 +163,16 @@ def _settings_of_the_machine() -> list[str]:
     return paths
 
 
-def _python_folders() -> list[Path]:
-    """Return the folders of this interpreter and its packages outside /usr."""
-    folders = [Path(sys.prefix), Path(sys.exec_prefix), Path(sys.base_prefix)]
-    folders.append(Path(sys.executable).resolve().parent.parent)
-    folders += map(Path, site.getsitepackages())
-    if site.ENABLE_USER_SITE:
-        folders.append(Path(site.getusersitepackages()))
-    kept: list[Path] = []
-    for folder in sorted(set(folders), key=lambda folder: len(folder.parts)):
-        if not any(folder.is_relative_to(parent) for parent in (Path("/usr"), *kept)):
-            kept.append(folder)
-    return kept
-
-
 def _library_folders() -> list[str]:
     """Return the owner's LD_LIBRARY_PATH, which scripts inherit."""
     entries = os.environ.get("LD_LIBRARY_PATH", "").split(":")
     return [entry for entry in entries if entry.startswith("/") and entry != "/"]
 
 
-def _check_nothing_private_is_readable(state_root: Path) -> None:
+def _check_nothing_private_is_readable(python: Interpreter, state_root: Path) -> None:
     """Raise `SandboxUnavailable` when a folder that scripts need contains private files."""
     home = os.path.expanduser("~")  # noqa: PTH111 (Path raises for a user without a home)
-    for path in _readable_paths(network=False):
+    for path in _readable_paths(python, network=False):
         folder = Path(path).resolve()
         private = [state_root]
         if home.startswith("/") and not folder.is_relative_to("/usr"):
@@ -198,7 +188,7 @@ def _check_nothing_private_is_readable(state_root: Path) -> None:
 def _trial(sandbox: Sandbox, folder: Path, state_root: Path, tag: str) -> str:
     """Run the probe in the sandbox; return what is wrong, "" when the sandbox isolates."""
     outside = [os.readlink(f"/proc/self/ns/{name}") for name in _NAMESPACES]  # noqa: PTH115
-    command = [sys.executable, "-I", "-S", str(_PROBE), str(state_root), *outside]
+    command = [sandbox.python.executable, "-I", "-S", str(_PROBE), str(state_root), *outside]
     try:
         execution = execute(
             sandbox.wrap(command, folder=folder, readable=[_PROBE]),

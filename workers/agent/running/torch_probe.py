@@ -19,16 +19,6 @@ def works(torch: Any, device: str) -> str:
     return "" if total == 64.0**3 else f"{device}: a product came out wrong"
 
 
-def nvidia_gpu_name() -> str:
-    """Return the name of the driver's first NVIDIA GPU; "" without driver or nvidia-ml-py."""
-    try:
-        nvml = importlib.import_module("pynvml")
-        nvml.nvmlInit()
-        return str(nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(0)))
-    except Exception:  # noqa: BLE001 no driver, no library or no device: nothing to report
-        return ""
-
-
 def probe() -> dict[str, Any]:
     """Return torch's version, its working devices (best first), the GPU, and notes on the rest."""
     try:
@@ -39,9 +29,6 @@ def probe() -> dict[str, Any]:
     candidates = []
     if torch.cuda.is_available():
         candidates.append("cuda")
-    elif name := nvidia_gpu_name():
-        reason = "this torch is built without CUDA" if torch.version.cuda is None else "see torch"
-        report["notes"].append(f"cuda: {name} is there, but unusable: {reason}")
     if torch.backends.mps.is_available():
         candidates.append("mps")
     for device in [*candidates, "cpu"]:

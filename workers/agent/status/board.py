@@ -28,6 +28,7 @@ from workers.agent.status.model import (
     PausedBy,
     Phase,
     RunningTask,
+    SetUp,
     Status,
     Trouble,
 )
@@ -69,6 +70,11 @@ class StatusBoard:
     def setting_up(self, step: str) -> None:
         """Name the step of the set-up; "" ends it."""
         self._change(changes.setting_up, step)
+
+    def torch_setup(self, progress: SetUp | None) -> None:
+        """Tell how far the set-up of torch is."""
+        if progress != self._status.torch_setup:
+            self._change(changes.torch_setup, progress)
 
     def measuring(self, step: str) -> None:
         """Name the step of the measurement of its speed; "" ends it."""

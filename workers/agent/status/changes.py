@@ -21,6 +21,7 @@ from workers.agent.status.model import (
     Phase,
     RunningTask,
     Scalar,
+    SetUp,
     Status,
     Trouble,
 )
@@ -40,6 +41,13 @@ def identified(status: Status, identity: Identity) -> Status:
 def setting_up(status: Status, step: str) -> Status:
     """Name the step of the set-up; "" ends it."""
     return replace(status, setting_up=_text(step))
+
+
+def torch_setup(status: Status, progress: SetUp | None) -> Status:
+    """Note how far the set-up of torch is."""
+    if progress is not None:
+        progress = replace(progress, sentence=_text(progress.sentence))
+    return replace(status, torch_setup=progress)
 
 
 def measuring(status: Status, step: str) -> Status:

@@ -10,7 +10,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from workers.agent.status import words
-from workers.agent.status.model import Delivery, EndedTask, Ending, Pause, PausedBy, Phase, Status
+from workers.agent.status.model import (
+    Delivery,
+    EndedTask,
+    Ending,
+    Pause,
+    PausedBy,
+    Phase,
+    SetUpStep,
+    Status,
+)
 
 
 class Line(NamedTuple):
@@ -36,6 +45,10 @@ def lines(before: Status, after: Status, now: float) -> Iterator[Line]:
 def _of_work(before: Status, after: Status) -> Iterator[Line]:
     if after.setting_up and after.setting_up != before.setting_up:
         yield Line(logging.DEBUG, after.setting_up)
+    setup, former = after.torch_setup, before.torch_setup
+    if setup is not None and (former is None or setup.sentence != former.sentence):
+        level = logging.WARNING if setup.step is SetUpStep.FAILED else logging.INFO
+        yield Line(level, words.setup_line(setup))
     if after.measuring and after.measuring != before.measuring:
         yield Line(logging.INFO, after.measuring)
     if after.measured and after.measured != before.measured:

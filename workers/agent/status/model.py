@@ -114,6 +114,43 @@ class Identity:
     simulated_because: str = ""  # "" where results are measured
 
 
+class SetUpStep(StrEnum):
+    """How far the set-up of torch is."""
+
+    PYTHON = "fetching Python"
+    ENVIRONMENT = "making an environment"
+    TORCH = "fetching torch"
+    TRIAL = "trying torch"
+    DONE = "done"
+    FAILED = "failed"
+    DECLINED = "declined"  # the owner does not want it; nobody asks again
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """The set-up of torch that runs beside the agent or before its first task, or the last one."""
+
+    step: SetUpStep
+    sentence: str  # what it does, or how it ended and why
+    since: float
+    pid: int
+    start_mark: str  # tells its process from a later one with the same pid
+    done_bytes: int = 0  # on disk
+    total_bytes: int = 0  # about; 0 where nothing is fetched
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended, as far as it told."""
+        return self.step not in {SetUpStep.DONE, SetUpStep.FAILED, SetUpStep.DECLINED}
+
+    @property
+    def share(self) -> float | None:
+        """Which share of the bytes is there, at most 0.99 before the end; None without any."""
+        if not self.total_bytes or not self.is_running:
+            return None
+        return min(0.99, self.done_bytes / self.total_bytes)
+
+
 @dataclass(frozen=True)
 class Pause:
     """Why no task is claimed, and until when; None until somebody ends it."""
@@ -197,6 +234,7 @@ class Status:
 
     identity: Identity
     setting_up: str = "starting"  # "" when that is done
+    torch_setup: SetUp | None = None
     measuring: str = ""
     measured: str = ""  # how the last measurement ended
     idle_reason: str = ""

@@ -16,6 +16,7 @@ from workers.agent.status.model import (
     PausedBy,
     RunningTask,
     Scalar,
+    SetUp,
     State,
     Status,
     Totals,
@@ -164,6 +165,19 @@ def mended_text(trouble: Trouble) -> str:
     return _MENDED.get(trouble.source, f"over: {trouble.text}")
 
 
+def setup_line(setup: SetUp) -> str:
+    """Return what the set-up of torch does or how it ended, as a line of the log."""
+    return f"set-up of torch: {setup.sentence}"
+
+
+def setup_text(setup: SetUp) -> str:
+    """Return how far the set-up of torch is, with its bytes."""
+    if setup.share is None:
+        return setup_line(setup)
+    done, total = size(setup.done_bytes), size(setup.total_bytes)
+    return f"{setup_line(setup).rstrip('.')}: {done} of about {total}"
+
+
 def started_text(task: RunningTask) -> str:
     """Return the log's line on a task that begins to train."""
     tried = params_text(task)
@@ -262,6 +276,8 @@ def headline(status: Status, now: float) -> str:
             running = count(len(status.tasks), "task")
             return f"Stopping, {running} left: {status.draining}"
         case State.SETTING_UP:
+            if status.torch_setup is not None and status.torch_setup.is_running:
+                return f"{sentence(setup_text(status.torch_setup).rstrip('.'))}."
             return f"Setting up: {status.setting_up}."
         case State.MEASURING:
             return f"{sentence(status.measuring)}."

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -232,7 +231,8 @@ class Runner:
 
     def _prepare(self, attempt: Attempt, folder: Path, script: Path, config: Path) -> str:
         """Let the script fetch its data set by itself; return how that ended, for people."""
-        command = [sys.executable, "-u", str(script), "--prepare", "--config-file", str(config)]
+        python = self._machine.python.executable
+        command = [python, "-u", str(script), "--prepare", "--config-file", str(config)]
         sandbox = self._settings.sandbox
         if sandbox is not None:
             command = sandbox.wrap(command, folder=folder, downloads_to=self.data_folder)
@@ -254,7 +254,8 @@ class Runner:
         limits = self._limits(
             attempt, lease["time_budget_seconds"], lease["kill_grace_seconds"], _max_steps(lease)
         )
-        command = [sys.executable, "-u", str(script), "--config-file", str(config)]
+        python = self._machine.python.executable
+        command = [python, "-u", str(script), "--config-file", str(config)]
         sandbox = self._settings.sandbox
         if sandbox is None:
             _step(attempt, 4, "spawn the script in its own session, with a clean environment (T0)")
@@ -378,6 +379,7 @@ class Runner:
             self.data_folder,
             threads=None if attempt.grant is None else attempt.grant.threads,
             downloads=downloads,
+            user_base=self._machine.python.user_base,
             extra=self._machine.script_variables,
         )
 

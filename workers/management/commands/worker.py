@@ -63,6 +63,8 @@ class Command(BaseCommand):
         worker = _find_worker(options["worker"])
         [row] = fleet.fleet_rows([worker], now=timezone.now())
         self._print_row(row)
+        if row.owner_pause:
+            self.stdout.write(f"  {row.owner_pause}")
         if row.outdated:
             self.stdout.write(f"  {plain(row.outdated)}")
         for name, value in worker.hardware.items():

@@ -70,11 +70,26 @@ function themed(figure) {
   return resolved;
 }
 
+// Points of curves that grow stand in pieces beside the figure (campaigns/charts/growing.py).
+function whole(source, pieces) {
+  const figure = JSON.parse(source.textContent);
+  const byUid = new Map(figure.data.filter(({ uid }) => uid).map((trace) => [trace.uid, trace]));
+  for (const piece of pieces) {
+    const { uid, ...points } = JSON.parse(piece.textContent);
+    const trace = byUid.get(uid);
+    for (const [key, added] of Object.entries(points)) (trace[key] ??= []).push(...added);
+  }
+  return figure;
+}
+
 function draw(element, again = false) {
   const source = document.getElementById(element.dataset.figure);
-  if (!source || (!again && element.drawn === source.textContent)) return;
-  element.drawn = source.textContent;
-  const { data, layout } = themed(JSON.parse(source.textContent));
+  if (!source) return;
+  const pieces = document.getElementById(`${source.id}-points`)?.children ?? [];
+  const state = [source, ...pieces].map((part) => part.dataset.v ?? part.textContent).join();
+  if (!again && element.drawn === state) return;
+  element.drawn = state;
+  const { data, layout } = themed(whole(source, pieces));
   Plotly.react(element, data, layout, { displayModeBar: false, responsive: true }).then(() => {
     if (element.opensPoints) return;
     element.opensPoints = true;

@@ -6,6 +6,8 @@
 ((Hero) => {
   const { element } = Hero;
   // Parts of a change that a label names at most, and its share of the plot's width, or its pixels.
+  // What a label loses that a step line crosses: more than by a few points.
+  const ACROSS = 6;
   const MOST_PARTS = 3;
   const WIDEST = 0.42;
   const LEAST_WIDEST = 140;
@@ -77,12 +79,14 @@
     return [{ name: "end-label", tiers: choices.map((choice) => [choice]), bounds, strong: 1 }];
   }
 
-  // What each new best changed: below its step, where no point can be, or else beside it.
+  // What each new best changed: below its step, where no point can be, or else beside it; of a step
+  // that soon goes on to the next, behind its end.
   function changeLabels({ data, view }, corners) {
     const { plot } = view;
     const down = data.maximised ? -1 : 1;
     const labels = [];
-    for (const { point, x, y } of [...corners].reverse()) {
+    for (const [row, { point, x, y }] of [...corners.entries()].reverse()) {
+      const next = corners[row + 1];
       const parts = data.changes[point.number];
       if (!parts || y < plot.top || y > plot.bottom || x < plot.left || x > plot.right) continue;
       const tiers = [];
@@ -94,6 +98,7 @@
           { lines, x: x + 2, y: beneath, anchor: "start" },
           { lines, x: x - 4, y: beneath, anchor: "end" },
           { lines, x: x + 5, y: over, anchor: "start" },
+          ...(next ? [{ lines, x: next.x + 6, y: y + 4, anchor: "start" }] : []),
         ]);
       }
       const width = plot.right - plot.left;
@@ -211,7 +216,7 @@
     for (const [row, { x, y }] of corners.entries()) {
       const to = corners[row + 1] ?? { x: view.plot.right, y };
       for (let along = x; along < to.x; along += 6) covered.add(along, y, 1.5);
-      for (let along = Math.min(y, to.y); along < Math.max(y, to.y); along += 6) covered.add(to.x, along, 1.5);
+      for (let along = Math.min(y, to.y); along < Math.max(y, to.y); along += 6) covered.add(to.x, along, ACROSS);
     }
     for (const { x } of eventsIn(chart.data, view)) {
       for (let y = view.plot.top; y < view.plot.bottom; y += 6) covered.add(x, y, 0.6);

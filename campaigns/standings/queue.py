@@ -1,0 +1,138 @@
+"""Which tasks run, and which wait in what order: the queue that all campaigns share."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from django.db import models
+from django.db.models import Count, Exists, F, Min, OuterRef, QuerySet, Value
+from django.db.models.functions import JSONObject
+
+from campaigns.models import AttemptOutcome, Campaign, CampaignState, Package, Task, TaskState
+from campaigns.standings.turns import Batch
+
+# Tasks that came at different times are so many rows at most; of more, the oldest are read.
+MOST_ROWS: Final = 5_000
+# In the order in which they are read.
+_CAMPAIGN: Final = "0 campaign"
+_RUNS: Final = "1 run"
+_WAITS: Final = "2 waits"
+_NO_LEASE: Final = (Value(None, models.DateTimeField()), Value(None, models.BigIntegerField()))
+_PACKAGE: Final = "package__"
+# Of a further campaign: who may run it, how long its runs take, and the key of its pace.
+_COLUMNS: Final = (
+    *("state", "revision", "kept_runs", "experiment", "allow_simulated", "required_isolation"),
+    *("budget_kind", "time_budget_seconds", "work_unit", "work_amount", "cost_model"),
+    *("package__sha256", "package__origin", "package__approved_at"),
+)
+
+
+class Running(NamedTuple):
+    """A task that a worker holds."""
+
+    started_at: dt.datetime
+    lease_expires_at: dt.datetime
+    worker_id: int
+
+    def is_live(self, now: dt.datetime) -> bool:
+        """Whether its lease holds; otherwise it waits again, once somebody takes it back."""
+        return self.lease_expires_at >= now
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What workers hold of each campaign, and what waits, in the order of claims.
+
+    `waiting` has pending tasks of active campaigns, and is empty where only one has any. `others`
+    are the further campaigns with tasks in it, with the columns that a forecast needs.
+    """
+
+    running: Mapping[int, Sequence[Running]] = field(default_factory=dict)
+    waiting: Sequence[Batch] = ()
+    others: Sequence[Campaign] = ()
+
+    @property
+    def pending(self) -> dict[int, int]:
+        """How many tasks of each campaign are in the order."""
+        counted: dict[int, int] = defaultdict(int)
+        for batch in self.waiting:
+            counted[batch.campaign] += batch.tasks
+        return counted
+
+
+def queue_of(campaigns: Sequence[Campaign]) -> Queue:
+    """Return what runs of all campaigns, and what waits if others than one wait. One query.
+
+    The order of waiting tasks matters only between campaigns, so that of one alone is not read.
+    """
+    listed = [campaign.pk for campaign in campaigns]
+    is_one = sum(campaign.state == CampaignState.ACTIVE for campaign in campaigns) < 2
+    runs = Task.objects.filter(state=TaskState.LEASED, attempts__outcome=AttemptOutcome.RUNNING)
+    pending = Task.objects.filter(state=TaskState.PENDING, campaign__state=CampaignState.ACTIVE)
+    waits_too = Campaign.objects.filter(
+        Exists(pending.order_by().filter(campaign=OuterRef("pk"))), state=CampaignState.ACTIVE
+    ).order_by()
+    others = waits_too.exclude(pk__in=listed)
+    if is_one:
+        pending = pending.filter(Exists(others))
+    holds = Exists(Task.objects.filter(campaign=OuterRef("pk"), state=TaskState.LEASED))
+    further = Campaign.objects.filter(holds).order_by().exclude(pk__in=listed)
+    # The index of waiting tasks has all that is read of these.
+    rows = _rows(runs, _RUNS, F("attempts__started_at"), F("lease_expires_at"), F("worker_id"))
+    rows = rows.union(
+        _rows(pending, _WAITS, F("available_at"), *_NO_LEASE),
+        _campaigns(others),
+        _campaigns(further.exclude(pk__in=others.values("pk"))),
+        all=True,
+    )
+    running: dict[int, list[Running]] = defaultdict(list)
+    waiting, known = [], []
+    # Campaigns and runs come first, then what waits in the order of claims.
+    ordered = rows.order_by("what", "at", "first")[:MOST_ROWS]
+    for what, at, campaign, until, holder, columns, _, number in ordered:
+        if what == _CAMPAIGN:
+            known.append(_campaign(campaign, columns))
+        elif what == _RUNS:
+            running[campaign] += [Running(at, until, holder)] * number
+        else:
+            waiting.append(Batch(campaign, number))
+    return Queue(dict(running), waiting, sorted(known, key=lambda campaign: campaign.pk))
+
+
+def _rows(tasks: QuerySet[Task], what: str, at: Any, until: Any, holder: Any) -> QuerySet[Any, Any]:
+    """Group tasks by their times, with the first of each group and how many it has."""
+    alike = tasks.order_by().annotate(
+        what=Value(what, models.CharField()),
+        at=at,
+        until=until,
+        holder=holder,
+        columns=Value(None, models.JSONField()),
+    )
+    grouped = alike.values_list("what", "at", "campaign_id", "until", "holder", "columns")
+    return grouped.annotate(first=Min("pk"), number=Count("*"))
+
+
+def _campaigns(campaigns: QuerySet[Campaign]) -> QuerySet[Any, Any]:
+    """Return the columns of campaigns as rows of the queue, so that no further query loads them."""
+    rows = campaigns.annotate(
+        what=Value(_CAMPAIGN, models.CharField()),
+        at=Value(None, models.DateTimeField()),
+        until=_NO_LEASE[0],
+        holder=_NO_LEASE[1],
+        columns=JSONObject(**{name: F(name) for name in _COLUMNS}),
+        first=Value(0, models.BigIntegerField()),
+        number=Value(0, models.BigIntegerField()),
+    )
+    return rows.values_list("what", "at", "pk", "until", "holder", "columns", "first", "number")
+
+
+def _campaign(pk: int, columns: dict[str, Any]) -> Campaign:
+    own = {name: columns[name] for name in _COLUMNS if not name.startswith(_PACKAGE)}
+    of_package = {
+        name.removeprefix(_PACKAGE): columns[name] for name in _COLUMNS if name.startswith(_PACKAGE)
+    }
+    return Campaign(pk=pk, package=Package(**of_package), **own)
