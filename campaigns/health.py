@@ -157,9 +157,9 @@ def _background_jobs(now: dt.datetime) -> Iterator[Concern]:
         since = f" since {clock(due, now)}" if due else ""
         yield Concern(
             f"The background jobs have not run{since}: the q-cluster is not running, unless it "
-            "began in the last half minute. Start it with “python manage.py qcluster”. Until then "
-            "webhooks are not sent, and lost workers are noticed only when another worker asks for "
-            "tasks.",
+            "began in the last half minute. Start it on the server with “manage.py qcluster”, or "
+            "everything with “serve”. Until then webhooks are not sent, and lost workers are "
+            "noticed only when another worker asks for tasks.",
             "",
             "",
         )

@@ -15,7 +15,9 @@ from unfold.admin import TabularInline
 
 from workers import lifecycle, steering
 from workers.admin_base import HistoryAdmin, apply_to_each, state_label
+from workers.joining.lines import link
 from workers.models import AuditEntry, Calibration, EnrolmentToken, Worker, WorkerSession
+from xeenet_site.web import addresses
 from xeenet_site.web.pages import server_url
 
 
@@ -213,8 +215,8 @@ class EnrolmentTokenAdmin(HistoryAdmin):
         obj.pk, obj.expires_at = token.pk, token.expires_at
         messages.warning(
             request,
-            f"This command is shown only once and enrols one worker: xeenet-worker --server "
-            f"{server_url(request)} --enrol {secret}",
+            "This address is shown only once. On the new machine it says what to type there: "
+            f"{link(addresses.reach(request).url or server_url(request), secret)}",
         )
 
 

@@ -17,10 +17,15 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from workers import audit, lifecycle
-from workers.models import EnrolmentToken, Worker
+from workers.joining import here
+from workers.models import EnrolmentToken, Worker, WorkerState
 from xeenet_site.web import roles
 
 T = TypeVar("T")
+
+
+class NotHere(lifecycle.WorkerError):
+    """No worker can be run on the server's own machine."""
 
 
 def invite(actor: User | None, *, now: dt.datetime, label: str = "") -> tuple[EnrolmentToken, str]:
@@ -54,6 +59,44 @@ def register(actor: User | None, name: str, *, now: dt.datetime) -> tuple[Worker
         worker, secret = lifecycle.register(name, now=now)
         audit.record(actor, "enrol", worker, now=now)
     return worker, secret
+
+
+def run_here(actor: User | None, *, now: dt.datetime) -> None:
+    """Let `serve` run a worker on the server's own machine, enrolled if it is not yet.
+
+    Raises NotHere when this server may not.
+    """
+    _must_operate(actor)
+    if why := here.why_not():
+        raise NotHere(why)
+    worker, secret = here.joined_worker(), ""
+    with transaction.atomic():
+        if worker is None:
+            here.forget_credentials()
+            token, secret = lifecycle.invite(now=now, label="this machine", created_by=actor)
+            audit.record(actor, "invite", token, now=now)
+        elif worker.state == WorkerState.DISABLED:
+            raise NotHere(f"{worker} is disabled; resume it first.")
+        else:
+            audit.record(actor, "run_here", worker, now=now)
+        _order(is_wanted=True, invitation=secret)
+
+
+def stop_here(actor: User | None, *, now: dt.datetime) -> None:
+    """Let `serve` end its worker, which gives its tasks back. Raises NotHere."""
+    _must_operate(actor)
+    worker = here.joined_worker()
+    with transaction.atomic():
+        if target := worker or actor:  # it may never have joined
+            audit.record(actor, "stop_here", target, now=now)
+        _order(is_wanted=False)
+
+
+def _order(*, is_wanted: bool, invitation: str = "") -> None:
+    try:
+        here.order(is_wanted=is_wanted, invitation=invitation)
+    except OSError as error:
+        raise NotHere(f"The order cannot be written: {error}") from error
 
 
 def drain(actor: User | None, worker: Worker, *, now: dt.datetime) -> None:

@@ -14,10 +14,11 @@ from django.views.decorators.http import require_POST
 from experiments import metrics
 from workers import fleet, run_places, steering
 from workers.charts import MEASURES, median_speed, speed_over_time
+from workers.joining.lines import joining_offers, starts_with_token
 from workers.lifecycle import LEFT, WorkerError
 from workers.models import EnrolmentToken, Worker, WorkerState
 from workers.scripts import why_outdated
-from xeenet_site.web import roles
+from xeenet_site.web import addresses, roles
 from xeenet_site.web.pages import (
     page_or_fragment,
     reading_page,
@@ -30,7 +31,6 @@ from xeenet_site.web.verbs import Verb
 WORKERS_PER_PAGE = 50
 PROGRAMS_SHOWN = 50
 INVITATIONS_SHOWN = 50
-MAX_LABEL_LENGTH = 100
 ATTEMPTS_PER_PAGE = 30
 SESSIONS_SHOWN = 5
 CALIBRATIONS_SHOWN = 5
@@ -83,7 +83,7 @@ def worker_list(request: HttpRequest) -> HttpResponse:
         "programs_limit": PROGRAMS_SHOWN,
         "totals": fleet.fleet_totals(now=now),
         "invitations": _open_invitations(request),
-        "server_url": server_url(request),
+        "joining": joining_offers(request),
         "now": now,
     }
     return page_or_fragment(request, "workers/list.html", "workers/_list.html", context)
@@ -187,37 +187,6 @@ def rotate_token(request: HttpRequest, pk: int) -> HttpResponse:
     except WorkerError as error:
         messages.error(request, str(error))
         return redirect("worker", pk=pk)
-    context = {"worker": worker, "secret": secret, "server_url": server_url(request)}
+    url = addresses.reach(request).url or server_url(request)
+    context = {"worker": worker, "starts": starts_with_token(url, secret)}
     return render(request, "workers/rotated.html", context)
-
-
-@signed_in
-@require_POST
-@never_cache
-def invite(request: HttpRequest) -> HttpResponse:
-    """Make an enrolment token; show it, only once, in the command to type."""
-    now = timezone.now()
-    # PostgreSQL cannot store NUL characters.
-    label = request.POST.get("label", "").replace("\0", "\ufffd").strip()[:MAX_LABEL_LENGTH]
-    token, secret = steering.invite(signed_in_user(request), now=now, label=label)
-    context = {
-        "token": token,
-        "secret": secret,
-        "server_url": server_url(request),
-        "now": now,
-    }
-    return render(request, "workers/invited.html", context)
-
-
-@signed_in
-@require_POST
-def withdraw_invitation(request: HttpRequest, pk: int) -> HttpResponse:
-    """Withdraw an unused invitation for an operator, then show the fleet."""
-    invitation = get_object_or_404(EnrolmentToken, pk=pk)
-    try:
-        steering.withdraw(signed_in_user(request), invitation, now=timezone.now())
-    except WorkerError as error:
-        messages.error(request, str(error))
-    else:
-        messages.success(request, "The invitation is withdrawn: nobody can join with it.")
-    return redirect("workers")

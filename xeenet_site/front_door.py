@@ -44,6 +44,7 @@ _OWN_PATHS: Final = frozenset(
         "audit",
         "campaigns",
         "compare",
+        "first-account",
         "healthz",
         "login",
         "logout",

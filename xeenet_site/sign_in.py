@@ -29,7 +29,7 @@ from campaigns.clock import database_now
 from workers import audit
 from workers.models import AuditEntry
 from xeenet_site.models import SignInTry
-from xeenet_site.web import roles
+from xeenet_site.web import commands, roles
 from xeenet_site.web.client_address import client_address
 
 logger = logging.getLogger(__name__)
@@ -148,6 +148,14 @@ class SignInView(LoginView):
 
     form_class = SignInForm
     redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        if not commands.is_at_the_machine(self.request):
+            return context
+        is_first = not User.objects.exists()
+        command = commands.manage("first_account" if is_first else "createsuperuser")
+        return context | {"is_first": is_first, "command": command}
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         response = super().form_invalid(form)

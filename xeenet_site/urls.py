@@ -12,6 +12,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 
 from campaigns.api.errors import UnknownPathView
 from workers.protocol import API_PREFIX
+from xeenet_site.first_account import first_account
 from xeenet_site.health import healthz, readyz
 from xeenet_site.metrics import metrics_page
 from xeenet_site.sign_in import SignInView, admin_sign_in
@@ -38,6 +39,7 @@ urlpatterns = [
     path("readyz", readyz, name="readyz"),
     path("metrics", metrics_page, name="metrics"),
     path("login/", SignInView.as_view(), name="login"),
+    path("first-account/", first_account, name="first-account"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("password/", PasswordChangeView.as_view(), name="password_change"),
     path("password/changed/", PasswordChangeDoneView.as_view(), name="password_change_done"),

@@ -47,10 +47,20 @@ class NewInvitationSerializer(InvitationSerializer):
     enrolment_token = serializers.CharField(
         help_text="It is shown only once, and valid for one machine."
     )
-    command = serializers.CharField(help_text="The command to type on the machine.")
+    install = serializers.CharField(
+        help_text="What to type on a machine with Linux or macOS, once, to get the program."
+    )
+    command = serializers.CharField(help_text="What to type there then: it joins and works.")
+    link = serializers.CharField(help_text="The page that says so to who sits at the machine.")
 
     class Meta(InvitationSerializer.Meta):
-        fields = (*InvitationSerializer.Meta.fields, "enrolment_token", "command")
+        fields = (
+            *InvitationSerializer.Meta.fields,
+            "enrolment_token",
+            "install",
+            "command",
+            "link",
+        )
         read_only_fields = fields
 
 

@@ -8,6 +8,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from campaigns.models import Campaign, CampaignState
+from xeenet_site.web import commands
 from xeenet_site.web.pages import reading_page, server_url
 
 # The campaign number in the examples while there is no campaign yet.
@@ -33,7 +34,9 @@ def agents(request: HttpRequest) -> HttpResponse:
     context = {
         "loop": render_to_string("agents/loop.py.txt", values),
         "ask": render_to_string("agents/ask.sh.txt", values),
-        "token_command": f"python manage.py create_token {user_name}",
+        "token_command": commands.manage("create_token", user_name)
+        if commands.may_see(request)
+        else "",
         "about_campaign": f"It works on campaign {campaign.pk}, “{campaign.name}”."
         if campaign
         else "There is no campaign yet. Make one, and put its number in the program.",

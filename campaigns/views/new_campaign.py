@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
@@ -13,21 +15,31 @@ from django.views.decorators.http import require_POST
 from campaigns import lifecycle, steering
 from campaigns.clock import database_now
 from campaigns.design.previews import Preview, preview
+from campaigns.lifecycle import CampaignSpec
 from campaigns.models import Campaign
 from campaigns.scripts import steering as script_steering
 from campaigns.search.editor import SCALES, TYPES, SpaceEditor
 from campaigns.search.sweep_files import MAX_TEXT_CHARACTERS, UnreadableSpace, read_space
+from campaigns.views.head import VERBS
 from campaigns.views.new_campaign_form import CampaignForm, space_text, values_of
 from campaigns.views.planner import planner, worth_seeing
 from experiments import catalog
 from xeenet_site.web import roles
 from xeenet_site.web.pages import reading_page, signed_in, signed_in_user, wants_fragment
 
+# What the form asks at first; everything else has a default, and is folded.
+FIRST_FIELDS: Final = frozenset(
+    {"name", "experiment", "dataset", "task_count", "budget_kind"}
+    | {"work_amount", "work_unit", "time_budget_seconds"}
+)
+DRAFT_SAVED: Final = "The draft is saved. Launch it to hand out its tasks."
+
 
 @signed_in
 def new_campaign(request: HttpRequest) -> HttpResponse:
     """Show the form, filled in from ?clone= or ?script= if given. POST saves a draft.
 
+    With `then=launch` it launches the draft as well, or saves nothing.
     A POST with `edit` changes rows of the form and saves nothing. A POST by htmx without `edit`
     returns the preview.
     """
@@ -103,17 +115,28 @@ def _experiment_of(sha256: str) -> str:
 
 def _saved(request: HttpRequest, form: CampaignForm) -> HttpResponse:
     if form.is_valid():
+        launches = request.POST.get("then") == "launch"
         try:
-            campaign = steering.create_campaign(
-                signed_in_user(request), form.spec(), now=database_now()
-            )
+            campaign = _created(signed_in_user(request), form.spec(), launches=launches)
         except lifecycle.InvalidCampaign as error:
             for name, sentences in error.errors.items():
                 form.add_error(name if name in form.fields else None, sentences)
         else:
-            messages.success(request, "The draft is saved. Launch it to hand out its tasks.")
+            messages.success(request, VERBS["launch"].done if launches else DRAFT_SAVED)
             return redirect(campaign)
     return _page(request, form, status=422)
+
+
+def _created(actor: User, spec: CampaignSpec, *, launches: bool) -> Campaign:
+    """Store a campaign and perhaps launch it. Raises InvalidCampaign, and then stores nothing."""
+    if not launches:
+        return steering.create_campaign(actor, spec, now=database_now())
+    # A draft that cannot be launched must not stay: the next try would make a second one.
+    with transaction.atomic():
+        now = database_now()
+        campaign = steering.create_campaign(actor, spec, now=now)
+        steering.launch(actor, campaign, now=now)
+    return campaign
 
 
 def _edited(request: HttpRequest, form: CampaignForm, edit: str) -> HttpResponse:
@@ -187,10 +210,23 @@ def _page(
         "unit": _unit_of(form),
         "types": TYPES,
         "scales": SCALES,
+        "is_space_open": _is_space_open(form, notices),
+        "is_more_open": _is_more_open(form),
         **notices,
     }
     template = "campaigns/_new_form.html" if wants_fragment(request) else "campaigns/new.html"
     return render(request, template, context, status=status)
+
+
+def _is_space_open(form: CampaignForm, notices: dict[str, Any]) -> bool:
+    """Return whether somebody works on the search space, or must."""
+    return form.as_json or bool(notices) or "search_space" in form.errors
+
+
+def _is_more_open(form: CampaignForm) -> bool:
+    """Return whether a folded field has an error, or names a script of the reader's own."""
+    folded = set(form.fields) - FIRST_FIELDS - {"search_space"}
+    return bool(folded & set(form.errors)) or bool(form["script"].value())
 
 
 def _unit_of(form: CampaignForm) -> str:

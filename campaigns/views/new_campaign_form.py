@@ -211,6 +211,7 @@ class CampaignForm(forms.Form):
     @classmethod
     def starting_with(cls, values: dict[str, Any]) -> CampaignForm:
         """Return a form to fill in. `values` replace the defaults; `search_space` is JSON data."""
+        values.setdefault("name", _usual_name(str(values.get("experiment") or "")))
         space = values.pop("search_space", catalog.all()[0].default_search_space)
         editor = SpaceEditor.from_space(space)
         values["search_space"] = space_text(space)
@@ -303,6 +304,13 @@ def space_text(space: dict[str, Any]) -> str:
     parameters = ",\n".join(f"    {json.dumps(parameter)}" for parameter in space["parameters"])
     constraints = json.dumps(space.get("constraints", []))
     return f'{{\n  "parameters": [\n{parameters}\n  ],\n  "constraints": {constraints}\n}}'
+
+
+def _usual_name(experiment: str) -> str:
+    """Return a name that will do until somebody has a better one: what is run, and on which day."""
+    title = catalog.get(experiment).title if experiment else catalog.all()[0].title
+    now = database_now()
+    return f"{title}, {now.day} {now:%B}"
 
 
 def _dataset_choices() -> list[tuple[str, str]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 
 from campaigns.clock import database_now, read_at
@@ -14,8 +15,10 @@ from campaigns.standings.summaries import summarise
 from campaigns.views import glyphs
 from campaigns.views.table_heads import campaign_heads, columns
 from experiments import metrics
+from workers.joining.lines import joining_offers
 from workers.models import Worker
-from xeenet_site.web.pages import page_or_fragment, reading_page, server_url
+from xeenet_site.web import commands
+from xeenet_site.web.pages import page_or_fragment, reading_page
 
 CAMPAIGNS_SHOWN: Final = 8
 
@@ -50,6 +53,23 @@ def overview(request: HttpRequest) -> HttpResponse:
         "health": figures,
         "concerns": concerns(figures, live, now=now, reader=request.user),
         "steps_done": steps_done,
-        "server_url": server_url(request),
     }
+    if not all(steps_done.values()):
+        context |= _first_steps(request)
     return page_or_fragment(request, "overview.html", "_overview.html", context)
+
+
+def _first_steps(request: HttpRequest) -> dict[str, Any]:
+    """Return what the first steps show: how a machine joins, who has an account, what to type."""
+    known: dict[str, Any] = {
+        "joining": joining_offers(request),
+        "has_account": request.user.is_authenticated or User.objects.exists(),
+    }
+    if commands.may_see(request):
+        sizes = ("--tasks", "10", "--budget", "10", "--launch")
+        known["commands"] = {
+            "account": commands.manage("first_account"),
+            "campaign": commands.manage("create_campaign", "First look", *sizes),
+            "leaderboard": commands.manage("leaderboard"),
+        }
+    return known

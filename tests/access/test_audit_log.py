@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import uuid
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -38,6 +40,7 @@ from tests.factories import (
 from tests.processes import ROOT
 from workers import lifecycle as worker_lifecycle
 from workers import steering as worker_steering
+from workers.joining import here
 from workers.models import AuditEntry, EnrolmentToken, Worker
 
 pytestmark = pytest.mark.django_db
@@ -93,6 +96,11 @@ def flagged() -> Worker:
     calibrate(measured)
     measured.calibrations.update(flagged=True)
     return measured
+
+
+def run_here(person: User) -> None:
+    with mock.patch.dict(os.environ, {here.SUPERVISOR_VARIABLE: here.SERVE}):
+        worker_steering.run_here(person, now=NOW)
 
 
 def invitation() -> EnrolmentToken:
@@ -186,6 +194,8 @@ ACTS: dict[str, Act] = {
     "campaigns.steering.admit": lambda person: steering.admit(
         person, completed_task(1e-4), now=NOW
     ),
+    "workers.steering.run_here": lambda person: run_here(person, now=NOW),
+    "workers.steering.stop_here": lambda person: worker_steering.stop_here(person, now=NOW),
     "workers.steering.invite": lambda person: worker_steering.invite(person, now=NOW),
     "workers.steering.withdraw": lambda person: worker_steering.withdraw(
         person, invitation(), now=NOW

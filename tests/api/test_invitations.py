@@ -30,7 +30,11 @@ def test_an_invitation_is_shown_once_with_the_command_and_lets_one_machine_in(
     assert answer.status_code == 201
     assert answer.headers["Cache-Control"] == "no-store"
     secret = reply["enrolment_token"]
-    assert reply["command"] == f"xeenet-worker --server http://testserver --enrol {secret}"
+    assert reply["command"].endswith(
+        f"/bin/xeenet-worker --server http://testserver --enrol {secret}"
+    )
+    assert "http://testserver/workers/program/xeenet_worker-" in reply["install"]
+    assert reply["link"] == f"http://testserver/workers/join/#{secret}"
     enrol = {"enrolment_token": secret, "name": "attic-1"}
     assert APIClient().post("/api/v1/workers/enrol", enrol).status_code == 201
     assert APIClient().post("/api/v1/workers/enrol", enrol).status_code == 403

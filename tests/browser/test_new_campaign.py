@@ -34,6 +34,14 @@ def page(browser_page: Page, live_server: LiveServer) -> Page:
     return browser_page
 
 
+@pytest.fixture
+def unfolded(page: Page) -> Page:
+    """Return the form with all of its folded parts open."""
+    for fold in ("#space-fold", "#more-fields"):
+        page.click(f"{fold} > summary")
+    return page
+
+
 @pytest.fixture(autouse=True)
 def problems(browser_page: Page, live_server: LiveServer) -> list[str]:
     """Return the list of the page's problems, which must stay empty."""
@@ -50,8 +58,9 @@ def previewed(page: Page, text: str) -> None:
 
 
 def test_the_form_previews_what_is_typed_and_marks_mistakes_at_their_row(
-    page: Page, problems: list[str]
+    unfolded: Page, problems: list[str]
 ) -> None:
+    page = unfolded
     page.fill("[name=base_seed]", "48")
     previewed(page, "0.001248")
     page.fill("#p1-values", "100, 128")
@@ -67,7 +76,8 @@ def test_the_form_previews_what_is_typed_and_marks_mistakes_at_their_row(
     assert problems == []
 
 
-def test_a_campaign_is_made_with_the_keyboard_alone(page: Page, problems: list[str]) -> None:
+def test_a_campaign_is_made_with_the_keyboard_alone(unfolded: Page, problems: list[str]) -> None:
+    page = unfolded
     page.focus("[name=name]")
     page.keyboard.type("by keyboard")
     page.focus("#p1-up")
@@ -105,8 +115,9 @@ def test_a_campaign_is_made_with_the_keyboard_alone(page: Page, problems: list[s
 
 
 def test_a_sweep_file_is_imported_and_comes_out_as_json(
-    page: Page, problems: list[str], tmp_path: Path
+    unfolded: Page, problems: list[str], tmp_path: Path
 ) -> None:
+    page = unfolded
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(SWEEP)
     page.click("#import-space summary")
@@ -127,8 +138,9 @@ def test_a_sweep_file_is_imported_and_comes_out_as_json(
 
 
 def test_what_is_typed_the_moment_a_field_appears_is_previewed(
-    page: Page, problems: list[str]
+    unfolded: Page, problems: list[str]
 ) -> None:
+    page = unfolded
     # A MutationObserver runs as a microtask, directly after the script that inserted the field.
     page.evaluate(
         """() => new MutationObserver((_, observer) => {
@@ -144,10 +156,33 @@ def test_what_is_typed_the_moment_a_field_appears_is_previewed(
     assert problems == []
 
 
+def test_the_first_screen_asks_little_and_one_click_launches(
+    page: Page, problems: list[str]
+) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    fields = page.locator("#campaign-form :is(input:not([type=hidden]), select, textarea)")
+    asked = [field.get_attribute("id") for field in fields.all() if field.is_visible()]
+    assert len(asked) <= 8, asked
+    button = page.locator("#create-and-launch").bounding_box()
+    assert button is not None
+    assert button["y"] + button["height"] <= 800
+    picture(page, "new-campaign-first-screen")
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert fits(page)
+    page.fill("[name=task_count]", "3")
+    page.locator("#launch-cost:has-text('3 arms')").wait_for()
+    page.click("#create-and-launch")
+    page.locator("#head .chip:has-text('running')").wait_for()
+    campaign = Campaign.objects.get()
+    assert (campaign.state, campaign.tasks.count()) == ("active", 3)
+    assert problems == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_on_the_form_on_a_phone_or_a_desk(
-    page: Page, scheme: str
+    unfolded: Page, scheme: str
 ) -> None:
+    page = unfolded
     page.emulate_media(color_scheme=scheme)
     page.fill("#p0-low", "much")
     page.locator("#p0-errors li").wait_for()

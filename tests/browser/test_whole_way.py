@@ -77,13 +77,12 @@ def test_a_campaign_made_in_the_form_is_seen_to_run_on_a_real_agent_without_a_re
     # This script's steps take no time, and it does not say what they would cost.
     page.select_option("[name=budget_kind]", "time")
     page.select_option("[name=dataset]", dataset.sha256)
-    page.click("#more-fields summary")
+    page.click("#more-fields > summary")
     page.select_option("[name=script]", script.sha256)
+    page.click("#space-fold > summary")
     page.click("#edit-json")
     page.fill("#id_search_space", json.dumps(SPACE))
-    page.click("#save-draft")
-    page.locator(".notice.success").wait_for()
-    page.click("#launch-button")
+    page.click("#create-and-launch")
     page.locator("#head .chip:has-text('running')").wait_for()
     page.evaluate("window.samePage = true")
 

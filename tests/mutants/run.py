@@ -46,6 +46,7 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.pages.forecasts import FORECASTS
 from tests.mutants.pages.hero import HERO
 from tests.mutants.pages.honesty import HONESTY
+from tests.mutants.pages.joining import JOINING_GUARDS
 from tests.mutants.pages.look import LOOK
 from tests.mutants.pages.sentences import SENTENCES
 from tests.mutants.pages.side import SIDE
@@ -61,6 +62,7 @@ MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS, *CLASSES_OF_RESULTS),
     *SLOW_SETUPS,
     *HERO,
+    *JOINING_GUARDS,
     *PAIRED,
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES),
     *(*FAULTS, *LIMITS, *PAGE, *SET_UP, *DESKTOP),

@@ -61,6 +61,27 @@ def test_a_filled_form_makes_a_draft_of_its_author(researcher: Client) -> None:
     assert "The draft is saved" in researcher.get(response["Location"]).text
 
 
+def test_one_click_creates_and_launches_or_leaves_nothing(researcher: Client) -> None:
+    response = posted(researcher, then="launch", task_count=3)
+    campaign = Campaign.objects.get()
+    assert response["Location"] == campaign.get_absolute_url()
+    assert (campaign.state, campaign.tasks.count()) == (CampaignState.ACTIVE, 3)
+    # The script's own limits are known at the launch alone.
+    space = {"parameters": [{"name": "unheard_of", "type": "int", "low": 1, "high": 2}]}
+    refused = posted(researcher, then="launch", search_space=json.dumps(space))
+    assert refused.status_code == 422
+    assert 'id="space-fold" class="panel" open' in refused.text
+    assert Campaign.objects.count() == 1
+
+
+def test_what_is_folded_opens_for_an_error_in_it(researcher: Client) -> None:
+    page = researcher.get(reverse("campaign-new")).text
+    assert 'id="more-fields" class="panel">' in page
+    assert 'id="space-fold" class="panel">' in page
+    assert 'id="more-fields" class="panel" open' in posted(researcher, base_seed="many").text
+    assert 'id="space-fold" class="panel" open' in posted(researcher, **rows()).text
+
+
 def test_work_is_preselected_and_the_preview_says_its_steps(researcher: Client) -> None:
     page = researcher.get(reverse("campaign-new")).text
     assert '<option value="work" selected>' in page

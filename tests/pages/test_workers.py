@@ -104,7 +104,8 @@ def test_an_invitation_shows_its_secret_once_in_the_command_to_type(client: Clie
     assert match
     invitation = EnrolmentToken.objects.get()
     assert (invitation.token_hash, invitation.label) == (hash_token(match[1]), "the attic")
-    # The command for a checkout without an installed package.
+    # The link for who sits at that machine.
+    assert f"http://testserver/workers/join/#{match[1]}" in response.text
     assert f"python3 dev.py worker --server http://testserver --enrol {match[1]}" in response.text
     assert "no-store" in response["Cache-Control"]
 

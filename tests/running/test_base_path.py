@@ -204,10 +204,12 @@ def test_what_is_printed_to_join_or_to_program_names_the_path(
     task = factories.completed_task()
     headers = {"x-csrftoken": browser.cookies["csrftoken"], "Referer": f"{address}/"}
     joined = browser.post(f"{PREFIX}/api/v1/invitations", json={"label": "x"}, headers=headers)
-    assert joined.json()["command"].startswith(f"xeenet-worker --server {address} --enrol xe_")
+    assert f"xeenet-worker --server {address} --enrol xe_" in joined.json()["command"]
+    assert f"{address}/workers/program/" in joined.json()["install"]
     assert f'SERVER = "{address}"' in browser.get(f"{PREFIX}/agents/").text.replace("&quot;", '"')
     invited = browser.post(f"{PREFIX}/workers/invite/", data={"label": "x"}, headers=headers)
-    assert f"xeenet-worker --server {address} --enrol xe_" in invited.text
+    assert f"{PREFIX} --enrol xe_" in invited.text
+    assert "--server http://127.0.0.1" not in invited.text
     bundle = browser.get(f"{PREFIX}{task.get_absolute_url()}bundle.zip")
     assert bundle.content.startswith(b"PK")
 

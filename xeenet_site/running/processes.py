@@ -153,16 +153,28 @@ class Supervisor:
         self._signals += 1
         self._wake.set()
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        log: Path | None = None,
+    ) -> Child:
         """Start a command; with a log folder its output goes to a file there. Raises OSError.
 
-        Another start under the same name adds to the file, which says why the first one ended.
+        Another start under the same name adds to the file, which says why the first one ended. A
+        `log` of its own is only added to.
         """
+        if log is not None:
+            return self._added(Child(name, command, environment, log))
         log = self._log_folder / f"{name.replace(' ', '-')}.log" if self._log_folder else None
         if log is not None and log not in self._logs:
             self._logs.add(log)
             log.unlink(missing_ok=True)  # that of a former supervisor
-        child = Child(name, command, environment, log)
+        return self._added(Child(name, command, environment, log))
+
+    def _added(self, child: Child) -> Child:
         self.children.append(child)
         return child
 

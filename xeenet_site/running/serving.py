@@ -24,6 +24,8 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from xeenet_site.web import addresses
+
 # Requests wait for the database most of the time, so a few more threads than cores pay off.
 THREADS_PER_WEB_WORKER: Final = min(8, 2 * (os.cpu_count() or 1))
 # The most bytes of a request's head that the web server reads; its own default is 408 KiB.
@@ -131,10 +133,20 @@ def _static_state() -> str:
     return digest.hexdigest()
 
 
-def server_environment() -> dict[str, str]:
-    """Return the environment for web server and q-cluster: ours, plus where to find the code."""
+def server_environment(host: str = "") -> dict[str, str]:
+    """Return the environment for web server and q-cluster: ours, plus where to find the code.
+
+    In development a server that listens on `host` is called by the names that other machines have
+    for it, unless ALLOWED_HOSTS says how it is called.
+    """
+    named = {}
+    if host and not settings.PRODUCTION and "ALLOWED_HOSTS" not in os.environ:
+        named["ALLOWED_HOSTS"] = ",".join(
+            [*settings.ALLOWED_HOSTS, *addresses.hosts_to_allow(host)]
+        )
     return {
         **os.environ,
+        **named,
         "DJANGO_SETTINGS_MODULE": "xeenet_site.settings",
         "PYTHONPATH": str(settings.BASE_DIR),
         "PYTHONUNBUFFERED": "1",  # a child that dies must leave its last lines in the log
@@ -207,6 +219,16 @@ def origin_of(host: str, port: int) -> str:
     """Return scheme, host and port by which this machine reaches a server listening on `host`."""
     name = _reachable(host)
     return f"http://{f'[{name}]' if ':' in name else name}:{port}"
+
+
+def urls_for_others(host: str, port: int) -> list[str]:
+    """Return the URLs by which other machines reach a server listening on `host` at once.
+
+    None in production, where a proxy in front has an address of its own.
+    """
+    if settings.PRODUCTION or "ALLOWED_HOSTS" in os.environ:
+        return []
+    return [f"http://{name}:{port}{settings.BASE_PATH}" for name in addresses.hosts_to_allow(host)]
 
 
 def url_of(host: str, port: int) -> str:

@@ -25,6 +25,7 @@ from campaigns.serializers.invitations import (
     NewWorkerTokenSerializer,
 )
 from workers import steering
+from workers.joining.lines import lines, link
 from workers.models import EnrolmentToken, Worker
 from xeenet_site.web.pages import server_url
 
@@ -59,9 +60,13 @@ class InvitationsView(ListAPIView[EnrolmentToken]):
     def post(self, request: Request) -> Response:
         label = body(InvitationRequestSerializer, request)["label"]
         invitation, secret = steering.invite(person(request), now=database_now(), label=label)
+        url = server_url(request)
+        posix = lines(url, ["--enrol", secret])[0]
         secrets = {
             "enrolment_token": secret,
-            "command": f"xeenet-worker --server {server_url(request)} --enrol {secret}",
+            "command": posix.start,
+            "install": posix.install,
+            "link": link(url, secret),
         }
         return made_with_secret(InvitationSerializer(invitation).data | secrets)
 

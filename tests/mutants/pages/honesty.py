@@ -72,8 +72,8 @@ HONESTY: Final = (
     Mutant(
         "honesty: a first seed of another class is set beside a race",
         "campaigns/standings/honesty_parts.py",
-        "        result_class=known[0].pk if known else None,\n",
-        "",
+        "        if first.is_ranked and first.result_class == own_class\n",
+        "        if first.is_ranked\n",
         (HONESTY_TESTS, "-k", "of_another_class"),
     ),
     Mutant(

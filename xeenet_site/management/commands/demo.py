@@ -24,9 +24,11 @@ from campaigns.management.terminal import ProgressLine, leaderboard_text
 from campaigns.models import Campaign, CampaignState
 from campaigns.standings import arms
 from campaigns.standings.progress import campaign_progress
+from workers.joining import here
 from xeenet_site.running import pictures, serving
 from xeenet_site.running.keeping import Keeper
 from xeenet_site.running.processes import Child, Supervisor
+from xeenet_site.running.worker_here import SERVER_ONLY_VARIABLES
 from xeenet_site.web.plain_text import plain
 
 HOST: Final = "127.0.0.1"
@@ -41,8 +43,6 @@ MOST_ADDED_RUNS: Final = 12
 # Short, so that a viewer who kills an agent soon sees its task run again. Variables that are set
 # in the environment take precedence.
 DEMO_DURATIONS: Final = {"XEENET_HEARTBEAT_SECONDS": "3", "XEENET_LEASE_SECONDS": "12"}
-# Not passed on to the agents: on machines of their own they would not have these either.
-SERVER_ONLY_VARIABLES: Final = ("SECRET_KEY", "DATABASE_URL", "DJANGO_SETTINGS_MODULE")
 # With --exit, the demo fails when the campaign takes longer than its budgets plus these.
 OVERHEAD_SECONDS_PER_TASK: Final = 45.0
 START_UP_SECONDS: Final = 120.0
@@ -143,7 +143,7 @@ class _Demo:
 
     def start_server(self) -> None:
         """Start web server and q-cluster and wait until pages are served. Raises CommandError."""
-        environment = serving.server_environment()
+        environment = serving.server_environment() | {here.SUPERVISOR_VARIABLE: here.DEMO}
         command = serving.web_command(HOST, self._options["port"])
         web = self._keeper.start("web server", command, environment)
         self._keeper.start("q-cluster", serving.cluster_command(), environment)

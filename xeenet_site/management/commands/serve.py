@@ -8,9 +8,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from workers.joining import here
+from xeenet_site import first_account
 from xeenet_site.running import serving
 from xeenet_site.running.keeping import Keeper
 from xeenet_site.running.processes import Supervisor
+from xeenet_site.running.worker_here import WorkerHere
 
 POLL_SECONDS = 0.5
 # How often `serve` says that it is still starting.
@@ -41,17 +44,19 @@ class Command(BaseCommand):
             self._say("Looking at the database…")
             serving.migrate(self._say)
         serving.collect_static_files(self._say)
-        environment = serving.server_environment()
+        environment = serving.server_environment(host)
+        supervised = {here.SUPERVISOR_VARIABLE: here.SERVE}
         # The folder of the request counts must outlive the processes that write into it.
         with serving.metrics_environment(options["workers"]) as counted, Supervisor() as supervisor:
             self._say("Starting the web server and the q-cluster…")
             keeper = Keeper(supervisor)
             web = serving.web_command(host, port, workers=options["workers"])
-            keeper.start("web server", web, environment | counted)
+            keeper.start("web server", web, environment | counted | supervised)
             keeper.start("q-cluster", serving.cluster_command(), environment)
             self._wait_for_answer(supervisor, keeper, host, port)
+            worker = WorkerHere(supervisor, serving.url_of(host, port), self._say)
             while not supervisor.wait(POLL_SECONDS):
-                keeper.look_after(self._say)
+                worker.look(keeper.look_after(self._say))
         self._say("Stopped.")
 
     def _wait_for_answer(
@@ -67,7 +72,12 @@ class Command(BaseCommand):
             if now - said_at >= STILL_STARTING_SECONDS:
                 said_at = now
                 self._say(f"Still starting after {now - started:.0f} s…")
-        self._say(f"XeeNet serves {serving.url_of(host, port)} (Ctrl-C ends)")
+        url = serving.url_of(host, port)
+        self._say(f"XeeNet serves {url} (Ctrl-C ends)")
+        for address in serving.urls_for_others(host, port):
+            self._say(f"From other machines: {address}")
+        if address := first_account.address(url):
+            self._say(f"Nobody has an account yet. Make the first one here: {address}")
 
     def _say(self, sentence: str) -> None:
         self.stdout.write(sentence)
