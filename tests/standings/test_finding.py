@@ -130,7 +130,7 @@ def test_the_page_says_it_above_all_and_links_the_failures() -> None:
     html = page(campaign)
     assert "Rows appear as tasks complete" not in html
     assert "no measured result yet" not in html
-    assert "All 2 tasks failed</strong>, most by script error, so there is nothing to rank." in html
+    assert "All 2 tasks failed, most by script error, so there is nothing to rank." in html
     failures = f'href="/campaigns/{campaign.pk}/tasks/?state=failed"'
     for html_id in ("finding-failures", "see-failures"):
         assert f'id="{html_id}" {failures}' in html
