@@ -159,7 +159,9 @@ def test_a_few_steps_with_their_time_tell_a_speed(changes: dict[str, Any], words
     assert bool(problem) is bool(words)
 
 
-def test_an_agent_with_another_script_says_that_it_cannot(bench: Bench, plan: Plan) -> None:
+def test_an_agent_with_another_script_says_that_it_cannot(
+    bench: Bench, plan: Plan, caplog: pytest.LogCaptureFixture
+) -> None:
     plan({"n": 1})
     assert bench.server.order is not None
     bench.server.order["script_sha256"] = hashlib.sha256(b"newer").hexdigest()
@@ -167,6 +169,7 @@ def test_an_agent_with_another_script_says_that_it_cannot(bench: Bench, plan: Pl
     assert bench.run(once=True) == EXIT_OK
     assert [claim["calibrates"] for claim in bench.server.calls("claim")] == [True, False]
     assert bench.server.calibrations == []
+    assert "the server asks for the speed of another version of" in caplog.text
 
 
 def test_an_agent_that_simulates_cannot_measure(bench: Bench) -> None:

@@ -124,7 +124,7 @@ def listening_host(port: int) -> str:
         hosts = {
             str(line.laddr.ip)
             for line in lines
-            if line.status == psutil.CONN_LISTEN and line.laddr and line.laddr.port == port
+            if line.status == psutil.CONN_LISTEN and line.laddr.port == port
         }
         if hosts:
             return min(hosts, key=lambda host: (host not in _EVERYWHERE, host))

@@ -42,7 +42,7 @@ def test_a_champion_stands_first_with_its_value_its_uncertainty_and_its_seeds(
 ) -> None:
     race = factories.decided_race()
     page = page_of(client, race.campaign)
-    assert "Arm 0 is ahead of the arm it raced, of 2 in the campaign" in page
+    assert "Arm 0 is ahead of the arm it raced</strong>, of 2 in the campaign" in page
     assert page.index("champion") < page.index("behind")
     assert "± " in page
     first = race.campaign.tasks.get(number=0)

@@ -63,7 +63,9 @@ def leave_command(arguments: Sequence[str]) -> int:
     """End the worker as the words after "leave" say; return the exit code."""
     options = _parser().parse_args(list(arguments))
     root = (options.state_dir or default_state_folder()).expanduser().absolute()
-    logging.getLogger("xeenet").setLevel(logging.ERROR)  # the sentences here say it all
+    log = logging.getLogger("xeenet")
+    level = log.level
+    log.setLevel(logging.ERROR)  # the sentences here say it all
     try:
         if not _is_state_folder(root):
             print(plain(f"No worker has its state in {root}: nothing to leave."))
@@ -78,6 +80,8 @@ def leave_command(arguments: Sequence[str]) -> int:
     except (OSError, ServiceError, StateFolderError) as error:
         print(plain(error, keep="\n"), file=sys.stderr)
         return EXIT_STATE_FOLDER
+    finally:
+        log.setLevel(level)
 
 
 def _is_state_folder(root: Path) -> bool:
