@@ -98,9 +98,14 @@ def flagged() -> Worker:
     return measured
 
 
-def run_here(person: User) -> None:
-    with mock.patch.dict(os.environ, {here.SUPERVISOR_VARIABLE: here.SERVE}):
-        worker_steering.run_here(person, now=NOW)
+def run_here(person: User, *, is_wanted: bool) -> None:
+    order = worker_steering.run_here if is_wanted else worker_steering.stop_here
+    with (
+        mock.patch.dict(os.environ, {here.SUPERVISOR_VARIABLE: here.SERVE}),
+        # No file of this checkout's own server.
+        mock.patch.multiple(here, order=mock.DEFAULT, forget_credentials=mock.DEFAULT),
+    ):
+        order(person, now=NOW)
 
 
 def invitation() -> EnrolmentToken:
@@ -194,8 +199,8 @@ ACTS: dict[str, Act] = {
     "campaigns.steering.admit": lambda person: steering.admit(
         person, completed_task(1e-4), now=NOW
     ),
-    "workers.steering.run_here": lambda person: run_here(person, now=NOW),
-    "workers.steering.stop_here": lambda person: worker_steering.stop_here(person, now=NOW),
+    "workers.steering.run_here": lambda person: run_here(person, is_wanted=True),
+    "workers.steering.stop_here": lambda person: run_here(person, is_wanted=False),
     "workers.steering.invite": lambda person: worker_steering.invite(person, now=NOW),
     "workers.steering.withdraw": lambda person: worker_steering.withdraw(
         person, invitation(), now=NOW

@@ -32,7 +32,10 @@ HARDWARE = {
 def test_an_empty_fleet_says_how_to_join(client: Client) -> None:
     page = client.get(reverse("workers")).text
     assert "No worker has joined yet" in page
-    assert "xeenet-worker --server http://testserver" in page
+    assert "An operator of this server can invite yours" in page
+    client.force_login(factories.user(role="operator"))
+    page = client.get(reverse("workers")).text
+    assert "manage.py enroll_worker --server http://testserver" in page
 
 
 @time_machine.travel(factories.at(20), tick=False)
@@ -214,7 +217,8 @@ def test_a_new_token_is_shown_once_and_revokes_the_old_one(client: Client) -> No
     old = worker.token_hash
     response = client.post(reverse("worker-token", args=[worker.pk]))
     match = re.search(
-        r"XEENET_WORKER_TOKEN=(xw_[\w-]+) xeenet-worker --server http://testserver", response.text
+        r"XEENET_WORKER_TOKEN=(xw_[\w-]+) \S+/xeenet-worker --server http://testserver",
+        response.text,
     )
     assert match
     worker.refresh_from_db()
