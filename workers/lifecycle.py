@@ -79,6 +79,10 @@ class WrongWorkerState(WorkerError):
     """The worker is not in a state that allows this."""
 
 
+class NotHere(WorkerError):
+    """No worker can be run on the server's own machine."""
+
+
 def invite(
     *, now: dt.datetime, label: str = "", created_by: User | None = None
 ) -> tuple[EnrolmentToken, str]:

@@ -24,10 +24,6 @@ from xeenet_site.web import roles
 T = TypeVar("T")
 
 
-class NotHere(lifecycle.WorkerError):
-    """No worker can be run on the server's own machine."""
-
-
 def invite(actor: User | None, *, now: dt.datetime, label: str = "") -> tuple[EnrolmentToken, str]:
     """Make a single-use enrolment token; return it with its secret."""
     _must_operate(actor)
@@ -68,7 +64,7 @@ def run_here(actor: User | None, *, now: dt.datetime) -> None:
     """
     _must_operate(actor)
     if why := here.why_not():
-        raise NotHere(why)
+        raise lifecycle.NotHere(why)
     worker, secret = here.joined_worker(), ""
     with transaction.atomic():
         if worker is None:
@@ -76,7 +72,7 @@ def run_here(actor: User | None, *, now: dt.datetime) -> None:
             token, secret = lifecycle.invite(now=now, label="this machine", created_by=actor)
             audit.record(actor, "invite", token, now=now)
         elif worker.state == WorkerState.DISABLED:
-            raise NotHere(f"{worker} is disabled; resume it first.")
+            raise lifecycle.NotHere(f"{worker} is disabled; resume it first.")
         else:
             audit.record(actor, "run_here", worker, now=now)
         _order(is_wanted=True, invitation=secret)
@@ -96,7 +92,7 @@ def _order(*, is_wanted: bool, invitation: str = "") -> None:
     try:
         here.order(is_wanted=is_wanted, invitation=invitation)
     except OSError as error:
-        raise NotHere(f"The order cannot be written: {error}") from error
+        raise lifecycle.NotHere(f"The order cannot be written: {error}") from error
 
 
 def drain(actor: User | None, worker: Worker, *, now: dt.datetime) -> None:

@@ -46,6 +46,7 @@ from workers.authentication import NoTokenArrived
 from workers.lifecycle import (
     EnrolmentRefused,
     InvitationUsed,
+    NotHere,
     WorkerNameRefused,
     WrongWorkerState,
 )
@@ -82,6 +83,7 @@ _ANSWERS: Final[tuple[tuple[type[Exception], int, ErrorCode], ...]] = (
     (LeaseLost, 409, ErrorCode.LEASE_LOST),
     (WrongState, 409, ErrorCode.WRONG_STATE),
     (WrongWorkerState, 409, ErrorCode.WRONG_STATE),
+    (NotHere, 409, ErrorCode.WRONG_STATE),
     (InvitationUsed, 409, ErrorCode.WRONG_STATE),
     (ResultConflict, 409, ErrorCode.RESULT_CONFLICT),
     (OperationalError, 503, ErrorCode.DATABASE_UNAVAILABLE),

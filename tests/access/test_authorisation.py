@@ -30,6 +30,7 @@ OPEN_TO_ALL: Final = {
     "GET login/",
     "POST login/",
     "POST logout/",
+    "GET workers/join/",  # who has an invitation has no account
     "GET api/schema/",
     "GET api/docs/",
     f"POST {API}/workers/enrol",
@@ -45,6 +46,7 @@ OPEN_TO_WORKERS: Final = {
     f"GET {API}/workers/me",
     f"POST {API}/workers/me/token",
     f"POST {API}/workers/me/calibration",
+    f"POST {API}/workers/me/leave",
     f"POST {API}/leases/claim",
     f"POST {API}/heartbeat",
     f"PUT {API}/leases/<uuid:lease_id>/result",

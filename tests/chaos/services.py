@@ -16,7 +16,6 @@ from typing import Any
 from tests.processes import ROOT
 from workers.protocol import API_PREFIX, ME_PATH
 from xeenet_site.running.processes import Child
-from xeenet_site.running.serving import cluster_command, web_command
 
 START_SECONDS = 60.0  # importing Django takes its time on a busy machine
 # Short durations for tests: the server notices a lost worker within seconds.
@@ -113,6 +112,8 @@ class WebServer(Service):
     """granian serving the site, on a port of the loopback address."""
 
     def __init__(self, name: str, port: int, environment: Mapping[str, str], folder: Path) -> None:
+        from xeenet_site.running.serving import web_command  # once Django is set up
+
         super().__init__(name, web_command("127.0.0.1", port), environment, folder)
         self.port = port
 
@@ -133,6 +134,8 @@ class QCluster(Service):
     """The background jobs: the master and all its children."""
 
     def __init__(self, name: str, environment: Mapping[str, str], folder: Path) -> None:
+        from xeenet_site.running.serving import cluster_command  # once Django is set up
+
         super().__init__(name, cluster_command(), environment, folder)
 
 
