@@ -273,6 +273,7 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("change_names_its_subject", lambda: journalled(subject="task", task=None)),
     ("change_names_its_subject", lambda: journalled(subject="campaign")),
     ("change_actor_known", lambda: journalled(actor_kind="nobody")),
+    ("worker_owner_pause_sane", lambda: change(worker(), owner_pauses_until=at(9))),
     ("worker_state_known", lambda: change(worker(), state="gone")),
     ("worker_isolation_known", lambda: change(worker(), isolation="T9")),
     ("worker_session_once", duplicate_session),

@@ -328,7 +328,9 @@ def test_webhooks_and_commands_name_the_path(below: None, capsys: Any) -> None:
     assert payload["campaign"]["path"] == f"{PREFIX}/campaigns/{task.campaign_id}/"
     call_command("enroll_worker", name="attic")
     printed = capsys.readouterr().out
-    assert f"xeenet-worker --server http://127.0.0.1:8000{PREFIX} --enrol" in printed
+    assert f":8000{PREFIX} --enrol xe_" in printed
+    assert f":8000{PREFIX}/workers/program/" in printed
+    assert f":8000{PREFIX}/workers/join/#xe_" in printed
     assert serving.url_of("127.0.0.1", 8000) == f"http://127.0.0.1:8000{PREFIX}"
 
 

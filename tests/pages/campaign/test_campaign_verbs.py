@@ -64,7 +64,7 @@ def test_who_stops_a_campaign_may_say_why_and_others_read_it(client: Client, ver
     page = client.get(campaign.get_absolute_url()).text
     shown_reason = "the &lt;b&gt;class&lt;/b&gt; needs the machines"
     assert f">{shown_reason}\ufffd</bdi>" in page
-    assert (f"<p>Paused: {shown_reason}" in page) == (verb == "pause")
+    assert (f"<p><strong>Paused</strong>: {shown_reason}" in page) == (verb == "pause")
     assert shown_reason in client.get(reverse("campaign-log", args=[campaign.pk])).text
     assert AuditEntry.objects.get().detail == "the <b>class</b> needs the machines\ufffd"
 

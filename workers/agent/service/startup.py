@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
 from workers.agent.service.plan import MARK, Plan, PlannedFile, Request, ServiceError
 
 _FOLDER: Final = ("Microsoft", "Windows", "Start Menu", "Programs", "Startup")
-_TRAILING: Final = re.compile(r"(\\+)$")
 _START_NOTE: Final = (
     "It starts with your next sign-in, without a window, and ends when you sign out (the server "
     "gives its tasks to others then). To start it now, open the file."
@@ -70,4 +68,6 @@ def _quoted(word: str) -> str:
     """
     if '"' in word:
         raise ServiceError(f"{word} has a quotation mark, which no batch file can pass on.")
-    return '"' + _TRAILING.sub(r"\1\1", word).replace("%", "%%") + '"'
+    # Backslashes before a quotation mark count twice.
+    trailing = word[len(word.rstrip("\\")) :]
+    return '"' + (word + trailing).replace("%", "%%") + '"'
