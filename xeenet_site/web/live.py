@@ -57,7 +57,7 @@ _MOST_NUMBER: Final = 2**31
 _WORTH_COMPRESSING: Final = 1200
 # Marks the place of a part inside another. Nobody can write it into a name: it is drawn at random.
 _MARK: Final = secrets.token_hex(8)
-_SLOT: Final = re.compile(rf"\x02{_MARK}([^\x03]*)\x03")
+_SLOT: Final = re.compile(rf"\x02{_MARK}([^\x02\x03]*)\x03")
 _FIRST_TAG: Final = re.compile(r"<[a-zA-Z][\w-]*")
 _ID: Final = re.compile(r'<[^>]*?\sid="([^"]+)"')
 # What differs between two renderings of the same: the text of times, the form's tokens, and what
