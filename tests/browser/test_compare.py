@@ -223,7 +223,7 @@ def test_axe_finds_nothing_serious_where_one_signs_in_and_where_secrets_are_show
     page.goto(live_server.url + "/workers/")
     page.click("#invite-button")
     page.click("#invite-send")
-    page.wait_for_selector("#command-join")
+    page.wait_for_selector("#command-link")
     look_at(page, "invited")
     page.goto(f"{live_server.url}/workers/{worker.pk}/")
     page.click("#token-button")
