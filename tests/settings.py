@@ -37,6 +37,9 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["TEST"] = {"NAME": str(_HOME / "test.sqlite3")}
     if _MIGRATED:
         shutil.copyfile(_MIGRATED, _HOME / "test.sqlite3")
+else:
+    # On a machine with all cores busy, a new server process took longer than the product waits.
+    DATABASES["default"]["OPTIONS"]["connect_timeout"] = 15
 
 # Slow password hashes would only slow down the tests.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
