@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from django.core.cache import cache
@@ -26,25 +28,40 @@ class _Kept(NamedTuple):
     is_subset: bool
 
 
+@dataclass(frozen=True)
+class _Together:
+    """All classes of a campaign, which are read together, once for all that share this."""
+
+    pks: tuple[int, ...]
+
+    @cached_property
+    def kept(self) -> dict[int, _Kept]:
+        """What is kept of each class: one query, and without one for a while."""
+        return _kept(self.pks)
+
+    def __reduce__(self) -> tuple[type[_Together], tuple[tuple[int, ...]]]:
+        return _Together, (self.pks,)  # the classes of a campaign are kept for longer
+
+
 class ClassOfCampaign(NamedTuple):
     """A class with the number of the campaign's ranked results in it.
 
-    `among` are the ids of all classes of the campaign, whose words are read together.
+    `among` are all classes of the campaign.
     """
 
     pk: int
     results: int
-    among: tuple[int, ...]
+    among: _Together
 
     @property
     def words(self) -> str:
-        """What tells the class from others. One query for all classes of the campaign, kept."""
-        return _kept(self.among)[self.pk].words
+        """What tells the class from others."""
+        return self.among.kept[self.pk].words
 
     @property
     def is_subset(self) -> bool:
-        """Whether its results were evaluated on a part of the validation split; as `words`."""
-        return _kept(self.among)[self.pk].is_subset
+        """Whether its results were evaluated on a part of the validation split."""
+        return self.among.kept[self.pk].is_subset
 
     @property
     def slug(self) -> str:
@@ -92,7 +109,7 @@ def _read(campaign: Campaign) -> list[ClassOfCampaign]:
     for kind in leaderboard.kinds(campaign):
         if kind.is_ranked and kind.result_class is not None:
             counts[kind.result_class] += kind.number
-    among = tuple(sorted(counts))
+    among = _Together(tuple(sorted(counts)))
     classes = [ClassOfCampaign(pk, number, among) for pk, number in counts.items()]
     return sorted(classes, key=lambda row: (-row.results, row.pk))
 
