@@ -47,6 +47,13 @@ JOINING_GUARDS: Final = (
         (JOINING, "-k", "once_and_signs_in"),
     ),
     Mutant(
+        "joining: a first account for each of two who send the form at once",
+        "xeenet_site/first_account.py",
+        "        if not is_missing():\n            raise AccountExists\n",
+        "",
+        (JOINING, "-k", "once_and_signs_in"),
+    ),
+    Mutant(
         "joining: a first account without its code",
         "xeenet_site/first_account.py",
         "if not is_valid(code):",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
@@ -206,7 +207,11 @@ def test_the_printed_address_makes_the_first_account_once_and_signs_in(client: C
     assert user.is_superuser
     assert client.session["_auth_user_id"] == str(user.pk)
     assert AuditEntry.objects.get().actor_name == "ada"
+    assert Client().get(url)["Location"] == reverse("login")
     assert account(Client(), url, "eve")["Location"] == reverse("login")
+    # As of two people who send the form at once.
+    with pytest.raises(first_account.AccountExists):
+        first_account.create(UserCreationForm(), now=timezone.now())
     assert User.objects.count() == 1
     assert first_account.address("http://testserver") == ""
 
