@@ -56,7 +56,7 @@ class Start:
     def carry_out(self, _prospect: Any, reporter: Reporter) -> Choice:
         reporter.step(SetUpStep.TORCH, "fetches torch", 5 * GB)
         if self.fails:
-            raise SetUpFailed("download.pytorch.org cannot be reached")
+            raise SetUpFailed("wheels.example.org cannot be reached")
         choice = Choice("/env/bin/python", "2.13.0+cu130", "cuda", "torch works on RTX 3070")
         self.was_set_up = True
         return choice
@@ -149,7 +149,7 @@ def test_a_set_up_that_fails_leaves_the_agent_as_it_was_and_is_told(start: Start
     progress = start.board.status.torch_setup
     assert progress is not None
     assert progress.step is SetUpStep.FAILED
-    assert progress.sentence == "download.pytorch.org cannot be reached"
+    assert progress.sentence == "wheels.example.org cannot be reached"
 
 
 def test_a_driver_that_is_too_old_is_said_on_the_page(

@@ -230,12 +230,12 @@ def test_another_version_and_a_second_gpu_that_fails_are_noted_not_refused() -> 
     [
         (
             (
-                "error: Failed to fetch: https://download.pytorch.org/whl/cu132/torch/\n"
-                "  cause: error sending request for url (https://download.pytorch.org/whl/…)\n"
+                "error: Failed to fetch: https://wheels.example.org/whl/cu132/torch/\n"
+                "  cause: error sending request for url (https://wheels.example.org/whl/…)\n"
                 "  cause: Connection refused (os error 111)"
             ),
             Cause.UNREACHABLE,
-            "download.pytorch.org cannot be reached .Connection refused",
+            "wheels.example.org cannot be reached .Connection refused",
         ),
         (
             "error: Failed to fetch: https://me:secret@wheels.example/torch/\n  cause: dns error",
