@@ -33,8 +33,9 @@ from workers.agent.limits.options import limiter_of
 from workers.agent.log_tail import LogTail
 from workers.agent.loop import Agent, AgentOptions
 from workers.agent.options import MIB, parser
-from workers.agent.page.command import open_command, show_address
+from workers.agent.page.command import open_command, show_opened
 from workers.agent.page.desk import Desk
+from workers.agent.page.opening import PageOpener
 from workers.agent.page.service import PageService
 from workers.agent.plain_text import PlainFormatter, log_uncaught_errors, plain
 from workers.agent.processes.process_tree import adopt_orphans, kill_tagged
@@ -95,20 +96,22 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     tail, history = LogTail(), History(state.history)
     logging.getLogger("xeenet").addHandler(tail)
     board = StatusBoard(this_process(AGENT_VERSION, slots=limiter.slots), history)
-    limiter.on_change = lambda now: board.identify(
-        slots=now.slots, threads=now.threads, memory_bytes=now.memory_bytes
+    limiter.on_change = lambda now, rules: board.identify(
+        slots=now.slots, threads=now.threads, memory_bytes=now.memory_bytes, rules=rules
     )
     file = StatusFile(state.status, board)
     file.start()
     desk = Desk(state.root, board, history, limiter, tail)
     page = PageService(state.root, desk)
     page.start()
+    opener = PageOpener(page, state.root)
     if options.page:
-        show_address(page.open())
+        opener.open()
+        show_opened(opener.address)
     watch = Watch(state.root, board)
     watch.start()
     try:
-        return _work(options, state, board, limiter, desk)
+        return _work(options, state, board, limiter, desk, opener)
     except BaseException as error:
         code = error.exit_code if isinstance(error, StartError) else EXIT_OK
         board.stopped(code, str(error) if code else "ended before it began")
@@ -126,6 +129,7 @@ def _work(
     board: StatusBoard,
     limiter: Limiter,
     desk: Desk,
+    opener: PageOpener,
 ) -> int:
     """Set up, then work until the agent ends; return its exit code. Raises `StartError`."""
     board.setting_up("checks torch and the sandbox")
@@ -194,7 +198,7 @@ def _work(
     )
     try:
         show = None if options.log else find_card()
-        return agent.run() if show is None else show(agent)
+        return agent.run() if show is None else show(agent, desk, opener)
     finally:
         client.close()
 

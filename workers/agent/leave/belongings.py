@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from workers.agent.browser import OPENING_FILE
 from workers.agent.disk import remove_folder
 from workers.agent.limits.limiter import NOW_FILE_NAME
 from workers.agent.limits.rules_file import FILE_NAME as RULES_FILE
@@ -37,7 +38,7 @@ _FILES: Final = (
         SERVICE_LOG_FILE,
         DESKTOP_LOG_FILE,
     ),
-    *(SETUP_FILE, REQUEST_FILE, ANSWER_FILE),
+    *(SETUP_FILE, REQUEST_FILE, ANSWER_FILE, OPENING_FILE),
 )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from workers.agent.browser import forget
 from workers.agent.page.asking import ANSWER_FILE, REQUEST_FILE, take_request, write_answer
 from workers.agent.page.keys import Keys
 
@@ -76,13 +77,17 @@ class PageService:
         with self._lock:
             self._seen()
             if self._server is None:
-                site = Site(self._keys, self._desk, on_seen=self._seen)
+                site = Site(self._keys, self._desk, on_seen=self._seen, on_begun=self._forget)
                 server = LoopbackServer(site.answer)
                 site.host = server.host
                 server.start()
                 self._server = server
                 log.debug("the page is served on %s", server.host)
             return f"http://{self._server.host}/#{self._keys.new_ticket()}"
+
+    def still_opens(self, address: str) -> bool:
+        """Return whether an address of `open` was not used yet and is not too old."""
+        return self._keys.still_opens(address.rpartition("#")[2])
 
     def look(self) -> None:
         """Answer whoever asks now, and end serving when nobody has looked for a while."""
@@ -102,9 +107,14 @@ class PageService:
     def _seen(self) -> None:
         self._seen_at = self._seconds()
 
+    def _forget(self) -> None:
+        """Remove what led a browser to the page: it is there, or its address opens nothing."""
+        forget(self._root)
+
     def _end_serving(self) -> None:
         with self._lock:
             server, self._server = self._server, None
             self._keys = Keys(self._seconds)
         if server is not None:
             server.stop()
+            self._forget()
