@@ -13,6 +13,8 @@ from typing import Final
 
 from workers.agent.files import write_new
 
+# Stands above an address that is shown because no browser took it.
+ONCE: Final = "This address opens the page once, within ten minutes, on this machine:"
 OPENING_FILE: Final = "page-open.html"
 # Browsers in a snap read no hidden folder, and the state folder is in one.
 _SNAPS: Final = Path("/snap/bin")

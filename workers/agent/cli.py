@@ -35,6 +35,7 @@ from workers.agent.loop import Agent, AgentOptions
 from workers.agent.options import MIB, parser
 from workers.agent.page.command import open_command, show_opened
 from workers.agent.page.desk import Desk
+from workers.agent.page.for_card import ForCard
 from workers.agent.page.opening import PageOpener
 from workers.agent.page.service import PageService
 from workers.agent.plain_text import PlainFormatter, log_uncaught_errors, plain
@@ -198,7 +199,7 @@ def _work(
     )
     try:
         show = None if options.log else find_card()
-        return agent.run() if show is None else show(agent, desk, opener)
+        return agent.run() if show is None else show(agent, ForCard(desk, opener))
     finally:
         client.close()
 

@@ -27,6 +27,7 @@ from workers.agent.page.asking import (
     take_request,
 )
 from workers.agent.page.command import open_command
+from workers.agent.page.for_card import ForCard
 from workers.agent.page.opening import PageOpener
 from workers.agent.page.service import LINGER_SECONDS
 from workers.agent.status.file import StatusFile
@@ -188,6 +189,17 @@ def test_an_address_that_no_browser_takes_is_shown_until_it_was_used(bench: Page
     opener.open()
     bench.seconds += 600
     assert opener.address == ""
+
+
+def test_the_card_changes_rules_by_the_words_of_the_command(bench: PageBench) -> None:
+    card = ForCard(bench.desk, PageOpener(bench.service, bench.root, lambda *_: False))
+    assert card.set_limits("threads=2 hours=22:00-07:00") == "The rules are changed."
+    assert "  threads=2" in card.limits()
+    assert bench.desk.state()["rules"]["values"]["hours"] == "22:00-07:00"
+    for text in ("", "threads", "threads=0", "nothing=1"):
+        assert "changed" not in card.set_limits(text)
+    assert card.open_page() == ""
+    assert card.page_address.startswith("http://127.0.0.1:")
 
 
 def test_a_browser_in_a_snap_gets_a_file_that_it_can_read(

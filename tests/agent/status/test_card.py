@@ -133,17 +133,17 @@ class Agent:
             stop=lambda: self.calls.append("stop"),
             is_over=lambda: self.is_over,
             open_address=lambda address: bool(self.calls.append(address)),
-            open_page=self._open_page,
-            page_address=lambda: self.page_address,
-            limits=lambda: ["may work now", "rules:", "  threads=off"],
-            set_limits=self._set_limits,
+            beside=self,
         )
 
-    def _open_page(self) -> str:
+    def limits(self) -> list[str]:
+        return ["may work now", "rules:", "  threads=off"]
+
+    def open_page(self) -> str:
         self.page_address = PAGE
         return ""
 
-    def _set_limits(self, text: str) -> str:
+    def set_limits(self, text: str) -> str:
         self.calls.append(text)
         return "There is no rule like that." if "=" not in text else "The rules are changed."
 

@@ -49,7 +49,7 @@ def test_the_agent_starts_without_the_packages_of_the_card() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-BESIDE: Any = (SimpleNamespace(limits_lines=list), SimpleNamespace(address=""))
+BESIDE: Any = SimpleNamespace(page_address="")
 
 
 class Agent:
@@ -87,10 +87,10 @@ def test_a_card_that_fails_leaves_the_agent_running_with_its_log(
     monkeypatch.setattr(Card, "run", fail)
     handlers = logging.getLogger().handlers[:]
     if error is None:
-        assert session.run_under_card(agent, *BESIDE) == 5
+        assert session.run_under_card(agent, BESIDE) == 5
     else:
         with pytest.raises(ValueError, match="a bug"):
-            session.run_under_card(agent, *BESIDE)
+            session.run_under_card(agent, BESIDE)
     assert logging.getLogger().handlers == handlers
     assert "the card failed, the agent goes on" in capsys.readouterr().err
 

@@ -14,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.events import Key
 from textual.widgets import Static
 
+from workers.agent.card.beside import Beside
 from workers.agent.card.layout import (
     SOFT,
     Space,
@@ -52,10 +53,7 @@ class Controls:
     stop: Callable[[], None]
     is_over: Callable[[], bool]
     open_address: Callable[[str], bool]
-    open_page: Callable[[], str]  # how that went; "" where `page_address` is to be shown
-    page_address: Callable[[], str]  # what opens the page and was not used yet, "" without any
-    limits: Callable[[], list[str]]
-    set_limits: Callable[[str], str]  # how that went
+    beside: Beside
 
 
 class Card(App[None]):
@@ -120,7 +118,7 @@ class Card(App[None]):
         if self._shows == _TASKS:
             return tasks_rows(status, space, now)
         if self._shows == _LIMITS:
-            lines = self._controls.limits()
+            lines = self._controls.beside.limits()
             return [cut(Text(space.plain(line), SOFT), space) for line in lines]
         return self._log_rows(space)
 
@@ -145,7 +143,7 @@ class Card(App[None]):
             asked = [cut(Text(space.plain(self._note or example), "bold"), space), line]
             return [*asked, *keys_rows([("Enter", "change it"), ("Esc", "back")], space)]
         offers = keys_rows(self._offers(status), space)
-        if address := self._controls.page_address():
+        if address := self._controls.beside.page_address:
             return [*address_rows(address, space), *offers]
         note = cut(Text(space.plain(self._note), "bold"), space)
         return [note, *offers] if self._note else offers
@@ -205,7 +203,7 @@ class Card(App[None]):
         elif key == "c":
             self._prompt, self._typed = _RULE_PROMPT, ""
         elif key == "w":
-            self._note = self._controls.open_page()
+            self._note = self._controls.beside.open_page()
         elif key == "q":
             self._prompt = _STOP_PROMPT
         elif key == "o":
@@ -216,7 +214,7 @@ class Card(App[None]):
     def _type(self, event: Key) -> None:
         """Take a key of the line in which rules are typed; Enter changes them."""
         if event.key == "enter":
-            self._note = self._controls.set_limits(self._typed)
+            self._note = self._controls.beside.set_limits(self._typed)
             self._typed = ""
         elif event.key == "backspace":
             self._typed = self._typed[:-1]

@@ -9,7 +9,7 @@ from typing import Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from workers.agent.page.opening import ONCE
+from workers.agent.browser import ONCE
 from workers.agent.status import words
 from workers.agent.status.model import Fault, RunningTask, State, Status, Trouble
 

@@ -6,16 +6,15 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
 from workers.agent.browser import open_address
 from workers.agent.card.app import Card, Controls
+from workers.agent.card.beside import Beside
 from workers.agent.log_tail import LogTail
 from workers.agent.loop import Agent
-from workers.agent.page.desk import Desk, Refused
-from workers.agent.page.opening import PageOpener
 from workers.agent.status import words
 
 _JOIN_SECONDS: Final = 0.5  # a signal is handled within this time
@@ -40,16 +39,14 @@ class _Work(threading.Thread):
             self.error = error
 
 
-def run_under_card(agent: Agent, desk: Desk, opener: PageOpener) -> int:
+def run_under_card(agent: Agent, beside: Beside) -> int:
     """Run the agent with the card; return its exit code.
 
     A card that fails leaves the agent running, with its log in the card's place.
     """
     work = _Work(agent)
     with _log_for_card() as tail:
-        card = Card(
-            _controls(agent, work, desk, opener), tail.lines, is_unicode=is_unicode_terminal()
-        )
+        card = Card(_controls(agent, work, beside), tail.lines, is_unicode=is_unicode_terminal())
         work.start()
         try:
             card.run(mouse=False)
@@ -77,7 +74,7 @@ def _farewell(agent: Agent) -> str:
     return f"{words.totals_text(status.totals, status.to_send)}; {given} of training given"
 
 
-def _controls(agent: Agent, work: _Work, desk: Desk, opener: PageOpener) -> Controls:
+def _controls(agent: Agent, work: _Work, beside: Beside) -> Controls:
     return Controls(
         status=lambda: agent.board.status,
         pause=agent.pauses.by_owner,
@@ -86,21 +83,8 @@ def _controls(agent: Agent, work: _Work, desk: Desk, opener: PageOpener) -> Cont
         stop=agent.stop_now,
         is_over=lambda: not work.is_alive(),
         open_address=open_address,
-        open_page=lambda: _tried(opener.open, "The page is open in your browser."),
-        page_address=lambda: opener.address,
-        limits=desk.limits_lines,
-        set_limits=lambda text: _tried(lambda: desk.set_limits(text), "The rules are changed."),
+        beside=beside,
     )
-
-
-def _tried(act: Callable[[], object], done: str) -> str:
-    """Do what a key asks for; return in a sentence how that went, "" when it did not."""
-    try:
-        return "" if act() is False else done
-    except Refused as error:
-        return words.sentence(str(error))
-    except OSError as error:
-        return f"Not done: {error.strerror or error}"
 
 
 @contextmanager

@@ -194,8 +194,9 @@ class Limiter:
                 self._problem = self._file.problem
                 if self._problem:
                     log.error("the rules of before stay in force: %s", self._problem)
+            words: tuple[str, ...] = ()
             if self._file.rules is None:
-                decision, words = without_rules(self._defaults, self._file.problem), ()
+                decision = without_rules(self._defaults, self._file.problem)
             else:
                 rules = replace(self._file.rules, **self._overrides)
                 self._facts = self._probe(rules)

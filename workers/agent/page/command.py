@@ -11,10 +11,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from workers.agent.browser import open_privately
+from workers.agent.browser import ONCE, open_privately
 from workers.agent.exits import EXIT_NOT_RUNNING, EXIT_OK, EXIT_STATE_FOLDER
 from workers.agent.page.asking import NoAgent, NoPage, ask_for_page
-from workers.agent.page.opening import ONCE
 from workers.agent.plain_text import plain
 from workers.agent.state import HOME_VARIABLE, default_state_folder
 

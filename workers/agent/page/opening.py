@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from workers.agent.browser import open_privately
-
-ONCE: Final = "This address opens the page once, within ten minutes, on this machine:"
 
 
 class _Service(Protocol):
