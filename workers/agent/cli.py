@@ -6,12 +6,15 @@ The exit codes are in `workers.agent.exits`.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import json
 import logging
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Final, NoReturn
@@ -54,6 +57,7 @@ from workers.agent.status.file import StatusFile
 from workers.agent.status.history import History
 from workers.agent.tasks.runner import Runner, RunnerSettings
 from workers.agent.tasks.scripts import CodePolicy
+from workers.agent.work import Work
 from workers.protocol import Hardware, IsolationTier
 
 _MAX_NOTE_CHARACTERS: Final = 300
@@ -155,13 +159,44 @@ def _work(
         memory_bytes=limiter.decision.memory_bytes,
         simulated_because=simulated_because,
     )
+    work = Work(
+        board,
+        functools.partial(
+            _begin, options, state, board, limiter, desk, containment, bool(simulated_because)
+        ),
+    )
+    show = None if options.log else find_card()
+    if show is None:
+        work.begin()  # SIGTERM ends it meanwhile, as it ends the set-up
+    for number, end in _ends(work).items():
+        signal.signal(number, end)
+    return work.run() if show is None else show(work, ForCard(desk, opener))
+
+
+def _begin(
+    options: argparse.Namespace,
+    state: StateFolder,
+    board: StatusBoard,
+    limiter: Limiter,
+    desk: Desk,
+    containment: Containment,
+    simulate: bool,
+    gives_up: threading.Event,
+    stack: contextlib.ExitStack,
+) -> Agent:
+    """Join the server, where that is still to be done, and return the agent for it.
+
+    Raises `StartError`, also when it is given up.
+    """
+    machine = containment.machine
     board.setting_up("looks for its server")
-    credentials = find_credentials(options, state, machine)
+    credentials = find_credentials(options, state, machine, board, gives_up)
     name = credentials.name or options.name or socket.gethostname()
     board.identify(server=credentials.server_url, name=name)
     client = Client(credentials.server_url, credentials.token)
+    stack.callback(client.close)
     runner_settings = RunnerSettings(
-        simulate=bool(simulated_because),
+        simulate=simulate,
         policy=CodePolicy(options.allow_server_code, _accepts_uploads(options, containment)),
         sandbox=containment.sandbox,
         keep_failed=options.keep_failed,
@@ -180,7 +215,7 @@ def _work(
             once=options.once,
             max_tasks=options.max_tasks,
             drain_seconds=options.drain_seconds,
-            simulate=bool(simulated_because),
+            simulate=simulate,
             isolation=containment.tier,
             accepts_uploaded_scripts=runner_settings.policy.uploaded_scripts,
         ),
@@ -188,20 +223,23 @@ def _work(
         limiter,
     )
     desk.attach(agent, runner_settings.policy, _what_torch_lacks(machine))
-    signal.signal(signal.SIGTERM, lambda *_: agent.on_sigterm())
-    signal.signal(signal.SIGINT, lambda *_: agent.on_interrupt())
-    hangup = getattr(signal, "SIGHUP", None)  # the terminal was closed; nohup ignores it
-    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
-        signal.signal(hangup, lambda *_: agent.on_sigterm())
     log.info(
         "XeeNet worker %s, server %s, isolation %s",
         *(AGENT_VERSION, client.server_url, containment.tier),
     )
-    try:
-        show = None if options.log else find_card()
-        return agent.run() if show is None else show(agent, ForCard(desk, opener))
-    finally:
-        client.close()
+    return agent
+
+
+def _ends(work: Work) -> dict[int, Callable[..., None]]:
+    """Return the signals that end the work, with what handles them."""
+    ends: dict[int, Callable[..., None]] = {
+        signal.SIGTERM: lambda *_: work.on_sigterm(),
+        signal.SIGINT: lambda *_: work.on_interrupt(),
+    }
+    hangup = getattr(signal, "SIGHUP", None)  # the terminal was closed; nohup ignores it
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        ends[hangup] = lambda *_: work.on_sigterm()
+    return ends
 
 
 def _end_before_work(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -16,7 +16,6 @@ from tests.processes import ROOT
 from workers.agent import browser
 from workers.agent.card import find_card, session
 from workers.agent.card.app import Card
-from workers.agent.pauses import Pauses
 from workers.agent.status.board import StatusBoard
 
 
@@ -57,11 +56,14 @@ class Agent:
 
     def __init__(self, error: Exception | None = None) -> None:
         self.board = StatusBoard()
-        self.pauses = Pauses(self.board)
         self.card_failed = threading.Event()
         self.error = error
 
     def on_interrupt(self) -> None: ...
+
+    def pause(self, seconds: float | None) -> None: ...
+
+    def resume(self) -> None: ...
 
     def stop_now(self) -> None: ...
 

@@ -151,7 +151,7 @@ class Card(App[None]):
     def _offers(self, status: Status) -> list[tuple[str, str]]:
         """Return the keys that do something now."""
         offers = []
-        if not status.draining:
+        if not (status.draining or status.setting_up):
             paused = status.pause_by(PausedBy.OWNER) is not None
             offers.append(("p", "resume" if paused else "pause"))
             one = "finish this one, then stop" if len(status.tasks) < 2 else "finish these, stop"
