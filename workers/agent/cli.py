@@ -24,6 +24,7 @@ import stamina.instrumentation
 from workers.agent import AGENT_VERSION, status_command
 from workers.agent.card import find_card
 from workers.agent.connection.client import Client
+from workers.agent.console import end_well_when_closed
 from workers.agent.delivery.outbox import Outbox
 from workers.agent.desktop.command import desktop_command
 from workers.agent.enrolment import find_credentials, rotate_token
@@ -170,7 +171,12 @@ def _work(
         work.begin()  # SIGTERM ends it meanwhile, as it ends the set-up
     for number, end in _ends(work).items():
         signal.signal(number, end)
-    return work.run() if show is None else show(work, ForCard(desk, opener))
+    is_over = threading.Event()
+    end_well_when_closed(work.stop_now, is_over)
+    try:
+        return work.run() if show is None else show(work, ForCard(desk, opener))
+    finally:
+        is_over.set()
 
 
 def _begin(
@@ -245,6 +251,8 @@ def _ends(work: Work) -> dict[int, Callable[..., None]]:
         signal.SIGTERM: lambda *_: work.on_sigterm(),
         signal.SIGINT: lambda *_: work.on_interrupt(),
     }
+    if (ctrl_break := getattr(signal, "SIGBREAK", None)) is not None:  # Windows
+        ends[ctrl_break] = lambda *_: work.on_sigterm()
     hangup = getattr(signal, "SIGHUP", None)  # the terminal was closed; nohup ignores it
     if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
         ends[hangup] = lambda *_: work.on_sigterm()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from workers.agent.browser import forget
 from workers.agent.page.asking import ANSWER_FILE, REQUEST_FILE, take_request, write_answer
 from workers.agent.page.keys import Keys
+from workers.agent.stop_request import STOP_FILE, is_asked_to_stop
 
 if TYPE_CHECKING:
     from workers.agent.page.desk import Desk
@@ -27,6 +28,8 @@ log = logging.getLogger("xeenet.page")
 
 class PageService:
     """Listens to those who ask for the page in the state folder ``root``, and serves it to them.
+
+    Somebody may ask there for the agent's end, too.
 
     Nothing is imported, no port is open and no thread but this one runs until then.
     """
@@ -65,7 +68,7 @@ class PageService:
         if self._thread.is_alive():
             self._thread.join(2 * _LOOK_SECONDS)
         self._end_serving()
-        for name in (REQUEST_FILE, ANSWER_FILE):
+        for name in (REQUEST_FILE, ANSWER_FILE, STOP_FILE):
             with contextlib.suppress(OSError):
                 (self._root / name).unlink()
 
@@ -91,6 +94,8 @@ class PageService:
 
     def look(self) -> None:
         """Answer whoever asks now, and end serving when nobody has looked for a while."""
+        if is_asked_to_stop(self._root):
+            self._desk.stop()
         if request_id := take_request(self._root):
             write_answer(self._root, request_id, self.open())
         elif self._server is not None and self._seconds() - self._seen_at > self._linger_seconds:
