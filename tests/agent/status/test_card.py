@@ -11,7 +11,16 @@ from textual.pilot import Pilot
 
 from tests.agent.status.samples import NOW, READY, WHO, ended, running
 from workers.agent.card.app import Card, Controls
-from workers.agent.card.layout import Space, address_rows, rows, sparkline, tasks_rows, trend
+from workers.agent.card.layout import (
+    Space,
+    address_rows,
+    limits_rows,
+    rows,
+    sparkline,
+    tasks_rows,
+    trend,
+)
+from workers.agent.limits.rules import SPELLINGS
 from workers.agent.status import changes
 from workers.agent.status.model import (
     Delivery,
@@ -247,6 +256,15 @@ def test_rules_are_shown_and_changed_by_their_words() -> None:
     press(agent, "l", "c", "p", "escape")
     assert agent.calls == ["threads=3", "p"]
     assert "may work now" not in press(agent, "l", "l")
+
+
+def test_all_rules_fit_on_a_small_terminal_beside_each_other() -> None:
+    rules = [f"  {word}=off" for word in SPELLINGS]
+    shown = [row.plain for row in limits_rows(["may work now", "rules:", *rules], Space(80))]
+    assert shown[:2] == ["may work now", "rules:"]
+    assert len(shown) <= 6
+    assert all(any(rule.strip() in row.split() for row in shown) for rule in rules)
+    assert max(map(len, shown)) <= 80
 
 
 def test_the_address_of_the_page_stands_on_the_card_until_it_was_used() -> None:

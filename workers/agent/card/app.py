@@ -21,6 +21,7 @@ from workers.agent.card.layout import (
     address_rows,
     cut,
     keys_rows,
+    limits_rows,
     rows,
     tasks_rows,
 )
@@ -118,8 +119,7 @@ class Card(App[None]):
         if self._shows == _TASKS:
             return tasks_rows(status, space, now)
         if self._shows == _LIMITS:
-            lines = self._controls.beside.limits()
-            return [cut(Text(space.plain(line), SOFT), space) for line in lines]
+            return limits_rows(self._controls.beside.limits(), space)
         return self._log_rows(space)
 
     def _log_rows(self, space: Space) -> list[Text]:

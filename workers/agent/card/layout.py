@@ -244,6 +244,18 @@ def tasks_rows(status: Status, space: Space, now: float) -> list[Text]:
     return found
 
 
+def limits_rows(lines: list[str], space: Space) -> list[Text]:
+    """Return the lines on the limits; the rules, which are indented, stand in columns."""
+    rules = [line for line in lines if line.startswith("  ")]
+    cells = max((cell_len(space.plain(rule)) for rule in rules), default=1)
+    beside = max(1, space.width // cells)
+    found = [Text(space.plain(line), SOFT) for line in lines if line not in rules]
+    for at in range(0, len(rules), beside):
+        row = "".join(f"{space.plain(rule):<{cells}}" for rule in rules[at : at + beside])
+        found.append(Text(row, SOFT))
+    return [cut(row, space) for row in found]
+
+
 def address_rows(address: str, space: Space) -> list[Text]:
     """Return the page's address under a sentence, whole: in pieces where one row is too narrow."""
     text = space.plain(address)
