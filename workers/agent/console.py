@@ -7,7 +7,6 @@ about five seconds after the event at the latest.
 from __future__ import annotations
 
 import ctypes
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,6 +18,12 @@ _GRACE_SECONDS: Final = 4.5
 _kept: list[Any] = []
 
 
+def _kernel() -> Any:
+    """Return Windows' kernel32, None on other systems."""
+    libraries = getattr(ctypes, "windll", None)
+    return libraries and libraries.kernel32
+
+
 def end_well_when_closed(
     end: Callable[[], None], is_over: threading.Event, kernel: Any = None
 ) -> None:
@@ -27,9 +32,9 @@ def end_well_when_closed(
     Elsewhere than on Windows it does nothing; there a signal says so.
     """
     if kernel is None:
-        if sys.platform != "win32":
-            return
-        kernel = ctypes.windll.kernel32
+        kernel = _kernel()
+    if kernel is None:
+        return
 
     def handle(event: int) -> int:
         if event not in _CLOSE:
