@@ -7,7 +7,6 @@ about five seconds after the event at the latest.
 from __future__ import annotations
 
 import ctypes
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Final
@@ -27,9 +26,10 @@ def end_well_when_closed(
     Elsewhere than on Windows it does nothing; there a signal says so.
     """
     if kernel is None:
-        if sys.platform != "win32":
+        libraries = getattr(ctypes, "windll", None)
+        if libraries is None:
             return
-        kernel = ctypes.windll.kernel32
+        kernel = libraries.kernel32
 
     def handle(event: int) -> int:
         if event not in _CLOSE:
