@@ -134,7 +134,7 @@ def board_rows(
     scale: glyph.Scale | None,
     leader: glyph.Interval | None,
     paired: PairedRows,
-) -> list[BoardRow]:
+) -> tuple[BoardRow, ...]:
     """Return the rows of the board with the params `names` in this order."""
     spec, scales = campaign.metric_spec, tint_scales(campaign)
     url = reverse("task", args=[campaign.pk, 0]).removesuffix("0/")
@@ -147,7 +147,7 @@ def board_rows(
         )
         for place, name in enumerate(names)
     ]
-    return [
+    return tuple(
         BoardRow(
             arm=row.arm,
             rank=row.rank,
@@ -168,7 +168,7 @@ def board_rows(
             paired=paired.text(row.arm, spec),
         )
         for row in rows
-    ]
+    )
 
 
 def _look(row: ArmRow) -> str:

@@ -18,6 +18,12 @@ _GRACE_SECONDS: Final = 4.5
 _kept: list[Any] = []
 
 
+def _kernel() -> Any:
+    """Return Windows' kernel32, None on other systems."""
+    libraries = getattr(ctypes, "windll", None)
+    return libraries and libraries.kernel32
+
+
 def end_well_when_closed(
     end: Callable[[], None], is_over: threading.Event, kernel: Any = None
 ) -> None:
@@ -26,10 +32,9 @@ def end_well_when_closed(
     Elsewhere than on Windows it does nothing; there a signal says so.
     """
     if kernel is None:
-        libraries = getattr(ctypes, "windll", None)
-        if libraries is None:
-            return
-        kernel = libraries.kernel32
+        kernel = _kernel()
+    if kernel is None:
+        return
 
     def handle(event: int) -> int:
         if event not in _CLOSE:

@@ -92,7 +92,7 @@ def _works(root: Path, process: SetUpProcess) -> bool:
     wanted = plan.builds[0].device if plan.builds else CPU
     python = chosen_interpreter(root)
     verdict = process.try_present(python, wanted)
-    print(plain(f"Now      {python.executable}: {verdict.sentence}"))
+    print(plain(f"Now      {python.executable or 'no Python'}: {verdict.sentence}"))
     for note in verdict.notes:
         print(plain(f"         {note}"))
     if verdict.device != wanted or verdict.notes:
