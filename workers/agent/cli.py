@@ -82,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:  # started as a program, not called by the management command
         move_secrets_out_of_the_arguments()
         arguments = sys.argv[1:]
+        if not arguments and getattr(sys, "frozen", False):  # its folder was opened, no shell
+            arguments = ["desktop"]
     if arguments and (command := _COMMANDS.get(arguments[0])):
         return command(arguments[1:])
     close_own_process()

@@ -54,6 +54,20 @@ JOINING_GUARDS: Final = (
         (JOINING, "-k", "refused_for_its_name"),
     ),
     Mutant(
+        "joining: a link in the folder of programs leads to any file",
+        "workers/joining/folders.py",
+        "about = path.lstat()",
+        "about = path.stat()",
+        (JOINING, "-k", "no_shell"),
+    ),
+    Mutant(
+        "joining: any file beside the programs is sent",
+        "workers/joining/folders.py",
+        "    return path if _NAME.fullmatch(name) and",
+        "    return path if",
+        (JOINING, "-k", "no_shell"),
+    ),
+    Mutant(
         "joining: a second first account",
         "xeenet_site/first_account.py",
         '    if not is_missing():\n        return redirect("login")\n',

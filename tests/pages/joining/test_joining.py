@@ -114,6 +114,31 @@ def test_the_page_for_a_machines_owner_knows_no_invitation(client: Client, setti
     assert 'id="shell-powershell" open' in windows
 
 
+def test_whoever_has_no_shell_gets_a_folder_and_a_link_to_paste(
+    client: Client, settings: Any, tmp_path: Path
+) -> None:
+    settings.XEENET_HOME = tmp_path
+    page = client.get(reverse("worker-join")).text
+    assert "bin/xeenet-worker desktop" in page
+    assert "http://testserver/workers/join/#xe_INVITATION" in page
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    name = "xeenet-worker-0.2.0.tar.gz"
+    (programs / name).write_bytes(b"a folder")
+    (tmp_path / "secret.zip").write_text("secret")
+    (programs / "xeenet-worker-link.zip").symlink_to(tmp_path / "secret.zip")
+    (programs / "notes.txt").write_text("secret")
+    page = client.get(reverse("worker-join")).text
+    assert f'href="{reverse("worker-program", args=[name])}"' in page
+    assert "desktop" not in page.partition('id="join-title"')[0]
+    assert "link.zip" not in page
+    answer = client.get(reverse("worker-program", args=[name]))
+    assert b"".join(answer.streaming_content) == b"a folder"
+    assert "attachment" in answer.headers["Content-Disposition"]
+    for other in ("xeenet-worker-link.zip", "notes.txt", "..", "xeenet-worker-none.zip"):
+        assert client.get(f"/workers/program/{other}").status_code == 404
+
+
 # --- A worker on this machine ---------------------------------------------------------------------
 
 
