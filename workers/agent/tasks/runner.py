@@ -10,16 +10,14 @@ import contextlib
 import json
 import logging
 import os
-import shutil
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from workers.agent.attempt import Attempt
 from workers.agent.connection.client import Client, LeaseLost, ServerError, ServerUnavailable
-from workers.agent.disk import free_bytes, remove_folder, trim_folder
+from workers.agent.disk import free_bytes
 from workers.agent.grants import Grant
 from workers.agent.running.environment import script_environment
 from workers.agent.running.execution import MAX_DISK_BYTES, Ending, Execution, Limits, execute
@@ -27,6 +25,7 @@ from workers.agent.running.hardware import Machine
 from workers.agent.running.sandbox import Sandbox
 from workers.agent.state import StateFolder
 from workers.agent.status.model import Phase
+from workers.agent.tasks.clean_up import clean_up
 from workers.agent.tasks.datasets import (
     MAX_DATASET_BYTES,
     DatasetRefused,
@@ -44,18 +43,18 @@ from workers.agent.tasks.judgement import (
 from workers.agent.tasks.outcomes import (
     RunOutcome,
     env_failure,
+    log_step,
     pause_reason,
     stopped,
     without_server,
 )
+from workers.agent.tasks.run_config import max_steps, run_config
 from workers.agent.tasks.scripts import CodePolicy, ScriptUnavailable, is_uploaded, resolve_script
-from workers.agent.tasks.simulate import simulated_metrics, simulated_seconds
-from workers.protocol import FailureClass, IsolationTier, Lease, Outcome, Submission
+from workers.agent.tasks.simulate import simulate
+from workers.protocol import FailureClass, IsolationTier, Submission
 
 PREPARE_SECONDS: Final = 120.0
 _PREPARE_GRACE_SECONDS: Final = 5.0
-_MAX_KEPT_FOLDERS: Final = 20
-_MAX_KEPT_BYTES: Final = 2 * 1024**3
 
 log = logging.getLogger("xeenet.runner")
 
@@ -105,10 +104,7 @@ class Runner:
         outcome = RunOutcome()
         try:
             attempt.grant = attempt.grant or self._settings.grant()
-            if self._settings.simulate:
-                outcome = self._simulate(attempt)
-            else:
-                outcome = self._train(attempt, folder)
+            outcome = simulate(attempt) if self._settings.simulate else self._train(attempt, folder)
         except _CannotRun as problem:
             outcome = env_failure(problem.failure_class, str(problem))
         except LeaseLost as lost:  # during the set-up: nobody's fault, nothing to submit
@@ -120,7 +116,7 @@ class Runner:
             problem_text = f"the agent failed: {type(error).__name__}: {error}"
             outcome = env_failure(FailureClass.ENV_ERROR, problem_text)
         try:
-            self._clean_up(attempt, folder, outcome)
+            clean_up(attempt, folder, outcome, self._state, keep_failed=self._settings.keep_failed)
         except OSError as error:  # a failed clean-up must not cost the result
             log.warning("%s: task folder left, the next start removes it: %s", attempt.label, error)
         if outcome.submission is not None:
@@ -139,7 +135,7 @@ class Runner:
     def _train(self, attempt: Attempt, folder: Path) -> RunOutcome:
         lease = attempt.lease
         name, sha256 = lease["code_package_ref"], lease["code_sha256"]
-        _step(attempt, 1, "resolve script %s (sha256 %s)", name, sha256[:12])
+        log_step(attempt, 1, "resolve script %s (sha256 %s)", name, sha256[:12])
         required = lease.get("required_isolation", IsolationTier.T0)
         if required > self._settings.isolation:
             message = f"the task needs isolation {required}, here is {self._settings.isolation}"
@@ -156,7 +152,7 @@ class Runner:
         hardware = self._machine.hardware
         if not self._machine.can_train:
             raise _CannotRun(f"no torch: {self._machine.why_not}", FailureClass.ENV_ERROR)
-        _step(
+        log_step(
             attempt,
             2,
             "torch %s works on %s",
@@ -174,7 +170,7 @@ class Runner:
     def _write_inputs(self, attempt: Attempt, folder: Path, source: bytes) -> tuple[Path, Path]:
         """Write the verified script and its config into the task folder; return both paths."""
         config = run_config(attempt)
-        _step(
+        log_step(
             attempt,
             3,
             "config: seed %s, budget %g s, data set %s",
@@ -252,18 +248,20 @@ class Runner:
     ) -> RunOutcome:
         lease = attempt.lease
         limits = self._limits(
-            attempt, lease["time_budget_seconds"], lease["kill_grace_seconds"], _max_steps(lease)
+            attempt, lease["time_budget_seconds"], lease["kill_grace_seconds"], max_steps(lease)
         )
         python = self._machine.python.executable
         command = [python, "-u", str(script), "--config-file", str(config)]
         sandbox = self._settings.sandbox
         if sandbox is None:
-            _step(attempt, 4, "spawn the script in its own session, with a clean environment (T0)")
+            log_step(
+                attempt, 4, "spawn the script in its own session, with a clean environment (T0)"
+            )
         else:
-            _step(attempt, 4, "spawn the script in a sandbox, with a clean environment (T1)")
+            log_step(attempt, 4, "spawn the script in a sandbox, with a clean environment (T1)")
             data = cached_dataset_path(self.data_folder, lease["dataset"])
             command = sandbox.wrap(command, folder=folder, readable=[data])
-        _step(
+        log_step(
             attempt,
             5,
             "wait: SIGTERM at %g s, SIGKILL of the tree at %g s",
@@ -286,7 +284,7 @@ class Runner:
             return stopped(attempt)
         attempt.enter(Phase.SENDING)
         submission = self._judge(attempt, execution, limits)
-        _step(attempt, 6, "%s", summary(submission, execution))
+        log_step(attempt, 6, "%s", summary(submission, execution))
         return RunOutcome(
             submission=submission,
             pause_reason=pause_reason(submission),
@@ -313,42 +311,6 @@ class Runner:
             log.exception("%s: what the script printed could not be judged", attempt.label)
             message = f"what the script printed could not be judged: {type(error).__name__}"
             return failure(FailureClass.INVALID_RESULT, message, execution)
-
-    def _simulate(self, attempt: Attempt) -> RunOutcome:
-        """Return an invented result, for machines without torch."""
-        budget = attempt.lease["time_budget_seconds"]
-        attempt.enter(Phase.TRAINING)
-        started_at = time.monotonic()
-        attempt.begin()
-        if attempt.stop.wait(simulated_seconds(budget)):
-            return stopped(attempt)
-        return RunOutcome(
-            submission={
-                "outcome": Outcome.COMPLETED,
-                "metrics": simulated_metrics(attempt.lease),
-                "simulated": True,
-                "wall_time_seconds": round(time.monotonic() - started_at, 3),
-                "message": "simulated: this worker has no torch",
-            }
-        )
-
-    def _clean_up(self, attempt: Attempt, folder: Path, outcome: RunOutcome) -> None:
-        if not folder.exists():
-            return
-        submission = outcome.submission
-        failed = submission is not None and submission["outcome"] == Outcome.FAILED
-        if failed and self._settings.keep_failed:
-            self._state.kept.mkdir(exist_ok=True)
-            kept = self._state.kept / attempt.lease_id
-            shutil.move(folder, kept)
-            trim_folder(
-                self._state.kept, most_bytes=_MAX_KEPT_BYTES, most_entries=_MAX_KEPT_FOLDERS
-            )
-            _step(attempt, 7, "clean up: task folder kept in %s", kept)
-        elif remove_folder(folder):
-            _step(attempt, 7, "clean up: task folder removed")
-        else:
-            log.warning("%s: task folder not removed, the next start will", attempt.label)
 
     def grant(self) -> Grant:
         """Return what a task that begins now may use."""
@@ -385,24 +347,3 @@ class Runner:
 
     def _tag(self, attempt: Attempt) -> str:
         return f"{self._state.tag_prefix}{attempt.lease_id}"
-
-
-def run_config(attempt: Attempt) -> dict[str, Any]:
-    """Return the flat config that the script reads: the lease's, with its budget and data set."""
-    lease = attempt.lease
-    pinned: Mapping[str, Any] = {
-        "time_budget_seconds": lease["time_budget_seconds"],
-        "dataset": lease["dataset"]["name"],
-        "dataset_sha256": lease["dataset"]["sha256"],
-    }
-    return {**lease["config"], **pinned}
-
-
-def _max_steps(lease: Lease) -> int | None:
-    """Return the number of steps after which the script has only to exit; None without one."""
-    steps = lease["config"].get("max_steps")
-    return steps if isinstance(steps, int) and not isinstance(steps, bool) and steps > 0 else None
-
-
-def _step(attempt: Attempt, number: int, text: str, *arguments: object) -> None:
-    log.debug("%s [%d/7] %s", attempt.label, number, text % arguments)
