@@ -149,6 +149,7 @@ def _work(
         threads=limiter.decision.threads,
         memory_bytes=limiter.decision.memory_bytes,
         simulated_because=simulated_because,
+        cold_because="asked for by --cold" if options.cold else "",
     )
     board.setting_up("looks for its server")
     credentials = find_credentials(options, state, machine)
@@ -164,6 +165,7 @@ def _work(
         disk_bytes=int(options.disk_limit * MIB),
         dataset_bytes=int(options.dataset_limit * MIB),
         data_folder=options.data_dir.absolute() if options.data_dir else None,
+        warm=not options.cold,
     )
     agent = Agent(
         client,

@@ -154,6 +154,10 @@ class Agent:
         delivery.start()
         self._heartbeat.start()
         self._limits.start()
+        spares = self._runner.warm.spares
+        if spares is not None:
+            spares.on_change = lambda why: self.board.identify(cold_because=why)
+            self.board.identify(cold_because=spares.why_cold)
         try:
             while not self._is_done():
                 self._keep_limits()
@@ -163,13 +167,18 @@ class Agent:
                 is_active = self._heartbeat.worker_state == "active" and self._limits.pause is None
                 is_idle = not self._threads and not is_paused
                 self._calibrator.step(is_active=is_active, is_idle=is_idle)
+                self._keep_spares(is_paused=is_paused)
                 self._changed.wait(_TICK_SECONDS)
                 self._changed.clear()
                 self._collect_threads()
+            if spares is not None:
+                spares.rest()
             self._calibrator.stop()
             self._finish_running()
             self._wait_for_delivery()
         finally:
+            if spares is not None:
+                spares.close()
             self._limits.stop()
             self._heartbeat.stop()
             delivery_stop.set()
@@ -256,6 +265,24 @@ class Agent:
         self.pauses.by_rules(pause)
         if pause is not None:
             give_back(self._threads, pause)
+
+    def _keep_spares(self, *, is_paused: bool) -> None:
+        """Have a spare ready for every place that is idle, and for those whose task is ending."""
+        spares = self._runner.warm.spares
+        if spares is None:
+            return
+        self._stuck_tags |= spares.stuck_tags
+        spares.stuck_tags.clear()
+        if self._limits.pause is not None or self._heartbeat.worker_state != "active":
+            spares.rest()
+            return
+        is_asking = time.monotonic() >= self._next_claim_at  # a task may be here in a moment
+        if is_paused or self._calibrator.keeps_from_claiming or self._is_at_max_tasks():
+            spares.want(0)
+            return
+        idle = 0 if is_asking else max(0, self._limits.slots - len(self._threads))
+        ending = sum(attempt.is_finishing() for attempt in self._threads)
+        spares.want(min(idle + ending, self._limits.slots))
 
     def _gives_up_claim(self) -> bool:
         """Return whether a claim under way has had its last seconds since a signal to stop."""

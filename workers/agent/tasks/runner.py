@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,7 @@ from workers.agent.running.environment import script_environment
 from workers.agent.running.execution import MAX_DISK_BYTES, Ending, Execution, Limits, execute
 from workers.agent.running.hardware import Machine
 from workers.agent.running.sandbox import Sandbox
+from workers.agent.running.spare import SpareRecipe
 from workers.agent.state import StateFolder
 from workers.agent.status.model import Phase
 from workers.agent.tasks.clean_up import clean_up
@@ -51,6 +53,7 @@ from workers.agent.tasks.outcomes import (
 from workers.agent.tasks.run_config import max_steps, run_config
 from workers.agent.tasks.scripts import CodePolicy, ScriptUnavailable, is_uploaded, resolve_script
 from workers.agent.tasks.simulate import simulate
+from workers.agent.tasks.warm import Place, WarmStarts
 from workers.protocol import FailureClass, IsolationTier, Submission
 
 PREPARE_SECONDS: Final = 120.0
@@ -71,6 +74,7 @@ class RunnerSettings:
     disk_bytes: int = MAX_DISK_BYTES  # per task folder
     dataset_bytes: int = MAX_DATASET_BYTES  # largest data set to download
     data_folder: Path | None = None  # default: below the state folder
+    warm: bool = False  # keep spares, where this machine can
 
     @property
     def isolation(self) -> IsolationTier:
@@ -97,14 +101,18 @@ class Runner:
         self._machine = machine
         self._settings = settings
         self.data_folder = settings.data_folder or state.data
+        keeps_spares = settings.warm and not settings.simulate
+        self.warm = WarmStarts(state, self._recipe if keeps_spares else None)
 
     def run(self, attempt: Attempt) -> RunOutcome:
         """Run one attempt to its end. Never raises: an unexpected error becomes env_error."""
-        folder = self._state.work / attempt.lease_id
+        place = Place(
+            self._state.work / attempt.lease_id, self._state.tag_prefix + attempt.lease_id
+        )
         outcome = RunOutcome()
         try:
             attempt.grant = attempt.grant or self._settings.grant()
-            outcome = simulate(attempt) if self._settings.simulate else self._train(attempt, folder)
+            outcome = simulate(attempt) if self._settings.simulate else self._train(attempt, place)
         except _CannotRun as problem:
             outcome = env_failure(problem.failure_class, str(problem))
         except LeaseLost as lost:  # during the set-up: nobody's fault, nothing to submit
@@ -116,7 +124,9 @@ class Runner:
             problem_text = f"the agent failed: {type(error).__name__}: {error}"
             outcome = env_failure(FailureClass.ENV_ERROR, problem_text)
         try:
-            clean_up(attempt, folder, outcome, self._state, keep_failed=self._settings.keep_failed)
+            self.warm.give_up(place)  # a spare that was handed no script after all
+            keeps = self._settings.keep_failed
+            clean_up(attempt, place.folder, outcome, self._state, keep_failed=keeps)
         except OSError as error:  # a failed clean-up must not cost the result
             log.warning("%s: task folder left, the next start removes it: %s", attempt.label, error)
         if outcome.submission is not None:
@@ -132,7 +142,7 @@ class Runner:
         """Return the free bytes on the disk of the task folders."""
         return free_bytes(self._state.work)
 
-    def _train(self, attempt: Attempt, folder: Path) -> RunOutcome:
+    def _train(self, attempt: Attempt, place: Place) -> RunOutcome:
         lease = attempt.lease
         name, sha256 = lease["code_package_ref"], lease["code_sha256"]
         log_step(attempt, 1, "resolve script %s (sha256 %s)", name, sha256[:12])
@@ -159,13 +169,27 @@ class Runner:
             hardware.get("torch_version", "?"),
             ", ".join(hardware.get("devices", [])),
         )
-        script, config = self._write_inputs(attempt, folder, source)
-        self._place_dataset(attempt, folder, script, config)
+        self.warm.take_spare(attempt, place, self.data_folder)
+        script, config = self._write_inputs(attempt, place.folder, source)
+        self._place_dataset(attempt, place, script, config)
         if attempt.stop.requested:
             return stopped(attempt)
         if attempt.seconds_to_deadline() < lease["time_budget_seconds"]:
             return RunOutcome(release_reason="the set-up took too long for the deadline")
-        return self._spawn_and_judge(attempt, folder, script, config)
+        return self._spawn_and_judge(attempt, place, script, config)
+
+    def _recipe(self, grant: Grant | None) -> SpareRecipe | None:
+        """Return what a spare for a task with this grant must be made of; None: for one of now."""
+        if not self._machine.can_train:
+            return None
+        return SpareRecipe(
+            self._machine.python,
+            self.data_folder,
+            self._settings.sandbox,
+            self._machine.script_variables,
+            (grant or self._settings.grant()).priority,
+            self._settings.disk_bytes,
+        )
 
     def _write_inputs(self, attempt: Attempt, folder: Path, source: bytes) -> tuple[Path, Path]:
         """Write the verified script and its config into the task folder; return both paths."""
@@ -178,13 +202,13 @@ class Runner:
             config["time_budget_seconds"],
             config["dataset"],
         )
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         script, config_file = folder / "script.py", folder / "config.json"
         script.write_bytes(source)  # the verified bytes themselves, not a second read of the file
         config_file.write_text(json.dumps(config))
         return script, config_file
 
-    def _place_dataset(self, attempt: Attempt, folder: Path, script: Path, config: Path) -> None:
+    def _place_dataset(self, attempt: Attempt, place: Place, script: Path, config: Path) -> None:
         """Get the data set into the cache before the time budget starts.
 
         Raises `_CannotRun`, `LeaseLost`, `ServerUnavailable`.
@@ -216,7 +240,7 @@ class Runner:
             away = error if isinstance(error, ServerUnavailable) else None
         if not is_uploaded(attempt.lease):  # uploaded code may not download into the cache
             log.debug("%s: %s; the script fetches it", attempt.label, reason)
-            ending = self._prepare(attempt, folder, script, config)
+            ending = self._prepare(attempt, place.folder, script, config)
             if attempt.stop.requested or cached_dataset(self.data_folder, dataset) is not None:
                 return
             reason = f"{reason}; {ending}"
@@ -234,7 +258,7 @@ class Runner:
             command = sandbox.wrap(command, folder=folder, downloads_to=self.data_folder)
         execution = execute(
             command,
-            tag=self._tag(attempt),
+            tag=self._state.tag_prefix + attempt.lease_id,
             environment=self._environment(attempt, folder, downloads=True),
             folder=folder,
             limits=self._limits(attempt, PREPARE_SECONDS, _PREPARE_GRACE_SECONDS),
@@ -244,42 +268,24 @@ class Runner:
         return f"the script's own fetch exited with {execution.exit_code}: {execution.last_words}"
 
     def _spawn_and_judge(
-        self, attempt: Attempt, folder: Path, script: Path, config: Path
+        self, attempt: Attempt, place: Place, script: Path, config: Path
     ) -> RunOutcome:
         lease = attempt.lease
         limits = self._limits(
             attempt, lease["time_budget_seconds"], lease["kill_grace_seconds"], max_steps(lease)
         )
-        python = self._machine.python.executable
-        command = [python, "-u", str(script), "--config-file", str(config)]
-        sandbox = self._settings.sandbox
-        if sandbox is None:
-            log_step(
-                attempt, 4, "spawn the script in its own session, with a clean environment (T0)"
-            )
-        else:
-            log_step(attempt, 4, "spawn the script in a sandbox, with a clean environment (T1)")
-            data = cached_dataset_path(self.data_folder, lease["dataset"])
-            command = sandbox.wrap(command, folder=folder, readable=[data])
-        log_step(
+        words = [str(script), "--config-file", str(config)]
+        execution = self.warm.run(
             attempt,
-            5,
-            "wait: SIGTERM at %g s, SIGKILL of the tree at %g s",
-            limits.time_budget_seconds,
-            limits.time_budget_seconds + limits.kill_grace_seconds,
-        )
-        attempt.begin()
-        attempt.enter(Phase.TRAINING)
-        execution = execute(
-            command,
-            tag=self._tag(attempt),
-            environment=self._environment(attempt, folder),
-            folder=folder,
+            place,
+            words,
+            data=cached_dataset_path(self.data_folder, lease["dataset"]),
+            environment=functools.partial(self._environment, attempt, place.folder),
             limits=limits,
-            stop=attempt.stop,
-            progress=attempt.progress,
-            sandboxed=sandbox is not None,
+            begin=functools.partial(_begin, attempt, limits),
         )
+        if execution is None:
+            execution = self._cold_run(attempt, place, words, limits)
         if execution.ending is Ending.STOPPED and not execution.survivors:
             return stopped(attempt)
         attempt.enter(Phase.SENDING)
@@ -288,7 +294,31 @@ class Runner:
         return RunOutcome(
             submission=submission,
             pause_reason=pause_reason(submission),
-            stuck_tag=self._tag(attempt) if execution.survivors else "",
+            stuck_tag=place.tag if execution.survivors else "",
+        )
+
+    def _cold_run(
+        self, attempt: Attempt, place: Place, words: Sequence[str], limits: Limits
+    ) -> Execution:
+        """Start the script in a process of its own. Raises OSError."""
+        folder, sandbox = place.folder, self._settings.sandbox
+        command = [self._machine.python.executable, "-u", *words]
+        if sandbox is None:
+            log_step(attempt, 4, "spawn the script in its own session, a clean environment (T0)")
+        else:
+            log_step(attempt, 4, "spawn the script in a sandbox, with a clean environment (T1)")
+            data = cached_dataset_path(self.data_folder, attempt.lease["dataset"])
+            command = sandbox.wrap(command, folder=folder, readable=[data])
+        _begin(attempt, limits)
+        return execute(
+            command,
+            tag=place.tag,
+            environment=self._environment(attempt, folder),
+            folder=folder,
+            limits=limits,
+            stop=attempt.stop,
+            progress=attempt.progress,
+            sandboxed=sandbox is not None,
         )
 
     def _judge(self, attempt: Attempt, execution: Execution, limits: Limits) -> Submission:
@@ -334,16 +364,31 @@ class Runner:
         )
 
     def _environment(
-        self, attempt: Attempt, folder: Path, *, downloads: bool = False
+        self,
+        attempt: Attempt,
+        folder: Path,
+        data_folder: Path | None = None,
+        *,
+        downloads: bool = False,
     ) -> dict[str, str]:
         return script_environment(
             folder,
-            self.data_folder,
+            data_folder or self.data_folder,
             threads=None if attempt.grant is None else attempt.grant.threads,
             downloads=downloads,
             user_base=self._machine.python.user_base,
             extra=self._machine.script_variables,
         )
 
-    def _tag(self, attempt: Attempt) -> str:
-        return f"{self._state.tag_prefix}{attempt.lease_id}"
+
+def _begin(attempt: Attempt, limits: Limits) -> None:
+    """Let the time budget run from now on."""
+    log_step(
+        attempt,
+        5,
+        "wait: SIGTERM at %g s, SIGKILL of the tree at %g s",
+        limits.time_budget_seconds,
+        limits.time_budget_seconds + limits.kill_grace_seconds,
+    )
+    attempt.begin()
+    attempt.enter(Phase.TRAINING)
