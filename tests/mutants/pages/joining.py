@@ -40,6 +40,20 @@ JOINING_GUARDS: Final = (
         (COMMANDS, "-k", "address_that_it_can_reach"),
     ),
     Mutant(
+        "joining: 127.0.0.1 in an invitation of the API",
+        "campaigns/api/views/invitations.py",
+        "        url = reach.url or server_url(request)",
+        "        url = server_url(request)",
+        ("tests/api/test_invitations.py", "-k", "other_machines_reach"),
+    ),
+    Mutant(
+        "joining: nobody hears that a machine was refused for its name",
+        "workers/lifecycle.py",
+        "token_hash=hash_token(secret), used_at=None).update(",
+        "token_hash=secret, used_at=None).update(",
+        (JOINING, "-k", "refused_for_its_name"),
+    ),
+    Mutant(
         "joining: a second first account",
         "xeenet_site/first_account.py",
         '    if not is_missing():\n        return redirect("login")\n',

@@ -82,6 +82,28 @@ def test_an_invitations_page_says_what_is_wrong(operator: Client) -> None:
     assert operator.get(url).status_code == 403
 
 
+def test_a_machine_that_is_refused_for_its_name_is_shown_where_it_is_waited_for(
+    operator: Client,
+) -> None:
+    now = timezone.now()
+    _, other = lifecycle.invite(now=now)
+    lifecycle.enrol(other, now=now, name="attic")
+    token, secret = lifecycle.invite(now=now)
+    url = reverse("worker-invitation", args=[token.pk])
+    assert "was refused" not in operator.get(url).text
+    for name, why in (("attic", "already enrolled"), ("ask:<b>", "kept for people")):
+        with pytest.raises(lifecycle.WorkerNameRefused):
+            lifecycle.enrol(secret, now=now, name=name)
+        page = operator.get(url).text
+        assert "A machine was refused" in page
+        assert why in page
+        assert "<b>" not in page
+        assert "--name another-name" in page
+    worker, _ = lifecycle.enrol(secret, now=now, name="attic-2")  # it still works
+    assert "was refused" not in operator.get(url).text
+    assert worker.name in operator.get(url).text
+
+
 def test_the_page_for_a_machines_owner_knows_no_invitation(client: Client, settings: Any) -> None:
     settings.XEENET = settings.XEENET | {"ANONYMOUS_READ": False}
     factories.campaign(name="secret plans")

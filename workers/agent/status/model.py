@@ -113,6 +113,7 @@ class Identity:
     slots: int = 1
     simulated_because: str = ""  # "" where results are measured
     cold_because: str = ""  # why tasks start without a spare; "" where they need not
+    rules: tuple[str, ...] = ()  # of the owner, in short words: when it may work
 
 
 class SetUpStep(StrEnum):

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +50,7 @@ from workers.agent.tasks.outcomes import (
     stopped,
     without_server,
 )
+from workers.agent.tasks.renewal import Equipment
 from workers.agent.tasks.run_config import max_steps, run_config
 from workers.agent.tasks.scripts import CodePolicy, ScriptUnavailable, is_uploaded, resolve_script
 from workers.agent.tasks.simulate import simulate
@@ -101,8 +102,17 @@ class Runner:
         self._machine = machine
         self._settings = settings
         self.data_folder = settings.data_folder or state.data
-        keeps_spares = settings.warm and not settings.simulate
-        self.warm = WarmStarts(state, self._recipe if keeps_spares else None)
+        self.warm = WarmStarts(state, self._recipe if settings.warm else None)
+
+    def equip(self, equipment: Equipment) -> None:
+        """Run scripts with other equipment from now on. Call it while none runs."""
+        self._machine = equipment.machine
+        self._settings = replace(
+            self._settings,
+            simulate=bool(equipment.simulated_because),
+            policy=equipment.policy,
+            sandbox=equipment.sandbox,
+        )
 
     def run(self, attempt: Attempt) -> RunOutcome:
         """Run one attempt to its end. Never raises: an unexpected error becomes env_error."""
@@ -180,7 +190,7 @@ class Runner:
 
     def _recipe(self, grant: Grant | None) -> SpareRecipe | None:
         """Return what a spare for a task with this grant must be made of; None: for one of now."""
-        if not self._machine.can_train:
+        if self._settings.simulate or not self._machine.can_train:
             return None
         return SpareRecipe(
             self._machine.python,
