@@ -115,7 +115,16 @@ class Runner:
         )
 
     def run(self, attempt: Attempt) -> RunOutcome:
-        """Run one attempt to its end. Never raises: an unexpected error becomes env_error."""
+        """Run one attempt to its end, with the clean-up. Never raises."""
+        outcome, place = self.run_script(attempt)
+        self.clean_up(attempt, place, outcome)
+        return outcome
+
+    def run_script(self, attempt: Attempt) -> tuple[RunOutcome, Place]:
+        """Run one attempt until its script is over; return how it ended and what to clean up.
+
+        Never raises: an unexpected error becomes env_error.
+        """
         place = Place(
             self._state.work / attempt.lease_id, self._state.tag_prefix + attempt.lease_id
         )
@@ -133,15 +142,23 @@ class Runner:
             log.exception("%s: the agent failed", attempt.label)
             problem_text = f"the agent failed: {type(error).__name__}: {error}"
             outcome = env_failure(FailureClass.ENV_ERROR, problem_text)
+        self.warm.give_up(place, keeps_folder=True)  # a spare that was handed no script after all
+        if outcome.submission is not None:
+            outcome.submission["code_sha256"] = attempt.lease["code_sha256"]
+        return outcome, place
+
+    def clean_up(self, attempt: Attempt, place: Place, outcome: RunOutcome) -> None:
+        """Remove the task's folder, or keep it where the owner wants that. Never raises."""
         try:
-            self.warm.give_up(place)  # a spare that was handed no script after all
             keeps = self._settings.keep_failed
             clean_up(attempt, place.folder, outcome, self._state, keep_failed=keeps)
         except OSError as error:  # a failed clean-up must not cost the result
             log.warning("%s: task folder left, the next start removes it: %s", attempt.label, error)
-        if outcome.submission is not None:
-            outcome.submission["code_sha256"] = attempt.lease["code_sha256"]
-        return outcome
+
+    def data_of(self, attempt: Attempt) -> Path | None:
+        """Return the data set of a task that has not begun; None when it is not here yet."""
+        path = cached_dataset_path(self.data_folder, attempt.lease["dataset"])
+        return path if path.is_file() else None
 
     @property
     def runs_server_code(self) -> bool:
