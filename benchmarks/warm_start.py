@@ -11,11 +11,13 @@ median gap is above 150 ms.
 
 import argparse
 import hashlib
+import itertools
 import json
 import statistics
 import sys
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +34,7 @@ from workers.agent.connection.client import Client
 from workers.agent.delivery.outbox import Outbox
 from workers.agent.grants import Grant
 from workers.agent.loop import Agent, AgentOptions
+from workers.agent.processes.process_table import tagged
 from workers.agent.processes.process_tree import adopt_orphans
 from workers.agent.running.hardware import Machine, usable_cpus
 from workers.agent.running.sandbox import Sandbox, SandboxUnavailable, find_sandbox
@@ -111,7 +114,7 @@ class Bench:
         """Run the catalog's script once; wait for a spare first, where the runner keeps any."""
         if runner.warm.spares is not None:
             runner.warm.spares.want(1)
-            wait_until(lambda: any(slot.spare for slot in runner.warm.spares._slots), 120)
+            wait_until(lambda: runner.warm.spares.ready, 120)
             runner.warm.spares.want(0)
         source = catalog.script_source(EXPERIMENT)
         outcome = runner.run(Attempt(self.lease(source, {**PARAMS, **config}, seconds)))
@@ -123,6 +126,7 @@ class Bench:
 
 @contextmanager
 def new_bench(threads: int) -> Iterator[Bench]:
+    """Yield a bench whose tasks get so many threads."""
     with tempfile.TemporaryDirectory(prefix="xeenet-warm-") as name, running_server() as server:
         bench = Bench(Path(name), server, threads)
         try:
@@ -172,7 +176,7 @@ def shares(bench: Bench, budgets: list[float]) -> dict[str, Any]:
             figures[f"{budget:g} s {way}"] = round(share, 3)
             print(
                 f"{budget:g} s {way}: {share:.1%} training, {run['steps_completed']} steps, "
-                f"val_bpb {run['val_bpb']:.4f}",
+                f"val_bpb {run['val_bpb']}",
                 flush=True,
             )
     return figures
@@ -198,7 +202,7 @@ def gaps(bench: Bench, count: int, *, warm: bool) -> list[tuple[float, float]]:
     runs = sorted(runs, key=lambda run: run["began"])
     return [
         (after["began"] - before["over"], after["ready"] - before["over"])
-        for before, after in zip(runs, runs[1:], strict=False)
+        for before, after in itertools.pairwise(runs)
     ]
 
 
@@ -214,9 +218,9 @@ def memory(bench: Bench, tasks: int) -> dict[str, Any]:
     for number in range(tasks):
         assert runner.warm.spares is not None
         runner.warm.spares.want(1)
-        wait_until(lambda: any(slot.spare for slot in runner.warm.spares._slots), 120)
-        waiting = next(slot.spare for slot in runner.warm.spares._slots if slot.spare)
-        spare.append(sum(process.memory_info().rss for process in waiting._tree.members()) / 2**20)
+        wait_until(lambda: runner.warm.spares.ready, 120)
+        members = tagged(runner.warm.spares.ready[0].tag, time.monotonic() + 10)
+        spare.append(sum(process.memory_info().rss for process in members) / 2**20)
         attempt = Attempt(bench.lease(source, {"seed": number, "seconds": 0.0}, 60.0))
         outcome = runner.run(attempt)
         assert outcome.submission is not None, outcome

@@ -342,7 +342,7 @@ def test_a_spare_is_replaced_when_idle_for_long_and_ended_when_memory_is_short(
 def test_a_spare_whose_torch_was_changed_is_replaced_by_one_with_the_new(scene: Scene) -> None:
     kept = Kept(scene)
     kept.spares.want(1)
-    wait_until(lambda: (spare := kept.spares._slots[0].spare) is not None and spare.is_ready)
+    wait_until(lambda: kept.spares.ready)
     (scene.torch / "version.py").write_text('__version__ = "2.14.0"\n')
-    wait_until(lambda: (spare := kept.spares._slots[0].spare) and spare.torch_version == "2.14.0")
+    wait_until(lambda: [spare.torch_version for spare in kept.spares.ready] == ["2.14.0"])
     kept.spares.close()

@@ -65,6 +65,12 @@ class Spares:
         self._is_closed = False
         self.changed = threading.Condition()
 
+    @property
+    def ready(self) -> list[Spare]:
+        """The spares that have imported torch and that nobody has taken."""
+        with self.changed:
+            return [slot.spare for slot in self._slots if slot.spare is not None]
+
     def want(self, count: int, data: Path | None = None) -> None:
         """Keep as many spares from now on; more that are there already stay.
 
