@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db.models import (
     Case,
-    Count,
     F,
     FloatField,
-    Min,
     OuterRef,
     Q,
     QuerySet,
-    RowRange,
     Subquery,
     Sum,
+    TextField,
     When,
-    Window,
 )
-from django.db.models.functions import Coalesce, Mod, RowNumber
+from django.db.models.functions import Cast, Coalesce
 
 from campaigns.models import Attempt, Campaign, NoiseFloor, Task, TaskState
 
@@ -80,22 +79,24 @@ def chart_points(
     """Return at most `most` ended tasks: the records, and a sample of the others, evenly spaced.
 
     If there are very many records, they are thinned out too. Only results of `result_class` count;
-    of any class without one. One query passes over all ended tasks; call it through the cache.
+    of any class without one. One query while all tasks can be drawn; otherwise one passes over all
+    ended tasks, and one reads those that are drawn. Call it through the cache.
     """
-    # Read twice as many as wanted, and thin them out below: that keeps the spacing even.
-    tasks = _drawn(_ended(campaign), result_class, 2 * most)
-    read = [_LATER.get(name, name) for name in _FIELDS]
-    rows = [
-        dict(zip((*_FIELDS, *_BESIDE), row, strict=True))
-        for row in tasks.values_list(*read, *_BESIDE)
-    ]
-    points = [_point(row, result_class) for row in rows]
-    records = _evenly([point for point in points if point.is_record], most // 2)
-    rest = _evenly([point for point in points if not point.is_record], most - len(records))
-    drawn = sorted([*records, *rest], key=lambda point: point.order)
-    if not rows:
-        return ChartPoints([], 0)
-    return ChartPoints(drawn, rows[0]["total"], rows[0]["noise"])
+    ended = _ended(campaign)
+    if campaign.task_count <= most:
+        details = _details(ended, result_class)
+        passed = [(row["pk"], row["key"], row["seconds"]) for row in details]
+    else:
+        keyed = ended.order_by(*_IN_ORDER).annotate(key=_key(result_class), seconds=_seconds())
+        passed = list(keyed.values_list("pk", "key", "seconds"))
+        details = []
+    drawn = _drawn(passed, most)
+    if drawn and not details:
+        keys = [mark.pk for mark in drawn]
+        details = _details(ended.filter(pk__in=keys), result_class)
+    by_key = {row["pk"]: row for row in details}
+    points = [_point(by_key[mark.pk] | mark.columns, result_class) for mark in drawn]
+    return ChartPoints(points, len(passed), details[0]["noise"] if details else None)
 
 
 def newest_points(
@@ -112,8 +113,7 @@ def newest_points(
     keys = [row["task"] for row in with_result]
     keys += failed.values_list("pk", flat=True)[:limit]
     tasks = Task.objects.filter(pk__in=keys, state__in=_ENDED).order_by("-finished_at", "-pk")
-    fields = [name for name in _FIELDS if name not in {"order", "is_record", "spent"}]
-    rows = list(tasks.annotate(spent=_seconds()).values(*fields, "spent")[:limit])
+    rows = list(tasks.annotate(spent=_seconds()).values(*_FIELDS, "spent")[:limit])
     return [
         _point(row | newest | {"order": total - place}, result_class)
         for place, row in enumerate(rows)
@@ -129,9 +129,7 @@ _ENDED: Final = (TaskState.COMPLETED, TaskState.FAILED)
 _FIELDS: Final = (
     "number",
     "arm__number",
-    "order",
     "finished_at",
-    "spent",
     "failure_class",
     "last_failed_worker",
     "result__value",
@@ -141,13 +139,23 @@ _FIELDS: Final = (
     "result__result_class",
     "result__simulated",
     "result__implausible",
-    "is_record",
 )
+_IN_ORDER: Final = ("finished_at", "pk")
+# The id of an ended task, its sort key if it counts, and its worker time.
+_Passed = tuple[int, float | None, float]
 
 
-_BESIDE: Final = ("record_params", "total", "noise")
-# Read of the tasks that are drawn alone: otherwise the database joins and sorts them for all.
-_LATER: Final = {"arm__number": "drawn_arm", "result__attempt__worker": "drawn_worker"}
+class _Mark(NamedTuple):
+    """A task that is drawn, and what the tasks before it make of it."""
+
+    pk: int
+    order: int
+    spent: float
+    is_record: bool
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        return {"order": self.order, "spent": self.spent, "is_record": self.is_record}
 
 
 def _ended(campaign: Campaign) -> QuerySet[Task]:
@@ -171,7 +179,7 @@ def _point(row: dict[str, Any], result_class: int | None) -> Point:
         simulated=bool(row["result__simulated"]),
         implausible=bool(row["result__implausible"]),
         is_record=bool(row["is_record"]),
-        params=row.get("record_params"),
+        params=json.loads(row["params_text"]) if row["is_record"] else None,
     )
 
 
@@ -186,40 +194,50 @@ def _seconds() -> Case:
     return Case(first_try, default=Coalesce(every, 0.0), output_field=FloatField())
 
 
-def _drawn(tasks: QuerySet[Task], result_class: int | None, most: int) -> QuerySet[Task]:
-    """Keep the records and about `most` other tasks, evenly spaced, including the last one."""
-    in_order = [F("finished_at"), F("pk")]
+def _key(result_class: int | None) -> Case:
+    """Return the sort key of a result that counts."""
     counts = Q(result__is_ranked=True)
     if result_class is not None:
         counts &= Q(result__result_class=result_class)
-    key = Case(When(counts, then="result__sort_key"))
-    so_far = RowRange(start=None, end=0)
-    numbered = tasks.order_by(*in_order).annotate(
-        order=Window(RowNumber(), order_by=in_order),
-        total=Window(Count("*")),
-        key=key,
-        best_before=Window(Min(key), order_by=in_order, frame=RowRange(start=None, end=-1)),
-        spent=Window(Sum(_seconds()), order_by=in_order, frame=so_far),
-    )
-    is_record = Q(key__isnull=False) & (Q(best_before__isnull=True) | Q(key__lt=F("best_before")))
-    # Below `most` for each task at which `order * most / total` passes a whole number.
-    step = Mod(F("order") * most, F("total"))
+    return Case(When(counts, then="result__sort_key"), output_field=FloatField())
+
+
+def _details(tasks: QuerySet[Task], result_class: int | None) -> list[dict[str, Any]]:
+    """Read all that is drawn of these tasks, in the order in which they ended. One query."""
     floor = NoiseFloor.objects.filter(result_class=result_class).values("sd")
-    own = Task.objects.filter(pk=OuterRef("pk")).order_by()
-    drawn = is_record | Q(step__lt=most)
-    marked = numbered.annotate(
-        step=step,
-        is_record=Case(When(is_record, then=True), default=False),
-        record_params=Case(When(is_record, then=Subquery(own.values("params")))),
-        drawn_arm=Case(When(drawn, then=Subquery(own.values("arm__number")))),
-        drawn_worker=Case(When(drawn, then=Subquery(own.values("result__attempt__worker")))),
+    rows = tasks.order_by(*_IN_ORDER).annotate(
+        key=_key(result_class),
+        seconds=_seconds(),
+        # Few are records: those of the others are never parsed.
+        params_text=Cast("params", TextField()),
         # Read here, because a query of its own would cost more than the number.
         noise=Subquery(floor[:1]),
     )
-    return marked.filter(Q(is_record=True) | Q(step__lt=most))
+    return list(rows.values("pk", *_FIELDS, "key", "seconds", "params_text", "noise"))
 
 
-def _evenly(points: Sequence[Point], most: int) -> list[Point]:
+def _drawn(passed: Sequence[_Passed], most: int) -> list[_Mark]:
+    """Choose at most `most` of all ended tasks, given in the order in which they ended.
+
+    Beside the records these are every so-manieth of the others.
+    """
+    # Twice as many as wanted, thinned out below: a few records more then hardly move the others.
+    looked_at = 2 * most
+    records: list[_Mark] = []
+    rest: list[_Mark] = []
+    best, spent, total = math.inf, 0.0, len(passed)
+    for order, (pk, key, seconds) in enumerate(passed, start=1):
+        spent += seconds
+        if key is not None and key < best:
+            best = key
+            records.append(_Mark(pk, order, spent, True))
+        elif order * looked_at % total < looked_at:
+            rest.append(_Mark(pk, order, spent, False))
+    records = _evenly(records, most // 2)
+    return sorted([*records, *_evenly(rest, most - len(records))], key=lambda mark: mark.order)
+
+
+def _evenly(points: Sequence[_Mark], most: int) -> list[_Mark]:
     """Return at most `most` points, evenly spaced, including the last one."""
     if len(points) <= most:
         return list(points)

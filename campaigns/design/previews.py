@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from campaigns.datasets import size_of_known
-from campaigns.design.forecasts import Forecast, forecast
+from campaigns.design.forecasts import Forecast, forecast_alone, forecast_in_turn
 from campaigns.design.race_plan import RacePlan, SetUp, plan_new, set_up
 from campaigns.design.work import WorkPlan, work_plan
 from campaigns.lifecycle.errors import InvalidCampaign
 from campaigns.lifecycle.launch_checks import fit_problems, param_warnings, refusal_sentences
 from campaigns.lifecycle.race_due import races_by_default, runs_kept_at_launch
-from campaigns.models import Package
+from campaigns.models import Campaign, Package, PackageOrigin
 from campaigns.race.rule import reserve_of
 from campaigns.search.samplers import grid_points, sample
 from campaigns.search.seeds import seed_at
@@ -83,27 +83,17 @@ def preview(
         return Preview(count, errors=_sentences(error), survey=survey(space))
     run_seconds = work.seconds if work else values["time_budget_seconds"]
 
-    def cost_of(tasks: int, *, allow_simulated: bool) -> Forecast | None:
-        if run_seconds is None:
-            return None
-        return forecast(
-            experiment=values["experiment"],
-            task_count=tasks,
-            run_seconds=run_seconds,
-            is_work=work is not None,
-            allow_simulated=allow_simulated,
-            required_isolation=values.get("required_isolation") or IsolationTier.T0,
-            is_uploaded=bool(values.get("script")),
-            script_sha256=catalog.script_sha256(values["experiment"]),
-            now=now,
-        )
-
-    cost = cost_of(count + added, allow_simulated=values["allow_simulated"])
+    cost = None
+    if run_seconds is not None:
+        new = _unsaved(values, now)
+        cost = forecast_in_turn(new, count + added, run_seconds=run_seconds, now=now)
 
     def race_seconds(runs: int) -> float | None:
+        if run_seconds is None or cost is None or not values["allow_simulated"]:
+            return cost.duration_of(runs) if cost else None
         # What nobody measured counts as missing in a race.
-        known = cost_of(runs, allow_simulated=False) if values["allow_simulated"] else cost
-        return known.duration_of(runs) if known else None
+        measured = _unsaved({**values, "allow_simulated": False}, now)
+        return forecast_alone(measured, runs, run_seconds=run_seconds, now=now).duration_seconds
 
     plan = None if worth_seeing is None else plan_new(values, worth_seeing, race_seconds)
     return Preview(
@@ -121,6 +111,20 @@ def preview(
         forecast=cost,
         plan=plan,
         set_up=set_up(plan, values) if plan else None,
+    )
+
+
+def _unsaved(values: Mapping[str, Any], now: dt.datetime) -> Campaign:
+    """Return the campaign as far as machines need to know it, as if its script were approved."""
+    is_uploaded = _is_uploaded(values)
+    sha256 = "" if is_uploaded else catalog.script_sha256(values["experiment"])
+    origin = PackageOrigin.UPLOADED if is_uploaded else PackageOrigin.BUILTIN
+    return Campaign(
+        experiment=values["experiment"],
+        package=Package(sha256=sha256, origin=origin, approved_at=now),
+        allow_simulated=values["allow_simulated"],
+        required_isolation=values.get("required_isolation") or IsolationTier.T0,
+        budget_kind=values["budget_kind"],
     )
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
 from campaigns.design.assumed_noise import Assumed, noise_of, noise_of_new
-from campaigns.design.forecasts import forecast
+from campaigns.design.forecasts import forecast_alone
 from campaigns.design.work import campaign_seconds
 from campaigns.models import MAX_RACE_SEEDS, BudgetKind, Campaign
 from campaigns.race.plan import MOST, POWER, chance_to_find, seeds_needed
 from campaigns.race.plan_words import UNKNOWN_NOISE, plan_sentence
 from campaigns.race.rows import MIN_SIGMA
 from campaigns.race.rule import MAX_RESERVE, RESERVE_TENTHS, SEEDS
+from campaigns.standings.machines import Machine
 from experiments import catalog
 from experiments.metrics import MetricSpec
 from xeenet_site.web.formats import HOUR, duration
@@ -87,11 +89,18 @@ SecondsOf = Callable[[int], float | None]
 
 
 def plan_race(
-    campaign: Campaign, delta: float, *, now: dt.datetime, power: float = POWER, arms: int = ARMS
+    campaign: Campaign,
+    delta: float,
+    *,
+    now: dt.datetime,
+    power: float = POWER,
+    arms: int = ARMS,
+    fleet: Sequence[Machine] | None = None,
 ) -> RacePlan:
     """Plan a race of so many arms of the campaign, to find the better of two `delta` > 0 apart.
 
-    Raises ValueError unless `power` is between 0 and 1.
+    `fleet` are the machines heard of, if they are read already. Raises ValueError unless `power` is
+    between 0 and 1.
     """
     is_timed = campaign.budget_kind == BudgetKind.TIME or bool(campaign.cost_model)
     return _plan(
@@ -100,7 +109,7 @@ def plan_race(
         delta,
         power,
         arms,
-        lambda runs: _seconds(campaign, runs, now),
+        lambda runs: _seconds(campaign, runs, now, fleet),
         is_timed=is_timed,
     )
 
@@ -170,20 +179,15 @@ def _obstacles(seeds: int | None, seconds: float | None, *, is_timed: bool) -> I
             yield "The script does not say what a step costs, so the hours are not known."
 
 
-def _seconds(campaign: Campaign, runs: int, now: dt.datetime) -> float | None:
+def _seconds(
+    campaign: Campaign, runs: int, now: dt.datetime, fleet: Sequence[Machine] | None
+) -> float | None:
     """Return how long the workers that are online would take; None without any."""
     run_seconds = campaign_seconds(campaign, now=now)
     if run_seconds is None:
         return None
-    return forecast(
-        experiment=campaign.experiment,
-        task_count=runs,
-        run_seconds=run_seconds,
-        is_work=campaign.budget_kind == BudgetKind.WORK,
-        # What nobody measured counts as missing in a race.
-        allow_simulated=False,
-        required_isolation=campaign.required_isolation,
-        is_uploaded=campaign.package.is_uploaded,
-        script_sha256=campaign.package_id,
-        now=now,
-    ).duration_seconds
+    # What nobody measured counts as missing in a race.
+    measured = copy(campaign)
+    measured.allow_simulated = False
+    alone = forecast_alone(measured, runs, run_seconds=run_seconds, now=now, fleet=fleet)
+    return alone.duration_seconds

@@ -116,7 +116,13 @@ class ForecastSerializer(serializers.Serializer[Any]):
     )
     compute_seconds = serializers.FloatField()
     duration_seconds = serializers.FloatField(
-        allow_null=True, help_text="Null if no worker is online."
+        allow_null=True, help_text="From now on. Null when nobody can say; `why_not` says why."
+    )
+    ahead = serializers.IntegerField(
+        help_text="So many tasks of other campaigns are handed out before its last one."
+    )
+    why_not = serializers.CharField(
+        allow_blank=True, help_text="In a few words why there is no duration."
     )
 
 

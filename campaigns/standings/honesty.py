@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django.db.models import Case, CharField, Count, Q, Value, When
 
-from campaigns.caching import cached_keys, cached_roughly
+from campaigns.caching import KEPT_KEYS, cached_keys, cached_roughly
 from campaigns.models import (
     Campaign,
     FailureClass,
@@ -193,8 +193,11 @@ def listed(campaign: Campaign, name: str, *, limit: int, offset: int = 0) -> lis
     def read(start: int, end: int) -> list[int]:
         return list(_selected(campaign, name).values_list("number", flat=True)[start:end])
 
-    numbers = cached_keys(campaign, f"honesty-{name}", read, offset, offset + limit)
-    tasks = campaign.tasks.filter(number__in=numbers).order_by("number")
+    if campaign.task_count <= KEPT_KEYS:
+        tasks = _selected(campaign, name)[offset : offset + limit]
+    else:
+        numbers = cached_keys(campaign, f"honesty-{name}", read, offset, offset + limit)
+        tasks = campaign.tasks.filter(number__in=numbers).order_by("number")
     return list(tasks.select_related("arm", "result__attempt__worker").defer("result__metrics"))
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from campaigns.models import BudgetKind, Campaign, CampaignState, TaskState, WorkUnit
 from campaigns.standings import leaderboard
 from campaigns.standings.forecast import APPROVAL, Forecast, Question, Run, forecasts
-from campaigns.standings.machines import Needs, machines_heard_of
+from campaigns.standings.machines import Machine, Needs, machines_heard_of
 from campaigns.standings.pace import Pace, paces
 from campaigns.standings.queue import Queue, Running, queue_of
 from campaigns.standings.task_counts import ended_tasks, failed_by_class, tasks_by_state
 from campaigns.work.cost import GUARD_FACTOR
+
+# Stands for the id of a campaign that has none yet; as the largest it comes last in the queue.
+NEW: Final = sys.maxsize
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class CampaignProgress:
     last_end: dt.datetime | None
     # Of tasks that failed for good, most frequent first.
     failure_classes: dict[str, int] = field(default_factory=dict)
+    # The machines heard of; None while nothing is open, so that they are not read.
+    fleet: Sequence[Machine] | None = None
 
     @property
     def total(self) -> int:
@@ -85,14 +91,27 @@ def campaign_progress(
     is_open = bool(waiting[campaign.pk] or counts[TaskState.LEASED])
     queue = queue_of([campaign]) if is_open and campaign.state == CampaignState.ACTIVE else Queue()
     known = paces([campaign, *queue.others])
-    told = _forecasts([campaign], waiting, queue, known, now=now)
+    told, fleet = _forecasts([campaign], waiting, queue, known, now=now)
     return CampaignProgress(
         **counts,
         kept=campaign.kept_runs,
         **_totals(campaign),
         forecast=told[campaign.pk],
         last_end=known[campaign.pk].last_end,
+        fleet=fleet,
     )
+
+
+def forecast_of_new(campaign: Campaign, tasks: int, *, now: dt.datetime) -> Forecast:
+    """Forecast so many tasks of a campaign that is not stored, as if it were launched now.
+
+    It needs its package, and is expected to take its budget for each run. All tasks that wait now
+    are older than its own.
+    """
+    campaign.pk, campaign.state = NEW, CampaignState.ACTIVE
+    queue = queue_of([])
+    told, _ = _forecasts([campaign], {NEW: tasks}, queue, paces(queue.others), now=now)
+    return told[NEW]
 
 
 @dataclass(frozen=True)
@@ -123,7 +142,7 @@ def outlook(campaigns: Sequence[Campaign], *, now: dt.datetime) -> Outlook:
         for campaign in campaigns
     }
     active = [campaign for campaign in campaigns if campaign.state == CampaignState.ACTIVE]
-    told = _forecasts(campaigns, waiting, queue, paces([*active, *queue.others]), now=now)
+    told, _ = _forecasts(campaigns, waiting, queue, paces([*active, *queue.others]), now=now)
     running = {campaign.pk: queue.running.get(campaign.pk, ()) for campaign in campaigns}
     return Outlook(waiting, running, told)
 
@@ -135,8 +154,8 @@ def _forecasts(
     known: Mapping[int, Pace],
     *,
     now: dt.datetime,
-) -> dict[int, Forecast]:
-    """Forecast the campaigns; the others of the queue use the same machines."""
+) -> tuple[dict[int, Forecast], Sequence[Machine] | None]:
+    """Forecast the campaigns; the others of the queue use the same machines, which are returned."""
     others, pending = queue.others, queue.pending
     theirs = {other.pk: pending.get(other.pk, 0) + other.kept_runs for other in others}
     waiting = {**waiting, **theirs}
@@ -173,7 +192,7 @@ def _forecasts(
             budget_seconds=_budget_seconds(campaign),
             state=_why_not_handed_out(campaign),
         )
-    return forecasts(questions, queue.waiting, now=now)
+    return forecasts(questions, queue.waiting, now=now), machines if live else None
 
 
 def _why_not_handed_out(campaign: Campaign) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
-from django.db.models import Q
+from django.db.models import Count, OuterRef, Q, Subquery
 
-from campaigns.models import Campaign, Race, RaceOutcome, Task, TaskPurpose, TaskState
+from campaigns.models import Arm, Campaign, Race, RaceOutcome, Task, TaskPurpose, TaskState
 from campaigns.race import rule
 from campaigns.race.look import Decision as LookDecision
 from campaigns.race.look import decide
@@ -102,6 +103,137 @@ def runs_of_looks(race: Race) -> int:
         elif decision.outcome == RaceOutcome.CHAMPION:
             runs += total - seeds
     return runs
+
+
+class Look(NamedTuple):
+    """What one look of a race decided, as it was stored."""
+
+    look: int
+    n: int
+    leader: int | None
+    rival: int | None
+    estimate: float | None
+    bound: float | None
+    group: list[int]
+    behind: list[int]
+    dropped: list[int]
+    infeasible: list[int]
+    seeds_to_separate: int | None
+    saw: Any
+
+
+_LOOK: Final = tuple(
+    f"decisions__{name}__number" if name in {"leader", "rival"} else f"decisions__{name}"
+    for name in Look._fields
+)
+_RACE: Final = (
+    "pk",
+    "campaign_id",
+    "number",
+    "arms",
+    "seeds",
+    "floor_sd",
+    "floor_pairs",
+    "runs_allowed",
+    "min_effect",
+    "outcome",
+    "started_at",
+    "ended_at",
+)
+_TASK: Final = (
+    *RUN_COLUMNS,
+    "campaign_id",
+    "number",
+    "purpose",
+    "arm__params",
+    "result__pk",
+    "result__is_screening",
+    "result__value",
+    "result__device_used",
+    "result__attempt__worker",
+)
+TaskRow = dict[str, Any]
+
+
+@dataclass
+class RaceRead:
+    """A race with its looks, in order, or only the last; `arms` is how many its campaign has."""
+
+    race: Race
+    arms: int
+    looks: list[Look] = field(default_factory=list)
+
+    @property
+    def decisions(self) -> list[LookDecision]:
+        """The decisions of its looks, computed again from what each saw."""
+        return [decide(Sight.from_json(look.saw)) for look in self.looks]
+
+
+@dataclass(frozen=True)
+class RacesRead:
+    """The races of a campaign, the newest first, and the tasks of their arms."""
+
+    races: list[RaceRead]
+    tasks: list[TaskRow]
+
+
+_KEPT: Final = "_races_read"
+
+
+def races_read(campaigns: Sequence[Campaign]) -> dict[int, RacesRead]:
+    """Return the races of each campaign: two queries for all that have not been read yet.
+
+    A loaded campaign keeps what was read of it: the page of a race needs the board, too.
+    """
+    missing = [c for c in campaigns if c.__dict__.get(_KEPT, (None,))[0] != c.revision]
+    if missing:
+        races = _races(missing)
+        numbers = {
+            pk: {arm for race in own for arm in race.race.arms} for pk, own in races.items() if own
+        }
+        tasks = _tasks(numbers) if numbers else {}
+        for campaign in missing:
+            known = RacesRead(races[campaign.pk], tasks.get(campaign.pk, []))
+            campaign.__dict__[_KEPT] = (campaign.revision, known)
+    return {campaign.pk: campaign.__dict__[_KEPT][1] for campaign in campaigns}
+
+
+def with_last_look(race: Race) -> RaceRead:
+    """Return a race with what its last look decided."""
+    columns = (name.removeprefix("decisions__") for name in _LOOK)
+    last = race.decisions.order_by("-look").values_list(*columns).first()
+    return RaceRead(race, race.campaign.arms.count(), [Look._make(last)] if last else [])
+
+
+def _races(campaigns: Sequence[Campaign]) -> dict[int, list[RaceRead]]:
+    """Return the races of each campaign, the newest first. One query."""
+    arms = Arm.objects.filter(campaign=OuterRef("campaign")).order_by().values("campaign")
+    rows = Race.objects.filter(campaign__in=campaigns).annotate(
+        arm_count=Subquery(arms.annotate(n=Count("*")).values("n"))
+    )
+    read: dict[int, RaceRead] = {}
+    columns = rows.order_by("-number", "decisions__look").values_list("arm_count", *_RACE, *_LOOK)
+    for count, *row in columns:
+        race = Race(**dict(zip(_RACE, row[: len(_RACE)], strict=True)))
+        entry = read.setdefault(race.pk, RaceRead(race, count or 0))
+        look = Look._make(row[len(_RACE) :])
+        if look.look is not None:
+            entry.looks.append(look)
+    of_campaign: dict[int, list[RaceRead]] = {campaign.pk: [] for campaign in campaigns}
+    for entry in read.values():
+        of_campaign[entry.race.campaign_id].append(entry)
+    return of_campaign
+
+
+def _tasks(arms: Mapping[int, Collection[int]]) -> dict[int, list[TaskRow]]:
+    """Return the tasks of these arms of campaigns, with their results. One query."""
+    these = Q()
+    for campaign, numbers in arms.items():
+        these |= Q(campaign=campaign, arm__number__in=numbers)
+    tasks: dict[int, list[TaskRow]] = defaultdict(list)
+    for row in Task.objects.filter(these).order_by("pk").values(*_TASK):
+        tasks[row["campaign_id"]].append(row)
+    return tasks
 
 
 def of_one_class(rows: Sequence[dict[str, Any]]) -> list[Run]:

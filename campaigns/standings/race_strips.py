@@ -12,7 +12,7 @@ from campaigns.models import Campaign, Task, TaskState
 from campaigns.race.noise import NOTHING_KNOWN
 from campaigns.race.strips import Awaited, Strip, Strips, awaited, strips_of
 from campaigns.race.value import RaceValue, race_values
-from campaigns.standings.race_runs import rule_of
+from campaigns.standings.race_runs import races_read, rule_of
 from campaigns.standings.raced import STANDING_ORDER, race_with_runs, standings_after
 
 
@@ -75,11 +75,9 @@ def running_runs(campaign: Campaign, view: RaceView) -> frozenset[tuple[int, int
 
 
 def _lines(campaign: Campaign) -> list[RaceLine]:
-    rows = campaign.races.order_by("-number")
-    columns = rows.values_list("number", "outcome", "arms", "started_at", "ended_at")
     return [
-        RaceLine(number, outcome, len(arms), started_at, ended_at)
-        for number, outcome, arms, started_at, ended_at in columns
+        RaceLine(race.number, race.outcome, len(race.arms), race.started_at, race.ended_at)
+        for race in (read.race for read in races_read([campaign])[campaign.pk].races)
     ]
 
 

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
-
 from campaigns.caching import cached_for_each
-from campaigns.models import Arm, Campaign, Race, RaceOutcome, Task, TaskPurpose
+from campaigns.models import Campaign, Race, RaceOutcome, TaskPurpose
 from campaigns.race.look import Decision as LookDecision
-from campaigns.race.look import decide
 from campaigns.race.noise import NOTHING_KNOWN
-from campaigns.race.rows import Run, Sight
+from campaigns.race.rows import Run
 from campaigns.race.value import race_values
 from campaigns.race.words import Finding, verdict
-from campaigns.standings.race_runs import ENDED, RUN_COLUMNS, of_one_class, rule_of
+from campaigns.standings.race_runs import (
+    ENDED,
+    RaceRead,
+    RacesRead,
+    TaskRow,
+    of_one_class,
+    races_read,
+    rule_of,
+    with_last_look,
+)
 
 
 class ArmStanding(StrEnum):
@@ -94,73 +100,6 @@ def raced_of(campaigns: Sequence[Campaign]) -> dict[int, Raced]:
     return cached_for_each(campaigns, "arms-that-raced", _read)
 
 
-class _Look(NamedTuple):
-    """What one look of a race decided, as it was stored."""
-
-    look: int
-    n: int
-    leader: int | None
-    rival: int | None
-    estimate: float | None
-    bound: float | None
-    group: list[int]
-    behind: list[int]
-    dropped: list[int]
-    infeasible: list[int]
-    seeds_to_separate: int | None
-    saw: Any
-
-
-_LOOK: Final = tuple(
-    f"decisions__{name}__number" if name in {"leader", "rival"} else f"decisions__{name}"
-    for name in _Look._fields
-)
-_RACE: Final = (
-    "pk",
-    "campaign_id",
-    "number",
-    "arms",
-    "seeds",
-    "floor_sd",
-    "floor_pairs",
-    "runs_allowed",
-    "min_effect",
-    "outcome",
-)
-_TASK: Final = (
-    *RUN_COLUMNS,
-    "campaign_id",
-    "number",
-    "purpose",
-    "arm__params",
-    "result__pk",
-    "result__is_screening",
-    "result__value",
-    "result__device_used",
-    "result__attempt__worker",
-)
-_Task = dict[str, Any]
-
-
-@dataclass
-class _RaceRead:
-    """A race with its looks, in order; `arms` is how many its campaign has."""
-
-    race: Race
-    arms: int
-    looks: list[_Look] = field(default_factory=list)
-
-    @property
-    def decisions(self) -> list[LookDecision]:
-        """The decisions of its looks, computed again from what each saw."""
-        return [decide(Sight.from_json(look.saw)) for look in self.looks]
-
-    @property
-    def finding(self) -> Finding:
-        """What its last look decided."""
-        return _finding(self.race, self.looks, self.arms)
-
-
 class RaceWithRuns(NamedTuple):
     """A race with all that its page tells of it."""
 
@@ -173,75 +112,41 @@ class RaceWithRuns(NamedTuple):
 
 
 def race_with_runs(campaign: Campaign, number: int) -> RaceWithRuns | None:
-    """Return a race of a campaign by its number, in two queries; None when it has none such."""
-    races = _races([campaign], Race.objects.filter(number=number))[campaign.pk]
-    if not races:
+    """Return a race of a freshly loaded campaign by its number; None when it has none such."""
+    known = races_read([campaign])[campaign.pk]
+    read = next((read for read in known.races if read.race.number == number), None)
+    if read is None:
         return None
-    read = races[0]
-    tasks = _tasks({campaign.pk: read.race.arms}).get(campaign.pk, [])
+    arms = set(read.race.arms)
+    tasks = [task for task in known.tasks if task["arm__number"] in arms]
     return RaceWithRuns(
         read.race,
         read.decisions,
         _runs_of(read.race, tasks),
         {task["arm__number"]: task["arm__params"] for task in tasks},
-        sentence_of(campaign, read.finding),
+        sentence_of(campaign, _finding(read)),
     )
 
 
 def _read(campaigns: Sequence[Campaign]) -> dict[int, Raced]:
-    races = _races(campaigns, Race.objects.exclude(outcome=RaceOutcome.CANCELLED))
-    numbers = {
-        pk: {arm for race in own for arm in race.race.arms} for pk, own in races.items() if own
-    }
-    tasks = _tasks(numbers) if numbers else {}
-    return {
-        campaign.pk: _raced(campaign, races[campaign.pk], tasks.get(campaign.pk, []))
-        if races[campaign.pk]
-        else Raced()
-        for campaign in campaigns
-    }
+    known = races_read(campaigns)
+    return {campaign.pk: _raced(campaign, known[campaign.pk]) for campaign in campaigns}
 
 
-def _races(campaigns: Sequence[Campaign], among: QuerySet[Race]) -> dict[int, list[_RaceRead]]:
-    """Return the races of each campaign among these, the newest first. One query."""
-    arms = Arm.objects.filter(campaign=OuterRef("campaign")).order_by().values("campaign")
-    rows = among.filter(campaign__in=campaigns).annotate(
-        arm_count=Subquery(arms.annotate(n=Count("*")).values("n"))
-    )
-    read: dict[int, _RaceRead] = {}
-    columns = rows.order_by("-number", "decisions__look").values_list("arm_count", *_RACE, *_LOOK)
-    for count, *row in columns:
-        race = Race(**dict(zip(_RACE, row[: len(_RACE)], strict=True)))
-        entry = read.setdefault(race.pk, _RaceRead(race, count or 0))
-        look = _Look._make(row[len(_RACE) :])
-        if look.look is not None:
-            entry.looks.append(look)
-    of_campaign: dict[int, list[_RaceRead]] = {campaign.pk: [] for campaign in campaigns}
-    for entry in read.values():
-        of_campaign[entry.race.campaign_id].append(entry)
-    return of_campaign
-
-
-def _tasks(arms: Mapping[int, Collection[int]]) -> dict[int, list[_Task]]:
-    """Return the tasks of these arms of campaigns, with their results. One query."""
-    these = Q()
-    for campaign, numbers in arms.items():
-        these |= Q(campaign=campaign, arm__number__in=numbers)
-    tasks: dict[int, list[_Task]] = defaultdict(list)
-    for row in Task.objects.filter(these).order_by("pk").values(*_TASK):
-        tasks[row["campaign_id"]].append(row)
-    return tasks
-
-
-def _raced(campaign: Campaign, races: Sequence[_RaceRead], tasks: Sequence[_Task]) -> Raced:
+def _raced(campaign: Campaign, known: RacesRead) -> Raced:
+    races = [read for read in known.races if read.race.outcome != RaceOutcome.CANCELLED]
+    if not races:
+        return Raced()
+    arms = {arm for read in races for arm in read.race.arms}
+    tasks = [task for task in known.tasks if task["arm__number"] in arms]
     board: dict[int, ArmRow] = {}
     for race in races:
         for row in _rows_of(campaign, race, tasks, is_last=race is races[0]):
             board.setdefault(row.arm, row)
-    by_arm: dict[int, list[_Task]] = defaultdict(list)
+    by_arm: dict[int, list[TaskRow]] = defaultdict(list)
     for task in tasks:
         by_arm[task["arm__number"]].append(task)
-    last = races[0].finding
+    last = _finding(races[0])
     return Raced(
         [row._replace(**_of_tasks(by_arm[arm])) for arm, row in board.items()],
         sentence_of(campaign, last),
@@ -260,7 +165,7 @@ def _raced(campaign: Campaign, races: Sequence[_RaceRead], tasks: Sequence[_Task
     )
 
 
-def _of_tasks(tasks: Sequence[_Task]) -> dict[str, Any]:
+def _of_tasks(tasks: Sequence[TaskRow]) -> dict[str, Any]:
     """Return the fields of a row that its arm's tasks tell: params, and where its value is from."""
     first = [task["number"] for task in tasks if task["purpose"] == TaskPurpose.SCREEN]
     with_result = [task for task in tasks if task["result__simulated"] is False]
@@ -280,7 +185,7 @@ def _of_tasks(tasks: Sequence[_Task]) -> dict[str, Any]:
     }
 
 
-def _runs_of(race: Race, tasks: Iterable[_Task]) -> list[Run]:
+def _runs_of(race: Race, tasks: Iterable[TaskRow]) -> list[Run]:
     """Return the ended runs of the race's arms on its seeds, as `race_runs.race_runs`."""
     arms, seeds = set(race.arms), set(race.seeds)
     return of_one_class(
@@ -296,7 +201,7 @@ def _runs_of(race: Race, tasks: Iterable[_Task]) -> list[Run]:
 
 
 def _rows_of(
-    campaign: Campaign, read: _RaceRead, tasks: Sequence[_Task], *, is_last: bool
+    campaign: Campaign, read: RaceRead, tasks: Sequence[TaskRow], *, is_last: bool
 ) -> list[ArmRow]:
     """Return the arms of a race in the order of the board, without what their tasks tell."""
     race = read.race
@@ -374,9 +279,7 @@ def _rank(standing: ArmStanding, standings: dict[int, ArmStanding]) -> int | Non
 
 def race_sentence(race: Race) -> str:
     """Return what may be claimed of the arms of one race."""
-    last = race.decisions.order_by("-look").values_list(*(name[11:] for name in _LOOK)).first()
-    looks = [_Look._make(last)] if last else []
-    return sentence_of(race.campaign, _finding(race, looks, race.campaign.arms.count()))
+    return sentence_of(race.campaign, _finding(with_last_look(race)))
 
 
 def sentence_of(campaign: Campaign, last: Finding) -> str:
@@ -385,9 +288,10 @@ def sentence_of(campaign: Campaign, last: Finding) -> str:
     return verdict(last, shown=lambda distance: spec.with_unit(abs(distance)))
 
 
-def _finding(race: Race, read: Sequence[_Look], arms: int) -> Finding:
-    """Return what the last look of a race decided; `arms` is how many its campaign has."""
-    last = read[-1] if read else None
+def _finding(read: RaceRead) -> Finding:
+    """Return what the last look of a race decided."""
+    race = read.race
+    last = read.looks[-1] if read.looks else None
     looks = rule_of(race).looks
     return Finding(
         outcome=race.outcome,
@@ -403,5 +307,5 @@ def _finding(race: Race, read: Sequence[_Look], arms: int) -> Finding:
         dropped=last.dropped if last else (),
         infeasible=last.infeasible if last else (),
         seeds_to_separate=last.seeds_to_separate if last else None,
-        arms=arms,
+        arms=read.arms,
     )

@@ -30,6 +30,7 @@ def honesty(request: HttpRequest, pk: int) -> HttpResponse:
     first = parts.first_seeds(campaign, noises[0].sd if noises else None)
     workers, other_workers = parts.workers_of(campaign)
     spec = campaign.metric_spec
+    hindered = parts.disturbed_runs(campaign) if tally.disturbed or tally.slow_setups else []
     context = head_context(request, campaign, now) | {
         "tally": tally,
         "reasons": [
@@ -43,7 +44,7 @@ def honesty(request: HttpRequest, pk: int) -> HttpResponse:
         "chance": None if first.chance is None else spec.text(first.chance),
         "slopes": slope_picture(first, spec) if first.pairs else "",
         "loads": _loads(tally),
-        "disturbed": [_linked(campaign, run) for run in parts.disturbed_runs(campaign)],
+        "disturbed": [_linked(campaign, run) for run in hindered],
         "slow": parts.slow_arms(campaign),
         "workers": workers,
         "other_workers": other_workers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,7 +35,8 @@ from campaigns.race.strip_words import (
 from campaigns.race.strips import Difference, Strip
 from campaigns.standings import arms, leaderboard
 from campaigns.standings.headline import newer_contenders
-from campaigns.standings.progress import campaign_progress
+from campaigns.standings.machines import Machine
+from campaigns.standings.progress import CampaignProgress, campaign_progress
 from campaigns.standings.race_strips import (
     RaceLine,
     RaceView,
@@ -68,11 +70,16 @@ def races(request: HttpRequest, pk: int, race: int | None = None) -> HttpRespons
     by_state = tasks_by_state(campaign)
     context = head_context(request, campaign, now, by_state=by_state)
     context["lines"] = [*map(_line, lines)]
-    context |= (
-        _nothing(campaign, by_state, now) if view is None else _race(campaign, view, by_state, now)
-    )
+    progress = None
+    if view is None:
+        progress = campaign_progress(campaign, now=now, by_state=by_state)
+        context |= _nothing(campaign, progress)
+    else:
+        if _is_awaiting(campaign, view):
+            progress = campaign_progress(campaign, now=now, by_state=by_state)
+        context |= _race(campaign, view, progress)
     context |= _start(request, campaign, view) | {"tab_styles": "xeenet/race.css"}
-    context |= _plan(request, campaign, now)
+    context |= _plan(request, campaign, now, progress.fleet if progress else None)
     return show_tab(request, "Race", "campaigns/_race.html", context)
 
 
@@ -122,9 +129,12 @@ class StripRow:
     unused: int
 
 
-def _race(
-    campaign: Campaign, view: RaceView, by_state: dict[str, int], now: dt.datetime
-) -> dict[str, Any]:
+def _is_awaiting(campaign: Campaign, view: RaceView) -> bool:
+    """Whether a race still needs runs, and may get them."""
+    return view.awaited is not None and campaign.state not in ENDED_STATES
+
+
+def _race(campaign: Campaign, view: RaceView, progress: CampaignProgress | None) -> dict[str, Any]:
     running = running_runs(campaign, view)
     drawer = StripDrawer(view.strips, campaign.metric_spec, running=running)
     varying, _ = leaderboard.varying_params(campaign)
@@ -137,7 +147,7 @@ def _race(
         "compared_with": compared_with(view.strips),
         "up": up,
         "down": down,
-        "awaits": _awaits(campaign, view, len(running), by_state, now),
+        "awaits": _awaits(campaign, view, len(running), progress),
         "axis": drawer.axis(),
         "rows": [
             _row(campaign, view, strip, drawer, varying, len(columns)) for strip in view.order
@@ -200,12 +210,12 @@ def _cell(d: Difference, drawer: StripDrawer) -> str:
 
 
 def _awaits(
-    campaign: Campaign, view: RaceView, running: int, by_state: dict[str, int], now: dt.datetime
+    campaign: Campaign, view: RaceView, running: int, progress: CampaignProgress | None
 ) -> str:
-    """Say what the race waits for; "" when it needs no more runs."""
-    if view.awaited is None or campaign.state in ENDED_STATES:
+    """Say what the race waits for; "" when it needs no more runs, and so has no progress."""
+    if view.awaited is None or progress is None:
         return ""
-    known = campaign_progress(campaign, now=now, by_state=by_state).forecast
+    known = progress.forecast
     rate, missing = known.tasks_per_hour, len(view.awaited.open)
     return next_look(
         view.awaited,
@@ -216,11 +226,10 @@ def _awaits(
     )
 
 
-def _nothing(campaign: Campaign, by_state: dict[str, int], now: dt.datetime) -> dict[str, Any]:
+def _nothing(campaign: Campaign, progress: CampaignProgress) -> dict[str, Any]:
     """Return what is said in place of a race: what one is, and what would start it."""
     kinds = leaderboard.kinds(campaign)
     measured = sum(kind.number for kind in kinds if kind.is_ranked and kind.is_screening)
-    progress = campaign_progress(campaign, now=now, by_state=by_state)
     if not campaign.shares_seeds:
         why = NO_SHARED_SEEDS
     elif progress.simulated and not measured:
@@ -237,7 +246,9 @@ def _nothing(campaign: Campaign, by_state: dict[str, int], now: dt.datetime) -> 
     return {"race": None, "what": WHAT_A_RACE_IS, "why": why}
 
 
-def _plan(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dict[str, Any]:
+def _plan(
+    request: HttpRequest, campaign: Campaign, now: dt.datetime, fleet: Sequence[Machine] | None
+) -> dict[str, Any]:
     """Return what it takes to see the difference in the address, by default the smallest sought.
 
     `planned_seeds` are those that the form for a new race begins with, None for the usual ones.
@@ -246,7 +257,7 @@ def _plan(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dict[st
         return {}
     wanted = _difference_in(request)
     delta = wanted or campaign.min_effect or MIN_EFFECT
-    plan = plan_race(campaign, delta, now=now)
+    plan = plan_race(campaign, delta, now=now, fleet=fleet)
     return {
         "plan_line": plan.sentence,
         "delta": f"{delta:.12g}",

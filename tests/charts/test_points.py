@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 from campaigns import lifecycle
 from campaigns.charts.points import chart_points, ended_count, newest_points
-from campaigns.models import Attempt, Campaign
+from campaigns.models import Attempt, Campaign, Result
 from tests.factories import (
     active_campaign,
     at,
@@ -125,9 +127,70 @@ def test_a_campaign_that_only_gets_better_is_still_bounded() -> None:
     assert drawn.points[-1].value == pytest.approx(3.81)
 
 
-def test_one_query_however_many_tasks(django_assert_num_queries: Any) -> None:
+def _by_hand(campaign: Campaign, result_class: int | None, most: int) -> list[tuple[Any, ...]]:
+    """Return (number, order, spent, is a record, params) of what should be drawn."""
+    tasks = campaign.tasks.filter(state__in=["completed", "failed"]).order_by("finished_at", "pk")
+    spent, best = 0.0, math.inf
+    records, rest = [], []
+    total = tasks.count()
+    for order, task in enumerate(tasks, start=1):
+        result = Result.objects.filter(task=task).first()
+        tries = [attempt.wall_time_seconds or 0.0 for attempt in task.attempts.all()]
+        spent += sum(tries) if result is None else result.wall_time_seconds
+        counts = result is not None and result.is_ranked
+        if result_class is not None and result is not None:
+            counts = counts and result.result_class_id == result_class
+        is_record = counts and result is not None and (result.sort_key or 0.0) < best
+        if is_record and result is not None:
+            best = result.sort_key or 0.0
+            records.append((task.number, order, spent, True, task.params))
+        elif order * 2 * most % total < 2 * most:
+            rest.append((task.number, order, spent, False, None))
+
+    def thinned(points: list[tuple[Any, ...]], wanted: int) -> list[tuple[Any, ...]]:
+        if len(points) <= wanted:
+            return points
+        return [points[len(points) * place // wanted - 1] for place in range(1, wanted + 1)]
+
+    records = thinned(records, most // 2)
+    return sorted([*records, *thinned(rest, most - len(records))], key=lambda point: point[1])
+
+
+def test_the_points_are_those_of_a_walk_over_all_tasks() -> None:
+    chance = random.Random(11)
+    running = active_campaign(40, max_failed_attempts=1, allow_simulated=True)
+    for second in range(1, 37):
+        kind = chance.random()
+        # Several tasks end at the same moment.
+        ends_at = second // 2
+        if kind < 0.15:
+            fail(claim_one(worker(), now=at(ends_at)), now=at(ends_at))
+        else:
+            value = None if kind < 0.25 else 4.0 - second / 20 + chance.random()
+            seconds = chance.uniform(1.0, 9.0)
+            run(value, seconds=ends_at, simulated=kind > 0.9, wall_time_seconds=seconds)
+    in_another_class(running.results.filter(is_ranked=True, task__number__in=range(5, 15)))
+    classes = running.results.filter(is_ranked=True).values_list("result_class", flat=True)
+    for result_class in (None, *set(classes)):
+        for most in (7, 12, 36, 100):
+            drawn = chart_points(running, result_class=result_class, most=most)
+            expected = _by_hand(running, result_class, most)
+            points = [
+                (point.number, point.order, pytest.approx(point.spent_seconds), point.is_record)
+                for point in drawn.points
+            ]
+            assert points == [point[:4] for point in expected]
+            assert [point.params for point in drawn.points] == [point[4] for point in expected]
+            assert drawn.total == 36
+
+
+def test_a_further_query_only_where_not_all_tasks_are_drawn(
+    django_assert_num_queries: Any,
+) -> None:
     running = active_campaign(9)
     for second in range(6):
         run(seconds=second)
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         assert len(chart_points(running, most=4).points) == 4
+    with django_assert_num_queries(1):
+        assert len(chart_points(running, most=9).points) == 6

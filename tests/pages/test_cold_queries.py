@@ -22,7 +22,10 @@ MOST = 15
 
 @pytest.fixture
 def raced() -> Campaign:
-    """A campaign with a champion, whose next race runs, beside another that shares its workers."""
+    """A campaign with a champion, whose next race runs, beside another that shares its workers.
+
+    Its results are of two classes.
+    """
     campaign = factories.active_campaign(20)
     worker = factories.worker(last_seen_at=at(0))
     for number in range(20):
@@ -36,6 +39,7 @@ def raced() -> Campaign:
     running = factories.claim_one(worker, now=at(620))
     factories.curve(running, [{"value": 4.0 - n / 10, "train_loss": 2.0} for n in range(6)])
     factories.active_campaign(3, now=at(630))
+    factories.in_another_class(campaign.results.filter(task__arm__number__in=[7, 8, 9]))
     jobs.keep_noise_floors()
     campaign.refresh_from_db()
     return campaign
@@ -53,7 +57,9 @@ def addresses(campaign: Campaign) -> dict[str, int]:
         # Two pages in one.
         f"{campaign.get_absolute_url()}?open=arm-5": 21,
         reverse(honesty, args=[campaign.pk]): MOST,
-        reverse(honesty, args=[campaign.pk]) + "?rows=counted": MOST + 2,
+        reverse(honesty, args=[campaign.pk]) + "?rows=counted": MOST,
+        reverse("campaign-races", args=[campaign.pk]): MOST,
+        reverse("campaign-race-page", args=[campaign.pk, 1]): MOST,
         f"{reverse('compare')}?campaigns={campaign.pk},{other.pk}": MOST,
         f"{reverse('compare')}?tasks={campaign.pk}/0,{campaign.pk}/1": MOST,
         reverse("overview"): MOST,

@@ -81,6 +81,16 @@ def test_arms_newer_than_a_race_are_ticked_with_its_champion(client: Client) -> 
     assert "Race the newer arm against the champion" in first_page
 
 
+def test_a_race_says_when_it_began_and_ended(client: Client) -> None:
+    race = raced()
+    assert race.ended_at is not None
+    ended = f'ended <time class="nowrap" datetime="{race.ended_at.isoformat()}"'
+    assert ended in page_of(client, race.campaign)
+    lifecycle.start_race(race.campaign, [1, 2], seeds=3, now=factories.at(5_000))
+    began = f'began <time class="nowrap" datetime="{factories.at(5_000).isoformat()}"'
+    assert began in page_of(client, race.campaign)
+
+
 def test_a_running_race_says_what_its_next_look_waits_for(client: Client) -> None:
     campaign = screened()
     lifecycle.start_race(campaign, [0, 1], seeds=3, now=factories.at(100))
