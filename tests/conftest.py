@@ -23,6 +23,7 @@ from django.test import TransactionTestCase
 
 from experiments import catalog, metrics, released
 from tests.browser.driver import PATIENCE_SECONDS
+from tests.once import is_once
 from tests.processes import database_environment, product_environment
 from tests.quick import is_quick, left_out_line
 
@@ -67,10 +68,10 @@ def pytest_report_header() -> str:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark a test ``once`` if one database suffices for it, and ``quick`` for ``make quick``."""
-    # A browser tests the pages, not the database; other tests cover their queries on both.
-    if item.get_closest_marker("browser") or not _uses_database(item):
-        item.add_marker("once")
     markers = {marker.name for marker in item.iter_markers()}
+    # A browser tests the pages, not the database; other tests cover their queries on both.
+    if "browser" in markers or not _uses_database(item) or is_once(item.nodeid, markers):
+        item.add_marker("once")
     if is_quick(item.nodeid, markers, getattr(item, "fixturenames", ())):
         item.add_marker("quick")
 

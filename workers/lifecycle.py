@@ -116,8 +116,21 @@ def enrol(
 ) -> tuple[Worker, str]:
     """Turn an invitation into a worker; return the worker with its token, which is not stored.
 
-    Raises EnrolmentRefused, and WorkerNameRefused (the invitation then stays usable).
+    Raises EnrolmentRefused, and WorkerNameRefused (the invitation then stays usable, and keeps why
+    for its page).
     """
+    try:
+        return _enrol(secret, now=now, name=name, hardware=hardware, agent_version=agent_version)
+    except WorkerNameRefused as error:
+        EnrolmentToken.objects.filter(token_hash=hash_token(secret), used_at=None).update(
+            refused_name=name[:MAX_NAME_LENGTH], refusal=str(error)[:200], refused_at=now
+        )
+        raise
+
+
+def _enrol(
+    secret: str, *, now: dt.datetime, name: str, hardware: dict[str, Any] | None, agent_version: str
+) -> tuple[Worker, str]:
     worker_secret = new_token(WORKER_PREFIX)
     # One transaction: the invitation must not be used up when the name is refused.
     with transaction.atomic():

@@ -312,6 +312,10 @@ class EnrolmentToken(models.Model):
     worker = models.OneToOneField(
         Worker, null=True, blank=True, on_delete=models.SET_NULL, related_name="enrolment"
     )
+    # The newest machine that may not have the name it asked for: which name, why, and when.
+    refused_name = models.CharField(max_length=100, blank=True, editable=False)
+    refusal = models.CharField(max_length=200, blank=True, editable=False)
+    refused_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         ordering: ClassVar = ["-created_at"]

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, IntegerField, OuterRef, QuerySet
 from django.http import HttpRequest
 
 from xeenet_site.web import roles
+from xeenet_site.web.prepared import Prepared, Slot
 
 
-@cache
-def _people() -> QuerySet[User]:
-    """Return the query of people with their roles. Each page asks it, so it is made once."""
+def _person() -> QuerySet[User]:
     groups = {
         f"is_in_{role}": Exists(Group.objects.filter(user=OuterRef("pk"), name=role))
         for role in roles.ROLES
     }
-    return User.objects.annotate(**groups)
+    return User.objects.annotate(**groups).filter(pk=Slot("pk", IntegerField()))
+
+
+# A person with their role. Each page asks it.
+_PERSON: Final = Prepared(_person)
 
 
 class AccountBackend(ModelBackend):
@@ -46,7 +48,7 @@ class AccountBackend(ModelBackend):
 
     def get_user(self, user_id: Any) -> User | None:
         """Return the person of a session with their role, None if they may not sign in."""
-        user = _people().filter(pk=user_id).first()
+        user = _PERSON.first(pk=user_id)
         if user is None or not self.user_can_authenticate(user):
             return None
         roles.remember(user, {role for role in roles.ROLES if getattr(user, f"is_in_{role}")})

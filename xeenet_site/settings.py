@@ -357,7 +357,7 @@ STATICFILES_DIRS = [
 MEDIA_ROOT = Path(env.str("XEENET_MEDIA_ROOT", default=str(XEENET_HOME / "media")))
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "xeenet_site.static_storage.StaticStorage"},
 }
 # Source maps are only read by people who debug a package: do not spend time on compressing them.
 WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "map")
@@ -367,6 +367,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 # --- Security -------------------------------------------------------------------------------------
 
 X_FRAME_OPTIONS = "DENY"
+SESSION_ENGINE = "xeenet_site.sessions"
 SESSION_COOKIE_HTTPONLY = True
 # Below a path, cookies are neither sent to the other programs of that host nor taken from them.
 SESSION_COOKIE_PATH = f"{BASE_PATH}/"

@@ -102,8 +102,8 @@ class Hero:
     markup: str
     drawn: int
     total: int
-    records: list[Row]
-    latest: list[Row]
+    records: tuple[Row, ...]
+    latest: tuple[Row, ...]
     more_records: int
     without_value: int
 
@@ -180,15 +180,15 @@ def _hero(campaign: Campaign, result_class: int | None) -> Hero:
     drawn = chart_points(campaign, result_class=result_class)
     points, since = drawn.points, campaign.launched_at
     if not points or since is None:
-        return Hero("", 0, 0, [], [], 0, 0)
+        return Hero("", 0, 0, (), (), 0, 0)
     records = [point for point in points if point.is_record]
     listed = records[: -MOST_LISTED - 1 : -1]
     return Hero(
         markup=figure_script(_data(campaign, drawn, result_class, since), "hero-data"),
         drawn=len(points),
         total=drawn.total,
-        records=[_row(point, since) for point in listed],
-        latest=[_row(point, since) for point in points[: -MOST_LISTED - 1 : -1]],
+        records=tuple(_row(point, since) for point in listed),
+        latest=tuple(_row(point, since) for point in points[: -MOST_LISTED - 1 : -1]),
         more_records=len(records) - len(listed),
         without_value=sum(point.value is None for point in points),
     )

@@ -37,6 +37,9 @@ class InvitationSerializer(serializers.ModelSerializer[EnrolmentToken]):
             "expires_at",
             "used_at",
             "worker",
+            "refused_name",
+            "refusal",
+            "refused_at",
         )
         read_only_fields = fields
 
@@ -53,6 +56,10 @@ class NewInvitationSerializer(InvitationSerializer):
     command = serializers.CharField(help_text="What to type there then: it joins and works.")
     link = serializers.CharField(help_text="The page that says so to who sits at the machine.")
 
+    problem = serializers.CharField(
+        help_text="What keeps other machines from this server's address; empty for nothing known."
+    )
+
     class Meta(InvitationSerializer.Meta):
         fields = (
             *InvitationSerializer.Meta.fields,
@@ -60,6 +67,7 @@ class NewInvitationSerializer(InvitationSerializer):
             "install",
             "command",
             "link",
+            "problem",
         )
         read_only_fields = fields
 

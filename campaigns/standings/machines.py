@@ -9,10 +9,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from django.conf import settings
-from django.db.models import Count, Exists, F, OuterRef, Subquery
+from django.db.models import Count, DateTimeField, Exists, F, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
 from campaigns.models import BudgetKind, Campaign, Task, TaskState
@@ -20,11 +21,17 @@ from campaigns.models.campaign import is_held_back
 from experiments import catalog
 from workers.models import Calibration, Worker, WorkerState
 from workers.protocol import IsolationTier
+from xeenet_site.web.prepared import Prepared, Slot
 
 # The machines heard of last; of more, the rest is not counted.
 MOST_MACHINES: Final = 2_000
 # Machines that were silent for longer are forgotten: nobody waits for them.
 REMEMBERED: Final = dt.timedelta(days=7)
+_COLUMNS: Final = (
+    *("pk", "slots", "last_seen_at", "paused_until", "owner_pauses", "owner_pauses_until"),
+    *("simulates", "isolation", "accepts_uploaded_scripts"),
+    *("runs_any_script", "scripts", "refused_scripts", "held"),
+)
 
 
 @dataclass(frozen=True)
@@ -111,28 +118,9 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
 
     `work_of` are the experiments for which it matters whether their work budgets are withheld.
     """
-    columns = {f"held_back_{place}": name for place, name in enumerate(dict.fromkeys(work_of))}
-    held_back: dict[str, Any] = {
-        column: is_held_back(Calibration.objects.filter(worker=OuterRef("pk"), experiment=name))
-        for column, name in columns.items()
-    }
-    scripts = {name: _measured_script(name) for name in columns.values()}
-    measured: dict[str, Any] = {
-        f"measured_{column}": Exists(
-            Calibration.objects.filter(
-                worker=OuterRef("pk"), experiment=name, script_sha256=scripts[name]
-            )
-        )
-        for column, name in columns.items()
-        if scripts[name]
-    }
+    scripts = tuple((name, _measured_script(name)) for name in sorted(set(work_of)))
+    columns = {_held_back(place): name for place, (name, _) in enumerate(scripts)}
     since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
-    workers = Worker.objects.machines().filter(
-        state=WorkerState.ACTIVE, last_seen_at__gte=now - REMEMBERED
-    )
-    rows = workers.annotate(held=_held(), **held_back, **measured).order_by(
-        F("last_seen_at").desc(), "pk"
-    )
     return [
         Machine(
             pk=row["pk"],
@@ -155,27 +143,45 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
             unmeasured=frozenset(
                 name
                 for column, name in columns.items()
-                if not row["simulates"] and not row.get(f"measured_{column}", True)
+                if not row["simulates"] and not row.get(_measured(column), True)
             ),
         )
-        for row in rows.values(
-            "pk",
-            "slots",
-            "last_seen_at",
-            "paused_until",
-            "owner_pauses",
-            "owner_pauses_until",
-            "simulates",
-            "isolation",
-            "accepts_uploaded_scripts",
-            "runs_any_script",
-            "scripts",
-            "refused_scripts",
-            "held",
-            *columns,
-            *measured,
-        )[:MOST_MACHINES]
+        for row in _fleet(scripts).rows(heard_since=now - REMEMBERED)
     ]
+
+
+# Experiments are few; their scripts change with the server.
+@lru_cache(maxsize=100)
+def _fleet(scripts: tuple[tuple[str, str], ...]) -> Prepared[dict[str, Any]]:
+    """Return the query of the machines, with two columns for each experiment and its script."""
+    held_back: dict[str, Any] = {
+        _held_back(place): is_held_back(
+            Calibration.objects.filter(worker=OuterRef("pk"), experiment=name)
+        )
+        for place, (name, _) in enumerate(scripts)
+    }
+    measured: dict[str, Any] = {
+        _measured(_held_back(place)): Exists(
+            Calibration.objects.filter(worker=OuterRef("pk"), experiment=name, script_sha256=script)
+        )
+        for place, (name, script) in enumerate(scripts)
+        if script
+    }
+    workers = Worker.objects.machines().filter(
+        state=WorkerState.ACTIVE, last_seen_at__gte=Slot("heard_since", DateTimeField())
+    )
+    rows = workers.annotate(held=_held(), **held_back, **measured).order_by(
+        F("last_seen_at").desc(), "pk"
+    )
+    return Prepared(lambda: rows.values(*_COLUMNS, *held_back, *measured)[:MOST_MACHINES])
+
+
+def _held_back(place: int) -> str:
+    return f"held_back_{place}"
+
+
+def _measured(held_back: str) -> str:
+    return f"measured_{held_back}"
 
 
 def _held() -> Coalesce:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from django.db import models
-from django.db.models import Count, Exists, F, Min, OuterRef, QuerySet, Value
+from django.db.models import BigIntegerField, Count, Exists, F, Min, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import JSONObject
 
 from campaigns.models import AttemptOutcome, Campaign, CampaignState, Package, Task, TaskState
 from campaigns.standings.turns import Batch
+from xeenet_site.web.prepared import Prepared, Slot
 
 # Tasks that came at different times are so many rows at most; of more, the oldest are read.
 MOST_ROWS: Final = 5_000
@@ -23,6 +24,8 @@ _RUNS: Final = "1 run"
 _WAITS: Final = "2 waits"
 _NO_LEASE: Final = (Value(None, models.DateTimeField()), Value(None, models.BigIntegerField()))
 _PACKAGE: Final = "package__"
+# No campaign has this key.
+_NOBODY: Final = 0
 # Of a further campaign: who may run it, how long its runs take, and the key of its pace.
 _COLUMNS: Final = (
     *("state", "revision", "kept_runs", "experiment", "allow_simulated", "required_isolation"),
@@ -69,38 +72,38 @@ def queue_of(campaigns: Sequence[Campaign]) -> Queue:
 
     The order of waiting tasks matters only between campaigns, so that of one alone is not read.
     """
-    listed = [campaign.pk for campaign in campaigns]
-    is_one = sum(campaign.state == CampaignState.ACTIVE for campaign in campaigns) < 2
+    listed = {campaign.pk for campaign in campaigns}
+    active = [campaign.pk for campaign in campaigns if campaign.state == CampaignState.ACTIVE]
+    running: dict[int, list[Running]] = defaultdict(list)
+    waiting, others = [], []
+    # Campaigns and runs come first, then what waits in the order of claims.
+    for what, at, campaign, until, holder, columns, _, number in _QUEUE.rows(
+        alone=active[0] if len(active) == 1 else _NOBODY
+    ):
+        if what == _RUNS:
+            running[campaign] += [Running(at, until, holder)] * number
+        elif what == _WAITS:
+            waiting.append(Batch(campaign, number))
+        elif campaign not in listed:
+            others.append(_campaign(campaign, columns))
+    return Queue(dict(running), waiting, sorted(others, key=lambda campaign: campaign.pk))
+
+
+def _queue() -> QuerySet[Any, Any]:
     runs = Task.objects.filter(state=TaskState.LEASED, attempts__outcome=AttemptOutcome.RUNNING)
     pending = Task.objects.filter(state=TaskState.PENDING, campaign__state=CampaignState.ACTIVE)
-    waits_too = Campaign.objects.filter(
-        Exists(pending.order_by().filter(campaign=OuterRef("pk"))), state=CampaignState.ACTIVE
-    ).order_by()
-    others = waits_too.exclude(pk__in=listed)
-    if is_one:
-        pending = pending.filter(Exists(others))
-    holds = Exists(Task.objects.filter(campaign=OuterRef("pk"), state=TaskState.LEASED))
-    further = Campaign.objects.filter(holds).order_by().exclude(pk__in=listed)
+    own = Task.objects.filter(campaign=OuterRef("pk")).order_by()
+    waits = Q(Exists(own.filter(state=TaskState.PENDING)), state=CampaignState.ACTIVE)
+    rivals = Campaign.objects.filter(waits).order_by().exclude(pk=Slot("alone", BigIntegerField()))
+    holds = Exists(own.filter(state=TaskState.LEASED))
     # The index of waiting tasks has all that is read of these.
     rows = _rows(runs, _RUNS, F("attempts__started_at"), F("lease_expires_at"), F("worker_id"))
     rows = rows.union(
-        _rows(pending, _WAITS, F("available_at"), *_NO_LEASE),
-        _campaigns(others),
-        _campaigns(further.exclude(pk__in=others.values("pk"))),
+        _rows(pending.filter(Exists(rivals)), _WAITS, F("available_at"), *_NO_LEASE),
+        _campaigns(Campaign.objects.filter(waits | Q(holds)).order_by()),
         all=True,
     )
-    running: dict[int, list[Running]] = defaultdict(list)
-    waiting, known = [], []
-    # Campaigns and runs come first, then what waits in the order of claims.
-    ordered = rows.order_by("what", "at", "first")[:MOST_ROWS]
-    for what, at, campaign, until, holder, columns, _, number in ordered:
-        if what == _CAMPAIGN:
-            known.append(_campaign(campaign, columns))
-        elif what == _RUNS:
-            running[campaign] += [Running(at, until, holder)] * number
-        else:
-            waiting.append(Batch(campaign, number))
-    return Queue(dict(running), waiting, sorted(known, key=lambda campaign: campaign.pk))
+    return rows.order_by("what", "at", "first")[:MOST_ROWS]
 
 
 def _rows(tasks: QuerySet[Task], what: str, at: Any, until: Any, holder: Any) -> QuerySet[Any, Any]:
@@ -128,6 +131,10 @@ def _campaigns(campaigns: QuerySet[Campaign]) -> QuerySet[Any, Any]:
         number=Value(0, models.BigIntegerField()),
     )
     return rows.values_list("what", "at", "pk", "until", "holder", "columns", "first", "number")
+
+
+# Each page of a campaign and each list asks it.
+_QUEUE: Final = Prepared(_queue)
 
 
 def _campaign(pk: int, columns: dict[str, Any]) -> Campaign:

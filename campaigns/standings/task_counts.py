@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from django.db.models import CharField, Count, QuerySet, Value
+from django.db.models import BigIntegerField, CharField, Count, QuerySet, Value
 
 from campaigns.caching import cached_for_each
 from campaigns.models import Campaign, Result, Task, TaskQuerySet, TaskState
+from xeenet_site.web.prepared import Prepared, Slot
 
 ENDED: Final = (TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED)
 _NAME: Final = "ended-tasks"
@@ -46,11 +47,11 @@ def tasks_by_state(campaign: Campaign) -> dict[str, int]:
 
     known = cached_for_each([campaign], _NAME, count_all)[campaign.pk]
     if not counted:
-        counted = known.by_state | _by_state(campaign.tasks.open())
+        counted = known.by_state | dict(_OPEN.rows(campaign=campaign.pk))
         # Otherwise the cached counts are stale (a task ended meanwhile, or a process died before it
         # raised the revision): count again.
         if sum(counted.values()) != campaign.task_count - campaign.kept_runs:
-            counted = _by_state(campaign.tasks.all())
+            counted = dict(_by_state(campaign.tasks.all()))
     return dict.fromkeys(TaskState.values, 0) | counted
 
 
@@ -72,10 +73,18 @@ def failed_by_class(campaign: Campaign) -> dict[str, int]:
     return ended_tasks([campaign])[campaign.pk].failures
 
 
-def _by_state(tasks: TaskQuerySet) -> dict[str, int]:
+def _by_state(tasks: TaskQuerySet) -> QuerySet[Any, Any]:
     # Count("*"), because the index by state does not hold the key: Count("pk") would read the whole
     # table. order_by() drops the default ordering, which would join the grouping.
-    return dict(tasks.order_by().values_list("state").annotate(number=Count("*")))
+    return tasks.order_by().values_list("state").annotate(number=Count("*"))
+
+
+def _open() -> QuerySet[Any, Any]:
+    return _by_state(Task.objects.open().filter(campaign_id=Slot("campaign", BigIntegerField())))
+
+
+# The open tasks of a campaign by state. Each of its pages asks it.
+_OPEN: Final = Prepared(_open)
 
 
 def _count(campaigns: Sequence[Campaign], tasks: TaskQuerySet) -> dict[int, Ended]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest
@@ -73,6 +73,14 @@ class ParamHead:
     wide_only: bool
 
 
+class ClassInMenu(NamedTuple):
+    """A class of results that the board can show, and how many results it has."""
+
+    slug: str
+    words: str
+    results: int
+
+
 def board_context(
     request: HttpRequest, campaign: Campaign, varying: Sequence[str]
 ) -> dict[str, Any]:
@@ -93,6 +101,7 @@ def board_context(
         is_maximised=spec.is_maximised,
     )
     names = by_importance(campaign, varying)
+    classes = classes_of(campaign)
     baseline = arm_in_address(campaign, request.GET.get("baseline", ""))
     paired = paired_rows(campaign, rows, of_class=slug, baseline=baseline)
     return {
@@ -106,7 +115,7 @@ def board_context(
         ],
         "spec": spec,
         "may_race": may_race(request.user, campaign),
-        "classes": classes_of(campaign),
+        "classes": tuple(ClassInMenu(row.slug, row.words, row.results) for row in classes),
         "shown_class": chosen.slug if chosen else EVERY_CLASS,
         "class_words": chosen.words if chosen else "all classes",
         "every_class": EVERY_CLASS,
@@ -125,7 +134,7 @@ def board_rows(
     scale: glyph.Scale | None,
     leader: glyph.Interval | None,
     paired: PairedRows,
-) -> list[BoardRow]:
+) -> tuple[BoardRow, ...]:
     """Return the rows of the board with the params `names` in this order."""
     spec, scales = campaign.metric_spec, tint_scales(campaign)
     url = reverse("task", args=[campaign.pk, 0]).removesuffix("0/")
@@ -138,7 +147,7 @@ def board_rows(
         )
         for place, name in enumerate(names)
     ]
-    return [
+    return tuple(
         BoardRow(
             arm=row.arm,
             rank=row.rank,
@@ -159,7 +168,7 @@ def board_rows(
             paired=paired.text(row.arm, spec),
         )
         for row in rows
-    ]
+    )
 
 
 def _look(row: ArmRow) -> str:

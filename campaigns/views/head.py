@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import cache
 from typing import Any
 
-from django.db.models import Max, Min
-from django.http import HttpRequest
-from django.shortcuts import get_object_or_404
+from django.db.models import BigIntegerField, Max, Min, QuerySet
+from django.http import Http404, HttpRequest
 
 from campaigns import steering
+from campaigns.caching import cached_by_revision
 from campaigns.clock import read_at, with_clock
 from campaigns.lifecycle.race_due import runs_kept_at_launch
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import MAX_TRIES, BudgetKind, Campaign, CampaignState, WorkUnit
 from campaigns.scripts import steering as script_steering
 from campaigns.search.samplers import MAX_TASKS
+from campaigns.standings.param_order import stored_importance
 from campaigns.standings.task_counts import tasks_by_state
 from campaigns.work.cost import CostModel
+from xeenet_site.web.prepared import Prepared, Slot
 from xeenet_site.web.roles import Person
 from xeenet_site.web.verbs import Verb
 
@@ -47,16 +50,26 @@ VERBS = {
 }
 
 
-def campaign_and_now(pk: int, **annotations: Any) -> tuple[Campaign, dt.datetime]:
+def campaign_and_now(pk: int, *, with_importance: bool = False) -> tuple[Campaign, dt.datetime]:
     """Return the campaign with the objects that its head shows, and the time. Raises Http404.
 
-    One query, which reads the `annotations` too: what a page shows beside the campaign.
+    One query, which reads the stored importance too where the page shows it.
     """
-    campaigns = Campaign.objects.select_related("owner", "dataset", "package")
-    # Do not load the text of the script, which is as long as the rest of the page.
-    campaigns = campaigns.defer("package__source").annotate(**annotations)
-    campaign = get_object_or_404(with_clock(campaigns), pk=pk)
+    campaign = _loaded(with_importance=with_importance).first(pk=pk)
+    if campaign is None:
+        raise Http404(f"There is no campaign {pk}.")
     return campaign, read_at(campaign)
+
+
+@cache
+def _loaded(*, with_importance: bool) -> Prepared[Campaign]:
+    def campaigns() -> QuerySet[Campaign]:
+        # Do not load the text of the script, which is as long as the rest of the page.
+        rows: QuerySet[Campaign] = Campaign.objects.select_related("owner", "dataset", "package")
+        rows = with_clock(rows.defer("package__source").filter(pk=Slot("pk", BigIntegerField())))
+        return rows.annotate(importance=stored_importance()) if with_importance else rows
+
+    return Prepared(campaigns)
 
 
 def may_race(user: Person, campaign: Campaign) -> bool:
@@ -126,5 +139,10 @@ def _work_steps(campaign: Campaign) -> str:
     """Return the range of the steps of the campaign's tasks; "" when it says no more."""
     if campaign.work_unit in {"", WorkUnit.STEPS}:
         return ""
-    steps = campaign.tasks.aggregate(fewest=Min("max_steps"), most=Max("max_steps"))
+    # New tasks raise the revision.
+    steps = cached_by_revision(
+        campaign,
+        "work-steps",
+        lambda: campaign.tasks.aggregate(fewest=Min("max_steps"), most=Max("max_steps")),
+    )
     return " to ".join(f"{count:,}" for count in sorted({*steps.values()} - {None}))

@@ -17,7 +17,6 @@ from campaigns.models import Campaign, CampaignState
 from campaigns.standings import headline, leaderboard
 from campaigns.standings.finding import why_nothing_is_ranked
 from campaigns.standings.paired import arm_in_address
-from campaigns.standings.param_order import stored_importance
 from campaigns.standings.progress import CampaignProgress, campaign_progress
 from campaigns.views.board import board_context, race_options_context
 from campaigns.views.head import campaign_and_now, head_context
@@ -33,7 +32,7 @@ LARGE_CAMPAIGN: Final = 2_000
 @reading_page
 def campaign(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one campaign. With htmx only the part that changes while it runs."""
-    campaign, now = campaign_and_now(pk, importance=stored_importance())
+    campaign, now = campaign_and_now(pk, with_importance=True)
     if campaign.state == CampaignState.DRAFT:
         context = head_context(request, campaign, now)
         context["verdict"] = headline.draft(

@@ -28,7 +28,7 @@ from tests.agent.server import (
     wait_until,
 )
 from tests.processes import ROOT
-from workers.agent import cli, exits
+from workers.agent import cli, equipping, exits
 from workers.agent.enrolment import find_credentials, rotate_token
 from workers.agent.grants import Grant, Priority
 from workers.agent.isolation import Containment
@@ -337,19 +337,19 @@ def test_check_prints_the_profile_and_says_whether_tasks_can_run(
 
 
 def test_a_machine_with_torch_trains() -> None:
-    assert cli._why_simulated(options(), ABLE) == ""
+    assert equipping.why_simulated(options(), ABLE) == ""
 
 
 def test_a_machine_without_torch_simulates_and_says_so_loudly(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert cli._why_simulated(options(), UNABLE) == "torch: No module named 'torch'"
+    assert equipping.why_simulated(options(), UNABLE) == "torch: No module named 'torch'"
     assert "SIMULATED RESULTS ONLY: torch: No module named 'torch'" in caplog.text
 
 
 def test_no_simulate_refuses_to_start_and_says_how_to_get_torch() -> None:
     with pytest.raises(exits.StartError, match="agent setup") as raised:
-        cli._why_simulated(options("--no-simulate"), UNABLE)
+        equipping.why_simulated(options("--no-simulate"), UNABLE)
     assert raised.value.exit_code == exits.EXIT_CANNOT_RUN
 
 

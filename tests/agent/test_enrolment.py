@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,11 +22,15 @@ from tests.agent.server import (
     running_server,
     wait_until,
 )
-from tests.agent.test_cli import credentials
+from tests.agent.test_cli import ABLE, credentials, options
 from tests.processes import ROOT
 from workers.agent import enrolment, exits
 from workers.agent.connection.client import Client
 from workers.agent.state import Credentials, StateFolder
+from workers.agent.status import words
+from workers.agent.status.board import StatusBoard
+from workers.agent.status.model import Fault, State
+from workers.agent.work import Work
 from workers.protocol import ErrorCode
 
 PAGE = b"<html>Please log in</html>"
@@ -45,6 +51,48 @@ def state(tmp_path: Path) -> StateFolder:
 @pytest.fixture(autouse=True)
 def quick_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(enrolment.Backoff, "next_wait", lambda *_: 0.01)
+
+
+def test_waiting_for_the_server_is_a_state_with_a_reason_and_can_be_ended(
+    state: StateFolder,
+) -> None:
+    board, gives_up = StatusBoard(), threading.Event()
+    given = options("--server", "http://127.0.0.1:9", *ENROL)
+    ends: list[BaseException] = []
+
+    def join() -> None:
+        try:
+            enrolment.find_credentials(given, state, ABLE, board, gives_up)
+        except exits.StartError as error:
+            ends.append(error)
+
+    waiting = threading.Thread(target=join)
+    waiting.start()
+    wait_until(lambda: board.status.troubles)
+    assert board.status.state is State.SETTING_UP
+    assert words.headline(board.status, 0.0) == "Setting up: joins its server."
+    (trouble,) = board.status.troubles
+    assert trouble.fault is Fault.NETWORK
+    assert "no answer from http://127.0.0.1:9" in words.trouble_text(trouble)
+    assert board.status.identity.name == "bench"
+    gives_up.set()
+    waiting.join(30)
+    assert [error.exit_code for error in ends] == [exits.EXIT_OK]  # type: ignore[attr-defined]
+
+
+def test_what_ends_work_also_ends_the_wait_before_it() -> None:
+    seen: list[bool] = []
+
+    def begin(gives_up: threading.Event, _stack: Any) -> Any:
+        work.stop_now()
+        seen.append(gives_up.is_set())
+        return SimpleNamespace(run=lambda: pytest.fail("it was stopped"))
+
+    work = Work(StatusBoard(), begin)
+    work.pause(None)  # nothing to pause yet
+    assert work.run() == exits.EXIT_OK
+    assert seen == [True]
+    assert work.board.status.state is State.STOPPED
 
 
 def redirect(server: AgentServer, path: str, target: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.agent.runs import working_sandbox
 from tests.agent.test_cli import options
-from workers.agent import cli, isolation
+from workers.agent import equipping, isolation
 from workers.agent.exits import EXIT_CANNOT_RUN, StartError
 from workers.agent.isolation import Containment, _contained, choose_containment
 from workers.agent.running.hardware import Machine
@@ -43,7 +43,7 @@ def test_a_machine_without_a_sandbox_works_on_in_t0_and_says_why(
     containment = choose_containment("auto", StateFolder(tmp_path))
     assert containment.tier is IsolationTier.T0
     assert containment.why_not_t1
-    notes = cli._hardware_to_report(containment)["notes"]
+    notes = equipping.hardware_to_report(containment)["notes"]
     assert notes[-1] == f"isolation T1: {containment.why_not_t1}"
 
 
@@ -82,4 +82,4 @@ def test_a_machine_without_torch_keeps_its_sandbox() -> None:
 def test_uploaded_scripts_are_accepted_in_the_sandbox_or_on_the_owners_own_word(
     arguments: tuple[str, ...], containment: Containment, accepted: bool
 ) -> None:
-    assert cli._accepts_uploads(options(*arguments), containment) is accepted
+    assert equipping.accepts_uploads(options(*arguments), containment) is accepted

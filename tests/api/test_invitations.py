@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
@@ -10,7 +12,7 @@ from tests import factories
 from tests.clients import agent_client, bearer, researcher_client
 from workers import lifecycle
 from workers.models import AuditEntry, EnrolmentToken
-from xeenet_site.web import roles
+from xeenet_site.web import addresses, roles
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/invitations"
@@ -34,6 +36,7 @@ def test_an_invitation_is_shown_once_with_the_command_and_lets_one_machine_in(
         f"/bin/xeenet-worker --server http://testserver --enrol {secret}"
     )
     assert "http://testserver/workers/program/xeenet_worker-" in reply["install"]
+    assert reply["problem"] == ""
     assert reply["link"] == f"http://testserver/workers/join/#{secret}"
     enrol = {"enrolment_token": secret, "name": "attic-1"}
     assert APIClient().post("/api/v1/workers/enrol", enrol).status_code == 201
@@ -41,6 +44,22 @@ def test_an_invitation_is_shown_once_with_the_command_and_lets_one_machine_in(
     (listed,) = operator.get(URL).json()["results"]
     assert (listed["label"], listed["created_by"], listed["worker"]) == ("attic", "olga", "attic-1")
     assert secret not in operator.get(URL).content.decode()
+
+
+def test_the_command_names_an_address_that_other_machines_reach(
+    operator: APIClient, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.ALLOWED_HOSTS = ["*"]
+    monkeypatch.setattr(addresses, "lan_addresses", lambda: ["192.168.7.20"])
+    monkeypatch.setattr(addresses, "listening_host", lambda port: "127.0.0.1")
+    reply = operator.post(URL, {}, SERVER_NAME="127.0.0.1", SERVER_PORT="8000").json()
+    assert "--server http://192.168.7.20:8000 " in reply["command"]
+    assert "127.0.0.1" not in reply["command"] + reply["install"] + reply["link"]
+    assert "listens to its own machine only" in reply["problem"]
+    monkeypatch.setattr(addresses, "lan_addresses", list)  # there is no network
+    reply = operator.post(URL, {}, SERVER_NAME="127.0.0.1", SERVER_PORT="8000").json()
+    assert "--server http://127.0.0.1:8000 " in reply["command"]
+    assert "no other machine can reach it" in reply["problem"]
 
 
 def test_a_withdrawn_invitation_lets_nobody_in(operator: APIClient) -> None:

@@ -24,7 +24,31 @@ TIME_PASSES: Final = ("tests/pages/test_refresh_as_time_passes.py",)
 
 MANAGE: Final = ("tests/running/test_manage.py",)
 
+PREPARED: Final = "xeenet_site/web/prepared.py"
+PREPARED_TESTS: Final = ("tests/running/test_prepared.py",)
+
 SITE: Final = (
+    Mutant(
+        "prepared: all runs share the compiler",
+        PREPARED,
+        "        compiler = copy.copy(compiled.compiler)\n",
+        "        compiler = compiled.compiler\n",
+        (*PREPARED_TESTS, "-k", "not_a_connection"),
+    ),
+    Mutant(
+        "prepared: a run asks with the connection of the thread that compiled",
+        PREPARED,
+        "        compiler.connection = connection  # each thread has its own\n",
+        "",
+        (*PREPARED_TESTS, "-k", "not_a_connection"),
+    ),
+    Mutant(
+        "sessions: one that has expired is still somebody's",
+        "xeenet_site/sessions.py",
+        ', expire_date__gt=Slot("now", DateTimeField())',
+        "",
+        (*PREPARED_TESTS, "-k", "expired"),
+    ),
     Mutant(
         "live: a kept part is shown for other values",
         LIVE,

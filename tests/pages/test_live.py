@@ -171,6 +171,8 @@ def test_a_large_answer_is_compressed_for_those_who_can_read_it(template: Any) -
         ('{% part other %}<p id="a"></p>{% endpart %}', "of no kind, rows, kept, .* not other"),
         ('{% part of %}<p id="a"></p>{% endpart %}', "or of values, not of"),
         ('{% part rows x %}<p id="a"></p>{% endpart %}', "or of values, not rows x"),
+        ('{% part rows of %}<p id="a"></p>{% endpart %}', "or of values, not rows of"),
+        ('{% part kept of x %}<p id="a"></p>{% endpart %}', "or of values, not kept of x"),
     ],
 )
 def test_a_part_that_cannot_be_found_again_is_an_error(source: str, sentence: str) -> None:
@@ -197,6 +199,16 @@ def test_a_part_of_values_is_rendered_again_only_for_others(
     assert text(1, more={"here": 5}) == "1"
     # No more than two are kept, so that the first has to make room.
     assert [text(2), text(1)] == ["2", "3"]
+
+
+def test_rows_of_values_are_refreshed_like_others() -> None:
+    source = PAGE.replace("{% part rows %}", "{% part rows of rows %}")
+    template = engines["django"].from_string(source)
+    rows = ((1, "a"), (2, "b"))
+    first = shown(template, rows=rows)
+    assert hashes_in(first) == hashes_in(shown(template, rows=rows))
+    assert hashes_in(first) == hashes_in(shown(engines["django"].from_string(PAGE), rows=rows))
+    assert "changed" in shown(template, rows=((1, "changed"), (2, "b")))
 
 
 def test_a_kept_part_has_the_same_hashes_in_pages_and_refreshes() -> None:

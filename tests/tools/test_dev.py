@@ -84,8 +84,9 @@ def test_dev_py_keeps_to_syntax_that_a_too_old_python_can_read() -> None:
 # --- Locks ----------------------------------------------------------------------------------------
 
 
-def test_a_lock_forgets_the_local_build_and_the_comments() -> None:
+def test_a_lock_forgets_the_local_build_our_own_wheel_and_the_comments() -> None:
     text = "# made by a tool\ndjango==5.2.19\n    # via xeenet\ntorch==2.13.0+cpu\n"
+    text += "xeenet-worker==0.2.0\n"
     body = [line for line in locks.tidy(text, "worker").splitlines() if not line.startswith("#")]
     assert body == ["django==5.2.19", "torch==2.13.0"]
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.processes import ROOT
 from tests.versions import recorded
 from workers import features, protocol
+from workers.agent import AGENT_VERSION
 from workers.features import (
     ALL_FEATURES,
     LATER_FAILURE_CLASSES,
@@ -100,3 +104,14 @@ def test_each_key_that_came_after_0_1_0_has_a_feature() -> None:
     # Old agents have to find what they read, so no key may go.
     for name in ("Lease", "ClaimReply", "HeartbeatReply", "LeaseAnswer", "SubmissionReply"):
         assert {*recorded.KEYS[name]} <= getattr(protocol, name).__annotations__.keys(), name
+
+
+def test_every_version_that_is_promised_has_a_recording() -> None:
+    """`docs/volunteers.md` promises the two minor versions before this one."""
+    major, minor = map(int, AGENT_VERSION.split(".")[:2])
+    assert major == 0, "say in docs/volunteers.md what is promised across major versions"
+    promised = range(max(1, minor - 2), minor)
+    recordings = {path.name for path in Path(__file__).parent.glob("v*.json")}
+    assert {f"v0_{number}_0.json" for number in promised} <= recordings
+    policy = " ".join((ROOT / "docs" / "volunteers.md").read_text().split())
+    assert "with all of the two minor versions before it" in policy

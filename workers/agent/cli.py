@@ -6,12 +6,15 @@ The exit codes are in `workers.agent.exits`.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import json
 import logging
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Final, NoReturn
@@ -21,9 +24,18 @@ import stamina.instrumentation
 from workers.agent import AGENT_VERSION, status_command
 from workers.agent.card import find_card
 from workers.agent.connection.client import Client
+from workers.agent.console import end_well_when_closed
 from workers.agent.delivery.outbox import Outbox
 from workers.agent.desktop.command import desktop_command
 from workers.agent.enrolment import find_credentials, rotate_token
+from workers.agent.equipping import (
+    chosen_equipment,
+    equipment,
+    hardware_to_report,
+    how_to_get_torch,
+    tell,
+    what_torch_lacks,
+)
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_STATE_FOLDER, StartError
 from workers.agent.isolation import Containment, choose_containment
 from workers.agent.leave.command import leave_command
@@ -33,28 +45,34 @@ from workers.agent.limits.options import limiter_of
 from workers.agent.log_tail import LogTail
 from workers.agent.loop import Agent, AgentOptions
 from workers.agent.options import MIB, parser
-from workers.agent.page.command import open_command, show_address
+from workers.agent.page.command import open_command, show_opened
 from workers.agent.page.desk import Desk
+from workers.agent.page.for_card import ForCard
+from workers.agent.page.opening import PageOpener
 from workers.agent.page.service import PageService
 from workers.agent.plain_text import PlainFormatter, log_uncaught_errors, plain
 from workers.agent.processes.process_tree import adopt_orphans, kill_tagged
-from workers.agent.running.hardware import Machine, usable_cpus
+from workers.agent.running.hardware import usable_cpus
 from workers.agent.secrecy import close_own_process, move_secrets_out_of_the_arguments
 from workers.agent.service.command import service_command
 from workers.agent.service.supervised import supervised_command
-from workers.agent.setup.choose import chosen_interpreter, setup_words, unused_gpus, with_note
+from workers.agent.setup.choose import (
+    chosen_interpreter,
+    remove_former,
+    unused_gpus,
+    with_note,
+)
 from workers.agent.setup.command import setup_command
+from workers.agent.setup.environments import Environments
 from workers.agent.setup.first_start import ready
 from workers.agent.setup.progress import Watch
 from workers.agent.state import StateFolder, StateFolderError, default_state_folder
 from workers.agent.status.board import StatusBoard, this_process
 from workers.agent.status.file import StatusFile
 from workers.agent.status.history import History
+from workers.agent.tasks.renewal import Equipment, Renewal
 from workers.agent.tasks.runner import Runner, RunnerSettings
-from workers.agent.tasks.scripts import CodePolicy
-from workers.protocol import Hardware, IsolationTier
-
-_MAX_NOTE_CHARACTERS: Final = 300
+from workers.agent.work import Work
 
 log = logging.getLogger("xeenet.agent")
 
@@ -64,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:  # started as a program, not called by the management command
         move_secrets_out_of_the_arguments()
         arguments = sys.argv[1:]
+        if not arguments and getattr(sys, "frozen", False):  # its folder was opened, no shell
+            arguments = ["desktop"]
     if arguments and (command := _COMMANDS.get(arguments[0])):
         return command(arguments[1:])
     close_own_process()
@@ -95,20 +115,22 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     tail, history = LogTail(), History(state.history)
     logging.getLogger("xeenet").addHandler(tail)
     board = StatusBoard(this_process(AGENT_VERSION, slots=limiter.slots), history)
-    limiter.on_change = lambda now: board.identify(
-        slots=now.slots, threads=now.threads, memory_bytes=now.memory_bytes
+    limiter.on_change = lambda now, rules: board.identify(
+        slots=now.slots, threads=now.threads, memory_bytes=now.memory_bytes, rules=rules
     )
     file = StatusFile(state.status, board)
     file.start()
     desk = Desk(state.root, board, history, limiter, tail)
     page = PageService(state.root, desk)
     page.start()
+    opener = PageOpener(page, state.root)
     if options.page:
-        show_address(page.open())
+        opener.open()
+        show_opened(opener.address)
     watch = Watch(state.root, board)
     watch.start()
     try:
-        return _work(options, state, board, limiter, desk)
+        return _work(options, state, board, limiter, desk, opener)
     except BaseException as error:
         code = error.exit_code if isinstance(error, StartError) else EXIT_OK
         board.stopped(code, str(error) if code else "ended before it began")
@@ -126,6 +148,7 @@ def _work(
     board: StatusBoard,
     limiter: Limiter,
     desk: Desk,
+    opener: PageOpener,
 ) -> int:
     """Set up, then work until the agent ends; return its exit code. Raises `StartError`."""
     board.setting_up("checks torch and the sandbox")
@@ -136,29 +159,52 @@ def _work(
         asks=not (options.no_setup or options.simulate),
         agrees=options.yes and not options.no_setup,
     )
-    machine = containment.machine
     _warn_if_unprotected_root(containment)
-    simulated_because = _why_simulated(options, machine)
-    devices = machine.hardware.get("devices", [])
-    model = machine.hardware.get("gpu_name") or machine.hardware.get("cpu_model", "")
+    equipped = equipment(options, containment)
+    tell(board, equipped)
     board.identify(
-        tier=str(containment.tier),
-        devices=tuple(devices),
-        device_name=model,
         cpus=usable_cpus(),
         threads=limiter.decision.threads,
         memory_bytes=limiter.decision.memory_bytes,
-        simulated_because=simulated_because,
     )
+    work = Work(board, functools.partial(_begin, options, state, board, limiter, desk, equipped))
+    show = None if options.log else find_card()
+    if show is None:
+        work.begin()  # SIGTERM ends it meanwhile, as it ends the set-up
+    for number, end in _ends(work).items():
+        signal.signal(number, end)
+    is_over = threading.Event()
+    end_well_when_closed(work.stop_now, is_over)
+    try:
+        return work.run() if show is None else show(work, ForCard(desk, opener))
+    finally:
+        is_over.set()
+
+
+def _begin(
+    options: argparse.Namespace,
+    state: StateFolder,
+    board: StatusBoard,
+    limiter: Limiter,
+    desk: Desk,
+    equipped: Equipment,
+    gives_up: threading.Event,
+    stack: contextlib.ExitStack,
+) -> Agent:
+    """Join the server, where that is still to be done, and return the agent for it.
+
+    Raises `StartError`, also when it is given up.
+    """
     board.setting_up("looks for its server")
-    credentials = find_credentials(options, state, machine)
+    credentials = find_credentials(options, state, equipped.machine, board, gives_up)
     name = credentials.name or options.name or socket.gethostname()
     board.identify(server=credentials.server_url, name=name)
     client = Client(credentials.server_url, credentials.token)
+    stack.callback(client.close)
     runner_settings = RunnerSettings(
-        simulate=bool(simulated_because),
-        policy=CodePolicy(options.allow_server_code, _accepts_uploads(options, containment)),
-        sandbox=containment.sandbox,
+        simulate=bool(equipped.simulated_because),
+        policy=equipped.policy,
+        sandbox=equipped.sandbox,
         keep_failed=options.keep_failed,
         grant=limiter.grant,
         disk_bytes=int(options.disk_limit * MIB),
@@ -168,35 +214,51 @@ def _work(
     agent = Agent(
         client,
         Outbox(state.outbox, board),
-        Runner(state, client, machine, runner_settings),
-        _hardware_to_report(containment),
+        Runner(state, client, equipped.machine, runner_settings),
+        equipped.hardware,
         AgentOptions(
             slots=limiter.slots,
             once=options.once,
             max_tasks=options.max_tasks,
             drain_seconds=options.drain_seconds,
-            simulate=bool(simulated_because),
-            isolation=containment.tier,
-            accepts_uploaded_scripts=runner_settings.policy.uploaded_scripts,
+            simulate=bool(equipped.simulated_because),
+            isolation=equipped.isolation,
+            accepts_uploaded_scripts=equipped.policy.uploaded_scripts,
         ),
         board,
         limiter,
     )
-    desk.attach(agent, runner_settings.policy, _what_torch_lacks(machine))
-    signal.signal(signal.SIGTERM, lambda *_: agent.on_sigterm())
-    signal.signal(signal.SIGINT, lambda *_: agent.on_interrupt())
-    hangup = getattr(signal, "SIGHUP", None)  # the terminal was closed; nohup ignores it
-    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
-        signal.signal(hangup, lambda *_: agent.on_sigterm())
+
+    def use(now: Equipment) -> None:
+        """Show the equipment, and let go of that of before."""
+        tell(board, now)
+        desk.attach(agent, now.policy, what_torch_lacks(now.machine))
+        remove_former(state.root)
+
+    if not options.simulate:
+        agent.renewal = Renewal(
+            board, Environments(state.root).choice, lambda: chosen_equipment(options, state), use
+        )
+    desk.attach(agent, equipped.policy, what_torch_lacks(equipped.machine))
     log.info(
         "XeeNet worker %s, server %s, isolation %s",
-        *(AGENT_VERSION, client.server_url, containment.tier),
+        *(AGENT_VERSION, client.server_url, equipped.isolation),
     )
-    try:
-        show = None if options.log else find_card()
-        return agent.run() if show is None else show(agent)
-    finally:
-        client.close()
+    return agent
+
+
+def _ends(work: Work) -> dict[int, Callable[..., None]]:
+    """Return the signals that end the work, with what handles them."""
+    ends: dict[int, Callable[..., None]] = {
+        signal.SIGTERM: lambda *_: work.on_sigterm(),
+        signal.SIGINT: lambda *_: work.on_interrupt(),
+    }
+    if (ctrl_break := getattr(signal, "SIGBREAK", None)) is not None:  # Windows
+        ends[ctrl_break] = lambda *_: work.on_sigterm()
+    hangup = getattr(signal, "SIGHUP", None)  # the terminal was closed; nohup ignores it
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        ends[hangup] = lambda *_: work.on_sigterm()
+    return ends
 
 
 def _end_before_work(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -229,29 +291,6 @@ def _warn_if_unprotected_root(containment: Containment) -> None:
         log.warning("scripts run as root and unprotected: give the agent an account of its own")
 
 
-def _accepts_uploads(options: argparse.Namespace, containment: Containment) -> bool:
-    """Return whether uploaded scripts may run: in T1, or where the owner explicitly chose T0."""
-    if not options.allow_uploaded_scripts:
-        return False
-    if containment.tier is IsolationTier.T1 or options.isolation == IsolationTier.T0:
-        return True
-    log.warning(
-        "uploaded scripts are not accepted: T1 does not work here (%s). --isolation T0 would run "
-        "them with everything that this user may read and reach",
-        containment.why_not_t1,
-    )
-    return False
-
-
-def _hardware_to_report(containment: Containment) -> Hardware:
-    """Return the machine's profile, with a note on why T1 does not work when it does not."""
-    hardware = containment.hardware
-    if not containment.why_not_t1:
-        return hardware
-    note = f"isolation T1: {containment.why_not_t1}"[:_MAX_NOTE_CHARACTERS]
-    return {**hardware, "notes": [*hardware.get("notes", []), note]}
-
-
 def _checked(options: argparse.Namespace, state: StateFolder) -> Containment:
     """Return how scripts run here, with a note on a GPU that they do not use."""
     python = chosen_interpreter(state.root)
@@ -261,49 +300,14 @@ def _checked(options: argparse.Namespace, state: StateFolder) -> Containment:
 
 def _print_check(containment: Containment) -> int:
     machine = containment.machine
-    print(json.dumps(_hardware_to_report(containment), indent=2))
+    print(json.dumps(hardware_to_report(containment), indent=2))
     print(f"Scripts run in isolation tier {containment.tier}.")
     if machine.can_train:
         devices = plain(", ".join(machine.hardware["devices"]))
         print(f"This machine can run tasks on: {devices}.")
         return EXIT_OK
-    print(f"This machine cannot run tasks: {plain(machine.why_not)}. {_how_to_get_torch()}")
+    print(f"This machine cannot run tasks: {plain(machine.why_not)}. {how_to_get_torch()}")
     return EXIT_CANNOT_RUN
-
-
-def _why_simulated(options: argparse.Namespace, machine: Machine) -> str:
-    """Return why results will be simulated; "" when they are measured.
-
-    Raises `StartError` when the owner forbids it.
-    """
-    if machine.can_train and not options.simulate:
-        return ""
-    reason = "asked for by --simulate" if machine.can_train else machine.why_not
-    if options.no_simulate:
-        raise StartError(
-            f"This machine cannot train ({reason}) and --no-simulate forbids made-up results. "
-            + _how_to_get_torch(),
-            EXIT_CANNOT_RUN,
-        )
-    log.warning("=" * 78)
-    log.warning("SIMULATED RESULTS ONLY: %s", reason)
-    log.warning("Nothing is trained here. Simulated results are marked and never ranked.")
-    if not machine.can_train:
-        log.warning("%s", _how_to_get_torch())
-    log.warning("=" * 78)
-    return reason
-
-
-def _what_torch_lacks(machine: Machine) -> str:
-    """Return why torch does not work here, or not with the GPU; "" where it does."""
-    if not machine.can_train:
-        return machine.why_not
-    notes = machine.hardware.get("notes", [])
-    return next((note for note in notes if note.startswith("GPU not used")), "")
-
-
-def _how_to_get_torch() -> str:
-    return f"Fetch torch for this machine: {setup_words()}"
 
 
 def _set_up_logging(level: str) -> None:

@@ -6,7 +6,7 @@ import argparse
 import logging
 import re
 import socket
-import time
+import threading
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ from workers.agent.connection.client import (
     ServerError,
     ServerUnavailable,
 )
+from workers.agent.connection.server_errors import fault_of
 from workers.agent.exits import (
     EXIT_CANNOT_RUN,
     EXIT_NOT_AUTHENTICATED,
@@ -31,6 +32,7 @@ from workers.agent.exits import (
 from workers.agent.running.hardware import Machine
 from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE, take_secret
 from workers.agent.state import Credentials, StateFolder
+from workers.agent.status.board import StatusBoard
 from workers.protocol import EnrolRequest
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -41,11 +43,16 @@ log = logging.getLogger("xeenet.agent")
 
 
 def find_credentials(
-    options: argparse.Namespace, state: StateFolder, machine: Machine
+    options: argparse.Namespace,
+    state: StateFolder,
+    machine: Machine,
+    board: StatusBoard | None = None,
+    gives_up: threading.Event | None = None,
 ) -> Credentials:
     """Return server and token from the options, the environment, the state folder or enrolment.
 
-    Enrolment stores its credentials. Raises `StartError`.
+    Enrolment stores its credentials. It waits for its server, which the board tells, until
+    ``gives_up`` is set. Raises `StartError`.
     """
     stored = state.load_credentials()
     server_url = options.server or ""
@@ -77,7 +84,14 @@ def find_credentials(
         raise StartError("The enrolment token must be one word, as it was shown.", EXIT_USAGE)
     host = socket.gethostname()[:64]
     names = [options.name] if options.name else [host, f"{host}-{state.agent_id[:6]}"]
-    credentials = _enrol(server_url, enrolment_token, names, machine)
+    credentials = _enrol(
+        server_url,
+        enrolment_token,
+        names,
+        machine,
+        board or StatusBoard(),
+        gives_up or threading.Event(),
+    )
     state.store_credentials(credentials)
     log.info("enrolled as %r; the next start needs no token", credentials.name)
     return credentials
@@ -129,7 +143,12 @@ def rotate_token(state: StateFolder) -> int:
 
 
 def _enrol(
-    server_url: str, enrolment_token: str, names: list[str], machine: Machine
+    server_url: str,
+    enrolment_token: str,
+    names: list[str],
+    machine: Machine,
+    board: StatusBoard,
+    gives_up: threading.Event,
 ) -> Credentials:
     """Exchange the enrolment token for credentials, waiting for the server as long as it takes.
 
@@ -144,6 +163,8 @@ def _enrol(
         "agent_version": AGENT_VERSION,
     }
     last_problem, is_probed, is_sent = "", False, False
+    board.identify(server=server_url, name=names[0])
+    board.setting_up("joins its server")
     try:
         while True:
             try:
@@ -151,6 +172,7 @@ def _enrol(
                     client.probe()
                 is_probed = is_sent = True
                 reply = client.enrol(request)
+                board.mended("claim")
                 return Credentials(server_url, reply["token"], reply["name"])
             except ServerUnavailable as error:
                 # Whoever answered in the server's place gets the token once at most.
@@ -158,9 +180,11 @@ def _enrol(
                 if isinstance(error, Redirected) and error.server_url:
                     raise StartError(f"Not enrolled: {error}", EXIT_USAGE) from error
                 if str(error) != last_problem:
-                    log.warning("no answer from %s, trying on: %s", server_url, error)
+                    words = f"no answer from {server_url}, trying on: {error}"
+                    board.trouble("claim", fault_of(error), words)
                 last_problem = str(error)
-                time.sleep(backoff.next_wait(error.retry_after_seconds))
+                if gives_up.wait(backoff.next_wait(error.retry_after_seconds)):
+                    raise StartError("Ended before it had joined.", EXIT_OK) from error
             except RequestRefused as refused:
                 if refused.status == 400 and request["name"] != names[-1]:
                     request["name"] = names[names.index(request["name"]) + 1]

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import stamina
@@ -39,6 +39,7 @@ from workers.agent.status.words import draining_text
 from workers.agent.tasks.account import ended_task, running_task
 from workers.agent.tasks.calibration import Calibrator
 from workers.agent.tasks.outcomes import RunOutcome
+from workers.agent.tasks.renewal import Renewal
 from workers.agent.tasks.runner import Runner
 from workers.agent.tasks.scripts import runnable_scripts
 from workers.protocol import (
@@ -106,14 +107,8 @@ class Agent:
         self._threads: dict[Attempt, threading.Thread] = {}
         self._changed = threading.Event()
         self._stuck_tags: set[str] = set()
-        self._calibrator = Calibrator(
-            client,
-            runner,
-            options.isolation,
-            is_able=not options.simulate,
-            stuck_tags=self._stuck_tags,
-            board=self.board,
-        )
+        self._calibrator = self._new_calibrator()
+        self.renewal: Renewal | None = None  # follows the set-ups of torch, where it may
         self._claim_backoff = Backoff()
         self._next_claim_at = 0.0  # set by the server's waits and refusals
         self._claimed_tasks = 0
@@ -124,6 +119,16 @@ class Agent:
         self._terminations = 0
         self._interruptions = 0
         self._drain_noticed_at: float | None = None
+
+    def _new_calibrator(self) -> Calibrator:
+        return Calibrator(
+            self._client,
+            self._runner,
+            self._options.isolation,
+            is_able=not self._options.simulate,
+            stuck_tags=self._stuck_tags,
+            board=self.board,
+        )
 
     def on_sigterm(self) -> None:
         """Stop claiming; running scripts get ``drain_seconds``."""
@@ -163,6 +168,7 @@ class Agent:
                 is_active = self._heartbeat.worker_state == "active" and self._limits.pause is None
                 is_idle = not self._threads and not is_paused
                 self._calibrator.step(is_active=is_active, is_idle=is_idle)
+                self._renew(is_idle=is_active and is_idle)
                 self._changed.wait(_TICK_SECONDS)
                 self._changed.clear()
                 self._collect_threads()
@@ -191,6 +197,22 @@ class Agent:
         maximum = self._options.max_tasks
         return maximum is not None and self._claimed_tasks >= maximum
 
+    def _renew(self, *, is_idle: bool) -> None:
+        """Take the Python that a set-up has chosen meanwhile, once nothing runs."""
+        if self.renewal is None:
+            return
+        new = self.renewal.step(is_idle=is_idle and not self._calibrator.keeps_from_claiming)
+        if new is not None:
+            self._runner.equip(new)
+            self._hardware = new.hardware
+            self._options = replace(
+                self._options,
+                simulate=bool(new.simulated_because),
+                isolation=new.isolation,
+                accepts_uploaded_scripts=new.policy.uploaded_scripts,
+            )
+            self._calibrator = self._new_calibrator()
+
     def _may_claim(self) -> bool:
         if len(self._threads) >= self._limits.slots or self._is_at_max_tasks():
             return False
@@ -199,6 +221,8 @@ class Agent:
         if time.monotonic() < self._next_claim_at:
             return False
         if self._heartbeat.worker_state != "active" or self._calibrator.keeps_from_claiming:
+            return False
+        if self.renewal is not None and self.renewal.keeps_from_claiming:
             return False
         if self._outbox.is_full():
             words = "the outbox is full: no new tasks until the server takes results"

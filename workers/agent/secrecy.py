@@ -13,6 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from workers.agent.executables import own_executable
+
 TOKEN_VARIABLE: Final = "XEENET_WORKER_TOKEN"  # noqa: S105 (a name, not a secret)
 ENROLMENT_VARIABLE: Final = "XEENET_ENROLMENT_TOKEN"
 _OPTION_VARIABLES: Final = {"--token": TOKEN_VARIABLE, "--enrol": ENROLMENT_VARIABLE}
@@ -39,7 +41,8 @@ def move_secrets_out_of_the_arguments() -> None:
         return
     arguments, secrets = split_secrets(sys.orig_argv[1:])
     if secrets:
-        os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, **secrets})
+        program = own_executable()  # with the same arguments: the agent, or its Python
+        os.execve(program, [program, *arguments], {**os.environ, **secrets})
 
 
 def split_secrets(arguments: Sequence[str]) -> tuple[list[str], Mapping[str, str]]:

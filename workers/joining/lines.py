@@ -26,13 +26,14 @@ NO_INVITATION: Final = "xe_INVITATION"
 
 @dataclass(frozen=True)
 class Lines:
-    """What to type in one shell: once to get the program, then to start it."""
+    """What to type in one shell: once to get the program, then to start it, or its window."""
 
     shell: Shell
     title: str
     install: str
     start: str
     again: str
+    window: str
 
 
 def lines(server_url: str, arguments: list[str]) -> list[Lines]:
@@ -50,6 +51,7 @@ def lines(server_url: str, arguments: list[str]) -> list[Lines]:
             f"{_BIN}/python -m pip install {quoted(from_here, Shell.POSIX)}",
             f"{_BIN}/{DISTRIBUTION} {joined(first, Shell.POSIX)}",
             f"{_BIN}/{DISTRIBUTION}",
+            f"{_BIN}/{DISTRIBUTION} desktop",
         ),
         Lines(
             Shell.POWERSHELL,
@@ -58,6 +60,7 @@ def lines(server_url: str, arguments: list[str]) -> list[Lines]:
             f"{_WINDOWS_BIN}\\python.exe -m pip install {quoted(from_here, Shell.POWERSHELL)}",
             f"{_WINDOWS_BIN}\\{DISTRIBUTION}.exe {joined(first, Shell.POWERSHELL)}",
             f"{_WINDOWS_BIN}\\{DISTRIBUTION}.exe",
+            f"{_WINDOWS_BIN}\\{DISTRIBUTION}.exe desktop",
         ),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.cache import patch_cache_control
@@ -13,7 +13,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from workers import steering
-from workers.joining.lines import NO_INVITATION, in_a_checkout, joining_context, lines
+from workers.joining.folders import folder_path, folders
+from workers.joining.lines import NO_INVITATION, in_a_checkout, joining_context, lines, link
 from workers.joining.program import program
 from workers.joining.progress import progress_of
 from workers.lifecycle import WorkerError
@@ -73,17 +74,21 @@ def join(request: HttpRequest) -> HttpResponse:
         "lines": lines(url, arguments),
         "checkout": in_a_checkout(url, arguments),
         "placeholder": NO_INVITATION,
+        "link": link(url, NO_INVITATION),
+        "folders": folders(),
         "is_windows": "Windows" in request.headers.get("User-Agent", ""),
     }
     return render(request, "workers/join.html", context)
 
 
 @require_GET
-def send_program(_request: HttpRequest, name: str) -> HttpResponse:
-    """Send the agent's wheel to everybody: who has an invitation has no account.
+def send_program(_request: HttpRequest, name: str) -> HttpResponseBase:
+    """Send the agent's wheel, or a folder of it, to everybody: who is invited has no account.
 
     It is the program that this project publishes; nothing of this installation is in it.
     """
+    if (archive := folder_path(name)) is not None:
+        return FileResponse(archive.open("rb"), as_attachment=True, filename=name)
     wheel = program()
     if name != wheel.name:
         raise Http404(f"This server has {wheel.name}.")

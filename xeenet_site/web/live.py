@@ -14,10 +14,11 @@ in one header, and gets JSON:
 | `reload` | true: the page is of another version of the server, and must be loaded again      |
 
 Status 204 says that nothing changed. A `{% part kept %}` is never sent again on its own: scripts
-keep it up to date. A `{% part of row %}` depends on these values alone, which must be immutable: it
-is not rendered again while they are the same. Times ("12 s ago") and CSRF tokens change at each
-rendering: no hash counts them. Other texts must not change as time passes: "since 08:21", not
-"for 12 s".
+keep it up to date. A `{% part of row %}` or `{% part rows of rows %}` depends on these values
+alone, which must be immutable: it is not rendered again while they are the same.
+
+Times ("12 s ago") and CSRF tokens change at each rendering: no hash counts them. Other texts must
+not change as time passes: "since 08:21", not "for 12 s".
 """
 
 from __future__ import annotations
@@ -65,12 +66,15 @@ _ID: Final = re.compile(r'<[^>]*?\sid="([^"]+)"')
 _VOLATILE: Final = re.compile(
     r'(<time [^>]*>)[^<]*|(name="csrfmiddlewaretoken" value="|\sdata-after=")[^"]*'
 )
+_VOLATILE_WORDS: Final = ("<time ", "csrfmiddlewaretoken", "data-after=")
 _STACK: Final = "live_parts"
 ROWS: Final = "rows"
 KEPT: Final = "kept"
 OF: Final = "of"
-# So many renderings a process keeps of each {% part of … %}, of some kB each.
+# So many renderings a process keeps of each {% part of … %}, of about 1 kB each, and of each
+# {% part rows of … %}, of up to 100 kB.
 _MOST_RENDERED: Final = 1_000
+_MOST_ROWS_RENDERED: Final = 20
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,11 @@ class Part:
 
 
 def _stable(own: str) -> str:
-    marked = _SLOT.sub(r"<\1>", own)
-    return _VOLATILE.sub(lambda match: match[1] or match[2], marked)
+    marked = _SLOT.sub(r"<\1>", own) if _MARK in own else own
+    # Finding a word is 100 times as fast as the expression is.
+    if any(word in marked for word in _VOLATILE_WORDS):
+        return _VOLATILE.sub(lambda match: match[1] or match[2], marked)
+    return marked
 
 
 class PartNode(Node):
@@ -114,6 +121,7 @@ class PartNode(Node):
         self.kind = kind
         self.depends = depends
         self._rendered: dict[Hashable, Part] = {}
+        self._most = _MOST_ROWS_RENDERED if kind == ROWS else _MOST_RENDERED
         self._lock = threading.Lock()
 
     def render(self, context: Context) -> SafeString:
@@ -132,7 +140,7 @@ class PartNode(Node):
         if part is None:
             part = self._render(context)
             with self._lock:
-                while len(self._rendered) >= _MOST_RENDERED:
+                while len(self._rendered) >= self._most:
                     del self._rendered[next(iter(self._rendered))]  # the oldest
                 self._rendered[key] = part
         return part
@@ -148,21 +156,21 @@ class PartNode(Node):
 
 
 def parse_part(parser: Parser, token: Token) -> PartNode:
-    """Compile {% part %}, {% part rows %}, {% part kept %} or {% part of VALUE … %}.
+    """Compile {% part %}, {% part of … %}, {% part rows %}, {% part rows of … %}, {% part kept %}.
 
     Raises TemplateSyntaxError.
     """
-    kind, *values = [*token.split_contents()[1:], ""]
-    if kind not in {"", ROWS, KEPT, OF} or (kind == OF) != any(values):
+    words = token.split_contents()[1:]
+    kind = words.pop(0) if words and words[0] in {ROWS, KEPT} else ""
+    values = words[1:]
+    if words and (words[0] != OF or not values or kind == KEPT):
         raise TemplateSyntaxError(
             "A part is of no kind, rows, kept, or of values, not "
-            f"{' '.join([kind, *values]).strip()}."
+            f"{' '.join(token.split_contents()[1:])}."
         )
     nodelist = parser.parse(("endpart",))
     parser.delete_first_token()
-    if kind != OF:
-        return PartNode(nodelist, kind)
-    return PartNode(nodelist, "", [parser.compile_filter(value) for value in values if value])
+    return PartNode(nodelist, kind, [parser.compile_filter(value) for value in values])
 
 
 def attributes(request: HttpRequest, seconds: int, url: str = "") -> SafeString:

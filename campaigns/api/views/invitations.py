@@ -27,6 +27,7 @@ from campaigns.serializers.invitations import (
 from workers import steering
 from workers.joining.lines import lines, link
 from workers.models import EnrolmentToken, Worker
+from xeenet_site.web import addresses
 from xeenet_site.web.pages import server_url
 
 
@@ -60,13 +61,15 @@ class InvitationsView(ListAPIView[EnrolmentToken]):
     def post(self, request: Request) -> Response:
         label = body(InvitationRequestSerializer, request)["label"]
         invitation, secret = steering.invite(person(request), now=database_now(), label=label)
-        url = server_url(request)
+        reach = addresses.reach(request)
+        url = reach.url or server_url(request)
         posix = lines(url, ["--enrol", secret])[0]
         secrets = {
             "enrolment_token": secret,
             "command": posix.start,
             "install": posix.install,
             "link": link(url, secret),
+            "problem": reach.problem,
         }
         return made_with_secret(InvitationSerializer(invitation).data | secrets)
 

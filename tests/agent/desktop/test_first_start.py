@@ -101,7 +101,7 @@ class Bench:
             attempt=self.attempt,
             host_name=lambda: "attic",
         )
-        self.welcome = Welcome(self.start)
+        self.welcome = Welcome(self.start, on_begun=lambda: None)
         self.token = ""
 
     def attempt(self, candidates: Sequence[str]) -> ServerTest:

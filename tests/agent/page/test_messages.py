@@ -7,56 +7,70 @@ from http import HTTPStatus
 import pytest
 
 from workers.agent.page.guard import refusal, token_of
-from workers.agent.page.messages import (
-    MAX_BODY_BYTES,
-    BadRequest,
-    Reply,
-    Request,
-    json_reply,
-    parse_head,
-)
+from workers.agent.page.messages import BadRequest, Reply, Request, json_reply
+from workers.agent.page.wire import MAX_BODY_BYTES, MAX_HEAD_BYTES, Wire
 
 HOST = "127.0.0.1:41234"
 OWN = {"host": HOST, "origin": f"http://{HOST}", "content-type": "application/json"}
 
 
-def head(*lines: str) -> bytes:
-    return "\r\n".join(lines).encode("latin-1")
+def read(*lines: str, body: bytes = b"", end: str = "\r\n\r\n") -> Request | None:
+    """Return the request that these bytes are; None while more must follow."""
+    wire = Wire()
+    wire.receive("\r\n".join(lines).encode("latin-1") + end.encode() + body)
+    return wire.next_request()
 
 
-def test_a_head_becomes_a_request() -> None:
-    content = head("GET /api/state?log=7 HTTP/1.1", f"Host: {HOST}", "X-Odd:\t a: b ")
-    assert parse_head(content) == Request(
+def test_bytes_become_a_request() -> None:
+    assert read("GET /api/state?log=7 HTTP/1.1", f"Host: {HOST}", "X-Odd:\t a: b ") == Request(
         "GET", "/api/state", "log=7", {"host": HOST, "x-odd": "a: b"}
     )
-    assert parse_head(head("POST /x HTTP/1.1", "Content-Length: 12")).length == 12
+    post = ("POST /x HTTP/1.1", f"Host: {HOST}", "Content-Length: 3")
+    assert read(*post, body=b"ab") is None
+    request = read(*post, body=b"abcGET")
+    assert request is not None
+    assert request.body == b"abc"
 
 
 @pytest.mark.parametrize(
     "lines",
     [
-        (),
-        ("GET / HTTP/1.0",),
-        ("GET  / HTTP/1.1",),
-        ("GET http://127.0.0.1:41234/ HTTP/1.1",),
-        ("GET /\x00 HTTP/1.1",),
-        ("GET /" + "a" * 3000 + " HTTP/1.1",),
-        ("get / HTTP/1.1",),
+        ("",),
+        ("GET / HTTP/1.0", "Host: a"),
+        ("GET / HTTP/1.1",),
+        ("GET  / HTTP/1.1", "Host: a"),
+        ("GET http://127.0.0.1:41234/ HTTP/1.1", "Host: a"),
+        ("GET /\x00 HTTP/1.1", "Host: a"),
+        ("GET /" + "a" * 3000 + " HTTP/1.1", "Host: a"),
+        ("get / HTTP/1.1", "Host: a"),
         ("GET / HTTP/1.1", "Host : a"),
-        ("GET / HTTP/1.1", " folded"),
+        ("GET / HTTP/1.1", "Host: a", " folded"),
         ("GET / HTTP/1.1", "Host: a", "host: b"),
+        ("GET / HTTP/1.1", "Host: a", "X: b", "x: b"),
         ("GET / HTTP/1.1", "Host: a\nX: b"),
-        ("POST / HTTP/1.1", "Content-Length: -1"),
-        ("POST / HTTP/1.1", "Content-Length: 1, 1"),
-        ("POST / HTTP/1.1", f"Content-Length: {MAX_BODY_BYTES + 1}"),
-        ("POST / HTTP/1.1", "Content-Length: 5", "Transfer-Encoding: chunked"),
+        ("GET / HTTP/1.1", "Host: a", " folded\nX: b"),
+        ("GET / HTTP/1.1", "Host: a", "X: \xff"),
+        ("GET / HTTP/1.1", "Host: a", "X: " + "b" * (MAX_HEAD_BYTES * 2)),
+        ("POST / HTTP/1.1", "Host: a", "Content-Length: -1"),
+        ("POST / HTTP/1.1", "Host: a", "Content-Length: 1, 1"),
+        ("POST / HTTP/1.1", "Host: a", "Content-Length: 1", "Content-Length: 1"),
+        ("POST / HTTP/1.1", "Host: a", f"Content-Length: {MAX_BODY_BYTES + 1}"),
+        ("POST / HTTP/1.1", "Host: a", "Content-Length: 5", "Transfer-Encoding: chunked"),
+        ("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked"),
     ],
 )
 def test_what_two_readers_could_understand_differently_is_no_request(
     lines: tuple[str, ...],
 ) -> None:
     with pytest.raises(BadRequest):
-        parse_head(head(*lines))
+        read(*lines, body=b"a")
+
+
+def test_lines_end_in_one_way_alone() -> None:
+    wire = Wire()
+    wire.receive(b"GET / HTTP/1.1\nHost: a\n\n")
+    with pytest.raises(BadRequest):
+        wire.next_request()
 
 
 def test_a_body_is_an_object_or_refused() -> None:
@@ -106,8 +120,8 @@ def test_a_token_comes_in_its_header_alone() -> None:
 
 
 def test_every_reply_forbids_what_the_page_does_not_need() -> None:
-    reply = json_reply({"text": "</script>é\ud800"}).encode(keeps_open=False).decode("ascii")
-    top, _, body = reply.partition("\r\n\r\n")
+    reply = json_reply({"text": "</script>é\ud800"})
+    top, _, body = Wire().encode(reply, keeps_open=False).decode("ascii").partition("\r\n\r\n")
     assert body == '{"text": "</script>\\u00e9\\ud800"}'
     for line in (
         "X-Content-Type-Options: nosniff",
@@ -123,4 +137,24 @@ def test_every_reply_forbids_what_the_page_does_not_need() -> None:
     assert "unsafe" not in policy
     assert "access-control" not in top.lower()
     assert "set-cookie" not in top.lower()
-    assert "Connection: keep-alive" in str(Reply(HTTPStatus.OK, b"").encode(keeps_open=True))
+
+
+def test_a_connection_ends_when_either_side_wants_that() -> None:
+    for lines, goes_on in (((), True), (("Connection: close",), False)):
+        wire = Wire()
+        lines = ("GET / HTTP/1.1", "Host: a", *lines, "", "GET /2 HTTP/1.1", "Host: a", "", "")
+        wire.receive("\r\n".join(lines).encode())
+        assert wire.next_request() is not None
+        reply = wire.encode(Reply(HTTPStatus.OK, b"{}"))
+        assert (b"Connection: close" not in reply) is goes_on
+        assert wire.may_go_on() is goes_on
+        if goes_on:
+            following = wire.next_request()
+            assert following is not None
+            assert following.path == "/2"
+            assert b"Connection: close" in wire.encode(Reply(HTTPStatus.OK, b""), keeps_open=False)
+            assert not wire.may_go_on()
+    wire = Wire()
+    wire.receive(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert wire.next_request() is not None
+    assert wire.encode(json_reply({})).endswith(b"\r\n\r\n")  # a head alone

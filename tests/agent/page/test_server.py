@@ -12,8 +12,9 @@ import pytest
 
 from tests.agent.page.bench import Answer, PageBench, ask, connect, raw
 from workers.agent.page import server as server_module
-from workers.agent.page.messages import MAX_BODY_BYTES, MAX_HEAD_BYTES, Reply
+from workers.agent.page.messages import Reply
 from workers.agent.page.server import MAX_CONNECTIONS, LoopbackServer
+from workers.agent.page.wire import MAX_BODY_BYTES, MAX_HEAD_BYTES
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.agent.page.bench import PageBench, ask
+from workers.agent import browser
 from workers.agent.exits import EXIT_NOT_RUNNING, EXIT_OK, EXIT_STATE_FOLDER
 from workers.agent.page import asking, command
 from workers.agent.page.asking import (
@@ -25,6 +27,8 @@ from workers.agent.page.asking import (
     take_request,
 )
 from workers.agent.page.command import open_command
+from workers.agent.page.for_card import ForCard
+from workers.agent.page.opening import PageOpener
 from workers.agent.page.service import LINGER_SECONDS
 from workers.agent.status.file import StatusFile
 
@@ -144,7 +148,7 @@ def test_open_prints_the_address_or_opens_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(command, "open_address", lambda address: not opened.append(address))
+    monkeypatch.setattr(command, "open_privately", lambda address, _: not opened.append(address))
     words = ["--state-dir", str(running_agent.root)]
     assert open_command([*words, "--print"], no_start) == EXIT_OK
     assert "http://127.0.0.1:" in capsys.readouterr().out
@@ -152,6 +156,62 @@ def test_open_prints_the_address_or_opens_it(
     assert open_command(words, no_start) == EXIT_OK
     assert len(opened) == 1
     assert capsys.readouterr().out == ""
+
+
+def test_the_address_is_in_no_list_of_processes_and_its_file_goes_with_its_use(
+    bench: PageBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words: list[str] = []  # what a browser's process is started with
+    monkeypatch.setattr(browser, "open_address", lambda address: not words.append(address))
+    monkeypatch.setattr(browser.sys, "platform", "linux")
+    monkeypatch.setattr(browser, "_SNAPS", bench.root / "none")
+    opener = PageOpener(bench.service, bench.root)
+    assert opener.open()
+    assert opener.address == ""
+    (path,) = bench.root.glob("*.html")
+    assert words == [path.as_uri()]
+    assert path.stat().st_mode & 0o777 == 0o600
+    url, ticket = re.findall(r"url=(http://127[^#]+)#([^\"]+)\"", path.read_text())[0]
+    host = url.removeprefix("http://").rstrip("/")
+    assert ask(host, "POST", "/api/session", {"ticket": ticket}).status == 200
+    assert not path.exists()
+    opener.open()  # and nobody uses it
+    bench.service.stop()
+    assert not path.exists()
+
+
+def test_an_address_that_no_browser_takes_is_shown_until_it_was_used(bench: PageBench) -> None:
+    opener = PageOpener(bench.service, bench.root, lambda *_: False)
+    assert not opener.open()
+    host, _, ticket = opener.address.removeprefix("http://").partition("/#")
+    assert ask(host, "POST", "/api/session", {"ticket": ticket}).status == 200
+    assert opener.address == ""
+    opener.open()
+    bench.seconds += 600
+    assert opener.address == ""
+
+
+def test_the_card_changes_rules_by_the_words_of_the_command(bench: PageBench) -> None:
+    card = ForCard(bench.desk, PageOpener(bench.service, bench.root, lambda *_: False))
+    assert card.set_limits("threads=2 hours=22:00-07:00") == "The rules are changed."
+    assert "  threads=2" in card.limits()
+    assert bench.desk.state()["rules"]["values"]["hours"] == "22:00-07:00"
+    for text in ("", "threads", "threads=0", "nothing=1"):
+        assert "changed" not in card.set_limits(text)
+    assert card.open_page() == ""
+    assert card.page_address.startswith("http://127.0.0.1:")
+
+
+def test_a_browser_in_a_snap_gets_a_file_that_it_can_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser, "_SNAPS", tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    state = tmp_path / ".local" / "state"
+    assert browser.opening_file(state).parent == state
+    (tmp_path / "firefox").touch()
+    assert browser.opening_file(state).parent == tmp_path
+    assert not browser.opening_file(state).name.startswith(".")
 
 
 def test_open_without_an_agent_says_so_and_offers_to_start_one(

@@ -96,8 +96,8 @@ def test_the_page_shows_how_far_a_set_up_is() -> None:
     assert drawn["headline"][0] == "Set-up of torch"
     assert (drawn["setup"]["text"], drawn["setup"]["share"]) == ("", 0.5)
     done = replace(beside, step=SetUpStep.DONE, sentence="torch works on cuda.")
-    assert "from its next start on" in str(shown(done))
-    assert "next start" not in str(shown(replace(done, pid=WHO.pid)))
+    assert "from its next task on" in str(shown(done))
+    assert "next task" not in str(shown(replace(done, pid=WHO.pid)))
     assert shown(replace(done, since=WHO.started_at - 60)) == {}
     assert shown(replace(beside, step=SetUpStep.DECLINED)) == {}
 

@@ -288,6 +288,7 @@ def test_what_uv_prints_decides_whether_another_build_is_tried(
 
 
 def test_the_pin_is_that_of_the_locks_and_of_the_project() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    folder = ROOT / "packaging" / "worker"
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert f"torch=={TORCH_PIN}" in project["optional-dependencies"]["worker"]
     assert f"torch=={TORCH_PIN}" in (ROOT / "requirements/worker.txt").read_text().splitlines()

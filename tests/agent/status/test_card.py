@@ -11,7 +11,16 @@ from textual.pilot import Pilot
 
 from tests.agent.status.samples import NOW, READY, WHO, ended, running
 from workers.agent.card.app import Card, Controls
-from workers.agent.card.layout import Space, rows, sparkline, tasks_rows, trend
+from workers.agent.card.layout import (
+    Space,
+    address_rows,
+    limits_rows,
+    rows,
+    sparkline,
+    tasks_rows,
+    trend,
+)
+from workers.agent.limits.rules import SPELLINGS
 from workers.agent.status import changes
 from workers.agent.status.model import (
     Delivery,
@@ -26,6 +35,7 @@ from workers.agent.status.model import (
 
 LONG = "A name of a campaign that is as long as somebody could write it, and then some more"
 WORKING = changes.started(READY, running())
+PAGE = "http://127.0.0.1:41234/#" + "a" * 43
 OWNERS = Pause(PausedBy.OWNER, "", NOW, None)
 STATES = {
     "setting up": Status(WHO, "checks torch"),
@@ -121,6 +131,7 @@ class Agent:
     def __init__(self, status: Status) -> None:
         self.status, self.calls = status, list[Any]()
         self.is_over = False
+        self.page_address = ""
 
     def controls(self) -> Controls:
         return Controls(
@@ -131,7 +142,19 @@ class Agent:
             stop=lambda: self.calls.append("stop"),
             is_over=lambda: self.is_over,
             open_address=lambda address: bool(self.calls.append(address)),
+            beside=self,
         )
+
+    def limits(self) -> list[str]:
+        return ["may work now", "rules:", "  threads=off"]
+
+    def open_page(self) -> str:
+        self.page_address = PAGE
+        return ""
+
+    def set_limits(self, text: str) -> str:
+        self.calls.append(text)
+        return "There is no rule like that." if "=" not in text else "The rules are changed."
 
     def _pause(self, seconds: float | None) -> None:
         self.calls.append(("pause", seconds))
@@ -168,7 +191,8 @@ async def _press(pilot: Pilot[None], keys: tuple[str, ...]) -> None:
 
 def test_the_card_offers_only_what_works_now() -> None:
     working = press(Agent(WORKING))
-    assert "p pause  d finish this one, then stop  o open the campaign  t tasks  q stop" in working
+    keys = "p pause  d finish this one, then stop  l limits  t tasks  o open the campaign"
+    assert f"{keys}\nw open the worker's page  q stop now" in working
     assert "a line of the log" in working
     assert "d stop" in press(Agent(READY))
     assert "open the campaign" not in press(Agent(READY))
@@ -218,6 +242,38 @@ def test_t_shows_the_tasks_and_o_the_campaigns_address() -> None:
     assert "val_bpb 2.4252" in press(agent, "t")
     assert "https://lab.example.org/campaigns/3/" in press(agent, "o")
     assert agent.calls == ["https://lab.example.org/campaigns/3/"]
+
+
+def test_rules_are_shown_and_changed_by_their_words() -> None:
+    agent = Agent(WORKING)
+    assert "c change a rule  l log" in press(agent, "l")
+    typed = [*"threads", "equals_sign", *"3x", "backspace"]
+    line = press(agent, "l", "c", *typed)
+    assert "> threads=3_" in line
+    assert agent.calls == []  # letters are no keys while they are typed
+    assert "The rules are changed." in press(agent, "l", "c", *typed, "enter")
+    assert "There is no rule like that." in press(agent, "l", "c", "p", "enter")
+    press(agent, "l", "c", "p", "escape")
+    assert agent.calls == ["threads=3", "p"]
+    assert "may work now" not in press(agent, "l", "l")
+
+
+def test_all_rules_fit_on_a_small_terminal_beside_each_other() -> None:
+    rules = [f"  {word}=off" for word in SPELLINGS]
+    shown = [row.plain for row in limits_rows(["may work now", "rules:", *rules], Space(80))]
+    assert shown[:2] == ["may work now", "rules:"]
+    assert len(shown) <= 6
+    assert all(any(rule.strip() in row.split() for row in shown) for rule in rules)
+    assert max(map(len, shown)) <= 80
+
+
+def test_the_address_of_the_page_stands_on_the_card_until_it_was_used() -> None:
+    agent = Agent(WORKING)
+    assert PAGE in press(agent, "w")
+    assert PAGE in press(agent, "t")  # it came with --page, or another key was pressed since
+    assert PAGE in "".join(row.plain for row in address_rows(PAGE, Space(20))[1:])
+    agent.page_address = ""
+    assert "127.0.0.1" not in press(agent)
 
 
 def test_a_tiny_terminal_keeps_the_keys_in_sight() -> None:

@@ -16,7 +16,6 @@ from tests.processes import ROOT
 from workers.agent import browser
 from workers.agent.card import find_card, session
 from workers.agent.card.app import Card
-from workers.agent.pauses import Pauses
 from workers.agent.status.board import StatusBoard
 
 
@@ -49,16 +48,22 @@ def test_the_agent_starts_without_the_packages_of_the_card() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+BESIDE: Any = SimpleNamespace(page_address="")
+
+
 class Agent:
     """Runs until the card has failed."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.board = StatusBoard()
-        self.pauses = Pauses(self.board)
         self.card_failed = threading.Event()
         self.error = error
 
     def on_interrupt(self) -> None: ...
+
+    def pause(self, seconds: float | None) -> None: ...
+
+    def resume(self) -> None: ...
 
     def stop_now(self) -> None: ...
 
@@ -84,10 +89,10 @@ def test_a_card_that_fails_leaves_the_agent_running_with_its_log(
     monkeypatch.setattr(Card, "run", fail)
     handlers = logging.getLogger().handlers[:]
     if error is None:
-        assert session.run_under_card(agent) == 5
+        assert session.run_under_card(agent, BESIDE) == 5
     else:
         with pytest.raises(ValueError, match="a bug"):
-            session.run_under_card(agent)
+            session.run_under_card(agent, BESIDE)
     assert logging.getLogger().handlers == handlers
     assert "the card failed, the agent goes on" in capsys.readouterr().err
 

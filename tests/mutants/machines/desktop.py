@@ -15,6 +15,20 @@ _TOGETHER: Final = "tests/agent/desktop/test_coordinator.py"
 
 DESKTOP: Final = (
     Mutant(
+        "desktop: a window that closes ends the agent on the spot where there is no signal",
+        "workers/agent/desktop/agent.py",
+        "            if self._has_signals:",
+        "            if True:",
+        ("tests/agent/test_stop_request.py", "-k", "without_signals"),
+    ),
+    Mutant(
+        "desktop: a request to stop reaches a later agent",
+        "workers/agent/stop_request.py",
+        "    return bool(pid == own and mark and mark == start_mark(own))",
+        "    return bool(pid == own)",
+        ("tests/agent/test_stop_request.py", "-k", "only_once"),
+    ),
+    Mutant(
         "leave: the token of a worker that left works again after a resume",
         "workers/lifecycle.py",
         "token_hash=hash_token(new_token(WORKER_PREFIX)), pause_reason=LEFT",

@@ -16,6 +16,22 @@ def _mutant(name: str, path: str, old: str, new: str, tests: str, words: str) ->
 
 
 SET_UP: Final = (
+    of_agent(
+        "renewal: a Python is taken while tasks run",
+        "tasks/renewal.py",
+        "        if is_idle and self._is_new():",
+        "        if self._is_new():",
+        "tests/agent/tasks/test_renewal.py",
+        "waits_for_the_tasks",
+    ),
+    of_agent(
+        "renewal: one that does not work is tried again and again",
+        "tasks/renewal.py",
+        "            self._known = self._trying\n",
+        "",
+        "tests/agent/tasks/test_renewal.py",
+        "does_not_work",
+    ),
     _mutant(
         "a driver that is too old gets CUDA",
         "plan.py",

@@ -82,6 +82,28 @@ def test_an_invitations_page_says_what_is_wrong(operator: Client) -> None:
     assert operator.get(url).status_code == 403
 
 
+def test_a_machine_that_is_refused_for_its_name_is_shown_where_it_is_waited_for(
+    operator: Client,
+) -> None:
+    now = timezone.now()
+    _, other = lifecycle.invite(now=now)
+    lifecycle.enrol(other, now=now, name="attic")
+    token, secret = lifecycle.invite(now=now)
+    url = reverse("worker-invitation", args=[token.pk])
+    assert "was refused" not in operator.get(url).text
+    for name, why in (("attic", "already enrolled"), ("ask:<b>", "kept for people")):
+        with pytest.raises(lifecycle.WorkerNameRefused):
+            lifecycle.enrol(secret, now=now, name=name)
+        page = operator.get(url).text
+        assert "A machine was refused" in page
+        assert why in page
+        assert "<b>" not in page
+        assert "--name another-name" in page
+    worker, _ = lifecycle.enrol(secret, now=now, name="attic-2")  # it still works
+    assert "was refused" not in operator.get(url).text
+    assert worker.name in operator.get(url).text
+
+
 def test_the_page_for_a_machines_owner_knows_no_invitation(client: Client, settings: Any) -> None:
     settings.XEENET = settings.XEENET | {"ANONYMOUS_READ": False}
     factories.campaign(name="secret plans")
@@ -90,6 +112,31 @@ def test_the_page_for_a_machines_owner_knows_no_invitation(client: Client, setti
     assert "secret plans" not in page
     windows = client.get(reverse("worker-join"), headers={"user-agent": "Windows NT 10.0"}).text
     assert 'id="shell-powershell" open' in windows
+
+
+def test_whoever_has_no_shell_gets_a_folder_and_a_link_to_paste(
+    client: Client, settings: Any, tmp_path: Path
+) -> None:
+    settings.XEENET_HOME = tmp_path
+    page = client.get(reverse("worker-join")).text
+    assert "bin/xeenet-worker desktop" in page
+    assert "http://testserver/workers/join/#xe_INVITATION" in page
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    name = "xeenet-worker-0.2.0.tar.gz"
+    (programs / name).write_bytes(b"a folder")
+    (tmp_path / "secret.zip").write_text("secret")
+    (programs / "xeenet-worker-link.zip").symlink_to(tmp_path / "secret.zip")
+    (programs / "notes.txt").write_text("secret")
+    page = client.get(reverse("worker-join")).text
+    assert f'href="{reverse("worker-program", args=[name])}"' in page
+    assert "desktop" not in page.partition('id="join-title"')[0]
+    assert "link.zip" not in page
+    answer = client.get(reverse("worker-program", args=[name]))
+    assert b"".join(answer.streaming_content) == b"a folder"
+    assert "attachment" in answer.headers["Content-Disposition"]
+    for other in ("xeenet-worker-link.zip", "notes.txt", "..", "xeenet-worker-none.zip"):
+        assert client.get(f"/workers/program/{other}").status_code == 404
 
 
 # --- A worker on this machine ---------------------------------------------------------------------

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from workers.agent.loop import Agent
+    from workers.agent.card.beside import Beside
+    from workers.agent.work import Work
 
 
-def find_card() -> Callable[[Agent], int] | None:
+def find_card() -> Callable[[Work, Beside], int] | None:
     """Return what runs an agent under a card, None where only a log is possible.
 
     The card writes to stderr and reads keys, so all three streams must be a terminal that can move

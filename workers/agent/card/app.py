@@ -14,7 +14,17 @@ from textual.binding import Binding, BindingType
 from textual.events import Key
 from textual.widgets import Static
 
-from workers.agent.card.layout import SOFT, Space, cut, keys_rows, rows, tasks_rows
+from workers.agent.card.beside import Beside
+from workers.agent.card.layout import (
+    SOFT,
+    Space,
+    address_rows,
+    cut,
+    keys_rows,
+    limits_rows,
+    rows,
+    tasks_rows,
+)
 from workers.agent.status import words
 from workers.agent.status.model import PausedBy, Status
 
@@ -26,6 +36,11 @@ _PAUSES: Final[dict[str, float | None]] = {"1": 1.0, "4": 4.0, "8": 8.0, "p": No
 _IDLE_PROMPT: Final = ""
 _PAUSE_PROMPT: Final = "pause"
 _STOP_PROMPT: Final = "stop"
+_RULE_PROMPT: Final = "rule"
+_LOG: Final = "log"
+_TASKS: Final = "tasks"
+_LIMITS: Final = "limits"
+_MOST_TYPED: Final = 200
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,7 @@ class Controls:
     stop: Callable[[], None]
     is_over: Callable[[], bool]
     open_address: Callable[[str], bool]
+    beside: Beside
 
 
 class Card(App[None]):
@@ -64,8 +80,9 @@ class Card(App[None]):
         self._log_lines = log_lines
         self._is_unicode = is_unicode
         self._prompt = _IDLE_PROMPT
-        self._shows_tasks = False
+        self._shows = _LOG
         self._note = ""
+        self._typed = ""
 
     def compose(self) -> ComposeResult:
         """Make the three parts: card, log or tasks, keys."""
@@ -93,10 +110,17 @@ class Card(App[None]):
         keys = self._keys(status, space)
         card = card[: max(1, self.size.height - len(keys))]  # the keys stay in sight
         room = max(0, self.size.height - len(card) - len(keys) - 2)
-        below = tasks_rows(status, space, now) if self._shows_tasks else self._log_rows(space)
-        below = below[:room] if self._shows_tasks else below[-room:] if room else []
+        below = self._below(status, space, now)
+        below = below[:room] if self._shows != _LOG else below[-room:] if room else []
         for name, part in (("card", card), ("below", below), ("keys", keys)):
             self.query_one(f"#{name}", Static).update(Text("\n", no_wrap=True).join(part))
+
+    def _below(self, status: Status, space: Space, now: float) -> list[Text]:
+        if self._shows == _TASKS:
+            return tasks_rows(status, space, now)
+        if self._shows == _LIMITS:
+            return limits_rows(self._controls.beside.limits(), space)
+        return self._log_rows(space)
 
     def _log_rows(self, space: Space) -> list[Text]:
         return [cut(Text(space.plain(line), SOFT), space) for line in list(self._log_lines)]
@@ -113,27 +137,42 @@ class Card(App[None]):
                 lost = f"{words.count(running, 'task')} back to the server, the work so far lost."
             question = Text(space.plain(f"Stop now? {lost}"), "bold")
             return [question, *keys_rows([("q", "stop now"), ("Esc", "go on")], space)]
+        if self._prompt == _RULE_PROMPT:
+            example = "Change a rule, like hours=22:00-07:00 or threads=2; =off takes it away."
+            line = Text.assemble(("> ", "bold"), space.plain(self._typed), ("_", "blink"))
+            asked = [cut(Text(space.plain(self._note or example), "bold"), space), line]
+            return [*asked, *keys_rows([("Enter", "change it"), ("Esc", "back")], space)]
         offers = keys_rows(self._offers(status), space)
+        if address := self._controls.beside.page_address:
+            return [*address_rows(address, space), *offers]
         note = cut(Text(space.plain(self._note), "bold"), space)
         return [note, *offers] if self._note else offers
 
     def _offers(self, status: Status) -> list[tuple[str, str]]:
         """Return the keys that do something now."""
         offers = []
-        if not status.draining:
+        if not (status.draining or status.setting_up):
             paused = status.pause_by(PausedBy.OWNER) is not None
             offers.append(("p", "resume" if paused else "pause"))
             one = "finish this one, then stop" if len(status.tasks) < 2 else "finish these, stop"
             offers.append(("d", one if status.tasks else "stop"))
+        if self._shows == _LIMITS:
+            offers.append(("c", "change a rule"))
+        for key, name in (("l", _LIMITS), ("t", _TASKS)):
+            offers.append((key, _LOG if self._shows == name else name))
         if _campaign(status):
             offers.append(("o", "open the campaign"))
-        offers.append(("t", "log" if self._shows_tasks else "tasks"))
+        offers.append(("w", "open the worker's page"))
         offers.append(("q", "stop now"))
         return offers
 
     def on_key(self, event: Key) -> None:
         """Act on a key, or answer the question that is asked."""
         key, prompt = event.key, self._prompt
+        if prompt == _RULE_PROMPT and key != "escape":
+            self._type(event)
+            self.draw()
+            return
         self._prompt, self._note = _IDLE_PROMPT, ""
         if prompt == _PAUSE_PROMPT:
             if key in _PAUSES:
@@ -158,14 +197,30 @@ class Card(App[None]):
         elif key == "d":
             self._controls.drain()
             self._note = "It ends as soon as nothing runs here."
-        elif key == "t":
-            self._shows_tasks = not self._shows_tasks
+        elif key in {"t", "l"}:
+            pane = _TASKS if key == "t" else _LIMITS
+            self._shows = _LOG if self._shows == pane else pane
+        elif key == "c":
+            self._prompt, self._typed = _RULE_PROMPT, ""
+        elif key == "w":
+            self._note = self._controls.beside.open_page()
         elif key == "q":
             self._prompt = _STOP_PROMPT
         elif key == "o":
             address = _campaign(status)
             opened = self._controls.open_address(address)
             self._note = f"Opened {address}" if opened else f"The campaign's page: {address}"
+
+    def _type(self, event: Key) -> None:
+        """Take a key of the line in which rules are typed; Enter changes them."""
+        if event.key == "enter":
+            self._note = self._controls.beside.set_limits(self._typed)
+            self._typed = ""
+        elif event.key == "backspace":
+            self._typed = self._typed[:-1]
+        elif event.character and event.is_printable and len(self._typed) < _MOST_TYPED:
+            self._typed += event.character
+            self._note = ""
 
     def action_interrupt(self) -> None:
         """Ctrl-C: finish what runs; the second time stop at once, as without the card."""

@@ -9,6 +9,7 @@ from typing import Final
 from rich.cells import cell_len
 from rich.text import Text
 
+from workers.agent.browser import ONCE
 from workers.agent.status import words
 from workers.agent.status.model import Fault, RunningTask, State, Status, Trouble
 
@@ -68,7 +69,7 @@ def rows(status: Status, space: Space, now: float) -> list[Text]:
     if status.identity.simulated_because:
         text = f"SIMULATED: nothing is trained here ({status.identity.simulated_because})"
         found += _row("results", text, space, INVENTED)
-    found += _row("limits", words.may_use(status), space, most_rows=1)
+    found += _row("limits", words.may_use(status), space, most_rows=2)
     found += _row("so far", words.totals_text(status.totals, status.to_send), space)
     if status.totals.seconds:
         found += _row("given", f"{words.span(status.totals.seconds)} of training", space)
@@ -241,6 +242,25 @@ def tasks_rows(status: Status, space: Space, now: float) -> list[Text]:
         text = Text.assemble((f"{when}  ", SOFT), space.plain(f"{task.number}  {result}"))
         found.append(cut(text, space))
     return found
+
+
+def limits_rows(lines: list[str], space: Space) -> list[Text]:
+    """Return the lines on the limits; the rules, which are indented, stand in columns."""
+    rules = [line for line in lines if line.startswith("  ")]
+    cells = max((cell_len(space.plain(rule)) for rule in rules), default=1)
+    beside = max(1, space.width // cells)
+    found = [Text(space.plain(line), SOFT) for line in lines if line not in rules]
+    for at in range(0, len(rules), beside):
+        row = "".join(f"{space.plain(rule):<{cells}}" for rule in rules[at : at + beside])
+        found.append(Text(row, SOFT))
+    return [cut(row, space) for row in found]
+
+
+def address_rows(address: str, space: Space) -> list[Text]:
+    """Return the page's address under a sentence, whole: in pieces where one row is too narrow."""
+    text = space.plain(address)
+    pieces = [text[at : at + space.width] for at in range(0, len(text), space.width)]
+    return [cut(Text(space.plain(ONCE), STRONG), space), *(Text(piece) for piece in pieces)]
 
 
 def keys_rows(offers: list[tuple[str, str]], space: Space) -> list[Text]:

@@ -15,8 +15,9 @@ from workers.agent.service.program import this_program
 from workers.agent.state import DESKTOP_LOG_FILE, STATUS_FILE
 from workers.agent.status.file import read_status
 from workers.agent.status.model import Status
+from workers.agent.stop_request import ask_to_stop
 
-# After SIGTERM the agent gives its tasks back; beyond this it is killed, and its leases run out.
+# Asked to stop, the agent gives its tasks back; beyond this it is killed, and its leases run out.
 _STOP_SECONDS: Final = 60.0
 _ASK_SECONDS: Final = 5.0
 
@@ -24,8 +25,11 @@ _ASK_SECONDS: Final = 5.0
 class AgentProcess:
     """The agent on the state folder ``root``. Its log is in a file there, anew with each start."""
 
-    def __init__(self, root: Path, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, root: Path, options: Sequence[str] = (), *, has_signals: bool = os.name == "posix"
+    ) -> None:
         self.root = root
+        self._has_signals = has_signals
         self._options = tuple(options)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -75,7 +79,10 @@ class AgentProcess:
         if self._process is None:
             return
         with contextlib.suppress(OSError):
-            self._process.terminate()
+            if self._has_signals:
+                self._process.terminate()
+            elif self._process.poll() is None:  # there `terminate` would end it on the spot
+                ask_to_stop(self.root, self._process.pid)
         try:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:

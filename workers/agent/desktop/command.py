@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
-from workers.agent.browser import open_address
+from workers.agent.browser import forget, open_privately
 from workers.agent.desktop import faces
 from workers.agent.desktop.agent import AgentProcess, why_ended
 from workers.agent.desktop.coordinator import Coordinator, Events
@@ -68,6 +68,7 @@ def _desktop(options: argparse.Namespace, root: Path, agent_words: list[str]) ->
     events: Events = queue.Queue()
     agent = AgentProcess(root, agent_words)
     with contextlib.ExitStack() as stack:
+        stack.callback(forget, root)
         start = _begin(agent, StateFolder(root), stack)
 
         def why_page() -> str:
@@ -79,7 +80,7 @@ def _desktop(options: argparse.Namespace, root: Path, agent_words: list[str]) ->
             agent,
             events,
             open_window=None if options.browser else _windows(events),
-            open_browser=open_address,
+            open_browser=lambda address: open_privately(address, root),
             open_tray=_trays(events) if has_tray else None,
             new_address=start.new_address,
             is_joining=start.is_joining,
@@ -117,7 +118,7 @@ def _welcome(
 ) -> tuple[Welcome, FirstStart]:
     """Serve the first page until the program ends."""
     first_start = FirstStart(agent, lambda: why_ended(agent), is_enrolled=is_enrolled)
-    welcome = Welcome(first_start)
+    welcome = Welcome(first_start, on_begun=lambda: forget(agent.root))
     welcome.start()
     stack.callback(welcome.stop)
     return welcome, first_start

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from workers.agent.executables import own_python, pip_install
+
 _ANSWER_SECONDS: Final = 30.0
 _DISTRIBUTION: Final = Path("/usr/bin/python3")
 _OS_RELEASE: Final = Path("/etc/os-release")
@@ -29,6 +31,10 @@ if sys.platform.startswith("linux"):
     from gi.repository import Gtk, WebKit2
 """
 TRAY_PROGRAM: Final = Path(__file__).with_name("tray_program.py")
+_NO_WEB_VIEW: Final = "A window of its own needs the package pywebview."
+_NOTHING_TO_ADD: Final = (
+    "This program has no window of its own. An agent installed by pip, uv or pipx can have one."
+)
 _NO_MENU: Final = "exit code 9"
 _PACKAGES: Final = {
     "debian": "sudo apt-get install python3-gi gir1.2-webkit2-4.1",
@@ -83,11 +89,11 @@ def find_web_view(works: Works = complaint) -> Shower | Missing:
     """Return a Python that can open the window, the agent's own first."""
     packages = _folder_of("webview")
     if packages is None:
-        command = f'{sys.executable} -m pip install "pywebview>=6.2,<7"'
-        return Missing("A window of its own needs the package pywebview.", command)
+        command = pip_install("pywebview>=6.2,<7")
+        return Missing(_NO_WEB_VIEW if command else _NOTHING_TO_ADD, command)
     tried = "there is no Python here"
     for python in _candidates():
-        extra = () if python == sys.executable else (packages,)
+        extra = () if python == own_python() else (packages,)
         tried = works([python, "-c", _WEB_VIEW, *extra])
         if not tried:
             return Shower(python, extra)
@@ -98,11 +104,11 @@ def find_tray(works: Works = complaint) -> Shower | Missing:
     """Return a Python that can show the icon: with a menu, where one of them can."""
     packages = _folder_of("pystray")
     if packages is None or _folder_of("PIL") is None:
-        command = f"{sys.executable} -m pip install pystray Pillow"
+        command = pip_install("pystray", "Pillow")
         return Missing("An icon in the tray needs the package pystray.", command)
     without_menu, problem = None, ""
     for python in _candidates():
-        extra = () if python == sys.executable else (packages,)
+        extra = () if python == own_python() else (packages,)
         problem = works([python, str(TRAY_PROGRAM), "--check", *extra])
         if not problem:
             return Shower(python, extra)
@@ -136,7 +142,7 @@ def _command_of_distribution() -> str:
 
 def _candidates() -> list[str]:
     """Return the agent's Python, then the distribution's, which has its own packages."""
-    own = [] if getattr(sys, "frozen", False) else [sys.executable]  # else it is no Python
+    own = [own_python()] if own_python() else []
     others = [str(_DISTRIBUTION)] if sys.platform.startswith("linux") else []
     return [*own, *(python for python in others if shutil.which(python))]
 

@@ -33,8 +33,9 @@ Handler = Callable[[dict[str, Any]], Any]
 class Welcome:
     """The site of one first start. ``open`` gives an address for it."""
 
-    def __init__(self, first_start: FirstStart) -> None:
+    def __init__(self, first_start: FirstStart, on_begun: Callable[[], None]) -> None:
         self._keys = Keys()
+        self._on_begun = on_begun
         self._server = LoopbackServer(self.answer)
         self.host = self._server.host
         self._handlers: dict[tuple[str, str], Handler] = {
@@ -72,6 +73,7 @@ class Welcome:
             token = self._keys.exchange(_text(request.json(), "ticket"))
             if token is None:
                 return problem(HTTPStatus.FORBIDDEN, "This address was used already.")
+            self._on_begun()
             return json_reply({"token": token})
         if not self._keys.knows(token_of(request)):
             return problem(HTTPStatus.UNAUTHORIZED, "This page is no longer open here.")

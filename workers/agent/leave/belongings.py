@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from workers.agent.browser import OPENING_FILE
 from workers.agent.disk import remove_folder
 from workers.agent.limits.limiter import NOW_FILE_NAME
 from workers.agent.limits.rules_file import FILE_NAME as RULES_FILE
@@ -18,6 +19,7 @@ from workers.agent.page.asking import ANSWER_FILE, REQUEST_FILE
 from workers.agent.setup.environments import Environments
 from workers.agent.setup.progress import FILE_NAME as SETUP_FILE
 from workers.agent.state import DESKTOP_LOG_FILE, HISTORY_FILE, SERVICE_LOG_FILE, STATUS_FILE
+from workers.agent.stop_request import STOP_FILE
 
 CREDENTIALS_FILE: Final = "credentials.json"
 ID_FILE: Final = "agent-id"
@@ -37,7 +39,7 @@ _FILES: Final = (
         SERVICE_LOG_FILE,
         DESKTOP_LOG_FILE,
     ),
-    *(SETUP_FILE, REQUEST_FILE, ANSWER_FILE),
+    *(SETUP_FILE, REQUEST_FILE, ANSWER_FILE, OPENING_FILE, STOP_FILE),
 )
 
 

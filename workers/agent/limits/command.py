@@ -23,7 +23,7 @@ from workers.agent.limits import session_helper
 from workers.agent.limits.decisions import Decision, Moment, Past, decide, without_rules
 from workers.agent.limits.facts import Facts
 from workers.agent.limits.limiter import NOW_FILE_NAME, Machine, describe
-from workers.agent.limits.options import OPTION_OF, machine_defaults
+from workers.agent.limits.options import machine_defaults
 from workers.agent.limits.rules import (
     SPELLINGS,
     Rules,
@@ -31,9 +31,9 @@ from workers.agent.limits.rules import (
     as_values,
     changed,
     check_machine,
-    worded,
 )
 from workers.agent.limits.rules_file import load, store
+from workers.agent.limits.words import pairs, report_lines
 from workers.agent.plain_text import plain
 from workers.agent.running.hardware import usable_memory_bytes
 from workers.agent.state import HOME_VARIABLE, default_state_folder
@@ -111,11 +111,7 @@ def _limits(root: Path, options: argparse.Namespace) -> int:
         root.mkdir(parents=True, exist_ok=True)
         store(root, Rules())
     elif options.action == "set":
-        pairs = [rule.partition("=") for rule in options.rules]
-        if not pairs or not all(equals for _, equals, _ in pairs):
-            raise RulesError(f"Write RULE=VALUE. The rules: {', '.join(SPELLINGS)}")
-        words = {word: value for word, _, value in pairs}
-        rules = changed(load(root), words, now_seconds=time.time())
+        rules = changed(load(root), pairs(options.rules), now_seconds=time.time())
         check_machine(rules, usable_memory_bytes())
         root.mkdir(parents=True, exist_ok=True)
         store(root, rules)
@@ -129,7 +125,8 @@ def _limits(root: Path, options: argparse.Namespace) -> int:
         values = {"rules": as_values(rules), "problem": problem, "now": report}
         print(json.dumps({**values, "agent_runs": agent is not None}, indent=2))
         return EXIT_OK
-    for line in _lines(rules, report, problem, agent_runs=agent is not None):
+    print("An agent runs here." if agent is not None else "No agent runs here now.")
+    for line in report_lines(rules, report, problem):
         print(plain(line))
     if options.action and _agent_is_there(root):
         print("The agent that runs here follows within seconds.")
@@ -165,39 +162,3 @@ def _without_agent(root: Path, rules: Rules, problem: str) -> dict[str, Any]:
     moment = Moment(dt.datetime.now(dt.UTC), time.monotonic())
     decision: Decision = decide(rules, facts, defaults, Past(), moment)[0]
     return describe(decision, facts, {})
-
-
-def _lines(rules: Rules, report: dict[str, Any], problem: str, *, agent_runs: bool) -> list[str]:
-    """Return the present limits for people. ``report`` may come from a file of an agent."""
-    lines = ["An agent runs here." if agent_runs else "No agent runs here now."]
-    pause = report.get("pause")
-    if isinstance(pause, dict):
-        until = _local(pause.get("until"))
-        lines.append(f"paused: {pause.get('reason')}{until} (the rule {pause.get('rule')})")
-    else:
-        lines.append("may work now")
-    lines.append(
-        f"{report.get('slots')} task(s) at a time, {report.get('threads')} thread(s) and "
-        f"{report.get('memory_mib')} MiB each, priority {report.get('priority')}"
-    )
-    if report.get("why_threads"):
-        lines.append(f"threads: {report['why_threads']}")
-    lines += [f"note: {note}" for note in report.get("notes") or ()]
-    from_command_line = report.get("from_command_line") or ()
-    for name in from_command_line:
-        option = OPTION_OF.get(name, name)
-        lines.append(f"{option} of the agent's command line outranks the rule")
-    if problem:
-        return [*lines, f"rules: {problem}"]
-    lines.append("rules:")
-    lines += [f"  {word}={value}" for word, value in worded(rules).items()]
-    return lines
-
-
-def _local(until: object) -> str:
-    """Return an instant of a report as words, "" for none."""
-    try:
-        instant = dt.datetime.fromisoformat(str(until)).astimezone()
-    except (ValueError, OverflowError, OSError):
-        return ""
-    return f", until {instant:%A %H:%M}"

@@ -31,6 +31,7 @@ from workers.agent.limits.load import LoadMeter
 from workers.agent.limits.presence import Presence, Seen
 from workers.agent.limits.rules import Rules
 from workers.agent.limits.rules_file import RulesFile
+from workers.agent.limits.words import short
 from workers.protocol import MAX_OWNER_PAUSE_SECONDS, OwnerPause
 
 LOOK_SECONDS: Final = 2.0
@@ -121,7 +122,9 @@ class Limiter:
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.on_change: Callable[[Decision], None] | None = None  # whoever shows what is allowed
+        # Whoever shows what is allowed: the decision, and the rules in short words.
+        self.on_change: Callable[[Decision, tuple[str, ...]], None] | None = None
+        self._words: tuple[str, ...] = ()
         self._root = root
         self._defaults = defaults
         self._overrides = dict(overrides)
@@ -191,6 +194,7 @@ class Limiter:
                 self._problem = self._file.problem
                 if self._problem:
                     log.error("the rules of before stay in force: %s", self._problem)
+            words: tuple[str, ...] = ()
             if self._file.rules is None:
                 decision = without_rules(self._defaults, self._file.problem)
             else:
@@ -200,10 +204,12 @@ class Limiter:
                 decision, self._past = decide(
                     rules, self._facts, self._defaults, self._past, moment
                 )
-            before, self._decision = self._decision, decision
-            _log_change(before, decision)
-            if self.on_change is not None and decision != before:
-                self.on_change(decision)
+                words = short(rules)
+            before, self._decision = (self._decision, self._words), decision
+            self._words = words
+            _log_change(before[0], decision)
+            if self.on_change is not None and (decision, words) != before:
+                self.on_change(decision, words)
             self._tell(decision)
             return decision
 

@@ -19,13 +19,6 @@ from workers.protocol import MAX_LEASES_PER_CLAIM
 
 # Of all tasks together, of the machine's memory.
 _MEMORY_SHARE: Final = 0.9
-# Rules that the command line sets, with their options.
-OPTION_OF: Final = {
-    "slots": "--slots",
-    "threads": "--threads",
-    "memory_mib": "--memory-limit",
-    "priority": "--priority",
-}
 
 
 def add_limit_options(parser: argparse.ArgumentParser) -> None:

@@ -10,12 +10,12 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from workers.agent.executables import module_words
 from workers.agent.files import read_regular
 from workers.agent.limits.session_helper import FILE_NAME
 from workers.agent.processes.process_tree import start_own
@@ -85,7 +85,7 @@ class Presence:
         environment = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         try:
             self._process = start_own(
-                [sys.executable, "-m", "workers.agent.limits.session_helper"],
+                module_words("workers.agent.limits.session_helper"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from workers.agent.browser import open_address
+from workers.agent.browser import ONCE, open_privately
 from workers.agent.exits import EXIT_NOT_RUNNING, EXIT_OK, EXIT_STATE_FOLDER
 from workers.agent.page.asking import NoAgent, NoPage, ask_for_page
 from workers.agent.plain_text import plain
@@ -42,16 +42,17 @@ def open_command(words: Sequence[str], run_agent: Callable[[list[str]], int]) ->
     except OSError as error:
         print(plain(f"The state folder {root} cannot be used: {error}"), file=sys.stderr)
         return EXIT_STATE_FOLDER
-    show_address(address, opens=not options.print)
+    is_open = not options.print and open_privately(address, root)
+    show_opened("" if is_open else address)
     return EXIT_OK
 
 
-def show_address(address: str, *, opens: bool = True) -> None:
-    """Open a page in a browser, or print its address where there is none to open it."""
-    if opens and open_address(address):
+def show_opened(address: str) -> None:
+    """Say that the page is open in a browser, or print its address where it is not."""
+    if not address:
         print("The page is open in your browser.", file=sys.stderr)
         return
-    print("This address opens the page once, within ten minutes, on this machine:")
+    print(ONCE)
     print(address, flush=True)
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from workers.agent.limits.limiter import Limiter
 from workers.agent.limits.rules import Rules, RulesError, changed, check_machine
 from workers.agent.limits.rules_file import load, store
+from workers.agent.limits.words import pairs, report_lines
 from workers.agent.log_tail import LogTail
 from workers.agent.page import rules_view, tasks_view, view
 from workers.agent.page.torch_setup import SetUpRefused, TorchSetup
@@ -148,6 +149,21 @@ class Desk:
         with self._writing:
             store(self._root, Rules())
         self._limiter.look()
+
+    def limits_lines(self) -> list[str]:
+        """Return the rules and what they come to now, as `xeenet-worker limits` prints them."""
+        rules = self._rules()
+        problem = rules if isinstance(rules, str) else ""
+        known = Rules() if isinstance(rules, str) else rules
+        return report_lines(known, self._limiter.report, problem)
+
+    def set_limits(self, text: str) -> None:
+        """Set rules by a line like "threads=2 hours=22:00-07:00". Raises `Refused`, OSError."""
+        try:
+            texts = pairs(text.split())
+        except RulesError as error:
+            raise Refused(str(error)) from error
+        self.change_rules(texts)
 
     def plan_setup(self) -> dict[str, Any]:
         """Return what a set-up of torch would do. It takes seconds. Raises `Refused`."""

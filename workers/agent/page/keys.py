@@ -46,6 +46,12 @@ class Keys:
             _keep_newest(self._tokens)
         return token
 
+    def still_opens(self, ticket: str) -> bool:
+        """Return whether a ticket can be exchanged now; that does not use it up."""
+        with self._lock:
+            ends_at = self._tickets.get(_hash(ticket))
+        return ends_at is not None and self._seconds() < ends_at
+
     def knows(self, token: str) -> bool:
         """Return whether this token was given out."""
         with self._lock:

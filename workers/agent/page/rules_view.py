@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from workers.agent.limits.options import OPTION_OF, machine_defaults
+from workers.agent.limits.options import machine_defaults
 from workers.agent.limits.rules import LEAST_TASK_MIB, SPELLINGS, Rules, worded
+from workers.agent.limits.words import OPTION_OF
 from workers.agent.running.hardware import usable_memory_bytes
 from workers.agent.status import words
 from workers.protocol import MAX_LEASES_PER_CLAIM

@@ -9,18 +9,11 @@ import socketserver
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
 
-from workers.agent.page.messages import (
-    MAX_HEAD_BYTES,
-    BadRequest,
-    Reply,
-    Request,
-    parse_head,
-    problem,
-)
+from workers.agent.page.messages import BadRequest, Reply, Request, problem
+from workers.agent.page.wire import Wire
 
 ADDRESS: Final = "127.0.0.1"
 MAX_CONNECTIONS: Final = 24
@@ -29,6 +22,7 @@ STRANGER_SECONDS: Final = 5.0
 KNOWN_SECONDS: Final = 90.0  # a hidden tab asks once a minute
 _REPLY_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.2  # how soon `stop` is noticed
+_PART_BYTES: Final = 16 * 1024
 
 log = logging.getLogger("xeenet.page")
 
@@ -107,7 +101,7 @@ class _Connection(socketserver.BaseRequestHandler):
     server: LoopbackServer
 
     def handle(self) -> None:
-        self._rest = b""
+        self._wire = Wire()
         self._is_known = False
         with contextlib.suppress(_Gone, OSError):
             while self._answer_one():
@@ -134,27 +128,13 @@ class _Connection(socketserver.BaseRequestHandler):
         if reply.is_known and not self._is_known:
             self._is_known = True
             self.server.recognise(self.request)
-        keeps_open = request.headers.get("connection", "").lower() != "close"
-        self._send(reply, keeps_open=keeps_open)
-        return keeps_open
+        self._send(reply)
+        return self._wire.may_go_on()
 
     def _read_request(self) -> Request:
-        head, self._rest = self._until(b"\r\n\r\n")
-        request = parse_head(head)
-        while len(self._rest) < request.length:
-            self._rest += self._receive()
-        body, self._rest = self._rest[: request.length], self._rest[request.length :]
-        return replace(request, body=body)
-
-    def _until(self, mark: bytes) -> tuple[bytes, bytes]:
-        content = self._rest
-        while mark not in content:
-            if len(content) > MAX_HEAD_BYTES:
-                status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-                raise BadRequest(status, "The head is too large.")
-            content += self._receive()
-        head, _, rest = content.partition(mark)
-        return head, rest
+        while (request := self._wire.next_request()) is None:
+            self._wire.receive(self._receive())
+        return request
 
     def _receive(self) -> bytes:
         """Return what arrives next. The deadline is of the whole request, not of each part."""
@@ -162,14 +142,14 @@ class _Connection(socketserver.BaseRequestHandler):
         if left <= 0:
             raise _Gone
         self.request.settimeout(left)
-        part = self.request.recv(MAX_HEAD_BYTES)
+        part = self.request.recv(_PART_BYTES)
         if not part:
             raise _Gone
         return part
 
-    def _send(self, reply: Reply, *, keeps_open: bool) -> None:
+    def _send(self, reply: Reply, *, keeps_open: bool = True) -> None:
         self.request.settimeout(_REPLY_SECONDS)  # of the whole reply
-        self.request.sendall(reply.encode(keeps_open=keeps_open))
+        self.request.sendall(self._wire.encode(reply, keeps_open=keeps_open))
 
 
 def _end(connection: socket.socket) -> None:

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from workers.agent.browser import forget
 from workers.agent.page.asking import ANSWER_FILE, REQUEST_FILE, take_request, write_answer
 from workers.agent.page.keys import Keys
+from workers.agent.stop_request import STOP_FILE, is_asked_to_stop
 
 if TYPE_CHECKING:
     from workers.agent.page.desk import Desk
@@ -26,6 +28,8 @@ log = logging.getLogger("xeenet.page")
 
 class PageService:
     """Listens to those who ask for the page in the state folder ``root``, and serves it to them.
+
+    Somebody may ask there for the agent's end, too.
 
     Nothing is imported, no port is open and no thread but this one runs until then.
     """
@@ -64,7 +68,7 @@ class PageService:
         if self._thread.is_alive():
             self._thread.join(2 * _LOOK_SECONDS)
         self._end_serving()
-        for name in (REQUEST_FILE, ANSWER_FILE):
+        for name in (REQUEST_FILE, ANSWER_FILE, STOP_FILE):
             with contextlib.suppress(OSError):
                 (self._root / name).unlink()
 
@@ -76,7 +80,7 @@ class PageService:
         with self._lock:
             self._seen()
             if self._server is None:
-                site = Site(self._keys, self._desk, on_seen=self._seen)
+                site = Site(self._keys, self._desk, on_seen=self._seen, on_begun=self._forget)
                 server = LoopbackServer(site.answer)
                 site.host = server.host
                 server.start()
@@ -84,8 +88,14 @@ class PageService:
                 log.debug("the page is served on %s", server.host)
             return f"http://{self._server.host}/#{self._keys.new_ticket()}"
 
+    def still_opens(self, address: str) -> bool:
+        """Return whether an address of `open` was not used yet and is not too old."""
+        return self._keys.still_opens(address.rpartition("#")[2])
+
     def look(self) -> None:
         """Answer whoever asks now, and end serving when nobody has looked for a while."""
+        if is_asked_to_stop(self._root):
+            self._desk.stop()
         if request_id := take_request(self._root):
             write_answer(self._root, request_id, self.open())
         elif self._server is not None and self._seconds() - self._seen_at > self._linger_seconds:
@@ -102,9 +112,14 @@ class PageService:
     def _seen(self) -> None:
         self._seen_at = self._seconds()
 
+    def _forget(self) -> None:
+        """Remove what led a browser to the page: it is there, or its address opens nothing."""
+        forget(self._root)
+
     def _end_serving(self) -> None:
         with self._lock:
             server, self._server = self._server, None
             self._keys = Keys(self._seconds)
         if server is not None:
             server.stop()
+            self._forget()

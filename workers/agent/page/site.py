@@ -36,10 +36,13 @@ class Site:
 
     host = ""
 
-    def __init__(self, keys: Keys, desk: Desk, on_seen: Callable[[], None]) -> None:
+    def __init__(
+        self, keys: Keys, desk: Desk, on_seen: Callable[[], None], on_begun: Callable[[], None]
+    ) -> None:
         self._keys = keys
         self._desk = desk
         self._on_seen = on_seen
+        self._on_begun = on_begun
         self._handlers: dict[tuple[str, str], Handler] = {
             ("GET", "/api/state"): lambda request: desk.state(_lines_seen(request)),
             ("GET", "/api/tasks"): lambda _: desk.tasks(),
@@ -85,6 +88,7 @@ class Site:
         if token is None:
             return problem(HTTPStatus.FORBIDDEN, "This address was used already, or is too old.")
         self._on_seen()
+        self._on_begun()
         return json_reply({"token": token})
 
     def _do(self, act: Callable[[Request], None]) -> Handler:

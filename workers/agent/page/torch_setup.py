@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from workers.agent.executables import agent_words
 from workers.agent.plain_text import plain, short
 from workers.agent.processes.process_tree import start_own
 from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE
@@ -35,7 +35,7 @@ class TorchSetup:
 
     def __init__(self, root: Path, program: Sequence[str] | None = None) -> None:
         self._root = root
-        self._program = program or _this_program()
+        self._program = program or agent_words()
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
@@ -89,9 +89,3 @@ class TorchSetup:
             )
         except OSError as error:
             raise SetUpRefused(f"The set-up does not start: {error}") from error
-
-
-def _this_program() -> list[str]:
-    if getattr(sys, "frozen", False):
-        return [sys.executable]
-    return [sys.executable, "-m", "workers.agent"]

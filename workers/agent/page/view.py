@@ -151,7 +151,7 @@ def _setup(status: Status) -> dict[str, Any]:
     if status.state is State.SETTING_UP and setup.is_running:
         text = ""  # the headline says it
     if setup.step is SetUpStep.DONE and setup.pid != who.pid:  # it ran beside this agent
-        text += " The worker uses it from its next start on."
+        text += " The worker uses it from its next task on."
     tone = {SetUpStep.FAILED: "amber", SetUpStep.DONE: "soft"}.get(setup.step, "")
     share = None if setup.share is None else round(setup.share, 3)
     return {"text": words.safe(text), "share": share, "tone": tone, "runs": setup.is_running}

@@ -17,12 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from workers.agent.executables import helper_words
 from workers.agent.processes import cgroups
 from workers.agent.processes.guarded import Enclosure, EnclosureKind
 from workers.agent.processes.process_tree import ProcessTree
 
 _LINGER: Final = Path("/var/lib/systemd/linger")
-_TRIAL: Final = (sys.executable, "-I", "-S", "-c", "import os, time; time.sleep(60)")
+_TRIAL: Final = Path(__file__).with_name("idle_process.py")
 
 
 @functools.cache
@@ -76,7 +77,7 @@ def _tried(enclosure: Enclosure, start: Callable[..., ProcessTree] = ProcessTree
     """Start and kill a process in the enclosure; return it, or why that did not work."""
     try:
         tree = start(
-            _TRIAL,
+            helper_words(_TRIAL),
             tag=f"trial/{uuid.uuid4().hex}",
             environment={},
             folder=Path("/"),

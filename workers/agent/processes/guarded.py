@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, cast
 
+from workers.agent.executables import helper_words
 from workers.agent.grants import Priority
 from workers.agent.processes import cgroups
 from workers.agent.processes.priority import lower
@@ -101,7 +101,7 @@ class GuardedCommand:
         self._problem = ""
         self._pid: int | None = None
         self._socket, guardians_end = socket.socketpair()
-        words = [sys.executable, "-I", "-S", str(_GUARDIAN), str(guardians_end.fileno())]
+        words = [*helper_words(_GUARDIAN), str(guardians_end.fileno())]
         words += [
             f"{TAG_VARIABLE}={run.tag}",
             str(file_bytes),

@@ -15,11 +15,12 @@ import psutil
 from workers.agent.attempt import StopRequest
 from workers.agent.running.environment import script_environment
 from workers.agent.running.execution import Ending, Limits, execute
-from workers.agent.running.interpreter import Interpreter, own_interpreter
+from workers.agent.running.interpreter import NO_PYTHON, Interpreter, own_interpreter
 from workers.agent.running.sandbox import Sandbox
 from workers.protocol import Hardware
 
 TORCH_CHECK_SECONDS: Final = 60.0
+_NO_PYTHON: Final = "there is no Python for scripts on this machine yet"
 _PROBE: Final = Path(__file__).with_name("torch_probe.py")
 _PROBE_KEYS: Final = ("torch_version", "devices", "gpu_name", "gpu_memory_bytes")
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -65,11 +66,12 @@ def inspect_machine(
     python = python or own_interpreter()
     hardware: Hardware = {
         "platform": platform.platform(),
-        "python_version": python.version,
         "cpu_model": cpu_model(),
         "cpu_count": usable_cpus(),
         "ram_bytes": usable_memory_bytes(),
     }
+    if python.version:
+        hardware["python_version"] = python.version
     if machine := machine_id():
         hardware["machine"] = machine
     script_variables: dict[str, str] = {}
@@ -77,7 +79,10 @@ def inspect_machine(
     def probe_with(variables: dict[str, str]) -> tuple[dict[str, Any], str]:
         return _run_probe(folder, probe, tag, timeout_seconds, variables, sandbox, python)
 
-    report, problem = probe_with(script_variables)
+    if python == NO_PYTHON:
+        report, problem = {"notes": [_NO_PYTHON]}, ""
+    else:
+        report, problem = probe_with(script_variables)
     if problem:
         without_gpu = {"CUDA_VISIBLE_DEVICES": ""}
         report, second_problem = probe_with(without_gpu)

@@ -6,9 +6,12 @@ run with the agent's own.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import platform
+import shutil
 import site
 import subprocess
 import sys
@@ -16,6 +19,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from workers.agent.executables import own_python
 
 MIN_VERSION: Final = (3, 11)
 _ANSWER_SECONDS: Final = 60.0  # a cold disk, a busy machine
@@ -50,17 +55,32 @@ class Interpreter:
 
 
 def own_interpreter() -> Interpreter:
-    """Return the Python that runs this agent."""
+    """Return the Python that runs this agent; for a frozen agent, `NO_PYTHON` or one on PATH."""
+    if not own_python():
+        return _on_path()
     folders = [Path(sys.prefix), Path(sys.exec_prefix), Path(sys.base_prefix)]
-    folders.append(Path(sys.executable).resolve().parent.parent)
+    folders.append(Path(own_python()).resolve().parent.parent)
     folders += map(Path, site.getsitepackages())
     user_base = ""
     if site.ENABLE_USER_SITE:
         user_base = site.getuserbase()
         folders.append(Path(site.getusersitepackages()))
     return Interpreter(
-        sys.executable, platform.python_version(), outermost(folders), user_base=user_base
+        own_python(), platform.python_version(), outermost(folders), user_base=user_base
     )
+
+
+NO_PYTHON: Final = Interpreter("", "", ())
+
+
+@functools.cache
+def _on_path() -> Interpreter:
+    """Return the first Python on PATH that could run scripts, with torch or without."""
+    for name in ("python3", "python"):
+        with contextlib.suppress(InterpreterError):
+            if found := shutil.which(name):
+                return inspect_interpreter(Path(found))
+    return NO_PYTHON
 
 
 def inspect_interpreter(executable: Path) -> Interpreter:

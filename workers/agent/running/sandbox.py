@@ -28,9 +28,10 @@ from pathlib import Path
 from typing import Final
 
 from workers.agent.attempt import StopRequest
+from workers.agent.executables import helper_words
 from workers.agent.running.environment import script_environment
 from workers.agent.running.execution import Ending, Limits, execute
-from workers.agent.running.interpreter import Interpreter, own_interpreter
+from workers.agent.running.interpreter import NO_PYTHON, Interpreter, own_interpreter
 
 # The memory watch misses pages that no process has mapped, so the size itself must be small.
 SHARED_MEMORY_BYTES: Final = 256 * 1024 * 1024
@@ -80,7 +81,7 @@ class Sandbox:
         It can also read the files and folders in ``readable``. ``downloads_to`` gives it the
         network and write access to that folder: only for code that came with this installation.
         """
-        arguments = [sys.executable, "-I", "-S", str(_ENTRANCE), self.program]
+        arguments = [*helper_words(_ENTRANCE), self.program]
         arguments += _namespaces(network=downloads_to is not None)
         for path in _readable_paths(self.python, network=downloads_to is not None):
             arguments += ["--ro-bind-try", path, path]
@@ -119,6 +120,8 @@ def find_sandbox(
     if program is None:
         raise SandboxUnavailable("bubblewrap is not installed (the program bwrap)")
     sandbox = Sandbox(program, python or own_interpreter())
+    if sandbox.python == NO_PYTHON:
+        raise SandboxUnavailable("there is no Python for scripts yet")
     _check_nothing_private_is_readable(sandbox.python, state_root)
     with tempfile.TemporaryDirectory(prefix="sandbox-check-", dir=work) as name:
         problem = _trial(sandbox, Path(name), state_root, tag)

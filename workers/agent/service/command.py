@@ -47,8 +47,10 @@ from workers.agent.state import (
     default_state_folder,
 )
 from workers.agent.status.file import read_status
+from workers.agent.stop_request import stop_agent
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,50}")
+_STOP_SECONDS: Final = 60.0
 # What a service decides itself, and what must not stand in a file that others may read.
 _REFUSED: Final = {
     "token": "A token does not belong in a service's file: enrol once, then install.",
@@ -90,7 +92,11 @@ def installed_service(state: Path) -> Record | None:
 
 def remove_service(state: Path, record: Record) -> list[str]:
     """Stop and remove it without asking; return what failed of that. Raises OSError."""
-    return apply.remove(_plan_of(record, state), record, state, apply.run_command)
+    problems = apply.remove(_plan_of(record, state), record, state, apply.run_command)
+    # No command of Windows stops what its start-up folder has started.
+    if record.kind is Kind.STARTUP and not stop_agent(state, _STOP_SECONDS):
+        problems.append("The agent that runs here has not ended yet; see `xeenet-worker status`.")
+    return problems
 
 
 def _install(options: argparse.Namespace, state: Path, agent_words: list[str]) -> int:
@@ -144,7 +150,7 @@ def _remove(options: argparse.Namespace, state: Path) -> int:
         return EXIT_OK
     if not ask("Remove it?", yes=options.yes):
         return EXIT_OK
-    for problem in apply.remove(plan, record, state, apply.run_command):
+    for problem in remove_service(state, record):
         print(plain(problem), file=sys.stderr)
     print("Removed. The worker itself stays: `xeenet-worker leave` ends it.")
     return EXIT_OK

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import site
-import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import workers
+from workers.agent.executables import agent_words, is_frozen
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ def this_program(state: Path) -> Program:
     A checkout is found by the folder that it is started in. An installed agent starts in the state
     folder, where no Python file of somebody else may come before it (``-P``).
     """
-    if getattr(sys, "frozen", False):
-        return Program((sys.executable,), state)
+    if is_frozen():
+        return Program(tuple(agent_words()), state)
     above = Path(workers.__file__).resolve().parent.parent
     if above in _package_folders():
-        return Program((sys.executable, "-P", "-m", "workers.agent"), state)
-    return Program((sys.executable, "-m", "workers.agent"), above)
+        return Program(tuple(agent_words("-P")), state)
+    return Program(tuple(agent_words()), above)
 
 
 def _package_folders() -> set[Path]:

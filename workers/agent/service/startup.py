@@ -12,7 +12,7 @@ _START_NOTE: Final = (
     "It starts with your next sign-in, without a window, and ends when you sign out (the server "
     "gives its tasks to others then). To start it now, open the file."
 )
-_STOP_NOTE: Final = "`service remove` ends no agent that runs: stop it on its page, or sign out."
+_STOP_NOTE: Final = "`service remove` asks an agent that runs to stop; its tasks go back."
 _SCRIPT: Final = """\
 @echo off
 rem {mark}

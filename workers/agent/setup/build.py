@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from workers.agent.executables import own_python
 from workers.agent.setup.detect import (
     AMD_ARCHITECTURE_VARIABLE,
     CUDA_DRIVER_VARIABLE,
@@ -47,9 +48,9 @@ def hardware_variables(gpus: Sequence[Gpu]) -> dict[str, str]:
 
 def find_base(uv: Uv) -> Base:
     """Return the agent's own Python, else one that uv finds on this machine. Raises OSError."""
-    is_program = getattr(sys, "frozen", False)  # then sys.executable is the agent, no Python
-    if not is_program and sys.version_info[:2] < _NEWEST and _has_gil():
-        return Base(str(getattr(sys, "_base_executable", "") or sys.executable))
+    own = own_python()
+    if own and sys.version_info[:2] < _NEWEST and _has_gil():
+        return Base(str(getattr(sys, "_base_executable", "") or own))
     words = ("python", "find", PYTHONS, "--no-project", "--no-python-downloads")
     answer = uv.run(*words)
     return Base(answer.stdout.strip() if answer.exit_code == 0 else "")

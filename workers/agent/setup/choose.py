@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from workers.agent.executables import agent_words
 from workers.agent.isolation import Containment
 from workers.agent.running.interpreter import (
     Interpreter,
@@ -31,7 +32,7 @@ def setup_words() -> str:
     """Return how set-up is started here: as a program, or as a module of a checkout."""
     if Path(sys.argv[0]).name.startswith("xeenet-worker"):
         return "xeenet-worker setup"
-    return f"{sys.executable} -m workers.agent setup"
+    return " ".join([*agent_words(), "setup"])
 
 
 def chosen_interpreter(state_root: Path) -> Interpreter:

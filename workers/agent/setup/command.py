@@ -35,7 +35,7 @@ from workers.agent.state import HOME_VARIABLE, default_state_folder
 from workers.agent.status import words
 
 _BACKEND: Final = re.compile(r"cpu|cu\d{2,3}|rocm\d+(\.\d+)+")
-_DONE: Final = "An agent that is running uses it from its next start on."
+_DONE: Final = "An agent that is running uses it from its next task on."
 
 
 def setup_command(arguments: Sequence[str]) -> int:
@@ -92,7 +92,7 @@ def _works(root: Path, process: SetUpProcess) -> bool:
     wanted = plan.builds[0].device if plan.builds else CPU
     python = chosen_interpreter(root)
     verdict = process.try_present(python, wanted)
-    print(plain(f"Now      {python.executable}: {verdict.sentence}"))
+    print(plain(f"Now      {python.executable or 'no Python'}: {verdict.sentence}"))
     for note in verdict.notes:
         print(plain(f"         {note}"))
     if verdict.device != wanted or verdict.notes:
@@ -124,7 +124,7 @@ def _reset(root: Path) -> int:
         return EXIT_OK
     with environments.locked():
         environments.forget()
-    print("The agent's own Python runs the scripts from its next start on.")
+    print("The agent's own Python runs the scripts, from the next task on.")
     print(plain(f"The environments go then, too; they lie in {environments.root}."))
     return EXIT_OK
 

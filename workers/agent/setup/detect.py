@@ -16,6 +16,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from workers.agent.executables import helper_words
+
 # uv looks at these first, too: who sets them for uv means them for the plan.
 CUDA_DRIVER_VARIABLE: Final = "UV_CUDA_DRIVER_VERSION"
 AMD_ARCHITECTURE_VARIABLE: Final = "UV_AMD_GPU_ARCHITECTURE"
@@ -66,7 +68,7 @@ def ask_nvml() -> dict[str, Any]:
     """Return what NVIDIA's driver tells, or its problem. It takes 20 seconds at most."""
     try:
         answer = subprocess.run(
-            [sys.executable, "-I", "-S", str(_NVML_PROBE)],
+            helper_words(_NVML_PROBE),
             capture_output=True,
             timeout=_NVML_SECONDS,
             check=False,

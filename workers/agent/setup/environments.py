@@ -65,7 +65,7 @@ class Environments:
         return choice if all(isinstance(text, str) for text in asdict(choice).values()) else None
 
     def choose(self, choice: Choice) -> None:
-        """Let the scripts run with ``choice`` from the agent's next start on. Raises OSError."""
+        """Let the scripts run with ``choice`` from the agent's next task on. Raises OSError."""
         former = self.choice()
         if former is not None and former.environment != choice.environment:
             choice = replace(choice, previous=former.environment or former.previous)

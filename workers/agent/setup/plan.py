@@ -12,7 +12,7 @@ from typing import Final
 
 from workers.agent.setup.detect import Gpu, Host, Vendor
 
-# The only version that campaigns are compared with. A test compares it with pyproject.toml.
+# The only version that campaigns are compared with. A test compares it with the project.
 TORCH_PIN: Final = "2.13.0"
 AUTO: Final = "auto"
 CPU: Final = "cpu"

@@ -6,7 +6,6 @@ import importlib
 import os
 import re
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,12 +13,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import IO, Final
 
+from workers.agent.executables import pip_install, shipped_program
 from workers.agent.plain_text import short
 from workers.agent.processes.process_tree import ProcessTree
 from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE
 from workers.agent.setup.environments import Environments
 
-_NO_UV: Final = "set-up needs the program uv. Install it: {python} -m pip install uv"
+_NO_UV: Final = "set-up needs the program uv"
 _MAX_STDERR: Final = 64 * 1024
 _POLL_SECONDS: Final = 0.05
 _TICK_SECONDS: Final = 2.0
@@ -59,14 +59,17 @@ class Answer:
 
 
 def find_uv() -> str:
-    """Return the path of uv: of its package, or the one on PATH. Raises `UvMissing`."""
+    """Return the path of uv: what came with the agent, or the one on PATH. Raises `UvMissing`."""
+    if shipped := shipped_program("uv"):
+        return shipped
     try:
         return str(importlib.import_module("uv").find_uv_bin())
     except (ImportError, AttributeError, OSError):
         pass  # FileNotFoundError: the package without its program
     if path := shutil.which("uv"):
         return path
-    raise UvMissing(_NO_UV.format(python=sys.executable))
+    command = pip_install("uv")
+    raise UvMissing(f"{_NO_UV}. Install it: {command}" if command else _NO_UV)
 
 
 def uv_environment(environments: Environments, extra: Mapping[str, str]) -> dict[str, str]:

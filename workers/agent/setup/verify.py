@@ -12,7 +12,7 @@ from workers.agent.attempt import StopRequest
 from workers.agent.running.environment import script_environment
 from workers.agent.running.execution import Ending, Limits, execute
 from workers.agent.running.hardware import usable_memory_bytes
-from workers.agent.running.interpreter import Interpreter
+from workers.agent.running.interpreter import NO_PYTHON, Interpreter
 from workers.agent.setup.plan import CPU, TORCH_PIN, has_kernels
 
 TRIAL_SECONDS: Final = 240.0  # libraries of gigabytes, read from a cold disk for the first time
@@ -31,6 +31,8 @@ class Verdict:
 
 def try_out(python: Interpreter, folder: Path, tag: str) -> tuple[dict[str, Any], str]:
     """Return (what the trial in this Python printed, ""), or ({}, why it printed nothing)."""
+    if python == NO_PYTHON:
+        return {}, "there is no Python here"
     with tempfile.TemporaryDirectory(prefix="trial-", dir=folder) as name:
         place = Path(name)
         try:

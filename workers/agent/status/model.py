@@ -112,6 +112,7 @@ class Identity:
     memory_bytes: int = 0  # per task
     slots: int = 1
     simulated_because: str = ""  # "" where results are measured
+    rules: tuple[str, ...] = ()  # of the owner, in short words: when it may work
 
 
 class SetUpStep(StrEnum):

@@ -352,6 +352,7 @@ def may_use(status: Status) -> str:
         parts.append(f"{size(who.memory_bytes)} of memory a task")
     if who.slots > 1:
         parts.append(f"{who.slots} tasks at a time")
+    parts += who.rules
     parts.append(who.device_name or ", ".join(who.devices))
     return " · ".join(part for part in parts if part)
 

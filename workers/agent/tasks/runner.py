@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +48,7 @@ from workers.agent.tasks.outcomes import (
     stopped,
     without_server,
 )
+from workers.agent.tasks.renewal import Equipment
 from workers.agent.tasks.scripts import CodePolicy, ScriptUnavailable, is_uploaded, resolve_script
 from workers.agent.tasks.simulate import simulated_metrics, simulated_seconds
 from workers.protocol import FailureClass, IsolationTier, Lease, Outcome, Submission
@@ -98,6 +99,16 @@ class Runner:
         self._machine = machine
         self._settings = settings
         self.data_folder = settings.data_folder or state.data
+
+    def equip(self, equipment: Equipment) -> None:
+        """Run scripts with other equipment from now on. Call it while none runs."""
+        self._machine = equipment.machine
+        self._settings = replace(
+            self._settings,
+            simulate=bool(equipment.simulated_because),
+            policy=equipment.policy,
+            sandbox=equipment.sandbox,
+        )
 
     def run(self, attempt: Attempt) -> RunOutcome:
         """Run one attempt to its end. Never raises: an unexpected error becomes env_error."""
