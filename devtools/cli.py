@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devtools import audit, locks, suite
+from devtools import audit, locks, packages, suite
 from devtools.environment import (
     LEVELS,
     Environment,
@@ -88,6 +88,11 @@ def fuzz(environment: Environment, arguments: Arguments) -> int:
 def desktop_check(environment: Environment, arguments: Arguments) -> int:
     """Replace this process with the check of window and tray icon on a screen nobody sees."""
     replace_process([environment.python, "-m", "tests.agent.desktop.check", *arguments])
+
+
+def build_packages(environment: Environment, arguments: Arguments) -> int:
+    """Build the wheels and the folder, and let each run real tasks where nothing is installed."""
+    return packages.packages(environment, arguments)
 
 
 def test(environment: Environment, arguments: Arguments) -> int:
@@ -202,6 +207,7 @@ COMMANDS = {
         Command("mutants", "take guards out one by one; a test must notice", mutants, "dev"),
         Command("fuzz", "many requests from the OpenAPI document (--examples N)", fuzz, "dev"),
         Command("desktop-check", "the worker's window and icon for real", desktop_check, "dev"),
+        Command("packages", "the agent's wheel and folder: build, try out", build_packages, "dev"),
         Command("lock", "pin all packages anew (--upgrade: newest in range)", lock, "dev"),
         Command(
             "audit",

@@ -33,9 +33,9 @@ class SetupError(Exception):
 class Environment:
     """The virtual environment of one checkout."""
 
-    def __init__(self, root: Path = ROOT) -> None:
+    def __init__(self, root: Path = ROOT, name: str = ".venv") -> None:
         self.root = root
-        self.folder = root / ".venv"
+        self.folder = root / name
         self.stamp = self.folder / "xeenet-installed.json"
 
     @property

@@ -35,6 +35,7 @@ from tests.mutants.machines.faces import FACES
 from tests.mutants.machines.faults import FAULTS
 from tests.mutants.machines.limits import LIMITS
 from tests.mutants.machines.page import PAGE
+from tests.mutants.machines.programs import PROGRAMS
 from tests.mutants.machines.setup import SET_UP
 from tests.mutants.machines.speeds import SPEEDS
 from tests.mutants.machines.step_costs import STEP_COSTS
@@ -65,7 +66,7 @@ MUTANTS: Final = (
     *JOINING_GUARDS,
     *PAIRED,
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES),
-    *(*FAULTS, *LIMITS, *PAGE, *SET_UP, *DESKTOP),
+    *(*FAULTS, *LIMITS, *PAGE, *SET_UP, *DESKTOP, *PROGRAMS),
     *(
         *ENCLOSURES,
         *SANDBOX,
@@ -96,7 +97,7 @@ setup_databases(verbosity=0, interactive=False, serialized_aliases=[])
 connection.close()
 shutil.copyfile(connection.settings_dict["NAME"], sys.argv[1])
 """
-IGNORED: Final = shutil.ignore_patterns(".*", "__pycache__", "*.sqlite3")
+IGNORED: Final = shutil.ignore_patterns(".*", "__pycache__", "*.sqlite3", "build")
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ GPU driver cannot take the agent down. One module per duty:
 process left behind · ``enclosure``, ``guarded`` and ``guardian`` what makes a kill sure ·
 ``readers`` bounded pipes · ``judgement`` from an ended run to a submission ·
 ``scripts``/``datasets`` verified inputs · ``outbox`` no finished result gets lost ·
-``client`` HTTP, with ``exchange`` (bounded bytes and seconds), ``server_errors`` and ``replies``
-(what to believe) and ``downloads`` · ``files``/``plain_text`` files and texts of scripts and
-servers · ``hardware``/``simulate`` what the machine can do, and the honest fallback when it
-cannot train.
+``executables`` which program a start means · ``client`` HTTP, with ``exchange`` (bounded bytes and
+seconds), ``server_errors`` and ``replies`` (what to believe) and ``downloads`` ·
+``files``/``plain_text`` files and texts of scripts and servers · ``hardware``/``simulate`` what the
+machine can do, and the honest fallback when it cannot train.
 """
 
 from typing import Final
