@@ -201,6 +201,8 @@ def test_a_long_reason_is_short_on_the_faces_and_once_in_the_log() -> None:
     assert len(words.headline(first, NOW)) < 180
     assert words.headline(first, NOW).startswith("This worker is paused for 61 s more: data set")
     assert len(texts(READY, first)) == 1
+    paused = changes.paused(READY, Pause(PausedBy.AGENT, why, NOW, NOW + 60))
+    assert len(words.headline(paused, NOW)) < 210
     second = changes.idle(first, why.format(59), None)
     assert texts(first, second) == []  # only its seconds went by
     assert len(texts(second, changes.idle(second, "nothing to do", None))) == 1

@@ -27,7 +27,7 @@ from workers.protocol import FailureClass, IsolationTier
 _GIB: Final = 1024**3
 _MIB: Final = 1024**2
 _DAY_SECONDS: Final = 24 * 3600.0
-_REASON_CHARACTERS: Final = 160  # of a headline; the log has the rest
+_REASON_CHARACTERS: Final = 160  # in a headline; the task that failed says all of it
 _LONG_SECONDS: Final = 120.0  # shorter budgets are told in seconds
 
 BLAME: Final = {
@@ -151,7 +151,7 @@ def pause_text(pause: Pause, now: float) -> str:
     until = f" until {clock(pause.until, now)}" if pause.until is not None else ""
     if pause.until is None and pause.by is PausedBy.OWNER:
         until = " until you resume"
-    reason = f": {pause.reason}" if pause.reason else ""
+    reason = f": {cut(pause.reason, _REASON_CHARACTERS)}" if pause.reason else ""
     return f"paused {_WHO[pause.by]}{until}{reason}"
 
 
