@@ -200,7 +200,7 @@ def _enrol(
 
 def _advice(refused: RequestRefused, *, is_repeated: bool) -> str:
     if refused.status == 400:
-        return "Choose another with --name."
+        return "In a terminal: --name NAME."
     advice = "Enrolment tokens work once; make a new one on the server's page for workers."
     if is_repeated:
         advice += " The answer to an earlier try may have been lost after the token was used."

@@ -35,6 +35,8 @@ class Progress:
     attempt: Any = None
     value: float | None = None
     troubles: tuple[str, ...] = ()
+    # Whether it may be busy with its first measurement, which precedes tasks of a work budget.
+    may_measure: bool = False
 
 
 def progress_of(invitation: EnrolmentToken, *, now: dt.datetime) -> Progress:
@@ -52,7 +54,8 @@ def progress_of(invitation: EnrolmentToken, *, now: dt.datetime) -> Progress:
     troubles = tuple(_troubles(worker, attempt, now))
     result = getattr(attempt, "result", None)
     value = result.value if result is not None and result.is_ranked else None
-    return Progress(stage, worker, _machine(worker), attempt, value, troubles)
+    may_measure = stage is Stage.READY and not worker.simulates and not worker.calibrations.exists()
+    return Progress(stage, worker, _machine(worker), attempt, value, troubles, may_measure)
 
 
 def _machine(worker: Worker) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import threading
 import time
 import zlib
@@ -33,6 +34,8 @@ from workers.agent.connection.client import (
     RequestRefused,
     ServerUnavailable,
 )
+from workers.agent.connection.exchange import Answer
+from workers.agent.connection.server_errors import refusal_of
 from workers.protocol import ClaimRequest, ErrorCode, Outcome, Submission
 
 LEASE_ID = "11111111-2222-3333-4444-555555555555"
@@ -364,3 +367,20 @@ def _waits(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def test_a_refusal_says_each_thing_once_and_in_words() -> None:
+    said = {"code": ErrorCode.INVALID, "message": "Choose another name.", "fields": {}}
+    for fields, words in (
+        ({"name": ["Choose another name."]}, "Choose another name."),
+        ({"name": ["It is too long.", "It is odd."]}, "name: It is too long. It is odd."),
+        ({"a": "x", "b": ["y"]}, "a: x; b: y"),
+        (["odd"], "['odd']"),
+        (None, "Choose another name."),
+    ):
+        body = json.dumps({**said, "fields": fields}).encode()
+        answer = Answer(400, {}, body)
+        text = str(refusal_of(answer, "http://lab.test", "workers/enrol"))
+        assert text.startswith("Choose another name.")
+        assert text.endswith(words)
+        assert "{" not in text

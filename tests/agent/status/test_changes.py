@@ -193,3 +193,16 @@ def test_params_that_cannot_be_shown_are_left_out() -> None:
 )
 def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None:
     assert words.span(seconds) == text
+
+
+def test_a_long_reason_is_short_on_the_faces_and_once_in_the_log() -> None:
+    why = "This worker is paused for {} s more: " + "data set tinyshakespeare is not here; " * 9
+    first = changes.idle(READY, why.format(61), None)
+    assert len(words.headline(first, NOW)) < 180
+    assert words.headline(first, NOW).startswith("This worker is paused for 61 s more: data set")
+    assert len(texts(READY, first)) == 1
+    paused = changes.paused(READY, Pause(PausedBy.AGENT, why, NOW, NOW + 60))
+    assert len(words.headline(paused, NOW)) < 210
+    second = changes.idle(first, why.format(59), None)
+    assert texts(first, second) == []  # only its seconds went by
+    assert len(texts(second, changes.idle(second, "nothing to do", None))) == 1

@@ -111,10 +111,22 @@ def refusal_of(answer: Answer, server_url: str, path: str) -> ServerError:
         )
     if status == 401:
         return NotAuthenticated(status, code, message)
-    if fields := reply.get("fields"):
-        message = short(f"{message} {fields}", 2 * replies.MAX_TEXT_CHARACTERS)
+    if said := _of_fields(reply.get("fields"), message):
+        message = short(f"{message} {said}", 2 * replies.MAX_TEXT_CHARACTERS)
     kind = LeaseLost if code == ErrorCode.LEASE_LOST else RequestRefused
     return kind(status, code, message)
+
+
+def _of_fields(fields: Any, message: str) -> str:
+    """Return what an answer says of single fields and has not said in its message already."""
+    if not isinstance(fields, dict):
+        return str(fields or "")
+    parts = []
+    for name, sentences in fields.items():
+        listed = sentences if isinstance(sentences, list) else [sentences]
+        if new := [str(sentence) for sentence in listed if str(sentence) not in message]:
+            parts.append(f"{name}: {' '.join(new)}")
+    return "; ".join(parts)
 
 
 def fault_of(error: ServerError) -> Fault:

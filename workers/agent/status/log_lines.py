@@ -6,6 +6,7 @@ A task has two lines, one when its script starts and one when the server has ans
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -49,12 +50,20 @@ def _of_work(before: Status, after: Status) -> Iterator[Line]:
     if setup is not None and (former is None or setup.sentence != former.sentence):
         level = logging.WARNING if setup.step is SetUpStep.FAILED else logging.INFO
         yield Line(level, words.setup_line(setup))
+    if after.identity.cold_because != before.identity.cold_because:
+        text = words.cold_text(after.identity) or "tasks start warm again"
+        yield Line(logging.INFO, text)
     if after.measuring and after.measuring != before.measuring:
         yield Line(logging.INFO, after.measuring)
     if after.measured and after.measured != before.measured:
         yield Line(logging.INFO, after.measured)
-    if after.idle_reason and after.idle_reason != before.idle_reason:
+    if after.idle_reason and _without_numbers(after) != _without_numbers(before):
         yield Line(logging.INFO, f"idle: {after.idle_reason}")
+
+
+def _without_numbers(status: Status) -> str:
+    """Return why there is nothing to do, the same while only its seconds go by."""
+    return re.sub(r"[0-9]+", "", status.idle_reason)
 
 
 def _of_tasks(before: Status, after: Status) -> Iterator[Line]:

@@ -12,6 +12,7 @@ from workers.agent.status.model import (
     EndedTask,
     Ending,
     Fault,
+    Identity,
     Pause,
     PausedBy,
     RunningTask,
@@ -27,6 +28,7 @@ from workers.protocol import FailureClass, IsolationTier
 _GIB: Final = 1024**3
 _MIB: Final = 1024**2
 _DAY_SECONDS: Final = 24 * 3600.0
+_REASON_CHARACTERS: Final = 160  # in a headline; the task that failed says all of it
 _LONG_SECONDS: Final = 120.0  # shorter budgets are told in seconds
 
 BLAME: Final = {
@@ -150,7 +152,7 @@ def pause_text(pause: Pause, now: float) -> str:
     until = f" until {clock(pause.until, now)}" if pause.until is not None else ""
     if pause.until is None and pause.by is PausedBy.OWNER:
         until = " until you resume"
-    reason = f": {pause.reason}" if pause.reason else ""
+    reason = f": {cut(pause.reason, _REASON_CHARACTERS)}" if pause.reason else ""
     return f"paused {_WHO[pause.by]}{until}{reason}"
 
 
@@ -163,6 +165,11 @@ def trouble_text(trouble: Trouble) -> str:
 def mended_text(trouble: Trouble) -> str:
     """Say that a trouble is over."""
     return _MENDED.get(trouble.source, f"over: {trouble.text}")
+
+
+def cold_text(identity: Identity) -> str:
+    """Return that tasks start cold, and why; "" when they need not."""
+    return f"tasks start cold: {identity.cold_because}" if identity.cold_because else ""
 
 
 def setup_line(setup: SetUp) -> str:
@@ -306,11 +313,18 @@ def draining_text(running: int, drain_seconds: float | None) -> str:
 
 def idle_text(status: Status, now: float) -> str:
     """Say why there is nothing to do, and when the agent asks again."""
-    reason = status.idle_reason.rstrip(".") or "nothing to do"
+    reason = cut(status.idle_reason.rstrip("."), _REASON_CHARACTERS) or "nothing to do"
     again = ""
     if status.idle_until is not None and status.idle_until >= now + 1:
         again = f" Next look in {span(status.idle_until - now)}."
     return f"{sentence(reason)}.{again}"
+
+
+def cut(text: str, most: int) -> str:
+    """Return the beginning of a text that is too long for a headline, up to a whole word."""
+    if len(text) <= most:
+        return text
+    return text[:most].rpartition(" ")[0].rstrip(" ,;:(") + " …"
 
 
 def progress_text(task: RunningTask, now: float) -> str:
