@@ -6,6 +6,7 @@ Functions that create domain objects are in ``tests/factories.py``.
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import shutil
 import signal
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 ROOT = Path(__file__).resolve().parent.parent
+# Thousands of tests are collected and stay: looking through them for garbage every 700 objects took
+# a fifth of the time of collecting.
+gc.set_threshold(20_000, 20, 50)
 IS_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 # What a test may patch and must leave as it was.
@@ -41,6 +45,8 @@ TABLES: tuple[dict[Any, Any], ...] = (
     released.RELEASES,
 )
 TABLES_AT_START = tuple(map(dict, TABLES))
+# All tests in them are `once`.
+FOLDERS_ONCE = {ROOT / "tests" / name for name in ("agent", "browser", "tools")}
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 # How many tests `make quick` leaves out of this run; processes of xdist pass it on by this name.
 LEFT_OUT_COUNT = pytest.StashKey[int]()
@@ -66,12 +72,21 @@ def pytest_report_header() -> str:
     return f"database: {connection.vendor}"
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """On the second database, do not even import the folders of which it runs no test."""
+    if os.environ.get("XEENET_TEST_SKIP_ONCE") and collection_path in FOLDERS_ONCE:
+        return True
+    return None
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark a test ``once`` if one database suffices for it, and ``quick`` for ``make quick``."""
     markers = {marker.name for marker in item.iter_markers()}
     # A browser tests the pages, not the database; other tests cover their queries on both.
     if "browser" in markers or not _uses_database(item) or is_once(item.nodeid, markers):
         item.add_marker("once")
+    elif "once" not in markers and not FOLDERS_ONCE.isdisjoint(item.path.parents):
+        raise pytest.UsageError(f"{item.nodeid} would not run on the second database")
     if is_quick(item.nodeid, markers, getattr(item, "fixturenames", ())):
         item.add_marker("quick")
 

@@ -17,10 +17,14 @@ ONCE: Final[dict[str, tuple[str, ...]]] = {
     # Processes, pipes and addresses.
     "processes": (
         "access/test_security_headers.py",
-        "faults/test_serving.py::test_the_web_server_stops_while_clients_send_half_of_a_request",
         "running/test_base_path.py",
         "running/test_front_door.py",
         "running/test_manage.py",
+    ),
+    # tests/faults/test_nemesis.py, in the first pass, kills the same processes on PostgreSQL.
+    "services": (
+        "faults/test_end_to_end.py",
+        "faults/test_serving.py",
     ),
     # The same queries as their neighbours, many times over; what is judged is Python's work.
     "computing": (
@@ -34,6 +38,12 @@ ONCE: Final[dict[str, tuple[str, ...]]] = {
         "api/test_race_plans.py::test_equal_values_leave_the_least_noise_of_a_race",
         "api/test_race_plans.py::test_more_power_takes_more_seeds_and_a_tiny_gap_more_than_there",
         "api/test_races.py::test_a_race_counts_the_runs_that_were_made_for_it",
+        "arms/test_automatic_races.py::test_a_campaign_from_before_the_arms_never_races_by_itself",
+        "arms/test_automatic_races.py::test_a_race_by_hand_takes_none_of_the_kept_runs_and_does",
+        "arms/test_automatic_races.py::test_added_arms_that_are_no_contenders_do_not_race",
+        "arms/test_automatic_races.py::test_arms_added_later_race_the_champion_on_fresh_seeds_once",
+        "arms/test_automatic_races.py::test_more_seeds_of_the_same_arms_are_no_added_arms",
+        "arms/test_race_options.py::test_a_race_by_hand_among_others_does_not_change_whom_added",
         "commands/test_leaderboard.py::test_the_board_in_the_readme_is_what_the_command_prints",
         "lifecycle/results/test_belief.py::test_the_catalogs_figure_is_what_the_job_would_measure",
         "lifecycle/results/test_belief.py::test_what_lzma_reaches_is_measured_once_by_a_job",
@@ -42,6 +52,11 @@ ONCE: Final[dict[str, tuple[str, ...]]] = {
         "metrics/test_findings.py::test_what_matters_is_what_the_highest_values_have_in_common",
         "metrics/test_second_metric.py::test_every_page_writes_its_values_with_its_unit",
         "metrics/test_second_metric.py::test_the_files_name_the_column_after_the_metric",
+        "standings/test_forecast.py::test_a_pause_does_not_count_and_has_no_end",
+        "standings/test_forecast.py::test_runs_far_shorter_than_their_budget_are_foretold_from",
+        "standings/test_forecast.py::test_the_worker_that_is_left_is_asked_for_its_own_pace",
+        "standings/test_forecast.py::test_two_agents_of_two_slots_are_four_at_a_time",
+        "standings/test_forecast.py::test_when_half_of_the_fleet_leaves_the_rest_takes_twice_as",
     ),
     # Optuna's own storage; the campaign is read by the queries of the test that counts them.
     "optuna": (

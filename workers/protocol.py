@@ -236,6 +236,9 @@ class Lease(TypedDict):
     deadline_seconds: float  # the attempt's hard end, never extended
     required_isolation: NotRequired[IsolationTier]  # absent from older servers: T0
     script_origin: NotRequired[ScriptOrigin]  # absent from older servers: builtin
+    # `check_experiment` found equal values in a process that had imported torch before; absent: not
+    # known.
+    starts_warm: NotRequired[bool]
 
 
 class ClaimReply(TypedDict):

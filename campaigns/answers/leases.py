@@ -43,6 +43,7 @@ def lease_of(attempt: Attempt, now: dt.datetime) -> Lease:
         "deadline_seconds": max(0.0, (deadline - now).total_seconds()),
         "required_isolation": IsolationTier(campaign.required_isolation),
         "script_origin": ScriptOrigin(campaign.package.origin),
+        "starts_warm": campaign.package.starts_warm,
     }
 
 

@@ -20,6 +20,9 @@ _PLACES: Final = 80
 _AIR: Final = 10
 # Labels nearer to each other than this, in pixels, would overlap.
 _LABEL: Final = 14
+# In percent of a phone's width: a label nearer than this meets that of 0, or leaves the picture.
+_NEAR_ZERO: Final = 5
+_NEAR_EDGE: Final = 16
 
 
 def pairs_picture(noise: ClassNoise, spec: MetricSpec) -> SafeString:
@@ -44,8 +47,11 @@ def pairs_picture(noise: ClassNoise, spec: MetricSpec) -> SafeString:
             f'<circle class="{kind}" cx="{at:.2f}%" cy="{y:.1f}" r="2.5">'
             f"<title>{escape(spec.text(size))}</title></circle>"
         )
-    parts.append('<text x="0" y="53">0</text>')
-    parts.append(f'<text x="{x:.2f}%" y="53" text-anchor="middle">s.d. {spec.text(sd)}</text>')
+    # The labels stay apart, and inside of the narrowest picture.
+    if x > _NEAR_ZERO:
+        parts.append('<text x="0" y="53">0</text>')
+    anchor = "middle" if x > _NEAR_EDGE else "start"
+    parts.append(f'<text x="{x:.2f}%" y="53" text-anchor="{anchor}">s.d. {spec.text(sd)}</text>')
     parts.append(f'<text x="100%" y="53" text-anchor="end">{spec.text(end)}</text>')
     label = (
         f"{noise.pairs} replicate pairs, {spec.text(sizes[0])} to {spec.text(sizes[-1])} apart; "

@@ -47,6 +47,9 @@ class Package(models.Model):
     )
     declined_at = models.DateTimeField(null=True, blank=True)
     declined_reason = models.CharField(max_length=MAX_REASON_LENGTH, blank=True)
+    # When `check_experiment` last found that an uploaded script gives the same values in a process
+    # that has imported torch before; null when it did not, or was not run.
+    warm_checked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints: ClassVar = [
@@ -74,6 +77,11 @@ class Package(models.Model):
     def may_run(self) -> bool:
         """Whether the server may hand it out to workers."""
         return not self.is_uploaded or self.approved_at is not None
+
+    @property
+    def starts_warm(self) -> bool:
+        """Whether agents may run it in a process that has imported torch before."""
+        return not self.is_uploaded or self.warm_checked_at is not None
 
     @property
     def standing(self) -> str:

@@ -25,6 +25,7 @@ from campaigns.search.samplers import sample
 from campaigns.search.space import SearchSpace
 from campaigns.work.describe import InfeasibleCost, InvalidDescription, read_description
 from experiments import catalog, english_like_corpus
+from workers import warm_start
 from workers.protocol import is_number
 from workers.result_line import metrics_problems, with_whole_numbers
 
@@ -38,6 +39,18 @@ DRAWN_CONFIGS: Final = 3
 EXIT_CONFIG_ERROR: Final = 2
 # How long an agent waits after SIGTERM; a run that hangs takes this long beyond its budget here.
 KILL_GRACE_SECONDS: Final = 15.0
+# What an agent's spare runs; see `workers.agent.running.spare`, which sets the same.
+WARM_START: Final = Path(warm_start.__file__)
+WARM_WORD: Final = "ready"
+IMPORT_SECONDS: Final = 60.0
+# Besides the value: what training and evaluation did.
+WARM_KEYS: Final = ("train_loss", "eval_nll_nats", "eval_bytes", "steps_completed")
+_IMPORT_THREADS: Final = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "GOMP_SPINCOUNT": "2000",
+}
+_THREADS: Final = os.cpu_count() or 1
 _MAX_OUTPUT_CHARACTERS: Final = 1024 * 1024
 # Small enough for a step in a few seconds on a slow machine.
 DEFAULT_CONFIG: Final[dict[str, Any]] = {
@@ -59,6 +72,7 @@ class Verdict:
     rule: str
     kept: bool
     detail: str
+    starts_warm: bool | None = None  # of the rule that decides it
 
 
 @dataclass(frozen=True)
@@ -125,6 +139,9 @@ class Workbench:
             "XEENET_DATA_DIR": str(data),
             "PYTHONUTF8": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
+            # The same number in both ways of starting: with another, sums are rounded otherwise.
+            "OMP_NUM_THREADS": str(_THREADS),
+            "MKL_NUM_THREADS": str(_THREADS),
         }
 
     def run(
@@ -132,28 +149,36 @@ class Workbench:
         budget: float,
         *options: str,
         terminate_after: float | None = None,
+        warm: bool = False,
         **extra: Any,
     ) -> Run:
         """Run the script with a budget in seconds and extra keys in its config.
 
-        With `terminate_after` it gets SIGTERM that many seconds after its start.
+        With `terminate_after` it gets SIGTERM that many seconds after its start. With `warm` it
+        runs in a process that has imported torch before, and its time begins with the hand-over.
         """
         config = self._folder / "config.json"
         config.write_text(json.dumps(self._params | {"time_budget_seconds": budget} | extra))
-        command = [sys.executable, "-u", str(self._script), "--config-file", str(config), *options]
+        words = [str(self._script), "--config-file", str(config), *options]
+        command = [sys.executable, "-u", *words]
+        if warm:
+            command = [sys.executable, "-u", str(WARM_START), WARM_WORD]
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
             began = time.monotonic()
             process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if warm else subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
                 cwd=self._folder,
-                env=self._environment,
+                env=self._environment | (_IMPORT_THREADS if warm else {}),
                 start_new_session=True,
             )
             exit_code: int | None
             try:
+                if warm:
+                    self._hand_over(process, words, Path(f"/proc/self/fd/{stdout.fileno()}"))
+                    began = time.monotonic()
                 if terminate_after is not None:
                     _wait(process, terminate_after)
                     began = time.monotonic()
@@ -169,7 +194,28 @@ class Workbench:
             for stream in (stdout, stderr):
                 stream.seek(0)
                 texts.append(stream.read(_MAX_OUTPUT_CHARACTERS).decode(errors="replace"))
+        if warm:  # the first line is the spare's own
+            texts[0] = texts[0].partition("\n")[2]
         return Run(exit_code, texts[0], texts[1], wall_seconds)
+
+    def _hand_over(
+        self, process: subprocess.Popen[bytes], words: Sequence[str], output: Path
+    ) -> None:
+        """Wait until torch is imported, and hand the script over as an agent does."""
+        end = time.monotonic() + IMPORT_SECONDS
+        while b"\n" not in output.read_bytes() and process.poll() is None:
+            if time.monotonic() > end:
+                return
+            time.sleep(0.02)
+        order = {
+            "script": words[0],
+            "arguments": words[1:],
+            "environment": self._environment,
+            "threads": _THREADS,
+        }
+        assert process.stdin is not None  # noqa: S101 (a pipe)
+        with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+            pipe.write(json.dumps(order).encode() + b"\n")
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
@@ -210,6 +256,10 @@ def check_script(
         # More time than needed, so that a slow moment does not cut the fixed number of steps short.
         replays = [bench.run(6 * budget, max_steps=REPLAY_STEPS) for _ in range(2)]
         yield judge_replay(replays[0], replays[1], 6 * budget)
+        warm = None
+        if sys.platform == "linux":
+            warm = bench.run(6 * budget, warm=True, max_steps=REPLAY_STEPS)
+        yield judge_warm_start(replays[0], warm)
         yield judge_sigterm(bench.run(10 * budget, terminate_after=budget / 2))
 
 
@@ -337,6 +387,26 @@ def judge_replay(first: Run, second: Run, budget: float) -> Verdict:
         return Verdict(rule, kept=False, detail=detail)
     kept = values[0] is not None and values[0] == values[1]
     return Verdict(rule, kept, f"{values[0]} and {values[1]} after {steps} steps")
+
+
+def judge_warm_start(cold: Run, warm: Run | None) -> Verdict:
+    """In a process that has imported torch before, the script gives the same values.
+
+    No rule for the script: one that does not starts cold on every worker.
+    """
+    rule = "starts warm: equal values in a process that has imported torch (else it starts cold)"
+    if warm is None:
+        return Verdict(rule, kept=True, detail="not tried: workers start warm on Linux only")
+    pair = [
+        {key: (run.result or {}).get(key) for key in (METRIC.name, *WARM_KEYS)}
+        for run in (cold, warm)
+    ]
+    is_equal = warm.exit_code == 0 and pair[0][METRIC.name] is not None and pair[0] == pair[1]
+    values = f"{pair[0][METRIC.name]} cold, {pair[1][METRIC.name]} warm"
+    if warm.exit_code != 0:
+        values = f"exit code {warm.exit_code}; {warm.last_words}"
+    detail = values if is_equal else f"{values}: it starts cold"
+    return Verdict(rule, kept=True, detail=detail, starts_warm=is_equal)
 
 
 def judge_sigterm(run: Run) -> Verdict:

@@ -121,6 +121,7 @@ class LeaseSerializer(serializers.Serializer[dict[str, Any]]):
     deadline_seconds = serializers.FloatField()
     required_isolation = serializers.ChoiceField(choices=ISOLATION_CHOICES)
     script_origin = serializers.ChoiceField(choices=PackageOrigin.choices)
+    starts_warm = serializers.BooleanField()
 
 
 class CalibrationOrderSerializer(serializers.Serializer[dict[str, Any]]):

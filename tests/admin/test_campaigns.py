@@ -36,31 +36,30 @@ def act(client: Client, action: str, *rows: models.Model) -> str:
     return client.post(path_to(type(rows[0]), "changelist"), data, follow=True).text
 
 
-def populate(rounds: int = 1) -> None:
-    """Put rows into every table of campaigns and workers, `rounds` times."""
-    for _ in range(rounds):
-        worker = factories.worker()
-        task = factories.completed_task(by=worker, owner=factories.user())
-        factories.failed_task()
-        attempt = task.attempts.get()
-        ProgressPoint.objects.create(attempt=attempt, seq=0, elapsed_seconds=1, step=1)
-        PersonalToken.objects.create(
-            user=factories.user(), name="laptop", token_hash=hash_token(worker.name)
-        )
-        hook = Webhook.objects.create(
-            owner=factories.user(), url="https://example.org/hook", secret="whsec-visible-nowhere"
-        )
-        hook.deliveries.create(event="new_best", event_key=worker.name, payload={})
-        task.campaign.importance_estimates.create(asked_at=factories.NOW)
-        lifecycle.write_note(task, "seen", author=hook.owner, now=factories.NOW)
-        audit.record(hook.owner, "create", hook, now=factories.NOW)
-        race = factories.decided_race(owner=factories.user())
-        assert race.decisions.count() == 1
-        factories.calibrate(worker)
-        noise.refresh_behind(limit=1)
-        worker.sessions.create(
-            boot_id=attempt.lease_id, started_at=factories.NOW, last_seen_at=factories.NOW
-        )
+def populate() -> None:
+    """Put rows into every table of campaigns and workers."""
+    worker = factories.worker()
+    task = factories.completed_task(by=worker, owner=factories.user())
+    factories.failed_task()
+    attempt = task.attempts.get()
+    ProgressPoint.objects.create(attempt=attempt, seq=0, elapsed_seconds=1, step=1)
+    PersonalToken.objects.create(
+        user=factories.user(), name="laptop", token_hash=hash_token(worker.name)
+    )
+    hook = Webhook.objects.create(
+        owner=factories.user(), url="https://example.org/hook", secret="whsec-visible-nowhere"
+    )
+    hook.deliveries.create(event="new_best", event_key=worker.name, payload={})
+    task.campaign.importance_estimates.create(asked_at=factories.NOW)
+    lifecycle.write_note(task, "seen", author=hook.owner, now=factories.NOW)
+    audit.record(hook.owner, "create", hook, now=factories.NOW)
+    race = factories.decided_race(owner=factories.user())
+    assert race.decisions.count() == 1
+    factories.calibrate(worker)
+    noise.refresh_behind(limit=1)
+    worker.sessions.create(
+        boot_id=attempt.lease_id, started_at=factories.NOW, last_seen_at=factories.NOW
+    )
 
 
 def test_every_model_of_campaigns_and_workers_is_in_the_admin() -> None:
@@ -97,7 +96,7 @@ def test_the_queries_of_a_list_do_not_grow_with_its_rows(operator: Client) -> No
     populate()
     few = queries()
     assert max(few.values()) <= 20, few
-    populate(4)
+    populate()
     more = queries()
     assert {name: count for name, count in more.items() if count > few[name]} == {}
 

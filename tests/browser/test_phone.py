@@ -127,14 +127,14 @@ def test_signing_in_needs_no_small_target(browser_page: Page, live_server: LiveS
     assert fits(browser_page)
 
 
-@pytest.mark.parametrize("page_name", ["overview", "campaign"])
+@pytest.mark.parametrize("page_name", ["overview", "campaign", "task"])
 def test_the_first_figure_is_in_the_first_third_of_the_screen(
     phone: Page, live_server: LiveServer, page_name: str
 ) -> None:
     campaign, _ = world()
-    phone.goto(
-        live_server.url + {"overview": "/", "campaign": campaign.get_absolute_url()}[page_name]
-    )
+    address = campaign.get_absolute_url()
+    pages = {"overview": "/", "campaign": address, "task": f"{address}tasks/0/"}
+    phone.goto(live_server.url + pages[page_name])
     figure = phone.locator("dl dd.value").first.bounding_box()
     assert figure is not None
     picture(phone, f"phone-{page_name}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import json
 from io import StringIO
 from pathlib import Path
@@ -11,11 +13,12 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from campaigns.scripts import contract
+from campaigns.scripts import contract, steering
 from campaigns.scripts.contract import Run
 from experiments import catalog
 from experiments.metrics import bits_per_byte
 
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 DATASET = catalog.get_dataset("english_like")
 
 # Keeps every rule without torch, so that a check takes seconds.
@@ -44,6 +47,14 @@ print(json.dumps({
     "seed": config["seed"], "dataset_sha256": config["dataset_sha256"], "stop_reason": "time",
 }))
 """
+
+
+@pytest.fixture(autouse=True)
+def light_torch(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the warm run import an empty torch: the real one takes seconds each time."""
+    folder = tmp_path_factory.mktemp("packages")
+    (folder / "torch.py").write_text("__version__ = '0'\ndef set_num_threads(_): pass\n")
+    monkeypatch.setattr(contract, "_IMPORT_THREADS", {"PYTHONPATH": str(folder)})
 
 
 def ended(stdout: str = "", exit_code: int | None = 0, wall_seconds: float = 1.0) -> Run:
@@ -88,8 +99,51 @@ def check(source: str, tmp_path: Path, budget: float = 2.0) -> str:
 def test_a_script_that_keeps_the_contract_is_told_so(tmp_path: Path) -> None:
     output = check(HONEST, tmp_path)
     assert "BROKEN" not in output
-    assert output.count("kept") == 10
+    assert output.count("kept") == 11
+    assert "starts cold\n" not in output
     assert "keeps every rule" in output
+
+
+@pytest.mark.parametrize(
+    ("warm", "starts_warm"),
+    [
+        (ended(line()), True),
+        (ended(line(train_loss=2.5)), False),
+        (ended(line(val_bpb=None)), False),
+        (ended(line(), exit_code=1), False),
+        (ended(""), False),
+    ],
+)
+def test_only_equal_values_let_a_script_start_warm_and_others_break_no_rule(
+    warm: Run, starts_warm: bool
+) -> None:
+    verdict = contract.judge_warm_start(ended(line()), warm)
+    assert (verdict.kept, verdict.starts_warm) == (True, starts_warm)
+    assert verdict.detail.endswith(": it starts cold") is not starts_warm
+
+
+@pytest.mark.django_db
+def test_what_was_found_is_recorded_for_the_uploaded_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(HONEST)
+    with pytest.raises(CommandError, match="was uploaded to this server"):
+        call_command("check_experiment", str(script), "--record")
+    experiment = catalog.all()[0].name
+    source = HONEST.encode()
+    package, _ = steering.upload(None, name="mine", experiment=experiment, source=source, now=NOW)
+    assert not package.starts_warm
+    for kept, starts_warm in ((True, True), (True, False), (True, True), (False, True)):
+        verdict = contract.Verdict("rule", kept, "", starts_warm)
+        monkeypatch.setattr(
+            "campaigns.management.commands.check_experiment.check_script",
+            lambda *_, verdict=verdict, **__: [verdict],
+        )
+        with contextlib.nullcontext() if kept else pytest.raises(CommandError):
+            call_command("check_experiment", str(script), "--record", stdout=StringIO())
+        package.refresh_from_db()
+        assert package.starts_warm is (kept and starts_warm)
 
 
 def test_params_are_json_or_a_file_with_it(tmp_path: Path) -> None:

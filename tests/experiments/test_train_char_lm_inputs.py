@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from campaigns.work.describe import read_description
-from experiments import english_like_corpus
+from tests.english_like import corpus
 from tests.experiments.training_runs import (
     CORPUS,
     SCRIPT,
@@ -43,7 +43,7 @@ def server(tmp_path: Path) -> Iterator[str]:
     """A local web server of one file, /corpus.txt (slow with ?slow); yields its address."""
     folder = tmp_path / "www"
     folder.mkdir()
-    (folder / "corpus.txt").write_bytes(english_like_corpus.generate())
+    (folder / "corpus.txt").write_bytes(corpus())
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args: Any) -> None:
@@ -191,7 +191,7 @@ def test_two_processes_at_once_download_and_leave_one_whole_file(
 
 def test_a_spoilt_cache_file_is_replaced_from_a_file_path(tmp_path: Path) -> None:
     source = tmp_path / "source.txt"
-    source.write_bytes(english_like_corpus.generate())
+    source.write_bytes(corpus())
     cached_file(tmp_path).write_bytes(b"half a file")
     config = SMALL | {"dataset_urls": [str(source)]}
     assert finish(start(tmp_path, tmp_path, config, "--prepare")).returncode == 0
@@ -200,7 +200,7 @@ def test_a_spoilt_cache_file_is_replaced_from_a_file_path(tmp_path: Path) -> Non
 
 def test_wrong_content_is_refused_with_code_3_and_never_cached(tmp_path: Path) -> None:
     source = tmp_path / "source.txt"
-    source.write_bytes(english_like_corpus.generate() + b"!")
+    source.write_bytes(corpus() + b"!")
     data = tmp_path / "cache"
     run = finish(start(tmp_path, data, SMALL | {"dataset_urls": [str(source)]}))
     assert (run.returncode, run.stdout) == (3, "")

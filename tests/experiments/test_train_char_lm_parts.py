@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from experiments import catalog, english_like_corpus
+from experiments import catalog
+from tests.english_like import corpus
 from tests.experiments.training_runs import SCRIPT, SMALL
 from workers.result_line import metrics_problems
 
@@ -44,7 +45,7 @@ def test_script_and_catalog_share_their_rules(script: Any) -> None:
 def test_what_is_evaluated_does_not_depend_on_the_context_length(
     script: Any, size: int, context: int
 ) -> None:
-    text = english_like_corpus.generate()[:size]
+    text = corpus()[:size]
     run = script.Run(SMALL | {"context_length": context}, text, time.monotonic())
     allowed = catalog.get("train_char_lm").eval_bytes_allowed(size)
     predicted = {
@@ -57,21 +58,21 @@ def test_what_is_evaluated_does_not_depend_on_the_context_length(
 
 
 def test_an_untrained_model_scores_about_the_logarithm_of_the_vocabulary(script: Any) -> None:
-    text = english_like_corpus.generate()
+    text = corpus()
     run = script.Run(SMALL, text, time.monotonic())
     nats, count = run.evaluate(run.subset, deadline=math.inf)
     assert nats / count == pytest.approx(math.log(len(set(text))), abs=0.05)
 
 
 def test_an_evaluation_that_would_pass_its_deadline_gives_nothing(script: Any) -> None:
-    run = script.Run(SMALL, english_like_corpus.generate(), time.monotonic())
+    run = script.Run(SMALL, corpus(), time.monotonic())
     nats, count = run.evaluate(run.whole_split, deadline=-1.0)
     assert math.isnan(nats)
     assert count == 0
 
 
 def run_of(script: Any, **changes: Any) -> Any:
-    return script.Run(SMALL | changes, english_like_corpus.generate(), time.monotonic())
+    return script.Run(SMALL | changes, corpus(), time.monotonic())
 
 
 def test_steps_whose_evaluation_comes_too_late_are_no_budget_without_a_step(
@@ -110,7 +111,7 @@ class StalledClock:
 def run_of_steps(script: Any, clock: StalledClock) -> dict[str, Any]:
     """Return the result of 4 steps with a budget of 100 s, of which the clock decides."""
     config = SMALL | {"batch_size": 300, "max_steps": 4, "time_budget_seconds": 100}
-    run = script.Run(config, english_like_corpus.generate()[:200_000], time.monotonic())
+    run = script.Run(config, corpus()[:200_000], time.monotonic())
     run.elapsed = clock
     return dict(run.result())
 

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from experiments import catalog, english_like_corpus
+from experiments import catalog
+from tests.english_like import corpus
 
 SCRIPT = catalog.get("train_char_lm").script_path
 CORPUS = catalog.get_dataset("english_like")
@@ -37,7 +38,7 @@ Run = subprocess.CompletedProcess[str]
 
 def fill_cache(folder: Path) -> Path:
     """Put the corpus into a cache folder; return the folder."""
-    cached_file(folder).write_bytes(english_like_corpus.generate())
+    cached_file(folder).write_bytes(corpus())
     return folder
 
 

@@ -26,7 +26,7 @@ from campaigns.models import (
     FailureClass,
     ProgressPoint,
 )
-from experiments import english_like_corpus
+from tests.english_like import corpus
 from tests.faults.served import running_serve
 from tests.processes import ROOT, processes_mentioning, wait_until
 from workers import lifecycle as worker_lifecycle
@@ -97,7 +97,7 @@ def make_campaign(environment: dict[str, str], settings: Any) -> Callable[[int],
     settings.MEDIA_ROOT = Path(environment["XEENET_HOME"]) / "media"
 
     def make(tasks: int) -> Campaign:
-        dataset = store_dataset("english_excerpt", english_like_corpus.generate()[:100_000])
+        dataset = store_dataset("english_excerpt", corpus()[:100_000])
         spec = CampaignSpec(
             name="end to end",
             experiment="train_char_lm",

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,11 @@ TIERS: Final = ("T0", "T1")
 ABSENT: Final = ("torch/**/*", "pystray/**/*", "readline.*", "libreadline*", "libtorch*")
 LOOKS: Final = (("status",), ("limits",), ("open", "--print"))
 START_SECONDS: Final = 120.0
+_HAND_OUT: Final = """
+import pathlib, sys
+from workers.joining.program import program
+pathlib.Path(sys.argv[1]).write_bytes(program().content)
+"""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,13 @@ class Row:
         )
 
 
+def _contents(path: Path) -> dict[str, bytes]:
+    """Return the files of a wheel, without the list of them."""
+    with zipfile.ZipFile(path) as wheel:
+        names = [name for name in wheel.namelist() if not name.endswith("/RECORD")]
+        return {name: wheel.read(name) for name in names}
+
+
 class Check:
     """The steps, in one temporary folder."""
 
@@ -69,13 +82,16 @@ class Check:
         self.lab = Lab(place / "server")
 
     def both_wheels(self) -> None:
-        """Install both wheels together, take xeenet away, and start the agent."""
+        """Install both wheels; see what such a server hands out; start the agent without xeenet."""
         folder = self._place / "both"
         run(sys.executable, "-m", "venv", folder)
         python, agent = folder / "bin" / "python", folder / "bin" / "xeenet-worker"
         pip = (python, "-m", "pip", "--quiet", "--disable-pip-version-check")
         run(*pip, "install", self._options.agent, self._options.server)
-        run(python, "-c", "import campaigns, workers.tokens")
+        run(python, "-c", _HAND_OUT, folder / "again.whl")
+        handed_out, built = map(_contents, (folder / "again.whl", self._options.agent))
+        if handed_out != built:
+            raise Failed(f"a server hands out other files: {handed_out.keys() ^ built.keys()}")
         run(*pip, "uninstall", "--yes", "xeenet")
         for module in ("campaigns", "workers.tokens"):
             found = f"import importlib.util as u; assert not u.find_spec({module!r})"

@@ -69,4 +69,4 @@ class Lab:
     def results_of(self, name: str) -> list[dict[str, Any]]:
         """Return the measured results of a worker, as the server exports them."""
         rows = map(json.loads, self.manage("export_results", "--format", "jsonl").splitlines())
-        return [row for row in rows if name in row.values()]
+        return [row for row in rows if row["worker"] == name and row["steps_completed"]]

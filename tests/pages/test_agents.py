@@ -21,8 +21,8 @@ from pytest_django.live_server_helper import LiveServer
 from campaigns.datasets import store_dataset
 from campaigns.models import Attempt, Campaign
 from campaigns.tokens import personal_tokens
-from experiments import english_like_corpus
 from tests import factories
+from tests.english_like import corpus
 from xeenet_site.web import roles
 
 pytestmark = pytest.mark.django_db
@@ -72,7 +72,7 @@ def run(command: list[str], campaign: Campaign, folder: Path) -> str:
 def campaign(transactional_db: None, settings: Any, tmp_path: Path) -> Campaign:
     """An active campaign of one tiny run whose data set this server stores."""
     settings.MEDIA_ROOT = tmp_path / "media"
-    dataset = store_dataset("english_excerpt", english_like_corpus.generate()[:100_000])
+    dataset = store_dataset("english_excerpt", corpus()[:100_000])
     return factories.active_campaign(
         1,
         owner=factories.user("ada"),

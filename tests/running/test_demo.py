@@ -22,8 +22,8 @@ from django.test import Client
 from campaigns import lifecycle
 from campaigns.management import demonstration
 from campaigns.models import Campaign, CampaignState, Dataset
-from experiments import english_like_corpus
 from tests import factories
+from tests.english_like import corpus
 from tests.processes import (
     ROOT,
     child_of,
@@ -198,7 +198,7 @@ class Demo:
         self.port = free_port()
         self.log = home / "demo.out"
         data = home / "small.txt"
-        data.write_bytes(english_like_corpus.generate()[:100_000])
+        data.write_bytes(corpus()[:100_000])
         command = [sys.executable, "manage.py", "demo", "--no-open", "--port", str(self.port)]
         command += ["--dataset-file", str(data), *arguments]
         with self.log.open("wb") as output:

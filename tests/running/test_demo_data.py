@@ -17,6 +17,7 @@ import pytest
 from campaigns.management import demonstration
 from campaigns.models import Dataset
 from experiments import catalog, english_like_corpus
+from tests.english_like import corpus
 from tests.processes import (
     free_port,
 )
@@ -119,7 +120,7 @@ def test_offline_the_generated_text_takes_its_place_and_says_so(
     sources += [f"http://127.0.0.1:{free_port()}/text"]
     choice = demonstration.choose_dataset(None, tmp_path)
     assert choice.dataset.sha256 == english_like_corpus.SHA256
-    assert stored_bytes(choice.dataset) == english_like_corpus.generate()
+    assert stored_bytes(choice.dataset) == corpus()
     assert "ConnectError" in choice.sentence
     assert "cannot be compared" in choice.sentence
 

@@ -17,6 +17,7 @@ from workers.protocol import Lease
 
 # Lease ids, data-set names and hashes become file names, so they must not lead out of a folder.
 SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_TRAINING_SHARE: Final = 0.9  # of a time budget; what is left is for the final evaluation
 SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -100,6 +101,19 @@ class Attempt:
         if isinstance(steps, int) and 0 < done < steps:
             left = min(left, spent * (steps - done) / done)
         return max(0.0, left)
+
+    def is_finishing(self) -> bool:
+        """Return whether its script only evaluates by now, as far as its steps and budget tell.
+
+        Scripts train for nine tenths of a time budget at most.
+        """
+        if self._began_at is None:
+            return False
+        steps = self.lease["config"].get("max_steps")
+        if isinstance(steps, int) and self.progress.last_step >= steps > 0:
+            return True
+        spent = time.monotonic() - self._began_at
+        return spent >= _TRAINING_SHARE * self.lease["time_budget_seconds"]
 
     def seconds_to_deadline(self) -> float:
         """Return the seconds for which the server will still accept a result of this attempt."""

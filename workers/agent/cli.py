@@ -166,6 +166,7 @@ def _work(
         cpus=usable_cpus(),
         threads=limiter.decision.threads,
         memory_bytes=limiter.decision.memory_bytes,
+        cold_because="asked for by --cold" if options.cold else "",
     )
     work = Work(board, functools.partial(_begin, options, state, board, limiter, desk, equipped))
     show = None if options.log else find_card()
@@ -210,6 +211,7 @@ def _begin(
         disk_bytes=int(options.disk_limit * MIB),
         dataset_bytes=int(options.dataset_limit * MIB),
         data_folder=options.data_dir.absolute() if options.data_dir else None,
+        warm=not options.cold,
     )
     agent = Agent(
         client,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import logging
 import threading
 import time
@@ -11,17 +10,14 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import Final
 
-import stamina
-
 from workers.agent import AGENT_VERSION
-from workers.agent.attempt import Attempt, StopReason
+from workers.agent.attempt import Attempt
 from workers.agent.backoff import Backoff
 from workers.agent.connection.client import (
     Abandoned,
     Client,
     NotAuthenticated,
     RequestRefused,
-    ServerError,
     ServerUnavailable,
 )
 from workers.agent.connection.replies import lease_problem
@@ -32,16 +28,17 @@ from workers.agent.disk import MIN_FREE_BYTES
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_NOT_AUTHENTICATED, EXIT_OK
 from workers.agent.limits.limiter import FixedSlots, WorkLimits, give_back, told_to_server
 from workers.agent.pauses import Pauses
+from workers.agent.places import Places
 from workers.agent.processes.process_tree import kill_tagged
 from workers.agent.status.board import StatusBoard
 from workers.agent.status.model import Fault
 from workers.agent.status.words import draining_text
-from workers.agent.tasks.account import ended_task, running_task
 from workers.agent.tasks.calibration import Calibrator
 from workers.agent.tasks.outcomes import RunOutcome
 from workers.agent.tasks.renewal import Renewal
 from workers.agent.tasks.runner import Runner
 from workers.agent.tasks.scripts import runnable_scripts
+from workers.features import Feature
 from workers.protocol import (
     MAX_LEASES_PER_CLAIM,
     ClaimReply,
@@ -55,6 +52,7 @@ _DEFAULT_HEARTBEAT_SECONDS: Final = 10.0  # until the first claim returns the se
 _REFUSED_WAIT_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 20.0  # for threads to kill, clean up and release
 _LAST_REQUEST_SECONDS: Final = 2.0  # for a request that is still under way at the end
+_STOPPED: Final = "the agent was stopped"
 _DELIVERY_SECONDS: Final = 10.0  # for the outbox at the end; the rest stays on disk
 
 log = logging.getLogger("xeenet.agent")
@@ -104,8 +102,17 @@ class Agent:
             self.board,
             owner_pause=lambda: told_to_server(self._limits.pause, dt.datetime.now(dt.UTC)),
         )
-        self._threads: dict[Attempt, threading.Thread] = {}
         self._changed = threading.Event()
+        self._places = Places(
+            runner,
+            client,
+            outbox,
+            self._heartbeat,
+            self.board,
+            changed=self._changed,
+            slots=lambda: self._limits.slots,
+            on_outcome=self._pause_after_trouble,
+        )
         self._stuck_tags: set[str] = set()
         self._calibrator = self._new_calibrator()
         self.renewal: Renewal | None = None  # follows the set-ups of torch, where it may
@@ -159,23 +166,34 @@ class Agent:
         delivery.start()
         self._heartbeat.start()
         self._limits.start()
+        spares = self._runner.warm.spares
+        if spares is not None:
+            spares.on_change = lambda why: self.board.identify(cold_because=why)
+            self.board.identify(cold_because=spares.why_cold)
         try:
             while not self._is_done():
                 self._keep_limits()
                 is_paused = self.pauses.hold()
+                self._keep_waiting(is_paused=is_paused)
                 if not is_paused and self._may_claim():
                     self._claim()
                 is_active = self._heartbeat.worker_state == "active" and self._limits.pause is None
-                is_idle = not self._threads and not is_paused
+                is_idle = self._places.is_empty and not is_paused
                 self._calibrator.step(is_active=is_active, is_idle=is_idle)
+                self._keep_spares(is_paused=is_paused)
                 self._renew(is_idle=is_active and is_idle)
                 self._changed.wait(_TICK_SECONDS)
                 self._changed.clear()
-                self._collect_threads()
+                self._places.collect()
+            self._places.give_back_waiting(_STOPPED)
+            if spares is not None:
+                spares.rest()
             self._calibrator.stop()
             self._finish_running()
             self._wait_for_delivery()
         finally:
+            if spares is not None:
+                spares.close()
             self._limits.stop()
             self._heartbeat.stop()
             delivery_stop.set()
@@ -188,7 +206,7 @@ class Agent:
     def _is_done(self) -> bool:
         if self._is_draining() or self._exit_code is not None:
             return True
-        return self._is_at_max_tasks() and not self._threads
+        return self._is_at_max_tasks() and self._places.is_empty
 
     def _is_draining(self) -> bool:
         return self._terminations + self._interruptions > 0
@@ -214,7 +232,7 @@ class Agent:
             self._calibrator = self._new_calibrator()
 
     def _may_claim(self) -> bool:
-        if len(self._threads) >= self._limits.slots or self._is_at_max_tasks():
+        if self._wanted_tasks() <= 0 or self._is_at_max_tasks():
             return False
         if self._limits.pause is not None:
             return False
@@ -237,9 +255,20 @@ class Agent:
         self.board.mended("disk")
         return self._stuck_processes_are_gone()
 
+    def _wanted_tasks(self) -> int:
+        """Return how many tasks to claim: for free places, and for those that are free soon.
+
+        A task is claimed ahead only where it starts warm, and with a server that counts the places
+        of a worker.
+        """
+        free = self._places.free()
+        if self._runner.warm.spares is None or Feature.SLOTS not in self._client.heard_features:
+            return free
+        return max(0, free) + max(0, self._places.soon_free())
+
     def _claim(self) -> None:
         """Ask for tasks for the free places and start what is granted."""
-        count = max(1, min(self._limits.slots - len(self._threads), MAX_LEASES_PER_CLAIM))
+        count = max(1, min(self._wanted_tasks(), MAX_LEASES_PER_CLAIM))
         if self._options.max_tasks is not None:
             count = min(count, self._options.max_tasks - self._claimed_tasks)
         request: ClaimRequest = {
@@ -251,7 +280,7 @@ class Agent:
             "agent_version": AGENT_VERSION,
             "isolation": self._options.isolation,
             "accepts_uploaded_scripts": self._options.accepts_uploaded_scripts,
-            "slots": self._slots(),
+            "slots": self._slots(count),
             "calibrates": self._calibrator.offers,
             "scripts": runnable_scripts(),
             "runs_server_code": self._runner.runs_server_code,
@@ -279,24 +308,54 @@ class Agent:
         pause = self._limits.pause
         self.pauses.by_rules(pause)
         if pause is not None:
-            give_back(self._threads, pause)
+            give_back(self._places.running, pause)
+
+    def _keep_spares(self, *, is_paused: bool) -> None:
+        """Have a spare ready for every place that is idle, and for those whose task is ending."""
+        spares = self._runner.warm.spares
+        if spares is None:
+            return
+        self._stuck_tags |= spares.stuck_tags
+        spares.stuck_tags.clear()
+        if self._limits.pause is not None or self._heartbeat.worker_state != "active":
+            spares.rest()
+            return
+        is_asking = time.monotonic() >= self._next_claim_at  # a task may be here in a moment
+        if is_paused or self._calibrator.keeps_from_claiming or self._is_at_max_tasks():
+            spares.want(0)
+            return
+        idle = 0 if is_asking else max(0, self._places.free())
+        ending = sum(attempt.is_finishing() for attempt in self._places.running)
+        next_task = next(iter(self._places.waiting), None)
+        data = None if next_task is None else self._runner.data_of(next_task)
+        spares.want(min(idle + ending, self._limits.slots), data)
+
+    def _keep_waiting(self, *, is_paused: bool) -> None:
+        """Start what was claimed ahead as soon as it can, or give it back as soon as it cannot."""
+        is_stopped = is_paused or self._limits.pause is not None
+        if is_stopped or self._heartbeat.worker_state != "active":
+            self._claimed_tasks -= self._places.give_back_waiting("this worker was paused")
+        self._claimed_tasks -= self._places.give_back_stale()
+        self._places.start_waiting()
 
     def _gives_up_claim(self) -> bool:
         """Return whether a claim under way has had its last seconds since a signal to stop."""
         if not self._is_draining():
             return False
+        self._places.give_back_waiting(_STOPPED)
         now = time.monotonic()
         if self._drain_noticed_at is None:
             self._drain_noticed_at = now
         return now - self._drain_noticed_at >= _LAST_REQUEST_SECONDS
 
-    def _slots(self) -> int:
-        """Return how many leases the agent can hold.
+    def _slots(self, count: int) -> int:
+        """Return how many leases the agent can hold, with ``count`` more.
 
-        A result that is not delivered yet keeps its lease, but not its place.
+        A result that is not delivered yet keeps its lease, but not its place, and a task that is
+        claimed ahead has none yet.
         """
-        undelivered = len(self._outbox.pending_lease_ids())
-        return min(self._limits.slots + undelivered, MAX_LEASES_PER_CLAIM)
+        held = len(self._places.running) + self._places.leases_without_place()
+        return min(max(self._limits.slots, held + count), MAX_LEASES_PER_CLAIM)
 
     def _start_granted(self, reply: ClaimReply, requested: int) -> None:
         self._heartbeat.set_interval(reply["heartbeat_seconds"])
@@ -306,7 +365,7 @@ class Agent:
         self._next_claim_at = time.monotonic() + wait
         self.board.mended("claim")
         self.board.idle("" if leases else reply["reason"], wait)
-        held = {attempt.lease_id for attempt in self._threads} | {*self._outbox.pending_lease_ids()}
+        held = self._places.lease_ids() | {*self._outbox.pending_lease_ids()}
         for lease in leases:
             problem = lease_problem(lease)
             if not problem and lease["lease_id"] in held:
@@ -316,38 +375,12 @@ class Agent:
                 continue
             held.add(lease["lease_id"])
             self._claimed_tasks += 1
-            self._start(Attempt(lease))
-        self._calibrator.take(reply.get("calibrate"), running=self._threads)
-        is_idle = not self._threads and not self._calibrator.keeps_from_claiming
+            self._places.take(Attempt(lease))
+        self._calibrator.take(reply.get("calibrate"), running=self._places.running)
+        is_idle = self._places.is_empty and not self._calibrator.keeps_from_claiming
         if self._options.once and not leases and is_idle:
             self._end_words = "nothing to claim: done"
             self._exit_code = EXIT_OK
-
-    def _start(self, attempt: Attempt) -> None:
-        self.board.started(running_task(attempt))
-        attempt.on_phase = functools.partial(self.board.entered, attempt.lease_id)
-        attempt.progress.on_point = functools.partial(self.board.progressed, attempt.lease_id)
-        self._heartbeat.add(attempt)
-        # The thread lives as long as the run: the script's death signal is bound to it.
-        thread = threading.Thread(
-            target=self._work, args=(attempt,), name=attempt.label, daemon=True
-        )
-        self._threads[attempt] = thread
-        thread.start()
-
-    def _work(self, attempt: Attempt) -> None:
-        """Run one attempt, then submit its result or release it. The body of a task's thread."""
-        outcome = self._runner.run(attempt)
-        self.board.ended(ended_task(attempt, outcome))
-        if outcome.submission is not None:
-            self._outbox.put(attempt.lease_id, outcome.submission)
-            self._heartbeat.flush(attempt)  # before the result, which ends the lease
-        self._heartbeat.remove(attempt)
-        self._outbox.wake()
-        self._pause_after_trouble(outcome)  # before the release: the main loop may claim during it
-        if outcome.release_reason:
-            self._release(attempt, outcome.release_reason)
-        self._changed.set()
 
     def _pause_after_trouble(self, outcome: RunOutcome) -> None:
         """Pause after a failure that is not the task's fault, longer each time in a row."""
@@ -402,9 +435,9 @@ class Agent:
         """Wait for running tasks while the kind of stop allows it, then stop and release them."""
         if self._is_draining():
             seconds = self._options.drain_seconds if self._terminations else None
-            self.board.draining(draining_text(len(self._threads), seconds))
+            self.board.draining(draining_text(len(self._places.running), seconds))
         terminated_at: float | None = None
-        while self._threads:
+        while not self._places.is_empty:
             if self._terminations and terminated_at is None:
                 terminated_at = time.monotonic()
             drained = (
@@ -412,21 +445,12 @@ class Agent:
                 and time.monotonic() - terminated_at >= self._options.drain_seconds
             )
             if drained or self._terminations + self._interruptions >= 2:
-                self._stop_running()
+                self.board.draining("its tasks go back to the server")
+                self._places.stop(_STOP_SECONDS)
                 return
             self._changed.wait(_TICK_SECONDS)
             self._changed.clear()
-            self._collect_threads()
-
-    def _stop_running(self) -> None:
-        self.board.draining("its tasks go back to the server")
-        for attempt in self._threads:
-            attempt.stop.request(StopReason.DRAIN)
-        self._client.abandon_downloads()
-        end = time.monotonic() + _STOP_SECONDS
-        for thread in self._threads.values():
-            thread.join(max(0.0, end - time.monotonic()))
-        self._collect_threads()
+            self._places.collect()
 
     def _wait_for_delivery(self) -> None:
         end = time.monotonic() + _DELIVERY_SECONDS
@@ -437,16 +461,3 @@ class Agent:
         if waiting := len(self._outbox.pending_lease_ids()):
             words = f"{waiting} result(s) stay on disk and are sent at the next start"
             self.board.trouble("delivery", Fault.NETWORK, words)
-
-    def _release(self, attempt: Attempt, reason: str) -> None:
-        try:
-            for retry in stamina.retry_context(on=ServerUnavailable, attempts=3, timeout=5.0):
-                with retry:
-                    self._client.release(attempt.lease_id, reason)
-        except ServerError as error:
-            log.warning("%s: not released, its lease will run out: %s", attempt.label, error)
-
-    def _collect_threads(self) -> None:
-        self._threads = {
-            attempt: thread for attempt, thread in self._threads.items() if thread.is_alive()
-        }

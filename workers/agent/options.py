@@ -77,6 +77,12 @@ def parser() -> argparse.ArgumentParser:
         "explicit --isolation T0",
     )
     add("--keep-failed", action="store_true", help="keep the task folders of failed runs")
+    add(
+        "--cold",
+        action="store_true",
+        help="start each task in a Python of its own; without it, one that has imported torch "
+        "waits for each task (Linux)",
+    )
     add("--once", action="store_true", help="end when there is nothing to claim")
     add("--max-tasks", type=positive_int, metavar="N", help="claim at most N tasks, then end")
     add(

@@ -107,6 +107,8 @@ def _details(status: Status, now: float, *, is_living: bool) -> Iterator[str]:
             yield f"  note   {words.sentence(words.trouble_text(trouble))}"
         if status.torch_setup is not None and status.state is not State.SETTING_UP:
             yield f"  note   {words.sentence(words.setup_text(status.torch_setup))}"
+        if text := words.cold_text(who):
+            yield f"  note   {words.sentence(text)}"
         yield f"  limits {words.may_use(status)}"
     given = f" · {words.span(status.totals.seconds)} of training" if status.totals.seconds else ""
     yield f"  so far {words.totals_text(status.totals, status.to_send)}{given}"

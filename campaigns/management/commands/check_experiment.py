@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from campaigns.clock import database_now
+from campaigns.models import Package, PackageOrigin
 from campaigns.scripts.contract import check_script
+from campaigns.scripts.steering import note_warm_check
 from campaigns.search.json_text import read_json
 from campaigns.search.lined import UnreadableSpace
 from campaigns.search.lined import plain as plain_data
@@ -31,20 +35,41 @@ class Command(BaseCommand):
             "char-LM config); seed, budget and data set are added",
         )
 
+        add(
+            "--record",
+            action="store_true",
+            help="keep of this script, which was uploaded, whether workers may start it warm",
+        )
+
     def handle(self, *_args: Any, **options: Any) -> None:
         if options["budget"] <= 0:
             raise CommandError("--budget must be above 0.")
         script = _read(options["path"])
         params = _params(options["params"]) if options["params"] else None
-        broken = 0
+        package = _uploaded(script) if options["record"] else None
+        broken, starts_warm = 0, False
         for verdict in check_script(script, budget=options["budget"], params=params):
             mark = self.style.SUCCESS("kept  ") if verdict.kept else self.style.ERROR("BROKEN")
             self.stdout.write(f"{mark}  {verdict.rule}\n        {plain(verdict.detail)}")
             self.stdout.flush()
             broken += not verdict.kept
+            starts_warm |= verdict.starts_warm is True
+        if package is not None:
+            passed = starts_warm and not broken
+            note_warm_check(package, passed=passed, now=database_now())
+            self.stdout.write(f"Recorded: it starts {'warm' if passed else 'cold'} on workers.")
         if broken:
             raise CommandError(f"{options['path']} breaks {broken} rule(s) of the contract.")
         self.stdout.write(f"{options['path']} keeps every rule of the contract.")
+
+
+def _uploaded(script: bytes) -> Package:
+    """Return the uploaded script with these bytes. Raises CommandError without one."""
+    sha256 = hashlib.sha256(script).hexdigest()
+    package = Package.objects.filter(sha256=sha256, origin=PackageOrigin.UPLOADED).first()
+    if package is None:
+        raise CommandError(f"No script with the hash {sha256[:12]} was uploaded to this server.")
+    return package
 
 
 def _params(text_or_path: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from campaigns import jobs, lifecycle, steering
 from campaigns.datasets import store_dataset
 from campaigns.models import AttemptOutcome, Campaign, Dataset, FailureClass, Result, Task
-from experiments import english_like_corpus
+from tests.english_like import corpus
 from tests.factories import (
     NOW,
     active_campaign,
@@ -223,7 +223,7 @@ def test_the_database_keeps_results_believable(columns: dict[str, Any]) -> None:
 
 
 def test_what_lzma_reaches_is_measured_once_by_a_job_which_judges_the_results_of_before() -> None:
-    text = english_like_corpus.generate()[:200_000]
+    text = corpus()[:200_000]
     dataset = store_dataset("excerpt", text)
     assert dataset.measured_at is None
     campaign = active_campaign(3, dataset=dataset.sha256)
@@ -267,7 +267,7 @@ def test_a_data_set_of_the_catalog_has_its_bound_without_its_bytes() -> None:
 
 
 def test_the_catalogs_figure_is_what_the_job_would_measure(monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = store_dataset("english_like", english_like_corpus.generate())
+    dataset = store_dataset("english_like", corpus())
     from_catalog = dataset.compressed_bpb
     monkeypatch.setattr("experiments.catalog.all_datasets", lambda: ())
     Dataset.objects.update(compressed_bpb=None, measured_at=None)
@@ -289,7 +289,7 @@ def test_a_text_that_repeats_itself_and_a_file_that_is_gone_get_no_bound() -> No
 
 
 def test_a_second_claim_of_the_bound_does_not_replace_the_first() -> None:
-    dataset = store_dataset("mine", english_like_corpus.generate()[:50_000])
+    dataset = store_dataset("mine", corpus()[:50_000])
     lifecycle.note_measured(dataset, 2.0, now=at(1))
     lifecycle.note_measured(dataset, 1.0, now=at(2))
     dataset.refresh_from_db()

@@ -120,7 +120,7 @@ SANDBOX: Final = (
     ),
     _sandbox(
         "no filter of system calls",
-        '        arguments = [*helper_words(_ENTRANCE), self.program]\n',
+        "        arguments = [*helper_words(_ENTRANCE), self.program]\n",
         "        arguments = [self.program]\n",
         _DOORS,
         "sockets or keyrings",

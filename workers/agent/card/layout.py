@@ -69,6 +69,8 @@ def rows(status: Status, space: Space, now: float) -> list[Text]:
     if status.identity.simulated_because:
         text = f"SIMULATED: nothing is trained here ({status.identity.simulated_because})"
         found += _row("results", text, space, INVENTED)
+    if text := words.cold_text(status.identity):
+        found += _row("note", words.sentence(text), space, most_rows=1)
     found += _row("limits", words.may_use(status), space, most_rows=2)
     found += _row("so far", words.totals_text(status.totals, status.to_send), space)
     if status.totals.seconds:

@@ -145,6 +145,11 @@ class Client:
         """Return what the server knows of this worker."""
         return self._call(self._calls, "GET", ME_PATH, None, replies.me_reply, gives_up=gives_up)
 
+    @property
+    def heard_features(self) -> frozenset[Feature]:
+        """What the server is known to know, without asking it."""
+        return self._features or NO_FEATURES
+
     def features(self, gives_up: GivesUp | None = None) -> frozenset[Feature]:
         """Return what the server knows beyond version 0.1.0.
 

@@ -62,17 +62,18 @@ class RunStart:
     folder: Path
     spawn: Spawn
     priority: Priority = Priority.NORMAL
+    stdin: int = subprocess.DEVNULL  # or a pipe
 
     def start(
         self, words: Sequence[str], environment: Mapping[str, str], **options: Any
     ) -> subprocess.Popen[bytes]:
         """Start ``words`` in the run's folder, in a session of their own; raise OSError.
 
-        stdin is empty, stdout and stderr are unbuffered pipes.
+        stdout and stderr are unbuffered pipes.
         """
         return self.spawn(
             words,
-            stdin=subprocess.DEVNULL,
+            stdin=self.stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
@@ -204,7 +205,7 @@ class GuardedCommand:
 
     def _give_up(self) -> None:
         self.end(_START_SECONDS / 10)
-        for pipe in (self.process.stdout, self.process.stderr):
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
 

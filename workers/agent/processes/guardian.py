@@ -338,8 +338,8 @@ def make_cgroup_in_own() -> str:
 def leave_output() -> None:
     """Let go of the script's pipes and folder, so that only the script itself holds them."""
     nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 1)
-    os.dup2(nothing, 2)
+    for number in (0, 1, 2):
+        os.dup2(nothing, number)
     os.close(nothing)
     os.chdir("/")
 

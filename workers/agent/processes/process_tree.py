@@ -145,6 +145,7 @@ class ProcessTree:
         sandboxed: bool = False,
         enclosure: Enclosure = NO_ENCLOSURE,
         priority: Priority = Priority.NORMAL,
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
         self.tag = tag
         self._sandboxed = sandboxed
@@ -152,7 +153,8 @@ class ProcessTree:
         self.started_at = time.monotonic()
         if sandboxed and enclosure.kind is EnclosureKind.NAMESPACE:
             enclosure = NO_ENCLOSURE
-        run = RunStart(command, tag, environment, folder, _own.spawn, priority)
+        self._cpu_seconds_before = 0.0
+        run = RunStart(command, tag, environment, folder, _own.spawn, priority, stdin)
         self._command: GuardedCommand | PlainCommand
         if _IS_LINUX:
             self._command = GuardedCommand(run, file_bytes=file_bytes, enclosure=enclosure)
@@ -164,6 +166,11 @@ class ProcessTree:
         with contextlib.suppress(psutil.Error):
             self._root = psutil.Process(self._command.process.pid)
             self._created_at = self._root.create_time()
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        """The write end of the command's stdin, unbuffered; only where ``stdin`` was a pipe."""
+        return cast(IO[bytes], self._command.process.stdin)
 
     @property
     def stdout(self) -> IO[bytes]:
@@ -185,8 +192,21 @@ class ProcessTree:
 
     @property
     def cpu_seconds(self) -> float | None:
-        """Processor time of all its processes, known after `kill`; None where nobody counts it."""
-        return self._command.cpu_seconds
+        """Processor time of all its processes, known after `kill`; None where nobody counts it.
+
+        What they used before `count_from_here` does not belong to it.
+        """
+        used = self._command.cpu_seconds
+        return None if used is None else max(0.0, used - self._cpu_seconds_before)
+
+    def count_from_here(self) -> None:
+        """Leave out of `cpu_seconds` what was used so far: it was not yet the run's."""
+        with contextlib.suppress(psutil.Error):
+            if self._root is not None:
+                self._cpu_seconds_before = sum(
+                    sum(process.cpu_times()[:4])  # with its ended children, where there are any
+                    for process in [self._root, *self._root.children(recursive=True)]
+                )
 
     @property
     def priority_problem(self) -> str:

@@ -48,7 +48,10 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may use. The deadlines count from the spawn, by the monotonic clock."""
+    """What a run may use. The deadlines count from its begin, by the monotonic clock.
+
+    A run begins with the start of its command, or with the hand-over to a spare.
+    """
 
     time_budget_seconds: float  # SIGTERM to the group
     kill_grace_seconds: float  # from then until SIGKILL to the whole tree
@@ -100,9 +103,6 @@ def execute(
     ``sandboxed`` says that the command starts bubblewrap. ``enclosure`` holds its processes
     together, by default the best of this machine. Raises OSError when it cannot be started.
     """
-    stdout = ResultCollector(limits.max_steps)
-    progress = progress or ProgressBuffer()
-    stderr = StderrCollector(progress)
     load = ForeignLoad()
     tree = ProcessTree(
         command,
@@ -115,20 +115,45 @@ def execute(
         priority=limits.priority,
     )
     _note_priority(tree.priority_problem)
+    began = Beginning(tree.started_at, load)
+    return follow(tree, began, folder=folder, limits=limits, stop=stop, progress=progress)
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """When a run began, by the monotonic clock, and the load that was counted from then on."""
+
+    at: float = field(default_factory=time.monotonic)
+    load: ForeignLoad = field(default_factory=ForeignLoad)
+
+
+def follow(
+    tree: ProcessTree,
+    began: Beginning,
+    *,
+    folder: Path,
+    limits: Limits,
+    stop: StopRequest,
+    progress: ProgressBuffer | None = None,
+) -> Execution:
+    """Watch a run that has begun, until it ends or is killed; leave none of its processes."""
+    stdout = ResultCollector(limits.max_steps)
+    progress = progress or ProgressBuffer()
+    stderr = StderrCollector(progress)
     readers = [
         PipeReader(tree.stdout, stdout.feed, limits.output_bytes),
         PipeReader(tree.stderr, stderr.feed, limits.output_bytes),
     ]
     for reader in readers:
         reader.start()
-    watch = _Watch(tree, folder, limits)
+    watch = _Watch(tree, folder, limits, began.at)
     try:
-        ending = _supervise(tree, readers, stdout, watch, limits, stop)
-        wall_time_seconds = time.monotonic() - tree.started_at
+        ending = _supervise(tree, readers, stdout, watch, limits, stop, began.at)
+        wall_time_seconds = time.monotonic() - began.at
     finally:
         # Also after a clean exit: children that the script left would go on using the machine.
         survivors = tree.kill()
-    foreign_load = load.cores(tree.cpu_seconds)
+    foreign_load = began.load.cores(tree.cpu_seconds)
     drained_by = time.monotonic() + _DRAIN_SECONDS
     for reader in readers:
         reader.join(max(0.0, drained_by - time.monotonic()))
@@ -173,13 +198,13 @@ def _note_priority(problem: str) -> None:
 class _Watch:
     """Checks once a second how much memory and disk space a run uses."""
 
-    def __init__(self, tree: ProcessTree, folder: Path, limits: Limits) -> None:
+    def __init__(self, tree: ProcessTree, folder: Path, limits: Limits, began_at: float) -> None:
         self.peak_memory_bytes = 0
         self.disk_bytes = 0
         self._tree = tree
         self._folder = folder
         self._limits = limits
-        self._next_at = tree.started_at + _CHECK_SECONDS
+        self._next_at = began_at + _CHECK_SECONDS
 
     def check(self) -> Ending | None:
         """Return why the run has to end now, or None."""
@@ -204,9 +229,10 @@ def _supervise(
     watch: _Watch,
     limits: Limits,
     stop: StopRequest,
+    began_at: float,
 ) -> Ending:
     """Wait until the script ends or must be killed; return why."""
-    budget_ends_at = tree.started_at + limits.time_budget_seconds
+    budget_ends_at = began_at + limits.time_budget_seconds
     asked_to_end = False
     while not tree.has_exited():
         now = time.monotonic()

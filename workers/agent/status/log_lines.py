@@ -50,6 +50,9 @@ def _of_work(before: Status, after: Status) -> Iterator[Line]:
     if setup is not None and (former is None or setup.sentence != former.sentence):
         level = logging.WARNING if setup.step is SetUpStep.FAILED else logging.INFO
         yield Line(level, words.setup_line(setup))
+    if after.identity.cold_because != before.identity.cold_because:
+        text = words.cold_text(after.identity) or "tasks start warm again"
+        yield Line(logging.INFO, text)
     if after.measuring and after.measuring != before.measuring:
         yield Line(logging.INFO, after.measuring)
     if after.measured and after.measured != before.measured:

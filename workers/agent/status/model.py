@@ -112,6 +112,7 @@ class Identity:
     memory_bytes: int = 0  # per task
     slots: int = 1
     simulated_because: str = ""  # "" where results are measured
+    cold_because: str = ""  # why tasks start without a spare; "" where they need not
     rules: tuple[str, ...] = ()  # of the owner, in short words: when it may work
 
 

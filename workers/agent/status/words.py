@@ -12,6 +12,7 @@ from workers.agent.status.model import (
     EndedTask,
     Ending,
     Fault,
+    Identity,
     Pause,
     PausedBy,
     RunningTask,
@@ -164,6 +165,11 @@ def trouble_text(trouble: Trouble) -> str:
 def mended_text(trouble: Trouble) -> str:
     """Say that a trouble is over."""
     return _MENDED.get(trouble.source, f"over: {trouble.text}")
+
+
+def cold_text(identity: Identity) -> str:
+    """Return that tasks start cold, and why; "" when they need not."""
+    return f"tasks start cold: {identity.cold_because}" if identity.cold_because else ""
 
 
 def setup_line(setup: SetUp) -> str:

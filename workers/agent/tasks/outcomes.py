@@ -57,3 +57,8 @@ def pause_reason(submission: Submission) -> str:
     if submission.get("failure_class") == FailureClass.ENV_ERROR:
         return submission.get("message", "")
     return ""
+
+
+def log_step(attempt: Attempt, number: int, text: str, *arguments: object) -> None:
+    """Log a step of a task at level debug."""
+    log.debug("%s [%d/7] %s", attempt.label, number, text % arguments)

@@ -7,26 +7,27 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import os
-import shutil
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from workers.agent.attempt import Attempt
 from workers.agent.connection.client import Client, LeaseLost, ServerError, ServerUnavailable
-from workers.agent.disk import free_bytes, remove_folder, trim_folder
+from workers.agent.disk import free_bytes
 from workers.agent.grants import Grant
 from workers.agent.running.environment import script_environment
 from workers.agent.running.execution import MAX_DISK_BYTES, Ending, Execution, Limits, execute
 from workers.agent.running.hardware import Machine
 from workers.agent.running.sandbox import Sandbox
+from workers.agent.running.spare import SpareRecipe
 from workers.agent.state import StateFolder
 from workers.agent.status.model import Phase
+from workers.agent.tasks.clean_up import clean_up
 from workers.agent.tasks.datasets import (
     MAX_DATASET_BYTES,
     DatasetRefused,
@@ -44,19 +45,20 @@ from workers.agent.tasks.judgement import (
 from workers.agent.tasks.outcomes import (
     RunOutcome,
     env_failure,
+    log_step,
     pause_reason,
     stopped,
     without_server,
 )
 from workers.agent.tasks.renewal import Equipment
+from workers.agent.tasks.run_config import max_steps, run_config
 from workers.agent.tasks.scripts import CodePolicy, ScriptUnavailable, is_uploaded, resolve_script
-from workers.agent.tasks.simulate import simulated_metrics, simulated_seconds
-from workers.protocol import FailureClass, IsolationTier, Lease, Outcome, Submission
+from workers.agent.tasks.simulate import simulate
+from workers.agent.tasks.warm import Place, WarmStarts
+from workers.protocol import FailureClass, IsolationTier, Submission
 
 PREPARE_SECONDS: Final = 120.0
 _PREPARE_GRACE_SECONDS: Final = 5.0
-_MAX_KEPT_FOLDERS: Final = 20
-_MAX_KEPT_BYTES: Final = 2 * 1024**3
 
 log = logging.getLogger("xeenet.runner")
 
@@ -73,6 +75,7 @@ class RunnerSettings:
     disk_bytes: int = MAX_DISK_BYTES  # per task folder
     dataset_bytes: int = MAX_DATASET_BYTES  # largest data set to download
     data_folder: Path | None = None  # default: below the state folder
+    warm: bool = False  # keep spares, where this machine can
 
     @property
     def isolation(self) -> IsolationTier:
@@ -99,6 +102,7 @@ class Runner:
         self._machine = machine
         self._settings = settings
         self.data_folder = settings.data_folder or state.data
+        self.warm = WarmStarts(state, self._recipe if settings.warm else None)
 
     def equip(self, equipment: Equipment) -> None:
         """Run scripts with other equipment from now on. Call it while none runs."""
@@ -111,15 +115,23 @@ class Runner:
         )
 
     def run(self, attempt: Attempt) -> RunOutcome:
-        """Run one attempt to its end. Never raises: an unexpected error becomes env_error."""
-        folder = self._state.work / attempt.lease_id
+        """Run one attempt to its end, with the clean-up. Never raises."""
+        outcome, place = self.run_script(attempt)
+        self.clean_up(attempt, place, outcome)
+        return outcome
+
+    def run_script(self, attempt: Attempt) -> tuple[RunOutcome, Place]:
+        """Run one attempt until its script is over; return how it ended and what to clean up.
+
+        Never raises: an unexpected error becomes env_error.
+        """
+        place = Place(
+            self._state.work / attempt.lease_id, self._state.tag_prefix + attempt.lease_id
+        )
         outcome = RunOutcome()
         try:
             attempt.grant = attempt.grant or self._settings.grant()
-            if self._settings.simulate:
-                outcome = self._simulate(attempt)
-            else:
-                outcome = self._train(attempt, folder)
+            outcome = simulate(attempt) if self._settings.simulate else self._train(attempt, place)
         except _CannotRun as problem:
             outcome = env_failure(problem.failure_class, str(problem))
         except LeaseLost as lost:  # during the set-up: nobody's fault, nothing to submit
@@ -130,13 +142,23 @@ class Runner:
             log.exception("%s: the agent failed", attempt.label)
             problem_text = f"the agent failed: {type(error).__name__}: {error}"
             outcome = env_failure(FailureClass.ENV_ERROR, problem_text)
-        try:
-            self._clean_up(attempt, folder, outcome)
-        except OSError as error:  # a failed clean-up must not cost the result
-            log.warning("%s: task folder left, the next start removes it: %s", attempt.label, error)
+        self.warm.give_up(place, keeps_folder=True)  # a spare that was handed no script after all
         if outcome.submission is not None:
             outcome.submission["code_sha256"] = attempt.lease["code_sha256"]
-        return outcome
+        return outcome, place
+
+    def clean_up(self, attempt: Attempt, place: Place, outcome: RunOutcome) -> None:
+        """Remove the task's folder, or keep it where the owner wants that. Never raises."""
+        try:
+            keeps = self._settings.keep_failed
+            clean_up(attempt, place.folder, outcome, self._state, keep_failed=keeps)
+        except OSError as error:  # a failed clean-up must not cost the result
+            log.warning("%s: task folder left, the next start removes it: %s", attempt.label, error)
+
+    def data_of(self, attempt: Attempt) -> Path | None:
+        """Return the data set of a task that has not begun; None when it is not here yet."""
+        path = cached_dataset_path(self.data_folder, attempt.lease["dataset"])
+        return path if path.is_file() else None
 
     @property
     def runs_server_code(self) -> bool:
@@ -147,10 +169,10 @@ class Runner:
         """Return the free bytes on the disk of the task folders."""
         return free_bytes(self._state.work)
 
-    def _train(self, attempt: Attempt, folder: Path) -> RunOutcome:
+    def _train(self, attempt: Attempt, place: Place) -> RunOutcome:
         lease = attempt.lease
         name, sha256 = lease["code_package_ref"], lease["code_sha256"]
-        _step(attempt, 1, "resolve script %s (sha256 %s)", name, sha256[:12])
+        log_step(attempt, 1, "resolve script %s (sha256 %s)", name, sha256[:12])
         required = lease.get("required_isolation", IsolationTier.T0)
         if required > self._settings.isolation:
             message = f"the task needs isolation {required}, here is {self._settings.isolation}"
@@ -167,25 +189,39 @@ class Runner:
         hardware = self._machine.hardware
         if not self._machine.can_train:
             raise _CannotRun(f"no torch: {self._machine.why_not}", FailureClass.ENV_ERROR)
-        _step(
+        log_step(
             attempt,
             2,
             "torch %s works on %s",
             hardware.get("torch_version", "?"),
             ", ".join(hardware.get("devices", [])),
         )
-        script, config = self._write_inputs(attempt, folder, source)
-        self._place_dataset(attempt, folder, script, config)
+        self.warm.take_spare(attempt, place, self.data_folder)
+        script, config = self._write_inputs(attempt, place.folder, source)
+        self._place_dataset(attempt, place, script, config)
         if attempt.stop.requested:
             return stopped(attempt)
         if attempt.seconds_to_deadline() < lease["time_budget_seconds"]:
             return RunOutcome(release_reason="the set-up took too long for the deadline")
-        return self._spawn_and_judge(attempt, folder, script, config)
+        return self._spawn_and_judge(attempt, place, script, config)
+
+    def _recipe(self, grant: Grant | None) -> SpareRecipe | None:
+        """Return what a spare for a task with this grant must be made of; None: for one of now."""
+        if self._settings.simulate or not self._machine.can_train:
+            return None
+        return SpareRecipe(
+            self._machine.python,
+            self.data_folder,
+            self._settings.sandbox,
+            self._machine.script_variables,
+            (grant or self._settings.grant()).priority,
+            self._settings.disk_bytes,
+        )
 
     def _write_inputs(self, attempt: Attempt, folder: Path, source: bytes) -> tuple[Path, Path]:
         """Write the verified script and its config into the task folder; return both paths."""
         config = run_config(attempt)
-        _step(
+        log_step(
             attempt,
             3,
             "config: seed %s, budget %g s, data set %s",
@@ -193,13 +229,13 @@ class Runner:
             config["time_budget_seconds"],
             config["dataset"],
         )
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         script, config_file = folder / "script.py", folder / "config.json"
         script.write_bytes(source)  # the verified bytes themselves, not a second read of the file
         config_file.write_text(json.dumps(config))
         return script, config_file
 
-    def _place_dataset(self, attempt: Attempt, folder: Path, script: Path, config: Path) -> None:
+    def _place_dataset(self, attempt: Attempt, place: Place, script: Path, config: Path) -> None:
         """Get the data set into the cache before the time budget starts.
 
         Raises `_CannotRun`, `LeaseLost`, `ServerUnavailable`.
@@ -231,7 +267,7 @@ class Runner:
             away = error if isinstance(error, ServerUnavailable) else None
         if not is_uploaded(attempt.lease):  # uploaded code may not download into the cache
             log.debug("%s: %s; the script fetches it", attempt.label, reason)
-            ending = self._prepare(attempt, folder, script, config)
+            ending = self._prepare(attempt, place.folder, script, config)
             if attempt.stop.requested or cached_dataset(self.data_folder, dataset) is not None:
                 return
             reason = f"{reason}; {ending}"
@@ -249,7 +285,7 @@ class Runner:
             command = sandbox.wrap(command, folder=folder, downloads_to=self.data_folder)
         execution = execute(
             command,
-            tag=self._tag(attempt),
+            tag=self._state.tag_prefix + attempt.lease_id,
             environment=self._environment(attempt, folder, downloads=True),
             folder=folder,
             limits=self._limits(attempt, PREPARE_SECONDS, _PREPARE_GRACE_SECONDS),
@@ -259,49 +295,57 @@ class Runner:
         return f"the script's own fetch exited with {execution.exit_code}: {execution.last_words}"
 
     def _spawn_and_judge(
-        self, attempt: Attempt, folder: Path, script: Path, config: Path
+        self, attempt: Attempt, place: Place, script: Path, config: Path
     ) -> RunOutcome:
         lease = attempt.lease
         limits = self._limits(
-            attempt, lease["time_budget_seconds"], lease["kill_grace_seconds"], _max_steps(lease)
+            attempt, lease["time_budget_seconds"], lease["kill_grace_seconds"], max_steps(lease)
         )
-        python = self._machine.python.executable
-        command = [python, "-u", str(script), "--config-file", str(config)]
-        sandbox = self._settings.sandbox
-        if sandbox is None:
-            _step(attempt, 4, "spawn the script in its own session, with a clean environment (T0)")
-        else:
-            _step(attempt, 4, "spawn the script in a sandbox, with a clean environment (T1)")
-            data = cached_dataset_path(self.data_folder, lease["dataset"])
-            command = sandbox.wrap(command, folder=folder, readable=[data])
-        _step(
+        words = [str(script), "--config-file", str(config)]
+        execution = self.warm.run(
             attempt,
-            5,
-            "wait: SIGTERM at %g s, SIGKILL of the tree at %g s",
-            limits.time_budget_seconds,
-            limits.time_budget_seconds + limits.kill_grace_seconds,
+            place,
+            words,
+            data=cached_dataset_path(self.data_folder, lease["dataset"]),
+            environment=functools.partial(self._environment, attempt, place.folder),
+            limits=limits,
+            begin=functools.partial(_begin, attempt, limits),
         )
-        attempt.begin()
-        attempt.enter(Phase.TRAINING)
-        execution = execute(
+        if execution is None:
+            execution = self._cold_run(attempt, place, words, limits)
+        if execution.ending is Ending.STOPPED and not execution.survivors:
+            return stopped(attempt)
+        attempt.enter(Phase.SENDING)
+        submission = self._judge(attempt, execution, limits)
+        log_step(attempt, 6, "%s", summary(submission, execution))
+        return RunOutcome(
+            submission=submission,
+            pause_reason=pause_reason(submission),
+            stuck_tag=place.tag if execution.survivors else "",
+        )
+
+    def _cold_run(
+        self, attempt: Attempt, place: Place, words: Sequence[str], limits: Limits
+    ) -> Execution:
+        """Start the script in a process of its own. Raises OSError."""
+        folder, sandbox = place.folder, self._settings.sandbox
+        command = [self._machine.python.executable, "-u", *words]
+        if sandbox is None:
+            log_step(attempt, 4, "spawn the script in its own session, a clean environment (T0)")
+        else:
+            log_step(attempt, 4, "spawn the script in a sandbox, with a clean environment (T1)")
+            data = cached_dataset_path(self.data_folder, attempt.lease["dataset"])
+            command = sandbox.wrap(command, folder=folder, readable=[data])
+        _begin(attempt, limits)
+        return execute(
             command,
-            tag=self._tag(attempt),
+            tag=place.tag,
             environment=self._environment(attempt, folder),
             folder=folder,
             limits=limits,
             stop=attempt.stop,
             progress=attempt.progress,
             sandboxed=sandbox is not None,
-        )
-        if execution.ending is Ending.STOPPED and not execution.survivors:
-            return stopped(attempt)
-        attempt.enter(Phase.SENDING)
-        submission = self._judge(attempt, execution, limits)
-        _step(attempt, 6, "%s", summary(submission, execution))
-        return RunOutcome(
-            submission=submission,
-            pause_reason=pause_reason(submission),
-            stuck_tag=self._tag(attempt) if execution.survivors else "",
         )
 
     def _judge(self, attempt: Attempt, execution: Execution, limits: Limits) -> Submission:
@@ -325,42 +369,6 @@ class Runner:
             message = f"what the script printed could not be judged: {type(error).__name__}"
             return failure(FailureClass.INVALID_RESULT, message, execution)
 
-    def _simulate(self, attempt: Attempt) -> RunOutcome:
-        """Return an invented result, for machines without torch."""
-        budget = attempt.lease["time_budget_seconds"]
-        attempt.enter(Phase.TRAINING)
-        started_at = time.monotonic()
-        attempt.begin()
-        if attempt.stop.wait(simulated_seconds(budget)):
-            return stopped(attempt)
-        return RunOutcome(
-            submission={
-                "outcome": Outcome.COMPLETED,
-                "metrics": simulated_metrics(attempt.lease),
-                "simulated": True,
-                "wall_time_seconds": round(time.monotonic() - started_at, 3),
-                "message": "simulated: this worker has no torch",
-            }
-        )
-
-    def _clean_up(self, attempt: Attempt, folder: Path, outcome: RunOutcome) -> None:
-        if not folder.exists():
-            return
-        submission = outcome.submission
-        failed = submission is not None and submission["outcome"] == Outcome.FAILED
-        if failed and self._settings.keep_failed:
-            self._state.kept.mkdir(exist_ok=True)
-            kept = self._state.kept / attempt.lease_id
-            shutil.move(folder, kept)
-            trim_folder(
-                self._state.kept, most_bytes=_MAX_KEPT_BYTES, most_entries=_MAX_KEPT_FOLDERS
-            )
-            _step(attempt, 7, "clean up: task folder kept in %s", kept)
-        elif remove_folder(folder):
-            _step(attempt, 7, "clean up: task folder removed")
-        else:
-            log.warning("%s: task folder not removed, the next start will", attempt.label)
-
     def grant(self) -> Grant:
         """Return what a task that begins now may use."""
         return self._settings.grant()
@@ -383,37 +391,31 @@ class Runner:
         )
 
     def _environment(
-        self, attempt: Attempt, folder: Path, *, downloads: bool = False
+        self,
+        attempt: Attempt,
+        folder: Path,
+        data_folder: Path | None = None,
+        *,
+        downloads: bool = False,
     ) -> dict[str, str]:
         return script_environment(
             folder,
-            self.data_folder,
+            data_folder or self.data_folder,
             threads=None if attempt.grant is None else attempt.grant.threads,
             downloads=downloads,
             user_base=self._machine.python.user_base,
             extra=self._machine.script_variables,
         )
 
-    def _tag(self, attempt: Attempt) -> str:
-        return f"{self._state.tag_prefix}{attempt.lease_id}"
 
-
-def run_config(attempt: Attempt) -> dict[str, Any]:
-    """Return the flat config that the script reads: the lease's, with its budget and data set."""
-    lease = attempt.lease
-    pinned: Mapping[str, Any] = {
-        "time_budget_seconds": lease["time_budget_seconds"],
-        "dataset": lease["dataset"]["name"],
-        "dataset_sha256": lease["dataset"]["sha256"],
-    }
-    return {**lease["config"], **pinned}
-
-
-def _max_steps(lease: Lease) -> int | None:
-    """Return the number of steps after which the script has only to exit; None without one."""
-    steps = lease["config"].get("max_steps")
-    return steps if isinstance(steps, int) and not isinstance(steps, bool) and steps > 0 else None
-
-
-def _step(attempt: Attempt, number: int, text: str, *arguments: object) -> None:
-    log.debug("%s [%d/7] %s", attempt.label, number, text % arguments)
+def _begin(attempt: Attempt, limits: Limits) -> None:
+    """Let the time budget run from now on."""
+    log_step(
+        attempt,
+        5,
+        "wait: SIGTERM at %g s, SIGKILL of the tree at %g s",
+        limits.time_budget_seconds,
+        limits.time_budget_seconds + limits.kill_grace_seconds,
+    )
+    attempt.begin()
+    attempt.enter(Phase.TRAINING)

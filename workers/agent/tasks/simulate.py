@@ -8,15 +8,38 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import time
 from typing import Any, Final
 
 from experiments import catalog
 from experiments.metrics import bits_per_byte
-from workers.protocol import Lease
+from workers.agent.attempt import Attempt
+from workers.agent.status.model import Phase
+from workers.agent.tasks.outcomes import RunOutcome, stopped
+from workers.protocol import Lease, Outcome
 
 MAX_SIMULATED_SECONDS: Final = 1.0
 _BUDGET_SHARE: Final = 1 / 20
 _NATS_AT_START: Final = 4.2  # about ln(65): an untrained model over TinyShakespeare's characters
+
+
+def simulate(attempt: Attempt) -> RunOutcome:
+    """Return an invented result, for machines without torch."""
+    budget = attempt.lease["time_budget_seconds"]
+    attempt.enter(Phase.TRAINING)
+    started_at = time.monotonic()
+    attempt.begin()
+    if attempt.stop.wait(simulated_seconds(budget)):
+        return stopped(attempt)
+    return RunOutcome(
+        submission={
+            "outcome": Outcome.COMPLETED,
+            "metrics": simulated_metrics(attempt.lease),
+            "simulated": True,
+            "wall_time_seconds": round(time.monotonic() - started_at, 3),
+            "message": "simulated: this worker has no torch",
+        }
+    )
 
 
 def simulated_seconds(time_budget_seconds: float) -> float:
