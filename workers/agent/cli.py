@@ -234,6 +234,7 @@ def _begin(
     def use(now: Equipment) -> None:
         """Show the equipment, and let go of that of before."""
         tell(board, now)
+        board.torch_setup(None)  # it said that the Python would be used
         desk.attach(agent, now.policy, what_torch_lacks(now.machine))
         remove_former(state.root)
 
