@@ -136,7 +136,7 @@ ANSWERS: Final = (
     ),
     Mutant(
         "bounds: a download keeps the agent from stopping",
-        "workers/agent/loop.py",
+        "workers/agent/places.py",
         "        self._client.abandon_downloads()\n",
         "",
         (

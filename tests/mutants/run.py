@@ -37,6 +37,7 @@ from tests.mutants.machines.limits import LIMITS
 from tests.mutants.machines.page import PAGE
 from tests.mutants.machines.programs import PROGRAMS
 from tests.mutants.machines.setup import SET_UP
+from tests.mutants.machines.spares import SPARES
 from tests.mutants.machines.speeds import SPEEDS
 from tests.mutants.machines.step_costs import STEP_COSTS
 from tests.mutants.machines.uploads import UPLOADS
@@ -65,7 +66,7 @@ MUTANTS: Final = (
     *HERO,
     *JOINING_GUARDS,
     *PAIRED,
-    *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES),
+    *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES, *SPARES),
     *(*FAULTS, *LIMITS, *PAGE, *SET_UP, *DESKTOP, *PROGRAMS),
     *(
         *ENCLOSURES,

@@ -98,8 +98,8 @@ class Attempt:
         left = self.lease["time_budget_seconds"] - spent
         steps = self.lease["config"].get("max_steps")
         done = self.progress.last_step
-        if isinstance(steps, int) and 0 < done < steps:
-            left = min(left, spent * (steps - done) / done)
+        if isinstance(steps, int) and done > 0 and steps > 0:
+            left = min(left, spent * max(0, steps - done) / done)
         return max(0.0, left)
 
     def is_finishing(self) -> bool:

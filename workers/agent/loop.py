@@ -364,7 +364,8 @@ class Agent:
         self._claim_backoff.reset(wait)
         self._next_claim_at = time.monotonic() + wait
         self.board.mended("claim")
-        self.board.idle("" if leases else reply["reason"], wait)
+        if leases or not self._places.running:  # not when a claim ahead found nothing
+            self.board.idle("" if leases else reply["reason"], wait)
         held = self._places.lease_ids() | {*self._outbox.pending_lease_ids()}
         for lease in leases:
             problem = lease_problem(lease)

@@ -62,7 +62,7 @@ AGENT: Final = (
     ),
     Mutant(
         "loop: SIGTERM does not release",
-        "workers/agent/loop.py",
+        "workers/agent/places.py",
         "        if outcome.release_reason:\n",
         "        if False:\n",
         ("tests/agent/test_loop.py", "-k", "sigterm_stops"),

@@ -89,7 +89,7 @@ LIMITS: Final = (
     Mutant(
         "rules: paused, long tasks go on",
         "workers/agent/loop.py",
-        "            give_back(self._threads, pause)",
+        "            give_back(self._places.running, pause)",
         "            pass",
         (f"{_TESTS}/test_limiter.py", "-k", "gives_a_long"),
     ),

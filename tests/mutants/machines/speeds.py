@@ -137,7 +137,7 @@ SPEEDS: Final = (
     Mutant(
         "speed: the agent measures while a task runs",
         "workers/agent/loop.py",
-        "is_idle = not self._threads and not is_paused",
+        "is_idle = self._places.is_empty and not is_paused",
         "is_idle = not is_paused",
         (MEASURING, "-k", "after_the_task"),
     ),
