@@ -116,6 +116,7 @@ class Row(NamedTuple):
     is_chosen: bool
     priority: Priority
     lost: float | None  # share of the loops' rounds; None without loops
+    others: float | None  # cores that other programs used meanwhile; the loops are none of them
     steps_per_second: float | None  # None: the task made no step
 
 
@@ -194,11 +195,13 @@ def measure(count: int, windows: int, folder: Path, cores: int) -> Iterator[Row]
         for threads in sorted({chosen, cores}):
             for priority in Priority:
                 task = Task(folder, threads, priority)
+                beside = LoadMeter()
                 try:
                     lost, steps = _beside(loops, task, windows)
+                    others = beside.read().foreign_cores
                 finally:
                     task.stop()
-                yield Row(count, threads, threads == chosen, priority, lost, steps)
+                yield Row(count, threads, threads == chosen, priority, lost, others, steps)
 
 
 def _beside(loops: BusyLoops, task: Task, windows: int) -> tuple[float | None, float | None]:
@@ -224,9 +227,10 @@ def _beside(loops: BusyLoops, task: Task, windows: int) -> tuple[float | None, f
 def text_of(row: Row) -> str:
     """Return the row as a line of a table."""
     lost = "" if row.lost is None else f"{row.lost:.0%}"
+    others = "" if row.others is None else f"{row.others:.1f}"
     steps = "no step" if row.steps_per_second is None else f"{row.steps_per_second:.1f}"
     threads = f"{row.threads}{' (chosen)' if row.is_chosen else ''}"
-    return f"| {row.loops} | {threads} | {row.priority} | {lost} | {steps} |"
+    return f"| {row.loops} | {threads} | {row.priority} | {lost} | {steps} | {others} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -238,8 +242,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cores = machine_defaults().cores
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"{cores} cores, load average before: {load}\n")
-    print("| busy loops | threads | priority | the loops lost | steps a second |")
-    print("|---|---|---|---|---|", flush=True)
+    print("| busy loops | threads | priority | the loops lost | steps a second | others' cores |")
+    print("|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         dataset = catalog.get_dataset(CALIBRATION_DATASET)

@@ -9,7 +9,7 @@ on the server's own machine alone proves nothing, as proxies and other users are
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -31,6 +31,13 @@ from xeenet_site.web import commands, roles
 VALID_FOR: Final = dt.timedelta(days=1)
 _SIGNER: Final = TimestampSigner(salt="xeenet.first-account")
 _VALUE: Final = "first"
+
+
+# Only for type checkers it is generic.
+if TYPE_CHECKING:
+    _Form = UserCreationForm[User]
+else:
+    _Form = UserCreationForm
 
 
 class AccountExists(Exception):
@@ -58,6 +65,22 @@ def is_valid(code: str) -> bool:
         return False
 
 
+class FirstAccountForm(_Form):
+    """Django's form of a new user, without what goes without saying."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("username", "password2"):
+            self.fields[name].help_text = ""
+        self.fields["password2"].label = "Password again"
+
+    def begin_at_errors(self) -> None:
+        """Put the cursor into the first field that is wrong."""
+        wrong = next((name for name in self.fields if name in self.errors), "username")
+        for name, field in self.fields.items():
+            field.widget.attrs["autofocus"] = name == wrong
+
+
 def create(form: UserCreationForm[User], *, now: dt.datetime) -> User:
     """Store the account of a valid form as an administrator's. Raises AccountExists."""
     with transaction.atomic():
@@ -82,7 +105,7 @@ def first_account(request: HttpRequest) -> HttpResponse:
     if not is_valid(code):
         context = {"command": _command(request), "is_missing_code": not code}
         return render(request, "registration/no_first_account.html", context, status=403)
-    form: UserCreationForm[Any] = UserCreationForm(request.POST or None)
+    form = FirstAccountForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
             user = create(form, now=timezone.now())
@@ -91,6 +114,7 @@ def first_account(request: HttpRequest) -> HttpResponse:
         login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
         return redirect("overview")
     status = 422 if form.errors else 200
+    form.begin_at_errors()
     return render(request, "registration/first_account.html", {"form": form}, status=status)
 
 

@@ -55,17 +55,28 @@ def key_in(request: HttpRequest) -> Key | None:
 def side_of(request: HttpRequest, campaign: Campaign, now: dt.datetime) -> dict[str, Any]:
     """Return the context of `_side_frame.html`: the panel that the address opens, if any.
 
-    A fragment of a page has none: the panel lies outside of what the page refreshes.
+    The page comes first: it has only the frame of the panel, which the script fills at once. With
+    `?whole` in the address it has all of it, for readers without scripts. A fragment of a page has
+    none, because the panel lies outside of what the page refreshes.
     """
     key = key_in(request)
     if key is None or wants_fragment(request):
         return {"side": None}
-    # Without scripts its links lead back to this page, with its filters.
     others = request.GET.copy()
     del others["open"]
+    is_whole = bool(others.pop("whole", None))
     rest = f"{others.urlencode()}&" if others else ""
-    page = {"base": f"{request.path}?{rest}", "close_url": f"{request.path}?{rest}".rstrip("?&")}
-    return {"side": _panel(request, campaign, key, now) | page}
+    close_url = f"{request.path}?{rest}".rstrip("?&")
+    base = f"{request.path}?{rest}whole=1&"
+    own = f"{base}open={key}"
+    if not is_whole:
+        return {"side": {"key": key, "close_url": close_url, "whole_url": own}}
+    # Its links and forms lead back to this page, with its filters.
+    page = {"base": base, "close_url": close_url, "own_address": own}
+    panel = _panel(request, campaign, key, now) | page
+    if panel["subject"]:
+        panel["note"]["next"] = own
+    return {"side": panel}
 
 
 @reading_page

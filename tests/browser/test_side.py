@@ -41,8 +41,9 @@ def ranked_campaign(tasks: int = 5, *, open_tasks: int = 0, **fields: Any) -> Ca
 
 
 def opens(page: Page, title: str) -> None:
-    """Wait until the panel has this title."""
-    wait_until(page, f"document.getElementById('side-title')?.textContent === '{title}'")
+    """Wait until the panel has this title, and not only its frame."""
+    has_title = f"document.getElementById('side-title')?.textContent === '{title}'"
+    wait_until(page, f"{has_title} && !document.querySelector('[data-awaits]')")
 
 
 def is_closed(page: Page) -> None:
@@ -174,6 +175,7 @@ def test_it_works_without_scripts(chromium: Browser, live_server: LiveServer) ->
     page = context.new_page()
     page.goto(f"{live_server.url}{campaign.get_absolute_url()}tasks/?sort=-number&open=task-1")
     assert page.locator("#side-title").is_visible()
+    page.click("#side-whole")
     page.click("#side-after")
     assert page.locator("#side-title").inner_text() == "Task 2"
     page.click("#side-close")
@@ -313,6 +315,7 @@ def test_run_again_comes_back_to_the_open_panel(
     page.click("#side-again")
     page.wait_for_selector(".notice.success")
     assert query_of(page) == "state=completed&open=task-1"
+    opens(page, "Task 1")
     assert page.locator("#side-seeds-frame tbody tr").count() == 5
     assert problems == []
 
@@ -387,7 +390,7 @@ def test_axe_finds_nothing_in_it(
     page.emulate_media(color_scheme=scheme)
     sign_in(page, live_server, owner)
     for key, title in (("arm-1", "Arm 1"), ("task-2", "Task 2"), ("arm-9", "Arm 9")):
-        page.goto(f"{live_server.url}{campaign.get_absolute_url()}?open={key}")
+        page.goto(f"{live_server.url}{campaign.get_absolute_url()}?open={key}&whole=1")
         opens(page, title)
         assert serious(page) == []
         picture(page, f"side-{key}-{scheme}")

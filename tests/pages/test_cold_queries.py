@@ -54,8 +54,7 @@ def addresses(campaign: Campaign) -> dict[str, int]:
         campaign.get_absolute_url(): MOST,
         **{reverse("task", args=[campaign.pk, number]): MOST for number in (0, 5, running)},
         **{f"{side}?open={key}": MOST for key in ("arm-0", "arm-5", "task-0", f"task-{running}")},
-        # Two pages in one.
-        f"{campaign.get_absolute_url()}?open=arm-5": 21,
+        f"{campaign.get_absolute_url()}?open=arm-5": MOST,
         reverse(honesty, args=[campaign.pk]): MOST,
         reverse(honesty, args=[campaign.pk]) + "?rows=counted": MOST,
         reverse("campaign-races", args=[campaign.pk]): MOST,

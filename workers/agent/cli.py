@@ -96,8 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StateFolderError as error:
         log.error("%s", error)  # noqa: TRY400 (for people)
         return EXIT_STATE_FOLDER
-    except StartError as error:
-        log.error("%s", error)  # noqa: TRY400 (for people)
+    except StartError as error:  # also an end that was asked for before there was work
+        log.log(logging.ERROR if error.exit_code else logging.INFO, "%s", error)
         return error.exit_code
     except KeyboardInterrupt:  # before the agent's own handlers are in place
         return 128 + signal.SIGINT
@@ -234,6 +234,7 @@ def _begin(
     def use(now: Equipment) -> None:
         """Show the equipment, and let go of that of before."""
         tell(board, now)
+        board.torch_setup(None)  # it said that the Python would be used
         desk.attach(agent, now.policy, what_torch_lacks(now.machine))
         remove_former(state.root)
 

@@ -6,10 +6,14 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+from django.utils.text import Truncator
 
 from workers.models import EnrolmentToken, Worker, WorkerState
 from workers.scripts import why_outdated
+
+_MESSAGE_CHARACTERS: Final = 200  # the task's page has all of it
 
 
 class Stage(StrEnum):
@@ -88,6 +92,8 @@ def _troubles(worker: Worker, attempt: Any, now: dt.datetime) -> Iterator[str]:
     if outdated := why_outdated(worker):
         yield outdated
     if attempt is not None and attempt.outcome in {"failed", "lost"}:
-        reasons = [attempt.get_failure_class_display(), attempt.message]
+        message = Truncator(attempt.message).chars(_MESSAGE_CHARACTERS)
+        reasons = [attempt.get_failure_class_display(), message]
         said = ": ".join(str(part) for part in reasons if part)
-        yield f"Its first task was {attempt.outcome}{f' ({said})' if said else ''}."
+        how = "failed" if attempt.outcome == "failed" else "was lost"
+        yield f"Its first task {how}{f' ({said})' if said else ''}."

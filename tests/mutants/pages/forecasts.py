@@ -113,6 +113,13 @@ FORECASTS: Final = (
         (TESTS, "-k", "share_a_fleet"),
     ),
     Mutant(
+        "forecast: the preview of a campaign counts all slots as its own",
+        "campaigns/standings/progress.py",
+        "    queue = queue_of([])\n",
+        "    queue = Queue()\n",
+        ("tests/pages/test_new_campaign_preview.py", "-k", "behind_older"),
+    ),
+    Mutant(
         "forecast: runs of other campaigns leave their slots free",
         "campaigns/standings/turns.py",
         "            group.busy += 1\n",

@@ -33,15 +33,21 @@ def live_panel(client: Client, campaign: Campaign, key: str) -> Page:
 
 
 @pytest.mark.parametrize("tab", ["campaign", "campaign-runs", "campaign-tasks", "campaign-log"])
-def test_the_address_of_a_page_opens_it_without_scripts(client: Client, tab: str) -> None:
+def test_the_address_of_a_page_opens_it_also_without_scripts(client: Client, tab: str) -> None:
     campaign = factories.completed_task().campaign
     url = reverse(tab, args=[campaign.pk])
+    # The script fills the frame.
     page = client.get(url, {"open": "arm-0", "state": "completed"}).text
-    assert re.search(r'<dialog class="side" id="side"[^>]* open data-open="arm-0">', page)
+    assert re.search(
+        r'<dialog class="side" id="side"[^>]* open data-open="arm-0" data-awaits>', page
+    )
     assert '<h2 id="side-title" tabindex="-1">Arm 0</h2>' in page
-    # Its links keep the filters of the page behind it.
     assert f'href="{url}?state=completed" aria-label="Close"' in page
-    assert f'href="{url}?state=completed&amp;open=task-0"' in page
+    assert f'id="side-whole" href="{url}?state=completed&amp;whole=1&amp;open=arm-0"' in page
+    # Its links keep the filters of the page behind it.
+    whole = client.get(url, {"open": "arm-0", "state": "completed", "whole": "1"}).text
+    assert re.search(r'<dialog class="side" id="side"[^>]* open data-open="arm-0">', whole)
+    assert f'href="{url}?state=completed&amp;whole=1&amp;open=task-0"' in whole
     closed = client.get(url).text
     assert '<dialog class="side" id="side"' in closed
     assert "side-title" not in closed.replace('aria-labelledby="side-title"', "")
@@ -62,7 +68,7 @@ def test_what_does_not_exist_is_said_in_the_panel(client: Client, key: str) -> N
     answer = panel(client, campaign, key)
     assert answer.status_code == 404
     assert f"There is no {key.replace('-', ' ')} in this campaign." in answer.text
-    page = client.get(campaign.get_absolute_url(), {"open": key})
+    page = client.get(campaign.get_absolute_url(), {"open": key, "whole": "1"})
     assert page.status_code == 200
     assert f"There is no {key.replace('-', ' ')} in this campaign." in page.text
     refresh = {live.HEADER: f"{live.version()} - "}
@@ -89,7 +95,7 @@ def test_the_arms_of_another_campaign_are_not_opened(client: Client) -> None:
 
 def test_a_draft_opens_and_has_no_arms(client: Client) -> None:
     draft = factories.campaign()
-    page = client.get(draft.get_absolute_url(), {"open": "arm-0"})
+    page = client.get(draft.get_absolute_url(), {"open": "arm-0", "whole": "1"})
     assert page.status_code == 200
     assert "There is no arm 0 in this campaign." in page.text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -143,7 +144,10 @@ def test_a_note_is_written_and_read_again(client: Client) -> None:
     campaign, _ = owned(client)
     for kind in ("arm", "task"):
         url = reverse(f"{kind}-note", args=[campaign.pk, 0])
-        page = client.post(url, {"text": "  two\r\nlines  ", "edits": "0"}, follow=True).text
+        back = f"{campaign.get_absolute_url()}?whole=1&open={kind}-0"
+        note = {"text": "  two\r\nlines  ", "edits": "0", "next": back}
+        page = client.post(url, note, follow=True).text
+        assert f'name="next" value="{html.escape(back)}"' in page
         assert "The note is saved." in page
         assert "two\nlines</textarea>" in page
         assert "<bdi>ada</bdi>, " in page

@@ -250,6 +250,8 @@ def test_the_printed_address_makes_the_first_account_once_and_signs_in(client: C
     assert "The first account" in client.get(url).text
     short = client.post(url, {"username": "ada", "password1": "1", "password2": "1"})
     assert short.status_code == 422
+    # The form begins at what is wrong.
+    assert re.findall(r'name="(\w+)"[^>]* autofocus', short.text) == ["password2"]
     assert account(client, url)["Location"] == reverse("overview")
     user = User.objects.get()
     assert user.is_superuser

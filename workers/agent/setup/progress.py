@@ -141,6 +141,7 @@ class Watch:
     def __init__(self, state_root: Path, board: StatusBoard) -> None:
         self._root = state_root
         self._board = board
+        self._told: SetUp | None = None
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="set-up", daemon=True)
 
@@ -157,9 +158,12 @@ class Watch:
         now = read_progress(self._root)
         if now is None or now.pid == os.getpid():
             return
+        if now == self._told:  # the agent may have taken its Python since, and says so itself
+            return
         known = self._board.status.torch_setup
         was_seen = known is not None and (known.pid, known.since) == (now.pid, now.since)
         if now.is_running or was_seen or now.since > self._board.status.identity.started_at:
+            self._told = now
             self._board.torch_setup(now)
 
     def _run(self) -> None:

@@ -79,6 +79,7 @@ class Renewal:
             if equipment is not None:
                 self._board.mended("python")
                 self._use(equipment)
+                log.info("scripts run with %s now", equipment.machine.python.executable)
             return equipment
         if is_idle and self._is_new():
             self._trying = self._chosen()

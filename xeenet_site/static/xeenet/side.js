@@ -1,5 +1,6 @@
 // The side panel: opens arms and tasks beside their list, keeps them in the address, and keeps a note
-// that is being typed. Without this script the server renders the panel into the page.
+// that is being typed. A page whose address opens one has only its frame, so that the page is there
+// sooner; without this script the server renders the panel into it (?whole).
 //
 // Others open it with new CustomEvent("xeenet:open", { detail: { arm: 17 }, cancelable: true }), or with
 // `task`, whose event may name its arm, too; it cancels the event when it opens. It says
@@ -52,11 +53,14 @@
     } catch (error) {
       if (error.name === "AbortError") return;
       document.body.classList.add("connection-lost");
+      // Its link is another try.
+      delete side.dataset.awaits;
       if (openKey() !== key) location.assign(address(key));
       return;
     }
     side.innerHTML = html;
     side.dataset.open = key;
+    delete side.dataset.awaits;
     htmx.process(side);
     show(side);
     restoreDraft();
@@ -281,6 +285,10 @@
     page = address("");
     if (!openKey()) return;
     show(panel());
+    if ("awaits" in panel().dataset) {
+      open(openKey(), { history: "none", focus: false });
+      return;
+    }
     restoreDraft();
     told();
   }
