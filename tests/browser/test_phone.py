@@ -139,3 +139,6 @@ def test_the_first_figure_is_in_the_first_third_of_the_screen(
     assert figure is not None
     picture(phone, f"phone-{page_name}")
     assert figure["y"] <= FIRST_THIRD
+    if page_name == "overview":
+        assert phone.locator("#champion-rows .glyph").first.is_visible()
+        assert fits(phone)
