@@ -88,6 +88,11 @@ class ResultCollector:
         self._lines = 0
         self._last_line = b""
 
+    @property
+    def has_result(self) -> bool:
+        """Whether a line that keeps the contract has come."""
+        return self._sound is not None
+
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of stdout."""
         with self._lock:

@@ -26,6 +26,7 @@ from workers.agent.processes.process_tree import ProcessTree
 MAX_DISK_BYTES: Final = 4 * 1024**3
 MAX_OUTPUT_BYTES: Final = 64 * 1024 * 1024  # per stream; an honest script prints a few kilobytes
 _POLL_SECONDS: Final = 0.05
+_EXIT_POLL_SECONDS: Final = 0.01  # after a result line: the next task waits for the exit
 _CHECK_SECONDS: Final = 1.0  # of memory and disk
 _DRAIN_SECONDS: Final = 1.0
 # From a line that reports all of ``max_steps`` until SIGTERM: nothing is left to be done.
@@ -240,7 +241,8 @@ def _supervise(
         if stdout.all_steps_at is not None:
             soft_deadline = min(budget_ends_at, stdout.all_steps_at + _AFTER_ALL_STEPS_SECONDS)
         hard_deadline = soft_deadline + limits.kill_grace_seconds
-        if stop.wait(max(0.0, min(_POLL_SECONDS, hard_deadline - now))):
+        poll_seconds = _EXIT_POLL_SECONDS if stdout.has_result else _POLL_SECONDS
+        if stop.wait(max(0.0, min(poll_seconds, hard_deadline - now))):
             return Ending.STOPPED
         now = time.monotonic()
         if any(reader.flooded for reader in readers):
