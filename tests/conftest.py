@@ -46,7 +46,7 @@ TABLES: tuple[dict[Any, Any], ...] = (
 )
 TABLES_AT_START = tuple(map(dict, TABLES))
 # All tests in them are `once`.
-FOLDERS_ONCE = {ROOT / "tests" / name for name in ("agent", "browser", "tools")}
+FOLDERS_ONCE = {ROOT / "tests" / name for name in ("agent", "browser")}
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 # How many tests `make quick` leaves out of this run; processes of xdist pass it on by this name.
 LEFT_OUT_COUNT = pytest.StashKey[int]()

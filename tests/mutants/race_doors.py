@@ -95,8 +95,8 @@ RACE_DOORS: Final = (
     Mutant(
         "race doors: workers without torch shorten a plan",
         PLAN,
-        "        allow_simulated=False,",
-        "        allow_simulated=True,",
+        "    measured.allow_simulated = False\n",
+        "    measured.allow_simulated = True\n",
         (PLAN_TESTS, "-k", "without_torch"),
     ),
     Mutant(
