@@ -177,7 +177,7 @@ CONTAINMENT: Final = (
     ),
     Mutant(
         "start: uploaded scripts accepted at T0",
-        "workers/agent/cli.py",
+        "workers/agent/equipping.py",
         "    if containment.tier is IsolationTier.T1 or options",
         "    if True or options",
         ("tests/agent/test_isolation.py", "-k", "uploaded"),
