@@ -11,6 +11,7 @@ import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import Any, Final, NamedTuple
 
 from campaigns.standings.machines import Machine
@@ -18,12 +19,15 @@ from campaigns.standings.pace import LEAST_SECONDS, Pace
 from campaigns.standings.turns import Batch, Busy, Turn, turns
 from workers.models import paused_by_owner
 from xeenet_site.web.formats import HOUR, clock, duration, two_digits
+from xeenet_site.web.plain_text import plain
 
 # A worker's own mean weighs as its tasks, the mean of all as so many: one task tells little.
 COMMON_WEIGHT: Final = 1.0
 # Of a run that takes longer than the mean, this share of the mean is expected to be left.
 OVERTIME_SHARE: Final = 0.1
 APPROVAL: Final = "waits for the approval of its script"
+# More of what a worker said stands on its own page.
+LONGEST_ERROR: Final = 200
 OUTDATED: Final = "no worker online has its script: update a worker"
 MEASURES: Final = "its worker measures its speed first, about a minute"
 ALL_MEASURE: Final = "its workers measure their speed first, about a minute"
@@ -67,7 +71,8 @@ class Forecast:
     """When the open tasks are done. Times are in seconds; what cannot be said is None.
 
     `machines` may run the campaign now, `slots` tasks at once. `why_not` says in a few words why
-    there is no time ("" when there is, or nothing is open). `ahead` tasks of other campaigns are
+    there is no time ("" when there is, or nothing is open), `error` what a worker said of the error
+    after which it pauses. `ahead` tasks of other campaigns are
     handed out before its last one; `tasks_per_hour` is then its share. `is_stopped`: tasks wait,
     none runs, and nobody takes any, because all workers pause, or none that may is online since
     `no_worker_since` (None: nobody knows since when). `is_guess`: nothing has ended yet, so each
@@ -79,6 +84,7 @@ class Forecast:
     machines: int = 0
     slots: int = 0
     why_not: str = ""
+    error: str = ""
     is_stopped: bool = False
     no_worker_since: dt.datetime | None = None
     is_guess: bool = False
@@ -92,6 +98,13 @@ class Forecast:
             return self.why_not
         about = "about " if self.is_guess else ""
         return f"ends {about}{clock(self.ends_at, now, zone=zone)}"
+
+    @property
+    def hindrance(self) -> str:
+        """What keeps all tasks from running, with the words of the worker; "" while some may."""
+        if not self.is_stopped:
+            return ""
+        return f"{self.why_not}: {self.error}" if self.error else self.why_not
 
     @property
     def basis(self) -> str:
@@ -270,10 +283,11 @@ def _nobody(question: Question, now: dt.datetime) -> dict[str, Any]:
             first = min((end for end in ends if end), default=None)
             why = f"{who} {paused_by_owner(first, now)}"
             return {"why_not": why, "is_stopped": not question.running}
-        until = min(machine.paused_until for machine in online if machine.paused_until)
+        until, error = min((m.paused_until, m.pause_reason) for m in online if m.paused_until)
         who = "its workers pause" if len(online) > 1 else "its worker pauses"
         why = f"{who} until {clock(until, now)}, after an error"
-        return {"why_not": why, "is_stopped": not question.running}
+        words = plain(shorten(error, LONGEST_ERROR, placeholder=" …")).rstrip(".")
+        return {"why_not": why, "error": words, "is_stopped": not question.running}
     if question.running:
         # The last tasks of a worker that is to stop, or of a program without an agent.
         return {"why_not": "no worker takes further tasks"}

@@ -74,7 +74,7 @@ def verdict(
         failed=progress.failed,
         shared=_shared(campaign, progress),
         is_approved=campaign.package.may_run,
-        hindrance=progress.forecast.why_not if progress.forecast.is_stopped else "",
+        hindrance=progress.forecast.hindrance,
         quiet_seconds=max(0.0, (now - quiet_since).total_seconds()) if quiet_since else None,
         too_slow=_too_slow(campaign),
         disturbed=_count(campaign, "disturbed"),

@@ -28,8 +28,8 @@ MOST_MACHINES: Final = 2_000
 # Machines that were silent for longer are forgotten: nobody waits for them.
 REMEMBERED: Final = dt.timedelta(days=7)
 _COLUMNS: Final = (
-    *("pk", "slots", "last_seen_at", "paused_until", "owner_pauses", "owner_pauses_until"),
-    *("simulates", "isolation", "accepts_uploaded_scripts"),
+    *("pk", "slots", "last_seen_at", "paused_until", "pause_reason"),
+    *("owner_pauses", "owner_pauses_until", "simulates", "isolation", "accepts_uploaded_scripts"),
     *("runs_any_script", "scripts", "refused_scripts", "held"),
 )
 
@@ -47,6 +47,8 @@ class Machine:
     simulates: bool
     tier: str
     accepts_uploaded_scripts: bool
+    # What the agent said of that error.
+    pause_reason: str = ""
     # Its owner's rules pause it, until then if they tell.
     owner_pauses: bool = False
     owner_pauses_until: dt.datetime | None = None
@@ -128,6 +130,7 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
             last_seen_at=row["last_seen_at"],
             is_online=row["last_seen_at"] >= since,
             paused_until=row["paused_until"],
+            pause_reason=row["pause_reason"],
             owner_pauses=row["owner_pauses"],
             owner_pauses_until=row["owner_pauses_until"],
             simulates=row["simulates"],

@@ -221,7 +221,7 @@ def _awaits(
         view.awaited,
         running=running,
         is_paused=campaign.state == CampaignState.PAUSED,
-        hindrance=known.why_not if known.is_stopped else "",
+        hindrance=known.hindrance,
         eta=duration(two_digits(missing / rate * HOUR)) if rate and missing else None,
     )
 

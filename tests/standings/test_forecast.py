@@ -261,6 +261,13 @@ def test_an_error_of_the_only_worker_is_told() -> None:
     known = forecast_of(campaign, 10)
     assert (known.is_stopped, known.machines, known.no_worker_since) == (True, 0, None)
     assert known.why_not.startswith("its worker pauses until ")
+    words = "data set x is not here: \x1b[31m" + "far " * 100
+    Worker.objects.update(pause_reason=words)
+    known = forecast_of(campaign, 10)
+    assert known.hindrance.startswith(f"{known.why_not}: data set x is not here: \ufffd[31m")
+    assert len(known.hindrance) < 300
+    Worker.objects.update(paused_until=None)
+    assert forecast_of(campaign, 10).hindrance == ""
 
 
 @pytest.mark.django_db
