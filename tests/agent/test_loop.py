@@ -12,7 +12,7 @@ import pytest
 from tests.agent.bench import HANGING, REPORTING, Bench
 from tests.agent.server import Reply, error, make_lease, running_server, wait_until
 from tests.agent.tasks.bench import MACHINE, SCRIPT
-from workers.agent import loop as loop_module
+from workers.agent import obstacles
 from workers.agent.delivery import outbox as outbox_module
 from workers.agent.delivery.outbox import Outbox
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_NOT_AUTHENTICATED, EXIT_OK
@@ -237,7 +237,7 @@ def test_an_agent_without_room_for_results_claims_nothing(
         bench.server.scripted["result"] = [error(503, "away", Retry_After="60")]
         bench.outbox.put("full", {"outcome": Outcome.FAILED})
     else:
-        monkeypatch.setattr(loop_module, "MIN_FREE_BYTES", 2**60)
+        monkeypatch.setattr(obstacles, "MIN_FREE_BYTES", 2**60)
     with bench.running() as run:
         wait_until(lambda: "no new tasks" in caplog.text)
         time.sleep(0.5)  # a few more ticks of the loop

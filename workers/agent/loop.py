@@ -24,12 +24,11 @@ from workers.agent.connection.replies import lease_problem
 from workers.agent.connection.server_errors import fault_of
 from workers.agent.delivery.heartbeat import Heartbeat
 from workers.agent.delivery.outbox import Outbox
-from workers.agent.disk import MIN_FREE_BYTES
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_NOT_AUTHENTICATED, EXIT_OK
 from workers.agent.limits.limiter import FixedSlots, WorkLimits, give_back, told_to_server
+from workers.agent.obstacles import ClaimObstacles
 from workers.agent.pauses import Pauses
 from workers.agent.places import Places
-from workers.agent.processes.process_tree import kill_tagged
 from workers.agent.status.board import StatusBoard
 from workers.agent.status.model import Fault
 from workers.agent.status.words import draining_text
@@ -113,7 +112,7 @@ class Agent:
             slots=lambda: self._limits.slots,
             on_outcome=self._pause_after_trouble,
         )
-        self._stuck_tags: set[str] = set()
+        self._obstacles = ClaimObstacles(runner, outbox, self.board)
         self._calibrator = self._new_calibrator()
         self.renewal: Renewal | None = None  # follows the set-ups of torch, where it may
         self._claim_backoff = Backoff()
@@ -133,7 +132,7 @@ class Agent:
             self._runner,
             self._options.isolation,
             is_able=not self._options.simulate,
-            stuck_tags=self._stuck_tags,
+            stuck_tags=self._obstacles.stuck_tags,
             board=self.board,
         )
 
@@ -242,18 +241,10 @@ class Agent:
             return False
         if self.renewal is not None and self.renewal.keeps_from_claiming:
             return False
-        if self._outbox.is_full():
-            words = "the outbox is full: no new tasks until the server takes results"
-            self.board.trouble("outbox", Fault.SERVER, words)
-            return False
-        self.board.mended("outbox")
-        if self._runner.free_bytes() < 2 * MIN_FREE_BYTES:
-            words = "the disk is nearly full: no new tasks"
-            self.board.trouble("disk", Fault.MACHINE, words, "Free some space.")
-            self._next_claim_at = time.monotonic() + _REFUSED_WAIT_SECONDS
-            return False
-        self.board.mended("disk")
-        return self._stuck_processes_are_gone()
+        wait = self._obstacles.wait_seconds()
+        if wait is not None:
+            self._next_claim_at = time.monotonic() + wait
+        return wait is None
 
     def _wanted_tasks(self) -> int:
         """Return how many tasks to claim: for free places, and for those that are free soon.
@@ -315,7 +306,7 @@ class Agent:
         spares = self._runner.warm.spares
         if spares is None:
             return
-        self._stuck_tags |= spares.stuck_tags
+        self._obstacles.stuck_tags |= spares.stuck_tags
         spares.stuck_tags.clear()
         if self._limits.pause is not None or self._heartbeat.worker_state != "active":
             spares.rest()
@@ -386,7 +377,7 @@ class Agent:
     def _pause_after_trouble(self, outcome: RunOutcome) -> None:
         """Pause after a failure that is not the task's fault, longer each time in a row."""
         if outcome.stuck_tag:
-            self._stuck_tags.add(outcome.stuck_tag)
+            self._obstacles.stuck_tags.add(outcome.stuck_tag)
         if outcome.unavailable is not None:
             self.pauses.after_missing_files(outcome.unavailable, outcome.release_reason)
             return
@@ -401,18 +392,6 @@ class Agent:
             self._exit_code = EXIT_CANNOT_RUN
             return
         self.pauses.after_trouble(outcome.pause_reason)
-
-    def _stuck_processes_are_gone(self) -> bool:
-        for tag in list(self._stuck_tags):
-            _, survivors = kill_tagged(tag, patience_seconds=0.5)
-            if survivors:
-                words = f"no new tasks: processes {survivors} cannot be killed"
-                self.board.trouble("processes", Fault.MACHINE, words, "Restart the machine.")
-                self._next_claim_at = time.monotonic() + _REFUSED_WAIT_SECONDS
-                return False
-            self._stuck_tags.discard(tag)
-        self.board.mended("processes")
-        return True
 
     def _act_on_refusal(self, refused: RequestRefused) -> None:
         self._next_claim_at = time.monotonic() + _REFUSED_WAIT_SECONDS

@@ -55,7 +55,7 @@ AGENT: Final = (
     ),
     Mutant(
         "loop: a full outbox goes on claiming",
-        "workers/agent/loop.py",
+        "workers/agent/obstacles.py",
         "if self._outbox.is_full():",
         "if False:",
         ("tests/agent/test_loop.py", "-k", "without_room"),
