@@ -129,8 +129,8 @@ ANSWERS: Final = (
     ),
     Mutant(
         "bounds: a claim keeps the agent from stopping",
-        "workers/agent/loop.py",
-        "        return now - self._drain_noticed_at >= _LAST_REQUEST_SECONDS",
+        "workers/agent/shutdown.py",
+        "        return now - self._drain_noticed_at >= LAST_REQUEST_SECONDS",
         "        return False",
         (ENROLMENT, "-k", "signal and claim"),
     ),

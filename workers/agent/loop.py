@@ -29,9 +29,9 @@ from workers.agent.limits.limiter import FixedSlots, WorkLimits, give_back, told
 from workers.agent.obstacles import ClaimObstacles
 from workers.agent.pauses import Pauses
 from workers.agent.places import Places
+from workers.agent.shutdown import LAST_REQUEST_SECONDS, TICK_SECONDS, Shutdown
 from workers.agent.status.board import StatusBoard
 from workers.agent.status.model import Fault
-from workers.agent.status.words import draining_text
 from workers.agent.tasks.calibration import Calibrator
 from workers.agent.tasks.outcomes import RunOutcome
 from workers.agent.tasks.renewal import Renewal
@@ -46,13 +46,8 @@ from workers.protocol import (
     IsolationTier,
 )
 
-_TICK_SECONDS: Final = 0.2  # a signal is noticed within this time
 _DEFAULT_HEARTBEAT_SECONDS: Final = 10.0  # until the first claim returns the server's interval
 _REFUSED_WAIT_SECONDS: Final = 60.0
-_STOP_SECONDS: Final = 20.0  # for threads to kill, clean up and release
-_LAST_REQUEST_SECONDS: Final = 2.0  # for a request that is still under way at the end
-_STOPPED: Final = "the agent was stopped"
-_DELIVERY_SECONDS: Final = 10.0  # for the outbox at the end; the rest stays on disk
 
 log = logging.getLogger("xeenet.agent")
 
@@ -112,6 +107,13 @@ class Agent:
             slots=lambda: self._limits.slots,
             on_outcome=self._pause_after_trouble,
         )
+        self._shutdown = Shutdown(
+            self._places,
+            outbox,
+            self.board,
+            changed=self._changed,
+            drain_seconds=options.drain_seconds,
+        )
         self._obstacles = ClaimObstacles(runner, outbox, self.board)
         self._calibrator = self._new_calibrator()
         self.renewal: Renewal | None = None  # follows the set-ups of torch, where it may
@@ -120,11 +122,6 @@ class Agent:
         self._claimed_tasks = 0
         self._exit_code: int | None = None
         self._end_words = ""
-        # Signal handlers must not take locks: they count up these numbers, and the loop reads them
-        # every tick.
-        self._terminations = 0
-        self._interruptions = 0
-        self._drain_noticed_at: float | None = None
 
     def _new_calibrator(self) -> Calibrator:
         return Calibrator(
@@ -138,19 +135,19 @@ class Agent:
 
     def on_sigterm(self) -> None:
         """Stop claiming; running scripts get ``drain_seconds``."""
-        self._terminations += 1
+        self._shutdown.terminations += 1
 
     def on_interrupt(self) -> None:
         """Stop claiming and let running tasks finish; the second time, stop them at once."""
-        self._interruptions += 1
+        self._shutdown.interruptions += 1
 
     def drain(self) -> None:
         """Stop claiming and let running tasks finish; asked again, it changes nothing."""
-        self._interruptions = max(1, self._interruptions)
+        self._shutdown.interruptions = max(1, self._shutdown.interruptions)
 
     def stop_now(self) -> None:
         """Stop the running scripts at once and give their tasks back, like a second Ctrl-C."""
-        self._terminations += 2
+        self._shutdown.terminations += 2
 
     def run(self) -> int:
         """Work until told to stop or nothing is left to do; return the exit code."""
@@ -181,15 +178,15 @@ class Agent:
                 self._calibrator.step(is_active=is_active, is_idle=is_idle)
                 self._keep_spares(is_paused=is_paused)
                 self._renew(is_idle=is_active and is_idle)
-                self._changed.wait(_TICK_SECONDS)
+                self._changed.wait(TICK_SECONDS)
                 self._changed.clear()
                 self._places.collect()
-            self._places.give_back_waiting(_STOPPED)
+            self._shutdown.give_back_waiting()
             if spares is not None:
                 spares.rest()
             self._calibrator.stop()
-            self._finish_running()
-            self._wait_for_delivery()
+            self._shutdown.finish_running()
+            self._shutdown.wait_for_delivery()
         finally:
             if spares is not None:
                 spares.close()
@@ -198,17 +195,14 @@ class Agent:
             delivery_stop.set()
             self._outbox.wake()
         for thread in (delivery, self._heartbeat):
-            thread.join(_LAST_REQUEST_SECONDS)
+            thread.join(LAST_REQUEST_SECONDS)
         self.board.stopped(code := self._exit_code or EXIT_OK, self._end_words)
         return code
 
     def _is_done(self) -> bool:
-        if self._is_draining() or self._exit_code is not None:
+        if self._shutdown.is_draining() or self._exit_code is not None:
             return True
         return self._is_at_max_tasks() and self._places.is_empty
-
-    def _is_draining(self) -> bool:
-        return self._terminations + self._interruptions > 0
 
     def _is_at_max_tasks(self) -> bool:
         maximum = self._options.max_tasks
@@ -277,7 +271,7 @@ class Agent:
             "runs_server_code": self._runner.runs_server_code,
         }
         try:
-            reply = self._client.claim(request, gives_up=self._gives_up_claim)
+            reply = self._client.claim(request, gives_up=self._shutdown.gives_up_claim)
         except Abandoned:
             log.debug("the claim under way was given up; a lease of it would run out by itself")
         except ServerUnavailable as error:
@@ -328,16 +322,6 @@ class Agent:
             self._claimed_tasks -= self._places.give_back_waiting("this worker was paused")
         self._claimed_tasks -= self._places.give_back_stale()
         self._places.start_waiting()
-
-    def _gives_up_claim(self) -> bool:
-        """Return whether a claim under way has had its last seconds since a signal to stop."""
-        if not self._is_draining():
-            return False
-        self._places.give_back_waiting(_STOPPED)
-        now = time.monotonic()
-        if self._drain_noticed_at is None:
-            self._drain_noticed_at = now
-        return now - self._drain_noticed_at >= _LAST_REQUEST_SECONDS
 
     def _slots(self, count: int) -> int:
         """Return how many leases the agent can hold, with ``count`` more.
@@ -410,34 +394,3 @@ class Agent:
         else:
             words = f"the server refused the claim ({refused.status}): {refused}"
             self.board.trouble("claim", Fault.SERVER, words)
-
-    def _finish_running(self) -> None:
-        """Wait for running tasks while the kind of stop allows it, then stop and release them."""
-        if self._is_draining():
-            seconds = self._options.drain_seconds if self._terminations else None
-            self.board.draining(draining_text(len(self._places.running), seconds))
-        terminated_at: float | None = None
-        while not self._places.is_empty:
-            if self._terminations and terminated_at is None:
-                terminated_at = time.monotonic()
-            drained = (
-                terminated_at is not None
-                and time.monotonic() - terminated_at >= self._options.drain_seconds
-            )
-            if drained or self._terminations + self._interruptions >= 2:
-                self.board.draining("its tasks go back to the server")
-                self._places.stop(_STOP_SECONDS)
-                return
-            self._changed.wait(_TICK_SECONDS)
-            self._changed.clear()
-            self._places.collect()
-
-    def _wait_for_delivery(self) -> None:
-        end = time.monotonic() + _DELIVERY_SECONDS
-        while self._outbox.pending_lease_ids() and time.monotonic() < end:
-            if self._terminations + self._interruptions >= 2:
-                break
-            time.sleep(_TICK_SECONDS / 4)
-        if waiting := len(self._outbox.pending_lease_ids()):
-            words = f"{waiting} result(s) stay on disk and are sent at the next start"
-            self.board.trouble("delivery", Fault.NETWORK, words)
