@@ -16,10 +16,10 @@ from workers.agent.backoff import Backoff
 from workers.agent.connection.client import (
     Abandoned,
     Client,
-    NotAuthenticated,
     RequestRefused,
     ServerUnavailable,
 )
+from workers.agent.connection.refusals import explain_refusal
 from workers.agent.connection.replies import lease_problem
 from workers.agent.connection.server_errors import fault_of
 from workers.agent.delivery.heartbeat import Heartbeat
@@ -379,18 +379,8 @@ class Agent:
 
     def _act_on_refusal(self, refused: RequestRefused) -> None:
         self._next_claim_at = time.monotonic() + _REFUSED_WAIT_SECONDS
-        if isinstance(refused, NotAuthenticated):
-            words = f"the server does not know this worker's token ({refused})"
-            advice = "Enrol this machine again: get a token on the server, start with --enrol."
-            self.board.trouble("claim", Fault.SERVER, words, advice)
+        refusal = explain_refusal(refused, once=self._options.once)
+        self.board.trouble("claim", Fault.SERVER, refusal.words, refusal.advice)
+        if refusal.ends_agent:
             self._end_words = "the server does not accept this worker"
             self._exit_code = EXIT_NOT_AUTHENTICATED
-        elif refused.status == 403:
-            words = f"the server lets this worker claim nothing: {refused}"
-            self.board.trouble("claim", Fault.SERVER, words, "An operator of it decides that.")
-            if self._options.once:
-                self._end_words = "the server does not accept this worker"
-                self._exit_code = EXIT_NOT_AUTHENTICATED
-        else:
-            words = f"the server refused the claim ({refused.status}): {refused}"
-            self.board.trouble("claim", Fault.SERVER, words)
