@@ -12,7 +12,7 @@ METRICS: Final = "workers/agent/output/metrics.py"
 JUDGEMENT: Final = "workers/agent/tasks/judgement.py"
 CAUSES: Final = "workers/agent/output/causes.py"
 MEMORY: Final = "workers/agent/processes/memory.py"
-RUNNER: Final = "workers/agent/tasks/runner.py"
+VERDICT: Final = "workers/agent/tasks/verdict.py"
 SUBMISSIONS: Final = "campaigns/lifecycle/submissions.py"
 READER_TESTS: Final = "tests/agent/output/test_readers.py"
 JUDGEMENT_TESTS: Final = "tests/agent/tasks/test_judgement.py"
@@ -186,9 +186,9 @@ _MEANING: Final = (
     ),
     Mutant(
         "judgement: a script that prints too much for it is the worker's trouble",
-        RUNNER,
-        '        except Exception as error:\n            log.exception("%s: what',
-        '        except ZeroDivisionError as error:\n            log.exception("%s: what',
+        VERDICT,
+        '    except Exception as error:\n        log.exception("%s: what',
+        '    except ZeroDivisionError as error:\n        log.exception("%s: what',
         (RUNNER_TESTS, "-k", "judgement_that_breaks"),
     ),
     Mutant(
@@ -200,7 +200,7 @@ _MEANING: Final = (
     ),
     Mutant(
         "judgement: an uploaded script is believed that its data vanished",
-        RUNNER,
+        VERDICT,
         "EXIT_DATASET_UNREACHABLE and not is_uploaded(attempt.lease):",
         "EXIT_DATASET_UNREACHABLE:",
         (RUNNER_TESTS, "-k", "vanished"),

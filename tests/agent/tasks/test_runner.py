@@ -118,7 +118,7 @@ def test_a_judgement_that_breaks_is_the_scripts_fault(
     def break_down(*_: object, **__: object) -> None:
         raise RecursionError
 
-    monkeypatch.setattr("workers.agent.tasks.runner.judge", break_down)
+    monkeypatch.setattr("workers.agent.tasks.verdict.judge", break_down)
     outcome = bench.run(bench.attempt())
     assert failure_of(outcome)[0] is FailureClass.INVALID_RESULT
     assert outcome.pause_reason == ""

@@ -36,12 +36,7 @@ from workers.agent.tasks.datasets import (
     fetch_dataset,
     make_room,
 )
-from workers.agent.tasks.judgement import (
-    EXIT_DATASET_UNREACHABLE,
-    failure,
-    judge,
-    summary,
-)
+from workers.agent.tasks.judgement import summary
 from workers.agent.tasks.outcomes import (
     RunOutcome,
     env_failure,
@@ -54,8 +49,9 @@ from workers.agent.tasks.renewal import Equipment
 from workers.agent.tasks.run_config import max_steps, run_config
 from workers.agent.tasks.scripts import CodePolicy, ScriptUnavailable, is_uploaded, resolve_script
 from workers.agent.tasks.simulate import simulate
+from workers.agent.tasks.verdict import verdict
 from workers.agent.tasks.warm import Place, WarmStarts
-from workers.protocol import FailureClass, IsolationTier, Submission
+from workers.protocol import FailureClass, IsolationTier
 
 PREPARE_SECONDS: Final = 120.0
 _PREPARE_GRACE_SECONDS: Final = 5.0
@@ -316,7 +312,13 @@ class Runner:
         if execution.ending is Ending.STOPPED and not execution.survivors:
             return stopped(attempt)
         attempt.enter(Phase.SENDING)
-        submission = self._judge(attempt, execution, limits)
+        submission = verdict(
+            attempt,
+            execution,
+            limits,
+            devices=self._machine.hardware.get("devices"),
+            data_folder=self.data_folder,
+        )
         log_step(attempt, 6, "%s", summary(submission, execution))
         return RunOutcome(
             submission=submission,
@@ -347,27 +349,6 @@ class Runner:
             progress=attempt.progress,
             sandboxed=sandbox is not None,
         )
-
-    def _judge(self, attempt: Attempt, execution: Execution, limits: Limits) -> Submission:
-        """Return the submission of a run. A script that breaks the judgement pays for it itself."""
-        data_in_place = True
-        # An uploaded script could remove the data set itself, so it is not believed at all.
-        if execution.exit_code == EXIT_DATASET_UNREACHABLE and not is_uploaded(attempt.lease):
-            dataset = attempt.lease["dataset"]
-            with contextlib.suppress(OSError):
-                data_in_place = cached_dataset(self.data_folder, dataset) is not None
-        try:
-            return judge(
-                execution,
-                limits,
-                config=run_config(attempt),
-                devices=self._machine.hardware.get("devices"),
-                data_in_place=data_in_place,
-            )
-        except Exception as error:
-            log.exception("%s: what the script printed could not be judged", attempt.label)
-            message = f"what the script printed could not be judged: {type(error).__name__}"
-            return failure(FailureClass.INVALID_RESULT, message, execution)
 
     def grant(self) -> Grant:
         """Return what a task that begins now may use."""
