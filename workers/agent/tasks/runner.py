@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -46,7 +45,7 @@ from workers.agent.tasks.outcomes import (
     without_server,
 )
 from workers.agent.tasks.renewal import Equipment
-from workers.agent.tasks.run_config import max_steps, run_config
+from workers.agent.tasks.run_config import max_steps, write_inputs
 from workers.agent.tasks.scripts import CodePolicy, ScriptUnavailable, is_uploaded, resolve_script
 from workers.agent.tasks.simulate import simulate
 from workers.agent.tasks.verdict import verdict
@@ -193,7 +192,7 @@ class Runner:
             ", ".join(hardware.get("devices", [])),
         )
         self.warm.take_spare(attempt, place, self.data_folder)
-        script, config = self._write_inputs(attempt, place.folder, source)
+        script, config = write_inputs(attempt, place.folder, source)
         self._place_dataset(attempt, place, script, config)
         if attempt.stop.requested:
             return stopped(attempt)
@@ -213,23 +212,6 @@ class Runner:
             (grant or self._settings.grant()).priority,
             self._settings.disk_bytes,
         )
-
-    def _write_inputs(self, attempt: Attempt, folder: Path, source: bytes) -> tuple[Path, Path]:
-        """Write the verified script and its config into the task folder; return both paths."""
-        config = run_config(attempt)
-        log_step(
-            attempt,
-            3,
-            "config: seed %s, budget %g s, data set %s",
-            config.get("seed"),
-            config["time_budget_seconds"],
-            config["dataset"],
-        )
-        folder.mkdir(parents=True, exist_ok=True)
-        script, config_file = folder / "script.py", folder / "config.json"
-        script.write_bytes(source)  # the verified bytes themselves, not a second read of the file
-        config_file.write_text(json.dumps(config))
-        return script, config_file
 
     def _place_dataset(self, attempt: Attempt, place: Place, script: Path, config: Path) -> None:
         """Get the data set into the cache before the time budget starts.
