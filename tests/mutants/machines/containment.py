@@ -151,7 +151,7 @@ CONTAINMENT: Final = (
         "runner: sandbox with a writable cache",
         "workers/agent/tasks/runner.py",
         "readable=[data])",
-        "readable=[data], downloads_to=self._data_folder)",
+        "readable=[data], downloads_to=self.data_folder)",
         ("tests/agent/running/test_sandbox.py", "-k", "finds_no_token"),
     ),
     Mutant(
