@@ -13,8 +13,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from campaigns.scripts import contract, steering
-from campaigns.scripts.contract import Run
+from campaigns.scripts import contract, steering, workbench
+from campaigns.scripts.workbench import Run
 from experiments import catalog
 from experiments.metrics import bits_per_byte
 
@@ -54,7 +54,7 @@ def light_torch(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     """Let the warm run import an empty torch: the real one takes seconds each time."""
     folder = tmp_path_factory.mktemp("packages")
     (folder / "torch.py").write_text("__version__ = '0'\ndef set_num_threads(_): pass\n")
-    monkeypatch.setattr(contract, "_IMPORT_THREADS", {"PYTHONPATH": str(folder)})
+    monkeypatch.setattr(workbench, "_IMPORT_THREADS", {"PYTHONPATH": str(folder)})
 
 
 def ended(stdout: str = "", exit_code: int | None = 0, wall_seconds: float = 1.0) -> Run:
@@ -315,7 +315,7 @@ def test_the_catalogs_script_prints_what_the_server_reads_without_torch_and_data
     tmp_path: Path,
 ) -> None:
     script = catalog.script_source("train_char_lm")
-    bare = contract.Workbench(script, tmp_path / "bare", {}, bare=True)
+    bare = workbench.Workbench(script, tmp_path / "bare", {}, bare=True)
     drawn = contract.drawn_configs()
     assert len({config["lr"] for config in drawn}) == contract.DRAWN_CONFIGS
     verdict = contract.judge_description(
