@@ -12,7 +12,8 @@ import uuid
 from django.db import transaction
 from django.db.models import F, Q
 
-from campaigns.lifecycle.claims import Claim, attempts_of_claim, lease_waiting, why_nothing
+from campaigns.lifecycle.claim_reasons import why_nothing
+from campaigns.lifecycle.claims import Claim, attempts_of_claim, lease_waiting
 from campaigns.lifecycle.endings import finish_if_done
 from campaigns.lifecycle.errors import WrongState
 from campaigns.lifecycle.growth import enqueue

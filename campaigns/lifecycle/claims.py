@@ -1,4 +1,4 @@
-"""The verb `claim`: which waiting tasks a worker is handed, and why it may get fewer than it wants.
+"""The verb `claim`: which waiting tasks a worker is handed.
 
 Lock order: the worker, so that its claims come one after the other, then the tasks. A claim never
 waits for a task that is locked.
@@ -15,9 +15,10 @@ from typing import Final, NamedTuple
 
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
-from django.db.models import Count, Exists, Max, OuterRef, Q
+from django.db.models import Count, Max, Q
 
 from campaigns.lifecycle import calibrating, journal
+from campaigns.lifecycle.claim_reasons import why_fewer, why_full, why_nothing
 from campaigns.lifecycle.errors import WrongState
 from campaigns.lifecycle.guards import budgets_of_claim
 from campaigns.lifecycle.journal import Change
@@ -28,7 +29,6 @@ from campaigns.models import (
     Attempt,
     AttemptOutcome,
     Campaign,
-    CampaignState,
     FailureClass,
     Task,
     TaskName,
@@ -39,9 +39,8 @@ from campaigns.models.attempt import FAILED, UNPAID
 from campaigns.models.campaign import CampaignQuerySet
 from workers import lifecycle as worker_lifecycle
 from workers.calibration import CalibrationOrder
-from workers.models import Worker, WorkerState
+from workers.models import Worker
 from workers.protocol import MAX_LEASES_PER_CLAIM
-from workers.scripts import why_lacking
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +158,7 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
             worker_lifecycle.note_slots(worker, choice.most_held, held=held)
         count = min(choice.count, choice.most_held - held)
         if count <= 0:
-            return Claim([], _why_full(held, choice.most_held))
+            return Claim([], why_full(held, choice.most_held))
         campaigns = Campaign.objects.handing_out_to(worker)
         if not choice.runs_own_script:
             campaigns = campaigns.runnable_by(worker)
@@ -173,18 +172,11 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
     if len(attempts) == choice.count:
         return Claim(attempts, "", measuring.order)
     if len(attempts) == count:
-        return Claim(attempts, _why_full(held + count, choice.most_held), measuring.order)
-    reason = measuring.reason or _why_fewer(
+        return Claim(attempts, why_full(held + count, choice.most_held), measuring.order)
+    reason = measuring.reason or why_fewer(
         worker, choice.among, runs_own_script=choice.runs_own_script
     )
     return Claim(attempts, reason, measuring.order)
-
-
-def _why_full(held: int, slots: int) -> str:
-    return (
-        f"This worker holds {held} leases, and {slots} is its bound; a lease counts until its "
-        "result is submitted, it is released, or it runs out."
-    )
 
 
 def _most_promising_first(campaigns: CampaignQuerySet, worker: Worker) -> list[CampaignQuerySet]:
@@ -209,71 +201,6 @@ def attempts_of_claim(worker: Worker, claim_id: uuid.UUID) -> list[Attempt]:
     return list(
         attempts.select_related(*related).defer("task__campaign__package__source").order_by("pk")
     )
-
-
-def why_nothing(worker: Worker, now: dt.datetime) -> str:
-    """Return why this worker may not claim any task; "" when it may."""
-    if worker.state != WorkerState.ACTIVE:
-        return f"This worker is {worker.state}; an operator can resume it."
-    if worker.paused_until is not None and worker.paused_until > now:
-        seconds = (worker.paused_until - now).total_seconds()
-        return f"This worker is paused for {seconds:.0f} s more: {worker.pause_reason}"
-    return ""
-
-
-def _why_fewer(worker: Worker, among: Q | None, *, runs_own_script: bool) -> str:
-    """Say in one sentence why a claim got fewer tasks than it wanted: one query, over campaigns."""
-    pending = Task.objects.filter(among or Q(), campaign=OuterRef("pk"), state=TaskState.PENDING)
-    campaigns = Campaign.objects.filter(Exists(pending), state=CampaignState.ACTIVE)
-    waiting = list(campaigns.select_related("package").defer("package__source", "search_space"))
-    if not waiting:
-        return "No task waits."
-    if worker.simulates and not all(campaign.allow_simulated for campaign in waiting):
-        return "The tasks that wait need real training; this worker has no torch and simulates."
-    if _was_too_slow(worker, waiting):
-        return (
-            "The tasks that wait are as much work as one of their campaign that this worker was "
-            "too slow for; faster workers get them."
-        )
-    if not runs_own_script and (sentence := _why_not_run(worker, waiting)):
-        return sentence
-    return (
-        "The tasks that wait are to be tried a little later or by another worker first. A task "
-        f"that this worker failed, or had {MAX_UNPAID_TRIES} times for nothing, goes to others."
-    )
-
-
-def _was_too_slow(worker: Worker, waiting: list[Campaign]) -> bool:
-    """Return whether all that waits is work of campaigns in which the worker was too slow."""
-    tries = worker.attempts.filter(failure_class=FailureClass.TOO_SLOW)
-    slow_in = set(tries.values_list("task__campaign", flat=True))
-    return all(campaign.pk in slow_in for campaign in waiting)
-
-
-def _why_not_run(worker: Worker, waiting: list[Campaign]) -> str:
-    """Say why a script of these campaigns may not run on the worker; "" when all may."""
-    for campaign in waiting:
-        if campaign.required_isolation > worker.tier:
-            return (
-                f"The tasks that wait need isolation {campaign.required_isolation}; this worker "
-                f"holds scripts back by {worker.tier}."
-            )
-        package = campaign.package
-        if not package.is_uploaded and (
-            lacking := why_lacking(worker, campaign.experiment, package.sha256)
-        ):
-            return lacking
-        if not campaign.package.may_run:
-            return (
-                f"The tasks that wait run the uploaded script {campaign.package}, which no "
-                "operator has approved."
-            )
-        if campaign.package.is_uploaded and not worker.accepts_uploaded_scripts:
-            return (
-                "The tasks that wait run an uploaded script; the owner of this worker has not "
-                "allowed such (--allow-uploaded-scripts)."
-            )
-    return ""
 
 
 def _lease(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choice) -> int:

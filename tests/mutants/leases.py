@@ -8,6 +8,7 @@ from tests.mutants.mutant import Mutant
 
 LEASES: Final = "campaigns/lifecycle/leases.py"
 CLAIMING: Final = "campaigns/lifecycle/claims.py"
+REASONS: Final = "campaigns/lifecycle/claim_reasons.py"
 FAIR: Final = "tests/lifecycle/test_fair_claims.py"
 TASK: Final = "campaigns/models/task.py"
 HISTORIES: Final = ("tests/lifecycle/histories/test_histories.py",)
@@ -65,7 +66,7 @@ CLAIMS: Final = (
     ),
     Mutant(
         "claim: a worker that is shut out gets tasks",
-        CLAIMING,
+        REASONS,
         "    if worker.state != WorkerState.ACTIVE:",
         "    if worker.state == WorkerState.DRAINING:",
         HISTORIES,
@@ -81,7 +82,7 @@ CLAIMS: Final = (
     ),
     Mutant(
         "claim: a paused worker gets tasks",
-        CLAIMING,
+        REASONS,
         "    if worker.paused_until is not None and worker.paused_until > now:",
         "    if worker.paused_until is not None and worker.paused_until < now:",
         (
