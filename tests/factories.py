@@ -10,7 +10,6 @@ from typing import Any, cast
 from unittest import mock
 
 from django.contrib.auth.models import User
-from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Q, QuerySet
 
 from campaigns import lifecycle
@@ -35,6 +34,7 @@ from campaigns.work.cost import CostModel
 from campaigns.work.describe import read_description
 from experiments import catalog
 from experiments.metrics import bits_per_byte
+from tests.constraints import check_once
 from workers import lifecycle as worker_lifecycle
 from workers.calibration import CalibrationReport
 from workers.models import Calibration, Worker
@@ -134,26 +134,8 @@ def campaign(*, owner: User | None = None, now: dt.datetime = NOW, **fields: Any
     }
     if fields.get("budget_kind") == "work":
         del spec["time_budget_seconds"]
-    with mock.patch.object(Q, "check", _check_once):
+    with mock.patch.object(Q, "check", check_once):
         return lifecycle.create_campaign(CampaignSpec(**(spec | fields)), owner=owner, now=now)
-
-
-_check = Q.check
-_checked: dict[tuple[Any, ...], bool] = {}
-
-
-def _check_once(condition: Q, against: Mapping[str, Any], using: str = DEFAULT_DB_ALIAS) -> bool:
-    """Ask the database about a constraint of a new campaign only once for equal values.
-
-    Django asks with a query for each constraint, half of what a campaign costs. Whether values
-    fulfil a constraint depends on nothing else.
-    """
-    read = {name: against[name] for name in condition.referenced_base_fields if name in against}
-    # Values are of a column's type, so that 1 and True, or 1 and "1", differ.
-    key = (repr(condition), *sorted((name, repr(value)) for name, value in read.items()))
-    if key not in _checked:
-        _checked[key] = _check(condition, against, using)
-    return _checked[key]
 
 
 def active_campaign(
