@@ -14,7 +14,7 @@ from campaigns.design.work import WorkPlan, work_plan
 from campaigns.lifecycle.errors import InvalidCampaign
 from campaigns.lifecycle.launch_checks import fit_problems, param_warnings, refusal_sentences
 from campaigns.lifecycle.race_due import races_by_default, runs_kept_at_launch
-from campaigns.models import Campaign, Package, PackageOrigin
+from campaigns.models import BudgetKind, Campaign, Package, PackageOrigin
 from campaigns.race.rule import reserve_of
 from campaigns.search.samplers import grid_points, sample
 from campaigns.search.seeds import seed_at
@@ -124,7 +124,7 @@ def _unsaved(values: Mapping[str, Any], now: dt.datetime) -> Campaign:
         package=Package(sha256=sha256, origin=origin, approved_at=now),
         allow_simulated=values["allow_simulated"],
         required_isolation=values.get("required_isolation") or IsolationTier.T0,
-        budget_kind=values["budget_kind"],
+        budget_kind=values.get("budget_kind") or BudgetKind.TIME,
     )
 
 

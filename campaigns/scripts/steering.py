@@ -90,18 +90,21 @@ def approve(actor: User | None, package: Package, *, now: dt.datetime) -> None:
     package.refresh_from_db(fields=_JUDGEMENT)
 
 
-def note_warm_check(package: Package, *, passed: bool, now: dt.datetime) -> None:
+def note_warm_check(
+    actor: User | None, package: Package, *, passed: bool, now: dt.datetime
+) -> None:
     """Keep what `check_experiment` found on the server: whether an uploaded script starts warm.
 
     Running tasks go on as they began. Raises WrongState for a script that needs no such check.
     """
+    _must_operate(actor)
     if not package.is_uploaded:
         raise WrongState("The script came with this installation; it starts warm.")
     with transaction.atomic():
         package.warm_checked_at = now if passed else None
         package.save(update_fields=["warm_checked_at"])
         found = "equal values" if passed else "other values"
-        audit.record(None, "check_script", package, now=now, detail=f"{package.sha256} {found}")
+        audit.record(actor, "check_script", package, now=now, detail=f"{package.sha256} {found}")
 
 
 def decline(actor: User | None, package: Package, *, reason: str, now: dt.datetime) -> None:

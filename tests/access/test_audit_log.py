@@ -247,6 +247,9 @@ ACTS: dict[str, Act] = {
     "campaigns.scripts.steering.decline": lambda person: script_steering.decline(
         person, uploaded(), reason="no", now=NOW
     ),
+    "campaigns.scripts.steering.note_warm_check": lambda person: script_steering.note_warm_check(
+        person, uploaded(), passed=True, now=NOW
+    ),
     "campaigns.scripts.steering.delete": lambda person: script_steering.delete(
         person, uploaded(), now=NOW
     ),

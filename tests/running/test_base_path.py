@@ -34,6 +34,7 @@ from workers.models import Worker
 from workers.protocol import Verdict
 from xeenet_site import front_door
 from xeenet_site.running import serving
+from xeenet_site.web.addresses import lan_addresses
 
 KINDS: Final = ("the proxy strips the path", "the proxy passes the path on")
 # What an element of a page points to.
@@ -204,8 +205,11 @@ def test_what_is_printed_to_join_or_to_program_names_the_path(
     task = factories.completed_task()
     headers = {"x-csrftoken": browser.cookies["csrftoken"], "Referer": f"{address}/"}
     joined = browser.post(f"{PREFIX}/api/v1/invitations", json={"label": "x"}, headers=headers)
-    assert f"xeenet-worker --server {address} --enrol xe_" in joined.json()["command"]
-    assert f"{address}/workers/program/" in joined.json()["install"]
+    # Other machines do not reach the address of this request, 127.0.0.1.
+    host = next(iter(lan_addresses()), "127.0.0.1")
+    reached = f"http://{host}:{urlsplit(origin).port}{PREFIX}"
+    assert f"xeenet-worker --server {reached} --enrol xe_" in joined.json()["command"]
+    assert f"{reached}/workers/program/" in joined.json()["install"]
     assert f'SERVER = "{address}"' in browser.get(f"{PREFIX}/agents/").text.replace("&quot;", '"')
     invited = browser.post(f"{PREFIX}/workers/invite/", data={"label": "x"}, headers=headers)
     assert f"{PREFIX} --enrol xe_" in invited.text
@@ -237,6 +241,9 @@ def test_a_real_agent_joins_and_works_through_the_path(
     headers = {"x-csrftoken": browser.cookies["csrftoken"], "Referer": f"{address}/"}
     invited = browser.post(f"{PREFIX}/api/v1/invitations", json={"label": ""}, headers=headers)
     command = invited.json()["command"].split()[1:]
+    place = command.index("--server") + 1
+    assert urlsplit(command[place]).path == PREFIX
+    command[place] = address  # the server listens to this machine only
     agent = [sys.executable, "-m", "workers.agent", *command, "--name", "below", "--simulate"]
     answer = subprocess.run(
         [*agent, "--once", "--state-dir", str(tmp_path / "agent")],

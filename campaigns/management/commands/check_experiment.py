@@ -56,7 +56,7 @@ class Command(BaseCommand):
             starts_warm |= verdict.starts_warm is True
         if package is not None:
             passed = starts_warm and not broken
-            note_warm_check(package, passed=passed, now=database_now())
+            note_warm_check(None, package, passed=passed, now=database_now())
             self.stdout.write(f"Recorded: it starts {'warm' if passed else 'cold'} on workers.")
         if broken:
             raise CommandError(f"{options['path']} breaks {broken} rule(s) of the contract.")
