@@ -200,6 +200,7 @@ def _page(
         # The preview needs validated data, but the form must not show errors in fields that nobody
         # has filled in yet. So validate a bound copy.
         bound = CampaignForm(form.typed(), editor=form.editor, as_json=form.as_json)
+        bound.now = form.now
         bound.is_valid()
         form.editor.forgive_blank_rows()
     preview = _preview(bound, worth_seeing(request.POST))
@@ -248,7 +249,7 @@ def _preview(form: CampaignForm, difference: float | None) -> Preview:
         *("budget_kind", "work_unit", "work_amount"),
     }
     if needed <= form.cleaned_data.keys():
-        return preview(form.cleaned_data, now=database_now(), worth_seeing=difference)
+        return preview(form.cleaned_data, now=form.now, worth_seeing=difference)
     wrong = [name for name in form.fields if name in needed and name in form.errors]
     return Preview(
         0, errors=[f"{form[name].label}: {text}" for name in wrong for text in form.errors[name]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -190,11 +191,16 @@ class CampaignForm(forms.Form):
             field.widget.attrs["aria-describedby"] = f"help_{name}"
 
     @cached_property
+    def now(self) -> dt.datetime:
+        """The database's time, read once for all that the form and its preview ask."""
+        return database_now()
+
+    @cached_property
     def _units(self) -> list[tuple[str, str]]:
         """Return the units of work; seconds only if the script says what a step costs."""
         script = str(self["script"].value() or "")
         experiment = str(self["experiment"].value() or catalog.all()[0].name)
-        origin = origin_of_seconds(experiment, script, now=database_now())
+        origin = origin_of_seconds(experiment, script, now=self.now)
         units = [(unit.value, unit.label.lower()) for unit in WorkUnit]
         if origin:
             return [(WorkUnit.SECONDS.value, f"seconds on {origin}"), *units[1:]]

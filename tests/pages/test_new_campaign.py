@@ -323,13 +323,13 @@ def test_only_researchers_and_operators_see_the_form(client: Client) -> None:
 def test_the_page_and_its_fragments_need_few_queries(
     researcher: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    # On PostgreSQL the clock is read, too: for the fleet of form, preview and forecast.
-    clock = 3 if connection.vendor == "postgresql" else 0
-    with django_assert_max_num_queries(13 + clock):
+    # On PostgreSQL the clock is read, too.
+    clock = 1 if connection.vendor == "postgresql" else 0
+    with django_assert_max_num_queries(14 + clock):
         researcher.get(reverse("campaign-new"))
-    with django_assert_max_num_queries(11 + clock):
+    with django_assert_max_num_queries(12 + clock):
         posted(researcher, FRAGMENT, **rows(LR, WIDTH))
-    with django_assert_max_num_queries(15 + clock):
+    with django_assert_max_num_queries(16 + clock):
         edited(researcher, "add-parameter", **rows(LR, WIDTH))
 
 
