@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # The variable that every process of the run keeps: the agent finds them by it.
 TAG_VARIABLE = "XEENET_RUN_TAG"
 MOST_BYTES = 1024 * 1024  # of the hand-over
+# What train_char_lm.py sets before it imports torch. libgomp reads it then, which is too late for
+# the script here: whoever starts this file sets it.
+SPIN_COUNT = "2000"
 
 
 def main() -> None:

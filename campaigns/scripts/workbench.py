@@ -21,14 +21,14 @@ from workers import warm_start
 SEED: Final = 42
 # How long an agent waits after SIGTERM; a run that hangs takes this long beyond its budget here.
 KILL_GRACE_SECONDS: Final = 15.0
-# What an agent's spare runs; see `workers.agent.running.spare`, which sets the same.
+# What an agent's spare runs; see `workers.agent.running.spare`.
 WARM_START: Final = Path(warm_start.__file__)
 WARM_WORD: Final = "ready"
 IMPORT_SECONDS: Final = 60.0
 _IMPORT_THREADS: Final = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-    "GOMP_SPINCOUNT": "2000",
+    "GOMP_SPINCOUNT": warm_start.SPIN_COUNT,
 }
 _THREADS: Final = os.cpu_count() or 1
 _MAX_OUTPUT_CHARACTERS: Final = 1024 * 1024

@@ -38,9 +38,6 @@ from workers.agent.running.interpreter import Interpreter
 from workers.agent.running.sandbox import Sandbox
 
 READY_SECONDS: Final = 60.0  # a cold disk, a busy machine
-# What train_char_lm.py sets before it imports torch: libgomp reads it then, so it is too late
-# for the script of a spare.
-_SPIN_COUNT: Final = "2000"
 _PROGRAM: Final = Path(warm_start.__file__)
 _MOST_ANSWER_BYTES: Final = 8_192
 _LOOK_SECONDS: Final = 0.2
@@ -98,7 +95,7 @@ class Spare:
             self._tree = ProcessTree(
                 command,
                 tag=tag,
-                environment=environment | {"GOMP_SPINCOUNT": _SPIN_COUNT},
+                environment=environment | {"GOMP_SPINCOUNT": warm_start.SPIN_COUNT},
                 folder=folder,
                 file_bytes=recipe.disk_bytes,
                 sandboxed=recipe.sandbox is not None,
