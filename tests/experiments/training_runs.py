@@ -5,9 +5,13 @@ The data is the generated corpus, so nothing is fetched from outside.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +89,62 @@ def result_of(run: Run) -> dict[str, Any]:
 def train(folder: Path, data: Path, **changes: Any) -> dict[str, Any]:
     """Run the small config with some changes and return its result."""
     return result_of(finish(start(folder, data, SMALL | changes)))
+
+
+STANDSTILL_SECONDS = 0.3  # a thread that wakes so much too late says that the machine stood still
+TICK_SECONDS = 0.02
+
+
+class Standstills:
+    """How long this machine did not let even a sleeping thread run, at most, while watched."""
+
+    longest_seconds = 0.0
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        over = threading.Event()
+
+        def watch() -> None:
+            before = time.monotonic()
+            while not over.wait(TICK_SECONDS):
+                now = time.monotonic()
+                late = now - before - TICK_SECONDS
+                self.longest_seconds, before = max(self.longest_seconds, late), now
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
+
+def train_inside_its_budget(
+    folder: Path, data: Path, *, min_steps: int = 0, attempts: int = 6, **changes: Any
+) -> dict[str, Any]:
+    """Train under a time budget and return the result, which came inside the budget.
+
+    No script foresees that the machine stands still in the middle of a step or needs the budget's
+    half for the import of torch. A run that is late for that reason says nothing, and runs again; a
+    run that is late on a machine that worked is a fault. On an overloaded machine the import alone
+    may take the budget: the answer then comes right after it. A run of fewer than `min_steps` runs
+    again, too.
+    """
+    budget = float(changes["time_budget_seconds"])
+    for _ in range(attempts):
+        standstills, began = Standstills(), time.monotonic()
+        with standstills.watched():
+            result = train(folder, data, **changes)
+        seconds = time.monotonic() - began
+        allowed = max(budget, result["setup_seconds"] + 0.5)
+        # The interpreter starts before the script's clock.
+        if result["wall_time_seconds"] < allowed and seconds < allowed + 1.0:
+            if result["steps_completed"] >= min_steps:
+                return result
+            continue
+        slow = result["setup_seconds"] > budget / 2
+        if not slow and standstills.longest_seconds < STANDSTILL_SECONDS:
+            break
+    message = f"{seconds:.1f} s of {budget} s, standstill {standstills.longest_seconds:.1f} s"
+    raise AssertionError(f"a run came late or made too few steps: {message}: {result}")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,14 @@ SMALL_SPACE = {
     ],
     "constraints": ["d_model % n_heads == 0"],
 }
-BUDGET_SECONDS = 8.0
-DONE_SECONDS = 150.0
+DONE_SECONDS = 300.0
+
+
+def seconds_to_import_torch() -> float:
+    """Return the seconds that the import takes on this machine, as busy as it is now."""
+    started_at = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import torch"], check=True)
+    return time.monotonic() - started_at
 
 
 @pytest.fixture
@@ -95,6 +102,8 @@ def start_agent(server: str, tmp_path: Path) -> Iterator[Callable[[str], subproc
 def make_campaign(environment: dict[str, str], settings: Any) -> Callable[[int], Campaign]:
     """Return a function that launches a campaign with n small runs on a small text."""
     settings.MEDIA_ROOT = Path(environment["XEENET_HOME"]) / "media"
+    # Two scripts that import torch at once and then train some steps fit on a busy machine, too.
+    budget_seconds = max(8.0, 5 * seconds_to_import_torch())
 
     def make(tasks: int) -> Campaign:
         dataset = store_dataset("english_excerpt", corpus()[:100_000])
@@ -102,7 +111,7 @@ def make_campaign(environment: dict[str, str], settings: Any) -> Callable[[int],
             name="end to end",
             experiment="train_char_lm",
             task_count=tasks,
-            time_budget_seconds=BUDGET_SECONDS,
+            time_budget_seconds=budget_seconds,
             search_space=SMALL_SPACE,
             dataset=dataset.sha256,
         )
@@ -119,7 +128,7 @@ def is_completed(campaign: Campaign) -> bool:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1000)
 def test_trainings_arrive_even_after_a_kill_while_the_q_cluster_does_its_jobs(
     server: str,
     start_agent: Callable[[str], subprocess.Popen[bytes]],
@@ -152,7 +161,7 @@ def check_leaderboard(server: str, campaign: Campaign) -> None:
     assert all(value is not None and 1.0 < value < 8.0 for value in values)
     assert values == sorted(values)
     assert not any(result.simulated for result in results)
-    assert all(result.wall_time_seconds <= BUDGET_SECONDS for result in results)
+    assert all(result.wall_time_seconds <= campaign.time_budget_seconds for result in results)
     assert all(result.steps_completed > 0 for result in results)
     assert {result.task.seed for result in results} == {42}
     for worker in Worker.objects.all():
@@ -188,5 +197,5 @@ def check_that_a_killed_agents_task_runs_again(
     assert (first.worker.name, first.outcome) == ("victim", AttemptOutcome.LOST)
     assert first.failure_class == FailureClass.LOST
     assert (second.worker.name, second.outcome) == ("heir", AttemptOutcome.COMPLETED)
-    assert campaign.results.ranked().exists()
+    assert campaign.results.filter(attempt=second).exists()
     assert processes_mentioning(tmp_path / "victim") == []
