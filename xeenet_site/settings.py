@@ -218,6 +218,8 @@ XEENET: dict[str, Any] = {
     "WORKER_PAUSE_SECONDS": env.float("XEENET_WORKER_PAUSE_SECONDS", default=60.0),
     # A campaign to which an outside program adds tasks ends so long after its last ask.
     "ASK_TIMEOUT_SECONDS": env.float("XEENET_ASK_TIMEOUT_SECONDS", default=3600.0),
+    # An ephemeral worker of a fleet is retired after this long without a call.
+    "FLEET_SILENCE_SECONDS": env.float("XEENET_FLEET_SILENCE_SECONDS", default=600.0),
     "ENROLMENT_TOKEN_HOURS": env.float("XEENET_ENROLMENT_TOKEN_HOURS", default=24.0),
     # Let webhooks call private networks. Only safe if everybody who may create one is trusted.
     "WEBHOOK_ALLOW_PRIVATE": env.bool("XEENET_WEBHOOK_ALLOW_PRIVATE", default=False),

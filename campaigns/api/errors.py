@@ -43,6 +43,7 @@ from campaigns.lifecycle.errors import (
     WrongState,
 )
 from workers.authentication import NoTokenArrived
+from workers.fleets import FleetFull, FleetTokenRevoked
 from workers.lifecycle import (
     EnrolmentRefused,
     InvitationUsed,
@@ -85,6 +86,8 @@ _ANSWERS: Final[tuple[tuple[type[Exception], int, ErrorCode], ...]] = (
     (WrongWorkerState, 409, ErrorCode.WRONG_STATE),
     (NotHere, 409, ErrorCode.WRONG_STATE),
     (InvitationUsed, 409, ErrorCode.WRONG_STATE),
+    (FleetTokenRevoked, 409, ErrorCode.WRONG_STATE),
+    (FleetFull, 409, ErrorCode.FLEET_FULL),
     (ResultConflict, 409, ErrorCode.RESULT_CONFLICT),
     (OperationalError, 503, ErrorCode.DATABASE_UNAVAILABLE),
     (InterfaceError, 503, ErrorCode.DATABASE_UNAVAILABLE),
@@ -239,6 +242,8 @@ def _headers(error: Exception, http_status: int) -> dict[str, str]:
         headers["WWW-Authenticate"] = challenge
     if http_status == status.HTTP_503_SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(retry_after(error))
+    elif isinstance(error, FleetFull):
+        headers["Retry-After"] = str(error.retry_after)
     elif http_status == status.HTTP_429_TOO_MANY_REQUESTS:
         headers["Retry-After"] = str(int(getattr(error, "wait", None) or RETRY_AFTER_SECONDS))
     return headers
