@@ -235,6 +235,7 @@ XEENET: dict[str, Any] = {
     "HEARTBEATS_PER_MINUTE": env.int("XEENET_HEARTBEATS_PER_MINUTE", default=600),
     "SUBMITS_PER_MINUTE": env.int("XEENET_SUBMITS_PER_MINUTE", default=1200),
     "CALIBRATIONS_PER_MINUTE": env.int("XEENET_CALIBRATIONS_PER_MINUTE", default=12),
+    "FLEET_DEMANDS_PER_MINUTE": env.int("XEENET_FLEET_DEMANDS_PER_MINUTE", default=120),
     "ENROLMENTS_PER_MINUTE": env.int("XEENET_ENROLMENTS_PER_MINUTE", default=120),
     "ANONYMOUS_REQUESTS_PER_MINUTE": env.int("XEENET_ANONYMOUS_REQUESTS_PER_MINUTE", default=600),
     # Lock sign-in for a name from an address after this many wrong passwords.

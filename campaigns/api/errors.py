@@ -67,7 +67,10 @@ _CONTENDED: Final = frozenset({"40001", "40P01", "55P03"})
 _TOO_SLOW: Final = frozenset({"57014"})
 _IDLE_IN_TRANSACTION: Final = frozenset({"25P03"})
 
-_KINDS: Final = "people sign in or send a personal token (xp_…), agents a worker token (xw_…)"
+_KINDS: Final = (
+    "people sign in or send a personal token (xp_…), agents a worker token (xw_…), schedulers a "
+    "fleet's token (xf_…)"
+)
 # Two answers, so that an agent can tell a proxy that drops headers from a token that was revoked.
 _NO_CREDENTIALS: Final = (
     f"No credentials arrived with this request: {_KINDS}. If you did send a token, a proxy on the "
