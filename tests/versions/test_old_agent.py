@@ -168,5 +168,7 @@ def test_words_of_this_server_are_words_of_the_recording_or_only_for_new_agents(
 
     for name in ("HeartbeatAnswer", "Verdict", "IsolationTier", "ScriptOrigin"):
         assert [str(word) for word in getattr(protocol, name)] == recorded.WORDS[name]
-    # Errors: an agent goes by their status, and 401 ends it whatever the code is.
-    assert {*protocol.ErrorCode} - {*recorded.WORDS["ErrorCode"]} == {"no_credentials"}
+    # Errors: an agent goes by their status, and 401 ends it whatever the code is. The other two
+    # answer what only newer agents send: a fleet's token, the scripts that they run.
+    later = {"no_credentials", "fleet_full", "worker_in_use"}
+    assert {*protocol.ErrorCode} - {*recorded.WORDS["ErrorCode"]} == later
