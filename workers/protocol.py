@@ -117,6 +117,8 @@ class ErrorCode(StrEnum):
     LEASE_LOST = "lease_lost"  # 409
     WRONG_STATE = "wrong_state"  # 409
     RESULT_CONFLICT = "result_conflict"  # 409: a different result is already stored for this lease
+    FLEET_FULL = "fleet_full"  # 409 with Retry-After: as many of its workers live as it allows
+    WORKER_IN_USE = "worker_in_use"  # 409 to a claim: an agent that started later uses this worker
     PAYLOAD_TOO_LARGE = "payload_too_large"  # 413
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"  # 415
     METRICS_REFUSED = "metrics_refused"  # 422
@@ -136,6 +138,8 @@ ERROR_STATUS: Final[Mapping[str, int]] = {
     ErrorCode.LEASE_LOST: 409,
     ErrorCode.WRONG_STATE: 409,
     ErrorCode.RESULT_CONFLICT: 409,
+    ErrorCode.FLEET_FULL: 409,
+    ErrorCode.WORKER_IN_USE: 409,
     ErrorCode.PAYLOAD_TOO_LARGE: 413,
     ErrorCode.METRICS_REFUSED: 422,
 }
@@ -171,9 +175,14 @@ class Hardware(TypedDict, total=False):
     machine: str  # the same for all agents that run on it; changes when it starts anew
 
 
+# 8 to 64 characters that tell a machine of a fleet from its others, for as long as it exists.
+MACHINE_KEY_PATTERN: Final = r"[A-Za-z0-9_.-]{8,64}"
+
+
 class EnrolRequest(TypedDict):
-    enrolment_token: str
-    name: NotRequired[str]
+    enrolment_token: str  # an invitation, or a fleet's token
+    machine_key: NotRequired[str]  # with a fleet's token, and only then
+    name: NotRequired[str]  # ignored with a fleet's token: the server names its workers
     hardware: NotRequired[Hardware]
     agent_version: NotRequired[str]
 
@@ -210,6 +219,7 @@ class ClaimRequest(TypedDict):
     # because its list of releases names them. Absent from older agents.
     scripts: NotRequired[list[str]]
     runs_server_code: NotRequired[bool]  # the owner allows any of the catalog's; absent means no
+    longest_seconds: NotRequired[float]  # most budget and grace of a task; absent: any length
 
 
 class DatasetReference(TypedDict):
