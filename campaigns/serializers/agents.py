@@ -93,6 +93,12 @@ class ClaimRequestSerializer(serializers.Serializer[dict[str, Any]]):
         help_text="Whether the machine's owner allows any version of the catalog's scripts. The "
         "default is false.",
     )
+    longest_seconds = StrictFloatField(
+        required=False,
+        min_value=0,
+        help_text="The longest that a task may take, its budget and the grace to end together: the "
+        "agent itself ends soon after that. Without it tasks of any length.",
+    )
 
 
 class DatasetReferenceSerializer(serializers.Serializer[dict[str, Any]]):

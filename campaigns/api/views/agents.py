@@ -197,6 +197,7 @@ class ClaimView(AgentView):
             count=data["count"],
             slots=data.get("slots"),
             calibrates=data.get("calibrates", False),
+            longest_seconds=data.get("longest_seconds"),
             now=now,
         )
         return Response(claim_reply(claim, data["count"], now))
