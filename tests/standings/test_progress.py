@@ -138,3 +138,4 @@ def test_a_task_that_is_claimed_ahead_comes_next_and_does_not_run() -> None:
     assert told[1].eta_seconds == pytest.approx(18.0, abs=3.0)
     figures = health(loaded, now=at(3))
     assert (figures.running, figures.upcoming) == (5, 2)
+    assert [summary.running for summary in summarise(loaded, now=at(3))] == [4, 1]
