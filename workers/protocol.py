@@ -244,6 +244,7 @@ class ClaimRequest(TypedDict):
     # because its list of releases names them. Absent from older agents.
     scripts: NotRequired[list[str]]
     runs_server_code: NotRequired[bool]  # the owner allows any of the catalog's; absent means no
+    longest_seconds: NotRequired[float]  # most budget and grace of a task; absent: any length
 
 
 class DatasetReference(TypedDict):

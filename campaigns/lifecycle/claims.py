@@ -28,6 +28,7 @@ from campaigns.models import (
     MAX_UNPAID_TRIES,
     Attempt,
     AttemptOutcome,
+    BudgetKind,
     Campaign,
     FailureClass,
     Task,
@@ -41,6 +42,7 @@ from workers import lifecycle as worker_lifecycle
 from workers.calibration import CalibrationOrder
 from workers.models import Worker
 from workers.protocol import MAX_LEASES_PER_CLAIM
+from workers.takeover import take_over
 
 logger = logging.getLogger(__name__)
 
@@ -78,18 +80,39 @@ def claim(
     now: dt.datetime,
     slots: int | None = None,
     calibrates: bool = False,
+    boot_id: uuid.UUID | None = None,
+    longest_seconds: float | None = None,
 ) -> Claim:
     """Pending → leased for up to `count` tasks; a repeated `claim_id` returns the same attempts.
 
     `slots` is how many leases the agent can hold at a time (None: it does not tell), `calibrates`
-    whether it can measure its speed. Takes back overdue leases first, so that claims do not depend
+    whether it can measure its speed, `boot_id` is its start, `longest_seconds` the most that a
+    task's budget and grace may take. Takes back overdue leases first, so that claims do not depend
     on the background job. A worker that may not claim gets an empty claim with the reason, not an
-    error.
+    error. Raises WorkerInUse for an agent that a later one took over from.
     """
     expire(now=now, limit=max(count, 20))
     return lease_waiting(
-        worker, claim_id=claim_id, count=count, now=now, slots=slots, calibrates=calibrates
+        worker,
+        claim_id=claim_id,
+        count=count,
+        now=now,
+        slots=slots,
+        calibrates=calibrates,
+        boot_id=boot_id,
+        among=_ending_within(longest_seconds),
     )
+
+
+def _ending_within(seconds: float | None) -> Q | None:
+    """Return the condition for tasks whose budget and grace take no longer; None for all tasks.
+
+    How long a work budget's run may take is known only of the worker, which gives it back.
+    """
+    if seconds is None:
+        return None
+    budget = seconds - settings.XEENET["KILL_GRACE_SECONDS"]
+    return Q(campaign__budget_kind=BudgetKind.WORK) | Q(campaign__time_budget_seconds__lte=budget)
 
 
 def lease_waiting(
@@ -100,6 +123,7 @@ def lease_waiting(
     now: dt.datetime,
     slots: int | None = None,
     calibrates: bool = False,
+    boot_id: uuid.UUID | None = None,
     among: Q | None = None,
     runs_own_script: bool = False,
 ) -> Claim:
@@ -108,7 +132,9 @@ def lease_waiting(
     `runs_own_script` skips the checks of approval and isolation tier: the caller is a person's own
     program, which runs the tasks itself.
     """
-    choice = _Choice(worker, claim_id, count, now, slots, calibrates, among, runs_own_script)
+    choice = _Choice(
+        worker, claim_id, count, now, slots, calibrates, boot_id, among, runs_own_script
+    )
     try:
         return _lease_chosen(choice, _lease)
     except _UNUSABLE:
@@ -128,6 +154,7 @@ class _Choice:
     now: dt.datetime
     slots: int | None
     calibrates: bool
+    boot_id: uuid.UUID | None
     among: Q | None
     runs_own_script: bool
 
@@ -151,6 +178,8 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
         # Nearly every claim is new, and whether it is costs less to ask than what it got.
         if Attempt.objects.filter(worker=worker, claim_id=claim_id).exists():
             return Claim(attempts_of_claim(worker, claim_id), "")
+        if choice.boot_id is not None:
+            take_over(worker, choice.boot_id, now=now)
         if reason := why_nothing(worker, now):
             return Claim([], reason)
         held = worker.leased_tasks.filter(state=TaskState.LEASED).count()
