@@ -41,6 +41,7 @@ RESULT_PATH: Final = "leases/{lease_id}/result"
 RELEASE_PATH: Final = "leases/{lease_id}/release"
 PACKAGE_PATH: Final = "packages/{sha256}"
 DATASET_PATH: Final = "datasets/{sha256}"
+FLEET_DEMAND_PATH: Final = "fleet/demand"  # with a fleet token
 
 MAX_LEASES_PER_CLAIM: Final = 64
 MAX_SCRIPTS_PER_CLAIM: Final = 64
@@ -111,7 +112,7 @@ class ErrorCode(StrEnum):
     NOT_AUTHENTICATED = "not_authenticated"  # 401: a token arrived, and nobody here has it
     NO_CREDENTIALS = "no_credentials"  # 401: no token arrived (a proxy may drop headers)
     PERMISSION_DENIED = "permission_denied"  # 403
-    ENROLMENT_REFUSED = "enrolment_refused"  # 403: unknown, used or expired enrolment token
+    ENROLMENT_REFUSED = "enrolment_refused"  # 403: unknown, used, expired or revoked token
     NOT_FOUND = "not_found"  # 404
     METHOD_NOT_ALLOWED = "method_not_allowed"  # 405
     LEASE_LOST = "lease_lost"  # 409
@@ -191,6 +192,30 @@ class EnrolReply(TypedDict):
     worker_id: int
     name: str
     token: str  # shown once; the server keeps only its hash
+    ephemeral: NotRequired[bool]  # true: the worker is retired when it leaves or stays silent
+
+
+class FleetNeed(TypedDict):
+    """Tasks of one kind that wait for the workers of a fleet, and how many of these there are."""
+
+    device: str  # "cpu", "cuda" or "mps"; "any" where the tasks do not care
+    tier: str  # the weakest isolation that may run them
+    claimable: int
+    leased: int  # by this fleet's workers
+    live_workers: int  # of this fleet, those that may run them
+    wanted_workers: int
+
+
+class FleetDemand(TypedDict):
+    """Answer to ``GET fleet/demand``: how many workers the fleet of the token should have."""
+
+    claimable: int  # tasks that its workers could claim now; of very many, a lower bound
+    leased: int  # tasks that its workers hold
+    oldest_wait_seconds: float | None  # of the oldest claimable task; null without one
+    live_workers: int
+    wanted_workers: int  # at most max_live
+    max_live: int
+    needs: list[FleetNeed]
 
 
 class LeaveReply(TypedDict):

@@ -170,8 +170,10 @@ def _fleet(scripts: tuple[tuple[str, str], ...]) -> Prepared[dict[str, Any]]:
         for place, (name, script) in enumerate(scripts)
         if script
     }
-    workers = Worker.objects.machines().filter(
-        state=WorkerState.ACTIVE, last_seen_at__gte=Slot("heard_since", DateTimeField())
+    workers = (
+        Worker.objects.machines()
+        .in_scope()
+        .filter(state=WorkerState.ACTIVE, last_seen_at__gte=Slot("heard_since", DateTimeField()))
     )
     rows = workers.annotate(held=_held(), **held_back, **measured).order_by(
         F("last_seen_at").desc(), "pk"
