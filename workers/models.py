@@ -137,6 +137,8 @@ class Worker(models.Model):
     runs_any_script = models.BooleanField(default=True, editable=False)
     # Those that its agent refused since it started.
     refused_scripts = models.TextField(blank=True, editable=False)
+    # The start of its agent that claims; an earlier one gets no more tasks (`workers.takeover`).
+    claiming_boot = models.UUIDField(null=True, blank=True, editable=False)
     enrolled_at = models.DateTimeField(default=timezone.now)
     last_seen_at = models.DateTimeField(null=True, blank=True, db_index=True)
 
@@ -245,6 +247,7 @@ class WorkerSession(models.Model):
     boot_id = models.UUIDField()
     started_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
+    claimed_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Set by the sweep once the worker has been silent for the lease time; cleared if it returns.
     ended_at = models.DateTimeField(null=True, blank=True)
 

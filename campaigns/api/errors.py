@@ -53,6 +53,7 @@ from workers.lifecycle import (
 )
 from workers.models import Worker
 from workers.protocol import ErrorCode
+from workers.takeover import WorkerInUse
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ _ANSWERS: Final[tuple[tuple[type[Exception], int, ErrorCode], ...]] = (
     (InvitationUsed, 409, ErrorCode.WRONG_STATE),
     (FleetTokenRevoked, 409, ErrorCode.WRONG_STATE),
     (FleetFull, 409, ErrorCode.FLEET_FULL),
+    (WorkerInUse, 409, ErrorCode.WORKER_IN_USE),
     (ResultConflict, 409, ErrorCode.RESULT_CONFLICT),
     (OperationalError, 503, ErrorCode.DATABASE_UNAVAILABLE),
     (InterfaceError, 503, ErrorCode.DATABASE_UNAVAILABLE),

@@ -42,6 +42,7 @@ from workers import lifecycle as worker_lifecycle
 from workers.calibration import CalibrationOrder
 from workers.models import Worker
 from workers.protocol import MAX_LEASES_PER_CLAIM
+from workers.takeover import take_over
 
 logger = logging.getLogger(__name__)
 
@@ -79,15 +80,16 @@ def claim(
     now: dt.datetime,
     slots: int | None = None,
     calibrates: bool = False,
+    boot_id: uuid.UUID | None = None,
     longest_seconds: float | None = None,
 ) -> Claim:
     """Pending → leased for up to `count` tasks; a repeated `claim_id` returns the same attempts.
 
     `slots` is how many leases the agent can hold at a time (None: it does not tell), `calibrates`
-    whether it can measure its speed, `longest_seconds` the most budget and grace of a task that it
-    can still finish. Takes back overdue leases first, so that claims do not depend
+    whether it can measure its speed, `boot_id` is its start, `longest_seconds` the most that a
+    task's budget and grace may take. Takes back overdue leases first, so that claims do not depend
     on the background job. A worker that may not claim gets an empty claim with the reason, not an
-    error.
+    error. Raises WorkerInUse for an agent that a later one took over from.
     """
     expire(now=now, limit=max(count, 20))
     return lease_waiting(
@@ -97,6 +99,7 @@ def claim(
         now=now,
         slots=slots,
         calibrates=calibrates,
+        boot_id=boot_id,
         longest_seconds=longest_seconds,
     )
 
@@ -109,6 +112,7 @@ def lease_waiting(
     now: dt.datetime,
     slots: int | None = None,
     calibrates: bool = False,
+    boot_id: uuid.UUID | None = None,
     longest_seconds: float | None = None,
     among: Q | None = None,
     runs_own_script: bool = False,
@@ -126,6 +130,7 @@ def lease_waiting(
         now,
         slots,
         calibrates,
+        boot_id,
         longest - settings.XEENET["KILL_GRACE_SECONDS"],
         among,
         runs_own_script,
@@ -149,6 +154,7 @@ class _Choice:
     now: dt.datetime
     slots: int | None
     calibrates: bool
+    boot_id: uuid.UUID | None
     longest_budget: float  # seconds; infinite without a bound
     among: Q | None
     runs_own_script: bool
@@ -181,6 +187,8 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
         # Nearly every claim is new, and whether it is costs less to ask than what it got.
         if Attempt.objects.filter(worker=worker, claim_id=claim_id).exists():
             return Claim(attempts_of_claim(worker, claim_id), "")
+        if choice.boot_id is not None:
+            take_over(worker, choice.boot_id, now=now)
         if reason := why_nothing(worker, now):
             return Claim([], reason)
         held = worker.leased_tasks.filter(state=TaskState.LEASED).count()

@@ -96,8 +96,8 @@ class ClaimRequestSerializer(serializers.Serializer[dict[str, Any]]):
     longest_seconds = StrictFloatField(
         required=False,
         min_value=0,
-        help_text="The longest that a task may take, its budget and the grace to end together: the "
-        "agent itself ends soon after that. Without it tasks of any length.",
+        help_text="The most that a task's budget and its grace may take, for an agent that ends "
+        "then. Without it tasks of any length are handed out.",
     )
 
 

@@ -61,6 +61,7 @@ class OldAgent:
     def __init__(self) -> None:
         self.client = APIClient()
         self.sent: set[str] = set()
+        self.boot_id = str(uuid.uuid4())
 
     def send(self, name: str, *, lease_id: str = "", **changes: Any) -> Any:
         """Send a request of the recording; return the reply, which has to fit the recorded one."""
@@ -73,6 +74,9 @@ class OldAgent:
             body["leases"][0]["lease_id"] = lease_id
         if body is not None and path == "leases/claim":
             body["claim_id"] = str(uuid.uuid4())
+        if body is not None and "boot_id" in body:
+            # The recording is of several starts; here one agent sends it all.
+            body["boot_id"] = self.boot_id
         body = body if body is None else body | changes
         answer = self.client.generic(
             old["method"],

@@ -52,6 +52,7 @@ from workers.authentication import WorkerTokenAuthentication
 from workers.features import ALL_FEATURES
 from workers.models import Worker, WorkerState
 from workers.protocol import ErrorCode, Submission, Verdict
+from workers.takeover import WorkerInUse
 
 
 class AgentView(APIView):
@@ -176,7 +177,7 @@ class ClaimView(AgentView):
         operation_id="claim_leases",
         tags=["agents"],
         request=ClaimRequestSerializer,
-        responses={200: ClaimReplySerializer, **errors(400, 403)},
+        responses={200: ClaimReplySerializer, **errors(400, 403, 409)},
     )
     def post(self, request: Request) -> Response:
         data, now = body(ClaimRequestSerializer, request), database_now()
@@ -191,15 +192,22 @@ class ClaimView(AgentView):
             scripts=data.get("scripts"),
             runs_server_code=data.get("runs_server_code", False),
         )
-        claim = lifecycle.claim(
-            self.worker,
-            claim_id=data["claim_id"],
-            count=data["count"],
-            slots=data.get("slots"),
-            calibrates=data.get("calibrates", False),
-            longest_seconds=data.get("longest_seconds"),
-            now=now,
-        )
+        try:
+            claim = lifecycle.claim(
+                self.worker,
+                claim_id=data["claim_id"],
+                count=data["count"],
+                slots=data.get("slots"),
+                calibrates=data.get("calibrates", False),
+                boot_id=data["boot_id"],
+                longest_seconds=data.get("longest_seconds"),
+                now=now,
+            )
+        except WorkerInUse as error:
+            # Agents of 0.1.0, which tell no scripts, take an unknown code for a proxy's answer.
+            if "scripts" in data:
+                raise
+            claim = lifecycle.Claim([], str(error))
         return Response(claim_reply(claim, data["count"], now))
 
 
