@@ -262,12 +262,10 @@ def test_an_agent_killed_at_the_hand_over_leaves_no_process(
         from workers.agent.processes.process_tree import ProcessTree, adopt_orphans
         adopt_orphans()
         class Pipe:
-            def __init__(self, pipe): self.pipe = pipe
             def __enter__(self): return self
             def __exit__(self, *_): pass
             def write(self, order):
-                self.pipe.write(order[: len(order) // 2] if {part!r} == "half" else order)
-                self.pipe.flush()
+                stdin.write(order[: len(order) // 2] if {part!r} == "half" else order)
                 print(spare.folder, flush=True)
                 if {part!r} == "whole":
                     while not (spare.folder / "began").exists(): pass
@@ -276,7 +274,7 @@ def test_an_agent_killed_at_the_hand_over_leaves_no_process(
         scene.prefix = {scene.prefix!r}
         spare = scene.spare(IsolationTier.{tier.name})
         stdin = spare._tree.stdin
-        ProcessTree.stdin = property(lambda _: Pipe(stdin))
+        ProcessTree.stdin = property(lambda _: Pipe())
         scene.run(spare, "import pathlib, time; pathlib.Path('began').touch(); time.sleep(60)")
         """
     agent = agent_that_runs(scene, program)
