@@ -95,6 +95,11 @@ def build_packages(environment: Environment, arguments: Arguments) -> int:
     return packages.packages(environment, arguments)
 
 
+def images(environment: Environment, arguments: Arguments) -> int:
+    """Replace this process with the build of the images, which then run the services for real."""
+    replace_process([environment.python, "-m", "tests.images", *arguments])
+
+
 def test(environment: Environment, arguments: Arguments) -> int:
     """Run the test suite on both databases."""
     return suite.run_suite(environment, arguments)
@@ -208,6 +213,7 @@ COMMANDS = {
         Command("fuzz", "many requests from the OpenAPI document (--examples N)", fuzz, "dev"),
         Command("desktop-check", "the worker's window and icon for real", desktop_check, "dev"),
         Command("packages", "the agent's wheel and folder: build, try out", build_packages, "dev"),
+        Command("images", "the container images: build, run every service", images, "dev"),
         Command("lock", "pin all packages anew (--upgrade: newest in range)", lock, "dev"),
         Command(
             "audit",

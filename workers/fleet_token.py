@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -19,6 +19,18 @@ MAX_PREFIX_LENGTH: Final = 60
 PREFIX_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z"
 PREFIX_WORDS: Final = "Begin with a letter or digit; go on with these, “_”, “.” and “-”."
 TIER_CHOICES: Final = [("", "any"), *((tier.value, tier.value) for tier in IsolationTier)]
+
+
+def of_same_owner(field: str, worker: Any) -> Q:
+    """Return the condition that `field` names a worker of the same owner; "" is the row itself.
+
+    All workers of a fleet have one owner, any other worker has its own. So a fleet cannot take what
+    is to go to others first, nor pause a campaign with many names.
+    """
+    if worker.fleet_token_id is None:
+        return Q(**{field or "pk": worker.pk})
+    of_fleet = f"{field}__fleet_token" if field else "fleet_token"
+    return Q(**{of_fleet: worker.fleet_token_id})
 
 
 class FleetToken(models.Model):

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, Q, Value, When
+from django.db.models import Case, Count, Q, Value, When
 from django.utils import timezone
 
 from experiments import catalog
@@ -71,6 +71,14 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
         tier = Case(When(isolation="", then=Value(IsolationTier.T0.value)), default="isolation")
         allowed = Q(fleet_token__revoked_at=None, fleet_token__tier__lte=tier)
         return self.filter(Q(fleet_token=None) | allowed)
+
+    def owner_count(self) -> int:
+        """Count the owners: each fleet is one, and so is each other worker."""
+        counts = self.aggregate(
+            alone=Count("pk", filter=Q(fleet_token=None)),
+            fleets=Count("fleet_token", distinct=True),
+        )
+        return int(counts["alone"] + counts["fleets"])
 
     def live_of(self, token: FleetToken) -> WorkerQuerySet:
         """Return the workers of a fleet that count towards its bound."""

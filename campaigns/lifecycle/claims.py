@@ -40,6 +40,7 @@ from campaigns.models.attempt import FAILED, UNPAID
 from campaigns.models.campaign import CampaignQuerySet
 from workers import lifecycle as worker_lifecycle
 from workers.calibration import CalibrationOrder
+from workers.fleet_token import of_same_owner
 from workers.models import Worker
 from workers.protocol import MAX_LEASES_PER_CLAIM
 from workers.takeover import take_over
@@ -290,7 +291,7 @@ def _set_aside(pk: int, name: TaskName, now: dt.datetime) -> None:
 
 
 class _History(NamedTuple):
-    """A task's last attempt's number, and the worker's own unpaid tries and failures of it."""
+    """A task's last attempt's number, and the unpaid tries and failures of the worker's owner."""
 
     last_number: int
     unpaid: int
@@ -309,10 +310,11 @@ def _histories(tasks: list[Task], worker: Worker) -> dict[int, _History]:
     # A query of its own: the one that locked the tasks sees the attempts as they were before it
     # waited for the locks.
     attempts = Attempt.objects.filter(task__in=tasks).order_by().values("task")
+    by_owner = of_same_owner("worker", worker)
     counted = attempts.annotate(
         last=Max("number"),
-        unpaid=Count("pk", filter=UNPAID & Q(worker=worker)),
-        failures=Count("pk", filter=FAILED & Q(worker=worker)),
+        unpaid=Count("pk", filter=UNPAID & by_owner),
+        failures=Count("pk", filter=FAILED & by_owner),
     )
     rows = counted.values_list("task", "last", "unpaid", "failures")
     return {task: _History(*row) for task, *row in rows}
