@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import TabularInline
 
-from workers import lifecycle, steering
+from workers import fleet_admin, lifecycle, steering
 from workers.admin_base import HistoryAdmin, apply_to_each, state_label
 from workers.joining.lines import link
 from workers.models import (
@@ -26,6 +26,9 @@ from workers.models import (
 )
 from xeenet_site.web import addresses
 from xeenet_site.web.pages import server_url
+
+# The module registers its page when Django imports this one.
+__all__ = ["fleet_admin"]
 
 
 class WorkerSessionInline(TabularInline):

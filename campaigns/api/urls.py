@@ -204,6 +204,8 @@ urlpatterns = [
         scripts.WithdrawScriptView.as_view(),
         name="api-withdraw-script",
     ),
+    path("fleets", fleets.FleetsView.as_view(), name="api-fleets"),
+    path("fleets/<int:pk>/revoke", fleets.RevokeFleetView.as_view(), name="api-fleet-revoke"),
     path("invitations", invitations.InvitationsView.as_view(), name="api-invitations"),
     path("invitations/<int:pk>", invitations.InvitationView.as_view(), name="api-invitation"),
     path("workers/<int:pk>", workers.WorkerView.as_view(), name="api-worker"),
