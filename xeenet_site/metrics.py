@@ -115,7 +115,7 @@ def _work(now: dt.datetime) -> Iterator[Metric]:
 def _fleet(now: dt.datetime) -> Iterator[Metric]:
     workers = Worker.objects.machines()
     states = dict(workers.order_by().values_list("state").annotate(number=Count("*")))
-    known = dict.fromkeys(WorkerState.values, 0)
+    known = {state.value: 0 for state in WorkerState if state != WorkerState.RETIRED}
     yield _counted("workers", "Workers by state.", "state", known | states)
     yield _gauge("workers_online", "Workers heard of lately.", workers.online(now).count())
     slots = fleet_totals(now=now)["slots"]

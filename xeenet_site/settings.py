@@ -222,6 +222,8 @@ XEENET: dict[str, Any] = {
     "WORKER_PAUSE_SECONDS": env.float("XEENET_WORKER_PAUSE_SECONDS", default=60.0),
     # A campaign to which an outside program adds tasks ends so long after its last ask.
     "ASK_TIMEOUT_SECONDS": env.float("XEENET_ASK_TIMEOUT_SECONDS", default=3600.0),
+    # An ephemeral worker of a fleet is retired after this long without a call.
+    "FLEET_SILENCE_SECONDS": env.float("XEENET_FLEET_SILENCE_SECONDS", default=600.0),
     "ENROLMENT_TOKEN_HOURS": env.float("XEENET_ENROLMENT_TOKEN_HOURS", default=24.0),
     # Let webhooks call private networks. Only safe if everybody who may create one is trusted.
     "WEBHOOK_ALLOW_PRIVATE": env.bool("XEENET_WEBHOOK_ALLOW_PRIVATE", default=False),
@@ -237,6 +239,7 @@ XEENET: dict[str, Any] = {
     "HEARTBEATS_PER_MINUTE": env.int("XEENET_HEARTBEATS_PER_MINUTE", default=600),
     "SUBMITS_PER_MINUTE": env.int("XEENET_SUBMITS_PER_MINUTE", default=1200),
     "CALIBRATIONS_PER_MINUTE": env.int("XEENET_CALIBRATIONS_PER_MINUTE", default=12),
+    "FLEET_DEMANDS_PER_MINUTE": env.int("XEENET_FLEET_DEMANDS_PER_MINUTE", default=120),
     "ENROLMENTS_PER_MINUTE": env.int("XEENET_ENROLMENTS_PER_MINUTE", default=120),
     "ANONYMOUS_REQUESTS_PER_MINUTE": env.int("XEENET_ANONYMOUS_REQUESTS_PER_MINUTE", default=600),
     # Lock sign-in for a name from an address after this many wrong passwords.

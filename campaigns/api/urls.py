@@ -12,6 +12,7 @@ from campaigns.api.views import (
     campaigns,
     classes,
     compare,
+    fleets,
     invitations,
     journal,
     new_campaign,
@@ -50,6 +51,7 @@ urlpatterns = [
         calibrations.CalibrationView.as_view(),
         name="api-calibration",
     ),
+    path(protocol.FLEET_DEMAND_PATH, fleets.FleetDemandView.as_view(), name="api-fleet-demand"),
     path(protocol.CLAIM_PATH, agents.ClaimView.as_view(), name="api-claim"),
     path(protocol.HEARTBEAT_PATH, agents.HeartbeatView.as_view(), name="api-heartbeat"),
     path(

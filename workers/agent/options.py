@@ -11,7 +11,7 @@ from workers.agent import AGENT_VERSION
 from workers.agent.isolation import AUTO, CHOICES
 from workers.agent.limits.options import add_limit_options, positive_float, positive_int
 from workers.agent.running.execution import MAX_DISK_BYTES
-from workers.agent.secrecy import TOKEN_VARIABLE
+from workers.agent.secrecy import FLEET_VARIABLE, TOKEN_VARIABLE
 from workers.agent.state import HOME_VARIABLE
 from workers.agent.tasks.datasets import MAX_DATASET_BYTES
 
@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--once", action="store_true", help="end when there is nothing to claim")
     add("--max-tasks", type=positive_int, metavar="N", help="claim at most N tasks, then end")
+    _add_fleet_options(options)
     add(
         "--drain-seconds",
         type=float,
@@ -115,6 +116,64 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--version", action="version", version=f"xeenet-worker {AGENT_VERSION}")
     return options
+
+
+def why_not_ephemeral(options: argparse.Namespace) -> str:
+    """Return which of these options do not fit together with or without --ephemeral; "" if all do.
+
+    An ephemeral worker keeps nothing, so an option that needs a stored token, or wants something
+    kept, asks for what cannot be.
+    """
+    if not options.ephemeral:
+        if options.fleet_token_file is not None:
+            return "--fleet-token-file makes ephemeral workers: add --ephemeral."
+        return ""
+    for name, why in _NOT_EPHEMERAL.items():
+        if getattr(options, name):
+            return f"--ephemeral and --{name.replace('_', '-')} do not go together: {why}"
+    if options.server is None and not options.check:
+        return "An ephemeral worker remembers no server: add --server URL."
+    return ""
+
+
+def _add_fleet_options(options: argparse.ArgumentParser) -> None:
+    add = options.add_argument
+    add(
+        "--ephemeral",
+        action="store_true",
+        help="join by a fleet token, keep nothing on this machine but cached data sets and "
+        "scripts, and say good-bye at the end: for jobs of Slurm, Kubernetes and the like",
+    )
+    add(
+        "--fleet-token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"file with the fleet token of --ephemeral; without it {FLEET_VARIABLE}",
+    )
+    add(
+        "--exit-after-idle",
+        type=positive_float,
+        metavar="SECONDS",
+        help="end when nothing has run here for so long",
+    )
+    add(
+        "--max-lifetime",
+        type=positive_float,
+        metavar="SECONDS",
+        help="end after so long, and claim nothing that would last longer",
+    )
+
+
+_NOT_EPHEMERAL: Final = {
+    "token": "it joins by a fleet token, and gets a token of its own.",
+    "enrol": "it joins by a fleet token, which is not used up.",
+    "name": "its server names it after the token's prefix and the machine.",
+    "state_dir": "it has no state folder, and uses no token that is stored in one. Its scratch "
+    "folder is made below TMPDIR.",
+    "rotate_token": "it stores no token that could be exchanged.",
+    "keep_failed": "nothing stays after its end.",
+    "yes": "it makes no Python with torch; `xeenet-worker setup` does.",
+}
 
 
 def _server_url(text: str) -> str:

@@ -17,6 +17,7 @@ from workers.agent.executables import own_executable
 
 TOKEN_VARIABLE: Final = "XEENET_WORKER_TOKEN"  # noqa: S105 (a name, not a secret)
 ENROLMENT_VARIABLE: Final = "XEENET_ENROLMENT_TOKEN"
+FLEET_VARIABLE: Final = "XEENET_FLEET_TOKEN"
 _OPTION_VARIABLES: Final = {"--token": TOKEN_VARIABLE, "--enrol": ENROLMENT_VARIABLE}
 _PR_SET_DUMPABLE: Final = 4
 

@@ -33,6 +33,7 @@ from workers.agent.connection.server_errors import (
     ContentMismatch,
     CredentialsDropped,
     DownloadTooSlow,
+    FleetFull,
     LeaseLost,
     NotAuthenticated,
     Redirected,
@@ -78,6 +79,7 @@ __all__ = [
     "Client",
     "ContentMismatch",
     "CredentialsDropped",
+    "FleetFull",
     "LeaseLost",
     "NotAuthenticated",
     "Redirected",
@@ -138,7 +140,7 @@ class Client:
             raise refusal
 
     def enrol(self, request: EnrolRequest) -> EnrolReply:
-        """Exchange an enrolment token for a worker token."""
+        """Exchange an enrolment token, or use a fleet token, for a worker token."""
         return self._call(self._calls, "POST", ENROL_PATH, request, replies.enrol_reply)
 
     def me(self, gives_up: GivesUp | None = None) -> dict[str, Any]:
