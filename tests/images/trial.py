@@ -168,7 +168,7 @@ class Trial:
         )
 
     def _campaign(self, web: Container) -> None:
-        words = ["images", "--tasks", "6", "--budget", f"{self._budget:g}", "--launch"]
+        words = ["images", "--tasks", "8", "--budget", f"{self._budget:g}", "--launch"]
         words += ["--space", "/tmp/space.json", "--dataset", "english_like", "--no-race"]
         write = f"echo '{json.dumps(SPACE)}' > /tmp/space.json && ./manage.py create_campaign "
         web.execute("sh", "-c", write + " ".join(words))
