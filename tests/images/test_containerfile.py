@@ -157,6 +157,6 @@ def test_the_documented_starts_of_a_worker_have_options_and_variables_that_it_kn
         given = parser().parse_args(words[words.index("xeenet-worker") + 1 :])
         assert why_not_ephemeral(given) == ""
         assert {"--read-only", "--init"} <= set(words)
-        assert set(re.findall(r"--env (\S+)", " ".join(words))) <= AGENT_VARIABLES
+        assert set(re.findall(r"--env (\w+)", " ".join(words))) <= AGENT_VARIABLES
         ephemeral.add(given.ephemeral)
     assert ephemeral == {True, False}
