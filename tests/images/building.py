@@ -70,9 +70,13 @@ class Storage:
         print(f"building {name}…", flush=True)
         self.run("build", *command, "--file", file, *words, context)
         seconds = time.monotonic() - started
-        return Built(name, self._size(name), seconds)
+        return Built(name, self.size(name), seconds)
 
-    def _size(self, name: str) -> int:
+    def has(self, image: str) -> bool:
+        """Return whether an image is there, from this run or an earlier one."""
+        return bool(self.run("images", "--quiet", "--filter", f"reference={image}").strip())
+
+    def size(self, name: str) -> int:
         """Return the bytes of all files of an image, on the machine's disk."""
         container = self.run("from", name).strip()
         try:
@@ -107,7 +111,12 @@ def what_is_missing() -> str:
 
 
 def make_base(storage: Storage, work: Path) -> Built:
-    """Make a Debian with Python, in place of the image that Containerfile names."""
+    """Make a Debian with Python, in place of the image that Containerfile names.
+
+    One of an earlier run stays, and with it every layer on it that has not changed.
+    """
+    if storage.has(BASE):
+        return Built(BASE, storage.size(BASE), 0.0)
     started = time.monotonic()
     print(f"making {BASE} from Debian's packages ({SUITE})…", flush=True)
     include = "--include=python3,python3-venv,ca-certificates"

@@ -24,6 +24,11 @@ from tests.images.composed import Composed, Service
 from tests.processes import ROOT
 
 STOP_SECONDS: Final = 60.0
+# What buildah gives to a container by itself.
+_CAPABILITIES: Final = (
+    *("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE"),
+    *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+)
 # What buildah itself puts into the root of a container.
 _OF_BUILDAH: Final = ("etc/hosts", "etc/resolv.conf", "run/.containerenv", "run/secrets")
 
@@ -79,7 +84,7 @@ class Container:
         self._storage = engine.storage
         self._config = self._storage.config(service.image)
         self._name = self._storage.run("from", service.image).strip()
-        self._root = Path(self._storage.run("mount", self._name).strip())
+        self._root = Path(self._storage.run("mount", self._name).strip()).resolve()
         self._scratch = engine.place / "scratch" / self._name
         self._mounts = engine.mounts(service, self._root, self._scratch)
         self.log = engine.place / f"{self._name}.log"
@@ -213,12 +218,19 @@ class Container:
 
     def _words(self, command: Sequence[str], more: dict[str, str]) -> list[str]:
         options = ["--isolation=chroot", "--no-hosts", f"--hostname={self.service.name}"]
-        options += [f"--cap-drop={name.lower()}" for name in self.service.cap_drop]
-        options += [f"--cap-add=CAP_{name}" for name in self.service.cap_add]
+        options += _capabilities(self.service)
         variables = self.service.environment | more
         options += [f"--env={name}={value}" for name, value in variables.items()]
         words = self._storage.words("run", *options, *self._mounts, self._name, "--", *command)
         return ["setpriv", "--no-new-privs", *words] if self.service.no_new_privileges else words
+
+
+def _capabilities(service: Service) -> list[str]:
+    """Return the options for what a service may do. buildah would drop ALL after it has added."""
+    if service.cap_drop != ["ALL"]:
+        return []
+    left = [name for name in _CAPABILITIES if name not in service.cap_add]
+    return [f"--cap-drop=CAP_{name}" for name in left]
 
 
 def _is_of_buildah(process: psutil.Process) -> bool:

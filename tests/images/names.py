@@ -6,10 +6,13 @@ import re
 from typing import Final
 
 from tests.processes import ROOT
-from workers.agent.secrecy import ENROLMENT_VARIABLE, TOKEN_VARIABLE
+from workers.agent.ephemeral.machine_key import MACHINE_VARIABLE
+from workers.agent.secrecy import ENROLMENT_VARIABLE, FLEET_VARIABLE, TOKEN_VARIABLE
 from workers.agent.state import HOME_VARIABLE
 
-AGENT_VARIABLES: Final = frozenset({ENROLMENT_VARIABLE, TOKEN_VARIABLE, HOME_VARIABLE})
+AGENT_VARIABLES: Final = frozenset(
+    {ENROLMENT_VARIABLE, FLEET_VARIABLE, HOME_VARIABLE, MACHINE_VARIABLE, TOKEN_VARIABLE}
+)
 _READ: Final = re.compile(r"""\benv\.\w+\(\s*"([A-Z_]+)\"""")
 _SECRET: Final = re.compile(r"""\bsecret\(\s*"([A-Z_]+)\"""")
 # Read by prometheus_client.

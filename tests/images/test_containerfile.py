@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.util
+import re
+import shlex
 import subprocess
 import tomllib
 from typing import Final
@@ -16,7 +18,7 @@ from tests.images.names import AGENT_VARIABLES, server_variables
 from tests.processes import ROOT
 from tests.running.test_units import options
 from workers.agent import cli
-from workers.agent.options import parser
+from workers.agent.options import parser, why_not_ephemeral
 from xeenet_site.running import probe, serving
 
 STAGES: Final = containerfile.stages()
@@ -145,3 +147,16 @@ def test_bases_can_be_chosen_and_torch_is_that_of_the_lock() -> None:
     assert bases == {"${BASE}", "${WORKER_BASE}"}
     assert "requirements/server.txt" in copied(STAGES["server-packages"])
     assert "requirements/worker.txt" in copied(STAGES["worker-packages"])
+
+
+def test_the_documented_starts_of_a_worker_have_options_and_variables_that_it_knows() -> None:
+    text = (ROOT / "docs" / "deployment.md").read_text().replace("\\\n", " ")
+    starts = [shlex.split(line) for line in text.splitlines() if line.startswith("docker run ")]
+    ephemeral = set()
+    for words in starts:
+        given = parser().parse_args(words[words.index("xeenet-worker") + 1 :])
+        assert why_not_ephemeral(given) == ""
+        assert {"--read-only", "--init"} <= set(words)
+        assert set(re.findall(r"--env (\w+)", " ".join(words))) <= AGENT_VARIABLES
+        ephemeral.add(given.ephemeral)
+    assert ephemeral == {True, False}

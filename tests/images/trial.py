@@ -51,9 +51,9 @@ class Trial:
     def run(self) -> None:
         """Run all steps. Raises `Failed`."""
         self._nothing_starts_without_secrets()
-        with self._serving() as (web, jobs):
+        with self._serving() as (web, jobs, proxy):
             self._look_at(web, jobs)
-            self._through_the_proxy()
+            self._through_the_proxy(proxy)
             self._campaign(web)
             with self._engine.container("worker") as worker:
                 self._first_task(web, worker)
@@ -61,7 +61,7 @@ class Trial:
                 self._stayed_as_it_is(worker)
             before = self._results(web)
             self._stop(web, jobs)
-        with self._serving(again=" again") as (web, _):
+        with self._serving(again=" again") as (web, _, _):
             if self._results(web) != before:
                 raise Failed("the results are others after the restart")
             print(f"after the restart: {len(before)} results, the same", flush=True)
@@ -87,8 +87,8 @@ class Trial:
         print("refused: a SECRET_KEY of 8 characters (xeenet.E007)", flush=True)
 
     @contextlib.contextmanager
-    def _serving(self, again: str = "") -> Iterator[tuple[Container, Container]]:
-        """Run what `up` starts, in its order; yield web and jobs."""
+    def _serving(self, again: str = "") -> Iterator[tuple[Container, Container, Container]]:
+        """Run what `up` starts, in its order; yield web, jobs and proxy."""
         with contextlib.ExitStack() as stack:
             database = stack.enter_context(self._engine.container("db"))
             database.start()
@@ -106,7 +106,7 @@ class Trial:
             self._timed(f"web answers /readyz{again}", web)
             proxy = stack.enter_context(self._engine.container("proxy"))
             proxy.start()
-            yield web, jobs
+            yield web, jobs, proxy
             proxy.must_run()
             dump = database.execute("sh", "-c", f"{_DUMP} | pg_restore --list | wc -l")
             print(f"pg_dump{again}: {dump.strip()} entries", flush=True)
@@ -137,7 +137,7 @@ class Trial:
         name = container.service.name
         print(f"{name}: {count} processes, all of account {UID}; it can write {own[-1]} and /tmp")
 
-    def _through_the_proxy(self) -> None:
+    def _through_the_proxy(self, proxy: Container) -> None:
         """Read a page and a file by https, with the certificate that the proxy made."""
         root = self._place / "volumes/certificates/caddy/pki/authorities/local/root.crt"
         started = time.monotonic()
@@ -147,6 +147,7 @@ class Trial:
                     page = client.get(f"{SITE}/login/")
                     break
             except (OSError, httpx2.HTTPError) as error:
+                proxy.must_run()
                 if time.monotonic() - started > START_SECONDS:
                     raise Failed(f"{SITE} does not answer: {error}") from None
                 time.sleep(0.5)
@@ -167,7 +168,7 @@ class Trial:
         )
 
     def _campaign(self, web: Container) -> None:
-        words = ["images", "--tasks", "6", "--budget", f"{self._budget:g}", "--launch"]
+        words = ["images", "--tasks", "8", "--budget", f"{self._budget:g}", "--launch"]
         words += ["--space", "/tmp/space.json", "--dataset", "english_like", "--no-race"]
         write = f"echo '{json.dumps(SPACE)}' > /tmp/space.json && ./manage.py create_campaign "
         web.execute("sh", "-c", write + " ".join(words))
