@@ -272,6 +272,11 @@ def script_source(name: str) -> bytes:
     return get(name).script_path.read_bytes()
 
 
+def script_template() -> bytes:
+    """Return the bytes of the template from which a person writes a script."""
+    return (EXPERIMENTS_FOLDER / "script_template.py").read_bytes()
+
+
 def script_sha256(name: str) -> str:
     """Return the hex sha256 of the experiment's script. Raises ``UnknownExperiment``."""
     return hashlib.sha256(script_source(name)).hexdigest()
