@@ -33,6 +33,7 @@ from tests.mutants.machines.desktop import DESKTOP
 from tests.mutants.machines.enclosures import ENCLOSURES
 from tests.mutants.machines.faces import FACES
 from tests.mutants.machines.faults import FAULTS
+from tests.mutants.machines.jobs import JOBS
 from tests.mutants.machines.limits import LIMITS
 from tests.mutants.machines.page import PAGE
 from tests.mutants.machines.programs import PROGRAMS
@@ -66,7 +67,7 @@ MUTANTS: Final = (
     *HERO,
     *JOINING_GUARDS,
     *PAIRED,
-    *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES, *SPARES),
+    *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES, *SPARES, *JOBS),
     *(*FAULTS, *LIMITS, *PAGE, *SET_UP, *DESKTOP, *PROGRAMS),
     *(
         *ENCLOSURES,

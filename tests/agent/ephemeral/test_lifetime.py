@@ -10,7 +10,7 @@ import pytest
 
 from tests.agent.bench import HANGING, Bench
 from tests.agent.runs import linux_only
-from tests.agent.server import Reply, running_server, wait_until
+from tests.agent.server import Reply, error, running_server, wait_until
 from tests.agent.tasks.bench import MACHINE, SCRIPT, SERVER_CODE
 from tests.agent.test_places import SHORT, WarmBench, held, is_ahead
 from tests.versions.old_server import OldServer
@@ -18,10 +18,10 @@ from workers.agent import shutdown
 from workers.agent.attempt import Attempt
 from workers.agent.connection.client import Client
 from workers.agent.ephemeral.lifetime import Lifetime
-from workers.agent.exits import EXIT_OK
+from workers.agent.exits import EXIT_OK, EXIT_WORKER_IN_USE
 from workers.agent.tasks.runner import Runner, RunnerSettings
 from workers.features import Feature
-from workers.protocol import Outcome
+from workers.protocol import ErrorCode, Outcome
 
 
 @pytest.fixture
@@ -57,9 +57,13 @@ def test_an_idle_agent_ends_after_its_time_and_work_begins_that_anew(bench: Benc
 
 def test_results_that_wait_are_no_idleness(bench: Bench) -> None:
     bench.offer_task()
-    bench.server.scripted["/result"] = [Reply(503, {})]
-    assert bench.run(lifetime=Lifetime(idle_seconds=0.3), ephemeral=True) == EXIT_OK
+    bench.server.wait_seconds = 0.1
+    bench.server.scripted["/result"] = [Reply(503, {}, {"Retry-After": "4"})]
+    assert bench.run(lifetime=Lifetime(idle_seconds=0.01), ephemeral=True) == EXIT_OK
     assert len(bench.server.results) == 1
+    paths = [path for _, path, _ in bench.server.requests]
+    first, second = (at for at, path in enumerate(paths) if path.endswith("/result"))
+    assert paths[first:second].count("leases/claim") > 3  # it worked on meanwhile
 
 
 def test_at_the_end_of_its_life_what_runs_goes_back(bench: Bench) -> None:
@@ -79,6 +83,10 @@ def test_with_two_slots_only_what_fits_begins(bench: Bench) -> None:
     assert bench.run(slots=2, once=True, lifetime=Lifetime(most_seconds=60.0)) == EXIT_OK
     assert list(bench.server.results) == [fits]
     assert bench.server.released == [long]
+    # It was not even begun.
+    assert bench.server.calls("/release") == [
+        {"reason": "it may take longer than this agent lives"}
+    ]
 
 
 def test_a_server_that_cannot_count_on_it_is_not_asked_again(tmp_path: Path) -> None:
@@ -152,3 +160,29 @@ def test_a_task_claimed_ahead_that_would_outlast_the_agent_goes_back(tmp_path: P
             (tmp_path / "gate").touch()
         assert run.exit_code == EXIT_OK
     assert list(server.results) == [first]
+
+
+@linux_only
+def test_an_agent_that_a_newer_one_replaces_gives_back_what_it_claimed_ahead(
+    tmp_path: Path,
+) -> None:
+    with running_server() as server:
+        bench = WarmBench(tmp_path, server)
+        source = held(tmp_path / "gate")
+        running = [bench.offer_task(source, **SHORT) for _ in range(2)]
+        ahead = bench.offer_task(**SHORT)
+        with bench.running(slots=2) as run:
+            wait_until(lambda: ahead in reported(bench))
+            in_use = error(409, ErrorCode.WORKER_IN_USE, "Another agent started later.")
+            server.scripted["claim"] = [in_use]
+            wait_until(lambda: server.released == [ahead])
+            assert server.results == {}
+            (tmp_path / "gate").touch()
+        assert run.exit_code == EXIT_WORKER_IN_USE
+    assert sorted(server.results) == sorted(running)
+
+
+def reported(bench: Bench) -> set[str]:
+    """Return the leases of the newest heartbeat."""
+    beats = bench.server.calls("heartbeat")
+    return {lease["lease_id"] for lease in beats[-1]["leases"]} if beats else set()

@@ -47,8 +47,10 @@ def scratch_state() -> Iterator[StateFolder]:
             "a folder that it can write to."
         ) from error
     try:
-        home = default_state_folder().expanduser().absolute()
-        with StateFolder(root, home=home, cache=_shared_cache(home)).locked() as state:
+        home = _home()
+        cache = None if home is None else _shared_cache(home)
+        with StateFolder(root, home=home, cache=cache).locked() as state:
+            log.info("ephemeral: its state is in %s until it ends", root)
             yield state
     finally:
         if not remove_folder(root):
@@ -65,6 +67,15 @@ def remove_leftovers() -> None:
                 _, survivors = kill_tagged(state.tag_prefix)
                 if not survivors and remove_folder(root):
                     log.warning("removed %s of an ephemeral worker that was killed", root)
+
+
+def _home() -> Path | None:
+    """Return the usual state folder; None for a user without a home, as containers have them."""
+    try:
+        return default_state_folder().expanduser().absolute()
+    except RuntimeError as error:
+        log.info("data sets and scripts are not kept for later jobs: %s", error)
+        return None
 
 
 def _shared_cache(home: Path) -> Path | None:
