@@ -22,6 +22,8 @@ LEFT_OUT: Final[dict[str, tuple[str, ...]]] = {
     "servers": (
         "access/test_security_headers.py::test_production_passes_every_check",
         "agent/connection/test_hostile_server.py",
+        "agent/fleet/test_ray.py",
+        "agent/fleet/test_slurm.py",
         "agent/processes/",
         "agent/running/",
         "agent/setup/test_setup.py",

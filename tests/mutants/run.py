@@ -31,6 +31,7 @@ from tests.mutants.machines.agent import AGENT
 from tests.mutants.machines.containment import CONTAINMENT
 from tests.mutants.machines.desktop import DESKTOP
 from tests.mutants.machines.enclosures import ENCLOSURES
+from tests.mutants.machines.engines import ENGINES
 from tests.mutants.machines.faces import FACES
 from tests.mutants.machines.faults import FAULTS
 from tests.mutants.machines.fleets import FLEETS
@@ -70,7 +71,7 @@ MUTANTS: Final = (
     *PAIRED,
     *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES, *SPARES, *JOBS),
     *FLEETS,
-    *(*FAULTS, *LIMITS, *PAGE, *SET_UP, *DESKTOP, *PROGRAMS),
+    *(*FAULTS, *ENGINES, *LIMITS, *PAGE, *SET_UP, *DESKTOP, *PROGRAMS),
     *(
         *ENCLOSURES,
         *SANDBOX,

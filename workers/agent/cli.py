@@ -45,6 +45,7 @@ from workers.agent.exits import (
     EXIT_USAGE,
     StartError,
 )
+from workers.agent.fleet.command import fleet_command
 from workers.agent.isolation import Containment, choose_containment
 from workers.agent.leave.command import leave_command
 from workers.agent.leave.goodbye import retire
@@ -370,6 +371,7 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "presence": presence_command,
     "desktop": desktop_command,
     "leave": leave_command,
+    "fleet": fleet_command,
     "service": service_command,
     "supervised": lambda words: supervised_command(words, main),
     "open": lambda words: open_command(words, main),

@@ -28,11 +28,11 @@ def parser() -> argparse.ArgumentParser:
         "xeenet-worker limits [--json] what it may use, and changes that; xeenet-worker open shows "
         "both as a page in your browser, xeenet-worker desktop in a window. xeenet-worker setup "
         "fetches torch for its GPU, service lets it start by itself, leave ends it and takes it "
-        "away.",
+        "away. xeenet-worker fleet starts agents on Slurm, Ray or Kubernetes.",
     )
     add = options.add_argument
     help_text = "the server's address; remembered after enrolment"
-    add("--server", metavar="URL", type=_server_url, help=help_text)
+    add("--server", metavar="URL", type=server_url, help=help_text)
     add("--token", help=f"worker token; safer in {TOKEN_VARIABLE}, which ps does not show")
     add("--enrol", metavar="TOKEN", help="exchange a single-use enrolment token, then work")
     add("--name", help="the worker's name at enrolment (default: the host name)")
@@ -176,7 +176,7 @@ _NOT_EPHEMERAL: Final = {
 }
 
 
-def _server_url(text: str) -> str:
+def server_url(text: str) -> str:
     """Return a server's address without a trailing slash. Raises ArgumentTypeError."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -55,6 +55,7 @@ from workers.protocol import (
     API_PREFIX,
     CLAIM_PATH,
     ENROL_PATH,
+    FLEET_DEMAND_PATH,
     HEARTBEAT_PATH,
     LEAVE_PATH,
     ME_PATH,
@@ -66,6 +67,7 @@ from workers.protocol import (
     EnrolReply,
     EnrolRequest,
     ErrorCode,
+    FleetDemand,
     HeartbeatReply,
     HeartbeatRequest,
     LeaveReply,
@@ -171,6 +173,10 @@ class Client:
     def leave(self) -> LeaveReply:
         """End this worker on a server that has the feature; its token is rejected afterwards."""
         return self._call(self._calls, "POST", LEAVE_PATH, {}, replies.leave_reply)
+
+    def fleet_demand(self) -> FleetDemand:
+        """Return what the workers of a fleet have to do; this client's token is its fleet token."""
+        return self._call(self._calls, "GET", FLEET_DEMAND_PATH, None, replies.fleet_demand)
 
     def claim(self, request: ClaimRequest, gives_up: GivesUp | None = None) -> ClaimReply:
         """Ask for leases; safe to repeat with the same claim_id.
