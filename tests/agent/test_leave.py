@@ -205,3 +205,17 @@ def test_the_service_goes_first(
     assert ran[0] == "systemctl --user disable --now xeenet-worker.service"
     assert not home.exists()
     assert not root.exists()
+
+
+def test_what_ephemeral_workers_keep_goes_with_the_data_sets(
+    server: AgentServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = enrolled(tmp_path, server.url)
+    kept = root / "shared" / "data"
+    kept.mkdir(parents=True)
+    (kept / "corpus").write_bytes(bytes(2 * 1024 * 1024))
+    assert leave(root, "--yes", "--keep") == EXIT_OK
+    assert "3 MB  data sets" in capsys.readouterr().out
+    assert leave(root, "--yes", "--delete") == EXIT_OK
+    assert not (root / "shared").exists()
+    assert not (root / "data").exists()
