@@ -148,6 +148,7 @@ urlpatterns = [
     path("campaigns/<int:pk>/webhooks/", webhooks.webhook_list, name="campaign-webhooks"),
     path("scripts/", scripts.script_list, name="scripts"),
     path("scripts/upload/", scripts.upload_script, name="script-upload"),
+    path("scripts/template/", scripts.script_template, name="script-template"),
     path(f"scripts/{SHA256}/", scripts.script, name="script"),
     path(f"scripts/{SHA256}/<script_verb:verb>/", scripts.change_script, name="script-change"),
     path("webhooks/", webhooks.webhook_list, name="webhooks"),

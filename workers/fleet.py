@@ -80,6 +80,15 @@ class FleetRow:
         return sum(self.failures.values())
 
 
+def held_tasks(worker: Worker) -> list[Any]:
+    """Return the tasks that a worker holds, with their campaigns, in the order of its claims.
+
+    Its agent runs as many as it has places; it claims the next shortly before one is free.
+    """
+    live = worker.leased_tasks.filter(attempts__outcome="running")
+    return list(live.select_related("campaign").order_by("attempts__started_at", "pk"))
+
+
 def fleet_rows(workers: Sequence[Worker], *, now: dt.datetime) -> list[FleetRow]:
     """Return a row per worker, in the order given. At most one query.
 

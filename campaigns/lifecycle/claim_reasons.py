@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 
 from django.db.models import Exists, OuterRef, Q
 
@@ -54,13 +55,23 @@ def why_full(held: int, slots: int) -> str:
     )
 
 
-def why_fewer(worker: Worker, among: Q | None, *, runs_own_script: bool) -> str:
-    """Say in one sentence why a claim got fewer tasks than it wanted: one query, over campaigns."""
+def why_fewer(
+    worker: Worker, among: Q | None, *, runs_own_script: bool, longest_budget: float = math.inf
+) -> str:
+    """Say in one sentence why a claim got fewer tasks than it wanted: one query, over campaigns.
+
+    `longest_budget` is how many seconds a task may take before its grace.
+    """
     pending = Task.objects.filter(among or Q(), campaign=OuterRef("pk"), state=TaskState.PENDING)
     campaigns = Campaign.objects.filter(Exists(pending), state=CampaignState.ACTIVE)
     waiting = list(campaigns.select_related("package").defer("package__source", "search_space"))
     if not waiting:
         return "No task waits."
+    if all(campaign.time_budget_seconds > longest_budget for campaign in waiting):
+        return (
+            f"The tasks that wait may take longer than the {max(0.0, longest_budget):,.0f} s that "
+            "this agent has left for one."
+        )
     if worker.simulates and not all(campaign.allow_simulated for campaign in waiting):
         return "The tasks that wait need real training; this worker has no torch and simulates."
     if _was_too_slow(worker, waiting):

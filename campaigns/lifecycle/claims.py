@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,7 +29,6 @@ from campaigns.models import (
     MAX_UNPAID_TRIES,
     Attempt,
     AttemptOutcome,
-    BudgetKind,
     Campaign,
     FailureClass,
     Task,
@@ -101,19 +101,8 @@ def claim(
         slots=slots,
         calibrates=calibrates,
         boot_id=boot_id,
-        among=_ending_within(longest_seconds),
+        longest_seconds=longest_seconds,
     )
-
-
-def _ending_within(seconds: float | None) -> Q | None:
-    """Return the condition for tasks whose budget and grace take no longer; None for all tasks.
-
-    How long a work budget's run may take is known only of the worker, which gives it back.
-    """
-    if seconds is None:
-        return None
-    budget = seconds - settings.XEENET["KILL_GRACE_SECONDS"]
-    return Q(campaign__budget_kind=BudgetKind.WORK) | Q(campaign__time_budget_seconds__lte=budget)
 
 
 def lease_waiting(
@@ -125,6 +114,7 @@ def lease_waiting(
     slots: int | None = None,
     calibrates: bool = False,
     boot_id: uuid.UUID | None = None,
+    longest_seconds: float | None = None,
     among: Q | None = None,
     runs_own_script: bool = False,
 ) -> Claim:
@@ -133,8 +123,18 @@ def lease_waiting(
     `runs_own_script` skips the checks of approval and isolation tier: the caller is a person's own
     program, which runs the tasks itself.
     """
+    longest = math.inf if longest_seconds is None else longest_seconds
     choice = _Choice(
-        worker, claim_id, count, now, slots, calibrates, boot_id, among, runs_own_script
+        worker,
+        claim_id,
+        count,
+        now,
+        slots,
+        calibrates,
+        boot_id,
+        longest - settings.XEENET["KILL_GRACE_SECONDS"],
+        among,
+        runs_own_script,
     )
     try:
         return _lease_chosen(choice, _lease)
@@ -156,6 +156,7 @@ class _Choice:
     slots: int | None
     calibrates: bool
     boot_id: uuid.UUID | None
+    longest_budget: float  # seconds; infinite without a bound
     among: Q | None
     runs_own_script: bool
 
@@ -163,6 +164,14 @@ class _Choice:
     def most_held(self) -> int:
         """How many leases the worker may hold."""
         return MAX_SLOTS if self.slots is None else min(self.slots, MAX_SLOTS)
+
+    @property
+    def short_enough(self) -> Q:
+        """Which tasks the agent can finish; the guard of work is known when it is leased."""
+        if math.isinf(self.longest_budget):
+            return Q()
+        budget = Q(campaign__time_budget_seconds__lte=self.longest_budget)
+        return Q(max_steps__isnull=False) | budget
 
 
 # Leases up to a number of the tasks that wait, to the worker of the choice; returns how many.
@@ -195,7 +204,7 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
         measuring = calibrating.measuring(worker, campaigns, calibrates=choice.calibrates, now=now)
         campaigns = measuring.allowed(campaigns)
         for candidates in _most_promising_first(campaigns, worker):
-            among = Task.objects.filter(choice.among or Q())
+            among = Task.objects.filter(choice.among or Q(), choice.short_enough)
             if lease(among.claimable(worker, now, candidates), worker, count, choice):
                 break
         attempts = attempts_of_claim(worker, claim_id)
@@ -204,7 +213,10 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
     if len(attempts) == count:
         return Claim(attempts, why_full(held + count, choice.most_held), measuring.order)
     reason = measuring.reason or why_fewer(
-        worker, choice.among, runs_own_script=choice.runs_own_script
+        worker,
+        choice.among,
+        runs_own_script=choice.runs_own_script,
+        longest_budget=choice.longest_budget,
     )
     return Claim(attempts, reason, measuring.order)
 
@@ -242,8 +254,7 @@ def _lease(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choice) -
         # the query several times as large, and few workers have such tasks.
         tasks = list(_locked(waiting.to_be_had_again(worker, choice.now))[:count])
         histories = _histories(tasks, worker)
-    _move_to_leased(tasks, histories, worker, choice)
-    return len(tasks)
+    return _move_to_leased(tasks, histories, worker, choice)
 
 
 def _lease_each(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choice) -> int:
@@ -257,8 +268,8 @@ def _lease_each(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choi
         try:
             with transaction.atomic():
                 tasks = list(_locked(waiting.filter(pk=pk)))
-                _move_to_leased(tasks, _histories(tasks, worker), worker, choice)
-            leased += len(tasks)
+                moved = _move_to_leased(tasks, _histories(tasks, worker), worker, choice)
+            leased += moved
         except _UNUSABLE:
             logger.exception("task %d/%d cannot be leased; it is left out for a while", *name)
             _set_aside(pk, TaskName(*name), choice.now)
@@ -311,21 +322,23 @@ def _histories(tasks: list[Task], worker: Worker) -> dict[int, _History]:
 
 def _move_to_leased(
     tasks: list[Task], histories: Mapping[int, _History], worker: Worker, choice: _Choice
-) -> None:
+) -> int:
     """Pending → leased for tasks that this transaction has locked: four statements for any number.
 
-    One more where a work budget is among them. Raises WrongState when one of them is not pending
+    One more where a work budget is among them. Tasks whose guard is too long for the agent stay
+    pending. Returns how many were leased. Raises WrongState when one of them is not pending
     after all; rolling back undoes the rest.
     """
+    budgets = budgets_of_claim(tasks, worker, choice.now)
+    tasks = [task for task in tasks if budgets[task.pk] <= choice.longest_budget]
     if not tasks:
-        return
+        return 0
     now, times = choice.now, settings.XEENET
     lease = dt.timedelta(seconds=times["LEASE_SECONDS"])
     grace_seconds = (
         times["SETUP_GRACE_SECONDS"] + times["KILL_GRACE_SECONDS"] + times["SUBMIT_GRACE_SECONDS"]
     )
     attempts = [_new_attempt(task, histories.get(task.pk), worker, choice) for task in tasks]
-    budgets = budgets_of_claim(tasks, worker, now)
     for attempt, task in zip(attempts, tasks, strict=True):
         attempt.time_budget_seconds = budgets[task.pk]
         longest_seconds = grace_seconds + attempt.time_budget_seconds
@@ -347,6 +360,7 @@ def _move_to_leased(
         )
     ]
     journal.record(journal.agent(worker), *changes, now=now)
+    return len(tasks)
 
 
 def _new_attempt(task: Task, history: _History | None, worker: Worker, choice: _Choice) -> Attempt:

@@ -77,6 +77,14 @@ def script_list(request: HttpRequest) -> HttpResponse:
     return _page(request, ScriptForm())
 
 
+@reading_page
+def script_template(_request: HttpRequest) -> HttpResponse:
+    """Send the template from which a person writes a script, as a file."""
+    source = catalog.script_template()
+    headers = {"Content-Disposition": 'attachment; filename="my_script.py"'}
+    return HttpResponse(source, content_type="text/x-python; charset=utf-8", headers=headers)
+
+
 @signed_in
 @require_POST
 def upload_script(request: HttpRequest) -> HttpResponse:

@@ -155,10 +155,10 @@ def test_under_max_steps_a_budget_that_ends_first_leaves_fewer_steps_and_says_so
 def test_the_model_cannot_see_the_future(script: Any, dtype: str) -> None:
     torch = script.torch
     config = SMALL | {"n_layers": 2}
-    weights = {
-        name: (torch.randn(matrix.shape) * 0.3).to(getattr(torch, dtype))
-        for name, matrix in script.initial_weights(config, 20).items()
-    }
+    weights = [
+        (torch.randn(part.shape) * 0.3).to(getattr(torch, dtype))
+        for part in script.initial_weights(config, 20)
+    ]
     tokens = torch.randint(20, (1, 32))
     changed = tokens.clone()
     changed[0, 20:] = (changed[0, 20:] + 1) % 20
@@ -191,7 +191,7 @@ def test_the_learning_rate_warms_up_and_then_only_falls(script: Any, schedule: s
 def test_adamw_takes_the_textbook_step(script: Any) -> None:
     torch = script.torch
     weights = torch.tensor([1.0, -2.0])
-    optimiser = script.AdamW(weights)
+    optimiser = script.Optimiser(weights, [], torch.float32)
     optimiser.step(torch.tensor([0.3, -0.4]), lr=0.1)
     # After the first step the unbiased mean and square are g and g*g, so each weight moves by
     # lr * sign(g).
@@ -201,10 +201,64 @@ def test_adamw_takes_the_textbook_step(script: Any) -> None:
 
 def test_the_gradient_is_clipped_to_norm_one(script: Any) -> None:
     torch = script.torch
-    optimiser = script.AdamW(torch.zeros(2))
+    optimiser = script.Optimiser(torch.zeros(2), [], torch.float32)
     optimiser.step(torch.tensor([300.0, -400.0]), lr=0.1)
     expected = (1 - script.BETA1) * torch.tensor([0.6, -0.8])
     assert torch.allclose(optimiser.mean, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (2, 48, 16), (2, 8, 16)])
+@pytest.mark.parametrize("scale", [1e-6, 1.0])
+def test_newton_schulz_keeps_directions_and_makes_singular_values_near_one(
+    script: Any, shape: tuple[int, ...], scale: float
+) -> None:
+    torch = script.torch
+    torch.manual_seed(2)
+    matrices = torch.randn(shape)
+    u, sizes, v = torch.linalg.svd(matrices, full_matrices=False)
+    # Those that are near zero take more iterations to grow: here the smallest is a tenth.
+    matrices = u @ torch.diag_embed(sizes.clamp(min=sizes.max() / 10)) @ v
+    result = script.orthogonal(scale * matrices, torch.float32)
+    assert result.shape == shape
+    inside = torch.diagonal(u.mT @ result @ v.mT, dim1=1, dim2=2)
+    assert 0.5 < inside.min() < inside.max() < 1.4
+    assert torch.allclose(u @ torch.diag_embed(inside) @ v, result, atol=1e-3)
+
+
+def test_newton_schulz_leaves_zero_at_zero(script: Any) -> None:
+    zero = script.torch.zeros(2, 4, 3)
+    assert script.orthogonal(zero, script.torch.float32).equal(zero)
+
+
+def test_every_matrix_of_the_blocks_moves_by_muon_and_the_rest_by_adamw(script: Any) -> None:
+    """A step's root mean square is that of AdamW's, whatever the shape and the gradient's size."""
+    run = run_of(script, n_layers=2, d_ff=96)
+    torch, before, lr = script.torch, run.weights.clone(), 0.01
+    sizes = torch.logspace(-4, 0, 15).tolist()  # 2 layers of 6 matrices, and 3 behind them
+    shapes = [shape[-2:] for shape in run.shapes for _ in range(math.prod(shape[:-2]))]
+    parts = [size * torch.randn(shape) for size, shape in zip(sizes, shapes, strict=True)]
+    run.optimiser.step(torch.cat([part.flatten() for part in parts]), lr)
+
+    moved = (run.weights - before * (1 - lr * script.WEIGHT_DECAY)) / lr
+    for number, step in enumerate(moved.split([shape.numel() for shape in shapes])):
+        rms = step.square().mean().sqrt().item()
+        if number >= 12:
+            assert rms == pytest.approx(1.0, abs=0.01)  # AdamW's very first step
+            continue
+        rows, columns = shapes[number]
+        size = script.UPDATE_RMS * math.sqrt(max(rows, columns))
+        values = torch.linalg.svdvals(step.view(rows, columns))
+        assert values.max().item() < 1.4 * size
+        assert rms == pytest.approx(script.UPDATE_RMS, rel=0.3)
+
+
+def test_all_weights_are_counted_and_the_momentum_costs_no_more_than_adamw(script: Any) -> None:
+    run = run_of(script, n_layers=3)
+    vocabulary, width, wide = len(set(corpus())), SMALL["d_model"], SMALL["d_ff"]
+    inner = 3 * (4 * width * width + 2 * width * wide)
+    assert run.weights.numel() == inner + 3 * vocabulary * width
+    assert run.optimiser.mean.numel() == run.weights.numel()
+    assert run.optimiser.square.numel() == 3 * vocabulary * width
 
 
 def test_the_script_imports_the_standard_library_and_torch_alone() -> None:

@@ -285,3 +285,31 @@ def test_an_approval_in_the_admin_approves_and_is_logged(client: Client) -> None
     package.refresh_from_db()
     assert str(package.approved_by) == "root"
     assert AuditEntry.objects.filter(verb="approve_script", actor_name="root").exists()
+
+
+def test_the_template_is_offered_to_those_who_may_upload_and_is_the_file(
+    client: Client, researcher: Client
+) -> None:
+    address = reverse("script-template")
+    assert f'href="{address}"' in researcher.get(reverse("scripts")).text
+    answer = researcher.get(address)
+    assert answer.content == catalog.script_template()
+    assert answer["Content-Disposition"] == 'attachment; filename="my_script.py"'
+    again = upload(researcher, answer.content, "my_script.py")
+    assert (
+        Package.objects.get(origin=PackageOrigin.UPLOADED).get_absolute_url() == again["Location"]
+    )
+
+
+def test_the_pages_say_whether_a_script_starts_warm(operator: Client) -> None:
+    package = uploaded()
+    cold = "cold until <code>check_experiment --record</code>"
+    assert cold in operator.get(package.get_absolute_url()).text
+    assert '<td class="wide-only">cold</td>' in operator.get(reverse("scripts")).text
+
+    script_steering.note_warm_check(None, package, passed=True, now=NOW)
+
+    page = operator.get(package.get_absolute_url()).text
+    assert cold not in page
+    assert 'id="script-start">warm: checked <time' in page
+    assert "warm, checked <time" in operator.get(reverse("scripts")).text

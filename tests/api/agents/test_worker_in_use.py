@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from campaigns.models import AttemptOutcome, BudgetKind, TaskState
+from campaigns.models import AttemptOutcome, TaskState
 from tests import factories
 from tests.clients import agent_client
 from workers.models import Worker
@@ -96,11 +96,3 @@ def test_an_agent_that_ends_soon_gets_no_task_that_outlasts_it(longest: float, t
     client, _ = agent_client()
     reply = client.post(CLAIM, body(NEW, longest_seconds=longest)).json()
     assert len(reply["leases"]) == tasks
-
-
-def test_how_long_work_takes_is_left_to_its_agent() -> None:
-    campaign = factories.work_campaign(1)
-    assert campaign.budget_kind == BudgetKind.WORK
-    client, _ = agent_client()
-    reply = client.post(CLAIM, body(NEW, longest_seconds=1.0)).json()
-    assert len(reply["leases"]) == 1

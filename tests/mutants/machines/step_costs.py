@@ -37,6 +37,20 @@ STEP_COSTS: Final = (
         (PARTS, "-k", "a_stall_changes"),
     ),
     Mutant(
+        "the script: Muon's updates are not scaled by their shape",
+        SCRIPT,
+        "alpha=-lr * UPDATE_RMS * max(stack[-2:]) ** 0.5)",
+        "alpha=-lr * UPDATE_RMS)",
+        (PARTS, "-k", "moves_by_muon"),
+    ),
+    Mutant(
+        "the script: Newton-Schulz divides zero by zero",
+        SCRIPT,
+        "keepdim=True) + EPSILON)",
+        "keepdim=True))",
+        (PARTS, "-k", "leaves_zero_at_zero"),
+    ),
+    Mutant(
         "SIGTERM during the import of torch says nothing",
         SCRIPT,
         "    signal.signal(signal.SIGTERM, end_early)\n",
