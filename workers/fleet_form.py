@@ -34,7 +34,7 @@ class FleetTokenForm(forms.Form):
         label="Its workers' names begin with",
         validators=[RegexValidator(PREFIX_PATTERN, PREFIX_WORDS)],
         widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "slurm"}),
-        help_text=PREFIX_WORDS,
+        help_text="The server adds what tells them apart.",
     )
     max_live = forms.IntegerField(
         min_value=1,

@@ -267,6 +267,7 @@ def test_no_page_is_wider_than_the_screen(
         task.get_absolute_url(),
         "/workers/",
         f"/workers/{worker.pk}/",
+        "/workers/fleets/",
         "/login/",
     ):
         page.goto(live_server.url + path)

@@ -56,7 +56,7 @@ FLEETS: Final = (
         (TESTS, "-k", "share_what_one_measured"),
     ),
     Mutant(
-        "fleets: a worker that others name is deleted",
+        "fleets: a retired worker is deleted before the next job comes",
         VERBS,
         "        last_seen_at__lt=now - KEPT_FOR,\n",
         "",
