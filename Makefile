@@ -3,7 +3,7 @@
 PYTHON ?= python3
 ARGS ?=
 
-COMMANDS := demo quick test serve worker lint types check format bench bench-pages honesty chaos mutants fuzz desktop-check packages lock audit setup help
+COMMANDS := demo quick test serve worker lint types check format bench bench-pages honesty chaos engines mutants fuzz desktop-check packages images lock audit setup help
 
 .DEFAULT_GOAL := help
 .PHONY: $(COMMANDS)

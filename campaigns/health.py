@@ -57,6 +57,8 @@ class Health:
 
     active_campaigns: int
     running: int
+    # Held by workers for a place that is not free yet.
+    upcoming: int
     # Pending tasks of active campaigns, and those of campaigns that accept only measured results.
     waiting: int
     waiting_for_measured: int
@@ -105,9 +107,11 @@ def health(live: Sequence[Campaign], *, now: dt.datetime) -> Health:
         campaign.pk: max(0, known.waiting[campaign.pk] - campaign.kept_runs) for campaign in active
     }
     measured = [campaign for campaign in active if not campaign.allow_simulated]
+    upcoming = sum(known.upcoming.values())
     return Health(
         active_campaigns=len(active),
-        running=sum(map(len, known.running.values())),
+        running=sum(map(len, known.running.values())) - upcoming,
+        upcoming=upcoming,
         waiting=sum(waiting.values()),
         waiting_for_measured=sum(waiting[campaign.pk] for campaign in measured),
         tasks_per_hour=_ended_since(now - RATE_WINDOW),

@@ -26,6 +26,7 @@ BATCH: Final = 500
 SCHEDULES: Final = {
     "Expire leases": "campaigns.jobs.expire_leases",
     "Close presence": "campaigns.jobs.close_presence",
+    "Retire silent workers": "campaigns.jobs.retire_silent_workers",
     "Decide races": "campaigns.jobs.decide_races",
     "Finish campaigns": "campaigns.jobs.finish_campaigns",
     "Watch the fleet": "campaigns.jobs.watch_fleet",
@@ -61,6 +62,19 @@ def close_presence() -> int:
 
     closed = lifecycle.close_silent_sessions(now=database_now(), limit=BATCH)
     return _counted("worker sessions closed", closed)
+
+
+def retire_silent_workers() -> int:
+    """Retire the ephemeral workers that went silent, and delete the retired that nothing names.
+
+    At most `BATCH` of each; returns how many it retired.
+    """
+    from campaigns.clock import database_now
+    from workers import fleets
+
+    now = database_now()
+    _counted("retired workers deleted", fleets.prune(now=now, limit=BATCH))
+    return _counted("silent workers retired", fleets.retire_silent(now=now, limit=BATCH))
 
 
 def decide_races() -> int:

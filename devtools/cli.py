@@ -75,6 +75,11 @@ def chaos(environment: Environment, arguments: Arguments) -> int:
     replace_process([environment.python, "-m", "tests.chaos", *arguments])
 
 
+def engines(environment: Environment, arguments: Arguments) -> int:
+    """Replace this process with the trial of Slurm, Ray and the manifests for Kubernetes."""
+    replace_process([environment.python, "-m", "tests.engines", *arguments])
+
+
 def mutants(environment: Environment, arguments: Arguments) -> int:
     """Replace this process with the mutant run: remove guards in copies, see which test fails."""
     replace_process([environment.python, "-m", "tests.mutants", *arguments])
@@ -93,6 +98,11 @@ def desktop_check(environment: Environment, arguments: Arguments) -> int:
 def build_packages(environment: Environment, arguments: Arguments) -> int:
     """Build the wheels and the folder, and let each run real tasks where nothing is installed."""
     return packages.packages(environment, arguments)
+
+
+def images(environment: Environment, arguments: Arguments) -> int:
+    """Replace this process with the build of the images, which then run the services for real."""
+    replace_process([environment.python, "-m", "tests.images", *arguments])
 
 
 def test(environment: Environment, arguments: Arguments) -> int:
@@ -204,10 +214,12 @@ COMMANDS = {
         Command("bench-pages", "measure the pages with up to 100,000 results", bench_pages, "dev"),
         Command("honesty", "how often a race names a false champion", honesty, "runtime"),
         Command("chaos", "break everything for 10 minutes, prove nothing is lost", chaos, "dev"),
+        Command("engines", "agents on Slurm and Ray for real, a node killed", engines, "dev"),
         Command("mutants", "take guards out one by one; a test must notice", mutants, "dev"),
         Command("fuzz", "many requests from the OpenAPI document (--examples N)", fuzz, "dev"),
         Command("desktop-check", "the worker's window and icon for real", desktop_check, "dev"),
         Command("packages", "the agent's wheel and folder: build, try out", build_packages, "dev"),
+        Command("images", "the container images: build, run every service", images, "dev"),
         Command("lock", "pin all packages anew (--upgrade: newest in range)", lock, "dev"),
         Command(
             "audit",

@@ -11,11 +11,14 @@ import re
 import tempfile
 from pathlib import Path
 
-from devtools.environment import LEVELS, Environment, SetupError, child_variables, run, say
+from devtools.environment import Environment, SetupError, child_variables, run, say
 from devtools.wheels import AGENT, AGENT_FOLDER, build_wheel
 
+# The locks, each with the extras of pyproject.toml that it pins: those of the levels that dev.py
+# installs, and that of the server's image, which has no torch.
 EXTRAS = {
     "worker": ("worker",),
+    "server": ("server",),
     "runtime": ("worker", "server"),
     "dev": ("worker", "server", "dev"),
 }
@@ -49,16 +52,16 @@ def tidy(text: str, level: str) -> str:
 
 
 def write_locks(environment: Environment, upgrade: bool) -> int:
-    """Resolve all levels and replace ``requirements/*.txt``; return pip-compile's status.
+    """Resolve all locks and replace ``requirements/*.txt``; return pip-compile's status.
 
-    The highest level is resolved first and constrains the others, so that all agree on versions.
+    The widest is resolved first and constrains the others, so that all agree on versions.
     ``upgrade`` lets every pin move to the newest release in its range.
     """
     binding = environment.lock_file("dev")
     with tempfile.TemporaryDirectory(prefix="xeenet-lock-") as name:
         wheels = Path(name)  # the agent's, which xeenet requires and no index has
         build_wheel(environment, environment.root / AGENT_FOLDER, wheels)
-        for level in reversed(LEVELS):
+        for level in reversed(EXTRAS):
             path = environment.lock_file(level)
             say(f"resolving {path.relative_to(environment.root)}")
             command = _pip_compile(environment.python, path, level, wheels)

@@ -19,6 +19,7 @@ ONCE: Final[dict[str, tuple[str, ...]]] = {
         "access/test_security_headers.py",
         "running/test_base_path.py",
         "running/test_front_door.py",
+        "running/test_jobs_of_a_machine.py",
         "running/test_manage.py",
     ),
     # tests/faults/test_nemesis.py, in the first pass, kills the same processes on PostgreSQL.

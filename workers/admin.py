@@ -13,12 +13,22 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import TabularInline
 
-from workers import lifecycle, steering
+from workers import fleet_admin, lifecycle, steering
 from workers.admin_base import HistoryAdmin, apply_to_each, state_label
 from workers.joining.lines import link
-from workers.models import AuditEntry, Calibration, EnrolmentToken, Worker, WorkerSession
+from workers.models import (
+    AuditEntry,
+    Calibration,
+    EnrolmentToken,
+    Worker,
+    WorkerSession,
+    WorkerState,
+)
 from xeenet_site.web import addresses
 from xeenet_site.web.pages import server_url
+
+# The module registers its page when Django imports this one.
+__all__ = ["fleet_admin"]
 
 
 class WorkerSessionInline(TabularInline):
@@ -92,6 +102,15 @@ class WorkerAdmin(HistoryAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         workers: QuerySet[Worker] = super().get_queryset(request)
         return workers.annotate(leased=Count("leased_tasks"))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Worker], search_term: str
+    ) -> tuple[QuerySet[Worker], bool]:
+        matches, has_duplicates = super().get_search_results(request, queryset, search_term)
+        if "state__exact" not in request.GET:
+            # Only who filters by that state sees the retired workers of fleets.
+            matches = matches.exclude(state=WorkerState.RETIRED)
+        return matches, has_duplicates
 
     @admin.display(description="running tasks", ordering="leased")
     def running(self, worker: Any) -> int:

@@ -10,7 +10,7 @@ from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
 from workers.models import Worker, WorkerState
-from workers.tokens import PERSONAL_PREFIX, WORKER_PREFIX, hash_token
+from workers.tokens import FLEET_PREFIX, PERSONAL_PREFIX, WORKER_PREFIX, hash_token
 
 
 class NoTokenArrived(AuthenticationFailed):
@@ -35,7 +35,7 @@ class BearerAuthentication(BaseAuthentication):
         token = header[1].decode("latin-1")
         if token.startswith(self.prefix):
             return self.look_up(hash_token(token))
-        if token.startswith((WORKER_PREFIX, PERSONAL_PREFIX)):
+        if token.startswith((WORKER_PREFIX, PERSONAL_PREFIX, FLEET_PREFIX)):
             return None
         raise AuthenticationFailed("This is not a token of this server.")
 

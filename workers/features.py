@@ -31,6 +31,7 @@ class Feature(StrEnum):
     FINAL_FAILURES = "final_failures"  # `final` of a submission
     FOREIGN_LOAD = "foreign_load"  # `foreign_load` of a submission
     LEAVING = "leaving"  # the address at which a worker says good-bye
+    LIFETIMES = "lifetimes"  # claims tell how long a task may take at most
     MACHINE = "machine"  # `machine` of the hardware
     OWNER_PAUSE = "owner_pause"  # heartbeats tell that the owner's rules pause the agent
     SCRIPTS = "scripts"  # claims tell the scripts that the agent runs
@@ -48,6 +49,7 @@ CLAIM_KEYS: Final[Mapping[str, Feature]] = {
     "calibrates": Feature.CALIBRATION,
     "scripts": Feature.SCRIPTS,
     "runs_server_code": Feature.SCRIPTS,
+    "longest_seconds": Feature.LIFETIMES,
 }
 HEARTBEAT_KEYS: Final[Mapping[str, Feature]] = {"owner_pause": Feature.OWNER_PAUSE}
 HARDWARE_KEYS: Final[Mapping[str, Feature]] = {"machine": Feature.MACHINE}

@@ -16,7 +16,7 @@ from django.db.models import Case, Count, OuterRef, Prefetch, Q, Subquery, Sum, 
 from django.db.models.functions import Coalesce
 
 from experiments.metrics import VAL_BPB
-from workers.models import Calibration, Worker, WorkerState
+from workers.models import SHUT_OUT, Calibration, Worker
 from workers.scripts import why_outdated
 from xeenet_site.web.csv_text import csv_lines
 
@@ -80,6 +80,15 @@ class FleetRow:
         return sum(self.failures.values())
 
 
+def held_tasks(worker: Worker) -> list[Any]:
+    """Return the tasks that a worker holds, with their campaigns, in the order of its claims.
+
+    Its agent runs as many as it has places; it claims the next shortly before one is free.
+    """
+    live = worker.leased_tasks.filter(attempts__outcome="running")
+    return list(live.select_related("campaign").order_by("attempts__started_at", "pk"))
+
+
 def fleet_rows(workers: Sequence[Worker], *, now: dt.datetime) -> list[FleetRow]:
     """Return a row per worker, in the order given. At most one query.
 
@@ -134,7 +143,7 @@ def fleet_totals(*, now: dt.datetime) -> dict[str, int]:
     `slots` is how many tasks those online run at a time. One query.
     """
     online = Q(pk__in=Worker.objects.online(now).order_by().values("pk"))
-    machines = Worker.objects.machines().exclude(state=WorkerState.DISABLED)
+    machines = Worker.objects.machines().exclude(state__in=SHUT_OUT)
     # No join with the leases, which would count a worker once for each.
     busy = Q(pk__in=machines.filter(leased_tasks__isnull=False).order_by().values("pk"))
     totals: dict[str, int] = machines.aggregate(

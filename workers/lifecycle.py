@@ -1,5 +1,7 @@
 """Every change of a worker's state or presence, one function per verb.
 
+What only ephemeral workers know is in `workers.fleets`.
+
 | verb    | from               | to       | effect                                               |
 |---------|--------------------|----------|------------------------------------------------------|
 | invite  | –                  | –        | makes a single-use enrolment token                   |
@@ -13,6 +15,7 @@
 | resume  | draining, disabled | active   | claims again; also lifts a pause                     |
 | disable | active, draining   | disabled | its token is rejected from the next request on       |
 | leave   | active, draining   | disabled | its agent's owner ended it: its token is dead for good |
+| leave   | active, draining   | retired  | the same for an ephemeral worker: `workers.fleets`   |
 | note_slots | any               | same     | stores how many tasks its agent runs at once         |
 | note_owner_pause | any         | same     | stores whether its owner's rules pause its agent     |
 | admit_calibration | any      | same     | work budgets again, although its values are off      |
@@ -30,8 +33,8 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Least
+from django.db.models import CharField, F, Q, QuerySet, Value
+from django.db.models.functions import Cast, Concat, Least
 
 from workers.models import EnrolmentToken, Worker, WorkerSession, WorkerState
 from workers.scripts import believed
@@ -44,6 +47,8 @@ _SAME_END = dt.timedelta(minutes=2)
 MAX_NAME_LENGTH = 100
 # The worker names of people's own programs begin with this.
 PROGRAM_PREFIX = "ask:"
+# What no token has as its hash, another one for each worker.
+DEAD_TOKEN = Concat(Value("dead "), Cast("pk", CharField()))
 # Why a worker is disabled that ended itself.
 LEFT = "It left: whoever runs its machine ended it there."
 
@@ -341,13 +346,16 @@ def disable(worker: Worker) -> None:
 def leave(worker: Worker, *, now: dt.datetime) -> None:
     """Disable the worker for its own agent, and make its token worthless for good.
 
-    A worker that an operator resumes afterwards needs a new token: its owner has ended it. Raises
+    A worker that an operator resumes afterwards needs a new token: its owner has ended it. An
+    ephemeral worker is retired instead, until the next job on its machine enrols. Raises
     WrongWorkerState.
     """
-    _move(worker, {WorkerState.ACTIVE, WorkerState.DRAINING}, WorkerState.DISABLED)
-    Worker.objects.filter(pk=worker.pk).update(
-        token_hash=hash_token(new_token(WORKER_PREFIX)), pause_reason=LEFT
-    )
+    working = {WorkerState.ACTIVE, WorkerState.DRAINING}
+    if worker.fleet_token_id is None:
+        _move(worker, working, WorkerState.DISABLED)
+        Worker.objects.filter(pk=worker.pk).update(token_hash=DEAD_TOKEN, pause_reason=LEFT)
+    elif not _in_states(worker, working).update(state=WorkerState.RETIRED, token_hash=DEAD_TOKEN):
+        raise WrongWorkerState(f"{worker} is neither active nor draining, so it cannot leave.")
     WorkerSession.objects.filter(worker=worker, ended_at=None).update(ended_at=now)
 
 

@@ -1,6 +1,6 @@
 """Workers, their enrolment tokens, their sessions and the audit log: fields and reads only.
 
-Every write to `Worker.state` is in `workers/lifecycle.py`.
+Every write to `Worker.state` is in `workers/lifecycle.py` or `workers/fleets.py`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import ClassVar, Final
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Count, Q, Value, When
 from django.utils import timezone
 
 from experiments import catalog
+from workers.fleet_token import FleetToken
 from workers.protocol import MAX_LEASES_PER_CLAIM, IsolationTier
 from xeenet_site.web.formats import clock
 
@@ -35,6 +36,12 @@ class WorkerState(models.TextChoices):
     DRAINING = "draining"
     # Its token is rejected; the leases it held expire.
     DISABLED = "disabled"
+    # An ephemeral worker that has ended: no list or count has it, and its token opens nothing.
+    RETIRED = "retired"
+
+
+# They cannot call.
+SHUT_OUT: Final = (WorkerState.DISABLED, WorkerState.RETIRED)
 
 
 class WorkerQuerySet(models.QuerySet["Worker"]):
@@ -46,11 +53,36 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
         The tasks of workers that were silent for longer are handed to other workers.
         """
         since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
-        return self.filter(last_seen_at__gte=since).exclude(state=WorkerState.DISABLED)
+        return self.filter(last_seen_at__gte=since).exclude(state__in=SHUT_OUT)
 
     def machines(self) -> WorkerQuerySet:
-        """Return the workers with an agent, without the identities of people's own programs."""
-        return self.filter(is_program=False)
+        """Return the workers with an agent: neither retired nor people's own programs."""
+        return self.present().filter(is_program=False)
+
+    def present(self) -> WorkerQuerySet:
+        """Return the workers that lists and counts have: those that are not retired."""
+        return self.exclude(state=WorkerState.RETIRED)
+
+    def in_scope(self) -> WorkerQuerySet:
+        """Leave out the workers whose fleet's token keeps them from tasks.
+
+        The mirror of `campaigns.lifecycle.claim_reasons.why_nothing`.
+        """
+        tier = Case(When(isolation="", then=Value(IsolationTier.T0.value)), default="isolation")
+        allowed = Q(fleet_token__revoked_at=None, fleet_token__tier__lte=tier)
+        return self.filter(Q(fleet_token=None) | allowed)
+
+    def owner_count(self) -> int:
+        """Count the owners: each fleet is one, and so is each other worker."""
+        counts = self.aggregate(
+            alone=Count("pk", filter=Q(fleet_token=None)),
+            fleets=Count("fleet_token", distinct=True),
+        )
+        return int(counts["alone"] + counts["fleets"])
+
+    def live_of(self, token: FleetToken) -> WorkerQuerySet:
+        """Return the workers of a fleet that count towards its bound."""
+        return self.filter(fleet_token=token).exclude(state__in=SHUT_OUT)
 
     def programs(self) -> WorkerQuerySet:
         """Return the identities of people's own programs, with `person` loaded."""
@@ -73,6 +105,18 @@ class Worker(models.Model):
         on_delete=models.SET_NULL,
         related_name="asking_worker",
     )
+    # Of an ephemeral worker: what it enrolled with, on which machine, and which of the jobs there
+    # at a time it is, from 1. Together they are its identity.
+    fleet_token = models.ForeignKey(
+        FleetToken,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.PROTECT,
+        related_name="workers",
+    )
+    machine_key = models.CharField(max_length=64, blank=True, editable=False)
+    machine_job = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     state = models.CharField(max_length=16, choices=WorkerState, default=WorkerState.ACTIVE)
     # Set after an env_error: the worker claims nothing before this instant.
     paused_until = models.DateTimeField(null=True, blank=True)
@@ -101,6 +145,8 @@ class Worker(models.Model):
     runs_any_script = models.BooleanField(default=True, editable=False)
     # Those that its agent refused since it started.
     refused_scripts = models.TextField(blank=True, editable=False)
+    # The start of its agent that claims; an earlier one gets no more tasks (`workers.takeover`).
+    claiming_boot = models.UUIDField(null=True, blank=True, editable=False)
     enrolled_at = models.DateTimeField(default=timezone.now)
     last_seen_at = models.DateTimeField(null=True, blank=True, db_index=True)
 
@@ -123,6 +169,18 @@ class Worker(models.Model):
             models.CheckConstraint(
                 name="worker_owner_pause_sane",
                 condition=Q(owner_pauses=True) | Q(owner_pauses_until__isnull=True),
+            ),
+            models.UniqueConstraint(
+                name="worker_of_fleet_once", fields=["fleet_token", "machine_key", "machine_job"]
+            ),
+            models.CheckConstraint(
+                name="worker_of_fleet_has_machine",
+                condition=Q(fleet_token__isnull=True, machine_key="", machine_job__isnull=True)
+                | (Q(fleet_token__isnull=False, machine_job__gte=1) & ~Q(machine_key="")),
+            ),
+            models.CheckConstraint(
+                name="worker_retired_of_fleet",
+                condition=~Q(state="retired") | Q(fleet_token__isnull=False),
             ),
         ]
 
@@ -178,7 +236,7 @@ class Worker(models.Model):
         """Whether it called within the lease time. Same rule as `WorkerQuerySet.online`."""
         limit = dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
         return (
-            self.state != WorkerState.DISABLED
+            self.state not in SHUT_OUT
             and self.last_seen_at is not None
             and now - self.last_seen_at <= limit
         )
@@ -197,6 +255,7 @@ class WorkerSession(models.Model):
     boot_id = models.UUIDField()
     started_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
+    claimed_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Set by the sweep once the worker has been silent for the lease time; cleared if it returns.
     ended_at = models.DateTimeField(null=True, blank=True)
 

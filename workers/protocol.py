@@ -41,6 +41,7 @@ RESULT_PATH: Final = "leases/{lease_id}/result"
 RELEASE_PATH: Final = "leases/{lease_id}/release"
 PACKAGE_PATH: Final = "packages/{sha256}"
 DATASET_PATH: Final = "datasets/{sha256}"
+FLEET_DEMAND_PATH: Final = "fleet/demand"  # with a fleet token
 
 MAX_LEASES_PER_CLAIM: Final = 64
 MAX_SCRIPTS_PER_CLAIM: Final = 64
@@ -111,12 +112,14 @@ class ErrorCode(StrEnum):
     NOT_AUTHENTICATED = "not_authenticated"  # 401: a token arrived, and nobody here has it
     NO_CREDENTIALS = "no_credentials"  # 401: no token arrived (a proxy may drop headers)
     PERMISSION_DENIED = "permission_denied"  # 403
-    ENROLMENT_REFUSED = "enrolment_refused"  # 403: unknown, used or expired enrolment token
+    ENROLMENT_REFUSED = "enrolment_refused"  # 403: unknown, used, expired or revoked token
     NOT_FOUND = "not_found"  # 404
     METHOD_NOT_ALLOWED = "method_not_allowed"  # 405
     LEASE_LOST = "lease_lost"  # 409
     WRONG_STATE = "wrong_state"  # 409
     RESULT_CONFLICT = "result_conflict"  # 409: a different result is already stored for this lease
+    FLEET_FULL = "fleet_full"  # 409 with Retry-After: as many of its workers live as it allows
+    WORKER_IN_USE = "worker_in_use"  # 409 to a claim: an agent that started later uses this worker
     PAYLOAD_TOO_LARGE = "payload_too_large"  # 413
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"  # 415
     METRICS_REFUSED = "metrics_refused"  # 422
@@ -136,6 +139,8 @@ ERROR_STATUS: Final[Mapping[str, int]] = {
     ErrorCode.LEASE_LOST: 409,
     ErrorCode.WRONG_STATE: 409,
     ErrorCode.RESULT_CONFLICT: 409,
+    ErrorCode.FLEET_FULL: 409,
+    ErrorCode.WORKER_IN_USE: 409,
     ErrorCode.PAYLOAD_TOO_LARGE: 413,
     ErrorCode.METRICS_REFUSED: 422,
 }
@@ -171,9 +176,14 @@ class Hardware(TypedDict, total=False):
     machine: str  # the same for all agents that run on it; changes when it starts anew
 
 
+# 8 to 64 characters that tell a machine of a fleet from its others, for as long as it exists.
+MACHINE_KEY_PATTERN: Final = r"[A-Za-z0-9_.-]{8,64}"
+
+
 class EnrolRequest(TypedDict):
-    enrolment_token: str
-    name: NotRequired[str]
+    enrolment_token: str  # an invitation, or a fleet's token
+    machine_key: NotRequired[str]  # with a fleet's token, and only then
+    name: NotRequired[str]  # ignored with a fleet's token: the server names its workers
     hardware: NotRequired[Hardware]
     agent_version: NotRequired[str]
 
@@ -182,6 +192,30 @@ class EnrolReply(TypedDict):
     worker_id: int
     name: str
     token: str  # shown once; the server keeps only its hash
+    ephemeral: NotRequired[bool]  # true: the worker is retired when it leaves or stays silent
+
+
+class FleetNeed(TypedDict):
+    """Tasks of one kind that wait for the workers of a fleet, and how many of these there are."""
+
+    device: str  # "cpu", "cuda" or "mps"; "any" where the tasks do not care
+    tier: str  # the weakest isolation that may run them
+    claimable: int
+    leased: int  # by this fleet's workers
+    live_workers: int  # of this fleet, those that may run them
+    wanted_workers: int
+
+
+class FleetDemand(TypedDict):
+    """Answer to ``GET fleet/demand``: how many workers the fleet of the token should have."""
+
+    claimable: int  # tasks that its workers could claim now; of very many, a lower bound
+    leased: int  # tasks that its workers hold
+    oldest_wait_seconds: float | None  # of the oldest claimable task; null without one
+    live_workers: int
+    wanted_workers: int  # at most max_live
+    max_live: int
+    needs: list[FleetNeed]
 
 
 class LeaveReply(TypedDict):
@@ -210,6 +244,7 @@ class ClaimRequest(TypedDict):
     # because its list of releases names them. Absent from older agents.
     scripts: NotRequired[list[str]]
     runs_server_code: NotRequired[bool]  # the owner allows any of the catalog's; absent means no
+    longest_seconds: NotRequired[float]  # most budget and grace of a task; absent: any length
 
 
 class DatasetReference(TypedDict):

@@ -14,11 +14,13 @@ from typing import TypeVar
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from workers import audit, lifecycle
+from workers import fleets as fleet_verbs
+from workers.fleet_token import FleetToken
 from workers.joining import here
-from workers.models import EnrolmentToken, Worker, WorkerState
+from workers.models import SHUT_OUT, EnrolmentToken, Worker, WorkerState
 from xeenet_site.web import roles
 
 T = TypeVar("T")
@@ -46,6 +48,54 @@ def withdraw(actor: User | None, token: EnrolmentToken, *, now: dt.datetime) -> 
     with transaction.atomic():
         lifecycle.withdraw(token)
         audit.record(actor, "withdraw", token, now=now)
+
+
+def fleets(actor: User | None) -> QuerySet[FleetToken]:
+    """Return every token of a fleet, newest first, with `created_by` loaded.
+
+    `live` is how many of its workers live.
+    """
+    _must_operate(actor)
+    counts = Count("workers", filter=~Q(workers__state__in=SHUT_OUT))
+    return FleetToken.objects.select_related("created_by").annotate(live=counts)
+
+
+def create_fleet(
+    actor: User | None,
+    *,
+    now: dt.datetime,
+    label: str,
+    name_prefix: str,
+    max_live: int,
+    tier: str = "",
+    lifetime: dt.timedelta | None = None,
+) -> tuple[FleetToken, str]:
+    """Make a fleet's token, valid for `lifetime` (None: until revoked); return it with its secret.
+
+    The caller has checked the fields, as `FleetTokenForm` does.
+    """
+    _must_operate(actor)
+    with transaction.atomic():
+        token, secret = fleet_verbs.create(
+            label=label,
+            name_prefix=name_prefix,
+            max_live=max_live,
+            now=now,
+            tier=tier,
+            expires_at=now + lifetime if lifetime else None,
+            created_by=actor,
+        )
+        detail = f"{max_live} live, names {name_prefix}-…, tier {tier or 'any'}"
+        audit.record(actor, "create_fleet", token, now=now, detail=detail)
+    return token, secret
+
+
+def revoke_fleet(actor: User | None, token: FleetToken, *, now: dt.datetime) -> None:
+    """Let nobody enrol with the token, and its workers claim no more. Raises FleetTokenRevoked."""
+    _must_operate(actor)
+    with transaction.atomic():
+        fleet_verbs.revoke(token, now=now)
+        audit.record(actor, "revoke_fleet", token, now=now)
 
 
 def register(actor: User | None, name: str, *, now: dt.datetime) -> tuple[Worker, str]:

@@ -11,6 +11,7 @@ from typing import Final
 WORKER_PREFIX: Final = "xw_"
 PERSONAL_PREFIX: Final = "xp_"
 ENROLMENT_PREFIX: Final = "xe_"
+FLEET_PREFIX: Final = "xf_"
 
 
 def new_token(prefix: str) -> str:

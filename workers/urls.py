@@ -4,6 +4,7 @@ from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
 from workers import views
+from workers.joining import fleets
 from workers.joining import views as joining
 
 
@@ -24,6 +25,8 @@ urlpatterns = [
         name="worker-invitation-withdraw",
     ),
     path("workers/invitations/<int:pk>/", joining.invitation, name="worker-invitation"),
+    path("workers/fleets/", fleets.fleets, name="fleets"),
+    path("workers/fleets/<int:pk>/revoke/", fleets.revoke_fleet, name="fleet-revoke"),
     path("workers/join/", joining.join, name="worker-join"),
     path("workers/program/<str:name>", joining.send_program, name="worker-program"),
     path("workers/here/", joining.run_here, name="worker-here"),

@@ -114,6 +114,7 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
     page = Paginator(attempts, ATTEMPTS_PER_PAGE).get_page(request.GET.get("page"))
     places = run_places.places_of(list(page.object_list))
     is_paused = worker.paused_until is not None and worker.paused_until > now
+    tasks = fleet.held_tasks(worker)
     context = {
         "worker": worker,
         "is_online": worker.is_online(now),
@@ -126,7 +127,10 @@ def worker(request: HttpRequest, pk: int) -> HttpResponse:
             for name, verb in VERBS.items()
             if worker.state in verb.states or (name == "resume" and is_paused)
         ],
-        "tasks": worker.leased_tasks.select_related("campaign"),
+        "tasks": tasks,
+        # What it holds beyond its places was claimed ahead.
+        "running": tasks[: worker.slots],
+        "upcoming": [] if worker.slots is None else tasks[worker.slots :],
         "totals": worker.attempts.aggregate(
             attempts=Count("pk"),
             completed=Count("pk", filter=Q(outcome__in=["completed", "diverged"])),

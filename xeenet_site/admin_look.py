@@ -46,6 +46,7 @@ _LISTS: Final[dict[str, list[tuple[str, str, str, str]]]] = {
         ("Sessions", "schedule", "workers", "workersession"),
         ("Speeds", "speed", "workers", "calibration"),
         ("Invitations", "mail", "workers", "enrolmenttoken"),
+        ("Fleet tokens", "hub", "workers", "fleettoken"),
     ],
     "Background jobs": [
         ("Schedules", "event_repeat", "django_q", "schedule"),

@@ -40,6 +40,16 @@ def check_durations(**_: Any) -> list[CheckMessage]:
                 id="xeenet.E002",
             )
         )
+    if times["FLEET_SILENCE_SECONDS"] <= times["LEASE_SECONDS"]:
+        errors.append(
+            Error(
+                f"Ephemeral workers are retired after {times['FLEET_SILENCE_SECONDS']:g} s of "
+                f"silence, within a lease of {times['LEASE_SECONDS']:g} s: a missed heartbeat "
+                "would end them.",
+                hint="Raise XEENET_FLEET_SILENCE_SECONDS above XEENET_LEASE_SECONDS.",
+                id="xeenet.E011",
+            )
+        )
     return errors
 
 

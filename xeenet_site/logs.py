@@ -39,7 +39,7 @@ _SECRET_NAME: Final = re.compile(rf"(?i:{_NAMES})")
 # Our tokens are recognised by their prefix; a value after one of these words is always a secret.
 # All patterns take linear time: each starts at a fixed word, and no repetition backtracks.
 _SECRETS: Final = (
-    re.compile(r"(x[wpe]_)[A-Za-z0-9_-]{16,}+"),
+    re.compile(r"(x[wpef]_)[A-Za-z0-9_-]{16,}+"),
     re.compile(r"((?i:bearer|basic) ++)[A-Za-z0-9._~+/=-]{8,}+"),
     re.compile(rf"((?i:{_NAMES})\\*+[\"']?+\s*+[=:]\s*+\\*+[\"']?+)[^\s\"',;&}}]++"),
     # A password inside a URL: postgresql://user:password@host.

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from django.conf import settings
-from django.db.models import Count, Min
+from django.db.models import Count, F, Min, Q
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -32,6 +32,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from campaigns.clock import database_now
+from campaigns.fleet.demand import demand
 from campaigns.models import (
     Attempt,
     AttemptOutcome,
@@ -45,11 +46,24 @@ from campaigns.models import (
 )
 from campaigns.standings.progress import outlook
 from workers.fleet import fleet_totals
+from workers.fleet_token import FleetToken
 from workers.models import Worker, WorkerState
 
 MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+# Each costs some queries per scrape.
+MOST_FLEETS: Final = 20
+# The keys of `protocol.FleetDemand` that are numbers.
+_DEMAND: Final = {
+    "claimable": "Tasks that the workers of a fleet could claim now.",
+    "leased": "Tasks that the workers of a fleet hold.",
+    "oldest_wait_seconds": "How long the oldest claimable task of a fleet waits; 0 without one.",
+    "live_workers": "Workers of a fleet that are not retired.",
+    "wanted_workers": "Workers that a fleet should have.",
+    "max_live": "Workers that a fleet may have.",
+}
 
 REQUESTS: Final = Counter("xeenet_requests", "Requests answered.", ["method", "route", "status"])
 SECONDS: Final = Histogram(
@@ -77,6 +91,7 @@ class DatabaseFigures(Collector):
         now = database_now()
         yield from _work(now)
         yield from _fleet(now)
+        yield from _fleets(now)
         yield from _progress(now)
         yield from _jobs(now)
 
@@ -115,11 +130,27 @@ def _work(now: dt.datetime) -> Iterator[Metric]:
 def _fleet(now: dt.datetime) -> Iterator[Metric]:
     workers = Worker.objects.machines()
     states = dict(workers.order_by().values_list("state").annotate(number=Count("*")))
-    known = dict.fromkeys(WorkerState.values, 0)
+    known = {state.value: 0 for state in WorkerState if state != WorkerState.RETIRED}
     yield _counted("workers", "Workers by state.", "state", known | states)
     yield _gauge("workers_online", "Workers heard of lately.", workers.online(now).count())
     slots = fleet_totals(now=now)["slots"]
     yield _gauge("slots_online", "How many tasks these run at a time.", slots)
+
+
+def _fleets(now: dt.datetime) -> Iterator[Metric]:
+    """Tell the demand of the open fleet tokens used last, by number and label: operators make them.
+
+    The same figures as `GET fleet/demand`.
+    """
+    open_tokens = Q(expires_at=None) | Q(expires_at__gt=now)
+    tokens = FleetToken.objects.filter(open_tokens, revoked_at=None)
+    latest = tokens.order_by(F("last_used_at").desc(nulls_last=True), "-pk")[:MOST_FLEETS]
+    demands = [(str(token.pk), str(token), demand(token, now=now)) for token in latest]
+    for name, text in _DEMAND.items():
+        family = GaugeMetricFamily(f"xeenet_fleet_{name}", text, labels=["fleet", "label"])
+        for number, label, figures in demands:
+            family.add_metric([number, label], float(figures[name] or 0))  # type: ignore[literal-required]
+        yield family
 
 
 def _progress(now: dt.datetime) -> Iterator[Metric]:

@@ -23,6 +23,7 @@ from django.urls import reverse_lazy
 from whitenoise.compress import Compressor
 
 from xeenet_site import admin_look, databases, front_door, logs, security
+from xeenet_site.secret_values import secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -47,13 +48,12 @@ def _secret_key() -> str:
     Web server and q-cluster check each other's signatures, so both must read the same key. Raises
     ImproperlyConfigured when production has no key or the file cannot be written.
     """
-    given: str = env.str("SECRET_KEY", default="")
-    if given:
+    if given := secret("SECRET_KEY", os.environ):
         return given
     if PRODUCTION:
         raise ImproperlyConfigured(
-            "SECRET_KEY is not set. In production set it to a long random text and keep it; "
-            "web server and q-cluster must share it."
+            "SECRET_KEY is not set, nor SECRET_KEY_FILE. In production set it to a long random "
+            "text and keep it; web server and q-cluster must share it."
         )
     path = XEENET_HOME / "secret_key"
     if not path.exists():
@@ -172,8 +172,12 @@ TEMPLATES = [
 
 
 def database_config(url: str) -> dict[str, Any]:
-    """Return Django's settings for one database URL (sqlite:///… or postgresql://…)."""
+    """Return Django's settings for one database URL (sqlite:///… or postgresql://…).
+
+    A URL without a password takes that of DATABASE_PASSWORD.
+    """
     config: dict[str, Any] = env.db_url_config(url)
+    config["PASSWORD"] = config.get("PASSWORD") or secret("DATABASE_PASSWORD", os.environ)
     return databases.with_limits(
         config,
         statement_seconds=env.float("XEENET_STATEMENT_TIMEOUT_SECONDS", default=30.0),
@@ -218,6 +222,8 @@ XEENET: dict[str, Any] = {
     "WORKER_PAUSE_SECONDS": env.float("XEENET_WORKER_PAUSE_SECONDS", default=60.0),
     # A campaign to which an outside program adds tasks ends so long after its last ask.
     "ASK_TIMEOUT_SECONDS": env.float("XEENET_ASK_TIMEOUT_SECONDS", default=3600.0),
+    # An ephemeral worker of a fleet is retired after this long without a call.
+    "FLEET_SILENCE_SECONDS": env.float("XEENET_FLEET_SILENCE_SECONDS", default=600.0),
     "ENROLMENT_TOKEN_HOURS": env.float("XEENET_ENROLMENT_TOKEN_HOURS", default=24.0),
     # Let webhooks call private networks. Only safe if everybody who may create one is trusted.
     "WEBHOOK_ALLOW_PRIVATE": env.bool("XEENET_WEBHOOK_ALLOW_PRIVATE", default=False),
@@ -233,6 +239,7 @@ XEENET: dict[str, Any] = {
     "HEARTBEATS_PER_MINUTE": env.int("XEENET_HEARTBEATS_PER_MINUTE", default=600),
     "SUBMITS_PER_MINUTE": env.int("XEENET_SUBMITS_PER_MINUTE", default=1200),
     "CALIBRATIONS_PER_MINUTE": env.int("XEENET_CALIBRATIONS_PER_MINUTE", default=12),
+    "FLEET_DEMANDS_PER_MINUTE": env.int("XEENET_FLEET_DEMANDS_PER_MINUTE", default=120),
     "ENROLMENTS_PER_MINUTE": env.int("XEENET_ENROLMENTS_PER_MINUTE", default=120),
     "ANONYMOUS_REQUESTS_PER_MINUTE": env.int("XEENET_ANONYMOUS_REQUESTS_PER_MINUTE", default=600),
     # Lock sign-in for a name from an address after this many wrong passwords.
@@ -241,7 +248,7 @@ XEENET: dict[str, Any] = {
     # How many proxies of ours add to X-Forwarded-For; earlier entries are ignored as forgeable.
     "TRUSTED_PROXIES": env.int("XEENET_TRUSTED_PROXIES", default=1 if PRODUCTION else 0),
     # The token for /metrics. If empty: only this machine may read them, and nobody in production.
-    "METRICS_TOKEN": env.str("XEENET_METRICS_TOKEN", default=""),
+    "METRICS_TOKEN": secret("XEENET_METRICS_TOKEN", os.environ),
     # Whether visitors who are not signed in may read campaigns, tasks and workers.
     "ANONYMOUS_READ": env.bool("XEENET_ANONYMOUS_READ", default=not PRODUCTION),
 }

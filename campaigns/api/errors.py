@@ -43,6 +43,7 @@ from campaigns.lifecycle.errors import (
     WrongState,
 )
 from workers.authentication import NoTokenArrived
+from workers.fleets import FleetFull, FleetTokenRevoked
 from workers.lifecycle import (
     EnrolmentRefused,
     InvitationUsed,
@@ -52,6 +53,7 @@ from workers.lifecycle import (
 )
 from workers.models import Worker
 from workers.protocol import ErrorCode
+from workers.takeover import WorkerInUse
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +68,10 @@ _CONTENDED: Final = frozenset({"40001", "40P01", "55P03"})
 _TOO_SLOW: Final = frozenset({"57014"})
 _IDLE_IN_TRANSACTION: Final = frozenset({"25P03"})
 
-_KINDS: Final = "people sign in or send a personal token (xp_…), agents a worker token (xw_…)"
+_KINDS: Final = (
+    "people sign in or send a personal token (xp_…), agents a worker token (xw_…), schedulers a "
+    "fleet's token (xf_…)"
+)
 # Two answers, so that an agent can tell a proxy that drops headers from a token that was revoked.
 _NO_CREDENTIALS: Final = (
     f"No credentials arrived with this request: {_KINDS}. If you did send a token, a proxy on the "
@@ -85,6 +90,9 @@ _ANSWERS: Final[tuple[tuple[type[Exception], int, ErrorCode], ...]] = (
     (WrongWorkerState, 409, ErrorCode.WRONG_STATE),
     (NotHere, 409, ErrorCode.WRONG_STATE),
     (InvitationUsed, 409, ErrorCode.WRONG_STATE),
+    (FleetTokenRevoked, 409, ErrorCode.WRONG_STATE),
+    (FleetFull, 409, ErrorCode.FLEET_FULL),
+    (WorkerInUse, 409, ErrorCode.WORKER_IN_USE),
     (ResultConflict, 409, ErrorCode.RESULT_CONFLICT),
     (OperationalError, 503, ErrorCode.DATABASE_UNAVAILABLE),
     (InterfaceError, 503, ErrorCode.DATABASE_UNAVAILABLE),
@@ -239,6 +247,8 @@ def _headers(error: Exception, http_status: int) -> dict[str, str]:
         headers["WWW-Authenticate"] = challenge
     if http_status == status.HTTP_503_SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(retry_after(error))
+    elif isinstance(error, FleetFull):
+        headers["Retry-After"] = str(error.retry_after)
     elif http_status == status.HTTP_429_TOO_MANY_REQUESTS:
         headers["Retry-After"] = str(int(getattr(error, "wait", None) or RETRY_AFTER_SECONDS))
     return headers

@@ -60,3 +60,11 @@ class PersonalTokenScheme(_BearerScheme):  # type: ignore[no-untyped-call]
     target_class = "campaigns.tokens.authentication.PersonalTokenAuthentication"
     name = "personalToken"
     description = "A person's token (xp_…), made on the settings page."
+
+
+class FleetTokenScheme(_BearerScheme):  # type: ignore[no-untyped-call]
+    """The scheme of fleets' tokens."""
+
+    target_class = "campaigns.tokens.authentication.FleetTokenAuthentication"
+    name = "fleetToken"
+    description = "A fleet's token (xf_…), made by operators."

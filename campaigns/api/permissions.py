@@ -7,6 +7,7 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from workers.fleet_token import FleetToken
 from workers.models import Worker
 
 
@@ -17,6 +18,15 @@ class IsWorker(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return isinstance(request.auth, Worker)
+
+
+class IsFleet(BasePermission):
+    """Allow who has a fleet's token, and nobody else."""
+
+    message = "Only a fleet's token (xf_…) opens this."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return isinstance(request.auth, FleetToken)
 
 
 class IsSignedInOrMayRead(BasePermission):

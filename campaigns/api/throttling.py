@@ -17,6 +17,7 @@ from django.core.cache import caches
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from workers.fleet_token import FleetToken
 from workers.models import Worker
 from xeenet_site.web.client_address import client_address
 
@@ -36,6 +37,7 @@ _LIMITS: Final = {
     "api-release": "SUBMITS_PER_MINUTE",
     "api-calibration": "CALIBRATIONS_PER_MINUTE",
     "api-enrol": ENROLMENTS,
+    "api-fleet-demand": "FLEET_DEMANDS_PER_MINUTE",
 }
 
 
@@ -71,6 +73,8 @@ class CallerThrottle(BaseThrottle):
 def _caller(request: Request) -> str:
     if isinstance(request.auth, Worker):
         return f"worker:{request.auth.pk}"
+    if isinstance(request.auth, FleetToken):
+        return f"fleet:{request.auth.pk}"
     if request.user.is_authenticated:
         return f"person:{request.user.pk}"
     return f"address:{client_address(request)}"

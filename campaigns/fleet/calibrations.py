@@ -21,6 +21,7 @@ from campaigns.work.describe import Description
 from campaigns.work.fit import UnfittedCost, fitted, log_error
 from experiments import catalog
 from experiments.calibration import CalibrationPlan
+from workers import fleets
 from workers.calibration import CalibrationReport, MeasuredShape
 from workers.models import Calibration, Worker
 
@@ -109,6 +110,7 @@ def take(
         )
         kept = worker.calibrations.values_list("pk", flat=True)[:KEPT]
         worker.calibrations.exclude(pk__in=list(kept)).delete()
+        fleets.share_calibration(calibration)
     return _sentence(calibration, plan, fit.why_not)
 
 

@@ -29,7 +29,8 @@ DRIFT_RUNS: Final = 3
 DRIFT_SLOWER: Final = 1.5
 DRIFT_FASTER: Final = 0.67
 MEASURES_FIRST: Final = (
-    "The tasks that wait have work budgets: this worker measures its speed first, about a minute."
+    "The tasks that wait have work budgets: this worker measures its speed first, one to five "
+    "minutes."
 )
 
 

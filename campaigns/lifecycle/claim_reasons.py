@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 
 from django.db.models import Exists, OuterRef, Q
 
@@ -20,12 +21,30 @@ from workers.scripts import why_lacking
 
 def why_nothing(worker: Worker, now: dt.datetime) -> str:
     """Return why this worker may not claim any task; "" when it may."""
+    if worker.state == WorkerState.RETIRED:
+        return "This worker is retired; its job enrols again with the fleet's token."
     if worker.state != WorkerState.ACTIVE:
         return f"This worker is {worker.state}; an operator can resume it."
     if worker.paused_until is not None and worker.paused_until > now:
         seconds = (worker.paused_until - now).total_seconds()
         return f"This worker is paused for {seconds:.0f} s more: {worker.pause_reason}"
-    return ""
+    return "" if worker.fleet_token_id is None else _why_not_of_fleet(worker)
+
+
+def _why_not_of_fleet(worker: Worker) -> str:
+    """Return why the scope of its fleet's token keeps the worker from tasks; "" when it does not.
+
+    The mirror for the database is `WorkerQuerySet.in_scope`.
+    """
+    token = worker.fleet_token
+    if token is None or (token.revoked_at is None and token.admits(worker.tier)):
+        return ""
+    if token.revoked_at is not None:
+        return f"The token of its fleet {token} is revoked; this worker gets no more tasks."
+    return (
+        f"The token of its fleet {token} wants isolation {token.tier}; this worker holds scripts "
+        f"back by {worker.tier}."
+    )
 
 
 def why_full(held: int, slots: int) -> str:
@@ -36,13 +55,23 @@ def why_full(held: int, slots: int) -> str:
     )
 
 
-def why_fewer(worker: Worker, among: Q | None, *, runs_own_script: bool) -> str:
-    """Say in one sentence why a claim got fewer tasks than it wanted: one query, over campaigns."""
+def why_fewer(
+    worker: Worker, among: Q | None, *, runs_own_script: bool, longest_budget: float = math.inf
+) -> str:
+    """Say in one sentence why a claim got fewer tasks than it wanted: one query, over campaigns.
+
+    `longest_budget` is how many seconds a task may take before its grace.
+    """
     pending = Task.objects.filter(among or Q(), campaign=OuterRef("pk"), state=TaskState.PENDING)
     campaigns = Campaign.objects.filter(Exists(pending), state=CampaignState.ACTIVE)
     waiting = list(campaigns.select_related("package").defer("package__source", "search_space"))
     if not waiting:
         return "No task waits."
+    if all(campaign.time_budget_seconds > longest_budget for campaign in waiting):
+        return (
+            f"The tasks that wait may take longer than the {max(0.0, longest_budget):,.0f} s that "
+            "this agent has left for one."
+        )
     if worker.simulates and not all(campaign.allow_simulated for campaign in waiting):
         return "The tasks that wait need real training; this worker has no torch and simulates."
     if _was_too_slow(worker, waiting):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,8 +40,10 @@ from campaigns.models.attempt import FAILED, UNPAID
 from campaigns.models.campaign import CampaignQuerySet
 from workers import lifecycle as worker_lifecycle
 from workers.calibration import CalibrationOrder
+from workers.fleet_token import of_same_owner
 from workers.models import Worker
 from workers.protocol import MAX_LEASES_PER_CLAIM
+from workers.takeover import take_over
 
 logger = logging.getLogger(__name__)
 
@@ -78,17 +81,27 @@ def claim(
     now: dt.datetime,
     slots: int | None = None,
     calibrates: bool = False,
+    boot_id: uuid.UUID | None = None,
+    longest_seconds: float | None = None,
 ) -> Claim:
     """Pending → leased for up to `count` tasks; a repeated `claim_id` returns the same attempts.
 
     `slots` is how many leases the agent can hold at a time (None: it does not tell), `calibrates`
-    whether it can measure its speed. Takes back overdue leases first, so that claims do not depend
+    whether it can measure its speed, `boot_id` is its start, `longest_seconds` the most that a
+    task's budget and grace may take. Takes back overdue leases first, so that claims do not depend
     on the background job. A worker that may not claim gets an empty claim with the reason, not an
-    error.
+    error. Raises WorkerInUse for an agent that a later one took over from.
     """
     expire(now=now, limit=max(count, 20))
     return lease_waiting(
-        worker, claim_id=claim_id, count=count, now=now, slots=slots, calibrates=calibrates
+        worker,
+        claim_id=claim_id,
+        count=count,
+        now=now,
+        slots=slots,
+        calibrates=calibrates,
+        boot_id=boot_id,
+        longest_seconds=longest_seconds,
     )
 
 
@@ -100,6 +113,8 @@ def lease_waiting(
     now: dt.datetime,
     slots: int | None = None,
     calibrates: bool = False,
+    boot_id: uuid.UUID | None = None,
+    longest_seconds: float | None = None,
     among: Q | None = None,
     runs_own_script: bool = False,
 ) -> Claim:
@@ -108,7 +123,19 @@ def lease_waiting(
     `runs_own_script` skips the checks of approval and isolation tier: the caller is a person's own
     program, which runs the tasks itself.
     """
-    choice = _Choice(worker, claim_id, count, now, slots, calibrates, among, runs_own_script)
+    longest = math.inf if longest_seconds is None else longest_seconds
+    choice = _Choice(
+        worker,
+        claim_id,
+        count,
+        now,
+        slots,
+        calibrates,
+        boot_id,
+        longest - settings.XEENET["KILL_GRACE_SECONDS"],
+        among,
+        runs_own_script,
+    )
     try:
         return _lease_chosen(choice, _lease)
     except _UNUSABLE:
@@ -128,6 +155,8 @@ class _Choice:
     now: dt.datetime
     slots: int | None
     calibrates: bool
+    boot_id: uuid.UUID | None
+    longest_budget: float  # seconds; infinite without a bound
     among: Q | None
     runs_own_script: bool
 
@@ -135,6 +164,14 @@ class _Choice:
     def most_held(self) -> int:
         """How many leases the worker may hold."""
         return MAX_SLOTS if self.slots is None else min(self.slots, MAX_SLOTS)
+
+    @property
+    def short_enough(self) -> Q:
+        """Which tasks the agent can finish; the guard of work is known when it is leased."""
+        if math.isinf(self.longest_budget):
+            return Q()
+        budget = Q(campaign__time_budget_seconds__lte=self.longest_budget)
+        return Q(max_steps__isnull=False) | budget
 
 
 # Leases up to a number of the tasks that wait, to the worker of the choice; returns how many.
@@ -151,6 +188,8 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
         # Nearly every claim is new, and whether it is costs less to ask than what it got.
         if Attempt.objects.filter(worker=worker, claim_id=claim_id).exists():
             return Claim(attempts_of_claim(worker, claim_id), "")
+        if choice.boot_id is not None:
+            take_over(worker, choice.boot_id, now=now)
         if reason := why_nothing(worker, now):
             return Claim([], reason)
         held = worker.leased_tasks.filter(state=TaskState.LEASED).count()
@@ -165,7 +204,7 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
         measuring = calibrating.measuring(worker, campaigns, calibrates=choice.calibrates, now=now)
         campaigns = measuring.allowed(campaigns)
         for candidates in _most_promising_first(campaigns, worker):
-            among = Task.objects.filter(choice.among or Q())
+            among = Task.objects.filter(choice.among or Q(), choice.short_enough)
             if lease(among.claimable(worker, now, candidates), worker, count, choice):
                 break
         attempts = attempts_of_claim(worker, claim_id)
@@ -174,7 +213,10 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
     if len(attempts) == count:
         return Claim(attempts, why_full(held + count, choice.most_held), measuring.order)
     reason = measuring.reason or why_fewer(
-        worker, choice.among, runs_own_script=choice.runs_own_script
+        worker,
+        choice.among,
+        runs_own_script=choice.runs_own_script,
+        longest_budget=choice.longest_budget,
     )
     return Claim(attempts, reason, measuring.order)
 
@@ -212,8 +254,7 @@ def _lease(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choice) -
         # the query several times as large, and few workers have such tasks.
         tasks = list(_locked(waiting.to_be_had_again(worker, choice.now))[:count])
         histories = _histories(tasks, worker)
-    _move_to_leased(tasks, histories, worker, choice)
-    return len(tasks)
+    return _move_to_leased(tasks, histories, worker, choice)
 
 
 def _lease_each(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choice) -> int:
@@ -227,8 +268,8 @@ def _lease_each(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choi
         try:
             with transaction.atomic():
                 tasks = list(_locked(waiting.filter(pk=pk)))
-                _move_to_leased(tasks, _histories(tasks, worker), worker, choice)
-            leased += len(tasks)
+                moved = _move_to_leased(tasks, _histories(tasks, worker), worker, choice)
+            leased += moved
         except _UNUSABLE:
             logger.exception("task %d/%d cannot be leased; it is left out for a while", *name)
             _set_aside(pk, TaskName(*name), choice.now)
@@ -250,7 +291,7 @@ def _set_aside(pk: int, name: TaskName, now: dt.datetime) -> None:
 
 
 class _History(NamedTuple):
-    """A task's last attempt's number, and the worker's own unpaid tries and failures of it."""
+    """A task's last attempt's number, and the unpaid tries and failures of the worker's owner."""
 
     last_number: int
     unpaid: int
@@ -269,10 +310,11 @@ def _histories(tasks: list[Task], worker: Worker) -> dict[int, _History]:
     # A query of its own: the one that locked the tasks sees the attempts as they were before it
     # waited for the locks.
     attempts = Attempt.objects.filter(task__in=tasks).order_by().values("task")
+    by_owner = of_same_owner("worker", worker)
     counted = attempts.annotate(
         last=Max("number"),
-        unpaid=Count("pk", filter=UNPAID & Q(worker=worker)),
-        failures=Count("pk", filter=FAILED & Q(worker=worker)),
+        unpaid=Count("pk", filter=UNPAID & by_owner),
+        failures=Count("pk", filter=FAILED & by_owner),
     )
     rows = counted.values_list("task", "last", "unpaid", "failures")
     return {task: _History(*row) for task, *row in rows}
@@ -280,21 +322,23 @@ def _histories(tasks: list[Task], worker: Worker) -> dict[int, _History]:
 
 def _move_to_leased(
     tasks: list[Task], histories: Mapping[int, _History], worker: Worker, choice: _Choice
-) -> None:
+) -> int:
     """Pending → leased for tasks that this transaction has locked: four statements for any number.
 
-    One more where a work budget is among them. Raises WrongState when one of them is not pending
+    One more where a work budget is among them. Tasks whose guard is too long for the agent stay
+    pending. Returns how many were leased. Raises WrongState when one of them is not pending
     after all; rolling back undoes the rest.
     """
+    budgets = budgets_of_claim(tasks, worker, choice.now)
+    tasks = [task for task in tasks if budgets[task.pk] <= choice.longest_budget]
     if not tasks:
-        return
+        return 0
     now, times = choice.now, settings.XEENET
     lease = dt.timedelta(seconds=times["LEASE_SECONDS"])
     grace_seconds = (
         times["SETUP_GRACE_SECONDS"] + times["KILL_GRACE_SECONDS"] + times["SUBMIT_GRACE_SECONDS"]
     )
     attempts = [_new_attempt(task, histories.get(task.pk), worker, choice) for task in tasks]
-    budgets = budgets_of_claim(tasks, worker, now)
     for attempt, task in zip(attempts, tasks, strict=True):
         attempt.time_budget_seconds = budgets[task.pk]
         longest_seconds = grace_seconds + attempt.time_budget_seconds
@@ -316,6 +360,7 @@ def _move_to_leased(
         )
     ]
     journal.record(journal.agent(worker), *changes, now=now)
+    return len(tasks)
 
 
 def _new_attempt(task: Task, history: _History | None, worker: Worker, choice: _Choice) -> Attempt:

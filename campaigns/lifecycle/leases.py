@@ -37,6 +37,7 @@ from campaigns.models import (
 )
 from campaigns.models.task import other_machines
 from workers import lifecycle as worker_lifecycle
+from workers.fleet_token import of_same_owner
 from workers.models import Worker
 from workers.protocol import HeartbeatAnswer
 from workers.protocol import ProgressPoint as WireProgressPoint
@@ -193,13 +194,14 @@ def _expire_one(task: Task, now: dt.datetime) -> int:
 def _loss_counts(attempt: Attempt, now: dt.datetime) -> bool:
     """Return whether losing this attempt is charged to its task.
 
-    A task fails when several workers lost it, not when one worker loses it again and again. With no
-    other machine online a worker counts alone, otherwise its tasks would never end.
+    A task fails when several owners lost it, not when one loses it again and again. With no other
+    machine online an owner counts alone, otherwise its tasks would never end.
     """
-    earlier = Attempt.objects.filter(task=attempt.task_id, worker=attempt.worker_id)
+    by_owner = of_same_owner("worker", attempt.worker)
+    earlier = Attempt.objects.filter(by_owner, task=attempt.task_id)
     if not earlier.exclude(pk=attempt.pk).losses().exists():
         return True
-    others = Exists(other_machines(attempt.worker_id, now))
+    others = Exists(other_machines(attempt.worker, now))
     return not Task.objects.filter(others, pk=attempt.task_id).exists()
 
 

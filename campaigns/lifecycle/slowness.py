@@ -28,10 +28,11 @@ from campaigns.models import (
     Task,
     TaskState,
 )
+from workers.models import Worker
 from workers.protocol import Submission
 from workers.result_line import is_finding_without_value
 
-# So many different workers must have been too slow for an arm before it is given up.
+# So many owners' workers must have been too slow for an arm before it is given up.
 SLOW_WORKERS: Final = 3
 # A machine that was seen within this time may come back and be fast enough.
 LEFT_AFTER: Final = dt.timedelta(hours=1)
@@ -72,9 +73,10 @@ def note_too_slow(attempt: Attempt, *, now: dt.datetime) -> None:
     """
     arm = attempt.task.arm_id
     tries = Attempt.objects.filter(failure_class=FailureClass.TOO_SLOW, task__arm=arm)
-    workers = tries.order_by().values("worker").distinct().count()
-    if workers >= SLOW_WORKERS:
-        why = f"too slow for this fleet: {workers} workers did not finish it within their guards"
+    workers = Worker.objects.filter(attempts__in=tries).distinct()
+    if workers.owner_count() >= SLOW_WORKERS:
+        number = workers.count()
+        why = f"too slow for this fleet: {number} workers did not finish it within their guards"
         _give_up(attempt.task.campaign_id, Q(arm=arm), why, now)
     _give_up_beyond_all(attempt.task.campaign_id, now, tried_by=attempt.worker_id)
 

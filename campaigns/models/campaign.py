@@ -84,7 +84,8 @@ def machines_able_to_run(
     The mirror of `handing_out_to` and `runnable_by`, and of work that is withheld from flagged
     workers. The columns are values of a campaign, or OuterRefs to them in a subquery.
     """
-    machines = Worker.objects.machines().online(now).filter(state=WorkerState.ACTIVE).order_by()
+    online = Worker.objects.machines().in_scope().online(now)
+    machines = online.filter(state=WorkerState.ACTIVE).order_by()
     # An agent that reports no tier counts as the weakest; the names of the tiers sort by strength.
     isolates = Case(When(isolation="", then=Value(IsolationTier.T0.value)), default="isolation")
     theirs = Calibration.objects.filter(worker=OuterRef("pk"), experiment=OuterRef("experiment"))

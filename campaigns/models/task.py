@@ -25,6 +25,7 @@ from campaigns.models.states import (
     WorkUnit,
 )
 from campaigns.models.task_names import TaskName
+from workers.fleet_token import of_same_owner
 from workers.models import Worker, WorkerQuerySet
 
 # A worker that nobody can take a task over from may have it again when this time has passed.
@@ -45,7 +46,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """
         head_start = dt.timedelta(seconds=settings.XEENET["OTHER_WORKER_FIRST_SECONDS"])
         due = self.filter(state=TaskState.PENDING, available_at__lte=now).exclude(
-            last_failed_worker=worker, available_at__gt=now - head_start
+            of_same_owner("last_failed_worker", worker), available_at__gt=now - head_start
         )
         # One probe of an index for each campaign, and campaigns are few.
         first = due.filter(campaign=OuterRef("pk")).order_by("available_at")
@@ -87,10 +88,12 @@ def _not_here_again(worker: Worker, now: dt.datetime) -> Q:
     the task for nothing; otherwise nobody would.
     """
     last_allowed = slice(MAX_UNPAID_TRIES - 1, MAX_UNPAID_TRIES)
-    own = Attempt.objects.filter(task=OuterRef("pk"), worker=worker).order_by()
+    by_owner = of_same_owner("worker", worker)
+    own = Attempt.objects.filter(by_owner, task=OuterRef("pk")).order_by()
     recent = own.unpaid().filter(ended_at__gt=now - ALONE_AGAIN_AFTER)
-    others = other_machines(worker.pk, now)
-    theirs = Attempt.objects.filter(task=OuterRef(OuterRef("pk")), worker=OuterRef("pk")).order_by()
+    others = other_machines(worker, now)
+    by_them = Q(worker=OuterRef("pk")) | Q(worker__fleet_token=OuterRef("fleet_token"))
+    theirs = Attempt.objects.filter(by_them, task=OuterRef(OuterRef("pk"))).order_by()
     can_still = others.filter(~Exists(theirs.unpaid()[last_allowed]))
     too_often = Q(Exists(own.unpaid()[last_allowed])) & (
         Q(Exists(can_still)) | Q(Exists(recent[last_allowed]))
@@ -123,8 +126,8 @@ def _too_slow_for_all(worker: Worker) -> AttemptQuerySet:
     )
 
 
-def other_machines(worker_id: int, now: dt.datetime) -> WorkerQuerySet:
-    """Return the machines online that could run the task of an outer query instead of the worker.
+def other_machines(worker: Worker, now: dt.datetime) -> WorkerQuerySet:
+    """Return the machines online, of other owners, that could run the task of an outer query.
 
     For a subquery of a query on tasks.
     """
@@ -140,7 +143,7 @@ def other_machines(worker_id: int, now: dt.datetime) -> WorkerQuerySet:
         budget_kind=OuterRef("campaign__budget_kind"),
         experiment=OuterRef("campaign__experiment"),
     )
-    return machines.exclude(pk=worker_id).exclude(Exists(slow))
+    return machines.exclude(of_same_owner("", worker)).exclude(Exists(slow))
 
 
 class Task(models.Model):

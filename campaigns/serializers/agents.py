@@ -93,6 +93,12 @@ class ClaimRequestSerializer(serializers.Serializer[dict[str, Any]]):
         help_text="Whether the machine's owner allows any version of the catalog's scripts. The "
         "default is false.",
     )
+    longest_seconds = StrictFloatField(
+        required=False,
+        min_value=0,
+        help_text="The most that a task's budget and its grace may take, for an agent that ends "
+        "then. Without it tasks of any length are handed out.",
+    )
 
 
 class DatasetReferenceSerializer(serializers.Serializer[dict[str, Any]]):

@@ -18,7 +18,10 @@ class HealthSerializer(serializers.Serializer[Any]):
     """`health.Health`: the installation in numbers."""
 
     active_campaigns = serializers.IntegerField()
-    running = serializers.IntegerField(help_text="Tasks that a worker holds.")
+    running = serializers.IntegerField(help_text="Tasks that have a place on a worker.")
+    upcoming = serializers.IntegerField(
+        help_text="Tasks that a worker holds for a place that is not free yet."
+    )
     waiting = serializers.IntegerField(help_text="Pending tasks of active campaigns.")
     waiting_for_measured = serializers.IntegerField(
         help_text="The part of `waiting` in campaigns that accept only measured results."

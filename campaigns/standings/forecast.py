@@ -29,8 +29,8 @@ APPROVAL: Final = "waits for the approval of its script"
 # More of what a worker said stands on its own page.
 LONGEST_ERROR: Final = 200
 OUTDATED: Final = "no worker online has its script: update a worker"
-MEASURES: Final = "its worker measures its speed first, about a minute"
-ALL_MEASURE: Final = "its workers measure their speed first, about a minute"
+MEASURES: Final = "its worker measures its speed first, one to five minutes"
+ALL_MEASURE: Final = "its workers measure their speed first, one to five minutes"
 # The oldest task comes first, of whichever campaign, and nobody knows how long these take.
 BEHIND: Final = "waits: its workers run older tasks of other campaigns first"
 UNKNOWN: Final = "time left is known after the first task"

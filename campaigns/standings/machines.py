@@ -52,6 +52,8 @@ class Machine:
     # Its owner's rules pause it, until then if they tell.
     owner_pauses: bool = False
     owner_pauses_until: dt.datetime | None = None
+    # Whether its agent has told how many places it has; one that has not claims nothing ahead.
+    has_told_slots: bool = False
     # How many tasks it holds, of all campaigns.
     held: int = 0
     # The experiments whose work budgets are withheld from it.
@@ -127,6 +129,7 @@ def machines_heard_of(work_of: Sequence[str], *, now: dt.datetime) -> list[Machi
         Machine(
             pk=row["pk"],
             slots=row["slots"] or 1,
+            has_told_slots=row["slots"] is not None,
             last_seen_at=row["last_seen_at"],
             is_online=row["last_seen_at"] >= since,
             paused_until=row["paused_until"],
@@ -170,8 +173,10 @@ def _fleet(scripts: tuple[tuple[str, str], ...]) -> Prepared[dict[str, Any]]:
         for place, (name, script) in enumerate(scripts)
         if script
     }
-    workers = Worker.objects.machines().filter(
-        state=WorkerState.ACTIVE, last_seen_at__gte=Slot("heard_since", DateTimeField())
+    workers = (
+        Worker.objects.machines()
+        .in_scope()
+        .filter(state=WorkerState.ACTIVE, last_seen_at__gte=Slot("heard_since", DateTimeField()))
     )
     rows = workers.annotate(held=_held(), **held_back, **measured).order_by(
         F("last_seen_at").desc(), "pk"

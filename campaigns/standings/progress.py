@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -46,6 +47,13 @@ class CampaignProgress:
     failure_classes: dict[str, int] = field(default_factory=dict)
     # The machines heard of; None while nothing is open, so that they are not read.
     fleet: Sequence[Machine] | None = None
+    # Of the leased: held for a place that is not free yet.
+    upcoming: int = 0
+
+    @property
+    def running(self) -> int:
+        """The tasks that have a place on a worker now."""
+        return self.leased - self.upcoming
 
     @property
     def total(self) -> int:
@@ -91,7 +99,7 @@ def campaign_progress(
     is_open = bool(waiting[campaign.pk] or counts[TaskState.LEASED])
     queue = queue_of([campaign]) if is_open and campaign.state == CampaignState.ACTIVE else Queue()
     known = paces([campaign, *queue.others])
-    told, fleet = _forecasts([campaign], waiting, queue, known, now=now)
+    told, fleet, upcoming = _forecasts([campaign], waiting, queue, known, now=now)
     return CampaignProgress(
         **counts,
         kept=campaign.kept_runs,
@@ -99,6 +107,8 @@ def campaign_progress(
         forecast=told[campaign.pk],
         last_end=known[campaign.pk].last_end,
         fleet=fleet,
+        # The tasks were counted in another query.
+        upcoming=min(upcoming[campaign.pk], counts[TaskState.LEASED]),
     )
 
 
@@ -110,7 +120,7 @@ def forecast_of_new(campaign: Campaign, tasks: int, *, now: dt.datetime) -> Fore
     """
     campaign.pk, campaign.state = NEW, CampaignState.ACTIVE
     queue = queue_of([])
-    told, _ = _forecasts([campaign], {NEW: tasks}, queue, paces(queue.others), now=now)
+    told, _, _ = _forecasts([campaign], {NEW: tasks}, queue, paces(queue.others), now=now)
     return told[NEW]
 
 
@@ -121,6 +131,8 @@ class Outlook:
     # Pending tasks, and runs that are kept for a race.
     waiting: Mapping[int, int]
     running: Mapping[int, Sequence[Running]]
+    # How many of those wait for their place on the worker that holds them.
+    upcoming: Mapping[int, int]
     forecasts: Mapping[int, Forecast]
 
 
@@ -142,9 +154,10 @@ def outlook(campaigns: Sequence[Campaign], *, now: dt.datetime) -> Outlook:
         for campaign in campaigns
     }
     active = [campaign for campaign in campaigns if campaign.state == CampaignState.ACTIVE]
-    told, _ = _forecasts(campaigns, waiting, queue, paces([*active, *queue.others]), now=now)
+    known = paces([*active, *queue.others])
+    told, _, upcoming = _forecasts(campaigns, waiting, queue, known, now=now)
     running = {campaign.pk: queue.running.get(campaign.pk, ()) for campaign in campaigns}
-    return Outlook(waiting, running, told)
+    return Outlook(waiting, running, upcoming, told)
 
 
 def _forecasts(
@@ -154,8 +167,11 @@ def _forecasts(
     known: Mapping[int, Pace],
     *,
     now: dt.datetime,
-) -> tuple[dict[int, Forecast], Sequence[Machine] | None]:
-    """Forecast the campaigns; the others of the queue use the same machines, which are returned."""
+) -> tuple[dict[int, Forecast], Sequence[Machine] | None, Mapping[int, int]]:
+    """Forecast the campaigns; return with that the machines, and how many held tasks come next.
+
+    The others of the queue use the same machines.
+    """
     others, pending = queue.others, queue.pending
     theirs = {other.pk: pending.get(other.pk, 0) + other.kept_runs for other in others}
     waiting = {**waiting, **theirs}
@@ -168,18 +184,20 @@ def _forecasts(
     work = [campaign.experiment for campaign in live if campaign.budget_kind == BudgetKind.WORK]
     machines = machines_heard_of(work, now=now) if live else []
     online = sum(machine.is_online for machine in machines)
+    later = queue.upcoming({m.pk: m.slots for m in machines if m.has_told_slots})
     questions = {}
     for campaign in (*campaigns, *others):
         tasks = queue.running.get(campaign.pk, ())
+        unbegun = Counter(later.get(campaign.pk, ()))
         runs = [
             Run((now - task.started_at).total_seconds(), task.worker_id)
-            for task in tasks
+            for task in (Counter(tasks) - unbegun).elements()
             if task.is_live(now)
         ]
         needs = Needs.of(campaign)
         able = [m for m in machines if needs.met_by(m)] if campaign in live else []
         questions[campaign.pk] = Question(
-            # A task whose lease has run out waits, too.
+            # A task whose lease has run out waits, too, and one that comes next.
             waiting=waiting[campaign.pk] + len(tasks) - len(runs),
             running=runs,
             pace=known.get(campaign.pk, Pace()),
@@ -192,7 +210,8 @@ def _forecasts(
             budget_seconds=_budget_seconds(campaign),
             state=_why_not_handed_out(campaign),
         )
-    return forecasts(questions, queue.waiting, now=now), machines if live else None
+    upcoming = {pk: len(later.get(pk, ())) for pk in questions}
+    return forecasts(questions, queue.waiting, now=now), machines if live else None, upcoming
 
 
 def _why_not_handed_out(campaign: Campaign) -> str:

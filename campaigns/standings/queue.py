@@ -58,6 +58,23 @@ class Queue:
     waiting: Sequence[Batch] = ()
     others: Sequence[Campaign] = ()
 
+    def upcoming(self, slots: Mapping[int, int]) -> dict[int, list[Running]]:
+        """Return which of the held tasks do not run yet, by campaign.
+
+        A worker claims a task shortly before a place is free, so what it holds beyond its places
+        comes next. `slots` are the places by worker; of one that is not in it, all run.
+        """
+        held: dict[int, list[tuple[dt.datetime, int, Running]]] = defaultdict(list)
+        for campaign, tasks in self.running.items():
+            for task in tasks:
+                if task.worker_id in slots:
+                    held[task.worker_id].append((task.started_at, campaign, task))
+        found: dict[int, list[Running]] = defaultdict(list)
+        for worker, tasks_of in held.items():
+            for _, campaign, task in sorted(tasks_of)[slots[worker] :]:
+                found[campaign].append(task)
+        return dict(found)
+
     @property
     def pending(self) -> dict[int, int]:
         """How many tasks of each campaign are in the order."""

@@ -36,6 +36,8 @@ class CampaignSummary:
     # That row, where a race decided; and how it is drawn, "" without a common scale.
     first: ArmRow | None = None
     glyph: str = ""
+    # Tasks that a worker holds for a place that is not free yet.
+    upcoming: int = 0
 
     @property
     def worth(self) -> str:
@@ -49,7 +51,8 @@ class CampaignSummary:
 
     @property
     def running(self) -> int:
-        return self.counts.get(TaskState.LEASED, 0)
+        """Tasks that have a place on a worker."""
+        return self.counts.get(TaskState.LEASED, 0) - self.upcoming
 
     @property
     def no_value(self) -> int:
@@ -156,6 +159,7 @@ def summarise(
             else ArmStanding.SCREENED.value,
             forecast=open_tasks.forecasts[campaign.pk],
             first=raced.get(campaign.pk),
+            upcoming=open_tasks.upcoming[campaign.pk],
         )
         for campaign in listed
     ]

@@ -27,6 +27,7 @@ TARGET_PAGES = {"campaign": "campaign", "worker": "worker"}
 KIND_WORDS = {
     "dataset": "data set",
     "enrolmenttoken": "invitation",
+    "fleettoken": "fleet",
     "group": "role",
     "package": "script",
     "personaltoken": "personal token",

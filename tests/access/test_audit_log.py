@@ -37,6 +37,7 @@ from tests.factories import (
     user,
     worker,
 )
+from tests.fleets import fleet_token
 from tests.processes import ROOT
 from workers import lifecycle as worker_lifecycle
 from workers import steering as worker_steering
@@ -204,6 +205,12 @@ ACTS: dict[str, Act] = {
     "workers.steering.invite": lambda person: worker_steering.invite(person, now=NOW),
     "workers.steering.withdraw": lambda person: worker_steering.withdraw(
         person, invitation(), now=NOW
+    ),
+    "workers.steering.create_fleet": lambda person: worker_steering.create_fleet(
+        person, label="cluster", name_prefix="lab", max_live=3, now=NOW
+    ),
+    "workers.steering.revoke_fleet": lambda person: worker_steering.revoke_fleet(
+        person, fleet_token()[0], now=NOW
     ),
     "workers.steering.register": lambda person: worker_steering.register(person, "lab-9", now=NOW),
     "workers.steering.drain": lambda person: worker_steering.drain(person, worker(), now=NOW),

@@ -15,7 +15,7 @@ from rest_framework.permissions import AllowAny
 from tests.authorisation import table
 from tests.authorisation.routes import API, AREAS, routes
 from tests.authorisation.table import CLOSED, IN, LOGIN, ask
-from tests.authorisation.world import PEOPLE, WORKERS, World, make_world
+from tests.authorisation.world import FLEET, PEOPLE, WORKERS, World, make_world
 from tests.clients import researcher_client
 
 # Permissions do not depend on the database.
@@ -90,6 +90,14 @@ def test_a_worker_gets_in_only_where_agents_work_and_a_disabled_one_nowhere() ->
             if row[role] == IN and row["nobody"] != IN:
                 assert f"{method} {path}" in OPEN_TO_WORKERS
                 assert role != "disabled worker"
+
+
+def test_a_fleet_token_tells_the_demand_and_opens_nothing_else() -> None:
+    opened = {
+        f"{method} {path}" for method, path, row in ROWS if row[FLEET] == IN and row["nobody"] != IN
+    }
+
+    assert opened == {f"GET {API}/fleet/demand"}
 
 
 def test_each_role_may_what_the_one_before_it_may() -> None:

@@ -17,7 +17,9 @@ from campaigns import lifecycle
 from campaigns.models import Dataset, Package, PersonalToken, ProgressPoint, Result, Webhook
 from campaigns.standings import noise
 from tests import factories
+from tests.fleets import fleet_token
 from workers import audit
+from workers.fleet_token import FleetToken
 from workers.models import EnrolmentToken
 from workers.tokens import hash_token
 
@@ -56,6 +58,7 @@ def populate() -> None:
     race = factories.decided_race(owner=factories.user())
     assert race.decisions.count() == 1
     factories.calibrate(worker)
+    fleet_token()
     noise.refresh_behind(limit=1)
     worker.sessions.create(
         boot_id=attempt.lease_id, started_at=factories.NOW, last_seen_at=factories.NOW
@@ -70,6 +73,7 @@ def test_every_model_of_campaigns_and_workers_is_in_the_admin() -> None:
 def test_every_list_and_row_opens_is_searched_and_shows_no_token_hash(operator: Client) -> None:
     populate()
     secrets = list(EnrolmentToken.objects.values_list("token_hash", flat=True))
+    secrets += list(FleetToken.objects.values_list("token_hash", flat=True))
     secrets += list(PersonalToken.objects.values_list("token_hash", flat=True))
     secrets += list(Webhook.objects.values_list("secret", flat=True))
     for model in MODELS:

@@ -109,7 +109,8 @@ class AgentServer:
     def _normal(self, path: str, body: Any) -> Reply:
         head, _, last = path.rpartition("/")
         if path == ENROL_PATH:
-            return Reply(201, {"worker_id": 1, "name": body["name"], "token": WORKER_TOKEN})
+            name = body.get("name", "fleet-1")  # a fleet's server names its workers
+            return Reply(201, {"worker_id": 1, "name": name, "token": WORKER_TOKEN})
         if path == ME_PATH:
             return Reply(200, {"worker_id": 1, "features": self.features})
         if path == LEAVE_PATH:

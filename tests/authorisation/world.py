@@ -21,13 +21,15 @@ from rest_framework.test import APIClient
 from campaigns import lifecycle
 from campaigns.models import Attempt, Campaign, Package, PersonalToken, Webhook
 from tests import factories
-from tests.clients import agent_client, researcher_client
+from tests.clients import agent_client, bearer, researcher_client
+from tests.fleets import fleet_token
 from workers import lifecycle as worker_lifecycle
 from xeenet_site.web import roles
 
 PEOPLE: Final = ("viewer", "researcher", "owner", "operator", "staff", "superuser")
 WORKERS: Final = ("worker", "other worker", "disabled worker")
-ROLES: Final = ("nobody", *PEOPLE, *WORKERS)
+FLEET: Final = "fleet"
+ROLES: Final = ("nobody", *PEOPLE, *WORKERS, FLEET)
 
 # Request bodies by the end of the path.
 _BODIES: Final[dict[str, dict[str, Any]]] = {
@@ -44,6 +46,7 @@ _BODIES: Final[dict[str, dict[str, Any]]] = {
     "webhooks": {"url": "https://8.8.8.8/", "events": ["new_best"]},
     "webhooks/": {"url": "https://8.8.8.8/", "events": ["new_best"]},
     "workers/me/calibration": dict(factories.calibration_report()),
+    "v1/fleets": {"label": "n", "name_prefix": "n", "max_live": 1},
     "/decline": {"reason": "no"},
     "/decline/": {"reason": "no"},
     "v1/scripts": {"name": "n", "experiment": "train_char_lm", "source": "import json\n"},
@@ -123,6 +126,8 @@ def make_world() -> World:
         # Agents have no session: let them send their token to the pages.
         in_the_browser[role] = over_the_api[role]
     worker_lifecycle.disable(workers["disabled worker"])
+    fleet, secret = fleet_token(now=timezone.now())
+    over_the_api[FLEET] = in_the_browser[FLEET] = bearer(secret)
 
     owner, now = people["owner"], timezone.now()
     race = factories.decided_race(now=now, owner=owner)
@@ -143,6 +148,8 @@ def make_world() -> World:
         "workers": attempt.worker_id,
         "workers/invitations": invitation.pk,
         "invitations": invitation.pk,
+        "fleets": fleet.pk,
+        "workers/fleets": fleet.pk,
         "webhooks": webhook.pk,
         "webhooks/deliveries": delivery.pk,
         "deliveries": delivery.pk,

@@ -5,18 +5,16 @@ The data is the generated corpus, so nothing is fetched from outside.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from experiments import catalog
 from tests.english_like import corpus
+from tests.standstills import Standstills
 
 SCRIPT = catalog.get("train_char_lm").script_path
 CORPUS = catalog.get_dataset("english_like")
@@ -91,35 +89,6 @@ def train(folder: Path, data: Path, **changes: Any) -> dict[str, Any]:
     return result_of(finish(start(folder, data, SMALL | changes)))
 
 
-STANDSTILL_SECONDS = 0.3  # a thread that wakes so much too late says that the machine stood still
-TICK_SECONDS = 0.02
-
-
-class Standstills:
-    """How long this machine did not let even a sleeping thread run, at most, while watched."""
-
-    longest_seconds = 0.0
-
-    @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        over = threading.Event()
-
-        def watch() -> None:
-            before = time.monotonic()
-            while not over.wait(TICK_SECONDS):
-                now = time.monotonic()
-                late = now - before - TICK_SECONDS
-                self.longest_seconds, before = max(self.longest_seconds, late), now
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
-            yield
-        finally:
-            over.set()
-            watcher.join()
-
-
 def train_inside_its_budget(
     folder: Path, data: Path, *, min_steps: int = 0, attempts: int = 6, **changes: Any
 ) -> dict[str, Any]:
@@ -144,7 +113,7 @@ def train_inside_its_budget(
                 return result
             continue
         slow = result["setup_seconds"] > budget / 2
-        if not slow and standstills.longest_seconds < STANDSTILL_SECONDS:
+        if not slow and not standstills.seconds:
             break
-    message = f"{seconds:.1f} s of {budget} s, standstill {standstills.longest_seconds:.1f} s"
+    message = f"{seconds:.1f} s of {budget} s, standstill {standstills.seconds:.1f} s"
     raise AssertionError(f"a run came late or made too few steps: {message}: {result}")

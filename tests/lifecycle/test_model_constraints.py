@@ -42,6 +42,7 @@ from tests.factories import (
     user,
     worker,
 )
+from tests.fleets import fleet_token, fleet_worker
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker, WorkerSession
 
@@ -277,6 +278,11 @@ CASES: list[tuple[str, Callable[[], None]]] = [
     ("worker_state_known", lambda: change(worker(), state="gone")),
     ("worker_isolation_known", lambda: change(worker(), isolation="T9")),
     ("worker_session_once", duplicate_session),
+    ("worker_of_fleet_once", lambda: copy(fleet_worker(), name="other", token_hash="other")),
+    ("worker_of_fleet_has_machine", lambda: change(fleet_worker(), machine_key="")),
+    ("worker_retired_of_fleet", lambda: change(worker(), state="retired")),
+    ("fleet_token_max_live_sane", lambda: fleet_token(max_live=0)),
+    ("fleet_token_tier_known", lambda: fleet_token(tier="T9")),
     ("delivery_state_known", lambda: change(delivery(), state="lost")),
     ("delivery_once", lambda: copy(delivery())),
     (
@@ -317,6 +323,7 @@ def _names(message: str, name: str) -> bool:
         "importance_once_per_device": "campaigns_importanceestimate.campaign_id",
         "delivery_once": "campaigns_webhookdelivery.event_key",
         "worker_session_once": "workers_workersession.worker_id, workers_workersession.boot_id",
+        "worker_of_fleet_once": "workers_worker.machine_key, workers_worker.machine_job",
     }
     return fields.get(name, "no such constraint") in message
 

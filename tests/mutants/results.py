@@ -205,15 +205,15 @@ SUBMITS: Final = (
     Mutant(
         "breaker: one worker pauses a campaign that others run",
         BREAKERS,
-        "        if counts[attempt.worker_id] <= share:\n",
+        "        if counts[attempt.owner] <= share:\n",
         "        if share:\n",
         (BROKEN, "-k", "one_worker_that_fails_ten_tasks"),
     ),
     Mutant(
         "breaker: a worker that is alone does not count alone",
         BREAKERS,
-        "    if machines <= 1:\n        return BREAKER_WINDOW\n",
-        "    if machines <= 1:\n        return _LEAST_SHARE\n",
+        "    if owners <= 1:\n        return BREAKER_WINDOW\n",
+        "    if owners <= 1:\n        return _LEAST_SHARE\n",
         (BROKEN, "-k", "alone_online"),
     ),
     Mutant(
@@ -226,7 +226,7 @@ SUBMITS: Final = (
     Mutant(
         "breaker: one worker's trouble pauses a campaign",
         BREAKERS,
-        "max(2, min(TROUBLED_WORKERS, campaign.machines(now).count()))",
+        "max(2, min(TROUBLED_WORKERS, campaign.machines(now).owner_count()))",
         "1",
         (BROKEN, "-k", "both_must_be_in_trouble or three_workers_cannot_run"),
     ),

@@ -31,8 +31,11 @@ from tests.mutants.machines.agent import AGENT
 from tests.mutants.machines.containment import CONTAINMENT
 from tests.mutants.machines.desktop import DESKTOP
 from tests.mutants.machines.enclosures import ENCLOSURES
+from tests.mutants.machines.engines import ENGINES
 from tests.mutants.machines.faces import FACES
 from tests.mutants.machines.faults import FAULTS
+from tests.mutants.machines.fleets import FLEETS
+from tests.mutants.machines.jobs import JOBS
 from tests.mutants.machines.limits import LIMITS
 from tests.mutants.machines.page import PAGE
 from tests.mutants.machines.programs import PROGRAMS
@@ -66,8 +69,9 @@ MUTANTS: Final = (
     *HERO,
     *JOINING_GUARDS,
     *PAIRED,
-    *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES, *SPARES),
-    *(*FAULTS, *LIMITS, *PAGE, *SET_UP, *DESKTOP, *PROGRAMS),
+    *(*DOORS, *INPUTS, *UPLOADS, *AGENT, *ANSWERS, *READINGS, *CONTAINMENT, *FACES, *SPARES, *JOBS),
+    *FLEETS,
+    *(*FAULTS, *ENGINES, *LIMITS, *PAGE, *SET_UP, *DESKTOP, *PROGRAMS),
     *(
         *ENCLOSURES,
         *SANDBOX,

@@ -24,6 +24,9 @@ TIME_PASSES: Final = ("tests/pages/test_refresh_as_time_passes.py",)
 
 MANAGE: Final = ("tests/running/test_manage.py",)
 
+SECRETS: Final = "xeenet_site/secret_values.py"
+SECRETS_TESTS: Final = ("tests/running/test_secret_values.py",)
+
 PREPARED: Final = "xeenet_site/web/prepared.py"
 PREPARED_TESTS: Final = ("tests/running/test_prepared.py",)
 
@@ -301,5 +304,33 @@ SITE: Final = (
         "    if live.is_refresh(request):\n        return True\n",
         "",
         ("tests/pages/campaign/test_campaign_refresh.py", "-k", "read_no_more"),
+    ),
+    Mutant(
+        "secrets: an empty file of a secret is taken",
+        SECRETS,
+        "    if not text:\n",
+        "    if False:\n",
+        (*SECRETS_TESTS, "-k", "refused_by_name"),
+    ),
+    Mutant(
+        "secrets: the line end of a file belongs to its secret",
+        SECRETS,
+        "read_text().strip()",
+        "read_text()",
+        (*SECRETS_TESTS, "-k", "comes_from"),
+    ),
+    Mutant(
+        "secrets: the password of the URL gives way to the one beside it",
+        "xeenet_site/settings.py",
+        'config.get("PASSWORD") or secret("DATABASE_PASSWORD", os.environ)',
+        'secret("DATABASE_PASSWORD", os.environ) or config.get("PASSWORD")',
+        (*SECRETS_TESTS, "-k", "all_three"),
+    ),
+    Mutant(
+        "probe: an answer other than 200 is a good one",
+        "xeenet_site/running/probe.py",
+        'return "" if answer.status == http.client.OK else',
+        'return "" if answer.status else',
+        ("tests/running/test_probe.py", "-k", "content_with"),
     ),
 )

@@ -130,8 +130,8 @@ WORK: Final = (
     Mutant(
         "too slow: the slow worker counts as another machine",
         TASK,
-        "    return machines.exclude(pk=worker_id).exclude(Exists(slow))",
-        "    return machines.exclude(pk=worker_id)",
+        '    return machines.exclude(of_same_owner("", worker)).exclude(Exists(slow))',
+        '    return machines.exclude(of_same_owner("", worker))',
         (TOO_SLOW, "-k", "sends_other_failures"),
     ),
     Mutant(
@@ -186,7 +186,7 @@ WORK: Final = (
     Mutant(
         "too slow: an arm is tried for ever",
         SLOWNESS,
-        "    if workers >= SLOW_WORKERS:",
+        "    if workers.owner_count() >= SLOW_WORKERS:",
         "    if False:",
         (TOO_SLOW, "-k", "three_workers"),
     ),

@@ -67,7 +67,21 @@ def addresses(campaign: Campaign) -> dict[str, int]:
     }
 
 
-def test_the_first_look_at_a_page_takes_few_queries(raced: Campaign) -> None:
+# What a page reads of a campaign only up to so many rows.
+BOUNDS = (
+    "campaigns.views.side._LARGE_CAMPAIGN",
+    "campaigns.views.results.LARGE_CAMPAIGN",
+    "campaigns.standings.headline.RUNS_READ",
+    "campaigns.charts.points.MOST_POINTS",
+)
+
+
+@pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
+def test_the_first_look_at_a_page_takes_few_queries(
+    raced: Campaign, monkeypatch: pytest.MonkeyPatch, is_large: bool
+) -> None:
+    for bound in BOUNDS if is_large else ():
+        monkeypatch.setattr(bound, 5)
     client = Client()
     client.force_login(factories.user(role=roles.OPERATOR))
     too_many = {}

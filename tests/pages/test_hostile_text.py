@@ -83,6 +83,7 @@ OWN_WORDS = {
     "event_key",
     "experiment",
     "from_state",
+    "machine_key",
     "metric",
     "params_sha256",
     "password",

@@ -54,6 +54,18 @@ def test_the_fleet_shows_presence_machine_and_current_task(client: Client) -> No
 
 
 @time_machine.travel(factories.at(46), tick=False)
+def test_what_a_worker_holds_beyond_its_places_comes_next(client: Client) -> None:
+    busy = factories.worker("tower", slots=1)
+    runs = factories.leased_task(busy, name="width study")
+    comes_next = factories.leased_task(busy, name="depth study", now=factories.at(5))
+    html = client.get(reverse("worker", args=[busy.pk])).text
+    running, _, ahead = html.partition("<dt>next</dt>")
+    assert f'id="task-{runs.task_id}"' in running
+    assert f'id="task-{comes_next.task_id}"' in ahead
+    Worker.objects.update(slots=2)
+    assert "<dt>next</dt>" not in client.get(reverse("worker", args=[busy.pk])).text
+
+
 def test_a_worker_silent_for_the_lease_time_is_offline(client: Client) -> None:
     lifecycle.see(factories.worker(), now=factories.NOW)
     page = client.get(reverse("workers")).text

@@ -24,6 +24,7 @@ def test_the_shipped_settings_are_sound() -> None:
     ("changes", "expected"),
     [
         ({"LEASE_SECONDS": 29.9}, ["xeenet.E002"]),
+        ({"FLEET_SILENCE_SECONDS": 45.0}, ["xeenet.E011"]),
         ({"LEASE_SECONDS": 30.0}, []),
         ({"HEARTBEAT_SECONDS": 15.1}, ["xeenet.E002"]),
         ({"HEARTBEAT_SECONDS": 0.0}, ["xeenet.E001"]),

@@ -180,6 +180,7 @@ def test_in_development_a_line_reads_as_a_sentence() -> None:
         "csrfmiddlewaretoken={}",
         "Cookie: sessionid={}; x=1",
         "the token xw_{} is unknown",
+        "fleet xf_{}",
         "invitation xe_{}",
     ],
 )

@@ -12,6 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from campaigns.clock import database_now
 from tests import factories
+from tests.fleets import fleet_token, fleet_worker
+from workers import fleets, lifecycle
 
 pytestmark = pytest.mark.django_db
 TOKEN = "scrape-me-with-this-token"
@@ -59,6 +61,39 @@ def test_the_figures_are_those_of_the_database() -> None:
     assert 0 <= samples["xeenet_oldest_pending_seconds",] < 60
     assert (samples["xeenet_slots_online",], samples["xeenet_campaigns_stopped",]) == (1, 0)
     assert samples["xeenet_eta_seconds",] > 0
+
+
+def test_the_demand_of_each_open_fleet_is_a_figure() -> None:
+    now = database_now()
+    token, secret = fleet_token(now=now, label="cluster", max_live=3)
+    revoked, _ = fleet_token(now=now)
+    fleets.revoke(revoked, now=now)
+    factories.active_campaign(5, now=now)
+    factories.claim_one(fleet_worker(secret, now=now), now=now)
+    figures = {
+        name: value
+        for (name, *labels), value in scrape().items()
+        if labels == [str(token.pk), "cluster"] and name.startswith("xeenet_fleet_")
+    }
+    waited = figures.pop("xeenet_fleet_oldest_wait_seconds")
+    assert 0 <= waited < 60
+    assert figures == {
+        "xeenet_fleet_claimable": 4,
+        "xeenet_fleet_leased": 1,
+        "xeenet_fleet_live_workers": 1,
+        "xeenet_fleet_wanted_workers": 3,
+        "xeenet_fleet_max_live": 3,
+    }
+    assert not [key for key in scrape() if str(revoked.pk) in key[1:] and "fleet" in key[0]]
+
+
+def test_a_retired_worker_is_in_no_figure() -> None:
+    now = database_now()
+    machine = fleet_worker(now=now)
+    lifecycle.leave(machine, now=now)
+    samples = scrape()
+    assert samples["xeenet_workers_online",] == 0
+    assert ("xeenet_workers", "retired") not in samples
 
 
 def test_a_campaign_that_nobody_runs_is_a_figure_to_alert_on() -> None:

@@ -215,7 +215,7 @@ def test_work_has_no_end_while_every_worker_measures_its_speed() -> None:
     worker = factories.worker(last_seen_at=at(0))
     work, timed = work_campaign(2), active_campaign(2)
     assert forecast_of(work, 1).words(at(1)) == (
-        "its worker measures its speed first, about a minute"
+        "its worker measures its speed first, one to five minutes"
     )
     assert forecast_of(timed, 1).eta_seconds is not None
     calibrate(worker)

@@ -66,7 +66,7 @@ def test_nothing_known_of_a_budget_means_no_time() -> None:
 
 def test_a_machine_that_measures_first_is_counted_when_it_has() -> None:
     first: dict[str, Any] = {"pace": Pace(), "measuring": frozenset({1})}
-    assert told(**first).why_not == "its worker measures its speed first, about a minute"
+    assert told(**first).why_not == "its worker measures its speed first, one to five minutes"
     assert not told(**first).is_stopped
     both = told(**first, able=[MACHINE, replace(MACHINE, pk=2)])
     assert (both.slots, both.eta_seconds) == (1, pytest.approx(600))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from campaigns import lifecycle
+from campaigns.health import health
 from campaigns.models import Campaign, TaskState
 from campaigns.standings.headline import no_value
 from campaigns.standings.progress import campaign_progress
@@ -23,6 +24,7 @@ from tests.factories import (
     worker,
 )
 from workers import lifecycle as worker_lifecycle
+from workers.models import Worker
 from workers.protocol import FailureClass
 
 pytestmark = pytest.mark.django_db
@@ -116,3 +118,24 @@ def test_progress_costs_few_queries_and_three_until_something_ends(
     run(None, seconds=30)
     running.refresh_from_db()
     assert campaign_progress(running, now=at(31)).diverged == 1
+
+
+def test_a_task_that_is_claimed_ahead_comes_next_and_does_not_run() -> None:
+    first, second = active_campaign(4), active_campaign(4)
+    one_place, two_places, untold = worker(slots=1), worker(slots=2), worker()
+    for by in (one_place, two_places, two_places, untold, untold):
+        claim_one(by, now=at(0))
+    Worker.objects.update(last_seen_at=at(2))
+    before = campaign_progress(Campaign.objects.get(pk=first.pk), now=at(2))
+    assert (before.running, before.upcoming) == (4, 0)
+
+    claim_one(one_place, now=at(2))
+    claim_one(two_places, now=at(2))
+    loaded = [Campaign.objects.get(pk=campaign.pk) for campaign in (first, second)]
+    told = [campaign_progress(one, now=at(3)) for one in loaded]
+    assert [(one.leased, one.running, one.upcoming) for one in told] == [(4, 4, 0), (3, 1, 2)]
+    # What comes next takes its turn on its worker, not a place beside the task that runs.
+    assert told[1].eta_seconds == pytest.approx(18.0, abs=3.0)
+    figures = health(loaded, now=at(3))
+    assert (figures.running, figures.upcoming) == (5, 2)
+    assert [summary.running for summary in summarise(loaded, now=at(3))] == [4, 1]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from devtools import cli, locks, suite
-from devtools.environment import LEVELS, SetupError
+from devtools.environment import SetupError
 from devtools.suite import Outcome
 from tests import postgres
 from tests.processes import ROOT
@@ -109,12 +109,14 @@ def test_a_lock_refuses_what_belongs_to_one_machine(line: str) -> None:
 
 def test_the_locks_of_this_repository_agree_and_hold_torch_plainly() -> None:
     pins = {}
-    for level in LEVELS:
+    for level in locks.EXTRAS:
         text = (ROOT / "requirements" / f"{level}.txt").read_text()
         assert locks.tidy(text, level) == text
         pins[level] = {line for line in text.splitlines() if not line.startswith("#")}
     assert "torch==2.13.0" in pins["worker"]
     assert pins["worker"] < pins["runtime"] < pins["dev"]
+    assert pins["server"] < pins["runtime"]
+    assert not any(pin.startswith("torch==") for pin in pins["server"])
 
 
 # --- The two passes -------------------------------------------------------------------------------

@@ -93,7 +93,8 @@ def test_each_key_that_came_after_0_1_0_has_a_feature() -> None:
         ("ClaimRequest", features.CLAIM_KEYS),
         ("Hardware", features.HARDWARE_KEYS),
         ("Submission", features.SUBMISSION_KEYS),
-        ("EnrolRequest", {}),
+        # Goes with a fleet's token only, and a server that made one knows it.
+        ("EnrolRequest", {"machine_key": None}),
         ("HeartbeatRequest", features.HEARTBEAT_KEYS),
         ("HeartbeatLease", {}),
         ("ProgressPoint", {}),

@@ -61,6 +61,7 @@ class OldAgent:
     def __init__(self) -> None:
         self.client = APIClient()
         self.sent: set[str] = set()
+        self.boot_id = str(uuid.uuid4())
 
     def send(self, name: str, *, lease_id: str = "", **changes: Any) -> Any:
         """Send a request of the recording; return the reply, which has to fit the recorded one."""
@@ -73,6 +74,9 @@ class OldAgent:
             body["leases"][0]["lease_id"] = lease_id
         if body is not None and path == "leases/claim":
             body["claim_id"] = str(uuid.uuid4())
+        if body is not None and "boot_id" in body:
+            # The recording is of several starts; here one agent sends it all.
+            body["boot_id"] = self.boot_id
         body = body if body is None else body | changes
         answer = self.client.generic(
             old["method"],
@@ -168,5 +172,7 @@ def test_words_of_this_server_are_words_of_the_recording_or_only_for_new_agents(
 
     for name in ("HeartbeatAnswer", "Verdict", "IsolationTier", "ScriptOrigin"):
         assert [str(word) for word in getattr(protocol, name)] == recorded.WORDS[name]
-    # Errors: an agent goes by their status, and 401 ends it whatever the code is.
-    assert {*protocol.ErrorCode} - {*recorded.WORDS["ErrorCode"]} == {"no_credentials"}
+    # Errors: an agent goes by their status, and 401 ends it whatever the code is. The other two
+    # answer what only newer agents send: a fleet's token, the scripts that they run.
+    later = {"no_credentials", "fleet_full", "worker_in_use"}
+    assert {*protocol.ErrorCode} - {*recorded.WORDS["ErrorCode"]} == later

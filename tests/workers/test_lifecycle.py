@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.factories import NOW, at, user, worker, worker_with_token
+from tests.fleets import fleet_worker
 from workers import lifecycle
 from workers.lifecycle import EnrolmentRefused, WorkerNameTaken, WrongWorkerState
 from workers.models import EnrolmentToken, Worker, WorkerSession, WorkerState
@@ -211,7 +212,9 @@ VERBS: dict[str, tuple[Callable[[Worker], object], set[str], str]] = {
 @pytest.mark.parametrize("state", WorkerState.values)
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_a_verb_moves_a_worker_as_its_row_says_or_not_at_all(verb: str, state: str) -> None:
-    machine = worker(state=state)
+    machine = fleet_worker() if state == WorkerState.RETIRED else worker()
+    Worker.objects.filter(pk=machine.pk).update(state=state)
+    machine.state = state
     move, sources, target = VERBS[verb]
     if state in sources:
         move(machine)

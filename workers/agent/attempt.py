@@ -57,9 +57,10 @@ class StopRequest:
 class Attempt:
     """A lease with its state on this machine: time of arrival, stop request and progress."""
 
-    def __init__(self, lease: Lease, *, label: str = "") -> None:
+    def __init__(self, lease: Lease, *, label: str = "", ends_by: float = math.inf) -> None:
         self.lease = lease
         self._label = label
+        self._ends_by = ends_by  # monotonic: the agent itself ends soon after it
         self.lease_id = lease["lease_id"]
         self.stop = StopRequest()
         self.progress = ProgressBuffer()
@@ -101,6 +102,16 @@ class Attempt:
         if isinstance(steps, int) and done > 0 and steps > 0:
             left = min(left, spent * max(0, steps - done) / done)
         return max(0.0, left)
+
+    def most_seconds_left(self) -> float:
+        """Return how long the run may still take if it is killed at last: budget and grace."""
+        whole = self.lease["time_budget_seconds"] + self.lease["kill_grace_seconds"]
+        spent = 0.0 if self._began_at is None else time.monotonic() - self._began_at
+        return max(0.0, whole - spent)
+
+    def may_outlast_agent(self) -> bool:
+        """Return whether the agent's own time may be over before the run."""
+        return time.monotonic() + self.most_seconds_left() > self._ends_by
 
     def is_finishing(self) -> bool:
         """Return whether its script only evaluates by now, as far as its steps and budget tell.

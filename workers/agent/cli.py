@@ -28,6 +28,8 @@ from workers.agent.console import end_well_when_closed
 from workers.agent.delivery.outbox import Outbox
 from workers.agent.desktop.command import desktop_command
 from workers.agent.enrolment import find_credentials, rotate_token
+from workers.agent.ephemeral.lifetime import Lifetime
+from workers.agent.ephemeral.scratch import scratch_state
 from workers.agent.equipping import (
     chosen_equipment,
     equipment,
@@ -36,15 +38,23 @@ from workers.agent.equipping import (
     tell,
     what_torch_lacks,
 )
-from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_STATE_FOLDER, StartError
+from workers.agent.exits import (
+    EXIT_CANNOT_RUN,
+    EXIT_OK,
+    EXIT_STATE_FOLDER,
+    EXIT_USAGE,
+    StartError,
+)
+from workers.agent.fleet.command import fleet_command
 from workers.agent.isolation import Containment, choose_containment
 from workers.agent.leave.command import leave_command
+from workers.agent.leave.goodbye import retire
 from workers.agent.limits.command import limits_command, presence_command
 from workers.agent.limits.limiter import Limiter
 from workers.agent.limits.options import limiter_of
 from workers.agent.log_tail import LogTail
 from workers.agent.loop import Agent, AgentOptions
-from workers.agent.options import MIB, parser
+from workers.agent.options import MIB, parser, why_not_ephemeral
 from workers.agent.page.command import open_command, show_opened
 from workers.agent.page.desk import Desk
 from workers.agent.page.for_card import ForCard
@@ -89,10 +99,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     close_own_process()
     options = parser().parse_args(arguments)
     _set_up_logging(options.log_level)
+    if problem := why_not_ephemeral(options):
+        log.error("%s", problem)
+        return EXIT_USAGE
+    lifetime = Lifetime(options.max_lifetime, options.exit_after_idle)
     try:
-        state = StateFolder(options.state_dir or default_state_folder())
-        with state.locked():
-            return _run(options, state)
+        signal.signal(signal.SIGTERM, _end_before_work)
+        with _state_of(options) as state:
+            return _run(options, state, lifetime)
     except StateFolderError as error:
         log.error("%s", error)  # noqa: TRY400 (for people)
         return EXIT_STATE_FOLDER
@@ -103,10 +117,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGINT
 
 
-def _run(options: argparse.Namespace, state: StateFolder) -> int:
+def _state_of(options: argparse.Namespace) -> contextlib.AbstractContextManager[StateFolder]:
+    """Return the agent's folder, locked as a context. Raises `StateFolderError`."""
+    if options.ephemeral:
+        return scratch_state()
+    return StateFolder(options.state_dir or default_state_folder()).locked()
+
+
+def _run(options: argparse.Namespace, state: StateFolder, lifetime: Lifetime) -> int:
     if options.rotate_token:
         return rotate_token(state)
-    signal.signal(signal.SIGTERM, _end_before_work)
     adopt_orphans()
     _sweep(state)
     if options.check:
@@ -114,7 +134,8 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     limiter = limiter_of(options, state.root)  # measures the load from now on
     tail, history = LogTail(), History(state.history)
     logging.getLogger("xeenet").addHandler(tail)
-    board = StatusBoard(this_process(AGENT_VERSION, slots=limiter.slots), history)
+    who = this_process(AGENT_VERSION, slots=limiter.slots, ephemeral=options.ephemeral)
+    board = StatusBoard(who, history)
     limiter.on_change = lambda now, rules: board.identify(
         slots=now.slots, threads=now.threads, memory_bytes=now.memory_bytes, rules=rules
     )
@@ -130,7 +151,7 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
     watch = Watch(state.root, board)
     watch.start()
     try:
-        return _work(options, state, board, limiter, desk, opener)
+        return _work(options, state, board, limiter, desk, opener, lifetime)
     except BaseException as error:
         code = error.exit_code if isinstance(error, StartError) else EXIT_OK
         board.stopped(code, str(error) if code else "ended before it began")
@@ -149,16 +170,11 @@ def _work(
     limiter: Limiter,
     desk: Desk,
     opener: PageOpener,
+    lifetime: Lifetime,
 ) -> int:
     """Set up, then work until the agent ends; return its exit code. Raises `StartError`."""
     board.setting_up("checks torch and the sandbox")
-    containment = ready(
-        state.root,
-        board,
-        lambda: choose_containment(options.isolation, state, chosen_interpreter(state.root)),
-        asks=not (options.no_setup or options.simulate),
-        agrees=options.yes and not options.no_setup,
-    )
+    containment = _containment(options, state, board)
     _warn_if_unprotected_root(containment)
     equipped = equipment(options, containment)
     tell(board, equipped)
@@ -168,18 +184,35 @@ def _work(
         memory_bytes=limiter.decision.memory_bytes,
         cold_because="asked for by --cold" if options.cold else "",
     )
-    work = Work(board, functools.partial(_begin, options, state, board, limiter, desk, equipped))
+    begin = functools.partial(_begin, options, state, board, limiter, desk, equipped, lifetime)
+    work = Work(board, begin)
     show = None if options.log else find_card()
-    if show is None:
-        work.begin()  # SIGTERM ends it meanwhile, as it ends the set-up
-    for number, end in _ends(work).items():
-        signal.signal(number, end)
     is_over = threading.Event()
-    end_well_when_closed(work.stop_now, is_over)
     try:
+        if show is None:
+            work.begin()  # SIGTERM ends it meanwhile, as it ends the set-up
+        for number, end in _ends(work).items():
+            signal.signal(number, end)
+        end_well_when_closed(work.stop_now, is_over)
         return work.run() if show is None else show(work, ForCard(desk, opener))
     finally:
         is_over.set()
+        work.close()
+
+
+def _containment(
+    options: argparse.Namespace, state: StateFolder, board: StatusBoard
+) -> Containment:
+    """Return how scripts run here, where it helps after a set-up of torch."""
+    if options.ephemeral:  # the Python of the set-up belongs to the machine's own agent
+        return _checked(options, state)
+    return ready(
+        state.root,
+        board,
+        lambda: choose_containment(options.isolation, state, chosen_interpreter(state.root)),
+        asks=not (options.no_setup or options.simulate),
+        agrees=options.yes and not options.no_setup,
+    )
 
 
 def _begin(
@@ -189,6 +222,7 @@ def _begin(
     limiter: Limiter,
     desk: Desk,
     equipped: Equipment,
+    lifetime: Lifetime,
     gives_up: threading.Event,
     stack: contextlib.ExitStack,
 ) -> Agent:
@@ -197,11 +231,13 @@ def _begin(
     Raises `StartError`, also when it is given up.
     """
     board.setting_up("looks for its server")
-    credentials = find_credentials(options, state, equipped.machine, board, gives_up)
+    credentials = find_credentials(options, state, equipped.machine, board, gives_up, lifetime)
     name = credentials.name or options.name or socket.gethostname()
     board.identify(server=credentials.server_url, name=name)
     client = Client(credentials.server_url, credentials.token)
     stack.callback(client.close)
+    if options.ephemeral:
+        stack.callback(retire, credentials, client, board)
     runner_settings = RunnerSettings(
         simulate=bool(equipped.simulated_because),
         policy=equipped.policy,
@@ -226,6 +262,8 @@ def _begin(
             simulate=bool(equipped.simulated_because),
             isolation=equipped.isolation,
             accepts_uploaded_scripts=equipped.policy.uploaded_scripts,
+            ephemeral=options.ephemeral,
+            lifetime=lifetime,
         ),
         board,
         limiter,
@@ -238,14 +276,15 @@ def _begin(
         desk.attach(agent, now.policy, what_torch_lacks(now.machine))
         remove_former(state.root)
 
-    if not options.simulate:
+    if not (options.simulate or options.ephemeral):
         agent.renewal = Renewal(
             board, Environments(state.root).choice, lambda: chosen_equipment(options, state), use
         )
     desk.attach(agent, equipped.policy, what_torch_lacks(equipped.machine))
     log.info(
-        "XeeNet worker %s, server %s, isolation %s",
+        "XeeNet worker %s, server %s, isolation %s%s",
         *(AGENT_VERSION, client.server_url, equipped.isolation),
+        ", ephemeral" if options.ephemeral else "",
     )
     return agent
 
@@ -296,9 +335,9 @@ def _warn_if_unprotected_root(containment: Containment) -> None:
 
 def _checked(options: argparse.Namespace, state: StateFolder) -> Containment:
     """Return how scripts run here, with a note on a GPU that they do not use."""
-    python = chosen_interpreter(state.root)
+    python = chosen_interpreter(state.home)
     containment = choose_containment(options.isolation, state, python)
-    return with_note(containment, state.root, unused_gpus(containment))
+    return with_note(containment, state.home, unused_gpus(containment))
 
 
 def _print_check(containment: Containment) -> int:
@@ -332,6 +371,7 @@ _COMMANDS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "presence": presence_command,
     "desktop": desktop_command,
     "leave": leave_command,
+    "fleet": fleet_command,
     "service": service_command,
     "supervised": lambda words: supervised_command(words, main),
     "open": lambda words: open_command(words, main),

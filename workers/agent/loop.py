@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import math
 import threading
 import time
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from workers.agent import AGENT_VERSION
@@ -24,7 +25,8 @@ from workers.agent.connection.replies import lease_problem
 from workers.agent.connection.server_errors import fault_of
 from workers.agent.delivery.heartbeat import Heartbeat
 from workers.agent.delivery.outbox import Outbox
-from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_NOT_AUTHENTICATED, EXIT_OK
+from workers.agent.ephemeral.lifetime import Lifetime
+from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK
 from workers.agent.limits.limiter import FixedSlots, WorkLimits, give_back, told_to_server
 from workers.agent.obstacles import ClaimObstacles
 from workers.agent.pauses import Pauses
@@ -63,6 +65,8 @@ class AgentOptions:
     simulate: bool = False
     isolation: IsolationTier = IsolationTier.T0
     accepts_uploaded_scripts: bool = False
+    ephemeral: bool = False  # nothing stays for a next start
+    lifetime: Lifetime = field(default_factory=Lifetime)
 
 
 class Agent:
@@ -113,7 +117,9 @@ class Agent:
             self.board,
             changed=self._changed,
             drain_seconds=options.drain_seconds,
+            keeps_results=not options.ephemeral,
         )
+        self._lifetime = options.lifetime
         self._obstacles = ClaimObstacles(runner, outbox, self.board)
         self._calibrator = self._new_calibrator()
         self.renewal: Renewal | None = None  # follows the set-ups of torch, where it may
@@ -202,7 +208,15 @@ class Agent:
     def _is_done(self) -> bool:
         if self._shutdown.is_draining() or self._exit_code is not None:
             return True
-        return self._is_at_max_tasks() and self._places.is_empty
+        if self._is_at_max_tasks() and self._places.is_empty:
+            return True
+        is_idle = self._places.is_empty and not self._calibrator.keeps_from_claiming
+        is_idle = is_idle and not self._outbox.pending_lease_ids()
+        if why := self._lifetime.why_over(is_idle=is_idle):
+            self._end_words = f"done: {why}"
+            if not is_idle:  # what still runs goes back
+                self._shutdown.terminations += 1
+        return bool(why)
 
     def _is_at_max_tasks(self) -> bool:
         maximum = self._options.max_tasks
@@ -225,7 +239,7 @@ class Agent:
             self._calibrator = self._new_calibrator()
 
     def _may_claim(self) -> bool:
-        if self._wanted_tasks() <= 0 or self._is_at_max_tasks():
+        if self._wanted_tasks() <= 0 or self._is_at_max_tasks() or self._room() <= 0:
             return False
         if self._limits.pause is not None:
             return False
@@ -251,6 +265,11 @@ class Agent:
             return free
         return max(0, free) + max(0, self._places.soon_free())
 
+    def _room(self) -> float:
+        """Return the longest that a task may take which is claimed now, infinite by default."""
+        is_ahead = self._wanted_tasks() > self._places.free()
+        return self._lifetime.room(self._places.longest_wait() if is_ahead else 0.0)
+
     def _claim(self) -> None:
         """Ask for tasks for the free places and start what is granted."""
         count = max(1, min(self._wanted_tasks(), MAX_LEASES_PER_CLAIM))
@@ -270,6 +289,8 @@ class Agent:
             "scripts": runnable_scripts(),
             "runs_server_code": self._runner.runs_server_code,
         }
+        if math.isfinite(room := self._room()):
+            request["longest_seconds"] = max(0.0, room)
         try:
             reply = self._client.claim(request, gives_up=self._shutdown.gives_up_claim)
         except Abandoned:
@@ -306,14 +327,15 @@ class Agent:
             spares.rest()
             return
         is_asking = time.monotonic() >= self._next_claim_at  # a task may be here in a moment
-        if is_paused or self._calibrator.keeps_from_claiming or self._is_at_max_tasks():
+        if (
+            is_paused
+            or self._calibrator.keeps_from_claiming
+            or self._is_at_max_tasks()
+            or self._room() <= 0
+        ):
             spares.want(0)
             return
-        idle = 0 if is_asking else max(0, self._places.free())
-        ending = sum(attempt.is_finishing() for attempt in self._places.running)
-        next_task = next(iter(self._places.waiting), None)
-        data = None if next_task is None else self._runner.data_of(next_task)
-        spares.want(min(idle + ending, self._limits.slots), data)
+        spares.want(*self._places.wanted_spares(is_asking=is_asking))
 
     def _keep_waiting(self, *, is_paused: bool) -> None:
         """Start what was claimed ahead as soon as it can, or give it back as soon as it cannot."""
@@ -321,6 +343,10 @@ class Agent:
         if is_stopped or self._heartbeat.worker_state != "active":
             self._claimed_tasks -= self._places.give_back_waiting("this worker was paused")
         self._claimed_tasks -= self._places.give_back_stale()
+        if too_long := self._places.give_back_too_long():
+            self._claimed_tasks -= too_long
+            if Feature.LIFETIMES not in self._client.heard_features:
+                self._lifetime.exhaust()  # such a server would hand it out again at once
         self._places.start_waiting()
 
     def _slots(self, count: int) -> int:
@@ -351,7 +377,7 @@ class Agent:
                 continue
             held.add(lease["lease_id"])
             self._claimed_tasks += 1
-            self._places.take(Attempt(lease))
+            self._places.take(Attempt(lease, ends_by=self._lifetime.tasks_end_by))
         self._calibrator.take(reply.get("calibrate"), running=self._places.running)
         is_idle = self._places.is_empty and not self._calibrator.keeps_from_claiming
         if self._options.once and not leases and is_idle:
@@ -379,8 +405,9 @@ class Agent:
 
     def _act_on_refusal(self, refused: RequestRefused) -> None:
         self._next_claim_at = time.monotonic() + _REFUSED_WAIT_SECONDS
-        refusal = explain_refusal(refused, once=self._options.once)
+        refusal = explain_refusal(
+            refused, once=self._options.once, ephemeral=self._options.ephemeral
+        )
         self.board.trouble("claim", Fault.SERVER, refusal.words, refusal.advice)
-        if refusal.ends_agent:
-            self._end_words = "the server does not accept this worker"
-            self._exit_code = EXIT_NOT_AUTHENTICATED
+        if refusal.exit_code is not None:
+            self._end_words, self._exit_code = refusal.end_words, refusal.exit_code

@@ -11,7 +11,7 @@ from workers.agent import AGENT_VERSION
 from workers.agent.isolation import AUTO, CHOICES
 from workers.agent.limits.options import add_limit_options, positive_float, positive_int
 from workers.agent.running.execution import MAX_DISK_BYTES
-from workers.agent.secrecy import TOKEN_VARIABLE
+from workers.agent.secrecy import FLEET_VARIABLE, TOKEN_VARIABLE
 from workers.agent.state import HOME_VARIABLE
 from workers.agent.tasks.datasets import MAX_DATASET_BYTES
 
@@ -28,11 +28,11 @@ def parser() -> argparse.ArgumentParser:
         "xeenet-worker limits [--json] what it may use, and changes that; xeenet-worker open shows "
         "both as a page in your browser, xeenet-worker desktop in a window. xeenet-worker setup "
         "fetches torch for its GPU, service lets it start by itself, leave ends it and takes it "
-        "away.",
+        "away. xeenet-worker fleet starts agents on Slurm, Ray or Kubernetes.",
     )
     add = options.add_argument
     help_text = "the server's address; remembered after enrolment"
-    add("--server", metavar="URL", type=_server_url, help=help_text)
+    add("--server", metavar="URL", type=server_url, help=help_text)
     add("--token", help=f"worker token; safer in {TOKEN_VARIABLE}, which ps does not show")
     add("--enrol", metavar="TOKEN", help="exchange a single-use enrolment token, then work")
     add("--name", help="the worker's name at enrolment (default: the host name)")
@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--once", action="store_true", help="end when there is nothing to claim")
     add("--max-tasks", type=positive_int, metavar="N", help="claim at most N tasks, then end")
+    _add_fleet_options(options)
     add(
         "--drain-seconds",
         type=float,
@@ -117,7 +118,65 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def _server_url(text: str) -> str:
+def why_not_ephemeral(options: argparse.Namespace) -> str:
+    """Return which of these options do not fit together with or without --ephemeral; "" if all do.
+
+    An ephemeral worker keeps nothing, so an option that needs a stored token, or wants something
+    kept, asks for what cannot be.
+    """
+    if not options.ephemeral:
+        if options.fleet_token_file is not None:
+            return "--fleet-token-file makes ephemeral workers: add --ephemeral."
+        return ""
+    for name, why in _NOT_EPHEMERAL.items():
+        if getattr(options, name):
+            return f"--ephemeral and --{name.replace('_', '-')} do not go together: {why}"
+    if options.server is None and not options.check:
+        return "An ephemeral worker remembers no server: add --server URL."
+    return ""
+
+
+def _add_fleet_options(options: argparse.ArgumentParser) -> None:
+    add = options.add_argument
+    add(
+        "--ephemeral",
+        action="store_true",
+        help="join by a fleet token, keep nothing on this machine but cached data sets and "
+        "scripts, and say good-bye at the end: for jobs of Slurm, Kubernetes and the like",
+    )
+    add(
+        "--fleet-token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"file with the fleet token of --ephemeral; without it {FLEET_VARIABLE}",
+    )
+    add(
+        "--exit-after-idle",
+        type=positive_float,
+        metavar="SECONDS",
+        help="end when nothing has run here for so long",
+    )
+    add(
+        "--max-lifetime",
+        type=positive_float,
+        metavar="SECONDS",
+        help="end after so long, and claim nothing that would last longer",
+    )
+
+
+_NOT_EPHEMERAL: Final = {
+    "token": "it joins by a fleet token, and gets a token of its own.",
+    "enrol": "it joins by a fleet token, which is not used up.",
+    "name": "its server names it after the token's prefix and the machine.",
+    "state_dir": "it has no state folder, and uses no token that is stored in one. Its scratch "
+    "folder is made below TMPDIR.",
+    "rotate_token": "it stores no token that could be exchanged.",
+    "keep_failed": "nothing stays after its end.",
+    "yes": "it makes no Python with torch; `xeenet-worker setup` does.",
+}
+
+
+def server_url(text: str) -> str:
     """Return a server's address without a trailing slash. Raises ArgumentTypeError."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:

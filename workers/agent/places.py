@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import stamina
@@ -92,6 +93,24 @@ class Places:
             most = 2 * self._slots() - len(self._running)
             return min(ending, most) - len(self._waiting)
 
+    def wanted_spares(self, *, is_asking: bool) -> tuple[int, Path | None]:
+        """Return how many spares to keep, and the data set of the next task, if one waits.
+
+        One for each place whose task is ending, and, unless the server is being asked for a task,
+        for each that is idle.
+        """
+        idle = 0 if is_asking else max(0, self.free())
+        ending = sum(attempt.is_finishing() for attempt in self.running)
+        next_task = next(iter(self.waiting), None)
+        data = None if next_task is None else self._runner.data_of(next_task)
+        return min(idle + ending, self._slots()), data
+
+    def longest_wait(self) -> float:
+        """Return how long a task that is claimed ahead may have to wait: for runs that end now."""
+        with self._lock:
+            ending = [run for run in self._running if run.seconds_left() <= AHEAD_SECONDS]
+        return max((run.most_seconds_left() for run in ending), default=0.0)
+
     def lease_ids(self) -> set[str]:
         """Return the leases of all tasks here, apart from what only waits in the outbox."""
         with self._lock:
@@ -112,19 +131,23 @@ class Places:
         self.start_waiting()
 
     def start_waiting(self) -> None:
-        """Start the tasks that wait, as far as places are free."""
+        """Start the tasks that wait, as far as places are free and the agent lives long enough."""
         with self._lock:
-            while self._waiting and len(self._running) < self._slots() and not self._is_closed:
-                attempt = next(iter(self._waiting))
+            while len(self._running) < self._slots() and not self._is_closed:
+                fitting = (run for run in self._waiting if not run.may_outlast_agent())
+                if (attempt := next(fitting, None)) is None:
+                    return
                 del self._waiting[attempt]
                 self._start(attempt)
 
-    def give_back_waiting(self, reason: str) -> int:
+    def give_back_waiting(
+        self, reason: str, *, which: Callable[[Attempt], bool] = lambda _: True
+    ) -> int:
         """Release the tasks that wait, without waiting for the server; return how many."""
         with self._lock:
-            attempts = list(self._waiting)
-            self._waiting.clear()
+            attempts = [attempt for attempt in self._waiting if which(attempt)]
             for attempt in attempts:
+                del self._waiting[attempt]
                 attempt.stop.request(StopReason.DRAIN)
                 thread = threading.Thread(
                     target=self._give_back, args=(attempt, reason), name="release", daemon=True
@@ -140,6 +163,11 @@ class Places:
             is_stale = any(now - since > _LONGEST_WAIT_SECONDS for since in self._waiting.values())
         return self.give_back_waiting("its place on this worker was not free") if is_stale else 0
 
+    def give_back_too_long(self) -> int:
+        """Release tasks that wait and may outlast the agent; return how many."""
+        reason = "it may take longer than this agent lives"
+        return self.give_back_waiting(reason, which=Attempt.may_outlast_agent)
+
     def collect(self) -> None:
         """Forget the threads that have ended."""
         with self._lock:
@@ -147,8 +175,8 @@ class Places:
                 for attempt in [key for key, thread in threads.items() if not thread.is_alive()]:
                     del threads[attempt]
 
-    def stop(self, seconds: float) -> None:
-        """Stop all scripts, and wait so long for their tasks to be given back."""
+    def ask_to_stop(self) -> None:
+        """Let all scripts be killed and their tasks go back, without waiting for that."""
         with self._lock:
             self._is_closed = True
             running = list(self._running)
@@ -156,6 +184,10 @@ class Places:
         for attempt in running:
             attempt.stop.request(StopReason.DRAIN)
         self._client.abandon_downloads()
+
+    def stop(self, seconds: float) -> None:
+        """Stop all scripts, and wait so long for their tasks to be given back."""
+        self.ask_to_stop()
         end = time.monotonic() + seconds
         with self._lock:
             threads = [*self._running.values(), *self._over.values()]
@@ -193,10 +225,11 @@ class Places:
             self._heartbeat.flush(attempt)  # before the result, which ends the lease
         self._heartbeat.remove(attempt)
         self._outbox.wake()
+        if outcome.release_reason:
+            # Before the clean-up: the machine may be gone in a moment.
+            self._release(attempt, outcome.release_reason)
         if not failed:
             self._runner.clean_up(attempt, place, outcome)
-        if outcome.release_reason:
-            self._release(attempt, outcome.release_reason)
         self._changed.set()
 
     def _give_back(self, attempt: Attempt, reason: str) -> None:

@@ -17,6 +17,7 @@ LAST_REQUEST_SECONDS: Final = 2.0  # for a request that is still under way at th
 _STOP_SECONDS: Final = 20.0  # for threads to kill, clean up and release
 _STOPPED: Final = "the agent was stopped"
 _DELIVERY_SECONDS: Final = 10.0  # for the outbox at the end; the rest stays on disk
+_LAST_DELIVERY_SECONDS: Final = 300.0  # where nothing stays, as long as nobody asks it to end
 
 
 class Shutdown:
@@ -34,6 +35,7 @@ class Shutdown:
         *,
         changed: threading.Event,
         drain_seconds: float,
+        keeps_results: bool = True,
     ) -> None:
         self.terminations = 0
         self.interruptions = 0
@@ -42,6 +44,7 @@ class Shutdown:
         self._board = board
         self._changed = changed
         self._drain_seconds = drain_seconds
+        self._keeps_results = keeps_results  # on disk, for the next start
         self._drain_noticed_at: float | None = None
 
     def is_draining(self) -> bool:
@@ -56,6 +59,8 @@ class Shutdown:
         if not self.is_draining():
             return False
         self.give_back_waiting()
+        if self._is_at_once() or (self.terminations and not self._drain_seconds):
+            self._places.ask_to_stop()  # the claim must not delay that
         now = time.monotonic()
         if self._drain_noticed_at is None:
             self._drain_noticed_at = now
@@ -87,12 +92,19 @@ class Shutdown:
             self._places.collect()
 
     def wait_for_delivery(self) -> None:
-        """Give the outbox a few seconds to send what waits in it; tell of what stays."""
-        end = time.monotonic() + _DELIVERY_SECONDS
-        while self._outbox.pending_lease_ids() and time.monotonic() < end:
-            if self._is_at_once():
+        """Give the outbox a few seconds to send what waits in it; tell of what stays.
+
+        Where nothing stays, it gets minutes, unless somebody asks the agent to end.
+        """
+        began = time.monotonic()
+        while self._outbox.pending_lease_ids() and not self._is_at_once():
+            is_short = self._keeps_results or self.is_draining()
+            seconds = _DELIVERY_SECONDS if is_short else _LAST_DELIVERY_SECONDS
+            if time.monotonic() - began >= seconds:
                 break
             time.sleep(TICK_SECONDS / 4)
         if waiting := len(self._outbox.pending_lease_ids()):
             words = f"{waiting} result(s) stay on disk and are sent at the next start"
+            if not self._keeps_results:
+                words = f"{waiting} result(s) could not be sent; their tasks run again elsewhere"
             self._board.trouble("delivery", Fault.NETWORK, words)

@@ -19,6 +19,8 @@ from workers.agent.files import NotARegularFile, read_regular, write_new
 HOME_VARIABLE: Final = "XEENET_WORKER_HOME"
 STATUS_FILE: Final = "status.json"
 HISTORY_FILE: Final = "history.jsonl"
+LOCK_FILE: Final = "lock"
+CACHE_FOLDER: Final = "shared"  # data sets and scripts of ephemeral workers
 # The logs of an agent that was started without a terminal.
 SERVICE_LOG_FILE: Final = "service.log"
 DESKTOP_LOG_FILE: Final = "desktop.log"
@@ -54,15 +56,20 @@ def default_state_folder() -> Path:
 
 
 class StateFolder:
-    """Paths below ``root``, which is made private to the user. Raises `StateFolderError`."""
+    """Paths below ``root``, which is made private to the user. Raises `StateFolderError`.
 
-    def __init__(self, root: Path) -> None:
+    ``home`` is the folder whose set-up of torch holds here, too, and ``cache`` has the data sets
+    and scripts; both are ``root`` unless the folder is made for one job.
+    """
+
+    def __init__(self, root: Path, *, home: Path | None = None, cache: Path | None = None) -> None:
         self.root = root.expanduser().absolute()
+        self.home = home or self.root
         self.outbox = self.root / "outbox"
         self.work = self.root / "work"  # one folder per running task
         self.kept = self.root / "kept"  # task folders of failed runs, with --keep-failed
-        self.data = self.root / "data"
-        self.packages = self.root / "packages"
+        self.data = (cache or self.root) / "data"
+        self.packages = (cache or self.root) / "packages"
         self.status = self.root / STATUS_FILE  # what the agent is doing, for `status`
         self.history = self.root / HISTORY_FILE
         try:
@@ -84,9 +91,9 @@ class StateFolder:
         return f"{self.agent_id}/"
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[StateFolder]:
         """Hold the folder for one agent. Raises `StateFolderError` when another agent holds it."""
-        path = self.root / "lock"
+        path = self.root / LOCK_FILE
         with path.open("a+") as file:
             try:
                 _lock(file.fileno())
@@ -95,7 +102,7 @@ class StateFolder:
                     f"Another agent is already running on {self.root}. "
                     "Stop it, or give this one its own --state-dir."
                 ) from None
-            yield  # closing the file releases the lock, even when the agent is killed
+            yield self  # closing the file releases the lock, even when the agent is killed
 
     def load_credentials(self) -> Credentials | None:
         """Return the stored credentials, None before enrolment. Raises `StateFolderError`."""
@@ -118,7 +125,7 @@ class StateFolder:
     def remove_stale_folders(self) -> int:
         """Remove task folders and incomplete files that a killed agent left; return how many."""
         stale = list(self.work.iterdir())
-        for folder in (self.data, self.packages):
+        for folder in (self.root / "data", self.root / "packages"):  # not those others share
             stale += folder.glob(f"{TEMPORARY_PREFIX}*")
         stale += [*self.outbox.glob("*.tmp"), *self.root.glob("*.tmp")]
         return sum(remove_folder(folder) for folder in stale)

@@ -93,7 +93,7 @@ def _not_running(status: Status, reading: Reading, now: float) -> str:
 
 def _details(status: Status, now: float, *, is_living: bool) -> Iterator[str]:
     who = status.identity
-    parts = [who.name, words.host(who.server), words.isolation(who.tier) if who.tier else ""]
+    parts = [who.name, *words.about(who)]
     if is_living:
         parts.append(f"for {words.span(now - who.started_at)}, pid {who.pid}")
     if who.simulated_because:

@@ -46,6 +46,10 @@ class Work:
                 return EXIT_OK
             return self._agent.run()
 
+    def close(self) -> None:
+        """Close what `begin` has opened, where it did not come to `run`."""
+        self._stack.close()
+
     def pause(self, seconds: float | None) -> None:
         """Claim nothing for so many seconds, None until `resume`; nothing before there is work."""
         if self._agent is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rest_framework import serializers
@@ -9,7 +10,9 @@ from rest_framework import serializers
 from workers.api.fields import MAX_BIGINT, BoundedListField, StrictCharField, StrictIntegerField
 from workers.features import ALL_FEATURES, Feature
 from workers.models import ISOLATION_CHOICES, Worker, WorkerState
+from workers.protocol import MACHINE_KEY_PATTERN
 from workers.scripts import why_outdated
+from workers.tokens import FLEET_PREFIX
 
 
 def _text(max_length: int) -> StrictCharField:
@@ -48,9 +51,32 @@ class EnrolRequestSerializer(serializers.Serializer[dict[str, Any]]):
     """`protocol.EnrolRequest`."""
 
     enrolment_token = StrictCharField(max_length=200)
+    machine_key = StrictCharField(
+        required=False,
+        min_length=8,
+        max_length=64,
+        help_text="What tells the machine from the others of its fleet: letters, digits, “_”, “.”, "
+        "“-”. Needed with a fleet's token (xf_…), refused with an invitation.",
+    )
     name = _text(100)
     hardware = HardwareSerializer(required=False)
     agent_version = _text(50)
+
+    def validate_machine_key(self, key: str) -> str:
+        if not re.fullmatch(MACHINE_KEY_PATTERN, key):
+            raise serializers.ValidationError("Use 8 to 64 letters, digits, “_”, “.” and “-”.")
+        return key
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        is_fleet = attrs["enrolment_token"].startswith(FLEET_PREFIX)
+        if is_fleet != ("machine_key" in attrs):
+            sentence = (
+                "A fleet's token needs the key of the machine."
+                if is_fleet
+                else ("Only a fleet's token (xf_…) takes the key of a machine; leave it out.")
+            )
+            raise serializers.ValidationError({"machine_key": [sentence]})
+        return attrs
 
 
 class EnrolReplySerializer(serializers.Serializer[dict[str, Any]]):
@@ -59,6 +85,10 @@ class EnrolReplySerializer(serializers.Serializer[dict[str, Any]]):
     worker_id = serializers.IntegerField()
     name = serializers.CharField()
     token = serializers.CharField(help_text="Shown only once; the server stores only its hash.")
+    ephemeral = serializers.BooleanField(
+        required=False,
+        help_text="True for a worker of a fleet: it is retired when it leaves or stays silent.",
+    )
 
 
 class WorkerSerializer(serializers.ModelSerializer[Worker]):

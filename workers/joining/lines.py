@@ -132,6 +132,17 @@ def starts_with_token(url: str, secret: str) -> list[tuple[str, str]]:
     ]
 
 
+def starts_of_fleet(url: str, secret: str) -> list[tuple[str, str]]:
+    """Return what a job of a cluster runs with a fleet's token, and how a scheduler starts jobs."""
+    variable = f"XEENET_FLEET_TOKEN={secret}"
+    agent = joined(["--server", url, "--ephemeral", "--exit-after-idle", "300"], Shell.POSIX)
+    slurm = joined(["fleet", "slurm", "--server", url], Shell.POSIX)
+    return [
+        ("What each job runs", f"{variable} {DISTRIBUTION} {agent}"),
+        ("As many jobs as the tasks want, by Slurm", f"{variable} {DISTRIBUTION} {slurm}"),
+    ]
+
+
 def joining_context(request: HttpRequest, secret: str = "") -> Mapping[str, object]:
     """Return what templates need to say how a machine joins, with an invitation or without."""
     reach = addresses.reach(request)

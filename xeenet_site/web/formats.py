@@ -42,6 +42,7 @@ _CHIPS: Final[dict[str, tuple[str, str]]] = {
     "released": ("late", "back"),
     "cancelled": ("pending", "slash"),
     "disabled": ("pending", "slash"),
+    "retired": ("pending", "slash"),
     "simulated": ("simulated", "wave"),
     "implausible": ("late", "slash"),
     "disturbed": ("late", "wave"),

@@ -39,6 +39,7 @@ from campaigns.serializers.agents import (
     SubmissionSerializer,
 )
 from campaigns.tokens.authentication import PersonalTokenAuthentication
+from workers import fleets
 from workers import lifecycle as worker_lifecycle
 from workers.api.serializers import (
     EnrolReplySerializer,
@@ -51,6 +52,7 @@ from workers.authentication import WorkerTokenAuthentication
 from workers.features import ALL_FEATURES
 from workers.models import Worker, WorkerState
 from workers.protocol import ErrorCode, Submission, Verdict
+from workers.takeover import WorkerInUse
 
 
 class AgentView(APIView):
@@ -92,7 +94,7 @@ class LeaseHolderView(AgentView):
 
 
 class EnrolView(APIView):
-    """Register a worker with an enrolment token, which is valid once."""
+    """Register a worker with an invitation, which is valid once, or with a fleet's token."""
 
     authentication_classes: Any = ()
     permission_classes: Any = (AllowAny,)
@@ -102,18 +104,19 @@ class EnrolView(APIView):
         tags=["agents"],
         auth=[],
         request=EnrolRequestSerializer,
-        responses={201: EnrolReplySerializer, 400: ErrorSerializer, 403: ErrorSerializer},
+        responses={201: EnrolReplySerializer, **dict.fromkeys((400, 403, 409), ErrorSerializer)},
     )
     def post(self, request: Request) -> Response:
-        data = body(EnrolRequestSerializer, request)
-        worker, token = worker_lifecycle.enrol(
-            data["enrolment_token"],
-            now=database_now(),
-            name=data.get("name", ""),
-            hardware=data.get("hardware"),
-            agent_version=data.get("agent_version", ""),
-        )
-        return made_with_secret({"worker_id": worker.pk, "name": worker.name, "token": token})
+        data, now = body(EnrolRequestSerializer, request), database_now()
+        secret, about = data["enrolment_token"], {"hardware": data.get("hardware")}
+        about["agent_version"] = data.get("agent_version", "")
+        if machine_key := data.get("machine_key"):
+            worker, token = fleets.enrol(secret, machine_key=machine_key, now=now, **about)
+        else:
+            name = data.get("name", "")
+            worker, token = worker_lifecycle.enrol(secret, now=now, name=name, **about)
+        reply = {"worker_id": worker.pk, "name": worker.name, "token": token}
+        return made_with_secret(reply | ({"ephemeral": True} if machine_key else {}))
 
 
 class MeView(AgentView):
@@ -174,7 +177,7 @@ class ClaimView(AgentView):
         operation_id="claim_leases",
         tags=["agents"],
         request=ClaimRequestSerializer,
-        responses={200: ClaimReplySerializer, **errors(400, 403)},
+        responses={200: ClaimReplySerializer, **errors(400, 403, 409)},
     )
     def post(self, request: Request) -> Response:
         data, now = body(ClaimRequestSerializer, request), database_now()
@@ -189,14 +192,22 @@ class ClaimView(AgentView):
             scripts=data.get("scripts"),
             runs_server_code=data.get("runs_server_code", False),
         )
-        claim = lifecycle.claim(
-            self.worker,
-            claim_id=data["claim_id"],
-            count=data["count"],
-            slots=data.get("slots"),
-            calibrates=data.get("calibrates", False),
-            now=now,
-        )
+        try:
+            claim = lifecycle.claim(
+                self.worker,
+                claim_id=data["claim_id"],
+                count=data["count"],
+                slots=data.get("slots"),
+                calibrates=data.get("calibrates", False),
+                boot_id=data["boot_id"],
+                longest_seconds=data.get("longest_seconds"),
+                now=now,
+            )
+        except WorkerInUse as error:
+            # Agents of 0.1.0, which tell no scripts, take an unknown code for a proxy's answer.
+            if "scripts" in data:
+                raise
+            claim = lifecycle.Claim([], str(error))
         return Response(claim_reply(claim, data["count"], now))
 
 

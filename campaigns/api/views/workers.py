@@ -36,7 +36,10 @@ from workers.models import Worker, WorkerState
 class WorkerFilter(filters.FilterSet):
     """Filter workers by state and a part of their name."""
 
-    state = filters.ChoiceFilter(choices=WorkerState.choices)
+    state = filters.ChoiceFilter(
+        choices=WorkerState.choices,
+        help_text="Without it the retired workers of fleets are left out.",
+    )
     search = filters.CharFilter(
         field_name="name", lookup_expr="icontains", help_text="A part of the name."
     )
@@ -44,6 +47,12 @@ class WorkerFilter(filters.FilterSet):
     class Meta:
         model = Worker
         fields: ClassVar = ["state", "search"]
+
+    def filter_queryset(self, queryset: QuerySet[Worker]) -> QuerySet[Worker]:
+        matches: QuerySet[Worker] = super().filter_queryset(queryset)
+        if self.form.cleaned_data["state"]:
+            return matches
+        return matches.exclude(state=WorkerState.RETIRED)
 
 
 class WorkersView(ListAPIView[Worker]):

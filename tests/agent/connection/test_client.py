@@ -23,6 +23,7 @@ from tests.agent.server import (
     make_lease,
     running_server,
 )
+from tests.standstills import within
 from workers.agent.connection import client as client_module
 from workers.agent.connection.client import (
     Abandoned,
@@ -240,10 +241,8 @@ def test_a_dripping_answer_ends_in_time_and_so_does_its_thread(
     server.scripted["result"] = [
         Reply(200, b" " * 10_000, drip_seconds=0.05, drips_head=drips_head)
     ]
-    started_at = time.monotonic()
-    with pytest.raises(ServerUnavailable, match="within"):
+    with within(2.0), pytest.raises(ServerUnavailable, match="within"):
         submit(client)
-    assert time.monotonic() - started_at < 2.0
     assert not _waits(lambda: _exchanges() == [])
     assert submit(client)["verdict"] == "accepted"
 
@@ -251,9 +250,8 @@ def test_a_dripping_answer_ends_in_time_and_so_does_its_thread(
 def test_a_claim_that_nobody_waits_for_is_given_up(server: AgentServer, client: Client) -> None:
     server.scripted["claim"] = [Reply(200, b" " * 10_000, drip_seconds=0.05)]
     started_at = time.monotonic()
-    with pytest.raises(Abandoned):
+    with within(1.5), pytest.raises(Abandoned):
         client.claim(CLAIM, gives_up=lambda: time.monotonic() - started_at > 0.3)
-    assert time.monotonic() - started_at < 1.5
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", "-1", "soon"])
@@ -330,10 +328,8 @@ def test_a_dripping_download_ends_in_time_and_is_not_tried_again(
     server: AgentServer, client: Client, tmp_path: Path
 ) -> None:
     server.scripted["datasets"] = [Reply(200, TEXT, drip_seconds=0.05) for _ in range(3)]
-    started_at = time.monotonic()
-    with pytest.raises(ServerUnavailable, match="within"):
+    with within(2.0), pytest.raises(ServerUnavailable, match="within"):
         download(client, tmp_path / "text", seconds=0.5)
-    assert time.monotonic() - started_at < 2.0
     assert len(server.calls("datasets")) == 1
     assert not _waits(lambda: list(tmp_path.iterdir()) == [])
 
@@ -343,10 +339,8 @@ def test_a_download_ends_when_the_agent_does(
 ) -> None:
     server.scripted["datasets"] = [Reply(200, TEXT, drip_seconds=0.05) for _ in range(3)]
     threading.Timer(0.3, client.abandon_downloads).start()
-    started_at = time.monotonic()
-    with pytest.raises(Abandoned):
+    with within(1.5), pytest.raises(Abandoned):
         download(client, tmp_path / "text")
-    assert time.monotonic() - started_at < 1.5
 
 
 def test_a_download_leaves_the_floor_of_free_disk_space(client: Client, tmp_path: Path) -> None:

@@ -263,7 +263,7 @@ def test_last_words_are_neither_progress_nor_a_warning() -> None:
 )
 def test_no_stderr_keeps_the_agent_busy(piece: str) -> None:
     tail = (piece * MAX_STDERR_TAIL_BYTES)[:MAX_STDERR_TAIL_BYTES]
-    started_at = time.monotonic()
+    started_at = time.process_time()
     trouble_of(error_line(tail, 1))
     last_words(tail)
-    assert time.monotonic() - started_at < 1.0
+    assert time.process_time() - started_at < 1.0

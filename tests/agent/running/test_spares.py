@@ -5,6 +5,7 @@ The torch of these tests is a small module: what is tested is who may do what, a
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -201,6 +202,19 @@ def execution_file(execution: Execution) -> str:
     return execution.stderr_tail.split('"')[1]
 
 
+def agent_that_runs(scene: Scene, program: str) -> subprocess.Popen[bytes]:
+    """Start a process that keeps spares under the scene's tag, in another folder."""
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), str(scene.root / "second")],
+        cwd=ROOT,
+        env={
+            **script_environment(scene.root, scene.root),
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+        },
+        stdout=subprocess.PIPE,
+    )
+
+
 @pytest.mark.parametrize("tier", list(IsolationTier))
 @pytest.mark.parametrize("guarded", [True, False])
 def test_an_idle_spare_ends_with_its_agent(
@@ -220,15 +234,7 @@ def test_an_idle_spare_ends_with_its_agent(
         print("ready", flush=True)
         time.sleep(60)
         """
-    agent = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program), str(scene.root / "second")],
-        cwd=ROOT,
-        env={
-            **script_environment(scene.root, scene.root),
-            "DJANGO_SETTINGS_MODULE": "tests.settings",
-        },
-        stdout=subprocess.PIPE,
-    )
+    agent = agent_that_runs(scene, program)
     assert agent.stdout is not None
     assert agent.stdout.readline() == b"ready\n"
     assert scene.living()
@@ -239,6 +245,46 @@ def test_an_idle_spare_ends_with_its_agent(
         kill_with_its_guardians(agent)
     agent.stdout.close()
     wait_until(lambda: scene.living() == [], 10)
+
+
+@pytest.mark.parametrize("tier", list(IsolationTier))
+@pytest.mark.parametrize("part", ["half", "whole"])
+def test_an_agent_killed_at_the_hand_over_leaves_no_process(
+    scene: Scene, tier: IsolationTier, part: str
+) -> None:
+    """Half of an order starts nothing; a script that has the whole one ends with its agent."""
+    scene.recipe(tier)  # skips where there is no sandbox
+    program = f"""
+        import os, signal, sys
+        from pathlib import Path
+        from tests.agent.running.test_spares import Scene
+        from workers.protocol import IsolationTier
+        from workers.agent.processes.process_tree import ProcessTree, adopt_orphans
+        adopt_orphans()
+        class Pipe:
+            def __enter__(self): return self
+            def __exit__(self, *_): pass
+            def write(self, order):
+                stdin.write(order[: len(order) // 2] if {part!r} == "half" else order)
+                print(spare.folder, flush=True)
+                if {part!r} == "whole":
+                    while not (spare.folder / "began").exists(): pass
+                os.kill(os.getpid(), signal.SIGKILL)
+        scene = Scene(Path(sys.argv[1]))
+        scene.prefix = {scene.prefix!r}
+        spare = scene.spare(IsolationTier.{tier.name})
+        stdin = spare._tree.stdin
+        ProcessTree.stdin = property(lambda _: Pipe())
+        scene.run(spare, "import pathlib, time; pathlib.Path('began').touch(); time.sleep(60)")
+        """
+    agent = agent_that_runs(scene, program)
+    assert agent.stdout is not None
+    with agent.stdout:
+        folder = Path(agent.stdout.readline().decode().strip())
+        assert agent.wait(60) == -signal.SIGKILL
+    wait_until(lambda: scene.living() == [], 10)
+    assert (folder / "script.py").exists()
+    assert (folder / "began").exists() is (part == "whole")
 
 
 def test_a_spare_is_not_used_after_a_change_of_what_it_was_made_of(scene: Scene) -> None:

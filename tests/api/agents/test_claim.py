@@ -13,6 +13,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from campaigns import lifecycle
+from campaigns.lifecycle.guards import budgets_of_claim
 from campaigns.models import Attempt, Task, TaskPurpose
 from tests import factories
 from tests.clients import agent_client
@@ -257,3 +258,35 @@ def test_nothing_in_a_reply_says_why_its_task_exists() -> None:
     for reply in replies.values():
         words = re.findall("[a-z]+", json.dumps(reply).lower())
         assert not TELLING & set(words)
+
+
+def test_an_agent_that_ends_soon_gets_only_what_is_over_by_then() -> None:
+    long = factories.pending_task(time_budget_seconds=100.0)
+    short = factories.pending_task(time_budget_seconds=20.0)
+    client, _ = agent_client()
+
+    # Budgets have 15 s of grace.
+    reply = client.post(URL, claim_body(count=2, longest_seconds=35.0)).json()
+    none = client.post(URL, claim_body(longest_seconds=114.9)).json()
+    rest = client.post(URL, claim_body(longest_seconds=115.0)).json()
+
+    assert [lease["task_id"] for lease in reply["leases"]] == [short.pk]
+    assert reply["reason"] == none["reason"].replace("100 s", "20 s")
+    assert none["leases"] == []
+    assert none["reason"] == (
+        "The tasks that wait may take longer than the 100 s that this agent has left for one."
+    )
+    assert [lease["task_id"] for lease in rest["leases"]] == [long.pk]
+
+
+def test_the_guard_of_work_counts_for_an_agent_that_ends_soon() -> None:
+    campaign = factories.active_campaign(1, budget_kind="work", work_unit="steps", work_amount=50)
+    client, worker = agent_client()
+    guard = budgets_of_claim(list(campaign.tasks.all()), worker, timezone.now())
+    (seconds,) = guard.values()
+
+    none = client.post(URL, claim_body(longest_seconds=seconds + 14.9)).json()
+    reply = client.post(URL, claim_body(longest_seconds=seconds + 15.0)).json()
+
+    assert none["leases"] == []
+    assert [lease["time_budget_seconds"] for lease in reply["leases"]] == [seconds]

@@ -31,7 +31,7 @@ DESKTOP: Final = (
     Mutant(
         "leave: the token of a worker that left works again after a resume",
         "workers/lifecycle.py",
-        "token_hash=hash_token(new_token(WORKER_PREFIX)), pause_reason=LEFT",
+        "token_hash=DEAD_TOKEN, pause_reason=LEFT",
         "pause_reason=LEFT",
         (_API, "-k", "gives_its_tasks_back"),
     ),

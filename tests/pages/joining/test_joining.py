@@ -54,7 +54,7 @@ def test_an_invitations_page_follows_its_machine_to_the_end_of_its_first_task(
     assert "Its agent gets ready" in page()
     Worker.objects.filter(pk=worker.pk).update(last_seen_at=now, isolation="T1")
     assert "No task yet" in page()
-    assert "it measures its speed, for about a minute" in page()
+    assert "it measures its speed, for one to five minutes" in page()
     worker.refresh_from_db()
     attempt = factories.leased_task(worker, now=now)
     assert "Its first task runs" in page()

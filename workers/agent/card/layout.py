@@ -81,13 +81,12 @@ def rows(status: Status, space: Space, now: float) -> list[Text]:
 
 def _head(status: Status, space: Space, now: float) -> Iterator[Text]:
     who = status.identity
-    tier = words.isolation(who.tier) if who.tier else ""
     mark, style = MARKS[status.state]
     right = Text.assemble(
         (space.plain(f"{mark} {status.state}"), style),
         f"   {words.span(now - who.started_at)}",
     )
-    parts = [part for part in (words.host(who.server), tier) if part]
+    parts = words.about(who)
     left = Text.assemble(
         (space.plain(who.name), STRONG),
         (space.plain("".join(f"  ·  {part}" for part in parts)), SOFT),

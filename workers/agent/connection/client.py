@@ -33,6 +33,7 @@ from workers.agent.connection.server_errors import (
     ContentMismatch,
     CredentialsDropped,
     DownloadTooSlow,
+    FleetFull,
     LeaseLost,
     NotAuthenticated,
     Redirected,
@@ -54,6 +55,7 @@ from workers.protocol import (
     API_PREFIX,
     CLAIM_PATH,
     ENROL_PATH,
+    FLEET_DEMAND_PATH,
     HEARTBEAT_PATH,
     LEAVE_PATH,
     ME_PATH,
@@ -65,6 +67,7 @@ from workers.protocol import (
     EnrolReply,
     EnrolRequest,
     ErrorCode,
+    FleetDemand,
     HeartbeatReply,
     HeartbeatRequest,
     LeaveReply,
@@ -78,6 +81,7 @@ __all__ = [
     "Client",
     "ContentMismatch",
     "CredentialsDropped",
+    "FleetFull",
     "LeaseLost",
     "NotAuthenticated",
     "Redirected",
@@ -138,7 +142,7 @@ class Client:
             raise refusal
 
     def enrol(self, request: EnrolRequest) -> EnrolReply:
-        """Exchange an enrolment token for a worker token."""
+        """Exchange an enrolment token, or use a fleet token, for a worker token."""
         return self._call(self._calls, "POST", ENROL_PATH, request, replies.enrol_reply)
 
     def me(self, gives_up: GivesUp | None = None) -> dict[str, Any]:
@@ -169,6 +173,10 @@ class Client:
     def leave(self) -> LeaveReply:
         """End this worker on a server that has the feature; its token is rejected afterwards."""
         return self._call(self._calls, "POST", LEAVE_PATH, {}, replies.leave_reply)
+
+    def fleet_demand(self) -> FleetDemand:
+        """Return what the workers of a fleet have to do; this client's token is its fleet token."""
+        return self._call(self._calls, "GET", FLEET_DEMAND_PATH, None, replies.fleet_demand)
 
     def claim(self, request: ClaimRequest, gives_up: GivesUp | None = None) -> ClaimReply:
         """Ask for leases; safe to repeat with the same claim_id.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NoReturn, cast
 
 from workers.agent.attempt import SAFE_NAME, SHA256_HEX
@@ -19,6 +19,7 @@ from workers.protocol import (
     MAX_COUNTER,
     ClaimReply,
     EnrolReply,
+    FleetDemand,
     HeartbeatAnswer,
     HeartbeatReply,
     LeaveReply,
@@ -109,6 +110,27 @@ def me_reply(reply: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the server says of this worker; only its features are used."""
     _check_features(reply)
     return dict(reply)
+
+
+def fleet_demand(reply: Mapping[str, Any]) -> FleetDemand:
+    """Return what a fleet has to do."""
+    counts = ("claimable", "leased", "live_workers", "wanted_workers")
+    _check_counts(reply, (*counts, "max_live"))
+    needs = reply.get("needs")
+    if not isinstance(needs, list):
+        raise WrongShape("needs must be a list")
+    for need in needs:
+        if not isinstance(need, dict) or not isinstance(need.get("device"), str):
+            raise WrongShape("each of needs must be an object with a device")
+        _check_counts(need, counts)
+    return cast(FleetDemand, reply)
+
+
+def _check_counts(reply: Mapping[str, Any], keys: Iterable[str]) -> None:
+    for key in keys:
+        value = reply.get(key)
+        if type(value) is not int or not 0 <= value <= MAX_COUNTER:
+            raise WrongShape(f"{key} must be a whole number from 0")
 
 
 def _check_calibration(order: object) -> None:

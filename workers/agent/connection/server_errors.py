@@ -62,6 +62,10 @@ class Abandoned(ServerUnavailable):
     """The agent is about to end and did not wait for the answer."""
 
 
+class FleetFull(ServerUnavailable):
+    """The fleet token's most workers live already (409 fleet_full): a place may become free."""
+
+
 class DownloadTooSlow(ServerUnavailable):
     """A download was not complete within its time."""
 
@@ -111,6 +115,8 @@ def refusal_of(answer: Answer, server_url: str, path: str) -> ServerError:
         )
     if status == 401:
         return NotAuthenticated(status, code, message)
+    if code == ErrorCode.FLEET_FULL:
+        return FleetFull(message, _retry_after(answer.headers), answered=True)
     if said := _of_fields(reply.get("fields"), message):
         message = short(f"{message} {said}", 2 * replies.MAX_TEXT_CHARACTERS)
     kind = LeaseLost if code == ErrorCode.LEASE_LOST else RequestRefused

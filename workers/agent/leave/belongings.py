@@ -18,13 +18,18 @@ from workers.agent.limits.session_helper import FILE_NAME as PRESENCE_FILE
 from workers.agent.page.asking import ANSWER_FILE, REQUEST_FILE
 from workers.agent.setup.environments import Environments
 from workers.agent.setup.progress import FILE_NAME as SETUP_FILE
-from workers.agent.state import DESKTOP_LOG_FILE, HISTORY_FILE, SERVICE_LOG_FILE, STATUS_FILE
+from workers.agent.state import (
+    CACHE_FOLDER,
+    DESKTOP_LOG_FILE,
+    HISTORY_FILE,
+    SERVICE_LOG_FILE,
+    STATUS_FILE,
+)
 from workers.agent.stop_request import STOP_FILE
 
 CREDENTIALS_FILE: Final = "credentials.json"
 ID_FILE: Final = "agent-id"
 ENVIRONMENTS: Final = "environments"
-LOCK_FILE: Final = "lock"
 DATA_FOLDER: Final = "data"
 _ENVIRONMENT_NAMES: Final = ("env-*", "trial-*", "cache", "python", "current.json", "lock", "*.tmp")
 _FOLDERS: Final = ("outbox", "work", "kept", "packages")
@@ -69,13 +74,18 @@ def belongings(root: Path) -> list[Belonging]:
     """
     inside = [*(root / name for name in (*_FOLDERS, *_FILES)), *_temporary(root)]
     beside, data = environments_of(root), root / DATA_FOLDER
+    shared = root / CACHE_FOLDER
     is_used = data.is_symlink() or any(data.glob("*"))
     if not is_used:
         inside.append(data)  # there is nothing to keep
     made = [path for name in _ENVIRONMENT_NAMES for path in sorted(beside.glob(name))]
     kinds = (
         (ENVIRONMENTS, f"Pythons with torch that set-up made, in {beside}", tuple(made)),
-        ("data sets", "fetched again when a task needs them", (data,) if is_used else ()),
+        (
+            "data sets",
+            "fetched again when a task needs them",
+            (data, shared) if is_used else (shared,),
+        ),
         (
             "state",
             "history, rules, scripts, kept task folders, results that no server took",

@@ -24,7 +24,6 @@ from workers.agent.leave.belongings import (
     CREDENTIALS_FILE,
     ENVIRONMENTS,
     ID_FILE,
-    LOCK_FILE,
     Belonging,
     belongings,
     delete,
@@ -41,6 +40,7 @@ from workers.agent.service.record import Record
 from workers.agent.setup.environments import Environments, SetUpRuns
 from workers.agent.state import (
     HOME_VARIABLE,
+    LOCK_FILE,
     STATUS_FILE,
     Credentials,
     StateFolder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -13,12 +14,18 @@ from workers.agent.connection.client import (
     RequestRefused,
     ServerError,
 )
+from workers.agent.connection.exchange import OutOfTime, within
 from workers.agent.delivery.outbox import Outbox
+from workers.agent.exits import EXIT_WORKER_IN_USE
 from workers.agent.state import Credentials
 from workers.agent.status import words
+from workers.agent.status.board import StatusBoard
 from workers.features import Feature
 
 _LOOK_SECONDS: Final = 0.1
+_RETIRE_SECONDS: Final = 10.0  # a job must end, and its server notices by itself
+
+log = logging.getLogger("xeenet.agent")
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,22 @@ def say_goodbye(credentials: Credentials, client: Client) -> Farewell:
     )
 
 
-def _not_ended(server: str, name: str, error: ServerError) -> Farewell:
+def retire(credentials: Credentials, client: Client, board: StatusBoard) -> None:
+    """End an ephemeral worker on its server at the end of its job, and log how that went.
+
+    Its server does so by itself when the worker is silent for minutes. Where a newer agent has
+    taken it over, it is not this one's any more.
+    """
+    if board.status.exit_code == EXIT_WORKER_IN_USE:
+        return
+    try:
+        farewell = within(_RETIRE_SECONDS, lambda: say_goodbye(credentials, client))
+    except OutOfTime as error:
+        farewell = _not_ended(words.host(credentials.server_url), credentials.name, error)
+    log.info("%s", farewell.sentence)
+
+
+def _not_ended(server: str, name: str, error: Exception) -> Farewell:
     return Farewell(
         False,
         f"{name} could not be ended on {server}: {error}. There it stays in the list, and its "

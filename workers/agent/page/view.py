@@ -36,11 +36,10 @@ _LEAST_SHARE: Final = 0.02
 def view(status: Status, now: float, *, has_worker: bool) -> dict[str, Any]:
     """Return what the page shows of a status. ``has_worker``: it takes pauses and drains."""
     who = status.identity
-    about = [words.host(who.server), words.isolation(who.tier) if who.tier else ""]
     is_ending = bool(status.draining) or status.exit_code is not None
     return {
         "name": who.name or "This worker",
-        "about": [words.safe(part) for part in about if part],
+        "about": [words.safe(part) for part in words.about(who)],
         "version": who.version,
         "age": words.span(now - who.started_at),
         "state": str(status.state),

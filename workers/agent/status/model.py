@@ -111,6 +111,7 @@ class Identity:
     threads: int | None = None  # per script; None lets torch decide
     memory_bytes: int = 0  # per task
     slots: int = 1
+    ephemeral: bool = False  # for one job: it leaves its server at its end, and nothing here
     simulated_because: str = ""  # "" where results are measured
     cold_because: str = ""  # why tasks start without a spare; "" where they need not
     rules: tuple[str, ...] = ()  # of the owner, in short words: when it may work

@@ -66,6 +66,7 @@ _MENDED: Final = {
     "outbox": "there is room for results again",
     "disk": "the disk has room again",
     "processes": "the processes are gone",
+    "fleet": "there is a place in the fleet",
 }
 _WHO: Final = {
     PausedBy.OWNER: "by you",
@@ -145,6 +146,13 @@ def host(server: str) -> str:
 def isolation(tier: str) -> str:
     """Return what a tier means for the owner."""
     return "sandboxed, no network" if tier == IsolationTier.T1 else "no sandbox"
+
+
+def about(who: Identity) -> list[str]:
+    """Return where the agent works and how, in short words: server, isolation, ephemeral."""
+    tier = isolation(who.tier) if who.tier else ""
+    parts = [host(who.server), tier, "ephemeral" if who.ephemeral else ""]
+    return [part for part in parts if part]
 
 
 def pause_text(pause: Pause, now: float) -> str:

@@ -198,6 +198,8 @@ class Runner:
             return stopped(attempt)
         if attempt.seconds_to_deadline() < lease["time_budget_seconds"]:
             return RunOutcome(release_reason="the set-up took too long for the deadline")
+        if attempt.may_outlast_agent():
+            return RunOutcome(release_reason="the set-up took too long for this agent's lifetime")
         return self._spawn_and_judge(attempt, place, script, config)
 
     def _recipe(self, grant: Grant | None) -> SpareRecipe | None:

@@ -53,8 +53,8 @@ class Command(BaseCommand):
         """Print a line for each worker."""
         matches = Worker.objects.filter(name__icontains=options["search"])
         workers = matches.select_related("person").order_by("name")
-        if options["state"]:
-            workers = workers.filter(state=options["state"])
+        state = options["state"]
+        workers = workers.filter(state=state) if state else workers.present()
         for row in fleet.fleet_rows(list(workers), now=timezone.now()):
             self._print_row(row)
 

@@ -1,0 +1,1 @@
+"""What `make images` runs, and what CI checks of Containerfile and compose.yaml."""
