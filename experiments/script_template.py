@@ -93,7 +93,7 @@ model = Model()
 state = [(each, torch.zeros_like(each), torch.zeros_like(each)) for each in model.parameters()]
 began, steps, loss = time.monotonic(), 0, torch.tensor(math.nan)
 evaluate(validation[: len(validation) // 10])  # tells how long the final evaluation will take
-stop = START + min(0.9 * budget, budget - 12 * (time.monotonic() - began) - 0.3)
+stop = START + min(0.9 * budget, 0.97 * budget - 15 * (time.monotonic() - began) - 0.3)
 while steps < max_steps and time.monotonic() < stop and not terminated:
     starts = torch.randint(len(train) - context, (config["batch_size"], 1))
     batch = train[starts + torch.arange(context + 1)]
@@ -108,13 +108,13 @@ while steps < max_steps and time.monotonic() < stop and not terminated:
 nats = evaluate(validation) if steps else math.nan
 count = len(validation) - 1 if math.isfinite(nats) else 0
 reason = "max_steps" if steps == max_steps else "terminated" if terminated else "time_budget"
-reason = reason if steps else "budget_too_small"
 print(json.dumps({
-    "val_bpb": nats / (count * math.log(2)) if count else None,
+    "val_bpb": nats / (count * math.log(2)) if count else None, "seed": config["seed"],
     "eval_nll_nats": nats if count else None, "eval_bytes": count, "eval_tokens": count,
     "train_loss": loss.item() if count else None, "diverged": steps > 0 and not count,
     "steps_completed": steps, "tokens_trained": steps * config["batch_size"] * context,
     "model_params": sum(weights.numel() for weights, _, _ in state),
-    "stop_reason": reason, "wall_time_seconds": time.monotonic() - START,
-    "device_used": "cpu", "dataset_sha256": config["dataset_sha256"], "seed": config["seed"],
-}))  # fmt: skip
+    "stop_reason": reason if steps else "budget_too_small", "device_used": "cpu",
+    "dataset_sha256": config["dataset_sha256"], "wall_time_seconds": time.monotonic() - START,
+}), flush=True)  # fmt: skip
+os._exit(0)  # a normal end takes another second with torch
