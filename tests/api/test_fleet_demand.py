@@ -119,7 +119,7 @@ def test_retired_and_silent_workers_are_not_live(secret: str) -> None:
     gone, silent = joined(secret), joined(secret)
     assert demand(secret)["live_workers"] == 2
     worker_lifecycle.leave(gone, now=timezone.now())
-    limit = dt.timedelta(seconds=settings.XEENET["FLEET_SILENCE_SECONDS"] + 5)
+    limit = dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"] + 5)
     Worker.objects.filter(pk=silent.pk).update(last_seen_at=timezone.now() - limit)
     assert demand(secret)["live_workers"] == 0
 
