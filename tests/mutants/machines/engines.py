@@ -25,7 +25,7 @@ ENGINES: Final = (
     ),
     Mutant(
         "fleet: a token that others can read is used",
-        "workers/agent/fleet/options.py",
+        "workers/agent/ephemeral/token.py",
         "stat.S_IMODE(mode) & 0o077",
         "stat.S_IMODE(mode) & 0",
         (f"{_TESTS}/test_slurm.py", "-k", "others_can_read"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -18,19 +20,26 @@ _TOKEN: Final = re.compile(r"xf_[!-~]+")  # it becomes a header, which is one li
 _MAX_FILE_BYTES: Final = 4096
 
 
-def fleet_token(path: Path | None) -> str:
+def fleet_token(path: Path | None, *, private: bool = False) -> str:
     """Return the token in the file, without a path that of the environment.
 
-    It is taken out of the environment. Raises `StartError` where there is none.
+    It is taken out of the environment. Raises `StartError` where there is none, and with `private`
+    for a file that others can read.
     """
     token, place = take_secret(FLEET_VARIABLE).strip(), FLEET_VARIABLE
     if path is not None:
         try:
             # Kubernetes mounts the file of a secret as a link.
             with open_regular(path.expanduser(), follow_links=True) as file:
+                mode = os.fstat(file.fileno()).st_mode
                 content = file.read(_MAX_FILE_BYTES)
         except OSError as error:
             raise StartError(f"The fleet token cannot be read: {error}", EXIT_USAGE) from error
+        if private and os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+            raise StartError(
+                f"Others can read {path}, which has a token. Change that: chmod 600 {path}",
+                EXIT_USAGE,
+            )
         token, place = content.decode("ascii", "replace").strip(), str(path)
     if not token and path is None:
         raise StartError(

@@ -18,11 +18,12 @@ from pathlib import Path
 
 from workers.agent.connection.client import Client, ServerError
 from workers.agent.enrolment import warn_if_not_encrypted
+from workers.agent.ephemeral.token import fleet_token
 from workers.agent.exits import EXIT_CANNOT_RUN, EXIT_OK, EXIT_USAGE, StartError
 from workers.agent.fleet import kubernetes
 from workers.agent.fleet.demand import Jobs, missing, wanted_of
 from workers.agent.fleet.engine import END_SECONDS, AgentStart, Engine, threads_for
-from workers.agent.fleet.options import parser, read_token, split
+from workers.agent.fleet.options import parser, split
 from workers.agent.fleet.ray_cluster import RayCluster, RayShare
 from workers.agent.fleet.rounds import Rules, run_once, run_rounds
 from workers.agent.fleet.slurm import MOST_PER_ARRAY, Slurm, SlurmJob
@@ -49,7 +50,7 @@ def fleet_command(words: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace, agent_words: tuple[str, ...]) -> int:
-    token = read_token(options.fleet_token_file)
+    token = fleet_token(options.fleet_token_file, private=True)
     warn_if_not_encrypted(options.server)
     name = options.name or _name_of(options.server, token)
     make = _slurm if options.engine == "slurm" else _ray
@@ -132,7 +133,7 @@ def _print_manifests(options: argparse.Namespace, agent_words: tuple[str, ...]) 
 
 def _missing_pods(options: argparse.Namespace) -> int:
     """Return how many workers the server wants beyond the live ones. Raises `StartError`."""
-    client = Client(options.server, read_token(options.fleet_token_file))
+    client = Client(options.server, fleet_token(options.fleet_token_file, private=True))
     try:
         demand = client.fleet_demand()
     except ServerError as error:

@@ -1,4 +1,4 @@
-"""The words of ``xeenet-worker fleet``, and the fleet token."""
+"""The words of ``xeenet-worker fleet``."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import argparse
 import os
 import re
 import shlex
-import stat
 from pathlib import Path
 from typing import Final
 
-from workers.agent.exits import EXIT_USAGE, StartError
 from workers.agent.fleet.demand import DEVICES
 from workers.agent.fleet.engine import END_SECONDS
 from workers.agent.limits.options import positive_float, positive_int
 from workers.agent.options import server_url
-from workers.agent.secrecy import FLEET_VARIABLE, take_secret
+from workers.agent.secrecy import FLEET_VARIABLE
 from workers.protocol import MAX_LEASES_PER_CLAIM
 
-_TOKEN: Final = re.compile(r"xf_[!-~]{1,500}")
-_MOST_TOKEN_BYTES: Final = 1024
 _LEAST_MINUTES: Final = 3  # the agent's last minute, and time for a task
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?")
 
@@ -47,43 +43,6 @@ def split(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
         return words, ()
     place = words.index("--")
     return words[:place], tuple(words[place + 1 :])
-
-
-def read_token(file: Path | None) -> str:
-    """Return the fleet token of a file that only its owner reads, or of the environment.
-
-    Raises `StartError` when there is none, or when others could read it.
-    """
-    from_environment = take_secret(FLEET_VARIABLE)
-    if file is None:
-        token, place = from_environment, FLEET_VARIABLE
-    else:
-        token, place = _token_in(file), str(file)
-    if not token:
-        raise StartError(
-            f"A fleet needs its token: --fleet-token-file FILE, or {FLEET_VARIABLE}.", EXIT_USAGE
-        )
-    if not _TOKEN.fullmatch(token):
-        raise StartError(
-            f"{place} has no fleet token: one word that starts with xf_, as an operator of the "
-            "server made it.",
-            EXIT_USAGE,
-        )
-    return token
-
-
-def _token_in(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            mode = os.fstat(opened.fileno()).st_mode
-            content = opened.read(_MOST_TOKEN_BYTES)
-    except OSError as error:
-        raise StartError(f"The fleet token cannot be read: {error}.", EXIT_USAGE) from error
-    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-        raise StartError(
-            f"Others can read {file}, which has a token. Change that: chmod 600 {file}", EXIT_USAGE
-        )
-    return content.decode("utf-8", "replace").strip()
 
 
 def _add_common(add: argparse.ArgumentParser, *, memory: int | None, cpus: type) -> None:
