@@ -134,12 +134,14 @@ def starts_with_token(url: str, secret: str) -> list[tuple[str, str]]:
 
 def starts_of_fleet(url: str, secret: str) -> list[tuple[str, str]]:
     """Return what a job of a cluster runs with a fleet's token, and how a scheduler starts jobs."""
-    variable = f"XEENET_FLEET_TOKEN={secret}"
     agent = joined(["--server", url, "--ephemeral", "--exit-after-idle", "300"], Shell.POSIX)
-    slurm = joined(["fleet", "slurm", "--server", url], Shell.POSIX)
+    slurm = joined(["fleet", "slurm", "--server", url, "--fleet-token-file"], Shell.POSIX)
     return [
-        ("What each job runs", f"{variable} {DISTRIBUTION} {agent}"),
-        ("As many jobs as the tasks want, by Slurm", f"{variable} {DISTRIBUTION} {slurm}"),
+        ("What each job runs", f"XEENET_FLEET_TOKEN={secret} {DISTRIBUTION} {agent}"),
+        (
+            "As many jobs as the tasks want, by Slurm, with the token in a file of mode 600",
+            f'{DISTRIBUTION} {slurm} "$HOME/fleet-token"',
+        ),
     ]
 
 
