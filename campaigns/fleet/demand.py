@@ -133,8 +133,8 @@ def _row(
 
 def _kinds(token: FleetToken, now: dt.datetime) -> list[_Kind]:
     """Return the fleet's workers by kind: one query, with a row for each kind."""
-    # The tasks of those that were silent for longer go to other workers, so others are wanted. Their
-    # places in the fleet stay theirs until they are retired.
+    # The tasks of those that were silent for longer go to other workers, so others are wanted.
+    # Their places in the fleet stay theirs until they are retired.
     heard_since = now - dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
     live = ~Q(state__in=SHUT_OUT) & Q(last_seen_at__gte=heard_since)
     of_token = Worker.objects.filter(fleet_token=token, last_seen_at__gte=now - REMEMBERED)

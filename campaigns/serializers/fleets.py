@@ -20,7 +20,9 @@ class _DemandSerializer(serializers.Serializer[dict[str, Any]]):
         f"{MOST_COUNTED:,} are counted, or as many as the fleet can run at a time."
     )
     leased = serializers.IntegerField(help_text="Tasks that its workers hold.")
-    live_workers = serializers.IntegerField(help_text="Its workers that called within the lease time.")
+    live_workers = serializers.IntegerField(
+        help_text="Its workers that called within the lease time."
+    )
     wanted_workers = serializers.IntegerField(
         help_text="As many as run all of these tasks at a time, at most `max_live`."
     )

@@ -213,7 +213,8 @@ def test_work_is_given_instead_of_time() -> None:
     plan = json.loads(create("plan", "--work", "60", "--preview"))["work"]
     assert plan["origin"] == recorded.origin
     assert 2 <= plan["fewest_steps"] < plan["most_steps"]
-    assert plan["seconds"] > 60
+    # Steps are whole, and the size of a data set that the server does not hold is unknown.
+    assert plan["seconds"] == pytest.approx(60, rel=0.02)
     for options, words in (
         (("--work", "60", "--budget", "60"), "a work budget has no time"),
         (("--work", "nan"), "work_amount: must be a number"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -166,7 +167,16 @@ def test_an_expiry_whose_line_cannot_be_written_is_left_for_the_next_sweep(
 def test_a_lease_of_a_task_that_is_not_pending_after_all_is_refused() -> None:
     attempt = factories.leased_task()
     choice = claims._Choice(
-        factories.worker(), attempt.claim_id, 1, factories.at(1), 64, False, None, False
+        factories.worker(),
+        attempt.claim_id,
+        count=1,
+        now=factories.at(1),
+        slots=64,
+        calibrates=False,
+        boot_id=None,
+        longest_budget=math.inf,
+        among=None,
+        runs_own_script=False,
     )
     with pytest.raises(lifecycle.WrongState, match="taken meanwhile; claim again"):
         claims._move_to_leased([attempt.task], {}, choice.worker, choice)

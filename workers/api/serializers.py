@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from rest_framework import serializers
 
@@ -13,6 +13,8 @@ from workers.models import ISOLATION_CHOICES, Worker, WorkerState
 from workers.protocol import MACHINE_KEY_PATTERN
 from workers.scripts import why_outdated
 from workers.tokens import FLEET_PREFIX
+
+_MACHINE_KEY: Final = re.compile(MACHINE_KEY_PATTERN)
 
 
 def _text(max_length: int) -> StrictCharField:
@@ -63,7 +65,7 @@ class EnrolRequestSerializer(serializers.Serializer[dict[str, Any]]):
     agent_version = _text(50)
 
     def validate_machine_key(self, key: str) -> str:
-        if not re.fullmatch(MACHINE_KEY_PATTERN, key):
+        if not _MACHINE_KEY.fullmatch(key):
             raise serializers.ValidationError("Use 8 to 64 letters, digits, “_”, “.” and “-”.")
         return key
 

@@ -214,6 +214,12 @@ def invite() -> tuple[APIClient, str, str, dict[str, Any]]:
     return client, "post", "/api/v1/invitations", {"label": "l"}
 
 
+def create_fleet() -> tuple[APIClient, str, str, dict[str, Any]]:
+    client, _ = researcher_client(factories.user(role=roles.OPERATOR))
+    body = {"label": "l", "name_prefix": "n", "max_live": 2, "tier": "T0", "lifetime_days": 1}
+    return client, "post", "/api/v1/fleets", body
+
+
 ENDPOINTS: tuple[Endpoint, ...] = (
     enrol,
     claim,
@@ -243,4 +249,5 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     edit_webhook,
     create_token,
     invite,
+    create_fleet,
 )
