@@ -36,7 +36,7 @@ SITE: Final = (
         PREPARED,
         "        compiler = copy.copy(compiled.compiler)\n",
         "        compiler = compiled.compiler\n",
-        (*PREPARED_TESTS, "-k", "not_a_connection"),
+        (*PREPARED_TESTS, "-k", "begins_inside_another"),
     ),
     Mutant(
         "prepared: a run asks with the connection of the thread that compiled",

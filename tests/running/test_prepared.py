@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.db.models import CharField, Exists, IntegerField, OuterRef, QuerySet
+from django.db.models.query import ModelIterable
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
@@ -117,6 +119,30 @@ def test_threads_share_a_query_but_not_a_connection() -> None:
 
     assert read_names == [[name] * 20 for name in names]
     assert len(built) == 1
+
+
+def test_a_run_that_begins_inside_another_changes_nothing_there() -> None:
+    User.objects.create_user("outer")
+    User.objects.create_user("inner")
+    inside: list[str] = []
+
+    class Interrupted(ModelIterable):
+        """Runs the query for somebody else before it asks the database."""
+
+        def __iter__(self) -> Iterator[User]:
+            if not inside:
+                inside.append("began")
+                inside[:] = [user.username for user in users.rows(name="inner")]
+            return super().__iter__()
+
+    def build() -> QuerySet[User]:
+        found = User.objects.filter(username=Slot("name", CharField()))
+        found._iterable_class = Interrupted
+        return found
+
+    users = Prepared(build)
+    assert [user.username for user in users.rows(name="outer")] == ["outer"]
+    assert inside == ["inner"]
 
 
 def test_a_session_that_has_expired_belongs_to_nobody(client: Client) -> None:
