@@ -121,7 +121,9 @@ def progress_sentence(progress: CampaignProgress, leading: str, *, now: dt.datet
 
     `leading` is what `standings.arms.leading` says of the campaign.
     """
-    parts = [f"{progress.done}/{progress.total} done", f"{progress.leased} running"]
+    parts = [f"{progress.done}/{progress.total} done", f"{progress.running} running"]
+    if progress.upcoming:
+        parts.append(f"{progress.upcoming} next")
     if progress.no_value:
         of_them = f" ({progress.failed} failed)" if progress.failed else ""
         parts.append(f"{progress.no_value} without a value{of_them}")
@@ -222,7 +224,7 @@ class ProgressLine:
             )
             self._progress.refresh()
             return
-        news = (progress.done, progress.leased)
+        news = (progress.done, progress.running)
         if news != self._last or self._polls >= _PLAIN_EVERY_POLLS:
             self.say(sentence)
             self._last, self._polls = news, 0
