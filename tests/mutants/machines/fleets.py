@@ -9,7 +9,7 @@ from tests.mutants.mutant import Mutant
 VERBS: Final = "workers/fleets.py"
 TESTS: Final = "tests/workers/test_fleets.py"
 OWNERS: Final = "tests/lifecycle/test_fleet_owner.py"
-DEMAND: Final = "tests/api/test_fleet_demand.py"
+DEMAND: Final = "tests/api/fleets/test_demand.py"
 IN_USE: Final = "tests/api/agents/test_worker_in_use.py"
 
 FLEETS: Final = (
