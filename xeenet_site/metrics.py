@@ -60,7 +60,7 @@ _DEMAND: Final = {
     "claimable": "Tasks that the workers of a fleet could claim now.",
     "leased": "Tasks that the workers of a fleet hold.",
     "oldest_wait_seconds": "How long the oldest claimable task of a fleet waits; 0 without one.",
-    "live_workers": "Workers of a fleet that are not retired.",
+    "live_workers": "Workers of a fleet that called within the lease time.",
     "wanted_workers": "Workers that a fleet should have.",
     "max_live": "Workers that a fleet may have.",
 }

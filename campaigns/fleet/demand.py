@@ -39,7 +39,6 @@ class _Kind(NamedTuple):
     live: int
     # Tasks that the live ones run at a time.
     slots: int
-    seen: int
 
     @property
     def tier(self) -> str:
@@ -144,7 +143,6 @@ def _kinds(token: FleetToken, now: dt.datetime) -> list[_Kind]:
     counted = groups.values_list(*columns).annotate(
         live=Count("pk", filter=live),
         all_slots=Coalesce(Sum(Coalesce("slots", 1), filter=live), 0),
-        seen=Count("pk"),
     )
     return [_Kind(*row) for row in counted]
 
