@@ -97,8 +97,8 @@ def train_inside_its_budget(
     No script foresees that the machine stands still in the middle of a step or needs the budget's
     half for the import of torch. A run that is late for that reason says nothing, and runs again; a
     run that is late on a machine that worked is a fault. On an overloaded machine the import alone
-    may take the budget: the answer then comes right after it. A run of fewer than `min_steps` runs
-    again, too.
+    may take the budget: the answer then comes right after it. With `min_steps` a run of fewer, or
+    without time left to evaluate them, runs again, too.
     """
     budget = float(changes["time_budget_seconds"])
     for _ in range(attempts):
@@ -109,7 +109,8 @@ def train_inside_its_budget(
         allowed = max(budget, result["setup_seconds"] + 0.5)
         # The interpreter starts before the script's clock.
         if result["wall_time_seconds"] < allowed and seconds < allowed + 1.0:
-            if result["steps_completed"] >= min_steps:
+            is_evaluated = result["stop_reason"] != "no_time_to_evaluate"
+            if not min_steps or (result["steps_completed"] >= min_steps and is_evaluated):
                 return result
             continue
         slow = result["setup_seconds"] > budget / 2
