@@ -1,0 +1,185 @@
+"""SQL that the ORM puts together once, from the verbs' own querysets, and that runs many times.
+
+A queryset is built with a `Slot` wherever a value differs from call to call. All other values of
+it become literals, so that PostgreSQL can use the partial indexes in a prepared statement.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from django.db import connection, models
+from django.db.models.expressions import Expression
+from django.db.models.query import get_related_populators
+from django.db.models.sql import UpdateQuery
+
+from campaigns.lifecycle.statements import prepared
+
+M = TypeVar("M", bound=models.Model)
+_FORMATTER: Final = string.Formatter()
+
+
+class Slot(Expression):
+    """A value that each run of the statement gives anew, by its name.
+
+    `field` says how the value is stored; it must have the type of the column that it meets.
+    """
+
+    def __init__(self, name: str, field: models.Field[Any, Any]) -> None:
+        super().__init__(output_field=field)
+        self.name = name
+
+    def as_sql(self, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
+        return "%s", (self,)
+
+
+class Sql(NamedTuple):
+    """Text with a %s for each parameter: a `Slot`, or a value that is the same in each run."""
+
+    text: str
+    parameters: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Select(Generic[M]):
+    """A query whose rows are read as model instances, as the ORM would read them."""
+
+    sql: Sql
+    _compiler: Any
+
+    def instances(self, rows: Iterable[Sequence[Any]]) -> Iterator[M]:
+        """Return the rows as instances, with what the queryset loads of related ones."""
+        compiler, using = self._compiler, connection.alias
+        info, select = compiler.klass_info, compiler.select
+        first, last = info["select_fields"][0], info["select_fields"][-1] + 1
+        names = [column[0].target.attname for column in select[first:last]]
+        # The stubs are those of a later Django.
+        populators = get_related_populators(info, select, using)  # type: ignore[call-arg]
+        for row in self.converted(rows):
+            instance = info["model"].from_db(using, names, row[first:last])
+            for populator in populators:
+                populator.populate(row, instance)
+            for name, position in compiler.annotation_col_map.items():
+                setattr(instance, name, row[position])
+            yield instance
+
+    def converted(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+        """Return the rows with Python's values, such as instants, in place of the database's."""
+        compiler = self._compiler
+        columns = [column[0] for column in compiler.select]
+        converters = compiler.get_converters(columns)
+        return compiler.apply_converters(map(list, rows), converters) if converters else iter(rows)
+
+
+def select(rows: models.QuerySet[M, Any]) -> Select[M]:
+    """Compile a query."""
+    compiler = rows.query.get_compiler(using=connection.alias)
+    return Select(_sql(*compiler.as_sql()), compiler)
+
+
+def update(rows: models.QuerySet[Any, Any], **assignments: Any) -> Sql:
+    """Compile an UPDATE of all these rows. Without its RETURNING, which the caller may append."""
+    query: Any = rows.query.chain(UpdateQuery)
+    query.add_update_values(assignments)
+    # As QuerySet.update does: an order would be a subquery.
+    query.clear_ordering(force=True)
+    query.annotations = {}
+    return _sql(*query.get_compiler(using=connection.alias).as_sql())
+
+
+def insert(model: type[models.Model], source: Sql | None = None, **columns: Any) -> Sql:
+    """Put an INSERT of one row together: `columns` by attribute name, the rest by their defaults.
+
+    A value is a `Slot`, an `Sql` text over the columns of `source` (what follows FROM), or a
+    constant. Without `source` one row is inserted. Raises ValueError for a column that is neither
+    given nor has a constant default, and for a name that is no column.
+    """
+    names: list[str] = []
+    values: list[str] = []
+    parameters: list[Any] = []
+    options = model._meta  # noqa: SLF001 - documented under this name
+    for field in options.concrete_fields:
+        if field.primary_key and field.attname not in columns:
+            continue
+        names.append(connection.ops.quote_name(str(field.column)))
+        value = columns.pop(field.attname) if field.attname in columns else _default(field)
+        if isinstance(value, Slot):
+            value = Sql("%s", (value,))
+        elif not isinstance(value, Sql):
+            value = _sql("%s", [field.get_db_prep_save(value, connection)])
+        values.append(value.text)
+        parameters.extend(value.parameters)
+    if columns:
+        raise ValueError(f"{model.__name__} has no column {', '.join(columns)}")
+    table = connection.ops.quote_name(options.db_table)
+    text = f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(values)}"
+    if source is not None:
+        text += f" FROM {source.text}"
+        parameters.extend(source.parameters)
+    return Sql(text, tuple(parameters))
+
+
+def _default(field: models.Field[Any, Any]) -> Any:
+    has_constant = field.has_default() and not callable(field.default)
+    if not (has_constant or field.null or (field.blank and field.empty_strings_allowed)):
+        raise ValueError(f"{field} must be given: it has no default that is the same in each row")
+    return field.default if has_constant else None if field.null else ""
+
+
+def join(template: str, **parts: Sql) -> Sql:
+    """Put parts together: "{name}" in the template stands for the part of this name."""
+    text: list[str] = []
+    parameters: list[Any] = []
+    for literal, name, _, _ in _FORMATTER.parse(template):
+        text.append(literal)
+        if name is not None:
+            text.append(parts[name].text)
+            parameters.extend(parts[name].parameters)
+    return Sql("".join(text), tuple(parameters))
+
+
+def run(sql: Sql, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Run the statement with a value for each slot; return its rows, [] if it returns none.
+
+    PostgreSQL parses and plans it once per connection. Raises django.db.DatabaseError.
+    """
+    parameters = [
+        parameter.field.get_db_prep_value(values[parameter.name], connection)
+        if isinstance(parameter, Slot)
+        else parameter
+        for parameter in sql.parameters
+    ]
+    if connection.vendor != "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(sql.text, parameters)
+            return list(cursor.fetchall()) if cursor.description else []
+    return prepared.run(sql.text, parameters)
+
+
+def _sql(text: str, parameters: Iterable[Any]) -> Sql:
+    """Write the values that stay the same into the text."""
+    slots: list[Any] = []
+    pieces = text.split("%s")
+    written = [pieces[0]]
+    for piece, parameter in zip(pieces[1:], parameters, strict=True):
+        literal = _literal(parameter)
+        if literal is None:
+            slots.append(parameter)
+        written += ["%s" if literal is None else literal, piece]
+    return Sql("".join(written), tuple(slots))
+
+
+def _literal(value: Any) -> str | None:
+    """Return a value as SQL; None for a slot, and for a value whose form the driver decides."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, str):
+        return "'" + str(value).replace("'", "''").replace("%", "%%") + "'"
+    return None
