@@ -138,6 +138,7 @@ MIDDLEWARE = [
     "xeenet_site.middleware.SecurityHeadersMiddleware",
     "xeenet_site.middleware.LengthRequiredMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "xeenet_site.short_way.ShortWayMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "xeenet_site.middleware.CompressPagesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
