@@ -8,7 +8,7 @@ What only ephemeral workers know is in `workers.fleets`.
 | withdraw | –                 | –        | deletes an unused invitation                         |
 | enrol   | –                  | active   | uses up the invitation, makes a worker token         |
 | identity_of | –              | active   | makes a worker without token for a person's program  |
-| see     | active, draining   | same     | records presence (at any authenticated call)         |
+| see     | active, draining   | same     | records presence, where due (any authenticated call) |
 | pause   | active             | active   | no claims for a while: after an error of its         |
 |         |                    |          | environment (twice as long each time), after a loss  |
 | drain   | active             | draining | finishes the tasks it holds, claims no more          |
@@ -36,6 +36,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import CharField, F, Q, QuerySet, Value
 from django.db.models.functions import Cast, Concat, Least
 
+from workers import presence
 from workers.models import EnrolmentToken, Worker, WorkerSession, WorkerState
 from workers.scripts import believed
 from workers.tokens import ENROLMENT_PREFIX, WORKER_PREFIX, hash_token, new_token
@@ -206,14 +207,18 @@ def identity_of(person: User, *, now: dt.datetime) -> tuple[Worker, bool]:
 
 
 def see(worker: Worker, *, now: dt.datetime, boot_id: uuid.UUID | None = None) -> None:
-    """Record that the worker called, and with `boot_id` the session of its agent."""
-    Worker.objects.filter(pk=worker.pk).update(last_seen_at=now)
+    """Record that the worker called, and with `boot_id` the session of its agent, where due.
+
+    What is due is in `workers.presence`; the first call of a session always is.
+    """
+    span = presence.recent(now)
+    Worker.objects.filter(presence.worker_due(span), pk=worker.pk).update(last_seen_at=now)
     if boot_id is None:
         return
-    renewed = WorkerSession.objects.filter(worker=worker, boot_id=boot_id).update(
-        last_seen_at=now, ended_at=None
-    )
-    if not renewed:
+    sessions = WorkerSession.objects.filter(worker=worker, boot_id=boot_id)
+    if sessions.filter(presence.session_due(span)).update(last_seen_at=now, ended_at=None):
+        return
+    if not sessions.exists():
         # It may have been updated meanwhile, or started with other options.
         Worker.objects.filter(pk=worker.pk).exclude(refused_scripts="").update(refused_scripts="")
         # ignore_conflicts: an agent's first heartbeat and first claim may arrive at once.

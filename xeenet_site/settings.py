@@ -197,7 +197,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # serves stale values.
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-    # A separate cache: "default" holds 300 entries at most and would evict request counters.
+    # Separate caches: "default" holds 300 entries at most and would evict these.
+    "fleet": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "fleet",
+        "OPTIONS": {"MAX_ENTRIES": 50_000},
+    },
     "throttles": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
         "LOCATION": "throttles",

@@ -36,6 +36,39 @@ class Slot(Expression):
         return "%s", (self,)
 
 
+class AnyOf(Expression):
+    """The condition that a field has one of the values in a slot, which is a list. PostgreSQL's."""
+
+    conditional = True
+
+    def __init__(self, name: str, slot: Slot) -> None:
+        super().__init__(output_field=models.BooleanField())
+        self.column: Any = models.F(name)
+        self.slot = slot
+
+    def get_source_expressions(self) -> list[Any]:
+        return [self.column]
+
+    def set_source_expressions(self, exprs: Sequence[Any]) -> None:
+        (self.column,) = exprs
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        column, parameters = compiler.compile(self.column)
+        return f"{column} = ANY(%s)", (*parameters, self.slot)
+
+
+class Column(Expression):
+    """A column of another part of the statement, "part.name", where a queryset needs a value."""
+
+    def __init__(self, name: str, field: models.Field[Any, Any]) -> None:
+        super().__init__(output_field=field)
+        part, _, column = name.partition(".")
+        self.text = f"{part}.{connection.ops.quote_name(column)}"
+
+    def as_sql(self, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
+        return self.text, ()
+
+
 class Sql(NamedTuple):
     """Text with a %s for each parameter: a `Slot`, or a value that is the same in each run."""
 
@@ -80,14 +113,26 @@ def select(rows: models.QuerySet[M, Any]) -> Select[M]:
     return Select(_sql(*compiler.as_sql()), compiler)
 
 
-def update(rows: models.QuerySet[Any, Any], **assignments: Any) -> Sql:
-    """Compile an UPDATE of all these rows. Without its RETURNING, which the caller may append."""
+def update(
+    rows: models.QuerySet[Any, Any], source: Sql | None = None, **assignments: Any
+) -> Sql:
+    """Compile an UPDATE of all these rows. Without its RETURNING, which the caller may append.
+
+    With `source` (what follows FROM) `Column`s of it may be conditions and values.
+    """
     query: Any = rows.query.chain(UpdateQuery)
     query.add_update_values(assignments)
     # As QuerySet.update does: an order would be a subquery.
     query.clear_ordering(force=True)
     query.annotations = {}
-    return _sql(*query.get_compiler(using=connection.alias).as_sql())
+    compiler = query.get_compiler(using=connection.alias)
+    whole = _sql(*compiler.as_sql())
+    if source is None:
+        return whole
+    where = _sql(*compiler.compile(query.where))
+    assigned = len(whole.parameters) - len(where.parameters)
+    head = Sql(whole.text.removesuffix(f"WHERE {where.text}"), whole.parameters[:assigned])
+    return join("{head}FROM {source} WHERE {where}", head=head, source=source, where=where)
 
 
 def insert(model: type[models.Model], source: Sql | None = None, **columns: Any) -> Sql:
@@ -147,7 +192,7 @@ def run(sql: Sql, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     PostgreSQL parses and plans it once per connection. Raises django.db.DatabaseError.
     """
     parameters = [
-        parameter.field.get_db_prep_value(values[parameter.name], connection)
+        _stored(parameter.field, values[parameter.name])
         if isinstance(parameter, Slot)
         else parameter
         for parameter in sql.parameters
@@ -157,6 +202,12 @@ def run(sql: Sql, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
             cursor.execute(sql.text, parameters)
             return list(cursor.fetchall()) if cursor.description else []
     return prepared.run(sql.text, parameters)
+
+
+def _stored(field: models.Field[Any, Any], value: Any) -> Any:
+    if isinstance(value, list):
+        return [_stored(field, item) for item in value]
+    return field.get_db_prep_value(value, connection)
 
 
 def _sql(text: str, parameters: Iterable[Any]) -> Sql:
