@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.apps import apps
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db import models, transaction
+from django.test import TestCase
 
 from tests.lifecycle.statements.agent_calls import VERBS, Call
 from tests.lifecycle.statements.random_history import History, new_world
@@ -75,9 +76,14 @@ def rows_after(
     history: History, steps: int = STEPS
 ) -> tuple[list[str], dict[str, list[dict[str, Any]]]]:
     """Do the history in a transaction that is rolled back; return its lines and all rows."""
-    cache.clear()
+    for cache in caches.all(initialized_only=True):
+        cache.clear()
     with transaction.atomic():
-        lines = [history.step(number) for number in range(steps)]
+        lines = []
+        for number in range(steps):
+            # What is cached after a commit is cached here, too.
+            with TestCase.captureOnCommitCallbacks(execute=True):
+                lines.append(history.step(number))
         rows = all_rows()
         transaction.set_rollback(True)
     return lines, rows
