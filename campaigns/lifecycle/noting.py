@@ -130,8 +130,7 @@ class Noter:
             except Exception:
                 # A job notes it, too; it must not keep the others waiting.
                 logger.exception("the results of campaign %s were not noted", campaign_id)
-            else:
-                self._is_failing = False
+        self._is_failing = False
         return []
 
 

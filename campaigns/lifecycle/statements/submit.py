@@ -69,7 +69,7 @@ def submit_each(
     if not attempts:
         return {}
     worker, now = attempts[0].worker, now or read_at(attempts[0])
-    judged = (_judge(attempt, bodies[attempt.lease_id], now) for attempt in attempts)
+    judged = (judge(attempt, bodies[attempt.lease_id], now) for attempt in attempts)
     ends = [end for end in judged if end is not None]
     if not ends:
         return {}
@@ -92,7 +92,7 @@ def submit_each(
     return taken
 
 
-def _judge(attempt: Attempt, body: Submission, now: dt.datetime) -> tuple[Ended, Answer] | None:
+def judge(attempt: Attempt, body: Submission, now: dt.datetime) -> tuple[Ended, Answer] | None:
     """Return how the attempt ends; None where the verb does more than to store a result."""
     task = attempt.task
     if body["outcome"] != Outcome.COMPLETED or body.get("simulated"):

@@ -26,7 +26,7 @@ Statement = Callable[[Call], Any]
 STEPS: Final = 70
 _APPS: Final = ("campaigns", "workers")
 # Columns that no verb writes with its `now`.
-_OF_OTHER_CLOCKS: Final = {"campaigns.ResultClass.created_at"}
+_OF_OTHER_CLOCKS: Final = {"campaigns.ResultClass.created_at", "campaigns.NoiseFloor.as_of"}
 
 
 @dataclass
