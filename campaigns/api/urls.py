@@ -20,6 +20,7 @@ from campaigns.api.views import (
     overview,
     races,
     results,
+    results_of_agents,
     scripts,
     tasks,
     webhooks,
@@ -56,6 +57,11 @@ urlpatterns = [
     path(protocol.HEARTBEAT_PATH, agents.HeartbeatView.as_view(), name="api-heartbeat"),
     path(
         protocol.RESULT_PATH.format(lease_id=LEASE), agents.ResultView.as_view(), name="api-result"
+    ),
+    path(
+        protocol.RESULTS_PATH,
+        results_of_agents.ResultsOfAgentsView.as_view(),
+        name="api-results-of-agents",
     ),
     path(
         protocol.RELEASE_PATH.format(lease_id=LEASE),

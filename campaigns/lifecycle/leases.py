@@ -141,7 +141,7 @@ def expire(*, now: dt.datetime, limit: int = 500) -> int:
     Returns how many leases this call took back, at most `limit`. Each task has a transaction of its
     own, so that a task that cannot be written is logged and does not block the others.
     """
-    overdue = Task.objects.overdue(now).order_by("lease_expires_at")
+    overdue = Task.objects.overdue(now).order_by("lease_expires_at", "pk")
     expired = 0
     for task in overdue.only("pk", "lease_id", "campaign_id")[:limit]:
         try:
