@@ -18,7 +18,9 @@ from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import BooleanField, Count, ExpressionWrapper, Max, Q, QuerySet
 
+from campaigns.clock import database_now
 from campaigns.lifecycle import calibrating, journal
+from campaigns.lifecycle.claim_lock import claiming_alone
 from campaigns.lifecycle.claim_reasons import why_fewer, why_full, why_nothing
 from campaigns.lifecycle.errors import WrongState
 from campaigns.lifecycle.guards import budgets_of_claim
@@ -55,7 +57,7 @@ SET_ASIDE: Final = dt.timedelta(minutes=5)
 SPARE_TASKS: Final = 64
 # What a row raises that cannot be leased: a number out of its column's range, a broken constraint,
 # JSON that cannot be read. A database that is away raises other errors.
-_UNUSABLE: Final = (DataError, IntegrityError, OverflowError, TypeError, ValueError, WrongState)
+UNUSABLE: Final = (DataError, IntegrityError, OverflowError, TypeError, ValueError, WrongState)
 # Of a worker's last environment errors, so many are looked at.
 _ERRORS_REMEMBERED: Final = 64
 
@@ -105,9 +107,12 @@ def claim(
     )
 
 
-def take_back_overdue(count: int, *, now: dt.datetime) -> None:
-    """Take back overdue leases before a claim of `count` tasks, and some more for the others."""
-    expire(now=now, limit=max(count, 20))
+def take_back_overdue(count: int, *, now: dt.datetime | None) -> None:
+    """Take back overdue leases before a claim of `count` tasks, and some more for the others.
+
+    Without `now` the database's clock tells.
+    """
+    expire(now=now or database_now(), limit=max(count, 20))
 
 
 def lease_waiting(
@@ -142,7 +147,7 @@ def lease_waiting(
     )
     try:
         return _lease_chosen(choice, _lease)
-    except _UNUSABLE:
+    except UNUSABLE:
         # One of the tasks cannot be leased, and the database does not say which. The transaction
         # was rolled back; lease the tasks one by one, so that the others are handed out.
         logger.exception("a task could not be leased to %s; trying one by one", worker)
@@ -190,11 +195,11 @@ _Leasing = Callable[[TaskQuerySet, Worker, int, _Choice], int]
 
 def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
     claim_id, now = choice.claim_id, choice.now
-    # One transaction: task and attempt must agree. The row lock on the worker serialises a claim
-    # and its retry (sent because the answer was lost), and two claims that count the leases held.
+    # One transaction: task and attempt must agree. The lock of the worker serialises a claim and
+    # its retry (sent because the answer was lost), and two claims that count the leases held.
     with transaction.atomic():
-        locked = Worker.objects.select_for_update(no_key=True)
-        worker = calibrating.noting_work(locked).get(pk=choice.worker.pk)
+        rows = claiming_alone(Worker.objects.select_for_update(no_key=True))
+        worker = calibrating.noting_work(rows).get(pk=choice.worker.pk)
         # Nearly every claim is new, and whether it is costs less to ask than what it got.
         if Attempt.objects.of_claim(worker.pk, claim_id).exists():
             return Claim(attempts_of_claim(worker, claim_id), "")
@@ -280,7 +285,7 @@ def _lease_each(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choi
                 tasks = list(locked(waiting.filter(pk=pk)))
                 histories = _histories(tasks, worker)
                 leased += _move_to_leased(tasks, histories, worker, choice, first_ordinal=leased)
-        except _UNUSABLE:
+        except UNUSABLE:
             logger.exception("task %d/%d cannot be leased; it is left out for a while", *name)
             _set_aside(pk, TaskName(*name), choice.now)
     return leased
@@ -297,7 +302,7 @@ def _set_aside(pk: int, name: TaskName, now: dt.datetime) -> None:
         with transaction.atomic():
             pending = Task.objects.filter(pk=pk, state=TaskState.PENDING)
             pending.update(available_at=now + SET_ASIDE)
-    except _UNUSABLE:
+    except UNUSABLE:
         logger.exception("task %s could not be left out", name)
 
 
