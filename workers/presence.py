@@ -33,7 +33,11 @@ def recent(now: dt.datetime) -> Recent:
 
 def is_due(worker: Worker, now: dt.datetime) -> bool:
     """Return whether a call of the worker, as it was read, has to write its presence."""
-    seen = worker.last_seen_at
+    return is_stale(worker.last_seen_at, now)
+
+
+def is_stale(seen: dt.datetime | None, now: dt.datetime) -> bool:
+    """Return whether what was last seen then, a worker or a session, is not recent at `now`."""
     return seen is None or abs(now - seen) > _half_interval()
 
 

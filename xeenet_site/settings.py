@@ -197,10 +197,16 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # serves stale values.
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-    # Separate caches: "default" holds 300 entries at most and would evict these.
-    "fleet": {
+    # Separate caches: "default" holds 300 entries at most and would evict these. The first two have
+    # an entry for each worker of a fleet.
+    "classes": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
-        "LOCATION": "fleet",
+        "LOCATION": "classes",
+        "OPTIONS": {"MAX_ENTRIES": 50_000},
+    },
+    "speeds": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "speeds",
         "OPTIONS": {"MAX_ENTRIES": 50_000},
     },
     "throttles": {

@@ -6,6 +6,7 @@ it become literals, so that PostgreSQL can use the partial indexes in a prepared
 
 from __future__ import annotations
 
+import datetime as dt
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from campaigns.lifecycle.statements import prepared
 
 M = TypeVar("M", bound=models.Model)
 _FORMATTER: Final = string.Formatter()
+# Stands for a limit until its slot does.
+_A_LIMIT: Final = 1_000_003
 
 
 class Slot(Expression):
@@ -35,6 +38,24 @@ class Slot(Expression):
 
     def as_sql(self, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
         return "%s", (self,)
+
+    def value_in(self, values: Mapping[str, Any]) -> Any:
+        """Return its value among those of a run."""
+        return values[self.name]
+
+
+class Instant(Slot):
+    """The instant in the slot of this name, or so long before it. Subtract a time, as from one."""
+
+    def __init__(self, name: str, before: dt.timedelta = dt.timedelta()) -> None:
+        super().__init__(name, models.DateTimeField())
+        self.before = before
+
+    def __sub__(self, other: Any) -> Any:
+        return Instant(self.name, self.before + other)
+
+    def value_in(self, values: Mapping[str, Any]) -> Any:
+        return values[self.name] - self.before
 
 
 class AnyOf(Expression):
@@ -84,6 +105,11 @@ class Select(Generic[M]):
     sql: Sql
     _compiler: Any
 
+    @property
+    def width(self) -> int:
+        """How many columns its rows have."""
+        return len(self._compiler.select)
+
     def instances(self, rows: Iterable[Sequence[Any]]) -> Iterator[M]:
         """Return the rows as instances, with what the queryset loads of related ones."""
         using, model, names, populators = connection.alias, *self._loading
@@ -126,10 +152,17 @@ class Select(Generic[M]):
         return self._compiler.get_converters([column[0] for column in self._compiler.select])
 
 
-def select(rows: models.QuerySet[M, Any]) -> Select[M]:
-    """Compile a query."""
+def select(rows: models.QuerySet[M, Any], limit: Slot | None = None) -> Select[M]:
+    """Compile a query; `limit` says how many rows it has at most."""
+    if limit is not None:
+        rows = rows[:_A_LIMIT]
     compiler = rows.query.get_compiler(using=connection.alias)
-    return Select(_sql(*compiler.as_sql()), compiler)
+    sql = _sql(*compiler.as_sql())
+    if limit is not None:
+        # Behind it are only the locks, which have no parameters.
+        head, tail = sql.text.rsplit(f" LIMIT {_A_LIMIT}", 1)
+        sql = Sql(f"{head} LIMIT %s{tail}", (*sql.parameters, limit))
+    return Select(sql, compiler)
 
 
 def update(rows: models.QuerySet[Any, Any], source: Sql | None = None, **assignments: Any) -> Sql:
@@ -209,7 +242,7 @@ def run(sql: Sql, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     PostgreSQL parses and plans it once per connection. Raises django.db.DatabaseError.
     """
     parameters = [
-        _stored(parameter.field, values[parameter.name])
+        _stored(parameter.field, parameter.value_in(values))
         if isinstance(parameter, Slot)
         else parameter
         for parameter in sql.parameters

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from django.conf import settings
-
 from campaigns import lifecycle
 from campaigns.answers.leases import claim_reply
 from campaigns.lifecycle import Claim, LifecycleError
@@ -37,7 +35,7 @@ def claim(call: Call) -> Any:
     body, worker = call.body, _worker(call)
     if worker is None:
         return SHUT_OUT
-    see_when_due(worker, now=call.now, boot_id=body["boot_id"])
+    worker_lifecycle.see(worker, now=call.now, boot_id=body["boot_id"])
     worker_lifecycle.describe(
         worker,
         hardware=body.get("hardware", {}),
@@ -76,7 +74,7 @@ def submit(call: Call) -> Any:
     worker = _worker(call)
     if worker is None:
         return SHUT_OUT
-    see_when_due(worker, now=call.now)
+    worker_lifecycle.see(worker, now=call.now)
     body: Any = call.body
     try:
         answer = lifecycle.submit(worker, call.lease_id, body, now=call.now)
@@ -90,7 +88,7 @@ def release(call: Call) -> Any:
     worker = _worker(call)
     if worker is None:
         return SHUT_OUT
-    see_when_due(worker, now=call.now)
+    worker_lifecycle.see(worker, now=call.now)
     try:
         lifecycle.release(worker, call.lease_id, now=call.now, reason=call.body.get("reason", ""))
     except LifecycleError as refusal:
@@ -103,7 +101,7 @@ def heartbeat(call: Call) -> Any:
     worker = _worker(call)
     if worker is None:
         return SHUT_OUT
-    see_when_due(worker, now=call.now, boot_id=call.body["boot_id"])
+    worker_lifecycle.see(worker, now=call.now, boot_id=call.body["boot_id"])
     worker_lifecycle.note_owner_pause(worker, call.body.get("owner_pause"), now=call.now)
     answers = []
     for lease in call.body["leases"]:
@@ -119,17 +117,6 @@ VERBS: Final[Mapping[str, Callable[[Call], Any]]] = {
     "release": release,
     "heartbeat": heartbeat,
 }
-
-
-def see_when_due(worker: Worker, *, now: dt.datetime, boot_id: uuid.UUID | None = None) -> None:
-    """Record the call unless worker and session were seen within half a heartbeat's interval."""
-    due = now - dt.timedelta(seconds=settings.XEENET["HEARTBEAT_SECONDS"] / 2)
-    is_recent = worker.last_seen_at is not None and worker.last_seen_at > due
-    if boot_id is not None:
-        open_ones = worker.sessions.filter(boot_id=boot_id, ended_at=None)
-        is_recent = is_recent and open_ones.filter(last_seen_at__gt=due).exists()
-    if not is_recent:
-        worker_lifecycle.see(worker, now=now, boot_id=boot_id)
 
 
 def _worker(call: Call) -> Worker | None:

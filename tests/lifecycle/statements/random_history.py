@@ -17,7 +17,7 @@ from experiments import catalog
 from tests import factories
 from tests.factories import at
 from tests.fleets import fleet_token, fleet_worker
-from tests.lifecycle.statements.agent_calls import Call, see_when_due
+from tests.lifecycle.statements.agent_calls import Call
 from workers import fleets
 from workers import lifecycle as worker_lifecycle
 from workers.fleet_token import FleetToken
@@ -151,7 +151,7 @@ def _agent(
 
 def _settle(agent: Agent) -> None:
     """Let the agent have called before."""
-    see_when_due(agent.worker, now=at(5), boot_id=agent.boot_id)
+    worker_lifecycle.see(agent.worker, now=at(5), boot_id=agent.boot_id)
     worker_lifecycle.describe(
         agent.worker,
         hardware=agent.tells["hardware"],
