@@ -245,16 +245,39 @@ def describe(
     weakest when they are not reported: an older agent may have replaced a newer one. Without
     `scripts` the agent has those that its version came with.
     """
-    known, runs_any = believed(scripts, version, runs_server_code=runs_server_code)
-    Worker.objects.filter(pk=worker.pk).update(
-        scripts=" ".join(known),
-        runs_any_script=runs_any,
-        hardware=hardware or F("hardware"),
+    columns = reported(
+        hardware=hardware,
         simulates=simulates,
-        agent_version=version,
+        version=version,
         isolation=isolation,
         accepts_uploaded_scripts=accepts_uploaded_scripts,
+        scripts=scripts,
+        runs_server_code=runs_server_code,
     )
+    Worker.objects.filter(pk=worker.pk).update(**columns)
+
+
+def reported(
+    *,
+    hardware: dict[str, Any],
+    simulates: bool,
+    version: str,
+    isolation: str = "",
+    accepts_uploaded_scripts: bool = False,
+    scripts: Sequence[str] | None = None,
+    runs_server_code: bool = False,
+) -> dict[str, Any]:
+    """Return the columns that `describe` stores, with their values."""
+    known, runs_any = believed(scripts, version, runs_server_code=runs_server_code)
+    columns: dict[str, Any] = {
+        "scripts": " ".join(known),
+        "runs_any_script": runs_any,
+        "simulates": simulates,
+        "agent_version": version,
+        "isolation": isolation,
+        "accepts_uploaded_scripts": accepts_uploaded_scripts,
+    }
+    return columns | ({"hardware": hardware} if hardware else {})
 
 
 def note_slots(worker: Worker, slots: int, *, held: int) -> None:
@@ -263,11 +286,16 @@ def note_slots(worker: Worker, slots: int, *, held: int) -> None:
     `slots` also counts the results that it has not delivered yet. Their leases are among the `held`
     ones, so the true number lies between `slots - held` and `slots`; what is known stays within.
     """
-    known = slots
-    if held and worker.slots is not None:
-        known = min(max(worker.slots, slots - held), slots)
+    known = known_slots(worker, slots, held=held)
     if known != worker.slots:
         Worker.objects.filter(pk=worker.pk).update(slots=known)
+
+
+def known_slots(worker: Worker, slots: int, *, held: int) -> int:
+    """Return the slots that `note_slots` stores."""
+    if held and worker.slots is not None:
+        return min(max(worker.slots, slots - held), slots)
+    return slots
 
 
 def note_owner_pause(worker: Worker, pause: Mapping[str, Any] | None, *, now: dt.datetime) -> None:

@@ -14,6 +14,8 @@ from django.conf import settings
 from django.db.models import Q
 from django.db.models.expressions import Combinable
 
+from workers.models import Worker
+
 Instant = dt.datetime | Combinable
 
 
@@ -26,8 +28,21 @@ class Recent(NamedTuple):
 
 def recent(now: dt.datetime) -> Recent:
     """Return what is recent at `now`. Times ahead of a clock that was set back are not."""
-    half = dt.timedelta(seconds=settings.XEENET["HEARTBEAT_SECONDS"] / 2)
-    return Recent(now - half, now + half)
+    return Recent(now - _half_interval(), now + _half_interval())
+
+
+def is_due(worker: Worker, now: dt.datetime) -> bool:
+    """Return whether a call of the worker, as it was read, has to write its presence."""
+    return is_stale(worker.last_seen_at, now)
+
+
+def is_stale(seen: dt.datetime | None, now: dt.datetime) -> bool:
+    """Return whether what was last seen then, a worker or a session, is not recent at `now`."""
+    return seen is None or abs(now - seen) > _half_interval()
+
+
+def _half_interval() -> dt.timedelta:
+    return dt.timedelta(seconds=settings.XEENET["HEARTBEAT_SECONDS"] / 2)
 
 
 def worker_due(span: Recent) -> Q:

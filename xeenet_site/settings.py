@@ -198,7 +198,18 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # serves stale values.
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-    # A separate cache: "default" holds 300 entries at most and would evict request counters.
+    # Separate caches: "default" holds 300 entries at most and would evict these. The first two have
+    # an entry for each worker of a fleet.
+    "classes": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "classes",
+        "OPTIONS": {"MAX_ENTRIES": 50_000},
+    },
+    "speeds": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "speeds",
+        "OPTIONS": {"MAX_ENTRIES": 50_000},
+    },
     "throttles": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
         "LOCATION": "throttles",

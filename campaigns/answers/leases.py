@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from typing import Any
 
 from django.conf import settings
 
-from campaigns.lifecycle import Claim
+from campaigns.lifecycle import Answer, Claim
 from campaigns.models import Attempt
 from workers.features import ALL_FEATURES
-from workers.protocol import ClaimReply, IsolationTier, Lease, ScriptOrigin
+from workers.protocol import (
+    ERROR_STATUS,
+    ClaimReply,
+    ErrorCode,
+    IsolationTier,
+    Lease,
+    ScriptOrigin,
+    Verdict,
+)
 
 
 def lease_of(attempt: Attempt, now: dt.datetime) -> Lease:
@@ -65,6 +74,17 @@ def claim_reply(claim: Claim, count: int, now: dt.datetime) -> ClaimReply:
     if claim.calibrate is not None:
         reply["calibrate"] = claim.calibrate
     return reply
+
+
+def submission_reply(answer: Answer) -> tuple[dict[str, Any], int]:
+    """Return the reply to a submission, and its HTTP status."""
+    reply: dict[str, Any] = {"verdict": answer.verdict, "message": answer.message}
+    if answer.note:
+        reply["note"] = answer.note
+    if answer.verdict == Verdict.REFUSED:
+        code = ErrorCode.METRICS_REFUSED
+        return reply | {"code": code}, ERROR_STATUS[code]
+    return reply, 200
 
 
 def idle_wait_seconds() -> float:

@@ -35,6 +35,8 @@ _LIMITS: Final = {
     "api-ask": "CLAIMS_PER_MINUTE",
     "api-heartbeat": "HEARTBEATS_PER_MINUTE",
     "api-result": "SUBMITS_PER_MINUTE",
+    # Each result of a list counts.
+    "api-results-of-agents": "SUBMITS_PER_MINUTE",
     "api-release": "SUBMITS_PER_MINUTE",
     "api-calibration": "CALIBRATIONS_PER_MINUTE",
     "api-enrol": ENROLMENTS,

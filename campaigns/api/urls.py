@@ -21,6 +21,7 @@ from campaigns.api.views import (
     overview,
     races,
     results,
+    results_of_agents,
     scripts,
     tasks,
     webhooks,
@@ -48,6 +49,11 @@ AGENT_CALLS = [
     path(protocol.HEARTBEAT_PATH, leases.HeartbeatView.as_view(), name="api-heartbeat"),
     path(
         protocol.RESULT_PATH.format(lease_id=LEASE), leases.ResultView.as_view(), name="api-result"
+    ),
+    path(
+        protocol.RESULTS_PATH,
+        results_of_agents.ResultsOfAgentsView.as_view(),
+        name="api-results-of-agents",
     ),
     path(
         protocol.RELEASE_PATH.format(lease_id=LEASE),

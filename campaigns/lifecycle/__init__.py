@@ -91,7 +91,8 @@ from campaigns.lifecycle.campaigns import (
     resume,
 )
 from campaigns.lifecycle.claims import Claim, claim
-from campaigns.lifecycle.endings import finish_done_campaigns, finish_if_done
+from campaigns.lifecycle.completions import Answer
+from campaigns.lifecycle.endings import finish_done_campaigns, finish_if_done, note_missed_results
 from campaigns.lifecycle.errors import (
     InvalidCampaign,
     LeaseLost,
@@ -121,7 +122,7 @@ from campaigns.lifecycle.race_start import set_race_options, start_race
 from campaigns.lifecycle.races import decide_due_races
 from campaigns.lifecycle.replays import give_up_replays, repeat_missed
 from campaigns.lifecycle.slowness import give_up_slow_tasks
-from campaigns.lifecycle.submissions import Answer, submit
+from campaigns.lifecycle.submissions import submit
 
 __all__ = [
     "MOST_TIMES_AGAIN",
@@ -156,6 +157,7 @@ __all__ = [
     "launch",
     "leave",
     "note_measured",
+    "note_missed_results",
     "pause",
     "person",
     "raise_attempts",

@@ -23,7 +23,7 @@ from campaigns.lifecycle.endings import note_ended_task, reactivate
 from campaigns.lifecycle.errors import LeaseLost, LeaseUnknown, WrongState
 from campaigns.lifecycle.journal import LEASE_SWEEP, SERVER, Actor, Change
 from campaigns.lifecycle.progress import store_progress
-from campaigns.lifecycle.transitions import NO_LEASE
+from campaigns.lifecycle.transitions import NO_LEASE, held_by, return_to_queue
 from campaigns.models import (
     Arm,
     Attempt,
@@ -35,6 +35,7 @@ from campaigns.models import (
     Task,
     TaskState,
 )
+from campaigns.models.attempt import AttemptQuerySet
 from campaigns.models.task import other_machines
 from workers import lifecycle as worker_lifecycle
 from workers.fleet_token import of_same_owner
@@ -103,16 +104,19 @@ def release(worker: Worker, lease_id: uuid.UUID, *, now: dt.datetime, reason: st
     attempt = find_attempt(worker, lease_id)
     # One transaction: task and attempt must agree.
     with transaction.atomic():
-        freed = Task.objects.filter(
-            pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id
-        ).update(state=TaskState.PENDING, available_at=now, **NO_LEASE)
-        if freed:
-            change = Change(attempt.task, TaskState.LEASED, TaskState.PENDING, attempt)
-            end_attempt(attempt, AttemptOutcome.RELEASED, change, now=now, message=reason)
+        held = Task.objects.filter(held_by(lease_id), pk=attempt.task_id)
+        if held.update(**return_to_queue(now)):
+            end_attempt(attempt, *released(attempt), now=now, message=reason)
             return
     attempt.refresh_from_db(fields=["outcome"])
     if attempt.outcome != AttemptOutcome.RELEASED:
         raise LeaseLost
+
+
+def released(attempt: Attempt) -> tuple[AttemptOutcome, Change]:
+    """Return the outcome of an attempt whose worker gives the task back, and its task's change."""
+    change = Change(attempt.task, TaskState.LEASED, TaskState.PENDING, attempt)
+    return AttemptOutcome.RELEASED, change
 
 
 def leave(worker: Worker, *, now: dt.datetime) -> int:
@@ -121,14 +125,14 @@ def leave(worker: Worker, *, now: dt.datetime) -> int:
     The tasks come first, each in a transaction of its own: a worker whose leaving breaks off can
     repeat it with its token. Raises WrongWorkerState.
     """
-    released = 0
+    count = 0
     held = worker.attempts.filter(outcome=AttemptOutcome.RUNNING)
     for lease_id in list(held.values_list("lease_id", flat=True)):
         with contextlib.suppress(LeaseLost, LeaseUnknown):  # it ended meanwhile
             release(worker, lease_id, now=now, reason="The worker left.")
-            released += 1
+            count += 1
     worker_lifecycle.leave(worker, now=now)
-    return released
+    return count
 
 
 def expire(*, now: dt.datetime, limit: int = 500) -> int:
@@ -137,7 +141,7 @@ def expire(*, now: dt.datetime, limit: int = 500) -> int:
     Returns how many leases this call took back, at most `limit`. Each task has a transaction of its
     own, so that a task that cannot be written is logged and does not block the others.
     """
-    overdue = Task.objects.overdue(now).order_by("lease_expires_at")
+    overdue = Task.objects.overdue(now).order_by("lease_expires_at", "pk")
     expired = 0
     for task in overdue.only("pk", "lease_id", "campaign_id")[:limit]:
         try:
@@ -205,12 +209,19 @@ def _loss_counts(attempt: Attempt, now: dt.datetime) -> bool:
     return not Task.objects.filter(others, pk=attempt.task_id).exists()
 
 
+def attempts_to_end(*more: str) -> AttemptQuerySet:
+    """Return the attempts with what the verbs of a lease need of them and of their tasks.
+
+    `more` are further columns to read.
+    """
+    related = Attempt.objects.order_by().select_related("task__campaign__dataset", "task__arm")
+    return related.only(*_READ, *more)
+
+
 def find_attempt(worker: Worker, lease_id: uuid.UUID) -> Attempt:
     """Return the attempt this worker made under this lease. Raises LeaseUnknown."""
-    attempts = Attempt.objects.filter(worker=worker, lease_id=lease_id).order_by()
-    related = attempts.select_related("task__campaign__dataset", "task__arm")
     try:
-        attempt = related.only(*_READ).get()
+        attempt = attempts_to_end().get(worker=worker, lease_id=lease_id)
     except Attempt.DoesNotExist:
         raise LeaseUnknown from None
     attempt.worker = worker
@@ -229,15 +240,31 @@ def end_attempt(
 ) -> None:
     """Close an attempt and record it in the journal, together with the change of its task.
 
-    Without an `actor` the worker did it. An attempt that had ended before (it was lost, and its
-    worker came back late) keeps that end time.
+    Without an `actor` the worker did it.
     """
-    if attempt.ended_at is None:
-        fields["ended_at"] = now
-    Attempt.objects.filter(pk=attempt.pk).update(outcome=outcome, message=message[:1000], **fields)
+    columns = end_columns(attempt, outcome, now=now, message=message) | fields
+    Attempt.objects.filter(pk=attempt.pk).update(**columns)
+    by = actor or journal.agent(attempt.worker)
+    journal.record(by, *end_changes(attempt, outcome, task_change), now=now, reason=message)
+
+
+def end_columns(
+    attempt: Attempt, outcome: AttemptOutcome, *, now: dt.datetime, message: str
+) -> dict[str, Any]:
+    """Return what the end of an attempt sets of it.
+
+    An attempt that had ended before (it was lost, and its worker came back late) keeps that time.
+    """
+    columns = {"outcome": outcome, "message": message[:1000]}
+    return columns if attempt.ended_at is not None else columns | {"ended_at": now}
+
+
+def end_changes(
+    attempt: Attempt, outcome: AttemptOutcome, task_change: Change | None
+) -> list[Change]:
+    """Return what the end of an attempt adds to the journal, in the order of its rows."""
     changes = [task_change] if task_change else []
-    changes.append(Change(attempt, attempt.outcome, outcome))
-    journal.record(actor or journal.agent(attempt.worker), *changes, now=now, reason=message)
+    return [*changes, Change(attempt, attempt.outcome, outcome)]
 
 
 def cancel_task(task: Task, *, now: dt.datetime, actor: Actor = SERVER) -> None:

@@ -55,13 +55,17 @@ class TaskQuerySet(models.QuerySet["Task"]):
         oldest = firsts.order_by(F("first").asc(nulls_last=True)).values("first")[:1]
         tasks = due.filter(campaign__in=campaigns, available_at__gte=Subquery(oldest))
         tasks = tasks.exclude(not_on=worker.machine)
-        too_slow = Exists(_too_slow(worker, OuterRef("campaign"), OuterRef("work_seconds")))
+        too_slow = Exists(_too_slow(worker.pk, OuterRef("campaign"), OuterRef("work_seconds")))
         fast_enough = tasks.exclude(Q(max_steps__isnull=False) & Q(too_slow))
         return fast_enough.order_by("available_at", "id")
 
     def to_be_had_again(self, worker: Worker, now: dt.datetime) -> TaskQuerySet:
         """Leave out the tasks that go to other workers: this one failed or had them too often."""
         return self.exclude(_not_here_again(worker, now))
+
+    def held_by(self, worker: Any) -> TaskQuerySet:
+        """Return the tasks that the worker holds leases of, overdue ones included."""
+        return self.filter(state=TaskState.LEASED, worker=worker)
 
     def overdue(self, now: dt.datetime) -> TaskQuerySet:
         """Return the leased tasks whose lease has run out; no renewal goes past the deadline."""
@@ -121,7 +125,7 @@ def _too_slow_for_all(worker: Worker) -> AttemptQuerySet:
 
     Claims then need not look at its tasks one by one.
     """
-    return _too_slow(worker, OuterRef("pk"), OuterRef("work_amount")).filter(
+    return _too_slow(worker.pk, OuterRef("pk"), OuterRef("work_amount")).filter(
         Q(task__work_seconds=None) | Q(task__campaign__work_unit=WorkUnit.SECONDS)
     )
 

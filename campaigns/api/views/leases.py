@@ -18,6 +18,7 @@ from rest_framework.response import Response
 
 from campaigns import lifecycle
 from campaigns.answers.leases import claim_reply
+from campaigns.api.bases import APIView
 from campaigns.api.lean import LeanView
 from campaigns.api.openapi import ErrorSerializer, errors
 from campaigns.api.permissions import IsSignedInOrWorker, IsWorker
@@ -40,7 +41,7 @@ from workers.protocol import ErrorCode, Submission, Verdict
 from workers.takeover import WorkerInUse
 
 
-class LeaseHolderView(LeanView):
+class LeaseHolderView(APIView):
     """Base of the endpoints for holders of leases: workers, and people who asked for tasks."""
 
     authentication_classes: Any = (
@@ -116,7 +117,7 @@ class ClaimView(LeanView):
         return Response(claim_reply(claim, data["count"], now))
 
 
-class HeartbeatView(LeaseHolderView):
+class HeartbeatView(LeanView, LeaseHolderView):
     """Renew leases and store their progress. The answer says for each lease what to do."""
 
     shape = HeartbeatRequestSerializer
@@ -147,7 +148,7 @@ class HeartbeatView(LeaseHolderView):
         return Response(reply)
 
 
-class ResultView(LeaseHolderView):
+class ResultView(LeanView, LeaseHolderView):
     """Submit how a run ended. Idempotent: the same body again gets the same answer."""
 
     shape = SubmissionSerializer
@@ -176,7 +177,7 @@ class ResultView(LeaseHolderView):
         return Response(reply)
 
 
-class ReleaseView(LeaseHolderView):
+class ReleaseView(LeanView, LeaseHolderView):
     """Give a task back without running it. It costs the task no try. Idempotent."""
 
     shape = ReleaseRequestSerializer
