@@ -92,7 +92,7 @@ from campaigns.lifecycle.campaigns import (
 )
 from campaigns.lifecycle.claims import Claim, claim
 from campaigns.lifecycle.completions import Answer
-from campaigns.lifecycle.endings import finish_done_campaigns, finish_if_done
+from campaigns.lifecycle.endings import finish_done_campaigns, finish_if_done, note_missed_results
 from campaigns.lifecycle.errors import (
     InvalidCampaign,
     LeaseLost,
@@ -157,6 +157,7 @@ __all__ = [
     "launch",
     "leave",
     "note_measured",
+    "note_missed_results",
     "pause",
     "person",
     "raise_attempts",

@@ -10,6 +10,7 @@ import datetime as dt
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from django.db import connection, models
@@ -73,7 +74,7 @@ class AnyOf(Expression):
     def set_source_expressions(self, exprs: Sequence[Any]) -> None:
         (self.column,) = exprs
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+    def as_sql(self, compiler: Any, *_: Any) -> tuple[str, tuple[Any, ...]]:
         column, parameters = compiler.compile(self.column)
         return f"{column} = ANY(%s)", (*parameters, self.slot)
 
@@ -111,26 +112,44 @@ class Select(Generic[M]):
 
     def instances(self, rows: Iterable[Sequence[Any]]) -> Iterator[M]:
         """Return the rows as instances, with what the queryset loads of related ones."""
-        compiler, using = self._compiler, connection.alias
-        info, select = compiler.klass_info, compiler.select
-        first, last = info["select_fields"][0], info["select_fields"][-1] + 1
-        names = [column[0].target.attname for column in select[first:last]]
-        # The stubs are those of a later Django.
-        populators = get_related_populators(info, select, using)  # type: ignore[call-arg]
+        using, model, names, populators = connection.alias, *self._loading
+        first, last = self._own_columns
+        annotations = self._compiler.annotation_col_map.items()
         for row in self.converted(rows):
-            instance = info["model"].from_db(using, names, row[first:last])
+            instance = model.from_db(using, names, row[first:last])
             for populator in populators:
                 populator.populate(row, instance)
-            for name, position in compiler.annotation_col_map.items():
+            for name, position in annotations:
                 setattr(instance, name, row[position])
             yield instance
 
     def converted(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
         """Return the rows with Python's values, such as instants, in place of the database's."""
-        compiler = self._compiler
-        columns = [column[0] for column in compiler.select]
-        converters = compiler.get_converters(columns)
-        return compiler.apply_converters(map(list, rows), converters) if converters else iter(rows)
+        converters = self._converters
+        return (
+            self._compiler.apply_converters(map(list, rows), converters)
+            if converters
+            else iter(rows)
+        )
+
+    @cached_property
+    def _own_columns(self) -> tuple[int, int]:
+        fields = self._compiler.klass_info["select_fields"]
+        return fields[0], fields[-1] + 1
+
+    @cached_property
+    def _loading(self) -> tuple[type[M], list[str], list[Any]]:
+        """The model, the names of its columns, and what reads related instances from a row."""
+        info, select = self._compiler.klass_info, self._compiler.select
+        first, last = self._own_columns
+        names = [column[0].target.attname for column in select[first:last]]
+        # The stubs are those of a later Django.
+        populators = get_related_populators(info, select, connection.alias)  # type: ignore[call-arg]
+        return info["model"], names, populators
+
+    @cached_property
+    def _converters(self) -> Any:
+        return self._compiler.get_converters([column[0] for column in self._compiler.select])
 
 
 def select(rows: models.QuerySet[M, Any], limit: Slot | None = None) -> Select[M]:
@@ -146,9 +165,7 @@ def select(rows: models.QuerySet[M, Any], limit: Slot | None = None) -> Select[M
     return Select(sql, compiler)
 
 
-def update(
-    rows: models.QuerySet[Any, Any], source: Sql | None = None, **assignments: Any
-) -> Sql:
+def update(rows: models.QuerySet[Any, Any], source: Sql | None = None, **assignments: Any) -> Sql:
     """Compile an UPDATE of all these rows. Without its RETURNING, which the caller may append.
 
     With `source` (what follows FROM) `Column`s of it may be conditions and values.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -64,7 +65,9 @@ def write_ends(move: Move, ends: Sequence[Ended], *, now: dt.datetime) -> dict[i
         "changes": as_given(columns_of(row) for end in ordered for row in end.changes),
         "results": as_given(results),
     }
-    rows = run(_together(move, names, has_results=bool(results)), values)
+    # In a caller's transaction, that transaction goes on after an error.
+    with transaction.atomic() if connection.in_atomic_block else nullcontext():
+        rows = run(_together(move, names, has_results=bool(results)), values)
     return {attempt_id: bool(is_open) for attempt_id, is_open in rows}
 
 
@@ -120,29 +123,31 @@ def _together(move: Move, names: tuple[str, ...], *, has_results: bool) -> Sql:
         "others": select(_others_open(Column("moved.campaign_id", _ID))).sql,
         "races": select(_races(Column("moved.campaign_id", _ID))).sql,
     }
-    result = ""
+    stored = Sql("")
     if has_results:
-        result = "stored AS ({result}),"
         rows = join(
             "{rows} AS results JOIN ended ON ended.id = results.attempt_id",
             rows=rows_given(Result, "results"),
         )
-        parts["result"] = insert_given(Result, rows, "results")
+        stored = join(" stored AS ({result}),", result=insert_given(Result, rows, "results"))
     return join(
         'WITH given AS (SELECT * FROM {given} AS "given"),'
         'moved AS ({task} RETURNING "campaigns_task"."id", "campaigns_task"."campaign_id"),'
         'ended AS ({attempt} RETURNING "campaigns_attempt"."id", "campaigns_attempt"."task_id"),'
-        f"{result} recorded AS ({{journal}}) "
+        "{stored} recorded AS ({journal}) "
         "SELECT ended.id, EXISTS ({others}) AND NOT EXISTS ({races}) "
         "FROM ended JOIN moved ON moved.id = ended.task_id",
+        stored=stored,
         **parts,
     )
 
 
 def _others_open(campaign: Any) -> models.QuerySet[Any, Any]:
     """Return the open tasks of the campaign, as they were before, without those that end now."""
-    moved = RawSQL("SELECT moved.id FROM moved", ())  # noqa: S611 - a constant text
-    return Task.objects.open().filter(campaign=campaign).exclude(pk__in=moved).order_by().values("pk")
+    moved = RawSQL("SELECT moved.id FROM moved", ())
+    return (
+        Task.objects.open().filter(campaign=campaign).exclude(pk__in=moved).order_by().values("pk")
+    )
 
 
 def _races(campaign: Any) -> models.QuerySet[Any, Any]:
@@ -191,7 +196,7 @@ def _separate(move: Move, names: tuple[str, ...]) -> _Separate:
     """Return the statements of a database whose statements change one table each."""
     attempt, campaign = Slot("id", _ID), Slot("campaign", _ID)
     held = _still_held(attempt, Slot("task", _ID), Slot("lease", models.UUIDField()))
-    columns = {name: Slot(name, field) for name, field in _fields(names).items()}
+    columns: dict[str, Any] = {name: Slot(name, field) for name, field in _fields(names).items()}
     others = Task.objects.open().filter(campaign=campaign).order_by().values("pk")
     return _Separate(
         task=join("{task} RETURNING id", task=update(held, **move(_NOW))),
@@ -208,5 +213,7 @@ def _separate(move: Move, names: tuple[str, ...]) -> _Separate:
 
 def _insert_one(model: type[models.Model]) -> Sql:
     fields = model._meta.concrete_fields  # noqa: SLF001 - documented as _meta
-    slots = {field.attname: Slot(field.attname, field) for field in fields if not field.primary_key}
+    slots: dict[str, Any] = {
+        field.attname: Slot(field.attname, field) for field in fields if not field.primary_key
+    }
     return insert(model, **slots)

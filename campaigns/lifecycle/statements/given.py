@@ -9,6 +9,7 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from django.db import connection, models
@@ -38,7 +39,9 @@ def as_given(rows: Iterable[Mapping[str, Any]]) -> str:
 def columns_of(row: models.Model) -> dict[str, Any]:
     """Return what an INSERT of the row would set, by column names."""
     fields = row._meta.concrete_fields  # noqa: SLF001 - documented as _meta
-    return {str(field.column): getattr(row, field.attname) for field in fields if not field.primary_key}
+    return {
+        str(field.column): getattr(row, field.attname) for field in fields if not field.primary_key
+    }
 
 
 def _plain(value: Any) -> str:
@@ -51,10 +54,14 @@ def _plain(value: Any) -> str:
 
 def insert_given(model: type[models.Model], source: Sql, part: str) -> Sql:
     """Put an INSERT of all rows of `source` together, whose `part` has the table's columns."""
-    fields = model._meta.concrete_fields  # noqa: SLF001 - documented as _meta
-    columns = {
-        field.attname: Sql(f"{part}.{connection.ops.quote_name(str(field.column))}")
-        for field in fields
-        if not field.primary_key
+    columns: dict[str, Any] = {
+        name: Sql(f"{part}.{connection.ops.quote_name(column)}") for name, column in _columns(model)
     }
     return insert(model, source, **columns)
+
+
+@cache
+def _columns(model: type[models.Model]) -> list[tuple[str, str]]:
+    """Return the names of a model's columns, in Python and in the table, without its key."""
+    fields = model._meta.concrete_fields  # noqa: SLF001 - documented as _meta
+    return [(field.attname, str(field.column)) for field in fields if not field.primary_key]

@@ -20,7 +20,9 @@ def run(text: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
     with wrap(server_side) as cursor:
         cursor.execute(text, [_typed(parameter) for parameter in parameters])
-        return list(cursor.fetchall()) if cursor.description else []
+        # Not `description`, which makes an object of each column.
+        has_rows = cursor.pgresult is not None and cursor.pgresult.nfields > 0
+        return list(cursor.fetchall()) if has_rows else []
 
 
 def _typed(value: Any) -> Any:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterable, Mapping
-from functools import cache
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from django.db import DataError, IntegrityError, connection, models
+from django.db import DataError, IntegrityError
 
-from campaigns.clock import read_at, with_clock
+from campaigns.clock import read_at
 from campaigns.lifecycle import journal, noting
 from campaigns.lifecycle.classes import known_class_id
 from campaigns.lifecycle.completions import (
@@ -28,22 +27,16 @@ from campaigns.lifecycle.completions import (
     why_failed,
 )
 from campaigns.lifecycle.disturbed import note_speed
-from campaigns.lifecycle.leases import attempts_to_end, end_changes, end_columns
+from campaigns.lifecycle.leases import end_changes, end_columns
 from campaigns.lifecycle.replays import is_to_be_repeated
-from campaigns.lifecycle.statements.compiled import AnyOf, Select, Slot, run, select
 from campaigns.lifecycle.statements.ends import Ended, write_ends
+from campaigns.lifecycle.statements.running import read_running
 from campaigns.lifecycle.transitions import completion
-from campaigns.models import Attempt, AttemptOutcome, TaskPurpose
+from campaigns.models import Attempt, TaskPurpose
 from workers import lifecycle as worker_lifecycle
 from workers import presence
-from workers.models import SHUT_OUT, Worker
+from workers.models import Worker
 from workers.protocol import Outcome, Submission, canonical_digest
-
-# What judging a result and answering its worker needs of the worker.
-_OF_WORKER: Final = (
-    *("worker__name", "worker__hardware", "worker__is_program", "worker__state"),
-    *("worker__last_seen_at", "worker__consecutive_env_errors"),
-)
 
 
 class Submitted(NamedTuple):
@@ -72,11 +65,12 @@ def submit_each(
     now: dt.datetime | None = None,
 ) -> dict[uuid.UUID, Submitted]:
     """Do as `submit` for the results of several leases together; return those that were taken."""
-    attempts = _read(token_hash, list(bodies))
+    attempts = read_running(token_hash, list(bodies))
     if not attempts:
         return {}
     worker, now = attempts[0].worker, now or read_at(attempts[0])
-    ends = list(_judged(attempts, worker, bodies, now))
+    judged = (judge(attempt, bodies[attempt.lease_id], now) for attempt in attempts)
+    ends = [end for end in judged if end is not None]
     if not ends:
         return {}
     if presence.is_due(worker, now):
@@ -98,20 +92,7 @@ def submit_each(
     return taken
 
 
-def _judged(
-    attempts: Iterable[Attempt],
-    worker: Worker,
-    bodies: Mapping[uuid.UUID, Submission],
-    now: dt.datetime,
-) -> Iterable[tuple[Ended, Answer]]:
-    for attempt in attempts:
-        attempt.worker = worker
-        judged = _judge(attempt, bodies[attempt.lease_id], now)
-        if judged is not None:
-            yield judged
-
-
-def _judge(attempt: Attempt, body: Submission, now: dt.datetime) -> tuple[Ended, Answer] | None:
+def judge(attempt: Attempt, body: Submission, now: dt.datetime) -> tuple[Ended, Answer] | None:
     """Return how the attempt ends; None where the verb does more than to store a result."""
     task = attempt.task
     if body["outcome"] != Outcome.COMPLETED or body.get("simulated"):
@@ -150,32 +131,3 @@ def _note_ends(
             noting.note_soon(campaign_id, now=now)
         else:
             noting.note_result(campaign_id, now=now)
-
-
-def _read(token_hash: str, leases: list[uuid.UUID]) -> list[Attempt]:
-    """Read the running attempts of these leases, if the worker with this token has them."""
-    query = _reading()
-    if connection.vendor == "postgresql":
-        values = {"token_hash": token_hash, "leases": leases}
-        return list(query.instances(run(query.sql, values)))
-    rows = [
-        row
-        for lease in leases
-        for row in run(query.sql, {"token_hash": token_hash, "leases": lease})
-    ]
-    return list(query.instances(rows))
-
-
-@cache
-def _reading() -> Select[Attempt]:
-    leases = Slot("leases", models.UUIDField())
-    is_one = AnyOf("lease_id", leases)
-    if connection.vendor != "postgresql":
-        is_one = models.Q(lease_id=leases)
-    running = attempts_to_end(*_OF_WORKER).filter(
-        is_one,
-        worker__token_hash=Slot("token_hash", models.CharField()),
-        outcome=AttemptOutcome.RUNNING,
-    )
-    callers = running.exclude(worker__state__in=SHUT_OUT).select_related("worker")
-    return select(with_clock(callers))
