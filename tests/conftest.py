@@ -195,6 +195,9 @@ def _empty_cache() -> None:
     """Clear all caches: after a rollback, other rows get the ids that an earlier test cached."""
     for cache in caches.all(initialized_only=True):
         cache.clear()
+    from workers import fleet_size  # not above: Django is set up after this file is imported
+
+    fleet_size.forget()
 
 
 @pytest.fixture

@@ -117,6 +117,7 @@ from campaigns.lifecycle.leases import (
     retry_task,
 )
 from campaigns.lifecycle.notes import write_note
+from campaigns.lifecycle.pace import next_pace
 from campaigns.lifecycle.race_start import set_race_options, start_race
 from campaigns.lifecycle.races import decide_due_races
 from campaigns.lifecycle.replays import give_up_replays, repeat_missed
@@ -155,6 +156,7 @@ __all__ = [
     "judge_again",
     "launch",
     "leave",
+    "next_pace",
     "note_measured",
     "pause",
     "person",

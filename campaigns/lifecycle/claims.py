@@ -11,7 +11,7 @@ import logging
 import math
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from django.conf import settings
@@ -42,6 +42,7 @@ from workers import lifecycle as worker_lifecycle
 from workers.calibration import CalibrationOrder
 from workers.fleet_token import of_same_owner
 from workers.models import Worker
+from workers.pace import Pace, usual
 from workers.protocol import MAX_LEASES_PER_CLAIM
 from workers.takeover import take_over
 
@@ -71,6 +72,8 @@ class Claim:
     attempts: list[Attempt]
     reason: str
     calibrate: CalibrationOrder | None = None
+    # The worker's: of its leases, and of its heartbeats until one of them is answered otherwise.
+    pace: Pace = field(default_factory=usual)
 
 
 def claim(
@@ -137,12 +140,13 @@ def lease_waiting(
         runs_own_script,
     )
     try:
-        return _lease_chosen(choice, _lease)
+        leased = _lease_chosen(choice, _lease)
     except _UNUSABLE:
         # One of the tasks cannot be leased, and the database does not say which. The transaction
         # was rolled back; lease the tasks one by one, so that the others are handed out.
         logger.exception("a task could not be leased to %s; trying one by one", worker)
-        return _lease_chosen(choice, _lease_each)
+        leased = _lease_chosen(choice, _lease_each)
+    return replace(leased, pace=worker.pace)
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,8 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
     with transaction.atomic():
         locked = Worker.objects.select_for_update(no_key=True)
         worker = calibrating.noting_work(locked).get(pk=choice.worker.pk)
+        # As locked: a heartbeat that moves it waits for this claim, or came before it.
+        choice.worker.lease_time = worker.lease_time
         # Nearly every claim is new, and whether it is costs less to ask than what it got.
         if Attempt.objects.filter(worker=worker, claim_id=claim_id).exists():
             return Claim(attempts_of_claim(worker, claim_id), "")
@@ -334,7 +340,7 @@ def _move_to_leased(
     if not tasks:
         return 0
     now, times = choice.now, settings.XEENET
-    lease = dt.timedelta(seconds=times["LEASE_SECONDS"])
+    lease = worker.pace.lease_time
     grace_seconds = (
         times["SETUP_GRACE_SECONDS"] + times["KILL_GRACE_SECONDS"] + times["SUBMIT_GRACE_SECONDS"]
     )

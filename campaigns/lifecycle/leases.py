@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Iterable
 from typing import Any, Final
 
-from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import Exists, F, Value
 from django.db.models.functions import Greatest, Least
@@ -76,7 +75,7 @@ def renew(
     attempt = attempts.filter(worker=worker, lease_id=lease_id).first()
     if attempt is None:
         return HeartbeatAnswer.LOST, str(LeaseUnknown())
-    lease = dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
+    lease = worker.pace.lease_time
     renewed = Task.objects.filter(
         pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id, deadline_at__gt=now
     ).update(

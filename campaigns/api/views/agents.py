@@ -8,7 +8,6 @@ from __future__ import annotations
 import uuid
 from typing import Any, cast
 
-from django.conf import settings
 from django.http import FileResponse, HttpResponse, HttpResponseBase, HttpResponseNotModified
 from django.shortcuts import get_object_or_404
 from django.utils.http import parse_etags
@@ -233,7 +232,7 @@ class HeartbeatView(LeaseHolderView):
             answers.append({"lease_id": str(lease_id), "answer": answer, "reason": reason})
         reply = {
             "leases": answers,
-            "heartbeat_seconds": settings.XEENET["HEARTBEAT_SECONDS"],
+            "heartbeat_seconds": lifecycle.next_pace(worker, now=now).heartbeat_seconds,
             "worker_state": worker.state,
             "features": sorted(ALL_FEATURES),
         }
