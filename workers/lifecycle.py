@@ -28,7 +28,7 @@ from __future__ import annotations
 import datetime as dt
 import inspect
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -317,18 +317,25 @@ def pause_after_env_error(worker: Worker, reason: str, *, now: dt.datetime) -> N
     )
 
 
-def pause_after_loss(worker: Worker, *, now: dt.datetime) -> None:
-    """Pause the claims of a machine that lost a lease for one lease time; a longer pause stays.
+def pause_after_loss(workers: Iterable[Worker], *, now: dt.datetime) -> None:
+    """Pause the claims of machines that lost a lease for their lease time; a longer pause stays.
 
     Otherwise a machine that claims and stays silent takes the next tasks at once and loses them,
     too. A person's own program is not paused: it claims only tasks of its own campaigns.
     """
-    until = now + worker.pace.lease_time
-    shorter = Q(paused_until=None) | Q(paused_until__lt=until)
-    Worker.objects.machines().filter(shorter, pk=worker.pk).update(
-        paused_until=until,
-        pause_reason="It lost a task: it was not heard of for the lease time.",
-    )
+    paused: dict[dt.datetime, set[int]] = {}
+    for worker in workers:
+        paused.setdefault(now + worker.pace.lease_time, set()).add(worker.pk)
+    for until, pks in paused.items():
+        shorter = Q(paused_until=None) | Q(paused_until__lt=until)
+        machines = Worker.objects.machines().filter(shorter, pk__in=pks)
+        with transaction.atomic():
+            # Locked in one order, otherwise two sweeps at once may deadlock.
+            list(machines.select_for_update(no_key=True).order_by("pk").values_list("pk"))
+            machines.update(
+                paused_until=until,
+                pause_reason="It lost a task: it was not heard of for the lease time.",
+            )
 
 
 def note_good_result(worker: Worker) -> None:

@@ -100,6 +100,7 @@ from campaigns.lifecycle.errors import (
     ResultConflict,
     WrongState,
 )
+from campaigns.lifecycle.expiry import expire
 from campaigns.lifecycle.growth import (
     MOST_TIMES_AGAIN,
     add_tasks,
@@ -110,7 +111,6 @@ from campaigns.lifecycle.growth import (
 from campaigns.lifecycle.journal import SERVER, Actor, person
 from campaigns.lifecycle.leases import (
     cancel_task,
-    expire,
     leave,
     release,
     renew,

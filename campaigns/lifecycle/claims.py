@@ -21,9 +21,9 @@ from django.db.models import Count, Max, Q
 from campaigns.lifecycle import calibrating, journal
 from campaigns.lifecycle.claim_reasons import why_fewer, why_full, why_nothing
 from campaigns.lifecycle.errors import WrongState
+from campaigns.lifecycle.expiry import sweep
 from campaigns.lifecycle.guards import budgets_of_claim
 from campaigns.lifecycle.journal import Change
-from campaigns.lifecycle.leases import expire
 from campaigns.lifecycle.transitions import NO_LEASE
 from campaigns.models import (
     MAX_UNPAID_TRIES,
@@ -91,11 +91,12 @@ def claim(
 
     `slots` is how many leases the agent can hold at a time (None: it does not tell), `calibrates`
     whether it can measure its speed, `boot_id` is its start, `longest_seconds` the most that a
-    task's budget and grace may take. Takes back overdue leases first, so that claims do not depend
-    on the background job. A worker that may not claim gets an empty claim with the reason, not an
-    error. Raises WorkerInUse for an agent that a later one took over from.
+    task's budget and grace may take. Takes back overdue leases first, five times a second at most,
+    so that claims do not depend on the background job. A worker that may not claim gets an empty
+    claim with the reason, not an error. Raises WorkerInUse for an agent that a later one took over
+    from.
     """
-    expire(now=now, limit=max(count, 20))
+    sweep(now=now)
     return lease_waiting(
         worker,
         claim_id=claim_id,
