@@ -63,20 +63,12 @@ def _claim(token_hash: str, data: Mapping[str, Any], now: dt.datetime | None) ->
         raise _Unusual
     claim_worker.see(caller, data["boot_id"], now)
     bound = claims.most_held(data.get("slots"))
-    count = min(data["count"], bound - caller.held)
-    if count <= 0:
-        raise _Unusual
     longest = claims.longest_budget(data.get("longest_seconds"))
-    picked = claim_tasks.pick(worker, data["claim_id"], count, longest, now)
-    # The first statement may have seen the leases as they were before an earlier claim.
-    if picked.is_repeated or picked.held != caller.held:
+    picked = claim_tasks.pick(worker, data["claim_id"], data["count"], longest, now)
+    count = min(data["count"], bound - picked.held)
+    if picked.is_repeated or count <= 0 or not _has_slots(worker, data, picked.held):
         raise _Unusual
-    if (
-        "slots" in data
-        and worker_lifecycle.known_slots(worker, bound, held=picked.held) != worker.slots
-    ):
-        raise _Unusual
-    attempts = _leased(picked.tasks, worker, longest, now)
+    attempts = _leased(picked.tasks[:count], worker, longest, now)
     if attempts and not claim_moves.write(worker, data["claim_id"], attempts, now):
         raise _Unusual
     if len(attempts) == data["count"]:
@@ -111,6 +103,14 @@ def _is_usual(caller: Caller, data: Mapping[str, Any], now: dt.datetime) -> bool
         # One that could not begin its last tasks looks elsewhere first.
         and not worker.consecutive_env_errors
     )
+
+
+def _has_slots(worker: Worker, data: Mapping[str, Any], held: int) -> bool:
+    """Return whether the slots that the claim tells are those that are stored."""
+    if "slots" not in data:
+        return True
+    slots = claims.most_held(data["slots"])
+    return worker_lifecycle.known_slots(worker, slots, held=held) == worker.slots
 
 
 def _leased(tasks: list[Task], worker: Worker, longest: float, now: dt.datetime) -> list[Attempt]:

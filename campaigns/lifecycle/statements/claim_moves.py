@@ -239,9 +239,7 @@ def _separate(is_of_fleet: bool) -> _Separate:
         for line in _lines()
     )
     return _Separate(
-        history=_histories(
-            Attempt.objects.filter(task=slots["task_id"]), is_of_fleet=is_of_fleet
-        ),
+        history=_histories(Attempt.objects.filter(task=slots["task_id"]), is_of_fleet=is_of_fleet),
         task=join("{task} RETURNING campaign_id", task=task),
         attempt=join("{attempt} RETURNING id", attempt=attempt),
         lines=lines,
