@@ -11,6 +11,7 @@ from django.conf import settings
 from campaigns.lifecycle import Answer, Claim
 from campaigns.models import Attempt
 from workers.features import ALL_FEATURES
+from workers.pace import Pace
 from workers.protocol import (
     ERROR_STATUS,
     ClaimReply,
@@ -22,7 +23,7 @@ from workers.protocol import (
 )
 
 
-def lease_of(attempt: Attempt, now: dt.datetime) -> Lease:
+def lease_of(attempt: Attempt, now: dt.datetime, pace: Pace) -> Lease:
     """Return the lease in the shape of the protocol.
 
     `attempt.task` must still be leased to the attempt; raises ValueError if its lease has ended.
@@ -47,7 +48,7 @@ def lease_of(attempt: Attempt, now: dt.datetime) -> Lease:
         "config": attempt.config,
         "time_budget_seconds": attempt.budget_seconds,
         "kill_grace_seconds": times["KILL_GRACE_SECONDS"],
-        "lease_seconds": times["LEASE_SECONDS"],
+        "lease_seconds": pace.lease_seconds,
         # The time left, not the whole: an agent may repeat a claim and get a lease that has begun.
         "deadline_seconds": max(0.0, (deadline - now).total_seconds()),
         "required_isolation": IsolationTier(campaign.required_isolation),
@@ -60,13 +61,13 @@ def claim_reply(claim: Claim, count: int, now: dt.datetime) -> ClaimReply:
     """Return the reply to an agent, or a person's program, that requested `count` tasks."""
     # A repeated claim may bring up leases that have ended since; leave those out.
     leases = [
-        lease_of(attempt, now)
+        lease_of(attempt, now, claim.pace)
         for attempt in claim.attempts
         if attempt.task.lease_id == attempt.lease_id
     ]
     reply: ClaimReply = {
         "leases": leases,
-        "heartbeat_seconds": settings.XEENET["HEARTBEAT_SECONDS"],
+        "heartbeat_seconds": claim.pace.heartbeat_seconds,
         "wait_seconds": 0.0 if len(leases) == count else idle_wait_seconds(),
         "reason": claim.reason,
         "features": sorted(ALL_FEATURES),

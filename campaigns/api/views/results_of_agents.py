@@ -19,7 +19,7 @@ from campaigns.answers.leases import submission_reply
 from campaigns.api.errors import exception_handler
 from campaigns.api.openapi import errors
 from campaigns.api.throttling import CallerThrottle
-from campaigns.api.views.agents import LeaseHolderView
+from campaigns.api.views.leases import LeaseHolderView
 from campaigns.clock import database_now
 from campaigns.lifecycle.statements.submit import submit_each
 from campaigns.serializers.agents import (
