@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from django.core.cache import BaseCache, cache, caches
+from django.core.cache import cache
 
 from campaigns.models import Campaign, CampaignState
 
@@ -23,11 +23,6 @@ KEEP_SECONDS = 3600
 KEPT_KEYS = 2_000
 # Up to this many revisions a running campaign is read again at each; beyond, less often.
 EXACT_REVISIONS = 1_000
-
-
-def fleet_cache() -> BaseCache:
-    """Return the cache of what a process knows of each worker: it has room for a whole fleet."""
-    return caches["fleet"]
 
 
 def cached_by_revision(

@@ -195,6 +195,12 @@ def _empty_cache() -> None:
     """Clear all caches: after a rollback, other rows get the ids that an earlier test cached."""
     for cache in caches.all(initialized_only=True):
         cache.clear()
+    # Not above: Django is set up after this file is imported.
+    from campaigns.lifecycle import expiry
+    from workers import fleet_size
+
+    expiry.forget()
+    fleet_size.forget()
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import NamedTuple
 
-from django.conf import settings
 from django.db.models import Q
 from django.db.models.expressions import Combinable
 
 from workers.models import Worker
+from workers.pace import Pace
 
 Instant = dt.datetime | Combinable
 
@@ -26,23 +26,25 @@ class Recent(NamedTuple):
     until: Instant
 
 
-def recent(now: dt.datetime) -> Recent:
+def recent(worker: Worker, now: dt.datetime) -> Recent:
     """Return what is recent at `now`. Times ahead of a clock that was set back are not."""
-    return Recent(now - _half_interval(), now + _half_interval())
+    half = half_interval(worker.pace)
+    return Recent(now - half, now + half)
 
 
 def is_due(worker: Worker, now: dt.datetime) -> bool:
     """Return whether a call of the worker, as it was read, has to write its presence."""
-    return is_stale(worker.last_seen_at, now)
+    return is_stale(worker.last_seen_at, worker.pace, now)
 
 
-def is_stale(seen: dt.datetime | None, now: dt.datetime) -> bool:
+def is_stale(seen: dt.datetime | None, pace: Pace, now: dt.datetime) -> bool:
     """Return whether what was last seen then, a worker or a session, is not recent at `now`."""
-    return seen is None or abs(now - seen) > _half_interval()
+    return seen is None or abs(now - seen) > half_interval(pace)
 
 
-def _half_interval() -> dt.timedelta:
-    return dt.timedelta(seconds=settings.XEENET["HEARTBEAT_SECONDS"] / 2)
+def half_interval(pace: Pace) -> dt.timedelta:
+    """Return how old `last_seen_at` may be with nothing wrong."""
+    return dt.timedelta(seconds=pace.heartbeat_seconds / 2)
 
 
 def worker_due(span: Recent) -> Q:

@@ -101,6 +101,7 @@ from campaigns.lifecycle.errors import (
     ResultConflict,
     WrongState,
 )
+from campaigns.lifecycle.expiry import expire
 from campaigns.lifecycle.growth import (
     MOST_TIMES_AGAIN,
     add_tasks,
@@ -111,13 +112,13 @@ from campaigns.lifecycle.growth import (
 from campaigns.lifecycle.journal import SERVER, Actor, person
 from campaigns.lifecycle.leases import (
     cancel_task,
-    expire,
     leave,
     release,
     renew,
     retry_task,
 )
 from campaigns.lifecycle.notes import write_note
+from campaigns.lifecycle.pace import next_pace
 from campaigns.lifecycle.race_start import set_race_options, start_race
 from campaigns.lifecycle.races import decide_due_races
 from campaigns.lifecycle.replays import give_up_replays, repeat_missed
@@ -156,6 +157,7 @@ __all__ = [
     "judge_again",
     "launch",
     "leave",
+    "next_pace",
     "note_measured",
     "note_missed_results",
     "pause",

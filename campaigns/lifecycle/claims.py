@@ -11,21 +11,20 @@ import logging
 import math
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 from django.db.models import BooleanField, Count, ExpressionWrapper, Max, Q, QuerySet
 
-from campaigns.clock import database_now
 from campaigns.lifecycle import calibrating, journal
 from campaigns.lifecycle.claim_lock import claiming_alone
 from campaigns.lifecycle.claim_reasons import why_fewer, why_full, why_nothing
 from campaigns.lifecycle.errors import WrongState
+from campaigns.lifecycle.expiry import sweep
 from campaigns.lifecycle.guards import budgets_of_claim
 from campaigns.lifecycle.journal import Change
-from campaigns.lifecycle.leases import expire
 from campaigns.lifecycle.transitions import NO_LEASE
 from campaigns.models import (
     MAX_UNPAID_TRIES,
@@ -44,6 +43,7 @@ from workers import lifecycle as worker_lifecycle
 from workers.calibration import CalibrationOrder
 from workers.fleet_token import of_same_owner
 from workers.models import Worker
+from workers.pace import Pace, usual
 from workers.protocol import MAX_LEASES_PER_CLAIM
 from workers.takeover import take_over
 
@@ -73,6 +73,8 @@ class Claim:
     attempts: list[Attempt]
     reason: str
     calibrate: CalibrationOrder | None = None
+    # The worker's: of its leases, and of its heartbeats until one of them is answered otherwise.
+    pace: Pace = field(default_factory=usual)
 
 
 def claim(
@@ -90,11 +92,12 @@ def claim(
 
     `slots` is how many leases the agent can hold at a time (None: it does not tell), `calibrates`
     whether it can measure its speed, `boot_id` is its start, `longest_seconds` the most that a
-    task's budget and grace may take. Takes back overdue leases first, so that claims do not depend
-    on the background job. A worker that may not claim gets an empty claim with the reason, not an
-    error. Raises WorkerInUse for an agent that a later one took over from.
+    task's budget and grace may take. Takes back overdue leases first, five times a second at most,
+    so that claims do not depend on the background job. A worker that may not claim gets an empty
+    claim with the reason, not an error. Raises WorkerInUse for an agent that a later one took over
+    from.
     """
-    take_back_overdue(count, now=now)
+    sweep(now=now)
     return lease_waiting(
         worker,
         claim_id=claim_id,
@@ -105,14 +108,6 @@ def claim(
         boot_id=boot_id,
         longest_seconds=longest_seconds,
     )
-
-
-def take_back_overdue(count: int, *, now: dt.datetime | None) -> None:
-    """Take back overdue leases before a claim of `count` tasks, and some more for the others.
-
-    Without `now` the database's clock tells.
-    """
-    expire(now=now or database_now(), limit=max(count, 20))
 
 
 def lease_waiting(
@@ -146,12 +141,13 @@ def lease_waiting(
         runs_own_script,
     )
     try:
-        return _lease_chosen(choice, _lease)
+        leased = _lease_chosen(choice, _lease)
     except UNUSABLE:
         # One of the tasks cannot be leased, and the database does not say which. The transaction
         # was rolled back; lease the tasks one by one, so that the others are handed out.
         logger.exception("a task could not be leased to %s; trying one by one", worker)
-        return _lease_chosen(choice, _lease_each)
+        leased = _lease_chosen(choice, _lease_each)
+    return replace(leased, pace=worker.pace)
 
 
 @dataclass(frozen=True)
@@ -200,6 +196,8 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
     with transaction.atomic():
         rows = claiming_alone(Worker.objects.select_for_update(no_key=True))
         worker = calibrating.noting_work(rows).get(pk=choice.worker.pk)
+        # As locked: a heartbeat that moves it waits for this claim, or came before it.
+        choice.worker.lease_time = worker.lease_time
         # Nearly every claim is new, and whether it is costs less to ask than what it got.
         if Attempt.objects.of_claim(worker.pk, claim_id).exists():
             return Claim(attempts_of_claim(worker, claim_id), "")
@@ -387,8 +385,7 @@ def lease_to(worker: Worker, task: Task, budget_seconds: float, *, now: dt.datet
     task.lease_id = uuid.uuid4()
     task.worker = worker
     task.deadline_at = now + dt.timedelta(seconds=longest)
-    lease = dt.timedelta(seconds=times["LEASE_SECONDS"])
-    task.lease_expires_at = min(now + lease, task.deadline_at)
+    task.lease_expires_at = min(now + worker.pace.lease_time, task.deadline_at)
     return Attempt(
         task=task,
         lease_id=task.lease_id,

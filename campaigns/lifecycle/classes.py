@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from django.core.cache import caches
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from campaigns.caching import fleet_cache
 from campaigns.fleet.speeds import plan_seconds, worker_model
 from campaigns.models import Attempt, BudgetKind, Campaign, Result, ResultClass, WorkUnit
 from campaigns.work.cost import CostModel
@@ -35,17 +35,17 @@ def class_id(attempt: Attempt, metrics: dict[str, Any], *, is_subset: bool) -> i
     `is_subset`: only a part of the validation split was evaluated.
     """
     place = _place(attempt, metrics, is_subset=is_subset)
-    known: int | None = fleet_cache().get(place.key)
+    known: int | None = caches["classes"].get(place.key)
     if known is None:
         known = _stored(attempt.task.campaign, attempt.worker, place)
         # Not before the commit: the row may still be rolled back.
-        transaction.on_commit(partial(fleet_cache().set, place.key, known, _KNOWN_SECONDS))
+        transaction.on_commit(partial(caches["classes"].set, place.key, known, _KNOWN_SECONDS))
     return known
 
 
 def known_class_id(attempt: Attempt, metrics: dict[str, Any], *, is_subset: bool) -> int | None:
     """Return `class_id` if this process knows it: without a query."""
-    known: int | None = fleet_cache().get(_place(attempt, metrics, is_subset=is_subset).key)
+    known: int | None = caches["classes"].get(_place(attempt, metrics, is_subset=is_subset).key)
     return known
 
 

@@ -1,4 +1,6 @@
-"""The verbs of a lease that is held: renew, release, expire; and a person's: cancel, retry a task.
+"""The verbs of a lease that is held: renew, release; and a person's: cancel, retry a task.
+
+What takes back a lease that ran out is in `expiry`.
 
 Lock order everywhere: campaign, task, attempt.
 """
@@ -12,18 +14,17 @@ import uuid
 from collections.abc import Iterable
 from typing import Any, Final
 
-from django.conf import settings
-from django.db import DatabaseError, transaction
-from django.db.models import Exists, F, Value
+from django.db import transaction
+from django.db.models import F, Value
 from django.db.models.functions import Greatest, Least
 
 from campaigns.lifecycle import journal
 from campaigns.lifecycle.campaigns import cancel_open_tasks
 from campaigns.lifecycle.endings import note_ended_task, reactivate
 from campaigns.lifecycle.errors import LeaseLost, LeaseUnknown, WrongState
-from campaigns.lifecycle.journal import LEASE_SWEEP, SERVER, Actor, Change
+from campaigns.lifecycle.journal import SERVER, Actor, Change
 from campaigns.lifecycle.progress import store_progress
-from campaigns.lifecycle.transitions import NO_LEASE, held_by, return_to_queue
+from campaigns.lifecycle.transitions import held_by, return_to_queue
 from campaigns.models import (
     Arm,
     Attempt,
@@ -31,14 +32,11 @@ from campaigns.models import (
     BudgetKind,
     Campaign,
     CampaignState,
-    FailureClass,
     Task,
     TaskState,
 )
 from campaigns.models.attempt import AttemptQuerySet
-from campaigns.models.task import other_machines
 from workers import lifecycle as worker_lifecycle
-from workers.fleet_token import of_same_owner
 from workers.models import Worker
 from workers.protocol import HeartbeatAnswer
 from workers.protocol import ProgressPoint as WireProgressPoint
@@ -77,7 +75,7 @@ def renew(
     attempt = attempts.filter(worker=worker, lease_id=lease_id).first()
     if attempt is None:
         return HeartbeatAnswer.LOST, str(LeaseUnknown())
-    lease = dt.timedelta(seconds=settings.XEENET["LEASE_SECONDS"])
+    lease = worker.pace.lease_time
     renewed = Task.objects.filter(
         pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id, deadline_at__gt=now
     ).update(
@@ -133,80 +131,6 @@ def leave(worker: Worker, *, now: dt.datetime) -> int:
             count += 1
     worker_lifecycle.leave(worker, now=now)
     return count
-
-
-def expire(*, now: dt.datetime, limit: int = 500) -> int:
-    """Take back overdue leases: leased → pending, or failed (class "lost") when losses are spent.
-
-    Returns how many leases this call took back, at most `limit`. Each task has a transaction of its
-    own, so that a task that cannot be written is logged and does not block the others.
-    """
-    overdue = Task.objects.overdue(now).order_by("lease_expires_at")
-    expired = 0
-    for task in overdue.only("pk", "lease_id", "campaign_id")[:limit]:
-        try:
-            expired += _expire_one(task, now)
-        except DatabaseError:
-            logger.exception("task %s: its expired lease could not be taken back", task.name)
-    return expired
-
-
-def _expire_one(task: Task, now: dt.datetime) -> int:
-    attempts = Attempt.objects.filter(task=task, outcome=AttemptOutcome.RUNNING)
-    attempt = attempts.select_related("worker").first()
-    if attempt is None:
-        return 0
-    attempt.task = task
-    counts = _loss_counts(attempt, now)
-    with transaction.atomic():
-        # Guarded by the lease id and the expiry: a renewal or a result that came first wins.
-        guarded = Task.objects.overdue(now).filter(pk=task.pk, lease_id=task.lease_id)
-        failed = counts and guarded.filter(lost_attempts__gte=F("max_lost_attempts") - 1).update(
-            state=TaskState.FAILED,
-            failure_class=FailureClass.LOST,
-            finished_at=now,
-            lost_attempts=F("lost_attempts") + 1,
-            **NO_LEASE,
-        )
-        moved = failed or guarded.update(
-            state=TaskState.PENDING,
-            available_at=now,
-            lost_attempts=F("lost_attempts") + int(counts),
-            # Other workers come first; this one may be dead.
-            last_failed_worker=F("worker"),
-            **NO_LEASE,
-        )
-        if moved:
-            to = TaskState.FAILED if failed else TaskState.PENDING
-            end_attempt(
-                attempt,
-                AttemptOutcome.LOST,
-                Change(task, TaskState.LEASED, to, attempt),
-                actor=LEASE_SWEEP,
-                now=now,
-                failure_class=FailureClass.LOST,
-                message="The worker was not heard of for the lease time.",
-            )
-    if moved:
-        # After the commit: nothing waits for a worker's row while a task's row is locked.
-        worker_lifecycle.pause_after_loss(attempt.worker, now=now)
-    if failed:
-        note_ended_task(task.campaign_id, now=now)
-    return moved
-
-
-def _loss_counts(attempt: Attempt, now: dt.datetime) -> bool:
-    """Return whether losing this attempt is charged to its task.
-
-    A task fails when several owners lost it, not when one loses it again and again. With no other
-    machine online an owner counts alone, otherwise its tasks would never end.
-    """
-    by_owner = of_same_owner("worker", attempt.worker)
-    earlier = Attempt.objects.filter(by_owner, task=attempt.task_id)
-    if not earlier.exclude(pk=attempt.pk).losses().exists():
-        return True
-    others = Exists(other_machines(attempt.worker, now))
-    return not Task.objects.filter(others, pk=attempt.task_id).exists()
 
 
 def attempts_to_end(*more: str) -> AttemptQuerySet:

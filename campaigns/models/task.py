@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 
@@ -135,6 +136,18 @@ def other_machines(worker: Worker, now: dt.datetime) -> WorkerQuerySet:
 
     For a subquery of a query on tasks.
     """
+    return _machines_online(now).exclude(of_same_owner("", worker))
+
+
+def machines_of_others(now: dt.datetime) -> WorkerQuerySet:
+    """Return `other_machines` of the worker that holds the task of the outer query."""
+    # Nobody's fleet, where the holder is of none: nothing can be compared with null.
+    fleet = Coalesce(OuterRef("worker__fleet_token"), 0)
+    return _machines_online(now).exclude(pk=OuterRef("worker")).exclude(fleet_token=fleet)
+
+
+def _machines_online(now: dt.datetime) -> WorkerQuerySet:
+    """Return the machines online that could run the task of an outer query."""
     slow = _too_slow(
         OuterRef("pk"), OuterRef(OuterRef("campaign")), OuterRef(OuterRef("work_seconds"))
     )
@@ -147,7 +160,7 @@ def other_machines(worker: Worker, now: dt.datetime) -> WorkerQuerySet:
         budget_kind=OuterRef("campaign__budget_kind"),
         experiment=OuterRef("campaign__experiment"),
     )
-    return machines.exclude(of_same_owner("", worker)).exclude(Exists(slow))
+    return machines.exclude(Exists(slow))
 
 
 class Task(models.Model):

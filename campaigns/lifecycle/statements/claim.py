@@ -17,6 +17,7 @@ from campaigns.clock import read_at
 from campaigns.lifecycle import claims
 from campaigns.lifecycle.claim_reasons import NOTHING_WAITS, why_fewer, why_full, why_nothing
 from campaigns.lifecycle.claims import Claim, lease_to
+from campaigns.lifecycle.expiry import sweep
 from campaigns.lifecycle.guards import budgets_of, experiments_guarded
 from campaigns.lifecycle.statements import claim_moves, claim_speeds, claim_tasks, claim_worker
 from campaigns.lifecycle.statements.claim_worker import Caller
@@ -45,7 +46,7 @@ def claim(
     None, with nothing changed, for a token that opens nothing, and for whatever the verbs `see`,
     `describe` and `claim` do besides: the caller then authenticates and goes through them.
     """
-    claims.take_back_overdue(data["count"], now=now)
+    sweep(now=now)
     try:
         # One transaction: task and attempt must agree, and the worker's lock ends with it.
         with transaction.atomic():
@@ -79,7 +80,7 @@ def _claim(token_hash: str, data: Mapping[str, Any], now: dt.datetime | None) ->
         reason = NOTHING_WAITS
     else:
         reason = why_fewer(worker, None, runs_own_script=False, longest_budget=longest)
-    return Claimed(worker, Claim(attempts, reason), now)
+    return Claimed(worker, Claim(attempts, reason, pace=worker.pace), now)
 
 
 def _is_usual(caller: Caller, data: Mapping[str, Any], now: dt.datetime) -> bool:

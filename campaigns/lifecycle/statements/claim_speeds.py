@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any, Final
 
-from django.conf import settings
 from django.db import models
 
 from campaigns.fleet.speeds import by_experiment, guarding_calibrations
@@ -17,6 +16,7 @@ from campaigns.lifecycle.statements.compiled import Instant, Select, Slot, run, 
 from campaigns.work.cost import CostModel
 from experiments import catalog
 from workers.models import Calibration, Worker
+from workers.pace import Pace, usual
 
 _EXPERIMENT: Final = Slot("experiment", models.CharField())
 _SCRIPT: Final = Slot("script", models.CharField())
@@ -59,7 +59,7 @@ def guarding_models(
     worker: Worker, experiments: Iterable[str], now: dt.datetime
 ) -> dict[str, list[CostModel]]:
     """Return what `campaigns.fleet.speeds.guarding_models` does."""
-    query = _guarding(settings.XEENET["LEASE_SECONDS"])
+    query = _guarding(usual())
     calibrations: list[Calibration] = []
     for experiment in sorted(experiments):
         values = {"worker": worker.pk, "experiment": experiment, "now": now}
@@ -79,6 +79,6 @@ def _runs() -> Select[Any]:
 
 
 @lru_cache(maxsize=4)
-def _guarding(_lease_seconds: float) -> Select[Calibration]:
-    """Compile the query; the setting is in it."""
+def _guarding(_pace: Pace) -> Select[Calibration]:
+    """Compile the query; the settings are in it."""
     return select(guarding_calibrations(WORKER, [_EXPERIMENT], Instant("now")))

@@ -59,7 +59,7 @@ def see(caller: Caller, boot_id: uuid.UUID, now: dt.datetime) -> None:
     values = {"worker": caller.worker.pk, "boot_id": boot_id, "now": now}
     if presence.is_due(caller.worker, now):
         run(_seen().worker, values)
-    if presence.is_stale(caller.session_seen_at, now):
+    if presence.is_stale(caller.session_seen_at, caller.worker.pace, now):
         run(_seen().session, values)
 
 

@@ -18,7 +18,7 @@ from workers.models import SHUT_OUT
 # What judging a result, answering its worker and writing its presence need of the worker.
 _OF_WORKER: Final = (
     *("worker__name", "worker__hardware", "worker__is_program", "worker__state"),
-    *("worker__last_seen_at", "worker__consecutive_env_errors"),
+    *("worker__last_seen_at", "worker__lease_time", "worker__consecutive_env_errors"),
 )
 
 

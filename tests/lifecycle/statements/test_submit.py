@@ -174,7 +174,7 @@ def replay(holder: Holder) -> None:
 
 
 def unknown_class(holder: Holder) -> None:
-    caches["fleet"].clear()
+    caches["classes"].clear()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("campaigns", "0028_warm_checked_scripts"),
+        ("campaigns", "0029_attempts_of_a_claim"),
     ]
 
     operations = [

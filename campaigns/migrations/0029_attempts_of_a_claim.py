@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
     read, and SQLite does not write the whole table anew.
     """
 
-    dependencies = [("campaigns", "0029_noted_ends_of_a_campaign")]
+    dependencies = [("campaigns", "0028_warm_checked_scripts")]
 
     operations = [
         migrations.AddField(
