@@ -8,14 +8,12 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from django.db import models
-from django.db.models import Count, OuterRef, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import OuterRef, Subquery
 
 from campaigns.clock import with_clock
 from campaigns.lifecycle.calibrating import noting_work
 from campaigns.lifecycle.claim_lock import claiming_if_alone
 from campaigns.lifecycle.statements.compiled import Select, Slot, run, select
-from campaigns.models import Task
 from workers.models import SHUT_OUT, Worker, WorkerSession
 
 WORKER: Final = Slot("worker", models.BigIntegerField())
@@ -28,7 +26,6 @@ class Caller(NamedTuple):
 
     worker: Worker
     is_alone: bool  # no other claim of it runs
-    held: int  # leases
     session_seen_at: dt.datetime | None  # of this start of its agent; None for one that is not open
 
 
@@ -46,10 +43,8 @@ def read(token_hash: str, boot_id: uuid.UUID) -> Caller | None:
 def _reading() -> Select[Worker]:
     callers = Worker.objects.filter(token_hash=Slot("token_hash", models.CharField()))
     callers = callers.exclude(state__in=SHUT_OUT).select_related("fleet_token").order_by()
-    held = Task.objects.held_by(OuterRef("pk")).order_by().values("worker")
     session = WorkerSession.objects.filter(worker=OuterRef("pk"), boot_id=_BOOT, ended_at=None)
     callers = noting_work(claiming_if_alone(callers)).annotate(
-        held=Coalesce(Subquery(held.annotate(count=Count("pk")).values("count")), 0),
         session_seen_at=Subquery(session.order_by().values("last_seen_at")),
     )
     return select(with_clock(callers))

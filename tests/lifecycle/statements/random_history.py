@@ -24,6 +24,7 @@ from workers.fleet_token import FleetToken
 from workers.lifecycle import WorkerError
 from workers.models import Worker
 from workers.protocol import FailureClass
+from workers.takeover import take_over
 
 # Calls and acts by how often they come.
 _STEPS: Final = {
@@ -150,7 +151,7 @@ def _agent(
 
 
 def _settle(agent: Agent) -> None:
-    """Let the agent have called before."""
+    """Let the agent have claimed before."""
     worker_lifecycle.see(agent.worker, now=at(5), boot_id=agent.boot_id)
     worker_lifecycle.describe(
         agent.worker,
@@ -161,6 +162,7 @@ def _settle(agent: Agent) -> None:
         accepts_uploaded_scripts=agent.tells.get("accepts_uploaded_scripts", False),
         scripts=agent.tells["scripts"],
     )
+    take_over(agent.worker, agent.boot_id, now=at(5))
 
 
 @dataclass
