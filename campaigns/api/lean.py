@@ -47,6 +47,7 @@ class LeanView(APIView):
         if self._token_hash is None:
             super().initial(request, *args, **kwargs)
             return
+        self.format_kwarg = None
         negotiated = self.perform_content_negotiation(request)
         request.accepted_renderer, request.accepted_media_type = negotiated
         # Before the database: a program that runs wild costs it nothing.

@@ -91,6 +91,14 @@ class Column(Expression):
         return self.text, ()
 
 
+class OnlyRow(Column):
+    """A column of a part of the statement that has one row at most; null without a row."""
+
+    def __init__(self, name: str, field: models.Field[Any, Any]) -> None:
+        super().__init__(name, field)
+        self.text = f"(SELECT {self.text} FROM {name.partition('.')[0]})"  # noqa: S608 - names of ours
+
+
 class Sql(NamedTuple):
     """Text with a %s for each parameter: a `Slot`, or a value that is the same in each run."""
 
