@@ -89,10 +89,6 @@ def _still_held(attempt: Any, task: Any, lease_id: Any) -> models.QuerySet[Task]
     return Task.objects.filter(held_by(lease_id), Exists(running), pk=task)
 
 
-def _running(attempt: Any) -> models.QuerySet[Attempt]:
-    return Attempt.objects.filter(pk=attempt, outcome=AttemptOutcome.RUNNING)
-
-
 def _fields(names: Sequence[str]) -> dict[str, Any]:
     options = Attempt._meta  # noqa: SLF001 - documented as _meta
     return {name: options.get_field(name) for name in names}
@@ -124,7 +120,7 @@ def _together(move: Move, names: tuple[str, ...], *, most: int, has_results: boo
         given=rows_given(Attempt, "attempts", most=most),
         task=update(held, Sql("given"), **move(_NOW)),
         attempt=update(
-            _running(Column("given.id", _ID)),
+            Attempt.objects.filter(pk=Column("given.id", _ID)),
             Sql("given JOIN moved ON moved.id = given.task_id"),
             **columns,
         ),
@@ -202,7 +198,7 @@ def _separate(move: Move, names: tuple[str, ...]) -> _Separate:
     others = Task.objects.open().filter(campaign=campaign).order_by().values("pk")
     return _Separate(
         task=join("{task} RETURNING id", task=update(held, **move(_NOW))),
-        attempt=update(_running(attempt), **columns),
+        attempt=update(Attempt.objects.filter(pk=attempt), **columns),
         result=_insert_one(Result),
         change=_insert_one(StateChange),
         is_open=join(
