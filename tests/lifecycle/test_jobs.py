@@ -55,6 +55,19 @@ def test_the_presence_of_silent_workers_is_closed_at_the_last_word_heard() -> No
     assert WorkerSession.objects.get(worker=present).ended_at is None
 
 
+def test_results_that_a_process_missed_to_note_are_noted_once() -> None:
+    campaign = factories.completed_task(now=timezone.now() - dt.timedelta(minutes=2)).campaign
+    campaigns = Campaign.objects.filter(pk=campaign.pk)
+    # The state after a process died between storing the result and noting it.
+    campaigns.update(ends_noted_at=timezone.now() - dt.timedelta(minutes=3))
+    revision = campaigns.get().revision
+
+    jobs.finish_campaigns()
+    jobs.finish_campaigns()
+
+    assert campaigns.get().revision == revision + 1
+
+
 def test_a_campaign_whose_tasks_have_ended_is_finished() -> None:
     done = factories.completed_task().campaign
     # The state after a process died between ending the task and finishing the campaign.

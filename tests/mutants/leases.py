@@ -198,10 +198,8 @@ HELD: Final = (
     Mutant(
         "release: any lease of the task will do",
         LEASES,
-        "            pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id\n"
-        "        ).update(state=TaskState.PENDING",
-        "            pk=attempt.task_id, state=TaskState.LEASED\n"
-        "        ).update(state=TaskState.PENDING",
+        "        held = Task.objects.filter(held_by(lease_id), pk=attempt.task_id)",
+        "        held = Task.objects.filter(state=TaskState.LEASED, pk=attempt.task_id)",
         HISTORIES,
         "postgresql",
     ),
@@ -215,8 +213,8 @@ HELD: Final = (
     Mutant(
         "find: the lease of another worker will do",
         LEASES,
-        "    attempts = Attempt.objects.filter(worker=worker, lease_id=lease_id).order_by()",
-        "    attempts = Attempt.objects.filter(lease_id=lease_id).order_by()",
+        "attempt = attempts_to_end().get(worker=worker, lease_id=lease_id)",
+        "attempt = attempts_to_end().get(lease_id=lease_id)",
         (
             "tests/lifecycle/results/test_submit.py::test_an_unknown_lease_and_one_of_another_worker_are_refused",
         ),

@@ -25,6 +25,7 @@ from tests.mutants.automatic_races import AUTOMATIC_RACES
 from tests.mutants.campaigns import ENDS, LINES
 from tests.mutants.classes import CLASSES_OF_RESULTS, PAIRED, SLOW_SETUPS
 from tests.mutants.doors import DOORS
+from tests.mutants.ends import ENDS_TOGETHER
 from tests.mutants.inputs import INPUTS
 from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.machines.agent import AGENT
@@ -66,6 +67,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS, *CLASSES_OF_RESULTS),
     *SLOW_SETUPS,
+    *ENDS_TOGETHER,
     *HERO,
     *JOINING_GUARDS,
     *PAIRED,
