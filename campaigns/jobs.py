@@ -37,6 +37,7 @@ SCHEDULES: Final = {
     "Measure data sets": "campaigns.jobs.measure_datasets",
 }
 # A bound, because the other jobs wait meanwhile when a single process runs them all.
+EXPIRING_SECONDS: Final = 15.0
 IMPORTANCE_SECONDS: Final = 15.0
 MEASURING_SECONDS: Final = 10.0
 # A result that came while its data set was being measured is judged within this time.
@@ -48,11 +49,17 @@ REPEATED_WITHIN: Final = dt.timedelta(minutes=10)
 
 
 def expire_leases() -> int:
-    """Take back the leases that ran out, at most `BATCH`; return how many."""
+    """Take back the leases that ran out, for about 15 s; return how many."""
     from campaigns import lifecycle
     from campaigns.clock import database_now
 
-    return _counted("leases expired", lifecycle.expire(now=database_now(), limit=BATCH))
+    give_up_at = time.monotonic() + EXPIRING_SECONDS
+    expired = batch = lifecycle.expire(now=database_now(), limit=BATCH)
+    # Fewer than the limit: what is left cannot be written, or another sweep holds it.
+    while batch == BATCH and time.monotonic() < give_up_at:
+        batch = lifecycle.expire(now=database_now(), limit=BATCH)
+        expired += batch
+    return _counted("leases expired", expired)
 
 
 def close_presence() -> int:
