@@ -308,6 +308,26 @@ def test_a_launch_asks_for_the_job_that_goes_on_and_only_if_anything_is_left(
 
 
 @pytest.mark.django_db
+def test_a_slice_that_another_process_drew_meanwhile_is_not_drawn_again(
+    slices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = active_campaign(30)
+    draw = drawing.sample
+
+    def beaten(*arguments: Any) -> Any:
+        monkeypatch.setattr(drawing, "sample", draw)
+        assert drawing.draw_slice(running.pk, now=NOW) == 10
+        return draw(*arguments)
+
+    monkeypatch.setattr(drawing, "sample", beaten)
+    assert drawing.draw_slice(running.pk, now=NOW) == 0
+    assert running.tasks.count() == 20
+    draw_all(running)
+    assert (running.tasks.count(), running.draws) == (30, 30)
+    invariants.check()
+
+
+@pytest.mark.django_db
 def test_a_job_ends_in_time_and_asks_for_another(
     slices: int, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
