@@ -27,6 +27,7 @@ from campaigns.search.seeds import seed_at
 from campaigns.standings.progress import campaign_progress, outlook
 from campaigns.standings.task_counts import tasks_by_state
 from tests import invariants
+from tests.concurrency import in_parallel
 from tests.factories import (
     NOW,
     SMALL_SPACE,
@@ -328,6 +329,26 @@ def test_a_slice_that_another_process_drew_meanwhile_is_not_drawn_again(
 
 
 @pytest.mark.django_db
+def test_a_campaign_whose_slices_another_process_drew_and_ran_meanwhile_is_not_done(
+    slices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = active_campaign(30)
+    Task.objects.update(state=TaskState.CANCELLED, finished_at=NOW)
+    draw = drawing.sample
+
+    def beaten(*arguments: Any) -> Any:
+        monkeypatch.setattr(drawing, "sample", draw)
+        assert drawing.draw_slice(running.pk, now=NOW) == 10
+        Task.objects.update(state=TaskState.CANCELLED, finished_at=NOW)
+        return draw(*arguments)
+
+    monkeypatch.setattr(drawing, "sample", beaten)
+    assert not lifecycle.finish_if_done(running.pk, now=NOW)
+    running.refresh_from_db()
+    assert (running.state, running.undrawn_tasks) == (CampaignState.ACTIVE, 10)
+
+
+@pytest.mark.django_db
 def test_a_job_ends_in_time_and_asks_for_another(
     slices: int, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
@@ -349,6 +370,30 @@ def test_the_slices_of_a_campaign_that_fails_keep_no_other_waiting(
     assert jobs.draw_tasks() == 20
     other.refresh_from_db()
     assert other.undrawn_tasks == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_jobs_and_a_person_at_once_make_each_draw_once(
+    slices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = active_campaign(200)
+    point = {"lr": 0.001, "d_model": 128}
+
+    def add() -> None:
+        for _ in range(5):
+            lifecycle.enqueue(running, point, now=at(1))
+            lifecycle.add_tasks(Campaign.objects.get(pk=running.pk), 1, now=at(1))
+
+    in_parallel([lambda: jobs.draw_tasks(running.pk), jobs.draw_tasks, add])
+    draw_all(running)
+    assert (running.draws, running.task_count, running.tasks.count()) == (205, 210, 210)
+    monkeypatch.undo()
+    whole = active_campaign(205)
+    sampled = running.tasks.filter(origin=TaskOrigin.SAMPLED).order_by("number")
+    assert [task.params for task in sampled] == [
+        task.params for task in whole.tasks.order_by("number")
+    ]
+    invariants.check()
 
 
 # Ten slices of a thousand; each kill comes at whatever moment it comes.

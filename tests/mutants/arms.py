@@ -112,7 +112,7 @@ ARMS: Final = (
         "campaigns/lifecycle/endings.py",
         ", undrawn_tasks=0)",
         ")",
-        OF_DRAWING,
+        (OF_DRAWING[0], "-k", "drew_and_ran_meanwhile"),
     ),
     Mutant(
         "drawing: nothing is made where no job runs",
