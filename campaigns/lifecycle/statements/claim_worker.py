@@ -13,8 +13,9 @@ from django.db.models import OuterRef, Subquery
 from campaigns.clock import with_clock
 from campaigns.lifecycle.calibrating import noting_work
 from campaigns.lifecycle.claim_lock import claiming_if_alone
-from campaigns.lifecycle.statements.compiled import Select, Slot, run, select
+from campaigns.lifecycle.statements.compiled import Select, run, select
 from workers.models import SHUT_OUT, Worker, WorkerSession
+from xeenet_site.web.prepared import Slot
 
 WORKER: Final = Slot("worker", models.BigIntegerField())
 _BOOT: Final = Slot("boot_id", models.UUIDField())
