@@ -16,6 +16,8 @@ def run(text: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     Its parameters are $1, $2, … in the text, which the driver leaves as it is.
     """
     database = connections[DEFAULT_DB_ALIAS]  # once: it is looked up by thread
+    # As Django's cursors do, so that a request after a restart of the database finds a new one.
+    database.close_if_health_check_failed()
     database.ensure_connection()
     raw = database.connection
     # Not Django's cursor: it writes the values into the text, so every text would be a new one.
