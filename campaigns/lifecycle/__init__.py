@@ -5,6 +5,7 @@ Campaigns
 | verb                 | from                  | to        | refuses with                 |
 |----------------------|-----------------------|-----------|------------------------------|
 | create_campaign      | –                     | draft     | InvalidCampaign              |
+| delete_draft         | draft                 | –         | WrongState                   |
 | launch               | draft                 | active    | WrongState, InvalidCampaign  |
 | pause                | active                | paused    | WrongState                   |
 | resume               | paused                | active    | WrongState                   |
@@ -86,6 +87,7 @@ from campaigns.lifecycle.campaigns import (
     cancel,
     check_campaign,
     create_campaign,
+    delete_draft,
     launch,
     pause,
     resume,
@@ -147,6 +149,7 @@ __all__ = [
     "claim",
     "create_campaign",
     "decide_due_races",
+    "delete_draft",
     "enqueue",
     "expire",
     "finish",
