@@ -5,6 +5,7 @@ Campaigns
 | verb                 | from                  | to        | refuses with                 |
 |----------------------|-----------------------|-----------|------------------------------|
 | create_campaign      | –                     | draft     | InvalidCampaign              |
+| delete_draft         | draft                 | –         | WrongState                   |
 | launch               | draft                 | active    | WrongState, InvalidCampaign  |
 | pause                | active                | paused    | WrongState                   |
 | resume               | paused                | active    | WrongState                   |
@@ -91,6 +92,7 @@ from campaigns.lifecycle.campaigns import (
     cancel,
     check_campaign,
     create_campaign,
+    delete_draft,
     launch,
     pause,
     resume,
@@ -155,6 +157,7 @@ __all__ = [
     "claim",
     "create_campaign",
     "decide_due_races",
+    "delete_draft",
     "draw_rest",
     "enqueue",
     "expire",

@@ -39,6 +39,7 @@ from campaigns.models import (
     AttemptOutcome,
     BudgetKind,
     Campaign,
+    CampaignState,
     Dataset,
     Package,
     PackageOrigin,
@@ -337,6 +338,19 @@ def cancel(
         cancel_races(campaign, now=now)
         give_up_kept_runs(campaign)
         cancel_open_tasks(Task.objects.filter(campaign=campaign), now=now, actor=actor)
+
+
+def delete_draft(campaign: Campaign) -> None:
+    """Delete a campaign that was never launched. Raises WrongState for any other.
+
+    The journal's rows name their campaign without a foreign key of the database's.
+    """
+    with transaction.atomic():
+        # Locked first: whatever moves the campaign meanwhile has written its journal before.
+        locked = Campaign.objects.select_for_update().get(pk=campaign.pk)
+        if locked.state != CampaignState.DRAFT:
+            raise WrongState(f"The campaign is {locked.state}; only a draft can be deleted.")
+        locked.delete()
 
 
 def cancel_open_tasks(

@@ -19,6 +19,7 @@ from campaigns.models import (
     Campaign,
     CampaignState,
     Result,
+    StateChange,
     Task,
     TaskState,
 )
@@ -316,6 +317,21 @@ def test_a_campaign_is_not_completed_while_one_of_its_tasks_is_being_retried() -
 
     assert Task.objects.get().state == TaskState.PENDING
     assert Campaign.objects.get().state == CampaignState.ACTIVE
+
+
+@pytest.mark.postgresql_only
+def test_a_draft_that_is_cancelled_meanwhile_is_not_deleted_from_under_its_journal() -> None:
+    draft = campaign()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            lifecycle.cancel(draft, now=at(10))
+            deletion = pool.submit(closing(lambda: lifecycle.delete_draft(draft)))
+            wait_until_blocked(deletion)
+        with pytest.raises(lifecycle.WrongState, match="only a draft can be deleted"):
+            deletion.result(timeout=30)
+
+    assert StateChange.objects.get().campaign == Campaign.objects.get() == draft
 
 
 def test_the_last_two_tasks_that_end_at_once_begin_one_race() -> None:

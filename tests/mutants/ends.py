@@ -233,6 +233,26 @@ _NOTED: Final = (
     ),
 )
 
+_DELETED: Final = (
+    Mutant(
+        "journal: a draft that is cancelled meanwhile leaves its journal behind",
+        "campaigns/lifecycle/campaigns.py",
+        "locked = Campaign.objects.select_for_update().get(pk=campaign.pk)",
+        "locked = Campaign.objects.get(pk=campaign.pk)",
+        ("tests/lifecycle/test_claim_races.py", "-k", "is_not_deleted"),
+        "postgresql",
+    ),
+    Mutant(
+        "journal: a campaign that was launched is deleted",
+        "campaigns/lifecycle/campaigns.py",
+        "        if locked.state != CampaignState.DRAFT:\n            raise WrongState("
+        'f"The campaign is {locked.state}; only a draft',
+        "        if False:\n            raise WrongState("
+        'f"The campaign is {locked.state}; only a draft',
+        ("tests/admin/test_campaigns.py", "-k", "launched_meanwhile"),
+    ),
+)
+
 _LISTS: Final = (
     Mutant(
         "list of results: a lease may stand in it twice",
@@ -307,4 +327,4 @@ _LISTS: Final = (
     ),
 )
 
-ENDS_TOGETHER: Final = (*_STATEMENTS, *_NOTED, *_LISTS)
+ENDS_TOGETHER: Final = (*_STATEMENTS, *_NOTED, *_DELETED, *_LISTS)
