@@ -23,6 +23,7 @@ from tests.mutants.answers import ANSWERS
 from tests.mutants.arms import ARMS
 from tests.mutants.automatic_races import AUTOMATIC_RACES
 from tests.mutants.campaigns import ENDS, LINES
+from tests.mutants.claim_statements import CLAIM_STATEMENTS
 from tests.mutants.classes import CLASSES_OF_RESULTS, PAIRED, SLOW_SETUPS
 from tests.mutants.doors import DOORS
 from tests.mutants.inputs import INPUTS
@@ -64,7 +65,17 @@ from tests.mutants.work import WORK
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
-    *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS, *CLASSES_OF_RESULTS),
+    *(
+        *CLAIMS,
+        *CLAIM_STATEMENTS,
+        *HELD,
+        *SUBMITS,
+        *METRICS,
+        *ENDS,
+        *LINES,
+        *ARMS,
+        *CLASSES_OF_RESULTS,
+    ),
     *SLOW_SETUPS,
     *HERO,
     *JOINING_GUARDS,
