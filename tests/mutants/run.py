@@ -23,6 +23,7 @@ from tests.mutants.answers import ANSWERS
 from tests.mutants.arms import ARMS
 from tests.mutants.automatic_races import AUTOMATIC_RACES
 from tests.mutants.campaigns import ENDS, LINES
+from tests.mutants.claim_statements import CLAIM_STATEMENTS
 from tests.mutants.classes import CLASSES_OF_RESULTS, PAIRED, SLOW_SETUPS
 from tests.mutants.doors import DOORS
 from tests.mutants.ends import ENDS_TOGETHER
@@ -68,6 +69,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(
         *CLAIMS,
+        *CLAIM_STATEMENTS,
         *HELD,
         *EXPIRIES,
         *PACES_TOLD,
