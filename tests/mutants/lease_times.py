@@ -201,8 +201,8 @@ PACES_TOLD: Final = (
     Mutant(
         "pace: every heartbeat counts the fleet",
         "workers/fleet_size.py",
-        "        if last is not None and _is_fresh(last[0], now):\n            return last[1]\n",
-        "",
+        "    return abs(now - counted_at) < COUNTED_EVERY\n",
+        "    return False\n",
         (PACES_TESTS, "-k", "counted_once"),
     ),
 )
