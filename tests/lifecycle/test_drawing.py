@@ -35,12 +35,11 @@ from tests.factories import (
     at,
     campaign,
     claim,
-    claim_one,
-    finish,
     run_pending,
     uploaded,
     worker,
 )
+from tests.lifecycle.results.test_disturbed import SPACE, end, expected_step
 from tests.lifecycle.test_work_budgets import seconds, space
 from tests.processes import ROOT, database_environment, wait_until
 
@@ -236,13 +235,14 @@ def test_a_paused_campaign_is_made_whole_and_hands_out_nothing(slices: int) -> N
 
 @pytest.mark.django_db
 def test_a_repeated_run_counts_beside_the_tasks_to_be_made(slices: int) -> None:
-    running = active_campaign(30)
-    attempt = claim_one(worker())
-    finish(attempt, disturbed=True)
-    replay = running.tasks.filter(purpose=TaskPurpose.REPLAY)
+    expected = expected_step()
+    running = active_campaign(30, search_space=SPACE)
+    assert end(3 * expected, seconds=2).disturbed
+    replay = running.tasks.get(purpose=TaskPurpose.REPLAY)
     running.refresh_from_db()
-    assert running.task_count == 30 + replay.count()
+    assert (replay.number, running.task_count, running.undrawn_tasks) == (10, 31, 20)
     draw_all(running)
+    assert running.tasks.count() == 31
     invariants.check()
 
 
