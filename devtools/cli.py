@@ -57,7 +57,7 @@ def worker(environment: Environment, arguments: Arguments) -> int:
 
 def bench(environment: Environment, arguments: Arguments) -> int:
     """Replace this process with the training benchmark."""
-    replace_process([environment.python, "-m", "benchmarks.bench_train", *arguments])
+    replace_process([environment.python, "-m", "benchmarks.speed", *arguments])
 
 
 def bench_pages(environment: Environment, arguments: Arguments) -> int:
