@@ -78,6 +78,7 @@ class Agent:
     boot_id: str
     hardware: dict[str, Any]
     scripts: list[str]
+    pk: int
 
     def request(self, method: str, path: str, body: bytes) -> bytes:
         """Return the bytes of a request with this worker's token."""

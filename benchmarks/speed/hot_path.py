@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import itertools
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from xeenet_site.running.processes import Supervisor
 
 CONNECTIONS = (1, 8, 32)
 BATCH = 16
+# More processes of Optuna than this make no more trials on a small machine, and 32 take minutes.
+MOST_OPTUNA = 8
 # Batches and heartbeats come on so many connections.
 MIDDLE = 8
 AGENTS = 512
@@ -35,6 +38,7 @@ HOLDERS = {0: 300, 1: 300, BATCH: 32}
 LEASE_SECONDS = 900
 ROUND_SECONDS = 3
 ROUNDS = 5
+MINUTES = 6.0
 # So many tasks wait at the start, for each second that a side claims: no side may run dry.
 WAITING = {"ours": 1_500, "raw": 8_000, "raw batches": 25_000}
 
@@ -64,6 +68,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         default=ROUND_SECONDS,
         help=f"of a turn (default {ROUND_SECONDS})",
     )
+    add("--minutes", type=float, default=MINUTES, help="begin no round after so long (default 6)")
     add("--parent", help="a commit whose heartbeats and memory are measured beside")
     add("--processes", type=int, default=1, help="web server processes (default 1, as `serve`)")
     add("--agents", type=int, default=AGENTS, help=f"workers that call (default {AGENTS})")
@@ -93,7 +98,7 @@ def measure(arguments: argparse.Namespace) -> Report:
         others = None
         if not arguments.no_optuna:
             url = server.create("optuna")
-            others = stack.enter_context(optuna_side.processes(url, max(CONNECTIONS)))
+            others = stack.enter_context(optuna_side.processes(url, MOST_OPTUNA))
         metrics = None
         if not arguments.no_raw:
             turns = arguments.seconds * arguments.rounds
@@ -104,7 +109,11 @@ def measure(arguments: argparse.Namespace) -> Report:
         run.memory = idle_memory(sides, supervisor)
         run.calls = {side.name: count_calls(server, side, supervisor) for side in sides}
         turns = _turns(arguments, server, sides, sqlite, metrics, others)
+        end = time.monotonic() + 60 * arguments.minutes
         for number in range(arguments.rounds):
+            if number and time.monotonic() > end:
+                print(f"the time is up after {number} rounds", flush=True)
+                break
             # Each side comes first as often as any other.
             at = number * len(turns) // arguments.rounds
             for turn in (*turns[at:], *turns[:at]):
@@ -147,7 +156,7 @@ def _turns(
             add_raw(connections, count)
         if sqlite is not None:
             add_xeenet(sqlite, connections, count)
-        if others is not None and count == 1:
+        if others is not None and count == 1 and connections <= MOST_OPTUNA:
             for sampler in optuna_side.SAMPLERS:
                 add_optuna(sampler, connections)
         if connections == MIDDLE:

@@ -198,10 +198,11 @@ def memory_ratios(run: Run) -> dict[str, float | None]:
 def make_report(run: Run) -> Report:
     """Return tables and bars of a run."""
     arguments = run.arguments
+    rounds = max((len(kind) for kind in run.samples.values()), default=0)
     conditions = (
         f"{_machine()}, {run.postgres} with the durability of its defaults, commit "
         f"{commit_of(ROOT)}{f' beside {arguments.parent}' if run.parent else ''}; "
-        f"{arguments.processes} web server process, as `serve` starts it; {arguments.rounds} "
+        f"{arguments.processes} web server process, as `serve` starts it; {rounds} "
         f"rounds, {arguments.seconds} s for each turn, {arguments.agents} workers call."
     )
     tables = [_load_table(run), _beat_table(run)]
@@ -243,8 +244,8 @@ def _load_table(run: Run) -> Table:
     heads = ("claim + complete", "connections", "tasks/s", "web CPU ms", "PostgreSQL CPU ms")
     more = ("client CPU ms", "claim ms", "result ms", "task ms", "cores of others")
     note = (
-        "CPU is for a task. Waits are p50 / p99: of a claim, of a result, and of a whole task where "
-        "claim and completion are one transaction of pgbench or one trial of Optuna."
+        "CPU is for a task. Waits are p50 / p99: of a claim, of a result, and of a whole task "
+        "where claim and completion are one transaction of pgbench or one trial of Optuna."
     )
     return Table("Claim and complete", (*heads, *more), rows, note)
 

@@ -6,12 +6,15 @@ name of a function below under "order"; the answer is one line of JSON on stdout
 """
 
 import contextlib
+import copy
 import hashlib
+import io
 import json
 import sys
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 HOST = "127.0.0.1"
@@ -20,6 +23,26 @@ DATASET = "tinyshakespeare"
 # So many tasks are drawn by the launch itself; the others are copies of them.
 DRAWN = 1_000
 BATCH = 1_000
+# Of a completed campaign so many tasks are run by the verbs.
+RUN = 250
+# A result line of the catalog's script, without what differs between tasks.
+LINE = {
+    "train_loss": 2.0,
+    "steps_completed": 100,
+    "wall_time_seconds": 9.5,
+    "device_used": "cpu",
+    "model_params": 100_000,
+    "dataset": DATASET,
+    "tokens_trained": 409_600,
+    "train_seconds": 7.5,
+    "eval_seconds": 0.5,
+    "setup_seconds": 1.5,
+    "stop_reason": "time",
+    "threads": 2,
+    "dtype": "bfloat16",
+    "torch_version": "2.13.0",
+    "peak_memory_mb": 300.0,
+}
 
 
 def hardware(name: str) -> dict[str, Any]:
@@ -60,7 +83,7 @@ def workers(*, prefix: str, count: int) -> list[dict[str, Any]]:
     from campaigns.clock import database_now
     from experiments import catalog
     from workers import lifecycle
-    from workers.models import Worker
+    from workers.models import Worker, WorkerSession
     from workers.tokens import WORKER_PREFIX, hash_token, new_token
 
     now, scripts = database_now(), [catalog.script_sha256(EXPERIMENT)]
@@ -74,27 +97,38 @@ def workers(*, prefix: str, count: int) -> list[dict[str, Any]]:
         }
         for number in range(count)
     ]
-    rows = Worker.objects.bulk_create(
-        [
-            Worker(name=one["name"], token_hash=hash_token(one["token"]), enrolled_at=now)
-            for one in known
-        ],
-        batch_size=BATCH,
+    first = Worker.objects.create(
+        name=known[0]["name"], token_hash=hash_token(known[0]["token"]), enrolled_at=now
     )
     with transaction.atomic():
-        for one, row in zip(known, rows, strict=True):
-            lifecycle.see(row, now=now, boot_id=uuid.UUID(one["boot_id"]))
-            lifecycle.describe(
-                row,
-                hardware=one["hardware"],
-                simulates=False,
-                version="0.2.0",
-                isolation="T1",
-                accepts_uploaded_scripts=False,
-                scripts=scripts,
-                runs_server_code=False,
-            )
-    return known
+        lifecycle.see(first, now=now, boot_id=uuid.UUID(known[0]["boot_id"]))
+        lifecycle.describe(
+            first,
+            hardware=known[0]["hardware"],
+            simulates=False,
+            version="0.2.0",
+            isolation="T1",
+            accepts_uploaded_scripts=False,
+            scripts=scripts,
+            runs_server_code=False,
+        )
+    first.refresh_from_db()
+    session = WorkerSession.objects.get(worker=first)
+    # The others are as the first: 10,000 times these verbs would take minutes.
+    rows = [first]
+    for one in known[1:]:
+        row = Worker.objects.get(pk=first.pk) if not rows[1:] else copy.copy(rows[1])
+        row.pk, row.name, row.token_hash = None, one["name"], hash_token(one["token"])
+        row.hardware = one["hardware"]
+        rows.append(row)
+    Worker.objects.bulk_create(rows[1:], batch_size=BATCH)
+    sessions = []
+    for one, row in zip(known[1:], rows[1:], strict=True):
+        own = copy.copy(session)
+        own.pk, own.worker, own.boot_id = None, row, uuid.UUID(one["boot_id"])
+        sessions.append(own)
+    WorkerSession.objects.bulk_create(sessions, batch_size=BATCH)
+    return [one | {"pk": row.pk} for one, row in zip(known, rows, strict=True)]
 
 
 def campaign(*, name: str, tasks: int, budget_seconds: float = 10.0) -> dict[str, Any]:
@@ -107,7 +141,6 @@ def campaign(*, name: str, tasks: int, budget_seconds: float = 10.0) -> dict[str
     from campaigns.clock import database_now
     from campaigns.lifecycle import CampaignSpec
     from campaigns.models import Task
-    from experiments import catalog
 
     now = database_now()
     spec = CampaignSpec(
@@ -121,68 +154,130 @@ def campaign(*, name: str, tasks: int, budget_seconds: float = 10.0) -> dict[str
     made = lifecycle.create_campaign(spec, owner=None, now=now)
     lifecycle.launch(made, now=now)
     drawn = Task.objects.filter(campaign=made).count()
-    _copy_tasks(made.pk, drawn, -(-tasks // drawn) - 1)
-    made.refresh_from_db()
-    allowed = catalog.get(EXPERIMENT).eval_bytes_allowed(made.dataset.size_bytes)
+    _copy_tasks(made.pk, -(-tasks // drawn) - 1)
+    return results_of(name=name)
+
+
+def results_of(*, name: str) -> dict[str, Any]:
+    """Return what a result of this campaign must say."""
+    from campaigns.models import Campaign
+    from experiments import catalog
+
+    known = Campaign.objects.select_related("dataset").get(name=name)
+    allowed = catalog.get(EXPERIMENT).eval_bytes_allowed(known.dataset.size_bytes)
     return {
-        "campaign": made.pk,
-        "dataset_sha256": made.dataset_id,
-        "code_sha256": made.package_id,
+        "campaign": known.pk,
+        "dataset_sha256": known.dataset_id,
+        "code_sha256": known.package_id,
         "eval_bytes": allowed["full"],
-        "tasks": drawn * -(-tasks // drawn),
     }
 
 
-def _copy_tasks(campaign_id: int, drawn: int, times: int) -> None:
-    """Copy the campaign's `drawn` tasks and their arms so many times, with one INSERT each."""
+def _copy_tasks(campaign_id: int, times: int) -> None:
+    """Copy the campaign's arms and tasks, and all that hangs on them, so many times.
+
+    One INSERT for each table. A copy has the id of its original plus a multiple of one number, in
+    every table, so that keys need no look-up.
+    """
+    from django.apps import apps
     from django.db import connection
 
     from campaigns.models import Arm, Campaign, Task
 
+    models: list[Any] = [Arm, Task]
+    models += _hanging_on(models, list(apps.get_models()))
+    stride = max(_last(model) for model in models) + 1
+    old: dict[Any, str] = {}
+    for model in models:
+        where = f"campaign_id = {campaign_id}"
+        if model not in (Arm, Task):
+            key = next(field for field in _keys(model) if field.related_model in old)
+            where = f"{key.column} IN ({old[key.related_model]})"
+        pk = _meta(model).pk.column
+        table, last = _meta(model).db_table, _last(model)
+        old[model] = f"SELECT {pk} FROM {table} WHERE {where} AND {pk} <= {last}"  # noqa: S608
+    own = {model: model.objects.filter(campaign=campaign_id).count() for model in (Arm, Task)}
     if times > 0:
-        arms = Arm.objects.filter(campaign=campaign_id).count()
-        digest = "lpad(to_hex(copies.k), 8, '0')"
-        series = f"generate_series(1, {times}) AS copies(k)"
-        if connection.vendor == "sqlite":
-            digest = "printf('%08x', copies.k)"
-            series = (
-                "(WITH RECURSIVE c(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM c "
-                f"WHERE k < {times}) SELECT k FROM c) AS copies"
-            )
         with connection.cursor() as cursor:
-            changed = {
-                "number": f"old.number + copies.k * {arms}",
-                "params_sha256": f"{digest} || substr(old.params_sha256, 9)",
-            }
-            cursor.execute(
-                _insert_copies(Arm, changed, f"{series}, {Arm._meta.db_table} old")
-                + f" WHERE old.campaign_id = {campaign_id}"
-            )
-            changed = {"number": f"old.number + copies.k * {drawn}", "arm_id": "copied.id"}
-            cursor.execute(
-                _insert_copies(
-                    Task,
-                    changed,
-                    f"{series}, {Task._meta.db_table} old, {Arm._meta.db_table} own, "
-                    f"{Arm._meta.db_table} copied",
-                )
-                + f" WHERE old.campaign_id = {campaign_id} AND own.id = old.arm_id "
-                "AND copied.campaign_id = old.campaign_id "
-                f"AND copied.number = own.number + copies.k * {arms}"
-            )
+            for model in models:
+                cursor.execute(_copies(model, old, own.get(model, 0), stride, times))
+                if connection.vendor == "postgresql":
+                    cursor.execute(_next_id(model))
     made = Task.objects.filter(campaign=campaign_id).count()
     Campaign.objects.filter(pk=campaign_id).update(task_count=made, draws=made)
 
 
-def _insert_copies(model: Any, changed: dict[str, str], source: str) -> str:
-    columns = [
-        field.column
-        for field in model._meta.concrete_fields
-        if field.column != model._meta.pk.column
-    ]
-    values = ", ".join(changed.get(column, f'old."{column}"') for column in columns)
-    names = ", ".join(f'"{column}"' for column in columns)
-    return f"INSERT INTO {model._meta.db_table} ({names}) SELECT {values} FROM {source}"
+def _meta(model: Any) -> Any:
+    return model._meta  # noqa: SLF001 - Django's own API of models
+
+
+def _keys(model: Any) -> list[Any]:
+    return [field for field in _meta(model).concrete_fields if field.related_model is not None]
+
+
+def _hanging_on(roots: list[Any], among: list[Any]) -> list[Any]:
+    """Return the models with a key to one of the roots, or of those found, parents first."""
+    found = list(roots)
+    while more := [
+        model
+        for model in among
+        if model not in found
+        and any(field.related_model in found for field in _keys(model))
+        # A model whose other keys lead to models that are still to come waits for them.
+        and not any(
+            field.related_model in among
+            and field.related_model not in found
+            and any(key.related_model in found for key in _keys(field.related_model))
+            for field in _keys(model)
+        )
+    ]:
+        found += more
+    return found[len(roots) :]
+
+
+def _last(model: Any) -> int:
+    from django.db.models import Max
+
+    return model.objects.aggregate(last=Max("pk"))["last"] or 0
+
+
+def _copies(model: Any, old: dict[Any, str], rows: int, stride: int, times: int) -> str:
+    """Return the INSERT of a model's copies; `rows` is how many numbers a copy moves on."""
+    from django.db import connection, models
+
+    is_sqlite = connection.vendor == "sqlite"
+    values = {}
+    for field in _meta(model).concrete_fields:
+        value = f'old."{field.column}"'
+        if field.primary_key or field.related_model in old:
+            value = f"{value} + copies.k * {stride}"
+        elif field.name == "number" and rows:
+            value = f"{value} + copies.k * {rows}"
+        elif field.name == "params_sha256":
+            digits = "printf('%08x', copies.k)" if is_sqlite else "lpad(to_hex(copies.k), 8, '0')"
+            value = f"{digits} || substr({value}, 9)"
+        elif isinstance(field, models.UUIDField) and not is_sqlite:
+            value = f"md5({value}::text || copies.k)::uuid"
+        values[f'"{field.column}"'] = value
+    series = f"generate_series(1, {times}) AS copies(k)"
+    if is_sqlite:
+        series = (
+            "(WITH RECURSIVE c(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM c "  # noqa: S608
+            f"WHERE k < {times}) SELECT k FROM c) AS copies"
+        )
+    table, pk = _meta(model).db_table, _meta(model).pk.column
+    return (
+        f"INSERT INTO {table} ({', '.join(values)}) SELECT {', '.join(values.values())} "  # noqa: S608
+        f"FROM {series}, {table} old WHERE old.{pk} IN ({old[model]})"
+    )
+
+
+def _next_id(model: Any) -> str:
+    table, pk = _meta(model).db_table, _meta(model).pk.column
+    return (
+        f"SELECT setval(s, (SELECT max({pk}) FROM {table})) "  # noqa: S608
+        f"FROM pg_get_serial_sequence('{table}', '{pk}') AS s WHERE s IS NOT NULL"
+    )
 
 
 def classes(*, campaign_id: int, prefix: str) -> int:
@@ -214,6 +309,155 @@ def hold(*, prefix: str, count: int) -> list[list[str]]:
     return held
 
 
+def finished(*, name: str, tasks: int, prefix: str) -> int:
+    """Make a completed campaign with so many results; return its id.
+
+    Workers run the first tasks by the verbs; the others are copies with all their rows.
+    """
+    from campaigns import lifecycle
+    from campaigns.clock import database_now
+    from campaigns.lifecycle import CampaignSpec
+    from campaigns.models import Campaign
+    from experiments import catalog
+    from experiments.metrics import bits_per_byte
+    from workers.models import Worker
+
+    spec = CampaignSpec(
+        name=name,
+        experiment=EXPERIMENT,
+        dataset=DATASET,
+        task_count=min(tasks, RUN),
+        time_budget_seconds=10.0,
+        races_automatically=False,
+    )
+    made = lifecycle.create_campaign(spec, owner=None, now=database_now())
+    lifecycle.launch(made, now=database_now())
+    size = catalog.get(EXPERIMENT).eval_bytes_allowed(made.dataset.size_bytes)["full"]
+    rows = list(Worker.objects.filter(name__startswith=f"{prefix}-")[:8])
+    for turn in range(spec.task_count):
+        worker = rows[turn % len(rows)]
+        claim = lifecycle.claim(worker, claim_id=uuid.uuid4(), count=1, now=database_now())
+        for attempt in claim.attempts:
+            value = 2.5 + attempt.task.number % 997 / 1000
+            line = {
+                "val_bpb": value,
+                "eval_nll_nats": value * size / bits_per_byte(1.0, 1),
+                "seed": attempt.task.seed,
+                "dataset_sha256": made.dataset_id,
+                "eval_bytes": size,
+                "eval_tokens": size,
+            }
+            body = {"outcome": "completed", "metrics": LINE | line, "wall_time_seconds": 9.6}
+            body |= {"code_sha256": made.package_id, "exit_code": 0, "simulated": False}
+            body |= {"stderr_tail": "step 100: train loss 2.41\n" * 20}
+            lifecycle.submit(worker, attempt.lease_id, body, now=database_now())
+    _copy_tasks(made.pk, -(-tasks // spec.task_count) - 1)
+    assert Campaign.objects.get(pk=made.pk).state == "completed"
+    return int(made.pk)
+
+
+def spread(*, lease_seconds: float) -> list[tuple[int, str]]:
+    """Give each lease to a worker of its own, renewed now; return worker and lease id of each."""
+    from django.db import connection
+
+    from campaigns.models import Task
+    from workers.models import Worker
+
+    leased = Task.objects.filter(state="leased").order_by("pk").values_list("pk", "lease_id")
+    leases = list(leased)
+    # Those that claimed the leases come last: the others hold none yet.
+    by_name = Worker.objects.filter(name__startswith="fleet-").order_by("pk")
+    workers = list(by_name.values_list("pk", flat=True)[: len(leases)])
+    pairs = [[pk for pk, _ in leases][: len(workers)], workers]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE campaigns_task SET worker_id = new.worker, lease_expires_at = "
+            "clock_timestamp() + %s * interval '1 s' "
+            "FROM unnest(%s::bigint[], %s::bigint[]) AS new(task, worker) WHERE id = new.task",
+            [lease_seconds, *pairs],
+        )
+        cursor.execute(
+            "UPDATE campaigns_attempt SET worker_id = new.worker "
+            "FROM unnest(%s::bigint[], %s::bigint[]) AS new(task, worker) "
+            "WHERE task_id = new.task AND outcome = 'running'",
+            pairs,
+        )
+    return [(worker, str(lease)) for worker, (_, lease) in zip(workers, leases, strict=False)]
+
+
+def sweep(*, most: int = 500) -> int:
+    """Take back overdue leases, as the background job does; return how many."""
+    from campaigns import lifecycle
+    from campaigns.clock import database_now
+
+    return int(lifecycle.expire(now=database_now(), limit=most))
+
+
+def let_run_out() -> int:
+    """Let every lease be overdue; return how many there are."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE campaigns_task SET lease_expires_at = clock_timestamp() - interval '1 s' "
+            "WHERE state = 'leased'"
+        )
+        return int(cursor.rowcount)
+
+
+def expire_all(*, most_seconds: float) -> int:
+    """Take back overdue leases until none is left, or the time is up; return how many."""
+    end, total = time.monotonic() + most_seconds, 0
+    while (moved := sweep()) and time.monotonic() < end:
+        total += moved
+    return total + moved
+
+
+def launch(*, name: str, tasks: int) -> dict[str, float]:
+    """Launch a campaign of so many tasks; return the seconds of the launch and of all tasks."""
+    from campaigns import jobs, lifecycle
+    from campaigns.clock import database_now
+    from campaigns.lifecycle import CampaignSpec
+    from campaigns.models import Task
+
+    spec = CampaignSpec(
+        name=name,
+        experiment=EXPERIMENT,
+        dataset=DATASET,
+        task_count=tasks,
+        time_budget_seconds=10.0,
+        races_automatically=False,
+    )
+    made = lifecycle.create_campaign(spec, owner=None, now=database_now())
+    began = time.perf_counter()
+    lifecycle.launch(made, now=database_now())
+    launched = time.perf_counter() - began
+    # Newer commits draw the rest in a job, which asks for itself again.
+    if hasattr(jobs, "draw_tasks"):
+        while jobs.draw_tasks(made.pk):
+            pass
+    count = Task.objects.filter(campaign=made.pk).count()
+    assert count == tasks, f"of {tasks} tasks {count} were made"
+    return {"launch": launched, "all": time.perf_counter() - began}
+
+
+def export(*, campaign_id: int, file: str) -> dict[str, float]:
+    """Write the results of a campaign as CSV; return seconds, and the size in bytes."""
+    from django.core.management import call_command
+
+    began = time.perf_counter()
+    with contextlib.redirect_stdout(sys.stderr), contextlib.redirect_stderr(io.StringIO()):
+        call_command("export_results", str(campaign_id), "--format", "csv", "--out", file)
+    return {"seconds": time.perf_counter() - began, "bytes": Path(file).stat().st_size}
+
+
+def forget(*, names: list[str]) -> None:
+    """Delete the campaigns with these names, with all that hangs on them."""
+    from campaigns.models import Campaign
+
+    Campaign.objects.filter(name__in=names).delete()
+
+
 def settle() -> None:
     """Bring statistics and visibility map up to date, as autovacuum would within minutes."""
     from django.db import connection
@@ -226,7 +470,11 @@ def settle() -> None:
 
 
 ORDERS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (prepare, workers, campaign, classes, hold, settle)
+    function.__name__: function
+    for function in (
+        *(prepare, workers, campaign, classes, hold, finished, spread, sweep, let_run_out),
+        *(expire_all, launch, export, forget, settle, results_of),
+    )
 }
 
 

@@ -15,7 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from tests.postgres import DURABLE_OPTIONS, Cluster, private_cluster
+import psycopg
+
+from tests.postgres import DURABLE_OPTIONS, Cluster, kept_cluster, private_cluster
 from tests.processes import free_port
 from xeenet_site.running.processes import Child, Supervisor
 
@@ -24,8 +26,6 @@ HOST = "127.0.0.1"
 START_SECONDS = 120.0
 # What a proxy in front adds; production redirects a request without it to https.
 PROXY_HEADERS = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
-# PostgreSQL with the defaults of a new installation, and so with its durability.
-SERVER_OPTIONS = DURABLE_OPTIONS
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,20 @@ class Server:
 
     def create(self, name: str) -> str:
         """Create a new, empty database; return its address."""
-        import psycopg
-
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')
         return self.url(name)
+
+    def has(self, name: str) -> bool:
+        """Return whether there is such a database: that of an earlier run."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
+            return found.fetchone() is not None
+
+    def drop(self, name: str) -> None:
+        """Delete a database, if there is one."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     @property
     def socket_options(self) -> list[str]:
@@ -61,9 +70,18 @@ class Server:
 
 
 @contextlib.contextmanager
-def durable_server(options: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """Start a PostgreSQL server of our own, and delete it afterwards."""
-    with private_cluster({**SERVER_OPTIONS, **(options or {})}) as cluster:
+def durable_server(
+    options: Mapping[str, str] | None = None, *, keep: Path | None = None
+) -> Iterator[Server]:
+    """Start a PostgreSQL server of our own, with its durability on; stop it afterwards.
+
+    Its databases are deleted, unless they lie in the folder `keep`.
+    """
+    chosen = {**DURABLE_OPTIONS, **(options or {})}
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+    own = kept_cluster(keep.resolve(), chosen) if keep else private_cluster(chosen)
+    with own as cluster:
         yield Server(cluster)
 
 
