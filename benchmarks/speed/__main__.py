@@ -3,11 +3,11 @@
 import argparse
 import sys
 
-from benchmarks.speed import fleet, growth, hot_path
+from benchmarks.speed import fleet, growth, hot_path, training
 from benchmarks.speed.report import Report
 from tests.postgres import EXIT_UNAVAILABLE, PostgresUnavailable
 
-PARTS = {"http": hot_path, "fleet": fleet, "growth": growth}
+PARTS = {"http": hot_path, "fleet": fleet, "growth": growth, "training": training}
 
 
 def main() -> int:

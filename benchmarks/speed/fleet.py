@@ -265,7 +265,9 @@ def make_report(arguments: argparse.Namespace, postgres: str, lived: Lived) -> R
     )
     overdue = f"expiry of {arguments.workers:,} overdue leases"
     bars = [
-        Bar("leases that ran out although their worker lived", max(lived.lost, lived.watch.swept), 0),
+        Bar(
+            "leases that ran out although their worker lived", max(lived.lost, lived.watch.swept), 0
+        ),
         Bar("heartbeats without their answer", wrong + beats.answers["lost"], 0),
         Bar(
             "least share of its time that a lease had left",
