@@ -13,13 +13,17 @@ PARTS = {"http": hot_path, "fleet": fleet, "growth": growth, "training": trainin
 def main() -> int:
     """Return 0 when every bar was held, 1 when one was missed, 69 without a PostgreSQL server."""
     parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").splitlines()[0])
-    parts = parser.add_subparsers(dest="part", required=True)
+    parts = parser.add_subparsers(dest="part")
     for name, module in PARTS.items():
-        of_part = parts.add_parser(name, description=(module.__doc__ or "").splitlines()[0])
+        summary = (module.__doc__ or "").splitlines()[0].partition(": ")[2]
+        of_part = parts.add_parser(name, help=summary, description=module.__doc__)
         module.options(of_part)
         of_part.add_argument("--write-docs", action="store_true", help="into docs/performance.md")
         of_part.add_argument("--only-report", action="store_true", help="exit 0 also with misses")
     arguments = parser.parse_args()
+    if arguments.part is None:
+        parser.print_help()
+        return 0
     try:
         report: Report = PARTS[arguments.part].measure(arguments)
     except PostgresUnavailable as error:

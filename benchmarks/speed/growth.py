@@ -43,6 +43,7 @@ MOST_EXPIRY_SECONDS = 120.0
 # While rows are seeded, not while anything is measured.
 QUICK_SEEDING = "&options=-c%20synchronous_commit%3Doff%20-c%20maintenance_work_mem%3D256MB"
 SERVER_OPTIONS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
+MIGRATED = "migrated"
 NO_LIMIT = {"XEENET_STATEMENT_TIMEOUT_SECONDS": "0", "XEENET_IDLE_TRANSACTION_SECONDS": "0"}
 
 
@@ -94,9 +95,19 @@ def measure(arguments: argparse.Namespace) -> Report:
         parent = stack.enter_context(worktree(arguments.parent))
         supervisor = stack.enter_context(Supervisor(folder))
         run = Run(arguments, server.cluster.version, parent)
+        _migrate(server, folder, stack)
         _measure_claims(run, server, supervisor, folder)
         _measure_pairs(run, server, folder)
     return make_report(run)
+
+
+def _migrate(server: Server, folder: Path, stack: contextlib.ExitStack) -> None:
+    """Make the database that those of this commit are copies of: migrations take long."""
+    server.drop(MIGRATED)
+    stack.callback(server.drop, MIGRATED)
+    product = Product(MIGRATED, ROOT, server.create(MIGRATED), folder / MIGRATED, NO_LIMIT)
+    product.order("prepare", port=1)
+    product.close()
 
 
 # --- Claims ---------------------------------------------------------------------------------------
@@ -136,11 +147,10 @@ def _measure_claims(run: Run, server: Server, supervisor: Supervisor, folder: Pa
 
 
 def _seed_queue(server: Server, name: str, folder: Path, size: int, finished: int) -> None:
-    url = server.create(name)
+    url = server.create(name, like=MIGRATED)
     try:
         product = Product(name, ROOT, url + QUICK_SEEDING, folder / f"seed-{name}", NO_LIMIT)
         try:
-            product.order("prepare", port=1)
             if finished:
                 product.order("workers", prefix="before", count=AGENTS)
                 product.order("finished", name="ended", tasks=finished, prefix="before")
@@ -207,11 +217,13 @@ def _pair_side(
     """Return the side's process, and its campaign that is exported."""
     name, arguments = f"pairs_{side}", run.arguments
     server.drop(name)
-    url = server.create(name)
+    is_parent = checkout != ROOT
+    url = server.create(name) if is_parent else server.create(name, like=MIGRATED)
     seeding = Product(name, checkout, url + QUICK_SEEDING, folder / f"seed-{name}", NO_LIMIT)
     stack.callback(server.drop, name)
     try:
-        seeding.order("prepare", port=1)
+        if is_parent:
+            seeding.order("prepare", port=1)
         seeding.order("workers", prefix="before", count=AGENTS)
         campaign = seeding.order(
             "finished", name="exported", tasks=arguments.exported, prefix="before"
@@ -232,7 +244,6 @@ def _launch(run: Run, side: str, product: Product, turn: int) -> None:
     took = product.order("launch", name=name, tasks=run.arguments.launched)
     run.seconds["launch", side].append(took["launch"])
     run.seconds["launch, until all tasks are made", side].append(took["all"])
-    product.order("forget", names=[name])
 
 
 def _expire(run: Run, side: str, product: Product, turn: int) -> None:
@@ -242,7 +253,6 @@ def _expire(run: Run, side: str, product: Product, turn: int) -> None:
     overdue = product.order("let_run_out")
     took = product.timed("expire_all", most_seconds=MOST_EXPIRY_SECONDS)
     run.seconds["expiry", side].append(took["seconds"] * overdue / max(1, took["answer"]))
-    product.order("forget", names=[f"overdue {turn}"])
 
 
 # --- Report ---------------------------------------------------------------------------------------

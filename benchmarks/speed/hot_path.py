@@ -32,8 +32,8 @@ MOST_OPTUNA = 8
 # Batches and heartbeats come on so many connections.
 MIDDLE = 8
 AGENTS = 512
-# Workers that hold no lease, one lease and BATCH leases, and only beat.
-HOLDERS = {0: 300, 1: 300, BATCH: 32}
+# So many workers only beat, for no lease and for one; for BATCH leases each there are fewer.
+HOLDERS, FEWER = 300, 9
 # Leases last as long as a run: the leases of those that only beat must outlast the rounds between.
 LEASE_SECONDS = 900
 ROUND_SECONDS = 3
@@ -72,6 +72,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("--parent", help="a commit whose heartbeats and memory are measured beside")
     add("--processes", type=int, default=1, help="web server processes (default 1, as `serve`)")
     add("--agents", type=int, default=AGENTS, help=f"workers that call (default {AGENTS})")
+    add("--holders", type=int, default=HOLDERS, help=f"that only beat (default {HOLDERS})")
     add("--no-optuna", action="store_true", help="leave Optuna out")
     add("--no-sqlite", action="store_true", help="leave XeeNet on SQLite out")
     add("--no-raw", action="store_true", help="leave raw PostgreSQL out")
@@ -162,7 +163,7 @@ def _turns(
         if connections == MIDDLE:
             for side in parents:
                 add_xeenet(side, connections, count)
-    for leases, side in itertools.product(HOLDERS, sides):
+    for leases, side in itertools.product(ours.held, sides):
         turns.append(lambda run, of=side, n=leases: _beat(run, server, of, n))
     return turns
 
@@ -276,8 +277,9 @@ class _Start:
             product.serving(self._supervisor, processes=self._arguments.processes)
         )
         held = {}
-        holders = HOLDERS if holds else {}
-        for leases, count in holders.items():
+        many = self._arguments.holders
+        holders = {0: many, 1: many, BATCH: max(1, many // FEWER)}
+        for leases, count in holders.items() if holds else ():
             agents = [
                 Agent(**one)
                 for one in product.order("workers", prefix=f"holds{leases}", count=count)

@@ -46,10 +46,10 @@ class Server:
         """Return the address of a database on this server."""
         return urlsplit(self.cluster.url)._replace(path=f"/{name}").geturl()
 
-    def create(self, name: str) -> str:
-        """Create a new, empty database; return its address."""
+    def create(self, name: str, *, like: str = "template1") -> str:
+        """Create a new database, empty or a copy of another; return its address."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}"')
         return self.url(name)
 
     def has(self, name: str) -> bool:
@@ -119,14 +119,14 @@ class Product:
         self._inside: subprocess.Popen[str] | None = None
 
     def order(self, name: str, /, **arguments: Any) -> Any:
-        """Let the checkout's own process do something; return its answer (see `inside`)."""
+        """Let the checkout's own process do something; return its answer (see `within.orders`)."""
         return self.timed(name, **arguments)["answer"]
 
     def timed(self, name: str, /, **arguments: Any) -> dict[str, Any]:
         """Order as `order` does; return "answer", and "seconds" and "cpu" that it took."""
         if self._inside is None:
             # -P: the folder of the file, which is that of another checkout, is not searched.
-            program = Path(__file__).with_name("inside.py")
+            program = Path(__file__).parent / "within" / "orders.py"
             self._inside = subprocess.Popen(
                 [sys.executable, "-P", str(program)],
                 cwd=self.checkout,

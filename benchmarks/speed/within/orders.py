@@ -1,4 +1,4 @@
-"""Runs in a checkout's own process and database: seeds, launches, expires, exports, counts.
+"""Runs in a checkout's own process and database: seeds, launches, expires, exports.
 
 Started by path with PYTHONPATH set to the checkout, so that `campaigns` and `workers` are those of
 that checkout, which may be an older commit. Each line of stdin is an order, a JSON object with the
@@ -16,6 +16,10 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# Last, so that every other module is the checkout's.
+sys.path.append(str(Path(__file__).parent))
+from copied_rows import copy_tasks
 
 HOST = "127.0.0.1"
 EXPERIMENT = "train_char_lm"
@@ -154,7 +158,7 @@ def campaign(*, name: str, tasks: int, budget_seconds: float = 10.0) -> dict[str
     made = lifecycle.create_campaign(spec, owner=None, now=now)
     lifecycle.launch(made, now=now)
     drawn = Task.objects.filter(campaign=made).count()
-    _copy_tasks(made.pk, -(-tasks // drawn) - 1)
+    copy_tasks(made.pk, -(-tasks // drawn) - 1)
     return results_of(name=name)
 
 
@@ -171,113 +175,6 @@ def results_of(*, name: str) -> dict[str, Any]:
         "code_sha256": known.package_id,
         "eval_bytes": allowed["full"],
     }
-
-
-def _copy_tasks(campaign_id: int, times: int) -> None:
-    """Copy the campaign's arms and tasks, and all that hangs on them, so many times.
-
-    One INSERT for each table. A copy has the id of its original plus a multiple of one number, in
-    every table, so that keys need no look-up.
-    """
-    from django.apps import apps
-    from django.db import connection
-
-    from campaigns.models import Arm, Campaign, Task
-
-    models: list[Any] = [Arm, Task]
-    models += _hanging_on(models, list(apps.get_models()))
-    stride = max(_last(model) for model in models) + 1
-    old: dict[Any, str] = {}
-    for model in models:
-        where = f"campaign_id = {campaign_id}"
-        if model not in (Arm, Task):
-            key = next(field for field in _keys(model) if field.related_model in old)
-            where = f"{key.column} IN ({old[key.related_model]})"
-        pk = _meta(model).pk.column
-        table, last = _meta(model).db_table, _last(model)
-        old[model] = f"SELECT {pk} FROM {table} WHERE {where} AND {pk} <= {last}"  # noqa: S608
-    own = {model: model.objects.filter(campaign=campaign_id).count() for model in (Arm, Task)}
-    if times > 0:
-        with connection.cursor() as cursor:
-            for model in models:
-                cursor.execute(_copies(model, old, own.get(model, 0), stride, times))
-                if connection.vendor == "postgresql":
-                    cursor.execute(_next_id(model))
-    made = Task.objects.filter(campaign=campaign_id).count()
-    Campaign.objects.filter(pk=campaign_id).update(task_count=made, draws=made)
-
-
-def _meta(model: Any) -> Any:
-    return model._meta  # noqa: SLF001 - Django's own API of models
-
-
-def _keys(model: Any) -> list[Any]:
-    return [field for field in _meta(model).concrete_fields if field.related_model is not None]
-
-
-def _hanging_on(roots: list[Any], among: list[Any]) -> list[Any]:
-    """Return the models with a key to one of the roots, or of those found, parents first."""
-    found = list(roots)
-    while more := [
-        model
-        for model in among
-        if model not in found
-        and any(field.related_model in found for field in _keys(model))
-        # A model whose other keys lead to models that are still to come waits for them.
-        and not any(
-            field.related_model in among
-            and field.related_model not in found
-            and any(key.related_model in found for key in _keys(field.related_model))
-            for field in _keys(model)
-        )
-    ]:
-        found += more
-    return found[len(roots) :]
-
-
-def _last(model: Any) -> int:
-    from django.db.models import Max
-
-    return model.objects.aggregate(last=Max("pk"))["last"] or 0
-
-
-def _copies(model: Any, old: dict[Any, str], rows: int, stride: int, times: int) -> str:
-    """Return the INSERT of a model's copies; `rows` is how many numbers a copy moves on."""
-    from django.db import connection, models
-
-    is_sqlite = connection.vendor == "sqlite"
-    values = {}
-    for field in _meta(model).concrete_fields:
-        value = f'old."{field.column}"'
-        if field.primary_key or field.related_model in old:
-            value = f"{value} + copies.k * {stride}"
-        elif field.name == "number" and rows:
-            value = f"{value} + copies.k * {rows}"
-        elif field.name == "params_sha256":
-            digits = "printf('%08x', copies.k)" if is_sqlite else "lpad(to_hex(copies.k), 8, '0')"
-            value = f"{digits} || substr({value}, 9)"
-        elif isinstance(field, models.UUIDField) and not is_sqlite:
-            value = f"md5({value}::text || copies.k)::uuid"
-        values[f'"{field.column}"'] = value
-    series = f"generate_series(1, {times}) AS copies(k)"
-    if is_sqlite:
-        series = (
-            "(WITH RECURSIVE c(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM c "  # noqa: S608
-            f"WHERE k < {times}) SELECT k FROM c) AS copies"
-        )
-    table, pk = _meta(model).db_table, _meta(model).pk.column
-    return (
-        f"INSERT INTO {table} ({', '.join(values)}) SELECT {', '.join(values.values())} "  # noqa: S608
-        f"FROM {series}, {table} old WHERE old.{pk} IN ({old[model]})"
-    )
-
-
-def _next_id(model: Any) -> str:
-    table, pk = _meta(model).db_table, _meta(model).pk.column
-    return (
-        f"SELECT setval(s, (SELECT max({pk}) FROM {table})) "  # noqa: S608
-        f"FROM pg_get_serial_sequence('{table}', '{pk}') AS s WHERE s IS NOT NULL"
-    )
 
 
 def classes(*, campaign_id: int, prefix: str) -> int:
@@ -351,7 +248,7 @@ def finished(*, name: str, tasks: int, prefix: str) -> int:
             body |= {"code_sha256": made.package_id, "exit_code": 0, "simulated": False}
             body |= {"stderr_tail": "step 100: train loss 2.41\n" * 20}
             lifecycle.submit(worker, attempt.lease_id, body, now=database_now())
-    _copy_tasks(made.pk, -(-tasks // spec.task_count) - 1)
+    copy_tasks(made.pk, -(-tasks // spec.task_count) - 1)
     assert Campaign.objects.get(pk=made.pk).state == "completed"
     return int(made.pk)
 
@@ -451,13 +348,6 @@ def export(*, campaign_id: int, file: str) -> dict[str, float]:
     return {"seconds": time.perf_counter() - began, "bytes": Path(file).stat().st_size}
 
 
-def forget(*, names: list[str]) -> None:
-    """Delete the campaigns with these names, with all that hangs on them."""
-    from campaigns.models import Campaign
-
-    Campaign.objects.filter(name__in=names).delete()
-
-
 def settle() -> None:
     """Bring statistics and visibility map up to date, as autovacuum would within minutes."""
     from django.db import connection
@@ -473,7 +363,7 @@ ORDERS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
         *(prepare, workers, campaign, classes, hold, finished, spread, sweep, let_run_out),
-        *(expire_all, launch, export, forget, settle, results_of),
+        *(expire_all, launch, export, settle, results_of),
     )
 }
 
