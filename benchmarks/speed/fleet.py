@@ -8,6 +8,7 @@ while, as claims and the background job do it, so that a lease that runs out is 
 import argparse
 import asyncio
 import contextlib
+import math
 import os
 import random
 import tempfile
@@ -17,9 +18,9 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks.speed.client import Agent, heartbeats
+from benchmarks.speed.client import Agent
 from benchmarks.speed.machine import Cost, Meter
-from benchmarks.speed.open_loop import Beats, beat
+from benchmarks.speed.open_loop import Beats, beat, join
 from benchmarks.speed.products import ROOT, Product, commit_of, durable_server
 from benchmarks.speed.report import Bar, Report, Table, median, number, percentile
 from xeenet_site.running.processes import Supervisor
@@ -29,12 +30,10 @@ WORKERS, LEASES = 10_000, 5.0
 INTERVALS = 4.5
 BEAT_SECONDS = 10.0
 CONNECTIONS = 64
-# A worker claims at most so many leases at once; those that claim hand them over.
-AT_ONCE = 64
 SAMPLE_SECONDS, SWEEP_SECONDS = 2.0, 1.0
-# After so many intervals every agent has been told how large its fleet is.
-SETTLING_INTERVALS = 2.0
-MOST_SECONDS = 8 * 60.0
+# While the fleet joins, which is not measured, its leases last for so long.
+JOINING_SECONDS = 3_600
+MOST_SECONDS = 7.5 * 60
 MOST_EXPIRY_SECONDS = 60.0
 
 
@@ -42,12 +41,13 @@ MOST_EXPIRY_SECONDS = 60.0
 class Watch:
     """What the database said: of each look the least share that a lease had left, and how many."""
 
-    looks: list[tuple[float, float, int]] = field(default_factory=list)
+    looks: list[tuple[float, int]] = field(default_factory=list)
     swept: int = 0
 
-    def least(self, since: float) -> float:
-        """Return the least share at the looks from `since` seconds on."""
-        return min((share for at, share, _ in self.looks if at >= since), default=float("nan"))
+    @property
+    def least(self) -> float:
+        """The least share at any look; NaN without a look."""
+        return min((share for share, _ in self.looks), default=math.nan)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,6 @@ class Lived:
     watch: Watch
     cost: Cost
     seconds: float
-    settled_seconds: float
     lost: int
     expired: int
     expiry_seconds: float
@@ -95,25 +94,12 @@ def measure(arguments: argparse.Namespace) -> Report:
         product = Product("fleet", ROOT, url, folder / "fleet", environment)
         stack.callback(product.close)
         web = stack.enter_context(product.serving(supervisor, processes=arguments.processes))
-        agents = _seed(product, arguments.workers)
-        product.order("settle")
-        by_pk = {agent.pk: agent for agent in agents}
-        pairs = product.order("spread", lease_seconds=lease)
-        held = [(by_pk[pk], lease_id) for pk, lease_id in pairs]
-        # The first beat tells the interval that suits the fleet.
-        asyncio.run(heartbeats(web.port, [(held[0][0], [held[0][1]])], connections=1))
+        known = product.order("workers", prefix="fleet", count=arguments.workers)
+        leases = product.order("hold", prefix="fleet", count=1, lease_seconds=JOINING_SECONDS)
+        held = [(Agent(**one), own[0]) for one, own in zip(known, leases, strict=True)]
         print(f"{len(held):,} workers hold a lease each", flush=True)
         lived = _live(arguments, server.pid, url, product, web.port, web.pid, held)
     return make_report(arguments, server.cluster.version, lived)
-
-
-def _seed(product: Product, count: int) -> list[Agent]:
-    agents = [Agent(**one) for one in product.order("workers", prefix="fleet", count=count)]
-    claimers = -(-count // AT_ONCE)
-    product.order("workers", prefix="claims", count=claimers)
-    product.order("campaign", name="held", tasks=count + AT_ONCE, budget_seconds=7_200)
-    product.order("hold", prefix="claims", count=AT_ONCE)
-    return agents
 
 
 def _live(
@@ -125,10 +111,17 @@ def _live(
     web: int,
     held: list[tuple[Agent, str]],
 ) -> Lived:
-    beats, watch = Beats([arguments.beat_seconds] * len(held)), Watch()
+    joining, watch = Beats([arguments.beat_seconds] * len(held)), Watch()
+    asyncio.run(join(port, held, joining, connections=arguments.connections))
+    beats = Beats(joining.told_seconds)
+    told = median(beats.told_seconds)
+    seconds = min((arguments.leases * INTERVALS + 1) * told, MOST_SECONDS)
+    print(f"they are told to beat every {told:g} s, and live for {seconds:.0f} s", flush=True)
+    times = [INTERVALS * one for one in beats.told_seconds]
+    product.order("renew", lease_ids=[lease for _, lease in held], seconds=times)
     meter = Meter({"web": web, "database": database})
     began = time.perf_counter()
-    seconds = asyncio.run(_beat_and_watch(arguments, url, product, port, held, beats, watch))
+    asyncio.run(_beat_and_watch(arguments, url, product, port, held, beats, watch, seconds))
     cost, lived = meter.stop(), time.perf_counter() - began
     left = product.order("let_run_out")
     meter = Meter({"inside": product.inside_pid, "database": database})
@@ -140,7 +133,6 @@ def _live(
         watch,
         cost,
         lived,
-        seconds,
         len(held) - left,
         expired["answer"],
         took,
@@ -156,10 +148,10 @@ async def _beat_and_watch(
     held: list[tuple[Agent, str]],
     beats: Beats,
     watch: Watch,
-) -> float:
-    """Let the fleet live for its lease times; return after how many seconds it had settled."""
+    seconds: float,
+) -> None:
+    """Let the fleet live for so long, and look at its leases meanwhile."""
     place_of = {agent.pk: place for place, (agent, _) in enumerate(held)}
-    began = time.perf_counter()
     over = asyncio.Event()
 
     async def look() -> None:
@@ -171,8 +163,7 @@ async def _beat_and_watch(
                     for worker, left in rows
                     if worker in place_of
                 ]
-                at = time.perf_counter() - began
-                watch.looks.append((at, min(shares, default=float("nan")), len(shares)))
+                watch.looks.append((min(shares, default=math.nan), len(shares)))
                 await _nap(over, SAMPLE_SECONDS)
 
     async def sweep() -> None:
@@ -180,7 +171,8 @@ async def _beat_and_watch(
             watch.swept += await asyncio.to_thread(product.order, "sweep")
             await _nap(over, SWEEP_SECONDS)
 
-    async def live(seconds: float) -> None:
+    watchers = [asyncio.create_task(look()), asyncio.create_task(sweep())]
+    try:
         await beat(
             port,
             held,
@@ -189,21 +181,9 @@ async def _beat_and_watch(
             connections=arguments.connections,
             chance=random.Random(7),
         )
-
-    watchers = [asyncio.create_task(look()), asyncio.create_task(sweep())]
-    try:
-        # How long a lease is depends on the size of the fleet, which the first beats tell.
-        usual = arguments.beat_seconds * SETTLING_INTERVALS
-        await live(min(usual, MOST_SECONDS))
-        told = median(beats.told_seconds)
-        settled = time.perf_counter() - began + told
-        rest = min(arguments.leases * INTERVALS * told + told, MOST_SECONDS - usual)
-        print(f"they are told to beat every {told:g} s, and live {rest:.0f} s more", flush=True)
-        await live(rest)
     finally:
         over.set()
         await asyncio.gather(*watchers)
-    return settled
 
 
 async def _nap(over: asyncio.Event, seconds: float) -> None:
@@ -244,7 +224,7 @@ def make_report(arguments: argparse.Namespace, postgres: str, lived: Lived) -> R
             "answered after, p50 / p99 / longest, s",
             " / ".join(
                 number(value)
-                for value in (percentile(late, 0.5), percentile(late, 0.99), max(late))
+                for value in (percentile(late, 0.5), percentile(late, 0.99), percentile(late, 1.0))
             ),
         ],
         ["web CPU ms of a heartbeat", cpu("web")],
@@ -255,7 +235,6 @@ def make_report(arguments: argparse.Namespace, postgres: str, lived: Lived) -> R
             number((cost.cpu["web"] + cost.cpu["database"]) / cost.seconds),
         ],
         ["cores of others", number(cost.foreign_cores)],
-        ["least share that a lease had left, at the start included", number(lived.watch.least(0))],
         ["not answered at the end", number(beats.waiting)],
         ["CPU ms of an expiry, PostgreSQL included", number(lived.expiry_cpu)],
     ]
@@ -271,7 +250,7 @@ def make_report(arguments: argparse.Namespace, postgres: str, lived: Lived) -> R
         Bar("heartbeats without their answer", wrong + beats.answers["lost"], 0),
         Bar(
             "least share of its time that a lease had left",
-            lived.watch.least(lived.settled_seconds),
+            lived.watch.least,
             0.5,
             at_least=True,
         ),

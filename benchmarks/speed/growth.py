@@ -38,7 +38,6 @@ OVERDUE = 1_000
 PAIRS = 2
 ROUNDS, ROUND_SECONDS = 7, 2
 AGENTS = 64
-AT_ONCE = 64
 MOST_EXPIRY_SECONDS = 120.0
 # While rows are seeded, not while anything is measured.
 QUICK_SEEDING = "&options=-c%20synchronous_commit%3Doff%20-c%20maintenance_work_mem%3D256MB"
@@ -228,9 +227,8 @@ def _pair_side(
         campaign = seeding.order(
             "finished", name="exported", tasks=arguments.exported, prefix="before"
         )
-        claimers = -(-arguments.overdue // AT_ONCE)
         for turn in range(arguments.pairs):
-            seeding.order("workers", prefix=f"lost{turn}", count=claimers)
+            seeding.order("workers", prefix=f"lost{turn}", count=arguments.overdue)
         seeding.order("settle")
     finally:
         seeding.close()
@@ -247,9 +245,7 @@ def _launch(run: Run, side: str, product: Product, turn: int) -> None:
 
 
 def _expire(run: Run, side: str, product: Product, turn: int) -> None:
-    count = run.arguments.overdue
-    product.order("campaign", name=f"overdue {turn}", tasks=count, budget_seconds=600)
-    product.order("hold", prefix=f"lost{turn}", count=min(AT_ONCE, count))
+    product.order("hold", prefix=f"lost{turn}", count=1, lease_seconds=600)
     overdue = product.order("let_run_out")
     took = product.timed("expire_all", most_seconds=MOST_EXPIRY_SECONDS)
     run.seconds["expiry", side].append(took["seconds"] * overdue / max(1, took["answer"]))

@@ -284,17 +284,11 @@ class _Start:
                 Agent(**one)
                 for one in product.order("workers", prefix=f"holds{leases}", count=count)
             ]
+            lists: list[list[str]] = [[] for _ in agents]
             if leases:
-                # Of a campaign with long runs: their deadline must be after the last round.
-                product.order(
-                    "campaign",
-                    name=f"held by {leases}",
-                    tasks=leases * count,
-                    budget_seconds=3_600,
+                lists = product.order(
+                    "hold", prefix=f"holds{leases}", count=leases, lease_seconds=LEASE_SECONDS
                 )
-                lists = product.order("hold", prefix=f"holds{leases}", count=leases)
-            else:
-                lists = [[] for _ in agents]
             held[leases] = list(zip(agents, lists, strict=True))
         campaign = product.order("campaign", name="claimed", tasks=waiting)
         agents = product.order("workers", prefix="agent", count=self._arguments.agents)

@@ -6,12 +6,13 @@ a proxy in front, far fewer than the agents.
 """
 
 import asyncio
+import contextlib
 import heapq
 import random
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.speed.client import Agent, Line, open_line
@@ -31,6 +32,21 @@ class Beats:
     statuses: Counter[int] = field(default_factory=Counter)
     # Not yet answered when the time was over.
     waiting: int = 0
+
+
+async def join(
+    port: int, held: Sequence[tuple[Agent, str]], beats: Beats, *, connections: int
+) -> None:
+    """Let each agent beat once, as fast as the server answers, so that it is told its interval."""
+    places = iter(range(len(held)))
+
+    async def work(line: Line) -> None:
+        for place in places:
+            began = time.perf_counter()
+            await _beat_once(line, held, place, beats, began)
+
+    async with _lines(port, connections) as lines:
+        await asyncio.gather(*map(work, lines))
 
 
 async def beat(
@@ -55,28 +71,42 @@ async def beat(
     async def work(line: Line) -> None:
         while True:
             wanted, place = await queue.get()
-            agent, lease_id = held[place]
-            status, body = await line.send(agent.heartbeat([lease_id]))
-            _note(beats, place, status, body, time.perf_counter() - wanted)
+            await _beat_once(line, held, place, beats, wanted)
             heapq.heappush(due, (wanted + beats.told_seconds[place], place))
 
+    async with _lines(port, connections) as lines:
+        workers = [asyncio.create_task(work(line)) for line in lines]
+        try:
+            while (now := time.perf_counter()) < end and not any(one.done() for one in workers):
+                while due and due[0][0] <= now:
+                    queue.put_nowait(heapq.heappop(due))
+                await asyncio.sleep(_NAP_SECONDS)
+            for one in workers:
+                if one.done():
+                    one.result()  # raises what ended it
+            beats.waiting = queue.qsize()
+        finally:
+            for one in workers:
+                one.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _lines(port: int, connections: int) -> AsyncIterator[list[Line]]:
     lines = [await open_line(port) for _ in range(connections)]
-    workers = [asyncio.create_task(work(line)) for line in lines]
     try:
-        while (now := time.perf_counter()) < end and not any(one.done() for one in workers):
-            while due and due[0][0] <= now:
-                queue.put_nowait(heapq.heappop(due))
-            await asyncio.sleep(_NAP_SECONDS)
-        for one in workers:
-            if one.done():
-                one.result()  # raises what ended it
-        beats.waiting = queue.qsize()
+        yield lines
     finally:
-        for one in workers:
-            one.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
         for line in lines:
             line.close()
+
+
+async def _beat_once(
+    line: Line, held: Sequence[tuple[Agent, str]], place: int, beats: Beats, wanted: float
+) -> None:
+    agent, lease_id = held[place]
+    status, body = await line.send(agent.heartbeat([lease_id]))
+    _note(beats, place, status, body, time.perf_counter() - wanted)
 
 
 def _note(beats: Beats, place: int, status: int, body: bytes, late: float) -> None:

@@ -27,6 +27,8 @@ DATASET = "tinyshakespeare"
 # So many tasks are drawn by the launch itself; the others are copies of them.
 DRAWN = 1_000
 BATCH = 1_000
+# A claim hands out no more.
+MOST_CLAIMED = 64
 # Of a completed campaign so many tasks are run by the verbs.
 RUN = 250
 # A result line of the catalog's script, without what differs between tasks.
@@ -135,7 +137,7 @@ def workers(*, prefix: str, count: int) -> list[dict[str, Any]]:
     return [one | {"pk": row.pk} for one, row in zip(known, rows, strict=True)]
 
 
-def campaign(*, name: str, tasks: int, budget_seconds: float = 10.0) -> dict[str, Any]:
+def campaign(*, name: str, tasks: int) -> dict[str, Any]:
     """Launch a campaign of the catalog's script; return what a result of its must say.
 
     The launch draws the first tasks, and the rest are copies with arms of their own: what is
@@ -152,7 +154,7 @@ def campaign(*, name: str, tasks: int, budget_seconds: float = 10.0) -> dict[str
         experiment=EXPERIMENT,
         dataset=DATASET,
         task_count=min(tasks, DRAWN),
-        time_budget_seconds=budget_seconds,
+        time_budget_seconds=10.0,
         max_lost_attempts=50,
     )
     made = lifecycle.create_campaign(spec, owner=None, now=now)
@@ -191,19 +193,82 @@ def classes(*, campaign_id: int, prefix: str) -> int:
     return len(rows)
 
 
-def hold(*, prefix: str, count: int) -> list[list[str]]:
-    """Let each of these workers claim so many tasks; return the lease ids by worker, in order."""
+def hold(*, prefix: str, count: int, lease_seconds: float) -> list[list[str]]:
+    """Let each of these workers hold so many leases, renewed now; return their ids by worker.
+
+    One worker claims some by the verb; the others are copies, which then go to all workers. The
+    runs may take two hours. Other campaigns are paused meanwhile: the claim must have none of
+    their tasks.
+    """
     from campaigns import lifecycle
     from campaigns.clock import database_now
+    from campaigns.lifecycle import CampaignSpec
+    from campaigns.models import Campaign, CampaignState, Task
     from workers.models import Worker
 
-    rows = Worker.objects.filter(name__startswith=f"{prefix}-").order_by("pk")
-    held = []
-    for row in rows:
-        now = database_now()
-        claim = lifecycle.claim(row, claim_id=uuid.uuid4(), count=count, now=now)
-        held.append([str(attempt.lease_id) for attempt in claim.attempts])
-    return held
+    rows = list(Worker.objects.filter(name__startswith=f"{prefix}-").order_by("pk"))
+    base = min(MOST_CLAIMED, count * len(rows))
+    others = list(Campaign.objects.filter(state=CampaignState.ACTIVE))
+    for other in others:
+        lifecycle.pause(other, now=database_now())
+    spec = CampaignSpec(
+        name=f"held by {prefix}",
+        experiment=EXPERIMENT,
+        dataset=DATASET,
+        task_count=base,
+        time_budget_seconds=7_200.0,
+        max_lost_attempts=50,
+        races_automatically=False,
+    )
+    made = lifecycle.create_campaign(spec, owner=None, now=database_now())
+    lifecycle.launch(made, now=database_now())
+    claim = lifecycle.claim(rows[0], claim_id=uuid.uuid4(), count=base, now=database_now())
+    assert len(claim.attempts) == base, claim.reason
+    copy_tasks(made.pk, -(-count * len(rows) // base) - 1)
+    for other in others:
+        lifecycle.resume(other, now=database_now())
+    leases = list(
+        Task.objects.filter(campaign=made)
+        .order_by("pk")
+        .values_list("pk", "lease_id")[: count * len(rows)]
+    )
+    # More copies than wanted stay with the worker that claimed.
+    _give([pk for pk, _ in leases], [row.pk for row in rows for _ in range(count)], lease_seconds)
+    ids = [str(lease_id) for _, lease_id in leases]
+    return [ids[place * count : (place + 1) * count] for place in range(len(rows))]
+
+
+def _give(tasks: list[int], workers: list[int], lease_seconds: float) -> None:
+    """Give each leased task to the worker in the same place, and renew its lease."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE campaigns_task SET worker_id = new.worker, lease_expires_at = "
+            "clock_timestamp() + %s * interval '1 s' "
+            "FROM unnest(%s::bigint[], %s::bigint[]) AS new(task, worker) WHERE id = new.task",
+            [lease_seconds, tasks, workers],
+        )
+        cursor.execute(
+            "UPDATE campaigns_attempt SET worker_id = new.worker "
+            "FROM unnest(%s::bigint[], %s::bigint[]) AS new(task, worker) "
+            "WHERE task_id = new.task AND outcome = 'running'",
+            [tasks, workers],
+        )
+
+
+def renew(*, lease_ids: list[str], seconds: list[float]) -> None:
+    """Let each lease last for so many seconds from now."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE campaigns_task SET lease_expires_at = "
+            "clock_timestamp() + new.seconds * interval '1 s' "
+            "FROM unnest(%s::uuid[], %s::float8[]) AS new(lease, seconds) "
+            "WHERE lease_id = new.lease",
+            [lease_ids, seconds],
+        )
 
 
 def finished(*, name: str, tasks: int, prefix: str) -> int:
@@ -251,35 +316,6 @@ def finished(*, name: str, tasks: int, prefix: str) -> int:
     copy_tasks(made.pk, -(-tasks // spec.task_count) - 1)
     assert Campaign.objects.get(pk=made.pk).state == "completed"
     return int(made.pk)
-
-
-def spread(*, lease_seconds: float) -> list[tuple[int, str]]:
-    """Give each lease to a worker of its own, renewed now; return worker and lease id of each."""
-    from django.db import connection
-
-    from campaigns.models import Task
-    from workers.models import Worker
-
-    leased = Task.objects.filter(state="leased").order_by("pk").values_list("pk", "lease_id")
-    leases = list(leased)
-    # Those that claimed the leases come last: the others hold none yet.
-    by_name = Worker.objects.filter(name__startswith="fleet-").order_by("pk")
-    workers = list(by_name.values_list("pk", flat=True)[: len(leases)])
-    pairs = [[pk for pk, _ in leases][: len(workers)], workers]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE campaigns_task SET worker_id = new.worker, lease_expires_at = "
-            "clock_timestamp() + %s * interval '1 s' "
-            "FROM unnest(%s::bigint[], %s::bigint[]) AS new(task, worker) WHERE id = new.task",
-            [lease_seconds, *pairs],
-        )
-        cursor.execute(
-            "UPDATE campaigns_attempt SET worker_id = new.worker "
-            "FROM unnest(%s::bigint[], %s::bigint[]) AS new(task, worker) "
-            "WHERE task_id = new.task AND outcome = 'running'",
-            pairs,
-        )
-    return [(worker, str(lease)) for worker, (_, lease) in zip(workers, leases, strict=False)]
 
 
 def sweep(*, most: int = 500) -> int:
@@ -362,7 +398,7 @@ def settle() -> None:
 ORDERS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        *(prepare, workers, campaign, classes, hold, finished, spread, sweep, let_run_out),
+        *(prepare, workers, campaign, classes, hold, renew, finished, sweep, let_run_out),
         *(expire_all, launch, export, settle, results_of),
     )
 }
