@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 
 from campaigns.lifecycle import Answer, Claim
+from campaigns.lifecycle.statements.heartbeat import Beaten
 from campaigns.models import Attempt
 from workers.features import ALL_FEATURES
 from workers.pace import Pace
@@ -16,11 +17,15 @@ from workers.protocol import (
     ERROR_STATUS,
     ClaimReply,
     ErrorCode,
+    HeartbeatReply,
     IsolationTier,
     Lease,
     ScriptOrigin,
     Verdict,
 )
+
+# As replies have them.
+FEATURES: Final[list[str]] = sorted(ALL_FEATURES)
 
 
 def lease_of(attempt: Attempt, now: dt.datetime, pace: Pace) -> Lease:
@@ -70,11 +75,24 @@ def claim_reply(claim: Claim, count: int, now: dt.datetime) -> ClaimReply:
         "heartbeat_seconds": claim.pace.heartbeat_seconds,
         "wait_seconds": 0.0 if len(leases) == count else idle_wait_seconds(),
         "reason": claim.reason,
-        "features": sorted(ALL_FEATURES),
+        "features": FEATURES,
     }
     if claim.calibrate is not None:
         reply["calibrate"] = claim.calibrate
     return reply
+
+
+def heartbeat_reply(beaten: Beaten) -> HeartbeatReply:
+    """Return the reply to a heartbeat."""
+    return {
+        "leases": [
+            {"lease_id": str(lease_id), "answer": answer, "reason": reason}
+            for lease_id, answer, reason in beaten.answers
+        ],
+        "heartbeat_seconds": beaten.pace.heartbeat_seconds,
+        "worker_state": beaten.worker.state,
+        "features": FEATURES,
+    }
 
 
 def submission_reply(answer: Answer) -> tuple[dict[str, Any], int]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import F, Value
-from django.db.models.functions import Greatest, Least
+from django.db.models.functions import Greatest
 
 from campaigns.lifecycle import journal
 from campaigns.lifecycle.campaigns import cancel_open_tasks
@@ -24,7 +24,12 @@ from campaigns.lifecycle.endings import note_ended_task, reactivate
 from campaigns.lifecycle.errors import LeaseLost, LeaseUnknown, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor, Change
 from campaigns.lifecycle.progress import store_progress
-from campaigns.lifecycle.transitions import held_by, return_to_queue
+from campaigns.lifecycle.transitions import (
+    before_deadline,
+    held_by,
+    renewal,
+    return_to_queue,
+)
 from campaigns.models import (
     Arm,
     Attempt,
@@ -75,15 +80,8 @@ def renew(
     attempt = attempts.filter(worker=worker, lease_id=lease_id).first()
     if attempt is None:
         return HeartbeatAnswer.LOST, str(LeaseUnknown())
-    lease = worker.pace.lease_time
-    renewed = Task.objects.filter(
-        pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id, deadline_at__gt=now
-    ).update(
-        lease_expires_at=Least(
-            F("deadline_at"), Greatest(F("lease_expires_at"), Value(now + lease))
-        )
-    )
-    if renewed:
+    held = Task.objects.filter(held_by(lease_id), before_deadline(now), pk=attempt.task_id)
+    if held.update(**renewal(Value(now + worker.pace.lease_time))):
         # Only now: what is reported after the end of an attempt belongs to no curve.
         metric: str = attempt.metric  # type: ignore[attr-defined]
         store_progress(attempt, list(progress), metric)

@@ -24,9 +24,14 @@ def store_progress(attempt: Attempt, progress: Sequence[WireProgressPoint], metr
         return
     points = [ProgressPoint(attempt=attempt, **_columns(point, metric)) for point in progress]
     ProgressPoint.objects.bulk_create(points, ignore_conflicts=True)
+    if may_be_too_many(progress):
+        thin_out(attempt)
+
+
+def may_be_too_many(progress: Sequence[WireProgressPoint]) -> bool:
+    """Return whether the attempt that sent these points may have more than a chart draws."""
     # Numbers are unique within an attempt, so below the limit there is nothing to count.
-    if max(point.seq for point in points) >= MAX_POINTS_PER_ATTEMPT:
-        _thin_out(attempt)
+    return max(point["seq"] for point in progress) >= MAX_POINTS_PER_ATTEMPT
 
 
 def _columns(point: WireProgressPoint, metric: str) -> dict[str, Any]:
@@ -35,7 +40,7 @@ def _columns(point: WireProgressPoint, metric: str) -> dict[str, Any]:
     return columns
 
 
-def _thin_out(attempt: Attempt) -> None:
+def thin_out(attempt: Attempt) -> None:
     """Delete every second point when there are too many; the first and the last one stay."""
     stored = list(attempt.progress.order_by("seq").values_list("pk", flat=True))
     if len(stored) > MAX_POINTS_PER_ATTEMPT:

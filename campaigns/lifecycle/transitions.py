@@ -10,8 +10,9 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.expressions import Combinable
+from django.db.models.functions import Greatest, Least
 
 from campaigns.models import CampaignState, TaskState
 
@@ -72,6 +73,16 @@ NO_LEASE: Final[dict[str, Any]] = {
 def held_by(lease_id: Any) -> Q:
     """Return the condition under which a lease holds its task; the lease may be an expression."""
     return Q(state=TaskState.LEASED, lease_id=lease_id)
+
+
+def before_deadline(now: dt.datetime | Combinable) -> Q:
+    """Return the condition under which a lease that still holds its task may be renewed."""
+    return Q(deadline_at__gt=now)
+
+
+def renewal(until: Combinable) -> dict[str, Any]:
+    """Return what a renewal sets of its task: an end that is no sooner, nor past the deadline."""
+    return {"lease_expires_at": Least(F("deadline_at"), Greatest(F("lease_expires_at"), until))}
 
 
 def completion(now: dt.datetime | Combinable) -> dict[str, Any]:

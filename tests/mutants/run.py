@@ -26,7 +26,9 @@ from tests.mutants.campaigns import ENDS, LINES
 from tests.mutants.claim_statements import CLAIM_STATEMENTS
 from tests.mutants.classes import CLASSES_OF_RESULTS, PAIRED, SLOW_SETUPS
 from tests.mutants.doors import DOORS
+from tests.mutants.ends import ENDS_TOGETHER
 from tests.mutants.inputs import INPUTS
+from tests.mutants.lease_times import EXPIRIES, PACES_TOLD
 from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.machines.agent import AGENT
 from tests.mutants.machines.containment import CONTAINMENT
@@ -69,6 +71,8 @@ MUTANTS: Final = (
         *CLAIMS,
         *CLAIM_STATEMENTS,
         *HELD,
+        *EXPIRIES,
+        *PACES_TOLD,
         *SUBMITS,
         *METRICS,
         *ENDS,
@@ -77,6 +81,7 @@ MUTANTS: Final = (
         *CLASSES_OF_RESULTS,
     ),
     *SLOW_SETUPS,
+    *ENDS_TOGETHER,
     *HERO,
     *JOINING_GUARDS,
     *PAIRED,

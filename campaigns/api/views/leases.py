@@ -8,21 +8,23 @@ from __future__ import annotations
 import uuid
 from typing import Any, cast
 
-from django.conf import settings
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework import status
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns import lifecycle
-from campaigns.answers.leases import claim_reply
+from campaigns.answers.leases import claim_reply, heartbeat_reply, submission_reply
 from campaigns.api.bases import APIView
 from campaigns.api.lean import LeanView
 from campaigns.api.openapi import ErrorSerializer, errors
 from campaigns.api.permissions import IsSignedInOrWorker, IsWorker
 from campaigns.clock import database_now
+from campaigns.lifecycle.statements.claim import claim
+from campaigns.lifecycle.statements.heartbeat import Beaten, heartbeat
+from campaigns.lifecycle.statements.release import release
+from campaigns.lifecycle.statements.submit import submit
 from campaigns.serializers.agents import (
     ClaimReplySerializer,
     ClaimRequestSerializer,
@@ -35,9 +37,8 @@ from campaigns.serializers.agents import (
 from campaigns.tokens.authentication import PersonalTokenAuthentication
 from workers import lifecycle as worker_lifecycle
 from workers.authentication import WorkerTokenAuthentication
-from workers.features import ALL_FEATURES
 from workers.models import Worker, WorkerState
-from workers.protocol import ErrorCode, Submission, Verdict
+from workers.protocol import Verdict
 from workers.takeover import WorkerInUse
 
 
@@ -86,6 +87,8 @@ class ClaimView(LeanView):
         responses={200: ClaimReplySerializer, **errors(400, 403, 409)},
     )
     def post(self, request: Request) -> Response:
+        if taken := self.take(claim):
+            return Response(claim_reply(taken.claim, self.body["count"], taken.now))
         data, now = self.body, database_now()
         worker_lifecycle.see(self.worker, now=now, boot_id=data["boot_id"])
         worker_lifecycle.describe(
@@ -99,7 +102,7 @@ class ClaimView(LeanView):
             runs_server_code=data.get("runs_server_code", False),
         )
         try:
-            claim = lifecycle.claim(
+            got = lifecycle.claim(
                 self.worker,
                 claim_id=data["claim_id"],
                 count=data["count"],
@@ -113,8 +116,8 @@ class ClaimView(LeanView):
             # Agents of 0.1.0, which tell no scripts, take an unknown code for a proxy's answer.
             if "scripts" in data:
                 raise
-            claim = lifecycle.Claim([], str(error))
-        return Response(claim_reply(claim, data["count"], now))
+            got = lifecycle.Claim([], str(error))
+        return Response(claim_reply(got, data["count"], now))
 
 
 class HeartbeatView(LeanView, LeaseHolderView):
@@ -130,6 +133,8 @@ class HeartbeatView(LeanView, LeaseHolderView):
         responses={200: HeartbeatReplySerializer, **errors(400, 403, 404)},
     )
     def post(self, request: Request) -> Response:
+        if taken := self.take(heartbeat):
+            return Response(heartbeat_reply(taken))
         data, now = self.body, database_now()
         worker = self.worker
         worker_lifecycle.see(worker, now=now, boot_id=data["boot_id"])
@@ -138,14 +143,9 @@ class HeartbeatView(LeanView, LeaseHolderView):
         for lease in data["leases"]:
             lease_id, progress = lease["lease_id"], lease.get("progress", [])
             answer, reason = lifecycle.renew(worker, lease_id, now=now, progress=progress)
-            answers.append({"lease_id": str(lease_id), "answer": answer, "reason": reason})
-        reply = {
-            "leases": answers,
-            "heartbeat_seconds": settings.XEENET["HEARTBEAT_SECONDS"],
-            "worker_state": worker.state,
-            "features": sorted(ALL_FEATURES),
-        }
-        return Response(reply)
+            answers.append((lease_id, answer, reason))
+        beaten = Beaten(worker, answers, lifecycle.next_pace(worker, now=now))
+        return Response(heartbeat_reply(beaten))
 
 
 class ResultView(LeanView, LeaseHolderView):
@@ -164,17 +164,15 @@ class ResultView(LeanView, LeaseHolderView):
         },
     )
     def put(self, request: Request, lease_id: uuid.UUID) -> Response:
-        data, now = self.body, database_now()
-        worker = self.worker
-        worker_lifecycle.see(worker, now=now)
-        answer = lifecycle.submit(worker, lease_id, cast(Submission, data), now=now)
-        reply: dict[str, Any] = {"verdict": answer.verdict, "message": answer.message}
-        if answer.note:
-            reply["note"] = answer.note
-        if answer.verdict == Verdict.REFUSED:
-            reply["code"] = ErrorCode.METRICS_REFUSED
-            return Response(reply, status=status.HTTP_422_UNPROCESSABLE_ENTITY)
-        return Response(reply)
+        if taken := self.take(lambda token, body: submit(token, lease_id, body)):
+            answer = taken.answer
+        else:
+            data, now = self.body, database_now()
+            worker = self.worker
+            worker_lifecycle.see(worker, now=now)
+            answer = lifecycle.submit(worker, lease_id, data, now=now)
+        reply, status = submission_reply(answer)
+        return Response(reply, status=status)
 
 
 class ReleaseView(LeanView, LeaseHolderView):
@@ -189,8 +187,9 @@ class ReleaseView(LeanView, LeaseHolderView):
         responses={200: SubmissionReplySerializer, **errors(400, 403, 404, 409)},
     )
     def post(self, request: Request, lease_id: uuid.UUID) -> Response:
-        data, now = self.body, database_now()
-        worker = self.worker
-        worker_lifecycle.see(worker, now=now)
-        lifecycle.release(worker, lease_id, now=now, reason=data.get("reason", ""))
+        if not self.take(lambda token, body: release(token, lease_id, **body)):
+            data, now = self.body, database_now()
+            worker = self.worker
+            worker_lifecycle.see(worker, now=now)
+            lifecycle.release(worker, lease_id, now=now, reason=data.get("reason", ""))
         return Response({"verdict": Verdict.RELEASED, "message": "The task is pending again."})

@@ -21,6 +21,7 @@ from campaigns.lifecycle.expiry import sweep
 from campaigns.lifecycle.guards import budgets_of, experiments_guarded
 from campaigns.lifecycle.statements import claim_moves, claim_speeds, claim_tasks, claim_worker
 from campaigns.lifecycle.statements.claim_worker import Caller
+from campaigns.lifecycle.statements.seen import see
 from campaigns.models import Attempt, Task
 from workers import lifecycle as worker_lifecycle
 from workers.models import Worker
@@ -74,7 +75,7 @@ def _lease(token_hash: str, data: Mapping[str, Any], now: dt.datetime | None) ->
     worker, now = caller.worker, now or read_at(caller.worker)
     if not (_is_usual(caller, data, now) and claim_speeds.are_known(worker, data, now)):
         raise _Unusual
-    claim_worker.see(caller, data["boot_id"], now)
+    see(worker, caller.session_seen_at, data["boot_id"], now)
     longest = claims.longest_budget(data.get("longest_seconds"))
     picked = claim_tasks.pick(worker, data["claim_id"], data["count"], longest, now)
     if picked.is_repeated or not _has_slots(worker, data, picked.held):

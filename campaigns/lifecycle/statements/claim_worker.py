@@ -13,9 +13,9 @@ from django.db.models import OuterRef, Subquery
 from campaigns.clock import with_clock
 from campaigns.lifecycle.calibrating import noting_work
 from campaigns.lifecycle.claim_lock import claiming_if_alone
-from campaigns.lifecycle.statements.compiled import Select, Slot, Sql, run, select, update
-from workers import presence
+from campaigns.lifecycle.statements.compiled import Select, run, select
 from workers.models import Worker, WorkerSession
+from xeenet_site.web.prepared import Slot
 
 WORKER: Final = Slot("worker", models.BigIntegerField())
 _BOOT: Final = Slot("boot_id", models.UUIDField())
@@ -49,32 +49,3 @@ def _reading() -> Select[Worker]:
         session_seen_at=Subquery(session.order_by().values("last_seen_at")),
     )
     return select(with_clock(callers))
-
-
-def see(caller: Caller, boot_id: uuid.UUID, now: dt.datetime) -> None:
-    """Record that the worker called, and its session, where due, as `workers.lifecycle.see` does.
-
-    Before tasks are locked: the worker comes first.
-    """
-    values = {"worker": caller.worker.pk, "boot_id": boot_id, "now": now}
-    if presence.is_due(caller.worker, now):
-        run(_seen().worker, values)
-    if presence.is_stale(caller.session_seen_at, caller.worker.pace, now):
-        run(_seen().session, values)
-
-
-class _Seen(NamedTuple):
-    worker: Sql
-    session: Sql
-
-
-@cache
-def _seen() -> _Seen:
-    return _Seen(
-        worker=update(Worker.objects.filter(pk=WORKER), last_seen_at=_NOW),
-        session=update(
-            WorkerSession.objects.filter(worker=WORKER, boot_id=_BOOT),
-            last_seen_at=_NOW,
-            ended_at=None,
-        ),
-    )

@@ -8,45 +8,32 @@ from __future__ import annotations
 
 import datetime as dt
 import string
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Generic, TypeVar
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from django.db.models.expressions import Expression
 from django.db.models.query import get_related_populators
 from django.db.models.sql import UpdateQuery
 
 from campaigns.lifecycle.statements import prepared
+from xeenet_site.web.prepared import Slot
 
 M = TypeVar("M", bound=models.Model)
 _FORMATTER: Final = string.Formatter()
 # Stands for a limit until its slot does.
 _A_LIMIT: Final = 1_000_003
-
-
-class Slot(Expression):
-    """A value that each run of the statement gives anew, by its name.
-
-    `field` says how the value is stored; it must have the type of the column that it meets.
-    """
-
-    def __init__(self, name: str, field: models.Field[Any, Any]) -> None:
-        super().__init__(output_field=field)
-        self.name = name
-
-    def as_sql(self, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
-        return "%s", (self,)
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What slots with one value have in common."""
-        return self.name, type(self.output_field)
-
-    def value_in(self, values: Mapping[str, Any]) -> Any:
-        """Return its value among those of a run."""
-        return values[self.name]
+# Values that these fields hand to PostgreSQL's driver as they are; asking them takes longer.
+_UNCHANGED: Final[dict[type[Any], tuple[type[Any], ...]]] = {
+    models.UUIDField: (uuid.UUID,),
+    models.CharField: (str,),
+    models.TextField: (str,),
+    models.BigIntegerField: (int,),
+    models.BooleanField: (bool,),
+}
 
 
 class Instant(Slot):
@@ -100,6 +87,14 @@ class Column(Expression):
 
     def as_sql(self, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
         return self.text, ()
+
+
+class OnlyRow(Column):
+    """A column of a part of the statement that has one row at most; null without a row."""
+
+    def __init__(self, name: str, field: models.Field[Any, Any]) -> None:
+        super().__init__(name, field)
+        self.text = f"(SELECT {self.text} FROM {name.partition('.')[0]})"  # noqa: S608 - our names
 
 
 @dataclass(frozen=True)
@@ -277,18 +272,21 @@ def run(sql: Sql, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
 
 def _values(parameters: Iterable[Any], values: Mapping[str, Any]) -> list[Any]:
+    database = connections[DEFAULT_DB_ALIAS]  # once: it is looked up by thread
     return [
-        _stored(parameter.output_field, parameter.value_in(values))
+        _stored(parameter.output_field, parameter.value_in(values), database)
         if isinstance(parameter, Slot)
         else parameter
         for parameter in parameters
     ]
 
 
-def _stored(field: models.Field[Any, Any], value: Any) -> Any:
+def _stored(field: models.Field[Any, Any], value: Any, database: Any) -> Any:
     if isinstance(value, list):
-        return [_stored(field, item) for item in value]
-    return field.get_db_prep_value(value, connection)
+        return [_stored(field, item, database) for item in value]
+    if database.vendor == "postgresql" and type(value) in _UNCHANGED.get(type(field), ()):
+        return value
+    return field.get_db_prep_value(value, database)
 
 
 def _sql(text: str, parameters: Iterable[Any]) -> Sql:
