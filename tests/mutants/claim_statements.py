@@ -113,7 +113,7 @@ CLAIM_STATEMENTS: Final = (
         MOVES,
         "(Exists(may_claim), pk=task, state=TaskState.PENDING)",
         "(Exists(may_claim), pk=task)",
-        (f"{BETWEEN}[a task is cancelled]",),
+        (f"{BETWEEN}[a task is leased]",),
     ),
     Mutant(
         "claim statement: a worker that drains meanwhile gets tasks",

@@ -331,15 +331,24 @@ def test_a_repeated_claim_is_left_to_the_verb_also_when_nothing_waits_any_more()
     assert again.attempts == first.claim.attempts
 
 
+def _second(picked: Any) -> Any:
+    return Task.objects.filter(pk=picked.tasks[1].pk)
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda _: Worker.objects.update(state="draining"),
-        lambda picked: Task.objects.filter(pk=picked.tasks[1].pk).update(
-            state="cancelled", finished_at=at(9)
+        lambda picked: _second(picked).update(state="cancelled", finished_at=at(9)),
+        lambda picked: _second(picked).update(
+            state="leased",
+            lease_id=uuid.uuid4(),
+            worker=Worker.objects.get(),
+            lease_expires_at=at(50),
+            deadline_at=at(90),
         ),
     ],
-    ids=["the worker drains", "a task is cancelled"],
+    ids=["the worker drains", "a task is cancelled", "a task is leased"],
 )
 def test_what_changes_between_the_statements_undoes_the_whole_claim(
     change: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
