@@ -136,8 +136,8 @@ SUBMITS: Final = (
     Mutant(
         "belief: exports hold what does not count",
         "campaigns/exports/rows.py",
-        "    results = results.filter(implausible=False)\n",
-        "",
+        "campaign.results.filter(implausible=False).order_by",
+        "campaign.results.order_by",
         ("tests/api/test_exports.py",),
     ),
     Mutant(
