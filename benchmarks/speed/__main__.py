@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from benchmarks.speed import fleet, growth, hot_path, training
+from benchmarks.speed.products import obey_signals
 from benchmarks.speed.report import Report
 from tests.postgres import EXIT_UNAVAILABLE, PostgresUnavailable
 
@@ -24,6 +25,7 @@ def main() -> int:
     if arguments.part is None:
         parser.print_help()
         return 0
+    obey_signals()
     try:
         report: Report = PARTS[arguments.part].measure(arguments)
     except PostgresUnavailable as error:

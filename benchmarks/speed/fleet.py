@@ -21,9 +21,8 @@ import psycopg
 from benchmarks.speed.client import Agent
 from benchmarks.speed.machine import Cost, Meter
 from benchmarks.speed.open_loop import Beats, beat, join
-from benchmarks.speed.products import ROOT, Product, commit_of, durable_server
+from benchmarks.speed.products import ROOT, Product, commit_of, durable_server, supervised
 from benchmarks.speed.report import Bar, Report, Table, median, number, percentile
-from xeenet_site.running.processes import Supervisor
 
 WORKERS, LEASES = 10_000, 5.0
 # A lease lasts so many intervals, as by default.
@@ -89,7 +88,7 @@ def measure(arguments: argparse.Namespace) -> Report:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-fleet-")))
         server = stack.enter_context(durable_server())
-        supervisor = stack.enter_context(Supervisor(folder))
+        supervisor = stack.enter_context(supervised(folder))
         url = server.create("fleet")
         product = Product("fleet", ROOT, url, folder / "fleet", environment)
         stack.callback(product.close)

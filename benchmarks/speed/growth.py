@@ -25,6 +25,7 @@ from benchmarks.speed.products import (
     Web,
     commit_of,
     durable_server,
+    supervised,
     worktree,
 )
 from benchmarks.speed.report import Bar, Report, Table, median, number, paired, percentile
@@ -92,7 +93,7 @@ def measure(arguments: argparse.Namespace) -> Report:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-growth-")))
         server = stack.enter_context(durable_server(SERVER_OPTIONS, keep=arguments.keep))
         parent = stack.enter_context(worktree(arguments.parent))
-        supervisor = stack.enter_context(Supervisor(folder))
+        supervisor = stack.enter_context(supervised(folder))
         run = Run(arguments, server.cluster.version, parent)
         _migrate(server, folder, stack)
         _measure_claims(run, server, supervisor, folder)

@@ -21,7 +21,15 @@ from benchmarks.speed.client import Agent, Load, Results, heartbeats, tasks
 from benchmarks.speed.hot_extras import count_calls, idle_memory, lock_errors
 from benchmarks.speed.hot_report import Beat, Run, Sample, make_report
 from benchmarks.speed.machine import Cost, Meter
-from benchmarks.speed.products import ROOT, Product, Server, Web, durable_server, worktree
+from benchmarks.speed.products import (
+    ROOT,
+    Product,
+    Server,
+    Web,
+    durable_server,
+    supervised,
+    worktree,
+)
 from benchmarks.speed.report import Report
 from xeenet_site.running.processes import Supervisor
 
@@ -84,7 +92,7 @@ def measure(arguments: argparse.Namespace) -> Report:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-http-")))
         server = stack.enter_context(durable_server())
         parent = stack.enter_context(worktree(arguments.parent))
-        supervisor = stack.enter_context(Supervisor(folder))
+        supervisor = stack.enter_context(supervised(folder))
         run = Run(arguments, server.cluster.version, parent)
         waiting = WAITING["ours"] * arguments.seconds * arguments.rounds
         start = _Start(stack, supervisor, folder, arguments)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -83,6 +84,20 @@ def durable_server(
     own = kept_cluster(keep.resolve(), chosen) if keep else private_cluster(chosen)
     with own as cluster:
         yield Server(cluster)
+
+
+def obey_signals() -> None:
+    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt; its handling stops all started processes."""
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def supervised(folder: Path) -> Iterator[Supervisor]:
+    """Yield a supervisor whose logs lie in the folder. It only notes signals; here they end us."""
+    with Supervisor(folder) as supervisor:
+        obey_signals()
+        yield supervisor
 
 
 class Product:

@@ -460,6 +460,7 @@ def reported(part: str, *arguments: str) -> str:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.postgresql_only
+@pytest.mark.django_db
 def test_raw_sql_writes_the_rows_of_each_task_once() -> None:
     with durable_server() as server:
         raw.prepare(server, 5_000)
@@ -488,6 +489,7 @@ def test_raw_sql_writes_the_rows_of_each_task_once() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.postgresql_only
+@pytest.mark.django_db
 def test_a_tiny_run_of_http_measures_every_side() -> None:
     sizes = ("--rounds=1", "--seconds=1", "--agents=8", "--holders=9")
     text = reported("http", *sizes)
@@ -508,6 +510,7 @@ def test_a_tiny_run_of_http_measures_every_side() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.postgresql_only
+@pytest.mark.django_db
 def test_a_tiny_fleet_lives_and_expires() -> None:
     text = reported("fleet", "--workers=40", "--leases=1", "--beat-seconds=2")
 
@@ -520,6 +523,7 @@ def test_a_tiny_fleet_lives_and_expires() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.postgresql_only
+@pytest.mark.django_db
 def test_tiny_queues_grow_and_stay_in_their_folder(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     sizes = ("--queued=300,600", "--finished=500", "--launched=40", "--exported=500")
