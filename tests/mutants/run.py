@@ -22,6 +22,7 @@ from typing import Final
 from tests.mutants.answers import ANSWERS
 from tests.mutants.arms import ARMS
 from tests.mutants.automatic_races import AUTOMATIC_RACES
+from tests.mutants.beats import BEATS
 from tests.mutants.campaigns import ENDS, LINES
 from tests.mutants.classes import CLASSES_OF_RESULTS, PAIRED, SLOW_SETUPS
 from tests.mutants.doors import DOORS
@@ -65,6 +66,7 @@ from tests.mutants.work import WORK
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
     *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS, *CLASSES_OF_RESULTS),
+    *BEATS,
     *SLOW_SETUPS,
     *HERO,
     *JOINING_GUARDS,

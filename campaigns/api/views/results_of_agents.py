@@ -29,6 +29,7 @@ from campaigns.serializers.agents import (
 )
 from workers import lifecycle as worker_lifecycle
 from workers.api.fields import StrictUUIDField
+from workers.api.plain_bodies import validated
 from workers.models import Worker
 from workers.protocol import MAX_RESULTS_PER_REQUEST, Submission, Verdict
 
@@ -94,10 +95,10 @@ def _item(result: Any) -> _Item:
         lease_id = StrictUUIDField().run_validation(lease)
     except ValidationError as error:
         return _Item(lease, uuid.uuid4(), None, ValidationError({"lease_id": error.detail}))
-    serializer = SubmissionSerializer(data=result)
-    if serializer.is_valid():
-        return _Item(lease, lease_id, cast(Submission, serializer.validated_data))
-    return _Item(lease, lease_id, None, ValidationError(serializer.errors))
+    try:
+        return _Item(lease, lease_id, cast(Submission, validated(SubmissionSerializer, result)))
+    except ValidationError as error:
+        return _Item(lease, lease_id, None, error)
 
 
 class _Answers:
