@@ -47,6 +47,9 @@ def with_limits(
     flags = " ".join(f"-c {name}={round(1000 * value)}" for name, value in limits.items())
     # Compiling a query that passes over many rows takes longer than interpreting it: 4 s of 6.
     flags += " -c jit=off"
+    # Of a statement that is prepared. Its plan would be made anew at each call, because it looks
+    # cheaper with the values known; making it costs ten times as much as the rows do.
+    flags += " -c plan_cache_mode=force_generic_plan"
     given: dict[str, Any] = config.get("OPTIONS", {})
     own = " ".join(filter(None, (flags, given.get("options"))))
     return config | {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -12,7 +13,7 @@ from import_export.admin import ExportMixin
 from unfold.admin import TabularInline
 from unfold.contrib.import_export.forms import ExportForm
 
-from campaigns import steering
+from campaigns import lifecycle, steering
 from campaigns.admin.export import FORMATS, RELATED, ResultResource
 from campaigns.admin.leaderboard import leaderboard_table
 from campaigns.admin.verbs import apply
@@ -98,6 +99,12 @@ class CampaignAdmin(HistoryAdmin):
         # Only drafts: the results of a campaign that has run may be cited.
         deletable = isinstance(obj, Campaign) and obj.state == CampaignState.DRAFT
         return deletable and request.user.has_perm("campaigns.delete_campaign")
+
+    def delete_model(self, request: HttpRequest, obj: Campaign) -> None:  # noqa: ARG002
+        try:
+            lifecycle.delete_draft(obj)
+        except lifecycle.WrongState as refusal:  # it was launched or cancelled meanwhile
+            raise PermissionDenied(str(refusal)) from refusal
 
     @admin.action(permissions=["change"], description="Launch: hand out the tasks")
     def launch(self, request: HttpRequest, campaigns: QuerySet[Campaign]) -> None:

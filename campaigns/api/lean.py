@@ -51,10 +51,16 @@ class LeanView(APIView):
         negotiated = self.perform_content_negotiation(request)
         request.accepted_renderer, request.accepted_media_type = negotiated
         # Before the database: a program that runs wild costs it nothing.
-        wait = throttling.wait_of_known(request, throttling.of_worker(self._token_hash))
+        caller = throttling.of_worker(self._token_hash)
+        wait = throttling.wait_of_known(request, caller, self.times)
         self._is_counted = wait is not None
         if wait:
             self.throttled(request, wait)
+
+    @property
+    def times(self) -> int:
+        """As how many requests it counts."""
+        return 1
 
     def _usual_caller(self, request: Request) -> str | None:
         """Return the hash of the worker's token, if a statement may take this call."""
@@ -82,7 +88,8 @@ class LeanView(APIView):
         # For the log line.
         self.request.auth = taken.worker
         if not self._is_counted:
-            throttling.count_first(self.request, throttling.of_worker(self._token_hash))
+            caller = throttling.of_worker(self._token_hash)
+            throttling.count_first(self.request, caller, self.times)
         return taken
 
     @cached_property

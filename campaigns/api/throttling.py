@@ -60,7 +60,8 @@ class CallerThrottle(BaseThrottle):
         if window is None:
             return True
         self._wait_seconds = window.wait_seconds
-        return _count(window.key) <= window.limit
+        # A list of a `LeanView` counts as often as it has items.
+        return _count(window.key, getattr(view, "times", 1)) <= window.limit
 
     def wait(self) -> float:
         return self._wait_seconds
@@ -96,7 +97,7 @@ def of_worker(token_hash: str) -> str:
     return f"worker:{token_hash}"
 
 
-def wait_of_known(request: Request, caller: str) -> float | None:
+def wait_of_known(request: Request, caller: str, times: int = 1) -> float | None:
     """Count the request of a caller that has made others in this minute, and was let in.
 
     Returns for how many seconds it has to wait: 0 while it is within its limit. None if this is its
@@ -106,16 +107,16 @@ def wait_of_known(request: Request, caller: str) -> float | None:
     if window is None:
         return 0.0
     try:
-        count = int(caches[CACHE].incr(window.key))
+        count = int(caches[CACHE].incr(window.key, times))
     except ValueError:
         return None
     return window.wait_seconds if count > window.limit else 0.0
 
 
-def count_first(request: Request, caller: str) -> None:
+def count_first(request: Request, caller: str, times: int = 1) -> None:
     """Count a request that `wait_of_known` did not count."""
     if window := _window(request, caller):
-        _count(window.key)
+        _count(window.key, times)
 
 
 def _caller(request: Request) -> str:
@@ -128,11 +129,11 @@ def _caller(request: Request) -> str:
     return f"address:{client_address(request)}"
 
 
-def _count(key: str) -> int:
+def _count(key: str, times: int = 1) -> int:
     """Return the number of requests in this window, this one included. Both steps are atomic."""
     cache = caches[CACHE]
     cache.add(key, 0, timeout=2 * WINDOW_SECONDS)
     try:
-        return int(cache.incr(key))
+        return int(cache.incr(key, times))
     except ValueError:  # the full cache evicted the key between the two steps
-        return 1
+        return times

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from campaigns import lifecycle
+from campaigns.admin.campaigns import CampaignAdmin
 from campaigns.models import Dataset, Package, PersonalToken, ProgressPoint, Result, Webhook
 from campaigns.standings import noise
 from tests import factories
@@ -132,6 +133,18 @@ def test_only_a_draft_can_be_deleted(operator: Client) -> None:
         operator.post(path_to(type(draft), "delete", launched.pk), {"post": "yes"}).status_code
         == 403
     )
+
+
+def test_a_draft_that_was_launched_meanwhile_is_not_deleted(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = factories.campaign()
+    # The page saw a draft; it is launched before the deletion begins.
+    monkeypatch.setattr(CampaignAdmin, "has_delete_permission", lambda *_: True)
+    lifecycle.launch(draft, now=factories.NOW)
+    answer = operator.post(path_to(type(draft), "delete", draft.pk), {"post": "yes"})
+    assert answer.status_code == 403
+    assert type(draft).objects.filter(pk=draft.pk).exists()
 
 
 def test_implausible_results_are_admitted(operator: Client) -> None:

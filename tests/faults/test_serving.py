@@ -11,8 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from campaigns.models import Result
+from tests.chaos.stack import claim, result_of
+from tests.factories import active_campaign, worker_with_token
 from tests.faults.served import Served, running_serve
 from tests.processes import is_alive, wait_until
+from workers.agent.connection.client import Client
 from xeenet_site.running.processes import STOP_PATIENCE_SECONDS
 from xeenet_site.running.serving import STOP_SECONDS
 
@@ -105,6 +109,33 @@ def test_the_web_server_stops_while_clients_send_half_of_a_request(served: Serve
         web.terminate()
         # Without its own limit the server would wait for the rest of a head for half a minute.
         web.wait(2.5 * STOP_SECONDS)
+
+
+@pytest.mark.timeout(300)
+def test_a_web_server_that_stops_has_noted_the_results_that_it_stored_last(
+    process_environment: dict[str, str], static_root: Path, tmp_path: Path
+) -> None:
+    environment = process_environment | {"XEENET_STATIC_ROOT": str(static_root)}
+    _, token = worker_with_token()
+    # Another task stays open, so that nothing is noted within the requests.
+    campaign = active_campaign(4, allow_simulated=True)
+    # One process, which knows the class of the results after the first.
+    with running_serve(environment, tmp_path / "serve.log", "--workers", "1") as served:
+        client = Client(served.url, token)
+        first, *last = claim(client, 3)
+        client.submit(first["lease_id"], result_of(first))
+        for lease in last:
+            client.submit(lease["lease_id"], result_of(lease))
+        web = served.child("granian")
+        assert web is not None
+        web.terminate()
+        web.wait(2.5 * STOP_SECONDS)
+        client.close()
+    campaign.refresh_from_db()
+    stored = Result.objects.latest("created_at").created_at
+    assert Result.objects.count() == 3
+    assert campaign.ends_noted_at is not None
+    assert campaign.ends_noted_at > stored
 
 
 def test_the_web_server_gives_up_on_clients_before_serve_gives_up_on_it() -> None:

@@ -11,7 +11,7 @@ import pytest
 from django.db import transaction
 
 from campaigns import lifecycle
-from campaigns.lifecycle import LeaseLost, ResultConflict, WrongState
+from campaigns.lifecycle import LeaseLost, ResultConflict, WrongState, expiry
 from campaigns.lifecycle.campaigns import cancel_open_tasks
 from campaigns.models import (
     Attempt,
@@ -19,6 +19,7 @@ from campaigns.models import (
     Campaign,
     CampaignState,
     Result,
+    StateChange,
     Task,
     TaskState,
 )
@@ -235,6 +236,25 @@ def test_sweeps_at_once_take_each_lease_back_once() -> None:
     assert_consistent()
 
 
+def test_a_renewal_that_came_after_the_look_keeps_its_lease() -> None:
+    renewed, silent = leased_task(), leased_task()
+    lifecycle.renew(renewed.worker, renewed.lease_id, now=at(46))
+    lost = expiry._take_back([renewed.task_id, silent.task_id], at(46))
+    assert [loss.attempt for loss in lost] == [silent]
+    assert_consistent()
+
+
+@pytest.mark.postgresql_only
+def test_a_sweep_does_not_wait_for_a_task_that_is_locked(caplog: pytest.LogCaptureFixture) -> None:
+    held, _ = leased_task(), leased_task()
+    with transaction.atomic():
+        Task.objects.select_for_update().get(pk=held.task_id)
+        assert in_parallel([lambda: lifecycle.expire(now=at(46))]) == [1]
+    assert not caplog.records  # of a wait that PostgreSQL ended
+    assert Task.objects.get(state=TaskState.LEASED) == held.task
+    assert lifecycle.expire(now=at(47)) == 1
+
+
 def test_releasing_and_submitting_at_once_end_in_one_of_the_two() -> None:
     attempt = leased_task()
 
@@ -298,6 +318,21 @@ def test_a_campaign_is_not_completed_while_one_of_its_tasks_is_being_retried() -
 
     assert Task.objects.get().state == TaskState.PENDING
     assert Campaign.objects.get().state == CampaignState.ACTIVE
+
+
+@pytest.mark.postgresql_only
+def test_a_draft_that_is_cancelled_meanwhile_is_not_deleted_from_under_its_journal() -> None:
+    draft = campaign()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            lifecycle.cancel(draft, now=at(10))
+            deletion = pool.submit(closing(lambda: lifecycle.delete_draft(draft)))
+            wait_until_blocked(deletion)
+        with pytest.raises(lifecycle.WrongState, match="only a draft can be deleted"):
+            deletion.result(timeout=30)
+
+    assert StateChange.objects.get().campaign == Campaign.objects.get() == draft
 
 
 def test_the_last_two_tasks_that_end_at_once_begin_one_race() -> None:

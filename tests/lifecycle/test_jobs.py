@@ -13,7 +13,7 @@ from django.apps.registry import Apps
 from django.utils import timezone
 from django_q.models import Schedule
 
-from campaigns import jobs
+from campaigns import jobs, lifecycle
 from campaigns.models import Campaign, CampaignState, Task, TaskState
 from tests import factories
 from workers import lifecycle as worker_lifecycle
@@ -41,6 +41,17 @@ def test_expired_leases_are_taken_back_and_counted_and_live_ones_are_left(
     ]
 
 
+def test_more_leases_than_a_batch_are_taken_back_in_one_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs, "BATCH", 2)
+    campaign = factories.active_campaign(5)
+    claimant = factories.worker()
+    lifecycle.claim(claimant, claim_id=uuid.uuid4(), count=5, now=factories.NOW)
+    assert jobs.expire_leases() == 5
+    assert not campaign.tasks.filter(state=TaskState.LEASED).exists()
+
+
 def test_the_presence_of_silent_workers_is_closed_at_the_last_word_heard() -> None:
     now = timezone.now()
     silent, present = factories.worker(), factories.worker()
@@ -53,6 +64,19 @@ def test_the_presence_of_silent_workers_is_closed_at_the_last_word_heard() -> No
 
     assert WorkerSession.objects.get(worker=silent).ended_at == heard_at
     assert WorkerSession.objects.get(worker=present).ended_at is None
+
+
+def test_results_that_a_process_missed_to_note_are_noted_once() -> None:
+    campaign = factories.completed_task(now=timezone.now() - dt.timedelta(minutes=2)).campaign
+    campaigns = Campaign.objects.filter(pk=campaign.pk)
+    # The state after a process died between storing the result and noting it.
+    campaigns.update(ends_noted_at=timezone.now() - dt.timedelta(minutes=3))
+    revision = campaigns.get().revision
+
+    jobs.finish_campaigns()
+    jobs.finish_campaigns()
+
+    assert campaigns.get().revision == revision + 1
 
 
 def test_a_campaign_whose_tasks_have_ended_is_finished() -> None:

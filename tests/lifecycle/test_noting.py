@@ -16,12 +16,14 @@ from django.db import OperationalError, connection
 from campaigns import jobs, lifecycle
 from campaigns.lifecycle import noting
 from campaigns.lifecycle.noting import Noter, note_soon
+from campaigns.lifecycle.statements.submit import submit
 from campaigns.models import Campaign, Result, WebhookDelivery
 from tests.factories import (
     NOW,
     active_campaign,
     at,
     claim_one,
+    completed,
     finish,
     worker,
     worker_with_token,
@@ -83,6 +85,24 @@ def test_many_results_of_a_campaign_are_noted_once_and_told_of(
     noter.close()
     assert (revision(first), revision(second)) == (before[0] + 1, before[1] + 1)
     assert [told.webhook for told in WebhookDelivery.objects.all()] == [listener]
+
+
+def test_the_last_result_of_a_campaign_is_noted_at_once_and_others_later(
+    noter: Noter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noting, "INTERVAL_SECONDS", 3600.0)
+    campaign = active_campaign(3)
+    holder, token = worker_with_token()
+    first, second, last = (claim_one(holder) for _ in range(3))
+    finish(first)  # it makes the class, and is noted by the verb
+    noted = revision(campaign)
+
+    assert submit(hash_token(token), second.lease_id, completed(second.task), now=NOW) is not None
+    assert revision(campaign) == noted
+    assert submit(hash_token(token), last.lease_id, completed(last.task), now=NOW) is not None
+
+    campaign.refresh_from_db()
+    assert (campaign.state, campaign.revision > noted) == ("completed", True)
 
 
 def test_what_comes_after_the_end_is_noted_at_once(noter: Noter) -> None:

@@ -229,8 +229,8 @@ ANSWERS: Final = (
     Mutant(
         "outbox: one blocked result holds up all others",
         "workers/agent/delivery/outbox.py",
-        "in sorted(self.pending_lease_ids(), key=self._last_try):",
-        "in self.pending_lease_ids():",
+        "pending = sorted(self.pending_lease_ids(), key=self._last_try)",
+        "pending = self.pending_lease_ids()",
         (WAITS, "-k", "hold_up"),
     ),
     Mutant(

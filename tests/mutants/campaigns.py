@@ -84,7 +84,7 @@ LINES: Final = (
     Mutant(
         "journal: ends are not written",
         LEASES,
-        "    journal.record(actor or journal.agent(attempt.worker), *changes, now=now, "
+        "    journal.record(by, *end_changes(attempt, outcome, task_change), now=now, "
         "reason=message)\n",
         "",
         HISTORIES,

@@ -30,7 +30,7 @@ CLASSES_OF_RESULTS: Final = (
     Mutant(
         "classes: part of the validation counts as the whole",
         CLASSES,
-        '    columns["eval_is_subset"] = is_subset',
+        '    columns["eval_is_subset"] = place.is_subset',
         '    columns["eval_is_subset"] = False',
         OF_CLASSES,
     ),
@@ -65,8 +65,8 @@ CLASSES_OF_RESULTS: Final = (
     Mutant(
         "classes: what nobody measured has a class",
         SUBMISSIONS,
-        "is_subset=is_subset) if is_measured else None",
-        "is_subset=is_subset)",
+        "    if has_class(result):\n",
+        "    if True:\n",
         OF_CLASSES,
     ),
     Mutant(
@@ -177,8 +177,8 @@ CLASSES_OF_RESULTS: Final = (
     Mutant(
         "disturbed: the disturbed value stays beside a better one",
         SUBMISSIONS,
-        "    stands_in = settle_replay(result)\n",
-        "    stands_in = False\n",
+        "stands_in=settle_replay(result))",
+        "stands_in=False)",
         OF_DISTURBED,
     ),
     Mutant(

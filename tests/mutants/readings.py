@@ -14,6 +14,7 @@ CAUSES: Final = "workers/agent/output/causes.py"
 MEMORY: Final = "workers/agent/processes/memory.py"
 VERDICT: Final = "workers/agent/tasks/verdict.py"
 SUBMISSIONS: Final = "campaigns/lifecycle/submissions.py"
+COMPLETIONS: Final = "campaigns/lifecycle/completions.py"
 READER_TESTS: Final = "tests/agent/output/test_readers.py"
 JUDGEMENT_TESTS: Final = "tests/agent/tasks/test_judgement.py"
 ENDING_TESTS: Final = "tests/agent/tasks/test_endings.py"
@@ -270,16 +271,16 @@ _MEANING: Final = (
     ),
     Mutant(
         "result: the value of an untrained model is ranked",
-        SUBMISSIONS,
-        'metrics = without_untrained_value(body.get("metrics") or {}, spec)',
-        'metrics = body.get("metrics") or {}',
+        COMPLETIONS,
+        'return without_untrained_value(body.get("metrics") or {}, spec)',
+        'return body.get("metrics") or {}',
         ("tests/lifecycle/results/test_submit.py", "-k", "because_sigterm_came"),
     ),
     Mutant(
         "result: the unusual end of a run that counts is forgotten",
-        SUBMISSIONS,
-        'message = body.get("message", "")  # what',
-        'message = ""  # what',
+        COMPLETIONS,
+        'filter(None, [body.get("message", ""), _on_hindrance(result)])',
+        "filter(None, [_on_hindrance(result)])",
         ("tests/lifecycle/results/test_submit.py", "-k", "unusual"),
     ),
 )

@@ -18,7 +18,7 @@ SUBMITS: Final = (
     Mutant(
         "result: any lease of the task will do",
         SUBMISSIONS,
-        "    held = Q(state=TaskState.LEASED, lease_id=attempt.lease_id)\n",
+        "    held = held_by(attempt.lease_id)\n",
         "    held = Q(state=TaskState.LEASED)\n",
         HISTORIES,
     ),
@@ -152,8 +152,7 @@ SUBMITS: Final = (
     Mutant(
         "failure: any lease of the task will do",
         SUBMISSIONS,
-        "    held = Task.objects.filter(pk=task.pk, state=TaskState.LEASED, "
-        "lease_id=attempt.lease_id)",
+        "    held = Task.objects.filter(held_by(attempt.lease_id), pk=task.pk)",
         "    held = Task.objects.filter(pk=task.pk, state=TaskState.LEASED)",
         HISTORIES,
         "postgresql",

@@ -341,5 +341,6 @@ def test_options_of_the_address_are_kept_beside_the_limits() -> None:
     assert config["OPTIONS"]["a"] == 2
     assert config["OPTIONS"]["options"] == (
         "-c statement_timeout=1500 -c lock_timeout=0 "
-        "-c idle_in_transaction_session_timeout=2000 -c jit=off -c x=1"
+        "-c idle_in_transaction_session_timeout=2000 -c jit=off "
+        "-c plan_cache_mode=force_generic_plan -c x=1"
     )

@@ -5,23 +5,24 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, Final, NamedTuple, cast
 
 from django.db import OperationalError
 from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from campaigns import lifecycle
 from campaigns.answers.leases import submission_reply
 from campaigns.api.errors import exception_handler
+from campaigns.api.lean import LeanView
 from campaigns.api.openapi import errors
-from campaigns.api.throttling import CallerThrottle
 from campaigns.api.views.leases import LeaseHolderView
 from campaigns.clock import database_now
-from campaigns.lifecycle.statements.submit import submit_each
+from campaigns.lifecycle.statements.submit import Submitted, submit_each
 from campaigns.serializers.agents import (
     ResultsReplySerializer,
     ResultsRequestSerializer,
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 _PATIENCE_SECONDS: Final = 20.0
 
 
-class ResultsOfAgentsView(LeaseHolderView):
+class ResultsOfAgentsView(LeanView, LeaseHolderView):
     """Submit how several runs ended. Idempotent like the submission of each."""
 
     @extend_schema(
@@ -56,14 +57,30 @@ class ResultsOfAgentsView(LeaseHolderView):
         ),
     )
     def post(self, request: Request) -> Response:
-        items = _listed(request.data)
-        for _ in items[1:]:  # the first has been counted
-            throttle = CallerThrottle()
-            if not throttle.allow_request(request, self):
-                self.throttled(request, throttle.wait())
-        answers = _Answers(request, self.worker)
-        answers.submit({item.lease_id: item.body for item in items if item.body is not None})
-        return Response({"results": [answers.of(item) for item in items]})
+        answers = _Answers(request)
+        self.take(answers.take)
+        answers.submit_left(self.worker, self.body)
+        return Response({"results": [answers.of(item) for item in self.body]})
+
+    @property
+    def body(self) -> list[_Item]:
+        """The results, each checked for itself. Raises APIException for what is no such list."""
+        if isinstance(self._checked, APIException):
+            raise self._checked
+        return self._checked
+
+    @property
+    def times(self) -> int:
+        """As how many requests it counts: one for each result."""
+        return len(self._checked) if isinstance(self._checked, list) else 1
+
+    @cached_property
+    def _checked(self) -> list[_Item] | APIException:
+        # Kept: a body that cannot be read is read as an empty one the next time.
+        try:
+            return _listed(self.request.data)
+        except APIException as error:
+            return error
 
 
 class _Item(NamedTuple):
@@ -96,56 +113,61 @@ def _item(result: Any) -> _Item:
     except ValidationError as error:
         return _Item(lease, uuid.uuid4(), None, ValidationError({"lease_id": error.detail}))
     try:
-        return _Item(lease, lease_id, cast(Submission, validated(SubmissionSerializer, result)))
-    except ValidationError as error:
-        return _Item(lease, lease_id, None, error)
+        body = cast(Submission, validated(SubmissionSerializer, result))
+    except ValidationError as problem:
+        return _Item(lease, lease_id, None, problem)
+    return _Item(lease, lease_id, body)
 
 
 class _Answers:
     """The answers to the results of one request, by lease."""
 
-    def __init__(self, request: Request, worker: Worker) -> None:
+    def __init__(self, request: Request) -> None:
         self._request = request
-        self._worker = worker
         self._given: dict[uuid.UUID, dict[str, Any]] = {}
         self._give_up_at = time.monotonic() + _PATIENCE_SECONDS
 
     def of(self, item: _Item) -> dict[str, Any]:
         """Return the answer to an item of the list."""
-        if item.problem is not None:
-            return {"lease_id": item.lease, **self._refusal(item.problem)}
-        return {"lease_id": item.lease, **self._given[item.lease_id]}
+        refused = item.problem and self._refusal(item.problem)
+        return {"lease_id": item.lease, **(refused or self._given[item.lease_id])}
 
-    def submit(self, bodies: Mapping[uuid.UUID, Submission]) -> None:
-        """Take the usual results together, and the others one by one."""
-        left = self._submit_together(bodies)
-        for place, (lease_id, body) in enumerate(left.items()):
-            if lease_id in self._given:
-                continue
-            verdict = self._submit_alone(lease_id, body)
-            if place == 0 and verdict == Verdict.ACCEPTED:
-                # With it came the class of the results of this worker, which the others waited for.
-                later = {key: left[key] for key in left if key not in self._given}
-                self._submit_together(later)
-
-    def _submit_together(
-        self, bodies: Mapping[uuid.UUID, Submission]
-    ) -> dict[uuid.UUID, Submission]:
-        """Submit those that are usual; return the others."""
-        taken = submit_each(self._worker.token_hash, bodies) if bodies else {}
+    def take(self, token_hash: str, items: Iterable[_Item]) -> Submitted | None:
+        """Submit what is usual together; return one of those, None when there is none."""
+        left = {item.lease_id: item.body for item in items if item.body is not None}
+        for lease_id in self._given:
+            left.pop(lease_id, None)
+        try:
+            taken = submit_each(token_hash, left)
+        except OperationalError:
+            return None  # perhaps one of them waited for a lock for too long
         for lease_id, submitted in taken.items():
             self._given[lease_id] = _reply(submitted.answer)
-        return {lease_id: body for lease_id, body in bodies.items() if lease_id not in taken}
+        return next(iter(taken.values()), None)
 
-    def _submit_alone(self, lease_id: uuid.UUID, body: Submission) -> Verdict | None:
+    def submit_left(self, worker: Worker, items: Iterable[_Item]) -> None:
+        """Submit one by one what was not taken together."""
+        is_first = True
+        for _, lease_id, body, _ in items:
+            if body is None or lease_id in self._given:
+                continue
+            verdict = self._submit_alone(worker, lease_id, body)
+            if is_first and verdict == Verdict.ACCEPTED:
+                # It may have brought the class of the worker's results, which the others lacked.
+                self.take(worker.token_hash, items)
+            is_first = False
+
+    def _submit_alone(
+        self, worker: Worker, lease_id: uuid.UUID, body: Submission
+    ) -> Verdict | None:
         if time.monotonic() > self._give_up_at:
             late = OperationalError("the results of a list before this one took too long")
             self._given[lease_id] = self._refusal(late)
             return None
         try:
             now = database_now()
-            worker_lifecycle.see(self._worker, now=now)
-            answer = lifecycle.submit(self._worker, lease_id, body, now=now)
+            worker_lifecycle.see(worker, now=now)
+            answer = lifecycle.submit(worker, lease_id, body, now=now)
         except Exception as error:  # noqa: BLE001 - each result is answered for itself
             self._given[lease_id] = self._refusal(error)
             return None

@@ -20,7 +20,6 @@ from campaigns.lifecycle import claims, journal
 from campaigns.lifecycle.statements.claim_worker import WORKER
 from campaigns.lifecycle.statements.compiled import (
     Column,
-    Slot,
     Sql,
     insert,
     join,
@@ -31,6 +30,7 @@ from campaigns.lifecycle.statements.compiled import (
 from campaigns.models import Attempt, StateChange, Task, TaskState
 from campaigns.models.attempt import AttemptQuerySet
 from workers.models import Worker, WorkerState
+from xeenet_site.web.prepared import Slot
 
 _ID: Final = models.BigIntegerField()
 _UUID: Final = models.UUIDField()

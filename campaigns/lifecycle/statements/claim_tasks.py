@@ -14,10 +14,11 @@ from django.db import connection, models
 from campaigns.lifecycle import claims
 from campaigns.lifecycle.claim_reasons import waiting_campaigns
 from campaigns.lifecycle.statements.claim_worker import WORKER
-from campaigns.lifecycle.statements.compiled import Instant, Select, Slot, Sql, join, run, select
+from campaigns.lifecycle.statements.compiled import Instant, Select, Sql, join, run, select
 from campaigns.models import Attempt, Campaign, Task
 from workers.models import Worker
 from workers.protocol import IsolationTier
+from xeenet_site.web.prepared import Slot
 
 # What the lease in the answer and its guard need.
 _OF_TASK: Final = (

@@ -13,8 +13,9 @@ from django.db.models import OuterRef, Subquery
 from campaigns.clock import with_clock
 from campaigns.lifecycle.calibrating import noting_work
 from campaigns.lifecycle.claim_lock import claiming_if_alone
-from campaigns.lifecycle.statements.compiled import Select, Slot, run, select
-from workers.models import SHUT_OUT, Worker, WorkerSession
+from campaigns.lifecycle.statements.compiled import Select, run, select
+from workers.models import Worker, WorkerSession
+from xeenet_site.web.prepared import Slot
 
 WORKER: Final = Slot("worker", models.BigIntegerField())
 _BOOT: Final = Slot("boot_id", models.UUIDField())
@@ -30,7 +31,7 @@ class Caller(NamedTuple):
 
 
 def read(token_hash: str, boot_id: uuid.UUID) -> Caller | None:
-    """Return the worker with this token, from `noting_work`; None if it opens nothing."""
+    """Return the worker with this token, in any state and from `noting_work`; None if none has."""
     query = _reading()
     rows = run(query.sql, {"token_hash": token_hash, "boot_id": boot_id})
     for worker in query.instances(rows):
@@ -42,7 +43,7 @@ def read(token_hash: str, boot_id: uuid.UUID) -> Caller | None:
 @cache
 def _reading() -> Select[Worker]:
     callers = Worker.objects.filter(token_hash=Slot("token_hash", models.CharField()))
-    callers = callers.exclude(state__in=SHUT_OUT).select_related("fleet_token").order_by()
+    callers = callers.select_related("fleet_token").order_by()
     session = WorkerSession.objects.filter(worker=OuterRef("pk"), boot_id=_BOOT, ended_at=None)
     callers = noting_work(claiming_if_alone(callers)).annotate(
         session_seen_at=Subquery(session.order_by().values("last_seen_at")),

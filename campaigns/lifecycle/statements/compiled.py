@@ -20,6 +20,7 @@ from django.db.models.query import get_related_populators
 from django.db.models.sql import UpdateQuery
 
 from campaigns.lifecycle.statements import prepared
+from xeenet_site.web.prepared import Slot
 
 M = TypeVar("M", bound=models.Model)
 _FORMATTER: Final = string.Formatter()
@@ -33,29 +34,6 @@ _UNCHANGED: Final[dict[type[Any], tuple[type[Any], ...]]] = {
     models.BigIntegerField: (int,),
     models.BooleanField: (bool,),
 }
-
-
-class Slot(Expression):
-    """A value that each run of the statement gives anew, by its name.
-
-    `field` says how the value is stored; it must have the type of the column that it meets.
-    """
-
-    def __init__(self, name: str, field: models.Field[Any, Any]) -> None:
-        super().__init__(output_field=field)
-        self.name = name
-
-    def as_sql(self, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
-        return "%s", (self,)
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What slots with one value have in common."""
-        return self.name, type(self.output_field)
-
-    def value_in(self, values: Mapping[str, Any]) -> Any:
-        """Return its value among those of a run."""
-        return values[self.name]
 
 
 class Instant(Slot):

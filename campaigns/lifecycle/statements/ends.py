@@ -18,7 +18,6 @@ from django.db.models.expressions import RawSQL
 
 from campaigns.lifecycle.statements.compiled import (
     Column,
-    Slot,
     Sql,
     insert,
     join,
@@ -28,11 +27,15 @@ from campaigns.lifecycle.statements.compiled import (
 )
 from campaigns.lifecycle.statements.given import as_given, columns_of, insert_given, rows_given
 from campaigns.lifecycle.transitions import held_by
-from campaigns.models import Attempt, AttemptOutcome, Race, Result, StateChange, Task
+from campaigns.models import Attempt, AttemptOutcome, Race, Result, StateChange, Task, TaskState
+from workers.protocol import MAX_RESULTS_PER_REQUEST
+from xeenet_site.web.prepared import Slot
 
 _NOW: Final = Slot("now", models.DateTimeField())
 _ID: Final = models.BigIntegerField()
 
+# So many ends are written together at most.
+MOST_TOGETHER: Final = MAX_RESULTS_PER_REQUEST
 # What the end sets of the task, by its instant: `transitions.completion`, for one.
 Move = Callable[[Any], dict[str, Any]]
 
@@ -51,8 +54,10 @@ def write_ends(move: Move, ends: Sequence[Ended], *, now: dt.datetime) -> dict[i
 
     Return the ids of the attempts that were ended, and whether their campaign has another task
     open and no race: if so, nobody waits for what follows from the end. Raises DatabaseError, with
-    nothing written, for values that no column holds.
+    nothing written, for values that no column holds, and ValueError for more than `MOST_TOGETHER`.
     """
+    if len(ends) > MOST_TOGETHER:
+        raise ValueError(f"{len(ends)} ends cannot be written together")
     names = tuple(sorted(ends[0].columns))
     if connection.vendor != "postgresql":
         return _write_each(move, ends, names, now)
@@ -67,7 +72,8 @@ def write_ends(move: Move, ends: Sequence[Ended], *, now: dt.datetime) -> dict[i
     }
     # In a caller's transaction, that transaction goes on after an error.
     with transaction.atomic() if connection.in_atomic_block else nullcontext():
-        rows = run(_together(move, names, has_results=bool(results)), values)
+        most = 1 if len(ends) == 1 else MOST_TOGETHER
+        rows = run(_together(move, names, most=most, has_results=bool(results)), values)
     return {attempt_id: bool(is_open) for attempt_id, is_open in rows}
 
 
@@ -83,71 +89,63 @@ def _still_held(attempt: Any, task: Any, lease_id: Any) -> models.QuerySet[Task]
     return Task.objects.filter(held_by(lease_id), Exists(running), pk=task)
 
 
-def _running(attempt: Any) -> models.QuerySet[Attempt]:
-    return Attempt.objects.filter(pk=attempt, outcome=AttemptOutcome.RUNNING)
-
-
 def _fields(names: Sequence[str]) -> dict[str, Any]:
     options = Attempt._meta  # noqa: SLF001 - documented as _meta
     return {name: options.get_field(name) for name in names}
 
 
 @cache
-def _together(move: Move, names: tuple[str, ...], *, has_results: bool) -> Sql:
-    """Return the one statement of PostgreSQL."""
-    parts = {
-        "given": rows_given(Attempt, "attempts"),
-        "task": update(
-            _still_held(
-                Column("given.id", _ID),
-                Column("given.task_id", _ID),
-                Column("given.lease_id", models.UUIDField()),
-            ),
-            Sql("given"),
-            **move(_NOW),
-        ),
-        "attempt": update(
-            _running(Column("given.id", _ID)),
-            Sql("given JOIN moved ON moved.id = given.task_id"),
-            **{name: Column(f"given.{name}", field) for name, field in _fields(names).items()},
-        ),
-        "journal": insert_given(
-            StateChange,
-            join(
-                "{rows} WITH ORDINALITY AS changes JOIN ended ON ended.id = changes.attempt_id "
-                "ORDER BY changes.ordinality",
-                rows=rows_given(StateChange, "changes"),
-            ),
-            "changes",
-        ),
-        "others": select(_others_open(Column("moved.campaign_id", _ID))).sql,
-        "races": select(_races(Column("moved.campaign_id", _ID))).sql,
-    }
-    stored = Sql("")
-    if has_results:
-        rows = join(
-            "{rows} AS results JOIN ended ON ended.id = results.attempt_id",
-            rows=rows_given(Result, "results"),
-        )
-        stored = join(" stored AS ({result}),", result=insert_given(Result, rows, "results"))
+def _together(move: Move, names: tuple[str, ...], *, most: int, has_results: bool) -> Sql:
+    """Return the one statement of PostgreSQL, for at most so many ends."""
+    held = _still_held(
+        Column("given.id", _ID),
+        Column("given.task_id", _ID),
+        Column("given.lease_id", models.UUIDField()),
+    )
+    columns = {name: Column(f"given.{name}", field) for name, field in _fields(names).items()}
+    of_ended = "({rows}) AS given JOIN ended ON ended.id = given.attempt_id"
+    changes = join(
+        f"{of_ended} ORDER BY given.ordinality",
+        rows=rows_given(StateChange, "changes", most=2 * most),
+    )
+    results = join(of_ended, rows=rows_given(Result, "results", most=most))
+    stored = insert_given(Result, results, "given") if has_results else None
     return join(
-        'WITH given AS (SELECT * FROM {given} AS "given"),'
+        "WITH given AS ({given}),"
         'moved AS ({task} RETURNING "campaigns_task"."id", "campaigns_task"."campaign_id"),'
         'ended AS ({attempt} RETURNING "campaigns_attempt"."id", "campaigns_attempt"."task_id"),'
         "{stored} recorded AS ({journal}) "
-        "SELECT ended.id, EXISTS ({others}) AND NOT EXISTS ({races}) "
-        "FROM ended JOIN moved ON moved.id = ended.task_id",
-        stored=stored,
-        **parts,
+        "SELECT ended.id, (({pending}) IS NOT NULL OR ({leased}) IS NOT NULL) "
+        "AND NOT EXISTS ({races}) FROM ended JOIN moved ON moved.id = ended.task_id",
+        given=rows_given(Attempt, "attempts", most=most),
+        task=update(held, Sql("given"), **move(_NOW)),
+        attempt=update(
+            Attempt.objects.filter(pk=Column("given.id", _ID)),
+            Sql("given JOIN moved ON moved.id = given.task_id"),
+            **columns,
+        ),
+        stored=join(" stored AS ({result}),", result=stored) if stored else Sql(""),
+        journal=insert_given(StateChange, changes, "given"),
+        pending=select(_pending(Column("moved.campaign_id", _ID))).sql,
+        leased=select(_leased_to_others(Column("moved.campaign_id", _ID))).sql,
+        races=select(_races(Column("moved.campaign_id", _ID))).sql,
     )
 
 
-def _others_open(campaign: Any) -> models.QuerySet[Any, Any]:
-    """Return the open tasks of the campaign, as they were before, without those that end now."""
+def _pending(campaign: Any) -> models.QuerySet[Any, Any]:
+    """Return a pending task of the campaign.
+
+    In the order of an index, and so from it: of a large campaign nearly all tasks may have ended.
+    """
+    pending = Task.objects.filter(state=TaskState.PENDING, campaign=campaign)
+    return pending.order_by("available_at", "id").values("pk")[:1]
+
+
+def _leased_to_others(campaign: Any) -> models.QuerySet[Any, Any]:
+    """Return a leased task of the campaign that does not end now, as they were before."""
     moved = RawSQL("SELECT moved.id FROM moved", ())
-    return (
-        Task.objects.open().filter(campaign=campaign).exclude(pk__in=moved).order_by().values("pk")
-    )
+    leased = Task.objects.filter(state=TaskState.LEASED, campaign=campaign)
+    return leased.exclude(pk__in=moved).order_by().values("pk")[:1]
 
 
 def _races(campaign: Any) -> models.QuerySet[Any, Any]:
@@ -200,7 +198,7 @@ def _separate(move: Move, names: tuple[str, ...]) -> _Separate:
     others = Task.objects.open().filter(campaign=campaign).order_by().values("pk")
     return _Separate(
         task=join("{task} RETURNING id", task=update(held, **move(_NOW))),
-        attempt=update(_running(attempt), **columns),
+        attempt=update(Attempt.objects.filter(pk=attempt), **columns),
         result=_insert_one(Result),
         change=_insert_one(StateChange),
         is_open=join(

@@ -14,18 +14,20 @@ from typing import Any
 
 from django.db import connection, models
 
-from campaigns.lifecycle.statements.compiled import Slot, Sql, insert
+from campaigns.lifecycle.statements.compiled import Sql, insert
+from xeenet_site.web.prepared import Slot
 
 
-def rows_given(model: type[models.Model], slot: str) -> Sql:
-    """Return what follows FROM: the rows that the slot gives, with the table's column names.
+def rows_given(model: type[models.Model], slot: str, *, most: int) -> Sql:
+    """Return a query of the rows that the slot gives, with the table's column names.
 
-    Their order is `ordinality`. A column that a row does not name is null. For PostgreSQL.
+    Their order is `ordinality`. A column that a row does not name is null. PostgreSQL plans for
+    `most` rows, and reads no more. For PostgreSQL.
     """
     table = connection.ops.quote_name(model._meta.db_table)  # noqa: SLF001 - documented as _meta
-    return Sql(
-        f"json_populate_recordset(NULL::{table}, %s::json)", (Slot(slot, models.TextField()),)
-    )
+    rows = f"json_populate_recordset(NULL::{table}, %s::json) WITH ORDINALITY"
+    text = f"SELECT * FROM {rows} LIMIT {int(most)}"  # noqa: S608 - a table's name and a number
+    return Sql(text, (Slot(slot, models.TextField()),))
 
 
 def as_given(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -11,9 +11,10 @@ from django.db import connection, models
 
 from campaigns.clock import with_clock
 from campaigns.lifecycle.leases import attempts_to_end
-from campaigns.lifecycle.statements.compiled import AnyOf, Select, Slot, run, select
+from campaigns.lifecycle.statements.compiled import AnyOf, Select, run, select
 from campaigns.models import Attempt, AttemptOutcome
 from workers.models import SHUT_OUT
+from xeenet_site.web.prepared import Slot
 
 # What judging a result, answering its worker and writing its presence need of the worker.
 _OF_WORKER: Final = (
@@ -28,12 +29,12 @@ def read_running(token_hash: str, leases: Sequence[uuid.UUID]) -> list[Attempt]:
     None of a worker that is shut out. They have the same worker, and the database's time
     (`campaigns.clock.read_at`).
     """
-    query = _running()
-    if connection.vendor == "postgresql":
-        rows = run(query.sql, {"token_hash": token_hash, "leases": list(leases)})
-    else:
-        each = [run(query.sql, {"token_hash": token_hash, "leases": lease}) for lease in leases]
-        rows = [row for found in each for row in found]
+    # A list has a plan of its own, for more rows than one.
+    together = connection.vendor == "postgresql" and len(leases) > 1
+    query = _running(together=together)
+    rows: list[Any] = []
+    for given in [list(leases)] if together else leases:
+        rows += run(query.sql, {"token_hash": token_hash, "lease": given})
     attempts = list(query.instances(rows))
     for attempt in attempts:
         attempt.worker = attempts[0].worker
@@ -41,11 +42,9 @@ def read_running(token_hash: str, leases: Sequence[uuid.UUID]) -> list[Attempt]:
 
 
 @cache
-def _running() -> Select[Attempt]:
-    leases = Slot("leases", models.UUIDField())
-    of_leases: Any = AnyOf("lease_id", leases)
-    if connection.vendor != "postgresql":
-        of_leases = models.Q(lease_id=leases)
+def _running(*, together: bool) -> Select[Attempt]:
+    lease = Slot("lease", models.UUIDField())
+    of_leases: Any = AnyOf("lease_id", lease) if together else models.Q(lease_id=lease)
     running = attempts_to_end(*_OF_WORKER).filter(
         of_leases,
         worker__token_hash=Slot("token_hash", models.CharField()),

@@ -65,7 +65,7 @@ def submit_each(
     now: dt.datetime | None = None,
 ) -> dict[uuid.UUID, Submitted]:
     """Do as `submit` for the results of several leases together; return those that were taken."""
-    attempts = read_running(token_hash, list(bodies))
+    attempts = read_running(token_hash, list(bodies)) if bodies else []
     if not attempts:
         return {}
     worker, now = attempts[0].worker, now or read_at(attempts[0])

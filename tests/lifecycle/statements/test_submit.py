@@ -259,7 +259,15 @@ def ended_alone(holder: Holder) -> None:
     attempt.update(outcome=AttemptOutcome.LOST, ended_at=at(5))
 
 
-@pytest.mark.parametrize("change", [cancelled, lost, submitted, leased_to_another, ended_alone])
+def held_by_another(holder: Holder) -> None:
+    """Leave a row that no verb leaves: the task has another lease, its attempt runs on."""
+    Task.objects.filter(pk=holder.attempts[0].task_id).update(lease_id=uuid.uuid4())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [cancelled, lost, submitted, leased_to_another, ended_alone, held_by_another],
+)
 def test_an_end_is_not_written_when_the_lease_has_ended_since_it_was_read(
     holder: Holder, change: Callable[[Holder], None]
 ) -> None:
@@ -285,8 +293,10 @@ def test_a_pending_task_or_a_race_is_told(holder: Holder) -> None:
 
 def test_a_release_is_written_and_another_is_left_to_the_verb(holder: Holder) -> None:
     lease = holder.attempts[0].lease_id
+    Worker.objects.update(last_seen_at=at(0))
     released = release(holder.token_hash, lease, reason="It stops.", now=at(10))
     assert released is not None
+    assert Worker.objects.get().last_seen_at == at(10)
     assert released.worker == holder.worker
     task = Task.objects.get(pk=holder.attempts[0].task_id)
     assert (task.state, task.available_at, task.lease_id) == (TaskState.PENDING, at(10), None)

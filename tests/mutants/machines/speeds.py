@@ -206,7 +206,7 @@ SPEEDS: Final = (
     ),
     Mutant(
         "foreign load: it is lost on the way",
-        "campaigns/lifecycle/submissions.py",
+        "campaigns/lifecycle/completions.py",
         '        foreign_load=body.get("foreign_load"),\n',
         "",
         ("tests/lifecycle/results/test_submit.py", "-k", "foreign_load"),
