@@ -19,7 +19,7 @@ from django.db import connection
 
 from campaigns import lifecycle
 from campaigns.lifecycle import CampaignSpec
-from campaigns.lifecycle.arms import TaskMaker, drawn_points
+from campaigns.lifecycle.arms import NewTask, TaskMaker, drawn_points
 from campaigns.lifecycle.classes import class_id
 from campaigns.models import (
     Attempt,
@@ -110,12 +110,30 @@ def make_campaign(
     points = drawn_points(campaign, total)
     maker = TaskMaker(campaign, now=launched_at)
     while batch := list(itertools.islice(points, BATCH)):
-        tasks = [maker.task(params, TaskOrigin.SAMPLED) for params in batch]
+        new = [maker.task(params, TaskOrigin.SAMPLED) for params in batch]
         maker.store_arms()
-        runs.store(tasks, failing, results + failed)
+        runs.store([_task(campaign, task, launched_at) for task in new], failing, results + failed)
     Campaign.objects.filter(pk=campaign.pk).update(draws=total)
     _store_curves(campaign, chance)
     return campaign
+
+
+def _task(campaign: Campaign, new: NewTask, launched_at: dt.datetime) -> Task:
+    """Return a new task, whose arm is stored, as a model; it is stored with its end."""
+    return Task(
+        campaign=campaign,
+        arm_id=new.member.arm_id,
+        number=new.number,
+        params=new.member.params,
+        seed=new.seed,
+        seed_index=new.seed_index,
+        purpose=new.purpose,
+        origin=new.origin,
+        available_at=launched_at,
+        created_at=launched_at,
+        max_failed_attempts=campaign.max_failed_attempts,
+        max_lost_attempts=campaign.max_lost_attempts,
+    )
 
 
 def settle() -> None:
@@ -287,7 +305,7 @@ class _Runs:
             task=attempt.task,
             attempt=attempt,
             campaign=self.campaign,
-            arm=attempt.task.arm,
+            arm_id=attempt.task.arm_id,
             result_class_id=of_class,
             is_screening=attempt.task.purpose == TaskPurpose.SCREEN,
             is_ranked=not diverged and not simulated,

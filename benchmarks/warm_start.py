@@ -78,6 +78,10 @@ print(json.dumps({
 """
 
 
+class NoResult(RuntimeError):
+    """A run of the script ended without a result line."""
+
+
 class Bench:
     """A state folder and a server of its own."""
 
@@ -113,7 +117,10 @@ class Bench:
         )
 
     def char_lm(self, runner: Runner, seconds: float, **config: Any) -> dict[str, Any]:
-        """Run the catalog's script once; wait for a spare first, where the runner keeps any."""
+        """Run the catalog's script once; wait for a spare first, where the runner keeps any.
+
+        Raises NoResult when the run brought none: its set-up alone may be longer than its budget.
+        """
         if runner.warm.spares is not None:
             runner.warm.spares.want(1)
             wait_until(lambda: runner.warm.spares.ready, 120)
@@ -121,8 +128,9 @@ class Bench:
         source = catalog.script_source(EXPERIMENT)
         outcome = runner.run(Attempt(self.lease(source, {**PARAMS, **config}, seconds)))
         assert outcome.submission is not None, outcome
-        metrics = outcome.submission["metrics"]
-        assert metrics is not None, outcome.submission
+        metrics = outcome.submission.get("metrics")
+        if metrics is None:
+            raise NoResult(outcome.submission.get("message", ""))
         return metrics
 
 
@@ -171,9 +179,13 @@ def shares(bench: Bench, budgets: list[float]) -> dict[str, Any]:
     for budget in budgets:
         for way in ("cold", "warm"):
             runner = bench.runner(warm=way == "warm")
-            run = bench.char_lm(runner, budget)
-            if runner.warm.spares is not None:
-                runner.warm.spares.close()
+            try:
+                run = bench.char_lm(runner, budget)
+            except NoResult as problem:
+                run = {"train_seconds": 0.0, "steps_completed": 0, "val_bpb": f"none: {problem}"}
+            finally:
+                if runner.warm.spares is not None:
+                    runner.warm.spares.close()
             share = run["train_seconds"] / budget
             figures[f"{budget:g} s {way}"] = round(share, 3)
             print(

@@ -47,6 +47,8 @@ MISSED_FOR: Final = dt.timedelta(hours=24)
 # The most names in a sentence, and the most characters of a reason.
 MOST_NAMED: Final = 3
 MOST_OF_A_REASON: Final = 200
+# The tasks of a large launch take a few minutes to make at most.
+MADE_WITHIN: Final = dt.timedelta(minutes=10)
 # A script that has waited longer for an approval is not reported any more.
 APPROVAL_EXPECTED_WITHIN: Final = dt.timedelta(days=14)
 
@@ -142,6 +144,7 @@ def concerns(
         *_background_jobs(now),
         *_workers(figures, now),
         *_stopped(figures, live),
+        *_undrawn(live, now),
         *_paused(live),
         *_failing(live),
         *_scripts(reader, now),
@@ -162,8 +165,9 @@ def _background_jobs(now: dt.datetime) -> Iterator[Concern]:
         yield Concern(
             f"The background jobs have not run{since}: the q-cluster is not running, unless it "
             "began in the last half minute. Start it on the server with “manage.py qcluster”, or "
-            "everything with “serve”. Until then webhooks are not sent, and lost workers are "
-            "noticed only when another worker asks for tasks.",
+            "everything with “serve”. Until then webhooks are not sent, lost workers are noticed "
+            "only when another worker asks for tasks, and of a large launch only as many tasks are "
+            "made as workers ask for.",
             "",
             "",
         )
@@ -214,6 +218,19 @@ def _stopped(figures: Health, live: Sequence[Campaign]) -> Iterator[Concern]:
                 f"“{campaign.name}” stands still: {known.why_not}.",
                 reverse("campaign-workers", args=[campaign.pk]),
                 "See its workers",
+            )
+
+
+def _undrawn(live: Sequence[Campaign], now: dt.datetime) -> Iterator[Concern]:
+    """Report large launches whose tasks are not all there after minutes."""
+    for campaign in live:
+        since = campaign.drawing_since
+        if since is not None and now - since > MADE_WITHIN:
+            yield Concern(
+                f"“{campaign.name}” has {count(campaign.undrawn_tasks)} tasks that are still to be "
+                f"made, since {clock(since, now)}. Its workers get those that are there.",
+                campaign.get_absolute_url(),
+                "Look at it",
             )
 
 

@@ -60,6 +60,8 @@ _CHANGE_WORDS: Final = {
     (CampaignState.COMPLETED, CampaignState.ACTIVE): "the campaign runs again",
     (CampaignState.ACTIVE, CampaignState.COMPLETED): "the campaign is completed",
     (CampaignState.PAUSED, CampaignState.COMPLETED): "the campaign is completed",
+    (CampaignState.ACTIVE, CampaignState.ACTIVE): "made no further tasks",
+    (CampaignState.PAUSED, CampaignState.PAUSED): "made no further tasks",
 }
 
 

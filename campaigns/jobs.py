@@ -27,6 +27,7 @@ SCHEDULES: Final = {
     "Expire leases": "campaigns.jobs.expire_leases",
     "Close presence": "campaigns.jobs.close_presence",
     "Retire silent workers": "campaigns.jobs.retire_silent_workers",
+    "Draw tasks": "campaigns.jobs.draw_tasks",
     "Decide races": "campaigns.jobs.decide_races",
     "Finish campaigns": "campaigns.jobs.finish_campaigns",
     "Watch the fleet": "campaigns.jobs.watch_fleet",
@@ -37,8 +38,10 @@ SCHEDULES: Final = {
     "Measure data sets": "campaigns.jobs.measure_datasets",
 }
 # A bound, because the other jobs wait meanwhile when a single process runs them all.
+EXPIRING_SECONDS: Final = 15.0
 IMPORTANCE_SECONDS: Final = 15.0
 MEASURING_SECONDS: Final = 10.0
+DRAWING_SECONDS: Final = 20.0
 # A result that came while its data set was being measured is judged within this time.
 JUDGED_AGAIN_FOR: Final = dt.timedelta(minutes=10)
 # So many noise floors are computed by one job, each from at most 10,000 runs.
@@ -48,11 +51,17 @@ REPEATED_WITHIN: Final = dt.timedelta(minutes=10)
 
 
 def expire_leases() -> int:
-    """Take back the leases that ran out, at most `BATCH`; return how many."""
+    """Take back the leases that ran out, for about 15 s; return how many."""
     from campaigns import lifecycle
     from campaigns.clock import database_now
 
-    return _counted("leases expired", lifecycle.expire(now=database_now(), limit=BATCH))
+    give_up_at = time.monotonic() + EXPIRING_SECONDS
+    expired = batch = lifecycle.expire(now=database_now(), limit=BATCH)
+    # Fewer than the limit: what is left cannot be written, or another sweep holds it.
+    while batch == BATCH and time.monotonic() < give_up_at:
+        batch = lifecycle.expire(now=database_now(), limit=BATCH)
+        expired += batch
+    return _counted("leases expired", expired)
 
 
 def close_presence() -> int:
@@ -75,6 +84,22 @@ def retire_silent_workers() -> int:
     now = database_now()
     _counted("retired workers deleted", fleets.prune(now=now, limit=BATCH))
     return _counted("silent workers retired", fleets.retire_silent(now=now, limit=BATCH))
+
+
+def draw_tasks(campaign_id: int | None = None) -> int:
+    """Make the tasks of large launches that are yet to be drawn, for about 20 s; return how many.
+
+    A launch asks for its own campaign, and this asks again while anything is left. The schedule
+    draws those of all campaigns, should a job have been lost.
+    """
+    from campaigns import lifecycle
+    from campaigns.clock import database_now
+
+    give_up_at = time.monotonic() + DRAWING_SECONDS
+    drawn = lifecycle.draw_rest(now=database_now(), give_up_at=give_up_at, campaign_id=campaign_id)
+    if drawn and campaign_id is not None:
+        lifecycle.ask_for_the_rest(campaign_id)
+    return _counted("tasks drawn", drawn)
 
 
 def decide_races() -> int:

@@ -56,8 +56,8 @@ def worker(environment: Environment, arguments: Arguments) -> int:
 
 
 def bench(environment: Environment, arguments: Arguments) -> int:
-    """Replace this process with the training benchmark."""
-    replace_process([environment.python, "-m", "benchmarks.bench_train", *arguments])
+    """Replace this process with a part of the benchmark; without arguments it lists the parts."""
+    replace_process([environment.python, "-m", "benchmarks.speed", *arguments])
 
 
 def bench_pages(environment: Environment, arguments: Arguments) -> int:
@@ -210,7 +210,7 @@ COMMANDS = {
         Command("types", "mypy, strict", types, "dev"),
         Command("check", "missing migrations, production settings", check, "runtime"),
         Command("format", "ruff format, and fix what ruff can fix", format_code, "dev"),
-        Command("bench", "measure the training script against its bar", bench, "worker"),
+        Command("bench", "http, fleet, growth, training: measure a part", bench, "dev"),
         Command("bench-pages", "measure the pages with up to 100,000 results", bench_pages, "dev"),
         Command("honesty", "how often a race names a false champion", honesty, "runtime"),
         Command("chaos", "break everything for 10 minutes, prove nothing is lost", chaos, "dev"),

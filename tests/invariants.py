@@ -78,8 +78,11 @@ def _campaigns(rows: Rows) -> Iterator[str]:
     ended = {CampaignState.COMPLETED, CampaignState.CANCELLED}
     for pk, row in rows.campaign_rows.items():
         launched = bool(tasks[pk])
-        if launched and row.task_count - row.kept_runs != tasks[pk]:
-            yield f"campaign {pk}: counts {row.task_count} - {row.kept_runs}, has {tasks[pk]} tasks"
+        made = row.task_count - row.kept_runs - row.undrawn_tasks
+        if launched and made != tasks[pk]:
+            yield f"campaign {pk}: counts {made} as made, has {tasks[pk]} tasks"
+        if row.undrawn_tasks and (row.state in ended or not launched):
+            yield f"campaign {pk}: is {row.state}, and {row.undrawn_tasks} tasks are undrawn"
         if row.kept_runs and (row.state in ended or not launched):
             yield f"campaign {pk}: is {row.state}, and keeps {row.kept_runs} runs"
         if row.state == CampaignState.COMPLETED and row.asked_at is not None:

@@ -190,27 +190,38 @@ def private_cluster(options: Mapping[str, str] = SERVER_OPTIONS) -> Iterator[Clu
             "a private PostgreSQL cluster needs Unix sockets. Set XEENET_TEST_DATABASE_URL to a "
             "server where databases may be created."
         )
-    started_at = time.monotonic()
     # A short name, because the path of a Unix socket is limited to about 100 characters.
     folder = Path(tempfile.mkdtemp(prefix="xeenet-pg-"))
     try:
-        if os.getuid() == 0:
-            account = _unprivileged_account()
-            os.chown(folder, account.pw_uid, account.pw_gid)
-        binaries, version = _usable_binaries(folder)
-        _initialise(binaries, folder)
-        # Pass the socket in the query, because django-environ does not decode a host's escapes.
-        url = f"postgresql://{SUPERUSER}@/xeenet?host={quote(str(folder))}"
-        server = _start(binaries, folder, options)
-        cluster = Cluster(url, version, 0.0, binaries, folder, options, server)
-        try:
-            _wait_until_ready(server, folder)
-            cluster.start_seconds = time.monotonic() - started_at
+        with kept_cluster(folder, options) as cluster:
             yield cluster
-        finally:
-            _stop(cluster.server)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def kept_cluster(folder: Path, options: Mapping[str, str] = SERVER_OPTIONS) -> Iterator[Cluster]:
+    """Start the cluster of this folder, created when the folder has none; stop it and keep it.
+
+    Raises PostgresUnavailable as `private_cluster` does.
+    """
+    started_at = time.monotonic()
+    if os.getuid() == 0:
+        account = _unprivileged_account()
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    binaries, version = _usable_binaries(folder)
+    if not (folder / "data").exists():
+        _initialise(binaries, folder)
+    # Pass the socket in the query, because django-environ does not decode a host's escapes.
+    url = f"postgresql://{SUPERUSER}@/xeenet?host={quote(str(folder))}"
+    server = _start(binaries, folder, options)
+    cluster = Cluster(url, version, 0.0, binaries, folder, options, server)
+    try:
+        _wait_until_ready(server, folder)
+        cluster.start_seconds = time.monotonic() - started_at
+        yield cluster
+    finally:
+        _stop(cluster.server)
 
 
 def _initialise(binaries: Path, folder: Path) -> None:

@@ -17,6 +17,7 @@ class CampaignRow(NamedTuple):
     state: str
     task_count: int
     kept_runs: int
+    undrawn_tasks: int
     asked_at: Any
 
 

@@ -29,6 +29,7 @@ class _Count:
             return last[1] if last else 0
         try:
             last = self._last
+            # Another thread may have counted while this one waited.
             if last is None or not _is_fresh(last[0], now):
                 last = self._last = (now, Worker.objects.online(now).count())
             return last[1]

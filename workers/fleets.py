@@ -25,7 +25,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Max, ProtectedError, Q
+from django.db.models import F, Max, ProtectedError, Q, Value
 
 from workers.fleet_token import FleetToken
 from workers.lifecycle import DEAD_TOKEN, EnrolmentRefused, WorkerError, WorkerNameTaken
@@ -179,8 +179,9 @@ def retire_silent(*, now: dt.datetime, of: FleetToken | None = None, limit: int 
     """
     since = now - dt.timedelta(seconds=settings.XEENET["FLEET_SILENCE_SECONDS"])
     ephemeral = Q(fleet_token__isnull=False) if of is None else Q(fleet_token=of)
+    beyond_its_lease = Q(lease_time=None) | Q(last_seen_at__lt=Value(now) - F("lease_time"))
     silent = Worker.objects.filter(
-        ephemeral, state__in=_LIVE, last_seen_at__lt=since, leased_tasks=None
+        ephemeral, beyond_its_lease, state__in=_LIVE, last_seen_at__lt=since, leased_tasks=None
     )
     batch = list(silent.order_by("last_seen_at").values_list("pk", flat=True)[:limit])
     # Filter again by silence: a worker that called after the select lives on.

@@ -19,7 +19,7 @@ HEARTBEATS_PER_LEASE: Final = 3
 
 @register()
 def check_durations(**_: Any) -> list[CheckMessage]:
-    """Every duration is positive, and a lease outlives two missed heartbeats."""
+    """Every duration and rate is positive, and a lease outlives two missed heartbeats."""
     times: dict[str, Any] = settings.XEENET
     errors: list[CheckMessage] = [
         Error(
@@ -28,7 +28,7 @@ def check_durations(**_: Any) -> list[CheckMessage]:
             id="xeenet.E001",
         )
         for name in times
-        if name.endswith(("_SECONDS", "_HOURS")) and not times[name] > 0
+        if name.endswith(("_SECONDS", "_HOURS", "_PER_SECOND")) and not times[name] > 0
     ]
     if times["LEASE_SECONDS"] < HEARTBEATS_PER_LEASE * times["HEARTBEAT_SECONDS"]:
         errors.append(

@@ -323,6 +323,7 @@ SPECTACULAR_SETTINGS = {
         "TaskStateEnum": "campaigns.models.TaskState",
         "AttemptOutcomeEnum": "campaigns.models.AttemptOutcome",
         "RaceOutcomeEnum": "campaigns.models.RaceOutcome",
+        "SubmissionOutcomeEnum": "campaigns.serializers.agents.OUTCOMES",
         "FailureClassEnum": "campaigns.models.FailureClass",
         "WorkerStateEnum": "workers.models.WorkerState",
         "WebhookEventEnum": "campaigns.models.WebhookEvent",

@@ -7,10 +7,14 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 from xeenet_site.front_door import FrontDoor
+from xeenet_site.running.warming import warm
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "xeenet_site.settings")
 
 application = FrontDoor(get_wsgi_application(), settings.BASE_PATH)
+
+# The web server takes requests when this module is loaded.
+warm()
 
 # It imports models, which the line above has loaded.
 from campaigns.lifecycle import noting  # noqa: E402

@@ -58,7 +58,7 @@ def sampled_curves(campaign: Campaign) -> dict[int, Points]:
 
 def _read(campaign: Campaign) -> dict[int, Points]:
     ended = sum(kind.number for kind in leaderboard.kinds(campaign))
-    last = min(campaign.task_count, ended + _AT_WORK)
+    last = min(campaign.tasks_made, ended + _AT_WORK)
     numbers = range(0, last, max(1, last // _TASKS_READ))
     results = campaign.results.filter(is_ranked=True, task__number__in=numbers)
     pairs = list(results.order_by("task__number").values_list("attempt", "arm"))

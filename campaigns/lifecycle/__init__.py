@@ -17,14 +17,19 @@ Campaigns
 |                      |                       | completed |                              |
 | add_tasks, enqueue,  | active, paused        | same      | WrongState, InvalidCampaign  |
 | run_again            | completed             | active    |                              |
-| start_race           | active                | same      | WrongState, InvalidCampaign  |
+| start_race           | active, all drawn     | same      | WrongState, InvalidCampaign  |
 |                      | completed             | active    |                              |
 | raise_attempts       | active, paused, …     | same      | WrongState when cancelled    |
 | retry_task           | completed, …          | active    | WrongState when cancelled    |
 
-A campaign completes when no task is open, no race runs or is due, and no outside program is
-expected to ask again: its last ask with params is ASK_TIMEOUT_SECONDS old, or somebody said
-`finish`.
+A campaign completes when no task is open or yet to be drawn, no race runs or is due, and no outside
+program is expected to ask again: its last ask with params is ASK_TIMEOUT_SECONDS old, or somebody
+said `finish`.
+
+A launch, or a call for more tasks, makes the first thousand itself; a job draws the others in
+slices (`draw_rest`), paused campaigns included. Cancelled meanwhile, the campaign has the tasks
+that were made. What people add in between takes the next numbers, and the points drawn later stay
+the same.
 
 Tasks (with their attempt)
 
@@ -94,6 +99,7 @@ from campaigns.lifecycle.campaigns import (
 )
 from campaigns.lifecycle.claims import Claim, claim
 from campaigns.lifecycle.completions import Answer
+from campaigns.lifecycle.drawing import ask_for_the_rest
 from campaigns.lifecycle.endings import finish_done_campaigns, finish_if_done, note_missed_results
 from campaigns.lifecycle.errors import (
     InvalidCampaign,
@@ -107,6 +113,7 @@ from campaigns.lifecycle.expiry import expire
 from campaigns.lifecycle.growth import (
     MOST_TIMES_AGAIN,
     add_tasks,
+    draw_rest,
     enqueue,
     raise_attempts,
     run_again,
@@ -143,6 +150,7 @@ __all__ = [
     "add_tasks",
     "admit",
     "ask",
+    "ask_for_the_rest",
     "cancel",
     "cancel_task",
     "check_campaign",
@@ -150,6 +158,7 @@ __all__ = [
     "create_campaign",
     "decide_due_races",
     "delete_draft",
+    "draw_rest",
     "enqueue",
     "expire",
     "finish",

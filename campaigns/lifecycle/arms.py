@@ -11,13 +11,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from operator import attrgetter
+from typing import Final, NamedTuple
 
-from django.db.models import Max
+from django.db.models import Count, Max
 
-from campaigns.fleet.budgets import WorkBudget, budget_of
+from campaigns.fleet.budgets import Work, WorkBudget, budget_of
 from campaigns.lifecycle import journal
 from campaigns.lifecycle.errors import InvalidCampaign
+from campaigns.lifecycle.inserts import insert_rows
 from campaigns.lifecycle.journal import SERVER, Change
 from campaigns.models import (
     MAX_SEED,
@@ -27,22 +29,34 @@ from campaigns.models import (
     Task,
     TaskOrigin,
     TaskPurpose,
+    TaskQuerySet,
     TaskState,
 )
 from campaigns.search import samplers
 from campaigns.search.samplers import Params
 from campaigns.search.seeds import index_of, seed_at
 from campaigns.search.space import SearchSpace, UnsatisfiableSpace
-from campaigns.search.steps import LAUNCH_STEPS, StepsSpent
+from campaigns.search.steps import DRAW_STEPS, LAUNCH_STEPS, StepsSpent
 from campaigns.work.describe import InfeasibleCost
 
-CREATE_BATCH: Final = 1_000
+# So many arms are looked up in one query.
+LOOKED_UP: Final = 1_000
+_ARM_FIELDS: Final = ("number", "params", "params_sha256", "origin", "infeasible")
+_TASK_FIELDS: Final = (
+    *("number", "arm_id", "params", "seed", "seed_index", "purpose", "origin"),
+    *("max_steps", "work_seconds", "not_on"),
+)
 _FAILED: Final = {"state": TaskState.FAILED, "failure_class": FailureClass.TOO_SLOW}
 
 
-def drawn_points(campaign: Campaign, count: int) -> Iterator[Params]:
-    """Yield the params of the campaign's next `count` draws. Raises InvalidCampaign."""
-    space = SearchSpace.stored(campaign.search_space).with_budget(LAUNCH_STEPS)
+def drawn_points(campaign: Campaign, count: int, *, of: int | None = None) -> Iterator[Params]:
+    """Yield the params of the campaign's next `count` draws, the first of `of` (None: of as many).
+
+    Raises InvalidCampaign where no point is found, or all of them would take too many steps.
+    """
+    total = count if of is None else of
+    limit = LAUNCH_STEPS if total <= count else LAUNCH_STEPS * count // total + DRAW_STEPS
+    space = SearchSpace.stored(campaign.search_space).with_budget(limit)
     for drawn in range(count):
         draw = campaign.draws + drawn
         try:
@@ -50,7 +64,8 @@ def drawn_points(campaign: Campaign, count: int) -> Iterator[Params]:
         except UnsatisfiableSpace as error:
             raise InvalidCampaign({"search_space": [str(error)]}) from error
         except StepsSpent as error:
-            raise InvalidCampaign({"search_space": [_too_many_steps(drawn)]}) from error
+            enough_for = drawn * total // count
+            raise InvalidCampaign({"search_space": [_too_many_steps(enough_for)]}) from error
 
 
 def _too_many_steps(drawn: int) -> str:
@@ -78,11 +93,37 @@ def params_sha256(params: Params) -> str:
 
 @dataclass(slots=True)
 class _Member:
-    """An arm, the seeds of its tasks, and the index before which the list has no free seed."""
+    """An arm, its work (None: under a time budget), and which seeds its tasks have.
 
-    arm: Arm
+    They have the seeds before `next_index` of the campaign's list, and `seeds`.
+    """
+
+    number: int
+    params: Params
+    params_sha256: str
+    origin: str
+    infeasible: str = ""
+    work: Work | None = None
+    arm_id: int | None = None  # None until it is stored
     seeds: set[int] = field(default_factory=set)
     next_index: int = 0
+
+
+class NewTask(NamedTuple):
+    """A task that is not stored yet."""
+
+    number: int
+    member: _Member
+    seed: int
+    seed_index: int | None
+    purpose: TaskPurpose
+    origin: TaskOrigin
+    not_on: str = ""
+
+    @property
+    def infeasible(self) -> str:
+        """Why its arm can get no result, so that it fails at once; "" when it may run."""
+        return self.member.infeasible
 
 
 class TaskMaker:
@@ -102,7 +143,7 @@ class TaskMaker:
         self._work = work or budget_of(campaign)
         self._space = SearchSpace.stored(campaign.search_space)
         self._members: dict[str, _Member] = {}
-        self._new_arms: list[Arm] = []
+        self._new: list[_Member] = []
         self._next_task = self._next_arm = 0
 
     def load(self, points: Iterable[Params] = ()) -> None:
@@ -111,123 +152,165 @@ class TaskMaker:
         self._next_task = next_task_number(campaign)
         self._next_arm = _after(campaign.arms.aggregate(last=Max("number"))["last"])
         hashes = list({params_sha256(self._space.normalised(point)) for point in points})
-        for start in range(0, len(hashes), CREATE_BATCH):
-            self._load_arms(hashes[start : start + CREATE_BATCH])
+        for start in range(0, len(hashes), LOOKED_UP):
+            self._load_arms(hashes[start : start + LOOKED_UP])
 
-    def task(self, params: Params, origin: TaskOrigin, *, seed: int | None = None) -> Task:
-        """Return the next task, unsaved; `seed` may also lie outside the list.
+    def task(self, params: Params, origin: TaskOrigin, *, seed: int | None = None) -> NewTask:
+        """Return the next task; `seed` may also lie outside the list.
 
-        It is pending, or has failed when its arm is infeasible. Raises InvalidCampaign when the
-        arm has a task with that seed.
+        Raises InvalidCampaign when the arm has a task with that seed.
         """
         params = self._space.normalised(params)
         digest = params_sha256(params)
         member = self._members.get(digest)
         if member is None:
-            member = self._members[digest] = _Member(self._new_arm(params, digest, origin))
-        if seed is not None and seed in member.seeds:
-            raise InvalidCampaign(
-                {"params": ["this point with this seed is in the campaign already"]}
-            )
-        is_first = not member.seeds
+            member = self._members[digest] = self._new_arm(params, digest, origin)
+        is_first = not (member.seeds or member.next_index)
         seed, index = self._choose_seed(member, seed)
         member.seeds.add(seed)
         purpose = TaskPurpose.SCREEN if is_first else TaskPurpose.REPEAT
-        return self._new_task(member.arm, seed, index, purpose, origin)
+        return self._new_task(member, seed, index, purpose, origin)
 
-    def race_task(self, arm: Arm, index: int) -> Task:
-        """Return the next task, unsaved: the arm on the seed of this index."""
+    def race_task(self, arm: Arm, index: int) -> NewTask:
+        """Return the next task: the arm on the seed of this index."""
         seed = seed_at(self._campaign.base_seed, index)
-        return self._new_task(arm, seed, index, TaskPurpose.RACE, TaskOrigin(arm.origin))
+        origin = TaskOrigin(arm.origin)
+        return self._new_task(self._member(arm), seed, index, TaskPurpose.RACE, origin)
 
-    def replay(self, task: Task, *, not_on: str = "") -> Task:
-        """Return the next task, unsaved and pending: the same arm on the same seed once more.
+    def replay(self, task: Task, *, not_on: str = "") -> NewTask:
+        """Return the next task, pending: the same arm on the same seed once more.
 
         `not_on` is a machine that it is not to run on.
         """
         seed, index, origin = task.seed, task.seed_index, TaskOrigin(task.origin)
-        replay = self._new_task(task.arm, seed, index, TaskPurpose.REPLAY, origin)
-        replay.not_on = not_on
-        return replay
+        member, purpose = self._member(task.arm), TaskPurpose.REPLAY
+        return self._new_task(member, seed, index, purpose, origin, not_on=not_on)
 
     def store_arms(self) -> None:
         """Store the arms that are new; their tasks can be stored then."""
-        Arm.objects.bulk_create(self._new_arms, batch_size=CREATE_BATCH)
-        self._new_arms = []
+        if not self._new:
+            return
+        columns = attrgetter(*_ARM_FIELDS)
+        insert_rows(
+            Arm,
+            _ARM_FIELDS,
+            [columns(member) for member in self._new],
+            campaign_id=self._campaign.pk,
+            package_id=self._campaign.package_id,
+            created_at=self._now,
+        )
+        stored = self._campaign.arms.filter(number__gte=self._new[0].number)
+        ids = dict(stored.order_by().values_list("number", "pk"))
+        for member in self._new:
+            member.arm_id = ids[member.number]
+        self._new = []
 
-    def store(self, tasks: Sequence[Task]) -> None:
-        """Store the tasks that this object made, and their new arms."""
+    def store(self, tasks: Sequence[NewTask]) -> TaskQuerySet:
+        """Store the tasks that this object made, and their new arms; return them by number.
+
+        They are pending, those of an infeasible arm have failed.
+        """
         self.store_arms()
-        Task.objects.bulk_create(tasks, batch_size=CREATE_BATCH)
-        failed: dict[str, list[Change]] = {}
-        for task in tasks:
-            if task.state == TaskState.FAILED:
-                change = Change(task, TaskState.PENDING, TaskState.FAILED)
-                failed.setdefault(task.arm.infeasible, []).append(change)
-        for reason, changes in failed.items():
-            journal.record(SERVER, *changes, now=self._now, reason=reason)
+        infeasible = [task for task in tasks if task.infeasible]
+        self._insert([task for task in tasks if not task.infeasible])
+        # They are made, so that the arm is seen, and fail at once.
+        self._insert(infeasible, **_FAILED, finished_at=self._now)
+        self._record_failed(infeasible)
+        numbers = [task.number for task in tasks]
+        stored: TaskQuerySet = self._campaign.tasks.filter(number__in=numbers)
+        return stored.order_by("number")
+
+    def _insert(self, tasks: Sequence[NewTask], **columns: object) -> None:
+        campaign = self._campaign
+        insert_rows(
+            Task,
+            _TASK_FIELDS,
+            [_row(task) for task in tasks],
+            **columns,
+            campaign_id=campaign.pk,
+            available_at=self._now,
+            created_at=self._now,
+            max_failed_attempts=campaign.max_failed_attempts,
+            max_lost_attempts=campaign.max_lost_attempts,
+        )
+
+    def _record_failed(self, tasks: Sequence[NewTask]) -> None:
+        reasons = {task.number: task.infeasible for task in tasks}
+        changes: dict[str, list[Change]] = {}
+        for task in self._campaign.tasks.filter(number__in=reasons) if reasons else ():
+            change = Change(task, TaskState.PENDING, TaskState.FAILED)
+            changes.setdefault(reasons[task.number], []).append(change)
+        for reason, alike in changes.items():
+            journal.record(SERVER, *alike, now=self._now, reason=reason)
 
     def _load_arms(self, hashes: list[str]) -> None:
         campaign = self._campaign
         arms = campaign.arms.filter(package=campaign.package_id, params_sha256__in=hashes)
-        members = {arm.pk: _Member(arm) for arm in arms}
-        for arm_id, seed in Task.objects.filter(arm__in=members).values_list("arm_id", "seed"):
+        members = {arm.pk: self._member(arm) for arm in arms}
+        tasks = Task.objects.filter(arm__in=members).exclude(purpose=TaskPurpose.REPLAY).order_by()
+        # An arm of a small grid may have thousands of tasks, nearly always on the first seeds.
+        counted = tasks.values_list("arm_id").annotate(
+            tasks=Count("*"), listed=Count("seed_index"), last=Max("seed_index")
+        )
+        others = []
+        for arm_id, number, listed, last in counted:
+            if number == listed == (last or 0) + 1:
+                members[arm_id].next_index = number
+            else:
+                others.append(arm_id)
+        for arm_id, seed in tasks.filter(arm__in=others).values_list("arm_id", "seed"):
             members[arm_id].seeds.add(seed)
-        self._members |= {member.arm.params_sha256: member for member in members.values()}
+        self._members |= {member.params_sha256: member for member in members.values()}
+
+    def _member(self, arm: Arm) -> _Member:
+        """Return the member for a stored arm, without its seeds."""
+        member = _Member(
+            arm.number, arm.params, arm.params_sha256, arm.origin, arm.infeasible, arm_id=arm.pk
+        )
+        if not arm.infeasible:
+            member.work = self._work_of(arm.params)
+        return member
 
     def _new_task(
-        self, arm: Arm, seed: int, index: int | None, purpose: TaskPurpose, origin: TaskOrigin
-    ) -> Task:
+        self,
+        member: _Member,
+        seed: int,
+        index: int | None,
+        purpose: TaskPurpose,
+        origin: TaskOrigin,
+        *,
+        not_on: str = "",
+    ) -> NewTask:
         number, self._next_task = self._next_task, self._next_task + 1
-        if arm.infeasible:
-            # It is made, so that the arm is seen, and fails at once.
-            columns = _FAILED | {"finished_at": self._now}
-        else:
-            columns = self._work_columns(arm)
-        return Task(
-            **columns,
-            campaign=self._campaign,
-            arm=arm,
-            number=number,
-            params=arm.params,
-            seed=seed,
-            seed_index=index,
-            purpose=purpose,
-            origin=origin,
-            available_at=self._now,
-            created_at=self._now,
-            max_failed_attempts=self._campaign.max_failed_attempts,
-            max_lost_attempts=self._campaign.max_lost_attempts,
-        )
+        return NewTask(number, member, seed, index, purpose, origin, not_on)
 
-    def _new_arm(self, params: Params, digest: str, origin: TaskOrigin) -> Arm:
+    def _new_arm(self, params: Params, digest: str, origin: TaskOrigin) -> _Member:
         number, self._next_arm = self._next_arm, self._next_arm + 1
-        arm = Arm(
-            campaign=self._campaign,
-            number=number,
-            package_id=self._campaign.package_id,
-            params=params,
-            params_sha256=digest,
-            origin=origin,
-            created_at=self._now,
-        )
+        member = _Member(number, params, digest, origin)
         try:
-            self._work_columns(arm)
+            member.work = self._work_of(params)
         except InfeasibleCost as error:
-            arm.infeasible = str(error)[:200]
-        self._new_arms.append(arm)
-        return arm
+            member.infeasible = str(error)[:200]
+        self._new.append(member)
+        return member
 
-    def _work_columns(self, arm: Arm) -> dict[str, Any]:
-        """Return a task's work; {} under a time budget. Raises InfeasibleCost."""
-        if self._work is None:
-            return {}
-        work = self._work.work_of(arm.params)
-        return {"max_steps": work.steps, "work_seconds": work.seconds}
+    def _work_of(self, params: Params) -> Work | None:
+        """Return the work of an arm; None under a time budget. Raises InfeasibleCost."""
+        return None if self._work is None else self._work.work_of(params)
 
     def _choose_seed(self, member: _Member, seed: int | None) -> tuple[int, int | None]:
-        """Return the task's seed, and its index in the campaign's list (None outside of it)."""
+        """Return the task's seed, and its index in the campaign's list (None outside of it).
+
+        Raises InvalidCampaign when the arm has a task with the given seed.
+        """
         base_seed = self._campaign.base_seed
+        if seed is not None and (
+            seed in member.seeds
+            or any(seed == seed_at(base_seed, index) for index in range(member.next_index))
+        ):
+            raise InvalidCampaign(
+                {"params": ["this point with this seed is in the campaign already"]}
+            )
         if not self._campaign.shares_seeds:
             # A campaign from before the arms keeps its rule: each task has a seed of its own.
             seed = base_seed + self._next_task if seed is None else seed
@@ -239,3 +322,13 @@ class TaskMaker:
         while (free := seed_at(base_seed, member.next_index)) in member.seeds:
             member.next_index += 1
         return free, member.next_index
+
+
+def _row(task: NewTask) -> tuple[object, ...]:
+    """Return the values of `_TASK_FIELDS`."""
+    member = task.member
+    steps, seconds = member.work or (None, None)
+    return (
+        *(task.number, member.arm_id, member.params, task.seed, task.seed_index, task.purpose),
+        *(task.origin, steps, seconds, task.not_on),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -13,8 +14,10 @@ from django.db import transaction
 from django.db.models import F
 
 from campaigns.datasets import UnknownDataset, known_dataset
+from campaigns.fleet.budgets import WorkBudget
 from campaigns.lifecycle import journal
 from campaigns.lifecycle.arms import TaskMaker, drawn_points
+from campaigns.lifecycle.drawing import SLICE, ask_for_the_rest, give_up_undrawn
 from campaigns.lifecycle.endings import finish_if_done
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor, Change
@@ -52,6 +55,7 @@ from campaigns.search import samplers
 from campaigns.search.samplers import MAX_TASKS
 from campaigns.search.space import SearchSpace, UnsatisfiableSpace
 from campaigns.search.space_json import InvalidSearchSpace
+from campaigns.work.describe import InfeasibleCost
 from experiments import catalog
 from workers.protocol import IsolationTier
 
@@ -249,9 +253,10 @@ def _sampler_problems(name: str, space: SearchSpace | None) -> list[str]:
 
 
 def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> None:
-    """Draft → active, with metric and cost model pinned; all tasks are made in one transaction.
+    """Draft → active, with metric and cost model pinned, and its first `SLICE` tasks.
 
-    A campaign that races by itself keeps some of its tasks' runs for the race.
+    A background job makes the others (`draw_rest`). A campaign that races by itself keeps some of
+    its tasks' runs for the race.
 
     Raises WrongState unless draft, InvalidCampaign when the constraints leave no point, when the
     script would refuse every config or the data set, or when no config has such a run.
@@ -264,17 +269,22 @@ def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> No
     kept = runs_kept_at_launch(
         campaign.task_count, campaign.sampler, races_automatically=campaign.races_automatically
     )
-    points = drawn_points(campaign, campaign.task_count - kept)
+    count = campaign.task_count - kept
+    points = drawn_points(campaign, min(count, SLICE), of=count)
     tasks = [maker.task(params, TaskOrigin.SAMPLED) for params in points]
-    if all(task.state == TaskState.FAILED for task in tasks):
-        raise InvalidCampaign({"search_space": [f"no task can run: {tasks[0].arm.infeasible}"]})
+    if all(task.infeasible for task in tasks) and not _can_run(campaign, work, count, len(tasks)):
+        raise InvalidCampaign({"search_space": [f"no task can run: {tasks[0].infeasible}"]})
     spec = campaign.metric_spec
     pinned: dict[str, Any] = {
         "metric": spec.name,
         "metric_version": spec.version,
         "kept_runs": kept,
     }
-    made, draws = f"Tasks made: {len(tasks):,}.", campaign.draws + len(tasks)
+    undrawn = count - len(tasks)
+    made = f"Tasks made: {len(tasks):,}."
+    if undrawn:
+        pinned |= {"undrawn_tasks": undrawn, "drawing_since": now}
+        made = f"Tasks made: {len(tasks):,} of {count:,}, the others follow in the background."
     if work is not None and work.model is not None:
         pinned["cost_model"] = work.model.to_json()
         made += f" What a step costs comes from {work.model.origin}."
@@ -282,8 +292,20 @@ def launch(campaign: Campaign, *, now: dt.datetime, actor: Actor = SERVER) -> No
         made += f" Runs kept for their race: {kept}."
     # One transaction: an active campaign without its tasks would look finished.
     with transaction.atomic():
+        draws = campaign.draws + len(tasks)
         _move(campaign, "launch", actor, now, made, launched_at=now, draws=draws, **pinned)
         maker.store(tasks)
+    ask_for_the_rest(campaign.pk)
+
+
+def _can_run(campaign: Campaign, work: WorkBudget | None, count: int, drawn: int) -> bool:
+    """Return whether any of the campaign's `count` draws after the first `drawn` has a run."""
+    if work is not None and count > drawn:
+        for params in drawn_points(campaign, count):
+            with suppress(InfeasibleCost):
+                work.work_of(params)
+                return True
+    return False
 
 
 def pause(campaign: Campaign, *, now: dt.datetime, reason: str = "", actor: Actor = SERVER) -> None:
@@ -310,6 +332,8 @@ def cancel(
     """
     # One transaction: no task may be claimable in a cancelled campaign.
     with transaction.atomic():
+        # First: a campaign that has ended has nothing left to draw.
+        give_up_undrawn(campaign)
         _move(campaign, "cancel", actor, now, reason, state_reason=reason[:500], finished_at=now)
         cancel_races(campaign, now=now)
         give_up_kept_runs(campaign)

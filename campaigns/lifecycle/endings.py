@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from campaigns.lifecycle import journal
+from campaigns.lifecycle.drawing import draw_slice
 from campaigns.lifecycle.journal import SERVER, Actor, Change
 from campaigns.lifecycle.race_due import begin, due_race
 from campaigns.lifecycle.races import decide_races, give_up_kept_runs
@@ -65,13 +66,16 @@ def finish_if_done(
 ) -> bool:
     """Begin the race that is due, or complete the campaign; return whether it completed.
 
-    An active or paused one completes when no task is open, no race runs or is due, and no outside
-    program is expected to ask again. A race that is due in a paused campaign begins when it is
-    resumed. Call it after the commit that ended a task: when two tasks end concurrently, the later
-    call sees that both have ended.
+    An active or paused one completes when no task is open or undrawn, no race runs or is due, and
+    no outside program is expected to ask again. When only undrawn ones are left, the next slice of
+    them is made here: the campaign goes on where no job draws them. A race that is due in a paused
+    campaign begins when it is resumed. Call it after the commit that ended a task: when two tasks
+    end concurrently, the later call sees that both have ended.
     """
     # Nearly always one is open; this answer costs a small part of what `_done` does.
     if Task.objects.filter(campaign=campaign_id).open().exists():
+        return False
+    if draw_slice(campaign_id, now=now):
         return False
     done = _done(now).filter(pk=campaign_id)
     # Lock first, then check again. A single UPDATE that waits for a concurrent `retry_task` still
@@ -110,7 +114,7 @@ def _done(now: dt.datetime) -> QuerySet[Campaign]:
     races = Race.objects.running().filter(campaign=OuterRef("pk"))
     asked_before = now - dt.timedelta(seconds=settings.XEENET["ASK_TIMEOUT_SECONDS"])
     running = Campaign.objects.filter(state__in=CAMPAIGN_TRANSITIONS["finish"].sources)
-    unasked = running.filter(Q(asked_at=None) | Q(asked_at__lte=asked_before))
+    unasked = running.filter(Q(asked_at=None) | Q(asked_at__lte=asked_before), undrawn_tasks=0)
     return unasked.filter(~Exists(still_open), ~Exists(races))
 
 

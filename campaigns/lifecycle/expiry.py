@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from django.db import DatabaseError, transaction
@@ -18,7 +18,7 @@ from django.utils import timezone
 from campaigns.clock import database_now
 from campaigns.lifecycle import journal
 from campaigns.lifecycle.endings import note_ended_task
-from campaigns.lifecycle.journal import LEASE_SWEEP, Change
+from campaigns.lifecycle.journal import LEASE_SWEEP
 from campaigns.lifecycle.transitions import NO_LEASE
 from campaigns.models import (
     Attempt,
@@ -89,7 +89,7 @@ class _Loss(NamedTuple):
 
 
 def _take_back(pks: Sequence[int], now: dt.datetime) -> list[_Loss]:
-    """Take back the leases of these tasks that are still overdue: eight statements at most."""
+    """Take back the leases of these tasks that are still overdue in some ten statements."""
     # One transaction: task and attempt must agree.
     with transaction.atomic():
         # Locked only while it is overdue: a renewal or a result that came first wins.
@@ -99,6 +99,8 @@ def _take_back(pks: Sequence[int], now: dt.datetime) -> list[_Loss]:
         lost = _losses(tasks, now)
         if not lost:
             return []
+        # The journal comes before the updates: it copies the states from the rows.
+        _record(lost, now)
         _fail([loss.attempt.task_id for loss in lost if loss.is_last], now)
         for counts in (True, False):
             back = [loss for loss in lost if loss.counts is counts and not loss.is_last]
@@ -109,7 +111,6 @@ def _take_back(pks: Sequence[int], now: dt.datetime) -> list[_Loss]:
             ended_at=now,
             message=_MESSAGE,
         )
-        journal.record(LEASE_SWEEP, *_changes(lost), now=now, reason=_MESSAGE)
     return lost
 
 
@@ -163,11 +164,15 @@ def _put_back(pks: Sequence[int], now: dt.datetime, *, counts: bool) -> None:
         )
 
 
-def _changes(lost: Iterable[_Loss]) -> Iterator[Change]:
-    for attempt, _, is_last in lost:
-        to = TaskState.FAILED if is_last else TaskState.PENDING
-        yield Change(attempt.task, TaskState.LEASED, to, attempt)
-        yield Change(attempt, AttemptOutcome.RUNNING, AttemptOutcome.LOST)
+def _record(lost: Sequence[_Loss], now: dt.datetime) -> None:
+    for is_last, to in ((True, TaskState.FAILED), (False, TaskState.PENDING)):
+        pks = [loss.attempt.pk for loss in lost if loss.is_last is is_last]
+        if pks:
+            attempts = Attempt.objects.filter(pk__in=pks)
+            journal.record_tasks_of(LEASE_SWEEP, attempts, to, now=now, reason=_MESSAGE)
+            journal.record_attempts(
+                LEASE_SWEEP, attempts, AttemptOutcome.LOST, now=now, reason=_MESSAGE
+            )
 
 
 class _Sweep:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
+import time
 from typing import Final
 
 from django.db import transaction
@@ -10,7 +12,14 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 
 from campaigns.lifecycle.arms import TaskMaker, drawn_points
-from campaigns.lifecycle.endings import note_ended_task, reactivate
+from campaigns.lifecycle.drawing import (
+    SLICE,
+    ask_for_the_rest,
+    draw_slice,
+    make_drawn,
+    note_drawn,
+)
+from campaigns.lifecycle.endings import finish_if_done, note_ended_task, reactivate
 from campaigns.lifecycle.errors import InvalidCampaign, WrongState
 from campaigns.lifecycle.journal import SERVER, Actor
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
@@ -22,10 +31,11 @@ from campaigns.models import (
     CampaignState,
     Task,
     TaskOrigin,
-    TaskState,
 )
 from campaigns.search.samplers import MAX_TASKS, Params
 from campaigns.search.space import SearchSpace
+
+logger = logging.getLogger(__name__)
 
 # So many further seeds an arm gets at once.
 MOST_TIMES_AGAIN: Final = 20
@@ -34,7 +44,8 @@ MOST_TIMES_AGAIN: Final = 20
 def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime, actor: Actor = SERVER) -> None:
     """Draw `count` more points; each is a task of a new arm, or another seed of one that is there.
 
-    An active or paused campaign stays so, a completed one becomes active. Raises WrongState,
+    The first `SLICE` of what is undrawn then become tasks here, the others in the background. An
+    active or paused campaign stays so, a completed one becomes active. Raises WrongState,
     InvalidCampaign.
     """
     # One transaction with the campaign locked: concurrent calls must not use a number twice.
@@ -43,15 +54,17 @@ def add_tasks(campaign: Campaign, count: int, *, now: dt.datetime, actor: Actor 
         room = MAX_TASKS - locked.task_count
         if not 1 <= count <= room:
             raise InvalidCampaign({"count": [f"must be from 1 to {room:,}"]})
-        if locked.base_seed + locked.draws + count > MAX_SEED:
+        undrawn = locked.undrawn_tasks + count
+        if locked.base_seed + locked.draws + undrawn > MAX_SEED:
             raise InvalidCampaign({"count": ["would pass the largest seed"]})
-        points = list(drawn_points(locked, count))
-        maker = TaskMaker(locked, now=now)
-        maker.load(points)
-        tasks = [maker.task(params, TaskOrigin.SAMPLED) for params in points]
-        maker.store(tasks)
-        note_growth(campaign, locked, count, actor, now, drawn=count)
-    if all(task.state == TaskState.FAILED for task in tasks):
+        points = list(drawn_points(locked, min(undrawn, SLICE), of=undrawn))
+        locked.undrawn_tasks, locked.drawing_since = undrawn, locked.drawing_since or now
+        tasks = make_drawn(locked, points)
+        note_growth(campaign, locked, count, actor, now)
+        note_drawn(locked, tasks)
+        campaign.refresh_from_db()
+    ask_for_the_rest(campaign.pk)
+    if all(task.infeasible for task in tasks):
         note_ended_task(campaign.pk, now=now)
         campaign.refresh_from_db()
 
@@ -81,11 +94,11 @@ def enqueue(
         maker = TaskMaker(locked, now=now)
         maker.load([params])
         task = maker.task(params, TaskOrigin.ENQUEUED, seed=seed)
-        if task.arm.infeasible:
-            raise InvalidCampaign({"params": [f"are infeasible: {task.arm.infeasible}"]})
-        maker.store([task])
+        if task.infeasible:
+            raise InvalidCampaign({"params": [f"are infeasible: {task.infeasible}"]})
+        stored = maker.store([task]).select_related("arm").get()
         note_growth(campaign, locked, 1, actor, now)
-    return task
+    return stored
 
 
 def run_again(arm: Arm, times: int, *, now: dt.datetime, actor: Actor = SERVER) -> list[Task]:
@@ -103,11 +116,32 @@ def run_again(arm: Arm, times: int, *, now: dt.datetime, actor: Actor = SERVER) 
         maker = TaskMaker(locked, now=now)
         maker.load([arm.params])
         tasks = [maker.task(arm.params, TaskOrigin.ENQUEUED) for _ in range(times)]
-        if infeasible := tasks[0].arm.infeasible:
+        if infeasible := tasks[0].infeasible:
             raise InvalidCampaign({"arm": [f"is infeasible: {infeasible}"]})
-        maker.store(tasks)
+        stored = list(maker.store(tasks).select_related("arm"))
         note_growth(arm.campaign, locked, times, actor, now)
-    return tasks
+    return stored
+
+
+def draw_rest(*, now: dt.datetime, give_up_at: float, campaign_id: int | None = None) -> int:
+    """Make the tasks that are undrawn, of one campaign or of all, oldest first; return how many.
+
+    Begins no further slice after `give_up_at`, of the clock `time.monotonic`.
+    """
+    waiting = Campaign.objects.filter(undrawn_tasks__gt=0)
+    if campaign_id is not None:
+        waiting = waiting.filter(pk=campaign_id)
+    made = 0
+    for pk in waiting.order_by("drawing_since", "pk").values_list("pk", flat=True):
+        try:
+            while time.monotonic() < give_up_at and waiting.filter(pk=pk).exists():
+                made += draw_slice(pk, now=now)
+            # All that were left may be infeasible.
+            finish_if_done(pk, now=now)
+        except Exception:
+            # A campaign that cannot be drawn must not keep the others waiting.
+            logger.exception("the tasks of campaign %s were not drawn", pk)
+    return made
 
 
 def raise_attempts(campaign: Campaign, *, max_failed_attempts: int, max_lost_attempts: int) -> None:
@@ -150,15 +184,9 @@ def note_growth(
     actor: Actor,
     now: dt.datetime,
     reason: str = "Tasks were added.",
-    *,
-    drawn: int = 0,
 ) -> None:
     """Count the new tasks, and make a completed campaign active again."""
     rows = Campaign.objects.filter(pk=campaign.pk)
-    rows.update(
-        task_count=F("task_count") + new_tasks,
-        draws=F("draws") + drawn,
-        revision=F("revision") + 1,
-    )
+    rows.update(task_count=F("task_count") + new_tasks, revision=F("revision") + 1)
     reactivate(locked, actor, now, reason)
     campaign.refresh_from_db()

@@ -99,6 +99,14 @@ def record_tasks(
     _record_each(actor, tasks, ChangeSubject.TASK, keys, after, now, reason)
 
 
+def record_tasks_of(
+    actor: Actor, attempts: QuerySet[Attempt], after: str, *, now: dt.datetime, reason: str = ""
+) -> None:
+    """Write that each attempt's task goes to state `after` by it. Call it before the update."""
+    keys = F("task__campaign_id"), F("task_id"), F("pk"), F("task__state")
+    _record_each(actor, attempts, ChangeSubject.TASK, keys, after, now, reason)
+
+
 def record_attempts(
     actor: Actor, attempts: QuerySet[Attempt], after: str, *, now: dt.datetime, reason: str = ""
 ) -> None:

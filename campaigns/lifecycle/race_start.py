@@ -47,6 +47,12 @@ def start_race(
         locked = lock_growing(campaign)
         if locked.state == CampaignState.PAUSED:
             raise WrongState("The campaign is paused; resume it first.")
+        if locked.undrawn_tasks:
+            # Arms are still drawn again, and each takes the next of the seeds that a race needs.
+            raise WrongState(
+                f"Tasks of the campaign are still being made, {locked.undrawn_tasks:,} are left; "
+                "let its arms race when all are there."
+            )
         runs_allowed = MAX_TASKS - locked.task_count
         seeds = locked.race_seeds if seeds is None else seeds
         if min_effect is None:

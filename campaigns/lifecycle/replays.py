@@ -18,7 +18,7 @@ from typing import Final
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
-from campaigns.lifecycle.arms import TaskMaker, next_task_number
+from campaigns.lifecycle.arms import TaskMaker
 from campaigns.lifecycle.campaigns import cancel_open_tasks
 from campaigns.lifecycle.endings import note_ended_task, reactivate
 from campaigns.lifecycle.journal import SERVER
@@ -71,8 +71,8 @@ def repeat_hindered(result: Result, *, now: dt.datetime) -> bool:
         return False
     with transaction.atomic():
         campaign = Campaign.objects.select_for_update(no_key=True).get(pk=task.campaign_id)
-        number = next_task_number(campaign)
-        if campaign.state == CampaignState.CANCELLED or number >= MAX_TASKS:
+        is_full = campaign.task_count - campaign.kept_runs >= MAX_TASKS
+        if campaign.state == CampaignState.CANCELLED or is_full:
             return False
         if not result.disturbed and campaign.state not in _LIVE:
             return False
@@ -82,7 +82,7 @@ def repeat_hindered(result: Result, *, now: dt.datetime) -> bool:
         maker.load()
         maker.store([maker.replay(task, not_on=machine)])
         Campaign.objects.filter(pk=campaign.pk).update(
-            task_count=number + 1, revision=F("revision") + 1
+            task_count=F("task_count") + 1, revision=F("revision") + 1
         )
         reactivate(campaign, SERVER, now, f"Task {task.number} was disturbed and runs again.")
     return True

@@ -124,6 +124,8 @@ def progress_sentence(progress: CampaignProgress, leading: str, *, now: dt.datet
     parts = [f"{progress.done}/{progress.total} done", f"{progress.running} running"]
     if progress.upcoming:
         parts.append(f"{progress.upcoming} next")
+    if progress.undrawn:
+        parts.append(f"{progress.undrawn} being made")
     if progress.no_value:
         of_them = f" ({progress.failed} failed)" if progress.failed else ""
         parts.append(f"{progress.no_value} without a value{of_them}")

@@ -146,6 +146,10 @@ class Campaign(models.Model):
     task_count = models.PositiveIntegerField()
     # The part of it that is no task yet: it waits for the race that begins by itself.
     kept_runs = models.PositiveIntegerField(default=0, editable=False)
+    # The part of it that the sampler has yet to draw, after `draws`: a job makes these tasks.
+    undrawn_tasks = models.PositiveIntegerField(default=0, editable=False)
+    # When the request came whose tasks are being made; null once all are there.
+    drawing_since = models.DateTimeField(null=True, blank=True, editable=False)
     budget_kind = models.CharField(max_length=16, choices=BudgetKind, default=BudgetKind.TIME)
     # The budget, or the longest guard of a work budget: an attempt has its own.
     time_budget_seconds = models.FloatField()
@@ -202,6 +206,17 @@ class Campaign(models.Model):
             models.CheckConstraint(name="campaign_has_tasks", condition=Q(task_count__gt=0)),
             models.CheckConstraint(
                 name="campaign_kept_runs_counted", condition=Q(kept_runs__lte=F("task_count"))
+            ),
+            # A campaign that ended, or counts fewer tasks, has nothing left to draw.
+            models.CheckConstraint(
+                name="campaign_undrawn_counted",
+                condition=Q(undrawn_tasks=0, drawing_since__isnull=True)
+                | Q(
+                    undrawn_tasks__gt=0,
+                    undrawn_tasks__lte=F("task_count") - F("kept_runs"),
+                    drawing_since__isnull=False,
+                    state__in=["active", "paused"],
+                ),
             ),
             models.CheckConstraint(
                 name="campaign_budget_positive",
@@ -278,6 +293,11 @@ class Campaign(models.Model):
             budget_kind=self.budget_kind,
             experiment=self.experiment,
         )
+
+    @property
+    def tasks_made(self) -> int:
+        """How many of its tasks are there: not kept for a race, and drawn."""
+        return self.task_count - self.kept_runs - self.undrawn_tasks
 
     @property
     def budget_text(self) -> str:

@@ -19,6 +19,8 @@ GRID_STEPS: Final = 5_000_000
 SURVEY_STEPS: Final = 1_000_000
 # All tasks that one launch, or one call for more tasks, draws.
 LAUNCH_STEPS: Final = 50_000_000
+# One slice of them that a background job draws: a second or two, and more than any one draw.
+SLICE_STEPS: Final = 2 * DRAW_STEPS
 
 
 class StepsSpent(Exception):

@@ -48,6 +48,8 @@ MAX_POINTS_IN_HEARTBEAT: Final = 2_000
 # Cores: more than any machine has.
 MAX_FOREIGN_LOAD: Final = 100_000
 
+OUTCOMES: Final = [(outcome.value, outcome.value) for outcome in Outcome]
+
 
 class ClaimRequestSerializer(serializers.Serializer[dict[str, Any]]):
     """`protocol.ClaimRequest`."""
@@ -248,7 +250,7 @@ class HeartbeatReplySerializer(serializers.Serializer[dict[str, Any]]):
 class SubmissionSerializer(serializers.Serializer[dict[str, Any]]):
     """`protocol.Submission`. The content of `metrics` is checked by `campaigns.lifecycle`."""
 
-    outcome = StrictChoiceField(choices=[(outcome.value, outcome.value) for outcome in Outcome])
+    outcome = StrictChoiceField(choices=OUTCOMES)
     metrics = JSONObjectField(required=False, allow_null=True, max_bytes=MAX_METRICS_BYTES)
     failure_class = StrictChoiceField(required=False, allow_null=True, choices=FailureClass.choices)
     message = StrictCharField(

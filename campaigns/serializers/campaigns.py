@@ -99,6 +99,8 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
             "shares_seeds",
             "task_count",
             "kept_runs",
+            "undrawn_tasks",
+            "drawing_since",
             "races_automatically",
             "min_effect",
             "race_seeds",
@@ -132,6 +134,9 @@ class ProgressSerializer(serializers.Serializer[Any]):
     cancelled = serializers.IntegerField()
     kept = serializers.IntegerField(
         help_text="Runs kept for the race that begins by itself; they are in the total."
+    )
+    undrawn = serializers.IntegerField(
+        help_text="Tasks of a large launch that are being made; they are in the total."
     )
     total = serializers.IntegerField()
     done = serializers.IntegerField()

@@ -67,7 +67,7 @@ def verdict(
     last = arms.finding(campaign)
     situation = Situation(
         is_active=campaign.state == CampaignState.ACTIVE,
-        pending=progress.pending,
+        pending=progress.waiting,
         leased=progress.leased,
         ended=progress.completed + progress.failed,
         no_value=no_value(progress),
@@ -240,7 +240,7 @@ def _quiet_since(
     campaign: Campaign, progress: CampaignProgress, now: dt.datetime
 ) -> dt.datetime | None:
     """Return since when nothing has ended, None while tasks run or none waits."""
-    if campaign.state != CampaignState.ACTIVE or progress.leased or not progress.pending:
+    if campaign.state != CampaignState.ACTIVE or progress.leased or not progress.waiting:
         return None
     since = progress.last_end or campaign.launched_at or now
     return max(since, campaign.resumed_at or since)

@@ -33,6 +33,8 @@ class CampaignProgress:
     cancelled: int
     # Runs that are kept for the race that begins by itself; no tasks yet.
     kept: int
+    # Tasks of a large launch that are being made.
+    undrawn: int
     simulated: int
     diverged: int
     # Completed without a value: diverged, or not one training step fitted in the budget.
@@ -57,8 +59,13 @@ class CampaignProgress:
 
     @property
     def total(self) -> int:
-        """All tasks, and the runs that are kept for a race."""
-        return self.pending + self.leased + self.done + self.kept
+        """All tasks, those that are being made, and the runs that are kept for a race."""
+        return self.waiting + self.leased + self.done + self.kept
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that nobody has: pending ones, and those that are being made."""
+        return self.pending + self.undrawn
 
     @property
     def done(self) -> int:
@@ -95,7 +102,7 @@ def campaign_progress(
     freshly loaded. `by_state` is the number of tasks by state, if they have been counted.
     """
     counts: dict[str, Any] = dict(tasks_by_state(campaign) if by_state is None else by_state)
-    waiting = {campaign.pk: counts[TaskState.PENDING] + campaign.kept_runs}
+    waiting = {campaign.pk: counts[TaskState.PENDING] + to_come(campaign)}
     is_open = bool(waiting[campaign.pk] or counts[TaskState.LEASED])
     queue = queue_of([campaign]) if is_open and campaign.state == CampaignState.ACTIVE else Queue()
     known = paces([campaign, *queue.others])
@@ -103,6 +110,7 @@ def campaign_progress(
     return CampaignProgress(
         **counts,
         kept=campaign.kept_runs,
+        undrawn=campaign.undrawn_tasks,
         **_totals(campaign),
         forecast=told[campaign.pk],
         last_end=known[campaign.pk].last_end,
@@ -110,6 +118,11 @@ def campaign_progress(
         # The tasks were counted in another query.
         upcoming=min(upcoming[campaign.pk], counts[TaskState.LEASED]),
     )
+
+
+def to_come(campaign: Campaign) -> int:
+    """Return how many tasks the campaign counts that are not there yet."""
+    return campaign.kept_runs + campaign.undrawn_tasks
 
 
 def forecast_of_new(campaign: Campaign, tasks: int, *, now: dt.datetime) -> Forecast:
@@ -128,7 +141,7 @@ def forecast_of_new(campaign: Campaign, tasks: int, *, now: dt.datetime) -> Fore
 class Outlook:
     """The open tasks of campaigns by the campaign's id, and when they are done."""
 
-    # Pending tasks, and runs that are kept for a race.
+    # Pending tasks, those that are being made, and runs that are kept for a race.
     waiting: Mapping[int, int]
     running: Mapping[int, Sequence[Running]]
     # How many of those wait for their place on the worker that holds them.
@@ -173,7 +186,7 @@ def _forecasts(
     The others of the queue use the same machines.
     """
     others, pending = queue.others, queue.pending
-    theirs = {other.pk: pending.get(other.pk, 0) + other.kept_runs for other in others}
+    theirs = {other.pk: pending.get(other.pk, 0) + to_come(other) for other in others}
     waiting = {**waiting, **theirs}
     live = [
         campaign

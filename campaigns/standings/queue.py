@@ -28,7 +28,8 @@ _PACKAGE: Final = "package__"
 _NOBODY: Final = 0
 # Of a further campaign: who may run it, how long its runs take, and the key of its pace.
 _COLUMNS: Final = (
-    *("state", "revision", "kept_runs", "experiment", "allow_simulated", "required_isolation"),
+    *("state", "revision", "kept_runs", "undrawn_tasks", "experiment"),
+    *("allow_simulated", "required_isolation"),
     *("budget_kind", "time_budget_seconds", "work_unit", "work_amount", "cost_model"),
     *("package__sha256", "package__origin", "package__approved_at"),
 )

@@ -50,7 +50,7 @@ def tasks_by_state(campaign: Campaign) -> dict[str, int]:
         counted = known.by_state | dict(_OPEN.rows(campaign=campaign.pk))
         # Otherwise the cached counts are stale (a task ended meanwhile, or a process died before it
         # raised the revision): count again.
-        if sum(counted.values()) != campaign.task_count - campaign.kept_runs:
+        if sum(counted.values()) != campaign.tasks_made:
             counted = dict(_by_state(campaign.tasks.all()))
     return dict.fromkeys(TaskState.values, 0) | counted
 

@@ -74,8 +74,9 @@ def _loaded(*, with_importance: bool) -> Prepared[Campaign]:
 
 def may_race(user: Person, campaign: Campaign) -> bool:
     """Return whether the user may let arms of the campaign race now."""
-    allowed = steering.may_change(user, campaign)
-    return allowed and campaign.state in GROWING_STATES and campaign.state != CampaignState.PAUSED
+    if campaign.state not in GROWING_STATES or campaign.state == CampaignState.PAUSED:
+        return False
+    return steering.may_change(user, campaign) and not campaign.undrawn_tasks
 
 
 def head_context(

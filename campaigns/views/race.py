@@ -239,7 +239,7 @@ def _nothing(campaign: Campaign, progress: CampaignProgress) -> dict[str, Any]:
             is_automatic=campaign.races_automatically,
             is_over=campaign.state in ENDED_STATES,
             kept=campaign.kept_runs,
-            open_tasks=progress.pending + progress.leased,
+            open_tasks=progress.waiting + progress.leased,
             tasks=campaign.task_count,
             measured=measured,
         )

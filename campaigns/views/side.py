@@ -202,7 +202,7 @@ def _neighbours(campaign: Campaign, subject: Arm | Task) -> dict[str, Any]:
         before, after = place.before, place.after
     else:
         before = subject.number - 1 if subject.number else None
-        after = subject.number + 1 if subject.number + 1 < campaign.task_count else None
+        after = subject.number + 1 if subject.number + 1 < campaign.tasks_made else None
     kind = "arm" if isinstance(subject, Arm) else "task"
     return {
         "before": None if before is None else Key(kind, before),

@@ -10,6 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns import lifecycle
+from campaigns.lifecycle import expiry
 from campaigns.lifecycle.calibrating import MEASURES_FIRST
 from campaigns.models import Attempt, Result
 from experiments import catalog
@@ -182,6 +183,7 @@ def test_a_claim_asks_for_speeds_only_while_a_work_budget_is_active() -> None:
         connection,
     ) as plain:
         claim_one(by)
+    expiry.forget()
     with CaptureQueriesContext(connection) as able:
         assert asked(by).calibrate is None
     assert len(able) == len(plain)

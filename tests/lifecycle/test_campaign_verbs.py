@@ -242,7 +242,7 @@ def test_cancelling_a_large_campaign_costs_no_more_queries(
 ) -> None:
     large = active_campaign(300)
     claim_one(worker())
-    with django_assert_max_num_queries(14) as captured:
+    with django_assert_max_num_queries(15) as captured:
         lifecycle.cancel(large, now=at(1))
     assert large.tasks.filter(state=TaskState.CANCELLED).count() == 300
     assert Attempt.objects.get().outcome == AttemptOutcome.CANCELLED

@@ -11,7 +11,7 @@ import pytest
 from django.db import transaction
 
 from campaigns import lifecycle
-from campaigns.lifecycle import LeaseLost, ResultConflict, WrongState
+from campaigns.lifecycle import LeaseLost, ResultConflict, WrongState, expiry
 from campaigns.lifecycle.campaigns import cancel_open_tasks
 from campaigns.models import (
     Attempt,
@@ -234,6 +234,25 @@ def test_sweeps_at_once_take_each_lease_back_once() -> None:
     assert sum(in_parallel([lambda: lifecycle.expire(now=at(46))] * 6)) == 6
     assert set(Task.objects.values_list("lost_attempts", flat=True)) == {1}
     assert_consistent()
+
+
+def test_a_renewal_that_came_after_the_look_keeps_its_lease() -> None:
+    renewed, silent = leased_task(), leased_task()
+    lifecycle.renew(renewed.worker, renewed.lease_id, now=at(46))
+    lost = expiry._take_back([renewed.task_id, silent.task_id], at(46))
+    assert [loss.attempt for loss in lost] == [silent]
+    assert_consistent()
+
+
+@pytest.mark.postgresql_only
+def test_a_sweep_does_not_wait_for_a_task_that_is_locked(caplog: pytest.LogCaptureFixture) -> None:
+    held, _ = leased_task(), leased_task()
+    with transaction.atomic():
+        Task.objects.select_for_update().get(pk=held.task_id)
+        assert in_parallel([lambda: lifecycle.expire(now=at(46))]) == [1]
+    assert not caplog.records  # of a wait that PostgreSQL ended
+    assert Task.objects.get(state=TaskState.LEASED) == held.task
+    assert lifecycle.expire(now=at(47)) == 1
 
 
 def test_releasing_and_submitting_at_once_end_in_one_of_the_two() -> None:

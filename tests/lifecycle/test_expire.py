@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import logging
+import random
+import uuid
+from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import Exists
 
 from campaigns import lifecycle
-from campaigns.models import AttemptOutcome, Campaign, CampaignState, FailureClass, Task, TaskState
+from campaigns.lifecycle import expiry
+from campaigns.models import (
+    Attempt,
+    AttemptOutcome,
+    Campaign,
+    CampaignState,
+    FailureClass,
+    StateChange,
+    Task,
+    TaskState,
+)
+from campaigns.models.task import other_machines
 from tests.factories import (
+    NOW,
     active_campaign,
     at,
     claim_one,
@@ -18,6 +34,9 @@ from tests.factories import (
     pending_task,
     worker,
 )
+from tests.fleets import fleet_token, fleet_worker
+from workers.fleet_token import of_same_owner
+from workers.models import Worker
 
 pytestmark = pytest.mark.django_db
 
@@ -114,3 +133,124 @@ def test_a_task_that_cannot_be_written_holds_up_no_other(
     assert Task.objects.get(pk=sound.task_id).state == TaskState.PENDING
     assert Task.objects.get(pk=poison.task_id).state == TaskState.LEASED
     assert f"task {poison.task.name}: its expired lease could not be taken back" in caplog.text
+
+
+def test_a_task_that_cannot_be_written_leaves_no_trace_of_its_batch() -> None:
+    poison, sound = leased_task(), leased_task()
+    Task.objects.filter(pk=poison.task_id).update(max_lost_attempts=0)
+    before = StateChange.objects.filter(task=poison.task_id).count()
+    lifecycle.expire(now=at(46))
+    poison.refresh_from_db()
+    assert poison.outcome == AttemptOutcome.RUNNING
+    assert StateChange.objects.filter(task=poison.task_id).count() == before
+    assert StateChange.objects.filter(task=sound.task_id, at=at(46)).count() == 2
+
+
+def test_claims_sweep_five_times_a_second_at_most(django_assert_num_queries: Any) -> None:
+    leased_task()
+    with django_assert_num_queries(1):
+        expiry.sweep(now=at(44.9))
+    with django_assert_num_queries(0):
+        expiry.sweep(now=at(45.09))
+    expiry.sweep(now=at(45.11))
+    assert Task.objects.get().state == TaskState.PENDING
+
+
+# --- many at a time, each as if it were alone -----------------------------------------------------
+
+_LOSSES = (
+    (AttemptOutcome.LOST, FailureClass.LOST),
+    (AttemptOutcome.LATE, ""),
+    (AttemptOutcome.FAILED, FailureClass.LOST),
+)
+_OTHER_ENDS = ((AttemptOutcome.RELEASED, ""), (AttemptOutcome.FAILED, FailureClass.SCRIPT_ERROR))
+
+
+def counts_alone(attempt: Attempt, second: float) -> bool:
+    """Whether a loss is charged to its task: the rule for one attempt, asked by itself."""
+    by_owner = of_same_owner("worker", attempt.worker)
+    earlier = Attempt.objects.filter(by_owner, task=attempt.task_id).exclude(pk=attempt.pk)
+    if not earlier.losses().exists():
+        return True
+    others = Exists(other_machines(attempt.worker, at(second)))
+    return not Task.objects.filter(others, pk=attempt.task_id).exists()
+
+
+def population(chance: random.Random) -> list[Attempt]:
+    """Lease tasks with random pasts to lone workers and to those of fleets; return the attempts."""
+    owners = [[worker()] for _ in range(2)]
+    for _ in range(2):
+        _, secret = fleet_token()
+        owners.append([fleet_worker(secret) for _ in range(2)])
+    everybody = [machine for machines in owners for machine in machines]
+    for machine in everybody:
+        # Some are offline, and some cannot run the tasks of a campaign in a sandbox.
+        Worker.objects.filter(pk=machine.pk).update(
+            last_seen_at=at(chance.choice([-1000, 40])), isolation=chance.choice(["T0", "T1"])
+        )
+    attempts = []
+    for tier in ("T0", "T1"):
+        for task in active_campaign(6, required_isolation=tier).tasks.all():
+            for number in range(chance.randrange(4)):
+                outcome, failure_class = chance.choice(_LOSSES * 2 + _OTHER_ENDS)
+                Attempt.objects.create(
+                    task=task,
+                    number=number + 1,
+                    lease_id=uuid.uuid4(),
+                    claim_id=uuid.uuid4(),
+                    worker=chance.choice(everybody),
+                    started_at=at(-500),
+                    ended_at=at(-400),
+                    outcome=outcome,
+                    failure_class=failure_class,
+                )
+            holder, lease_id = chance.choice(everybody), uuid.uuid4()
+            Task.objects.filter(pk=task.pk).update(
+                state=TaskState.LEASED,
+                lease_id=lease_id,
+                worker=holder,
+                lease_expires_at=at(45),
+                deadline_at=at(1000),
+                lost_attempts=chance.randrange(5),
+            )
+            attempts.append(
+                Attempt.objects.create(
+                    task=task,
+                    number=9,
+                    lease_id=lease_id,
+                    claim_id=uuid.uuid4(),
+                    worker=holder,
+                    started_at=NOW,
+                )
+            )
+    return attempts
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_each_of_many_losses_costs_what_it_costs_alone_whatever_was_lost_before(seed: int) -> None:
+    attempts = population(random.Random(seed))
+    lost_before = {
+        attempt.task_id: (attempt.task.lost_attempts, counts_alone(attempt, 46))
+        for attempt in Attempt.objects.filter(outcome=AttemptOutcome.RUNNING).select_related()
+    }
+    assert len({counts for _, counts in lost_before.values()}) == 2
+    assert lifecycle.expire(now=at(46)) == len(attempts)
+    for attempt in attempts:
+        task = Task.objects.get(pk=attempt.task_id)
+        losses, counts = lost_before[task.pk]
+        fails = counts and losses + 1 == task.max_lost_attempts
+        assert task.lost_attempts == losses + counts
+        assert (task.state, task.failure_class, task.finished_at, task.last_failed_worker_id) == (
+            (TaskState.FAILED, FailureClass.LOST, at(46), None)
+            if fails
+            else (TaskState.PENDING, "", None, attempt.worker_id)
+        )
+        changes = StateChange.objects.filter(task=task, at=at(46)).order_by("pk")
+        assert list(changes.values_list("attempt", "from_state", "to_state", "actor_name")) == [
+            (attempt.pk, TaskState.LEASED, task.state, "lease sweep"),
+            (attempt.pk, AttemptOutcome.RUNNING, AttemptOutcome.LOST, "lease sweep"),
+        ]
+    for machine in Worker.objects.filter(attempts__in=attempts):
+        assert machine.paused_until == at(46 + 45)
+    ended = Campaign.objects.exclude(tasks__state__in=["pending", "leased"])
+    assert set(ended.values_list("state", flat=True)) <= {CampaignState.COMPLETED}

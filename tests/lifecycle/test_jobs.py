@@ -13,7 +13,7 @@ from django.apps.registry import Apps
 from django.utils import timezone
 from django_q.models import Schedule
 
-from campaigns import jobs
+from campaigns import jobs, lifecycle
 from campaigns.models import Campaign, CampaignState, Task, TaskState
 from tests import factories
 from workers import lifecycle as worker_lifecycle
@@ -39,6 +39,17 @@ def test_expired_leases_are_taken_back_and_counted_and_live_ones_are_left(
     assert [r.getMessage() for r in caplog.records if r.name == "campaigns.jobs"] == [
         "leases expired: 1"
     ]
+
+
+def test_more_leases_than_a_batch_are_taken_back_in_one_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs, "BATCH", 2)
+    campaign = factories.active_campaign(5)
+    claimant = factories.worker()
+    lifecycle.claim(claimant, claim_id=uuid.uuid4(), count=5, now=factories.NOW)
+    assert jobs.expire_leases() == 5
+    assert not campaign.tasks.filter(state=TaskState.LEASED).exists()
 
 
 def test_the_presence_of_silent_workers_is_closed_at_the_last_word_heard() -> None:

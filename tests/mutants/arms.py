@@ -17,6 +17,9 @@ RACES: Final = "campaigns/lifecycle/races.py"
 RACE_RUNS: Final = "campaigns/standings/race_runs.py"
 START: Final = "campaigns/lifecycle/race_start.py"
 OF_RACES: Final = ("tests/arms/test_races.py",)
+DRAWING: Final = "campaigns/lifecycle/drawing.py"
+OF_DRAWING: Final = ("tests/lifecycle/test_drawing.py", "-k", "not killed")
+OF_DRAWING_RACE: Final = ("tests/lifecycle/test_drawing.py", "-k", "drew_meanwhile")
 OF_MIGRATION: Final = ("tests/arms/test_arm_migration.py",)
 
 ARMS: Final = (
@@ -51,8 +54,8 @@ ARMS: Final = (
     Mutant(
         "arms: a seed is given twice",
         MAKER,
-        "        if seed is not None and seed in member.seeds:",
-        "        if False:",
+        "        if seed is not None and (\n",
+        "        if False and (\n",
         OF_GROWTH,
     ),
     Mutant(
@@ -61,6 +64,97 @@ ARMS: Final = (
         "            members[arm_id].seeds.add(seed)",
         "            pass",
         OF_ARMS,
+    ),
+    Mutant(
+        "arms: the first seeds that an arm has had are forgotten",
+        MAKER,
+        "                members[arm_id].next_index = number",
+        "                pass",
+        OF_ARMS,
+    ),
+    Mutant(
+        "arms: a seed is missed where others are counted",
+        MAKER,
+        "            if number == listed == (last or 0) + 1:",
+        "            if number == listed:",
+        OF_DRAWING,
+    ),
+    Mutant(
+        "drawing: a launch makes all tasks in its request",
+        "campaigns/lifecycle/campaigns.py",
+        "drawn_points(campaign, min(count, SLICE), of=count)",
+        "drawn_points(campaign, count)",
+        OF_DRAWING,
+    ),
+    Mutant(
+        "drawing: a launch is refused when its first slice cannot run",
+        "campaigns/lifecycle/campaigns.py",
+        "    if work is not None and count > drawn:",
+        "    if False:",
+        OF_DRAWING,
+    ),
+    Mutant(
+        "drawing: a slice is drawn twice",
+        DRAWING,
+        "        if locked.draws != campaign.draws or not locked.undrawn_tasks:",
+        "        if not locked.undrawn_tasks:",
+        OF_DRAWING_RACE,
+    ),
+    Mutant(
+        "drawing: a slice is counted without its tasks",
+        DRAWING,
+        "        tasks = make_drawn(locked, points)\n        note_drawn(locked, tasks)",
+        "        note_drawn(locked, points)\n        tasks = make_drawn(locked, points)",
+        OF_DRAWING,
+    ),
+    Mutant(
+        "drawing: a campaign completes while tasks are to be made",
+        "campaigns/lifecycle/endings.py",
+        ", undrawn_tasks=0)",
+        ")",
+        (OF_DRAWING[0], "-k", "drew_and_ran_meanwhile"),
+    ),
+    Mutant(
+        "drawing: nothing is made where no job runs",
+        "campaigns/lifecycle/endings.py",
+        "    if draw_slice(campaign_id, now=now):",
+        "    if False:",
+        OF_DRAWING,
+    ),
+    Mutant(
+        "drawing: arms race while tasks are to be made",
+        START,
+        "        if locked.undrawn_tasks:",
+        "        if False:",
+        OF_DRAWING,
+    ),
+    Mutant(
+        "drawing: a cancelled campaign waits for its tasks",
+        "campaigns/lifecycle/campaigns.py",
+        "        give_up_undrawn(campaign)\n",
+        "",
+        OF_DRAWING,
+    ),
+    Mutant(
+        "drawing: a point that cannot be drawn is tried for ever",
+        DRAWING,
+        "        if problem and not points:",
+        "        if False:",
+        OF_DRAWING,
+    ),
+    Mutant(
+        "drawing: a job does not ask for the next",
+        "campaigns/jobs.py",
+        "    if drawn and campaign_id is not None:",
+        "    if False:",
+        OF_DRAWING,
+    ),
+    Mutant(
+        "drawing: a repeated run counts the tasks anew",
+        "campaigns/lifecycle/replays.py",
+        '            task_count=F("task_count") + 1, ',
+        "            task_count=campaign.tasks.count(), ",
+        OF_DRAWING,
     ),
     Mutant(
         "arms: later draws depend on the tasks that people add",

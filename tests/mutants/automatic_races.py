@@ -21,8 +21,8 @@ AUTOMATIC_RACES: Final = (
     Mutant(
         "automatic race: a launch spends the runs of the race",
         CAMPAIGNS,
-        "drawn_points(campaign, campaign.task_count - kept)",
-        "drawn_points(campaign, campaign.task_count)",
+        "    count = campaign.task_count - kept",
+        "    count = campaign.task_count",
         (TESTS, "-k", "launch_keeps"),
     ),
     Mutant(
@@ -155,15 +155,15 @@ AUTOMATIC_RACES: Final = (
     Mutant(
         "automatic race: kept runs make every count of tasks start again",
         "campaigns/standings/task_counts.py",
-        "campaign.task_count - campaign.kept_runs:",
-        "campaign.task_count:",
+        "        if sum(counted.values()) != campaign.tasks_made:",
+        "        if sum(counted.values()) != campaign.task_count:",
         ("tests/standings/test_task_counts.py", "-k", "not_counted_again"),
     ),
     Mutant(
         "finish: a campaign completes between two asks",
         ENDINGS,
-        "running.filter(Q(asked_at=None) | Q(asked_at__lte=asked_before))",
-        "running.filter(Q(asked_at=None) | Q(asked_at__lte=now))",
+        "running.filter(Q(asked_at=None) | Q(asked_at__lte=asked_before), ",
+        "running.filter(Q(asked_at=None) | Q(asked_at__lte=now), ",
         (FINISH_TESTS, "-k", "between_two_asks"),
     ),
     Mutant(

@@ -167,8 +167,8 @@ DOORS: Final = (
     Mutant(
         "texts: a spreadsheet runs what a cell says",
         "xeenet_site/web/csv_text.py",
-        "    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):",
-        "    if False:",
+        "isinstance(cell, str) and cell[:1] in _FORMULA_STARTS",
+        "False",
         ("tests/commands/test_export_results.py", "-k", "spreadsheet_would_run"),
     ),
     Mutant(

@@ -161,7 +161,7 @@ INPUTS: Final = (
     Mutant(
         "launch: draws as long as it takes",
         "campaigns/lifecycle/arms.py",
-        ".with_budget(LAUNCH_STEPS)",
+        ".with_budget(limit)",
         "",
         (*LAUNCH, "-k", "steps_pay_for"),
     ),

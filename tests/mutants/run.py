@@ -23,10 +23,12 @@ from tests.mutants.answers import ANSWERS
 from tests.mutants.arms import ARMS
 from tests.mutants.automatic_races import AUTOMATIC_RACES
 from tests.mutants.campaigns import ENDS, LINES
+from tests.mutants.claim_statements import CLAIM_STATEMENTS
 from tests.mutants.classes import CLASSES_OF_RESULTS, PAIRED, SLOW_SETUPS
 from tests.mutants.doors import DOORS
 from tests.mutants.ends import ENDS_TOGETHER
 from tests.mutants.inputs import INPUTS
+from tests.mutants.lease_times import EXPIRIES, PACES_TOLD
 from tests.mutants.leases import CLAIMS, HELD
 from tests.mutants.machines.agent import AGENT
 from tests.mutants.machines.containment import CONTAINMENT
@@ -65,7 +67,19 @@ from tests.mutants.work import WORK
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
-    *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS, *CLASSES_OF_RESULTS),
+    *(
+        *CLAIMS,
+        *CLAIM_STATEMENTS,
+        *HELD,
+        *EXPIRIES,
+        *PACES_TOLD,
+        *SUBMITS,
+        *METRICS,
+        *ENDS,
+        *LINES,
+        *ARMS,
+        *CLASSES_OF_RESULTS,
+    ),
     *SLOW_SETUPS,
     *ENDS_TOGETHER,
     *HERO,

@@ -28,6 +28,7 @@ def test_the_shipped_settings_are_sound() -> None:
         ({"LEASE_SECONDS": 30.0}, []),
         ({"HEARTBEAT_SECONDS": 15.1}, ["xeenet.E002"]),
         ({"HEARTBEAT_SECONDS": 0.0}, ["xeenet.E001"]),
+        ({"HEARTBEATS_PER_SECOND": 0.0}, ["xeenet.E001"]),
         ({"KILL_GRACE_SECONDS": -1.0}, ["xeenet.E001"]),
         ({"IDLE_WAIT_SECONDS": float("nan")}, ["xeenet.E001"]),
         ({"ENROLMENT_TOKEN_HOURS": 0}, ["xeenet.E001"]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.db import connections
@@ -18,25 +18,28 @@ from django.db.models.sql.compiler import SQLCompiler
 Row = TypeVar("Row")
 
 
-class _Place(NamedTuple):
-    """Stands among the params of the SQL where a slot's value comes."""
-
-    name: str
-    field: Field[Any, Any]
-
-
 class Slot(Expression):
     """A value of a prepared query that each run gives: `filter(pk=Slot("pk", BigIntegerField()))`.
 
     It may stand wherever an expression may, but not in `__in`, whose length would change the SQL.
+    `field` says how the value is stored; it must have the type of the column that it meets.
     """
 
     def __init__(self, name: str, field: Field[Any, Any]) -> None:
         super().__init__(output_field=field)
         self.name = name
 
-    def as_sql(self, *_: Any, **__: Any) -> tuple[str, Any]:
-        return "%s", [_Place(self.name, self.output_field)]
+    def as_sql(self, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
+        return "%s", (self,)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What slots with one value have in common."""
+        return self.name, type(self.output_field)
+
+    def value_in(self, values: Mapping[str, Any]) -> Any:
+        """Return its value among those of a run. Raises KeyError without one."""
+        return values[self.name]
 
 
 class _Compiled(NamedTuple):
@@ -64,8 +67,8 @@ class Prepared(Generic[Row]):
         queryset = compiled.queryset.all()
         connection = connections[queryset.db]
         params = tuple(
-            param.field.get_db_prep_value(values[param.name], connection)
-            if isinstance(param, _Place)
+            param.output_field.get_db_prep_value(param.value_in(values), connection)
+            if isinstance(param, Slot)
             else param
             for param in compiled.params
         )

@@ -51,12 +51,24 @@ def claim(
     try:
         # One transaction: task and attempt must agree, and the worker's lock ends with it.
         with transaction.atomic():
-            return _claim(token_hash, data, now)
+            got = _lease(token_hash, data, now)
     except (_Unusual, *claims.UNUSABLE):
         return None
+    reason = _why_fewer(got, data)
+    return Claimed(got.worker, Claim(got.attempts, reason, pace=got.worker.pace), got.now)
 
 
-def _claim(token_hash: str, data: Mapping[str, Any], now: dt.datetime | None) -> Claimed:
+class _Got(NamedTuple):
+    """What a claim got, and what says why it did not get more."""
+
+    worker: Worker
+    now: dt.datetime
+    attempts: list[Attempt]
+    held: int  # leases before
+    waits: bool  # see `claim_tasks.Picked`
+
+
+def _lease(token_hash: str, data: Mapping[str, Any], now: dt.datetime | None) -> _Got:
     caller = claim_worker.read(token_hash, data["boot_id"])
     if caller is None:
         raise _Unusual
@@ -64,32 +76,32 @@ def _claim(token_hash: str, data: Mapping[str, Any], now: dt.datetime | None) ->
     if not (_is_usual(caller, data, now) and claim_speeds.are_known(worker, data, now)):
         raise _Unusual
     see(worker, caller.session_seen_at, data["boot_id"], now)
-    bound = claims.most_held(data.get("slots"))
-    count = min(data["count"], bound - caller.held)
-    if count <= 0:
-        raise _Unusual
     longest = claims.longest_budget(data.get("longest_seconds"))
-    picked = claim_tasks.pick(worker, data["claim_id"], count, longest, now)
-    # The first statement may have seen the leases as they were before an earlier claim.
-    if picked.is_repeated or picked.held != caller.held:
+    picked = claim_tasks.pick(worker, data["claim_id"], data["count"], longest, now)
+    if picked.is_repeated or not _has_slots(worker, data, picked.held):
         raise _Unusual
-    if (
-        "slots" in data
-        and worker_lifecycle.known_slots(worker, bound, held=picked.held) != worker.slots
-    ):
-        raise _Unusual
-    attempts = _leased(picked.tasks, worker, longest, now)
+    tasks = picked.tasks[: _room(data, picked.held)]
+    attempts = _leased(tasks, worker, longest, now)
     if attempts and not claim_moves.write(worker, data["claim_id"], attempts, now):
         raise _Unusual
-    if len(attempts) == data["count"]:
-        reason = ""
-    elif len(attempts) == count:
-        reason = why_full(picked.held + count, bound)
-    elif not attempts and not picked.waits:
-        reason = NOTHING_WAITS
-    else:
-        reason = why_fewer(worker, None, runs_own_script=False, longest_budget=longest)
-    return Claimed(worker, Claim(attempts, reason, pace=worker.pace), now)
+    return _Got(worker, now, attempts, picked.held, picked.waits)
+
+
+def _room(data: Mapping[str, Any], held: int) -> int:
+    """Return how many leases more the worker may hold."""
+    return max(0, claims.most_held(data.get("slots")) - held)
+
+
+def _why_fewer(got: _Got, data: Mapping[str, Any]) -> str:
+    """Return why the claim got fewer tasks than it wants, as the verb says it; "" if it got all."""
+    if len(got.attempts) == data["count"]:
+        return ""
+    if len(got.attempts) == _room(data, got.held):
+        return why_full(got.held + len(got.attempts), claims.most_held(data.get("slots")))
+    if not got.attempts and not got.waits:
+        return NOTHING_WAITS
+    longest = claims.longest_budget(data.get("longest_seconds"))
+    return why_fewer(got.worker, None, runs_own_script=False, longest_budget=longest)
 
 
 def _is_usual(caller: Caller, data: Mapping[str, Any], now: dt.datetime) -> bool:
@@ -113,6 +125,14 @@ def _is_usual(caller: Caller, data: Mapping[str, Any], now: dt.datetime) -> bool
         # One that could not begin its last tasks looks elsewhere first.
         and not worker.consecutive_env_errors
     )
+
+
+def _has_slots(worker: Worker, data: Mapping[str, Any], held: int) -> bool:
+    """Return whether the slots that the claim tells are those that are stored."""
+    if "slots" not in data:
+        return True
+    slots = claims.most_held(data["slots"])
+    return worker_lifecycle.known_slots(worker, slots, held=held) == worker.slots
 
 
 def _leased(tasks: list[Task], worker: Worker, longest: float, now: dt.datetime) -> list[Attempt]:

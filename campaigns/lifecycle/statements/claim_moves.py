@@ -20,7 +20,6 @@ from campaigns.lifecycle import claims, journal
 from campaigns.lifecycle.statements.claim_worker import WORKER
 from campaigns.lifecycle.statements.compiled import (
     Column,
-    Slot,
     Sql,
     insert,
     join,
@@ -29,7 +28,9 @@ from campaigns.lifecycle.statements.compiled import (
     update,
 )
 from campaigns.models import Attempt, StateChange, Task, TaskState
+from campaigns.models.attempt import AttemptQuerySet
 from workers.models import Worker, WorkerState
+from xeenet_site.web.prepared import Slot
 
 _ID: Final = models.BigIntegerField()
 _UUID: Final = models.UUIDField()
@@ -93,9 +94,9 @@ class _Owner(NamedTuple):
     fleet_token_id: Slot | None
 
 
-def _histories(tasks: Any, *, is_of_fleet: bool) -> Sql:
+def _histories(attempts: AttemptQuerySet, *, is_of_fleet: bool) -> Sql:
     owner: Any = _Owner(WORKER, Slot("fleet", _ID) if is_of_fleet else None)
-    return select(claims.histories(Attempt.objects.filter(task__in=tasks), owner)).sql
+    return select(claims.histories(attempts, owner)).sql
 
 
 def _waiting(task: Any) -> models.QuerySet[Task]:
@@ -122,6 +123,7 @@ def _together(is_of_fleet: bool) -> Sql:
         f"({place}, '{line.subject}', '{line.from_state}', '{line.to_state}')"
         for place, line in enumerate(_lines())
     )
+    wanted = RawSQL("SELECT task_id FROM wanted", ())
     return join(
         "WITH wanted AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY "  # noqa: S608 - constants
         f"AS wanted ({', '.join(_GIVEN)}, place)), "
@@ -132,7 +134,7 @@ def _together(is_of_fleet: bool) -> Sql:
         "made AS ({attempt} RETURNING id, task_id, number, ordinal), "
         "noted AS ({journal}) SELECT task_id, id, number FROM made",
         arrays=Sql(arrays, slots),
-        histories=_histories(RawSQL("SELECT task_id FROM wanted", ()), is_of_fleet=is_of_fleet),
+        histories=_histories(Attempt.objects.filter(task__in=wanted), is_of_fleet=is_of_fleet),
         task=update(
             _waiting(Column("given.task_id", _ID)),
             Sql("given"),
@@ -237,7 +239,7 @@ def _separate(is_of_fleet: bool) -> _Separate:
         for line in _lines()
     )
     return _Separate(
-        history=_histories([slots["task_id"]], is_of_fleet=is_of_fleet),
+        history=_histories(Attempt.objects.filter(task=slots["task_id"]), is_of_fleet=is_of_fleet),
         task=join("{task} RETURNING campaign_id", task=task),
         attempt=join("{attempt} RETURNING id", attempt=attempt),
         lines=lines,

@@ -12,11 +12,12 @@ from django.db import models
 from campaigns.fleet.speeds import by_experiment, guarding_calibrations
 from campaigns.lifecycle import calibrating
 from campaigns.lifecycle.statements.claim_worker import WORKER
-from campaigns.lifecycle.statements.compiled import Instant, Select, Slot, run, select
+from campaigns.lifecycle.statements.compiled import Instant, Select, run, select
 from campaigns.work.cost import CostModel
 from experiments import catalog
 from workers.models import Calibration, Worker
 from workers.pace import Pace, usual
+from xeenet_site.web.prepared import Slot
 
 _EXPERIMENT: Final = Slot("experiment", models.CharField())
 _SCRIPT: Final = Slot("script", models.CharField())

@@ -14,10 +14,11 @@ from django.db import connection, models
 from campaigns.lifecycle import claims
 from campaigns.lifecycle.claim_reasons import waiting_campaigns
 from campaigns.lifecycle.statements.claim_worker import WORKER
-from campaigns.lifecycle.statements.compiled import Instant, Select, Slot, Sql, join, run, select
+from campaigns.lifecycle.statements.compiled import Instant, Select, Sql, join, run, select
 from campaigns.models import Attempt, Campaign, Task
 from workers.models import Worker
 from workers.protocol import IsolationTier
+from xeenet_site.web.prepared import Slot
 
 # What the lease in the answer and its guard need.
 _OF_TASK: Final = (
@@ -28,6 +29,7 @@ _OF_TASK: Final = (
     *("campaign__package__origin", "campaign__package__warm_checked_at"),
 )
 _LONGEST: Final = Slot("longest", models.FloatField())
+_NOTHING: Final = Sql("")
 # Workers differ in little else than the scripts that their versions brought.
 _MOST_KINDS: Final = 64
 
@@ -38,7 +40,7 @@ class Picked(NamedTuple):
     tasks: list[Task]
     held: int  # leases of the worker
     is_repeated: bool  # the claim got tasks before
-    waits: bool  # tasks of an active campaign wait, these included
+    waits: bool  # tasks of active campaigns wait, these included
 
 
 class _Kind(NamedTuple):
@@ -127,17 +129,19 @@ def _together(kind: _Kind) -> Sql:
         f"WITH picked ({names}) AS ({{tasks}}) "  # noqa: S608 - names of columns
         "SELECT facts.*, picked.* FROM ({facts}) AS facts LEFT JOIN picked ON TRUE",
         tasks=query.sql,
-        facts=_facts(),
+        facts=_facts(Sql("EXISTS (SELECT FROM picked) OR ")),
     )
 
 
 @cache
-def _facts() -> Sql:
+def _facts(known: Sql = _NOTHING) -> Sql:
+    """Return the query of what else is read; `known` may say already that tasks wait."""
     held = Task.objects.held_by(WORKER).order_by().values("pk")
     of_claim = Attempt.objects.of_claim(WORKER, Slot("claim_id", models.UUIDField()))
     return join(
         "SELECT (SELECT COUNT(*) FROM ({held}) AS leases) AS held, "
-        "EXISTS ({of_claim}) AS is_repeated, EXISTS ({waiting}) AS waits",
+        "EXISTS ({of_claim}) AS is_repeated, {known}EXISTS ({waiting}) AS waits",
+        known=known,
         held=select(held).sql,
         of_claim=select(of_claim.order_by().values("pk")).sql,
         waiting=select(waiting_campaigns().order_by().values("pk")).sql,

@@ -8,15 +8,14 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from django.db import models
-from django.db.models import Count, OuterRef, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import OuterRef, Subquery
 
 from campaigns.clock import with_clock
 from campaigns.lifecycle.calibrating import noting_work
 from campaigns.lifecycle.claim_lock import claiming_if_alone
-from campaigns.lifecycle.statements.compiled import Select, Slot, run, select
-from campaigns.models import Task
-from workers.models import SHUT_OUT, Worker, WorkerSession
+from campaigns.lifecycle.statements.compiled import Select, run, select
+from workers.models import Worker, WorkerSession
+from xeenet_site.web.prepared import Slot
 
 WORKER: Final = Slot("worker", models.BigIntegerField())
 _BOOT: Final = Slot("boot_id", models.UUIDField())
@@ -28,12 +27,11 @@ class Caller(NamedTuple):
 
     worker: Worker
     is_alone: bool  # no other claim of it runs
-    held: int  # leases
     session_seen_at: dt.datetime | None  # of this start of its agent; None for one that is not open
 
 
 def read(token_hash: str, boot_id: uuid.UUID) -> Caller | None:
-    """Return the worker with this token, from `noting_work`; None if it opens nothing."""
+    """Return the worker with this token, in any state and from `noting_work`; None if none has."""
     query = _reading()
     rows = run(query.sql, {"token_hash": token_hash, "boot_id": boot_id})
     for worker in query.instances(rows):
@@ -45,11 +43,9 @@ def read(token_hash: str, boot_id: uuid.UUID) -> Caller | None:
 @cache
 def _reading() -> Select[Worker]:
     callers = Worker.objects.filter(token_hash=Slot("token_hash", models.CharField()))
-    callers = callers.exclude(state__in=SHUT_OUT).select_related("fleet_token").order_by()
-    held = Task.objects.held_by(OuterRef("pk")).order_by().values("worker")
+    callers = callers.select_related("fleet_token").order_by()
     session = WorkerSession.objects.filter(worker=OuterRef("pk"), boot_id=_BOOT, ended_at=None)
     callers = noting_work(claiming_if_alone(callers)).annotate(
-        held=Coalesce(Subquery(held.annotate(count=Count("pk")).values("count")), 0),
         session_seen_at=Subquery(session.order_by().values("last_seen_at")),
     )
     return select(with_clock(callers))

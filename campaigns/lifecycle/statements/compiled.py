@@ -8,40 +8,32 @@ from __future__ import annotations
 
 import datetime as dt
 import string
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from django.db.models.expressions import Expression
 from django.db.models.query import get_related_populators
 from django.db.models.sql import UpdateQuery
 
 from campaigns.lifecycle.statements import prepared
+from xeenet_site.web.prepared import Slot
 
 M = TypeVar("M", bound=models.Model)
 _FORMATTER: Final = string.Formatter()
 # Stands for a limit until its slot does.
 _A_LIMIT: Final = 1_000_003
-
-
-class Slot(Expression):
-    """A value that each run of the statement gives anew, by its name.
-
-    `field` says how the value is stored; it must have the type of the column that it meets.
-    """
-
-    def __init__(self, name: str, field: models.Field[Any, Any]) -> None:
-        super().__init__(output_field=field)
-        self.name = name
-
-    def as_sql(self, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
-        return "%s", (self,)
-
-    def value_in(self, values: Mapping[str, Any]) -> Any:
-        """Return its value among those of a run."""
-        return values[self.name]
+# Values that these fields hand to PostgreSQL's driver as they are; asking them takes longer.
+_UNCHANGED: Final[dict[type[Any], tuple[type[Any], ...]]] = {
+    models.UUIDField: (uuid.UUID,),
+    models.CharField: (str,),
+    models.TextField: (str,),
+    models.BigIntegerField: (int,),
+    models.BooleanField: (bool,),
+}
 
 
 class Instant(Slot):
@@ -51,8 +43,14 @@ class Instant(Slot):
         super().__init__(name, models.DateTimeField())
         self.before = before
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return *super().key, self.before
+
     def __sub__(self, other: Any) -> Any:
-        return Instant(self.name, self.before + other)
+        if isinstance(other, dt.timedelta):
+            return Instant(self.name, self.before + other)
+        return super().__sub__(other)
 
     def value_in(self, values: Mapping[str, Any]) -> Any:
         return values[self.name] - self.before
@@ -96,14 +94,30 @@ class OnlyRow(Column):
 
     def __init__(self, name: str, field: models.Field[Any, Any]) -> None:
         super().__init__(name, field)
-        self.text = f"(SELECT {self.text} FROM {name.partition('.')[0]})"  # noqa: S608 - names of ours
+        self.text = f"(SELECT {self.text} FROM {name.partition('.')[0]})"  # noqa: S608 - our names
 
 
-class Sql(NamedTuple):
+@dataclass(frozen=True)
+class Sql:
     """Text with a %s for each parameter: a `Slot`, or a value that is the same in each run."""
 
     text: str
     parameters: tuple[Any, ...] = ()
+
+    @cached_property
+    def numbered(self) -> tuple[str, tuple[Any, ...]]:
+        """The text with $1, $2, …, and what each stands for: a slot has one number everywhere."""
+        numbers: dict[Any, int] = {}
+        distinct: list[Any] = []
+        first, *rest = self.text.split("%s")
+        written = [first]
+        for parameter, piece in zip(self.parameters, rest, strict=True):
+            key = parameter.key if isinstance(parameter, Slot) else len(distinct)
+            if key not in numbers:
+                distinct.append(parameter)
+                numbers[key] = len(distinct)
+            written += [f"${numbers[key]}", piece]
+        return "".join(written).replace("%%", "%"), tuple(distinct)
 
 
 @dataclass(frozen=True)
@@ -249,23 +263,30 @@ def run(sql: Sql, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
     PostgreSQL parses and plans it once per connection. Raises django.db.DatabaseError.
     """
-    parameters = [
-        _stored(parameter.field, parameter.value_in(values))
+    if connection.vendor == "postgresql":
+        text, parameters = sql.numbered
+        return prepared.run(text, _values(parameters, values))
+    with connection.cursor() as cursor:
+        cursor.execute(sql.text, _values(sql.parameters, values))
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def _values(parameters: Iterable[Any], values: Mapping[str, Any]) -> list[Any]:
+    database = connections[DEFAULT_DB_ALIAS]  # once: it is looked up by thread
+    return [
+        _stored(parameter.output_field, parameter.value_in(values), database)
         if isinstance(parameter, Slot)
         else parameter
-        for parameter in sql.parameters
+        for parameter in parameters
     ]
-    if connection.vendor != "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(sql.text, parameters)
-            return list(cursor.fetchall()) if cursor.description else []
-    return prepared.run(sql.text, parameters)
 
 
-def _stored(field: models.Field[Any, Any], value: Any) -> Any:
+def _stored(field: models.Field[Any, Any], value: Any, database: Any) -> Any:
     if isinstance(value, list):
-        return [_stored(field, item) for item in value]
-    return field.get_db_prep_value(value, connection)
+        return [_stored(field, item, database) for item in value]
+    if database.vendor == "postgresql" and type(value) in _UNCHANGED.get(type(field), ()):
+        return value
+    return field.get_db_prep_value(value, database)
 
 
 def _sql(text: str, parameters: Iterable[Any]) -> Sql:

@@ -18,7 +18,6 @@ from django.db.models.expressions import RawSQL
 
 from campaigns.lifecycle.statements.compiled import (
     Column,
-    Slot,
     Sql,
     insert,
     join,
@@ -30,6 +29,7 @@ from campaigns.lifecycle.statements.given import as_given, columns_of, insert_gi
 from campaigns.lifecycle.transitions import held_by
 from campaigns.models import Attempt, AttemptOutcome, Race, Result, StateChange, Task, TaskState
 from workers.protocol import MAX_RESULTS_PER_REQUEST
+from xeenet_site.web.prepared import Slot
 
 _NOW: Final = Slot("now", models.DateTimeField())
 _ID: Final = models.BigIntegerField()

@@ -14,7 +14,8 @@ from typing import Any
 
 from django.db import connection, models
 
-from campaigns.lifecycle.statements.compiled import Slot, Sql, insert
+from campaigns.lifecycle.statements.compiled import Sql, insert
+from xeenet_site.web.prepared import Slot
 
 
 def rows_given(model: type[models.Model], slot: str, *, most: int) -> Sql:

@@ -35,7 +35,6 @@ from campaigns.lifecycle.statements.compiled import (
     AnyOf,
     OnlyRow,
     Select,
-    Slot,
     Sql,
     insert,
     join,
@@ -51,6 +50,7 @@ from workers import presence
 from workers.models import SHUT_OUT, Worker, WorkerSession
 from workers.pace import Pace, longest, usual
 from workers.protocol import HeartbeatAnswer
+from xeenet_site.web.prepared import Slot
 
 Answer = tuple[uuid.UUID, HeartbeatAnswer, str]
 _Told = Sequence[Mapping[str, Any]]

@@ -6,18 +6,24 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg.types.numeric import Int8
 
 
 def run(text: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Run the statement and return its rows; it is parsed and planned once per connection."""
-    connection.ensure_connection()
-    raw = connection.connection
+    """Run the statement and return its rows; it is parsed and planned once per connection.
+
+    Its parameters are $1, $2, … in the text, which the driver leaves as it is.
+    """
+    database = connections[DEFAULT_DB_ALIAS]  # once: it is looked up by thread
+    # As Django's cursors do, so that a request after a restart of the database finds a new one.
+    database.close_if_health_check_failed()
+    database.ensure_connection()
+    raw = database.connection
     # Not Django's cursor: it writes the values into the text, so every text would be a new one.
     # `databases.with_limits` sets the connection's `prepare_threshold` to 0.
-    server_side: Any = psycopg.Cursor(raw)
-    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    server_side: Any = psycopg.RawCursor(raw)
+    wrap = database.make_debug_cursor if database.queries_logged else database.make_cursor
     with wrap(server_side) as cursor:
         cursor.execute(text, [_typed(parameter) for parameter in parameters])
         # Not `description`, which makes an object of each column.

@@ -11,9 +11,10 @@ from django.db import connection, models
 
 from campaigns.clock import with_clock
 from campaigns.lifecycle.leases import attempts_to_end
-from campaigns.lifecycle.statements.compiled import AnyOf, Select, Slot, run, select
+from campaigns.lifecycle.statements.compiled import AnyOf, Select, run, select
 from campaigns.models import Attempt, AttemptOutcome
 from workers.models import SHUT_OUT
+from xeenet_site.web.prepared import Slot
 
 # What judging a result, answering its worker and writing its presence need of the worker.
 _OF_WORKER: Final = (

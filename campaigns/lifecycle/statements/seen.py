@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 
 from django.db import models
 
-from campaigns.lifecycle.statements.compiled import Slot, Sql, run, update
+from campaigns.lifecycle.statements.compiled import Sql, run, update
 from workers import presence
 from workers.models import Worker, WorkerSession
+from xeenet_site.web.prepared import Slot
 
 _WORKER: Final = Slot("worker", models.BigIntegerField())
 _BOOT: Final = Slot("boot_id", models.UUIDField())

@@ -24,6 +24,7 @@ from workers.fleet_token import FleetToken
 from workers.lifecycle import WorkerError
 from workers.models import Worker
 from workers.protocol import FailureClass
+from workers.takeover import take_over
 
 # Calls and acts by how often they come.
 _STEPS: Final = {
@@ -108,17 +109,17 @@ def new_world() -> World:
     script = factories.uploaded(approved=True)
     fleet, secret = fleet_token()
     agents = (
-        _agent("plain"),
-        _agent("wide", slots=4),
-        _agent("calibrates", calibrates=True, slots=3),
-        _agent("open", accepts_uploaded_scripts=True, isolation="T1"),
-        _agent("simulates", simulate=True),
-        _agent("short", slots=2, longest_seconds=60.0),
-        _agent(fleet_worker(secret), isolation="T1"),
-        _agent(fleet_worker(secret), isolation="T1", slots=2),
+        new_agent("plain"),
+        new_agent("wide", slots=4),
+        new_agent("calibrates", calibrates=True, slots=3),
+        new_agent("open", accepts_uploaded_scripts=True, isolation="T1"),
+        new_agent("simulates", simulate=True),
+        new_agent("short", slots=2, longest_seconds=60.0),
+        new_agent(fleet_worker(secret), isolation="T1"),
+        new_agent(fleet_worker(secret), isolation="T1", slots=2),
     )
     for agent in agents[:-1]:  # the last one claims as a new machine does
-        _settle(agent)
+        settle(agent)
     factories.calibrate(agents[1].worker, now=at(0))
     factories.calibrate(agents[2].worker, 0.5, now=at(0))
     campaigns = (
@@ -133,7 +134,7 @@ def new_world() -> World:
     return World(agents, campaigns, script, fleet)
 
 
-def _agent(
+def new_agent(
     name: str | Worker,
     slots: int | None = None,
     longest_seconds: float | None = None,
@@ -149,8 +150,8 @@ def _agent(
     return Agent(worker, tells, slots, longest_seconds)
 
 
-def _settle(agent: Agent) -> None:
-    """Let the agent have called before."""
+def settle(agent: Agent) -> None:
+    """Let the agent have claimed before."""
     worker_lifecycle.see(agent.worker, now=at(5), boot_id=agent.boot_id)
     worker_lifecycle.describe(
         agent.worker,
@@ -161,6 +162,7 @@ def _settle(agent: Agent) -> None:
         accepts_uploaded_scripts=agent.tells.get("accepts_uploaded_scripts", False),
         scripts=agent.tells["scripts"],
     )
+    take_over(agent.worker, agent.boot_id, now=at(5))
 
 
 @dataclass

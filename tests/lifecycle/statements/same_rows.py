@@ -18,6 +18,7 @@ from django.core.cache import caches
 from django.db import models, transaction
 from django.test import TestCase
 
+from campaigns.lifecycle import expiry
 from tests.lifecycle.statements.agent_calls import VERBS, Call
 from tests.lifecycle.statements.random_history import History, new_world
 
@@ -78,6 +79,7 @@ def rows_after(
     """Do the history in a transaction that is rolled back; return its lines and all rows."""
     for cache in caches.all():
         cache.clear()
+    expiry.forget()
     lines = []
     with transaction.atomic():
         for number in range(steps):

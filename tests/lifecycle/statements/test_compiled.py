@@ -10,10 +10,11 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 from django.test.utils import CaptureQueriesContext
 
-from campaigns.lifecycle.statements.compiled import Slot, Sql, insert, join, run, select, update
+from campaigns.lifecycle.statements.compiled import Sql, insert, join, run, select, update
 from campaigns.models import ProgressPoint, StateChange, Task, TaskState
 from tests.factories import NOW, active_campaign, at, leased_task, worker
 from workers.models import Worker
+from xeenet_site.web.prepared import Slot
 
 pytestmark = pytest.mark.django_db
 KEY = Slot("key", models.BigIntegerField())

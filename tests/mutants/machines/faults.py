@@ -40,7 +40,7 @@ FAULTS: Final = (
     Mutant(
         "faults: without a q-cluster nobody takes a dead agent's task back",
         "campaigns/lifecycle/claims.py",
-        "    expire(now=now, limit=max(count, 20))\n",
+        "    sweep(now=now)\n",
         "",
         (f"{NETWORK}::test_a_killed_agents_task_is_had_by_the_first_who_asks_after_its_lease",),
         "postgresql",

@@ -54,7 +54,7 @@ SIDE: Final = (
     Mutant(
         "side: an infeasible arm runs again",
         GROWTH,
-        "        if infeasible := tasks[0].arm.infeasible:\n",
+        "        if infeasible := tasks[0].infeasible:\n",
         '        if infeasible := "":\n',
         (VERBS, "-k", "infeasible"),
     ),

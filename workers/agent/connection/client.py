@@ -97,7 +97,10 @@ _MAX_REPLY_BYTES: Final = 1024 * 1024
 _MAX_LEASE_BYTES: Final = 256 * 1024
 # For a whole exchange, from the first byte sent to the last one received.
 _CALL_SECONDS: Final = 60.0
-_HEARTBEAT_SECONDS: Final = 30.0  # below the usual lease time of 45 s
+# A lease lasts for three heartbeats at least; one that hangs must leave time for the next.
+_HEARTBEAT_SECONDS: Final = 30.0
+_HEARTBEATS_PER_LEASE: Final = 3
+_LEAST_HEARTBEAT_SECONDS: Final = 5.0
 _SUBMIT_SECONDS: Final = 120.0  # a slow connection has to send up to 1 MiB
 _RELEASE_SECONDS: Final = 15.0
 
@@ -199,18 +202,21 @@ class Client:
             reply.pop("calibrate", None)  # it would not take the answer
         return reply
 
-    def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:
-        """Renew the leases and deliver their progress.
+    def heartbeat(
+        self, request: HeartbeatRequest, interval_seconds: float = 10.0
+    ) -> HeartbeatReply:
+        """Renew the leases and deliver their progress, within three intervals or 30 s.
 
         A server that has not named its features yet names them in the reply.
         """
+        within = max(_LEAST_HEARTBEAT_SECONDS, _HEARTBEATS_PER_LEASE * interval_seconds)
         reply = self._call(
             self._heartbeats,
             "POST",
             HEARTBEAT_PATH,
             heartbeat_for(request, self._features or NO_FEATURES),
             replies.heartbeat_reply,
-            seconds=_HEARTBEAT_SECONDS,
+            seconds=min(_HEARTBEAT_SECONDS, within),
         )
         self._hear(reply)
         return reply

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -33,6 +34,9 @@ log = logging.getLogger("xeenet.heartbeat")
 class Heartbeat(threading.Thread):
     """Reports at the server's interval, with jitter, from its start until `stop`.
 
+    The interval counts from the last heartbeat: replies that change it, however often, do not put
+    the next heartbeat off for longer than the one told last.
+
     A lease is reported until the server has taken its result, not only while its script runs: a
     result that waits in the outbox should not lose its lease to another worker.
     """
@@ -59,17 +63,20 @@ class Heartbeat(threading.Thread):
         self._board = board or StatusBoard()
         self._stopping = False
         self._wake = threading.Event()
+        self._waits_since = time.monotonic()
 
     def run(self) -> None:
         """Beat until stopped."""
+        self._waits_since = time.monotonic()
         while not self._stopping:
             if self._wake.wait(self._next_wait()):
-                self._wake.clear()  # stopped, or a new interval: begin the wait again
+                self._wake.clear()  # stopped, or a new interval: wait for what is left of it
             else:
                 try:
                     self.beat()
                 except Exception:  # a bug must not end the renewals
                     log.exception("a heartbeat failed, trying on")
+                self._waits_since = time.monotonic()
 
     def stop(self) -> None:
         """End the thread."""
@@ -77,7 +84,7 @@ class Heartbeat(threading.Thread):
         self._wake.set()
 
     def set_interval(self, seconds: float) -> None:
-        """Use the server's interval at once, without finishing the wait under way."""
+        """Use the server's interval at once, also for the wait under way."""
         if seconds != self._interval_seconds:
             self._interval_seconds = seconds
             self._wake.set()
@@ -145,7 +152,7 @@ class Heartbeat(threading.Thread):
         request: HeartbeatRequest = {"boot_id": self._boot_id, "leases": leases}
         if (pause := self._owner_pause()) is not None:
             request["owner_pause"] = pause
-        reply = self._client.heartbeat(request)
+        reply = self._client.heartbeat(request, self._interval_seconds)
         by_id = {attempt.lease_id: attempt for attempt in attempts}
         for attempt in attempts:
             attempt.progress.delivered(points[attempt.lease_id])
@@ -168,4 +175,5 @@ class Heartbeat(threading.Thread):
 
     def _next_wait(self) -> float:
         interval = max(_SHORTEST_SECONDS, self._interval_seconds)
-        return interval * random.uniform(1 - _JITTER, 1 + _JITTER)
+        waited = time.monotonic() - self._waits_since
+        return max(0.0, interval * random.uniform(1 - _JITTER, 1 + _JITTER) - waited)

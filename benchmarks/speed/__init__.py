@@ -1,0 +1,1 @@
+"""The parts of `make bench`: http, fleet, growth and training, beside their peers in one run."""
