@@ -196,8 +196,8 @@ INPUTS: Final = (
     Mutant(
         "progress: is kept after the end of an attempt",
         "campaigns/lifecycle/leases.py",
-        "    if held.update(",
-        '    store_progress(attempt, list(progress), "")\n    if held.update(',
+        "    if held.update(**renewal(",
+        '    store_progress(attempt, list(progress), "")\n    if held.update(**renewal(',
         (*CURVES, "-k", "after_the_end"),
     ),
     Mutant(
