@@ -154,8 +154,8 @@ BEATS: Final = (
     Mutant(
         "door: the first call of a minute is not counted",
         LEAN,
-        "        if not self._is_counted:\n            throttling",
-        "        if False:\n            throttling",
+        "        if not self._is_counted:\n            caller",
+        "        if False:\n            caller",
         _DOOR,
     ),
     Mutant(
