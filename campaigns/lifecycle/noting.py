@@ -13,6 +13,7 @@ import datetime as dt
 import logging
 import os
 import threading
+from multiprocessing.util import Finalize
 from typing import Final
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
@@ -55,6 +56,8 @@ def start() -> None:
     if _noter is None:
         _noter = Noter()
         atexit.register(_noter.close)
+        # A process of multiprocessing, as the web server's are, ends without the line above.
+        Finalize(None, _noter.close, exitpriority=0)
         os.register_at_fork(after_in_child=_noter.forget)
 
 

@@ -298,9 +298,19 @@ class Proxy:
         may_retry = status == 503 and reply.fields.get("retry-after")
         if status >= 500 and not may_retry:
             self.bad_answers.append(f"{method} {path}: {status}, {reply.body[:200]!r}")
-        if method == "PUT" and path.endswith("/result") and status < 300 and self._acks:
-            lease_id, verdict = path.split("/")[-2], json.loads(reply.body)["verdict"]
-            self._acks.write(json.dumps({"lease_id": lease_id, "verdict": verdict}) + "\n")
+        if method == "PUT" and path.endswith("/result") and status < 300:
+            self._note_ack(path.split("/")[-2], json.loads(reply.body))
+        if method == "POST" and path.endswith("/leases/results") and status < 300:
+            for answer in json.loads(reply.body)["results"]:
+                if answer["status"] < 300:
+                    self._note_ack(answer["lease_id"], answer)
+                if answer["status"] >= 500 and answer["status"] != 503:
+                    self.bad_answers.append(f"{method} {path}: {answer!r:.200}")
+
+    def _note_ack(self, lease_id: str, answer: dict[str, Any]) -> None:
+        if self._acks:
+            ack = {"lease_id": lease_id, "verdict": answer["verdict"]}
+            self._acks.write(json.dumps(ack) + "\n")
 
 
 def read_acks(path: Path) -> list[Acknowledgement]:

@@ -204,6 +204,13 @@ _NOTED: Final = (
         (NOTED, "-k", "when_it_ends"),
     ),
     Mutant(
+        "noting: a web server that stops forgets what is left",
+        NOTING,
+        "        Finalize(None, _noter.close, exitpriority=0)\n",
+        "",
+        ("tests/faults/test_serving.py", "-k", "stored_last"),
+    ),
+    Mutant(
         "noting: a forked process waits for its parent's thread",
         NOTING,
         "        os.register_at_fork(after_in_child=_noter.forget)\n",

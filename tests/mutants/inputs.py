@@ -196,14 +196,14 @@ INPUTS: Final = (
     Mutant(
         "progress: is kept after the end of an attempt",
         "campaigns/lifecycle/leases.py",
-        "    if renewed:\n        # Only now",
-        '    store_progress(attempt, list(progress), "")\n    if renewed:\n        # Only now',
+        "    if held.update(**renewal(",
+        '    store_progress(attempt, list(progress), "")\n    if held.update(**renewal(',
         (*CURVES, "-k", "after_the_end"),
     ),
     Mutant(
         "progress: any number of points per attempt",
         PROGRESS,
-        "        _thin_out(attempt)\n",
+        "        thin_out(attempt)\n",
         "        pass\n",
         (*CURVES, "-k", "bounded_curve"),
     ),

@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutants.mutant import Mutant
 
 LEASES: Final = "campaigns/lifecycle/leases.py"
+TRANSITIONS: Final = "campaigns/lifecycle/transitions.py"
 CLAIMING: Final = "campaigns/lifecycle/claims.py"
 REASONS: Final = "campaigns/lifecycle/claim_reasons.py"
 FAIR: Final = "tests/lifecycle/test_fair_claims.py"
@@ -167,30 +168,29 @@ HELD: Final = (
     Mutant(
         "renew: any lease of the task will do",
         LEASES,
-        "pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id, deadline_at__gt=now",
-        "pk=attempt.task_id, state=TaskState.LEASED, deadline_at__gt=now",
+        "Task.objects.filter(held_by(lease_id), before_deadline(now), pk=attempt.task_id)",
+        "Task.objects.filter(before_deadline(now), pk=attempt.task_id, state=TaskState.LEASED)",
         ("tests/lifecycle/test_renew.py", *HISTORIES),
     ),
     Mutant(
         "renew: after the deadline, too",
         LEASES,
-        "pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id, deadline_at__gt=now",
-        "pk=attempt.task_id, state=TaskState.LEASED, lease_id=lease_id",
+        "Task.objects.filter(held_by(lease_id), before_deadline(now), pk=attempt.task_id)",
+        "Task.objects.filter(held_by(lease_id), pk=attempt.task_id)",
         HISTORIES,
     ),
     Mutant(
         "renew: past the deadline",
-        LEASES,
-        'lease_expires_at=Least(\n            F("deadline_at"), '
-        'Greatest(F("lease_expires_at"), Value(now + lease))\n        )',
-        'lease_expires_at=Greatest(F("lease_expires_at"), Value(now + lease))',
+        TRANSITIONS,
+        'Least(F("deadline_at"), Greatest(F("lease_expires_at"), until))',
+        'Greatest(F("lease_expires_at"), until)',
         HISTORIES,
     ),
     Mutant(
         "renew: a heartbeat that was overtaken shortens the lease",
-        LEASES,
-        'Greatest(F("lease_expires_at"), Value(now + lease))',
-        "Value(now + lease)",
+        TRANSITIONS,
+        'Greatest(F("lease_expires_at"), until)',
+        "until",
         (
             "tests/lifecycle/test_renew.py::test_a_heartbeat_that_was_overtaken_does_not_shorten_the_lease",
         ),

@@ -22,6 +22,7 @@ from typing import Final
 from tests.mutants.answers import ANSWERS
 from tests.mutants.arms import ARMS
 from tests.mutants.automatic_races import AUTOMATIC_RACES
+from tests.mutants.beats import BEATS
 from tests.mutants.campaigns import ENDS, LINES
 from tests.mutants.claim_statements import CLAIM_STATEMENTS
 from tests.mutants.classes import CLASSES_OF_RESULTS, PAIRED, SLOW_SETUPS
@@ -67,6 +68,7 @@ from tests.mutants.work import WORK
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
+    *BEATS,
     *(
         *CLAIMS,
         *CLAIM_STATEMENTS,

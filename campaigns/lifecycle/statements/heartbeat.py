@@ -229,10 +229,12 @@ def _points() -> Sql:
     types = ", ".join(f"{name} {kind}" for name, kind in POINT.items())
     values = " ".join(f"WHEN '{name}' THEN given.{name}" for name in POINT)
     source = Sql(
-        f"json_to_recordset(%s::json) AS given(lease_id uuid, {types}) "
+        f"ROWS FROM (json_to_recordset(%s::json) AS (lease_id uuid, {types})) "
+        f"WITH ORDINALITY AS given(lease_id, {', '.join(POINT)}, place) "
         "JOIN renewed ON renewed.lease_id = given.lease_id "
         "JOIN campaigns_campaign AS campaign ON campaign.id = renewed.campaign_id "
-        "JOIN campaigns_attempt AS attempt ON attempt.lease_id = given.lease_id",
+        "JOIN campaigns_attempt AS attempt ON attempt.lease_id = given.lease_id "
+        "ORDER BY given.place",
         (_POINTS,),
     )
     columns = {name: Sql(f"given.{name}") for name in POINT if name != VAL_BPB.name}

@@ -89,7 +89,7 @@ FULL: Final[dict[Shape, dict[str, Any]]] = {
     ReleaseRequestSerializer: {"reason": "the machine is needed"},
 }
 # What stands in the place of a value.
-ODD: Final = (
+ODD: Final[tuple[Any, ...]] = (
     *(None, True, False, 0, 1, -1, 1.5, -0.0, 2**31, 2**63 - 1, -(2**63), 1e12, 1e300, 64, 65),
     *("", " ", "x", "5", "true", "a" * 64, "A" * 64, "T0", "T9", "completed", "ok\0", "\u202e"),
     *("é" * 1001, "x" * 70_000, "\n", ID, f"urn:uuid:{ID}", ID.upper(), "\ud800", "\x1b[31m"),

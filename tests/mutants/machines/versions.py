@@ -151,7 +151,7 @@ VERSIONS: Final = (
     Mutant(
         "scripts: any text is a hash",
         "workers/api/fields.py",
-        "        if not _SHA256_HEX.fullmatch(text):\n",
+        "        if not SHA256_HEX.fullmatch(text):\n",
         "        if False:\n",
         _SCRIPTS,
     ),
