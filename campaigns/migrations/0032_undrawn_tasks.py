@@ -5,7 +5,7 @@ from django.db.models import F, Q
 class Migration(migrations.Migration):
     """Counts the tasks of a large launch that a background job has yet to make."""
 
-    dependencies = [("campaigns", "0030_noted_ends_of_a_campaign")]
+    dependencies = [("campaigns", "0031_journal_without_checked_keys")]
 
     operations = [
         migrations.AddField(
