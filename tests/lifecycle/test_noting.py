@@ -16,7 +16,7 @@ from django.db import OperationalError, connection
 from campaigns import jobs, lifecycle
 from campaigns.lifecycle import noting
 from campaigns.lifecycle.noting import Noter, note_soon
-from campaigns.lifecycle.statements.submit import submit
+from campaigns.lifecycle.statements.submit import submit, submit_each
 from campaigns.models import Campaign, Result, WebhookDelivery
 from tests.factories import (
     NOW,
@@ -103,6 +103,22 @@ def test_the_last_result_of_a_campaign_is_noted_at_once_and_others_later(
 
     campaign.refresh_from_db()
     assert (campaign.state, campaign.revision > noted) == ("completed", True)
+
+
+def test_results_that_end_a_campaign_together_are_noted_at_once(
+    noter: Noter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noting, "INTERVAL_SECONDS", 3600.0)
+    campaign = active_campaign(3)
+    holder, token = worker_with_token()
+    first, *last = (claim_one(holder) for _ in range(3))
+    finish(first)
+
+    bodies = {attempt.lease_id: completed(attempt.task) for attempt in last}
+    assert len(submit_each(hash_token(token), bodies, now=NOW)) == 2
+
+    campaign.refresh_from_db()
+    assert campaign.state == "completed"
 
 
 def test_what_comes_after_the_end_is_noted_at_once(noter: Noter) -> None:

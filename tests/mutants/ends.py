@@ -78,7 +78,7 @@ _STATEMENTS: Final = (
         ENDS,
         "return leased.exclude(pk__in=moved).order_by()",
         "return leased.order_by()",
-        (STATEMENTS, "-k", "last_result_of_a_campaign"),
+        (NOTED, "-k", "end_a_campaign_together"),
         "postgresql",
     ),
     Mutant(

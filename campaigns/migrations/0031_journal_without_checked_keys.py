@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("campaigns", "0031_undrawn_tasks"),
+        ("campaigns", "0030_noted_ends_of_a_campaign"),
     ]
 
     operations = [
