@@ -120,6 +120,7 @@ from campaigns.lifecycle.notes import write_note
 from campaigns.lifecycle.race_start import set_race_options, start_race
 from campaigns.lifecycle.races import decide_due_races
 from campaigns.lifecycle.replays import give_up_replays, repeat_missed
+from campaigns.lifecycle.shares import level_accounts, set_place, set_weight
 from campaigns.lifecycle.slowness import give_up_slow_tasks
 from campaigns.lifecycle.submissions import Answer, submit
 
@@ -155,6 +156,7 @@ __all__ = [
     "judge_again",
     "launch",
     "leave",
+    "level_accounts",
     "note_measured",
     "pause",
     "person",
@@ -165,7 +167,9 @@ __all__ = [
     "resume",
     "retry_task",
     "run_again",
+    "set_place",
     "set_race_options",
+    "set_weight",
     "start_race",
     "submit",
     "write_note",

@@ -24,6 +24,7 @@ from campaigns.models import (
     Arm,
     Campaign,
     FailureClass,
+    QueueRank,
     Task,
     TaskOrigin,
     TaskPurpose,
@@ -59,6 +60,13 @@ def _too_many_steps(drawn: int) -> str:
         f"{drawn:,}. Draw fewer tasks at once, loosen or shorten the constraints, or give the "
         "choices that stand in them fewer values"
     )
+
+
+def _queue_rank(purpose: TaskPurpose, origin: TaskOrigin) -> QueueRank:
+    """Return which tasks of their campaign are handed out first."""
+    if purpose == TaskPurpose.RACE:
+        return QueueRank.RACE
+    return QueueRank.ENQUEUED if origin == TaskOrigin.ENQUEUED else QueueRank.SAMPLED
 
 
 def next_task_number(campaign: Campaign) -> int:
@@ -148,6 +156,7 @@ class TaskMaker:
         seed, index, origin = task.seed, task.seed_index, TaskOrigin(task.origin)
         replay = self._new_task(task.arm, seed, index, TaskPurpose.REPLAY, origin)
         replay.not_on = not_on
+        replay.queue_rank = task.queue_rank
         return replay
 
     def store_arms(self) -> None:
@@ -195,6 +204,7 @@ class TaskMaker:
             purpose=purpose,
             origin=origin,
             available_at=self._now,
+            queue_rank=_queue_rank(purpose, origin),
             created_at=self._now,
             max_failed_attempts=self._campaign.max_failed_attempts,
             max_lost_attempts=self._campaign.max_lost_attempts,

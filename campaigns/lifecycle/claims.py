@@ -10,7 +10,8 @@ import datetime as dt
 import logging
 import math
 import uuid
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -19,7 +20,9 @@ from django.db import DataError, IntegrityError, transaction
 from django.db.models import Count, Max, Q
 
 from campaigns.lifecycle import calibrating, journal
+from campaigns.lifecycle.charges import CHARGES
 from campaigns.lifecycle.claim_reasons import why_fewer, why_full, why_nothing
+from campaigns.lifecycle.claimants import claimants, with_tasks
 from campaigns.lifecycle.errors import WrongState
 from campaigns.lifecycle.guards import budgets_of_claim
 from campaigns.lifecycle.journal import Change
@@ -38,6 +41,7 @@ from campaigns.models import (
 )
 from campaigns.models.attempt import FAILED, UNPAID
 from campaigns.models.campaign import CampaignQuerySet
+from campaigns.sharing.turns import Claimant, take_turns
 from workers import lifecycle as worker_lifecycle
 from workers.calibration import CalibrationOrder
 from workers.fleet_token import of_same_owner
@@ -174,8 +178,16 @@ class _Choice:
         return Q(max_steps__isnull=False) | budget
 
 
-# Leases up to a number of the tasks that wait, to the worker of the choice; returns how many.
-_Leasing = Callable[[TaskQuerySet, Worker, int, _Choice], int]
+class _Offer(NamedTuple):
+    """The tasks that wait for a worker, and the campaigns that take turns with them."""
+
+    worker: Worker
+    waiting: TaskQuerySet
+    claimants: Sequence[Claimant]
+
+
+# Leases up to a number of the tasks of an offer; returns each with the campaign that pays for it.
+_Leasing = Callable[[_Offer, int, _Choice], list[tuple[Attempt, int]]]
 
 
 def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
@@ -204,8 +216,9 @@ def _lease_chosen(choice: _Choice, lease: _Leasing) -> Claim:
         measuring = calibrating.measuring(worker, campaigns, calibrates=choice.calibrates, now=now)
         campaigns = measuring.allowed(campaigns)
         for candidates in _most_promising_first(campaigns, worker):
-            among = Task.objects.filter(choice.among or Q(), choice.short_enough)
-            if lease(among.claimable(worker, now, candidates), worker, count, choice):
+            offer = _offer(candidates, worker, choice)
+            if leased := lease(offer, count, choice):
+                _charge(leased, offer.claimants)
                 break
         attempts = attempts_of_claim(worker, claim_id)
     if len(attempts) == choice.count:
@@ -245,25 +258,74 @@ def attempts_of_claim(worker: Worker, claim_id: uuid.UUID) -> list[Attempt]:
     )
 
 
-def _lease(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choice) -> int:
-    """Lease the first `count` tasks together; return how many there were."""
-    tasks = list(_locked(waiting)[:count])
-    histories = _histories(tasks, worker)
+def _offer(campaigns: CampaignQuerySet, worker: Worker, choice: _Choice) -> _Offer:
+    among = Task.objects.filter(choice.among or Q(), choice.short_enough)
+    waiting = among.claimable(worker, choice.now)
+    return _Offer(worker, waiting, claimants(with_tasks(campaigns, waiting, worker)))
+
+
+def _charge(leased: list[tuple[Attempt, int]], offered: Sequence[Claimant]) -> None:
+    """Let the accounts grow by what was handed out, once it is committed."""
+    weights = {claimant.campaign: claimant.weight for claimant in offered}
+    charges: dict[int, float] = defaultdict(float)
+    for attempt, payer in leased:
+        charges[payer] += (attempt.time_budget_seconds or 0.0) / weights[payer]
+    transaction.on_commit(lambda: CHARGES.add(charges), robust=True)
+
+
+def _lease(offer: _Offer, count: int, choice: _Choice) -> list[tuple[Attempt, int]]:
+    """Lease up to `count` tasks together."""
+    worker, waiting = offer.worker, offer.waiting
+    tasks = _locked_in_turn(offer, waiting, count)
+    histories = _histories(list(tasks), worker)
     if any(history.is_to_be_checked for history in histories.values()):
         # Perhaps they go to other workers. Only now ask for tasks that do not: the question makes
         # the query several times as large, and few workers have such tasks.
-        tasks = list(_locked(waiting.to_be_had_again(worker, choice.now))[:count])
-        histories = _histories(tasks, worker)
-    return _move_to_leased(tasks, histories, worker, choice)
+        tasks = _locked_in_turn(offer, waiting.to_be_had_again(worker, choice.now), count)
+        histories = _histories(list(tasks), worker)
+    attempts = _move_to_leased(list(tasks), histories, worker, choice)
+    return [(attempt, tasks[attempt.task]) for attempt in attempts]
 
 
-def _lease_each(waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choice) -> int:
+def _locked_in_turn(offer: _Offer, waiting: TaskQuerySet, count: int) -> dict[Task, int]:
+    """Lock up to `count` tasks; return them, each with the campaign that pays for it."""
+    locked: dict[int, list[int]] = {}
+
+    def lock(numbers: Mapping[int, int]) -> dict[int, list[Task]]:
+        tasks = {}
+        for campaign, number in numbers.items():
+            own = waiting.filter(campaign=campaign)
+            if earlier := locked.get(campaign):
+                own = own.exclude(pk__in=earlier)
+            tasks[campaign] = list(_locked(own)[:number])
+            locked.setdefault(campaign, []).extend(task.pk for task in tasks[campaign])
+        return tasks
+
+    return dict(take_turns(offer.claimants, count, lock))
+
+
+def _lease_each(offer: _Offer, count: int, choice: _Choice) -> list[tuple[Attempt, int]]:
     """Lease up to `count` tasks one by one; leave out those that cannot be leased."""
-    leased = 0
-    waiting = waiting.to_be_had_again(worker, choice.now)
+    waiting = offer.waiting.to_be_had_again(offer.worker, choice.now)
+
+    def lease(numbers: Mapping[int, int]) -> dict[int, list[Attempt]]:
+        return {
+            campaign: _leased_singly(
+                waiting.filter(campaign=campaign), offer.worker, number, choice
+            )
+            for campaign, number in numbers.items()
+        }
+
+    return take_turns(offer.claimants, count, lease)
+
+
+def _leased_singly(
+    waiting: TaskQuerySet, worker: Worker, count: int, choice: _Choice
+) -> list[Attempt]:
+    leased: list[Attempt] = []
     first = waiting.values_list("pk", "campaign_id", "number")[: count + SPARE_TASKS]
     for pk, *name in list(first):
-        if leased == count:
+        if len(leased) == count:
             break
         try:
             with transaction.atomic():
@@ -322,17 +384,17 @@ def _histories(tasks: list[Task], worker: Worker) -> dict[int, _History]:
 
 def _move_to_leased(
     tasks: list[Task], histories: Mapping[int, _History], worker: Worker, choice: _Choice
-) -> int:
+) -> list[Attempt]:
     """Pending → leased for tasks that this transaction has locked: four statements for any number.
 
     One more where a work budget is among them. Tasks whose guard is too long for the agent stay
-    pending. Returns how many were leased. Raises WrongState when one of them is not pending
-    after all; rolling back undoes the rest.
+    pending. Returns the new attempts. Raises WrongState when one of them is not pending after all;
+    rolling back undoes the rest.
     """
     budgets = budgets_of_claim(tasks, worker, choice.now)
     tasks = [task for task in tasks if budgets[task.pk] <= choice.longest_budget]
     if not tasks:
-        return 0
+        return []
     now, times = choice.now, settings.XEENET
     lease = dt.timedelta(seconds=times["LEASE_SECONDS"])
     grace_seconds = (
@@ -360,7 +422,7 @@ def _move_to_leased(
         )
     ]
     journal.record(journal.agent(worker), *changes, now=now)
-    return len(tasks)
+    return attempts
 
 
 def _new_attempt(task: Task, history: _History | None, worker: Worker, choice: _Choice) -> Attempt:

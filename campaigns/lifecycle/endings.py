@@ -13,6 +13,7 @@ from campaigns.lifecycle import journal
 from campaigns.lifecycle.journal import SERVER, Actor, Change
 from campaigns.lifecycle.race_due import begin, due_race
 from campaigns.lifecycle.races import decide_races, give_up_kept_runs
+from campaigns.lifecycle.shares import enter
 from campaigns.lifecycle.transitions import CAMPAIGN_TRANSITIONS
 from campaigns.models import Campaign, CampaignState, Race, Task
 from campaigns.notifications import events
@@ -114,3 +115,4 @@ def reactivate(
     if completed.update(state=CampaignState.ACTIVE, finished_at=None, **fields):
         change = Change(campaign, CampaignState.COMPLETED, CampaignState.ACTIVE)
         journal.record(actor, change, now=now, reason=reason)
+        enter(campaign)

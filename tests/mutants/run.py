@@ -59,12 +59,13 @@ from tests.mutants.race import RACE
 from tests.mutants.race_doors import RACE_DOORS
 from tests.mutants.readings import READINGS
 from tests.mutants.results import SUBMITS
+from tests.mutants.sharing import SHARING
 from tests.mutants.site import SITE
 from tests.mutants.work import WORK
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = (
-    *(*CLAIMS, *HELD, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS, *CLASSES_OF_RESULTS),
+    *(*CLAIMS, *HELD, *SHARING, *SUBMITS, *METRICS, *ENDS, *LINES, *ARMS, *CLASSES_OF_RESULTS),
     *SLOW_SETUPS,
     *HERO,
     *JOINING_GUARDS,
