@@ -87,8 +87,8 @@ def _give(waiting: _Waiting, seconds: float) -> int:
 def waiting_order(waiting: Iterable[tuple[Claimant, int]]) -> list[Batch]:
     """Return all of these tasks in the order in which they are handed out.
 
-    Each claimant comes with how many tasks it has. One that ends between two virtual times comes
-    last of what is handed out there, because the others have had their part by then.
+    Each claimant comes with how many tasks it has. One that ends at a virtual time comes last of
+    what is handed out until then, because the others have had their part by then.
     """
     known = [_Waiting(claimant, tasks) for claimant, tasks in waiting if tasks > 0]
     owners: dict[int | None, list[_Waiting]] = defaultdict(list)
@@ -98,8 +98,14 @@ def waiting_order(waiting: Iterable[tuple[Claimant, int]]) -> list[Batch]:
     for at in _steps(known, owners.values()):
         handed = [pair for owned in owners.values() for pair in _pooled(owned, at)]
         given = [(each, tasks) for each, seconds in handed if (tasks := _give(each, seconds))]
-        given.sort(key=lambda pair: (not pair[0].left, pair[0].ends_at))
-        batches += [Batch(each.claimant.campaign, tasks) for each, tasks in given]
+        ending = [each for each, _ in given if not each.left]
+        if len(ending) > 1:
+            # Each has its last task when the others have had all but that.
+            given = [(each, tasks - (not each.left)) for each, tasks in given]
+            given += [(each, 1) for each in ending]
+        else:
+            given.sort(key=lambda pair: not pair[0].left)
+        batches += [Batch(each.claimant.campaign, tasks) for each, tasks in given if tasks]
     # What rounding left.
     batches += [Batch(each.claimant.campaign, each.left) for each in known if each.left]
     return batches
@@ -107,10 +113,7 @@ def waiting_order(waiting: Iterable[tuple[Claimant, int]]) -> list[Batch]:
 
 def _steps(known: Sequence[_Waiting], owners: Iterable[Sequence[_Waiting]]) -> list[float]:
     """Return the virtual times at which the order changes, thinned out where they are many."""
-    times = {each.claimant.account for each in known}
-    for each in known:
-        # Its last task on its own: campaigns that end together end after each other's tasks.
-        times |= {each.ends_at, each.ends_at - each.claimant.seconds / each.claimant.weight}
+    times = {each.claimant.account for each in known} | {each.ends_at for each in known}
     steps = _thinned(times, len(known))
     for owned in owners:
         if len({each.claimant.rank for each in owned}) > 1:

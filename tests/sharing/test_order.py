@@ -89,7 +89,7 @@ def test_the_owners_first_campaign_ends_first_and_costs_others_nothing() -> None
     first, later = claimant(1, owner=7, place=1), claimant(2, owner=7)
     waiting = [(first, 60), (later, 60), (claimant(3), 60)]
     order = waiting_order(waiting)
-    assert ends(order[: order.index(Batch(2, 58))]) == {1: 90, 3: 30}
+    assert ends(order[: order.index(Batch(2, 59))]) == {1: 90, 3: 30}
     assert real_ends(waiting)[1] == pytest.approx(90, abs=1)
 
 
