@@ -164,6 +164,28 @@ SHARING: Final = (
         (FOLDED, "-k", "as_it_ends and ended-"),
     ),
     Mutant(
+        "shares: an owner weighs their own campaigns",
+        "campaigns/steering.py",
+        "    if actor is not None and not roles.may_operate(actor):\n"
+        '        raise PermissionDenied("Only operators may set the weight',
+        '    if False:\n        raise PermissionDenied("Only operators may set the weight',
+        ("tests/api/test_shares.py::test_a_weight_is_for_operators_alone",),
+    ),
+    Mutant(
+        "shares: a campaign behind its owner's first is told to be next",
+        "campaigns/sharing/standing.py",
+        "    places = {campaign: place for place, campaign in enumerate(order, 1)}\n",
+        "    places = {each.campaign: place for place, each in enumerate(known, 1)}\n",
+        ("tests/sharing/test_standing.py",),
+    ),
+    Mutant(
+        "shares: a script without approval holds up the order that is shown",
+        "campaigns/standings/shares.py",
+        " for campaign in queue.others if not campaign.package.may_run}",
+        " for campaign in queue.others if campaign.pk < 0}",
+        ("tests/api/test_shares.py", "-k", "no_turn"),
+    ),
+    Mutant(
         "shares: a campaign without a row is never charged",
         CHARGES,
         "                Share.objects.make(Campaign.objects.filter(pk=campaign))\n",
